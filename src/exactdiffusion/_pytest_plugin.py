@@ -1,0 +1,126 @@
+"""Pytest plugin of the theory run: collects theory files, gives tests the fixture ``check``, judges at the end.
+
+Loaded by ``-p exactdiffusion._pytest_plugin`` (pyproject.toml of the checkout, and ``exactdiffusion verify`` anywhere).
+"""
+
+import time
+
+import pytest
+
+from .ledger import Check, Collected, theory_files, verdict_table
+
+PATTERNS = ("test_*.py", "thm_*.py", "prop_*.py", "lem_*.py", "def_*.py", "eq_*.py", "sym_*.py")
+_KEY = pytest.StashKey[Collected]()
+
+
+class Collector:
+    """Hands the evidence of a finished run to its caller."""
+
+    def __init__(self):
+        self.collected = Collected()
+
+    def pytest_configure(self, config):
+        config.stash[_KEY] = self.collected
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("exactdiffusion")
+    group.addoption("--deep", action="store_true", help="run the long variants too")
+    group.addoption("--no-ledger-check", action="store_true", help="do not compare paper_checks.md with this run")
+    group.addoption("--no-verdict-table", action="store_true", help="do not print the verdict table at the end")
+
+
+def pytest_configure(config):
+    if _KEY not in config.stash:
+        config.stash[_KEY] = Collected()
+    for pattern in PATTERNS:
+        config.addinivalue_line("python_files", pattern)
+    config.addinivalue_line("markers", "deep: long variants, run with --deep")
+    config.addinivalue_line("markers", "gpu: needs a GPU; skipped elsewhere")
+    config.addinivalue_line("filterwarnings", "error")
+
+
+def _statement(item):
+    return getattr(getattr(item, "module", None), "STATEMENT", None)
+
+
+def _relative(path):
+    parts = path.parts
+    for root in ("theory", "_theory"):
+        if root in parts:
+            return "/".join(("theory", *parts[len(parts) - parts[::-1].index(root) :]))
+    return path.name
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--deep"):
+        skip = pytest.mark.skip(reason="deep variant: run with --deep")
+        for item in items:
+            if item.get_closest_marker("deep"):
+                item.add_marker(skip)
+    items.sort(key=lambda item: item.get_closest_marker("ledger_last") is not None or item.path.name == "test_ledger.py")
+    collected = config.stash[_KEY]
+    for item in items:
+        statement = _statement(item)
+        if statement is not None:
+            # a sym_ file supports a statement; the file of the statement itself is the other one
+            if statement.key not in collected.statements or not item.path.name.startswith("sym_"):
+                collected.statements[statement.key] = _relative(item.path)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    start = time.perf_counter()
+    try:
+        return (yield)
+    finally:
+        statement = _statement(item)
+        if statement is not None:
+            seconds = item.config.stash[_KEY].seconds
+            seconds[statement.key] = seconds.get(statement.key, 0.0) + time.perf_counter() - start
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    statement = _statement(item)
+    if report.failed and statement is not None:
+        item.config.stash[_KEY].failed.add(statement.key)
+    return report
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    collected = config.stash[_KEY]
+    if collected.records and not config.getoption("--no-verdict-table"):
+        terminalreporter.section("theorem checks")
+        terminalreporter.write_line(verdict_table(collected))
+
+
+@pytest.fixture(scope="session")
+def deep(request):
+    """True when the long variants run."""
+    return request.config.getoption("--deep")
+
+
+@pytest.fixture
+def check(request):
+    """The :class:`exactdiffusion.ledger.Check` of the file's ``STATEMENT``."""
+    statement = _statement(request.node)
+    if statement is None:
+        raise pytest.UsageError(f"{request.node.path.name}: a theory file sets STATEMENT = bounds.<paper>.<function>.statement")
+    return Check(statement, request.config.stash[_KEY], request.node.name)
+
+
+@pytest.fixture
+def ledger_run(request):
+    """Evidence of this session, or a skip when not every theory file took part in full."""
+    config = request.config
+    collected = config.stash[_KEY]
+    root = request.node.path.parent
+    expected = {_relative(f) for f in theory_files(root)}
+    ran = {_relative(item.path) for item in request.session.items if _statement(item) is not None}
+    selected = config.getoption("keyword") or config.getoption("markexpr") or any("::" in a for a in config.args)
+    if selected or not expected <= ran:
+        pytest.skip("only part of the theory files ran: the ledger is judged on complete runs")
+    return collected

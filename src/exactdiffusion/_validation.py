@@ -1,0 +1,95 @@
+"""Checks of arguments: every failure is a ValueError that names the argument, its value and what is expected."""
+
+import math
+import numbers
+
+import numpy as np
+
+from .arrays import array_namespace, to_numpy
+
+
+def fail(name, value, expected):
+    """Raise the ValueError that all checks share."""
+    text = repr(value)
+    if len(text) > 120:
+        text = text[:117] + "..."
+    raise ValueError(f"{name}: got {text}; expected {expected}")
+
+
+def real_array(name, value, expected="real, finite numbers"):
+    """``value`` as a finite float64 array of its own namespace."""
+    xp = array_namespace(value)
+    try:
+        array = xp.asarray(value)
+    except (TypeError, ValueError):
+        fail(name, value, expected)
+    if not hasattr(array, "dtype") or (isinstance(array, np.ndarray) and array.dtype.kind not in "iuf"):
+        fail(name, value, expected)
+    if not isinstance(array, np.ndarray) and not xp.isdtype(array.dtype, ("integral", "real floating")):
+        fail(name, value, expected)
+    if array.dtype != xp.float64:
+        array = xp.astype(array, xp.float64)
+    if not bool(xp.all(xp.isfinite(array))):
+        fail(name, value, expected)
+    return array
+
+
+def points(name, value, dim=None, allow_empty=True):
+    """A batch of points, shape (n, d); ``dim`` fixes d."""
+    array = real_array(name, value, f"a finite real array of shape (n, {dim if dim is not None else 'd'})")
+    if array.ndim != 2 or (dim is not None and array.shape[1] != dim) or array.shape[1] == 0:
+        fail(f"{name} (shape {tuple(array.shape)})", value, f"shape (n, {dim if dim is not None else 'd >= 1'})")
+    if not allow_empty and array.shape[0] == 0:
+        fail(name, value, "at least one row")
+    return array
+
+
+def scalar(name, value, *, low=-math.inf, high=math.inf, low_open=False, high_open=False):
+    """A finite Python float within [low, high]; ``*_open`` excludes the end."""
+    left, right = "(" if low_open or low == -math.inf else "[", ")" if high_open or high == math.inf else "]"
+    expected = f"a finite number in {left}{low:g}, {high:g}{right}"
+    if isinstance(value, (bool, np.bool_)) or isinstance(value, (str, bytes, complex)) or value is None:
+        fail(name, value, expected)
+    try:
+        number = float(to_numpy(value)) if hasattr(value, "shape") else float(value)
+    except (TypeError, ValueError, OverflowError):
+        fail(name, value, expected)
+    inside = (number > low if low_open else number >= low) and (number < high if high_open else number <= high)
+    if not math.isfinite(number) or not inside:
+        fail(name, value, expected)
+    return number
+
+
+def integer(name, value, *, low=None, high=None):
+    """A Python int within [low, high]."""
+    expected = "an integer" + (f" >= {low}" if low is not None else "") + (f" <= {high}" if high is not None else "")
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (numbers.Integral, np.integer)):
+        fail(name, value, expected)
+    number = int(value)
+    if (low is not None and number < low) or (high is not None and number > high):
+        fail(name, value, expected)
+    return number
+
+
+def choice(name, value, options):
+    """One of ``options``."""
+    if not isinstance(value, str) or value not in options:
+        fail(name, value, "one of " + ", ".join(repr(o) for o in options))
+    return value
+
+
+def weights(name, value, size, *, eps=np.finfo(np.float64).eps):
+    """Nonnegative weights of shape (size,) that sum to 1 within ``8 * eps * size``-rounding (then renormalised exactly).
+
+    ``None`` gives uniform weights.
+    """
+    if value is None:
+        return np.full(size, 1.0 / size)
+    array = real_array(name, value, f"{size} nonnegative weights that sum to 1")
+    if array.ndim != 1 or array.shape[0] != size:
+        fail(f"{name} (shape {tuple(array.shape)})", value, f"shape ({size},)")
+    xp = array_namespace(array)
+    total = float(xp.sum(array))
+    if bool(xp.any(array < 0)) or not abs(total - 1.0) <= 1e-12 + 8 * eps * size:
+        fail(f"{name} (sum {total!r})", value, "nonnegative weights that sum to 1")
+    return array / total

@@ -1,0 +1,50 @@
+"""Array namespaces and the two transfer functions.
+
+Public functions take NumPy, CuPy or torch arrays (anything that array-api-compat knows) and return arrays of the same
+kind on the same device. Real input is computed in float64: float32 and integer arrays are promoted, complex and boolean
+arrays are refused.
+"""
+
+import array_api_compat as _compat
+import numpy as np
+
+
+def array_namespace(*arrays):
+    """Array-API namespace of the first array argument that has one; NumPy for lists and Python numbers."""
+    found = [a for a in arrays if _compat.is_array_api_obj(a) and not isinstance(a, np.generic)]
+    if not found:
+        return _compat.array_namespace(np.empty(0))
+    non_numpy = [a for a in found if not _compat.is_numpy_array(a)]
+    return _compat.array_namespace(*(non_numpy or found[:1]))
+
+
+def is_numpy(xp):
+    """True when ``xp`` is NumPy (directly or through array-api-compat)."""
+    return _compat.is_numpy_namespace(xp)
+
+
+def device(x):
+    """Device of an array (``"cpu"`` for NumPy)."""
+    return _compat.device(x)
+
+
+def from_numpy(a, like):
+    """Transfer a NumPy array to the namespace and device of ``like``."""
+    xp = array_namespace(like)
+    if is_numpy(xp):
+        return np.asarray(a)
+    return xp.asarray(np.asarray(a), device=_compat.device(like))
+
+
+def to_numpy(x):
+    """Transfer an array to NumPy, from any device."""
+    if isinstance(x, np.ndarray):
+        return x
+    if _compat.is_cupy_array(x):
+        return x.get()
+    if _compat.is_torch_array(x):
+        return x.detach().cpu().numpy()
+    try:
+        return np.asarray(x)
+    except (TypeError, ValueError, RuntimeError):
+        return np.from_dlpack(x)

@@ -1,0 +1,29 @@
+"""Closed-form right-hand sides of published statements: one module per paper, one function per statement.
+
+A statement lives here and nowhere else: the docstring of its function gives hypotheses, conclusion and source. Nothing in
+this package knows a law or a sampler; the functions take numbers and arrays.
+"""
+
+from importlib import import_module as _import_module
+
+from ._statement import KINDS, PAPERS, REGISTRY, TEXTS, Statement, statement
+
+#: modules that hold statements, in the order of the ledger
+MODULES = ("foundations", "projection")
+
+
+def all_statements():
+    """Every registered statement, in the order of the papers and of the text."""
+    for name in MODULES:
+        _import_module(f".{name}", __name__)
+    order = {paper: i for i, paper in enumerate(PAPERS)}
+    return sorted(REGISTRY.values(), key=lambda s: order[s.paper])
+
+
+def __getattr__(name):
+    if name in MODULES:
+        return _import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+__all__ = ["KINDS", "MODULES", "PAPERS", "REGISTRY", "TEXTS", "Statement", "all_statements", "statement"]

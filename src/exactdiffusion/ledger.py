@@ -1,0 +1,448 @@
+"""Evidence: what a theory check measured, how it is judged, and the ledger ``paper_checks.md`` made from it.
+
+A check in ``theory/`` calls the methods of :class:`Check`. Every call records one :class:`Evidence` *before* it asserts,
+so that a failure is in the table too. Verdicts are derived from the evidence alone; nobody writes a verdict by hand.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from . import bounds
+
+#: parts of a check, in the order of the table
+PARTS = ("hypothesis", "holds", "equal", "tight", "rate", "control", "refuted")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One assertion of one check.
+
+    ``ratio`` is smaller/larger side at the worst instance for an inequality, the deviation in units of the tolerance for
+    an equality, the slope for a rate, and the factor by which the inequality is violated for a control.
+    """
+
+    statement: str
+    part: str
+    on: str
+    ratio: float
+    passed: bool
+    tolerance: float
+    cause: str
+    count: int
+    detail: str = ""
+    test: str = ""
+
+
+@dataclass
+class Collected:
+    """All evidence of one run, and which theory files took part."""
+
+    records: list[Evidence] = field(default_factory=list)
+    statements: dict[str, str] = field(default_factory=dict)  # key -> file
+    failed: set[str] = field(default_factory=set)  # keys with a failing test
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def of(self, key, part=None):
+        return [r for r in self.records if r.statement == key and part in (None, r.part)]
+
+
+def _plain(value):
+    from .arrays import to_numpy
+
+    return np.asarray(to_numpy(value), dtype=np.float64)
+
+
+class Check:
+    """Assertions that leave evidence. A theory test receives one as the fixture ``check``.
+
+    Every tolerance comes with its ``cause``: rounding, a quadrature estimate, a confidence interval.
+    """
+
+    def __init__(self, statement, collected, test=""):
+        self.statement, self.collected, self.test = statement, collected, test
+
+    def _file(self, part, on, ratio, passed, tolerance=0.0, cause="", count=1, detail=""):
+        record = Evidence(
+            self.statement.key, part, on, float(ratio), bool(passed), float(tolerance), cause, int(count), detail, self.test
+        )
+        self.collected.records.append(record)
+        if not passed:
+            raise AssertionError(
+                f"{self.statement.key} [{part}] on {on}: ratio {ratio:.17g}, tolerance {tolerance:.3g} ({cause}). {detail}"
+            )
+        return record
+
+    @staticmethod
+    def _sides(smaller, larger, tol):
+        small, large, tol = np.broadcast_arrays(_plain(smaller), _plain(larger), _plain(tol))
+        if small.size == 0:
+            raise AssertionError("nothing was measured: an empty check cannot fail")
+        return small.ravel(), large.ravel(), tol.ravel()
+
+    @staticmethod
+    def _ratio(small, large):
+        # ratio of nonnegative sides; where the larger side is 0 only 0/0 counts (as 1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.where(large > 0, small / large, np.where(small == large, 1.0, np.inf))
+        return ratio
+
+    def hypothesis(self, name, holds, *, on, required=True, value=None):
+        """Report a hypothesis checked on the instances; with ``required`` every instance must satisfy it.
+
+        Returns the mask of applicable instances: "applicable" is reported apart from the verdict.
+        """
+        mask = np.atleast_1d(np.asarray(holds, dtype=bool))
+        share = float(mask.mean()) if mask.size else 0.0
+        detail = name if value is None else f"{name} ({value})"
+        self._file("hypothesis", on, share, share == 1.0 if required else share > 0, 0.0, "", mask.size, detail)
+        return mask
+
+    def holds(self, smaller, larger, *, tol, cause, on, detail=""):
+        """``smaller <= larger + tol`` on every instance (arrays broadcast). Records the worst smaller/larger."""
+        small, large, tolerance = self._sides(smaller, larger, tol)
+        ok = small <= large + tolerance  # a NaN on either side fails
+        ratio = np.max(self._ratio(small, large)) if not np.any(np.isnan(small) | np.isnan(large)) else math.nan
+        worst = int(np.argmax(np.where(np.isnan(small - large), np.inf, small - large - tolerance)))
+        self._file("holds", on, ratio, ok.all(), tolerance.max(), cause, small.size,
+                   detail or f"worst: {small[worst]:.17g} <= {large[worst]:.17g}")
+        return ratio
+
+    def equal(self, left, right, *, tol, cause, on, detail=""):
+        """``|left - right| <= tol`` on every instance. Records the deviation in units of the tolerance."""
+        a, b, tolerance = self._sides(left, right, tol)
+        difference = np.abs(a - b)
+        ok = difference <= tolerance
+        with np.errstate(divide="ignore", invalid="ignore"):
+            units = np.where(difference == 0, 0.0, difference / tolerance)
+        self._file("equal", on, np.max(units), ok.all(), tolerance.max(), cause, a.size,
+                   detail or f"largest difference {np.max(difference):.3g}")
+        return float(np.max(difference))
+
+    def tight(self, measured, expected=1.0, *, tol, cause, on, detail=""):
+        """A ratio measured/bound reaches its stated value within ``tol``: a loosened constant fails here."""
+        m, e, tolerance = self._sides(measured, expected, tol)
+        ok = np.abs(m - e) <= tolerance
+        worst = int(np.argmax(np.where(np.isnan(m), np.inf, np.abs(m - e))))
+        self._file("tight", on, m[worst], ok.all(), tolerance.max(), cause, m.size, detail or f"expected {e[worst]:.6g}")
+
+    def rate(self, slope, expected, *, within, on, detail=""):
+        """A fitted slope (a number or an object with ``slope, low, high``) lies within ``within`` of ``expected``."""
+        value = float(getattr(slope, "slope", slope))
+        interval = f"interval [{slope.low:.4f}, {slope.high:.4f}]" if hasattr(slope, "low") else ""
+        self._file("rate", on, value, abs(value - expected) <= within, within, "pre-asymptotic remainder", 1,
+                   detail or f"expected {expected:g} {interval}".strip())
+
+    def control(self, dropped, smaller, larger, *, on, tol=0.0, detail=""):
+        """Negative control: with ``dropped`` (a hypothesis, a term, a constant) the same inequality must FAIL somewhere.
+
+        ``tol`` is the tolerance of the assertion under control, so that rounding cannot pass for a violation.
+        """
+        small, large, tolerance = self._sides(smaller, larger, tol)
+        fails = ~(small <= large + tolerance)
+        self._file("control", on, np.max(self._ratio(small, large)), fails.any(), tolerance.max(), f"dropped: {dropped}",
+                   small.size, detail or f"fails on {int(fails.sum())} of {small.size}")
+
+    def refuted(self, printed, smaller, larger, *, on, tol=0.0, detail=""):
+        """The form as printed fails on this counterexample: ``smaller <= larger + tol`` is false there."""
+        small, large, tolerance = self._sides(smaller, larger, tol)
+        fails = ~(small <= large + tolerance)
+        self._file("refuted", on, np.max(self._ratio(small, large)), fails.any(), tolerance.max(), f"printed: {printed}",
+                   small.size, detail or f"fails on {int(fails.sum())} of {small.size}")
+
+
+# ---------------------------------------------------------------------------------------------------- verdicts
+
+
+def missing_parts(statement, collected):
+    """What a statement's file still lacks: an empty list for a complete check."""
+    have = {r.part for r in collected.of(statement.key)}
+    lacks = []
+    if not have & {"holds", "equal", "refuted"}:
+        lacks.append("an assertion (holds, equal or refuted)")
+    if statement.kind == "tight" and "tight" not in have:
+        lacks.append("tight (the statement is filed as attained)")
+    if statement.kind == "equality" and "equal" not in have:
+        lacks.append("equal (the statement is filed as an equality)")
+    if statement.kind == "asymptotic" and not have & {"rate", "equal", "tight"}:
+        lacks.append("rate (the statement is filed as asymptotic)")
+    if statement.kind == "refuted" and "refuted" not in have:
+        lacks.append("refuted (the counterexample to the printed form)")
+    if "control" not in have:
+        lacks.append("control")
+    return lacks
+
+
+def verdict(statement, collected):
+    """Verdict of a statement, derived from its evidence."""
+    records = collected.of(statement.key)
+    if not records:
+        return "not run"
+    if statement.key in collected.failed or not all(r.passed for r in records):
+        return "FAILED"
+    if missing_parts(statement, collected):
+        return "incomplete"
+    if statement.kind == "refuted":
+        return "refuted as printed"
+    have = {r.part for r in records}
+    if statement.kind == "asymptotic":
+        return "asymptotic"
+    if "tight" in have:
+        return "verified tight"
+    if statement.kind in ("equality", "definition"):
+        return "verified"
+    worst = worst_ratio(statement, collected)
+    return "verified, loose" if worst is not None and worst < 0.1 else "verified"
+
+
+def worst_ratio(statement, collected):
+    """Largest smaller/larger over the ``holds`` records (None when there is none)."""
+    ratios = [r.ratio for r in collected.of(statement.key, "holds") if math.isfinite(r.ratio)]
+    return max(ratios) if ratios else None
+
+
+def _number(value):
+    """A number as the ledger prints it: four digits, and 1 when it is 1 within 5e-7 (rounding is not a finding)."""
+    if value is None or math.isnan(value):
+        return "-"
+    if math.isinf(value):
+        return "inf"
+    if abs(value - 1) < 5e-7:
+        return "1"
+    if value == 0:
+        return "0"
+    return f"{value:.3g}" if not 0.01 <= abs(value) < 1e4 else f"{value:.4g}"
+
+
+def _cell(text):
+    return str(text).replace("|", "\\|").replace("\n", " ")
+
+
+def rows(collected):
+    """One dict per statement that was run: statement, verdict and a digest of each part."""
+    table = []
+    for s in bounds.all_statements():
+        if s.key not in collected.statements:
+            continue
+        tight = [r for r in collected.of(s.key, "tight")]
+        rates = [r for r in collected.of(s.key, "rate")]
+        controls = collected.of(s.key, "control")
+        table.append(
+            {
+                "statement": s,
+                "file": collected.statements[s.key],
+                "verdict": verdict(s, collected),
+                "ratio": worst_ratio(s, collected),
+                "checked": sum(r.count for r in collected.of(s.key) if r.part in ("holds", "equal")),
+                "tight": tight,
+                "rates": rates,
+                "controls": controls,
+                "refuted": collected.of(s.key, "refuted"),
+                "hypotheses": collected.of(s.key, "hypothesis"),
+                "missing": missing_parts(s, collected),
+                "seconds": collected.seconds.get(s.key, 0.0),
+            }
+        )
+    return table
+
+
+def verdict_table(collected):
+    """The verdict table as plain text, for a terminal."""
+    lines = []
+    head = ("statement", "ref", "checked", "worst ratio", "tight", "controls fail", "verdict")
+    body = []
+    for row in rows(collected):
+        s = row["statement"]
+        body.append(
+            (
+                s.key,
+                s.ref,
+                str(row["checked"]),
+                _number(row["ratio"]),
+                _number(min((r.ratio for r in row["tight"]), key=lambda v: abs(v - 1))) if row["tight"] else "-",
+                f"{sum(r.passed for r in row['controls'])}/{len(row['controls'])}",
+                row["verdict"],
+            )
+        )
+    widths = [max(len(line[i]) for line in [head, *body]) for i in range(len(head))]
+    for line in [head, tuple("-" * w for w in widths), *body]:
+        lines.append("  ".join(text.ljust(width) for text, width in zip(line, widths)).rstrip())
+    return "\n".join(lines)
+
+
+def render(collected):
+    """The text of ``paper_checks.md`` from a complete default run; no times, so two runs agree to the byte."""
+    table = rows(collected)
+    out = [
+        "# Paper checks",
+        "",
+        "Generated by `exactdiffusion verify --update`; do not edit. One row per statement: how often it was evaluated, the worst",
+        "smaller/larger side of its inequality (1 = attained, > 1 only within the stated tolerance), where it is attained, which",
+        "negative controls fail as they must, and the verdict. The statements themselves (hypotheses, conclusion, source) are the",
+        "docstrings of `exactdiffusion.bounds`; how each is measured is the file in `theory/`.",
+        "",
+        "Wording: *source* = seen in the authors' own material; *recalled* = the full text was not at hand, so the form stated here",
+        "is proved here and the paper's exact wording or constant is unconfirmed; *derived* = ours, not the paper's.",
+        "",
+        "| paper | statements | verified tight | verified | loose | asymptotic | refuted as printed |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    papers = [p for p in bounds.PAPERS if any(r["statement"].paper == p for r in table)]
+    for paper in papers:
+        verdicts = [r["verdict"] for r in table if r["statement"].paper == paper]
+        counts = [verdicts.count(v) for v in ("verified tight", "verified", "verified, loose", "asymptotic", "refuted as printed")]
+        out.append(f"| {paper} | {len(verdicts)} | " + " | ".join(map(str, counts)) + " |")
+    for paper in papers:
+        authors, title, where = bounds.PAPERS[paper]
+        out += ["", f"## {paper}", "", f"{authors}: *{title}* ({where}).", ""]
+        out += [
+            "| statement | ref | kind | wording | evaluated | worst ratio | attained | controls | verdict |",
+            "|---|---|---|---|---|---|---|---|---|",
+        ]
+        mine = [r for r in table if r["statement"].paper == paper]
+        for row in mine:
+            s = row["statement"]
+            tight = "; ".join(f"{_number(r.ratio)} on {r.on}" for r in row["tight"]) or "-"
+            out.append(
+                "| "
+                + " | ".join(
+                    _cell(v)
+                    for v in (
+                        f"[{s.title}]({row['file']})", s.ref, s.kind, s.text, row["checked"], _number(row["ratio"]), tight,
+                        f"{sum(r.passed for r in row['controls'])} of {len(row['controls'])} fail", row["verdict"],
+                    )
+                )
+                + " |"
+            )
+        out += ["", f"### Evidence: {paper}", ""]
+        for row in mine:
+            s = row["statement"]
+            out += [f"**{s.title}** (`{s.key}`)", ""]
+            for r in collected.of(s.key):
+                if r.part == "hypothesis":
+                    text = f"{r.detail}: holds on {_number(100 * r.ratio)} % of {r.count}"
+                elif r.part == "rate":
+                    text = f"slope {r.ratio:.3f}, {re.sub(r' interval .*', '', r.detail)}, within {_number(r.tolerance)}"
+                elif r.part == "control":
+                    text = f"{r.cause}; smaller/larger = {_number(r.ratio)}"
+                elif r.part == "refuted":
+                    text = f"{r.cause}; smaller/larger = {_number(r.ratio)}"
+                elif r.part == "equal":
+                    text = f"{r.count} values agree; tolerance {r.tolerance:.1e} ({r.cause})"
+                elif r.part == "tight":
+                    text = f"ratio {_number(r.ratio)} ({r.detail}); tolerance {r.tolerance:.1e} ({r.cause})"
+                else:
+                    text = f"{r.count} values, worst ratio {_number(r.ratio)}; tolerance {r.tolerance:.1e} ({r.cause})"
+                out.append(f"- {r.part}, {r.on}: {text}")
+            out.append("")
+    while out[-1] == "":
+        out.pop()
+    return "\n".join(out) + "\n"
+
+
+_NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?(?![\w])")
+
+
+def same_text(old, new, rtol=2e-3):
+    """Whether two renderings agree: the same words, and numbers equal within ``rtol`` (another machine's BLAS moves digits).
+
+    Returns a list of differing lines (empty when current). Tolerances and other powers of ten agree within a factor 2.
+    """
+    a, b = old.splitlines(), new.splitlines()
+    differences = []
+    for i in range(max(len(a), len(b))):
+        left = a[i] if i < len(a) else "(missing)"
+        right = b[i] if i < len(b) else "(missing)"
+        if left == right:
+            continue
+        if _NUMBER.sub("#", left) == _NUMBER.sub("#", right):
+            numbers = zip(map(float, _NUMBER.findall(left)), map(float, _NUMBER.findall(right)))
+            if all(abs(x - y) <= rtol * max(abs(x), abs(y)) or (max(abs(x), abs(y)) < 1e-6 and 0.5 <= (x / y if y else 1) <= 2)
+                   for x, y in numbers):
+                continue
+        differences.append(f"line {i + 1}: committed {left!r}, this run {right!r}")
+    return differences
+
+
+# ---------------------------------------------------------------------------------------------------- running
+
+
+def verify(names=(), *, deep=False, update=False, check=False, out=None, verbose=False):
+    """Run the theory checks with pytest and print the verdict table. Returns the exit code.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Papers (``"projection"``) or parts of file names; empty runs everything.
+    deep : bool
+        Run the long variants too.
+    update, check : bool
+        Rewrite ``paper_checks.md``, or compare it with this run (complete default runs only).
+    out : path, optional
+        Where ``paper_checks.md`` lives; the checkout's, or the working directory outside a checkout.
+
+    Raises
+    ------
+    ValueError
+        for a name that matches no theory file, or ``update`` / ``check`` with names or with ``deep``.
+    """
+    import pytest
+
+    from . import _pytest_plugin as plugin
+    from .resources import project_root, theory_dir
+
+    root = theory_dir()
+    files = theory_files(root)
+    if names:
+        chosen = [f for f in files if any(n in (f.parent.name, f.stem) or (len(n) > 2 and n in f.stem) for n in names)]
+        for n in names:
+            if not any(n in (f.parent.name, f.stem) or (len(n) > 2 and n in f.stem) for f in files):
+                papers = sorted({f.parent.name for f in files})
+                raise ValueError(f"names: got {n!r}; expected a paper ({', '.join(papers)}) or part of a theory file's name")
+    else:
+        chosen = [root]
+    if (update or check) and (names or deep):
+        raise ValueError("update/check: got a partial or deep run; expected the complete default run (no names, no --deep)")
+    target = Path(out) if out is not None else (project_root() or Path.cwd()) / "paper_checks.md"
+    collector = plugin.Collector()
+    args = [*map(str, chosen), "-q", "--no-header", "--import-mode=importlib", "-p", "no:cacheprovider", "-p", "no:warnings",
+            f"--rootdir={root.parent}", "-c", str(Path(__file__).with_name("_pytest.ini"))]
+    args += ["-p", "exactdiffusion._pytest_plugin"]
+    if deep:
+        args.append("--deep")
+    if not verbose:
+        args += ["--tb=short"]
+    if update:
+        args.append("--no-ledger-check")
+    args.append("--no-verdict-table")
+    code = int(pytest.main(args, plugins=[collector]))
+    collected = collector.collected
+    print()
+    print(verdict_table(collected))
+    text = render(collected)
+    bad = [r["statement"].key for r in rows(collected) if r["verdict"] in ("FAILED", "incomplete", "not run")]
+    if update and code == 0 and not bad:
+        temporary = target.with_suffix(".tmp")
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(target)
+        print(f"\nwrote {target.name}")
+    if check:
+        differences = same_text(target.read_text(encoding="utf-8"), text) if target.exists() else ["paper_checks.md is missing"]
+        print("\npaper_checks.md is current" if not differences else "\npaper_checks.md is NOT current:")
+        for line in differences[:10]:
+            print("  " + line)
+        code = code or int(bool(differences))
+    count = len(rows(collected))
+    print(f"\n{count} statements, {count - len(bad)} with a verdict, {len(bad)} failed or incomplete")
+    return code or int(bool(bad))
+
+
+def theory_files(root):
+    """The theory files below ``root``, sorted."""
+    pattern = re.compile(r"^(thm|prop|lem|def|eq|sym)_.*\.py$")
+    return sorted(f for f in Path(root).rglob("*.py") if pattern.match(f.name))
