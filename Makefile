@@ -1,0 +1,46 @@
+# Everything runs in a virtual environment of its own; the first target that needs it creates it.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed-from-pyproject
+# Small matrices: a BLAS that starts one thread per core for each of several processes is slower, not faster.
+ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMEXPR_NUM_THREADS=1
+
+.PHONY: help install demo test test-deep figures figures-check lint bench clean
+
+help:
+	@echo 'make demo           set up, check the theorems, draw the three first figures (in demo/)'
+	@echo 'make test           the whole test suite: tests/ and theory/'
+	@echo 'make test-deep      the same with the long variants'
+	@echo 'make figures        remake every committed figure and its table'
+	@echo 'make figures-check  recompute a part of every committed table and compare'
+	@echo 'make lint           ruff'
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "Python >= 3.11 is needed, $(PYTHON) is %d.%d; try: make PYTHON=python3.12" % v[:2])'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $(STAMP)
+
+demo: $(STAMP)
+	@$(ONE_THREAD) $(BIN)/exactdiffusion demo --out demo
+
+test: $(STAMP)
+	@$(ONE_THREAD) $(BIN)/python -m pytest tests theory
+
+test-deep: $(STAMP)
+	@$(ONE_THREAD) $(BIN)/python -m pytest tests theory --deep
+
+figures: $(STAMP)
+	@$(ONE_THREAD) $(BIN)/exactdiffusion figures --all
+
+figures-check: $(STAMP)
+	@$(ONE_THREAD) $(BIN)/exactdiffusion figures --all --check
+
+lint: $(STAMP)
+	@$(BIN)/python -m ruff check src tests theory experiments
+
+clean:
+	rm -rf $(VENV) build dist demo figures/quick

@@ -1,0 +1,12 @@
+"""One progress bar for everything: on a terminal, silent otherwise."""
+
+import sys
+
+
+def progress(iterable, description, total=None):
+    """``iterable`` with a tqdm bar on standard error when that is a terminal; the iterable itself otherwise."""
+    if not sys.stderr.isatty():
+        return iterable
+    from tqdm import tqdm
+
+    return tqdm(iterable, desc=description, total=total, leave=False)

@@ -1,0 +1,62 @@
+"""Where a number comes from: versions, commit, digest of the code, machine."""
+
+import hashlib
+import os
+import platform
+import subprocess
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+from .resources import project_root
+
+_PACKAGE = Path(__file__).resolve().parent
+_SHIPPED = ("_theory", "_experiments")
+
+
+@cache
+def source_digest():
+    """SHA-256 over every Python file of the package: two equal digests ran the same code."""
+    digest = hashlib.sha256()
+    for path in sorted(_PACKAGE.rglob("*.py")):
+        relative = path.relative_to(_PACKAGE)
+        if relative.parts[0] not in _SHIPPED:
+            digest.update(relative.as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+@cache
+def versions():
+    """Versions of Python, of this package and of the libraries that numbers depend on."""
+    names = ("exactdiffusion", "numpy", "scipy", "scikit-learn", "POT", "matplotlib")
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in names}}
+
+
+@cache
+def commit():
+    """Git commit of the checkout, ``+changes`` appended when tracked code differs from it; None outside a git checkout."""
+    root = project_root()
+    if root is None or not (root / ".git").exists():
+        return None
+    try:
+        head = _git(root, "rev-parse", "HEAD")
+        changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", "src", "experiments")
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return head + ("+changes" if changed else "")
+
+
+def _git(root, *arguments):
+    done = subprocess.run(
+        ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True, timeout=20)
+    return done.stdout.strip()
+
+
+def machine():
+    """What the run ran on, without the host's name."""
+    return {"system": platform.system(), "machine": platform.machine(), "cpus": os.cpu_count()}
+
+
+def provenance():
+    """The part of a provenance record that every output shares."""
+    return {"versions": versions(), "commit": commit(), "source_sha256": source_digest(), "machine": machine()}

@@ -1,0 +1,87 @@
+"""Files that are written whole or not at all, and small tables as CSV."""
+
+import csv
+import io
+import json
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+
+def write_whole(path, data):
+    """Write ``data`` (str or bytes) to ``path`` whole or not at all.
+
+    A temporary file in the same folder is flushed to disk and renamed over ``path``: a reader sees the old content or
+    the new one, also after a crash. The temporary file's name ends in ``.tmp``; it is removed when the write fails.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(data, str):
+        data = data.encode()
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)  # mkstemp gives 0600, which would hide results from colleagues
+        os.replace(name, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(name)
+        raise
+
+
+def json_text(value):
+    """JSON with sorted keys and one trailing newline; refuses NaN and infinities, which JSON does not have."""
+    return json.dumps(value, sort_keys=True, indent=1, allow_nan=False) + "\n"
+
+
+def table_text(rows):
+    """CSV of a list of dicts that share their keys; floats are written so that reading gives the same bits back.
+
+    Values are strings, booleans, integers, floats, or None (an empty field).
+    """
+    if not rows:
+        raise ValueError("rows: got an empty list; expected at least one row")
+    columns = list(rows[0])
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(columns)
+    for number, row in enumerate(rows):
+        if list(row) != columns:
+            raise ValueError(f"rows: row {number} has columns {list(row)}; expected {columns}")
+        writer.writerow([_field(row[c]) for c in columns])
+    return out.getvalue()
+
+
+def read_table(path):
+    """Rows of a CSV written by `table_text`: integers, floats, booleans and None come back as such."""
+    return parse_table(Path(path).read_text(encoding="utf-8"))
+
+
+def parse_table(text):
+    """Rows of the text that `table_text` gives."""
+    return [{key: _value(field) for key, field in row.items()} for row in csv.DictReader(io.StringIO(text))]
+
+
+def _field(value):
+    if value is None:
+        return ""
+    if isinstance(value, (str, bool, int)):
+        return str(value)
+    return repr(float(value))
+
+
+def _value(text):
+    if text == "":
+        return None
+    if text in ("True", "False"):
+        return text == "True"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
