@@ -328,9 +328,7 @@ def render(collected):
                     text = f"{r.detail}: holds on {_number(100 * r.ratio)} % of {r.count}"
                 elif r.part == "rate":
                     text = f"slope {r.ratio:.3f}, {re.sub(r' interval .*', '', r.detail)}, within {_number(r.tolerance)}"
-                elif r.part == "control":
-                    text = f"{r.cause}; smaller/larger = {_number(r.ratio)}"
-                elif r.part == "refuted":
+                elif r.part == "control" or r.part == "refuted":
                     text = f"{r.cause}; smaller/larger = {_number(r.ratio)}"
                 elif r.part == "equal":
                     text = f"{r.count} values agree; tolerance {r.tolerance:.1e} ({r.cause})"
