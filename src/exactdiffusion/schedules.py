@@ -1,0 +1,596 @@
+r"""Noise schedules and the only place where notation is translated.
+
+A schedule is a :class:`Grid` of ``N + 1`` noise levels, noisy to clean: state ``i`` is ``scale[i] * X + sigma[i] * Z``.
+All other notations derive from the noise ratio ``r = sigma / scale``::
+
+    alpha_bar = 1 / (1 + r^2)     SNR = 1 / r^2     B = -log alpha_bar = log(1 + r^2) = int_0^t beta(s) ds
+
+VE coordinates have ``scale = 1``, VP coordinates ``scale = sqrt(alpha_bar)``, ``sigma = sqrt(1 - alpha_bar)``. Constructors
+return the coordinates in which their schedule is published (VE, except :func:`vp_linear`); :meth:`Grid.to_vp` and
+:meth:`Grid.to_ve` convert a grid, and ``x * new.scale[0] / old.scale[0]`` converts a batch.
+
+Two things are called beta: :attr:`Grid.beta` is the *relative step* ``1 - r[i+1] / r[i]`` of the projection paper
+(arXiv 2306.04848); the DDPM betas ``1 - alpha_bar[i] / alpha_bar[i+1]`` are :attr:`Grid.ddpm_beta`.
+"""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from ._validation import choice, fail, integer, real_array, scalar
+
+__all__ = [
+    "QUANTISED", "REGISTRY", "Grid", "admissible", "admissible_beta", "alpha_bar_from_beta", "alpha_bar_from_integral",
+    "alpha_bar_from_sigma", "beta_from_alpha_bar", "cosine", "ddpm", "ddpm_sigmas", "ddpm_time", "edm",
+    "integral_from_sigma", "log_linear", "nearest_index", "quantised", "quantised_times", "sigma_from_alpha_bar",
+    "sigma_from_integral", "sigma_from_snr", "sigma_from_snr_db", "sigmoid", "snr_from_sigma", "snr_from_snr_db",
+    "snr_db_from_snr", "snr_db_from_sigma", "vp_linear", "vp_linear_integral", "vp_linear_rate", "vp_linear_time",
+]
+
+EPS = np.finfo(np.float64).eps
+
+
+# ------------------------------------------------------------------------------------------------ conversions
+
+
+def _nonnegative(name, value, *, positive=False, high=np.inf):
+    word = "positive" if positive else "nonnegative"
+    limit = "" if high == np.inf else f" and at most {high:g}"
+    array = np.asarray(real_array(name, value, f"{word}, finite numbers{limit}"))
+    if (array <= 0 if positive else array < 0).any() or (array > high).any():
+        fail(name, value, f"{word}, finite numbers{limit}")
+    return array
+
+
+def alpha_bar_from_sigma(sigma):
+    """``1 / (1 + sigma^2)`` for a VE noise level (a noise ratio) ``sigma >= 0``."""
+    return 1.0 / (1.0 + _nonnegative("sigma", sigma) ** 2)
+
+
+def sigma_from_alpha_bar(alpha_bar):
+    """VE noise level ``sqrt((1 - alpha_bar) / alpha_bar)`` for ``0 < alpha_bar <= 1``.
+
+    Near ``alpha_bar = 1`` the information is already lost in ``alpha_bar`` itself: start from the integral
+    (:func:`sigma_from_integral`) where it is known.
+    """
+    alpha_bar = _nonnegative("alpha_bar", alpha_bar, positive=True, high=1.0)
+    return np.sqrt((1.0 - alpha_bar) / alpha_bar)
+
+
+def integral_from_sigma(sigma):
+    """``B = -log alpha_bar = log1p(sigma^2)``."""
+    return np.log1p(_nonnegative("sigma", sigma) ** 2)
+
+
+def sigma_from_integral(integral):
+    """VE noise level ``sqrt(expm1(B))`` with ``B = -log alpha_bar >= 0``."""
+    return np.sqrt(np.expm1(_nonnegative("integral", integral)))
+
+
+def alpha_bar_from_integral(integral):
+    """``exp(-B)``."""
+    return np.exp(-_nonnegative("integral", integral))
+
+
+def alpha_bar_from_beta(beta):
+    """Cumulative products ``prod_{s <= t} (1 - beta_s)`` of DDPM betas in ``[0, 1)``, shape (T,)."""
+    beta = _nonnegative("beta", beta)
+    if (beta >= 1).any():
+        fail("beta", beta, "DDPM betas in [0, 1)")
+    return np.exp(np.cumsum(np.log1p(-beta)))
+
+
+def beta_from_alpha_bar(alpha_bar):
+    """DDPM betas ``1 - alpha_bar_t / alpha_bar_{t-1}`` (``alpha_bar_0 = 1``) of decreasing cumulative products."""
+    alpha_bar = _nonnegative("alpha_bar", alpha_bar, positive=True, high=1.0)
+    previous = np.concatenate([[1.0], alpha_bar[:-1]])
+    if (alpha_bar > previous).any():
+        fail("alpha_bar", alpha_bar, "nonincreasing values in (0, 1]")
+    return (previous - alpha_bar) / previous
+
+
+def snr_from_sigma(sigma):
+    """Linear SNR ``1 / sigma^2`` of a VE noise level ``sigma > 0`` (unit signal power)."""
+    return _nonnegative("sigma", sigma, positive=True) ** -2.0
+
+
+def sigma_from_snr(snr):
+    """VE noise level ``snr^(-1/2)``."""
+    return _nonnegative("snr", snr, positive=True) ** -0.5
+
+
+def snr_db_from_snr(snr):
+    """``10 log10(snr)``."""
+    return 10.0 * np.log10(_nonnegative("snr", snr, positive=True))
+
+
+def snr_from_snr_db(snr_db):
+    """``10^(snr_db / 10)``."""
+    return 10.0 ** (np.asarray(real_array("snr_db", snr_db)) / 10.0)
+
+
+def snr_db_from_sigma(sigma):
+    """``-20 log10(sigma)``."""
+    return -20.0 * np.log10(_nonnegative("sigma", sigma, positive=True))
+
+
+def sigma_from_snr_db(snr_db):
+    """``10^(-snr_db / 20)``."""
+    return 10.0 ** (-np.asarray(real_array("snr_db", snr_db)) / 20.0)
+
+
+def _vp_rates(beta_min, beta_max):
+    beta_min = scalar("beta_min", beta_min, low=0.0)
+    beta_max = scalar("beta_max", beta_max, low=0.0, low_open=True)
+    if beta_max < beta_min:
+        fail("beta_max", beta_max, f"at least beta_min = {beta_min:g}")
+    return beta_min, beta_max
+
+
+def vp_linear_rate(t, beta_min=0.1, beta_max=20.0):
+    """``beta(t) = beta_min + (beta_max - beta_min) t``, ``t`` in [0, 1]."""
+    beta_min, beta_max = _vp_rates(beta_min, beta_max)
+    return beta_min + (beta_max - beta_min) * _nonnegative("t", t, high=1.0)
+
+
+def vp_linear_integral(t, beta_min=0.1, beta_max=20.0):
+    """``B(t) = beta_min t + (beta_max - beta_min) t^2 / 2``, ``t`` in [0, 1]."""
+    beta_min, beta_max = _vp_rates(beta_min, beta_max)
+    t = _nonnegative("t", t, high=1.0)
+    return t * (beta_min + 0.5 * (beta_max - beta_min) * t)
+
+
+def vp_linear_time(integral, beta_min=0.1, beta_max=20.0):
+    """Time ``t`` with ``B(t) = integral``, by the form of the quadratic formula that does not cancel."""
+    beta_min, beta_max = _vp_rates(beta_min, beta_max)
+    integral = _nonnegative("integral", integral)
+    root = beta_min + np.sqrt(beta_min**2 + 2.0 * (beta_max - beta_min) * integral)
+    return 2.0 * integral / np.where(root > 0, root, 1.0)
+
+
+# ------------------------------------------------------------------------------------------------------- grid
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """``N + 1`` noise levels, noisy -> clean; immutable.
+
+    Parameters
+    ----------
+    scale, sigma : array_like, shape (N + 1,) or (N + 1, n)
+        Level ``i`` is the law of ``scale[i] * X + sigma[i] * N(0, I)``. ``scale > 0``; ``sigma > 0`` except that the last
+        may be 0. A second axis gives every row of a batch its own levels. A scalar or (N + 1,) ``scale`` is broadcast.
+    time, rate : array_like, shape (N + 1,), optional
+        Continuous time and the rate ``beta(t)`` there, for schedules defined by a VP-SDE (:func:`vp_linear`); only
+        ``step="right"`` of the SDE and ODE samplers needs them.
+    strict : bool
+        ``sigma / scale`` must decrease strictly; False allows equal consecutive values (zero-length steps).
+
+    Raises
+    ------
+    ValueError
+        Naming the argument, for wrong shapes, non-finite values, ``scale <= 0``, ``sigma < 0``, an inner ``sigma = 0`` or
+        a noise ratio that increases.
+    """
+
+    scale: np.ndarray
+    sigma: np.ndarray
+    time: np.ndarray | None = None
+    rate: np.ndarray | None = None
+    strict: bool = field(default=True, kw_only=True)
+
+    def __post_init__(self):
+        sigma = np.array(real_array("sigma", self.sigma, "finite noise levels of shape (N + 1,) or (N + 1, n)"))
+        scale = np.array(real_array("scale", self.scale, "finite scales of shape (N + 1,) or (N + 1, n)"))
+        if sigma.ndim not in (1, 2) or sigma.shape[0] < 2 or 0 in sigma.shape:
+            fail(f"sigma (shape {sigma.shape})", self.sigma, "shape (N + 1,) or (N + 1, n) with N >= 1, n >= 1")
+        if scale.ndim == 1 and sigma.ndim == 2 and scale.shape[0] == sigma.shape[0]:
+            scale = scale[:, np.newaxis]
+        try:
+            scale = np.array(np.broadcast_to(scale, sigma.shape))
+        except ValueError:
+            fail(f"scale (shape {scale.shape})", self.scale, f"the shape {sigma.shape} of sigma")
+        if (scale <= 0).any():
+            fail("scale", self.scale, "positive scales")
+        if (sigma < 0).any():
+            fail("sigma", self.sigma, "nonnegative noise levels")
+        if (sigma[:-1] == 0).any():
+            fail("sigma", self.sigma, "positive noise levels (only the last may be 0)")
+        ratio = sigma / scale
+        if not isinstance(self.strict, bool):
+            fail("strict", self.strict, "True or False")
+        rise = ratio[1:] >= ratio[:-1] if self.strict else ratio[1:] > ratio[:-1]
+        if rise.any() or not np.isfinite(ratio).all():
+            word = "strictly decreasing" if self.strict else "nonincreasing"
+            fail("sigma", self.sigma, f"finite and {word} sigma / scale (index 0 is the noisiest level)")
+        object.__setattr__(self, "scale", scale)
+        object.__setattr__(self, "sigma", sigma)
+        for name in ("time", "rate"):
+            value = getattr(self, name)
+            if value is not None:
+                value = np.array(real_array(name, value))
+                if value.shape != sigma.shape[:1]:
+                    fail(f"{name} (shape {value.shape})", value, f"shape ({sigma.shape[0]},)")
+                object.__setattr__(self, name, value)
+        for array in (self.scale, self.sigma, self.time, self.rate):
+            if array is not None:
+                array.setflags(write=False)
+
+    def __len__(self):
+        return self.sigma.shape[0]
+
+    def __repr__(self):
+        rows = "" if self.sigma.ndim == 1 else f", {self.sigma.shape[1]} rows"
+        kind = "VE" if self.is_ve else "VP" if self.is_vp else "general"
+        first, last = np.max(self.noise_ratio[0]), np.min(self.noise_ratio[-1])
+        return f"Grid(N={self.N}, {kind}, sigma/scale {first:.6g} -> {last:.6g}{rows})"
+
+    def __getitem__(self, index):
+        """Consecutive or thinned levels, ``grid[a:b:c]``: a Grid again (at least two levels must remain)."""
+        if not isinstance(index, slice) or (index.step is not None and index.step <= 0):
+            fail("index", index, "a slice with a positive step")
+        return Grid(
+            self.scale[index], self.sigma[index], None if self.time is None else self.time[index],
+            None if self.rate is None else self.rate[index], strict=self.strict,
+        )
+
+    @property
+    def N(self):
+        """Number of steps (levels minus one)."""
+        return self.sigma.shape[0] - 1
+
+    @cached_property
+    def noise_ratio(self):
+        """``sigma / scale``: the VE noise level."""
+        return _frozen(self.sigma / self.scale)
+
+    @cached_property
+    def alpha_bar(self):
+        """``1 / (1 + noise_ratio^2)``."""
+        return _frozen(1.0 / (1.0 + self.noise_ratio**2))
+
+    @cached_property
+    def integral(self):
+        """``B = -log alpha_bar = log1p(noise_ratio^2)``: the natural clock of the VP-SDE."""
+        return _frozen(np.log1p(self.noise_ratio**2))
+
+    @cached_property
+    def snr(self):
+        """``noise_ratio^(-2)``, infinite at a final 0."""
+        with np.errstate(divide="ignore"):
+            return _frozen(np.divide(1.0, self.noise_ratio) ** 2)
+
+    @cached_property
+    def snr_db(self):
+        """``10 log10(snr)``, infinite at a final 0."""
+        with np.errstate(divide="ignore"):
+            return _frozen(-20.0 * np.log10(self.noise_ratio))
+
+    @cached_property
+    def beta(self):
+        """Relative steps ``1 - r[i+1] / r[i]``, shape (N,) or (N, n). Not the DDPM betas."""
+        r = self.noise_ratio
+        return _frozen((r[:-1] - r[1:]) / r[:-1])
+
+    @cached_property
+    def g(self):
+        """VP step sizes ``log(alpha_bar[i+1] / alpha_bar[i]) = int beta dt``, shape (N,) or (N, n), without cancellation."""
+        r = self.noise_ratio
+        return _frozen(np.log1p((r[:-1] - r[1:]) * (r[:-1] + r[1:]) / (1.0 + r[1:] ** 2)))
+
+    @cached_property
+    def ddpm_beta(self):
+        """DDPM betas ``1 - alpha_bar[i] / alpha_bar[i+1] = -expm1(-g)``, shape (N,) or (N, n)."""
+        return _frozen(-np.expm1(-self.g))
+
+    @property
+    def is_ve(self):
+        """Every scale is exactly 1."""
+        return bool((self.scale == 1.0).all())
+
+    @property
+    def is_vp(self):
+        """``scale^2 + sigma^2 = 1`` to rounding (8 units in the last place)."""
+        return bool((np.abs(self.scale**2 + self.sigma**2 - 1.0) <= 8 * EPS).all())
+
+    def to_ve(self):
+        """Same noise ratios with ``scale = 1``."""
+        r = self.noise_ratio
+        return Grid(np.ones_like(r), r, self.time, self.rate, strict=self.strict)
+
+    def to_vp(self):
+        """Same noise ratios with ``scale^2 + sigma^2 = 1``."""
+        if self.is_vp:
+            return self
+        r = self.noise_ratio
+        root = np.hypot(1.0, r)
+        return Grid(1.0 / root, r / root, self.time, self.rate, strict=self.strict)
+
+
+def _frozen(array):
+    array.setflags(write=False)
+    return array
+
+
+def _ve(sigma, *, strict=True):
+    return Grid(np.ones_like(sigma), sigma, strict=strict)
+
+
+def nearest_index(grid, sigma, *, unit="db"):
+    """Level of ``grid`` whose SNR is nearest to that of VE noise ``sigma`` (scalar): Eq. (12) of arXiv 2403.02957.
+
+    ``unit="db"`` compares in decibels (default; symmetric in the ratio), ``"linear"`` compares SNRs themselves, as the
+    paper prints it. Ties go to the noisier level. A final 0 level is never chosen.
+    """
+    sigma = scalar("sigma", sigma, low=0.0, low_open=True)
+    choice("unit", unit, ("db", "linear"))
+    ratio = _one_schedule("grid", grid).noise_ratio
+    ratio = ratio[ratio > 0]
+    distance = np.abs(np.log(ratio / sigma)) if unit == "db" else np.abs(ratio**-2.0 - sigma**-2.0)
+    return int(np.argmin(distance))
+
+
+def _one_schedule(name, grid):
+    if not isinstance(grid, Grid) or grid.sigma.ndim != 1:
+        fail(name, grid, "a Grid with one schedule for all rows")
+    return grid
+
+
+# ------------------------------------------------------------------------------------------- continuous levels
+
+
+def _steps(N, final_zero=False):
+    N = integer("N", N, low=1)
+    if not isinstance(final_zero, bool):
+        fail("final_zero", final_zero, "True or False")
+    return N, (N - 1 if final_zero else N)
+
+
+def _sigma_range(sigma_max, sigma_min):
+    sigma_max = scalar("sigma_max", sigma_max, low=0.0, low_open=True)
+    sigma_min = scalar("sigma_min", sigma_min, low=0.0, low_open=True)
+    if sigma_min >= sigma_max:
+        fail("sigma_min", sigma_min, f"less than sigma_max = {sigma_max:g}")
+    return sigma_max, sigma_min
+
+
+def log_linear(N, sigma_max=40.0, sigma_min=0.01, final_zero=False):
+    """Constant relative step: ``sigma_i = sigma_max (sigma_min / sigma_max)^(i / N)``; VE.
+
+    ``final_zero=True`` reaches ``sigma_min`` one step earlier and ends with 0 (with N = 1: ``[sigma_max, 0]``).
+    """
+    N, last = _steps(N, final_zero)
+    sigma_max, sigma_min = _sigma_range(sigma_max, sigma_min)
+    sigma = np.exp(np.linspace(np.log(sigma_max), np.log(sigma_min), last + 1)) if last else np.empty(1)
+    sigma[0] = sigma_max
+    if last:
+        sigma[last] = sigma_min
+    return _ve(np.append(sigma, 0.0) if final_zero else sigma)
+
+
+def edm(N, sigma_max=80.0, sigma_min=0.002, rho=7.0, final_zero=True):
+    r"""Karras et al. 2022 (EDM), Eq. (5): ``sigma_i = (sigma_max^{1/rho} + i/(M) (sigma_min^{1/rho} - sigma_max^{1/rho}))^rho``.
+
+    VE. ``M = N - 1`` and a final 0 as published; ``final_zero=False`` stops at ``sigma_min`` with ``M = N``.
+    """
+    N, last = _steps(N, final_zero)
+    sigma_max, sigma_min = _sigma_range(sigma_max, sigma_min)
+    rho = scalar("rho", rho, low=0.0, low_open=True)
+    sigma = np.linspace(sigma_max ** (1 / rho), sigma_min ** (1 / rho), last + 1) ** rho if last else np.empty(1)
+    sigma[0] = sigma_max
+    if last:
+        sigma[last] = sigma_min
+    return _ve(np.append(sigma, 0.0) if final_zero else sigma)
+
+
+def vp_linear(N, beta_min=0.1, beta_max=20.0, eps=0.0, vp=True, final_zero=False):
+    r"""VP-SDE with ``beta(t) = beta_min + (beta_max - beta_min) t``, uniform in time from t = 1 to ``eps`` (Song et al. 2021).
+
+    ``alpha_bar = exp(-B(t))``, ``B(t) = beta_min t + (beta_max - beta_min) t^2 / 2``; ``1 - alpha_bar`` is formed as
+    ``-expm1(-B)`` (float32 or ``1 - exp`` spoils the last step at eps = 1e-5 by 5 %). Equal rates
+    ``beta_min = beta_max = T`` give the Ornstein-Uhlenbeck process of unit rate on [0, T] with constant steps.
+
+    Parameters
+    ----------
+    eps : float in [0, 1)
+        Last time.
+    vp : bool
+        VP coordinates (default) or VE.
+    final_zero : bool
+        With ``eps > 0``: N - 1 uniform steps from 1 to ``eps``, then one step from ``eps`` to 0, as the
+        "denoise at eps" variants of score_sde_pytorch and of arXiv 2507.08956 do.
+    """
+    N, last = _steps(N, final_zero)
+    beta_min, beta_max = _vp_rates(beta_min, beta_max)
+    eps = scalar("eps", eps, low=0.0, high=1.0, high_open=True)
+    if final_zero and eps == 0:
+        fail("eps", eps, "eps > 0 when final_zero=True")
+    if beta_min == 0 and beta_max == 0:
+        fail("beta_max", beta_max, "a positive rate")
+    time = np.linspace(1.0, eps, last + 1) if last else np.ones(1)
+    if final_zero:
+        time = np.append(time, 0.0)
+    integral = vp_linear_integral(time, beta_min, beta_max)
+    grid = Grid(
+        np.exp(-0.5 * integral), np.sqrt(-np.expm1(-integral)), time, vp_linear_rate(time, beta_min, beta_max)
+    )
+    return grid if vp else grid.to_ve()
+
+
+def admissible_beta(N, eta, nu, rho=1.0):
+    r"""Largest constant relative step of an (eta, nu)-admissible schedule (arXiv 2306.04848, Thm 4.3: an iff).
+
+    .. math:: \beta_* = \frac{c}{\eta + c}, \qquad c = 1 - \nu^{-1/N} .
+
+    ``rho = dist(x_N) / (sqrt(n) sigma_N)`` other than 1 generalises the start: then
+    ``c = min(1 - (nu rho)^{-1/N}, (nu / rho)^{1/N} - 1)``, derived, not in the paper; ``1 / nu < rho < nu``.
+    ``eta = 0`` gives 1 (any schedule is admissible, nu = 1 included); ``eta > 0, nu = 1`` gives 0.
+    """
+    N = integer("N", N, low=1)
+    eta = scalar("eta", eta, low=0.0, high=1.0, high_open=True)
+    nu = scalar("nu", nu, low=1.0)
+    rho = scalar("rho", rho, low=0.0, low_open=True)
+    if rho != 1.0 and not 1.0 / nu < rho < nu:
+        fail("rho", rho, f"a start ratio inside (1 / nu, nu) = ({1 / nu:g}, {nu:g})")
+    if eta == 0.0:
+        return 1.0
+    c = -np.expm1(-(np.log(nu) + np.log(rho)) / N)
+    if rho != 1.0:  # at rho = 1 the second term is never the smaller one
+        c = min(c, np.expm1((np.log(nu) - np.log(rho)) / N))
+    return float(c / (eta + c))
+
+
+def admissible(N, eta=0.1, nu=2.0, sigma_max=40.0, rho=1.0):
+    """Log-linear schedule with the step :func:`admissible_beta`; VE (arXiv 2306.04848, Thm 4.3).
+
+    The product guarantee of Thm 4.2 never falls below ``nu^{-(1 - eta) / eta}`` whatever N: the final sigma is
+    ``sigma_max (1 - beta)^N``, never 0. For ``eta = 0`` one full step is exact, so only N = 1 is accepted.
+    """
+    sigma_max = scalar("sigma_max", sigma_max, low=0.0, low_open=True)
+    beta = admissible_beta(N, eta, nu, rho)
+    if beta == 0.0:
+        fail("nu", nu, "nu > 1 when eta > 0 (nu = 1 admits no step at all)")
+    if beta == 1.0:
+        if N > 1:
+            fail("eta", eta, "eta > 0 when N > 1 (an exact projection needs one full step: N = 1)")
+        return _ve(np.array([sigma_max, 0.0]))
+    return _ve(sigma_max * np.exp(np.arange(N + 1) * np.log1p(-beta)))
+
+
+# --------------------------------------------------------------------------------------- discrete-time families
+
+
+def _table(betas):
+    """VE noise levels of the T training times (index t = 0..T-1) of DDPM betas."""
+    return np.sqrt(np.expm1(np.cumsum(-np.log1p(-betas))))
+
+
+def ddpm_sigmas(T=1000, beta_start=1e-4, beta_end=0.02):
+    """VE noise levels ``sqrt(1 / alpha_bar_t - 1)``, t = 0..T-1, of the linear DDPM betas (Ho et al. 2020); increasing."""
+    T = integer("T", T, low=1)
+    beta_start = scalar("beta_start", beta_start, low=0.0, high=1.0, low_open=True, high_open=True)
+    beta_end = scalar("beta_end", beta_end, low=0.0, high=1.0, low_open=True, high_open=True)
+    return _table(np.linspace(beta_start, beta_end, T))
+
+
+def ddpm_time(sigma, table=None):
+    """Smallest index t with ``sigma <= table[t]`` (ceil search; T where ``sigma`` exceeds the table)."""
+    table = ddpm_sigmas() if table is None else _nonnegative("table", table)
+    return np.searchsorted(table, _nonnegative("sigma", sigma), side="left")
+
+
+def _subsample(N, table, spacing, final_zero):
+    N, T = integer("N", N, low=1), table.shape[0]
+    choice("spacing", spacing, ("trailing", "linspace"))
+    if not isinstance(final_zero, bool):
+        fail("final_zero", final_zero, "True or False")
+    if N > T:
+        fail("N", N, f"at most T = {T} steps")
+    if spacing == "trailing":
+        index = np.round(T * (1.0 - np.arange(N) / N)).astype(int) - 1
+        index = np.append(index, 0)
+    else:
+        index = np.linspace(T - 1, 0, N + 1).astype(int)
+    sigma = table[index]
+    if final_zero:
+        sigma[-1] = 0.0
+    return _ve(sigma, strict=final_zero and spacing == "trailing")
+
+
+def ddpm(N, T=1000, beta_start=1e-4, beta_end=0.02, spacing="trailing", final_zero=False):
+    """Linear DDPM betas (Ho et al. 2020), sub-sampled to N steps; VE.
+
+    Parameters
+    ----------
+    spacing : {"trailing", "linspace"}
+        "trailing": times ``round(T (1 - i/N)) - 1`` for i < N, then time 0 (Lin et al. 2023, Table 2; the ideal-denoiser
+        experiment of arXiv 2306.04848: N = 50 runs from 157.407 to 0.0100005). "linspace": N + 1 equispaced times
+        T-1..0 truncated to integers.
+    final_zero : bool
+        Replace the last level (time 0, sigma = 0.01) by 0. With ``N = T`` and "trailing" this is the full ancestral
+        chain of T steps; without it that chain ends with a step of length zero.
+    """
+    return _subsample(N, ddpm_sigmas(T, beta_start, beta_end), spacing, final_zero)
+
+
+def _from_alpha_bar(function, T, max_beta):
+    """DDPM betas ``min(1 - abar(t+1)/abar(t), max_beta)`` of a continuous cumulative product, then its levels."""
+    T = integer("T", T, low=1)
+    max_beta = scalar("max_beta", max_beta, low=0.0, high=1.0, low_open=True, high_open=True)
+    alpha_bar = function(np.arange(T + 1) / T)
+    return _table(np.minimum(1.0 - alpha_bar[1:] / alpha_bar[:-1], max_beta))
+
+
+def cosine(N, T=1000, offset=0.008, max_beta=0.999, spacing="trailing", final_zero=False):
+    """Cosine schedule (Nichol & Dhariwal 2021, Eq. 17): ``alpha_bar ~ cos^2((t/T + s) / (1 + s) pi / 2)``, betas <= 0.999; VE.
+
+    ``spacing`` and ``final_zero`` as in :func:`ddpm`.
+    """
+    offset = scalar("offset", offset, low=0.0)
+    table = _from_alpha_bar(lambda t: np.cos((t + offset) / (1 + offset) * (np.pi / 2)) ** 2, T, max_beta)
+    return _subsample(N, table, spacing, final_zero)
+
+
+def sigmoid(N, T=1000, start=-3.0, end=3.0, tau=1.0, max_beta=0.999, spacing="trailing", final_zero=False):
+    """Sigmoid schedule (Jabri et al. 2022, "RIN", Alg. 2): ``alpha_bar ~ sig(end/tau) - sig((start + t (end-start))/tau)``; VE.
+
+    ``spacing`` and ``final_zero`` as in :func:`ddpm`; the betas are capped as in the cosine schedule.
+    """
+    start, end = scalar("start", start), scalar("end", end)
+    tau = scalar("tau", tau, low=0.0, low_open=True)
+    if end <= start:
+        fail("end", end, f"more than start = {start:g}")
+
+    def alpha_bar(t):
+        z = (start + t * (end - start)) / tau
+        return 1.0 / (1.0 + np.exp(-end / tau)) - 1.0 / (1.0 + np.exp(-z))
+
+    return _subsample(N, _from_alpha_bar(alpha_bar, T, max_beta), spacing, final_zero)
+
+
+QUANTISED = ("ddim", "ddim_offset", "edm", "linear")
+
+
+def quantised_times(N, style, start=None):
+    """Integer DDPM times (N + 1 values, decreasing) of the four schedules of arXiv 2306.04848, Fig. 5.
+
+    "ddim" (start sigma 157) and "ddim_offset" (start 40): N + 1 equispaced times from that of the start to 0, truncated
+    to integers. "edm" (start 80): the N + 1 rho = 7 knots from ``start`` to 0.002, each rounded up to a training time.
+    "linear" (start 40; "Ours" in the figure): N log-spaced levels from ``start`` down to
+    ``sqrt(sigma(T // N) sigma(0))``, rounded up, then time 0. The lowest level everywhere is sigma(0) = 0.01.
+    """
+    N = integer("N", N, low=2)
+    choice("style", style, QUANTISED)
+    default = {"ddim": 157.0, "ddim_offset": 40.0, "edm": 80.0, "linear": 40.0}[style]
+    table = ddpm_sigmas()
+    start = scalar("start", default if start is None else start, low=table[0], high=table[-1], low_open=True)
+    if style in ("ddim", "ddim_offset"):
+        return np.linspace(ddpm_time(start, table), 0, N + 1).astype(int)
+    if style == "edm":
+        return ddpm_time(edm(N, start, 0.002, final_zero=False).sigma, table)
+    if N > table.shape[0]:
+        fail("N", N, f"at most {table.shape[0]} steps")
+    end = np.sqrt(table[table.shape[0] // N] * table[0])
+    return np.append(ddpm_time(log_linear(N - 1, start, end).sigma, table), 0)
+
+
+def quantised(N, style="linear", start=None):
+    """The schedules of arXiv 2306.04848, Fig. 5 (see :func:`quantised_times`); VE, zero-length steps possible at large N."""
+    return _ve(ddpm_sigmas()[quantised_times(N, style, start)], strict=False)
+
+
+def _style(style):
+    def constructor(N, start=None):
+        return quantised(N, style, start)
+
+    constructor.__name__ = constructor.__qualname__ = f"quantised_{style}"
+    constructor.__doc__ = f"``quantised(N, {style!r}, start)``."
+    return constructor
+
+
+REGISTRY = {
+    "log_linear": log_linear, "ddpm": ddpm, "edm": edm, "cosine": cosine, "sigmoid": sigmoid, "vp_linear": vp_linear,
+    "admissible": admissible, **{f"quantised_{style}": _style(style) for style in QUANTISED},
+}
+"""Name -> constructor whose first argument is N."""
