@@ -4,7 +4,7 @@ import sys
 
 
 def progress(iterable, description, total=None):
-    """``iterable`` with a tqdm bar on standard error when that is a terminal; the iterable itself otherwise."""
+    """``iterable`` with a tqdm bar on standard error when that is a terminal; else the iterable."""
     if not sys.stderr.isatty():
         return iterable
     from tqdm import tqdm

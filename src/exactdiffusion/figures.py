@@ -15,9 +15,9 @@ An experiment is one file ``experiments/<group>/<name>.py``. It defines
 ``SPOT``
     a `Spot`: the cheap part of the table that the currency check recomputes.
 
-Heavy imports belong inside ``compute`` and ``draw``. `make` writes ``figures/data/NAME.csv`` and ``NAME.json`` (parameters,
-versions, commit, machine) and ``figures/NAME.svg`` and ``NAME.png``; equal tables give equal bytes of SVG. `check` says which
-committed tables and drawings are no longer what the code gives.
+Heavy imports belong inside ``compute`` and ``draw``. `make` writes ``figures/data/NAME.csv`` and ``NAME.json``
+(parameters, versions, commit, machine) and ``figures/NAME.svg`` and ``NAME.png``; equal tables give equal bytes of
+SVG. `check` says which committed tables and drawings are no longer what the code gives.
 """
 
 import hashlib
@@ -35,8 +35,10 @@ from . import records, resources
 from ._progress import progress as _progress_bar
 from .provenance import provenance
 
+_REQUIRED = ("SUMMARY", "PARAMETERS", "QUICK", "SPOT", "compute", "draw")
+
 INK = "#222222"
-# Okabe-Ito colours without the yellow, which print loses; every curve also has a dash pattern and a marker of its own.
+# Okabe-Ito colours without the yellow, which print loses; every curve also has its own dashes and marker.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00", "#7F7F7F")
 _DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)), (0, (3, 1, 1, 1, 1, 1)), (0, (8, 3)))
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h")
@@ -45,8 +47,10 @@ STYLE = {
     "figure.dpi": 100, "savefig.dpi": 200, "savefig.facecolor": "white",
     "font.size": 9.0, "axes.labelsize": 9.0, "axes.titlesize": 9.5, "legend.fontsize": 7.5,
     "xtick.labelsize": 8.0, "ytick.labelsize": 8.0, "lines.linewidth": 1.3, "lines.markersize": 4.0,
-    "axes.edgecolor": INK, "axes.labelcolor": INK, "axes.linewidth": 0.7, "axes.grid": True, "axes.axisbelow": True,
-    "grid.color": "#dddddd", "grid.linewidth": 0.5, "legend.frameon": False, "legend.handlelength": 3.2,
+    "axes.edgecolor": INK, "axes.labelcolor": INK, "axes.linewidth": 0.7,
+    "xtick.color": INK, "ytick.color": INK, "text.color": INK,
+    "axes.grid": True, "axes.axisbelow": True, "grid.color": "#dddddd", "grid.linewidth": 0.5,
+    "legend.frameon": False, "legend.handlelength": 3.2,
     "svg.fonttype": "path", "svg.hashsalt": "exactdiffusion", "path.simplify": True,
 }
 
@@ -58,7 +62,7 @@ class Spot:
     Parameters
     ----------
     parameters : dict
-        Replacements in ``PARAMETERS`` that make the computation cheap; the rows it gives must be rows of the full table.
+        Replacements in ``PARAMETERS`` that make the computation cheap; its rows must be rows of the full table.
     keys : tuple of str
         Columns that identify a row.
     rtol : dict
@@ -80,7 +84,7 @@ def experiments():
         if path.name.startswith("_"):
             continue
         module = _load(path, f"exactdiffusion_experiments.{path.parent.name}.{path.stem}")
-        missing = [n for n in ("SUMMARY", "PARAMETERS", "QUICK", "SPOT", "compute", "draw") if not hasattr(module, n)]
+        missing = [n for n in _REQUIRED if not hasattr(module, n)]
         if missing:
             raise ImportError(f"experiment {path.name} does not define {', '.join(missing)}")
         module.NAME, module.GROUP = path.stem, path.parent.name
@@ -141,16 +145,25 @@ def make(experiment, out=None, *, quick=False, parameters=None):
     -------
     dict
         ``table``, ``provenance``, ``svg``, ``png``: the paths written.
+
+    Raises
+    ------
+    ValueError
+        Names a parameter that the experiment does not have.
     """
     out = Path(out) if out is not None else default_folder(quick)
+    unknown = sorted(set(parameters or {}) - set(experiment.PARAMETERS))
+    if unknown:
+        raise ValueError(f"parameters: got {unknown[0]!r}; expected some of {', '.join(experiment.PARAMETERS)}")
     values = {**experiment.PARAMETERS, **(experiment.QUICK if quick else {}), **(parameters or {})}
     started = time.perf_counter()
     rows = experiment.compute(values, _progress_bar)
     seconds = time.perf_counter() - started
     text = records.table_text(rows)
     record = {
-        "experiment": experiment.NAME, "group": experiment.GROUP, "summary": experiment.SUMMARY, "parameters": values,
-        "rows": len(rows), "table_sha256": _sha256(text), "seconds": round(seconds, 1), **provenance(),
+        "experiment": experiment.NAME, "group": experiment.GROUP, "summary": experiment.SUMMARY,
+        "parameters": values, "rows": len(rows), "table_sha256": _sha256(text), "seconds": round(seconds, 1),
+        **provenance(),
     }
     paths = _paths(experiment.NAME, out)
     records.write_whole(paths["table"], text)
@@ -180,8 +193,8 @@ def redraw(experiment, out=None):
 def check(experiment, out=None):
     """Problems of the committed table and drawings of one experiment; an empty list when they are current.
 
-    Four things are compared: the parameters in the provenance record with the experiment's; the table with the digest in
-    the record; the drawings with the table they say they were drawn from; and the rows that ``SPOT`` recomputes.
+    Four things are compared: the parameters in the provenance record with the experiment's; the table with the
+    digest in the record; the drawings with the table they say they were drawn from; the rows that ``SPOT`` recomputes.
     """
     paths = _paths(experiment.NAME, Path(out) if out is not None else default_folder())
     absent = [str(path) for path in paths.values() if not path.is_file()]
@@ -205,7 +218,8 @@ def _spot_problems(experiment, table):
     if len(committed) != len(table):
         return [f"{experiment.NAME}: the keys {spot.keys} do not identify the rows of the table"]
     fresh = experiment.compute({**experiment.PARAMETERS, **spot.parameters}, _silent)
-    fresh = records.parse_table(records.table_text(fresh))  # what is compared is what a reader of the CSV sees
+    # Compared is what a reader of the CSV sees.
+    fresh = records.parse_table(records.table_text(fresh))
     problems = []
     for row in fresh:
         key = tuple(row[k] for k in spot.keys)
@@ -215,9 +229,9 @@ def _spot_problems(experiment, table):
             continue
         for column, value in row.items():
             if not _agree(value, old.get(column), spot.rtol.get(column)):
-                problems.append(
-                    f"{experiment.NAME}: row {key}, {column}: committed {old.get(column)!r}, recomputed {value!r}"
-                    + (f" (relative tolerance {spot.rtol[column]:g}: {spot.cause})" if column in spot.rtol else ""))
+                allowed = f" (allowed: {spot.rtol[column]:g} of it; {spot.cause})" if column in spot.rtol else ""
+                problems.append(f"{experiment.NAME}: row {key}, {column}: committed {old.get(column)!r}, "
+                                f"recomputed {value!r}{allowed}")
     return problems
 
 
@@ -247,7 +261,7 @@ def _stamp(record):
     return f"drawn from the table with sha256 {record['table_sha256']}"
 
 
-# -- drawing -----------------------------------------------------------------------------------------------------------
+# -- drawing ------------------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -262,7 +276,7 @@ def style():
 
 
 def new_figure(width=6.3, height=3.6, rows=1, columns=1, **options):
-    """A figure and its axes, in inches, on the Agg canvas; no pyplot, hence no display and no global state."""
+    """A figure and its axes, in inches, on the Agg canvas; no pyplot, hence no display, no global state."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -34,7 +34,7 @@ def versions():
 
 @cache
 def commit():
-    """Git commit of the checkout, ``+changes`` appended when tracked code differs from it; None outside a git checkout."""
+    """Git commit of the checkout, ``+changes`` appended when tracked code differs; None outside a checkout."""
     root = project_root()
     if root is None or not (root / ".git").exists():
         return None
@@ -59,4 +59,6 @@ def machine():
 
 def provenance():
     """The part of a provenance record that every output shares."""
-    return {"versions": versions(), "commit": commit(), "source_sha256": source_digest(), "machine": machine()}
+    return {
+        "versions": versions(), "commit": commit(), "source_sha256": source_digest(), "machine": machine(),
+    }

@@ -12,8 +12,8 @@ from pathlib import Path
 def write_whole(path, data):
     """Write ``data`` (str or bytes) to ``path`` whole or not at all.
 
-    A temporary file in the same folder is flushed to disk and renamed over ``path``: a reader sees the old content or
-    the new one, also after a crash. The temporary file's name ends in ``.tmp``; it is removed when the write fails.
+    A temporary file in the same folder is flushed to disk and renamed over ``path``: a reader sees the old content
+    or the new one, also after a crash. The temporary file's name ends in ``.tmp``; it is removed when the write fails.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,12 +34,12 @@ def write_whole(path, data):
 
 
 def json_text(value):
-    """JSON with sorted keys and one trailing newline; refuses NaN and infinities, which JSON does not have."""
+    """JSON with sorted keys and one trailing newline; refuses NaN and infinities (JSON has none)."""
     return json.dumps(value, sort_keys=True, indent=1, allow_nan=False) + "\n"
 
 
 def table_text(rows):
-    """CSV of a list of dicts that share their keys; floats are written so that reading gives the same bits back.
+    """CSV of a list of dicts that share their keys; floats are written so that reading gives the same bits.
 
     Values are strings, booleans, integers, floats, or None (an empty field).
     """

@@ -1,0 +1,7 @@
+"""``python -m exactdiffusion`` is the command ``exactdiffusion``."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

@@ -1,0 +1,177 @@
+"""The command line: ``exactdiffusion list | verify | figures | sweep | demo``.
+
+A bad argument is one line on standard error and exit code 2; a failed check is exit code 1. Every command imports what
+it needs when it runs.
+"""
+
+import argparse
+import sys
+
+from ._version import __version__
+
+
+def _list(args):
+    from . import bounds, figures, samplers, schedules, sweep
+
+    print("statements (exactdiffusion verify NAME)")
+    _table((s.key, f"{s.ref}, {s.kind}", s.title) for s in bounds.all_statements())
+    print("\nsamplers (sweep --sampler NAME[:PARAMETER=VALUE])")
+    _table((i.name, f"order {i.order}, {'random' if i.stochastic else 'deterministic'}", i.summary)
+           for i in samplers.REGISTRY.values())
+    print("\nschedules (sweep --schedule NAME[:PARAMETER=VALUE])")
+    _table((name, _first_line(f)) for name, f in schedules.REGISTRY.items())
+    print("\ntargets (sweep --target NAME)")
+    _table((name, t.summary) for name, t in sweep.TARGETS.items())
+    print("\nmetrics (sweep --metric NAME)")
+    _table((name, m.summary) for name, m in sweep.METRICS.items())
+    print("\nfigures (exactdiffusion figures NAME)")
+    _table((name, e.SUMMARY) for name, e in figures.experiments().items())
+    return 0
+
+
+def _table(rows):
+    rows = [tuple(map(str, row)) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    for row in rows:
+        print("  " + "  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip())
+
+
+def _first_line(function):
+    return (function.__doc__ or "").strip().split("\n")[0]
+
+
+def _verify(args):
+    from .ledger import verify
+
+    return verify(args.names, deep=args.deep, update=args.update, check=args.check, out=args.out)
+
+
+def _figures(args):
+    from . import figures
+
+    if args.check and args.quick:
+        raise ValueError("check: got --check together with --quick; expected one of the two")
+    changed = dict(_assignment(text) for text in args.set)
+    if changed and (args.check or args.out is None):
+        raise ValueError("set: got changed parameters; expected --out DIR (so the standard tables stay) and no --check")
+    failed = False
+    for experiment in figures.select(args.names, args.all):
+        if args.check:
+            problems = figures.check(experiment, args.out)
+            failed = failed or bool(problems)
+            print(f"{experiment.NAME}: {'current' if not problems else 'NOT current'}")
+            for problem in problems:
+                print(f"  {problem}")
+        else:
+            paths = figures.make(experiment, args.out, quick=args.quick, parameters=changed)
+            for path in paths.values():
+                print(path)
+    return int(failed)
+
+
+def _assignment(text):
+    import json
+
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"set: got {text!r}; expected PARAMETER=VALUE")
+    try:
+        return key, json.loads(value)
+    except json.JSONDecodeError:
+        return key, value
+
+
+def _sweep(args):
+    from . import sweep
+
+    result = sweep.sweep(
+        target=args.target.split(","), sampler=args.sampler.split(","), schedule=args.schedule.split(","),
+        steps=_integers("steps", args.steps), seeds=args.seeds, samples=args.samples, start=args.start,
+        metric=args.metric.split(","), jobs=args.jobs, out=args.out,
+    )
+    _table([("target", "sampler", "schedule", "steps", "metric", "seeds", "mean", "sd", "lowest lower bound"),
+            *sweep.summary(result.rows)])
+    print(f"{result.computed} computed, {result.reused} reused")
+    for path in (result.table, result.provenance):
+        print(path)
+    return 0
+
+
+def _integers(name, text):
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"{name}: got {text!r}; expected integers separated by commas") from None
+
+
+def _demo(args):
+    from .demo import run
+
+    return run(args.out)
+
+
+def parser():
+    """The argument parser; each command sets ``run``, a function of the parsed arguments that returns the exit code."""
+    top = argparse.ArgumentParser(
+        prog="exactdiffusion", description="Exact oracles, so that only the theorem is under test.")
+    top.add_argument("--version", action="version", version=__version__)
+    top.add_argument("--traceback", action="store_true", help="show where a bad argument was refused")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    c = commands.add_parser("list", help="statements, samplers, schedules, targets, metrics, figures")
+    c.set_defaults(run=_list)
+
+    c = commands.add_parser("verify", help="run theory checks and print the verdict table")
+    c.add_argument("names", nargs="*", metavar="NAME", help="a paper, or part of a theory file's name; default: all")
+    c.add_argument("--deep", action="store_true", help="the long variants too")
+    c.add_argument("--update", action="store_true", help="rewrite paper_checks.md")
+    c.add_argument("--check", action="store_true", help="compare paper_checks.md with this run")
+    c.add_argument("--out", metavar="FILE", help="where paper_checks.md is (default: the checkout or current folder)")
+    c.set_defaults(run=_verify)
+
+    c = commands.add_parser("figures", help="remake figures and their tables")
+    c.add_argument("names", nargs="*", metavar="NAME")
+    c.add_argument("--all", action="store_true", help="every figure")
+    c.add_argument("--quick", action="store_true", help="cheaper parameters, drawn into figures/quick")
+    c.add_argument("--check", action="store_true", help="recompute a part of each table and compare; draws nothing")
+    c.add_argument("--set", metavar="PARAMETER=VALUE", action="append", default=[],
+                   help="change a parameter of the experiment (needs --out)")
+    c.add_argument("--out", metavar="DIR", help="folder of the drawings (tables go to its folder data)")
+    c.set_defaults(run=_figures)
+
+    c = commands.add_parser(
+        "sweep", help="step count versus error for grids of targets, samplers, schedules and seeds",
+        description="Lists are separated by commas; NAME:PARAMETER=VALUE sets a parameter; MODULE:FUNCTION names a "
+                    "target, sampler or schedule of your own. An interrupted sweep resumes when run again.")
+    c.add_argument("--target", required=True)
+    c.add_argument("--sampler", required=True)
+    c.add_argument("--steps", required=True, help="numbers of steps N, e.g. 5,10,20,40")
+    c.add_argument("--schedule", default="vp_linear")
+    c.add_argument("--seeds", type=int, default=5, help="number of seeds: 0, 1, ... (default 5)")
+    c.add_argument("--samples", type=int, default=1000, help="samples per cell (default 1000)")
+    c.add_argument("--start", default="gaussian", help="gaussian: N(0, sigma_max^2 I); exact: the noised target")
+    c.add_argument("--metric", default="w2")
+    c.add_argument("--jobs", type=int, default=1, help="worker processes (default 1)")
+    c.add_argument("--out", metavar="DIR", default="results/sweep")
+    c.set_defaults(run=_sweep)
+
+    c = commands.add_parser("demo", help="the tour: the theorem checks and the first three figures")
+    c.add_argument("--out", metavar="DIR", default="demo")
+    c.set_defaults(run=_demo)
+    return top
+
+
+def main(argv=None):
+    """Run one command and return its exit code (0 done, 1 a check failed, 2 a bad argument)."""
+    args = parser().parse_args(argv)
+    try:
+        return args.run(args)
+    except ValueError as error:
+        if args.traceback:
+            raise
+        print(f"exactdiffusion {args.command}: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
