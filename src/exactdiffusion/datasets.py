@@ -1,0 +1,504 @@
+"""Data and targets: bundled images, the dino, synthetic shapes, the mixtures of the papers.
+
+Loaders return NumPy arrays (float64, one sample a row) or laws; `TARGETS` names a law for each of them.
+
+Files that do not come with an installed package are looked for in this order: the ``folder`` argument (and then
+nowhere else), the folder that the environment variable ``EXACTDIFFUSION_DATA`` names, a download by scikit-learn,
+which keeps it in its data home. Downloads are verified; files are parsed as data, never unpickled or evaluated.
+"""
+
+import csv
+import hashlib
+import math
+import os
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ._validation import fail, integer, scalar
+from ._validation import weights as _weights
+
+#: Environment variable naming a folder of local copies.
+FOLDER_VARIABLE = "EXACTDIFFUSION_DATA"
+
+DINO_SHA256 = "62d417ba1fda3d4ea76f316827df88f9898c9436f70cb3b84130e93b64333096"
+#: SHA-256 of the 142 dino rows written as "%.4f,%.4f\n" in file order: independent of separators and line ends.
+DINO_ROWS_SHA256 = "31fd51855b5f102f0be07bb87b7e926eea3f6f797bf4da26aaaa67d9d6d0ae94"
+#: (address, SHA-256 of the file or None where only the rows are compared)
+DINO_SOURCES = (
+    ("https://raw.githubusercontent.com/yuanchenyang/smalldiffusion/main/datasets/DatasaurusDozen.tsv", DINO_SHA256),
+    ("https://raw.githubusercontent.com/jumpingrivers/datasauRus/main/inst/extdata/DatasaurusDozen-Long.tsv", None),
+)
+
+
+class DatasetUnavailable(RuntimeError):
+    """No source of a data set could be reached; the message says what was tried and what to do."""
+
+
+def digits():
+    """Handwritten digits bundled with scikit-learn, 8 x 8 pixels, values / 8 - 1.
+
+    Returns
+    -------
+    ndarray, shape (1797, 64)
+        In [-1, 1] (17 grey levels).
+    """
+    from sklearn.datasets import load_digits
+
+    return load_digits().data / 8.0 - 1.0
+
+
+def photo_patches(size=32, stride=16):
+    """Colour patches of the two photographs bundled with scikit-learn, values / 127.5 - 1.
+
+    Stands in for CIFAR-10 where the dimension matters: 32 x 32 x 3 = 3072.
+
+    Parameters
+    ----------
+    size : int
+        Side of a patch in pixels, 1 to 427.
+    stride : int
+        Step between patches, both ways.
+
+    Returns
+    -------
+    ndarray, shape (n, 3 size^2)
+        In [-1, 1], flattened row, column, channel; 1950 rows for the defaults, photograph by photograph.
+    """
+    size = integer("size", size, low=1, high=427)
+    stride = integer("stride", stride, low=1)
+    from sklearn.datasets import load_sample_images
+
+    parts = []
+    for image in load_sample_images().images:
+        windows = np.lib.stride_tricks.sliding_window_view(image, (size, size), axis=(0, 1))[::stride, ::stride]
+        parts.append(np.moveaxis(windows, 2, -1).reshape(-1, 3 * size * size))
+    return np.concatenate(parts) / 127.5 - 1.0
+
+
+def dino(folder=None):
+    """The dinosaur of the Datasaurus Dozen (Alberto Cairo; Matejka and Fitzmaurice 2017), (xy - 50) / 50.
+
+    The target of the proximal paper's Figure 1 (arXiv 2507.08956), with equal weights.
+
+    Parameters
+    ----------
+    folder : path, optional
+        Folder holding ``DatasaurusDozen.tsv`` (columns dataset, x, y) or ``dino.csv`` (columns x, y).
+
+    Returns
+    -------
+    ndarray, shape (142, 2)
+        In [-1, 1], in file order.
+
+    Raises
+    ------
+    DatasetUnavailable
+        No source reached.
+    ValueError
+        A file was found but is malformed or fails its checksum; the message names it.
+
+    Notes
+    -----
+    Sources: see the module. The addresses in `DINO_SOURCES` could not be reached from the machine this was developed
+    on, so the download itself is untested; what it returns is compared with the checksum of the known file.
+    """
+    found = _local(folder, ("DatasaurusDozen.tsv", "dino.csv"))
+    if found is not None:
+        if found.name == "DatasaurusDozen.tsv":
+            _check_sha256(found, DINO_SHA256)
+        return _scale_dino(_parse_dino(found))
+    reasons = []
+    for url, sha256 in DINO_SOURCES:
+        path, reason = _download(url, sha256)
+        if path is None:
+            reasons.append(reason)
+            continue
+        try:
+            return _scale_dino(_parse_dino(path))
+        except ValueError as error:  # a mirror may serve something else: try the next one
+            reasons.append(f"{url}: {error}")
+    raise _unavailable("dino", reasons, "DatasaurusDozen.tsv (columns dataset, x, y) or dino.csv (columns x, y)")
+
+
+def _scale_dino(rows):
+    return (rows - 50.0) / 50.0
+
+
+def _parse_dino(path):
+    """The 142 rows of the dino from a .tsv or .csv file, checked against their checksum."""
+    delimiter = "\t" if Path(path).suffix == ".tsv" else ","
+    try:
+        with open(path, newline="", encoding="utf-8") as stream:
+            table = [row for row in csv.reader(stream, delimiter=delimiter) if row]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path}: not a text table ({error})") from None
+    header = [name.strip().lower() for name in table[0]] if table else []
+    if not {"x", "y"} <= set(header):
+        raise ValueError(f"{path}: columns {header or 'none'}; expected dataset, x, y or x, y")
+    rows = []
+    for number, row in enumerate(table[1:], start=2):
+        if len(row) != len(header):
+            raise ValueError(f"{path}, row {number}: {len(row)} fields; expected {len(header)}")
+        record = dict(zip(header, row, strict=True))
+        if record.get("dataset", "dino").strip() != "dino":
+            continue
+        try:
+            pair = float(record["x"]), float(record["y"])
+        except ValueError:
+            raise ValueError(f"{path}, row {number}: {row!r}; expected two numbers") from None
+        if not (math.isfinite(pair[0]) and math.isfinite(pair[1])):
+            raise ValueError(f"{path}, row {number}: {row!r}; expected finite numbers")
+        rows.append(pair)
+    if len(rows) != 142:
+        raise ValueError(f"{path}: {len(rows)} dino rows; expected shape (142, 2)")
+    digest = hashlib.sha256("".join(f"{x:.4f},{y:.4f}\n" for x, y in rows).encode()).hexdigest()
+    if digest != DINO_ROWS_SHA256:
+        raise ValueError(f"{path}: the dino's rows have sha256 {digest}; expected {DINO_ROWS_SHA256}")
+    return np.array(rows)
+
+
+def mnist(folder=None, limit=None):
+    """MNIST digits, 28 x 28 pixels, values / 127.5 - 1, flattened row by row.
+
+    From ``mnist.npz`` or ``mnist.csv`` in a local folder (see `fashion_mnist` for the layouts), otherwise OpenML
+    ``mnist_784`` through `sklearn.datasets.fetch_openml` (untested download: no network where this was written).
+    The conditional-mean paper's code flattens column by column (Fortran order): a permutation of coordinates.
+
+    Parameters
+    ----------
+    folder : path, optional
+    limit : int, optional
+        Keep the first ``limit`` images.
+
+    Returns
+    -------
+    ndarray, shape (n, 784)
+        In [-1, 1]; n = 70000 without ``limit``.
+    """
+    return _images("mnist", "mnist_784", folder, limit)
+
+
+def fashion_mnist(folder=None, limit=None):
+    """Fashion-MNIST, same format and rules as `mnist`; OpenML ``Fashion-MNIST``, local ``fashion_mnist.npz`` or ``.csv``.
+
+    Layouts of local files: .npz with one array ``x`` or ``data``, or with ``x_train`` and ``x_test``; shapes
+    (n, 784) or (n, 28, 28), values 0..255. .csv with 784 columns of 0..255, or 785 with the label first; a header
+    line is allowed.
+    """
+    return _images("fashion_mnist", "Fashion-MNIST", folder, limit)
+
+
+def _images(name, openml_name, folder, limit):
+    if limit is not None:
+        limit = integer("limit", limit, low=1)
+    found = _local(folder, (f"{name}.npz", f"{name}.csv"))
+    if found is not None:
+        raw = _read_npz(found) if found.suffix == ".npz" else _read_csv(found)
+        return _pixels(str(found), raw, limit)
+    from importlib.util import find_spec
+
+    from sklearn.datasets import fetch_openml
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # retries are announced as warnings; the failure itself is raised
+            bunch = fetch_openml(
+                openml_name, version=1, as_frame=False, n_retries=1,
+                parser="auto" if find_spec("pandas") else "liac-arff",
+            )
+    except (OSError, ValueError) as error:  # URLError and HTTPError are OSErrors; a bad checksum is a ValueError
+        wanted = f"{name}.npz (arrays x_train and x_test, or x) or {name}.csv (784 columns)"
+        raise _unavailable(name, [f"OpenML {openml_name}: {error}"], wanted) from error
+    return _pixels(f"OpenML {openml_name}", np.asarray(bunch.data), limit)
+
+
+def _read_npz(path):
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if {"x_train", "x_test"} <= set(archive.files):
+                return np.concatenate([archive["x_train"], archive["x_test"]])
+            for key in ("x", "data"):
+                if key in archive.files:
+                    return archive[key]
+            found = archive.files
+    except (ValueError, OSError, EOFError) as error:
+        raise ValueError(f"{path}: not a readable .npz archive of plain arrays ({error})") from None
+    except Exception as error:  # zipfile.BadZipFile and friends share no base class with the above
+        raise ValueError(f"{path}: not a readable .npz archive ({error})") from None
+    raise ValueError(f"{path}: arrays {found}; expected x, data, or x_train and x_test")
+
+
+def _read_csv(path):
+    rows = []
+    try:
+        with open(path, newline="", encoding="utf-8") as stream:
+            for number, row in enumerate(csv.reader(stream), start=1):
+                if not row:
+                    continue
+                if len(row) not in (784, 785):
+                    raise ValueError(f"{path}, row {number}: {len(row)} fields; expected 784, or 785 with a label")
+                try:
+                    rows.append(np.array(row[len(row) - 784 :], dtype=np.float64))
+                except ValueError:
+                    if number > 1:
+                        raise ValueError(f"{path}, row {number}: not numbers") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path}: not a text table ({error})") from None
+    if not rows:
+        raise ValueError(f"{path}: no images; expected rows of 784 numbers")
+    return np.stack(rows)
+
+
+def _pixels(source, raw, limit):
+    if raw.dtype.kind not in "iuf" or raw.shape[1:] not in ((784,), (28, 28)) or raw.shape[0] == 0:
+        raise ValueError(f"{source}: {raw.dtype} array of shape {raw.shape}; expected numbers, (n, 784) or (n, 28, 28)")
+    raw = raw[:limit].reshape(-1, 784).astype(np.float64)
+    if not (np.all(raw >= 0) and np.all(raw <= 255)):  # also refuses NaN
+        raise ValueError(f"{source}: pixel values outside 0..255")
+    return raw / 127.5 - 1.0
+
+
+def _local(folder, names):
+    """First of ``names`` in the folder given (which must hold one), or in that of the environment variable."""
+    if folder is not None:
+        if not isinstance(folder, (str, os.PathLike)) or not Path(folder).is_dir():
+            fail("folder", folder, "an existing folder")
+        for name in names:
+            if (Path(folder) / name).is_file():
+                return Path(folder) / name
+        raise DatasetUnavailable(f"folder {str(folder)!r} holds none of {', '.join(names)}")
+    variable = os.environ.get(FOLDER_VARIABLE)
+    if variable:
+        if not Path(variable).is_dir():
+            fail(FOLDER_VARIABLE, variable, "an existing folder (environment variable)")
+        for name in names:
+            if (Path(variable) / name).is_file():
+                return Path(variable) / name
+    return None
+
+
+def _sha256(path):
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _check_sha256(path, expected):
+    digest = _sha256(path)
+    if digest != expected:
+        raise ValueError(
+            f"{path}: sha256 {digest}; expected {expected}. The file differs from the published one (line ends "
+            "converted by a version control system count too): get it again, or give the 142 rows as dino.csv"
+        )
+
+
+def _download(url, sha256):
+    """(path, None), or (None, reason)."""
+    try:
+        from sklearn.datasets import fetch_file
+    except ImportError:  # scikit-learn < 1.6
+        import sklearn
+
+        return None, f"{url}: sklearn.datasets.fetch_file needs scikit-learn >= 1.6, found {sklearn.__version__}"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # retries are announced as warnings; the failure itself is raised
+            path = fetch_file(url, sha256=sha256, n_retries=1, delay=0)
+    except OSError as error:  # URLError, HTTPError, timeouts; also scikit-learn's own checksum failure
+        return None, f"{url}: {type(error).__name__}: {error}"
+    if sha256 is not None and _sha256(path) != sha256:
+        return None, f"{url}: sha256 {_sha256(path)}; expected {sha256}"
+    return Path(path), None
+
+
+def _unavailable(name, reasons, wanted):
+    tried = "; ".join(reasons)
+    return DatasetUnavailable(
+        f"{name}: no source could be used ({tried}). Put {wanted} into a folder and give it as folder=..., or set "
+        f"{FOLDER_VARIABLE} to that folder"
+    )
+
+
+def two_moons(n=1000):
+    """Two interleaved half circles without noise (`sklearn.datasets.make_moons`), equally spaced angles.
+
+    Returns
+    -------
+    ndarray, shape (n, 2)
+        First the outer half circle of radius 1 about (0, 0), then the inner one about (1, 1/2).
+    """
+    n = integer("n", n, low=2)
+    from sklearn.datasets import make_moons
+
+    return make_moons(n_samples=n, shuffle=False, noise=None)[0]
+
+
+def swiss_roll(n=1000, dim=2, seed=0):
+    """Swiss roll without noise (`sklearn.datasets.make_swiss_roll`), divided by 10.
+
+    Parameters
+    ----------
+    n : int
+    dim : {2, 3}
+        2 keeps the spiral (t cos t, t sin t) / 10, t uniform on [3 pi/2, 9 pi/2]; 3 adds the width in the middle
+        column, uniform on [0, 2.1].
+    seed : int
+
+    Returns
+    -------
+    ndarray, shape (n, dim)
+    """
+    n, seed = integer("n", n, low=1), integer("seed", seed, low=0, high=2**32 - 1)
+    dim = integer("dim", dim, low=2, high=3)
+    from sklearn.datasets import make_swiss_roll
+
+    roll = make_swiss_roll(n_samples=n, noise=0.0, random_state=seed)[0] / 10.0
+    return roll if dim == 3 else np.ascontiguousarray(roll[:, [0, 2]])
+
+
+def rings(n_modes=8, radius=1.0, std=0.1, dim=2, weights=None):
+    """Gaussian mixture with equally spaced means on a circle of the first two coordinates.
+
+    Parameters
+    ----------
+    n_modes : int
+    radius : float > 0
+    std : float >= 0
+        Standard deviation of every (isotropic) mode; 0 gives atoms.
+    dim : int >= 2
+    weights : array, shape (n_modes,), optional
+
+    Returns
+    -------
+    GaussianMixture
+        The 8-mode ring is where gradient estimation is compared with DDIM.
+    """
+    from .laws import GaussianMixture
+
+    n_modes, dim = integer("n_modes", n_modes, low=1), integer("dim", dim, low=2)
+    radius = scalar("radius", radius, low=0, low_open=True)
+    std = scalar("std", std, low=0)
+    angle = 2 * np.pi * np.arange(n_modes) / n_modes
+    means = np.zeros((n_modes, dim))
+    means[:, 0], means[:, 1] = radius * np.cos(angle), radius * np.sin(angle)
+    return GaussianMixture(_weights("weights", weights, n_modes), means, std**2)
+
+
+def two_gaussians(dim=2, half_distance=3.0, std=1.0, weight=0.2):
+    """Two isotropic Gaussians at +-half_distance (1, ..., 1): Delta mu = 6 (1, ..., 1) in the log-concavity paper.
+
+    Separation and shape are those of arXiv 2305.19473, section 5; std 1 and weights 0.2 / 0.8 are this project's
+    reading of its figures, where they are not printed.
+
+    Parameters
+    ----------
+    dim : int
+    half_distance : float
+        Each coordinate of the mean of the first component.
+    std : float >= 0
+    weight : float in (0, 1)
+        Weight of the component at +half_distance.
+
+    Returns
+    -------
+    GaussianMixture
+    """
+    from .laws import GaussianMixture
+
+    dim = integer("dim", dim, low=1)
+    half_distance, std = scalar("half_distance", half_distance), scalar("std", std, low=0)
+    weight = scalar("weight", weight, low=0, high=1, low_open=True, high_open=True)
+    return GaussianMixture([weight, 1 - weight], np.stack([np.ones(dim), -np.ones(dim)]) * half_distance, std**2)
+
+
+def random_mixture(n_components=128, dim=64, seed=453451, normalise=True):
+    """Random full-covariance mixture of the conditional-mean paper (arXiv 2403.02957), as its released code draws it.
+
+    ``rng = default_rng(seed)``: weights U(0, 1) normalised, then means N(0, I) / sqrt(dim); covariance k is
+    ``make_spd_matrix(dim, random_state=seed + k)``: one eigenvalue near dim + 1/2, the others in (0, 1).
+
+    Parameters
+    ----------
+    n_components, dim : int
+        128 and 64 in the paper.
+    seed : int
+    normalise : bool
+        Centre and divide by one number so that E X = 0 and E|X|^2 = dim. Done here from the mixture's exact moments;
+        the released code estimates both from samples.
+
+    Returns
+    -------
+    GaussianMixture
+    """
+    from sklearn.datasets import make_spd_matrix
+
+    from .laws import GaussianMixture
+
+    n_components, dim = integer("n_components", n_components, low=1), integer("dim", dim, low=1)
+    seed = integer("seed", seed, low=0, high=2**32 - 1 - n_components)
+    if not isinstance(normalise, (bool, np.bool_)):
+        fail("normalise", normalise, "True or False")
+    rng = np.random.default_rng(seed)
+    weights = rng.uniform(size=n_components)
+    weights /= weights.sum()
+    means = rng.standard_normal((n_components, dim)) / math.sqrt(dim)
+    covariances = np.stack([make_spd_matrix(dim, random_state=seed + k) for k in range(n_components)])
+    covariances = (covariances + covariances.transpose(0, 2, 1)) / 2
+    if normalise:
+        means = means - weights @ means
+        traces = np.trace(covariances, axis1=1, axis2=2)
+        power = float(weights @ (traces + np.sum(means**2, axis=1)))
+        means, covariances = means * math.sqrt(dim / power), covariances * (dim / power)
+    return GaussianMixture(weights, means, covariances)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A named law: ``law()`` builds it; ``dim`` and ``summary`` are known without building."""
+
+    name: str
+    dim: int
+    summary: str
+    law: Callable
+
+    def __repr__(self):
+        return f"Target({self.name!r}, dim={self.dim})"
+
+
+def _cloud(load, **options):
+    def law():
+        from .laws import PointCloud
+
+        return PointCloud(load(**options))
+
+    return law
+
+
+def _gaussian():
+    from .laws import GaussianMixture
+
+    return GaussianMixture([1.0], [[0.5, -0.25]], [[[1.0, 0.3], [0.3, 0.25]]])
+
+
+def _registry(*entries):
+    return {name: Target(name, dim, summary, law) for name, dim, summary, law in entries}
+
+
+#: Targets of the command line, by name.
+TARGETS = _registry(
+    ("gaussian", 2, "one correlated Gaussian: every sampler has an exact output law", _gaussian),
+    ("two_gaussians", 2, "two unit Gaussians at +-(3, 3), weights 0.2 and 0.8", two_gaussians),
+    ("rings", 2, "8 Gaussians of standard deviation 0.1 on the unit circle", rings),
+    ("random_mixture", 64, "128 full-covariance Gaussians of the conditional-mean paper", random_mixture),
+    ("two_moons", 2, "1000 points on two half circles", _cloud(two_moons)),
+    ("swiss_roll", 2, "1000 points on a spiral", _cloud(swiss_roll)),
+    ("dino", 2, "the 142 points of the Datasaurus dinosaur in [-1, 1]^2", _cloud(dino)),
+    ("digits", 64, "1797 handwritten digits of 8 x 8 pixels", _cloud(digits)),
+    ("photo_patches", 3072, "1950 colour patches of 32 x 32 pixels from two photographs", _cloud(photo_patches)),
+    ("mnist", 784, "the first 10000 MNIST digits of 28 x 28 pixels", _cloud(mnist, limit=10_000)),
+    ("fashion_mnist", 784, "the first 10000 Fashion-MNIST images of 28 x 28 pixels",
+     _cloud(fashion_mnist, limit=10_000)),
+)
