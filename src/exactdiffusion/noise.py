@@ -121,7 +121,7 @@ class BrownianPath:
         return f"BrownianPath({self.seed}, {self._clock.shape[0] - 1} cells)"
 
     def increments(self, grid):
-        """Noise source (``normal``, ``rows``) whose step ``k`` is the normalised increment of the path over ``grid``'s step k.
+        """Noise source (``normal``, ``rows``): step ``k`` is the normalised increment of the path over that step.
 
         Raises
         ------

@@ -21,11 +21,12 @@ import numpy as np
 from ._validation import choice, fail, integer, real_array, scalar
 
 __all__ = [
-    "QUANTISED", "REGISTRY", "Grid", "admissible", "admissible_beta", "alpha_bar_from_beta", "alpha_bar_from_integral",
-    "alpha_bar_from_sigma", "beta_from_alpha_bar", "cosine", "ddpm", "ddpm_sigmas", "ddpm_time", "edm",
-    "integral_from_sigma", "log_linear", "nearest_index", "quantised", "quantised_times", "sigma_from_alpha_bar",
-    "sigma_from_integral", "sigma_from_snr", "sigma_from_snr_db", "sigmoid", "snr_from_sigma", "snr_from_snr_db",
-    "snr_db_from_snr", "snr_db_from_sigma", "vp_linear", "vp_linear_integral", "vp_linear_rate", "vp_linear_time",
+    "QUANTISED", "REGISTRY", "Grid", "admissible", "admissible_beta", "alpha_bar_from_beta",
+    "alpha_bar_from_integral", "alpha_bar_from_sigma", "beta_from_alpha_bar", "cosine", "ddpm",
+    "ddpm_sigmas", "ddpm_time", "edm", "integral_from_sigma", "log_linear", "nearest_index", "quantised",
+    "quantised_times", "sigma_from_alpha_bar", "sigma_from_integral", "sigma_from_snr",
+    "sigma_from_snr_db", "sigmoid", "snr_db_from_sigma", "snr_db_from_snr", "snr_from_sigma",
+    "snr_from_snr_db", "vp_linear", "vp_linear_integral", "vp_linear_rate", "vp_linear_time",
 ]
 
 EPS = np.finfo(np.float64).eps
@@ -370,9 +371,10 @@ def log_linear(N, sigma_max=40.0, sigma_min=0.01, final_zero=False):
 
 
 def edm(N, sigma_max=80.0, sigma_min=0.002, rho=7.0, final_zero=True):
-    r"""Karras et al. 2022 (EDM), Eq. (5): ``sigma_i = (sigma_max^{1/rho} + i/(M) (sigma_min^{1/rho} - sigma_max^{1/rho}))^rho``.
+    """Karras et al. 2022 (EDM), Eq. (5); VE.
 
-    VE. ``M = N - 1`` and a final 0 as published; ``final_zero=False`` stops at ``sigma_min`` with ``M = N``.
+    ``sigma_i = (sigma_max^(1/rho) + i/M (sigma_min^(1/rho) - sigma_max^(1/rho)))^rho`` with ``M = N - 1`` and a final 0 as
+    published; ``final_zero=False`` stops at ``sigma_min`` with ``M = N``.
     """
     N, last = _steps(N, final_zero)
     sigma_max, sigma_min = _sigma_range(sigma_max, sigma_min)
@@ -385,7 +387,7 @@ def edm(N, sigma_max=80.0, sigma_min=0.002, rho=7.0, final_zero=True):
 
 
 def vp_linear(N, beta_min=0.1, beta_max=20.0, eps=0.0, vp=True, final_zero=False):
-    r"""VP-SDE with ``beta(t) = beta_min + (beta_max - beta_min) t``, uniform in time from t = 1 to ``eps`` (Song et al. 2021).
+    """VP-SDE with linear ``beta(t)``, uniform in time from t = 1 to ``eps`` (Song et al. 2021).
 
     ``alpha_bar = exp(-B(t))``, ``B(t) = beta_min t + (beta_max - beta_min) t^2 / 2``; ``1 - alpha_bar`` is formed as
     ``-expm1(-B)`` (float32 or ``1 - exp`` spoils the last step at eps = 1e-5 by 5 %). Equal rates
@@ -523,8 +525,9 @@ def _from_alpha_bar(function, T, max_beta):
 
 
 def cosine(N, T=1000, offset=0.008, max_beta=0.999, spacing="trailing", final_zero=False):
-    """Cosine schedule (Nichol & Dhariwal 2021, Eq. 17): ``alpha_bar ~ cos^2((t/T + s) / (1 + s) pi / 2)``, betas <= 0.999; VE.
+    """Cosine schedule (Nichol & Dhariwal 2021, Eq. 17); VE.
 
+    ``alpha_bar`` is proportional to ``cos^2((t/T + offset) / (1 + offset) pi / 2)``; betas are capped at ``max_beta``.
     ``spacing`` and ``final_zero`` as in :func:`ddpm`.
     """
     offset = scalar("offset", offset, low=0.0)
@@ -533,8 +536,9 @@ def cosine(N, T=1000, offset=0.008, max_beta=0.999, spacing="trailing", final_ze
 
 
 def sigmoid(N, T=1000, start=-3.0, end=3.0, tau=1.0, max_beta=0.999, spacing="trailing", final_zero=False):
-    """Sigmoid schedule (Jabri et al. 2022, "RIN", Alg. 2): ``alpha_bar ~ sig(end/tau) - sig((start + t (end-start))/tau)``; VE.
+    """Sigmoid schedule (Jabri et al. 2022, arXiv 2212.11972); VE.
 
+    ``alpha_bar`` is proportional to ``sig(end / tau) - sig((start + t/T (end - start)) / tau)``.
     ``spacing`` and ``final_zero`` as in :func:`ddpm`; the betas are capped as in the cosine schedule.
     """
     start, end = scalar("start", start), scalar("end", end)
@@ -569,7 +573,7 @@ def quantised_times(N, style, start=None):
         return np.linspace(ddpm_time(start, table), 0, N + 1).astype(int)
     if style == "edm":
         return ddpm_time(edm(N, start, 0.002, final_zero=False).sigma, table)
-    if N > table.shape[0]:
+    if table.shape[0] < N:
         fail("N", N, f"at most {table.shape[0]} steps")
     end = np.sqrt(table[table.shape[0] // N] * table[0])
     return np.append(ddpm_time(log_linear(N - 1, start, end).sigma, table), 0)

@@ -1,0 +1,52 @@
+"""Samplers: generators of N + 1 states, one file per method.
+
+Every sampler is called as ``sampler(law, grid, x, **params)``; random ones take ``noise=``. ``law`` is any object with
+``noised(scale, sigma).denoise(x)``, ``grid`` a :class:`~exactdiffusion.schedules.Grid`, ``x`` the start in grid coordinates,
+shape (n, d), of any array namespace; states are of the same kind on the same device. Arguments are checked at the call.
+
+Adding a sampler: (1) a file with the update in display math, source, order and what it is not; (2) a line in ``REGISTRY``;
+(3) its exact Gaussian law in ``propagation/gaussian.py``; the contract tests then run on it.
+"""
+
+from ._base import SamplerInfo
+from .ddim import ddim
+from .ddpm import ddpm
+from .dpm_solver_pp import dpm_solver_pp
+from .euler_maruyama import euler_maruyama
+from .exponential_integrator import exponential_integrator
+from .gradient_estimation import gradient_estimation
+from .heun import heun
+from .probability_flow import probability_flow
+
+__all__ = [
+    "REGISTRY", "SamplerInfo", "ddim", "ddpm", "dpm_solver_pp", "euler_maruyama", "exponential_integrator", "final",
+    "gradient_estimation", "heun", "probability_flow",
+]  # fmt: skip
+
+
+def final(states):
+    """Last state of a run (the others are not kept)."""
+    last = None
+    for last in states:  # noqa: B007
+        pass
+    if last is None:
+        raise ValueError("states: got an exhausted generator; expected the states of a sampler")
+    return last
+
+
+REGISTRY = {
+    info.name: info
+    for info in (
+        SamplerInfo("ddim", ddim, False, 1, "any", "Euler in sigma, deterministic"),
+        SamplerInfo("gradient_estimation", gradient_estimation, False, 1, "any",
+                    "DDIM with extrapolated noise prediction (gamma; order 2 with gamma='variable')"),
+        SamplerInfo("ddpm", ddpm, True, 1, "any", "ancestral sampling; mu family from DDIM (0) to DDPM (1/2)"),
+        SamplerInfo("heun", heun, False, 2, "any", "Heun in sigma (EDM), two calls per step", per_step=2),
+        SamplerInfo("dpm_solver_pp", dpm_solver_pp, False, 2, "any", "DPM-Solver++(2M), two-step in log sigma"),
+        SamplerInfo("probability_flow", probability_flow, False, 1, "vp", "Euler for the VP probability-flow ODE"),
+        SamplerInfo("euler_maruyama", euler_maruyama, True, 1, "vp", "Euler-Maruyama for the reverse VP-SDE"),
+        SamplerInfo("exponential_integrator", exponential_integrator, True, 1, "vp",
+                    "reverse VP-SDE with frozen score, linear part exact"),
+    )
+}
+"""Name -> :class:`SamplerInfo`."""

@@ -1,0 +1,114 @@
+"""What every sampler shares: checks at the call, one oracle call, coefficients that are scalars or one per row."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._validation import choice, fail, points, real_array
+from ..arrays import array_namespace, from_numpy
+from ..schedules import Grid
+
+
+@dataclass(frozen=True)
+class SamplerInfo:
+    """One registered sampler.
+
+    Attributes
+    ----------
+    name : str
+    function : callable
+        ``function(law, grid, x, **params)``, a generator of N + 1 states; random ones take ``noise=``.
+    stochastic : bool
+    order : int
+        Global order in the largest step for a smooth law and sigma bounded below: strong for deterministic samplers, weak
+        (error of the law) for random ones; at the default parameters.
+    coordinates : {"any", "vp"}
+        "vp": the grid must satisfy ``scale^2 + sigma^2 = 1``.
+    summary : str
+    """
+
+    name: str
+    function: Callable
+    stochastic: bool
+    order: int
+    coordinates: str
+    summary: str
+    per_step: int = 1
+
+    def calls(self, N, final_zero=False):
+        """Oracle (denoiser) calls of a run of N steps; ``N`` may be a Grid, which then says whether it ends at 0."""
+        if isinstance(N, Grid):
+            N, final_zero = N.N, bool((N.sigma[-1] == 0).all())
+        return self.per_step * N - (self.per_step - 1 if final_zero else 0)
+
+
+class Run:
+    """The checked arguments of one run: ``law``, ``grid``, ``x`` (float64), its namespace ``xp`` and ``N``."""
+
+    def __init__(self, law, grid, x, *, vp=False):
+        if not callable(getattr(law, "noised", None)):
+            fail("law", law, "an object with noised(scale, sigma).denoise(x)")
+        if not isinstance(grid, Grid):
+            fail("grid", grid, "a schedules.Grid")
+        if vp and not grid.is_vp:
+            fail("grid", grid, "VP coordinates, scale^2 + sigma^2 = 1 (use grid.to_vp() and rescale x)")
+        dim = getattr(law, "dim", None)
+        self.x = points("x", x, dim if isinstance(dim, int) else None)
+        self.xp = array_namespace(self.x)
+        if grid.sigma.ndim == 2 and grid.sigma.shape[1] != self.x.shape[0]:
+            fail("grid", grid, f"one schedule, or one per row of x ({self.x.shape[0]} rows)")
+        self.law, self.grid, self.N = law, grid, grid.N
+
+    def column(self, value):
+        """A coefficient: a float for all rows, or shape (n, 1) in the namespace of x."""
+        return float(value) if np.ndim(value) == 0 else from_numpy(np.asarray(value)[:, np.newaxis], self.x)
+
+    def denoise(self, i, x):
+        """``E[X | scale_i X + sigma_i Z = x]``, one oracle call."""
+        scale, sigma = self.grid.scale[i], self.grid.sigma[i]
+        if np.ndim(scale) == 0:
+            scale, sigma = float(scale), float(sigma)
+        else:
+            scale, sigma = from_numpy(scale, self.x), from_numpy(sigma, self.x)
+        return self.law.noised(scale, sigma).denoise(x)
+
+    def score(self, i, x):
+        """``grad log p(x) = (scale_i E[X | x] - x) / sigma_i^2`` at level i (Tweedie), one oracle call."""
+        return (self.column(self.grid.scale[i]) * self.denoise(i, x) - x) / self.column(self.grid.sigma[i] ** 2)
+
+
+def checked_noise(noise):
+    """A noise source: anything with ``normal(step, n, d, like=...)``."""
+    if not callable(getattr(noise, "normal", None)):
+        fail("noise", noise, "a noise source such as Noise(seed)")
+    return noise
+
+
+def flag(name, value):
+    if not isinstance(value, bool):
+        fail(name, value, "True or False")
+    return value
+
+
+def step_sizes(grid, step):
+    """Steps ``g`` of the SDE and ODE samplers, shape (N,) or (N, n): see :func:`euler_maruyama`."""
+    if isinstance(step, str):
+        choice("step", step, ("integral", "right"))
+        if step == "integral":
+            return grid.g
+        if grid.time is None or grid.rate is None:
+            fail("step", step, "'integral' for a grid without time and rate (schedules.vp_linear has them)")
+        g = grid.rate[:-1] * (grid.time[:-1] - grid.time[1:])
+        return g if grid.sigma.ndim == 1 else np.broadcast_to(g[:, np.newaxis], grid.g.shape)
+    g = np.asarray(real_array("step", step, "'integral', 'right' or N positive steps"))
+    if g.shape != grid.g.shape or (g <= 0).any():
+        fail("step", step, f"'integral', 'right' or positive steps of shape {grid.g.shape}")
+    return g
+
+
+def final_rule(grid, final):
+    """``final="denoise"`` needs a grid that ends at sigma = 0."""
+    if choice("final", final, ("step", "denoise")) == "denoise" and (grid.sigma[-1] != 0).any():
+        fail("final", final, "'step' unless the grid ends at sigma = 0")
+    return final

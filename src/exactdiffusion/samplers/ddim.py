@@ -1,0 +1,51 @@
+"""DDIM."""
+
+from ._base import Run
+
+
+def ddim(law, grid, x):
+    r"""DDIM (deterministic): Euler in the noise ratio ``r = sigma / scale``.
+
+    With ``y = x / scale`` and ``D = E[X | x_i]``,
+
+    .. math:: y_{i+1} = y_i + (r_{i+1} - r_i)\,\varepsilon_i, \qquad \varepsilon_i = \frac{y_i - D_i}{r_i},
+        \qquad\text{i.e.}\qquad y_{i+1} = D_i + \frac{r_{i+1}}{r_i}\,(y_i - D_i).
+
+    Parameters
+    ----------
+    law : oracle with ``noised(scale, sigma).denoise(x)``
+    grid : Grid
+        N + 1 levels, any coordinates, per-row levels allowed; the last sigma may be 0 (then the last state is
+        ``scale_N D``).
+    x : array, shape (n, d)
+        Start, in grid coordinates (``scale_0 X + sigma_0 Z``).
+
+    Yields
+    ------
+    array, shape (n, d)
+        N + 1 states, the first is ``x``. One oracle call per step.
+
+    Raises
+    ------
+    ValueError
+        At the call (not at the first state), naming the argument.
+
+    Notes
+    -----
+    Source: Song, Meng, Ermon 2021 with eta = 0; in these coordinates arXiv 2306.04848, Sec. 2 and App. A, where it is
+    gradient descent on half the squared distance with relative steps ``grid.beta``. Order 1. Other names: Euler method in
+    sigma, DPM-Solver-1, DPM-Solver++(1). Not the Euler step of the probability-flow ODE in VP time
+    (:func:`probability_flow`): same ODE, another variable.
+    """
+    return _steps(Run(law, grid, x))
+
+
+def _steps(run):
+    scale, r = run.grid.scale, run.grid.noise_ratio
+    x = run.x
+    yield x
+    for i in range(run.N):
+        clean = run.denoise(i, x)
+        shrink = run.column(r[i + 1] / r[i])
+        x = run.column(scale[i + 1]) * (clean + shrink * (x / run.column(scale[i]) - clean))
+        yield x
