@@ -1,0 +1,293 @@
+"""What all laws share: noise levels, blocked evaluation, parameters on the device of the argument, wrappers.
+
+Contract. ``law.noised(scale, sigma)`` is the law of ``scale * X + sigma * N(0, I)``. ``scale`` and ``sigma`` are scalars or
+arrays of shape (n,), one value per row of the argument. A law that cannot do an operation exactly does not have the method.
+"""
+
+import math
+from collections import Counter
+
+import numpy as np
+
+from .._validation import fail, integer, points, real_array
+from ..arrays import array_namespace, device, from_numpy, is_numpy, to_numpy
+
+EPS = float(np.finfo(np.float64).eps)
+# Below this, 1 / sigma^2 is at the end of the range of float64: such a sigma is treated as its limit 0.
+TINY_SIGMA = 1e-140
+# Doubles in one temporary of a blocked kernel; a kernel holds at most about six of them at once (48 MB).
+BLOCK_DOUBLES = 1 << 20
+
+
+def level(name, value):
+    """A noise level: a Python float, or a NumPy array (n,) of one value per row; finite and >= 0."""
+    array = to_numpy(real_array(name, value, "a finite number >= 0, or one per row, shape (n,)"))
+    if array.ndim > 1:
+        fail(f"{name} (shape {array.shape})", value, "a scalar or shape (n,)")
+    if np.any(array < 0):
+        fail(name, value, "finite numbers >= 0")
+    return float(array) if array.ndim == 0 else np.array(array, dtype=np.float64)
+
+
+def levels(scale, sigma):
+    """Validated pair (scale, sigma): not both 0, equal lengths where both are per row."""
+    scale, sigma = level("scale", scale), level("sigma", sigma)
+    if np.ndim(scale) and np.ndim(sigma) and len(scale) != len(sigma):
+        fail(f"sigma (length {len(sigma)})", sigma, f"the length {len(scale)} of scale")
+    if np.any((np.asarray(scale) == 0) & (np.asarray(sigma) == 0)):
+        fail("sigma", sigma, "scale and sigma not both 0")
+    return scale, sigma
+
+
+def generator(rng):
+    """A NumPy generator from a generator or an integer seed; there is no global random state."""
+    if isinstance(rng, np.random.Generator):
+        return rng
+    if isinstance(rng, (bool, np.bool_)) or not isinstance(rng, (int, np.integer)) or rng < 0:
+        fail("rng", rng, "a numpy.random.Generator or an integer seed >= 0")
+    return np.random.default_rng(int(rng))
+
+
+class Parameters:
+    """NumPy parameters of a law, transferred once to each namespace and device they are asked for."""
+
+    def __init__(self, **arrays):
+        self._host = {k: np.ascontiguousarray(v, dtype=np.float64) for k, v in arrays.items()}
+        self._copies = {}
+
+    def __call__(self, name, like):
+        xp = array_namespace(like)
+        if is_numpy(xp):
+            return self._host[name]
+        key = (name, xp.__name__, str(device(like)))
+        if key not in self._copies:
+            self._copies[key] = from_numpy(self._host[name], like)
+        return self._copies[key]
+
+    def __getstate__(self):
+        return {"_host": self._host, "_copies": {}}
+
+
+class NoisedLaw:
+    """Law of ``scale * X + sigma * N(0, I)`` for a base law of X: argument checks, blocks and sampling.
+
+    Subclasses set ``_block_rows`` and implement kernels on one block, ``_denoise(x, s, t)`` and so on, where ``s`` and ``t``
+    are arrays of shape (b,) or (1,) in the namespace of x.
+    """
+
+    def __init__(self, law, scale, sigma):
+        self.law = law
+        self.dim = law.dim
+        self.scale, self.sigma = levels(scale, sigma)
+
+    def __repr__(self):
+        return f"{self.law!r}.noised(scale={self.scale!r}, sigma={self.sigma!r})"
+
+    @property
+    def _per_row(self):
+        return bool(np.ndim(self.scale) or np.ndim(self.sigma))
+
+    @property
+    def mean(self):
+        """Mean (d,), where it is known and the level is a scalar."""
+        if self._per_row:
+            raise AttributeError("mean: one law per row has no single mean")
+        return self.scale * self.law.mean
+
+    @property
+    def covariance(self):
+        """Covariance (d, d), where it is known and the level is a scalar."""
+        if self._per_row:
+            raise AttributeError("covariance: one law per row has no single covariance")
+        return self.scale**2 * self.law.covariance + self.sigma**2 * np.eye(self.dim)
+
+    def _check(self, x):
+        x = points("x", x, self.dim)
+        for name in ("scale", "sigma"):
+            value = getattr(self, name)
+            if np.ndim(value) and len(value) != x.shape[0]:
+                fail(f"{name} (length {len(value)})", value, f"one value per row of x, {x.shape[0]} rows")
+        return x
+
+    def _run(self, kernel, x, shape, block):
+        """Apply ``kernel(x, s, t)`` to blocks of rows of a checked x; ``shape`` is the shape of one row of output."""
+        xp = array_namespace(x)
+        n = x.shape[0]
+        if n == 0:
+            return xp.zeros((0, *shape), dtype=xp.float64, device=device(x))
+        scale, sigma = (np.atleast_1d(np.asarray(v, dtype=np.float64)) for v in (self.scale, self.sigma))
+        block = max(1, int(block))
+        out = []
+        for i in range(0, n, block):
+            s, t = (from_numpy(v if v.shape[0] == 1 else v[i : min(i + block, n)], x) for v in (scale, sigma))
+            out.append(kernel(x[i : min(i + block, n), :], s, t))
+        return out[0] if len(out) == 1 else xp.concat(out, axis=0)
+
+    def _need_noise(self, what):
+        """Raise where ``what`` needs a density and sigma is 0 (or below the smallest level that float64 resolves)."""
+        if np.any(np.asarray(self.sigma) < TINY_SIGMA):
+            fail("sigma", self.sigma, f"sigma >= {TINY_SIGMA:g}: {what} of a law without density is not defined at 0")
+
+    def sample(self, n, rng):
+        """``n`` independent draws, NumPy (n, d); one row per level where levels are per row.
+
+        Parameters
+        ----------
+        n : int
+            Number of rows.
+        rng : numpy.random.Generator or int
+            Source of randomness or its seed.
+        """
+        n, rng = integer("n", n, low=0), generator(rng)
+        for name in ("scale", "sigma"):
+            value = getattr(self, name)
+            if np.ndim(value) and len(value) != n:
+                fail("n", n, f"{len(value)}, one row per value of {name}")
+        base = self.law.sample(n, rng)
+        scale, sigma = (np.reshape(np.asarray(v, dtype=np.float64), (-1, 1)) for v in (self.scale, self.sigma))
+        return scale * base + sigma * rng.standard_normal((n, self.dim))
+
+
+def column(xp, a):
+    """Shape (b,) or (1,) to (b, 1) or (1, 1)."""
+    return xp.reshape(a, (-1, 1))
+
+
+def norm_rows(xp, a):
+    """Euclidean norms of rows, (n, d) -> (n,)."""
+    return xp.sqrt(xp.sum(a * a, axis=-1))
+
+
+class Denoiser:
+    """A user's denoiser as an oracle.
+
+    Parameters
+    ----------
+    fn : callable
+        ``fn(x, sigma)`` with x (n, d) in variance-exploding coordinates (``x = X + sigma Z``) and sigma a float or an array (n,);
+        returns the estimate of X, shape (n, d).
+    dim : int
+        Dimension d.
+
+    Notes
+    -----
+    ``Denoiser(fn, d).noised(scale, sigma).denoise(x) = fn(x / scale, sigma / scale)``. It is an oracle and not a law: nothing
+    says that fn is the posterior mean of anything, so there is no score, density or sample.
+    """
+
+    def __init__(self, fn, dim):
+        if not callable(fn):
+            fail("fn", fn, "a callable fn(x, sigma)")
+        self.fn = fn
+        self.dim = integer("dim", dim, low=1)
+
+    def __repr__(self):
+        return f"Denoiser({getattr(self.fn, '__name__', self.fn)!r}, dim={self.dim})"
+
+    def noised(self, scale=1.0, sigma=0.0):
+        """Oracle for ``scale * X + sigma * Z``; ``scale`` must be positive.
+
+        Raises
+        ------
+        ValueError
+            ``scale`` is 0: fn knows nothing of the prior mean.
+        """
+        return _NoisedDenoiser(self, scale, sigma)
+
+
+class _NoisedDenoiser(NoisedLaw):
+    def __init__(self, law, scale, sigma):
+        super().__init__(law, scale, sigma)
+        if np.any(np.asarray(self.scale) == 0):
+            fail("scale", scale, "scale > 0 for a user's denoiser")
+
+    sample = property(doc="A denoiser has no samples.")
+    mean = property(doc="A denoiser has no mean.")
+    covariance = property(doc="A denoiser has no covariance.")
+
+    def denoise(self, x):
+        """``fn(x / scale, sigma / scale)``, shape (n, d)."""
+        x = self._check(x)
+        xp = array_namespace(x)
+        ratio = np.asarray(self.sigma) / np.asarray(self.scale)
+        ratio = float(ratio) if ratio.ndim == 0 else from_numpy(ratio, x)
+        scale = self.scale if not np.ndim(self.scale) else column(xp, from_numpy(self.scale, x))
+        out = real_array("fn (its result)", self.law.fn(x / scale, ratio))
+        if tuple(out.shape) != tuple(x.shape):
+            fail(f"fn (its result, shape {tuple(out.shape)})", out, f"shape {tuple(x.shape)}")
+        return out
+
+
+_KINDS = frozenset(
+    "log_density score hessian denoise posterior_covariance prox project distance nearest gap".split()
+)
+
+
+class Counted:
+    """Wrap a law or oracle and count what is asked of it.
+
+    Attributes
+    ----------
+    calls, rows : collections.Counter
+        Number of calls and number of rows of x, by kind (``"denoise"``, ``"score"``, ...); a kind never asked for counts 0.
+
+    Notes
+    -----
+    Everything else is that of the wrapped law; noised laws made from it (and from those) count into the same two counters.
+    """
+
+    def __init__(self, law):
+        if not callable(getattr(law, "noised", None)):
+            fail("law", law, "an object with a method noised(scale, sigma)")
+        self.law = law
+        self.calls, self.rows = Counter(), Counter()
+
+    def __repr__(self):
+        return f"Counted({self.law!r})"
+
+    def reset(self):
+        """Set all counts to 0."""
+        self.calls.clear()
+        self.rows.clear()
+
+    def noised(self, scale=1.0, sigma=0.0):
+        """The noised law, counting into this object."""
+        return _CountedView(self.law.noised(scale, sigma), self.calls, self.rows)
+
+    def __getattr__(self, name):
+        if name in ("law", "calls", "rows") or name.startswith("__"):
+            raise AttributeError(name)
+        return _counting(self.law, name, self.calls, self.rows)
+
+
+class _CountedView:
+    def __init__(self, law, calls, rows):
+        self._law, self._calls, self._rows = law, calls, rows
+
+    def __repr__(self):
+        return f"Counted({self._law!r})"
+
+    def __getattr__(self, name):
+        if name in ("_law", "_calls", "_rows") or name.startswith("__"):
+            raise AttributeError(name)
+        value = _counting(self._law, name, self._calls, self._rows)
+        if name == "noised":
+            return lambda *a, **k: _CountedView(value(*a, **k), self._calls, self._rows)
+        return value
+
+
+def _counting(law, name, calls, rows):
+    value = getattr(law, name)
+    if name not in _KINDS:
+        return value
+
+    def method(x, *args, **kwargs):
+        calls[name] += 1
+        shape = getattr(x, "shape", None)
+        rows[name] += int(shape[0]) if shape else len(x)
+        return value(x, *args, **kwargs)
+
+    return method
+
+
+LOG_2PI = math.log(2 * math.pi)

@@ -1,0 +1,392 @@
+"""Gaussian mixtures with full, diagonal or isotropic covariances; zero variances are allowed.
+
+The eigendecomposition ``C_k = U_k diag(lam_k) U_k^T`` is made once; the noised component is ``N(s mu_k, U_k diag(v_k) U_k^T)``
+with ``v_k = s^2 lam_k + sigma^2`` at every level. With ``z_k = U_k^T (x - s mu_k)`` and responsibilities
+``r_k ~ w_k prod_j v_kj^(-1/2) exp(-sum_j z_kj^2 / (2 v_kj))``:
+
+    grad log p(x)  = -sum_k r_k U_k (z_k / v_k)
+    E[X | x]       =  sum_k r_k U_k [ (s lam_k / v_k) U_k^T x + (sigma^2 / v_k) U_k^T mu_k ]
+    Cov[X | x]     =  sum_k r_k U_k diag(lam_k sigma^2 / v_k) U_k^T + sum_k r_k (m_k - m)(m_k - m)^T
+"""
+
+import numpy as np
+
+from .._validation import fail, integer, points, real_array
+from .._validation import weights as check_weights
+from ..arrays import array_namespace, from_numpy, to_numpy
+from .base import BLOCK_DOUBLES, EPS, LOG_2PI, TINY_SIGMA, NoisedLaw, Parameters, column, generator
+
+
+def _decompose(covariances, K, d):
+    """(kind, lam (K, d), U (K, d, d) or None) of checked covariances."""
+    name = "covariances"
+    C = to_numpy(real_array(name, covariances))
+    if C.ndim == 0 or C.shape == (K,):
+        if np.any(C < 0):
+            fail(name, covariances, "variances >= 0")
+        return "isotropic", np.array(np.broadcast_to(np.reshape(C, (-1, 1)), (K, d))), None
+    if C.shape == (K, d):
+        if np.any(C < 0):
+            fail(name, covariances, "variances >= 0")
+        return "diagonal", np.array(C), None
+    if C.shape != (K, d, d):
+        fail(f"{name} (shape {C.shape})", covariances, f"a scalar, ({K},), ({K}, {d}) or ({K}, {d}, {d})")
+    size = np.max(np.abs(C), axis=(1, 2))
+    asymmetry = np.max(np.abs(C - np.swapaxes(C, 1, 2)), axis=(1, 2))
+    # Products A A^T and sums over samples are symmetric up to rounding that grows with the number of terms.
+    if np.any(asymmetry > 1e-10 * size):
+        fail(name, covariances, "symmetric matrices")
+    C = C / 2 + np.swapaxes(C, 1, 2) / 2
+    lam, U = np.linalg.eigh(C)
+    top = np.maximum(lam[:, -1:], 0.0)
+    if np.any(lam < -(10 * d * EPS * np.max(np.abs(lam), axis=1, keepdims=True) + d * asymmetry[:, None])):
+        k, j = np.unravel_index(np.argmin(lam), lam.shape)
+        fail(f"{name} (eigenvalue {lam[k, j]:.3g} of component {k})", covariances, "positive semidefinite matrices")
+    # A matrix of floats determines its eigenvalues to about d eps |C| only: below that they are zeros of a singular covariance.
+    lam = np.where(lam <= d * EPS * top, 0.0, lam)
+    return "full", lam, U
+
+
+class GaussianMixture:
+    """Mixture ``sum_k w_k N(mu_k, C_k)``.
+
+    Parameters
+    ----------
+    weights : array (K,) or None
+        Nonnegative, summing to 1; None is uniform. Components of weight 0 are kept in the attributes and ignored by the law.
+    means : array (K, d)
+    covariances : float, array (K,), (K, d) or (K, d, d)
+        Isotropic variances, diagonals, or full symmetric positive semidefinite matrices. Zeros are allowed: such components
+        live on affine subspaces. A 2-dimensional array is always read as diagonals.
+
+    Attributes
+    ----------
+    weights, means, covariances : numpy arrays, as given
+    kind : "isotropic", "diagonal" or "full"
+    dim, mean, covariance : d, (d,), (d, d)
+
+    Raises
+    ------
+    ValueError
+        Naming the argument: wrong shapes, non-finite values, weights that are negative or do not sum to 1, covariances that
+        are not symmetric positive semidefinite.
+
+    Notes
+    -----
+    Eigenvalues of a full covariance at or below ``d eps lam_max`` are zeros: a matrix of floats does not determine them.
+    """
+
+    def __init__(self, weights, means, covariances):
+        means = to_numpy(points("means", means, allow_empty=False))
+        K, d = means.shape
+        weights = to_numpy(check_weights("weights", weights, K))
+        kind, lam, U = _decompose(covariances, K, d)
+        self._set(weights, means, kind, lam, U, np.array(to_numpy(real_array("covariances", covariances))))
+
+    def _set(self, weights, means, kind, lam, U, covariances=None):
+        self.weights, self.means, self.kind = np.array(weights), np.array(means), kind
+        self.n_components, self.dim = means.shape
+        self._covariances, self._lam, self._U = covariances, lam, U
+        keep = np.flatnonzero(self.weights > 0)
+        mu, lam = self.means[keep], lam[keep]
+        U = None if U is None else U[keep]
+        center = self.weights[keep] @ mu
+        arrays = {"logw": np.log(self.weights[keep]), "mu": mu, "lam": lam, "center": center}
+        if U is not None:
+            arrays |= {"U": U, "Ut": np.swapaxes(U, 1, 2)}
+        self._p = Parameters(**arrays)
+        self._active = len(keep)
+        self._null = (lam == 0).sum(axis=1)
+        self._singular = bool(np.any(lam == 0))
+
+    @classmethod
+    def _from_eigen(cls, weights, means, kind, lam, U):
+        law = cls.__new__(cls)
+        law._set(weights, means, kind, lam, U)
+        return law
+
+    @classmethod
+    def from_sklearn(cls, fitted):
+        """The law of a fitted ``sklearn.mixture.GaussianMixture`` (full, tied, diag or spherical)."""
+        try:
+            w, mu, C, kind = fitted.weights_, fitted.means_, fitted.covariances_, fitted.covariance_type
+        except AttributeError:
+            fail("fitted", fitted, "a fitted sklearn.mixture.GaussianMixture")
+        if kind == "tied":
+            C = np.broadcast_to(C, (len(w), *np.shape(C)))
+        return cls(np.asarray(w) / np.sum(w), mu, C)
+
+    def __repr__(self):
+        return f"GaussianMixture(K={self.n_components}, dim={self.dim}, kind={self.kind!r})"
+
+    @property
+    def covariances(self):
+        """Covariances as given: (), (K,), (K, d) or (K, d, d)."""
+        if self._covariances is None:
+            if self.kind == "isotropic":
+                self._covariances = self._lam[:, 0].copy()
+            elif self.kind == "diagonal":
+                self._covariances = self._lam.copy()
+            else:
+                self._covariances = (self._U * self._lam[:, None, :]) @ np.swapaxes(self._U, 1, 2)
+        return self._covariances
+
+    @property
+    def mean(self):
+        """Mean, (d,)."""
+        return self.weights @ self.means
+
+    @property
+    def covariance(self):
+        """Covariance, (d, d)."""
+        D = self.means - self.mean
+        between = (self.weights[:, None] * D).T @ D
+        if self.kind == "full":
+            return np.tensordot(self.weights, self.covariances, axes=1) + between
+        return np.diag(self.weights @ self._lam) + between
+
+    def noised(self, scale=1.0, sigma=0.0):
+        """Law of ``scale * X + sigma * N(0, I)``; scalars, or one value per row of x, shape (n,).
+
+        Raises
+        ------
+        ValueError
+            Negative or non-finite levels, both 0, or lengths that differ.
+        """
+        return NoisedMixture(self, scale, sigma)
+
+    def log_density(self, x):
+        """Log density (n,); ValueError naming sigma where a covariance is singular."""
+        return self.noised().log_density(x)
+
+    def score(self, x):
+        """Gradient of the log density, (n, d)."""
+        return self.noised().score(x)
+
+    def hessian(self, x):
+        """Hessian of the log density, (n, d, d)."""
+        return self.noised().hessian(x)
+
+    def sample(self, n, rng):
+        """``n`` draws, NumPy (n, d); ``rng`` a numpy Generator or a seed."""
+        n, rng = integer("n", n, low=0), generator(rng)
+        k = rng.choice(self.n_components, size=n, p=self.weights)
+        z = rng.standard_normal((n, self.dim)) * np.sqrt(self._lam)[k]
+        if self._U is not None:
+            for j in np.unique(k):
+                z[k == j] = z[k == j] @ self._U[j].T
+        return self.means[k] + z
+
+
+class NoisedMixture(NoisedLaw):
+    """Law of ``scale * X + sigma * N(0, I)`` for X a Gaussian mixture; see `GaussianMixture.noised`."""
+
+    def noised(self, scale=1.0, sigma=0.0):
+        """Law of ``scale * Y + sigma * N(0, I)`` where Y is this noised variable (scalar levels).
+
+        Its ``denoise`` is the conditional mean of Y, the variable that was noised last, not that of the first X.
+        """
+        return self.materialise().noised(scale, sigma)
+
+    def materialise(self):
+        """This law as a `GaussianMixture` of its own (scalar levels)."""
+        if self._per_row:
+            fail("sigma", self.sigma, "scalar levels: one law per row is not one mixture")
+        law = self.law
+        lam = self.scale**2 * law._lam + self.sigma**2
+        return GaussianMixture._from_eigen(law.weights, self.scale * law.means, law.kind, lam, law._U)
+
+    # -- kernels: x (b, d), s and t (b,) or (1,); arrays over components have shape (K, b, d) -------------------------------
+
+    def _rows(self, extra=0):
+        return BLOCK_DOUBLES // max(self.law._active * self.dim, extra)
+
+    def _param(self, name, x):
+        return self.law._p(name, x)
+
+    def _rotate(self, a, x, back=False):
+        """``U_k^T a_k`` (or ``U_k a_k``) for row vectors a (K, b, d)."""
+        if self.law._U is None:
+            return a
+        return array_namespace(x).matmul(a, self._param("Ut" if back else "U", x))
+
+    def _parts(self, x, s, t):
+        """(z, v) of every component: (K, b, d) and (K, b or 1, d)."""
+        xp = array_namespace(x)
+        s3, t3 = (xp.reshape(a, (1, -1, 1)) for a in (s, t))
+        mu = xp.expand_dims(self._param("mu", x), axis=1)
+        lam = xp.expand_dims(self._param("lam", x), axis=1)
+        z = self._rotate(xp.expand_dims(x, axis=0) - s3 * mu, x)
+        return z, s3 * s3 * lam + t3 * t3
+
+    def _responsibilities(self, x, s, t, z, v):
+        """(r (K, b), log density (b,)) of rows where no variance v is 0."""
+        xp = array_namespace(x)
+        logits = xp.expand_dims(self._param("logw", x), axis=1) - 0.5 * (
+            xp.sum(z * z / v, axis=-1) + xp.sum(xp.log(v), axis=-1)
+        )
+        top = xp.max(logits, axis=0, keepdims=True)
+        e = xp.exp(logits - top)
+        total = xp.sum(e, axis=0, keepdims=True)
+        logp = top + xp.log(total) - 0.5 * self.dim * LOG_2PI
+        return e / total, xp.reshape(logp, (-1,))
+
+    def _limit_responsibilities(self, x, s, z):
+        """Responsibilities (K, b) in the limit sigma -> 0, scale > 0.
+
+        With delta_k the squared distance of x to the support of component k and nu_k the dimension of its null space,
+        r_k ~ exp(-delta_k / (2 sigma^2)) sigma^(-nu_k) (regular factor): the smallest delta wins, among equal ones the largest
+        nu, among those the regular factors decide. Equidistant atoms: the lowest index, as in a point cloud.
+        """
+        xp = array_namespace(x)
+        d = self.dim
+        lam = xp.expand_dims(self._param("lam", x), axis=1)
+        null = xp.astype(lam == 0, xp.float64)
+        delta = xp.sum(null * z * z, axis=-1)
+        mu = self._param("mu", x)
+        # On the support up to the rounding of x - s mu and of its rotation.
+        size = xp.expand_dims(xp.sqrt(xp.sum(x * x, axis=-1)), axis=0) + xp.expand_dims(s, axis=0) * xp.expand_dims(
+            xp.sqrt(xp.sum(mu * mu, axis=-1)), axis=1
+        )
+        rounding = 0.0 if self.law._U is None else (4 * d * EPS * size) ** 2
+        delta = xp.where(delta <= rounding, xp.zeros_like(delta), delta)
+        best = xp.min(delta, axis=0, keepdims=True)
+        nu = xp.sum(null, axis=-1)
+        rank = xp.where(delta <= best, nu + xp.zeros_like(delta), xp.full_like(delta, -1.0))
+        top = xp.max(rank, axis=0, keepdims=True)
+        tied = rank == top
+        s3 = xp.reshape(s, (1, -1, 1))
+        safe = xp.where(null > 0, xp.ones_like(lam), lam) * (s3 * s3)
+        regular = (1.0 - null) * (z * z / safe + xp.log(safe))
+        logits = xp.expand_dims(self._param("logw", x), axis=1) - 0.5 * xp.sum(regular, axis=-1)
+        first = xp.argmax(xp.astype(tied, xp.int64), axis=0)
+        index = xp.expand_dims(xp.arange(self.law._active, device=x.device), axis=1)
+        lowest = index == xp.expand_dims(first, axis=0)
+        tied = xp.where(top == float(d), lowest, tied)
+        logits = xp.where(tied, logits, xp.full_like(logits, -xp.inf))
+        e = xp.exp(logits - xp.max(logits, axis=0, keepdims=True))
+        return e / xp.sum(e, axis=0, keepdims=True)
+
+    def _posterior(self, x, s, t, centred):
+        """(r (K, b), m (K, b, d), v): responsibilities and component posterior means, relative to the centre if asked."""
+        xp = array_namespace(x)
+        z, v = self._parts(x, s, t)
+        if not self.law._singular:
+            zero = None
+        else:
+            zero = np.broadcast_to(to_numpy(t) < TINY_SIGMA, (x.shape[0],))
+        if zero is None or not zero.any():
+            r, _ = self._responsibilities(x, s, t, z, v)
+        else:
+            limit = self._limit_responsibilities(x, xp.where(s > 0, s, xp.ones_like(s)), z)
+            if zero.all():
+                r = limit
+            else:
+                safe_t = xp.where(t < TINY_SIGMA, xp.ones_like(t), t)
+                zs, vs = self._parts(x, s, safe_t)
+                r, _ = self._responsibilities(x, s, safe_t, zs, vs)
+                r = xp.where(xp.expand_dims(from_numpy(np.array(zero), x), axis=0), limit, r)
+        s3, t3 = (xp.reshape(a, (1, -1, 1)) for a in (s, t))
+        lam = xp.expand_dims(self._param("lam", x), axis=1)
+        mu = xp.expand_dims(self._param("mu", x), axis=1)
+        if self.law._singular:
+            t3 = xp.where(t3 < TINY_SIGMA, xp.zeros_like(t3), t3)
+            v = s3 * s3 * lam + t3 * t3
+            nothing = v == 0
+            v = xp.where(nothing, xp.ones_like(v), v)
+            to_mean = xp.where(nothing, xp.ones_like(v), t3 * t3 / v)
+        else:
+            to_mean = t3 * t3 / v
+        y = x
+        if centred:
+            center = self._param("center", x)
+            y = x - column(xp, s) * xp.expand_dims(center, axis=0)
+            mu = mu - center
+        # A convex-like combination of x / s and mu in the eigenbasis: no cancellation for any ratio of lam to sigma^2.
+        y = self._rotate(xp.expand_dims(y, axis=0) + xp.zeros_like(lam[:, :, :1]), x)
+        m = (s3 * lam / v) * y + to_mean * self._rotate(mu, x)
+        return r, self._rotate(m, x, back=True), lam * to_mean
+
+    def _needs_density(self, what):
+        if self.law._singular:
+            self._need_noise(what)
+
+    def log_density(self, x):
+        """Log density, (n,).
+
+        Raises
+        ------
+        ValueError
+            Naming sigma, where a noised covariance is singular (sigma = 0 and a zero variance).
+        """
+        x = self._check(x)
+        self._needs_density("log_density")
+        return self._run(lambda *a: self._responsibilities(*a, *self._parts(*a))[1], x, (), self._rows())
+
+    def score(self, x):
+        """Gradient of the log density, (n, d), as a sum of component scores (never as (xhat - x) / sigma^2)."""
+        x = self._check(x)
+        self._needs_density("score")
+
+        def kernel(x, s, t):
+            xp = array_namespace(x)
+            z, v = self._parts(x, s, t)
+            r, _ = self._responsibilities(x, s, t, z, v)
+            return -xp.sum(self._rotate(z / v * xp.expand_dims(r, axis=-1), x, back=True), axis=0)
+
+        return self._run(kernel, x, (self.dim,), self._rows())
+
+    def denoise(self, x):
+        """Conditional mean E[X | x], (n, d). At sigma = 0 its limit: x / scale, or the projection on the nearest support."""
+        x = self._check(x)
+
+        def kernel(x, s, t):
+            xp = array_namespace(x)
+            r, m, _ = self._posterior(x, s, t, centred=False)
+            return xp.sum(xp.expand_dims(r, axis=-1) * m, axis=0)
+
+        return self._run(kernel, x, (self.dim,), self._rows())
+
+    def _sum_of_matrices(self, x, r, inner, vectors):
+        """``sum_k r_k U_k diag(inner_k) U_k^T + sum_k r_k a_k a_k^T`` with a = vectors (K, b, d): (b, d, d)."""
+        xp = array_namespace(x)
+        r3 = xp.expand_dims(r, axis=-1)
+        rows = xp.permute_dims(vectors, (1, 2, 0))
+        out = xp.matmul(rows * xp.expand_dims(xp.permute_dims(r, (1, 0)), axis=1), xp.permute_dims(vectors, (1, 0, 2)))
+        if self.law._U is None:
+            diagonal = xp.sum(r3 * inner, axis=0)
+            eye = xp.eye(self.dim, dtype=xp.float64, device=x.device)
+            return out + xp.expand_dims(diagonal, axis=-1) * eye
+        U, Ut = self._param("U", x), self._param("Ut", x)
+        for k in range(self.law._active):
+            c = xp.expand_dims(r3[k, :, :] * inner[k, :, :], axis=1)
+            out = out + xp.matmul(U[k, :, :] * c, Ut[k, :, :])
+        return out
+
+    def posterior_covariance(self, x):
+        """Conditional covariance Cov[X | x], (n, d, d); its limit at sigma = 0."""
+        x = self._check(x)
+
+        def kernel(x, s, t):
+            xp = array_namespace(x)
+            r, m, inner = self._posterior(x, s, t, centred=True)
+            m = m - xp.sum(xp.expand_dims(r, axis=-1) * m, axis=0, keepdims=True)
+            return self._sum_of_matrices(x, r, inner, m)
+
+        return self._run(kernel, x, (self.dim, self.dim), self._rows(2 * self.dim**2))
+
+    def hessian(self, x):
+        """Hessian of the log density, (n, d, d): ``-sum r_k P_k + sum r_k (g_k - g)(g_k - g)^T``."""
+        x = self._check(x)
+        self._needs_density("hessian")
+
+        def kernel(x, s, t):
+            xp = array_namespace(x)
+            z, v = self._parts(x, s, t)
+            r, _ = self._responsibilities(x, s, t, z, v)
+            g = self._rotate(z / v, x, back=True)
+            g = g - xp.sum(xp.expand_dims(r, axis=-1) * g, axis=0, keepdims=True)
+            return self._sum_of_matrices(x, r, -1.0 / v, g)
+
+        return self._run(kernel, x, (self.dim, self.dim), self._rows(2 * self.dim**2))
+

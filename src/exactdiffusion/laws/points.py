@@ -1,0 +1,456 @@
+"""Weighted point clouds.
+
+Half squared distances ``h_j = |x - s p_j|^2 / 2`` give the weights ``w_j exp(-h_j / sigma^2)`` of the atoms in the denoiser. They are
+never formed from expanded squares alone: the expansion is a filter, and every atom that can carry weight is recomputed by
+
+    h_j - h_* = -s (p_j - p_*) . ((x - s p_j) + (x - s p_*)) / 2,
+
+relative to the best atom ``*`` of its row, whose rounding error is eps |x - p| |p_j - p_*|: that of the problem itself.
+"""
+
+import math
+
+import numpy as np
+
+from .._validation import fail, integer, points
+from .._validation import weights as check_weights
+from ..arrays import array_namespace, to_numpy
+from .base import BLOCK_DOUBLES, EPS, LOG_2PI, TINY_SIGMA, NoisedLaw, Parameters, column, generator, norm_rows
+
+# Logits below this are weight 0: exp(-600) times a coordinate is still a normal number, and 1e-261 changes no result.
+LOGIT_FLOOR = -600.0
+# A GEMM logit whose error bound is below this needs no recomputation.
+LOGIT_TOLERANCE = 4 * EPS
+
+
+def _scatter(xp, mask, values, fill):
+    """Array of the shape of mask: ``values`` (in row-major order) where it holds, ``fill`` elsewhere."""
+    flat = xp.reshape(mask, (-1,))
+    position = xp.cumulative_sum(xp.astype(flat, xp.int64)) - 1
+    position = xp.where(position < 0, xp.zeros_like(position), position)
+    out = xp.where(flat, xp.take(values, position, axis=0), xp.full_like(xp.take(values, position, axis=0), fill))
+    return xp.reshape(out, mask.shape)
+
+
+class PointCloud:
+    """Weighted atoms ``sum_j w_j delta(p_j)``.
+
+    Parameters
+    ----------
+    points : array (M, d)
+    weights : array (M,) or None
+        Nonnegative, summing to 1; None is uniform. Atoms of weight 0 do not belong to the law: neither the denoiser nor the
+        projection sees them.
+
+    Attributes
+    ----------
+    points, weights : numpy arrays, as given
+    dim, mean, covariance, diameter
+
+    Raises
+    ------
+    ValueError
+        Naming the argument: wrong shape, non-finite values, weights that are negative or do not sum to 1.
+
+    Notes
+    -----
+    Equal rows of ``points`` are one atom of the law, with the sum of their weights. Memory beyond arguments and results is bounded
+    (64 MB), whatever the numbers of queries and atoms. A cloud has no density: log_density and score exist for
+    ``noised(scale, sigma)`` with sigma > 0 only.
+    """
+
+    def __init__(self, points, weights=None):
+        points = to_numpy(_points("points", points, allow_empty=False))
+        M, d = points.shape
+        self.points = np.array(points)
+        self.weights = np.array(to_numpy(check_weights("weights", weights, M)))
+        self.dim = d
+        first, order = {}, []
+        mass = []
+        clean = self.points + 0.0  # -0.0 and 0.0 are one coordinate
+        for j in np.flatnonzero(self.weights > 0):
+            key = clean[j].tobytes()
+            if key in first:
+                mass[first[key]] += self.weights[j]
+            else:
+                first[key] = len(order)
+                order.append(j)
+                mass.append(self.weights[j])
+        self._index = np.array(order)
+        P = clean[self._index]
+        center = np.mean(P, axis=0)
+        centred = P - center
+        self._radius = float(np.sqrt(np.max(np.sum(centred**2, axis=1))))
+        self._p = Parameters(
+            P=P, logw=np.log(mass), w=mass, center=center, C=centred, q=0.5 * np.sum(centred**2, axis=1)
+        )
+        self._active = len(order)
+        self._diameter = None
+
+    def __repr__(self):
+        return f"PointCloud(M={len(self.points)}, dim={self.dim})"
+
+    @property
+    def mean(self):
+        """Mean, (d,)."""
+        return self.weights @ self.points
+
+    @property
+    def covariance(self):
+        """Covariance, (d, d)."""
+        D = self.points - self.mean
+        return (self.weights[:, None] * D).T @ D
+
+    def noised(self, scale=1.0, sigma=0.0):
+        """Law of ``scale * X + sigma * N(0, I)``; scalars, or one value per row of x, shape (n,)."""
+        return NoisedPoints(self, scale, sigma)
+
+    def sample(self, n, rng):
+        """``n`` draws, NumPy (n, d); ``rng`` a numpy Generator or a seed."""
+        n, rng = integer("n", n, low=0), generator(rng)
+        return self.points[rng.choice(len(self.points), size=n, p=self.weights)]
+
+    # -- the closed set ------------------------------------------------------------------------------------------------------
+
+    def _nearest(self, x, count=1):
+        """(index of the nearest atom (n,), its distance (n,), distance of the second nearest minus it (n,) or None)."""
+        xp = array_namespace(x)
+        zero = xp.zeros((1,), dtype=xp.float64, device=x.device)
+        kernel = NoisedPoints(self, 1.0, 0.0)
+        index, distance, gap = [], [], []
+        rows = kernel._rows()
+        for i in range(0, x.shape[0], rows):
+            a, b, c = kernel._closest(x[i : min(i + rows, x.shape[0]), :], zero + 1.0, count)
+            index.append(a)
+            distance.append(b)
+            gap.append(c)
+        if not index:
+            empty = xp.zeros((0,), dtype=xp.float64, device=x.device)
+            return xp.astype(empty, xp.int64), empty, empty
+        return xp.concat(index), xp.concat(distance), (xp.concat(gap) if count > 1 else None)
+
+    def nearest(self, x):
+        """Nearest atom of every row.
+
+        Returns
+        -------
+        indices : integer array (n,)
+            Rows of ``points``; among equidistant atoms the lowest index.
+        distance : array (n,)
+        """
+        x = _points("x", x, self.dim)
+        index, distance, _ = self._nearest(x)
+        return array_namespace(x).take(_like_index(self._index, x), index, axis=0), distance
+
+    def project(self, x):
+        """Nearest atom, (n, d), bit for bit a row of ``points``; among equidistant atoms that of lowest index."""
+        x = _points("x", x, self.dim)
+        return array_namespace(x).take(self._p("P", x), self._nearest(x)[0], axis=0)
+
+    def distance(self, x):
+        """Euclidean distance to the cloud, (n,)."""
+        return self.nearest(x)[1]
+
+    def gap(self, x):
+        """Distance to the second nearest minus distance to the nearest of the distinct atoms, (n,); inf for one atom.
+
+        The projection is unique where it is positive.
+        """
+        x = _points("x", x, self.dim)
+        return self._nearest(x, count=2)[2]
+
+    @property
+    def diameter(self):
+        """Largest distance between two atoms."""
+        if self._diameter is None:
+            self._diameter = self._farthest()
+        return self._diameter
+
+    def _farthest(self):
+        P, C, q = (self._p(k, self.points) for k in ("P", "C", "q"))
+        M = len(P)
+        best = 0.0
+        slack = 8 * EPS * (4 + math.sqrt(self.dim)) * self._radius**2
+        rows = max(1, BLOCK_DOUBLES // M)
+        for i in range(0, M, rows):
+            h = q[i : i + rows, None] + q[None, :] - C[i : i + rows] @ C.T
+            top = max(h.max(), best**2 / 2)
+            a, b = np.nonzero(h >= top - slack)
+            chunk = max(1, BLOCK_DOUBLES // self.dim)
+            for j in range(0, len(a), chunk):
+                D = P[i + a[j : j + chunk]] - P[b[j : j + chunk]]
+                best = max(best, float(np.sqrt(np.max(np.sum(D * D, axis=1)))))
+        return best
+
+
+def _points(name, value, dim=None, allow_empty=True):
+    return points(name, value, dim, allow_empty)
+
+
+def _like_index(index, x):
+    xp = array_namespace(x)
+    return xp.asarray(index, device=x.device)
+
+
+class NoisedPoints(NoisedLaw):
+    """Law of ``scale * X + sigma * N(0, I)`` for X on a point cloud; see `PointCloud.noised`."""
+
+    def noised(self, scale=1.0, sigma=0.0):
+        """Law of ``scale * Y + sigma * N(0, I)`` where Y is this noised variable (scalar levels).
+
+        Its ``denoise`` is the conditional mean of Y, the variable that was noised last, not of the cloud's X.
+        """
+        return self.materialise().noised(scale, sigma)
+
+    def materialise(self):
+        """This law as an isotropic `GaussianMixture` (scalar levels)."""
+        from .mixture import GaussianMixture
+
+        if self._per_row:
+            fail("sigma", self.sigma, "scalar levels: one law per row is not one mixture")
+        return GaussianMixture(self.law.weights, self.scale * self.law.points, self.sigma**2)
+
+    # -- kernels: x (b, d), s and t (b,) or (1,) -----------------------------------------------------------------------------
+
+    def _rows(self):
+        return max(1, BLOCK_DOUBLES // max(self.law._active, self.dim))
+
+    def _param(self, name, x):
+        return self.law._p(name, x)
+
+    def _expanded(self, x, s):
+        """(-h_j up to a constant per row (b, M), bound of its error (b,)), by centred expansion."""
+        xp = array_namespace(x)
+        s2 = column(xp, s)
+        xc = x - s2 * self._param("center", x)
+        a = s2 * xp.matmul(xc, xp.matrix_transpose(self._param("C", x))) - (s2 * s2) * self._param("q", x)
+        R = self.law._radius
+        # Rounding of centring, products and their sum (sqrt(d) for d roundings of random sign, doubled).
+        size = norm_rows(xp, xc) + s * R + 0.5 * norm_rows(xp, s2 * self._param("center", x))
+        return a, 2 * EPS * (4 + math.sqrt(self.dim)) * size * s * R
+
+    def _direct(self, x, s):
+        """-h_j (b, M) by explicit differences, one coordinate at a time."""
+        xp = array_namespace(x)
+        P, s2 = self._param("P", x), column(xp, s)
+        h = None
+        for k in range(self.dim):
+            diff = x[:, k : k + 1] - s2 * P[:, k]
+            h = diff * diff if h is None else h + diff * diff
+        return -0.5 * h
+
+    def _pairs(self, x, mask, function):
+        """``function(rows, columns)`` over the true entries of mask in bounded chunks, joined."""
+        xp = array_namespace(x)
+        i, j = xp.nonzero(mask)
+        chunk = max(1, BLOCK_DOUBLES // (2 * self.dim))
+        total = i.shape[0]
+        cuts = [slice(a, min(a + chunk, total)) for a in range(0, total, chunk)]
+        parts = [function(i[c], j[c]) for c in cuts]
+        return parts[0] if len(parts) == 1 else xp.concat(parts)
+
+    def _difference(self, x, s, i, j, reference):
+        """h_ref - h_j for pairs (row i, atom j), without cancellation."""
+        xp = array_namespace(x)
+        P = self._param("P", x)
+        xi, pj = xp.take(x, i, axis=0), xp.take(P, j, axis=0)
+        pr = xp.take(P, xp.take(reference, i, axis=0), axis=0)
+        si = column(xp, xp.take(s, i, axis=0) if s.shape[0] > 1 else s)
+        return xp.sum(si * (pj - pr) * (0.5 * ((xi - si * pj) + (xi - si * pr))), axis=-1)
+
+    def _closest(self, x, s, count=1):
+        """Nearest atom, its distance and, for count 2, the gap to the second nearest."""
+        xp = array_namespace(x)
+        P = self._param("P", x)
+        if self.dim <= 3:
+            exact = self._direct(x, s)
+        else:
+            a, delta = self._expanded(x, s)
+            top = xp.max(a, axis=-1, keepdims=True)
+            if count > 1 and self.law._active > 1:
+                first = xp.expand_dims(xp.argmax(a, axis=-1), axis=-1)
+                index = xp.arange(self.law._active, device=x.device)
+                rest = xp.where(index == first, xp.full_like(a, -xp.inf), a)
+                top = xp.max(rest, axis=-1, keepdims=True)
+            mask = a >= top - 2 * column(xp, delta)
+
+            def squares(i, j):
+                si = column(xp, xp.take(s, i, axis=0) if s.shape[0] > 1 else s)
+                diff = xp.take(x, i, axis=0) - si * xp.take(P, j, axis=0)
+                return -0.5 * xp.sum(diff * diff, axis=-1)
+
+            exact = _scatter(xp, mask, self._pairs(x, mask, squares), -xp.inf)
+        index = xp.argmax(exact, axis=-1)
+        diff = x - column(xp, s) * xp.take(P, index, axis=0)
+        distance = norm_rows(xp, diff)
+        if count == 1:
+            return index, distance, None
+        if self.law._active == 1:
+            return index, distance, xp.full_like(distance, xp.inf)
+        order = xp.arange(self.law._active, device=x.device)
+        rest = xp.where(order == xp.expand_dims(index, axis=-1), xp.full_like(exact, -xp.inf), exact)
+        second = xp.argmax(rest, axis=-1)
+        far = norm_rows(xp, x - column(xp, s) * xp.take(P, second, axis=0))
+        rows = xp.arange(x.shape[0], device=x.device)
+        # d2 - d1 = (d2^2 - d1^2) / (d2 + d1), the numerator without cancellation.
+        gap = -2 * self._difference(x, s, rows, second, index) / (far + distance)
+        return index, distance, xp.where(gap > 0, gap, xp.zeros_like(gap))
+
+    def _weights(self, x, s, t):
+        """(E (b, M) unnormalised weights, their sum (b, 1), reference atom (b,), log of the sum relative to it (b,)).
+
+        E = exp(logit - max logit), 0 below the floor; rows with sigma below `TINY_SIGMA` are projections.
+        """
+        xp = array_namespace(x)
+        logw = self._param("logw", x)
+        zero = t < TINY_SIGMA
+        precision = column(xp, 1.0 / xp.where(zero, xp.ones_like(t), t) ** 2)
+        if self.dim <= 3:
+            P, s2 = self._param("P", x), column(xp, s)
+            logits = self._direct(x, s) * precision + logw
+            reference = xp.argmax(logits, axis=-1)
+            rel = xp.zeros_like(logits)
+            for k in range(self.dim):
+                pr = xp.expand_dims(xp.take(P[:, k], reference, axis=0), axis=-1)
+                xk = x[:, k : k + 1]
+                rel = rel + (s2 * (P[:, k] - pr)) * (0.5 * ((xk - s2 * P[:, k]) + (xk - s2 * pr)))
+            logits = rel * precision + (logw - xp.expand_dims(xp.take(logw, reference, axis=0), axis=-1))
+        else:
+            a, delta = self._expanded(x, s)
+            logits = a * precision + logw
+            reference = xp.argmax(logits, axis=-1)
+            delta = column(xp, delta) * precision
+            top = xp.max(logits, axis=-1, keepdims=True)
+            if float(xp.max(delta)) > LOGIT_TOLERANCE:
+                window = 40.0 + math.log(self.law._active)
+                mask = logits >= top - window - 2 * delta
+                rel = _scatter(
+                    xp, mask, self._pairs(x, mask, lambda i, j: self._difference(x, s, i, j, reference)), -xp.inf
+                )
+                logits = rel * precision + (logw - xp.expand_dims(xp.take(logw, reference, axis=0), axis=-1))
+            else:
+                logits = logits - top
+        top = xp.max(logits, axis=-1, keepdims=True)
+        logits = logits - top
+        E = xp.where(
+            logits < LOGIT_FLOOR,
+            xp.zeros_like(logits),
+            xp.exp(xp.where(logits < LOGIT_FLOOR, xp.full_like(logits, LOGIT_FLOOR), logits)),
+        )
+        if bool(xp.any(zero)):
+            index = xp.arange(self.law._active, device=x.device)
+            nearest = xp.expand_dims(self._closest(x, s)[0], axis=-1)
+            E = xp.where(column(xp, zero), xp.astype(index == nearest, xp.float64), E)
+            reference = xp.where(zero, xp.reshape(nearest, (-1,)), reference)
+        total = xp.sum(E, axis=-1, keepdims=True)
+        return E, total, reference, xp.reshape(top + xp.log(total), (-1,))
+
+    def log_density(self, x):
+        """Log density, (n,).
+
+        Raises
+        ------
+        ValueError
+            Naming sigma, at sigma = 0: the cloud has no density.
+        """
+        x = self._check(x)
+        self._need_noise("log_density")
+
+        def kernel(x, s, t):
+            xp = array_namespace(x)
+            _, _, reference, lse = self._weights(x, s, t)
+            diff = (x - column(xp, s) * xp.take(self._param("P", x), reference, axis=0)) / column(xp, t)
+            base = xp.take(self._param("logw", x), reference, axis=0) - 0.5 * xp.sum(diff * diff, axis=-1)
+            return base + lse - self.dim * (0.5 * LOG_2PI + xp.log(t))
+
+        return self._run(kernel, x, (), self._rows())
+
+    def _shift(self, x, s, t):
+        """(E, total, reference, E[X | x] - p_ref (b, d)) with the winner's own weight left out of the products."""
+        xp = array_namespace(x)
+        E, total, reference, _ = self._weights(x, s, t)
+        C = self._param("C", x)
+        index = xp.arange(self.law._active, device=x.device)
+        others = xp.where(index == xp.expand_dims(reference, axis=-1), xp.zeros_like(E), E)
+        cr = xp.take(C, reference, axis=0)
+        shift = (xp.matmul(others, C) - xp.sum(others, axis=-1, keepdims=True) * cr) / total
+        return E, total, reference, shift
+
+    def score(self, x):
+        """Gradient of the log density, (n, d): ``sum_j w_j (s p_j - x) / sigma^2`` summed before dividing.
+
+        Raises
+        ------
+        ValueError
+            Naming sigma, at sigma = 0.
+        """
+        x = self._check(x)
+        self._need_noise("score")
+
+        def kernel(x, s, t):
+            xp = array_namespace(x)
+            _, _, reference, shift = self._shift(x, s, t)
+            s2, t2 = column(xp, s), column(xp, t)
+            return ((s2 * xp.take(self._param("P", x), reference, axis=0) - x) + s2 * shift) / t2 / t2
+
+        return self._run(kernel, x, (self.dim,), self._rows())
+
+    def denoise(self, x):
+        """Conditional mean E[X | x], (n, d). At sigma = 0 (and below 1e-140) the projection of x / scale.
+
+        Weights multiply the uncentred points, so that one weight of 1 returns the atom bit for bit.
+        """
+        x = self._check(x)
+
+        def kernel(x, s, t):
+            xp = array_namespace(x)
+            E, total, _, _ = self._weights(x, s, t)
+            return xp.matmul(E, self._param("P", x)) / total
+
+        return self._run(kernel, x, (self.dim,), self._rows())
+
+    def _covariance_block(self, x, s, t):
+        xp = array_namespace(x)
+        E, total, reference, _ = self._weights(x, s, t)
+        P = self._param("P", x)
+        chunk = max(1, BLOCK_DOUBLES // self.dim)
+        out = []
+        for i in range(x.shape[0]):
+            w = E[i, :] / total[i, :]
+            (index,) = xp.nonzero(w)
+            w = xp.take(w, index, axis=0)
+            pr = P[int(reference[i]), :]
+            parts = [slice(a, min(a + chunk, index.shape[0])) for a in range(0, index.shape[0], chunk)]
+            # Offsets from the reference atom: nothing cancels for close atoms far from the origin.
+            mean = sum((xp.matmul(w[c], xp.take(P, index[c], axis=0) - pr) for c in parts), 0.0)
+            cov = 0.0
+            for c in parts:
+                D = (xp.take(P, index[c], axis=0) - pr) - mean
+                cov = cov + xp.matmul(xp.matrix_transpose(D * column(xp, w[c])), D)
+            out.append(cov)
+        return xp.stack(out)
+
+    def posterior_covariance(self, x):
+        """Conditional covariance Cov[X | x], (n, d, d); 0 at sigma = 0."""
+        x = self._check(x)
+        return self._run(self._covariance_block, x, (self.dim, self.dim), self._rows() // self.dim)
+
+    def hessian(self, x):
+        """Hessian of the log density, (n, d, d): ``(s^2 Cov[X | x] / sigma^2 - I) / sigma^2``.
+
+        Raises
+        ------
+        ValueError
+            Naming sigma, at sigma = 0.
+        """
+        x = self._check(x)
+        self._need_noise("hessian")
+
+        def kernel(x, s, t):
+            xp = array_namespace(x)
+            s3, t3 = (xp.reshape(a, (-1, 1, 1)) for a in (s, t))
+            eye = xp.eye(self.dim, dtype=xp.float64, device=x.device)
+            ratio = s3 / t3
+            return (ratio * ratio * self._covariance_block(x, s, t) - eye) / t3 / t3
+
+        return self._run(kernel, x, (self.dim, self.dim), self._rows() // self.dim)
