@@ -9,7 +9,7 @@ import pytest
 
 from .ledger import Check, Collected, theory_files, verdict_table
 
-PATTERNS = ("test_*.py", "thm_*.py", "prop_*.py", "lem_*.py", "def_*.py", "eq_*.py", "sym_*.py")
+PATTERNS = ("test_*.py", "thm_*.py", "prop_*.py", "lem_*.py", "def_*.py", "eq_*.py", "sym_*.py", "_template.py")
 _KEY = pytest.StashKey[Collected]()
 
 
@@ -63,10 +63,11 @@ def pytest_collection_modifyitems(config, items):
     collected = config.stash[_KEY]
     for item in items:
         statement = _statement(item)
-        if statement is not None:
-            # a sym_ file supports a statement; the file of the statement itself is the other one
-            if statement.key not in collected.statements or not item.path.name.startswith("sym_"):
-                collected.statements[statement.key] = _relative(item.path)
+        if statement is None:
+            continue
+        # a sym_ file supports a statement; the file of the statement itself is the other one
+        if statement.key not in collected.statements or not item.path.name.startswith("sym_"):
+            collected.statements[statement.key] = _relative(item.path)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -108,7 +109,8 @@ def check(request):
     """The :class:`exactdiffusion.ledger.Check` of the file's ``STATEMENT``."""
     statement = _statement(request.node)
     if statement is None:
-        raise pytest.UsageError(f"{request.node.path.name}: a theory file sets STATEMENT = bounds.<paper>.<function>.statement")
+        name = request.node.path.name
+        raise pytest.UsageError(f"{name}: a theory file sets STATEMENT = bounds.<paper>.<function>.statement")
     return Check(statement, request.config.stash[_KEY], request.node.name)
 
 

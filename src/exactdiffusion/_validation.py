@@ -48,7 +48,7 @@ def scalar(name, value, *, low=-math.inf, high=math.inf, low_open=False, high_op
     """A finite Python float within [low, high]; ``*_open`` excludes the end."""
     left, right = "(" if low_open or low == -math.inf else "[", ")" if high_open or high == math.inf else "]"
     expected = f"a finite number in {left}{low:g}, {high:g}{right}"
-    if isinstance(value, (bool, np.bool_)) or isinstance(value, (str, bytes, complex)) or value is None:
+    if isinstance(value, (bool, np.bool_, str, bytes, complex)) or value is None:
         fail(name, value, expected)
     try:
         number = float(to_numpy(value)) if hasattr(value, "shape") else float(value)
@@ -78,7 +78,7 @@ def choice(name, value, options):
     return value
 
 
-def weights(name, value, size, *, eps=np.finfo(np.float64).eps):
+def weights(name, value, size):
     """Nonnegative weights of shape (size,) that sum to 1 within ``8 * eps * size``-rounding (then renormalised exactly).
 
     ``None`` gives uniform weights.
@@ -90,6 +90,6 @@ def weights(name, value, size, *, eps=np.finfo(np.float64).eps):
         fail(f"{name} (shape {tuple(array.shape)})", value, f"shape ({size},)")
     xp = array_namespace(array)
     total = float(xp.sum(array))
-    if bool(xp.any(array < 0)) or not abs(total - 1.0) <= 1e-12 + 8 * eps * size:
+    if bool(xp.any(array < 0)) or not abs(total - 1.0) <= 1e-12 + 8 * np.finfo(np.float64).eps * size:
         fail(f"{name} (sum {total!r})", value, "nonnegative weights that sum to 1")
     return array / total

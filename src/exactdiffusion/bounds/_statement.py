@@ -11,7 +11,11 @@ PAPERS = {
         "Interpreting and Improving Diffusion Models from an Optimization Perspective",
         "ICML 2024, arXiv 2306.04848",
     ),
-    "proximal": ("Fang, Diaz, Buchanan & Sulam", "Beyond Scores: Proximal Diffusion Models", "NeurIPS 2025, arXiv 2507.08956"),
+    "proximal": (
+        "Fang, Diaz, Buchanan & Sulam",
+        "Beyond Scores: Proximal Diffusion Models",
+        "NeurIPS 2025, arXiv 2507.08956",
+    ),
     "conditional_mean": (
         "Fesl, Boeck, Strasser, Baur, Joham & Utschick",
         "On the Asymptotic Mean Square Error Optimality of Diffusion Models",

@@ -1,5 +1,7 @@
 """Textbook identities that every oracle of this package must satisfy."""
 
+import numpy as np
+
 from ..arrays import array_namespace
 from ._statement import statement
 
@@ -30,8 +32,9 @@ def tweedie_denoiser(x, score, scale, sigma):
     return (x + sigma**2 * score) / scale
 
 
-@statement(paper="foundations", ref="Tweedie, second order", title="Second-order Tweedie formula", kind="equality",
-           text="classical")
+@statement(
+    paper="foundations", ref="Tweedie, second order", title="Second-order Tweedie formula", kind="equality", text="classical"
+)
 def tweedie_covariance(hessian, scale, sigma):
     r"""Posterior covariance from the Hessian of the log-density of the noised law.
 
@@ -57,3 +60,38 @@ def tweedie_covariance(hessian, scale, sigma):
     xp = array_namespace(hessian)
     identity = xp.eye(hessian.shape[-1], dtype=hessian.dtype)
     return (sigma / scale) ** 2 * (identity + sigma**2 * hessian)
+
+
+@statement(
+    paper="foundations", ref="worked example", title="DDIM under-disperses on a Gaussian", kind="upper", text="derived"
+)
+def ddim_gaussian_deviation(sigma, s):
+    r"""Deviation of DDIM's output on a Gaussian target, as a sum over its steps.
+
+    **Hypotheses.** Target :math:`N(0, s^2 I_d)`, exact denoiser, :math:`g(\sigma) = \sqrt{s^2 + \sigma^2}`; DDIM on
+    :math:`\sigma_N > \dots > \sigma_0 = 0` started from :math:`N(0, g(\sigma_N)^2 I)`.
+
+    **Conclusion (upper; rate 1/N).** The output is :math:`N(0, y_0^2 I)` with
+
+    .. math:: 0 \le s - y_0 \le \sum_{k=1}^N \frac{(\sigma_k - \sigma_{k-1})^2\, s^2}{2\, g(\sigma_{k-1})^3},
+              \qquad W_2 = \sqrt d\,(s - y_0).
+
+    Proof: a step multiplies the deviation by :math:`a_k \in (0, 1]`, and :math:`a_k g(\sigma_k)` is the tangent of the convex
+    g at :math:`\sigma_k`, evaluated at :math:`\sigma_{k-1}`; the gap is :math:`\tfrac12(\sigma_k-\sigma_{k-1})^2 g''(\xi)`
+    with :math:`g'' = s^2/g^3` decreasing. Sum.
+
+    **Source.** derived; the worked example of ``theory/_template.py``.
+
+    Parameters
+    ----------
+    sigma : (N + 1,) array, noisy to clean, last entry 0
+    s : number > 0
+
+    Returns
+    -------
+    float
+        upper bound of s - y_0.
+    """
+    sigma = np.asarray(sigma, dtype=np.float64)
+    g = np.sqrt(s**2 + sigma**2)
+    return float(np.sum(np.diff(sigma) ** 2 * s**2 / (2 * g[1:] ** 3)))

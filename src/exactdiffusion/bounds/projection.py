@@ -21,8 +21,9 @@ def _betas(name, beta):
     return beta
 
 
-@statement(paper="projection", ref="Lemma 4.1", title="One approximate gradient step on the distance", kind="tight",
-           text="recalled")
+@statement(
+    paper="projection", ref="Lemma 4.1", title="One approximate gradient step on the distance", kind="tight", text="recalled"
+)
 def one_step_distance(distance, beta, eta):
     r"""Distance to K after one step with relative error eta.
 
@@ -99,8 +100,13 @@ def admissible_by_definition(beta, eta, nu):
     return True
 
 
-@statement(paper="projection", ref="Def 4.1", title="Admissible schedules and their one-line test", kind="definition",
-           text="recalled")
+@statement(
+    paper="projection",
+    ref="Def 4.1",
+    title="Admissible schedules and their one-line test",
+    kind="definition",
+    text="recalled",
+)
 def admissibility(beta, eta, nu):
     r"""Definition 4.1 is one scalar inequality.
 
@@ -213,7 +219,7 @@ def beta_star(eta, nu, N, start_ratio=1.0):
 
 
 def smallest_admissible_nu(beta, eta):
-    r"""Smallest nu for which the schedule is (eta, nu)-admissible: :math:`\prod_i (1-\eta\rho_i)^{-1}` (``inf`` when none is)."""
+    r"""Smallest nu for which the schedule is admissible: :math:`\prod_i (1-\eta\rho_i)^{-1}` (``inf`` when none is)."""
     excess = admissibility_excess(beta, eta, 1.0)
     return math.exp(excess) if excess < 700 else math.inf
 

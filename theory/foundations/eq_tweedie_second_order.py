@@ -1,0 +1,99 @@
+"""Second-order Tweedie: posterior covariances against quadrature, and against the derivative of the denoiser."""
+
+import numpy as np
+import pytest
+
+from exactdiffusion import GaussianMixture, PointCloud
+from exactdiffusion.bounds import foundations as bound
+
+STATEMENT = bound.tweedie_covariance.statement
+EPS = np.finfo(np.float64).eps
+WEIGHTS, MEANS, DEVIATIONS = np.array([0.2, 0.5, 0.3]), np.array([-1.5, 0.2, 2.0]), np.array([0.3, 0.05, 0.7])
+CASES = [(1.0, 0.3), (1.0, 0.9), (1.0, 12.0), (0.6, 0.8)]
+
+
+def quadrature_variance(y, scale, sigma):
+    """Var[X|y] by the trapezoid rule on a fine grid (spectral for an analytic, decaying integrand), two-pass."""
+    x = np.linspace(-12, 12, 48_001)
+    prior = sum(w / s * np.exp(-0.5 * ((x - m) / s) ** 2) for w, m, s in zip(WEIGHTS, MEANS, DEVIATIONS))
+    out = []
+    for value in y:
+        exponent = -0.5 * ((value - scale * x) / sigma) ** 2
+        density = prior * np.exp(exponent - exponent.max())
+        density /= density.sum()
+        mean = density @ x
+        out.append(density @ (x - mean) ** 2)
+    return np.array(out)
+
+
+@pytest.mark.parametrize(("scale", "sigma"), CASES)
+def test_one_dimension_against_quadrature(check, scale, sigma):
+    law = GaussianMixture(WEIGHTS, MEANS[:, None], DEVIATIONS**2)
+    y = scale * np.linspace(-3, 4, 57)
+    q = law.noised(scale, sigma)
+    expected = quadrature_variance(y, scale, sigma)
+    formula = bound.tweedie_covariance(q.hessian(y[:, None]), scale, sigma)[:, 0, 0]
+    # I + sigma^2 H cancels when the posterior is narrow: both terms are of size (sigma/scale)^2 max(1, sigma^2 |H|)
+    size = (sigma / scale) ** 2 * np.maximum(1.0, sigma**2 * np.abs(q.hessian(y[:, None])[:, 0, 0]))
+    tol = 1024 * EPS * (size + 10)
+    cause = "1024 eps ((sigma/scale)^2 max(1, sigma^2 |H|) + R^2): cancellation in I + sigma^2 H; sums over 48,001 nodes"
+    on = f"1-D mixture, scale {scale:.3g}, sigma {sigma:.3g}"
+    check.equal(formula, expected, tol=tol, cause=cause, on=f"Hessian formula against quadrature, {on}")
+    check.equal(
+        q.posterior_covariance(y[:, None])[:, 0, 0],
+        expected,
+        tol=tol,
+        cause=cause,
+        on=f"covariance against quadrature, {on}",
+    )
+
+
+@pytest.mark.parametrize("name", ["mixture", "cloud"])
+def test_matrices(check, name):
+    rng = np.random.default_rng(21)
+    a = rng.standard_normal((3, 5, 5))
+    law = {
+        "mixture": GaussianMixture(np.array([0.3, 0.1, 0.6]), rng.standard_normal((3, 5)), a @ a.transpose(0, 2, 1) / 5),
+        "cloud": PointCloud(rng.standard_normal((30, 5))),
+    }[name]
+    for scale, sigma in CASES:
+        x = scale * law.sample(50, rng) + sigma * rng.standard_normal((50, 5))
+        q = law.noised(scale, sigma)
+        formula = bound.tweedie_covariance(q.hessian(x), scale, sigma)
+        size = (sigma / scale) ** 2 * np.maximum(1.0, sigma**2 * np.abs(q.hessian(x)).max(axis=(1, 2)))
+        check.equal(
+            formula,
+            q.posterior_covariance(x),
+            tol=(256 * EPS * (size + 10))[:, None, None],
+            cause="256 eps ((sigma/scale)^2 max(1, sigma^2 |H|) + R^2)",
+            on=f"{name} in R^5, scale {scale:.3g}, sigma {sigma:.3g}",
+        )
+        # grad E[X|x] = (scale/sigma^2) Cov: central differences, whose own error is h^2 |D'''|/6 + eps |D|/h
+        h = 1e-5 * sigma
+        for j in range(5):
+            e = np.zeros(5)
+            e[j] = h
+            difference = (q.denoise(x + e) - q.denoise(x - e)) / (2 * h)
+            third = 4 * (scale / sigma) ** 3 / scale  # |D'''| <= c (R scale/sigma)^3 R/..., R of order 2
+            tol = h**2 * third * 64 / sigma + 64 * EPS * 4 / h
+            check.equal(
+                difference,
+                scale / sigma**2 * q.posterior_covariance(x)[:, :, j],
+                tol=tol,
+                cause="h^2 |D'''| + 64 eps |D|/h of central differences",
+                on=f"derivative of the denoiser, {name}, sigma {sigma:.3g}",
+            )
+
+
+def test_controls(check):
+    law = GaussianMixture(WEIGHTS, MEANS[:, None], DEVIATIONS**2)
+    scale, sigma = 0.6, 0.8
+    y = scale * np.linspace(-3, 4, 40)
+    expected = quadrature_variance(y, scale, sigma)
+    hessian = law.noised(scale, sigma).hessian(y[:, None])[:, 0, 0]
+    on = "1-D mixture, scale .6, sigma .8"
+    check.control(
+        "sigma^2 inside (sigma instead)", np.abs((sigma / scale) ** 2 * (1 + sigma * hessian) - expected), 1e-9, on=on
+    )
+    check.control("1/scale^2 (1/scale instead)", np.abs(sigma**2 / scale * (1 + sigma**2 * hessian) - expected), 1e-9, on=on)
+    check.control("the term I", np.abs((sigma / scale) ** 2 * sigma**2 * hessian - expected), 1e-9, on=on)

@@ -1,0 +1,65 @@
+"""Definition 4.1 against its one-line equivalent, on random schedules and on the sign trap of the full product."""
+
+import mpmath
+import numpy as np
+
+from exactdiffusion.bounds import projection as bound
+
+STATEMENT = bound.admissibility.statement
+
+
+def literal(beta, eta, nu):
+    """Definition 4.1 in 50 digits, for every t."""
+    with mpmath.workdps(50):
+        return bound.admissible_by_definition([mpmath.mpf(float(b)) for b in beta], mpmath.mpf(eta), mpmath.mpf(nu))
+
+
+def test_equivalence(check):
+    rng = np.random.default_rng(401)
+    margin, agree, both = [], [], [0, 0]
+    while len(agree) < 3000:
+        N = int(rng.integers(1, 12))
+        eta, nu = float(rng.choice([0.0, 0.02, 0.2, 0.5, 0.9])), float(rng.choice([1.05, 1.5, 3.0, 50.0]))
+        beta = rng.random(N) ** rng.choice([0.3, 1.0, 3.0])
+        value = bound.admissibility(beta, eta, nu)
+        if abs(value) < 1e-12:
+            continue  # within rounding of the boundary float64 cannot decide
+        verdict = literal(beta, eta, nu)
+        both[verdict] += 1
+        agree.append((value >= 0) == verdict)
+        margin.append(value)
+    check.hypothesis("both outcomes occur at least 500 times", min(both) >= 500, on="random schedules")
+    check.equal(
+        np.array(agree, float), 1.0, tol=0, cause="exact: a yes/no equivalence", on="3,000 random schedules, N <= 11"
+    )
+
+
+def test_boundary(check):
+    """On the boundary itself (the budget spent exactly, non-constant steps) 1e-9 more or less changes both verdicts alike."""
+    rng = np.random.default_rng(402)
+    agree = []
+    for _ in range(300):
+        N, eta, nu = int(rng.integers(1, 9)), float(rng.uniform(0.01, 0.95)), float(rng.uniform(1.01, 20))
+        y = rng.random(N)
+        y *= np.log(nu) / y.sum()
+        for factor, expected in ((1 - 1e-9, True), (1 + 1e-9, False)):
+            rho = -np.expm1(-y * factor) / eta
+            beta = rho / (1 + rho)
+            agree += [(bound.admissibility(beta, eta, nu) >= 0) == expected == literal(beta, eta, nu)]
+    check.equal(np.array(agree, float), 1.0, tol=0, cause="exact: a yes/no equivalence", on="both sides of the boundary")
+
+
+def test_controls(check):
+    # the full product alone: two negative factors multiply to a positive number
+    eta, nu, beta = 0.5, 50.0, np.array([0.95, 0.95])
+    full = nu * np.prod(1 - beta * (1 + eta)) - np.prod(1 - beta)
+    assert full > 0, "the full product accepts"
+    check.control(
+        "'for every t' (full product only)",
+        float(full > 0),
+        float(literal(beta, eta, nu)),
+        on="eta .5, nu 50, N = 2, beta .95",
+    )
+    # a full last step is never admissible for eta > 0
+    beta = np.array([0.1, 1.0])
+    check.control("sigma_0 > 0", 0.0, bound.admissibility(beta, 0.01, 1e6), on="full last step, eta .01, nu 1e6")
