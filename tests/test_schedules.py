@@ -1,0 +1,323 @@
+"""Grid, constructors and conversions: published values, 40-digit references, refusals."""
+
+import itertools
+import math
+
+import mpmath
+import numpy as np
+import pytest
+
+from exactdiffusion import schedules
+from exactdiffusion.schedules import Grid
+
+EPS = np.finfo(np.float64).eps
+
+# arXiv 2306.04848, Fig. 5 (N = 10): training times and log sigma, the latter printed to three decimals.
+FIGURE_5 = {
+    "ddim": (
+        [999, 899, 799, 699, 599, 499, 399, 299, 199, 99, 0],
+        [5.059, 4.099, 3.240, 2.480, 1.814, 1.231, 0.708, 0.210, -0.330, -1.082, -4.605],
+    ),
+    "ddim_offset": (
+        [853, 767, 682, 597, 511, 426, 341, 255, 170, 85, 0],
+        [3.691, 2.986, 2.360, 1.802, 1.297, 0.845, 0.420, -0.016, -0.512, -1.233, -4.605],
+    ),
+    "edm": (
+        [930, 868, 794, 705, 591, 441, 252, 93, 22, 2, 0],
+        [4.386, 3.822, 3.199, 2.523, 1.765, 0.922, -0.032, -1.145, -2.455, -3.965, -4.605],
+    ),
+    "linear": (
+        [853, 765, 665, 549, 415, 271, 149, 73, 33, 14, 0],
+        [3.691, 2.970, 2.243, 1.513, 0.789, 0.067, -0.657, -1.381, -2.110, -2.814, -4.605],
+    ),
+}
+
+
+@pytest.mark.parametrize("style", schedules.QUANTISED)
+def test_figure_5_of_the_projection_paper(style):
+    times, log_sigma = FIGURE_5[style]
+    assert schedules.quantised_times(10, style).tolist() == times
+    grid = schedules.REGISTRY[f"quantised_{style}"](10)
+    assert grid.N == 10
+    assert grid.is_ve
+    assert np.max(np.abs(np.log(grid.sigma) - log_sigma)) <= 1e-3  # the fixture is printed to 1e-3
+
+
+def test_ddpm_trailing_values_of_the_ideal_denoiser_experiment():
+    grid = schedules.ddpm(50)
+    assert len(grid) == 51
+    assert f"{grid.sigma[0]:.3f}" == "157.407"
+    assert f"{grid.sigma[-1]:.7f}" == "0.0100005"
+    table = schedules.ddpm_sigmas()
+    assert np.array_equal(grid.sigma, table[list(range(999, 0, -20)) + [0]])
+
+
+def test_ddpm_table_against_products_in_40_digits():
+    with mpmath.workdps(40):
+        product, worst = mpmath.mpf(1), 0
+        table = schedules.ddpm_sigmas(1000)
+        for t, beta in enumerate(np.linspace(1e-4, 0.02, 1000)):
+            product *= 1 - mpmath.mpf(float(beta))
+            worst = max(worst, abs(mpmath.mpf(float(table[t])) / mpmath.sqrt(1 / product - 1) - 1))
+    assert worst <= 64 * EPS  # 1000 additions, pairwise-free cumulative sum; measured 9 eps
+
+
+def test_full_ancestral_chain():
+    grid = schedules.ddpm(1000, final_zero=True)
+    assert grid.N == 1000
+    assert grid.sigma[-1] == 0
+    assert np.max(np.abs(grid.ddpm_beta[::-1] / np.linspace(1e-4, 0.02, 1000) - 1)) <= 1e4 * EPS  # eps / beta_1
+    assert schedules.ddpm(1000).beta[-1] == 0  # without the final 0 the chain ends with a step of length zero
+
+
+@pytest.mark.parametrize("eps", [0.0, 1e-5, 1e-3])
+def test_vp_linear_against_40_digits(eps):
+    grid = schedules.vp_linear(7, eps=eps)
+    worst = 0
+    with mpmath.workdps(40):
+        for t, scale, sigma, g in itertools.zip_longest(grid.time, grid.scale, grid.sigma, grid.g):
+            b = mpmath.mpf(float(t)) * (mpmath.mpf("0.1") + mpmath.mpf("19.9") / 2 * mpmath.mpf(float(t)))
+            exact = mpmath.sqrt(-mpmath.expm1(-b))
+            worst = max(worst, abs(scale / mpmath.exp(-b / 2) - 1), abs(sigma / exact - 1) if exact else abs(sigma))
+            if g is None:
+                break
+        b = [mpmath.mpf(float(t)) * (mpmath.mpf("0.1") + mpmath.mpf("19.9") / 2 * mpmath.mpf(float(t))) for t in grid.time]
+        worst_g = max(abs(float(g) / (u - v) - 1) for g, u, v in zip(grid.g, b[:-1], b[1:]))
+    assert worst <= 16 * EPS  # condition of exp(-B / 2) is B / 2 = 5
+    assert worst_g <= 64 * EPS  # g at level 0 amplifies the rounding of sigma / scale by (1 + r^2) dr / r <= B
+    assert grid.is_vp
+
+
+def test_vp_linear_denoise_at_eps_knots():
+    grid = schedules.vp_linear(5, eps=1e-3, final_zero=True)
+    assert np.allclose(grid.time, [1, 0.75025, 0.5005, 0.25075, 1e-3, 0], rtol=4 * EPS, atol=0)
+    assert grid.sigma[-1] == 0
+    assert grid.scale[-1] == 1
+    # last-step factor beta(eps) eps / (1 - alpha_bar): 1.09 at eps = 1e-3, 1.001 at 1e-5 (arXiv 2507.08956's settings)
+    factor = grid.rate[-2] * 1e-3 / (1 - grid.alpha_bar[-2])
+    assert f"{factor:.2f}" == "1.09"
+    fine = schedules.vp_linear(5, eps=1e-5, final_zero=True)
+    assert f"{fine.rate[-2] * 1e-5 / fine.sigma[-2] ** 2:.3f}" == "1.001"
+    assert f"{-math.expm1(-fine.integral[-2]):.5e}" == "1.00099e-06"
+
+
+def test_largest_backward_steps_of_the_proximal_paper():
+    assert [f"{schedules.vp_linear(N).g[0]:.2f}" for N in (5, 7, 10)] == ["3.60", "2.65", "1.90"]
+
+
+@pytest.mark.parametrize("N", [1, 2, 7, 40])
+@pytest.mark.parametrize(("eta", "nu"), [(0.02, 1.05), (0.1, 2.0), (0.5, 50.0), (0.99, 3.0)])
+def test_admissible_uses_the_whole_budget(N, eta, nu):
+    grid = schedules.admissible(N, eta, nu, sigma_max=7.0)
+    beta = schedules.admissible_beta(N, eta, nu)
+    assert np.max(np.abs(grid.beta / beta - 1)) <= 16 * EPS * (N + 1) / beta
+    with mpmath.workdps(50):
+        b = 1 - mpmath.mpf(1) / (1 + (1 - mpmath.power(nu, mpmath.mpf(-1) / N)) / mpmath.mpf(eta))
+        assert abs(b / beta - 1) <= 8 * EPS
+        rho = b / (1 - b)
+        assert abs((1 - mpmath.mpf(eta) * rho) ** N * mpmath.mpf(nu) - 1) <= mpmath.mpf(10) ** -40
+
+
+@pytest.mark.parametrize("rho", [0.6, 0.83, 1.2, 1.9])
+def test_admissible_from_another_start_ratio_binds_on_one_side(rho):
+    """d_0 = rho sigma_0; over- and undershoot move the ratio d/sigma to exactly 1/nu or nu on the binding side."""
+    eta, nu, N = 0.2, 2.0, 10
+    b = schedules.admissible_beta(N, eta, nu, rho)
+    step = b / (1 - b)
+    low, high = rho * (1 - eta * step) ** N, rho * (1 + eta * step) ** N
+    assert low >= (1 - 1e-13) / nu
+    assert high <= nu * (1 + 1e-13)
+    assert min(abs(low * nu - 1), abs(high / nu - 1)) <= 64 * N * EPS
+
+
+def test_admissible_special_cases():
+    assert schedules.admissible_beta(5, 0.0, 2.0) == 1.0
+    assert schedules.admissible_beta(5, 0.0, 1.0) == 1.0
+    assert schedules.admissible_beta(5, 0.1, 1.0) == 0.0
+    assert schedules.admissible(1, 0.0, 2.0, 3.0).sigma.tolist() == [3.0, 0.0]
+
+
+def test_log_linear_and_edm_values():
+    grid = schedules.log_linear(4, 16.0, 1.0)
+    assert np.allclose(grid.sigma, [16, 8, 4, 2, 1], rtol=8 * EPS, atol=0)
+    assert np.max(np.abs(grid.beta - 0.5)) <= 8 * EPS
+    assert schedules.log_linear(1, 5.0, 1.0, final_zero=True).sigma.tolist() == [5.0, 0.0]
+    edm = schedules.edm(18)
+    assert (edm.N, edm.sigma[0], edm.sigma[-2], edm.sigma[-1]) == (18, 80.0, 0.002, 0.0)
+    assert math.isclose(edm.sigma[1], (80 ** (1 / 7) + (0.002 ** (1 / 7) - 80 ** (1 / 7)) / 17) ** 7, rel_tol=64 * EPS)
+
+
+def test_cosine_and_sigmoid_against_their_closed_cumulative_products():
+    T = 1000
+    t = np.arange(1, T) / T  # the last beta is capped
+    cosine = np.cos((t + 0.008) / 1.008 * np.pi / 2) ** 2 / np.cos(0.008 / 1.008 * np.pi / 2) ** 2
+    grid = schedules.cosine(T, final_zero=True)
+    assert np.max(np.abs(grid.alpha_bar[1:-1][::-1] / cosine - 1)) <= 1e-11  # cancellation eps / beta in T products
+    assert math.isclose(grid.ddpm_beta[0], 0.999, rel_tol=1e-12)
+
+    def logistic(z):
+        return 1 / (1 + np.exp(-z))
+
+    sigmoid = (logistic(3) - logistic(-3 + 6 * t)) / (logistic(3) - logistic(-3))
+    grid = schedules.sigmoid(T, final_zero=True)
+    assert np.max(np.abs(grid.alpha_bar[1:-1][::-1] / sigmoid - 1)) <= 1e-10
+
+
+@pytest.mark.parametrize("name", sorted(schedules.REGISTRY))
+@pytest.mark.parametrize("N", [2, 3, 10, 25])
+def test_every_constructor_gives_a_valid_grid(name, N):
+    grid = schedules.REGISTRY[name](N)
+    assert isinstance(grid, Grid)
+    assert grid.N == N
+    assert len(grid) == N + 1
+    assert (np.diff(grid.noise_ratio) <= 0).all()
+    assert grid.beta.shape == grid.g.shape == (N,)
+    for other in (grid.to_vp(), grid.to_ve()):
+        assert np.max(np.abs(other.noise_ratio - grid.noise_ratio) / grid.noise_ratio[0]) <= 8 * EPS
+    assert grid.to_vp().is_vp
+    assert grid.to_ve().is_ve
+
+
+def test_properties_agree_with_each_other():
+    grid = Grid([0.5, 0.8, 1.0], [2.0, 0.3, 0.0])
+    assert np.allclose(grid.noise_ratio, [4.0, 0.375, 0.0])
+    assert np.allclose(grid.alpha_bar, [1 / 17, 1 / 1.140625, 1.0])
+    assert np.allclose(grid.g, np.log(grid.alpha_bar[1:] / grid.alpha_bar[:-1]))
+    assert np.allclose(grid.ddpm_beta, 1 - grid.alpha_bar[:-1] / grid.alpha_bar[1:])
+    assert np.allclose(grid.beta, [1 - 0.375 / 4, 1.0])
+    assert grid.snr[-1] == np.inf
+    assert grid.snr_db[-1] == np.inf
+    assert np.allclose(grid.snr_db[:-1], 10 * np.log10(grid.snr[:-1]))
+    assert np.allclose(grid.integral, -np.log(grid.alpha_bar))
+
+
+def test_step_sizes_do_not_cancel():
+    """Relative error of g and beta for nearly equal levels, against 50 digits."""
+    r = np.array([1e-3, 1e-3 * (1 - 1e-9), 1e-9])
+    grid = schedules.Grid(np.ones(3), r)
+    with mpmath.workdps(50):
+        m = [mpmath.mpf(float(v)) for v in r]
+        for i in range(2):
+            g = mpmath.log1p(m[i] ** 2) - mpmath.log1p(m[i + 1] ** 2)
+            assert abs(float(grid.g[i]) / g - 1) <= 8 * EPS
+            assert abs(float(grid.beta[i]) / (1 - m[i + 1] / m[i]) - 1) <= 8 * EPS
+
+
+def test_conversions_round_trip():
+    sigma = np.geomspace(1e-6, 1e3, 50)
+    tight = {"rtol": 16 * EPS, "atol": 0}
+    assert np.allclose(schedules.sigma_from_integral(schedules.integral_from_sigma(sigma)), sigma, rtol=64 * EPS, atol=0)
+    assert np.allclose(schedules.sigma_from_snr(schedules.snr_from_sigma(sigma)), sigma, **tight)
+    assert np.allclose(schedules.sigma_from_snr_db(schedules.snr_db_from_sigma(sigma)), sigma, rtol=64 * EPS, atol=0)
+    assert np.allclose(schedules.snr_from_snr_db(schedules.snr_db_from_snr(sigma)), sigma, rtol=64 * EPS, atol=0)
+    rough = sigma[sigma > 0.1]  # through alpha_bar information is lost below
+    assert np.allclose(schedules.sigma_from_alpha_bar(schedules.alpha_bar_from_sigma(rough)), rough, rtol=1e-10, atol=0)
+    betas = np.linspace(1e-4, 0.02, 50)
+    assert np.allclose(schedules.beta_from_alpha_bar(schedules.alpha_bar_from_beta(betas)), betas, rtol=1e-11, atol=0)
+    t = np.linspace(0, 1, 33)
+    assert np.allclose(schedules.vp_linear_time(schedules.vp_linear_integral(t)), t, **tight)
+    assert np.allclose(schedules.vp_linear_time(schedules.vp_linear_integral(t, 2.0, 2.0), 2.0, 2.0), t, **tight)
+    assert np.allclose(schedules.vp_linear_time(schedules.vp_linear_integral(t, 0.0, 2.0), 0.0, 2.0), t, **tight)
+    assert schedules.snr_db_from_sigma(0.1) == pytest.approx(20.0, rel=4 * EPS)
+    assert schedules.alpha_bar_from_integral(0.0) == 1.0
+
+
+def test_nearest_index():
+    grid = schedules.log_linear(4, 16.0, 1.0, final_zero=False)
+    assert schedules.nearest_index(grid, 3.9) == 2
+    assert schedules.nearest_index(grid, 2.9) == 2  # 2.83 is the midpoint in dB
+    assert schedules.nearest_index(grid, 2.9, unit="linear") == 2
+    assert schedules.nearest_index(grid, 2.6, unit="linear") == 2  # midpoint of 1/16 and 1/4 is at sigma = 2.53
+    assert schedules.nearest_index(grid, 2.6) == 3
+    assert schedules.nearest_index(schedules.log_linear(4, final_zero=True), 1e-9) == 3  # never the final 0
+
+
+def test_ddpm_time_is_a_ceil_search():
+    table = schedules.ddpm_sigmas()
+    assert schedules.ddpm_time(table[17]) == 17
+    assert schedules.ddpm_time(np.nextafter(table[17], np.inf)) == 18
+    assert schedules.ddpm_time(1e9) == 1000
+
+
+def test_grid_is_immutable_and_copies_its_input():
+    sigma = np.array([2.0, 1.0])
+    grid = Grid(np.ones(2), sigma)
+    sigma[0] = 5.0
+    assert grid.sigma[0] == 2.0
+    with pytest.raises(ValueError, match="read-only"):
+        grid.sigma[0] = 3.0
+    with pytest.raises(AttributeError):
+        grid.sigma = sigma
+    with pytest.raises(ValueError, match="read-only"):
+        grid.noise_ratio[0] = 3.0
+
+
+def test_per_row_grid_and_slices():
+    rows = Grid(1.0 * np.ones(3), np.array([[4.0, 2.0], [2.0, 1.0], [1.0, 0.0]]))
+    assert rows.scale.shape == (3, 2)
+    assert rows.beta.shape == (2, 2)
+    tail = schedules.vp_linear(6)[2:]
+    assert tail.N == 4
+    assert tail.time[0] == pytest.approx(4 / 6)
+    assert repr(tail).startswith("Grid(N=4, VP")
+    assert "2 rows" in repr(rows)
+
+
+BAD_GRIDS = {
+    "sigma increases": ("sigma", lambda: Grid([1, 1, 1], [1.0, 2.0, 0.0])),
+    "sigma repeats": ("sigma", lambda: Grid([1, 1, 1], [1.0, 1.0, 0.0])),
+    "sigma increases, not strict": ("sigma", lambda: Grid([1, 1, 1], [1.0, 2.0, 0.0], strict=False)),
+    "sigma negative": ("sigma", lambda: Grid([1, 1], [1.0, -0.5])),
+    "sigma inner zero": ("sigma", lambda: Grid([1, 1, 1], [1.0, 0.0, 0.0], strict=False)),
+    "sigma NaN": ("sigma", lambda: Grid([1, 1], [1.0, np.nan])),
+    "sigma infinite": ("sigma", lambda: Grid([1, 1], [np.inf, 1.0])),
+    "sigma text": ("sigma", lambda: Grid([1, 1], ["a", "b"])),
+    "sigma complex": ("sigma", lambda: Grid([1, 1], [1j, 0.5])),
+    "sigma one level": ("sigma", lambda: Grid([1], [1.0])),
+    "sigma three axes": ("sigma", lambda: Grid(1.0, np.ones((2, 2, 2)))),
+    "scale zero": ("scale", lambda: Grid([0.0, 1.0], [1.0, 0.5])),
+    "scale shape": ("scale", lambda: Grid([1.0, 1.0, 1.0], [1.0, 0.5])),
+    "time shape": ("time", lambda: Grid([1, 1], [1.0, 0.5], time=[1.0])),
+    "rate NaN": ("rate", lambda: Grid([1, 1], [1.0, 0.5], rate=[1.0, np.nan])),
+    "strict": ("strict", lambda: Grid([1, 1], [1.0, 0.5], strict=1)),
+    "index": ("index", lambda: schedules.log_linear(3)[1]),
+    "slice of one level": ("sigma", lambda: schedules.log_linear(3)[3:]),
+    "N zero": ("N", lambda: schedules.log_linear(0)),
+    "N float": ("N", lambda: schedules.ddpm(10.0)),
+    "N bool": ("N", lambda: schedules.edm(True)),
+    "N above T": ("N", lambda: schedules.cosine(1001)),
+    "sigma_min": ("sigma_min", lambda: schedules.log_linear(3, 1.0, 2.0)),
+    "sigma_max": ("sigma_max", lambda: schedules.edm(3, -1.0)),
+    "rho": ("rho", lambda: schedules.edm(3, rho=0.0)),
+    "final_zero": ("final_zero", lambda: schedules.log_linear(3, final_zero="yes")),
+    "eps": ("eps", lambda: schedules.vp_linear(3, eps=1.0)),
+    "eps with final zero": ("eps", lambda: schedules.vp_linear(3, final_zero=True)),
+    "beta_max": ("beta_max", lambda: schedules.vp_linear(3, 2.0, 1.0)),
+    "beta_min": ("beta_min", lambda: schedules.vp_linear(3, -1.0, 1.0)),
+    "spacing": ("spacing", lambda: schedules.ddpm(3, spacing="leading")),
+    "beta_end": ("beta_end", lambda: schedules.ddpm(3, beta_end=1.0)),
+    "max_beta": ("max_beta", lambda: schedules.cosine(3, max_beta=1.0)),
+    "tau": ("tau", lambda: schedules.sigmoid(3, tau=0.0)),
+    "end": ("end", lambda: schedules.sigmoid(3, start=1.0, end=0.0)),
+    "eta": ("eta", lambda: schedules.admissible(3, 1.0)),
+    "eta zero, N > 1": ("eta", lambda: schedules.admissible(3, 0.0)),
+    "nu below 1": ("nu", lambda: schedules.admissible(3, 0.1, 0.9)),
+    "nu one": ("nu", lambda: schedules.admissible(3, 0.1, 1.0)),
+    "start ratio": ("rho", lambda: schedules.admissible(3, 0.1, 2.0, 40.0, 2.0)),
+    "style": ("style", lambda: schedules.quantised(10, "DDIM")),
+    "start": ("start", lambda: schedules.quantised(10, "edm", 1e4)),
+    "beta one": ("beta", lambda: schedules.alpha_bar_from_beta([0.5, 1.0])),
+    "alpha_bar increases": ("alpha_bar", lambda: schedules.beta_from_alpha_bar([0.5, 0.9])),
+    "alpha_bar above 1": ("alpha_bar", lambda: schedules.sigma_from_alpha_bar(1.5)),
+    "snr zero": ("snr", lambda: schedules.sigma_from_snr(0.0)),
+    "t outside": ("t", lambda: schedules.vp_linear_rate(1.5)),
+    "grid per row": ("grid", lambda: schedules.nearest_index(Grid(1.0, [[2.0], [1.0]]), 1.0)),
+    "unit": ("unit", lambda: schedules.nearest_index(schedules.ddpm(5), 1.0, unit="dB")),
+}
+
+
+@pytest.mark.parametrize("case", sorted(BAD_GRIDS))
+def test_bad_input_names_the_argument(case):
+    name, call = BAD_GRIDS[case]
+    with pytest.raises(ValueError, match=rf"^{name}\b"):
+        call()
