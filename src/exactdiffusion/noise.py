@@ -11,21 +11,27 @@ import numpy as np
 from ._validation import fail, integer, real_array
 from .arrays import from_numpy
 
-__all__ = ["BrownianPath", "Noise"]
+__all__ = ["BrownianPath", "Noise", "standard_normal_of_words"]
 
 _WORD = 2**64 - 1
 
 
-def _normals(key, start, count):
-    """``count`` standard normals, words ``start, start + 1, ...`` of the Philox stream ``key``."""
+def standard_normal_of_words(words):
+    """One standard normal per 64-bit word, by the inverse distribution function at ``(top 52 bits + 1/2) 2^-52``.
+
+    Half-integers of 52 bits are exact in float64, symmetric about 1/2 and never 0 or 1; with 53 bits the largest would
+    round to 1 and give an infinity.
+    """
     from scipy.special import ndtri  # lazy: importing the package stays cheap
 
+    return ndtri(((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52)
+
+
+def _normals(key, start, count):
+    """``count`` standard normals, words ``start, start + 1, ...`` of the Philox stream ``key``."""
     block, offset = divmod(start, 4)  # one counter value gives four words
-    words = np.random.Philox(key=np.array(key, dtype=np.uint64), counter=block).random_raw(offset + count)[offset:]
-    # 52 bits at half-integers: exact in float64, symmetric about 1/2, never 0 or 1. With 53 bits the largest value
-    # would round to 1 and give an infinity.
-    uniform = ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
-    return ndtri(uniform)
+    words = np.random.Philox(key=np.array(key, dtype=np.uint64), counter=block).random_raw(offset + count)
+    return standard_normal_of_words(words[offset:])
 
 
 class _Rows:

@@ -1,0 +1,180 @@
+"""Noise: the same rows whatever the batch, the chunk, the process; standard normal; independent keys.
+
+Statistical tests use fixed seeds and state the level at which a correct generator would fail with a fresh seed.
+"""
+
+import hashlib
+import multiprocessing
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from exactdiffusion import schedules
+from exactdiffusion.noise import BrownianPath, Noise, standard_normal_of_words
+
+LEVEL = 1e-6  # false-alarm probability of each statistical test, all its comparisons together
+
+
+def _digest(z):
+    return hashlib.sha256(np.ascontiguousarray(z).tobytes()).hexdigest()
+
+
+def _piece(arguments):
+    seed, step, n, d, start = arguments
+    return Noise(seed).normal(step, n, d, start)
+
+
+SOURCES = {
+    "noise": Noise(11),
+    "view": Noise(11).rows(5),
+    "brownian": BrownianPath(11, schedules.vp_linear(12)).increments(schedules.vp_linear(4)),
+}
+
+
+@pytest.mark.parametrize("batch", [1, 7, 1000])
+@pytest.mark.parametrize("d", [1, 3, 64])
+@pytest.mark.parametrize("name", sorted(SOURCES))
+def test_rows_are_bit_identical_for_every_batch_size(name, d, batch):
+    source = SOURCES[name]
+    total = 1000 if batch > 1 else 40
+    whole = source.normal(2, total, d)
+    pieces = [source.normal(2, min(batch, total - s), d, s) for s in range(0, total, batch)]
+    assert np.array_equal(np.concatenate(pieces), whole)
+    views = [source.rows(s).normal(2, min(batch, total - s), d) for s in range(0, total, batch)]
+    assert np.array_equal(np.concatenate(views), whole)
+
+
+def test_rows_are_bit_identical_in_two_processes():
+    work = [(5, step, 250, 3, start) for step in (0, 1, 2**63) for start in (0, 250, 500, 750)]
+    here = [_digest(_piece(w)) for w in work]
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(2) as pool:  # Noise is what crosses the process boundary; a bound method is picklable by reference
+        there = [_digest(pool.apply(Noise(seed).normal, (step, n, d, start))) for seed, step, n, d, start in work]
+    assert there == here
+
+
+def test_known_values():
+    """The first words of Philox4x64-10 with key (1, 2) mapped by the inverse distribution function, in 40 digits."""
+    import mpmath
+
+    words = np.random.Generator(np.random.Philox(key=[1, 2])).bit_generator.random_raw(6)
+    z = Noise(1).normal(2, 2, 3)
+    with mpmath.workdps(40):
+        for word, value in zip(words, z.ravel()):
+            u = (mpmath.mpf(int(word) >> 12) + mpmath.mpf("0.5")) / mpmath.mpf(2) ** 52
+            exact = mpmath.sqrt(2) * mpmath.erfinv(2 * u - 1)
+            assert abs(value - exact) <= 8 * np.finfo(float).eps * max(1, abs(exact))
+
+
+def test_extreme_words_are_finite_and_symmetric():
+    z = standard_normal_of_words(np.array([0, 2**64 - 1, 2**63 - 1, 2**63], dtype=np.uint64))
+    assert np.isfinite(z).all()
+    assert z[0] == -z[1]
+    assert z[2] == -z[3]
+    assert 8.2 < z[1] < 8.3  # the upper quantile at 2^-53
+
+
+def test_marginal_law():
+    """Kolmogorov-Smirnov, the first four moments and the tail count of 10^6 values; five tests at LEVEL / 5 each."""
+    z = Noise(2024).normal(0, 500_000, 2).ravel()
+    count, level = z.size, LEVEL / 5
+    assert stats.kstest(z, "norm").pvalue > level
+    bound = -stats.norm.ppf(level / 2)
+    assert abs(z.mean()) < bound / np.sqrt(count)
+    assert abs((z**2).mean() - 1) < bound * np.sqrt(2 / count)
+    assert abs((z**4).mean() - 3) < bound * np.sqrt(96 / count)
+    tail = stats.binomtest(int((np.abs(z) > 4).sum()), count, 2 * stats.norm.sf(4))
+    assert tail.pvalue > level
+
+
+def test_independence_between_seeds_steps_rows_and_columns():
+    """Correlations of 2^17 pairs between neighbouring keys, of z and of z^2; all together at LEVEL."""
+    n = 2**17
+    base = Noise(3).normal(4, n, 2)
+    others = {
+        "seed": Noise(4).normal(4, n, 2), "step": Noise(3).normal(5, n, 2), "swapped": Noise(4).normal(3, n, 2),
+        "far seed": Noise(3 + 2**63).normal(4, n, 2), "initial": Noise(3).initial(n, 2),
+        "next row": Noise(3).normal(4, n, 2, start=1),
+    }
+    pairs = [(base[:, 0], base[:, 1])]
+    for z in others.values():
+        pairs += [(base[:, 0], z[:, 0]), (base[:, 1], z[:, 1])]
+    bound = -stats.norm.ppf(LEVEL / (4 * len(pairs)))
+    for a, b in pairs:
+        assert abs(np.mean(a * b)) * np.sqrt(n) < bound
+        assert abs(np.mean((a**2 - 1) * (b**2 - 1)) / 2) * np.sqrt(n) < bound * 1.02  # skewness 8 / sqrt(n) moves the quantile by 2 %
+
+
+def test_matrix_of_different_dimension_is_another_matrix():
+    assert not np.array_equal(Noise(1).normal(0, 4, 2)[:, 0], Noise(1).normal(0, 4, 3)[:, 0])
+
+
+def test_brownian_path_is_shared_across_step_counts():
+    """The sum of the increments over any common interval is the same number for 60, 30, 6 and 3 steps."""
+    path = BrownianPath(9, schedules.vp_linear(60))
+    ends = {}
+    for N in (60, 30, 6, 3):
+        grid = schedules.vp_linear(N)
+        noise = path.increments(grid)
+        ends[N] = np.cumsum([np.sqrt(g) * noise.normal(k, 5, 2) for k, g in enumerate(grid.g)], axis=0)
+        assert np.allclose(ends[N][N // 3 - 1], ends[60][19], rtol=0, atol=64 * np.finfo(float).eps * 4)
+        assert np.allclose(ends[N][-1], ends[60][-1], rtol=0, atol=64 * np.finfo(float).eps * 4)
+
+
+def test_brownian_increments_are_standard_and_independent():
+    """Covariance of the 4 increments over 2^16 rows against the identity; 10 entries together at LEVEL."""
+    fine = schedules.vp_linear(16)
+    noise = BrownianPath(1, fine).increments(schedules.vp_linear(4))
+    z = np.concatenate([noise.normal(k, 2**16, 1) for k in range(4)], axis=1)
+    bound = -stats.norm.ppf(LEVEL / 20) / np.sqrt(z.shape[0])
+    error = np.abs(z.T @ z / z.shape[0] - np.eye(4))
+    assert (error < bound * (1 + (np.sqrt(2) - 1) * np.eye(4))).all()
+
+
+def test_brownian_clock_may_be_an_array_and_a_finest_grid_gives_the_noise_itself():
+    path = BrownianPath(7, [0.0, 0.5, 2.0, 3.0])
+    z = path.increments([3.0, 2.0, 0.5, 0.0])
+    for step in range(3):
+        assert np.allclose(z.normal(step, 4, 2), Noise(7).normal(2 - step, 4, 2), rtol=4e-16, atol=0)
+
+
+def test_transfer_to_another_namespace():
+    xp = pytest.importorskip("array_api_strict")
+    z = Noise(1).normal(0, 3, 2, like=xp.zeros((1, 1)))
+    assert type(z).__module__.startswith("array_api_strict")
+    assert np.array_equal(np.asarray(z), Noise(1).normal(0, 3, 2))
+
+
+def test_empty_batch_and_repr():
+    assert Noise(1).normal(0, 0, 2).shape == (0, 2)
+    assert repr(Noise(1)) == "Noise(1)"
+    assert "first row 3" in repr(Noise(1).rows(3))
+
+
+PATH = BrownianPath(1, schedules.vp_linear(10))
+BAD = {
+    "seed negative": ("seed", lambda: Noise(-1)),
+    "seed float": ("seed", lambda: Noise(1.0)),
+    "seed None": ("seed", lambda: Noise(None)),
+    "seed too large": ("seed", lambda: Noise(2**64)),
+    "step negative": ("step", lambda: Noise(1).normal(-1, 2, 2)),
+    "step too large": ("step", lambda: Noise(1).normal(2**64, 2, 2)),
+    "n negative": ("n", lambda: Noise(1).normal(0, -2, 2)),
+    "d zero": ("d", lambda: Noise(1).normal(0, 2, 0)),
+    "start negative": ("start", lambda: Noise(1).normal(0, 2, 2, -1)),
+    "rows negative": ("start", lambda: Noise(1).rows(-1)),
+    "clock not monotone": ("fine", lambda: BrownianPath(1, [0.0, 2.0, 1.0])),
+    "clock too short": ("fine", lambda: BrownianPath(1, [0.0])),
+    "clock NaN": ("fine", lambda: BrownianPath(1, [0.0, np.nan])),
+    "knots not nested": ("grid", lambda: PATH.increments(schedules.vp_linear(3))),
+    "finer grid": ("grid", lambda: PATH.increments(schedules.vp_linear(20))),
+    "step beyond the grid": ("step", lambda: PATH.increments(schedules.vp_linear(5)).normal(5, 2, 2)),
+}
+
+
+@pytest.mark.parametrize("case", sorted(BAD))
+def test_bad_input_names_the_argument(case):
+    name, call = BAD[case]
+    with pytest.raises(ValueError, match=rf"^{name}\b"):
+        call()
