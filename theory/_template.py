@@ -14,19 +14,22 @@ a float32 state and every loosened bound; the rate misses a constant factor; onl
 the exact independent recursion sees the first two. So write all of them.
 """
 
+import itertools
+
 import numpy as np
 
-from exactdiffusion import GaussianMixture, measure, propagation, samplers, schedules
+from exactdiffusion import GaussianMixture, Grid, measure, propagation, samplers
 from exactdiffusion.bounds import foundations as bound
 
 STATEMENT = bound.ddim_gaussian_deviation.statement
 EPS = np.finfo(np.float64).eps
 S, SIGMA_MAX, DIM = 0.7, 20.0, 3
-STEPS = 2 ** np.arange(3, 10)
+STEPS = 2 ** np.arange(3, 13)
 
 
 def grid_of(N):
-    return schedules.edm(int(N), sigma_max=SIGMA_MAX, sigma_min=0.02, rho=7.0, final_zero=True)
+    """The rho = 7 grid from 20 down to 0 itself."""
+    return Grid(np.ones(N + 1), SIGMA_MAX * (1 - np.arange(N + 1) / N) ** 7)
 
 
 def deviation(N, s=S):
@@ -41,7 +44,7 @@ def independent_deviation(N, s=S):
     """The same number by the scalar recursion of the proof, y <- (1 - D sigma / g^2) y."""
     sigma = grid_of(N).sigma
     y = np.sqrt(s**2 + sigma[0] ** 2)
-    for a, b in zip(sigma[:-1], sigma[1:]):
+    for a, b in itertools.pairwise(sigma):
         y *= 1 - (a - b) * a / (s**2 + a**2)
     return y
 
@@ -59,7 +62,7 @@ def test_holds(check):
             measured.append(s - deviation(N, s))
             larger.append(bound.ddim_gaussian_deviation(grid_of(N).sigma, s))
     tol, cause = 16 * EPS * SIGMA_MAX * STEPS.max(), "16 eps sigma_max N: one rounding per step at the scale of the start"
-    check.holds(measured, larger, tol=tol, cause=cause, on="s in .05 .. 3, N = 8 .. 512")
+    check.holds(measured, larger, tol=tol, cause=cause, on="s in .05 .. 3, N = 8 .. 4096")
     check.holds(0.0, measured, tol=tol, cause=cause, on="sign: DDIM always under-disperses")
 
 
@@ -76,10 +79,20 @@ def test_exact_recursion(check):
 
 
 def test_tight(check):
-    """Not attained; the ratio rises to its limit from below, so a loosened constant is seen as a smaller ratio."""
+    """Not attained, but the limit of the ratio is known: a loosened constant moves it.
+
+    To first order a deviation made at sigma is carried to 0 by the exact flow, i.e. multiplied by s/g(sigma), so
+    ratio -> int sigma'^2 s / g^4 du / int sigma'^2 / g^3 du along the grid sigma(u) = 20 (1 - u)^7.
+    """
+    u, weight = np.polynomial.legendre.leggauss(400)
+    u = 0.5 * (u + 1)
+    speed, g = (7 * SIGMA_MAX * (1 - u) ** 6) ** 2, np.sqrt(S**2 + (SIGMA_MAX * (1 - u) ** 7) ** 2)
+    limit = np.sum(weight * speed * S / g**4) / np.sum(weight * speed / g**3)
     ratios = np.array([(S - deviation(N)) / bound.ddim_gaussian_deviation(grid_of(N).sigma, S) for N in STEPS])
     assert np.all(np.diff(ratios) > 0)
-    check.tight(ratios[-1], 0.5523, tol=5e-4, cause="recorded to four digits", on="N = 512, rho = 7 grid from 20")
+    extrapolated = 2 * ratios[1:] - ratios[:-1]
+    tol = 4 * abs(extrapolated[-1] - extrapolated[-2])
+    check.tight(extrapolated[-1], limit, tol=tol, cause="4 x the last change of the Richardson extrapolation", on="N -> infinity")
 
 
 def test_rate(check):
@@ -90,12 +103,11 @@ def test_rate(check):
 
 
 def test_controls(check):
-    N = 64
-    sigma = grid_of(N).sigma
-    larger = bound.ddim_gaussian_deviation(sigma, S)
+    sigma = grid_of(64).sigma
     y = np.sqrt(S**2 + sigma[0] ** 2)
-    for a, b in zip(sigma[:-1], sigma[1:]):
-        y *= 1 - 2 * (a - b) * a / (S**2 + a**2)  # the exact denoiser is a hypothesis: twice its step is not DDIM
-    check.control("exact denoiser (step doubled)", S - y, larger, on="N = 64")
-    tail = np.sum(np.diff(sigma) ** 2 * S**2 / (2 * np.sqrt(S**2 + sigma[:-1] ** 2) ** 3))
-    check.control("g at the clean end of the step (noisy end instead)", S - deviation(N), tail, on="N = 64")
+    for a, b in itertools.pairwise(sigma):
+        y *= 1 - 0.5 * (a - b) * a / (S**2 + a**2)
+    check.control("exact denoiser (every step halved): the sign", 0.0, S - y, on="N = 64")
+    sigma = grid_of(8).sigma
+    noisy_end = np.sum(np.diff(sigma) ** 2 * S**2 / (2 * np.sqrt(S**2 + sigma[:-1] ** 2) ** 3))
+    check.control("g at the clean end of the step (noisy end)", S - deviation(8), noisy_end, on="N = 8")
