@@ -1,7 +1,11 @@
-"""Laws: what is sampled, closed under noising. ``law.noised(scale, sigma)`` is the law of ``scale * X + sigma * N(0, I)``."""
+"""Laws: what is sampled, closed under noising.
+
+``law.noised(scale, sigma)`` is the law of ``scale * X + sigma * N(0, I)``.
+"""
 
 from .base import Counted, Denoiser
 from .mixture import GaussianMixture
 from .points import PointCloud
+from .sets import Sphere, Subspace, Torus
 
-__all__ = ["Counted", "Denoiser", "GaussianMixture", "PointCloud"]
+__all__ = ["Counted", "Denoiser", "GaussianMixture", "PointCloud", "Sphere", "Subspace", "Torus"]

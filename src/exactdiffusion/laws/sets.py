@@ -1,0 +1,652 @@
+"""Closed sets with exact projections and exact denoisers: sphere, torus (product of circles), affine subspace.
+
+Uniform measure on the sphere of radius R in R^k, seen through ``x = s X + sigma Z``: with r = |x|, kappa = s R r / sigma^2, v = k/2
+and the Bessel ratio ``A_v(kappa) = I_v(kappa) / I_{v-1}(kappa)``,
+
+    E[X | x]   = R A_v(kappa) x / r
+    Cov[X | x] = R^2 [ A_v'(kappa) u u^T + (A_v(kappa) / kappa) (I - u u^T) ],   u = x / r.
+
+The ratio is the continued fraction ``A_v = 1 / (2v/kappa + 1 / (2(v+1)/kappa + ...))``. Cut anywhere it needs about kappa terms;
+here its tail at order >= 32 is the uniform (Debye) expansion, so that at most 33 terms serve every kappa in [0, inf).
+"""
+
+import math
+from fractions import Fraction
+from functools import cache
+
+import numpy as np
+
+from .._validation import fail, integer, points, real_array, scalar
+from ..arrays import array_namespace, to_numpy
+from .base import EPS, LOG_2PI, TINY_SIGMA, NoisedLaw, Parameters, column, generator, norm_rows
+
+# Debye's expansion with 14 terms at order >= 32 is exact to rounding (next term below 1e-17, tested against 50 digits).
+_ORDER, _TERMS = 32, 14
+
+
+@cache
+def _debye():
+    """Coefficients of u_k and v_k (DLMF 10.41.9-11) divided by t^k, as polynomials in t^2: lists of lists of floats."""
+
+    def derivative(p):
+        return [i * c for i, c in enumerate(p)][1:]
+
+    def times(p, q):
+        out = [Fraction(0)] * (len(p) + len(q) - 1)
+        for i, a in enumerate(p):
+            for j, b in enumerate(q):
+                out[i + j] += a * b
+        return out
+
+    def add(*terms):
+        out = [Fraction(0)] * max(map(len, terms))
+        for p in terms:
+            for i, c in enumerate(p):
+                out[i] += c
+        return out
+
+    F = Fraction
+    u, v = [[F(1)]], [[F(1)]]
+    for _ in range(_TERMS):
+        last = u[-1]
+        integrand = times([F(1), F(0), F(-5)], last)
+        integral = [F(0)] + [c / (8 * (i + 1)) for i, c in enumerate(integrand)]
+        slope = derivative(last) or [F(0)]
+        new = add(times([F(0), F(0), F(1, 2), F(0), F(-1, 2)], slope), integral)
+        u.append(new)
+        v.append(
+            add(new, times([F(0), F(-1, 2), F(0), F(1, 2)], last), times([F(0), F(0), F(-1), F(0), F(1)], slope))
+        )
+    return tuple([[float(c) for c in p[k::2]] for k, p in enumerate(family)] for family in (u, v))
+
+
+def _series(t, mu, coefficients):
+    """(sum_k c_k(t) / mu^k, its derivative in t)."""
+    y = t * t
+    value, slope = 0.0 * t + 1.0, 0.0 * t
+    power = 0.0 * t + 1.0
+    for k, c in enumerate(coefficients):
+        if k == 0:
+            continue
+        p, q = 0.0 * t, 0.0 * t  # polynomial in y and its derivative in y, by Horner
+        for a in reversed(c):
+            q = q * y + p
+            p = p * y + a
+        # power = t^(k-1) / mu^(k-1); c_k(t) = t^k p(y): derivative t^(k-1) (k p + 2 y q)
+        slope = slope + power * (k * p + 2 * y * q) / mu
+        power = power * (t / mu)
+        value = value + power * p
+    return value, slope
+
+
+def bessel_ratio(kappa, k):
+    """Bessel ratio of the sphere in R^k and what goes with it.
+
+    Parameters
+    ----------
+    kappa : array
+        Concentrations >= 0, any shape, any namespace.
+    k : int
+        Dimension of the space that the sphere lives in; v = k / 2.
+
+    Returns
+    -------
+    B : array
+        ``A_v(kappa) / kappa`` (1 / k at kappa = 0), where ``A_v = I_v / I_{v-1}``.
+    slope : array
+        ``A_v'(kappa)``, without the cancellation of ``1 - A^2 - (k - 1) A / kappa``.
+    log_mean : array
+        ``log E[exp(kappa u_1)] - kappa`` for u uniform on the sphere, that is
+        ``log[Gamma(v) (2 / kappa)^(v-1) I_{v-1}(kappa)] - kappa``.
+    """
+    xp = array_namespace(kappa)
+    if k == 1:
+        e = xp.exp(-2 * kappa)
+        small = kappa < 1e-8
+        safe = xp.where(small, xp.ones_like(kappa), kappa)
+        B = xp.where(small, xp.ones_like(kappa), xp.tanh(safe) / safe)
+        return B, 4 * e / (1 + e) ** 2, xp.log1p(e) - math.log(2.0)
+    low = 0.5 * k - 1
+    steps = max(0, math.ceil(_ORDER - low))
+    mu = low + steps
+    w = kappa / mu
+    root = xp.where(w > 1e8, w, xp.sqrt(1 + xp.where(w > 1e8, xp.ones_like(w), w) ** 2))
+    t = 1 / root
+    u, v = _debye()
+    # Ratio at order mu + 1 first, for A_{v+steps}; at order mu for log I.
+    U, _ = _series(t, mu, u)
+    q = w * (w / (1 + root))
+    stirling = sum(c / mu**j for c, j in ((1 / 12, 1), (-1 / 360, 3), (1 / 1260, 5), (-1 / 1680, 7), (1 / 1188, 9)))
+    log_mean = stirling + mu * (1 / (root + w) - 1) - mu * xp.log1p(0.5 * q) + 0.5 * xp.log(t) + xp.log(U)
+    nu = mu + 1
+    w = kappa / nu
+    big = w > 1e8
+    t = 1 / xp.where(big, w, xp.sqrt(1 + xp.where(big, xp.ones_like(w), w) ** 2))
+    U, dU = _series(t, nu, u)
+    V, dV = _series(t, nu, v)
+    Q, dQ = V / U, (dV * U - V * dU) / (U * U)
+    # I_nu' / I_nu = Q / (t w); A_nu = 1 / (I_nu' / I_nu + nu / kappa).
+    B = t / (nu * (Q + t))
+    factor = nu * (1 + t * Q + (1 - t * t) * dQ)
+    A = kappa * B
+    slope, D = factor * B * B, factor * A * A
+    for j in range(steps):
+        nu = mu - j
+        B = 1 / (2 * nu + kappa * A)
+        A = kappa * B
+        slope = B * B * (2 * nu - D)
+        D = A * A * (2 * nu - D)  # kappa^2 A'
+        log_mean = log_mean - xp.log(2 * nu * B)
+    return B, slope, log_mean
+
+
+class _SphereProduct:
+    """Product of m spheres of R^k of radii (m,), on m k of the n coordinates; uniform measure."""
+
+    def _set(self, radii, k, dim, block, center):
+        self.dim, self._k = dim, k
+        m = len(radii)
+        self._m = m
+        if center is None:
+            center = np.zeros(dim)
+        else:
+            center = to_numpy(real_array("center", center))
+            if center.shape != (dim,):
+                fail(f"center (shape {center.shape})", center, f"shape ({dim},)")
+        self.center = np.array(center)
+        self._order = np.concatenate([block, np.setdiff1d(np.arange(dim), block)]).astype(np.int64)
+        self._natural = bool(np.all(self._order == np.arange(dim)))
+        self._inverse = np.argsort(self._order)
+        self._p = Parameters(radii=radii, center=center, same=np.kron(np.eye(m), np.ones((k, k))))
+
+    def _split(self, x, s=None):
+        """Centred x as blocks (b, m, k) and the remaining coordinates (b, n - m k)."""
+        xp = array_namespace(x)
+        center = xp.expand_dims(self._p("center", x), axis=0)
+        y = x - (center if s is None else column(xp, s) * center)
+        if not self._natural:
+            y = xp.take(y, xp.asarray(self._order, device=x.device), axis=1)
+        used = self._m * self._k
+        return xp.reshape(y[:, :used], (x.shape[0], self._m, self._k)), y[:, used:]
+
+    def _join(self, blocks, rest=None):
+        """Inverse of `_split`, still centred."""
+        xp = array_namespace(blocks)
+        b, used = blocks.shape[0], self._m * self._k
+        out = xp.reshape(blocks, (b, used))
+        if used < self.dim:
+            if rest is None:
+                rest = xp.zeros((b, self.dim - used), dtype=xp.float64, device=out.device)
+            out = xp.concat([out, rest], axis=1)
+        return out if self._natural else xp.take(out, xp.asarray(self._inverse, device=out.device), axis=1)
+
+    def _direction(self, blocks):
+        """(unit vectors (b, m, k), norms (b, m)); the first coordinate vector where the norm is 0."""
+        xp = array_namespace(blocks)
+        big = xp.max(xp.abs(blocks), axis=-1, keepdims=True)
+        scaled = blocks / xp.where(big > 0, big, xp.ones_like(big))
+        first = xp.asarray(np.eye(1, self._k), device=blocks.device)
+        scaled = xp.where(big > 0, scaled, xp.expand_dims(first, axis=0) + 0.0 * scaled)
+        norm = xp.sqrt(xp.sum(scaled * scaled, axis=-1, keepdims=True))
+        return scaled / norm, xp.squeeze(norm * big, axis=-1)
+
+    @property
+    def reach(self):
+        """Reach: the smallest radius (inf would be a convex set)."""
+        return float(np.min(self._p("radii", np.empty(0))))
+
+    @property
+    def mean(self):
+        """Mean of the uniform measure: the centre, (d,)."""
+        return self.center.copy()
+
+    @property
+    def covariance(self):
+        """Covariance of the uniform measure, (d, d): ``R^2 / k`` on every coordinate of a block of radius R."""
+        diagonal = np.zeros(self.dim)
+        diagonal[self._order[: self._m * self._k]] = np.repeat(self._p("radii", diagonal) ** 2 / self._k, self._k)
+        return np.diag(diagonal)
+
+    def project(self, x):
+        """Nearest point of the set, (n, d); where it is not unique (a block at its centre), the first coordinate direction."""
+        x = points("x", x, self.dim)
+        xp = array_namespace(x)
+        unit, _ = self._direction(self._split(x)[0])
+        return self._join(unit * xp.reshape(self._p("radii", x), (1, -1, 1))) + self._p("center", x)
+
+    def distance(self, x):
+        """Euclidean distance to the set, (n,)."""
+        x = points("x", x, self.dim)
+        xp = array_namespace(x)
+        blocks, rest = self._split(x)
+        gap = self._direction(blocks)[1] - self._p("radii", x)
+        return xp.sqrt(xp.sum(gap * gap, axis=-1) + xp.sum(rest * rest, axis=-1))
+
+    def noised(self, scale=1.0, sigma=0.0):
+        """Law of ``scale * X + sigma * N(0, I)``, X uniform; scalars, or one value per row of x, shape (n,)."""
+        return _NoisedSpheres(self, scale, sigma)
+
+    def sample(self, n, rng):
+        """``n`` uniform draws, NumPy (n, d); ``rng`` a numpy Generator or a seed."""
+        n, rng = integer("n", n, low=0), generator(rng)
+        unit, _ = self._direction(rng.standard_normal((n, self._m, self._k)))
+        return self._join(unit * self._p("radii", unit)[None, :, None]) + self.center
+
+
+class Sphere(_SphereProduct):
+    """Uniform measure on a sphere of R^k (dimension k - 1) inside R^n.
+
+    Parameters
+    ----------
+    radius : float > 0
+    dim : int
+        Ambient dimension n.
+    sphere_dim : int, optional
+        k, the number of coordinates the sphere lives in (not k - 1); n by default.
+    block : sequence of k distinct ints, optional
+        Those coordinates; the first k by default.
+    center : array (n,), optional
+        0 by default.
+
+    Attributes
+    ----------
+    radius, dim, sphere_dim, block, center, reach (= radius), mean, covariance
+
+    Raises
+    ------
+    ValueError
+        Naming the argument.
+    """
+
+    def __init__(self, radius, dim, sphere_dim=None, block=None, center=None):
+        self.radius = scalar("radius", radius, low=0, low_open=True)
+        dim = integer("dim", dim, low=1)
+        if sphere_dim is None:
+            sphere_dim = dim if block is None else len(block)
+        self.sphere_dim = integer("sphere_dim", sphere_dim, low=1, high=dim)
+        if block is None:
+            block = np.arange(self.sphere_dim)
+        else:
+            block = np.asarray(block)
+            bad = block.shape != (self.sphere_dim,) or block.dtype.kind not in "iu"
+            if bad or len(set(block.tolist())) != len(block) or block.min() < 0 or block.max() >= dim:
+                fail("block", block, f"{self.sphere_dim} distinct coordinates in 0 ... {dim - 1}")
+        self.block = tuple(int(i) for i in block)
+        self._set(np.array([self.radius]), self.sphere_dim, dim, block, center)
+
+    def __repr__(self):
+        return f"Sphere(radius={self.radius}, dim={self.dim}, sphere_dim={self.sphere_dim})"
+
+
+class Torus(_SphereProduct):
+    """Uniform measure on a product of m circles in R^n: circle i in the coordinates (2i, 2i + 1).
+
+    Parameters
+    ----------
+    radii : array (m,), positive
+    dim : int, optional
+        Ambient dimension n >= 2 m; 2 m by default.
+    center : array (n,), optional
+
+    Attributes
+    ----------
+    radii, dim, center, reach (= min radii), mean, covariance
+
+    Notes
+    -----
+    A manifold of dimension m and reach min(radii); not the torus of revolution in R^3. Its denoiser is exact: the posterior is a
+    product over the circles, each with the Bessel ratio I_1 / I_0.
+    """
+
+    def __init__(self, radii, dim=None, center=None):
+        radii = to_numpy(real_array("radii", radii))
+        if radii.ndim != 1 or len(radii) == 0 or np.any(radii <= 0):
+            fail("radii", radii, "m >= 1 positive radii, shape (m,)")
+        self.radii = np.array(radii)
+        dim = integer("dim", 2 * len(radii) if dim is None else dim, low=2 * len(radii))
+        self._set(self.radii, 2, dim, np.arange(2 * len(radii)), center)
+
+    def __repr__(self):
+        return f"Torus(radii={self.radii.tolist()}, dim={self.dim})"
+
+
+class _NoisedSpheres(NoisedLaw):
+    def _rows(self, matrix=False):
+        return max(1, (1 << 19) // (self.dim**2 if matrix else self.dim))
+
+    def _parts(self, x, s, t):
+        """(unit (b, m, k), norms (b, m), rest, B, slope, log_mean), the last three at kappa (b, m)."""
+        xp = array_namespace(x)
+        blocks, rest = self.law._split(x, s)
+        unit, r = self.law._direction(blocks)
+        kappa = column(xp, s) * self.law._p("radii", x) * (r / column(xp, t) / column(xp, t))
+        return unit, r, rest, kappa, *bessel_ratio(kappa, self.law._k)
+
+    def _safe(self, t):
+        xp = array_namespace(t)
+        return xp.where(t < TINY_SIGMA, xp.ones_like(t), t), t < TINY_SIGMA
+
+    def _mean_blocks(self, x, s, t):
+        xp = array_namespace(x)
+        safe, zero = self._safe(t)
+        unit, r, rest, kappa, B, *_ = self._parts(x, s, safe)
+        length = xp.where(column(xp, zero), xp.ones_like(B), kappa * B) * self.law._p("radii", x)
+        return unit * xp.expand_dims(length, axis=-1), unit, r, rest, length
+
+    def denoise(self, x):
+        """Conditional mean E[X | x], (n, d); at sigma = 0 the projection of x / scale."""
+        x = self._check(x)
+
+        def kernel(x, s, t):
+            return self.law._join(self._mean_blocks(x, s, t)[0]) + self.law._p("center", x)
+
+        return self._run(kernel, x, (self.dim,), self._rows())
+
+    def score(self, x):
+        """Gradient of the log density, (n, d); ValueError naming sigma at sigma = 0."""
+        x = self._check(x)
+        self._need_noise("score")
+
+        def kernel(x, s, t):
+            xp = array_namespace(x)
+            _, unit, r, rest, length = self._mean_blocks(x, s, t)
+            radial = column(xp, s) * length - r
+            return self.law._join(unit * xp.expand_dims(radial, axis=-1), -rest) / column(xp, t) / column(xp, t)
+
+        return self._run(kernel, x, (self.dim,), self._rows())
+
+    def log_density(self, x):
+        """Log density, (n,); ValueError naming sigma at sigma = 0."""
+        x = self._check(x)
+        self._need_noise("log_density")
+
+        def kernel(x, s, t):
+            xp = array_namespace(x)
+            _, r, rest, _, _, _, log_mean = self._parts(x, s, t)
+            off = (r - column(xp, s) * self.law._p("radii", x)) / column(xp, t)
+            rest = rest / column(xp, t)
+            inside = xp.sum(log_mean - 0.5 * off * off, axis=-1) - 0.5 * xp.sum(rest * rest, axis=-1)
+            return inside - self.dim * (0.5 * LOG_2PI + xp.log(t))
+
+        return self._run(kernel, x, (), self._rows())
+
+    def _covariance(self, x, s, t):
+        xp = array_namespace(x)
+        safe, zero = self._safe(t)
+        unit, _, _, _, B, slope, _ = self._parts(x, s, safe)
+        law = self.law
+        b, m, k = unit.shape
+        R2 = law._p("radii", x) ** 2
+        gone = column(xp, zero)
+        B, slope = (xp.where(gone, xp.zeros_like(a), a) * R2 for a in (B, slope))
+        used = m * k
+        spread = lambda a: xp.reshape(xp.broadcast_to(xp.expand_dims(a, axis=-1), (b, m, k)), (b, used))  # noqa: E731
+        flat, B, slope = xp.reshape(unit, (b, used)), spread(B), spread(slope)
+        outer = xp.expand_dims(flat, axis=-1) * xp.expand_dims(flat, axis=1) * law._p("same", x)
+        eye = xp.eye(used, dtype=xp.float64, device=x.device)
+        out = xp.expand_dims(slope, axis=-1) * outer + xp.expand_dims(B, axis=-1) * (eye - outer)
+        if used < self.dim:
+            pad = self.dim - used
+            out = xp.concat([out, xp.zeros((b, used, pad), dtype=xp.float64, device=x.device)], axis=2)
+            out = xp.concat([out, xp.zeros((b, pad, self.dim), dtype=xp.float64, device=x.device)], axis=1)
+        if not law._natural:
+            inverse = xp.asarray(law._inverse, device=x.device)
+            out = xp.take(xp.take(out, inverse, axis=1), inverse, axis=2)
+        return out
+
+    def posterior_covariance(self, x):
+        """Conditional covariance Cov[X | x], (n, d, d); 0 at sigma = 0."""
+        x = self._check(x)
+        return self._run(self._covariance, x, (self.dim, self.dim), self._rows(matrix=True))
+
+    def hessian(self, x):
+        """Hessian of the log density, (n, d, d); ValueError naming sigma at sigma = 0."""
+        x = self._check(x)
+        self._need_noise("hessian")
+
+        def kernel(x, s, t):
+            xp = array_namespace(x)
+            s3, t3 = (xp.reshape(a, (-1, 1, 1)) for a in (s, t))
+            eye = xp.eye(self.dim, dtype=xp.float64, device=x.device)
+            return ((s3 / t3) ** 2 * self._covariance(x, s, t) - eye) / t3 / t3
+
+        return self._run(kernel, x, (self.dim, self.dim), self._rows(matrix=True))
+
+
+class Subspace:
+    """Gaussian or flat (Lebesgue) measure on an affine subspace of R^d.
+
+    Parameters
+    ----------
+    basis : array (d, m)
+        Linearly independent columns; not necessarily orthonormal.
+    offset : array (d,), optional
+        A point of the subspace and mean of the Gaussian; 0 by default.
+    covariance : float, array (m, m) or None
+        Covariance of the coefficients: ``X = offset + basis @ g`` with ``g ~ N(0, covariance)``; a number c means c times the
+        identity. None is the flat measure, which is no probability: it has denoise (the projection), score, hessian and
+        posterior_covariance, but no sample, mean or log_density.
+
+    Attributes
+    ----------
+    basis : as given;  frame : (d, m) orthonormal;  offset;  dim = d;  subspace_dim = m;  reach = inf
+
+    Raises
+    ------
+    ValueError
+        Naming the argument: columns that are dependent to rounding, a covariance that is not symmetric positive semidefinite.
+    """
+
+    reach = math.inf
+
+    def __init__(self, basis, offset=None, covariance=None):
+        given = basis
+        basis = to_numpy(real_array("basis", basis))
+        if basis.ndim != 2 or basis.shape[1] > basis.shape[0] or basis.shape[1] == 0:
+            fail(f"basis (shape {basis.shape})", given, "shape (d, m) with 1 <= m <= d: basis vectors are columns")
+        d, m = basis.shape
+        singular = np.linalg.svd(basis, compute_uv=False)
+        if singular[-1] <= 8 * d * EPS * singular[0]:
+            fail("basis", given, "linearly independent columns")
+        Q, T = np.linalg.qr(basis)
+        self.basis, self.dim, self.subspace_dim = np.array(basis), d, m
+        if offset is None:
+            offset = np.zeros(d)
+        offset = to_numpy(real_array("offset", offset))
+        if offset.shape != (d,):
+            fail(f"offset (shape {offset.shape})", offset, f"shape ({d},)")
+        self.offset = np.array(offset)
+        self.flat = covariance is None
+        lam = np.zeros(m)
+        if not self.flat:
+            C = to_numpy(real_array("covariance", covariance))
+            if C.ndim == 0:
+                if C < 0:
+                    fail("covariance", covariance, "a variance >= 0")
+                C = C * np.eye(m)
+            if C.shape != (m, m):
+                fail(f"covariance (shape {C.shape})", covariance, f"a number or shape ({m}, {m})")
+            size = np.max(np.abs(C))
+            if np.any(np.abs(C - C.T) > 1e-10 * size):
+                fail("covariance", covariance, "a symmetric matrix")
+            own = np.linalg.eigvalsh(C / 2 + C.T / 2)
+            if own[0] < -10 * m * EPS * np.max(np.abs(own)):
+                fail(f"covariance (eigenvalue {own[0]:.3g})", covariance, "a positive semidefinite matrix")
+            S = T @ (C / 2 + C.T / 2) @ T.T
+            lam, V = np.linalg.eigh(S / 2 + S.T / 2)
+            lam = np.where(lam <= m * EPS * max(lam[-1], 0.0), 0.0, lam)
+            Q = Q @ V
+        self.frame = Q
+        self._lam = lam
+        self._p = Parameters(Q=Q, Qt=Q.T, offset=self.offset, lam=lam)
+
+    def __repr__(self):
+        kind = "flat" if self.flat else "Gaussian"
+        return f"Subspace(dim={self.dim}, subspace_dim={self.subspace_dim}, {kind})"
+
+    def _split(self, x, s=None):
+        """Coordinates in the frame (b, m) and the normal part (b, d) of x - s offset."""
+        xp = array_namespace(x)
+        offset = xp.expand_dims(self._p("offset", x), axis=0)
+        y = x - (offset if s is None else column(xp, s) * offset)
+        Q, Qt = self._p("Q", x), self._p("Qt", x)
+        a = xp.matmul(y, Q)
+        normal = y - xp.matmul(a, Qt)
+        # Once more: the first pass leaves eps |y| in the frame, which would not be small against a small normal part.
+        return a, normal - xp.matmul(xp.matmul(normal, Q), Qt)
+
+    def project(self, x):
+        """Orthogonal projection, (n, d)."""
+        x = points("x", x, self.dim)
+        xp = array_namespace(x)
+        return xp.matmul(self._split(x)[0], self._p("Qt", x)) + self._p("offset", x)
+
+    def distance(self, x):
+        """Euclidean distance to the subspace, (n,)."""
+        x = points("x", x, self.dim)
+        return norm_rows(array_namespace(x), self._split(x)[1])
+
+    def noised(self, scale=1.0, sigma=0.0):
+        """Law of ``scale * X + sigma * N(0, I)``; scalars, or one value per row of x, shape (n,)."""
+        return (_NoisedFlat if self.flat else _NoisedSubspace)(self, scale, sigma)
+
+    def __getattr__(self, name):
+        # Only a Gaussian has these; a flat measure does not.
+        if name in ("mean", "covariance", "sample") and not self.__dict__.get("flat", True):
+            return getattr(self, "_" + name)() if name != "sample" else self._sample
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def _mean(self):
+        return self.offset.copy()
+
+    def _covariance(self):
+        return (self.frame * self._lam) @ self.frame.T
+
+    def _sample(self, n, rng):
+        """``n`` draws, NumPy (n, d)."""
+        n, rng = integer("n", n, low=0), generator(rng)
+        return self.offset + (rng.standard_normal((n, self.subspace_dim)) * np.sqrt(self._lam)) @ self.frame.T
+
+
+class _NoisedFlat(NoisedLaw):
+    """Flat measure on a subspace, scaled and noised."""
+
+    sample = property(doc="A flat measure has no samples.")
+    mean = property(doc="A flat measure has no mean.")
+    covariance = property(doc="A flat measure has no covariance.")
+
+    def __init__(self, law, scale, sigma):
+        super().__init__(law, scale, sigma)
+        if law.flat and np.any(np.asarray(self.scale) == 0):
+            fail("scale", scale, "scale > 0: a flat measure has no prior mean")
+
+    def _rows(self, matrix=False):
+        return max(1, (1 << 19) // (self.dim**2 if matrix else self.dim))
+
+    def _gains(self, s, t, x):
+        """(s lam / v, sigma^2 lam / v, 1 / v) with v = s^2 lam + sigma^2, each (b or 1, m); lam = inf for the flat measure."""
+        xp = array_namespace(x)
+        s, t = column(xp, s), column(xp, t)
+        one = xp.ones((1, self.law.subspace_dim), dtype=xp.float64, device=x.device)
+        return one / s, (t / s) ** 2 * one, 0.0 * one
+
+    def denoise(self, x):
+        """Conditional mean E[X | x], (n, d); for the flat measure the projection of x / scale at every sigma."""
+        x = self._check(x)
+
+        def kernel(x, s, t):
+            xp = array_namespace(x)
+            gain = self._gains(s, t, x)[0]
+            return xp.matmul(gain * self.law._split(x, s)[0], self.law._p("Qt", x)) + self.law._p("offset", x)
+
+        return self._run(kernel, x, (self.dim,), self._rows())
+
+    def score(self, x):
+        """Gradient of the log density, (n, d); ValueError naming sigma at sigma = 0."""
+        x = self._check(x)
+        self._need_noise("score")
+
+        def kernel(x, s, t):
+            xp = array_namespace(x)
+            precision = self._gains(s, t, x)[2]
+            a, normal = self.law._split(x, s)
+            return -xp.matmul(precision * a, self.law._p("Qt", x)) - normal / column(xp, t) / column(xp, t)
+
+        return self._run(kernel, x, (self.dim,), self._rows())
+
+    def _frame_matrix(self, diagonal, x):
+        """Q diag(diagonal (b, m)) Q^T, (b, d, d)."""
+        xp = array_namespace(x)
+        Q = xp.expand_dims(self.law._p("Q", x), axis=0)
+        out = xp.matmul(Q * xp.expand_dims(diagonal, axis=1), self.law._p("Qt", x))
+        return xp.broadcast_to(out, (x.shape[0], self.dim, self.dim)) + 0.0
+
+    def posterior_covariance(self, x):
+        """Conditional covariance Cov[X | x], (n, d, d)."""
+        x = self._check(x)
+        return self._run(
+            lambda x, s, t: self._frame_matrix(self._gains(s, t, x)[1], x), x, (self.dim, self.dim), self._rows(True)
+        )
+
+    def hessian(self, x):
+        """Hessian of the log density, (n, d, d); ValueError naming sigma at sigma = 0."""
+        x = self._check(x)
+        self._need_noise("hessian")
+
+        def kernel(x, s, t):
+            xp = array_namespace(x)
+            eye = xp.eye(self.dim, dtype=xp.float64, device=x.device)
+            Q, Qt = self.law._p("Q", x), self.law._p("Qt", x)
+            normal = (eye - xp.matmul(Q, Qt)) / xp.reshape(t, (-1, 1, 1)) ** 2
+            return -normal - self._frame_matrix(self._gains(s, t, x)[2], x)
+
+        return self._run(kernel, x, (self.dim, self.dim), self._rows(True))
+
+
+class _NoisedSubspace(_NoisedFlat):
+    """Gaussian on a subspace, scaled and noised."""
+
+    sample = NoisedLaw.sample
+    mean = NoisedLaw.mean
+    covariance = NoisedLaw.covariance
+
+    def _gains(self, s, t, x):
+        xp = array_namespace(x)
+        s, t = column(xp, s), column(xp, t)
+        lam = xp.expand_dims(self.law._p("lam", x), axis=0)
+        v = s * s * lam + t * t
+        gone = v == 0
+        inverse = 1 / xp.where(gone, xp.ones_like(v), v)
+        return s * lam * inverse, lam * (t * t * inverse), inverse
+
+    def log_density(self, x):
+        """Log density, (n,); ValueError naming sigma at sigma = 0."""
+        x = self._check(x)
+        self._need_noise("log_density")
+
+        def kernel(x, s, t):
+            xp = array_namespace(x)
+            precision = self._gains(s, t, x)[2]
+            a, normal = self.law._split(x, s)
+            normal = normal / column(xp, t)
+            inside = xp.sum(precision * a * a - xp.log(precision), axis=-1) + xp.sum(normal * normal, axis=-1)
+            return -0.5 * inside - (self.dim - self.law.subspace_dim) * xp.log(t) - 0.5 * self.dim * LOG_2PI
+
+        return self._run(kernel, x, (), self._rows())
+
+    def materialise(self):
+        """This law as a `GaussianMixture` of one component (scalar levels)."""
+        from .mixture import GaussianMixture
+
+        if self._per_row:
+            fail("sigma", self.sigma, "scalar levels: one law per row is not one mixture")
+        law = self.law
+        U, _ = np.linalg.qr(law.frame, mode="complete")
+        U[:, : law.subspace_dim] = law.frame
+        lam = np.concatenate([law._lam, np.zeros(law.dim - law.subspace_dim)])
+        lam = self.scale**2 * lam + self.sigma**2
+        return GaussianMixture._from_eigen(np.ones(1), self.scale * law.offset[None], "full", lam[None], U[None])
+
+    def noised(self, scale=1.0, sigma=0.0):
+        """Law of ``scale * Y + sigma * N(0, I)`` where Y is this noised variable (scalar levels)."""
+        return self.materialise().noised(scale, sigma)
