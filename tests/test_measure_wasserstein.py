@@ -1,0 +1,437 @@
+"""W2 of discrete laws: optimal value or an error, certificate, cases drawn together with their exact answer."""
+
+import math
+import warnings
+
+import numpy as np
+import pytest
+from scipy.optimize import linprog
+from scipy.spatial.distance import cdist
+
+from exactdiffusion import measure
+from exactdiffusion.measure import wasserstein
+
+EPS = np.finfo(float).eps
+
+
+def simplex(rng, n, zeros=0):
+    w = rng.exponential(size=n)
+    w[rng.permutation(n)[:zeros]] = 0.0
+    return w / w.sum()
+
+
+def by_linear_program(cost, a, b):
+    """The transport problem by a general LP solver (HiGHS): nothing in common with a network simplex."""
+    n, m = cost.shape
+    rows, columns = np.kron(np.eye(n), np.ones(m)), np.kron(np.ones(n), np.eye(m))
+    solved = linprog(cost.ravel(), A_eq=np.vstack([rows, columns])[:-1], b_eq=np.r_[a, b][:-1], method="highs")
+    assert solved.status == 0
+    return solved.fun
+
+
+def check_certificate(result, x, y, a, b):
+    """lower <= value, the coupling has the marginals and the cost claimed."""
+    rows, columns, mass = result.coupling
+    n, m = len(x), len(y)
+    assert (result.n, result.m) == (n, m)
+    assert 0 <= result.lower <= result.value
+    assert result.value == math.sqrt(result.squared)
+    assert result.lower == math.sqrt(result.lower_squared)
+    assert result.gap == result.squared - result.lower_squared
+    assert 0 <= result.gap <= result.tolerance + EPS * result.squared  # one subtraction
+    assert np.all(mass >= 0)
+    slack = 4 * (n + m) * EPS  # rounding of sums of n + m masses of total 1
+    assert np.abs(np.bincount(rows, mass, n) - a).sum() <= slack
+    assert np.abs(np.bincount(columns, mass, m) - b).sum() <= slack
+    cost = math.fsum(mass * ((x[rows] - y[columns]) ** 2).sum(axis=1))
+    assert abs(cost - result.squared) <= (4 * x.shape[1] + 8) * EPS * cost  # two summation orders
+
+
+@pytest.fixture(scope="module")
+def hard():
+    """The case that POT's default iteration limit gets wrong; a translation, so W2 is the length of the shift."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(size=(4000, 2))
+    return x, x[rng.permutation(4000)] + 0.1, 0.1 * math.sqrt(2)
+
+
+def test_must_show_6_optimal_where_pot_default_stops_early(hard):
+    x, y, exact = hard
+    result = measure.w2(x, y)
+    top = float(cdist(x, y, "sqeuclidean").max())
+    assert result.gap <= 1e-9 * top
+    # y carries the rounding of x + 0.1, eps per coordinate and row; the cost adds 4 eps relative
+    assert abs(result.value - exact) <= 8 * EPS
+    check_certificate(result, x, y, np.full(4000, 1 / 4000), np.full(4000, 1 / 4000))
+    print(f"W2 {result.value:.16g}, exact {exact:.16g}, gap/max cost {result.gap / top:.2g}")
+
+
+def test_must_show_6_control_pot_at_its_default_limit_is_off_and_w2_would_raise(hard, monkeypatch):
+    from ot.lp import emd
+
+    x, y, exact = hard
+    cost, a = cdist(x, y, "sqeuclidean"), np.full(4000, 1 / 4000)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        plan = emd(a, a, cost, numItermax=100_000)  # POT's default, written out
+    off = math.sqrt(np.vdot(plan, cost)) / exact - 1
+    print(f"POT at 100000 iterations: {100 * off:+.2f} %")
+    assert off > 3e-3  # 0.4 to 1.9 % over seeds and shapes; far above any rounding
+    assert any("numItermax" in str(w.message) for w in caught)
+    del plan, cost
+    monkeypatch.setattr(wasserstein, "_EMD_ITERATIONS", 100_000)
+    with pytest.raises(RuntimeError, match=r"not optimal.*4000 x 4000"):
+        measure.w2(x, y)
+
+
+# cases with a known answer
+
+
+@pytest.mark.parametrize("d", [1, 2, 5, 64])
+@pytest.mark.parametrize("length", [1e-9, 1e-3, 0.7, 1e3])
+def test_translation(d, length):
+    rng = np.random.default_rng(d)
+    x = rng.normal(size=(150, d))
+    shift = rng.normal(size=d)
+    shift *= length / np.linalg.norm(shift)
+    y = x[rng.permutation(150)] + shift
+    result = measure.w2(x, y)
+    rounding = 4 * math.sqrt(d) * EPS * (np.abs(x).max() + length)  # of x + shift
+    assert abs(result.value - length) <= rounding + 4 * (d + 2) * EPS * length
+    assert result.lower <= result.value
+
+
+@pytest.mark.parametrize(("d", "s"), [(1, 0.3), (2, 0.0), (2, 0.5), (3, 2.5), (16, 1.01)])
+def test_scaling_about_the_mean(d, s):
+    """z -> mean + s (z - mean) is the gradient of a convex function, hence optimal (Brenier)."""
+    rng = np.random.default_rng(7)
+    x, w = rng.normal(size=(120, d)), simplex(rng, 120)
+    mean = w @ x
+    order = rng.permutation(120)
+    y = (mean + s * (x - mean))[order]
+    exact = abs(1 - s) * math.sqrt(float(w @ ((x - mean) ** 2).sum(axis=1)))
+    result = measure.w2(x, y, w, w[order])
+    # y carries rounding eps |x|; the cost is known up to the accepted gap
+    assert result.squared - exact**2 <= result.gap + 16 * EPS * d * np.abs(x).max() ** 2
+    assert exact**2 - result.squared <= 16 * EPS * d * np.abs(x).max() ** 2
+    check_certificate(result, x, y, w, w[order])
+
+
+@pytest.mark.parametrize("d", [1, 2, 40])
+def test_permuted_cloud_is_at_distance_exactly_zero(d):
+    rng = np.random.default_rng(3)
+    x = 1e3 + rng.normal(size=(200, d))
+    order = rng.permutation(200)
+    assert measure.w2(x, x[order]).value == 0.0
+    w = simplex(rng, 200)
+    result = measure.w2(x, x[order], w, w[order])
+    # weights are renormalised once on each side in different orders: mass error 200 eps at most
+    assert result.squared <= result.tolerance + 400 * EPS * float(cdist(x, x, "sqeuclidean").max())
+
+
+@pytest.mark.parametrize("power", [-140, -9, 9, 100])
+def test_homogeneous_in_the_unit(power):
+    """POT tests optimality against an absolute constant: unscaled, clouds of size 1e-9 come back 6 % wrong."""
+    rng = np.random.default_rng(11)
+    x, y = rng.normal(size=(300, 2)), rng.normal(size=(200, 2))
+    unit = 10.0**power
+    one, scaled = measure.w2(x, y), measure.w2(unit * x, unit * y)
+    assert abs(scaled.value / unit - one.value) <= one.gap / one.value + 16 * EPS * one.value
+
+
+def test_unscaled_solver_control():
+    """What the exact rescaling protects against, shown on the bare solver."""
+    from ot.lp import emd
+
+    rng = np.random.default_rng(11)
+    x, y = 1e-9 * rng.normal(size=(300, 2)), 1e-9 * rng.normal(size=(200, 2))
+    cost = cdist(x, y, "sqeuclidean")
+    plan = emd(np.full(300, 1 / 300), np.full(200, 1 / 200), cost, numItermax=10**9)
+    assert math.sqrt(np.vdot(plan, cost)) > 1.1 * measure.w2(x, y).value
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("d", [1, 2, 3])
+def test_weighted_against_a_linear_program(seed, d):
+    rng = np.random.default_rng(seed)
+    n, m = 12 + seed, 9
+    x, y = rng.normal(size=(n, d)), rng.normal(size=(m, d))
+    if seed % 2:  # lattice points: many ties and equal atoms
+        x, y = np.round(x), np.round(y)
+    a, b = simplex(rng, n, zeros=seed % 3), simplex(rng, m, zeros=seed % 2)
+    result = measure.w2(x, y, a, b)
+    exact = by_linear_program(cdist(x, y, "sqeuclidean"), a, b)
+    top = float(cdist(x, y, "sqeuclidean").max())
+    assert abs(result.squared - exact) <= 1e-7 * top  # HiGHS: feasibility tolerance 1e-7 on unit mass
+    check_certificate(result, x, y, a, b)
+    if d == 1:
+        other = measure.w2(x, y, a, b, method="emd")
+        assert (result.method, other.method) == ("sorted", "emd")
+        assert abs(other.squared - result.squared) <= other.gap + result.gap
+        assert measure.wasserstein_1d(x, y, 2, a, b) == result.value
+        w1 = by_linear_program(cdist(x, y, "cityblock"), a, b)
+        assert abs(measure.wasserstein_1d(x[:, 0], y[:, 0], 1, a, b) - w1) <= 1e-7 * math.sqrt(top)
+
+
+@pytest.mark.parametrize(("n", "m"), [(1, 1), (1, 7), (6, 4), (5, 5), (8, 12)])
+def test_line_equal_weights_unequal_sizes(n, m):
+    """Repeating atoms lcm/n and lcm/m times reduces to sorting two equal samples."""
+    rng = np.random.default_rng(n * m)
+    x, y = rng.normal(size=n), rng.normal(size=m)
+    lcm = math.lcm(n, m)
+    u, v = np.sort(np.repeat(x, lcm // n)), np.sort(np.repeat(y, lcm // m))
+    result = measure.w2(x[:, None], y[:, None])
+    assert abs(result.squared - np.mean((u - v) ** 2)) <= 8 * lcm * EPS * result.squared
+    assert abs(measure.wasserstein_1d(x, y, 1) - np.mean(np.abs(u - v))) <= 8 * lcm * EPS * result.value
+    check_certificate(result, x[:, None], y[:, None], np.full(n, 1 / n), np.full(m, 1 / m))
+
+
+def test_line_w1_is_the_area_between_distribution_functions():
+    rng = np.random.default_rng(5)
+    x, y, a, b = rng.normal(size=40), rng.normal(size=25), simplex(rng, 40), simplex(rng, 25)
+    knots = np.sort(np.r_[x, y])
+    f = np.array([a[x <= t].sum() - b[y <= t].sum() for t in knots[:-1]])
+    area = float(np.sum(np.abs(f) * np.diff(knots)))
+    assert abs(measure.wasserstein_1d(x, y, 1, a, b) - area) <= 200 * EPS * (knots[-1] - knots[0])
+
+
+@pytest.mark.parametrize(("n", "d"), [(60, 2), (400, 2), (400, 20)])
+def test_assignment_cross_check(n, d):
+    """Two solvers, two kinds of potentials, one value."""
+    rng = np.random.default_rng(n + d)
+    x, y = rng.normal(size=(n, d)), rng.normal(size=(n, d)) + 0.2
+    first, second = measure.w2(x, y, method="emd"), measure.w2(x, y, method="assignment")
+    assert (first.method, second.method) == ("emd", "assignment")
+    assert abs(first.squared - second.squared) <= first.gap + second.gap
+    assert max(first.lower, second.lower) <= min(first.value, second.value)
+    check_certificate(second, x, y, np.full(n, 1 / n), np.full(n, 1 / n))
+
+
+@pytest.mark.parametrize("d", [1, 2, 10])
+def test_metric_axioms_and_bounds(d):
+    rng = np.random.default_rng(d)
+    clouds = [s * rng.normal(size=(60, d)) + c for s, c in ((1, 0), (0.5, 1), (2, -0.3))]
+    w = {(i, j): measure.w2(clouds[i], clouds[j]) for i in range(3) for j in range(3)}
+    for i in range(3):
+        assert w[i, i].value == 0
+        for j in range(3):
+            assert abs(w[i, j].squared - w[j, i].squared) <= w[i, j].gap + w[j, i].gap
+            assert measure.gelbrich(clouds[i], clouds[j]) <= w[i, j].value + 60 * d * EPS
+            assert measure.coupling_bound(clouds[i], clouds[j]) >= w[i, j].lower
+            for k in range(3):
+                assert w[i, j].lower <= w[i, k].value + w[k, j].value
+    assert w[0, 1].value > 0.5  # the axioms also hold for a distance that is always 0
+
+
+def test_semi_discrete_and_zero_weights():
+    rng = np.random.default_rng(0)
+    atoms, w = rng.normal(size=(30, 2)), simplex(rng, 30, zeros=5)
+    x = rng.normal(size=(500, 2))
+    full, live = measure.w2(x, atoms, weights_y=w), measure.w2(x, atoms[w > 0], weights_y=w[w > 0])
+    assert full.value == live.value
+    assert full.m == 30
+    assert set(full.coupling[1]) <= set(np.flatnonzero(w))
+    check_certificate(full, x, atoms, np.full(500, 1 / 500), w)
+
+
+def test_w2_is_below_every_other_coupling():
+    """The optimum over all 5! assignments by enumeration."""
+    from itertools import permutations
+
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        x, y = rng.normal(size=(5, 2)), rng.normal(size=(5, 2))
+        best = min(np.mean(((x - y[list(p)]) ** 2).sum(axis=1)) for p in permutations(range(5)))
+        result = measure.w2(x, y)
+        assert abs(result.squared - best) <= result.gap + 16 * EPS * best
+
+
+def test_duplicated_atoms():
+    x = np.repeat([[0.0, 0.0], [1.0, 0.0]], 4, axis=0)
+    y = np.array([[0.0, 0.0], [3.0, 0.0]])
+    assert abs(measure.w2(x, y).squared - 2.0) <= 8 * EPS * 9
+
+
+# a solver that fails must not be believed
+
+
+def corrupted(change):
+    import ot.lp
+
+    def emd(a, b, cost, numItermax, log):
+        plan, report = ot.lp._true_emd(a, b, cost, numItermax=numItermax, log=True)
+        return change(plan.copy(), dict(report))
+
+    return emd
+
+
+def swap(plan, report):
+    rows, columns = np.nonzero(plan)
+    other = np.flatnonzero((rows != rows[0]) & (columns != columns[0]))[0]
+    i, k, j, l = rows[0], rows[other], columns[0], columns[other]
+    moved = min(plan[i, j], plan[k, l])
+    plan[[i, k], [j, l]] -= moved
+    plan[[i, k], [l, j]] += moved
+    return plan, report
+
+
+def lose(plan, report):
+    plan.flat[np.flatnonzero(plan)[0]] *= 0.5
+    return plan, report
+
+
+def negative(plan, report):
+    plan.flat[np.flatnonzero(plan == 0)[0]] = -1e-3
+    return plan, report
+
+
+def nan_potential(plan, report):
+    report["v"] = report["v"].copy()
+    report["v"][0] = np.nan
+    return plan, report
+
+
+def bad_status(plan, report):
+    return plan, report | {"warning": "Problem infeasible.", "result_code": 0}
+
+
+def only_a_warning(plan, report):
+    warnings.warn("numItermax reached", stacklevel=1)
+    return plan, report
+
+
+def bad_potential(plan, report):
+    return plan, report | {"v": report["v"] + np.linspace(0, 1, report["v"].size)}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (swap, "duality gap .* exceeds its tolerance"), (lose, "misses its marginals"), (negative, "negative"),
+        (nan_potential, "non-finite"), (bad_status, "infeasible"), (only_a_warning, "numItermax"),
+        (bad_potential, "duality gap"),
+    ],
+)
+def test_corrupted_solver_raises(monkeypatch, change, message):
+    import ot.lp
+
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=(40, 2)), rng.normal(size=(30, 2))
+    monkeypatch.setattr(ot.lp, "_true_emd", ot.lp.emd, raising=False)
+    monkeypatch.setattr(ot.lp, "emd", corrupted(lambda plan, report: (plan, report)))
+    assert measure.w2(x, y).value > 0  # the wrapper alone changes nothing
+    monkeypatch.setattr(ot.lp, "emd", corrupted(change))
+    with pytest.raises(RuntimeError, match=message):
+        measure.w2(x, y)
+
+
+def test_corrupted_assignment_raises(monkeypatch):
+    import scipy.optimize
+
+    x, y = np.random.default_rng(2).normal(size=(2, 40, 2))
+    true = scipy.optimize.linear_sum_assignment
+
+    def wrong(cost):
+        rows, columns = true(cost)
+        columns[[0, 1]] = columns[[1, 0]]
+        return rows, columns
+
+    monkeypatch.setattr(scipy.optimize, "linear_sum_assignment", wrong)
+    with pytest.raises(RuntimeError, match="duality gap"):
+        measure.w2(x, y, method="assignment")
+
+
+# memory
+
+
+def test_memory_limit_and_methods():
+    x = np.random.default_rng(0).normal(size=(100, 2))
+    assert measure.w2(x, x, max_bytes=40 * 100**2).method == "emd"
+    assert measure.w2(x, x, max_bytes=40 * 100**2 - 1).method == "assignment"
+    with pytest.raises(ValueError, match=r"need 400000 bytes .*max_bytes allows 9999; alternatives: .*gelbrich") as info:
+        measure.w2(x, x, max_bytes=9999)
+    assert "coupling_bound" in str(info.value)
+    with pytest.raises(ValueError, match="need 320000 bytes"):
+        measure.w2(x, x[:80], max_bytes=300_000)
+    assert measure.w2(x[:, :1], x[:, :1], max_bytes=1).method == "sorted"
+    big = np.zeros((100_000, 2))
+    with pytest.raises(ValueError, match="400000000000 bytes"):  # refused before anything is allocated
+        measure.w2(big, big)
+
+
+# other distances of samples
+
+
+def test_w2_to_set_is_the_transport_to_the_projections():
+    class Segment:
+        """[0, 1] x {0} in the plane."""
+
+        def project(self, x):
+            return np.stack([np.clip(x[:, 0], 0, 1), np.zeros(len(x))], axis=1)
+
+        def distance(self, x):
+            return np.linalg.norm(x - self.project(x), axis=1)
+
+    rng = np.random.default_rng(4)
+    x, w = rng.normal(size=(80, 2)), simplex(np.random.default_rng(5), 80)
+    law = Segment()
+    to_set = measure.w2_to_set(x, law)
+    result = measure.w2(x, law.project(x))
+    assert abs(to_set - result.value) <= result.gap / to_set + 16 * EPS
+    assert to_set <= measure.w2(x, rng.uniform(size=(80, 1)) * [[1.0, 0.0]]).value  # any other law on the segment
+    weighted = measure.w2(x, law.project(x), w, w)
+    assert abs(measure.w2_to_set(x, law, w) - weighted.value) <= weighted.gap / to_set + 16 * EPS
+
+
+def test_coupling_bound_value_and_weights():
+    x, y = np.array([[0.0, 0.0], [1.0, 1.0]]), np.array([[3.0, 4.0], [1.0, 1.0]])
+    assert abs(measure.coupling_bound(x, y) - math.sqrt(12.5)) <= 4 * EPS * 5
+    assert abs(measure.coupling_bound(x, y, [0.2, 0.8]) - math.sqrt(5)) <= 4 * EPS * 5
+
+
+def test_noise_floor_covers_the_mean_and_is_reproducible():
+    atoms = np.linspace(-1, 1, 12)[:, None] * [[1.0, 0.5]]
+
+    def draw(n, rng):
+        return atoms[rng.integers(12, size=n)]
+
+    floor = measure.noise_floor(draw, 50, atoms, repeats=30, rng=3)
+    assert floor.low < floor.mean < floor.high
+    assert (floor.n, floor.repeats, len(floor.values)) == (50, 30, 30)
+    assert abs(floor.mean - np.mean(floor.values)) <= 8 * EPS
+    assert abs(floor.std - np.std(floor.values, ddof=1)) <= 8 * EPS
+    assert floor == measure.noise_floor(draw, 50, atoms, repeats=30, rng=3)
+    precise = measure.noise_floor(draw, 50, atoms, repeats=600, rng=4, level=0.999999)
+    assert precise.low <= floor.high  # intervals of one mean at 95 % and 1 - 1e-6; fixed seeds
+    assert floor.low <= precise.high
+    assert measure.noise_floor(draw, 5000, atoms, repeats=5, rng=3).mean < 0.3 * floor.mean  # decreases with n
+
+
+def test_noise_floor_takes_a_law_and_weights():
+    class Law:
+        def sample(self, n, rng):
+            return np.where(rng.uniform(size=(n, 1)) < 0.25, 1.0, -1.0) * np.ones((1, 2))
+
+    atoms = np.array([[1.0, 1.0], [-1.0, -1.0]])
+    right = measure.noise_floor(Law(), 4000, atoms, 4, rng=0, weights=[0.25, 0.75])
+    wrong = measure.noise_floor(Law(), 4000, atoms, 4, rng=0)
+    # the plan moves |p_n - 1/4| of mass over distance 2 sqrt 2: W2 = sqrt(8 |p_n - p|)
+    assert right.mean < 0.35  # |p_n - p| < 0.015 is 2.2 standard errors
+    assert abs(wrong.mean - math.sqrt(8 * 0.25)) < 0.1
+
+
+# arrays that are not NumPy's
+
+
+@pytest.mark.parametrize("d", [1, 3])
+def test_other_array_kinds(d):
+    xp = pytest.importorskip("array_api_strict")
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(20, d)), rng.normal(size=(20, d))
+    a = simplex(rng, 20)
+    sx, sy, sa = xp.asarray(x), xp.asarray(y), xp.asarray(a)
+    assert measure.w2(sx, sy, sa).value == measure.w2(x, y, a).value
+    assert abs(measure.coupling_bound(sx, sy) - measure.coupling_bound(x, y)) <= 16 * EPS
+    assert measure.gelbrich(sx, sy) == measure.gelbrich(x, y)
+    assert measure.w2(x.astype(np.float32), y).value == measure.w2(x.astype(np.float32).astype(float), y).value
+    assert measure.w2([[0], [1]], [[0], [3]]).value == math.sqrt(2)
