@@ -245,3 +245,405 @@ def band_usage(distance, sigma, dimension):
     xp = array_namespace(distance)
     ratio = math.sqrt(dimension) * sigma / distance
     return xp.maximum(ratio, 1 / ratio)
+
+
+# ------------------------------------------------------------------------- Sections 4 and 5, Appendix A: DDIM and its kin
+
+
+@statement(paper="projection", ref="Thm 4.1", title="DDIM with the exact projection", kind="equality", text="recalled")
+def exact_projection_path(start, projection, sigma):
+    r"""DDIM with the exact projection is gradient descent on :math:`f = d^2/2` and runs down a straight segment.
+
+    **Hypotheses.** K closed in R^n; :math:`\sigma\epsilon(x,\sigma) = \nabla f(x)`, i.e. :math:`\hat x = p(x)`, wherever
+    :math:`\sqrt n\,\sigma = d(x)` and p(x) is unique; :math:`0 \le \sigma_{t-1} \le \sigma_t` (only sigma_0 may be 0);
+    p(x_N) unique; :math:`d(x_N) = \sqrt n\,\sigma_N`. n is the ambient dimension.
+
+    **Conclusion (equality).** For all t
+
+    .. math:: x_{t-1} = x_t - \beta_t \nabla f(x_t), \qquad d(x_t) = \sqrt n\,\sigma_t, \qquad
+              x_t = p(x_N) + \frac{\sigma_t}{\sigma_N}\,(x_N - p(x_N)),
+
+    in particular :math:`x_0 = p(x_N)` when :math:`\sigma_0 = 0`. Proof: :math:`(\sigma_{t-1}-\sigma_t)\epsilon =
+    -\beta_t\sigma_t\epsilon`; the projection is constant on the segment from x to p(x) (triangle inequality), so
+    :math:`d(x_{t-1}) = (1-\beta_t)\,d(x_t)`, and the hypothesis on the denoiser holds at x_{t-1} again.
+
+    **Source.** Theorem 4.1 (recalled, consistent with slide 16), proved here; the closed form of x_t is derived. Not to be
+    confused with Theorem 4.2, where the projection has a relative error and the equality becomes a band.
+
+    Parameters
+    ----------
+    start, projection : (n_rows, n) arrays
+        x_N and p(x_N).
+    sigma : (N + 1,) or (N + 1, n_rows) array
+        noisy to clean.
+
+    Returns
+    -------
+    (N + 1, n_rows, n) array
+        x_N, ..., x_0.
+    """
+    sigma = np.asarray(sigma, dtype=np.float64)
+    ratio = (sigma / sigma[0]).reshape(len(sigma), -1, 1)
+    return projection + ratio * (start - projection)
+
+
+@statement(
+    paper="projection",
+    ref="Thm 4.2, a posteriori",
+    title="Distance sandwich from measured errors",
+    kind="tight",
+    text="derived",
+)
+def a_posteriori_sandwich(distance, beta, eta):
+    r"""DDIM with any denoiser: the distance to K from the relative errors measured on the trajectory itself.
+
+    **Hypotheses.** K closed, :math:`0 \le \beta_t \le 1`, :math:`p_t` any nearest point of x_t, and
+    :math:`\eta_t = |\hat x_t - p_t| / d(x_t)` as measured at the visited points; eta_t may exceed 1. No band, no
+    admissibility, no uniqueness of the projection, no condition on d(x_N).
+
+    **Conclusion (two-sided, tight).** For all t
+
+    .. math:: d(x_N)\prod_{i=t}^N \bigl(1-\beta_i(1+\eta_i)\bigr)_+ \;\le\; d(x_{t-1}) \;\le\;
+              d(x_N)\prod_{i=t}^N (1+\beta_i(\eta_i-1)).
+
+    Proof: :func:`one_step_distance` at every step, with :math:`d \ge 0` for the positive part. Without the positive part two
+    negative factors multiply to a false lower bound. Both products are attained: by under- and overshoots of any sizes
+    (:math:`\eta_t \le 1` above, :math:`\beta_t(1+\eta_t) \le 1` below).
+
+    **Source.** derived (the induction step of Theorem 4.2). Not to be confused with :func:`ddim_distance_sandwich`, which
+    is a guarantee before the run: one eta for all steps, given the band and an admissible schedule.
+
+    Parameters
+    ----------
+    distance : number or (n,) array
+        d(x_N).
+    beta : (N,) or (N, n) array
+        relative steps, noisy to clean.
+    eta : (N,) or (N, n) array
+        measured errors, noisy to clean.
+
+    Returns
+    -------
+    (lower, upper) : arrays of shape (N, ...)
+        bounds on d(x_{N-1}), ..., d(x_0).
+
+    Raises
+    ------
+    ValueError
+        naming beta (outside [0, 1]) or eta (negative or NaN).
+    """
+    beta, eta = _betas("beta", beta), np.asarray(eta, dtype=np.float64)
+    if not np.all(eta >= 0):
+        fail("eta", eta, "measured relative errors >= 0")
+    if beta.ndim < eta.ndim:
+        beta = beta[:, np.newaxis]
+    elif eta.ndim < beta.ndim:
+        eta = eta[:, np.newaxis]
+    lower = np.cumprod(np.maximum(1 - beta * (1 + eta), 0), axis=0)
+    upper = np.cumprod(1 + beta * (eta - 1), axis=0)
+    return distance * lower, distance * upper
+
+
+@statement(
+    paper="projection", ref="Thm 4.3, optimality", title="The log-linear schedule is optimal", kind="tight", text="derived"
+)
+def best_admissible_products(eta, nu, N):
+    r"""No admissible schedule of N steps goes further, or guarantees more, than the constant step :math:`\beta_*`.
+
+    **Hypotheses.** :math:`0 < \eta < 1 < \nu`; any :math:`(\eta,\nu)`-admissible schedule of N steps, :math:`c` and
+    :math:`\beta_*` as in :func:`beta_star`.
+
+    **Conclusion (two lower bounds, attained).**
+
+    .. math:: \frac{\sigma_0}{\sigma_N} = \prod_{i=1}^N (1-\beta_i) \;\ge\; (1-\beta_*)^N, \qquad
+              \prod_{i=1}^N (1+\beta_i(\eta-1)) \;\ge\; (1+\beta_*(\eta-1))^N,
+
+    with equality exactly for the constant step. Proof: put :math:`y_i = -\log(1-\eta\rho_i)`; admissible means
+    :math:`\sum y_i \le \log\nu`. The two logarithms are :math:`-\sum g(y_i)` and :math:`-\sum h(y_i)` with
+
+    .. math:: g(y) &= \log\Bigl(1+\frac{1-e^{-y}}{\eta}\Bigr), & g'' &= \frac{-(1+\eta)e^y}{((1+\eta)e^y-1)^2}, \\
+              h(y) &= g(y) - \log(2-e^{-y}), &
+              h'' &= \frac{-(1-\eta)\,e^y\,(2(1+\eta)e^{2y}-1)}{(2e^y-1)^2((1+\eta)e^y-1)^2},
+
+    both increasing and strictly concave; Jensen.
+
+    **Source.** derived: the paper recommends log-linear schedules, this is why. It is a statement about the guarantee, not
+    about the error of a particular denoiser.
+
+    Returns
+    -------
+    (ratio, guarantee) : floats
+        :math:`(1-\beta_*)^N` and :math:`(1+\beta_*(\eta-1))^N`.
+
+    Raises
+    ------
+    ValueError
+        as :func:`beta_star`.
+    """
+    beta = beta_star(eta, nu, N)
+    return (1 - beta) ** N, (1 + beta * (eta - 1)) ** N
+
+
+@statement(
+    paper="projection",
+    ref="Thm 4.4",
+    title="Limits of the admissible log-linear schedule",
+    kind="asymptotic",
+    text="recalled",
+)
+def admissible_limits(eta, nu):
+    r"""What an admissible schedule can reach with any number of steps.
+
+    **Hypotheses.** :math:`0 \le \eta < 1 \le \nu`, not :math:`(\eta, \nu) = (0, 1)`; the constant step
+    :math:`\beta_*(N)` of :func:`beta_star`; :math:`L = \log\nu`.
+
+    **Conclusion (limits, and their rate).** As N grows, :math:`\sigma_0/\sigma_N`, the lower and the upper product of
+    Theorem 4.2 *decrease* to
+
+    .. math:: (1-\beta_*)^N \to \nu^{-1/\eta}, \qquad (1-\beta_*(1+\eta))^N \to \nu^{-(1+\eta)/\eta}, \qquad
+              (1+\beta_*(\eta-1))^N \to \nu^{-(1-\eta)/\eta},
+
+    and their logarithms exceed the limits by :math:`k/N + O(N^{-2})` with
+
+    .. math:: k = \frac{L^2(1+\eta)}{2\eta^2}, \qquad \frac{L^2(1+\eta)}{2\eta^2}, \qquad
+              \frac{L^2(1-\eta)(1+2\eta)}{2\eta^2}
+
+    (:func:`admissible_limit_rates`). For eta = 0 one full step is admissible: all limits are 0. For nu = 1 and eta > 0 no
+    step is: all are 1. Monotone: the logarithms are :math:`-L\,g(u)/u` with :math:`u = L/N` and g concave, g(0) = 0, as in
+    :func:`best_admissible_products`. The guarantee of Theorem 4.2 thus never falls below :math:`\nu^{-(1-\eta)/\eta}`.
+
+    **Source.** Theorem 4.4 (recalled: the first and third limit), proved here; the lower product, the rates and the
+    monotonicity are derived.
+
+    Returns
+    -------
+    (ratio, lower, upper) : floats
+
+    Raises
+    ------
+    ValueError
+        naming eta (outside [0, 1)), nu (< 1), or both where they are 0 and 1: then every schedule is admissible and
+        there is no limit.
+    """
+    eta, nu = scalar("eta", eta, low=0, high=1, high_open=True), scalar("nu", nu, low=1)
+    if eta == 0:
+        if nu == 1:
+            fail("eta, nu", (eta, nu), "not both 0 and 1: every schedule is admissible")
+        return 0.0, 0.0, 0.0
+    log = math.log(nu)
+    return math.exp(-log / eta), math.exp(-log * (1 + eta) / eta), math.exp(-log * (1 - eta) / eta)
+
+
+def admissible_limit_rates(eta, nu):
+    r"""Coefficients k of :math:`k/N` in the logarithms of (ratio, lower, upper) of :func:`admissible_limits`, eta > 0."""
+    eta, nu = scalar("eta", eta, low=0, high=1, low_open=True, high_open=True), scalar("nu", nu, low=1)
+    half = (math.log(nu) / eta) ** 2 / 2
+    return half * (1 + eta), half * (1 + eta), half * (1 - eta) * (1 + 2 * eta)
+
+
+@statement(
+    paper="projection",
+    ref="Sec 5 (weights)",
+    title="Gradient estimation minimises a weighted norm",
+    kind="equality",
+    text="recalled",
+)
+def gradient_estimation_gamma(a, b, c):
+    r"""The extrapolation weight gamma from the weights of the two errors.
+
+    **Hypotheses.** :math:`W = \begin{pmatrix} a & b \\ b & c \end{pmatrix}` positive definite: :math:`a > 0`,
+    :math:`ac > b^2`.
+
+    **Conclusion (equality).** The minimiser over e of
+
+    .. math:: a\,|e-\epsilon_t|^2 + 2b\,\langle e-\epsilon_t,\, e-\epsilon_{t+1}\rangle + c\,|e-\epsilon_{t+1}|^2
+
+    is :math:`\bar\epsilon_t = \gamma\,\epsilon_t + (1-\gamma)\,\epsilon_{t+1}` with
+
+    .. math:: \gamma = \frac{a+b}{a+2b+c} .
+
+    :math:`\gamma = 2` exactly when :math:`b = -(a+2c)/3`, and then W is definite exactly when :math:`c < a < 4c`, since
+    :math:`ac-b^2 = -(a-c)(a-4c)/9`. Every real gamma occurs; :math:`\gamma > 1` needs :math:`b < -c`, errors that are
+    weighted as anticorrelated.
+
+    **Source.** Section 5 and Algorithm 2 (slides 19-20); the weighted norm is recalled, proved here.
+
+    Returns
+    -------
+    number or array
+    """
+    return (a + b) / (a + 2 * b + c)
+
+
+@statement(
+    paper="projection",
+    ref="Sec 5 (errors)",
+    title="Gradient estimation filters a geometric error",
+    kind="equality",
+    text="derived",
+)
+def gradient_estimation_filter(beta, q, gamma=2.0):
+    r"""What gradient estimation does to an error of the noise prediction that grows or decays geometrically.
+
+    **Hypotheses.** The exact :math:`\epsilon_t = e` is constant along the trajectory (exact projection on a segment,
+    Theorem 4.1); the prediction is :math:`\epsilon_t = e + q^{N-t} v` with any vector v and :math:`q \ne 0`, whatever the
+    state; first step plain.
+
+    **Conclusion (equality).** The error of the prediction used is :math:`(\gamma + (1-\gamma)/q)\,q^{N-t} v` for t < N, and
+
+    .. math:: x_0 = x_0^{exact} - \sigma_N F v, \qquad
+              F = \beta_N + \Bigl(\gamma + \frac{1-\gamma}{q}\Bigr)
+              \sum_{t=1}^{N-1} \frac{\sigma_t}{\sigma_N}\beta_t\, q^{N-t} .
+
+    Consequences: with v = 0 gradient estimation *is* DDIM, for every gamma; a constant bias (q = 1) passes unchanged, no
+    gamma helps; an alternating one (q = -1) is multiplied by :math:`2\gamma-1`, 3 times *worse* than DDIM at gamma = 2; one
+    with q = .8 by .75; :math:`\gamma = 1/(1-q)` removes it from every step but the first.
+
+    **Source.** derived. The paper argues for gamma = 2 from experiments; this says for which errors it can help.
+
+    Parameters
+    ----------
+    beta : (N,) relative steps, noisy to clean
+    q, gamma : numbers
+
+    Returns
+    -------
+    float
+        F; at gamma = 1 that of DDIM.
+    """
+    beta = _betas("beta", beta)
+    sigma = np.concatenate([[1.0], np.cumprod(1 - beta)[:-1]])
+    gain = np.full(len(beta), gamma + (1 - gamma) / q)
+    gain[0] = 1.0
+    return float(np.sum(sigma * beta * gain * float(q) ** np.arange(len(beta))))
+
+
+@statement(
+    paper="projection",
+    ref="Sec 5 (order)",
+    title="Order of gradient estimation",
+    kind="asymptotic",
+    text="derived",
+)
+def gradient_estimation_gaussian_error(gamma, N, sigma_max, sigma_min, variance=1.0):
+    r"""Leading error of gradient estimation as a scheme for the flow :math:`dx/d\sigma = \epsilon(x, \sigma)`.
+
+    **Hypotheses.** A smooth epsilon (noised law); steps :math:`h_t = \sigma_t - \sigma_{t-1}`; the exact flow x(sigma).
+
+    **Conclusion (asymptotic).** The local error of a step (numerical minus exact) is
+
+    .. math:: \Bigl((\gamma_t-1)\,h_t h_{t+1} - \tfrac12 h_t^2\Bigr)\,\frac{d^2x}{d\sigma^2} + O(h^3),
+
+    so the scheme is of second order exactly when :math:`\gamma_t = 1 + h_t/(2h_{t+1})` up to O(h) (variable-step
+    Adams-Bashforth 2). A constant gamma is of first order unless it is 3/2 on grids with :math:`h_t/h_{t+1} \to 1`; on them
+    gamma = 2 has the leading error of DDIM *with the opposite sign*. On :math:`N(0, \lambda)` with N log-linear steps the
+    relative error of x_0 is
+
+    .. math:: \Bigl(\gamma - \tfrac32\Bigr)\,\frac{L}{N}\cdot\frac\lambda2\Bigl(\frac{1}{\lambda+\sigma_0^2} -
+              \frac{1}{\lambda+\sigma_N^2}\Bigr) + O(N^{-2}), \qquad L = \log\frac{\sigma_N}{\sigma_0} .
+
+    Proof: :math:`x = \sqrt{\lambda+\sigma^2}`, :math:`x''/x = \lambda/(\lambda+\sigma^2)^2`, :math:`h = \sigma L/N`; the
+    relative local errors of a linear flow add up to an integral.
+
+    **Source.** derived. The paper calls gamma = 2 a choice that works; it is not a second-order method.
+
+    Returns
+    -------
+    float
+        the leading term.
+    """
+    spread = variance / (variance + sigma_min**2) - variance / (variance + sigma_max**2)
+    return (gamma - 1.5) * math.log(sigma_max / sigma_min) / N * spread / 2
+
+
+@statement(paper="projection", ref="App A (DDIM)", title="DDIM in (x, sigma) coordinates", kind="equality", text="source")
+def ddim_coordinates(x, eps, sigma, sigma_next):
+    r"""DDIM is an Euler step in sigma.
+
+    **Hypotheses.** :math:`z = \sqrt{\bar\alpha}\,x`, :math:`\bar\alpha = 1/(1+\sigma^2)`, i.e.
+    :math:`\sigma = \sqrt{1/\bar\alpha - 1}`.
+
+    **Conclusion (equality).** The published step
+
+    .. math:: z' = \sqrt{\bar\alpha'}\,\frac{z - \sqrt{1-\bar\alpha}\,\epsilon}{\sqrt{\bar\alpha}} +
+              \sqrt{1-\bar\alpha'}\,\epsilon
+
+    reads :math:`x' = x + (\sigma' - \sigma)\,\epsilon`, that is :math:`x' = x - \beta\,(x - \hat x)` with
+    :math:`\beta = 1 - \sigma'/\sigma`, :math:`\hat x = x - \sigma\epsilon`.
+    On :math:`N(0, \lambda)` the step multiplies x by :math:`1 - \beta\sigma^2/(\lambda+\sigma^2)`.
+
+    **Source.** Appendix A (authors' blog), proved here.
+
+    Returns
+    -------
+    array like ``x``
+    """
+    return x + (sigma_next - sigma) * eps
+
+
+@statement(paper="projection", ref="App A (DDPM)", title="DDPM in (x, sigma) coordinates", kind="equality", text="source")
+def ddpm_coordinates(sigma, sigma_next, mu=0.5):
+    r"""DDPM goes down to a lower level than it must and adds the missing noise.
+
+    **Hypotheses.** Coordinates as in :func:`ddim_coordinates`; :math:`\mu \in [0, 1)`, :math:`w \sim N(0, I)`; sigma_{t'}
+    defined by :math:`\sigma_{t-1} = \sigma_t^{\mu}\,\sigma_{t'}^{1-\mu}`.
+
+    **Conclusion (equality).**
+
+    .. math:: x_{t-1} = x_t + (\sigma_{t'} - \sigma_t)\,\epsilon + \sqrt{\sigma_{t-1}^2 - \sigma_{t'}^2}\; w
+
+    is DDIM at mu = 0; at mu = 1/2, :math:`\sigma_{t'} = \sigma_{t-1}^2/\sigma_t`, it is DDPM with the posterior mean and the
+    posterior variance :math:`\tilde\beta_t = \frac{1-\bar\alpha_{t-1}}{1-\bar\alpha_t}\bigl(1 -
+    \frac{\bar\alpha_t}{\bar\alpha_{t-1}}\bigr)`; for every mu it is the step of Song et al. (2021) with
+    variance :math:`s^2 = \bar\alpha_{t-1}(\sigma_{t-1}^2 - \sigma_{t'}^2)`.
+
+    **Source.** Appendix A (authors' blog), proved here. Not the "large" variance of Ho et al. (2020), beta instead of
+    beta-tilde.
+
+    Returns
+    -------
+    (target, variance) : numbers
+        :math:`\sigma_{t'}` and :math:`\sigma_{t-1}^2 - \sigma_{t'}^2`.
+    """
+    target = (sigma_next / sigma**mu) ** (1 / (1 - mu))
+    return target, sigma_next**2 - target**2
+
+
+@statement(
+    paper="projection", ref="App A (invariant)", title="DDPM on a subspace: the distance", kind="equality", text="derived"
+)
+def ddpm_subspace_distance(sigma, codimension, start=None, mu=0.5):
+    r"""Mean squared distance of DDPM's states to a subspace.
+
+    **Hypotheses.** K an affine subspace of dimension m in R^n, exact projection (the flat measure's denoiser), any member
+    of the mu family, :math:`E\,d(x_N)^2` given.
+
+    **Conclusion (equality).** :math:`E\,d(x_t)^2 = (n-m)\,\sigma_t^2` is invariant, and from any start
+
+    .. math:: E\,d(x_t)^2 = (n-m)\,\sigma_t^2 + \Bigl(\frac{\sigma_t}{\sigma_N}\Bigr)^{2/(1-\mu)}
+              \bigl(E\,d(x_N)^2 - (n-m)\,\sigma_N^2\bigr).
+
+    Proof: :math:`E\,d(x_{t-1})^2 = (\sigma_{t'}/\sigma_t)^2 E\,d(x_t)^2 + (n-m)(\sigma_{t-1}^2-\sigma_{t'}^2)` and
+    :math:`\sigma_{t'}/\sigma_t = (\sigma_{t-1}/\sigma_t)^{1/(1-\mu)}`. So :math:`d/(\sqrt n\,\sigma)` tends to
+    :math:`\sqrt{(n-m)/n}`, not to 1: the band of Theorem 4.2, written with the ambient dimension, is centred at 1 only for
+    :math:`m \ll n`. DDIM (mu = 0) keeps :math:`d(x_t)/\sigma_t` itself, whatever it was.
+
+    **Source.** derived; the paper calls DDPM a noisy projection.
+
+    Parameters
+    ----------
+    sigma : (N + 1,) array, noisy to clean
+    codimension : n - m
+    start : number, optional
+        :math:`E\,d(x_N)^2`; the invariant one by default.
+    mu : number in [0, 1)
+
+    Returns
+    -------
+    (N + 1,) array
+        :math:`E\,d(x_N)^2, \dots, E\,d(x_0)^2`.
+    """
+    sigma = np.asarray(sigma, dtype=np.float64)
+    invariant = codimension * sigma**2
+    start = invariant[0] if start is None else start
+    return invariant + (sigma / sigma[0]) ** (2 / (1 - mu)) * (start - invariant[0])
