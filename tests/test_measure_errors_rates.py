@@ -1,0 +1,113 @@
+"""Mean squared errors with standard errors, slopes with intervals: exact values and stated coverage."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import binom, linregress
+from scipy.stats import t as student
+
+from exactdiffusion import measure
+
+EPS = np.finfo(float).eps
+
+
+def test_mse_by_hand():
+    result = measure.mse([[1.0, 0.0], [0.0, 3.0]], [[0.0, 0.0], [0.0, 0.0]])
+    assert result.value == 5.0
+    assert abs(result.standard_error - 4.0) <= 8 * EPS * 4  # rows 1 and 9: std 4 sqrt 2, over sqrt 2
+    assert result.n == 2
+    assert float(result) == 5.0
+    low, high = result.interval(0.95)
+    assert abs((high - low) / 2 - 1.959963984540054 * 4) <= 64 * EPS * 8
+    assert measure.mse([[1.0]], [[0.0]]).standard_error == math.inf
+
+
+def test_nmse_by_hand_and_scale_invariance():
+    estimate, truth = np.array([[1.0, 1.0], [2.0, 0.0]]), np.array([[1.0, 0.0], [0.0, 1.0]])
+    assert measure.nmse(estimate, truth).value == 3.0
+    assert measure.nmse(estimate, truth, power=2.0).value == 1.5
+    assert measure.nmse(0 * truth, truth).value == 1.0
+    assert measure.nmse(0 * truth, truth).standard_error == 0.0  # numerator = denominator, row by row
+    assert measure.nmse(4 * estimate, 4 * truth).value == 3.0
+
+
+def test_excess_error():
+    a, b = np.zeros((3, 2)), np.full((3, 2), 0.5)
+    assert measure.excess_error(a, b).value == 0.5
+    assert measure.excess_error(a, b, mmse=0.25).value == 2.0
+
+
+@pytest.mark.parametrize("kind", ["mse", "nmse"])
+def test_intervals_cover_at_their_level(kind):
+    """Exact value known: x ~ N(0, I_2), estimate x / 2, so MSE = 1/2 and NMSE of a noisy estimate follows."""
+    hits, runs, level = 0, 400, 0.9
+    for seed in range(runs):
+        rng = np.random.default_rng(seed)
+        x, noise = rng.normal(size=(2, 400, 2))
+        if kind == "mse":
+            result, exact = measure.mse(x / 2, x), 0.5
+        else:
+            result, exact = measure.nmse(x / 2 + 0.3 * noise, x), 0.25 + 0.09
+        low, high = result.interval(level)
+        hits += low <= exact <= high
+    # normal approximation at n = 400 costs about 1 %; two-sided binomial interval at 1e-6
+    assert binom.ppf(5e-7, runs, level - 0.015) <= hits <= binom.ppf(1 - 5e-7, runs, level + 0.01)
+
+
+def test_errors_on_other_arrays():
+    xp = pytest.importorskip("array_api_strict")
+    a, b = np.random.default_rng(0).normal(size=(2, 30, 3))
+    for f in (measure.mse, measure.nmse, measure.excess_error):
+        one, two = f(a, b), f(xp.asarray(a), xp.asarray(b))
+        assert abs(one.value - two.value) <= 16 * EPS * one.value
+        assert abs(one.standard_error - two.standard_error) <= 64 * EPS * one.standard_error
+
+
+@pytest.mark.parametrize("slope", [-4.0, -1.0, 0.5, 2.0])
+def test_exact_power_law(slope):
+    x = 2.0 ** np.arange(10)
+    fit = measure.fit_slope(x, 3 * x**slope)
+    assert abs(fit.slope - slope) <= 64 * EPS * (1 + abs(slope))
+    assert abs(fit.intercept - math.log(3)) <= 256 * EPS * (1 + abs(slope))
+    assert fit.low <= fit.slope <= fit.high
+    assert fit.high - fit.low <= 1e3 * EPS * (1 + abs(slope))
+    assert np.max(np.abs(measure.local_slopes(x, 3 * x**slope) - slope)) <= 64 * EPS * (1 + abs(slope))
+    assert np.max(np.abs(measure.local_slopes(x[::-1], 3 * x[::-1] ** slope) - slope)) <= 64 * EPS * (1 + abs(slope))
+    assert float(fit) == fit.slope
+
+
+@pytest.mark.parametrize("level", [0.5, 0.95])
+def test_against_scipy_linregress(level):
+    rng = np.random.default_rng(0)
+    x = np.geomspace(1, 300, 9)
+    y = x**-1.5 * np.exp(0.1 * rng.normal(size=9))
+    other = linregress(np.log(x), np.log(y))
+    half = student.ppf(0.5 + level / 2, 7) * other.stderr
+    fit = measure.fit_slope(x, y, level=level)
+    assert abs(fit.slope - other.slope) <= 256 * EPS
+    assert abs(fit.high - other.slope - half) <= 1024 * EPS
+    assert abs(fit.intercept - other.intercept) <= 1024 * EPS
+    plain = measure.fit_slope(x, y, log=False)
+    assert abs(plain.slope - linregress(x, y).slope) <= 256 * EPS
+
+
+@pytest.mark.parametrize(("n", "level"), [(3, 0.9), (6, 0.9), (12, 0.5)])
+def test_interval_coverage(n, level):
+    """Gaussian residuals: exact coverage, also at n = 3 where a normal quantile would cover far less."""
+    rng = np.random.default_rng(n)
+    x, runs = np.geomspace(1, 100, n), 3000
+    hits = 0
+    for _ in range(runs):
+        fit = measure.fit_slope(x, x**-2.0 * np.exp(0.2 * rng.normal(size=n)), level=level)
+        hits += fit.low <= -2.0 <= fit.high
+    assert binom.ppf(5e-7, runs, level) <= hits <= binom.ppf(1 - 5e-7, runs, level)
+
+
+def test_last_octaves():
+    x = 2.0 ** np.arange(8)
+    y = np.where(x < 16, 1.0, 16 / x)  # plateau, then 1 / x
+    assert abs(measure.fit_slope(x, y, last=3).slope + 1) <= 64 * EPS
+    assert measure.fit_slope(x, y, last=3).n == 4
+    assert measure.fit_slope(x, y).slope > -0.8
+    assert measure.fit_slope(x[::-1], y[::-1], last=3).n == 4
