@@ -19,7 +19,7 @@ STRATEGIES = {
     "random": "uniform direction, |u| uniform in [0, 1]",
     "tangential": "a unit vector orthogonal to n",
     "drift": "one fixed unit vector for the whole trajectory",
-    "second": "towards the second nearest point (clouds; elsewhere a fixed tangential direction)",
+    "second": "towards the second nearest point (clouds; elsewhere as drift)",
     "adaptive": "under or over, whichever pushes towards the nearer edge of the band",
 }
 
@@ -62,6 +62,11 @@ class ApproximateProjection:
         self.garbage, self.band_rtol = garbage, band_rtol
         self._rng, self._calls, self._drift = np.random.default_rng(seed), 0, None
         self.exits = 0
+        self._tree = None
+        if strategy == "second" and len(getattr(law, "points", ())) > 1:
+            from scipy.spatial import cKDTree
+
+            self._tree = cKDTree(np.unique(law.points, axis=0))
 
     def noised(self, scale=1.0, sigma=0.0):
         """The oracle at a noise level (``denoise`` only); sigma may hold one value per row."""
@@ -85,17 +90,21 @@ class ApproximateProjection:
             ratio = math.sqrt(self.dim) * sigma / np.maximum(distance, np.finfo(float).tiny)
             # ratio > 1: x is too close to K for its noise level, so going further down exits first
             return np.where((ratio > 1)[:, None], -normal, normal)
-        if name == "drift" or (name == "second" and not hasattr(self.law, "second_nearest")):
+        if name == "drift" or (name == "second" and self._tree is None):
             if self._drift is None:
                 self._drift = self._unit(x.shape)
             u = self._drift
         elif name == "second":
-            u = self.law.second_nearest(x) - p
+            index = self._tree.query(x, k=2)[1]
+            second = self._tree.data[index]
+            # equal distances or duplicate atoms: whichever of the two is not the projection
+            first = np.all(second[:, 0] == p, axis=1)
+            u = np.where(first[:, None], second[:, 1], second[:, 0]) - p
         else:
             u = self._unit(x.shape)
+        if name == "tangential":
+            u = u - np.sum(u * normal, axis=1, keepdims=True) * normal
         if name in ("tangential", "second"):
-            if name == "tangential":
-                u = u - np.sum(u * normal, axis=1, keepdims=True) * normal
             norm = np.linalg.norm(u, axis=1, keepdims=True)
             u = np.where(norm > 0, u / np.where(norm > 0, norm, 1.0), 0.0)  # n = 1 has no tangential direction
         return u
