@@ -1,0 +1,206 @@
+"""The judge is judged: every assertion goes red when it must, verdicts follow the evidence, ledgers are compared."""
+
+import math
+import re
+
+import numpy as np
+import pytest
+
+from exactdiffusion import bounds, ledger
+from exactdiffusion.bounds import Statement, statement
+
+
+def make(kind="upper", key="projection/example"):
+    return Statement(key, "projection", "Thm 0", "an example", kind, "derived", "doc")
+
+
+def new(kind="upper"):
+    collected = ledger.Collected()
+    return ledger.Check(make(kind), collected), collected
+
+
+def test_holds_passes_and_records_the_worst_ratio():
+    check, collected = new()
+    check.holds([1.0, 3.0], [2.0, 4.0], tol=0, cause="exact", on="two numbers")
+    assert collected.records[0].ratio == 0.75
+    assert collected.records[0].count == 2
+
+
+@pytest.mark.parametrize(
+    ("smaller", "larger"),
+    [(1.1, 1.0), (math.nan, 1.0), (1.0, math.nan), ([0.5, 2.0], 1.0), (math.inf, 1.0), (-math.nan, 0.0)],
+)
+def test_holds_fails(smaller, larger):
+    check, collected = new()
+    with pytest.raises(AssertionError):
+        check.holds(smaller, larger, tol=0.05, cause="rounding", on="x")
+    assert not collected.records[0].passed, "the failure is evidence too"
+
+
+def test_nothing_measured_is_a_failure():
+    check, _ = new()
+    for call in (
+        lambda: check.holds([], [], tol=0, cause="", on="x"),
+        lambda: check.equal([], [], tol=0, cause="", on="x"),
+        lambda: check.control("c", [], [], on="x"),
+    ):
+        with pytest.raises(AssertionError, match="nothing was measured"):
+            call()
+
+
+@pytest.mark.parametrize(("a", "b"), [(1.0, 1.2), (math.nan, 1.0), (1.0, math.nan), (math.inf, 1.0)])
+def test_equal_fails(a, b):
+    check, _ = new()
+    with pytest.raises(AssertionError):
+        check.equal(a, b, tol=0.1, cause="rounding", on="x")
+
+
+def test_tight_fails_for_a_loosened_bound():
+    check, _ = new()
+    check.tight(1.0 + 1e-12, 1.0, tol=1e-9, cause="rounding", on="x")
+    with pytest.raises(AssertionError):
+        check.tight(1 / 1.05, 1.0, tol=1e-9, cause="rounding", on="x")
+    with pytest.raises(AssertionError):
+        check.tight(math.nan, 1.0, tol=1e-9, cause="rounding", on="x")
+
+
+def test_rate_fails_outside_its_interval():
+    check, _ = new()
+    check.rate(-1.01, -1.0, within=0.05, on="x")
+    with pytest.raises(AssertionError):
+        check.rate(-1.2, -1.0, within=0.05, on="x")
+    with pytest.raises(AssertionError):
+        check.rate(math.nan, -1.0, within=0.05, on="x")
+
+
+def test_a_control_that_cannot_fail_is_an_error():
+    check, _ = new()
+    check.control("hypothesis", 2.0, 1.0, on="x")
+    with pytest.raises(AssertionError):
+        check.control("hypothesis", 1.0, 2.0, on="x")
+    with pytest.raises(AssertionError):  # a violation within the tolerance is rounding, not a control
+        check.control("hypothesis", 1.0 + 1e-12, 1.0, tol=1e-9, on="x")
+    with pytest.raises(AssertionError):
+        check.refuted("a form", 1.0, 1.0, on="x")
+
+
+def test_hypothesis_is_reported_apart():
+    check, collected = new()
+    mask = check.hypothesis("unique", [True, False], on="x", required=False)
+    assert mask.tolist() == [True, False]
+    assert collected.records[0].ratio == 0.5
+    with pytest.raises(AssertionError):
+        check.hypothesis("unique", [True, False], on="x")
+    with pytest.raises(AssertionError):
+        check.hypothesis("unique", [False, False], on="x", required=False)
+
+
+def test_verdicts_follow_the_evidence():
+    check, collected = new("tight")
+    s = check.statement
+    assert ledger.verdict(s, collected) == "not run"
+    check.holds(0.99, 1.0, tol=0, cause="", on="x")
+    assert ledger.verdict(s, collected) == "incomplete"
+    assert len(ledger.missing_parts(s, collected)) == 2
+    check.tight(1.0, 1.0, tol=0, cause="", on="x")
+    check.control("h", 2.0, 1.0, on="x")
+    assert ledger.verdict(s, collected) == "verified tight"
+    with pytest.raises(AssertionError):
+        check.holds(2.0, 1.0, tol=0, cause="", on="x")
+    assert ledger.verdict(s, collected) == "FAILED"
+
+
+@pytest.mark.parametrize(
+    ("kind", "ratio", "expected"),
+    [("upper", 0.5, "verified"), ("upper", 0.01, "verified, loose"), ("definition", 0.5, "verified")],
+)
+def test_verdict_of_untight_statements(kind, ratio, expected):
+    check, collected = new(kind)
+    check.holds(ratio, 1.0, tol=0, cause="", on="x")
+    check.control("h", 2.0, 1.0, on="x")
+    assert ledger.verdict(check.statement, collected) == expected
+
+
+def test_verdict_refuted_and_asymptotic():
+    check, collected = new("refuted")
+    check.equal(1.0, 1.0, tol=0, cause="", on="x")
+    check.control("h", 2.0, 1.0, on="x")
+    assert ledger.verdict(check.statement, collected) == "incomplete"
+    check.refuted("factor 2", 2.0, 1.0, on="x")
+    assert ledger.verdict(check.statement, collected) == "refuted as printed"
+    check, collected = new("asymptotic")
+    check.holds(0.5, 1.0, tol=0, cause="", on="x")
+    check.control("h", 2.0, 1.0, on="x")
+    assert ledger.verdict(check.statement, collected) == "incomplete"
+    check.rate(-1.0, -1.0, within=0.1, on="x")
+    assert ledger.verdict(check.statement, collected) == "asymptotic"
+
+
+def test_a_failing_test_fails_its_statement():
+    check, collected = new()
+    check.holds(0.5, 1.0, tol=0, cause="", on="x")
+    check.control("h", 2.0, 1.0, on="x")
+    collected.failed.add(check.statement.key)
+    assert ledger.verdict(check.statement, collected) == "FAILED"
+
+
+def test_comparison_of_ledgers():
+    old = "| a | 3.142 | 1.0e-12 | verified |\nN = 10"
+    assert ledger.same_text(old, old) == []
+    assert ledger.same_text(old, old.replace("3.142", "3.143")) == []
+    assert ledger.same_text(old, old.replace("1.0e-12", "1.5e-12")) == []
+    for a, b in (("3.142", "3.2"), ("1.0e-12", "1.0e-11"), ("verified", "FAILED"), ("N = 10", "N = 11"), ("| a", "| b")):
+        assert ledger.same_text(old, old.replace(a, b)), (a, b)
+    assert ledger.same_text(old, old + "\nmore")
+    assert ledger.same_text("", old)
+
+
+def test_statements_are_filed_with_their_words():
+    statements = bounds.all_statements()
+    assert len({s.key for s in statements}) == len(statements)
+    for s in statements:
+        assert s.kind in bounds.KINDS
+        assert s.text in bounds.TEXTS
+        for word in ("**Hypotheses.**", "**Conclusion", "**Source.**"):
+            assert word in s.doc, f"{s.key} lacks {word}"
+        assert re.search(r"\.\. math::", s.doc), f"{s.key}: no display math"
+
+
+def test_statement_decorator_refuses():
+    def documented():
+        "doc"
+
+    def bare():
+        pass
+
+    good = {"paper": "projection", "ref": "x", "title": "t", "kind": "upper", "text": "source"}
+    for name in ("paper", "kind", "text"):
+        with pytest.raises(ValueError, match=name):
+            statement(**{**good, name: "nonsense"})(documented)
+    with pytest.raises(ValueError, match="docstring"):
+        statement(**good)(bare)
+
+    def beta_star():
+        "another"
+
+    with pytest.raises(ValueError, match="taken"):
+        statement(**good)(beta_star)
+
+
+def test_verify_refuses_bad_names():
+    with pytest.raises(ValueError, match="names"):
+        ledger.verify(["no such statement"])
+    with pytest.raises(ValueError, match="update"):
+        ledger.verify(["projection"], update=True)
+    with pytest.raises(ValueError, match="update"):
+        ledger.verify(deep=True, check=True)
+
+
+def test_verify_and_pytest_agree(capsys):
+    """One theory file through both doors: the same statements, counts and verdicts."""
+    code = ledger.verify(["_template"])
+    out = capsys.readouterr().out
+    assert code == 0
+    line = next(l for l in out.splitlines() if l.startswith("foundations/ddim_gaussian_deviation"))
+    assert line.split()[-2:] == ["verified", "tight"] or line.split()[-1] == "verified"
+    assert np.isfinite(float(line.split()[4]))
