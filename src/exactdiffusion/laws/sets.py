@@ -7,7 +7,7 @@ and the Bessel ratio ``A_v(kappa) = I_v(kappa) / I_{v-1}(kappa)``,
     Cov[X | x] = R^2 [ A_v'(kappa) u u^T + (A_v(kappa) / kappa) (I - u u^T) ],   u = x / r.
 
 The ratio is the continued fraction ``A_v = 1 / (2v/kappa + 1 / (2(v+1)/kappa + ...))``. Cut anywhere it needs about kappa terms;
-here its tail at order >= 32 is the uniform (Debye) expansion, so that at most 33 terms serve every kappa in [0, inf).
+here its tail is the uniform (Debye) expansion at an order v with kappa^2 + v^2 >= 32^2, so that at most 33 terms serve every kappa.
 """
 
 import math
@@ -20,7 +20,7 @@ from .._validation import fail, integer, points, real_array, scalar
 from ..arrays import array_namespace, to_numpy
 from .base import EPS, LOG_2PI, TINY_SIGMA, NoisedLaw, Parameters, column, generator, norm_rows
 
-# Debye's expansion with 14 terms at order >= 32 is exact to rounding (next term below 1e-17, tested against 50 digits).
+# Debye's expansion with 14 terms is exact to rounding where kappa^2 + order^2 >= 32^2 (tested against 50 digits).
 _ORDER, _TERMS = 32, 14
 
 
@@ -60,23 +60,62 @@ def _debye():
     return tuple([[float(c) for c in p[k::2]] for k, p in enumerate(family)] for family in (u, v))
 
 
-def _series(t, mu, coefficients):
-    """(sum_k c_k(t) / mu^k, its derivative in t)."""
-    y = t * t
-    value, slope = 0.0 * t + 1.0, 0.0 * t
-    power = 0.0 * t + 1.0
+def _series(y, p, coefficients):
+    """(sum_k p^k P_k(y), sum_k p^(k-1) (k P_k(y) + 2 y P_k'(y))).
+
+    With y = t^2 and p = t / mu these are sum_k c_k(t) / mu^k and mu times its derivative in t.
+    """
+    value, slope, power = 0.0 * y + 1.0, 0.0 * y, 0.0 * y + 1.0
     for k, c in enumerate(coefficients):
         if k == 0:
             continue
-        p, q = 0.0 * t, 0.0 * t  # polynomial in y and its derivative in y, by Horner
+        P, dP = 0.0 * y, 0.0 * y  # by Horner, with the derivative in y
         for a in reversed(c):
-            q = q * y + p
-            p = p * y + a
-        # power = t^(k-1) / mu^(k-1); c_k(t) = t^k p(y): derivative t^(k-1) (k p + 2 y q)
-        slope = slope + power * (k * p + 2 * y * q) / mu
-        power = power * (t / mu)
-        value = value + power * p
+            dP = dP * y + P
+            P = P * y + a
+        slope = slope + power * (k * P + 2 * y * dP)
+        power = power * p
+        value = value + power * P
     return value, slope
+
+
+def _hypotenuse(xp, kappa, mu):
+    """sqrt(kappa^2 + mu^2) without overflow."""
+    big = kappa > 1e9 * max(mu, 1.0)
+    safe = xp.where(big, xp.ones_like(kappa), kappa)
+    return xp.where(big, kappa, xp.sqrt(safe * safe + mu * mu))
+
+
+def _uniform_ratio(xp, kappa, nu):
+    """(B, A', kappa^2 A') of order nu by Debye's expansion in 1 / sqrt(kappa^2 + nu^2); nu > 0.
+
+    I_nu' / I_nu = rho V / (kappa U) (DLMF 10.41.3-5), A_nu = 1 / (I_nu' / I_nu + nu / kappa), rho^2 = kappa^2 + nu^2, t = nu / rho.
+    """
+    rho = _hypotenuse(xp, kappa, nu)
+    t = nu / rho
+    u, v = _debye()
+    U, dU = _series(t * t, 1 / rho, u)
+    V, dV = _series(t * t, 1 / rho, v)
+    Q, dQ = V / U, (dV * U - V * dU) / (U * U)  # dQ is nu times the derivative of Q in t
+    B = 1 / (rho * Q + nu)
+    factor = nu * (1 + t * Q) + (kappa / rho) ** 2 * dQ
+    A = kappa * B
+    return B, factor * B * B, factor * A * A
+
+
+def _uniform_log(xp, kappa, mu):
+    """log[Gamma(mu + 1) (2 / kappa)^mu I_mu(kappa)] - kappa by Debye's expansion."""
+    rho = _hypotenuse(xp, kappa, mu)
+    t = mu / rho
+    U, _ = _series(t * t, 1 / rho, _debye()[0])
+    if mu < _ORDER:  # kappa is large here, so nothing cancels
+        rest = mu * (mu / (rho + kappa)) - mu * xp.asinh(mu / kappa) - mu * xp.log(0.5 * kappa)
+        return math.lgamma(mu + 1) + rest - 0.5 * (LOG_2PI + xp.log(rho)) + xp.log(U)
+    # Gamma by Stirling, so that what cancels as kappa -> 0 is cancelled on paper.
+    stirling = sum(c / mu**j for c, j in ((1 / 12, 1), (-1 / 360, 3), (1 / 1260, 5), (-1 / 1680, 7), (1 / 1188, 9)))
+    q = kappa * (kappa / (rho + mu))  # rho - mu
+    shifted = xp.where(kappa < mu, q - kappa, mu * (mu / (rho + kappa)) - mu)
+    return stirling + shifted - mu * xp.log1p(q / (2 * mu)) + 0.5 * xp.log(t) + xp.log(U)
 
 
 def bessel_ratio(kappa, k):
@@ -107,37 +146,28 @@ def bessel_ratio(kappa, k):
         B = xp.where(small, xp.ones_like(kappa), xp.tanh(safe) / safe)
         return B, 4 * e / (1 + e) ** 2, xp.log1p(e) - math.log(2.0)
     low = 0.5 * k - 1
-    steps = max(0, math.ceil(_ORDER - low))
+    far = kappa * kappa + low * low >= _ORDER**2
+    if bool(xp.all(far)):
+        return (*_uniform_ratio(xp, kappa, low + 1)[:2], _uniform_log(xp, kappa, low))
+    near = xp.where(far, xp.ones_like(kappa), kappa)
+    steps = math.ceil(_ORDER - low)
     mu = low + steps
-    w = kappa / mu
-    root = xp.where(w > 1e8, w, xp.sqrt(1 + xp.where(w > 1e8, xp.ones_like(w), w) ** 2))
-    t = 1 / root
-    u, v = _debye()
-    # Ratio at order mu + 1 first, for A_{v+steps}; at order mu for log I.
-    U, _ = _series(t, mu, u)
-    q = w * (w / (1 + root))
-    stirling = sum(c / mu**j for c, j in ((1 / 12, 1), (-1 / 360, 3), (1 / 1260, 5), (-1 / 1680, 7), (1 / 1188, 9)))
-    log_mean = stirling + mu * (1 / (root + w) - 1) - mu * xp.log1p(0.5 * q) + 0.5 * xp.log(t) + xp.log(U)
-    nu = mu + 1
-    w = kappa / nu
-    big = w > 1e8
-    t = 1 / xp.where(big, w, xp.sqrt(1 + xp.where(big, xp.ones_like(w), w) ** 2))
-    U, dU = _series(t, nu, u)
-    V, dV = _series(t, nu, v)
-    Q, dQ = V / U, (dV * U - V * dU) / (U * U)
-    # I_nu' / I_nu = Q / (t w); A_nu = 1 / (I_nu' / I_nu + nu / kappa).
-    B = t / (nu * (Q + t))
-    factor = nu * (1 + t * Q + (1 - t * t) * dQ)
-    A = kappa * B
-    slope, D = factor * B * B, factor * A * A
+    log_mean = _uniform_log(xp, near, mu)
+    B, slope, D = _uniform_ratio(xp, near, mu + 1)
     for j in range(steps):
         nu = mu - j
-        B = 1 / (2 * nu + kappa * A)
-        A = kappa * B
+        A = near * B
+        B = 1 / (2 * nu + near * A)
+        A = near * B
         slope = B * B * (2 * nu - D)
         D = A * A * (2 * nu - D)  # kappa^2 A'
         log_mean = log_mean - xp.log(2 * nu * B)
-    return B, slope, log_mean
+    if not bool(xp.any(far)):
+        return B, slope, log_mean
+    large = xp.where(far, kappa, xp.full_like(kappa, 2.0 * _ORDER))
+    B2, slope2, _ = _uniform_ratio(xp, large, low + 1)
+    log2 = _uniform_log(xp, large, low)
+    return xp.where(far, B2, B), xp.where(far, slope2, slope), xp.where(far, log2, log_mean)
 
 
 class _SphereProduct:
