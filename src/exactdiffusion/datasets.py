@@ -218,7 +218,7 @@ def _images(name, openml_name, folder, limit):
 
 def _read_npz(path):
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as archive:
             if {"x_train", "x_test"} <= set(archive.files):
                 return np.concatenate([archive["x_train"], archive["x_test"]])
             for key in ("x", "data"):
@@ -483,6 +483,24 @@ def _gaussian():
     return GaussianMixture([1.0], [[0.5, -0.25]], [[[1.0, 0.3], [0.3, 0.25]]])
 
 
+def _sphere():
+    from .laws import Sphere
+
+    return Sphere(1.0, 3)
+
+
+def _torus():
+    from .laws import Torus
+
+    return Torus([1.0, 0.5])
+
+
+def _subspace():
+    from .laws import Subspace
+
+    return Subspace(np.eye(16)[:, :2], covariance=1.0)
+
+
 def _registry(*entries):
     return {name: Target(name, dim, summary, law) for name, dim, summary, law in entries}
 
@@ -493,6 +511,9 @@ TARGETS = _registry(
     ("two_gaussians", 2, "two unit Gaussians at +-(3, 3), weights 0.2 and 0.8", two_gaussians),
     ("rings", 2, "8 Gaussians of standard deviation 0.1 on the unit circle", rings),
     ("random_mixture", 64, "128 full-covariance Gaussians of the conditional-mean paper", random_mixture),
+    ("sphere", 3, "uniform on the unit sphere of R^3", _sphere),
+    ("torus", 4, "product of circles of radii 1 and 0.5 in R^4", _torus),
+    ("subspace", 16, "standard Gaussian on a plane in R^16", _subspace),
     ("two_moons", 2, "1000 points on two half circles", _cloud(two_moons)),
     ("swiss_roll", 2, "1000 points on a spiral", _cloud(swiss_roll)),
     ("dino", 2, "the 142 points of the Datasaurus dinosaur in [-1, 1]^2", _cloud(dino)),

@@ -89,12 +89,17 @@ def _gaussian_kl(u, shift):
 
 
 def _grid(p, q, weights, log):
+    if not isinstance(log, (bool, np.bool_)):
+        fail("log", log, "True or False")
     arrays = []
     kinds = array_namespace(p, q, weights)
     for name, value in (("p", p), ("q", q), ("weights", weights)):
         if log and name != "weights":
             xp = array_namespace(value)
-            array = xp.asarray(value, dtype=xp.float64)
+            try:
+                array = xp.asarray(value, dtype=xp.float64)
+            except (TypeError, ValueError):
+                fail(name, value, "log-densities: real numbers or -inf")
             if bool(xp.any(xp.isnan(array))) or bool(xp.any(array == math.inf)):
                 fail(name, value, "log-densities: real numbers or -inf")
         else:
