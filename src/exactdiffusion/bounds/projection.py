@@ -647,3 +647,524 @@ def ddpm_subspace_distance(sigma, codimension, start=None, mu=0.5):
     invariant = codimension * sigma**2
     start = invariant[0] if start is None else start
     return invariant + (sigma / sigma[0]) ** (2 / (1 - mu)) * (start - invariant[0])
+
+
+# ------------------------------------------------- geometry of the distance, oracle and ideal denoisers (Sections 2 and 3)
+
+
+@statement(paper="projection", ref="Prop 2.1", title="Gradient of the distance to a closed set", kind="equality")
+def distance_gradient(x, projection):
+    r"""Gradients of f = d^2/2 and of d.
+
+    **Hypotheses.** K closed, p(x) the only nearest point of x; for the gradient of d also x not in K.
+
+    **Conclusion (equality).** p(x) is unique for almost every x, and where it is
+
+    .. math:: \nabla f(x) = d(x)\,\nabla d(x) = x - p(x), \qquad |\nabla d(x)| = 1 .
+
+    Proof: :math:`g(x) = |x|^2/2 - f(x) = \sup_{y\in K}(\langle x,y\rangle - |y|^2/2)` is convex and finite; by Danskin its
+    subdifferential at x is the convex hull of the nearest points; a convex function is differentiable almost everywhere, and
+    exactly where its subdifferential is one point, here p(x). Off K, :math:`d = \sqrt{2f}`. On K, grad f = 0 and grad d does
+    not exist.
+
+    **Source.** Proposition 2.1. "Almost every" is meant in Lebesgue measure: on a half-integer grid over an integer lattice
+    most points are ties.
+
+    Parameters
+    ----------
+    x, projection : (n, d) arrays
+
+    Returns
+    -------
+    (grad_f, grad_d) : two (n, d) arrays
+        rows of grad_d are NaN where x = p(x).
+    """
+    xp = array_namespace(x, projection)
+    offset = x - projection
+    distance = xp.sqrt(xp.sum(offset * offset, axis=1, keepdims=True))
+    off = distance > 0
+    return offset, xp.where(off, offset, math.nan) / xp.where(off, distance, 1.0)
+
+
+@statement(paper="projection", ref="Sec. 5", title="The projection is constant on the segment to it", kind="equality")
+def segment_invariance(x, projection, theta):
+    r"""Distance, point and gradient on the segment from x to its projection.
+
+    **Hypotheses.** K closed, p(x) a nearest point of x, :math:`y = p(x) + \theta\,(x - p(x))` with
+    :math:`0 < \theta < 1`, or :math:`\theta = 1` and p(x) unique.
+
+    **Conclusion (equality).**
+
+    .. math:: p(y) = p(x) \text{ (unique)}, \qquad d(y) = \theta\, d(x), \qquad \nabla d(y) = \nabla d(x) \quad (x \notin K).
+
+    Proof: for q in K other than p, :math:`|y-q| \ge |x-q| - |x-y| \ge \theta\, d(x) = |y-p|`; equality in the triangle
+    inequality puts q on the line through x and y at distance d(x) from x on the side of y, and that point is p.
+    Neither :math:`\theta > 1` (another point may be nearer) nor :math:`\theta < 0` (past p) is covered.
+
+    **Source.** slide 19 and Section 5, where it justifies gradient estimation; proved here.
+
+    Returns
+    -------
+    (y, distance) : (n, d) and (n,) arrays
+        the point at ``theta`` and its distance to K.
+    """
+    xp = array_namespace(x, projection)
+    offset = x - projection
+    return projection + theta * offset, theta * xp.sqrt(xp.sum(offset * offset, axis=1))
+
+
+def relative_error(estimate, projection, distance):
+    r""":math:`\eta(x,\sigma) = |\hat x - p(x)| / d(x)`, the left side of Definition 3.1 in units of d; (n,) array."""
+    xp = array_namespace(estimate, projection, distance)
+    offset = estimate - projection
+    return xp.sqrt(xp.sum(offset * offset, axis=1)) / distance
+
+
+def band_ok(distance, sigma, dimension, nu, rtol=0.0):
+    r"""Whether :math:`d/\nu \le \sqrt n\,\sigma \le \nu\,d`: only there does Definition 3.1 ask for anything; (n,) booleans.
+
+    ``dimension`` is the ambient n; ``rtol`` an allowance for rounding.
+    """
+    return band_usage(distance, sigma, dimension) <= nu * (1 + rtol)
+
+
+def projection_is_unique(gap, distance, rtol=0.0):
+    """Whether the second nearest point is farther than the nearest by more than ``rtol * distance``; (n,) booleans.
+
+    ``gap`` is the difference of the two distances (``PointCloud.gap``). Definition 3.1 excludes the points where it is 0.
+    """
+    return gap > rtol * distance
+
+
+@statement(
+    paper="projection",
+    ref="Def 3.1",
+    title="No continuous denoiser is an approximate projection of a finite set",
+    kind="tight",
+    text="derived",
+)
+def continuity_obstruction(separation, distance):
+    r"""Smallest eta of Definition 3.1 that a continuous denoiser can have, from one tie.
+
+    **Hypotheses.** :math:`\hat x(x,\sigma)` continuous in x and an :math:`(\eta,\nu)`-approximate projection in the sense of
+    Definition 3.1: :math:`|\hat x(x,\sigma) - p(x)| \le \eta\, d(x)` for **all** x with a unique projection and all sigma
+    with :math:`d(x)/\nu \le \sqrt n\,\sigma \le \nu\, d(x)` (for nu = 1 continuous in (x, sigma)). x* has two nearest points
+    p1 and p2, at distance D.
+
+    **Conclusion (lower bound on eta, attained as a limit).**
+
+    .. math:: \eta \;\ge\; \frac{|p_1 - p_2|}{2D}
+
+    and for every finite K with at least two points :math:`\eta \ge 1`: take for x* the middle of a closest pair.
+
+    Proof: p_i is the only projection of the points of the open segment from x* to p_i, so continuity gives
+    :math:`|\hat x(x^*) - p_i| \le \eta D` for i = 1, 2; add the two. For the middle of a closest pair, a third point q in
+    the closed ball with diameter p1 p2 has :math:`|q-p_1|^2 + |q-p_2|^2 \le |p_1-p_2|^2`, so it would be closer to one of
+    them; hence p1 and p2 are the nearest points and :math:`D = |p_1-p_2|/2`. The same holds at the centre of a sphere.
+
+    **Consequence.** The ideal denoiser of a finite data set is never an :math:`(\eta,\nu)`-approximate projection with
+    eta < 1. Theorem 4.2 needs the inequality at the visited points only; there it is checked. Denoisers that do satisfy
+    Definition 3.1: discontinuous ones on any K, and the projection itself on convex K.
+
+    **Source.** Definition 3.1 is the authors' (blog, slides); the obstruction is derived here.
+
+    Returns
+    -------
+    number or array
+        lower bound of eta.
+    """
+    return separation / (2 * distance)
+
+
+@statement(
+    paper="projection",
+    ref="Lemma 3.1",
+    title="A normal offset shorter than the reach projects back",
+    kind="tight",
+    text="recalled",
+)
+def normal_offset(base, normal, reach):
+    r"""Projection of x0 + v for a normal vector v.
+
+    **Hypotheses.** K closed with :math:`\tau = \mathrm{reach}(K) > 0`, :math:`x_0 \in K`, v in the normal cone of K at x0
+    (for a manifold: orthogonal to the tangent space), :math:`|v| < \tau`.
+
+    **Conclusion (equality; the reach is the largest such constant).**
+
+    .. math:: p(x_0 + v) = x_0 \ \text{(unique)}, \qquad d(x_0 + v) = |v| .
+
+    **Source.** Lemma 3.1 (recalled), which is Federer, *Curvature measures* (1959), Theorem 4.8(12). Reach of a sphere: its
+    radius; of a product of circles: the smallest radius; of a finite set: half the smallest distance between two points;
+    of a convex set: infinity.
+
+    Returns
+    -------
+    (projection, distance) : (n, d) and (n,) arrays
+        NaN in the rows with :math:`|v| \ge \tau`, about which the lemma says nothing.
+    """
+    base, normal = np.asarray(base, dtype=np.float64), np.asarray(normal, dtype=np.float64)
+    size = np.linalg.norm(normal, axis=1)
+    covered = size < reach
+    return np.where(covered[:, None], base, math.nan), np.where(covered, size, math.nan)
+
+
+@statement(
+    paper="projection",
+    ref="Prop 3.1, formal",
+    title="Oracle denoising, deterministic: noise of known tangent and normal parts",
+    kind="tight",
+    text="derived",
+)
+def oracle_denoising(sigma, tangent, normal, reach):
+    r"""Error of the exact projection as a denoiser of x0 + sigma e.
+
+    **Hypotheses.** K a closed manifold with reach tau, :math:`x_0 \in K`, :math:`e = e_T + e_N` split into its tangential
+    and normal parts at x0, :math:`q := \sigma|e| < \tau`.
+
+    **Conclusion (upper, and a two-sided bound of the distance; all attained).**
+
+    .. math:: |p(x_0+\sigma e) - x_0| \le \frac{\tau}{\tau - q}\,\sigma|e_T|, \qquad
+              \sigma(|e_N| - |e_T|) \le d(x_0+\sigma e) \le \sigma|e| .
+
+    Proof: :math:`y = x_0+\sigma e_N` has :math:`p(y) = x_0`, :math:`d(y) = \sigma|e_N| \le q` (:func:`normal_offset`) and
+    :math:`d(x_0+\sigma e) \le q`; by Federer 4.8(8) p is :math:`\tau/(\tau-q)`-Lipschitz on :math:`\{d \le q\}`. The
+    distances: d is 1-Lipschitz and :math:`d(x) \le |x - x_0|`. Attained in the limit by the inward normal of a sphere with a
+    small tangential part, and by purely normal noise.
+
+    **Source.** formal version of Proposition 3.1 (slide 11 states it informally); proved here.
+
+    Parameters
+    ----------
+    sigma, reach : numbers or (n,) arrays
+    tangent, normal : numbers or (n,) arrays
+        :math:`|e_T|` and :math:`|e_N|`.
+
+    Returns
+    -------
+    (error, low, high) : numbers or arrays
+        bound of the error (inf where q >= tau), lower and upper bound of the distance.
+    """
+    sigma, tangent, normal, reach = np.broadcast_arrays(*(np.asarray(v, float) for v in (sigma, tangent, normal, reach)))
+    q = sigma * np.hypot(tangent, normal)
+    room = np.where(q < reach, reach - q, 1.0)
+    error = np.where(q < reach, reach / room * sigma * tangent, math.inf)
+    return error[()], (sigma * (normal - tangent))[()], q[()]
+
+
+@statement(
+    paper="projection",
+    ref="Prop 3.1",
+    title="Oracle denoising with high probability",
+    kind="upper",
+    text="derived",
+)
+def oracle_denoising_whp(sigma, dimension, ambient, t):
+    r"""Error and distance of the exact projection under Gaussian noise, with their probabilities.
+
+    **Hypotheses.** K a closed manifold of dimension d in R^n, :math:`x_0\in K`, :math:`e\sim N(0,I_n)`, t > 0 and
+    :math:`\mathrm{reach}(K) \ge 2\sigma(\sqrt n + t)`.
+
+    **Conclusion (upper, with probability).** With probability at least :math:`1-2e^{-t^2/2}`
+
+    .. math:: |p(x_0+\sigma e) - x_0| \le 2\sigma(\sqrt d + t),
+
+    and with probability at least :math:`1-3e^{-t^2/2}` also
+
+    .. math:: \sigma(\sqrt{n-d-1} - \sqrt d - 2t) \;\le\; d(x_0+\sigma e) \;\le\; \sigma(\sqrt n + t).
+
+    Proof: :func:`oracle_denoising` with :math:`q \le \tau/2` on :math:`\{|e| \le \sqrt n + t\}`, and the Gaussian norm
+    :math:`P(|g_m| > \sqrt m + t) \le e^{-t^2/2}`, :math:`P(|g_m| < \sqrt{m-1} - t) \le e^{-t^2/2}` (concentration around the
+    mean, :math:`m/\sqrt{m+1} \le E|g_m| \le \sqrt m`).
+
+    The informal form, error :math:`\lesssim \sigma\sqrt d` and error/distance :math:`\lesssim \sqrt{d/n}` for n >> d, has
+    the right rate with constant about 1.
+
+    **Source.** Proposition 3.1, informal on slide 11; constants and probabilities derived here, not the paper's.
+
+    Parameters
+    ----------
+    sigma, t : numbers > 0
+    dimension, ambient : int, d < n
+
+    Returns
+    -------
+    dict with ``reach`` (required), ``error``, ``error_probability``, ``low``, ``high``, ``all_probability``
+        (probabilities clipped at 0)
+    """
+    d, n = integer("dimension", dimension, low=0), integer("ambient", ambient, low=1)
+    if d >= n:
+        fail("dimension", dimension, f"an integer below ambient = {n}")
+    sigma, t = scalar("sigma", sigma, low=0, low_open=True), scalar("t", t, low=0, low_open=True)
+    tail = math.exp(-0.5 * t * t)
+    return {
+        "reach": 2 * sigma * (math.sqrt(n) + t),
+        "error": 2 * sigma * (math.sqrt(d) + t),
+        "error_probability": max(0.0, 1 - 2 * tail),
+        "low": sigma * (math.sqrt(n - d - 1) - math.sqrt(d) - 2 * t),
+        "high": sigma * (math.sqrt(n) + t),
+        "all_probability": max(0.0, 1 - 3 * tail),
+    }
+
+
+@statement(
+    paper="projection", ref="Prop 3.2", title="High noise: any denoiser into the convex hull", kind="tight", text="recalled"
+)
+def hull_denoiser_error(diameter, distance):
+    r"""Relative error of a denoiser whose values lie in the convex hull of K.
+
+    **Hypotheses.** K bounded, :math:`\hat x(x,\sigma) \in \mathrm{conv}(K)`, d(x) > 0.
+
+    **Conclusion (upper, tight).**
+
+    .. math:: \frac{|\hat x - p(x)|}{d(x)} \le \frac{\mathrm{diam}(K)}{d(x)}
+        \qquad\Bigl(\le \frac{\nu\,\mathrm{diam}(K)}{\sqrt n\,\sigma} \text{ if also } \sqrt n\,\sigma \le \nu\, d(x)\Bigr).
+
+    Proof: the hull has the diameter of K, and both points lie in it. Attained by K = {0, 1}, x = 5, estimate 0. The ideal
+    denoiser of any law on K is such a denoiser; a linear (Wiener) denoiser is not.
+
+    **Source.** Proposition 3.2 (form recalled; proved here).
+
+    Returns
+    -------
+    number or array
+        bound of the relative error. With ``distance`` replaced by :math:`\sqrt n\,\sigma/\nu` it is the second form.
+    """
+    return diameter / distance
+
+
+def half_smoothed_distance(half_squares, sigma):
+    r""":math:`F_\sigma(x) = -\sigma^2\log\sum_j e^{-|x-x_j|^2/2\sigma^2}` from half squared distances (n, m); (n,) array.
+
+    F approximates **half** the squared distance, :math:`d^2/2`. Shifted by the minimum, so that it never underflows.
+    """
+    h = np.asarray(half_squares, dtype=np.float64)
+    low = np.min(h, axis=1, keepdims=True)
+    sigma2 = np.asarray(sigma, dtype=np.float64) ** 2
+    scale = sigma2[:, None] if sigma2.ndim else sigma2
+    return low[:, 0] - sigma2 * np.log(np.sum(np.exp(-(h - low) / scale), axis=1))
+
+
+@statement(paper="projection", ref="Prop 3.3", title="Ideal denoiser = gradient of a smoothed distance", kind="refuted")
+def smoothed_distance_gradient(x, denoised):
+    r"""Gradient of the half smoothed distance F.
+
+    **Hypotheses.** K finite with uniform weights, s > 0, E[x0 | x] the ideal denoiser (conditional mean under x = x0 + s z),
+    :math:`\varepsilon^*(x,s) = (x - E[x_0\mid x])/s`, and
+
+    .. math:: F_s(x) := -s^2 \log\sum_{x_0\in K} e^{-|x-x_0|^2/2s^2} \qquad\text{(approximates } d(x)^2/2).
+
+    **Conclusion (equality, corrected form).**
+
+    .. math:: \nabla F_s(x) = x - E[x_0 \mid x] = s\,\varepsilon^*(x,s), \qquad
+              \nabla^2 F_s(x) = I - \mathrm{Cov}[x_0\mid x]/s^2 \preceq I ,
+
+    so a DDIM step with the ideal denoiser is :math:`x_{t-1} = x_t - \beta_t\nabla F_{\sigma_t}(x_t)`.
+
+    **Refuted as printed in the authors' blog, slides (7 to 9) and poster:** :math:`\mathrm{dist}^2_K(x,s) := F_s(x)`
+    together with :math:`\tfrac12\nabla_x\mathrm{dist}^2_K(x,s) = s\,\varepsilon^*(x,s)`. The two differ by a factor 2:
+    either the prefactor is :math:`-2s^2`, or the factor 1/2 has to go. (Proposition 3.3 itself was not at hand.)
+
+    **Source.** blog, slides and poster of Proposition 3.3; correction proved here; F is :func:`half_smoothed_distance`.
+
+    Parameters
+    ----------
+    x, denoised : (n, d) arrays
+
+    Returns
+    -------
+    (n, d) array
+        gradient of F.
+    """
+    return x - denoised
+
+
+def smoothed_distance_hessian(covariance, sigma):
+    r"""Hessian of F, :math:`I - \mathrm{Cov}[x_0\mid x]/\sigma^2`, from the (n, d, d) posterior covariances."""
+    xp = array_namespace(covariance)
+    return xp.eye(covariance.shape[-1], dtype=covariance.dtype) - covariance / sigma**2
+
+
+@statement(
+    paper="projection",
+    ref="Prop 3.3, sandwich",
+    title="Smoothed distance between two copies of the distance",
+    kind="tight",
+    text="derived",
+)
+def smoothed_distance_sandwich(distance, sigma, count):
+    r"""The half smoothed distance F against half the squared distance.
+
+    **Hypotheses.** K finite with ``count`` points, F as in :func:`smoothed_distance_gradient`.
+
+    **Conclusion (two-sided, tight).**
+
+    .. math:: \tfrac12 d(x)^2 - s^2\log|K| \;\le\; F_s(x) \;\le\; \tfrac12 d(x)^2 .
+
+    Proof: the largest of the |K| terms of the sum is :math:`e^{-d^2/2s^2}`. Equality on the left for equidistant atoms at
+    every s, and as s grows; on the right as s goes to 0 (and for one point).
+
+    **Source.** derived; the standard bounds of log-sum-exp.
+
+    Returns
+    -------
+    (lower, upper) : arrays like ``distance``
+    """
+    half = 0.5 * distance**2
+    return half - sigma**2 * math.log(count), half
+
+
+def near_set_error(distances, to_projection, alpha, eta):
+    r"""Right-hand side of Proposition 3.4: :math:`\eta\, d + C_{x,\alpha}`, C the largest :math:`|x_0 - p|` over atoms with
+    :math:`|x - x_0| \le \alpha d`.
+
+    Parameters
+    ----------
+    distances, to_projection : (n, m) arrays
+        from x and from p(x) to every atom.
+    alpha, eta : numbers or (n,) arrays
+    """
+    d = np.min(distances, axis=1)
+    near = distances <= (np.asarray(alpha) * d)[:, None]
+    return eta * d + np.max(np.where(near, to_projection, 0.0), axis=1)
+
+
+def _near_set_terms(distance, sigma, count, eta):
+    distance, sigma, count, eta = (np.asarray(v, dtype=np.float64) for v in (distance, sigma, count, eta))
+    if not np.all((eta > 0) & (eta <= count)):
+        fail("eta", eta, "numbers in (0, count]")
+    return 2 * (sigma / distance) ** 2, np.log(count / eta)
+
+
+@statement(paper="projection", ref="Prop 3.4", title="Ideal denoiser against the projection", kind="upper", text="recalled")
+def near_set_radius(distance, sigma, count, eta):
+    r"""Relative radius alpha of the near set, as in the paper.
+
+    **Hypotheses.** K finite with ``count`` = |K| points and uniform weights, p(x) unique, :math:`d = d(x) > 0`,
+    :math:`0 < \eta \le |K|`; :math:`N_\alpha = \{x_0\in K : |x-x_0|\le\alpha d\}`,
+    :math:`C_{x,\alpha} = \max_{x_0\in N_\alpha}|x_0 - p(x)|`.
+
+    **Conclusion (upper).**
+
+    .. math:: \alpha \ge 1 + \frac{2\sigma^2}{d^2}\Bigl(\frac1e + \log\frac{|K|}{\eta}\Bigr) \quad\Longrightarrow\quad
+              |\hat x^*(x,\sigma) - p(x)| \le \eta\, d + C_{x,\alpha} .
+
+    Proof: an atom at distance r has weight at most :math:`e^{-(r^2-d^2)/2\sigma^2}` and :math:`|x_0-p| \le r + d`. With
+    :math:`u = (r+d)/d \ge 2` and :math:`L = \log(|K|/\eta) \ge 0` the product is at most :math:`\eta d/|K|` as soon as
+    :math:`\log u + L \le (r-d)\,u\,d/2\sigma^2`; use :math:`\log u \le u/e` and :math:`L \le uL`. Sum over the far atoms;
+    the near ones contribute at most C.
+
+    Not to be read as "error <= eta d": with two nearly tied atoms C is their distance.
+
+    **Source.** Proposition 3.4 (recalled; proved here). See :func:`near_set_radius_half_log` for a smaller radius.
+
+    Returns
+    -------
+    number or array
+        the smallest alpha of the statement.
+    """
+    scale, L = _near_set_terms(distance, sigma, count, eta)
+    return 1 + scale * (1 / math.e + L)
+
+
+@statement(
+    paper="projection",
+    ref="Prop 3.4, half log",
+    title="Ideal denoiser against the projection, half the logarithm",
+    kind="upper",
+    text="derived",
+)
+def near_set_radius_half_log(distance, sigma, count, eta):
+    r"""Proposition 3.4 with half the logarithm.
+
+    **Hypotheses and conclusion.** Those of :func:`near_set_radius`, with
+
+    .. math:: \alpha \ge 1 + \frac{2\sigma^2}{d^2}\Bigl(\frac1e + \frac12\log\frac{|K|}{\eta}\Bigr).
+
+    Proof: in the proof there, :math:`u \ge 2` gives :math:`L \le uL/2`.
+
+    How far from the truth: as sigma/d goes to 0, with |K| large and eta small, m - 1 atoms just outside the radius opposite
+    to p reach :math:`2e^{-2/e} = 0.958` of the bound (:math:`\log u \le u/e` is used at u = 2), against
+    :math:`2e^{-2/e}\,\eta/|K|` for the paper's radius.
+
+    **Source.** derived.
+
+    Returns
+    -------
+    number or array
+        the smallest alpha of the statement.
+    """
+    scale, L = _near_set_terms(distance, sigma, count, eta)
+    return 1 + scale * (1 / math.e + L / 2)
+
+
+@statement(
+    paper="projection",
+    ref="Prop 3.4, exact root",
+    title="Ideal denoiser against the projection, radius as a root",
+    kind="tight",
+    text="derived",
+)
+def near_set_radius_exact(distance, sigma, count, eta):
+    r"""The smallest radius that the term-by-term proof of Proposition 3.4 allows.
+
+    **Hypotheses and conclusion.** Those of :func:`near_set_radius`, with alpha at least the root in :math:`[1, \infty)` of
+
+    .. math:: (\alpha^2 - 1)\,\frac{d^2}{2\sigma^2} = \log(\alpha+1) + \log\frac{|K|}{\eta} .
+
+    The left side is convex and 0 at 1, the right side concave and positive there: one root, and the inequality holds beyond
+    it. Attained in the limit |K| large, eta small by atoms just outside the radius opposite to p.
+
+    **Source.** derived.
+
+    Returns
+    -------
+    number or array
+        the root, by Newton's method from above (monotone, since the difference of the sides is convex).
+    """
+    scale, L = _near_set_terms(distance, sigma, count, eta)
+    alpha = np.asarray(1 + scale * (1 / math.e + L / 2))  # an upper bound of the root
+    for _ in range(100):
+        step = ((alpha**2 - 1) / scale - np.log1p(alpha) - L) / (2 * alpha / scale - 1 / (1 + alpha))
+        alpha = alpha - step
+        if np.all(np.abs(step) <= 4 * np.finfo(np.float64).eps * alpha):
+            break
+    return alpha[()]
+
+
+@statement(
+    paper="projection",
+    ref="Thm 4.2, W2 form",
+    title="W2 distance to the laws on a closed set",
+    kind="equality",
+    text="derived",
+)
+def squared_w2_to_laws_on_set(distance, weights=None):
+    r"""Smallest W2 distance between the law of x and a law on K.
+
+    **Hypotheses.** K closed, E|x|^2 finite.
+
+    **Conclusion (equality).**
+
+    .. math:: \min_{\mu(K) = 1} W_2^2(\mathrm{law}(x), \mu) = E\, d(x)^2 ,
+
+    attained by the law of p(x). Proof: every coupling with a law on K costs at least E d(x)^2, and (x, p(x)) costs that.
+    So Theorem 4.2 reads :math:`W_2(\mathrm{law}(x_0), \mathcal P(K)) \le \prod_i (1+\beta_i(\eta-1))\sqrt{E\, d(x_N)^2}`.
+
+    It bounds the distance to the **support**, not to the data law: a sampler that collapses onto one atom has distance 0.
+
+    **Source.** derived; the only W2 claim that Theorem 4.2 supports.
+
+    Parameters
+    ----------
+    distance : (n,) array
+        d at the atoms of the law of x.
+    weights : (n,) array, optional
+        their probabilities, equal when absent.
+
+    Returns
+    -------
+    float
+        E d^2.
+    """
+    square = np.asarray(distance, dtype=np.float64) ** 2
+    return float(np.mean(square) if weights is None else np.sum(np.asarray(weights) * square))
