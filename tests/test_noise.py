@@ -103,7 +103,8 @@ def test_independence_between_seeds_steps_rows_and_columns():
     bound = -stats.norm.ppf(LEVEL / (4 * len(pairs)))
     for a, b in pairs:
         assert abs(np.mean(a * b)) * np.sqrt(n) < bound
-        assert abs(np.mean((a**2 - 1) * (b**2 - 1)) / 2) * np.sqrt(n) < bound * 1.02  # skewness 8 / sqrt(n) moves the quantile by 2 %
+        # skewness 8 / sqrt(n) moves the quantile by 2 %
+        assert abs(np.mean((a**2 - 1) * (b**2 - 1)) / 2) * np.sqrt(n) < bound * 1.02
 
 
 def test_matrix_of_different_dimension_is_another_matrix():

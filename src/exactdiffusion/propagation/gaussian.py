@@ -54,7 +54,7 @@ def _sigma_family(grid, lam, multipliers):
     """(m, k, q) of d = s e from the pairs (multiplier of e_0, variance of e) of the levels 1..N."""
     zero = np.zeros_like(lam)
     for i, (gain, variance) in enumerate(multipliers, start=1):
-        yield grid.scale[i] / grid.scale[0] * gain, zero, grid.scale[i] ** 2 * variance
+        yield grid.scale[i] / grid.scale[0] * gain, zero, zero + grid.scale[i] ** 2 * variance
 
 
 def _one_step(grid, lam, step):
