@@ -47,20 +47,19 @@ def dpm_solver_pp(law, grid, x, lower_order_final=None):
 def _weights(grid, lower_order_final):
     """``h_i / (2 h_{i-1})`` for steps i = 0..N-1 (0 in the first), shape (N,) or (N, n)."""
     r = grid.noise_ratio
-    ends_at_zero = bool((r[-1] == 0).any())
+    ends_at_zero = r[-1] == 0  # a bool, or one per row
     if lower_order_final is None:
-        lower_order_final = grid.N < 10 or ends_at_zero
-    if not flag("lower_order_final", lower_order_final) and ends_at_zero:
-        fail("lower_order_final", lower_order_final, "True or None for a grid that ends at sigma = 0")
+        lower = (grid.N < 10) | ends_at_zero
+    else:
+        lower = flag("lower_order_final", lower_order_final)
+        if not lower and np.any(ends_at_zero):
+            fail("lower_order_final", lower_order_final, "True or None for a grid that ends at sigma = 0")
     with np.errstate(divide="ignore"):
         h = np.log(r[:-1] / r[1:])
-    if ends_at_zero:
-        h[-1] = np.where(r[-1] == 0, 0.0, h[-1])
+    h[-1] = np.where(lower, 0.0, h[-1])
     weights = np.zeros_like(h)
     # After a step of length zero both predictions are equal and the weight has no effect.
     np.divide(h[1:], 2.0 * h[:-1], out=weights[1:], where=h[:-1] > 0)
-    if lower_order_final:
-        weights[-1] = 0.0
     return weights
 
 

@@ -38,6 +38,7 @@ def gradient_estimation(law, grid, x, gamma=2.0):
     -----
     Source: arXiv 2306.04848, Sec. 5 and Algorithm 2. Order: 1 for every constant gamma; gamma = 2 has a leading error equal
     and opposite to DDIM's on fine log-linear grids; order 2 for "variable" (gamma -> 1.5 as the steps become equal).
+    A step to sigma = 0 ends at ``y - r eps_bar``, which unlike DDIM's ``D`` need not lie in the hull of the data.
     Other names: at gamma = "variable", AB2 in sigma (DEIS of order 1 in the polynomial basis; PNDM's two-step formula when
     the steps are equal). Not DPM-Solver++(2M), which extrapolates the denoiser in log r instead of the noise in r.
     """

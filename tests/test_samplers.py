@@ -1,0 +1,456 @@
+"""Contract of every registered sampler, and what is particular to each."""
+
+import inspect
+import subprocess
+import sys
+
+import array_api_compat
+import numpy as np
+import pytest
+
+from exactdiffusion import samplers, schedules
+from exactdiffusion.noise import BrownianPath, Noise
+from exactdiffusion.schedules import Grid
+
+EPS = np.finfo(np.float64).eps
+NAMES = sorted(samplers.REGISTRY)
+ANY = [n for n in NAMES if samplers.REGISTRY[n].coordinates == "any"]
+VP = [n for n in NAMES if samplers.REGISTRY[n].coordinates == "vp"]
+
+
+class TwoPoints:
+    """Atoms +a and -a with equal weights: E[X | x] = a tanh(scale a.x / sigma^2). Array-API generic, not affine."""
+
+    dim = 3
+
+    def __init__(self):
+        self.calls = []
+
+    def noised(self, scale, sigma):
+        return _Noised(self, scale, sigma)
+
+
+class _Noised:
+    def __init__(self, law, scale, sigma):
+        self.law, self.scale, self.sigma = law, scale, sigma
+
+    def denoise(self, x):
+        xp = array_api_compat.array_namespace(x)
+        self.law.calls.append(x.shape[0])
+        atom = xp.asarray([1.0, -0.5, 0.25], dtype=xp.float64)
+        inner = xp.sum(x * atom[None, :], axis=1)
+        if isinstance(self.sigma, float):
+            sign = xp.sign(inner) if self.sigma == 0 else xp.tanh(self.scale / self.sigma**2 * inner)
+        else:
+            safe = xp.where(self.sigma == 0, xp.ones_like(self.sigma), self.sigma)
+            sign = xp.where(self.sigma == 0, xp.sign(inner), xp.tanh(self.scale / safe**2 * inner))
+        return sign[:, None] * atom[None, :]
+
+
+def grid_for(name, N=6, **options):
+    return schedules.vp_linear(N, **options) if name in VP else schedules.log_linear(N, 20.0, 0.05)
+
+
+def run(name, grid, x, law=None, seed=3, noise=None, **params):
+    info = samplers.REGISTRY[name]
+    if info.stochastic:
+        params["noise"] = Noise(seed) if noise is None else noise
+    return list(info.function(TwoPoints() if law is None else law, grid, x, **params))
+
+
+def start(grid, n=40):
+    sigma = grid.sigma[0] if grid.sigma.ndim == 1 else grid.sigma[0][:, None]
+    return sigma * Noise(1).initial(n, 3)
+
+
+# ------------------------------------------------------------------------------------------------ the contract
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_yields_the_start_and_one_state_per_step(name):
+    grid = grid_for(name)
+    x = start(grid)
+    kept = x.copy()
+    states = run(name, grid, x)
+    assert len(states) == grid.N + 1
+    assert states[0] is x
+    assert np.array_equal(x, kept)
+    assert all(s.shape == x.shape and s.dtype == np.float64 and np.isfinite(s).all() for s in states)
+    assert len({id(s) for s in states}) == grid.N + 1
+    again = run(name, grid, x)
+    assert all(np.array_equal(a, b) for a, b in zip(states, again))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("zero", [False, True])
+def test_oracle_calls_are_as_registered(name, zero):
+    grid = schedules.vp_linear(7, eps=0.0 if zero else 1e-3)
+    law, info = TwoPoints(), samplers.REGISTRY[name]
+    run(name, grid, start(grid), law)
+    assert len(law.calls) == info.calls(grid) == info.calls(7, final_zero=zero)
+    assert set(law.calls) == {40}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_oracle_is_called_lazily(name):
+    grid, law, info = grid_for(name), TwoPoints(), samplers.REGISTRY[name]
+    states = info.function(law, grid, start(grid), **({"noise": Noise(1)} if info.stochastic else {}))
+    assert inspect.isgenerator(states)
+    next(states)
+    assert law.calls == []
+    next(states)
+    assert len(law.calls) == info.per_step
+
+
+@pytest.mark.parametrize("name", ANY)
+def test_final_sigma_zero_gives_a_clean_sample(name):
+    """A full last step returns the denoiser's value: an atom, to the rounding of tanh (gradient estimation: gamma 1)."""
+    grid = schedules.log_linear(9, 20.0, 0.02, final_zero=True)
+    last = samplers.final(run(name, grid, start(grid), **({"gamma": 1.0} if name == "gradient_estimation" else {})))
+    atom = np.array([1.0, -0.5, 0.25])
+    assert np.max(np.abs(np.abs(last) - np.abs(atom))) <= 4 * EPS
+
+
+@pytest.mark.parametrize("name", ANY)
+def test_same_result_in_ve_and_vp_coordinates(name):
+    """VE and VP runs of one grid agree after division by the scale; rounding of N steps amplified by the tanh slope."""
+    ve = schedules.log_linear(8, 20.0, 0.3)
+    vp = ve.to_vp()
+    x = start(ve)
+    a = run(name, ve, x)
+    b = run(name, vp, x * vp.scale[0])
+    for i in range(ve.N + 1):
+        assert np.max(np.abs(a[i] - b[i] / vp.scale[i])) <= 1e-12 * np.max(np.abs(x))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_per_row_grid_equals_separate_runs(name):
+    grids = [schedules.vp_linear(5, 0.1, top) for top in (5.0, 10.0, 20.0)]
+    stacked = Grid(np.stack([g.scale for g in grids], 1), np.stack([g.sigma for g in grids], 1))
+    x = start(stacked, 3)
+    together = run(name, stacked, x)
+    for row, grid in enumerate(grids):
+        alone = run(name, grid, x[row : row + 1], noise=Noise(3).rows(row))
+        for a, b in zip(together, alone):
+            assert np.max(np.abs(a[row] - b[0])) <= 1e-12 * np.max(np.abs(x))
+
+
+@pytest.mark.parametrize("N", [2, 12])
+@pytest.mark.parametrize("name", ANY)
+def test_per_row_grid_where_only_some_rows_end_at_zero(name, N):
+    sigma = np.stack([np.linspace(4.0, 0.0, N + 1), np.linspace(4.0, 0.5, N + 1)], 1)
+    stacked = Grid(1.0, sigma)
+    x = start(stacked, 2)
+    together = samplers.final(run(name, stacked, x))
+    for row in range(2):
+        grid = Grid(1.0, sigma[:, row])
+        alone = samplers.final(run(name, grid, x[row : row + 1], noise=Noise(3).rows(row)))
+        assert np.max(np.abs(together[row] - alone[0])) <= 1e-12 * np.max(np.abs(x))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_array_api_strict(name):
+    xp = pytest.importorskip("array_api_strict")
+    grid = grid_for(name)
+    x = start(grid)
+    reference = run(name, grid, x)
+    states = run(name, grid, xp.asarray(x))
+    for a, b in zip(states, reference):
+        assert type(a).__module__.startswith("array_api_strict")
+        assert np.max(np.abs(np.asarray(a) - b)) <= 1e-12 * np.max(np.abs(x))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_array_api_strict_with_per_row_levels(name):
+    xp = pytest.importorskip("array_api_strict")
+    g = schedules.vp_linear(4)
+    grid = Grid(np.stack([g.scale] * 5, 1), np.stack([g.sigma] * 5, 1))
+    x = start(grid, 5)
+    a, b = samplers.final(run(name, grid, xp.asarray(x))), samplers.final(run(name, g, x))
+    assert np.max(np.abs(np.asarray(a) - b)) <= 1e-12
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_float32_and_integer_starts_are_promoted(name):
+    grid = grid_for(name)
+    x = np.round(start(grid) * 4)
+    reference = samplers.final(run(name, grid, x))
+    for kind in (np.float32, np.int64):
+        out = samplers.final(run(name, grid, x.astype(kind)))
+        assert out.dtype == np.float64
+        assert np.array_equal(out, reference)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_empty_batch(name):
+    assert samplers.final(run(name, grid_for(name), np.empty((0, 3)))).shape == (0, 3)
+
+
+# ------------------------------------------------------------------------------- batches and processes (issue: 5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("batch", [1, 7, 1000])
+def test_batches_agree_to_1e_12(name, batch):
+    grid = grid_for(name)
+    x, total = start(grid, 1000), 1000 if batch > 1 else 30
+    whole = samplers.final(run(name, grid, x))[:total]
+    pieces = [
+        samplers.final(run(name, grid, x[s : s + batch], noise=Noise(3).rows(s))) for s in range(0, total, batch)
+    ]
+    assert np.max(np.abs(np.concatenate(pieces)[:total] - whole)) <= 1e-12 * np.max(np.abs(whole))
+
+
+SCRIPT = """
+import hashlib, sys
+import numpy as np
+from exactdiffusion import samplers, schedules
+from exactdiffusion.noise import Noise
+
+class Law:
+    dim = 64
+    gain = np.linalg.qr(np.cos(np.arange(4096.0)).reshape(64, 64))[0]
+    def noised(self, scale, sigma):
+        self.scale, self.sigma = scale, sigma
+        return self
+    def denoise(self, x):
+        return np.tanh(x @ self.gain / (1 + self.sigma))
+
+for name, info in sorted(samplers.REGISTRY.items()):
+    grid = schedules.vp_linear(6)
+    noise = {"noise": Noise(5)} if info.stochastic else {}
+    states = info.function(Law(), grid, Noise(4).initial(250, 64), **noise)
+    print(name, hashlib.sha256(samplers.final(states).tobytes()).hexdigest())
+"""
+
+
+def test_the_same_unit_of_work_is_bit_identical_in_every_process():
+    outputs = {
+        subprocess.run([sys.executable, "-c", SCRIPT], check=True, capture_output=True, text=True, timeout=120).stdout
+        for _ in range(2)
+    }
+    assert len(outputs) == 1
+    assert len(outputs.pop().splitlines()) == len(NAMES)
+
+
+# -------------------------------------------------------------------------------------------- each sampler's own
+
+
+def test_ddpm_at_mu_zero_is_ddim_and_needs_no_noise():
+    grid = grid_for("ddim")
+    x = start(grid)
+    for a, b in zip(samplers.ddpm(TwoPoints(), grid, x, mu=0.0), samplers.ddim(TwoPoints(), grid, x)):
+        assert np.array_equal(a, b)
+
+
+def test_ddpm_approaches_ddim_as_mu_falls():
+    """The noise has standard deviation ~ sqrt(2 mu): the difference falls as mu^(1/2)."""
+    grid = grid_for("ddim")
+    x = start(grid, 2000)
+    clean = samplers.final(samplers.ddim(TwoPoints(), grid, x))
+    gaps = [  # medians: a few rows next to the decision boundary change their atom
+        np.median(np.abs(samplers.final(samplers.ddpm(TwoPoints(), grid, x, noise=Noise(1), mu=mu)) - clean))
+        for mu in (1e-8, 1e-6)
+    ]
+    assert 9 < gaps[1] / gaps[0] < 11
+
+
+def test_gradient_estimation_at_gamma_one_is_ddim():
+    grid = grid_for("ddim")
+    x = start(grid)
+    a = samplers.final(samplers.gradient_estimation(TwoPoints(), grid, x, gamma=1.0))
+    assert np.max(np.abs(a - samplers.final(samplers.ddim(TwoPoints(), grid, x)))) <= 64 * EPS * np.max(np.abs(x))
+
+
+def test_gradient_estimation_keeps_the_raw_prediction_and_starts_plain():
+    """Three steps by hand: gamma acts on the previous raw eps, not on the previous mixture."""
+    grid, gamma = Grid(np.ones(4), [8.0, 4.0, 2.0, 1.0]), 2.4
+    x = start(grid, 5)
+    law = TwoPoints()
+
+    def eps(i, y):
+        return (y - law.noised(1.0, float(grid.sigma[i])).denoise(y)) / grid.sigma[i]
+
+    e0 = eps(0, x)
+    x1 = x - 4 * e0
+    e1 = eps(1, x1)
+    x2 = x1 - 2 * (gamma * e1 + (1 - gamma) * e0)
+    e2 = eps(2, x2)
+    x3 = x2 - (gamma * e2 + (1 - gamma) * e1)
+    states = list(samplers.gradient_estimation(law, grid, x, gamma))
+    for state, expected in zip(states, (x, x1, x2, x3)):
+        assert np.max(np.abs(state - expected)) <= 16 * EPS * np.max(np.abs(x))
+
+
+def test_all_deterministic_samplers_share_their_first_step_with_ddim():
+    grid = schedules.log_linear(12, 20.0, 0.05)
+    x = start(grid)
+    ddim = list(samplers.ddim(TwoPoints(), grid, x))[1]
+    for other in (samplers.gradient_estimation, samplers.dpm_solver_pp):
+        assert np.max(np.abs(list(other(TwoPoints(), grid, x))[1] - ddim)) <= 16 * EPS * np.max(np.abs(x))
+
+
+def test_dpm_solver_last_step_rule():
+    """First order when N < 10 (authors' code) or at a final 0; a two-step formula at sigma = 0 is refused."""
+    few, many = schedules.log_linear(9, 20.0, 0.7), schedules.log_linear(10, 20.0, 0.7)
+    for grid, default in ((few, True), (many, False)):
+        x = start(grid)
+        plain, same, other = (
+            samplers.final(samplers.dpm_solver_pp(TwoPoints(), grid, x, lower))
+            for lower in (None, default, not default)
+        )
+        assert np.array_equal(plain, same)
+        assert not np.array_equal(plain, other)
+    with pytest.raises(ValueError, match=r"^lower_order_final\b"):
+        samplers.dpm_solver_pp(TwoPoints(), schedules.edm(20), start(few), False)
+
+
+def test_euler_maruyama_is_the_released_scheme():
+    """The canonical and the denoise-at-eps loops of arXiv 2507.08956's setting, transcribed with time arrays."""
+
+    def beta(t):
+        return 0.1 + 19.9 * t
+
+    def score(x, t):
+        b = 0.1 * t + 19.9 * t * t / 2
+        s, v = np.exp(-b / 2), -np.expm1(-b)
+        return (s * TwoPoints().noised(float(s), float(np.sqrt(v))).denoise(x) - x) / v
+
+    x0, N = Noise(1).initial(50, 3), 7
+    x, times = x0, np.linspace(0, 1, N + 1)
+    for k, i in enumerate(range(N - 1, -1, -1)):
+        g = beta(times[i + 1]) * (times[i + 1] - times[i])
+        x = (1 + 0.5 * g) * x + g * score(x, times[i + 1]) + np.sqrt(g) * Noise(2).normal(k, 50, 3)
+    grid = schedules.vp_linear(N)
+    ours = samplers.final(samplers.euler_maruyama(TwoPoints(), grid, x0, noise=Noise(2), step="right"))
+    assert np.max(np.abs(ours - x)) <= 1e-11 * np.max(np.abs(x))  # tanh amplifies the rounding of t
+    eps = 1e-3
+    for ode in (False, True):
+        x, times = x0, np.linspace(1.0, eps, N)
+        for i in range(N):
+            last = i == N - 1
+            g = beta(times[i]) * (eps if last else (1 - eps) / (N - 1))
+            z = 0 if last else Noise(2).normal(i, 50, 3)
+            x = x + 0.5 * g * (x + score(x, times[i])) if ode else (
+                (1 + 0.5 * g) * x + g * score(x, times[i]) + np.sqrt(g) * z)
+        grid = schedules.vp_linear(N, eps=eps, final_zero=True)
+        if ode:
+            states = samplers.probability_flow(TwoPoints(), grid, x0, step="right")
+        else:
+            states = samplers.euler_maruyama(TwoPoints(), grid, x0, noise=Noise(2), step="right", last_noise=False)
+        assert np.max(np.abs(samplers.final(states) - x)) <= 1e-10 * np.max(np.abs(x))
+
+
+def test_euler_maruyama_denoise_returns_the_denoiser():
+    grid = schedules.vp_linear(6, eps=1e-3, final_zero=True)
+    x = start(grid)
+    states = list(samplers.euler_maruyama(TwoPoints(), grid, x, noise=Noise(1), final="denoise"))
+    level = (float(grid.scale[-2]), float(grid.sigma[-2]))
+    assert np.array_equal(states[-1], TwoPoints().noised(*level).denoise(states[-2]))
+
+
+@pytest.mark.parametrize("name", ["euler_maruyama", "exponential_integrator"])
+def test_strong_order_one_on_a_shared_brownian_path(name):
+    """Additive noise: the pathwise error against a fine run on the same Brownian path falls as 1/N; not with fresh noise."""
+
+    class Unit:
+        dim = 1
+
+        def noised(self, scale, sigma):
+            self.v = scale**2 * 0.5 + sigma**2
+            self.s = scale
+            return self
+
+        def denoise(self, x):
+            return 0.5 * self.s / self.v * x
+
+    fine = schedules.vp_linear(4096, 3.0, 3.0)
+    path = BrownianPath(3, fine)
+    x = Noise(8).initial(300, 1)
+
+    def output(N, noise=None):
+        grid = schedules.vp_linear(N, 3.0, 3.0)
+        noise = path.increments(grid) if noise is None else noise
+        return samplers.final(samplers.REGISTRY[name].function(Unit(), grid, x, noise=noise))
+
+    steps = np.array([32, 64, 128])
+    reference = output(4096)
+    errors = [np.sqrt(np.mean((output(int(N)) - reference) ** 2)) for N in steps]
+    slope = np.polyfit(np.log(steps), np.log(errors), 1)[0]
+    assert -1.1 < slope < -0.9
+    assert np.sqrt(np.mean((output(128, Noise(3)) - reference) ** 2)) > 30 * errors[-1]
+
+
+def test_zero_length_steps_change_nothing():
+    """A repeated level (quantised EDM at N = 50) is a step of length zero for every sampler in sigma."""
+    plain = Grid(np.ones(4), [8.0, 3.0, 1.0, 0.2])
+    doubled = Grid(np.ones(5), [8.0, 3.0, 3.0, 1.0, 0.2], strict=False)
+    x = start(plain)
+    for name in ANY:
+        if name == "ddpm":  # noise is keyed by the step number: compare only the repeated level
+            states = run(name, doubled, x)
+            assert np.allclose(states[1], states[2], rtol=4 * EPS, atol=0)
+            continue
+        params = {"gamma": "variable"} if name == "gradient_estimation" else {}
+        states = run(name, doubled, x, **params)
+        assert np.allclose(states[1], states[2], rtol=8 * EPS, atol=0)
+        assert np.isfinite(states[-1]).all()
+        if name not in ("gradient_estimation", "dpm_solver_pp"):  # their memory is reset by the empty step
+            assert np.allclose(states[-1], samplers.final(run(name, plain, x)), rtol=1e-12, atol=1e-13)
+
+
+def test_final_refuses_an_exhausted_generator():
+    grid = grid_for("ddim")
+    states = samplers.ddim(TwoPoints(), grid, start(grid))
+    samplers.final(states)
+    with pytest.raises(ValueError, match=r"^states\b"):
+        samplers.final(states)
+
+
+# ---------------------------------------------------------------------------------------------------- bad input
+
+VE_GRID, VP_GRID, X = schedules.log_linear(4, 9.0, 0.1), schedules.vp_linear(4), np.ones((2, 3))
+LAW = TwoPoints()
+BAD = {
+    "law None": ("law", lambda: samplers.ddim(None, VE_GRID, X)),
+    "law without noised": ("law", lambda: samplers.heun(object(), VE_GRID, X)),
+    "grid list": ("grid", lambda: samplers.ddim(LAW, [9.0, 1.0], X)),
+    "grid rows": ("grid", lambda: samplers.ddim(LAW, Grid(1.0, [[2.0] * 3, [1.0] * 3]), X)),
+    "grid VE for PF": ("grid", lambda: samplers.probability_flow(LAW, VE_GRID, X)),
+    "grid VE for EM": ("grid", lambda: samplers.euler_maruyama(LAW, VE_GRID, X, noise=Noise(1))),
+    "grid VE for EI": ("grid", lambda: samplers.exponential_integrator(LAW, VE_GRID, X, noise=Noise(1))),
+    "x one axis": ("x", lambda: samplers.ddim(LAW, VE_GRID, np.ones(3))),
+    "x dimension": ("x", lambda: samplers.ddim(LAW, VE_GRID, np.ones((2, 4)))),
+    "x NaN": ("x", lambda: samplers.heun(LAW, VE_GRID, np.full((2, 3), np.nan))),
+    "x infinite": ("x", lambda: samplers.dpm_solver_pp(LAW, VE_GRID, np.full((2, 3), np.inf))),
+    "x complex": ("x", lambda: samplers.ddim(LAW, VE_GRID, 1j * X)),
+    "x bool": ("x", lambda: samplers.ddim(LAW, VE_GRID, X > 0)),
+    "gamma text": ("gamma", lambda: samplers.gradient_estimation(LAW, VE_GRID, X, "auto")),
+    "gamma NaN": ("gamma", lambda: samplers.gradient_estimation(LAW, VE_GRID, X, np.nan)),
+    "gamma None": ("gamma", lambda: samplers.gradient_estimation(LAW, VE_GRID, X, None)),
+    "mu one": ("mu", lambda: samplers.ddpm(LAW, VE_GRID, X, noise=Noise(1), mu=1.0)),
+    "mu negative": ("mu", lambda: samplers.ddpm(LAW, VE_GRID, X, noise=Noise(1), mu=-0.1)),
+    "variance": ("variance", lambda: samplers.ddpm(LAW, VE_GRID, X, noise=Noise(1), variance="learned")),
+    "variance large, mu": ("variance", lambda: samplers.ddpm(LAW, VE_GRID, X, noise=Noise(1), mu=0.2, variance="large")),
+    "last_noise": ("last_noise", lambda: samplers.ddpm(LAW, VE_GRID, X, noise=Noise(1), last_noise=0)),
+    "noise missing": ("noise", lambda: samplers.ddpm(LAW, VE_GRID, X)),
+    "noise integer": ("noise", lambda: samplers.euler_maruyama(LAW, VP_GRID, X, noise=3)),
+    "noise missing EI": ("noise", lambda: samplers.exponential_integrator(LAW, VP_GRID, X)),
+    "step text": ("step", lambda: samplers.euler_maruyama(LAW, VP_GRID, X, noise=Noise(1), step="left")),
+    "step shape": ("step", lambda: samplers.euler_maruyama(LAW, VP_GRID, X, noise=Noise(1), step=[1.0])),
+    "step negative": ("step", lambda: samplers.probability_flow(LAW, VP_GRID, X, step=[1.0, 1.0, -1.0, 1.0])),
+    "step right without time": ("step", lambda: samplers.probability_flow(LAW, VE_GRID.to_vp(), X, step="right")),
+    "final text": ("final", lambda: samplers.probability_flow(LAW, VP_GRID, X, final="project")),
+    "final denoise": (
+        "final", lambda: samplers.probability_flow(LAW, schedules.vp_linear(4, eps=0.1), X, final="denoise")
+    ),
+    "last_noise EM": ("last_noise", lambda: samplers.euler_maruyama(LAW, VP_GRID, X, noise=Noise(1), last_noise=1)),
+    "lower_order_final": ("lower_order_final", lambda: samplers.dpm_solver_pp(LAW, VE_GRID, X, 1)),
+}
+
+
+@pytest.mark.parametrize("case", sorted(BAD))
+def test_bad_input_names_the_argument_at_the_call(case):
+    name, call = BAD[case]
+    with pytest.raises(ValueError, match=rf"^{name}\b"):
+        call()  # no state is requested: the check must not wait for the first next()
