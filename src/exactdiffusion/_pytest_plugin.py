@@ -10,17 +10,7 @@ import pytest
 from .ledger import Check, Collected, theory_files, verdict_table
 
 PATTERNS = ("test_*.py", "thm_*.py", "prop_*.py", "lem_*.py", "def_*.py", "eq_*.py", "sym_*.py", "_template.py")
-_KEY = pytest.StashKey[Collected]()
-
-
-class Collector:
-    """Hands the evidence of a finished run to its caller."""
-
-    def __init__(self):
-        self.collected = Collected()
-
-    def pytest_configure(self, config):
-        config.stash[_KEY] = self.collected
+KEY = pytest.StashKey[Collected]()
 
 
 def pytest_addoption(parser):
@@ -31,8 +21,8 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    if _KEY not in config.stash:
-        config.stash[_KEY] = Collected()
+    if KEY not in config.stash:
+        config.stash[KEY] = Collected()
     for pattern in PATTERNS:
         config.addinivalue_line("python_files", pattern)
     config.addinivalue_line("markers", "deep: long variants, run with --deep")
@@ -60,7 +50,7 @@ def pytest_collection_modifyitems(config, items):
             if item.get_closest_marker("deep"):
                 item.add_marker(skip)
     items.sort(key=lambda item: item.get_closest_marker("ledger_last") is not None or item.path.name == "test_ledger.py")
-    collected = config.stash[_KEY]
+    collected = config.stash[KEY]
     for item in items:
         statement = _statement(item)
         if statement is None:
@@ -78,7 +68,7 @@ def pytest_runtest_call(item):
     finally:
         statement = _statement(item)
         if statement is not None:
-            seconds = item.config.stash[_KEY].seconds
+            seconds = item.config.stash[KEY].seconds
             seconds[statement.key] = seconds.get(statement.key, 0.0) + time.perf_counter() - start
 
 
@@ -87,12 +77,12 @@ def pytest_runtest_makereport(item, call):
     report = yield
     statement = _statement(item)
     if report.failed and statement is not None:
-        item.config.stash[_KEY].failed.add(statement.key)
+        item.config.stash[KEY].failed.add(statement.key)
     return report
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    collected = config.stash[_KEY]
+    collected = config.stash[KEY]
     if collected.records and not config.getoption("--no-verdict-table"):
         terminalreporter.section("theorem checks")
         terminalreporter.write_line(verdict_table(collected))
@@ -111,18 +101,19 @@ def check(request):
     if statement is None:
         name = request.node.path.name
         raise pytest.UsageError(f"{name}: a theory file sets STATEMENT = bounds.<paper>.<function>.statement")
-    return Check(statement, request.config.stash[_KEY], request.node.name)
+    return Check(statement, request.config.stash[KEY], request.node.name)
 
 
 @pytest.fixture
 def ledger_run(request):
     """Evidence of this session, or a skip when not every theory file took part in full."""
     config = request.config
-    collected = config.stash[_KEY]
+    collected = config.stash[KEY]
     root = request.node.path.parent
     expected = {_relative(f) for f in theory_files(root)}
     ran = {_relative(item.path) for item in request.session.items if _statement(item) is not None}
     selected = config.getoption("keyword") or config.getoption("markexpr") or any("::" in a for a in config.args)
     if selected or not expected <= ran:
-        pytest.skip("only part of the theory files ran: the ledger is judged on complete runs")
+        missing = ", ".join(sorted(expected - ran)) or "a selection was made"
+        pytest.skip(f"the ledger is judged on complete runs of theory/; not in this one: {missing}")
     return collected

@@ -421,6 +421,18 @@ def _same_number(x, y, rtol):
 # ---------------------------------------------------------------------------------------------------- running
 
 
+class _Collector:
+    """Pytest plugin that hands the evidence of a finished run to :func:`verify`."""
+
+    def __init__(self):
+        self.collected = Collected()
+
+    def pytest_configure(self, config):
+        from ._pytest_plugin import KEY  # loaded by pytest itself: importing it earlier would bypass its rewriting
+
+        config.stash[KEY] = self.collected
+
+
 def verify(names=(), *, deep=False, update=False, check=False, out=None, verbose=False):
     """Run the theory checks with pytest and print the verdict table. Returns the exit code.
 
@@ -442,7 +454,6 @@ def verify(names=(), *, deep=False, update=False, check=False, out=None, verbose
     """
     import pytest
 
-    from . import _pytest_plugin as plugin
     from .resources import project_root, theory_dir
 
     root = theory_dir()
@@ -458,7 +469,7 @@ def verify(names=(), *, deep=False, update=False, check=False, out=None, verbose
     if (update or check) and (names or deep):
         raise ValueError("update/check: got a partial or deep run; expected the complete default run (no names, no --deep)")
     target = Path(out) if out is not None else (project_root() or Path.cwd()) / "paper_checks.md"
-    collector = plugin.Collector()
+    collector = _Collector()
     args = [*map(str, chosen), "-q", "--no-header", "--import-mode=importlib", "-p", "no:cacheprovider"]
     args += [f"--rootdir={root.parent}", "-c", str(Path(__file__).with_name("_pytest.ini"))]
     args += ["-p", "exactdiffusion._pytest_plugin"]
