@@ -1,0 +1,85 @@
+"""The projection is constant on the segment to it: on every closed set, down to 1e-3 of the distance."""
+
+import numpy as np
+
+from exactdiffusion import PointCloud
+from exactdiffusion.bounds import projection as bound
+
+STATEMENT = bound.segment_invariance.statement
+EPS = np.finfo(np.float64).eps
+THETAS = (1.0, 0.9, 0.5, 0.1, 1e-2, 1e-3)
+
+
+def instances(law, rng, n):
+    x = rng.standard_normal((n, law.dim)) * 10 ** rng.uniform(-1, 2, (n, 1))
+    return x[law.distance(x) > 1e-2]
+
+
+def test_equalities(check, closed_sets, deep):
+    rng = np.random.default_rng(25)
+    for name, law in closed_sets.items():
+        x = instances(law, rng, 2000 if deep else 120)
+        p = law.project(x)
+        size = np.linalg.norm(x, axis=1) + np.linalg.norm(p, axis=1)
+        normal = bound.distance_gradient(x, p)[1]
+        if hasattr(law, "gap"):
+            check.hypothesis("p(x) unique (needed at theta = 1 only)", law.gap(x) > 0, on=name)
+        # sphere and torus: a coordinate block at distance r from its centre conditions p by R/r
+        condition = 1.0 if hasattr(law, "gap") or name.startswith("subspace") else condition_of_projection(law, x)
+        cause = "32 eps (|x| + |p|) times the condition of p at x: rounding of y"
+        found, distances, turned, expected, tols = [], [], [], [], []
+        for theta in THETAS:
+            y, d = bound.segment_invariance(x, p, theta)
+            q = law.project(y)
+            found.append(np.linalg.norm(q - p, axis=1))
+            distances.append(law.distance(y))
+            expected.append(d)
+            turned.append(np.linalg.norm(bound.distance_gradient(y, q)[1] - normal, axis=1))
+            tols.append(32 * EPS * size * condition)
+        tol, expected = np.array(tols), np.array(expected)
+        on = f"{name}, theta = 1 .. 1e-3"
+        check.equal(found, 0.0, tol=tol, cause=cause, on=f"p(y) = p(x), {on}")
+        check.equal(distances, expected, tol=tol, cause=cause, on=f"d(y) = theta d(x), {on}")
+        check.equal(turned, 0.0, tol=4 * tol / expected, cause=cause + ", over d(y)", on=f"grad d(y) = grad d(x), {on}")
+
+
+def condition_of_projection(law, x, h=1e-6):
+    """Size of the derivative of p at x, by differences in 8 random directions (a lower estimate), times 8 for the rest."""
+    rng = np.random.default_rng(0)
+    best = np.ones(len(x))
+    for _ in range(8):
+        u = rng.standard_normal(x.shape)
+        u *= h / np.linalg.norm(u, axis=1, keepdims=True)
+        best = np.maximum(best, np.linalg.norm(law.project(x + u) - law.project(x - u), axis=1) / (2 * h))
+    return 8 * best
+
+
+def test_a_tie_is_harmless_inside_the_segment(check):
+    """x may be a tie: any nearest point is the unique projection of the open segment to it."""
+    pair = PointCloud(np.array([[-1.0, 0.0], [1.0, 0.0]]))
+    x = np.stack([np.zeros(9), np.linspace(-4, 4, 9)], axis=1)
+    gaps, moved = [], []
+    for p in pair.points:
+        for theta in THETAS[1:]:
+            y, _ = bound.segment_invariance(x, p[None], theta)
+            gaps.append(pair.gap(y))
+            moved.append(np.linalg.norm(pair.project(y) - p, axis=1))
+    check.hypothesis("p(y) unique", np.concatenate(gaps) > 0, on="the open segments from 9 ties")
+    check.equal(np.concatenate(moved), 0.0, tol=0, cause="exact: an atom", on="p(y) = p, the open segments from 9 ties")
+
+
+def test_controls(check):
+    rng = np.random.default_rng(26)
+    cloud = PointCloud(rng.standard_normal((50, 2)))
+    x = 1.5 * rng.standard_normal((2000, 2))
+    p = cloud.project(x)
+    for theta, dropped in ((1.5, "theta <= 1 (theta = 1.5, moving away)"), (-0.5, "theta > 0 (theta = -0.5, past p)")):
+        y, _ = bound.segment_invariance(x, p, theta)
+        moved = np.linalg.norm(cloud.project(y) - p, axis=1)
+        check.control(
+            dropped,
+            moved,
+            0.0,
+            on="50 points in the plane",
+            detail=f"p changes in {100 * np.mean(moved > 0):.1f} % of cases",
+        )
