@@ -106,8 +106,9 @@ class GaussianMixture:
             arrays |= {"U": U, "Ut": np.swapaxes(U, 1, 2)}
         self._p = Parameters(**arrays)
         self._active = len(keep)
-        self._null = (lam == 0).sum(axis=1)
         self._singular = bool(np.any(lam == 0))
+        positive = lam[lam > 0]
+        self._typical = float(np.exp(np.mean(np.log(positive)))) if positive.size else 0.0
 
     @classmethod
     def _from_eigen(cls, weights, means, kind, lam, U):
@@ -232,13 +233,21 @@ class NoisedMixture(NoisedLaw):
     def _responsibilities(self, x, s, t, z, v):
         """(r (K, b), log density (b,)) of rows where no variance v is 0."""
         xp = array_namespace(x)
+        s3, t3 = (xp.reshape(a, (1, -1, 1)) for a in (s, t))
+        # Log determinants relative to one common variance: at large sigma what tells the components apart is log1p of little.
+        typical = self.law._typical
+        common = s3 * s3 * typical + t3 * t3
+        ratio = v / common
+        change = s3 * s3 * (xp.expand_dims(self._param("lam", x), axis=1) - typical) / common
+        close = xp.abs(ratio - 1) < 0.5
+        logs = xp.where(close, xp.log1p(xp.where(close, change, xp.zeros_like(change))), xp.log(ratio))
         logits = xp.expand_dims(self._param("logw", x), axis=1) - 0.5 * (
-            xp.sum(z * z / v, axis=-1) + xp.sum(xp.log(v), axis=-1)
+            xp.sum(z * z / v, axis=-1) + xp.sum(logs, axis=-1)
         )
         top = xp.max(logits, axis=0, keepdims=True)
         e = xp.exp(logits - top)
         total = xp.sum(e, axis=0, keepdims=True)
-        logp = top + xp.log(total) - 0.5 * self.dim * LOG_2PI
+        logp = top + xp.log(total) - 0.5 * self.dim * (LOG_2PI + xp.log(common[:, :, 0]))
         return e / total, xp.reshape(logp, (-1,))
 
     def _limit_responsibilities(self, x, s, z):
@@ -357,6 +366,17 @@ class NoisedMixture(NoisedLaw):
 
         return self._run(kernel, x, (self.dim,), self._rows())
 
+    def _about_mean(self, x, r, a):
+        """a_k - sum_j r_j a_j for vectors a (K, b, d).
+
+        By way of the heaviest component: the error is then relative to the spread and not to the size of the vectors.
+        """
+        xp = array_namespace(x)
+        index = xp.expand_dims(xp.arange(self.law._active, device=x.device), axis=1)
+        heaviest = xp.expand_dims(index == xp.argmax(r, axis=0, keepdims=True), axis=-1)
+        a = a - xp.sum(xp.where(heaviest, a, xp.zeros_like(a)), axis=0, keepdims=True)
+        return a - xp.sum(xp.expand_dims(r, axis=-1) * a, axis=0, keepdims=True)
+
     def _sum_of_matrices(self, x, r, inner, vectors):
         """``sum_k r_k U_k diag(inner_k) U_k^T + sum_k r_k a_k a_k^T`` with a = vectors (K, b, d): (b, d, d)."""
         xp = array_namespace(x)
@@ -380,8 +400,7 @@ class NoisedMixture(NoisedLaw):
         def kernel(x, s, t):
             xp = array_namespace(x)
             r, m, inner = self._posterior(x, s, t, centred=True)
-            m = m - xp.sum(xp.expand_dims(r, axis=-1) * m, axis=0, keepdims=True)
-            return self._sum_of_matrices(x, r, inner, m)
+            return self._sum_of_matrices(x, r, inner, self._about_mean(x, r, m))
 
         return self._run(kernel, x, (self.dim, self.dim), self._rows(2 * self.dim**2))
 
@@ -395,8 +414,7 @@ class NoisedMixture(NoisedLaw):
             z, v = self._parts(x, s, t)
             r, _ = self._responsibilities(x, s, t, z, v)
             g = self._rotate(z / v, x, back=True)
-            g = g - xp.sum(xp.expand_dims(r, axis=-1) * g, axis=0, keepdims=True)
-            return self._sum_of_matrices(x, r, -1.0 / v, g)
+            return self._sum_of_matrices(x, r, -1.0 / v, self._about_mean(x, r, g))
 
         return self._run(kernel, x, (self.dim, self.dim), self._rows(2 * self.dim**2))
 
