@@ -178,6 +178,10 @@ class GaussianMixture:
         """Hessian of the log density, (n, d, d)."""
         return self.noised().hessian(x)
 
+    def prox(self, x, lam, certificate=False, **options):
+        """Global minimiser (n, d) of ``1/2 |u - x|^2 - lam log q(u)``; see `NoisedMixture.prox`."""
+        return self.noised().prox(x, lam, certificate=certificate, **options)
+
     def sample(self, n, rng):
         """``n`` draws, NumPy (n, d); ``rng`` a numpy Generator or a seed."""
         n, rng = integer("n", n, low=0), generator(rng)
@@ -418,3 +422,34 @@ class NoisedMixture(NoisedLaw):
 
         return self._run(kernel, x, (self.dim, self.dim), self._rows(2 * self.dim**2))
 
+    def prox(self, x, lam, certificate=False, **options):
+        """Global minimiser u (n, d) of ``1/2 |u - x|^2 - lam log q(u)``, q the density of this law.
+
+        Parameters
+        ----------
+        x : array (n, d)
+        lam : float > 0 or (n,)
+        certificate : bool
+            Return a `proximal.ProxResult` (point, objective, proved lower bound, gap, status, evaluation counts).
+        **options
+            ``starts``, ``gap``, ``calls``: see `proximal.EqualVariance`.
+
+        Raises
+        ------
+        ValueError
+            Naming the argument; lam <= 0; sigma = 0 with a singular covariance, unless all are 0.
+
+        Notes
+        -----
+        Equal isotropic covariances have the stronger certificate; all zero at sigma = 0, it is the Laguerre cell of the means.
+        Computed with NumPy; other arrays are transferred.
+        """
+        from ..proximal import prox_of
+
+        return prox_of(self, x, lam, certificate=certificate, **options)
+
+    def prox_local(self, x, lam, **options):
+        """Stationary point reached from u = x by monotone Newton steps: not the prox where the objective has several minima."""
+        from ..proximal import prox_of
+
+        return prox_of(self, x, lam, local=True, **options)

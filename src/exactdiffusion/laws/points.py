@@ -297,10 +297,11 @@ class NoisedPoints(NoisedLaw):
         gap = -2 * self._difference(x, s, rows, second, index) / (far + distance)
         return index, distance, xp.where(gap > 0, gap, xp.zeros_like(gap))
 
-    def _weights(self, x, s, t):
+    def _weights(self, x, s, t, window=None):
         """(E (b, M) unnormalised weights, their sum (b, 1), reference atom (b,), log of the sum relative to it (b,)).
 
-        E = exp(logit - max logit), 0 below the floor; rows with sigma below `TINY_SIGMA` are projections.
+        E = exp(logit - max logit), 0 below the floor; rows with sigma below `TINY_SIGMA` are projections. ``window`` is how far
+        below the best logit an atom is still worth an exact logit.
         """
         xp = array_namespace(x)
         logw = self._param("logw", x)
@@ -323,7 +324,8 @@ class NoisedPoints(NoisedLaw):
             delta = column(xp, delta) * precision
             top = xp.max(logits, axis=-1, keepdims=True)
             if float(xp.max(delta)) > LOGIT_TOLERANCE:
-                window = 40.0 + math.log(self.law._active)
+                # Atoms beyond T = 40 + log M move the mean by less than M e^-T = e^-40 diameters.
+                window = 40.0 + math.log(self.law._active) if window is None else window
                 mask = logits >= top - window - 2 * delta
                 rel = _scatter(
                     xp, mask, self._pairs(x, mask, lambda i, j: self._difference(x, s, i, j, reference)), -xp.inf
@@ -412,7 +414,8 @@ class NoisedPoints(NoisedLaw):
 
     def _covariance_block(self, x, s, t):
         xp = array_namespace(x)
-        E, total, reference, _ = self._weights(x, s, t)
+        # The whole range of weights: where one atom has all the mass but 1e-30, that 1e-30 is the covariance.
+        E, total, reference, _ = self._weights(x, s, t, window=-LOGIT_FLOOR)
         P = self._param("P", x)
         chunk = max(1, BLOCK_DOUBLES // self.dim)
         out = []
@@ -455,3 +458,35 @@ class NoisedPoints(NoisedLaw):
             return (ratio * ratio * self._covariance_block(x, s, t) - eye) / t3 / t3
 
         return self._run(kernel, x, (self.dim, self.dim), self._rows() // self.dim)
+
+    def prox(self, x, lam, certificate=False, **options):
+        """Global minimiser u (n, d) of ``1/2 |u - x|^2 - lam log q(u)``, q the density of this law.
+
+        Parameters
+        ----------
+        x : array (n, d)
+        lam : float > 0 or (n,)
+        certificate : bool
+            Return a `proximal.ProxResult` (point, objective, proved lower bound, gap, status, evaluation counts).
+        **options
+            ``starts``, ``gap``, ``calls``: see `proximal.EqualVariance`.
+
+        Raises
+        ------
+        ValueError
+            Naming the argument; lam <= 0.
+
+        Notes
+        -----
+        At sigma = 0 it is the limit: the atom of the Laguerre cell, ``argmin 1/2 |x - s p_j|^2 - lam log w_j``, lowest index at
+        ties, which is the nearest atom for equal weights only. Computed with NumPy; other arrays are transferred.
+        """
+        from ..proximal import prox_of
+
+        return prox_of(self, x, lam, certificate=certificate, **options)
+
+    def prox_local(self, x, lam, **options):
+        """Stationary point reached from u = x by monotone Newton steps: not the prox where the objective has several minima."""
+        from ..proximal import prox_of
+
+        return prox_of(self, x, lam, local=True, **options)
