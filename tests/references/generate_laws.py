@@ -192,6 +192,24 @@ def bessel(k, kappa):
         return [float(A / c), float(1 - A * A - (k - 1) * A / c), float(log)]
 
 
+def sphere(n, radius, scale, sigma, r):
+    """Sphere of R^n about 0 at a query of norm r: length of the denoiser, Cov along and across x, log density, conditions."""
+    with mp.workdps(110):
+        R, s, t, r, d = mp.mpf(radius), mp.mpf(scale), mp.mpf(sigma), mp.mpf(r), mp.mpf(n)
+        c, v = s * R * r / t**2, d / 2
+        below = mp.besseli(v - 1, c, maxterms=10**7)
+        A = mp.besseli(v, c, maxterms=10**7) / below
+        mean = mp.log(mp.gamma(v) * (2 / c) ** (v - 1) * below)
+        logp = mean - (r * r + (s * R) ** 2) / (2 * t * t) - d / 2 * mp.log(2 * mp.pi * t * t)
+        slope = abs(s * R * A - r) / t**2
+        # Logarithms of sizes (d / 2) log and of the Bessel function are added up; the rest is the gradient.
+        terms = slope * (r + s * R) + abs(mean - c) + d / 2 * abs(mp.log(2 * mp.pi * t * t)) + d
+        return {
+            "length": float(R * A), "along": float(R**2 * (1 - A * A - (d - 1) * A / c)), "across": float(R**2 * A / c),
+            "log_density": float(logp), "condition": float(1 + terms / abs(logp)),
+        }
+
+
 def spd(rng, d, condition, size=1.0):
     Q, _ = np.linalg.qr(rng.normal(size=(d, d)))
     lam = size * np.geomspace(1.0, 1.0 / condition, d) if d > 1 else np.array([size])
@@ -269,7 +287,7 @@ def cases(all_laws):
         exponents = (-6, -3, -1, 0, 1, 3, 6) if d == 64 else range(-6, 7)
         for e in exponents:
             for how in ("typical", "tie") if d == 64 else ("typical", "far", "tie"):
-                if d == 8 and how == "far" and e % 2:
+                if d == 8 and how == "far":
                     continue
                 scale = 1.0 if rng.rand() < 0.7 else float(np.round(rng.uniform(0.05, 1.5), 3))
                 sigma = 10.0**e
@@ -303,7 +321,13 @@ def main():
         for k in (2, 3, 8, 64, 3072)
         for kappa in (1e-8, 1e-3, 0.1, 1.0, 7.0, 31.9, 32.1, 50.0, 300.0, 1e3, 1e4, 1e5, 1e6, 1e8)
     ]
-    text = json.dumps({"laws": all_laws, "cases": todo, "bessel": ratios}, separators=(",", ":"))
+    spheres = []
+    for n, r in ((4, 0.5), (64, 4.0), (1024, 24.0), (3136, 7.0)):  # queries with all coordinates r / sqrt(n), exact floats
+        for e in range(-3, 7):
+            for scale in (1.0, 0.625):
+                entry = {"n": n, "radius": 1.5, "scale": scale, "sigma": 10.0**e, "coordinate": r / float(np.sqrt(n))}
+                spheres.append(entry | sphere(n, 1.5, scale, 10.0**e, r))
+    text = json.dumps({"laws": all_laws, "cases": todo, "bessel": ratios, "spheres": spheres}, separators=(",", ":"))
     FILE.write_text(text.replace("},{", "},\n{") + "\n", encoding="utf-8")
     print(f"{len(todo)} cases, {len(text) / 1e6:.2f} MB")
 

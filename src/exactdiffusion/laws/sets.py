@@ -20,8 +20,8 @@ from .._validation import fail, integer, points, real_array, scalar
 from ..arrays import array_namespace, to_numpy
 from .base import EPS, LOG_2PI, TINY_SIGMA, NoisedLaw, Parameters, column, generator, norm_rows
 
-# Debye's expansion with 14 terms is exact to rounding where kappa^2 + order^2 >= 32^2 (tested against 50 digits).
-_ORDER, _TERMS = 32, 14
+# Debye's expansion with 18 terms is exact to rounding where kappa^2 + order^2 >= 32^2 (tested against 50 digits).
+_ORDER, _TERMS = 32, 18
 
 
 @cache
