@@ -26,6 +26,7 @@ Source: arXiv 2507.08956 for the two proximal schemes; the method is our own.
 
 import math
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 from scipy.interpolate import make_interp_spline
@@ -50,7 +51,7 @@ RESOLUTION = 0.5
 POLE = 0.2
 #: below this many kernel evaluations the dense sum is always used
 DENSE = 250_000
-MAX_NODES = 40_000
+MAX_NODES = 400_000
 TINY = 1e-280
 
 
@@ -156,7 +157,7 @@ class Explicit:
 
 @dataclass(frozen=True)
 class Implicit:
-    """``F(X) = (1 + growth) Y + sqrt(variance) z`` with F the derivative of ``potential``; ``forward(x)`` returns ``(F, F')``.
+    """``F(X) = (1 + growth) Y + sqrt(variance) z``, F the derivative of ``potential``; ``forward(x)`` returns ``(F, F')``.
 
     X is the global minimiser of ``potential(u) - u ((1 + growth) Y + sqrt(variance) z)``.
     """
@@ -432,7 +433,7 @@ def contact_gaps(step, low, high, points=8001):
             else:
                 break
         hull.append(i)
-    edges = [(a, b) for a, b in zip(hull, hull[1:]) if b - a > 1]
+    edges = [(a, b) for a, b in pairwise(hull) if b - a > 1]
     gaps = []
     for a, b in edges:
         if np.all(step.forward(x[a : b + 1])[1] > 0):
@@ -627,7 +628,9 @@ def propagate(
 def _uniform(low, high, h, what):
     n = math.ceil((high - low) / h) + 1
     if n > MAX_NODES:
-        raise QuadratureError(f"{what} would need {n} nodes (box [{low:.3g}, {high:.3g}], step {h:.3g}); at most {MAX_NODES}")
+        raise QuadratureError(
+            f"{what} would need {n} nodes (box [{low:.3g}, {high:.3g}], step {h:.3g}); at most {MAX_NODES}"
+        )
     n = max(n, 65)
     x = np.linspace(low, high, n)
     return x, np.full(n, (high - low) / (n - 1))
@@ -759,7 +762,7 @@ def _panels(low, high, gaps, h):
     nodes, weights = np.polynomial.legendre.leggauss(16)
     ends = [low, *[e for gap in gaps for e in gap], high]
     x, w, inside, segments = [], [], [], []
-    for k, (a, b) in enumerate(zip(ends, ends[1:])):
+    for k, (a, b) in enumerate(pairwise(ends)):
         count = max(2, math.ceil((b - a) / (6 * h)))
         edges = np.linspace(a, b, count + 1)
         half = 0.5 * np.diff(edges)
@@ -782,7 +785,8 @@ def _move(i, q, m, nodes):
     if not slope[worst] > 0:
         raise AssumptionViolated(i, float(q.x[worst]), float(slope[worst]), "the deterministic map")
     new = GridLaw(x, q.weights * slope, q.density / slope, q.log_density - np.log(slope), q.segments)
-    return new, StepReport(len(x), float(np.max(np.diff(x))), float(x[0]), float(x[-1]), new.mass - 1, float(slope[worst]), ())
+    h = float(np.max(np.diff(x)))
+    return new, StepReport(len(x), h, float(x[0]), float(x[-1]), new.mass - 1, float(slope[worst]), ())
 
 
 # ------------------------------------------------------------------------------------------------------ divergences
@@ -836,7 +840,7 @@ def _abs_integral(law, values):
 def divergences(p, q):
     r"""Divergences of two grid laws on the same nodes.
 
-    KL in the form :math:`\int p\,(u - \log(1+u))`, u = (q-p)/p, which keeps its relative accuracy however close the laws are;
+    KL in the form :math:`\int p\,(u - \log(1+u))`, u = (q-p)/p, which keeps its relative accuracy for close laws;
     TV and W1 as :math:`\tfrac12\int|p-q|` and :math:`\int|F_p-F_q|`, W2 by the monotone map :math:`F_q^{-1}\circ F_p`.
 
     Parameters
