@@ -5,13 +5,14 @@ it needs when it runs.
 """
 
 import argparse
+import re
 import sys
 
 from ._version import __version__
 
 
 def _list(args):
-    from . import bounds, figures, samplers, schedules, sweep
+    from . import bounds, datasets, figures, samplers, schedules, sweep
 
     print("statements (exactdiffusion verify NAME)")
     _table((s.key, f"{s.ref}, {s.kind}", s.title) for s in bounds.all_statements())
@@ -21,7 +22,7 @@ def _list(args):
     print("\nschedules (sweep --schedule NAME[:PARAMETER=VALUE])")
     _table((name, _first_line(f)) for name, f in schedules.REGISTRY.items())
     print("\ntargets (sweep --target NAME)")
-    _table((name, t.summary) for name, t in sweep.TARGETS.items())
+    _table((name, f"dimension {t.dim}", t.summary) for name, t in datasets.TARGETS.items())
     print("\nmetrics (sweep --metric NAME)")
     _table((name, m.summary) for name, m in sweep.METRICS.items())
     print("\nfigures (exactdiffusion figures NAME)")
@@ -37,7 +38,8 @@ def _table(rows):
 
 
 def _first_line(function):
-    return (function.__doc__ or "").strip().split("\n")[0]
+    line = (function.__doc__ or "").strip().split("\n")[0]
+    return re.sub(r":\w+:`~?([^`]*)`", r"\1", line).replace("``", "")
 
 
 def _verify(args):
@@ -163,10 +165,12 @@ def parser():
 
 def main(argv=None):
     """Run one command and return its exit code (0 done, 1 a check failed, 2 a bad argument)."""
+    from .datasets import DatasetUnavailable
+
     args = parser().parse_args(argv)
     try:
         return args.run(args)
-    except ValueError as error:
+    except (ValueError, DatasetUnavailable) as error:
         if args.traceback:
             raise
         print(f"exactdiffusion {args.command}: {error}", file=sys.stderr)

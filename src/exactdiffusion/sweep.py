@@ -28,78 +28,22 @@ from .provenance import provenance, source_digest, versions
 
 
 @dataclass(frozen=True)
-class Target:
-    """A law to sample from. ``make(**parameters)`` builds it; it is called once per process."""
-
-    make: Callable
-    summary: str
-
-
-@dataclass(frozen=True)
 class Metric:
     """How samples are judged.
 
     ``measure(samples, law, seed)`` returns a dict with ``value``, ``lower`` (a certified lower bound of the same quantity,
-    or None) and ``method``.
+    or None) and ``method``; ``needs`` names the methods of the law of which it needs one.
     """
 
     measure: Callable
+    needs: tuple
     summary: str
 
-
-def _cloud(load):
-    def make(**parameters):
-        from .laws import PointCloud
-
-        return PointCloud(load(**parameters))
-
-    return make
-
-
-def _dino(folder=None):
-    from .datasets import dino
-
-    return dino(folder) if folder is not None else dino()
-
-
-def _digits():
-    from .datasets import digits
-
-    return digits()
-
-
-def _rings(n=400):
-    from .datasets import rings
-
-    return rings(n)
-
-
-def _two_moons(n=400):
-    from .datasets import two_moons
-
-    return two_moons(n)
-
-
-def _swiss_roll(n=400):
-    from .datasets import swiss_roll
-
-    return swiss_roll(n)
-
-
-def _mixture(components=5, dim=2, seed=0):
-    from .datasets import random_mixture
-
-    return random_mixture(components, dim, rng=np.random.default_rng(seed))
-
-
-TARGETS = {
-    "dino": Target(_cloud(_dino), "the Datasaurus, 142 points in the plane, (xy - 50) / 50"),
-    "digits": Target(_cloud(_digits), "scikit-learn's 1797 handwritten digits, dimension 64"),
-    "rings": Target(_cloud(_rings), "two concentric rings in the plane"),
-    "two_moons": Target(_cloud(_two_moons), "two interleaved half circles in the plane"),
-    "swiss_roll": Target(_cloud(_swiss_roll), "a spiral in the plane"),
-    "mixture": Target(_mixture, "a random Gaussian mixture"),
-}
+    def require(self, law):
+        """Raise ValueError when ``law`` cannot be judged by this metric."""
+        if not any(hasattr(law, name) for name in self.needs):
+            fail("metric", next(k for k, m in METRICS.items() if m is self),
+                 f"a metric this target allows (it has none of: {', '.join(self.needs)})")
 
 
 def _w2(samples, law, seed):
@@ -118,16 +62,16 @@ def _w2(samples, law, seed):
 
 def _distance(samples, law, seed):
     """Root mean squared distance to the support. A sampler that collapses on one atom has distance 0."""
-    if not hasattr(law, "distance"):
-        raise ValueError("metric: got 'distance'; expected a metric that this target allows (it has no distance to a set)")
     value = float(np.sqrt(np.mean(law.distance(samples) ** 2)))
     return {"value": value, "lower": value, "method": "root mean square, exact projection"}
 
 
 METRICS = {
-    "w2": Metric(_w2, "Wasserstein-2 distance to the target, with a dual lower bound"),
-    "distance": Metric(_distance, "root mean squared distance to the support (not to the law)"),
+    "w2": Metric(_w2, ("points", "sample"), "Wasserstein-2 distance to the target, with a dual lower bound"),
+    "distance": Metric(_distance, ("distance",), "root mean squared distance to the support (not to the law)"),
 }
+
+# Adding a metric is one entry here; the records, the table and the command line follow.
 
 # -- specifications: NAME[:PARAMETER=VALUE] or MODULE:FUNCTION[:PARAMETER=VALUE] --------------------------------------------
 
@@ -173,43 +117,45 @@ def _external(kind, name, known):
     return found, hashlib.sha256(source).hexdigest()
 
 
-def _registered(kind, name, registry):
-    """Entry of a registry or an external function; returns (callable, digest of external code or None)."""
-    if name in registry:
-        entry = registry[name]
-        return {"target": lambda: entry.make, "sampler": lambda: entry.function, "schedule": lambda: entry}[kind](), None
-    return _external(kind, name, registry)
+def _resolve(kind, name):
+    """The function that a name stands for, and the digest of its file where it is not ours."""
+    known = _registry(kind)
+    if name not in known:
+        return _external(kind, name, known)
+    entry = known[name]
+    return {"target": lambda: entry.law, "sampler": lambda: entry.function, "schedule": lambda: entry}[kind](), None
 
 
 def _registry(kind):
-    from . import samplers, schedules
+    from . import datasets, samplers, schedules
 
-    return {"target": TARGETS, "sampler": samplers.REGISTRY, "schedule": schedules.REGISTRY}[kind]
+    return {"target": datasets.TARGETS, "sampler": samplers.REGISTRY, "schedule": schedules.REGISTRY}[kind]
+
+
+def _call(kind, text, *arguments):
+    """Call what a specification names with its parameters; a parameter it does not take is a ValueError."""
+    name, parameters = parse(kind, text)
+    function, _ = _resolve(kind, name)
+    try:
+        inspect.signature(function).bind(*arguments, **parameters)
+    except TypeError as error:
+        raise ValueError(f"{kind}: got {text!r}; expected parameters that {name} takes ({error})") from None
+    return function(*arguments, **parameters)
 
 
 @lru_cache(maxsize=8)
 def law_of(text):
-    """The law a target specification names; built once per process."""
-    name, parameters = parse("target", text)
-    make, _ = _registered("target", name, TARGETS)
-    try:
-        return make(**parameters)
-    except TypeError as error:
-        raise ValueError(f"target: got {text!r}; {error}") from error
+    """The law that a target specification names; built once per process."""
+    return _call("target", text)
 
 
 def grid_of(text, steps):
     """The `Grid` of ``steps`` steps that a schedule specification names."""
-    name, parameters = parse("schedule", text)
-    make, _ = _registered("schedule", name, _registry("schedule"))
-    try:
-        return make(steps, **parameters)
-    except TypeError as error:
-        raise ValueError(f"schedule: got {text!r}; {error}") from error
+    return _call("schedule", text, steps)
 
 
-def draw(law, sampler, grid, seed, samples, start="gaussian"):
-    """Final states (samples, d) of one run; every cell of a sweep is one call of this.
+def states(law, sampler, grid, seed, samples, start="gaussian"):
+    """Generator of the N + 1 states of one run; every cell of a sweep is one of these.
 
     Parameters
     ----------
@@ -222,23 +168,27 @@ def draw(law, sampler, grid, seed, samples, start="gaussian"):
     samples : int
     start : {"gaussian", "exact"}
         ``gaussian``: N(0, sigma_0^2 I), what a user has; ``exact``: the target noised to the first level.
+
+    Returns
+    -------
+    generator of arrays, shape (samples, d)
     """
     from . import samplers as _samplers
     from .noise import Noise
 
-    name, parameters = parse("sampler", sampler)
-    function, _ = _registered("sampler", name, _samplers.REGISTRY)
-    info = _samplers.REGISTRY.get(name)
     x = float(grid.sigma[0]) * Noise(seed).initial(samples, law.dim)
     if start == "exact":
         x = x + float(grid.scale[0]) * law.sample(samples, np.random.default_rng([seed, 1]))
+    name, parameters = parse("sampler", sampler)
+    function, _ = _resolve("sampler", name)
+    info = _samplers.REGISTRY.get(name)
     if info.stochastic if info is not None else "noise" in inspect.signature(function).parameters:
         parameters["noise"] = Noise(seed)
     try:
         inspect.signature(function).bind(law, grid, x, **parameters)
     except TypeError as error:
-        raise ValueError(f"sampler: got {sampler!r}; {error}") from error
-    return _samplers.final(function(law, grid, x, **parameters))
+        raise ValueError(f"sampler: got {sampler!r}; expected parameters that {name} takes ({error})") from None
+    return function(law, grid, x, **parameters)
 
 
 # -- cells and records ---------------------------------------------------------------------------------------------------
@@ -273,7 +223,7 @@ def _code(target, sampler, schedule):
     """What the numbers of a cell depend on besides its parameters."""
     external = {}
     for kind, text in (("target", target), ("sampler", sampler), ("schedule", schedule)):
-        digest = _registered(kind, parse(kind, text)[0], _registry(kind))[1]
+        digest = _resolve(kind, parse(kind, text)[0])[1]
         if digest is not None:
             external[kind] = digest
     libraries = {name: version for name, version in versions().items() if name != "matplotlib"}
@@ -295,13 +245,15 @@ def run_cell(cell, metrics):
     """Compute one cell; a list of records, one per metric, in order."""
     from threadpoolctl import threadpool_limits
 
+    from . import samplers as _samplers
     from .laws import Counted
 
     with threadpool_limits(1):  # the number of BLAS threads moves last bits, and workers must not fight for cores
         law = law_of(cell.target)
         counted = Counted(law)
         started = time.perf_counter()
-        samples = draw(counted, cell.sampler, grid_of(cell.schedule, cell.steps), cell.seed, cell.samples, cell.start)
+        grid = grid_of(cell.schedule, cell.steps)
+        samples = _samplers.final(states(counted, cell.sampler, grid, cell.seed, cell.samples, cell.start))
         seconds = time.perf_counter() - started
         if not np.all(np.isfinite(samples)):
             raise FloatingPointError(f"{cell}: the sampler left the finite numbers")
@@ -312,7 +264,7 @@ def run_cell(cell, metrics):
             found.append({
                 **cell.__dict__, "metric": metric, "value": float(result["value"]),
                 "lower": None if result["lower"] is None else float(result["lower"]), "method": result["method"],
-                "oracle_calls": int(sum(counted.calls.values())), "oracle_rows": int(counted.rows),
+                "oracle_calls": sum(counted.calls.values()), "oracle_rows": sum(counted.rows.values()),
                 "seconds": seconds, "metric_seconds": time.perf_counter() - started,
             })
         return found
@@ -390,8 +342,8 @@ def sweep(*, target, sampler, steps, seeds=5, schedule="vp_linear", samples=1000
     grid = _grid_of_cells(target, sampler, schedule, steps, seeds, samples, start)
     metrics = [choice("metric", m, tuple(METRICS)) for m in _list("metric", metric)]
     jobs = integer("jobs", jobs, low=1)
-    for cell in grid:  # before hours of work: everything that can be refused now is refused now
-        _refuse(cell, metrics)
+    for kinds in dict.fromkeys((c.target, c.sampler, c.schedule, c.steps, c.start) for c in grid):
+        _refuse(*kinds, metrics)  # before hours of work
     codes = {}
     tasks, found = [], {}
     for cell in grid:
@@ -452,19 +404,14 @@ def _grid_of_cells(target, sampler, schedule, steps, seeds, samples, start):
             for t in targets for s in samplers for g in schedules for n in steps for seed in seeds]
 
 
-def _refuse(cell, metrics):
-    """Raise ValueError for a cell that cannot run: unknown names, bad parameters, a grid the sampler cannot use."""
-    _checked(cell.target, cell.sampler, cell.schedule, cell.steps, cell.start, tuple(metrics))
-
-
-@lru_cache(maxsize=4096)
-def _checked(target, sampler, schedule, steps, start, metrics):
+def _refuse(target, sampler, schedule, steps, start, metrics):
+    """Raise ValueError for what cannot run, at no cost: samplers check their arguments at the call."""
     law = law_of(target)
     if start == "exact" and not hasattr(law, "sample"):
-        fail("start", start, "'gaussian' for a target without sample")
-    if "distance" in metrics and not hasattr(law, "distance"):
-        fail("metric", "distance", "a metric that the target allows: it is not a set")
-    draw(law, sampler, grid_of(schedule, steps), 0, 1, start) if steps <= 2 else None
+        fail("start", start, "'gaussian' for a target that cannot be sampled")
+    for metric in metrics:
+        METRICS[metric].require(law)
+    states(law, sampler, grid_of(schedule, steps), 0, 1, start)
 
 
 def _run(tasks, jobs, out):

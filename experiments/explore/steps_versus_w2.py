@@ -1,0 +1,85 @@
+"""Steps versus Wasserstein distance on the dino, for every registered sampler at its default parameters.
+
+Target: 142 equally weighted atoms in the plane, so the W2 of the 1000 samples is exact (each value has a dual certificate).
+All samplers run on the VP-linear schedule, uniform in time from 1 to 0, from the same Gaussian start. The horizontal axis
+counts denoiser calls, which for Heun is 2 N - 1. The grey band is what 1000 independent draws of the target itself
+score: below it this measurement says nothing about a sampler.
+
+Neighbour in the literature: Fig. 1 of Fang et al. (arXiv 2507.08956), whose Euler-Maruyama takes steps beta(t) dt instead of
+the integral of beta and whose probability flow stops at t = 0.001; ``exactdiffusion sweep --sampler
+euler_maruyama:step=right`` gives that curve.
+"""
+
+from exactdiffusion.figures import Spot, curve_style, new_figure
+
+SUMMARY = "number of steps versus W2 on the dino for every sampler, with noise floor and intervals"
+PARAMETERS = {
+    "target": "dino", "schedule": "vp_linear", "steps": [5, 10, 20, 40, 80], "seeds": [0, 1, 2, 3, 4, 5, 6, 7],
+    "samples": 1000, "floor_repeats": 40, "level": 0.95,
+}
+QUICK = {"steps": [5, 10, 20, 40], "seeds": [0, 1, 2], "floor_repeats": 20}
+SPOT = Spot({"steps": [5, 10], "seeds": [0], "floor_repeats": 2}, keys=("sampler", "steps", "seed"),
+            rtol={"w2": 1e-8, "lower": 1e-8},
+            cause="last bits of BLAS and exp differ between processors and grow along a trajectory")
+
+FLOOR = "noise floor"
+
+
+def compute(parameters, progress):
+    """One row per sampler, number of steps and seed; then one per repeat of the noise floor."""
+    import os
+
+    import numpy as np
+
+    from exactdiffusion import measure, samplers, sweep
+
+    result = sweep.sweep(
+        target=parameters["target"], sampler=list(samplers.REGISTRY), schedule=parameters["schedule"],
+        steps=parameters["steps"], seeds=parameters["seeds"], samples=parameters["samples"],
+        jobs=min(4, os.cpu_count() or 1),
+    )
+    rows = [{"sampler": r["sampler"], "steps": r["steps"], "seed": r["seed"], "oracle_calls": r["oracle_calls"],
+             "w2": r["value"], "lower": r["lower"]} for r in result.rows]
+    law = sweep.law_of(parameters["target"])
+    floor = measure.noise_floor(law, parameters["samples"], law.points, weights=law.weights,
+                                repeats=parameters["floor_repeats"], rng=np.random.default_rng(0))
+    rows += [{"sampler": FLOOR, "steps": 0, "seed": k, "oracle_calls": 0, "w2": value, "lower": None}
+             for k, value in enumerate(floor.values)]
+    return rows
+
+
+def draw(table, parameters):
+    """Mean over seeds with the t interval of the mean; the floor as mean and plus or minus one standard deviation."""
+    import numpy as np
+
+    from exactdiffusion.measure.rates import t_interval
+
+    figure, axes = new_figure(6.6, 4.0)
+    names = list(dict.fromkeys(row["sampler"] for row in table if row["sampler"] != FLOOR))
+    for index, name in enumerate(names):
+        points = []
+        for steps in parameters["steps"]:
+            cells = [row for row in table if row["sampler"] == name and row["steps"] == steps]
+            mean, low, high, _ = t_interval([cell["w2"] for cell in cells], parameters["level"])
+            points.append((cells[0]["oracle_calls"], mean, mean - low, high - mean))
+        calls, mean, below, above = np.array(points).T
+        # An interval that reaches 0 has no lower end on a logarithmic axis: it is cut at 1 % of the mean.
+        axes.errorbar(calls, mean, yerr=[np.minimum(below, 0.99 * mean), above], capsize=2, elinewidth=0.8,
+                      label=name.replace("_", " "), **curve_style(index))
+    floor = np.array([row["w2"] for row in table if row["sampler"] == FLOOR])
+    axes.axhspan(floor.mean() - floor.std(ddof=1), floor.mean() + floor.std(ddof=1), color="0.8", zorder=0,
+                 label=f"noise floor: {parameters['samples']} target draws, ±1 sd")
+    axes.axhline(floor.mean(), color="0.45", linewidth=0.9, zorder=1)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xticks(ticks := [5, 10, 20, 40, 80, 160], [str(t) for t in ticks])
+    axes.set_xticks([], minor=True)
+    axes.set_yticks(ticks := [0.05, 0.1, 0.2, 0.5, 1.0], [f"{t:g}" for t in ticks])
+    axes.set_yticks([], minor=True)
+    axes.set_xlabel("denoiser calls (N; Heun 2N − 1)")
+    axes.set_ylabel(f"W₂ to the {parameters['target']} (data units)")
+    axes.set_title(f"{parameters['target']}, {parameters['schedule'].replace('_', ' ')} schedule, "
+                   f"{parameters['samples']} samples, {len(parameters['seeds'])} seeds, "
+                   f"{100 * parameters['level']:g} % intervals")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return figure
