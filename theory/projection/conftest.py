@@ -42,9 +42,12 @@ class Manifold:
         """(e_T, e_N) at x0: the normal space is spanned by the radii and by the coordinates outside the blocks."""
         u = self.blocks(x0) / np.linalg.norm(self.blocks(x0), axis=2, keepdims=True)
         b = self.blocks(e)
-        tangent = np.zeros_like(e)
-        tangent[:, : self.m * self.k] = (b - np.sum(b * u, axis=2, keepdims=True) * u).reshape(len(e), -1)
-        return tangent, e - tangent
+        radial = np.sum(b * u, axis=2, keepdims=True) * u
+        tangent, normal = np.zeros_like(e), e.copy()
+        # each part directly, not by subtraction: a short normal part keeps its direction to rounding
+        tangent[:, : self.m * self.k] = (b - radial).reshape(len(e), -1)
+        normal[:, : self.m * self.k] = radial.reshape(len(e), -1)
+        return tangent, normal
 
 
 @pytest.fixture(scope="session")

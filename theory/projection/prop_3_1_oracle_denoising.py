@@ -1,0 +1,112 @@
+"""Oracle denoising, deterministic: 5 manifolds, q/tau up to .99, extreme directions; attained at the inward normal."""
+
+import numpy as np
+import sympy as sp
+
+from exactdiffusion.bounds import projection as bound
+
+STATEMENT = bound.oracle_denoising.statement
+EPS = np.finfo(np.float64).eps
+SHARES = (0.1, 0.3, 0.5, 0.9, 0.99)
+CAUSE = "32 eps |x0| tau/(tau - q): rounding times the Lipschitz constant of p"
+
+
+def measure(m, x0, e):
+    """(error, distance, |e_T|, |e_N|) of the projection of x0 + e."""
+    tangent, normal = m.split(x0, e)
+    x = x0 + e
+    error = np.linalg.norm(m.law.project(x) - x0, axis=1)
+    return error, m.law.distance(x), np.linalg.norm(tangent, axis=1), np.linalg.norm(normal, axis=1)
+
+
+def directions(m, x0, rng):
+    """Unit noise: Gaussian directions, and inward normals of every block with a tangential part of any size."""
+    e = rng.standard_normal(x0.shape)
+    half = len(x0) // 2
+    tangent = m.split(x0, e)[0]
+    tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
+    inward = np.stack([m.inward(x0, i) for i in range(m.m)])[rng.integers(0, m.m, len(x0)), np.arange(len(x0))]
+    e[:half] = (inward + 10 ** rng.uniform(-4, 1, (len(x0), 1)) * tangent)[:half]
+    return e / np.linalg.norm(e, axis=1, keepdims=True)
+
+
+def test_holds(check, manifolds, deep):
+    rng = np.random.default_rng(311)
+    for name, m in manifolds.items():
+        rows = []
+        for share in SHARES:
+            x0 = m.law.sample(20_000 if deep else 2_000, rng)
+            sigma = share * m.reach
+            error, d, tangent, normal = measure(m, x0, sigma * directions(m, x0, rng))
+            bounds = bound.oracle_denoising(sigma, tangent / sigma, normal / sigma, m.reach)
+            tol = 32 * EPS * np.linalg.norm(x0, axis=1) / (1 - share)
+            rows.append((error, d, *bounds, tol))
+        error, d, largest, low, high, tol = map(np.concatenate, zip(*rows))
+        on = f"{name}, q/tau .1 .. .99"
+        check.hypothesis("sigma |e| < reach", np.isfinite(largest), on=on)
+        check.holds(error, largest, tol=tol, cause=CAUSE, on=f"error, {on}")
+        check.holds(d, high, tol=tol, cause=CAUSE, on=f"distance from above, {on}")
+        check.holds(low, d, tol=tol, cause=CAUSE, on=f"distance from below, {on}")
+
+
+def test_attained(check, manifolds):
+    """Inward normal and a tangential part of 1e-4: the factor tau/(tau - q) is reached to 1e-8, both distance bounds too."""
+    rng = np.random.default_rng(312)
+    for name, m in manifolds.items():
+        x0 = m.law.sample(20, rng)
+        inward = m.inward(x0)
+        tangent = np.zeros_like(x0)  # in the same block
+        u = m.blocks(x0)[:, 0] / m.law.project(x0)[0, : m.k].dot(x0[0, : m.k]) ** 0.5
+        w = rng.standard_normal(u.shape)
+        w -= np.sum(w * u, axis=1, keepdims=True) * u
+        tangent[:, : m.k] = w / np.linalg.norm(w, axis=1, keepdims=True)
+        ratios, outer = [], []
+        for share in (0.3, 0.5, 0.9):
+            error, d, t, normal = measure(m, x0, share * m.reach * (inward + 1e-4 * (1 - share) * tangent))
+            largest, low, high = bound.oracle_denoising(1.0, t, normal, m.reach)
+            ratios.append(error / largest)
+            error, d, t, normal = measure(m, x0, share * m.reach * inward)
+            outer += [d / bound.oracle_denoising(1.0, 0.0, normal, m.reach)[2]]
+            outer += [bound.oracle_denoising(1.0, 0.0, normal, m.reach)[1] / d]
+        check.tight(
+            np.array(ratios),
+            1.0,
+            tol=2e-8,
+            cause="second order of the tangential part, (1e-4)^2, and rounding eps/1e-5",
+            on=f"error, inward normal, {name}",
+        )
+        check.tight(np.array(outer), 1.0, tol=64 * EPS, cause="64 eps", on=f"both distance bounds, normal noise, {name}")
+
+
+def test_lipschitz_constant_of_a_circle_sympy(check):
+    """Two points at radius r = tau - q of a circle: the chords of their projections are tau/(tau - q) times as long."""
+    tau, q, a, b = sp.symbols("tau q a b", positive=True)
+    point = lambda r, angle: sp.Matrix([r * sp.cos(angle), r * sp.sin(angle)])  # noqa: E731
+    square = lambda v: sp.simplify(v.dot(v))  # noqa: E731
+    before, after = square(point(tau - q, a) - point(tau - q, b)), square(point(tau, a) - point(tau, b))
+    proof = sp.simplify(after * (tau - q) ** 2 - before * tau**2) == 0
+    check.equal(float(proof), 1.0, tol=0, cause="exact: SymPy", on="Lipschitz constant tau/(tau - q) on a circle")
+
+
+def test_controls(check, manifolds):
+    rng = np.random.default_rng(313)
+    m = manifolds["S^1 in R^5"]
+    x0 = m.law.sample(500, rng)
+    inward = m.inward(x0)
+    tangent = m.split(x0, rng.standard_normal(x0.shape))[0]
+    tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
+    error, _, t, normal = measure(m, x0, 1.5 * inward + 0.1 * tangent)
+    # tau/|tau - q| read beyond the reach would promise .2
+    check.control(
+        "sigma |e| < reach (1.5 of it)", error, m.reach / np.abs(m.reach - np.hypot(t, normal)) * t, on="S^1 in R^5"
+    )
+    error, _, t, normal = measure(m, x0, 0.5 * inward + 0.1 * tangent)
+    check.control("the factor tau/(tau - q) (1 instead)", error, t, tol=1e-12, on="S^1 in R^5, q = .5 tau")
+    error, _, t, normal = measure(m, x0, -0.5 * inward + 0.1 * tangent)
+    largest = m.reach / (m.reach + np.hypot(t, normal)) * t
+    check.control(
+        "inward noise too (tau/(tau + q))", measure(m, x0, 0.5 * inward + 0.1 * tangent)[0], largest, on="S^1 in R^5"
+    )
+    # the distance is not sigma |e_N|: the tangential part lifts the point off a curved set
+    _, d, t, normal = measure(m, x0, 0.9 * tangent)
+    check.control("|e_T| in the upper bound of the distance", d, normal, tol=1e-12, on="S^1 in R^5, tangential noise")

@@ -1,0 +1,147 @@
+"""Proposition 3.1 with its probabilities: one-sided Clopper-Pearson limits at level 1e-6, and the informal rate sqrt(d/n).
+
+The Gaussian norms behind the probabilities are checked exactly, by chi distributions; the projection by sampling.
+"""
+
+import math
+
+import numpy as np
+from scipy import stats
+
+from exactdiffusion import measure
+from exactdiffusion.bounds import projection as bound
+
+STATEMENT = bound.oracle_denoising_whp.statement
+LEVEL = 1e-6
+CAUSE = "one-sided Clopper-Pearson lower limit at confidence 1 - 1e-6: no further tolerance"
+INSTANCES = (("sphere", 4, 64), ("torus", 8, 1024), ("torus", 2, 256))
+
+
+def lower_limit(successes, n):
+    """Clopper-Pearson: a success probability below this would show so many successes with probability < LEVEL."""
+    return stats.beta.ppf(LEVEL, successes, n - successes + 1) if successes else 0.0
+
+
+def upper_limit(successes, n):
+    return stats.beta.isf(LEVEL, successes + 1, n - successes) if successes < n else 1.0
+
+
+def draws(m, sigma, n, rng, rows=500):
+    """Errors and distances of n noisy points, in blocks."""
+    error, distance = [], []
+    for i in range(0, n, rows):
+        x0 = m.law.sample(min(rows, n - i), rng)
+        x = x0 + sigma * rng.standard_normal(x0.shape)
+        error.append(np.linalg.norm(m.law.project(x) - x0, axis=1))
+        distance.append(m.law.distance(x))
+    return np.concatenate(error), np.concatenate(distance)
+
+
+def test_gaussian_norms_exactly(check):
+    """P(|g_m| > sqrt m + t) and P(|g_m| < sqrt(m-1) - t) against e^(-t^2/2): chi distributions, no sampling."""
+    m = np.unique(np.round(10 ** np.linspace(0, 4, 60)))[:, None]
+    t = np.linspace(0.05, 5, 60)
+    largest = np.exp(-(t**2) / 2) * np.ones_like(m)
+    above = stats.chi2.sf((np.sqrt(m) + t) ** 2, m)
+    below = np.where(np.sqrt(m - 1) > t, stats.chi2.cdf(np.maximum(np.sqrt(m - 1) - t, 0) ** 2, m), 0.0)
+    cause = "chi2 of SciPy: relative error below 1e-10"
+    check.holds(above, largest, tol=1e-10 * largest, cause=cause, on="norm from above, m = 1 .. 10^4, t = .05 .. 5")
+    check.holds(below, largest, tol=1e-10 * largest, cause=cause, on="norm from below, m = 1 .. 10^4, t = .05 .. 5")
+    check.control(
+        "the exponent t^2/2 (t^2 instead)", above, np.exp(-(t**2)) * np.ones_like(m), tol=1e-10, on="norm from above"
+    )
+
+
+def test_holds(check, manifold, deep):
+    rng = np.random.default_rng(315)
+    count = 20_000 if deep else 2_000
+    for kind, size, n in INSTANCES:
+        for t in (1.0, 2.0, 3.0):
+            claim = bound.oracle_denoising_whp(1.0, size if kind == "torus" else size - 1, n, t)
+            m = manifold(kind, size, n, reach=claim["reach"])
+            assert claim["reach"] <= m.reach * (1 + 1e-12)
+            assert m.dimension == (size if kind == "torus" else size - 1)
+            error, d = draws(m, 1.0, count, rng)
+            close = error <= claim["error"]
+            both = close & (d >= claim["low"]) & (d <= claim["high"])
+            on = f"{kind} of dimension {m.dimension} in R^{n}, t = {t:g}, {count} draws"
+            detail = f"frequency {close.mean():.4f}; largest error/bound {np.max(error) / claim['error']:.3f}"
+            check.holds(
+                claim["error_probability"], lower_limit(close.sum(), count), tol=0, cause=CAUSE, on=on, detail=detail
+            )
+            detail = f"frequency {both.mean():.4f}"
+            on = "with distance, " + on
+            check.holds(claim["all_probability"], lower_limit(both.sum(), count), tol=0, cause=CAUSE, on=on, detail=detail)
+
+
+def flat_mean(d, n):
+    """E[|g_d| / |g_(n-d)|], the mean of error/distance where K is flat: a ratio of independent chi variables."""
+    lg = math.lgamma
+    return math.exp(lg((d + 1) / 2) - lg(d / 2) + lg((n - d - 1) / 2) - lg((n - d) / 2))
+
+
+def test_informal_rate(check, manifold, deep):
+    """error/distance is sqrt(d/n) with constant 1: in n, in d, and its mean against the exact value for flat K."""
+    rng = np.random.default_rng(316)
+    count = 4_000 if deep else 800
+    curves = {
+        "n": [(8, n) for n in (64, 128, 256, 512, 1024)],
+        "d": [(d, 1024) for d in (4, 8, 16, 32, 64)],
+    }
+    ratios, limits, measured, tol, slopes = [], [], [], [], {}
+    for axis, cases in curves.items():
+        means = []
+        for d, n in cases:
+            # reach 1e4 sqrt(n): curvature changes error and distance by a relative q/tau = 1e-4 at most
+            error, distance = draws(manifold("torus", d, n, reach=1e4 * math.sqrt(n)), 1.0, count, rng)
+            value = error / distance
+            means.append(value.mean())
+            limits.append(flat_mean(d, n))
+            tol.append(5.5 * value.std() / math.sqrt(count) + 4e-4 * flat_mean(d, n))
+            ratios.append(value.mean() / math.sqrt(d / n))
+            measured.append(value.mean())
+        slopes[axis] = measure.fit_slope([c[axis == "n"] for c in cases], means)
+        exact = measure.fit_slope([c[axis == "n"] for c in cases], [flat_mean(*c) for c in cases])
+        check.rate(exact, -0.5 if axis == "n" else 0.5, within=0.04, on=f"mean error/distance against {axis}, flat K, exact")
+        check.rate(slopes[axis], exact.slope, within=0.02, on=f"mean error/distance against {axis}, sampled on tori")
+    check.equal(
+        measured,
+        limits,
+        tol=tol,
+        cause="5.5 standard errors (two-sided 4e-8 each) and curvature 4 q/tau = 4e-4",
+        on="mean error/distance against the chi ratio",
+        detail=f"over sqrt(d/n): {min(ratios):.3f} .. {max(ratios):.3f}",
+    )
+
+
+def test_controls(check, manifold):
+    rng = np.random.default_rng(317)
+    # (a) reach too small: the lattice 2 tau Z^64 has d = 0, so the claim is exact recovery. It fails at tau ~ sigma, and
+    # holds long before tau = 2 sigma (sqrt n + t) = 22 sigma: the hypothesis is sufficient, far from necessary
+    count, t = 4_000, 3.0
+    for ratio, expected in ((1.0, 0.0), (2.0, 0.0508), (3.0, 0.8411), (4.0, 0.9960)):
+        e = rng.standard_normal((count, 64))
+        correct = int(np.sum(np.all(np.abs(e) < ratio, axis=1)))  # nearest lattice point is x0: |sigma e_i| < tau
+        p = (1 - 2 * stats.norm.sf(ratio)) ** 64
+        check.equal(p, expected, tol=5e-5, cause="recorded digits", on=f"lattice, tau/sigma = {ratio:g}")
+        interval = lower_limit(correct, count), upper_limit(correct, count)
+        check.holds([interval[0], p], [p, interval[1]], tol=0, cause=CAUSE, on=f"sampled lattice, tau/sigma = {ratio:g}")
+    claim = bound.oracle_denoising_whp(1.0, 0, 64, t)
+    correct = int(np.sum(np.all(np.abs(rng.standard_normal((count, 64))) < 2, axis=1)))
+    check.control(
+        "reach >= 2 sigma (sqrt n + t) (2 sigma)",
+        claim["error_probability"],
+        upper_limit(correct, count),
+        on="lattice of Z^64",
+    )
+    # (b) n >> d: on S^(n-1) in R^n the error is far above sqrt(d/n) times the distance
+    for n in (16, 256):
+        m = manifold("sphere", n, n, reach=2 * (math.sqrt(n) + t))
+        error, distance = draws(m, 1.0, 2_000, rng)
+        middle = np.median(error / distance)
+        check.control("n >> d (d = n - 1)", middle, math.sqrt((n - 1) / n), on=f"median error/distance, S^{n - 1} in R^{n}")
+    # (c) the probability is needed: without the factor 2 and t the error exceeds sigma sqrt(d) half the time
+    m = manifold("torus", 8, 1024, reach=2 * (32 + t))
+    error, _ = draws(m, 1.0, 2_000, rng)
+    share = upper_limit(int(np.sum(error <= math.sqrt(8))), 2_000)
+    check.control("2 (sqrt d + t) (sqrt d instead)", 1 - 2 * math.exp(-(t**2) / 2), share, on="T^8 in R^1024, t = 3")

@@ -1,0 +1,128 @@
+"""Proposition 3.2: any denoiser into the convex hull, random and adversarial ones included; rate 1/sigma."""
+
+import math
+
+import numpy as np
+
+from exactdiffusion import PointCloud, measure
+from exactdiffusion.bounds import projection as bound
+
+STATEMENT = bound.hull_denoiser_error.statement
+EPS = np.finfo(np.float64).eps
+CAUSE = "64 eps (|x| + |p|) / d: rounding of the projection and of hull points"
+
+
+def clouds(rng, count):
+    for _ in range(count):
+        m, n = int(rng.integers(2, 30)), int(rng.integers(1, 12))
+        yield PointCloud(rng.standard_normal((m, n)) * 10 ** rng.uniform(-2, 2))
+
+
+def queries(law, rng, n=50):
+    x = law.diameter * rng.standard_normal((n, law.dim)) * 10 ** rng.uniform(-1, 2, (n, 1))
+    return x[law.distance(x) > 1e-3 * law.diameter]
+
+
+def test_holds(check, deep):
+    rng = np.random.default_rng(321)
+    rows = {"random hull denoiser": [], "farthest vertex": [], "ideal denoiser": []}
+    band = []
+    for law in clouds(rng, 1500 if deep else 300):
+        x = queries(law, rng)
+        p, d = law.project(x), law.distance(x)
+        nu = 10 ** rng.uniform(0, 1, len(x))
+        sigma = d / math.sqrt(law.dim) * nu ** rng.uniform(-1, 1, len(x))  # anywhere in the band
+        weights = rng.dirichlet(np.full(len(law.points), 0.1), len(x))
+        far = np.argmax(np.linalg.norm(p[:, None] - law.points[None], axis=2), axis=1)
+        estimates = {
+            "random hull denoiser": weights @ law.points,
+            "farthest vertex": law.points[far],
+            "ideal denoiser": law.noised(1.0, sigma).denoise(x),
+        }
+        tol = 64 * EPS * (np.linalg.norm(x, axis=1) + np.linalg.norm(p, axis=1)) / d
+        band.append(bound.band_ok(d, sigma, law.dim, nu, rtol=8 * EPS))
+        for name, estimate in estimates.items():
+            error = bound.relative_error(estimate, p, d)
+            second = bound.hull_denoiser_error(law.diameter, math.sqrt(law.dim) * sigma / nu)
+            rows[name].append((error, bound.hull_denoiser_error(law.diameter, d), second, tol))
+    check.hypothesis("d/nu <= sqrt(n) sigma <= nu d", np.concatenate(band), on="second form")
+    for name, parts in rows.items():
+        error, first, second, tol = map(np.concatenate, zip(*parts))
+        check.holds(error, first, tol=tol, cause=CAUSE, on=f"diam/d, {name}")
+        check.holds(error, second, tol=tol, cause=CAUSE, on=f"nu diam/(sqrt(n) sigma), {name}")
+
+
+def test_attained(check):
+    pair = PointCloud(np.array([[0.0], [1.0]]))
+    x = np.array([[5.0]])
+    p, d = pair.project(x), pair.distance(x)
+    error = bound.relative_error(np.array([[0.0]]), p, d)
+    check.tight(
+        error / bound.hull_denoiser_error(pair.diameter, d), 1.0, tol=0, cause="exact", on="K = {0, 1}, x = 5, xhat = 0"
+    )
+    # by an ideal denoiser, in the limit of weights: nearly all mass on the far atom
+    skew = PointCloud(pair.points, weights=[1 - 1e-6, 1e-6])
+    ratio = []
+    for sigma in (10.0, 1e3):
+        estimate = skew.noised(1.0, sigma).denoise(x)
+        weight = 1e-6 / (1e-6 + (1 - 1e-6) * math.exp(-(25 - 16) / (2 * sigma**2)))  # of the near atom
+        ratio.append(bound.relative_error(estimate, p, d)[0] / bound.hull_denoiser_error(pair.diameter, d)[0] / (1 - weight))
+    check.equal(ratio, 1.0, tol=8 * EPS, cause="8 eps", on="weights (1 - 1e-6, 1e-6): 1 - posterior weight of the near atom")
+    error = bound.relative_error(skew.noised(1.0, 1e3).denoise(x), p, d)
+    check.tight(
+        error / bound.hull_denoiser_error(pair.diameter, d),
+        1.0,
+        tol=1.1e-6,
+        cause="the weight 1e-6 of the near atom",
+        on="ideal denoiser, weights (1 - 1e-6, 1e-6), x = 5, sigma = 1e3",
+    )
+
+
+def test_rate(check):
+    """At sigma = d/sqrt(n) the relative error of the ideal denoiser falls like 1/sigma, as the bound says."""
+    rng = np.random.default_rng(322)
+    law = PointCloud(rng.standard_normal((40, 6)))
+    u = rng.standard_normal(6)
+    u /= np.linalg.norm(u)
+    radii = law.diameter * 2.0 ** np.arange(6, 16)
+    errors, levels = [], []
+    for r in radii:
+        x = r * u[None]
+        d = law.distance(x)
+        sigma = d / math.sqrt(6)
+        levels.append(sigma[0])
+        errors.append(bound.relative_error(law.noised(1.0, sigma).denoise(x), law.project(x), d)[0])
+    check.rate(measure.fit_slope(levels, errors), -1.0, within=0.01, on="ideal denoiser, sigma = d/sqrt(n), x to infinity")
+    check.rate(
+        measure.fit_slope(levels, bound.hull_denoiser_error(law.diameter, math.sqrt(6) * np.array(levels))),
+        -1.0,
+        within=1e-9,
+        on="the bound",
+    )
+
+
+def test_controls(check):
+    pair = PointCloud(np.array([[0.0], [1.0]]))
+    x, sigma = np.array([[5.0]]), 0.05
+    gain = 0.25 / (0.25 + sigma**2)
+    wiener = 0.5 + gain * (x - 0.5)
+    check.control(
+        "values in the convex hull (linear denoiser)",
+        bound.relative_error(wiener, pair.project(x), pair.distance(x)),
+        bound.hull_denoiser_error(pair.diameter, pair.distance(x)),
+        on="atoms {0, 1}, x = 5, sigma = .05",
+    )
+    check.control(
+        "the diameter (half of it)",
+        bound.relative_error(np.array([[0.0]]), pair.project(x), pair.distance(x)),
+        bound.hull_denoiser_error(pair.diameter / 2, pair.distance(x)),
+        on="K = {0, 1}, x = 5, xhat = 0",
+    )
+    # second form outside the band: sigma large at a point close to K
+    x = np.array([[1.1]])
+    check.control(
+        "sqrt(n) sigma <= nu d (100 times as much)",
+        bound.relative_error(pair.noised(1.0, 10.0).denoise(x), pair.project(x), pair.distance(x)),
+        bound.hull_denoiser_error(pair.diameter, 10.0 / 1.0),
+        on="K = {0, 1}, x = 1.1, sigma = 10, nu = 1",
+    )

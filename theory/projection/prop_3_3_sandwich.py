@@ -1,0 +1,112 @@
+"""The half smoothed distance lies within s^2 log|K| below half the squared distance; both ends attained."""
+
+import math
+
+import numpy as np
+
+from exactdiffusion import PointCloud, datasets
+from exactdiffusion.bounds import projection as bound
+
+STATEMENT = bound.smoothed_distance_sandwich.statement
+EPS = np.finfo(np.float64).eps
+SIGMAS = (1e-3, 0.1, 0.5, 1.0, 3.0, 10.0, 100.0, 1e4)
+
+
+def smoothed(law, x, s, rows=20):
+    parts = []
+    for i in range(0, len(x), rows):
+        h = 0.5 * np.sum((x[i : i + rows, None] - law.points[None]) ** 2, axis=2)
+        parts.append(bound.half_smoothed_distance(h, s))
+    return np.concatenate(parts)
+
+
+def families(deep):
+    rng = np.random.default_rng(337)
+    digits = PointCloud(datasets.digits())
+    n = 400 if deep else 40
+    yield "digits", digits, digits.points[:n] + rng.standard_normal((n, 64)) * 10 ** rng.uniform(-2, 1, (n, 1))
+    for m, dim in ((2, 1), (7, 3), (200, 20)):
+        yield f"{m} points in R^{dim}", PointCloud(rng.standard_normal((m, dim))), 2 * rng.standard_normal((10 * n, dim))
+
+
+def test_holds(check, deep):
+    for name, law, x in families(deep):
+        d, m = law.distance(x), len(law.points)
+        left, middle, right, tol = [], [], [], []
+        for s in SIGMAS:
+            lower, upper = bound.smoothed_distance_sandwich(d, s, m)
+            # both sides shifted by s^2 log m, so that they are nonnegative and their ratio means something
+            shift = s**2 * math.log(m)
+            left.append(lower + shift)
+            middle.append(smoothed(law, x, s) + shift)
+            right.append(upper + shift)
+            tol.append(16 * EPS * (upper + shift))
+        on = f"{name}, s = 1e-3 .. 1e4"
+        args = {"tol": np.array(tol), "cause": "16 eps of d^2/2 + s^2 log m"}
+        check.holds(left, middle, **args, on=f"d^2/2 - s^2 log m <= F, {on}")
+        check.holds(middle, right, **args, on=f"F <= d^2/2, {on}")
+
+
+def used(law, x, s):
+    """(d^2/2 - F) / (s^2 log m), in [0, 1]."""
+    return (0.5 * law.distance(x) ** 2 - smoothed(law, x, s)) / (s**2 * math.log(len(law.points)))
+
+
+def test_both_ends_attained(check):
+    # equidistant atoms: the left side is an equality at every s
+    values = []
+    for m in (2, 5, 20):
+        law = PointCloud(np.eye(m) * math.sqrt(2))
+        x = np.concatenate([np.full((1, m), c) for c in (0.0, math.sqrt(2) / m, 3.0)])
+        values += [used(law, x, s) for s in (0.1, 1.0, 10.0)]
+    check.tight(
+        np.concatenate(values),
+        1.0,
+        tol=1e-11,
+        cause="cancellation: eps d^2 / (s^2 log 2), d <= 20, s >= .1, and 4 more digits",
+        on="left end, equidistant atoms, (d^2/2 - F)/(s^2 log m)",
+    )
+    digits = PointCloud(datasets.digits())
+    rng = np.random.default_rng(338)
+    x = digits.points[:30] + 0.3 * rng.standard_normal((30, 64))
+    check.tight(
+        used(digits, x, 1e4),
+        1.0,
+        tol=1e-6,
+        cause="(mean of |x-x0|^2 - d^2) / (2 s^2 log m) <= 120 / (2e8 * 7.5)",
+        on="left end, digits, s = 1e4",
+    )
+    check.tight(
+        smoothed(digits, x, 1e-3) / (0.5 * digits.distance(x) ** 2),
+        1.0,
+        tol=8 * EPS,
+        cause="8 eps",
+        on="right end, s = 1e-3",
+    )
+    single = PointCloud(np.zeros((1, 3)))
+    y = rng.standard_normal((5, 3))
+    check.tight(smoothed(single, y, 2.0) / (0.5 * single.distance(y) ** 2), 1.0, tol=8 * EPS, cause="8 eps", on="one point")
+
+
+def test_controls(check):
+    digits = PointCloud(datasets.digits())
+    rng = np.random.default_rng(339)
+    x = digits.points[:30] + 0.3 * rng.standard_normal((30, 64))
+    d, F = digits.distance(x), smoothed(digits, x, 1.0)
+    lower, upper = bound.smoothed_distance_sandwich(d, 1.0, len(digits.points))
+    tol = 1e-10
+    check.control("- s^2 log|K|", upper, F, tol=tol, on="digits, s = 1")
+    mean_form = F + math.log(len(digits.points))
+    check.control("sum of exponentials (their mean)", mean_form, upper, tol=tol, on="digits, s = 1")
+    low, _ = bound.smoothed_distance_sandwich(math.sqrt(2) * d, 0.1, len(digits.points))
+    check.control("d^2/2 (d^2: F is half a squared distance)", low, smoothed(digits, x, 0.1), tol=tol, on="digits, s = .1")
+    law = PointCloud(np.eye(4))
+    middle = np.full((1, 4), 0.25)
+    low, _ = bound.smoothed_distance_sandwich(law.distance(middle), 1.0, 4)
+    check.control(
+        "the constant log|K| (.99 of it)",
+        0.5 * law.distance(middle) ** 2 - 0.99 * math.log(4),
+        smoothed(law, middle, 1.0),
+        tol=1e-12,
+        on="four equidistant atoms",
+    )
