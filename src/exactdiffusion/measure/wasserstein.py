@@ -18,9 +18,9 @@ from .rates import t_interval
 
 EPS = float(np.finfo(np.float64).eps)
 
-#: Bytes per (x, y) pair while POT's network simplex runs: the cost, the plan and 24 of arcs, flows and states.
-_EMD_BYTES = 40
-#: The same for scipy's assignment solver: the cost and one working row.
+#: Bytes per (x, y) pair while POT's network simplex runs: the cost, the plan and arcs, flows, states (measured: 41-42).
+_EMD_BYTES = 42
+#: The same for scipy's assignment solver: the cost and its finiteness mask; blocks of 32 MB come on top.
 _LSA_BYTES = 9
 #: Iteration limit given to POT. Its default (1e5) stops early and only warns.
 _EMD_ITERATIONS = 10**9
@@ -102,9 +102,13 @@ def w2(x, y, weights_x=None, weights_y=None, method="auto", *, max_bytes=2**31):
     -----
     Costs are sums of squared explicit differences: relative error (d + 2) eps, so equal points cost exactly 0. Costs
     are divided by a power of 4 near their maximum, because the simplex tests optimality against an absolute constant:
-    clouds of diameter 1e-9 come back wrong without it.
+    clouds of diameter 1e-9 come back wrong without it. Distances below 1e-154 square to 0.
 
-    Potentials are sums along tree paths of up to n + m arcs: the accepted gap is 4 (n + m + d) eps max|x_i - y_j|^2.
+    Clouds further apart than their radius are centred first, W2^2 = |mean difference|^2 + W2^2 of the centred clouds:
+    potentials of the size of the distance would leave nothing of the costs that decide the plan.
+
+    Potentials are sums along tree paths of up to n + m arcs: the accepted gap is 8 (n + m + d) eps times the largest
+    cost (of the centred clouds where they were centred).
 
     This is the distance between the two *discrete* laws given. Between two samples of continuous laws its expected
     square is never below that of the laws and exceeds it by the `noise_floor`. It is not the distance of a sample to
@@ -138,29 +142,46 @@ def w2(x, y, weights_x=None, weights_y=None, method="auto", *, max_bytes=2**31):
             f"{math.isqrt(max_bytes // _EMD_BYTES)} a side), the weighted atoms of a discrete target as y, "
             "gelbrich (lower bound), coupling_bound (upper bound), one-dimensional projections, or a larger max_bytes"
         )
-    cost, exponent = _cost(x[keep_x], y[keep_y])
     a, b = a[keep_x], b[keep_y]
+    x, y, offset = _separate(x[keep_x], y[keep_y], a, b)
+    cost, exponent = _cost(x, y)
     solver = _solve_emd if method == "emd" else _solve_assignment
     rows, columns, mass, v = solver(a, b, cost)
-    return _certified(a, b, cost, exponent, d, rows, columns, mass, v, method, keep_x, keep_y, n, m)
+    return _certified(a, b, cost, exponent, offset, d, rows, columns, mass, v, method, keep_x, keep_y, n, m)
+
+
+def _check_reach(x, y):
+    """Refuse clouds whose squared distances would overflow."""
+    low, high = np.minimum(x.min(axis=0), y.min(axis=0)), np.maximum(x.max(axis=0), y.max(axis=0))
+    half = float(np.max(high / 2 - low / 2))
+    if not half <= 5e149:
+        fail("x, y", 2 * half, "coordinates within 1e150 of one another (their squares overflow otherwise)")
+
+
+def _separate(x, y, a, b):
+    """Centred clouds and the part of W2^2 that the means carry, or the clouds as they are and 0.
+
+    For any vectors p, q and any coupling, E|x - y|^2 = E|x' - y'|^2 + |p - q|^2 + 2 (p - q).E(x' - y') with x' = x - p,
+    y' = y - q. Clouds that may be equal are left alone: their costs must stay exact zeros.
+    """
+    _check_reach(x, y)
+    p, q = a @ x, b @ y
+    scale = float(np.max(np.abs(p - q)))
+    centred_x, centred_y = x - p, y - q
+    if scale == 0 or scale < max(float(np.max(np.abs(centred_x))), float(np.max(np.abs(centred_y)))):
+        return x, y, 0.0
+    drift = [math.fsum(a * u) - math.fsum(b * v) for u, v in zip(centred_x.T, centred_y.T, strict=True)]
+    return centred_x, centred_y, math.fsum((p - q) ** 2 + 2 * (p - q) * drift)
 
 
 def _cost(x, y):
-    """Squared distances divided by 4**exponent, maximum in [1/4, 4): explicit differences, exact scaling."""
+    """Squared distances divided by 4**exponent, maximum near 1: explicit differences, exact scaling."""
     from scipy.spatial.distance import cdist
 
-    low, high = np.minimum(x.min(axis=0), y.min(axis=0)), np.maximum(x.max(axis=0), y.max(axis=0))
-    with np.errstate(over="ignore"):
-        spread = float(np.max(high / 2 - low / 2)) * 2
-    if not math.isfinite(spread) or spread > 1e150:
-        fail("x, y", spread, "coordinates within 1e150 of one another (their squares overflow otherwise)")
-    exponent = math.frexp(spread)[1] if spread > 0 else 0
-    cost = cdist(np.ldexp(x, -exponent), np.ldexp(y, -exponent), "sqeuclidean")
+    cost = cdist(x, y, "sqeuclidean")
     top = float(cost.max())
-    if top > 0:  # spread <= sqrt(top) <= sqrt(d) spread; one more exact power of 4 brings the maximum near 1
-        extra = math.frexp(top)[1] // 2
-        np.ldexp(cost, -2 * extra, out=cost)
-        exponent += extra
+    exponent = math.frexp(top)[1] // 2 if top > 0 else 0
+    np.ldexp(cost, -2 * exponent, out=cost)
     return cost, exponent
 
 
@@ -226,11 +247,11 @@ def _column_min(cost, u):
     return out
 
 
-def _certified(a, b, cost, exponent, d, rows, columns, mass, v, method, keep_x, keep_y, n, m):
+def _certified(a, b, cost, exponent, offset, d, rows, columns, mass, v, method, keep_x, keep_y, n, m):
     """Weak duality on the (scaled) problem; raises unless plan and potentials meet."""
     top = float(cost.max())
     size = a.size + b.size
-    tolerance = 4 * (size + d) * EPS * top
+    tolerance = 8 * (size + d) * EPS * top
     if not (np.all(np.isfinite(v)) and np.all(np.isfinite(mass)) and np.all(mass >= 0)):
         raise RuntimeError(f"optimal transport solver ({method}): negative or non-finite plan or potentials")
     residual = float(np.sum(np.abs(np.bincount(rows, mass, a.size) - a)))
@@ -245,19 +266,21 @@ def _certified(a, b, cost, exponent, d, rows, columns, mass, v, method, keep_x, 
     if not primal - dual <= tolerance:
         raise RuntimeError(
             f"optimal transport ({method}): duality gap {(primal - dual) * scale:.6g} exceeds its tolerance "
-            f"{tolerance * scale:.3g} = 4 (n + m + d) eps max|x - y|^2 (n = {a.size}, m = {b.size}, d = {d}); "
-            f"plan cost {primal * scale:.17g}, dual bound {dual * scale:.17g}: the plan is not optimal"
+            f"{tolerance * scale:.3g} = 8 (n + m + d) eps max cost (n = {a.size}, m = {b.size}, d = {d}, max cost "
+            f"{top * scale:.3g}); plan cost {primal * scale:.17g}, dual bound {dual * scale:.17g}: not optimal"
         )
     if not residual <= 4 * size * EPS or primal - dual < -(rounding + residual * top + tolerance):
         raise RuntimeError(
             f"optimal transport ({method}): the plan misses its marginals by {residual:.3g} in total, tolerance "
             f"{4 * size * EPS:.3g} = 4 (n + m) eps; plan cost {primal * scale:.17g}, dual bound {dual * scale:.17g}"
         )
-    squared = primal * scale
-    lower_squared = min(max(dual - rounding, 0.0) * scale, squared)
+    squared = primal * scale + offset
+    # centring rounds x' and y' to eps of the radius, itself below |p - q|: 12 eps offset, plus d + 4 for the sums
+    slack = rounding * scale + (d + 16) * EPS * offset
+    lower_squared = min(max(dual * scale + offset - slack, 0.0), squared)
     return W2Result(
         value=math.sqrt(squared), squared=squared, lower=math.sqrt(lower_squared), lower_squared=lower_squared,
-        gap=squared - lower_squared, tolerance=(tolerance + rounding) * scale, method=method, n=n, m=m,
+        gap=squared - lower_squared, tolerance=tolerance * scale + slack + 2 * EPS * squared, method=method, n=n, m=m,
         coupling=(keep_x[rows], keep_y[columns], mass),
     )
 
@@ -296,7 +319,8 @@ def _sorted_result(x, y, a, b, equal):
     lower_squared = max(squared - rounding, 0.0)
     return W2Result(
         value=math.sqrt(squared), squared=squared, lower=math.sqrt(lower_squared), lower_squared=lower_squared,
-        gap=squared - lower_squared, tolerance=rounding, method="sorted", n=n, m=m, coupling=(rows, columns, mass),
+        gap=squared - lower_squared, tolerance=rounding + 2 * EPS * squared, method="sorted", n=n, m=m,
+        coupling=(rows, columns, mass),
     )
 
 
