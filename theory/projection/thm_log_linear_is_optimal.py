@@ -1,0 +1,130 @@
+"""The constant step beta_* is the best admissible schedule: 20,000 random ones (200,000 with --deep), and the proof by SymPy."""
+
+import numpy as np
+import pytest
+import sympy
+
+from exactdiffusion import measure
+from exactdiffusion.bounds import projection as bound
+
+STATEMENT = bound.best_admissible_products.statement
+EPS = np.finfo(np.float64).eps
+CASES = [(eta, nu, N) for eta in (0.02, 0.1, 0.4, 0.9) for nu in (1.05, 2.0, 10.0) for N in (2, 5, 20, 50)]
+
+
+def spending(y, eta):
+    """Relative steps that spend y_i = -log(1 - eta rho_i) of the budget log nu."""
+    rho = -np.expm1(-y) / eta
+    return rho / (1 + rho)
+
+
+def random_schedules(rng, eta, nu, N, count):
+    """Admissible schedules: budgets from uneven to nearly even, most of them spent in full. beta (count, N)."""
+    concentration = 10 ** rng.uniform(-1, 4, (count, 1))
+    y = rng.standard_gamma(np.broadcast_to(concentration, (count, N)))
+    y *= np.log(nu) / y.sum(axis=1, keepdims=True)
+    y *= np.where(rng.random((count, 1)) < 0.25, rng.random((count, 1)), 1.0)
+    return spending(y, eta)
+
+
+def products(beta, eta):
+    return np.prod(1 - beta, axis=-1), np.prod(1 + beta * (eta - 1), axis=-1)
+
+
+def test_hypotheses(check):
+    rng = np.random.default_rng(430)
+    for eta, nu, N in CASES[::5]:
+        beta = random_schedules(rng, eta, nu, N, 100)
+        # the budget is spent exactly up to rounding: ask for admissibility at nu (1 + rounding)
+        ok = [bound.admissibility(b, eta, nu * (1 + 64 * N * EPS)) >= 0 for b in beta]
+        check.hypothesis("competitors are admissible", ok, on=f"eta {eta}, nu {nu}, N = {N}")
+
+
+def test_holds(check, deep):
+    rng = np.random.default_rng(431)
+    count = -(-(200_000 if deep else 20_000) // len(CASES))
+    best, found = [[], []], [[], []]
+    for eta, nu, N in CASES:
+        larger = products(random_schedules(rng, eta, nu, N, count), eta)
+        smaller = bound.best_admissible_products(eta, nu, N)
+        for i in (0, 1):
+            found[i].append(np.log(larger[i]))
+            best[i].append(np.full(count, np.log(smaller[i])))
+    cause = "relative rounding of N = 50 factors, in the logarithm"
+    for i, what in enumerate(("sigma_0 / sigma_N", "guaranteed d(x_0) / d(x_N)")):
+        # ratios of the products themselves: best / competitor <= 1
+        ratio = np.exp(np.concatenate(best[i]) - np.concatenate(found[i]))
+        on = f"{what}, {ratio.size} random admissible schedules"
+        check.holds(ratio, 1.0, tol=64 * 50 * EPS, cause=cause, on=on)
+        check.tight(ratio.max(), 1.0, tol=1e-3, cause="nearly even budgets come close", on=f"best competitor, {on}")
+
+
+def test_attained_by_the_constant_step(check):
+    ratios = []
+    for eta, nu, N in CASES:
+        beta = spending(np.full(N, np.log(nu) / N), eta)
+        ratios.append(np.array(products(beta, eta)) / bound.best_admissible_products(eta, nu, N))
+    check.tight(np.array(ratios), 1.0, tol=64 * 50 * EPS, cause="rounding of N = 50 factors", on="the constant step")
+
+
+def test_rate_of_the_loss(check):
+    """An uneven budget y_i = log(nu)/N (1 + e s_i), sum s_i = 0, loses to second order in e: a maximum, not a slope."""
+    eta, nu, N = 0.1, 2.0, 8
+    signs = np.tile([1.0, -1.0], N // 2)
+    sizes = 2.0 ** -np.arange(1, 8)
+    loss = []
+    for e in sizes:
+        y = np.log(nu) / N * (1 + e * signs)
+        loss.append(np.log(products(spending(y, eta), eta)[0] / bound.best_admissible_products(eta, nu, N)[0]))
+    check.rate(measure.fit_slope(sizes[-4:], loss[-4:]), 2.0, within=0.01, on="loss against the unevenness of the budget")
+
+
+def concave_functions():
+    y, eta = sympy.symbols("y eta", positive=True)
+    g = sympy.log(1 + (1 - sympy.exp(-y)) / eta)
+    return y, eta, g, g - sympy.log(2 - sympy.exp(-y))
+
+
+def test_concavity(check):
+    """g and h of the proof are the logarithms of the two products per step, increasing and concave, by SymPy."""
+    y, eta, g, h = concave_functions()
+    rho = (1 - sympy.exp(-y)) / eta
+    beta = rho / (1 + rho)
+    E = sympy.exp(y)
+    second_g = -(1 + eta) * E / ((1 + eta) * E - 1) ** 2
+    second_h = -(1 - eta) * E * (2 * (1 + eta) * E**2 - 1) / ((2 * E - 1) ** 2 * ((1 + eta) * E - 1) ** 2)
+    first_h = (1 - eta) * E / ((2 * E - 1) * ((1 + eta) * E - 1))
+    residuals = [
+        sympy.simplify(sympy.exp(-g) - (1 - beta)),
+        sympy.simplify(sympy.exp(-h) - (1 + beta * (eta - 1))),
+        sympy.simplify(sympy.diff(g, y) - E / (eta * E + E - 1) / E),
+        sympy.simplify(sympy.diff(h, y) - first_h),
+        sympy.simplify(sympy.diff(g, y, 2) - second_g),
+        sympy.simplify(sympy.diff(h, y, 2) - second_h),
+    ]
+    check.equal([float(r) for r in residuals], 0.0, tol=0, cause="exact: SymPy", on="g, h, g', h', g'', h''")
+
+
+@pytest.mark.parametrize("eta", [0.001, 0.3, 0.999])
+def test_signs(check, eta):
+    """The signs that the formulas show (E = e^y > 1, 0 < eta < 1), on values from 1e-6 to 50."""
+    y, symbol, g, h = concave_functions()
+    at = np.logspace(-6, 1.7, 200)
+    for name, f in (("g", g), ("h", h)):
+        second = sympy.lambdify(y, sympy.simplify(sympy.diff(f, y, 2)).subs(symbol, eta), "numpy")(at)
+        check.holds(0.0, -second, tol=0, cause="a sign", on=f"{name}'' < 0, eta = {eta}")
+
+
+def test_controls(check):
+    eta, nu, N = 0.1, 2.0, 10
+    best = bound.best_admissible_products(eta, nu, N)
+    star = bound.beta_star(eta, nu, N)
+    found = products(np.full(N, 1.01 * star), eta)
+    check.control("admissible (1.01 beta_*)", best, found, tol=1e-12, on="constant step, 1 % too long")
+    # the practical schedule with a large last step goes much further: it is not admissible
+    beta = np.append(np.full(N - 1, star), 0.9)
+    assert bound.admissibility(beta, eta, nu) < 0
+    check.control("admissible (last step .9)", best, products(beta, eta), tol=1e-12, on="beta_* and a last step of .9")
+    # N: a schedule of 2 N steps goes further
+    found = products(np.full(2 * N, bound.beta_star(eta, nu, 2 * N)), eta)
+    check.control("the number of steps (2 N)", best, found, tol=1e-12, on="admissible with 2 N steps")
