@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from exactdiffusion import schedules
+from exactdiffusion.bounds.projection import beta_star
 from exactdiffusion.schedules import Grid
 
 EPS = np.finfo(np.float64).eps
@@ -109,7 +110,7 @@ def test_largest_backward_steps_of_the_proximal_paper():
 @pytest.mark.parametrize(("eta", "nu"), [(0.02, 1.05), (0.1, 2.0), (0.5, 50.0), (0.99, 3.0)])
 def test_admissible_uses_the_whole_budget(N, eta, nu):
     grid = schedules.admissible(N, eta, nu, sigma_max=7.0)
-    beta = schedules.admissible_beta(N, eta, nu)
+    beta = beta_star(eta, nu, N)
     assert np.max(np.abs(grid.beta / beta - 1)) <= 16 * EPS * (N + 1) / beta
     with mpmath.workdps(50):
         b = 1 - mpmath.mpf(1) / (1 + (1 - mpmath.power(nu, mpmath.mpf(-1) / N)) / mpmath.mpf(eta))
@@ -122,7 +123,7 @@ def test_admissible_uses_the_whole_budget(N, eta, nu):
 def test_admissible_from_another_start_ratio_binds_on_one_side(rho):
     """d_0 = rho sigma_0; over- and undershoot move the ratio d/sigma to exactly 1/nu or nu on the binding side."""
     eta, nu, N = 0.2, 2.0, 10
-    b = schedules.admissible_beta(N, eta, nu, rho)
+    b = beta_star(eta, nu, N, rho)
     step = b / (1 - b)
     low, high = rho * (1 - eta * step) ** N, rho * (1 + eta * step) ** N
     assert low >= (1 - 1e-13) / nu
@@ -131,9 +132,9 @@ def test_admissible_from_another_start_ratio_binds_on_one_side(rho):
 
 
 def test_admissible_special_cases():
-    assert schedules.admissible_beta(5, 0.0, 2.0) == 1.0
-    assert schedules.admissible_beta(5, 0.0, 1.0) == 1.0
-    assert schedules.admissible_beta(5, 0.1, 1.0) == 0.0
+    assert beta_star(0.0, 2.0, 5) == 1.0
+    assert beta_star(0.0, 1.0, 5) == 1.0
+    assert beta_star(0.1, 1.0, 5) == 0.0
     assert schedules.admissible(1, 0.0, 2.0, 3.0).sigma.tolist() == [3.0, 0.0]
 
 
@@ -303,7 +304,7 @@ BAD_GRIDS = {
     "eta zero, N > 1": ("eta", lambda: schedules.admissible(3, 0.0)),
     "nu below 1": ("nu", lambda: schedules.admissible(3, 0.1, 0.9)),
     "nu one": ("nu", lambda: schedules.admissible(3, 0.1, 1.0)),
-    "start ratio": ("rho", lambda: schedules.admissible(3, 0.1, 2.0, 40.0, 2.0)),
+    "start ratio": ("start_ratio", lambda: schedules.admissible(3, 0.1, 2.0, 40.0, 2.0)),
     "style": ("style", lambda: schedules.quantised(10, "DDIM")),
     "start": ("start", lambda: schedules.quantised(10, "edm", 1e4)),
     "beta one": ("beta", lambda: schedules.alpha_bar_from_beta([0.5, 1.0])),

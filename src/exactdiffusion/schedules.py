@@ -19,9 +19,10 @@ from functools import cached_property
 import numpy as np
 
 from ._validation import choice, fail, integer, real_array, scalar
+from .bounds.projection import beta_star
 
 __all__ = [
-    "QUANTISED", "REGISTRY", "Grid", "admissible", "admissible_beta", "alpha_bar_from_beta",
+    "QUANTISED", "REGISTRY", "Grid", "admissible", "alpha_bar_from_beta",
     "alpha_bar_from_integral", "alpha_bar_from_sigma", "beta_from_alpha_bar", "cosine", "ddpm",
     "ddpm_sigmas", "ddpm_time", "edm", "integral_from_sigma", "log_linear", "nearest_index", "quantised",
     "quantised_times", "sigma_from_alpha_bar", "sigma_from_integral", "sigma_from_snr",
@@ -420,37 +421,19 @@ def vp_linear(N, beta_min=0.1, beta_max=20.0, eps=0.0, vp=True, final_zero=False
     return grid if vp else grid.to_ve()
 
 
-def admissible_beta(N, eta, nu, rho=1.0):
-    r"""Largest constant relative step of an (eta, nu)-admissible schedule (arXiv 2306.04848, Thm 4.3: an iff).
+def admissible(N, eta=0.1, nu=2.0, sigma_max=40.0, start_ratio=1.0):
+    """Log-linear schedule with the largest admissible step; VE (arXiv 2306.04848, Thm 4.3).
 
-    .. math:: \beta_* = \frac{c}{\eta + c}, \qquad c = 1 - \nu^{-1/N} .
-
-    ``rho = dist(x_N) / (sqrt(n) sigma_N)`` other than 1 generalises the start: then
-    ``c = min(1 - (nu rho)^{-1/N}, (nu / rho)^{1/N} - 1)``, derived, not in the paper; ``1 / nu < rho < nu``.
-    ``eta = 0`` gives 1 (any schedule is admissible, nu = 1 included); ``eta > 0, nu = 1`` gives 0.
+    The step is :func:`exactdiffusion.bounds.projection.beta_star`. The product guarantee of Thm 4.2 never falls below
+    ``nu^{-(1 - eta) / eta}`` whatever N: the final sigma is ``sigma_max (1 - beta)^N``, never 0. For ``eta = 0`` one full step
+    is exact, so only N = 1 is accepted.
     """
     N = integer("N", N, low=1)
     eta = scalar("eta", eta, low=0.0, high=1.0, high_open=True)
     nu = scalar("nu", nu, low=1.0)
-    rho = scalar("rho", rho, low=0.0, low_open=True)
-    if rho != 1.0 and not 1.0 / nu < rho < nu:
-        fail("rho", rho, f"a start ratio inside (1 / nu, nu) = ({1 / nu:g}, {nu:g})")
-    if eta == 0.0:
-        return 1.0
-    c = -np.expm1(-(np.log(nu) + np.log(rho)) / N)
-    if rho != 1.0:  # at rho = 1 the second term is never the smaller one
-        c = min(c, np.expm1((np.log(nu) - np.log(rho)) / N))
-    return float(c / (eta + c))
-
-
-def admissible(N, eta=0.1, nu=2.0, sigma_max=40.0, rho=1.0):
-    """Log-linear schedule with the step :func:`admissible_beta`; VE (arXiv 2306.04848, Thm 4.3).
-
-    The product guarantee of Thm 4.2 never falls below ``nu^{-(1 - eta) / eta}`` whatever N: the final sigma is
-    ``sigma_max (1 - beta)^N``, never 0. For ``eta = 0`` one full step is exact, so only N = 1 is accepted.
-    """
+    start_ratio = scalar("start_ratio", start_ratio, low=0.0, low_open=True)
     sigma_max = scalar("sigma_max", sigma_max, low=0.0, low_open=True)
-    beta = admissible_beta(N, eta, nu, rho)
+    beta = beta_star(eta, nu, N, start_ratio)
     if beta == 0.0:
         fail("nu", nu, "nu > 1 when eta > 0 (nu = 1 admits no step at all)")
     if beta == 1.0:
