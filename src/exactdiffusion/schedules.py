@@ -425,8 +425,8 @@ def admissible(N, eta=0.1, nu=2.0, sigma_max=40.0, start_ratio=1.0):
     """Log-linear schedule with the largest admissible step; VE (arXiv 2306.04848, Thm 4.3).
 
     The step is :func:`exactdiffusion.bounds.projection.beta_star`. The product guarantee of Thm 4.2 never falls below
-    ``nu^{-(1 - eta) / eta}`` whatever N: the final sigma is ``sigma_max (1 - beta)^N``, never 0. For ``eta = 0`` one full step
-    is exact, so only N = 1 is accepted.
+    ``nu^{-(1 - eta) / eta}`` whatever N: the final sigma is ``sigma_max (1 - beta)^N``, never 0. For ``eta = 0`` one full
+    step is exact, so only N = 1 is accepted.
     """
     N = integer("N", N, low=1)
     eta = scalar("eta", eta, low=0.0, high=1.0, high_open=True)
