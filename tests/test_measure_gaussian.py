@@ -208,6 +208,15 @@ def test_kl_singular():
     assert measure.gaussian_kl(np.zeros(3), (q * [1.0, 0.0, 0.0]) @ q.T, np.zeros(3), c2) == math.inf
 
 
+def test_kl_of_a_singular_first_law_is_infinite_for_every_rotation():
+    """The eigenvalue -1 of the relative difference comes out as -1 +- eps: only the rank says infinity reliably."""
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        q = np.linalg.qr(rng.normal(size=(4, 4)))[0]
+        c1, c2 = (q * [1.0, 2.0, 0.5, 0.0]) @ q.T, spd(rng, 4, 3.0)
+        assert measure.gaussian_kl(np.zeros(4), (c1 + c1.T) / 2, np.zeros(4), c2) == math.inf
+
+
 # quadrature
 
 
