@@ -42,7 +42,7 @@ def test_filter(check, q):
             exact = x + (grid.sigma[-1] - grid.sigma[0]) * direction
             found.append(out - exact)
             stated.append((-grid.sigma[0] * bound.gradient_estimation_filter(grid.beta, q, gamma) * error)[None, :])
-            # a state of size |x| + sigma_N |eps|; the prediction divides a rounding of that size by sigma and multiplies by a step
+            # states of size |x| + sigma_N |eps|: their rounding is divided by sigma in the prediction, multiplied by a step
             grown = abs(gamma) * max(1.0, abs(q)) ** grid.N
             tol.append(np.full((1, 4), 32 * EPS * grid.N * 10 * (2 + grown)))
     check.equal(
@@ -69,12 +69,16 @@ def test_exact_projection_is_ddim(check, closed_sets):
             # eps_t carries a rounding eps |x| / sigma_t; times h_t <= sigma_t and |gamma| + |1 - gamma| <= 5 per step
             size = np.linalg.norm(x, axis=1)
             check.equal(
-                off, 0.0, tol=64 * EPS * 12 * size, cause="64 eps N |x|: rounding of every prediction", on=f"{name}, gamma {gamma}"
+                off,
+                0.0,
+                tol=64 * EPS * 12 * size,
+                cause="64 eps N |x|: rounding of every prediction",
+                on=f"{name}, gamma {gamma}",
             )
 
 
 def test_gains(check):
-    """The factor of the error after the first step: constant 1, alternating 2 gamma - 1, q = .8 by .75, removed at 1/(1 - q)."""
+    """Factor of the error after the first step: constant 1, alternating 2 gamma - 1, q = .8 by .75, gone at 1/(1 - q)."""
     beta = schedules.log_linear(20, sigma_max=10.0, sigma_min=0.01).beta
 
     def gain(q, gamma):
@@ -127,7 +131,9 @@ def test_controls(check):
     beta = schedules.log_linear(20, sigma_max=10.0, sigma_min=0.01).beta
     plain = abs(bound.gradient_estimation_filter(beta, -1.0, 1.0) - beta[0])
     estimated = abs(bound.gradient_estimation_filter(beta, -1.0, 2.0) - beta[0])
-    check.control("'gradient estimation reduces errors' (alternating bias)", estimated, plain, tol=1e-12, on="q = -1, gamma 2")
+    check.control(
+        "'gradient estimation reduces errors' (alternating bias)", estimated, plain, tol=1e-12, on="q = -1, gamma 2"
+    )
     # the memory holds eps_bar instead of the raw eps: the filter becomes recursive
     grid = schedules.log_linear(20, sigma_max=10.0, sigma_min=0.01)
     x, previous = 0.0, None

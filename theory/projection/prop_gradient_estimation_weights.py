@@ -30,7 +30,7 @@ def test_minimiser(check):
     first, second = rng.standard_normal((2, 400, 5))
     gamma = bound.gradient_estimation_gamma(a, b, c)[:, None]
     closed = gamma * first + (1 - gamma) * second
-    # stationarity, (a + 2b + c) e = (a + b) first + (b + c) second, from the least-squares form W^(1/2) [1; 1] e = W^(1/2) [..]
+    # the least-squares form: W^(1/2) (1, 1) e = W^(1/2) (first, second)
     solved = np.empty_like(closed)
     for i in range(len(a)):
         root = np.linalg.cholesky(np.array([[a[i], b[i]], [b[i], c[i]]])).T
@@ -66,7 +66,9 @@ def test_algebra(check):
         sympy.expand((a * c - b**2).subs(every) - 1),
     ]
     assert len(minimiser) == len(two) == 1
-    check.equal([float(r) for r in residuals], 0.0, tol=0, cause="exact: SymPy", on="minimiser, gamma, gamma = 2, definiteness")
+    check.equal(
+        [float(r) for r in residuals], 0.0, tol=0, cause="exact: SymPy", on="minimiser, gamma, gamma = 2, definiteness"
+    )
 
 
 def test_gamma_two_needs_c_below_a_below_4c(check):
@@ -77,7 +79,9 @@ def test_gamma_two_needs_c_below_a_below_4c(check):
     smallest = np.linalg.eigvalsh(np.stack([np.stack([a, b], -1), np.stack([b, c], -1)], -2))[:, 0]
     clear = np.abs(smallest) > 1e-12 * (a + c)
     check.hypothesis("away from the boundary by more than rounding", clear, on="2,000 random (a, c)")
-    check.equal((smallest > 0).astype(float), inside.astype(float), tol=0, cause="exact: yes/no", on="definite iff c < a < 4c")
+    check.equal(
+        (smallest > 0).astype(float), inside.astype(float), tol=0, cause="exact: yes/no", on="definite iff c < a < 4c"
+    )
     gamma = bound.gradient_estimation_gamma(a, b, c)
     # a + 2b + c = (a - c)/3 cancels where a is near c
     tol = 16 * EPS * (a + c) / np.abs(a - c)

@@ -34,7 +34,9 @@ def schedule(law, x, rng, *, final_zero=False, ratio=1.0):
     shrink = rng.uniform(0.2, 0.98, (N, len(x)))
     if final_zero:
         shrink[-1] = 0.0
-    sigma = law.distance(x) / (ratio * math.sqrt(law.dim)) * np.concatenate([np.ones((1, len(x))), np.cumprod(shrink, axis=0)])
+    sigma = (
+        law.distance(x) / (ratio * math.sqrt(law.dim)) * np.concatenate([np.ones((1, len(x))), np.cumprod(shrink, axis=0)])
+    )
     return Grid(np.ones_like(sigma), sigma)
 
 
@@ -89,7 +91,11 @@ def test_gradient_descent(check, closed_sets):
         tol = 64 * EPS * (np.linalg.norm(x, axis=1) + d) ** 2 / h + 10 * h**2 * (1 + 1 / d**2)
         off = np.linalg.norm(one - (x - beta * gradient), axis=1)
         check.equal(
-            off, 0.0, tol=tol * math.sqrt(law.dim), cause="central difference: eps |x|^2 / h + h^2 f'''", on=f"one step, {name}"
+            off,
+            0.0,
+            tol=tol * math.sqrt(law.dim),
+            cause="central difference: 64 eps |x|^2 / h + 10 h^2 f'''",
+            on=f"one step, {name}",
         )
 
 
@@ -119,12 +125,18 @@ def test_controls(check, closed_sets):
     check.equal(
         distance / expected, 1.2, tol=np.max(tol / expected), cause=CAUSE + " / d", on="start at 1.2: the ratio stays 1.2"
     )
-    check.control("d(x_N) = sqrt(n) sigma_N (1.2 of it)", distance, expected, tol=tol, on="200 points, sigma-blind projection")
+    check.control(
+        "d(x_N) = sqrt(n) sigma_N (1.2 of it)", distance, expected, tol=tol, on="200 points, sigma-blind projection"
+    )
     # a denoiser that is exact only where sqrt(n) sigma = d owes nothing there
     off = ApproximateProjection(law, 0.0, 1.0, "under", band_rtol=1e-6)
     final = law.distance(samplers.final(samplers.ddim(off, grid, x)))
     check.control(
-        "d(x_N) = sqrt(n) sigma_N (1.2 of it)", final, expected[-1], tol=tol, on="200 points, exact on sqrt(n) sigma = d only"
+        "d(x_N) = sqrt(n) sigma_N (1.2 of it)",
+        final,
+        expected[-1],
+        tol=tol,
+        on="200 points, exact on sqrt(n) sigma = d only",
     )
     # exactness: 1 % short at every step
     grid = schedule(law, x, rng)
@@ -138,4 +150,6 @@ def test_controls(check, closed_sets):
     x = np.array([[0.0, 50.0]])
     grid = schedules.log_linear(60, sigma_max=float(pair.distance(x)[0]) / math.sqrt(2), sigma_min=1e-3)
     final = pair.distance(samplers.final(samplers.ddim(pair, grid, x)))
-    check.control("p(x_N) unique (start on a bisector)", final, math.sqrt(2) * 1e-3, tol=1e-12, on="two atoms, ideal denoiser")
+    check.control(
+        "p(x_N) unique (start on a bisector)", final, math.sqrt(2) * 1e-3, tol=1e-12, on="two atoms, ideal denoiser"
+    )

@@ -39,7 +39,7 @@ def clouds():
     """Name -> (cloud, trajectories by default, trajectories with --deep)."""
     return {
         "digits": (PointCloud(datasets.digits()), 200, 2000),
-        "photo patches": (PointCloud(datasets.photo_patches()), 12, 300),
+        "photo patches": (PointCloud(datasets.photo_patches()), 6, 300),
     }
 
 
@@ -95,7 +95,7 @@ def test_ddpm_schedule(check, clouds, name, deep):
         "relative steps in [0, 1]",
         (grid.beta >= 0) & (grid.beta <= 1),
         on=on,
-        value=f"max eta_t {largest.max():.3f}, its mean peaks at {mean.max():.3f} where sigma = {grid.sigma[mean.argmax()]:.2f}; "
+        value=f"max eta_t {largest.max():.3f}; its mean peaks at {mean.max():.3f}, sigma = {grid.sigma[mean.argmax()]:.2f}; "
         f"band usage: median {np.median(usage):.3f}, largest {usage.max():.3f}; "
         f"Theorem 4.2 with eta = max eta_t applies to {100 * np.mean(applies):.0f} %",
     )
@@ -202,5 +202,9 @@ def test_controls(check, clouds):
     lower, _ = bound.a_posteriori_sandwich(run.distance[0], grid.beta, run.eta)
     check.holds(lower, run.distance[1:], tol=16 * EPS, cause="rounding of two steps", on="atoms 0 and -.7, beta .9, eta .9")
     check.control(
-        "the positive part", np.cumprod(factors, axis=0), run.distance[1:], tol=16 * EPS, on="atoms 0 and -.7, beta .9, eta .9"
+        "the positive part",
+        np.cumprod(factors, axis=0),
+        run.distance[1:],
+        tol=16 * EPS,
+        on="atoms 0 and -.7, beta .9, eta .9",
     )

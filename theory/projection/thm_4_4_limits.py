@@ -1,4 +1,4 @@
-"""Theorem 4.4 in 100 digits: three limits, their 1/N coefficients, monotone approach, and the special cases eta = 0, nu = 1."""
+"""Theorem 4.4 in 100 digits: three limits, their 1/N coefficients, monotone approach, special cases eta = 0, nu = 1."""
 
 import math
 
@@ -49,13 +49,19 @@ def test_first_order(check):
             found.append([float(10**20 * (a - b)) for a, b in zip(logs(e, v, 10**20), limits(e, v))])
         stated.append(bound.admissible_limit_rates(e, v))
     check.tight(
-        np.array(found) / np.array(stated), 1.0, tol=1e-12, cause="rounding of float64 k; O(1/N) = 1e-20", on="k of k/N, N = 1e20"
+        np.array(found) / np.array(stated),
+        1.0,
+        tol=1e-12,
+        cause="rounding of float64 k; O(1/N) = 1e-20",
+        on="k of k/N, N = 1e20",
     )
     # the number of the paper's notation: N = 1e6, eta = .1, nu = 2
     with mpmath.workdps(50):
         value = float(10**6 * (logs(0.1, 2, 10**6)[0] - limits(0.1, 2)[0]))
     check.equal(value, 26.424788, tol=5e-7, cause="recorded to 8 digits", on="N = 1e6, eta .1, nu 2: N log-excess")
-    check.equal(bound.admissible_limit_rates(0.1, 2.0)[0], 26.424916, tol=5e-7, cause="recorded to 8 digits", on="its limit k")
+    check.equal(
+        bound.admissible_limit_rates(0.1, 2.0)[0], 26.424916, tol=5e-7, cause="recorded to 8 digits", on="its limit k"
+    )
 
 
 def test_rate(check):
@@ -80,8 +86,12 @@ def test_monotone(check, deep):
             scale = np.abs(N * np.log1p(rho)) * 16 * np.finfo(float).eps
             worst.append((np.diff(values, axis=1) - scale[1:]).max())
             above.append((end - values - scale).max())
-    check.holds(0.0, -np.array(worst), tol=0, cause="16 eps N log(1 + rho) already subtracted", on=f"decrease in N, {m * m} pairs")
-    check.holds(0.0, -np.array(above), tol=0, cause="16 eps N log(1 + rho) already subtracted", on=f"limit <= product, {m * m} pairs")
+    check.holds(
+        0.0, -np.array(worst), tol=0, cause="16 eps N log(1 + rho) already subtracted", on=f"decrease in N, {m * m} pairs"
+    )
+    check.holds(
+        0.0, -np.array(above), tol=0, cause="16 eps N log(1 + rho) already subtracted", on=f"limit <= product, {m * m} pairs"
+    )
 
 
 def test_float_products_reach_them(check):
@@ -93,7 +103,11 @@ def test_float_products_reach_them(check):
         stated = np.log(bound.admissible_limits(eta, nu)) + np.array(bound.admissible_limit_rates(eta, nu)) / N
         second = (math.log(nu) / eta / N) ** 2 * 10 * math.log(nu) / eta
         check.equal(
-            found, stated, tol=second + 8 * N * 2.0**-52, cause="O(N^-2) and rounding of beta", on=f"eta {eta}, nu {nu}, N = 20,000"
+            found,
+            stated,
+            tol=second + 8 * N * 2.0**-52,
+            cause="O(N^-2) and rounding of beta",
+            on=f"eta {eta}, nu {nu}, N = 20,000",
         )
 
 

@@ -1,4 +1,4 @@
-"""Order of gradient estimation on N(0, lambda), by exact Gaussian propagation: gamma = 2 is first order, the variable one second."""
+"""Order of gradient estimation on N(0, lambda), by exact propagation: first for gamma = 2, second for the variable one."""
 
 from functools import cache
 
@@ -38,7 +38,12 @@ def uneven(N):
 
 def test_recorded_values(check):
     """N = 1280, N(0, 1), sigma 40 -> .02."""
-    for gamma, value, digit in ((1.0, -1.482e-3, 5e-7), (2.0, 1.475e-3, 5e-7), (1.5, -2.2e-6, 5e-8), ("variable", -1.1e-5, 5e-7)):
+    for gamma, value, digit in (
+        (1.0, -1.482e-3, 5e-7),
+        (2.0, 1.475e-3, 5e-7),
+        (1.5, -2.2e-6, 5e-8),
+        ("variable", -1.1e-5, 5e-7),
+    ):
         check.equal(
             relative_error(gamma, 1280), value, tol=digit, cause="recorded to this digit", on=f"gamma {gamma}, N = 1280"
         )
@@ -97,7 +102,9 @@ def test_variable_steps(check):
     last = STEPS[-4:]
     for gamma, order in ((1.5, -1.0), ("variable", -2.0)):
         error = np.abs([errors(gamma, int(N), uneven)[0] for N in last])
-        check.rate(measure.fit_slope(last, error), order, within=0.05, on=f"gamma {gamma}, steps alternating 3 : 1 in log sigma")
+        check.rate(
+            measure.fit_slope(last, error), order, within=0.05, on=f"gamma {gamma}, steps alternating 3 : 1 in log sigma"
+        )
 
 
 def test_local_error(check):

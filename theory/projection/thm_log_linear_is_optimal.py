@@ -1,4 +1,4 @@
-"""The constant step beta_* is the best admissible schedule: 20,000 random ones (200,000 with --deep), and the proof by SymPy."""
+"""The constant step beta_* is the best admissible schedule: 20,000 random ones (200,000 with --deep), proof by SymPy."""
 
 import numpy as np
 import pytest
