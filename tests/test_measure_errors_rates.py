@@ -28,7 +28,9 @@ def test_nmse_by_hand_and_scale_invariance():
     assert measure.nmse(estimate, truth).value == 3.0
     assert measure.nmse(estimate, truth, power=2.0).value == 1.5
     assert measure.nmse(0 * truth, truth).value == 1.0
-    assert measure.nmse(0 * truth, truth).standard_error == 0.0  # numerator = denominator, row by row
+    uneven = np.array([[1.0, 0.0], [0.0, 3.0]])
+    assert measure.nmse(0 * uneven, uneven).standard_error == 0.0  # numerator = denominator, row by row
+    assert measure.nmse(0 * uneven, uneven, power=5.0).standard_error > 0.5
     assert measure.nmse(4 * estimate, 4 * truth).value == 3.0
 
 
