@@ -146,7 +146,8 @@ def bessel_ratio(kappa, k):
         B = xp.where(small, xp.ones_like(kappa), xp.tanh(safe) / safe)
         return B, 4 * e / (1 + e) ** 2, xp.log1p(e) - math.log(2.0)
     low = 0.5 * k - 1
-    far = kappa * kappa + low * low >= _ORDER**2
+    capped = xp.where(kappa > _ORDER, xp.full_like(kappa, float(_ORDER)), kappa)
+    far = capped * capped + low * low >= _ORDER**2
     if bool(xp.all(far)):
         return (*_uniform_ratio(xp, kappa, low + 1)[:2], _uniform_log(xp, kappa, low))
     near = xp.where(far, xp.ones_like(kappa), kappa)

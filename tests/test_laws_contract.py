@@ -1,0 +1,537 @@
+"""What every law promises: derivatives, Tweedie, limits, batches, levels per row, array namespaces, memory, wrappers."""
+
+import tracemalloc
+
+import array_api_strict
+import numpy as np
+import pytest
+
+from exactdiffusion.laws import Counted, Denoiser, GaussianMixture, PointCloud, Sphere, Subspace, Torus
+from exactdiffusion.laws.base import BLOCK_DOUBLES
+
+EPS = float(np.finfo(float).eps)
+METHODS = ("log_density", "score", "hessian", "denoise", "posterior_covariance")
+
+
+def _covariances(rng, K, d):
+    A = rng.normal(size=(K, d, d))
+    return A @ np.swapaxes(A, 1, 2) / d
+
+
+def make(name, d=4, seed=5):
+    rng = np.random.default_rng(seed)
+    w, mu, C = rng.dirichlet(np.ones(4)), rng.normal(size=(4, d)), _covariances(rng, 4, d)
+    degenerate = C.copy()
+    degenerate[0], degenerate[1] = 0.0, np.outer(np.arange(1.0, d + 1), np.arange(1.0, d + 1))
+    basis = rng.normal(size=(d, 2))
+    return {
+        "full": lambda: GaussianMixture(w, mu, C),
+        "degenerate": lambda: GaussianMixture(w, mu, degenerate),
+        "diagonal": lambda: GaussianMixture(w, mu, rng.uniform(0, 2, size=(4, d)) * (rng.random((4, d)) > 0.3)),
+        "isotropic": lambda: GaussianMixture(w, mu, [0.0, 0.1, 1.0, 2.0]),
+        "zero-weight": lambda: GaussianMixture([0.0, 0.5, 0.5, 0.0], mu, C),
+        "atoms": lambda: GaussianMixture(w, mu, 0.0),
+        "cloud": lambda: PointCloud(rng.normal(size=(30, d)), rng.dirichlet(np.ones(30))),
+        "cloud-2d": lambda: PointCloud(rng.normal(size=(30, 2))),
+        "sphere": lambda: Sphere(1.5, d),
+        "sphere-block": lambda: Sphere(1.5, d + 1, 3, block=[4, 0, 2], center=np.arange(d + 1) / 3),
+        "points-on-line": lambda: Sphere(0.7, 3, 1),
+        "torus": lambda: Torus([1.0, 0.6], d + 1, center=np.full(d + 1, 0.2)),
+        "subspace": lambda: Subspace(basis, np.ones(d), [[2.0, 0.3], [0.3, 0.5]]),
+        "subspace-degenerate": lambda: Subspace(basis, np.ones(d), [[1.0, 1.0], [1.0, 1.0]]),
+        "flat": lambda: Subspace(basis, np.ones(d)),
+    }[name]()
+
+
+NAMES = ("full", "degenerate", "diagonal", "isotropic", "zero-weight", "atoms", "cloud", "cloud-2d", "sphere", "sphere-block",
+         "points-on-line", "torus", "subspace", "subspace-degenerate", "flat")
+SETS = ("cloud", "cloud-2d", "sphere", "sphere-block", "points-on-line", "torus", "flat", "subspace")
+LEVELS = ((1.0, 0.4), (0.7, 1.3))
+
+
+def queries(law, n=7, seed=3, size=1.2):
+    return size * np.random.default_rng(seed).normal(size=(n, law.dim))
+
+
+def derivative(f, x, h):
+    """Central differences of order 4 along every coordinate, appended as last axis."""
+    out = []
+    for e in np.eye(x.shape[1]) * h:
+        out.append((8 * (f(x + e) - f(x - e)) - (f(x + 2 * e) - f(x - 2 * e))) / (12 * h))
+    return np.stack(out, axis=-1)
+
+
+@pytest.mark.parametrize(("scale", "sigma"), LEVELS)
+@pytest.mark.parametrize("name", NAMES)
+def test_score_is_gradient_and_hessian_is_its_derivative(name, scale, sigma):
+    law = make(name)
+    q, x = law.noised(scale, sigma), queries(law)
+    h = 5e-4 * sigma
+    # A derivative of the logits brings at most scale * width / sigma^2, width of queries and atoms together.
+    step = h * (1 / sigma + 6.0 * scale / sigma**2)
+    for upper, lower in (("score", "log_density"), ("hessian", "score")):
+        if not hasattr(q, lower):
+            continue
+        exact = getattr(q, upper)(x)
+        # Truncation h^4 f^(5) / 30, rounding 2 eps |f| / h.
+        tol = step**4 * np.abs(exact).max() + 4 * EPS * np.abs(getattr(q, lower)(x)).max() / h
+        assert np.abs(derivative(getattr(q, lower), x, h) - exact).max() <= tol
+
+
+@pytest.mark.parametrize(("scale", "sigma"), LEVELS)
+@pytest.mark.parametrize("name", NAMES)
+def test_tweedie_first_and_second_order(name, scale, sigma):
+    law = make(name)
+    q, x = law.noised(scale, sigma), queries(law)
+    size = np.abs(x).max() + sigma
+    left, right = scale * q.denoise(x), x + sigma**2 * q.score(x)
+    assert np.abs(left - right).max() <= 64 * EPS * size  # two sums of about 30 terms of this size
+    C, H = q.posterior_covariance(x), q.hessian(x)
+    size = sigma**2 + sigma**4 * np.abs(H).max()
+    assert np.abs(scale**2 * C - sigma**2 * np.eye(law.dim) - sigma**4 * H).max() <= 256 * EPS * size
+    assert np.abs(C - np.swapaxes(C, 1, 2)).max() <= 8 * EPS * np.abs(C).max()
+    assert np.linalg.eigvalsh(C).min() >= -8 * EPS * law.dim * np.abs(C).max()
+
+
+def test_tweedie_fails_with_sigma_for_its_square():
+    law = make("cloud")
+    q, x = law.noised(1.0, 0.4), queries(law)
+    assert np.abs(q.denoise(x) - x - 0.4 * q.score(x)).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", ["full", "cloud", "sphere", "torus", "subspace"])
+def test_density_integrates_to_one(name):
+    # Importance sampling from a wide Gaussian: the mean of p/g is 1 within 5 standard errors, measured on the same draws.
+    law = make(name)
+    rng = np.random.default_rng(1)
+    C = np.asarray(law.covariance) + np.eye(law.dim)
+    wide = GaussianMixture(None, [law.mean], [1.5 * C])
+    x = wide.sample(40000, rng)
+    ratio = np.exp(law.noised(1.0, 1.0).log_density(x) - wide.log_density(x))
+    assert abs(ratio.mean() - 1) <= 5 * ratio.std() / np.sqrt(len(x))
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n != "flat"])
+def test_samples_have_the_stated_moments(name):
+    law = make(name)
+    n = 20000
+    for q in (law, law.noised(0.7, 0.5)):
+        x = q.sample(n, 11)
+        assert x.shape == (n, law.dim)
+        sd = np.sqrt(np.diag(q.covariance))
+        assert np.all(np.abs(x.mean(axis=0) - q.mean) <= 5 * sd / np.sqrt(n) + n * EPS)
+        outer = (x - q.mean)[:, :, None] * (x - q.mean)[:, None, :]
+        error = 5 * outer.std(axis=0) / np.sqrt(n) + n * EPS
+        assert np.all(np.abs(outer.mean(axis=0) - q.covariance) <= error)
+    np.testing.assert_array_equal(law.sample(5, 2), law.sample(5, np.random.default_rng(2)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_batches_of_1_7_1000_agree(name):
+    law = make(name)
+    x = queries(law, 1000)
+    q = law.noised(1.0, 0.5)
+    for kind in METHODS:
+        if not hasattr(q, kind):
+            continue
+        whole = getattr(q, kind)(x)
+        size = np.abs(whole).max()
+        for batch in (1, 7):
+            some = np.concatenate([getattr(q, kind)(x[i : i + batch]) for i in range(0, 70, batch)])
+            assert np.abs(some - whole[: len(some)]).max() <= 1e-12 * size
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_level_per_row_is_the_scalar_level_of_that_row(name):
+    law = make(name)
+    x = queries(law, 6)
+    scale, sigma = np.array([1.0, 0.3, 1.2, 0.9, 1.0, 0.5]), np.array([0.1, 2.0, 0.5, 1e-3, 30.0, 0.7])
+    for s, t in ((scale, sigma), (0.8, sigma), (scale, 0.6)):
+        q = law.noised(s, t)
+        for kind in METHODS:
+            if not hasattr(q, kind):
+                continue
+            rows = getattr(q, kind)(x)
+            for i in range(6):
+                one = law.noised(np.ravel(s)[i % np.size(s)], np.ravel(t)[i % np.size(t)])
+                value = getattr(one, kind)(x[i : i + 1])[0]
+                assert np.abs(rows[i] - value).max() <= 1e-12 * np.abs(value).max(), (kind, i)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_empty_batches_keep_their_shape(name):
+    law = make(name)
+    q, d = law.noised(1.0, 0.5), law.dim
+    shapes = dict(zip(METHODS, ((0,), (0, d), (0, d, d), (0, d), (0, d, d)), strict=True))
+    for kind, shape in shapes.items():
+        if hasattr(q, kind):
+            assert getattr(q, kind)(np.empty((0, d))).shape == shape
+    assert law.noised(1.0, 0.5).denoise(np.zeros((1, d), dtype=np.float32)).dtype == np.float64
+
+
+# -- limits --------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["cloud", "cloud-2d", "sphere", "sphere-block", "points-on-line", "torus", "flat"])
+def test_denoise_at_zero_is_the_projection(name):
+    law = make(name)
+    x = queries(law, 50)
+    for scale in (1.0, 0.5):
+        got, want = law.noised(scale, 0.0).denoise(x), law.project(x / scale)
+        assert np.abs(got - want).max() <= 8 * EPS * np.abs(want).max()
+        close = law.noised(scale, 1e-9).denoise(x)
+        assert np.abs(close - want).max() <= 1e-8  # the bias is at most sigma^2 / gap, and eps |x| / sigma^0 rounding
+        assert np.abs(law.noised(scale, 0.0).posterior_covariance(x)).max() == 0
+    mixed = law.noised(1.0, np.where(np.arange(50) % 2, 0.0, 0.3)).denoise(x)
+    assert np.abs(mixed[1::2] - law.project(x)[1::2]).max() <= 8 * EPS * np.abs(x).max()
+    assert np.abs(mixed[::2] - law.noised(1.0, 0.3).denoise(x)[::2]).max() <= 64 * EPS * np.abs(x).max()
+
+
+@pytest.mark.parametrize("d", [1, 2, 3, 5, 64])
+def test_atoms_as_mixture_and_as_cloud_are_one_law(d):
+    rng = np.random.default_rng(0)
+    p, w = rng.normal(size=(20, d)), rng.dirichlet(np.ones(20))
+    cloud, mixture, x = PointCloud(p, w), GaussianMixture(w, p, 0.0), rng.normal(size=(40, d))
+    np.testing.assert_array_equal(cloud.noised(1.0, 0.0).denoise(x), mixture.noised(1.0, 0.0).denoise(x))
+    for kind in METHODS:
+        a, b = (getattr(law.noised(0.9, 0.5), kind)(x) for law in (cloud, mixture))
+        assert np.abs(a - b).max() <= 1e-12 * np.abs(b).max()
+
+
+@pytest.mark.parametrize("name", ["full", "diagonal", "isotropic", "degenerate"])
+def test_mixture_at_zero_is_the_limit(name):
+    law = make(name)
+    x = queries(law, 20)
+    got = law.noised(0.8, 0.0).denoise(x)
+    assert np.abs(got - law.noised(0.8, 1e-7).denoise(x)).max() <= 1e-5  # sigma^2 / smallest variance, about 1e-9 here
+    # every one of these mixtures has a component of full dimension
+    if name in ("full", "degenerate", "isotropic"):
+        assert np.abs(got - x / 0.8).max() <= 64 * EPS * np.abs(x).max()
+
+
+def test_singular_components_at_zero():
+    # A line, a plane and a point in R^3, no full component: nearest support wins; on it, the smallest dimension.
+    line, plane, point = np.diag([1.0, 0, 0]), np.diag([1.0, 1, 0]), np.zeros((3, 3))
+    law = GaussianMixture([0.2, 0.3, 0.5], [[0, 0, 2.0], [0, 0, 0], [5.0, 0, 0]], [line, plane, point])
+    q = law.noised(1.0, 0.0)
+    x = np.array([[0.3, 0.2, 1.9], [0.3, 0.2, 0.1], [1.0, 2.0, 0.0], [5.0, 0, 0], [5.0, 0.5, 0.4], [1.0, 0.0, 2.0]])
+    want = [[0.3, 0, 2], [0.3, 0.2, 0], [1, 2, 0], [5, 0, 0], [5, 0.5, 0], [1, 0, 2]]
+    np.testing.assert_allclose(q.denoise(x), want, atol=8 * EPS)
+    np.testing.assert_allclose(law.noised(1.0, 1e-8).denoise(x), want, atol=1e-12)
+    # Two parallel lines at equal distance: the responsibilities of the limit, from the densities along the lines.
+    two = GaussianMixture([0.2, 0.8], [[0, 1.0], [0, -1.0]], [np.diag([1.0, 0]), np.diag([4.0, 0])])
+    x = np.array([[0.7, 0.0]])
+    a, b = 0.2 * np.exp(-0.49 / 2), 0.8 / 2 * np.exp(-0.49 / 8)
+    np.testing.assert_allclose(two.noised(1.0, 0.0).denoise(x), [[0.7, (a - b) / (a + b)]], rtol=8 * EPS)
+    # Near the limit: bias sigma^2, and eps / sigma^2 by which rounding can break the tie.
+    np.testing.assert_allclose(two.noised(1.0, 1e-4).denoise(x), [[0.7, (a - b) / (a + b)]], rtol=4e-8 + 4 * EPS / 1e-8)
+
+
+def test_scale_zero_gives_the_prior():
+    for name in [n for n in NAMES if n != "flat"]:
+        law = make(name)
+        x = queries(law)
+        q = law.noised(0.0, 0.7)
+        np.testing.assert_allclose(q.denoise(x), np.tile(law.mean, (len(x), 1)), atol=64 * EPS)
+        np.testing.assert_allclose(q.posterior_covariance(x), np.tile(law.covariance, (len(x), 1, 1)), atol=256 * EPS)
+        np.testing.assert_allclose(q.score(x), -x / 0.49, atol=64 * EPS * np.abs(x).max())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_nan_from_one_end_of_the_range_to_the_other(name):
+    law = make(name)
+    x = np.concatenate([queries(law), np.zeros((1, law.dim)), 1e6 * queries(law, 2)])
+    for sigma in 10.0 ** np.array([-150, -100, -20, -6, 0, 6, 20, 60]):
+        q = law.noised(1.0, sigma)
+        for kind in ("denoise", "posterior_covariance"):
+            assert np.all(np.isfinite(getattr(q, kind)(x))), (kind, sigma)
+        if sigma > 1e-60:
+            for kind in ("score", "log_density"):
+                if hasattr(q, kind):
+                    assert np.all(np.isfinite(getattr(q, kind)(x))), (kind, sigma)
+
+
+# -- composition ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["full", "degenerate", "diagonal", "isotropic", "cloud", "cloud-2d", "subspace"])
+def test_noised_twice(name):
+    law = make(name)
+    x = queries(law)
+    twice = law.noised(0.8, 0.3).noised(0.5, 0.4)
+    once = law.noised(0.4, np.hypot(0.5 * 0.3, 0.4))
+    for kind in ("log_density", "score", "hessian"):
+        a, b = getattr(twice, kind)(x), getattr(once, kind)(x)
+        assert np.abs(a - b).max() <= 1e-12 * np.abs(b).max()
+    # What is estimated is the variable noised last: Y with x = 0.5 Y + 0.4 Z.
+    np.testing.assert_allclose(0.5 * twice.denoise(x), x + 0.16 * once.score(x), atol=256 * EPS)
+
+
+def test_what_is_not_exact_is_not_there():
+    assert not hasattr(make("cloud"), "log_density")
+    assert not hasattr(make("sphere").noised(1.0, 0.5), "noised")
+    flat = make("flat")
+    for name in ("sample", "mean", "covariance"):
+        assert not hasattr(flat, name)
+        assert not hasattr(flat.noised(1.0, 0.3), name)
+        assert hasattr(make("subspace"), name)
+    assert not hasattr(flat.noised(1.0, 0.3), "log_density")
+    assert not hasattr(Denoiser(lambda x, s: x, 2).noised(1.0, 0.3), "score")
+
+
+# -- sets ----------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_projection_and_distance(name):
+    law = make(name)
+    x = queries(law, 200)
+    p = law.project(x)
+    size = np.abs(x).max()
+    assert np.abs(law.distance(x) - np.linalg.norm(x - p, axis=1)).max() <= 16 * EPS * size
+    assert law.distance(p).max() <= 16 * EPS * size
+    assert np.abs(law.project(p) - p).max() <= 16 * EPS * size
+    if hasattr(law, "sample"):
+        other = law.sample(500, 0)
+        if "subspace" not in name:
+            assert law.distance(other).max() <= 16 * EPS * size
+            nearest = np.sqrt(((x[:, None] - other[None]) ** 2).sum(-1)).min(axis=1)
+            assert np.all(law.distance(x) <= nearest + 16 * EPS * size)
+    # x - p is normal: the gradient of half the squared distance
+    if "cloud" not in name:
+        h = 1e-5
+        gradient = derivative(lambda y: 0.5 * law.distance(y) ** 2, x, h)
+        assert np.abs(gradient - (x - p)).max() <= 1e-3 * h + 100 * EPS * size**2 / h
+
+
+def test_reach_of_the_sets():
+    assert Sphere(1.5, 4).reach == 1.5
+    assert Torus([2.0, 0.6], 7).reach == 0.6
+    assert make("flat").reach == np.inf
+    # Moving along a normal by less than the reach does not change the projection; by more it does.
+    torus = Torus([1.0, 0.6], 6)
+    p = torus.sample(100, 1)
+    inward = np.zeros_like(p)
+    inward[:, 2:4] = -p[:, 2:4] / 0.6
+    assert np.abs(torus.project(p + 0.999 * 0.6 * inward) - p).max() <= 1e4 * EPS
+    assert np.abs(torus.project(p + 1.001 * 0.6 * inward) - p).max() > 0.5
+
+
+def brute(p, x):
+    """Squared distances in extended precision, on differences."""
+    return ((x[:, None].astype(np.longdouble) - p[None].astype(np.longdouble)) ** 2).sum(-1)
+
+
+@pytest.mark.parametrize(("d", "shift"), [(1, 0), (2, 1000), (3, 0), (5, 1000), (64, 0)])
+def test_nearest_gap_diameter_against_brute_force(d, shift):
+    rng = np.random.default_rng(d)
+    p = shift + rng.normal(size=(60, d))
+    cloud, x = PointCloud(p), shift + rng.normal(size=(80, d))
+    D = np.sort(np.sqrt(brute(p, x)), axis=1)
+    index, distance = cloud.nearest(x)
+    np.testing.assert_array_equal(index, np.argmin(brute(p, x), axis=1))
+    np.testing.assert_allclose(distance, D[:, 0].astype(float), rtol=8 * EPS)
+    size = np.abs(p).max() if shift else 1.0
+    np.testing.assert_allclose(cloud.gap(x), (D[:, 1] - D[:, 0]).astype(float), rtol=1e-11, atol=8 * EPS * size)
+    np.testing.assert_array_equal(cloud.project(x), p[index])
+    np.testing.assert_allclose(cloud.diameter, float(np.sqrt(brute(p, p).max())), rtol=8 * EPS)
+
+
+@pytest.mark.parametrize("d", [2, 6])
+def test_ties_go_to_the_lowest_index(d):
+    grid = np.stack(np.meshgrid(*[np.arange(3.0)] * 2, indexing="ij"), axis=-1).reshape(-1, 2)
+    p = np.concatenate([grid, np.zeros((9, d - 2))], axis=1)
+    x = p + np.r_[0.5, 0.5, np.zeros(d - 2)]
+    cloud = PointCloud(p)
+    want = np.argmin(((x[:, None] - p[None]) ** 2).sum(-1), axis=1)
+    np.testing.assert_array_equal(cloud.nearest(x)[0], want)
+    np.testing.assert_array_equal(cloud.noised(1.0, 0.0).denoise(x), p[want])
+    np.testing.assert_array_equal(GaussianMixture(None, p, 0.0).noised(1.0, 0.0).denoise(x), p[want])
+    assert cloud.gap(x)[0] == 0
+
+
+def test_equal_and_weightless_atoms():
+    p = np.array([[0.0, 0], [1, 1], [0.0, 0], [-0.0, 0], [5, 5]])
+    cloud = PointCloud(p, [0.1, 0.4, 0.3, 0.2, 0.0])
+    merged = PointCloud(p[:2], [0.6, 0.4])
+    x = np.random.default_rng(0).normal(size=(9, 2)) + 2
+    for kind in METHODS:
+        np.testing.assert_allclose(
+            getattr(cloud.noised(1.0, 0.5), kind)(x), getattr(merged.noised(1.0, 0.5), kind)(x), rtol=1e-14, atol=1e-300
+        )
+    assert cloud.nearest([[6.0, 6.0]])[0][0] == 1  # the atom at (5, 5) has no mass
+    assert abs(cloud.gap([[0.0, 0.0]])[0] - np.sqrt(2.0)) <= 4 * EPS  # the three equal atoms are one
+    assert PointCloud([[1.0, 2.0]]).gap([[0.0, 0.0]])[0] == np.inf
+
+
+@pytest.mark.parametrize("shift", [0, 1000])
+@pytest.mark.parametrize("d", [2, 6, 64])
+def test_atoms_come_back_bit_for_bit_at_small_sigma(d, shift):
+    rng = np.random.default_rng(0)
+    p = shift + rng.integers(0, 17, size=(200, d)) / 16 * (rng.random((200, d)) > 0.3)
+    p = np.unique(p, axis=0)
+    x = p + 1e-4 * rng.normal(size=p.shape)
+    for sigma in (1e-3, 1e-6, 1e-120, 1e-150):
+        np.testing.assert_array_equal(PointCloud(p).noised(1.0, sigma).denoise(x), p)
+
+
+@pytest.mark.parametrize("sigma", [3.0, 0.3, 0.05, 1e-2, 1e-3, 1e-6])
+def test_cure_of_the_expanded_form_near_ties(sigma):
+    """Queries on bisectors of a shifted cloud: the expanded form is off by eps |p|^2 / sigma^2, the law must not be."""
+    rng = np.random.default_rng(4)
+    p = 100 + rng.normal(size=(300, 8))
+    a, b = rng.integers(0, 300, size=(2, 40))
+    b[a == b] += 1 - 300 * (b[a == b] == 299)
+    near = PointCloud(p).nearest(p[a] + 0.05 * rng.normal(size=(40, 8)))[0]
+    b = np.where(near == a, b, near)
+    gap = np.linalg.norm(p[a] - p[b], axis=1)
+    x = (p[a] + p[b]) / 2 + np.minimum(sigma**2 / gap, 0.1)[:, None] * rng.normal(size=(40, 8))
+    h = brute(p, x) / 2
+    w = np.exp(-(h - h.min(axis=1, keepdims=True)) / np.longdouble(sigma) ** 2)
+    w = w / w.sum(axis=1, keepdims=True)
+    want = w @ (p.astype(np.longdouble) - 100)
+    got = PointCloud(p).noised(1.0, sigma).denoise(x) - 100
+    # Rounding of x - p: eps |x - p| |p_a - p_b| / sigma^2 in a logit, times |p_a - p_b|; and eps of the sums.
+    centred = np.sqrt(np.maximum(h.min(axis=1), 0)).astype(float) * np.sqrt(2)
+    tol = 8 * EPS * (100 + centred * gap**2 / sigma**2)
+    assert np.all(np.abs(got - want).max(axis=1) <= tol)
+
+
+# -- accuracy of construction --------------------------------------------------------------------------------------------------
+
+
+def test_from_sklearn():
+    from sklearn.mixture import GaussianMixture as Fitted
+
+    x = np.random.default_rng(0).normal(size=(300, 3)) * [1, 2, 3]
+    for kind in ("full", "tied", "diag", "spherical"):
+        fitted = Fitted(3, covariance_type=kind, random_state=0).fit(x)
+        law = GaussianMixture.from_sklearn(fitted)
+        np.testing.assert_allclose(law.log_density(x), fitted.score_samples(x), rtol=1e-11)
+
+
+def test_small_eigenvalues_have_full_relative_precision():
+    from mpmath import eigsy, lu_solve, matrix, workdps
+
+    rng = np.random.default_rng(3)
+    Q, _ = np.linalg.qr(rng.normal(size=(8, 8)))
+    C = (Q * np.geomspace(1, 1e-8, 8)) @ Q.T
+    C = (C + C.T) / 2
+    with workdps(40):
+        want = np.array([float(v) for v in eigsy(matrix(C.tolist()), eigvals_only=True)])
+    law = GaussianMixture(None, np.zeros((1, 8)), C[None])
+    assert np.abs(np.sort(law._lam[0]) / want - 1).max() <= 4 * EPS
+    assert np.abs(np.linalg.eigvalsh(C) / want - 1).max() > 1e4 * EPS  # LAPACK alone: eps times the condition number
+    # A cluster of equal small eigenvalues: the score must not see how the cluster is rotated.
+    Q, _ = np.linalg.qr(rng.normal(size=(6, 6)))
+    C = (Q * np.array([1.0, 1.0, 1e-7, 1e-7, 1e-7, 1e-7])) @ Q.T
+    C = (C + C.T) / 2
+    law = GaussianMixture(None, np.zeros((1, 6)), C[None])
+    x = rng.normal(size=(1, 6)) * 1e-3
+    with workdps(40):
+        want = -np.array([float(v) for v in lu_solve(matrix(C.tolist()), matrix(x[0].tolist()))])
+    # x conditions the score by |C^-1| |x| / |score| <= 1e7 |x| / |score|
+    tol = 16 * EPS * 1e7 * np.linalg.norm(x)
+    assert np.linalg.norm(law.score(x)[0] - want) <= tol
+
+
+# -- memory --------------------------------------------------------------------------------------------------------------------
+
+
+def peak(function):
+    function()  # caches
+    tracemalloc.start()
+    try:
+        out = function()
+        return tracemalloc.get_traced_memory()[1], out
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("sigma", [2.0, 0.3, 0.01, 0.0])
+def test_memory_of_a_cloud_is_bounded(sigma):
+    rng = np.random.default_rng(0)
+    cloud = PointCloud(rng.random((1797, 64)))
+    x = rng.random((2000, 64))
+    used, out = peak(lambda: cloud.noised(1.0, sigma).denoise(x))
+    assert used <= 64 * 2**20 + 2 * out.nbytes  # twice: the blocks and their concatenation
+    if sigma == 0.3:
+        used, _ = peak(lambda: cloud.noised(1.0, sigma).score(x))
+        assert used <= 64 * 2**20 + 2 * out.nbytes
+        used, out = peak(lambda: cloud.noised(1.0, sigma).posterior_covariance(x[:100]))
+        assert used <= 64 * 2**20 + 2 * out.nbytes
+        assert peak(lambda: cloud.nearest(x))[0] <= 64 * 2**20 + x.nbytes
+
+
+def test_memory_of_a_mixture_is_bounded():
+    rng = np.random.default_rng(0)
+    K, d, n = 32, 32, 3000
+    law = GaussianMixture(None, rng.normal(size=(K, d)), _covariances(rng, K, d))
+    x = rng.normal(size=(n, d))
+    for kind in ("denoise", "score", "log_density"):
+        used, out = peak(lambda kind=kind: getattr(law.noised(1.0, 0.5), kind)(x))
+        assert used <= 10 * 8 * BLOCK_DOUBLES + 2 * out.nbytes
+    used, out = peak(lambda: law.noised(1.0, 0.5).hessian(x[:500]))
+    assert used <= 10 * 8 * BLOCK_DOUBLES + 2 * out.nbytes  # K n d^2 doubles would be 131 MB
+
+
+# -- other array namespaces ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_array_api_strict_agrees_with_numpy(name):
+    law = make(name)
+    x = queries(law, 9)
+    other = array_api_strict.asarray(x)
+    sigma = np.linspace(0.2, 1.5, 9)
+
+    def same(a, b):
+        assert type(a).__module__.startswith("array_api_strict")
+        a = np.asarray(a)
+        assert a.shape == b.shape
+        assert np.abs(a - b).max() <= 1e-13 * max(np.abs(b).max(), 1.0)
+
+    for level in ((1.0, 0.5), (0.7, sigma), (1.0, 1e-5), (1.0, 0.0), (1.0, np.where(np.arange(9) % 2, 0.0, 0.5))):
+        q = law.noised(*level)
+        for kind in METHODS:
+            if hasattr(q, kind) and (np.min(level[1]) > 1e-3 or kind in ("denoise", "posterior_covariance")):
+                same(getattr(q, kind)(other), getattr(q, kind)(x))
+    q = law.noised(array_api_strict.asarray(0.9), array_api_strict.asarray(sigma))
+    same(q.denoise(other), law.noised(0.9, sigma).denoise(x))
+    for kind in ("project", "distance", "gap"):
+        if hasattr(law, kind):
+            same(getattr(law, kind)(other), getattr(law, kind)(x))
+    if hasattr(law, "nearest"):
+        np.testing.assert_array_equal(np.asarray(law.nearest(other)[0]), law.nearest(x)[0])
+    if hasattr(law, "log_density") and name in ("full", "zero-weight"):
+        for kind in ("log_density", "score", "hessian"):
+            same(getattr(law, kind)(other), getattr(law, kind)(x))
+
+
+# -- wrappers ------------------------------------------------------------------------------------------------------------------
+
+
+def test_denoiser_wraps_a_function_in_ve_coordinates():
+    law = make("full")
+    wrapped = Denoiser(lambda x, sigma: law.noised(1.0, sigma).denoise(x), law.dim)
+    x = queries(law, 5)
+    for scale, sigma in ((1.0, 0.5), (0.6, 0.8), (np.linspace(0.2, 1, 5), np.linspace(0.3, 0.4, 5))):
+        np.testing.assert_allclose(wrapped.noised(scale, sigma).denoise(x), law.noised(scale, sigma).denoise(x), atol=1e-13)
+
+
+def test_counted_counts_calls_and_rows():
+    counted = Counted(make("cloud"))
+    x = queries(counted, 6)
+    assert counted.calls["denoise"] == 0
+    np.testing.assert_array_equal(counted.noised(1.0, 0.5).denoise(x), counted.law.noised(1.0, 0.5).denoise(x))
+    counted.noised(0.5, 0.5).noised(1.0, 0.5).score(x[:2])
+    counted.noised(1.0, 0.5).denoise(x[:3])
+    counted.project(x)
+    assert dict(counted.calls) == {"denoise": 2, "score": 1, "project": 1}
+    assert dict(counted.rows) == {"denoise": 9, "score": 2, "project": 6}
+    assert counted.dim == counted.law.dim
+    assert not hasattr(counted, "log_density")
+    assert not hasattr(counted.noised(1.0, 0.5), "project")
+    counted.reset()
+    assert not counted.calls
+    assert not counted.rows
