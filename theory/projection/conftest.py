@@ -1,11 +1,14 @@
-"""Manifolds with a known reach, and the noise split into its tangential and normal parts."""
+"""Manifolds with a known reach and the noise split at them; instances of Proposition 3.4, shared by its three radii."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
-from exactdiffusion import Sphere, Torus
+from exactdiffusion import PointCloud, Sphere, Torus, datasets, samplers, schedules
+from exactdiffusion.bounds import projection as bound
+
+EPS = np.finfo(np.float64).eps
 
 
 @dataclass(frozen=True)
@@ -73,3 +76,85 @@ def manifolds(manifold):
         "T^4 in R^30": manifold("torus", 4, 30),
         "T^8 in R^256": manifold("torus", 8, 256),
     }
+
+
+class NearSets:
+    """Proposition 3.4 on instances: ``radius`` is one of the three functions of the near set's radius alpha."""
+
+    cause = "64 eps (|x| + diam): a logit l carries eps l, its weight exp(-l) therefore eps"
+
+    @staticmethod
+    def table(law, x):
+        """(distances from x (n, m), distances from p(x) (n, m), d, p)."""
+        p, d = law.project(x), law.distance(x)
+        away = np.sqrt(np.sum((x[:, None] - law.points[None]) ** 2, axis=2))
+        return away, np.sqrt(np.sum((p[:, None] - law.points[None]) ** 2, axis=2)), d, p
+
+    def random(self, radius, rows, seed=340):
+        """(error, bound, tolerance, unique) of ``rows`` random instances: clouds, noise levels, eta from 1e-4 to |K|."""
+        rng = np.random.default_rng(seed)
+        parts = []
+        for _ in range(rows // 200):
+            m, n = int(rng.integers(2, 60)), int(rng.integers(1, 10))
+            law = PointCloud(rng.standard_normal((m, n)) * rng.choice([0.1, 1, 3], (m, 1)))
+            x = rng.standard_normal((200, n)) * 10 ** rng.uniform(-1, 1.5, (200, 1))
+            away, across, d, p = self.table(law, x)
+            sigma = d * 10 ** rng.uniform(-1.5, 1.5, 200)
+            eta = m * 10 ** rng.uniform(-4 - np.log10(m), 0, 200)
+            error = np.linalg.norm(law.noised(1.0, sigma).denoise(x) - p, axis=1)
+            largest = bound.near_set_error(away, across, radius(d, sigma, m, eta), eta)
+            tol = 64 * EPS * (np.linalg.norm(x, axis=1) + law.diameter)
+            parts.append((error, largest, tol, law.gap(x) > 0))
+        return [np.concatenate(c) for c in zip(*parts)]
+
+    def opposite(self, radius, m, eta, sigma, share=1.0):
+        """error / (eta d) when m - 1 atoms lie just beyond ``share`` of the radius, on the far side of p. Here C = 0.
+
+        x = 0, p = (1, 0); the far atoms are distinct: they stand within 1e-7 of the direction (-1, 0).
+        """
+        alpha = 1 + share * (float(radius(1.0, sigma, m, eta)) - 1)
+        r = alpha * (1 + 1e-13)
+        angle = np.linspace(0, 1e-7, m - 1)
+        far = -r * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+        law = PointCloud(np.concatenate([[[1.0, 0.0]], far]))
+        x = np.zeros((1, 2))
+        away, across, d, p = self.table(law, x)
+        largest = bound.near_set_error(away, across, alpha, eta)[0]
+        assert largest == eta * d[0], "the far atoms must lie outside the near set"
+        return float(np.linalg.norm(law.noised(1.0, sigma).denoise(x) - p) / largest)
+
+    def opposite_formula(self, radius, m, eta, sigma):
+        """The same ratio in closed form."""
+        alpha = radius(1.0, sigma, m, eta)
+        w = (m - 1) * np.exp(-(alpha**2 - 1) / (2 * sigma**2))
+        return w * (alpha + 1) / ((1 + w) * eta)
+
+    def digits(self, radius, n, N=24, seed=341):
+        """(relative error, best bound over eta of eta + C/d, tolerance, sigma) along DDIM trajectories on digits, (N, n)."""
+        law = PointCloud(datasets.digits())
+        m = len(law.points)
+        grid = schedules.log_linear(N, sigma_max=40.0, sigma_min=0.05)
+        x = 40.0 * np.random.default_rng(seed).standard_normal((n, 64))
+        etas = np.geomspace(1e-4, 1.0, 30)
+        rows = []
+        for sigma, state in zip(grid.sigma[:-1], samplers.ddim(law, grid, x)):
+            squares = np.sum(state**2, axis=1)[:, None] + np.sum(law.points**2, axis=1) - 2 * state @ law.points.T
+            p, d = law.project(state), law.distance(state)
+            away = np.sqrt(np.maximum(squares, 0))
+            # the nearest atom of the expansion is replaced by its exact distance; others only decide who is near
+            away = np.maximum(away, d[:, None])
+            across = np.sqrt(
+                np.maximum(np.sum(p**2, axis=1)[:, None] + np.sum(law.points**2, axis=1) - 2 * p @ law.points.T, 0)
+            )
+            error = np.linalg.norm(law.noised(1.0, sigma).denoise(state) - p, axis=1) / d
+            best = np.full(n, np.inf)
+            for eta in etas:
+                alpha = radius(d, sigma, m, eta) * (1 + 1e-9)  # rounding of the expansion may not exclude an atom
+                best = np.minimum(best, bound.near_set_error(away, across, alpha, eta) / d)
+            rows.append((error, best, 64 * EPS * (np.linalg.norm(state, axis=1) + law.diameter) / d, np.full(n, sigma)))
+        return [np.array(c) for c in zip(*rows)]
+
+
+@pytest.fixture(scope="session")
+def near_sets():
+    return NearSets()

@@ -1,0 +1,63 @@
+"""Proposition 3.4 with the radius as a root: the least that a term-by-term proof allows, attained in the limit."""
+
+import mpmath
+import numpy as np
+
+from exactdiffusion.bounds import projection as bound
+
+STATEMENT = bound.near_set_radius_exact.statement
+EPS = np.finfo(np.float64).eps
+
+
+def test_the_root(check):
+    """The float64 root against 40 digits; between 1 and the half-log radius, which is between it and the paper's."""
+    worst, small, large = [], [], []
+    for sigma in (1e-3, 0.1, 1.0, 30.0, 1e4):
+        for m, eta in ((1, 1.0), (2, 0.5), (1797, 1e-3), (10**6, 1e-9), (50, 50.0)):
+            root = float(bound.near_set_radius_exact(1.0, sigma, m, eta))
+            half, paper = (float(g(1.0, sigma, m, eta)) for g in (bound.near_set_radius_half_log, bound.near_set_radius))
+            with mpmath.workdps(40):
+                s2, L = mpmath.mpf(sigma) ** 2, mpmath.log(m / mpmath.mpf(eta))
+                exact = mpmath.findroot(
+                    lambda a, s2=s2, L=L: (a * a - 1) / (2 * s2) - mpmath.log(a + 1) - L, (1, half), solver="anderson"
+                )
+                worst.append(float(abs(root / exact - 1)))
+            small += [1, root, half]
+            large += [root, half, paper]
+    check.holds(worst, 16 * EPS, tol=0, cause="16 eps: the last Newton step", on="root against 40 digits, 25 cases")
+    ordered = np.array(small) <= np.array(large) * (1 + 8 * EPS)
+    check.equal(
+        ordered.astype(float), 1.0, tol=0, cause="yes/no", on="1 <= root <= half-log radius <= paper's radius, 25 cases"
+    )
+
+
+def test_holds(check, near_sets, deep):
+    error, largest, tol, unique = near_sets.random(bound.near_set_radius_exact, 200_000 if deep else 40_000, seed=343)
+    on = "random clouds, sigma/d = .03 .. 30, eta = 1e-4 .. |K|"
+    check.hypothesis("p(x) unique", unique, on=on)
+    check.holds(error, largest, tol=tol, cause=near_sets.cause, on=on)
+
+
+def test_attained(check, near_sets):
+    for m, eta, sigma in ((20_000, 1e-4, 1.0), (20_000, 1e-4, 30.0)):
+        ratio = near_sets.opposite(bound.near_set_radius_exact, m, eta, sigma)
+        check.tight(
+            ratio,
+            1.0,
+            tol=2 / m + eta,
+            cause="1/m (m - 1 far atoms of m terms) and eta (their share of the normaliser)",
+            on=f"opposite family, |K| = {m:,}, eta = {eta:g}, sigma = {sigma:g} d",
+        )
+    ratio = near_sets.opposite(bound.near_set_radius_exact, 1000, 1e-3, 0.3)
+    check.tight(ratio, 1.0, tol=3e-3, cause="1/m and eta", on="opposite family, |K| = 1,000, eta = .001, sigma = .3 d")
+
+
+def test_controls(check, near_sets):
+    for share in (0.99, 0.25):
+        ratio = near_sets.opposite(bound.near_set_radius_exact, 20_000, 1e-4, 0.3, share=share)
+        check.control(
+            f"the root ({share:g} of alpha - 1)", ratio, 1.0, tol=1e-9, on="|K| = 20,000, eta = 1e-4, sigma = .3 d"
+        )
+    no_offset = lambda d, s, m, e: np.sqrt(1 + 2 * (s / d) ** 2 * np.log(m / e))  # noqa: E731
+    ratio = near_sets.opposite(no_offset, 20_000, 1e-4, 0.3)
+    check.control("log(alpha + 1), the size of an atom's pull", ratio, 1.0, tol=1e-9, on="|K| = 20,000, eta = 1e-4")

@@ -1,0 +1,78 @@
+"""Proposition 3.4 with half the logarithm: the same instances, and a family that reaches 2 e^(-2/e) = 0.958 of the bound."""
+
+import math
+
+import numpy as np
+import sympy as sp
+
+from exactdiffusion.bounds import projection as bound
+
+STATEMENT = bound.near_set_radius_half_log.statement
+
+
+def test_holds(check, near_sets, deep):
+    error, largest, tol, unique = near_sets.random(bound.near_set_radius_half_log, 200_000 if deep else 40_000, seed=342)
+    on = "random clouds, sigma/d = .03 .. 30, eta = 1e-4 .. |K|"
+    check.hypothesis("p(x) unique", unique, on=on)
+    check.holds(error, largest, tol=tol, cause=near_sets.cause, on=on)
+
+
+def test_digits_trajectories(check, near_sets, deep):
+    error, best, tol, sigma = near_sets.digits(bound.near_set_radius_half_log, 200 if deep else 20)
+    _, paper, _, _ = near_sets.digits(bound.near_set_radius, 200 if deep else 20)
+    rows = [int(np.argmin(np.abs(sigma[:, 0] - s))) for s in (40.0, 1.4, 0.37)]
+    detail = "largest measured/bound at sigma = 40, 1.4, .37: " + ", ".join(f"{(error / best)[r].max():.2f}" for r in rows)
+    check.holds(error, best, tol=tol, cause=near_sets.cause, on="digits, DDIM from sigma = 40", detail=detail)
+    assert np.all(best <= paper * (1 + 1e-12)), "half the logarithm never gives a larger bound"
+
+
+def test_worst_family(check, near_sets):
+    """Recorded ratio of the opposite family; its limit 2 e^(-2/e) and the search say that no instance of it goes higher."""
+    m, eta, sigma = 20_000, 1e-4, 1e-3
+    ratio = near_sets.opposite(bound.near_set_radius_half_log, m, eta, sigma)
+    limit = 2 * math.exp(-2 / math.e)
+    formula = near_sets.opposite_formula(bound.near_set_radius_half_log, m, eta, sigma)
+    cause = "1/m + eta + (sigma/d)^2 log(m/eta)^2 + the offset 1e-13 / sigma^2"
+    check.equal(
+        ratio, formula, tol=1e-6, cause="offset 1e-13 / sigma^2 of the atoms", on="ideal denoiser against the formula"
+    )
+    check.tight(ratio, limit, tol=5e-4, cause=cause, on="opposite family, |K| = 20,000, eta = 1e-4, sigma = .001 d")
+    search = []
+    for m in (2, 3, 10, 1000, 10**6):
+        for sigma in np.geomspace(1e-3, 30, 50):
+            search.append(near_sets.opposite_formula(bound.near_set_radius_half_log, m, np.geomspace(1e-6, m, 40), sigma))
+    search = np.concatenate(search)
+    check.holds(search, 1.0, tol=0, cause="none", on=f"opposite family, {len(search)} members, |K| to 10^6, sigma/d to 30")
+    check.tight(
+        search.max(), limit, tol=5e-4, cause="smallest sigma/d = .001 of the search", on="largest of the opposite family"
+    )
+
+
+def test_inequalities_of_the_proof_sympy(check):
+    """log u <= u/e (equality at e, by the derivative) and L <= u L/2 for u >= 2; limit of the opposite family."""
+    u, L, a = sp.symbols("u L a", positive=True)
+    gap = u / sp.E - sp.log(u)
+    proofs = [
+        sp.solve(sp.diff(gap, u), u) == [sp.E],
+        sp.simplify(gap.subs(u, sp.E)) == 0,
+        sp.simplify(sp.diff(gap, u, 2).subs(u, sp.E)) > 0,
+        sp.factor(u * L / 2 - L) == L * (u - 2) / 2,
+        # weight times offset relative to eta/|K| at u = a + 1, exponent u (1/e + L/2): its limit as a -> 1
+        sp.simplify(sp.limit((a + 1) * sp.exp(-(a + 1) * (1 / sp.E + L / 2) + L), a, 1) - 2 * sp.exp(-2 / sp.E)) == 0,
+    ]
+    check.equal(np.array([bool(p) for p in proofs], float), 1.0, tol=0, cause="exact: SymPy", on="5 steps of the proof")
+
+
+def test_controls(check, near_sets):
+    quarter = lambda d, s, m, e: 1 + 2 * (s / d) ** 2 * (1 / math.e + math.log(m / e) / 4)  # noqa: E731
+    check.control(
+        "half the logarithm (a quarter)",
+        near_sets.opposite(quarter, 1000, 0.01, 0.1),
+        1.0,
+        tol=1e-9,
+        on="|K| = 1000, eta .01",
+    )
+    bare = lambda d, s, m, e: 1 + (s / d) ** 2 * math.log(m / e)  # noqa: E731
+    check.control("1/e (none)", near_sets.opposite(bare, 20_000, 1e-4, 1e-3), 1.0, tol=1e-6, on="|K| = 20,000, eta = 1e-4")
+    ratio = near_sets.opposite(bound.near_set_radius_half_log, 1000, 0.01, 0.1, share=0.25)
+    check.control("the radius (25 % of alpha - 1)", ratio, 1.0, tol=1e-9, on="|K| = 1000, eta .01, sigma = .1 d")
