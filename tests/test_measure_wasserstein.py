@@ -147,8 +147,6 @@ def test_clouds_far_apart(d, radius, method):
     rng = np.random.default_rng(d)
     x, y = radius * rng.normal(size=(2, 90, d))
     y += 1.0
-    if method == "assignment" and d == 1:
-        pytest.skip("d = 1 is sorted")
     means = [np.array([math.fsum(column) / 90 for column in cloud.T]) for cloud in (x, y)]
     near = measure.w2(x - means[0], y - means[1], method=method)
     result = measure.w2(x, y, method=method)
