@@ -17,6 +17,7 @@ from exactdiffusion.propagation.gaussian import RECURSIONS
 EPS = np.finfo(np.float64).eps
 
 FULL = schedules.vp_linear(9)
+STEPS = schedules.vp_linear(12)  # the backward step needs g < 2: at least 10 steps of this schedule
 SHORT = schedules.vp_linear(6, eps=1e-3, final_zero=True)
 VE = schedules.log_linear(11, 30.0, 0.05)
 UNEVEN = schedules.edm(8, 20.0, 0.02)
@@ -51,6 +52,10 @@ CASES = {
     "EM denoise": ("euler_maruyama", SHORT, {"final": "denoise"}),
     "EM own steps": ("euler_maruyama", FULL, {"step": 1.1 * FULL.g}),
     "EI": ("exponential_integrator", FULL, {}),
+    "backward": ("proximal_backward", STEPS, {}),
+    "backward to eps": ("proximal_backward", schedules.vp_linear(15, eps=1e-3), {}),
+    "hybrid": ("proximal_hybrid", FULL, {}),
+    "hybrid few": ("proximal_hybrid", SHORT, {}),
     "EI right, mean last": ("exponential_integrator", SHORT, {"step": "right", "last_noise": False}),
 }
 
@@ -79,6 +84,15 @@ class _Noised:
             return self.law.mean + (x - s * self.law.mean) * (s * cov / (s * s * cov + v))
         gain = np.linalg.solve(s * s * cov + v * np.eye(len(cov)), s * cov)
         return self.law.mean + (x - s * self.law.mean) @ gain
+
+    def prox(self, x, lam):
+        """Stationarity (u - x) + lam C^-1 (u - m) = 0, multiplied through by C."""
+        cov, m, v = self.law.cov, self.scale * self.law.mean, self.sigma**2
+        if cov.ndim == 1:
+            C = self.scale**2 * cov + v
+            return m + C / (C + lam) * (x - m)
+        C = self.scale**2 * cov + v * np.eye(len(cov))
+        return m + np.linalg.solve(C + lam * np.eye(len(cov)), C @ (x - m).T).T
 
 
 class UnitNoise:
@@ -172,6 +186,16 @@ def published(name, grid, mu, lam, x, noise, params):
             else:
                 grow = mpmath.exp(g / 2)
                 x = grow * x + 2 * (grow - 1) * score(i, x) + mpmath.sqrt(mpmath.exp(g) - 1) * z
+        return x
+    if name.startswith("proximal"):
+        for i in range(N):
+            g = 2 * mpmath.log(s[i + 1] / s[i])
+            m, v = s[i + 1] * mu, s[i + 1] ** 2 * lam + sig[i + 1] ** 2
+            if name == "proximal_backward":
+                y, step = 2 / (2 - g) * (x + mpmath.sqrt(g) * noise[i]), 2 * g / (2 - g)
+            else:
+                y, step = (1 + g / 2) * x + mpmath.sqrt(g) * noise[i], g
+            x = (v * y + step * m) / (v + step)  # argmin 1/2 (u - y)^2 + step (u - m)^2 / (2 v)
         return x
     previous = None
     for i in range(N):
@@ -296,6 +320,10 @@ def test_unit_gaussian_closed_forms(N):
     one = ([0.0], [1.0], grid, [0.0], [1.0])
     star, rho = 1 / (1 - g / 4), (1 - g / 2) ** 2
     assert gaussian("euler_maruyama", *one).cov[0] == pytest.approx(star + (1 - star) * rho**N, rel=1e-12)
+    star, rho = 1 / (1 + g / 4), (1 + g / 2) ** -2
+    assert gaussian("proximal_backward", *one).cov[0] == pytest.approx(star + (1 - star) * rho**N, rel=1e-12)
+    star, rho = 1 / (1 + 3 * g / 4), ((1 + g / 2) / (1 + g)) ** 2
+    assert gaussian("proximal_hybrid", *one).cov[0] == pytest.approx(star + (1 - star) * rho**N, rel=1e-12)
     a = 2 - np.exp(g / 2)
     star = np.expm1(g) / (1 - a**2)
     assert gaussian("exponential_integrator", *one).cov[0] == pytest.approx(star + (1 - star) * a ** (2 * N), rel=1e-12)
@@ -314,6 +342,8 @@ def test_leading_constants_on_gaussian_targets(S, mu):
     curve = S**2 * L / (4 * (S - 1))
     expected = {
         ("euler_maruyama", ()): (0.5 - curve, -mu * S * L / (8 * (S - 1))),
+        ("proximal_backward", ()): (curve - 0.5, mu * S * L / (8 * (S - 1))),  # minus the Euler-Maruyama constants
+        ("proximal_hybrid", ()): (-0.5 - curve, -mu * S * L / (8 * (S - 1))),
         ("exponential_integrator", ()): (0.5, 0.0),
         ("ddpm", (("variance", "large"), ("last_noise", True))): ((1 - S) / 2, 0.0),
         ("probability_flow", ()): ((1 - S - S * L) / 4, None),
@@ -395,6 +425,7 @@ def test_order_on_a_nonuniform_grid(case):
 @pytest.mark.parametrize(
     ("name", "params"),
     [("euler_maruyama", {}), ("exponential_integrator", {}), ("probability_flow", {}),
+     ("proximal_backward", {}), ("proximal_hybrid", {}),
      ("ddpm", {"variance": "large", "last_noise": True})],
 )
 def test_weak_order_of_the_vp_family(name, params):

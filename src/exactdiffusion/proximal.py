@@ -367,10 +367,21 @@ class _Rows:
             value[live], norm[live] = g, np.sqrt((f * f).sum(1))
             np.maximum.at(best, row[live], g)
             keep = norm[live] > 2 * _EPS * self.scale[row[live]]
-            # gain left: |f|^2/(2 kappa) per plain step, taken 20 times over for slow contraction; never within 4 steps
-            if it >= 4:
-                left = 20 * self.ik[row[live]] * norm[live] ** 2
-                keep &= ~(g + left < best[row[live]] - 1e-6)
+            # gain left: |f|^2/(2 kappa) per plain step, taken 20 times over for slow contraction; within the first steps
+            # only where that is a twentieth of what is missing
+            left = 20 * self.ik[row[live]] * norm[live] ** 2
+            missing = best[row[live]] - 1e-6 - g
+            if it >= 1:
+                keep &= ~(left < (missing if it >= 4 else 0.05 * missing))
+            # starts that have come close to the row's best one (0.3 kernel widths early, 0.03 later) are in its basin
+            if it >= 3:
+                lead = np.zeros(self.rows, int)
+                order = np.argsort(value, kind="stable")
+                lead[row[order]] = order
+                near = np.square(z[live] - z[lead[row[live]]]).sum(1) * self.ik[row[live]]
+                follows = (near < (0.1 if it in (3, 6, 9) else 1e-3)) & (live != lead[row[live]])
+                value[live[follows]] = -np.inf
+                keep &= ~follows
             live, g, f = live[keep], g[keep], f[keep]
             if not len(live):
                 break

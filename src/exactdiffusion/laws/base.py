@@ -52,8 +52,12 @@ class Parameters:
     """NumPy parameters of a law, transferred once to each namespace and device they are asked for."""
 
     def __init__(self, **arrays):
-        self._host = {k: np.ascontiguousarray(v, dtype=np.float64) for k, v in arrays.items()}
-        self._copies = {}
+        self._host, self._copies = {}, {}
+        self.add(**arrays)
+
+    def add(self, **arrays):
+        """More parameters."""
+        self._host |= {k: np.ascontiguousarray(v, dtype=np.float64) for k, v in arrays.items()}
 
     def __call__(self, name, like):
         xp = array_namespace(like)
@@ -219,7 +223,7 @@ class _NoisedDenoiser(NoisedLaw):
 
 
 _KINDS = frozenset(
-    "log_density score hessian denoise posterior_covariance prox project distance nearest gap".split()
+    "log_density score hessian denoise posterior_covariance prox prox_local project distance nearest gap".split()
 )
 
 

@@ -23,6 +23,8 @@ dpm_solver_pp               two-term recursion in ``lam / (lam + r_i^2) d_i``   
 probability_flow            ``1 + g/2 - g/(2 v)``                                          0
 euler_maruyama              ``1 + g/2 - g/v``                                              ``g``
 exponential_integrator      ``e^(g/2) - 2 (e^(g/2) - 1)/v``                                ``e^g - 1``
+proximal_backward           ``1/D``, ``D = 1 - g/2 + g/v'`` (next level's v)               ``g/D^2``
+proximal_hybrid             ``(1 + g/2)/D``, ``D = 1 + g/v'``                              ``g/D^2``
 ==========================  ============================================================  ==========================
 """
 
@@ -172,10 +174,32 @@ def _probability_flow(grid, lam, **options):
     return _sde_family(grid, lam, lambda g: 1 + g / 2, lambda g: g / 2, lambda g: 0.0, **options)
 
 
+def _implicit_family(grid, lam, factor, divisor):
+    """D d' = factor(g) d + (factor(g) s - E s') mu + sqrt(g) z, D = E + g/v' and E = divisor(g) (arXiv 2507.08956)."""
+    m, k, q = np.ones_like(lam), np.zeros_like(lam), np.zeros_like(lam)
+    for i in range(grid.N):
+        g = np.log1p(grid.noise_ratio[i] ** 2) - np.log1p(grid.noise_ratio[i + 1] ** 2)
+        v = grid.scale[i + 1] ** 2 * lam + grid.sigma[i + 1] ** 2
+        # multiplied through by v: the prox of a law without spread (v = 0) is its mean
+        D = divisor(g) * v + g
+        a, drift = factor(g) * v / D, (factor(g) * grid.scale[i] - divisor(g) * grid.scale[i + 1]) * v / D
+        m, k, q = a * m, a * k + drift, a**2 * q + g * (v / D) ** 2
+        yield m, k, q
+
+
+def _proximal_backward(grid, lam, **options):
+    return _implicit_family(grid, lam, lambda g: 1.0, lambda g: 1 - g / 2)
+
+
+def _proximal_hybrid(grid, lam, **options):
+    return _implicit_family(grid, lam, lambda g: 1 + g / 2, lambda g: 1.0)
+
+
 RECURSIONS = {
     "ddim": _ddim, "ddpm": _ddpm, "heun": _heun, "gradient_estimation": _gradient_estimation,
     "dpm_solver_pp": _dpm_solver_pp, "probability_flow": _probability_flow, "euler_maruyama": _euler_maruyama,
-    "exponential_integrator": _exponential_integrator,
+    "exponential_integrator": _exponential_integrator, "proximal_backward": _proximal_backward,
+    "proximal_hybrid": _proximal_hybrid,
 }
 """Sampler name -> ``recursion(grid, lam, **params)``, an iterator over (m, k, q) at levels 1..N."""
 

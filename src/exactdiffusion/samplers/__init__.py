@@ -17,10 +17,12 @@ from .exponential_integrator import exponential_integrator
 from .gradient_estimation import gradient_estimation
 from .heun import heun
 from .probability_flow import probability_flow
+from .proximal_backward import proximal_backward
+from .proximal_hybrid import proximal_hybrid
 
 __all__ = [
     "REGISTRY", "SamplerInfo", "ddim", "ddpm", "dpm_solver_pp", "euler_maruyama", "exponential_integrator", "final",
-    "gradient_estimation", "heun", "probability_flow",
+    "gradient_estimation", "heun", "probability_flow", "proximal_backward", "proximal_hybrid",
 ]  # fmt: skip
 
 
@@ -47,6 +49,10 @@ REGISTRY = {
         SamplerInfo("euler_maruyama", euler_maruyama, True, 1, "vp", "Euler-Maruyama for the reverse VP-SDE"),
         SamplerInfo("exponential_integrator", exponential_integrator, True, 1, "vp",
                     "reverse VP-SDE with frozen score, linear part exact"),
+        SamplerInfo("proximal_backward", proximal_backward, True, 1, "vp",
+                    "backward Euler for the reverse VP-SDE by proximal maps; steps g < 2", oracle="prox"),
+        SamplerInfo("proximal_hybrid", proximal_hybrid, True, 1, "vp",
+                    "reverse VP-SDE, linear drift forward, score backward by proximal maps", oracle="prox"),
     )
 }
 """Name -> :class:`SamplerInfo`."""

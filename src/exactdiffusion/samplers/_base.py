@@ -26,6 +26,10 @@ class SamplerInfo:
     coordinates : {"any", "vp"}
         "vp": the grid must satisfy ``scale^2 + sigma^2 = 1``.
     summary : str
+    per_step : int
+        Oracle calls per step.
+    oracle : {"denoise", "prox"}
+        What is asked of the law at a level.
     """
 
     name: str
@@ -35,6 +39,7 @@ class SamplerInfo:
     coordinates: str
     summary: str
     per_step: int = 1
+    oracle: str = "denoise"
 
     def calls(self, N, final_zero=False):
         """Oracle (denoiser) calls of a run of N steps; ``N`` may be a Grid, which then says whether it ends at 0."""
@@ -72,6 +77,15 @@ class Run:
         else:
             scale, sigma = from_numpy(scale, self.x), from_numpy(sigma, self.x)
         return self.law.noised(scale, sigma).denoise(x)
+
+    def prox(self, i, y, lam, kind="global", calls=None):
+        """Prox of -lam log p_i at y, one oracle call; ``kind="local"`` is the stationary point reached from y."""
+        scale, sigma = self.grid.scale[i], self.grid.sigma[i]
+        if np.ndim(scale) == 0:
+            scale, sigma, lam = float(scale), float(sigma), float(lam)
+        level = self.law.noised(scale, sigma)
+        method = level.prox if kind == "global" else level.prox_local
+        return method(y, lam) if calls is None else method(y, lam, calls=calls)
 
     def score(self, i, x):
         """``grad log p(x) = (scale_i E[X | x] - x) / sigma_i^2`` at level i (Tweedie), one oracle call."""
