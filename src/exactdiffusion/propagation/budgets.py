@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .._validation import choice, fail, integer, scalar
+from ..bounds import proximal as bound
 from .grid import (
     DEPTH,
     AssumptionViolated,
@@ -70,6 +71,10 @@ class _Normal:
         return -0.5 * x[:, 0] ** 2 - 0.5 * math.log(2 * math.pi)
 
 
+def _sum(first, steps):
+    return Budget(bound.budget_inequality(first, steps), first, steps)
+
+
 def _at(law, time):
     return level(law, math.exp(-time / 2), math.sqrt(-math.expm1(-time)))
 
@@ -105,8 +110,7 @@ def trajectory_kl(law, grid, scheme, start="exact", *, step="integral"):
         if not m.variance > 0:
             fail("scheme", scheme, "a stochastic scheme (the trajectory KL of a deterministic one is infinite)")
         steps[i] = _conditional_kl(i, m, levels[i], levels[i + 1], float(grid.g[i]))
-    first = _initial(levels[0], start)
-    return Budget(first + math.fsum(steps), first, steps)
+    return _sum(_initial(levels[0], start), steps)
 
 
 def _conditional_kl(i, m, before, after, g):
@@ -193,15 +197,10 @@ def budget(law, grid, start="exact", *, order=6, terms=TERMS, inside="end"):
             s = g / 2 * (1 + node)
             here = _at(law, time - s)
             now = here.score(x)
-            J = 1 - s / 2 - s * curvature
-            field = (
-                keep[0] * 0.5 * (J - 1) * x + keep[1] * 0.5 * (J - 1) ** 2 / J * now + keep[2] * (now - score)
-                + keep[3] * s / 2 * third / J**2
-            )
+            field = sum(k * f for k, f in zip(keep, bound.backward_error_field(s, x, now, score, curvature, third)))
             total += weight * g / 2 * 0.5 * h * math.fsum(np.exp(here.log_density(x)) * field**2)
         steps[i] = total
-    first = _initial(levels[0], start)
-    return Budget(first + math.fsum(steps), first, steps)
+    return _sum(_initial(levels[0], start), steps)
 
 
 def _positive(i, x, jacobian):
@@ -251,12 +250,7 @@ def conditional_budget(law, grid, scheme, start="exact", *, order=6):
             here = _at(law, time - s)
             now, spread = here.score(x), math.sqrt(-math.expm1(-s))
             if scheme == "prox_hybrid":
-                J = 1 - s * curvature
-                constant = (
-                    -0.5 * math.expm1(-s / 2) * x + 0.5 * (J - 1) * x + 0.5 * (J - 1) ** 2 / J * now + (now - score)
-                    + s / 2 * third / J**2
-                )
-                factor = -0.5 * spread - 0.5 * (J - 1 / J) * math.exp(-s / 2) / spread
+                constant, factor = bound.hybrid_error_field(s, x, now, score, curvature, third)
                 square = constant**2 + factor**2
             else:
                 y = math.exp(-s / 2) * x[:, np.newaxis] + spread * z
@@ -264,8 +258,7 @@ def conditional_budget(law, grid, scheme, start="exact", *, order=6):
                 square = field**2 @ gauss
             total += weight * g / 2 * 0.5 * h * math.fsum(np.exp(here.log_density(x)) * square)
         steps[i] = total
-    first = _initial(levels[0], start)
-    return Budget(first + math.fsum(steps), first, steps)
+    return _sum(_initial(levels[0], start), steps)
 
 
 def posterior_budget(law, grid, scheme, start="exact", *, order=5):
@@ -306,20 +299,17 @@ def posterior_budget(law, grid, scheme, start="exact", *, order=5):
             here = _at(law, time - s)
             now = here.score(x)
             if scheme == "prox_hybrid":
-                J = 1 - s * curvature
-                drift_y = y / 2
-                posterior = _posterior_mean(x - s * score, y + s / 2 * y, source, s, drift_y)
-                drift = (posterior + score + s / 2 * third / J**2) / J
-                field = (x / 2 + now) - drift + s * third / J**3 - 0.5 * (1 - J**-2) * now
-                field = field * J
+                posterior = _posterior_mean(x - s * score, y + s / 2 * y, source, s, y)
+                drift, J = bound.interpolating_process(s, x, score, curvature, third, scheme, posterior)
+                # J e with A_p = 1, A_q = J^-2; half the derivative of J^-2 is s J^-3 times the third derivative
+                field = J * ((x / 2 + now) - drift + s * third / J**3 - 0.5 * (1 - J**-2) * now)
             else:
                 drift_y = y / 2 + score_y
                 posterior = _posterior_mean(x, y + s * drift_y, source, s, drift_y)
                 field = (x / 2 + now) - posterior
             total += weight * g / 2 * 0.5 * h * math.fsum(np.exp(here.log_density(x)) * field**2)
         steps[i] = total
-    first = _initial(run.levels[0], start)
-    return Budget(first + math.fsum(steps), first, steps)
+    return _sum(_initial(run.levels[0], start), steps)
 
 
 def _finer(q, factor):
