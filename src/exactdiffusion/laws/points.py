@@ -19,10 +19,37 @@ from .base import BLOCK_DOUBLES, EPS, LOG_2PI, TINY_SIGMA, NoisedLaw, Parameters
 
 # Logits below this are weight 0: exp(-600) times a coordinate is still a normal number, and 1e-261 changes no result.
 LOGIT_FLOOR = -600.0
-# A GEMM logit whose error bound is below this, the oracles' accuracy target, needs no recomputation. The bound is a worst
-# case: on digits and photo patches the denoiser then moves by at most 5e-15 of itself, while recomputing every pair at
-# large sigma costs 40 times the product.
-LOGIT_TOLERANCE = 1e-10
+# A logit whose error bound (a worst case, some 30 times what happens) is below this is good; else the next better form is used.
+LOGIT_TOLERANCE = 64 * EPS
+
+
+def _power(xp, a):
+    """Smallest power of 2 at or above a > 0, and 1 for a = 0, by arrays of any namespace."""
+    safe = xp.where(a > 0, a, xp.ones_like(a))
+    p = xp.exp2(xp.ceil(xp.log2(safe))) if hasattr(xp, "exp2") else 2.0 ** xp.ceil(xp.log2(safe))
+    return xp.where(p < safe, 2 * p, p)
+
+
+def _head(a, unit):
+    """a rounded to multiples of ``unit``, a power of 2; |a| <= 2^51 unit."""
+    shift = 1.5 * 2.0**52 * unit
+    return (a + shift) - shift
+
+
+def _two_sum(a, b):
+    """(fl(a + b), its rounding error)."""
+    s = a + b
+    v = s - a
+    return s, (a - (s - v)) + (b - v)
+
+
+def _two_product(a, b):
+    """(fl(a * b), its rounding error), by Dekker's splitting."""
+    p = a * b
+    a1, b1 = (v * 134217729.0 for v in (a, b))
+    a1, b1 = a1 - (a1 - a), b1 - (b1 - b)
+    a2, b2 = a - a1, b - b1
+    return p, ((a1 * b1 - p) + a1 * b2 + a2 * b1) + a2 * b2
 
 
 def _scatter(xp, mask, values, fill):
@@ -32,6 +59,13 @@ def _scatter(xp, mask, values, fill):
     position = xp.where(position < 0, xp.zeros_like(position), position)
     out = xp.where(flat, xp.take(values, position, axis=0), xp.full_like(xp.take(values, position, axis=0), fill))
     return xp.reshape(out, mask.shape)
+
+
+def _pick(xp, a, index):
+    """a[i, index[i]] as a column (b, 1)."""
+    b, M = a.shape
+    flat = xp.arange(b, device=a.device) * M + index
+    return xp.expand_dims(xp.take(xp.reshape(a, (-1,)), flat), axis=-1)
 
 
 class PointCloud:
@@ -83,14 +117,36 @@ class PointCloud:
         center = np.mean(P, axis=0)
         centred = P - center
         self._radius = float(np.sqrt(np.max(np.sum(centred**2, axis=1))))
-        self._p = Parameters(
-            P=P, logw=np.log(mass), w=mass, center=center, C=centred, q=0.5 * np.sum(centred**2, axis=1)
-        )
+        self._p = Parameters(P=P, logw=np.log(mass), center=center, C=centred, q=0.5 * np.sum(centred**2, axis=1))
+        if d > 3:
+            self._split(P, center)
         self._active = len(order)
         self._diameter = None
 
     def __repr__(self):
         return f"PointCloud(M={len(self.points)}, dim={self.dim})"
+
+    def _split(self, P, center):
+        """Parameters of `NoisedPoints._sliced`: the centred atoms and their half squared norms, each as a head of few bits that
+        multiplies without rounding and a tail."""
+        d = self.dim
+        bits = (52 - math.ceil(math.log2(d + 2))) // 2
+        C, low = _two_sum(P, -center)
+        top = 2.0 ** np.ceil(np.log2(max(np.max(np.abs(C)), 1e-300)))
+        head = _head(C, top * 2.0**-bits)
+        tail = (C - head) + low
+        # q = head part (exact: sums of d products of 2 bits) + rest.
+        q1 = 0.5 * np.sum(head * head, axis=1)
+        q2 = np.sum(head * tail, axis=1) + 0.5 * np.sum(tail * tail, axis=1)
+        top_q = 2.0 ** np.ceil(np.log2(max(np.max(q1), 1e-300)))
+        qh = _head(q1, top_q * 2.0**-bits)
+        qt = (q1 - qh) + q2
+        self._bits, self._top, self._top_q = bits, float(top), float(top_q)
+        # Queries enter as rows (heads, -scale head) and (heads, tails, -scale head, -scale tail) against these columns.
+        self._p.add(
+            heads=np.concatenate([head, qh[:, None]], axis=1).T,
+            tails=np.concatenate([tail, head + tail, qt[:, None], (qh + qt)[:, None]], axis=1).T,
+        )
 
     @property
     def mean(self):
@@ -215,7 +271,9 @@ class NoisedPoints(NoisedLaw):
     # -- kernels: x (b, d), s and t (b,) or (1,) -----------------------------------------------------------------------------
 
     def _rows(self):
-        return max(1, BLOCK_DOUBLES // max(self.law._active, self.dim))
+        # Blocks that stay in cache, of at least 64 rows for the products where the workspace allows it.
+        size = max(self.law._active, self.dim)
+        return max(1, min(BLOCK_DOUBLES // size, max(64, BLOCK_DOUBLES // (8 * size))))
 
     def _param(self, name, x):
         return self.law._p(name, x)
@@ -230,6 +288,31 @@ class NoisedPoints(NoisedLaw):
         # Rounding of centring, products and their sum (sqrt(d) for d roundings of random sign, doubled).
         size = norm_rows(xp, xc) + s * R + 0.5 * norm_rows(xp, s2 * self._param("center", x))
         return a, 2 * EPS * (4 + math.sqrt(self.dim)) * size * s * R
+
+    def _sliced(self, x, s):
+        """(H, T, bound of the error of H + T): -h_j / s up to a constant per row as a sum of two matrices, H without rounding.
+
+        The products of heads and their sum are numbers of at most 53 bits, so that H is exact; T is smaller by 2^bits, and so is
+        its rounding. H - H_* and T - T_* then have the rounding of the differences of logits only.
+        """
+        xp = array_namespace(x)
+        law, s2 = self.law, column(xp, s)
+        p, e = _two_product(s2 + 0.0 * x, self._param("center", x) + 0.0 * x)
+        y, low = _two_sum(x, -p)
+        low = low - e
+        # One unit for both products: u_x top 2^-bits = u_s top_q 2^-bits.
+        size = xp.max(xp.abs(y), axis=-1, keepdims=True)
+        share = s2 * (law._top_q / law._top)
+        top = _power(xp, xp.where(size > share, size, share))
+        unit = top * 2.0**-law._bits
+        y1 = _head(y, unit)
+        y2 = (y - y1) + low
+        s1 = _head(s2 + 0.0 * size, unit * (law._top / law._top_q))
+        st = s2 - s1
+        H = xp.matmul(xp.concat([y1, -s1], axis=1), self._param("heads", x))
+        T = xp.matmul(xp.concat([y1, y2, -s1, -st], axis=1), self._param("tails", x))
+        bound = 4 * EPS * (4 + math.sqrt(self.dim)) * 2.0**-law._bits * self.dim**0.5 * xp.reshape(top, (-1,)) * law._radius
+        return H, T, bound
 
     def _direct(self, x, s):
         """-h_j (b, M) by explicit differences, one coordinate at a time."""
@@ -298,6 +381,32 @@ class NoisedPoints(NoisedLaw):
         gap = -2 * self._difference(x, s, rows, second, index) / (far + distance)
         return index, distance, xp.where(gap > 0, gap, xp.zeros_like(gap))
 
+    def _gemm_logits(self, x, s, precision, logw, window):
+        """(logits (b, M) relative to a reference atom, that atom (b,)): the cheapest of three forms that is accurate enough."""
+        xp = array_namespace(x)
+        s2 = column(xp, s)
+        a, delta = self._expanded(x, s)
+        logits = a * precision + logw
+        reference = xp.argmax(logits, axis=-1)
+        delta = column(xp, delta) * precision
+        if float(xp.max(delta)) <= LOGIT_TOLERANCE:
+            return logits - _pick(xp, logits, reference), reference
+        log_ratio = logw - xp.expand_dims(xp.take(logw, reference), axis=-1)
+        # Atoms beyond T = 40 + log M move the mean by less than M e^-T = e^-40 diameters.
+        window = 40.0 + math.log(self.law._active) if window is None else window
+        mask = logits >= xp.max(logits, axis=-1, keepdims=True) - window - 2 * delta
+        # A pair costs some 30 times its share of the sliced product.
+        if 32 * int(xp.count_nonzero(mask)) > x.shape[0] * self.law._active:
+            H, T, bound = self._sliced(x, s)
+            bound = column(xp, bound) * s2 * precision
+            rel = (H - _pick(xp, H, reference)) + (T - _pick(xp, T, reference))
+            logits = rel * (s2 * precision) + log_ratio
+            if float(xp.max(bound)) <= LOGIT_TOLERANCE:
+                return logits, reference
+            mask = logits >= xp.max(logits, axis=-1, keepdims=True) - window - 2 * bound
+        rel = _scatter(xp, mask, self._pairs(x, mask, lambda i, j: self._difference(x, s, i, j, reference)), -xp.inf)
+        return rel * precision + log_ratio, reference
+
     def _weights(self, x, s, t, window=None):
         """(E (b, M) unnormalised weights, their sum (b, 1), reference atom (b,), log of the sum relative to it (b,)).
 
@@ -319,28 +428,11 @@ class NoisedPoints(NoisedLaw):
                 rel = rel + (s2 * (P[:, k] - pr)) * (0.5 * ((xk - s2 * P[:, k]) + (xk - s2 * pr)))
             logits = rel * precision + (logw - xp.expand_dims(xp.take(logw, reference, axis=0), axis=-1))
         else:
-            a, delta = self._expanded(x, s)
-            logits = a * precision + logw
-            reference = xp.argmax(logits, axis=-1)
-            delta = column(xp, delta) * precision
-            top = xp.max(logits, axis=-1, keepdims=True)
-            if float(xp.max(delta)) > LOGIT_TOLERANCE:
-                # Atoms beyond T = 40 + log M move the mean by less than M e^-T = e^-40 diameters.
-                window = 40.0 + math.log(self.law._active) if window is None else window
-                mask = logits >= top - window - 2 * delta
-                rel = _scatter(
-                    xp, mask, self._pairs(x, mask, lambda i, j: self._difference(x, s, i, j, reference)), -xp.inf
-                )
-                logits = rel * precision + (logw - xp.expand_dims(xp.take(logw, reference, axis=0), axis=-1))
-            else:
-                logits = logits - top
+            logits, reference = self._gemm_logits(x, s, precision, logw, window)
         top = xp.max(logits, axis=-1, keepdims=True)
         logits = logits - top
-        E = xp.where(
-            logits < LOGIT_FLOOR,
-            xp.zeros_like(logits),
-            xp.exp(xp.where(logits < LOGIT_FLOOR, xp.full_like(logits, LOGIT_FLOOR), logits)),
-        )
+        E = xp.exp(xp.clip(logits, LOGIT_FLOOR, None))
+        E = xp.where(logits < LOGIT_FLOOR, xp.zeros_like(E), E)
         if bool(xp.any(zero)):
             index = xp.arange(self.law._active, device=x.device)
             nearest = xp.expand_dims(self._closest(x, s)[0], axis=-1)
