@@ -26,6 +26,7 @@ precisions I/lam + S_j^{-1}; the same steps apply with per-component precisions,
 A global search cannot be proved right by searching. What is proved is said by ``ProxResult.status``.
 """
 
+import contextlib
 import math
 import weakref
 from dataclasses import dataclass
@@ -65,7 +66,8 @@ class ProxResult:
     status : (n,) array of str
         ``"convex"``: every point as good lies in a region where F is strongly convex (or the minimiser is explicit);
         ``"branch and bound"``: no other cell of the hull can be better by more than ``gap``; ``"soft-min"``: the
-        smoothed density bounds the minimum within 1e-3 lam; ``"searched"``: best of the starts, global minimality not proved.
+        smoothed density bounds the minimum within 1e-3 lam; ``"searched"``: best of the starts, global minimality not
+        proved (``lower`` is still a bound).
     starts : (n,) array of int
         Starting points used per row.
     calls : dict
@@ -178,10 +180,8 @@ def _solve(h, b):
         except np.linalg.LinAlgError:
             out = np.full_like(b, np.nan)
             for i in range(len(b)):
-                try:
+                with contextlib.suppress(np.linalg.LinAlgError):
                     out[i] = np.linalg.solve(h[i], b[i])
-                except np.linalg.LinAlgError:
-                    pass
             return out
 
 
@@ -189,9 +189,10 @@ def _climb(evaluate, z, row, best, scale, max_iterations=300, drop=True):
     """Maximise the value from every start in ``z`` (P, r) by Newton with a monotone safe step.
 
     ``evaluate(z, index)`` gives (value (P,), safe step (P, r), Newton step (P, r), right-hand side (P, r), unit (P,)):
-    the right-hand side is the gradient up to the unit, the gain predicted for a Newton step is unit/2 step.rhs. ``row`` says which query a
-    start belongs to, ``best`` (per row) is updated in place. A start is given up when, after a Newton step whose gain
-    came out as predicted, four times the gain predicted next leaves it below its row's best.
+    the right-hand side is the gradient up to the unit, the gain predicted for a Newton step is unit/2 step.rhs.
+    ``row`` says which query a start belongs to, ``best`` (per row) is updated in place. With ``drop``, a start is given
+    up when, after a Newton step whose gain came out as predicted, four times the gain predicted next leaves it below its
+    row's best. A start ends when the right-hand side is at rounding level, or when neither it nor the value improves.
 
     Returns z, value, rhs norm per start (value -inf for starts given up).
     """
@@ -288,18 +289,16 @@ class _Rows:
                 [np.ones(self.size), *c.T, *(c[:, i] * c[:, j] for i, j in pairs)], axis=1)
             self.base = log_w - 0.5 * ik[:, None] * (c * c).sum(1)
 
-    def _pieces(self, row, direct):
-        per = self.size * (1 if self.features is not None and not direct else max(1, self.r))
-        step = max(1, _CHUNK // per)
-        return [slice(a, a + step) for a in range(0, len(row), step)]
-
     def evaluate(self, z, row, direct=False, second=True, weights=False):
         """G, m - z, Cov_r (or None), responsibilities (or None) at z (P, r) of queries ``row`` (P,)."""
         p, r = z.shape
         g, dm = np.empty(p), np.empty((p, r))
         cov = np.empty((p, r, r)) if second else None
         out = np.empty((p, self.size)) if weights else None
-        for s in self._pieces(row, direct):
+        per = self.size * (1 if self.features is not None and not direct else max(1, r))
+        step = max(1, _CHUNK // per)
+        for a in range(0, p, step):
+            s = slice(a, a + step)
             zs, k = z[s], row[s]
             if self.features is not None and not direct:
                 # expanded squares: error eps R^2/kappa in the logits; callers finish with direct=True when that matters
@@ -318,6 +317,19 @@ class _Rows:
                 if second:
                     for q, (i, j) in enumerate(self.pairs):
                         cov[s, i, j] = cov[s, j, i] = f[:, 1 + r + q] / total - mean[:, i] * mean[:, j]
+            elif self.shared and not second and per > (1 << 21):
+                e = np.empty((len(zs), self.size))
+                block = max(1, (1 << 20) // r)
+                for b in range(0, self.size, block):        # step is 1 here: one query at a time
+                    e[:, b:b + block] = np.square(self.c[b:b + block] - zs).sum(1)
+                e *= -0.5 * self.ik[k][:, None]
+                e += self.log_w[k]
+                top = e.max(1)
+                e = np.exp(np.maximum(e - top[:, None], -600))
+                total = e.sum(1)
+                g[s] = np.log(total) + top
+                e /= total[:, None]
+                dm[s] = e @ self.c - zs
             else:
                 diff = (self.c[None] if self.shared else self.c[k]) - zs[:, None, :]
                 e = np.einsum("par,par->pa", diff, diff)
@@ -352,7 +364,7 @@ class _Rows:
 
         return _climb(parts, z, row, np.full(self.rows, -np.inf), self.scale, drop=drop)
 
-    def mean_shift(self, z, row, calls, iterations=120, memory=5):
+    def mean_shift(self, z, row, calls, iterations=120, memory=5, drop=True):
         """Anderson-accelerated mean shift, monotone: a step that lowers G is replaced by the plain one."""
         p, r = z.shape
         z = z.copy()
@@ -371,10 +383,10 @@ class _Rows:
             # only where that is a twentieth of what is missing
             left = 20 * self.ik[row[live]] * norm[live] ** 2
             missing = best[row[live]] - 1e-6 - g
-            if it >= 1:
+            if it >= 1 and drop:
                 keep &= ~(left < (missing if it >= 4 else 0.05 * missing))
             # starts that have come close to the row's best one (0.3 kernel widths early, 0.03 later) are in its basin
-            if it >= 3:
+            if it >= 3 and drop:
                 lead = np.zeros(self.rows, int)
                 order = np.argsort(value, kind="stable")
                 lead[row[order]] = order
@@ -460,7 +472,7 @@ class _Rows:
         spread = np.square(self.c - box[..., None, :]).sum(-1).max(-1)      # any ball that holds the centres
         bound = np.broadcast_to(spread, (n,)) * self.ik
         # Dominated by one component: points with V >= V(z) satisfy W_1 exp(-ik/2 |.-c_1|^2) >= b = V(z) - (T - W_1),
-        # a ball about c_1; there V >= b, hence r_j <= W_j exp(-ik/2 (|c_j-c_1| - rho)_+^2) / b and Cov <= sum r_j |c_j-c_1|^2.
+        # a ball about c_1; there V >= b, so r_j <= W_j exp(-ik/2 (|c_j-c_1| - rho)_+^2) / b and Cov <= sum r_j |c_j-c_1|^2.
         first = self.log_w.argmax(1)
         centre = self.c[first] if self.shared else self.c[np.arange(n), first]
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -481,29 +493,27 @@ class _Rows:
         """Gap log sum_j e^{L_j} - G(z): G <= log sum_j e^{L_j} everywhere (every exponential is at most 1)."""
         return np.maximum(0, np.log(np.exp(self.log_w).sum(1)) - g)
 
-    def branch_and_bound(self, rows, g, gap, limit=200_000):
+    def branch_and_bound(self, rows, g, gap, limit=20_000):
         """Certify G* <= G + gap by dyadic boxes of the hull's bounding box, for ``rows`` (r <= 3).
 
-        -G = |z|^2/(2 kappa) - (convex): on a box with centre b, |z|^2 = |z-b|^2 + affine, so -G + |z-b|^2/(2 kappa)... minus
-        its quadratic is concave and attains its minimum at a vertex, where |z-b|^2 = sum h_i^2/4; hence
-        min over the box >= min over its vertices - sum h_i^2 / (8 kappa), whatever the weights and the number of centres.
+        -G(z) = |z|^2/(2 kappa) - (a convex function). On a box with centre b and sides h_i, |z|^2 = |z-b|^2 + affine, so
+        -G = |z-b|^2/(2 kappa) + (a concave function); the first term is at least 0, the second is smallest at a vertex,
+        where the first is sum h_i^2/(8 kappa). Hence min over the box >= min over its vertices - sum h_i^2/(8 kappa),
+        whatever the weights and the number of centres. Rounding of G is added to the bound.
 
-        Returns gap proved (inf where more than ``limit`` boxes per round of queries were alive), best vertex value,
-        best vertex and the number of boxes per query.
+        Returns the gap proved (inf for a query with more than ``limit`` boxes alive), the best vertex value and vertex.
         """
         r = self.r
         n = len(rows)
         corners = np.array(np.meshgrid(*[[0.0, 1.0]] * r, indexing="ij")).reshape(r, -1).T
-        c = np.broadcast_to(self.c, (self.rows, self.size, r))[rows] if self.shared else self.c[rows]
-        low, width = c.min(1), c.max(1) - c.min(1)
-        if self.size > 1:       # inactive padding has weight 0 and sits on the reference: harmless
-            width = np.maximum(width, 0)
+        low, high = self.c.min(-2), self.c.max(-2)
+        low, high = (np.broadcast_to(a, (self.rows, r))[rows] for a in (low, high))
+        width = high - low
         proved, top = np.zeros(n), np.full(n, -np.inf)
-        where = low.copy()
-        count, failed = np.zeros(n, int), np.zeros(n, bool)
+        where, failed = low.copy(), np.zeros(n, bool)
         # first grid: half the kernel width per box, at most 16 per axis
         start = np.clip(np.ceil(width.max(1) * np.sqrt(self.ik[rows])), 1, 16).astype(int)
-        owner, corner, level = [], [], []
+        owner, corner = [], []
         for q in np.unique(start):
             ids = np.nonzero(start == q)[0]
             grid = np.array(np.meshgrid(*[np.arange(q)] * r, indexing="ij")).reshape(r, -1).T
@@ -512,10 +522,10 @@ class _Rows:
         owner, corner = np.concatenate(owner), np.concatenate(corner)
         h = width / start[:, None]
         noise = 16 * _EPS * (2 + np.abs(g[rows]) + np.square(width).sum(1) * self.ik[rows])
+        gap = np.maximum(gap, 4 * noise)
         for _ in range(64):
             if not len(owner):
                 break
-            np.add.at(count, owner, 1)
             vertices = corner[:, None, :] + corners[None] * h[owner][:, None, :]
             flat = vertices.reshape(-1, r)
             own = np.repeat(owner, len(corners))
@@ -530,16 +540,16 @@ class _Rows:
             dead = excess <= gap[owner]
             np.maximum.at(proved, owner[dead], excess[dead])
             owner, corner = owner[~dead], corner[~dead]
-            over = np.bincount(owner, minlength=n) > limit // 10
-            if over.any() or len(owner) * len(corners) > 64 * limit:
-                failed |= over if over.any() else np.isin(np.arange(n), owner)
-                k = ~failed[owner]
+            over = np.bincount(owner, minlength=n) > limit
+            if over.any():
+                failed |= over
+                k = ~over[owner]
                 owner, corner = owner[k], corner[k]
             h = h / 2
             corner = (corner[:, None, :] + corners[None] * h[owner][:, None, :]).reshape(-1, r)
             owner = np.repeat(owner, len(corners))
         failed[owner] = True
-        return np.where(failed, np.inf, np.maximum(proved, 0)), top, where, count
+        return np.where(failed, np.inf, np.maximum(proved, 0)), top, where
 
 
 class EqualVariance:
@@ -578,19 +588,19 @@ class EqualVariance:
     # ---- tables shared by all queries
     def _tables(self, ik):
         """exp(-|c_i-c_j|^2 ik/2) and neighbour lists; None where the cloud is too large for an M x M table."""
-        if self.size > 3000:
+        if self.size > 2048:
             return None
         if self._squares is None:
-            d = np.maximum(2 * _half_square_distances(self.c, self.c), 0)
+            # single precision screens starts of large clouds; nothing that is returned depends on its rounding
+            d = 2 * _half_square_distances(self.c, self.c)
             np.fill_diagonal(d, 0)
-            self._squares = d
+            self._squares = d.astype(np.float32) if self.size > 512 else d
             k = min(8, self.size - 1)
             near = np.argpartition(d, k, axis=1)[:, :k + 1] if k else np.zeros((self.size, 1), int)
             self._near = near, np.take_along_axis(d, near, 1)
         if self._table[0] != ik:
-            # single precision screens starts; nothing that is returned depends on its rounding
-            kind = np.float32 if self.size > 512 else np.float64
-            self._table = ik, np.exp(np.maximum(-0.5 * ik * self._squares, -80)).astype(kind)
+            kind = self._squares.dtype
+            self._table = ik, np.exp(np.maximum(kind.type(-0.5 * ik) * self._squares, kind.type(-80)))
         return self._table[1]
 
     def __call__(self, x, lam, variance, *, starts=12, certificate=False, gap=1e-10, local=False, calls=None):
@@ -652,8 +662,8 @@ class EqualVariance:
             self._block(x[k], y[k], lam[k], v[k], k, z, starts, local, info, gap, tally)
 
     def _block(self, x, y, lam, v, k, z, starts, local, info, gap, tally):
-        n = len(k)
-        ik = (lam / v) / (v + lam)
+        with np.errstate(over="ignore"):
+            ik = np.minimum((lam / v) / (v + lam), 1e300)
         width = v + lam
         log_w = _half_square_distances(y, self.c)
         log_w /= -width[:, None]
@@ -674,8 +684,7 @@ class EqualVariance:
         table = None
         if not local and np.all(ik == ik[0]) and counts.max() > 12:
             table = self._tables(float(ik[0]))
-        gathered = counts <= max(8, self.size // 3)
-        # an expanded form that lost digits is not good enough to finish with: gather whenever it pays
+        gathered = (counts <= max(8, self.size // 3)) & ((counts <= 8) | (counts * self.r <= 1 << 21))
         classes = np.where(gathered, 1 << np.ceil(np.log2(np.maximum(counts, 2))).astype(int), 1 << 30)
         for size in np.unique(classes[~single]):
             group = np.nonzero(~single & (classes == size))[0]
@@ -684,18 +693,24 @@ class EqualVariance:
                 width_a = self.size
             else:
                 width_a = min(int(counts[group].max()), self.size)
-            per = max(1, (1 << 20) // max(1, width_a * (1 if size == 1 << 30 else min(self.r, width_a))))
+            if size == 1 << 30:     # the dense search keeps 10 vectors per start
+                per = max(1, min((1 << 20) // self.size, (1 << 21) // (130 * max(1, self.r))))
+            else:
+                per = max(1, (1 << 20) // (width_a * max(1, self.r)))
             for a in range(0, len(group), per):
                 g = group[a:a + per]
                 if size != 1 << 30:
                     chosen = np.argpartition(-log_w[g], width_a - 1, axis=1)[:, :width_a] if width_a < self.size \
-                        else np.broadcast_to(np.arange(self.size), (len(g), self.size))
+                        else np.tile(np.arange(self.size), (len(g), 1))
                     chosen = np.sort(chosen, axis=1)
+                    heaviest = np.take_along_axis(log_w[g], chosen, 1).argmax(1)
+                    rows = np.arange(len(g))
+                    chosen[rows, heaviest], chosen[rows, 0] = chosen[rows, 0], chosen[rows, heaviest]
                 self._group(x[g], y[g], lam[g], v[g], ik[g], log_w[g], active[g], chosen, k[g], z, starts, local,
                             info, gap, tally, table)
 
     def _gather(self, y, width, chosen, active):
-        """Per-query centres about the heaviest one, in at most A - 1 coordinates, with weights by differences."""
+        """Per-query centres about the first (heaviest) one, in at most A - 1 coordinates, with weights by differences."""
         c = self.c[chosen]
         b, a, r = c.shape
         ref = c[:, 0, :].copy()
@@ -730,10 +745,10 @@ class EqualVariance:
             row, begin = np.arange(n), at
         else:
             row, begin = self._starts(data, chosen, starts, tally, table)
-        if size * r * r <= 300_000 or local:
+        if size * r * r <= 300_000:
             at, value, norm = data.newton(begin, row, tally, drop=not local)
         else:
-            at, value, norm = data.mean_shift(begin, row, tally)
+            at, value, norm = data.mean_shift(begin, row, tally, drop=not local)
         win = _first_best(value, row, n)
         best, g, norm = at[win], value[win], norm[win]
         if data.features is not None or (size * r * r > 300_000 and data.shared):
@@ -761,7 +776,7 @@ class EqualVariance:
             for _ in range(4):
                 if not len(s):
                     break
-                proved, top, where, cells = data.branch_and_bound(s, g, gap / lam[s] * 0.98)
+                proved, top, where = data.branch_and_bound(s, g, gap / lam[s] * 0.98)
                 # a vertex that beats the search shows that the search failed: climb from there and certify again
                 worse = top > g[s] + 1e-13 * (1 + np.abs(g[s]))
                 done = np.isfinite(proved) & ~worse
@@ -794,6 +809,9 @@ class EqualVariance:
             one = np.array([q])
             resp = data.evaluate(best[i:i + 1], one, direct=True, second=False, weights=True)[3][0]
             near = resp > 1e-18 / data.size
+            if near.sum() * data.r > 1 << 21:       # as many as that: kappa is not small, the GEMM form has no such loss
+                out[1][i], out[2][i] = data.shift(best[i:i + 1], one)[0][0], np.nan
+                continue
             sub = _Rows(np.ascontiguousarray(data.c[near]), data.log_w[q:q + 1, near], data.ik[q:q + 1])
             at, value, norm = sub.newton(best[i:i + 1], np.array([0]), tally, direct=True)
             out[0][i], out[1][i], out[2][i] = at[0], value[0], norm[0]
@@ -832,7 +850,6 @@ class EqualVariance:
         spread = np.square(data.c - box[..., None, :]).sum(-1).max(-1)
         convex = np.broadcast_to(spread, (n,)) * data.ik < 1 - 1e-9
         weight = np.exp(np.maximum(data.log_w, -600))
-        order = None
         if table is not None:
             full = weight
             if chosen is not None:
@@ -873,7 +890,7 @@ class EqualVariance:
             _add(tally, screen=n * m)
         m = min(limit, size)
         if m < size:
-            order = np.argpartition(-score, m - 1, axis=1)[:, :m]
+            order = np.sort(np.argpartition(-score, m - 1, axis=1)[:, :m], axis=1)     # ties go to the lowest index
         else:
             order = np.broadcast_to(np.arange(size), (n, size))
         ranked = np.take_along_axis(score, order, 1)
@@ -1163,13 +1180,13 @@ def prox_of(noised, x, lam, *, certificate=False, local=False, calls=None, **opt
         with np.errstate(over="ignore"):
             variance = base + (sigma / a) ** 2
         result = solver(x / a[:, None], lam / a**2, variance, **flags)
-        result = _rescale(result, x, lam, a, flat, sigma)
+        result = _rescale(result, x, lam, a, flat, sigma, variance <= _TINY)
     if certificate:
         return result if like is x else _to(result, like)
     return from_numpy(result, like)
 
 
-def _rescale(result, x, lam, a, flat, sigma):
+def _rescale(result, x, lam, a, flat, sigma, atoms):
     """Back from u' = u / scale; rows with scale 0 are x / (1 + lam / sigma^2)."""
     point = result.point if isinstance(result, ProxResult) else result
     point = point * a[:, None]
@@ -1178,7 +1195,7 @@ def _rescale(result, x, lam, a, flat, sigma):
     if not isinstance(result, ProxResult):
         return point
     d = x.shape[1]
-    objective = result.objective * a**2 + np.where(sigma > 0, lam * d * np.log(a), 0.0)
+    objective = result.objective * a**2 + np.where(atoms, 0.0, lam * d * np.log(a))
     gap = result.gap * a**2 + 4 * _EPS * np.abs(objective)
     residual, status = result.residual.copy(), result.status.copy()
     if flat.any():

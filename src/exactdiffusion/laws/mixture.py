@@ -441,7 +441,7 @@ class NoisedMixture(NoisedLaw):
 
         Notes
         -----
-        Equal isotropic covariances have the stronger certificate; all zero at sigma = 0, it is the Laguerre cell of the means.
+        Equal isotropic covariances have the stronger certificate; all 0 at sigma = 0, it is the Laguerre cell of the means.
         Computed with NumPy; other arrays are transferred.
         """
         from ..proximal import prox_of
@@ -449,7 +449,7 @@ class NoisedMixture(NoisedLaw):
         return prox_of(self, x, lam, certificate=certificate, **options)
 
     def prox_local(self, x, lam, **options):
-        """Stationary point reached from u = x by monotone Newton steps: not the prox where the objective has several minima."""
+        """Stationary point reached from u = x by monotone Newton steps: not the prox where there are several minima."""
         from ..proximal import prox_of
 
         return prox_of(self, x, lam, local=True, **options)

@@ -113,40 +113,48 @@ class PointCloud:
                 order.append(j)
                 mass.append(self.weights[j])
         self._index = np.array(order)
-        P = clean[self._index]
+        P = self.points if len(order) == M else self.points[self._index]
         center = np.mean(P, axis=0)
         centred = P - center
-        self._radius = float(np.sqrt(np.max(np.sum(centred**2, axis=1))))
-        self._p = Parameters(P=P, logw=np.log(mass), center=center, C=centred, q=0.5 * np.sum(centred**2, axis=1))
-        if d > 3:
-            self._split(P, center)
+        squares = np.einsum("ij,ij->i", centred, centred)
+        self._radius = float(np.sqrt(np.max(squares)))
+        self._p = Parameters(P=P, logw=np.log(mass), center=center, C=centred, q=0.5 * squares)
+        # Powers of 2 above the coordinates and half squared norms, and the bits of heads whose products do not round.
+        self._bits = (52 - math.ceil(math.log2(d + 2))) // 2
+        self._top, self._top_q = (
+            float(2.0 ** np.ceil(np.log2(max(v, 1e-150)))) for v in (np.max(np.abs(centred)), np.max(squares))
+        )
         self._active = len(order)
         self._diameter = None
 
     def __repr__(self):
         return f"PointCloud(M={len(self.points)}, dim={self.dim})"
 
-    def _split(self, P, center):
-        """Parameters of `NoisedPoints._sliced`: the centred atoms and their half squared norms, each as a head of few bits that
-        multiplies without rounding and a tail."""
-        d = self.dim
-        bits = (52 - math.ceil(math.log2(d + 2))) // 2
-        C, low = _two_sum(P, -center)
-        top = 2.0 ** np.ceil(np.log2(max(np.max(np.abs(C)), 1e-300)))
-        head = _head(C, top * 2.0**-bits)
+    def _slices(self, like):
+        """Blocks of atoms (heads (d + 1, m), tails (2 d + 2, m)) for `NoisedPoints._sliced`, in the namespace of ``like``.
+
+        The centred atoms and their half squared norms, each as a head of few bits, that multiplies without rounding, and a tail.
+        Kept for small clouds, made block by block for large ones.
+        """
+        P, center = self._p("P", like), self._p("center", like)
+        rows = max(1, (1 << 19) // self.dim)
+        blocks = (P[a : min(a + rows, self._active), :] for a in range(0, self._active, rows))
+        if self._active * self.dim > 1 << 22:
+            return (self._slice(B, center) for B in blocks)
+        return self._p.cached("slices", like, lambda: [self._slice(B, center) for B in blocks])
+
+    def _slice(self, P, center):
+        xp = array_namespace(P)
+        C, low = _two_sum(P, -xp.expand_dims(center, axis=0) + 0.0 * P)
+        head = _head(C, self._top * 2.0**-self._bits)
         tail = (C - head) + low
-        # q = head part (exact: sums of d products of 2 bits) + rest.
-        q1 = 0.5 * np.sum(head * head, axis=1)
-        q2 = np.sum(head * tail, axis=1) + 0.5 * np.sum(tail * tail, axis=1)
-        top_q = 2.0 ** np.ceil(np.log2(max(np.max(q1), 1e-300)))
-        qh = _head(q1, top_q * 2.0**-bits)
+        q1 = 0.5 * xp.sum(head * head, axis=1, keepdims=True)  # exact: d products of 2 bits each
+        q2 = xp.sum(head * tail, axis=1, keepdims=True) + 0.5 * xp.sum(tail * tail, axis=1, keepdims=True)
+        qh = _head(q1, self._top_q * 2.0**-self._bits)
         qt = (q1 - qh) + q2
-        self._bits, self._top, self._top_q = bits, float(top), float(top_q)
-        # Queries enter as rows (heads, -scale head) and (heads, tails, -scale head, -scale tail) against these columns.
-        self._p.add(
-            heads=np.concatenate([head, qh[:, None]], axis=1).T,
-            tails=np.concatenate([tail, head + tail, qt[:, None], (qh + qt)[:, None]], axis=1).T,
-        )
+        heads = xp.concat([head, qh], axis=1)
+        tails = xp.concat([tail, head + tail, qt, qh + qt], axis=1)
+        return xp.matrix_transpose(heads), xp.matrix_transpose(tails)
 
     @property
     def mean(self):
@@ -309,8 +317,9 @@ class NoisedPoints(NoisedLaw):
         y2 = (y - y1) + low
         s1 = _head(s2 + 0.0 * size, unit * (law._top / law._top_q))
         st = s2 - s1
-        H = xp.matmul(xp.concat([y1, -s1], axis=1), self._param("heads", x))
-        T = xp.matmul(xp.concat([y1, y2, -s1, -st], axis=1), self._param("tails", x))
+        first, second = xp.concat([y1, -s1], axis=1), xp.concat([y1, y2, -s1, -st], axis=1)
+        parts = [(xp.matmul(first, heads), xp.matmul(second, tails)) for heads, tails in law._slices(x)]
+        H, T = parts[0] if len(parts) == 1 else (xp.concat(list(p), axis=1) for p in zip(*parts, strict=True))
         bound = 4 * EPS * (4 + math.sqrt(self.dim)) * 2.0**-law._bits * self.dim**0.5 * xp.reshape(top, (-1,)) * law._radius
         return H, T, bound
 
@@ -571,15 +580,15 @@ class NoisedPoints(NoisedLaw):
 
         Notes
         -----
-        At sigma = 0 it is the limit: the atom of the Laguerre cell, ``argmin 1/2 |x - s p_j|^2 - lam log w_j``, lowest index at
-        ties, which is the nearest atom for equal weights only. Computed with NumPy; other arrays are transferred.
+        At sigma = 0 it is the limit: the atom of the Laguerre cell, ``argmin 1/2 |x - s p_j|^2 - lam log w_j``, lowest index
+        at ties, which is the nearest atom for equal weights only. Computed with NumPy; other arrays are transferred.
         """
         from ..proximal import prox_of
 
         return prox_of(self, x, lam, certificate=certificate, **options)
 
     def prox_local(self, x, lam, **options):
-        """Stationary point reached from u = x by monotone Newton steps: not the prox where the objective has several minima."""
+        """Stationary point reached from u = x by monotone Newton steps: not the prox where there are several minima."""
         from ..proximal import prox_of
 
         return prox_of(self, x, lam, local=True, **options)
