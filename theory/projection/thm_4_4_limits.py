@@ -73,7 +73,7 @@ def test_rate(check):
 
 
 def test_monotone(check, deep):
-    """Decreasing in N, hence above the limit for every N: float64 through logarithms, N < 400 (25 x 25 pairs with --deep)."""
+    """Decreasing in N, hence above the limit for every N: float64 logarithms, N < 400 (25 x 25 pairs with --deep)."""
     m = 25 if deep else 8
     N = np.arange(1, 400)
     worst, above = [], []

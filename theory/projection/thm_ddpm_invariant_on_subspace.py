@@ -70,7 +70,7 @@ def test_rate_of_forgetting(check):
 
 
 def test_samples(check, subspace):
-    """20,000 runs of the sampler on the subspace itself: sum of dist^2 / sigma^2 is chi-square with 20,000 (n - m) degrees."""
+    """20,000 runs of the sampler on the subspace: the sum of dist^2 / sigma^2 is chi-square, 20,000 (n - m) degrees."""
     from scipy.stats import chi2
 
     # centred on K: the squared distance of the start is a central chi-square
