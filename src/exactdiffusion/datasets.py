@@ -9,6 +9,7 @@ which keeps it in its data home. Downloads are verified; files are parsed as dat
 
 import csv
 import hashlib
+import inspect
 import math
 import os
 import warnings
@@ -469,11 +470,14 @@ class Target:
 
 
 def _cloud(load, **options):
-    def law():
+    """Function that builds the cloud; it takes the parameters of the loader."""
+
+    def law(**changes):
         from .laws import PointCloud
 
-        return PointCloud(load(**options))
+        return PointCloud(load(**(options | changes)))
 
+    law.__signature__ = inspect.signature(load)
     return law
 
 

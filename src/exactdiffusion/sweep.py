@@ -382,7 +382,7 @@ def sweep(*, target, sampler, steps, seeds=5, schedule="vp_linear", samples=1000
 
 
 def _list(name, value):
-    items = [value] if isinstance(value, (str, int)) else list(value) if value is not None else []
+    items = list(value) if isinstance(value, (list, tuple, range, np.ndarray)) else [value]
     if not items:
         fail(name, value, "at least one")
     if len(set(items)) != len(items):

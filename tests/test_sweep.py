@@ -1,0 +1,261 @@
+"""The sweep engine: same bits for any number of workers, nothing lost when killed, nothing half written."""
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from exactdiffusion import GaussianMixture, measure, records, samplers, sweep
+
+SMALL = {"target": "two_moons", "sampler": ["ddim", "euler_maruyama", "gradient_estimation:gamma=1.5"],
+         "steps": [3, 5], "seeds": 2, "samples": 60}
+
+
+def _run(out, **changes):
+    return sweep.sweep(**{**SMALL, "out": out, **changes})
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    out = tmp_path_factory.mktemp("reference")
+    return out, _run(out)
+
+
+def test_two_workers_give_the_bytes_of_one(reference, tmp_path):
+    result = _run(tmp_path, jobs=2)
+    assert result.computed == len(result.rows) == 12
+    assert result.table.read_bytes() == reference[1].table.read_bytes()
+
+
+def test_order_of_the_grid_does_not_move_a_bit(reference):
+    alone = sweep.sweep(**{**SMALL, "sampler": "euler_maruyama", "steps": 5, "seeds": [1]})
+    row = next(r for r in reference[1].rows if (r["sampler"], r["steps"], r["seed"]) == ("euler_maruyama", 5, 1))
+    assert alone.rows == [row]
+
+
+def test_second_run_reuses_everything(reference):
+    again = _run(reference[0])
+    assert (again.computed, again.reused) == (0, 12)
+    assert again.rows == reference[1].rows
+
+
+def test_more_seeds_and_metrics_compute_only_what_is_new(reference, tmp_path):
+    first = _run(tmp_path, seeds=1)
+    second = _run(tmp_path)
+    assert (first.computed, second.computed, second.reused) == (6, 6, 6)
+    third = _run(tmp_path, metric=["w2", "distance"])
+    assert (third.computed, third.reused) == (12, 12)
+    assert [r for r in third.rows if r["metric"] == "w2"] == reference[1].rows
+
+
+def test_changed_code_is_computed_anew(tmp_path, monkeypatch):
+    _run(tmp_path, seeds=1)
+    monkeypatch.setattr(sweep, "source_digest", lambda: "another version of the code")
+    assert _run(tmp_path, seeds=1).reused == 0
+
+
+def test_edited_function_of_the_user_is_computed_anew(tmp_path, monkeypatch):
+    source = tmp_path / "my_targets_for_a_test.py"
+    text = "from exactdiffusion import PointCloud\n\ndef pair(gap=1.0):\n    return PointCloud([[0.0, 0.0], [gap, 0.0]])\n"
+    source.write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    job = {"target": "my_targets_for_a_test:pair:gap=2.0", "sampler": "ddim", "steps": 4, "seeds": 1, "samples": 20,
+           "metric": ["w2", "distance"], "out": tmp_path / "out"}
+    assert sweep.sweep(**job).computed == 2
+    assert sweep.sweep(**job).computed == 0
+    source.write_text(text + "# edited\n")
+    assert sweep.sweep(**job).computed == 2
+
+
+def test_record_holds_what_was_measured(reference):
+    law = sweep.law_of("two_moons")
+    grid = sweep.grid_of("vp_linear", 5)
+    x = samplers.final(sweep.states(law, "gradient_estimation:gamma=1.5", grid, 1, 60))
+    direct = measure.w2(x, law.points, weights_y=law.weights)
+    row = next(r for r in reference[1].rows
+               if r["sampler"] == "gradient_estimation:gamma=1.5" and (r["steps"], r["seed"]) == (5, 1))
+    assert (row["value"], row["lower"], row["oracle_calls"], row["oracle_rows"]) == (direct.value, direct.lower, 5, 300)
+    assert row["method"].startswith("emd")
+    assert row["lower"] <= row["value"]
+    stored = [json.loads(p.read_text()) for p in (reference[0] / "records").rglob("*.json")]
+    assert len(stored) == 12
+    assert all(r["seconds"] > 0 for r in stored)
+
+
+def test_heun_counts_its_oracle_calls():
+    rows = sweep.sweep(target="two_moons", sampler="heun", steps=[4], seeds=1, samples=10).rows
+    assert rows[0]["oracle_calls"] == 7
+
+
+def test_table_and_provenance(reference):
+    result = reference[1]
+    assert records.read_table(result.table) == result.rows
+    record = json.loads(result.provenance.read_text())
+    assert record["arguments"]["seeds"] == [0, 1]
+    assert record["arguments"]["steps"] == [3, 5]
+    assert record["versions"]["numpy"] == np.__version__
+    assert {"commit", "machine", "source_sha256", "code"} <= set(record)
+
+
+def test_mixture_target_says_that_its_reference_is_empirical():
+    row = sweep.sweep(target="gaussian", sampler="ddim", steps=8, seeds=1, samples=50).rows[0]
+    assert "50 target draws" in row["method"]
+
+
+def test_exact_start_differs_from_the_gaussian_one_by_the_scaled_target():
+    law, grid = GaussianMixture([1.0], [[1000.0, 0.0]], 0.0), sweep.grid_of("vp_linear", 2)
+    cold = next(sweep.states(law, "ddim", grid, 3, 5))
+    warm = next(sweep.states(law, "ddim", grid, 3, 5, "exact"))
+    assert np.allclose(warm - cold, [1000 * grid.scale[0], 0.0], rtol=8 * np.finfo(float).eps, atol=1e-12)
+
+
+def _command(out, *extra):
+    return [sys.executable, "-m", "exactdiffusion", "sweep", "--target", "two_moons:n=300",
+            "--sampler", "ddim,euler_maruyama", "--steps", "5,10", "--seeds", "8", "--samples", "300", "--out", str(out), *extra]
+
+
+def _environment():
+    return {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    out = tmp_path_factory.mktemp("whole")
+    subprocess.run(_command(out), check=True, capture_output=True, env=_environment())
+    return out
+
+
+@pytest.mark.parametrize(("jobs", "kills"), [("1", 2), ("2", 1)])
+def test_killed_sweep_resumes_to_the_identical_table(tmp_path, whole, jobs, kills):
+    broken = tmp_path / "broken"
+    chance = random.Random(int(jobs))
+    killed_with = []
+    for _ in range(kills):
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": _environment()}
+        running = subprocess.Popen(_command(broken, "--jobs", jobs), start_new_session=True, **quiet)
+        wanted = len(_records(broken)) + chance.randint(1, 6)
+        limit = time.monotonic() + 60
+        while running.poll() is None and len(_records(broken)) < wanted and time.monotonic() < limit:
+            time.sleep(0.002)
+        time.sleep(chance.random() * 0.02)  # anywhere inside a cell or a write
+        try:
+            os.killpg(running.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            break
+        finally:
+            running.wait()
+        killed_with.append(len(_records(broken)))
+        for path in _records(broken):
+            json.loads(path.read_text())
+    assert killed_with, "the sweep ended before it could be killed"
+    done = subprocess.run(
+        _command(broken, "--jobs", jobs), check=True, capture_output=True, text=True, env=_environment())
+    computed, reused = map(int, re.search(r"(\d+) computed, (\d+) reused", done.stdout).groups())
+    assert computed + reused == 32
+    assert reused >= killed_with[-1] > 0  # a worker may finish its write while the kill reaches it
+    assert (broken / "results.csv").read_bytes() == (whole / "results.csv").read_bytes()
+
+
+def _records(folder):
+    return list((folder / "records").glob("*/*.json"))
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_failing_write_leaves_the_other_records_readable(tmp_path, monkeypatch, step):
+    real, count = getattr(os, step), 0
+
+    def failing(*arguments):
+        nonlocal count
+        count += 1
+        if count == 4:
+            raise OSError(28, "No space left on device")
+        return real(*arguments)
+
+    monkeypatch.setattr(records.os, step, failing)
+    with pytest.raises(OSError, match="No space left"):
+        _run(tmp_path)
+    monkeypatch.undo()
+    assert not [p for p in tmp_path.rglob("*") if p.name.endswith(".tmp")]
+    assert len([json.loads(p.read_text()) for p in _records(tmp_path)]) == 3
+    assert _run(tmp_path).reused == 3
+
+
+def test_damaged_record_is_reported_and_not_used(tmp_path):
+    _run(tmp_path, seeds=1)
+    first, second = sorted(_records(tmp_path))[:2]
+    first.write_text(second.read_text())
+    with pytest.raises(RuntimeError, match=first.name):
+        _run(tmp_path, seeds=1)
+
+
+BAD = [
+    ({"target": "no_such_target"}, "target"),
+    ({"target": ""}, "target"),
+    ({"target": []}, "target"),
+    ({"target": "no_such_module_at_all:law"}, "target"),
+    ({"target": "math:no_such_function"}, "target"),
+    ({"target": "two_moons:n_points=3"}, "target"),
+    ({"sampler": "no_such_sampler"}, "sampler"),
+    ({"sampler": "ddim:eta=0.5"}, "sampler"),
+    ({"sampler": ["ddim", "ddim"]}, "sampler"),
+    ({"sampler": "gradient_estimation:gamma=x"}, "gamma"),
+    ({"sampler": "gradient_estimation:gamma=1:gamma=2"}, "sampler"),
+    ({"schedule": "no_such_schedule"}, "schedule"),
+    ({"schedule": "log_linear:sigma_max=-1"}, "sigma_max"),
+    ({"schedule": "log_linear:sigma=1"}, "schedule"),
+    ({"sampler": "euler_maruyama", "schedule": "log_linear"}, "grid"),
+    ({"steps": 0}, "steps"),
+    ({"steps": [5, 5]}, "steps"),
+    ({"steps": 2.5}, "steps"),
+    ({"steps": []}, "steps"),
+    ({"seeds": 0}, "seeds"),
+    ({"seeds": [-1]}, "seeds"),
+    ({"seeds": True}, "seeds"),
+    ({"samples": 0}, "samples"),
+    ({"jobs": 0}, "jobs"),
+    ({"start": "warm"}, "start"),
+    ({"metric": "fid"}, "metric"),
+    ({"metric": "distance", "target": "gaussian"}, "metric"),
+]
+
+
+@pytest.mark.parametrize(("change", "named"), BAD)
+def test_bad_input_names_the_argument_before_anything_runs(tmp_path, change, named):
+    with pytest.raises(ValueError, match=rf"\b{named}\b"):
+        _run(tmp_path / "out", **change)
+    assert not (tmp_path / "out").exists()
+
+
+def test_values_agree_with_an_independent_prototype():
+    """W2 on the dino against values computed by another implementation (mean and sd over 40 seeds of 1000 samples).
+
+    Euler-Maruyama with steps beta(t) dt and noise in the last step; probability flow stopped at t = 0.001.
+    """
+    pytest.importorskip("sklearn")
+    from exactdiffusion.datasets import DatasetUnavailable
+
+    try:
+        sweep.law_of("dino")
+    except DatasetUnavailable:
+        pytest.skip("the dino is neither in EXACTDIFFUSION_DATA nor downloadable")
+    seeds = 4
+    canonical = sweep.sweep(target="dino", sampler="euler_maruyama:step=right", steps=[5, 10, 20], seeds=seeds)
+    flow = sweep.sweep(target="dino", sampler="probability_flow:step=right", steps=[5, 10, 20], seeds=seeds,
+                       schedule="vp_linear:eps=0.001:final_zero=true")
+    expected = {
+        "euler_maruyama:step=\"right\"": {5: (1.067, 0.024), 10: (0.258, 0.010), 20: (0.142, 0.004)},
+        "probability_flow:step=\"right\"": {5: (0.123, 0.006), 10: (0.100, 0.007), 20: (0.076, 0.007)},
+    }
+    for rows in (canonical.rows, flow.rows):
+        for steps in (5, 10, 20):
+            found = np.mean([r["value"] for r in rows if r["steps"] == steps])
+            mean, sd = expected[rows[0]["sampler"]][steps]
+            # Difference of a mean over 4 seeds and one over 40: four standard deviations, and the printed digits.
+            assert abs(found - mean) <= 4 * sd * np.sqrt(1 / seeds + 1 / 40) + 5e-4, (rows[0]["sampler"], steps, found)
