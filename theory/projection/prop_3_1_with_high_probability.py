@@ -52,6 +52,24 @@ def test_gaussian_norms_exactly(check):
     )
 
 
+def test_constants_come_from_the_deterministic_bound(check):
+    """At the edge of the event, |e| = sqrt n + t and |e_T| = sqrt d + t, with the least reach: a looser constant shows."""
+    left, right = [], []
+    for sigma in (0.01, 1.0, 3.0):
+        for d, n in ((1, 4), (3, 64), (8, 1024), (0, 10)):
+            for t in (0.5, 2.0):
+                claim = bound.oracle_denoising_whp(sigma, d, n, t)
+                tangent, whole = math.sqrt(d) + t, math.sqrt(n) + t
+                normal = math.sqrt(whole**2 - tangent**2)
+                error, _, high = bound.oracle_denoising(sigma, tangent, normal, claim["reach"])
+                _, low, _ = bound.oracle_denoising(sigma, tangent, math.sqrt(n - d - 1) - t, claim["reach"])
+                left += [claim["error"] / sigma, claim["high"] / sigma, claim["low"] / sigma]
+                right += [error / sigma, high / sigma, low / sigma]
+    check.equal(
+        left, right, tol=1e-13 * 40, cause="rounding at the scale sqrt n + t <= 34", on="edge of the event, 24 cases"
+    )
+
+
 def test_holds(check, manifold, deep):
     rng = np.random.default_rng(315)
     count = 20_000 if deep else 2_000

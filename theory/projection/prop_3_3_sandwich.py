@@ -48,8 +48,9 @@ def test_holds(check, deep):
 
 
 def used(law, x, s):
-    """(d^2/2 - F) / (s^2 log m), in [0, 1]."""
-    return (0.5 * law.distance(x) ** 2 - smoothed(law, x, s)) / (s**2 * math.log(len(law.points)))
+    """(d^2/2 - F) / (d^2/2 - lower bound), in [0, 1]."""
+    lower, upper = bound.smoothed_distance_sandwich(law.distance(x), s, len(law.points))
+    return (upper - smoothed(law, x, s)) / (upper - lower)
 
 
 def test_both_ends_attained(check):
