@@ -1,7 +1,9 @@
-"""Laws against 50-digit references (tests/references/generate_laws.py), with the conditioning of every single case.
+"""Laws against 50-digit references (tests/references/generate_laws.py), with the conditioning of every
+single case.
 
-Tolerance of a case: ``16 * eps * condition`` (the generator derives the condition numbers; 16 is for the sums over components and
-coordinates, and the worst measured is printed), and never more than 1e-13 where the condition is at most 100.
+Tolerance of a case: ``16 * eps * condition`` (the generator derives the condition numbers; 16 is for the
+sums over components and coordinates, and the worst measured is printed), and never more than 1e-13 where the
+condition is at most 100.
 """
 
 import importlib.util
@@ -35,7 +37,8 @@ def laws(data):
 
 
 def probes(d):
-    """Posterior covariances are stored whole up to d = 8, beyond as products with two sign vectors (as in the generator)."""
+    """Posterior covariances are stored whole up to d = 8, beyond as products with two sign vectors (as in
+    the generator)."""
     if d <= 8:
         return np.eye(d)
     i = np.arange(d)
@@ -56,8 +59,13 @@ def test_the_grid_is_as_wide_as_promised(data):
     assert (min(sigma), max(sigma)) == (1e-6, 1e6)
     assert {e["dim"] for e in data["laws"]} == {1, 2, 3, 8, 64}
     assert min(min(e["weights"]) for e in data["laws"]) <= 1e-12
-    spectra = [np.linalg.eigvalsh(np.array(C)) for e in data["laws"] if np.ndim(e["covariances"]) == 3
-               for C in e["covariances"] if len(C) > 1 and e["name"].startswith("full")]
+    spectra = [
+        np.linalg.eigvalsh(np.array(C))
+        for e in data["laws"]
+        if np.ndim(e["covariances"]) == 3
+        for C in e["covariances"]
+        if len(C) > 1 and e["name"].startswith("full")
+    ]
     assert 0.99e8 < max(lam[-1] / lam[0] for lam in spectra) < 1.01e8
     assert (FOLDER / "laws.json").stat().st_size < 1.5e6
 
@@ -81,8 +89,10 @@ def test_mixtures_and_clouds_against_50_digits(data, laws, kind, capsys):
     within = 16 * EPS * conditions <= 1e-10
     with capsys.disabled():
         print(
-            f"\n{kind}: {len(errors)} cases; worst relative error {errors[good].max():.1e} where the condition is <= 100 "
-            f"({good.sum()} cases), {errors[within].max():.1e} where 16 eps condition <= 1e-10 ({within.sum()} cases), "
+            f"\n{kind}: {len(errors)} cases; worst relative error {errors[good].max():.1e} "
+            f"where the condition is <= 100 "
+            f"({good.sum()} cases), {errors[within].max():.1e} "
+            f"where 16 eps condition <= 1e-10 ({within.sum()} cases), "
             f"worst error / (eps condition) {ratio.max():.2f} ({names[int(np.argmax(ratio))]})"
         )
     assert errors[good].max() <= 1e-13, names[int(np.argmax(np.where(good, errors, 0)))]
@@ -97,10 +107,15 @@ def test_bessel_ratio_against_50_digits(data, capsys):
         ratio, slope, log = entry["value"]
         # The logarithm is an exponent, so absolute to eps, and a sum of terms of size k log(1 + kappa/k).
         scale = (ratio, slope, 1 + abs(log) + entry["k"] * np.log1p(entry["kappa"] / entry["k"]))
-        worst = np.maximum(worst, [abs(g[0] - r) / c for g, r, c in zip(got, entry["value"], scale, strict=True)])
+        worst = np.maximum(
+            worst, [abs(g[0] - r) / c for g, r, c in zip(got, entry["value"], scale, strict=True)]
+        )
     with capsys.disabled():
-        print(f"\nBessel ratio, slope, log: worst relative errors {worst[0]:.1e} {worst[1]:.1e} {worst[2]:.1e}")
-    # Ratio: about 33 terms of a contracting fraction; slope: errors of early terms grow by (2v + 1)/(2v - 1) per term, 65 in all.
+        print(
+            f"\nBessel ratio, slope, log: worst relative errors {worst[0]:.1e} {worst[1]:.1e} {worst[2]:.1e}"
+        )
+    # Ratio: about 33 terms of a contracting fraction; slope: errors of early terms grow by (2v + 1)/(2v - 1)
+    # per term, 65 in all.
     assert worst[0] <= 8 * EPS
     assert worst[1] <= 2 * 65 * EPS
     assert worst[2] <= 32 * EPS
@@ -110,8 +125,12 @@ def test_bessel_ratio_in_one_dimension_is_tanh():
     kappa = np.array([0.0, 1e-9, 1e-3, 1.0, 5.0, 40.0, 1e3])
     B, slope, log = bessel_ratio(kappa, 1)
     np.testing.assert_allclose(B * kappa, np.tanh(kappa), rtol=4 * EPS)
-    np.testing.assert_allclose(slope[:-1], np.cosh(kappa[:-1]) ** -2, rtol=100 * EPS)  # cosh(40)^2 at relative 40 eps
-    np.testing.assert_allclose(log[:-1], np.log(np.cosh(kappa[:-1])) - kappa[:-1], atol=64 * EPS, rtol=4 * EPS)
+    np.testing.assert_allclose(
+        slope[:-1], np.cosh(kappa[:-1]) ** -2, rtol=100 * EPS
+    )  # cosh(40)^2 at relative 40 eps
+    np.testing.assert_allclose(
+        log[:-1], np.log(np.cosh(kappa[:-1])) - kappa[:-1], atol=64 * EPS, rtol=4 * EPS
+    )
 
 
 def test_sphere_against_50_digits(data, capsys):
@@ -122,16 +141,24 @@ def test_sphere_against_50_digits(data, capsys):
         x = np.full((1, n), e["coordinate"])
         unit = np.full(n, 1 / np.sqrt(n))
         got = {"denoise": relative(q.denoise(x)[0], e["length"] * unit)}
-        got["log_density"] = abs(q.log_density(x)[0] - e["log_density"]) / abs(e["log_density"]) / e["condition"]
+        got["log_density"] = (
+            abs(q.log_density(x)[0] - e["log_density"]) / abs(e["log_density"]) / e["condition"]
+        )
         if n <= 64:
             C = q.posterior_covariance(x)[0]
             got["across"] = abs((np.trace(C) - unit @ C @ unit) / (n - 1) / e["across"] - 1)
-            got["along"] = abs(unit @ C @ unit - e["along"]) / e["across"]  # Cov is assembled at the scale of `across`
+            got["along"] = (
+                abs(unit @ C @ unit - e["along"]) / e["across"]
+            )  # Cov is assembled at the scale of `across`
         for k, v in got.items():
             worst[k] = max(worst[k], v)
     with capsys.disabled():
-        print("\nsphere, dimensions 4, 64, 1024, 3136, worst: " + ", ".join(f"{k} {v:.1e}" for k, v in worst.items()))
-    # Sums of n terms for norms and traces, pairwise; kappa enters with a condition of at most 1 (ratio) and 2 (slope).
+        print(
+            "\nsphere, dimensions 4, 64, 1024, 3136, worst: "
+            + ", ".join(f"{k} {v:.1e}" for k, v in worst.items())
+        )
+    # Sums of n terms for norms and traces, pairwise; kappa enters with a condition of at most 1 (ratio) and
+    # 2 (slope).
     assert worst["denoise"] <= 16 * EPS
     assert worst["log_density"] <= 16 * EPS
     assert worst["across"] <= 64 * EPS
@@ -154,5 +181,7 @@ def test_references_recomputed(data, request):
         for entry in data["bessel"]:
             assert g.bessel(entry["k"], entry["kappa"]) == entry["value"]
         for e in data["spheres"]:
-            new = g.sphere(e["n"], e["radius"], e["scale"], e["sigma"], e["coordinate"] * float(np.sqrt(e["n"])))
+            new = g.sphere(
+                e["n"], e["radius"], e["scale"], e["sigma"], e["coordinate"] * float(np.sqrt(e["n"]))
+            )
             assert all(new[k] == e[k] for k in ("length", "along", "across", "log_density"))

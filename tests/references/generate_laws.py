@@ -2,18 +2,20 @@
 
     python tests/references/generate_laws.py
 
-Mixtures and clouds are evaluated from their definition, in the precision form: ``S = s^2 C + sigma^2 I`` by Cholesky, no
-eigenvectors, no shifts, numbers of 60 digits (what cancels is at most 1e24 against 1, and the smallest weights e^-(1e24) need no
-digits of their own). Inputs are the floats stored in the file, read exactly.
+Mixtures and clouds are evaluated from their definition, in the precision form: ``S = s^2 C + sigma^2 I`` by
+Cholesky, no eigenvectors, no shifts, numbers of 60 digits (what cancels is at most 1e24 against 1, and the
+smallest weights e^-(1e24) need no digits of their own). Inputs are the floats stored in the file, read
+exactly.
 
-Every output comes with ``condition``, its sensitivity to relative perturbations of size 1 of the inputs, evaluated at the same
-precision. With o_k the contribution of component k (its score g_k, posterior mean m_k, or second moment about the mean), r_k its
+Every output comes with ``condition``, its sensitivity to relative perturbations of size 1 of the inputs,
+evaluated at the same precision. With o_k the contribution of component k (its score g_k, posterior mean m_k,
+or second moment about the mean), r_k its
 responsibility, q_k = (x - s mu_k)^T S_k^-1 (x - s mu_k):
 
     condition = 1 + [ sum_k r_k |o_k - o| dl_k + sum_k r_k do_k ] / |o|
 
-where do_k is the direct sensitivity of o_k to x and mu_k, and dl_k that of its logit: |g_k - g| |x| for the query (the common part
-of the gradients moves all logits alike), and for the law's own numbers
+where do_k is the direct sensitivity of o_k to x and mu_k, and dl_k that of its logit: |g_k - g| |x| for the
+query (the common part of the gradients moves all logits alike), and for the law's own numbers
 
     clouds    s |p|_max |g_k - g|:  together the eps (|x| + |p|) |p_1 - p_2| / sigma^2 of a tie
     mixtures  s |mu_k| |g_k| + q_k: means and the scale of covariances, which are independent inputs.
@@ -57,7 +59,9 @@ def cholesky(S):
 def inverse(L):
     """(L L^T)^-1."""
     n = len(L)
-    M = [[mp.mpf(0)] * n for _ in range(n)]  # M = L^-T, stored by rows of L^-1 transposed: M[j][i] = (L^-1)[i][j]
+    M = [
+        [mp.mpf(0)] * n for _ in range(n)
+    ]  # M = L^-T, stored by rows of L^-1 transposed: M[j][i] = (L^-1)[i][j]
     for j in range(n):
         for i in range(j, n):
             e = mp.mpf(1 if i == j else 0)
@@ -97,7 +101,13 @@ class Level:
         self.mu = [vec(m) for m in law["means"]]
         self.parts = []
         for k in range(len(self.w)):
-            C = 0.0 if self.cloud else law["covariances"] if np.ndim(law["covariances"]) == 0 else law["covariances"][k]
+            C = (
+                0.0
+                if self.cloud
+                else law["covariances"]
+                if np.ndim(law["covariances"]) == 0
+                else law["covariances"][k]
+            )
             diagonal = np.ndim(C) < 2
             C = full(C, d)
             S = [[s2 * C[i][j] + (t2 if i == j else 0) for j in range(d)] for i in range(d)]
@@ -107,7 +117,8 @@ class Level:
             else:
                 L = cholesky(S)
                 P, logdet = inverse(L), 2 * mp.fsum(mp.log(L[i][i]) for i in range(d))
-            # Posterior covariance of one component: C - s^2 C S^-1 C = (sigma^2 / s^2) (I - sigma^2 P) for s > 0.
+            # Posterior covariance of one component: C - s^2 C S^-1 C = (sigma^2 / s^2) (I - sigma^2 P) for s
+            # > 0.
             V = [[(t2 / s2) * ((1 if i == j else 0) - t2 * P[i][j]) for j in range(d)] for i in range(d)]
             self.parts.append((P, logdet, V, frobenius(P)))
 
@@ -157,7 +168,11 @@ class Level:
         dm = [min(1, t**2 * P_norm[k]) * nmu[k] + (frobenius(self.parts[k][2]) * s / t**2) * nx for k in K]
         # log p itself moves with its gradient, and by the scale of the terms that are added up.
         common = norm(score) * (nx + s * top_mu)
-        logs = common + mp.fsum(r[k] * (dl[k] + q[k] + abs(self.parts[k][1]) + abs(logits[k])) for k in K if r[k] > 0) + d
+        logs = (
+            common
+            + mp.fsum(r[k] * (dl[k] + q[k] + abs(self.parts[k][1]) + abs(logits[k])) for k in K if r[k] > 0)
+            + d
+        )
         D = [norm(sub(m[k], mean)) for k in K]
         C = [cov[i * d : (i + 1) * d] for i in range(d)]
         return {
@@ -183,7 +198,8 @@ def probes(d):
 
 
 def bessel(k, kappa):
-    """(A / kappa, A', log mean of exp(kappa (u_1 - 1))) for the sphere in R^k, from I_v at 50 digits more than what cancels."""
+    """(A / kappa, A', log mean of exp(kappa (u_1 - 1))) for the sphere in R^k, from I_v at 50 digits more
+    than what cancels."""
     with mp.workdps(110):
         v, c = mp.mpf(k) / 2, mp.mpf(kappa)
         below = mp.besseli(v - 1, c, maxterms=10**7)
@@ -193,7 +209,8 @@ def bessel(k, kappa):
 
 
 def sphere(n, radius, scale, sigma, r):
-    """Sphere of R^n about 0 at a query of norm r: length of the denoiser, Cov along and across x, log density, conditions."""
+    """Sphere of R^n about 0 at a query of norm r: length of the denoiser, Cov along and across x, log
+    density, conditions."""
     with mp.workdps(110):
         R, s, t, r, d = mp.mpf(radius), mp.mpf(scale), mp.mpf(sigma), mp.mpf(r), mp.mpf(n)
         c, v = s * R * r / t**2, d / 2
@@ -205,8 +222,11 @@ def sphere(n, radius, scale, sigma, r):
         # Logarithms of sizes (d / 2) log and of the Bessel function are added up; the rest is the gradient.
         terms = slope * (r + s * R) + abs(mean - c) + d / 2 * abs(mp.log(2 * mp.pi * t * t)) + d
         return {
-            "length": float(R * A), "along": float(R**2 * (1 - A * A - (d - 1) * A / c)), "across": float(R**2 * A / c),
-            "log_density": float(logp), "condition": float(1 + terms / abs(logp)),
+            "length": float(R * A),
+            "along": float(R**2 * (1 - A * A - (d - 1) * A / c)),
+            "across": float(R**2 * A / c),
+            "log_density": float(logp),
+            "condition": float(1 + terms / abs(logp)),
         }
 
 
@@ -230,16 +250,28 @@ def laws():
 
     def add(name, kind, weights, means, covariances=None):
         means = np.asarray(means)
-        out.append({
-            "name": name, "kind": kind, "dim": means.shape[1], "weights": [float(v) for v in weights],
-            "means": means.tolist(), "covariances": None if covariances is None else np.asarray(covariances).tolist(),
-        })
+        out.append(
+            {
+                "name": name,
+                "kind": kind,
+                "dim": means.shape[1],
+                "weights": [float(v) for v in weights],
+                "means": means.tolist(),
+                "covariances": None if covariances is None else np.asarray(covariances).tolist(),
+            }
+        )
 
     for d in (1, 2, 3, 8):
         mu = rng.normal(size=(3, d))
         add("full-1e2", "mixture", [0.2, 0.3, 0.5], mu, [spd(rng, d, 1e2) for _ in range(3)])
         add("full-1e8", "mixture", tiny, 3 * mu, [spd(rng, d, c) for c in (1e4, 1e8, 1e8)])
-        add("singular", "mixture", [0.25, 0.25, 0.5], mu, [singular(rng, d), np.zeros((d, d)), spd(rng, d, 10)])
+        add(
+            "singular",
+            "mixture",
+            [0.25, 0.25, 0.5],
+            mu,
+            [singular(rng, d), np.zeros((d, d)), spd(rng, d, 10)],
+        )
         add("diagonal", "mixture", tiny, mu, np.exp(rng.uniform(-9, 9, size=(3, d))) * (rng.rand(3, d) > 0.2))
         add("isotropic", "mixture", [0.2, 0.3, 0.5], mu, [0.0, 1e-4, 2.0])
         add("atoms", "mixture", tiny, mu, 0.0)
@@ -259,7 +291,8 @@ def laws():
 
 
 def draw(law, rng, scale, sigma, how):
-    """A query: "typical" is a draw of the noised law, "far" off it by several widths, "tie" near equal distance of two means."""
+    """A query: "typical" is a draw of the noised law, "far" off it by several widths, "tie" near equal
+    distance of two means."""
     w, mu, d = np.asarray(law["weights"]), np.asarray(law["means"]), law["dim"]
     k = int(np.searchsorted(np.cumsum(w), rng.rand()))
     k = min(k, len(w) - 1)
@@ -291,10 +324,15 @@ def cases(all_laws):
                     continue
                 scale = 1.0 if rng.rand() < 0.7 else float(np.round(rng.uniform(0.05, 1.5), 3))
                 sigma = 10.0**e
-                out.append({
-                    "law": i, "scale": scale, "sigma": sigma, "how": how,
-                    "x": draw(law, rng, scale, sigma, how).tolist(),
-                })
+                out.append(
+                    {
+                        "law": i,
+                        "scale": scale,
+                        "sigma": sigma,
+                        "how": how,
+                        "x": draw(law, rng, scale, sigma, how).tolist(),
+                    }
+                )
     return out
 
 
@@ -322,12 +360,25 @@ def main():
         for kappa in (1e-8, 1e-3, 0.1, 1.0, 7.0, 31.9, 32.1, 50.0, 300.0, 1e3, 1e4, 1e5, 1e6, 1e8)
     ]
     spheres = []
-    for n, r in ((4, 0.5), (64, 4.0), (1024, 24.0), (3136, 7.0)):  # queries with all coordinates r / sqrt(n), exact floats
+    for n, r in (
+        (4, 0.5),
+        (64, 4.0),
+        (1024, 24.0),
+        (3136, 7.0),
+    ):  # queries with all coordinates r / sqrt(n), exact floats
         for e in range(-3, 7):
             for scale in (1.0, 0.625):
-                entry = {"n": n, "radius": 1.5, "scale": scale, "sigma": 10.0**e, "coordinate": r / float(np.sqrt(n))}
+                entry = {
+                    "n": n,
+                    "radius": 1.5,
+                    "scale": scale,
+                    "sigma": 10.0**e,
+                    "coordinate": r / float(np.sqrt(n)),
+                }
                 spheres.append(entry | sphere(n, 1.5, scale, 10.0**e, r))
-    text = json.dumps({"laws": all_laws, "cases": todo, "bessel": ratios, "spheres": spheres}, separators=(",", ":"))
+    text = json.dumps(
+        {"laws": all_laws, "cases": todo, "bessel": ratios, "spheres": spheres}, separators=(",", ":")
+    )
     FILE.write_text(text.replace("},{", "},\n{") + "\n", encoding="utf-8")
     print(f"{len(todo)} cases, {len(text) / 1e6:.2f} MB")
 

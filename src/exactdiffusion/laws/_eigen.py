@@ -1,10 +1,11 @@
 """Eigendecompositions whose small eigenvalues are right to full relative precision.
 
-LAPACK's error is eps |C| in every eigenvalue and eps |C| / gap in the eigenvectors: with a condition number of 1e8 the smallest
-variances, and with them the score at small sigma, keep 8 digits. Here C is rotated by the computed eigenvectors in twice the
-working precision, and what is left off the diagonal corrects them (T. Ogita, K. Aishima, Iterative refinement for symmetric
-eigenvalue decomposition, Japan J. Indust. Appl. Math. 35, 2018). Products are exact by splitting into slices whose products
-float64 represents (K. Ozaki et al., Numer. Algorithms 59, 2012). Rounding the eigenvectors themselves to float64 is harmless: it
+LAPACK's error is eps |C| in every eigenvalue and eps |C| / gap in the eigenvectors: with a condition number
+of 1e8 the smallest variances, and with them the score at small sigma, keep 8 digits. Here C is rotated by
+the computed eigenvectors in twice the working precision, and what is left off the diagonal corrects them (T.
+Ogita, K. Aishima, Iterative refinement for symmetric eigenvalue decomposition, Japan J. Indust. Appl. Math.
+35, 2018). Products are exact by splitting into slices whose products float64 represents (K. Ozaki et al.,
+Numer. Algorithms 59, 2012). Rounding the eigenvectors themselves to float64 is harmless: it
 moves z = U^T x by eps |x|, as rounding x does.
 """
 
@@ -48,7 +49,8 @@ def _exact_matmul(a, b, start=None):
 
 
 def refine(C, lam, U, rounds=4):
-    """Eigenpairs (lam (d,), U (d, d)) of a symmetric matrix C, improved from those of ``numpy.linalg.eigh``."""
+    """Eigenpairs (lam (d,), U (d, d)) of a symmetric matrix C, improved from those of
+    ``numpy.linalg.eigh``."""
     d = len(lam)
     eye = np.eye(d)
     size = np.max(np.abs(lam))
@@ -66,7 +68,9 @@ def refine(C, lam, U, rounds=4):
         gap = diagonal[None, :] - diagonal[:, None]
         # Pairs too close for a first-order turn are diagonalised as a block, in their own scale.
         off = np.abs(residual) * (1 - eye)
-        close = (off > 1e-3 * np.abs(gap)) & (off > 4 * EPS * np.minimum(np.abs(diagonal)[:, None], np.abs(diagonal)))
+        close = (off > 1e-3 * np.abs(gap)) & (
+            off > 4 * EPS * np.minimum(np.abs(diagonal)[:, None], np.abs(diagonal))
+        )
         if close.any():
             close = close | close.T
             todo = set(np.flatnonzero(close.any(axis=1)).tolist())

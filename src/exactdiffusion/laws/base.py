@@ -1,7 +1,8 @@
 """What all laws share: noise levels, blocked evaluation, parameters on the device of the argument, wrappers.
 
-Contract. ``law.noised(scale, sigma)`` is the law of ``scale * X + sigma * N(0, I)``. ``scale`` and ``sigma`` are scalars or
-arrays of shape (n,), one value per row of the argument. A law that cannot do an operation exactly does not have the method.
+Contract. ``law.noised(scale, sigma)`` is the law of ``scale * X + sigma * N(0, I)``. ``scale`` and ``sigma``
+are scalars or arrays of shape (n,), one value per row of the argument. A law that cannot do an operation
+exactly does not have the method.
 """
 
 import math
@@ -52,12 +53,8 @@ class Parameters:
     """NumPy parameters of a law, transferred once to each namespace and device they are asked for."""
 
     def __init__(self, **arrays):
-        self._host, self._copies = {}, {}
-        self.add(**arrays)
-
-    def add(self, **arrays):
-        """More parameters."""
-        self._host |= {k: np.ascontiguousarray(v, dtype=np.float64) for k, v in arrays.items()}
+        self._host = {k: np.ascontiguousarray(v, dtype=np.float64) for k, v in arrays.items()}
+        self._copies = {}
 
     def __call__(self, name, like):
         xp = array_namespace(like)
@@ -68,6 +65,14 @@ class Parameters:
             self._copies[key] = from_numpy(self._host[name], like)
         return self._copies[key]
 
+    def cached(self, name, like, make):
+        """Whatever ``make()`` derives from the parameters, once per namespace and device."""
+        xp = array_namespace(like)
+        key = (name, xp.__name__, str(device(like)))
+        if key not in self._copies:
+            self._copies[key] = make()
+        return self._copies[key]
+
     def __getstate__(self):
         return {"_host": self._host, "_copies": {}}
 
@@ -75,8 +80,8 @@ class Parameters:
 class NoisedLaw:
     """Law of ``scale * X + sigma * N(0, I)`` for a base law of X: argument checks, blocks and sampling.
 
-    Subclasses set ``_block_rows`` and implement kernels on one block, ``_denoise(x, s, t)`` and so on, where ``s`` and ``t``
-    are arrays of shape (b,) or (1,) in the namespace of x.
+    Subclasses give `_run` a kernel ``(x, s, t)`` on one block of rows, where ``s`` and ``t`` are arrays of
+    shape (b,) or (1,) in the namespace of x.
     """
 
     def __init__(self, law, scale, sigma):
@@ -114,7 +119,8 @@ class NoisedLaw:
         return x
 
     def _run(self, kernel, x, shape, block):
-        """Apply ``kernel(x, s, t)`` to blocks of rows of a checked x; ``shape`` is the shape of one row of output."""
+        """Apply ``kernel(x, s, t)`` to blocks of rows of a checked x; ``shape`` is the shape of one row of
+        output."""
         xp = array_namespace(x)
         n = x.shape[0]
         if n == 0:
@@ -128,9 +134,14 @@ class NoisedLaw:
         return out[0] if len(out) == 1 else xp.concat(out, axis=0)
 
     def _need_noise(self, what):
-        """Raise where ``what`` needs a density and sigma is 0 (or below the smallest level that float64 resolves)."""
+        """Raise where ``what`` needs a density and sigma is 0 (or below the smallest level that float64
+        resolves)."""
         if np.any(np.asarray(self.sigma) < TINY_SIGMA):
-            fail("sigma", self.sigma, f"sigma >= {TINY_SIGMA:g}: {what} of a law without density is not defined at 0")
+            fail(
+                "sigma",
+                self.sigma,
+                f"sigma >= {TINY_SIGMA:g}: {what} of a law without density is not defined at 0",
+            )
 
     def sample(self, n, rng):
         """``n`` independent draws, NumPy (n, d); one row per level where levels are per row.
@@ -148,7 +159,9 @@ class NoisedLaw:
             if np.ndim(value) and len(value) != n:
                 fail("n", n, f"{len(value)}, one row per value of {name}")
         base = self.law.sample(n, rng)
-        scale, sigma = (np.reshape(np.asarray(v, dtype=np.float64), (-1, 1)) for v in (self.scale, self.sigma))
+        scale, sigma = (
+            np.reshape(np.asarray(v, dtype=np.float64), (-1, 1)) for v in (self.scale, self.sigma)
+        )
         return scale * base + sigma * rng.standard_normal((n, self.dim))
 
 
@@ -168,15 +181,16 @@ class Denoiser:
     Parameters
     ----------
     fn : callable
-        ``fn(x, sigma)`` with x (n, d) in variance-exploding coordinates (``x = X + sigma Z``) and sigma a float or an array (n,);
+        ``fn(x, sigma)`` with x (n, d) in variance-exploding coordinates (``x = X + sigma Z``) and sigma a
+        float or an array (n,);
         returns the estimate of X, shape (n, d).
     dim : int
         Dimension d.
 
     Notes
     -----
-    ``Denoiser(fn, d).noised(scale, sigma).denoise(x) = fn(x / scale, sigma / scale)``. It is an oracle and not a law: nothing
-    says that fn is the posterior mean of anything, so there is no score, density or sample.
+    ``Denoiser(fn, d).noised(scale, sigma).denoise(x) = fn(x / scale, sigma / scale)``. It is an oracle and
+    not a law: nothing says that fn is the posterior mean of anything, so there is no score, density or sample.
     """
 
     def __init__(self, fn, dim):
@@ -223,7 +237,10 @@ class _NoisedDenoiser(NoisedLaw):
 
 
 _KINDS = frozenset(
-    "log_density score hessian denoise posterior_covariance prox prox_local project distance nearest gap".split()
+    (
+        *("log_density", "score", "hessian", "denoise", "posterior_covariance", "prox", "prox_local"),
+        *("project", "distance", "nearest", "gap"),
+    )
 )
 
 
@@ -233,11 +250,13 @@ class Counted:
     Attributes
     ----------
     calls, rows : collections.Counter
-        Number of calls and number of rows of x, by kind (``"denoise"``, ``"score"``, ...); a kind never asked for counts 0.
+        Number of calls and number of rows of x, by kind (``"denoise"``, ``"score"``, ...); a kind never
+        asked for counts 0.
 
     Notes
     -----
-    Everything else is that of the wrapped law; noised laws made from it (and from those) count into the same two counters.
+    Everything else is that of the wrapped law; noised laws made from it (and from those) count into the same
+    two counters.
     """
 
     def __init__(self, law):

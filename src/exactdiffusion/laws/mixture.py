@@ -1,8 +1,8 @@
 """Gaussian mixtures with full, diagonal or isotropic covariances; zero variances are allowed.
 
-The eigendecomposition ``C_k = U_k diag(lam_k) U_k^T`` is made once; the noised component is ``N(s mu_k, U_k diag(v_k) U_k^T)``
-with ``v_k = s^2 lam_k + sigma^2`` at every level. With ``z_k = U_k^T (x - s mu_k)`` and responsibilities
-``r_k ~ w_k prod_j v_kj^(-1/2) exp(-sum_j z_kj^2 / (2 v_kj))``:
+The eigendecomposition ``C_k = U_k diag(lam_k) U_k^T`` is made once; the noised component is ``N(s mu_k, U_k
+diag(v_k) U_k^T)`` with ``v_k = s^2 lam_k + sigma^2`` at every level. With ``z_k = U_k^T (x - s mu_k)`` and
+responsibilities ``r_k ~ w_k prod_j v_kj^(-1/2) exp(-sum_j z_kj^2 / (2 v_kj))``:
 
     grad log p(x)  = -sum_k r_k U_k (z_k / v_k)
     E[X | x]       =  sum_k r_k U_k [ (s lam_k / v_k) U_k^T x + (sigma^2 / v_k) U_k^T mu_k ]
@@ -17,8 +17,8 @@ from ..arrays import array_namespace, from_numpy, to_numpy
 from ._eigen import refine
 from .base import BLOCK_DOUBLES, EPS, LOG_2PI, TINY_SIGMA, NoisedLaw, Parameters, column, generator
 
-# LAPACK's eigenvalues are right to eps times the condition number: above this they are refined (up to dimension 1024, where a
-# refinement takes about as long as the decomposition).
+# LAPACK's eigenvalues are right to eps times the condition number: above this they are refined (up to
+# dimension 1024, where a refinement takes about as long as the decomposition).
 _REFINE_CONDITION, _REFINE_DIM = 16.0, 1024
 
 
@@ -46,12 +46,20 @@ def _decompose(covariances, K, d):
     top = np.maximum(lam[:, -1:], 0.0)
     if np.any(lam < -(10 * d * EPS * np.max(np.abs(lam), axis=1, keepdims=True) + d * asymmetry[:, None])):
         k, j = np.unravel_index(np.argmin(lam), lam.shape)
-        fail(f"{name} (eigenvalue {lam[k, j]:.3g} of component {k})", covariances, "positive semidefinite matrices")
+        fail(
+            f"{name} (eigenvalue {lam[k, j]:.3g} of component {k})",
+            covariances,
+            "positive semidefinite matrices",
+        )
     # Eigenvalues within the rounding of |C| are those of a singular covariance; the others are made exact.
     lam = np.where(lam <= d * EPS * top, 0.0, lam)
     for k in range(K):
         positive = lam[k][lam[k] > 0]
-        if len(positive) and d <= _REFINE_DIM and (lam[k, -1] > _REFINE_CONDITION * positive[0] or len(positive) < d):
+        if (
+            len(positive)
+            and d <= _REFINE_DIM
+            and (lam[k, -1] > _REFINE_CONDITION * positive[0] or len(positive) < d)
+        ):
             better, U[k] = refine(C[k], lam[k], U[k])
             lam[k] = np.where(better <= d * EPS * top[k], 0.0, better)
     return "full", lam, U
@@ -63,11 +71,12 @@ class GaussianMixture:
     Parameters
     ----------
     weights : array (K,) or None
-        Nonnegative, summing to 1; None is uniform. Components of weight 0 are kept in the attributes and ignored by the law.
+        Nonnegative, summing to 1; None is uniform. Components of weight 0 are kept in the attributes and
+        ignored by the law.
     means : array (K, d)
     covariances : float, array (K,), (K, d) or (K, d, d)
-        Isotropic variances, diagonals, or full symmetric positive semidefinite matrices. Zeros are allowed: such components
-        live on affine subspaces. A 2-dimensional array is always read as diagonals.
+        Isotropic variances, diagonals, or full symmetric positive semidefinite matrices. Zeros are allowed:
+        such components live on affine subspaces. A 2-dimensional array is always read as diagonals.
 
     Attributes
     ----------
@@ -78,12 +87,13 @@ class GaussianMixture:
     Raises
     ------
     ValueError
-        Naming the argument: wrong shapes, non-finite values, weights that are negative or do not sum to 1, covariances that
-        are not symmetric positive semidefinite.
+        Naming the argument: wrong shapes, non-finite values, weights that are negative or do not sum to 1,
+        covariances that are not symmetric positive semidefinite.
 
     Notes
     -----
-    Eigenvalues of a full covariance at or below ``d eps lam_max`` are zeros: a matrix of floats does not determine them.
+    Eigenvalues of a full covariance at or below ``d eps lam_max`` are zeros: a matrix of floats does not
+    determine them.
     """
 
     def __init__(self, weights, means, covariances):
@@ -199,7 +209,8 @@ class NoisedMixture(NoisedLaw):
     def noised(self, scale=1.0, sigma=0.0):
         """Law of ``scale * Y + sigma * N(0, I)`` where Y is this noised variable (scalar levels).
 
-        Its ``denoise`` is the conditional mean of Y, the variable that was noised last, not that of the first X.
+        Its ``denoise`` is the conditional mean of Y, the variable that was noised last, not that of the
+        first X.
         """
         return self.materialise().noised(scale, sigma)
 
@@ -211,7 +222,7 @@ class NoisedMixture(NoisedLaw):
         lam = self.scale**2 * law._lam + self.sigma**2
         return GaussianMixture._from_eigen(law.weights, self.scale * law.means, law.kind, lam, law._U)
 
-    # -- kernels: x (b, d), s and t (b,) or (1,); arrays over components have shape (K, b, d) -------------------------------
+    # -- kernels: x (b, d), s and t (b,) or (1,); arrays over components have shape (K, b, d) ----------------
 
     def _rows(self, extra=0):
         return BLOCK_DOUBLES // max(self.law._active * self.dim, extra)
@@ -238,7 +249,8 @@ class NoisedMixture(NoisedLaw):
         """(r (K, b), log density (b,)) of rows where no variance v is 0."""
         xp = array_namespace(x)
         s3, t3 = (xp.reshape(a, (1, -1, 1)) for a in (s, t))
-        # Log determinants relative to one common variance: at large sigma what tells the components apart is log1p of little.
+        # Log determinants relative to one common variance: at large sigma what tells the components apart is
+        # log1p of little.
         typical = self.law._typical
         common = s3 * s3 * typical + t3 * t3
         ratio = v / common
@@ -257,9 +269,10 @@ class NoisedMixture(NoisedLaw):
     def _limit_responsibilities(self, x, s, z):
         """Responsibilities (K, b) in the limit sigma -> 0, scale > 0.
 
-        With delta_k the squared distance of x to the support of component k and nu_k the dimension of its null space,
-        r_k ~ exp(-delta_k / (2 sigma^2)) sigma^(-nu_k) (regular factor): the smallest delta wins, among equal ones the largest
-        nu, among those the regular factors decide. Equidistant atoms: the lowest index, as in a point cloud.
+        With delta_k the squared distance of x to the support of component k and nu_k the dimension of its
+        null space, r_k ~ exp(-delta_k / (2 sigma^2)) sigma^(-nu_k) (regular factor): the smallest delta
+        wins, among equal ones the largest nu, among those the regular factors decide. Equidistant atoms: the
+        lowest index, as in a point cloud.
         """
         xp = array_namespace(x)
         d = self.dim
@@ -268,9 +281,9 @@ class NoisedMixture(NoisedLaw):
         delta = xp.sum(null * z * z, axis=-1)
         mu = self._param("mu", x)
         # On the support up to the rounding of x - s mu and of its rotation.
-        size = xp.expand_dims(xp.sqrt(xp.sum(x * x, axis=-1)), axis=0) + xp.expand_dims(s, axis=0) * xp.expand_dims(
-            xp.sqrt(xp.sum(mu * mu, axis=-1)), axis=1
-        )
+        size = xp.expand_dims(xp.sqrt(xp.sum(x * x, axis=-1)), axis=0) + xp.expand_dims(
+            s, axis=0
+        ) * xp.expand_dims(xp.sqrt(xp.sum(mu * mu, axis=-1)), axis=1)
         rounding = 0.0 if self.law._U is None else (4 * d * EPS * size) ** 2
         delta = xp.where(delta <= rounding, xp.zeros_like(delta), delta)
         best = xp.min(delta, axis=0, keepdims=True)
@@ -291,7 +304,8 @@ class NoisedMixture(NoisedLaw):
         return e / xp.sum(e, axis=0, keepdims=True)
 
     def _posterior(self, x, s, t, centred):
-        """(r (K, b), m (K, b, d), v): responsibilities and component posterior means, relative to the centre if asked."""
+        """(r (K, b), m (K, b, d), v): responsibilities and component posterior means, relative to the centre
+        if asked."""
         xp = array_namespace(x)
         z, v = self._parts(x, s, t)
         if not self.law._singular:
@@ -325,7 +339,8 @@ class NoisedMixture(NoisedLaw):
             center = self._param("center", x)
             y = x - column(xp, s) * xp.expand_dims(center, axis=0)
             mu = mu - center
-        # A convex-like combination of x / s and mu in the eigenbasis: no cancellation for any ratio of lam to sigma^2.
+        # A convex-like combination of x / s and mu in the eigenbasis: no cancellation for any ratio of lam
+        # to sigma^2.
         y = self._rotate(xp.expand_dims(y, axis=0) + xp.zeros_like(lam[:, :, :1]), x)
         m = (s3 * lam / v) * y + to_mean * self._rotate(mu, x)
         return r, self._rotate(m, x, back=True), lam * to_mean
@@ -347,7 +362,8 @@ class NoisedMixture(NoisedLaw):
         return self._run(lambda *a: self._responsibilities(*a, *self._parts(*a))[1], x, (), self._rows())
 
     def score(self, x):
-        """Gradient of the log density, (n, d), as a sum of component scores (never as (xhat - x) / sigma^2)."""
+        """Gradient of the log density, (n, d), as a sum of component scores (never as (xhat - x) /
+        sigma^2)."""
         x = self._check(x)
         self._needs_density("score")
 
@@ -360,7 +376,8 @@ class NoisedMixture(NoisedLaw):
         return self._run(kernel, x, (self.dim,), self._rows())
 
     def denoise(self, x):
-        """Conditional mean E[X | x], (n, d). At sigma = 0 its limit: x / scale, or the projection on the nearest support."""
+        """Conditional mean E[X | x], (n, d). At sigma = 0 its limit: x / scale, or the projection on the
+        nearest support."""
         x = self._check(x)
 
         def kernel(x, s, t):
@@ -373,7 +390,8 @@ class NoisedMixture(NoisedLaw):
     def _about_mean(self, x, r, a):
         """a_k - sum_j r_j a_j for vectors a (K, b, d).
 
-        By way of the heaviest component: the error is then relative to the spread and not to the size of the vectors.
+        By way of the heaviest component: the error is then relative to the spread and not to the size of the
+        vectors.
         """
         xp = array_namespace(x)
         index = xp.expand_dims(xp.arange(self.law._active, device=x.device), axis=1)
@@ -382,11 +400,14 @@ class NoisedMixture(NoisedLaw):
         return a - xp.sum(xp.expand_dims(r, axis=-1) * a, axis=0, keepdims=True)
 
     def _sum_of_matrices(self, x, r, inner, vectors):
-        """``sum_k r_k U_k diag(inner_k) U_k^T + sum_k r_k a_k a_k^T`` with a = vectors (K, b, d): (b, d, d)."""
+        """``sum_k r_k U_k diag(inner_k) U_k^T + sum_k r_k a_k a_k^T`` with a = vectors (K, b, d): (b, d,
+        d)."""
         xp = array_namespace(x)
         r3 = xp.expand_dims(r, axis=-1)
         rows = xp.permute_dims(vectors, (1, 2, 0))
-        out = xp.matmul(rows * xp.expand_dims(xp.permute_dims(r, (1, 0)), axis=1), xp.permute_dims(vectors, (1, 0, 2)))
+        out = xp.matmul(
+            rows * xp.expand_dims(xp.permute_dims(r, (1, 0)), axis=1), xp.permute_dims(vectors, (1, 0, 2))
+        )
         if self.law._U is None:
             diagonal = xp.sum(r3 * inner, axis=0)
             eye = xp.eye(self.dim, dtype=xp.float64, device=x.device)
@@ -402,7 +423,6 @@ class NoisedMixture(NoisedLaw):
         x = self._check(x)
 
         def kernel(x, s, t):
-            xp = array_namespace(x)
             r, m, inner = self._posterior(x, s, t, centred=True)
             return self._sum_of_matrices(x, r, inner, self._about_mean(x, r, m))
 
@@ -414,7 +434,6 @@ class NoisedMixture(NoisedLaw):
         self._needs_density("hessian")
 
         def kernel(x, s, t):
-            xp = array_namespace(x)
             z, v = self._parts(x, s, t)
             r, _ = self._responsibilities(x, s, t, z, v)
             g = self._rotate(z / v, x, back=True)
@@ -430,7 +449,8 @@ class NoisedMixture(NoisedLaw):
         x : array (n, d)
         lam : float > 0 or (n,)
         certificate : bool
-            Return a `proximal.ProxResult` (point, objective, proved lower bound, gap, status, evaluation counts).
+            Return a `proximal.ProxResult` (point, objective, proved lower bound, gap, status, evaluation
+            counts).
         **options
             ``starts``, ``gap``, ``calls``: see `proximal.EqualVariance`.
 
@@ -441,15 +461,16 @@ class NoisedMixture(NoisedLaw):
 
         Notes
         -----
-        Equal isotropic covariances have the stronger certificate; all 0 at sigma = 0, it is the Laguerre cell of the means.
-        Computed with NumPy; other arrays are transferred.
+        Equal isotropic covariances have the stronger certificate; all 0 at sigma = 0, it is the Laguerre
+        cell of the means. Computed with NumPy; other arrays are transferred.
         """
         from ..proximal import prox_of
 
         return prox_of(self, x, lam, certificate=certificate, **options)
 
     def prox_local(self, x, lam, **options):
-        """Stationary point reached from u = x by monotone Newton steps: not the prox where there are several minima."""
+        """Stationary point reached from u = x by monotone Newton steps: not the prox where there are several
+        minima."""
         from ..proximal import prox_of
 
         return prox_of(self, x, lam, local=True, **options)

@@ -1,11 +1,13 @@
 """Weighted point clouds.
 
-Half squared distances ``h_j = |x - s p_j|^2 / 2`` give the weights ``w_j exp(-h_j / sigma^2)`` of the atoms in the denoiser. They are
-never formed from expanded squares alone: the expansion is a filter, and every atom that can carry weight is recomputed by
+Half squared distances ``h_j = |x - s p_j|^2 / 2`` give the weights ``w_j exp(-h_j / sigma^2)`` of the atoms
+in the denoiser. They are never formed from expanded squares alone: the expansion is a filter, and every atom
+that can carry weight is recomputed by
 
     h_j - h_* = -s (p_j - p_*) . ((x - s p_j) + (x - s p_*)) / 2,
 
-relative to the best atom ``*`` of its row, whose rounding error is eps |x - p| |p_j - p_*|: that of the problem itself.
+relative to the best atom ``*`` of its row, whose rounding error is eps |x - p| |p_j - p_*|: that of the
+problem itself.
 """
 
 import math
@@ -17,9 +19,11 @@ from .._validation import weights as check_weights
 from ..arrays import array_namespace, to_numpy
 from .base import BLOCK_DOUBLES, EPS, LOG_2PI, TINY_SIGMA, NoisedLaw, Parameters, column, generator, norm_rows
 
-# Logits below this are weight 0: exp(-600) times a coordinate is still a normal number, and 1e-261 changes no result.
+# Logits below this are weight 0: exp(-600) times a coordinate is still a normal number, and 1e-261 changes
+# no result.
 LOGIT_FLOOR = -600.0
-# A logit whose error bound (a worst case, some 30 times what happens) is below this is good; else the next better form is used.
+# A logit whose error bound (a worst case, some 30 times what happens) is below this is good; else the next
+# better form is used.
 LOGIT_TOLERANCE = 64 * EPS
 
 
@@ -57,7 +61,9 @@ def _scatter(xp, mask, values, fill):
     flat = xp.reshape(mask, (-1,))
     position = xp.cumulative_sum(xp.astype(flat, xp.int64)) - 1
     position = xp.where(position < 0, xp.zeros_like(position), position)
-    out = xp.where(flat, xp.take(values, position, axis=0), xp.full_like(xp.take(values, position, axis=0), fill))
+    out = xp.where(
+        flat, xp.take(values, position, axis=0), xp.full_like(xp.take(values, position, axis=0), fill)
+    )
     return xp.reshape(out, mask.shape)
 
 
@@ -75,8 +81,8 @@ class PointCloud:
     ----------
     points : array (M, d)
     weights : array (M,) or None
-        Nonnegative, summing to 1; None is uniform. Atoms of weight 0 do not belong to the law: neither the denoiser nor the
-        projection sees them.
+        Nonnegative, summing to 1; None is uniform. Atoms of weight 0 do not belong to the law: neither the
+        denoiser nor the projection sees them.
 
     Attributes
     ----------
@@ -90,9 +96,9 @@ class PointCloud:
 
     Notes
     -----
-    Equal rows of ``points`` are one atom of the law, with the sum of their weights. Memory beyond arguments and results is bounded
-    (64 MB), whatever the numbers of queries and atoms. A cloud has no density: log_density and score exist for
-    ``noised(scale, sigma)`` with sigma > 0 only.
+    Equal rows of ``points`` are one atom of the law, with the sum of their weights. Memory beyond arguments
+    and results is bounded (64 MB), whatever the numbers of queries and atoms. A cloud has no density:
+    log_density and score exist for ``noised(scale, sigma)`` with sigma > 0 only.
     """
 
     def __init__(self, points, weights=None):
@@ -119,7 +125,8 @@ class PointCloud:
         squares = np.einsum("ij,ij->i", centred, centred)
         self._radius = float(np.sqrt(np.max(squares)))
         self._p = Parameters(P=P, logw=np.log(mass), center=center, C=centred, q=0.5 * squares)
-        # Powers of 2 above the coordinates and half squared norms, and the bits of heads whose products do not round.
+        # Powers of 2 above the coordinates and half squared norms, and the bits of heads whose products do
+        # not round.
         self._bits = (52 - math.ceil(math.log2(d + 2))) // 2
         self._top, self._top_q = (
             float(2.0 ** np.ceil(np.log2(max(v, 1e-150)))) for v in (np.max(np.abs(centred)), np.max(squares))
@@ -131,10 +138,11 @@ class PointCloud:
         return f"PointCloud(M={len(self.points)}, dim={self.dim})"
 
     def _slices(self, like):
-        """Blocks of atoms (heads (d + 1, m), tails (2 d + 2, m)) for `NoisedPoints._sliced`, in the namespace of ``like``.
+        """Blocks of atoms (heads (d + 1, m), tails (2 d + 2, m)) for `NoisedPoints._sliced`, in the
+        namespace of ``like``.
 
-        The centred atoms and their half squared norms, each as a head of few bits, that multiplies without rounding, and a tail.
-        Kept for small clouds, made block by block for large ones.
+        The centred atoms and their half squared norms, each as a head of few bits, that multiplies without
+        rounding, and a tail. Kept for small clouds, made block by block for large ones.
         """
         P, center = self._p("P", like), self._p("center", like)
         rows = max(1, (1 << 19) // self.dim)
@@ -176,10 +184,11 @@ class PointCloud:
         n, rng = integer("n", n, low=0), generator(rng)
         return self.points[rng.choice(len(self.points), size=n, p=self.weights)]
 
-    # -- the closed set ------------------------------------------------------------------------------------------------------
+    # -- the closed set --------------------------------------------------------------------------------------
 
     def _nearest(self, x, count=1):
-        """(index of the nearest atom (n,), its distance (n,), distance of the second nearest minus it (n,) or None)."""
+        """(index of the nearest atom (n,), its distance (n,), distance of the second nearest minus it (n,)
+        or None)."""
         xp = array_namespace(x)
         zero = xp.zeros((1,), dtype=xp.float64, device=x.device)
         kernel = NoisedPoints(self, 1.0, 0.0)
@@ -209,7 +218,8 @@ class PointCloud:
         return array_namespace(x).take(_like_index(self._index, x), index, axis=0), distance
 
     def project(self, x):
-        """Nearest atom, (n, d), bit for bit a row of ``points``; among equidistant atoms that of lowest index."""
+        """Nearest atom, (n, d), bit for bit a row of ``points``; among equidistant atoms that of lowest
+        index."""
         x = _points("x", x, self.dim)
         return array_namespace(x).take(self._p("P", x), self._nearest(x)[0], axis=0)
 
@@ -218,7 +228,8 @@ class PointCloud:
         return self.nearest(x)[1]
 
     def gap(self, x):
-        """Distance to the second nearest minus distance to the nearest of the distinct atoms, (n,); inf for one atom.
+        """Distance to the second nearest minus distance to the nearest of the distinct atoms, (n,); inf for
+        one atom.
 
         The projection is unique where it is positive.
         """
@@ -276,7 +287,7 @@ class NoisedPoints(NoisedLaw):
             fail("sigma", self.sigma, "scalar levels: one law per row is not one mixture")
         return GaussianMixture(self.law.weights, self.scale * self.law.points, self.sigma**2)
 
-    # -- kernels: x (b, d), s and t (b,) or (1,) -----------------------------------------------------------------------------
+    # -- kernels: x (b, d), s and t (b,) or (1,) -------------------------------------------------------------
 
     def _rows(self):
         # Blocks that stay in cache, of at least 64 rows for the products where the workspace allows it.
@@ -298,10 +309,12 @@ class NoisedPoints(NoisedLaw):
         return a, 2 * EPS * (4 + math.sqrt(self.dim)) * size * s * R
 
     def _sliced(self, x, s):
-        """(H, T, bound of the error of H + T): -h_j / s up to a constant per row as a sum of two matrices, H without rounding.
+        """(H, T, bound of the error of H + T): -h_j / s up to a constant per row as a sum of two matrices, H
+        without rounding.
 
-        The products of heads and their sum are numbers of at most 53 bits, so that H is exact; T is smaller by 2^bits, and so is
-        its rounding. H - H_* and T - T_* then have the rounding of the differences of logits only.
+        The products of heads and their sum are numbers of at most 53 bits, so that H is exact; T is smaller
+        by 2^bits, and so is its rounding. H - H_* and T - T_* then have the rounding of the differences of
+        logits only.
         """
         xp = array_namespace(x)
         law, s2 = self.law, column(xp, s)
@@ -320,7 +333,15 @@ class NoisedPoints(NoisedLaw):
         first, second = xp.concat([y1, -s1], axis=1), xp.concat([y1, y2, -s1, -st], axis=1)
         parts = [(xp.matmul(first, heads), xp.matmul(second, tails)) for heads, tails in law._slices(x)]
         H, T = parts[0] if len(parts) == 1 else (xp.concat(list(p), axis=1) for p in zip(*parts, strict=True))
-        bound = 4 * EPS * (4 + math.sqrt(self.dim)) * 2.0**-law._bits * self.dim**0.5 * xp.reshape(top, (-1,)) * law._radius
+        bound = (
+            4
+            * EPS
+            * (4 + math.sqrt(self.dim))
+            * 2.0**-law._bits
+            * self.dim**0.5
+            * xp.reshape(top, (-1,))
+            * law._radius
+        )
         return H, T, bound
 
     def _direct(self, x, s):
@@ -391,7 +412,8 @@ class NoisedPoints(NoisedLaw):
         return index, distance, xp.where(gap > 0, gap, xp.zeros_like(gap))
 
     def _gemm_logits(self, x, s, precision, logw, window):
-        """(logits (b, M) relative to a reference atom, that atom (b,)): the cheapest of three forms that is accurate enough."""
+        """(logits (b, M) relative to a reference atom, that atom (b,)): the cheapest of three forms that is
+        accurate enough."""
         xp = array_namespace(x)
         s2 = column(xp, s)
         a, delta = self._expanded(x, s)
@@ -413,14 +435,16 @@ class NoisedPoints(NoisedLaw):
             if float(xp.max(bound)) <= LOGIT_TOLERANCE:
                 return logits, reference
             mask = logits >= xp.max(logits, axis=-1, keepdims=True) - window - 2 * bound
-        rel = _scatter(xp, mask, self._pairs(x, mask, lambda i, j: self._difference(x, s, i, j, reference)), -xp.inf)
+        rel = _scatter(
+            xp, mask, self._pairs(x, mask, lambda i, j: self._difference(x, s, i, j, reference)), -xp.inf
+        )
         return rel * precision + log_ratio, reference
 
     def _weights(self, x, s, t, window=None):
-        """(E (b, M) unnormalised weights, their sum (b, 1), reference atom (b,), log of the sum relative to it (b,)).
+        """(E (b, M) unnormalised weights, their sum (b, 1), reference (b,), log sum relative to it (b,)).
 
-        E = exp(logit - max logit), 0 below the floor; rows with sigma below `TINY_SIGMA` are projections. ``window`` is how far
-        below the best logit an atom is still worth an exact logit.
+        E = exp(logit - max logit), 0 below the floor; rows with sigma below `TINY_SIGMA` are projections.
+        ``window`` is how far below the best logit an atom is still worth an exact logit.
         """
         xp = array_namespace(x)
         logw = self._param("logw", x)
@@ -471,7 +495,8 @@ class NoisedPoints(NoisedLaw):
         return self._run(kernel, x, (), self._rows())
 
     def _shift(self, x, s, t):
-        """(E, total, reference, E[X | x] - p_ref (b, d)) with the winner's own weight left out of the products."""
+        """(E, total, reference, E[X | x] - p_ref (b, d)) with the winner's own weight left out of the
+        products."""
         xp = array_namespace(x)
         E, total, reference, _ = self._weights(x, s, t)
         C = self._param("C", x)
@@ -569,7 +594,8 @@ class NoisedPoints(NoisedLaw):
         x : array (n, d)
         lam : float > 0 or (n,)
         certificate : bool
-            Return a `proximal.ProxResult` (point, objective, proved lower bound, gap, status, evaluation counts).
+            Return a `proximal.ProxResult` (point, objective, proved lower bound, gap, status, evaluation
+            counts).
         **options
             ``starts``, ``gap``, ``calls``: see `proximal.EqualVariance`.
 
@@ -580,15 +606,17 @@ class NoisedPoints(NoisedLaw):
 
         Notes
         -----
-        At sigma = 0 it is the limit: the atom of the Laguerre cell, ``argmin 1/2 |x - s p_j|^2 - lam log w_j``, lowest index
-        at ties, which is the nearest atom for equal weights only. Computed with NumPy; other arrays are transferred.
+        At sigma = 0 it is the limit: the atom of the Laguerre cell, ``argmin 1/2 |x - s p_j|^2 - lam log
+        w_j``, lowest index at ties, which is the nearest atom for equal weights only. Computed with NumPy;
+        other arrays are transferred.
         """
         from ..proximal import prox_of
 
         return prox_of(self, x, lam, certificate=certificate, **options)
 
     def prox_local(self, x, lam, **options):
-        """Stationary point reached from u = x by monotone Newton steps: not the prox where there are several minima."""
+        """Stationary point reached from u = x by monotone Newton steps: not the prox where there are several
+        minima."""
         from ..proximal import prox_of
 
         return prox_of(self, x, lam, local=True, **options)

@@ -1,13 +1,15 @@
-"""Closed sets with exact projections and exact denoisers: sphere, torus (product of circles), affine subspace.
+"""Closed sets with exact projections and exact denoisers: sphere, torus (product of circles), affine
+subspace.
 
-Uniform measure on the sphere of radius R in R^k, seen through ``x = s X + sigma Z``: with r = |x|, kappa = s R r / sigma^2, v = k/2
-and the Bessel ratio ``A_v(kappa) = I_v(kappa) / I_{v-1}(kappa)``,
+Uniform measure on the sphere of radius R in R^k, seen through ``x = s X + sigma Z``: with r = |x|, kappa = s
+R r / sigma^2, v = k/2 and the Bessel ratio ``A_v(kappa) = I_v(kappa) / I_{v-1}(kappa)``,
 
     E[X | x]   = R A_v(kappa) x / r
     Cov[X | x] = R^2 [ A_v'(kappa) u u^T + (A_v(kappa) / kappa) (I - u u^T) ],   u = x / r.
 
-The ratio is the continued fraction ``A_v = 1 / (2v/kappa + 1 / (2(v+1)/kappa + ...))``. Cut anywhere it needs about kappa terms;
-here its tail is the uniform (Debye) expansion at an order v with kappa^2 + v^2 >= 32^2, so that at most 33 terms serve every kappa.
+The ratio is the continued fraction ``A_v = 1 / (2v/kappa + 1 / (2(v+1)/kappa + ...))``. Cut anywhere it
+needs about kappa terms; here its tail is the uniform (Debye) expansion at an order v with kappa^2 + v^2 >=
+32^2, so that at most 33 terms serve every kappa.
 """
 
 import math
@@ -20,13 +22,15 @@ from .._validation import fail, integer, points, real_array, scalar
 from ..arrays import array_namespace, to_numpy
 from .base import EPS, LOG_2PI, TINY_SIGMA, NoisedLaw, Parameters, column, generator, norm_rows
 
-# Debye's expansion with 18 terms is exact to rounding where kappa^2 + order^2 >= 32^2 (tested against 50 digits).
+# Debye's expansion with 18 terms is exact to rounding where kappa^2 + order^2 >= 32^2 (tested against 50
+# digits).
 _ORDER, _TERMS = 32, 18
 
 
 @cache
 def _debye():
-    """Coefficients of u_k and v_k (DLMF 10.41.9-11) divided by t^k, as polynomials in t^2: lists of lists of floats."""
+    """Coefficients of u_k and v_k (DLMF 10.41.9-11) divided by t^k, as polynomials in t^2: lists of lists of
+    floats."""
 
     def derivative(p):
         return [i * c for i, c in enumerate(p)][1:]
@@ -55,7 +59,11 @@ def _debye():
         new = add(times([F(0), F(0), F(1, 2), F(0), F(-1, 2)], slope), integral)
         u.append(new)
         v.append(
-            add(new, times([F(0), F(-1, 2), F(0), F(1, 2)], last), times([F(0), F(0), F(-1), F(0), F(1)], slope))
+            add(
+                new,
+                times([F(0), F(-1, 2), F(0), F(1, 2)], last),
+                times([F(0), F(0), F(-1), F(0), F(1)], slope),
+            )
         )
     return tuple([[float(c) for c in p[k::2]] for k, p in enumerate(family)] for family in (u, v))
 
@@ -89,7 +97,8 @@ def _hypotenuse(xp, kappa, mu):
 def _uniform_ratio(xp, kappa, nu):
     """(B, A', kappa^2 A') of order nu by Debye's expansion in 1 / sqrt(kappa^2 + nu^2); nu > 0.
 
-    I_nu' / I_nu = rho V / (kappa U) (DLMF 10.41.3-5), A_nu = 1 / (I_nu' / I_nu + nu / kappa), rho^2 = kappa^2 + nu^2, t = nu / rho.
+    I_nu' / I_nu = rho V / (kappa U) (DLMF 10.41.3-5), A_nu = 1 / (I_nu' / I_nu + nu / kappa), rho^2 =
+    kappa^2 + nu^2, t = nu / rho.
     """
     rho = _hypotenuse(xp, kappa, nu)
     t = nu / rho
@@ -112,7 +121,9 @@ def _uniform_log(xp, kappa, mu):
         rest = mu * (mu / (rho + kappa)) - mu * xp.asinh(mu / kappa) - mu * xp.log(0.5 * kappa)
         return math.lgamma(mu + 1) + rest - 0.5 * (LOG_2PI + xp.log(rho)) + xp.log(U)
     # Gamma by Stirling, so that what cancels as kappa -> 0 is cancelled on paper.
-    stirling = sum(c / mu**j for c, j in ((1 / 12, 1), (-1 / 360, 3), (1 / 1260, 5), (-1 / 1680, 7), (1 / 1188, 9)))
+    stirling = sum(
+        c / mu**j for c, j in ((1 / 12, 1), (-1 / 360, 3), (1 / 1260, 5), (-1 / 1680, 7), (1 / 1188, 9))
+    )
     q = kappa * (kappa / (rho + mu))  # rho - mu
     shifted = xp.where(kappa < mu, q - kappa, mu * (mu / (rho + kappa)) - mu)
     return stirling + shifted - mu * xp.log1p(q / (2 * mu)) + 0.5 * xp.log(t) + xp.log(U)
@@ -233,13 +244,17 @@ class _SphereProduct:
 
     @property
     def covariance(self):
-        """Covariance of the uniform measure, (d, d): ``R^2 / k`` on every coordinate of a block of radius R."""
+        """Covariance of the uniform measure, (d, d): ``R^2 / k`` on every coordinate of a block of radius
+        R."""
         diagonal = np.zeros(self.dim)
-        diagonal[self._order[: self._m * self._k]] = np.repeat(self._p("radii", diagonal) ** 2 / self._k, self._k)
+        diagonal[self._order[: self._m * self._k]] = np.repeat(
+            self._p("radii", diagonal) ** 2 / self._k, self._k
+        )
         return np.diag(diagonal)
 
     def project(self, x):
-        """Nearest point of the set, (n, d); where it is not unique (a block at its centre), the first coordinate direction."""
+        """Nearest point of the set, (n, d); where it is not unique (a block at its centre), the first
+        coordinate direction."""
         x = points("x", x, self.dim)
         xp = array_namespace(x)
         unit, _ = self._direction(self._split(x)[0])
@@ -254,7 +269,8 @@ class _SphereProduct:
         return xp.sqrt(xp.sum(gap * gap, axis=-1) + xp.sum(rest * rest, axis=-1))
 
     def noised(self, scale=1.0, sigma=0.0):
-        """Law of ``scale * X + sigma * N(0, I)``, X uniform; scalars, or one value per row of x, shape (n,)."""
+        """Law of ``scale * X + sigma * N(0, I)``, X uniform; scalars, or one value per row of x, shape
+        (n,)."""
         return _NoisedSpheres(self, scale, sigma)
 
     def sample(self, n, rng):
@@ -325,8 +341,8 @@ class Torus(_SphereProduct):
 
     Notes
     -----
-    A manifold of dimension m and reach min(radii); not the torus of revolution in R^3. Its denoiser is exact: the posterior is a
-    product over the circles, each with the Bessel ratio I_1 / I_0.
+    A manifold of dimension m and reach min(radii); not the torus of revolution in R^3. Its denoiser is
+    exact: the posterior is a product over the circles, each with the Bessel ratio I_1 / I_0.
     """
 
     def __init__(self, radii, dim=None, center=None):
@@ -382,7 +398,9 @@ class _NoisedSpheres(NoisedLaw):
             xp = array_namespace(x)
             _, unit, r, rest, length = self._mean_blocks(x, s, t)
             radial = column(xp, s) * length - r
-            return self.law._join(unit * xp.expand_dims(radial, axis=-1), -rest) / column(xp, t) / column(xp, t)
+            return (
+                self.law._join(unit * xp.expand_dims(radial, axis=-1), -rest) / column(xp, t) / column(xp, t)
+            )
 
         return self._run(kernel, x, (self.dim,), self._rows())
 
@@ -411,8 +429,9 @@ class _NoisedSpheres(NoisedLaw):
         gone = column(xp, zero)
         B, slope = (xp.where(gone, xp.zeros_like(a), a) * R2 for a in (B, slope))
         used = m * k
-        spread = lambda a: xp.reshape(xp.broadcast_to(xp.expand_dims(a, axis=-1), (b, m, k)), (b, used))  # noqa: E731
-        flat, B, slope = xp.reshape(unit, (b, used)), spread(B), spread(slope)
+        flat = xp.reshape(unit, (b, used))
+        wide = (xp.broadcast_to(xp.expand_dims(a, axis=-1), (b, m, k)) for a in (B, slope))
+        B, slope = (xp.reshape(a, (b, used)) for a in wide)
         outer = xp.expand_dims(flat, axis=-1) * xp.expand_dims(flat, axis=1) * law._p("same", x)
         eye = xp.eye(used, dtype=xp.float64, device=x.device)
         out = xp.expand_dims(slope, axis=-1) * outer + xp.expand_dims(B, axis=-1) * (eye - outer)
@@ -454,9 +473,9 @@ class Subspace:
     offset : array (d,), optional
         A point of the subspace and mean of the Gaussian; 0 by default.
     covariance : float, array (m, m) or None
-        Covariance of the coefficients: ``X = offset + basis @ g`` with ``g ~ N(0, covariance)``; a number c means c times the
-        identity. None is the flat measure, which is no probability: it has denoise (the projection), score, hessian and
-        posterior_covariance, but no sample, mean or log_density.
+        Covariance of the coefficients: ``X = offset + basis @ g`` with ``g ~ N(0, covariance)``; a number c
+        means c times the identity. None is the flat measure, which is no probability: it has denoise (the
+        projection), score, hessian and posterior_covariance, but no sample, mean or log_density.
 
     Attributes
     ----------
@@ -465,7 +484,8 @@ class Subspace:
     Raises
     ------
     ValueError
-        Naming the argument: columns that are dependent to rounding, a covariance that is not symmetric positive semidefinite.
+        Naming the argument: columns that are dependent to rounding, a covariance that is not symmetric
+        positive semidefinite.
     """
 
     reach = math.inf
@@ -474,7 +494,11 @@ class Subspace:
         given = basis
         basis = to_numpy(real_array("basis", basis))
         if basis.ndim != 2 or basis.shape[1] > basis.shape[0] or basis.shape[1] == 0:
-            fail(f"basis (shape {basis.shape})", given, "shape (d, m) with 1 <= m <= d: basis vectors are columns")
+            fail(
+                f"basis (shape {basis.shape})",
+                given,
+                "shape (d, m) with 1 <= m <= d: basis vectors are columns",
+            )
         d, m = basis.shape
         singular = np.linalg.svd(basis, compute_uv=False)
         if singular[-1] <= 8 * d * EPS * singular[0]:
@@ -523,7 +547,8 @@ class Subspace:
         Q, Qt = self._p("Q", x), self._p("Qt", x)
         a = xp.matmul(y, Q)
         normal = y - xp.matmul(a, Qt)
-        # Once more: the first pass leaves eps |y| in the frame, which would not be small against a small normal part.
+        # Once more: the first pass leaves eps |y| in the frame, which would not be small against a small
+        # normal part.
         return a, normal - xp.matmul(xp.matmul(normal, Q), Qt)
 
     def project(self, x):
@@ -575,14 +600,16 @@ class _NoisedFlat(NoisedLaw):
         return max(1, (1 << 19) // (self.dim**2 if matrix else self.dim))
 
     def _gains(self, s, t, x):
-        """(s lam / v, sigma^2 lam / v, 1 / v) with v = s^2 lam + sigma^2, each (b or 1, m); lam = inf for the flat measure."""
+        """(s lam / v, sigma^2 lam / v, 1 / v) with v = s^2 lam + sigma^2, each (b or 1, m); lam = inf for
+        the flat measure."""
         xp = array_namespace(x)
         s, t = column(xp, s), column(xp, t)
         one = xp.ones((1, self.law.subspace_dim), dtype=xp.float64, device=x.device)
         return one / s, (t / s) ** 2 * one, 0.0 * one
 
     def denoise(self, x):
-        """Conditional mean E[X | x], (n, d); for the flat measure the projection of x / scale at every sigma."""
+        """Conditional mean E[X | x], (n, d); for the flat measure the projection of x / scale at every
+        sigma."""
         x = self._check(x)
 
         def kernel(x, s, t):
@@ -616,7 +643,10 @@ class _NoisedFlat(NoisedLaw):
         """Conditional covariance Cov[X | x], (n, d, d)."""
         x = self._check(x)
         return self._run(
-            lambda x, s, t: self._frame_matrix(self._gains(s, t, x)[1], x), x, (self.dim, self.dim), self._rows(True)
+            lambda x, s, t: self._frame_matrix(self._gains(s, t, x)[1], x),
+            x,
+            (self.dim, self.dim),
+            self._rows(True),
         )
 
     def hessian(self, x):
@@ -676,7 +706,9 @@ class _NoisedSubspace(_NoisedFlat):
         U[:, : law.subspace_dim] = law.frame
         lam = np.concatenate([law._lam, np.zeros(law.dim - law.subspace_dim)])
         lam = self.scale**2 * lam + self.sigma**2
-        return GaussianMixture._from_eigen(np.ones(1), self.scale * law.offset[None], "full", lam[None], U[None])
+        return GaussianMixture._from_eigen(
+            np.ones(1), self.scale * law.offset[None], "full", lam[None], U[None]
+        )
 
     def noised(self, scale=1.0, sigma=0.0):
         """Law of ``scale * Y + sigma * N(0, I)`` where Y is this noised variable (scalar levels)."""
