@@ -118,7 +118,8 @@ def test_exact_start_differs_from_the_gaussian_one_by_the_scaled_target():
 
 def _command(out, *extra):
     return [sys.executable, "-m", "exactdiffusion", "sweep", "--target", "two_moons:n=300",
-            "--sampler", "ddim,euler_maruyama", "--steps", "5,10", "--seeds", "8", "--samples", "300", "--out", str(out), *extra]
+            "--sampler", "ddim,euler_maruyama", "--steps", "5,10", "--seeds", "8", "--samples", "300",
+            "--out", str(out), *extra]
 
 
 def _environment():
