@@ -68,6 +68,11 @@ def test_constants_come_from_the_deterministic_bound(check):
     check.equal(
         left, right, tol=1e-13 * 40, cause="rounding at the scale sqrt n + t <= 34", on="edge of the event, 24 cases"
     )
+    # one tail per norm: |e| and |e_T| from above for the error, |e_N| from below as well for the distance
+    for t in (1.5, 3.0):
+        claim, tail = bound.oracle_denoising_whp(1.0, 3, 64, t), math.exp(-(t**2) / 2)
+        lost = [(1 - claim["error_probability"]) / tail, (1 - claim["all_probability"]) / tail]
+        check.equal(lost, [2.0, 3.0], tol=1e-12, cause="rounding over the tail", on=f"number of tails, t = {t:g}")
 
 
 def test_holds(check, manifold, deep):
