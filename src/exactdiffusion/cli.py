@@ -1,4 +1,4 @@
-"""The command line: ``exactdiffusion list | verify | figures | sweep | demo``.
+"""The command line: ``exactdiffusion list | verify | figures | sweep | audit | demo``.
 
 A bad argument is one line on standard error and exit code 2; a failed check is exit code 1. Every command imports what
 it needs when it runs.
@@ -106,6 +106,13 @@ def _integers(name, text):
         raise ValueError(f"{name}: got {text!r}; expected integers separated by commas") from None
 
 
+def _audit(args):
+    from .audit import run
+
+    return run(args.fn, args.target, N=args.N, trajectories=args.trajectories, seed=args.seed, sigma_ratio=args.sigma_ratio,
+               sigma_max=args.sigma_max, nu=args.nu, schedule=args.schedule, scalar_sigma=args.scalar_sigma, json=args.json)
+
+
 def _demo(args):
     from .demo import run
 
@@ -132,7 +139,7 @@ def parser():
     c.set_defaults(run=_verify)
 
     c = commands.add_parser("figures", help="remake figures and their tables")
-    c.add_argument("names", nargs="*", metavar="NAME")
+    c.add_argument("names", nargs="*", metavar="NAME", help="a figure, or a group of figures such as projection")
     c.add_argument("--all", action="store_true", help="every figure")
     c.add_argument("--quick", action="store_true", help="cheaper parameters, drawn into figures/quick")
     c.add_argument("--check", action="store_true", help="recompute a part of each table and compare; draws nothing")
@@ -156,6 +163,23 @@ def parser():
     c.add_argument("--jobs", type=int, default=1, help="worker processes (default 1)")
     c.add_argument("--out", metavar="DIR", default="results/sweep")
     c.set_defaults(run=_sweep)
+
+    c = commands.add_parser(
+        "audit", help="relative projection error, guarantee and admissible schedule of a denoiser of your own",
+        description="Runs DDIM with fn(x, sigma) (x of shape (n, d), sigma an (n,) array or a number; returns the estimate "
+                    "of the clean x) and measures its error as an approximate projection onto the target's points.")
+    c.add_argument("fn", metavar="MODULE:FUNCTION", help="also FILE.py:FUNCTION, or 'ideal' (the target's own denoiser)")
+    c.add_argument("--target", required=True, help="a point-cloud target by name, or a .npy or .csv file of points")
+    c.add_argument("--N", type=int, default=50, help="DDIM steps (default 50)")
+    c.add_argument("--trajectories", type=int, default=200, help="default 200")
+    c.add_argument("--seed", type=int, default=0)
+    c.add_argument("--sigma-ratio", type=float, default=1e-4, help="last over first noise level (default 1e-4)")
+    c.add_argument("--sigma-max", type=float, default=40.0, help="standard deviation of the start (default 40)")
+    c.add_argument("--nu", type=float, help="width of the band; default: the smallest admissible, 2 for the recommendation")
+    c.add_argument("--schedule", help="a schedule's name (e.g. ddpm) instead of log-linear levels from each row's distance")
+    c.add_argument("--scalar-sigma", action="store_true", help="call fn row by row with one sigma")
+    c.add_argument("--json", metavar="FILE", help="write the report there as JSON")
+    c.set_defaults(run=_audit)
 
     c = commands.add_parser("demo", help="the tour: the theorem checks and the first three figures")
     c.add_argument("--out", metavar="DIR", default="demo")

@@ -107,18 +107,28 @@ def _load(path, name):
 
 
 def select(names=(), everything=False):
-    """Experiments by name; ``ValueError`` names the unknown one, and the choice when nothing is asked for."""
+    """Experiments by name or group (a folder of ``experiments/``: all of its figures).
+
+    ``ValueError`` names the unknown one, and the choice when nothing is asked for.
+    """
     known = experiments()
     if everything:
         if names:
             raise ValueError(f"names: got {list(names)} together with all; expected one of the two")
         return list(known.values())
+    groups = {}
+    for module in known.values():
+        groups.setdefault(module.GROUP, []).append(module)
+    choice = f"{', '.join(known)}, or a group: {', '.join(groups)}"
     if not names:
-        raise ValueError("names: got none; expected --all or some of " + ", ".join(known))
+        raise ValueError(f"names: got none; expected --all or some of {choice}")
+    chosen = {}
     for name in names:
-        if name not in known:
-            raise ValueError(f"names: got {name!r}; expected some of " + ", ".join(known))
-    return [known[name] for name in dict.fromkeys(names)]
+        if name not in known and name not in groups:
+            raise ValueError(f"names: got {name!r}; expected some of {choice}")
+        # a figure named like a group is that figure
+        chosen.update({m.NAME: m for m in ([known[name]] if name in known else groups[name])})
+    return list(chosen.values())
 
 
 def default_folder(quick=False):

@@ -1,0 +1,124 @@
+"""Gradient estimation: extrapolation weight gamma and number of steps against the error, with exact denoisers.
+
+Stands in for the FID tables of Permenter & Yuan (Sec. 6, and FID against gamma in the appendix), which need trained
+networks: here the denoiser is exact, and what is left is the error of the sampler. Same schedule ("Linear": log-linear from
+sigma = 40, quantised to training times, last step to time 0), same N, same range of gamma. A cross marks the settings of
+the released code for CelebA, (N, gamma, start) = (5, 2, 40), (10, 2, 80), (20, 2.4, 100), (50, 2.8, 120).
+
+Upper row: W2 to the target, exact against the weighted atoms; against as many target draws for the ring mixture. The band
+is what independent draws of the target score: below it nothing is told apart (blurred samples can score lower than draws in
+dimension 64 or 3072, since they spare the cost of mismatched atoms). Lower row: root mean squared distance to the support,
+against the value sqrt(n) sigma_0 that exact projections leave (Theorem 4.1); it is blind to which atom is reached. The ring
+mixture fills the plane, so there it is the rms difference to the exact flow from the same start (Heun, ``reference_steps``).
+"""
+
+from exactdiffusion.figures import Spot, curve_style, new_figure
+
+SUMMARY = "gradient estimation: gamma and steps versus W2 and distance to support, exact-oracle stand-in for the FID tables"
+PARAMETERS = {
+    "targets": ["digits", "photo_patches", "rings", "dino"],
+    "samples": {"digits": 400, "photo_patches": 64, "rings": 1000, "dino": 1000},
+    "gammas": {"digits": [1, 1.25, 1.5, 1.75, 2, 2.25, 2.5, 2.75, 3], "photo_patches": [1, 1.5, 2, 2.5, 3],
+               "rings": [1, 1.25, 1.5, 1.75, 2, 2.25, 2.5, 2.75, 3], "dino": [1, 1.25, 1.5, 1.75, 2, 2.25, 2.5, 2.75, 3]},
+    "steps": [5, 10, 20, 50], "start": 40, "celeba": {"5": [2, 40], "10": [2, 80], "20": [2.4, 100], "50": [2.8, 120]},
+    "seed": 0, "floor_repeats": 10, "reference_steps": 400,
+}
+QUICK = {"targets": ["digits", "rings"], "samples": {"digits": 100, "rings": 300}, "floor_repeats": 4}
+SPOT = Spot({"targets": ["rings"], "steps": [5], "floor_repeats": 2}, keys=("target", "setting", "steps", "gamma", "repeat"),
+            rtol={"w2": 1e-6, "distance": 1e-6},
+            cause="last bits of BLAS and exp differ between processors and grow along a trajectory")
+
+_TITLES = {"digits": "digits\nn = 64", "photo_patches": "photo patches\nn = 3072", "rings": "ring mixture\nn = 2",
+           "dino": "dino\nn = 2"}
+_FLOOR = "noise floor"
+
+
+def compute(parameters, progress):
+    """One row per target, setting (cifar: one start; celeba: their own start), N and gamma; then the noise floors."""
+    import numpy as np
+
+    from exactdiffusion import Noise, measure, samplers, schedules, sweep
+
+    rows, seed = [], parameters["seed"]
+    for target in parameters["targets"]:
+        law, count = sweep.law_of(target), parameters["samples"][target]
+        unit = Noise(seed).initial(count, law.dim)
+        atoms = getattr(law, "points", None)
+        # the reference draws must not be the sampler's noise
+        reference = law.sample(count, np.random.default_rng([seed, 1])) if atoms is None else atoms
+        weights = None if atoms is None else law.weights
+        cells = [("cifar", n, g, parameters["start"]) for n in parameters["steps"] for g in parameters["gammas"][target]]
+        cells += [("celeba", n, *parameters["celeba"][str(n)]) for n in parameters["steps"]]
+        exact = {}
+        for setting, steps, gamma, start in progress(cells, target):
+            grid = schedules.quantised(steps, "linear", start=float(start))
+            x = grid.sigma[0] * unit
+            y = samplers.final(samplers.gradient_estimation(law, grid, x, gamma=float(gamma)))
+            if atoms is None:
+                if start not in exact:
+                    fine = schedules.log_linear(parameters["reference_steps"], grid.sigma[0], grid.sigma[-1])
+                    exact[start] = samplers.final(samplers.heun(law, fine, x))
+                distance = np.sqrt(np.mean(np.sum((y - exact[start]) ** 2, axis=1)))
+            else:
+                distance = measure.w2_to_set(y, law)
+            w2 = measure.w2(y, reference, weights_y=weights).value
+            rows.append({"target": target, "setting": setting, "steps": steps, "gamma": float(gamma), "repeat": 0,
+                         "start": float(grid.sigma[0]), "samples": count, "w2": w2, "distance": float(distance)})
+        floor = measure.noise_floor(law, count, reference, parameters["floor_repeats"], np.random.default_rng([seed, 2]),
+                                    weights=weights)
+        left = None if atoms is None else float(np.sqrt(law.dim) * schedules.ddpm_sigmas()[0])
+        rows += [{"target": target, "setting": _FLOOR, "steps": 0, "gamma": 0.0, "repeat": k, "start": 0.0,
+                  "samples": count, "w2": value, "distance": left} for k, value in enumerate(floor.values)]
+    return rows
+
+
+def draw(table, parameters):
+    """One column per target; error against gamma, a curve per N."""
+    import numpy as np
+
+    targets = parameters["targets"]
+    figure, panels = new_figure(7.2, 4.6, rows=2, columns=len(targets), sharex=True, squeeze=False)
+    for column, target in enumerate(targets):
+        rows = [r for r in table if r["target"] == target]
+        floor = np.array([r["w2"] for r in rows if r["setting"] == _FLOOR])
+        left = next(r["distance"] for r in rows if r["setting"] == _FLOOR)
+        upper, lower = panels[:, column]
+        for axes, value in ((upper, "w2"), (lower, "distance")):
+            for index, steps in enumerate(parameters["steps"]):
+                look = curve_style(index)
+                curve = [r for r in rows if r["setting"] == "cifar" and r["steps"] == steps]
+                axes.plot([r["gamma"] for r in curve], [r[value] for r in curve], label=f"N = {steps}", **look)
+                own = next(r for r in rows if r["setting"] == "celeba" and r["steps"] == steps)
+                axes.plot(own["gamma"], own[value], "x", color=look["color"], markersize=8, markeredgewidth=1.6, zorder=5,
+                          label="CelebA settings" if index == 0 else None)
+            axes.set_yscale("log")
+            _plain_ticks(axes)
+        upper.axhspan(floor.mean() - floor.std(ddof=1), floor.mean() + floor.std(ddof=1), color="0.82", zorder=0,
+                      label="W₂ of exact draws, ±1 sd")
+        if left is not None:
+            lower.axhline(left, color="0.35", linewidth=0.9, linestyle=(0, (1, 2)), zorder=1,
+                          label="$\\sqrt{n}\\,\\sigma_0$ (exact projection)")
+        upper.set_title(_TITLES.get(target, target))
+        lower.set_xlabel("γ (1: DDIM)")
+        lower.set_xticks([1, 1.5, 2, 2.5, 3], ["1", "", "2", "", "3"])
+        if left is None:
+            lower.set_title("rms difference to exact flow", fontsize=7)
+    panels[0][0].set_ylabel("W₂ to the data (data units)")
+    panels[1][0].set_ylabel("rms distance to support\n(data units)")
+    handles = dict(zip(*reversed(panels[0][0].get_legend_handles_labels())))
+    handles |= dict(zip(*reversed(panels[1][0].get_legend_handles_labels())))
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4)
+    return figure
+
+
+def _plain_ticks(axes):
+    """Plain numbers: 1, 2, 5 times powers of ten, or round numbers where a panel spans less than a factor 5."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+
+    low, high = axes.get_ylim()
+    narrow = high < 5 * low
+    axes.yaxis.set_major_locator(MaxNLocator(4) if narrow else LogLocator(subs=(1, 2, 5) if high < 30 * low else (1,)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    if narrow:
+        axes.yaxis.set_minor_locator(NullLocator())

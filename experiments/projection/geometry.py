@@ -1,0 +1,207 @@
+"""Denoising as projection: the pictures of Permenter & Yuan, Fig. 1, and a measurement of what they rest on.
+
+(a) Little noise: x = x_0 + sigma e projects near x_0, and the nearest point of a smooth curve lies along its normal. (b) Much
+noise: seen from x the whole data set lies in one direction, so any estimate in its hull is a good relative estimate of the
+projection (Proposition 3.2). (c) A DDIM path with the exact ideal denoiser of points on the curve: its estimates (open circles)
+start at the mean of the data and end at a projection. The curve is a polygon of ``vertices`` sides; its projection is exact.
+
+(d) Why noise looks normal to the data: the angle between e ~ N(0, I_n) and the normal space of a d-dimensional manifold. Marks:
+measured on products of d circles (median, 5 and 95 % of ``draws``). Lines: the exact quantiles, sin^2 ~ Beta(d/2, (n-d)/2).
+Dashed: the law sqrt(d/n) of the oracle denoising bound (Proposition 3.1).
+"""
+
+from exactdiffusion.figures import INK, Spot, curve_style, new_figure
+
+SUMMARY = "denoising as projection: low noise, high noise, a DDIM path; angle of the noise to the normal space (Fig. 1)"
+PARAMETERS = {
+    "vertices": 360, "seed": 0, "ddim_steps": 12, "dimensions": [1, 4, 16], "draws": 1000,
+    "ambient": [2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096],
+}
+QUICK = {"draws": 200, "ambient": [2, 8, 32, 128, 512]}
+SPOT = Spot({"ambient": [2, 4, 8]}, keys=("panel", "series", "k"), rtol={"x": 1e-9, "y": 1e-9},
+            cause="last bits of cos, sin, exp and of the inverse beta distribution differ between libraries")
+
+
+def compute(parameters, progress):
+    """Points of every drawn object: (panel, series, index, x, y). In panel d: (n, angle in degrees)."""
+    import math
+
+    import numpy as np
+    from scipy import stats
+
+    from exactdiffusion import PointCloud, Torus, samplers, schedules
+
+    rows = []
+
+    def put(panel, series, points):
+        rows.extend({"panel": panel, "series": series, "k": k, "x": float(x), "y": float(y)}
+                    for k, (x, y) in enumerate(points))
+
+    angle = 2 * np.pi * np.arange(parameters["vertices"]) / parameters["vertices"]
+    radius = 1 + 0.22 * np.cos(3 * angle + 0.6)
+    curve = radius[:, None] * np.stack([1.25 * np.cos(angle), np.sin(angle)], axis=1)
+    closed = np.concatenate([curve, curve[:1]])
+
+    # (a) noise of length sigma |e| at 15 degrees from the normal at a vertex
+    k = int(0.08 * len(curve))
+    tangent = _unit(closed[k + 1] - closed[k - 1])
+    normal = np.array([tangent[1], -tangent[0]])
+    x0, tilt = curve[k], math.radians(15)
+    x = x0 + 0.55 * (math.cos(tilt) * normal + math.sin(tilt) * tangent)
+    p, side = _project_polygon(x, closed)
+    put("a", "curve", closed)
+    put("a", "tangent", [x0 - 0.8 * tangent, x0 + 0.8 * tangent])
+    put("a", "normal", [x0 - 0.35 * normal, x0 + 0.85 * normal])
+    put("a", "x0", [x0])
+    put("a", "x", [x])
+    put("a", "projection", [p])
+
+    # (b) the same set seen from far away
+    small = 0.16 * closed
+    far = np.array([1.9, 1.15])
+    p, _ = _project_polygon(far, small)
+    direction = np.arctan2(*(small - far).T[::-1])
+    edges = [small[np.argmin(direction % (2 * np.pi))], small[np.argmax(direction % (2 * np.pi))]]
+    put("b", "curve", small)
+    put("b", "x", [far])
+    put("b", "projection", [p])
+    put("b", "mean", [0.16 * curve.mean(axis=0)])
+    put("b", "cone", [edges[0], far, edges[1]])
+
+    # (c) DDIM with the exact denoiser of the vertices
+    law = PointCloud(curve)
+    grid = schedules.log_linear(parameters["ddim_steps"], 1.6, 0.01)
+    start = np.array([[-1.75, 1.35]])
+    states = np.concatenate(list(samplers.ddim(law, grid, start)))
+    estimates = np.concatenate([law.noised(1.0, s).denoise(y[None]) for s, y in zip(grid.sigma[:-1], states)])
+    put("c", "curve", closed)
+    put("c", "path", states)
+    put("c", "estimates", estimates)
+
+    # (d) products of d unit circles in R^n: the tangent at a point of circle j is its point turned by 90 degrees
+    for d in progress(parameters["dimensions"], "angles"):
+        ambient = [n for n in parameters["ambient"] if n >= 2 * d]
+        measured, exact = [], []
+        for n in ambient:
+            rng = np.random.default_rng([parameters["seed"], d, n])
+            points = Torus(np.ones(d), dim=n).sample(parameters["draws"], rng)[:, : 2 * d].reshape(-1, d, 2)
+            e = rng.standard_normal((parameters["draws"], n))
+            blocks = e[:, : 2 * d].reshape(-1, d, 2)
+            along = blocks[:, :, 1] * points[:, :, 0] - blocks[:, :, 0] * points[:, :, 1]
+            sine = np.sqrt(np.sum(along**2, axis=1) / np.sum(e**2, axis=1))
+            measured.append(np.percentile(np.degrees(np.arcsin(sine)), [5, 50, 95]))
+            exact.append(np.degrees(np.arcsin(np.sqrt(stats.beta.ppf([0.05, 0.5, 0.95], d / 2, (n - d) / 2)))))
+        for j, name in enumerate(("q05", "q50", "q95")):
+            put("d", f"measured d={d} {name}", [(n, q[j]) for n, q in zip(ambient, measured)])
+            put("d", f"exact d={d} {name}", [(n, q[j]) for n, q in zip(ambient, exact)])
+        put("d", f"law d={d}", [(n, math.degrees(math.sqrt(d / n))) for n in ambient])
+    return rows
+
+
+def _unit(v):
+    return v / (v @ v) ** 0.5
+
+
+def _project_polygon(x, closed):
+    """Nearest point of a closed polygon (vertices, first repeated) and the number of its side."""
+    import numpy as np
+
+    a, side = closed[:-1], np.diff(closed, axis=0)
+    t = np.clip(np.sum((x - a) * side, axis=1) / np.sum(side * side, axis=1), 0, 1)
+    nearest = a + t[:, None] * side
+    k = int(np.argmin(np.sum((nearest - x) ** 2, axis=1)))
+    return nearest[k], k
+
+
+def draw(table, parameters):
+    """Four panels; the three pictures keep equal scales on both axes."""
+    import numpy as np
+
+    figure, panels = new_figure(7.0, 5.6, rows=2, columns=2)
+    low, high, path, law = panels.ravel()
+
+    def get(panel, series):
+        return np.array([(r["x"], r["y"]) for r in table if r["panel"] == panel and r["series"] == series]).T
+
+    for axes, panel, title in ((low, "a", "(a) little noise"), (high, "b", "(b) much noise"),
+                               (path, "c", "(c) DDIM, ideal denoiser")):
+        axes.fill(*get(panel, "curve"), facecolor="none", edgecolor="#0072B2", linewidth=1.6)
+        axes.set_aspect("equal")
+        axes.set_title(title)
+        axes.grid(visible=False)
+        axes.set_xticks([])
+        axes.set_yticks([])
+
+    low.plot(*get("a", "tangent"), color="0.5", linewidth=0.9, linestyle="--")
+    low.plot(*get("a", "normal"), color="0.5", linewidth=0.9, linestyle=(0, (1, 1.5)))
+    x0, x, p = (get("a", s)[:, 0] for s in ("x0", "x", "projection"))
+    _arrow(low, x0, x, "#D55E00")
+    _arrow(low, x, p, INK, dashes=True)
+    for point, text, shift in ((x0, "$x_0$", (-12, -11)), (x, "$x_\\sigma=x_0+\\sigma e$", (6, 2)),
+                               (p, "$p(x_\\sigma)$", (7, -11))):
+        _dot(low, point, text, shift)
+    _note(low, get("a", "tangent")[:, 1], "tangent", (0, -9))
+    _note(low, get("a", "normal")[:, 1], "normal", (-4, 4))
+    _note(low, (-0.35, -0.1), "K", (0, 0), 11)
+    low.set_xlim(-1.6, 2.75)
+    low.set_ylim(-1.3, 1.75)
+
+    high.fill(*get("b", "curve"), facecolor="#cfe3f1", edgecolor="none", zorder=0)
+    high.plot(*get("b", "cone"), color="0.6", linewidth=0.8, linestyle=(0, (1, 1.5)))
+    x, p, mean = (get("b", s)[:, 0] for s in ("x", "projection", "mean"))
+    _arrow(high, x, mean, "#D55E00")
+    _arrow(high, x, p, INK, dashes=True)
+    _dot(high, x, "$x_\\sigma$", (6, 2))
+    _dot(high, p, "$p(x_\\sigma)$", (9, -9))
+    _dot(high, mean, "$E[x_0\\mid x_\\sigma]$ ≈ mean of K", (-20, -24), filled=False)
+    _note(high, (-0.2, 0.2), "K", (-10, 4), 11)
+    high.set_xlim(-0.8, 2.5)
+    high.set_ylim(-0.75, 1.56)
+
+    states, estimates = get("c", "path"), get("c", "estimates")
+    for k in range(estimates.shape[1]):
+        path.plot([states[0, k], estimates[0, k]], [states[1, k], estimates[1, k]], color="0.75", linewidth=0.6, zorder=0)
+    path.plot(*states, marker="o", color="#D55E00", label="states $x_t$")
+    path.plot(*estimates, marker="s", linestyle="none", color=INK, markerfacecolor="white", markersize=3.5,
+              label="estimates $\\hat{x}(x_t,\\sigma_t)$")
+    _note(path, states[:, 0], "$x_N$", (-4, 6))
+    _note(path, states[:, -1], "$x_0$", (-14, -8))
+    path.legend(loc="lower right")
+    path.set_xlim(-2.1, 2.3)
+    path.set_ylim(-1.55, 1.6)
+
+    for index, d in enumerate(parameters["dimensions"]):
+        look = curve_style(index)
+        n, middle = get("d", f"measured d={d} q50")
+        q05, q95 = (get("d", f"measured d={d} q{q}")[1] for q in ("05", "95"))
+        law.errorbar(n * 1.06 ** (index - 1), middle, yerr=[middle - q05, q95 - middle], linestyle="none", capsize=2,
+                     elinewidth=0.8, marker=look["marker"], color=look["color"], markerfacecolor=look["markerfacecolor"],
+                     label=f"d = {d}")
+        law.plot(*get("d", f"exact d={d} q50"), color=look["color"], linewidth=0.9)
+        law.plot(*get("d", f"law d={d}"), color="0.3", linewidth=1.0, linestyle="--",
+                 label="$\\sqrt{d/n}$" if index == 0 else None)
+    law.set_xscale("log", base=2)
+    law.set_yscale("log")
+    law.set_xticks(ticks := [4, 16, 64, 256, 1024, 4096], [str(t) for t in ticks])
+    law.set_yticks(ticks := [0.1, 0.3, 1, 3, 10, 30, 90], [f"{t:g}" for t in ticks])
+    law.set_yticks([], minor=True)
+    law.set_ylim(0.05, 110)
+    law.set_xlabel("ambient dimension n")
+    law.set_ylabel("angle between noise and normal space (degrees)")
+    law.set_title("(d) noise is nearly normal to K")
+    law.legend(loc="lower left", ncols=2)
+    return figure
+
+
+def _arrow(axes, start, end, color, dashes=False):
+    axes.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": color, "linewidth": 1.4, "shrinkA": 0,
+                                              "shrinkB": 2, "linestyle": (0, (3, 2)) if dashes else "-"})
+
+
+def _dot(axes, point, text, shift, filled=True):
+    axes.plot(*point, "o", color=INK, markersize=4, markerfacecolor=INK if filled else "white", zorder=4)
+    _note(axes, point, text, shift)
+
+
+def _note(axes, point, text, shift, size=8.5):
+    axes.annotate(text, point, textcoords="offset points", xytext=shift, fontsize=size)
