@@ -190,7 +190,7 @@ class Denoiser:
     Notes
     -----
     ``Denoiser(fn, d).noised(scale, sigma).denoise(x) = fn(x / scale, sigma / scale)``. It is an oracle and
-    not a law: nothing says that fn is the posterior mean of anything, so there is no score, density or sample.
+    not a law: nothing says that fn is a posterior mean of anything, so there is no score, density or sample.
     """
 
     def __init__(self, fn, dim):
