@@ -18,15 +18,11 @@ def _changes(name):
     try:
         law_of("dino")
     except Exception as error:  # whatever the download or the file raises: the tour goes on with bundled data
-        print(f"  the dino could not be had ({_one_line(error)});")
+        print(f"  the dino could not be had ({(str(error) or type(error).__name__).split(' (')[0]});")
         print(f"  this figure is drawn for '{_STAND_IN}' instead, which scikit-learn bundles. To have the dino, set")
         print("  EXACTDIFFUSION_DATA to a folder with DatasaurusDozen.tsv or dino.csv, or run with a network.")
         return {"target": _STAND_IN}
     return {}
-
-
-def _one_line(error):
-    return (str(error) or type(error).__name__).strip().split("\n")[0][:100]
 
 
 def run(out="demo"):
