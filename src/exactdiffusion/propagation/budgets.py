@@ -48,10 +48,9 @@ TrajectoryKL = Budget
 def _quadrature(*levels):
     """Uniform nodes and step that resolve the laws ``levels`` and their scores."""
     low, high = min(v.box()[0] for v in levels), max(v.box()[1] for v in levels)
-    x = np.linspace(low, high, 193)
     h = math.inf
     for v in levels:
-        curvature = v.curvature(x)
+        curvature = v.curvature(v.probes((low, high)))
         h = min(h, 0.6 / math.sqrt(float(np.max(-curvature))), 0.2 * pole_distance(float(np.ptp(curvature))))
     n = max(65, math.ceil((high - low) / h) + 1)
     return np.linspace(low, high, n), (high - low) / (n - 1)

@@ -116,6 +116,32 @@ class level:
         coefficients = np.array([3, -32, 168, -672, 0, 672, -168, 32, -3]) / 840
         return values @ coefficients / h
 
+    def probes(self, box, count=161):
+        """Points of ``box`` that show the extremes of the curvature: uniform ones, component means, and the points where two
+        components balance (the curvature of well separated components peaks there, on a width far below the box)."""
+        weights = np.asarray(self.base.weights, dtype=np.float64)
+        alive = weights > 0
+        means = self.scale * np.asarray(self.base.means, dtype=np.float64)[alive, 0]
+        variances = np.broadcast_to(np.ravel(self.base.covariances), weights.shape)[alive]
+        variances = self.scale**2 * variances + self.sigma**2
+        order = np.argsort(means, kind="stable")
+        means, variances, logs = means[order], variances[order], np.log(weights[alive])[order]
+        logs = logs - 0.5 * np.log(variances)
+        i, j = np.triu_indices(len(means), 1)
+        if len(i) > 400:  # many components: neighbours only
+            i = np.arange(len(means) - 1)
+            j = i + 1
+        a = 0.5 / variances[j] - 0.5 / variances[i]
+        b = means[i] / variances[i] - means[j] / variances[j]
+        c = 0.5 * means[j] ** 2 / variances[j] - 0.5 * means[i] ** 2 / variances[i] + logs[i] - logs[j]
+        root = np.sqrt(np.maximum(b * b - 4 * a * c, 0.0))
+        q = -0.5 * (b + np.where(b < 0, -root, root))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            balance = np.concatenate([q / a, c / q])
+        extra = np.concatenate([balance[np.isfinite(balance)], means])
+        extra = extra[(extra > box[0]) & (extra < box[1])]
+        return np.concatenate([np.linspace(*box, count), extra])
+
     def box(self, depth=DEPTH):
         """Interval outside which the density is below exp(-depth) of its maximum."""
         return support(self.base, self.scale, self.sigma, depth)
@@ -241,6 +267,10 @@ class GridLaw:
         Runs of nodes on which the density is smooth; more than one only after a step with gaps.
     gaps : tuple of (low, high)
         Intervals in which the density is exactly 0.
+    parameter, stretch : (n,) or None
+        Nodes tau of which x is a smooth increasing image (those before the last deterministic steps), and dx / dtau.
+    edges : tuple of (low, high) or None
+        Ends of the segments in tau where they are not nodes (Gauss panels).
     """
 
     x: np.ndarray
@@ -249,6 +279,18 @@ class GridLaw:
     log_density: np.ndarray
     segments: tuple
     gaps: tuple = ()
+    parameter: np.ndarray | None = None
+    stretch: np.ndarray | None = None
+    edges: tuple | None = None
+
+    @property
+    def _tau(self):
+        """The parameter in which the data are smooth and evenly resolved: x, or the nodes before deterministic steps."""
+        return self.x if self.parameter is None else self.parameter
+
+    @property
+    def _stretch(self):
+        return np.ones_like(self.x) if self.stretch is None else self.stretch
 
     @property
     def mass(self):
@@ -271,7 +313,7 @@ class GridLaw:
         """(start, stop, spline of ``values``) on every smooth run of nodes."""
         for start, stop in self.segments:
             order = min(7, (stop - start - 1) // 2 * 2 - 1)
-            yield start, stop, make_interp_spline(self.x[start:stop], values[start:stop], k=order)
+            yield start, stop, make_interp_spline(self._tau[start:stop], values[start:stop], k=order)
 
     def cdf(self):
         """Distribution function at the nodes, and its complement: two arrays, each accurate in its own tail."""
@@ -281,25 +323,22 @@ class GridLaw:
 def _cumulative(law, values):
     """Integrals of ``values`` (>= 0 or signed) from the left and from the right, at the nodes."""
     pieces, ends = [], []
-    for start, stop, spline in law._splines(values):
-        primitive = spline.antiderivative()(law.x[start:stop])
-        total = math.fsum(law.weights[start:stop] * values[start:stop])
-        inner = np.diff(primitive)
-        # what the end nodes' weights hold beyond the first and last node (Gauss panels; next to nothing on decaying grids)
-        edge = 0.5 * (total - math.fsum(inner))
-        pieces.append(inner)
-        ends.append(edge)
-    steps = [np.concatenate([[edge], piece]) for piece, edge in zip(pieces, ends)]
-    for i in range(1, len(steps)):
-        steps[i][0] += ends[i - 1]
-    steps = np.concatenate(steps)
+    for k, (start, stop, spline) in enumerate(law._splines(values * law._stretch)):
+        tau = law._tau[start:stop]
+        low, high = (tau[0], tau[-1]) if law.edges is None else law.edges[k]
+        primitive = spline.antiderivative()
+        pieces.append(np.diff(primitive(tau), prepend=primitive(low)))
+        ends.append(float(primitive(high) - primitive(tau[-1])))
+    for k in range(1, len(pieces)):
+        pieces[k][0] += ends[k - 1]
+    steps = np.concatenate(pieces)
     left = np.cumsum(steps)
-    right = np.cumsum(np.concatenate([steps[1:], ends[-1:]])[::-1])[::-1]
+    right = np.cumsum(np.append(steps[1:], ends[-1])[::-1])[::-1]
     return left, right
 
 
-def _from_log(x, weights, log_density, segments=None, gaps=()):
-    return GridLaw(x, weights, np.exp(log_density), log_density, segments or ((0, len(x)),), gaps)
+def _from_log(x, weights, log_density, segments=None):
+    return GridLaw(x, weights, np.exp(log_density), log_density, segments or ((0, len(x)),))
 
 
 def discretise(law, x, weights=None, like=None):
@@ -318,7 +357,9 @@ def discretise(law, x, weights=None, like=None):
     if weights is None:
         weights = np.full(len(x), (x[-1] - x[0]) / (len(x) - 1))
     log = law.log_density(x) if isinstance(law, level) else law.log_density(x[:, np.newaxis])
-    return _from_log(x, weights, np.asarray(log), None if like is None else like.segments)
+    if like is None:
+        return _from_log(x, weights, np.asarray(log))
+    return replace(like, density=np.exp(log), log_density=np.asarray(log), gaps=())
 
 
 def mixture(laws, weights):
@@ -528,19 +569,17 @@ class Propagation:
         return discretise(self.levels[-1], None, like=self.law)
 
 
-def _chain(scheme, law, grid, step, last_noise):
+def _chain(scheme, law, grid, step, last_noise, levels=None):
     if not isinstance(grid, Grid) or grid.sigma.ndim != 1 or not grid.is_vp:
         fail("grid", grid, "a Grid in VP coordinates, one schedule for all rows")
-    if getattr(law, "dim", None) != 1 or not callable(getattr(law, "noised", None)):
-        fail("law", law, "a law of dimension 1 with noised(scale, sigma)")
-    if not all(hasattr(law, name) for name in ("weights", "means", "covariances")):
-        fail("law", law, "a GaussianMixture (use .materialise() of a noised one)")
+    if levels is None:
+        _check_line(law)
+        levels = tuple(level(law, s, t) for s, t in zip(grid.scale, grid.sigma))
     if isinstance(scheme, str):
         scheme = SCHEMES[choice("scheme", scheme, tuple(SCHEMES))]
     elif not callable(scheme):
         fail("scheme", scheme, "a name of SCHEMES or scheme(start, end, g)")
     g = step_sizes(grid, step)
-    levels = tuple(level(law, s, t) for s, t in zip(grid.scale, grid.sigma))
     maps = [scheme(levels[i], levels[i + 1], float(g[i])) for i in range(grid.N)]
     if not last_noise:
         maps[-1] = replace(maps[-1], variance=0.0)
@@ -548,6 +587,13 @@ def _chain(scheme, law, grid, step, last_noise):
         if isinstance(m, Implicit) and not m.variance > 0:
             fail("last_noise", last_noise, f"noise in every implicit step (step {i})")
     return levels, maps
+
+
+def _check_line(law):
+    if getattr(law, "dim", None) != 1 or not callable(getattr(law, "noised", None)):
+        fail("law", law, "a law of dimension 1 with noised(scale, sigma)")
+    if not all(hasattr(law, name) for name in ("weights", "means", "covariances")):
+        fail("law", law, "a GaussianMixture (use .materialise() of a noised one)")
 
 
 def propagate(
@@ -638,7 +684,7 @@ def _uniform(low, high, h, what):
 
 def _node_step(box, here, following, refine, extra=0.0):
     """Step of the nodes on ``box`` for a density close to that of ``here``, next seen by the step ``following``."""
-    x = np.linspace(*box, 193)
+    x = here.probes(box)
     curvature = here.curvature(x)
     top = float(np.max(-curvature))
     kernel = 0.0
@@ -685,7 +731,7 @@ def _advance(i, q, m, following, end, refine, nonconvex, nodes):
         low, high = float(np.min(centres[alive] - reach)), float(np.max(centres[alive] + reach))
         low, high = _union(_preimage(m, low, high, end.box()), end.box())
         # the density has the features of the smoothed one, seen through F: J^2 / (variance of the smoothing)
-        x = np.linspace(low, high, 193)
+        x = end.probes((low, high))
         steep = float(np.max(m.forward(x)[1])) ** 2
         smooth = m.variance + m.slope**2 / max(float(np.max(-end.curvature(x))), 1e-300)
         extra = steep / smooth
@@ -694,7 +740,7 @@ def _advance(i, q, m, following, end, refine, nonconvex, nodes):
         x, w = _uniform(low, high, h, f"step {i}")
     else:
         x, w = nodes, np.full(len(nodes), (nodes[-1] - nodes[0]) / (len(nodes) - 1))
-    segments = ((0, len(x)),)
+    segments, edges = ((0, len(x)),), None
     if isinstance(m, Explicit):
         value, log = _gauss_sum(x, centres, source, m.variance)
         density = value
@@ -705,7 +751,7 @@ def _advance(i, q, m, following, end, refine, nonconvex, nodes):
             if nonconvex == "raise":
                 raise AssumptionViolated(i, location, jacobian, "the proximal step")
             gaps = contact_gaps(m, low, high)
-            x, w, segments, inside = _panels(low, high, gaps, h)
+            x, w, segments, inside, edges = _panels(low, high, gaps, h)
             force, slope = m.forward(x)
         value, log = _gauss_sum(force, centres, source, m.variance)
         if gaps:
@@ -713,7 +759,7 @@ def _advance(i, q, m, following, end, refine, nonconvex, nodes):
         density = value * slope
         with np.errstate(divide="ignore"):
             log = log + np.log(slope)
-    new = GridLaw(x, w, density, log, segments, gaps)
+    new = GridLaw(x, w, density, log, segments, gaps, edges=edges)
     return new, StepReport(len(x), float(h), low, high, new.mass - 1, float(jacobian), gaps)
 
 
@@ -734,7 +780,7 @@ def _lowest(m, x, slope):
 def _preimage(m, low, high, box):
     """Smallest interval of a coarse grid that F maps over [low, high]; F is increasing far out."""
     for _ in range(60):
-        x = np.linspace(*box, 513)
+        x = np.linspace(*box, 385)
         force = m.forward(x)[0]
         below, above = np.flatnonzero(force <= low), np.flatnonzero(force >= high)
         if len(below) and len(above):
@@ -771,7 +817,7 @@ def _panels(low, high, gaps, h):
         inside.append(np.full(len(x[-1]), k % 2 == 0))
         first = segments[-1][1] if segments else 0
         segments.append((first, first + len(x[-1])))
-    return np.concatenate(x), np.concatenate(w), tuple(segments), np.concatenate(inside)
+    return np.concatenate(x), np.concatenate(w), tuple(segments), np.concatenate(inside), tuple(pairwise(ends))
 
 
 def _move(i, q, m, nodes):
@@ -784,7 +830,10 @@ def _move(i, q, m, nodes):
     worst = int(np.argmin(slope))
     if not slope[worst] > 0:
         raise AssumptionViolated(i, float(q.x[worst]), float(slope[worst]), "the deterministic map")
-    new = GridLaw(x, q.weights * slope, q.density / slope, q.log_density - np.log(slope), q.segments)
+    new = replace(
+        q, x=x, weights=q.weights * slope, density=q.density / slope, log_density=q.log_density - np.log(slope),
+        parameter=q._tau, stretch=q._stretch * slope,
+    )
     h = float(np.max(np.diff(x)))
     return new, StepReport(len(x), h, float(x[0]), float(x[-1]), new.mass - 1, float(slope[worst]), ())
 
@@ -820,8 +869,9 @@ def _abs_integral(law, values):
     """Integral of |values| over the nodes: the primitive is split at the sign changes, so kinks cost no accuracy."""
     total = 0.0
     floor = 1e-14 * float(np.max(np.abs(values), initial=0.0))
-    for start, stop, spline in law._splines(values):
-        x, v = law.x[start:stop], values[start:stop]
+    for k, (start, stop, spline) in enumerate(law._splines(values * law._stretch)):
+        x, v = law._tau[start:stop], (values * law._stretch)[start:stop]
+        low, high = (x[0], x[-1]) if law.edges is None else law.edges[k]
         primitive = spline.antiderivative()
         i = np.flatnonzero((np.sign(v[:-1]) * np.sign(v[1:]) < 0) & (np.maximum(abs(v[:-1]), abs(v[1:])) > floor))
         a, b = x[i], x[i + 1]
@@ -830,10 +880,7 @@ def _abs_integral(law, values):
             middle = 0.5 * (a + b)
             same = np.sign(spline(middle)) == side
             a, b = np.where(same, middle, a), np.where(same, b, middle)
-        cuts = np.concatenate([x[:1], a, x[-1:]])
-        covered = primitive(x[-1]) - primitive(x[0])
-        edge = math.fsum(law.weights[start:stop] * v) - covered  # beyond the end nodes of Gauss panels
-        total += math.fsum(np.abs(np.diff(primitive(cuts)))) + abs(float(edge))
+        total += math.fsum(np.abs(np.diff(primitive(np.concatenate([[low], a, [high]])))))
     return total
 
 
@@ -878,21 +925,26 @@ def _w2(p, q):
     left_q, right_q = q.cdf()
     lower = left_p <= 0.5
     u = np.where(lower, left_p, right_p)
+    # in the parameter tau of the nodes: solve F_q(x(tau)) = u, then the transport map is x(tau)
     order_left = np.maximum.accumulate(left_q)
     order_right = np.maximum.accumulate(right_q[::-1])
-    t = np.where(lower, np.interp(u, order_left, q.x), np.interp(u, order_right, q.x[::-1]))
+    tau = q._tau
+    t = np.where(lower, np.interp(u, order_left, tau), np.interp(u, order_right, tau[::-1]))
     if len(q.segments) == 1:
         (_, _, left_spline), = q._splines(left_q)
         (_, _, right_spline), = q._splines(right_q)
-        (_, _, density), = q._splines(q.density)
+        (_, _, density), = q._splines(q.density * q._stretch)
         inner = u > 1e-12
+        limit = 4 * np.max(np.diff(tau))
         for _ in range(8):  # Newton from an inverse that is right to second order in h
             z = t[inner]
             residual = np.where(lower[inner], left_spline(z) - u[inner], u[inner] - right_spline(z))
             slope = density(z)
             move = np.where(slope > 0, residual / np.where(slope > 0, slope, 1.0), 0.0)
-            limit = 4 * np.max(np.diff(q.x))
-            t[inner] = np.clip(z - np.clip(move, -limit, limit), q.x[0], q.x[-1])
+            t[inner] = np.clip(z - np.clip(move, -limit, limit), tau[0], tau[-1])
+    if q.parameter is not None:
+        (_, _, position), = q._splines(q.x)
+        t = position(t)
     shift = np.where(u > 1e-12, t - p.x, 0.0)
     return math.sqrt(math.fsum(p.weights * p.density * shift**2))
 
