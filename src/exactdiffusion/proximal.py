@@ -33,7 +33,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._validation import fail, points, real_array
+from ._validation import fail, integer, points, real_array, scalar
 from ._validation import weights as _weights
 from .arrays import from_numpy, to_numpy
 
@@ -57,17 +57,17 @@ class ProxResult:
     objective : (n,) array
         F(u) = 1/2 |u-x|^2 - lam log q(u); +inf is never returned. With atoms (zero variance): 1/2 |u-x|^2 - lam log w.
     residual : (n,) array
-        |grad F(u)| / (|x| + |u| + lam |grad-terms|): relative stationarity residual, the scale being the sum of the
-        norms of the terms that cancel in grad F.
+        Relative stationarity residual: |grad F(u)| over the sum of the norms of the terms that cancel in it, for equal
+        variances |x| + |u| + theta (|u| + |m(u)|) with theta = lam/v and m(u) the mean of the centres seen from u.
     lower : (n,) array
         Proved lower bound of the minimum of F.
     gap : (n,) array
         objective - lower, >= 0.
     status : (n,) array of str
         ``"convex"``: every point as good lies in a region where F is strongly convex (or the minimiser is explicit);
-        ``"branch and bound"``: no other cell of the hull can be better by more than ``gap``; ``"soft-min"``: the
-        smoothed density bounds the minimum within 1e-3 lam; ``"searched"``: best of the starts, global minimality not
-        proved (``lower`` is still a bound).
+        ``"branch and bound"``: no other cell of the hull can be better by more than ``gap``; ``"soft-min"``: a bound of
+        the sum of exponentials (at most the smoothed density) is within 1e-3 lam; ``"searched"``: best of the starts,
+        global minimality not proved (``lower`` is still a bound).
     starts : (n,) array of int
         Starting points used per row.
     calls : dict
@@ -274,20 +274,23 @@ class _Rows:
     ``ik`` (B,) = 1/kappa. Coordinates are those of the affine hull, about a point near the centres.
     """
 
-    def __init__(self, c, log_w, ik):
+    def __init__(self, c, log_w, ik, norms=None):
         self.c, self.log_w, self.ik = c, log_w, ik
         self.shared = c.ndim == 2
         self.rows, self.size = log_w.shape
         self.r = c.shape[-1]
-        norms = np.sqrt((c * c).sum(-1))
-        self.scale = np.broadcast_to(norms.max(-1), (self.rows,)) + 1e-300
+        self.half = 0.5 * np.einsum("...r,...r->...", c, c) if norms is None else norms     # half squared norms
+        self.scale = np.broadcast_to(np.sqrt(2 * self.half.max(-1)), (self.rows,)) + 1e-300
+        # Expanded squares lose eps R^2/kappa in the logits. Below 1e-9 only the last digits suffer, and they come from
+        # direct differences; above, everything does.
+        self.expand = self.shared and float(np.max(_EPS * self.scale**2 * ik, initial=0)) < 1e-9
         self.features = None
-        if self.shared and self.r <= _LOW and self.size > 8:
+        if self.expand and self.r <= _LOW and self.size > 8:
             pairs = [(i, j) for i in range(self.r) for j in range(i, self.r)]
             self.pairs = pairs
             self.features = np.stack(
                 [np.ones(self.size), *c.T, *(c[:, i] * c[:, j] for i, j in pairs)], axis=1)
-            self.base = log_w - 0.5 * ik[:, None] * (c * c).sum(1)
+            self.base = log_w - ik[:, None] * self.half
 
     def evaluate(self, z, row, direct=False, second=True, weights=False):
         """G, m - z, Cov_r (or None), responsibilities (or None) at z (P, r) of queries ``row`` (P,)."""
@@ -301,7 +304,6 @@ class _Rows:
             s = slice(a, a + step)
             zs, k = z[s], row[s]
             if self.features is not None and not direct:
-                # expanded squares: error eps R^2/kappa in the logits; callers finish with direct=True when that matters
                 ik = self.ik[k]
                 e = (zs * ik[:, None]) @ self.c.T
                 e += self.base[k]
@@ -439,18 +441,17 @@ class _Rows:
 
     def shift(self, z, row):
         """G and m - z through two GEMMs (shared centres) or directly."""
-        if not self.shared:
-            return self.evaluate(z, row, second=False)
+        if not self.expand:
+            return self.evaluate(z, row, direct=True, second=False)
         p, r = z.shape
         g, dm = np.empty(p), np.empty((p, r))
-        c2 = 0.5 * (self.c * self.c).sum(1)
         step = max(1, _CHUNK // self.size)
         for a in range(0, p, step):
             s = slice(a, a + step)
             k = row[s]
             ik = self.ik[k]
             e = z[s] @ self.c.T
-            e -= c2
+            e -= self.half
             e *= ik[:, None]
             e += self.log_w[k]
             top = e.max(1)
@@ -468,30 +469,61 @@ class _Rows:
         """Gap G* - G(z) where every point as good as z lies in a convex set on which G is strongly concave, else inf."""
         n = self.rows
         w = np.exp(np.maximum(self.log_w, -600))
-        box = 0.5 * (self.c.max(-2) + self.c.min(-2))
-        spread = np.square(self.c - box[..., None, :]).sum(-1).max(-1)      # any ball that holds the centres
-        bound = np.broadcast_to(spread, (n,)) * self.ik
+        bound = self.spread() * self.ik
         # Dominated by one component: points with V >= V(z) satisfy W_1 exp(-ik/2 |.-c_1|^2) >= b = V(z) - (T - W_1),
         # a ball about c_1; there V >= b, so r_j <= W_j exp(-ik/2 (|c_j-c_1| - rho)_+^2) / b and Cov <= sum r_j |c_j-c_1|^2.
         first = self.log_w.argmax(1)
-        centre = self.c[first] if self.shared else self.c[np.arange(n), first]
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            d = np.sqrt(np.square(self.c - centre[:, None, :]).sum(-1))
+            if self.shared:     # rounding of the expanded form, outwards
+                slack = 8 * _EPS * (4 + math.sqrt(self.r)) * self.half.max()
+                d2 = 2 * _half_square_distances(self.c[first], self.c)
+                near, d2 = np.sqrt(np.maximum(0, d2 - slack)), d2 + slack
+            else:
+                d2 = np.square(self.c - self.c[np.arange(n), first][:, None, :]).sum(-1)
+                near = np.sqrt(d2)
             others = w.copy()
             others[np.arange(n), first] = 0
             b = np.exp(g) - others.sum(1)
             rho = np.sqrt(np.maximum(0, -2 * np.log(b)) / self.ik)
-            reach = np.maximum(0, d - rho[:, None])
-            local = ((others * np.exp(-0.5 * self.ik[:, None] * reach**2)) * d**2).sum(1) / b * self.ik
+            reach = np.maximum(0, near - rho[:, None])
+            local = ((others * np.exp(-0.5 * self.ik[:, None] * reach**2)) * d2).sum(1) / b * self.ik
         local = np.where((b > 1e-12) & np.isfinite(local), local, np.inf)
         bound = np.minimum(bound, local)
         with np.errstate(divide="ignore", invalid="ignore"):
             gap = self.ik * norm**2 / (2 * (1 - bound))
         return np.where(bound < 1 - 1e-9, gap, np.inf)
 
+    def spread(self):
+        """Square radius of a ball that holds the centres, (n,)."""
+        if self.shared:         # about the origin of the coordinates, which is the middle of their box
+            return np.full(self.rows, 2 * self.half.max())
+        middle = 0.5 * (self.c.max(1) + self.c.min(1))
+        return np.square(self.c - middle[:, None, :]).sum(2).max(1)
+
     def soft_min(self, g):
-        """Gap log sum_j e^{L_j} - G(z): G <= log sum_j e^{L_j} everywhere (every exponential is at most 1)."""
-        return np.maximum(0, np.log(np.exp(self.log_w).sum(1)) - g)
+        """Gap sup G - G(z) from V <= max_i (W_i + sum_{j != i} W_j exp(-ik/8 |c_i-c_j|^2)) <= sum_j W_j.
+
+        Every exponential is at most 1, which gives the sum (the smoothed density); and with c_i the centre nearest to z the
+        others are at least |c_i-c_j|/2 away, which is the better bound where the centres are far apart.
+        """
+        w = np.exp(np.maximum(self.log_w, -600))
+        bound = w.sum(1)
+        same = self.shared and np.all(self.ik == self.ik[0]) and self.size <= 2048
+        if same or self.size <= 64:
+            step = self.rows if same else max(1, (1 << 20) // (self.size * max(self.size, self.r)))
+            for a in range(0, self.rows, step):
+                s = slice(a, a + step)
+                c = self.c if self.shared else self.c[s]
+                half = self.half if self.shared else self.half[s]
+                ik = self.ik[0] if same else self.ik[s][:, None, None]
+                slack = 8 * _EPS * (4 + math.sqrt(self.r)) * half.max()     # rounding of the expanded form, outwards
+                d = half[..., :, None] + half[..., None, :] - c @ c.swapaxes(-1, -2) - slack
+                with np.errstate(over="ignore"):
+                    table = np.exp(np.maximum(-0.25 * ik * np.maximum(d, 0), -700))
+                table[..., np.arange(self.size), np.arange(self.size)] = 1
+                sums = w[s] @ table if same else (table @ w[s][:, :, None])[:, :, 0]
+                bound[s] = np.minimum(bound[s], sums.max(1))
+        return np.maximum(0, np.log(bound) - g)
 
     def branch_and_bound(self, rows, g, gap, limit=20_000):
         """Certify G* <= G + gap by dyadic boxes of the hull's bounding box, for ``rows`` (r <= 3).
@@ -520,9 +552,12 @@ class _Rows:
             owner.append(np.repeat(ids, len(grid)))
             corner.append((low[ids][:, None, :] + grid[None] * (width[ids] / q)[:, None, :]).reshape(-1, r))
         owner, corner = np.concatenate(owner), np.concatenate(corner)
+        owner, corner = owner[~failed[owner]], corner[~failed[owner]]
         h = width / start[:, None]
-        noise = 16 * _EPS * (2 + np.abs(g[rows]) + np.square(width).sum(1) * self.ik[rows])
+        # a vertex is rounded by eps R, which changes G by eps R / sqrt(kappa) where a component within sqrt(kappa) counts
+        noise = 16 * _EPS * (2 + np.abs(g[rows]) + np.sqrt(np.square(width).sum(1) * self.ik[rows]))
         gap = np.maximum(gap, 4 * noise)
+        failed |= gap > 1e-3
         for _ in range(64):
             if not len(owner):
                 break
@@ -534,8 +569,8 @@ class _Rows:
             first = order[np.unique(own[order], return_index=True)[1]]
             up = first[value[first] > top[own[first]]]
             top[own[up]], where[own[up]] = value[up], flat[up]
-            upper = value.reshape(len(owner), -1).max(1) + np.square(h[owner]).sum(1) * self.ik[rows[owner]] / 8
-            upper += noise[owner]
+            upper = value.reshape(len(owner), -1).max(1)
+            upper += np.square(h[owner]).sum(1) * self.ik[rows[owner]] / 8 + noise[owner] + 16 * _EPS * np.abs(upper)
             excess = upper - g[rows[owner]]
             dead = excess <= gap[owner]
             np.maximum.at(proved, owner[dead], excess[dead])
@@ -545,9 +580,12 @@ class _Rows:
                 failed |= over
                 k = ~over[owner]
                 owner, corner = owner[k], corner[k]
-            h = h / 2
-            corner = (corner[:, None, :] + corners[None] * h[owner][:, None, :]).reshape(-1, r)
-            owner = np.repeat(owner, len(corners))
+            # only the long sides are halved: a flat hull would breed thin boxes without end
+            split = 2 * h > h.max(1)[:, None]
+            h = np.where(split, h / 2, h)
+            children = (split[owner][:, None, :] | (corners == 0)).all(2)
+            corner = (corner[:, None, :] + corners * h[owner][:, None, :])[children]
+            owner = np.repeat(owner, children.sum(1))
         failed[owner] = True
         return np.where(failed, np.inf, np.maximum(proved, 0)), top, where
 
@@ -581,6 +619,7 @@ class EqualVariance:
             c = c - middle
             self.origin = self.origin + self.basis @ middle
         self.c = np.ascontiguousarray(c)
+        self.half = 0.5 * np.einsum("mr,mr->m", self.c, self.c)
         self.r = c.shape[1]
         self._squares = self._near = None
         self._table = (None, None)
@@ -631,6 +670,8 @@ class EqualVariance:
         if v.ndim > 1 or (v.ndim == 1 and len(v) != n) or np.any(v < 0):
             fail("variance", variance, f"a number >= 0 or shape ({n},)")
         v = np.broadcast_to(v, (n,)).astype(np.float64)
+        starts = None if starts is None else integer("starts", starts, low=1)
+        gap = scalar("gap", gap, low=0, low_open=True)
         tally = {}
         z = np.empty((n, self.dim))
         info = _Info(n) if certificate else None
@@ -670,7 +711,7 @@ class EqualVariance:
         log_w += self.log_w
         log_w -= log_w.max(1)[:, None]
         # rounding of the expanded squares widens the window, so that nothing is dropped without proof
-        slack = 4 * _EPS * (4 + math.sqrt(self.r)) * ((y * y).sum(1) + (self.c**2).sum(1).max()) / width
+        slack = 4 * _EPS * (4 + math.sqrt(self.r)) * ((y * y).sum(1) + 2 * self.half.max()) / width
         active = log_w > -(_DROP + math.log(self.size) + 2 * slack)[:, None]
         if local:
             active[:] = True
@@ -732,12 +773,13 @@ class EqualVariance:
         n = len(k)
         basis = ref = None
         if chosen is None:
-            c, lw = self.c, log_w
+            c, lw, norms = self.c, log_w, self.half
         else:
+            norms = None
             keep = np.take_along_axis(active, chosen, 1)
             c, lw, ref, basis = self._gather(y, v + lam, chosen, keep)
         with np.errstate(invalid="ignore"):
-            data = _Rows(c, lw, ik)
+            data = _Rows(c, lw, ik, norms)
         size, r = lw.shape[1], data.r
         if local:
             at = y if ref is None else y - ref
@@ -845,10 +887,8 @@ class EqualVariance:
     def _starts(self, data, chosen, starts, tally, table):
         """Query index and position of every start: local maxima of G over the components, and the weighted mean."""
         n, size, r = data.rows, data.size, data.r
-        limit = size if starts is None else max(1, int(starts))
-        box = 0.5 * (data.c.max(-2) + data.c.min(-2))
-        spread = np.square(data.c - box[..., None, :]).sum(-1).max(-1)
-        convex = np.broadcast_to(spread, (n,)) * data.ik < 1 - 1e-9
+        limit = size if starts is None else starts
+        convex = data.spread() * data.ik < 1 - 1e-9
         weight = np.exp(np.maximum(data.log_w, -600))
         if table is not None:
             full = weight
@@ -922,25 +962,29 @@ class EqualVariance:
                           tally)
 
     def objective(self, x, u, lam, v):
-        """F(u), grad F(u) and the norm scale of its terms, by direct differences in the law's own coordinates."""
+        """F(u), grad F(u) / (1 + lam/v) and the sum of the norms of its terms, by direct differences."""
         n = len(x)
         value, grad, terms = np.empty(n), np.empty_like(x), np.empty(n)
         step = max(1, (1 << 20) // (self.size * self.dim))
+        block = max(1, (1 << 20) // (step * self.dim))
+        blocks = [slice(b, b + block) for b in range(0, self.size, block)]
         for a in range(0, n, step):
             s = slice(a, a + step)
-            diff = self.centres[None] - u[s][:, None, :]
-            e = self.log_w - 0.5 * np.einsum("pad,pad->pa", diff, diff) / v[s][:, None]
+            e = np.concatenate([np.square(self.centres[b] - u[s][:, None, :]).sum(2) for b in blocks], axis=1)
+            e = self.log_w - 0.5 * e / v[s][:, None]
             top = e.max(1)
             e = np.exp(np.maximum(e - top[:, None], -600))
             total = e.sum(1)
             log_q = np.log(total) + top - 0.5 * self.dim * np.log(2 * np.pi * v[s])
-            pull = (e[:, None, :] @ diff)[:, 0] / total[:, None]
-            theta = (lam[s] / v[s])[:, None]
+            e /= total[:, None]
+            pull = sum((e[:, None, b] @ (self.centres[b] - u[s][:, None, :]))[:, 0] for b in blocks)
+            share = (lam[s] / (v[s] + lam[s]))[:, None]
+            rest = (v[s] / (v[s] + lam[s]))[:, None]
             value[s] = 0.5 * np.square(x[s] - u[s]).sum(1) - lam[s] * log_q
-            grad[s] = (u[s] - x[s]) - theta * pull
-            norm = np.linalg.norm
-            terms[s] = norm(x[s], axis=1) + norm(u[s], axis=1) + theta[:, 0] * (
-                norm(u[s], axis=1) + norm(pull + u[s], axis=1)) + 1e-300
+            # both divided by 1 + lam/v, which may be large
+            grad[s] = rest * (u[s] - x[s]) - share * pull
+            size_u, size_x = np.linalg.norm(u[s], axis=1), np.linalg.norm(x[s], axis=1)
+            terms[s] = rest[:, 0] * (size_x + size_u) + share[:, 0] * (size_u + np.linalg.norm(pull + u[s], axis=1)) + 1e-300
         return value, grad, terms
 
 
@@ -992,6 +1036,7 @@ class GeneralMixture:
         n = len(x)
         lam = positive_rows("lam", lam, n)
         scale, sigma = (np.broadcast_to(np.asarray(a, dtype=np.float64), (n,)) for a in (scale, sigma))
+        starts = None if starts is None else integer("starts", starts, low=1)
         tally, info = {}, _Info(n)
         u = np.empty_like(x)
         levels, which = np.unique(np.stack([scale, sigma], 1), axis=0, return_inverse=True)
@@ -1101,7 +1146,7 @@ class _Level:
         if local:
             row, begin = np.arange(n), x.copy()
         else:
-            m = min(self.size, self.size if starts is None else max(1, int(starts)))
+            m = min(self.size, self.size if starts is None else starts)
             order = np.argsort(-relative, axis=1, kind="stable")[:, :m]
             use = np.take_along_axis(active, order, 1)
             row, col = np.nonzero(use)
