@@ -92,7 +92,7 @@ def test_the_demo_falls_back_to_bundled_data_without_the_dino(capsys, monkeypatc
     monkeypatch.setattr(datasets, "_local", lambda *a: None)
     monkeypatch.setattr(datasets, "_download", lambda url, sha256: (None, f"{url}: no network"))
     sweep.law_of.cache_clear()
-    assert demo._changes("steps_versus_w2") == {"target": "digits"}
+    assert demo._changes("steps_versus_w2")["target"] == "digits"
     assert "EXACTDIFFUSION_DATA" in capsys.readouterr().out
     assert demo._changes("noise_schedules") == {}
 
