@@ -1,20 +1,21 @@
 """Denoising as projection: the pictures of Permenter & Yuan, Fig. 1, and a measurement of what they rest on.
 
-(a) Little noise: x = x_0 + sigma e projects near x_0, and the nearest point of a smooth curve lies along its normal. (b) Much
-noise: seen from x the whole data set lies in one direction, so any estimate in its hull is a good relative estimate of the
-projection (Proposition 3.2). (c) A DDIM path with the exact ideal denoiser of points on the curve: its estimates (open circles)
-start at the mean of the data and end at a projection. The curve is a polygon of ``vertices`` sides; its projection is exact.
+(a) Little noise: x = x_0 + sigma e projects near x_0, and the nearest point of a smooth curve lies along its normal.
+(b) Much noise: seen from x the whole data set lies in one direction, so any estimate in its hull is a good relative estimate
+of the projection (Proposition 3.2). (c) A DDIM path with the exact ideal denoiser of points on the curve: its estimates
+(open squares) start near the mean of the data and end at a projection. The curve is a polygon of ``vertices`` sides; its
+projection is exact.
 
-(d) Why noise looks normal to the data: the angle between e ~ N(0, I_n) and the normal space of a d-dimensional manifold. Marks:
-measured on products of d circles (median, 5 and 95 % of ``draws``). Lines: the exact quantiles, sin^2 ~ Beta(d/2, (n-d)/2).
-Dashed: the law sqrt(d/n) of the oracle denoising bound (Proposition 3.1).
+(d) Why noise looks normal to the data: the angle between e ~ N(0, I_n) and the normal space of a d-dimensional manifold.
+Marks: measured on products of d circles (median, 5 and 95 % of ``draws``). Lines: the exact median, sin^2 ~ Beta(d/2,
+(n-d)/2). Dashed: sqrt(d/n), the root mean square of the sine, the law of the oracle denoising bound (Proposition 3.1).
 """
 
 from exactdiffusion.figures import INK, Spot, curve_style, new_figure
 
 SUMMARY = "denoising as projection: low noise, high noise, a DDIM path; angle of the noise to the normal space (Fig. 1)"
 PARAMETERS = {
-    "vertices": 360, "seed": 0, "ddim_steps": 12, "dimensions": [1, 4, 16], "draws": 1000,
+    "vertices": 360, "seed": 0, "ddim_steps": 12, "ddim_start": [2.08, 1.2], "dimensions": [1, 4, 16], "draws": 1000,
     "ambient": [2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096],
 }
 QUICK = {"draws": 200, "ambient": [2, 8, 32, 128, 512]}
@@ -42,16 +43,16 @@ def compute(parameters, progress):
     curve = radius[:, None] * np.stack([1.25 * np.cos(angle), np.sin(angle)], axis=1)
     closed = np.concatenate([curve, curve[:1]])
 
-    # (a) noise of length sigma |e| at 15 degrees from the normal at a vertex
-    k = int(0.08 * len(curve))
+    # (a) noise of length sigma |e| at 25 degrees from the normal at a vertex
+    k = int(0.97 * len(curve))
     tangent = _unit(closed[k + 1] - closed[k - 1])
     normal = np.array([tangent[1], -tangent[0]])
-    x0, tilt = curve[k], math.radians(15)
-    x = x0 + 0.55 * (math.cos(tilt) * normal + math.sin(tilt) * tangent)
+    x0, tilt = curve[k], math.radians(25)
+    x = x0 + 0.9 * (math.cos(tilt) * normal + math.sin(tilt) * tangent)
     p, side = _project_polygon(x, closed)
     put("a", "curve", closed)
-    put("a", "tangent", [x0 - 0.8 * tangent, x0 + 0.8 * tangent])
-    put("a", "normal", [x0 - 0.35 * normal, x0 + 0.85 * normal])
+    put("a", "tangent", [x0 - 0.75 * tangent, x0 + 1.05 * tangent])
+    put("a", "normal", [x0 - 0.4 * normal, x0 + 1.15 * normal])
     put("a", "x0", [x0])
     put("a", "x", [x])
     put("a", "projection", [p])
@@ -70,8 +71,8 @@ def compute(parameters, progress):
 
     # (c) DDIM with the exact denoiser of the vertices
     law = PointCloud(curve)
-    grid = schedules.log_linear(parameters["ddim_steps"], 1.6, 0.01)
-    start = np.array([[-1.75, 1.35]])
+    start = np.array([parameters["ddim_start"]])
+    grid = schedules.log_linear(parameters["ddim_steps"], law.distance(start)[0] / math.sqrt(2), 0.01)
     states = np.concatenate(list(samplers.ddim(law, grid, start)))
     estimates = np.concatenate([law.noised(1.0, s).denoise(y[None]) for s, y in zip(grid.sigma[:-1], states)])
     put("c", "curve", closed)
@@ -137,14 +138,14 @@ def draw(table, parameters):
     x0, x, p = (get("a", s)[:, 0] for s in ("x0", "x", "projection"))
     _arrow(low, x0, x, "#D55E00")
     _arrow(low, x, p, INK, dashes=True)
-    for point, text, shift in ((x0, "$x_0$", (-12, -11)), (x, "$x_\\sigma=x_0+\\sigma e$", (6, 2)),
-                               (p, "$p(x_\\sigma)$", (7, -11))):
+    for point, text, shift in ((x0, "$x_0$", (-16, -10)), (x, "$x_\\sigma=x_0+\\sigma e$", (-30, 7)),
+                               (p, "$p(x_\\sigma)$", (-34, 3))):
         _dot(low, point, text, shift)
-    _note(low, get("a", "tangent")[:, 1], "tangent", (0, -9))
-    _note(low, get("a", "normal")[:, 1], "normal", (-4, 4))
-    _note(low, (-0.35, -0.1), "K", (0, 0), 11)
-    low.set_xlim(-1.6, 2.75)
-    low.set_ylim(-1.3, 1.75)
+    _note(low, get("a", "tangent")[:, 0], "tangent", (6, 0))
+    _note(low, get("a", "normal")[:, 1], "normal", (2, -9))
+    _note(low, (0.1, -0.1), "K", (0, 0), 11)
+    low.set_xlim(-0.75, 3.35)
+    low.set_ylim(-1.35, 1.53)
 
     high.fill(*get("b", "curve"), facecolor="#cfe3f1", edgecolor="none", zorder=0)
     high.plot(*get("b", "cone"), color="0.6", linewidth=0.8, linestyle=(0, (1, 1.5)))
@@ -164,11 +165,11 @@ def draw(table, parameters):
     path.plot(*states, marker="o", color="#D55E00", label="states $x_t$")
     path.plot(*estimates, marker="s", linestyle="none", color=INK, markerfacecolor="white", markersize=3.5,
               label="estimates $\\hat{x}(x_t,\\sigma_t)$")
-    _note(path, states[:, 0], "$x_N$", (-4, 6))
-    _note(path, states[:, -1], "$x_0$", (-14, -8))
+    _note(path, states[:, 0], "$x_N$", (-18, 0))
+    _note(path, states[:, -1], "$x_0$", (2, -13))
     path.legend(loc="lower right")
-    path.set_xlim(-2.1, 2.3)
-    path.set_ylim(-1.55, 1.6)
+    path.set_xlim(-1.5, 2.9)
+    path.set_ylim(-1.6, 1.5)
 
     for index, d in enumerate(parameters["dimensions"]):
         look = curve_style(index)
@@ -187,7 +188,7 @@ def draw(table, parameters):
     law.set_yticks([], minor=True)
     law.set_ylim(0.05, 110)
     law.set_xlabel("ambient dimension n")
-    law.set_ylabel("angle between noise and normal space (degrees)")
+    law.set_ylabel("angle to normal space (degrees)")
     law.set_title("(d) noise is nearly normal to K")
     law.legend(loc="lower left", ncols=2)
     return figure

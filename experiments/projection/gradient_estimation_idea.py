@@ -10,8 +10,7 @@ paper's choice. Where the error alternates in sign instead, gamma = 2 is three t
 from exactdiffusion.figures import INK, Spot, curve_style, new_figure
 
 SUMMARY = "gradient estimation: extrapolating two noise predictions towards the true direction (Permenter & Yuan, Fig. 3)"
-PARAMETERS = {"atoms": 61, "half_opening": 1.25, "start": [0.75, 2.3], "sigma": [1.2, 0.8], "gamma": 2.0,
-              "gammas": [0.0, 4.0, 41]}
+PARAMETERS = {"atoms": 61, "arc": [-2.4, 0.3], "start": [0.6, 1.0], "shrink": 0.5, "gamma": 2.0, "gammas": [0.0, 4.0, 41]}
 QUICK = {}
 SPOT = Spot({}, keys=("series", "k"), rtol={"x": 1e-9, "y": 1e-9},
             cause="last bits of cos, sin and exp differ between libraries")
@@ -23,12 +22,12 @@ def compute(parameters, progress):
 
     from exactdiffusion import Grid, PointCloud, samplers
 
-    opening = parameters["half_opening"]
-    angle = np.linspace(-opening, opening, parameters["atoms"])
+    angle = np.linspace(*parameters["arc"], parameters["atoms"])
     atoms = np.stack([np.sin(angle), np.cos(angle) - 1.0], axis=1)
     atoms[:, 0] *= 1.6
     law, x = PointCloud(atoms), np.array([parameters["start"]])
-    grid = Grid(np.ones(2), np.array(parameters["sigma"]))
+    first = law.distance(x)[0] / np.sqrt(law.dim)  # d(x) = sqrt(n) sigma
+    grid = Grid(np.ones(2), first * np.array([1.0, parameters["shrink"]]))
     before, now = samplers.ddim(law, grid, x)
     eps = [(y - law.noised(1.0, s).denoise(y)) / s for s, y in zip(grid.sigma, (before, now))]
     p = law.project(now)
@@ -38,7 +37,6 @@ def compute(parameters, progress):
     low, high, count = parameters["gammas"]
     gammas = np.linspace(low, high, count)
     errors = [float(np.linalg.norm(g * eps[1] + (1 - g) * eps[0] - true) / np.linalg.norm(true)) for g in gammas]
-    # the first and last are on the arc's ends: the curve drawn through all of them
     series = {"atoms": atoms, "x_{t+1}": before, "x_t": now, "projection": p, "true": true, "eps_{t+1}": eps[0],
               "eps_t": eps[1], "eps_bar": extrapolated, "error": np.stack([gammas, errors], axis=1)}
     return [{"series": name, "k": k, "x": float(a), "y": float(b)}
@@ -59,23 +57,22 @@ def draw(table, parameters):
              "eps_bar": ("#009E73", (0, (6, 1.5, 1.2, 1.5)))}
     before, now, p = (get(s)[0] for s in ("x_{t+1}", "x_t", "projection"))
     plane.plot(*get("atoms").T, color="#0072B2", linewidth=2)
+    plane.plot(*np.stack([before, now]).T, color="0.55", linewidth=1.0)
     plane.plot(*np.stack([now, p]).T, color="0.55", linewidth=0.8, linestyle=(0, (1, 1.5)))
     for name in ("true", "eps_{t+1}", "eps_t", "eps_bar"):
-        origin = before if name == "eps_{t+1}" else now
         color, dashes = looks[name]
-        tip = origin - 0.62 * get(name)[0]
-        plane.annotate("", tip, origin, arrowprops={"arrowstyle": "-|>", "color": color, "linewidth": 1.5, "shrinkA": 0,
-                                                    "shrinkB": 0, "linestyle": dashes})
-    for point, text, shift in ((before, "$x_{t+1}$", (6, 0)), (now, "$x_t$", (7, -1)), (p, "$p(x_t)$", (5, -10))):
+        plane.annotate("", now - 0.4 * get(name)[0], now, arrowprops={
+            "arrowstyle": "-|>", "color": color, "linewidth": 1.5, "shrinkA": 0, "shrinkB": 0, "linestyle": dashes})
+    for point, text, shift in ((before, "$x_{t+1}$", (-27, 2)), (now, "$x_t$", (7, -1)), (p, "$p(x_t)$", (3, -13))):
         plane.plot(*point, "o", color=INK, markersize=4, zorder=4)
         plane.annotate(text, point, textcoords="offset points", xytext=shift)
-    plane.annotate("K", (-1.35, -0.45), textcoords="offset points", xytext=(-8, 6), fontsize=11)
+    plane.annotate("K", get("atoms")[20], textcoords="offset points", xytext=(-14, 4), fontsize=11)
     plane.set_aspect("equal")
     plane.set_title("descent directions")
     plane.set_xticks([])
     plane.set_yticks([])
     plane.grid(visible=False)
-    plane.margins(0.1)
+    plane.margins(x=0.24, y=0.14)
 
     for name, (color, dashes) in looks.items():
         tip = get(name)[0]
@@ -95,12 +92,13 @@ def draw(table, parameters):
 
     error.plot(*get("error").T, **{**curve_style(4), "marker": None})
     values = get("error")
-    for gamma, name, text in ((0.0, "eps_{t+1}", "$\\epsilon_{t+1}$"), (1.0, "eps_t", "$\\epsilon_t$ (DDIM)"),
-                              (2.0, "eps_bar", "$\\bar\\epsilon_t$")):
+    for gamma, name, text, shift in ((0.0, "eps_{t+1}", "$\\epsilon_{t+1}$", (6, 4)),
+                                     (1.0, "eps_t", "$\\epsilon_t$ (DDIM)", (6, 4)),
+                                     (2.0, "eps_bar", "$\\bar\\epsilon_t$", (-3, -13))):
         k = int(np.argmin(abs(values[:, 0] - gamma)))
         error.plot(*values[k], "o", color=looks[name][0], zorder=4)
-        error.annotate(text, values[k], textcoords="offset points", xytext=(6, 4))
-    error.set_ylim(0, None)
+        error.annotate(text, values[k], textcoords="offset points", xytext=shift)
+    error.set_ylim(0, 1.12 * values[0, 1])
     error.set_xlabel("γ")
     error.set_ylabel("error relative to $\\sqrt{n}\\,|\\nabla d|$")
     error.set_title("error against γ")

@@ -1,9 +1,10 @@
 """What Theorem 4.2 guarantees with N steps, its limits (Theorem 4.4), and the denoisers that attain it.
 
-The schedule is log-linear with the largest admissible step beta_*(N) (Theorem 4.3). Lines: the upper and lower product, bounds
-of d(x_0) / d(x_N). Dashed: their limits nu^(-(1 - eta) / eta) and nu^(-(1 + eta) / eta); more steps cannot guarantee less.
-Marks: measured on digits, DDIM with denoisers whose every error has relative size eta: always short of the projection
-(they attain the upper bound), always beyond it (the lower bound), in random directions (in between, at random sizes).
+The schedule is log-linear with the largest admissible step beta_*(N) (Theorem 4.3). Lines: the upper and lower product,
+bounds of d(x_0) / d(x_N). Dashed: their limits nu^(-(1 - eta) / eta) and nu^(-(1 + eta) / eta); more steps cannot guarantee
+less. Marks: measured on digits (geometric mean of the extremes of all trajectories), DDIM with denoisers whose every error
+has relative size eta: always short of the projection (they attain the upper bound), always beyond it (the lower bound); and
+random directions of random relative size below eta.
 """
 
 from exactdiffusion.figures import Spot, curve_style, new_figure

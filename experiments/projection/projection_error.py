@@ -6,7 +6,8 @@ which have the dimension 3072 of the paper's CIFAR-10; the cloud is the data set
 
 ``paired``: "same" takes denoiser, projection and distance at one state. "paper-code" is the pairing of the released script,
 the denoiser at x_t with projection and distance at x_{t-1}; it is kept for comparison with the published figure. The
-table has both. ``nu`` is the band |log(dist / (sqrt(n) sigma))| needed, as a factor.
+table has both and the lower panels compare them. ``nu`` is the band needed: sqrt(n) sigma / dist or its inverse, the larger.
+The wrong pairing changes eta little, and nu much: it sets dist at x_0 against sigma_1, 7.6 times sigma_0.
 """
 
 from exactdiffusion.figures import Spot, curve_style, new_figure
@@ -81,25 +82,49 @@ def _norms(rows):
     return np.sqrt(np.sum(rows * rows, axis=1))
 
 
+_SHORT = {"same": "same state", "paper-code": "released code's pairing"}
+_PAIRINGS = {"same": "same state", "paper-code": "released code: $\\hat{x}$ at $x_t$, projection at $x_{t-1}$"}
+
+
 def draw(table, parameters):
-    """Mean, 5 to 95 % band and maximum against sigma, one panel per data set, noisy on the left as time runs."""
+    """Top: mean, 5 to 95 % and maximum of eta for the pairing asked for, mean and maximum of the other. Bottom: nu per step.
+
+    Noisy on the left, as time runs; one column per data set.
+    """
     paired = parameters["paired"]
-    figure, panels = new_figure(6.6, 3.2, columns=len(parameters["trajectories"]), squeeze=False)
-    for axes, (data, count) in zip(panels[0], parameters["trajectories"].items()):
-        rows = [r for r in table if r["data"] == data and r["paired"] == paired and r["trajectories"] == count]
-        sigma = [r["sigma"] for r in rows]
-        axes.fill_between(sigma, [r["q05"] for r in rows], [r["q95"] for r in rows], color="#0072B2", alpha=0.2,
-                          linewidth=0, label="5 to 95 %")
-        for index, (column, label) in enumerate((("mean", "mean"), ("q50", "median"), ("max", "maximum"))):
-            look = curve_style(index) | {"marker": None}
-            axes.plot(sigma, [r[column] for r in rows], label=label, **look)
-        axes.set_xscale("log")
-        axes.set_xlim(max(sigma) * 1.1, min(sigma) / 1.1)
-        axes.set_ylim(bottom=0)
-        axes.set_xlabel("noise level σ (data units), as time runs")
-        axes.set_title(f"{_LABELS.get(data, data)}\n{count} trajectories")
+    figure, panels = new_figure(6.8, 4.9, rows=2, columns=len(parameters["trajectories"]), squeeze=False, sharex="col")
+    for (top, bottom), (data, count) in zip(panels.T, parameters["trajectories"].items()):
+        for index, (pairing, label) in enumerate(sorted(_PAIRINGS.items(), key=lambda item: item[0] != paired)):
+            rows = [r for r in table if r["data"] == data and r["paired"] == pairing and r["trajectories"] == count]
+            sigma = [r["sigma"] for r in rows]
+            if pairing == paired:
+                top.fill_between(sigma, [r["q05"] for r in rows], [r["q95"] for r in rows], color="#0072B2", alpha=0.2,
+                                 linewidth=0, label="5 to 95 %")
+            thin = {"marker": None, "linewidth": 1.3 if pairing == paired else 0.9}
+            end = "" if pairing == paired else f", {_SHORT[pairing]}"
+            top.plot(sigma, [r["mean"] for r in rows], **curve_style(2 * index) | thin, label="mean" + end)
+            top.plot(sigma, [r["max"] for r in rows], **curve_style(2 * index + 1) | thin, label="maximum" + end)
+            nu = [r["nu"] for r in rows]
+            worst = max(range(len(nu)), key=nu.__getitem__)
+            bottom.plot(sigma, nu, **curve_style(2 * index) | {"marker": None}, label=label)
+            # the released code's worst is at the last step, at the right edge
+            bottom.plot(sigma[worst], nu[worst], "o", color=curve_style(2 * index)["color"], clip_on=False)
+            shift = (-7, 2) if nu[worst] > 2 else (-2, -11)
+            bottom.annotate(f"{nu[worst]:.3f}" if nu[worst] < 2 else f"{nu[worst]:.3g}", (sigma[worst], nu[worst]),
+                            textcoords="offset points", xytext=shift, ha="right", fontsize=7.5)
+        top.set_ylim(bottom=0)
+        top.set_title(f"{_LABELS.get(data, data)}\n{count} trajectories")
+        bottom.set_xscale("log")
+        bottom.set_xlim(max(sigma) * 1.1, min(sigma) / 1.1)
+        bottom.set_yscale("log")
+        bottom.set_yticks(ticks := [1, 1.5, 2, 3, 5, 10], [f"{t:g}" for t in ticks])
+        bottom.set_yticks([], minor=True)
+        bottom.set_ylim(0.75, 13)
+        bottom.set_xlabel("noise level σ (data units), as time runs")
     panels[0][0].set_ylabel("relative projection error η")
-    panels[0][0].legend()
+    panels[1][0].set_ylabel("width of band needed ν")
+    panels[1][0].legend(loc="upper left")
+    figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     if paired != "same":
         figure.suptitle("pairing of the released code: denoiser at $x_t$, projection at $x_{t-1}$")
     return figure
