@@ -20,7 +20,7 @@ def _changes(name):
         law_of("dino")
     except Exception as error:  # whatever the download or the file raises: the tour goes on with bundled data
         print(f"  the dino could not be had ({(str(error) or type(error).__name__).split(' (')[0]});")
-        print(f"  this figure is drawn for '{_STAND_IN["target"]}' instead, which scikit-learn bundles. To have the dino, set")
+        print("  this figure is drawn for the digits instead, which scikit-learn bundles. To have the dino, set")
         print("  EXACTDIFFUSION_DATA to a folder with DatasaurusDozen.tsv or dino.csv, or run with a network.")
         return _STAND_IN
     return {}

@@ -69,12 +69,15 @@ class Spot:
         Column -> relative tolerance; every column that is in neither ``keys`` nor ``rtol`` must be equal.
     cause : str
         Where the tolerance comes from.
+    atol : float
+        Absolute part of it, for columns whose values reach 0.
     """
 
     parameters: dict
     keys: tuple
     rtol: dict = field(default_factory=dict)
     cause: str = ""
+    atol: float = 0.0
 
 
 def experiments():
@@ -238,18 +241,20 @@ def _spot_problems(experiment, table):
             problems.append(f"{experiment.NAME}: row {key} is not in the table")
             continue
         for column, value in row.items():
-            if not _agree(value, old.get(column), spot.rtol.get(column)):
-                allowed = f" (allowed: {spot.rtol[column]:g} of it; {spot.cause})" if column in spot.rtol else ""
+            if not _agree(value, old.get(column), spot.rtol.get(column), spot.atol):
+                allowed = ""
+                if column in spot.rtol:
+                    allowed = f" (allowed: {spot.rtol[column]:g} of it + {spot.atol:g}; {spot.cause})"
                 problems.append(f"{experiment.NAME}: row {key}, {column}: committed {old.get(column)!r}, "
                                 f"recomputed {value!r}{allowed}")
     return problems
 
 
-def _agree(a, b, rtol):
+def _agree(a, b, rtol, atol):
     numbers = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in (a, b))
     if rtol is None or not numbers or not (math.isfinite(a) and math.isfinite(b)):
         return a == b
-    return abs(a - b) <= rtol * max(abs(a), abs(b))
+    return abs(a - b) <= rtol * max(abs(a), abs(b)) + atol
 
 
 def _silent(iterable, description, total=None):
@@ -301,3 +306,11 @@ def curve_style(index):
         "color": _COLOURS[index % len(_COLOURS)], "linestyle": _DASHES[index % len(_DASHES)],
         "marker": _MARKERS[index % len(_MARKERS)], "markerfacecolor": "white" if index % 2 else None,
     }
+
+
+def plain_ticks(axis, low, high, bases=(1, 2, 5)):
+    """Ticks ``base * 10^k`` within [low, high] of a logarithmic axis, written as plain numbers."""
+    exponents = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
+    ticks = [value for k in exponents for base in bases if low <= (value := base * 10.0**k) <= high]
+    axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
+    axis.set_ticks([], minor=True)
