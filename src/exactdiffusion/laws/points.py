@@ -25,6 +25,9 @@ LOGIT_FLOOR = -600.0
 # A logit whose error bound (a worst case, some 30 times what happens) is below this is good; else the next
 # better form is used.
 LOGIT_TOLERANCE = 64 * EPS
+# The sliced form is accepted earlier: explicit differences of many pairs round by eps sqrt(d) |x - p| |p - p_*| / sigma^2
+# themselves, which in high dimension is no better, at many times the cost.
+SLICED_TOLERANCE = 4096 * EPS
 
 
 def _power(xp, a):
@@ -147,7 +150,7 @@ class PointCloud:
         P, center = self._p("P", like), self._p("center", like)
         rows = max(1, (1 << 19) // self.dim)
         blocks = (P[a : min(a + rows, self._active), :] for a in range(0, self._active, rows))
-        if self._active * self.dim > 1 << 22:
+        if self._active * self.dim > 1 << 23:
             return (self._slice(B, center) for B in blocks)
         return self._p.cached("slices", like, lambda: [self._slice(B, center) for B in blocks])
 
@@ -432,7 +435,7 @@ class NoisedPoints(NoisedLaw):
             bound = column(xp, bound) * s2 * precision
             rel = (H - _pick(xp, H, reference)) + (T - _pick(xp, T, reference))
             logits = rel * (s2 * precision) + log_ratio
-            if float(xp.max(bound)) <= LOGIT_TOLERANCE:
+            if float(xp.max(bound)) <= SLICED_TOLERANCE:
                 return logits, reference
             mask = logits >= xp.max(logits, axis=-1, keepdims=True) - window - 2 * bound
         rel = _scatter(
