@@ -71,7 +71,7 @@ def test_smallest_nu_is_the_threshold(digits):
 
 
 def test_ideal_denoiser_of_the_digits(digits):
-    """DDPM-50: the ledger's largest eta is .659 over 2,000 trajectories; here by the definition, state by state."""
+    """DDPM-50: the largest eta of 2,000 trajectories is about .66 (.61 to .68 by seed); here state by state."""
     report = audit("ideal", digits, schedule="ddpm", trajectories=200)
     assert 0.45 < report.eta_max < 0.7
     assert np.max(np.mean(report.eta, axis=1)) == pytest.approx(0.212, abs=4 * 0.065 / math.sqrt(200))
@@ -97,7 +97,7 @@ def test_hypotheses_fail_one_at_a_time(small):
     assert status(audit(steady, small, N=20, trajectories=10)) == ""
     assert status(audit(steady, small, N=20, trajectories=10, nu=1.5)) == "H2"
     # an estimate twice as far beyond the projection: eta = 1.5, nothing is admissible either
-    report = audit(lambda x, s: x - 2.5 * (x - small.project(x)), small, N=20, trajectories=10)
+    report = audit(lambda x, s: x - 2.5 * (x - small.project(x)), small, N=20, trajectories=10, sigma_ratio=0.5)
     assert status(report) == "H1H2"
     assert report.beta_star is None
     assert report.eta_max == pytest.approx(1.5, rel=1e-9)
@@ -123,21 +123,20 @@ def test_exact_projection_and_full_last_step(small):
 
 
 def test_states_on_the_cloud_are_counted(small):
-    """A denoiser that returns x as soon as x is a point; the first step lands on the cloud in one step of size 1."""
-    report = audit(lambda x, s: small.project(x), small, schedule="edm", N=1, trajectories=4)
-    assert report.on_cloud == 0  # the last state is not asked
-    halfway = iter(range(100))
+    """One step of the exact size lands on a point up to rounding: from there on no relative error can be measured."""
+    beta, calls = 1 - 1e-1 ** (1 / 4), iter(range(100))
 
     def jump(x, sigma):
-        # x + (p - x) / beta: one step of relative size beta lands on p, up to rounding
         p = small.project(x)
-        return p if next(halfway) else x + (p - x) / (1 - np.asarray(ratio))
+        return p if next(calls) else x + (p - x) / beta
 
-    ratio = 1e-1 ** (1 / 4)
     report = audit(jump, small, N=4, sigma_ratio=1e-1, trajectories=4)
     assert np.all(report.distance[1] < 1e-12)
+    assert report.on_cloud == 12
+    assert not np.any(report.defined)
+    assert report.eta_max == pytest.approx(1 / beta - 1, rel=1e-9)
+    assert "12 states on the cloud" in report.text()
     json.dumps(report.to_dict(), allow_nan=False)
-    report.text()
 
 
 def test_nearest_neighbours_are_judged(digits):

@@ -134,7 +134,9 @@ def audit(
         if i:  # the denoiser was asked at the state before
             error = np.linalg.norm(oracle.answer - nearest, axis=1)
             with np.errstate(divide="ignore", invalid="ignore"):
-                eta.append(np.where(distance[-1] > 0, error / distance[-1], np.nan))
+                # below this distance eta would be the rounding of x: less than two digits
+                resolved = distance[-1] > 128 * EPS * math.sqrt(law.dim) * size[-1]
+                eta.append(np.where(resolved, error / distance[-1], np.nan))
         index, d = law.nearest(state)
         nearest = law.points[index]
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -213,7 +215,7 @@ class AuditReport:
     Attributes
     ----------
     eta : (N, trajectories)
-        Relative projection errors; NaN at states that lie on a point of the cloud.
+        Relative projection errors; NaN at states that lie on a point of the cloud, up to rounding.
     distance, sigma, usage, gap : (N + 1, trajectories)
         d(x_t); noise level; band usage max(r, 1/r); second nearest minus nearest distance, relative to the nearest.
     beta : (N, 1) or (N, trajectories)
@@ -243,7 +245,7 @@ class AuditReport:
 
     @property
     def on_cloud(self):
-        """Visited states that lie exactly on a point of the cloud: no relative error is defined there."""
+        """Visited states that lie on a point of the cloud, up to rounding: no relative error can be measured there."""
         return int(np.sum(np.isnan(self.eta)))
 
     @property
