@@ -26,9 +26,13 @@ __all__ = [
     "conditional_hessian",
     "conditional_log_density",
     "conditional_score",
+    "fisher_information",
     "joint_hessian",
     "joint_log_density",
     "joint_score",
+    "line_jump_w2",
+    "line_mmse",
+    "line_quadrature",
     "posterior_covariance",
     "posterior_mean",
     "posterior_mixture",
@@ -355,3 +359,130 @@ def _draw(law, total, m, sigma, z):
     if form[1] is not None:
         spread = np.matmul(form[1][k], spread[:, :, np.newaxis])[:, :, 0]
     return means[np.arange(n), k] + spread
+
+
+# --------------------------------------------------------------------------------- integrals on a line, no Monte Carlo
+
+_NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(16)
+
+
+def _line(law, sigma):
+    """Active components (weights, centres, deviations) of ``X + sigma N`` for a law on a line."""
+    if getattr(law, "dim", None) != 1:
+        fail("law", law, "a law of dimension 1")
+    if hasattr(law, "points"):
+        centres, variances = law.points[:, 0], 0.0
+    elif hasattr(law, "means"):
+        centres, variances = law.means[:, 0], np.ravel(law.covariances)
+    else:
+        fail("law", law, "a GaussianMixture or a PointCloud")
+    alive = law.weights > 0
+    deviations = np.sqrt(np.broadcast_to(variances, centres.shape) + float(sigma) ** 2)
+    return law.weights[alive], centres[alive], deviations[alive]
+
+
+def _panels(centres, deviations, cuts=(), width=0.25, reach=10.0):
+    """Nodes and weights on panels no wider than ``width`` deviations of any component within ``reach`` of its own."""
+    low, high = centres - reach * deviations, centres + reach * deviations
+    cuts = np.sort(np.asarray(cuts, dtype=np.float64))
+    edges, y, end = [], float(low.min()), float(high.max())
+    while y < end:
+        edges.append(y)
+        active = (low <= y) & (y < high)
+        ahead = low[low > y]
+        further = float(ahead.min()) if ahead.size else end
+        step = y + width * float(deviations[active].min()) if active.any() else further
+        cut = cuts[cuts > y]
+        y = min(step, further, float(cut[0]) if cut.size else end, end)
+    edges = np.array([*edges, end])
+    half = 0.5 * np.diff(edges)[:, np.newaxis]
+    y = edges[:-1, np.newaxis] + half * (1 + _NODES)
+    return y.ravel(), (half * _NODE_WEIGHTS).ravel()
+
+
+def line_quadrature(law, sigma):
+    """Nodes y (n,) and weights (n,) with ``sum weights f(y) = E f(X + sigma N)`` for a law on a line.
+
+    Gauss-Legendre panels of a quarter of the narrowest component's deviation, out to 10 deviations, so that posterior means,
+    whose complex poles stand at ``pi sigma^2 / |x_i - x_j|``, are resolved wherever they carry mass. Relative error about
+    1e-14 for smooth f of moderate growth.
+
+    Raises
+    ------
+    ValueError
+        For other laws than one-dimensional mixtures and clouds; sigma = 0 where a component has no density.
+    """
+    _, centres, deviations = _line(law, scalar("sigma", sigma, low=0))
+    if not np.all(deviations > 0):
+        fail("sigma", sigma, "sigma > 0 for a law without density")
+    y, weights = _panels(centres, deviations)
+    return y, weights * np.exp(law.noised(1.0, sigma).log_density(y[:, np.newaxis]))
+
+
+def fisher_information(law):
+    """``E |grad log p(X)|^2`` of a one-dimensional mixture with positive variances, by quadrature."""
+    y, weights = line_quadrature(law, 0.0)
+    return float(weights @ law.score(y[:, np.newaxis])[:, 0] ** 2)
+
+
+def line_mmse(law, m, sigma):
+    """``E C_m``, the mean squared error of the posterior mean, for a law on a line, by quadrature."""
+    sigma = scalar("sigma", sigma, low=0, low_open=True) / math.sqrt(integer("m", m, low=1))
+    y, weights = line_quadrature(law, sigma)
+    return float(weights @ law.noised(1.0, sigma).posterior_covariance(y[:, np.newaxis])[:, 0, 0])
+
+
+def line_jump_w2(law, m, sigma):
+    r"""Squared W2 distance between a law on a line and the law of ``Xhat_m``, by quadrature.
+
+    The posterior mean increases with ybar, so the monotone coupling is explicit:
+    ``W2^2 = E (Q_X(F(ybar)) - Xhat(ybar))^2`` with F the distribution function of ybar. Panels are split where the quantile
+    function of a cloud jumps.
+
+    Parameters
+    ----------
+    law : PointCloud, or GaussianMixture with positive variances, dim 1
+    m : int >= 1
+    sigma : float > 0
+
+    Returns
+    -------
+    float
+    """
+    from scipy.special import ndtr
+
+    sigma = scalar("sigma", sigma, low=0, low_open=True) / math.sqrt(integer("m", m, low=1))
+    weights, centres, prior = _line(law, 0.0)
+    noisy = np.sqrt(prior**2 + sigma**2)
+
+    def tails(y, deviations):
+        """Distribution function at y (n,) and its complement."""
+        z = (y[:, np.newaxis] - centres) / deviations
+        return ndtr(z) @ weights, ndtr(-z) @ weights
+
+    def solve(left, right, deviations):
+        """Points where the distribution function takes the values ``left`` (complement ``right``): bisection."""
+        low = np.full(left.shape, float(np.min(centres - 40 * deviations)))
+        high = np.full(left.shape, float(np.max(centres + 40 * deviations)))
+        lower = left <= 0.5
+        for _ in range(64):
+            middle = 0.5 * (low + high)
+            a, b = tails(middle, deviations)
+            below = np.where(lower, a < left, b > right)
+            low, high = np.where(below, middle, low), np.where(below, high, middle)
+        return 0.5 * (low + high)
+
+    q = law.noised(1.0, sigma)
+    if np.all(prior == 0):
+        order = np.argsort(centres)
+        mass = np.cumsum(weights[order])[:-1]
+        cuts = solve(mass, np.cumsum(weights[order][::-1])[::-1][1:], noisy)
+        y, w = _panels(centres, noisy, cuts)
+        quantile = centres[order][np.searchsorted(cuts, y)]
+    elif np.all(prior > 0):
+        y, w = _panels(centres, noisy)
+        quantile = solve(*tails(y, noisy), prior)
+    else:
+        fail("law", law, "variances that are all 0 or all positive")
+    density = np.exp(q.log_density(y[:, np.newaxis]))
+    return float((w * density) @ (quantile - q.denoise(y[:, np.newaxis])[:, 0]) ** 2)
