@@ -4,7 +4,7 @@ dynamics, empirical Bayes and score matching, many measurements of one X; and th
 Source of the wording: the slides of F. Bach (October 2023) on this paper, whose misprints are corrected here and kept as
 counterexamples; the paper's full text was not at hand.
 
-Notation: ``Y_t = X + sigma N_t``, ``s = sigma^2/m``, ``q_v`` the density of ``X + sqrt(v) N`` (indexed by the VARIANCE v; the
+Notation: ``Y_t = X + sigma N_t``, ``s = sigma^2/m``, ``q_v`` the density of ``X + sqrt(v) N`` (index: the VARIANCE v; the
 slides index by the standard deviation), ``Xhat_m = E[X | Y_1..Y_m]``, ``C_m`` the posterior covariance, gamma the standard
 Gaussian, ``I(p) = E |grad log p(X)|^2``. Tweedie's formula and its second-order form, on which everything below rests, are
 :func:`.foundations.tweedie_denoiser` and :func:`.foundations.tweedie_covariance`.
@@ -515,9 +515,10 @@ def posterior_mean_w2(m, sigma, dim):
 
     .. math:: W_2^2\big(\mathrm{law}\,X,\ \mathrm{law}\,\hat X_m\big) \le E\,\mathrm{tr}\,C_m \le \frac{\sigma^2 d}m
 
-    Proof: couple (X, Xhat_m); the posterior mean beats the mean of the measurements. The second inequality is attained in the
-    limit of a wide law; the first is loose: among Gaussians :math:`W_2^2/(sd)` is at most :math:`(5\sqrt5-11)/2 = 0.0902` (at
-    :math:`\lambda/s` = the golden ratio minus 1), 0.1865 for two points, 0.3468 the largest value known (a lattice).
+    Proof: couple (X, Xhat_m); the posterior mean beats the mean of the measurements. The second inequality is attained in
+    the limit of a wide law; the first is loose: among Gaussians :math:`W_2^2/(sd)` is at most
+    :math:`(5\sqrt5-11)/2 = 0.0902` (at :math:`\lambda/s` = the golden ratio minus 1), 0.1865 for two points, 0.3468 the largest
+    value known (a lattice).
 
     **Source.** Slides; Proposition 2 (number recalled).
 
@@ -566,14 +567,14 @@ def posterior_mean_w2_sandwich(covariance, mean_posterior_covariance):
 def curvature_covariance_bounds(a, b, m, sigma):
     r"""Posterior covariance of a law whose potential has curvature between a and b.
 
-    **Hypotheses.** :math:`a I \le -\nabla^2\log p \le b I` with :math:`a + m/\sigma^2 > 0` (a may be negative; b may be inf).
+    **Hypotheses.** :math:`a I \le -\nabla^2\log p \le b I` with :math:`a + m/\sigma^2 > 0` (a < 0 and b = inf are allowed).
 
     **Conclusion (two-sided, almost surely, tight).**
 
     .. math:: \frac{1}{b + m/\sigma^2}\,I \;\le\; C_m \;\le\; \frac{1}{a + m/\sigma^2}\,I
 
-    so :math:`W_2^2 \le d\,\sigma^2/(m + a\sigma^2)` improves :func:`posterior_mean_w2` when a > 0. Both sides are attained by
-    Gaussians. Proof: given the measurements X has a potential of curvature between a + m/sigma^2 and b + m/sigma^2;
+    so :math:`W_2^2 \le d\,\sigma^2/(m + a\sigma^2)` improves :func:`posterior_mean_w2` when a > 0. Both sides are attained
+    by Gaussians. Proof: given the measurements X has a potential of curvature between a + m/sigma^2 and b + m/sigma^2;
     Brascamp-Lieb above, Cramer-Rao below.
 
     **Source.** The slides announce better bounds for strong priors; this form is derived.
@@ -770,7 +771,7 @@ def equivalent_sigma(sigma, m, m_new):
     **Hypotheses.** Exact inner draws (:func:`chain_rule_of_measurements`).
 
     **Conclusion (equality).** The law of :math:`\hat X_m` depends on (sigma, m) only through :math:`s = \sigma^2/m`: it is
-    the same for :math:`(\sigma, m)` and :math:`(\sigma\sqrt{m'/m}, m')`. What sigma changes at fixed s is only the difficulty
+    the same for :math:`(\sigma, m)` and :math:`(\sigma\sqrt{m'/m}, m')`. At fixed s, sigma only changes the difficulty
     of the conditionals: larger sigma, more log-concave steps.
 
     **Source.** derived; makes the slides' "only two hyperparameters" precise.
@@ -802,7 +803,7 @@ def conforti_kl(T, h, kl_start, information_start):
 
     .. math:: \mathrm{KL}(p\,\|\,\mathrm{out}) \le e^{-2T}\,\mathrm{KL}(p\|\gamma) + h\,I(p|\gamma)
 
-    and, sharper, :math:`\le \mathrm{KL}(r_T\|\gamma) + \sum_k\int_{t_k}^{t_{k+1}}[I_t - (2e^{t-t_k}-1)I_{t_k}]\,dt`, with I_t
+    and, sharper :math:`\le \mathrm{KL}(r_T\|\gamma) + \sum_k\int_{t_k}^{t_{k+1}}[I_t - (2e^{t-t_k}-1)I_{t_k}]\,dt`, with I_t
     the information of :math:`r_{T-t}`. Proof: :math:`e^{-t}u_t` is a martingale along the exact backward process, so
     :math:`E|u_t-u_{t_k}|^2 = I_t - (2e^{t-t_k}-1)I_{t_k} \le I_{t_{k+1}} - I_{t_k}`; Girsanov; the sum telescopes. Not the
     exponential integrator that freezes :math:`\nabla\log r`, whose linear part grows.
@@ -853,7 +854,7 @@ def heun_gaussian_error(sigma, slope, weights, s):
     **Hypotheses.** Target N(0, s^2 I); :math:`dx/d\sigma = (x - D(x,\sigma))/\sigma = a(\sigma)\,x`,
     :math:`a = \sigma/(s^2+\sigma^2)`; levels :math:`\sigma_k = \varphi(k/N)` with a smooth phi that stays positive.
 
-    **Conclusion (order 2, with its constant).** Heun's output divided by the exact solution is :math:`1 + c/N^2 + O(N^{-3})`,
+    **Conclusion (order 2, with its constant).** Heun's output divided by the exact solution is :math:`1+c/N^2+O(N^{-3})`,
 
     .. math:: c = \int_0^1 \varphi'(u)^3\,\Big(\frac{a''}{12} - \frac{a^3}6\Big)(\varphi(u))\,du .
 

@@ -2,7 +2,7 @@ r"""Exact laws of Langevin chains and of Langevin diffusion on a line, on fixed 
 
 :func:`ula` pushes a density through ``x' = x + h (log p)'(x) + sqrt(2 h) z`` (a trapezoidal sum of Gaussian kernels,
 spectrally accurate); :func:`proximal_sampler` through the two exact halves of the proximal sampler; :class:`Diffusion` is a
-reversible birth-death chain whose law converges to that of the Langevin diffusion, with an error of order (step of the nodes)^2.
+reversible birth-death chain whose law converges to that of the Langevin diffusion, with an error of order (spacing)^2.
 Source: textbook; the diagonalisation is our own.
 """
 
