@@ -99,7 +99,8 @@ _FLOORS = (
     {"_version", "_validation", "_progress", "arrays", "bounds", "noise", "provenance", "records", "resources", "schedules"},
     {"laws", "proximal", "adversaries"},
     {"samplers", "propagation", "measure"},
-    {"audit", "conditional_mean", "datasets", "figures", "ledger", "log_concavity", "measurements", "sweep", "_pytest_plugin"},
+    {"audit", "conditional_mean", "datasets", "figures", "ledger", "log_concavity", "measurements", "sweep",
+     "_pytest_plugin"},
     {"cli", "demo", "__main__", "__init__"},
 )
 
