@@ -71,7 +71,7 @@ def test_smallest_nu_is_the_threshold(digits):
 
 
 def test_ideal_denoiser_of_the_digits(digits):
-    """DDPM-50: the largest eta of 2,000 trajectories is about .66 (.61 to .68 by seed); here state by state."""
+    """DDPM-50: the largest eta of 2,000 trajectories is about .66 (.58 to .68 by seed); here state by state."""
     report = audit("ideal", digits, schedule="ddpm", trajectories=200)
     assert 0.45 < report.eta_max < 0.7
     assert np.max(np.mean(report.eta, axis=1)) == pytest.approx(0.212, abs=4 * 0.065 / math.sqrt(200))
