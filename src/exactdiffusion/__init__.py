@@ -10,14 +10,33 @@ from importlib import import_module as _import_module
 from ._version import __version__
 
 _MODULES = (
-    "arrays", "bounds", "datasets", "laws", "ledger", "measure", "noise", "propagation", "samplers", "schedules", "sweep",
+    "adversaries",
+    "arrays",
+    "audit",
+    "bounds",
+    "datasets",
+    "laws",
+    "ledger",
+    "measure",
+    "noise",
+    "propagation",
+    "proximal",
+    "samplers",
+    "schedules",
+    "sweep",
 )
 _NAMES = {
-    "GaussianMixture": "laws", "PointCloud": "laws", "Sphere": "laws", "Subspace": "laws", "Torus": "laws",
-    "Denoiser": "laws", "Counted": "laws",
-    "Grid": "schedules", "Noise": "noise",
+    "GaussianMixture": "laws",
+    "PointCloud": "laws",
+    "Sphere": "laws",
+    "Subspace": "laws",
+    "Torus": "laws",
+    "Denoiser": "laws",
+    "Counted": "laws",
+    "Grid": "schedules",
+    "Noise": "noise",
 }
-__all__ = ["__version__", *sorted(_NAMES), *_MODULES]  # noqa: PLE0604 (names are resolved lazily)
+__all__ = ["__version__", *sorted(_NAMES), *_MODULES]
 
 
 def __getattr__(name):

@@ -17,7 +17,9 @@ def all_statements():
     for name in MODULES:
         _import_module(f".{name}", __name__)
     order = {paper: i for i, paper in enumerate(PAPERS)}
-    return sorted(REGISTRY.values(), key=lambda s: order[s.paper])
+    listed = {f"{__name__}.{name}" for name in MODULES}
+    # statements of a module that is not listed (a user's own, or one in the making) are not part of the ledger
+    return sorted((s for s in REGISTRY.values() if s.module in listed), key=lambda s: order[s.paper])
 
 
 def __getattr__(name):

@@ -51,7 +51,7 @@ class Statement:
     """One published (or derived) statement.
 
     ``key`` is ``paper/function name``; ``ref`` the number in the paper (only where it is known); ``kind`` one of
-    :data:`KINDS`; ``text`` one of :data:`TEXTS`: how far the wording is confirmed.
+    :data:`KINDS`; ``text`` one of :data:`TEXTS`: how far the wording is confirmed; ``module`` where it is filed.
     """
 
     key: str
@@ -61,6 +61,7 @@ class Statement:
     kind: str
     text: str
     doc: str
+    module: str = ""
 
     @property
     def name(self):
@@ -89,7 +90,7 @@ def statement(*, paper, ref, title, kind, text="source"):
             raise ValueError(f"{key}: a statement needs a docstring (hypotheses, conclusion, source)")
         if key in REGISTRY and REGISTRY[key].doc != doc:
             raise ValueError(f"{key}: this key is taken")
-        function.statement = REGISTRY[key] = Statement(key, paper, ref, title, kind, text, doc)
+        function.statement = REGISTRY[key] = Statement(key, paper, ref, title, kind, text, doc, function.__module__)
         return function
 
     return file
