@@ -12,7 +12,7 @@ import time
 import numpy as np
 import pytest
 
-from exactdiffusion import GaussianMixture, measure, records, samplers, sweep
+from exactdiffusion import GaussianMixture, Noise, measure, records, samplers, sweep
 
 SMALL = {"target": "two_moons", "sampler": ["ddim", "euler_maruyama", "gradient_estimation:gamma=1.5"],
          "steps": [3, 5], "seeds": 2, "samples": 60}
@@ -87,6 +87,14 @@ def test_record_holds_what_was_measured(reference):
     stored = [json.loads(p.read_text()) for p in (reference[0] / "records").rglob("*.json")]
     assert len(stored) == 12
     assert all(r["seconds"] > 0 for r in stored)
+
+
+def test_seed_keys_the_start_and_the_noise_of_every_step():
+    law, grid = sweep.law_of("two_moons"), sweep.grid_of("vp_linear", 4)
+    noise = Noise(7)
+    by_hand = list(samplers.euler_maruyama(law, grid, grid.sigma[0] * noise.initial(30, 2), noise=noise))
+    swept = list(sweep.states(law, "euler_maruyama", grid, 7, 30))
+    assert all(np.array_equal(a, b) for a, b in zip(by_hand, swept, strict=True))
 
 
 def test_heun_counts_its_oracle_calls():
