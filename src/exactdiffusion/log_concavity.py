@@ -23,8 +23,8 @@ import numpy as np
 from ._validation import fail, integer, points, real_array, scalar
 
 __all__ = [
-    "Certificate", "LogConcavityThreshold", "certify_log_concavity", "covariance_supremum", "enclosing_ball", "exposed_pairs",
-    "largest_posterior_variance", "log_concavity_threshold", "rigorous_covariance", "spectral_gap",
+    "Certificate", "LogConcavityThreshold", "certify_log_concavity", "covariance_supremum", "enclosing_ball",
+    "exposed_pairs", "largest_posterior_variance", "log_concavity_threshold", "rigorous_covariance", "spectral_gap",
 ]  # fmt: skip
 
 #: outward relative margin of float certificates: far above the rounding of a covariance of a few hundred atoms
@@ -288,7 +288,7 @@ def _tail_1d(P, logw, v, bound):
 
 
 def _sector(P, logw, v, alpha, half, radius, slack):
-    """(base atom, cluster, q) of the directions alpha +- half at distances >= radius: atoms outside the cluster weigh <= q."""
+    """(base atom, cluster, q): in directions alpha +- half, at distances >= radius, atoms outside the cluster weigh <= q."""
     u = np.array([math.cos(alpha), math.sin(alpha)])
     L = logw - 0.5 * np.sum(P * P, axis=1) / v
     base = int(np.argmax(L + radius * (P @ u) / v))
@@ -337,8 +337,8 @@ def certify_log_concavity(law, sigma2, *, bound=None, max_cells=4_000_000, keep_
     with ``rho(y)`` the largest ``|z_i - E[Z|y]|``. Along a path of length h on which the claim holds, ``E[Z|y]`` moves by at
     most ``beta h``, ``beta = bound / v``; so ``lammax`` grows by at most the factor
     ``exp((rho h + beta h^2 / 2) / v)``, and where this stays below the bound the claim cannot begin to fail. In two
-    dimensions the cells are squares of a quad-tree; beyond a radius each narrow sector of directions has a dominating cluster
-    C of atoms, which contributes at most ``D_C^2 / 4``, and the others are exponentially small.
+    dimensions the cells are squares of a quad-tree; beyond a radius each narrow sector of directions has a dominating
+    cluster C of atoms, which contributes at most ``D_C^2 / 4``, and the others are exponentially small.
 
     Parameters
     ----------
@@ -727,7 +727,7 @@ def log_concavity_threshold(law, *, rtol=2e-3, certify=True, max_cells=4_000_000
             if line > lower:
                 lower, pair = line, face
     if lower < upper * (1 - 1e-14):
-        found, y = _root(P, w, max(lower, 1e-3 * upper if not lower else lower), upper)
+        found, y = _root(P, w, max(lower, 1e-3 * upper), upper)
         if found > lower:
             lower, witness, pair = found, _unflatten(P0, P, y - P.mean(axis=0)), None
         if certify and r <= 2:

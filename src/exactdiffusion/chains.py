@@ -1,0 +1,469 @@
+r"""Walk-jump sampling with several measurements: one at a time (OAT), all at once (AAO), and Langevin on the law itself.
+
+The one-at-a-time chain draws ``y_t`` from ``p(y_t | y_1, ..., y_{t-1})`` by an inner walk, keeps the sum S of the
+measurements, and jumps at the end: ``Xhat_m = E[X | S_m]``. Its inner walks only ask the oracle to denoise:
+
+.. math:: \nabla_{y_t} \log p(y_t \mid y_{1:t-1}) = \sigma^{-2}\big(E[X \mid y_1, \dots, y_t] - y_t\big).
+
+Walks are small objects (:class:`ULA`, :class:`MALA`, :class:`Underdamped`, :class:`ExactWalk`); their step is dimensionless,
+in units of ``unit`` = sigma^2 for measurements. On a Gaussian the whole algorithm is a linear recursion, whose law
+:func:`gaussian_one_at_a_time` gives without sampling. Source: arXiv 2305.19473, Algorithm 1; the authors' walk-jump code.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ._validation import choice, fail, integer, points, real_array, scalar
+from .arrays import array_namespace, from_numpy
+from .measurements import joint_log_density, joint_score, predictive_sample
+from .samplers._base import checked_noise
+
+__all__ = [
+    "MALA",
+    "ULA",
+    "EstimatedLaw",
+    "ExactWalk",
+    "GaussianChain",
+    "State",
+    "Target",
+    "Underdamped",
+    "all_at_once",
+    "gaussian_one_at_a_time",
+    "langevin",
+    "one_at_a_time",
+]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What an inner walk samples: ``score(y)`` (n, d), ``unit`` (the square of its length scale), ``log_density(y)`` (n,)."""
+
+    score: object
+    unit: float = 1.0
+    log_density: object = None
+
+
+class _Draws:
+    """Consecutive steps of a counter-based noise source."""
+
+    def __init__(self, noise, step=0):
+        self.noise, self.step = noise, step
+
+    def __call__(self, n, d, like=None):
+        z = self.noise.normal(self.step, n, d, like=like)
+        self.step += 1
+        return z
+
+
+def _checked(walk, low=0):
+    object.__setattr__(walk, "steps", integer("steps", walk.steps, low=low))
+    object.__setattr__(walk, "step", scalar("step", walk.step, low=0, low_open=True))
+
+
+@dataclass(frozen=True)
+class ULA:
+    r"""Unadjusted Langevin: ``y <- y + h u score(y) + sqrt(2 h u) xi``, with u the target's unit.
+
+    On a Gaussian of precision k its variance is ``1 / (k (1 - h u k / 2))``: biased, and more measurements do not help.
+
+    Parameters
+    ----------
+    steps : int >= 0
+        Gradient calls. 0 leaves the start: with the start "jump" this is the Euler scheme of stochastic localisation and no
+        longer the algorithm.
+    step : float
+        h.
+    """
+
+    steps: int
+    step: float
+
+    def __post_init__(self):
+        _checked(self)
+
+    def run(self, target, y, draws):
+        h = self.step * target.unit
+        for _ in range(self.steps):
+            y = y + h * target.score(y) + math.sqrt(2 * h) * draws(*y.shape, like=y)
+        return y
+
+    def linear(self, k, unit):
+        """(A, Q) of one step on (y, v) for the score -k y: y, v -> A (y, v) + N(0, Q); v is idle."""
+        h = self.step * unit
+        return np.array([[1 - h * k, 0.0], [0.0, 0.0]]), np.array([[2 * h, 0.0], [0.0, 0.0]])
+
+
+@dataclass(frozen=True)
+class MALA:
+    """Metropolis-adjusted Langevin: the proposal of :class:`ULA`, accepted so that the target is invariant.
+
+    Needs ``log_density``; one gradient and one density per step. Parameters as for :class:`ULA`.
+    """
+
+    steps: int
+    step: float
+
+    def __post_init__(self):
+        _checked(self)
+
+    def run(self, target, y, draws):
+        if target.log_density is None:
+            fail("walk", self, "a walk without accept-reject where the target has no log density")
+        xp = array_namespace(y)
+        from scipy.special import ndtr
+
+        h, (n, d) = self.step * target.unit, y.shape
+        score, value = target.score(y), target.log_density(y)
+        for _ in range(self.steps):
+            z = draws(n, d + 1)  # the last column decides
+            noise, threshold = from_numpy(z[:, :d], y), from_numpy(np.log(ndtr(z[:, d])), y)
+            new = y + h * score + math.sqrt(2 * h) * noise
+            new_score, new_value = target.score(new), target.log_density(new)
+            back = y - new - h * new_score
+            log_ratio = new_value - value - xp.sum(back * back, axis=-1) / (4 * h) + 0.5 * xp.sum(noise * noise, axis=-1)
+            accept = log_ratio > threshold
+            rows = xp.expand_dims(accept, axis=-1)
+            y, score = xp.where(rows, new, y), xp.where(rows, new_score, score)
+            value = xp.where(accept, new_value, value)
+        return y
+
+
+@dataclass(frozen=True)
+class Underdamped:
+    r"""Underdamped Langevin by the splitting drift, kick, Ornstein-Uhlenbeck, kick, drift (Sachs et al. 2017; ABOBA).
+
+    .. math:: y &\leftarrow y + \tfrac\delta2 v, \quad g = \mathrm{score}(y), \quad v \leftarrow v + \tfrac{u\delta}2 g, \\
+              v &\leftarrow \zeta v + \sqrt{u(1-\zeta^2)}\,\xi, \quad v \leftarrow v + \tfrac{u\delta}2 g, \quad
+              y \leftarrow y + \tfrac\delta2 v, \qquad \zeta = e^{-\gamma}.
+
+    u is the target's unit (inverse mass, a variance): with ``u = sigma^2`` delta and gamma are dimensionless. Velocities start
+    as fresh draws of N(0, u I) in every run. On a quadratic of precision k positions have exactly the variance 1/k for every
+    ``delta^2 u k < 4``; the velocities do not. Not BAOAB (kick first), not a scheme with a friction per unit of time: gamma
+    is the friction of a whole step.
+
+    Parameters
+    ----------
+    steps : int >= 0
+        Gradient calls.
+    step : float
+        delta.
+    friction : float >= 0
+        gamma.
+    """
+
+    steps: int
+    step: float = 0.5
+    friction: float = 1.0
+
+    def __post_init__(self):
+        _checked(self)
+        object.__setattr__(self, "friction", scalar("friction", self.friction, low=0))
+
+    def run(self, target, y, draws):
+        u, step, zeta = target.unit, self.step, math.exp(-self.friction)
+        kick, spread = 0.5 * u * step, math.sqrt(u * -math.expm1(-2 * self.friction))
+        v = math.sqrt(u) * draws(*y.shape, like=y)
+        for _ in range(self.steps):
+            y = y + 0.5 * step * v
+            g = kick * target.score(y)
+            v = zeta * (v + g) + g + spread * draws(*y.shape, like=y)
+            y = y + 0.5 * step * v
+        return y
+
+    def linear(self, k, unit):
+        """(A, Q) of one step on (y, v) for the score -k y."""
+        drift = np.array([[1.0, 0.5 * self.step], [0.0, 1.0]])
+        kick = np.array([[1.0, 0.0], [-0.5 * unit * self.step * k, 1.0]])
+        damp = np.diag([1.0, math.exp(-self.friction)])
+        after = drift @ kick
+        noise = after @ np.array([0.0, math.sqrt(unit * -math.expm1(-2 * self.friction))])
+        return after @ damp @ kick @ drift, np.outer(noise, noise)
+
+
+@dataclass(frozen=True)
+class ExactWalk:
+    """The inner law itself, for laws whose posteriors are known (mixtures, clouds): what is left is the jump."""
+
+
+@dataclass(frozen=True)
+class State:
+    """After ``t`` measurements: the last one ``y`` (n, d), their ``total`` (n, d) and the jump ``xhat`` (n, d)."""
+
+    t: int
+    y: object
+    total: object
+    xhat: object
+
+
+def _common(law, m, sigma, n, noise, like):
+    if not callable(getattr(law, "noised", None)):
+        fail("law", law, "an object with noised(scale, sigma).denoise(x)")
+    dim = integer("law.dim", getattr(law, "dim", None), low=1)
+    m, n = integer("m", m, low=1), integer("n", n, low=0)
+    return dim, m, scalar("sigma", sigma, low=0, low_open=True), n, _Draws(checked_noise(noise))
+
+
+def _centre(centre, dim):
+    if centre is None:
+        return np.zeros(dim)
+    centre = np.asarray(real_array("centre", centre))
+    if centre.shape != (dim,):
+        fail(f"centre (shape {centre.shape})", centre, f"shape ({dim},)")
+    return centre
+
+
+def one_at_a_time(law, m, sigma, n, *, noise, walk, start="jump", centre=None, like=None):
+    r"""The one-at-a-time walk-jump sampler (Algorithm 1): n chains of m measurements.
+
+    Parameters
+    ----------
+    law : object with ``noised(1, s).denoise(y)`` and ``dim``
+        Exact, or an :class:`EstimatedLaw`. MALA also needs ``log_density``, ExactWalk a mixture or a cloud.
+    m : int >= 1
+    sigma : float > 0
+        Standard deviation of a measurement.
+    n : int
+        Independent chains.
+    noise : Noise
+        Consecutive steps are used, a fixed number per inner step.
+    walk : ULA, MALA, Underdamped or ExactWalk
+    start : {"jump", "previous"}
+        Where the walk for y_t begins: ``Xhat_{t-1} + sigma xi`` or ``y_{t-1}``. The first begins at ``centre + sigma xi``.
+    centre : array, shape (d,), optional
+        Zero by default: no moment of the law is used.
+    like : array, optional
+        Chains live in its namespace and on its device.
+
+    Yields
+    ------
+    State
+        for t = 1, ..., m; ``xhat`` of the last is the output.
+
+    Notes
+    -----
+    ``m * walk.steps`` gradient calls and one call per jump. Where sigma^2 is at or above the log-concavity threshold every
+    inner law is log-concave, for supports in a ball of radius R when ``sigma^2 >= R^2 - tau^2``; between ``sigma*^2`` and that
+    only the first one need be.
+    """
+    dim, m, sigma, n, draws = _common(law, m, sigma, n, noise, like)
+    choice("start", start, ("jump", "previous"))
+    if not (isinstance(walk, ExactWalk) or callable(getattr(walk, "run", None))):
+        fail("walk", walk, "ULA, MALA, Underdamped or ExactWalk")
+    return _one_at_a_time(law, m, sigma, n, draws, walk, start, _centre(centre, dim), like)
+
+
+def _one_at_a_time(law, m, sigma, n, draws, walk, start, centre, like):
+    y0 = np.broadcast_to(centre, (n, centre.shape[0])).copy()
+    xhat = y0 if like is None else from_numpy(y0, like)
+    total = 0.0 * xhat
+    y = None
+    for t in range(1, m + 1):
+        if isinstance(walk, ExactWalk):
+            y = predictive_sample(law, total, t - 1, sigma, draws.noise, draws.step)
+            draws.step += 1
+        else:
+            if t == 1 or start == "jump":
+                y = xhat + sigma * draws(*xhat.shape, like=xhat)
+            y = walk.run(conditional_target(law, total, t - 1, sigma), y, draws)
+        total = total + y
+        xhat = law.noised(1.0, sigma / math.sqrt(t)).denoise(total / t)
+        yield State(t, y, total, xhat)
+
+
+def conditional_target(law, total, m, sigma):
+    """:class:`Target` of ``p(y_{m+1} | y_1 + ... + y_m = total)``: the level is made once for all inner steps."""
+    t = m + 1
+    q = law.noised(1.0, sigma / math.sqrt(t))
+
+    def log_density(y):
+        xp = array_namespace(y)
+        mean = (total + y) / t
+        square = t * xp.sum(mean * mean, axis=-1) - xp.sum(y * y, axis=-1)
+        return q.log_density(mean) + 0.5 * square / sigma**2
+
+    return Target(
+        lambda y: (q.denoise((total + y) / t) - y) / sigma**2, sigma**2, log_density if hasattr(q, "log_density") else None
+    )
+
+
+def all_at_once(law, m, sigma, n, *, noise, walk, centre=None, like=None):
+    """All m measurements in one walk on R^(m d), then the jump: :class:`State` with ``y`` of shape (n, m, d).
+
+    Arguments as in :func:`one_at_a_time`. Log-concave only where ``q_{sigma^2/m}`` is: accumulating at once buys no
+    smoothness, and on Gaussians the condition number grows like m.
+    """
+    dim, m, sigma, n, draws = _common(law, m, sigma, n, noise, like)
+    if not callable(getattr(walk, "run", None)):
+        fail("walk", walk, "ULA, MALA or Underdamped")
+    start = np.broadcast_to(_centre(centre, dim), (n, m, dim)).reshape(n, m * dim).copy()
+    y = start if like is None else from_numpy(start, like)
+    y = y + sigma * draws(n, m * dim, like=y)
+    xp = array_namespace(y)
+    target = Target(
+        lambda y: xp.reshape(joint_score(law, xp.reshape(y, (n, m, dim)), sigma), (n, m * dim)),
+        sigma**2,
+        lambda y: joint_log_density(law, xp.reshape(y, (n, m, dim)), sigma),
+    )
+    y = xp.reshape(walk.run(target, y, draws), (n, m, dim))
+    total = xp.sum(y, axis=1)
+    return State(m, y, total, law.noised(1.0, sigma / math.sqrt(m)).denoise(total / m))
+
+
+def langevin(law, x, *, noise, walk, unit=1.0):
+    """The walk on the density of ``law`` itself, from x (n, d): the baseline without measurements.
+
+    ``unit`` is the length scale squared that steps refer to (the smallest variance of the law, say).
+    """
+    x = points("x", x, getattr(law, "dim", None))
+    unit = scalar("unit", unit, low=0, low_open=True)
+    target = Target(law.score, unit, getattr(law, "log_density", None))
+    return walk.run(target, x, _Draws(checked_noise(noise)))
+
+
+# --------------------------------------------------------------------------------------------------- estimated scores
+
+
+class EstimatedLaw:
+    r"""Scores of a noised law from its unnormalised density alone, by self-normalised importance sampling.
+
+    .. math:: \nabla\log q_s(y) \approx s^{-1/2}\,
+              \frac{\sum_i \varepsilon_i\, e^{-f(y + \sqrt s\,\varepsilon_i)}}{\sum_i e^{-f(y + \sqrt s\,\varepsilon_i)}},
+              \qquad p \propto e^{-f}
+
+    Consistent (error n^{-1/2}, bias 1/n) and usable in low dimension only: far from the mass of p a single draw carries the
+    sum. Drops into :func:`one_at_a_time` as a law. Source: arXiv 2305.19473, Eq. (4.8).
+
+    Parameters
+    ----------
+    log_density : callable
+        ``-f``: (n, d) -> (n,).
+    dim, draws : int
+    noise : Noise
+        Every evaluation uses the next step: estimates at successive inner steps are independent.
+    """
+
+    def __init__(self, log_density, dim, draws, noise):
+        self._log_density = log_density
+        self.dim, self.draws = integer("dim", dim, low=1), integer("draws", draws, low=1)
+        self._draws = _Draws(checked_noise(noise))
+
+    def noised(self, scale=1.0, sigma=0.0):
+        if float(scale) != 1.0:
+            fail("scale", scale, "1: measurements are X + noise")
+        return _EstimatedLevel(self, scalar("sigma", sigma, low=0, low_open=True))
+
+
+class _EstimatedLevel:
+    def __init__(self, law, sigma):
+        self.law, self.sigma, self.dim = law, sigma, law.dim
+
+    def _weighted(self, y):
+        """(weights (n, N), eps (n, N, d))."""
+        y = points("y", y, self.dim)
+        xp = array_namespace(y)
+        n, N, d = y.shape[0], self.law.draws, self.dim
+        eps = xp.reshape(self.law._draws(n, N * d, like=y), (n, N, d))
+        x = xp.reshape(xp.expand_dims(y, axis=1) + self.sigma * eps, (n * N, d))
+        logits = xp.reshape(self.law._log_density(x), (n, N))
+        w = xp.exp(logits - xp.max(logits, axis=1, keepdims=True))
+        return w / xp.sum(w, axis=1, keepdims=True), eps
+
+    def score(self, y):
+        """Estimate of grad log q_s(y), (n, d)."""
+        w, eps = self._weighted(y)
+        xp = array_namespace(w)
+        return xp.sum(xp.expand_dims(w, axis=-1) * eps, axis=1) / self.sigma
+
+    def denoise(self, y):
+        """Estimate of E[X | y], (n, d): a convex combination of points where the density was evaluated."""
+        return y + self.sigma**2 * self.score(y)
+
+    def effective_sample_size(self, y):
+        """``1 / sum w^2`` of the normalised weights, (n,): near 1 the estimate is one draw."""
+        w, _ = self._weighted(y)
+        return 1 / array_namespace(w).sum(w * w, axis=1)
+
+
+# --------------------------------------------------------------------------------- the whole algorithm on a Gaussian
+
+
+@dataclass(frozen=True)
+class GaussianChain:
+    """Exact law of the one-at-a-time algorithm on N(0, diag(variances)): output and inner errors.
+
+    Attributes
+    ----------
+    output : (d,) variances of ``Xhat_m`` along the axes
+    w2 : W2 distance of the output to the law
+    inner : (m,) W2 distance of the walk's law from ``p(y_t | y_{<t})``, given the past, for walks that start at the jump
+    """
+
+    output: np.ndarray
+    w2: float
+    inner: np.ndarray
+
+
+def gaussian_one_at_a_time(variances, m, sigma, walk, start="jump"):
+    r"""Law of the output of :func:`one_at_a_time` on a centred Gaussian, without sampling.
+
+    Along an axis of variance l, ``p(y_t | S) = N(a S, 1/k)``, ``a = l / (sigma^2 + (t-1) l)``,
+    ``k = (sigma^2 + (t-1) l) / (sigma^2 (sigma^2 + t l))``; a walk is linear in (S, y, v), so a 3 x 3 covariance per axis is
+    carried through every inner step, start and velocity refreshment.
+
+    Parameters
+    ----------
+    variances : array, shape (d,), nonnegative
+    m, sigma, start
+        As in :func:`one_at_a_time` (``centre`` 0).
+    walk : ULA, Underdamped or ExactWalk
+        With the default velocity refreshment.
+
+    Returns
+    -------
+    GaussianChain
+
+    Raises
+    ------
+    ValueError
+        For MALA, whose law is not Gaussian.
+    """
+    l = np.asarray(real_array("variances", variances))
+    if l.ndim != 1 or np.any(l < 0):
+        fail("variances", variances, "shape (d,), nonnegative")
+    m, sigma = integer("m", m, low=1), scalar("sigma", sigma, low=0, low_open=True)
+    choice("start", start, ("jump", "previous"))
+    exact = isinstance(walk, ExactWalk)
+    if not exact and not callable(getattr(walk, "linear", None)):
+        fail("walk", walk, "ULA, Underdamped or ExactWalk: other walks do not map Gaussians to Gaussians")
+    unit, output, inner = sigma**2, np.zeros(l.size), np.zeros((m, l.size))
+    for axis, value in enumerate(l):
+        C = np.zeros((3, 3))  # covariance of (S, y, v)
+        for t in range(1, m + 1):
+            a = value / (unit + (t - 1) * value)
+            k = (unit + (t - 1) * value) / (unit * (unit + t * value))
+            if t == 1 or start == "jump" or exact:
+                M = np.array([[1.0, 0, 0], [a, 0, 0], [0, 0, 0]])
+            else:
+                M = np.diag([1.0, 1.0, 0.0])
+            C = M @ C @ M.T
+            if exact:
+                C[1, 1] += 1 / k
+            else:
+                C += np.diag([0.0, unit if t == 1 or start == "jump" else 0.0, unit])
+                A, Q = walk.linear(k, unit)
+                step = np.eye(3)
+                step[1:, 1:] = A
+                step[1:, 0] = (np.eye(2) - A) @ np.array([a, 0.0])
+                noise = np.zeros((3, 3))
+                noise[1:, 1:] = Q
+                for _ in range(walk.steps):
+                    C = step @ C @ step.T + noise
+            given = C[1, 1] - 2 * a * C[0, 1] + a * a * C[0, 0]
+            inner[t - 1, axis] = math.sqrt(max(given, 0.0)) - math.sqrt(1 / k)
+            add = np.array([[1.0, 1, 0], [0, 1, 0], [0, 0, 1]])
+            C = add @ C @ add.T
+        output[axis] = (value / (unit + m * value)) ** 2 * C[0, 0]
+    w2 = math.sqrt(np.sum((np.sqrt(l) - np.sqrt(output)) ** 2))
+    return GaussianChain(output, w2, np.sqrt(np.sum(inner**2, axis=1)))
