@@ -185,14 +185,16 @@ def _solve(h, b):
             return out
 
 
-def _climb(evaluate, z, row, best, scale, max_iterations=300, drop=True):
+def _climb(evaluate, z, row, best, scale, closeness, max_iterations=300, drop=True):
     """Maximise the value from every start in ``z`` (P, r) by Newton with a monotone safe step.
 
     ``evaluate(z, index)`` gives (value (P,), safe step (P, r), Newton step (P, r), right-hand side (P, r), unit (P,)):
     the right-hand side is the gradient up to the unit, the gain predicted for a Newton step is unit/2 step.rhs.
     ``row`` says which query a start belongs to, ``best`` (per row) is updated in place. With ``drop``, a start is given
-    up when, after a Newton step whose gain came out as predicted, four times the gain predicted next leaves it below its
-    row's best. A start ends when the right-hand side is at rounding level, or when neither it nor the value improves.
+    up when, after a Newton step whose gain came out as predicted (later: always, with a margin of 0.1), four times the gain
+    predicted next leaves it below its row's best, or when it has come next to that one (``closeness`` (rows,): inverse
+    square width of a basin). A start ends when the right-hand side is at rounding level, or when neither it nor the value
+    improves.
 
     Returns z, value, rhs norm per start (value -inf for starts given up).
     """
@@ -205,7 +207,8 @@ def _climb(evaluate, z, row, best, scale, max_iterations=300, drop=True):
     np.maximum.at(best, row, value)
     trusted, idle = np.zeros(p, bool), np.zeros(p, int)
     tight = 2 * _EPS * scale
-    for _ in range(max_iterations):
+    lead = np.zeros(len(best), int)
+    for it in range(max_iterations):
         slope = (step * rhs).sum(1)
         with np.errstate(invalid="ignore"):
             newton = np.isfinite(slope) & (slope > 0) & ((step * step).sum(1) <= 16 * scale[row[live]] ** 2)
@@ -213,7 +216,14 @@ def _climb(evaluate, z, row, best, scale, max_iterations=300, drop=True):
         step = np.where(newton[:, None], step, safe)
         keep = norm > tight[row[live]]
         if drop:
-            lost = trusted & newton & (value + 4 * gain < best[row[live]] - 1e-6)
+            missing = best[row[live]] - 1e-6 - value
+            lost = newton & ((trusted & (4 * gain < missing)) | ((it >= 2) & (4 * gain + 0.1 < missing)))
+            if 2 <= it <= 8:        # and starts within 0.03 kernel widths of the row's best one, when that is ahead
+                order = live[np.argsort(value, kind="stable")]
+                lead[row[order]] = order
+                first = lead[row[live]]
+                near = np.square(z[live] - z[first]).sum(1) * closeness[row[live]]
+                lost |= (near < 1e-3) & (live != first)
             final_value[live[lost]] = -np.inf
             keep &= ~lost
         if not keep.all():
@@ -291,6 +301,8 @@ class _Rows:
             self.features = np.stack(
                 [np.ones(self.size), *c.T, *(c[:, i] * c[:, j] for i, j in pairs)], axis=1)
             self.base = log_w - ik[:, None] * self.half
+            # logits of points of the hull differ by at most ik (2 R)^2/2 and the spread of the weights
+            self.clip = bool(np.max(2 * ik * self.scale**2 - log_w.min(1), initial=0) > 500)
 
     def evaluate(self, z, row, direct=False, second=True, weights=False):
         """G, m - z, Cov_r (or None), responsibilities (or None) at z (P, r) of queries ``row`` (P,)."""
@@ -298,7 +310,7 @@ class _Rows:
         g, dm = np.empty(p), np.empty((p, r))
         cov = np.empty((p, r, r)) if second else None
         out = np.empty((p, self.size)) if weights else None
-        per = self.size * (1 if self.features is not None and not direct else max(1, r))
+        per = self.size * (1 if r <= _LOW else r)
         step = max(1, _CHUNK // per)
         for a in range(0, p, step):
             s = slice(a, a + step)
@@ -309,7 +321,8 @@ class _Rows:
                 e += self.base[k]
                 top = e.max(1)
                 e -= top[:, None]
-                np.maximum(e, -600, out=e)      # subnormal results are several times slower
+                if self.clip:
+                    np.maximum(e, -600, out=e)      # subnormal results are several times slower
                 np.exp(e, out=e)
                 f = e @ self.features
                 total = f[:, 0]
@@ -319,6 +332,28 @@ class _Rows:
                 if second:
                     for q, (i, j) in enumerate(self.pairs):
                         cov[s, i, j] = cov[s, j, i] = f[:, 1 + r + q] / total - mean[:, i] * mean[:, j]
+            elif r <= _LOW:         # one coordinate at a time: no (queries, components, coordinates) array
+                diffs = [(self.c[None, :, i] if self.shared else self.c[k, :, i]) - zs[:, i, None] for i in range(r)]
+                e = diffs[0] * diffs[0]
+                for t in diffs[1:]:
+                    e += t * t
+                e *= -0.5 * self.ik[k][:, None]
+                e += self.log_w[k]
+                top = e.max(1)
+                e -= top[:, None]
+                np.maximum(e, -600, out=e)
+                np.exp(e, out=e)
+                total = e.sum(1)
+                g[s] = np.log(total) + top
+                e /= total[:, None]
+                for i, t in enumerate(diffs):
+                    if second:
+                        weighted = e * t
+                        dm[s, i] = weighted.sum(1)
+                        for j in range(i + 1):
+                            cov[s, i, j] = cov[s, j, i] = np.einsum("pa,pa->p", weighted, diffs[j]) - dm[s, i] * dm[s, j]
+                    else:
+                        dm[s, i] = np.einsum("pa,pa->p", e, t)
             elif self.shared and not second and per > (1 << 21):
                 e = np.empty((len(zs), self.size))
                 block = max(1, (1 << 20) // r)
@@ -362,9 +397,10 @@ class _Rows:
             g, dm, cov, _ = self.evaluate(points_, k, direct)
             cov *= -self.ik[k][:, None, None]
             cov += eye
-            return g, dm, _solve(cov, dm), dm, self.ik[k]
+            # the EM minorant has curvature 1/kappa: w times the mean shift gains at least w (2 - w) |m - z|^2/(2 kappa)
+            return g, 1.8 * dm, _solve(cov, dm), dm, self.ik[k]
 
-        return _climb(parts, z, row, np.full(self.rows, -np.inf), self.scale, drop=drop)
+        return _climb(parts, z, row, np.full(self.rows, -np.inf), self.scale, self.ik, drop=drop)
 
     def mean_shift(self, z, row, calls, iterations=120, memory=5, drop=True):
         """Anderson-accelerated mean shift, monotone: a step that lowers G is replaced by the plain one."""
@@ -799,8 +835,10 @@ class EqualVariance:
             if loose.any():
                 s = np.nonzero(loose)[0]
                 best[s], g[s], norm[s] = self._polish(data, best[s], s, tally)
-        best, g, norm = self._second_order(data, best, g, norm, tally)
-        _, _, _, resp = data.evaluate(best, np.arange(n), direct=True, second=False, weights=True)
+        second = size * r * r <= 300_000
+        _, _, cov, resp = data.evaluate(best, np.arange(n), direct=True, second=second, weights=True)
+        if second:
+            self._second_order(data, best, g, norm, cov, resp, tally)
         if chosen is None:
             z[k] = resp @ self.centres
         else:
@@ -859,30 +897,30 @@ class EqualVariance:
             out[0][i], out[1][i], out[2][i] = at[0], value[0], norm[0]
         return out
 
-    def _second_order(self, data, best, g, norm, tally):
-        """Leave saddles (reached only from symmetric starts) along the direction of largest posterior spread."""
-        if data.size * data.r**2 > 300_000:
-            return best, g, norm
+    def _second_order(self, data, best, g, norm, cov, resp, tally):
+        """Leave saddles (reached only from symmetric starts) along the direction of largest posterior spread; in place."""
         rows = np.arange(data.rows)
         for _ in range(3):
-            _, _, cov, _ = data.evaluate(best[rows], rows, direct=data.features is None)
-            trace = np.einsum("pii->p", cov) * data.ik[rows]
-            rows, cov = rows[trace > 1], cov[trace > 1]         # largest eigenvalue <= trace
+            high = np.einsum("pii->p", cov) * data.ik[rows] > 1         # largest eigenvalue <= trace
+            rows, cov = rows[high], cov[high]
             if not len(rows):
-                break
+                return
             values, vectors = np.linalg.eigh(cov)
             bad = values[:, -1] * data.ik[rows] > 1 + 1e-9
             rows, direction = rows[bad], vectors[bad, :, -1]
             if not len(rows):
-                break
+                return
             step = 1e-2 * direction / np.sqrt(data.ik[rows])[:, None]
             begin = np.concatenate([best[rows] + step, best[rows] - step])
-            at, value, nm = data.newton(begin, np.concatenate([rows, rows]), tally, direct=True)
-            win = _first_best(value, np.concatenate([rows, rows]), data.rows)[rows]
+            both = np.concatenate([rows, rows])
+            at, value, nm = data.newton(begin, both, tally, direct=True)
+            win = _first_best(value, both, data.rows)[rows]
             up = value[win] > g[rows]
-            best[rows[up]], g[rows[up]], norm[rows[up]] = at[win[up]], value[win[up]], nm[win[up]]
-            rows = rows[up]
-        return best, g, norm
+            rows, win = rows[up], win[up]
+            best[rows], g[rows], norm[rows] = at[win], value[win], nm[win]
+            if not len(rows):
+                return
+            _, _, cov, resp[rows] = data.evaluate(best[rows], rows, direct=True, weights=True)
 
     def _starts(self, data, chosen, starts, tally, table):
         """Query index and position of every start: local maxima of G over the components, and the weighted mean."""
@@ -1134,7 +1172,8 @@ class _Level:
             value, safe, step, rhs = (np.concatenate([o[i] for o in out]) for i in range(4))
             return value, safe, step, rhs, 1 / lam[k]
 
-        return _climb(parts, begin, row, best, scale, drop=drop)
+        width = 1 / lam + 1 / self.v.max()      # largest curvature of a component of exp(-F/lam) is below 1/lam + 1/v
+        return _climb(parts, begin, row, best, scale, width, drop=drop)
 
     def search(self, x, lam, k, u, starts, local, info, tally):
         n = len(x)
