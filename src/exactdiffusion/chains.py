@@ -38,7 +38,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Target:
-    """What an inner walk samples: ``score(y)`` (n, d), ``unit`` (the square of its length scale), ``log_density(y)`` (n,)."""
+    """What an inner walk samples: ``score(y)`` (n, d), ``unit`` (its length scale squared), ``log_density(y)`` (n,)."""
 
     score: object
     unit: float = 1.0
@@ -138,10 +138,10 @@ class Underdamped:
               v &\leftarrow \zeta v + \sqrt{u(1-\zeta^2)}\,\xi, \quad v \leftarrow v + \tfrac{u\delta}2 g, \quad
               y \leftarrow y + \tfrac\delta2 v, \qquad \zeta = e^{-\gamma}.
 
-    u is the target's unit (inverse mass, a variance): with ``u = sigma^2`` delta and gamma are dimensionless. Velocities start
-    as fresh draws of N(0, u I) in every run. On a quadratic of precision k positions have exactly the variance 1/k for every
-    ``delta^2 u k < 4``; the velocities do not. Not BAOAB (kick first), not a scheme with a friction per unit of time: gamma
-    is the friction of a whole step.
+    u is the target's unit (inverse mass, a variance): with ``u = sigma^2`` delta and gamma are dimensionless. Velocities
+    start as fresh draws of N(0, u I) in every run. On a quadratic of precision k positions have exactly the variance 1/k
+    for every ``delta^2 u k < 4``; the velocities do not. Not BAOAB (kick first), not a scheme with a friction per unit of
+    time: gamma is the friction of a whole step.
 
     Parameters
     ----------
@@ -244,8 +244,8 @@ def one_at_a_time(law, m, sigma, n, *, noise, walk, start="jump", centre=None, l
     Notes
     -----
     ``m * walk.steps`` gradient calls and one call per jump. Where sigma^2 is at or above the log-concavity threshold every
-    inner law is log-concave, for supports in a ball of radius R when ``sigma^2 >= R^2 - tau^2``; between ``sigma*^2`` and that
-    only the first one need be.
+    inner law is log-concave, for supports in a ball of radius R when ``sigma^2 >= R^2 - tau^2``; between ``sigma*^2`` and
+    that only the first one need be.
     """
     dim, m, sigma, n, draws = _common(law, m, sigma, n, noise, like)
     choice("start", start, ("jump", "previous"))
