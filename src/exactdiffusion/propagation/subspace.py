@@ -1,8 +1,8 @@
 r"""Exact output laws of mixtures whose centres span few dimensions, in any ambient dimension.
 
 For ``sum_k w_k N(c_k, v I_d)`` with centres in an affine subspace of dimension r the score splits: along the subspace it is
-that of the r-dimensional mixture, across it that of ``N(m, v I)``. Every sampler here acts on the two parts independently, so its
-output is a product, and
+that of the r-dimensional mixture, across it that of ``N(m, v I)``. Every sampler here acts on the two parts independently,
+so its output is a product, and
 
 .. math:: \mathrm{KL} = \mathrm{KL}_r + \mathrm{KL}_{\perp},\qquad W_2^2 = W_{2,r}^2 + W_{2,\perp}^2 .
 

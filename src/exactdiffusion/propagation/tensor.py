@@ -198,7 +198,7 @@ def _axes(box, here, following, refine, like, extra):
     top, spread = float(np.max(radius - centre)), float(np.max(centre + radius) - np.min(centre - radius))
     kernel = 0.0
     if isinstance(following, Explicit):
-        a, b, c, zero = following.mean(probe)[1]
+        a, b, c, zero = following.mean(probe)[1]  # NumPy here, whatever the namespace of the nodes
         norm = np.abs(0.5 * (a + b)) + np.hypot(0.5 * (a - b), c - zero)
         kernel = float(np.max(norm**2)) / following.variance
     elif following is not None:
@@ -251,8 +251,8 @@ def _advance(i, x1, x2, q, m, following, end, refine, like):
         B = _kernel(n2, centres[:, 1], m.variance)
         return n1, n2, cell * xp.matmul(A, xp.permute_dims(B, (1, 0))), jacobian
     x = _points(n1, n2)
-    force, (a, b, c, zero) = m.forward(x)
-    c = c - zero
+    force, entries = m.forward(x)
+    a, b, c = entries[0, :], entries[1, :], entries[2, :] - entries[3, :]
     smallest = 0.5 * (a + b) - xp.sqrt((0.5 * (a - b)) ** 2 + c * c)
     k = int(xp.argmin(smallest))
     jacobian = float(smallest[k])
@@ -262,8 +262,9 @@ def _advance(i, x1, x2, q, m, following, end, refine, like):
     slope = m.slope
     block = max(1, (1 << 22) // max(q.shape))
     for s in range(0, x.shape[0], block):
-        P = _kernel(force[s : s + block, 0], slope * x1, m.variance)
-        R = _kernel(force[s : s + block, 1], slope * x2, m.variance)
+        rows = slice(s, min(s + block, x.shape[0]))
+        P = _kernel(force[rows, 0], slope * x1, m.variance)
+        R = _kernel(force[rows, 1], slope * x2, m.variance)
         out.append(xp.sum(xp.matmul(P, q) * R, axis=1))
     value = cell * xp.concat(out) * (a * b - c * c)
     return n1, n2, xp.reshape(value, (n1.shape[0], n2.shape[0])), jacobian
