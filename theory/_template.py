@@ -1,7 +1,7 @@
 """Template of a theory file, and a complete worked example: DDIM under-disperses on a Gaussian.
 
-Copy this file to theory/<paper>/<kind>_<content>.py (kind: thm, prop, lem, def, eq or sym). The statement itself is NOT here:
-it is the docstring of a function in exactdiffusion.bounds.<paper>. Here is only how it is measured, and on what:
+Copy this file to theory/<paper>/<kind>_<content>.py (kind: thm, prop, lem, def, eq or sym). The statement itself is NOT
+here: it is the docstring of a function in exactdiffusion.bounds.<paper>. Here is only how it is measured, and on what:
 
     hypotheses  verified on the instance, reported apart from the verdict   check.hypothesis
     holds       smaller <= larger on a family, adversarial cases included   check.holds / check.equal
@@ -92,7 +92,7 @@ def test_tight(check):
     assert np.all(np.diff(ratios) > 0)
     extrapolated = 2 * ratios[1:] - ratios[:-1]
     tol = 4 * abs(extrapolated[-1] - extrapolated[-2])
-    check.tight(extrapolated[-1], limit, tol=tol, cause="4 x the last change of the Richardson extrapolation", on="N -> infinity")
+    check.tight(extrapolated[-1], limit, tol=tol, cause="4 x the last change of the extrapolation", on="N -> infinity")
 
 
 def test_rate(check):

@@ -35,7 +35,7 @@ def test_equivalence(check):
 
 
 def test_boundary(check):
-    """On the boundary itself (the budget spent exactly, non-constant steps) 1e-9 more or less changes both verdicts alike."""
+    """On the boundary itself (non-constant steps that spend the budget) 1e-9 more or less changes both verdicts alike."""
     rng = np.random.default_rng(402)
     agree = []
     for _ in range(300):

@@ -76,7 +76,7 @@ def ddim_gaussian_deviation(sigma, s):
     .. math:: 0 \le s - y_0 \le \sum_{k=1}^N \frac{(\sigma_k - \sigma_{k-1})^2\, s^2}{2\, g(\sigma_{k-1})^3},
               \qquad W_2 = \sqrt d\,(s - y_0).
 
-    Proof: a step multiplies the deviation by :math:`a_k \in (0, 1]`, and :math:`a_k g(\sigma_k)` is the tangent of the convex
+    Proof: a step multiplies the deviation by :math:`a_k \in (0, 1]`; :math:`a_k g(\sigma_k)` is the tangent of the convex
     g at :math:`\sigma_k`, evaluated at :math:`\sigma_{k-1}`; the gap is :math:`\tfrac12(\sigma_k-\sigma_{k-1})^2 g''(\xi)`
     with :math:`g'' = s^2/g^3` decreasing. Sum.
 
