@@ -117,6 +117,16 @@ def test_branch_and_bound_catches_a_wrong_point(d):
         assert top[0] <= g[0] + 1e-10
 
 
+@pytest.mark.parametrize("d", [1, 2, 3])
+def test_the_bound_of_a_box_is_attained(d):
+    """A parabola on boxes with the top in the middle of one: vertices + sum h^2/(8 kappa) is its maximum exactly."""
+    centres = np.concatenate([np.zeros((1, d)), np.full((1, d), -1.0), np.full((1, d), 1.0)])
+    data = proximal._Rows(centres, np.array([[0.0, -500.0, -500.0]]), np.array([2.25]))  # 3 boxes of side 2/3 per axis
+    proved, top, _ = data.branch_and_bound(np.array([0]), np.array([-0.06]), np.array([0.07]))
+    assert abs(proved[0] - 0.06) <= 1e-12  # G* = 0, the point certified has -0.06
+    assert abs(top[0] + 0.125 * d) <= 1e-12
+
+
 def test_a_mode_that_lies_on_no_component():
     """Equilateral triangle, kernel widths where the centre is the highest of several modes or the only one."""
     angle = 2 * np.pi * np.arange(3) / 3
