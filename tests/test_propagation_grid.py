@@ -98,7 +98,7 @@ def test_gaussian_kl_on_other_targets(mu, S, N, scheme):
         assert run.unresolved > 1e-6
         assert found >= kl
         return
-    assert run.unresolved <= 1e-12
+    assert run.unresolved <= 1e-11  # of p, on rows whose sum is cut there
     assert abs(found - kl) <= 1e-12 * kl + rounding
 
 
@@ -269,7 +269,7 @@ def test_threshold_is_sharp(scheme):
 
 
 def test_budget_is_a_bound_and_its_controls_fail():
-    grid = uniform(256)
+    grid = uniform(128)
     run = line.propagate(WIDE, grid, "prox_backward")
     kl = line.divergences(run.target, run.law).kl
     full = budgets.budget(WIDE, grid)
@@ -440,7 +440,7 @@ def test_coin_of_euler_and_backward_has_slope_four():
 ])
 def test_silent_errors_are_caught_by_the_coin(first, second):
     """A rate test passes all four; the coin's slope falls to 2."""
-    assert coin_slope(first, second) >= -3.0
+    assert coin_slope(first, second, steps=(64, 128)) >= -3.0
     wrong = second if callable(second) else first
     kls = []
     for N in (128, 256):
