@@ -14,6 +14,7 @@ _MODULES = (
     "arrays",
     "audit",
     "bounds",
+    "conditional_mean",
     "datasets",
     "laws",
     "ledger",

@@ -1,0 +1,102 @@
+"""The telescoping Jensen identity: CME minus chain, both ways, by quadrature over the exact reverse kernels.
+
+The sharpest check of this paper: a wrong coefficient, level, index or oracle breaks it.
+"""
+
+import itertools
+
+import numpy as np
+
+from exactdiffusion import conditional_mean as cm
+from exactdiffusion import samplers
+from exactdiffusion.bounds import conditional_mean as bound
+
+STATEMENT = bound.jensen_identity.statement
+Y = np.array([[-2.3], [-0.4], [0.05], [0.7], [1.9]])
+
+
+def rule(order):
+    """Trapezoidal rule for N(0, 1) on +-8.6: exponentially accurate, and the mass beyond is 1e-17."""
+    t = np.linspace(-8.6, 8.6, order)
+    w = np.exp(-0.5 * t**2)
+    return t, w / w.sum()
+
+
+def expectation(law, z, v, u, order):
+    """E[D_u(z') | z] over the exact kernel from v down to u, by a tensor rule in every component."""
+    kernel = cm.reverse_kernel(law, z, v, u)
+    t, w = rule(order)
+    d = law.dim
+    nodes = np.array(list(itertools.product(t, repeat=d)))
+    weights = np.prod(np.array(list(itertools.product(w, repeat=d))), axis=1)
+    root = np.linalg.cholesky(kernel.covariances)
+    points = kernel.means[:, :, None] + np.einsum("kij,mj->kmi", root, nodes)
+    values = law.noised(1.0, np.sqrt(u)).denoise(points.reshape(-1, d)).reshape(points.shape)
+    return np.einsum("nk,m,nkmi->ni", kernel.weights, weights, values)
+
+
+def both_sides(law, n, y, order=None, level=None, sigma=1.0):
+    """(CME - f, Jensen sum). ``level`` shifts the level at which D is taken in the sum (control)."""
+    grid = cm.refined_grid(n, sigma)
+    states = list(cm.chain(law, grid, y))
+    v = grid.noise_ratio**2
+    order = order or (301 if n > 50 else 2001)  # coarse steps reach levels where D is steep within the kernel
+    expected, at_mean = [], []
+    for i in range(n - 1):  # the step to level 0 contributes nothing
+        expected.append(expectation(law, states[i], v[i], v[i + 1], order))
+        at_mean.append(law.noised(1.0, np.sqrt(v[i + 1 if level is None else level(i)])).denoise(states[i + 1]))
+    return cm.cme(law, y, sigma) - states[-1], bound.jensen_identity(expected, at_mean)
+
+
+def test_identity_on_the_line(check, line):
+    for name in ("gmm2", "gmm3", "two points", "scale mixture"):
+        law = line.priors[name]
+        for n in (3, 10, 100):
+            left, right = both_sides(law, n, Y)
+            check.equal(left, right, tol=1e-10, cause="trapezoidal rule, 301 nodes or more", on=f"{name}, n = {n}")
+    left, _ = both_sides(line.priors["gmm2"], 100, np.array([[0.7]]))
+    check.holds(0.1, np.abs(left), tol=0, cause="strict", on="the gap itself is not small: gmm2, y = .7, n = 100")
+
+
+def test_identity_in_the_plane(check, mixtures):
+    law = mixtures["3 components in the plane"]
+    y = law.noised(1.0, 0.7).sample(6, np.random.default_rng(4))
+    for n in (2, 6):
+        left, right = both_sides(law, n, y, order=60, sigma=0.7)
+        coarse = both_sides(law, n, y, order=44, sigma=0.7)[1]
+        tol = 4 * np.max(np.abs(right - coarse)) + 1e-12
+        check.equal(
+            left, right, tol=tol, cause="4 x change from 44^2 to 60^2 nodes", on=f"3 components in the plane, n = {n}"
+        )
+
+
+def test_tower_property(check, line):
+    """What the proof uses: D at one level is the kernel average of D at the next."""
+    for name in ("gmm2", "gmm3", "scale mixture"):
+        law = line.priors[name]
+        for v, u in ((1.0, 0.9), (1.0, 0.3), (0.2, 0.05)):
+            left = law.noised(1.0, np.sqrt(v)).denoise(Y)
+            check.equal(
+                left,
+                expectation(law, Y, v, u, 801),
+                tol=1e-10,
+                cause="trapezoidal rule, 801 nodes",
+                on=f"{name}, v = {v:g} -> {u:g}",
+            )
+
+
+def test_samplers_step_is_the_kernel_mean(check, line):
+    for name in ("gmm2", "gmm3", "two points"):
+        law = line.priors[name]
+        after = samplers.final(cm.chain(law, cm.refined_grid(1, 1.0), Y))
+        check.equal(after, cm.reverse_kernel(law, Y, 1.0, 0.0).mean, tol=1e-14, cause="rounding", on=f"{name}, to level 0")
+
+
+def test_controls(check, line):
+    law = line.priors["gmm2"]
+    left, right = both_sides(law, 10, Y, level=lambda i: i)
+    check.control("D at the next level (at this one)", np.abs(left - right), 0.0, tol=1e-10, on="gmm2, n = 10")
+    left, right = both_sides(law, 10, Y)
+    _, shorter = both_sides(law, 11, Y)
+    check.control("the chain's own grid (one step more)", np.abs(left - shorter), 0.0, tol=1e-10, on="gmm2, n = 10")
+    check.control("the sum (CME = f)", np.abs(left), 0.0, tol=1e-10, on="gmm2, n = 10")

@@ -1,0 +1,83 @@
+"""Priors in a ball: the slope of the exact step, attained by two atoms; refined chains have no uniform constant."""
+
+import numpy as np
+
+from exactdiffusion import PointCloud, Sphere, measure
+from exactdiffusion import conditional_mean as cm
+from exactdiffusion.bounds import conditional_mean as bound
+
+STATEMENT = bound.step_slope_bounded_support.statement
+EPS = np.finfo(np.float64).eps
+LEVELS = ((4.0, 3.0), (1.0, 0.9), (0.1, 0.05), (0.01, 0.009))
+
+
+def slopes(law, z, s, r):
+    C = law.noised(1.0, np.sqrt(s)).posterior_covariance(z)
+    return np.linalg.eigvalsh(r / s * np.eye(law.dim) + (1 - r / s) * C / s)[:, -1]
+
+
+def test_holds(check):
+    rng = np.random.default_rng(71)
+    small, large = [], []
+    for trial in range(12):
+        d = 1 + trial % 3
+        atoms = rng.standard_normal((int(rng.integers(2, 9)), d))
+        radius = float(np.max(np.linalg.norm(atoms, axis=1)))
+        laws = [PointCloud(atoms)] + ([Sphere(radius, d, d)] if d > 1 else [])
+        for law in laws:
+            for s, r in LEVELS:
+                z = law.noised(1.0, np.sqrt(s)).sample(100, rng)
+                found = slopes(law, z, s, r)
+                small.append(found)
+                large.append(np.full(100, bound.step_slope_bounded_support(s, r, radius)))
+    check.holds(
+        np.concatenate(small), np.concatenate(large), tol=1e-11, cause="rounding of C/s", on="clouds and spheres, d <= 3"
+    )
+
+
+def test_tight(check):
+    for radius in (0.5, 1.0, 3.0):
+        pair = PointCloud(radius * np.array([[-0.6, -0.8], [0.6, 0.8]]))
+        for s, r in LEVELS:
+            ratio = slopes(pair, np.zeros((1, 2)), s, r) / bound.step_slope_bounded_support(s, r, radius)
+            check.tight(ratio, 1.0, tol=1e-13, cause="rounding", on=f"antipodal atoms, R = {radius:g}, s = {s:g}, r = {r:g}")
+
+
+def test_no_uniform_constant(check):
+    """Slope of the whole chain at the midpoint: the product of the bounds, and it grows without limit with n."""
+    pair = PointCloud(np.array([[-1.0], [1.0]]))
+    logs = []
+    for n in (2, 3, 5, 8):
+        grid = cm.refined_grid(n, 1.0)
+        v = grid.noise_ratio[:-1] ** 2
+        product = np.prod(bound.step_slope_bounded_support(v, np.append(v[1:], 0.0), 1.0))
+        h = 1e-3 / product
+        found = cm.denoise(pair, grid, np.array([[h]]), 1.0)[0, 0] / h
+        check.equal(
+            found / product,
+            1.0,
+            tol=1e-5 + 64 * EPS / h,
+            cause="cubic terms at f = 1e-3, 64 eps / h of a quotient",
+            on=f"chain at the midpoint, n = {n}",
+        )
+        logs.append(np.log(product))
+    check.holds(logs[:-1], logs[1:], tol=0, cause="strict", on="grows with n = 2 .. 8")
+    check.holds(10.0, logs[-1], tol=0, cause="strict", on="log slope at n = 8")
+    assert measure.fit_slope([2, 3, 5, 8], logs).slope > 0.5
+
+
+def test_controls(check, line):
+    pair = PointCloud(np.array([[-1.0], [1.0]]))
+    half = bound.step_slope_bounded_support(1.0, 0.5, 0.9)
+    check.control(
+        "the radius of the support (90 % of it)", slopes(pair, np.zeros((1, 1)), 1.0, 0.5), half, tol=1e-6, on="two points"
+    )
+    wide = line.priors["scale mixture"]
+    z = np.linspace(-6, 6, 201)[:, None]
+    check.control(
+        "bounded support (R = .5 on a Gaussian mixture)",
+        slopes(wide, z, 1.0, 0.5),
+        bound.step_slope_bounded_support(1.0, 0.5, 0.5),
+        tol=1e-6,
+        on="scale mixture",
+    )

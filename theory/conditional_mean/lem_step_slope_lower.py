@@ -1,0 +1,86 @@
+"""The schedule's own constant bounds the slope of the exact step from below, on every prior; from above it does not."""
+
+import numpy as np
+
+from exactdiffusion import GaussianMixture, PointCloud
+from exactdiffusion import conditional_mean as cm
+from exactdiffusion.bounds import conditional_mean as bound
+
+STATEMENT = bound.step_slope_lower.statement
+EPS = np.finfo(np.float64).eps
+LEVELS = ((4.0, 3.0), (1.0, 0.9), (0.1, 0.05), (0.01, 0.009))
+
+
+def jacobian(law, z, s, r):
+    """Jacobian of the exact step in z, (n, d, d), from the posterior covariance."""
+    C = law.noised(1.0, np.sqrt(s)).posterior_covariance(z)
+    return r / s * np.eye(law.dim) + (1 - r / s) * C / s
+
+
+def vp(v):
+    return 1 / (1 + v)
+
+
+def test_jacobian_is_that_of_the_chain(check, line, mixtures):
+    """Central differences of the sampler's own step, and Cov(z' | z) / (s - r)."""
+    from exactdiffusion import Grid
+
+    for name, law in (mixtures | {k: line.priors[k] for k in ("gmm2", "gmm3")}).items():
+        z, d = law.noised(1.0, 1.0).sample(6, np.random.default_rng(51)), law.dim
+        s, r, h = 1.0, 0.6, 1e-4
+        exact = jacobian(law, z, s, r)
+        grid = Grid(np.ones(3), np.sqrt([s, r, 0.0]))
+        step = lambda x, law=law, grid=grid: list(cm.chain(law, grid, x))[1]  # noqa: E731
+        slopes = [np.stack([(step(z + k * e) - step(z - k * e)) / (2 * k) for e in np.eye(d)], axis=-1) for k in (h, 2 * h)]
+        tol = np.max(np.abs(slopes[0] - slopes[1])) + 8 * EPS / h * np.max(np.abs(z))
+        check.equal(
+            (4 * slopes[0] - slopes[1]) / 3, exact, tol=tol, cause="change of the difference quotient, eps/h", on=name
+        )
+        kernel = cm.reverse_kernel(law, z, s, r).covariance / (s - r)
+        check.equal(kernel, exact, tol=1e-11, cause="rounding of two derivations", on=f"Cov(z'|z)/(s - r), {name}")
+
+
+def test_holds(check, line, mixtures):
+    least, needed = [], []
+    cloud = PointCloud(np.random.default_rng(52).standard_normal((12, 3)))
+    for law in (*line.priors.values(), *mixtures.values(), cloud):
+        for s, r in LEVELS:
+            z = law.noised(1.0, np.sqrt(s)).sample(200, np.random.default_rng(53))
+            eigen = np.linalg.eigvalsh(jacobian(law, z, s, r))[:, 0]
+            least.append(eigen * np.sqrt(vp(r) / vp(s)))  # in VP coordinates: over sqrt(alpha)
+            needed.append(np.full(len(z), bound.step_slope_lower(vp(s), vp(r))))
+    check.holds(
+        np.concatenate(needed), np.concatenate(least), tol=1e-12, cause="rounding of eigenvalues", on="8 priors, 4 steps"
+    )
+
+
+def test_tight(check, line):
+    """Where x is determined by z nothing else moves: two points, far out."""
+    for s, r in LEVELS:
+        slope = jacobian(line.priors["two points"], np.array([[20.0 * max(s, 1)]]), s, r)[0, 0, 0] * np.sqrt(vp(r) / vp(s))
+        check.tight(
+            slope / bound.step_slope_lower(vp(s), vp(r)),
+            1.0,
+            tol=8 * EPS * (1 + 1 / r),
+            cause="8 eps / (1 - abar)",
+            on=f"s = {s:g}, r = {r:g}",
+        )
+
+
+def test_controls(check, line):
+    """As an upper bound: false for the unit Gaussian; and two atoms 2a apart exceed any bound without the prior."""
+    for s, r in LEVELS:
+        gaussian = jacobian(line.priors["gauss"], np.zeros((1, 1)), s, r)[0, 0, 0] * np.sqrt(vp(r) / vp(s))
+        check.control(
+            "the direction (as an upper bound)",
+            gaussian,
+            bound.step_slope_lower(vp(s), vp(r)),
+            tol=1e-6,
+            on=f"unit Gaussian, s = {s:g}, r = {r:g}: slope sqrt(alpha)",
+        )
+        assert abs(gaussian - np.sqrt(vp(s) / vp(r))) < 16 * EPS
+    for a in (10.0, 100.0):
+        pair = GaussianMixture(None, np.array([[-a], [a]]), 0.0)
+        slope = jacobian(pair, np.zeros((1, 1)), 1.0, 0.9)[0, 0, 0]
+        assert abs(slope - (0.9 + 0.1 * a**2)) < 1e-10 * a**2
+        check.control("a bound without the prior (5 for every prior)", slope, 5.0, on=f"atoms at +-{a:g}, s = 1, r = .9")

@@ -1,0 +1,76 @@
+"""DDIM as a denoiser: its excess on a Gaussian prior has a limit, rate 1/n; elsewhere neither of the two dominates."""
+
+import numpy as np
+
+from exactdiffusion import GaussianMixture, measure
+from exactdiffusion import conditional_mean as cm
+from exactdiffusion.bounds import conditional_mean as bound
+
+STATEMENT = bound.ddim_as_denoiser.statement
+STEPS = np.array([64, 128, 256])
+
+
+def gaussian_excess(lam, v_hat, n, method="ddim"):
+    law, sigma = GaussianMixture([1.0], np.zeros((1, 1)), lam), float(np.sqrt(v_hat))
+    gain = cm.denoise(law, cm.refined_grid(n, sigma), np.ones((1, 1)), sigma, method=method)[0, 0]
+    return (gain - lam / (lam + v_hat)) ** 2 * (lam + v_hat), gain
+
+
+def test_limit(check):
+    for lam, v_hat in ((1.0, 1.0), (0.3, 1.0), (4.0, 0.5)):
+        values = np.array([gaussian_excess(lam, v_hat, int(n))[0] for n in STEPS])
+        end = bound.ddim_as_denoiser(lam, v_hat)
+        extrapolated = 2 * values[1:] - values[:-1]
+        check.tight(
+            extrapolated[-1] / end,
+            1.0,
+            tol=2 * abs(extrapolated[-1] - extrapolated[0]) / end,
+            cause="2 x last change of the extrapolation",
+            on=f"lam = {lam:g}, v = {v_hat:g}",
+        )
+        gains = [gaussian_excess(lam, v_hat, int(n))[1] for n in STEPS]
+        check.rate(
+            measure.fit_slope(STEPS, np.abs(gains - np.sqrt(lam / (lam + v_hat)))),
+            -1.0,
+            within=0.05,
+            on=f"gain to sqrt(g), lam = {lam:g}, v = {v_hat:g}",
+        )
+    check.equal(
+        bound.ddim_as_denoiser(1.0, 1.0) / 0.5, 0.1716, tol=5e-5, cause="recorded to four digits", on="excess/MMSE, 0 dB"
+    )
+
+
+def test_finite_product(check):
+    """The exact gain at finite n: prod (lam + r r')/(lam + r^2)."""
+    for n in (3, 30):
+        r = cm.refined_grid(n, 1.0).noise_ratio
+        expected = np.prod((1.0 + r[:-1] * r[1:]) / (1.0 + r[:-1] ** 2))
+        check.equal(gaussian_excess(1.0, 1.0, n)[1], expected, tol=1e-13, cause="rounding", on=f"n = {n}")
+
+
+def test_neither_dominates(check, line):
+    """Excess over MMSE at 0 dB, mean chain and DDIM, as recorded (n = 300 here)."""
+    recorded = {
+        "gauss": (0.0, 0.1716),
+        "gmm2": (0.260, 0.205),
+        "gmm3": (0.166, 0.191),
+        "scale mixture": (0.062, 0.168),
+        "two points": (0.4115, 0.4115),
+    }
+    worse = []
+    for name, pair in recorded.items():
+        found = [line.chain_excess(name, 1.0, cm.refined_grid(300, 1.0), method=m) for m in ("mean", "ddim")]
+        check.equal(
+            found, pair, tol=4e-3, cause="1/n at n = 300, recorded to three digits", on=f"mean chain and DDIM, {name}, 0 dB"
+        )
+        worse.append(found[0] > found[1])
+    check.equal(
+        np.array(worse[1:3], float), [1.0, 0.0], tol=0, cause="yes/no", on="mean chain worse than DDIM: gmm2 yes, gmm3 no"
+    )
+
+
+def test_controls(check):
+    mean, _ = gaussian_excess(1.0, 1.0, 256, "mean")
+    check.control("DDIM (the mean chain: exact)", bound.ddim_as_denoiser(1.0, 1.0), mean, tol=1e-9, on="lam = 1, 0 dB")
+    ddim, _ = gaussian_excess(1.0, 1.0, 256)
+    check.control("the probability flow (as if it were exact)", ddim, 0.0, tol=1e-3, on="lam = 1, 0 dB")

@@ -1,0 +1,81 @@
+"""Exact reverse kernels: they compose (Chapman-Kolmogorov), so a run is a posterior sample; MSE (1 + 1/M) MMSE."""
+
+import numpy as np
+
+from exactdiffusion import Noise
+from exactdiffusion import conditional_mean as cm
+from exactdiffusion.bounds import conditional_mean as bound
+
+STATEMENT = bound.exact_resampling.statement
+Y = np.array([[-1.4], [-0.2], [0.6], [2.0]])
+
+
+def moments(kernel, k):
+    """E z'^k under a one-dimensional kernel, k = 1, 2, 3."""
+    m, s = kernel.means[:, :, 0], kernel.covariances[:, 0, 0]
+    raw = {1: m, 2: m**2 + s, 3: m**3 + 3 * m * s}[k]
+    return np.sum(kernel.weights * raw, axis=1)
+
+
+def test_kernels_compose(check, line):
+    t, w = np.linspace(-8.6, 8.6, 801), np.exp(-0.5 * np.linspace(-8.6, 8.6, 801) ** 2)
+    w = w / w.sum()
+    for name in ("gauss", "gmm2", "gmm3", "scale mixture"):
+        law = line.priors[name]
+        for v, u, r in ((1.0, 0.6, 0.2), (0.5, 0.1, 0.0), (2.0, 1.9, 0.0)):
+            first = cm.reverse_kernel(law, Y, v, u)
+            nodes = first.means + np.sqrt(first.covariances[:, 0, 0])[None, :, None] * t  # (n, K, m)
+            second = cm.reverse_kernel(law, nodes.reshape(-1, 1), u, r)
+            direct = cm.reverse_kernel(law, Y, v, r)
+            for k in (1, 2, 3):
+                through = np.einsum("nk,m,nkm->n", first.weights, w, moments(second, k).reshape(nodes.shape))
+                check.equal(
+                    through,
+                    moments(direct, k),
+                    tol=1e-10,
+                    cause="trapezoidal rule, 801 nodes",
+                    on=f"moment {k}, {name}, v = {v:g} -> {u:g} -> {r:g}",
+                )
+
+
+def test_kernel_moments(check, mixtures):
+    """Mean and covariance of a kernel against the laws' own oracles, in several dimensions."""
+    for name, law in mixtures.items():
+        z, v, u = law.noised(1.0, 1.0).sample(20, np.random.default_rng(84)), 1.0, 0.4
+        kernel, level = cm.reverse_kernel(law, z, v, u), law.noised(1.0, 1.0)
+        mean = u / v * z + (1 - u / v) * level.denoise(z)
+        cov = u * (1 - u / v) * np.eye(law.dim) + (1 - u / v) ** 2 * level.posterior_covariance(z)
+        check.equal(kernel.mean, mean, tol=1e-11, cause="rounding of two derivations", on=f"mean, {name}")
+        check.equal(kernel.covariance, cov, tol=1e-11, cause="rounding of two derivations", on=f"covariance, {name}")
+
+
+def test_mean_squared_error(check, mixtures, line):
+    n = 6000
+    for name, law in (*mixtures.items(), ("gmm3", line.priors["gmm3"])):
+        x = law.sample(n, np.random.default_rng(85))
+        y = x + np.random.default_rng(86).standard_normal(x.shape)
+        mmse = float(np.mean(cm.posterior_variance(law, y, 1.0)))
+        for runs in (1, 4):
+            f = cm.denoise(law, cm.refined_grid(3, 1.0), y, 1.0, method="resample_exact", noise=Noise(87), runs=runs)
+            errors = np.sum((f - x) ** 2, axis=1)
+            check.equal(
+                errors.mean(),
+                bound.exact_resampling(mmse, runs),
+                tol=5 * errors.std() / np.sqrt(n),
+                cause="5 standard errors",
+                on=f"{name}, M = {runs}",
+            )
+
+
+def test_controls(check, line):
+    law = line.priors["gmm3"]
+    x = law.sample(6000, np.random.default_rng(85))
+    y = x + np.random.default_rng(86).standard_normal(x.shape)
+    mmse = float(np.mean(cm.posterior_variance(law, y, 1.0)))
+    off = np.mean((cm.denoise(law, cm.refined_grid(3, 1.0), y, 1.0) - x) ** 2)
+    tol = 0.1 * mmse
+    check.control("re-sampling (off)", abs(off - 2 * mmse), 0.0, tol=tol, on="gmm3, three steps")
+    small = np.mean((cm.denoise(law, cm.refined_grid(3, 1.0), y, 1.0, method="resample", noise=Noise(87)) - x) ** 2)
+    check.control("exact kernels (beta-tilde, three steps)", abs(small - 2 * mmse), 0.0, tol=tol, on="gmm3")
+    f = cm.denoise(law, cm.refined_grid(3, 1.0), y, 1.0, method="resample_exact", noise=Noise(87), runs=4)
+    check.control("1/M (a single run's 2 MMSE)", abs(np.mean((f - x) ** 2) - 2 * mmse), 0.0, tol=tol, on="gmm3, M = 4")

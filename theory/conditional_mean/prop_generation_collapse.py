@@ -1,0 +1,62 @@
+"""Generation without re-sampling: the closed deviation against exact propagation and the sampler; DDIM does not collapse."""
+
+import numpy as np
+
+from exactdiffusion import GaussianMixture, measure, propagation, samplers
+from exactdiffusion import conditional_mean as cm
+from exactdiffusion.bounds import conditional_mean as bound
+
+STATEMENT = bound.generation_collapse.statement
+
+
+def deviation(sampler, grid, lam, **options):
+    start = np.ones(1)
+    law = propagation.gaussian(sampler, np.zeros(1), np.array([lam]), grid, np.zeros(1), start, **options)
+    return float(np.sqrt(np.asarray(law.cov).ravel()[0]))
+
+
+def test_equal(check):
+    for T in (5, 10, 50, 300, 1000):
+        grid = cm.released_grid(T).to_vp()
+        v_T = grid.noise_ratio[0] ** 2
+        for lam in (0.1, 1.0, 4.0):
+            expected = bound.generation_collapse(v_T, lam)
+            found = deviation("ddpm", grid, lam, variance="zero")
+            check.equal(found / expected, 1.0, tol=1e-11, cause="rounding over T steps", on=f"T = {T}, lam = {lam:g}")
+            law = GaussianMixture([1.0], np.zeros((1, 1)), lam)
+            out = samplers.final(samplers.ddpm(law, grid, np.ones((1, 1)), variance="zero"))[0, 0]
+            check.equal(
+                out / expected, 1.0, tol=1e-11, cause="rounding over T steps", on=f"sampler at 1, T = {T}, lam = {lam:g}"
+            )
+    check.holds(
+        [0.069, 0.083],
+        [bound.generation_collapse(cm.released_grid(10).noise_ratio[0] ** 2), 0.084],
+        tol=0,
+        cause="strict",
+        on="recorded range .069 .. .083",
+    )
+
+
+def test_ddim_generates(check):
+    """The control experiment: same grids, probability flow; its deviation tends to that of the prior at rate 1/T."""
+    recorded = {10: 0.871, 50: 0.982, 100: 0.987, 300: 0.9956, 1000: 0.9987}
+    values = {T: deviation("ddim", cm.released_grid(T).to_vp(), 1.0) for T in recorded}
+    check.holds(list(values.values()), 1.0, tol=1e-12, cause="rounding", on="DDIM: below the prior's deviation")
+    for T in (10, 300, 1000):
+        check.equal(values[T], recorded[T], tol=1e-3, cause="recorded to three digits", on=f"DDIM, T = {T}")
+    check.rate(
+        measure.fit_slope([100, 300, 1000], [1 - values[T] for T in (100, 300, 1000)]),
+        -1.0,
+        within=0.1,
+        on="DDIM: 1 - deviation against T",
+    )
+
+
+def test_controls(check):
+    grid = cm.released_grid(300).to_vp()
+    expected = bound.generation_collapse(grid.noise_ratio[0] ** 2)
+    ddim = deviation("ddim", grid, 1.0)
+    check.control("re-sampling off (DDIM instead)", abs(ddim / expected - 1), 0.0, tol=1e-3, on="T = 300")
+    noisy = deviation("ddpm", grid, 1.0, variance="small")
+    check.control("re-sampling off (on)", abs(noisy / expected - 1), 0.0, tol=1e-3, on="T = 300")
+    check.control("a collapse (deviation of the prior)", 0.9, deviation("ddpm", grid, 1.0, variance="zero"), on="T = 300")

@@ -1,0 +1,102 @@
+"""Re-sampling on a Gaussian prior: variance of the output in closed form, three kernels, against two other derivations."""
+
+import numpy as np
+import sympy
+
+from exactdiffusion import GaussianMixture, Noise, measure, propagation
+from exactdiffusion import conditional_mean as cm
+from exactdiffusion.bounds import conditional_mean as bound
+
+STATEMENT = bound.resampling_variance.statement
+LAM = np.array([0.05, 1.0, 7.0])
+#: recorded Var / MMSE with beta-tilde, released schedule, 0 dB, lam = 1
+RECORDED = {5: 0.239, 10: 0.471, 50: 0.821, 100: 0.902, 300: 0.964, 1000: 0.989}
+
+
+def sub_grid(T, sigma=1.0):
+    grid = cm.released_grid(T)
+    return grid[cm.match(grid, sigma).index :]
+
+
+def test_against_exact_propagation(check):
+    """The same variance from the affine recursion of the sampler's exact law, started at a point."""
+    for T in (5, 50, 300):
+        grid = sub_grid(T).to_vp()
+        v = grid.noise_ratio**2
+        for kernel in ("small", "large"):
+            law = propagation.gaussian("ddpm", np.zeros(3), LAM, grid, np.ones(3), np.zeros(3), variance=kernel)
+            variance = np.asarray(law.cov) if np.ndim(law.cov) == 1 else np.diag(law.cov)
+            found = bound.resampling_variance(v, LAM, kernel)
+            check.equal(variance / found, 1.0, tol=1e-11, cause="rounding over T steps", on=f"{kernel}, T = {T}")
+
+
+def test_exact_kernels_telescope(check):
+    for grid in (sub_grid(5), sub_grid(300), cm.refined_grid(40, 0.3)):
+        v = grid.noise_ratio**2
+        mmse = LAM * v[0] / (LAM + v[0])
+        check.equal(
+            bound.resampling_variance(v, LAM, "exact") / mmse,
+            1.0,
+            tol=1e-12,
+            cause="rounding of a sum",
+            on=f"Var = MMSE, {grid.N} steps",
+        )
+    lam = sympy.Symbol("lam", positive=True)
+    v = sympy.symbols("v1:5", positive=True)
+    total, r = 0, sympy.Integer(0)
+    for s in v:
+        total, r = total + (s - r) * (lam + r) / (lam + s) * (lam / (lam + r)) ** 2, s
+    residual = sympy.simplify(total - lam * v[-1] / (lam + v[-1]))
+    check.equal(float(residual), 0.0, tol=0, cause="exact: SymPy", on="four steps, exact kernels")
+
+
+def test_recorded_values_and_limit(check):
+    counts, missing = [], []
+    for T, value in RECORDED.items():
+        v = sub_grid(T).noise_ratio ** 2
+        ratio = float(bound.resampling_variance(v, 1.0) / (v[0] / (1 + v[0])))
+        check.equal(
+            ratio,
+            value,
+            tol=1e-2 * value,
+            cause="recorded to three digits, MMSE at the level or at 0 dB",
+            on=f"Var/MMSE, {T}",
+        )
+        if T >= 50:
+            counts.append(len(v) - 1)
+            missing.append(1 - ratio)
+    check.holds(missing[1:], missing[:-1], tol=0, cause="strict", on="beta-tilde misses less of the MMSE with every T")
+    steps = 2 ** np.arange(5, 10)
+    short = [1 - float(bound.resampling_variance(cm.refined_grid(int(n), 1.0).noise_ratio ** 2, 1.0)) / 0.5 for n in steps]
+    check.rate(measure.fit_slope(steps, short), -1.0, within=0.1, on="1 - Var/MMSE against n, refined schedule")
+
+
+def test_sampler(check):
+    """20,000 runs from one y: mean and variance within 5 standard errors, all three kernels."""
+    law, y, sigma, runs = GaussianMixture([1.0], np.zeros((1, 3)), LAM[None]), np.array([[0.4, -1.0, 2.0]]), 1.0, 20_000
+    grid = cm.refined_grid(6, sigma)
+    for kernel, method in (("small", "resample"), ("large", "resample_large"), ("exact", "resample_exact")):
+        x = cm.denoise(law, grid, np.repeat(y, runs, axis=0), sigma, method=method, noise=Noise(83))
+        variance = bound.resampling_variance(grid.noise_ratio**2, LAM, kernel)
+        check.equal(
+            x.mean(axis=0),
+            LAM / (LAM + 1) * y[0],
+            tol=5 * np.sqrt(variance / runs),
+            cause="5 standard errors",
+            on=f"mean, {kernel}",
+        )
+        check.equal(
+            x.var(axis=0) / variance, 1.0, tol=5 * np.sqrt(2 / runs), cause="5 standard errors", on=f"variance, {kernel}"
+        )
+
+
+def test_controls(check):
+    v = sub_grid(50).noise_ratio ** 2
+    mmse = LAM * v[0] / (LAM + v[0])
+    small = bound.resampling_variance(v, LAM)
+    check.control("the exact kernels (beta-tilde)", np.abs(small / mmse - 1), 0.0, tol=1e-2, on="T = 50")
+    grid = cm.refined_grid(10, 1.0)
+    law = propagation.gaussian("ddpm", np.zeros(3), LAM, grid, np.ones(3), np.zeros(3), variance="large", last_noise=True)
+    variance = np.asarray(law.cov) if np.ndim(law.cov) == 1 else np.diag(law.cov)
+    large = bound.resampling_variance(grid.noise_ratio**2, LAM, "large")
+    check.control("no noise in the last step", np.abs(variance / large - 1), 0.0, tol=1e-4, on="10 steps, DDPM betas")

@@ -1,0 +1,72 @@
+"""The gap at high SNR: its leading term against the exact integral and the solver; remainder of first order."""
+
+import mpmath
+import numpy as np
+
+from exactdiffusion import conditional_mean as cm
+from exactdiffusion import measure
+from exactdiffusion.bounds import conditional_mean as bound
+
+STATEMENT = bound.small_noise_gap.statement
+LEVELS = np.array([4e-3, 2e-3, 1e-3, 5e-4, 2.5e-4])
+
+
+def third_derivative(law, y):
+    """(log p_0)''' at y with 40 digits, straight from the density."""
+    with mpmath.workdps(40):
+        w, m, s = (
+            list(map(mpmath.mpf, np.ravel(a).tolist()))
+            for a in (law.weights, law.means, np.broadcast_to(law.covariances, law.weights.shape))
+        )
+        density = lambda x: sum(a * mpmath.npdf(x, b, mpmath.sqrt(c)) for a, b, c in zip(w, m, s))  # noqa: E731
+        return float(mpmath.diff(lambda x: mpmath.log(density(x)), y, 3))
+
+
+def gap(line, law, y, v_hat):
+    """The gap with full relative accuracy: half the integral of Lap D along the solver's trajectory."""
+    u, w = np.polynomial.legendre.leggauss(20)
+    v, weight = 0.5 * v_hat * (1 + u), 0.5 * v_hat * w
+    _, z = line.trajectory(law, np.array([[y]]), np.sqrt(v_hat), v_end=v[0] / 10, rtol=1e-11, nodes=v)
+    return float(bound.gap_formula(v, np.stack([cm.denoiser_laplacian(law, z[i], v[i]) for i in range(20)]), weight)[0, 0])
+
+
+def test_leading_term(check, line):
+    for name, y in (("gmm2", 0.35), ("gmm2", 0.9), ("gmm3", 0.1), ("scale mixture", 0.5)):
+        law = line.priors[name]
+        third = third_derivative(law, y)
+        ratios = np.array([gap(line, law, y, v) / bound.small_noise_gap(v, third) for v in LEVELS])
+        extrapolated = 2 * ratios[-1] - ratios[-2]
+        tol = 2 * abs(extrapolated - (2 * ratios[-2] - ratios[-3]))
+        check.tight(extrapolated, 1.0, tol=tol, cause="2 x last change of the extrapolation", on=f"{name}, y = {y}, v -> 0")
+        check.rate(
+            measure.fit_slope(LEVELS[-3:], np.abs(ratios[-3:] - 1)), 1.0, within=0.1, on=f"remainder, {name}, y = {y}"
+        )
+
+
+def test_against_the_solver(check, line):
+    """The difference CME - endpoint itself, without the integral."""
+    for name, y in (("gmm2", 0.35), ("scale mixture", 0.5)):
+        law, v_hat = line.priors[name], 1e-3
+        end = line.trajectory(law, np.array([[y]]), np.sqrt(v_hat), v_end=1e-12, rtol=1e-13)
+        direct = float((cm.cme(law, np.array([[y]]), np.sqrt(v_hat)) - end)[0, 0])
+        check.equal(direct, gap(line, law, y, v_hat), tol=1e-11, cause="solver rtol 1e-13, v_end", on=f"{name}, v = 1e-3")
+
+
+def test_controls(check, line):
+    law = line.priors["gmm2"]
+    third = third_derivative(law, 0.35)
+    value = gap(line, law, 0.35, 2.5e-4)
+    check.control(
+        "the factor 1/4 (1/2)",
+        abs(value / bound.small_noise_gap(2.5e-4, 2 * third) - 1),
+        0.0,
+        tol=0.05,
+        on="gmm2, y = .35, v = 2.5e-4",
+    )
+    check.control(
+        "small noise (v = 1)",
+        abs(gap(line, law, 0.35, 1.0) / bound.small_noise_gap(1.0, third) - 1),
+        0.0,
+        tol=0.05,
+        on="gmm2, y = .35, 0 dB",
+    )

@@ -1,0 +1,93 @@
+"""Gaussian priors and no others: Lap D vanishes exactly there, and the gap with it; its size next to a Gaussian."""
+
+import numpy as np
+import sympy
+
+from exactdiffusion import GaussianMixture, measure
+from exactdiffusion import conditional_mean as cm
+from exactdiffusion.bounds import conditional_mean as bound
+
+STATEMENT = bound.limit_is_cme_iff_gaussian.statement
+EPS = np.finfo(np.float64).eps
+
+
+def random_mixture(rng, d):
+    K = int(rng.integers(2, 5))
+    A = rng.standard_normal((K, d, d)) * rng.uniform(0.2, 1, (K, 1, 1))
+    C = A @ np.swapaxes(A, 1, 2) / d + 0.01 * np.eye(d)
+    return cm.normalised(GaussianMixture(rng.dirichlet(np.full(K, 2.0)), rng.standard_normal((K, d)), C))
+
+
+def test_if(check, line):
+    """Gaussian priors, singular ones included: Lap D = 0, and the solver's endpoint is the CME."""
+    rng = np.random.default_rng(31)
+    for rank in (3, 1):
+        A = rng.standard_normal((3, rank))
+        law = GaussianMixture([1.0], rng.standard_normal((1, 3)), (A @ A.T)[None])
+        y = law.noised(1.0, 1.0).sample(6, rng)
+        value = max(bound.limit_is_cme_iff_gaussian(cm.denoiser_laplacian(law, y, v)) for v in (1.0, 0.1, 0.01))
+        check.equal(
+            value, 0.0, tol=EPS, cause="eps: a posterior minus its mean", on=f"Lap D, Gaussian in R^3 of rank {rank}"
+        )
+        end = line.trajectory(law, y, 1.0, v_end=1e-9, rtol=1e-11)
+        check.equal(end, cm.cme(law, y, 1.0), tol=1e-8, cause="solver rtol 1e-11 and v_end", on=f"endpoint, rank {rank}")
+
+
+def test_only_if(check, line):
+    """36 random mixtures: Lap D is far from 0 and so is the gap, at some y for every one."""
+    rng = np.random.default_rng(32)
+    laplacians, gaps, criterion = [], [], []
+    for trial in range(36):
+        law = random_mixture(rng, 1 + trial % 3)
+        y = law.noised(1.0, 0.7).sample(40, rng)
+        third = cm.denoiser_laplacian(law, y, 0.49)
+        laplacians.append(bound.limit_is_cme_iff_gaussian(third))
+        f = cm.denoise(law, cm.refined_grid(40, 0.7), y, 0.7)
+        gaps.append(np.max(np.abs(f - cm.cme(law, y, 0.7))))
+        criterion.append((laplacians[-1] > 1e-9) == (gaps[-1] > 1e-9))
+    check.holds(1e-9, laplacians, tol=0, cause="strict: rounding is 1e-14", on="largest |Lap D|, 36 random mixtures")
+    check.holds(1e-9, gaps, tol=0, cause="strict: rounding is 1e-14", on="largest |f - CME|, the same mixtures, n = 40")
+    check.equal(np.array(criterion, float), 1.0, tol=0, cause="yes/no", on="both or neither, 36 random mixtures")
+
+
+def test_rate_next_to_a_gaussian(check, line):
+    """Mixture .5/.5 of N(+-a, 1 - a^2): the fourth cumulant is -2 a^4, and the gap is of that order, never 0."""
+    a = np.array([0.05, 0.1, 0.2])
+    y, gaps = np.array([[0.8]]), []
+    for value in a:
+        law = GaussianMixture(None, np.array([[-value], [value]]), 1 - value**2)
+        f = line.trajectory(law, y, 1.0, v_end=1e-10, rtol=1e-13)
+        gaps.append(float(np.abs(f - cm.cme(law, y, 1.0))[0, 0]))
+    check.rate(measure.fit_slope(a, gaps), 4.0, within=0.1, on="gap against a, y = .8, 0 dB")
+
+
+def test_transport_equation(check):
+    """d D/dv = Lap D / 2 + D' score, the heart of the proof: SymPy for two points, whose score is (tanh(z/v) - z)/v."""
+    z, v = sympy.symbols("z v", positive=True)
+    D = sympy.tanh(z / v)
+    residual = sympy.diff(D, v) - sympy.diff(D, z, 2) / 2 - sympy.diff(D, z) * (D - z) / v
+    check.equal(float(sympy.simplify(residual.rewrite(sympy.exp))), 0.0, tol=0, cause="exact: SymPy", on="two points")
+
+
+def test_transport_equation_of_mixtures(check, mixtures):
+    for name, law in mixtures.items():
+        z, v, h = law.noised(1.0, 0.8).sample(8, np.random.default_rng(33)), 0.64, 1e-3
+        at = lambda u, law=law: law.noised(1.0, np.sqrt(u))  # noqa: E731
+        rates = [(at(v + k).denoise(z) - at(v - k).denoise(z)) / (2 * k) for k in (h, 2 * h)]
+        left = (4 * rates[0] - rates[1]) / 3
+        transport = np.einsum("nij,nj->ni", at(v).posterior_covariance(z) / v, at(v).score(z))
+        right = 0.5 * cm.denoiser_laplacian(law, z, v) + transport
+        tol = np.max(np.abs(rates[0] - rates[1]))
+        check.equal(left, right, tol=tol, cause="change of the difference quotient in v", on=f"transport equation, {name}")
+
+
+def test_controls(check, line):
+    law = line.priors["gmm2"]
+    zero = np.zeros((1, 1))
+    gap = np.abs(cm.denoise(law, cm.refined_grid(40, 1.0), zero, 1.0) - cm.cme(law, zero, 1.0))
+    check.control("all y (only y = 0 of a symmetric prior)", 1e-4, gap, on="gmm2, n = 40")
+    y = np.array([[0.7]])
+    gap = np.abs(cm.denoise(law, cm.refined_grid(1, 1.0), y, 1.0) - cm.cme(law, y, 1.0))
+    check.control("a refined schedule (one step)", 1e-4, gap, on="gmm2, y = .7")
+    third = bound.limit_is_cme_iff_gaussian(cm.denoiser_laplacian(law, y, 1.0))
+    check.control("a Gaussian prior", third, 0.0, tol=1e-9, on="Lap D of gmm2")

@@ -1,0 +1,111 @@
+"""Refined schedules against an independent ODE solver: rate 1/T to its endpoint, and a plateau of the excess."""
+
+import numpy as np
+
+from exactdiffusion import conditional_mean as cm
+from exactdiffusion import measure
+from exactdiffusion.bounds import conditional_mean as bound
+
+STATEMENT = bound.limit_ode.statement
+NAMES = ("gmm2", "gmm3", "scale mixture")
+STEPS = np.array([32, 64, 128, 256])
+AWAY = np.array([[-1.7], [-0.6], [0.35], [0.9], [1.6]])  # observations off the steep fronts between modes
+
+
+def distance(line, name, n, to, method="mean", spacing="vp_linear", sigma=1.0):
+    y, w = line.quadrature(name, sigma)
+    f = cm.denoise(line.priors[name], cm.refined_grid(n, sigma, spacing), y, sigma, method=method)
+    # the mean, not the root mean square: a steep front that moves by 1/n changes the latter by n^(-1/2)
+    return float(w @ np.abs(f - to)[:, 0])
+
+
+def test_slope_of_the_ode(check, line):
+    """The chain's first step, differenced in v, is the right-hand side."""
+    y = np.linspace(-3, 3, 13)[:, None]
+    for name in NAMES:
+        law = line.priors[name]
+        expected = bound.limit_ode(1.0, y, law.noised(1.0, 1.0).denoise(y))
+        h = 2.0**-20
+        step = next(s for i, s in enumerate(cm.chain(law, two_levels(h), y)) if i == 1)
+        check.equal(
+            (y - step) / h,
+            expected,
+            tol=2**20 * 4 * np.finfo(float).eps * 3,
+            cause="4 eps |z| / h: the step is exact",
+            on=f"{name}, h = 2^-20",
+        )
+
+
+def two_levels(h):
+    from exactdiffusion import Grid
+
+    return Grid(np.ones(3), np.sqrt([1.0, 1.0 - h, 0.0]))
+
+
+def test_rate(check, line):
+    for name in NAMES:
+        ends = line.limit(name, 1.0)
+        for spacing in ("vp_linear", "linear"):
+            errors = [distance(line, name, n, ends, spacing=spacing) for n in STEPS]
+            check.rate(
+                measure.fit_slope(STEPS[1:], errors[1:]),
+                -1.0,
+                within=0.1,
+                on=f"mean distance to the endpoint, {name}, {spacing}",
+            )
+
+
+def test_extrapolation(check, line):
+    """Richardson's extrapolation of the chain meets the solver: the endpoint, not only the rate."""
+    for name in NAMES:
+        law = line.priors[name]
+        end = line.trajectory(law, AWAY, 1.0, v_end=1e-9, rtol=1e-11)
+        a, b, c = (cm.denoise(law, cm.refined_grid(n, 1.0), AWAY, 1.0) for n in (128, 256, 512))
+        change = np.abs((2 * c - b) - (2 * b - a))
+        check.equal(2 * c - b, end, tol=change, cause="last change of the extrapolation", on=f"{name}, n = 512, five y")
+        check.rate(
+            measure.fit_slope([128, 256, 512], [np.max(np.abs(f - end)) for f in (a, b, c)]),
+            -1.0,
+            within=0.05,
+            on=f"largest error at five y, {name}",
+        )
+
+
+def test_the_excess_does_not_decay(check, line):
+    """Exact stepwise means, fixed SNR, refined schedule: the limit differs from the CME (derived)."""
+    for name in NAMES:
+        values = [line.chain_excess(name, 1.0, cm.refined_grid(n, 1.0)) for n in (100, 1000)]
+        end = line.excess(name, 1.0, line.limit(name, 1.0))
+        tol = abs(values[1] - values[0])
+        check.tight(
+            values[1] / end, 1.0, tol=tol / end, cause="change from n = 100 to 1,000", on=f"excess over limit, {name}"
+        )
+        check.holds(
+            [0.98, values[1] / values[0]],
+            [values[1] / values[0], 1.05],
+            tol=0,
+            cause="strict",
+            on=f"excess(1000) / excess(100) in [.98, 1.05], {name}",
+        )
+        check.holds(0.05, values[1], tol=0, cause="strict", on=f"at least 5 % of the MMSE remain, {name}, 0 dB")
+    y, w = line.quadrature("gauss", 1.0)
+    end = line.limit("gauss", 1.0)
+    check.equal(
+        end, line.truth("gauss", 1.0)[0], tol=1e-7, cause="v_end = 1e-7 of the solver", on="Gaussian prior: it is the CME"
+    )
+
+
+def test_controls(check, line):
+    for name in NAMES:
+        mean, _ = line.truth(name, 1.0)
+        errors = [distance(line, name, n, mean) for n in STEPS]
+        check.control(
+            "the ODE endpoint (the CME instead)",
+            errors[-1],
+            errors[0] * STEPS[0] / STEPS[-1],
+            tol=1e-6,
+            on=f"error at n = 256 against 1/n from 32, {name}",
+        )
+    ends = line.limit("gmm2", 1.0)
+    errors = [distance(line, "gmm2", n, ends, method="ddim") for n in STEPS]
+    check.control("score weight 1 (1/2: DDIM)", errors[-1], errors[0] * STEPS[0] / STEPS[-1], tol=1e-6, on="gmm2")

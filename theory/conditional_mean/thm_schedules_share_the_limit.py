@@ -1,0 +1,98 @@
+"""beta_t = c T^-gamma t/T: one plateau for gamma = 0, 1/2, 1 at rate T^-((1+gamma)/2); for gamma > 1 no level matches."""
+
+import numpy as np
+import pytest
+
+from exactdiffusion import conditional_mean as cm
+from exactdiffusion import measure
+from exactdiffusion.bounds import conditional_mean as bound
+
+STATEMENT = bound.schedules_share_the_limit.statement
+#: gamma -> (c, step counts of the schedule)
+SCHEDULES = {0.0: (0.5, (4000, 16000, 64000)), 0.5: (0.5, (640, 2560, 10240)), 1.0: (2.0, (100, 200, 400))}
+NAMES = ("gmm2", "gmm3", "scale mixture")
+
+
+def test_one_plateau(check, line, deep):
+    """Exact stepwise means, fixed SNR, refined schedule: the limit differs from the CME (derived)."""
+    for name in NAMES:
+        end = line.excess(name, 1.0, line.limit(name, 1.0))
+        for gamma, (c, counts) in SCHEDULES.items():
+            values = [line.chain_excess(name, 1.0, grid(T, gamma, c)) for T in counts]
+            check.rate(
+                measure.fit_slope(counts, end - np.array(values)),
+                -(1 + gamma) / 2,
+                within=0.1 * (1 + gamma) / 2,
+                on=f"{name}, gamma = {gamma:g}",
+            )
+            ratio = (counts[-1] / counts[-2]) ** ((1 + gamma) / 2)
+            extrapolated = (ratio * values[-1] - values[-2]) / (ratio - 1)
+            check.tight(
+                extrapolated / end,
+                1.0,
+                tol=abs(values[-1] - values[-2]) / end,
+                cause="last change before extrapolation",
+                on=f"limit, {name}, gamma = {gamma:g}",
+            )
+    for gamma, (c, counts) in SCHEDULES.items():
+        value = line.chain_excess("two points", 1.0, grid(counts[-1], gamma, c))
+        plateau, mmse = bound.two_point_plateau(1.0)
+        check.equal(
+            value,
+            (plateau - mmse) / mmse,
+            tol=1e-2 * 0.41,
+            cause="1 %: nodes next to the jump at 0",
+            on=f"two points, gamma = {gamma:g}",
+        )
+
+
+def grid(T, gamma, c):
+    return cm.power_grid(T, gamma, 1.0, c)
+
+
+def test_other_refinements(check, line):
+    for name in NAMES:
+        end = line.excess(name, 1.0, line.limit(name, 1.0))
+        for spacing in ("linear", "geometric"):
+            a, b = (line.chain_excess(name, 1.0, cm.refined_grid(n, 1.0, spacing)) for n in (200, 400))
+            check.equal(
+                b, end, tol=2 * abs(b - a), cause="2 x change from n = 200 to 400", on=f"{name}, {spacing} in v, n = 400"
+            )
+
+
+def test_gamma_above_one(check):
+    """The largest v of the schedule against its bound, and the refusal to match 0 dB."""
+    largest, limits = [], []
+    for gamma in (1.25, 1.5, 2.0):
+        for T in (100, 1000, 10_000):
+            betas = float(T) ** -gamma * np.arange(1, T + 1) / T
+            largest.append(np.expm1(-np.sum(np.log1p(-betas))))
+            limits.append(bound.schedules_share_the_limit(T, gamma))
+            with pytest.raises(ValueError, match="gamma"):
+                cm.power_grid(T, gamma, 1.0)
+    check.holds(largest, limits, tol=1e-14, cause="rounding of a sum", on="v_T, gamma = 1.25 .. 2, T = 1e2 .. 1e4")
+    check.tight(largest[-1] / limits[-1], 1.0, tol=1e-3, cause="c T^-gamma in the denominator", on="gamma = 2, T = 1e4")
+    check.rate(measure.fit_slope([100, 1000, 10_000], largest[3:6]), -0.5, within=0.02, on="v_T against T, gamma = 1.5")
+
+
+def test_controls(check, line):
+    end = line.excess("gmm2", 1.0, line.limit("gmm2", 1.0))
+    jump = line.chain_excess("gmm2", 1.0, big_last_jump(400))
+    check.control("refinement at the matched level (400 steps below v = .01)", end, jump, tol=0.1 * end, on="gmm2")
+    check.control(
+        "gamma <= 1 (bound of v_T at gamma = 1.5)", 1.0, bound.schedules_share_the_limit(1000, 1.5), on="T = 1,000"
+    )
+    check.control(
+        "gamma > 1 (gamma = .5 gets noisy)",
+        np.expm1(-np.sum(np.log1p(-0.5 * 1000**-0.5 * np.arange(1, 1001) / 1000))),
+        bound.schedules_share_the_limit(1000, 1.5),
+        on="T = 1,000",
+    )
+
+
+def big_last_jump(n):
+    """One jump from v = 1 to .01, then n fine steps: v_{t-1}/v_t is small where it matters."""
+    from exactdiffusion import Grid
+
+    fine = cm.refined_grid(n, 0.1).sigma
+    return Grid(np.ones(n + 2), np.append(1.0, fine))

@@ -1,0 +1,106 @@
+"""A stepwise error of size Delta: how it adds up, attained by the unit Gaussian; a fixed Delta adds up like the steps."""
+
+import numpy as np
+
+from exactdiffusion import Denoiser, GaussianMixture, measure
+from exactdiffusion import conditional_mean as cm
+from exactdiffusion.bounds import conditional_mean as bound
+
+STATEMENT = bound.stepwise_error.statement
+#: recorded: sum of sqrt(abar_t), t < t_hat, on the released schedules at 0 dB
+RECORDED = {5: 2.8731, 50: 17.1671, 300: 96.914}
+
+
+def perturbed(law, grid, error):
+    """The law's denoiser, wrong so that step i moves x (VP coordinates) by ``error(i, n, d)``."""
+    v = grid.noise_ratio**2
+    scale = 1 / np.sqrt(1 + v)
+
+    def fn(x, sigma):
+        i = int(np.argmin(np.abs(grid.noise_ratio[:-1] - sigma)))
+        share = 1 - v[i + 1] / v[i]
+        return law.noised(1.0, sigma).denoise(x) + error(i, *x.shape) / (scale[i + 1] * share)
+
+    return Denoiser(fn, law.dim)
+
+
+def sub_grid(T, sigma=1.0):
+    grid = cm.released_grid(T)
+    return grid[cm.match(grid, sigma).index :]
+
+
+def slopes_vp(grid, m):
+    """Lipschitz constants in VP coordinates for an m-strongly log-concave prior."""
+    v = grid.noise_ratio**2
+    return bound.step_slope_log_concave(v[:-1], v[1:], m) * np.sqrt((1 + v[:-1]) / (1 + v[1:]))
+
+
+def test_tight(check):
+    law, delta = GaussianMixture([1.0], np.zeros((1, 3)), 1.0), 1e-3
+    direction = np.array([0.6, 0.0, 0.8])
+    for T in (5, 50, 300):
+        grid = sub_grid(T)
+        y = law.noised(1.0, float(grid.sigma[0])).sample(10, np.random.default_rng(81))
+        wrong = cm.denoise(perturbed(law, grid, lambda i, n, d: delta * np.ones((n, 1)) * direction), grid, y)
+        moved = np.linalg.norm(wrong - cm.denoise(law, grid, y), axis=1)
+        largest = bound.stepwise_error(delta, slopes_vp(grid, 1.0))
+        check.tight(moved / largest, 1.0, tol=1e-8, cause="rounding of an error of 1e-3 Delta", on=f"N(0, I), T = {T}")
+        closed = np.sum(np.sqrt(grid.alpha_bar[1:]))
+        check.equal(largest / delta, closed, tol=1e-12 * closed, cause="rounding", on=f"sum of sqrt(abar), T = {T}")
+        check.equal(closed, RECORDED[T], tol=5e-4, cause="recorded to four digits or more", on=f"recorded value, T = {T}")
+
+
+def test_holds(check):
+    """Random, constant and alternating errors on (strongly) log-concave priors."""
+    rng = np.random.default_rng(82)
+    small, large, delta = [], [], 0.02
+
+    def unit(n, d):
+        u = rng.standard_normal((n, d))
+        return delta * u / np.linalg.norm(u, axis=1, keepdims=True)
+
+    fixed = unit(40, 2)
+    errors = (lambda i, n, d: unit(n, d), lambda i, n, d: fixed, lambda i, n, d: (-1) ** i * fixed)
+    for a in (0.0, 0.6, 1.0):
+        mean = np.array([[-a, 0.0], [a, 0.0]])
+        law, m = GaussianMixture(None, mean, 1.0), max(1 - a**2, 0.0)
+        for T in (5, 50):
+            grid = sub_grid(T)
+            y = law.noised(1.0, float(grid.sigma[0])).sample(40, rng)
+            exact = cm.denoise(law, grid, y)
+            for error in errors:
+                moved = np.linalg.norm(cm.denoise(perturbed(law, grid, error), grid, y) - exact, axis=1)
+                small.append(moved)
+                large.append(np.full(40, bound.stepwise_error(delta, slopes_vp(grid, m))))
+    check.holds(
+        np.concatenate(small), np.concatenate(large), tol=1e-12, cause="rounding", on="a = 0, .6, 1; three kinds of error"
+    )
+
+
+def test_rate(check):
+    counts = np.array([50, 100, 300, 1000])
+    total = [bound.stepwise_error(1.0, slopes_vp(sub_grid(int(T)), 1.0)) for T in counts]
+    steps = [sub_grid(int(T)).N for T in counts]
+    check.rate(measure.fit_slope(steps, total), 1.0, within=0.05, on="accumulated error against t_hat, fixed Delta, N(0, 1)")
+
+
+def test_controls(check):
+    law, delta, T = GaussianMixture([1.0], np.zeros((1, 1)), 1.0), 1e-3, 50
+    grid = sub_grid(T)
+    y = np.array([[0.3], [-1.0]])
+    wrong = cm.denoise(perturbed(law, grid, lambda i, n, d: delta * np.ones((n, d))), grid, y)
+    moved = np.abs(wrong - cm.denoise(law, grid, y))[:, 0]
+    a = grid.alpha_bar
+    hyper = bound.stepwise_error(delta, bound.step_slope_lower(a[:-1], a[1:]))
+    check.control("true slopes (the schedule's own constants)", moved, hyper, tol=1e-8, on="N(0, 1), T = 50")
+    check.control("the sum (one Delta)", moved, delta, tol=1e-8, on="N(0, 1), T = 50")
+    wide = GaussianMixture(None, np.array([[-3.0], [3.0]]), 1.0)
+    near = np.array([[1e-3]])
+    wrong = cm.denoise(perturbed(wide, grid, lambda i, n, d: delta * np.ones((n, d))), grid, near)
+    check.control(
+        "a log-concave prior",
+        np.abs(wrong - cm.denoise(wide, grid, near)),
+        bound.stepwise_error(delta, slopes_vp(grid, 0.0)),
+        tol=1e-8,
+        on="modes at +-3, y = .001",
+    )

@@ -1,0 +1,89 @@
+"""Two points: 4 Q(sqrt SNR) and its excess over the MMSE, against the chain by quadrature; the same in every coordinate."""
+
+import mpmath
+import numpy as np
+
+from exactdiffusion import PointCloud
+from exactdiffusion import conditional_mean as cm
+from exactdiffusion.bounds import conditional_mean as bound
+
+STATEMENT = bound.two_point_plateau.statement
+DECIBELS = (-20, -10, 0, 5, 10)
+#: excess / MMSE recorded from an independent program, three digits
+RECORDED = {-20: 0.859, -10: 0.655, 0: 0.4115, 5: 0.337, 10: 0.298}
+
+
+def sigma_of(db):
+    return float(10 ** (-db / 20))
+
+
+def test_plateau(check, line):
+    """Exact stepwise means, fixed SNR, refined schedule: the limit differs from the CME (derived)."""
+    for db in DECIBELS:
+        sigma, (end, mmse) = sigma_of(db), bound.two_point_plateau(10 ** (db / 10))
+        expected = (end - mmse) / mmse
+        for n in (30, 100, 300):
+            value = line.chain_excess("two points", sigma, cm.refined_grid(n, sigma))
+            check.tight(
+                value / expected, 1.0, tol=1e-2, cause="steps n >= 30: exponentially near the sign", on=f"{db} dB, n = {n}"
+            )
+        check.equal(line.truth("two points", sigma)[1], mmse, tol=1e-10, cause="two quadratures", on=f"MMSE, {db} dB")
+        limit = line.excess("two points", sigma, line.limit("two points", sigma))
+        check.equal(limit, expected, tol=1e-9, cause="two quadratures", on=f"excess of the sign, {db} dB")
+        check.equal(expected, RECORDED[db], tol=5e-4, cause="recorded to three digits", on=f"recorded value, {db} dB")
+
+
+def test_closed_form_in_50_digits(check):
+    worst = []
+    for db in DECIBELS:
+        end, mmse = bound.two_point_plateau(10 ** (db / 10))
+        with mpmath.workdps(30):
+            s = mpmath.mpf(10) ** (mpmath.mpf(db) / 10)
+            exact = 2 * mpmath.erfc(mpmath.sqrt(s / 2))
+            lost = lambda g, s=s: mpmath.npdf(g) * 2 / (mpmath.exp(2 * (s + mpmath.sqrt(s) * g)) + 1)  # noqa: E731
+            least = mpmath.quad(lost, mpmath.linspace(-14, 14, 15))
+            worst += [float(abs(end / exact - 1)), float(abs(mmse / least - 1))]
+    check.holds(worst, 1e-13, tol=0, cause="rounding of 20,001 terms", on="limit and MMSE against 30 digits")
+
+
+def test_ends(check):
+    """High SNR: excess / MMSE -> 4/pi - 1; low SNR: -> 1 (MSE 2, MMSE 1)."""
+    ratio = []
+    for snr in (50.0, 100.0, 200.0, 400.0):
+        end, mmse = bound.two_point_plateau(snr, nodes=200_001)
+        ratio.append(end / mmse)
+    limit = 2 * ratio[-1] - ratio[-2]
+    check.tight(
+        limit / (4 / np.pi),
+        1.0,
+        tol=2 * abs(limit - (2 * ratio[-2] - ratio[-3])),
+        cause="last change of the extrapolation",
+        on="MSE / MMSE at high SNR against 4/pi",
+    )
+    end, mmse = bound.two_point_plateau(1e-6)
+    check.tight(end / mmse, 2.0, tol=4e-3, cause="2 sqrt(SNR) of the first term", on="MSE / MMSE at -60 dB")
+
+
+def test_every_coordinate(check):
+    """{-1, 1}^4 as a cloud of 16 atoms: the chain acts on each coordinate alone."""
+    corners = np.stack(np.meshgrid(*[[-1.0, 1.0]] * 4), axis=-1).reshape(-1, 4)
+    cloud, pair = PointCloud(corners), PointCloud(np.array([[-1.0], [1.0]]))
+    y = cloud.noised(1.0, 1.0).sample(100, np.random.default_rng(6))
+    grid = cm.refined_grid(4, 1.0)
+    f = cm.denoise(cloud, grid, y, 1.0)
+    each = np.concatenate([cm.denoise(pair, grid, y[:, [j]], 1.0) for j in range(4)], axis=1)
+    amplification = np.prod([1 + 1 / v for v in grid.noise_ratio[:-1] ** 2])
+    check.equal(
+        f, each, tol=64 * 2.2e-16 * amplification, cause="64 eps times the largest slope of the chain", on="{+-1}^4, n = 4"
+    )
+
+
+def test_controls(check, line):
+    end, mmse = bound.two_point_plateau(1.0)
+    one = line.chain_excess("two points", 1.0, cm.refined_grid(1, 1.0))
+    check.control("a refined schedule (one step: the MMSE)", abs(one * mmse + mmse - end), 0.0, tol=1e-2 * end, on="0 dB")
+    check.control(
+        "4 Q (2 Q: an error probability, not an MSE)", abs(end / 2 - mmse - 0.4115 * mmse), 0.0, tol=1e-2, on="0 dB"
+    )
+    two_steps = line.chain_excess("two points", 1.0, cm.refined_grid(2, 1.0))
+    check.control("n >= 30 (n = 2)", abs(two_steps / ((end - mmse) / mmse) - 1), 0.0, tol=1e-2, on="0 dB")
