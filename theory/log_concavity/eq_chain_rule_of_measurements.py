@@ -1,0 +1,93 @@
+"""One exact conditional draw after another has the joint law: densities on 200 mixtures; integrals; draws of the chain."""
+
+import math
+
+import numpy as np
+
+from exactdiffusion import GaussianMixture, Noise, PointCloud, measurements
+from exactdiffusion.bounds import log_concavity as bound
+
+STATEMENT = bound.chain_rule_of_measurements.statement
+TOL, CAUSE = 1e-13, "450 eps of 1 + |log p| + m d"
+
+
+def conditionals(i):
+    running = np.cumsum(i.y, axis=0) - i.y
+    return [
+        [measurements.conditional_log_density(i.law, i.y[t : t + 1], running[t : t + 1], t, i.sigma)[0]] for t in range(i.m)
+    ]
+
+
+def test_200_random_mixtures(check, measured):
+    unit = np.array([1 + abs(i.log_p) + i.m * i.d for i in measured])
+    value = np.array([bound.chain_rule_of_measurements(conditionals(i))[0] for i in measured])
+    # each conditional is a difference of log densities at different noise levels, of size (|y|/sigma)^2 m
+    size = np.array([(i.size / i.sigma) ** 2 * i.m for i in measured])
+    reference = np.array([i.log_p for i in measured])
+    check.equal(
+        value / (unit + size), reference / (unit + size), tol=TOL, cause=CAUSE + " + m |y|^2/sigma^2", on="200 mixtures"
+    )
+
+
+def test_conditional_is_the_predictive_mixture(check, measured):
+    a, b = [], []
+    for i in measured:
+        y, before = i.y[-1:], i.total - i.y[-1:]
+        a.append(measurements.conditional_log_density(i.law, y, before, i.m - 1, i.sigma)[0])
+        b.append(measurements.predictive_mixture(i.law, before, i.m - 1, i.sigma).log_density(y)[0])
+    unit = np.array([1 + abs(v) + (i.size / i.sigma) ** 2 for v, i in zip(b, measured)])
+    check.equal(a / unit, b / unit, tol=TOL, cause="450 eps of |log p| + |y|^2/sigma^2", on="200 mixtures")
+
+
+def test_sum_has_the_law_of_m_x(check):
+    """Two measurements on a line: the density of y_1 + y_2 through the chain is that of 2 X + sqrt(2) sigma N."""
+    law = GaussianMixture([0.3, 0.7], np.array([[-1.0], [1.5]]), np.array([0.05, 0.3]))
+    sigma = 0.8
+    y, w = measurements.line_quadrature(law, sigma)
+    at = np.linspace(-5, 6, 45)
+    chain = [w @ np.exp(measurements.conditional_log_density(law, (a - y)[:, None], y[:, None], 1, sigma)) for a in at]
+    exact = np.exp(law.noised(2.0, math.sqrt(2) * sigma).log_density(at[:, None]))
+    check.equal(chain, exact, tol=1e-13, cause="Gauss-Legendre panels, 1e-14", on="y_1 + y_2, two Gaussians, 45 points")
+
+
+def chain(law, n, m, sigma, seed):
+    noise, total = Noise(seed), np.zeros((n, law.dim))
+    for t in range(m):
+        total = total + measurements.predictive_sample(law, total, t, sigma, noise, step=t)
+    return total
+
+
+def test_draws(check):
+    """20,000 exact chains: weights of the modes and moments of the sum within 5 standard errors."""
+    rng = np.random.default_rng(63)
+    law = GaussianMixture([0.2, 0.8], np.array([[-3.0, 0.0], [3.0, 1.0]]), np.stack([np.diag([1.0, 0.2]), np.eye(2)]))
+    n, m, sigma = 20_000, 12, 3.0
+    total = chain(law, n, m, sigma, 64)
+    q = law.noised(float(m), math.sqrt(m) * sigma)
+    covariance = q.covariance
+    tol = 5 * np.sqrt(np.diag(covariance) / n)
+    check.equal(total.mean(axis=0), q.mean, tol=tol, cause="5 standard errors, n = 20,000", on="mean of the sum, m = 12")
+    reference = q.sample(n, rng)
+    spread, expected = (np.sum((a - q.mean) ** 2, axis=1) for a in (total, reference))
+    tol = 5 * math.sqrt((spread.var() + expected.var()) / n)
+    check.equal(spread.mean(), np.trace(covariance), tol=tol, cause="5 standard errors", on="spread of the sum, m = 12")
+    low = np.mean(measurements.posterior_mean(law, total, m, sigma)[:, 0] < 0)
+    exact = np.mean(measurements.posterior_mean(law, q.sample(200_000, rng), m, sigma)[:, 0] < 0)
+    tol = 5 * math.sqrt(0.16 / n + 0.16 / 200_000)
+    check.equal(low, exact, tol=tol, cause="5 standard errors", on="weight of the minor mode, m = 12")
+
+
+def test_controls(check, measured):
+    several = [i for i in measured if i.m >= 3]
+    unit = np.array([1 + abs(i.log_p) + i.m * i.d + (i.size / i.sigma) ** 2 * i.m for i in several])
+    reference = np.array([i.log_p for i in several])
+    marginal = np.array([math.fsum(i.law.noised(1.0, i.sigma).log_density(i.y)) for i in several])
+    check.control("conditioning (independent measurements)", np.abs(marginal - reference) / unit, TOL, on="mixtures, m >= 3")
+    # the jump plus noise as next measurement (n_t = 0 inner steps): the covariance C_m of the conditional is missing
+    cloud = PointCloud(np.array([[-1.0], [1.0]]))
+    noise, total, n, sigma, m = Noise(65), np.zeros((20_000, 1)), 20_000, 1.0, 6
+    for t in range(m):
+        total = total + measurements.posterior_mean(cloud, total, t, sigma) + sigma * noise.normal(t, n, 1)
+    q = cloud.noised(float(m), math.sqrt(m) * sigma)
+    tol = 5 * math.sqrt(2 / n) * q.covariance[0, 0]
+    check.control("exact inner draws (jump plus noise)", abs(total.var() - q.covariance[0, 0]), tol, on="two points, m = 6")

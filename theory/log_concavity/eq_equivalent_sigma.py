@@ -1,0 +1,68 @@
+"""With exact inner draws sigma and m act through sigma^2/m alone: W2, means and laws of the output; what still differs."""
+
+import math
+
+import numpy as np
+
+from exactdiffusion import GaussianMixture, PointCloud, measurements
+from exactdiffusion.bounds import log_concavity as bound
+
+STATEMENT = bound.equivalent_sigma.statement
+CASES = [(1.0, 4, 1), (2.0, 9, 90), (0.3, 2, 1000)]
+
+
+def laws():
+    yield "two Gaussians", GaussianMixture([0.2, 0.8], np.array([[-3.0], [3.0]]), 1.0)
+    yield "three points", PointCloud(np.array([[-1.0], [0.2], [1.0]]))
+
+
+def test_equal(check):
+    for name, law in laws():
+        a, b = [], []
+        for sigma, m, new in CASES:
+            other = bound.equivalent_sigma(sigma, m, new)
+            for f in (measurements.line_jump_w2, measurements.line_mmse):
+                a.append(f(law, m, sigma))
+                b.append(f(law, new, other))
+            y = np.linspace(-5, 5, 101)[:, None]
+            a += measurements.posterior_mean(law, m * y, m, sigma)[:, 0].tolist()
+            b += measurements.posterior_mean(law, new * y, new, other)[:, 0].tolist()
+        check.equal(
+            a, b, tol=1e-12, cause="rounding of sigma sqrt(m'/m) through the quadrature", on=f"W2^2, E C_m, jumps: {name}"
+        )
+
+
+def test_law_of_the_output(check):
+    """The law of the sum over m, i.e. of the mean, is the same: exact chains of m = 1 and m = 2 by quadrature."""
+    law = GaussianMixture([0.3, 0.7], np.array([[-1.0], [1.5]]), np.array([0.05, 0.3]))
+    sigma = 0.8
+    one = bound.equivalent_sigma(sigma, 2, 1)
+    y, w = measurements.line_quadrature(law, sigma)
+    at = np.linspace(-3, 3, 31)
+    two_step = [
+        2 * (w @ np.exp(measurements.conditional_log_density(law, (2 * a - y)[:, None], y[:, None], 1, sigma))) for a in at
+    ]
+    one_step = np.exp(law.noised(1.0, one).log_density(at[:, None]))
+    check.equal(
+        two_step, one_step, tol=1e-13, cause="Gauss-Legendre panels, 1e-14", on="density of the mean, m = 2 against m = 1"
+    )
+
+
+def test_difficulty_differs(check):
+    """What s does not fix: the curvature of the first conditional. Small sigma is not log-concave, large sigma is."""
+    law = PointCloud(np.array([[-1.0], [1.0]]))
+    y = np.linspace(-2, 2, 201)[:, None]
+    low, high = 0.7, bound.equivalent_sigma(0.7, 1, 4)
+    worst = [float(-(law.noised(1.0, v).hessian(y) * v**2).min()) for v in (low, high)]
+    smallest = [float((-law.noised(1.0, v).hessian(y) * v**2).min()) for v in (low, high)]
+    check.holds(0.0, smallest[1], tol=0.0, cause="strict", on=f"sigma = {high:g}: first conditional log-concave")
+    check.control("large sigma (the same s with m = 1)", 0.0, smallest[0], on=f"sigma = {low:g}")
+    assert np.isfinite(worst).all()
+
+
+def test_controls(check):
+    law = dict(laws())["three points"]
+    a = measurements.line_jump_w2(law, 4, 1.0)
+    check.control("sqrt(m'/m) (m'/m)", abs(measurements.line_jump_w2(law, 1, 0.25) - a), 1e-9, on="three points")
+    check.control("sqrt(m'/m) (1: sigma kept)", abs(measurements.line_jump_w2(law, 1, 1.0) - a), 1e-9, on="three points")
+    assert math.isclose(bound.equivalent_sigma(1.0, 4, 1), 0.5)

@@ -1,0 +1,76 @@
+"""Joint density of m measurements: sufficiency of their mean, with the constant, against assimilation and by SymPy."""
+
+import numpy as np
+import sympy
+
+from exactdiffusion import measurements
+from exactdiffusion.bounds import log_concavity as bound
+
+STATEMENT = bound.joint_log_density.statement
+TOL, CAUSE = 1e-13, "450 eps of 1 + |log p| (a sum of m d terms)"
+
+
+def of_mean(i):
+    return i.law.noised(1.0, i.sigma / np.sqrt(i.m)).log_density(i.total / i.m)
+
+
+def test_200_random_mixtures(check, measured):
+    unit = np.array([1 + abs(i.log_p) + i.m * i.d for i in measured])
+    reference = np.array([i.log_p for i in measured])
+    formula = np.array([bound.joint_log_density(of_mean(i), i.y[None], i.sigma)[0] for i in measured])
+    library = np.array([measurements.joint_log_density(i.law, i.y[None], i.sigma)[0] for i in measured])
+    check.equal(formula / unit, reference / unit, tol=TOL, cause=CAUSE, on="formula against assimilation, 200 mixtures")
+    check.equal(library / unit, reference / unit, tol=TOL, cause=CAUSE, on="library against assimilation, 200 mixtures")
+
+
+def test_sufficiency(check, measured):
+    """Moving measurements apart at a fixed mean changes log p by the spread alone, whatever the law."""
+    rng = np.random.default_rng(44)
+    change, expected = [], []
+    for i in [i for i in measured if i.m >= 3][:50]:
+        shift = i.sigma * rng.standard_normal(i.y.shape)
+        shift -= shift.mean(axis=0)
+        a, b = (measurements.joint_log_density(i.law, y[None], i.sigma)[0] for y in (i.y, i.y + shift))
+        spread = [np.sum((y - y.mean(axis=0)) ** 2) for y in (i.y, i.y + shift)]
+        unit = 1 + abs(i.log_p) + (np.max(np.abs(i.y)) / i.sigma) ** 2
+        change.append((b - a) / unit)
+        expected.append(-(spread[1] - spread[0]) / (2 * i.sigma**2) / unit)
+    check.equal(change, expected, tol=1e-12, cause="4500 eps of |log p| + |y|^2/sigma^2", on="50 mixtures, shifts of mean 0")
+
+
+def test_symbolic(check):
+    """Gaussian X in one dimension, m = 1..4: the closed joint Gaussian density minus the formula is 0."""
+    v, s2 = sympy.symbols("v sigma2", positive=True)
+    residuals = []
+    for m in (1, 2, 3, 4):
+        y = sympy.symbols(f"y0:{m}", real=True)
+        Y = sympy.Matrix(y)
+        C = v * sympy.ones(m, m) + s2 * sympy.eye(m)
+        determinant = s2 ** (m - 1) * (s2 + m * v)
+        inverse = (sympy.eye(m) - v / (s2 + m * v) * sympy.ones(m, m)) / s2
+        residuals.append(
+            sympy.simplify(sum(sympy.expand(e) ** 2 for e in (C * inverse - sympy.eye(m)).applyfunc(sympy.together)))
+        )
+        joint = -(Y.T * inverse * Y)[0] / 2 - sympy.log(determinant) / 2
+        mean = sum(y) / sympy.Integer(m)
+        of_mean = -(mean**2) / (2 * (v + s2 / m)) - sympy.log(v + s2 / m) / 2
+        rest = m / (2 * s2) * (mean**2 - sum(a**2 for a in y) / m) - sympy.log(s2) * (m - 1) / 2 - sympy.log(m) / 2
+        difference = sympy.expand_log(joint - of_mean - rest, force=True)
+        logs = sympy.simplify(sympy.exp(difference.subs(dict.fromkeys(y, 0))))
+        quadratic = sympy.simplify(difference - difference.subs(dict.fromkeys(y, 0)))
+        residuals += [logs - 1, quadratic]
+    check.equal([float(r) for r in residuals], 0.0, tol=0, cause="exact: SymPy", on="Gaussian X, d = 1, m = 1..4")
+
+
+def test_controls(check, measured):
+    several = [i for i in measured if i.m >= 3]
+    unit = np.array([1 + abs(i.log_p) + i.m * i.d for i in several])
+    reference = np.array([i.log_p for i in several])
+    formula = np.array([bound.joint_log_density(of_mean(i), i.y[None], i.sigma)[0] for i in several])
+    spread = np.array([np.sum((i.y - i.y.mean(axis=0)) ** 2) / (2 * i.sigma**2) for i in several])
+    logs = np.array([0.5 * i.d * np.log(i.m) for i in several])
+    at_sigma = np.array([i.law.noised(1.0, i.sigma).log_density(i.total / i.m)[0] - of_mean(i)[0] for i in several])
+    on = "random mixtures with m >= 3"
+    check.control("the spread of the measurements", np.abs(formula + spread - reference) / unit, TOL, on=on)
+    check.control("d/2 log m in the constant", np.abs(formula + logs - reference) / unit, TOL, on=on)
+    check.control("s = sigma^2/m (sigma^2 instead)", np.abs(formula + at_sigma - reference) / unit, TOL, on=on)

@@ -1,0 +1,61 @@
+"""Mean and covariance of the next measurement: the library's predictive mixture against assimilation, on random mixtures."""
+
+import numpy as np
+
+from exactdiffusion import Noise, PointCloud, measurements
+from exactdiffusion.bounds import log_concavity as bound
+
+STATEMENT = bound.predictive_moments.statement
+TOL, CAUSE = 1e-13, "450 eps of the size of measurements and components"
+
+
+def test_200_random_mixtures(check, measured, kalman):
+    a, b, A, B = [], [], [], []
+    for i in measured:
+        before = i.total - i.y[-1:]
+        w, mu, P, _ = i.before
+        mean, covariance = kalman.moments(w, mu, P)
+        q = measurements.predictive_mixture(i.law, before, i.m - 1, i.sigma)
+        expected = bound.predictive_moments(mean, covariance, i.sigma)
+        unit = i.size**2 + i.sigma**2
+        a.append(np.pad(q.mean / i.size, (0, 6 - i.d)))
+        b.append(np.pad(expected[0] / i.size, (0, 6 - i.d)))
+        A.append(np.pad(q.covariance / unit, (0, 6 - i.d)))
+        B.append(np.pad(expected[1] / unit, (0, 6 - i.d)))
+        own = measurements.predictive_covariance(i.law, before, i.m - 1, i.sigma)[0]
+        A.append(np.pad(own / unit, (0, 6 - i.d)))
+        B.append(B[-1])
+    check.equal(a, b, tol=TOL, cause=CAUSE, on="mean, 200 random mixtures")
+    check.equal(A, B, tol=TOL, cause=CAUSE, on="covariance, 200 random mixtures")
+
+
+def test_draws(check):
+    """Draws of the library's exact inner step: mean and covariance within 5 standard errors."""
+    rng = np.random.default_rng(62)
+    cloud = PointCloud(rng.standard_normal((6, 3)))
+    n, total, m, sigma = 40_000, np.array([[0.5, -1.0, 2.0]]), 3, 1.1
+    y = measurements.predictive_sample(cloud, np.repeat(total, n, axis=0), m, sigma, Noise(5))
+    xhat = measurements.posterior_mean(cloud, total, m, sigma)[0]
+    C = measurements.posterior_covariance(cloud, total, m, sigma)[0]
+    mean, covariance = bound.predictive_moments(xhat, C, sigma)
+    error = np.sqrt(np.diag(covariance) / n)
+    cause = "5 standard errors of 40,000 draws"
+    check.equal(y.mean(axis=0), mean, tol=5 * error, cause=cause, on="mean, cloud in R^3")
+    spread = y - y.mean(axis=0)
+    products = spread[:, :, None] * spread[:, None, :]
+    check.equal(products.mean(axis=0), covariance, tol=5 * products.std(axis=0) / np.sqrt(n), cause=cause, on="covariance")
+    check.control("C_m", np.abs(np.var(y, axis=0) - sigma**2), 5 * products.std(axis=0).diagonal() / np.sqrt(n), on="draws")
+
+
+def test_controls(check, measured):
+    on = "random mixtures with m >= 3"
+    bare, last = [], []
+    for i in measured:
+        if i.m < 3:
+            continue
+        q = measurements.predictive_mixture(i.law, i.total - i.y[-1:], i.m - 1, i.sigma)
+        unit = i.size**2 + i.sigma**2
+        bare.append(np.max(np.abs(q.covariance - i.sigma**2 * np.eye(i.d))) / unit)
+        last.append(np.max(np.abs(q.mean - i.y[-2])) / i.size)
+    check.control("C_m (Euler's step of stochastic localisation)", bare, TOL, on=on)
+    check.control("Xhat_m (the previous measurement as mean)", last, TOL, on=on)

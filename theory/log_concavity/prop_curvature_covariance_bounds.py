@@ -1,0 +1,88 @@
+"""Posterior covariance between Cramer-Rao and Brascamp-Lieb, for curvature between a and b; Gaussians attain both."""
+
+import math
+
+import numpy as np
+
+from exactdiffusion import GaussianMixture, measurements
+from exactdiffusion.bounds import log_concavity as bound
+
+STATEMENT = bound.curvature_covariance_bounds.statement
+
+
+def pair(a):
+    """Two Gaussians of variance 1 at +-a: -Hess log p = 1 - a^2 / cosh^2(a x) lies in [1 - a^2, 1]."""
+    return GaussianMixture([0.5, 0.5], np.array([[-a], [a]]), 1.0)
+
+
+def test_hypotheses(check):
+    x = np.linspace(-12, 12, 2401)[:, None]
+    for a in (0.5, 0.9, 1.4):
+        H = -pair(a).hessian(x)[:, 0, 0]
+        ok = (H >= 1 - a**2 - 1e-12) & (H <= 1 + 1e-12)
+        check.hypothesis("curvature in [1 - a^2, 1]", ok, on=f"two Gaussians at +-{a:g}")
+
+
+def test_holds(check):
+    for a in (0.5, 0.9, 1.4):
+        lower, value, upper = [], [], []
+        for m, s in ((1, 0.1), (4, 1.0), (1, 10.0)):
+            sigma = math.sqrt(s * m)
+            if 1 - a**2 + 1 / s <= 0:
+                continue
+            low, high = bound.curvature_covariance_bounds(1 - a**2, 1.0, m, sigma)
+            y = np.linspace(-15, 15, 601)[:, None]
+            C = measurements.posterior_covariance(pair(a), m * y, m, sigma)[:, 0, 0]
+            lower += [low] * len(C)
+            upper += [high] * len(C)
+            value += C.tolist()
+        args = {
+            "tol": 1e-13 * max(upper),
+            "cause": "450 eps of the covariance",
+            "on": f"two Gaussians at +-{a:g}, 601 points",
+        }
+        check.holds(lower, value, detail="Cramer-Rao side", **args)
+        check.holds(value, upper, detail="Brascamp-Lieb side", **args)
+
+
+def test_w2_corollary(check):
+    value, larger, plain = [], [], []
+    for a in (0.3, 0.7, 0.95):
+        for m, s in ((1, 0.3), (5, 2.0), (2, 30.0)):
+            sigma = math.sqrt(s * m)
+            value.append(measurements.line_jump_w2(pair(a), m, sigma))
+            larger.append(bound.curvature_covariance_bounds(1 - a**2, 1.0, m, sigma)[1])
+            plain.append(bound.posterior_mean_w2(m, sigma, 1))
+    check.holds(value, larger, tol=1e-12, cause="1e-12: quadrature", on="W2^2 <= sigma^2/(m + a sigma^2), a > 0")
+    check.holds(larger, plain, tol=0.0, cause="exact", on="never worse than sigma^2/m")
+
+
+def test_tight(check):
+    """Gaussians: the extreme eigenvalues of C_m are both bounds. And the pair reaches its upper side at the worst point."""
+    rng = np.random.default_rng(53)
+    ratios = []
+    for d in (1, 4):
+        root = rng.standard_normal((d, d)) + np.eye(d)
+        C = root @ root.T
+        law = GaussianMixture(None, np.zeros((1, d)), C[None])
+        lam = np.linalg.eigvalsh(C)
+        for m, sigma in ((1, 0.5), (7, 3.0)):
+            low, high = bound.curvature_covariance_bounds(1 / lam[-1], 1 / lam[0], m, sigma)
+            own = np.linalg.eigvalsh(measurements.posterior_covariance(law, np.ones((1, d)), m, sigma)[0])
+            ratios += [own[0] / low, own[-1] / high]
+    check.tight(ratios, 1.0, tol=1e-10, cause="eps cond(C) of eigh, cond <= 1e4", on="Gaussians, both sides")
+    low, high = bound.curvature_covariance_bounds(0.75, 1.0, 1, 1.0)
+    worst = measurements.posterior_covariance(pair(0.5), np.zeros((1, 1)), 1, 1.0)[0, 0, 0]
+    # at y = 0: 1/2 + (1/2)^2 a^2 exactly, against 1/(2 - a^2): .5625 <= .571
+    check.tight(worst / high, 0.5625 * 1.75, tol=1e-12, cause="450 eps", on="two Gaussians at +-.5, s = 1, y = 0")
+
+
+def test_controls(check):
+    law = pair(0.9)
+    worst = measurements.posterior_covariance(law, np.zeros((1, 1)), 1, math.sqrt(10.0))[0, 0, 0]
+    wrong = bound.curvature_covariance_bounds(1.0, 1.0, 1, math.sqrt(10.0))[1]
+    check.control("the smallest curvature a (the largest one)", worst, wrong, on="two Gaussians at +-.9, s = 10")
+    far = pair(2.0)
+    worst = measurements.posterior_covariance(far, np.zeros((1, 1)), 1, 1.0)[0, 0, 0]
+    no_prior = bound.curvature_covariance_bounds(0.0, 1.0, 1, 1.0)[1]
+    check.control("a >= 0 (a law that is not log-concave)", worst, no_prior, on="two Gaussians at +-2, s = 1")

@@ -1,0 +1,76 @@
+"""Atoms: the mean squared error falls exponentially in m, below the union bound of the nearest-atom estimator."""
+
+import math
+
+import numpy as np
+
+from exactdiffusion import PointCloud, measurements
+from exactdiffusion.bounds import log_concavity as bound
+
+STATEMENT = bound.discrete_prior_mmse.statement
+
+
+def clouds():
+    rng = np.random.default_rng(55)
+    yield "two points", PointCloud(np.array([[-1.0], [1.0]]))
+    yield "three points", PointCloud(np.array([[-1.0], [0.0], [1.5]]), np.array([0.2, 0.5, 0.3]))
+    yield "8 random points", PointCloud(rng.standard_normal((8, 1)), rng.dirichlet(np.ones(8)))
+
+
+def test_holds(check):
+    for name, law in clouds():
+        mmse, w2, larger = [], [], []
+        for m, sigma in ((1, 1.5), (1, 0.55), (4, 1.0), (10, 1.0), (30, 1.0), (60, 1.0)):
+            mmse.append(measurements.line_mmse(law, m, sigma))
+            w2.append(measurements.line_jump_w2(law, m, sigma))
+            larger.append(bound.discrete_prior_mmse(law.points, law.weights, m, sigma))
+        check.holds(mmse, larger, tol=0.0, cause="no rounding near equality", on=f"E C_m, {name}")
+        check.holds(w2, mmse, tol=1e-13, cause="quadrature", on=f"W2^2 <= E C_m, {name}")
+
+
+def test_plane(check):
+    """In the plane: E tr C_m by a product Gauss-Hermite rule around each atom."""
+    rng = np.random.default_rng(56)
+    law = PointCloud(rng.standard_normal((6, 2)) * 2, rng.dirichlet(np.ones(6)))
+    z, w = np.polynomial.hermite_e.hermegauss(60)
+    w = w / w.sum()
+    Z = np.stack(np.meshgrid(z, z), axis=-1).reshape(-1, 2)
+    W = np.outer(w, w).ravel()
+    value, larger = [], []
+    for m in (1, 4, 16):
+        total = 0.0
+        for p, x in zip(law.weights, law.points):
+            C = measurements.posterior_covariance(law, m * (x + Z / math.sqrt(m)), m, 1.0)
+            total += p * (W @ np.trace(C, axis1=1, axis2=2))
+        value.append(total)
+        larger.append(bound.discrete_prior_mmse(law.points, law.weights, m, 1.0))
+    check.holds(
+        value, larger, tol=1e-6, cause="Gauss-Hermite error at decision boundaries", on="6 points in the plane, m = 1, 4, 16"
+    )
+
+
+def test_rate(check):
+    """Two points at distance D: -log E C_m / m -> D^2/(8 sigma^2), the exponent of the bound."""
+    law = PointCloud(np.array([[-1.0], [1.0]]))
+    m = np.array([40, 50, 60])
+    for name, values in (
+        ("E C_m", [measurements.line_mmse(law, int(k), 1.0) for k in m]),
+        ("bound", [bound.discrete_prior_mmse(law.points, law.weights, int(k), 1.0) for k in m]),
+    ):
+        # log(value sqrt(m)): Mills' ratio removes the polynomial factor
+        slope = np.polyfit(m, np.log(values) + 0.5 * np.log(m), 1)[0]
+        check.rate(slope, -0.5, within=0.002, on=f"log of {name} against m, two points, D = 2, sigma = 1")
+
+
+def test_controls(check):
+    law = PointCloud(np.array([[-1.0], [1.0]]))
+    from scipy.special import ndtr
+
+    value = measurements.line_mmse(law, 10, 1.0)
+    check.control("half the distance (the whole one)", value, 4 * ndtr(-2 * math.sqrt(10)), on="two points, m = 10")
+    check.control("sqrt m (m)", value, 4 * ndtr(-10.0), on="two points, m = 10")
+    other = PointCloud(np.array([[-1.0], [0.0], [1.5]]), np.array([0.2, 0.5, 0.3]))
+    nearest = other.weights @ [1.0 * ndtr(-0.5 / 0.3), 1.0 * ndtr(-0.5 / 0.3) * 0, 2.25 * ndtr(-0.75 / 0.3)]
+    check.control(
+        "the sum over all ordered pairs", measurements.line_mmse(other, 1, 0.3), nearest, on="three points, s = .09"
+    )

@@ -1,0 +1,72 @@
+"""Mean curvature of the conditionals and the probability of a non-concave point: quadrature on a line, no assumption on X."""
+
+import math
+
+import numpy as np
+
+from exactdiffusion import GaussianMixture, PointCloud, measurements
+from exactdiffusion.bounds import log_concavity as bound
+
+STATEMENT = bound.expected_conditional_curvature.statement
+
+
+def curvature(law, m, sigma):
+    """-E Hess of the conditional of the m-th measurement, by quadrature over the mean of all m."""
+    y, w = measurements.line_quadrature(law, sigma / math.sqrt(m))
+    C = law.noised(1.0, sigma / math.sqrt(m)).posterior_covariance(y[:, None])
+    H = -bound.next_measurement_hessian(C, sigma)[:, 0, 0]
+    return w @ H, w[H < 0].sum()
+
+
+def laws():
+    rng = np.random.default_rng(66)
+    yield PointCloud(np.array([[-1.0], [1.0]]))
+    yield PointCloud(5 * rng.standard_normal((7, 1)))
+    yield GaussianMixture([0.2, 0.8], np.array([[-3.0], [3.0]]), 1.0)
+    yield GaussianMixture([0.5, 0.5], np.array([[0.0], [0.0]]), np.array([1e-3, 1e3]))
+
+
+def test_holds(check):
+    lower, value, upper, outside, markov = [], [], [], [], []
+    for law in laws():
+        for m in (1, 2, 5, 30):
+            for sigma in (0.3, 1.0, 4.0):
+                low, high = bound.expected_conditional_curvature(m, sigma)
+                mean, probability = curvature(law, m, sigma)
+                lower.append(low * sigma**2)
+                value.append(mean * sigma**2)
+                upper.append(high * sigma**2)
+                outside.append(probability)
+                markov.append(1 / m)
+    args = {"tol": 1e-12, "cause": "quadrature", "on": "4 laws on a line, m = 1 .. 30, sigma = .3 .. 4 (times sigma^2)"}
+    check.holds(lower, value, detail="(1 - 1/m) <= mean curvature", **args)
+    check.holds(value, upper, detail="mean curvature <= 1", **args)
+    check.holds(outside, markov, tol=1e-12, cause="quadrature", on="P(not log-concave at the visited point) <= d/m")
+
+
+def test_plane(check):
+    """Two dimensions, Loewner order: a Gaussian with variances (l, 0) has both ends of the interval as l grows."""
+    ratios, conditions = [], []
+    for m in (2, 5, 20):
+        law = GaussianMixture(None, np.zeros((1, 2)), np.array([[1e10, 0.0]]))
+        H = -measurements.conditional_hessian(law, np.zeros((1, 2)), np.zeros((1, 2)), m - 1, 1.3)[0]
+        low, high = bound.expected_conditional_curvature(m, 1.3)
+        values = np.linalg.eigvalsh(H)
+        ratios += [values[0] / low, values[1] / high]
+        conditions.append(values[1] / values[0] / (m / (m - 1)))
+    cause = "sigma^2/(m l) = 1e-10"
+    check.tight(ratios, 1.0, tol=4e-10, cause=cause, on="N(0, diag(1e10, 0)), both ends, m = 2, 5, 20")
+    check.tight(conditions, 1.0, tol=4e-10, cause=cause, on="condition number against m/(m-1)")
+
+
+def test_controls(check):
+    pair = PointCloud(np.array([[-1.0], [1.0]]))
+    y = np.linspace(-2, 2, 401)[:, None]
+    sigma, m = 0.5, 6
+    C = pair.noised(1.0, sigma / math.sqrt(m)).posterior_covariance(y)
+    worst = -bound.next_measurement_hessian(C, sigma)[:, 0, 0]
+    low, high = bound.expected_conditional_curvature(m, sigma)
+    check.control("the expectation (every point)", low, worst, on="two points, sigma = .5, m = 6")
+    wide = GaussianMixture(None, np.zeros((1, 1)), 1e6)
+    mean, _ = curvature(wide, m, sigma)
+    check.control("1/m (1/m^2: the rate under X = Z + N_0)", (1 - 1 / m**2) / sigma**2, mean, on="N(0, 1e6), m = 6")

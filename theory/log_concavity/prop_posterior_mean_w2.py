@@ -1,0 +1,110 @@
+"""Proposition 2: squared W2 distance of the law of the posterior mean, exact on a line by monotone quantiles."""
+
+import math
+
+import numpy as np
+import pytest
+import sympy
+
+from exactdiffusion import GaussianMixture, PointCloud, measure, measurements
+from exactdiffusion.bounds import log_concavity as bound
+
+STATEMENT = bound.posterior_mean_w2.statement
+CAUSE = "1e-12: quadrature and bisection"
+GOLDEN = (5 * math.sqrt(5) - 11) / 2
+
+
+def laws():
+    rng = np.random.default_rng(50)
+    column = np.reshape
+    yield "two points", PointCloud(np.array([[-1.0], [1.0]]))
+    yield "two points, weights .1 .9", PointCloud(np.array([[-1.0], [1.0]]), np.array([0.1, 0.9]))
+    yield "three points", PointCloud(np.array([[-1.0], [0.0], [1.0]]), np.array([0.3, 0.4, 0.3]))
+    yield "7 random points", PointCloud(column(rng.standard_normal(7), (7, 1)), rng.dirichlet(np.ones(7)))
+    yield "two Gaussians", GaussianMixture([0.2, 0.8], np.array([[-3.0], [3.0]]), 1.0)
+    yield (
+        "three Gaussians",
+        GaussianMixture([0.3, 0.3, 0.4], column(np.array([-2, 0.5, 3.0]), (3, 1)), np.array([0.3, 0.01, 1])),
+    )
+
+
+NOISE = (0.1, 0.5, 1.0, 3.0, 20.0)
+
+
+@pytest.mark.parametrize("name", [n for n, _ in laws()])
+def test_holds(check, name):
+    law = dict(laws())[name]
+    value, mmse, larger = [], [], []
+    for m, s in ((1, 0.05), (4, 0.3), (1, 1.0), (9, 3.0), (2, 20.0)):
+        sigma = math.sqrt(s * m)
+        value.append(measurements.line_jump_w2(law, m, sigma))
+        mmse.append(measurements.line_mmse(law, m, sigma))
+        larger.append(bound.posterior_mean_w2(m, sigma, 1))
+    check.holds(value, mmse, tol=1e-12, cause=CAUSE, on=f"W2^2 <= E C_m, {name}")
+    check.holds(mmse, larger, tol=1e-12, cause=CAUSE, on=f"E C_m <= sigma^2/m, {name}")
+
+
+def test_dimension(check):
+    """In R^d: products add squared W2; the coupling (X, Xhat) and the sample agree in order on one cloud of R^8."""
+    law = GaussianMixture([0.2, 0.8], np.array([[-3.0], [3.0]]), 1.0)
+    for d in (2, 8, 32):
+        # two Gaussians at +-3 (1, ..., 1): one coordinate along the axis, d - 1 standard Gaussian ones
+        axis = GaussianMixture(law.weights, law.means * math.sqrt(d), 1.0)
+        for m in (1, 10, 100, 1000):
+            sigma = math.sqrt(9 * d - 1)
+            s = sigma**2 / m
+            value = measurements.line_jump_w2(axis, m, sigma) + (d - 1) * (1 - 1 / math.sqrt(1 + s)) ** 2
+            check.holds(
+                value, bound.posterior_mean_w2(m, sigma, d), tol=1e-12, cause=CAUSE, on=f"means +-3 in R^{d}, m = {m}"
+            )
+
+
+def test_how_tight(check):
+    """Largest ratios W2^2/(s d) by family: none near 1. The second inequality, E tr C <= s d, is attained in the limit."""
+    lam = np.logspace(-1.5, 1.5, 6001)
+    gaussian = (np.sqrt(lam) - lam / np.sqrt(lam + 1)) ** 2
+    check.tight(
+        gaussian.max(), GOLDEN, tol=1e-6, cause="grid of 6001 ratios lam/s", on="Gaussians, W2^2/s = (5 sqrt5 - 11)/2"
+    )
+    pair = PointCloud(np.array([[-1.0], [1.0]]))
+    ratios = [measurements.line_jump_w2(pair, 1, math.sqrt(s)) / s for s in np.linspace(0.6, 1.2, 41)]
+    check.tight(max(ratios), 0.186447, tol=2e-5, cause="grid of 41 levels", on="two points, W2^2/s")
+    # the infinite lattice by its periodic middle cell: 41 atoms, the ends contribute 1/41 of their own ratio
+    few, many = (measurements.line_jump_w2(PointCloud(2.49 * np.arange(-k, k + 1)[:, None]), 1, 1.0) for k in (10, 20))
+    cell = (41 * many - 21 * few) / 20
+    check.tight(cell, 0.3468, tol=1e-4, cause="four printed digits", on="lattice of spacing 2.49 sqrt s, per cell")
+    wide = GaussianMixture(None, np.zeros((1, 1)), 1e8)
+    check.tight(measurements.line_mmse(wide, 1, 1.0), 1.0, tol=2e-8, cause="s/lam = 1e-8", on="E C_m/s, N(0, 1e8)")
+
+
+def test_golden_ratio(check):
+    """SymPy: the maximum over Gaussians is (5 sqrt5 - 11)/2 at lam/s = (sqrt5 - 1)/2."""
+    x = sympy.symbols("x", positive=True)
+    ratio = (sympy.sqrt(x) - x / sympy.sqrt(x + 1)) ** 2
+    best = (sympy.sqrt(5) - 1) / 2
+    slope = sympy.simplify(sympy.radsimp(sympy.diff(ratio, x).subs(x, best)))
+    value = sympy.simplify(ratio.subs(x, best) - (5 * sympy.sqrt(5) - 11) / 2)
+    results = [float(slope.equals(0) is not True), float(value.equals(0) is not True)]
+    check.equal(results, 0.0, tol=0, cause="exact: SymPy", on="stationary point and value")
+
+
+def test_rate(check):
+    """W2^2 ~ 1/m^2 once the noise is below the scale of a smooth p (1/m is only the bound)."""
+    law = GaussianMixture([0.2, 0.8], np.array([[-3.0], [3.0]]), 1.0)
+    m = 2.0 ** np.arange(9, 14)
+    value = [measurements.line_jump_w2(law, int(k), math.sqrt(8.0)) for k in m]
+    check.rate(measure.fit_slope(m, value), -2.0, within=0.03, on="W2^2 against m = 512 .. 8192, two Gaussians")
+
+
+def test_controls(check):
+    pair = PointCloud(np.array([[-1.0], [1.0]]))
+    m, sigma = 9, 3.0
+    value = measurements.line_jump_w2(pair, m, sigma)
+    check.control("1/m (1/m^2 instead)", value, sigma**2 / m**2, on="two points, sigma = 3, m = 9")
+    lattice = PointCloud(2.49 * np.arange(-20, 21)[:, None])
+    d = 3
+    check.control("the dimension (3 iid copies)", d * measurements.line_jump_w2(lattice, 1, 1.0), 1.0, on="lattice^3, s = 1")
+    law = GaussianMixture(None, np.zeros((1, 1)), 4.0)
+    single = (2.0 - np.sqrt(4.0 + 1.0)) ** 2
+    check.control("the jump (the mean of the measurements as output)",
+                  single, measurements.line_jump_w2(law, 1, 1.0), tol=1e-12, on="N(0, 4), s = 1")  # fmt: skip

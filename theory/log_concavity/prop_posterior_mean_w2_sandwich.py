@@ -1,0 +1,75 @@
+"""Gelbrich's bound below, the mean squared error above: exact W2 on a line between them; equality below for Gaussians."""
+
+import math
+
+import numpy as np
+
+from exactdiffusion import GaussianMixture, PointCloud, measure, measurements
+from exactdiffusion.bounds import log_concavity as bound
+
+STATEMENT = bound.posterior_mean_w2_sandwich.statement
+
+
+def sides(law, m, sigma):
+    return bound.posterior_mean_w2_sandwich(law.covariance, [[measurements.line_mmse(law, m, sigma)]])
+
+
+def test_holds(check):
+    rng = np.random.default_rng(51)
+    laws = [PointCloud(np.array([[-1.0], [1.0]]))]
+    laws += [PointCloud(rng.standard_normal((k, 1)), rng.dirichlet(np.ones(k))) for k in (3, 6)]
+    laws += [
+        GaussianMixture(rng.dirichlet(np.ones(k)), 2 * rng.standard_normal((k, 1)), rng.uniform(0.01, 1, k)) for k in (2, 4)
+    ]
+    lower, value, upper = [], [], []
+    for law in laws:
+        for m, s in ((1, 0.05), (5, 0.5), (2, 2.0), (1, 10.0)):
+            sigma = math.sqrt(s * m)
+            low, high = sides(law, m, sigma)
+            lower.append(low)
+            upper.append(high)
+            value.append(measurements.line_jump_w2(law, m, sigma))
+    args = {"tol": 1e-12, "cause": "1e-12: quadrature and bisection", "on": "5 laws on a line, s = .05 .. 10"}
+    check.holds(lower, value, detail="Gelbrich <= W2^2", **args)
+    check.holds(value, upper, detail="W2^2 <= E tr C_m", **args)
+
+
+def test_total_covariance(check):
+    """cov Xhat = Lambda - E C_m: both sides by quadrature."""
+    law = GaussianMixture([0.3, 0.7], np.array([[-2.0], [1.5]]), np.array([0.2, 0.6]))
+    for s in (0.1, 1.0, 8.0):
+        y, w = measurements.line_quadrature(law, math.sqrt(s))
+        xhat = law.noised(1.0, math.sqrt(s)).denoise(y[:, None])[:, 0]
+        variance = w @ (xhat - w @ xhat) ** 2
+        expected = law.covariance[0, 0] - measurements.line_mmse(law, 1, math.sqrt(s))
+        check.equal(variance, expected, tol=1e-13 * 8, cause="64 eps per sum of 1e3 terms", on=f"two Gaussians, s = {s:g}")
+
+
+def test_tight(check):
+    """Gaussians in any dimension: the lower side is the distance itself (Bures)."""
+    rng = np.random.default_rng(52)
+    ratios = []
+    for d in (1, 3, 6):
+        root = rng.standard_normal((d, d))
+        L = root @ root.T
+        for s in (0.1, 1.0, 10.0):
+            C = s * L @ np.linalg.inv(L + s * np.eye(d))
+            low, _ = bound.posterior_mean_w2_sandwich(L, 0.5 * (C + C.T))
+            law = GaussianMixture(None, np.zeros((1, d)), L[None])
+            gain = law.noised(1.0, math.sqrt(s)).denoise(np.eye(d))  # linear: the rows are the columns of the gain
+            exact = measure.bures_w2(np.zeros(d), L, np.zeros(d), gain.T @ (L + s * np.eye(d)) @ gain) ** 2
+            ratios.append(exact / low)
+    check.tight(ratios, 1.0, tol=1e-9, cause="cancellation in the trace: eps tr L / W2^2", on="Gaussians, d = 1, 3, 6")
+
+
+def test_controls(check):
+    pair = PointCloud(np.array([[-1.0], [1.0]]))
+    low, high = sides(pair, 1, 0.5)
+    value = measurements.line_jump_w2(pair, 1, 0.5)
+    check.control("the Gaussian law (equality below)", value, low, tol=1e-9, on="two points, s = .25")
+    independent = 2 - high  # E|X - X'|^2/... of independent copies: tr L + tr Lhat
+    check.control("the joint law (independent copies)", independent, high, tol=1e-9, on="two points, s = .25")
+    law = GaussianMixture(None, np.zeros((1, 1)), 1.0)
+    plus, _ = bound.posterior_mean_w2_sandwich([[1.0]], [[-0.5]])
+    value = measurements.line_jump_w2(law, 1, 1.0)
+    check.control("Lambda - E C_m (plus): equality for Gaussians", value, plus, tol=1e-9, on="N(0, 1), s = 1")
