@@ -67,6 +67,26 @@ def test_mean_squared_error(check, mixtures, line):
             )
 
 
+def test_spread_about_the_cme(check, mixtures, line):
+    """The part that depends on M, without x: E|mean of M runs - CME|^2 = MMSE / M."""
+    n = 20_000
+    for name, law in (*mixtures.items(), ("gmm3", line.priors["gmm3"])):
+        y = law.noised(1.0, 1.0).sample(n, np.random.default_rng(88))
+        mean, variance = cm.cme(law, y, 1.0), cm.posterior_variance(law, y, 1.0)
+        for runs in (1, 3):
+            f = cm.denoise(law, cm.refined_grid(2, 1.0), y, 1.0, method="resample_exact", noise=Noise(89), runs=runs)
+            # row by row against its own posterior variance: the spread of the MMSE over y drops out
+            extra = bound.exact_resampling(variance, runs) - variance
+            difference = np.sum((f - mean) ** 2, axis=1) - extra
+            check.equal(
+                np.mean(difference),
+                0.0,
+                tol=5 * np.std(difference) / np.sqrt(n),
+                cause="5 standard errors",
+                on=f"{name}, M = {runs}",
+            )
+
+
 def test_controls(check, line):
     law = line.priors["gmm3"]
     x = law.sample(6000, np.random.default_rng(85))
