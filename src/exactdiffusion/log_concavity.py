@@ -29,6 +29,8 @@ __all__ = [
 
 #: outward relative margin of float certificates: far above the rounding of a covariance of a few hundred atoms
 MARGIN = 1e-9
+# a witness exceeds v by more than the rounding of a covariance: on lattices Var = v to all digits over wide ranges
+_CLEAR = 1e-13
 
 
 # ------------------------------------------------------------------------------------------------- the law as a cloud
@@ -507,7 +509,7 @@ def _recheck(certificate, prec, every):
                 lam = cov(0, 0)
             else:
                 xx, yy, xy = cov(0, 0), cov(1, 1), cov(0, 1)
-                lam = (xx + yy) / 2 + (((xx - yy) / 2) ** 2 + xy**2).sqrt()
+                lam = (xx + yy) / 2 + (((xx - yy) / 2) ** 2 + xy**2).max(arb(0)).sqrt()
             rho2 = arb(0)
             for row in z:
                 rho2 = rho2.max(sum((a * a for a in row), arb(0)))
@@ -537,10 +539,11 @@ def _recheck(certificate, prec, every):
                     continue
                 a = [P[k][0] - P[base][0], P[k][1] - P[base][1]]
                 ends = [a[0] * (alpha + s * half).cos() + a[1] * (alpha + s * half).sin() for s in (-1, 1)]
-                # u a is concave in the angle where positive and <= its larger end where the maximiser lies outside
-                middle = a[0] * alpha.cos() + a[1] * alpha.sin()
+                # the largest u a on the arc is at an end, unless the direction of a lies on the arc
                 length = (a[0] * a[0] + a[1] * a[1]).sqrt()
-                g = ends[0].max(ends[1]).max(middle) + length * half * half  # second-order remainder of the cosine
+                if not a[0] * alpha.cos() + a[1] * alpha.sin() < length * half.cos():
+                    return False
+                g = ends[0].max(ends[1])
                 if not g < 0:
                     return False
                 q += (L[k] - L[base] + arb(certificate.radius) * g / v).exp()
@@ -751,28 +754,41 @@ def _line_root(P, w):
     return _root(P, w / w.sum(), 1e-3 * D2, D2 / 4)[0]
 
 
+def _rebalanced(P, logw, y, old, new):
+    """y moved so that the two heaviest atoms given y at noise ``old`` keep their odds at noise ``new``.
+
+    With uneven weights the hyperplane of equal odds travels with the noise; an ascent from the old point may lose it.
+    """
+    p, _ = _posterior(P, logw, old, y[np.newaxis])
+    i, j = np.argsort(p[0])[-2:]
+    a = P[i] - P[j]
+    tilt = lambda v: logw[i] - logw[j] - 0.5 * (P[i] @ P[i] - P[j] @ P[j]) / v + a @ y / v  # noqa: E731
+    return y - a * (new * (tilt(new) - tilt(old)) / (a @ a))
+
+
 def _root(P, w, low, high):
-    """(v, y): the largest v found with lammax Cov_v(y) >= v, by ladder and then secant steps in v with warm starts."""
-    best = (0.0, None)
-    for v in np.geomspace(low, high, 12)[::-1]:
-        value, y = covariance_supremum(P, w, v)
-        if value >= v * (1 - 1e-12):
-            best = (v, y)
+    """(v, y): the largest v found with lammax Cov_v(y) > v, by a ladder from above and then bisection with warm starts."""
+    ladder = np.geomspace(low, high, 12)
+    shift, logw = P.mean(axis=0), np.log(w)
+    Q = P - shift
+    for k in range(len(ladder) - 1, -1, -1):
+        value, y = covariance_supremum(P, w, ladder[k])
+        if value > ladder[k] * (1 + _CLEAR):
             break
-    if best[1] is None:
-        return best
-    a, b = best[0], min(high, best[0] * (high / low) ** (1 / 11))
-    y = best[1]
+    else:
+        return 0.0, None
+    a, b = ladder[k], ladder[min(k + 1, len(ladder) - 1)]
     for _ in range(60):
         if b - a <= 1e-13 * b:
             break
         v = 0.5 * (a + b)
-        value, trial = covariance_supremum(P, w, v, starts=y[np.newaxis])
-        if value >= v:
+        moved = _rebalanced(Q, logw, y - shift, a, v) + shift
+        value, trial = covariance_supremum(P, w, v, starts=np.stack([y, moved]))
+        if value > v * (1 + _CLEAR):
             a, y = v, trial
         else:
             b = v
-    return a, y
+    return float(a), y
 
 
 # ------------------------------------------------------------------------------------------------------ spectral gaps

@@ -283,7 +283,7 @@ def blurring_threshold(D):
     **Corrected.** For support of diameter D, sigma^2 = D^2/4 is enough. Counterexamples without bounded support: Student's t
     with 3 degrees of freedom (``max_y Var(X|y)/sigma^2 > 1`` for every sigma, growing with sigma), and even a sub-Gaussian
     law: atoms 2^k, k = 0, 1, 2, ..., of weights proportional to exp(-4^k / 8), for which the truncations at K have
-    thresholds of about 4^(K-1)/4: a pair of neighbours far out is seen alone, with equal odds, at some y.
+    thresholds of at least 4^(K-1)/4: a pair of neighbours far out is seen alone, with equal odds, at some y.
 
     **Source.** The slides; the corrected form and both counterexamples are derived here.
     """

@@ -1,0 +1,60 @@
+"""Unimodality of two Gaussians: modes counted on a grid just inside and just outside the closed criterion."""
+
+import numpy as np
+import sympy
+from scipy.optimize import brentq
+
+from exactdiffusion import GaussianMixture
+from exactdiffusion.bounds import log_concavity_thresholds as bound
+
+STATEMENT = bound.unimodality_margin.statement
+WEIGHTS = (0.5, 0.3, 0.2, 0.05)
+
+
+def critical(w):
+    """Dm at which the margin vanishes."""
+    return 1.0 if w == 0.5 else brentq(lambda r: bound.unimodality_margin(r, w), 1.0, 20.0, xtol=1e-14)
+
+
+def modes(ratio, w):
+    """Modes of w N(ratio, 1) + (1 - w) N(-ratio, 1) by sign changes of the library's score on 400,001 points."""
+    y = np.linspace(-ratio - 1, ratio + 1, 400_001)[:, np.newaxis]
+    score = GaussianMixture(np.array([w, 1 - w]), np.array([[ratio], [-ratio]]), 1.0).score(y)[:, 0]
+    return int(np.sum((score[:-1] > 0) & (score[1:] <= 0)))
+
+
+def test_criterion(check):
+    counted, predicted = [], []
+    for w in WEIGHTS:
+        for factor in (0.5, 0.99, 0.999, 1.001, 1.01, 2.0):
+            ratio = factor * critical(w)
+            counted.append(modes(ratio, w))
+            predicted.append(1 if bound.unimodality_margin(ratio, w) >= 0 else 2)
+    check.equal(counted, predicted, tol=0, cause="a count", on="4 weights, Dm at .5 ... 2 times the critical one")
+
+
+def test_values(check):
+    found = [critical(w) for w in WEIGHTS]
+    check.equal(
+        found, [1, 1.35729, 1.49034, 1.79032], tol=5e-6, cause="printed digits", on="critical Dm, w = .5, .3, .2, .05"
+    )
+    fractions = 1 / np.array(found) ** 2
+    check.equal(fractions, [1, 0.543, 0.450, 0.312], tol=5e-4, cause="printed digits", on="share of the log-concavity noise")
+
+
+def test_by_sympy(check):
+    """u - D^2 tanh u is stationary at arccosh D, with the value arccosh D - D sqrt(D^2 - 1)."""
+    D = sympy.symbols("D", positive=True)
+    u = sympy.acosh(1 + D)  # D > 0 stands for Dm - 1
+    slope = sympy.simplify(1 - (1 + D) ** 2 / sympy.cosh(u) ** 2)
+    value = sympy.simplify(u - (1 + D) ** 2 * sympy.sinh(u) / sympy.cosh(u) - (u - (1 + D) * sympy.sinh(u)))
+    check.equal([float(slope), float(value)], 0.0, tol=0, cause="exact: SymPy", on="critical point of the mode equation")
+
+
+def test_controls(check):
+    w = 0.2
+    ratio = 1.2  # unimodal although not log-concave
+    check.control("the weights (log-concavity as the criterion)", 2.0, modes(ratio, w), on="w = .2, Dm = 1.2: one mode")
+    halved = lambda r: 2 * bound.unimodality_margin(r, 0.5) + np.log(w / (1 - w))  # noqa: E731
+    wrong = [1 if halved(r) >= 0 else 2 for r in (1.3, 1.45)]
+    check.control("the sign of c", np.abs(np.array(wrong) - [modes(1.3, w), modes(1.45, w)]), 0.0, on="w = .2, two ratios")

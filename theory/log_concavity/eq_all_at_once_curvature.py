@@ -1,0 +1,61 @@
+"""All at once: the spectrum of the joint Hessian, and log-concavity only where a single small noise gives it."""
+
+import numpy as np
+
+from exactdiffusion import GaussianMixture, PointCloud
+from exactdiffusion.bounds import log_concavity_thresholds as bound
+from exactdiffusion.log_concavity import covariance_supremum, log_concavity_threshold
+from exactdiffusion.measurements import joint_hessian, posterior_covariance
+
+STATEMENT = bound.all_at_once_curvature.statement
+EPS = np.finfo(np.float64).eps
+
+
+def test_spectrum(check):
+    rng = np.random.default_rng(72)
+    for d, m, sigma2 in ((1, 4, 0.5), (2, 3, 1.3), (3, 5, 0.2)):
+        law = GaussianMixture(rng.dirichlet(np.ones(3)), rng.standard_normal((3, d)), rng.uniform(0.05, 1, size=(3, d)))
+        y = rng.standard_normal((20, m, d))
+        found = np.linalg.eigvalsh(joint_hessian(law, y, np.sqrt(sigma2)))
+        c = np.linalg.eigvalsh(posterior_covariance(law, y.sum(axis=1), m, np.sqrt(sigma2)))
+        means = bound.all_at_once_curvature(m, sigma2, c)
+        expected = np.sort(np.concatenate([means, np.full((20, d * (m - 1)), -1 / sigma2)], axis=1), axis=1)
+        tol = 256 * EPS * m * d * np.max(np.abs(expected))
+        check.equal(
+            found, expected, tol=tol, cause="256 eps md |H|: eigenvalues of the md x md matrix", on=f"d = {d}, m = {m}"
+        )
+
+
+def test_sign_changes(check):
+    """Two points: the joint law turns log-concave at sigma^2 = m (R^2 - tau^2), one at a time at R^2 - tau^2."""
+    P, w = np.array([[-1.0], [1.0]]), np.array([0.5, 0.5])
+    for m in (2, 5):
+        for tau2 in (0.0, 0.3):
+            change = m * (1 - tau2)
+
+            def top(sigma2, m=m, tau2=tau2):
+                b = sigma2 / (sigma2 + m * tau2)
+                c = b * tau2 + b * b * covariance_supremum(P, w, sigma2 / m + tau2)[0]
+                return bound.all_at_once_curvature(m, sigma2, c)
+
+            on = f"two points, m = {m}, tau^2 = {tau2}"
+            check.equal(top(change), 0.0, tol=1e-12, cause="rounding, order 1", on=f"{on}: zero at m (R^2 - tau^2)")
+            check.holds([0.0, top(1.01 * change)], [top(0.99 * change), 0.0], tol=0, cause="sign", on=f"{on}: sign change")
+    threshold = log_concavity_threshold(PointCloud(P)).lower
+    for m, value in ((2, -0.25), (5, -0.16)):
+        # one at a time at the joint law's threshold sigma^2 = m: -(1/sigma^2)(1 - c/sigma^2), c = 1 at the worst point
+        one = -(1 - 1.0 / m) / m
+        check.equal(one, value, tol=4 * EPS, cause="rounding", on=f"one at a time at sigma^2 = {m}: still curved")
+    check.equal(threshold, 1.0, tol=64 * EPS, cause="64 eps", on="one at a time: sigma*^2 = R^2")
+
+
+def test_controls(check):
+    rng = np.random.default_rng(73)
+    law = PointCloud(np.array([[-1.0], [1.0]]))
+    y = 0.1 * rng.standard_normal((5, 3, 1))
+    found = np.linalg.eigvalsh(joint_hessian(law, y, 1.0))[:, -1]
+    c = posterior_covariance(law, y.sum(axis=1), 3, 1.0)[:, 0, 0]
+    check.control("the factor m", np.abs(found - bound.all_at_once_curvature(1, 1.0, c)), 0.0, tol=1e-9, on="m = 3")
+    check.control(
+        "sigma^2/m >= R^2 (sigma^2 >= R^2 only)", np.max(found), 0.0, tol=1e-9, on="two points, m = 3, sigma^2 = 1.0"
+    )

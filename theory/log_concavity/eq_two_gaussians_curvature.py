@@ -1,0 +1,65 @@
+"""Two Gaussians: the Hessian in closed form, log-concave from |mu|^2 on for every weight, worst where the odds are equal."""
+
+import numpy as np
+import sympy
+
+from exactdiffusion import GaussianMixture
+from exactdiffusion.bounds import log_concavity_thresholds as bound
+from exactdiffusion.log_concavity import log_concavity_threshold
+
+STATEMENT = bound.two_gaussians_curvature.statement
+EPS = np.finfo(np.float64).eps
+
+
+def test_against_the_library(check):
+    rng = np.random.default_rng(67)
+    for d in (1, 3, 8):
+        mu = rng.standard_normal(d)
+        r = np.linalg.norm(mu)
+        for w, sigma2, tau2 in ((0.5, 0.3, 0.1), (0.01, 1.5, 0.4), (0.97, 0.05, 0.05)):
+            law = GaussianMixture(np.array([w, 1 - w]), np.stack([mu, -mu]), tau2)
+            y = 2 * rng.standard_normal((50, d))
+            v = sigma2 + tau2
+            H = law.noised(1, np.sqrt(sigma2)).hessian(y)
+            along = np.einsum("i,nij,j->n", mu, H, mu) / r**2
+            formula = bound.two_gaussians_curvature(r, v, y @ mu, w)
+            tol = 64 * EPS * (1 + r**2 / v) / v * (1 + np.abs(y @ mu) / v)
+            cause = "64 eps (1 + r^2/v)(1 + |mu y|/v)/v"
+            check.equal(along, formula, tol=tol, cause=cause, on=f"d = {d}, w = {w}, v = {v:.2g}: along mu")
+            check.equal(np.trace(H, axis1=1, axis2=2) - along, -(d - 1) / v, tol=d * tol, cause=cause, on=f"d = {d}: across")
+
+
+def test_by_sympy(check):
+    """The second derivative of log(w e^{-(y-a)^2/2v} + (1-w) e^{-(y+a)^2/2v}) is the formula."""
+    y, a, v, w = sympy.symbols("y a v w", positive=True)
+    q = w * sympy.exp(-((y - a) ** 2) / (2 * v)) + (1 - w) * sympy.exp(-((y + a) ** 2) / (2 * v))
+    e = w / (1 - w) * sympy.exp(2 * a * y / v)  # e^{2 (a y / v + c)}
+    square = 4 * e / (1 + e) ** 2  # 1 / cosh^2
+    difference = sympy.diff(sympy.log(q), y, 2) + (1 - a**2 / v * square) / v
+    residual = sympy.simplify(difference.rewrite(sympy.exp))
+    check.equal(float(residual), 0.0, tol=0, cause="exact: SymPy", on="second derivative minus the formula")
+
+
+def test_threshold(check):
+    for w in (0.5, 0.3, 0.01, 1e-6):
+        law = GaussianMixture(np.array([w, 1 - w]), np.array([[1.2, 0.5], [-1.2, -0.5]]), 0.25)
+        found = log_concavity_threshold(law)
+        check.equal(
+            [found.lower, found.upper], 1.69 - 0.25, tol=64 * EPS, cause="64 eps", on=f"w = {w}: sigma*^2 = |mu|^2 - tau^2"
+        )
+        c = 0.5 * np.log(w / (1 - w))
+        worst = bound.two_gaussians_curvature(1.3, 1.69, -c * 1.69, w)
+        check.equal(worst, 0.0, tol=64 * EPS, cause="64 eps", on=f"w = {w}: curvature 0 at equal odds, at the threshold")
+
+
+def test_controls(check):
+    w, c = 0.01, 0.5 * np.log(0.01 / 0.99)
+    v = 0.99 * 1.69
+    top = bound.two_gaussians_curvature(1.3, v, -c * v, w)
+    check.control("v >= |mu|^2 (99 % of it)", top, 0.0, tol=1e-12, on="equal odds, w = .01")
+    middle = bound.two_gaussians_curvature(1.3, 0.5 * 1.69, 0.0, w)
+    check.control("equal odds (the midpoint as the worst point)", 0.0, middle, tol=1e-12, on="w = .01, half the threshold")
+    law = GaussianMixture(np.array([w, 1 - w]), np.array([[1.3], [-1.3]]), 0.25)
+    H = law.noised(1, np.sqrt(v - 0.25)).hessian(np.array([[-c * v / 1.3]]))[0, 0, 0]
+    no_weight = bound.two_gaussians_curvature(1.3, v, -c * v, 0.5)
+    check.control("the weight (c = 0)", abs(H - no_weight), 0.0, tol=1e-9, on="w = .01 against w = .5")

@@ -1,0 +1,80 @@
+"""One threshold in the noise variance: certified above, witnessed below, shifted exactly by smoothing."""
+
+import numpy as np
+
+from exactdiffusion import GaussianMixture, PointCloud
+from exactdiffusion.bounds import log_concavity_thresholds as bound
+from exactdiffusion.log_concavity import certify_log_concavity, log_concavity_threshold
+
+STATEMENT = bound.smoothed_threshold.statement
+
+
+def clouds():
+    rng = np.random.default_rng(62)
+    line = rng.standard_normal((6, 1))
+    plane = rng.standard_normal((5, 2))
+    return {
+        "-1, 0, 1": (np.array([[-1.0], [0.0], [1.0]]), None),
+        "6 random on a line": (line, rng.dirichlet(np.ones(6))),
+        "uneven square": (np.array([[1.0, 1], [1, -1], [-1, 1], [-1, -1]]), np.array([0.45, 0.05, 0.05, 0.45])),
+        "5 random in the plane": (plane, rng.dirichlet(np.ones(5))),
+    }
+
+
+def test_shift(check):
+    for name, (P, w) in clouds().items():
+        base = log_concavity_threshold(PointCloud(P, w), certify=False)
+        tau2 = np.array([0.1, 0.5, 0.99]) * base.lower
+        shifted = [log_concavity_threshold(GaussianMixture(w, P, t), certify=False).lower for t in tau2]
+        tol = 1e-9 * base.lower
+        cause = "1e-9: the bisection's end and the flat top of the maximum"
+        check.equal(
+            shifted, bound.smoothed_threshold(base.lower, tau2), tol=tol, cause=cause, on=f"{name}, tau^2 < threshold"
+        )
+        over = log_concavity_threshold(GaussianMixture(w, P, 1.01 * base.upper), certify=False)
+        check.equal([over.lower, over.upper], 0.0, tol=0, cause="exact", on=f"{name}: log-concave without further noise")
+
+
+def test_half_line(check):
+    """No second change of mind: certificates at a ladder above, witnesses at a ladder below."""
+    for name, (P, w) in clouds().items():
+        cloud = PointCloud(P, w)
+        base = log_concavity_threshold(cloud)
+        above = [
+            certify_log_concavity(cloud, base.upper * f).status is True for f in (1.0, 1.02, 1.1, 1.5, 3.0, 10.0, 100.0)
+        ]
+        check.equal(np.array(above, float), 1.0, tol=0, cause="yes/no", on=f"{name}: certified at 1 ... 100 x upper")
+        below = [certify_log_concavity(cloud, base.lower * f).status is not True for f in (0.999, 0.9, 0.5, 0.1)]
+        check.equal(np.array(below, float), 1.0, tol=0, cause="yes/no", on=f"{name}: never certified below lower")
+
+
+def test_certified_brackets(check):
+    """Brackets of the literature values; the upper ends are certificates, the lower ends witnesses."""
+    five = np.linspace(-1, 1, 5)[:, np.newaxis]
+    ring = np.stack([np.cos(np.arange(8) * np.pi / 4), np.sin(np.arange(8) * np.pi / 4)], axis=1)
+    square = np.array([[1.0, 1], [1, -1], [-1, 1], [-1, -1]])
+    cases = {
+        "-1, 0, 1": (PointCloud(np.array([[-1.0], [0], [1]])), 1e-5, (0.28311653, 0.28311843)),
+        "5 equispaced": (PointCloud(five), 1e-4, (0.11133519, 0.11133614)),
+        "uneven square": (PointCloud(square, np.array([0.45, 0.05, 0.05, 0.45])), 1e-3, (1.79893, 1.80252)),
+        "8-gon": (PointCloud(ring), 1e-3, (0.49962, 0.50051)),
+    }
+    for name, (cloud, rtol, (low, high)) in cases.items():
+        found = log_concavity_threshold(cloud, rtol=rtol)
+        check.hypothesis("upper end certified", found.upper_by == "certificate", on=name)
+        cause = "rtol of the certificate, and the other bracket's own width"
+        check.holds(found.upper - found.lower, rtol * found.lower, tol=1e-15, cause="rounding", on=f"{name}: width")
+        check.holds(
+            [low, found.lower], [found.upper, high], tol=1e-9, cause=cause, on=f"{name}: meets an independent bracket"
+        )
+
+
+def test_controls(check):
+    P, w = clouds()["-1, 0, 1"]
+    base = log_concavity_threshold(PointCloud(P, w), certify=False).lower
+    tau2 = 0.04
+    shifted = log_concavity_threshold(GaussianMixture(w, P, tau2), certify=False).lower
+    wrong = bound.smoothed_threshold(base, np.sqrt(tau2))
+    check.control("the square of tau", abs(shifted - wrong), 0.0, tol=1e-9 * base, on="-1, 0, 1 with tau = .2")
+    certificate = certify_log_concavity(PointCloud(P, w), 0.99 * base)
+    check.control("noise above the threshold", 1.0, float(certificate.status is True), on="certificate at .99 of it")

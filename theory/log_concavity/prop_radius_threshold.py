@@ -1,0 +1,94 @@
+"""sigma^2 >= R^2 - tau^2: exact suprema over y for clouds, every number of measurements; attained by two points."""
+
+import numpy as np
+import sympy
+
+from exactdiffusion import GaussianMixture, PointCloud
+from exactdiffusion.bounds import log_concavity_thresholds as bound
+from exactdiffusion.log_concavity import covariance_supremum, enclosing_ball, log_concavity_threshold
+from exactdiffusion.measurements import posterior_covariance
+
+STATEMENT = bound.radius_threshold.statement
+EPS = np.finfo(np.float64).eps
+
+
+def clouds():
+    rng = np.random.default_rng(63)
+    ring = np.stack([np.cos(np.arange(8) * np.pi / 4), np.sin(np.arange(8) * np.pi / 4)], axis=1)
+    return {
+        "two points": np.array([[-1.0], [1.0]]),
+        "8-gon, off centre": ring + 7.0,
+        "simplex in R^4": np.eye(4),
+        "12 random in R^3": rng.standard_normal((12, 3)),
+    }
+
+
+def supremum(P, m, sigma2, tau2):
+    """sup over y of lammax C_m: noise sigma^2/m + tau^2 for Z, then C_m = b tau^2 + b^2 Cov(Z|y)."""
+    b = sigma2 / (sigma2 + m * tau2)
+    w = np.full(len(P), 1 / len(P))
+    return b * tau2 + b * b * covariance_supremum(P, w, sigma2 / m + tau2)[0]
+
+
+def test_holds(check):
+    for name, P in clouds().items():
+        R = enclosing_ball(P)[1]
+        for tau2 in (0.0, 0.1 * R**2, 0.6 * R**2):
+            sigma2 = bound.radius_threshold(R, tau2)
+            law = PointCloud(P) if tau2 == 0 else GaussianMixture(None, P, tau2)
+            threshold = log_concavity_threshold(law, certify=False)
+            tol = 64 * EPS * R**2
+            check.holds(threshold.lower, sigma2, tol=tol, cause="64 eps R^2", on=f"threshold of {name}, tau^2 = {tau2:.2g}")
+            worst = [supremum(P, m, sigma2, tau2) for m in (1, 2, 5, 50)]
+            check.holds(
+                worst, sigma2, tol=tol, cause="64 eps R^2", on=f"sup C_m, m = 1, 2, 5, 50, {name}, tau^2 = {tau2:.2g}"
+            )
+
+
+def test_formula_of_the_proof(check):
+    """C_m = b tau^2 I + b^2 Cov(Z|y), against the library's posterior covariance."""
+    P, tau2, sigma2 = clouds()["8-gon, off centre"], 0.3, 0.5
+    law, cloud = GaussianMixture(None, P, tau2), PointCloud(P)
+    total = np.random.default_rng(64).standard_normal((40, 2)) * 3 + 21.0
+    m = 3
+    b = sigma2 / (sigma2 + m * tau2)
+    inner = cloud.noised(1, np.sqrt(sigma2 / m + tau2)).posterior_covariance(total / m)
+    left = posterior_covariance(law, total, m, np.sqrt(sigma2))
+    tol = 1e3 * EPS
+    check.equal(left, b * tau2 * np.eye(2) + b * b * inner, tol=tol, cause="1e3 eps: logits of size 100", on="8-gon, m = 3")
+
+
+def test_by_sympy(check):
+    """At sigma^2 = R^2 - tau^2 the margin sigma^4 - sigma^2 C_m (scaled) vanishes for m = 1 and is positive beyond."""
+    s, t, m = sympy.symbols("s t m", positive=True)
+    R2 = s + t
+    c = t * s / (s + m * t) + (s / (s + m * t)) ** 2 * R2
+    margin = sympy.factor(sympy.simplify((s - c) * (s + m * t) ** 2 / s))
+    check.equal(float(sympy.simplify(margin.subs(m, 1))), 0.0, tol=0, cause="exact: SymPy", on="m = 1: spent")
+    n = sympy.symbols("n", nonnegative=True)
+    positive = sympy.Poly(sympy.expand(margin.subs(m, 1 + n)), s, t, n)
+    check.holds(0.0, [float(a) for a in positive.coeffs()], tol=0, cause="exact: SymPy", on="m = 1 + n: coefficients >= 0")
+
+
+def test_tight(check):
+    P = clouds()["two points"]
+    for tau2 in (0.0, 0.3):
+        law = PointCloud(P, np.array([0.05, 0.95])) if tau2 == 0 else GaussianMixture(np.array([0.05, 0.95]), P, tau2)
+        ratio = log_concavity_threshold(law).lower / bound.radius_threshold(1.0, tau2)
+        check.tight(ratio, 1.0, tol=64 * EPS, cause="64 eps", on=f"two points of weights .05 and .95, tau^2 = {tau2}")
+
+
+def test_controls(check):
+    P, tau2 = clouds()["two points"], 0.3
+    worst = supremum(P, 1, 0.99 * (1 - tau2), tau2)
+    check.control("1 % of the radius squared", worst, 0.99 * (1 - tau2), tol=1e-12, on="two points, tau^2 = .3")
+    # tau^2 is the least eigenvalue of the common covariance; the largest entry promises too much
+    law = GaussianMixture(None, np.array([[-1.0, 0], [1, 0]]), np.array([[[0.1, 0], [0, 0.9]]] * 2))
+    top = np.linalg.eigvalsh(law.noised(1, np.sqrt(bound.radius_threshold(1.0, 0.9))).hessian(np.zeros((1, 2))))[0, -1]
+    check.control("tau^2 the least eigenvalue (the largest entry)", top, 0.0, tol=1e-12, on="covariance diag(.1, .9)")
+    shifted = clouds()["8-gon, off centre"]
+    about = np.linalg.norm(shifted - shifted[0], axis=1).max() / 2
+    triangle = np.array([[0.0, 0], [1, 0], [0.5, np.sqrt(0.75)]])
+    third = np.linalg.norm(triangle, axis=1).max() / 2 * 0.98
+    check.control("R (98 % of half the diameter)", supremum(triangle, 1, third**2, 0.0), third**2, tol=1e-12, on="triangle")
+    check.equal(about, 1.0, tol=64 * EPS, cause="64 eps |z|", on="8-gon: half the diameter is the radius")

@@ -1,0 +1,133 @@
+"""Thresholds of point clouds between exposed edges and the diameter: the table, the exact cases, witnesses at infinity."""
+
+import mpmath
+import numpy as np
+import pytest
+
+from exactdiffusion import PointCloud
+from exactdiffusion.bounds import log_concavity_thresholds as bound
+from exactdiffusion.log_concavity import (
+    covariance_supremum,
+    exposed_pairs,
+    largest_posterior_variance,
+    log_concavity_threshold,
+    rigorous_covariance,
+)
+
+STATEMENT = bound.atoms_threshold.statement
+EPS = np.finfo(np.float64).eps
+RING = lambda n: np.stack([np.cos(2 * np.pi * np.arange(n) / n), np.sin(2 * np.pi * np.arange(n) / n)], axis=1)  # noqa: E731
+SQUARE = np.array([[1.0, 1], [1, -1], [-1, 1], [-1, -1]])
+THREE = np.array([[-1.0], [0], [1]])
+# cloud, weights, sigma*^2, R^2, D^2/4: equal weights unless given
+TABLE = {
+    "2 points": (np.array([[-1.0], [1]]), None, 1.0, 1.0, 1.0),
+    "2 points, w = .01": (np.array([[-1.0], [1]]), [0.01, 0.99], 1.0, 1.0, 1.0),
+    "-1, 0, 1": (THREE, None, 0.28312, 1.0, 1.0),
+    "-1, 0, 1, w0 = .9": (THREE, [0.05, 0.9, 0.05], 0.25006, 1.0, 1.0),
+    "5 equispaced": (np.linspace(-1, 1, 5)[:, None], None, 0.11134, 1.0, 1.0),
+    "triangle": (RING(3), None, 0.75, 1.0, 0.75),
+    "triangle, uneven": (RING(3), [0.7, 0.2, 0.1], 0.75, 1.0, 0.75),
+    "square": (SQUARE, None, 1.0, 2.0, 2.0),
+    "square, uneven": (SQUARE, [0.45, 0.05, 0.05, 0.45], 1.8, 2.0, 2.0),
+    "8-gon": (RING(8), None, 0.5, 1.0, 1.0),
+    "simplex of 5": (np.eye(5), None, 0.5, 0.8, 0.5),
+}
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_table(check, name):
+    P, w, value, R2, half = TABLE[name]
+    found = log_concavity_threshold(PointCloud(P, None if w is None else np.array(w)), certify=False)
+    check.equal(found.lower, value, tol=5e-6, cause="the table's digits", on=f"{name}: threshold")
+    cause = "1e-11: tolerance of the enclosing ball"
+    check.equal(
+        [found.radius_squared, found.half_diameter_squared], [R2, half], tol=1e-11, cause=cause, on=f"{name}: bounds"
+    )
+    low, high = bound.atoms_threshold(np.sqrt(4 * found.edge_squared), np.sqrt(4 * found.half_diameter_squared))
+    check.holds([low, found.lower], [found.lower, high], tol=64 * EPS, cause="64 eps", on=f"{name}: sandwich")
+
+
+def test_21_equispaced_points_in_40_digits(check):
+    """Var/v stays within 1e-14 of 1 over a wide range of y: the threshold .01732 shows in 40 digits, not in float64."""
+
+    def excess(v):
+        with mpmath.workdps(40):
+            v, best = mpmath.mpf(v), -mpmath.inf
+            for j in range(0, 40):  # the maximum lies near .044 and its mirror images; one spacing is .1
+                y = mpmath.mpf(j) / 400
+                e = [mpmath.exp(-((y - mpmath.mpf(i) / 10) ** 2) / (2 * v)) for i in range(-10, 11)]
+                total = mpmath.fsum(e)
+                mean = mpmath.fsum(e[i] * mpmath.mpf(i - 10) / 10 for i in range(21)) / total
+                var = mpmath.fsum(e[i] * (mpmath.mpf(i - 10) / 10 - mean) ** 2 for i in range(21)) / total
+                best = max(best, var / v - 1)
+            return float(best)
+
+    check.holds(1e-15, excess("0.0173"), tol=0, cause="40 digits", on="21 points, v = .01730: a witness, Var/v - 1 = 9e-15")
+    check.holds(excess("0.01732") + 1, 1.0, tol=0, cause="40 digits", on="21 points, v = .01732: none on the grid")
+    found = log_concavity_threshold(PointCloud(np.linspace(-1, 1, 21)[:, None]), certify=False)
+    check.holds(found.lower, 0.01732, tol=0, cause="none: the library claims a witness only above rounding", on="21 points")
+
+
+def test_exact_when_affinely_independent(check):
+    """Both sides agree, for random weights down to 1e-4; local ascent from finite points comes close from below."""
+    rng = np.random.default_rng(66)
+    low, high, finite = [], [], []
+    for d in (2, 3, 6):
+        for _ in range(3):
+            P = rng.standard_normal((d + 1, d))
+            w = rng.dirichlet(np.full(d + 1, 0.5))
+            w = (w + 1e-4) / np.sum(w + 1e-4)
+            found = log_concavity_threshold(PointCloud(P, w))
+            low.append(found.lower)
+            high.append(found.upper)
+            v = found.lower
+            i, j = found.witness_at_infinity
+            P = np.unique(P, axis=0)
+            finite.append(covariance_supremum(P, w, v, starts=_far_out(P, w, v, i, j))[0] / v)
+    check.equal(low, high, tol=64 * EPS * np.array(high), cause="64 eps", on="9 affinely independent clouds, random weights")
+    check.tight(np.array(low) / high, 1.0, tol=64 * EPS, cause="64 eps", on="sigma*^2 / (D^2/4), affinely independent")
+    check.holds(finite, 1.0, tol=1e-12, cause="rounding of the covariance", on="no finite witness beats the edge")
+    check.holds(0.98, finite, tol=0, cause="none: a finite distance is enough", on="finite witnesses approach the edge")
+
+
+def _far_out(P, w, v, i, j):
+    """A point far along a normal that exposes the pair (others at least 30 v below), with equal odds."""
+    rest = np.delete(np.arange(len(P)), [i, j])
+    A = np.concatenate([(P[rest] - P[i]), (P[j] - P[i])[np.newaxis]])
+    u = np.linalg.lstsq(A, np.r_[np.full(len(rest), -1.0), 0.0], rcond=None)[0]
+    return (40 * v * u * max(1.0, np.max(np.sum(P * P, 1)) / v))[np.newaxis]
+
+
+def test_edge_lemma(check):
+    """Along the exposed edge's normal the posterior variance tends to a quarter of the squared length."""
+    w = np.array([0.1, 0.2, 0.3, 0.4])
+    cloud = PointCloud(SQUARE, w)
+    i, j, square = exposed_pairs(SQUARE)[0]
+    check.equal(square, 4.0, tol=0, cause="exact", on="square: the longest exposed pair is a side, not a diagonal")
+    v = 0.9
+    a, normal = SQUARE[i] - SQUARE[j], 0.5 * (SQUARE[i] + SQUARE[j])
+    odds = -np.log(w[i] / w[j]) * v / (a @ a)
+    far = [largest_posterior_variance(cloud, (r * normal + odds * a)[np.newaxis], v)[0] for r in (2.0, 5.0, 20.0)]
+    check.tight(far[-1] / (square / 4), 1.0, tol=1e-9, cause="exp(-2 r / v) at r = 20", on="side of the uneven square")
+    gap = np.abs(np.array(far) - square / 4)
+    check.holds(gap[1:], 1e-2 * gap[:-1] + 64 * EPS, tol=0, cause="exponential approach", on="r = 2, 5, 20")
+
+
+def test_witness_in_ball_arithmetic(check):
+    """A rigorous ball above the noise at the witness of -1, 0, 1 (needs python-flint)."""
+    pytest.importorskip("flint", reason="ball arithmetic needs python-flint: pip install 'exactdiffusion[rigorous]'")
+    found = log_concavity_threshold(PointCloud(THREE), certify=False)
+    v = 0.2831
+    ball = rigorous_covariance(THREE.tolist(), [1, 1, 1], v, [float(found.witness[0])])[0][0]
+    assert ball > v  # a statement about every number of the ball
+    check.holds(v, float(ball.lower()), tol=0, cause="ball arithmetic", on="-1, 0, 1 at v = .2831: rigorous witness")
+
+
+def test_controls(check):
+    found = log_concavity_threshold(PointCloud(THREE))
+    check.control("no third atom on the edge", 1.0, found.upper, on="-1, 0, 1: the hull [-1, 1] as an edge")
+    uneven = log_concavity_threshold(PointCloud(RING(8)))
+    check.control("exposed (a diagonal of the 8-gon)", 1.0, uneven.upper, on="8-gon: longest pair as an edge")
+    square = log_concavity_threshold(PointCloud(SQUARE, np.array([0.45, 0.05, 0.05, 0.45])), certify=False)
+    check.control("the diameter (longest edge from above)", square.lower, square.edge_squared, tol=1e-9, on="uneven square")

@@ -1,0 +1,86 @@
+"""Enough blurring gives log-concavity for bounded support only: Student's t and a sub-Gaussian lattice never get there."""
+
+import numpy as np
+
+from exactdiffusion import PointCloud, measure
+from exactdiffusion.bounds import log_concavity_thresholds as bound
+from exactdiffusion.log_concavity import log_concavity_threshold
+
+STATEMENT = bound.blurring_threshold.statement
+EPS = np.finfo(np.float64).eps
+NODES, NODE_WEIGHTS = np.polynomial.legendre.leggauss(40)
+
+
+def student_variance(y, sigma):
+    """Var(X | y) for X Student with 3 degrees of freedom, by Gauss-Legendre panels about 0 and about y."""
+    edges = np.unique(np.concatenate([
+        np.r_[-np.geomspace(1e-2, 40 * sigma + 2 * abs(y) + 40, 60)[::-1], 0, np.geomspace(1e-2, 40 * sigma + 2 * abs(y) + 40, 60)],
+        y + sigma * np.linspace(-12, 12, 61),
+    ]))  # fmt: skip
+    half = 0.5 * np.diff(edges)[:, np.newaxis]
+    x = edges[:-1, np.newaxis] + half * (1 + NODES)
+    logs = -2 * np.log1p(x * x / 3) - 0.5 * ((y - x) / sigma) ** 2
+    p = half * NODE_WEIGHTS * np.exp(logs - logs.max())
+    p /= p.sum()
+    mean = np.sum(p * x)
+    return np.sum(p * (x - mean) ** 2)
+
+
+def worst_student(sigma):
+    y = sigma * np.linspace(4, 7, 301)  # the maxima are at 4.83, 4.79 and 6.15
+    return max(student_variance(a, sigma) for a in y) / sigma**2
+
+
+def lattice(K):
+    x = 2.0 ** np.arange(K + 1)
+    w = np.exp(-(x**2) / 8)  # K + 1 atoms, 1 ... 2^K
+    return PointCloud(x[:, np.newaxis], w / w.sum())
+
+
+def test_student_is_never_log_concave(check):
+    ratios = [worst_student(s) for s in (1.0, 10.0, 100.0)]
+    check.equal(ratios, [1.1487, 3.5434, 7.7555], tol=2e-4, cause="grid in y, 4 digits", on="Student t_3, sigma = 1, 10, 100")
+    check.refuted(
+        "enough blurring, any law", ratios, 1.0, tol=1e-9, on="Student t_3: max Var(X|y)/sigma^2, sigma = 1, 10, 100"
+    )
+    check.holds(ratios[:-1], ratios[1:], tol=0, cause="none: it grows by factors", on="it gets worse with the noise")
+
+
+def test_lattice(check):
+    """Truncations of the sub-Gaussian lattice: thresholds 4^(K-1)/4 and above, so the whole has none."""
+    thresholds = [log_concavity_threshold(lattice(K), certify=False).lower for K in (2, 3, 4, 5, 6)]
+    values = [1.24578, 4.38544, 16.01337, 64.0, 256.0]
+    check.equal(thresholds, values, tol=1e-5, cause="digits of the values, certified within 1e-5 at K = 3, 4", on="K = 2 .. 6")
+    for K in (3, 4):
+        found = log_concavity_threshold(lattice(K), rtol=1e-5)
+        check.hypothesis("certified within 1e-5", found.upper_by == "certificate", on=f"lattice truncated at K = {K}")
+    gap = np.array([4.0 ** (K - 1) / 4 for K in (2, 3, 4, 5, 6)])
+    check.holds(gap, thresholds, tol=1e-9 * gap, cause="1e-9: bisection", on="a quarter of the last gap squared is exceeded")
+    slope = measure.fit_slope([16, 32, 64], thresholds[-3:])
+    check.rate(slope, 2.0, within=0.01, on="thresholds against the largest atom")
+    check.refuted(
+        "enough blurring, sub-Gaussian laws",
+        thresholds[-1],
+        thresholds[0],
+        on="noise that suffices at K = 2 does not at K = 6",
+    )
+
+
+def test_corrected_form(check):
+    lower, larger = [], []
+    for K in (3, 4, 5, 6):
+        found = log_concavity_threshold(lattice(K), rtol=1e-2)
+        check.hypothesis("upper end certified", found.upper_by == "certificate", on=f"lattice truncated at K = {K}")
+        lower.append(found.upper)
+        larger.append(bound.blurring_threshold(2.0**K - 1))
+    check.holds(lower, larger, tol=0, cause="none", on="certified thresholds against D^2/4")
+    pair = log_concavity_threshold(PointCloud(np.array([[0.0], [3.0]])))
+    check.tight(pair.lower / bound.blurring_threshold(3.0), 1.0, tol=64 * EPS, cause="64 eps", on="two atoms")
+
+
+def test_controls(check):
+    found = log_concavity_threshold(lattice(6), certify=False).lower
+    check.control("bounded support (the bound of the truncation at K = 3)", found, bound.blurring_threshold(7.0), on="K = 6")
+    check.control("bounded support", worst_student(10.0), 1.0, tol=1e-9, on="Student t_3, sigma = 10")
+    pair = log_concavity_threshold(PointCloud(np.array([[0.0], [3.0]]))).lower
+    check.control("1 % of the diameter", pair, bound.blurring_threshold(2.97), tol=1e-12, on="two atoms")
