@@ -24,7 +24,14 @@ from ._validation import choice, fail, integer, points, scalar
 from .arrays import array_namespace, from_numpy, to_numpy
 from .laws import GaussianMixture
 from .samplers._base import checked_noise
-from .schedules import Grid, nearest_index, sigma_from_integral, snr_db_from_sigma, vp_linear_time
+from .schedules import (
+    Grid,
+    nearest_index,
+    sigma_from_integral,
+    sigma_from_snr_db,
+    snr_db_from_sigma,
+    vp_linear_time,
+)
 
 __all__ = [
     "BETA_1",
@@ -51,6 +58,7 @@ __all__ = [
     "refined_grid",
     "released_grid",
     "reverse_kernel",
+    "study",
     "synthetic_complex_mixture",
 ]
 
@@ -590,3 +598,56 @@ def excess(law, estimate, y, sigma):
     """
     mmse = float(np.mean(to_numpy(posterior_variance(law, y, sigma))))
     return measure.excess_error(estimate, cme(law, y, sigma), mmse)
+
+
+def study(law, snr_db, steps, samples, seed, *, method="mean", fewer=None):
+    """Errors of the baselines and of the chain on the released schedules at one SNR: one point of the paper's Figure 2.
+
+    Parameters
+    ----------
+    law : GaussianMixture, E x = 0
+    snr_db : float
+        SNR of y per unit of noise variance: sigma = 10^(-snr_db / 20).
+    steps : sequence of int
+        Schedule lengths T, each with its own level match.
+    samples : int
+        Draws of (x, y), the same for all estimators; they depend on (seed, snr_db) only.
+    seed : int
+    method : str
+        As in :func:`chain` (a deterministic one).
+    fewer : dict, optional
+        T -> number of those draws that are used.
+
+    Returns
+    -------
+    list of dict
+        estimator ("CME", "LS", "LMMSE", "T = ..."), steps, snr_db, samples, nmse and nmse_error (by the law's power), excess
+        (relative to the mean posterior variance of the same draws) and excess_error, start (number of steps run),
+        mismatch_db.
+    """
+    snr_db = scalar("snr_db", snr_db)
+    samples = integer("samples", samples, low=2)
+    sigma = float(sigma_from_snr_db(snr_db))
+    rng = np.random.default_rng([integer("seed", seed, low=0), round(1000 * (snr_db + 1000))])
+    x = law.sample(samples, rng)
+    y = x + sigma * rng.standard_normal(x.shape)
+    best, power = cme(law, y, sigma), float(np.trace(law.covariance))
+    mmse = float(np.mean(posterior_variance(law, y, sigma)))
+
+    def row(name, T, estimate, start=0, mismatch=0.0):
+        n = len(estimate)
+        error = measure.nmse(estimate, x[:n], power)
+        gap = measure.excess_error(estimate, best[:n], mmse)
+        return {
+            "estimator": name, "steps": T, "snr_db": snr_db, "samples": n, "nmse": error.value,
+            "nmse_error": error.standard_error, "excess": gap.value, "excess_error": gap.standard_error,
+            "start": start, "mismatch_db": mismatch,
+        }  # fmt: skip
+
+    rows = [row("CME", 0, best), row("LS", 0, ls(y)), row("LMMSE", 0, lmmse(law, y, sigma))]
+    for T in steps:
+        grid, n = released_grid(T), min(samples, (fewer or {}).get(T, samples))
+        found = match(grid, sigma)
+        estimate = denoise(law, grid, y[:n], sigma, method=method)
+        rows.append(row(f"T = {T}", T, estimate, found.steps, found.mismatch_db))
+    return rows
