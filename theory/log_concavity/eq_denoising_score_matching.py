@@ -1,0 +1,92 @@
+"""Denoising loss = MMSE + v^2 error of the score, for any field: loss from the joint law, right side from the oracle."""
+
+import math
+
+import numpy as np
+
+from exactdiffusion import GaussianMixture, PointCloud, measurements
+from exactdiffusion.bounds import log_concavity as bound
+
+STATEMENT = bound.denoising_score_matching.statement
+TOL, CAUSE = 1e-12, "two quadratures of 1e-14 each, values below 50"
+
+
+def fields(law, v):
+    q = law.noised(1.0, math.sqrt(v))
+    yield "the true score", lambda y: q.score(y[:, None])[:, 0]
+    yield "0", lambda y: 0 * y
+    yield "-y/(1 + v)", lambda y: -y / (1 + v)
+    yield "score at twice the variance", lambda y: law.noised(1.0, math.sqrt(2 * v)).score(y[:, None])[:, 0]
+    yield "tanh", np.tanh
+
+
+def loss_of_cloud(law, v, h):
+    """E |X - Y - v h(Y)|^2 atom by atom: no posterior enters."""
+    total = 0.0
+    for p, x in zip(law.weights, law.points[:, 0]):
+        y, w = measurements.line_quadrature(PointCloud(np.array([[x]])), math.sqrt(v))
+        total += p * (w @ (x - y - v * h(y)) ** 2)
+    return total
+
+
+def sides(law, v, h, loss):
+    y, w = measurements.line_quadrature(law, math.sqrt(v))
+    error = w @ (h(y) - law.noised(1.0, math.sqrt(v)).score(y[:, None])[:, 0]) ** 2
+    return loss(law, v, h), bound.denoising_score_matching(measurements.line_mmse(law, 1, math.sqrt(v)), v, error)
+
+
+def test_clouds(check):
+    rng = np.random.default_rng(28)
+    for name, law in (
+        ("two points", PointCloud(np.array([[-1.0], [1.0]]))),
+        ("6 points", PointCloud(1.5 * rng.standard_normal((6, 1)), rng.dirichlet(np.ones(6)))),
+    ):
+        for v in (0.1, 1.0, 4.0):
+            values = [sides(law, v, h, loss_of_cloud) for _, h in fields(law, v)]
+            left, right = np.array(values).T
+            check.equal(left, right, tol=TOL, cause=CAUSE, on=f"{name}, v = {v:g}, five fields")
+            check.holds(left[0], left, tol=TOL, cause=CAUSE, on=f"the true score is the minimiser, {name}, v = {v:g}")
+
+
+def loss_of_mixture(law, v, h, n=80):
+    """Gauss-Hermite over (X, N) on each component."""
+    z, w = np.polynomial.hermite_e.hermegauss(n)
+    a, b = (g.ravel() for g in np.meshgrid(z, z))
+    W = np.outer(w, w).ravel() / w.sum() ** 2
+    total = 0.0
+    for p, mean, var in zip(law.weights, law.means[:, 0], law.covariances):
+        x = mean + math.sqrt(var) * a
+        y = x + math.sqrt(v) * b
+        total += p * (W @ (x - y - v * h(y)) ** 2)
+    return total
+
+
+def test_mixture(check):
+    law = GaussianMixture([0.3, 0.7], np.array([[-1.0], [1.0]]), np.array([0.5, 0.8]))
+    left, right, tol = [], [], []
+    for v in (0.5, 2.0):
+        for _, h in fields(law, v):
+            a, b = sides(law, v, h, loss_of_mixture)
+            left.append(a)
+            right.append(b)
+            tol.append(TOL + abs(a - loss_of_mixture(law, v, h, 64)))
+    check.equal(left, right, tol=np.array(tol), cause="change of the Gauss-Hermite sum", on="two Gaussians, v = .5, 2")
+
+
+def test_controls(check):
+    law, v = PointCloud(np.array([[-1.0], [1.0]])), 1.0
+    values = {name: sides(law, v, h, loss_of_cloud) for name, h in fields(law, v)}
+    check.control("MMSE (the minimum is 0)", values["the true score"][0], 0.0, tol=TOL, on="two points, v = 1")
+    left, _ = sides(law, 4.0, np.tanh, loss_of_cloud)
+    y, w = measurements.line_quadrature(law, 2.0)
+    error = w @ (np.tanh(y) - law.noised(1.0, 2.0).score(y[:, None])[:, 0]) ** 2
+    wrong = bound.denoising_score_matching(measurements.line_mmse(law, 1, 2.0), 2.0, error)
+    check.control("v^2 = sigma^4 (sigma^2)", abs(left - wrong), TOL, on="two points, v = 4")
+    clean = GaussianMixture([0.5, 0.5], np.array([[-1.0], [1.0]]), np.array([0.5, 0.5]))
+
+    def own(y):
+        return clean.score(y[:, None])[:, 0]
+
+    left = loss_of_mixture(clean, 1.0, own)
+    least = measurements.line_mmse(clean, 1, 1.0)
+    check.control("the noised law's score (that of p)", left, least, tol=TOL, on="two Gaussians, v = 1")
