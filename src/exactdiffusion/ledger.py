@@ -86,11 +86,12 @@ class Check:
         return small.ravel(), large.ravel(), tol.ravel()
 
     @staticmethod
-    def _ratio(small, large):
-        # ratio of nonnegative sides; where the larger side is 0 only 0/0 counts (as 1)
+    def _ratio(small, large, tolerance=0.0):
+        """Largest smaller/larger; a larger side within the tolerance of 0 says nothing unless it is violated."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = np.where(large > 0, small / large, np.where(small == large, 1.0, np.inf))
-        return ratio
+            ratio = np.where(large > tolerance, small / large, np.where(small <= large + tolerance, -np.inf, np.inf))
+        worst = float(np.max(ratio))
+        return worst if worst > -math.inf else 0.0
 
     def hypothesis(self, name, holds, *, on, required=True, value=None):
         """Report a hypothesis checked on the instances; with ``required`` every instance must satisfy it.
@@ -107,7 +108,7 @@ class Check:
         """``smaller <= larger + tol`` on every instance (arrays broadcast). Records the worst smaller/larger."""
         small, large, tolerance = self._sides(smaller, larger, tol)
         ok = small <= large + tolerance  # a NaN on either side fails
-        ratio = np.max(self._ratio(small, large)) if not np.any(np.isnan(small) | np.isnan(large)) else math.nan
+        ratio = math.nan if np.any(np.isnan(small) | np.isnan(large)) else self._ratio(small, large, tolerance)
         worst = int(np.argmax(np.where(np.isnan(small - large), np.inf, small - large - tolerance)))
         self._file(
             "holds",
@@ -172,7 +173,7 @@ class Check:
         self._file(
             "control",
             on,
-            np.max(self._ratio(small, large)),
+            self._ratio(small, large),
             fails.any(),
             tolerance.max(),
             f"dropped: {dropped}",
@@ -187,7 +188,7 @@ class Check:
         self._file(
             "refuted",
             on,
-            np.max(self._ratio(small, large)),
+            self._ratio(small, large),
             fails.any(),
             tolerance.max(),
             f"printed: {printed}",
@@ -347,7 +348,11 @@ def render(collected):
         mine = [r for r in table if r["statement"].paper == paper]
         for row in mine:
             s = row["statement"]
-            tight = "; ".join(f"{_number(r.ratio)} on {r.on}" for r in row["tight"]) or "-"
+            tight = "-"
+            if row["tight"]:
+                best = min(row["tight"], key=lambda r: abs(r.ratio - 1))
+                more = len(row["tight"]) - 1
+                tight = f"{_number(best.ratio)} on {best.on}" + (f" (+{more} more)" if more else "")
             out.append(
                 "| "
                 + " | ".join(
@@ -370,24 +375,52 @@ def render(collected):
         for row in mine:
             s = row["statement"]
             out += [f"**{s.title}** (`{s.key}`)", ""]
-            for r in collected.of(s.key):
-                if r.part == "hypothesis":
-                    text = f"{r.detail}: holds on {_number(100 * r.ratio)} % of {r.count}"
-                elif r.part == "rate":
-                    text = f"slope {r.ratio:.3f}, {re.sub(r' interval .*', '', r.detail)}, within {_number(r.tolerance)}"
-                elif r.part == "control" or r.part == "refuted":
-                    text = f"{r.cause}; smaller/larger = {_number(r.ratio)}"
-                elif r.part == "equal":
-                    text = f"{r.count} values agree; tolerance {r.tolerance:.1e} ({r.cause})"
-                elif r.part == "tight":
-                    text = f"ratio {_number(r.ratio)} ({r.detail}); tolerance {r.tolerance:.1e} ({r.cause})"
-                else:
-                    text = f"{r.count} values, worst ratio {_number(r.ratio)}; tolerance {r.tolerance:.1e} ({r.cause})"
-                out.append(f"- {r.part}, {r.on}: {text}")
+            out += [f"- {line}" for line in _digest(collected.of(s.key))]
             out.append("")
     while out[-1] == "":
         out.pop()
     return "\n".join(out) + "\n"
+
+
+def _digest(records):
+    """The evidence of one statement, merged: one line per part and cause, with its worst instance."""
+    groups = {}
+    for r in records:
+        label = r.detail.partition(" (")[0] if r.part == "hypothesis" else r.cause if r.part != "rate" else r.on
+        groups.setdefault((r.part, label), []).append(r)
+    lines = []
+    for part in PARTS:
+        for (kind, label), group in groups.items():
+            if kind != part:
+                continue
+            count, places = sum(r.count for r in group), len({r.on for r in group})
+            where = f"on {group[0].on}" if places == 1 else f"{places} instances"
+            ratios = [r.ratio for r in group]
+            if part == "hypothesis":
+                share = "all" if min(ratios) == 1 else f"at least {_number(100 * min(ratios))} %"
+                name = group[0].detail if places == 1 else label
+                text = f"{name}: holds on {share} of {count} cases, {where}"
+            elif part == "holds":
+                worst = max(group, key=lambda r: r.ratio)
+                at = "" if places == 1 else f", at worst on {worst.on}"
+                text = f"{count} values, {where}, worst ratio {_number(worst.ratio)}{at}; tolerance up to "
+                text += f"{max(r.tolerance for r in group):.1e} ({label})"
+            elif part == "equal":
+                text = f"{count} values agree, {where}; tolerance up to {max(r.tolerance for r in group):.1e} ({label})"
+            elif part == "tight":
+                low, high = _number(min(ratios)), _number(max(ratios))
+                text = f"ratio {low if low == high else f'{low} to {high}'}, {where}; tolerance up to "
+                text += f"{max(r.tolerance for r in group):.1e} ({label})"
+            elif part == "rate":
+                r = group[0]
+                detail = re.sub(r" interval .*", "", r.detail)
+                text = f"{label}: slope {r.ratio:.3f}, {detail}, within {_number(r.tolerance)}"
+            else:
+                worst = max(ratios)
+                size = f"by a factor up to {_number(worst)}" if math.isfinite(worst) else "where the larger side is 0"
+                text = f"{label}: fails, {where}, {size}"
+            lines.append(f"{part}: {text}")
+    return lines
 
 
 _NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?(?![\w])")

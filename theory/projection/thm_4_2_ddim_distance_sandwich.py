@@ -134,7 +134,7 @@ def test_edges_and_products_attained(check, closed_sets):
     law = closed_sets["200 points in R^50"]
     rng = np.random.default_rng(422)
     x = start(law, rng, 20)
-    cause = "issue-level target 1e-9; rounding is 64 eps (N + 1) |x| / d"
+    cause = "1e-9, above the rounding 64 eps (N + 1) |x| / d of every instance"
     for N, eta, nu in ((5, 0.2, 2.0), (20, 0.1, 1.5), (40, 0.4, 3.0)):
         eta_, nu_ = np.full(len(x), eta), np.full(len(x), nu)
         beta = np.full((N, len(x)), bound.beta_star(eta, nu, N))
