@@ -514,7 +514,8 @@ def _recheck(certificate, prec, every):
             for row in z:
                 rho2 = rho2.max(sum((a * a for a in row), arb(0)))
             half = arb(float(width)) * arb(r).sqrt()
-            if not (lam.log() + (rho2.sqrt() * half + beta * half * half / 2) / v < log_bound):
+            growth = (rho2.sqrt() * half + beta * half * half / 2).min(diam2.sqrt() * half) / v
+            if not lam.log() + growth < log_bound:
                 return False
         if r == 1:
             for sign in (1, -1):

@@ -506,7 +506,7 @@ def score_estimator(log_values, eps, s):
     return np.sum(w[..., np.newaxis] * eps, axis=-2) / math.sqrt(s)
 
 
-@statement(paper=PAPER, ref="", title="End to end: inner errors accumulate slowly", kind="upper", text="derived")
+@statement(paper=PAPER, ref="", title="End to end: inner errors accumulate slowly", kind="tight", text="derived")
 def end_to_end(jump_w2, eta, sigma2, tau2, R):
     r"""W2 error of the one-at-a-time chain with imperfect inner walks.
 
@@ -519,7 +519,8 @@ def end_to_end(jump_w2, eta, sigma2, tau2, R):
               \prod_{r=t+1}^m \big(1-c_r/\sigma^2\big)^{-1} .
 
     Proof: ``K_t`` is ``(c_t/sigma^2)/(1 - c_t/sigma^2)``-Lipschitz in S for W2 (score perturbation over strong
-    log-concavity), S grows by y, and the jump is ``c_m/sigma^2``-Lipschitz in S. For R = 0 and equal eta the sum is of order
+    log-concavity), S grows by y, and the jump is ``c_m/sigma^2``-Lipschitz in S. Attained for m = 1 by Gaussians and a walk
+    that is too narrow. For R = 0 and equal eta the sum is of order
     ``eta log(1 + m tau^2/sigma^2)``.
 
     **Source.** Derived here.

@@ -1,0 +1,73 @@
+"""The whole one-at-a-time algorithm on Gaussians without sampling: 3 x 3 recursion, scalar recursion and the sampler
+itself."""
+
+import numpy as np
+import pytest
+
+from exactdiffusion import GaussianMixture, Noise
+from exactdiffusion.bounds import log_concavity_thresholds as bound
+from exactdiffusion.chains import ULA, ExactWalk, Underdamped, gaussian_one_at_a_time, one_at_a_time
+
+STATEMENT = bound.ula_chain_variance.statement
+EPS = np.finfo(np.float64).eps
+ELLIPSE = np.array([0.01, 1.0, 1.0, 1.0])
+
+
+def test_two_recursions(check):
+    for l in (0.01, 1.0, 9.0):
+        for m, sigma2, steps, step in ((1, 1.0, 1, 0.5), (7, 0.3, 3, 0.1), (40, 5.0, 10, 0.9)):
+            general = gaussian_one_at_a_time([l], m, np.sqrt(sigma2), ULA(steps, step)).output[0]
+            scalar = bound.ula_chain_variance(l, m, sigma2, steps, step)
+            tol = 64 * EPS * m * steps * scalar
+            check.equal(
+                general, scalar, tol=tol, cause="64 eps per inner step", on=f"l = {l}, m = {m}, {steps} steps of {step}"
+            )
+    exact = gaussian_one_at_a_time(ELLIPSE, 30, 1.3, ExactWalk())
+    check.equal(
+        exact.w2,
+        bound.gaussian_jump_w2(30, 1.69, ELLIPSE),
+        tol=1e-12,
+        cause="eps / W2 of order 1e-14",
+        on="exact walk: the jump's W2",
+    )
+
+
+@pytest.mark.parametrize("start", ["jump", "previous"])
+def test_the_sampler_has_this_law(check, start):
+    """Variances of 40,000 chains against the recursion, in standard errors sqrt(2/n)."""
+    n, variances = 40_000, np.array([0.05, 1.0, 4.0])
+    law = GaussianMixture(None, np.zeros((1, 3)), variances[np.newaxis])
+    for walk in (ULA(2, 0.5), Underdamped(3, 0.7, 0.8), ExactWalk()):
+        expected = gaussian_one_at_a_time(variances, 5, 1.3, walk, start).output
+        for state in one_at_a_time(law, 5, 1.3, n, noise=Noise(77), walk=walk, start=start):
+            out = state.xhat
+        cause = "5 standard errors sqrt(2/n)"
+        name = type(walk).__name__
+        check.equal(
+            np.mean(out**2, axis=0) / expected, 1.0, tol=5 * np.sqrt(2 / n), cause=cause, on=f"{name}, start {start}"
+        )
+
+
+def test_ellipse(check):
+    """tau^2 = (.01, 1, 1, 1), sigma = 1, m = 1000: exact, underdamped and ULA inner walks."""
+    exact = gaussian_one_at_a_time(ELLIPSE, 1000, 1.0, ExactWalk()).w2
+    # the same chain for each axis of variance 1: two axes are enough
+    run = lambda walk: gaussian_one_at_a_time(ELLIPSE[:2], 1000, 1.0, walk)  # noqa: E731
+    whole = lambda walk: np.sqrt(np.sum((np.sqrt(ELLIPSE[:2]) - np.sqrt(run(walk).output)) ** 2 * [1, 3]))  # noqa: E731
+    check.equal(exact, 0.00473, tol=5e-6, cause="printed digits", on="exact inner laws")
+    check.equal(whole(ULA(20, 0.5)), 0.1608, tol=5e-5, cause="printed digits", on="ULA, h = sigma^2/2, 20 steps")
+    best = whole(Underdamped(10, 1.35, 5.0))
+    check.holds(
+        best, 1.1 * exact, tol=0, cause="none", on="underdamped, 10 steps of 1.35, friction 5: within 10 % of exact walks"
+    )
+
+
+def test_controls(check):
+    ula = bound.ula_chain_variance(1.0, 200, 1.0, 20, 0.5)
+    jump = 1 / (1 + 1 / 200)
+    check.control("the bias of ULA (it vanishes with m)", abs(ula - jump), 1 / 200, on="l = 1, m = 200, 20 steps of .5")
+    stale = bound.ula_chain_variance(1.0, 5, 1.0, 2, 0.3)
+    general = gaussian_one_at_a_time([1.0], 5, 1.0, ULA(2, 0.3), "previous").output[0]
+    check.control("the start at the jump (the previous y)", abs(stale - general), 0.0, tol=1e-9, on="m = 5, 2 steps of .3")
+    fewer = gaussian_one_at_a_time([1.0], 5, 1.0, ULA(1, 0.3)).output[0]
+    check.control("one inner step", abs(stale - fewer), 0.0, tol=1e-9, on="m = 5, 1 step for 2")

@@ -1,0 +1,89 @@
+"""One at a time on Gaussians: condition numbers against Schur complements of the md x md covariance, rates 1/t^2 and 1/t."""
+
+import numpy as np
+import sympy
+
+from exactdiffusion import measure
+from exactdiffusion.bounds import log_concavity_thresholds as bound
+
+STATEMENT = bound.one_at_a_time_condition.statement
+EPS = np.finfo(np.float64).eps
+
+
+def conditional_covariance(t, sigma2, C):
+    """Cov(y_t | y_1 .. y_{t-1}): Schur complement of the last block."""
+    d = len(C)
+    joint = np.kron(np.ones((t, t)), C) + sigma2 * np.eye(t * d)
+    n = (t - 1) * d
+    return joint[n:, n:] - joint[n:, :n] @ np.linalg.solve(joint[:n, :n], joint[:n, n:]) if n else joint
+
+
+def test_schur_complements(check):
+    rng = np.random.default_rng(75)
+    measured, formula, tol = [], [], []
+    for _ in range(100):
+        d, t = int(rng.integers(2, 6)), int(rng.integers(1, 12))
+        tau2, sigma2 = rng.exponential(size=d), float(rng.exponential() + 0.1)
+        U = np.linalg.qr(rng.standard_normal((d, d)))[0]
+        eig = np.linalg.eigvalsh(conditional_covariance(t, sigma2, (U * tau2) @ U.T))
+        measured.append(eig[-1] / eig[0])
+        formula.append(bound.one_at_a_time_condition(t, sigma2, tau2))
+        tol.append(16 * EPS * d * t * (1 + tau2.max() / sigma2) * formula[-1])
+    cause = "16 eps d t (1 + tau_max^2/sigma^2): the Schur complement cancels down to sigma^2"
+    check.equal(measured, formula, tol=tol, cause=cause, on="100 rotated Gaussians, t up to 11")
+    worst = np.max(np.abs(np.array(measured) / formula - 1))
+    check.holds(worst, 1e-12, tol=0, cause="none: the stated accuracy", on="worst relative difference against 1e-12")
+    example = [bound.one_at_a_time_condition(t, 1.0, [0.01, 1.0]) for t in (1, 2, 5, 10, 50, 100, 1000)]
+    printed = [1.98, 1.485, 1.189, 1.09, 1.013, 1.005, 1.0001]
+    check.equal(example, printed, tol=1e-3, cause="printed digits", on="tau^2 = (.01, 1), sigma = 1")
+
+
+def test_bound_and_order(check):
+    t = np.arange(1, 400)
+    for tau2 in ([0.01, 1.0], [0.0, 2.0], [0.5, 0.6, 30.0]):
+        for sigma2 in (0.1, 1.0, 10.0):
+            kappa = bound.one_at_a_time_condition(t, sigma2, tau2)
+            check.holds(
+                kappa,
+                1 + 1 / (t - 1 + sigma2 / max(tau2)),
+                tol=8 * EPS * kappa,
+                cause="8 eps kappa",
+                on=f"{tau2}, sigma^2 = {sigma2}",
+            )
+            check.holds(
+                kappa[1:],
+                kappa[:-1],
+                tol=4 * EPS * kappa[1:],
+                cause="4 eps kappa",
+                on=f"{tau2}, sigma^2 = {sigma2}: decreasing",
+            )
+    ratio = (bound.one_at_a_time_condition(t, 1.0, [0.0, 2.0]) - 1) * (t - 1 + 0.5)
+    check.tight(ratio, 1.0, tol=64 * EPS * t, cause="64 eps t: kappa - 1", on="tau_min = 0: the bound is attained")
+
+
+def test_rates(check):
+    t = np.array([100, 200, 400, 800])
+    kappa = [np.ptp(np.log(np.linalg.eigvalsh(conditional_covariance(k, 1.0, np.diag([1.0, 3.0]))))) for k in t]
+    check.rate(measure.fit_slope(t, kappa), -2.0, within=0.02, on="log kappa_t by Schur complements, t = 100 .. 800")
+    flat = np.array([bound.one_at_a_time_condition(k, 1.0, [0.0, 1.0]) - 1 for k in t])
+    check.rate(measure.fit_slope(t, flat), -1.0, within=1e-3, on="tau_min = 0: kappa_t - 1")
+    T, s, a, b = sympy.symbols("t s a b", positive=True)
+    kappa = (s + T * a) * (s + (T - 1) * b) / ((s + (T - 1) * a) * (s + T * b))
+    limit = sympy.simplify(sympy.limit((kappa - 1) * T**2, T, sympy.oo) - s * (1 / b - 1 / a))
+    check.equal(
+        float(limit), 0.0, tol=0, cause="exact: SymPy", on="(kappa_t - 1) t^2 -> sigma^2 (1/tau_min^2 - 1/tau_max^2)"
+    )
+
+
+def test_controls(check):
+    eig = np.linalg.eigvalsh(conditional_covariance(4, 1.0, np.diag([0.01, 1.0])))
+    kappa = eig[-1] / eig[0]
+    check.control("t (t + 1 in its place)", kappa, bound.one_at_a_time_condition(5, 1.0, [0.01, 1.0]), tol=1e-9, on="t = 4")
+    marginal = (1 + 1.0) / (1 + 0.01)
+    check.control(
+        "the past (the marginal law of y_t)",
+        marginal,
+        bound.one_at_a_time_condition(4, 1.0, [0.01, 1.0]),
+        tol=1e-9,
+        on="t = 4",
+    )

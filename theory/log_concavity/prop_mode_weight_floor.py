@@ -1,0 +1,57 @@
+"""The floor of empirical W2 between two modes: exact binomial moments, rate n^(-1/4), and samples measured with W2."""
+
+import numpy as np
+from scipy.special import gammaln, xlog1py, xlogy
+
+from exactdiffusion import measure
+from exactdiffusion.bounds import log_concavity_thresholds as bound
+
+STATEMENT = bound.mode_weight_floor.statement
+
+
+def moments(n, w, R=1.0):
+    """(E W2, E W2^2) for n draws from two atoms at distance 2R: sums over the binomial law."""
+    k = np.arange(n + 1)
+    logs = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1) + xlogy(k, w) + xlog1py(n - k, -w)
+    p = np.exp(logs)
+    gap = np.abs(k / n - w)
+    return 2 * R * np.sum(p * np.sqrt(gap)), 4 * R**2 * np.sum(p * gap)
+
+
+def test_holds(check):
+    measured, larger, squares = [], [], []
+    for w in (0.5, 0.2, 0.01):
+        for n in (1, 10, 100, 2000, 50_000):
+            first, second = moments(n, w, R=3.0)
+            measured.append(first)
+            larger.append(bound.mode_weight_floor(3.0, w, n))
+            squares.append(np.sqrt(second))
+    cause = "1e-9: gammaln at n = 50,000"
+    check.holds(measured, larger, tol=1e-9 * np.array(larger), cause=cause, on="E W2, w = .5, .2, .01, n = 1 .. 50,000")
+    check.holds(squares, larger, tol=1e-9 * np.array(larger), cause=cause, on="root of E W2^2")
+
+
+def test_samples(check):
+    """measure.w2 of drawn atoms is 2R sqrt|What - w| itself."""
+    rng = np.random.default_rng(94)
+    x = np.where(rng.random((400, 1)) < 0.2, -1.0, 1.0)
+    value = measure.w2(x, np.array([[-1.0], [1.0]]), weights_y=np.array([0.2, 0.8])).value
+    check.equal(
+        value, 2 * np.sqrt(abs(np.mean(x < 0) - 0.2)), tol=1e-7, cause="sqrt of a rounding of 1e-15 in W2^2", on="400 draws"
+    )
+
+
+def test_rate(check):
+    n = np.array([1000, 4000, 16_000, 64_000])
+    first = [moments(int(k), 0.2)[0] for k in n]
+    check.rate(measure.fit_slope(n, first), -0.25, within=2e-3, on="E W2 against n, 1000 .. 64,000")
+    second = moments(64_000, 0.2)[1] / (bound.mode_weight_floor(1.0, 0.2, 64_000) ** 2 * np.sqrt(2 / np.pi))
+    check.tight(
+        second, 1.0, tol=1e-3, cause="1/n of the normal limit", on="E W2^2 over 4 R^2 sqrt(2 w (1 - w)/(pi n)), n = 64,000"
+    )
+
+
+def test_controls(check):
+    first = moments(2000, 0.2)[0]
+    check.control("the fourth root (n^(-1/2))", first, 2 * np.sqrt(0.16 / 2000), on="n = 2000, w = .2")
+    check.control("2R (R)", first, bound.mode_weight_floor(0.5, 0.2, 2000), on="n = 2000, w = .2")

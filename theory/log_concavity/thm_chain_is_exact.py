@@ -1,0 +1,93 @@
+"""Algorithm 1 with exact inner laws: the law of the kept sum on a grid, step by step, and exact draws."""
+
+import numpy as np
+
+from exactdiffusion import GaussianMixture, Noise
+from exactdiffusion.bounds import log_concavity_thresholds as bound
+from exactdiffusion.chains import ULA, ExactWalk, conditional_target, one_at_a_time
+
+STATEMENT = bound.chain_total_variance.statement
+LAW = GaussianMixture(np.array([0.2, 0.8]), np.array([[-3.0], [3.0]]), 1.0)
+SIGMA2 = 8.0
+
+
+def inner_law(total, m, y):
+    """p(y | sum of m measurements) on the grid y (k,), for every total (n,): from the library's log density, normalised."""
+    t, s = np.repeat(total, len(y))[:, None], np.tile(y, len(total))[:, None]
+    logs = conditional_target(LAW, t, m, np.sqrt(SIGMA2)).log_density(s).reshape(len(total), len(y))
+    p = np.exp(logs - logs.max(axis=1, keepdims=True))
+    return p / p.sum(axis=1, keepdims=True)
+
+
+def euler_law(total, m, y):
+    """y = Xhat + sigma xi: no inner step."""
+    xhat = LAW.noised(1, np.sqrt(SIGMA2 / m)).denoise((total / m)[:, None])[:, 0] if m else np.zeros(len(total))
+    p = np.exp(-((y - xhat[:, None]) ** 2) / (2 * SIGMA2))
+    return p / p.sum(axis=1, keepdims=True)
+
+
+def law_of_sum(kernel, m, h=0.1, first=inner_law):
+    """Probabilities of S_m on a grid of spacing h, by m sums over the grid (no sampling)."""
+    y = np.arange(-22, 22 + h / 2, h)
+    total, p = np.zeros(1), np.ones(1)
+    for t in range(m):
+        K = (first if t == 0 else kernel)(total, t, y)
+        new = np.zeros(len(total) + len(y) - 1)
+        for i in range(len(total)):
+            new[i : i + len(y)] += p[i] * K[i]
+        total, p = total[0] + y[0] + h * np.arange(len(new)), new
+    return total, p
+
+
+def exact(total, m):
+    q = np.exp(LAW.noised(float(m), np.sqrt(m * SIGMA2)).log_density(total[:, None]))
+    return q / q.sum()
+
+
+def test_law_of_the_sum(check):
+    for m in (1, 2, 3):
+        total, p = law_of_sum(inner_law, m)
+        cause = "mass beyond |y| = 22 (5 deviations and more) and the trapezoidal rule"
+        check.equal(
+            np.sum(np.abs(p - exact(total, m))),
+            0.0,
+            tol=1e-5,
+            cause=cause,
+            on=f"mixture .2/.8 at +-3, sigma^2 = 8: total variation, m = {m}",
+        )
+        mean = np.sum(p * total)
+        variance = np.sum(p * (total - mean) ** 2)
+        expected = bound.chain_total_variance(LAW.covariance[0, 0], m, SIGMA2)
+        check.equal(variance / expected, 1.0, tol=1e-4, cause="truncated tails", on=f"variance of the sum, m = {m}")
+
+
+def test_score_of_the_inner_law(check):
+    """The inner walk's score is the derivative of its log density, and only the sum enters."""
+    rng = np.random.default_rng(78)
+    total, y = 9 * rng.standard_normal((50, 1)), 9 * rng.standard_normal((50, 1))
+    target = conditional_target(LAW, total, 4, np.sqrt(SIGMA2))
+    h = 1e-4
+    slope = (target.log_density(y + h) - target.log_density(y - h)) / (2 * h)
+    check.equal(
+        target.score(y)[:, 0], slope, tol=2e-7, cause="h^2 and eps |log p| / h of the difference", on="50 points, m = 4"
+    )
+
+
+def test_exact_walk(check):
+    n, m = 40_000, 6
+    for state in one_at_a_time(LAW, m, np.sqrt(SIGMA2), n, noise=Noise(79), walk=ExactWalk()):
+        total = state.total
+    expected = bound.chain_total_variance(LAW.covariance[0, 0], m, SIGMA2)
+    fourth = np.mean((total - total.mean()) ** 4) / np.var(total) ** 2
+    error = 4 * np.sqrt((fourth - 1) / n)
+    check.equal(np.var(total) / expected, 1.0, tol=error, cause="4 standard errors", on="exact walk, 40,000 chains, m = 6")
+
+
+def test_controls(check):
+    total, p = law_of_sum(euler_law, 3)
+    distance = np.sum(np.abs(p - exact(total, 3)))
+    check.control("the inner walk (Euler for localisation)", distance, 0.0, tol=1e-5, on="total variation, m = 3")
+    for state in one_at_a_time(LAW, 6, np.sqrt(SIGMA2), 40_000, noise=Noise(79), walk=ULA(0, 0.1)):
+        variance = np.var(state.total)
+    expected = bound.chain_total_variance(LAW.covariance[0, 0], 6, SIGMA2)
+    check.control("the inner walk, sampled", abs(variance / expected - 1), 0.0, tol=0.03, on="40,000 chains, m = 6")

@@ -1,0 +1,81 @@
+"""Spectral gaps by a birth-death chain: exponentially small for the law, of order one for every conditional of the chain."""
+
+import numpy as np
+
+from exactdiffusion import GaussianMixture
+from exactdiffusion.bounds import log_concavity_thresholds as bound
+from exactdiffusion.chains import conditional_target
+from exactdiffusion.log_concavity import spectral_gap
+
+STATEMENT = bound.spectral_gap_lower_bound.statement
+
+
+def mixture(d):
+    R = bound.decoupled_radius(d)
+    return GaussianMixture(np.array([0.2, 0.8]), np.array([[-R], [R]]), 1.0), float(R)
+
+
+def law_gap(d, n=2001):
+    law, R = mixture(d)
+    x = np.linspace(-R - 7, R + 7, n)
+    return spectral_gap(law.log_density(x[:, None]), x)
+
+
+def conditional_gap(d, t, sigma2, ybar, n=1201):
+    """Gap of p(y_t | past) times sigma^2, where the past sum is (t - 1) ybar."""
+    law, R = mixture(d)
+    width = R + 9 * np.sqrt(sigma2 + 1)
+    y = np.linspace(-width, width, n) + (ybar if t > 1 else 0.0)
+    total = np.full((n, 1), (t - 1) * ybar)
+    logs = conditional_target(law, total, t - 1, np.sqrt(sigma2)).log_density(y[:, None])
+    return spectral_gap(logs, y) * sigma2
+
+
+def test_law(check):
+    found = [law_gap(d) for d in (1, 2, 3)]
+    check.equal(
+        np.array(found) / [0.0173, 3.01e-4, 4.26e-6],
+        1.0,
+        tol=5e-3,
+        cause="printed digits, grid of order h^2",
+        on="two Gaussians, R = 3 sqrt d",
+    )
+    halved = [law_gap(d, 4001) for d in (1, 2, 3)]
+    check.equal(np.array(found) / halved, 1.0, tol=2e-3, cause="h^2", on="grid halved")
+    # Eyring-Kramers decay exp(-R^2/2) up to factors of R
+    check.holds(np.array(found)[1:] / np.array(found)[:-1], 0.03, tol=0, cause="none", on="exponential decay in d")
+
+
+def test_conditionals(check):
+    """The worst past over a grid of sums: at least zeta_t sigma^2 at twice the threshold, with the threshold's own
+    numbers."""
+    for factor in (1.0, 2.0):
+        for d in (1, 2, 3):
+            _, R = mixture(d)
+            sigma2 = factor * bound.radius_threshold(R, 1.0)
+            worst, zeta = [], []
+            for t in (1, 2, 10):
+                pasts = [0.0] if t == 1 else np.linspace(-1.2 * R, 1.2 * R, 13)
+                worst.append(min(conditional_gap(d, t, sigma2, a) for a in pasts))
+                zeta.append(bound.spectral_gap_lower_bound(t, sigma2, 1.0, R) * sigma2)
+            on = f"d = {d}, sigma^2 = {factor:g} x threshold, t = 1, 2, 10"
+            check.holds(zeta, worst, tol=2e-3, cause="grid of order h^2", on=on)
+            check.holds(0.45 if factor == 1 else 0.6, worst, tol=0, cause="none", on=f"order one: {on}")
+
+
+def test_tight(check):
+    """Gaussians: the gap of N(0, 1/k) is k."""
+    for t, sigma2, tau2 in ((1, 1.0, 1.0), (4, 2.0, 0.5)):
+        k = bound.spectral_gap_lower_bound(t, sigma2, tau2, 0.0)
+        x = np.linspace(-8, 8, 2001) / np.sqrt(k)
+        ratio = spectral_gap(-0.5 * k * x**2, x) / k
+        check.tight(ratio, 1.0, tol=1e-4, cause="h^2 = 6e-5 of the birth-death chain", on=f"Gaussian conditional, t = {t}")
+
+
+def test_controls(check):
+    _, R = mixture(2)
+    sigma2 = 2 * bound.radius_threshold(R, 1.0)
+    zeta = bound.spectral_gap_lower_bound(1, sigma2, 1.0, R)
+    check.control("measurements (Langevin on the law)", zeta, law_gap(2), on="d = 2")
+    low = conditional_gap(2, 1, 1.0, 0.0)
+    check.control("sigma^2 at the threshold (1, not 17)", 0.45, low, on="d = 2, first conditional at sigma^2 = 1")

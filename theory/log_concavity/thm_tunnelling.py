@@ -1,0 +1,126 @@
+"""Langevin keeps its initial split between two modes, the one-at-a-time chain recovers the weights, at d = 32 too."""
+
+import numpy as np
+import pytest
+from scipy.linalg import eigh_tridiagonal
+
+from exactdiffusion import GaussianMixture, Noise
+from exactdiffusion.bounds import log_concavity_thresholds as bound
+from exactdiffusion.chains import MALA, ULA, Underdamped, langevin, one_at_a_time
+
+STATEMENT = bound.tunnelling_leak.statement
+W = 0.2
+
+
+def axis(d):
+    """The mixture along its axis: means -+3 sqrt d, deviation 1, minor weight .2; the d - 1 others decouple (linear
+    chains)."""
+    R = bound.decoupled_radius(d)
+    return GaussianMixture(np.array([W, 1 - W]), np.array([[-R], [R]]), 1.0), float(R)
+
+
+def generator(R, n=1201):
+    """Grid, probabilities and the symmetric eigendecomposition of the reversible birth-death chain of Langevin."""
+    law = GaussianMixture(np.array([W, 1 - W]), np.array([[-R], [R]]), 1.0)
+    x = np.linspace(-R - 6.5, R + 6.5, n)
+    logs, h = law.log_density(x[:, None]), (2 * R + 13) / (n - 1)
+    slope = 0.5 * np.diff(logs)
+    up, down = np.exp(slope) / h**2, np.exp(-slope) / h**2
+    diagonal = np.r_[up, 0.0] + np.r_[0.0, down]
+    lam, V = eigh_tridiagonal(diagonal, -np.sqrt(up * down))
+    p = np.exp(logs)
+    return x, p / p.sum(), up, np.clip(lam, 0, None), V
+
+
+@pytest.mark.parametrize("d", [1, 2])
+def test_leak(check, d):
+    """P(X_T not in A) from p conditioned on A = {x < 0}: exact semigroup of the chain against the bound, its own
+    resistances."""
+    R = float(bound.decoupled_radius(d))
+    x, p, up, lam, V = generator(R)
+    A = x < 0
+    root = np.sqrt(p)
+    c = V.T @ (root * A)
+    for T in (0.1, 1.0, 10.0, 100.0):
+        stay = np.sum(c**2 * np.exp(-lam * T)) / p[A].sum()
+        best = np.inf
+        for width in (2, 5, 10, 20, 40, 80, 160):
+            edge = np.flatnonzero(A)[-1]
+            cells = np.arange(edge - width, edge + 1)  # f falls from 1 to 0 over these edges, harmonically
+            resistance = 1 / (p[cells] * up[cells])
+            f = A.astype(float)
+            f[cells] = 1 - np.r_[0.0, np.cumsum(resistance)[:-1]] / resistance.sum()
+            slack = p[A].sum() - np.sum(f * f * p)
+            best = min(best, bound.tunnelling_leak(T, p[A].sum(), slack, resistance.sum()))
+        check.holds(
+            1 - stay, best, tol=1e-10, cause="eigendecomposition: 1 - stay cancels", on=f"d = {d}, R = {R:.3g}, T = {T:g}"
+        )
+
+
+def minor_weight(samples):
+    return float(np.mean(samples[:, 0] < 0))
+
+
+def oat(d, m, steps, n, seed=91, factor=1.0):
+    law, R = axis(d)
+    sigma = np.sqrt(factor * bound.radius_threshold(R, 1.0))
+    for state in one_at_a_time(law, m, sigma, n, noise=Noise(seed), walk=Underdamped(steps, 1.0, 1.0)):
+        out = state.xhat
+    return minor_weight(out)
+
+
+def test_the_chain_recovers_the_weight(check):
+    """d = 32: sigma^2 at the threshold, 60 measurements of 20 gradient calls, 1500 chains that start from N(0, sigma^2)."""
+    n = 1500
+    error = np.sqrt(W * (1 - W) / n)
+    check.holds(abs(oat(32, 60, 20, n) - W), 3 * error, tol=0, cause="3 standard errors", on="d = 32, minor weight .2")
+
+
+def baselines(d, steps, n, seed=92):
+    law, R = axis(d)
+    start = Noise(seed).normal(0, n, 1)
+    walks = {"ULA h = .1": ULA(steps, 0.1), "MALA h = .5": MALA(steps, 0.5), "underdamped": Underdamped(steps, 0.5, 1.0)}
+    return {k: minor_weight(langevin(law, start, noise=Noise(seed + 1), walk=w)) for k, w in walks.items()}
+
+
+def test_controls(check):
+    """The same budget of 1200 gradients without measurements: the split of the start is kept."""
+    n = 1000
+    for name, weight in baselines(32, 300, n).items():
+        check.control(
+            f"measurements ({name} on the law)",
+            abs(weight - W),
+            3 * np.sqrt(W * (1 - W) / n),
+            on="d = 32: the split stays near 1/2",
+        )
+    x, p, up, lam, V = generator(3.0)
+    A = x < 0
+    c = V.T @ (np.sqrt(p) * A)
+    leak = 1 - np.sum(c**2 * np.exp(-lam * 100.0)) / p[A].sum()
+    check.control(
+        "the slack and the resistance of a barrier at 3 (of 4.5)",
+        leak,
+        bound.tunnelling_leak(100.0, W, 0.0, 1e6),
+        on="d = 1, T = 100",
+    )
+
+
+@pytest.mark.deep
+def test_table(check):
+    """The whole table: 4000 gradient calls, 2000 chains."""
+    n = 2000
+    error = np.sqrt(W * (1 - W) / n)
+    for d in (1, 2, 8, 32):
+        for m, steps in ((100, 40), (400, 10)):
+            for factor in (1.0, 2.0):
+                found = oat(d, m, steps, n, seed=93, factor=factor)
+                check.holds(
+                    abs(found - W),
+                    3 * error,
+                    tol=0,
+                    cause="3 standard errors",
+                    on=f"d = {d}, {m} x {steps}, sigma^2 = {factor:g} x threshold: weight {found:.4f}",
+                )
+        if d >= 8:
+            for name, weight in baselines(d, 4000, n).items():
+                check.control(f"measurements ({name})", abs(weight - W), 3 * error, on=f"d = {d}: weight {weight:.3f}")
