@@ -1,0 +1,319 @@
+"""Log-concavity thresholds and certificates, walk-jump chains: contracts, references in 50 digits, bad input."""
+
+import subprocess
+import sys
+
+import mpmath
+import numpy as np
+import pytest
+
+from exactdiffusion import GaussianMixture, Noise, PointCloud, Sphere
+from exactdiffusion.chains import (
+    MALA,
+    ULA,
+    EstimatedLaw,
+    ExactWalk,
+    Target,
+    Underdamped,
+    all_at_once,
+    conditional_target,
+    gaussian_one_at_a_time,
+    langevin,
+    one_at_a_time,
+)
+from exactdiffusion.log_concavity import (
+    certify_log_concavity,
+    covariance_supremum,
+    enclosing_ball,
+    exposed_pairs,
+    largest_posterior_variance,
+    log_concavity_threshold,
+    rigorous_covariance,
+    spectral_gap,
+)
+from exactdiffusion.measurements import conditional_score
+
+SQUARE = np.array([[1.0, 1], [1, -1], [-1, 1], [-1, -1]])
+LAW = GaussianMixture(np.array([0.3, 0.7]), np.array([[-1.0, 0.5], [1.0, 0.0]]), 0.4)
+
+
+# --------------------------------------------------------------------------------------------- thresholds, certificates
+
+
+def test_posterior_variance_against_50_digits():
+    rng = np.random.default_rng(1)
+    P, w = rng.standard_normal((6, 1)), rng.dirichlet(np.ones(6))
+    y = 4 * rng.standard_normal((20, 1))
+    for v in (0.05, 1.0, 30.0):
+        found = largest_posterior_variance(PointCloud(P, w), y, v)
+        with mpmath.workdps(50):
+            for a, value in zip(y[:, 0].tolist(), found):
+                e = [
+                    mpmath.mpf(q) * mpmath.exp(-((a - mpmath.mpf(p)) ** 2) / (2 * mpmath.mpf(v)))
+                    for p, q in zip(P[:, 0].tolist(), w.tolist())
+                ]
+                total = mpmath.fsum(e)
+                mean = mpmath.fsum(b * mpmath.mpf(p) for b, p in zip(e, P[:, 0].tolist())) / total
+                exact = mpmath.fsum(b * (mpmath.mpf(p) - mean) ** 2 for b, p in zip(e, P[:, 0].tolist())) / total
+                # logits of size |y| D / v are rounded
+                assert abs(value - exact) <= 64 * 2.0**-52 * (1 + 10 * abs(a) / v) * exact + 1e-300
+
+
+def test_enclosing_ball_against_a_quadratic_program():
+    """The radius squared is the largest variance of a law on the points (its dual), found here by Frank-Wolfe."""
+    rng = np.random.default_rng(2)
+    for K, d in ((2, 1), (5, 2), (9, 3), (4, 6), (40, 2)):
+        P = rng.standard_normal((K, d)) + 5
+        centre, R = enclosing_ball(P)
+        distance = np.linalg.norm(P - centre, axis=1)
+        assert np.all(distance <= R * (1 + 1e-11))
+        p = np.full(K, 1 / K)
+        for k in range(4000):
+            far = np.argmax(np.sum((P - p @ P) ** 2, axis=1))
+            p *= 1 - 1 / (k + 2)
+            p[far] += 1 / (k + 2)
+        dual = np.sum(p * np.sum((P - p @ P) ** 2, axis=1))
+        assert dual <= R**2 * (1 + 1e-11)
+        assert R**2 - dual <= 2e-3 * R**2  # Frank-Wolfe's gap after 4000 steps
+
+
+def test_exposed_pairs_of_known_hulls():
+    sides = sorted(sorted(p[:2]) for p in exposed_pairs(SQUARE, longest_only=False))
+    assert sides == [[0, 1], [0, 2], [1, 3], [2, 3]]  # and no diagonal
+    assert len(exposed_pairs(np.eye(5), longest_only=False)) == 10
+    assert exposed_pairs(np.array([[-1.0], [0.0], [1.0]])) == []
+    interior = np.concatenate([SQUARE, [[0.1, 0.2]]])
+    assert all(4 not in pair[:2] for pair in exposed_pairs(interior, longest_only=False))
+    on_side = np.concatenate([SQUARE, [[1.0, 0.0]]])  # a third atom on the side x = 1
+    assert (0, 1) not in [tuple(sorted(p[:2])) for p in exposed_pairs(on_side, longest_only=False)]
+
+
+def test_face_with_three_atoms_on_a_side():
+    """The side {(1, -1), (1, 0), (1, 1)} of a triangle is seen alone at infinity: at least the threshold of -1, 0, 1."""
+    P = np.array([[1.0, -1], [1, 0], [1, 1], [0.9, 0.0]])
+    found = log_concavity_threshold(PointCloud(P), certify=False)
+    line = log_concavity_threshold(PointCloud(np.array([[-1.0], [0], [1]])), certify=False)
+    assert found.lower >= line.lower * (1 - 1e-9)
+
+
+def test_certificate_agrees_with_ascent_and_refutes_below():
+    rng = np.random.default_rng(3)
+    for K in (4, 6):
+        P, w = rng.standard_normal((K, 2)), rng.dirichlet(np.ones(K))
+        found = log_concavity_threshold(PointCloud(P, w), rtol=1e-2)
+        assert found.lower <= found.upper
+        below = certify_log_concavity(PointCloud(P, w), 0.9 * found.lower)
+        assert below.status is not True
+        if below.status is False:
+            assert (
+                largest_posterior_variance(PointCloud(P, w), below.witness[np.newaxis], 0.9 * found.lower)[0]
+                > 0.9 * found.lower
+            )
+
+
+def test_ascent_beats_random_search():
+    rng = np.random.default_rng(4)
+    P, w = rng.standard_normal((7, 3)), rng.dirichlet(np.ones(7))
+    value, y = covariance_supremum(P, w, 0.8)
+    assert abs(largest_posterior_variance(PointCloud(P, w), y[np.newaxis], 0.8)[0] - value) < 1e-13
+    random = largest_posterior_variance(PointCloud(P, w), 3 * rng.standard_normal((20_000, 3)), 0.8)
+    assert value >= random.max()
+
+
+def test_invariance_under_motion_and_embedding():
+    rng = np.random.default_rng(5)
+    P = np.array([[-1.0, 0], [0.2, 0], [1, 0]])
+    base = log_concavity_threshold(PointCloud(P[:, :1]), rtol=1e-3)
+    U = np.linalg.qr(rng.standard_normal((4, 2)))[0]
+    moved = log_concavity_threshold(PointCloud(2.0 * P @ U.T + rng.standard_normal(4)), rtol=1e-3)
+    np.testing.assert_allclose([moved.lower, moved.upper], 4 * np.array([base.lower, base.upper]), rtol=1e-9)
+    top = largest_posterior_variance(PointCloud(2.0 * P @ U.T), (2 * base.witness[0] * U[:, 0])[np.newaxis], 4 * base.lower)
+    np.testing.assert_allclose(top, 4 * base.lower, rtol=1e-9)
+
+
+def test_witness_is_in_coordinates_of_the_law():
+    law = PointCloud(SQUARE @ np.array([[0.6, 0.8], [-0.8, 0.6]]) + [3.0, -2.0], np.array([0.45, 0.05, 0.05, 0.45]))
+    found = log_concavity_threshold(law, certify=False)
+    np.testing.assert_allclose(
+        largest_posterior_variance(law, found.witness[np.newaxis], found.lower), found.lower, rtol=1e-9
+    )
+    low = certify_log_concavity(law, 0.9 * found.lower)
+    assert low.status is False
+    assert largest_posterior_variance(law, low.witness[np.newaxis], 0.9 * found.lower)[0] > 0.9 * found.lower
+
+
+def test_single_atom_and_gaussian_need_no_noise():
+    assert log_concavity_threshold(PointCloud(np.zeros((1, 3)))).upper == 0
+    assert log_concavity_threshold(GaussianMixture(None, np.ones((1, 2)), 0.3)).upper == 0
+    assert certify_log_concavity(PointCloud(np.zeros((1, 3))), 0.1).status is True
+    assert log_concavity_threshold(Sphere(radius=2.0, dim=5)).lower == pytest.approx(4 / 5)
+
+
+def test_undecided_is_said():
+    found = certify_log_concavity(PointCloud(SQUARE), 1.0 + 1e-7, max_cells=20_000)
+    assert found.status is None
+
+
+def test_recheck_in_ball_arithmetic_and_its_refusal_of_a_false_claim():
+    pytest.importorskip("flint", reason="ball arithmetic needs python-flint: pip install 'exactdiffusion[rigorous]'")
+    import dataclasses
+
+    law = PointCloud(SQUARE, np.array([0.45, 0.05, 0.05, 0.45]))
+    proved = certify_log_concavity(law, 1.9, keep_leaves=True)
+    assert proved.status is True
+    assert proved.recheck()
+    assert not dataclasses.replace(proved, bound=1.7).recheck()
+    line = certify_log_concavity(PointCloud(np.array([[-1.0], [0], [1]])), 0.29, keep_leaves=True)
+    assert line.recheck()
+    assert not dataclasses.replace(line, bound=0.28).recheck()
+    with pytest.raises(ValueError, match="certificate"):
+        certify_log_concavity(law, 1.9).recheck()
+
+
+def test_without_flint_the_extra_is_named():
+    code = (
+        "import sys; sys.modules['flint'] = None\n"
+        "from exactdiffusion.log_concavity import rigorous_covariance\n"
+        "try:\n    rigorous_covariance([[0.0], [1.0]], [1, 1], 1.0, [0.5])\n"
+        "except ModuleNotFoundError as e:\n    assert 'rigorous' in str(e); print('named')\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "named\n"
+
+
+def test_rigorous_covariance_contains_float64():
+    pytest.importorskip("flint", reason="ball arithmetic needs python-flint: pip install 'exactdiffusion[rigorous]'")
+    y = [0.3, -0.2]
+    ball = rigorous_covariance(SQUARE.tolist(), [1, 1, 1, 1], 0.7, y)
+    C = PointCloud(SQUARE).noised(1, np.sqrt(0.7)).posterior_covariance(np.array([y]))[0]
+    for a in range(2):
+        for b in range(2):
+            assert abs(float(ball[a][b].mid()) - C[a, b]) < 1e-14
+            assert float(ball[a][b].rad()) < 1e-60
+
+
+def test_spectral_gap_of_ornstein_uhlenbeck_converges():
+    errors = []
+    for n in (501, 1001):
+        x = np.linspace(-8, 8, n)
+        errors.append(abs(spectral_gap(-0.5 * x**2, x) - 1))
+    assert 3.9 < errors[0] / errors[1] < 4.1
+
+
+# ---------------------------------------------------------------------------------------------------------- chains
+
+WALKS = [ULA(3, 0.2), MALA(3, 0.4), Underdamped(3, 0.7, 1.0), ExactWalk()]
+
+
+@pytest.mark.parametrize("walk", WALKS, ids=lambda w: type(w).__name__)
+@pytest.mark.parametrize("start", ["jump", "previous"])
+def test_rows_do_not_depend_on_the_batch(walk, start):
+    run = lambda n: list(one_at_a_time(LAW, 4, 1.2, n, noise=Noise(6), walk=walk, start=start))[-1].xhat  # noqa: E731
+    np.testing.assert_allclose(run(5), run(40)[:5], rtol=0, atol=1e-12)
+
+
+def test_only_the_sum_is_kept():
+    states = list(one_at_a_time(LAW, 5, 1.2, 7, noise=Noise(7), walk=ULA(2, 0.3)))
+    np.testing.assert_allclose(states[-1].total, sum(s.y for s in states), atol=1e-13)
+    assert [s.t for s in states] == [1, 2, 3, 4, 5]
+    jump = LAW.noised(1, 1.2 / np.sqrt(5)).denoise(states[-1].total / 5)
+    np.testing.assert_array_equal(states[-1].xhat, jump)
+
+
+def test_inner_score_is_the_conditional_score():
+    rng = np.random.default_rng(8)
+    total, y = 3 * rng.standard_normal((20, 2)), rng.standard_normal((20, 2))
+    target = conditional_target(LAW, total, 3, 1.2)
+    np.testing.assert_allclose(target.score(y), conditional_score(LAW, y, total, 3, 1.2), atol=1e-12)
+
+
+def test_mala_keeps_its_target():
+    """Started in the law, 60 steps of a large step: two moments within 4 standard errors, where ULA is far off."""
+    n = 20_000
+    law = GaussianMixture(None, np.zeros((1, 2)), np.array([[1.0, 0.2]]))
+    x = law.sample(n, 9)
+    kept = langevin(law, x, noise=Noise(10), walk=MALA(60, 0.15))
+    error = 4 * np.sqrt(2 / n)
+    np.testing.assert_allclose(np.mean(kept**2, 0) / [1.0, 0.2], 1.0, atol=error)
+    drifted = langevin(law, x, noise=Noise(10), walk=ULA(60, 0.15))
+    assert abs(np.mean(drifted[:, 1] ** 2) / 0.2 - 1) > 5 * error
+
+
+def test_all_at_once_on_a_gaussian():
+    """Exact in position: after many splitting steps the output has the jump's variance."""
+    n, m, l = 20_000, 4, 0.8
+    law = GaussianMixture(None, np.zeros((1, 1)), l)
+    out = all_at_once(law, m, 1.0, n, noise=Noise(11), walk=Underdamped(60, 0.8, 1.0))
+    assert out.y.shape == (n, m, 1)
+    expected = l**2 / (l + 1 / m)
+    assert abs(np.var(out.xhat) / expected - 1) < 4 * np.sqrt(2 / n)
+
+
+def test_estimated_law_is_consistent_in_the_chain():
+    exact = list(one_at_a_time(LAW, 2, 1.2, 30, noise=Noise(12), walk=ULA(2, 0.3)))[-1].xhat
+    gaps = []
+    for draws in (50, 3200):
+        law = EstimatedLaw(LAW.log_density, 2, draws, Noise(13))
+        gaps.append(
+            np.sqrt(np.mean((list(one_at_a_time(law, 2, 1.2, 30, noise=Noise(12), walk=ULA(2, 0.3)))[-1].xhat - exact) ** 2))
+        )
+    assert gaps[1] < gaps[0] / 4  # 1/8 expected
+
+
+def test_array_api_strict():
+    xp = pytest.importorskip("array_api_strict")
+    like = xp.asarray([[0.0, 0.0]])
+    for walk in WALKS:
+        a = list(one_at_a_time(LAW, 3, 1.2, 6, noise=Noise(14), walk=walk))[-1].xhat
+        b = list(one_at_a_time(LAW, 3, 1.2, 6, noise=Noise(14), walk=walk, like=like))[-1].xhat
+        assert type(b) is type(like)
+        np.testing.assert_allclose(np.asarray(b), a, atol=1e-12)
+    walk = Underdamped(3, 0.5)
+    a = all_at_once(LAW, 3, 1.2, 6, noise=Noise(15), walk=walk)
+    b = all_at_once(LAW, 3, 1.2, 6, noise=Noise(15), walk=walk, like=like)
+    np.testing.assert_allclose(np.asarray(b.xhat), a.xhat, atol=1e-12)
+
+
+def test_gaussian_recursion_ignores_nothing():
+    """Directions do not mix, and a start at the jump differs from the previous y."""
+    both = gaussian_one_at_a_time([0.3, 2.0], 4, 1.1, Underdamped(2, 0.6, 0.5), "previous")
+    one = gaussian_one_at_a_time([2.0], 4, 1.1, Underdamped(2, 0.6, 0.5), "previous")
+    assert both.output[1] == one.output[0]
+    assert abs(gaussian_one_at_a_time([2.0], 4, 1.1, Underdamped(2, 0.6, 0.5)).output[0] - one.output[0]) > 1e-3
+
+
+BAD = [
+    ("law", lambda: log_concavity_threshold(GaussianMixture(None, np.zeros((2, 1)), np.array([1.0, 2.0])))),
+    ("law", lambda: log_concavity_threshold(3)),
+    ("law", lambda: certify_log_concavity(PointCloud(np.eye(4)), 1.0)),
+    ("sigma2", lambda: certify_log_concavity(PointCloud(SQUARE), 0.0)),
+    ("sigma2", lambda: largest_posterior_variance(PointCloud(SQUARE), np.zeros((1, 2)), -1.0)),
+    ("y", lambda: largest_posterior_variance(PointCloud(SQUARE), np.zeros((1, 3)), 1.0)),
+    ("bound", lambda: certify_log_concavity(PointCloud(SQUARE), 1.0, bound=0.0)),
+    ("rtol", lambda: log_concavity_threshold(PointCloud(SQUARE), rtol=0.0)),
+    ("max_cells", lambda: certify_log_concavity(PointCloud(SQUARE), 1.0, max_cells=0)),
+    ("grid", lambda: spectral_gap(np.zeros(4), np.array([0.0, 1, 3, 4]))),
+    ("grid", lambda: spectral_gap(np.array([0.0, 500, 0]), np.arange(3.0))),
+    ("variance", lambda: covariance_supremum(SQUARE, np.full(4, 0.25), 0.0)),
+    ("step", lambda: ULA(3, 0.0)),
+    ("steps", lambda: MALA(-1, 0.1)),
+    ("friction", lambda: Underdamped(1, 0.1, -1.0)),
+    ("m", lambda: one_at_a_time(LAW, 0, 1.0, 3, noise=Noise(0), walk=ULA(1, 0.1))),
+    ("sigma", lambda: one_at_a_time(LAW, 1, 0.0, 3, noise=Noise(0), walk=ULA(1, 0.1))),
+    ("noise", lambda: one_at_a_time(LAW, 1, 1.0, 3, noise=None, walk=ULA(1, 0.1))),
+    ("walk", lambda: one_at_a_time(LAW, 1, 1.0, 3, noise=Noise(0), walk="ula")),
+    ("start", lambda: one_at_a_time(LAW, 1, 1.0, 3, noise=Noise(0), walk=ULA(1, 0.1), start="zero")),
+    ("centre", lambda: one_at_a_time(LAW, 1, 1.0, 3, noise=Noise(0), walk=ULA(1, 0.1), centre=[0.0])),
+    ("law", lambda: one_at_a_time(3, 1, 1.0, 3, noise=Noise(0), walk=ULA(1, 0.1))),
+    ("walk", lambda: all_at_once(LAW, 1, 1.0, 3, noise=Noise(0), walk=ExactWalk())),
+    ("walk", lambda: gaussian_one_at_a_time([1.0], 2, 1.0, MALA(1, 0.1))),
+    ("walk", lambda: MALA(1, 0.1).run(Target(lambda y: -y), np.zeros((1, 1)), None)),
+    ("variances", lambda: gaussian_one_at_a_time([-1.0], 2, 1.0, ULA(1, 0.1))),
+    ("scale", lambda: EstimatedLaw(LAW.log_density, 2, 5, Noise(0)).noised(0.5, 1.0)),
+    ("draws", lambda: EstimatedLaw(LAW.log_density, 2, 0, Noise(0))),
+]
+
+
+@pytest.mark.parametrize(("name", "call"), BAD, ids=[f"{i}-{b[0]}" for i, b in enumerate(BAD)])
+def test_bad_input(name, call):
+    with pytest.raises(ValueError, match=rf"^{name}\b"):
+        call()
