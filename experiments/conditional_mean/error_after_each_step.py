@@ -1,0 +1,79 @@
+"""Error after each step of the chain, T = 300 (the conditional-mean paper's Fig. 3), and what explains it.
+
+Upper row: NMSE of the state x_t itself, as the released code plots it; at low SNR it dips below its own end value. Lower
+row: the conditional mean given the state, D_t(z_t). It *starts* at the CME and drifts away from it (exact stepwise means;
+derived, statement jensen_identity: every step adds one Jensen gap). Drawn is its excess E|D_t(z_t) - CME|^2 / MMSE: by
+orthogonality its NMSE is that of the CME times one plus this.
+"""
+
+from exactdiffusion.figures import Spot, curve_style, new_figure
+
+SUMMARY = "conditional-mean paper, Fig. 3: error after each step, T = 300, random mixture; drift of D_t(z_t) from the CME"
+PARAMETERS = {
+    "components": 128,
+    "dim": 64,
+    "law_seed": 453451,
+    "snr_db": [-10, 0, 10, 20],
+    "steps": 300,
+    "samples": 1000,
+    "points": 17,
+    "seed": 0,
+}
+QUICK = {"samples": 100, "points": 9}
+SPOT = Spot(
+    {"snr_db": [20]},
+    keys=("snr_db", "level"),
+    rtol={"nmse_state": 1e-8, "excess": 1e-8, "nmse_cme": 1e-8},
+    cause="last bits of BLAS and exp along a chain",
+    atol=1e-20,
+)
+
+
+def compute(parameters, progress):
+    """One row per SNR and recorded level: t, NMSE of x_t, excess of D_t(z_t), NMSE of the CME."""
+    import numpy as np
+
+    from exactdiffusion import conditional_mean, datasets, measure
+
+    law = datasets.random_mixture(parameters["components"], parameters["dim"], parameters["law_seed"])
+    power, rows = float(np.trace(law.covariance)), []
+    for snr_db in parameters["snr_db"]:
+        sigma = 10 ** (-snr_db / 20)
+        rng = np.random.default_rng([parameters["seed"], 1000 + snr_db])
+        x = law.sample(parameters["samples"], rng)
+        y = x + sigma * rng.standard_normal(x.shape)
+        grid = conditional_mean.released_grid(parameters["steps"])
+        start = conditional_mean.match(grid, sigma)
+        levels = grid[start.index :]
+        keep = set(np.unique(np.round(np.linspace(0, start.steps, parameters["points"])).astype(int)).tolist())
+        best = conditional_mean.cme(law, y, sigma)
+        mmse = float(np.mean(conditional_mean.posterior_variance(law, y, sigma)))
+        states = conditional_mean.chain(law, grid, y, sigma)
+        for i, z in enumerate(progress(states, f"{snr_db} dB", total=start.steps + 1)):
+            if i in keep:
+                mean = z if i == start.steps else law.noised(1.0, float(levels.sigma[i])).denoise(z)
+                state = z * np.sqrt(levels.alpha_bar[i])
+                row = {"snr_db": snr_db, "level": start.steps - i, "nmse_state": measure.nmse(state, x, power).value}
+                row |= {"excess": measure.excess_error(mean, best, mmse).value}
+                rows.append(row | {"nmse_cme": measure.nmse(best, x, power).value})
+    return rows
+
+
+def draw(table, parameters):
+    """One column per SNR."""
+    figure, panels = new_figure(7.2, 3.8, rows=2, columns=len(parameters["snr_db"]), sharex="col", squeeze=False)
+    for column, snr_db in enumerate(parameters["snr_db"]):
+        rows = [r for r in table if r["snr_db"] == snr_db]
+        steps = [rows[0]["level"] - r["level"] for r in rows]
+        top, bottom = panels[:, column]
+        top.plot(steps, [r["nmse_state"] for r in rows], **curve_style(0))
+        top.axhline(rows[0]["nmse_cme"], color="0.2", linewidth=0.9, linestyle=(0, (4, 3)), label="CME")
+        bottom.plot(steps, [r["excess"] for r in rows], **curve_style(1))
+        bottom.set_ylim(bottom=0)
+        bottom.ticklabel_format(axis="y", style="sci", scilimits=(-2, 2))
+        top.set_title(f"{snr_db} dB")
+        bottom.set_xlabel("steps done")
+    panels[0][0].set_ylabel("NMSE of $x_t$")
+    panels[1][0].set_ylabel("excess of $D_t(z_t)$\nover the MMSE")
+    panels[0][0].legend(loc="best")
+    return figure

@@ -1,0 +1,88 @@
+"""Re-sampling off, on (one run), and averaged: excess over the MMSE against the number of steps.
+
+Off: the deterministic chain of exact stepwise means; its excess tends to a plateau (derived). On: posterior noise in every
+step but the last; one run tends to a posterior sample, excess 1 (MSE twice the MMSE). Averaged over M runs: excess 1/M plus
+a squared bias of order T^-2, so the average converges to the CME. The bias itself is measured without sampling in the
+theorem check averaged_resampling.
+"""
+
+from exactdiffusion.figures import Spot, curve_style, new_figure, plain_ticks
+
+SUMMARY = "conditional-mean paper: re-sampling off, on, averaged over M runs; excess over the MMSE versus steps"
+PARAMETERS = {
+    "laws": ["random mixture", "two modes"],
+    "snr_db": {"random mixture": -10, "two modes": 0},
+    "steps": [1, 2, 3, 5, 10, 20, 50, 100],
+    "runs": [1, 4, 16, 64],
+    "samples": {"random mixture": 150, "two modes": 400},
+    "components": 16,
+    "dim": 16,
+    "law_seed": 453451,
+    "seed": 0,
+}
+QUICK = {"steps": [1, 3, 10, 30], "runs": [1, 4, 16], "samples": {"random mixture": 60, "two modes": 100}}
+SPOT = Spot(
+    {"laws": ["two modes"], "steps": [1, 10], "runs": [1, 4]},
+    keys=("law", "method", "runs", "steps"),
+    rtol={"excess": 1e-8, "excess_error": 1e-8},
+    cause="last bits of BLAS and exp along a chain",
+    atol=1e-25,
+)
+
+
+def compute(parameters, progress):
+    """One row per law, method, M and number of steps."""
+    import numpy as np
+
+    from exactdiffusion import GaussianMixture, Noise, conditional_mean, datasets, measure
+
+    rows = []
+    for name in parameters["laws"]:
+        if name == "two modes":
+            law = conditional_mean.normalised(GaussianMixture(None, np.array([[-1.0], [1.0]]), 0.09))
+        else:
+            law = datasets.random_mixture(parameters["components"], parameters["dim"], parameters["law_seed"])
+        sigma = 10 ** (-parameters["snr_db"][name] / 20)
+        y = law.noised(1.0, sigma).sample(parameters["samples"][name], np.random.default_rng(parameters["seed"]))
+        best = conditional_mean.cme(law, y, sigma)
+        mmse = float(np.mean(conditional_mean.posterior_variance(law, y, sigma)))
+        cells = [("off", 0, n) for n in parameters["steps"]]
+        cells += [("on", M, n) for M in parameters["runs"] for n in parameters["steps"]]
+        for method, runs, n in progress(cells, name):
+            grid, options = conditional_mean.refined_grid(n, sigma), {}
+            if method == "on":
+                options = {"method": "resample", "noise": Noise(parameters["seed"]), "runs": runs}
+            found = measure.excess_error(conditional_mean.denoise(law, grid, y, sigma, **options), best, mmse)
+            row = {"law": name, "method": method, "runs": runs, "steps": n}
+            rows.append(row | {"excess": found.value, "excess_error": found.standard_error})
+    return rows
+
+
+def draw(table, parameters):
+    """One panel per law."""
+    figure, panels = new_figure(7.2, 3.3, columns=len(parameters["laws"]), sharey=True, squeeze=False)
+    for axes, name in zip(panels[0], parameters["laws"]):
+        for index, (method, runs) in enumerate([("off", 0)] + [("on", M) for M in parameters["runs"]]):
+            mine = [r for r in table if r["law"] == name and r["method"] == method and r["runs"] == runs]
+            rows = [r for r in mine if r["steps"] > 1]  # one step without noise is the CME itself: 0 is not on this axis
+            look = curve_style(index)
+            axes.errorbar(
+                [r["steps"] for r in rows],
+                [r["excess"] for r in rows],
+                yerr=[2 * r["excess_error"] for r in rows],
+                elinewidth=0.7,
+                capsize=1.5,
+                label="off" if method == "off" else "on, one run" if runs == 1 else f"on, mean of {runs}",
+                **look,
+            )
+            if method == "on":
+                axes.axhline(1 / runs, color=look["color"], linewidth=0.7, linestyle=(0, (1, 2)))
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        plain_ticks(axes.xaxis, 2, max(parameters["steps"]))
+        axes.set_xlabel("steps of the chain")
+        dim = f"{parameters['dim']}-D" if name == "random mixture" else "1-D"
+        axes.set_title(f"{name}, {dim}, {parameters['snr_db'][name]} dB")
+    panels[0][0].set_ylabel("excess over the MMSE\n(dotted: 1/M)")
+    figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
+    return figure
