@@ -82,6 +82,13 @@ def test_a_control_that_cannot_fail_is_an_error():
         check.control("hypothesis", 1.0 + 1e-12, 1.0, tol=1e-9, on="x")
     with pytest.raises(AssertionError):
         check.refuted("a form", 1.0, 1.0, on="x")
+    with pytest.raises(AssertionError):  # two units in the last place are rounding too
+        check.control("hypothesis", 1.0 + 4e-16, 1.0, on="x")
+    for a, b in ((math.nan, 1.0), (1.0, math.nan)):
+        with pytest.raises(AssertionError, match="NaN"):
+            check.control("hypothesis", a, b, on="x")
+        with pytest.raises(AssertionError, match="NaN"):
+            check.refuted("a form", a, b, on="x")
 
 
 def test_hypothesis_is_reported_apart():

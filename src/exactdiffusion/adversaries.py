@@ -49,7 +49,8 @@ class ApproximateProjection:
     Notes
     -----
     The oracle has a state (step counter, generator), so a new one is made per run. ``exits`` counts the rows that were seen
-    outside the band, beyond ``band_rtol`` of rounding.
+    outside the band, beyond ``band_rtol`` of rounding; ``largest_error`` is the largest :math:`|\hat x - p|/(\eta d)` of the
+    answers given inside it.
     """
 
     def __init__(self, law, eta, nu=math.inf, strategy="random", seed=0, garbage=True, band_rtol=0.0):
@@ -61,7 +62,7 @@ class ApproximateProjection:
             fail("nu", nu, "numbers >= 1")
         self.garbage, self.band_rtol = garbage, band_rtol
         self._rng, self._calls, self._drift = np.random.default_rng(seed), 0, None
-        self.exits = 0
+        self.exits, self.largest_error = 0, 0.0
         self._tree = None
         if strategy == "second" and len(getattr(law, "points", ())) > 1:
             from scipy.spatial import cKDTree
@@ -121,6 +122,8 @@ class ApproximateProjection:
         ratio = math.sqrt(self.dim) * sigma / np.maximum(distance, np.finfo(float).tiny)
         outside = np.maximum(ratio, 1 / np.maximum(ratio, np.finfo(float).tiny)) > self.nu * (1 + self.band_rtol)
         self.exits += int(np.sum(outside))
+        error = np.linalg.norm(out - p, axis=1) / np.maximum(self.eta * distance, np.finfo(float).tiny)
+        self.largest_error = max(self.largest_error, float(np.max(np.where(outside | (distance == 0), 0.0, error))))
         if self.garbage:
             out = np.where(outside[:, None], x + 10 * offset, out)
         return out

@@ -28,7 +28,7 @@ def test_equivalence(check):
         both[verdict] += 1
         agree.append((value >= 0) == verdict)
         margin.append(value)
-    check.hypothesis("both outcomes occur at least 500 times", min(both) >= 500, on="random schedules")
+    assert min(both) >= 500, "the family of schedules is one-sided"
     check.equal(
         np.array(agree, float), 1.0, tol=0, cause="exact: a yes/no equivalence", on="3,000 random schedules, N <= 11"
     )
@@ -60,6 +60,26 @@ def test_controls(check):
         float(literal(beta, eta, nu)),
         on="eta .5, nu 50, N = 2, beta .95",
     )
-    # a full last step is never admissible for eta > 0
+    # the condition eta rho_i < 1 (absolute values under the logarithm)
+    rho = beta / (1 - beta)
+    accepts = -np.sum(np.log(np.abs(1 - eta * rho))) <= np.log(nu)
+    check.control("all eta rho_i < 1 (log |1 - eta rho|)", float(accepts), float(literal(beta, eta, nu)), on="the same")
+
+
+def test_full_last_step(check):
+    """sigma_0 = 0 is never admissible for eta > 0, and always for eta = 0."""
     beta = np.array([0.1, 1.0])
-    check.control("sigma_0 > 0", 0.0, bound.admissibility(beta, 0.01, 1e6), on="full last step, eta .01, nu 1e6")
+    for eta in (1e-12, 0.01, 0.9):
+        check.equal(float(bound.is_admissible(beta, eta, 1e6)), 0.0, tol=0, cause="exact: yes/no", on=f"eta {eta}")
+    check.equal(float(bound.is_admissible(beta, 0.0, 1.0)), 1.0, tol=0, cause="exact: yes/no", on="eta 0")
+
+
+def test_the_boundary_is_admissible(check):
+    """The schedules on the boundary that users build are accepted in spite of rounding."""
+    accepted = []
+    for eta in (0.02, 0.1, 0.3, 0.5, 0.9, 0.99):
+        for nu in (1.0001, 1.05, 1.5, 3.0, 20.0, 100.0):
+            for N in (1, 2, 3, 10, 40, 100, 300):
+                accepted.append(bound.is_admissible(np.full(N, bound.beta_star(eta, nu, N)), eta, nu))
+                accepted.append(not bound.is_admissible(np.full(N, 1.000001 * bound.beta_star(eta, nu, N)), eta, nu))
+    check.equal(np.array(accepted, float), 1.0, tol=0, cause="exact: yes/no", on="beta_*, and 1.000001 beta_* refused")

@@ -45,17 +45,17 @@ def clouds():
 
 def measure(law, grid, x, oracle=None):
     """DDIM from x, and along it the distance, the relative projection error and the gap of uniqueness."""
-    states = list(samplers.ddim(law if oracle is None else oracle, grid, x))
+    oracle = Remembering(law if oracle is None else oracle)
+    states = list(samplers.ddim(oracle, grid, x))
     sigma = np.broadcast_to(grid.sigma.reshape(grid.N + 1, -1), (grid.N + 1, len(x)))
     every = np.concatenate(states)  # one pass over the atoms for all states
     index, distance = (a.reshape(sigma.shape) for a in law.nearest(every))
     gap = law.gap(every).reshape(sigma.shape) / distance
     size = np.linalg.norm(every, axis=1).reshape(sigma.shape) / distance
     eta = []
-    for t in range(grid.N):
-        # the denoiser's value from the step itself: x_{t-1} = xhat + (sigma_{t-1} / sigma_t)(x_t - xhat)
-        shrink = (sigma[t + 1] / sigma[t])[:, None]
-        clean = (states[t + 1] - shrink * states[t]) / (1 - shrink)
+    assert len(oracle.answers) == grid.N
+    for t, (level, clean) in enumerate(oracle.answers):
+        assert np.all(level == grid.sigma[t]), "the oracle was asked at another level than the sampler's"
         eta.append(np.linalg.norm(clean - law.points[index[t]], axis=1) / distance[t])
     tol = 16 * EPS * math.sqrt(law.dim) * np.cumsum(size, axis=0)
     return Run(distance, sigma, np.array(eta), gap, tol)
@@ -74,6 +74,24 @@ def plain(law):
         return weights @ law.points / weights.sum(axis=1, keepdims=True)
 
     return Denoiser(fn, law.dim)
+
+
+class Remembering:
+    """An oracle that keeps every level it was asked at and every answer, so that the errors are those of the denoiser
+    itself: reconstructed from the next state they would fit any sequence of points."""
+
+    def __init__(self, oracle):
+        self.oracle, self.dim, self.answers = oracle, oracle.dim, []
+
+    def noised(self, scale=1.0, sigma=0.0):
+        law = self
+
+        class At:
+            def denoise(self, x):
+                law.answers.append((sigma, law.oracle.noised(scale, sigma).denoise(x)))
+                return law.answers[-1][1]
+
+        return At()
 
 
 class Sequence:

@@ -4,11 +4,12 @@
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 
-from exactdiffusion import Grid, samplers
+from exactdiffusion import Denoiser, Grid, PointCloud, samplers, schedules
 from exactdiffusion.adversaries import STRATEGIES, ApproximateProjection
 from exactdiffusion.bounds import projection as bound
 
@@ -35,36 +36,58 @@ def start(law, rng, n):
     return x + 10 ** rng.uniform(-0.5, 2.5, (n, 1)) * direction
 
 
+class Measured(NamedTuple):
+    """Trajectories: distances and sigmas (N + 1, n), the adversary's largest error in the band, in units of eta d."""
+
+    distance: np.ndarray
+    sigma: np.ndarray
+    error: float
+
+
 def run(law, x, eta, nu, beta, strategy, *, true_eta=None, start_ratio=1.0, seed=0, garbage=True):
-    """DDIM from x with per-row relative steps beta (N, n); returns states, distances and sigmas, all (N + 1, n)."""
-    N = len(beta)
+    """DDIM from x with per-row relative steps beta (N, n)."""
     distance = law.distance(x)
-    sigma = np.empty((N + 1, len(x)))
+    sigma = np.empty((len(beta) + 1, len(x)))
     sigma[0] = distance / (math.sqrt(law.dim) * start_ratio)
     sigma[1:] = sigma[0] * np.cumprod(1 - beta, axis=0)
-    slack = 64 * EPS * (N + 1) * band_scale(law, x, beta, eta, distance)
+    slack = rounding(law, x, beta, eta)[-1]
     oracle = ApproximateProjection(
         law, eta if true_eta is None else true_eta, nu, strategy, seed=seed, garbage=garbage, band_rtol=slack
     )
     states = list(samplers.ddim(oracle, Grid(np.ones_like(sigma), sigma), x))
-    distances = np.stack([law.distance(s) for s in states])
-    return states, distances, sigma
+    return Measured(np.stack([law.distance(s) for s in states]), sigma, oracle.largest_error)
 
 
-def band_scale(law, x, beta, eta, distance):
-    """|x| / (smallest distance the theorem allows): one rounding of x in units of the final distance."""
+def rounding(law, x, beta, eta):
+    """64 eps (t + 1) |x| / (smallest distance the theorem allows) after t steps, (N + 1, n): a rounding of x_t has the size
+    eps (|x_t| + |atoms|), and |x_t| <= |x_N| up to the extent of the set."""
+    distance = law.distance(x)
     lower, _ = bound.ddim_distance_sandwich(distance, beta, eta)
-    return np.linalg.norm(x, axis=1) / np.maximum(lower[-1], 1e-300)
+    size = np.linalg.norm(x, axis=1) + distance
+    allowed = np.maximum(np.concatenate([distance[None], lower]), 1e-300)
+    return 64 * EPS * np.arange(1, len(beta) + 2)[:, None] * size / allowed
 
 
 def family(law, rng, per_batch, N):
-    """Rows with all (eta, nu) pairs mixed; rows whose final bound is below 1e-6 |x| are not measurable in float64."""
+    """Rows with all (eta, nu) pairs mixed, and how many were dropped because their last distance, below 1e-6 |x|, cannot be
+    measured in float64 (`test_small_distances` has those pairs)."""
     x = start(law, rng, per_batch)
     pairs = rng.integers(0, [len(ETAS), len(NUS)], (per_batch, 2))
     eta, nu = ETAS[pairs[:, 0]], NUS[pairs[:, 1]]
     beta = np.broadcast_to(bound.beta_star(eta, nu, N), (N, per_batch)).copy()
-    keep = band_scale(law, x, beta, eta, law.distance(x)) < 1e6
-    return x[keep], eta[keep], nu[keep], beta[:, keep]
+    keep = rounding(law, x, beta, eta)[-1] < 64 * EPS * (N + 1) * 1e6
+    return x[keep], eta[keep], nu[keep], beta[:, keep], int(np.sum(~keep))
+
+
+def conclusions(law, measured, eta, nu, beta, tol):
+    """The band and both products at every step, each with the rounding of that step."""
+    d, sigma, _ = measured
+    lower, upper = bound.ddim_distance_sandwich(d[0], beta, eta)
+    return {
+        "band": (bound.band_usage(d, sigma, law.dim) / nu, tol),
+        "upper product": (d[1:] / upper, tol[1:]),
+        "lower product": (lower / d[1:], tol[1:]),
+    }
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -72,35 +95,56 @@ def test_band_and_products(check, closed_sets, strategy, deep):
     wanted = (50_000 if deep else 5_000) / len(STRATEGIES)
     per_batch = math.ceil(1.25 * wanted / (len(SETS) * len(STEPS)))
     rng = np.random.default_rng([42, sorted(STRATEGIES).index(strategy)])
-    usage, allowed, d, low, high, tol, gaps, exits, rows = [], [], [], [], [], [], [], 0, 0
+    sides = {"band": [], "upper product": [], "lower product": []}
+    gaps, errors, admissible, exits, rows, dropped = [], [], [], 0, 0, 0
     for name in SETS:
         law = closed_sets[name]
         for N in STEPS:
-            x, eta, nu, beta = family(law, rng, per_batch, N)
-            states, distance, sigma = run(law, x, eta, nu, beta, strategy, seed=N)
-            lower, upper = bound.ddim_distance_sandwich(distance[0], beta, eta)
-            relative = 64 * EPS * (N + 1) * band_scale(law, x, beta, eta, distance[0])
-            usage.append(np.max(bound.band_usage(distance, sigma, law.dim), axis=0))
-            exits += int(np.sum(usage[-1] > nu * (1 + relative)))
-            rows += len(x)
-            allowed.append(nu)
-            tol.append(relative)
-            d.append(distance[1:] / distance[0])
-            low.append(lower / distance[0])
-            high.append(upper / distance[0])
+            x, eta, nu, beta, lost = family(law, rng, per_batch, N)
+            measured = run(law, x, eta, nu, beta, strategy, seed=N)
+            tol = rounding(law, x, beta, eta)
+            for part, (ratio, allowance) in conclusions(law, measured, eta, nu, beta, tol).items():
+                sides[part].append((ratio.ravel(), np.broadcast_to(allowance, ratio.shape).ravel()))
+            exits += int(np.sum(np.any(sides["band"][-1][0].reshape(N + 1, -1) > 1 + tol, axis=0)))
+            rows, dropped = rows + len(x), dropped + lost
+            errors.append(measured.error)
+            admissible += [bound.is_admissible(beta[:, j], eta[j], nu[j]) for j in range(len(x))]
             if hasattr(law, "gap"):
-                gaps += [np.min(law.gap(s) / np.maximum(law.distance(s), 1e-300)) for s in states]
+                gaps += [np.min(law.gap(x) / law.distance(x))]
     assert rows >= wanted, (rows, wanted)
-    cause = "64 eps (N + 1) |x| / (smallest allowed distance): rounding of every step at the scale of the last distance"
-    usage, allowed, tol = map(np.concatenate, (usage, allowed, tol))
     on = f"adversary {strategy}"
-    if gaps:
-        check.hypothesis("(H3) the projection is unique at every visited point", min(gaps) > 0, on=on)
-    check.holds(usage / allowed, 1.0, tol=tol, cause=cause, on=f"band, {on}, {rows} trajectories, {exits} exits")
-    relative = [np.broadcast_to(t, v.shape) for t, v in zip(np.split(tol, np.cumsum([v.shape[1] for v in d])[:-1]), d)]
-    flat = lambda parts: np.concatenate([p.ravel() for p in parts])  # noqa: E731
-    check.holds(flat(d) / flat(high), 1.0, tol=flat(relative), cause=cause, on=f"upper product, {on}")
-    check.holds(flat(low) / flat(d), 1.0, tol=flat(relative), cause=cause, on=f"lower product, {on}")
+    # d and |xhat - p| are measured on x: each carries a rounding of eps |x|
+    check.hypothesis("(H1) |xhat - p| <= eta d in the band", np.array(errors) <= 1 + 1e-9, on=on, value="in units of eta d")
+    check.hypothesis("(H2) the schedule is admissible", admissible, on=on)
+    check.hypothesis("(H3) the projection is unique at the start", np.array(gaps) > 0, on=on)
+    cause = "64 eps (t + 1) |x| / (smallest allowed distance): rounding of every step at the scale of its distance"
+    for part, values in sides.items():
+        ratio, tol = (np.concatenate([v[i] for v in values]) for i in (0, 1))
+        more = f", {rows} trajectories, {exits} exits, {dropped} starts not measurable" if part == "band" else ""
+        check.holds(ratio, 1.0, tol=tol, cause=cause, on=f"{part}, {on}{more}")
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_small_distances(check, strategy):
+    """All pairs (eta, nu) and N, down to distances of 1e-30: the nearest atom is the origin, so that x_t and its distance
+    have the same relative rounding, and the other atoms are far."""
+    rng = np.random.default_rng(424)
+    law = PointCloud(np.concatenate([np.zeros((1, 6)), 1e4 * np.eye(6)]))
+    sides = {"band": [], "upper product": [], "lower product": []}
+    for N in STEPS:
+        eta, nu = (v.ravel() for v in np.meshgrid(ETAS, NUS))
+        x = rng.standard_normal((len(eta), 6))
+        beta = np.broadcast_to(bound.beta_star(eta, nu, N), (N, len(eta))).copy()
+        measured = run(law, x, eta, nu, beta, strategy, seed=N)
+        tol = 64 * EPS * np.arange(1, N + 2)[:, None]
+        for part, (ratio, allowance) in conclusions(law, measured, eta, nu, beta, tol).items():
+            # a step multiplies the relative rounding by at most (1 + beta (1 + eta)) / (1 - beta (1 + eta))
+            growth = np.prod((1 + beta * (1 + eta)) / (1 - beta * (1 + eta)), axis=0)
+            sides[part].append((ratio.ravel(), np.broadcast_to(allowance * np.minimum(growth, 1e3), ratio.shape).ravel()))
+    cause = "64 eps (t + 1) times the amplification of a relative rounding by the remaining steps, at most 1e3"
+    for part, values in sides.items():
+        ratio, tol = (np.concatenate([v[i] for v in values]) for i in (0, 1))
+        check.holds(ratio, 1.0, tol=tol, cause=cause, on=f"{part}, adversary {strategy}, nearest atom at the origin")
 
 
 def test_every_sign_pattern_in_one_dimension(check):
@@ -139,13 +183,13 @@ def test_edges_and_products_attained(check, closed_sets):
         eta_, nu_ = np.full(len(x), eta), np.full(len(x), nu)
         beta = np.full((N, len(x)), bound.beta_star(eta, nu, N))
         tol = 1e-9
-        assert np.max(64 * EPS * (N + 1) * band_scale(law, x, beta, eta, law.distance(x))) < tol
+        assert np.max(rounding(law, x, beta, eta)) < tol
         on = f"N = {N}, eta = {eta}, nu = {nu}"
-        _, d, sigma = run(law, x, eta_, nu_, beta, "over")
+        d, sigma, _ = run(law, x, eta_, nu_, beta, "over")
         low, high = bound.ddim_distance_sandwich(d[0], beta, eta)
         check.tight(math.sqrt(law.dim) * sigma[-1] / d[-1] / nu, 1.0, tol=tol, cause=cause, on=f"band edge, overshoot, {on}")
         check.tight(d[1:] / low, 1.0, tol=tol, cause=cause, on=f"lower product, overshoot, {on}")
-        _, d, sigma = run(law, x, eta_, nu_, beta, "under")
+        d, sigma, _ = run(law, x, eta_, nu_, beta, "under")
         check.tight(d[1:] / high, 1.0, tol=tol, cause=cause, on=f"upper product, undershoot, {on}")
         # the other edge is a supremum over N: (2 - nu^(-1/N))^N exactly, for the constant step
         expected = (2 - nu ** (-1 / N)) ** N / nu
@@ -159,7 +203,7 @@ def test_edges_and_products_attained(check, closed_sets):
         # started at ratio r = 1.2 with the corrected step, undershoot attains that edge
         r = 1.2
         beta = np.full((N, len(x)), bound.beta_star(eta, nu, N, start_ratio=r))
-        _, d, sigma = run(law, x, eta_, nu_, beta, "under", start_ratio=r)
+        d, sigma, _ = run(law, x, eta_, nu_, beta, "under", start_ratio=r)
         check.tight(
             d[-1] / (math.sqrt(law.dim) * sigma[-1]) / nu,
             1.0,
@@ -179,7 +223,7 @@ def test_controls(check, closed_sets):
 
     def usage_and_products(beta, strategy="over", **options):
         beta = np.full((N if np.isscalar(beta) else len(beta), len(x)), beta) if np.isscalar(beta) else beta
-        _, d, sigma = run(law, x, eta_, nu_, beta, strategy, **options)
+        d, sigma, _ = run(law, x, eta_, nu_, beta, strategy, **options)
         low, high = bound.ddim_distance_sandwich(d[0], np.minimum(beta, 1), eta)
         return np.max(bound.band_usage(d, sigma, law.dim), axis=0), d[1:], low, high
 
@@ -200,14 +244,24 @@ def test_controls(check, closed_sets):
 
 
 def test_bisector_control(check):
-    """(H3) dropped: on the bisector of two atoms the ideal denoiser never moves to either; the distance stalls."""
-    from exactdiffusion import PointCloud, schedules
+    """On the bisector of two atoms the ideal denoiser goes to neither: its error is eta_t -> 1, and the distance stalls.
 
+    It is (H1) that fails there, not uniqueness as such: with the exact projection (either atom) the conclusion holds.
+    """
     pair = PointCloud(np.array([[-1.0, 0.0], [1.0, 0.0]]))
     x = np.array([[0.0, 50.0]])
     sigma_max = float(pair.distance(x)[0]) / math.sqrt(2)
     grid = schedules.log_linear(60, sigma_max=sigma_max, sigma_min=1e-4)
     x0 = samplers.final(samplers.ddim(pair, grid, x))
     check.control(
-        "(H3): start on a bisector", pair.distance(x0), 3.0 * math.sqrt(2) * 1e-4, on="two atoms, nu = 3, ideal denoiser"
+        "(H1): the ideal denoiser from a bisector", pair.distance(x0), 3.0 * math.sqrt(2) * 1e-4, on="two atoms, nu = 3"
+    )
+    exact = Denoiser(lambda z, sigma: pair.project(z), 2)
+    x0 = samplers.final(samplers.ddim(exact, grid, x))
+    check.equal(
+        pair.distance(x0) / (math.sqrt(2) * 1e-4),
+        1.0,
+        tol=64 * EPS * 60 * 50 / 1e-4,
+        cause="64 eps N |x| / d: rounding of every step",
+        on="exact projection from a bisector",
     )

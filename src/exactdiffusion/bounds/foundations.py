@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .._validation import fail
 from ..arrays import array_namespace
 from ._statement import statement
 
@@ -23,12 +24,14 @@ def tweedie_denoiser(x, score, scale, sigma):
     Parameters
     ----------
     x, score : (n, d) arrays
-    scale, sigma : numbers
+    scale, sigma : numbers, or one per row
 
     Returns
     -------
     (n, d) array
     """
+    xp = array_namespace(x)
+    scale, sigma = (xp.reshape(xp.asarray(v, dtype=x.dtype), (-1, 1)) for v in (scale, sigma))
     return (x + sigma**2 * score) / scale
 
 
@@ -51,13 +54,14 @@ def tweedie_covariance(hessian, scale, sigma):
     Parameters
     ----------
     hessian : (n, d, d) array
-    scale, sigma : numbers
+    scale, sigma : numbers, or one per row
 
     Returns
     -------
     (n, d, d) array
     """
     xp = array_namespace(hessian)
+    scale, sigma = (xp.reshape(xp.asarray(v, dtype=hessian.dtype), (-1, 1, 1)) for v in (scale, sigma))
     identity = xp.eye(hessian.shape[-1], dtype=hessian.dtype)
     return (sigma / scale) ** 2 * (identity + sigma**2 * hessian)
 
@@ -71,7 +75,7 @@ def ddim_gaussian_deviation(sigma, s):
     **Hypotheses.** Target :math:`N(0, s^2 I_d)`, exact denoiser, :math:`g(\sigma) = \sqrt{s^2 + \sigma^2}`; DDIM on
     :math:`\sigma_N > \dots > \sigma_0 = 0` started from :math:`N(0, g(\sigma_N)^2 I)`.
 
-    **Conclusion (upper; rate 1/N).** The output is :math:`N(0, y_0^2 I)` with
+    **Conclusion (upper; rate 1/N when the steps shrink like 1/N).** The output is :math:`N(0, y_0^2 I)` with
 
     .. math:: 0 \le s - y_0 \le \sum_{k=1}^N \frac{(\sigma_k - \sigma_{k-1})^2\, s^2}{2\, g(\sigma_{k-1})^3},
               \qquad W_2 = \sqrt d\,(s - y_0).
@@ -91,7 +95,14 @@ def ddim_gaussian_deviation(sigma, s):
     -------
     float
         upper bound of s - y_0.
+
+    Raises
+    ------
+    ValueError
+        naming sigma when it does not decrease to 0.
     """
     sigma = np.asarray(sigma, dtype=np.float64)
+    if sigma.ndim != 1 or len(sigma) < 2 or sigma[-1] != 0 or not np.all(np.diff(sigma) < 0):
+        fail("sigma", sigma, "noise levels that decrease to 0, shape (N + 1,)")
     g = np.sqrt(s**2 + sigma**2)
     return float(np.sum(np.diff(sigma) ** 2 * s**2 / (2 * g[1:] ** 3)))

@@ -57,7 +57,8 @@ def is_admissible(beta, eta, nu):
 
     With :math:`\rho_i = \beta_i/(1-\beta_i)` it is equivalent to the single condition: all :math:`\eta\rho_i < 1` and
     :math:`-\sum_i \log(1-\eta\rho_i) \le \log\nu` (statement :func:`admissibility`), which is what this function evaluates:
-    looking at the full product alone would accept two negative factors.
+    looking at the full product alone would accept two negative factors. Schedules on the boundary, such as the constant
+    step :func:`beta_star`, are accepted: the test allows for its own rounding.
 
     Parameters
     ----------
@@ -69,7 +70,12 @@ def is_admissible(beta, eta, nu):
     -------
     bool
     """
-    return bool(admissibility_excess(beta, eta, nu) <= 0)
+    excess = admissibility_excess(beta, eta, nu)
+    if not 0 < excess < 1:
+        return bool(excess <= 0)
+    # the boundary itself is admissible: allow the rounding of the logarithms, 4 eps (1 + z/(1 - z)) each
+    z = np.asarray(eta) * np.asarray(beta) / (1 - np.asarray(beta))
+    return bool(excess <= 4 * np.finfo(np.float64).eps * np.sum(1 + z / (1 - z)))
 
 
 def admissibility_excess(beta, eta, nu):
@@ -147,11 +153,12 @@ def ddim_distance_sandwich(distance, beta, eta):
 
     The product from i = t bounds x_{t-1}. Both products are attained (over- and undershoot), and so is the band's edge
     :math:`\sqrt n\,\sigma_0 = \nu\, d(x_0)`. At the other edge, for a finite N,
-    :math:`d(x_0)/(\sqrt n\,\sigma_0) \le \prod(1+\eta\rho_i) < \nu`: it is the supremum over N,
+    :math:`d(x_0)/(\sqrt n\,\sigma_0) \le \prod(1+\eta\rho_i) < \nu` (nu > 1): it is the supremum over N,
     :math:`(2-\nu^{-1/N})^N \to \nu` for the constant step; with the start ratio of :func:`beta_star` it is attained.
 
     **Source.** Theorem 4.2 (slide 18 and poster); the hypothesis is stated at the visited points, which is all the proof
-    uses: on a finite K no continuous denoiser satisfies it everywhere with eta < 1.
+    uses: on a finite K no continuous denoiser satisfies it everywhere with eta < 1. (H3) is the paper's: the proof needs
+    only that (H1) holds for some nearest point p(x_t), since both sides of :func:`one_step_distance` do.
 
     Parameters
     ----------
@@ -159,16 +166,28 @@ def ddim_distance_sandwich(distance, beta, eta):
         d(x_N).
     beta : (N,) or (N, n) array
         relative steps, noisy to clean.
-    eta : number or (n,) array (or (N, n): one measured value per step, the a-posteriori form)
+    eta : number or (n,) array
+        one value for all steps; measured values per step belong to :func:`a_posteriori_sandwich`.
 
     Returns
     -------
-    (lower, upper) : arrays of shape (N, ...)
-        bounds on d(x_{N-1}), ..., d(x_0), noisy to clean.
+    (lower, upper) : arrays of shape (N,) or (N, n)
+        bounds on d(x_{N-1}), ..., d(x_0), noisy to clean. Factors of the lower product that an inadmissible schedule makes
+        negative count as 0, so that two of them do not multiply to a false bound.
+
+    Raises
+    ------
+    ValueError
+        naming eta or distance when they are not a number or one value per trajectory.
     """
-    beta = np.asarray(beta, dtype=np.float64)
-    lower = np.cumprod(1 - beta * (1 + np.asarray(eta)), axis=0)
-    upper = np.cumprod(1 + beta * (np.asarray(eta) - 1), axis=0)
+    beta, eta, distance = (np.asarray(v, dtype=np.float64) for v in (beta, eta, distance))
+    for name, value in (("eta", eta), ("distance", distance)):
+        if value.ndim > 1 or (value.ndim == 1 and beta.ndim == 2 and len(value) not in (1, beta.shape[1])):
+            fail(f"{name} (shape {value.shape})", value, "a number, or one value per trajectory")
+    if beta.ndim == 1 and (eta.ndim or distance.ndim):
+        beta = beta[:, None]
+    lower = np.cumprod(np.maximum(1 - beta * (1 + eta), 0.0), axis=0)
+    upper = np.cumprod(1 + beta * (eta - 1), axis=0)
     return distance * lower, distance * upper
 
 
@@ -243,8 +262,11 @@ def band_usage(distance, sigma, dimension):
     r"""How far a point is from the centre of the band: :math:`\max(r, 1/r)` with :math:`r = \sqrt n\,\sigma/d(x)`; the band
     condition of an (eta, nu)-approximate projection is usage <= nu."""
     xp = array_namespace(distance)
-    ratio = math.sqrt(dimension) * sigma / distance
-    return xp.maximum(ratio, 1 / ratio)
+    level = math.sqrt(dimension) * sigma + 0 * distance
+    both = (level == 0) & (distance == 0)  # on K at sigma = 0 the condition 0 <= 0 <= 0 holds for every nu
+    level, distance = xp.where(both, 1.0, level), xp.where(both, 1.0, distance)
+    with np.errstate(divide="ignore"):
+        return xp.maximum(level / distance, distance / level)
 
 
 # ------------------------------------------------------------------------- Sections 4 and 5, Appendix A: DDIM and its kin
@@ -664,8 +686,8 @@ def distance_gradient(x, projection):
 
     Proof: :math:`g(x) = |x|^2/2 - f(x) = \sup_{y\in K}(\langle x,y\rangle - |y|^2/2)` is convex and finite; by Danskin its
     subdifferential at x is the convex hull of the nearest points; a convex function is differentiable almost everywhere, and
-    exactly where its subdifferential is one point, here p(x). Off K, :math:`d = \sqrt{2f}`. On K, grad f = 0 and grad d does
-    not exist.
+    exactly where its subdifferential is one point, here p(x). Off K, :math:`d = \sqrt{2f}`. On K, grad f = 0, and grad d
+    need not exist (it does, and is 0, in the interior of K).
 
     **Source.** Proposition 2.1. "Almost every" is meant in Lebesgue measure: on a half-integer grid over an integer lattice
     most points are ties.
@@ -695,7 +717,10 @@ def segment_invariance(x, projection, theta):
 
     **Conclusion (equality).**
 
-    .. math:: p(y) = p(x) \text{ (unique)}, \qquad d(y) = \theta\, d(x), \qquad \nabla d(y) = \nabla d(x) \quad (x \notin K).
+    .. math:: p(y) = p(x) \text{ (unique)}, \qquad d(y) = \theta\, d(x), \qquad
+              \nabla d(y) = \frac{x - p(x)}{d(x)} \quad (x \notin K),
+
+    which is :math:`\nabla d(x)` where p(x) is the only nearest point of x.
 
     Proof: for q in K other than p, :math:`|y-q| \ge |x-q| - |x-y| \ge \theta\, d(x) = |y-p|`; equality in the triangle
     inequality puts q on the line through x and y at distance d(x) from x on the side of y, and that point is p.
@@ -842,13 +867,14 @@ def oracle_denoising(sigma, tangent, normal, reach):
     Returns
     -------
     (error, low, high) : numbers or arrays
-        bound of the error (inf where q >= tau), lower and upper bound of the distance.
+        bound of the error (inf where q >= tau), lower and upper bound of the distance (0 and inf there).
     """
     sigma, tangent, normal, reach = np.broadcast_arrays(*(np.asarray(v, float) for v in (sigma, tangent, normal, reach)))
     q = sigma * np.hypot(tangent, normal)
     room = np.where(q < reach, reach - q, 1.0)
     error = np.where(q < reach, reach / room * sigma * tangent, math.inf)
-    return error[()], (sigma * (normal - tangent))[()], q[()]
+    low = np.where(q < reach, sigma * (normal - tangent), 0.0)
+    return error[()], low[()], np.where(q < reach, q, math.inf)[()]
 
 
 @statement(
@@ -935,12 +961,14 @@ def hull_denoiser_error(diameter, distance):
 def half_smoothed_distance(half_squares, sigma):
     r""":math:`F_\sigma(x) = -\sigma^2\log\sum_j e^{-|x-x_j|^2/2\sigma^2}` from half squared distances (n, m); (n,) array.
 
-    F approximates **half** the squared distance, :math:`d^2/2`. Shifted by the minimum, so that it never underflows.
+    F approximates **half** the squared distance, :math:`d^2/2`, and is it at sigma = 0. Shifted by the minimum, so that it
+    never underflows.
     """
     h = np.asarray(half_squares, dtype=np.float64)
     low = np.min(h, axis=1, keepdims=True)
     sigma2 = np.asarray(sigma, dtype=np.float64) ** 2
-    scale = sigma2[:, None] if sigma2.ndim else sigma2
+    scale = np.where(sigma2 > 0, sigma2, 1.0)
+    scale = scale[:, None] if sigma2.ndim else scale
     return low[:, 0] - sigma2 * np.log(np.sum(np.exp(-(h - low) / scale), axis=1))
 
 
@@ -979,8 +1007,10 @@ def smoothed_distance_gradient(x, denoised):
 
 
 def smoothed_distance_hessian(covariance, sigma):
-    r"""Hessian of F, :math:`I - \mathrm{Cov}[x_0\mid x]/\sigma^2`, from the (n, d, d) posterior covariances."""
+    r"""Hessian of F, :math:`I - \mathrm{Cov}[x_0\mid x]/\sigma^2`, from the (n, d, d) posterior covariances; sigma a number
+    or one per row."""
     xp = array_namespace(covariance)
+    sigma = xp.reshape(xp.asarray(sigma, dtype=covariance.dtype), (-1, 1, 1))
     return xp.eye(covariance.shape[-1], dtype=covariance.dtype) - covariance / sigma**2
 
 
@@ -1123,6 +1153,7 @@ def near_set_radius_exact(distance, sigma, count, eta):
     """
     scale, L = _near_set_terms(distance, sigma, count, eta)
     alpha = np.asarray(1 + scale * (1 / math.e + L / 2))  # an upper bound of the root
+    scale = np.where(scale > 0, scale, np.finfo(np.float64).tiny)  # sigma = 0: the root is 1
     for _ in range(100):
         step = ((alpha**2 - 1) / scale - np.log1p(alpha) - L) / (2 * alpha / scale - 1 / (1 + alpha))
         alpha = alpha - step
