@@ -1,9 +1,10 @@
 """Refined schedules against an independent ODE solver: rate 1/T to its endpoint, and a plateau of the excess."""
 
 import numpy as np
+import pytest
 
 from exactdiffusion import conditional_mean as cm
-from exactdiffusion import measure
+from exactdiffusion import datasets, measure
 from exactdiffusion.bounds import conditional_mean as bound
 
 STATEMENT = bound.limit_ode.statement
@@ -92,6 +93,25 @@ def test_the_excess_does_not_decay(check, line):
     end = line.limit("gauss", 1.0)
     check.equal(
         end, line.truth("gauss", 1.0)[0], tol=1e-7, cause="v_end = 1e-7 of the solver", on="Gaussian prior: it is the CME"
+    )
+
+
+@pytest.mark.deep
+def test_on_the_random_mixture_of_the_paper(check):
+    """K = 128, N = 64 at -10 dB: excess over MMSE as recorded by another program, rising with n on the same observations."""
+    law, sigma, recorded = datasets.random_mixture(), 10**0.5, {10: 0.0486, 30: 0.0583, 60: 0.0612}
+    y = law.noised(1.0, sigma).sample(400, np.random.default_rng(101))
+    mean = cm.cme(law, y, sigma)
+    mmse = float(np.mean(cm.posterior_variance(law, y, sigma)))
+    values = []
+    for n, value in recorded.items():
+        found = measure.excess_error(cm.denoise(law, cm.refined_grid(n, sigma), y, sigma), mean, mmse)
+        # both numbers are means over 400 draws
+        tol = 4 * np.sqrt(2) * found.standard_error
+        check.equal(found.value, value, tol=tol, cause="4 standard errors of a difference", on=f"random mixture, n = {n}")
+        values.append(found.value)
+    check.holds(
+        values[:-1], values[1:], tol=0, cause="strict", on="random mixture, -10 dB: excess rises with n = 10, 30, 60"
     )
 
 

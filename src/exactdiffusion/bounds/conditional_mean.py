@@ -39,7 +39,7 @@ def _levels(v):
     ref="reverse step",
     title="The step only sees the grid of 1/SNR; link to stochastic localization",
     kind="equality",
-    text="source",
+    text="derived",
 )
 def mean_step(x, denoised, alpha_bar, alpha_bar_next):
     r"""Conditional mean of the next state, in the form of the released code.
