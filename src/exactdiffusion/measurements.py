@@ -50,8 +50,8 @@ def _level(law, total, m, sigma):
         fail("law", law, "an object with a method noised(scale, sigma)")
     m, sigma = integer("m", m, low=0), scalar("sigma", sigma, low=0, low_open=True)
     total = points("total", total, getattr(law, "dim", None))
-    if m == 0:  # scale 0: an observation without X, whose posterior is the prior
-        return law.noised(0.0, sigma), total
+    if m == 0:  # scale 0: an observation without X, whose posterior is the prior; at 0, where no rounding tells it otherwise
+        return law.noised(0.0, sigma), 0.0 * total
     return law.noised(1.0, sigma / math.sqrt(m)), total / m
 
 
@@ -429,6 +429,10 @@ def line_mmse(law, m, sigma):
     """``E C_m``, the mean squared error of the posterior mean, for a law on a line, by quadrature."""
     sigma = scalar("sigma", sigma, low=0, low_open=True) / math.sqrt(integer("m", m, low=1))
     y, weights = line_quadrature(law, sigma)
+    if hasattr(law, "points"):  # as a mixture of variance 0: many rows, few atoms
+        from .laws.mixture import GaussianMixture
+
+        law = GaussianMixture(law.weights, law.points, 0.0)
     return float(weights @ law.noised(1.0, sigma).posterior_covariance(y[:, np.newaxis])[:, 0, 0])
 
 

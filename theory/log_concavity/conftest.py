@@ -40,7 +40,7 @@ def moments(weights, means, covariances):
 
 
 def instance(rng):
-    """A random mixture in d <= 6 (scale 1e-2 .. 1e2, some components on subspaces or atoms), noise and m <= 49 measurements."""
+    """A random mixture in d <= 6 (scale 1e-2 .. 1e2, some components on lines or atoms), noise and m <= 49 measurements."""
     d, K, m = int(rng.integers(1, 7)), int(rng.integers(1, 6)), int(np.ceil(49 ** rng.uniform(0, 1)))
     scale = 10.0 ** rng.uniform(-2, 2)
     sigma = scale * 10.0 ** rng.uniform(-1.5, 1.5)

@@ -1,4 +1,4 @@
-"""Log-concave noised density <=> 1-Lipschitz denoiser: Hessians against Jacobians, chords of the denoiser, exact threshold."""
+"""Log-concave noised density <=> 1-Lipschitz denoiser: Hessians, Jacobians, chords of the denoiser, exact threshold."""
 
 import numpy as np
 
@@ -63,12 +63,12 @@ def test_chords(check):
             1.0,
             tol=1e4 * h**2,
             cause="h^2 times a third derivative below 1e4",
-            on=f"short, {name}",
+            on=f"{name}",
         )
 
 
 def test_equivalence_at_the_threshold(check):
-    """Two points at +-1: sup of the constant is exactly 1/v, so q_v is log-concave from v = 1 on; both tests switch there."""
+    """Two points at +-1: sup of the constant is exactly 1/v, so both tests switch there."""
     law = PointCloud(np.array([[-1.0], [1.0]]))
     y = np.linspace(-6, 6, 1201)[:, None]
     concave, contraction = [], []

@@ -5,11 +5,16 @@ import math
 import numpy as np
 import sympy
 
-from exactdiffusion import GaussianMixture, PointCloud, measurements
+from exactdiffusion import GaussianMixture, measurements
 from exactdiffusion.bounds import log_concavity as bound
 
 STATEMENT = bound.mean_covariance_derivative.statement
 COEFFICIENTS = np.array([-1, 9, -45, 0, 45, -9, 1]) / 60
+
+
+def atoms(points, weights=None):
+    """A point cloud as a mixture of variance 0: the same law, faster for many rows and few atoms."""
+    return GaussianMixture(weights, points, 0.0)
 
 
 def difference(f, v, relative):
@@ -26,8 +31,8 @@ def line_moments(law, v):
 
 def laws():
     rng = np.random.default_rng(29)
-    yield "two points", PointCloud(np.array([[-1.0], [1.0]]))
-    yield "5 points", PointCloud(rng.standard_normal((5, 1)), rng.dirichlet(np.ones(5)))
+    yield "two points", atoms(np.array([[-1.0], [1.0]]))
+    yield "5 points", atoms(rng.standard_normal((5, 1)), rng.dirichlet(np.ones(5)))
     yield "two Gaussians", GaussianMixture([0.2, 0.8], np.array([[-2.0], [2.0]]), np.array([0.3, 1.0]))
 
 
@@ -47,7 +52,7 @@ def plane_moments(law, v, n=36):
     Z = np.stack(np.meshgrid(z, z), axis=-1).reshape(-1, 2)
     W = np.outer(w, w).ravel() / w.sum() ** 2
     first = second = 0.0
-    for p, x in zip(law.weights, law.points):
+    for p, x in zip(law.weights, law.means):
         C = law.noised(1.0, math.sqrt(v)).posterior_covariance(x + math.sqrt(v) * Z)
         first = first + p * np.tensordot(W, C, 1)
         second = second + p * np.tensordot(W, C @ C, 1)
@@ -57,7 +62,7 @@ def plane_moments(law, v, n=36):
 def test_plane(check):
     """The matrix identity, on a cloud in the plane."""
     rng = np.random.default_rng(30)
-    law = PointCloud(rng.standard_normal((4, 2)), rng.dirichlet(np.ones(4)))
+    law = atoms(rng.standard_normal((4, 2)), rng.dirichlet(np.ones(4)))
     for v in (2.0,):
         fine, coarse = (difference(lambda v: plane_moments(law, v)[0], v, r) for r in (0.04, 0.06))
         right = bound.mean_covariance_derivative(plane_moments(law, v)[1], v)
@@ -85,7 +90,7 @@ def test_consequence(check):
 
 
 def test_controls(check):
-    law, v = PointCloud(np.array([[-1.0], [1.0]])), 0.5
+    law, v = atoms(np.array([[-1.0], [1.0]])), 0.5
     left = difference(lambda v: line_moments(law, v)[0], v, 0.02)
     first, second = line_moments(law, v)
     on = "two points, v = .5"

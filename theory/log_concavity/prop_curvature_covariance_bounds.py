@@ -19,7 +19,7 @@ def test_hypotheses(check):
     x = np.linspace(-12, 12, 2401)[:, None]
     for a in (0.5, 0.9, 1.4):
         H = -pair(a).hessian(x)[:, 0, 0]
-        ok = (H >= 1 - a**2 - 1e-12) & (H <= 1 + 1e-12)
+        ok = (1 - a**2 - 1e-12 <= H) & (H <= 1 + 1e-12)
         check.hypothesis("curvature in [1 - a^2, 1]", ok, on=f"two Gaussians at +-{a:g}")
 
 

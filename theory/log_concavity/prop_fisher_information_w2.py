@@ -67,8 +67,12 @@ def test_controls(check):
     x = np.linspace(-1, 1, 81)[:, None]
     information = measurements.fisher_information(GaussianMixture(None, x, 0.5))
     w2 = math.sqrt(measurements.line_jump_w2(PointCloud(x), 1, 0.05))
-    check.control("I(p) finite (atoms, with the information of the smoothed law)",
-                  w2, bound.fisher_information_w2(information, 1, 0.05), on="81 atoms on [-1, 1], s = .0025")  # fmt: skip
+    check.control(
+        "I(p) finite (atoms, with the information of the smoothed law)",
+        w2,
+        bound.fisher_information_w2(information, 1, 0.05),
+        on="81 atoms on [-1, 1], s = .0025",
+    )
     law = next(mixtures(0))
     s = 1e-3
     w2 = math.sqrt(measurements.line_jump_w2(law, 1, math.sqrt(s)))

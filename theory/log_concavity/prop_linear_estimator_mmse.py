@@ -49,8 +49,15 @@ def test_controls(check):
     wide = PointCloud(np.array([[-3.0], [3.0]]))
     check.control(
         "the covariance of X (variance 1 in its place)",
-        measurements.line_mmse(wide, 1, 3.0), bound.linear_estimator_mmse([[1.0]], 1, 3.0), on="two points at +-3, s = 9",
-    )  # fmt: skip
+        measurements.line_mmse(wide, 1, 3.0),
+        bound.linear_estimator_mmse([[1.0]], 1, 3.0),
+        on="two points at +-3, s = 9",
+    )
     pair = PointCloud(np.array([[-1.0], [1.0]]))
-    check.control("Gaussian X (equality)",
-                  bound.linear_estimator_mmse([[1.0]], 1, 0.5), measurements.line_mmse(pair, 1, 0.5), tol=1e-6, on="two points")  # fmt: skip
+    check.control(
+        "Gaussian X (equality)",
+        bound.linear_estimator_mmse([[1.0]], 1, 0.5),
+        measurements.line_mmse(pair, 1, 0.5),
+        tol=1e-6,
+        on="two points",
+    )

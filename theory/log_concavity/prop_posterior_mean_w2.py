@@ -40,6 +40,8 @@ def test_holds(check, name):
         value.append(measurements.line_jump_w2(law, m, sigma))
         mmse.append(measurements.line_mmse(law, m, sigma))
         larger.append(bound.posterior_mean_w2(m, sigma, 1))
+    detail = f"W2^2/(sigma^2/m) = {np.array2string(np.array(value) / larger, precision=3)}"
+    check.holds(value, larger, tol=1e-12, cause=CAUSE, on=f"W2^2 <= sigma^2/m, {name}", detail=detail)
     check.holds(value, mmse, tol=1e-12, cause=CAUSE, on=f"W2^2 <= E C_m, {name}")
     check.holds(mmse, larger, tol=1e-12, cause=CAUSE, on=f"E C_m <= sigma^2/m, {name}")
 
@@ -106,5 +108,10 @@ def test_controls(check):
     check.control("the dimension (3 iid copies)", d * measurements.line_jump_w2(lattice, 1, 1.0), 1.0, on="lattice^3, s = 1")
     law = GaussianMixture(None, np.zeros((1, 1)), 4.0)
     single = (2.0 - np.sqrt(4.0 + 1.0)) ** 2
-    check.control("the jump (the mean of the measurements as output)",
-                  single, measurements.line_jump_w2(law, 1, 1.0), tol=1e-12, on="N(0, 4), s = 1")  # fmt: skip
+    check.control(
+        "the jump (the mean of the measurements as output)",
+        single,
+        measurements.line_jump_w2(law, 1, 1.0),
+        tol=1e-12,
+        on="N(0, 4), s = 1",
+    )

@@ -169,8 +169,9 @@ def backward_drift(y, score):
     return y + 2 * score
 
 
-@statement(paper=PAPER, ref="slides, discretised backward SDE", title="Euler-Maruyama of the backward equation",
-           kind="asymptotic")  # fmt: skip
+@statement(
+    paper=PAPER, ref="slides, discretised backward SDE", title="Euler-Maruyama of the backward equation", kind="asymptotic"
+)
 def backward_euler_maruyama_gaussian(mean, variance, T, N):
     r"""Exact output law of the discretised backward equation on Gaussian data.
 
@@ -261,9 +262,12 @@ def backward_noise_levels(T, N):
 
 
 @statement(
-    paper=PAPER, ref="second-order Tweedie", title="Log-concave iff the denoiser is 1-Lipschitz", kind="definition",
+    paper=PAPER,
+    ref="second-order Tweedie",
+    title="Log-concave iff the denoiser is 1-Lipschitz",
+    kind="definition",
     text="derived",
-)  # fmt: skip
+)
 def denoiser_lipschitz(covariance, v):
     r"""Lipschitz constant of the denoiser, and log-concavity of the noised density.
 
@@ -293,8 +297,9 @@ def denoiser_lipschitz(covariance, v):
     return np.linalg.eigvalsh(np.asarray(covariance))[..., -1] / v
 
 
-@statement(paper=PAPER, ref="third-order Tweedie", title="Derivative of the posterior covariance", kind="equality",
-           text="derived")  # fmt: skip
+@statement(
+    paper=PAPER, ref="third-order Tweedie", title="Derivative of the posterior covariance", kind="equality", text="derived"
+)
 def posterior_covariance_derivative(weights, deviations, u, w, v):
     r"""Directional derivative of a posterior variance, as a third moment.
 
@@ -377,9 +382,12 @@ def denoising_score_matching(mmse, v, score_error):
 
 
 @statement(
-    paper=PAPER, ref="neighbours: Benton et al. 2024; Montanari 2023", title="Derivative of the mean posterior covariance",
-    kind="equality", text="derived",
-)  # fmt: skip
+    paper=PAPER,
+    ref="neighbours: Benton et al. 2024; Montanari 2023",
+    title="Derivative of the mean posterior covariance",
+    kind="equality",
+    text="derived",
+)
 def mean_covariance_derivative(mean_squared_covariance, v):
     r"""How fast the mean posterior covariance grows with the noise.
 
@@ -479,8 +487,9 @@ def next_measurement_score(posterior_mean, y, sigma):
     return (posterior_mean - y) / sigma**2
 
 
-@statement(paper=PAPER, ref="slides; Eq. (D.2)", title="Hessians of the single, conditional and joint densities",
-           kind="equality")  # fmt: skip
+@statement(
+    paper=PAPER, ref="slides; Eq. (D.2)", title="Hessians of the single, conditional and joint densities", kind="equality"
+)
 def next_measurement_hessian(posterior_covariance, sigma):
     r"""Curvature of the conditional density of the next measurement; of the first one with m = 1.
 
@@ -517,8 +526,8 @@ def posterior_mean_w2(m, sigma, dim):
 
     Proof: couple (X, Xhat_m); the posterior mean beats the mean of the measurements. The second inequality is attained in
     the limit of a wide law; the first is loose: among Gaussians :math:`W_2^2/(sd)` is at most
-    :math:`(5\sqrt5-11)/2 = 0.0902` (at :math:`\lambda/s` = the golden ratio minus 1), 0.1865 for two points, 0.3468 the largest
-    value known (a lattice).
+    :math:`(5\sqrt5-11)/2 = 0.0902` (at :math:`\lambda/s` = the golden ratio minus 1), 0.1865 for two points, 0.3468 the
+    largest value known (a lattice).
 
     **Source.** Slides; Proposition 2 (number recalled).
 
@@ -530,8 +539,13 @@ def posterior_mean_w2(m, sigma, dim):
     return np.asarray(sigma, dtype=np.float64) ** 2 * dim / np.asarray(m)
 
 
-@statement(paper=PAPER, ref="Prop. 2, sharpened", title="Two-sided bounds on the W2 distance of the jump", kind="tight",
-           text="derived")  # fmt: skip
+@statement(
+    paper=PAPER,
+    ref="Prop. 2, sharpened",
+    title="Two-sided bounds on the W2 distance of the jump",
+    kind="tight",
+    text="derived",
+)
 def posterior_mean_w2_sandwich(covariance, mean_posterior_covariance):
     r"""Lower and upper bound on the squared W2 distance between X and its posterior mean.
 
@@ -562,8 +576,13 @@ def posterior_mean_w2_sandwich(covariance, mean_posterior_covariance):
     return float(lower), float(np.trace(C))
 
 
-@statement(paper=PAPER, ref="slides, strong priors (a)", title="Posterior covariance under curvature bounds", kind="tight",
-           text="derived")  # fmt: skip
+@statement(
+    paper=PAPER,
+    ref="slides, strong priors (a)",
+    title="Posterior covariance under curvature bounds",
+    kind="tight",
+    text="derived",
+)
 def curvature_covariance_bounds(a, b, m, sigma):
     r"""Posterior covariance of a law whose potential has curvature between a and b.
 
@@ -589,8 +608,13 @@ def curvature_covariance_bounds(a, b, m, sigma):
     return 1 / (b + precision), 1 / (a + precision)
 
 
-@statement(paper=PAPER, ref="slides, strong priors (b)", title="W2 of the jump under finite Fisher information",
-           kind="upper", text="derived")  # fmt: skip
+@statement(
+    paper=PAPER,
+    ref="slides, strong priors (b)",
+    title="W2 of the jump under finite Fisher information",
+    kind="upper",
+    text="derived",
+)
 def fisher_information_w2(information, m, sigma):
     r"""W2 distance (not squared) of the law of the posterior mean, for laws of finite Fisher information.
 
@@ -609,8 +633,13 @@ def fisher_information_w2(information, m, sigma):
     return 1.5 * sigma**2 / np.asarray(m) * np.sqrt(information)
 
 
-@statement(paper=PAPER, ref="slides, strong priors (c)", title="Mean squared error for a discrete prior", kind="upper",
-           text="derived")  # fmt: skip
+@statement(
+    paper=PAPER,
+    ref="slides, strong priors (c)",
+    title="Mean squared error for a discrete prior",
+    kind="upper",
+    text="derived",
+)
 def discrete_prior_mmse(points, weights, m, sigma):
     r"""Mean squared error of the posterior mean when X lives on atoms: exponentially small in m.
 
@@ -638,8 +667,13 @@ def discrete_prior_mmse(points, weights, m, sigma):
     return float(np.sum(np.asarray(weights)[:, np.newaxis] * square * ndtr(-0.5 * np.sqrt(m * square) / sigma)))
 
 
-@statement(paper=PAPER, ref="slides, strong priors (d)", title="Mean squared error against the best linear estimator",
-           kind="tight", text="derived")  # fmt: skip
+@statement(
+    paper=PAPER,
+    ref="slides, strong priors (d)",
+    title="Mean squared error against the best linear estimator",
+    kind="tight",
+    text="derived",
+)
 def linear_estimator_mmse(covariance, m, sigma):
     r"""Mean squared error of the posterior mean, bounded by that of the best linear estimator.
 
@@ -736,8 +770,13 @@ def chain_rule_of_measurements(conditional_log_densities):
     return np.sum(np.asarray(conditional_log_densities), axis=0)
 
 
-@statement(paper=PAPER, ref="Remark 2, without its assumption", title="Curvature of the conditionals on average",
-           kind="tight", text="derived")  # fmt: skip
+@statement(
+    paper=PAPER,
+    ref="Remark 2, without its assumption",
+    title="Curvature of the conditionals on average",
+    kind="tight",
+    text="derived",
+)
 def expected_conditional_curvature(m, sigma):
     r"""Mean curvature of the conditional of the m-th measurement, without any assumption on X.
 
@@ -763,8 +802,13 @@ def expected_conditional_curvature(m, sigma):
 # ---------------------------------------------------------------------------------------- G. Claims of the discussion
 
 
-@statement(paper=PAPER, ref="slides, discussion", title="The exact output depends on sigma^2/m alone", kind="equality",
-           text="derived")  # fmt: skip
+@statement(
+    paper=PAPER,
+    ref="slides, discussion",
+    title="The exact output depends on sigma^2/m alone",
+    kind="equality",
+    text="derived",
+)
 def equivalent_sigma(sigma, m, m_new):
     r"""The two hyperparameters sigma and m act on the exact output through one number.
 
@@ -788,9 +832,12 @@ def equivalent_sigma(sigma, m, m_new):
 
 
 @statement(
-    paper=PAPER, ref="neighbours: Conforti, Durmus & Gentiloni Silveri 2023",
-    title="KL of the exponential integrator under finite Fisher information", kind="upper", text="derived",
-)  # fmt: skip
+    paper=PAPER,
+    ref="neighbours: Conforti, Durmus & Gentiloni Silveri 2023",
+    title="KL of the exponential integrator under finite Fisher information",
+    kind="upper",
+    text="derived",
+)
 def conforti_kl(T, h, kl_start, information_start):
     r"""KL error of the discretised backward equation, without Lipschitz scores and without early stopping.
 
@@ -819,9 +866,12 @@ def conforti_kl(T, h, kl_start, information_start):
 
 
 @statement(
-    paper=PAPER, ref="neighbours: Chen, Chewi, Salim & Wibisono 2022", title="The restricted Gaussian oracle contracts",
-    kind="tight", text="recalled",
-)  # fmt: skip
+    paper=PAPER,
+    ref="neighbours: Chen, Chewi, Salim & Wibisono 2022",
+    title="The restricted Gaussian oracle contracts",
+    kind="tight",
+    text="recalled",
+)
 def restricted_gaussian_oracle_contraction(a, h):
     r"""Contraction of one round of the proximal sampler.
 
@@ -881,9 +931,12 @@ def heun_gaussian_error(sigma, slope, weights, s):
 
 
 @statement(
-    paper=PAPER, ref="neighbours: Vempala & Wibisono 2019", title="ULA under a log-Sobolev inequality", kind="upper",
+    paper=PAPER,
+    ref="neighbours: Vempala & Wibisono 2019",
+    title="ULA under a log-Sobolev inequality",
+    kind="upper",
     text="recalled",
-)  # fmt: skip
+)
 def ula_log_sobolev(k, h, a, L, dim, kl_start):
     r"""KL of the unadjusted Langevin algorithm under a log-Sobolev inequality.
 

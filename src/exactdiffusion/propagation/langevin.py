@@ -16,12 +16,13 @@ from .grid import GridLaw, _from_log, _gauss_sum, discretise, support
 __all__ = ["Diffusion", "line_nodes", "proximal_sampler", "ula"]
 
 
-def line_nodes(law, other=None, *, step):
-    """Uniform nodes covering one or two 1-D mixtures, at most ``step`` apart."""
+def line_nodes(law, other=None, *, step, pad=0.0):
+    """Uniform nodes covering one or two 1-D mixtures and ``pad`` more on either side, at most ``step`` apart."""
     low, high = support(law)
     if other is not None:
         a, b = support(other)
         low, high = min(low, a), max(high, b)
+    low, high = low - pad, high + pad
     count = math.ceil((high - low) / scalar("step", step, low=0, low_open=True)) + 1
     return np.linspace(low, high, count)
 

@@ -1,0 +1,91 @@
+"""Drift of the backward equation: its Fokker-Planck residual along noised laws vanishes; SymPy; wrong drifts do not."""
+
+import numpy as np
+import pytest
+import sympy
+
+from exactdiffusion import GaussianMixture, PointCloud
+from exactdiffusion.bounds import log_concavity as bound
+
+STATEMENT = bound.backward_drift.statement
+EPS = np.finfo(float).eps
+
+
+def laws():
+    rng = np.random.default_rng(8)
+    root = rng.standard_normal((3, 3, 3))
+    return {
+        "mixture in R^3": GaussianMixture([0.2, 0.5, 0.3], rng.standard_normal((3, 3)), root @ np.swapaxes(root, 1, 2) / 3),
+        "cloud in R^3": PointCloud(rng.standard_normal((12, 3))),
+    }
+
+
+def log_density(law, x, t):
+    return law.noised(np.exp(-t), np.sqrt(-np.expm1(-2 * t))).log_density(x)
+
+
+def residual(law, x, t, drift, relative=2e-3, noise=1.0):
+    """-d_s log r - [ -div b - b . score + noise (Laplacian log r + |score|^2) ], the drift's divergence by differences.
+
+    Returns the residual and its tolerance: change with twice the steps, and rounding over the step.
+    """
+    q = law.noised(np.exp(-t), np.sqrt(-np.expm1(-2 * t)))
+    score = q.score(x)
+    rest = np.trace(q.hessian(x), axis1=1, axis2=2) + np.sum(score**2, axis=1)
+
+    def field(y):
+        return drift(y, q.score(y))
+
+    def assembled(scale):
+        h, k = scale * relative * t, scale * 2e-3 * np.sqrt(t)
+        s = [log_density(law, x, t + j * h) for j in (-2, -1, 1, 2)]
+        derivative = (8 * (s[2] - s[1]) - (s[3] - s[0])) / (12 * h)
+        divergence = 0.0
+        for j in range(x.shape[1]):
+            e = np.zeros(x.shape[1])
+            e[j] = k
+            b = [field(x + i * e)[:, j] for i in (-2, -1, 1, 2)]
+            divergence = divergence + (8 * (b[2] - b[1]) - (b[3] - b[0])) / (12 * k)
+        return -derivative + divergence + np.sum(field(x) * score, axis=1) - noise * rest, np.abs(s[0]) / h + np.abs(
+            b[0]
+        ) / k
+
+    fine, rounding = assembled(1.0)
+    coarse, _ = assembled(2.0)
+    return fine, np.abs(fine - coarse) + 64 * EPS * (rounding + 10 / (relative * t) + np.abs(rest))
+
+
+@pytest.mark.parametrize("name", list(laws()))
+def test_reversed_fokker_planck(check, name):
+    law, rng = laws()[name], np.random.default_rng(9)
+    for t in (0.1, 0.6, 2.0):
+        x = np.exp(-t) * rng.standard_normal((40, 3)) + np.sqrt(-np.expm1(-2 * t)) * rng.standard_normal((40, 3))
+        value, tol = residual(law, x, t, bound.backward_drift)
+        cause = "change of the differences with twice their steps; 64 eps of the terms over the steps"
+        check.equal(value, 0.0, tol=tol, cause=cause, on=f"{name}, t = {t:g}")
+
+
+def test_symbolic(check):
+    """Gaussian data: the residual is 0; and for the probability flow (factor 1, no noise) as well."""
+    x, s, mu = sympy.symbols("x s mu", real=True)
+    lam = sympy.symbols("lambda", positive=True)
+    v = sympy.exp(-2 * s) * lam + 1 - sympy.exp(-2 * s)
+    r = sympy.exp(-((x - sympy.exp(-s) * mu) ** 2) / (2 * v)) / sympy.sqrt(v)
+    score = sympy.diff(r, x) / r
+    both = []
+    for drift, noise in ((bound.backward_drift(x, score), 1), (x + score, 0)):
+        equation = -sympy.diff(r, s) + sympy.diff(drift * r, x) - noise * sympy.diff(r, x, 2)
+        both.append(float(sympy.simplify(equation / r)))
+    check.equal(both, 0.0, tol=0, cause="exact: SymPy", on="backward equation and probability flow, N(mu, lambda)")
+
+
+def test_controls(check):
+    law, t = laws()["mixture in R^3"], 0.6
+    x = np.random.default_rng(10).standard_normal((40, 3))
+    for dropped, drift, noise in (
+        ("factor 2 (1, noise kept)", lambda y, s: y + s, 1.0),
+        ("+Y (-Y)", lambda y, s: -y + 2 * s, 1.0),
+        ("the noise (factor 2 kept)", bound.backward_drift, 0.0),
+    ):
+        value, tol = residual(law, x, t, drift, noise=noise)
+        check.control(dropped, np.abs(value), 10 * tol, on="mixture in R^3, t = .6")

@@ -1,0 +1,83 @@
+"""Scores of the scaled and of the noised law differ by e^t and the argument: oracles, and one path in both coordinates."""
+
+import numpy as np
+import sympy
+
+from exactdiffusion import GaussianMixture, Noise, PointCloud, Sphere
+from exactdiffusion.bounds import log_concavity as bound
+
+STATEMENT = bound.rescaled_score.statement
+EPS = np.finfo(float).eps
+
+
+def laws():
+    rng = np.random.default_rng(12)
+    root = rng.standard_normal((3, 3, 3))
+    yield "mixture in R^3", GaussianMixture([0.2, 0.5, 0.3], rng.standard_normal((3, 3)), root @ np.swapaxes(root, 1, 2) / 3)
+    yield "cloud in R^3", PointCloud(rng.standard_normal((12, 3)))
+    yield "sphere in R^3", Sphere(radius=1.2, dim=3)
+
+
+def both(law, x, t):
+    scaled = law.noised(np.exp(-t), np.sqrt(-np.expm1(-2 * t))).score(x)
+    return scaled, law.noised(1.0, np.sqrt(np.expm1(2 * t))).score(np.exp(t) * x)
+
+
+def test_oracles(check):
+    rng = np.random.default_rng(13)
+    for name, law in laws():
+        for t in (0.01, 0.3, 1.0, 4.0):
+            x = np.exp(-t) * rng.standard_normal((50, 3)) + np.sqrt(-np.expm1(-2 * t)) * rng.standard_normal((50, 3))
+            scaled, noised = both(law, x, t)
+            # the two levels are rounded independently: relative errors of sigma act on |x|^2/sigma^2
+            tol = 256 * EPS * (1 + np.max(np.abs(scaled))) * (1 + 1 / t)
+            check.equal(
+                bound.rescaled_score(noised, t), scaled, tol=tol, cause="256 eps |score| (1 + 1/t)", on=f"{name}, t = {t:g}"
+            )
+
+
+def test_same_path(check):
+    """The backward recursion with the scores of r_t and with e^t grad log q: one path, to rounding."""
+    law, T, N = next(laws())[1], 3.0, 150
+    noise, gamma = Noise(14), T / N
+    paths = []
+    for use in (0, 1):
+        y = noise.initial(30, 3)
+        for k in range(N):
+            t = T - gamma * k
+            pair = both(law, y, t)
+            score = (pair[0], bound.rescaled_score(pair[1], t))[use]
+            y = y + gamma * bound.backward_drift(y, score) + np.sqrt(2 * gamma) * noise.normal(k, 30, 3)
+        paths.append(y)
+    tol = 64 * EPS * N * 10
+    check.equal(
+        *paths,
+        tol=tol,
+        cause="64 eps per step, |score| <= 10, a contracting flow",
+        on="30 paths of 150 steps, mixture in R^3",
+    )
+
+
+def test_symbolic(check):
+    """Gaussian component; scores of mixtures are quotients of such terms with the same change of variables."""
+    x, t, mu = sympy.symbols("x t mu", real=True)
+    lam = sympy.symbols("lambda", positive=True)
+    v = sympy.exp(2 * t) - 1
+    r = -((x - sympy.exp(-t) * mu) ** 2) / (2 * (sympy.exp(-2 * t) * lam + 1 - sympy.exp(-2 * t)))
+    z = sympy.symbols("z", real=True)
+    q = sympy.diff(-((z - mu) ** 2) / (2 * (lam + v)), z).subs(z, sympy.exp(t) * x)
+    residual = sympy.simplify(sympy.diff(r, x) - sympy.exp(t) * q)
+    check.equal(float(residual), 0.0, tol=0, cause="exact: SymPy", on="N(mu, lambda)")
+
+
+def test_misprint_and_controls(check):
+    law = next(laws())[1]
+    x = np.random.default_rng(15).standard_normal((50, 3))
+    scaled, noised = both(law, x, 1.0)
+    on = "mixture in R^3, t = 1"
+    same = law.noised(1.0, np.sqrt(np.expm1(2.0))).score(x)
+    check.refuted("q_t is the density of X_t and of X_0 + e^t sqrt(1 - e^-2t) N", np.abs(same - scaled), 1e-9, on=on)
+    check.control("e^t before the score", np.abs(noised - scaled), 1e-9, on=on)
+    check.control("the argument e^t x (x)", np.abs(np.e * same - scaled), 1e-9, on=on)
+    wrong = law.noised(1.0, np.expm1(2.0)).score(np.e * x)
+    check.control("v = e^2t - 1 as variance (as standard deviation)", np.abs(np.e * wrong - scaled), 1e-9, on=on)

@@ -1,0 +1,117 @@
+"""Discretised backward equation: recursion against the library's exact law and sampler; order 1; the missing log refuted."""
+
+import numpy as np
+
+from exactdiffusion import GaussianMixture, Grid, Noise, measure, propagation, samplers
+from exactdiffusion.bounds import log_concavity as bound
+from exactdiffusion.propagation import grid as line
+
+STATEMENT = bound.backward_euler_maruyama_gaussian.statement
+EPS = np.finfo(float).eps
+
+
+def uniform(T, N):
+    """The grid t_k = T - T k/N in VP coordinates: the library's clock is 2 t, so its Euler-Maruyama step is this one."""
+    scale, sigma = bound.ornstein_uhlenbeck_level(T * (N - np.arange(N + 1)) / N)
+    return Grid(scale, sigma)
+
+
+def test_recursion_is_the_library(check):
+    for mean, variance in ((0.7, 0.25), (-2.0, 4.0), (0.0, 1.0)):
+        for N in (40, 320):
+            m, v = bound.backward_euler_maruyama_gaussian(mean, variance, 4.0, N)
+            own = propagation.gaussian("euler_maruyama", [mean], [variance], uniform(4.0, N), [0.0], [1.0])
+            own = [float(np.ravel(a)[0]) for a in own]
+            tol, cause = 64 * EPS * N, "64 eps per step"
+            check.equal([m, v], own, tol=tol, cause=cause, on=f"exact propagation, N({mean:g}, {variance:g}), N = {N}")
+
+
+def test_sampler(check):
+    """The library's sampler: two runs with the same noise differ by the product of the recursion's factors."""
+    law, N = GaussianMixture(None, np.array([[0.7]]), 0.25), 64
+    runs = [
+        samplers.final(samplers.euler_maruyama(law, uniform(4.0, N), np.full((1, 1), x), noise=Noise(1)))[0, 0]
+        for x in (0.0, 1.0)
+    ]
+    t = 4.0 * (N - np.arange(N)) / N
+    factors = 1 + 4.0 / N - 2 * 4.0 / N / (np.exp(-2 * t) * 0.25 - np.expm1(-2 * t))
+    check.equal(runs[1] - runs[0], np.prod(factors), tol=64 * EPS * N, cause="64 eps per step", on="N(.7, 1/4), N = 64")
+
+
+def w2(mean, variance, T, N):
+    m, v = bound.backward_euler_maruyama_gaussian(mean, variance, T, N)
+    return float(np.hypot(m - mean, np.sqrt(v) - np.sqrt(variance)))
+
+
+def test_rate(check):
+    steps = 100 * 2 ** np.arange(6)
+    for variance in (0.25, 4.0):
+        errors = np.array([w2(0.0, variance, 8.0, int(N)) for N in steps])
+        ratios = np.array2string(errors[:-1] / errors[1:], precision=3)
+        check.rate(
+            measure.fit_slope(steps[-4:], errors[-4:]),
+            -1.0,
+            within=0.03,
+            on=f"W2 against N, N(0, {variance:g}), T = 8",
+            detail=ratios,
+        )
+
+
+def test_converges(check):
+    """What is left for large N is the start's error, W2(X_T, N(0, 1)): for data narrower than 1 the backward equation
+    contracts it by e^-T (its linear part is 1 - 2/rho <= -1; synchronous coupling)."""
+    for T, N in ((2.0, 20_000), (4.0, 20_000), (8.0, 20_000)):
+        measured = w2(1.5, 0.25, T, N)
+        fine = abs(w2(1.5, 0.25, T, N // 2) - measured) * 2
+        mixing, _ = bound.forward_mixing(T, np.hypot(1.5, 0.5), 0.0)
+        larger = fine + np.exp(-T) * mixing
+        check.holds(
+            measured, larger, tol=0.0, cause="twice the change from N/2 to N", on=f"N(1.5, 1/4), T = {T:g}, N = 20,000"
+        )
+
+
+def law_of_scheme(law, N, T, scheme):
+    return line.propagate(law, uniform(T, N), scheme, start="normal").law
+
+
+def test_mixture(check):
+    """A mixture on a line: exact law of the scheme; W2 falls with order 1."""
+    law = GaussianMixture([0.3, 0.7], np.array([[-1.5], [1.0]]), np.array([0.15, 0.2]))
+    steps, errors = np.array([50, 100, 200]), []
+    for N in steps:
+        run = line.propagate(law, uniform(5.0, int(N)), "euler_maruyama", start="exact")
+        errors.append(line.divergences(run.target, run.law).w2)
+    check.rate(measure.fit_slope(steps, errors), -1.0, within=0.1, on="W2 against N, two Gaussians, exact start")
+
+
+def test_misprint_and_controls(check):
+    """2 gamma grad r in place of 2 gamma grad log r: nothing holds the growth of the drift y."""
+    law = GaussianMixture([0.3, 0.7], np.array([[-1.5], [1.0]]), np.array([0.15, 0.2]))
+    T, N = 5.0, 200
+    rng = np.random.default_rng(11)
+    right = line.propagate(law, uniform(T, N), "euler_maruyama", start="normal")
+    good = line.divergences(right.target, right.law).w2
+    y, gamma = rng.standard_normal((4000, 1)), T / N
+    for k in range(N):
+        scale, sigma = (float(v) for v in bound.ornstein_uhlenbeck_level(T - gamma * k))
+        q = law.noised(scale, sigma)
+        density_gradient = np.exp(q.log_density(y))[:, None] * q.score(y)
+        y = y + gamma * (y + 2 * density_gradient) + np.sqrt(2 * gamma) * rng.standard_normal(y.shape)
+    # |sqrt E|Y|^2 - sqrt E|X|^2| <= W2, and the sample's second moment is within 10 % of the true one
+    lower = 0.9 * np.sqrt(np.mean(y**2)) - np.sqrt(np.trace(law.covariance) + law.mean @ law.mean)
+    check.refuted(
+        "2 gamma grad r (no log)",
+        lower,
+        10 * good,
+        on="two Gaussians, T = 5, N = 200",
+        detail=f"W2 >= {lower:.4g}, {good:.3g} with log",
+    )
+    exact = w2(0.0, 0.25, 8.0, 400)
+    v = 1.0
+    for k in range(400):
+        t = 8.0 - 0.02 * k
+        rho = np.exp(-2 * t) * 0.25 - np.expm1(-2 * t)
+        v = (1 + 0.02 - 0.02 / rho) ** 2 * v + 0.04
+    check.control("factor 2 of the score (1)", abs(np.sqrt(v) - 0.5), 2 * exact, on="N(0, 1/4), N = 400")
+    half = np.array([w2(0.0, 0.25, 8.0, N) for N in (400, 800)])
+    check.control("order 1 (order 2)", half[1], half[0] / 3, on="N(0, 1/4), N = 400, 800")

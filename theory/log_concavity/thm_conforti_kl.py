@@ -1,0 +1,129 @@
+"""KL of the exponential integrator with the score relative to the Gaussian: exact law on a line below e^-2T KL + h I."""
+
+import math
+
+import numpy as np
+
+from exactdiffusion import GaussianMixture, Grid, measure
+from exactdiffusion.bounds import log_concavity as bound
+from exactdiffusion.propagation import grid as line
+
+STATEMENT = bound.conforti_kl.statement
+LAW = GaussianMixture([0.3, 0.7], np.array([[-1.5], [1.0]]), np.array([0.1, 0.15]))
+
+
+def scheme(start, end, g):
+    """Y' = e^-h Y + 2 (1 - e^-h) u(Y) + sqrt(1 - e^-2h) z with u = score + y frozen; the clock's g is 2 h."""
+    h = g / 2
+    pull = -2 * math.expm1(-h)
+    return line.Explicit(
+        lambda y: (math.exp(-h) * y + pull * (y + start.score(y)), math.exp(-h) + pull * (1 + start.curvature(y))),
+        -math.expm1(-g),
+    )
+
+
+def uniform(T, N):
+    scale, sigma = bound.ornstein_uhlenbeck_level(T * (N - np.arange(N + 1)) / N)
+    return Grid(scale, sigma)
+
+
+def output_kl(law, T, N):
+    found = line.study(law, uniform(T, N), scheme, start="normal").divergences.kl
+    return found.value, found.error
+
+
+def relative(law, t):
+    """(KL, relative Fisher information) of X_t to N(0, 1), by quadrature."""
+    scale, sigma = (float(v) for v in bound.ornstein_uhlenbeck_level(t))
+    low, high = line.support(law, scale, sigma)
+    x, step = np.linspace(low, high, 4001, retstep=True)
+    q = law.noised(scale, sigma)
+    log_r = q.log_density(x[:, None])
+    p = np.exp(log_r)
+    kl = measure.kl_quadrature(log_r, -0.5 * x**2 - 0.5 * math.log(2 * math.pi), np.full(len(x), step), log=True)
+    return kl, step * p @ (q.score(x[:, None])[:, 0] + x) ** 2
+
+
+def middle(law, T, N):
+    """The sharper bound: KL_T + sum of the integrals of I_t - (2 e^(t - t_k) - 1) I_(t_k), Gauss-Legendre in each step."""
+    h, total = T / N, relative(law, T)[0]
+    u, w = np.polynomial.legendre.leggauss(6)
+    for k in range(N):
+        start = T - k * h
+        first = relative(law, start)[1]
+        for a, b in zip(0.5 * h * (1 + u), 0.5 * h * w):
+            total += b * (relative(law, start - a)[1] - (2 * math.exp(a) - 1) * first)
+    return total
+
+
+def test_martingale(check):
+    """The lemma: I_t e^(2t) grows (u_t e^-t is a martingale along the backward process), so I_t <= e^-2t I_0."""
+    t = np.array([0.0, 0.05, 0.2, 0.6, 1.5, 3.0])
+    values = np.array([relative(LAW, s)[1] for s in t]) * np.exp(2 * t)
+    check.holds(
+        values[1:],
+        values[:-1],
+        tol=1e-11 * values[0],
+        cause="quadrature on 4001 nodes",
+        on="e^2t I(r_t|gamma) nonincreasing",
+    )
+
+
+def test_holds(check):
+    kl_start, information = relative(LAW, 0.0)
+    for T in (1.0, 3.0):
+        steps = (20, 40, 80)
+        kl, error = np.array([output_kl(LAW, T, N) for N in steps]).T
+        sharper = np.array([middle(LAW, T, N) for N in steps[:2]])
+        larger = bound.conforti_kl(T, T / np.array(steps), kl_start, information)
+        detail = f"ratios {np.array2string(kl / larger, precision=4)}"
+        cause = "quadrature: change with half the spacing"
+        check.holds(kl, larger, tol=error, cause=cause, on=f"KL <= e^-2T KL + h I, T = {T:g}, N = 20 .. 80", detail=detail)
+        check.holds(kl[:2], sharper, tol=error[:2] + 1e-9, cause=cause, on=f"KL <= the sharper form, T = {T:g}")
+        check.holds(sharper, larger[:2], tol=1e-9, cause="quadrature", on=f"the sharper form <= the bound, T = {T:g}")
+
+
+def test_first_term_is_tight(check):
+    """h -> 0 leaves the forward mixing e^-2T KL, attained by shifted Gaussians."""
+    law = GaussianMixture(None, np.array([[2.0]]), 1.0)
+    kl_start, information = relative(law, 0.0)
+    larger = bound.conforti_kl(1.0, 0.0, kl_start, information)
+    check.tight(relative(law, 1.0)[0] / larger, 1.0, tol=1e-11, cause="quadrature", on="N(2, 1), KL(X_T | gamma) at T = 1")
+    check.tight(information / 4.0, 1.0, tol=1e-11, cause="quadrature", on="I(N(2, 1) | gamma) = |a|^2")
+
+
+def test_rate(check):
+    """The measured KL falls as h^2, the bound as h: loose by a factor that grows."""
+    h, kl = [], []
+    for N in (60, 120, 240):
+        h.append(4.0 / N)
+        kl.append(output_kl(LAW, 4.0, N)[0])
+    check.rate(measure.fit_slope(h, kl), 1.9, within=0.2, on="measured KL against h, T = 4 (the bound has slope 1)")
+
+
+def test_controls(check):
+    kl_start, information = relative(LAW, 0.0)
+    kl, error = output_kl(GaussianMixture(None, np.array([[2.0]]), 1.0), 0.3, 60)
+    check.control("e^-2T KL", kl, 0.3 / 60 * 4.0, tol=error, on="N(2, 1), T = .3, N = 60, h I alone")
+    # a law of infinite information (in the limit): narrow modes, with the information of the wide ones
+    narrow = GaussianMixture([0.3, 0.7], np.array([[-1.5], [1.0]]), np.array([0.01, 0.01]))
+    kl, error = output_kl(narrow, 3.0, 20)
+    check.control(
+        "I(p|gamma) (that of a smoother law)",
+        kl,
+        bound.conforti_kl(3.0, 0.15, kl_start, information),
+        tol=error,
+        on="variances .01, N = 20",
+    )
+
+    def other(start, end, g):
+        h = g / 2
+        pull = -math.expm1(-h)
+        return line.Explicit(
+            lambda y: (math.exp(-h) * y + pull * (y + start.score(y)), math.exp(-h) + pull * (1 + start.curvature(y))),
+            -math.expm1(-g),
+        )
+
+    run = line.propagate(LAW, uniform(3.0, 140), other, start="normal")
+    kl = line.divergences(run.target, run.law).kl
+    check.control("factor 2 of u (1)", kl, bound.conforti_kl(3.0, 3 / 140, kl_start, information), on="T = 3, N = 140")

@@ -1,0 +1,86 @@
+"""Distance of the forward process to N(0, I): exact densities on a line, Gaussians in R^d; shifted ones attain it."""
+
+import numpy as np
+
+from exactdiffusion import GaussianMixture, measure
+from exactdiffusion.bounds import log_concavity as bound
+from exactdiffusion.propagation import grid
+
+STATEMENT = bound.forward_mixing.statement
+TIMES = (0.0, 0.2, 1.0, 2.5)
+NORMAL = GaussianMixture(None, np.zeros((1, 1)), 1.0)
+
+
+def distances(law, T):
+    """(W2, KL to N(0, 1)) of X_T on a line."""
+    scale, sigma = (float(v) for v in bound.ornstein_uhlenbeck_level(T))
+    low, high = grid.support(law, scale, sigma)
+    x = np.linspace(min(low, -10.0), max(high, 10.0), 6001)
+    q = law.noised(scale, sigma).materialise()
+    d = grid.divergences(grid.discretise(q, x), grid.discretise(NORMAL, x))
+    return d.w2, d.kl
+
+
+def mixtures():
+    rng = np.random.default_rng(7)
+    yield "two far modes", GaussianMixture([0.2, 0.8], np.array([[-3.0], [3.0]]), np.array([0.3, 0.1]))
+    yield "narrow", GaussianMixture(None, np.zeros((1, 1)), 0.01)
+    yield "wide", GaussianMixture(None, np.ones((1, 1)), 6.0)
+    for k in (3, 4):
+        yield (
+            f"{k} random",
+            GaussianMixture(rng.dirichlet(np.ones(k)), 2 * rng.standard_normal((k, 1)), rng.uniform(0.05, 1.5, k)),
+        )
+
+
+def test_holds(check):
+    w2, kl, larger = [], [], []
+    for _, law in mixtures():
+        start = distances(law, 0.0)
+        for T in TIMES[1:]:
+            a, b = distances(law, T)
+            w2.append(a)
+            kl.append(b)
+            larger.append(bound.forward_mixing(T, *start))
+    larger = np.array(larger)
+    check.holds(w2, larger[:, 0], tol=1e-8, cause="quantiles on 6001 nodes", on="W2, 5 mixtures on a line, T = .2 .. 2.5")
+    check.holds(kl, larger[:, 1], tol=1e-12, cause="quadrature on 6001 nodes", on="KL, 5 mixtures on a line, T = .2 .. 2.5")
+
+
+def test_tight(check):
+    """N(a, I), in R^1 by densities and in R^3 in closed form: both equalities (T = 1, |a| = 2: .7357589 and .2706706)."""
+    w2, kl = distances(GaussianMixture(None, np.array([[2.0]]), 1.0), 1.0)
+    larger = bound.forward_mixing(1.0, 2.0, 2.0)
+    check.tight(w2 / larger[0], 1.0, tol=1e-7, cause="quantiles on 6001 nodes", on="W2, N(2, 1), T = 1")
+    check.tight(kl / larger[1], 1.0, tol=1e-12, cause="quadrature", on="KL, N(2, 1), T = 1")
+    a, ratios = np.array([1.0, -2.0, 0.5]), []
+    for T in TIMES[1:]:
+        scale, sigma = bound.ornstein_uhlenbeck_level(T)
+        q = GaussianMixture(None, a[None], 1.0).noised(float(scale), float(sigma))
+        mean, C = q.mean, q.covariance
+        larger = bound.forward_mixing(T, np.linalg.norm(a), 0.5 * a @ a)
+        ratios += [
+            measure.bures_w2(mean, C, 0 * a, np.eye(3)) / larger[0],
+            measure.gaussian_kl(mean, C, 0 * a, np.eye(3)) / larger[1],
+        ]
+    check.tight(ratios, 1.0, tol=1e-7, cause="square root of eps in the covariance part of W2", on="N(a, I) in R^3")
+
+
+def test_rate(check):
+    law, T = next(mixtures())[1], np.array([2.0, 2.5, 3.0, 3.5])
+    values = np.log([distances(law, t) for t in T])
+    check.rate(measure.fit_slope(T, values[:, 0], log=False), -1.0, within=0.05, on="log W2 against T, two far modes")
+    check.rate(measure.fit_slope(T, values[:, 1], log=False), -2.0, within=0.05, on="log KL against T, two far modes")
+
+
+def test_controls(check):
+    law = GaussianMixture(None, np.array([[2.0]]), 1.0)
+    w2, kl = distances(law, 1.0)
+    check.control("e^{-T} for W2 (e^{-2T})", w2, np.exp(-2.0) * 2.0, tol=1e-6, on="N(2, 1), T = 1")
+    check.control("e^{-2T} for KL (e^{-4T})", kl, np.exp(-4.0) * 2.0, tol=1e-6, on="N(2, 1), T = 1")
+    # target N(0, 2) in place of N(0, 1): the process does not converge to it
+    scale, sigma = (float(v) for v in bound.ornstein_uhlenbeck_level(2.5))
+    q = law.noised(scale, sigma)
+    far = measure.bures_w2(q.mean, q.covariance, np.zeros(1), 2 * np.eye(1))
+    start = measure.bures_w2(np.array([2.0]), np.eye(1), np.zeros(1), 2 * np.eye(1))
+    check.control("the limit N(0, I) (N(0, 2 I))", far, np.exp(-2.5) * start, on="N(2, 1), T = 2.5")

@@ -1,0 +1,102 @@
+"""Heun's method has order 2, with its constant on Gaussians; Euler has order 1; a mixture against a fine run."""
+
+import numpy as np
+
+from exactdiffusion import GaussianMixture, Grid, measure, propagation, samplers
+from exactdiffusion.bounds import log_concavity as bound
+
+STATEMENT = bound.heun_gaussian_error.statement
+HIGH, LOW, RHO = 20.0, 0.02, 7.0
+STEPS = 2 ** np.arange(5, 10)
+
+
+def path(u):
+    """phi(u) and phi'(u) of the rho = 7 grid from 20 down to .02."""
+    a, b = HIGH ** (1 / RHO), LOW ** (1 / RHO)
+    root = a + u * (b - a)
+    return root**RHO, RHO * root ** (RHO - 1) * (b - a)
+
+
+def grid_of(N):
+    return Grid(np.ones(N + 1), path(np.arange(N + 1) / N)[0])
+
+
+def relative_error(method, s, N):
+    """Deviation of the output over that of the exact flow, minus 1: the output law is exact, nothing is sampled."""
+    start = np.array([s**2 + HIGH**2])
+    _, covariance = propagation.gaussian(method, np.zeros(1), np.array([s**2]), grid_of(N), np.zeros(1), start)
+    return float(np.sqrt(np.ravel(covariance)[0] / (s**2 + LOW**2))) - 1
+
+
+def constant(s):
+    u, w = np.polynomial.legendre.leggauss(400)
+    u, w = 0.5 * (1 + u), 0.5 * w
+    return bound.heun_gaussian_error(*path(u), w, s)
+
+
+def test_rate_and_constant(check):
+    for s in (0.3, 1.0):
+        errors = np.array([relative_error("heun", s, int(N)) for N in STEPS])
+        check.rate(measure.fit_slope(STEPS[-3:], np.abs(errors[-3:])), -2.0, within=0.02, on=f"Heun, N(0, {s:g}^2)")
+        scaled = errors * STEPS**2
+        limit = 2 * scaled[-1] - scaled[-2]
+        tol = abs(limit - (2 * scaled[-2] - scaled[-3])) / abs(constant(s))
+        cause = "last change of Richardson's extrapolation"
+        check.tight(limit / constant(s), 1.0, tol=tol, cause=cause, on=f"N^2 error against c = {constant(s):.5g}, s = {s:g}")
+        first = np.array([relative_error("ddim", s, int(N)) for N in STEPS])
+        check.rate(measure.fit_slope(STEPS[-3:], np.abs(first[-3:])), -1.0, within=0.02, on=f"Euler (DDIM), N(0, {s:g}^2)")
+
+
+def test_exact_step(check):
+    """The library's sampler against the multiplier of the proof, step by step."""
+    s, N = 0.3, 64
+    law, sigma = GaussianMixture(None, np.zeros((1, 1)), s**2), grid_of(N).sigma
+    out = samplers.final(samplers.heun(law, grid_of(N), np.ones((1, 1))))[0, 0]
+    a = sigma / (s**2 + sigma**2)
+    delta = np.diff(sigma)
+    multiplier = np.prod(1 + 0.5 * delta * (a[:-1] + a[1:] * (1 + delta * a[:-1])))
+    check.equal(out / multiplier, 1.0, tol=64 * np.finfo(float).eps * N, cause="64 eps per step", on="N(0, .09), N = 64")
+
+
+def test_mixture(check):
+    """Two Gaussians in the plane, 40 paths: against the same method with 2048 steps; starts away from the ridge."""
+    law = GaussianMixture([0.3, 0.7], np.array([[-1.5, 0.0], [1.0, 0.5]]), np.array([0.1, 0.2]))
+    rng = np.random.default_rng(72)
+    x = HIGH * rng.standard_normal((120, 2))
+    end = samplers.final(samplers.heun(law, grid_of(512), x))
+    # paths that come near the boundary of the two basins are irregular until N is large: keep the others
+    x = x[np.argsort(np.abs(end[:, 0] + 0.25))[-40:]]
+    reference = samplers.final(samplers.heun(law, grid_of(2048), x))
+    steps, errors, euler = np.array([32, 64, 128, 256]), [], []
+    for N in steps:
+        errors.append(np.sqrt(np.mean((samplers.final(samplers.heun(law, grid_of(int(N)), x)) - reference) ** 2)))
+        euler.append(np.sqrt(np.mean((samplers.final(samplers.ddim(law, grid_of(int(N)), x)) - reference) ** 2)))
+    ratios = np.array(errors[:-1]) / errors[1:]
+    check.rate(
+        measure.fit_slope(steps, errors),
+        -2.0,
+        within=0.1,
+        on="Heun, two Gaussians in the plane",
+        detail=f"ratios {ratios.round(3)}",
+    )
+    larger = np.array(euler) / 4
+    check.holds(errors, larger, tol=0.0, cause="none", on="Heun is at least 4 times closer than Euler from N = 32 on")
+
+
+def test_controls(check):
+    c = constant(0.3)
+    value = relative_error("heun", 0.3, 512) * 512**2
+    on = "N(0, .09), N = 512"
+    check.control("a''/12 (a''/6)", abs(value / heun_variant(1 / 6, 1 / 6) - 1), 0.05, on=on)
+    check.control("a^3/6 (a^3/3)", abs(value / heun_variant(1 / 12, 1 / 3) - 1), 0.05, on=on)
+    first = np.abs([relative_error("ddim", 0.3, N) for N in (256, 512)])
+    check.control("Heun (Euler: order 1)", first[1], first[0] / 3, on="N(0, .09), N = 256, 512")
+    assert abs(value / c - 1) < 0.05
+
+
+def heun_variant(second, cube):
+    u, w = np.polynomial.legendre.leggauss(400)
+    u, w = 0.5 * (1 + u), 0.5 * w
+    (sigma, slope), s = path(u), 0.3
+    g = s**2 + sigma**2
+    return np.sum(w * slope**3 * (second * 2 * sigma * (sigma**2 - 3 * s**2) / g**3 - cube * (sigma / g) ** 3))

@@ -1,0 +1,123 @@
+"""Proximal sampler: exact laws on a line and in R^d (Gaussians) contract by 1/(1 + a h); equality for shifted Gaussians."""
+
+import numpy as np
+
+from exactdiffusion import GaussianMixture, Noise, measure, measurements
+from exactdiffusion.bounds import log_concavity as bound
+from exactdiffusion.propagation import grid, langevin
+
+STATEMENT = bound.restricted_gaussian_oracle_contraction.statement
+#: two points at +-1 noised with sigma^2 = 2: -Hess log p in [1/4, 1/2]
+LAW, A = GaussianMixture(None, np.array([[-1.0], [1.0]]), 2.0), 0.25
+
+
+def gaussian_round(C, mean, cov, h):
+    """One round on N(0, C), exactly: y = x + sqrt(h) z, x' = C (C + h)^-1 y + N(0, (C^-1 + 1/h)^-1)."""
+    gain = C @ np.linalg.inv(C + h * np.eye(len(C)))
+    return gain @ mean, gain @ (cov + h * np.eye(len(C))) @ gain.T + h * gain
+
+
+def chi_squared(q, p):
+    return float(np.sum(q.weights * (q.density - p.density) ** 2 / p.density))
+
+
+def test_gaussians(check):
+    rng = np.random.default_rng(70)
+    w2, kl, larger = [], [], []
+    for d in (1, 3, 5):
+        root, other = rng.standard_normal((2, d, d))
+        C, cov = root @ root.T + 0.2 * np.eye(d), other @ other.T + 0.1 * np.eye(d)
+        mean, zero, a = 2 * rng.standard_normal(d), np.zeros(d), 1 / np.linalg.eigvalsh(C)[-1]
+        for h in (0.1, 1.0, 5.0):
+            m, V = mean, cov
+            for _ in range(4):
+                before = measure.bures_w2(m, V, zero, C), measure.gaussian_kl(m, V, zero, C)
+                m, V = gaussian_round(C, m, V, h)
+                factors = bound.restricted_gaussian_oracle_contraction(a, h)
+                w2.append(measure.bures_w2(m, V, zero, C))
+                kl.append(measure.gaussian_kl(m, V, zero, C))
+                larger.append((factors[0] * before[0], factors[1] * before[1]))
+    larger = np.array(larger)
+    args = {"tol": 1e-9, "cause": "matrix square roots, condition below 1e4"}
+    check.holds(w2, larger[:, 0], on="W2, 36 rounds on Gaussians", **args)
+    check.holds(kl, larger[:, 1], on="KL, 36 rounds on Gaussians", **args)
+
+
+def test_line(check):
+    """A law that is not Gaussian: densities on nodes, three distances, each round."""
+    start = GaussianMixture(None, np.array([[3.0]]), 0.8)
+    for h in (0.5, 2.0):
+        x = langevin.line_nodes(LAW, start, step=0.1)
+        target = grid.discretise(LAW, x)
+        laws = langevin.proximal_sampler(LAW, start, h, range(6), x)
+        values = np.array([[d.w2, d.reverse_kl] for d in (grid.divergences(target, q) for q in laws)])
+        chi = np.array([chi_squared(q, target) for q in laws])
+        factors = bound.restricted_gaussian_oracle_contraction(A, h)
+        on = f"two points noised, from N(3, .8), h = {h:g}, 5 rounds"
+        check.holds(values[1:, 0], factors[0] * values[:-1, 0], tol=1e-9, cause="quantiles on the nodes", on=f"W2, {on}")
+        check.holds(values[1:, 1], factors[1] * values[:-1, 1], tol=1e-12, cause="quadrature", on=f"KL, {on}")
+        check.holds(chi[1:], factors[1] * chi[:-1], tol=1e-10, cause="quadrature", on=f"chi-squared, {on}")
+
+
+def test_tight(check):
+    """N(0, 1/a), shifted mean: both ratios are the factors (.74074 and .5487 for a h = .35)."""
+    ratios = []
+    C, h = np.diag([0.3, 2.0]), 0.7
+    zero, m = np.zeros(2), np.array([0.0, 3.0])
+    factors = bound.restricted_gaussian_oracle_contraction(0.5, h)
+    V = C
+    for _ in range(3):
+        before = measure.gaussian_kl(m, C, zero, C)
+        shift = np.linalg.norm(m)
+        m, V = gaussian_round(C, m, V, h)
+        ratios += [np.linalg.norm(m) / shift / factors[0], measure.gaussian_kl(m, C, zero, C) / before / factors[1]]
+        check.equal(V, C, tol=1e-14 * 8, cause="64 eps", on="the covariance stays")
+    check.tight(ratios, 1.0, tol=1e-12, cause="rounding", on="N(0, diag(.3, 2)), mean (0, 3), h = .7")
+
+
+def test_oracle_is_the_posterior(check):
+    """The library's oracle is the posterior given one measurement: density on nodes, and draws."""
+    law, h = GaussianMixture([0.3, 0.7], np.array([[-1.0], [1.5]]), np.array([0.05, 0.3])), 0.8
+    x, step = np.linspace(-8, 8, 3201, retstep=True)
+    for y in (-2.0, 0.3):
+        posterior = measurements.posterior_mixture(law, np.array([y]), 1, np.sqrt(h))
+        direct = np.exp(law.log_density(x[:, None]) - (x - y) ** 2 / (2 * h))
+        direct /= step * direct.sum()
+        own = np.exp(posterior.log_density(x[:, None]))
+        check.equal(own, direct, tol=1e-12 * own.max(), cause="trapezoidal sum on 3201 nodes", on=f"y = {y:g}, h = .8")
+        draws = measurements.restricted_gaussian_oracle(law, np.full((40_000, 1), y), h, Noise(71))
+        tol = 5 * np.sqrt(posterior.covariance[0, 0] / 40_000)
+        check.equal(
+            draws.mean(), posterior.mean[0], tol=tol, cause="5 standard errors of 40,000 draws", on=f"draws, y = {y:g}"
+        )
+
+
+def test_controls(check):
+    C, zero, h = np.diag([0.3, 2.0]), np.zeros(2), 0.7
+    mean = np.array([0.0, 3.0])
+    after, _ = gaussian_round(C, mean, C, h)
+    on = "N(0, diag(.3, 2)), h = .7"
+    check.control(
+        "the smallest curvature a (the largest)",
+        np.linalg.norm(after),
+        bound.restricted_gaussian_oracle_contraction(1 / 0.3, h)[0] * 3.0,
+        on=on,
+    )
+    check.control("1/(1 + a h) (e^{-a h (1 + a h)}: faster)", np.linalg.norm(after), np.exp(-0.35 * 1.35) * 3.0, on=on)
+    check.control(
+        "KL factor squared (cubed)",
+        measure.gaussian_kl(after, C, zero, C),
+        measure.gaussian_kl(mean, C, zero, C) / 1.35**3,
+        on=on,
+    )
+    far = GaussianMixture(None, np.array([[-4.0], [4.0]]), 1.0)
+    x = langevin.line_nodes(far, step=0.1)
+    start = GaussianMixture(None, np.array([[4.0]]), 1.0)
+    target = grid.discretise(far, x)
+    kl = [grid.divergences(target, q).reverse_kl for q in langevin.proximal_sampler(far, start, 1.0, (0, 1), x)]
+    check.control(
+        "log-concavity (two far modes, a = 1/2 pretended)",
+        kl[1],
+        bound.restricted_gaussian_oracle_contraction(0.5, 1.0)[1] * kl[0],
+        on="modes at +-4, h = 1",
+    )

@@ -1,0 +1,68 @@
+"""ULA under a log-Sobolev inequality: KL of the exact law of the chain on a line below e^-ahk KL + 8 h d L^2/a."""
+
+import numpy as np
+
+from exactdiffusion import GaussianMixture, measure
+from exactdiffusion.bounds import log_concavity as bound
+from exactdiffusion.propagation import grid, langevin
+
+STATEMENT = bound.ula_log_sobolev.statement
+#: two points at +-1 noised with sigma^2 = 2: -Hess log p in [1/4, 1/2], so log-Sobolev with a = 1/4 (Bakry-Emery)
+LAW, A, L = GaussianMixture(None, np.array([[-1.0], [1.0]]), 2.0), 0.25, 0.5
+START = GaussianMixture(None, np.array([[5.0]]), 0.5)
+
+
+def divergences(law, start, h, steps):
+    x = langevin.line_nodes(law, start, step=min(0.1, np.sqrt(2 * h) / 4), pad=1.0)
+    target = grid.discretise(law, x)
+    return np.array([grid.divergences(target, q).reverse_kl for q in langevin.ula(law, start, h, steps, x)])
+
+
+def test_hypotheses(check):
+    H = -LAW.hessian(np.linspace(-12, 12, 2401)[:, None])[:, 0, 0]
+    check.hypothesis("1/4 <= -Hess log p <= 1/2", (H >= 0.25 - 1e-15) & (H <= 0.5 + 1e-15), on="two points, sigma^2 = 2")
+
+
+def test_holds(check):
+    start = divergences(LAW, START, 0.25, (0,))[0]
+    for h, steps in ((0.25, (1, 4, 16, 60)), (0.05, (5, 40, 150))):
+        measured = divergences(LAW, START, h, steps)
+        larger = bound.ula_log_sobolev(np.array(steps), h, A, L, 1, start)
+        detail = f"ratios {np.array2string(measured / larger, precision=3)}"
+        check.holds(measured, larger, tol=1e-10, cause="quadrature", on=f"KL from N(5, 1/2), h = {h:g}", detail=detail)
+
+
+def test_gaussians(check):
+    """Any dimension, exact recursion: a = 1/lam_max, L = 1/lam_min."""
+    lam = np.array([0.5, 1.0, 1.5])
+    a, smooth = 1 / lam.max(), 1 / lam.min()
+    h = a / (4 * smooth**2)
+    mean, v = np.array([2.0, -1.0, 3.0]), np.array([0.1, 4.0, 1.0])
+    start, measured, larger = measure.gaussian_kl(mean, v, 0 * mean, lam), [], []
+    for k in range(1, 201):
+        mean, v = (1 - h / lam) * mean, (1 - h / lam) ** 2 * v + 2 * h
+        measured.append(measure.gaussian_kl(mean, v, 0 * mean, lam))
+        larger.append(bound.ula_log_sobolev(k, h, a, smooth, 3, start))
+    check.holds(measured, larger, tol=1e-12, cause="rounding", on="N(0, diag(.5, 1, 1.5)), k = 1 .. 200")
+
+
+def test_rate(check):
+    """Looseness on record: the true bias is O(h^2), the bound's O(h)."""
+    h = np.array([0.25, 0.125, 0.0625])
+    bias = [divergences(LAW, LAW, v, (int(30 / v),))[0] for v in h]
+    check.rate(measure.fit_slope(h, bias), 2.0, within=0.15, on="bias after time 30 against h")
+    floor = [bound.ula_log_sobolev(10**9, v, A, L, 1, 1.0) for v in h]
+    check.rate(measure.fit_slope(h, floor), 1.0, within=1e-9, on="the bound's bias against h")
+
+
+def test_controls(check):
+    start, late = divergences(LAW, START, 0.25, (0, 400))
+    check.control("the bias term", late, np.exp(-A * 0.25 * 400) * start, tol=1e-8, on="h = .25, k = 400")
+    far, begin = GaussianMixture(None, np.array([[-4.0], [4.0]]), 1.0), GaussianMixture(None, np.array([[4.0]]), 1.0)
+    stuck = divergences(far, begin, 0.02, (0, 300))
+    larger = bound.ula_log_sobolev(300, 0.02, 0.5, 1.0, 1, stuck[0]) - 8 * 0.02 / 0.5
+    check.control("log-Sobolev (a = 1/2 pretended), first term", stuck[1], larger, on="two modes at +-4, h = .02, k = 300")
+    # N(0, .4): a = L = 2.5; h = .9 > 2 lam is unstable, the right side stays at 8 h L^2/a = 18
+    v = 0.4 * (1 - 0.9 / 0.4) ** 50 + 1.8 * np.sum((1 - 0.9 / 0.4) ** (2 * np.arange(25)))
+    wild = measure.gaussian_kl([0.0], [v], [0.0], [0.4])
+    check.control("h <= a/(4 L^2) (h = .9)", wild, 8 * 0.9 * 2.5, on="N(0, .4), k = 25")

@@ -1,0 +1,73 @@
+"""ULA on a strongly log-concave law: W2 of the exact law of the chain on a line, no Monte Carlo, against the bound."""
+
+import numpy as np
+
+from exactdiffusion import GaussianMixture, measure
+from exactdiffusion.bounds import log_concavity as bound
+from exactdiffusion.propagation import grid, langevin
+
+STATEMENT = bound.ula_strongly_log_concave.statement
+#: two points at +-1 noised with sigma^2 = 2: the first conditional of the walk, -Hess log p in [1/4, 1/2]
+LAW, A, L = GaussianMixture(None, np.array([[-1.0], [1.0]]), 2.0), 0.25, 0.5
+START = GaussianMixture(None, np.array([[6.0]]), 0.25)
+
+
+def distances(law, start, h, steps, spacing=0.1):
+    x = langevin.line_nodes(law, start, step=spacing, pad=5 * np.sqrt(2 * h))
+    target = grid.discretise(law, x)
+    return np.array([grid.divergences(target, q).w2 for q in langevin.ula(law, start, h, steps, x)])
+
+
+def test_hypotheses(check):
+    H = -LAW.hessian(np.linspace(-12, 12, 2401)[:, None])[:, 0, 0]
+    check.hypothesis("1/4 <= -Hess log p <= 1/2", (H >= 0.25 - 1e-15) & (H <= 0.5 + 1e-15), on="two points, sigma^2 = 2")
+
+
+def test_holds(check):
+    w0 = distances(LAW, START, 0.4, (0,))[0]
+    for h, steps in ((0.4, (1, 5, 20, 60)), (0.1, (4, 20, 100, 200)), (2 / (A + L), (1, 3, 10))):
+        measured = distances(LAW, START, h, steps)
+        larger = bound.ula_strongly_log_concave(np.array(steps), h, A, L, 1, w0)
+        detail = f"ratios {np.array2string(measured / larger, precision=3)}"
+        check.holds(
+            measured, larger, tol=1e-9, cause="quantiles on a grid", on=f"from N(6, 1/4), h = {h:.3g}", detail=detail
+        )
+
+
+def test_first_term_is_sharp(check):
+    """The factor (1 - a h)^k: a Gaussian target and a shifted start lose exactly this much of the shift per step."""
+    law = GaussianMixture(None, np.zeros((1, 1)), 4.0)
+    ratios = []
+    x = langevin.line_nodes(law, GaussianMixture(None, np.array([[8.0]]), 4.0), step=0.1)
+    for h in (0.2, 1.0):
+        for k, q in zip((1, 6), langevin.ula(law, GaussianMixture(None, np.array([[8.0]]), 4.0), h, (1, 6), x)):
+            ratios.append(q.mean / 8.0 / (1 - h / 4) ** k)
+    check.tight(
+        ratios, 1.0, tol=1e-12, cause="64 eps per step and the tails beyond 10 deviations", on="N(0, 4), mean of the chain"
+    )
+
+
+def test_rate_of_the_bias(check):
+    """The measured bias is O(h), the bound O(sqrt h): loose, and by how much is on record."""
+    h = np.array([0.4, 0.2, 0.1])
+    bias = np.array([distances(LAW, LAW, v, (int(40 / v),))[0] for v in h])
+    check.rate(measure.fit_slope(h, bias), 1.0, within=0.06, on="bias after time 40 against h")
+    floor = [bound.ula_strongly_log_concave(10**9, v, A, L, 1, 1.0) for v in h]
+    check.rate(measure.fit_slope(h, floor), 0.5, within=1e-9, on="the bound's bias against h")
+
+
+def test_controls(check):
+    w0 = distances(LAW, START, 0.4, (0,))[0]
+    measured = distances(LAW, START, 0.4, (60,))
+    check.control("the bias term", measured, (1 - A * 0.4) ** 60 * w0, tol=1e-6, on="h = .4, k = 60")
+    wide = GaussianMixture(None, np.array([[-4.0], [4.0]]), 1.0)
+    start = GaussianMixture(None, np.array([[4.0]]), 0.25)
+    stuck = distances(wide, start, 0.1, (200,))[0]
+    larger = bound.ula_strongly_log_concave(200, 0.1, 0.5, 1.0, 1, distances(wide, start, 0.1, (0,))[0])
+    check.control(
+        "strong log-concavity (two far modes, a = 1/2 pretended)", stuck, larger, on="modes at +-4, h = .1, k = 200"
+    )
+    fast = bound.ula_strongly_log_concave(5, 0.4, 2 * A, L, 1, w0) - 1.65 * (L / (2 * A)) * np.sqrt(0.4)
+    check.control(
+        "a (2 a) in the first term", distances(LAW, START, 0.4, (5,))[0], fast, on="h = .4, k = 5, first term alone"
+    )
