@@ -439,7 +439,8 @@ def _log_ratio(S):
 def gaussian_errors(scheme, S, mu=0.0):
     r"""Coefficients of g in the output variance and mean for the target N(mu, S), one coordinate.
 
-    **Hypotheses.** Exact start p_T, T large (terms of order :math:`e^{-T}` dropped), uniform steps g to 0, S > 0.
+    **Hypotheses.** Exact start p_T, T large (terms of order :math:`e^{-T}` dropped, :math:`e^{-T/2}` in the mean of the
+    probability flow), uniform steps g to 0, S > 0.
 
     **Conclusion (asymptotic).** :math:`\mathrm{Var}-S=g\,v_1+O(g^2)`, mean - mu :math:`=g\,m_1+O(g^2)` with
 

@@ -1,0 +1,63 @@
+"""Exact output variance on N(0, I) for every N: against the recursion, the grid law, and the fixed point by SymPy."""
+
+import numpy as np
+import sympy as sp
+
+from exactdiffusion import GaussianMixture, schedules
+from exactdiffusion.bounds import proximal as bound
+from exactdiffusion.propagation import gaussian
+from exactdiffusion.propagation import grid as line
+
+STATEMENT = bound.standard_normal_variance.statement
+EPS = np.finfo(np.float64).eps
+NAMES = {"euler_maruyama": "euler_maruyama", "prox_backward": "proximal_backward", "prox_hybrid": "proximal_hybrid"}
+STEPS = {"euler_maruyama": (1e-3, 0.1, 1.0, 1.9, 3.5), "prox_backward": (1e-3, 0.1, 1.0, 1.9),
+         "prox_hybrid": (1e-3, 0.1, 1.0, 3.5, 20.0)}
+
+
+def recursion(scheme, g, N, start):
+    grid = schedules.vp_linear(N, beta_min=g * N, beta_max=g * N)
+    return float(gaussian(NAMES[scheme], np.zeros(1), np.ones(1), grid, np.zeros(1), np.array([start])).cov[0])
+
+
+def test_equal(check):
+    for scheme, steps in STEPS.items():
+        for g in steps:
+            for N in (1, 2, 7, min(200, int(700 / g))):  # beyond T = 1400 the scale e^(-T/2) underflows
+                for start in (0.0, 1.0, 5.0):
+                    closed = bound.standard_normal_variance(scheme, g, N, start)
+                    tol = 1e-12 * max(1.0, abs(closed))
+                    found = recursion(scheme, g, N, start)
+                    check.equal(found, closed, tol=tol, cause="1e-12 relative: N rounded steps", on=f"recursion, {scheme}")
+
+
+def test_grid_law(check, uniform):
+    law = GaussianMixture([1.0], [[0.0]], 1.0)
+    for scheme in NAMES:
+        run = line.propagate(law, uniform(16, 4.0), scheme, "normal")
+        closed = bound.standard_normal_variance(scheme, 0.25, 16)
+        check.equal(run.law.variance, closed, tol=1e-11, cause="1e-11: quadrature of the variance", on=f"grid law, {scheme}")
+
+
+def test_fixed_point(check):
+    """SymPy: one step maps V - V* to rho (V - V*)."""
+    g, V = sp.symbols("g V", positive=True)
+    D = {"euler_maruyama": ((1 - g / 2) ** 2, g), "prox_backward": (1 / (1 + g / 2) ** 2, g / (1 + g / 2) ** 2),
+         "prox_hybrid": ((1 + g / 2) ** 2 / (1 + g) ** 2, g / (1 + g) ** 2)}
+    fixed = {"euler_maruyama": 1 / (1 - g / 4), "prox_backward": 1 / (1 + g / 4), "prox_hybrid": 1 / (1 + 3 * g / 4)}
+    for scheme, (rho, added) in D.items():
+        residual = sp.simplify(rho * V + added - fixed[scheme] - rho * (V - fixed[scheme]))
+        check.equal(float(residual), 0.0, tol=0, cause="exact: SymPy", on=f"fixed point and contraction, {scheme}")
+        found = bound.standard_normal_variance(scheme, 0.3, 1, 2.0)
+        exact = float((rho * V + added).subs({g: sp.Rational(3, 10), V: 2}))
+        check.equal(found, exact, tol=8 * EPS * exact, cause="8 eps", on=f"registered function, one step, {scheme}")
+
+
+def test_controls(check):
+    g, N = 0.5, 200
+    found = recursion("prox_hybrid", g, N, 1.0)
+    check.control("1 + 3g/4 for the hybrid (1 + g/4)", abs(found - 1 / (1 + g / 4)), 1e-12, on="hybrid, g = .5, N = 200")
+    found = recursion("prox_backward", g, N, 1.0)
+    check.control("sign of g/4 (1 - g/4)", abs(found - 1 / (1 - g / 4)), 1e-12, on="backward, g = .5, N = 200")
+    short = bound.standard_normal_variance("prox_backward", 0.01, 199)
+    check.control("N (N - 1 steps)", abs(recursion("prox_backward", 0.01, 200, 1.0) - short), 1e-12, on="backward, g = .01")

@@ -1,0 +1,104 @@
+"""Theorem B, hybrid: KL <= trajectory KL <= conditional budget <= closed bound, and which exponent is attained where."""
+
+import numpy as np
+import sympy as sp
+
+from exactdiffusion import GaussianMixture
+from exactdiffusion.bounds import proximal as bound
+from exactdiffusion.propagation import budgets
+
+STATEMENT = bound.hybrid_trajectory_kl.statement
+EPS = np.finfo(np.float64).eps
+TOL, CAUSE = 1e-11, "1e-11 relative: double integrals on nodes that resolve both laws"
+
+
+def test_chain(check, targets, uniform, marginal_kl):
+    for name in ("two modes, +-.6, v .4", "three modes, unequal weights"):
+        law, v, R, moment = targets[name]
+        N, T = 48, 2.0
+        grid = uniform(N, T)
+        L, H = bound.mixture_constants(v, R, T)
+        on = f"{name}, N = {N}, T = {T:g}"
+        check.hypothesis("g_k (L + 1/2) <= 1/2", grid.g * (L + 0.5) <= 0.5, on=on, value=f"certified L = {L:.4g}")
+        chain = [
+            marginal_kl(law, "prox_hybrid", N, T),
+            budgets.trajectory_kl(law, grid, "prox_hybrid").total,
+            budgets.conditional_budget(law, grid, "prox_hybrid").total,
+            bound.hybrid_trajectory_kl(grid.g, 1, moment, L, H),
+        ]
+        check.holds(chain[0], chain[1], tol=TOL * chain[1], cause=CAUSE, on=f"KL <= trajectory KL, {on}")
+        check.holds(chain[1], chain[2], tol=TOL * chain[2], cause=CAUSE, on=f"trajectory KL <= conditional budget, {on}")
+        check.holds(chain[2], chain[3], tol=TOL * chain[3], cause=CAUSE, on=f"budget <= closed bound, {on}")
+        check.control("the constants (bound x 1e-3)", chain[1], 1e-3 * chain[3], on=on)
+    # the path argument cannot give the marginal order: its budget does not bound less than the trajectory KL
+    check.control("trajectory (the marginal KL as its bound)", chain[1], chain[0], on=on)
+
+
+def step_kl(v, w, g):
+    """Conditional KL of one hybrid step on a centred Gaussian, variances v -> w of the true law, any number of coordinates."""
+    back = np.exp(-g / 2) * w / v  # E[x | y] = back * y
+    true_variance = w * -np.expm1(-g) / v
+    D = 1 + g / w
+    u = g / D**2 / true_variance - 1
+    return 0.5 * (np.log1p(u) - u / (1 + u) + (back - (1 + g / 2) / D) ** 2 * v / (g / D**2))
+
+
+def trajectory(S, N, T):
+    times = T * np.arange(N, -1, -1) / N
+    v = 1 + np.multiply.outer(np.exp(-times), S - 1)
+    return float(np.sum(step_kl(v[:-1], v[1:], T / N)))
+
+
+def test_gaussians_in_any_dimension(check, uniform):
+    """Closed-form steps; the quadrature of the library agrees with them in one dimension."""
+    T, N = 2.0, 64
+    law = GaussianMixture([1.0], [[0.0]], 0.5)
+    found = budgets.trajectory_kl(law, uniform(N, T), "prox_hybrid").total
+    check.equal(found, trajectory(np.array([0.5]), N, T), tol=1e-10 * found, cause="1e-10 relative: quadrature", on="N(0, .5)")
+    rng = np.random.default_rng(9)
+    for d in (10, 1000):
+        S = rng.uniform(0.5, 2.0, d)
+        L = 1 / min(1.0, float(S.min()))
+        closed = bound.hybrid_trajectory_kl(np.full(N, T / N), d, float(S.sum()), L, 0.0)
+        value = trajectory(S, N, T)
+        check.holds(value, closed, tol=1e-12 * closed, cause="1e-12: rounding of N d terms", on=f"N(0, diag S), d = {d}")
+        check.control("the constants (bound x 1e-3)", value, 1e-3 * closed, on=f"N(0, diag S), d = {d}")
+
+
+def test_terms_of_the_proof(check):
+    """Variance of the part with Z on the whole admissible range; SymPy: what the factor 2 and the integral make of it."""
+    worst = []
+    for L in (0.5, 1.0, 4.0, 50.0):
+        for share in (0.01, 0.3, 1.0):
+            s = share * 0.5 / (L + 0.5)
+            curvature = np.linspace(-L, L, 201)
+            factor = bound.hybrid_error_field(s, 0.0, 0.0, 0.0, curvature, 0.0)[1]
+            worst.append(np.max(factor**2) / (s / 2 * (1 + 9 * L**2)))
+    on = "L = .5 .. 50, s (L + 1/2) to 1/2"
+    check.holds(worst, 1.0, tol=64 * EPS, cause="64 eps", on=f"variance of the part with Z, {on}")
+    g, s, d, L = sp.symbols("g s d L", positive=True)
+    integral = sp.integrate(sp.Rational(1, 2) * 2 * s / 2 * (1 + 9 * L**2) * d, (s, 0, g))
+    residual = sp.expand(integral - g**2 * d * (1 + 9 * L**2) / 4)
+    check.equal(float(residual), 0.0, tol=0, cause="exact: SymPy", on="(1/2) 2 int s/2 (1 + 9 L^2) d ds")
+    for d0, moment, lip, third in ((3, 2.0, 2.0, 1.0), (40, 100.0, 5.0, 7.0)):
+        found = bound.hybrid_trajectory_kl(1 / 64, d0, moment, lip, third)
+        exact = d0 * (1 + 9 * lip**2) / 4 / 64**2 + 2 * bound.backward_kl(1 / 64, d0, moment, lip, third)
+        check.tight(found / exact, 1.0, tol=16 * EPS, cause="16 eps", on=f"registered function, d = {d0}")
+
+
+def test_rates(check):
+    """Announced d/eps as an upper bound: order 1 of the bound in N; the trajectory KL attains it, the marginal KL does not."""
+    N = np.array([4096, 8192])
+    closed = [bound.hybrid_trajectory_kl(np.full(n, 2.0 / n), 1, 0.5, 2.0, 0.0) for n in N]
+    check.rate(np.log2(closed[1] / closed[0]), -1.0, within=0.05, on="bound against N")
+    exact = [trajectory(np.array([0.5]), int(n), 2.0) for n in N]
+    check.rate(np.log2(exact[1] / exact[0]), -1.0, within=0.01, on="trajectory KL on N(0, .5) against N: attained")
+    wide = [bound.hybrid_trajectory_kl(np.full(512, 1 / 512), d, float(d), 1.0, 0.0) for d in (100, 1000)]
+    check.rate(np.log10(wide[1] / wide[0]), 1.0, within=1e-9, on="bound against d, H = 0")
+
+
+def test_control_order(check):
+    """Without the term of order g^2 the bound would be of order N^-2, which no trajectory KL obeys."""
+    N, T = 2048, 1.0
+    only_cubic = 2 * bound.backward_kl(np.full(N, T / N), 1, 1.0, 1.0, 0.0)
+    check.control("the term of order g^2", trajectory(np.ones(1), N, T), only_cubic, on=f"N(0, 1), N = {N}, T = 1")
