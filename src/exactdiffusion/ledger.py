@@ -347,6 +347,17 @@ def render(collected):
         kinds = ("verified tight", "verified", "verified, loose", "asymptotic", "refuted as printed")
         counts = [verdicts.count(v) for v in kinds]
         out.append(f"| {paper} | {len(verdicts)} | " + " | ".join(map(str, counts)) + " |")
+    refuted = [r for r in table if r["statement"].kind == "refuted"]
+    if refuted:
+        out += ["", "## Refuted as printed", ""]
+        for row in refuted:
+            s = row["statement"]
+            out.append(
+                f"- **{s.title}** ({s.paper}, {s.ref}): the form {'; '.join(_printed(row))}. Asserted is the corrected form:"
+            )
+            out.append(
+                f"  docstring of `bounds.{s.module.rpartition('.')[2]}.{s.name}`, measured in [{row['file']}]({row['file']})."
+            )
     for paper in papers:
         authors, title, where = bounds.PAPERS[paper]
         out += ["", f"## {paper}", "", f"{authors}: *{title}* ({where}).", ""]
@@ -389,6 +400,15 @@ def render(collected):
     while out[-1] == "":
         out.pop()
     return "\n".join(out) + "\n"
+
+
+def _printed(row):
+    """The printed forms of a refuted statement with the size of their failure."""
+    for cause in dict.fromkeys(r.cause for r in row["refuted"]):
+        group = [r for r in row["refuted"] if r.cause == cause]
+        worst = max(r.ratio for r in group)
+        size = f"by a factor {_number(worst)}" if math.isfinite(worst) else "where its larger side is 0"
+        yield f'"{cause.removeprefix("printed: ")}" fails on {group[0].on} ({size})'
 
 
 def _digest(records):
@@ -501,10 +521,14 @@ def verify(names=(), *, deep=False, update=False, check=False, out=None, verbose
     root = theory_dir()
     files = theory_files(root)
     if names:
-        chosen = [f for f in files if any(n in (f.parent.name, f.stem) or (len(n) > 2 and n in f.stem) for n in names)]
+
+        def matches(f, n):
+            return n in (_paper(f, root), f.stem) or (len(n) > 2 and n in f.stem)
+
+        chosen = [f for f in files if any(matches(f, n) for n in names)]
         for n in names:
-            if not any(n in (f.parent.name, f.stem) or (len(n) > 2 and n in f.stem) for f in files):
-                papers = sorted({f.parent.name for f in files})
+            if not any(matches(f, n) for f in files):
+                papers = sorted({f.parent.name for f in files if f.parent != root})
                 raise ValueError(f"names: got {n!r}; expected a paper ({', '.join(papers)}) or part of a theory file's name")
     else:
         chosen = [root]
@@ -543,6 +567,14 @@ def verify(names=(), *, deep=False, update=False, check=False, out=None, verbose
     count = len(rows(collected))
     print(f"\n{count} statements, {count - len(bad)} with a verdict, {len(bad)} failed or incomplete")
     return code or int(bool(bad))
+
+
+def _paper(path, root):
+    """The paper of a theory file: its folder, or for one outside the folders (the template) what it imports from bounds."""
+    if path.parent != root:
+        return path.parent.name
+    found = re.search(r"^from exactdiffusion\.bounds import (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return found.group(1) if found else None
 
 
 def theory_files(root):
