@@ -1,7 +1,7 @@
 """Error after each step of the chain, T = 300 (the conditional-mean paper's Fig. 3), and what explains it.
 
 Upper row: NMSE of the state x_t itself, as the released code plots it; at low SNR it dips below its own end value. Lower
-row: the conditional mean given the state, D_t(z_t). It *starts* at the CME and drifts away from it (exact stepwise means;
+row: the conditional mean given the state, D_t(z_t). It *starts* at the CME (up to the mismatch of the level) and drifts away (exact stepwise means;
 derived, statement jensen_identity: every step adds one Jensen gap). Drawn is its excess E|D_t(z_t) - CME|^2 / MMSE: by
 orthogonality its NMSE is that of the CME times one plus this.
 """
@@ -15,7 +15,7 @@ PARAMETERS = {
     "law_seed": 453451,
     "snr_db": [-10, 0, 10, 20],
     "steps": 300,
-    "samples": 1000,
+    "samples": 500,
     "points": 17,
     "seed": 0,
 }

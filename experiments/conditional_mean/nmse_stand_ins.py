@@ -13,7 +13,7 @@ PARAMETERS = {
     "laws": ["digits, K = 16", "synthetic complex"],
     "snr_db": [-20, -15, -10, -5, 0, 5, 10, 15, 20],
     "steps": [5, 50, 300],
-    "samples": 2000,
+    "samples": 1000,
     "seed": 0,
 }
 QUICK = {"samples": 100, "steps": [5, 50]}
