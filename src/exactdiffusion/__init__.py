@@ -19,6 +19,7 @@ _MODULES = (
     "laws",
     "ledger",
     "measure",
+    "measurements",
     "noise",
     "propagation",
     "proximal",
