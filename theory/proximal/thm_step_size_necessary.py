@@ -1,0 +1,120 @@
+"""The step-size condition is necessary: KL is +inf beyond g*, finite below; g* by bisection to 1e-6."""
+
+import math
+
+import numpy as np
+import pytest
+import sympy as sp
+
+from exactdiffusion import GaussianMixture, Grid
+from exactdiffusion.bounds import proximal as bound
+from exactdiffusion.propagation import grid as line
+
+STATEMENT = bound.step_threshold.statement
+EPS = np.finfo(np.float64).eps
+SCHEMES = ("prox_hybrid", "prox_backward")
+#: name -> (law, half distance, variance): sup l'' = m^2/v^2 - 1/v for any two weights
+LAWS = {
+    "+-1, v .1": (GaussianMixture([0.5, 0.5], [[-1.0], [1.0]], 0.1), 1.0, 0.1),
+    "+-1, v .1, weights .4 .6": (GaussianMixture([0.4, 0.6], [[-1.0], [1.0]], 0.1), 1.0, 0.1),
+    "+-.6, v .3": (GaussianMixture([0.5, 0.5], [[-0.6], [0.6]], 0.3), 0.6, 0.3),
+}
+
+
+def one_step(g):
+    """A chain of one step of length g that ends at the data."""
+    return Grid(np.exp([-g / 2, 0.0]), np.sqrt(-np.expm1([-g, 0.0])))
+
+
+def output_kl(law, scheme, g):
+    run = line.propagate(law, one_step(g), scheme, nonconvex="contact")
+    return line.divergences(run.target, run.law).kl
+
+
+def curvature_threshold(law, scheme):
+    """g with min J = 0 by bisection on the library's own step, J evaluated on the nodes and finer around its minimum."""
+    end = line.level(law)
+    x = np.linspace(-2, 2, 4001)
+
+    def positive(g):
+        m = line.SCHEMES[scheme](None, end, g)
+        return line._lowest(m, x, m.forward(x)[1])[1] > 0
+
+    low, high = 1e-6, 1.9
+    assert positive(low)
+    assert not positive(high)
+    while high - low > 1e-9 * high:
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if positive(middle) else (low, middle)
+    return low
+
+
+@pytest.mark.parametrize("name", list(LAWS))
+def test_tight(check, name):
+    law, m, v = LAWS[name]
+    kappa = bound.two_mode_curvature(m, v)
+    x = np.linspace(-2, 2, 40001)
+    top = float(np.max(law.hessian(x[:, None])))
+    check.equal(top, kappa, tol=1e-6 * kappa, cause="1e-6 relative: nodes 1e-4 apart at a maximum", on=f"sup l'', {name}")
+    for scheme in SCHEMES:
+        ratio = curvature_threshold(law, scheme) / bound.step_threshold(scheme, kappa)
+        cause = "1e-6: nodes around the maximum of l'' (1e-9 of bisection)"
+        check.tight(ratio, 1.0, tol=1e-6, cause=cause, on=f"bisected threshold / g*, {scheme}, {name}")
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_kl_is_infinite_beyond(check, scheme):
+    for name, (law, m, v) in LAWS.items():
+        limit = bound.step_threshold(scheme, bound.two_mode_curvature(m, v))
+        below, above = output_kl(law, scheme, 0.97 * limit), output_kl(law, scheme, 1.03 * limit)
+        on = f"{scheme}, {name}"
+        check.equal([math.isfinite(below), math.isinf(above)], 1.0, tol=0, cause="none", on=f"KL at .97 and 1.03 g*, {on}")
+        check.control("g <= g* (1.03 g*)", above, 1e6, on=f"KL finite, {on}")
+
+
+def test_gap_in_a_long_chain(check):
+    """Only the last step matters, and it matters for every N with g > g*: the mass of the gap, TV and reverse KL stay finite."""
+    law, m, v = LAWS["+-1, v .1, weights .4 .6"]
+    grid = Grid(np.exp(-0.0125 * np.arange(16, -1, -1) / 2), np.sqrt(-np.expm1(-0.0125 * np.arange(16, -1, -1))))
+    limit = bound.step_threshold("prox_hybrid", bound.two_mode_curvature(m, v))
+    check.hypothesis("last step above g*", grid.g[-1] > limit, on="16 steps of .0125")
+    run = line.propagate(law, grid, "prox_hybrid", nonconvex="contact")
+    found = line.divergences(run.target, run.law)
+    check.equal(run.law.mass, 1.0, tol=1e-9, cause="1e-9: contact set by bitangents", on="mass of the output, 16 steps")
+    check.control("g <= g*, last step of 16", found.kl, 1e6, on="KL finite")
+    check.holds([found.gap_mass, found.tv, found.reverse_kl], [found.tv, 1.0, 1.0], tol=0, cause="none",
+                on="mass of the gap <= TV <= 1, reverse KL finite")
+
+
+def test_gaussians_never(check):
+    """Negative curvature: no threshold for the hybrid, the limit g < 2 of the scheme for the backward one."""
+    for S in (0.3, 1.0, 2.5):
+        law = GaussianMixture([1.0], [[0.2]], S)
+        hybrid = bound.step_threshold("prox_hybrid", -1 / S)
+        check.equal(math.isinf(hybrid), 1.0, tol=0, cause="none", on=f"hybrid, N(., {S}): g* infinite")
+        backward = bound.step_threshold("prox_backward", -1 / S)
+        for scheme, g in (("prox_hybrid", 5.0), ("prox_backward", min(1.9, 0.9 * backward))):
+            kl = output_kl(law, scheme, g)
+            check.equal(math.isfinite(kl), 1.0, tol=0, cause="none", on=f"KL on N(., {S}), {scheme}, g = {g:.3g}")
+
+
+def test_algebra(check):
+    """SymPy: J at the maximiser of l'' vanishes at g*; two modes have l'' = m^2/v^2 sech^2 - 1/v."""
+    g, k, m, v, x = sp.symbols("g kappa m v x", positive=True)
+    roots = sp.solve(1 - g * k, g)[0] - 1 / k, sp.solve(1 - g / 2 - g * k, g)[0] - 1 / (sp.Rational(1, 2) + k)
+    log = sp.log(sp.exp(-((x - m) ** 2) / (2 * v)) + sp.exp(-((x + m) ** 2) / (2 * v)))
+    curvature = sp.diff(log, x, 2).subs(x, 0) - (m**2 / v**2 - 1 / v)
+    residuals = [float(sp.simplify(e)) for e in (*roots, curvature)]
+    check.equal(residuals, 0.0, tol=0, cause="exact: SymPy", on="g* and sup l'' of two modes")
+    kappa = bound.two_mode_curvature(1.0, 0.1)
+    found = [bound.step_threshold(s, kappa) for s in SCHEMES]
+    check.equal(found, [1 / 90, 1 / 90.5], tol=16 * EPS, cause="16 eps", on="registered function, +-1, v .1: .01111, .01105")
+
+
+def test_controls(check):
+    law, m, v = LAWS["+-.6, v .3"]
+    kappa = bound.two_mode_curvature(m, v)
+    mean = 0.5 * (bound.step_threshold("prox_backward", kappa) + 1 / kappa)
+    check.control("the 1/2 in the backward threshold", output_kl(law, "prox_backward", mean), 1e6, on="KL finite, +-.6, v .3")
+    ratio = curvature_threshold(law, "prox_hybrid") / bound.step_threshold("prox_hybrid", 2 * kappa)
+    check.control("sup l'' (twice it)", abs(ratio - 1), 1e-6, on="hybrid, +-.6, v .3")
