@@ -352,12 +352,9 @@ def render(collected):
         out += ["", "## Refuted as printed", ""]
         for row in refuted:
             s = row["statement"]
-            out.append(
-                f"- **{s.title}** ({s.paper}, {s.ref}): the form {'; '.join(_printed(row))}. Asserted is the corrected form:"
-            )
-            out.append(
-                f"  docstring of `bounds.{s.module.rpartition('.')[2]}.{s.name}`, measured in [{row['file']}]({row['file']})."
-            )
+            name, file = f"bounds.{s.module.rpartition('.')[2]}.{s.name}", row["file"]
+            out.append(f"- **{s.title}** ({s.paper}, {s.ref}): the form {'; '.join(_printed(row))}.")
+            out.append(f"  Asserted is the corrected form, the docstring of `{name}`; measured in [{file}]({file}).")
     for paper in papers:
         authors, title, where = bounds.PAPERS[paper]
         out += ["", f"## {paper}", "", f"{authors}: *{title}* ({where}).", ""]
