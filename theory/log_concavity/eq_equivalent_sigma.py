@@ -1,7 +1,5 @@
 """With exact inner draws sigma and m act through sigma^2/m alone: W2, means and laws of the output; what still differs."""
 
-import math
-
 import numpy as np
 
 from exactdiffusion import GaussianMixture, PointCloud, measurements
@@ -53,11 +51,9 @@ def test_difficulty_differs(check):
     law = PointCloud(np.array([[-1.0], [1.0]]))
     y = np.linspace(-2, 2, 201)[:, None]
     low, high = 0.7, bound.equivalent_sigma(0.7, 1, 4)
-    worst = [float(-(law.noised(1.0, v).hessian(y) * v**2).min()) for v in (low, high)]
     smallest = [float((-law.noised(1.0, v).hessian(y) * v**2).min()) for v in (low, high)]
     check.holds(0.0, smallest[1], tol=0.0, cause="strict", on=f"sigma = {high:g}: first conditional log-concave")
     check.control("large sigma (the same s with m = 1)", 0.0, smallest[0], on=f"sigma = {low:g}")
-    assert np.isfinite(worst).all()
 
 
 def test_controls(check):
@@ -65,4 +61,3 @@ def test_controls(check):
     a = measurements.line_jump_w2(law, 4, 1.0)
     check.control("sqrt(m'/m) (m'/m)", abs(measurements.line_jump_w2(law, 1, 0.25) - a), 1e-9, on="three points")
     check.control("sqrt(m'/m) (1: sigma kept)", abs(measurements.line_jump_w2(law, 1, 1.0) - a), 1e-9, on="three points")
-    assert math.isclose(bound.equivalent_sigma(1.0, 4, 1), 0.5)
