@@ -149,6 +149,40 @@ def test_single_atom_and_gaussian_need_no_noise():
     assert log_concavity_threshold(Sphere(radius=2.0, dim=5)).lower == pytest.approx(4 / 5)
 
 
+def test_tail_bounds_in_the_plane_are_true_at_any_radius():
+    """What the sectors claim beyond a radius, at radii small enough to be wrong; edge normals included."""
+    from exactdiffusion.log_concavity import _diameter, _tail_2d
+
+    angle = np.linspace(0, 2 * np.pi, 7201)
+    circle = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    rng = np.random.default_rng(15)
+    claimed = 0
+    for P in (circle[::2400][:3], SQUARE, rng.standard_normal((5, 2))):
+        P = P - P.mean(axis=0)
+        w = rng.dirichlet(np.ones(len(P)))
+        D = _diameter(P)
+        edge = max(pair[2] for pair in exposed_pairs(P)) / 4
+        for v in (0.3, 1.0):
+            for bound in (1.001 * edge, 1.05 * edge, 1.5 * edge):
+                for radius in D * np.array([0.05, 0.2, 0.5, 1.0, 2.0, 5.0]):
+                    tails = _tail_2d(P, np.log(w), v, bound, D, radius)
+                    if tails is None:
+                        continue
+                    claimed += 1
+                    for r in (radius, 1.3 * radius, 4 * radius):
+                        top = largest_posterior_variance(PointCloud(P, w), r * circle, v)
+                        assert top.max() <= bound * (1 + 1e-12)
+                    # and sector by sector: the mass outside its cluster, at the distance where it is largest
+                    for alpha, half, cluster in tails:
+                        t = np.linspace(alpha - half, alpha + half, 9)
+                        y = radius * np.stack([np.cos(t), np.sin(t)], axis=1)
+                        logits = np.log(w) - np.sum((y[:, None] - P) ** 2, axis=2) / (2 * v)
+                        p = np.exp(logits - logits.max(axis=1, keepdims=True))
+                        q = 1 - p[:, list(cluster)].sum(axis=1) / p.sum(axis=1)
+                        assert np.all(_diameter(P[list(cluster)]) ** 2 / 4 + D**2 * q <= bound * (1 + 1e-12))
+    assert claimed > 20
+
+
 def test_undecided_is_said():
     found = certify_log_concavity(PointCloud(SQUARE), 1.0 + 1e-7, max_cells=20_000)
     assert found.status is None

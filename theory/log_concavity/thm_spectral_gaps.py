@@ -64,12 +64,20 @@ def test_conditionals(check):
 
 
 def test_tight(check):
-    """Gaussians: the gap of N(0, 1/k) is k."""
-    for t, sigma2, tau2 in ((1, 1.0, 1.0), (4, 2.0, 0.5)):
-        k = bound.spectral_gap_lower_bound(t, sigma2, tau2, 0.0)
-        x = np.linspace(-8, 8, 2001) / np.sqrt(k)
-        ratio = spectral_gap(-0.5 * k * x**2, x) / k
-        check.tight(ratio, 1.0, tol=1e-4, cause="h^2 = 6e-5 of the birth-death chain", on=f"Gaussian conditional, t = {t}")
+    """Gaussians, whatever the past: the conditional's own log density against the bound."""
+    for t, sigma2, tau2, past in ((1, 1.0, 1.0, 0.0), (4, 2.0, 0.5, 5.0)):
+        law = GaussianMixture(None, np.zeros((1, 1)), tau2)
+        mean = past * tau2 / (sigma2 + (t - 1) * tau2)
+        y = mean + np.linspace(-8, 8, 4001) * np.sqrt(sigma2 + tau2)
+        logs = conditional_target(law, np.full((4001, 1), past), t - 1, np.sqrt(sigma2)).log_density(y[:, None])
+        ratio = spectral_gap(logs, y) / bound.spectral_gap_lower_bound(t, sigma2, tau2, 0.0)
+        check.tight(
+            ratio,
+            1.0,
+            tol=1e-4,
+            cause="h^2 of the birth-death chain, h = .004 deviations",
+            on=f"Gaussian conditional, t = {t}",
+        )
 
 
 def test_controls(check):

@@ -57,6 +57,18 @@ def test_leak(check, d):
         )
 
 
+def test_attained_at_short_times(check):
+    """The chain on the grid, f = 1_A, one edge: the bound is the leak's first order in T."""
+    x, p, up, lam, V = generator(3.0)
+    A, h = x < 0, x[1] - x[0]
+    edge = np.flatnonzero(A)[-1]
+    c = V.T @ (np.sqrt(p) * A)
+    T = 1e-5 * h * h
+    leak = np.sum(c**2 * -np.expm1(-lam * T)) / p[A].sum()
+    ratio = leak / bound.tunnelling_leak(T, p[A].sum(), 0.0, 1 / (p[edge] * up[edge]))
+    check.tight(ratio, 1.0, tol=1e-4, cause="T lam_max / 2 = 2e-5, second order in T", on="birth-death chain, T = 1e-5 h^2")
+
+
 def minor_weight(samples):
     return float(np.mean(samples[:, 0] < 0))
 

@@ -558,7 +558,7 @@ def spectral_gap_lower_bound(m, sigma2, tau2, R):
     return curvature_bounds(m, sigma2, tau2, R)[0]
 
 
-@statement(paper=PAPER, ref="Section 5.2", title="Langevin does not tunnel, the chain does", kind="upper", text="derived")
+@statement(paper=PAPER, ref="Section 5.2", title="Langevin does not tunnel, the chain does", kind="tight", text="derived")
 def tunnelling_leak(T, mass, slack, resistance):
     r"""Mass that Langevin's diffusion can carry out of one half line in time T.
 
@@ -571,9 +571,10 @@ def tunnelling_leak(T, mass, slack, resistance):
     .. math:: P(X_T \notin A) \le \frac{\mathrm{slack} + T/\mathrm{resistance}}{p(A)} .
 
     Proof: ``<1_A, P_T 1_A> >= <f, P_T f> >= |f|^2 - T E(f, f)`` by the spectral theorem and ``e^{-x} >= 1 - x``, and the
-    Dirichlet form of f is 1/resistance. For two Gaussians at +-R, deviation 1, the right side is about ``T R exp(-R^2/2)``:
-    with R = 3 sqrt(d) the initial split between the modes is kept for any affordable time from d = 2 on, while the
-    one-at-a-time chain, whose inner laws are all log-concave, recovers the weights.
+    Dirichlet form of f is 1/resistance. The same holds for reversible chains on a grid, with resistances 1/(p rate) of the
+    edges, and is attained there as T -> 0 by f = 1_A. For two Gaussians at +-R, deviation 1, the right side is about
+    ``T R exp(-R^2/2)``: with R = 3 sqrt(d) the initial split between the modes is kept for any affordable time from d = 2
+    on, while the one-at-a-time chain, whose inner laws are all log-concave, recovers the weights.
 
     **Source.** Derived here; the phenomenon is that of section 5.2.
     """
