@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from exactdiffusion import Noise, PointCloud, measurements
+from exactdiffusion import GaussianMixture, Noise, measurements
 from exactdiffusion.bounds import log_concavity as bound
 
 STATEMENT = bound.predictive_moments.statement
@@ -32,18 +32,24 @@ def test_200_random_mixtures(check, measured, kalman):
 def test_draws(check):
     """Draws of the library's exact inner step: mean and covariance within 5 standard errors."""
     rng = np.random.default_rng(62)
-    cloud = PointCloud(rng.standard_normal((6, 3)))
+    law = GaussianMixture(None, rng.standard_normal((6, 3)), np.full(6, 2.0))  # wide: noise drawn twice would show
     n, total, m, sigma = 40_000, np.array([[0.5, -1.0, 2.0]]), 3, 1.1
-    y = measurements.predictive_sample(cloud, np.repeat(total, n, axis=0), m, sigma, Noise(5))
-    xhat = measurements.posterior_mean(cloud, total, m, sigma)[0]
-    C = measurements.posterior_covariance(cloud, total, m, sigma)[0]
+    y = measurements.predictive_sample(law, np.repeat(total, n, axis=0), m, sigma, Noise(5))
+    xhat = measurements.posterior_mean(law, total, m, sigma)[0]
+    C = measurements.posterior_covariance(law, total, m, sigma)[0]
     mean, covariance = bound.predictive_moments(xhat, C, sigma)
     error = np.sqrt(np.diag(covariance) / n)
     cause = "5 standard errors of 40,000 draws"
-    check.equal(y.mean(axis=0), mean, tol=5 * error, cause=cause, on="mean, cloud in R^3")
+    check.equal(y.mean(axis=0), mean, tol=5 * error, cause=cause, on="mean, 40,000 draws in R^3")
     spread = y - y.mean(axis=0)
     products = spread[:, :, None] * spread[:, None, :]
-    check.equal(products.mean(axis=0), covariance, tol=5 * products.std(axis=0) / np.sqrt(n), cause=cause, on="covariance")
+    check.equal(
+        products.mean(axis=0),
+        covariance,
+        tol=5 * products.std(axis=0) / np.sqrt(n),
+        cause=cause,
+        on="covariance, 40,000 draws in R^3",
+    )
     check.control("C_m", np.abs(np.var(y, axis=0) - sigma**2), 5 * products.std(axis=0).diagonal() / np.sqrt(n), on="draws")
 
 
