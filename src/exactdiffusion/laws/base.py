@@ -14,8 +14,14 @@ from .._validation import fail, integer, points, real_array
 from ..arrays import array_namespace, device, from_numpy, is_numpy, to_numpy
 
 EPS = float(np.finfo(np.float64).eps)
-# Below this, 1 / sigma^2 is at the end of the range of float64: such a sigma is treated as its limit 0.
+# Coordinates, levels and the points of a law are at most this: their squares, summed over coordinates, do not overflow.
+LARGE = 1e150
+# A sigma below this share of scale times the size of the law is treated as its limit 0; never so at scale 0.
+TINY = 1 / LARGE
+# Densities, which have sigma^2 in the denominator, are refused below this absolute level.
 TINY_SIGMA = 1e-140
+# The largest quotient of the size of a law and its smallest positive standard deviation or radius.
+SPREAD = 1e100
 # Doubles in one temporary of a blocked kernel; a kernel holds at most about six of them at once (48 MB).
 BLOCK_DOUBLES = 1 << 20
 
@@ -38,6 +44,31 @@ def levels(scale, sigma):
     if np.any((np.asarray(scale) == 0) & (np.asarray(sigma) == 0)):
         fail("sigma", sigma, "scale and sigma not both 0")
     return scale, sigma
+
+
+def bounded(name, value, array, high=LARGE, low=0.0):
+    """Raise where an entry is above ``high``, or the largest one below ``low`` and not 0: squares leave the range there."""
+    top = float(np.max(np.abs(array), initial=0.0))
+    if top > high or 0 < top < low:
+        least = f", the largest of them 0 or at least {low:g}" if low else ""
+        fail(name, value, f"numbers of at most {high:g} in absolute value{least}: their squares leave the range of floats")
+    return top
+
+
+def queries(name, value, dim):
+    """A batch of points (n, dim) of at most `LARGE` in every coordinate."""
+    x = points(name, value, dim)
+    xp = array_namespace(x)
+    if x.shape[0] and float(xp.max(xp.abs(x))) > LARGE:
+        fail(name, value, f"coordinates of at most {LARGE:g} in absolute value: their squares leave the range of floats")
+    return x
+
+
+def spread(name, value, size, thin):
+    """Raise where the smallest positive length of a law is out of proportion to its size; 0 is what to say then."""
+    if thin < max(size / SPREAD, 1 / LARGE):
+        fail(name, value, f"lengths (radii, standard deviations) of at least {1 / LARGE:g} and {1 / SPREAD:g} of the "
+                          "largest coordinate (or variances of exactly 0): below, squares leave the range of floats")
 
 
 def generator(rng):
@@ -80,14 +111,25 @@ class Parameters:
 class NoisedLaw:
     """Law of ``scale * X + sigma * N(0, I)`` for a base law of X: argument checks, blocks and sampling.
 
+    Every coordinate, ``sigma``, ``scale`` and ``scale`` times the size of the law are at most 1e150, and x is at most
+    1e150 times what spreads the law (``sigma``; for a posterior also ``scale`` times its smallest length): larger
+    arguments are a ValueError. Whether sigma counts as 0 is decided by sigma / (scale * size of the law), never at scale 0.
+
     Subclasses give `_run` a kernel ``(x, s, t)`` on one block of rows, where ``s`` and ``t`` are arrays of
     shape (b,) or (1,) in the namespace of x.
     """
+
+    # What becomes of rows beyond LARGE * sigma in a posterior: "limit" (an atom has all the weight), "refuse" or None.
+    _far = None
 
     def __init__(self, law, scale, sigma):
         self.law = law
         self.dim = law.dim
         self.scale, self.sigma = levels(scale, sigma)
+        # The largest coordinate of the law (1 for a point at 0), and its smallest positive length.
+        self._size, self._thin = getattr(law, "_size", 1.0), getattr(law, "_thin", 1.0)
+        bounded("sigma", self.sigma, self.sigma)
+        bounded("scale", self.scale, self.scale, LARGE / max(self._size, 1.0))
 
     def __repr__(self):
         return f"{self.law!r}.noised(scale={self.scale!r}, sigma={self.sigma!r})"
@@ -111,21 +153,62 @@ class NoisedLaw:
         return self.scale**2 * self.law.covariance + self.sigma**2 * np.eye(self.dim)
 
     def _check(self, x):
-        x = points("x", x, self.dim)
+        x = queries("x", x, self.dim)
         for name in ("scale", "sigma"):
             value = getattr(self, name)
             if np.ndim(value) and len(value) != x.shape[0]:
                 fail(f"{name} (length {len(value)})", value, f"one value per row of x, {x.shape[0]} rows")
         return x
 
-    def _run(self, kernel, x, shape, block):
+    def _levels(self):
+        return tuple(np.atleast_1d(np.asarray(v, dtype=np.float64)) for v in (self.scale, self.sigma))
+
+    def _in_range(self, x):
+        """(x, scale, sigma) with the same conditional law of X, of which no square over- or underflows.
+
+        Unchanged, bit for bit, at all but extreme levels. Otherwise rows are multiplied by powers of 2, x is 0 at scale
+        0, where it says nothing, and sigma is 0 where nothing tells it from 0.
+        """
+        xp = array_namespace(x)
+        s, t = self._levels()
+        with np.errstate(under="ignore"):
+            reach, thin = s * self._size, s * self._thin
+            top = np.maximum(thin, t)
+            plain = (s > 0) & (np.maximum(reach, t) >= 1e-100) & ((t == 0) | (t >= np.maximum(TINY_SIGMA, TINY * reach)))
+            largest = float(xp.max(xp.abs(x)))
+            least = np.where((t > 0) & (self._far is not None), np.minimum(t, top), top)
+            if plain.all() and largest <= LARGE * min(float(np.min(least)), 1.0):
+                return x, s, t
+            far = to_numpy(xp.max(xp.abs(x), axis=-1))
+            s, t, reach, top = (np.array(np.broadcast_to(v, far.shape)) for v in (s, t, reach, top))
+            gone = s == 0
+            far = np.where(gone, 0.0, far)
+            t = np.where(gone, 1.0, np.where(t < TINY * reach, 0.0, t))
+            beyond = far > LARGE * np.minimum(top, 1.0)
+            if self._far is not None:
+                outside = (t > 0) & (far > LARGE * np.minimum(t, 1.0))
+                if self._far == "limit":
+                    t = np.where(outside & ~beyond, 0.0, t)
+                else:
+                    beyond = beyond | outside
+            if np.any(beyond & ~gone):
+                fail("x", x, f"coordinates of at most {LARGE:g} times sigma and scale * size of the law")
+            unit = np.maximum(reach, t)
+            unit = np.where((unit < 1e-100) | ((t > 0) & (t < TINY_SIGMA)), 2.0 ** np.floor(np.log2(unit)), 1.0)
+            x = xp.where(column(xp, from_numpy(gone, x)), xp.zeros_like(x), x) / column(xp, from_numpy(unit, x))
+            return x, s / unit, t / unit
+
+    def _run(self, kernel, x, shape, block, posterior=False):
         """Apply ``kernel(x, s, t)`` to blocks of rows of a checked x; ``shape`` is the shape of one row of
-        output."""
+        output, ``posterior`` says that it is a quantity of the law of X given x."""
         xp = array_namespace(x)
         n = x.shape[0]
         if n == 0:
             return xp.zeros((0, *shape), dtype=xp.float64, device=device(x))
-        scale, sigma = (np.atleast_1d(np.asarray(v, dtype=np.float64)) for v in (self.scale, self.sigma))
+        if posterior:
+            x, scale, sigma = self._in_range(x)
+        else:
+            scale, sigma = self._levels()
         block = max(1, int(block))
         out = []
         for i in range(0, n, block):
@@ -133,15 +216,26 @@ class NoisedLaw:
             out.append(kernel(x[i : min(i + block, n), :], s, t))
         return out[0] if len(out) == 1 else xp.concat(out, axis=0)
 
-    def _need_noise(self, what):
-        """Raise where ``what`` needs a density and sigma is 0 (or below the smallest level that float64
-        resolves)."""
-        if np.any(np.asarray(self.sigma) < TINY_SIGMA):
+    def _need_noise(self, what, x, regular=False):
+        """Raise where ``what`` needs a density and there is none in float64: sigma too small, or x too far.
+
+        ``regular`` says that the law has a density at sigma = 0.
+        """
+        s, t = self._levels()
+        with np.errstate(under="ignore"):
+            reach, floor = s * self._size, np.maximum(t, s * self._thin) if regular else t
+        if np.any(floor < np.maximum(TINY_SIGMA, TINY * reach)):
             fail(
                 "sigma",
                 self.sigma,
-                f"sigma >= {TINY_SIGMA:g}: {what} of a law without density is not defined at 0",
+                f"sigma >= {TINY_SIGMA:g} and >= {TINY:g} scale * size of the law: "
+                f"{what} of a law without density is not defined at 0",
             )
+        xp = array_namespace(x)
+        if x.shape[0] and float(np.min(floor)) < 1.0:
+            far = to_numpy(xp.max(xp.abs(x), axis=-1))
+            if np.any(far > LARGE * np.minimum(floor, 1.0)):
+                fail("x", x, f"coordinates of at most {LARGE:g} times sigma and the deviations of the law")
 
     def sample(self, n, rng):
         """``n`` independent draws, NumPy (n, d); one row per level where levels are per row.

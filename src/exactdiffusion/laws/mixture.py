@@ -15,7 +15,18 @@ from .._validation import fail, integer, points, real_array
 from .._validation import weights as check_weights
 from ..arrays import array_namespace, from_numpy, to_numpy
 from ._eigen import refine
-from .base import BLOCK_DOUBLES, EPS, LOG_2PI, TINY_SIGMA, NoisedLaw, Parameters, column, generator
+from .base import (
+    BLOCK_DOUBLES,
+    EPS,
+    LARGE,
+    LOG_2PI,
+    NoisedLaw,
+    Parameters,
+    bounded,
+    column,
+    generator,
+    spread,
+)
 
 # LAPACK's eigenvalues are right to eps times the condition number: above this they are refined (up to
 # dimension 1024, where a refinement takes about as long as the decomposition).
@@ -26,6 +37,7 @@ def _decompose(covariances, K, d):
     """(kind, lam (K, d), U (K, d, d) or None) of checked covariances."""
     name = "covariances"
     C = to_numpy(real_array(name, covariances))
+    bounded(name, covariances, C, LARGE**2)
     if C.ndim == 0 or C.shape == (K,):
         if np.any(C < 0):
             fail(name, covariances, "variances >= 0")
@@ -88,7 +100,8 @@ class GaussianMixture:
     ------
     ValueError
         Naming the argument: wrong shapes, non-finite values, weights that are negative or do not sum to 1,
-        covariances that are not symmetric positive semidefinite.
+        covariances that are not symmetric positive semidefinite; means beyond 1e150, variances beyond 1e300, positive
+        standard deviations below 1e-100 times the largest coordinate (say 0).
 
     Notes
     -----
@@ -99,9 +112,11 @@ class GaussianMixture:
     def __init__(self, weights, means, covariances):
         means = to_numpy(points("means", means, allow_empty=False))
         K, d = means.shape
+        bounded("means", means, means)
         weights = to_numpy(check_weights("weights", weights, K))
         kind, lam, U = _decompose(covariances, K, d)
         self._set(weights, means, kind, lam, U, np.array(to_numpy(real_array("covariances", covariances))))
+        spread("covariances", covariances, self._size if np.any(self._lam) else 0.0, self._thin)
 
     def _set(self, weights, means, kind, lam, U, covariances=None):
         self.weights, self.means, self.kind = np.array(weights), np.array(means), kind
@@ -118,6 +133,9 @@ class GaussianMixture:
         self._active = len(keep)
         self._singular = bool(np.any(lam == 0))
         positive = lam[lam > 0]
+        top = max(float(np.max(np.abs(mu))), float(np.sqrt(np.max(lam))))
+        self._size = top if top > 0 else 1.0
+        self._thin = float(np.sqrt(np.min(positive))) if positive.size else self._size
         self._typical = float(np.exp(np.mean(np.log(positive)))) if positive.size else 0.0
 
     @classmethod
@@ -311,7 +329,7 @@ class NoisedMixture(NoisedLaw):
         if not self.law._singular:
             zero = None
         else:
-            zero = np.broadcast_to(to_numpy(t) < TINY_SIGMA, (x.shape[0],))
+            zero = np.broadcast_to(to_numpy(t) == 0, (x.shape[0],))
         if zero is None or not zero.any():
             r, _ = self._responsibilities(x, s, t, z, v)
         else:
@@ -319,7 +337,7 @@ class NoisedMixture(NoisedLaw):
             if zero.all():
                 r = limit
             else:
-                safe_t = xp.where(t < TINY_SIGMA, xp.ones_like(t), t)
+                safe_t = xp.where(t == 0, xp.ones_like(t), t)
                 zs, vs = self._parts(x, s, safe_t)
                 r, _ = self._responsibilities(x, s, safe_t, zs, vs)
                 r = xp.where(xp.expand_dims(from_numpy(np.array(zero), x), axis=0), limit, r)
@@ -327,7 +345,6 @@ class NoisedMixture(NoisedLaw):
         lam = xp.expand_dims(self._param("lam", x), axis=1)
         mu = xp.expand_dims(self._param("mu", x), axis=1)
         if self.law._singular:
-            t3 = xp.where(t3 < TINY_SIGMA, xp.zeros_like(t3), t3)
             v = s3 * s3 * lam + t3 * t3
             nothing = v == 0
             v = xp.where(nothing, xp.ones_like(v), v)
@@ -345,9 +362,12 @@ class NoisedMixture(NoisedLaw):
         m = (s3 * lam / v) * y + to_mean * self._rotate(mu, x)
         return r, self._rotate(m, x, back=True), lam * to_mean
 
-    def _needs_density(self, what):
-        if self.law._singular:
-            self._need_noise(what)
+    @property
+    def _far(self):
+        return "refuse" if self.law._singular else None
+
+    def _needs_density(self, what, x):
+        self._need_noise(what, x, regular=not self.law._singular)
 
     def log_density(self, x):
         """Log density, (n,).
@@ -358,14 +378,14 @@ class NoisedMixture(NoisedLaw):
             Naming sigma, where a noised covariance is singular (sigma = 0 and a zero variance).
         """
         x = self._check(x)
-        self._needs_density("log_density")
+        self._needs_density("log_density", x)
         return self._run(lambda *a: self._responsibilities(*a, *self._parts(*a))[1], x, (), self._rows())
 
     def score(self, x):
         """Gradient of the log density, (n, d), as a sum of component scores (never as (xhat - x) /
         sigma^2)."""
         x = self._check(x)
-        self._needs_density("score")
+        self._needs_density("score", x)
 
         def kernel(x, s, t):
             xp = array_namespace(x)
@@ -385,7 +405,7 @@ class NoisedMixture(NoisedLaw):
             r, m, _ = self._posterior(x, s, t, centred=False)
             return xp.sum(xp.expand_dims(r, axis=-1) * m, axis=0)
 
-        return self._run(kernel, x, (self.dim,), self._rows())
+        return self._run(kernel, x, (self.dim,), self._rows(), posterior=True)
 
     def _about_mean(self, x, r, a):
         """a_k - sum_j r_j a_j for vectors a (K, b, d).
@@ -426,12 +446,12 @@ class NoisedMixture(NoisedLaw):
             r, m, inner = self._posterior(x, s, t, centred=True)
             return self._sum_of_matrices(x, r, inner, self._about_mean(x, r, m))
 
-        return self._run(kernel, x, (self.dim, self.dim), self._rows(2 * self.dim**2))
+        return self._run(kernel, x, (self.dim, self.dim), self._rows(2 * self.dim**2), posterior=True)
 
     def hessian(self, x):
         """Hessian of the log density, (n, d, d): ``-sum r_k P_k + sum r_k (g_k - g)(g_k - g)^T``."""
         x = self._check(x)
-        self._needs_density("hessian")
+        self._needs_density("hessian", x)
 
         def kernel(x, s, t):
             z, v = self._parts(x, s, t)

@@ -17,7 +17,19 @@ import numpy as np
 from .._validation import fail, integer, points
 from .._validation import weights as check_weights
 from ..arrays import array_namespace, to_numpy
-from .base import BLOCK_DOUBLES, EPS, LOG_2PI, TINY_SIGMA, NoisedLaw, Parameters, column, generator, norm_rows
+from .base import (
+    BLOCK_DOUBLES,
+    EPS,
+    LARGE,
+    LOG_2PI,
+    NoisedLaw,
+    Parameters,
+    bounded,
+    column,
+    generator,
+    norm_rows,
+    queries,
+)
 
 # Logits below this are weight 0: exp(-600) times a coordinate is still a normal number, and 1e-261 changes
 # no result.
@@ -95,7 +107,8 @@ class PointCloud:
     Raises
     ------
     ValueError
-        Naming the argument: wrong shape, non-finite values, weights that are negative or do not sum to 1.
+        Naming the argument: wrong shape, non-finite values, weights that are negative or do not sum to 1,
+        coordinates beyond 1e150 (or all below 1e-150 and not all 0).
 
     Notes
     -----
@@ -107,6 +120,7 @@ class PointCloud:
     def __init__(self, points, weights=None):
         points = to_numpy(_points("points", points, allow_empty=False))
         M, d = points.shape
+        bounded("points", points, points, low=1 / LARGE)
         self.points = np.array(points)
         self.weights = np.array(to_numpy(check_weights("weights", weights, M)))
         self.dim = d
@@ -123,6 +137,8 @@ class PointCloud:
                 mass.append(self.weights[j])
         self._index = np.array(order)
         P = self.points if len(order) == M else self.points[self._index]
+        top = float(np.max(np.abs(P)))
+        self._size = self._thin = top if top > 0 else 1.0
         center = np.mean(P, axis=0)
         centred = P - center
         squares = np.einsum("ij,ij->i", centred, centred)
@@ -132,7 +148,7 @@ class PointCloud:
         # not round.
         self._bits = (52 - math.ceil(math.log2(d + 2))) // 2
         self._top, self._top_q = (
-            float(2.0 ** np.ceil(np.log2(max(v, 1e-150)))) for v in (np.max(np.abs(centred)), np.max(squares))
+            float(2.0 ** np.ceil(np.log2(v if v > 0 else 1e-150))) for v in (np.max(np.abs(centred)), np.max(squares))
         )
         self._active = len(order)
         self._diameter = None
@@ -216,14 +232,14 @@ class PointCloud:
             Rows of ``points``; among equidistant atoms the lowest index.
         distance : array (n,)
         """
-        x = _points("x", x, self.dim)
+        x = queries("x", x, self.dim)
         index, distance, _ = self._nearest(x)
         return array_namespace(x).take(_like_index(self._index, x), index, axis=0), distance
 
     def project(self, x):
         """Nearest atom, (n, d), bit for bit a row of ``points``; among equidistant atoms that of lowest
         index."""
-        x = _points("x", x, self.dim)
+        x = queries("x", x, self.dim)
         return array_namespace(x).take(self._p("P", x), self._nearest(x)[0], axis=0)
 
     def distance(self, x):
@@ -236,7 +252,7 @@ class PointCloud:
 
         The projection is unique where it is positive.
         """
-        x = _points("x", x, self.dim)
+        x = queries("x", x, self.dim)
         return self._nearest(x, count=2)[2]
 
     @property
@@ -263,8 +279,8 @@ class PointCloud:
         return best
 
 
-def _points(name, value, dim=None, allow_empty=True):
-    return points(name, value, dim, allow_empty)
+def _points(name, value, allow_empty=True):
+    return points(name, value, allow_empty=allow_empty)
 
 
 def _like_index(index, x):
@@ -274,6 +290,8 @@ def _like_index(index, x):
 
 class NoisedPoints(NoisedLaw):
     """Law of ``scale * X + sigma * N(0, I)`` for X on a point cloud; see `PointCloud.noised`."""
+
+    _far = "limit"
 
     def noised(self, scale=1.0, sigma=0.0):
         """Law of ``scale * Y + sigma * N(0, I)`` where Y is this noised variable (scalar levels).
@@ -357,6 +375,17 @@ class NoisedPoints(NoisedLaw):
             h = diff * diff if h is None else h + diff * diff
         return -0.5 * h
 
+    def _relative(self, x, s, reference):
+        """h_ref - h_j (b, M) without cancellation, one coordinate at a time."""
+        xp = array_namespace(x)
+        P, s2 = self._param("P", x), column(xp, s)
+        rel = xp.zeros((x.shape[0], self.law._active), dtype=xp.float64, device=x.device)
+        for k in range(self.dim):
+            pr = xp.expand_dims(xp.take(P[:, k], reference, axis=0), axis=-1)
+            xk = x[:, k : k + 1]
+            rel = rel + (s2 * (P[:, k] - pr)) * (0.5 * ((xk - s2 * P[:, k]) + (xk - s2 * pr)))
+        return rel
+
     def _pairs(self, x, mask, function):
         """``function(rows, columns)`` over the true entries of mask in bounded chunks, joined."""
         xp = array_namespace(x)
@@ -381,9 +410,11 @@ class NoisedPoints(NoisedLaw):
         xp = array_namespace(x)
         P = self._param("P", x)
         if self.dim <= 3:
-            exact = self._direct(x, s)
+            # Relative to the best by squares, whose rounding hides how atoms differ seen from far away.
+            exact = self._relative(x, s, xp.argmax(self._direct(x, s), axis=-1))
         else:
             a, delta = self._expanded(x, s)
+            best = xp.argmax(a, axis=-1)
             top = xp.max(a, axis=-1, keepdims=True)
             if count > 1 and self.law._active > 1:
                 first = xp.expand_dims(xp.argmax(a, axis=-1), axis=-1)
@@ -392,12 +423,8 @@ class NoisedPoints(NoisedLaw):
                 top = xp.max(rest, axis=-1, keepdims=True)
             mask = a >= top - 2 * column(xp, delta)
 
-            def squares(i, j):
-                si = column(xp, xp.take(s, i, axis=0) if s.shape[0] > 1 else s)
-                diff = xp.take(x, i, axis=0) - si * xp.take(P, j, axis=0)
-                return -0.5 * xp.sum(diff * diff, axis=-1)
-
-            exact = _scatter(xp, mask, self._pairs(x, mask, squares), -xp.inf)
+            relative = self._pairs(x, mask, lambda i, j: self._difference(x, s, i, j, best))
+            exact = _scatter(xp, mask, relative, -xp.inf)
         index = xp.argmax(exact, axis=-1)
         diff = x - column(xp, s) * xp.take(P, index, axis=0)
         distance = norm_rows(xp, diff)
@@ -446,22 +473,17 @@ class NoisedPoints(NoisedLaw):
     def _weights(self, x, s, t, window=None):
         """(E (b, M) unnormalised weights, their sum (b, 1), reference (b,), log sum relative to it (b,)).
 
-        E = exp(logit - max logit), 0 below the floor; rows with sigma below `TINY_SIGMA` are projections.
+        E = exp(logit - max logit), 0 below the floor; rows with sigma = 0 are projections.
         ``window`` is how far below the best logit an atom is still worth an exact logit.
         """
         xp = array_namespace(x)
         logw = self._param("logw", x)
-        zero = t < TINY_SIGMA
+        zero = t == 0
         precision = column(xp, 1.0 / xp.where(zero, xp.ones_like(t), t) ** 2)
         if self.dim <= 3:
-            P, s2 = self._param("P", x), column(xp, s)
             logits = self._direct(x, s) * precision + logw
             reference = xp.argmax(logits, axis=-1)
-            rel = xp.zeros_like(logits)
-            for k in range(self.dim):
-                pr = xp.expand_dims(xp.take(P[:, k], reference, axis=0), axis=-1)
-                xk = x[:, k : k + 1]
-                rel = rel + (s2 * (P[:, k] - pr)) * (0.5 * ((xk - s2 * P[:, k]) + (xk - s2 * pr)))
+            rel = self._relative(x, s, reference)
             logits = rel * precision + (logw - xp.expand_dims(xp.take(logw, reference, axis=0), axis=-1))
         else:
             logits, reference = self._gemm_logits(x, s, precision, logw, window)
@@ -486,7 +508,7 @@ class NoisedPoints(NoisedLaw):
             Naming sigma, at sigma = 0: the cloud has no density.
         """
         x = self._check(x)
-        self._need_noise("log_density")
+        self._need_noise("log_density", x)
 
         def kernel(x, s, t):
             xp = array_namespace(x)
@@ -518,7 +540,7 @@ class NoisedPoints(NoisedLaw):
             Naming sigma, at sigma = 0.
         """
         x = self._check(x)
-        self._need_noise("score")
+        self._need_noise("score", x)
 
         def kernel(x, s, t):
             xp = array_namespace(x)
@@ -529,7 +551,8 @@ class NoisedPoints(NoisedLaw):
         return self._run(kernel, x, (self.dim,), self._rows())
 
     def denoise(self, x):
-        """Conditional mean E[X | x], (n, d). At sigma = 0 (and below 1e-140) the projection of x / scale.
+        """Conditional mean E[X | x], (n, d). At sigma = 0 (and below 1e-150 scale * size of
+        the cloud) the projection of x / scale; at scale = 0 the mean.
 
         Weights multiply the uncentred points, so that one weight of 1 returns the atom bit for bit.
         """
@@ -540,7 +563,7 @@ class NoisedPoints(NoisedLaw):
             E, total, _, _ = self._weights(x, s, t)
             return xp.matmul(E, self._param("P", x)) / total
 
-        return self._run(kernel, x, (self.dim,), self._rows())
+        return self._run(kernel, x, (self.dim,), self._rows(), posterior=True)
 
     def _covariance_block(self, x, s, t):
         xp = array_namespace(x)
@@ -567,7 +590,8 @@ class NoisedPoints(NoisedLaw):
     def posterior_covariance(self, x):
         """Conditional covariance Cov[X | x], (n, d, d); 0 at sigma = 0."""
         x = self._check(x)
-        return self._run(self._covariance_block, x, (self.dim, self.dim), self._rows() // self.dim)
+        rows = self._rows() // self.dim
+        return self._run(self._covariance_block, x, (self.dim, self.dim), rows, posterior=True)
 
     def hessian(self, x):
         """Hessian of the log density, (n, d, d): ``(s^2 Cov[X | x] / sigma^2 - I) / sigma^2``.
@@ -578,7 +602,7 @@ class NoisedPoints(NoisedLaw):
             Naming sigma, at sigma = 0.
         """
         x = self._check(x)
-        self._need_noise("hessian")
+        self._need_noise("hessian", x)
 
         def kernel(x, s, t):
             xp = array_namespace(x)

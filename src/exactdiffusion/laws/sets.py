@@ -18,9 +18,21 @@ from functools import cache
 
 import numpy as np
 
-from .._validation import fail, integer, points, real_array, scalar
+from .._validation import fail, integer, real_array, scalar
 from ..arrays import array_namespace, to_numpy
-from .base import EPS, LOG_2PI, TINY_SIGMA, NoisedLaw, Parameters, column, generator, norm_rows
+from .base import (
+    EPS,
+    LARGE,
+    LOG_2PI,
+    NoisedLaw,
+    Parameters,
+    bounded,
+    column,
+    generator,
+    norm_rows,
+    queries,
+    spread,
+)
 
 # Debye's expansion with 18 terms is exact to rounding where kappa^2 + order^2 >= 32^2 (tested against 50
 # digits).
@@ -196,6 +208,10 @@ class _SphereProduct:
             if center.shape != (dim,):
                 fail(f"center (shape {center.shape})", center, f"shape ({dim},)")
         self.center = np.array(center)
+        name = "radius" if m == 1 and hasattr(self, "radius") else "radii"
+        top = bounded(name, radii, radii)
+        self._size, self._thin = max(top, bounded("center", center, center)), float(np.min(radii))
+        spread(name, radii, self._size, self._thin)
         self._order = np.concatenate([block, np.setdiff1d(np.arange(dim), block)]).astype(np.int64)
         self._natural = bool(np.all(self._order == np.arange(dim)))
         self._inverse = np.argsort(self._order)
@@ -255,14 +271,14 @@ class _SphereProduct:
     def project(self, x):
         """Nearest point of the set, (n, d); where it is not unique (a block at its centre), the first
         coordinate direction."""
-        x = points("x", x, self.dim)
+        x = queries("x", x, self.dim)
         xp = array_namespace(x)
         unit, _ = self._direction(self._split(x)[0])
         return self._join(unit * xp.reshape(self._p("radii", x), (1, -1, 1))) + self._p("center", x)
 
     def distance(self, x):
         """Euclidean distance to the set, (n,)."""
-        x = points("x", x, self.dim)
+        x = queries("x", x, self.dim)
         xp = array_namespace(x)
         blocks, rest = self._split(x)
         gap = self._direction(blocks)[1] - self._p("radii", x)
@@ -366,12 +382,16 @@ class _NoisedSpheres(NoisedLaw):
         xp = array_namespace(x)
         blocks, rest = self.law._split(x, s)
         unit, r = self.law._direction(blocks)
-        kappa = column(xp, s) * self.law._p("radii", x) * (r / column(xp, t) / column(xp, t))
+        ratio, t2 = r / column(xp, t), column(xp, t)
+        # Where r / sigma^2 overflows, kappa is beyond 1e150 all the same: the ratio of Bessel functions is 1.
+        most = 1e300 * xp.where(t2 < 1, t2, xp.ones_like(t2))
+        ratio = xp.where(ratio > most, most, ratio)
+        kappa = column(xp, s) * self.law._p("radii", x) * (ratio / t2)
         return unit, r, rest, kappa, *bessel_ratio(kappa, self.law._k)
 
     def _safe(self, t):
         xp = array_namespace(t)
-        return xp.where(t < TINY_SIGMA, xp.ones_like(t), t), t < TINY_SIGMA
+        return xp.where(t == 0, xp.ones_like(t), t), t == 0
 
     def _mean_blocks(self, x, s, t):
         xp = array_namespace(x)
@@ -387,12 +407,12 @@ class _NoisedSpheres(NoisedLaw):
         def kernel(x, s, t):
             return self.law._join(self._mean_blocks(x, s, t)[0]) + self.law._p("center", x)
 
-        return self._run(kernel, x, (self.dim,), self._rows())
+        return self._run(kernel, x, (self.dim,), self._rows(), posterior=True)
 
     def score(self, x):
         """Gradient of the log density, (n, d); ValueError naming sigma at sigma = 0."""
         x = self._check(x)
-        self._need_noise("score")
+        self._need_noise("score", x)
 
         def kernel(x, s, t):
             xp = array_namespace(x)
@@ -407,7 +427,7 @@ class _NoisedSpheres(NoisedLaw):
     def log_density(self, x):
         """Log density, (n,); ValueError naming sigma at sigma = 0."""
         x = self._check(x)
-        self._need_noise("log_density")
+        self._need_noise("log_density", x)
 
         def kernel(x, s, t):
             xp = array_namespace(x)
@@ -447,12 +467,12 @@ class _NoisedSpheres(NoisedLaw):
     def posterior_covariance(self, x):
         """Conditional covariance Cov[X | x], (n, d, d); 0 at sigma = 0."""
         x = self._check(x)
-        return self._run(self._covariance, x, (self.dim, self.dim), self._rows(matrix=True))
+        return self._run(self._covariance, x, (self.dim, self.dim), self._rows(matrix=True), posterior=True)
 
     def hessian(self, x):
         """Hessian of the log density, (n, d, d); ValueError naming sigma at sigma = 0."""
         x = self._check(x)
-        self._need_noise("hessian")
+        self._need_noise("hessian", x)
 
         def kernel(x, s, t):
             xp = array_namespace(x)
@@ -500,6 +520,7 @@ class Subspace:
                 "shape (d, m) with 1 <= m <= d: basis vectors are columns",
             )
         d, m = basis.shape
+        bounded("basis", given, basis)
         singular = np.linalg.svd(basis, compute_uv=False)
         if singular[-1] <= 8 * d * EPS * singular[0]:
             fail("basis", given, "linearly independent columns")
@@ -510,6 +531,7 @@ class Subspace:
         offset = to_numpy(real_array("offset", offset))
         if offset.shape != (d,):
             fail(f"offset (shape {offset.shape})", offset, f"shape ({d},)")
+        bounded("offset", offset, offset)
         self.offset = np.array(offset)
         self.flat = covariance is None
         lam = np.zeros(m)
@@ -527,12 +549,21 @@ class Subspace:
             own = np.linalg.eigvalsh(C / 2 + C.T / 2)
             if own[0] < -10 * m * EPS * np.max(np.abs(own)):
                 fail(f"covariance (eigenvalue {own[0]:.3g})", covariance, "a positive semidefinite matrix")
-            S = T @ (C / 2 + C.T / 2) @ T.T
+            with np.errstate(over="ignore", invalid="ignore"):
+                S = T @ (C / 2 + C.T / 2) @ T.T
+            if not np.all(np.abs(S) <= LARGE**2):
+                fail("covariance", covariance, f"variances of basis @ g of at most {LARGE**2:g}")
             lam, V = np.linalg.eigh(S / 2 + S.T / 2)
             lam = np.where(lam <= m * EPS * max(lam[-1], 0.0), 0.0, lam)
             Q = Q @ V
         self.frame = Q
         self._lam = lam
+        positive = np.sqrt(lam[lam > 0])
+        top = max(float(np.max(np.abs(self.offset))), float(np.max(positive, initial=0.0)))
+        self._size = top if top > 0 else 1.0
+        self._thin = float(np.min(positive)) if positive.size else self._size
+        if positive.size:
+            spread("covariance", covariance, self._size, self._thin)
         self._p = Parameters(Q=Q, Qt=Q.T, offset=self.offset, lam=lam)
 
     def __repr__(self):
@@ -553,13 +584,13 @@ class Subspace:
 
     def project(self, x):
         """Orthogonal projection, (n, d)."""
-        x = points("x", x, self.dim)
+        x = queries("x", x, self.dim)
         xp = array_namespace(x)
         return xp.matmul(self._split(x)[0], self._p("Qt", x)) + self._p("offset", x)
 
     def distance(self, x):
         """Euclidean distance to the subspace, (n,)."""
-        x = points("x", x, self.dim)
+        x = queries("x", x, self.dim)
         return norm_rows(array_namespace(x), self._split(x)[1])
 
     def noised(self, scale=1.0, sigma=0.0):
@@ -595,6 +626,8 @@ class _NoisedFlat(NoisedLaw):
         super().__init__(law, scale, sigma)
         if law.flat and np.any(np.asarray(self.scale) == 0):
             fail("scale", scale, "scale > 0: a flat measure has no prior mean")
+        if law.flat and np.any(np.asarray(self.sigma) > np.asarray(self.scale) * LARGE):
+            fail("sigma", sigma, f"at most {LARGE:g} scale for a flat measure: its posterior variance is (sigma / scale)^2")
 
     def _rows(self, matrix=False):
         return max(1, (1 << 19) // (self.dim**2 if matrix else self.dim))
@@ -617,12 +650,12 @@ class _NoisedFlat(NoisedLaw):
             gain = self._gains(s, t, x)[0]
             return xp.matmul(gain * self.law._split(x, s)[0], self.law._p("Qt", x)) + self.law._p("offset", x)
 
-        return self._run(kernel, x, (self.dim,), self._rows())
+        return self._run(kernel, x, (self.dim,), self._rows(), posterior=True)
 
     def score(self, x):
         """Gradient of the log density, (n, d); ValueError naming sigma at sigma = 0."""
         x = self._check(x)
-        self._need_noise("score")
+        self._need_noise("score", x)
 
         def kernel(x, s, t):
             xp = array_namespace(x)
@@ -647,12 +680,13 @@ class _NoisedFlat(NoisedLaw):
             x,
             (self.dim, self.dim),
             self._rows(True),
+            posterior=True,
         )
 
     def hessian(self, x):
         """Hessian of the log density, (n, d, d); ValueError naming sigma at sigma = 0."""
         x = self._check(x)
-        self._need_noise("hessian")
+        self._need_noise("hessian", x)
 
         def kernel(x, s, t):
             xp = array_namespace(x)
@@ -683,7 +717,7 @@ class _NoisedSubspace(_NoisedFlat):
     def log_density(self, x):
         """Log density, (n,); ValueError naming sigma at sigma = 0."""
         x = self._check(x)
-        self._need_noise("log_density")
+        self._need_noise("log_density", x)
 
         def kernel(x, s, t):
             xp = array_namespace(x)
