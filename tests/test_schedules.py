@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from exactdiffusion import schedules
+from exactdiffusion.bounds import projection
 from exactdiffusion.bounds.projection import beta_star
 from exactdiffusion.schedules import Grid
 
@@ -264,7 +265,43 @@ def test_per_row_grid_and_slices():
     assert "2 rows" in repr(rows)
 
 
+def test_nearest_index_far_outside_and_at_the_end_of_the_range():
+    grid = schedules.log_linear(10, 40.0, 0.01)
+    for unit, expected in (("db", [0, 1, 2]), ("linear", [0, 0, 1])):
+        assert schedules.nearest_index(grid, 1e-300, unit=unit) == 10
+        assert schedules.nearest_index(grid, 5e-324, unit=unit) == 10
+        assert schedules.nearest_index(grid, 1e300, unit=unit) == 0
+        wide = Grid([1.0] * 3, [1e200, 1.0, 1e-200])
+        assert [schedules.nearest_index(wide, s, unit=unit) for s in (1e199, 2.0, 1e-199)] == expected
+    # Against the definition in 50 digits, on levels between the grid's own.
+    with mpmath.workdps(50):
+        for sigma in np.geomspace(0.011, 39.0, 57):
+            snr = [mpmath.mpf(float(r)) ** -2 for r in grid.noise_ratio]
+            apart = [abs(s - mpmath.mpf(float(sigma)) ** -2) for s in snr]
+            assert schedules.nearest_index(grid, float(sigma), unit="linear") == apart.index(min(apart))
+            apart = [abs(mpmath.log(s) + 2 * mpmath.log(float(sigma))) for s in snr]
+            assert schedules.nearest_index(grid, float(sigma)) == apart.index(min(apart))
+
+
+def test_admissible_says_when_the_step_rounds_to_one():
+    with pytest.raises(ValueError, match=r"^eta: got 1e-20; .*rounds to 1"):
+        schedules.admissible(10, 1e-20, 2)
+
+
 BAD_GRIDS = {
+    "rho small": ("rho", lambda: schedules.edm(5, rho=1e-3)),
+    "rho small, levels below 1": ("rho", lambda: schedules.edm(5, sigma_max=0.5, rho=1e-3)),
+    "rho smallest": ("rho", lambda: schedules.edm(5, rho=5e-324)),
+    "rho large": ("rho", lambda: schedules.edm(5, rho=1e18)),
+    "tau small": ("tau", lambda: schedules.sigmoid(5, tau=1e-3)),
+    "tau smallest": ("tau", lambda: schedules.sigmoid(5, tau=1e-300)),
+    "beta large": ("beta_max", lambda: schedules.vp_linear(3, 2000, 2000)),
+    "beta large, VE": ("beta_max", lambda: schedules.vp_linear(3, 0, 2000, vp=False)),
+    "distance zero": ("distance", lambda: projection.hull_denoiser_error(1, 0)),
+    "distances with a zero": ("distance", lambda: projection.hull_denoiser_error(1, np.array([1.0, 0.0]))),
+    "diameter negative": ("diameter", lambda: projection.hull_denoiser_error(-1, 1)),
+    "mu one": ("mu", lambda: projection.ddpm_coordinates(2.0, 1.0, mu=1)),
+    "mu negative": ("mu", lambda: projection.ddpm_coordinates(2.0, 1.0, mu=-0.1)),
     "sigma increases": ("sigma", lambda: Grid([1, 1, 1], [1.0, 2.0, 0.0])),
     "sigma repeats": ("sigma", lambda: Grid([1, 1, 1], [1.0, 1.0, 0.0])),
     "sigma increases, not strict": ("sigma", lambda: Grid([1, 1, 1], [1.0, 2.0, 0.0], strict=False)),

@@ -329,8 +329,20 @@ def nearest_index(grid, sigma, *, unit="db"):
     choice("unit", unit, ("db", "linear"))
     ratio = _one_schedule("grid", grid).noise_ratio
     ratio = ratio[ratio > 0]
-    distance = np.abs(np.log(ratio / sigma)) if unit == "db" else np.abs(ratio**-2.0 - sigma**-2.0)
-    return int(np.argmin(distance))
+    clean = int(np.searchsorted(-ratio, -sigma))  # the first level at or below sigma; its neighbour is above
+    if clean == 0:
+        return 0
+    high = ratio[clean - 1]
+    if clean < len(ratio):
+        low = ratio[clean]
+        with np.errstate(over="ignore", under="ignore"):
+            if unit == "db":
+                nearer = sigma / low < high / sigma
+            else:  # in units of the larger SNR, so that no power overflows
+                nearer = 1.0 - (low / sigma) ** 2 < (low / sigma) ** 2 - (low / high) ** 2
+        if nearer:
+            return clean
+    return int(np.argmax(ratio == high))  # the first of equal levels
 
 
 def _one_schedule(name, grid):
@@ -380,10 +392,18 @@ def edm(N, sigma_max=80.0, sigma_min=0.002, rho=7.0, final_zero=True):
     N, last = _steps(N, final_zero)
     sigma_max, sigma_min = _sigma_range(sigma_max, sigma_min)
     rho = scalar("rho", rho, low=0.0, low_open=True)
-    sigma = np.linspace(sigma_max ** (1 / rho), sigma_min ** (1 / rho), last + 1) ** rho if last else np.empty(1)
+    try:
+        ends = sigma_max ** (1 / rho), sigma_min ** (1 / rho)
+    except (OverflowError, ZeroDivisionError):
+        ends = np.inf, 0.0
+    if not 0.0 < ends[1] < ends[0] < np.inf:
+        fail("rho", rho, "a rho for which sigma_max^(1/rho) and sigma_min^(1/rho) are distinct positive floats")
+    sigma = np.linspace(*ends, last + 1) ** rho if last else np.empty(1)
     sigma[0] = sigma_max
     if last:
         sigma[last] = sigma_min
+    if not (np.diff(sigma) < 0).all():
+        fail("rho", rho, f"a rho for which the {N} levels are distinct floats")
     return _ve(np.append(sigma, 0.0) if final_zero else sigma)
 
 
@@ -411,6 +431,8 @@ def vp_linear(N, beta_min=0.1, beta_max=20.0, eps=0.0, vp=True, final_zero=False
         fail("eps", eps, "eps > 0 when final_zero=True")
     if beta_min == 0 and beta_max == 0:
         fail("beta_max", beta_max, "a positive rate")
+    if 0.5 * (beta_min + beta_max) > 700.0:
+        fail("beta_max", beta_max, "(beta_min + beta_max) / 2 at most 700, where 1 / alpha_bar = exp(B(1)) is still a float")
     time = np.linspace(1.0, eps, last + 1) if last else np.ones(1)
     if final_zero:
         time = np.append(time, 0.0)
@@ -437,6 +459,8 @@ def admissible(N, eta=0.1, nu=2.0, sigma_max=40.0, start_ratio=1.0):
     if beta == 0.0:
         fail("nu", nu, "nu > 1 when eta > 0 (nu = 1 admits no step at all)")
     if beta == 1.0:
+        if N > 1 and eta > 0:
+            fail("eta", eta, "eta = 0 with N = 1, or an eta above the rounding of the admissible step: it rounds to 1 here")
         if N > 1:
             fail("eta", eta, "eta > 0 when N > 1 (an exact projection needs one full step: N = 1)")
         return _ve(np.array([sigma_max, 0.0]))
@@ -531,7 +555,12 @@ def sigmoid(N, T=1000, start=-3.0, end=3.0, tau=1.0, max_beta=0.999, spacing="tr
 
     def alpha_bar(t):
         z = (start + t * (end - start)) / tau
-        return 1.0 / (1.0 + np.exp(-end / tau)) - 1.0 / (1.0 + np.exp(-z))
+        # exp(700) is a float, and beyond it a sigmoid is 0 to rounding
+        levels = 1.0 / (1.0 + np.exp(min(-end / tau, 700.0))) - 1.0 / (1.0 + np.exp(np.minimum(-z, 700.0)))
+        if not (np.diff(levels) < 0).all():
+            fail("tau", tau, f"a tau for which the sigmoid takes {T + 1} distinct values from start / tau to end / tau "
+                             "(both within about 30 of 0)")
+        return levels
 
     return _subsample(N, _from_alpha_bar(alpha_bar, T, max_beta), spacing, final_zero)
 

@@ -626,7 +626,14 @@ def ddpm_coordinates(sigma, sigma_next, mu=0.5):
     -------
     (target, variance) : numbers
         :math:`\sigma_{t'}` and :math:`\sigma_{t-1}^2 - \sigma_{t'}^2`.
+
+    Raises
+    ------
+    ValueError
+        naming mu (outside [0, 1)).
     """
+    if not np.all((np.asarray(mu) >= 0) & (np.asarray(mu) < 1)):
+        fail("mu", mu, "a number in [0, 1)")
     target = (sigma_next / sigma**mu) ** (1 / (1 - mu))
     return target, sigma_next**2 - target**2
 
@@ -954,7 +961,16 @@ def hull_denoiser_error(diameter, distance):
     -------
     number or array
         bound of the relative error. With ``distance`` replaced by :math:`\sqrt n\,\sigma/\nu` it is the second form.
+
+    Raises
+    ------
+    ValueError
+        naming diameter (negative) or distance (not positive).
     """
+    if not np.all(np.asarray(diameter) >= 0):
+        fail("diameter", diameter, "a number >= 0")
+    if not np.all(np.asarray(distance) > 0):
+        fail("distance", distance, "a number > 0")
     return diameter / distance
 
 
