@@ -1,18 +1,22 @@
 """The sweep engine: same bits for any number of workers, nothing lost when killed, nothing half written."""
 
+import ast
 import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from exactdiffusion import GaussianMixture, Noise, measure, records, samplers, sweep
+from exactdiffusion import GaussianMixture, Noise, measure, provenance, records, samplers, sweep
 
 SMALL = {"target": "two_moons", "sampler": ["ddim", "euler_maruyama", "gradient_estimation:gamma=1.5"],
          "steps": [3, 5], "seeds": 2, "samples": 60}
@@ -72,6 +76,95 @@ def test_edited_function_of_the_user_is_computed_anew(tmp_path, monkeypatch):
     assert sweep.sweep(**job).computed == 0
     source.write_text(text + "# edited\n")
     assert sweep.sweep(**job).computed == 2
+
+
+_USER = """
+import numpy as np
+
+def halfway(law, grid, x):
+    from a_sibling_for_a_test import FACTOR  # imported when called: the folder must still be found
+
+    yield x
+    for i in range(grid.N):
+        x = FACTOR * x
+        yield x
+
+def bad(law, grid):
+    yield
+"""
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+@pytest.mark.parametrize("name", ["my_sampler_for_a_test:halfway", "my_sampler_for_a_test.py:halfway"])
+def test_installed_command_finds_modules_of_the_current_folder(tmp_path, name, jobs):
+    script = Path(sysconfig.get_path("scripts")) / "exactdiffusion"
+    if not script.is_file():
+        pytest.skip("the console script is not installed")
+    (tmp_path / "my_sampler_for_a_test.py").write_text(_USER)
+    (tmp_path / "a_sibling_for_a_test.py").write_text("FACTOR = 0.5\n")
+    environment = {k: v for k, v in _environment().items() if k != "PYTHONPATH"}
+    done = subprocess.run(
+        [script, "sweep", "--sampler", name, "--target", "two_moons", "--steps", "2,3", "--seeds", "2", "--samples", "20",
+         "--jobs", jobs], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "4 computed, 0 reused" in done.stdout
+    again = subprocess.run(
+        [script, "sweep", "--sampler", name.replace("halfway", "bad"), "--target", "two_moons", "--steps", "2"],
+        cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert again.returncode == 2
+    assert re.fullmatch(r"exactdiffusion sweep: sampler: got [^\n]*\n", again.stderr)
+
+
+def test_digest_sees_every_module_that_the_digested_code_imports(tmp_path, monkeypatch):
+    """Copies of the package with one file edited: an edit of what numbers depend on changes the key of a sweep's records."""
+    copy = tmp_path / "exactdiffusion"
+    shutil.copytree(provenance._PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__", "_theory", "_experiments"))
+    monkeypatch.setattr(provenance, "_PACKAGE", copy)
+
+    def digest():
+        provenance.source_digest.cache_clear()
+        return provenance.source_digest()
+
+    def imported(path):
+        """The package's modules that one file imports, at any level of indentation."""
+        package = ["exactdiffusion", *path.relative_to(copy).parts[:-1]]
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").startswith("exactdiffusion")):
+                base = [*package[: len(package) - node.level + 1], *([node.module] if node.module else [])]
+                stem = ".".join(base if node.level else [node.module])
+                yield stem
+                yield from (f"{stem}.{alias.name}" for alias in node.names)
+
+    def path_of(name):
+        stem = copy.parent.joinpath(*name.split("."))
+        return next((p for p in (stem.with_suffix(".py"), stem / "__init__.py") if p.is_file()), None)
+
+    try:
+        before = digest()
+        roots = [copy / f"{name}.py" for name in ("schedules", "noise", "arrays", "datasets", "proximal")]
+        todo = [*roots, *(f for name in ("samplers", "laws", "measure") for f in (copy / name).glob("*.py"))]
+        reached = set()
+        while todo:
+            path = todo.pop()
+            if path is not None and path not in reached:
+                reached.add(path)
+                todo += map(path_of, imported(path))
+                if path.parent != copy:
+                    todo.append(path.parent / "__init__.py")  # runs before any module beside it
+        names = {path.relative_to(copy).as_posix() for path in reached}
+        assert {"bounds/projection.py", "bounds/_statement.py", "bounds/__init__.py", "_validation.py"} <= names
+        # What only finds files and records computes no number.
+        aside = {"__init__.py", "resources.py", "records.py", "provenance.py", "_progress.py"}
+        for path in reached - {copy / name for name in aside}:
+            text = path.read_text()
+            path.write_text(text + "# edited\n")
+            assert digest() != before, path.relative_to(copy)
+            path.write_text(text)
+        assert digest() == before
+        (copy / "cli.py").write_text("# edited\n")
+        assert digest() == before
+    finally:
+        provenance.source_digest.cache_clear()
 
 
 def test_record_holds_what_was_measured(reference):

@@ -32,17 +32,15 @@ What it is not: a proof that fn is an approximate projection. On a finite set no
 *all* points (``bounds.projection``, obstruction); the theorem's proof only uses the visited states, and those are measured.
 """
 
-import importlib
-import importlib.util
 import inspect
 import math
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from . import records, samplers, schedules
+from ._external import load_function as _load_function
 from ._validation import fail, integer, real_array, scalar
 from .bounds import projection as bound
 from .laws import PointCloud
@@ -515,34 +513,8 @@ def _summary(values):
 
 
 def load_function(text):
-    """The function that ``MODULE:FUNCTION`` or ``FILE.py:FUNCTION`` names; modules of the current folder are found."""
-    module_name, colon, attribute = str(text).rpartition(":")
-    if not colon or not module_name or not attribute.isidentifier():
-        fail("fn", text, "MODULE:FUNCTION, FILE.py:FUNCTION or 'ideal'")
-    try:
-        if module_name.endswith(".py"):
-            path = Path(module_name).resolve()
-            if not path.is_file():
-                fail("fn", text, f"an existing file (there is no {path.name} at {Path(module_name).parent})")
-            spec = importlib.util.spec_from_file_location(f"_audited_{path.stem}", path)
-            module = importlib.util.module_from_spec(spec)
-            sys.modules[spec.name] = module
-            spec.loader.exec_module(module)
-        else:
-            here = str(Path.cwd())
-            sys.path.insert(0, here)  # a console script's path does not start at the current folder
-            try:
-                module = importlib.import_module(module_name)
-            finally:
-                sys.path.remove(here)
-        function = getattr(module, attribute)
-    except ValueError:
-        raise
-    except Exception as error:
-        raise ValueError(f"fn: got {text!r}; expected an importable MODULE:FUNCTION "
-                         f"({type(error).__name__}: {error})") from error
-    if not callable(function):
-        fail("fn", text, "a function fn(x, sigma)")
+    """The denoiser that ``MODULE:FUNCTION`` or ``FILE.py:FUNCTION`` names; modules of the current folder are found."""
+    function, _ = _load_function("fn", text, "MODULE:FUNCTION, FILE.py:FUNCTION or 'ideal'")
     try:
         inspect.signature(function).bind(0, 0)
     except TypeError as error:

@@ -7,7 +7,6 @@ all: an interrupted sweep continues where it stopped, and a change of the code c
 """
 
 import hashlib
-import importlib
 import inspect
 import json
 import math
@@ -20,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from . import records
+from ._external import load_function
 from ._progress import progress
 from ._validation import choice, fail, integer
 from .provenance import provenance, source_digest, versions
@@ -102,26 +102,11 @@ def _canonical(kind, text):
     return ":".join([name, *(f"{k}={json.dumps(v)}" for k, v in sorted(parameters.items()))])
 
 
-def _external(kind, name, known):
-    """The object ``MODULE:FUNCTION``, and the digest of its file so that an edited one is computed anew."""
-    module_name, colon, attribute = name.partition(":")
-    if not colon:
-        fail(kind, name, "MODULE:FUNCTION or one of " + ", ".join(known))
-    try:
-        found = getattr(importlib.import_module(module_name), attribute)
-        source = Path(inspect.getsourcefile(importlib.import_module(module_name))).read_bytes()
-    except (ImportError, AttributeError, TypeError, OSError) as error:
-        raise ValueError(f"{kind}: got {name!r}; expected an importable MODULE:FUNCTION ({error})") from error
-    if not callable(found):
-        fail(kind, name, "a function")
-    return found, hashlib.sha256(source).hexdigest()
-
-
 def _resolve(kind, name):
     """The function that a name stands for, and the digest of its file where it is not ours."""
     known = _registry(kind)
     if name not in known:
-        return _external(kind, name, known)
+        return load_function(kind, name, "MODULE:FUNCTION, FILE.py:FUNCTION or one of " + ", ".join(known))
     entry = known[name]
     return {"target": lambda: entry.law, "sampler": lambda: entry.function, "schedule": lambda: entry}[kind](), None
 
