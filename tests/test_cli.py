@@ -1,5 +1,6 @@
 """The command line: exit codes, one-line errors, what the commands print."""
 
+import os
 import re
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import pytest
 
 from exactdiffusion import __version__, bounds, datasets, figures, records, samplers, schedules
 from exactdiffusion.cli import main
+from exactdiffusion.resources import theory_dir
 
 
 def test_list_names_everything(capsys):
@@ -110,3 +112,32 @@ def test_module_and_no_progress_bar_away_from_a_terminal(tmp_path):
          "--seeds", "1", "--samples", "20", "--out", str(tmp_path)],
         capture_output=True, text=True, check=True)
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("arguments", ["list", "audit ideal --target two_moons --N 4 --trajectories 3"])
+def test_closed_pipe_ends_quietly(arguments):
+    """As under ``| head -0``: nobody reads what is printed."""
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        command = [sys.executable, "-m", "exactdiffusion", *arguments.split()]
+        done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True)
+    finally:
+        os.close(write)
+    assert done.stderr == ""
+    assert done.returncode == 141
+
+
+def test_verify_offers_papers_and_not_the_folder_that_holds_them(capsys):
+    assert main(["verify", "nosuch"]) == 2
+    papers = re.search(r"a paper \(([^)]*)\)", capsys.readouterr().err).group(1).split(", ")
+    assert "foundations" in papers
+    assert papers == sorted(f.name for f in theory_dir().iterdir() if any(f.glob("*_*.py")))
+
+
+def test_verify_of_a_paper_includes_the_worked_example_of_the_template(monkeypatch):
+    chosen = []
+    monkeypatch.setattr(pytest, "main", lambda args, plugins: chosen.extend(args) or 0)
+    main(["verify", "foundations"])
+    assert str(theory_dir() / "_template.py") in chosen
+    assert not [c for c in chosen if "projection" in c]

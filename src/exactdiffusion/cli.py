@@ -5,6 +5,7 @@ it needs when it runs.
 """
 
 import argparse
+import os
 import re
 import sys
 
@@ -188,12 +189,17 @@ def parser():
 
 
 def main(argv=None):
-    """Run one command and return its exit code (0 done, 1 a check failed, 2 a bad argument)."""
+    """Run one command and return its exit code (0 done, 1 a check failed, 2 a bad argument, 141 a closed pipe)."""
     from .datasets import DatasetUnavailable
 
     args = parser().parse_args(argv)
     try:
-        return args.run(args)
+        code = args.run(args)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # the reader of a pipe (head) has seen enough; what the exit flushes must not fail again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + 13  # what a shell reports of a program that SIGPIPE ended
     except (ValueError, DatasetUnavailable) as error:
         if args.traceback:
             raise
