@@ -14,6 +14,7 @@ help:
 	@echo 'make test-deep      the same with the long variants'
 	@echo 'make figures        remake every committed figure and its table'
 	@echo 'make figures-check  recompute a part of every committed table and compare'
+	@echo 'make bench          run every script of benchmarks/ and rewrite its record (minutes)'
 	@echo 'make lint           ruff'
 
 install: $(STAMP)
@@ -41,6 +42,9 @@ figures-check: $(STAMP)
 
 lint: $(STAMP)
 	@$(BIN)/python -m ruff check src tests theory experiments
+
+bench: $(STAMP)
+	@for script in benchmarks/*.py; do echo "== $$script"; $(ONE_THREAD) $(BIN)/python $$script || exit 1; done
 
 clean:
 	rm -rf $(VENV) build dist demo figures/quick

@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -96,10 +97,11 @@ def test_installed_wheel_works_outside_the_checkout(wheel, tmp_path, names):
 
 
 _FLOORS = (
-    {"_version", "_validation", "_progress", "arrays", "bounds", "noise", "provenance", "records", "resources", "schedules"},
+    {"_version", "_validation", "_progress", "_external", "arrays", "bounds", "noise", "provenance", "records", "resources",
+     "schedules"},
     {"laws", "proximal", "adversaries"},
     {"samplers", "propagation", "measure"},
-    {"audit", "conditional_mean", "datasets", "figures", "ledger", "log_concavity", "measurements", "sweep",
+    {"audit", "chains", "conditional_mean", "datasets", "figures", "ledger", "log_concavity", "measurements", "sweep",
      "_pytest_plugin"},
     {"cli", "demo", "__main__", "__init__"},
 )
@@ -132,3 +134,20 @@ def test_imports_run_one_way():
                 assert floor[words[1]] <= floor[parts[0]], f"{'/'.join(parts)} imports {name}, which stands above it"
                 checked += 1
     assert checked > 50
+
+
+@needs_checkout
+def test_contributing_places_every_public_module_on_its_floor():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    listed = [set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]*)`", line))))
+              for line in re.findall(r"^  \d\. (.*)$", text, re.MULTILINE)]
+    assert len(listed) == len(_FLOORS)
+    for floor, names in zip(_FLOORS, listed):
+        assert {n for n in floor if not n.startswith("_")} <= names
+
+
+@needs_checkout
+def test_every_phony_target_has_a_rule():
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    (names,) = re.findall(r"^\.PHONY: (.*)$", text, re.MULTILINE)
+    assert set(names.split()) <= set(re.findall(r"^(\w[\w-]*):", text, re.MULTILINE))
