@@ -73,19 +73,29 @@ def minor_weight(samples):
     return float(np.mean(samples[:, 0] < 0))
 
 
-def oat(d, m, steps, n, seed=91, factor=1.0):
+def oat(d, m, steps, n, seed=91, factor=1.0, step=1.0, friction=1.0):
     law, R = axis(d)
     sigma = np.sqrt(factor * bound.radius_threshold(R, 1.0))
-    for state in one_at_a_time(law, m, sigma, n, noise=Noise(seed), walk=Underdamped(steps, 1.0, 1.0)):
+    for state in one_at_a_time(law, m, sigma, n, noise=Noise(seed), walk=Underdamped(steps, step, friction)):
         out = state.xhat
     return minor_weight(out)
 
 
 def test_the_chain_recovers_the_weight(check):
-    """d = 32: sigma^2 at the threshold, 60 measurements of 20 gradient calls, 1500 chains that start from N(0, sigma^2)."""
+    """d = 32: sigma^2 at the threshold, 40 measurements of 40 gradient calls, 1500 chains that start from N(0, sigma^2).
+
+    Step .5: the walk's own step bias on the first, barely log-concave law moves the weight by +.013 at step 1 (12,000
+    chains: .2124 and .2143), which more measurements do not repair, and by less than .006 at step .5.
+    """
     n = 1500
     error = np.sqrt(W * (1 - W) / n)
-    check.holds(abs(oat(32, 60, 20, n) - W), 3 * error, tol=0, cause="3 standard errors", on="d = 32, minor weight .2")
+    check.holds(
+        abs(oat(32, 40, 40, n, step=0.5, friction=0.5) - W),
+        3 * error,
+        tol=0,
+        cause="3 standard errors",
+        on="d = 32, minor weight .2",
+    )
 
 
 def baselines(d, steps, n, seed=92):
@@ -96,7 +106,7 @@ def baselines(d, steps, n, seed=92):
 
 
 def test_controls(check):
-    """The same budget of 1200 gradients without measurements: the split of the start is kept."""
+    """300 gradient calls without measurements (4000 in the deep table): the split of the start is kept."""
     n = 1000
     for name, weight in baselines(32, 300, n).items():
         check.control(
