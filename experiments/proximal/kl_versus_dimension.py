@@ -1,0 +1,95 @@
+"""KL of the output per dimension on targets that are not products: isotropic scale mixtures, exact laws of the radius.
+
+Target: equal mixture of N(0, v_1 I_d) and N(0, v_2 I_d); Ornstein-Uhlenbeck time, T = 4, N = 64 uniform steps, exact start.
+Left: v = 0.8 (1 -+ 0.9 / sqrt(d)), whose curvature stays bounded as d grows: KL/d becomes constant, so KL is linear in d and
+the steps for a given KL grow like sqrt(d), for all three schemes. The announced d / sqrt(eps) and d / eps of arXiv
+2507.08956 are upper bounds in d; their power of d is not attained here. Dotted: N(0, 0.8 I_d), a product.
+Right: v = 0.5, 1.5 for all d. The curvature grows with d and KL/d rises at first; then the proximal map of a step is no
+longer single valued (J <= 0): the crosses at the top. Nothing is claimed there.
+"""
+
+from exactdiffusion.figures import Spot, curve_style, new_figure, plain_ticks
+
+SUMMARY = "KL per dimension against the dimension on radial targets, and where the proximal map stops being single valued"
+PARAMETERS = {
+    "T": 4.0, "N": 64, "schemes": ["euler_maruyama", "prox_hybrid", "prox_backward"],
+    "bounded": [2, 4, 8, 16, 32, 64, 128], "fixed": [2, 4, 8, 16, 32, 64], "spread": 0.9, "centre": 0.8,
+    "variances": [0.5, 1.5],
+}
+QUICK = {"bounded": [2, 8, 32], "fixed": [2, 8, 32]}
+SPOT = Spot({"bounded": [8], "fixed": []}, keys=("target", "scheme", "d"), rtol={"kl_per_d": 1e-7, "jacobian": 1e-7},
+            cause="Bessel functions of other SciPy builds; KL near 1e-3 from laws known to 1e-11")
+
+LABELS = {"euler_maruyama": "Euler-Maruyama", "prox_hybrid": "prox, hybrid", "prox_backward": "prox, backward"}
+
+
+def compute(parameters, progress):
+    """Rows (target, scheme, d, kl_per_d, jacobian): kl_per_d is empty and jacobian <= 0 where the assumption fails."""
+    import math
+
+    import numpy as np
+
+    from exactdiffusion import GaussianMixture, measure, propagation, schedules
+    from exactdiffusion.propagation import grid, radial
+
+    T, N, rows = parameters["T"], parameters["N"], []
+    steps = schedules.vp_linear(N, beta_min=T, beta_max=T)
+    for target in ("bounded", "fixed"):
+        for d in progress(parameters[target], target):
+            spread = parameters["spread"] / math.sqrt(d)
+            v = parameters["centre"] * np.array([1 - spread, 1 + spread]) if target == "bounded" else parameters["variances"]
+            law = GaussianMixture([0.5, 0.5], np.zeros((2, d)), v)
+            for scheme in parameters["schemes"]:
+                row = {"target": target, "scheme": scheme, "d": d, "kl_per_d": None, "jacobian": None}
+                try:
+                    run = radial.propagate(law, steps, scheme)
+                    row["kl_per_d"] = grid.divergences(run.target, run.law).kl / d
+                except grid.AssumptionViolated as problem:
+                    row["jacobian"] = problem.jacobian
+                rows.append(row)
+    for scheme in parameters["schemes"]:
+        v, a = parameters["centre"], steps.scale[0] ** 2
+        start = a * v + 1 - a
+        name = scheme.replace("prox_", "proximal_")
+        out = propagation.gaussian(name, np.zeros(1), v, steps, np.zeros(1), start)
+        kl = float(measure.gaussian_kl(np.zeros(1), np.array([[v]]), out.mean, out.cov))
+        rows.append({"target": "product", "scheme": scheme, "d": 1, "kl_per_d": kl, "jacobian": None})
+    return rows
+
+
+def draw(table, parameters):
+    """KL/d against d."""
+    figure, panels = new_figure(7.2, 3.6, columns=2)
+    for axes, target in zip(panels, ("bounded", "fixed")):
+        rows = [r for r in table if r["target"] == target]
+        top = max(r["kl_per_d"] for r in rows if r["kl_per_d"] is not None)
+        failed = {}
+        for index, scheme in enumerate(parameters["schemes"]):
+            look = curve_style(index)
+            curve = [r for r in rows if r["scheme"] == scheme and r["kl_per_d"] is not None]
+            axes.plot([r["d"] for r in curve], [r["kl_per_d"] for r in curve], label=LABELS[scheme], **look)
+            if target == "bounded":
+                product = next(r["kl_per_d"] for r in table if r["target"] == "product" and r["scheme"] == scheme)
+                axes.axhline(product, color=look["color"], linewidth=0.9, linestyle=(0, (1, 2)))
+            for r in rows:
+                if r["scheme"] == scheme and r["kl_per_d"] is None:
+                    failed.setdefault(r["d"], []).append((scheme, look["color"]))
+        for d, schemes in failed.items():
+            for k, (_, color) in enumerate(schemes):
+                axes.plot(d, top * 1.9 * 1.35**k, "x", color=color, markersize=6, markeredgewidth=1.5)
+        if failed:
+            axes.annotate("no single-valued prox (J ≤ 0)", (min(failed), top * 2.2), textcoords="offset points",
+                          xytext=(-8, 0), ha="right", va="center", fontsize=7.5)
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log")
+        axes.set_xticks(parameters[target], [str(d) for d in parameters[target]])
+        axes.set_xticks([], minor=True)
+        axes.set_xlabel("d, dimension")
+        low, high = axes.get_ylim()
+        plain_ticks(axes.yaxis, low, high, (1, 2, 5) if high < 50 * low else (1,))
+    panels[0].plot([], [], color="black", linewidth=0.9, linestyle=(0, (1, 2)), label="N(0, 0.8 I), a product")
+    panels[0].set_title("v = 0.8 (1 ∓ 0.9/√d): bounded curvature")
+    panels[1].set_title("v = 0.5, 1.5: curvature grows with d")
+    panels[0].set_ylabel("KL(p₀ | q₀) / d (nats)")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    return figure

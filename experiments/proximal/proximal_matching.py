@@ -1,0 +1,118 @@
+"""Proximal matching: what the loss of arXiv 2507.08956 learns, from the posterior mean (large zeta) to the prox (zeta to 0).
+
+For y = x + sqrt(lam) eps and the loss 1 - exp(-|x - f|^2 / (d zeta^2)) the best f_zeta(y) is the mode of the posterior of
+x convolved with N(0, d zeta^2 / 2). For a Gaussian mixture the posterior is a mixture: no network is needed.
+
+(a) f_zeta against y on a line: zeta = 1 and 0.5, where the released training ends (in units of the noise, sqrt(lam)), are
+not the proximal map. (b) The distance to the prox falls like zeta^2, with the predicted coefficient (thin lines), over
+a shorter range where the prox is steep (squares). The distance to the posterior mean falls like zeta^-2.
+"""
+
+from exactdiffusion.figures import Spot, curve_style, new_figure
+
+SUMMARY = "proximal matching: minimiser of the loss between posterior mean and prox, orders zeta^2 and zeta^-2"
+PARAMETERS = {
+    "weights": [0.45, 0.2, 0.35], "means": [-1.2, 0.2, 1.3], "variance": 0.2, "lam": 0.4,
+    "queries": [-2.2, 2.2, 177], "curves": [2.0, 1.0, 0.5, 0.25],
+    "orders_at": [-1.0, 0.5, 1.6], "zetas": [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100],
+}
+QUICK = {"queries": [-2.2, 2.2, 61]}
+SPOT = Spot({"queries": [-2.2, 2.2, 3], "curves": [1.0]}, keys=("part", "zeta", "y"),
+            rtol={c: 1e-8 for c in ("f", "prox", "mean", "prox_gap", "mean_gap", "predicted")}, atol=1e-13,
+            cause="modes are polished to rounding; their differences to the limits cancel")
+
+
+def compute(parameters, progress):
+    """Rows (part, zeta, y, f, prox, mean, prox_gap, mean_gap, predicted); zeta in units of the noise sqrt(lam)."""
+    import numpy as np
+
+    from exactdiffusion.bounds import proximal as bound
+
+    weights, means = np.array(parameters["weights"]), np.array(parameters["means"])
+    v, lam, rows = parameters["variance"], parameters["lam"], []
+    narrow = v * lam / (v + lam)
+    low, high, count = parameters["queries"]
+
+    def posterior(y):
+        logs = np.log(weights) - 0.5 * (y - means) ** 2 / (v + lam)
+        w = np.exp(logs - logs.max())
+        return w / w.sum(), (lam * means + v * y) / (v + lam)
+
+    def mode(w, centres, s):
+        """Global mode of sum w_i N(centres_i, s): between the outer centres; the best of a grid, then Newton."""
+        u = np.linspace(centres.min(), centres.max(), 2001)
+        value = np.exp(-0.5 * (u[:, np.newaxis] - centres) ** 2 / s) @ w
+        u = u[np.argmax(value)]
+        for _ in range(50):
+            z = (centres - u) / s
+            r = w * np.exp(-0.5 * s * z * z)
+            r /= r.sum()
+            first, second = r @ z, r @ (z - r @ z) ** 2 - 1 / s
+            move = -first / second if second < 0 else s * first
+            u = u + move
+            if abs(move) <= 1e-16:
+                break
+        return u
+
+    def put(part, zeta, y):
+        w, centres = posterior(y)
+        mean, prox, f = float(w @ centres), mode(w, centres, narrow), mode(w, centres, narrow + lam * zeta**2 / 2)
+        # second and third derivative of the log posterior at its mode: cumulants of the centres seen from there
+        r = w * np.exp(-0.5 * (centres - prox) ** 2 / narrow)
+        r /= r.sum()
+        offset = centres - r @ centres
+        second, third = r @ offset**2 / narrow**2 - 1 / narrow, r @ offset**3 / narrow**3
+        predicted = bound.matching_bias(zeta * lam**0.5, 1, second, third)[0]
+        rows.append({"part": part, "zeta": zeta, "y": float(y), "f": float(f), "prox": float(prox), "mean": mean,
+                     "prox_gap": abs(f - prox), "mean_gap": abs(f - mean), "predicted": abs(float(predicted))})
+
+    for zeta in progress(parameters["curves"], "curves"):
+        for y in np.linspace(low, high, count):
+            put("curve", float(zeta), y)
+    for y in parameters["orders_at"]:
+        for zeta in parameters["zetas"]:
+            put("order", float(zeta), y)
+    return rows
+
+
+def draw(table, parameters):
+    """Left: f_zeta against y. Right: distances to both limits."""
+    import numpy as np
+
+    figure, (curves, orders) = new_figure(7.2, 3.9, columns=2)
+
+    def jumps(x, y):
+        """Breaks the line where it jumps."""
+        x, y = np.array(x), np.array(y)
+        cut = np.flatnonzero(np.abs(np.diff(y)) > 0.35) + 1
+        return np.insert(x, cut, np.nan), np.insert(y, cut, np.nan)
+
+    first = [r for r in table if r["part"] == "curve" and r["zeta"] == parameters["curves"][0]]
+    curves.plot([r["y"] for r in first], [r["mean"] for r in first], color="black", linewidth=1.8, label="posterior mean")
+    curves.plot(*jumps([r["y"] for r in first], [r["prox"] for r in first]), color="0.6", linewidth=3.2, label="prox")
+    for index, zeta in enumerate(parameters["curves"]):
+        rows = [r for r in table if r["part"] == "curve" and r["zeta"] == zeta]
+        curves.plot(*jumps([r["y"] for r in rows], [r["f"] for r in rows]), label=f"ζ = {zeta:g} √λ",
+                    **{**curve_style(index + 1), "marker": None, "linewidth": 1.2})
+    curves.set_xlabel("y")
+    curves.set_ylabel("estimate of x")
+    curves.legend(loc="upper left")
+    curves.set_title("(a) minimiser of the loss")
+    for index, y in enumerate(parameters["orders_at"]):
+        rows = [r for r in table if r["part"] == "order" and r["y"] == y]
+        look = curve_style(index)
+        zeta = np.array([r["zeta"] for r in rows])
+        gap, mean_gap, predicted = (np.array([r[c] for r in rows]) for c in ("prox_gap", "mean_gap", "predicted"))
+        orders.plot(zeta[zeta <= 1], gap[zeta <= 1], label=f"y = {y:g}".replace("-", "−"), **{**look, "linestyle": "-"})
+        orders.plot(zeta[zeta <= 0.5], predicted[zeta <= 0.5], color="0.35", linewidth=0.8, zorder=1)
+        orders.plot(zeta[zeta >= 0.5], mean_gap[zeta >= 0.5], **{**look, "linestyle": (0, (5, 2))})
+    orders.plot([], [], color="black", linestyle="-", label="to the prox")
+    orders.plot([], [], color="0.35", linewidth=0.8, label="predicted, order ζ²")
+    orders.plot([], [], color="black", linestyle=(0, (5, 2)), label="to the posterior mean")
+    orders.set_xscale("log")
+    orders.set_yscale("log")
+    orders.set_xlabel("ζ / √λ")
+    orders.set_ylabel("distance of $f_ζ$ to its limits")
+    orders.legend(loc="lower center", fontsize=7)
+    orders.set_title("(b) orders")
+    return figure

@@ -1,0 +1,80 @@
+"""Trajectory KL against marginal KL: the rate that a proof sees and the rate of the output.
+
+Target: equal mixture of N(-0.6, 0.4) and N(0.6, 0.4), Ornstein-Uhlenbeck time, T = 6, uniform steps, exact start.
+Left: KL of whole trajectories, true reverse chain against sampler, falls like 1/N for every stochastic scheme, KL of the
+outputs like 1/N^2. Path arguments (Girsanov, data processing) bound the first. Right: the trajectory KL over its leading
+term ``(g/4) int E (c + l'')^2 dt`` with c = 1/2 (Euler-Maruyama and backward), -1/2 (hybrid), 1 (ancestral DDPM).
+
+"""
+
+from exactdiffusion.figures import Spot, curve_style, new_figure
+
+SUMMARY = "trajectory KL (1/N) against marginal KL (1/N^2), and the leading constant of the former"
+PARAMETERS = {
+    "weights": [0.5, 0.5], "means": [-0.6, 0.6], "variance": 0.4, "T": 6.0, "steps": [16, 32, 64, 128, 256, 512],
+    "schemes": ["euler_maruyama", "prox_hybrid", "prox_backward", "ddpm"],
+}
+QUICK = {"steps": [16, 32, 64]}
+SPOT = Spot({"steps": [16, 32]}, keys=("scheme", "N"), rtol={k: 1e-9 for k in ("marginal", "trajectory", "leading")},
+            cause="rounding of exp and of sums of N steps")
+
+LABELS = {"euler_maruyama": "Euler-Maruyama", "prox_hybrid": "prox, hybrid", "prox_backward": "prox, backward",
+          "ddpm": "DDPM, variance 1 − exp(−g)"}
+
+
+def compute(parameters, progress):
+    """Rows (scheme, N, marginal, trajectory, leading)."""
+    import numpy as np
+
+    from exactdiffusion import GaussianMixture, schedules
+    from exactdiffusion.bounds import proximal as bound
+    from exactdiffusion.propagation import budgets, grid
+
+    law = GaussianMixture(parameters["weights"], np.array(parameters["means"])[:, np.newaxis], parameters["variance"])
+    T, rows = parameters["T"], []
+    for scheme in parameters["schemes"]:
+        integral = budgets.curvature_integral(law, T, bound.TRAJECTORY_SHIFT[scheme])
+        for N in progress(parameters["steps"], scheme):
+            steps = schedules.vp_linear(N, beta_min=T, beta_max=T)
+            run = grid.propagate(law, steps, scheme)
+            rows.append({
+                "scheme": scheme, "N": N, "marginal": grid.divergences(run.target, run.law).kl,
+                "trajectory": budgets.trajectory_kl(law, steps, scheme).total,
+                "leading": bound.trajectory_leading(T / N, integral),
+            })
+    return rows
+
+
+def draw(table, parameters):
+    """Left: both divergences. Right: trajectory KL over its leading term."""
+    import numpy as np
+
+    figure, (both, ratio) = new_figure(7.2, 3.6, columns=2, width_ratios=[1.3, 1])
+    for index, scheme in enumerate(parameters["schemes"]):
+        rows = [r for r in table if r["scheme"] == scheme]
+        N = [r["N"] for r in rows]
+        look = curve_style(index)
+        both.plot(N, [r["trajectory"] for r in rows], **{**look, "linestyle": (0, (5, 2))})
+        both.plot(N, [r["marginal"] for r in rows], label=LABELS[scheme], **{**look, "linestyle": "-"})
+        ratio.plot(N, [r["trajectory"] / r["leading"] for r in rows], **look)
+    both.plot([], [], color="black", linestyle=(0, (5, 2)), label="of the whole trajectory")
+    both.plot([], [], color="black", linestyle="-", label="of the output")
+    ends = np.array([parameters["steps"][-3], parameters["steps"][-1]], dtype=float)
+    for value, slope, text in (("trajectory", -1, "slope −1"), ("marginal", -2, "slope −2")):
+        pick = max if value == "trajectory" else min
+        base = pick(r[value] for r in table if r["N"] == ends[0]) * (1.7 if value == "trajectory" else 0.5)
+        both.plot(ends, base * (ends / ends[0]) ** slope, color="0.35", linewidth=0.9)
+        middle = np.sqrt(ends[0] * ends[1])
+        both.annotate(text, (middle, base * (middle / ends[0]) ** slope), textcoords="offset points",
+                      xytext=(2, 4) if value == "trajectory" else (-42, -8), fontsize=7.5)
+    both.set_yscale("log")
+    both.set_ylabel("KL (nats)")
+    ratio.axhline(1, color="0.35", linewidth=0.9)
+    ratio.set_ylabel("trajectory KL / leading term")
+    for axes in (both, ratio):
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(parameters["steps"], [str(n) for n in parameters["steps"]])
+        axes.set_xticks([], minor=True)
+        axes.set_xlabel("N, steps")
+    figure.legend(*both.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return figure
