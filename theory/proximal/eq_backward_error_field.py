@@ -85,8 +85,12 @@ def test_in_the_plane_many(check):
 
 def test_floats_of_a_mixture(check):
     """The registered function in float64 against the definition in 30 digits, l a mixture and l_t another one."""
-    mixture = sum(w * sp.exp(-((x - c) ** 2) / sp.Rational(4, 5)) for w, c in ((sp.Rational(2, 5), -1), (sp.Rational(3, 5), 1)))
-    noisier = sum(w * sp.exp(-((x - c) ** 2) / sp.Rational(6, 5)) for w, c in ((sp.Rational(2, 5), -1), (sp.Rational(3, 5), 1)))
+    mixture = sum(
+        w * sp.exp(-((x - c) ** 2) / sp.Rational(4, 5)) for w, c in ((sp.Rational(2, 5), -1), (sp.Rational(3, 5), 1))
+    )
+    noisier = sum(
+        w * sp.exp(-((x - c) ** 2) / sp.Rational(6, 5)) for w, c in ((sp.Rational(2, 5), -1), (sp.Rational(3, 5), 1))
+    )
     Je, inputs = definition(sp.log(mixture), sp.log(noisier))
     exact = sp.lambdify((x, s), [Je, *inputs], "mpmath", cse=True)
     found, expected, scale = [], [], []

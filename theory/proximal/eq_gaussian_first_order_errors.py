@@ -13,9 +13,12 @@ STATEMENT = bound.gaussian_errors.statement
 EPS = np.finfo(np.float64).eps
 #: name in the statement -> name of the sampler and its options
 SAMPLERS = {
-    "euler_maruyama": ("euler_maruyama", {}), "prox_backward": ("proximal_backward", {}),
-    "prox_hybrid": ("proximal_hybrid", {}), "exponential_integrator": ("exponential_integrator", {}),
-    "probability_flow": ("probability_flow", {}), "ddpm": ("ddpm", {"variance": "large", "last_noise": True}),
+    "euler_maruyama": ("euler_maruyama", {}),
+    "prox_backward": ("proximal_backward", {}),
+    "prox_hybrid": ("proximal_hybrid", {}),
+    "exponential_integrator": ("exponential_integrator", {}),
+    "probability_flow": ("probability_flow", {}),
+    "ddpm": ("ddpm", {"variance": "large", "last_noise": True}),
 }
 VARIANCES, MEANS = np.array([0.25, 0.7, 1.0, 3.0]), np.array([1.0, -0.5, 0.5, -2.0])
 

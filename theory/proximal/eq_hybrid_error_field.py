@@ -27,8 +27,11 @@ def definition(conditional=True):
 
 def points(seed=3, n=12):
     rng = np.random.default_rng(seed)
-    return [tuple(sp.Rational(int(1000 * v), 1000) for v in rng.uniform(-1.5, 1.5, 6)) + (h,)
-            for _ in range(n) for h in (sp.Rational(1, 100), sp.Rational(1, 5))]
+    return [
+        tuple(sp.Rational(int(1000 * v), 1000) for v in rng.uniform(-1.5, 1.5, 6)) + (h,)
+        for _ in range(n)
+        for h in (sp.Rational(1, 100), sp.Rational(1, 5))
+    ]
 
 
 def compare(Je, inputs):
@@ -82,4 +85,6 @@ def test_controls(check):
     check.control("a_s Z in the score given y", np.abs(left - right), 64 * EPS * scale, on=on)
     h, curvature = 1e-6, 1.7
     factor = bound.hybrid_error_field(h, 0.3, 0.1, 0.1, curvature, 0.4)[1]
-    check.control("the sign of c (+1/2)", abs(factor / np.sqrt(h) - (curvature + 0.5)), 4 * h * (1 + curvature**2), on="l'' = 1.7")
+    check.control(
+        "the sign of c (+1/2)", abs(factor / np.sqrt(h) - (curvature + 0.5)), 4 * h * (1 + curvature**2), on="l'' = 1.7"
+    )

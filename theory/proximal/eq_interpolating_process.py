@@ -88,8 +88,10 @@ def test_ito(check):
         F = (1 - s / 2 if scheme == "prox_backward" else 1) * x - s * d1
         b, J = bound.interpolating_process(s, x, d1, d2, d3, scheme, y)
         moved = 0 if scheme == "prox_backward" else y / 2  # d/ds of the right side (1 + s/2) y
-        residuals = [sp.simplify(J - sp.diff(F, x)),
-                     sp.simplify(J * b + sp.diff(F, s) + sp.diff(F, x, 2) / (2 * J**2) - moved)]
+        residuals = [
+            sp.simplify(J - sp.diff(F, x)),
+            sp.simplify(J * b + sp.diff(F, s) + sp.diff(F, x, 2) / (2 * J**2) - moved),
+        ]
         check.equal([float(r) for r in residuals], 0.0, tol=0, cause="exact: SymPy", on=f"{scheme}, generic l")
 
 
@@ -126,7 +128,9 @@ def test_grid_step_has_this_density(check, scheme):
     check.hypothesis("J > 0 at s = g, hence on [0, g]: J is affine in s", J > 0, on=f"{scheme}, g = {g}")
     exact = J * np.exp(start.noised(1 if backward else 1 + g / 2, np.sqrt(g)).log_density(force[:, None]))
     cause = "64 eps (1 + F^2) q: rounding of the exponents; 1e-16: the box of the start, 9 standard deviations"
-    check.equal(run.law.density, exact, tol=64 * EPS * (1 + force**2) * exact + 1e-16, cause=cause, on=f"grid step, {scheme}")
+    check.equal(
+        run.law.density, exact, tol=64 * EPS * (1 + force**2) * exact + 1e-16, cause=cause, on=f"grid step, {scheme}"
+    )
 
 
 def test_controls(check):

@@ -11,8 +11,11 @@ from exactdiffusion.propagation import grid as line
 STATEMENT = bound.standard_normal_variance.statement
 EPS = np.finfo(np.float64).eps
 NAMES = {"euler_maruyama": "euler_maruyama", "prox_backward": "proximal_backward", "prox_hybrid": "proximal_hybrid"}
-STEPS = {"euler_maruyama": (1e-3, 0.1, 1.0, 1.9, 3.5), "prox_backward": (1e-3, 0.1, 1.0, 1.9),
-         "prox_hybrid": (1e-3, 0.1, 1.0, 3.5, 20.0)}
+STEPS = {
+    "euler_maruyama": (1e-3, 0.1, 1.0, 1.9, 3.5),
+    "prox_backward": (1e-3, 0.1, 1.0, 1.9),
+    "prox_hybrid": (1e-3, 0.1, 1.0, 3.5, 20.0),
+}
 
 
 def recursion(scheme, g, N, start):
@@ -42,8 +45,11 @@ def test_grid_law(check, uniform):
 def test_fixed_point(check):
     """SymPy: one step maps V - V* to rho (V - V*)."""
     g, V = sp.symbols("g V", positive=True)
-    D = {"euler_maruyama": ((1 - g / 2) ** 2, g), "prox_backward": (1 / (1 + g / 2) ** 2, g / (1 + g / 2) ** 2),
-         "prox_hybrid": ((1 + g / 2) ** 2 / (1 + g) ** 2, g / (1 + g) ** 2)}
+    D = {
+        "euler_maruyama": ((1 - g / 2) ** 2, g),
+        "prox_backward": (1 / (1 + g / 2) ** 2, g / (1 + g / 2) ** 2),
+        "prox_hybrid": ((1 + g / 2) ** 2 / (1 + g) ** 2, g / (1 + g) ** 2),
+    }
     fixed = {"euler_maruyama": 1 / (1 - g / 4), "prox_backward": 1 / (1 + g / 4), "prox_hybrid": 1 / (1 + 3 * g / 4)}
     for scheme, (rho, added) in D.items():
         residual = sp.simplify(rho * V + added - fixed[scheme] - rho * (V - fixed[scheme]))

@@ -1,4 +1,4 @@
-"""The two proximal updates: algebra by SymPy, the library's prox against the implicit equation, and where prox is not that."""
+"""The two proximal updates: algebra by SymPy, the library's prox in the implicit equation, and where it is not that."""
 
 import numpy as np
 import sympy as sp

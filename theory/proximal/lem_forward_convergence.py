@@ -17,7 +17,7 @@ NORMAL = GaussianMixture([1.0], [[0.0]], 1.0)
 def kl_from_normal(law, T):
     """KL(p_T | N(0, 1)) on a line, to rounding."""
     here = law.noised(np.exp(-T / 2), np.sqrt(-np.expm1(-T)))
-    x = np.linspace(-14, 14, 4001)
+    x = np.linspace(-14, 14, 2001)
     return line.divergences(line.discretise(here, x), line.discretise(NORMAL, x)).kl
 
 

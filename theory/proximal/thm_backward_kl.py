@@ -28,7 +28,7 @@ def test_chain_on_mixtures(check, targets, uniform, start):
     """KL <= budget <= closed form, from p_T and from N(0, I); the start's own KL by the forward bound."""
     for name in FINE[: 2 if start == "exact" else 1]:
         law, v, R, moment = targets[name]
-        T, N = 2.0, 48
+        T, N = 1.5, 36
         grid = uniform(N, T)
         L, H = bound.mixture_constants(v, R, T)
         on = f"{name}, N = {N}, T = {T:g}, start {start}"
@@ -37,7 +37,8 @@ def test_chain_on_mixtures(check, targets, uniform, start):
         kl, budget = line.divergences(run.target, run.law).kl, budgets.budget(law, grid, start)
         initial = 0.0 if start == "exact" else bound.forward_convergence(T, moment, 1)
         closed = bound.backward_kl(grid.g, 1, moment, L, H, initial)
-        check.holds([kl, budget.total], [budget.total, closed], tol=TOL * closed, cause=CAUSE, on=on)
+        check.hypothesis("KL <= budget (a statement of its own)", kl <= budget.total * (1 + TOL), on=on)
+        check.holds([kl, budget.total], closed, tol=TOL * closed, cause=CAUSE, on=f"KL and budget, {on}")
         if start == "exact":
             check.control("the constants (bound x 1e-5)", budget.total, 1e-5 * closed, on=on)
 
@@ -54,7 +55,8 @@ def test_unequal_steps(check, targets):
     total = budgets.budget(law, part).total
     run = line.propagate(law, part, "prox_backward")
     kl = line.divergences(run.target, run.law).kl
-    check.holds([kl, total], [total, closed], tol=TOL * closed, cause=CAUSE, on=on)
+    check.hypothesis("KL <= budget (a statement of its own)", kl <= total * (1 + TOL), on=on)
+    check.holds([kl, total], closed, tol=TOL * closed, cause=CAUSE, on=f"KL and budget, {on}")
     check.control("the constants (bound x 1e-5)", kl, 1e-5 * closed, on=on)
     mean = np.full(part.N, part.g.sum() / part.N)
     check.control("sum of g_k^3 (T^3/N^2)", closed, bound.backward_kl(mean, 1, moment, L, H), on=on)
@@ -111,16 +113,18 @@ def test_constants_of_the_proof(check):
     step = sp.integrate(sp.expand(sp.Rational(1, 2) * 4 * sum(terms)), (s, 0, g))
     bracket = q * (sp.Rational(11, 8) * D + sp.Rational(37, 4) * d * L) + sp.Rational(19, 4) * d**2 * H**2
     # the only inequality used in collecting: L^2 <= (L + 1/2)^2, in the term with D
-    slack = sp.expand(sp.Rational(2, 3) * g**3 * bracket - step - sp.Rational(2, 3) * g**3 * sp.Rational(3, 4) * D * (q - L**2))
+    slack = sp.expand(
+        sp.Rational(2, 3) * g**3 * bracket - step - sp.Rational(2, 3) * g**3 * sp.Rational(3, 4) * D * (q - L**2)
+    )
     check.equal(float(slack), 0.0, tol=0, cause="exact: SymPy", on="bracket = sum of the four terms + (3/4) D (L + 1/4)")
     for values in ((3, 2.0, 2.5, 1.25), (1, 0.25, 1.0, 0.0), (40, 100.0, 5.0, 7.0)):
         n, moment, lip, third = values
-        exact = sp.Rational(2, 3) * (bracket * g**3).subs({
-            D: max(n, sp.Rational(moment)), d: n, L: sp.Rational(lip), H: sp.Rational(third), g: sp.Rational(1, 64)
-        })
+        exact = sp.Rational(2, 3) * (bracket * g**3).subs(
+            {D: max(n, sp.Rational(moment)), d: n, L: sp.Rational(lip), H: sp.Rational(third), g: sp.Rational(1, 64)}
+        )
         found = bound.backward_kl(1 / 64, n, moment, lip, third)
         on = f"registered function, d = {n}, H = {third:g}"
-        check.tight(found / float(exact), 1.0, tol=16 * EPS, cause="16 eps", on=on)
+        check.equal(found / float(exact), 1.0, tol=16 * EPS, cause="16 eps", on=on)
 
 
 def test_terms_of_the_proof(check):
@@ -139,10 +143,15 @@ def test_terms_of_the_proof(check):
         fields = bound.backward_error_field(s, x, here.score(x), end.score(x), end.curvature(x), end.third(x))
         measured = [float(np.sum(p * f * f)) for f in fields]
         q = (L + 0.5) ** 2
-        larger = [s**2 * q * D / 4, s**2 * q * L / 4,
-                  3 * (g - s) ** 2 * (q * (3 * L + D / 8) + L**2 * D / 4 + H**2 / 4), 4 * s**2 * H**2]
-        on = f"terms (i) to (iv), s = {s:.3f}"
-        check.holds(measured, larger, tol=1e-9 * np.array(larger), cause="1e-9: eighth-order difference for l'''", on=on)
+        larger = [
+            s**2 * q * D / 4,
+            s**2 * q * L / 4,
+            3 * (g - s) ** 2 * (q * (3 * L + D / 8) + L**2 * D / 4 + H**2 / 4),
+            4 * s**2 * H**2,
+        ]
+        # part of the proof, not the statement: reported apart, so that the worst ratio stays that of the bound
+        ok = np.array(measured) <= np.array(larger) * (1 + 1e-9)  # 1e-9: differences for the third derivative
+        check.hypothesis("terms (i) to (iv) of the proof obey their bounds", ok, on=f"one step of two modes, s = {s:.3f}")
 
 
 def test_rate(check, targets):
@@ -151,11 +160,13 @@ def test_rate(check, targets):
     closed = [bound.backward_kl(np.full(N, 2.0 / N), 1, 0.76, 2.5, 2.6) for N in steps]
     check.rate(np.log2(closed[2] / closed[1]), -2.0, within=1e-12, on="bound against N")
     exact = [gaussian_kl(np.array([0.25]), np.ones(1), int(N), 3.0) for N in 4 * steps]
-    check.rate(np.log2(exact[2] / exact[1]), -2.0, within=0.05, on="exact KL on N(1, .25) against N: the exponent is attained")
+    check.rate(
+        np.log2(exact[2] / exact[1]), -2.0, within=0.05, on="exact KL on N(1, .25) against N: the exponent is attained"
+    )
 
 
 def test_step_condition_is_refused(check):
-    with pytest.raises(ValueError, match="^g"):
+    with pytest.raises(ValueError, match=r"^g"):
         bound.backward_kl(0.2, 1, 1.0, 3.0, 0.0)
     # and needed for the hypothesis J > 0: sup l'' = 12 with g = .25 gives J < 0 at the origin
     kappa = bound.two_mode_curvature(1.0, 0.25)

@@ -50,8 +50,9 @@ def test_steps_are_enough_for_the_bound(check):
         N = bound.backward_steps(eps, T, d, float(d), L, H)
         value = bound.backward_kl(np.full(N, T / N), d, float(d), L, H)
         on = f"eps = {eps:g}, d = {d}, H = {H:g}"
-        check.holds(value, eps, tol=8 * EPS * eps, cause="8 eps relative", on=f"closed bound at N, {on}")
-        if N > math.ceil(2 * T * (L + 0.5)):
+        # an identity between two registered functions: reported apart, so that the worst ratio stays that of exact KL
+        check.hypothesis("closed bound at N is at most eps", value <= eps * (1 + 8 * EPS), on=on)
+        if math.ceil(2 * T * (L + 0.5)) < N:
             fewer = bound.backward_kl(np.full(N - 1, T / (N - 1)), d, float(d), L, H)
             check.control("one step", fewer, eps, on=on)
 
@@ -67,7 +68,10 @@ def test_announced_exponents(check):
 
 def needed(S, eps, T):
     """Smallest N with exact KL at most eps on N(0, diag S)."""
-    low, high = 2, 4
+    guess = 64 * math.sqrt(gaussian_kl(S, 64, T) / eps)  # KL is nearly proportional to 1/N^2
+    low, high = int(0.9 * guess), math.ceil(1.1 * guess)
+    while gaussian_kl(S, low, T) <= eps:
+        low, high = low // 2, low
     while gaussian_kl(S, high, T) > eps:
         low, high = high, 2 * high
     while high - low > 1:
@@ -82,7 +86,9 @@ def test_measured_exponents(check):
     found = [needed(S, e, T) for e in (1e-4, 1e-6)]
     check.rate(math.log(found[1] / found[0]) / math.log(100), 0.5, within=0.02, on="measured N against 1/eps: attained")
     found = [needed(np.full(d, 0.5), 1e-4, T) for d in (10, 1000)]
-    check.rate(math.log(found[1] / found[0]) / math.log(100), 0.5, within=0.02, on="measured N against d: sqrt(d), not attained")
+    check.rate(
+        math.log(found[1] / found[0]) / math.log(100), 0.5, within=0.02, on="measured N against d: sqrt(d), not attained"
+    )
 
 
 @pytest.mark.deep

@@ -34,7 +34,9 @@ def test_constant_and_rate(check, scheme):
     total = [float(k.sum()) for k in kls]
     constant = bound.gaussian_leading_kl(scheme, 1.0, *COORDINATES.T)
     on = f"{scheme}, d = 4, N = {steps[1]}"
-    check.tight(total[1] * (steps[1] / T) ** 2 / constant, 1.0, tol=0.01, cause="first-order remainder, g / min S = .007", on=on)
+    check.tight(
+        total[1] * (steps[1] / T) ** 2 / constant, 1.0, tol=0.01, cause="first-order remainder, g / min S = .007", on=on
+    )
     each = [k * (N / T) ** 2 for k, N in zip(kls, steps)]
     extrapolated = 2 * each[1] - each[0]
     singles = np.array([bound.gaussian_leading_kl(scheme, 1.0, s, m) for s, m in COORDINATES])
@@ -93,4 +95,6 @@ def test_controls(check):
         m, V = gaussian("euler_maruyama", mu, S, grid, step=step)
         u = V / S - 1
         kls.append(0.5 * float(np.sum(np.log1p(u) - u / (1 + u) + (m - mu) ** 2 / V)))
-    check.control("g = int beta (right end point)", abs(kls[1] / kls[0] - 1), 0.01, on=f"euler_maruyama, VP schedule, N = {N}")
+    check.control(
+        "g = int beta (right end point)", abs(kls[1] / kls[0] - 1), 0.01, on=f"euler_maruyama, VP schedule, N = {N}"
+    )

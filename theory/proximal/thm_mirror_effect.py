@@ -67,13 +67,19 @@ def test_local_weak_error(check, scheme):
 
 def test_mirror_symbolic(check):
     b, b1, b2, bs, f1, f2 = sp.symbols("b b_x b_xx b_s f_1 f_2")
-    errors = {s: bound.local_weak_error(s, sp.Integer(1), b, b1, b2, bs, f1, f2)
-              for s in ("euler_maruyama", "prox_backward", "prox_hybrid")}
+    errors = {
+        s: bound.local_weak_error(s, sp.Integer(1), b, b1, b2, bs, f1, f2)
+        for s in ("euler_maruyama", "prox_backward", "prox_hybrid")
+    }
     opposite = sp.expand(errors["euler_maruyama"] + errors["prox_backward"])
     apart = sp.expand(errors["prox_hybrid"] - errors["prox_backward"] + (b * f1 + f2) / 2)
     check.equal([float(opposite), float(apart)], 0.0, tol=0, cause="exact: SymPy", on="EM + backward = 0; hybrid - backward")
-    check.control("the backward scheme (the hybrid in its place)", abs(float(
-        (errors["euler_maruyama"] + errors["prox_hybrid"]).subs({b: 1, b1: 2, b2: 3, bs: 4, f1: 5, f2: 6}))), 0.0, on="generic")
+    check.control(
+        "the backward scheme (the hybrid in its place)",
+        abs(float((errors["euler_maruyama"] + errors["prox_hybrid"]).subs({b: 1, b1: 2, b2: 3, bs: 4, f1: 5, f2: 6}))),
+        0.0,
+        on="generic",
+    )
 
 
 @pytest.mark.parametrize("name", [WIDE, APART])
@@ -99,13 +105,13 @@ def test_opposite_density_errors(check, targets, output, name):
 def test_coin(check, targets, output, name):
     """KL of the equal mixture of the two output laws: order 4, against 2 for each of them."""
     law = targets[name][0]
-    p, steps = line.discretise(law, NODES), (64, 128, 192)
+    p, steps = line.discretise(law, NODES), (64, 128)
     kls = []
     for N in steps:
         pair = [output(law, s, N) for s in ("euler_maruyama", "prox_backward")]
         kls.append(line.divergences(p, line.mixture(pair, [0.5, 0.5])).kl)
-    slope = np.log(kls[2] / kls[1]) / np.log(steps[2] / steps[1])
-    check.rate(slope, -4.0, within=0.2, on=f"KL of the coin, {name}, N = 128, 192, T = 1")
+    slope = np.log2(kls[1] / kls[0])
+    check.rate(slope, -4.0, within=0.2, on=f"KL of the coin, {name}, N = 64, 128, T = 1")
     check.holds(3.8, -slope, tol=0, cause="none", on=f"order of the coin at least 3.8, {name}")
 
 
@@ -118,7 +124,8 @@ def wrong_step(start, end, g):
     """Backward scheme with lam = g; the argument 2/(2 - g) (x + sqrt(g) z) as it should be."""
     right, c = line.prox_backward(start, end, g), (2 - g) / 2
     return replace(
-        right, forward=lambda x: (c * (x - g * end.score(x)), c * (1 - g * end.curvature(x))),
+        right,
+        forward=lambda x: (c * (x - g * end.score(x)), c * (1 - g * end.curvature(x))),
         potential=lambda x: c * (x * x / 2 - g * end.log_density(x)),
     )
 
@@ -127,8 +134,11 @@ def test_controls(check, targets, output):
     """Each slip keeps order 2 for the scheme itself and ruins the coin; the hybrid is no mirror image either."""
     law = targets[WIDE][0]
     p = line.discretise(law, NODES)
-    cases = {"law p_{t_{k-1}} in the prox (p_{t_k})": wrong_index, "lam = 2g/(2-g) (lam = g)": wrong_step,
-             "the backward scheme (the hybrid)": "prox_hybrid"}
+    cases = {
+        "law p_{t_{k-1}} in the prox (p_{t_k})": wrong_index,
+        "lam = 2g/(2-g) (lam = g)": wrong_step,
+        "the backward scheme (the hybrid)": "prox_hybrid",
+    }
     for what, scheme in cases.items():
         kls = []
         for N in (64, 128):

@@ -73,7 +73,7 @@ def test_kl_is_infinite_beyond(check, scheme):
 
 
 def test_gap_in_a_long_chain(check):
-    """Only the last step matters, and it matters for every N with g > g*: the mass of the gap, TV and reverse KL stay finite."""
+    """The last step matters, for every N with g > g*; the mass of the gap, TV and reverse KL stay finite."""
     law, m, v = LAWS["+-1, v .1, weights .4 .6"]
     grid = Grid(np.exp(-0.0125 * np.arange(16, -1, -1) / 2), np.sqrt(-np.expm1(-0.0125 * np.arange(16, -1, -1))))
     limit = bound.step_threshold("prox_hybrid", bound.two_mode_curvature(m, v))
@@ -82,8 +82,8 @@ def test_gap_in_a_long_chain(check):
     found = line.divergences(run.target, run.law)
     check.equal(run.law.mass, 1.0, tol=1e-9, cause="1e-9: contact set by bitangents", on="mass of the output, 16 steps")
     check.control("g <= g*, last step of 16", found.kl, 1e6, on="KL finite")
-    check.holds([found.gap_mass, found.tv, found.reverse_kl], [found.tv, 1.0, 1.0], tol=0, cause="none",
-                on="mass of the gap <= TV <= 1, reverse KL finite")
+    check.holds(found.gap_mass, found.tv, tol=1e-9, cause="1e-9: mass of the output", on="mass of the gap <= TV")
+    check.equal(math.isfinite(found.reverse_kl), 1.0, tol=0, cause="none", on="reverse KL finite, 16 steps")
 
 
 def test_gaussians_never(check):
@@ -115,6 +115,8 @@ def test_controls(check):
     law, m, v = LAWS["+-.6, v .3"]
     kappa = bound.two_mode_curvature(m, v)
     mean = 0.5 * (bound.step_threshold("prox_backward", kappa) + 1 / kappa)
-    check.control("the 1/2 in the backward threshold", output_kl(law, "prox_backward", mean), 1e6, on="KL finite, +-.6, v .3")
+    check.control(
+        "the 1/2 in the backward threshold", output_kl(law, "prox_backward", mean), 1e6, on="KL finite, +-.6, v .3"
+    )
     ratio = curvature_threshold(law, "prox_hybrid") / bound.step_threshold("prox_hybrid", 2 * kappa)
     check.control("sup l'' (twice it)", abs(ratio - 1), 1e-6, on="hybrid, +-.6, v .3")

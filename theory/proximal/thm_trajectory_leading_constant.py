@@ -77,6 +77,6 @@ def test_controls(check, targets, uniform):
         ratio = budgets.trajectory_kl(law, uniform(N, T), scheme).total / leading
         on = f"{scheme} with c = {wrong:+g}, {name}"
         check.control(f"c = {bound.TRAJECTORY_SHIFT[scheme]:+g}", abs(np.log(ratio)), 0.04, on=on)
-    with pytest.raises(ValueError, match="^scheme"):
+    with pytest.raises(ValueError, match=r"^scheme"):
         # deterministic: the conditional laws are Dirac masses and the trajectory KL is infinite
         budgets.trajectory_kl(law, uniform(8, T), "probability_flow")

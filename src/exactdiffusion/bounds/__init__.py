@@ -9,7 +9,7 @@ from importlib import import_module as _import_module
 from ._statement import KINDS, PAPERS, REGISTRY, TEXTS, Statement, statement
 
 #: modules that hold statements, in the order of the ledger
-MODULES = ("foundations", "projection", "conditional_mean", "log_concavity", "log_concavity_thresholds")
+MODULES = ("foundations", "projection", "proximal", "conditional_mean", "log_concavity", "log_concavity_thresholds")
 
 
 def all_statements():
