@@ -379,11 +379,12 @@ class NoisedPoints(NoisedLaw):
         """h_ref - h_j (b, M) without cancellation, one coordinate at a time."""
         xp = array_namespace(x)
         P, s2 = self._param("P", x), column(xp, s)
-        rel = xp.zeros((x.shape[0], self.law._active), dtype=xp.float64, device=x.device)
+        rel = None
         for k in range(self.dim):
             pr = xp.expand_dims(xp.take(P[:, k], reference, axis=0), axis=-1)
             xk = x[:, k : k + 1]
-            rel = rel + (s2 * (P[:, k] - pr)) * (0.5 * ((xk - s2 * P[:, k]) + (xk - s2 * pr)))
+            term = (s2 * (P[:, k] - pr)) * (0.5 * ((xk - s2 * P[:, k]) + (xk - s2 * pr)))
+            rel = term if rel is None else rel + term
         return rel
 
     def _pairs(self, x, mask, function):
