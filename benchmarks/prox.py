@@ -105,7 +105,7 @@ def main(argv=None):
         dino = datasets.dino()
         dino = dino if hasattr(dino, "noised") else PointCloud(dino)
         cases += [("dino", dino, N, k, options.queries) for N, k in ((20, 2), (5, 2), (10, 2), (40, 2), (20, 11))]
-    except (OSError, ValueError) as error:
+    except datasets.DatasetUnavailable as error:
         print(f"dino left out: {error}")
     digits = datasets.digits()
     digits = digits if hasattr(digits, "noised") else PointCloud(digits)
