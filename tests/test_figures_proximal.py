@@ -27,6 +27,7 @@ RECORDED = {
     "ddpm": (6, (.333, .264, .207, .133, .110, .102), None),
     "ddim": (6, (.321, .243, .180, .108, .087, .076), None),
 }
+# recorded floor; 400 multinomial draws here give mean .0650, sd .0106, so it is 3 standard errors low
 FLOOR = (40, .060, .007)
 STEPS = (5, 7, 10, 20, 30, 40)
 # n = 20,000: means only
@@ -86,6 +87,8 @@ def test_w2_table_is_the_recorded_one():
                 sd = None if sds is None else sds[k]
                 apart[method, N] = standard_errors_apart(cells[method, N], means[k], sd, seeds)
     apart["floor"] = standard_errors_apart(cells["target", 0], FLOOR[1], FLOOR[2], FLOOR[0])
+    floor = cells["target", 0]
+    assert abs(np.mean(floor) - .0650) < 4 * .0106 * math.sqrt(1 / len(floor) + 1 / 400)
     assert len(apart) == 65
     assert {k: round(v, 1) for k, v in apart.items() if v > 4} == {}
 
