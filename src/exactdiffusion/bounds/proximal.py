@@ -331,8 +331,11 @@ def backward_steps(eps, T, d, second_moment, L, H):
 
     **Hypotheses.** As for :func:`backward_kl`.
 
-    **Conclusion (upper).** :math:`N = \lceil\max(T^{3/2}\sqrt{2K/(3\varepsilon)},\ 2T(L+\tfrac12))\rceil` steps suffice, K
-    the bracket of :func:`backward_kl`: :math:`O(d/\sqrt\varepsilon)` for fixed L, H.
+    **Conclusion (upper).** These many steps suffice, K the bracket of :func:`backward_kl`:
+
+    .. math:: N = \bigl\lceil\max(T^{3/2}\sqrt{2K/(3\varepsilon)},\ 2T(L+\tfrac12))\bigr\rceil ,
+
+    :math:`O(d/\sqrt\varepsilon)` for fixed L, H.
 
     **Source.** Rate :math:`\tilde O(d/\sqrt\varepsilon)`: abstract. An upper bound; the power :math:`\varepsilon^{-1/2}` is
     attained on Gaussians, the power of d on no instance that we tried.
@@ -342,7 +345,7 @@ def backward_steps(eps, T, d, second_moment, L, H):
     return math.ceil(max(T**1.5 * math.sqrt(2 * K / (3 * eps)), 2 * T * (L + 0.5)) * (1 - 1e-15))
 
 
-@statement(paper="proximal", ref="Cor 1", title="Trajectory KL of the hybrid scheme, explicit constants", kind="upper",
+@statement(paper="proximal", ref="hybrid rate", title="Trajectory KL of the hybrid scheme, explicit constants", kind="upper",
            text="recalled")
 def hybrid_trajectory_kl(g, d, second_moment, L, H, initial=0.0):
     r"""Closed bound of the conditional budget of the hybrid scheme (Theorem B of our derivation).
@@ -486,7 +489,11 @@ def gaussian_errors(scheme, S, mu=0.0):
     **Hypotheses.** Exact start p_T, T large (terms of order :math:`e^{-T}` dropped, :math:`e^{-T/2}` in the mean of the
     probability flow), uniform steps g to 0, S > 0.
 
-    **Conclusion (asymptotic).** :math:`\mathrm{Var}-S=g\,v_1+O(g^2)`, mean - mu :math:`=g\,m_1+O(g^2)` with
+    **Conclusion (asymptotic).**
+
+    .. math:: \mathrm{Var}-S=g\,v_1+O(g^2),\qquad \mathrm{mean}-\mu=g\,m_1+O(g^2)
+
+    with
 
     ======================  ==============================================  ==========================================
     scheme                  :math:`v_1`                                     :math:`m_1`
