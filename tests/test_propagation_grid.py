@@ -601,3 +601,15 @@ def test_deterministic_step_needs_a_monotone_map():
 
     with pytest.raises(AssumptionViolated):
         line.propagate(law, grid, overshoot)
+
+
+def test_third_derivative_at_single_points():
+    """At one point or a narrow cluster as on a wide set: the third cumulant of the components, equal variances."""
+    weights, means, v = np.array([0.2, 0.5, 0.3]), np.array([-1.0, 0.3, 1.1]), 0.2
+    at = line.level(GaussianMixture(weights, means[:, np.newaxis], v), 1.0, 0.0)
+    for x in (np.array([-0.4]), np.array([0.71, 0.7100001]), np.linspace(-2, 2, 41)):
+        r = weights * np.exp(-0.5 * (x[:, np.newaxis] - means) ** 2 / v)
+        r /= r.sum(axis=1, keepdims=True)
+        centred = means - (r @ means)[:, np.newaxis]
+        exact = np.sum(r * centred**3, axis=1) / v**3
+        assert np.max(np.abs(at.third(x) - exact)) <= 1e-9 * np.max(np.abs(exact) + 1 / v**1.5)

@@ -21,6 +21,7 @@ def test_paper_checks_is_current(ledger_run, request):
         pytest.skip("paper_checks.md holds the default run")
     if project_root() is None:
         pytest.skip("paper_checks.md belongs to the checkout")
+    pytest.importorskip("flint", reason="paper_checks.md includes the checks in ball arithmetic: pip install python-flint")
     if ledger_run.failed:
         pytest.fail("some checks failed: see above")
     committed = (project_root() / "paper_checks.md").read_text(encoding="utf-8")

@@ -110,9 +110,9 @@ class level:
         """Third derivative of the log density: eighth-order central difference of the exact second one.
 
         The step is 1/40 of the distance of the nearest pole, so the relative truncation error is about (1/40 * 4)^8 / 630
-        < 2e-11 and the rounding error about 40 eps.
+        < 2e-11 and the rounding error about 40 eps. The pole is that of the law, whatever the points asked for.
         """
-        curvature = self.curvature(x)
+        curvature = self.curvature(np.concatenate([np.ravel(x), self.probes(self.box())]))
         spread = max(float(np.ptp(curvature)), 1e-3 * float(np.max(np.abs(curvature))))
         h = pole_distance(spread) / 40
         shifts = np.arange(-4, 5)
