@@ -814,9 +814,11 @@ def equivalent_sigma(sigma, m, m_new):
 
     **Hypotheses.** Exact inner draws (:func:`chain_rule_of_measurements`).
 
-    **Conclusion (equality).** The law of :math:`\hat X_m` depends on (sigma, m) only through :math:`s = \sigma^2/m`: it is
-    the same for :math:`(\sigma, m)` and :math:`(\sigma\sqrt{m'/m}, m')`. At fixed s, sigma only changes the difficulty
-    of the conditionals: larger sigma, more log-concave steps.
+    **Conclusion (equality).** The law of :math:`\hat X_m` depends on (sigma, m) only through :math:`s = \sigma^2/m`:
+
+    .. math:: \mathrm{law}(\hat X_m; \sigma, m) = \mathrm{law}(\hat X_{m'}; \sigma\sqrt{m'/m}, m') .
+
+    At fixed s, sigma only changes the difficulty of the conditionals: larger sigma, more log-concave steps.
 
     **Source.** derived; makes the slides' "only two hyperparameters" precise.
 

@@ -229,7 +229,10 @@ def once_log_concave(m, sigma2):
 
     **Printed.** The idea that the chain, once its law is log-concave, stays so when a measurement is added.
 
-    **Corrected.** (i) In expectation, with no hypothesis on X: ``E C_{m+1} <= E C_m``, and
+    **Hypotheses.** :math:`Y_t = X + \sigma N_t`, C_m the posterior covariance given m measurements; E|X|^2 finite for (i),
+    bounded support for (ii).
+
+    **Conclusion (corrected form).** (i) In expectation, with no further hypothesis on X: ``E C_{m+1} <= E C_m``, and
 
     .. math:: \sigma^{-2}(1-1/m)\,I \;\le\; -E\,\nabla^2_{y_m}\log p(y_m\mid y_{1:m-1}) \;\le\; \sigma^{-2} I .
 
@@ -280,10 +283,16 @@ def blurring_threshold(D):
 
     **Printed.** "Enough Gaussian blurring leads to log-concavity", without a hypothesis.
 
-    **Corrected.** For support of diameter D, sigma^2 = D^2/4 is enough. Counterexamples without bounded support: Student's t
-    with 3 degrees of freedom (``max_y Var(X|y)/sigma^2 > 1`` for every sigma, growing with sigma), and even a sub-Gaussian
-    law: atoms 2^k, k = 0, 1, 2, ..., of weights proportional to exp(-4^k / 8), for which the truncations at K have
-    thresholds of at least 4^(K-1)/4: a pair of neighbours far out is seen alone, with equal odds, at some y.
+    **Hypotheses.** Support of diameter D.
+
+    **Conclusion (corrected form).** The law noised by sigma is log-concave for
+
+    .. math:: \sigma^2 \ge D^2/4 .
+
+    Counterexamples without bounded support: Student's t with 3 degrees of freedom (``max_y Var(X|y)/sigma^2 > 1`` for every
+    sigma, growing with sigma), and even a sub-Gaussian law: atoms 2^k, k = 0, 1, 2, ..., of weights proportional to
+    exp(-4^k / 8), for which the truncations at K have thresholds of at least 4^(K-1)/4: a pair of neighbours far out is seen
+    alone, with equal odds, at some y.
 
     **Source.** The slides; the corrected form and both counterexamples are derived here.
     """
@@ -549,9 +558,12 @@ def spectral_gap_lower_bound(m, sigma2, tau2, R):
 
     **Hypotheses.** As in :func:`condition_number`.
 
-    **Conclusion (tight).** The spectral gap of ``dy = grad log p(y|y_{1:m-1}) dt + sqrt 2 dB`` is at least ``zeta_m``
-    whatever the past; equality for Gaussians (R = 0). The gap of the diffusion on p itself, two Gaussians at distance 2R,
-    decays like ``exp(-R^2 / (2 tau^2))`` (Eyring-Kramers): exponential against order one.
+    **Conclusion (tight).** The spectral gap of ``dy = grad log p(y|y_{1:m-1}) dt + sqrt 2 dB`` is, whatever the past,
+
+    .. math:: \mathrm{gap} \ge \zeta_m ,
+
+    equality for Gaussians (R = 0). The gap of the diffusion on p itself, two Gaussians at distance 2R, decays like
+    ``exp(-R^2 / (2 tau^2))`` (Eyring-Kramers): exponential against order one.
 
     **Source.** Bakry & Emery; applied here.
     """
