@@ -77,7 +77,7 @@ def case(name, cloud, N, k, n, peers, repeats=5):
     proof = law.prox(y, lam, certificate=True)
     row = {"case": name, "N": N, "k": k, "sigma": sigma / scale, "theta": lam / sigma**2, "atoms": len(points),
            "dim": points.shape[1], "queries": n, "seconds": float(np.median(ours)), "residual": float(proof.residual.max()),
-           "status": {s: int(np.sum(proof.status == s)) for s in np.unique(proof.status)},
+           "status": {str(s): int(np.sum(proof.status == s)) for s in np.unique(proof.status)},
            "scores_per_query": proof.calls.get("score", 0) / n}
     f = np.array([objective(points, scale, sigma, y[j], lam)(u[j])[0] for j in range(n)])
     row["worse_than_certified"] = int(np.sum(f > proof.objective + 1e-10 * (1 + np.abs(proof.objective))))
