@@ -126,3 +126,30 @@ def final_rule(grid, final):
     if choice("final", final, ("step", "denoise")) == "denoise" and (grid.sigma[-1] != 0).any():
         fail("final", final, "'step' unless the grid ends at sigma = 0")
     return final
+
+
+def reverse_sde(law, grid, x, noise, step, last_noise, final, update):
+    """Checked run of a one-step scheme for the reverse VP-SDE; the states are a generator.
+
+    ``update(run, i, x, g)`` is the mean of the next state and the standard deviation of its noise.
+    """
+    run = Run(law, grid, x, vp=True)
+    g = step_sizes(grid, step)
+    noisy = np.ones(grid.N, dtype=bool)
+    noisy[-1] = flag("last_noise", last_noise) and final_rule(grid, final) == "step"
+    if noisy.any():
+        checked_noise(noise)
+
+    def states():
+        x = run.x
+        yield x
+        for i in range(run.N):
+            if final == "denoise" and i == run.N - 1:
+                x = run.column(run.grid.scale[i + 1]) * run.denoise(i, x)
+            else:
+                x, deviation = update(run, i, x, g[i])
+                if noisy[i]:
+                    x = x + run.column(deviation) * noise.normal(i, *x.shape, like=x)
+            yield x
+
+    return states()

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ._base import Run, checked_noise, final_rule, flag, step_sizes
+from ._base import reverse_sde
 
 
 def euler_maruyama(law, grid, x, *, noise=None, step="integral", last_noise=True, final="step"):
@@ -47,24 +47,8 @@ def euler_maruyama(law, grid, x, *, noise=None, step="integral", last_noise=True
     1.09 at eps = 1e-3). Not :func:`ddpm` (posterior mean and variance) and not :func:`exponential_integrator` (linear
     part exact): all three share the limit but not the first-order error.
     """
-    run = Run(law, grid, x, vp=True)
-    g = step_sizes(grid, step)
-    noisy = np.ones(grid.N, dtype=bool)
-    noisy[-1] = flag("last_noise", last_noise) and final_rule(grid, final) == "step"
-    if noisy.any():
-        checked_noise(noise)
-    return _steps(run, g, noisy, noise, final)
+    return reverse_sde(law, grid, x, noise, step, last_noise, final, _update)
 
 
-def _steps(run, g, noisy, noise, final):
-    x = run.x
-    yield x
-    for i in range(run.N):
-        if final == "denoise" and i == run.N - 1:
-            x = run.column(run.grid.scale[i + 1]) * run.denoise(i, x)
-        else:
-            drift = 0.5 * x + run.score(i, x)
-            x = x + run.column(g[i]) * drift
-            if noisy[i]:
-                x = x + run.column(np.sqrt(g[i])) * noise.normal(i, *x.shape, like=x)
-        yield x
+def _update(run, i, x, g):
+    return x + run.column(g) * (0.5 * x + run.score(i, x)), np.sqrt(g)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ._base import Run, checked_noise, final_rule, flag, step_sizes
+from ._base import reverse_sde
 
 
 def exponential_integrator(law, grid, x, *, noise=None, step="integral", last_noise=True, final="step"):
@@ -32,24 +32,8 @@ def exponential_integrator(law, grid, x, *, noise=None, step="integral", last_no
     where the denoiser (not the score) is frozen, and not the DEIS/DPM family, which are exponential integrators of the
     probability-flow ODE.
     """
-    run = Run(law, grid, x, vp=True)
-    g = step_sizes(grid, step)
-    noisy = np.ones(grid.N, dtype=bool)
-    noisy[-1] = flag("last_noise", last_noise) and final_rule(grid, final) == "step"
-    if noisy.any():
-        checked_noise(noise)
-    return _steps(run, g, noisy, noise, final)
+    return reverse_sde(law, grid, x, noise, step, last_noise, final, _update)
 
 
-def _steps(run, g, noisy, noise, final):
-    x = run.x
-    yield x
-    for i in range(run.N):
-        if final == "denoise" and i == run.N - 1:
-            x = run.column(run.grid.scale[i + 1]) * run.denoise(i, x)
-        else:
-            grow = np.expm1(0.5 * g[i])
-            x = x + run.column(grow) * (x + 2.0 * run.score(i, x))
-            if noisy[i]:
-                x = x + run.column(np.sqrt(np.expm1(g[i]))) * noise.normal(i, *x.shape, like=x)
-        yield x
+def _update(run, i, x, g):
+    return x + run.column(np.expm1(0.5 * g)) * (x + 2.0 * run.score(i, x)), np.sqrt(np.expm1(g))
