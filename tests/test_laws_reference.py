@@ -10,6 +10,7 @@ import importlib.util
 import json
 from pathlib import Path
 
+import mpmath
 import numpy as np
 import pytest
 
@@ -185,3 +186,23 @@ def test_references_recomputed(data, request):
                 e["n"], e["radius"], e["scale"], e["sigma"], e["coordinate"] * float(np.sqrt(e["n"]))
             )
             assert all(new[k] == e[k] for k in ("length", "along", "across", "log_density"))
+
+
+@pytest.mark.parametrize("width", [1e-6, 1e-7])
+def test_many_close_atoms_in_a_wide_cloud(width):
+    """More candidates than explicit pairs are worth, at a sigma where the bound of the sliced product, which grows with the
+    radius of the cloud, is too large: exact differences must take over. Against 50 digits, relative to the cluster."""
+    rng = np.random.default_rng(77)
+    atoms = np.concatenate([width * rng.standard_normal((120, 8)), 1 + 0.1 * rng.standard_normal((40, 8))])
+    x = width * rng.standard_normal((6, 8))
+    got = PointCloud(atoms).noised(1.0, width).denoise(x)
+    with mpmath.workdps(50):
+        for i, query in enumerate(x):
+            h = [sum((mpmath.mpf(a) - mpmath.mpf(q)) ** 2 for a, q in zip(p, query)) / 2 for p in atoms]
+            w = [mpmath.exp(-(v - min(h)) / mpmath.mpf(width) ** 2) for v in h]
+            total = sum(w)
+            for k in range(8):
+                exact = sum(wj * mpmath.mpf(p[k]) for wj, p in zip(w, atoms)) / total
+                error = abs(mpmath.mpf(got[i, k]) - exact)
+                tolerance = 64 * EPS * width  # rounding of 8 differences per logit and of 120 weights
+                assert error <= tolerance, (i, k, float(error / width))
