@@ -87,6 +87,10 @@ class Parameters:
         self._host = {k: np.ascontiguousarray(v, dtype=np.float64) for k, v in arrays.items()}
         self._copies = {}
 
+    def add(self, **arrays):
+        """More parameters of the same law."""
+        self._host.update((k, np.ascontiguousarray(v, dtype=np.float64)) for k, v in arrays.items())
+
     def __call__(self, name, like):
         xp = array_namespace(like)
         if is_numpy(xp):

@@ -16,7 +16,8 @@ import numpy as np
 
 from .._validation import fail, integer, points
 from .._validation import weights as check_weights
-from ..arrays import array_namespace, to_numpy
+from ..arrays import array_namespace, device, is_numpy, to_numpy
+from . import _cloud
 from .base import (
     BLOCK_DOUBLES,
     EPS,
@@ -95,6 +96,7 @@ class PointCloud:
     Parameters
     ----------
     points : array (M, d)
+        Copied, unless it is a read-only float64 array (``points.flags.writeable`` is False): that one is kept as it is.
     weights : array (M,) or None
         Nonnegative, summing to 1; None is uniform. Atoms of weight 0 do not belong to the law: neither the
         denoiser nor the projection sees them.
@@ -118,39 +120,62 @@ class PointCloud:
     """
 
     def __init__(self, points, weights=None):
-        points = to_numpy(_points("points", points, allow_empty=False))
+        given, points = points, to_numpy(_points("points", points, allow_empty=False))
         M, d = points.shape
-        bounded("points", points, points, low=1 / LARGE)
-        self.points = np.array(points)
+        bounded("points", given, np.array([points.max(), points.min()]), low=1 / LARGE)
+        if not points.flags.c_contiguous or (points.flags.writeable and _shares(given, points)):
+            points = np.array(points, order="C")
+        self.points = points
         self.weights = np.array(to_numpy(check_weights("weights", weights, M)))
         self.dim = d
-        first, order = {}, []
-        mass = []
-        clean = self.points + 0.0  # -0.0 and 0.0 are one coordinate
+        first, order, mass = {}, [], []
         for j in np.flatnonzero(self.weights > 0):
-            key = clean[j].tobytes()
-            if key in first:
-                mass[first[key]] += self.weights[j]
-            else:
-                first[key] = len(order)
+            row = self.points[j] + 0.0  # -0.0 and 0.0 are one coordinate
+            same = first.setdefault(hash(row.tobytes()), [])
+            k = next((k for k in same if np.array_equal(self.points[order[k]], row)), None)
+            if k is None:
+                same.append(len(order))
                 order.append(j)
                 mass.append(self.weights[j])
+            else:
+                mass[k] += self.weights[j]
+        del first
         self._index = np.array(order)
         P = self.points if len(order) == M else self.points[self._index]
-        top = float(np.max(np.abs(P)))
-        self._size = self._thin = top if top > 0 else 1.0
+        M = self._active = len(order)
         center = np.mean(P, axis=0)
-        centred = P - center
-        squares = np.einsum("ij,ij->i", centred, centred)
+        squares, top, wide = np.empty(M), 0.0, 0.0
+        for c in _cloud.chunks(M, BLOCK_DOUBLES // d):
+            B = P[c] - center
+            squares[c] = np.einsum("ij,ij->i", B, B)
+            wide = max(wide, float(np.abs(B, out=B).max()))
+            top = max(top, float(np.abs(P[c], out=B).max()))
+        self._size = self._thin = top if top > 0 else 1.0
         self._radius = float(np.sqrt(np.max(squares)))
-        self._p = Parameters(P=P, logw=np.log(mass), center=center, C=centred, q=0.5 * squares)
+        parameters = {"P": P, "logw": np.log(mass), "center": center, "q": 0.5 * squares}
+        self._p = Parameters(**parameters)
+        self._uniform = bool(np.all(parameters["logw"] == parameters["logw"][0]))
+        # Large clouds keep no centred copy: products take the atoms as they are, and blocks of them are centred where
+        # the centre is far.
+        self._center_norm = float(np.linalg.norm(center))
+        small = M * d <= _cloud.SMALL_CLOUD
+        self._shifted = not small and self._center_norm > 2 * self._radius
+        self._reach = self._radius if small or self._shifted else self._radius + self._center_norm
+        self._columns, self._augmented = None, None
+        if d <= 3 or small:
+            self._p.add(C=P - center)
+        if d <= 3:
+            self._columns = [np.ascontiguousarray(P[:, k]) for k in range(d)]
+        elif small:
+            C = self._p._host["C"]
+            columns = [C, -parameters["q"][:, None]] + ([] if self._uniform else [parameters["logw"][:, None]])
+            self._augmented = np.concatenate(columns, axis=1)
         # Powers of 2 above the coordinates and half squared norms, and the bits of heads whose products do
         # not round.
         self._bits = (52 - math.ceil(math.log2(d + 2))) // 2
         self._top, self._top_q = (
-            float(2.0 ** np.ceil(np.log2(v if v > 0 else 1e-150))) for v in (np.max(np.abs(centred)), np.max(squares))
+            float(2.0 ** np.ceil(np.log2(v if v > 0 else 1e-150))) for v in (wide, np.max(squares))
         )
-        self._active = len(order)
         self._diameter = None
 
     def __repr__(self):
@@ -183,6 +208,12 @@ class PointCloud:
         tails = xp.concat([tail, head + tail, qt, qh + qt], axis=1)
         return xp.matrix_transpose(heads), xp.matrix_transpose(tails)
 
+    def _frame(self, index):
+        """Atoms in the frame of centred sums of `_cloud.combine`."""
+        host = self._p._host
+        P = host["P"][index]
+        return P - host["center"] if "C" in host or self._shifted else P
+
     @property
     def mean(self):
         """Mean, (d,)."""
@@ -191,8 +222,11 @@ class PointCloud:
     @property
     def covariance(self):
         """Covariance, (d, d)."""
-        D = self.points - self.mean
-        return (self.weights[:, None] * D).T @ D
+        mean, out = self.mean, 0.0
+        for c in _cloud.chunks(len(self.points), BLOCK_DOUBLES // self.dim):
+            D = self.points[c] - mean
+            out = out + (self.weights[c, None] * D).T @ D
+        return out
 
     def noised(self, scale=1.0, sigma=0.0):
         """Law of ``scale * X + sigma * N(0, I)``; scalars, or one value per row of x, shape (n,)."""
@@ -212,7 +246,7 @@ class PointCloud:
         zero = xp.zeros((1,), dtype=xp.float64, device=x.device)
         kernel = NoisedPoints(self, 1.0, 0.0)
         index, distance, gap = [], [], []
-        rows = kernel._rows()
+        rows = kernel._rows(x)
         for i in range(0, x.shape[0], rows):
             a, b, c = kernel._closest(x[i : min(i + rows, x.shape[0]), :], zero + 1.0, count)
             index.append(a)
@@ -263,20 +297,26 @@ class PointCloud:
         return self._diameter
 
     def _farthest(self):
-        P, C, q = (self._p(k, self.points) for k in ("P", "C", "q"))
-        M = len(P)
-        best = 0.0
+        P, center, q = (self._p(k, self.points) for k in ("P", "center", "q"))
+        M, best = len(P), 0.0
         slack = 8 * EPS * (4 + math.sqrt(self.dim)) * self._radius**2
-        rows = max(1, BLOCK_DOUBLES // M)
-        for i in range(0, M, rows):
-            h = q[i : i + rows, None] + q[None, :] - C[i : i + rows] @ C.T
-            top = max(h.max(), best**2 / 2)
-            a, b = np.nonzero(h >= top - slack)
-            chunk = max(1, BLOCK_DOUBLES // self.dim)
-            for j in range(0, len(a), chunk):
-                D = P[i + a[j : j + chunk]] - P[b[j : j + chunk]]
-                best = max(best, float(np.sqrt(np.max(np.sum(D * D, axis=1)))))
+        side = max(1, min(512, BLOCK_DOUBLES // (2 * self.dim)))
+        for a in _cloud.chunks(M, side):
+            A = P[a] - center
+            for b in _cloud.chunks(M, side):
+                if b.stop <= a.start:
+                    continue
+                h = q[a, None] + q[None, b] - A @ (P[b] - center).T
+                i, j = np.nonzero(h >= max(h.max(), best**2 / 2) - slack)
+                for c in _cloud.chunks(len(i), BLOCK_DOUBLES // self.dim):
+                    D = P[a.start + i[c]] - P[b.start + j[c]]
+                    best = max(best, float(np.sqrt(np.max(np.sum(D * D, axis=1)))))
         return best
+
+
+def _shares(given, points):
+    """Whether the memory of ``points`` may be the caller's."""
+    return not isinstance(given, np.ndarray) or np.may_share_memory(given, points)
 
 
 def _points(name, value, allow_empty=True):
@@ -310,10 +350,26 @@ class NoisedPoints(NoisedLaw):
 
     # -- kernels: x (b, d), s and t (b,) or (1,) -------------------------------------------------------------
 
-    def _rows(self):
-        # Blocks that stay in cache, of at least 64 rows for the products where the workspace allows it.
+    def _rows(self, x):
         size = max(self.law._active, self.dim)
-        return max(1, min(BLOCK_DOUBLES // size, max(64, BLOCK_DOUBLES // (8 * size))))
+        if is_numpy(array_namespace(x)):
+            return _cloud.rows(self.law)
+        # Blocks that stay in cache, of at least 64 rows for the products where the workspace allows it. On a GPU a block must
+        # be large to be worth a pass over the atoms.
+        block = BLOCK_DOUBLES if str(device(x)) == "cpu" or "CPU" in str(device(x)) else 64 * BLOCK_DOUBLES
+        return max(1, min(block // size, max(64, block // (8 * size))))
+
+    def _fast(self, x, s, t):
+        """(y, precision) of the NumPy kernels, ``y = x / s``; None where they do not apply: other arrays, and levels at
+        which products of squares leave the range."""
+        if not is_numpy(array_namespace(x)) or np.any((s < 1e-100) & (s > 0)):
+            return None
+        s2, t2 = np.where(s > 0, s, 1.0)[:, None], np.where(t > 0, t, 1.0)[:, None]
+        y = x / s2 if np.any(s2 != 1.0) else x
+        size, ratio = float(np.abs(y).max()) + self.law._size, float(np.max(s2 / t2))
+        if size > 1e140 or not size * size * self.dim < 1e290 / max(ratio, 1.0) / max(ratio, 1.0):
+            return None
+        return y, (s[:, None] / t2) ** 2
 
     def _param(self, name, x):
         return self.law._p(name, x)
@@ -323,8 +379,12 @@ class NoisedPoints(NoisedLaw):
         xp = array_namespace(x)
         s2 = column(xp, s)
         xc = x - s2 * self._param("center", x)
-        a = s2 * xp.matmul(xc, xp.matrix_transpose(self._param("C", x))) - (s2 * s2) * self._param("q", x)
-        R = self.law._radius
+        B, R = self._param("P", x), self.law._reach
+        if self.law._radius == R:
+            # On the device the centred copy is kept, in NumPy only that of a small cloud.
+            center = self._param("center", x)
+            B = B - center if is_numpy(xp) else self.law._p.cached("C", x, lambda: B - center)
+        a = s2 * xp.matmul(xc, xp.matrix_transpose(B)) - (s2 * s2) * self._param("q", x)
         # Rounding of centring, products and their sum (sqrt(d) for d roundings of random sign, doubled).
         size = norm_rows(xp, xc) + s * R + 0.5 * norm_rows(xp, s2 * self._param("center", x))
         return a, 2 * EPS * (4 + math.sqrt(self.dim)) * size * s * R
@@ -410,6 +470,11 @@ class NoisedPoints(NoisedLaw):
         """Nearest atom, its distance and, for count 2, the gap to the second nearest."""
         xp = array_namespace(x)
         P = self._param("P", x)
+        fast = self._fast(x, s, s)
+        if fast is not None and (self.dim > 3 or count == 1):
+            index, second = _cloud.nearest(self.law, fast[0], count)
+            distance = norm_rows(xp, x - column(xp, s) * P[index])
+            return index, distance, None if count == 1 else self._gap(x, s, index, second, distance)
         if self.dim <= 3:
             # Relative to the best by squares, whose rounding hides how atoms differ seen from far away.
             exact = self._relative(x, s, xp.argmax(self._direct(x, s), axis=-1))
@@ -435,12 +500,19 @@ class NoisedPoints(NoisedLaw):
             return index, distance, xp.full_like(distance, xp.inf)
         order = xp.arange(self.law._active, device=x.device)
         rest = xp.where(order == xp.expand_dims(index, axis=-1), xp.full_like(exact, -xp.inf), exact)
-        second = xp.argmax(rest, axis=-1)
+        return index, distance, self._gap(x, s, index, xp.argmax(rest, axis=-1), distance)
+
+    def _gap(self, x, s, index, second, distance):
+        """Distance to the second nearest atom minus that to the nearest; inf for a cloud of one."""
+        xp = array_namespace(x)
+        if self.law._active == 1:
+            return xp.full_like(distance, xp.inf)
+        P = self._param("P", x)
         far = norm_rows(xp, x - column(xp, s) * xp.take(P, second, axis=0))
         rows = xp.arange(x.shape[0], device=x.device)
         # d2 - d1 = (d2^2 - d1^2) / (d2 + d1), the numerator without cancellation.
         gap = -2 * self._difference(x, s, rows, second, index) / (far + distance)
-        return index, distance, xp.where(gap > 0, gap, xp.zeros_like(gap))
+        return xp.where(gap > 0, gap, xp.zeros_like(gap))
 
     def _gemm_logits(self, x, s, precision, logw, window):
         """(logits (b, M) relative to a reference atom, that atom (b,)): the cheapest of three forms that is
@@ -452,6 +524,8 @@ class NoisedPoints(NoisedLaw):
         reference = xp.argmax(logits, axis=-1)
         delta = column(xp, delta) * precision
         if float(xp.max(delta)) <= LOGIT_TOLERANCE:
+            return logits - _pick(xp, logits, reference), reference
+        if window is None and self._good(x, s, logits, reference, delta, precision):
             return logits - _pick(xp, logits, reference), reference
         log_ratio = logw - xp.expand_dims(xp.take(logw, reference), axis=-1)
         # Atoms beyond T = 40 + log M move the mean by less than M e^-T = e^-40 diameters.
@@ -470,6 +544,53 @@ class NoisedPoints(NoisedLaw):
             xp, mask, self._pairs(x, mask, lambda i, j: self._difference(x, s, i, j, reference)), -xp.inf
         )
         return rel * precision + log_ratio, reference
+
+    def _good(self, x, s, logits, reference, delta, precision):
+        """Whether the expansion serves in every row of the block: conditions (i) and (ii) of `_cloud`."""
+        xp = array_namespace(x)
+        P, center, s2 = self._param("P", x), self._param("center", x), column(xp, s)
+        if float(xp.max(delta)) > 0.25:
+            return False
+        logits = logits - _pick(xp, logits, reference)
+        E = xp.exp(xp.where(logits < LOGIT_FLOOR, xp.full_like(logits, LOGIT_FLOOR), logits))
+        index = xp.arange(self.law._active, device=x.device)
+        E = xp.where((index == xp.expand_dims(reference, axis=-1)) | (logits < LOGIT_FLOOR), xp.zeros_like(E), E)
+        others = xp.sum(E, axis=-1, keepdims=True)
+        good = delta * xp.where(2 * others < 1, 2 * others, xp.ones_like(others)) <= LOGIT_TOLERANCE
+        if bool(xp.all(good)):
+            return True
+        pr = xp.take(P, reference, axis=0)
+        cr = pr - center
+        sums = xp.matmul(E, P) - others * center
+        second = 2 * xp.matmul(E, column(xp, self._param("q", x))) - 2 * xp.sum(cr * sums, axis=-1, keepdims=True)
+        second = second + others * (xp.sum(cr * cr, axis=-1, keepdims=True) - 64 * EPS * self.law._reach**2)
+        second = xp.where(second > 0, second, xp.zeros_like(second))
+        spread = xp.sqrt(second / xp.where(others > 0, others, xp.ones_like(others)))
+        far = column(xp, norm_rows(xp, x - s2 * pr))
+        direct = 2 * EPS * (4 + math.sqrt(self.dim)) * far * s2 * spread * precision
+        return bool(xp.all(good | (delta <= _cloud.FACTOR * direct)))
+
+    def _moments(self, x, s, t, centred, full=False, mean=True):
+        """(E, reference, others, S) of `_cloud.moments` for the NumPy kernels, or None where they do not apply."""
+        fast = self._fast(x, s, t)
+        if fast is None:
+            return None
+        y, precision = fast
+        one = np.ones(1)
+
+        def exact(rows):
+            p = precision[rows] if len(precision) > 1 else precision
+            return self._gemm_logits(y[rows], one, p, self._param("logw", x), -LOGIT_FLOOR if full else None)[0]
+
+        E, reference, others, S = _cloud.moments(self.law, y, precision, centred, full, mean, exact)
+        zero = np.broadcast_to(t == 0, others.shape)
+        if zero.any():
+            s0 = s[zero] if len(s) > 1 else s
+            reference[zero] = self._closest(x[zero], s0)[0]
+            for a in (E, others, S):
+                if a is not None:
+                    a[zero] = 0.0
+        return E, reference, others, S
 
     def _weights(self, x, s, t, window=None):
         """(E (b, M) unnormalised weights, their sum (b, 1), reference (b,), log sum relative to it (b,)).
@@ -513,19 +634,23 @@ class NoisedPoints(NoisedLaw):
 
         def kernel(x, s, t):
             xp = array_namespace(x)
-            _, _, reference, lse = self._weights(x, s, t)
+            fast = self._moments(x, s, t, True, mean=False)
+            if fast is None:
+                _, _, reference, lse = self._weights(x, s, t)
+            else:
+                reference, lse = fast[1], np.log1p(fast[2])
             diff = (x - column(xp, s) * xp.take(self._param("P", x), reference, axis=0)) / column(xp, t)
             base = xp.take(self._param("logw", x), reference, axis=0) - 0.5 * xp.sum(diff * diff, axis=-1)
             return base + lse - self.dim * (0.5 * LOG_2PI + xp.log(t))
 
-        return self._run(kernel, x, (), self._rows())
+        return self._run(kernel, x, (), self._rows(x))
 
     def _shift(self, x, s, t):
         """(E, total, reference, E[X | x] - p_ref (b, d)) with the winner's own weight left out of the
         products."""
         xp = array_namespace(x)
         E, total, reference, _ = self._weights(x, s, t)
-        C = self._param("C", x)
+        C = self._param("P", x) - self._param("center", x)
         index = xp.arange(self.law._active, device=x.device)
         others = xp.where(index == xp.expand_dims(reference, axis=-1), xp.zeros_like(E), E)
         cr = xp.take(C, reference, axis=0)
@@ -545,11 +670,16 @@ class NoisedPoints(NoisedLaw):
 
         def kernel(x, s, t):
             xp = array_namespace(x)
-            _, _, reference, shift = self._shift(x, s, t)
+            fast = self._moments(x, s, t, True)
+            if fast is None:
+                _, _, reference, shift = self._shift(x, s, t)
+            else:
+                _, reference, others, S = fast
+                shift = (S - others[:, None] * self.law._frame(reference)) / (1.0 + others)[:, None]
             s2, t2 = column(xp, s), column(xp, t)
             return ((s2 * xp.take(self._param("P", x), reference, axis=0) - x) + s2 * shift) / t2 / t2
 
-        return self._run(kernel, x, (self.dim,), self._rows())
+        return self._run(kernel, x, (self.dim,), self._rows(x))
 
     def denoise(self, x):
         """Conditional mean E[X | x], (n, d). At sigma = 0 (and below 1e-150 scale * size of
@@ -561,10 +691,19 @@ class NoisedPoints(NoisedLaw):
 
         def kernel(x, s, t):
             xp = array_namespace(x)
+            fast = self._fast(x, s, t) if self.dim <= 3 and np.all(t > 0) else None
+            if fast is not None:
+                return _cloud.low_mean(self.law, *fast)
+            fast = self._moments(x, s, t, False)
+            if fast is not None:
+                _, reference, others, S = fast
+                S += self.law._p._host["P"][reference]
+                S /= (1.0 + others)[:, None]
+                return S
             E, total, _, _ = self._weights(x, s, t)
             return xp.matmul(E, self._param("P", x)) / total
 
-        return self._run(kernel, x, (self.dim,), self._rows(), posterior=True)
+        return self._run(kernel, x, (self.dim,), self._rows(x), posterior=True)
 
     def _covariance_block(self, x, s, t):
         xp = array_namespace(x)
@@ -591,7 +730,7 @@ class NoisedPoints(NoisedLaw):
     def posterior_covariance(self, x):
         """Conditional covariance Cov[X | x], (n, d, d); 0 at sigma = 0."""
         x = self._check(x)
-        rows = self._rows() // self.dim
+        rows = self._rows(x) // self.dim
         return self._run(self._covariance_block, x, (self.dim, self.dim), rows, posterior=True)
 
     def hessian(self, x):
@@ -612,7 +751,7 @@ class NoisedPoints(NoisedLaw):
             ratio = s3 / t3
             return (ratio * ratio * self._covariance_block(x, s, t) - eye) / t3 / t3
 
-        return self._run(kernel, x, (self.dim, self.dim), self._rows() // self.dim)
+        return self._run(kernel, x, (self.dim, self.dim), self._rows(x) // self.dim)
 
     def prox(self, x, lam, certificate=False, **options):
         """Global minimiser u (n, d) of ``1/2 |u - x|^2 - lam log q(u)``, q the density of this law.
