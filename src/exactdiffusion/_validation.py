@@ -21,12 +21,14 @@ def real_array(name, value, expected="real, finite numbers"):
     xp = array_namespace(value)
     try:
         array = xp.asarray(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RuntimeError):  # RuntimeError: a list of arrays that NumPy cannot read
         fail(name, value, expected)
     if not hasattr(array, "dtype") or (isinstance(array, np.ndarray) and array.dtype.kind not in "iuf"):
         fail(name, value, expected)
     if not isinstance(array, np.ndarray) and not xp.isdtype(array.dtype, ("integral", "real floating")):
         fail(name, value, expected)
+    if getattr(array, "requires_grad", False):
+        array = array.detach()
     if array.dtype != xp.float64:
         array = xp.astype(array, xp.float64)
     if not bool(xp.all(xp.isfinite(array))):

@@ -10,6 +10,7 @@ import math
 import numpy as np
 
 from ._validation import choice, fail
+from .arrays import from_numpy, to_numpy
 
 #: strategy -> how u is chosen
 STRATEGIES = {
@@ -134,6 +135,7 @@ class _At:
         self.oracle, self.scale, self.sigma = oracle, scale, sigma
 
     def denoise(self, x):
-        scale = np.asarray(self.scale, dtype=np.float64)
+        scale = to_numpy(self.scale).astype(np.float64)
         column = scale[:, None] if scale.ndim else scale
-        return self.oracle._denoise(x / column, np.asarray(self.sigma) / scale)
+        out = self.oracle._denoise(to_numpy(x) / column, to_numpy(self.sigma) / scale)
+        return from_numpy(out, x)

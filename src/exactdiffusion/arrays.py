@@ -2,7 +2,7 @@
 
 Public functions take NumPy, CuPy or torch arrays (anything that array-api-compat knows) and return arrays of the same
 kind on the same device. Real input is computed in float64: float32 and integer arrays are promoted, complex and boolean
-arrays are refused.
+arrays are refused. Gradients are not followed: a torch tensor that requires them is detached, and so are results.
 """
 
 import array_api_compat as _compat
@@ -23,6 +23,13 @@ def is_numpy(xp):
     return _compat.is_numpy_namespace(xp)
 
 
+def on_accelerator(x):
+    """True for arrays in the memory of a GPU, where small blocks of work leave the device idle."""
+    if _compat.is_torch_array(x):
+        return x.device.type not in ("cpu", "meta")
+    return _compat.is_cupy_array(x)
+
+
 def device(x):
     """Device of an array (``"cpu"`` for NumPy)."""
     return _compat.device(x)
@@ -30,10 +37,13 @@ def device(x):
 
 def from_numpy(a, like):
     """Transfer a NumPy array to the namespace and device of ``like``."""
-    xp = array_namespace(like)
+    xp, a = array_namespace(like), np.asarray(a)
     if is_numpy(xp):
-        return np.asarray(a)
-    return xp.asarray(np.asarray(a), device=_compat.device(like))
+        return a
+    # torch shares the memory where it can, warns where that is read-only and refuses negative strides.
+    if not (a.flags.writeable and a.flags.c_contiguous):
+        a = np.array(a, order="C")
+    return xp.asarray(a, device=_compat.device(like))
 
 
 def to_numpy(x):

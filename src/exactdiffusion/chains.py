@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ._validation import choice, fail, integer, points, real_array, scalar
-from .arrays import array_namespace, from_numpy
+from .arrays import array_namespace, from_numpy, to_numpy
 from .measurements import joint_log_density, joint_score, predictive_sample
 from .samplers._base import checked_noise
 
@@ -208,7 +208,7 @@ def _common(law, m, sigma, n, noise, like):
 def _centre(centre, dim):
     if centre is None:
         return np.zeros(dim)
-    centre = np.asarray(real_array("centre", centre))
+    centre = to_numpy(real_array("centre", centre))
     if centre.shape != (dim,):
         fail(f"centre (shape {centre.shape})", centre, f"shape ({dim},)")
     return centre
@@ -395,9 +395,10 @@ class GaussianChain:
 
     Attributes
     ----------
-    output : (d,) variances of ``Xhat_m`` along the axes
+    output : (d,) ndarray, variances of ``Xhat_m`` along the axes
     w2 : W2 distance of the output to the law
-    inner : (m,) W2 distance of the walk's law from ``p(y_t | y_{<t})``, given the past, for walks that start at the jump
+    inner : (m,) ndarray, W2 distance of the walk's law from ``p(y_t | y_{<t})``, given the past, for walks that start at
+        the jump
     """
 
     output: np.ndarray
@@ -429,7 +430,7 @@ def gaussian_one_at_a_time(variances, m, sigma, walk, start="jump"):
     ValueError
         For MALA, whose law is not Gaussian.
     """
-    l = np.asarray(real_array("variances", variances))
+    l = to_numpy(real_array("variances", variances))
     if l.ndim != 1 or np.any(l < 0):
         fail("variances", variances, "shape (d,), nonnegative")
     m, sigma = integer("m", m, low=1), scalar("sigma", sigma, low=0, low_open=True)

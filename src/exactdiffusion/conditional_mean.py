@@ -270,7 +270,7 @@ def chain(law, grid, y, sigma=None, *, method="mean", noise=None, assumed=None, 
     if method == "resample_exact":
         if not isinstance(law, GaussianMixture):
             fail("law", law, "a GaussianMixture: its reverse kernels are known exactly")
-        return _exact(law, _chain_grid(grid, one_schedule=True), to_numpy(z), noise)
+        return _exact(law, _chain_grid(grid, one_schedule=True), z, noise)
     return samplers.ddpm(law, grid, z, noise=noise, variance="small" if method == "resample" else "large")
 
 
@@ -279,7 +279,7 @@ def _exact(law, grid, z, noise):
     yield z
     for i in range(grid.N):
         kernel = reverse_kernel(law, z, v[i], v[i + 1])
-        z = kernel.sample(noise.normal(i, z.shape[0], law.dim + 1))
+        z = from_numpy(kernel.sample(noise.normal(i, z.shape[0], law.dim + 1)), z)
         yield z
 
 
@@ -438,11 +438,11 @@ def denoiser_laplacian(law, z, v):
     :math:`(\Delta D)_i = v^{-2}\sum_j \kappa_{ijj}(x \mid z)`: the integrand of the gap between the limit of the mean chain
     and the conditional mean. Zero for a Gaussian.
     """
-    p = reverse_kernel(law, z, v, 0.0)
+    p = reverse_kernel(law, z, v, 0.0)  # NumPy
     a = p.means - p.mean[:, None]
     spread = np.sum(a * a, axis=2, keepdims=True) + np.trace(p.covariances, axis1=1, axis2=2)[:, None]
     third = a * spread + 2 * np.einsum("kij,nkj->nki", p.covariances, a)
-    return np.einsum("nk,nki->ni", p.weights, third) / v**2
+    return from_numpy(np.einsum("nk,nki->ni", p.weights, third) / v**2, z)
 
 
 # ------------------------------------------------------------------------------------------------- test beds
@@ -497,7 +497,7 @@ def complex_to_real(x):
 
 
 def real_to_complex(x):
-    """Inverse of :func:`complex_to_real`."""
+    """Inverse of :func:`complex_to_real`; a NumPy array."""
     x = to_numpy(points("x", x))
     if x.shape[1] % 2:
         fail(f"x (shape {x.shape})", x, "an even number of columns")

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ._validation import fail, integer, points, real_array, scalar
+from .arrays import to_numpy
 
 __all__ = [
     "Certificate", "LogConcavityThreshold", "certify_log_concavity", "covariance_supremum", "enclosing_ball",
@@ -137,7 +138,7 @@ def enclosing_ball(cloud):
     ----------
     cloud : array, shape (K, d)
     """
-    P = np.asarray(points("cloud", cloud, allow_empty=False))
+    P = to_numpy(points("cloud", cloud, allow_empty=False))
     shift, tol = P.mean(axis=0), 1e-12 * (np.max(np.abs(P - P.mean(axis=0))) ** 2 + np.finfo(float).tiny)
     P = P - shift
     order = list(np.random.default_rng(0).permutation(len(P)))
@@ -178,7 +179,7 @@ def exposed_pairs(cloud, longest_only=True):
     """
     from scipy.optimize import linprog
 
-    P = np.asarray(points("cloud", cloud, allow_empty=False))
+    P = to_numpy(points("cloud", cloud, allow_empty=False))
     K, d = P.shape
     i, j = np.triu_indices(K, 1)
     square = np.sum((P[i] - P[j]) ** 2, axis=1)
@@ -586,8 +587,8 @@ def covariance_supremum(cloud, weights, variance, starts=None, rng=0):
     """
     from scipy.optimize import minimize
 
-    P = np.asarray(points("cloud", cloud, allow_empty=False))
-    w = np.asarray(real_array("weights", weights))
+    P = to_numpy(points("cloud", cloud, allow_empty=False))
+    w = to_numpy(real_array("weights", weights))
     v = scalar("variance", variance, low=0, low_open=True)
     shift = P.mean(axis=0)
     P, logw = P - shift, np.log(w)
@@ -814,7 +815,7 @@ def spectral_gap(log_density, grid):
     """
     from scipy.linalg import eigvalsh_tridiagonal
 
-    log_density, grid = (np.asarray(real_array(n, a)) for n, a in (("log_density", log_density), ("grid", grid)))
+    log_density, grid = (to_numpy(real_array(n, a)) for n, a in (("log_density", log_density), ("grid", grid)))
     if grid.ndim != 1 or grid.shape[0] < 3 or log_density.shape != grid.shape:
         fail(f"grid (shape {grid.shape})", grid, "a line of at least 3 points, one log density each")
     h = np.diff(grid)

@@ -9,7 +9,7 @@ may move the last bit of the inverse distribution function.
 import numpy as np
 
 from ._validation import fail, integer, real_array
-from .arrays import from_numpy
+from .arrays import from_numpy, to_numpy
 
 __all__ = ["BrownianPath", "Noise", "standard_normal_of_words"]
 
@@ -150,7 +150,7 @@ class BrownianPath:
 def _clock(name, grid):
     """Increasing clock values of a Grid or of an array."""
     values = grid.integral if hasattr(grid, "integral") else grid
-    values = np.asarray(real_array(name, values, "a Grid or monotone clock values"))
+    values = to_numpy(real_array(name, values, "a Grid or monotone clock values"))
     if values.ndim != 1 or values.shape[0] < 2:
         fail(f"{name} (shape {values.shape})", grid, "one schedule for all rows, with at least one step")
     steps = np.diff(values)

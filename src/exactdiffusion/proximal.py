@@ -53,7 +53,7 @@ class ProxResult:
     Attributes
     ----------
     point : (n, d) array
-        The minimiser u found for each row.
+        The minimiser u found for each row, in the arrays of the query; everything else is NumPy.
     objective : (n,) array
         F(u) = 1/2 |u-x|^2 - lam log q(u); +inf is never returned. With atoms (zero variance): 1/2 |u-x|^2 - lam log w.
     residual : (n,) array
@@ -114,11 +114,12 @@ def laguerre(x, lam, centres, weights=None):
     index : (n,) array of int
     value : (n,) array, the minimum.
     """
-    x, centres = points("x", x), points("centres", centres, allow_empty=False)
+    x, centres = points("x", x), to_numpy(points("centres", centres, allow_empty=False))
+    like, x = x, to_numpy(x)
     if x.shape[1] != centres.shape[1]:
         fail(f"x (shape {x.shape})", x, f"shape (n, {centres.shape[1]})")
     lam = positive_rows("lam", lam, x.shape[0])
-    w = _weights("weights", weights, centres.shape[0])
+    w = to_numpy(_weights("weights", weights, centres.shape[0]))
     n, (m, d) = x.shape[0], centres.shape
     with np.errstate(divide="ignore"):
         log_w = np.log(w)
@@ -140,7 +141,7 @@ def laguerre(x, lam, centres, weights=None):
             cost = keep
             best = cost.min(1)
         index[s], value[s] = cost.argmin(1), best
-    return index, value
+    return from_numpy(index, like), from_numpy(value, like)
 
 
 def _half_square_distances(x, c):
@@ -699,7 +700,8 @@ class EqualVariance:
         calls : dict, optional
             Evaluation counts are added to it.
         """
-        x = np.asarray(to_numpy(points("x", x, dim=self.dim)))
+        x = points("x", x, dim=self.dim)
+        like, x = x, to_numpy(x)
         n = len(x)
         lam = positive_rows("lam", lam, n)
         v = np.asarray(to_numpy(real_array("variance", variance)))
@@ -727,8 +729,8 @@ class EqualVariance:
         share = (lam / (v + lam))[:, None]
         point = np.where(share == 1.0, z, x + share * (z - x))
         if info is None:
-            return point
-        return self._report(x, lam, v, point, k, info, tally)
+            return from_numpy(point, like)
+        return _to(self._report(x, lam, v, point, k, info, tally), like)
 
     def _search(self, x, lam, v, index, z, starts, local, info, gap, tally):
         rows = max(1, min(4096, (1 << 21) // self.size))     # (rows x M) weights: at most 16 MiB
@@ -1070,7 +1072,8 @@ class GeneralMixture:
 
     def __call__(self, x, lam, scale=1.0, sigma=0.0, *, starts=12, certificate=False, local=False, calls=None):
         """Proximal points; arguments and result as in `EqualVariance.__call__`, scale and sigma scalars or (n,)."""
-        x = np.asarray(to_numpy(points("x", x, dim=self.dim)))
+        x = points("x", x, dim=self.dim)
+        like, x = x, to_numpy(x)
         n = len(x)
         lam = positive_rows("lam", lam, n)
         scale, sigma = (np.broadcast_to(np.asarray(a, dtype=np.float64), (n,)) for a in (scale, sigma))
@@ -1091,10 +1094,11 @@ class GeneralMixture:
         if calls is not None:
             _add(calls, **tally)
         if not certificate:
-            return u
+            return from_numpy(u, like)
         info.gap += 1e-17 * lam + 4 * _EPS * np.abs(info.objective)
-        return ProxResult(u, info.objective, info.residual, info.objective - info.gap, info.gap, info.status.astype(str),
-                          info.starts, tally)
+        result = ProxResult(u, info.objective, info.residual, info.objective - info.gap, info.gap, info.status.astype(str),
+                            info.starts, tally)
+        return _to(result, like)
 
 
 class _Level:
@@ -1266,7 +1270,7 @@ def prox_of(noised, x, lam, *, certificate=False, local=False, calls=None, **opt
         result = solver(x / a[:, None], lam / a**2, variance, **flags)
         result = _rescale(result, x, lam, a, flat, sigma, variance <= _TINY)
     if certificate:
-        return result if like is x else _to(result, like)
+        return _to(result, like)
     return from_numpy(result, like)
 
 
@@ -1294,6 +1298,7 @@ def _rescale(result, x, lam, a, flat, sigma, atoms):
 
 
 def _to(result, like):
+    """The points in the arrays of ``like``; what is known about them stays in NumPy."""
     return ProxResult(from_numpy(result.point, like), result.objective, result.residual, result.lower, result.gap,
                       result.status, result.starts, result.calls)
 

@@ -19,6 +19,7 @@ from functools import cached_property
 import numpy as np
 
 from ._validation import choice, fail, integer, real_array, scalar
+from .arrays import to_numpy
 from .bounds.projection import beta_star
 
 __all__ = [
@@ -39,7 +40,7 @@ EPS = np.finfo(np.float64).eps
 def _nonnegative(name, value, *, positive=False, high=np.inf):
     word = "positive" if positive else "nonnegative"
     limit = "" if high == np.inf else f" and at most {high:g}"
-    array = np.asarray(real_array(name, value, f"{word}, finite numbers{limit}"))
+    array = to_numpy(real_array(name, value, f"{word}, finite numbers{limit}"))
     if (array <= 0 if positive else array < 0).any() or (array > high).any():
         fail(name, value, f"{word}, finite numbers{limit}")
     return array
@@ -109,7 +110,7 @@ def snr_db_from_snr(snr):
 
 def snr_from_snr_db(snr_db):
     """``10^(snr_db / 10)``."""
-    return 10.0 ** (np.asarray(real_array("snr_db", snr_db)) / 10.0)
+    return 10.0 ** (to_numpy(real_array("snr_db", snr_db)) / 10.0)
 
 
 def snr_db_from_sigma(sigma):
@@ -119,7 +120,7 @@ def snr_db_from_sigma(sigma):
 
 def sigma_from_snr_db(snr_db):
     """``10^(-snr_db / 20)``."""
-    return 10.0 ** (-np.asarray(real_array("snr_db", snr_db)) / 20.0)
+    return 10.0 ** (-to_numpy(real_array("snr_db", snr_db)) / 20.0)
 
 
 def _vp_rates(beta_min, beta_max):

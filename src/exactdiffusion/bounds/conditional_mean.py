@@ -18,6 +18,7 @@ import math
 import numpy as np
 
 from .._validation import choice, fail, integer, real_array, scalar
+from ..arrays import to_numpy
 from ._statement import statement
 
 _PAPER = "conditional_mean"
@@ -25,7 +26,7 @@ _PAPER = "conditional_mean"
 
 def _levels(v):
     """Levels v, noisy to clean, ending at 0."""
-    v = np.asarray(real_array("v", v, "levels v, noisy to clean, the last one 0"))
+    v = to_numpy(real_array("v", v, "levels v, noisy to clean, the last one 0"))
     if v.ndim != 1 or v.shape[0] < 2 or np.any(np.diff(v) >= 0) or v[-1] != 0:
         fail("v", v, "strictly decreasing levels, the last one 0")
     return v
@@ -554,7 +555,7 @@ def stepwise_error(delta, slopes):
     -------
     float
     """
-    slopes = np.asarray(real_array("slopes", slopes))
+    slopes = to_numpy(real_array("slopes", slopes))
     if slopes.ndim != 1 or np.any(slopes < 0):
         fail("slopes", slopes, "nonnegative slopes of shape (t_hat,)")
     after = np.concatenate([np.cumprod(slopes[::-1])[:-1][::-1], [1.0]])  # product of the steps that follow
@@ -601,7 +602,7 @@ def resampling_variance(v, lam, kernel="small"):
     """
     v = _levels(v)
     choice("kernel", kernel, ("small", "large", "exact"))
-    lam = np.asarray(real_array("lam", lam))
+    lam = to_numpy(real_array("lam", lam))
     s, r = (a.reshape(-1, *[1] * lam.ndim) for a in (v[:-1], v[1:]))
     if kernel == "small":
         factor = r / s

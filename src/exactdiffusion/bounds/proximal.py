@@ -14,6 +14,7 @@ import math
 import numpy as np
 
 from .._validation import choice, fail, integer, real_array, scalar
+from ..arrays import to_numpy
 from ._statement import statement
 
 #: schemes whose leading constants are known
@@ -264,7 +265,7 @@ def _minus_log1m_minus(a):
 
 
 def _step_condition(g, L):
-    g = np.atleast_1d(np.asarray(real_array("g", g)))
+    g = np.atleast_1d(to_numpy(real_array("g", g)))
     if g.ndim != 1 or np.any(g <= 0):
         fail("g", g, "positive steps, shape (N,)")
     L = scalar("L", L, low=0)
@@ -386,7 +387,7 @@ def euler_maruyama_trajectory_kl(g, d, second_moment, L, initial=0.0):
 
     **Source.** Derived here; for comparison with :func:`hybrid_trajectory_kl`.
     """
-    g = np.atleast_1d(np.asarray(real_array("g", g)))
+    g = np.atleast_1d(to_numpy(real_array("g", g)))
     if np.any(g <= 0):
         fail("g", g, "positive steps")
     d, L = integer("d", d, low=1), scalar("L", L, low=0)

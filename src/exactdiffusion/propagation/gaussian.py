@@ -34,6 +34,7 @@ import numpy as np
 
 from .. import samplers
 from .._validation import fail, real_array
+from ..arrays import to_numpy
 from ..noise import Noise
 from ..schedules import Grid
 
@@ -250,13 +251,13 @@ def gaussian(sampler, mean, cov, grid, start_mean=None, start_cov=None, *, all_s
         fail("grid", grid, "a Grid with one schedule for all rows")
     # The sampler checks its own parameters at the call; the generator is never started.
     info.function(_NoOracle(), grid, np.zeros((1, 1)), **params, **({"noise": Noise(0)} if info.stochastic else {}))
-    mean = np.asarray(real_array("mean", mean))
+    mean = to_numpy(real_array("mean", mean))
     if mean.ndim != 1 or mean.shape[0] == 0:
         fail(f"mean (shape {mean.shape})", mean, "shape (d,)")
     if not isinstance(all_steps, bool):
         fail("all_steps", all_steps, "True or False")
     cov = _covariance("cov", cov, mean.shape[0])
-    start_mean = grid.scale[0] * mean if start_mean is None else np.asarray(real_array("start_mean", start_mean))
+    start_mean = grid.scale[0] * mean if start_mean is None else to_numpy(real_array("start_mean", start_mean))
     if start_mean.shape != mean.shape:
         fail(f"start_mean (shape {start_mean.shape})", start_mean, f"shape {mean.shape}")
     start_cov = None if start_cov is None else _covariance("start_cov", start_cov, mean.shape[0])
@@ -314,7 +315,7 @@ def _resolve(sampler):
 
 def _covariance(name, value, d):
     """A symmetric positive semidefinite (d, d) matrix, or nonnegative variances (d,)."""
-    cov = np.asarray(real_array(name, value))
+    cov = to_numpy(real_array(name, value))
     if cov.ndim == 0:
         cov = np.full(d, float(cov))
     if cov.shape not in ((d,), (d, d)):

@@ -32,6 +32,7 @@ import numpy as np
 from scipy.interpolate import make_interp_spline
 
 from .._validation import choice, fail, real_array, scalar
+from ..arrays import to_numpy
 from ..measure.divergence import kl_quadrature
 from ..samplers._base import step_sizes
 from ..schedules import Grid
@@ -357,7 +358,7 @@ def discretise(law, x, weights=None, like=None):
     """
     if like is not None:
         x, weights = like.x, like.weights
-    x = np.asarray(real_array("x", x))
+    x = to_numpy(real_array("x", x))
     if weights is None:
         weights = np.full(len(x), (x[-1] - x[0]) / (len(x) - 1))
     log = law.log_density(x) if isinstance(law, level) else law.log_density(x[:, np.newaxis])
@@ -661,7 +662,7 @@ def propagate(
     refine = scalar("refine", refine, low=0.5)
     levels, maps = _chain(scheme, law, grid, step, last_noise)
     if nodes is not None:
-        nodes = np.asarray(real_array("nodes", nodes))
+        nodes = to_numpy(real_array("nodes", nodes))
     deterministic = all(m.variance == 0 for m in maps)
     q = _start(start, levels[0], maps, levels, refine, deterministic)
     laws, reports = [q], []

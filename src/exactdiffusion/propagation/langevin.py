@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from .._validation import fail, integer, real_array, scalar
+from ..arrays import to_numpy
 from .grid import GridLaw, _from_log, _gauss_sum, discretise, support
 
 __all__ = ["Diffusion", "line_nodes", "proximal_sampler", "ula"]
@@ -58,7 +59,7 @@ def ula(law, start, h, steps, nodes):
     ValueError
         Naming the argument; mass lost through the ends of the nodes (more than 1e-10) names ``nodes``.
     """
-    x, h = np.asarray(real_array("nodes", nodes)), scalar("h", h, low=0, low_open=True)
+    x, h = to_numpy(real_array("nodes", nodes)), scalar("h", h, low=0, low_open=True)
     w = _weights(x)
     if w[0] > math.sqrt(2 * h) / 2:
         fail("nodes", nodes, f"nodes at most sqrt(2 h)/2 = {math.sqrt(2 * h) / 2:.3g} apart")
@@ -77,7 +78,7 @@ def ula(law, start, h, steps, nodes):
 def proximal_sampler(law, start, h, steps, nodes):
     r"""Laws after each of the step counts ``steps`` of the proximal sampler: ``y = x + sqrt(h) z``, then x from the density
     proportional to ``p(x) exp(-|x - y|^2/(2h))`` (the restricted Gaussian oracle). Arguments as in :func:`ula`."""
-    x, h = np.asarray(real_array("nodes", nodes)), scalar("h", h, low=0, low_open=True)
+    x, h = to_numpy(real_array("nodes", nodes)), scalar("h", h, low=0, low_open=True)
     w = _weights(x)
     if w[0] > math.sqrt(h) / 2:
         fail("nodes", nodes, f"nodes at most sqrt(h)/2 = {math.sqrt(h) / 2:.3g} apart")
@@ -116,7 +117,7 @@ class Diffusion:
     def __init__(self, law, nodes):
         from scipy.linalg import eigh_tridiagonal
 
-        x = np.asarray(real_array("nodes", nodes))
+        x = to_numpy(real_array("nodes", nodes))
         dx = (x[-1] - x[0]) / (len(x) - 1)
         log_p = law.log_density(x[:, np.newaxis])
         up = np.exp(0.5 * np.diff(log_p)) / dx**2

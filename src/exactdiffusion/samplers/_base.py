@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .._validation import choice, fail, points, real_array
-from ..arrays import array_namespace, from_numpy
+from ..arrays import array_namespace, from_numpy, to_numpy
 from ..schedules import Grid
 
 
@@ -115,7 +115,7 @@ def step_sizes(grid, step):
             fail("step", step, "'integral' for a grid without time and rate (schedules.vp_linear has them)")
         g = grid.rate[:-1] * (grid.time[:-1] - grid.time[1:])
         return g if grid.sigma.ndim == 1 else np.broadcast_to(g[:, np.newaxis], grid.g.shape)
-    g = np.asarray(real_array("step", step, "'integral', 'right' or N positive steps"))
+    g = to_numpy(real_array("step", step, "'integral', 'right' or N positive steps"))
     if g.shape != grid.g.shape or (g <= 0).any():
         fail("step", step, f"'integral', 'right' or positive steps of shape {grid.g.shape}")
     return g
