@@ -7,14 +7,18 @@ responsibilities ``r_k ~ w_k prod_j v_kj^(-1/2) exp(-sum_j z_kj^2 / (2 v_kj))``:
     grad log p(x)  = -sum_k r_k U_k (z_k / v_k)
     E[X | x]       =  sum_k r_k U_k [ (s lam_k / v_k) U_k^T x + (sigma^2 / v_k) U_k^T mu_k ]
     Cov[X | x]     =  sum_k r_k U_k diag(lam_k sigma^2 / v_k) U_k^T + sum_k r_k (m_k - m)(m_k - m)^T
+
+Here they are for any array namespace, on arrays (K, b, d); NumPy arrays take the stacked products of `_stacked` where those
+are as accurate.
 """
 
 import numpy as np
 
 from .._validation import fail, integer, points, real_array
 from .._validation import weights as check_weights
-from ..arrays import array_namespace, from_numpy, to_numpy
+from ..arrays import array_namespace, from_numpy, is_numpy, to_numpy
 from ._eigen import refine
+from ._stacked import Level, Stack, pays
 from .base import (
     BLOCK_DOUBLES,
     EPS,
@@ -28,6 +32,8 @@ from .base import (
     spread,
 )
 
+# Doubles in one (K, b, d) array on NumPy, where it should stay in the cache; other namespaces take BLOCK_DOUBLES.
+_CACHE_DOUBLES = 1 << 18
 # LAPACK's eigenvalues are right to eps times the condition number: above this they are refined (up to
 # dimension 1024, where a refinement takes about as long as the decomposition).
 _REFINE_CONDITION, _REFINE_DIM = 16.0, 1024
@@ -138,6 +144,16 @@ class GaussianMixture:
         self._thin = float(np.sqrt(np.min(positive))) if positive.size else self._size
         self._typical = float(np.exp(np.mean(np.log(positive)))) if positive.size else 0.0
 
+    def _stack(self):
+        """Level-independent parts of the stacked products, made once."""
+        p, like = self._p, np.empty(0)
+        Ut = None if self._U is None else p("Ut", like)
+        return p.cached(
+            "stack",
+            like,
+            lambda: Stack(*(p(name, like) for name in ("logw", "mu", "lam", "center")), Ut, self._typical),
+        )
+
     @classmethod
     def _from_eigen(cls, weights, means, kind, lam, U):
         law = cls.__new__(cls)
@@ -242,8 +258,9 @@ class NoisedMixture(NoisedLaw):
 
     # -- kernels: x (b, d), s and t (b,) or (1,); arrays over components have shape (K, b, d) ----------------
 
-    def _rows(self, extra=0):
-        return BLOCK_DOUBLES // max(self.law._active * self.dim, extra)
+    def _rows(self, x, extra=0):
+        doubles = BLOCK_DOUBLES if extra or not is_numpy(array_namespace(x)) else _CACHE_DOUBLES
+        return doubles // max(self.law._active * self.dim, extra)
 
     def _param(self, name, x):
         return self.law._p(name, x)
@@ -362,6 +379,18 @@ class NoisedMixture(NoisedLaw):
         m = (s3 * lam / v) * y + to_mean * self._rotate(mu, x)
         return r, self._rotate(m, x, back=True), lam * to_mean
 
+    def _stacked(self, what, x, posterior=False):
+        """``what`` of a checked x by stacked products, or None where they are not for it."""
+        if not is_numpy(array_namespace(x)) or not pays(self.law._active, self.dim, x.shape[0]):
+            return None
+        x, s, t = self._in_range(x) if posterior else (x, *self._levels())
+        if self.law._singular and np.any(t == 0):
+            return None
+        level = Level(self.law._stack(), s, t, x.shape[0])
+        if what in ("hessian", "posterior_covariance"):
+            return level.second(what, x) if level.second_pays() else None
+        return level.evaluate(what, x)
+
     @property
     def _far(self):
         return "refuse" if self.law._singular else None
@@ -379,13 +408,19 @@ class NoisedMixture(NoisedLaw):
         """
         x = self._check(x)
         self._needs_density("log_density", x)
-        return self._run(lambda *a: self._responsibilities(*a, *self._parts(*a))[1], x, (), self._rows())
+        fast = self._stacked("log_density", x)
+        if fast is not None:
+            return fast
+        return self._run(lambda *a: self._responsibilities(*a, *self._parts(*a))[1], x, (), self._rows(x))
 
     def score(self, x):
         """Gradient of the log density, (n, d), as a sum of component scores (never as (xhat - x) /
         sigma^2)."""
         x = self._check(x)
         self._needs_density("score", x)
+        fast = self._stacked("score", x)
+        if fast is not None:
+            return fast
 
         def kernel(x, s, t):
             xp = array_namespace(x)
@@ -393,19 +428,22 @@ class NoisedMixture(NoisedLaw):
             r, _ = self._responsibilities(x, s, t, z, v)
             return -xp.sum(self._rotate(z / v * xp.expand_dims(r, axis=-1), x, back=True), axis=0)
 
-        return self._run(kernel, x, (self.dim,), self._rows())
+        return self._run(kernel, x, (self.dim,), self._rows(x))
 
     def denoise(self, x):
         """Conditional mean E[X | x], (n, d). At sigma = 0 its limit: x / scale, or the projection on the
         nearest support."""
         x = self._check(x)
+        fast = self._stacked("denoise", x, posterior=True)
+        if fast is not None:
+            return fast
 
         def kernel(x, s, t):
             xp = array_namespace(x)
             r, m, _ = self._posterior(x, s, t, centred=False)
             return xp.sum(xp.expand_dims(r, axis=-1) * m, axis=0)
 
-        return self._run(kernel, x, (self.dim,), self._rows(), posterior=True)
+        return self._run(kernel, x, (self.dim,), self._rows(x), posterior=True)
 
     def _about_mean(self, x, r, a):
         """a_k - sum_j r_j a_j for vectors a (K, b, d).
@@ -441,17 +479,23 @@ class NoisedMixture(NoisedLaw):
     def posterior_covariance(self, x):
         """Conditional covariance Cov[X | x], (n, d, d); its limit at sigma = 0."""
         x = self._check(x)
+        fast = self._stacked("posterior_covariance", x, posterior=True)
+        if fast is not None:
+            return fast
 
         def kernel(x, s, t):
             r, m, inner = self._posterior(x, s, t, centred=True)
             return self._sum_of_matrices(x, r, inner, self._about_mean(x, r, m))
 
-        return self._run(kernel, x, (self.dim, self.dim), self._rows(2 * self.dim**2), posterior=True)
+        return self._run(kernel, x, (self.dim, self.dim), self._rows(x, 2 * self.dim**2), posterior=True)
 
     def hessian(self, x):
         """Hessian of the log density, (n, d, d): ``-sum r_k P_k + sum r_k (g_k - g)(g_k - g)^T``."""
         x = self._check(x)
         self._needs_density("hessian", x)
+        fast = self._stacked("hessian", x)
+        if fast is not None:
+            return fast
 
         def kernel(x, s, t):
             z, v = self._parts(x, s, t)
@@ -459,7 +503,7 @@ class NoisedMixture(NoisedLaw):
             g = self._rotate(z / v, x, back=True)
             return self._sum_of_matrices(x, r, -1.0 / v, self._about_mean(x, r, g))
 
-        return self._run(kernel, x, (self.dim, self.dim), self._rows(2 * self.dim**2))
+        return self._run(kernel, x, (self.dim, self.dim), self._rows(x, 2 * self.dim**2))
 
     def prox(self, x, lam, certificate=False, **options):
         """Global minimiser u (n, d) of ``1/2 |u - x|^2 - lam log q(u)``, q the density of this law.
