@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +18,14 @@ from . import bounds
 
 #: parts of a check, in the order of the table
 PARTS = ("hypothesis", "holds", "equal", "tight", "rate", "control", "refuted")
+
+#: kinds of findings in ``theory/findings.toml``, in the order of the document
+FINDING_KINDS = {
+    "refutation": "Refutations",
+    "correction": "Corrections",
+    "improvement": "Improvements",
+    "open question": "Open questions",
+}
 
 
 @dataclass(frozen=True)
@@ -324,9 +333,57 @@ def verdict_table(collected):
     return "\n".join(lines)
 
 
+def planted_errors(root=None):
+    """Theory file -> names of the planted errors that its checks are known to catch (``tests/planted`` asserts it).
+
+    Empty outside a checkout, where the catalogue is not installed.
+    """
+    from .resources import project_root
+
+    root = project_root() if root is None else Path(root)
+    caught = {}
+    for path in sorted((root / "tests" / "planted").glob("*.toml")) if root else ():
+        for fault in tomllib.loads(path.read_text(encoding="utf-8")).get("fault", []):
+            for file in dict.fromkeys(node.partition("::")[0] for node in fault["caught_by"]):
+                caught.setdefault(file, []).append(fault["name"])
+    return caught
+
+
+def _found():
+    """The section "What we found", from ``theory/findings.toml``."""
+    from .resources import theory_dir
+
+    findings = tomllib.loads((theory_dir() / "findings.toml").read_text(encoding="utf-8"))["finding"]
+    out = ["", "## What we found", ""]
+    out.append("Every number below follows from its sentence alone; `tests/test_findings.py` recomputes them so.")
+    for kind, heading in FINDING_KINDS.items():
+        out += ["", f"### {heading}", ""]
+        for f in findings:
+            if f["kind"] == kind:
+                names = ", ".join(f"`{key}`" for key in f["statements"])
+                out.append(f"- **{f['title']}.** {' '.join(f['text'].split())} ({names})")
+    return out
+
+
+def _unconfirmed(table):
+    """The section on texts that were not at hand."""
+    out = ["", "## What could not be confirmed", ""]
+    out.append("The full text of the four papers was not at hand. These statements are proved and checked here in the form")
+    out.append("given, but their wording, numbering or constants in the paper are unconfirmed:")
+    for paper in bounds.PAPERS:
+        names = [f"{r['statement'].title} ({r['statement'].ref})" for r in table if _is(r["statement"], paper, "recalled")]
+        if names:
+            out += ["", f"- **{paper}**: {'; '.join(names)}."]
+    return out
+
+
+def _is(statement, paper, text):
+    return statement.paper == paper and statement.text == text
+
+
 def render(collected):
-    """The text of ``paper_checks.md`` from a complete default run; no times, so two runs agree to the byte."""
-    table = rows(collected)
+    """The text of ``paper_checks.md`` from a complete default run; two runs agree to the byte but for the run times."""
+    table, planted = rows(collected), planted_errors()
     out = [
         "# Paper checks",
         "",
@@ -355,12 +412,18 @@ def render(collected):
             name, file = f"bounds.{s.module.rpartition('.')[2]}.{s.name}", row["file"]
             out.append(f"- **{s.title}** ({s.paper}, {s.ref}): the form {'; '.join(_printed(row))}.")
             out.append(f"  Asserted is the corrected form, the docstring of `{name}`; measured in [{file}]({file}).")
+    out += _found() + _unconfirmed(table)
+    names = {name for group in planted.values() for name in group}
+    out += ["", "## Planted errors", ""]
+    out.append(f"{len(names)} errors planted in the library (wrong constants, indices, signs, schedules, hypotheses) are")
+    out.append("each caught by the checks named in `tests/planted/*.toml`; `make test` asserts it. The tables give for")
+    out.append("each statement, how many of them its theory file is known to catch; the evidence names them.")
     for paper in papers:
         authors, title, where = bounds.PAPERS[paper]
         out += ["", f"## {paper}", "", f"{authors}: *{title}* ({where}).", ""]
         out += [
-            "| statement | ref | kind | wording | evaluated | worst ratio | attained | controls | verdict |",
-            "|---|---|---|---|---|---|---|---|---|",
+            "| statement | ref | kind | wording | evaluated | worst ratio | attained | controls | verdict | errors | time |",
+            "|---|---|---|---|---|---|---|---|---|---|---|",
         ]
         mine = [r for r in table if r["statement"].paper == paper]
         for row in mine:
@@ -384,6 +447,8 @@ def render(collected):
                         tight,
                         f"{sum(r.passed for r in row['controls'])} of {len(row['controls'])} fail",
                         row["verdict"],
+                        len(planted.get(row["file"], ())),
+                        f"{row['seconds']:.2f} s",
                     )
                 )
                 + " |"
@@ -393,10 +458,39 @@ def render(collected):
             s = row["statement"]
             out += [f"**{s.title}** (`{s.key}`)", ""]
             out += [f"- {line}" for line in _digest(collected.of(s.key))]
+            out += [f"- catches: {name}" for name in planted.get(row["file"], ())]
             out.append("")
     while out[-1] == "":
         out.pop()
     return "\n".join(out) + "\n"
+
+
+def read_checks(text):
+    """What `render` wrote, as data: key of a statement -> its row and its evidence.
+
+    Returns
+    -------
+    dict
+        ``{key: {"title", "file", "checked", "ratio", "tight", "controls", "verdict", "evidence"}}``, all strings but
+        ``evidence``, a list of lines.
+    """
+    found, table, paper, key = {}, {}, None, None
+    for line in text.splitlines():
+        heading = re.fullmatch(r"## (\w+)", line)
+        entry = re.fullmatch(r"\*\*(.*)\*\* \(`([^`]+)`\)", line)
+        if heading:
+            paper, table = heading[1], {}
+        elif paper and line.startswith("| ["):
+            title, ref, _, _, *rest = (part.replace("\\|", "|").strip() for part in re.split(r"(?<!\\)\|", line)[1:-1])
+            title, file = re.fullmatch(r"\[(.*)\]\((.*)\)", title).groups()
+            columns = dict(zip(("checked", "ratio", "tight", "controls", "verdict"), rest))
+            table.setdefault(title, []).append({"title": title, "file": file, **columns, "evidence": []})
+        elif entry and table.get(entry[1]):
+            key = entry[2]
+            found[key] = table[entry[1]].pop(0)
+        elif key and line.startswith("- "):
+            found[key]["evidence"].append(line[2:])
+    return found
 
 
 def _printed(row):
@@ -449,15 +543,17 @@ def _digest(records):
     return lines
 
 
+_TIME = re.compile(r"\| [\d.]+ s \|$")
 _NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?(?![\w])")
 
 
 def same_text(old, new, rtol=2e-3):
     """Whether two renderings agree: the same words, and numbers equal within ``rtol`` (another machine's BLAS moves digits).
 
-    Returns a list of differing lines (empty when current). Tolerances and other powers of ten agree within a factor 2.
+    Run times are left out. Returns a list of differing lines (empty when current). Tolerances and other powers of ten
+    agree within a factor 2.
     """
-    a, b = old.splitlines(), new.splitlines()
+    a, b = ([_TIME.sub("| |", line) for line in text.splitlines()] for text in (old, new))
     differences = []
     for i in range(max(len(a), len(b))):
         left = a[i] if i < len(a) else "(missing)"
