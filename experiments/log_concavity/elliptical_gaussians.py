@@ -1,0 +1,166 @@
+"""Elliptical Gaussians, exact laws of every algorithm: W2 against the number of measurements and against gradient calls.
+
+X ~ N(0, diag(1/kappa, 1, 1, 1)), Y_t = X + sigma N_t. All walks here map Gaussians to Gaussians, so the law of the output is
+a product of small matrices: no sampling, no floor.
+
+(a) kappa = 100, sigma = 1. Exact inner laws leave the jump's error: on Gaussians it is the Bures distance between cov X and
+cov X - E C_m, the lower end of the sandwich; the upper one is sqrt(E tr C_m) <= sigma sqrt(d/m). Its decay is 1/m, not
+m^(-1/2). A biased inner walk (ULA) sets a floor that more measurements do not lower; the splitting integrator has none.
+(b), (c) W2 against gradient calls, kappa = 100 and 10^6, sigma = 1. Every underdamped walk has the step and friction of the
+smallest spectral radius on its own target; nothing is tuned to the budget. One at a time: 4 inner steps per measurement,
+calls/4 measurements. All at once with m measurements: along their mean the walk is that with a single measurement of
+variance sigma^2/m; it needs of the order of sqrt(m) calls and stops at the jump's error for m (thin lines). Langevin runs on
+the density of X itself, from its centre: sqrt(kappa) calls underdamped, kappa for ULA. So on Gaussians one at a time has the
+advantage over Langevin at large kappa only, and none in calls over all at once; what it gains is that log-concavity is asked
+for at the level sigma^2 in place of sigma^2/m (the figure of kappa_m), which no Gaussian lacks.
+"""
+
+from exactdiffusion.figures import Spot, curve_style, plain_ticks
+
+SUMMARY = "elliptical Gaussians: exact W2 of the chain against m, and against gradient calls beside Langevin"
+PARAMETERS = {
+    "dim": 4, "kappa": 100.0, "m": [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024],
+    "walks": [["splitting, 10 steps", 10, 1.35, 5.0], ["splitting, 4 steps", 4, 1.35, 5.0],
+              ["splitting, 1 step", 1, 1.35, 5.0], ["ULA, 20 steps", 20, 0.5, None]],
+    "kappas": [100.0, 1e6], "budgets": [8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192], "inner": 4,
+    "joint": [16, 256, 4096], "steps": [0.8, 1.0, 1.35, 1.62, 1.83, 1.92],
+    "frictions": [0.001, 0.002, 0.004, 0.01, 0.02, 0.04, 0.1, 0.2, 0.4, 0.64, 0.89, 1.9, 3.4, 5.0], "ula": 0.5,
+}
+QUICK = {"m": [1, 8, 64], "budgets": [16, 128, 512]}
+SPOT = Spot({"m": [1, 16, 128], "budgets": [8, 64, 256]}, keys=("panel", "kappa", "method", "x"),
+            rtol=dict.fromkeys(("w2", "lower", "upper", "bound", "limit"), 1e-7), atol=1e-12,
+            cause="W2 is a difference of deviations down to 1e-5 of them, each with 10,000 roundings")
+
+
+def compute(parameters, progress):
+    """Rows (panel, kappa, method, x, w2, lower, upper, bound, limit, setting): x is m or the budget of gradient calls.
+
+    ``limit`` is the jump's own error, which an exact walk leaves.
+    """
+    import math
+
+    import numpy as np
+
+    from exactdiffusion.bounds import log_concavity as bounds
+    from exactdiffusion.bounds import log_concavity_thresholds as jump
+    from exactdiffusion.chains import ULA, ExactWalk, Underdamped, gaussian_one_at_a_time
+
+    q, rows = parameters, []
+
+    def put(panel, kappa, method, x, w2, lower=None, upper=None, bound=None, limit=None, setting=""):
+        rows.append({"panel": panel, "kappa": kappa, "method": method, "x": x, "w2": float(w2), "lower": lower,
+                     "upper": upper, "bound": bound, "limit": limit, "setting": setting})
+
+    def distance(variances, output):
+        """W2 of the narrow axis and of dim - 1 equal wide ones."""
+        return math.sqrt(np.sum([1, q["dim"] - 1] * (np.sqrt(variances) - np.sqrt(output)) ** 2))
+
+    def whole_of(variances):
+        return np.r_[variances[0], np.full(q["dim"] - 1, variances[1])]
+
+    variances = np.array([1 / q["kappa"], 1.0])
+    whole = whole_of(variances)
+    for m in progress(q["m"], "measurements"):
+        covariance = np.diag(whole / (1 + m * whole))
+        lower, upper = bounds.posterior_mean_w2_sandwich(np.diag(whole), covariance)
+        exact = gaussian_one_at_a_time(variances, m, 1.0, ExactWalk()).output
+        put("m", q["kappa"], "exact", m, distance(variances, exact), math.sqrt(lower), math.sqrt(upper),
+            math.sqrt(bounds.posterior_mean_w2(m, 1.0, q["dim"])))
+        for method, steps, step, friction in q["walks"]:
+            walk = ULA(steps, step) if friction is None else Underdamped(steps, step, friction)
+            put("m", q["kappa"], method, m, distance(variances, gaussian_one_at_a_time(variances, m, 1.0, walk).output))
+        information = math.sqrt(np.sum(1 / whole))
+        put("m", q["kappa"], "small-noise limit", m, 0.5 * information / m)
+
+    def tuned(precisions, unit):
+        """(step, friction) whose slowest axis is fastest."""
+        pairs = [(d, g) for d in q["steps"] for g in q["frictions"]]
+        radius = [max(np.max(np.abs(np.linalg.eigvals(Underdamped(1, d, g).linear(k, unit)[0]))) for k in precisions)
+                  for d, g in pairs]
+        return pairs[int(np.argmin(radius))]
+
+    def langevin(walk, variances, unit, calls, start):
+        """Variances of y after ``calls`` steps on N(0, variances), from N(0, start)."""
+        out = []
+        for l in variances:
+            # n steps at once: A^n and the noise that n steps add, by repeated doubling
+            (power, noise), n, C = walk.linear(1 / l, unit), calls, np.diag([start, unit])
+            while n:
+                if n % 2:
+                    C = power @ C @ power.T + noise
+                noise, power, n = power @ noise @ power.T + noise, power @ power, n // 2
+            out.append(C[0, 0])
+        return np.array(out)
+
+    for kappa in q["kappas"]:
+        variances = np.array([1 / kappa, 1.0])
+        chain = tuned(1 / (variances + 1), 1.0)
+        direct = tuned(1 / variances, variances[0])
+        joint = {m: tuned(1 / (variances + 1 / m), 1 / m) for m in q["joint"]}
+        named = lambda pair: f"step {pair[0]:g}, friction {pair[1]:g}"  # noqa: E731
+        for calls in progress(q["budgets"], f"budgets, kappa = {kappa:g}"):
+            walk = Underdamped(q["inner"], *chain)
+            value = distance(variances, gaussian_one_at_a_time(variances, calls // q["inner"], 1.0, walk).output)
+            put("budget", kappa, "one at a time", calls, value, setting=named(chain))
+            for m, pair in joint.items():
+                y = langevin(Underdamped(1, *pair), variances + 1 / m, 1 / m, calls, 1 / m)
+                value = distance(variances, (variances / (variances + 1 / m)) ** 2 * y)
+                put("budget", kappa, f"all at once, m = {m}", calls, value,
+                    limit=jump.gaussian_jump_w2(m, 1.0, whole_of(variances)), setting=named(pair))
+            y = langevin(Underdamped(1, *direct), variances, variances[0], calls, 0.0)
+            put("budget", kappa, "underdamped Langevin", calls, distance(variances, y), setting=named(direct))
+            y = langevin(ULA(1, q["ula"]), variances, variances[0], calls, 0.0)
+            put("budget", kappa, "ULA", calls, distance(variances, y), setting=f"step {q['ula']:g}")
+    return rows
+
+
+def draw(table, parameters):
+    """W2 against m, and against gradient calls for two condition numbers."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.2, 4.1), layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subfigures(1, 2, width_ratios=(1.0, 1.3))
+    chain, panels = left.subplots(), right.subplots(1, 2, sharey=True)
+    rows = [r for r in table if r["panel"] == "m" and r["method"] == "exact"]
+    m = [r["x"] for r in rows]
+    chain.fill_between(m, [r["lower"] for r in rows], [r["upper"] for r in rows], color="0.88", linewidth=0,
+                       label="Bures … $\\sqrt{E\\,tr\\,C_m}$")
+    chain.plot(m, [r["bound"] for r in rows], color="black", linewidth=1.6, label="bound $\\sigma\\sqrt{d/m}$")
+    for index, method in enumerate(["exact", *(w[0] for w in parameters["walks"])]):
+        rows = [r for r in table if r["panel"] == "m" and r["method"] == method]
+        label = "exact inner laws" if method == "exact" else method
+        chain.plot([r["x"] for r in rows], [r["w2"] for r in rows], label=label, **curve_style(index))
+    rows = [r for r in table if r["panel"] == "m" and r["method"] == "small-noise limit" and r["w2"] < 2]
+    chain.plot([r["x"] for r in rows], [r["w2"] for r in rows], color="0.3", linewidth=0.8, linestyle=(0, (1, 2)),
+               label="$(\\sigma^2/2m)\\sqrt{I(p)}$")
+    chain.set_xscale("log", base=2)
+    chain.set_xticks([1, 8, 64, 512], ["1", "8", "64", "512"])
+    chain.set_xlabel("m, measurements")
+    chain.set_ylabel("W₂(output, law of X)")
+    chain.set_title(f"(a) κ = {parameters['kappa']:g}, σ = 1")
+    methods = ["one at a time", *(f"all at once, m = {m}" for m in parameters["joint"]), "underdamped Langevin", "ULA"]
+    for letter, axes, kappa in zip("bc", panels, parameters["kappas"]):
+        for index, method in enumerate(methods):
+            rows = [r for r in table if r["panel"] == "budget" and r["kappa"] == kappa and r["method"] == method]
+            look = curve_style(index)
+            if rows[0]["limit"] is not None:
+                axes.axhline(rows[0]["limit"], color=look["color"], linewidth=0.6, zorder=1)
+            axes.plot([r["x"] for r in rows], [r["w2"] for r in rows], label=method, **look)
+        axes.set_xscale("log", base=2)
+        ticks = [8, 64, 512, 4096]
+        axes.set_xticks(ticks, [str(t) for t in ticks])
+        axes.set_xlabel("gradient calls")
+        axes.set_title(f"({letter}) κ = " + (f"{kappa:g}" if kappa < 1e5 else "10⁶"))
+    for axes in (chain, *panels):
+        axes.set_yscale("log")
+        axes.set_xticks([], minor=True)
+    for axes in panels:
+        axes.set_ylim(1e-4, 3)
+        plain_ticks(axes.yaxis, 1e-4, 3, (1,))
+    low, high = chain.get_ylim()
+    plain_ticks(chain.yaxis, low, high, (1,))
+    left.legend(*chain.get_legend_handles_labels(), loc="outside lower center", ncols=2, columnspacing=0.8, handlelength=2.6)
+    right.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return figure

@@ -1,0 +1,160 @@
+"""From which noise on is a noised point cloud log-concave? Brackets of sigma*^2 against R^2, D^2/4, Jung and hull edges.
+
+Everything in units of R^2, the squared radius of the smallest enclosing ball: (4.3) of arXiv 2305.19473 is 1. Lower ends are
+witnesses, points (or hull edges, at infinity) where the Hessian of log q is not negative; upper ends are certificates in one
+and two dimensions (.5 % above), else half the diameter. Where both agree to rounding the mark is filled: always so for
+affinely independent atoms, sigma* = D/2 whatever the weights.
+
+(a) Named clouds, equal weights unless given. The 21 points' certificate is out of reach of float64; 40 digits give .01732.
+(b) Random normal clouds of K atoms against the dimension, bars up to the upper end; the sphere (1/d, dashed); the corners
+of the cube, whose law is a product: the star is its threshold, R^2/d, but its longest pair is no edge and from d = 3 on the
+bracket stays open.
+"""
+
+from exactdiffusion.figures import Spot, curve_style, new_figure, plain_ticks
+
+SUMMARY = "log-concavity thresholds of point clouds with brackets, against R^2, D^2/4, Jung's bound and the longest edge"
+PARAMETERS = {
+    "named": ["2 points, w = .01", "5 random in R⁶", "triangle, w = .7, .2, .1", "simplex of 5", "square, w = .45, .05",
+              "four atoms", "square", "8-gon", "−1, 0, 1", "−1, 0, 1, w = .05, .9", "5 equispaced", "21 equispaced"],
+    "rtol": 5e-3, "max_cells": 3000000,
+    # dimension, atoms, number of clouds
+    "random": [[1, 2, 2], [1, 8, 3], [2, 3, 3], [2, 8, 3], [3, 4, 3], [3, 8, 3], [3, 32, 3], [4, 5, 3], [4, 8, 3],
+               [4, 32, 3], [6, 7, 3], [6, 8, 3], [6, 32, 3], [8, 9, 3], [8, 32, 3], [12, 13, 3], [12, 32, 3]],
+    "cubes": [2, 3, 4, 6], "spheres": [2, 3, 4, 6, 8, 12],
+}
+QUICK = {"named": ["2 points, w = .01", "simplex of 5", "square", "8-gon", "−1, 0, 1"],
+         "random": [[2, 3, 2], [2, 8, 1], [4, 5, 2], [4, 8, 2]], "cubes": [2, 3]}
+SPOT = Spot({"named": ["2 points, w = .01", "simplex of 5", "8-gon", "−1, 0, 1", "5 random in R⁶"],
+             "random": [[2, 3, 3], [4, 5, 3], [4, 8, 3], [12, 13, 3]], "cubes": [3]},
+            keys=("group", "name", "d", "atoms", "seed"),
+            rtol=dict.fromkeys(("lower", "upper", "edge", "half_diameter", "radius", "jung", "known"), 1e-7),
+            cause="the flat top of a maximum found by local ascent, and a bisection to 1e-13")
+
+
+def compute(parameters, progress):
+    """Rows (group, name, d, atoms, seed, lower, upper, edge, half_diameter, radius, jung, known, by, exact, independent).
+
+    Variances of the noise; ``by`` says where the upper end comes from; ``known`` is the threshold where theory gives it.
+    """
+    import numpy as np
+
+    from exactdiffusion import PointCloud
+    from exactdiffusion.laws import Sphere
+    from exactdiffusion.log_concavity import log_concavity_threshold
+
+    rows = []
+
+    def put(group, name, P, weights=None, seed=0, known=None):
+        law = PointCloud(P, None if weights is None else np.array(weights))
+        found = log_concavity_threshold(law, rtol=parameters["rtol"], max_cells=parameters["max_cells"])
+        atoms, d = P.shape
+        rows.append({
+            "group": group, "name": name, "d": d, "atoms": atoms, "seed": seed, "lower": float(found.lower),
+            "upper": float(found.upper), "edge": float(found.edge_squared),
+            "half_diameter": float(found.half_diameter_squared), "radius": float(found.radius_squared),
+            "jung": float(found.jung_squared), "known": known, "by": found.upper_by, "exact": bool(found.exact),
+            "independent": bool(np.linalg.matrix_rank(P[1:] - P[0]) == atoms - 1),
+        })
+
+    named = _named()
+    for name in progress(parameters["named"], "named clouds"):
+        put("named", name, *named[name])
+    for d, atoms, count in progress(parameters["random"], "random clouds"):
+        for seed in range(count):
+            put("random", "normal", np.random.default_rng([d, atoms, seed]).standard_normal((atoms, d)), seed=seed)
+    for d in parameters["cubes"]:
+        corners = np.stack(np.meshgrid(*[[-1.0, 1.0]] * d, indexing="ij"), axis=-1).reshape(-1, d)
+        put("cube", "cube", corners, known=1.0)
+    for d in parameters["spheres"]:
+        found = log_concavity_threshold(Sphere(1.0, d))
+        rows.append({**dict.fromkeys(rows[0]), "group": "sphere", "name": "sphere", "d": d, "atoms": 0, "seed": 0,
+                     "lower": float(found.lower), "upper": float(found.upper), "radius": float(found.radius_squared),
+                     "half_diameter": float(found.half_diameter_squared), "jung": float(found.jung_squared), "edge": 0.0,
+                     "by": found.upper_by, "exact": True, "independent": False})
+    return rows
+
+
+def _named():
+    """Name -> (atoms, weights or None)."""
+    import numpy as np
+
+    def ring(n):
+        return np.stack([np.cos(2 * np.pi * np.arange(n) / n), np.sin(2 * np.pi * np.arange(n) / n)], axis=1)
+
+    square, three = np.array([[1.0, 1], [1, -1], [-1, 1], [-1, -1]]), np.array([[-1.0], [0], [1]])
+    return {
+        "2 points, w = .01": (np.array([[-1.0], [1]]), [0.01, 0.99]), "simplex of 5": (np.eye(5), None),
+        "triangle, w = .7, .2, .1": (ring(3), [0.7, 0.2, 0.1]), "square": (square, None), "8-gon": (ring(8), None),
+        "square, w = .45, .05": (square, [0.45, 0.05, 0.05, 0.45]), "−1, 0, 1": (three, None),
+        "−1, 0, 1, w = .05, .9": (three, [0.05, 0.9, 0.05]), "5 equispaced": (np.linspace(-1, 1, 5)[:, np.newaxis], None),
+        "21 equispaced": (np.linspace(-1, 1, 21)[:, np.newaxis], None),
+        "5 random in R⁶": (np.random.default_rng(5).standard_normal((5, 6)), None),
+        "four atoms": (np.array([[1.0, 0], [-1, 0], [0, 1.2], [0, -1.2]]), [0.3158102, 0.3158102, 0.1841898, 0.1841898]),
+    }
+
+
+def draw(table, parameters):
+    """Brackets of named clouds, and of random clouds against the dimension."""
+    figure, (names, dims) = new_figure(7.2, 4.2, columns=2, width_ratios=(1.1, 1))
+    ink, bound, red = curve_style(0)["color"], curve_style(2)["color"], curve_style(1)["color"]
+    rows = [r for r in table if r["group"] == "named"]
+    for y, r in enumerate(reversed(rows)):
+        scale = r["radius"]
+        names.plot([r["lower"] / scale, r["upper"] / scale], [y, y], color=ink, linewidth=2.0, solid_capstyle="butt")
+        names.plot(r["lower"] / scale, y, "o", color=ink, markerfacecolor=ink if r["exact"] else "white", markersize=4.5,
+                   zorder=4)
+        names.plot(r["half_diameter"] / scale, y, "|", color=bound, markersize=9, markeredgewidth=1.6)
+        names.plot(r["jung"] / scale, y, ":", marker="|", color="0.45", markersize=6, markeredgewidth=1.0)
+        if r["edge"]:
+            names.plot(r["edge"] / scale, y, "x", color=red, markersize=4, markeredgewidth=1.0, zorder=5)
+    names.axvline(1.0, color="black", linewidth=1.2, zorder=1)
+    names.set_yticks(range(len(rows)), [r["name"] for r in reversed(rows)])
+    names.set_xscale("log")
+    names.set_xlim(0.013, 1.9)
+    plain_ticks(names.xaxis, 0.013, 1.9)
+    names.set_xlabel("variance of the noise / R²")
+    names.set_title("(a) named clouds")
+    names.plot([], [], color="black", linewidth=1.2, label="R², bound (4.3)")
+    names.plot([], [], "|", color=bound, markersize=9, markeredgewidth=1.6, label="D²/4, bound")
+    names.plot([], [], "|", color="0.45", markersize=6, label="Jung's bound of R²")
+    names.plot([], [], "x", color=red, markersize=4, label="longest hull edge²/4")
+    names.plot([], [], "o-", color=ink, markerfacecolor="white", linewidth=2.0, markersize=4.5, label="bracket of σ*²")
+    names.plot([], [], "o", color=ink, markersize=4.5, label="σ*², both ends equal")
+
+    def families(r):
+        return 0 if r["independent"] else (1 if r["atoms"] == 8 else 2)
+
+    label = ("K = d + 1 atoms", "K = 8", "K = 32")
+    place = {d: k for k, d in enumerate(sorted({r["d"] for r in table if r["group"] == "random"}))}
+    for r in (r for r in table if r["group"] == "random"):
+        family, scale = families(r), r["radius"]
+        x = place[r["d"]] + (family - 1) * 0.24 + (r["seed"] - 1) * 0.06
+        look = curve_style(family)
+        dims.plot([x, x], [r["lower"] / scale, r["upper"] / scale], color=look["color"], linewidth=1.3)
+        dims.plot(x, r["lower"] / scale, look["marker"], color=look["color"], markersize=3.2,
+                  markerfacecolor=look["color"] if r["exact"] else "white")
+    for family in range(3):
+        look = curve_style(family)
+        dims.plot([], [], linestyle="none", color=look["color"], marker=look["marker"], markersize=3.5, label=label[family])
+    rows = [r for r in table if r["group"] == "sphere"]
+    dims.plot([place[r["d"]] for r in rows], [r["lower"] for r in rows], color="0.3", linewidth=1.0, linestyle=(0, (5, 1.5)),
+              label="sphere, 1/d")
+    for r in (r for r in table if r["group"] == "cube"):
+        x = place[r["d"]] + 0.42
+        dims.plot([x, x], [r["lower"] / r["radius"], r["upper"] / r["radius"]], color="0.45", linewidth=1.3)
+        dims.plot(x, r["known"] / r["radius"], "*", color="black", markersize=5.5, )
+    dims.plot([], [], "*", color="black", markersize=5.5, linestyle="none", label="cube")
+    dims.axhline(1.0, color="black", linewidth=1.2, zorder=1)
+    dims.set_yscale("log")
+    dims.set_ylim(0.075, 1.15)
+    plain_ticks(dims.yaxis, 0.08, 1.1, (1, 2, 3, 5))
+    dims.set_xticks(list(place.values()), [str(d) for d in place])
+    dims.set_xlim(-0.6, len(place) - 0.3)
+    dims.set_xlabel("d, dimension")
+    dims.set_ylabel("variance of the noise / R²")
+    dims.set_title("(b) random clouds, cube, sphere")
+    dims.grid(axis="x", visible=False)
+    (left, named), (right, others) = (axes.get_legend_handles_labels() for axes in (names, dims))
+    figure.legend([*left, *right], [*named, *others], loc="outside lower center", ncols=4)
+    return figure
