@@ -16,7 +16,7 @@ import numpy as np
 
 from .._validation import fail, integer, points, real_array
 from .._validation import weights as check_weights
-from ..arrays import array_namespace, from_numpy, is_numpy, to_numpy
+from ..arrays import array_namespace, from_numpy, is_numpy, on_accelerator, to_numpy
 from ._eigen import refine
 from ._stacked import Level, Stack, pays
 from .base import (
@@ -260,6 +260,8 @@ class NoisedMixture(NoisedLaw):
 
     def _rows(self, x, extra=0):
         doubles = BLOCK_DOUBLES if extra or not is_numpy(array_namespace(x)) else _CACHE_DOUBLES
+        if on_accelerator(x):  # small products leave a GPU idle
+            doubles = 64 * BLOCK_DOUBLES
         return doubles // max(self.law._active * self.dim, extra)
 
     def _param(self, name, x):
