@@ -57,6 +57,7 @@ def test_wheel_ships_every_theory_file_and_experiment(wheel):
         assert len(files) >= 3
         missing = [f for f in files if f"exactdiffusion/{inside}/{f.as_posix()}" not in names]
         assert missing == []
+    assert {f"exactdiffusion/_report/{name}" for name in ("page.html", "report.css", "report.js")} <= names
     assert not [n for n in names if "__pycache__" in n or n.startswith(("tests/", "figures/"))]
 
 
@@ -97,12 +98,12 @@ def test_installed_wheel_works_outside_the_checkout(wheel, tmp_path, names):
 
 
 _FLOORS = (
-    {"_version", "_validation", "_progress", "_external", "arrays", "bounds", "noise", "provenance", "records", "resources",
-     "schedules"},
+    {"_version", "_validation", "_progress", "_external", "_markup", "arrays", "bounds", "noise", "provenance", "records",
+     "resources", "schedules"},
     {"laws", "proximal", "adversaries"},
     {"samplers", "propagation", "measure"},
-    {"audit", "chains", "conditional_mean", "datasets", "figures", "ledger", "log_concavity", "measurements", "sweep",
-     "_pytest_plugin"},
+    {"audit", "chains", "conditional_mean", "curves", "datasets", "figures", "ledger", "log_concavity", "measurements",
+     "metrics", "plot", "report", "sweep", "sweepfile", "_pytest_plugin"},
     {"cli", "demo", "__main__", "__init__"},
 )
 

@@ -206,8 +206,9 @@ def test_table_and_provenance(reference):
 
 
 def test_mixture_target_says_that_its_reference_is_empirical():
-    row = sweep.sweep(target="gaussian", sampler="ddim", steps=8, seeds=1, samples=50).rows[0]
+    row = sweep.sweep(target="rings", sampler="ddim", steps=8, seeds=1, samples=50, floor_repeats=2).rows[0]
     assert "50 target draws" in row["method"]
+    assert (row["rung"], row["floor"] > 0) == ("empirical", True)
 
 
 def test_exact_start_differs_from_the_gaussian_one_by_the_scaled_target():

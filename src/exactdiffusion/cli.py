@@ -1,4 +1,4 @@
-"""The command line: ``exactdiffusion list | verify | figures | sweep | audit | demo``.
+"""The command line: ``exactdiffusion list | verify | figures | sweep | plot | report | audit | demo``.
 
 A bad argument is one line on standard error and exit code 2; a failed check is exit code 1. Every command imports what
 it needs when it runs.
@@ -84,19 +84,60 @@ def _assignment(text):
         return key, value
 
 
-def _sweep(args):
-    from . import sweep
+_SWEEP_DEFAULTS = {"schedule": "vp_linear", "seeds": 5, "samples": 1000, "start": "gaussian", "metric": "w2",
+                   "refused": "error"}
 
-    result = sweep.sweep(
-        target=args.target.split(","), sampler=args.sampler.split(","), schedule=args.schedule.split(","),
-        steps=_integers("steps", args.steps), seeds=args.seeds, samples=args.samples, start=args.start,
-        metric=args.metric.split(","), jobs=args.jobs, out=args.out,
-    )
-    _table([("target", "sampler", "schedule", "steps", "metric", "seeds", "mean", "sd", "lowest lower bound"),
+
+def _sweep(args):
+    from pathlib import Path
+
+    from . import sweep, sweepfile
+
+    flags = {name: getattr(args, name) for name in ("target", "sampler", "steps", *_SWEEP_DEFAULTS)}
+    given = {name: value for name, value in flags.items() if value is not None}
+    where = {"jobs": args.jobs, "backend": args.backend, "scheduler": args.scheduler}
+    try:
+        if args.file is not None:
+            if given:
+                raise ValueError(f"{next(iter(given))}: got a flag beside the file {args.file}; expected one of the two")
+            result = sweepfile.run(args.file, args.out or f"results/{Path(args.file).stem}", own=args.own, **where)
+        else:
+            absent = [name for name in ("target", "sampler", "steps") if name not in given]
+            if absent:
+                raise ValueError(f"{absent[0]}: is absent; expected --{absent[0]}, or a sweep file")
+            given = {**_SWEEP_DEFAULTS, **given}
+            names = {k: given[k].split(",") for k in ("target", "sampler", "schedule", "metric")}
+            result = sweep.sweep(**{**given, **names, "steps": _integers("steps", given["steps"])}, **where,
+                                 out=args.out or "results/sweep")
+    except KeyboardInterrupt:
+        print("exactdiffusion sweep: interrupted; what was computed is kept, the same command continues", file=sys.stderr)
+        return 128 + 2
+    except (OSError, sweep.DamagedRecord) as error:  # a full disk, a folder without permission, a record of someone else
+        print(f"exactdiffusion sweep: {error}; every stored record is kept", file=sys.stderr)
+        return 1
+    _table([("target", "sampler", "schedule", "steps", "metric", "seeds", "mean", "sd", "lowest lower end", "floor", "rung"),
             *sweep.summary(result.rows)])
+    if result.refused:
+        print(f"{len(result.refused)} combinations left out, the first: {result.refused[0]['reason']}")
     print(f"{result.computed} computed, {result.reused} reused")
-    for path in (result.table, result.provenance):
+    for path in (result.table, result.timings, result.provenance):
         print(path)
+    return 0
+
+
+def _plot(args):
+    from .plot import plot
+
+    for path in plot(args.dir, target=args.target, metric=args.metric, sampler=args.sampler, schedule=args.schedule,
+                     x=args.x, out=args.out):
+        print(path)
+    return 0
+
+
+def _report(args):
+    from .report import report
+
+    print(report(args.dir, args.out, checks=args.checks, figures=args.figures))
     return 0
 
 
@@ -152,18 +193,39 @@ def parser():
     c = commands.add_parser(
         "sweep", help="step count versus error for grids of targets, samplers, schedules and seeds",
         description="Lists are separated by commas; NAME:PARAMETER=VALUE sets a parameter; MODULE:FUNCTION names a "
-                    "target, sampler or schedule of your own. An interrupted sweep resumes when run again.")
-    c.add_argument("--target", required=True)
-    c.add_argument("--sampler", required=True)
-    c.add_argument("--steps", required=True, help="numbers of steps N, e.g. 5,10,20,40")
-    c.add_argument("--schedule", default="vp_linear")
-    c.add_argument("--seeds", type=int, default=5, help="number of seeds: 0, 1, ... (default 5)")
-    c.add_argument("--samples", type=int, default=1000, help="samples per cell (default 1000)")
-    c.add_argument("--start", default="gaussian", help="gaussian: N(0, sigma_max^2 I); exact: the noised target")
-    c.add_argument("--metric", default="w2")
+                    "target, sampler or schedule of your own. An interrupted sweep resumes when run again. A TOML file "
+                    "says the same as the flags (see exactdiffusion.sweepfile).")
+    c.add_argument("file", nargs="?", metavar="FILE.toml", help="a sweep file, in place of the flags down to --refused")
+    c.add_argument("--target")
+    c.add_argument("--sampler")
+    c.add_argument("--steps", help="numbers of steps N, e.g. 5,10,20,40")
+    c.add_argument("--schedule", help="default vp_linear")
+    c.add_argument("--seeds", type=int, help="number of seeds: 0, 1, ... (default 5)")
+    c.add_argument("--samples", type=int, help="samples per cell (default 1000)")
+    c.add_argument("--start", help="gaussian (default): N(0, sigma_max^2 I); exact: the noised target")
+    c.add_argument("--metric", help="default w2")
+    c.add_argument("--refused", help="error (default) or skip: what happens to combinations that cannot run")
     c.add_argument("--jobs", type=int, default=1, help="worker processes (default 1)")
-    c.add_argument("--out", metavar="DIR", default="results/sweep")
+    c.add_argument("--backend", default="loky", help="loky (default, this machine), dask or ray")
+    c.add_argument("--scheduler", metavar="ADDRESS", help="of the dask scheduler, or of a running ray cluster")
+    c.add_argument("--own", action="store_true", help="the sweep file may name functions of your own, which are run")
+    c.add_argument("--out", metavar="DIR", help="default results/sweep, or results/ and the name of the file")
     c.set_defaults(run=_sweep)
+
+    c = commands.add_parser("plot", help="draw a sweep: error against steps, oracle calls or seconds")
+    c.add_argument("dir", metavar="DIR", help="what sweep --out wrote")
+    for name in ("target", "metric", "sampler", "schedule"):
+        c.add_argument(f"--{name}", action="append", help=f"this {name} only; may be given several times")
+    c.add_argument("--x", default="steps", help="steps (default), calls or seconds")
+    c.add_argument("--out", metavar="FILE", help="a .pdf, .png or .svg (default: DIR/plot.png and DIR/plot.svg)")
+    c.set_defaults(run=_plot)
+
+    c = commands.add_parser("report", help="a sweep, the verdicts and the figures as one HTML file that opens offline")
+    c.add_argument("dir", metavar="DIR", help="what sweep --out wrote")
+    c.add_argument("--out", metavar="FILE", help="default: DIR/report.html")
+    c.add_argument("--checks", metavar="FILE", help="paper_checks.md of the theory run (default: the checkout's)")
+    c.add_argument("--figures", metavar="DIR", help="folder of the drawings (default: figures of the checkout)")
+    c.set_defaults(run=_report)
 
     c = commands.add_parser(
         "audit", help="relative projection error, guarantee and admissible schedule of a denoiser of your own",
@@ -200,7 +262,7 @@ def main(argv=None):
     except BrokenPipeError:  # the reader of a pipe (head) has seen enough; what the exit flushes must not fail again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + 13  # what a shell reports of a program that SIGPIPE ended
-    except (ValueError, DatasetUnavailable) as error:
+    except (ValueError, DatasetUnavailable, ModuleNotFoundError) as error:
         if args.traceback:
             raise
         print(f"exactdiffusion {args.command}: {error}", file=sys.stderr)

@@ -15,8 +15,9 @@ _PACKAGE = Path(__file__).resolve().parent
 # are text and closed forms, only the modules that other code computes with count (a test compares with the imports).
 _BOUNDS = {"__init__.py", "_statement.py", "projection.py", "proximal.py"}
 _WITHOUT_NUMBERS = {
-    "_theory", "_experiments", "cli.py", "demo.py", "figures.py", "ledger.py", "__main__.py",
-    "_progress.py", "_pytest_plugin.py", "provenance.py", "records.py", "resources.py",
+    "_theory", "_experiments", "cli.py", "curves.py", "demo.py", "figures.py", "ledger.py", "plot.py", "report.py",
+    "sweepfile.py", "__main__.py", "_markup.py", "_progress.py", "_pytest_plugin.py", "provenance.py", "records.py",
+    "resources.py",
 }
 
 

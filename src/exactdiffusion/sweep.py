@@ -4,6 +4,9 @@ The unit of work is one cell: one sampler on one schedule with one number of ste
 cell computes the same bits in any process, alone or beside others. Each metric of a cell is one record, a JSON file named
 after the hash of everything the number depends on (parameters, data, code, library versions) and written whole or not at
 all: an interrupted sweep continues where it stopped, and a change of the code computes anew instead of reusing.
+
+Cells that differ in the seed share a task, not an array: in one array the edge kernels of BLAS move last bits of a row with
+the rows beside it, and at 1000 samples one array is not faster (measured: 1.00 times; 1.36 at 100).
 """
 
 import hashlib
@@ -22,63 +25,25 @@ from . import records
 from ._external import load_function
 from ._progress import progress
 from ._validation import choice, fail, integer
-from .provenance import provenance, source_digest, versions
+from .metrics import METRICS, Run, refuse
+from .provenance import commit, provenance, source_digest, versions
 
-# -- what can be swept ---------------------------------------------------------------------------------------------------
+__all__ = ["COLUMNS", "METRICS", "Cell", "DamagedRecord", "Sweep", "grid_of", "law_of", "parse", "run_cell", "states",
+           "summary", "sweep", "sweep_grids"]
 
-
-@dataclass(frozen=True)
-class Metric:
-    """How samples are judged.
-
-    ``measure(samples, law, seed)`` returns a dict with ``value``, ``lower`` (a certified lower bound of the same quantity,
-    or None) and ``method``; ``needs`` names the methods of the law of which it needs one.
-    """
-
-    measure: Callable
-    needs: tuple
-    summary: str
-
-    def require(self, law):
-        """Raise ValueError when ``law`` cannot be judged by this metric."""
-        if not any(hasattr(law, name) for name in self.needs):
-            fail("metric", next(k for k, m in METRICS.items() if m is self),
-                 f"a metric this target allows (it has none of: {', '.join(self.needs)})")
-
-
-def _w2(samples, law, seed):
-    """W2 between the samples and the target: exact for weighted atoms, against as many fresh draws otherwise."""
-    from .laws import PointCloud
-    from .measure import w2
-
-    if isinstance(law, PointCloud):
-        result = w2(samples, law.points, weights_y=law.weights)
-        return {"value": result.value, "lower": result.lower, "method": f"{result.method}, weighted atoms"}
-    # A generator of its own: the reference draws must not be the sampler's noise.
-    reference = law.sample(samples.shape[0], np.random.default_rng([seed, 0x5EED]))
-    result = w2(samples, reference)
-    return {"value": result.value, "lower": result.lower, "method": f"{result.method}, {len(reference)} target draws"}
-
-
-def _distance(samples, law, seed):
-    """Root mean squared distance to the support. A sampler that collapses on one atom has distance 0."""
-    value = float(np.sqrt(np.mean(law.distance(samples) ** 2)))
-    return {"value": value, "lower": value, "method": "root mean square, exact projection"}
-
-
-METRICS = {
-    "w2": Metric(_w2, ("points", "sample"), "Wasserstein-2 distance to the target, with a dual lower bound"),
-    "distance": Metric(_distance, ("distance",), "root mean squared distance to the support (not to the law)"),
-}
-
-# Adding a metric is one entry here; the records, the table and the command line follow.
+#: Repeats of the noise floor: how often exact draws of the target are measured in the sampler's place.
+FLOOR_REPEATS = 8
+#: Most cells of one sweep.
+MOST_CELLS = 1_000_000
+#: No record is longer; a longer file under ``records/`` was not written here.
+MOST_BYTES = 1 << 20
 
 # -- specifications: NAME[:PARAMETER=VALUE] or MODULE:FUNCTION[:PARAMETER=VALUE] --------------------------------------------
 
 
 def parse(kind, text):
     """Split ``name:key=value`` into the name and a dict of parameters; values are JSON where they parse as JSON."""
-    if not isinstance(text, str) or not text.strip():
+    if not isinstance(text, str) or not text.strip() or not text.isprintable():
         fail(kind, text, "a name")
     names, parameters = [], {}
     for part in text.strip().split(":"):
@@ -92,7 +57,7 @@ def parse(kind, text):
         else:
             try:
                 parameters[key] = json.loads(value)
-            except json.JSONDecodeError:
+            except (json.JSONDecodeError, RecursionError):
                 parameters[key] = value
     return ":".join(names), parameters
 
@@ -139,7 +104,7 @@ def grid_of(text, steps):
     return _call("schedule", text, steps)
 
 
-def states(law, sampler, grid, seed, samples, start="gaussian"):
+def states(law, sampler, grid, seed, samples, start="gaussian", calls=None):
     """Generator of the N + 1 states of one run; every cell of a sweep is one of these.
 
     Parameters
@@ -153,6 +118,8 @@ def states(law, sampler, grid, seed, samples, start="gaussian"):
     samples : int
     start : {"gaussian", "exact"}
         ``gaussian``: N(0, sigma_0^2 I), what a user has; ``exact``: the target noised to the first level.
+    calls : dict, optional
+        Where samplers that have a parameter of this name (the proximal ones) count what their maps evaluate.
 
     Returns
     -------
@@ -169,6 +136,8 @@ def states(law, sampler, grid, seed, samples, start="gaussian"):
     info = _samplers.REGISTRY.get(name)
     if info.stochastic if info is not None else "noise" in inspect.signature(function).parameters:
         parameters["noise"] = Noise(seed)
+    if calls is not None and info is not None and info.oracle == "prox":
+        parameters["calls"] = calls
     try:
         inspect.signature(function).bind(law, grid, x, **parameters)
     except TypeError as error:
@@ -192,14 +161,26 @@ class Cell:
     start: str
 
 
-COLUMNS = (
-    "target", "sampler", "schedule", "steps", "seed", "samples", "start", "metric", "value", "lower", "method",
-    "oracle_calls", "oracle_rows",
-)
+_CELL = ("target", "sampler", "schedule", "steps", "seed", "samples", "start")
+# Column -> kinds of value that a record may hold; None where the field may be empty.
+_TYPES = {
+    "target": (str,), "sampler": (str,), "schedule": (str,), "steps": (int,), "seed": (int,), "samples": (int,),
+    "start": (str,), "metric": (str,), "value": (float, int), "lower": (float, int, None), "method": (str,),
+    "oracle_calls": (int,), "oracle_rows": (int,), "dim": (int,), "rung": (str,), "upper": (float, int, None),
+    "interval": (str,), "floor": (float, int, None), "floor_sd": (float, int, None), "bound": (float, int, None),
+    "statement": (str, None), "bound_kind": (str, None), "denoise_calls": (int,), "prox_calls": (int,),
+    "inner_evaluations": (int,),
+}
+COLUMNS = tuple(_TYPES)
+_TIMES = ("seconds", "metric_seconds")
 
 
-def _key(cell, metric, code):
-    parameters = {**cell.__dict__, "metric": metric}
+class DamagedRecord(RuntimeError):
+    """A file under ``records/`` is not what its name says. Records are whole or absent, so it is reported, not replaced."""
+
+
+def _key(cell, metric, floor_repeats, code):
+    parameters = {**cell.__dict__, "metric": metric, "floor_repeats": floor_repeats}
     text = json.dumps({"parameters": parameters, "code": code}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -226,7 +207,35 @@ def _data_digest(target):
     return digest.hexdigest()
 
 
-def run_cell(cell, metrics):
+def _run_of(cell, law, grid, **states_of):
+    from . import samplers as _samplers
+
+    name, parameters = parse("sampler", cell.sampler)
+    known = name in _samplers.REGISTRY
+    return Run(law, name, known, parameters, grid, cell.start, cell.seed, **states_of)
+
+
+@lru_cache(maxsize=64)
+def _floor(target, metric, samples, repeats):
+    """(mean, standard deviation) of the metric of ``samples`` exact draws; (None, None) where there are none.
+
+    It depends on no sampler and no seed of the sweep, so every process that needs it gets the same bits.
+    """
+    law, measure = law_of(target), METRICS[metric].floor
+    if repeats == 0 or measure is None or not hasattr(law, "sample"):
+        return None, None
+    values = [float(measure(law, samples, np.random.default_rng([k, 0xF100]))) for k in range(repeats)]
+    return float(np.mean(values)), float(np.std(values, ddof=1)) if repeats > 1 else None
+
+
+def _floor_of(cell, metric, rung, repeats):
+    # Without sampling error an exact sampler scores 0; so it does where the metric has none (distance, excess error).
+    if rung in ("closed form", "one dimension") or METRICS[metric].floor is None:
+        return 0.0, 0.0
+    return _floor(cell.target, metric, cell.samples, repeats)
+
+
+def run_cell(cell, metrics, floor_repeats=FLOOR_REPEATS):
     """Compute one cell; a list of records, one per metric, in order."""
     from threadpoolctl import threadpool_limits
 
@@ -235,46 +244,80 @@ def run_cell(cell, metrics):
 
     with threadpool_limits(1):  # the number of BLAS threads moves last bits, and workers must not fight for cores
         law = law_of(cell.target)
-        counted = Counted(law)
+        counted, inner = Counted(law), {}
         started = time.perf_counter()
         grid = grid_of(cell.schedule, cell.steps)
-        samples = _samplers.final(states(counted, cell.sampler, grid, cell.seed, cell.samples, cell.start))
+        running = states(counted, cell.sampler, grid, cell.seed, cell.samples, cell.start, calls=inner)
+        plan = _run_of(cell, law, grid)
+        if any(METRICS[m].path(plan) for m in metrics):
+            path = tuple(running)
+            first, samples = path[0], path[-1]
+        else:
+            path, first = (), next(running)
+            samples = _samplers.final(running)
         seconds = time.perf_counter() - started
         if not np.all(np.isfinite(samples)):
             raise FloatingPointError(f"{cell}: the sampler left the finite numbers")
+        run = _run_of(cell, law, grid, first=first, samples=samples, path=path)
         found = []
         for metric in metrics:
             started = time.perf_counter()
-            result = METRICS[metric].measure(samples, law, cell.seed)
-            found.append({
-                **cell.__dict__, "metric": metric, "value": float(result["value"]),
-                "lower": None if result["lower"] is None else float(result["lower"]), "method": result["method"],
+            measured = METRICS[metric].measure(run)
+            metric_seconds = time.perf_counter() - started
+            floor, floor_sd = _floor_of(cell, metric, measured["rung"], floor_repeats)
+            record = {
+                **cell.__dict__, "metric": metric, **measured, "dim": law.dim, "floor": floor, "floor_sd": floor_sd,
                 "oracle_calls": sum(counted.calls.values()), "oracle_rows": sum(counted.rows.values()),
-                "seconds": seconds, "metric_seconds": time.perf_counter() - started,
+                "denoise_calls": counted.calls["denoise"],
+                "prox_calls": counted.calls["prox"] + counted.calls["prox_local"],
+                "inner_evaluations": int(sum(inner.values())),
+            }
+            found.append({
+                **{column: record[column] for column in COLUMNS}, "calls": dict(sorted(counted.calls.items())),
+                "inner": {k: int(v) for k, v in sorted(inner.items())}, "seconds": seconds, "metric_seconds": metric_seconds,
             })
         return found
-
-
-def _work(cell, metrics, keys, folder):
-    found = run_cell(cell, metrics)
-    for key, record in zip(keys, found):
-        records.write_whole(_path(folder, key), records.json_text({"key": key, **record}))
-    return found
 
 
 def _path(folder, key):
     return Path(folder) / "records" / key[:2] / f"{key}.json"
 
 
-def _stored(folder, key):
+def _write_record(folder, key, record):
+    path, folder = _path(folder, key), Path(folder)
+    # A link planted in the folder must not lead the sweep out of it.
+    if not path.parent.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"out: {path.parent} is a link that leads out of {folder}; nothing was written")
+    records.write_whole(path, records.json_text({"key": key, **record}))
+
+
+def _stored(folder, key, cell, metric):
     """The record under ``key``, or None. A record is whole or absent, so an unreadable one is reported, not replaced."""
     path = _path(folder, key)
     if not path.is_file():
         return None
-    record = json.loads(path.read_text(encoding="utf-8"))
-    if record.pop("key") != key:
-        raise RuntimeError(f"{path} holds another record than its name says; remove it and run again")
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise ValueError(f"longer than {MOST_BYTES} bytes")
+        record = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
+        if not isinstance(record, dict) or record.pop("key", None) != key:
+            raise ValueError("it holds another record than its name says")
+        for name, value in {**cell.__dict__, "metric": metric}.items():
+            if record.get(name) != value:
+                raise ValueError(f"{name} is {record.get(name)!r}, not {value!r}")
+        for name, kinds in {**_TYPES, **dict.fromkeys(_TIMES, (float, int))}.items():
+            if name not in record:
+                raise ValueError(f"{name} is absent")
+            kind = None if record[name] is None else type(record[name])
+            if kind not in kinds or (kind is float and not math.isfinite(record[name])):
+                raise ValueError(f"{name} is {record[name]!r}")
+    except (ValueError, RecursionError) as error:
+        raise DamagedRecord(f"{path}: not a record of this sweep ({error}); remove it and run again") from None
     return record
+
+
+def _no_constant(text):
+    raise ValueError(f"{text} is no number of JSON")
 
 
 # -- the sweep -----------------------------------------------------------------------------------------------------------
@@ -282,7 +325,10 @@ def _stored(folder, key):
 
 @dataclass
 class Sweep:
-    """What `sweep` returns: the rows, what was computed and reused, and the paths written (None without ``out``)."""
+    """What `sweep` returns: the rows, what was computed and reused, and the paths written (None without ``out``).
+
+    ``refused`` lists the combinations that were left out, each with its reason (only with ``refused="skip"``).
+    """
 
     rows: list
     computed: int
@@ -290,10 +336,12 @@ class Sweep:
     table: Path | None = None
     provenance: Path | None = None
     seconds: list = field(default_factory=list)
+    timings: Path | None = None
+    refused: list = field(default_factory=list)
 
 
 def sweep(*, target, sampler, steps, seeds=5, schedule="vp_linear", samples=1000, metric="w2", start="gaussian", jobs=1,
-          out=None):
+          out=None, backend="loky", scheduler=None, floor_repeats=FLOOR_REPEATS, refused="error"):
     """Run a grid of cells and tabulate it.
 
     Parameters
@@ -308,12 +356,21 @@ def sweep(*, target, sampler, steps, seeds=5, schedule="vp_linear", samples=1000
     samples : int
         Samples per cell.
     start : {"gaussian", "exact"}
-        See `draw`.
+        See `states`.
     jobs : int
-        Worker processes; the numbers do not depend on it.
+        Worker processes of "loky"; the numbers do not depend on it.
     out : path, optional
-        Folder for ``records/``, ``results.csv`` and ``provenance.json``. Records found there are reused. Without it
-        nothing is written.
+        Folder for ``records/``, ``results.csv``, ``timings.csv`` and ``provenance.json``. Records found there are reused.
+        Without it nothing is written.
+    backend : {"loky", "dask", "ray"}
+        Where cells run; the numbers do not depend on it. "loky": processes of this machine.
+    scheduler : str, optional
+        Address of the dask scheduler (needed for "dask") or of the ray cluster (default: start ray here).
+    floor_repeats : int
+        Repeats of the noise floor; 0 leaves it out.
+    refused : {"error", "skip"}
+        What happens to combinations that cannot run (a VP sampler on a VE schedule, a metric that a target does not
+        allow): a ValueError before anything runs, or they are left out and listed.
 
     Returns
     -------
@@ -323,101 +380,297 @@ def sweep(*, target, sampler, steps, seeds=5, schedule="vp_linear", samples=1000
     ------
     ValueError
         Names the argument, its value and what is expected.
+    DamagedRecord
+        A file in ``out`` is not the record that its name promises.
     """
-    grid = _grid_of_cells(target, sampler, schedule, steps, seeds, samples, start)
-    metrics = [choice("metric", m, tuple(METRICS)) for m in _list("metric", metric)]
-    jobs = integer("jobs", jobs, low=1)
-    for kinds in dict.fromkeys((c.target, c.sampler, c.schedule, c.steps, c.start) for c in grid):
-        _refuse(*kinds, metrics)  # before hours of work
-    codes = {}
-    tasks, found = [], {}
-    for cell in grid:
+    grid = {"target": target, "sampler": sampler, "schedule": schedule, "steps": steps, "seeds": seeds, "samples": samples,
+            "metric": metric, "start": start}
+    return sweep_grids([grid], jobs=jobs, out=out, backend=backend, scheduler=scheduler, floor_repeats=floor_repeats,
+                       refused=refused)
+
+
+def sweep_grids(grids, *, jobs=1, out=None, backend="loky", scheduler=None, floor_repeats=FLOOR_REPEATS, refused="error",
+                notes=None):
+    """Run the union of several grids as one sweep.
+
+    Parameters
+    ----------
+    grids : list of dict
+        Each with the keys target, sampler, schedule, steps, seeds, samples, metric and start of `sweep`. A cell and metric
+        that several grids ask for is computed, and tabulated, once.
+    jobs, out, backend, scheduler, floor_repeats, refused
+        As for `sweep`.
+    notes : dict, optional
+        Further entries of ``provenance.json`` (title, summary, finding).
+
+    Returns
+    -------
+    Sweep
+    """
+    jobs, floor_repeats = integer("jobs", jobs, low=1), integer("floor_repeats", floor_repeats, low=0)
+    choice("refused", refused, ("error", "skip"))
+    choice("backend", backend, tuple(_BACKENDS))
+    if scheduler is not None and (backend == "loky" or not isinstance(scheduler, str)):
+        fail("scheduler", scheduler, "an address, with backend 'dask' or 'ray'")
+    wanted, left_out = _wanted(grids, refused)
+    codes, found, tasks = {}, {}, {}
+    for cell, metric in wanted:
         names = (cell.target, cell.sampler, cell.schedule)
-        code = codes.setdefault(names, _code(*names) if names not in codes else None)
-        keys = {m: _key(cell, m, code) for m in metrics}
-        absent = []
-        for m in metrics:
-            record = _stored(out, keys[m]) if out is not None else None
-            if record is None:
-                absent.append(m)
-            else:
-                found[cell, m] = record
-        if absent:
-            tasks.append((cell, absent, [keys[m] for m in absent]))
+        if names not in codes:
+            codes[names] = _code(*names)
+        key = _key(cell, metric, floor_repeats, codes[names])
+        record = _stored(out, key, cell, metric) if out is not None else None
+        if record is not None:
+            found[cell, metric] = record
+        else:
+            tasks.setdefault(cell, []).append((metric, key))
     reused = len(found)
-    for cell, names, fresh in _run(tasks, jobs, out):
+    for cell, names, fresh in _run(tasks, codes, jobs, out, backend, scheduler, floor_repeats):
         found.update({(cell, m): record for m, record in zip(names, fresh)})
-    ordered = [found[cell, m] for cell in grid for m in metrics]
+    ordered = [found[pair] for pair in wanted]
     rows = [{column: record[column] for column in COLUMNS} for record in ordered]
-    result = Sweep(rows, len(found) - reused, reused, seconds=[record["seconds"] for record in ordered])
+    done = Sweep(rows, len(found) - reused, reused, seconds=[record["seconds"] for record in ordered], refused=left_out)
     if out is not None:
-        result.table, result.provenance = Path(out) / "results.csv", Path(out) / "provenance.json"
-        records.write_whole(result.table, records.table_text(rows))
-        records.write_whole(result.provenance, records.json_text({
-            "arguments": {
-                "target": _list("target", target), "sampler": _list("sampler", sampler),
-                "schedule": _list("schedule", schedule), "steps": sorted({c.steps for c in grid}),
-                "seeds": sorted({c.seed for c in grid}), "samples": samples, "metric": metrics, "start": start,
-            },
-            "cells": len(grid), "computed": result.computed, "reused": reused, "jobs": jobs,
-            "seconds_of_work": round(sum(r["seconds"] + r["metric_seconds"] for r in ordered), 3),
-            "code": {"/".join(names): code for names, code in codes.items()}, **provenance(),
-        }))
-    return result
+        _write_tables(done, ordered, Path(out), codes, {
+            "arguments": _arguments(grids), "jobs": jobs, "backend": backend, "floor_repeats": floor_repeats,
+            "refused": left_out, **(notes or {}),
+        })
+    return done
+
+
+def _write_tables(done, ordered, out, codes, entries):
+    text = records.table_text(done.rows)
+    keys = (*_CELL, "metric", *_TIMES)
+    done.table, done.provenance, done.timings = out / "results.csv", out / "provenance.json", out / "timings.csv"
+    records.write_whole(done.table, text)
+    records.write_whole(done.timings, records.table_text([
+        {k: round(record[k], 6) if k in _TIMES else record[k] for k in keys} for record in ordered]))
+    records.write_whole(done.provenance, records.json_text({
+        **entries, "cells": len({tuple(r[k] for k in _CELL) for r in done.rows}), "rows": len(done.rows),
+        "computed": done.computed, "reused": done.reused, "table_sha256": hashlib.sha256(text.encode()).hexdigest(),
+        "seconds_of_work": round(sum(r["seconds"] + r["metric_seconds"] for r in ordered), 3),
+        "code": {"/".join(names): code for names, code in codes.items()}, **provenance(),
+    }))
+
+
+def _arguments(grids):
+    """What was asked for, as lists; with several grids the union of each, in order."""
+    merged = {}
+    for grid in map(_complete, grids):
+        for name, value in grid.items():
+            for item in value if isinstance(value, list) else [value]:
+                if item not in merged.setdefault(name, []):
+                    merged[name].append(item)
+    merged["steps"], merged["seeds"] = sorted(merged["steps"]), sorted(merged["seeds"])
+    if len(grids) == 1:
+        merged["samples"], merged["start"] = merged["samples"][0], merged["start"][0]
+    return merged
 
 
 def _list(name, value):
     items = list(value) if isinstance(value, (list, tuple, range, np.ndarray)) else [value]
     if not items:
         fail(name, value, "at least one")
-    if len(set(items)) != len(items):
+    if len({repr(item) for item in items}) != len(items):
         fail(name, value, "each one once")
     return items
 
 
-def _grid_of_cells(target, sampler, schedule, steps, seeds, samples, start):
-    targets = [_canonical("target", t) for t in _list("target", target)]
-    samplers = [_canonical("sampler", s) for s in _list("sampler", sampler)]
-    schedules = [_canonical("schedule", s) for s in _list("schedule", schedule)]
-    steps = [integer("steps", n, low=1) for n in _list("steps", steps)]
+def _complete(grid):
+    """One grid with every argument checked and every list a list."""
+    seeds = grid["seeds"]
     if isinstance(seeds, int) and not isinstance(seeds, bool):
-        seeds = range(integer("seeds", seeds, low=1))
-    seeds = [integer("seeds", s, low=0, high=2**32 - 1) for s in _list("seeds", seeds)]
-    samples = integer("samples", samples, low=1)
-    choice("start", start, ("gaussian", "exact"))
-    return [Cell(t, s, g, n, seed, samples, start)
-            for t in targets for s in samplers for g in schedules for n in steps for seed in seeds]
+        seeds = range(integer("seeds", seeds, low=1, high=MOST_CELLS))
+    return {
+        **{kind: [_canonical(kind, t) for t in _list(kind, grid[kind])] for kind in ("target", "sampler", "schedule")},
+        "steps": [integer("steps", n, low=1) for n in _list("steps", grid["steps"])],
+        "seeds": [integer("seeds", s, low=0, high=2**32 - 1) for s in _list("seeds", seeds)],
+        "samples": integer("samples", grid["samples"], low=1),
+        "metric": [choice("metric", m, tuple(METRICS)) for m in _list("metric", grid["metric"])],
+        "start": choice("start", grid["start"], ("gaussian", "exact")),
+    }
 
 
-def _refuse(target, sampler, schedule, steps, start, metrics):
-    """Raise ValueError for what cannot run, at no cost: samplers check their arguments at the call."""
-    law = law_of(target)
-    if start == "exact" and not hasattr(law, "sample"):
-        fail("start", start, "'gaussian' for a target that cannot be sampled")
+def _wanted(grids, refused):
+    """The (cell, metric) pairs in order, each once, and what was refused."""
+    wanted, left_out = {}, []
+    for g in map(_complete, grids):
+        size = math.prod(len(g[k]) for k in ("target", "sampler", "schedule", "steps", "seeds", "metric"))
+        if len(wanted) + size > MOST_CELLS:
+            fail("steps, seeds", len(wanted) + size, f"at most {MOST_CELLS} cells")
+        for t in g["target"]:
+            for s in g["sampler"]:
+                for schedule in g["schedule"]:
+                    for n in g["steps"]:
+                        cell = Cell(t, s, schedule, n, g["seeds"][0], g["samples"], g["start"])
+                        allowed = _allowed(cell, g["metric"], refused, left_out)
+                        for seed in g["seeds"]:
+                            this = Cell(t, s, schedule, n, seed, g["samples"], g["start"])
+                            wanted.update(dict.fromkeys((this, m) for m in allowed))
+    if not wanted:
+        raise ValueError(f"refused: every combination was refused, the first because {left_out[0]['reason']}")
+    return list(wanted), left_out
+
+
+def _allowed(cell, metrics, refused, left_out):
+    """The metrics of which a cell can have records. What cannot run costs nothing: samplers check at the call."""
+    law = law_of(cell.target)
+    parse_only = {"target": cell.target, "sampler": cell.sampler, "schedule": cell.schedule, "steps": cell.steps}
+    if cell.start == "exact" and not hasattr(law, "sample"):
+        fail("start", cell.start, "'gaussian' for a target that cannot be sampled")
+    _resolve("sampler", parse("sampler", cell.sampler)[0])  # a name that does not exist is never skipped
+    try:
+        grid = grid_of(cell.schedule, cell.steps)
+        states(law, cell.sampler, grid, 0, 1, cell.start)
+    except ValueError as error:
+        if refused == "error":
+            raise
+        left_out.append({**parse_only, "reason": str(error)[:300]})
+        return []
+    plan, allowed = _run_of(cell, law, grid), []
     for metric in metrics:
-        METRICS[metric].require(law)
-    states(law, sampler, grid_of(schedule, steps), 0, 1, start)
+        try:
+            refuse(metric, plan)
+            allowed.append(metric)
+        except ValueError as error:
+            if refused == "error":
+                raise
+            left_out.append({**parse_only, "metric": metric, "reason": str(error)[:300]})
+    return allowed
 
 
-def _run(tasks, jobs, out):
-    if jobs == 1 or len(tasks) <= 1:
-        done = (_task(task, out) for task in tasks)
+# -- running ---------------------------------------------------------------------------------------------------------------
+
+
+def _run(tasks, codes, jobs, out, backend, scheduler, floor_repeats):
+    """(cell, metrics, records) as they are done; ``tasks``: cell -> list of (metric, key)."""
+    cells = list(tasks)
+    work = [(cell, [m for m, _ in tasks[cell]], [k for _, k in tasks[cell]]) for cell in cells]
+    if backend == "loky" and (jobs == 1 or len(work) <= 1):
+        done = (_work(item, out, floor_repeats) for item in work)
     else:
-        from joblib import Parallel, delayed, parallel_config
-
-        with parallel_config("loky", inner_max_num_threads=1):
-            pool = Parallel(n_jobs=jobs, return_as="generator_unordered")
-            done = pool(delayed(_task)(task, out) for task in tasks)
-    yield from progress(done, "cells", len(tasks))
+        groups = [[work[i] for i in group] for group in _groups(cells, jobs if backend == "loky" else 16)]
+        done = _BACKENDS[backend](groups, codes, jobs, out, scheduler, floor_repeats)
+    yield from progress(done, "cells", len(work))
 
 
-def _task(task, out):
-    cell, names, keys = task
-    return cell, names, (run_cell(cell, names) if out is None else _work(cell, names, keys, out))
+def _groups(cells, workers):
+    """Indices of cells that make one task: neighbours that differ in the seed alone, in at least 8 tasks a worker."""
+    most = max(1, len(cells) // (8 * workers))
+    groups = []
+    for i, cell in enumerate(cells):
+        same = groups and len(groups[-1]) < most and _but_seed(cells[groups[-1][-1]]) == _but_seed(cell)
+        if same:
+            groups[-1].append(i)
+        else:
+            groups.append([i])
+    return groups
+
+
+def _but_seed(cell):
+    return (cell.target, cell.sampler, cell.schedule, cell.steps, cell.samples, cell.start)
+
+
+def _work(item, out, floor_repeats):
+    cell, names, keys = item
+    fresh = run_cell(cell, names, floor_repeats)
+    if out is not None:
+        _store(out, cell, keys, fresh)
+    return cell, names, fresh
+
+
+def _store(out, cell, keys, fresh):
+    code = _code(cell.target, cell.sampler, cell.schedule)
+    for key, record in zip(keys, fresh):
+        _write_record(out, key, {**record, "code": code, "commit": commit()})
+
+
+def _group(items, codes, out, floor_repeats):
+    """One task on a worker. A worker whose code or data differ from the driver's must not answer under the same key."""
+    for cell in {item[0] for item in items}:
+        names = (cell.target, cell.sampler, cell.schedule)
+        here = _code(*names)
+        if here != codes[names]:
+            parts = ", ".join(k for k in here if here[k] != codes[names][k])
+            raise RuntimeError(f"backend: a worker has another {parts} than this process for {'/'.join(names)}; "
+                               "install the same versions on every machine")
+    return [_work(item, out, floor_repeats) for item in items]
+
+
+def _codes_of(items, codes):
+    names = {(cell.target, cell.sampler, cell.schedule) for cell, _, _ in items}
+    return {n: codes[n] for n in names}
+
+
+def _parallel(groups, codes, out, floor_repeats, **options):
+    from joblib import Parallel, delayed
+
+    return Parallel(return_as="generator_unordered", **options)(
+        delayed(_group)(items, _codes_of(items, codes), out, floor_repeats) for items in groups)
+
+
+def _loky(groups, codes, jobs, out, scheduler, floor_repeats):
+    from joblib import parallel_config
+
+    with parallel_config("loky", inner_max_num_threads=1):
+        done = _parallel(groups, codes, out, floor_repeats, n_jobs=jobs)
+    for results in done:  # the workers have written the records
+        yield from results
+
+
+def _remote(groups, codes, out, floor_repeats):
+    """Cells on machines that need not share a disk: records are written here, as they arrive."""
+    keys = {item[0]: item[2] for items in groups for item in items}
+    for results in _parallel(groups, codes, None, floor_repeats, n_jobs=-1):
+        for cell, names, fresh in results:
+            if out is not None:
+                _store(out, cell, keys[cell], fresh)
+            yield cell, names, fresh
+
+
+def _dask(groups, codes, jobs, out, scheduler, floor_repeats):
+    try:
+        from dask.distributed import Client
+    except ImportError:
+        fail("backend", "dask", "an installed dask: pip install 'exactdiffusion[cluster]'")
+    from joblib import parallel_config
+
+    if scheduler is None:
+        fail("scheduler", scheduler, "the address of a dask scheduler, e.g. tcp://192.168.1.2:8786")
+    try:
+        client = Client(scheduler, timeout=20, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"scheduler: got {scheduler!r}; expected the address of a running dask scheduler ({error})") from None
+    with client, parallel_config("dask", client=client):
+        yield from _remote(groups, codes, out, floor_repeats)
+
+
+def _ray(groups, codes, jobs, out, scheduler, floor_repeats):
+    try:
+        import ray
+        from ray.util.joblib import register_ray
+    except ImportError:
+        fail("backend", "ray", "an installed ray: pip install ray")
+    from joblib import parallel_config
+
+    started_here = not ray.is_initialized()
+    if started_here:
+        ray.init(address=scheduler)
+    try:
+        register_ray()
+        with parallel_config("ray"):
+            yield from _remote(groups, codes, out, floor_repeats)
+    finally:
+        if started_here:
+            ray.shutdown()
+
+
+_BACKENDS: dict[str, Callable] = {"loky": _loky, "dask": _dask, "ray": _ray}
 
 
 def summary(rows):
-    """Mean, standard deviation over seeds and smallest lower bound per (target, sampler, schedule, steps, metric)."""
+    """Mean, standard deviation over seeds, smallest lower end and floor per (target, sampler, schedule, steps, metric)."""
     groups = {}
     for row in rows:
         groups.setdefault(tuple(row[k] for k in ("target", "sampler", "schedule", "steps", "metric")), []).append(row)
@@ -425,4 +678,6 @@ def summary(rows):
         values = np.array([m["value"] for m in members])
         spread = values.std(ddof=1) if len(values) > 1 else math.nan
         lower = [m["lower"] for m in members if m["lower"] is not None]
-        yield (*key, len(members), f"{values.mean():.4g}", f"{spread:.2g}", f"{min(lower):.4g}" if lower else "-")
+        floor = members[0]["floor"]
+        yield (*key, len(members), f"{values.mean():.4g}", f"{spread:.2g}", f"{min(lower):.4g}" if lower else "-",
+               "-" if floor is None else f"{floor:.3g}", members[0]["rung"])
