@@ -81,7 +81,7 @@ def test_must_show_6_control_pot_at_its_default_limit_is_off_and_w2_would_raise(
     del plan, cost
     monkeypatch.setattr(wasserstein, "_EMD_ITERATIONS", 100_000)
     with pytest.raises(RuntimeError, match=r"not optimal.*4000 x 4000"):
-        measure.w2(x, y)
+        measure.w2(x, y, method="emd")
 
 
 # cases with a known answer
@@ -384,9 +384,11 @@ def test_memory_limit_and_methods():
     with pytest.raises(ValueError, match="need 336000 bytes"):
         measure.w2(x, x[:80], max_bytes=300_000)
     assert measure.w2(x[:, :1], x[:, :1], max_bytes=1).method == "sorted"
-    big = np.zeros((100_000, 2))
+    big = np.random.default_rng(1).normal(size=(100_000, 2))
     with pytest.raises(ValueError, match="420000000000 bytes"):  # refused before anything is allocated
-        measure.w2(big, big)
+        measure.w2(big, big, method="emd")
+    with pytest.raises(ValueError, match="method 'sparse'"):
+        measure.w2(big, big, max_bytes=2**30)
 
 
 # other distances of samples

@@ -1,0 +1,328 @@
+"""Transport on few arcs: the value of the dense solver, its own certificate, and errors planted in the solver."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import cdist
+
+from exactdiffusion import measure
+from exactdiffusion.measure import sparse_transport, wasserstein
+
+EPS = np.finfo(float).eps
+
+
+def weights(rng, n, spread=1.0):
+    w = np.exp(spread * rng.normal(size=n))
+    return w / w.sum()
+
+
+def gaussians(rng, n, m, d):
+    return rng.normal(size=(n, d)), 1.1 * rng.normal(size=(m, d)) + 0.2
+
+
+def curve(rng, n):
+    t = rng.uniform(0, 2 * np.pi, n)
+    return np.stack([np.cos(t), np.sin(2 * t)], axis=1) + 0.02 * rng.normal(size=(n, 2))
+
+
+def clusters(rng, n, d):
+    """Ten clusters, a hundred times their width apart, of random sizes: mass must cross between them."""
+    centres = np.random.default_rng(99).normal(size=(10, d)) * 10
+    return centres[rng.choice(10, size=n, p=weights(rng, 10))] + 0.1 * rng.normal(size=(n, d))
+
+
+def lattice(rng, n, d):
+    """Integer points: equal distances everywhere, many repeated rows."""
+    return np.round(4 * rng.normal(size=(n, d)))
+
+
+def check(x, y, a=None, b=None):
+    """Both methods, their certificates and couplings; returns the sparse result."""
+    n, m, d = len(x), len(y), x.shape[1]
+    dense, sparse = (measure.w2(x, y, a, b, method=name) for name in ("emd", "sparse"))
+    assert (dense.method, sparse.method) == ("emd", "sparse")
+    cost = cdist(x, y, "sqeuclidean")
+    top = float(cost.max())
+    assert max(dense.lower_squared, sparse.lower_squared) <= min(dense.squared, sparse.squared)
+    assert 0 <= sparse.gap <= min(sparse.tolerance, 1e-9 * top)
+    # both plans are optimal up to their gaps (1e-11 of the largest cost at most, mostly rounding)
+    assert abs(sparse.squared - dense.squared) <= sparse.gap + dense.gap
+    rows, columns, mass = sparse.coupling
+    a, b = (np.full(k, 1 / k) if w is None else w for k, w in ((n, a), (m, b)))
+    slack = (n + m) * 2 * EPS  # masses are multiples of 2^-53
+    assert np.abs(np.bincount(rows, mass, n) - a).sum() <= slack
+    assert np.abs(np.bincount(columns, mass, m) - b).sum() <= slack
+    assert np.all(mass > 0)
+    assert abs(math.fsum(mass * cost[rows, columns]) - sparse.squared) <= 4 * (d + 4) * EPS * max(top, sparse.squared)
+    return sparse, dense
+
+
+@pytest.mark.parametrize("d", [1, 2, 3, 8, 9, 20, 64])
+def test_gaussian_clouds(d):
+    x, y = gaussians(np.random.default_rng(d), 700, 700, d)
+    sparse, dense = check(x, y)
+    assert abs(sparse.value / dense.value - 1) <= 1e-12
+
+
+@pytest.mark.parametrize("d", [2, 16])
+@pytest.mark.parametrize(("n", "m"), [(900, 550), (550, 901), (600, 600)])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_sizes_and_weights(n, m, d, weighted):
+    rng = np.random.default_rng(n + m + d)
+    x, y = gaussians(rng, n, m, d)
+    a, b = (weights(rng, n, 3.0), weights(rng, m)) if weighted else (None, None)
+    sparse, dense = check(x, y, a, b)
+    assert abs(sparse.value / dense.value - 1) <= 1e-12
+
+
+@pytest.mark.parametrize("name", ["curve", "clusters2", "clusters16", "lattice2", "lattice5", "flat", "one axis", "far"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_hard_geometry(name, weighted):
+    rng = np.random.default_rng(5)
+    n, m = 800, 650
+    x, y = {
+        "curve": lambda: (curve(rng, n), curve(rng, m)),
+        "clusters2": lambda: (clusters(rng, n, 2), clusters(rng, m, 2)),
+        "clusters16": lambda: (clusters(rng, n, 16), clusters(rng, m, 16)),
+        "lattice2": lambda: (lattice(rng, n, 2), lattice(rng, m, 2)),
+        "lattice5": lambda: (lattice(rng, n, 5), lattice(rng, m, 5)),
+        "flat": lambda: (rng.normal(size=(n, 3)) * [1.0, 0.0, 1e-9], rng.normal(size=(m, 3)) * [1.0, 1.0, 0.0]),
+        "one axis": lambda: (np.linspace(0, 1, n)[:, None] * [[1.0, 0.0]], np.linspace(0, 2, m)[:, None] * [[0.0, 1.0]]),
+        "far": lambda: (1e-3 * rng.normal(size=(n, 2)), 1e-3 * rng.normal(size=(m, 2)) + 1e4),
+    }[name]()
+    a, b = (weights(rng, n), weights(rng, m, 2.0)) if weighted else (None, None)
+    check(x, y, a, b)
+
+
+@pytest.mark.parametrize("unit", [1e-140, 1e-9, 1e7, 1e100])
+def test_homogeneous_in_the_unit(unit):
+    x, y = gaussians(np.random.default_rng(3), 400, 400, 2)
+    one, scaled = measure.w2(x, y, method="sparse"), measure.w2(unit * x, unit * y, method="sparse")
+    assert abs(scaled.value / unit - one.value) <= one.gap / one.value + 16 * EPS * one.value
+
+
+@pytest.mark.parametrize("d", [2, 30])
+def test_permuted_cloud_is_at_distance_exactly_zero(d):
+    x = 1e3 + np.random.default_rng(3).normal(size=(1500, d))
+    result = measure.w2(x, x[np.random.default_rng(4).permutation(1500)])
+    assert (result.method, result.value, result.gap) == ("sparse", 0.0, 0.0)
+
+
+def test_shift_is_exact_above_the_dense_sizes():
+    rng = np.random.default_rng(0)
+    x = rng.uniform(size=(4000, 2))
+    result = measure.w2(x, x[rng.permutation(4000)] + 0.1)
+    assert result.method == "sparse"
+    assert abs(result.value - 0.1 * math.sqrt(2)) <= 8 * EPS  # rounding of x + 0.1
+
+
+@pytest.mark.deep
+def test_twenty_thousand_points_in_bounded_memory():
+    import tracemalloc
+
+    x, y = gaussians(np.random.default_rng(0), 20_000, 20_000, 2)
+    tracemalloc.start()
+    result = measure.w2(x, y)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert result.method == "sparse"
+    assert peak <= sparse_transport.workspace(20_000, 20_000, 2)
+    assert result.gap <= 1e-9 * float(((x.max(axis=0) - y.min(axis=0)) ** 2).max())
+
+
+def test_auto_method_by_sizes():
+    rng = np.random.default_rng(0)
+    for n, m, name in ((1000, 1000, "emd"), (1001, 1001, "sparse"), (1001, 500, "emd"), (501, 1001, "sparse")):
+        assert measure.w2(rng.normal(size=(n, 2)), rng.normal(size=(m, 2))).method == name, (n, m)
+    collapsed = rng.normal(size=(40, 2))[rng.integers(40, size=3000)]
+    assert measure.w2(collapsed, rng.normal(size=(900, 2))).method == "emd"  # 40 atoms
+
+
+# repeated rows
+
+
+@pytest.mark.parametrize("method", ["emd", "sparse"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_repeated_rows_are_merged(method, weighted, monkeypatch):
+    """The same value and a coupling of the copies; the solver sees the distinct rows only."""
+    rng = np.random.default_rng(1)
+    atoms = rng.normal(size=(60, 3))
+    x, y = atoms[rng.integers(60, size=500)], rng.normal(size=(400, 3))
+    y[300:] = y[:100]
+    x[0, 0] = 0.0
+    x[1], x[2] = x[0], x[0] * [-1.0, 1.0, 1.0]  # -0.0 and 0.0 are one point
+    a, b = (weights(rng, 500), weights(rng, 400)) if weighted else (None, None)
+    seen = []
+    true = sparse_transport.network_simplex
+
+
+    def counted(a, b, *rest):
+        seen.append((a.size, b.size))
+        return true(a, b, *rest)
+
+    monkeypatch.setattr(sparse_transport, "network_simplex", counted)
+    merged = measure.w2(x, y, a, b, method=method)
+    assert set(seen) == {(len(np.unique(x + 0.0, axis=0)), 300)}
+    monkeypatch.setattr(sparse_transport, "merge_rows", lambda x: None)
+    plain = measure.w2(x, y, a, b, method=method)
+    assert abs(merged.squared - plain.squared) <= merged.gap + plain.gap
+    rows, columns, mass = merged.coupling
+    a, b = (np.full(k, 1 / k) if w is None else w for k, w in ((500, a), (400, b)))
+    assert np.abs(np.bincount(rows, mass, 500) - a).sum() <= 1800 * EPS
+    assert np.abs(np.bincount(columns, mass, 400) - b).sum() <= 1800 * EPS
+    assert abs(mass @ ((x[rows] - y[columns]) ** 2).sum(axis=1) - merged.squared) <= 900 * EPS * merged.squared
+
+
+def test_collapsed_samples_are_the_weighted_atoms():
+    rng = np.random.default_rng(2)
+    atoms = rng.normal(size=(30, 2))
+    index = rng.integers(30, size=20_000)
+    counts = np.bincount(index, minlength=30) / 20_000
+    samples, weighted = measure.w2(atoms[index], atoms), measure.w2(atoms, atoms, counts)
+    assert abs(samples.squared - weighted.squared) <= samples.gap + weighted.gap + 30 * EPS
+    assert measure.w2(atoms[np.sort(index)], atoms[index]).value == 0.0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_integer_masses_have_one_total_and_are_near(seed):
+    rng = np.random.default_rng(seed)
+    a, b = weights(rng, 1000, 8.0), weights(rng, 7)
+    units_a, units_b, total = sparse_transport.integer_masses(a, b, equal=False)
+    for w, units in ((a, units_a), (b, units_b)):
+        assert int(sum(int(k) for k in units)) == total == 2**53
+        assert np.all(units >= 0)
+        assert np.max(np.abs(units / total - w)) <= 8 * EPS  # 2^-54 each, and the excess of the sum
+    units_a, units_b, total = sparse_transport.integer_masses(np.full(12, 1 / 12), np.full(8, 1 / 8), equal=True)
+    assert (units_a[0], units_b[0], total) == (2, 3, 24)
+
+
+# the parts
+
+
+@pytest.mark.parametrize("d", [1, 2, 64])
+def test_pricing_is_within_its_rounding_bound(d):
+    rng = np.random.default_rng(d)
+    x, y = 3 + rng.normal(size=(300, d)), 3 + rng.normal(size=(200, d))
+    u, v = rng.normal(size=300), rng.normal(size=200)
+    pairs = sparse_transport.Pairs(x, y)
+    exact = cdist(x.astype(np.longdouble), y.astype(np.longdouble), "sqeuclidean") - v
+    least, rows, columns = pairs.price(u, v, 1e-9, join=200)
+    assert np.max(np.abs(least - exact.min(axis=1))) <= pairs.rounding(v)
+    found = np.zeros((300, 200), dtype=bool)
+    found[rows, columns] = True
+    np.testing.assert_array_equal(found, exact - u[:, None] < -1e-9)
+    assert cdist(x, y, "sqeuclidean").max() / 64 <= pairs.top <= cdist(x, y, "sqeuclidean").max() * (1 + 4 * d * EPS)
+
+
+def test_staircase_alone_is_feasible():
+    """Whatever the masses: the arcs of the path admit a plan, so the restricted program is never infeasible."""
+    from scipy.sparse import coo_array
+
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        x, y = gaussians(rng, 50, 33, 3)
+        a, b, total = sparse_transport.integer_masses(weights(rng, 50, 6.0), weights(rng, 33), equal=False)
+        live = np.flatnonzero(a)
+        x, a = x[live], a[live]
+        rows, columns = sparse_transport._staircase(x, y, a / total, b / total)
+        assert len(set(zip(rows.tolist(), columns.tolist()))) == len(a) + 32
+        arcs = coo_array((np.ones(len(rows)), (rows, columns)), shape=(len(a), 33))
+        plan, _, _ = sparse_transport.network_simplex(a, b, arcs, 10**9)
+        np.testing.assert_array_equal(np.bincount(plan.row, plan.data, len(a)), a)
+
+
+# a solver that fails must not be believed
+
+
+def test_early_stop_raises(monkeypatch):
+    x, y = gaussians(np.random.default_rng(0), 1200, 1200, 2)
+    monkeypatch.setattr(sparse_transport, "ITERATIONS", 500)
+    with pytest.raises(RuntimeError, match=r"not optimal.*1200 x 1200"):
+        measure.w2(x, y)
+
+
+def corrupt(monkeypatch, change):
+    true = sparse_transport.network_simplex
+
+    def wrong(a, b, cost, iterations):
+        return change(*true(a, b, cost, iterations), cost, true)
+
+    monkeypatch.setattr(sparse_transport, "network_simplex", wrong)
+
+
+def swapped(plan, u, v, cost, true):
+    """Two masses exchange their targets: feasible, not optimal."""
+    plan.col[[0, 1]] = plan.col[[1, 0]]
+    return plan, u, v
+
+
+def moved(plan, u, v, cost, true):
+    plan.col[0] = plan.col[1]
+    return plan, u, v
+
+
+def negative(plan, u, v, cost, true):
+    plan.data[0] *= -1
+    return plan, u, v
+
+
+def not_finite(plan, u, v, cost, true):
+    v[0] = np.nan
+    return plan, u, v
+
+
+def stale(plan, u, v, cost, true):
+    """Potentials of a solver that stopped before the last pivots."""
+    v[np.argsort(v)[-20:]] += 0.1
+    return plan, u, v
+
+
+def low(plan, u, v, cost, true):
+    """Feasible potentials that are too small: no arc is violated, only the gap tells."""
+    return plan, u - 1e-3, v
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (swapped, "duality gap .* exceeds its tolerance"), (moved, "misses its marginals"), (negative, "negative"),
+        (not_finite, "non-finite"), (stale, "violate its own arcs"), (low, None),
+    ],
+)
+def test_corrupted_solver_raises(monkeypatch, change, message):
+    x, y = gaussians(np.random.default_rng(2), 600, 600, 2)
+    good = measure.w2(x, y, method="sparse")
+    corrupt(monkeypatch, change)
+    if message is None:  # u is recomputed from v: the certificate does not depend on the solver's u
+        assert measure.w2(x, y, method="sparse").gap <= good.tolerance
+        return
+    with pytest.raises(RuntimeError, match=message):
+        measure.w2(x, y, method="sparse")
+
+
+def test_pricing_that_stops_early_is_caught(monkeypatch):
+    """Without the all-pairs check the restricted optimum is too high; the row minima it computed give it away."""
+    x, y = curve(np.random.default_rng(0), 1200), curve(np.random.default_rng(1), 1200)
+    true = sparse_transport.Pairs.price
+
+    def blind(self, u, v, tol, **options):
+        least, _, _ = true(self, u, v, tol)
+        none = np.empty(0, dtype=np.intp)
+        return least, none, none
+
+    monkeypatch.setattr(sparse_transport.Pairs, "price", blind)
+    with pytest.raises(RuntimeError, match="duality gap"):
+        measure.w2(x, y)
+
+
+def test_too_many_rounds_raise(monkeypatch):
+    x, y = curve(np.random.default_rng(0), 1200), curve(np.random.default_rng(1), 1200)
+    monkeypatch.setattr(sparse_transport, "ROUNDS", 2)
+    with pytest.raises(RuntimeError, match="still violated after 2 rounds"):
+        measure.w2(x, y)
+
+
+def test_constants_are_those_documented():
+    assert (wasserstein._DENSE_ATOMS, wasserstein._DENSE_SIDE) == (1000, 500)
+    assert sparse_transport.ITERATIONS == wasserstein._EMD_ITERATIONS == 10**9
