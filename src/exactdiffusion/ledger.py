@@ -471,26 +471,31 @@ def read_checks(text):
     Returns
     -------
     dict
-        ``{key: {"title", "file", "checked", "ratio", "tight", "controls", "verdict", "evidence"}}``, all strings but
+        ``{key: {"title", "file", "evidence", and each column of the table by its heading}}``, all strings but
         ``evidence``, a list of lines.
     """
-    found, table, paper, key = {}, {}, None, None
+    found, table, heads, key = {}, {}, None, None
     for line in text.splitlines():
         heading = re.fullmatch(r"## (\w+)", line)
         entry = re.fullmatch(r"\*\*(.*)\*\* \(`([^`]+)`\)", line)
         if heading:
-            paper, table = heading[1], {}
-        elif paper and line.startswith("| ["):
-            title, ref, _, _, *rest = (part.replace("\\|", "|").strip() for part in re.split(r"(?<!\\)\|", line)[1:-1])
-            title, file = re.fullmatch(r"\[(.*)\]\((.*)\)", title).groups()
-            columns = dict(zip(("checked", "ratio", "tight", "controls", "verdict"), rest))
-            table.setdefault(title, []).append({"title": title, "file": file, **columns, "evidence": []})
+            table, heads, key = {}, None, None
+        elif line.startswith("| statement |"):
+            heads = _cells(line)
+        elif heads and line.startswith("| ["):
+            row = dict(zip(heads, _cells(line)))
+            title, file = re.fullmatch(r"\[(.*)\]\((.*)\)", row.pop("statement")).groups()
+            table.setdefault(title, []).append({**row, "title": title, "file": file, "evidence": []})
         elif entry and table.get(entry[1]):
             key = entry[2]
             found[key] = table[entry[1]].pop(0)
         elif key and line.startswith("- "):
             found[key]["evidence"].append(line[2:])
     return found
+
+
+def _cells(line):
+    return [part.replace("\\|", "|").strip() for part in re.split(r"(?<!\\)\|", line)[1:-1]]
 
 
 def _printed(row):

@@ -1,0 +1,217 @@
+"""Sweep results as curves: what `plot` draws and `report` shows, computed once and in one place.
+
+A curve is one sampler on one schedule and target, judged by one metric; its points are numbers of steps, and a point
+is the median over the seeds.
+"""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from . import records
+from ._validation import choice, fail, scalar
+from .measure.rates import fit_slope
+
+#: abscissa -> (label of the axis, field of a `Point`)
+AXES = {
+    "steps": ("number of steps N", "steps"),
+    "calls": ("oracle calls", "calls"),
+    "seconds": ("seconds per run (one core)", "seconds"),
+}
+#: metric -> label of the ordinate with its unit
+LABELS = {
+    "w2": "W₂ to the target (data units)",
+    "distance": "RMS distance to support (data units)",
+    "kl": "KL to the target (nats)",
+    "modes": "total variation of mode weights",
+    "mse_excess": "excess MSE (squared data units)",
+}
+#: Below this multiple of its noise floor a point says more about the measurement than about the sampler: at twice the floor,
+#: errors adding in quadrature, a value is 15 % above the true one. Slopes are fitted to the points above.
+ABOVE_FLOOR = 2.0
+_NEEDED = ("target", "sampler", "schedule", "steps", "seed", "samples", "start", "metric", "value", "oracle_calls")
+_KEY = ("target", "sampler", "schedule", "steps", "seed", "samples", "start", "metric")
+_OPTIONAL = ("lower", "upper", "interval", "method", "rung", "dim", "floor", "floor_sd", "bound", "statement",
+             "bound_kind", "denoise_calls", "prox_calls", "inner_evaluations", "oracle_rows")
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of a curve: the median over ``seeds`` seeds, and what it is to be compared with.
+
+    ``low`` and ``high`` bound the median at confidence ``coverage`` (see `median_interval`); with one seed they are the
+    interval of the measurement itself and ``coverage`` is None. ``seconds``, ``floor``, ``floor_sd`` and ``bound`` are
+    None where unknown.
+    """
+
+    steps: int
+    calls: float
+    seconds: float | None
+    median: float
+    low: float | None
+    high: float | None
+    coverage: float | None
+    seeds: int
+    floor: float | None
+    floor_sd: float | None
+    bound: float | None
+    bound_kind: str | None
+    statement: str | None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The points of one (target, metric, sampler, schedule, samples, start), by increasing number of steps."""
+
+    target: str
+    metric: str
+    sampler: str
+    schedule: str
+    samples: int
+    start: str
+    points: tuple
+
+    @property
+    def key(self):
+        return self.target, self.metric, self.sampler, self.schedule, self.samples, self.start
+
+    def slope(self, x="steps"):
+        """Slope of log median against log ``x`` over the points above the floor; None with fewer than three.
+
+        Left out are points at zero, points without ``x`` and points below `ABOVE_FLOOR` floors.
+        """
+        name = AXES[choice("x", x, tuple(AXES))][1]
+        used = [p for p in self.points if getattr(p, name) and p.median > ABOVE_FLOOR * (p.floor or 0.0)]
+        if len({getattr(p, name) for p in used}) < 3:
+            return None
+        return fit_slope([float(getattr(p, name)) for p in used], [p.median for p in used])
+
+
+@dataclass(frozen=True)
+class Results:
+    """A folder that a sweep wrote: typed rows with every column (None where absent), and the provenance record."""
+
+    folder: Path
+    rows: list
+    provenance: dict
+
+    def has_seconds(self):
+        return all(row["seconds"] is not None for row in self.rows)
+
+
+def load(folder):
+    """Read ``results.csv``, ``timings.csv`` and ``provenance.json`` of a sweep; the last two may be absent.
+
+    Raises
+    ------
+    ValueError
+        Names the folder that is missing, holds no results, or holds a table that is no sweep's.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        fail("dir", str(folder), "a folder that `exactdiffusion sweep --out DIR` wrote; there is no such folder")
+    path = folder / "results.csv"
+    if not path.is_file():
+        fail("dir", str(folder), "a folder with results.csv, which `exactdiffusion sweep --out DIR` writes at its end")
+    rows = records.read_table(path)
+    if not rows:
+        fail("dir", str(folder), "a results.csv with at least one row; this sweep is empty")
+    absent = [name for name in _NEEDED if name not in rows[0]]
+    if absent:
+        fail("dir", str(folder), f"a results.csv of a sweep; the column {absent[0]} is missing")
+    times = _times(folder / "timings.csv")
+    whole = []
+    for number, row in enumerate(rows):
+        value = row["value"]
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            fail("dir", str(folder), f"finite numbers in the column value of results.csv; row {number + 1} has {value!r}")
+        # A name made of digits reads as a number; the key columns of text stay text.
+        row = {**row, **{name: str(row[name]) for name in ("target", "sampler", "schedule", "start", "metric")}}
+        seconds = times.get(tuple(row[name] for name in _KEY))
+        whole.append({**{name: row.get(name) for name in (*_NEEDED, *_OPTIONAL)}, "seconds": seconds})
+    record = folder / "provenance.json"
+    return Results(folder, whole, json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {})
+
+
+def _times(path):
+    if not path.is_file():
+        return {}
+    table = records.read_table(path)
+    texts = ("target", "sampler", "schedule", "start", "metric")
+    return {tuple(str(row[name]) if name in texts else row[name] for name in _KEY): row["seconds"] for row in table}
+
+
+def select(rows, **wanted):
+    """The rows whose columns have the wanted values (a value, a list of them, or None for all).
+
+    Raises
+    ------
+    ValueError
+        Names a column's value that no row has, with those there are.
+    """
+    for name, values in wanted.items():
+        if values is None:
+            continue
+        values = [values] if isinstance(values, str) else list(values)
+        known = sorted({row[name] for row in rows})
+        for value in values:
+            if value not in known:
+                fail(name, value, "one of " + ", ".join(map(repr, known)) + " (what this sweep holds)")
+        rows = [row for row in rows if row[name] in values]
+    return rows
+
+
+def median_interval(values, level=0.95):
+    """Median and the narrowest symmetric interval of order statistics that covers it with probability ``level``.
+
+    ``[x_(k), x_(n+1-k)]`` of n independent values covers the median with probability 1 - 2 P(Binomial(n, 1/2) < k),
+    whatever their continuous law. Five values or fewer cannot reach 95 %: the interval is then their range.
+
+    Returns
+    -------
+    (median, low, high, coverage)
+        ``coverage`` is the exact probability of the interval returned.
+    """
+    level = scalar("level", level, low=0, high=1, low_open=True, high_open=True)
+    x = np.sort(np.asarray(values, dtype=np.float64))
+    if x.ndim != 1 or x.size == 0:
+        fail("values", values, "at least one number")
+    n, k, below = x.size, 1, 2.0 ** -x.size  # below = P(Binomial(n, 1/2) < k)
+    while 2 * (k + 1) <= n + 1:
+        more = below + math.comb(n, k) * 2.0**-n
+        if 1 - 2 * more < level:
+            break
+        k, below = k + 1, more
+    return float(np.median(x)), float(x[k - 1]), float(x[n - k]), max(0.0, 1 - 2 * below)
+
+
+def curves(rows):
+    """All curves of the rows, in the order of the table.
+
+    Returns
+    -------
+    list of Curve
+    """
+    grouped = {}
+    for row in rows:
+        key = tuple(row[name] for name in ("target", "metric", "sampler", "schedule", "samples", "start"))
+        grouped.setdefault(key, {}).setdefault(row["steps"], []).append(row)
+    return [Curve(*key, tuple(_point(steps, by_steps[steps]) for steps in sorted(by_steps)))
+            for key, by_steps in grouped.items()]
+
+
+def _point(steps, rows):
+    median, low, high, coverage = median_interval([row["value"] for row in rows])
+    if len(rows) == 1:
+        low, high, coverage = rows[0]["lower"], rows[0]["upper"], None
+
+    def middle(name):
+        values = [row[name] for row in rows if row[name] is not None]
+        return float(np.median(values)) if values else None
+
+    first = next((row for row in rows if row["bound"] is not None), rows[0])
+    return Point(steps, middle("oracle_calls"), middle("seconds"), median, low, high, coverage, len(rows), middle("floor"),
+                 middle("floor_sd"), middle("bound"), first["bound_kind"], first["statement"])
