@@ -225,6 +225,17 @@ def test_rigorous_covariance_contains_float64():
             assert float(ball[a][b].rad()) < 1e-60
 
 
+def test_rigorous_covariance_keeps_the_digits_of_a_ball():
+    """A variance given as a ball, such as half of another, is not rounded to float64 on the way."""
+    flint = pytest.importorskip("flint", reason="ball arithmetic needs python-flint: pip install 'exactdiffusion[rigorous]'")
+    with flint.ctx.workprec(200):
+        half = flint.arb("0.714") / 2
+    given = [rigorous_covariance([[0.0], [1.0]], ["0.3", "0.7"], v, ["0.1"], prec=200)[0][0] for v in (half, "0.357")]
+    with flint.ctx.workprec(200):
+        assert abs(given[0] - given[1]) < flint.arb("1e-50")
+        assert given[0].overlaps(given[1])
+
+
 def test_spectral_gap_of_ornstein_uhlenbeck_converges():
     errors = []
     for n in (501, 1001):

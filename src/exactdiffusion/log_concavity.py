@@ -446,8 +446,8 @@ def rigorous_covariance(cloud, weights, variance, y, prec=256):
     Parameters
     ----------
     cloud : (K, d) nested sequence; weights : (K,); variance : number; y : (d,)
-        Strings such as ``"0.3158102"`` are read as decimals, integers and floats as they are: the ball then encloses the
-        value for the decimal numbers and not for their float64 roundings.
+        Strings such as ``"0.3158102"`` are read as decimals, integers, floats and ``flint.arb`` as they are: the ball then
+        encloses the value for the decimal numbers and not for their float64 roundings.
     prec : int
         Bits.
 
@@ -463,7 +463,12 @@ def rigorous_covariance(cloud, weights, variance, y, prec=256):
     flint = _flint()
     arb = flint.arb
     with flint.ctx.workprec(integer("prec", prec, low=53)):
-        number = lambda a: arb(a) if isinstance(a, str) else arb(int(a)) if float(a).is_integer() else arb(float(a))  # noqa: E731
+
+        def number(a):
+            if isinstance(a, (str, arb)):  # an arb keeps its radius: through float it would lose its digits unnoticed
+                return arb(a)
+            return arb(int(a)) if float(a).is_integer() else arb(float(a))
+
         P = [[number(a) for a in row] for row in cloud]
         w, v, y = [number(a) for a in weights], number(variance), [number(a) for a in y]
         # relative to the nearest atom, so that no exponential underflows to a wide ball
