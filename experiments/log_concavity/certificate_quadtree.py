@@ -1,0 +1,124 @@
+"""The quad-tree of a log-concavity certificate in the plane: every cell with its proved bound.
+
+On a cell with centre c and half diagonal h, lammax Cov(Z | y) is at most its value at c times exp((rho h + beta h^2/2)/v),
+rho the distance from E[Z | c] to the farthest atom, beta the claim over v (or, if smaller, exp(D h / v), D the diameter): a
+cell is accepted when this stays below the claim, and split in four when it does not. Beyond the circle a closed bound holds
+in sectors of directions. Colour: the bound over v, at most the claim. Cells grow small where the truth comes near the claim:
+between the atoms, and along the rays on which two atoms have equal odds, out to where the sectors take over.
+
+Left: the four atoms of the counterexample, sigma^2 = .714, claim .99 sigma^2 (strictly log-concave). Right: a rectangle with
+uneven weights .45, .05, .05, .45, v one per cent above the exact threshold, claim v; the cross is the witness, the point at
+which log-concavity fails first when v decreases.
+"""
+
+from exactdiffusion.figures import Spot, new_figure
+
+SUMMARY = "the quad-tree of two certificates of log-concavity in the plane, cells coloured by their proved bound"
+PARAMETERS = {
+    "clouds": {
+        "four atoms": {"atoms": [[1.0, 0.0], [-1.0, 0.0], [0.0, 1.2], [0.0, -1.2]],
+                       "weights": [0.3158102, 0.3158102, 0.1841898, 0.1841898], "variance": 0.714, "claim": 0.99},
+        "rectangle": {"atoms": [[-1.2, -1.0], [-1.2, 1.0], [1.2, -1.0], [1.2, 1.0]], "weights": [0.45, 0.05, 0.05, 0.45],
+                      "above": 0.01, "claim": 1.0},
+    },
+    "shown": ["four atoms", "rectangle"],
+}
+QUICK = {"shown": ["rectangle"]}
+SPOT = Spot({"shown": ["rectangle"]}, keys=("cloud", "what", "level", "i", "j"), rtol={"bound": 1e-5, "x": 1e-6, "y": 1e-6},
+            atol=1e-7, cause="six digits are kept; the threshold comes from an ascent that stops at 1e-13 of it")
+
+
+def compute(parameters, progress):
+    """Rows (cloud, what, level, i, j, x, y, bound).
+
+    ``cell``: square i, j of the 16 2^level per side of [-radius, radius]^2 about the centroid, bound over v to six digits.
+    ``setting``: x the radius, y the variance v, bound the claim over v, i the cells examined. ``witness``: x, y.
+    """
+    import numpy as np
+
+    from exactdiffusion import PointCloud
+    from exactdiffusion.log_concavity import certify_log_concavity, largest_posterior_variance, log_concavity_threshold
+
+    rows = []
+    for name in progress(parameters["shown"], "certificates"):
+        q = parameters["clouds"][name]
+        atoms, v, witness = np.array(q["atoms"]), q.get("variance"), None
+        cloud = PointCloud(atoms, q["weights"])
+        if v is None:
+            found = log_concavity_threshold(cloud)
+            v, witness = found.lower * (1 + q["above"]), found.witness
+            if witness is None:
+                raise RuntimeError(f"{name}: the witness lies at infinity; expected one in the plane")
+        proof = certify_log_concavity(cloud, v, bound=q["claim"] * v, keep_leaves=True)
+        if proof.status is not True:
+            raise RuntimeError(f"{name}: no certificate: {proof}")
+        # the axes of the affine hull are the coordinate axes up to order and sign
+        B = np.linalg.lstsq(proof.points, np.unique(atoms, axis=0) - atoms.mean(axis=0), rcond=None)[0]
+        B = np.where(np.abs(B) > 1e-9, B, 0.0)
+        if not np.allclose(np.sort(np.abs(B), axis=None), [0, 0, 1, 1], rtol=0, atol=1e-12):
+            raise RuntimeError(f"{name}: expected coordinate axes, got {B}")
+        centres, width = proof.leaves[0] @ B, proof.leaves[1]
+        level = np.round(np.log2(proof.radius / 16 / width)).astype(int)
+        index = np.round((centres + proof.radius) / (2 * width[:, np.newaxis]) - 0.5).astype(int)
+        # the bound once more, from the library's posterior moments
+        y, h = centres + atoms.mean(axis=0), np.sqrt(2) * width
+        top = largest_posterior_variance(cloud, y, v)
+        mean = cloud.noised(1.0, np.sqrt(v)).denoise(y)
+        rho = np.sqrt(np.max(np.sum((atoms - mean[:, np.newaxis]) ** 2, axis=2), axis=1))
+        bound = top / v * np.exp(np.minimum(cloud.diameter * h, rho * h + 0.5 * q["claim"] * h * h) / v)
+        rows.append({"cloud": name, "what": "setting", "level": 0, "i": proof.cells, "j": 0, "x": proof.radius, "y": v,
+                     "bound": q["claim"]})
+        if witness is not None:
+            rows.append({"cloud": name, "what": "witness", "level": 0, "i": 0, "j": 0, "x": float(witness[0]),
+                         "y": float(witness[1]), "bound": None})
+        for k in np.lexsort((index[:, 1], index[:, 0], level)):
+            rows.append({"cloud": name, "what": "cell", "level": int(level[k]), "i": int(index[k, 0]), "j": int(index[k, 1]),
+                         "x": None, "y": None, "bound": float(f"{bound[k]:.6g}")})
+    return rows
+
+
+def draw(table, parameters):
+    """One panel per cloud, and its middle enlarged below."""
+    import numpy as np
+    from matplotlib.collections import PatchCollection
+    from matplotlib.patches import Circle, Rectangle
+
+    shown = parameters["shown"]
+    figure, axes = new_figure(3.6 * len(shown) + 0.5, 6.9, rows=2, columns=len(shown), squeeze=False)
+    for column, name in enumerate(shown):
+        rows = [r for r in table if r["cloud"] == name]
+        setting = next(r for r in rows if r["what"] == "setting")
+        radius, cells = setting["x"], [r for r in rows if r["what"] == "cell"]
+        q = parameters["clouds"][name]
+        atoms = np.array(q["atoms"])
+        for row, axis in enumerate(axes[:, column]):
+            patches = []
+            for r in cells:
+                side = radius / 8 / 2 ** r["level"]
+                patches.append(Rectangle((r["i"] * side - radius, r["j"] * side - radius), side, side))
+            collection = PatchCollection(patches, cmap="viridis", edgecolor="black", linewidth=0.12 if row == 0 else 0.3,
+                                         rasterized=True)
+            collection.set_array(np.array([r["bound"] for r in cells]))
+            collection.set_clim(0, 1)
+            axis.add_collection(collection)
+            axis.plot(*atoms.T, "o", color="white", markeredgecolor="black", markersize=3.5 if row == 0 else 5.5, zorder=5,
+                      label="atoms")
+            for r in rows:
+                if r["what"] == "witness":
+                    axis.plot(r["x"], r["y"], "X", color="#D55E00", markeredgecolor="white", zorder=6,
+                              markersize=5 if row == 0 else 8)
+            limit = 1.05 * radius if row == 0 else 0.27 * radius
+            axis.set_xlim(-limit, limit)
+            axis.set_ylim(-limit, limit)
+            axis.set_aspect("equal")
+            axis.grid(False)
+            if row == 0:
+                axis.add_patch(Circle((0, 0), radius, fill=False, edgecolor="#D55E00", linewidth=1.2))
+                axis.set_title(f"{name}: {setting['i']} cells examined, {len(cells)} kept\nv = {setting['y']:.4g}, "
+                               f"claim {setting['bound']:g} v")
+            else:
+                axis.set_xlabel("y, coordinate 1")
+            axis.set_ylabel("coordinate 2" if column == 0 else "")
+    bar = figure.colorbar(collection, ax=axes, location="bottom", shrink=0.6, aspect=40, pad=0.02)
+    bar.set_label("proved bound of lammax Cov(Z | y) on the cell, over v; circle: closed bound beyond it; cross: witness")
+    return figure

@@ -1,0 +1,143 @@
+"""Once log-concave, always log-concave? Four atoms in the plane: certified at one measurement, refuted at two.
+
+Atoms (+-1, 0) and (0, +-1.2) with weights .3158102 and .1841898 each, sigma^2 = .714. Drawn is sigma^2 times the largest
+eigenvalue of the Hessian of log p(y_1) (left) and of log p(y_2 | y_1) (middle), which depends on the mean of the
+measurements alone: negative means strictly concave there. Left: below -.015 everywhere, by a quad-tree certificate. Middle:
+positive near 0, where a rigorous ball (for the decimal numbers above) encloses the value. Right: the largest value over all
+pasts against m, and the value at 0, together with the law of averages that does hold: E C_m decreases with m, so the mean of
+the Hessian stays below -(1 - 1/m)/sigma^2.
+"""
+
+from exactdiffusion.figures import Spot, curve_style, new_figure, plain_ticks
+
+SUMMARY = "the four-atom counterexample: largest eigenvalue of the conditional's Hessian at one and at two measurements"
+PARAMETERS = {
+    "atoms": [["1", "0"], ["-1", "0"], ["0", "1.2"], ["0", "-1.2"]],
+    "weights": ["0.3158102", "0.3158102", "0.1841898", "0.1841898"], "sigma2": "0.714", "claim": 0.985,
+    "half_width": 2.4, "cells": 48, "stride": 1, "measurements": [1, 2, 3, 4, 6, 8, 12, 16, 24, 32], "ball_bits": 160,
+    "parts": ["map", "certificate", "curve", "ball"],
+}
+QUICK = {"stride": 2, "measurements": [1, 2, 4, 8]}
+SPOT = Spot({"stride": 8, "parts": ["map", "certificate", "curve"], "measurements": [1, 2, 8]}, keys=("part", "m", "i", "j"),
+            rtol={"value": 1e-11, "x": 1e-15, "y": 1e-15}, atol=1e-11,
+            cause="rounding of a covariance of order 1 over sigma^2; maxima are stationary")
+
+
+def compute(parameters, progress):
+    """Rows (part, m, i, j, x, y, value, text): value is sigma^2 lammax of the Hessian at mean (x, y), one quadrant.
+
+    ``curve``: i = 0 largest value over the plane and where, 1 value at 0, 2 sigma^2 lammax of the mean Hessian.
+    ``certificate``: value is the certified bound, i the cells. ``ball``: text is the rigorous ball of the value at 0.
+    """
+    import math
+
+    import numpy as np
+
+    from exactdiffusion import PointCloud
+    from exactdiffusion import log_concavity as certified
+
+    atoms, weights = np.array(parameters["atoms"], dtype=float), np.array(parameters["weights"], dtype=float)
+    sigma2, cloud, rows = float(parameters["sigma2"]), PointCloud(atoms, weights), []
+
+    def put(part, m, i, j, x, y, value, text=""):
+        rows.append({"part": part, "m": m, "i": i, "j": j, "x": float(x), "y": float(y), "value": float(value),
+                     "text": text})
+
+    for part in progress(parameters["parts"], "counterexample"):
+        if part == "map":
+            k = np.arange(0, parameters["cells"] + 1, parameters["stride"])
+            side = parameters["half_width"] * k / parameters["cells"]
+            plane = np.stack(np.meshgrid(side, side, indexing="ij"), axis=-1).reshape(-1, 2)
+            for m in (1, 2):
+                value = certified.largest_posterior_variance(cloud, plane, sigma2 / m) / sigma2 - 1
+                for (i, j), y, v in zip(np.ndindex(len(k), len(k)), plane, value):
+                    put(part, m, int(k[i]), int(k[j]), *y, v)
+        elif part == "certificate":
+            found = certified.certify_log_concavity(cloud, sigma2, bound=parameters["claim"] * sigma2)
+            if found.status is not True:
+                raise RuntimeError(f"the certificate failed: {found}")
+            put(part, 1, found.cells, 0, 0, 0, parameters["claim"] - 1)
+        elif part == "curve":
+            x, w = np.polynomial.hermite_e.hermegauss(44)
+            nodes, mass = np.stack(np.meshgrid(x, x), axis=-1).reshape(-1, 2), np.outer(w, w).ravel() / np.sum(w) ** 2
+            for m in parameters["measurements"]:
+                s = sigma2 / m
+                # from the axes too, where equal atoms balance
+                starts = np.array([[0.0, 0], [0.4, 0.3], [0.0, 0.6], [0.8, 0.0], [0.5, 0.6], [0.0, 1.2], [1.5, 1.2]])
+                top, y = certified.covariance_supremum(atoms, weights, s, starts=starts)
+                put(part, m, 0, 0, abs(y[0]), abs(y[1]), top / sigma2 - 1)
+                at_zero = certified.largest_posterior_variance(cloud, np.zeros((1, 2)), s)[0]
+                put(part, m, 1, 0, 0, 0, at_zero / sigma2 - 1)
+                q = cloud.noised(1.0, math.sqrt(s))
+                mean = sum(p * np.tensordot(mass, q.posterior_covariance(a + math.sqrt(s) * nodes), axes=1)
+                           for p, a in zip(weights, atoms))
+                put(part, m, 2, 0, 0, 0, np.linalg.eigvalsh(mean)[-1] / sigma2 - 1)
+        else:
+            from decimal import Decimal
+
+            import flint
+
+            half = str(Decimal(parameters["sigma2"]) / 2)  # the noise of the mean of two, as a decimal
+            with flint.ctx.workprec(parameters["ball_bits"]):
+                sigma2_ball = flint.arb(parameters["sigma2"])
+                C = certified.rigorous_covariance(parameters["atoms"], parameters["weights"], half, ["0", "0"],
+                                                  prec=parameters["ball_bits"])
+                # at 0 the covariance is diagonal by symmetry: the ball of C_12 contains 0
+                if not (C[0][1].contains(0) and C[0][0] > C[1][1]):
+                    raise RuntimeError("the covariance at 0 is not the diagonal one expected")
+                ball = C[0][0] / sigma2_ball - 1
+                put(part, 2, 0, 0, 0, 0, float(ball.mid()), ball.str(25))
+    return rows
+
+
+def draw(table, parameters):
+    """Two maps of the plane and the curve over m."""
+    import numpy as np
+    from matplotlib.colors import TwoSlopeNorm
+
+    figure, (one, two, curve) = new_figure(7.6, 3.1, columns=3, width_ratios=[1, 1, 1.15])
+    atoms = np.array(parameters["atoms"], dtype=float)
+    norm = TwoSlopeNorm(0.0, -1.0, 0.12)
+    for axes, m, title in ((one, 1, "m = 1: log p(y₁)"), (two, 2, "m = 2: log p(y₂ | y₁)")):
+        rows = [r for r in table if r["part"] == "map" and r["m"] == m]
+        side = np.array(sorted({r["x"] for r in rows}))
+        quadrant = np.array([r["value"] for r in rows]).reshape(len(side), len(side))
+        half = np.concatenate([quadrant[:0:-1], quadrant])
+        full = np.concatenate([half[:, :0:-1], half], axis=1)
+        line = np.concatenate([-side[:0:-1], side])
+        image = axes.pcolormesh(line, line, full.T, cmap="RdBu_r", norm=norm, shading="gouraud", rasterized=True)
+        axes.contour(line, line, full.T, levels=[-0.75, -0.5, -0.25], colors="0.35", linewidths=0.5, linestyles="-")
+        if full.max() > 0:
+            axes.contour(line, line, full.T, levels=[0.0], colors="black", linewidths=1.3)
+        axes.plot(*atoms.T, "o", color="white", markeredgecolor="black", markersize=4.5)
+        axes.set_aspect("equal")
+        axes.grid(False)
+        axes.set_xticks([-2, 0, 2])
+        axes.set_yticks([-2, 0, 2])
+        axes.set_xlabel("mean of the measurements")
+        axes.set_title(title)
+    proved = next(r for r in table if r["part"] == "certificate")
+    box = {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1.5}
+    one.text(0.5, 0.03, f"≤ −{-proved['value']:.3f} everywhere\n({proved['i']} certified cells)", transform=one.transAxes,
+             ha="center", fontsize=7, bbox=box)
+    ball = [r for r in table if r["part"] == "ball"]
+    if ball:
+        digits, radius = ball[0]["text"].strip("[]").split(" +/- ")
+        two.text(0.5, 0.03, f"at 0: {digits[:18]}\n{digits[18:]} ± {radius}", transform=two.transAxes,
+                 ha="center", fontsize=7, bbox=box)
+    bar = figure.colorbar(image, ax=[one, two], location="bottom", shrink=0.7, aspect=40, pad=0.02)
+    bar.set_label("σ² λmax of the Hessian (black line: 0, inside it not log-concave)", fontsize=8)
+    bar.set_ticks([-1, -0.75, -0.5, -0.25, 0, 0.05, 0.1])
+    for index, (i, label) in enumerate(((0, "worst past"), (1, "past with mean 0"), (2, "mean over pasts"))):
+        rows = [r for r in table if r["part"] == "curve" and r["i"] == i]
+        curve.plot([r["m"] for r in rows], [r["value"] for r in rows], **curve_style(index), label=label)
+    m = np.array(parameters["measurements"])
+    curve.plot(m, 1 / m - 1, color="0.4", linewidth=0.9, linestyle=(0, (1, 1)), label="1/m − 1: bound of the mean")
+    curve.axhline(0.0, color="black", linewidth=0.9)
+    curve.set_xscale("log")
+    plain_ticks(curve.xaxis, m[0], m[-1])
+    curve.set_xlabel("m, measurements")
+    curve.set_ylabel("σ² λmax of the Hessian")
+    curve.set_title("log-concave below 0")
+    curve.legend(loc="center right", bbox_to_anchor=(1.01, 0.53), fontsize=6.5, handlelength=2.2)
+    return figure

@@ -1,0 +1,203 @@
+"""Two Gaussians at distance 6 sqrt(d): W2 of the walk-jump samplers against measurements, noise level and inner steps.
+
+Target: weights .2 and .8, means -+3 (1, ..., 1), unit covariance, d = 1, 2, 8, 32 (arXiv 2305.19473, Section 5.2). Noise is
+given in units of the exact log-concavity threshold sigma*^2 = 9 d - 1. Inner walks: the underdamped splitting, step .5,
+friction .5. In R^d these samplers decouple exactly into one chain along the difference of the means, where 5000 chains
+are run, and d - 1 linear Gaussian ones, whose law is exact; all at once (AAO) is, along an axis, the walk on the law of
+sqrt(m) times the mean of the measurements, m times as many inner steps as one at a time (OAT): equal gradient calls.
+
+W2 is computed between the chains and the law itself, by its quantile function (upper row). Exact draws, as many, have a
+W2 as well, the floor: their fraction in the minor mode is off by 1/sqrt(n), and that mass must be carried over 6 sqrt(d).
+The lower row takes this part off: chains are weighted so that each side of the middle holds its exact mass. A sampler that
+has the weights wrong is then wrong in the upper row only, and the floor falls tenfold. Lines: exact inner draws (what is
+left is the jump), by quadrature; Proposition 2, W2 <= sigma sqrt(d/m).
+"""
+
+from exactdiffusion.figures import Spot, curve_style, new_figure
+
+SUMMARY = "two Gaussians, d = 1 to 32: W2 of one-at-a-time and all-at-once sampling versus m, sigma and inner steps"
+PARAMETERS = {
+    "dims": [1, 2, 8, 32], "n": 5000, "step": 0.5, "friction": 0.5, "floor_repeats": 10, "seed": 60,
+    "panels": {"m": [1, 2, 5, 10, 20, 50, 100, 200, 400], "sigma": [0.0625, 0.125, 0.25, 0.5, 1, 2, 4, 8, 16],
+               "steps": [1, 2, 4, 8, 16, 32, 64]},
+    "measurements": 100, "inner": 10, "aao_to": 200,
+}
+QUICK = {"n": 2000, "dims": [1, 8], "floor_repeats": 3,
+         "panels": {"m": [1, 5, 20, 100], "sigma": [0.25, 1, 4], "steps": [1, 4, 16]}}
+SPOT = Spot({"dims": [2], "panels": {"m": [1, 5, 20], "sigma": [], "steps": [1]}},
+            keys=("panel", "series", "d", "x"), rtol={c: 1e-6 for c in ("w2", "within", "weight")}, atol=1e-9,
+            cause="rounding of exp along contracting chains, and its effect on which chains lie left of the middle")
+
+W = 0.2
+
+
+def compute(parameters, progress):
+    """Rows (panel, series, d, x, w2, within, weight); series oat, aao, exact, bound, floor; x is m, sigma^2/sigma*^2, steps.
+
+    ``within`` is W2 after the two sides are given their exact masses, ``weight`` the fraction on the minor side.
+    """
+    import math
+
+    import numpy as np
+
+    from exactdiffusion import GaussianMixture, Noise
+    from exactdiffusion.bounds import log_concavity_thresholds as bound
+    from exactdiffusion.bounds.log_concavity import posterior_mean_w2
+    from exactdiffusion.chains import Underdamped, gaussian_one_at_a_time, langevin, one_at_a_time
+    from exactdiffusion.measurements import line_jump_w2
+
+    n, seed, M, rows = parameters["n"], parameters["seed"], parameters["measurements"], []
+    walk = lambda steps: Underdamped(steps, parameters["step"], parameters["friction"])  # noqa: E731
+    values, cells = parameters["panels"], []
+    for d in parameters["dims"]:
+        cells += [("floor", d, None)]
+        cells += [("m", d, None)] + [("aao", d, m) for m in values["m"] if m <= parameters["aao_to"]]
+        cells += [("sigma", d, x) for x in values["sigma"]] + [("steps", d, x) for x in values["steps"]]
+    for panel, d, x in progress(cells, "two Gaussians"):
+        R = float(bound.decoupled_radius(d))
+        law, threshold = GaussianMixture([W, 1 - W], np.array([[-R], [R]]), 1.0), bound.radius_threshold(R, 1.0)
+
+        def put(panel, series, x, samples, out, law=law, d=d):
+            """Distance along the axis from the chains, on the other axes from their exact variance ``out``."""
+            rest = (d - 1) * (1 - math.sqrt(out)) ** 2
+            y = np.sort(samples[:, 0])
+            minor = y < 0
+            mass = float(np.sum(minor)) / len(y)
+            w2 = math.sqrt(quantile_w2(law, y, np.full(len(y), 1 / len(y))) + rest)
+            side, within = law_mass(law, 0.0), None
+            if 0 < mass < 1:
+                factor = np.where(minor, side / mass, (1 - side) / (1 - mass))
+                within = math.sqrt(quantile_w2(law, y, factor / len(y)) + rest)
+            rows.append({"panel": panel, "series": series, "d": d, "x": x, "w2": w2, "within": within, "weight": mass})
+
+        def jump(panel, x, m, sigma2, d=d, law=law):
+            """Exact inner draws, and the bound."""
+            out = 1 / (1 + sigma2 / m)
+            w2 = math.sqrt(line_jump_w2(law, m, math.sqrt(sigma2)) + (d - 1) * (1 - math.sqrt(out)) ** 2)
+            limit = math.sqrt(posterior_mean_w2(m, math.sqrt(sigma2), d))
+            for series, value in (("exact", w2), ("bound", limit)):
+                rows.append({"panel": panel, "series": series, "d": d, "x": x, "w2": value, "within": value, "weight": None})
+
+        def oat(m, steps, sigma2, wanted=None, law=law):
+            """(m, chains, variance on another axis) after each of the wanted numbers of measurements."""
+            for state in one_at_a_time(law, m, math.sqrt(sigma2), n, noise=Noise(seed), walk=walk(steps)):
+                if state.t in (wanted or [m]):
+                    other = gaussian_one_at_a_time([1.0], state.t, math.sqrt(sigma2), walk(steps))
+                    yield state.t, state.xhat, float(other.output[0])
+
+        if panel == "floor":
+            for k in range(parameters["floor_repeats"]):
+                put("floor", "floor", k, law.sample(n, seed + 1 + k), 1.0)
+        elif panel == "m":
+            wanted = values["m"]
+            for m in wanted:
+                jump("m", m, m, threshold)
+            for t, xhat, out in oat(max(wanted), parameters["inner"], threshold, wanted):
+                put("m", "oat", t, xhat, out)
+        elif panel == "aao":
+            sigma, steps = math.sqrt(threshold), x * parameters["inner"]
+            # sqrt(m) (X + sqrt(s) N), its walk with unit sigma^2; the differences of the measurements do not matter
+            y = langevin(law.noised(math.sqrt(x), sigma), sigma * Noise(seed + 2).normal(0, n, 1), noise=Noise(seed + 3),
+                         walk=walk(steps), unit=threshold)
+            A, Q = walk(steps).linear(1 / (threshold + x), threshold)
+            C = np.eye(2) * threshold
+            for _ in range(steps):
+                C = A @ C @ A.T + Q
+            put("m", "aao", x, law.noised(1.0, sigma / math.sqrt(x)).denoise(y / math.sqrt(x)),
+                C[0, 0] / x / (1 + threshold / x) ** 2)
+        else:
+            sigma2, steps = (x * threshold, parameters["inner"]) if panel == "sigma" else (threshold, x)
+            jump(panel, x, M, sigma2)
+            for _, xhat, out in oat(M, steps, sigma2):
+                put(panel, "oat", x, xhat, out)
+    return rows
+
+
+def law_mass(law, x):
+    """Distribution function of a mixture on a line."""
+    import numpy as np
+    from scipy.special import ndtr
+
+    return float(law.weights @ ndtr((x - law.means[:, 0]) / np.sqrt(np.ravel(law.covariances))))
+
+
+def quantile_w2(law, y, weights):
+    """Squared W2 between sorted points y with weights and a mixture on a line: its quantile cells, in closed form."""
+    import numpy as np
+    from scipy.special import ndtr
+
+    centres = law.means[:, 0]
+    deviations = np.sqrt(np.broadcast_to(np.ravel(law.covariances), centres.shape))
+    upper = np.cumsum(weights[::-1])[::-1][1:]  # mass to the right of each cut
+    lower = np.cumsum(weights)[:-1]
+    a = np.full(len(y) - 1, centres.min() - 40 * deviations.max())
+    b = np.full(len(y) - 1, centres.max() + 40 * deviations.max())
+    for _ in range(60):
+        c = 0.5 * (a + b)
+        z = (c[:, np.newaxis] - centres) / deviations
+        below = np.where(lower < 0.5, ndtr(z) @ law.weights < lower, ndtr(-z) @ law.weights > upper)
+        a, b = np.where(below, c, a), np.where(below, b, c)
+    cuts = np.concatenate([[-np.inf], 0.5 * (a + b), [np.inf]])[:, np.newaxis]
+    total = 0.0
+    for w, centre, s in zip(law.weights, centres, deviations, strict=True):
+        z = ((cuts - centre) / s)[:, 0]
+        density = np.exp(-0.5 * np.where(np.isfinite(z), z, 0.0) ** 2) / np.sqrt(2 * np.pi) * np.isfinite(z)
+        first = np.where(np.isfinite(z), z, 0.0) * density
+        # masses of the cells from the nearer tail
+        mass = np.where(z[:-1] > 0, ndtr(-z[:-1]) - ndtr(-z[1:]), ndtr(z[1:]) - ndtr(z[:-1]))
+        one, two = -np.diff(density), mass - np.diff(first)
+        shift = centre - y
+        total += w * np.sum(shift**2 * mass + 2 * shift * s * one + s * s * two)
+    return max(float(total), 0.0)
+
+
+LABELS = {"m": "measurements m", "sigma": "σ² / σ*²", "steps": "inner steps per measurement"}
+
+
+def draw(table, parameters):
+    """Columns: what varies. Rows: W2, and W2 with the mode weights put right, per sqrt(d)."""
+    import math
+
+    import numpy as np
+
+    figure, axes = new_figure(7.4, 5.6, rows=2, columns=3, sharex="col", sharey="row")
+    titles = {"m": f"σ² = σ*², {parameters['inner']} inner steps",
+              "sigma": f"m = {parameters['measurements']}, {parameters['inner']} inner steps",
+              "steps": f"σ² = σ*², m = {parameters['measurements']}"}
+    for row, column in enumerate(("w2", "within")):
+        for axis, panel in zip(axes[row], LABELS):
+            for index, d in enumerate(parameters["dims"]):
+                look = curve_style(index)
+
+                def curve(series, d=d, panel=panel, column=column):
+                    found = [r for r in table if r["panel"] == panel and r["series"] == series and r["d"] == d]
+                    return [r["x"] for r in found], [math.nan if r[column] is None else r[column] / math.sqrt(d)
+                                                     for r in found]
+
+                axis.plot(*curve("oat"), **{**look, "linestyle": "-"}, label=f"d = {d}")
+                axis.plot(*curve("exact"), color=look["color"], linestyle=(0, (5, 2)), linewidth=0.9)
+                axis.plot(*curve("aao"), color=look["color"], marker=look["marker"], markersize=3.0, linewidth=0.7,
+                          linestyle=(0, (1, 1)))
+            bound = sorted({(r["x"], r["w2"] / math.sqrt(r["d"])) for r in table
+                            if r["panel"] == panel and r["series"] == "bound" and r["d"] == max(parameters["dims"])})
+            axis.plot(*np.array(bound).T, color="0.25", linestyle="-.", linewidth=0.8)
+            floors = [math.sqrt(np.mean([r[column] ** 2 / d for r in table if r["panel"] == "floor" and r["d"] == d]))
+                      for d in parameters["dims"]]
+            axis.axhspan(min(floors), max(floors), color="0.8", zorder=0)
+            axis.set_xscale("log", base=10 if panel == "m" else 2)
+            axis.set_yscale("log")
+            if row == 0:
+                axis.set_title(titles[panel])
+            else:
+                axis.set_xlabel(LABELS[panel])
+    axes[0, 0].set_ylabel("W₂ / √d")
+    axes[1, 0].set_ylabel("W₂ / √d, mode weights put right")
+    first = axes[0, 0]
+    for label, style in (("OAT", {"color": "black"}),
+                         ("AAO, equal gradient calls", {"color": "black", "linestyle": (0, (1, 1))}),
+                         ("exact inner draws", {"color": "black", "linestyle": (0, (5, 2))}),
+                         ("bound σ√(d/m), d = " + str(max(parameters["dims"])), {"color": "0.25", "linestyle": "-."}),
+                         (f"floor: {parameters['n']} exact draws", {"color": "0.8", "linewidth": 6})):
+        first.plot([], [], label=label, **style)
+    figure.legend(*first.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    return figure
