@@ -22,9 +22,11 @@ diameters: a filter that proves a lower bound of h_j above ``h_* + T / precision
 """
 
 import math
+import threading
 
 import numpy as np
 
+from . import _fast
 from .base import EPS
 
 FLOOR = -600.0
@@ -34,16 +36,32 @@ FACTOR = 8.0
 # Doubles of one matrix (rows x atoms) of a block where products dominate: 52 MB of the 64 MB of workspace.
 LARGE_BLOCK = 6_500_000
 # Doubles of a block that stays in cache, low dimension and products.
-LOW_BLOCK, CACHE_BLOCK = 1 << 15, 1 << 17
+LOW_BLOCK, CACHE_BLOCK = 1 << 15, 1 << 19
 # Clouds up to this many doubles keep centred copies.
 SMALL_CLOUD = 1 << 22
+
+
+_STORE = threading.local()
+
+
+def scratch(name, *shape):
+    """An uninitialised array of this thread, which lives until the next one of that name: fresh memory costs a page fault
+    every 512 doubles, more than a pass over them. Large ones are not kept."""
+    size = math.prod(shape)
+    if size > 1 << 20:
+        return np.empty(shape)
+    held = getattr(_STORE, name, None)
+    if held is None or len(held) < size:
+        held = np.empty(size)
+        setattr(_STORE, name, held)
+    return held[:size].reshape(shape)
 
 
 def rows(law):
     """Rows of a block of queries."""
     M, d = law._active, law.dim
     if d <= 3:
-        return max(1, LOW_BLOCK // M)
+        return max(1, (1 << 20) // M)
     return max(1, min(LARGE_BLOCK // max(M, d), max(256 if d >= 256 else 64, CACHE_BLOCK // M)))
 
 
@@ -52,21 +70,25 @@ def window(law):
     return 40.0 + math.log(law._active)
 
 
-def exponentiate(A, full):
-    """exp in place of logits <= 0 relative to the best; 0 below the floor.
+def exponentiate(A, full=False):
+    """exp in place of logits <= 0 relative to the best, from the floor up; ``full``: 0 below it.
 
-    Not ``full``: weights lose 1e-260 absolutely, which no mean sees.
+    Underflowing exponentials cost several times others, and products with subnormal numbers more. What weights of e^-600 in
+    the place of smaller ones leave of sums that are 0 goes by `flush`.
     """
     if float(A.min()) >= FLOOR:
         return np.exp(A, out=A)
     np.maximum(A, FLOOR, out=A)
     np.exp(A, out=A)
-    least = 1.001 * math.exp(FLOOR)
     if full:
-        A[least > A] = 0.0
-        return A
-    A -= least
-    return np.maximum(A, 0.0, out=A)
+        A[1.001 * math.exp(FLOOR) > A] = 0.0
+    return A
+
+
+def flush(law, S):
+    """Sums of weights times coordinates, without what the weights at the floor leave where the sum is 0."""
+    S[np.abs(S) <= 2 * law._active * law._size * math.exp(FLOOR)] = 0.0
+    return S
 
 
 def relative_low(law, y, reference):
@@ -85,8 +107,8 @@ def low_weights(law, y, prec, full=False):
     Rows whose best atom is many sigma away are recomputed relative to it.
     """
     b, M, d = len(y), law._active, law.dim
-    A = np.empty((b, M))
-    B = np.empty((b, M)) if d > 1 else A
+    A = scratch("low", b, M)
+    B = scratch("square", b, M) if d > 1 else A
     for k, pk in enumerate(law._columns):
         out = B if k else A
         np.subtract(y[:, k : k + 1], pk, out=out)
@@ -166,7 +188,7 @@ def logits(law, yc, prec, weights=True):
         np.multiply(yc, prec, out=F[:, :d])
         F[:, d : d + 1] = prec
         F[:, d + 1 :] = float(weights)
-        return F @ law._augmented.T
+        return np.matmul(F, law._augmented.T, out=scratch("logits", b, M))
     P, q, logw = (law._p._host[k] for k in ("P", "q", "logw"))
     L, v = np.empty((b, M)), prec * yc
     if law._shifted:
@@ -182,10 +204,10 @@ def logits(law, yc, prec, weights=True):
     return L
 
 
-def error_bound(law, yc):
-    """Bound of the error of -h_j in `logits`, (b,)."""
+def error_bound(law, norm):
+    """Bound of the error of -h_j in `logits`, (b,), from the norms of y - c."""
     R = law._reach
-    return 2 * EPS * (4 + math.sqrt(law.dim)) * (np.sqrt(np.einsum("ij,ij->i", yc, yc)) + R + 0.5 * law._center_norm) * R
+    return 2 * EPS * (4 + math.sqrt(law.dim)) * (norm + R + 0.5 * law._center_norm) * R
 
 
 def differences(law, y, i, j, reference):
@@ -212,14 +234,16 @@ def differences(law, y, i, j, reference):
     return out
 
 
-def combine(law, E, centred, full=False):
-    """sum_j E_j p_j (b, d), or of the centred atoms; columns that no row gives more than e^-T are left out."""
+def combine(law, E, centred, full=False, column=None):
+    """sum_j E_j p_j (b, d), or of the centred atoms; columns that no row gives more than e^-T are left out.
+
+    ``column`` (M,) is an upper bound of the columns of E, where there is one."""
     P, center, d = law._p._host["P"], law._p._host["center"], law.dim
     shift = centred and law._shifted
     A = law._p._host["C"] if centred and "C" in law._p._host else P
     b, M = E.shape
     if d >= 48 and M >= 512:
-        keep = E.max(axis=0) > (0.0 if full else math.exp(-window(law)))
+        keep = (E.max(axis=0) if column is None else column) > (0.0 if full else math.exp(-window(law)))
         count = int(np.count_nonzero(keep))
         if count < 0.7 * M:
             (index,) = np.nonzero(keep)
@@ -248,24 +272,31 @@ def high_moments(law, y, prec, centred, full=False, mean=True, exact=None):
     index = np.arange(b)
     center, q, logw = (law._p._host[k] for k in ("center", "q", "logw"))
     yc = y - center
-    L = logits(law, yc, prec)
-    reference = L.argmax(axis=1)
-    L -= L[index, reference][:, None]
-    E = exponentiate(L, full)
-    E[index, reference] = 0.0
-    others = E.sum(axis=1)
+    E = logits(law, yc, prec)
     p = np.broadcast_to(prec[:, 0], (b,))
-    delta = error_bound(law, yc) * p
+    norm = np.sqrt(np.einsum("ij,ij->i", yc, yc))
+    delta = error_bound(law, norm) * p
+    # Weights that are worth an exact logit.
+    cut = np.where(delta > TOLERANCE, 0.0 if full else TOLERANCE / (M * np.maximum(delta, TOLERANCE)), np.inf)
+    compiled = _fast.kernels() if b * M >= _fast.WORTH else None
+    if compiled is not None:
+        reference, sums, column = np.empty(b, dtype=np.int64), np.empty((b, 2)), np.zeros(M)
+        pairs = compiled.softmax(E, reference, sums, cut, column, q)
+        others, second = sums[:, 0].copy(), sums[:, 1]
+    else:
+        reference = E.argmax(axis=1)
+        E -= E[index, reference][:, None]
+        exponentiate(E, full)
+        E[index, reference] = 0.0
+        others = E.sum(axis=1)
+        pairs, second, column = None, None, None
     S = None
     if delta.max() > TOLERANCE:
         bad = delta * (1.0 if full else np.minimum(1.0, 2 * others)) > TOLERANCE
         bad |= delta > 0.25
         if bad.any():
             hard = bad & (delta > 0.25)
-            if not hard.any():
-                S = _cure(law, y, p, E, others, reference, delta, bad, centred, full, mean, hard)
-            else:
-                _cure(law, y, p, E, others, reference, delta, bad & ~hard, centred, full, False, hard)
+            S = _cure(law, y, p, norm, E, others, reference, delta, bad & ~hard, centred, full, hard, cut, (pairs, second, column))
             (rows_,) = np.nonzero(hard)
             for c in chunks(len(rows_), (1 << 19) // M):
                 r = rows_[c]
@@ -275,41 +306,50 @@ def high_moments(law, y, prec, centred, full=False, mean=True, exact=None):
                 E[r] = exponentiate(X, full)
                 E[r, reference[r]] = 0.0
                 others[r] = E[r].sum(axis=1)
+                if S is not None:
+                    S[r] = combine(law, E[r], centred, full)
     if mean and S is None:
-        S = combine(law, E, centred, full)
+        S = combine(law, E, centred, full, column)
+    if mean and compiled is None:
+        flush(law, S)
     return E, reference, others, S
 
 
-def _cure(law, y, p, E, others, reference, delta, bad, centred, full, mean, hard):
-    """Recompute in place what rows ``bad`` need; returns S if it had to be formed for all rows."""
+def _cure(law, y, p, norm, E, others, reference, delta, bad, centred, full, hard, cut, known):
+    """Recompute in place what rows ``bad`` need, add to ``hard`` what is beyond that; returns S if it was formed on the way."""
     b, M, d = len(y), law._active, law.dim
     P, center, q = (law._p._host[k] for k in ("P", "center", "q"))
     (index,) = np.nonzero(bad)
     if not len(index):
         return None
-    cut = np.full(len(index), 0.0) if full else TOLERANCE / (M * delta[index])
     whole = len(index) == b
-    mask = (E if whole else E[index]) > cut[:, None]
-    pairs = int(np.count_nonzero(mask))
+    pairs, second, column = known
+    cut = cut[index, None]
+    if pairs is None:
+        pairs = int(np.count_nonzero((E if whole else E[index]) > cut))
     S = None
     # A pair costs 2.5 d + 50 ns, an entry of the block 0.09 d + 7 ns: up to a twentieth of the block is spent blindly.
     if pairs * (2.5 * d + 50) > 0.05 * len(index) * M * (0.09 * d + 7):
-        S = combine(law, E, centred, full)
+        S = combine(law, E, centred, full, column)
         sums = (S if whole else S[index]) - (0.0 if centred and (law._shifted or "C" in law._p._host) else center * others[index, None])
         cr = P[reference[index]] - center
-        second = 2 * ((E if whole else E[index]) @ q) - 2 * np.einsum("ij,ij->i", cr, sums)
+        second = (E if whole else E[index]) @ q if second is None else second[index]
+        second = 2 * second - 2 * np.einsum("ij,ij->i", cr, sums)
         second += others[index] * np.einsum("ij,ij->i", cr, cr)
         second -= 64 * EPS * others[index] * law._reach**2
         with np.errstate(invalid="ignore", divide="ignore"):
             spread = np.sqrt(np.maximum(second, 0.0) / others[index])
         U = y[index] - P[reference[index]]
-        direct = 2 * EPS * (4 + math.sqrt(d)) * np.sqrt(np.einsum("ij,ij->i", U, U)) * spread * p[index]
-        keep = ~(delta[index] <= FACTOR * direct)
+        # Both without 2 eps (4 + sqrt d) precision; the atoms that carry weight are within some `spread` of the best one.
+        direct = np.sqrt(np.einsum("ij,ij->i", U, U)) * spread
+        cr = cr if law._reach == law._radius else P[reference[index]]
+        R = np.minimum(law._reach, np.sqrt(np.einsum("ij,ij->i", cr, cr)) + 2 * spread)
+        keep = ~((norm[index] + R + 0.5 * law._center_norm) * R <= FACTOR * direct)
         if not keep.any():
             return S
-        index, mask = index[keep], mask[keep]
-        S = None
+        index, cut = index[keep], cut[keep]
     # Rows of few candidates by pairs; rows of many are left to the sliced product.
+    mask = (E if len(index) == b else E[index]) > cut
     many = 32 * np.count_nonzero(mask, axis=1) > M
     if many.any():
         hard[index[many]] = True
@@ -321,9 +361,20 @@ def _cure(law, y, p, E, others, reference, delta, bad, centred, full, mean, hard
         if not law._uniform:
             logw = law._p._host["logw"]
             rel += logw[j] - logw[ref[i]]
-        E[index[i], j] = np.exp(np.maximum(rel, FLOOR))
+        new = np.exp(np.maximum(rel, FLOOR))
+        old = E[index[i], j]
+        E[index[i], j] = new
         others[index] = E[index].sum(axis=1)
-    return None
+        if S is not None:
+            A = law._p._host["C" if centred and "C" in law._p._host else "P"]
+            for c in chunks(len(i), (1 << 19) // d):
+                D = A[j[c]]
+                if centred and law._shifted:
+                    D -= center
+                D *= (new[c] - old[c])[:, None]
+                first = np.flatnonzero(np.diff(i[c], prepend=-1))
+                S[index[i[c][first]]] += np.add.reduceat(D, first, axis=0)
+    return S
 
 
 def nearest(law, y, count=1):
@@ -333,7 +384,7 @@ def nearest(law, y, count=1):
     b, M = len(y), law._active
     index = np.arange(b)
     yc = y - law._p._host["center"]
-    a, delta = logits(law, yc, np.ones((1, 1)), weights=False), error_bound(law, yc)
+    a, delta = logits(law, yc, np.ones((1, 1)), weights=False), error_bound(law, np.sqrt(np.einsum("ij,ij->i", yc, yc)))
     best = a.argmax(axis=1)
     top = a[index, best]
     if count > 1 and M > 1:
@@ -359,12 +410,92 @@ def moments(law, y, prec, centred, full=False, mean=True, exact=None):
     E, _ = low_weights(law, y, prec, full)
     reference = E.argmax(axis=1)
     E[np.arange(len(y)), reference] = 0.0
-    return E, reference, E.sum(axis=1), E @ law._p._host["C" if centred else "P"] if mean else None
+    return E, reference, E.sum(axis=1), flush(law, E @ law._p._host["C" if centred else "P"]) if mean else None
 
 
-def low_mean(law, y, prec):
-    """Conditional means (b, d), d <= 3."""
-    E, total = low_weights(law, y, prec)
-    out = E @ law._p._host["P"]
-    out /= total[:, None]
-    return out
+def low_mean(law, y, prec, offset=False):
+    """Conditional means (n, d), d <= 3, or with ``offset`` their differences from y, summed as such.
+
+    Weights need not be relative to the best atom as long as it is not many sigma away: then the sum of exp(-precision h) is at
+    least e^-depth / M, depth the best logit. Rows where that does not show that differences are good enough go the careful way.
+    """
+    n, M, d = len(y), law._active, law.dim
+    compiled = _fast.kernels() if n * M >= _fast.WORTH else None
+    if compiled is not None:
+        out, depth = np.empty((n, d + 1)), np.empty(n)
+        logw = law._p._host["logw"][: 0 if law._uniform else M]
+        compiled.low(np.ascontiguousarray(y), law._across, logw, np.ascontiguousarray(prec[:, 0]), offset, out, depth)
+        error = (d + 2) * EPS * depth
+        bad = ~((error * np.minimum(1.0, out[:, d] - 1.0) <= TOLERANCE) & (error <= 0.1))
+        mean = out[:, :d]
+        mean /= out[:, d:]
+        return _careful(law, y, prec, offset, mean, np.nonzero(bad)[0])
+    step = max(1, min(n, LOW_BLOCK // M))
+    out = np.empty((n, d + 1))
+    a, floor, pair = scratch("a", step, M), scratch("floor", step, M), np.ones((step, 2))
+    floor.fill(FLOOR)
+    diff = [scratch(f"diff{k}", step, M) for k in range(d if offset else 1)]
+    square = scratch("square", step, M) if offset else diff[0]
+    factor = -0.5 * prec
+    logw = None if law._uniform else law._p._host["logw"]
+    mass = 1.0 if law._uniform else float(np.exp(logw.max()))
+    single = []
+    for i in range(0, n, step):
+        m = min(step, n - i)
+        z, b, c, x = a[:m], square[:m], y[i : i + m], pair[:m]
+        for k in range(d):
+            # A product of (y_k, 1) and (1, -p_k): rounded once, like the difference, and faster than the broadcast.
+            x[:, 0] = c[:, k]
+            r = diff[k if offset else 0][:m]
+            np.matmul(x, law._minus[k], out=r)
+            np.multiply(r, r, out=b if k else z)
+            if k:
+                z += b
+        z *= factor if len(factor) == 1 else factor[i : i + m]
+        if logw is not None:
+            z += logw
+        spread = float(z.min()) < -30.0
+        if spread:
+            np.maximum(z, floor[:m], out=z)
+        np.exp(z, out=z)
+        o = out[i : i + m]
+        if offset:
+            for k in range(d):
+                np.einsum("ij,ij->i", z, diff[k][:m], out=o[:, k])
+            z.sum(axis=1, out=o[:, d])
+        else:
+            # Few atoms: sums that do not depend on how many rows there are.
+            if M >= 32:
+                np.matmul(z, law._ones, out=o)
+            else:
+                for k in range(d + 1):
+                    o[:, k] = (z * law._ones[:, k]).sum(axis=1)
+            if spread:
+                best = z.argmax(axis=1)
+                (row,) = np.nonzero(z[np.arange(m), best] >= o[:, d])
+                if len(row):
+                    single.append((row + i, best[row]))
+    total = out[:, d]
+    deep = math.exp(-TOLERANCE / (EPS * (d + 2))) * mass * M
+    far = np.nonzero(~(total > deep))[0]
+    mean = flush(law, out[:, :d])
+    mean /= -total[:, None] if offset else total[:, None]
+    # The atom bit for bit, where it has all the weight.
+    for row, best in single:
+        mean[row] = law._p._host["P"][best]
+    return _careful(law, y, prec, offset, mean, far)
+
+
+def _careful(law, y, prec, offset, mean, far):
+    """`low_mean` of the rows ``far``, in place, by weights relative to the best atom."""
+    for c in chunks(len(far), (1 << 18) // law._active):
+        r = far[c]
+        p = prec[r] if len(prec) > 1 else prec
+        if offset:
+            _, reference, others, S = moments(law, y[r], p, True)
+            shift = (S - others[:, None] * law._p._host["C"][reference]) / (1.0 + others)[:, None]
+            mean[r] = (law._p._host["P"][reference] - y[r]) + shift
+        else:
+            E, total = low_weights(law, y[r], p)
+            mean[r] = flush(law, E @ law._p._host["P"]) / total[:, None]
+    return mean

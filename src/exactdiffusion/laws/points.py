@@ -166,6 +166,9 @@ class PointCloud:
             self._p.add(C=P - center)
         if d <= 3:
             self._columns = [np.ascontiguousarray(P[:, k]) for k in range(d)]
+            self._across = np.ascontiguousarray(P.T)
+            self._minus = [np.stack([np.ones(M), -pk]) for pk in self._columns]
+            self._ones = np.concatenate([P, np.ones((M, 1))], axis=1)
         elif small:
             C = self._p._host["C"]
             columns = [C, -parameters["q"][:, None]] + ([] if self._uniform else [parameters["logw"][:, None]])
@@ -365,8 +368,8 @@ class NoisedPoints(NoisedLaw):
         if not is_numpy(array_namespace(x)) or np.any((s < 1e-100) & (s > 0)):
             return None
         s2, t2 = np.where(s > 0, s, 1.0)[:, None], np.where(t > 0, t, 1.0)[:, None]
-        y = x / s2 if np.any(s2 != 1.0) else x
-        size, ratio = float(np.abs(y).max()) + self.law._size, float(np.max(s2 / t2))
+        y = x if len(s) == 1 and s[0] == 1.0 else x / s2
+        size, ratio = max(float(y.max()), -float(y.min())) + self.law._size, float((s2 / t2).max())
         if size > 1e140 or not size * size * self.dim < 1e290 / max(ratio, 1.0) / max(ratio, 1.0):
             return None
         return y, (s[:, None] / t2) ** 2
@@ -670,6 +673,9 @@ class NoisedPoints(NoisedLaw):
 
         def kernel(x, s, t):
             xp = array_namespace(x)
+            fast = self._fast(x, s, t) if self.dim <= 3 and is_numpy(xp) and np.all(s > 0) else None
+            if fast is not None:
+                return _cloud.low_mean(self.law, *fast, offset=True) * column(xp, s) / column(xp, t) / column(xp, t)
             fast = self._moments(x, s, t, True)
             if fast is None:
                 _, _, reference, shift = self._shift(x, s, t)
@@ -691,9 +697,13 @@ class NoisedPoints(NoisedLaw):
 
         def kernel(x, s, t):
             xp = array_namespace(x)
-            fast = self._fast(x, s, t) if self.dim <= 3 and np.all(t > 0) else None
+            fast = self._fast(x, s, t) if self.dim <= 3 else None
             if fast is not None:
-                return _cloud.low_mean(self.law, *fast)
+                out = _cloud.low_mean(self.law, *fast)
+                if not np.all(t > 0):
+                    zero = np.broadcast_to(t == 0, (len(x),))
+                    out[zero] = self._param("P", x)[self._closest(x[zero], s[zero] if len(s) > 1 else s)[0]]
+                return out
             fast = self._moments(x, s, t, False)
             if fast is not None:
                 _, reference, others, S = fast
