@@ -10,14 +10,17 @@ the integral of beta and whose probability flow stops at t = 0.001; ``exactdiffu
 euler_maruyama:step=right`` gives that curve.
 """
 
+from pathlib import Path
+
+from exactdiffusion import sweepfile
 from exactdiffusion.figures import Spot, curve_style, new_figure, plain_ticks
 
 SUMMARY = "number of steps versus W2 on the dino for eight samplers, with noise floor and intervals"
+# The sweep is the file beside this one: ``exactdiffusion sweep experiments/explore/steps_versus_w2.toml`` runs it alone.
+_GRID = sweepfile.read(Path(__file__).with_suffix(".toml")).grids[0]
 PARAMETERS = {
-    "samplers": ["ddim", "gradient_estimation", "ddpm", "heun", "dpm_solver_pp", "probability_flow", "euler_maruyama",
-                 "exponential_integrator"],
-    "target": "dino", "schedule": "vp_linear", "steps": [5, 10, 20, 40, 80], "seeds": [0, 1, 2, 3, 4, 5, 6, 7],
-    "samples": 1000, "floor_repeats": 40, "level": 0.95,
+    "samplers": _GRID["sampler"], "target": _GRID["target"], "schedule": _GRID["schedule"], "steps": _GRID["steps"],
+    "seeds": _GRID["seeds"], "samples": _GRID["samples"], "floor_repeats": 40, "level": 0.95,
 }
 QUICK = {"steps": [5, 10, 20, 40], "seeds": [0, 1, 2], "floor_repeats": 20}
 SPOT = Spot({"steps": [5, 10], "seeds": [0], "floor_repeats": 2}, keys=("sampler", "steps", "seed"),
@@ -38,7 +41,7 @@ def compute(parameters, progress):
     result = sweep.sweep(
         target=parameters["target"], sampler=parameters["samplers"], schedule=parameters["schedule"],
         steps=parameters["steps"], seeds=parameters["seeds"], samples=parameters["samples"],
-        jobs=min(4, os.cpu_count() or 1),
+        jobs=min(4, os.cpu_count() or 1), floor_repeats=0,
     )
     rows = [{"sampler": r["sampler"], "steps": r["steps"], "seed": r["seed"], "oracle_calls": r["oracle_calls"],
              "w2": r["value"], "lower": r["lower"]} for r in result.rows]

@@ -1,5 +1,6 @@
 """Where a number comes from: versions, commit, digest of the code, machine."""
 
+import contextlib
 import hashlib
 import os
 import platform
@@ -41,7 +42,10 @@ def source_digest():
 def versions():
     """Versions of Python, of this package and of the libraries that numbers depend on."""
     names = ("exactdiffusion", "numpy", "scipy", "scikit-learn", "POT", "matplotlib")
-    return {"python": platform.python_version(), **{name: metadata.version(name) for name in names}}
+    found = {"python": platform.python_version(), **{name: metadata.version(name) for name in names}}
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        found["numba"] = metadata.version("numba")  # optional, and its kernels round otherwise than NumPy's
+    return found
 
 
 @cache

@@ -15,10 +15,16 @@
     schedule = ["log_linear", "edm"]
     samples = 500
 
+    [[check]]                                                # optional: a number of a finding, and the rows that it
+    number = "0.105"                                         # is the mean of
+    where = {sampler = "heun", steps = 5, metric = "w2"}
+
 A file is data. Functions of one's own (``MODULE:FUNCTION``) are code, and a file that names one is refused unless the
 caller says that it may.
 """
 
+import math
+import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,18 +41,20 @@ _GRID = {
     "seeds": "an integer, or a list of integers", "samples": "an integer", "metric": _NAMES, "start": "a string",
 }
 _NOTES = {"title": "a string", "summary": "a string", "finding": "a list of strings"}
-_WHOLE = {"floor_repeats": "an integer", "refused": "a string", "grid": "tables [[grid]]"}
+_WHOLE = {"floor_repeats": "an integer", "refused": "a string", "grid": "tables [[grid]]", "check": "tables [[check]]"}
 _DEFAULTS = {"seeds": 5, "schedule": "vp_linear", "samples": 1000, "metric": "w2", "start": "gaussian"}
 
 
 @dataclass(frozen=True)
 class SweepFile:
-    """A sweep file: ``grids`` for `sweep.sweep_grids`, ``options`` (floor_repeats, refused), ``notes`` (title, ...)."""
+    """A sweep file: ``grids`` for `sweep.sweep_grids`, ``options`` (floor_repeats, refused), ``notes`` (title, summary,
+    finding) and ``checks`` (see `problems`)."""
 
     path: Path
     grids: list
     options: dict = field(default_factory=dict)
     notes: dict = field(default_factory=dict)
+    checks: list = field(default_factory=list)
 
 
 def read(path, *, own=False):
@@ -104,12 +112,47 @@ def _checked(path, content, own):
             _registered(kind, grid[kind], own)
         grids.append(grid)
     options = {k: content[k] for k in ("floor_repeats", "refused") if k in content}
-    return SweepFile(path, grids, options, {k: content[k] for k in _NOTES if k in content})
+    checks = content.get("check", [])
+    for number, table in enumerate(checks):
+        if set(table) - {"column"} != {"number", "where"} or not isinstance(table["where"], dict):
+            fail(f"[[check]] number {number + 1}", table, "the keys number and where = {COLUMN = VALUE, ...} (and column)")
+        _decimals(table["number"])
+    return SweepFile(path, grids, options, {k: content[k] for k in _NOTES if k in content}, checks)
+
+
+def _decimals(text):
+    """Digits after the point of a plain decimal number."""
+    if not isinstance(text, str) or not re.fullmatch(r"\d+\.\d+", text):
+        fail("number", text, "a decimal number as a string, such as '0.105'")
+    return len(text.partition(".")[2])
+
+
+def problems(described, rows):
+    """What is wrong with the findings of a sweep file, given the rows of its table; an empty list when nothing is.
+
+    Every decimal number of the finding must be one of the checks, and every check must be the mean of ``value`` (or of the
+    column that it names) over the rows that it describes, rounded to the digits that it has.
+    """
+    found, said = [], {n for text in described.notes.get("finding", ()) for n in re.findall(r"\d+\.\d+", text)}
+    found += [f"{n} in a finding is not checked" for n in sorted(said - {c["number"] for c in described.checks})]
+    for check in described.checks:
+        where, column = check["where"], check.get("column", "value")
+        chosen = [row for row in rows if all(row.get(k) == v for k, v in where.items())]
+        if not chosen:
+            found.append(f"no row with {where}")
+            continue
+        mean = math.fsum(row[column] for row in chosen) / len(chosen)
+        if f"{mean:.{_decimals(check['number'])}f}" != check["number"]:
+            found.append(f"{check['number']}: the mean of {len(chosen)} rows with {where} is {mean:.6g}")
+        if check["number"] not in said:
+            found.append(f"{check['number']} is in no finding")
+    return found
 
 
 def _typed(key, value, expected):
     kinds = {"a string": str, "an integer": int}
-    many = {_NAMES: str, "an integer, or a list of integers": int, "a list of strings": str, "tables [[grid]]": dict}
+    many = {_NAMES: str, "an integer, or a list of integers": int, "a list of strings": str, "tables [[grid]]": dict,
+            "tables [[check]]": dict}
     kind = kinds.get(expected) or many[expected]
     single = expected in kinds or ", or " in expected
     items = value if isinstance(value, list) and expected not in kinds else [value] if single else []
@@ -122,8 +165,8 @@ def _registered(kind, value, own):
     for text in value if isinstance(value, list) else [value]:
         name, _ = engine.parse(kind, text)
         if name not in known and not own:
-            fail(kind, text, f"one of {', '.join(known)}; a function of your own runs when it is read, so a file may name one "
-                             "only where you allow it (--own, or own=True)")
+            fail(kind, text, f"one of {', '.join(known)}; a function of your own runs when it is read, so a file may name "
+                             "one only where you allow it (--own, or own=True)")
 
 
 def run(path, out=None, *, own=False, **options):
