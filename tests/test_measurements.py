@@ -191,6 +191,36 @@ def test_line_integrals_against_mpmath():
     assert abs(measurements.fisher_information(law) / float(information) - 1) < 1e-12
 
 
+def test_line_jump_of_separate_modes():
+    """Modes 17 deviations apart, where the quantile function nearly jumps: adaptive quadrature over each mode."""
+    from scipy.integrate import quad
+    from scipy.optimize import brentq
+    from scipy.special import ndtr
+
+    R, sigma = 3 * math.sqrt(8), math.sqrt(71.0)
+    law = GaussianMixture([0.2, 0.8], np.array([[-R], [R]]), 1.0)
+    noisy = math.sqrt(72.0)
+
+    def excess(y, left, right):
+        """Distribution function of ybar minus the value given by its two tails, from the smaller one."""
+        if left < 0.5:
+            return 0.2 * ndtr((y + R) / noisy) + 0.8 * ndtr((y - R) / noisy) - left
+        return right - 0.2 * ndtr(-(y + R) / noisy) - 0.8 * ndtr((R - y) / noisy)
+
+    def integrand(x):
+        left = 0.2 * ndtr(x + R) + 0.8 * ndtr(x - R)
+        right = 0.2 * ndtr(-x - R) + 0.8 * ndtr(R - x)
+        y = brentq(excess, -R - 40 * noisy, R + 40 * noisy, args=(left, right), xtol=1e-13)
+        tilt = math.tanh(R * y / 72 + 0.5 * math.log(4))
+        density = (0.2 * math.exp(-0.5 * (x + R) ** 2) + 0.8 * math.exp(-0.5 * (x - R) ** 2)) / math.sqrt(2 * math.pi)
+        return density * (x - (y / 72 + 71 / 72 * R * tilt)) ** 2
+
+    exact = 0.0
+    for a in (-7.5, -4.5, -1.5, 1.5, 4.5):
+        exact += sum(quad(integrand, c + a, c + a + 3, epsabs=1e-11, epsrel=1e-10)[0] for c in (-R, R))
+    assert measurements.line_jump_w2(law, 1, sigma) == pytest.approx(exact, rel=1e-9)
+
+
 def test_line_jump_of_a_gaussian():
     law = GaussianMixture(None, np.array([[0.4]]), 2.0)
     for m, sigma in ((1, 0.3), (10, 4.0)):

@@ -440,8 +440,8 @@ def line_jump_w2(law, m, sigma):
     r"""Squared W2 distance between a law on a line and the law of ``Xhat_m``, by quadrature.
 
     The posterior mean increases with ybar, so the monotone coupling is explicit:
-    ``W2^2 = E (Q_X(F(ybar)) - Xhat(ybar))^2`` with F the distribution function of ybar. Panels are split where the quantile
-    function of a cloud jumps.
+    ``W2^2 = E (Q_X(F(ybar)) - Xhat(ybar))^2`` with F the distribution function of ybar. Clouds are integrated over ybar, on
+    panels split where the quantile function jumps; laws with a density over x, ``ybar = F^{-1}(F_X(x))``, which is smooth.
 
     Parameters
     ----------
@@ -483,10 +483,12 @@ def line_jump_w2(law, m, sigma):
         cuts = solve(mass, np.cumsum(weights[order][::-1])[::-1][1:], noisy)
         y, w = _panels(centres, noisy, cuts)
         quantile = centres[order][np.searchsorted(cuts, y)]
+        density = np.exp(q.log_density(y[:, np.newaxis]))
     elif np.all(prior > 0):
-        y, w = _panels(centres, noisy)
-        quantile = solve(*tails(y, noisy), prior)
+        # over x: between separate components the quantile function, as a function of y, is all but a jump
+        quantile, w = _panels(centres, prior)
+        y = solve(*tails(quantile, prior), noisy)
+        density = np.exp(law.log_density(quantile[:, np.newaxis]))
     else:
         fail("law", law, "variances that are all 0 or all positive")
-    density = np.exp(q.log_density(y[:, np.newaxis]))
     return float((w * density) @ (quantile - q.denoise(y[:, np.newaxis])[:, 0]) ** 2)
