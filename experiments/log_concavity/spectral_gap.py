@@ -105,8 +105,9 @@ def draw(table, parameters):
     get = lambda **want: [r for r in table if all(r[k] == v for k, v in want.items())]  # noqa: E731
     law = get(part="radius", series="law")
     left.plot([r["R"] for r in law], [r["gap"] for r in law], color="black", linewidth=1.6, label="Langevin on the law")
-    left.plot([r["R"] for r in law if r["bound"]], [r["bound"] for r in law if r["bound"]], color="black",
-              linestyle=(0, (4, 2)), linewidth=0.9, label="Eyring–Kramers")
+    deep = [r for r in law if r["bound"] and r["R"] >= 2]  # two clear wells
+    left.plot([r["R"] for r in deep], [r["bound"] for r in deep], color="black", linestyle=(0, (4, 2)), linewidth=0.9,
+              label="Eyring–Kramers")
     marks = get(part="dimension")
     left.plot([r["R"] for r in marks], [r["gap"] for r in marks], "o", color="black", markersize=5)
     for r in marks:
