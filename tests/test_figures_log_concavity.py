@@ -10,7 +10,8 @@ from exactdiffusion import GaussianMixture, figures, measure, measurements, reco
 from exactdiffusion.bounds import log_concavity_thresholds as bound
 from exactdiffusion.chains import Underdamped
 
-NAMES = ("chain_schematic", "condition_numbers", "elliptical_gaussians", "kappa_m", "thresholds_of_clouds")
+NAMES = ("chain_schematic", "condition_numbers", "elliptical_gaussians", "jump_error", "kappa_m", "sigma_m_map",
+         "thresholds_of_clouds")
 EPS = np.finfo(np.float64).eps
 
 
@@ -362,6 +363,110 @@ def test_curvature_one_at_a_time_grows_and_all_at_once_is_lost():
     assert np.ptp(curves["one at a time, atoms"]) < 1e-12
     assert np.all(np.diff(curves["all at once"]) < 0)
     assert next(m for m, c in zip(q["joint_m"], curves["all at once"]) if c < 0) == 6
+
+
+# --------------------------------------------------------------------------------------------------------------- jump
+
+
+def test_jump_is_below_both_bounds_and_above_what_families_reach():
+    table = committed("jump_error")
+    for r in table:
+        # squared distances are integrals of (quantile - jump)^2 with absolute rounding eps
+        assert r["w2_squared"] <= r["mmse"] + 16 * EPS
+        assert r["mmse"] <= r["proposition"] * (1 + 1e-12)
+        if r["pairs"] is not None:
+            assert r["mmse"] <= r["pairs"] <= 3 * r["mmse"]
+        if r["fisher"] is not None:
+            assert r["w2_squared"] <= r["fisher"]
+            assert r["fisher"] == pytest.approx(9 * r["unit"], rel=1e-12)
+    ratio = {}
+    for r in table:
+        if r["panel"] == "families":
+            ratio.setdefault(r["law"], {})[r["x"]] = r["w2_squared"] / r["s"]
+    # ends of the lattice are taken off; the golden ratio: l/s = (sqrt 5 - 1)/2 at l = 1
+    assert max(ratio["lattice"].values()) == ratio["lattice"][0.1613] == pytest.approx(0.3468, abs=1e-4)
+    assert max(ratio["Gaussian"].values()) == ratio["Gaussian"][1.618]
+    assert ratio["Gaussian"][1.618] == pytest.approx(bound.GAUSSIAN_JUMP_CONSTANT, rel=1e-7)
+    for s, value in ratio["Gaussian"].items():
+        assert value * s == pytest.approx(bound.gaussian_jump_w2(1, s, [1.0]) ** 2, rel=1e-11)
+    assert 0.1864 > max(ratio["two atoms"].values()) > 0.186
+    assert 0.26 > max(ratio["three atoms"].values()) > 0.245
+    assert max(max(v.values()) for v in ratio.values()) < 0.35
+
+
+def test_two_gaussians_have_the_recorded_distances_and_rates():
+    rows = {(r["d"], r["x"]): r for r in committed("jump_error") if r["panel"] == "dimension"}
+    recorded = {1: (.649, .0524, .00136, 1.53e-5), 2: (2.09, .292, .0114, 1.41e-4), 8: (13.0, 3.36, .443, .00909),
+                32: (62.2, 21.4, 7.74, .450)}
+    for d, values in recorded.items():
+        for m, value in zip((1, 10, 100, 1000), values):
+            # three digits, the last one as good as the prototype's quadrature
+            assert rows[d, m]["w2_squared"] == pytest.approx(value, rel=7e-3)
+        ratio = {m: math.sqrt(r["w2_squared"] / r["unit"]) for (k, m), r in rows.items() if k == d}
+        assert all(a < b for a, b in zip(list(ratio.values()), list(ratio.values())[1:]))
+        # W2 ~ 1/m only once s I / d << 1
+        slow = math.log(rows[d, 3]["w2_squared"] / rows[d, 1]["w2_squared"]) / math.log(3)
+        assert slow > -1.3
+    fast = math.log(rows[1, 3000]["w2_squared"] / rows[1, 1000]["w2_squared"]) / math.log(3)
+    assert fast == pytest.approx(-2, abs=0.02)
+    assert math.sqrt(rows[1, 3000]["w2_squared"] / rows[1, 3000]["unit"]) == pytest.approx(1, abs=0.01)
+
+
+def test_atoms_decay_exponentially():
+    for name, gap in (("two atoms", 2.0), ("three atoms", 1.0)):
+        rows = [r for r in committed("jump_error") if r["panel"] == "atoms" and r["law"] == name and r["x"] >= 16]
+        m, value = np.array([r["x"] for r in rows]), np.array([r["mmse"] for r in rows])
+        # Phi(-sqrt(m) gap/2): exp(-m gap^2/8) / sqrt(m)
+        rate = np.diff(np.log(value * np.sqrt(m))) / np.diff(m)
+        assert rate == pytest.approx(-(gap**2) / 8, rel=0.06)
+
+
+# ----------------------------------------------------------------------------------------------------------- sigma, m
+
+
+def test_map_of_the_gaussian_is_the_exact_law_and_never_far_below_the_jump():
+    q = parameters("sigma_m_map")
+    rows = {(r["log2_sigma2"], r["m"]): r for r in committed("sigma_m_map") if r["panel"] == "gaussian"}
+    variances = np.array([1 / q["kappa"], 1.0, 1.0, 1.0])
+    for (level, m), r in rows.items():
+        assert r["jump"] == pytest.approx(bound.gaussian_jump_w2(m, 2.0**level, variances), rel=1e-12)
+        # a narrow walk can compensate the jump's shrinking, it does not get far
+        assert r["w2"] > 0.3 * r["jump"]
+    # many steps per measurement: the walk has converged, W2 is that of exact walks, a function of sigma^2/m alone
+    for level in q["gaussian_log2_sigma2"]:
+        for m in (1, 4, 16):
+            if level >= 0:
+                assert rows[level, m]["w2"] == pytest.approx(rows[level, m]["jump"], rel=1e-3)
+                if (level + 2, 4 * m) in rows and m < 16:
+                    assert rows[level + 2, 4 * m]["w2"] == pytest.approx(rows[level, m]["w2"], rel=1e-3)
+    best = min(rows, key=lambda k: rows[k]["w2"])
+    # inside the map, and not where the jump's own error is least
+    assert best != min(rows, key=lambda k: rows[k]["jump"])
+    assert 1 < best[1] < q["budget"]
+
+
+def test_map_of_two_gaussians_says_what_the_caption_says():
+    q = parameters("sigma_m_map")
+    rows = {(r["log2_sigma2"], r["m"]): r for r in committed("sigma_m_map") if r["panel"] == "mixture"}
+    error = math.sqrt(0.2 * 0.8 / q["n"])
+    off = {key: abs(r["weight"] - 0.2) / error for key, r in rows.items()}
+    # far below the threshold the start decides: near 1/2
+    for m in q["mixture_m"]:
+        assert off[-5, m] > 10
+        assert rows[-5, m]["weight"] > 0.4
+    # at the threshold and above, with s below the distance of the modes and 4 or more steps
+    good = [v for (level, m), v in off.items() if level >= 0 and 4 <= m <= 256 and 71 * 2.0**level / m < 9]
+    assert len(good) >= 8
+    # 3 standard errors; about a dozen cells: 3 % false alarms
+    assert max(good) < 3.5
+    for (level, m), r in rows.items():
+        if level >= -3 and m <= 64:
+            # the distance within the modes is the jump's wherever walks are long, to sampling error
+            assert r["w2"] == pytest.approx(r["jump"], rel=0.25)
+    floor = [r for r in committed("sigma_m_map") if r["panel"] == "floor"]
+    assert len(floor) == q["floor_repeats"]
+    assert np.mean([r["w2"] for r in floor]) < min(r["w2"] for r in rows.values())
+    assert abs(np.mean([r["weight"] for r in floor]) - 0.2) < 4 * error / math.sqrt(len(floor))
 
 
 # ------------------------------------------------------------------------------------------------------------- currency

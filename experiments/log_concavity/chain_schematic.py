@@ -16,9 +16,9 @@ SUMMARY = "schematic of the chain: measurements, running mean, jump; laws of X a
 PARAMETERS = {"weights": [0.2, 0.8], "half_gap": 3.0, "m": 256, "panels": [0, 1, 8, 64], "laws": [1, 4, 16, 64],
               "steps": 40, "step": 0.5, "friction": 0.5, "seed": 6, "count": 241}
 QUICK = {"m": 64, "count": 81}
-SPOT = Spot({"m": 256}, keys=("kind", "m", "k"), rtol=dict.fromkeys(
+SPOT = Spot({"m": 64}, keys=("kind", "m", "k"), rtol=dict.fromkeys(
     ("x", "y", "mean_x", "mean_y", "xhat_x", "xhat_y", "weight", "spread", "density"), 1e-8), atol=1e-12,
-    cause="the last bits of exp along 10,000 contracting inner steps")
+    cause="the last bits of exp along 2,560 contracting inner steps")
 
 
 def compute(parameters, progress):
