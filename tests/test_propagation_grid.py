@@ -152,6 +152,62 @@ def test_gauss_sum_keeps_logarithms_where_densities_underflow():
     assert log[0] == pytest.approx(-1800 - 0.5 * math.log(2 * math.pi), rel=4 * EPS)
 
 
+@pytest.mark.parametrize(("scale", "sigma"), [(1.0, 0.0), (0.3, 0.8), (1e-3, 1.0)])
+def test_line_formulas_are_the_law(scale, sigma):
+    """Log density and derivatives by sums over the components against the oracles of the law."""
+    law = GaussianMixture([0.2, 0.5, 0.0, 0.3], [[-3.0], [0.4], [9.0], [0.5]], np.array([0.3, 1e-3, 1.0, 0.02]))
+    at = line.level(law, scale, sigma)
+    x = np.linspace(*at.box(), 701)
+    column = x[:, np.newaxis]
+    exact = at.law.log_density(column), at.law.score(column)[:, 0], at.law.hessian(column)[:, 0, 0]
+    smallest = float(np.min(scale**2 * np.array([0.3, 1e-3, 0.02]) + sigma**2))
+    for found, value in zip((at.log_density(x), at.score(x), at.curvature(x)), exact):
+        # x - m is rounded to eps |x|, of which the logits feel eps |x|^2 / v
+        slack = 64 * EPS * (1 + np.max(np.abs(x)) ** 2 / smallest) * (1 + np.max(np.abs(value)))
+        np.testing.assert_allclose(found, value, rtol=0, atol=slack)
+    assert line.level(GaussianMixture(None, [[0.0]], 0.0), 1.0, 0.0)._components is None  # no density: the law's own error
+
+
+@pytest.mark.parametrize("scheme", ["euler_maruyama", "prox_hybrid"])
+def test_fourier_sums_within_the_estimate(scheme, monkeypatch):
+    pytest.importorskip("finufft")
+    monkeypatch.setattr(line, "FOURIER_PAIRS", 0)
+    used = []
+    true = line._fourier_sum
+    monkeypatch.setattr(line, "_fourier_sum", lambda *a: used.append(len(a[0])) or true(*a))
+    positive, fourier = (line.study(WIDE, uniform(64, 4.0), scheme, sums=sums) for sums in ("positive", "fourier"))
+    assert len(used) == 2 * 64
+    nodes = np.linspace(-7.0, 7.0, 1001)
+    a, b = (line.propagate(WIDE, uniform(64, 4.0), scheme, sums=sums, nodes=nodes).law for sums in ("positive", "fourier"))
+    assert np.max(np.abs(a.density - b.density)) <= line.FOURIER_ERROR * math.sqrt(64) * np.max(a.density)
+    tail = a.density < line.TAIL / 10 * np.max(a.density)  # summed term by term from sources with that absolute error
+    np.testing.assert_allclose(b.density[tail], a.density[tail], rtol=1e-3)
+    for name in ("kl", "reverse_kl", "tv", "w1", "w2"):
+        one, two = getattr(positive.divergences, name), getattr(fourier.divergences, name)
+        assert abs(one.value - two.value) <= one.error + two.error, name
+        assert two.error <= 1e-7 * two.value, name
+
+
+def test_fourier_sum_is_as_accurate_as_stated():
+    pytest.importorskip("finufft")
+    y = np.linspace(-9, 9, 1501)
+    for s in (0.03, 0.3, 2.0):
+        at, centres = np.linspace(-9, 9, 700), y - 0.3 * np.tanh(3 * y)  # as of a step: smooth weights on moved nodes
+        weights = np.exp(-0.5 * y**2)
+        exact = line._dense(at, centres, weights, s) / (s * math.sqrt(2 * math.pi))
+        assert np.max(np.abs(line._fourier_sum(at, centres, weights, s) - exact)) <= line.FOURIER_ERROR * exact.max()
+    assert line._fourier_sum(at, centres, weights, 1e-3) is None  # 25,000 modes: left to the band
+
+
+def test_fourier_without_the_package_is_the_positive_sum(monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "finufft", None)
+    monkeypatch.setattr(line, "FOURIER_PAIRS", 0)
+    a, b = (line.propagate(WIDE, uniform(8, 2.0), "ddpm", sums=sums).law.density for sums in ("positive", "fourier"))
+    np.testing.assert_array_equal(a, b)
+
+
 def test_distances_of_shifted_and_mixed_gaussians():
     x = np.linspace(-9, 9, 721)
     p, q = (line.discretise(GaussianMixture([1.0], [[a]], 1.0), x) for a in (0.0, 0.3))
@@ -572,6 +628,7 @@ def bad_calls():
     yield "start", lambda: line.propagate(WIDE, grid, "ddpm", "zero")
     yield "nonconvex", lambda: line.propagate(WIDE, grid, "ddpm", nonconvex="skip")
     yield "refine", lambda: line.propagate(WIDE, grid, "ddpm", refine=0.0)
+    yield "sums", lambda: line.propagate(WIDE, grid, "ddpm", sums="fft")
     yield "last_noise", lambda: line.propagate(WIDE, grid, "prox_hybrid", last_noise=False)
     yield "grid", lambda: line.propagate(WIDE, uniform(2), "prox_backward")
     yield "law", lambda: line.propagate(GaussianMixture(None, [[-1.0], [1.0]], 0.0), grid, "ddpm")

@@ -53,6 +53,12 @@ POLE = 0.2
 #: below this many kernel evaluations the dense sum is always used
 DENSE = 250_000
 MAX_NODES = 400_000
+#: with ``sums="fourier"``: pairs above which the transform is the faster one (measured), its error and the share of the
+#: largest value below which rows are summed term by term, so that every row keeps a relative error below 1e-4
+FOURIER_PAIRS = 1_000_000
+FOURIER_ERROR = 5e-14
+FOURIER_MODES = 2000
+TAIL = 5e-10
 TINY = 1e-280
 
 
@@ -93,19 +99,57 @@ class level:
         self.base, self.scale, self.sigma = law, float(scale), float(sigma)
         self.law = law.noised(self.scale, self.sigma)
         self._memo = (None, None)
+        self._components = self._line()
+
+    def _line(self):
+        """Log weights with the normalisation, means, variances of the noised components; None where one has no density."""
+        if not all(hasattr(self.base, name) for name in ("weights", "means", "covariances")):
+            return None
+        weights = np.asarray(self.base.weights, dtype=np.float64)
+        variances = np.broadcast_to(np.ravel(self.base.covariances), weights.shape)
+        alive = weights > 0
+        variances = self.scale**2 * variances[alive] + self.sigma**2
+        if not np.all(variances > 0):
+            return None
+        means = self.scale * np.asarray(self.base.means, dtype=np.float64)[alive, 0]
+        return np.log(weights[alive]) - 0.5 * np.log(2 * math.pi * variances), means, variances
+
+    def _all(self, x):
+        """Log density and its first two derivatives by the sums over the components.
+
+        The same numbers as the law's own methods (1-D Gaussians need no eigendecomposition and no stacked products) at a
+        tenth of the time for a few hundred points, where those are dominated by what does not depend on the points. The
+        second derivative is -E[1/v] + Var[g] with centred g: no cancellation of squares.
+        """
+        # a step and the choice of its nodes ask for the same points one after the other; arrays are never changed in place
+        if self._memo[0] is not x:
+            if self._components is None:
+                column = x[:, np.newaxis]
+                values = self.law.log_density(column), self.law.score(column)[:, 0], self.law.hessian(column)[:, 0, 0]
+            else:
+                logs, means, variances = self._components
+                difference = means[:, np.newaxis] - x
+                gradient = difference / variances[:, np.newaxis]
+                r = logs[:, np.newaxis] - 0.5 * (difference * gradient)
+                top = np.max(r, axis=0)
+                np.exp(r - top, out=r)
+                total = np.sum(r, axis=0)
+                r /= total
+                score = np.sum(r * gradient, axis=0)
+                curvature = np.sum(r * ((gradient - score) ** 2 - 1 / variances[:, np.newaxis]), axis=0)
+                values = top + np.log(total), score, curvature
+            self._memo = (x, values)
+        return self._memo[1]
 
     def log_density(self, x):
-        return self.law.log_density(x[:, np.newaxis])
+        return self._all(x)[0]
 
     def score(self, x):
-        return self.law.score(x[:, np.newaxis])[:, 0]
+        return self._all(x)[1]
 
     def curvature(self, x):
         """Second derivative of the log density."""
-        # a step and the choice of its nodes ask for the same points one after the other; arrays are never changed in place
-        if self._memo[0] is not x:
-            self._memo = (x, self.law.hessian(x[:, np.newaxis])[:, 0, 0])
-        return self._memo[1]
+        return self._all(x)[2]
 
     def third(self, x):
         """Third derivative of the log density: eighth-order central difference of the exact second one.
@@ -383,14 +427,25 @@ def mixture(laws, weights):
 # ------------------------------------------------------------------------------------------------ Gaussian sums
 
 
-def _gauss_sum(at, centres, weights, variance):
+def _gauss_sum(at, centres, weights, variance, fourier=False):
     """``sum_j weights_j N(at_i; centres_j, variance)`` and its logarithm, relative accuracy also in the tails.
 
     Dense for small problems; otherwise the pairs within a band, whose half-width leaves out terms below 1e-16 of rows that
-    hold at least exp(-DEPTH) of the largest possible value; rows below that are summed densely.
+    hold at least exp(-DEPTH) of the largest possible value; rows below that are summed densely. With ``fourier``, large
+    problems go through the characteristic function (`_fourier_sum`) and only rows below ``TAIL`` of the largest value are
+    summed term by term.
     """
     s = math.sqrt(variance)
     n, m = len(at), len(centres)
+    if fourier and n * m > FOURIER_PAIRS:
+        value = _fourier_sum(at, centres, weights, s)
+        if value is not None:
+            tail = np.flatnonzero(value < TAIL * np.max(value))
+            with np.errstate(divide="ignore", invalid="ignore"):
+                log = np.log(value)
+            if len(tail):
+                value[tail], log[tail] = _gauss_sum(at[tail], centres, weights, variance)
+            return value, log
     norm = 1 / (s * math.sqrt(2 * math.pi))
     reach = s * math.sqrt(2 * (DEPTH + 40.0))
     value = None
@@ -417,6 +472,36 @@ def _gauss_sum(at, centres, weights, variance):
         top = np.max(logits, axis=1)
         log[deep] = top + np.log(np.sum(np.exp(logits - top[:, np.newaxis]), axis=1)) + math.log(norm)
     return value, log
+
+
+def _fourier_sum(at, centres, weights, s):
+    r"""The same sum through its characteristic function, by two non-uniform FFTs; None without the package finufft,
+    and for narrow kernels: phases lose eps per mode, and the band of a narrow kernel is short.
+
+    .. math:: \frac1W \sum_k e^{-s^2 \omega_k^2 / 2} \Big(\sum_j w_j e^{-i \omega_k c_j}\Big) e^{i \omega_k x_i},
+              \quad \omega_k = 2 \pi k / W.
+
+    O(n log n) instead of one term per pair. W exceeds the box of both by 9 s: what wraps round is below exp(-40); modes
+    left out have weight below exp(-38). Errors are ``FOURIER_ERROR`` of the largest value everywhere (finufft's own
+    accuracy, measured), so tails have no relative accuracy.
+    """
+    try:
+        import finufft
+    except ImportError:
+        return None
+    low, high = min(at.min(), centres.min()) - 4.5 * s, max(at.max(), centres.max()) + 4.5 * s
+    width = high - low
+    modes = math.ceil(8.8 * width / (2 * math.pi * s))
+    if modes > FOURIER_MODES:
+        return None
+    to_circle = 2 * math.pi / width
+    middle = 0.5 * (low + high)
+    f = finufft.nufft1d1(
+        to_circle * (centres - middle), weights.astype(np.complex128), 2 * modes + 1, isign=-1, eps=1e-14, nthreads=1
+    )
+    omega = to_circle * np.arange(-modes, modes + 1)
+    f *= np.exp(-0.5 * (s * omega) ** 2) / width
+    return np.ascontiguousarray(finufft.nufft1d2(to_circle * (at - middle), f, isign=1, eps=1e-14, nthreads=1).real)
 
 
 def _dense(at, centres, weights, s):
@@ -614,7 +699,7 @@ def _check_line(law):
 
 def propagate(
     law, grid, scheme, start="exact", *, step="integral", last_noise=True, nonconvex="raise", refine=1.0, nodes=None,
-    keep=False,
+    keep=False, sums="positive",
 ):
     """Exact law of the output of a one-step sampler on a one-dimensional mixture.
 
@@ -639,6 +724,11 @@ def propagate(
     nodes : (n,) uniform nodes for the last level, optional
     keep : bool
         Keep the laws of all levels.
+    sums : {"positive", "fourier"}
+        "positive" adds positive terms: densities are exact to rounding, relative to themselves, in the tails too.
+        "fourier" takes steps of more than 10^6 pairs of nodes through non-uniform FFTs (package finufft, extra ``fast``):
+        O(n log n), absolute error 5e-14 of the largest density; rows below 5e-10 of it stay positive sums. Without
+        finufft it is "positive". It pays for fine nodes (``refine`` of 4 and more); the default ones are too few.
 
     Returns
     -------
@@ -659,6 +749,7 @@ def propagate(
     Positivity of J is checked on the nodes and, around their minimum, on a grid 32 times finer.
     """
     choice("nonconvex", nonconvex, ("raise", "contact"))
+    fourier = choice("sums", sums, ("positive", "fourier")) == "fourier"
     refine = scalar("refine", refine, low=0.5)
     levels, maps = _chain(scheme, law, grid, step, last_noise)
     if nodes is not None:
@@ -671,8 +762,8 @@ def propagate(
         gaps = any(r.gaps for r in reports)
         for extra in (1.0, 1.5, 2.25):  # the rule for h is heuristic for proximal steps of mixtures: the mass decides
             last = nodes if following is None else None
-            new, report = _advance(i, q, m, following, levels[i + 1], refine * extra, nonconvex, last)
-            tolerance = (1e-9 if gaps or report.gaps else 1e-12) + 8 * EPS * (i + 1)
+            new, report = _advance(i, q, m, following, levels[i + 1], refine * extra, nonconvex, last, fourier)
+            tolerance = (1e-9 if gaps or report.gaps else 1e-12) + (FOURIER_ERROR if fourier else 8 * EPS) * (i + 1)
             if abs(report.mass_error) <= tolerance:
                 break
         else:
@@ -727,7 +818,7 @@ def _start(start, first, maps, levels, refine, deterministic):
     return _from_log(x, w, log)
 
 
-def _advance(i, q, m, following, end, refine, nonconvex, nodes):
+def _advance(i, q, m, following, end, refine, nonconvex, nodes, fourier):
     if m.variance == 0:
         return _move(i, q, m, nodes)
     source = q.weights * q.density
@@ -757,7 +848,7 @@ def _advance(i, q, m, following, end, refine, nonconvex, nodes):
         x, w = nodes, np.full(len(nodes), (nodes[-1] - nodes[0]) / (len(nodes) - 1))
     segments, edges = ((0, len(x)),), None
     if isinstance(m, Explicit):
-        value, log = _gauss_sum(x, centres, source, m.variance)
+        value, log = _gauss_sum(x, centres, source, m.variance, fourier)
         density = value
     else:
         force, slope = m.forward(x)
@@ -768,7 +859,7 @@ def _advance(i, q, m, following, end, refine, nonconvex, nodes):
             gaps = contact_gaps(m, low, high)
             x, w, segments, inside, edges = _panels(low, high, gaps, h)
             force, slope = m.forward(x)
-        value, log = _gauss_sum(force, centres, source, m.variance)
+        value, log = _gauss_sum(force, centres, source, m.variance, fourier)
         if gaps:
             slope = np.where(inside, slope, 0.0)
         density = value * slope
@@ -997,7 +1088,8 @@ def study(law, grid, scheme, start="exact", **options):
         Values of the finer run; ``error`` is the difference of the two runs (inf for KL where
         :attr:`Propagation.unresolved` says that it is only an upper bound) plus the rounding of N sums,
         ``8 eps sqrt(N) sqrt(2 KL)`` for KL (u is known to N sums' rounding and enters squared) and ``8 eps sqrt(N)`` for the
-        distances, plus for W2 the neglected tails.
+        distances, plus for W2 the neglected tails. With ``sums="fourier"``, ``FOURIER_ERROR`` times width and height of the
+        density stands for 8 eps.
     """
     for name in ("refine", "nodes"):
         if name in options:
@@ -1007,6 +1099,8 @@ def study(law, grid, scheme, start="exact", **options):
     a, b = divergences(coarse.target, coarse.law), divergences(fine.target, fine.law)
     eps = 8 * EPS * math.sqrt(grid.N)
     width = fine.law.x[-1] - fine.law.x[0]
+    if options.get("sums") == "fourier":
+        eps = FOURIER_ERROR * math.sqrt(grid.N) * max(1.0, width * float(np.max(fine.law.density)))
 
     def measured(name):
         x, y = getattr(a, name), getattr(b, name)
