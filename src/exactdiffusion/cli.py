@@ -137,7 +137,7 @@ def _plot(args):
 def _report(args):
     from .report import report
 
-    print(report(args.dir, args.out, checks=args.checks, figures=args.figures))
+    print(report(args.dir, args.out, target=args.target, metric=args.metric, checks=args.checks, figures=args.figures))
     return 0
 
 
@@ -222,6 +222,8 @@ def parser():
 
     c = commands.add_parser("report", help="a sweep, the verdicts and the figures as one HTML file that opens offline")
     c.add_argument("dir", metavar="DIR", help="what sweep --out wrote")
+    for name in ("target", "metric"):
+        c.add_argument(f"--{name}", action="append", help=f"this {name} only; may be given several times")
     c.add_argument("--out", metavar="FILE", help="default: DIR/report.html")
     c.add_argument("--checks", metavar="FILE", help="paper_checks.md of the theory run (default: the checkout's)")
     c.add_argument("--figures", metavar="DIR", help="folder of the drawings (default: figures of the checkout)")

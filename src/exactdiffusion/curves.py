@@ -36,6 +36,8 @@ _NEEDED = ("target", "sampler", "schedule", "steps", "seed", "samples", "start",
 _KEY = ("target", "sampler", "schedule", "steps", "seed", "samples", "start", "metric")
 _OPTIONAL = ("lower", "upper", "interval", "method", "rung", "dim", "floor", "floor_sd", "bound", "statement",
              "bound_kind", "denoise_calls", "prox_calls", "inner_evaluations", "oracle_rows")
+#: the columns that every row of `Results` has, None where the folder has no such value
+COLUMNS = (*_NEEDED, *_OPTIONAL, "seconds")
 
 
 @dataclass(frozen=True)
@@ -130,8 +132,8 @@ def load(folder):
             fail("dir", str(folder), f"finite numbers in the column value of results.csv; row {number + 1} has {value!r}")
         # A name made of digits reads as a number; the key columns of text stay text.
         row = {**row, **{name: str(row[name]) for name in ("target", "sampler", "schedule", "start", "metric")}}
-        seconds = times.get(tuple(row[name] for name in _KEY))
-        whole.append({**{name: row.get(name) for name in (*_NEEDED, *_OPTIONAL)}, "seconds": seconds})
+        row["seconds"] = times.get(tuple(row[name] for name in _KEY))
+        whole.append({name: row.get(name) for name in COLUMNS})
     record = folder / "provenance.json"
     return Results(folder, whole, json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {})
 
@@ -189,7 +191,7 @@ def median_interval(values, level=0.95):
 
 
 def curves(rows):
-    """All curves of the rows, in the order of the table.
+    """All curves of the rows (which have the columns `COLUMNS`), in the order of the table.
 
     Returns
     -------

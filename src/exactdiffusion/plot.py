@@ -12,6 +12,7 @@ from .figures import curve_style, new_figure, plain_ticks, style
 
 _MOST_CURVES = 12  # in one panel; beyond, neither marker nor grey value tells two curves apart
 _MOST_PANELS = 24
+_FRAME = 30.0  # a bound further than this factor from the data does not widen the frame: it would flatten every curve
 _FORMATS = ("pdf", "png", "svg")
 
 
@@ -109,7 +110,7 @@ def _pretty(name):
 
 def _panel(axes, members, x, names, schedules):
     field = AXES[x][1]
-    bounded, unseen, several = {}, 0, len(schedules) > 1
+    bounded, unseen, several, extent, bound_values = {}, 0, len(schedules) > 1, [], []
     for curve in members:
         points = [p for p in curve.points if getattr(p, field)]
         unseen += sum(p.median <= 0 for p in points)
@@ -129,19 +130,27 @@ def _panel(axes, members, x, names, schedules):
             low = [max(p.low, 0.01 * p.median) if p.low is not None else p.median for p in points]
             high = [p.high if p.high is not None else p.median for p in points]
             axes.fill_between(at, low, high, color=look["color"], alpha=0.18, linewidth=0)
+            extent += low + high
         with_bound = [p for p in points if p.bound is not None and p.bound > 0]
         if with_bound:
             axes.plot([getattr(p, field) for p in with_bound], [p.bound for p in with_bound], color=look["color"],
                       linestyle=(0, (1, 1)), linewidth=0.9, marker="_", markersize=5)
             bounded[with_bound[0].bound_kind] = with_bound[0].statement
+            bound_values += [p.bound for p in with_bound]
     floors = {(p.floor, p.floor_sd or 0.0) for c in members for p in c.points if p.floor}
     for number, (floor, sd) in enumerate(sorted(floors)):
         axes.axhspan(max(floor - sd, 0.5 * floor), floor + sd, color="0.82", zorder=0, linewidth=0,
                      label="noise floor: exact draws, ± 1 sd" if number == 0 else None)
         axes.axhline(floor, color="0.45", linewidth=0.8, zorder=1)
+    extent += [end for floor, sd in floors for end in (max(floor - sd, 0.5 * floor), floor + sd)]
+    least, most = (min(extent), max(extent)) if extent else (0.0, 0.0)
+    near = [b for b in bound_values if least / _FRAME <= b <= most * _FRAME] if extent else bound_values
+    beyond = [b for b in bound_values if b not in near]
     for kind, statement in bounded.items():
         axes.plot([], [], color="0.2", linestyle=(0, (1, 1)), linewidth=0.9, marker="_", markersize=5,
                   label=f"{kind or ''} bound of {statement}".strip() if kind != "equality" else f"value of {statement}")
+    if beyond:
+        axes.plot([], [], " ", label=f"bounds beyond the frame: {min(beyond):.2g} to {max(beyond):.2g}")
     if unseen:
         axes.plot([], [], " ", label=f"{unseen} point{'s' if unseen > 1 else ''} at 0, not drawn")
     axes.set_xscale("log")
@@ -153,6 +162,10 @@ def _panel(axes, members, x, names, schedules):
         else:
             axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
             axes.set_xticks([], minor=True)
+    if extent:
+        low, high = min(extent + near), max(extent + near)
+        margin = (high / low) ** 0.06 if high > low else 2.0
+        axes.set_ylim(low / margin, high * margin)
     low, high = axes.get_ylim()
     if high / low < 1e3:
         plain_ticks(axes.yaxis, low, high)

@@ -17,7 +17,7 @@ from . import records
 from ._markup import html as markup
 from ._validation import fail
 from ._version import __version__
-from .curves import ABOVE_FLOOR, AXES, LABELS, curves, load
+from .curves import ABOVE_FLOOR, AXES, LABELS, curves, load, select
 from .resources import project_root
 
 #: What the page may weigh, in bytes: it is sent by mail and opened on phones.
@@ -34,7 +34,7 @@ _ORDER = ("FAILED", "incomplete", "refuted as printed", "verified tight", "verif
 _NOT_RUN = "not run"
 
 
-def report(folder, out=None, *, checks=None, figures=None):
+def report(folder, out=None, *, target=None, metric=None, checks=None, figures=None):
     """Write the report of a sweep.
 
     Parameters
@@ -43,6 +43,8 @@ def report(folder, out=None, *, checks=None, figures=None):
         Written by `sweep.sweep` or ``exactdiffusion sweep``.
     out : path, optional
         The HTML file. Default: ``report.html`` in the folder.
+    target, metric : str or list of str, optional
+        Put these only into the page.
     checks : path, optional
         ``paper_checks.md`` of the theory run. Default: the checkout's, or the current folder's; without one every
         statement is shown as not run.
@@ -57,11 +59,12 @@ def report(folder, out=None, *, checks=None, figures=None):
     Raises
     ------
     ValueError
-        Names the folder that holds no sweep, a file that is not there, or a page beyond `MOST_BYTES`.
+        Names the folder that holds no sweep, a target, a metric or a file that is not there, or a page beyond `MOST_BYTES`.
     ModuleNotFoundError
         When the extra ``explore`` is not installed.
     """
     results = load(folder)
+    results.rows[:] = select(results.rows, target=target, metric=metric)
     out = Path(out) if out is not None else Path(folder) / "report.html"
     home = project_root() or Path.cwd()
     found_checks = _given("checks", checks, home / "paper_checks.md", Path.is_file)
@@ -77,7 +80,7 @@ def report(folder, out=None, *, checks=None, figures=None):
     ).encode()
     if len(page) > MOST_BYTES:
         fail("dir", str(folder), f"a sweep whose page stays below {MOST_BYTES:,} bytes, this one has {len(page):,}; "
-                                 "split it by target or metric")
+                                 "choose targets or metrics")
     records.write_whole(out, page)
     return out
 

@@ -11,6 +11,7 @@ const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"];
 const MARKERS = ["circle", "square-open", "triangle-up", "diamond-open", "triangle-down", "cross-open", "x", "triangle-left-open",
   "star", "hexagon-open", "pentagon", "bowtie-open"];
 const PAGE = 100;
+const FRAME = 30;
 
 function element(tag, properties = {}, ...children) {
   const made = document.createElement(tag);
@@ -233,12 +234,20 @@ function explorer(data) {
       tickcolor: style("--line"), automargin: true, tickmode: "array" };
     const abscissae = unique(found.flatMap((c) => c.points.map((p) => p[axis]))).filter((v) => v > 0).sort((a, b) => a - b);
     const apart = axis !== "seconds" && abscissae.length <= 9 && abscissae.every((v, i) => i === 0 || v > 1.3 * abscissae[i - 1]);
-    const ordinates = [...bands, ...bounds, ...dots].flatMap((t) => t.y).concat([...floors.values()].map((p) => p.floor));
+    const measured = [...bands, ...dots].flatMap((t) => t.y).concat([...floors.values()].map((p) => p.floor));
+    // A bound further than FRAME from the data does not widen the frame: it would flatten every curve.
+    const least = Math.min(...measured) / FRAME, most = Math.max(...measured) * FRAME;
+    const bounding = bounds.flatMap((t) => t.y);
+    const ordinates = [...measured, ...bounding.filter((v) => least <= v && v <= most)];
+    const beyond = bounding.length + measured.length - ordinates.length;
+    const ends = [Math.min(...ordinates), Math.max(...ordinates)].map(Math.log10), margin = 0.06 * (ends[1] - ends[0]) || 0.3;
+    const frame = ordinates.length ? { range: [ends[0] - margin, ends[1] + margin] } : {};
     Plotly.react("plot", [...bands, ...bounds, ...lines, ...dots], {
       paper_bgcolor: style("--paper"), plot_bgcolor: style("--paper"), shapes,
       font: { color: style("--ink"), family: getComputedStyle(document.body).fontFamily, size: 13 },
       xaxis: { ...axes, title: { text: entities(data.axes[axis]), standoff: 6 }, ...ticks(abscissae, apart) },
-      yaxis: { ...axes, title: { text: entities(data.labels[metric] || metric), standoff: 6 }, ...ticks(ordinates, false) },
+      yaxis: { ...axes, title: { text: entities(data.labels[metric] || metric), standoff: 6 }, ...frame,
+        ...ticks([...ordinates, ...bounding], false) },
       margin: { l: 55, r: 12, t: 12, b: 40 }, hovermode: "closest",
       hoverlabel: { bgcolor: style("--panel"), bordercolor: style("--line"), font: { color: style("--ink") }, align: "left" },
       legend: { orientation: "h", y: -0.17, yanchor: "top", x: 0, xanchor: "left", groupclick: "togglegroup" },
@@ -253,6 +262,7 @@ function explorer(data) {
     } else if (found.length) parts.push("One seed per point; bands are the interval of the measurement.");
     if (floors.size) parts.push("Grey band: noise floor, what as many exact draws of the target score, ± 1 standard deviation.");
     if (bounds.length) parts.push("Dotted with dashes: the theorem's bound for the curve of that colour.");
+    if (beyond) parts.push(`${beyond} bound(s) lie beyond the frame; a double click on the plot shows them.`);
     if (zero) parts.push(`${zero} point(s) at 0 have no place on a logarithmic axis; the table has them.`);
     if (!found.length) parts.push("No sampler is chosen.");
     byId("plot-note").textContent = parts.join(" ");

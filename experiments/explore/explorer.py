@@ -1,0 +1,38 @@
+"""What ``exactdiffusion plot`` makes of a small sweep: four samplers on the dino, two metrics.
+
+Left: W2 to the 142 atoms with the floor of as many exact draws, and for each curve the lower bound that the distance to the
+support gives. Right: that distance. The band around a curve bounds the median over the seeds.
+"""
+
+from exactdiffusion.figures import Spot
+
+SUMMARY = "a sweep as `exactdiffusion plot` draws it: W2 and distance to the support on the dino, four samplers"
+PARAMETERS = {
+    "target": "dino", "sampler": ["ddim", "heun", "gradient_estimation", "euler_maruyama"], "schedule": "vp_linear",
+    "steps": [5, 10, 20, 40, 80], "seeds": [0, 1, 2, 3, 4, 5], "samples": 1000, "metric": ["w2", "distance"],
+}
+QUICK = {"steps": [5, 10, 20], "seeds": [0, 1], "samples": 200}
+SPOT = Spot({"steps": [5, 10], "seeds": [0]}, keys=("sampler", "steps", "seed", "metric"),
+            rtol={"value": 1e-8, "lower": 1e-8, "upper": 1e-8, "bound": 1e-6, "floor": 1e-8, "floor_sd": 1e-8},
+            cause="last bits of BLAS and exp differ between processors and grow along a trajectory; the bound of DDIM "
+                  "multiplies the errors measured in each step")
+
+COLUMNS = ("target", "sampler", "schedule", "steps", "seed", "samples", "start", "metric", "value", "lower", "upper",
+           "oracle_calls", "floor", "floor_sd", "bound", "statement", "bound_kind")
+
+
+def compute(parameters, progress):
+    """The table of the sweep, without the columns that the drawing does not read."""
+    import os
+
+    from exactdiffusion import sweep
+
+    rows = sweep.sweep(**parameters, jobs=min(4, os.cpu_count() or 1)).rows
+    return [{name: row[name] for name in COLUMNS} for row in rows]
+
+
+def draw(table, parameters):
+    """The figure of ``exactdiffusion plot``."""
+    from exactdiffusion import curves, plot
+
+    return plot.draw(curves.curves([{**dict.fromkeys(curves.COLUMNS), **row} for row in table]))
