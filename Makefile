@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed-from-pyproject
 # Small matrices: a BLAS that starts one thread per core for each of several processes is slower, not faster.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMEXPR_NUM_THREADS=1
 
-.PHONY: help install demo test test-deep figures figures-check lint bench clean
+.PHONY: help install demo test test-deep figures figures-check studies lint bench clean
 
 help:
 	@echo 'make demo           set up, check the theorems, draw the three first figures (in demo/)'
@@ -14,6 +14,7 @@ help:
 	@echo 'make test-deep      the same with the long variants'
 	@echo 'make figures        remake every committed figure and its table'
 	@echo 'make figures-check  recompute a part of every committed table and compare'
+	@echo 'make studies        rerun the studies of experiments/studies and rewrite their page (minutes)'
 	@echo 'make bench          run every script of benchmarks/ and rewrite its record (minutes)'
 	@echo 'make lint           ruff'
 
@@ -39,6 +40,11 @@ figures: $(STAMP)
 
 figures-check: $(STAMP)
 	@$(ONE_THREAD) $(BIN)/exactdiffusion figures --all --check
+
+studies: $(STAMP)
+	@for file in experiments/studies/*.toml; do echo "== $$file"; \
+	$(ONE_THREAD) $(BIN)/exactdiffusion sweep $$file --jobs 2 --out $${file%.toml} || exit 1; done
+	@$(BIN)/python experiments/studies/_page.py
 
 lint: $(STAMP)
 	@$(BIN)/python -m ruff check src tests theory experiments

@@ -35,6 +35,7 @@ from ._validation import fail
 #: Longer files are not read: a sweep is described in a page.
 MOST_BYTES = 1 << 18
 
+_NUMBER = r"(?<![=\d.])\d+\.\d+"  # in a finding; what follows "=" is the value of a parameter
 _NAMES = "a string, or a list of strings"
 _GRID = {
     "target": _NAMES, "sampler": _NAMES, "schedule": _NAMES, "steps": "an integer, or a list of integers",
@@ -130,10 +131,10 @@ def _decimals(text):
 def problems(described, rows):
     """What is wrong with the findings of a sweep file, given the rows of its table; an empty list when nothing is.
 
-    Every decimal number of the finding must be one of the checks, and every check must be the mean of ``value`` (or of the
+    Every decimal number of the finding (but values of parameters, ``gamma=1.8``) must be one of the checks, and every check must be the mean of ``value`` (or of the
     column that it names) over the rows that it describes, rounded to the digits that it has.
     """
-    found, said = [], {n for text in described.notes.get("finding", ()) for n in re.findall(r"\d+\.\d+", text)}
+    found, said = [], {n for text in described.notes.get("finding", ()) for n in re.findall(_NUMBER, text)}
     found += [f"{n} in a finding is not checked" for n in sorted(said - {c["number"] for c in described.checks})]
     for check in described.checks:
         where, column = check["where"], check.get("column", "value")
