@@ -112,6 +112,25 @@ def test_tight(check):
     check.equal(w @ (out.x * out.density), mean, tol=1e-10, cause="quadrature", on="mean of the propagated density, T = 1")
 
 
+def test_cross_term(check):
+    """N(a, I): u is deterministic and so is Girsanov's integrand; every inequality but the telescoped one is an equality."""
+    a, size = 2.0, 0.3
+    law = GaussianMixture(None, np.array([[a]]), 1.0)
+    z, w = np.polynomial.legendre.leggauss(8)
+    for T, N in ((1.0, 5), (2.0, 40)):
+        h = T / N
+        inside = 0.5 * h * (1 + z)
+        start = a * np.exp(-(T - h * np.arange(N)))  # u at the start of every step; within it e^t times as large
+        path, slack = 0.5 * a**2 * math.exp(-2 * T), h * a**2
+        for u in start:
+            path += 0.5 * h * w @ (u * np.exp(inside) - u + size) ** 2
+            slack -= 0.5 * h * w @ (u * np.expm1(inside)) ** 2
+        larger = bound.score_error_kl(T, np.full(N, size), 0.5 * a**2, a**2)
+        check.equal(larger - path, slack, tol=1e-13, cause="rounding", on=f"bound minus trajectory KL, N(2, 1), T = {T:g}")
+        found = line.study(law, uniform(T, N), scheme_with(shift(-size)), start="normal").divergences.kl
+        check.holds(found.value, path, tol=found.error, cause="quadrature", on=f"marginal below trajectory KL, T = {T:g}")
+
+
 def test_rate(check):
     """Squared in the error: KL against the size of a shift, N(0, 1), where nothing else contributes."""
     sizes = np.array([0.05, 0.1, 0.2, 0.4])
