@@ -235,6 +235,26 @@ def test_singular_covariances_at_small_sigma(sigma, forms):
         assert forms["precision"] == 1
 
 
+def test_small_queries_of_wide_components_far_away(monkeypatch):
+    """x near 0, |m_k| = 1e4, sigma small beside the widths: E[X|x] is about x; m_k + U(...) would keep eps |m_k| only."""
+    monkeypatch.setattr(mixture, "pays", lambda K, d, n: d >= 8)
+    rng = np.random.default_rng(0)
+    K, d, n = 4, 8, 40
+    A = rng.normal(size=(K, d, d))
+    means = 1e4 * np.linalg.qr(rng.normal(size=(d, d)))[0][:K] * np.array([[1], [-1], [1], [-1]])
+    law = GaussianMixture(None, means, 1e8 * (np.matmul(A, np.swapaxes(A, 1, 2)) / d + np.eye(d)))
+    x = rng.normal(size=(n, d))
+    for sigma in (1e-3, np.full(n, 1e-3)):
+        q = law.noised(1.0, sigma)
+        exact = plain(lambda q=q: q.denoise(x))
+        agree(q.denoise(x), exact, 16 * EPS)
+        if np.ndim(sigma) == 0:
+            continue  # one level: (y + t^2 score) / s
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(_stacked.Level, "_small", lambda *a: False)
+            assert np.max(np.abs(q.denoise(x) - exact)) > 256 * EPS
+
+
 def test_blocks_switch_by_their_own_rows(forms):
     """One far row takes its block to the eigen form, not the others; values agree with those of the row alone."""
     law = law_of("singular")

@@ -99,5 +99,7 @@ def draw(table, parameters):
         axes.set_xlabel("steps of the chain")
         axes.set_title(f"SNR {snr_db} dB")
     panels[0][0].set_ylabel("excess over the MMSE\n(lower edge: 0 to rounding)")
-    figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
+    panels[0][1].plot([], [], color="0.4", linewidth=0.8, linestyle=(0, (4, 3)), label="limit, another solver")
+    handles = {label: h for axes in panels[0] for h, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=6, columnspacing=1.2, handlelength=2.4)
     return figure

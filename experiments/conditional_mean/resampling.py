@@ -82,7 +82,7 @@ def draw(table, parameters):
         plain_ticks(axes.xaxis, 2, max(parameters["steps"]))
         axes.set_xlabel("steps of the chain")
         dim = f"{parameters['dim']}-D" if name == "random mixture" else "1-D"
-        axes.set_title(f"{name}, {dim}, {parameters['snr_db'][name]} dB")
+        axes.set_title(f"{name}, {dim}, {parameters['snr_db'][name]} dB".replace(" -", " \N{MINUS SIGN}"))
     panels[0][0].set_ylabel("excess over the MMSE\n(dotted: 1/M)")
     figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
     return figure

@@ -14,7 +14,7 @@ PARAMETERS = {
     "snr_db": [0, 10],
     "shift_db": [-6, -4.5, -3, -1.5, 0, 1.5, 3, 4.5, 6],
     "steps": 300,
-    "samples": 200,
+    "samples": 2000,
     "seed": 0,
 }
 QUICK = {"samples": 60, "shift_db": [-6, -3, 0, 3, 6]}

@@ -600,7 +600,7 @@ def excess(law, estimate, y, sigma):
     return measure.excess_error(estimate, cme(law, y, sigma), mmse)
 
 
-def study(law, snr_db, steps, samples, seed, *, method="mean", fewer=None):
+def study(law, snr_db, steps, samples, seed, *, method="mean"):
     """Errors of the baselines and of the chain on the released schedules at one SNR: one point of the paper's Figure 2.
 
     Parameters
@@ -615,8 +615,6 @@ def study(law, snr_db, steps, samples, seed, *, method="mean", fewer=None):
     seed : int
     method : str
         As in :func:`chain` (a deterministic one).
-    fewer : dict, optional
-        T -> number of those draws that are used.
 
     Returns
     -------
@@ -635,19 +633,18 @@ def study(law, snr_db, steps, samples, seed, *, method="mean", fewer=None):
     mmse = float(np.mean(posterior_variance(law, y, sigma)))
 
     def row(name, T, estimate, start=0, mismatch=0.0):
-        n = len(estimate)
-        error = measure.nmse(estimate, x[:n], power)
-        gap = measure.excess_error(estimate, best[:n], mmse)
+        error = measure.nmse(estimate, x, power)
+        gap = measure.excess_error(estimate, best, mmse)
         return {
-            "estimator": name, "steps": T, "snr_db": snr_db, "samples": n, "nmse": error.value,
+            "estimator": name, "steps": T, "snr_db": snr_db, "samples": samples, "nmse": error.value,
             "nmse_error": error.standard_error, "excess": gap.value, "excess_error": gap.standard_error,
             "start": start, "mismatch_db": mismatch,
         }  # fmt: skip
 
     rows = [row("CME", 0, best), row("LS", 0, ls(y)), row("LMMSE", 0, lmmse(law, y, sigma))]
     for T in steps:
-        grid, n = released_grid(T), min(samples, (fewer or {}).get(T, samples))
+        grid = released_grid(T)
         found = match(grid, sigma)
-        estimate = denoise(law, grid, y[:n], sigma, method=method)
+        estimate = denoise(law, grid, y, sigma, method=method)
         rows.append(row(f"T = {T}", T, estimate, found.steps, found.mismatch_db))
     return rows

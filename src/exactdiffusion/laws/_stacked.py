@@ -18,13 +18,15 @@ precision
 gain
     V_k = W_k y with W_k = U_k diag(s lam_k / v_k) U_k^T: the quadratic form is, up to |y|^2 / t^2, which is common to all
     components, -s y.V_k / t^2 - 2 s y.P_k m_k + s^2 m_k.P_k m_k, and E[X|x] = c + sum_k r_k (V_k + t^2 P_k m_k): a
-    convex-like combination. One product, rounding eps R^2 / t^2. For posterior means at large noise, where the precision
-    form x + t^2 score would cancel.
+    convex-like combination. One product, rounding eps R^2 / t^2. For posterior means at large noise, where y + t^2 score
+    would cancel.
 
 The one-product forms are used where their rounding is below `PRECISE` (absolute, in a logit), and for enough rows to pay
 for forming P_k or W_k. Diagonal covariances have the same forms with elementwise P_k and W_k: no rotation, no (b, K, d)
 array, two products of 2 K d operations a row for the logits.
 """
+
+import math
 
 import numpy as np
 
@@ -34,8 +36,9 @@ from .base import EPS, LOG_2PI
 PRECISE = 1e-11
 # Smallest dimension, number of components and of coordinates x - s mu_k for which stacks pay; below, these are formed.
 _LEAST_DIM, _LEAST_COMPONENTS, _LEAST_PAIRS = 8, 4, 4096
-# Rows of a block, doubles of one of its buffers (1 MB: the second-level cache), doubles of stacks made for one call (64 MB).
-ROWS, CHUNK, STACK = 256, 1 << 17, 1 << 23
+# Rows of a block, doubles of one of its buffers (2 MB: near the second-level cache), doubles of one stack made for a call
+# (64 MB).
+ROWS, CHUNK, STACK = 512, 1 << 18, 1 << 23
 # Rows from which a stack of the law is worth scaling by a level (K d^2 multiplications), and from which, per dimension,
 # forming P_k is (2 K d^3 operations, against the 2 K d^2 a row that it saves).
 _SCALING_ROWS, _FORMING_ROWS = 32, 2
@@ -73,8 +76,17 @@ class Stack:
         self.stack = None if Ut is None else np.reshape(Ut, (-1, self.d))
         self.m = mu - self.c
         self.M = self.m if Ut is None else np.matmul(Ut, self.m[:, :, None])[:, :, 0]
+        # Of the smallest component the largest variance, or the typical variance if that is less.
+        self.wide = min(float(np.min(np.max(lam, axis=1))), typical)
         self.norm = np.sqrt(np.sum(self.m**2, axis=1))
         self.small = self.K * self.d**2 <= STACK
+        self._augmented = None
+
+    def augmented(self):
+        """Stack with the column U_k^T m_k, (K d, d + 1)."""
+        if self._augmented is None:
+            self._augmented = np.concatenate([self.stack, np.reshape(self.M, (-1, 1))], axis=1)
+        return self._augmented
 
     def matrices(self, values):
         """U_k diag(values_k) U_k^T, (K, d, d)."""
@@ -99,6 +111,9 @@ class Level:
         if self.one:
             self.v = float(s[0]) ** 2 * stack.lam + float(t[0]) ** 2
             self.least = float(np.min(self.v))
+        # E[X|x] = c + (y + t^2 score) / s: nothing cancels beyond what the largest gain of every component, at least
+        # 1 / (2 s), does to y already.
+        self.by_score = self.one and float(t[0]) ** 2 < float(s[0]) ** 2 * stack.wide
         self._made = {}
 
     def _make(self, name, function):
@@ -120,9 +135,10 @@ class Level:
         if not self.one or (k.Ut is not None and (self.n < _FORMING_ROWS * k.d or not k.small)):
             return otherwise
         R, t2 = self._reach(y), float(self.t[0]) ** 2
-        if not 1e-280 < self.least <= float(np.max(self.v)) < 1e280:  # P_k and its products are normal numbers
+        # The products of matrices with y are normal numbers only within this range.
+        if not 1e-280 < self.least <= float(np.max(self.v)) < 1e280:
             return otherwise
-        if what == "denoise" and t2 >= float(self.s[0]) ** 2 * k.typical:
+        if what == "denoise" and not self.by_score:
             return "gain" if PRECISE * t2 > EPS * R * R else otherwise
         return "precision" if PRECISE * self.least > EPS * R * R else otherwise
 
@@ -144,18 +160,19 @@ class Level:
             y = x[i:j] - s * k.c
             const = k.logw - 0.5 * self._rows(dets, i, j)
             form = self.form(what, y)
+            inner = "score" if what == "denoise" and self.by_score else what
             if k.Ut is None:
                 top, total, sums = self._diagonal(form, y, const)
             else:
                 sums = _Sums(len(y), k.d)
                 run = self._eigen if form == "eigen" else self._product
-                run(what, form, sums, x[i:j], y, s, t, const, count, buffers)
+                run(inner, form, sums, x[i:j], y, s, t, const, count, buffers)
                 top, total, sums = sums.top, sums.total, sums.sums
             if what == "log_density":
                 out[i:j] = top + np.log(total) - 0.5 * k.d * (LOG_2PI + np.log(self._rows(commons, i, j)))
                 continue
             sums /= total[:, None]
-            if what == "denoise" and form == "precision":
+            if inner != what:
                 sums *= t * t
                 sums += y
                 sums /= s
@@ -199,37 +216,51 @@ class Level:
         k, d = self.k, self.k.d
         scaled = self.one and self.n >= _SCALING_ROWS and k.small
         near = self._near(y, s)
+        keep = what == "denoise" and self._small(y, s)
+        whole = _augmented(y, s)
         for a in range(0, k.K, count):
             b = min(a + count, k.K)
-            z, w, scale = self._whitened(x, y, s, t, a, b, scaled, near, buffers, keep=what == "denoise")
+            z, w, scale = self._whitened(x, whole, s, t, a, b, scaled, near, buffers, keep)
             e = const[:, a:b] - 0.5 * np.vecdot(w, w)
             sums.weights(e)
             if what == "log_density":
                 continue
             if what == "score":
-                z = w
                 if not scaled:
                     z *= scale
                 z *= -e[:, :, None]
-                back = self._white() if scaled else k.stack
+                back = self._white()[:, :d] if scaled else k.stack
             elif scaled:
                 z *= e[:, :, None]
-                back = self._make("gain stack", lambda: self._scaled(float(self.s[0]) * k.lam / np.sqrt(self.v)))
-                drift = self._make("drift", lambda: k.back(float(self.t[0]) ** 2 / self.v * k.M))
+                back = self._make("gain stack", lambda: k.stack * self._column(float(self.s[0]) * k.lam / np.sqrt(self.v)))
+                drift = self._make("drift", lambda: k.back(float(self.t[0]) ** 2 / self.v * k.M)) if keep else k.m
                 sums.sums += e @ drift[a:b]
             else:
                 z *= s[:, :, None] * k.lam[a:b] * scale
-                z += t[:, :, None] ** 2 * scale**2 * k.M[a:b]
+                if keep:
+                    z += t[:, :, None] ** 2 * scale**2 * k.M[a:b]
+                else:
+                    sums.sums += e @ k.m[a:b]
                 z *= e[:, :, None]
                 back = k.stack
             sums.sums += np.reshape(z, (len(y), -1)) @ back[a * d : b * d]
 
-    def _scaled(self, values):
-        """The stack with row (k, j) times values_kj."""
-        return self.k.stack * np.reshape(values, (-1, 1))
+    def _small(self, y, s):
+        """Whether a row of y is so small beside s m_k that m_k + U_k (s lam_k / sqrt(v_k)) w_k would cancel.
+
+        Above, |m_k| is at most 4 |y| / s, and one of the two terms s U_k (s lam / v) U_k^T y and (t^2 / v) m_k that the sum
+        stands for is at least half of its whole, direction by direction: the rounding eps |m_k| is of the size that these
+        have themselves.
+        """
+        return bool(np.any(16.0 * np.sum(y * y, axis=1) < (s[:, 0] * float(np.max(self.k.norm))) ** 2))
+
+    def _column(self, values):
+        """values_kj of row (k, j) of a stack."""
+        return np.reshape(values, (-1, 1))
 
     def _white(self):
-        return self._make("white", lambda: self._scaled(1.0 / np.sqrt(self.v)))
+        """The augmented stack with row (k, j) divided by sqrt(v_kj)."""
+        return self._make("white", lambda: self.k.augmented() * self._column(1.0 / np.sqrt(self.v)))
 
     def _near(self, y, s):
         """Pairs (b, K) whose difference is formed itself."""
@@ -239,26 +270,25 @@ class Level:
         near = apart < _NEAR * (np.sqrt(squares) + s * k.norm) ** 2
         return near if near.any() else None
 
-    def _whitened(self, x, y, s, t, a, b, scaled, near, buffers, keep):
-        """(z, w, scale) of components a:b: U^T y / sqrt(v), (U^T y - s U^T m) / sqrt(v), 1 / sqrt(v) if not scaled.
+    def _whitened(self, x, whole, s, t, a, b, scaled, near, buffers, keep):
+        """(z, w, scale) of components a:b: w = U^T (y - s m) / sqrt(v), and 1 / sqrt(v) if not scaled; whole = (y, -s).
 
-        Without ``keep`` z is overwritten by w.
+        With ``keep`` z is U^T y / sqrt(v); else it is w, and s m is subtracted within the product, by one more column.
         """
         k, d = self.k, self.k.d
-        z = _shaped(buffers[0], len(y), b - a, d)
-        if scaled:
-            stack = self._white()
-            shift = self._make("white mean", lambda: float(self.s[0]) * k.M / np.sqrt(self.v))[a:b]
-            scale = None
-        else:
-            stack = k.stack
+        z = _shaped(buffers[0], len(whole), b - a, d)
+        part = slice(a * d, b * d)
+        stack = self._white() if scaled else k.augmented()
+        columns = slice(d if keep else d + 1)
+        np.matmul(whole[:, columns], stack[part, columns].T, out=np.reshape(z, (len(whole), -1)))
+        scale, w = None, z
+        if not scaled:
             s3, t3 = s[:, :, None], t[:, :, None]
             scale = 1.0 / np.sqrt(s3 * s3 * k.lam[a:b] + t3 * t3)
-            shift = s3 * k.M[a:b] * scale
-        np.matmul(y, stack[a * d : b * d].T, out=np.reshape(z, (len(y), -1)))
-        if not scaled:
             z *= scale
-        w = np.subtract(z, shift, out=_shaped(buffers[1], len(y), b - a, d) if keep else z)
+        if keep:
+            shift = np.reshape(stack[part, d], (b - a, d)) * (s[:, :, None] if scaled else s[:, :, None] * scale)
+            w = np.subtract(z, shift, out=_shaped(buffers[1], len(whole), b - a, d))
         if near is not None:
             for c in np.flatnonzero(near[:, a:b].any(axis=0)):
                 rows = np.flatnonzero(near[:, a + c])
@@ -307,15 +337,16 @@ class Level:
                 logits += 0.5 * np.matmul(g, y[:, :, None])[:, :, 0]
                 g += s * Pm
             else:
+                keep = what != "hessian" and self._small(y, s)
                 near = self._near(y, s)
-                z, w, _ = self._whitened(x[i:j], y, s, t, 0, k.K, True, near, buffers, keep=what != "hessian")
+                z, w, _ = self._whitened(x[i:j], _augmented(y, s), s, t, 0, k.K, True, near, buffers, keep)
                 logits = const - 0.5 * np.vecdot(w, w)
-                if what == "hessian":
-                    w *= -root
-                else:
-                    w = np.multiply(z, s * k.lam * root, out=w)
-                    w += float(self.t[0]) ** 2 / self.v * k.M
-                np.matmul(np.swapaxes(w, 0, 1), k.Ut, out=np.swapaxes(g, 0, 1))
+                z *= -root if what == "hessian" else s * k.lam * root
+                if keep:
+                    z += float(self.t[0]) ** 2 / self.v * k.M
+                np.matmul(np.swapaxes(z, 0, 1), k.Ut, out=np.swapaxes(g, 0, 1))
+                if what != "hessian" and not keep:
+                    g += k.m
             logits -= np.max(logits, axis=1, keepdims=True)
             r = np.exp(logits, out=logits)
             r /= np.sum(r, axis=1, keepdims=True)
@@ -329,9 +360,14 @@ class Level:
         return out
 
 
+def _augmented(y, s):
+    """(y, -s): what the stack with one more column is multiplied by."""
+    return np.concatenate([y, np.broadcast_to(-s, (len(y), 1))], axis=1)
+
+
 def _shaped(buffer, *shape):
     """The first entries of a flat buffer as an array."""
-    return np.reshape(buffer[: int(np.prod(shape))], shape)
+    return buffer[: math.prod(shape)].reshape(shape)
 
 
 class _Sums:
@@ -342,12 +378,12 @@ class _Sums:
 
     def weights(self, logits):
         """Turn the next logits (b, c) into weights, in place, and rescale what has been summed."""
-        top = np.maximum(self.top, np.max(logits, axis=1))
+        top = np.maximum(self.top, np.maximum.reduce(logits, axis=1))
         logits -= top[:, None]
         np.exp(logits, out=logits)
-        if np.any(top > self.top):
+        if (top > self.top).any():
             rescale = np.exp(self.top - top)
             self.total *= rescale
             self.sums *= rescale[:, None]
             self.top = top
-        self.total += np.sum(logits, axis=1)
+        self.total += np.add.reduce(logits, axis=1)
