@@ -223,6 +223,11 @@ def test_budgets_say_what_the_caption_says():
     wins = [x for x in budgets if w2[1e6, "one at a time", x] < w2[1e6, "underdamped Langevin", x]]
     assert wins == [x for x in budgets if x <= 2048]
     assert all(w2[1e6, "ULA", x] > 1.5 for x in budgets)
+    # accept and reject: slower than ULA with the same step, no bias; P(chi2_3 > 27) = 6e-6 for exact draws
+    for x in (b for b in budgets if b <= q["mala_to"]):
+        assert w2[1e6, "MALA", x] > w2[1e6, "ULA", x]
+        if x >= 512:
+            assert w2[100.0, "MALA", x] < 3 * rows[100.0, "MALA", x]["limit"]
 
 
 def test_all_at_once_is_one_measurement_of_smaller_noise():
