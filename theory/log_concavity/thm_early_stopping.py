@@ -60,7 +60,7 @@ def test_circle_and_lower_side(check):
     # W2 >= root mean square distance to the support: samples of r_eps, 5 standard errors
     cloud = PointCloud(np.random.default_rng(95).standard_normal((6, 3)))
     y = cloud.sample(40_000, 96)
-    for eps in (1e-3, 0.05):
+    for eps in (0.05, 0.3):
         scale, sigma = (float(v) for v in bound.ornstein_uhlenbeck_level(eps))
         square = cloud.distance(scale * y + sigma * Noise(97).normal(0, *y.shape)) ** 2
         larger = float(bound.early_stopping_w2(eps, 3, float(np.mean(np.sum(cloud.points**2, axis=1)))))
