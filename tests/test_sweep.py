@@ -59,6 +59,18 @@ def test_more_seeds_and_metrics_compute_only_what_is_new(reference, tmp_path):
     assert [r for r in third.rows if r["metric"] == "w2"] == reference[1].rows
 
 
+def test_resuming_asks_no_stored_cell_whether_it_has_an_exact_kl(tmp_path, monkeypatch):
+    job = {"target": "two_gaussians:dim=1", "sampler": "euler_maruyama", "steps": [4, 5], "samples": 3, "metric": "kl",
+           "out": tmp_path}
+    first = sweep.sweep(**job, seeds=1)
+
+    def never(run):
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr("exactdiffusion.metrics.exact_output", never)
+    assert sweep.sweep(**job, seeds=1).rows == first.rows
+
+
 def test_changed_code_is_computed_anew(tmp_path, monkeypatch):
     _run(tmp_path, seeds=1)
     monkeypatch.setattr(sweep, "source_digest", lambda: "another version of the code")
@@ -290,12 +302,159 @@ def test_failing_write_leaves_the_other_records_readable(tmp_path, monkeypatch, 
     assert _run(tmp_path).reused == 3
 
 
+def test_full_disk_leaves_every_stored_record_readable(tmp_path):
+    """The child may write no file beyond 300 bytes more than its largest record: the kernel refuses the write itself."""
+    resource = pytest.importorskip("resource", reason="file size limits are POSIX")
+    out = tmp_path / "out"
+    _run(out, seeds=1, steps=[3])
+    kept = {path: path.read_bytes() for path in _records(out)}
+
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # the write fails with an error, as on a full disk
+        resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))
+
+    done = subprocess.run(
+        [sys.executable, "-m", "exactdiffusion", "sweep", "--target", "two_moons", "--sampler", ",".join(SMALL["sampler"]),
+         "--steps", "3,5", "--seeds", "2", "--samples", "60", "--out", str(out)],
+        env={**_environment(), "PYTHONDONTWRITEBYTECODE": "1"}, preexec_fn=limit, capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    assert re.fullmatch(r"exactdiffusion sweep: [^\n]*File too large[^\n]*\n", done.stderr), done.stderr
+    assert {path: path.read_bytes() for path in _records(out)} == kept
+    assert not [p for p in out.rglob("*") if p.name.endswith(".tmp")]
+    assert _run(out).reused == 3
+
+
+def test_interrupt_keeps_what_is_stored_and_says_how_to_go_on(tmp_path):
+    out = tmp_path / "out"
+    running = subprocess.Popen(_command(out), start_new_session=True, env=_environment(), stdout=subprocess.DEVNULL,
+                               stderr=subprocess.PIPE, text=True)
+    limit = time.monotonic() + 120
+    while running.poll() is None and len(_records(out)) < 2 and time.monotonic() < limit:
+        time.sleep(0.002)
+    running.send_signal(signal.SIGINT)  # Ctrl-C
+    _, text = running.communicate(timeout=120)
+    if running.returncode == 0:
+        pytest.skip("the sweep ended before it could be interrupted")
+    assert (running.returncode, text.count("\n")) == (130, 1), text
+    kept = len([json.loads(p.read_text()) for p in _records(out)])
+    assert not [p for p in out.rglob("*") if p.name.endswith(".tmp")]
+    done = subprocess.run(_command(out), check=True, capture_output=True, text=True, env=_environment())
+    assert f"{32 - kept} computed, {kept} reused" in done.stdout
+
+
 def test_damaged_record_is_reported_and_not_used(tmp_path):
     _run(tmp_path, seeds=1)
     first, second = sorted(_records(tmp_path))[:2]
     first.write_text(second.read_text())
     with pytest.raises(RuntimeError, match=first.name):
         _run(tmp_path, seeds=1)
+
+
+@pytest.mark.parametrize("change", [
+    lambda r: "", lambda r: "[" * 100_000, lambda r: "[1]", lambda r: "\udcff".encode("utf-8", "surrogateescape"),
+    lambda r: json.dumps({**r, "value": "__import__('os').system('true')"}), lambda r: json.dumps({**r, "value": None}),
+    lambda r: json.dumps(r).replace(f'"value": {json.dumps(r["value"])}', '"value": NaN'),
+    lambda r: json.dumps(r).replace(f'"value": {json.dumps(r["value"])}', '"value": 1e999'),
+    lambda r: json.dumps({**r, "seed": 7}), lambda r: json.dumps({**r, "target": "../../etc"}),
+    lambda r: json.dumps({k: v for k, v in r.items() if k != "rung"}), lambda r: json.dumps({**r, "oracle_calls": True}),
+    lambda r: json.dumps({**r, "method": "x" * (sweep.MOST_BYTES + 1)}),
+])
+def test_hostile_record_is_a_clear_error(tmp_path, change):
+    _run(tmp_path, seeds=1, sampler="ddim", steps=3)
+    (path,) = _records(tmp_path)
+    text = change(json.loads(path.read_text()))
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(sweep.DamagedRecord, match=rf"{path.name}.*remove it"):
+        _run(tmp_path, seeds=1, sampler="ddim", steps=3)
+    path.unlink()
+    assert _run(tmp_path, seeds=1, sampler="ddim", steps=3).computed == 1
+
+
+def test_link_out_of_the_folder_is_not_followed(tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "records").symlink_to(outside, target_is_directory=True)
+    with pytest.raises(ValueError, match=r"\bout\b"):
+        _run(tmp_path / "out", seeds=1)
+    assert list(outside.rglob("*")) == []
+
+
+def test_table_is_tidy_for_pandas_and_polars(reference):
+    table, rows = reference[1].table, reference[1].rows
+    assert list(rows[0]) == list(sweep.COLUMNS)
+    times = records.read_table(reference[1].timings)
+    assert [[t[k] for k in ("sampler", "steps", "seed")] for t in times] == [
+        [r[k] for k in ("sampler", "steps", "seed")] for r in rows]
+    checked = 0
+    for name in ("pandas", "polars"):
+        try:
+            library = __import__(name)
+        except ImportError:
+            continue
+        frame = library.read_csv(table)
+        assert list(frame.columns) == list(sweep.COLUMNS)
+        assert list(frame["value"]) == [r["value"] for r in rows]
+        assert frame["steps"].dtype in ("int64", getattr(library, "Int64", None))
+        checked += 1
+    if not checked:
+        pytest.skip("neither pandas nor polars is installed")
+
+
+# -- backends -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    distributed = pytest.importorskip("distributed", reason="the extra 'cluster' (dask) is not installed")
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of dask's own start: ports in use, event loops
+        with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as running:
+            yield running
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_dask_gives_the_bytes_of_one_process_and_resumes(reference, cluster, tmp_path):
+    result = _run(tmp_path, backend="dask", scheduler=cluster.scheduler_address)
+    assert result.computed == 12
+    assert result.table.read_bytes() == reference[1].table.read_bytes()
+    again = _run(tmp_path, backend="dask", scheduler=cluster.scheduler_address, seeds=3)
+    assert (again.computed, again.reused) == (6, 12)
+    assert "'backend': 'dask'" in str(json.loads(again.provenance.read_text()))
+
+
+def test_worker_with_other_code_is_refused(monkeypatch):
+    cell = sweep.Cell("two_moons", "ddim", "vp_linear", 3, 0, 5, "gaussian")
+    names = ("two_moons", "ddim", "vp_linear")
+    codes = {names: {**sweep._code(*names), "source": "an older one"}}
+    with pytest.raises(RuntimeError, match="another source"):
+        sweep._group([(cell, ["w2"], ["k"])], codes, None, 0)
+
+
+@pytest.mark.parametrize(("change", "named"), [
+    ({"backend": "slurm"}, "backend"), ({"backend": "dask"}, "scheduler|backend"), ({"scheduler": "tcp://x:1"}, "scheduler"),
+    ({"backend": "dask", "scheduler": 8786}, "scheduler"), ({"floor_repeats": -1}, "floor_repeats"),
+])
+def test_bad_backend_is_named(change, named):
+    with pytest.raises(ValueError, match=rf"\b({named})\b"):
+        _run(None, **change)
+
+
+def test_absent_ray_and_dask_say_what_to_install(monkeypatch):
+    for name, module in (("ray", "ray"), ("dask", "dask.distributed")):
+        monkeypatch.setitem(sys.modules, module, None)
+        with pytest.raises(ValueError, match=rf"backend: got '{name}'; expected an installed {name}: pip install"):
+            _run(None, backend=name, scheduler="tcp://127.0.0.1:1")
+
+
+def test_groups_hold_neighbours_that_differ_in_the_seed_alone():
+    cells = [sweep.Cell("t", s, "g", n, seed, 1, "gaussian") for s in "ab" for n in (1, 2) for seed in range(40)]
+    groups = sweep._groups(cells, 2)
+    assert sorted(i for g in groups for i in g) == list(range(160))
+    assert all(len({sweep._but_seed(cells[i]) for i in g}) == 1 for g in groups)
+    assert 16 <= len(groups) < 40
 
 
 BAD = [

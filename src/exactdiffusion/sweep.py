@@ -412,13 +412,19 @@ def sweep_grids(grids, *, jobs=1, out=None, backend="loky", scheduler=None, floo
     choice("backend", backend, tuple(_BACKENDS))
     if scheduler is not None and (backend == "loky" or not isinstance(scheduler, str)):
         fail("scheduler", scheduler, "an address, with backend 'dask' or 'ray'")
-    wanted, left_out = _wanted(grids, refused)
     codes, found, tasks = {}, {}, {}
-    for cell, metric in wanted:
+
+    def key_of(cell, metric):
         names = (cell.target, cell.sampler, cell.schedule)
         if names not in codes:
             codes[names] = _code(*names)
-        key = _key(cell, metric, floor_repeats, codes[names])
+        return _key(cell, metric, floor_repeats, codes[names])
+
+    # What has a record was not refused when it was made; whether an exact KL exists may cost as much as the KL.
+    wanted, left_out = _wanted(
+        grids, refused, lambda cell, metric: out is not None and _path(out, key_of(cell, metric)).is_file())
+    for cell, metric in wanted:
+        key = key_of(cell, metric)
         record = _stored(out, key, cell, metric) if out is not None else None
         if record is not None:
             found[cell, metric] = record
@@ -491,8 +497,8 @@ def _complete(grid):
     }
 
 
-def _wanted(grids, refused):
-    """The (cell, metric) pairs in order, each once, and what was refused."""
+def _wanted(grids, refused, known=lambda cell, metric: False):
+    """The (cell, metric) pairs in order, each once, and what was refused; ``known`` says what need not be asked again."""
     wanted, left_out = {}, []
     for g in map(_complete, grids):
         size = math.prod(len(g[k]) for k in ("target", "sampler", "schedule", "steps", "seeds", "metric"))
@@ -503,7 +509,7 @@ def _wanted(grids, refused):
                 for schedule in g["schedule"]:
                     for n in g["steps"]:
                         cell = Cell(t, s, schedule, n, g["seeds"][0], g["samples"], g["start"])
-                        allowed = _allowed(cell, g["metric"], refused, left_out)
+                        allowed = _allowed(cell, g["metric"], refused, left_out, known)
                         for seed in g["seeds"]:
                             this = Cell(t, s, schedule, n, seed, g["samples"], g["start"])
                             wanted.update(dict.fromkeys((this, m) for m in allowed))
@@ -512,7 +518,7 @@ def _wanted(grids, refused):
     return list(wanted), left_out
 
 
-def _allowed(cell, metrics, refused, left_out):
+def _allowed(cell, metrics, refused, left_out, known):
     """The metrics of which a cell can have records. What cannot run costs nothing: samplers check at the call."""
     law = law_of(cell.target)
     parse_only = {"target": cell.target, "sampler": cell.sampler, "schedule": cell.schedule, "steps": cell.steps}
@@ -530,7 +536,8 @@ def _allowed(cell, metrics, refused, left_out):
     plan, allowed = _run_of(cell, law, grid), []
     for metric in metrics:
         try:
-            refuse(metric, plan)
+            if not known(cell, metric):
+                refuse(metric, plan)
             allowed.append(metric)
         except ValueError as error:
             if refused == "error":
