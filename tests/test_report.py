@@ -30,6 +30,7 @@ pytest.importorskip("plotly", reason="the report needs the extra explore")
 pytest.importorskip("latex2mathml", reason="the report needs the extra explore")
 
 EVIL = "</script><img src=x onerror=\"window.stolen=1\">"
+BOLD = "<b>d</b>&lt;<br>"
 KEY = ("target", "sampler", "schedule", "steps", "seed", "samples", "start", "metric")
 
 
@@ -315,14 +316,41 @@ def _letters(source):
     return collections.Counter(c for c in source if c.isalnum())
 
 
+def _parts(source, command, count):
+    """Letters of the ``count`` arguments of every use of a command, in the order of the uses."""
+    found = []
+    for use in re.finditer(command + r"(?![a-zA-Z])", source):
+        at, arguments = use.end(), []
+        for _ in range(count):
+            at += len(source[at:]) - len(source[at:].lstrip())
+            if source[at] == "{":
+                depths = itertools.accumulate((c == "{") - (c == "}") for c in source[at:])
+                end = at + 1 + next(k for k, depth in enumerate(depths) if depth == 0)
+            else:
+                end = at + len(re.match(r"\\[a-zA-Z]+|.", source[at:])[0])
+            arguments.append(_letters(source[at:end]))
+            at = end
+        found.append(arguments)
+    return found
+
+
+def _shown(element):
+    return collections.Counter(c for c in "".join(element.itertext()) if c.isalnum())
+
+
 @pytest.mark.parametrize("statement", bounds.all_statements(), ids=lambda s: s.key)
 def test_every_formula_of_a_statement_converts_with_all_its_letters(statement):
-    """Letters and digits of the TeX against those of the MathML: a command misread as letters, or dropped, shows."""
+    """Letters and digits of the TeX against those of the MathML, in the whole and in every numerator, denominator and
+    root: a command misread, dropped, or given the wrong argument shows."""
     formulas = _formulas(statement.doc)
     assert formulas
     for formula in formulas:
-        shown = "".join(ElementTree.fromstring(_markup.mathml(formula, display=True)).itertext())
-        assert collections.Counter(c for c in shown if c.isalnum()) == _letters(formula), formula
+        tree = ElementTree.fromstring(_markup.mathml(formula, display=True))
+        assert _shown(tree) == _letters(formula), formula
+        space = "{http://www.w3.org/1998/Math/MathML}"
+        fractions = [[_shown(part) for part in fraction] for fraction in tree.iter(space + "mfrac")]
+        assert fractions == _parts(formula, r"\\[td]?frac", 2), formula
+        assert [[_shown(root)] for root in tree.iter(space + "msqrt")] == _parts(formula, r"\\sqrt", 1), formula
     page = _markup.html(statement.doc)
     assert page.count("<math") == len(formulas)
     words = re.sub(r"<math.*?</math>", "", page, flags=re.DOTALL)
@@ -727,6 +755,9 @@ def test_no_page_is_wider_than_a_phone(browser, page, width):
             && e.getBoundingClientRect().right > {width} + 1 && !scrolls(e.parentElement)).map(e => e.outerHTML).slice(0, 3);
     }})()""")
     assert outside == []
+    # a long formula scrolls by itself and does not drag the table of the verdicts along
+    dragged = browser.evaluate("(e => e.scrollWidth - e.clientWidth)(document.querySelector('#verdicts .scroll'))")
+    assert dragged <= 0
     plotted = browser.evaluate("document.querySelector('#plot .main-svg').getBoundingClientRect().width")
     assert 0.8 * width < plotted <= width
     assert browser.complaints() == []
@@ -786,7 +817,7 @@ def test_every_curve_colour_can_be_seen_on_both_grounds():
 
 @needs_browser
 def test_names_cannot_become_markup(browser, tmp_path):
-    rows = _rows(targets=(EVIL, "a&amp;b <b>c</b>"), samplers=("ddim", EVIL), schedules=("vp_linear", EVIL))
+    rows = _rows(targets=(EVIL, "a&amp;b <b>c</b>"), samplers=("ddim", EVIL, BOLD), schedules=("vp_linear", EVIL))
     for row in rows:
         row["method"] = row["rung"] = row["statement"] = EVIL
     provenance = {"title": EVIL, "summary": EVIL, "finding": [EVIL] * 3, "arguments": {"target": [EVIL]}, "commit": EVIL,
@@ -806,7 +837,7 @@ def test_names_cannot_become_markup(browser, tmp_path):
     browser.choose("target", "a&amp;b <b>c</b>")
     assert browser.evaluate("window.stolen === undefined && document.querySelectorAll('img[src=x], [onerror]').length === 0")
     legend = browser.evaluate("[...document.querySelectorAll('.legendtext')].map(t => t.textContent)")
-    assert any(EVIL in name for name in legend)
+    assert {f"{name} · vp_linear" for name in ("ddim", EVIL, BOLD)} <= set(legend)
     assert browser.complaints() == []
 
 

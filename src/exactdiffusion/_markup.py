@@ -42,7 +42,6 @@ def mathml(formula, display=False):
         raise ValueError(f"formula: got {formula!r}; expected as many closing as opening braces")
     if display and re.search(r"\\\\|(?<!\\)&", source) and r"\begin" not in source:
         source = rf"\begin{{align*}}{source}\end{{align*}}"  # as Sphinx reads several lines
-    source = _braced(source)
     for command, replacement in _KNOWN.items():
         source = re.sub(r"(?<!\\)" + re.escape(command) + r"(?![a-zA-Z])", lambda found, text=replacement: text, source)
     try:
@@ -56,36 +55,6 @@ def mathml(formula, display=False):
     if left:
         raise ValueError(f"formula: got {formula!r}; expected TeX that converts ({left[0]} is unknown)")
     return result.replace("<msqrt>", "<msqrt>" + _STRUT)
-
-
-def _braced(source):
-    """The formula with braces around arguments of fractions, roots, accents: ``\\tfrac\\delta2`` is misread without."""
-    braces = []
-    for found in re.finditer(r"\\(?:([td]?frac)|sqrt|hat|bar|tilde)(?![a-zA-Z])", source):
-        at = found.end()
-        for _ in range(2 if found[1] else 1):
-            while source[at:at + 1] == " ":
-                at += 1
-            end = _argument_end(source, at)
-            if end > at and source[at] not in "{[":
-                braces += [(at, "{"), (end, "}")]
-            at = end
-    for at, brace in sorted(braces, key=lambda b: b[0], reverse=True):
-        source = source[:at] + brace + source[at:]
-    return source
-
-
-def _argument_end(source, at):
-    """Where the TeX argument that starts at ``at`` ends: a group in braces, a command, or one character."""
-    if source[at:at + 1] != "{":
-        command = re.compile(r"\\[a-zA-Z]+|\\.|.").match(source, at)
-        return command.end() if command else at
-    depth = 0
-    for end in range(at, len(source)):
-        depth += (source[end] == "{") - (source[end] == "}")
-        if depth == 0:
-            return end + 1
-    return at
 
 
 def inline(text):
