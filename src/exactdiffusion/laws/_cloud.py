@@ -32,13 +32,15 @@ from .base import EPS
 FLOOR = -600.0
 TOLERANCE = 64 * EPS
 # Times the error of explicit differences that the expansion may have (ii above).
-FACTOR = 8.0
+FACTOR = 16.0
 # Doubles of one matrix (rows x atoms) of a block where products dominate: 52 MB of the 64 MB of workspace.
 LARGE_BLOCK = 6_500_000
 # Doubles of a block that stays in cache, low dimension and products.
-LOW_BLOCK, CACHE_BLOCK = 1 << 15, 1 << 19
+LOW_BLOCK, CACHE_BLOCK = 1 << 15, 1 << 20
 # Clouds up to this many doubles keep centred copies.
 SMALL_CLOUD = 1 << 22
+# Dimension from which float32 products are tried as a filter at small sigma.
+FILTER_DIM = 256
 
 
 _STORE = threading.local()
@@ -184,7 +186,7 @@ def logits(law, yc, prec, weights=True):
     """(b, M) logits up to a constant per row, by expansion about the centre; without the log weights, where asked."""
     b, M, d = len(yc), law._active, law.dim
     if law._augmented is not None:
-        F = np.empty((b, law._augmented.shape[1]))
+        F = scratch("factors", b, law._augmented.shape[1])
         np.multiply(yc, prec, out=F[:, :d])
         F[:, d : d + 1] = prec
         F[:, d + 1 :] = float(weights)
@@ -271,10 +273,14 @@ def high_moments(law, y, prec, centred, full=False, mean=True, exact=None):
     b, M, d = len(y), law._active, law.dim
     index = np.arange(b)
     center, q, logw = (law._p._host[k] for k in ("center", "q", "logw"))
-    yc = y - center
-    E = logits(law, yc, prec)
+    yc = np.subtract(y, center, out=scratch("centred", b, d))
     p = np.broadcast_to(prec[:, 0], (b,))
     norm = np.sqrt(np.einsum("ij,ij->i", yc, yc))
+    if mean and not full and d >= FILTER_DIM and b >= 16 and M >= 2048:
+        found = filtered(law, y, yc, prec, p, norm, centred)
+        if found is not None:
+            return found
+    E = logits(law, yc, prec)
     delta = error_bound(law, norm) * p
     # Weights that are worth an exact logit.
     cut = np.where(delta > TOLERANCE, 0.0 if full else TOLERANCE / (M * np.maximum(delta, TOLERANCE)), np.inf)
@@ -296,7 +302,7 @@ def high_moments(law, y, prec, centred, full=False, mean=True, exact=None):
         bad |= delta > 0.25
         if bad.any():
             hard = bad & (delta > 0.25)
-            S = _cure(law, y, p, norm, E, others, reference, delta, bad & ~hard, centred, full, hard, cut, (pairs, second, column))
+            S = _cure(law, y, yc, p, norm, E, others, reference, delta, bad & ~hard, centred, full, hard, cut, (pairs, second, column))
             (rows_,) = np.nonzero(hard)
             for c in chunks(len(rows_), (1 << 19) // M):
                 r = rows_[c]
@@ -315,7 +321,67 @@ def high_moments(law, y, prec, centred, full=False, mean=True, exact=None):
     return E, reference, others, S
 
 
-def _cure(law, y, p, norm, E, others, reference, delta, bad, centred, full, hard, cut, known):
+def filtered(law, y, yc, prec, p, norm, centred):
+    """(None, reference, others, S) of `high_moments` from the few atoms that a float32 product cannot rule out; None where
+    they are many.
+
+    An atom is left out of row i if its float32 numerator is below the best one by more than the window T, in units of the
+    precision, and twice the error bound of the numerators: what is left out weighs less than e^-40. The others are
+    recomputed by differences.
+    """
+    (b, d), M = y.shape, law._active
+    P, center, q, logw = (law._p._host[k] for k in ("P", "center", "q", "logw"))
+    T = window(law) + (0.0 if law._uniform else float(logw.max() - logw.min()))
+    eps = 2.0**-24
+    # Rounding of both factors, of the products and of the bias; the cloud and the queries must be in the range of float32.
+    R = law._reach
+    top = float(norm.max()) + R + law._center_norm
+    if not 1e-12 < R <= top < 1e15 or not 0 < float(p.min()) <= float(p.max()) < np.inf:
+        return None
+    error = 4 * eps * (4 + math.sqrt(d)) * (norm + R + 0.5 * law._center_norm) * R
+    wide = T / p + 2 * error
+    v = yc.astype(np.float32)
+    q32 = q.astype(np.float32)
+    # A sample of atoms tells whether the filter can pay: its best atom is worse, so it overstates the share.
+    limit = _affordable(b, M, d)
+    some = slice(None, None, max(1, M // 256))
+    A = yc @ (P[some] - center if law._shifted else P[some]).T - q[some]
+    if np.count_nonzero(A >= (A.max(axis=1) - wide)[:, None]) * (M / A.shape[1]) > 4 * limit + 2 * M / A.shape[1] * b:
+        return None
+    L = np.empty((b, M), dtype=np.float32)
+    for c in chunks(M, (1 << 20) // d):
+        B = P[c] - center if law._shifted else P[c]
+        np.matmul(v, B.astype(np.float32).T, out=L[:, c])
+        L[:, c] -= q32[c]
+    reference = L.argmax(axis=1)
+    low = L[np.arange(b), reference] - wide
+    i, j = np.nonzero(L >= np.nextafter(low.astype(np.float32), np.float32(-np.inf))[:, None])
+    if len(i) > limit:
+        return None
+    rel = differences(law, y, i, j, reference) * p[i]
+    if not law._uniform:
+        rel += logw[j] - logw[reference[i]]
+    first = np.searchsorted(i, np.arange(b))
+    top = np.maximum.reduceat(rel, first)
+    reference = j[np.lexsort((j, -rel, i))[first]]
+    w = np.exp(np.maximum(rel - top[i], FLOOR))
+    w[j == reference[i]] = 0.0
+    S, last = np.zeros((b, d)), np.append(first[1:], len(i))
+    shift = centred and law._shifted
+    A = law._p._host["C"] if centred and "C" in law._p._host else P
+    for r in np.flatnonzero(last - first > 1):
+        for c in chunks(last[r] - first[r], (1 << 19) // d):
+            c = slice(first[r] + c.start, first[r] + c.stop)
+            S[r] += w[c] @ (A[j[c]] - center if shift else A[j[c]])
+    return None, reference, np.add.reduceat(w, first), flush(law, S)
+
+
+def _affordable(b, M, d):
+    """Pairs (query, atom) that may be recomputed for a tenth of the cost of the two products."""
+    return max(4 * b, int(0.1 * b * M * (0.09 * d + 7) / (2.5 * d + 50)))
+
+
+def _cure(law, y, yc, p, norm, E, others, reference, delta, bad, centred, full, hard, cut, known):
     """Recompute in place what rows ``bad`` need, add to ``hard`` what is beyond that; returns S if it was formed on the way."""
     b, M, d = len(y), law._active, law.dim
     P, center, q = (law._p._host[k] for k in ("P", "center", "q"))
@@ -331,19 +397,21 @@ def _cure(law, y, p, norm, E, others, reference, delta, bad, centred, full, hard
     # A pair costs 2.5 d + 50 ns, an entry of the block 0.09 d + 7 ns: up to a twentieth of the block is spent blindly.
     if pairs * (2.5 * d + 50) > 0.05 * len(index) * M * (0.09 * d + 7):
         S = combine(law, E, centred, full, column)
-        sums = (S if whole else S[index]) - (0.0 if centred and (law._shifted or "C" in law._p._host) else center * others[index, None])
-        cr = P[reference[index]] - center
+        cr = law._p._host["C"][reference[index]] if "C" in law._p._host else P[reference[index]] - center
+        dots = np.einsum("ij,ij->i", cr, S if whole else S[index])
+        if not (centred and (law._shifted or "C" in law._p._host)):
+            dots -= others[index] * (cr @ center)
+        square = 2 * q[reference[index]]
         second = (E if whole else E[index]) @ q if second is None else second[index]
-        second = 2 * second - 2 * np.einsum("ij,ij->i", cr, sums)
-        second += others[index] * np.einsum("ij,ij->i", cr, cr)
-        second -= 64 * EPS * others[index] * law._reach**2
+        second = 2 * (second - dots) + others[index] * (square - 64 * EPS * law._reach**2)
         with np.errstate(invalid="ignore", divide="ignore"):
             spread = np.sqrt(np.maximum(second, 0.0) / others[index])
-        U = y[index] - P[reference[index]]
+        far = norm[index] ** 2 - 2 * np.einsum("ij,ij->i", cr, yc if whole else yc[index]) + square
+        far -= 64 * EPS * (norm[index] + law._reach) ** 2
         # Both without 2 eps (4 + sqrt d) precision; the atoms that carry weight are within some `spread` of the best one.
-        direct = np.sqrt(np.einsum("ij,ij->i", U, U)) * spread
-        cr = cr if law._reach == law._radius else P[reference[index]]
-        R = np.minimum(law._reach, np.sqrt(np.einsum("ij,ij->i", cr, cr)) + 2 * spread)
+        direct = np.sqrt(np.maximum(far, 0.0)) * spread
+        own = np.sqrt(square) + (0.0 if law._reach == law._radius else law._center_norm)
+        R = np.minimum(law._reach, own + 2 * spread)
         keep = ~((norm[index] + R + 0.5 * law._center_norm) * R <= FACTOR * direct)
         if not keep.any():
             return S
@@ -499,3 +567,77 @@ def _careful(law, y, prec, offset, mean, far):
             E, total = low_weights(law, y[r], p)
             mean[r] = flush(law, E @ law._p._host["P"]) / total[:, None]
     return mean
+
+
+def covariances(law, E, reference, others):
+    """Conditional covariances (b, d, d) from weights relative to ``reference`` (0 there) and their sum.
+
+    Offsets from the reference atom, so that nothing cancels for close atoms far from the origin; batched products over rows
+    with about as many atoms of positive weight.
+    """
+    P, d = law._p._host["P"], law.dim
+    b = len(E)
+    total = 1.0 + others
+    out = np.zeros((b, d, d))
+    if d <= 3:
+        D = [pk - pk[reference][:, None] for pk in law._columns]
+        mean = [np.einsum("ij,ij->i", E, D[k]) / total for k in range(d)]
+        for k in range(d):
+            D[k] -= mean[k][:, None]
+        for k in range(d):
+            T = E * D[k]
+            for m in range(k, d):
+                # The reference atom itself lies at minus the mean offset.
+                out[:, k, m] = out[:, m, k] = (np.einsum("ij,ij->i", T, D[m]) + mean[k] * mean[m]) / total
+        return out
+    counts = np.count_nonzero(E, axis=1)
+    order = np.argsort(counts, kind="stable")
+    start = int(np.searchsorted(counts[order], 1))
+    room = 1 << 16
+    while start < b:
+        least = counts[order[start]]
+        stop = int(np.searchsorted(counts[order], 1.5 * least + 8, side="right"))
+        wide = counts[order[stop - 1]]
+        stop = min(stop, start + max(1, room // (wide * d)))
+        r = order[start:stop]
+        wide = int(counts[r].max())
+        if wide * d > room // 2:
+            for row in r:
+                (j,) = np.nonzero(E[row])
+                out[row] = _covariance(P, E[row, j], j, reference[row], total[row])
+            start = stop
+            continue
+        i, j = np.nonzero(E[r])
+        position = np.arange(len(i)) - np.searchsorted(i, np.arange(len(r)))[i]
+        index, w = np.zeros((len(r), wide), dtype=np.int64), np.zeros((len(r), wide))
+        index[i, position], w[i, position] = j, E[r[i], j]
+        D = P[index]
+        D -= P[reference[r]][:, None, :]
+        mean = np.matmul(w[:, None, :], D) / total[r, None, None]
+        D -= mean
+        T = D * w[:, :, None]
+        out[r] = (np.matmul(T.transpose(0, 2, 1), D) + mean.transpose(0, 2, 1) * mean) / total[r, None, None]
+        start = stop
+    return out
+
+
+def _covariance(P, w, j, reference, total):
+    """One row of `covariances` in blocks of atoms."""
+    d = P.shape[1]
+    pr, parts = P[reference], chunks(len(j), max(1, (1 << 17) // d))
+    blocks = []
+    for c in parts:
+        D = scratch("offsets", c.stop - c.start, d)
+        np.take(P, j[c], axis=0, out=D, mode="clip")
+        D -= pr
+        blocks.append((w[c] @ D, c, D))
+    mean = sum(b[0] for b in blocks) / total
+    out, root = np.outer(mean, mean), np.sqrt(w)
+    for _, c, D in blocks:
+        if len(parts) > 1:
+            np.take(P, j[c], axis=0, out=D, mode="clip")
+            D -= pr
+        D -= mean
+        D *= root[c, None]
+        out += D.T @ D
+    return out / total

@@ -55,11 +55,16 @@ def bounded(name, value, array, high=LARGE, low=0.0):
     return top
 
 
+def largest(xp, x):
+    """Largest absolute value of a non-empty array, without a temporary in NumPy."""
+    return max(float(np.max(x)), -float(np.min(x))) if is_numpy(xp) else float(xp.max(xp.abs(x)))
+
+
 def queries(name, value, dim):
     """A batch of points (n, dim) of at most `LARGE` in every coordinate."""
     x = points(name, value, dim)
     xp = array_namespace(x)
-    if x.shape[0] and float(xp.max(xp.abs(x))) > LARGE:
+    if x.shape[0] and largest(xp, x) > LARGE:
         fail(name, value, f"coordinates of at most {LARGE:g} in absolute value: their squares leave the range of floats")
     return x
 
@@ -179,9 +184,9 @@ class NoisedLaw:
             reach, thin = s * self._size, s * self._thin
             top = np.maximum(thin, t)
             plain = (s > 0) & (np.maximum(reach, t) >= 1e-100) & ((t == 0) | (t >= np.maximum(TINY_SIGMA, TINY * reach)))
-            largest = float(xp.max(xp.abs(x)))
+            top_x = largest(xp, x)
             least = np.where((t > 0) & (self._far is not None), np.minimum(t, top), top)
-            if plain.all() and largest <= LARGE * min(float(np.min(least)), 1.0):
+            if plain.all() and top_x <= LARGE * min(float(np.min(least)), 1.0):
                 return x, s, t
             far = to_numpy(xp.max(xp.abs(x), axis=-1))
             s, t, reach, top = (np.array(np.broadcast_to(v, far.shape)) for v in (s, t, reach, top))

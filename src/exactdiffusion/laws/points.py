@@ -716,26 +716,27 @@ class NoisedPoints(NoisedLaw):
         return self._run(kernel, x, (self.dim,), self._rows(x), posterior=True)
 
     def _covariance_block(self, x, s, t):
-        xp = array_namespace(x)
         # The whole range of weights: where one atom has all the mass but 1e-30, that 1e-30 is the covariance.
+        fast = self._moments(x, s, t, True, full=True, mean=False)
+        if fast is not None:
+            return _cloud.covariances(self.law, *fast[:3])
+        xp = array_namespace(x)
         E, total, reference, _ = self._weights(x, s, t, window=-LOGIT_FLOOR)
-        P = self._param("P", x)
-        chunk = max(1, BLOCK_DOUBLES // self.dim)
+        P, W, M, d = self._param("P", x), E / total, self.law._active, self.dim
+        pr = xp.expand_dims(xp.take(P, reference, axis=0), axis=1)
         out = []
-        for i in range(x.shape[0]):
-            w = E[i, :] / total[i, :]
-            (index,) = xp.nonzero(w)
-            w = xp.take(w, index, axis=0)
-            pr = P[int(reference[i]), :]
-            parts = [slice(a, min(a + chunk, index.shape[0])) for a in range(0, index.shape[0], chunk)]
-            # Offsets from the reference atom: nothing cancels for close atoms far from the origin.
-            mean = sum((xp.matmul(w[c], xp.take(P, index[c], axis=0) - pr) for c in parts), 0.0)
+        # Offsets from the reference atom: nothing cancels for close atoms far from the origin. Batched products over blocks of
+        # rows, and of atoms where one row fills a block.
+        rows, columns = max(1, BLOCK_DOUBLES // (2 * M * d)), max(1, min(M, BLOCK_DOUBLES // (2 * d)))
+        for r in _cloud.chunks(x.shape[0], rows):
+            parts = [(xp.expand_dims(W[r, c], axis=-1), c) for c in _cloud.chunks(M, columns)]
+            mean = sum(xp.sum(w * (xp.expand_dims(P[c, :], axis=0) - pr[r, ...]), axis=1, keepdims=True) for w, c in parts)
             cov = 0.0
-            for c in parts:
-                D = (xp.take(P, index[c], axis=0) - pr) - mean
-                cov = cov + xp.matmul(xp.matrix_transpose(D * column(xp, w[c])), D)
+            for w, c in parts:
+                D = (xp.expand_dims(P[c, :], axis=0) - pr[r, ...]) - mean
+                cov = cov + xp.matmul(xp.matrix_transpose(D * w), D)
             out.append(cov)
-        return xp.stack(out)
+        return out[0] if len(out) == 1 else xp.concat(out, axis=0)
 
     def posterior_covariance(self, x):
         """Conditional covariance Cov[X | x], (n, d, d); 0 at sigma = 0."""
