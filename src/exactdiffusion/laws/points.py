@@ -585,11 +585,12 @@ class NoisedPoints(NoisedLaw):
             p = precision[rows] if len(precision) > 1 else precision
             return self._gemm_logits(y[rows], one, p, self._param("logw", x), -LOGIT_FLOOR if full else None)[0]
 
+        zero = np.broadcast_to(t == 0, (len(x),))
+        if zero.any():  # before the moments: both use the same scratch, which holds E
+            nearest = self._closest(x[zero], s[zero] if len(s) > 1 else s)[0]
         E, reference, others, S = _cloud.moments(self.law, y, precision, centred, full, mean, exact)
-        zero = np.broadcast_to(t == 0, others.shape)
         if zero.any():
-            s0 = s[zero] if len(s) > 1 else s
-            reference[zero] = self._closest(x[zero], s0)[0]
+            reference[zero] = nearest
             for a in (E, others, S):
                 if a is not None:
                     a[zero] = 0.0
