@@ -5,12 +5,12 @@ Usage: python benchmarks/prox.py [--queries 1000] [--peers 40] [--output benchma
 Cases: the dino (142 atoms, 2-D; needs the data set, see ``exactdiffusion.datasets.dino``) at the second step of the VP
 schedule with N = 20 and others, and the 1797 digits in 64 dimensions. Queries are those of the hybrid sampler: x drawn from
 the law at t_k, the prox taken at t_{k-1}. The peers minimise the same objective, one query at a time, with scipy's
-L-BFGS-B from u = x: vectorised over the atoms with the exact gradient, vectorised with finite differences, and with finite differences
-of an objective that loops over the atoms in Python, as one writes it down (a few queries: it takes milliseconds to seconds
-each). They are local solvers; the table says how often they miss the minimum. Rates are medians of interleaved repetitions
-of process time on the same queries; ``accuracy`` is the largest relative residual of ours and the largest distance of the
-peer's points to ours where both found the same minimum. Ours is compared with itself from every atom as a start: ``worse``
-counts the queries where that found a lower value.
+L-BFGS-B from u = x: vectorised over the atoms with the exact gradient, vectorised with finite differences, and with
+finite differences of an objective that loops over the atoms in Python, as one writes it down (a few queries: milliseconds to
+seconds each). They are local solvers; the table says how often they miss the minimum. Rates are medians of interleaved
+repetitions of process time on the same queries; ``residual`` is the largest relative residual of ours, ``peer dist`` the
+largest distance of the peer's points to ours where both found the same minimum. Ours is compared with itself from every
+atom as a start: ``worse`` counts the queries where that found a lower value.
 """
 
 import argparse
