@@ -50,7 +50,8 @@ lint: $(STAMP)
 	@$(BIN)/python -m ruff check src tests theory experiments
 
 bench: $(STAMP)
-	@for script in benchmarks/*.py; do echo "== $$script"; $(ONE_THREAD) $(BIN)/python $$script || exit 1; done
+	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(ONE_THREAD) $(BIN)/python $$script || exit 1; done
+	@$(BIN)/python benchmarks/_page.py
 
 clean:
 	rm -rf $(VENV) build dist demo figures/quick

@@ -216,6 +216,20 @@ def test_line_equal_weights_unequal_sizes(n, m):
     check_certificate(result, x[:, None], y[:, None], np.full(n, 1 / n), np.full(m, 1 / m))
 
 
+@pytest.mark.parametrize("n", [1, 2, 1000, 200_000])
+def test_line_equal_sizes_is_the_certified_value(n):
+    """Two sorts of values against the coupling of `w2`, and W1 against the same pairs."""
+    rng = np.random.default_rng(n)
+    x, y = np.round(rng.normal(size=n), 3), rng.normal(size=n) + 0.2
+    result = measure.w2(x[:, None], y[:, None])
+    rows, columns, mass = result.coupling
+    assert abs(measure.wasserstein_1d(x, y) / result.value - 1) <= 32 * EPS
+    w1 = math.fsum(mass * np.abs(x[rows] - y[columns]))
+    assert abs(measure.wasserstein_1d(x, y, 1) / w1 - 1) <= 32 * EPS
+    with pytest.raises(ValueError, match=r"^x, y"):
+        measure.wasserstein_1d(np.full(n, 1e200), y)
+
+
 def test_line_w1_is_the_area_between_distribution_functions():
     rng = np.random.default_rng(5)
     x, y, a, b = rng.normal(size=40), rng.normal(size=25), simplex(rng, 40), simplex(rng, 25)

@@ -424,12 +424,17 @@ def wasserstein_1d(x, y, p=2, weights_x=None, weights_y=None):
     Returns
     -------
     float
-        In the unit of the coordinates.
+        In the unit of the coordinates. Equal numbers of points without weights: relative error 32 eps up to 10^6 points
+        (pairwise sums).
     """
     x, y = _line("x", x), _line("y", y)
     p = integer("p", p, low=1, high=2)
     equal = weights_x is None and weights_y is None
     a, b = to_numpy(_weights("weights_x", weights_x, x.size)), to_numpy(_weights("weights_y", weights_y, y.size))
+    if equal and x.size == y.size:  # two sorts of values, no coupling: several times faster than `w2`
+        _check_reach(x[:, np.newaxis], y[:, np.newaxis])
+        difference = np.abs(np.sort(x) - np.sort(y))
+        return math.sqrt(float(np.mean(difference * difference))) if p == 2 else float(np.mean(difference))
     if p == 2:
         return _sorted_result(x, y, a, b, equal).value
     rows, columns, mass = _quantile_coupling(x, y, a, b, equal)
