@@ -261,7 +261,7 @@ function explorer(data) {
         + "(order statistics).");
     } else if (found.length) parts.push("One seed per point; bands are the interval of the measurement.");
     if (floors.size) parts.push("Grey band: noise floor, what as many exact draws of the target score, ± 1 standard deviation.");
-    if (bounds.length) parts.push("Dotted with dashes: the theorem's bound for the curve of that colour.");
+    if (bounds.length) parts.push("Dotted with dashes: a theorem's bound for the curve of that colour; hover says which.");
     if (beyond) parts.push(`${beyond} bound(s) lie beyond the frame; a double click on the plot shows them.`);
     if (zero) parts.push(`${zero} point(s) at 0 have no place on a logarithmic axis; the table has them.`);
     if (!found.length) parts.push("No sampler is chosen.");
