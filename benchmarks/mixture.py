@@ -230,10 +230,12 @@ def matrices(law, what, sigma, rng, a, form=None):
     times = interleaved(tasks, a.repeats)
     times[:, 2:] *= B / 16
     row = summary(f"{what}, sigma {sigma:g}, {found}", times, B, names)
-    # The Jacobian of the extended-precision score (or denoiser) along one direction, by a central difference.
-    h, v = 1e-6, np.ones(d) / math.sqrt(d)
+    # The Jacobian of the extended-precision score (or denoiser) along one direction, by central differences of order 4.
+    T = np.longdouble
+    h, v = T(1e-4 * sigma), np.ones(d, dtype=T) / np.sqrt(T(d))
     one = "score" if what == "hessian" else "denoise"
-    slope = (reference(law, x[:4] + h * v, sigma, one) - reference(law, x[:4] - h * v, sigma, one)) / (2 * h)
+    f = {c: reference(law, x[:4].astype(T) + c * h * v, sigma, one) for c in (-2, -1, 1, 2)}
+    slope = (8 * (f[1] - f[-1]) - (f[2] - f[-2])) / (12 * h)
     exact = slope if what == "hessian" else sigma**2 * slope
     row["error"] = float(np.max(np.abs(ours()[:4] @ v - exact)) / np.max(np.abs(exact)))
     row["rate"] = 6e-3 * K * d * d / row["limit_us"]

@@ -255,6 +255,21 @@ def test_small_queries_of_wide_components_far_away(monkeypatch):
             assert np.max(np.abs(q.denoise(x) - exact)) > 256 * EPS
 
 
+@pytest.mark.parametrize("kind", ["full", "singular"])
+@pytest.mark.parametrize("sigma", [0.05, 0.5, 5.0])
+def test_chunks_of_components_and_blocks_of_rows_do_not_matter(kind, sigma, monkeypatch):
+    """One component at a time, the heaviest in any place: running maxima and rescaled sums."""
+    law = law_of(kind, K=30, spread=2.0)
+    q = law.noised(1.0, sigma)
+    x = q.sample(90, 0)
+    whole = {what: getattr(q, what)(x) for what in METHODS}
+    monkeypatch.setattr(_stacked, "CHUNK", 1)
+    monkeypatch.setattr(_stacked, "ROWS", 17)
+    for what in METHODS:
+        agree(getattr(q, what)(x), whole[what], 1e-12)
+        agree(whole[what], plain(lambda what=what: getattr(q, what)(x)), 1e-11)
+
+
 def test_blocks_switch_by_their_own_rows(forms):
     """One far row takes its block to the eigen form, not the others; values agree with those of the row alone."""
     law = law_of("singular")
