@@ -5,17 +5,17 @@ x, which the problem is conditioned for anyway. With h_j = |y - p_j|^2 / 2 the l
 
 Error of a logit, in units of eps precision:
 
-- differences, d <= 3: h_j (d + 2), so after the common part is gone the mean moves by at most that of the best atom times the
-  mass of the others;
+- differences, d <= 3: h_j (d + 2), so after the common part is gone the mean moves by at most that of the best atom times
+  the mass of the others;
 - centred expansion: ``2 (4 + sqrt d) (|y - c| + R + |c| / 2) R`` (c the centre, R the radius of the cloud; sqrt d for d
   roundings of random sign, doubled);
 - differences relative to the best atom: ``2 (4 + sqrt d) |y - p_*| |p_j - p_*|``, what the problem itself deserves.
 
-Errors delta_j of the logits move the mean by ``sum_j w_j delta_j |p_j - mean|``. So the expansion needs no cure in a row where
-(i) delta times the mass of the atoms other than the best is below the tolerance, or (ii) delta is within a factor of the error
-that differences would have at the root mean square distance of those atoms from the best one, which the first and second
-moments of the weights tell. Otherwise the atoms with weight above ``tolerance / (M delta)`` are recomputed by differences; the
-M atoms below contribute at most ``M * tolerance / (M delta) * delta = tolerance``.
+Errors delta_j of the logits move the mean by ``sum_j w_j delta_j |p_j - mean|``. So the expansion needs no cure in a row
+where (i) delta times the mass of the atoms other than the best is below the tolerance, or (ii) delta is within a factor of
+the error that differences would have at the root mean square distance of those atoms from the best one, which the first and
+second moments of the weights tell. Otherwise the atoms with weight above ``tolerance / (M delta)`` are recomputed by
+differences; the M atoms below contribute at most ``M * tolerance / (M delta) * delta = tolerance``.
 
 Atoms beyond T = 40 + log M below the best logit weigh less than M e^-T = e^-40 together and move the mean by less than e^-40
 diameters: a filter that proves a lower bound of h_j above ``h_* + T / precision`` (plus its own error) may drop atom j.
@@ -182,7 +182,7 @@ def chunks(total, size):
     return [slice(a, min(a + size, total)) for a in range(0, total, size)]
 
 
-def logits(law, yc, prec, weights=True):
+def logits(law, yc, prec, weights=True, room="logits"):
     """(b, M) logits up to a constant per row, by expansion about the centre; without the log weights, where asked."""
     b, M, d = len(yc), law._active, law.dim
     if law._augmented is not None:
@@ -190,7 +190,7 @@ def logits(law, yc, prec, weights=True):
         np.multiply(yc, prec, out=F[:, :d])
         F[:, d : d + 1] = prec
         F[:, d + 1 :] = float(weights)
-        return np.matmul(F, law._augmented.T, out=scratch("logits", b, M))
+        return np.matmul(F, law._augmented.T, out=scratch(room, b, M))
     P, q, logw = (law._p._host[k] for k in ("P", "q", "logw"))
     L, v = np.empty((b, M)), prec * yc
     if law._shifted:
@@ -213,7 +213,7 @@ def error_bound(law, norm):
 
 
 def differences(law, y, i, j, reference):
-    """h_ref - h_j for pairs (row i, atom j), rows ascending, without cancellation: D.(y - p_ref - D / 2), D = p_j - p_ref."""
+    """h_ref - h_j for pairs (row i, atom j), rows ascending, without cancellation: D.(y - p_ref - D/2), D = p_j - p_ref."""
     P, d = law._p._host["P"], law.dim
     out = np.empty(len(i))
     pr = P[reference]
@@ -302,7 +302,23 @@ def high_moments(law, y, prec, centred, full=False, mean=True, exact=None):
         bad |= delta > 0.25
         if bad.any():
             hard = bad & (delta > 0.25)
-            S = _cure(law, y, yc, p, norm, E, others, reference, delta, bad & ~hard, centred, full, hard, cut, (pairs, second, column))
+            S = _cure(
+                law,
+                y,
+                yc,
+                p,
+                norm,
+                E,
+                others,
+                reference,
+                delta,
+                bad & ~hard,
+                centred,
+                full,
+                hard,
+                cut,
+                (pairs, second, column),
+            )
             (rows_,) = np.nonzero(hard)
             for c in chunks(len(rows_), (1 << 19) // M):
                 r = rows_[c]
@@ -346,7 +362,7 @@ def filtered(law, y, yc, prec, p, norm, centred):
     limit = _affordable(b, M, d)
     some = slice(None, None, max(1, M // 256))
     A = yc @ (P[some] - center if law._shifted else P[some]).T - q[some]
-    if np.count_nonzero(A >= (A.max(axis=1) - wide)[:, None]) * (M / A.shape[1]) > 4 * limit + 2 * M / A.shape[1] * b:
+    if np.count_nonzero((A.max(axis=1) - wide)[:, None] <= A) * (M / A.shape[1]) > 4 * limit + 2 * M / A.shape[1] * b:
         return None
     L = np.empty((b, M), dtype=np.float32)
     for c in chunks(M, (1 << 20) // d):
@@ -355,7 +371,7 @@ def filtered(law, y, yc, prec, p, norm, centred):
         L[:, c] -= q32[c]
     reference = L.argmax(axis=1)
     low = L[np.arange(b), reference] - wide
-    i, j = np.nonzero(L >= np.nextafter(low.astype(np.float32), np.float32(-np.inf))[:, None])
+    i, j = np.nonzero(np.nextafter(low.astype(np.float32), np.float32(-np.inf))[:, None] <= L)
     if len(i) > limit:
         return None
     rel = differences(law, y, i, j, reference) * p[i]
@@ -382,7 +398,7 @@ def _affordable(b, M, d):
 
 
 def _cure(law, y, yc, p, norm, E, others, reference, delta, bad, centred, full, hard, cut, known):
-    """Recompute in place what rows ``bad`` need, add to ``hard`` what is beyond that; returns S if it was formed on the way."""
+    """Recompute in place what rows ``bad`` need, add to ``hard`` what is beyond that; returns S if formed for that."""
     b, M, d = len(y), law._active, law.dim
     P, center, q = (law._p._host[k] for k in ("P", "center", "q"))
     (index,) = np.nonzero(bad)
@@ -452,7 +468,10 @@ def nearest(law, y, count=1):
     b, M = len(y), law._active
     index = np.arange(b)
     yc = y - law._p._host["center"]
-    a, delta = logits(law, yc, np.ones((1, 1)), weights=False), error_bound(law, np.sqrt(np.einsum("ij,ij->i", yc, yc)))
+    a, delta = (
+        logits(law, yc, np.ones((1, 1)), weights=False, room="nearest"),
+        error_bound(law, np.sqrt(np.einsum("ij,ij->i", yc, yc))),
+    )
     best = a.argmax(axis=1)
     top = a[index, best]
     if count > 1 and M > 1:
@@ -484,8 +503,9 @@ def moments(law, y, prec, centred, full=False, mean=True, exact=None):
 def low_mean(law, y, prec, offset=False):
     """Conditional means (n, d), d <= 3, or with ``offset`` their differences from y, summed as such.
 
-    Weights need not be relative to the best atom as long as it is not many sigma away: then the sum of exp(-precision h) is at
-    least e^-depth / M, depth the best logit. Rows where that does not show that differences are good enough go the careful way.
+    Weights need not be relative to the best atom as long as it is not many sigma away: then the mean of exp(-precision h) is
+    at least e^-depth / M, depth the best logit. Rows where that does not show that differences are good enough go the
+    careful way.
     """
     n, M, d = len(y), law._active, law.dim
     compiled = _fast.kernels() if n * M >= _fast.WORTH else None

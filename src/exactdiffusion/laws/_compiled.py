@@ -1,5 +1,5 @@
-"""Numba kernels of point clouds, imported by `_fast` where numba is there: distance, exponential and sums of one query in one
-pass. The NumPy kernels of `_cloud` do the same, to rounding."""
+"""Numba kernels of point clouds, imported by `_fast` where numba is there: distance, exponential and sums of one query in
+one pass. The NumPy kernels of `_cloud` do the same, to rounding."""
 
 import numba
 import numpy as np
@@ -128,6 +128,7 @@ def low(y, P, logw, prec, offset, out, depth):
         for k in range(d):
             out[i, k] = _dot_offset(x, P[k], y[i, k]) if offset else _dot(x, P[k])
         out[i, d] = _sum(x)
+
 
 @numba.njit(cache=True)
 def softmax(L, reference, others, cut, column, q):

@@ -10,8 +10,8 @@ WORTH = 1 << 17
 
 @functools.cache
 def kernels():
-    """Module of the compiled kernels; None where numba is missing or does not work here (too old for this Python, no place for
-    its cache): the NumPy kernels then do the same."""
+    """Module of the compiled kernels; None where numba is missing or does not work here (too old for this Python, no place
+    for its cache): the NumPy kernels then do the same."""
     try:
         from . import _compiled
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from .._validation import fail, integer, points
 from .._validation import weights as check_weights
-from ..arrays import array_namespace, device, is_numpy, to_numpy
+from ..arrays import array_namespace, is_numpy, on_accelerator, to_numpy
 from . import _cloud
 from .base import (
     BLOCK_DOUBLES,
@@ -357,9 +357,9 @@ class NoisedPoints(NoisedLaw):
         size = max(self.law._active, self.dim)
         if is_numpy(array_namespace(x)):
             return _cloud.rows(self.law)
-        # Blocks that stay in cache, of at least 64 rows for the products where the workspace allows it. On a GPU a block must
-        # be large to be worth a pass over the atoms.
-        block = BLOCK_DOUBLES if str(device(x)) == "cpu" or "CPU" in str(device(x)) else 64 * BLOCK_DOUBLES
+        # Blocks that stay in cache, of at least 64 rows for the products where the workspace allows it. On a GPU a block
+        # must be large to be worth a pass over the atoms.
+        block = 64 * BLOCK_DOUBLES if on_accelerator(x) else BLOCK_DOUBLES
         return max(1, min(block // size, max(64, block // (8 * size))))
 
     def _fast(self, x, s, t):
@@ -367,6 +367,13 @@ class NoisedPoints(NoisedLaw):
         which products of squares leave the range."""
         if not is_numpy(array_namespace(x)) or np.any((s < 1e-100) & (s > 0)):
             return None
+        if len(s) == len(t) == 1:
+            scale, ratio = float(s[0]) or 1.0, float(s[0]) / (float(t[0]) or 1.0)
+            y = x if scale == 1.0 else x / scale
+            size = max(float(y.max()), -float(y.min())) + self.law._size
+            if size > 1e140 or not size * size * self.dim < 1e290 / max(ratio, 1.0) / max(ratio, 1.0):
+                return None
+            return y, np.array([[ratio * ratio]])
         s2, t2 = np.where(s > 0, s, 1.0)[:, None], np.where(t > 0, t, 1.0)[:, None]
         y = x if len(s) == 1 and s[0] == 1.0 else x / s2
         size, ratio = max(float(y.max()), -float(y.min())) + self.law._size, float((s2 / t2).max())
@@ -726,8 +733,8 @@ class NoisedPoints(NoisedLaw):
         P, W, M, d = self._param("P", x), E / total, self.law._active, self.dim
         pr = xp.expand_dims(xp.take(P, reference, axis=0), axis=1)
         out = []
-        # Offsets from the reference atom: nothing cancels for close atoms far from the origin. Batched products over blocks of
-        # rows, and of atoms where one row fills a block.
+        # Offsets from the reference atom: nothing cancels for close atoms far from the origin. Batched products over blocks
+        # of rows, and of atoms where one row fills a block.
         rows, columns = max(1, BLOCK_DOUBLES // (2 * M * d)), max(1, min(M, BLOCK_DOUBLES // (2 * d)))
         for r in _cloud.chunks(x.shape[0], rows):
             parts = [(xp.expand_dims(W[r, c], axis=-1), c) for c in _cloud.chunks(M, columns)]
