@@ -16,8 +16,8 @@ import exactdiffusion
 
 SOURCE = Path(exactdiffusion.__file__).parent
 HERE = Path(__file__).parent
-# Variables that hold an array namespace.
-HOLDERS = {"xp", "kinds"}
+# The name that array namespaces go by in the library.
+HOLDERS = {"xp"}
 OF_PYTHON = {"__name__"}
 
 
