@@ -129,12 +129,13 @@ def test_rows_of_an_exact_rung_do_not_depend_on_the_seed():
 
 
 def test_floor_is_what_exact_draws_score():
-    row = sweep.sweep(target="two_moons", sampler="ddim", steps=2, seeds=1, samples=200).rows[0]
+    row = sweep.sweep(target="two_moons", sampler="ddim", steps=2, seeds=1, samples=100, floor_repeats=60).rows[0]
     law = sweep.law_of("two_moons")
-    other = measure.noise_floor(law, 200, law.points, repeats=20, rng=1, weights=law.weights)
-    # two means of 8 and of 20 draws
-    assert abs(row["floor"] - other.mean) <= 5 * other.std * math.sqrt(1 / 8 + 1 / 20)
-    assert abs(math.log(row["floor_sd"] / other.std)) < 1.2
+    other, half = (measure.noise_floor(law, n, law.points, repeats=60, rng=1, weights=law.weights) for n in (100, 50))
+    # two means of 60 draws each; their standard deviations are known to 1 / sqrt(118), and half the draws would be seen
+    slack = 4 * other.std * math.sqrt(2 / 60)
+    assert abs(row["floor"] - other.mean) <= slack < half.mean - other.mean
+    assert abs(math.log(row["floor_sd"] / other.std)) < 6 / math.sqrt(118)
 
 
 def test_modes_count_weights_without_bias_and_see_a_collapse():

@@ -59,6 +59,16 @@ def test_more_seeds_and_metrics_compute_only_what_is_new(reference, tmp_path):
     assert [r for r in third.rows if r["metric"] == "w2"] == reference[1].rows
 
 
+def test_changed_floor_repeats_are_not_answered_with_the_old_floor(tmp_path):
+    job = {"target": "two_moons", "sampler": "ddim", "steps": 3, "seeds": 1, "samples": 30, "out": tmp_path}
+    floors = [sweep.sweep(**job, floor_repeats=n) for n in (0, 1, 2)]
+    assert [(s.computed, s.reused) for s in floors] == [(1, 0)] * 3
+    assert floors[0].rows[0]["floor"] is None
+    assert floors[1].rows[0]["floor"] != floors[2].rows[0]["floor"]
+    assert (floors[1].rows[0]["floor_sd"], floors[2].rows[0]["floor_sd"] > 0) == (None, True)
+    assert len({s.rows[0]["value"] for s in floors}) == 1
+
+
 def test_resuming_asks_no_stored_cell_whether_it_has_an_exact_kl(tmp_path, monkeypatch):
     job = {"target": "two_gaussians:dim=1", "sampler": "euler_maruyama", "steps": [4, 5], "samples": 3, "metric": "kl",
            "out": tmp_path}
