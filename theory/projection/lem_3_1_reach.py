@@ -100,6 +100,18 @@ def test_the_reach_is_the_largest_constant(check, manifolds):
     )
 
 
+def test_nothing_is_said_beyond_the_reach(check):
+    """The lemma covers |v| < reach and no more: NaN from the reach on, and rows are judged one by one."""
+    size = np.array([0.0, 0.5, 1.0 - EPS, 1.0, 1.0 + EPS, 3.0])
+    base, distance = bound.normal_offset(np.ones((6, 2)), size[:, None] * np.array([[0.6, 0.8]]), 1.0)
+    covered = np.array([1.0, 1.0, 1.0, 0.0, 0.0, 0.0])
+    for name, value in (("projection", base[:, 0]), ("distance", distance)):
+        said = np.isfinite(value).astype(float)
+        # .6 and .8 are rounded: |v| is within 2 eps of size, so the rows next to the reach may fall on either side
+        clear = np.abs(size - 1) > 2 * EPS
+        check.equal(said[clear], covered[clear], tol=0, cause="exact: a yes or no", on=f"{name}: said or not")
+
+
 def test_controls(check, manifolds):
     rng = np.random.default_rng(304)
     for name, m in manifolds.items():

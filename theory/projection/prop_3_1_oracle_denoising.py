@@ -78,6 +78,17 @@ def test_attained(check, manifolds):
         check.tight(np.array(outer), 1.0, tol=64 * EPS, cause="64 eps", on=f"both distance bounds, normal noise, {name}")
 
 
+def test_nothing_is_said_beyond_the_reach(check):
+    """sigma |e| >= reach: no bound on the error (infinity), distances between 0 and infinity."""
+    q = np.array([0.5, 0.99, 1.0, 1.5, 40.0])
+    error, low, high = bound.oracle_denoising(q, 0.6, 0.8, 1.0 + 4 * EPS)
+    said = np.array([1.0, 1.0, 1.0, 0.0, 0.0])
+    for name, value in (("error", np.isfinite(error)), ("from below", low > 0), ("from above", np.isfinite(high))):
+        check.equal(value.astype(float), said, tol=0, cause="exact: a yes or no", on=f"{name}: said or not")
+    near = bound.oracle_denoising(1.0, 0.0, 1.0, 1.0)
+    check.equal(float(np.isinf(near[0])), 1.0, tol=0, cause="exact", on="at the reach itself")
+
+
 def test_lipschitz_constant_of_a_circle_sympy(check):
     """Two points at radius r = tau - q of a circle: the chords of their projections are tau/(tau - q) times as long."""
     tau, q, a, b = sp.symbols("tau q a b", positive=True)
