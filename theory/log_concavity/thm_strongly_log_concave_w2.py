@@ -106,21 +106,23 @@ def test_tight(check):
                         on=f"N(a, I), T = {T:g}, shift {size:g} of the score")  # fmt: skip
 
 
+def kernel(t, alpha, power):
+    return math.exp(t) / (1 + alpha * math.expm1(2 * t)) ** power
+
+
 def test_error_term(check):
-    """The two integrals in closed form, any alpha, against quadrature; on N(0, lam I) a constant shift of the score attains them."""
+    """Both integrals in closed form, any alpha, against quadrature; a constant shift of a Gaussian's score attains them."""
     for T in (0.01, 1.0, 6.0):
         for alpha in (1e-4, 0.25, 1 - 1e-9, 1.0, 1 + 1e-9, 4.0, 1e10):
-            found = bound.strongly_log_concave_w2(T, alpha, 0.0, 1.0)
-            # in the logarithm of the time where the integrand falls from 2 within 1/alpha
-            cut = min(T, 1 / alpha)
-            for value, factor, power in zip(found, (2, 1), (1.0, 0.5), strict=True):
-                kernel = lambda t, f=factor, p=power, a=alpha: f * math.exp(t) / (1 + a * math.expm1(2 * t)) ** p
-                exact = quad(kernel, 0, cut, epsabs=0, epsrel=1e-12)[0]
+            cut = min(T, 1 / alpha)  # beyond, in log t: the integrand falls from 1 on this scale
+            for name, factor, power in (("equation", 2, 1.0), ("flow", 1, 0.5)):
+                exact = factor * quad(kernel, 0, cut, (alpha, power), epsabs=0, epsrel=1e-12)[0]
                 if cut < T:
-                    log_kernel = lambda s, k=kernel: k(math.exp(s)) * math.exp(s)
-                    exact += quad(log_kernel, math.log(cut), math.log(T), epsabs=0, epsrel=1e-12, limit=200)[0]
-                check.equal(value / exact, 1.0, tol=1e-11, cause="quadrature 1e-12, twice",
-                            on=f"{'equation' if factor == 2 else 'flow'}, alpha = {alpha:g}, T = {T:g}")  # fmt: skip
+                    exact += factor * quad(lambda s, a=alpha, p=power: kernel(math.exp(s), a, p) * math.exp(s),
+                                           math.log(cut), math.log(T), epsabs=0, epsrel=1e-12, limit=200)[0]  # fmt: skip
+                found = bound.strongly_log_concave_w2(T, alpha, 0.0, 1.0)[name == "flow"]
+                check.equal(found / exact, 1.0, tol=1e-11, cause="quadrature 1e-12, twice",
+                            on=f"{name}, alpha = {alpha:g}, T = {T:g}")  # fmt: skip
 
 
 def test_rate(check):

@@ -96,8 +96,8 @@ def refine(C, lam, U, rounds=8):
         U = U + U @ E
         if np.max(np.abs(E)) < 1e-9:
             break
-    # The last turn leaves its square, and a null space, whose eigenvalues are rounding, may turn to the end: a deviation e of
-    # U^T U from 1 would be an error e |z|^2 / v in the exponents.
+    # The last turn leaves its square, and a null space, whose eigenvalues are rounding, may turn to the end: a deviation e
+    # of U^T U from 1 would be an error e |z|^2 / v in the exponents.
     for _ in range(3):
         R = sum(_exact_matmul(-U.T, U, eye))
         if np.max(np.abs(R)) <= 4 * EPS:
