@@ -8,6 +8,10 @@ import numpy as np
 from .arrays import array_namespace, to_numpy
 
 
+#: what an index or a count of NumPy can hold
+_LARGEST_INTEGER = 2**63 - 1
+
+
 def fail(name, value, expected):
     """Raise the ValueError that all checks share."""
     text = repr(value)
@@ -63,12 +67,12 @@ def scalar(name, value, *, low=-math.inf, high=math.inf, low_open=False, high_op
 
 
 def integer(name, value, *, low=None, high=None):
-    """A Python int within [low, high]."""
+    """A Python int within [low, high]; at most 2^63 - 1 where no other limit is given."""
     expected = "an integer" + (f" >= {low}" if low is not None else "") + (f" <= {high}" if high is not None else "")
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (numbers.Integral, np.integer)):
         fail(name, value, expected)
     number = int(value)
-    if (low is not None and number < low) or (high is not None and number > high):
+    if (low is not None and number < low) or number > (_LARGEST_INTEGER if high is None else high):
         fail(name, value, expected)
     return number
 

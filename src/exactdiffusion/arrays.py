@@ -11,7 +11,7 @@ import numpy as np
 
 def array_namespace(*arrays):
     """Array-API namespace of the first array argument that has one; NumPy for lists and Python numbers."""
-    found = [a for a in arrays if _compat.is_array_api_obj(a) and not isinstance(a, np.generic)]
+    found = [a for a in arrays if not isinstance(a, (np.generic, type)) and _compat.is_array_api_obj(a)]
     if not found:
         return _compat.array_namespace(np.empty(0))
     non_numpy = [a for a in found if not _compat.is_numpy_array(a)]

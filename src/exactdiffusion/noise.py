@@ -24,6 +24,9 @@ def standard_normal_of_words(words):
     """
     from scipy.special import ndtri  # lazy: importing the package stays cheap
 
+    if not isinstance(words, np.ndarray) or words.dtype != np.uint64:
+        fail("words", words, "an array of unsigned 64-bit integers")
+
     return ndtri(((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52)
 
 

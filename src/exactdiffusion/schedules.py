@@ -37,6 +37,10 @@ EPS = np.finfo(np.float64).eps
 # ------------------------------------------------------------------------------------------------ conversions
 
 
+#: the largest noise level (a noise ratio): its square, and that of a sum of two, is a float
+LARGEST = 1e153
+
+
 def _nonnegative(name, value, *, positive=False, high=np.inf):
     word = "positive" if positive else "nonnegative"
     limit = "" if high == np.inf else f" and at most {high:g}"
@@ -48,7 +52,7 @@ def _nonnegative(name, value, *, positive=False, high=np.inf):
 
 def alpha_bar_from_sigma(sigma):
     """``1 / (1 + sigma^2)`` for a VE noise level (a noise ratio) ``sigma >= 0``."""
-    return 1.0 / (1.0 + _nonnegative("sigma", sigma) ** 2)
+    return 1.0 / (1.0 + _nonnegative("sigma", sigma, high=LARGEST) ** 2)
 
 
 def sigma_from_alpha_bar(alpha_bar):
@@ -57,18 +61,20 @@ def sigma_from_alpha_bar(alpha_bar):
     Near ``alpha_bar = 1`` the information is already lost in ``alpha_bar`` itself: start from the integral
     (:func:`sigma_from_integral`) where it is known.
     """
-    alpha_bar = _nonnegative("alpha_bar", alpha_bar, positive=True, high=1.0)
+    given, alpha_bar = alpha_bar, _nonnegative("alpha_bar", alpha_bar, positive=True, high=1.0)
+    if (alpha_bar < LARGEST**-2).any():
+        fail("alpha_bar", given, f"numbers of at least {LARGEST**-2:g}: sigma^2 leaves the range of floats below")
     return np.sqrt((1.0 - alpha_bar) / alpha_bar)
 
 
 def integral_from_sigma(sigma):
     """``B = -log alpha_bar = log1p(sigma^2)``."""
-    return np.log1p(_nonnegative("sigma", sigma) ** 2)
+    return np.log1p(_nonnegative("sigma", sigma, high=LARGEST) ** 2)
 
 
 def sigma_from_integral(integral):
     """VE noise level ``sqrt(expm1(B))`` with ``B = -log alpha_bar >= 0``."""
-    return np.sqrt(np.expm1(_nonnegative("integral", integral)))
+    return np.sqrt(np.expm1(_nonnegative("integral", integral, high=2 * np.log(LARGEST))))
 
 
 def alpha_bar_from_integral(integral):
@@ -79,6 +85,8 @@ def alpha_bar_from_integral(integral):
 def alpha_bar_from_beta(beta):
     """Cumulative products ``prod_{s <= t} (1 - beta_s)`` of DDPM betas in ``[0, 1)``, shape (T,)."""
     beta = _nonnegative("beta", beta)
+    if beta.ndim != 1:
+        fail(f"beta (shape {beta.shape})", beta, "shape (T,)")
     if (beta >= 1).any():
         fail("beta", beta, "DDPM betas in [0, 1)")
     return np.exp(np.cumsum(np.log1p(-beta)))
@@ -87,6 +95,8 @@ def alpha_bar_from_beta(beta):
 def beta_from_alpha_bar(alpha_bar):
     """DDPM betas ``1 - alpha_bar_t / alpha_bar_{t-1}`` (``alpha_bar_0 = 1``) of decreasing cumulative products."""
     alpha_bar = _nonnegative("alpha_bar", alpha_bar, positive=True, high=1.0)
+    if alpha_bar.ndim != 1:
+        fail(f"alpha_bar (shape {alpha_bar.shape})", alpha_bar, "shape (T,)")
     previous = np.concatenate([[1.0], alpha_bar[:-1]])
     if (alpha_bar > previous).any():
         fail("alpha_bar", alpha_bar, "nonincreasing values in (0, 1]")
@@ -95,7 +105,10 @@ def beta_from_alpha_bar(alpha_bar):
 
 def snr_from_sigma(sigma):
     """Linear SNR ``1 / sigma^2`` of a VE noise level ``sigma > 0`` (unit signal power)."""
-    return _nonnegative("sigma", sigma, positive=True) ** -2.0
+    given, sigma = sigma, _nonnegative("sigma", sigma, positive=True, high=LARGEST)
+    if (sigma < 1 / LARGEST).any():
+        fail("sigma", given, f"noise levels of at least {1 / LARGEST:g}: the SNR leaves the range of floats below")
+    return sigma**-2.0
 
 
 def sigma_from_snr(snr):
@@ -108,9 +121,16 @@ def snr_db_from_snr(snr):
     return 10.0 * np.log10(_nonnegative("snr", snr, positive=True))
 
 
+def _decibels(snr_db):
+    array = to_numpy(real_array("snr_db", snr_db, "finite numbers"))
+    if (np.abs(array) > 3060.0).any():
+        fail("snr_db", snr_db, "decibels of at most 3060 in absolute value: the SNR itself leaves the range of floats beyond")
+    return array
+
+
 def snr_from_snr_db(snr_db):
     """``10^(snr_db / 10)``."""
-    return 10.0 ** (to_numpy(real_array("snr_db", snr_db)) / 10.0)
+    return 10.0 ** (_decibels(snr_db) / 10.0)
 
 
 def snr_db_from_sigma(sigma):
@@ -120,7 +140,7 @@ def snr_db_from_sigma(sigma):
 
 def sigma_from_snr_db(snr_db):
     """``10^(-snr_db / 20)``."""
-    return 10.0 ** (-to_numpy(real_array("snr_db", snr_db)) / 20.0)
+    return 10.0 ** (-_decibels(snr_db) / 20.0)
 
 
 def _vp_rates(beta_min, beta_max):
@@ -200,13 +220,14 @@ class Grid:
             fail("sigma", self.sigma, "nonnegative noise levels")
         if (sigma[:-1] == 0).any():
             fail("sigma", self.sigma, "positive noise levels (only the last may be 0)")
-        ratio = sigma / scale
+        with np.errstate(over="ignore"):
+            ratio = sigma / scale
         if not isinstance(self.strict, bool):
             fail("strict", self.strict, "True or False")
         rise = ratio[1:] >= ratio[:-1] if self.strict else ratio[1:] > ratio[:-1]
-        if rise.any() or not np.isfinite(ratio).all():
+        if rise.any() or (ratio > LARGEST).any():
             word = "strictly decreasing" if self.strict else "nonincreasing"
-            fail("sigma", self.sigma, f"finite and {word} sigma / scale (index 0 is the noisiest level)")
+            fail("sigma", self.sigma, f"{word} sigma / scale of at most {LARGEST:g} (index 0 is the noisiest level)")
         object.__setattr__(self, "scale", scale)
         object.__setattr__(self, "sigma", sigma)
         for name in ("time", "rate"):
@@ -428,6 +449,8 @@ def vp_linear(N, beta_min=0.1, beta_max=20.0, eps=0.0, vp=True, final_zero=False
     N, last = _steps(N, final_zero)
     beta_min, beta_max = _vp_rates(beta_min, beta_max)
     eps = scalar("eps", eps, low=0.0, high=1.0, high_open=True)
+    if not isinstance(vp, bool):
+        fail("vp", vp, "True or False")
     if final_zero and eps == 0:
         fail("eps", eps, "eps > 0 when final_zero=True")
     if beta_min == 0 and beta_max == 0:
@@ -471,9 +494,12 @@ def admissible(N, eta=0.1, nu=2.0, sigma_max=40.0, start_ratio=1.0):
 # --------------------------------------------------------------------------------------- discrete-time families
 
 
-def _table(betas):
-    """VE noise levels of the T training times (index t = 0..T-1) of DDPM betas."""
-    return np.sqrt(np.expm1(np.cumsum(-np.log1p(-betas))))
+def _table(betas, name, value):
+    """VE noise levels of the T training times (index t = 0..T-1) of DDPM betas; ``name`` is the argument they come from."""
+    integral = np.cumsum(-np.log1p(-betas))
+    if integral[-1] > 2 * np.log(LARGEST):
+        fail(name, value, f"betas whose last noise level is at most {LARGEST:g}: alpha_bar leaves the range of floats beyond")
+    return np.sqrt(np.expm1(integral))
 
 
 def ddpm_sigmas(T=1000, beta_start=1e-4, beta_end=0.02):
@@ -481,12 +507,14 @@ def ddpm_sigmas(T=1000, beta_start=1e-4, beta_end=0.02):
     T = integer("T", T, low=1)
     beta_start = scalar("beta_start", beta_start, low=0.0, high=1.0, low_open=True, high_open=True)
     beta_end = scalar("beta_end", beta_end, low=0.0, high=1.0, low_open=True, high_open=True)
-    return _table(np.linspace(beta_start, beta_end, T))
+    return _table(np.linspace(beta_start, beta_end, T), "beta_end", beta_end)
 
 
 def ddpm_time(sigma, table=None):
     """Smallest index t with ``sigma <= table[t]`` (ceil search; T where ``sigma`` exceeds the table)."""
     table = ddpm_sigmas() if table is None else _nonnegative("table", table)
+    if table.ndim != 1 or (np.diff(table) < 0).any():
+        fail(f"table (shape {table.shape})", table, "increasing noise levels, shape (T,)")
     return np.searchsorted(table, _nonnegative("sigma", sigma), side="left")
 
 
@@ -529,7 +557,7 @@ def _from_alpha_bar(function, T, max_beta):
     T = integer("T", T, low=1)
     max_beta = scalar("max_beta", max_beta, low=0.0, high=1.0, low_open=True, high_open=True)
     alpha_bar = function(np.arange(T + 1) / T)
-    return _table(np.minimum(1.0 - alpha_bar[1:] / alpha_bar[:-1], max_beta))
+    return _table(np.minimum(1.0 - alpha_bar[1:] / alpha_bar[:-1], max_beta), "max_beta", max_beta)
 
 
 def cosine(N, T=1000, offset=0.008, max_beta=0.999, spacing="trailing", final_zero=False):
@@ -555,7 +583,8 @@ def sigmoid(N, T=1000, start=-3.0, end=3.0, tau=1.0, max_beta=0.999, spacing="tr
         fail("end", end, f"more than start = {start:g}")
 
     def alpha_bar(t):
-        z = (start + t * (end - start)) / tau
+        with np.errstate(over="ignore"):  # beyond the floats a sigmoid is 0 or 1 all the same
+            z = (start + t * (end - start)) / tau
         # exp(700) is a float, and beyond it a sigmoid is 0 to rounding
         levels = 1.0 / (1.0 + np.exp(min(-end / tau, 700.0))) - 1.0 / (1.0 + np.exp(np.minimum(-z, 700.0)))
         if not (np.diff(levels) < 0).all():
@@ -589,6 +618,8 @@ def quantised_times(N, style, start=None):
     if table.shape[0] < N:
         fail("N", N, f"at most {table.shape[0]} steps")
     end = np.sqrt(table[table.shape[0] // N] * table[0])
+    if start <= end:
+        fail("start", start, f"more than {end:.6g}, where the N = {N} levels end")
     return np.append(ddpm_time(log_linear(N - 1, start, end).sigma, table), 0)
 
 

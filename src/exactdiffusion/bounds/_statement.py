@@ -1,7 +1,14 @@
 """The record of a statement and the decorator that files it."""
 
+import functools
 import inspect
+import math
+import re
 from dataclasses import dataclass
+
+import numpy as np
+
+from .._validation import fail
 
 #: short name -> (authors, title, where)
 PAPERS = {
@@ -71,8 +78,103 @@ class Statement:
 REGISTRY: dict[str, Statement] = {}
 
 
-def statement(*, paper, ref, title, kind, text="source"):
-    """File the decorated function's docstring as a statement; sets ``function.statement``.
+_NOT_NUMBERS = (str, bytes, bytearray, complex, np.complexfloating, dict, set, frozenset, np.datetime64, np.timedelta64)
+
+
+def _argument(name, value, default):
+    """``value`` as a formula can take it: lists as arrays, arrays in float64; anything that is no number is refused."""
+    if value is default or (isinstance(value, str) and isinstance(default, str)):
+        return value
+    if value is None or isinstance(value, _NOT_NUMBERS):
+        fail(name, value, "a real number or an array of them")
+    if isinstance(value, (list, tuple)):
+        try:
+            array = np.asarray(value)
+        except (TypeError, ValueError):
+            fail(name, value, "a real number or an array of them")
+        value = array
+    if isinstance(value, np.ndarray):
+        if value.dtype.kind == "O" and all(hasattr(v, "__float__") for v in value.flat):
+            return value  # numbers of any precision, or symbols: left as they are
+        if value.dtype.kind not in "biuf":
+            fail(name, value, "a real number or an array of them")
+        value = value.astype(np.float64, copy=False)
+        if np.isnan(value).any():
+            fail(name, value, "numbers; NaN is none")
+    elif isinstance(value, (float, np.floating)) and math.isnan(value):
+        fail(name, value, "a number; NaN is none")
+    return value
+
+
+def _undefined(result):
+    """Whether there is a NaN or a complex number in what a formula gave."""
+    if isinstance(result, dict):
+        result = tuple(result.values())
+    if isinstance(result, tuple):
+        return any(_undefined(part) for part in result)
+    if isinstance(result, np.ndarray) and result.dtype.kind == "f":
+        return bool(np.isnan(result).any())
+    if isinstance(result, (float, np.floating)):
+        return math.isnan(result)
+    if isinstance(result, np.ndarray):
+        return result.dtype.kind == "c"
+    return isinstance(result, (complex, np.complexfloating))
+
+
+def guarded(function=None, *, nan=False, texts=(), anything=()):
+    """Check what a formula is given and what it gives: a number, or a ValueError that names arguments.
+
+    An argument that is no number (a string, None where it is no default, a complex number, a NaN) is a ValueError that names
+    it. Where the formula has no value (a division by 0, a shape that does not fit, the root of a negative number), the
+    ValueError names all arguments: which of them left the hypotheses is for the statement to say. Lists become arrays,
+    float32 and integer arrays float64; arrays of other namespaces and numbers of other precisions pass as they are.
+
+    Parameters
+    ----------
+    nan : bool
+        NaN is among the documented values of the function.
+    texts : names of arguments that the function compares with words, and checks itself
+    anything : names of arguments that are no numbers (a function, say)
+    """
+    if function is None:
+        return lambda f: guarded(f, nan=nan, texts=texts, anything=anything)
+    signature = inspect.signature(function)
+    parameters = signature.parameters
+    unchecked = {*texts, *anything}
+    named = re.compile(r"^(" + "|".join(re.escape(n) for n in parameters) + r")\b")
+
+    @functools.wraps(function)
+    def call(*args, **kwargs):
+        given = signature.bind(*args, **kwargs)
+        for name, value in given.arguments.items():
+            if name not in unchecked:
+                given.arguments[name] = _argument(name, value, parameters[name].default)
+        reason = None
+        try:
+            with np.errstate(all="ignore"):
+                result = function(*given.args, **given.kwargs)
+        except ValueError as error:  # np.linalg.LinAlgError is one
+            if named.match(str(error)):
+                raise
+            reason = error
+        except (ArithmeticError, TypeError, LookupError, AttributeError) as error:
+            reason = error
+        if reason is None and (nan or not _undefined(result)):
+            return result
+        names = ", ".join(given.arguments)
+        because = f" ({type(reason).__name__}: {reason})" if reason is not None else ""
+        text = f"numbers, in the shapes of the docstring, for which {function.__name__} has a value{because}"
+        values = tuple(given.arguments.values())
+        try:
+            fail(names, values if len(values) > 1 else values[0], text)
+        except ValueError as error:
+            raise error from reason
+
+    return call
+
+
+def statement(*, paper, ref, title, kind, text="source", nan=False, texts=("scheme", "kernel", "which"), anything=()):
+    """File the decorated function's docstring as a statement; sets ``function.statement``. Arguments are `guarded`.
 
     Raises
     ------
@@ -90,6 +192,7 @@ def statement(*, paper, ref, title, kind, text="source"):
             raise ValueError(f"{key}: a statement needs a docstring (hypotheses, conclusion, source)")
         if key in REGISTRY and REGISTRY[key].doc != doc:
             raise ValueError(f"{key}: this key is taken")
+        function = guarded(function, nan=nan, texts=texts, anything=anything)
         function.statement = REGISTRY[key] = Statement(key, paper, ref, title, kind, text, doc, function.__module__)
         return function
 

@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from .._validation import fail
-from ._statement import statement
+from ._statement import guarded, statement
 
 PAPER = "log_concavity"
 
@@ -90,6 +90,7 @@ def half_diameter_threshold(D, tau2=0.0):
     return np.maximum(0.0, np.asarray(D) ** 2 / 4 - tau2)
 
 
+@guarded
 def jung_radius(D, d):
     """Largest radius of the smallest ball around a set of diameter D in R^d: ``D sqrt(d / (2 (d + 1)))``."""
     return np.asarray(D) * np.sqrt(d / (2 * (d + 1)))
@@ -168,6 +169,7 @@ def unimodality_margin(ratio, w):
     return c - np.where(ratio > 1, big * np.sqrt(big**2 - 1) - np.arccosh(big), 0.0)
 
 
+@guarded
 def curvature_bounds(m, sigma2, tau2, R):
     r"""Bounds (zeta_m, L_m) on the eigenvalues of ``-Hess log p(y_m | y_1, ..., y_{m-1})`` for |Z| <= R.
 
@@ -437,7 +439,7 @@ def chain_total_variance(variance, m, sigma2):
 
 
 @statement(paper=PAPER, ref="walk-jump code", title="The splitting integrator has a dimensionless step when u = sigma^2",
-           kind="equality", text="source")  # fmt: skip
+           kind="equality", text="source", anything=("score",))  # fmt: skip
 def splitting_map(y, v, score, unit, step, friction, xi):
     r"""One step of the integrator of Sachs et al. (2017) as the authors' code has it.
 

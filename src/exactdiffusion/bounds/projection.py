@@ -11,7 +11,7 @@ import numpy as np
 
 from .._validation import fail, integer, scalar
 from ..arrays import array_namespace
-from ._statement import statement
+from ._statement import guarded, statement
 
 
 def _betas(name, beta):
@@ -47,6 +47,7 @@ def one_step_distance(distance, beta, eta):
     return (1 - beta * (1 + eta)) * distance, (1 + beta * (eta - 1)) * distance
 
 
+@guarded
 def is_admissible(beta, eta, nu):
     r"""Whether a schedule is (eta, nu)-admissible (Definition 4.1).
 
@@ -78,6 +79,7 @@ def is_admissible(beta, eta, nu):
     return bool(excess <= 4 * np.finfo(np.float64).eps * np.sum(1 + z / (1 - z)))
 
 
+@guarded
 def admissibility_excess(beta, eta, nu):
     r""":math:`-\sum_i\log(1-\eta\rho_i) - \log\nu`: nonpositive exactly for admissible schedules, ``inf`` when a factor
     is not positive (in particular for a full last step, beta = 1, when eta > 0)."""
@@ -93,6 +95,7 @@ def admissibility_excess(beta, eta, nu):
     return float(-np.sum(np.log1p(-y)) - math.log(nu))
 
 
+@guarded
 def admissible_by_definition(beta, eta, nu):
     """Definition 4.1 taken literally, for every t, in whatever number type ``beta``, ``eta``, ``nu`` have.
 
@@ -237,12 +240,14 @@ def beta_star(eta, nu, N, start_ratio=1.0):
     return float(value) if value.ndim == 0 else value
 
 
+@guarded
 def smallest_admissible_nu(beta, eta):
     r"""Smallest nu for which the schedule is admissible: :math:`\prod_i (1-\eta\rho_i)^{-1}` (``inf`` when none is)."""
     excess = admissibility_excess(beta, eta, 1.0)
     return math.exp(excess) if excess < 700 else math.inf
 
 
+@guarded
 def largest_admissible_eta(beta, nu):
     """Largest eta for which the schedule is (eta, nu)-admissible (0 for a schedule with a full step); bisection to 1 ulp."""
     beta, nu = _betas("beta", beta), scalar("nu", nu, low=1)
@@ -258,6 +263,7 @@ def largest_admissible_eta(beta, nu):
     return low
 
 
+@guarded
 def band_usage(distance, sigma, dimension):
     r"""How far a point is from the centre of the band: :math:`\max(r, 1/r)` with :math:`r = \sqrt n\,\sigma/d(x)`; the band
     condition of an (eta, nu)-approximate projection is usage <= nu."""
@@ -456,6 +462,7 @@ def admissible_limits(eta, nu):
     return math.exp(-log / eta), math.exp(-log * (1 + eta) / eta), math.exp(-log * (1 - eta) / eta)
 
 
+@guarded
 def admissible_limit_rates(eta, nu):
     r"""Coefficients k of :math:`k/N` in the logarithms of (ratio, lower, upper) of :func:`admissible_limits`, eta > 0."""
     eta, nu = scalar("eta", eta, low=0, high=1, low_open=True, high_open=True), scalar("nu", nu, low=1)
@@ -681,7 +688,8 @@ def ddpm_subspace_distance(sigma, codimension, start=None, mu=0.5):
 # ------------------------------------------------- geometry of the distance, oracle and ideal denoisers (Sections 2 and 3)
 
 
-@statement(paper="projection", ref="Prop 2.1", title="Gradient of the distance to a closed set", kind="equality")
+@statement(paper="projection", ref="Prop 2.1", title="Gradient of the distance to a closed set", kind="equality",
+           nan=True)
 def distance_gradient(x, projection):
     r"""Gradients of f = d^2/2 and of d.
 
@@ -745,6 +753,7 @@ def segment_invariance(x, projection, theta):
     return projection + theta * offset, theta * xp.sqrt(xp.sum(offset * offset, axis=1))
 
 
+@guarded
 def relative_error(estimate, projection, distance):
     r""":math:`\eta(x,\sigma) = |\hat x - p(x)| / d(x)`, the left side of Definition 3.1 in units of d; (n,) array."""
     xp = array_namespace(estimate, projection, distance)
@@ -752,6 +761,7 @@ def relative_error(estimate, projection, distance):
     return xp.sqrt(xp.sum(offset * offset, axis=1)) / distance
 
 
+@guarded
 def band_ok(distance, sigma, dimension, nu, rtol=0.0):
     r"""Whether :math:`d/\nu \le \sqrt n\,\sigma \le \nu\,d`: only there does Definition 3.1 ask for anything; (n,) booleans.
 
@@ -760,6 +770,7 @@ def band_ok(distance, sigma, dimension, nu, rtol=0.0):
     return band_usage(distance, sigma, dimension) <= nu * (1 + rtol)
 
 
+@guarded
 def projection_is_unique(gap, distance, rtol=0.0):
     """Whether the second nearest point is farther than the nearest by more than ``rtol * distance``; (n,) booleans.
 
@@ -814,6 +825,7 @@ def continuity_obstruction(separation, distance):
     title="A normal offset shorter than the reach projects back",
     kind="tight",
     text="recalled",
+    nan=True,
 )
 def normal_offset(base, normal, reach):
     r"""Projection of x0 + v for a normal vector v.
@@ -974,6 +986,7 @@ def hull_denoiser_error(diameter, distance):
     return diameter / distance
 
 
+@guarded
 def half_smoothed_distance(half_squares, sigma):
     r""":math:`F_\sigma(x) = -\sigma^2\log\sum_j e^{-|x-x_j|^2/2\sigma^2}` from half squared distances (n, m); (n,) array.
 
@@ -1022,6 +1035,7 @@ def smoothed_distance_gradient(x, denoised):
     return x - denoised
 
 
+@guarded
 def smoothed_distance_hessian(covariance, sigma):
     r"""Hessian of F, :math:`I - \mathrm{Cov}[x_0\mid x]/\sigma^2`, from the (n, d, d) posterior covariances; sigma a number
     or one per row."""
@@ -1059,6 +1073,7 @@ def smoothed_distance_sandwich(distance, sigma, count):
     return half - sigma**2 * math.log(count), half
 
 
+@guarded
 def near_set_error(distances, to_projection, alpha, eta):
     r"""Right-hand side of Proposition 3.4: :math:`\eta\, d + C_{x,\alpha}`, C the largest :math:`|x_0 - p|` over atoms with
     :math:`|x - x_0| \le \alpha d`.
@@ -1214,4 +1229,6 @@ def squared_w2_to_laws_on_set(distance, weights=None):
         E d^2.
     """
     square = np.asarray(distance, dtype=np.float64) ** 2
+    if square.size == 0:
+        fail("distance", distance, "at least one distance")
     return float(np.mean(square) if weights is None else np.sum(np.asarray(weights) * square))

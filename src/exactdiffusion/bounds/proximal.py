@@ -15,7 +15,7 @@ import numpy as np
 
 from .._validation import choice, fail, integer, real_array, scalar
 from ..arrays import to_numpy
-from ._statement import statement
+from ._statement import guarded, statement
 
 #: schemes whose leading constants are known
 SCHEMES = ("euler_maruyama", "prox_backward", "prox_hybrid", "exponential_integrator", "ddpm", "probability_flow")
@@ -654,6 +654,7 @@ def step_threshold(scheme, sup_curvature):
     return 1 / total if total > 0 else math.inf
 
 
+@guarded
 def two_mode_curvature(m, v):
     r""":math:`\sup l''=m^2/v^2-1/v` of the equal mixture of N(-m, v) and N(m, v) (attained at 0 when positive)."""
     return m**2 / v**2 - 1 / v
@@ -693,6 +694,7 @@ def _lipschitz(v, R, a):
     return max(1 / w, a * R * R / (4 * w * w) - 1 / w), R**3 * a**1.5 / (6 * math.sqrt(3) * w**3)
 
 
+@guarded
 def mixture_constants(variance, diameter, horizon=math.inf):
     r"""Suprema over t in [0, horizon] of :func:`mixture_lipschitz`, in closed form.
 
