@@ -330,3 +330,17 @@ def test_levels_of_zero_in_singular_laws_are_limits():
     q = law.noised(1.0, sigma)
     agree(q.denoise(x), plain(lambda: q.denoise(x)), 1e-13)
     agree(q.denoise(x)[::2], law.noised(1.0, 0.1).denoise(x[::2]), 1e-12)
+
+
+@pytest.mark.parametrize(("what", "form"), [("denoise", "gain"), ("score", "precision"), ("log_density", "precision")])
+def test_one_product_where_its_rounding_is_below_the_limit(what, form):
+    """eps R^2 / t^2 at the limit, 5 % to either side in t; R is the reach of the query and the means."""
+    rng = np.random.default_rng(3)
+    K, d, n = 6, 8, 64
+    law = GaussianMixture(None, rng.normal(size=(K, d)), np.tile(1e-14 * np.diag(1.0 + np.arange(d)), (K, 1, 1)))
+    stack, y = law._stack(), rng.normal(size=(n, d))
+    assert np.all(stack.c == 0)
+    R = np.sqrt(np.max(np.sum(y**2, axis=1))) + np.sqrt(np.max(np.sum(law.means**2, axis=1)))
+    for factor, expected in ((1.05, form), (0.95, "eigen")):
+        t = factor * R * np.sqrt(EPS / _stacked.PRECISE)
+        assert _stacked.Level(stack, np.ones(1), np.array([t]), n).form(what, y) == expected
