@@ -30,6 +30,17 @@ def interleaved(tasks, repeats):
     return np.array([[seconds(task) for task in tasks] for _ in range(repeats)])
 
 
+def interleaved_both(tasks, repeats):
+    """CPU and wall times, each (repeats, len(tasks)), as `interleaved`."""
+    times = np.empty((2, repeats, len(tasks)))
+    for i in range(repeats):
+        for k, task in enumerate(tasks):
+            start = time.perf_counter()
+            times[0, i, k] = seconds(task)
+            times[1, i, k] = time.perf_counter() - start
+    return times
+
+
 def ratio(times, i, j):
     """Median of the ratios of task i to task j within repetitions: a drift of the machine's rate cancels."""
     return float(np.median(times[:, i] / times[:, j]))
@@ -40,9 +51,17 @@ def _held():
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+def _most():
+    """High-water mark of the pages this process held since it started (unlike ``ru_maxrss``, not those of its parent)."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
 def _peak(function, small, arguments):
     function(*small)
-    before = _held()
+    before, high = _held(), _most()
     top, stop = [before], threading.Event()
 
     def watch():
@@ -54,6 +73,8 @@ def _peak(function, small, arguments):
     function(*arguments)
     stop.set()
     watcher.join()
+    if _most() > high:  # a new mark: exact, where the watcher may have missed the top
+        top[0] = max(top[0], _most())
     return (top[0] - before) / 1e6
 
 

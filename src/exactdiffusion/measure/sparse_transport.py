@@ -4,7 +4,9 @@ Kantorovich's program has n m columns and an optimal basis of n + m - 1. It is s
 
 1. Arcs: for every atom the k nearest of the other side after x was carried over by the affine map between the two
    Gaussians of the same moments (it is optimal for Gaussians), and a staircase of n + m - 1 arcs through the sorted
-   atoms, which carries the masses whatever they are: the restricted program is feasible.
+   atoms, which carries the masses whatever they are: the restricted program is feasible. Where more than n + m pairs turn
+   out to be violated after the first round (clusters, curves), the program starts again from the k arcs per atom of the
+   least reduced costs under potentials of a coarse problem, the dense simplex on up to 1000 cells of either side.
 2. POT's network simplex on these arcs gives a plan and potentials (u, v). It is given reduced costs, at first those of
    the Gaussians' potentials: its first basis is made of the cheapest arcs, so that later rounds cost little.
 3. All pairs are priced in blocks, ``c_ij - u_i - v_j`` by one matrix product per block. Pairs below ``-tol`` join the
@@ -21,12 +23,12 @@ import warnings
 
 import numpy as np
 
-__all__ = ["Pairs", "accepted", "integer_masses", "merge_rows", "network_simplex", "solve", "split_plan", "workspace"]
+__all__ = ["Pairs", "dense_work", "integer_masses", "merge_rows", "network_simplex", "solve", "split_plan", "workspace"]
 
 EPS = float(np.finfo(np.float64).eps)
 #: Iteration limit given to POT. Its default (1e5) stops early and only warns.
 ITERATIONS = 10**9
-#: Column-generation rounds; 5 to 20 were seen. Each adds an arc at least, so the method ends anyway.
+#: Column-generation rounds; 1 to 13 were seen. Each adds an arc at least, so the method ends anyway.
 ROUNDS = 200
 #: Most violated arcs of one row that join in one round.
 JOIN = 8
@@ -45,14 +47,31 @@ def neighbours(d):
     return 20 if d <= 3 else 12
 
 
+def cells(n, m):
+    """Cells of either side of the coarse problem."""
+    return min(1000, max(n, m) // 4 + 1)
+
+
 def workspace(n, m, d):
     """Bytes that `solve` takes for n x m atoms beyond its result (arcs that join later add a third at most, measured)."""
-    return int((n + m) * neighbours(d) * _ARC_BYTES * 4 // 3) + 4 * 8 * max(_BLOCK, 16 * max(n, m))
+    dense = 42 * min(n, cells(n, m)) * min(m, cells(n, m))  # the coarse problem; not at the same time as the arcs
+    return max(int((n + m) * neighbours(d) * _ARC_BYTES * 4 // 3), dense) + 4 * 8 * max(_BLOCK, 16 * max(n, m))
 
 
-def accepted(atoms, d):
-    """Largest violation of a dual constraint that is taken for rounding, in units of ``Pairs.top``: see `solve`."""
-    return 40 * (atoms + d) * EPS
+def dense_work(n, m):
+    """Arcs, summed over the rounds, beyond which the simplex on all pairs at once is not much slower (measured)."""
+    return n * m // 4 + 100 * (n + m)
+
+
+def _left(atoms, largest, du, dv, unit):
+    """Violation of its own arcs that POT's simplex can leave: its stopping rule, for costs ``largest`` times ``unit``.
+
+    It stops where no reduced cost is below -10 eps times the larger potential of its arc or the cost (EPSILON =
+    2.22e-15 of its source). Potentials can hold the cost of one artificial arc, (n + m) (1 + largest cost), and the
+    differences of the potentials on top. Measured are violations 40 times smaller: half a unit in the last place of
+    that cost, the rounding of potentials so large, on the arcs of the plan as on the others.
+    """
+    return 10 * EPS * (atoms * (1 / unit + largest) + float(np.ptp(du)) + float(np.ptp(dv)))
 
 
 # ---------------------------------------------------------------------------------------------------------------- masses
@@ -238,21 +257,62 @@ def _staircase(x, y, a, b):
     return i[rows], j[columns]
 
 
-def _first_arcs(pairs, a, b, k):
-    """Rows (sorted) and columns of the first arcs, each once, and the potential v of the Gaussians."""
-    x, y, n, m = pairs.x, pairs.y, pairs.n, pairs.m
-    mean_x, mean_y = a @ x, b @ y
-    p, q = x - mean_x, y - mean_y
-    image = p @ _affine(p, q, a, b) + mean_y
-    forth, back = _nearest(image, y, k), _nearest(y, image, k)
-    path = _staircase(x, y, a, b)
-    rows = np.concatenate([np.repeat(np.arange(n), forth.shape[1]), back.ravel(), path[0]])
+def _joined(forth, back, path, m):
+    """Rows (sorted) and columns of the arcs of neighbour lists (n, k), (m, k) and of a path, each once."""
+    rows = np.concatenate([np.repeat(np.arange(len(forth)), forth.shape[1]), back.ravel(), path[0]])
     columns = np.concatenate([forth.ravel(), np.repeat(np.arange(m), back.shape[1]), path[1]])
     key = np.sort(rows * m + columns)  # sorting is faster here than the hash of np.unique
     key = key[np.concatenate([[True], np.diff(key) > 0])]
+    return key // m, key % m
+
+
+def _first_arcs(pairs, a, b, k):
+    """Rows (sorted) and columns of the first arcs, each once, and the potential v of the Gaussians."""
+    x, y = pairs.x, pairs.y
+    mean_x, mean_y = a @ x, b @ y
+    p, q = x - mean_x, y - mean_y
+    image = p @ _affine(p, q, a, b) + mean_y
+    arcs = _joined(_nearest(image, y, k), _nearest(y, image, k), _staircase(x, y, a, b), pairs.m)
     # |y|^2 - 2 psi(y), psi the convex function with gradient y -> mean_x + B (y - mean_y), up to a constant
     v = np.sum(y * y, axis=1) - np.sum(q * (q @ _affine(q, p, b, a)), axis=1) - 2 * q @ mean_x
-    return key // m, key % m, v - float(v.mean())
+    return *arcs, v - float(v.mean())
+
+
+def _coarse(x, a, size):
+    """Weighted means of the cells of ``size`` of the rows (drawn once and for all), and the masses of the cells."""
+    if len(x) <= size:
+        return x, a
+    seeds = np.sort(np.random.default_rng(0).choice(len(x), size, replace=False))
+    cell = _nearest(x, x[seeds], 1)[:, 0]
+    mass = np.bincount(cell, a, size)
+    means = np.stack([np.bincount(cell, a * column, size) for column in x.T], axis=1)
+    full = mass > 0
+    return means[full] / mass[full, np.newaxis], mass[full]
+
+
+def _coarse_arcs(pairs, a, b, k):
+    """As `_first_arcs`, for laws that are not near Gaussian: the potentials of their cells, by the simplex on all pairs.
+
+    Potentials (U, V) of the cells X, Y extend to the atoms, v_j = min_I (|y_j - X_I|^2 - U_I), u_i likewise. The arcs of an
+    atom are those of the k least reduced costs, which are nearest neighbours with one more coordinate:
+    |x_i - y_j|^2 - v_j = |(x_i, 0) - (y_j, sqrt(max v - v_j))|^2 - max v.
+    """
+    x, y, size = pairs.x, pairs.y, cells(pairs.n, pairs.m)
+    (means_x, mass_x), (means_y, mass_y) = _coarse(x, a, size), _coarse(y, b, size)
+    small = Pairs(means_x, means_y)
+    cost = small.cost(*(i.ravel() for i in np.indices((small.n, small.m)))).reshape(small.n, small.m)
+    *units, _ = integer_masses(mass_x, mass_y, equal=False)
+    units = [np.maximum(unit, 1.0) for unit in units]  # cells of 2^-54 and less; the totals may differ by some units
+    units[0][np.argmax(units[0])] += units[1].sum() - units[0].sum()
+    _, u, v = network_simplex(*units, cost, ITERATIONS)
+    v, u = (Pairs(z, w).price(np.full(len(z), -np.inf), f, 0.0)[0] for z, w, f in ((y, means_x, u), (x, means_y, v)))
+
+    def near(x, y, v):
+        lift = np.sqrt(float(v.max()) - v)
+        return _nearest(np.pad(x, ((0, 0), (0, 1))), np.concatenate([y, lift[:, np.newaxis]], axis=1), k)
+
+    arcs = _joined(near(x, y, v), near(y, x, u), _staircase(x, y, a, b), pairs.m)
+    return *arcs, v - float(v.mean())
 
 
 # ------------------------------------------------------------------------------------------------------------- solver
@@ -278,7 +338,7 @@ def network_simplex(a, b, cost, iterations):
     return plan, np.asarray(log["u"], dtype=np.float64), np.asarray(log["v"], dtype=np.float64)
 
 
-def solve(x, y, a, b):
+def solve(x, y, a, b, work=math.inf):
     """Optimal plan and feasible potentials of two clouds with integer masses.
 
     Parameters
@@ -287,13 +347,16 @@ def solve(x, y, a, b):
         Finite, within 1e150 of one another.
     a, b : (n,), (m,)
         Positive integer masses of the same total (`integer_masses`).
+    work : number
+        Arcs, summed over the rounds, after which to give up.
 
     Returns
     -------
-    dict
+    dict or None
+        None where ``work`` was spent. Otherwise
         ``rows, columns, flow, cost`` of the plan; ``u, v`` with u the row minima of ``c_ij - v_j`` as computed,
-        ``rounding`` the bound of their error; ``top``, a cost that occurs, at least 1/64 of the largest; ``rounds`` and
-        ``arcs``, the numbers of both.
+        ``rounding`` the bound of their error; ``top``, a cost that occurs, at least 1/64 of the largest; ``tolerance``,
+        how far the plan may be from the dual value by the solver's rounding; ``rounds`` and ``arcs``, the numbers of both.
 
     Raises
     ------
@@ -309,30 +372,40 @@ def solve(x, y, a, b):
     u = np.minimum.reduceat(cost - v[columns], np.searchsorted(rows, np.arange(pairs.n)))
     # the simplex compares with absolute constants: costs of size 1, by an exact factor
     unit = math.ldexp(1.0, -math.frexp(pairs.top)[1]) if pairs.top > 0 else 1.0
-    tolerance = accepted(pairs.n + pairs.m, pairs.d) * pairs.top
+    atoms = pairs.n + pairs.m
     for round_ in range(ROUNDS):
-        reduced = coo_array((unit * (cost - u[rows] - v[columns]), (rows, columns)), shape=(pairs.n, pairs.m))
-        plan, du, dv = network_simplex(a, b, reduced, ITERATIONS)
+        work -= len(rows)
+        if work < 0:
+            return None
+        reduced = cost - u[rows] - v[columns]
+        largest = float(np.max(np.abs(reduced)))
+        arcs = coo_array((unit * reduced, (rows, columns)), shape=(pairs.n, pairs.m))
+        plan, du, dv = network_simplex(a, b, arcs, ITERATIONS)
         u, v = u + du / unit, v + dv / unit
         if not (np.all(np.isfinite(u)) and np.all(np.isfinite(v))):
             raise RuntimeError("optimal transport solver: negative or non-finite plan or potentials")
         shift = 0.5 * (float(v.max()) + float(v.min()))
         u, v = u + shift, v - shift
         rounding = pairs.rounding(v)
-        # The simplex stops at reduced costs above -10 eps times the potentials, and these can hold the cost of one of its
-        # artificial arcs, (n + m) (1 + top): pairs are held to what the arcs of the program satisfy.
-        own = float(np.min(cost - u[rows] - v[columns]))
-        tol = min(max(4 * (pairs.n + pairs.m + pairs.d) * EPS * pairs.top, -2 * own), tolerance) + 2 * rounding
-        if own < -tolerance - 2 * rounding:
+        # pairs are held to what the arcs of the program satisfy, but never to less than the rounding of path sums
+        own, left = float(np.min(cost - u[rows] - v[columns])), _left(atoms, largest, du / unit, dv / unit, unit)
+        if own < -left - 2 * rounding:
             raise RuntimeError(
-                f"optimal transport solver: its potentials violate its own arcs by {-own:.3g} (tolerance {tolerance:.3g}, "
+                f"optimal transport solver: its potentials violate its own arcs by {-own:.3g} (tolerance {left:.3g}, "
                 f"largest cost {pairs.top:.3g}): it stopped before the optimum, {pairs.n} x {pairs.m} atoms"
             )
+        tol = max(4 * (atoms + pairs.d) * EPS * pairs.top, -2 * own) + 2 * rounding
         least, more_rows, more_columns = pairs.price(u, v, tol)
         if not len(more_rows):
             i, j = plan.row, plan.col
             return {"rows": i, "columns": j, "flow": np.asarray(plan.data), "cost": pairs.cost(i, j), "u": least, "v": v,
-                    "rounding": rounding, "top": pairs.top, "rounds": round_ + 1, "arcs": len(rows)}
+                    "rounding": rounding, "top": pairs.top, "tolerance": tol + left / 10, "rounds": round_ + 1,
+                    "arcs": len(rows)}
+        if round_ == 0 and len(more_rows) > atoms:  # the map of the Gaussians was no guide
+            rows, columns, v = _coarse_arcs(pairs, a / total, b / total, neighbours(pairs.d))
+            cost = pairs.cost(rows, columns)
+            u = np.minimum.reduceat(cost - v[columns], np.searchsorted(rows, np.arange(pairs.n)))
+            continue
         rows, columns = np.concatenate([rows, more_rows]), np.concatenate([columns, more_columns])
         cost = np.concatenate([cost, pairs.cost(more_rows, more_columns)])
     raise RuntimeError(f"optimal transport: pairs still violated after {ROUNDS} rounds for {pairs.n} x {pairs.m} atoms")
