@@ -256,6 +256,30 @@ def test_rows_do_not_depend_on_the_batch(walk, start):
     np.testing.assert_allclose(run(5), run(40)[:5], rtol=0, atol=1e-12)
 
 
+class UnitNoise:
+    """Row 1 + s of the matrix of step s is 1 and the rest 0: row 0 of a run sees no noise, row 1 + s that of step s alone."""
+
+    def normal(self, step, n, d, start=0, like=None):
+        z = np.zeros((n, d))
+        z[1 + step] = 1.0
+        return z
+
+
+@pytest.mark.parametrize("walk", [ULA(7, 0.2), Underdamped(7, 0.7, 0.4)], ids=["ULA", "Underdamped"])
+@pytest.mark.parametrize(("k", "unit"), [(1.3, 1.0), (0.2, 2.5)])
+def test_walk_is_its_linear_recursion(walk, k, unit):
+    """On N(0, 1/k) the walk is linear: its response to the start and to each draw are those of ``walk.linear``."""
+    law = GaussianMixture(None, np.zeros((1, 1)), 1 / k)
+    out = langevin(law, np.full((12, 1), 2.0), noise=UnitNoise(), walk=walk, unit=unit)[:, 0]
+    A, Q = walk.linear(k, unit)
+    mean, cov = np.array([2.0, 0.0]), np.diag([0.0, unit if isinstance(walk, Underdamped) else 0.0])
+    for _ in range(walk.steps):
+        mean, cov = A @ mean, A @ cov @ A.T + Q
+    eps = np.finfo(float).eps
+    np.testing.assert_allclose(out[0], mean[0], rtol=0, atol=64 * walk.steps * eps * 2.0)
+    np.testing.assert_allclose(np.sum((out[1:] - out[0]) ** 2), cov[0, 0], rtol=64 * walk.steps * eps)
+
+
 def test_only_the_sum_is_kept():
     states = list(one_at_a_time(LAW, 5, 1.2, 7, noise=Noise(7), walk=ULA(2, 0.3)))
     np.testing.assert_allclose(states[-1].total, sum(s.y for s in states), atol=1e-13)

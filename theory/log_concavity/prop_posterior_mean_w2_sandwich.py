@@ -62,6 +62,14 @@ def test_tight(check):
     check.tight(ratios, 1.0, tol=1e-9, cause="cancellation in the trace: eps tr L / W2^2", on="Gaussians, d = 1, 3, 6")
 
 
+def test_upper_side_in_the_limit(check):
+    """Much noise: Xhat is nearly constant, no coupling does better than the joint law. On N(0, 1): (sqrt(1 + s) - 1)^2 / s."""
+    s = np.array([1e4, 1e6, 1e10])
+    value = (1 - 1 / np.sqrt(1 + s)) ** 2
+    upper = [bound.posterior_mean_w2_sandwich([[1.0]], [[x / (1 + x)]])[1] for x in s]
+    check.tight(value / upper, 1.0, tol=2 / np.sqrt(s), cause="2/sqrt(s): the limit is reached so", on="N(0, 1), s to 1e10")
+
+
 def test_controls(check):
     pair = PointCloud(np.array([[-1.0], [1.0]]))
     low, high = sides(pair, 1, 0.5)
