@@ -17,9 +17,13 @@ and divides the density by m'. Where J <= 0 the proximal map is not single value
 (the proximal map is the *global* minimiser; its range has gaps, where the output density is 0).
 
 Step of the nodes. A product of Gaussian factors of widths s_i is summed by the trapezoidal rule with relative error
-``2 exp(-2 pi^2 / (h^2 sum s_i^-2))``: h is chosen so that this is 1e-17, with s_i the width of the kernel seen from y and of
-the density; the score of a mixture has complex poles at a distance of at least about ``pi / (2 sqrt(max l'' - min l''))``
-from the real line (equality for two equal components), which bounds h as well. The mass is checked after every step.
+``2 exp(-2 pi^2 / (h^2 S))``, ``S = sum s_i^-2``: h is chosen so that this is 1e-17, with s_i the width of the kernel seen
+from y and of the density. The bound is that of the line ``Im y = 2 pi / (h S)``. The score of a mixture has complex poles at
+a distance p of at least about ``pi / (2 sqrt(max l'' - min l''))`` from the real line (equality for two equal components):
+where the line is beyond them, that at ``t = 0.9 p`` serves, with error ``exp(-2 pi t / h)`` times the growth
+``exp(S t^2 / 2)`` of the integrand up to there. Both are rules, not bounds: p is a guess for other mixtures, and the growth
+near a pole is more. The mass is checked after every step, but it only tells whether the *new* nodes resolve the new density:
+a sum over the old ones that aliases keeps the mass. `study` compares two resolutions and sees it.
 
 Source: arXiv 2507.08956 for the two proximal schemes; the method is our own.
 """
@@ -48,8 +52,10 @@ EPS = float(np.finfo(np.float64).eps)
 DEPTH = 50.0
 #: log of the relative trapezoidal error aimed at, divided by -2 pi^2: h^2 * curvature <= RESOLUTION gives exp(-39.5) = 7e-18
 RESOLUTION = 0.5
-#: h <= POLE * (distance of the poles of the score): exp(-2 pi / POLE) = 2e-14 times the size of the integrand near the pole
+#: h <= POLE * (distance of the poles of the score): exp(-2 pi / POLE) = 2e-14, for nodes that no kernel is summed over
 POLE = 0.2
+#: part of this distance by which the line of integration is moved where a kernel is summed
+STRIP = 0.9
 #: below this many kernel evaluations the dense sum is always used
 DENSE = 250_000
 MAX_NODES = 400_000
@@ -801,8 +807,12 @@ def _node_step(x, here, following, refine, extra=0.0):
         kernel = float(np.max(following.mean(x)[1] ** 2)) / following.variance
     else:
         fine = 4.0  # last level, or moved by a deterministic step: divergences interpolate between these nodes
-    h = math.sqrt(RESOLUTION / (kernel + max(top, extra, 0.0) + 1e-300))
-    return min(h, POLE * pole_distance(float(np.ptp(curvature)))) / (fine * refine)
+    total = kernel + max(top, extra, 0.0) + 1e-300
+    h, pole = math.sqrt(RESOLUTION / total), pole_distance(float(np.ptp(curvature)))
+    strip = STRIP * pole
+    if kernel > 0 and strip < 2 * math.pi / (h * total):  # the line of the Gaussian rule is beyond the pole
+        h = 2 * math.pi * strip / (2 * math.pi**2 / RESOLUTION + strip**2 * total / 2)
+    return min(h, POLE * pole) / (fine * refine)
 
 
 def _start(start, first, maps, levels, refine, deterministic):
