@@ -1,12 +1,13 @@
 """Checks of arguments: every failure is a ValueError that names the argument, its value and what is expected."""
 
+import functools
+import inspect
 import math
 import numbers
 
 import numpy as np
 
 from .arrays import array_namespace, to_numpy
-
 
 #: what an index or a count of NumPy can hold
 _LARGEST_INTEGER = 2**63 - 1
@@ -75,6 +76,35 @@ def integer(name, value, *, low=None, high=None):
     if (low is not None and number < low) or number > (_LARGEST_INTEGER if high is None else high):
         fail(name, value, expected)
     return number
+
+
+def boolean(name, value):
+    """True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        fail(name, value, "True or False")
+    return bool(value)
+
+
+def in_range(function):
+    """Decorate: where the numbers leave the range of floats inside ``function``, a ValueError names its arguments.
+
+    An overflow, a division by 0 or an invalid operation of NumPy, which would be a warning and an infinity or a NaN further
+    on, the ArithmeticError of Python floats, and a matrix that is singular to rounding. Not for generators, whose body runs later.
+    """
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def call(*args, **kwargs):
+        try:
+            with np.errstate(over="raise", divide="raise", invalid="raise"):
+                return function(*args, **kwargs)
+        except (ArithmeticError, np.linalg.LinAlgError) as error:
+            bound, reason = signature.bind(*args, **kwargs).arguments, error
+        given = {k: v for k, v in bound.items() if k not in ("self", "noised")}
+        expected = f"numbers whose squares and quotients stay in the range of floats ({reason})"
+        fail(", ".join(given), tuple(given.values()), expected)
+
+    return call
 
 
 def choice(name, value, options):

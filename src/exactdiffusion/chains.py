@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._validation import choice, fail, integer, points, real_array, scalar
+from ._validation import choice, fail, in_range, integer, points, real_array, scalar
 from .arrays import array_namespace, from_numpy, to_numpy
 from .measurements import joint_log_density, joint_score, predictive_sample
 from .samplers._base import checked_noise
@@ -288,6 +288,7 @@ def conditional_target(law, total, m, sigma):
     )
 
 
+@in_range
 def all_at_once(law, m, sigma, n, *, noise, walk, centre=None, like=None):
     """All m measurements in one walk on R^(m d), then the jump: :class:`State` with ``y`` of shape (n, m, d).
 
@@ -311,6 +312,7 @@ def all_at_once(law, m, sigma, n, *, noise, walk, centre=None, like=None):
     return State(m, y, total, law.noised(1.0, sigma / math.sqrt(m)).denoise(total / m))
 
 
+@in_range
 def langevin(law, x, *, noise, walk, unit=1.0):
     """The walk on the density of ``law`` itself, from x (n, d): the baseline without measurements.
 
@@ -318,6 +320,10 @@ def langevin(law, x, *, noise, walk, unit=1.0):
     """
     x = points("x", x, getattr(law, "dim", None))
     unit = scalar("unit", unit, low=0, low_open=True)
+    if not callable(getattr(law, "score", None)):
+        fail("law", law, "a law with a score")
+    if not callable(getattr(walk, "run", None)):
+        fail("walk", walk, "ULA, MALA or Underdamped")
     target = Target(law.score, unit, getattr(law, "log_density", None))
     return walk.run(target, x, _Draws(checked_noise(noise)))
 
@@ -345,6 +351,8 @@ class EstimatedLaw:
     """
 
     def __init__(self, log_density, dim, draws, noise):
+        if not callable(log_density):
+            fail("log_density", log_density, "a callable (n, d) -> (n,)")
         self._log_density = log_density
         self.dim, self.draws = integer("dim", dim, low=1), integer("draws", draws, low=1)
         self._draws = _Draws(checked_noise(noise))
@@ -352,7 +360,7 @@ class EstimatedLaw:
     def noised(self, scale=1.0, sigma=0.0):
         if float(scale) != 1.0:
             fail("scale", scale, "1: measurements are X + noise")
-        return _EstimatedLevel(self, scalar("sigma", sigma, low=0, low_open=True))
+        return _EstimatedLevel(self, scalar("sigma", sigma, low=1e-150, high=1e150))
 
 
 class _EstimatedLevel:
@@ -366,7 +374,10 @@ class _EstimatedLevel:
         n, N, d = y.shape[0], self.law.draws, self.dim
         eps = xp.reshape(self.law._draws(n, N * d, like=y), (n, N, d))
         x = xp.reshape(xp.expand_dims(y, axis=1) + self.sigma * eps, (n * N, d))
-        logits = xp.reshape(self.law._log_density(x), (n, N))
+        logits = real_array("log_density (its result)", self.law._log_density(x))
+        if tuple(logits.shape) != (n * N,):
+            fail(f"log_density (its result, shape {tuple(logits.shape)})", logits, f"shape ({n * N},)")
+        logits = xp.reshape(logits, (n, N))
         w = xp.exp(logits - xp.max(logits, axis=1, keepdims=True))
         return w / xp.sum(w, axis=1, keepdims=True), eps
 
@@ -406,6 +417,7 @@ class GaussianChain:
     inner: np.ndarray
 
 
+@in_range
 def gaussian_one_at_a_time(variances, m, sigma, walk, start="jump"):
     r"""Law of the output of :func:`one_at_a_time` on a centred Gaussian, without sampling.
 

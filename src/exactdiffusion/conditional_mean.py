@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import measure, samplers
-from ._validation import choice, fail, integer, points, scalar
+from ._validation import choice, fail, in_range, integer, points, scalar
 from .arrays import array_namespace, from_numpy, to_numpy
 from .laws import GaussianMixture
 from .samplers._base import checked_noise
@@ -105,6 +105,7 @@ def _ending_at_zero(clean_to_noisy):
     return Grid(np.ones_like(sigma), sigma)
 
 
+@in_range
 def refined_grid(n, sigma, spacing="vp_linear"):
     """n steps from ``sigma`` (exactly) to 0: a fixed continuous schedule, refined; VE.
 
@@ -132,6 +133,7 @@ def refined_grid(n, sigma, spacing="vp_linear"):
     return _ending_at_zero(levels)
 
 
+@in_range
 def power_grid(T, gamma, sigma, c=1.0):
     r"""Levels 0..t_hat of the schedule :math:`\beta_t = c' T^{-\gamma} t / T`, t_hat as the SNR match chooses it; VE.
 
@@ -148,6 +150,8 @@ def power_grid(T, gamma, sigma, c=1.0):
     target = math.log1p(sigma**2)
     unit = float(T) ** -gamma * np.arange(1, T + 1) / T
     integral = -np.cumsum(np.log1p(-c * unit[c * unit < 1]))
+    if integral.size == 0:
+        fail("c", c, f"a c with c T^-gamma / T = {c * unit[0]:g} below 1: the first beta")
     if integral[-1] < target:
         fail("gamma", gamma, f"a schedule that reaches sigma = {sigma:g} within T = {T} steps")
     stop = int(np.argmin(np.abs(np.log(np.expm1(np.minimum(integral, 600.0)) / sigma**2)))) + 1
@@ -210,6 +214,12 @@ def _chain_grid(grid, one_schedule=False):
 # ------------------------------------------------------------------------------------------------------ chains
 
 
+def _oracle(law):
+    if not callable(getattr(law, "noised", None)) or not isinstance(getattr(law, "dim", None), int):
+        fail("law", law, "an object with dim and noised(scale, sigma).denoise(x)")
+    return law
+
+
 def chain(law, grid, y, sigma=None, *, method="mean", noise=None, assumed=None, unit="db", convention="matched"):
     """States of a denoising run, noisy to clean, in VE coordinates z.
 
@@ -246,18 +256,23 @@ def chain(law, grid, y, sigma=None, *, method="mean", noise=None, assumed=None, 
         At the call, naming the argument.
     """
     choice("method", method, METHODS)
+    choice("unit", unit, ("db", "linear"))
+    choice("convention", convention, ("matched", "code"))
+    _oracle(law)
     grid = _chain_grid(grid)
     z = points("y", y, law.dim)
-    if method.startswith("resample"):
+    if method.startswith("resample") or noise is not None:
         checked_noise(noise)
+    if assumed is not None:
+        assumed = scalar("assumed", assumed, low=0, high=1e150, low_open=True)
     if sigma is None:
         if assumed is not None or convention != "matched":
             fail("sigma", sigma, "the noise of y: assumed and convention choose a level of the grid for it")
         grid = grid.to_ve()
     else:
-        sigma = scalar("sigma", sigma, low=0, low_open=True)
+        sigma = scalar("sigma", sigma, low=0, high=1e150, low_open=True)
         if assumed is not None:
-            sigma = scalar("assumed", assumed, low=0, low_open=True)
+            sigma = assumed
         found = match(grid, sigma, unit=unit, convention=convention)
         z = z * math.sqrt((1 + found.sigma**2) / (1 + sigma**2))
         if found.steps == 0:
@@ -283,6 +298,7 @@ def _exact(law, grid, z, noise):
         yield z
 
 
+@in_range
 def denoise(law, grid, y, sigma=None, *, runs=1, **options):
     """Estimate of x from y: last state of :func:`chain`, averaged over ``runs`` random runs.
 
@@ -299,6 +315,7 @@ def denoise(law, grid, y, sigma=None, *, runs=1, **options):
     array, shape (n, d)
     """
     runs = integer("runs", runs, low=1)
+    _oracle(law)
     if runs == 1:
         return samplers.final(chain(law, grid, y, sigma, **options))
     if not options.get("method", "mean").startswith("resample"):
@@ -309,6 +326,8 @@ def denoise(law, grid, y, sigma=None, *, runs=1, **options):
     xp = array_namespace(y)
     noise = checked_noise(options.pop("noise", None))
     n, d = y.shape
+    if n == 0:
+        return y
     block, out = max(1, _BLOCK_DOUBLES // (runs * d)), []
     for i in range(0, n, block):
         rows = y[i : min(i + block, n), :]
@@ -323,7 +342,7 @@ def denoise(law, grid, y, sigma=None, *, runs=1, **options):
 
 def cme(law, y, sigma):
     """Conditional mean ``E[x | y]`` for ``y = x + sigma n``, (n, d)."""
-    return law.noised(1.0, sigma).denoise(y)
+    return _oracle(law).noised(1.0, scalar("sigma", sigma, low=0)).denoise(points("y", y, law.dim))
 
 
 def ls(y):
@@ -331,9 +350,10 @@ def ls(y):
     return points("y", y)
 
 
+@in_range
 def lmmse(law, y, sigma):
     """Linear MMSE estimate from the mean m and covariance C of the law: ``m + C (C + sigma^2)^-1 (y - m)``, (n, d)."""
-    y, sigma = points("y", y, law.dim), scalar("sigma", sigma, low=0, low_open=True)
+    y, sigma = points("y", y, _oracle(law).dim), scalar("sigma", sigma, low=0, low_open=True)
     xp = array_namespace(y)
     covariance, mean = np.asarray(law.covariance), np.asarray(law.mean)
     gain = np.linalg.solve(covariance + sigma**2 * np.eye(law.dim), covariance).T
@@ -341,10 +361,13 @@ def lmmse(law, y, sigma):
     return mean + xp.matmul(y - mean, xp.permute_dims(from_numpy(np.ascontiguousarray(gain), y), (1, 0)))
 
 
+@in_range
 def posterior_variance(law, y, sigma):
     """Trace of ``Cov[x | y]``, (n,): its mean over y is the MMSE."""
-    y = points("y", y, law.dim)
+    y, sigma = points("y", y, _oracle(law).dim), scalar("sigma", sigma, low=0)
     xp = array_namespace(y)
+    if y.shape[0] == 0:
+        return y[:, 0]
     level, block, out = law.noised(1.0, sigma), max(1, _BLOCK_DOUBLES // law.dim**2), []
     for i in range(0, y.shape[0], block):
         cov = level.posterior_covariance(y[i : min(i + block, y.shape[0]), :])
@@ -387,6 +410,7 @@ class ReverseKernel:
         return self.means[np.arange(len(k)), k] + (root[k] @ normals[:, 1:, None])[:, :, 0]
 
 
+@in_range
 def reverse_kernel(law, z, v, v_next):
     r"""Exact law of ``z_next = x + sqrt(v_next) n`` given ``z``, both on one Brownian path of variance v, for a mixture.
 
@@ -409,7 +433,7 @@ def reverse_kernel(law, z, v, v_next):
     if not isinstance(law, GaussianMixture):
         fail("law", law, "a GaussianMixture")
     z = to_numpy(points("z", z, law.dim))
-    v = scalar("v", v, low=0, low_open=True)
+    v = scalar("v", v, low=1e-150, high=1e150)
     v_next = scalar("v_next", v_next, low=0, high=v, high_open=True)
     K, d = law.n_components, law.dim
     C = law.covariances
@@ -432,6 +456,7 @@ def reverse_kernel(law, z, v, v_next):
     return ReverseKernel(weights, means, rho * (v - v_next) * np.eye(d) + (1 - rho) ** 2 * S)
 
 
+@in_range
 def denoiser_laplacian(law, z, v):
     r"""``(Lap D_v)(z)``, component by component, (n, d): third posterior cumulants over v^2. For a `GaussianMixture`.
 
@@ -448,11 +473,12 @@ def denoiser_laplacian(law, z, v):
 # ------------------------------------------------------------------------------------------------- test beds
 
 
+@in_range
 def normalised(law, power=None):
     """The mixture moved and scaled by one number so that ``E x = 0`` and ``E |x|^2 = power`` (default: its dimension)."""
     if not isinstance(law, GaussianMixture):
         fail("law", law, "a GaussianMixture")
-    power = float(law.dim) if power is None else scalar("power", power, low=0, low_open=True)
+    power = float(law.dim) if power is None else scalar("power", power, low=1e-100, high=1e100)
     total = float(np.trace(law.covariance))
     if not total > 0:
         fail("law", law, "a law with positive variance")
@@ -477,11 +503,16 @@ def fitted_mixture(data, n_components=32, *, reg_covar=1e-3, seed=0):
 
     data = to_numpy(points("data", data, allow_empty=False))
     n_components = integer("n_components", n_components, low=1, high=len(data))
+    if np.abs(data).max() > 1e150:
+        fail("data", data, "numbers of at most 1e150 in absolute value: their squares leave the range of floats")
+    if len(np.unique(data, axis=0)) < n_components:
+        fail("data", data, f"at least n_components = {n_components} distinct rows")
     data = data - data.mean(axis=0)
     power = float(np.mean(data**2))
     if not power > 0:
         fail("data", data, "rows that differ")
-    fit = Fit(n_components, covariance_type="full", reg_covar=scalar("reg_covar", reg_covar, low=0), random_state=seed)
+    fit = Fit(n_components, covariance_type="full", reg_covar=scalar("reg_covar", reg_covar, low=0),
+              random_state=integer("seed", seed, low=0, high=2**32 - 1))
     return normalised(GaussianMixture.from_sklearn(fit.fit(data / math.sqrt(power))))
 
 
@@ -490,7 +521,10 @@ def complex_to_real(x):
 
     Circular complex noise of variance eta^2 is real noise of variance eta^2 / 2 in each of the 2N entries.
     """
-    x = np.asarray(x)
+    try:
+        x = np.asarray(x)
+    except ValueError:
+        fail("x", x, "a finite complex array of shape (n, N)")
     if x.ndim != 2 or x.dtype.kind not in "iufc" or not np.isfinite(x).all():
         fail(f"x (shape {x.shape})", x, "a finite complex array of shape (n, N)")
     return np.concatenate([x.real, x.imag], axis=1).astype(np.float64)
@@ -516,8 +550,16 @@ def complex_mixture(weights, means, covariances):
     means : complex (K, N)
     covariances : complex Hermitian (K, N, N)
     """
-    means, C = np.asarray(means), np.asarray(covariances)
-    if means.ndim != 2:
+    arrays = []
+    for name, value in (("means", means), ("covariances", covariances)):
+        try:
+            arrays.append(np.asarray(value))
+        except ValueError:
+            fail(name, value, "a complex array")
+        if arrays[-1].dtype.kind not in "iufc" or not np.isfinite(arrays[-1]).all():
+            fail(name, value, "a finite complex array")
+    means, C = arrays
+    if means.ndim != 2 or 0 in means.shape:
         fail(f"means (shape {means.shape})", means, "a complex array of shape (K, N)")
     K, N = means.shape
     if C.shape != (K, N, N) or not np.isfinite(C).all():
@@ -588,6 +630,7 @@ def load_complex(path, key=None):
     return x.astype(np.complex128)
 
 
+@in_range
 def excess(law, estimate, y, sigma):
     r"""Relative excess :math:`E|f - E[x|y]|^2 / \mathrm{MMSE}`, both averaged over the same observations.
 
@@ -596,6 +639,7 @@ def excess(law, estimate, y, sigma):
     measure.Estimate
         Its standard error takes the MMSE of the sample as given.
     """
+    points("y", y, _oracle(law).dim, allow_empty=False)
     mmse = float(np.mean(to_numpy(posterior_variance(law, y, sigma))))
     return measure.excess_error(estimate, cme(law, y, sigma), mmse)
 
@@ -623,7 +667,16 @@ def study(law, snr_db, steps, samples, seed, *, method="mean"):
         (relative to the mean posterior variance of the same draws) and excess_error, start (number of steps run),
         mismatch_db.
     """
-    snr_db = scalar("snr_db", snr_db)
+    choice("method", method, ("mean", "ddim"))
+    if not isinstance(law, GaussianMixture):
+        fail("law", law, "a GaussianMixture")
+    try:
+        steps = [integer("steps", T, low=1) for T in steps]
+    except TypeError:
+        fail("steps", steps, "a sequence of schedule lengths")
+    if not set(steps) <= set(BETA_T):
+        fail("steps", steps, f"lengths that the released code lists: {sorted(BETA_T)}")
+    snr_db = scalar("snr_db", snr_db, low=-300, high=300)
     samples = integer("samples", samples, low=2)
     sigma = float(sigma_from_snr_db(snr_db))
     rng = np.random.default_rng([integer("seed", seed, low=0), round(1000 * (snr_db + 1000))])

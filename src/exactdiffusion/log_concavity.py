@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ._validation import fail, integer, points, real_array, scalar
+from ._validation import boolean, fail, in_range, integer, points, real_array, scalar
 from .arrays import to_numpy
 
 __all__ = [
@@ -87,6 +87,7 @@ def _lammax(P, p, mean):
     return np.linalg.eigvalsh(np.swapaxes(z * p[:, :, np.newaxis], 1, 2) @ z)[:, -1]
 
 
+@in_range
 def largest_posterior_variance(law, y, sigma2):
     r"""Largest eigenvalue of ``Cov(Z | y)`` where ``y = X + sigma N``, ``X = Z + tau N`` and Z the atoms (or means).
 
@@ -129,6 +130,7 @@ def _circumball(P, tolerance):
     return P[0] + x, float(x @ x)
 
 
+@in_range
 def enclosing_ball(cloud):
     """Smallest ball that contains the points: (centre (d,), radius).
 
@@ -161,6 +163,7 @@ def enclosing_ball(cloud):
     return centre + shift, math.sqrt(square)
 
 
+@in_range
 def exposed_pairs(cloud, longest_only=True):
     """Pairs of points that are exactly the points on some supporting hyperplane: the edges of the hull, free of others.
 
@@ -179,7 +182,7 @@ def exposed_pairs(cloud, longest_only=True):
     """
     from scipy.optimize import linprog
 
-    P = to_numpy(points("cloud", cloud, allow_empty=False))
+    P, longest_only = to_numpy(points("cloud", cloud, allow_empty=False)), boolean("longest_only", longest_only)
     K, d = P.shape
     i, j = np.triu_indices(K, 1)
     square = np.sum((P[i] - P[j]) ** 2, axis=1)
@@ -330,6 +333,7 @@ def _tail_2d(P, logw, v, bound, D, radius):
     return tuple(done)
 
 
+@in_range
 def certify_log_concavity(law, sigma2, *, bound=None, max_cells=4_000_000, keep_leaves=False):
     r"""Prove, or refute by a witness, that ``lammax Cov(Z | y) <= bound`` for every y, in 1 or 2 dimensions.
 
@@ -367,7 +371,7 @@ def certify_log_concavity(law, sigma2, *, bound=None, max_cells=4_000_000, keep_
     if v <= 0:
         fail("sigma2", sigma2, "positive noise: a cloud itself has no density")
     bound = v if bound is None else scalar("bound", bound, low=0, low_open=True)
-    max_cells = integer("max_cells", max_cells, low=1)
+    max_cells, keep_leaves = integer("max_cells", max_cells, low=1), boolean("keep_leaves", keep_leaves)
     P = _flatten(P0)
     r = P.shape[1]
     if r > 2:
@@ -469,8 +473,26 @@ def rigorous_covariance(cloud, weights, variance, y, prec=256):
                 return arb(a)
             return arb(int(a)) if float(a).is_integer() else arb(float(a))
 
-        P = [[number(a) for a in row] for row in cloud]
-        w, v, y = [number(a) for a in weights], number(variance), [number(a) for a in y]
+        def numbers(name, value, depth):
+            try:
+                if isinstance(value, (bytes, dict, set, complex, np.complexfloating)) or (depth and isinstance(value, str)):
+                    raise TypeError
+                if depth == 0 and not number(value).is_finite():
+                    raise TypeError
+                return number(value) if depth == 0 else [numbers(name, a, depth - 1) for a in value]
+            except (TypeError, ValueError, OverflowError):
+                fail(name, value, "finite numbers, or strings that hold decimals, in the shape of the docstring")
+
+        P, w = numbers("cloud", cloud, 2), numbers("weights", weights, 1)
+        v, y = numbers("variance", variance, 0), numbers("y", y, 1)
+        if not P or not P[0] or any(len(row) != len(P[0]) for row in P):
+            fail("cloud", cloud, "K >= 1 rows of the same length d >= 1")
+        if len(w) != len(P) or not all(a >= 0 for a in w) or not any(a > 0 for a in w):
+            fail("weights", weights, f"{len(P)} nonnegative weights, not all 0")
+        if not v > 0:
+            fail("variance", variance, "a number > 0")
+        if len(y) != len(P[0]):
+            fail("y", y, f"{len(P[0])} coordinates")
         # relative to the nearest atom, so that no exponential underflows to a wide ball
         half = [sum(((a - b) ** 2 for a, b in zip(row, y)), arb(0)) / 2 for row in P]
         reference = half[min(range(len(P)), key=lambda k: float(half[k].mid()))]
@@ -577,6 +599,7 @@ def _value_and_gradient(P, logw, v, y):
     return math.log(top), (p * uz * uz) @ z / (v * top)
 
 
+@in_range
 def covariance_supremum(cloud, weights, variance, starts=None, rng=0):
     """Largest ``lammax Cov(Z | y)`` found by local ascent: (value, y). A lower bound of the supremum, with its witness.
 
@@ -594,11 +617,15 @@ def covariance_supremum(cloud, weights, variance, starts=None, rng=0):
 
     P = to_numpy(points("cloud", cloud, allow_empty=False))
     w = to_numpy(real_array("weights", weights))
+    if w.shape != P.shape[:1] or np.any(w <= 0):
+        fail(f"weights (shape {w.shape})", weights, f"{P.shape[0]} positive weights")
     v = scalar("variance", variance, low=0, low_open=True)
     shift = P.mean(axis=0)
     P, logw = P - shift, np.log(w)
     if starts is None:
-        rng = np.random.default_rng(rng)
+        from .laws.base import generator
+
+        rng = generator(rng)
         n, (K, d) = 4000, P.shape
         i, j = rng.integers(K, size=(2, n))
         y = 0.5 * (P[i] + P[j]) + 0.7 * _diameter(P) * rng.standard_normal((n, d)) * rng.random((n, 1))
@@ -610,7 +637,7 @@ def covariance_supremum(cloud, weights, variance, starts=None, rng=0):
         value = _lammax(P, *_posterior(P, logw, v, y))
         starts = y[np.argsort(-value)[:400:50]]
     else:
-        starts = np.asarray(starts) - shift
+        starts = to_numpy(points("starts", starts, P.shape[1], allow_empty=False)) - shift
     best = (-math.inf, None)
     for y in starts:
         result = minimize(
@@ -680,6 +707,7 @@ def _line_faces(P):
     return faces
 
 
+@in_range
 def log_concavity_threshold(law, *, rtol=2e-3, certify=True, max_cells=4_000_000):
     r"""Bracket the noise variance from which on a noised law is log-concave.
 
@@ -713,7 +741,8 @@ def log_concavity_threshold(law, *, rtol=2e-3, certify=True, max_cells=4_000_000
     """
     from .laws import Sphere
 
-    rtol = scalar("rtol", rtol, low=0, low_open=True, high=1)
+    rtol, certify = scalar("rtol", rtol, low=0, low_open=True, high=1), boolean("certify", certify)
+    max_cells = integer("max_cells", max_cells, low=1)
     if isinstance(law, Sphere):
         R2, k = law.radius**2, law.sphere_dim
         D2 = 4 * R2
@@ -801,6 +830,7 @@ def _root(P, w, low, high):
 # ------------------------------------------------------------------------------------------------------ spectral gaps
 
 
+@in_range
 def spectral_gap(log_density, grid):
     r"""Spectral gap of the Langevin diffusion ``dx = grad log p dt + sqrt(2) dB`` on a line, reflected at both ends.
 

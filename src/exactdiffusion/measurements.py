@@ -19,8 +19,9 @@ import math
 
 import numpy as np
 
-from ._validation import fail, integer, points, real_array, scalar
+from ._validation import fail, in_range, integer, points, real_array, scalar
 from .arrays import array_namespace, device, from_numpy, to_numpy
+from .samplers._base import checked_noise
 
 __all__ = [
     "conditional_hessian",
@@ -65,6 +66,7 @@ def _next(law, y, total, m, sigma):
     return y, (total if m else 0.0 * y), m, scalar("sigma", sigma, low=0, low_open=True)
 
 
+@in_range
 def posterior_mean(law, total, m, sigma):
     r"""``E[X | Y_1 + ... + Y_m = total]``: the jump of the walk-jump sampler.
 
@@ -96,12 +98,14 @@ def posterior_mean(law, total, m, sigma):
     return q.denoise(x)
 
 
+@in_range
 def posterior_covariance(law, total, m, sigma):
     """``C_m = Cov[X | Y_1 + ... + Y_m = total]``, (n, d, d); arguments as in `posterior_mean`."""
     q, x = _level(law, total, m, sigma)
     return q.posterior_covariance(x)
 
 
+@in_range
 def conditional_score(law, y, total, m, sigma):
     r"""Gradient in y of ``log p(Y_{m+1} = y | Y_1 + ... + Y_m = total)``, shape (n, d).
 
@@ -133,6 +137,7 @@ def conditional_score(law, y, total, m, sigma):
     return ((total - m * y) / sigma**2 + q.score(x)) / (m + 1)
 
 
+@in_range
 def conditional_hessian(law, y, total, m, sigma):
     r"""Hessian in y of ``log p(Y_{m+1} = y | Y_1 + ... + Y_m = total)``, shape (n, d, d).
 
@@ -146,6 +151,7 @@ def conditional_hessian(law, y, total, m, sigma):
     return q.hessian(x) / (m + 1) ** 2 - (m / ((m + 1) * sigma**2)) * xp.expand_dims(eye, axis=0)
 
 
+@in_range
 def conditional_log_density(law, y, total, m, sigma):
     r"""``log p(Y_{m+1} = y | Y_1 + ... + Y_m = total)``, shape (n,), normalised.
 
@@ -170,11 +176,12 @@ def _joint(law, y, sigma):
     dim = getattr(law, "dim", None)
     if y.ndim != 3 or y.shape[1] == 0 or y.shape[2] == 0 or (dim is not None and y.shape[2] != dim):
         fail(f"y (shape {tuple(y.shape)})", y, f"shape (n, m, {dim if dim is not None else 'd'}) with m >= 1")
-    sigma = scalar("sigma", sigma, low=0, low_open=True)
+    sigma = scalar("sigma", sigma, low=1e-150, high=1e150)
     m = y.shape[1]
     return y, sigma, m, *_level(law, array_namespace(y).sum(y, axis=1), m, sigma)
 
 
+@in_range
 def joint_log_density(law, y, sigma):
     r"""Log density of all measurements together, ``log p(y_1, ..., y_m)``, shape (n,), normalised.
 
@@ -199,6 +206,7 @@ def joint_log_density(law, y, sigma):
     return q.log_density(mean) - 0.5 * (spread / sigma**2 + constant)
 
 
+@in_range
 def joint_score(law, y, sigma):
     """Gradient of `joint_log_density` in every measurement, (n, m, d): ``(Xhat_m - y_t) / sigma^2``."""
     y, sigma, m, q, mean = _joint(law, y, sigma)
@@ -206,6 +214,7 @@ def joint_score(law, y, sigma):
     return (xp.expand_dims(mean, axis=1) - y) / sigma**2 + xp.expand_dims(q.score(mean), axis=1) / m
 
 
+@in_range
 def joint_hessian(law, y, sigma):
     r"""Hessian of `joint_log_density`, (n, m d, m d), measurement by measurement.
 
@@ -249,6 +258,7 @@ def _components(law, total, m, sigma):
     return r.T, np.swapaxes(means, 0, 1), inner[:, 0, :], (law.kind, U)
 
 
+@in_range
 def posterior_mixture(law, total, m, sigma):
     r"""The law of X given ``Y_1 + ... + Y_m = total``, exactly: again a mixture, or again a point cloud.
 
@@ -286,12 +296,14 @@ def posterior_mixture(law, total, m, sigma):
     return GaussianMixture._from_eigen(weights[0] / weights[0].sum(), means[0], form[0], variances, form[1])
 
 
+@in_range
 def predictive_mixture(law, total, m, sigma):
     """The law of ``Y_{m+1}`` given ``Y_1 + ... + Y_m = total``, a GaussianMixture; arguments as in `posterior_mixture`."""
     sigma = scalar("sigma", sigma, low=0, low_open=True)
     return posterior_mixture(law, total, m, sigma).noised(1.0, sigma).materialise()
 
 
+@in_range
 def predictive_covariance(law, total, m, sigma):
     """``Cov[Y_{m+1} | Y_1 + ... + Y_m = total] = sigma^2 I + C_m``, (n, d, d)."""
     covariance = posterior_covariance(law, total, m, sigma)
@@ -300,6 +312,7 @@ def predictive_covariance(law, total, m, sigma):
     return covariance + float(sigma) ** 2 * xp.expand_dims(eye, axis=0)
 
 
+@in_range
 def posterior_sample(law, total, m, sigma, noise, step=0):
     """One exact draw of X given ``Y_1 + ... + Y_m = total``, for every row.
 
@@ -318,9 +331,11 @@ def posterior_sample(law, total, m, sigma, noise, step=0):
     """
     total = points("total", total, getattr(law, "dim", None))
     n, d = total.shape
-    return from_numpy(_draw(law, to_numpy(total), m, sigma, noise.normal(step, n, d + 1)), total)
+    z = checked_noise(noise).normal(step, n, d + 1)
+    return from_numpy(_draw(law, to_numpy(total), m, sigma, z), total)
 
 
+@in_range
 def predictive_sample(law, total, m, sigma, noise, step=0):
     """One exact draw of ``Y_{m+1}`` given ``Y_1 + ... + Y_m = total``, for every row: an inner walk without error.
 
@@ -328,17 +343,19 @@ def predictive_sample(law, total, m, sigma, noise, step=0):
     """
     total = points("total", total, getattr(law, "dim", None))
     n, d = total.shape
-    z = noise.normal(step, n, 2 * d + 1)
+    z = checked_noise(noise).normal(step, n, 2 * d + 1)
     x = _draw(law, to_numpy(total), m, sigma, z[:, : d + 1])
     return from_numpy(x + float(sigma) * z[:, d + 1 :], total)
 
 
+@in_range
 def restricted_gaussian_oracle(law, y, h, noise, step=0):
     """One exact draw from the density proportional to ``p(x) exp(-|x - y|^2 / (2 h))``, for every row of y (n, d).
 
     It is the posterior of X given one measurement y of variance h > 0: the backward half of the proximal sampler (Lee, Shen
     & Tian 2021; Chen, Chewi, Salim & Wibisono 2022), whose forward half is ``y = x + sqrt(h) z``.
     """
+    y = points("y", y, getattr(law, "dim", None))
     return posterior_sample(law, y, 1, math.sqrt(scalar("h", h, low=0, low_open=True)), noise, step)
 
 
@@ -400,6 +417,7 @@ def _panels(centres, deviations, cuts=(), width=0.25, reach=10.0):
     return y.ravel(), (half * _NODE_WEIGHTS).ravel()
 
 
+@in_range
 def line_quadrature(law, sigma):
     """Nodes y (n,) and weights (n,) with ``sum weights f(y) = E f(X + sigma N)`` for a law on a line.
 
@@ -419,12 +437,14 @@ def line_quadrature(law, sigma):
     return y, weights * np.exp(law.noised(1.0, sigma).log_density(y[:, np.newaxis]))
 
 
+@in_range
 def fisher_information(law):
     """``E |grad log p(X)|^2`` of a one-dimensional mixture with positive variances, by quadrature."""
     y, weights = line_quadrature(law, 0.0)
     return float(weights @ law.score(y[:, np.newaxis])[:, 0] ** 2)
 
 
+@in_range
 def line_mmse(law, m, sigma):
     """``E C_m``, the mean squared error of the posterior mean, for a law on a line, by quadrature."""
     sigma = scalar("sigma", sigma, low=0, low_open=True) / math.sqrt(integer("m", m, low=1))
@@ -436,6 +456,7 @@ def line_mmse(law, m, sigma):
     return float(weights @ law.noised(1.0, sigma).posterior_covariance(y[:, np.newaxis])[:, 0, 0])
 
 
+@in_range
 def line_jump_w2(law, m, sigma):
     r"""Squared W2 distance between a law on a line and the law of ``Xhat_m``, by quadrature.
 

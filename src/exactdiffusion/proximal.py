@@ -33,7 +33,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._validation import fail, integer, points, real_array, scalar
+from ._validation import boolean, fail, in_range, integer, points, real_array, scalar
 from ._validation import weights as _weights
 from .arrays import from_numpy, to_numpy
 
@@ -103,6 +103,7 @@ def _add(calls, **counts):
         calls[kind] = calls.get(kind, 0) + int(number)
 
 
+@in_range
 def laguerre(x, lam, centres, weights=None):
     r"""Limit v -> 0 of the prox: the Laguerre (power) cell :math:`\arg\min_i \tfrac12|x-c_i|^2 - \lambda \log w_i`.
 
@@ -636,6 +637,7 @@ class EqualVariance:
     weights : (M,) nonnegative, sum 1, or None for uniform. Components of weight 0 are left out.
     """
 
+    @in_range
     def __init__(self, centres, weights=None):
         centres = np.asarray(to_numpy(points("centres", centres, allow_empty=False)))
         w = np.asarray(to_numpy(_weights("weights", weights, centres.shape[0])))
@@ -679,6 +681,7 @@ class EqualVariance:
             self._table = ik, np.exp(np.maximum(kind.type(-0.5 * ik) * self._squares, kind.type(-80)))
         return self._table[1]
 
+    @in_range
     def __call__(self, x, lam, variance, *, starts=12, certificate=False, gap=1e-10, local=False, calls=None):
         """Proximal points of the rows of x.
 
@@ -709,6 +712,7 @@ class EqualVariance:
             fail("variance", variance, f"a number >= 0 or shape ({n},)")
         v = np.broadcast_to(v, (n,)).astype(np.float64)
         starts = None if starts is None else integer("starts", starts, low=1)
+        certificate, local = boolean("certificate", certificate), boolean("local", local)
         gap = scalar("gap", gap, low=0, low_open=True)
         tally = {}
         z = np.empty((n, self.dim))
@@ -1037,6 +1041,7 @@ class _Info:
         self.status = np.full(n, "searched", dtype=object)
 
 
+@in_range
 def prox_isotropic(x, lam, centres, weights=None, variance=1.0, **options):
     """Prox of -lam log sum_j w_j N(c_j, variance I) at the rows of x; options as in `EqualVariance.__call__`."""
     return EqualVariance(centres, weights)(x, lam, variance, **options)
@@ -1064,20 +1069,39 @@ class GeneralMixture:
     """
 
     def __init__(self, weights, means, eigenvalues, vectors=None):
-        used = np.asarray(weights) > 0
-        self.log_w, self.means = np.log(np.asarray(weights)[used]), np.asarray(means)[used]
-        self.eigenvalues = np.asarray(eigenvalues)[used]
-        self.vectors = None if vectors is None else np.asarray(vectors)[used]
+        means = to_numpy(points("means", means, allow_empty=False))
+        weights = to_numpy(_weights("weights", weights, means.shape[0]))
+        variances = to_numpy(real_array("eigenvalues", eigenvalues))
+        if variances.ndim != 2 or variances.shape[0] != means.shape[0] or variances.shape[1] not in (1, means.shape[1]):
+            fail(f"eigenvalues (shape {variances.shape})", eigenvalues, f"shape {means.shape}")
+        if np.any(variances < 0):
+            fail("eigenvalues", eigenvalues, "variances >= 0")
+        if vectors is not None:
+            axes = to_numpy(real_array("vectors", vectors))
+            if axes.shape != (*means.shape, means.shape[1]):
+                fail(f"vectors (shape {axes.shape})", vectors, f"shape {(*means.shape, means.shape[1])}")
+            vectors = axes
+        used = weights > 0
+        self.log_w, self.means, self.eigenvalues = np.log(weights[used]), means[used], variances[used]
+        self.vectors = None if vectors is None else vectors[used]
         self.size, self.dim = self.means.shape
 
+    @in_range
     def __call__(self, x, lam, scale=1.0, sigma=0.0, *, starts=12, certificate=False, local=False, calls=None):
         """Proximal points; arguments and result as in `EqualVariance.__call__`, scale and sigma scalars or (n,)."""
         x = points("x", x, dim=self.dim)
         like, x = x, to_numpy(x)
         n = len(x)
         lam = positive_rows("lam", lam, n)
-        scale, sigma = (np.broadcast_to(np.asarray(a, dtype=np.float64), (n,)) for a in (scale, sigma))
+        levels = []
+        for name, value in (("scale", scale), ("sigma", sigma)):
+            level = to_numpy(real_array(name, value, "a number >= 0, or one per row"))
+            if level.ndim > 1 or (level.ndim == 1 and len(level) != n) or np.any(level < 0):
+                fail(f"{name} (shape {level.shape})", value, f"a number >= 0 or shape ({n},)")
+            levels.append(np.broadcast_to(level, (n,)))
+        scale, sigma = levels
         starts = None if starts is None else integer("starts", starts, low=1)
+        certificate, local = boolean("certificate", certificate), boolean("local", local)
         tally, info = {}, _Info(n)
         u = np.empty_like(x)
         levels, which = np.unique(np.stack([scale, sigma], 1), axis=0, return_inverse=True)
@@ -1231,6 +1255,7 @@ class _Level:
         return best
 
 
+@in_range
 def prox_gaussian(x, lam, weights, means, covariances, **options):
     """Prox of -lam log q for the mixture ``sum_k w_k N(m_k, C_k)``; covariances as in `laws.GaussianMixture`.
 
@@ -1244,6 +1269,7 @@ def prox_gaussian(x, lam, weights, means, covariances, **options):
 # ---------------------------------------------------------------------------------------------------------------------
 # what the laws call
 
+@in_range
 def prox_of(noised, x, lam, *, certificate=False, local=False, calls=None, **options):
     """Prox of -lam log q for a noised cloud or mixture; called by the method ``prox`` of those laws.
 

@@ -124,7 +124,7 @@ def snr_db_from_snr(snr):
 def _decibels(snr_db):
     array = to_numpy(real_array("snr_db", snr_db, "finite numbers"))
     if (np.abs(array) > 3060.0).any():
-        fail("snr_db", snr_db, "decibels of at most 3060 in absolute value: the SNR itself leaves the range of floats beyond")
+        fail("snr_db", snr_db, "decibels of at most 3060 in absolute value: the SNR leaves the range of floats beyond")
     return array
 
 
@@ -225,9 +225,9 @@ class Grid:
         if not isinstance(self.strict, bool):
             fail("strict", self.strict, "True or False")
         rise = ratio[1:] >= ratio[:-1] if self.strict else ratio[1:] > ratio[:-1]
-        if rise.any() or (ratio > LARGEST).any():
+        if rise.any() or not np.isfinite(ratio).all():
             word = "strictly decreasing" if self.strict else "nonincreasing"
-            fail("sigma", self.sigma, f"{word} sigma / scale of at most {LARGEST:g} (index 0 is the noisiest level)")
+            fail("sigma", self.sigma, f"finite and {word} sigma / scale (index 0 is the noisiest level)")
         object.__setattr__(self, "scale", scale)
         object.__setattr__(self, "sigma", sigma)
         for name in ("time", "rate"):
@@ -272,17 +272,21 @@ class Grid:
     @cached_property
     def alpha_bar(self):
         """``1 / (1 + noise_ratio^2)``."""
-        return _frozen(1.0 / (1.0 + self.noise_ratio**2))
+        with np.errstate(over="ignore"):  # beyond 1e154: 0, to rounding
+            return _frozen(1.0 / (1.0 + self.noise_ratio**2))
 
     @cached_property
     def integral(self):
         """``B = -log alpha_bar = log1p(noise_ratio^2)``: the natural clock of the VP-SDE."""
-        return _frozen(np.log1p(self.noise_ratio**2))
+        r = self.noise_ratio
+        with np.errstate(over="ignore"):
+            small = np.log1p(r**2)
+        return _frozen(np.where(r < LARGEST, small, 2.0 * np.log(np.maximum(r, 1.0))))
 
     @cached_property
     def snr(self):
         """``noise_ratio^(-2)``, infinite at a final 0."""
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", over="ignore"):
             return _frozen(np.divide(1.0, self.noise_ratio) ** 2)
 
     @cached_property
@@ -301,7 +305,9 @@ class Grid:
     def g(self):
         """VP step sizes ``log(alpha_bar[i+1] / alpha_bar[i]) = int beta dt``, shape (N,) or (N, n), without cancellation."""
         r = self.noise_ratio
-        return _frozen(np.log1p((r[:-1] - r[1:]) * (r[:-1] + r[1:]) / (1.0 + r[1:] ** 2)))
+        with np.errstate(over="ignore", invalid="ignore"):
+            plain = np.log1p((r[:-1] - r[1:]) * (r[:-1] + r[1:]) / (1.0 + r[1:] ** 2))
+        return _frozen(np.where(r[:-1] < LARGEST, plain, self.integral[:-1] - self.integral[1:]))
 
     @cached_property
     def ddpm_beta(self):
@@ -316,7 +322,8 @@ class Grid:
     @property
     def is_vp(self):
         """``scale^2 + sigma^2 = 1`` to rounding (8 units in the last place)."""
-        return bool((np.abs(self.scale**2 + self.sigma**2 - 1.0) <= 8 * EPS).all())
+        with np.errstate(over="ignore"):
+            return bool((np.abs(self.scale**2 + self.sigma**2 - 1.0) <= 8 * EPS).all())
 
     def to_ve(self):
         """Same noise ratios with ``scale = 1``."""
@@ -384,7 +391,7 @@ def _steps(N, final_zero=False):
 
 
 def _sigma_range(sigma_max, sigma_min):
-    sigma_max = scalar("sigma_max", sigma_max, low=0.0, low_open=True)
+    sigma_max = scalar("sigma_max", sigma_max, low=0.0, high=LARGEST, low_open=True)
     sigma_min = scalar("sigma_min", sigma_min, low=0.0, low_open=True)
     if sigma_min >= sigma_max:
         fail("sigma_min", sigma_min, f"less than sigma_max = {sigma_max:g}")
@@ -498,7 +505,7 @@ def _table(betas, name, value):
     """VE noise levels of the T training times (index t = 0..T-1) of DDPM betas; ``name`` is the argument they come from."""
     integral = np.cumsum(-np.log1p(-betas))
     if integral[-1] > 2 * np.log(LARGEST):
-        fail(name, value, f"betas whose last noise level is at most {LARGEST:g}: alpha_bar leaves the range of floats beyond")
+        fail(name, value, f"betas whose last noise level is at most {LARGEST:g}: alpha_bar leaves the floats beyond")
     return np.sqrt(np.expm1(integral))
 
 

@@ -330,7 +330,11 @@ class _NoisedDenoiser(NoisedLaw):
         """``fn(x / scale, sigma / scale)``, shape (n, d)."""
         x = self._check(x)
         xp = array_namespace(x)
-        ratio = np.asarray(self.sigma) / np.asarray(self.scale)
+        with np.errstate(over="ignore"):
+            ratio = np.asarray(self.sigma) / np.asarray(self.scale)
+            reach = LARGE / np.asarray(self.scale)
+        if not np.all(np.isfinite(ratio)) or not np.all(np.isfinite(reach)):
+            fail("scale", self.scale, f"a scale of which sigma and {LARGE:g} are finite multiples")
         ratio = float(ratio) if ratio.ndim == 0 else from_numpy(ratio, x)
         scale = self.scale if not np.ndim(self.scale) else column(xp, from_numpy(self.scale, x))
         out = real_array("fn (its result)", self.law.fn(x / scale, ratio))
@@ -408,10 +412,11 @@ def _counting(law, name, calls, rows):
         return value
 
     def method(x, *args, **kwargs):
+        result = value(x, *args, **kwargs)  # first: what is refused was no call
         calls[name] += 1
         shape = getattr(x, "shape", None)
         rows[name] += int(shape[0]) if shape else len(x)
-        return value(x, *args, **kwargs)
+        return result
 
     return method
 

@@ -324,6 +324,13 @@ class Sphere(_SphereProduct):
     def __init__(self, radius, dim, sphere_dim=None, block=None, center=None):
         self.radius = scalar("radius", radius, low=0, low_open=True)
         dim = integer("dim", dim, low=1)
+        if block is not None:
+            try:
+                given, block = block, np.atleast_1d(np.asarray(block))
+            except ValueError:
+                fail("block", block, "coordinates of the sphere, integers")
+            if block.ndim != 1 or block.dtype.kind not in "iu" or not block.size:
+                fail("block", given, "coordinates of the sphere, integers")
         if sphere_dim is None:
             sphere_dim = dim if block is None else len(block)
         self.sphere_dim = integer("sphere_dim", sphere_dim, low=1, high=dim)

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from .._validation import fail, real_array
+from .._validation import fail, in_range, real_array
 from ..arrays import array_namespace, from_numpy, to_numpy
 from .wasserstein import EPS, _covariance_factor, _mean
 
@@ -27,6 +27,7 @@ def _u_minus_log1p(xp, u):
     return xp.where(small, series, large - xp.log1p(large))
 
 
+@in_range
 def gaussian_kl(mean1, cov1, mean2, cov2):
     r"""Kullback-Leibler divergence KL(N1 || N2) of two Gaussians, expectation under the *first*.
 
@@ -117,6 +118,7 @@ def _grid(p, q, weights, log):
     return kinds, arrays
 
 
+@in_range
 def kl_quadrature(p, q, weights, *, log=False):
     r"""KL(p || q) of two densities on a one-dimensional quadrature grid.
 
@@ -167,6 +169,7 @@ def kl_quadrature(p, q, weights, *, log=False):
     return float(xp.sum(weights * terms))
 
 
+@in_range
 def tv_quadrature(p, q, weights, *, log=False):
     r"""Total variation :math:`\tfrac12 \int |p - q|` of two densities on a quadrature grid.
 

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from .._validation import fail, points, scalar
+from .._validation import fail, in_range, points, scalar
 from ..arrays import array_namespace
 
 
@@ -23,7 +23,7 @@ class Estimate:
         from scipy.special import ndtri
 
         level = scalar("level", level, low=0, high=1, low_open=True, high_open=True)
-        half = float(ndtri(0.5 + level / 2)) * self.standard_error
+        half = math.inf if self.standard_error == math.inf else float(ndtri(0.5 + level / 2)) * self.standard_error
         return self.value - half, self.value + half
 
 
@@ -43,6 +43,7 @@ def _mean(xp, rows):
     return Estimate(mean, math.sqrt(float(xp.sum((rows - mean) ** 2)) / (n - 1) / n), n)
 
 
+@in_range
 def mse(estimate, truth):
     r"""Mean squared error :math:`E |\hat x - x|^2`, the squared norm summed over coordinates.
 
@@ -61,6 +62,7 @@ def mse(estimate, truth):
     return _mean(xp, xp.sum((a - b) ** 2, axis=1))
 
 
+@in_range
 def nmse(estimate, truth, power=None):
     r"""Normalised mean squared error :math:`E|\hat x - x|^2 / E|x|^2` (conditional-mean paper, arXiv 2403.02957).
 
@@ -89,6 +91,7 @@ def nmse(estimate, truth, power=None):
     return Estimate(ratio, _mean(xp, (errors - ratio * powers) / mean).standard_error, a.shape[0])
 
 
+@in_range
 def excess_error(estimate, conditional_mean, mmse=None):
     r"""Excess error :math:`E|f(y) - E[x|y]|^2`, which equals MSE(f) - MMSE by orthogonality.
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._validation import fail, integer, real_array, scalar
+from .._validation import fail, in_range, integer, real_array, scalar
 from ..arrays import to_numpy
 
 
@@ -48,6 +48,7 @@ def _curve(x, y, log):
     return arrays
 
 
+@in_range
 def fit_slope(x, y, log=True, *, level=0.95, last=None):
     r"""Slope of log y against log x by least squares, with its Student interval.
 
@@ -96,6 +97,7 @@ def fit_slope(x, y, log=True, *, level=0.95, last=None):
     return Slope(slope, slope - half, slope + half, intercept, level, int(a.size))
 
 
+@in_range
 def local_slopes(x, y):
     r"""Slopes between consecutive points of a log-log plot, (log y_{i+1} - log y_i) / (log x_{i+1} - log x_i).
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .._validation import choice, fail, integer, points, real_array, scalar
+from .._validation import choice, fail, in_range, integer, points, real_array, scalar
 from .._validation import weights as _weights
 from ..arrays import array_namespace, to_numpy
 from . import sparse_transport
@@ -417,6 +417,7 @@ def _sorted_result(x, y, a, b, equal):
     )
 
 
+@in_range
 def wasserstein_1d(x, y, p=2, weights_x=None, weights_y=None):
     r"""W1 or W2 on the line by sorting: :math:`(\int_0^1 |F^{-1}(u) - G^{-1}(u)|^p du)^{1/p}`.
 
@@ -458,6 +459,7 @@ def _line(name, value):
     return to_numpy(array)
 
 
+@in_range
 def w2_to_set(x, law, weights=None):
     r"""W2 distance of the law of ``x`` to the set of all laws carried by a closed set K.
 
@@ -485,6 +487,7 @@ def w2_to_set(x, law, weights=None):
     return math.sqrt(math.fsum(a * distance**2))
 
 
+@in_range
 def coupling_bound(x, y, weights=None):
     r"""Upper bound of W2 by the coupling that pairs row i with row i: :math:`\sqrt{E |x_i - y_i|^2}`.
 
@@ -558,6 +561,7 @@ def _procrustes(mean1, factor1, mean2, factor2):
     return math.sqrt(shift + float(np.sum((factor1 - factor2 @ (left @ right)) ** 2)))
 
 
+@in_range
 def bures_w2(mean1, cov1, mean2, cov2):
     r"""W2 distance of two Gaussians in closed form (Dowson-Landau, Olkin-Pukelsheim, Givens-Shortt).
 
@@ -601,6 +605,7 @@ def _moments(name, value, weights):
     return mean, np.linalg.qr(centred, mode="r").T  # R^T R is the covariance: no squared condition number
 
 
+@in_range
 def gelbrich(x, y, weights_x=None, weights_y=None):
     r"""Lower bound of W2 by first and second moments (Gelbrich 1990): the Bures distance of the moments.
 
@@ -673,7 +678,11 @@ def noise_floor(target, n, reference, repeats=20, rng=None, *, weights=None, lev
     if not callable(draw):
         fail("target", target, "a law with sample(n, rng) or a callable (n, rng) -> (n, d)")
     reference = to_numpy(points("reference", reference, allow_empty=False))
-    rng = np.random.default_rng(rng)
+    if weights is not None:
+        weights = _weights("weights", weights, reference.shape[0])
+    from ..laws.base import generator
+
+    rng = np.random.default_rng() if rng is None else generator(rng)
     values = []
     for _ in range(repeats):
         sample = to_numpy(points("target", draw(n, rng), dim=reference.shape[1]))

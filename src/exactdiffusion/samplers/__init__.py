@@ -29,6 +29,8 @@ __all__ = [
 def final(states):
     """Last state of a run (the others are not kept)."""
     last = None
+    if isinstance(states, (str, bytes, bytearray)) or not hasattr(states, "__iter__"):
+        raise ValueError(f"states: got {type(states).__name__}; expected the states of a sampler")
     for last in states:  # noqa: B007
         pass
     if last is None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import ModuleType
 
 import numpy as np
 
@@ -63,6 +64,9 @@ class Run:
         self.xp = array_namespace(self.x)
         if grid.sigma.ndim == 2 and grid.sigma.shape[1] != self.x.shape[0]:
             fail("grid", grid, f"one schedule, or one per row of x ({self.x.shape[0]} rows)")
+        least = min(float(np.min(a, where=a > 0, initial=1.0)) for a in (grid.scale, grid.sigma))
+        if self.x.shape[0] and not float(self.xp.max(self.xp.abs(self.x))) <= 1e150 * least:
+            fail("x", x, f"coordinates of at most {1e150 * least:g} in absolute value (1e150 scale and sigma of the grid)")
         self.law, self.grid, self.N = law, grid, grid.N
 
     def column(self, value):
@@ -94,7 +98,8 @@ class Run:
 
 def checked_noise(noise):
     """A noise source: anything with ``normal(step, n, d, like=...)``."""
-    if not callable(getattr(noise, "normal", None)):
+    other = isinstance(noise, (ModuleType, np.random.Generator, np.random.RandomState))  # their normal is another function
+    if other or not callable(getattr(noise, "normal", None)):
         fail("noise", noise, "a noise source such as Noise(seed)")
     return noise
 
@@ -136,7 +141,8 @@ def reverse_sde(law, grid, x, noise, step, last_noise, final, update):
     run = Run(law, grid, x, vp=True)
     g = step_sizes(grid, step)
     noisy = np.ones(grid.N, dtype=bool)
-    noisy[-1] = flag("last_noise", last_noise) and final_rule(grid, final) == "step"
+    flag("last_noise", last_noise), final_rule(grid, final)
+    noisy[-1] = last_noise and final == "step"
     if noisy.any():
         checked_noise(noise)
 

@@ -54,8 +54,9 @@ def _weights(grid, lower_order_final):
         lower = flag("lower_order_final", lower_order_final)
         if not lower and np.any(ends_at_zero):
             fail("lower_order_final", lower_order_final, "True or None for a grid that ends at sigma = 0")
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):
         h = np.log(r[:-1] / r[1:])
+        h = np.where(np.isfinite(h), h, np.log(r[:-1]) - np.log(r[1:]))  # the quotient left the floats, or r = 0
     h[-1] = np.where(lower, 0.0, h[-1])
     weights = np.zeros_like(h)
     # After a step of length zero both predictions are equal and the weight has no effect.

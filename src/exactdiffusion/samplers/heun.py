@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .._validation import fail
 from ._base import Run
 
 
@@ -36,7 +37,11 @@ def heun(law, grid, x):
     trapezoidal rule, improved Euler. Not the midpoint rule (DPM-Solver-2 evaluates at an intermediate sigma). Compare at
     equal oracle calls, not at equal N.
     """
-    return _steps(Run(law, grid, x))
+    run = Run(law, grid, x)
+    ratio = grid.noise_ratio
+    if ((ratio > 0) & (ratio < 1e-150)).any():
+        fail("grid", grid, "noise ratios of 0 or at least 1e-150: slopes divide by them")
+    return _steps(run)
 
 
 def _steps(run):

@@ -45,12 +45,14 @@ def proximal_backward(law, grid, x, *, noise=None, prox="global", calls=None):
     prox, a local solver and "a solution" are three maps.
     """
     run = Run(law, grid, x, vp=True)
+    checked_noise(noise)
+    choice("prox", prox, ("global", "local"))
+    if calls is not None and not isinstance(calls, dict):
+        fail("calls", calls, "None or a dict that counts are added to")
     g = grid.g
     if np.any(g >= 2):
         expected = "g < 2 in every step: lam = 2 g / (2 - g) must be positive (take more steps)"
         fail(f"grid (its largest step gamma, g = {float(np.max(g)):.6g})", grid, expected)
-    checked_noise(noise)
-    choice("prox", prox, ("global", "local"))
     return _steps(run, g, noise, prox, calls)
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .._validation import choice
+from .._validation import choice, fail
 from ._base import Run, checked_noise
 
 
@@ -35,6 +35,8 @@ def proximal_hybrid(law, grid, x, *, noise=None, prox="global", calls=None):
     run = Run(law, grid, x, vp=True)
     checked_noise(noise)
     choice("prox", prox, ("global", "local"))
+    if calls is not None and not isinstance(calls, dict):
+        fail("calls", calls, "None or a dict that counts are added to")
     return _steps(run, grid.g, noise, prox, calls)
 
 
