@@ -66,7 +66,8 @@ def case(N, nodes, repeats):
     return {"case": f"N = {N}, fixed grid of {nodes}", "N": N, "repeats": repeats, "nodes": max(s.nodes for s in run.steps),
             "ours_ms": float(np.median(times[:, 0])), "limit_ms": float(np.median(times[:, 1])),
             "peer_ms": float(np.median(times[:, 2])), "ours_over_limit": ratio(times, 0, 1),
-            "peer_over_ours": ratio(times, 2, 0), "peer_over_ours_wall": ratio(wall, 2, 0), "accuracy": float(np.max(np.abs(found - exact))) / top,
+            "peer_over_ours": ratio(times, 2, 0), "peer_over_ours_wall": ratio(wall, 2, 0),
+            "accuracy": float(np.max(np.abs(found - exact))) / top,
             "peer_accuracy": float(np.max(np.abs(q - exact))) / top,
             "ours_MB": peak(ours, (2,), N), "peer_MB": peak(fixed, (2, 20), N, nodes)}
 
