@@ -89,7 +89,8 @@ def in_range(function):
     """Decorate: where the numbers leave the range of floats inside ``function``, a ValueError names its arguments.
 
     An overflow, a division by 0 or an invalid operation of NumPy, which would be a warning and an infinity or a NaN further
-    on, the ArithmeticError of Python floats, and a matrix that is singular to rounding. Not for generators, whose body runs later.
+    on, the ArithmeticError of Python floats, and a matrix that is singular to rounding. Not for generators, whose body runs
+    later.
     """
     signature = inspect.signature(function)
 

@@ -535,9 +535,13 @@ def load_cloud(text):
         try:
             points = (np.load(path, allow_pickle=False) if path.suffix == ".npy"
                       else np.loadtxt(path, delimiter=",", ndmin=2, comments="#"))
-        except (ValueError, EOFError, OSError) as error:
+        except Exception as error:  # what NumPy raises for a damaged header has no common base class
             raise ValueError(f"target: got {text!r}; expected numbers, one point a row ({error})") from None
-        return PointCloud(real_array("target", points, f"an (M, d) array of finite numbers in {path.name}"))
+        points = real_array("target", points, f"an (M, d) array of finite numbers in {path.name}")
+        try:
+            return PointCloud(points)
+        except ValueError as error:
+            raise ValueError(f"target: {path}: {error}") from None
     clouds = [name for name, entry in datasets.TARGETS.items() if entry.law.__qualname__.startswith("_cloud.")]
     if text not in clouds:
         fail("target", text, "a .npy or .csv file of points, or one of " + ", ".join(clouds))

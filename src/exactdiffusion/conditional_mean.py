@@ -618,13 +618,12 @@ def load_complex(path, key=None):
                 x = loaded
             else:
                 names = list(loaded.files)
-                if key is None and len(names) != 1:
-                    fail("key", key, f"one of {names}")
-                if key is not None and key not in names:
-                    fail("key", key, f"one of {names}")
-                x = loaded[names[0] if key is None else key]
-    except (OSError, EOFError) as error:
+                wrong = len(names) != 1 if key is None else key not in names
+                x = None if wrong else loaded[names[0] if key is None else key]
+    except Exception as error:  # what NumPy and zipfile raise for a damaged file has no common base class
         raise ValueError(f"path: got {str(path)!r} ({error}); expected a readable .npy or .npz file") from None
+    if x is None:
+        fail("key", key, f"one of {names}, the arrays in {path}")
     if x.ndim != 2 or x.dtype.kind not in "iufc" or not np.isfinite(x).all() or 0 in x.shape:
         fail(f"path (array of shape {x.shape}, {x.dtype})", str(path), "a finite real or complex array of shape (n, N)")
     return x.astype(np.complex128)

@@ -4,7 +4,6 @@ A curve is one sampler on one schedule and target, judged by one metric; its poi
 is the median over the seeds.
 """
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +35,8 @@ _NEEDED = ("target", "sampler", "schedule", "steps", "seed", "samples", "start",
 _KEY = ("target", "sampler", "schedule", "steps", "seed", "samples", "start", "metric")
 _OPTIONAL = ("lower", "upper", "interval", "method", "rung", "dim", "floor", "floor_sd", "bound", "statement",
              "bound_kind", "denoise_calls", "prox_calls", "inner_evaluations", "oracle_rows")
+_KINDS = {**dict.fromkeys(("steps", "seed", "samples"), int),
+          **dict.fromkeys(("oracle_calls", "lower", "upper", "floor", "floor_sd", "bound"), (int, float))}
 #: the columns that every row of `Results` has, None where the folder has no such value
 COLUMNS = (*_NEEDED, *_OPTIONAL, "seconds")
 
@@ -130,18 +131,29 @@ def load(folder):
         value = row["value"]
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
             fail("dir", str(folder), f"finite numbers in the column value of results.csv; row {number + 1} has {value!r}")
+        for name, kinds in _KINDS.items():
+            if row.get(name) is not None and (isinstance(row[name], bool) or not isinstance(row[name], kinds)):
+                expected = "a whole number" if kinds is int else "a number"
+                expected = f"{expected} in the column {name} of {path.name}; row {number + 1} has {row[name]!r}"
+                fail("dir", str(folder), expected)
         # A name made of digits reads as a number; the key columns of text stay text.
         row = {**row, **{name: str(row[name]) for name in ("target", "sampler", "schedule", "start", "metric")}}
         row["seconds"] = times.get(tuple(row[name] for name in _KEY))
         whole.append({name: row.get(name) for name in COLUMNS})
     record = folder / "provenance.json"
-    return Results(folder, whole, json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {})
+    return Results(folder, whole, records.read_json(record) if record.is_file() else {})
 
 
 def _times(path):
     if not path.is_file():
         return {}
     table = records.read_table(path)
+    absent = [name for name in (*_KEY, "seconds") if table and name not in table[0]]
+    if absent:
+        raise ValueError(f"{path}: the column {absent[0]} is missing")
+    for number, row in enumerate(table, start=1):
+        if row["seconds"] is not None and (isinstance(row["seconds"], bool) or not isinstance(row["seconds"], (int, float))):
+            raise ValueError(f"{path}, row {number}: seconds: got {row['seconds']!r}; expected a number")
     texts = ("target", "sampler", "schedule", "start", "metric")
     return {tuple(str(row[name]) if name in texts else row[name] for name in _KEY): row["seconds"] for row in table}
 

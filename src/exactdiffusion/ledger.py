@@ -333,6 +333,23 @@ def verdict_table(collected):
     return "\n".join(lines)
 
 
+def _tables(path, name, keys):
+    """The tables ``[[name]]`` of a TOML file, each with ``keys``; a ValueError names the file and what is wrong with it."""
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8")).get(name, [])
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not TOML ({error})") from None
+    if not isinstance(tables, list) or not all(isinstance(t, dict) for t in tables):
+        raise ValueError(f"{path}: {name}: got {type(tables).__name__}; expected tables [[{name}]]")
+    for number, table in enumerate(tables, start=1):
+        for key in keys:
+            kind = list if key == "caught_by" else str
+            value = table.get(key)
+            if not isinstance(value, kind) or (kind is list and not all(isinstance(v, str) for v in value)):
+                raise ValueError(f"{path}: {key} of [[{name}]] number {number}: got {value!r}; expected {kind.__name__}")
+    return tables
+
+
 def planted_errors(root=None):
     """Theory file -> names of the planted errors that its checks are known to catch (``tests/planted`` asserts it).
 
@@ -343,7 +360,7 @@ def planted_errors(root=None):
     root = project_root() if root is None else Path(root)
     caught = {}
     for path in sorted((root / "tests" / "planted").glob("*.toml")) if root else ():
-        for fault in tomllib.loads(path.read_text(encoding="utf-8")).get("fault", []):
+        for fault in _tables(path, "fault", ("name", "caught_by")):
             for file in dict.fromkeys(node.partition("::")[0] for node in fault["caught_by"]):
                 caught.setdefault(file, []).append(fault["name"])
     return caught
@@ -353,7 +370,7 @@ def _found():
     """The section "What we found", from ``theory/findings.toml``."""
     from .resources import theory_dir
 
-    findings = tomllib.loads((theory_dir() / "findings.toml").read_text(encoding="utf-8"))["finding"]
+    findings = _tables(theory_dir() / "findings.toml", "finding", ())
     out = ["", "## What we found", ""]
     out.append("Every number below follows from its sentence alone; `tests/test_findings.py` recomputes them so.")
     for kind, heading in FINDING_KINDS.items():

@@ -1263,7 +1263,11 @@ def prox_gaussian(x, lam, weights, means, covariances, **options):
     """
     from .laws import GaussianMixture
 
-    return GaussianMixture(weights, means, covariances).noised().prox(x, lam, **options)
+    law = GaussianMixture(weights, means, covariances)
+    variances = law._lam[law.weights > 0]
+    if not np.all(variances > 0) and np.any(variances != variances.flat[0]):
+        fail("covariances", covariances, "regular covariances (or all of them 0): a singular one has no density")
+    return law.noised().prox(x, lam, **options)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -57,13 +57,42 @@ def table_text(rows):
 
 
 def read_table(path):
-    """Rows of a CSV written by `table_text`: integers, floats, booleans and None come back as such."""
-    return parse_table(Path(path).read_text(encoding="utf-8"))
+    """Rows of a CSV written by `table_text`: integers, floats, booleans and None come back as such.
+
+    Raises
+    ------
+    ValueError
+        Naming the file: no text, a column without a name or named twice, a row with too few or too many fields.
+    """
+    try:
+        return parse_table(Path(path).read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, csv.Error, ValueError) as error:
+        raise ValueError(f"{path}: not a table of this package ({error})") from None
+
+
+def read_json(path):
+    """The object (a dict) that a JSON file holds; a ValueError names the file where it holds anything else."""
+    try:
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not JSON ({error})") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"{path}: got {type(value).__name__}; expected an object")
+    return value
 
 
 def parse_table(text):
     """Rows of the text that `table_text` gives."""
-    return [{key: _value(field) for key, field in row.items()} for row in csv.DictReader(io.StringIO(text))]
+    reader = csv.DictReader(io.StringIO(text), strict=True)
+    names = reader.fieldnames or []
+    if "" in names or len(set(names)) < len(names):
+        raise ValueError(f"columns: got {names}; expected distinct names")
+    rows = []
+    for number, row in enumerate(reader, start=1):
+        if None in row or None in row.values():
+            raise ValueError(f"row {number}: got other fields than the {len(names)} of the columns")
+        rows.append({key: _value(field) for key, field in row.items()})
+    return rows
 
 
 def _field(value):

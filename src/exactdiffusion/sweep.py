@@ -13,6 +13,7 @@ import hashlib
 import inspect
 import json
 import math
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -309,7 +310,7 @@ def _stored(folder, key, cell, metric):
             if name not in record:
                 raise ValueError(f"{name} is absent")
             kind = None if record[name] is None else type(record[name])
-            if kind not in kinds or (kind is float and not math.isfinite(record[name])):
+            if kind not in kinds or (kind in (int, float) and not abs(record[name]) <= sys.float_info.max):
                 raise ValueError(f"{name} is {record[name]!r}")
     except (ValueError, RecursionError) as error:
         raise DamagedRecord(f"{path}: not a record of this sweep ({error}); remove it and run again") from None
