@@ -123,7 +123,8 @@ def w2(x, y, weights_x=None, weights_y=None, method="auto", *, max_bytes=2**31):
     (d + 8) eps ((|p| + |q|)^2 + |v|) with the largest centred rows p, q and potential v, is subtracted from ``lower``, and
     the accepted gap is larger by six times this bound and by the violations that the simplex leaves on its own arcs: it
     stores potentials next to artificial costs of (n + m) (1 + largest cost), so they are rounded to units in the last
-    place of these. Gaps of 1e-15 to 1e-12 of the largest cost were seen up to n = 20,000, where 1e-11 to 1e-10 is accepted.
+    place of these. Gaps of 1e-15 to 1e-12 of the largest cost were seen (n = m up to 20,000), where about 3e-15 (n + m) of
+    it is accepted.
 
     This is the distance between the two *discrete* laws given. Between two samples of continuous laws its expected
     square is never below that of the laws and exceeds it by the `noise_floor`. It is not the distance of a sample to
