@@ -209,6 +209,31 @@ def test_a_value_that_is_no_number_is_named(tmp_path, value, shown):
         curves.load(tmp_path)
 
 
+@pytest.mark.parametrize(("column", "value"), [
+    ("steps", "x"), ("steps", ""), ("seed", "1.5"), ("samples", "x"), ("oracle_calls", ""), ("lower", "x"), ("upper", "inf"),
+    ("floor", "nan"), ("floor_sd", "x"), ("bound", "inf"), ("bound", "x")])
+def test_a_column_of_numbers_holds_numbers(tmp_path, capsys, column, value):
+    rows = [{**row, "bound": 1.0, "floor_sd": 0.1} for row in _rows()]
+    rows[2][column] = value or None
+    _write(tmp_path, rows, seconds=False)
+    for command in ("plot", "report"):
+        assert main([command, str(tmp_path)]) == 2
+        assert re.search(rf"column {column} of results.csv; row 3 has", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(("file", "text"), [
+    ("results.csv", "a,b\n1\n"), ("results.csv", "a,b\n1,2,3\n"), ("results.csv", "a" * 200_000),
+    ("timings.csv", "a,b\n1,2\n"),
+    ("provenance.json", "[]"), ("provenance.json", "{"), ("provenance.json", "[" * 100_000),
+    ("provenance.json", '{"title": ["a"]}'), ("provenance.json", '{"finding": 5}'), ("provenance.json", '{"versions": []}')])
+def test_a_file_of_another_kind_is_one_line(tmp_path, capsys, file, text):
+    _write(tmp_path, _rows())
+    (tmp_path / file).write_text(text)
+    for command in ("plot", "report"):
+        assert main([command, str(tmp_path)]) == 2
+        assert re.fullmatch(rf"exactdiffusion {command}: [^\n]*{file}[^\n]*\n", capsys.readouterr().err)
+
+
 BAD = [
     ("plot --target nowhere", "target"), ("plot --metric fid", "metric"), ("plot --x hours", "x"),
     ("plot --sampler magic", "sampler"),

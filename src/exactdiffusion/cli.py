@@ -112,7 +112,8 @@ def _sweep(args):
     except KeyboardInterrupt:
         print("exactdiffusion sweep: interrupted; what was computed is kept, the same command continues", file=sys.stderr)
         return 128 + 2
-    except (OSError, sweep.DamagedRecord) as error:  # a full disk, a folder without permission, a record of someone else
+    # a full disk, a folder without permission, a record of someone else, a cell larger than the memory
+    except (OSError, MemoryError, sweep.DamagedRecord) as error:
         print(f"exactdiffusion sweep: {error}; every stored record is kept", file=sys.stderr)
         return 1
     _table([("target", "sampler", "schedule", "steps", "metric", "seeds", "mean", "sd", "lowest lower end", "floor", "rung"),

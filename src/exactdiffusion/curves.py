@@ -35,8 +35,11 @@ _NEEDED = ("target", "sampler", "schedule", "steps", "seed", "samples", "start",
 _KEY = ("target", "sampler", "schedule", "steps", "seed", "samples", "start", "metric")
 _OPTIONAL = ("lower", "upper", "interval", "method", "rung", "dim", "floor", "floor_sd", "bound", "statement",
              "bound_kind", "denoise_calls", "prox_calls", "inner_evaluations", "oracle_rows")
-_KINDS = {**dict.fromkeys(("steps", "seed", "samples"), int),
-          **dict.fromkeys(("oracle_calls", "lower", "upper", "floor", "floor_sd", "bound"), (int, float))}
+# Columns of numbers; the optional ones may be empty.
+_KINDS = {**dict.fromkeys(("steps", "seed", "samples"), (int,)),
+          **dict.fromkeys(("value", "oracle_calls", "lower", "upper", "floor", "floor_sd", "bound", "inner_evaluations"),
+                          (int, float))}
+_NOTES = {"title": str, "summary": str, "finding": list, "versions": dict}  # of provenance.json, read by the report
 #: the columns that every row of `Results` has, None where the folder has no such value
 COLUMNS = (*_NEEDED, *_OPTIONAL, "seconds")
 
@@ -128,20 +131,32 @@ def load(folder):
     times = _times(folder / "timings.csv")
     whole = []
     for number, row in enumerate(rows):
-        value = row["value"]
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            fail("dir", str(folder), f"finite numbers in the column value of results.csv; row {number + 1} has {value!r}")
         for name, kinds in _KINDS.items():
-            if row.get(name) is not None and (isinstance(row[name], bool) or not isinstance(row[name], kinds)):
-                expected = "a whole number" if kinds is int else "a number"
-                expected = f"{expected} in the column {name} of {path.name}; row {number + 1} has {row[name]!r}"
-                fail("dir", str(folder), expected)
+            _number(folder, path.name, number, name, row.get(name), kinds, empty=name in _OPTIONAL)
         # A name made of digits reads as a number; the key columns of text stay text.
         row = {**row, **{name: str(row[name]) for name in ("target", "sampler", "schedule", "start", "metric")}}
         row["seconds"] = times.get(tuple(row[name] for name in _KEY))
         whole.append({name: row.get(name) for name in COLUMNS})
-    record = folder / "provenance.json"
-    return Results(folder, whole, records.read_json(record) if record.is_file() else {})
+    return Results(folder, whole, _provenance(folder))
+
+
+def _number(folder, file, row, column, value, kinds, *, empty):
+    if value is None and empty:
+        return
+    if isinstance(value, bool) or not isinstance(value, kinds) or not math.isfinite(value):
+        expected = "integers" if kinds == (int,) else "finite numbers"
+        fail("dir", str(folder), f"{expected} in the column {column} of {file}; row {row + 1} has {value!r:.60}")
+
+
+def _provenance(folder):
+    path = folder / "provenance.json"
+    if not path.is_file():
+        return {}
+    record = records.read_json(path)
+    for name, kind in _NOTES.items():
+        if record.get(name) is not None and not isinstance(record[name], kind):
+            fail("dir", str(folder), f"a {kind.__name__} as {name} in {path.name}")
+    return record
 
 
 def _times(path):

@@ -141,7 +141,7 @@ def _intro(results):
         out.append(f"<p>{escape(str(record['summary']))}</p>")
     finding = record.get("finding") or []
     if finding:
-        out.append("<p>" + " ".join(escape(str(sentence)) for sentence in finding) + "</p>")
+        out.append("<ul>" + "".join(f"<li>{escape(str(sentence))}</li>" for sentence in finding) + "</ul>")
     count = {name: len({row[name] for row in results.rows}) for name in ("target", "sampler", "schedule", "seed", "metric")}
     words = ", ".join(f"{n} {name}{'s' if n != 1 else ''}" for name, n in count.items())
     out.append(f'<p class="note">{len(results.rows)} values: {words}.</p>')

@@ -131,8 +131,9 @@ def _decimals(text):
 def problems(described, rows):
     """What is wrong with the findings of a sweep file, given the rows of its table; an empty list when nothing is.
 
-    Every decimal number of the finding (but values of parameters, ``gamma=1.8``) must be one of the checks, and every check must be the mean of ``value`` (or of the
-    column that it names) over the rows that it describes, rounded to the digits that it has.
+    Every decimal number of the finding (but values of parameters, ``gamma=1.8``) must be one of the checks, and every check
+    must be the mean of ``value`` (or of the column that it names) over the rows that it describes, rounded to the digits
+    that it has.
     """
     found, said = [], {n for text in described.notes.get("finding", ()) for n in re.findall(_NUMBER, text)}
     found += [f"{n} in a finding is not checked" for n in sorted(said - {c["number"] for c in described.checks})]
