@@ -202,7 +202,7 @@ def _common(law, m, sigma, n, noise, like):
         fail("law", law, "an object with noised(scale, sigma).denoise(x)")
     dim = integer("law.dim", getattr(law, "dim", None), low=1)
     m, n = integer("m", m, low=1), integer("n", n, low=0)
-    return dim, m, scalar("sigma", sigma, low=0, low_open=True), n, _Draws(checked_noise(noise))
+    return dim, m, scalar("sigma", sigma, low=1e-140, high=1e150), n, _Draws(checked_noise(noise))
 
 
 def _centre(centre, dim):
@@ -371,6 +371,8 @@ class _EstimatedLevel:
         """(weights (n, N), eps (n, N, d))."""
         y = points("y", y, self.dim)
         xp = array_namespace(y)
+        if y.shape[0] and not float(xp.max(xp.abs(y))) <= 1e150:
+            fail("y", y, "coordinates of at most 1e150 in absolute value")
         n, N, d = y.shape[0], self.law.draws, self.dim
         eps = xp.reshape(self.law._draws(n, N * d, like=y), (n, N, d))
         x = xp.reshape(xp.expand_dims(y, axis=1) + self.sigma * eps, (n * N, d))

@@ -261,6 +261,8 @@ def chain(law, grid, y, sigma=None, *, method="mean", noise=None, assumed=None, 
     _oracle(law)
     grid = _chain_grid(grid)
     z = points("y", y, law.dim)
+    if z.shape[0] and not float(array_namespace(z).max(array_namespace(z).abs(z))) <= 1e150:
+        fail("y", y, "coordinates of at most 1e150 in absolute value: their squares leave the range of floats")
     if method.startswith("resample") or noise is not None:
         checked_noise(noise)
     if assumed is not None:
