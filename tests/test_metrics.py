@@ -200,3 +200,26 @@ def test_metric_that_does_not_apply_is_refused_or_skipped(metric, change):
         done = sweep.sweep(**job, metric=["w2", metric], refused="skip")
         assert {r["metric"] for r in done.rows} == {"w2"}
         assert all(r["metric"] == metric and r["reason"] for r in done.refused)
+
+
+def test_reference_draws_are_not_those_that_an_exact_start_noises():
+    """Else the sampler would be compared with its own start, and few steps from little noise would score 0."""
+    law, seed, n = sweep.law_of("rings"), 3, 100
+    start = law.sample(n, np.random.default_rng([seed, 1]))
+    run = metrics.Run(law, "ddim", True, {}, sweep.grid_of("log_linear", 2), "exact", seed, first=start, samples=start)
+    exact = [metrics.METRICS["w2"].floor(law, n, np.random.default_rng(k)) for k in range(4)]
+    assert metrics.METRICS["w2"].measure(run)["value"] > 0.5 * min(exact)
+
+
+def test_bound_of_the_distance_is_attained_on_one_atom():
+    """There the denoiser is the projection, and each step of DDIM takes the distance to (1 - beta) of it."""
+    from exactdiffusion import PointCloud, samplers
+    from exactdiffusion.noise import Noise
+
+    law, grid = PointCloud([[1.0, -2.0]]), sweep.grid_of("log_linear:sigma_min=0.1", 6)
+    path = tuple(samplers.ddim(law, grid, float(grid.sigma[0]) * Noise(0).initial(50, 2)))
+    run = metrics.Run(law, "ddim", True, {}, grid, "gaussian", 0, first=path[0], samples=path[-1], path=path)
+    found = metrics.METRICS["distance"].measure(run)
+    # distances shrink by sigma_N / sigma_0 and keep the rounding of coordinates of size 40
+    assert abs(found["bound"] - found["value"]) <= 64 * metrics.EPS * 40 * grid.N
+    assert found["value"] < 0.01 * np.sqrt(np.mean(law.distance(path[0]) ** 2))

@@ -765,6 +765,25 @@ def test_verdicts_open_filter_and_sort(browser, page):
 
 
 @needs_browser
+@pytest.mark.parametrize("width", [320, 375, 900, 1280])
+def test_the_legend_stands_below_the_axis_and_the_plot_keeps_its_height(browser, tmp_path, width):
+    names = tuple(f"gradient_estimation:gamma={g / 10}" for g in range(10, 22))
+    _write(tmp_path, _rows(samplers=names, schedules=("vp_linear",)))
+    browser.open(_bare(tmp_path), width=width, height=700, mobile=width < 900)
+    browser.settle()
+    title, legend, box, note = browser.evaluate("""["#plot .xtitle", "#plot .legend", "#plot", "#plot-note"].map((name) => {
+            const r = document.querySelector(name).getBoundingClientRect(); return [r.top, r.bottom]; })""")
+    texts = browser.evaluate(
+        "[...document.querySelectorAll('#plot .legendtext')].map((t) => t.getBoundingClientRect().bottom)")
+    height = browser.evaluate("document.getElementById('plot')._fullLayout._size.h")
+    assert title[1] <= legend[0] + 1
+    assert len(texts) == len(names)
+    assert max(texts) <= legend[1] + 1 <= box[1] + 2
+    assert box[1] <= note[0] + 1
+    assert height >= 250
+
+
+@needs_browser
 @pytest.mark.parametrize("width", [320, 375, 768, 900])
 def test_no_page_is_wider_than_a_phone(browser, page, width):
     browser.open(page, width=width, height=700, mobile=True)

@@ -242,15 +242,22 @@ function explorer(data) {
     const beyond = bounding.length + measured.length - ordinates.length;
     const ends = [Math.min(...ordinates), Math.max(...ordinates)].map(Math.log10), margin = 0.06 * (ends[1] - ends[0]) || 0.3;
     const frame = ordinates.length ? { range: [ends[0] - margin, ends[1] + margin] } : {};
+    // Below a narrow plot the legend takes a line for every curve: the page grows instead of the plot shrinking. The legend
+    // starts 62 pixels under the axis, where its labels end; it is placed in parts of the height between the margins.
+    const box = byId("plot"), narrow = box.clientWidth < 640, inside = narrow ? 300 : 400;
+    const entries = Math.ceil(found.length / (narrow ? 1 : Math.max(1, Math.floor(box.clientWidth / 330))));
+    const height = inside + 12 + 62 + 21 * Math.max(1, entries) + 8;
+    box.style.height = `${height}px`;
     Plotly.react("plot", [...bands, ...bounds, ...lines, ...dots], {
       paper_bgcolor: style("--paper"), plot_bgcolor: style("--paper"), shapes,
       font: { color: style("--ink"), family: getComputedStyle(document.body).fontFamily, size: 13 },
       xaxis: { ...axes, title: { text: entities(data.axes[axis]), standoff: 6 }, ...ticks(abscissae, apart) },
       yaxis: { ...axes, title: { text: entities(data.labels[metric] || metric), standoff: 6 }, ...frame,
         ...ticks([...ordinates, ...bounding], false) },
-      margin: { l: 55, r: 12, t: 12, b: 40 }, hovermode: "closest",
+      margin: { l: 55, r: 12, t: 12, b: height - inside - 12 }, height, hovermode: "closest",
       hoverlabel: { bgcolor: style("--panel"), bordercolor: style("--line"), font: { color: style("--ink") }, align: "left" },
-      legend: { orientation: "h", y: -0.17, yanchor: "top", x: 0, xanchor: "left", groupclick: "togglegroup" },
+      legend: { orientation: narrow ? "v" : "h", tracegroupgap: 0, y: -62 / inside, yanchor: "top", x: 0, xanchor: "left",
+        groupclick: "togglegroup" },
     }, { responsive: true, displaylogo: false,
       // listed, because the default ones include an upload to a server
       modeBarButtons: [["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]] });
