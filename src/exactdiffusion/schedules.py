@@ -144,8 +144,8 @@ def sigma_from_snr_db(snr_db):
 
 
 def _vp_rates(beta_min, beta_max):
-    beta_min = scalar("beta_min", beta_min, low=0.0)
-    beta_max = scalar("beta_max", beta_max, low=0.0, low_open=True)
+    beta_min = scalar("beta_min", beta_min, low=0.0, high=1e150)
+    beta_max = scalar("beta_max", beta_max, low=0.0, high=1e150, low_open=True)
     if beta_max < beta_min:
         fail("beta_max", beta_max, f"at least beta_min = {beta_min:g}")
     return beta_min, beta_max
@@ -167,7 +167,7 @@ def vp_linear_integral(t, beta_min=0.1, beta_max=20.0):
 def vp_linear_time(integral, beta_min=0.1, beta_max=20.0):
     """Time ``t`` with ``B(t) = integral``, by the form of the quadratic formula that does not cancel."""
     beta_min, beta_max = _vp_rates(beta_min, beta_max)
-    integral = _nonnegative("integral", integral)
+    integral = _nonnegative("integral", integral, high=1e150)
     root = beta_min + np.sqrt(beta_min**2 + 2.0 * (beta_max - beta_min) * integral)
     return 2.0 * integral / np.where(root > 0, root, 1.0)
 
