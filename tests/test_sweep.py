@@ -531,3 +531,19 @@ def test_values_agree_with_an_independent_prototype():
             mean, sd = expected[rows[0]["sampler"]][steps]
             # Difference of a mean over 4 seeds and one over 40: four standard deviations, and the printed digits.
             assert abs(found - mean) <= 4 * sd * np.sqrt(1 / seeds + 1 / 40) + 5e-4, (rows[0]["sampler"], steps, found)
+
+
+def test_a_file_is_replaced_by_the_rename_alone(tmp_path, monkeypatch):
+    """A process that dies just before the rename leaves the old content and no half of the new one."""
+    path = tmp_path / "record.json"
+    records.write_whole(path, "old")
+
+    def dies(source, target):
+        assert path.read_text() == "old"
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(records.os, "replace", dies)
+    with pytest.raises(KeyboardInterrupt):
+        records.write_whole(path, "new content")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
