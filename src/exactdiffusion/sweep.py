@@ -236,14 +236,21 @@ def _floor_of(cell, metric, rung, repeats):
     return _floor(cell.target, metric, cell.samples, repeats)
 
 
+@lru_cache(maxsize=1)
+def _thread_pools(modules):
+    """Control of all BLAS and OpenMP libraries. Finding them takes milliseconds, so again only after an import."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
 def run_cell(cell, metrics, floor_repeats=FLOOR_REPEATS):
     """Compute one cell; a list of records, one per metric, in order."""
-    from threadpoolctl import threadpool_limits
-
     from . import samplers as _samplers
     from .laws import Counted
 
-    with threadpool_limits(1):  # the number of BLAS threads moves last bits, and workers must not fight for cores
+    # the number of BLAS threads moves last bits, and workers must not fight for cores
+    with _thread_pools(len(sys.modules)).limit(limits=1):
         law = law_of(cell.target)
         counted, inner = Counted(law), {}
         started = time.perf_counter()
