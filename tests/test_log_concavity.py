@@ -257,7 +257,7 @@ def test_rows_do_not_depend_on_the_batch(walk, start):
 
 
 class UnitNoise:
-    """Row 1 + s of the matrix of step s is 1 and the rest 0: row 0 of a run sees no noise, row 1 + s that of step s alone."""
+    """Row 1 + s of the matrix of step s is 1, the rest 0: row 0 of a run sees no noise, row 1 + s that of step s alone."""
 
     def normal(self, step, n, d, start=0, like=None):
         z = np.zeros((n, d))

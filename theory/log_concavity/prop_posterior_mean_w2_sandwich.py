@@ -63,7 +63,7 @@ def test_tight(check):
 
 
 def test_upper_side_in_the_limit(check):
-    """Much noise: Xhat is nearly constant, no coupling does better than the joint law. On N(0, 1): (sqrt(1 + s) - 1)^2 / s."""
+    """Much noise: Xhat is nearly constant, no coupling does better than the joint law. N(0, 1): (sqrt(1 + s) - 1)^2 / s."""
     s = np.array([1e4, 1e6, 1e10])
     value = (1 - 1 / np.sqrt(1 + s)) ** 2
     upper = [bound.posterior_mean_w2_sandwich([[1.0]], [[x / (1 + x)]])[1] for x in s]

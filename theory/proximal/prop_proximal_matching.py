@@ -145,5 +145,5 @@ def test_controls(check):
     shift = float(minimiser(LAW, y, zeta)[0] - prox[0])
     wrong = 2 * float(bound.matching_bias(zeta, 1, hessian, slope)[0])
     check.control("the factor 1/4 (1/2)", abs(shift / wrong - 1), 0.01, on=f"bias / predicted, zeta = {zeta}")
-    with pytest.raises(ValueError, match="hessian.*Singular matrix"):
+    with pytest.raises(ValueError, match=r"hessian.*Singular matrix"):
         bound.matching_bias(zeta, 1, 0.0, 1.0)
