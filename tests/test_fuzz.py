@@ -1890,6 +1890,7 @@ def _found():
     cm, lc, ms, sch = conditional_mean, log_concavity, measurements, schedules
     law, x, grid = BASE["GaussianMixture"][1], np.zeros((1, DIM)), sch.log_linear(3)
     projection = import_module("exactdiffusion.bounds.projection")
+    thresholds = import_module("exactdiffusion.bounds.log_concavity_thresholds")
     pcm = import_module("exactdiffusion.bounds.log_concavity")
     return [
         ("x", lambda: law.noised(1.0, 1.0).denoise(np.float64)),  # the class: a TypeError
@@ -1932,6 +1933,8 @@ def _found():
         ("distance", lambda: projection.one_step_distance("far", 0.5, 0.1)),  # a TypeError
         ("eta", lambda: projection.one_step_distance(1.0, 0.5, float("nan"))),  # a NaN
         ("distance", lambda: projection.squared_w2_to_laws_on_set([])),  # a NaN
+        ("m", lambda: thresholds.ula_chain_variance(1.0, 10**400, 1.0, 3, 0.1)),  # a loop without end
+        ("sampler, mean, cov", lambda: gaussian("ddim", [0.0], 1e300, sch.vp_linear(3), [1e308])),  # a warning
         ("k, h, a, L", lambda: pcm.ula_strongly_log_concave(1, 0.1, 0.0, 0.0, 1, 1.0)),  # a ZeroDivisionError
     ]
 

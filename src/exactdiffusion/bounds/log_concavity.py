@@ -194,7 +194,7 @@ def backward_euler_maruyama_gaussian(mean, variance, T, N):
     -------
     (mean, variance) of the output
     """
-    T, N = scalar("T", T, low=0, low_open=True), integer("N", N, low=1)
+    T, N = scalar("T", T, low=0, low_open=True), integer("N", N, low=1, high=10**7)
     gamma, m, v = T / N, 0.0 * np.asarray(mean, dtype=np.float64), 1.0 + 0.0 * np.asarray(variance, dtype=np.float64)
     for k in range(N):
         t = T - gamma * k

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from .._validation import fail
+from .._validation import fail, integer
 from ._statement import guarded, statement
 
 PAPER = "log_concavity"
@@ -407,6 +407,7 @@ def ula_chain_variance(tau2, m, sigma2, steps, step):
 
     **Source.** Derived here.
     """
+    m = integer("m", m, low=1, high=10**7)  # a loop over all of them
     total = 0.0
     for t in range(1, m + 1):
         k = (sigma2 + (t - 1) * tau2) / (sigma2 * (sigma2 + t * tau2))

@@ -33,7 +33,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import samplers
-from .._validation import fail, real_array
+from .._validation import fail, in_range, real_array
 from ..arrays import to_numpy
 from ..noise import Noise
 from ..schedules import Grid
@@ -208,6 +208,7 @@ RECURSIONS = {
 # ------------------------------------------------------------------------------------------------------ driver
 
 
+@in_range
 def gaussian(sampler, mean, cov, grid, start_mean=None, start_cov=None, *, all_steps=False, **params):
     """Law of the output of ``sampler`` on the target N(mean, cov), started at N(start_mean, start_cov).
 
