@@ -84,7 +84,7 @@ def read(path, *, own=False):
         fail("file", str(path), f"at most {MOST_BYTES} bytes")
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"file: {path} is not TOML ({error})") from None
     try:
         return _checked(path, content, own)
