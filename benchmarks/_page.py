@@ -54,7 +54,10 @@ def table(rows, columns):
 
 
 def describe(record):
-    """The machine and the versions, from the record or its ``machine`` entry."""
+    """The machine and the versions: from the record, its ``machine`` entry, or that of its first part that has one."""
+    parts = [part for part in record.values() if isinstance(part, dict) and isinstance(part.get("machine"), dict)]
+    if parts and "machine" not in record:
+        return describe(parts[0])
     found = record["machine"] if isinstance(record.get("machine"), dict) else record
     rest = [key for key, value in sorted(found.items()) if found is not record and key not in MACHINE and simple(value)]
     known = [f"{key} {text(found[key])}" for key in [*MACHINE, *rest] if found.get(key) not in (None, "unknown")]
