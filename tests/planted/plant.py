@@ -15,7 +15,8 @@ beside this one:
     quick = true                                  # part of the default run
 
 By hand: ``python tests/planted/plant.py "DDIM ends one level early" theory/projection`` runs pytest on the given paths
-with the error planted and lists what fails; without paths it runs the checks of ``caught_by``.
+with the error planted and lists what fails; without paths it runs the checks of ``caught_by``. ``--bounds TEXT`` multiplies
+every bound whose key contains TEXT by 1.05 and by .95 and says which of the changes its theory file does not see.
 """
 
 import ast
@@ -227,8 +228,21 @@ def run(nodes, *, deep=False, quiet=True, first=False):
     return failures.passed, failures.failed, code
 
 
+def _bounds(text):
+    """Scale the bounds whose key contains ``text`` and print what goes unnoticed. Returns the number of those."""
+    import server
+
+    faults = [f for f in scaled_bounds() if text in f.statement]
+    results = server.ask([{"fault": fields(f), "nodes": f.caught_by, "first": True} for f in faults])
+    missed = [f.name for f, r in zip(faults, results) if not r["failed"] and not r["error"]]
+    print("\n".join([*(f"not seen: {name}" for name in missed), f"{len(faults) - len(missed)} of {len(faults)} seen"]))
+    return len(missed)
+
+
 def main(argv):
     """Command line: a fault's name, then paths for pytest (none: its named checks). Returns 0 when a check fails."""
+    if argv[:1] == ["--bounds"]:
+        return _bounds(argv[1] if len(argv) > 1 else "")
     faults = {f.name: f for f in catalogue()}
     if not argv or argv[0] not in faults:
         print("\n".join(faults) if not argv else f"no fault is called {argv[0]!r}; the catalogue has:\n" + "\n".join(faults))
