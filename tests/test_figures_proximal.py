@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from exactdiffusion import GaussianMixture, PointCloud, datasets, figures, records, samplers, schedules
+from exactdiffusion import GaussianMixture, Noise, PointCloud, datasets, figures, records, samplers, schedules
 from exactdiffusion.bounds import proximal as bound
 from exactdiffusion.propagation import grid as line
 
@@ -130,7 +130,8 @@ def test_what_the_published_figure_leaves_out():
         assert np.mean(w2_values(table, 20000)[method, 40]) < 0.8 * floor.mean()
     assert ("backward", 7) not in cells
     with pytest.raises(ValueError, match="gamma"):
-        samplers.proximal_backward(PointCloud([[0.0], [1.0]]), schedules.vp_linear(7), np.zeros((1, 1)))
+        grid = schedules.vp_linear(7)
+        samplers.proximal_backward(PointCloud([[0.0], [1.0]]), grid, np.zeros((1, 1)), noise=Noise(0))
 
 
 def test_published_values_lie_near_ours():

@@ -428,7 +428,7 @@ def test_verdicts_of_the_committed_run_are_all_read():
         assert counts[{"loose": "verified, loose"}.get(name.strip(), name.strip())] == total
     assert sum(map(len, (entry["evidence"] for entry in found.values()))) == len(
         re.findall(r"^- (?!\*\*)", text, re.MULTILINE))
-    assert all(text.count(f"(`{key}`)") == 1 for key in found)
+    assert all(text.count(f"** (`{key}`)\n") == 1 for key in found)  # the findings name keys too
 
 
 # -- the browser ----------------------------------------------------------------------------------------------------
