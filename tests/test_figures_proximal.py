@@ -129,8 +129,8 @@ def test_what_the_published_figure_leaves_out():
         assert abs(mean[method, 40] - floor.mean()) < 2 * floor.std(ddof=1)
         assert np.mean(w2_values(table, 20000)[method, 40]) < 0.8 * floor.mean()
     assert ("backward", 7) not in cells
+    grid = schedules.vp_linear(7)
     with pytest.raises(ValueError, match="gamma"):
-        grid = schedules.vp_linear(7)
         samplers.proximal_backward(PointCloud([[0.0], [1.0]]), grid, np.zeros((1, 1)), noise=Noise(0))
 
 
