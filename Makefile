@@ -50,6 +50,7 @@ lint: $(STAMP)
 	@$(BIN)/python -m ruff check src tests theory experiments
 
 bench: $(STAMP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,fast]'
 	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(ONE_THREAD) $(BIN)/python $$script || exit 1; done
 	@$(BIN)/python benchmarks/_page.py
 
