@@ -2,6 +2,8 @@
 
 import math
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -211,3 +213,13 @@ def test_verify_and_pytest_agree(capsys):
     line = next(l for l in out.splitlines() if l.startswith("foundations/ddim_gaussian_deviation"))
     assert line.split()[-2:] == ["verified", "tight"] or line.split()[-1] == "verified"
     assert np.isfinite(float(line.split()[4]))
+
+
+def test_order_of_the_statements_does_not_depend_on_the_imports():
+    """paper_checks.md is compared line by line: whoever imports a later module first must not move its statements."""
+    code = "import exactdiffusion.bounds as b; getattr(b, {!r}); print([s.key for s in b.all_statements()])"
+    seen = {
+        subprocess.run([sys.executable, "-c", code.format(name)], capture_output=True, text=True, check=True).stdout
+        for name in ("foundations", "log_concavity_thresholds")
+    }
+    assert len(seen) == 1

@@ -17,9 +17,11 @@ def all_statements():
     for name in MODULES:
         _import_module(f".{name}", __name__)
     order = {paper: i for i, paper in enumerate(PAPERS)}
-    listed = {f"{__name__}.{name}" for name in MODULES}
-    # statements of a module that is not listed (a user's own, or one in the making) are not part of the ledger
-    return sorted((s for s in REGISTRY.values() if s.module in listed), key=lambda s: order[s.paper])
+    listed = {f"{__name__}.{name}": i for i, name in enumerate(MODULES)}
+    # statements of a module that is not listed (a user's own, or one in the making) are not part of the ledger; within a
+    # module they are registered in the order of the text, but the modules in the order in which somebody imported them
+    found = [s for s in REGISTRY.values() if s.module in listed]
+    return sorted(found, key=lambda s: (order[s.paper], listed[s.module]))
 
 
 def __getattr__(name):
