@@ -1,11 +1,13 @@
 """Run many planted errors: one process imports the library once and forks a child for each.
 
-Reads a JSON list of jobs ``{"fault": fields or null, "nodes": [...], "first": bool}`` from standard input, writes a JSON
-list of results ``{"passed": [...], "failed": {...}, "code": int, "seconds": s, "error": text}`` to standard output, in
-the same order. With ``first`` a job stops at its first failing check.
+Reads a JSON list of jobs ``{"fault": fields or null, "nodes": [...], "first": bool, "limit": s}`` from standard input,
+writes a JSON list of results ``{"passed": [...], "failed": {...}, "code": int, "seconds": s, "error": text}`` to standard
+output, in the same order. With ``first`` a job stops at its first failing check; ``limit`` (:data:`LIMIT` where it is not
+given) is the time after which it counts as hanging.
 """
 
 import json
+import math
 import os
 import selectors
 import signal
@@ -52,7 +54,7 @@ def python(arguments, text=""):
 
 
 def _child(job, deep, write):
-    signal.alarm(LIMIT)
+    signal.alarm(max(1, math.ceil(job.get("limit", LIMIT))))
     try:
         if job["fault"] is not None:
             planted.plant(planted.from_spec(job["fault"]))
@@ -93,7 +95,7 @@ def main():
                 os.waitpid(pid, 0)
                 del running[key.fd]
                 text = b"".join(parts).decode()
-                hung = {"passed": [], "failed": {}, "code": -1, "error": f"no answer within {LIMIT} s"}
+                hung = {"passed": [], "failed": {}, "code": -1, "error": f"no answer within {jobs[index].get('limit', LIMIT):g} s"}
                 results[index] = {**(json.loads(text) if text else hung), "seconds": time.perf_counter() - start}
     json.dump(results, sys.stdout)
 
