@@ -95,7 +95,8 @@ def main():
                 os.waitpid(pid, 0)
                 del running[key.fd]
                 text = b"".join(parts).decode()
-                hung = {"passed": [], "failed": {}, "code": -1, "error": f"no answer within {jobs[index].get('limit', LIMIT):g} s"}
+                limit = jobs[index].get("limit", LIMIT)
+                hung = {"passed": [], "failed": {}, "code": -1, "error": f"no answer within {limit:g} s"}
                 results[index] = {**(json.loads(text) if text else hung), "seconds": time.perf_counter() - start}
     json.dump(results, sys.stdout)
 
