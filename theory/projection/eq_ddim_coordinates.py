@@ -30,7 +30,8 @@ def test_algebra(check):
         sympy.simplify(gauss / x - (1 - beta * s**2 / (lam + s**2))),
         sympy.simplify(sympy.sqrt(1 / abar - 1) - s),
     ]
-    check.equal([float(r) for r in residuals], 0.0, tol=0, cause="exact: SymPy", on="coordinates, GD form, Gaussian factor")
+    nonzero = [float(r != 0) for r in residuals]
+    check.equal(nonzero, 0.0, tol=0, cause="exact: SymPy", on="coordinates, GD form, Gaussian factor")
 
 
 def runs():
