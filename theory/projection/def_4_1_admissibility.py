@@ -34,6 +34,26 @@ def test_equivalence(check):
     )
 
 
+def test_value(check):
+    """Not the sign alone: exp of the value is by how much nu exceeds the least one, from the products of the definition."""
+    rng = np.random.default_rng(403)
+    values, exact, tol = [], [], []
+    for _ in range(300):
+        N, eta, nu = int(rng.integers(1, 30)), float(rng.uniform(0.01, 0.95)), float(rng.uniform(1, 20))
+        beta = rng.random(N) / (1 + 1.5 * eta)  # beta (1 + eta) < 1: every factor of the definition is positive
+        with mpmath.workdps(50):
+            steps = [mpmath.mpf(float(b)) for b in beta]
+            over = mpmath.fprod(1 - b * (1 + mpmath.mpf(eta)) for b in steps)
+            least = mpmath.fprod(1 - b for b in steps) / over  # the smallest nu with prod (1 - b) <= nu over
+            exact.append(float(mpmath.log(nu / least)))
+            y = [float(mpmath.mpf(eta) * b / (1 - b)) for b in steps]
+        values.append(bound.admissibility(beta, eta, nu))
+        tol.append(4 * np.finfo(float).eps * (1 + np.log(nu) + N * sum(v / (1 - v) for v in y)))
+    cause = "4 eps (1 + log nu + N sum y/(1 - y)): rounding of y = eta rho in each logarithm, and of their sum"
+    check.equal(values, exact, tol=np.array(tol), cause=cause, on="300 random schedules, N <= 29, of both verdicts")
+    assert min(np.mean(np.array(exact) > 0.1), np.mean(np.array(exact) < -0.1)) > 0.1, "one verdict is missing"
+
+
 def test_boundary(check):
     """On the boundary itself (non-constant steps that spend the budget) 1e-9 more or less changes both verdicts alike."""
     rng = np.random.default_rng(402)

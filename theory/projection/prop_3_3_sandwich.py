@@ -78,7 +78,7 @@ def test_both_ends_attained(check):
         on="left end, digits, s = 1e4",
     )
     check.tight(
-        smoothed(digits, x, 1e-3) / (0.5 * digits.distance(x) ** 2),
+        smoothed(digits, x, 1e-3) / bound.smoothed_distance_sandwich(digits.distance(x), 1e-3, len(digits.points))[1],
         1.0,
         tol=8 * EPS,
         cause="8 eps",
@@ -86,7 +86,8 @@ def test_both_ends_attained(check):
     )
     single = PointCloud(np.zeros((1, 3)))
     y = rng.standard_normal((5, 3))
-    check.tight(smoothed(single, y, 2.0) / (0.5 * single.distance(y) ** 2), 1.0, tol=8 * EPS, cause="8 eps", on="one point")
+    _, upper = bound.smoothed_distance_sandwich(single.distance(y), 2.0, 1)
+    check.tight(smoothed(single, y, 2.0) / upper, 1.0, tol=8 * EPS, cause="8 eps", on="one point")
 
 
 def test_controls(check):

@@ -6,6 +6,7 @@ are checked on the trajectory (eta = max eta_t, nu the smallest admissible one) 
 """
 
 import math
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
@@ -106,6 +107,24 @@ class Sequence:
 
 def gaussian_start(law, sigma_max, rows, seed):
     return sigma_max * np.random.default_rng(seed).standard_normal((rows, law.dim))
+
+
+def test_products_in_exact_fractions(check):
+    """Steps and errors that are multiples of 1/64: each factor is exact in binary, only the running products round."""
+    rng = np.random.default_rng(426)
+    steps, rows = 9, 6
+    d, beta = rng.integers(1, 640, rows) / 64, rng.integers(4, 60, steps) / 64
+    eta = rng.integers(0, 97, (steps, rows)) / 64  # up to 1.5, so that the positive part is used
+    exact = np.empty((2, steps, rows))
+    for row in range(rows):
+        low = high = Fraction(d[row])
+        for t in range(steps):
+            b, e = Fraction(beta[t]), Fraction(eta[t, row])
+            low, high = low * max(1 - b * (1 + e), 0), high * (1 + b * (e - 1))
+            exact[:, t, row] = float(low), float(high)
+    for name, value, product in zip(("lower", "upper"), bound.a_posteriori_sandwich(d, beta, eta), exact):
+        tol = (steps + 1) * EPS * product
+        check.equal(value, product, tol=tol, cause="(N + 1) eps: one rounding per factor", on=f"{name} product, fractions")
 
 
 def test_plain_denoiser(check, clouds):

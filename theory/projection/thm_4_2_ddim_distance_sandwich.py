@@ -4,6 +4,7 @@
 """
 
 import math
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
@@ -88,6 +89,21 @@ def conclusions(law, measured, eta, nu, beta, tol):
         "upper product": (d[1:] / upper, tol[1:]),
         "lower product": (lower / d[1:], tol[1:]),
     }
+
+
+def test_products_in_exact_fractions(check):
+    """Steps and errors that are multiples of 1/64: each factor is exact in binary, only the running products round."""
+    rng = np.random.default_rng(425)
+    for steps, eta, d in ((1, 0.5, 1.25), (8, 13 / 64, 3.0), (30, 3 / 64, 77.0)):
+        beta = rng.integers(1, 24, steps) / 64
+        low, high = [Fraction(d)], [Fraction(d)]
+        for b in map(Fraction, beta):
+            low.append(low[-1] * (1 - b * (1 + Fraction(eta))))
+            high.append(high[-1] * (1 + b * (Fraction(eta) - 1)))
+        for name, value, exact in zip(("lower", "upper"), bound.ddim_distance_sandwich(d, beta, eta), (low, high)):
+            exact = np.array([float(v) for v in exact[1:]])
+            tol, cause = (steps + 1) * EPS * exact, "(N + 1) eps: one rounding per factor"
+            check.equal(value, exact, tol=tol, cause=cause, on=f"{name} product, fractions, N = {steps}, eta = {eta}")
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
