@@ -102,8 +102,8 @@ _FLOORS = (
      "resources", "schedules"},
     {"laws", "proximal", "adversaries"},
     {"samplers", "propagation", "measure"},
-    {"audit", "chains", "conditional_mean", "curves", "datasets", "figures", "ledger", "log_concavity", "measurements",
-     "metrics", "plot", "report", "sweep", "sweepfile", "_pytest_plugin"},
+    {"audit", "chains", "chance", "conditional_mean", "curves", "datasets", "figures", "ledger", "log_concavity",
+     "measurements", "metrics", "plot", "report", "sweep", "sweepfile", "_pytest_plugin"},
     {"cli", "demo", "__main__", "__init__"},
 )
 

@@ -7,15 +7,19 @@ import time
 
 import pytest
 
+from .chance import LEVEL, SHARE, Family, Share
 from .ledger import Check, Collected, theory_files, verdict_table
 
 PATTERNS = ("test_*.py", "thm_*.py", "prop_*.py", "lem_*.py", "def_*.py", "eq_*.py", "sym_*.py", "_template.py")
 KEY = pytest.StashKey[Collected]()
+FAMILY = pytest.StashKey[Family]()
+PASSED = pytest.StashKey[bool]()
 
 
 def pytest_addoption(parser):
     group = parser.getgroup("exactdiffusion")
     group.addoption("--deep", action="store_true", help="run the long variants too")
+    group.addoption("--seed", type=int, default=0, help="other seeds for the statistical checks (0: those written there)")
     group.addoption("--no-ledger-check", action="store_true", help="do not compare paper_checks.md with this run")
     group.addoption("--no-verdict-table", action="store_true", help="do not print the verdict table at the end")
 
@@ -23,6 +27,10 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     if KEY not in config.stash:
         config.stash[KEY] = Collected()
+    shift = config.getoption("--seed")
+    if shift < 0:
+        raise pytest.UsageError(f"--seed: got {shift}; expected an integer >= 0")
+    config.stash[FAMILY] = Family(shift)
     for pattern in PATTERNS:
         config.addinivalue_line("python_files", pattern)
     config.addinivalue_line("markers", "deep: long variants, run with --deep")
@@ -75,13 +83,23 @@ def pytest_runtest_call(item):
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     report = yield
+    if call.when == "call":
+        item.stash[PASSED] = report.passed
     statement = _statement(item)
     if report.failed and statement is not None:
         item.config.stash[KEY].failed.add(statement.key)
     return report
 
 
+def pytest_sessionfinish(session, exitstatus):
+    """A run whose statistical checks together may fail by chance with more than the promised probability fails."""
+    if exitstatus == pytest.ExitCode.OK and session.config.stash[FAMILY].level > LEVEL:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 def pytest_terminal_summary(terminalreporter, config):
+    for line in config.stash[FAMILY].summary().splitlines():
+        terminalreporter.write_line(line)
     collected = config.stash[KEY]
     if collected.records and not config.getoption("--no-verdict-table"):
         terminalreporter.section("theorem checks")
@@ -95,13 +113,28 @@ def deep(request):
 
 
 @pytest.fixture
-def check(request):
+def chance(request):
+    """``chance(comparisons=3)``: a :class:`exactdiffusion.chance.Share` of the run's false-alarm probability."""
+    family, taken = request.config.stash[FAMILY], []
+
+    def take(comparisons, share=SHARE, judge=None):
+        taken.append(Share(family, request.node.nodeid, comparisons, share, judge))
+        return taken[-1]
+
+    yield take
+    if request.node.stash.get(PASSED, False):
+        for share in taken:
+            share.close()
+
+
+@pytest.fixture
+def check(request, chance):
     """The :class:`exactdiffusion.ledger.Check` of the file's ``STATEMENT``."""
     statement = _statement(request.node)
     if statement is None:
         name = request.node.path.name
         raise pytest.UsageError(f"{name}: a theory file sets STATEMENT = bounds.<paper>.<function>.statement")
-    return Check(statement, request.config.stash[KEY], request.node.name)
+    return Check(statement, request.config.stash[KEY], request.node.name, chance)
 
 
 @pytest.fixture

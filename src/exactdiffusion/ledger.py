@@ -10,11 +10,13 @@ import math
 import re
 import tomllib
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from . import bounds
+from .chance import LEVEL, SHARE, Family, Share
 
 #: parts of a check, in the order of the table
 PARTS = ("hypothesis", "holds", "equal", "tight", "rate", "control", "refuted")
@@ -73,8 +75,31 @@ class Check:
     Every tolerance comes with its ``cause``: rounding, a quadrature estimate, a confidence interval.
     """
 
-    def __init__(self, statement, collected, test=""):
+    def __init__(self, statement, collected, test="", chance=None):
         self.statement, self.collected, self.test = statement, collected, test
+        self._chance = chance
+
+    def chance(self, comparisons, share=SHARE):
+        """A share of the run's false-alarm probability for ``comparisons`` statistical ones, which leave evidence here.
+
+        Returns
+        -------
+        exactdiffusion.chance.Share
+        """
+        take = self._chance or partial(Share, Family(), self.test)
+        return take(comparisons, share, judge=self._by_chance)
+
+    def _by_chance(self, on, found, low, high, centre, cause, dropped):
+        """File a statistical comparison ``low <= found <= high`` as what it is: an equality, an inequality, a control."""
+        if dropped is not None:
+            self.control(dropped, found, low, on=on, detail=f"{np.min(found / low):.3g} times the half-width, {cause}")
+        elif centre is not None and np.allclose(high - centre, centre - low, rtol=1e-9, atol=0):
+            self.equal(found, centre, tol=(high - low) / 2, cause=cause, on=on)
+        else:
+            if np.isfinite(low).all():
+                self.holds(low, found, tol=0, cause=cause, on=f"{on}, lower end")
+            if np.isfinite(high).all():
+                self.holds(found, high, tol=0, cause=cause, on=f"{on}, upper end")
 
     def _file(self, part, on, ratio, passed, tolerance=0.0, cause="", count=1, detail=""):
         record = Evidence(
@@ -411,6 +436,9 @@ def render(collected):
         "",
         "Wording: *source* = seen in the authors' material; *recalled* = the full text was not at hand: the form stated",
         "here is proved here, the paper's wording or constant is unconfirmed; *derived* = ours, not the paper's.",
+        "",
+        "Where draws are compared, the tolerance says at which level; all together fail a correct library with probability",
+        f"at most {LEVEL:.0e} in a run (`exactdiffusion.chance`).",
         "",
         "| paper | statements | verified tight | verified | loose | asymptotic | refuted as printed |",
         "|---|---|---|---|---|---|---|",
