@@ -35,7 +35,8 @@ class Evidence:
     """One assertion of one check.
 
     ``ratio`` is smaller/larger side at the worst instance for an inequality, the deviation in units of the tolerance for
-    an equality, the slope for a rate, and the factor by which the inequality is violated for a control.
+    an equality, the slope for a rate, and the factor by which the inequality is violated for a control. ``units`` is the
+    deviation in units of the tolerance where something was compared with its stated value: an equality, a ratio, a rate.
     """
 
     statement: str
@@ -48,6 +49,7 @@ class Evidence:
     count: int
     detail: str = ""
     test: str = ""
+    units: float = math.nan
 
 
 @dataclass
@@ -101,9 +103,10 @@ class Check:
             if np.isfinite(high).all():
                 self.holds(found, high, tol=0, cause=cause, on=f"{on}, upper end")
 
-    def _file(self, part, on, ratio, passed, tolerance=0.0, cause="", count=1, detail=""):
+    def _file(self, part, on, ratio, passed, tolerance=0.0, cause="", count=1, detail="", units=math.nan):
         record = Evidence(
-            self.statement.key, part, on, float(ratio), bool(passed), float(tolerance), cause, int(count), detail, self.test
+            self.statement.key, part, on, float(ratio), bool(passed), float(tolerance), cause, int(count), detail, self.test,
+            float(units),
         )
         self.collected.records.append(record)
         if not passed:
@@ -180,6 +183,7 @@ class Check:
             cause,
             a.size,
             detail or f"largest difference {np.max(difference):.3g}",
+            units=np.max(units),
         )
         return float(np.max(difference))
 
@@ -188,7 +192,10 @@ class Check:
         m, e, tolerance = self._sides(measured, expected, tol)
         ok = np.abs(m - e) <= tolerance
         worst = int(np.argmax(np.where(np.isnan(m), np.inf, np.abs(m - e))))
-        self._file("tight", on, m[worst], ok.all(), tolerance.max(), cause, m.size, detail or f"expected {e[worst]:.6g}")
+        with np.errstate(divide="ignore", invalid="ignore"):
+            units = np.max(np.where(m == e, 0.0, np.abs(m - e) / tolerance))
+        text = detail or f"expected {e[worst]:.6g}"
+        self._file("tight", on, m[worst], ok.all(), tolerance.max(), cause, m.size, text, units=units)
 
     def rate(self, slope, expected, *, within, on, detail=""):
         """A fitted slope (a number or an object with ``slope, low, high``) lies within ``within`` of ``expected``."""
@@ -203,6 +210,7 @@ class Check:
             "pre-asymptotic remainder",
             1,
             detail or f"expected {expected:g} {interval}".strip(),
+            units=abs(value - expected) / within if within > 0 else 0.0 if value == expected else math.inf,
         )
 
     def control(self, dropped, smaller, larger, *, on, tol=0.0, detail=""):
