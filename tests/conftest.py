@@ -1,0 +1,117 @@
+"""The fixture ``accuracy``: an oracle or closed form against a reference computed by other means, and the table of them all.
+
+Printed with ``--deep`` or ``--accuracies``; otherwise one line says how many there are and how near the worst is to its limit.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from exactdiffusion import _pytest_plugin as plugin
+from exactdiffusion import bounds
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """The worst comparison of one call of ``accuracy``: ``error <= limit`` is what was asserted."""
+
+    quantity: str
+    error: float
+    limit: float
+    by: str
+    test: str
+    count: int = 1
+
+    @property
+    def ratio(self):
+        return 0.0 if self.error == 0 else self.error / self.limit if self.limit > 0 else math.inf
+
+
+KEY = pytest.StashKey[list]()
+
+
+def pytest_addoption(parser):
+    parser.addoption("--accuracies", action="store_true", help="print the table of reference accuracies at the end")
+
+
+def pytest_configure(config):
+    config.stash[KEY] = []
+    config.addinivalue_line("markers", "after_all: judges what the other tests recorded; runs after them")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.get_closest_marker("after_all") is not None)
+
+
+@pytest.fixture
+def accuracy(request):
+    """Function ``accuracy(quantity, error, limit, by)``: assert ``error <= limit`` everywhere, keep the worst.
+
+    ``quantity`` is the dotted public name without the package, ``error`` and ``limit`` are numbers or arrays that broadcast,
+    ``by`` says how the reference was computed. A NaN fails, and so does nothing at all.
+    """
+
+    def judge(quantity, error, limit, by="50 digits, mpmath"):
+        errors, limits = np.broadcast_arrays(*(np.asarray(v, dtype=np.float64) for v in (error, limit)))
+        assert errors.size, f"{quantity}: nothing was compared"
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.where(errors == 0, 0.0, errors / limits)
+        worst = int(np.argmax(np.where(np.isnan(ratio), np.inf, ratio)))
+        found = Accuracy(
+            quantity, float(errors.flat[worst]), float(limits.flat[worst]), by, request.node.nodeid, errors.size
+        )
+        request.config.stash[KEY].append(found)
+        assert np.all(errors <= limits), f"{quantity}: error {found.error:.3g}, limit {found.limit:.3g} ({by})"
+
+    return judge
+
+
+def _of_theory(collected):
+    """What the checks of ``theory/`` compared by equality, attained ratio or rate, as rows of the same table."""
+    rows = []
+    for statement in bounds.all_statements():
+        name = f"bounds.{statement.module.rpartition('.')[2]}.{statement.name}"
+        for record in collected.of(statement.key):
+            if record.part in ("equal", "tight", "rate"):
+                error = record.units * record.tolerance if record.tolerance > 0 else record.units
+                by = f"theory, {record.part}" + (f": {record.cause}" if record.cause else "")
+                rows.append(Accuracy(name, error, record.tolerance, by, collected.statements[statement.key], record.count))
+    return rows
+
+
+@pytest.fixture
+def accuracies(request):
+    """All that this session recorded so far, checks of ``theory/`` included."""
+    config = request.config
+    return [*config.stash[KEY], *_of_theory(config.stash[plugin.KEY])]
+
+
+def _worst(records):
+    """One row per quantity, by name: its worst record, and how many comparisons there were."""
+    rows = {}
+    for record in records:
+        worst, count = rows.get(record.quantity, (record, 0))
+        rows[record.quantity] = (max(worst, record, key=lambda r: r.ratio), count + record.count)
+    return [rows[name] for name in sorted(rows)]
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    rows = _worst([*config.stash[KEY], *_of_theory(config.stash[plugin.KEY])])
+    if not rows:
+        return
+    total = sum(count for _, count in rows)
+    top = max((row for row, _ in rows), key=lambda row: row.ratio)
+    line = f"{len(rows)} quantities, {total} comparisons, worst error/limit {top.ratio:.3g} ({top.quantity})"
+    if not (config.getoption("--deep") or config.getoption("--accuracies")):
+        terminalreporter.write_line(f"reference accuracies: {line}")
+        return
+    terminalreporter.section("reference accuracies")
+    head = ("quantity", "worst error", "limit", "compared", "reference")
+    body = [(r.quantity, f"{r.error:.2e}", f"{r.limit:.2e}", str(count), r.by) for r, count in rows]
+    widths = [max(len(cells[i]) for cells in [head, *body]) for i in range(len(head) - 1)]
+    for cells in [head, *body]:
+        terminalreporter.write_line("  ".join([*(c.ljust(w) for c, w in zip(cells, widths)), cells[-1]]))
+    terminalreporter.write_line(line)
