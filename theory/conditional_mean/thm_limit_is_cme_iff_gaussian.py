@@ -50,6 +50,17 @@ def test_only_if(check, line):
     check.equal(np.array(criterion, float), 1.0, tol=0, cause="yes/no", on="both or neither, 36 random mixtures")
 
 
+def test_value_on_two_points(check):
+    """Two points: D = tanh(z/v), whose second derivative is largest where tanh = 1/sqrt 3, and 4/(3 sqrt 3 v^2) there."""
+    law = GaussianMixture(None, np.array([[-1.0], [1.0]]), 0.0)
+    for v in (0.05, 0.5, 4.0):
+        z = v * np.arctanh(1 / np.sqrt(3)) * np.linspace(-2, 2, 41)[:, None]  # the two maxima are among them
+        value = bound.limit_is_cme_iff_gaussian(cm.denoiser_laplacian(law, z, v))
+        exact = 4 / (3 * np.sqrt(3) * v**2)
+        cause = "64 eps (1 + 1/v): rounding of the exponents z/v, on third moments"
+        check.equal(value / exact, 1.0, tol=64 * EPS * (1 + 1 / v), cause=cause, on=f"largest |Lap D|, two points, v = {v}")
+
+
 def test_rate_next_to_a_gaussian(check, line):
     """Mixture .5/.5 of N(+-a, 1 - a^2): the fourth cumulant is -2 a^4, and the gap is of that order, never 0."""
     a = np.array([0.05, 0.1, 0.2])

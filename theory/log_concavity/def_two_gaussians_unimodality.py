@@ -1,5 +1,6 @@
 """Unimodality of two Gaussians: modes counted on a grid just inside and just outside the closed criterion."""
 
+import mpmath
 import numpy as np
 import sympy
 from scipy.optimize import brentq
@@ -40,6 +41,25 @@ def test_values(check):
     )
     fractions = 1 / np.array(found) ** 2
     check.equal(fractions, [1, 0.543, 0.450, 0.312], tol=5e-4, cause="printed digits", on="share of the log-concavity noise")
+
+
+def test_margin_in_30_digits(check):
+    """The margin itself, not its sign alone: |c| minus the largest value of Dm^2 tanh u - u, found by its derivative."""
+    value, exact = [], []
+    for w in (0.5, 0.3, 0.01):
+        for ratio in (0.4, 1.0, 1.2, 2.0, 7.5):
+            with mpmath.workdps(30):
+                D2, c = mpmath.mpf(ratio) ** 2, abs(mpmath.log(mpmath.mpf(w) / (1 - mpmath.mpf(w)))) / 2
+                largest = mpmath.mpf(0)  # at u = 0; for Dm > 1 at the root of Dm^2 sech^2 u = 1, below 1 + log(2 Dm)
+                if ratio > 1:
+                    bracket = (mpmath.mpf("1e-6"), 1 + mpmath.log(2 * mpmath.mpf(ratio)))
+                    u = mpmath.findroot(lambda u, D2=D2: D2 - mpmath.cosh(u) ** 2, bracket, solver="anderson")
+                    largest = D2 * mpmath.tanh(u) - u
+                exact.append(float(c - largest))
+            value.append(float(bound.unimodality_margin(ratio, w)))
+    tol = 16 * np.finfo(float).eps * (1 + np.square([0.4, 1.0, 1.2, 2.0, 7.5] * 3))
+    cause = "16 eps (1 + Dm^2): rounding of the two terms"
+    check.equal(value, exact, tol=tol, cause=cause, on="margin, 3 weights, Dm .4 .. 7.5")
 
 
 def test_by_sympy(check):

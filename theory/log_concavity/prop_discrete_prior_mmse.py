@@ -1,7 +1,9 @@
 """Atoms: the mean squared error falls exponentially in m, below the union bound of the nearest-atom estimator."""
 
+import itertools
 import math
 
+import mpmath
 import numpy as np
 from scipy.special import ndtr
 
@@ -9,6 +11,7 @@ from exactdiffusion import GaussianMixture, PointCloud, measurements
 from exactdiffusion.bounds import log_concavity as bound
 
 STATEMENT = bound.discrete_prior_mmse.statement
+EPS = np.finfo(np.float64).eps
 
 
 def clouds():
@@ -27,6 +30,25 @@ def test_holds(check):
             larger.append(bound.discrete_prior_mmse(law.points, law.weights, m, sigma))
         check.holds(mmse, larger, tol=0.0, cause="no rounding near equality", on=f"E C_m, {name}")
         check.holds(w2, mmse, tol=1e-13, cause="quadrature", on=f"W2^2 <= E C_m, {name}")
+
+
+def test_formula_in_30_digits(check):
+    """The printed sum, pair by pair, with mpmath's erfc."""
+    rng = np.random.default_rng(57)
+    for shape, m, sigma in (((2, 1), 1, 0.7), ((5, 2), 3, 1.3), ((4, 3), 50, 0.9)):
+        points = rng.standard_normal(shape)
+        weights = rng.dirichlet(np.ones(len(points)))
+        total, worst = mpmath.mpf(0), 0.0
+        with mpmath.workdps(30):
+            for i, j in itertools.permutations(range(len(points)), 2):
+                gap = mpmath.sqrt(mpmath.fsum((mpmath.mpf(a) - mpmath.mpf(b)) ** 2 for a, b in zip(points[i], points[j])))
+                z = mpmath.sqrt(m) * gap / (2 * mpmath.mpf(sigma))
+                total += mpmath.mpf(weights[i]) * gap**2 * mpmath.erfc(z / mpmath.sqrt(2)) / 2
+                worst = max(worst, float(z))
+        value = bound.discrete_prior_mmse(points, weights, m, sigma)
+        tol = EPS * (32 + 8 * worst**2) * float(total)
+        cause = "eps (32 + 8 z^2): a rounding of z moves Phi(-z) by z^2 eps"
+        check.equal(value, float(total), tol=tol, cause=cause, on=f"mpmath, {len(points)} points, m = {m}")
 
 
 def test_plane(check):

@@ -76,7 +76,9 @@ def test_how_tight(check):
     cell = (41 * many - 21 * few) / 20
     check.tight(cell, 0.3468, tol=1e-4, cause="four printed digits", on="lattice of spacing 2.49 sqrt s, per cell")
     wide = GaussianMixture(None, np.zeros((1, 1)), 1e8)
-    check.tight(measurements.line_mmse(wide, 1, 1.0), 1.0, tol=2e-8, cause="s/lam = 1e-8", on="E C_m/s, N(0, 1e8)")
+    cases = ((1, 1.0), (9, 3.0), (4, 1.0))
+    ratio = [measurements.line_mmse(wide, m, sigma) / bound.posterior_mean_w2(m, sigma, 1) for m, sigma in cases]
+    check.tight(ratio, 1.0, tol=2e-8, cause="s/lam = 1e-8", on="E C_m/s, N(0, 1e8)")
 
 
 def test_golden_ratio(check):

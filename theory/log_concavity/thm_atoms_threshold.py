@@ -1,5 +1,8 @@
 """Thresholds of point clouds between exposed edges and the diameter: the table, the exact cases, witnesses at infinity."""
 
+import itertools
+import math
+
 import mpmath
 import numpy as np
 import pytest
@@ -72,7 +75,7 @@ def test_21_equispaced_points_in_40_digits(check):
 def test_exact_when_affinely_independent(check):
     """Both sides agree, for random weights down to 1e-4; local ascent from finite points comes close from below."""
     rng = np.random.default_rng(66)
-    low, high, finite = [], [], []
+    low, high, finite, sandwich = [], [], [], []
     for d in (2, 3, 6):
         for _ in range(3):
             P = rng.standard_normal((d + 1, d))
@@ -85,8 +88,13 @@ def test_exact_when_affinely_independent(check):
             i, j = found.witness_at_infinity
             P = np.unique(P, axis=0)
             finite.append(covariance_supremum(P, w, v, starts=_far_out(P, w, v, i, j))[0] / v)
+            longest = max(math.dist(a, b) for a, b in itertools.combinations(P, 2))  # an exposed edge: there are no others
+            sandwich.append(bound.atoms_threshold(longest, longest))
     check.equal(low, high, tol=64 * EPS * np.array(high), cause="64 eps", on="9 affinely independent clouds, random weights")
     check.tight(np.array(low) / high, 1.0, tol=64 * EPS, cause="64 eps", on="sigma*^2 / (D^2/4), affinely independent")
+    lower, upper = np.transpose(sandwich)
+    check.tight(np.array(low) / lower, 1.0, tol=64 * EPS, cause="64 eps", on="sigma*^2 / (edge^2/4), affinely independent")
+    check.tight(np.array(low) / upper, 1.0, tol=64 * EPS, cause="64 eps", on="sigma*^2 / (longest pair^2/4)")
     check.holds(finite, 1.0, tol=1e-12, cause="rounding of the covariance", on="no finite witness beats the edge")
     check.holds(0.98, finite, tol=0, cause="none: a finite distance is enough", on="finite witnesses approach the edge")
 

@@ -1,5 +1,6 @@
 """ULA under a log-Sobolev inequality: KL of the exact law of the chain on a line below e^-ahk KL + 8 h d L^2/a."""
 
+import mpmath
 import numpy as np
 
 from exactdiffusion import GaussianMixture, measure
@@ -44,6 +45,27 @@ def test_gaussians(check):
         measured.append(measure.gaussian_kl(mean, v, 0 * mean, lam))
         larger.append(bound.ula_log_sobolev(k, h, a, smooth, 3, start))
     check.holds(measured, larger, tol=1e-12, cause="rounding", on="N(0, diag(.5, 1, 1.5)), k = 1 .. 200")
+
+
+def test_attained_by_small_steps_from_far(check):
+    """One step of 1e-7 from N(1e4, 1) to N(0, 1): decay and bias are both below 1e-6 of the bound, which is then reached."""
+    h, far = 1e-7, 1e4
+    start = measure.gaussian_kl([far], [1.0], [0.0], [1.0])
+    after = measure.gaussian_kl([(1 - h) * far], [(1 - h) ** 2 + 2 * h], [0.0], [1.0])
+    larger = bound.ula_log_sobolev(1, h, 1.0, 1.0, 1, start)
+    check.holds(after, larger, tol=0, cause="none: the decay 2 a h is twice that of the bound", on="N(1e4, 1) to N(0, 1)")
+    check.tight(after / larger, 1.0, tol=2 * h, cause="a h and 16 h / 1e8", on="one step of 1e-7, N(1e4, 1) to N(0, 1)")
+
+
+def test_formula_in_30_digits(check):
+    """Both terms of the printed bound, with mpmath."""
+    cases = ((0, 0.01, 1.0, 2.0, 3, 0.25), (40, 0.002, 0.5, 5.0, 10, 7.0), (300, 0.02, 3.0, 4.0, 1, 90.0))
+    for k, h, a, smooth, d, start in cases:
+        with mpmath.workdps(30):
+            h_, a_, s_ = map(mpmath.mpf, (h, a, smooth))
+            exact = float(mpmath.exp(-a_ * h_ * k) * mpmath.mpf(start) + 8 * h_ * d * s_**2 / a_)
+        tol, cause = 2.0**-52 * (16 + 4 * a * h * k) * exact, "(16 + 4 a h k) eps: rounding of the exponent"
+        check.equal(bound.ula_log_sobolev(k, h, a, smooth, d, start), exact, tol=tol, cause=cause, on=f"mpmath, k = {k}")
 
 
 def test_rate(check):

@@ -1,5 +1,8 @@
 """ULA on a strongly log-concave law: W2 of the exact law of the chain on a line, no Monte Carlo, against the bound."""
 
+import math
+from fractions import Fraction
+
 import numpy as np
 
 from exactdiffusion import GaussianMixture, measure
@@ -45,6 +48,33 @@ def test_first_term_is_sharp(check):
     check.tight(
         ratios, 1.0, tol=1e-12, cause="64 eps per step and the tails beyond 10 deviations", on="N(0, 4), mean of the chain"
     )
+
+
+def test_attained_far_away(check):
+    """A start so far that the bias term is 1e-9 of the bound: the exact W2 of the Gaussian recursion reaches it."""
+    a, h, far = 0.25, 0.4, 1e10
+    for k in (1, 6, 40):
+        mean, variance = far * (1 - a * h) ** k, 4.0
+        for _ in range(k):
+            variance = (1 - a * h) ** 2 * variance + 2 * h
+        w2 = math.hypot(mean, math.sqrt(variance) - 2)
+        larger = bound.ula_strongly_log_concave(k, h, a, a, 1, far)
+        tol, cause = 2 * math.sqrt(h) / mean + 1e-13, "the bias term, 1.65 sqrt(h) of the distance, and rounding"
+        check.holds(w2, larger, tol=0, cause="none: the bias term is in hand", on=f"N(0, 4) from N(1e10, 4), k = {k}")
+        check.tight(w2 / larger, 1.0, tol=tol, cause=cause, on=f"N(0, 4) from N(1e10, 4), k = {k}")
+
+
+def test_formula_in_fractions(check):
+    """Both terms of the printed bound, 1.65 = 33/20, where h d is a square."""
+    cases = ((0, "1/4", "1/2", "7/2", 9, "5/4"), (3, "1/16", "1/8", "3", 4, "0"), (7, "1/9", "2", "4", 1, "9"))
+    for k, h, a, L, d, w in cases:
+        h, a, L, w = map(Fraction, (h, a, L, w))
+        root = Fraction(math.isqrt(h.numerator * d), math.isqrt(h.denominator))
+        assert root**2 == h * d
+        exact = float((1 - a * h) ** k * w + Fraction(33, 20) * L / a * root)
+        value = bound.ula_strongly_log_concave(k, float(h), float(a), float(L), d, float(w))
+        tol, cause = (16 + 4 * k) * 2.0**-52 * exact, "(16 + 4 k) eps: roundings of the power and of the terms"
+        check.equal(value, exact, tol=tol, cause=cause, on=f"fractions, k = {k}, d = {d}")
 
 
 def test_rate_of_the_bias(check):
