@@ -1,10 +1,5 @@
 """Prints the score of the planted errors at the end of a run."""
 
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent))  # pytest imports by path; plant.py is beside the tests that use it
-
 
 def pytest_terminal_summary(terminalreporter):
     def planted(kind):
