@@ -4,31 +4,16 @@ import math
 
 import numpy as np
 import pytest
+from figure_tables import assert_current, committed, fresh, parameters
 from scipy.integrate import trapezoid
 
-from exactdiffusion import GaussianMixture, figures, measure, measurements, records
+from exactdiffusion import GaussianMixture, figures, measure, measurements
 from exactdiffusion.bounds import log_concavity_thresholds as bound
 from exactdiffusion.chains import Underdamped
 
 NAMES = ("chain_schematic", "condition_numbers", "elliptical_gaussians", "jump_error", "kappa_m", "sigma_m_map",
          "thresholds_of_clouds")
 EPS = np.finfo(np.float64).eps
-
-
-def committed(name):
-    path = figures.default_folder() / "data" / f"{name}.csv"
-    if not path.is_file():
-        pytest.skip("no committed figures beside an installed package")
-    return records.read_table(path)
-
-
-def parameters(name):
-    return figures.select([name])[0].PARAMETERS
-
-
-def fresh(name, **changes):
-    experiment = figures.select([name])[0]
-    return experiment.compute({**experiment.PARAMETERS, **changes}, lambda items, description, total=None: items)
 
 
 def slope(m, values):
@@ -479,6 +464,4 @@ def test_map_of_two_gaussians_says_what_the_caption_says():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_committed_tables_are_current(name):
-    if not (figures.default_folder() / "data" / f"{name}.csv").is_file():
-        pytest.skip("no committed figures beside an installed package")
-    assert figures.check(figures.select([name])[0]) == []
+    assert_current(name)

@@ -5,24 +5,14 @@ import math
 
 import numpy as np
 import pytest
+from figure_tables import assert_current, committed, parameters
 
-from exactdiffusion import GaussianMixture, Noise, PointCloud, figures, measure, records
+from exactdiffusion import GaussianMixture, Noise, PointCloud, figures, measure
 from exactdiffusion.log_concavity import largest_posterior_variance
 from exactdiffusion.measurements import conditional_hessian, joint_score
 
 NAMES = ("certificate_quadtree", "counterexample", "estimated_score", "spectral_gap", "tunnelling", "two_gaussians")
 W = 0.2
-
-
-def committed(name):
-    path = figures.default_folder() / "data" / f"{name}.csv"
-    if not path.is_file():
-        pytest.skip("no committed figures beside an installed package")
-    return records.read_table(path)
-
-
-def parameters(name):
-    return figures.select([name])[0].PARAMETERS
 
 
 def test_group_selects_all_figures_of_the_paper():
@@ -316,6 +306,4 @@ def test_finest_cells_are_where_the_bound_is_tight():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_committed_tables_are_current(name):
-    if not (figures.default_folder() / "data" / f"{name}.csv").is_file():
-        pytest.skip("no committed figures beside an installed package")
-    assert figures.check(figures.select([name])[0]) == []
+    assert_current(name)

@@ -4,17 +4,13 @@ import math
 
 import numpy as np
 import pytest
+from figure_tables import assert_current, fresh
 
 from exactdiffusion import figures
 
 EPS = np.finfo(np.float64).eps
 NAMES = ("audit_examples", "gamma_versus_error", "geometry", "gradient_estimation_idea", "guarantee_versus_steps",
          "largest_admissible_eta", "noise_prediction", "noise_schedules", "projection_error")
-
-
-def table(name, **changes):
-    experiment = figures.select([name])[0]
-    return experiment.compute({**experiment.PARAMETERS, **changes}, lambda items, description, total=None: items)
 
 
 def test_group_selects_all_figures_of_the_paper():
@@ -32,7 +28,7 @@ def test_group_selects_all_figures_of_the_paper():
      ("edm", (0.0419, 0.0800, 0.0442, 0.0841)), ("linear", (0.0449, 0.0841, 0.0699, 0.135))],
 )
 def test_largest_admissible_eta(schedule, expected):
-    rows = table("largest_admissible_eta", schedules=[schedule])
+    rows = fresh("largest_admissible_eta", schedules=[schedule])
     found = [next(r["eta"] for r in rows if r["panel"] == "bars" and r["nu"] == nu and r["last_step"] is last)
              for last in (True, False) for nu in (2.0, 4.0)]
     # recorded with three digits
@@ -41,7 +37,7 @@ def test_largest_admissible_eta(schedule, expected):
 
 def test_ranking_is_a_certificate_only():
     """EDM passes the paper's schedule at N = 20, nu = 10; log-linear 40 to .01 is above every schedule with those ends."""
-    rows = table("largest_admissible_eta", N_range=[10, 20], N_nu=[2.0, 10.0])
+    rows = fresh("largest_admissible_eta", N_range=[10, 20], N_nu=[2.0, 10.0])
     eta = {(r["schedule"], r["N"], r["nu"]): r["eta"] for r in rows if r["panel"] == "N"}
     assert eta["edm", 20, 10.0] == pytest.approx(0.181, abs=5e-4)
     assert eta["linear", 20, 10.0] == pytest.approx(0.170, abs=5e-4)
@@ -53,8 +49,8 @@ def test_ranking_is_a_certificate_only():
 
 
 def test_guarantee_is_attained_and_tends_to_its_limits():
-    rows = table("guarantee_versus_steps", N=[1, 7, 100_000], measured_N=[1, 7, 30])
-    bounds = {(r["eta"], r["N"]): r for r in table("guarantee_versus_steps", N=[1, 7, 30], measured_N=[1])
+    rows = fresh("guarantee_versus_steps", N=[1, 7, 100_000], measured_N=[1, 7, 30])
+    bounds = {(r["eta"], r["N"]): r for r in fresh("guarantee_versus_steps", N=[1, 7, 30], measured_N=[1])
               if r["what"] == "bound"}
     for row in rows:
         eta, nu = row["eta"], row["nu"]
@@ -74,7 +70,7 @@ def test_guarantee_is_attained_and_tends_to_its_limits():
 
 
 def test_geometry():
-    rows = table("geometry", ambient=[64, 1024], dimensions=[1, 16], draws=4000)
+    rows = fresh("geometry", ambient=[64, 1024], dimensions=[1, 16], draws=4000)
 
     def get(panel, series):
         return np.array([(r["x"], r["y"]) for r in rows if r["panel"] == panel and r["series"] == series])
@@ -105,7 +101,7 @@ def test_geometry():
 
 
 def test_gradient_estimation_idea():
-    rows = table("gradient_estimation_idea")
+    rows = fresh("gradient_estimation_idea")
     get = {s: np.array([(r["x"], r["y"]) for r in rows if r["series"] == s]) for s in {r["series"] for r in rows}}
     np.testing.assert_allclose(get["eps_bar"], 2 * get["eps_t"] - get["eps_{t+1}"], atol=8 * EPS)
     true = get["true"][0]
@@ -126,7 +122,7 @@ def test_predicted_noise_error_is_the_mmse():
     from exactdiffusion import PointCloud, datasets, schedules
 
     law = PointCloud(datasets.digits())
-    rows = table("noise_prediction", data=["digits"], parts=["error"], time_stride={"digits": 150}, pairs={"digits": 300})
+    rows = fresh("noise_prediction", data=["digits"], parts=["error"], time_stride={"digits": 150}, pairs={"digits": 300})
     rng, sigmas = np.random.default_rng(1), schedules.ddpm_sigmas()
     for row in rows:
         t = row["i"]
@@ -146,7 +142,7 @@ def test_predicted_noise_error_is_the_mmse():
 
 
 def test_histogram_counts_every_trajectory():
-    rows = table("noise_prediction", data=["digits"], parts=["size"], trajectories={"digits": 40}, steps=10)
+    rows = fresh("noise_prediction", data=["digits"], parts=["size"], trajectories={"digits": 40}, steps=10)
     for i in range(10):
         counts = [r["count"] for r in rows if r["i"] == i and r["bin"] >= 0]
         assert sum(counts) == 40
@@ -156,7 +152,7 @@ def test_histogram_counts_every_trajectory():
 
 def test_two_pairings_of_the_projection_error():
     """Recorded on 2,000 trajectories of the digits: the released pairing needs nu 10.5 instead of 1.49; here on 60."""
-    rows = table("projection_error", trajectories={"digits": 60}, spot_trajectories={"digits": 60})
+    rows = fresh("projection_error", trajectories={"digits": 60}, spot_trajectories={"digits": 60})
     nu = {p: [r["nu"] for r in rows if r["paired"] == p] for p in ("same", "paper-code")}
     assert max(nu["same"]) < 1.55
     assert int(np.argmax(nu["paper-code"])) == 49
@@ -169,13 +165,13 @@ def test_two_pairings_of_the_projection_error():
 def test_gamma_versus_error():
     """Ring: gamma 1.5 beats DDIM at N = 10. Digits: N = 5 leaves 1.83 sqrt(n) sigma_0 with DDIM, 13.1 with gamma 2."""
     changed = {"steps": [5, 10], "floor_repeats": 2}
-    rows = table("gamma_versus_error", targets=["rings"], samples={"rings": 300}, gammas={"rings": [1, 1.5, 2]}, **changed)
+    rows = fresh("gamma_versus_error", targets=["rings"], samples={"rings": 300}, gammas={"rings": [1, 1.5, 2]}, **changed)
     error = {(r["steps"], r["gamma"]): r["distance"] for r in rows if r["setting"] == "cifar"}
     # recorded for another draw of the start: .112/.035/.027 (N = 5) and .048/.0129/.0198 (N = 10)
     assert error[10, 1.5] < 0.5 * error[10, 2.0] < 0.5 * error[10, 1.0]
     assert error[5, 1.5] < 0.5 * error[5, 1.0]
     assert len({r["w2"] for r in rows if r["setting"] == "noise floor"}) == 2
-    rows = table("gamma_versus_error", targets=["digits"], samples={"digits": 60}, gammas={"digits": [1, 2]}, **changed)
+    rows = fresh("gamma_versus_error", targets=["digits"], samples={"digits": 60}, gammas={"digits": [1, 2]}, **changed)
     left = {(r["steps"], r["gamma"]): r["distance"] / (8 * 0.01) for r in rows if r["setting"] == "cifar"}
     # root mean squares lie above the recorded means
     assert 1.6 < left[5, 1.0] < 2.6
@@ -188,7 +184,4 @@ CHEAP = ("largest_admissible_eta", "gradient_estimation_idea", "geometry", "guar
 
 @pytest.mark.parametrize("name", CHEAP)
 def test_committed_tables_are_current(name):
-    folder = figures.default_folder()
-    if not (folder / "data" / f"{name}.csv").is_file():
-        pytest.skip("no committed figures beside an installed package")
-    assert figures.check(figures.select([name])[0]) == []
+    assert_current(name)

@@ -4,8 +4,9 @@ import math
 
 import numpy as np
 import pytest
+from figure_tables import assert_current, committed, fresh, parameters
 
-from exactdiffusion import GaussianMixture, Noise, PointCloud, datasets, figures, records, samplers, schedules
+from exactdiffusion import GaussianMixture, Noise, PointCloud, figures, samplers, schedules
 from exactdiffusion.bounds import proximal as bound
 from exactdiffusion.propagation import grid as line
 
@@ -37,18 +38,6 @@ RECORDED_LARGE = {
     "hybrid": (.205, .144, .091, .063, .050, .049), "backward": (None, None, .103, .064, .051, .050),
 }
 HALF_DIGIT = 5e-4  # three recorded decimals
-
-
-def committed(name):
-    path = figures.default_folder() / "data" / f"{name}.csv"
-    if not path.is_file():
-        pytest.skip("no committed figures beside an installed package")
-    return records.read_table(path)
-
-
-def fresh(name, **changes):
-    experiment = figures.select([name])[0]
-    return experiment.compute({**experiment.PARAMETERS, **changes}, lambda items, description, total=None: items)
 
 
 def test_group_selects_all_figures_of_the_paper():
@@ -254,7 +243,7 @@ def test_gap_on_the_line_is_the_recorded_one():
     """Weights .4/.6 at -1, 1, v = .1, lam = 5/160: gap (-0.25, 0.21) of mass 0.0075; bitangent by another algorithm."""
     setting = {"weights": [0.4, 0.6], "means": [-1.0, 1.0], "variance": 0.1, "lam": 5 / 160, "low": -1.4, "high": 1.4,
                "count": 281}
-    for q in (setting, figures.select(["multivalued_prox"])[0].PARAMETERS["line"]):
+    for q in (setting, parameters("multivalued_prox")["line"]):
         jump, = (r for r in fresh("multivalued_prox", panels=["line"], line=q) if r["series"] == "jump")
         law = GaussianMixture(q["weights"], [[-1.0], [1.0]], q["variance"])
         step = line.prox_hybrid(line.level(law), line.level(law), q["lam"])
@@ -274,9 +263,9 @@ def test_gap_on_the_line_is_the_recorded_one():
 
 def test_jumps_in_the_plane_are_ties_and_their_segments_are_out_of_range():
     rows = [r for r in committed("multivalued_prox") if r["panel"] == "three atoms"]
-    parameters = figures.select(["multivalued_prox"])[0].PARAMETERS
-    grid = schedules.vp_linear(parameters["atoms_steps"])
-    cloud = PointCloud(parameters["atoms"], parameters["atom_weights"])
+    q = parameters("multivalued_prox")
+    grid = schedules.vp_linear(q["atoms_steps"])
+    cloud = PointCloud(q["atoms"], q["atom_weights"])
     law, lam = cloud.noised(float(grid.scale[-2]), float(grid.sigma[-2])), float(grid.g[-2])
     jumps = [r for r in rows if r["series"] == "jump"]
     assert len(jumps) > 100
@@ -298,7 +287,7 @@ def test_jumps_in_the_plane_are_ties_and_their_segments_are_out_of_range():
 
 def test_proximal_matching_orders_and_limits():
     table = committed("proximal_matching")
-    q = figures.select(["proximal_matching"])[0].PARAMETERS
+    q = parameters("proximal_matching")
     law = GaussianMixture(q["weights"], np.array(q["means"])[:, None], q["variance"])
     curve = [r for r in table if r["part"] == "curve" and r["zeta"] == q["curves"][0]]
     y = np.array([[r["y"]] for r in curve])
@@ -316,7 +305,7 @@ def test_proximal_matching_minimises_the_loss():
     """f_zeta against a direct minimisation of the loss by quadrature over the posterior."""
     from scipy.optimize import minimize_scalar
 
-    q = figures.select(["proximal_matching"])[0].PARAMETERS
+    q = parameters("proximal_matching")
     rows = fresh("proximal_matching", curves=[0.5, 1.0], queries=[-1.5, 1.7, 4], orders_at=[])
     x = np.linspace(-5, 5, 20001)
     density = np.exp(GaussianMixture(q["weights"], np.array(q["means"])[:, None], q["variance"]).log_density(x[:, None]))
@@ -333,18 +322,6 @@ def test_proximal_matching_minimises_the_loss():
         assert r["f"] == pytest.approx(best.x, abs=1e-6)
 
 
-CHEAP = ("coin_test", "multivalued_prox", "proximal_matching", "trajectory_versus_marginal", "kl_versus_dimension",
-         "kl_versus_steps", "dino_w2")
-
-
-@pytest.mark.parametrize("name", CHEAP)
+@pytest.mark.parametrize("name", NAMES)
 def test_committed_tables_are_current(name):
-    folder = figures.default_folder()
-    if not (folder / "data" / f"{name}.csv").is_file():
-        pytest.skip("no committed figures beside an installed package")
-    if name == "dino_w2":
-        try:
-            datasets.dino()
-        except datasets.DatasetUnavailable:
-            pytest.skip("the dino is not available here")
-    assert figures.check(figures.select([name])[0]) == []
+    assert_current(name)
