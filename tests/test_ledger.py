@@ -1,6 +1,7 @@
 """The judge is judged: every assertion goes red when it must, verdicts follow the evidence, ledgers are compared."""
 
 import math
+import os
 import re
 import subprocess
 import sys
@@ -223,3 +224,27 @@ def test_order_of_the_statements_does_not_depend_on_the_imports():
         for name in ("foundations", "log_concavity_thresholds")
     }
     assert len(seen) == 1
+
+
+@pytest.mark.deep
+def test_two_runs_write_the_same_ledger(tmp_path):
+    """Two processes of their own, with other hash seeds, give the same bytes apart from the times."""
+    command = [sys.executable, "-m", "exactdiffusion", "verify", "--update", "--out"]
+    runs = [
+        subprocess.Popen(
+            [*command, str(tmp_path / f"{seed}.md")],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for seed in ("1", "2")
+    ]
+    for run in runs:
+        text, _ = run.communicate()
+        assert run.returncode == 0, text[-3000:]
+    first, second = (
+        re.sub(r"(?m)\| [\d.]+ s \|$", "| s |", (tmp_path / f"{seed}.md").read_text(encoding="utf-8")) for seed in ("1", "2")
+    )
+    assert len(first) > 50_000
+    assert first == second
