@@ -11,7 +11,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMEXPR
 help:
 	@echo 'make demo           set up, check the theorems, draw the three first figures (in demo/)'
 	@echo 'make test           the whole test suite: tests/ and theory/'
-	@echo 'make test-deep      the same with the long variants'
+	@echo 'make test-deep      the same with the long variants, planted errors and mutants (under an hour on two cores)'
 	@echo 'make figures        remake every committed figure and its table'
 	@echo 'make figures-check  recompute a part of every committed table and compare'
 	@echo 'make studies        rerun the studies of experiments/studies and rewrite their page (minutes)'
@@ -32,8 +32,19 @@ demo: $(STAMP)
 test: $(STAMP)
 	@$(ONE_THREAD) $(BIN)/python -m pytest tests theory
 
+# Two processes share the first part; the second forks a process per core itself. Output comes target by target where make can.
+SYNC := $(if $(filter output-sync,$(.FEATURES)),-Otarget)
+DEEP := $(ONE_THREAD) $(BIN)/python -m pytest --deep
 test-deep: $(STAMP)
-	@$(ONE_THREAD) $(BIN)/python -m pytest tests theory --deep
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,mutation]'
+	@echo 'fuzzing beside the rest of the tests (some 20 minutes without a word), then planted errors and mutants'
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going $(SYNC) deep-fuzz deep-rest; first=$$?; $(DEEP) tests/planted && exit $$first
+
+.PHONY: deep-fuzz deep-rest
+deep-fuzz:
+	@$(DEEP) tests/test_fuzz.py
+deep-rest:
+	@$(DEEP) tests theory --ignore tests/test_fuzz.py --ignore tests/planted
 
 figures: $(STAMP)
 	@$(ONE_THREAD) $(BIN)/exactdiffusion figures --all
