@@ -1,19 +1,25 @@
 """Closed forms against 50 digits (references/generate_forms.py), each with its own conditioning.
 
 The limit of a value is ``ROUNDINGS * eps * (|value| + sensitivity)``: the operations that matter each add one rounding
-of its result or of its inputs.
+of its result or of its inputs. Below, second algorithms for what is no formula.
 """
 
 import importlib
 import importlib.util
+import itertools
 import json
+import types
 from pathlib import Path
 
+import mpmath as mp
 import numpy as np
 import pytest
 
-from exactdiffusion import GaussianMixture, PointCloud, conditional_mean, measure, schedules
-from exactdiffusion.chains import ULA
+from exactdiffusion import GaussianMixture, PointCloud, Sphere, Torus, adversaries, conditional_mean, measure, schedules
+from exactdiffusion.bounds import projection
+from exactdiffusion.bounds import proximal as bound
+from exactdiffusion.chains import ULA, Underdamped, all_at_once, gaussian_one_at_a_time, one_at_a_time
+from exactdiffusion.propagation import budgets
 from exactdiffusion.proximal import prox_gaussian
 
 EPS = float(np.finfo(float).eps)
@@ -25,16 +31,12 @@ ROUNDINGS = 4
 
 def resolve(name):
     """The object of a dotted public name without the package."""
-    parts = name.split(".")
-    for cut in range(len(parts), 0, -1):
-        try:
-            value = importlib.import_module(".".join(["exactdiffusion", *parts[:cut]]))
-        except ModuleNotFoundError:
-            continue
-        for part in parts[cut:]:
-            value = getattr(value, part)
-        return value
-    raise AssertionError(f"exactdiffusion.{name} is not there")
+    value = importlib.import_module("exactdiffusion")
+    for part in name.split("."):
+        if isinstance(value, types.ModuleType) and not hasattr(value, part):
+            importlib.import_module(f"{value.__name__}.{part}")
+        value = getattr(value, part)
+    return value
 
 
 def rows(value):
@@ -63,6 +65,14 @@ def of_law(function):
     def call(**a):
         law = mixture(a)
         return function(law, **{k: rows(v) if isinstance(v, list) else v for k, v in a.items()})
+
+    return call
+
+
+def of_noised(name):
+    def call(x, scale, sigma, **a):
+        law = resolve(name.partition(".noised")[0])(**a, **({"dim": len(a["center"])} if "center" in a else {}))
+        return getattr(law.noised(scale, sigma), name.rpartition(".")[2])(rows(x))
 
     return call
 
@@ -118,6 +128,10 @@ def call(name, arguments):
     if function is None:
         if name.startswith("schedules.Grid."):
             function = of_grid(name)
+        elif ".noised." in name:
+            function = of_noised(name)
+        elif name.startswith("laws.GaussianMixture."):
+            function = of_law(lambda law, x: getattr(law, name.rpartition(".")[2])(x))
         elif "covariances" in arguments:
             function = of_law(resolve(name))
         else:
@@ -137,8 +151,10 @@ def test_forms_against_50_digits(name, accuracy):
             value = np.array(entry["value"])
             got = call(name, entry["arguments"])
             assert got.shape == value.shape
-            limit = ROUNDINGS * EPS * (np.abs(value) + np.array(entry["sensitivity"]))
-            accuracy(name, np.abs(got - value), limit)
+            size = np.abs(value) + np.array(entry["sensitivity"])
+            if ".noised." in name:  # put together in a frame of the set, where the entries share one scale
+                size = size.max()
+            accuracy(name, np.abs(got - value), ROUNDINGS * EPS * size)
 
 
 @pytest.mark.deep
@@ -153,3 +169,200 @@ def test_forms_recomputed():
             again = generator.evaluate(entry["name"], entry["arguments"])
             assert again["value"] == entry["value"], entry["name"]
             assert again["sensitivity"] == entry["sensitivity"], entry["name"]
+
+
+# ---------------------------------------------------------------------------------------------------- second algorithms
+
+
+@pytest.mark.parametrize("law", [Sphere(1.5, 5, 3, block=[4, 0, 2], center=np.arange(5) / 3), Torus([1.0, 0.6], 5)], ids=repr)
+def test_moments_of_sets_by_cubature(law, accuracy):
+    """Cross-polytopes integrate polynomials of degree 3 on a sphere exactly; on a product of circles all sign patterns do."""
+    if isinstance(law, Sphere):
+        points = np.zeros((2 * law.sphere_dim, law.dim))
+        for i, j in enumerate(law.block):
+            points[2 * i, j], points[2 * i + 1, j] = law.radius, -law.radius
+    else:
+        corners = np.array(list(itertools.product(*[[[1, 0], [0, 1], [-1, 0], [0, -1]]] * len(law.radii))), dtype=float)
+        points = np.zeros((len(corners), law.dim))
+        points[:, : 2 * len(law.radii)] = (corners * law.radii[:, np.newaxis]).reshape(len(corners), -1)
+    name = f"laws.{type(law).__name__}"
+    accuracy(f"{name}.mean", np.abs(law.mean - law.center - points.mean(axis=0)), 8 * EPS, "cubature of degree 3")
+    exact = points.T @ points / len(points)
+    accuracy(f"{name}.covariance", np.abs(law.covariance - exact), 8 * EPS * exact.max(), "cubature of degree 3")
+
+
+class Impulses:
+    """Row r of step k is 1 in coordinate r - (rows of the steps before), so that a linear run shows its response to each draw."""
+
+    def __init__(self):
+        self.seen = 0
+
+    def normal(self, step, n, d, start=0, like=None):
+        z = np.zeros((n, d))
+        rows = np.arange(self.seen, min(self.seen + d, n))
+        z[rows, rows - self.seen] = 1.0
+        self.seen += d
+        return z
+
+
+@pytest.mark.parametrize("walk", [ULA(3, 0.2), Underdamped(4, 0.6, 0.5)], ids=lambda w: type(w).__name__)
+@pytest.mark.parametrize("start", ["jump", "previous"])
+def test_chain_on_a_gaussian_by_impulses(walk, start, accuracy):
+    """The sum of squared responses of the sampler to every draw is its output variance, to the rounding of the runs."""
+    m, sigma, variance = 4, 1.1, 2.0
+    law = GaussianMixture(None, np.zeros((1, 1)), variance)
+    draws = m * (1 + walk.steps + isinstance(walk, Underdamped))
+    noise = Impulses()
+    state = list(one_at_a_time(law, m, sigma, draws, noise=noise, walk=walk, start=start))[-1]
+    found = float(np.sum(state.xhat**2))
+    assert draws - m < noise.seen <= draws
+    exact = gaussian_one_at_a_time([variance], m, sigma, walk, start).output[0]
+    for name in ("gaussian_one_at_a_time", "one_at_a_time"):
+        accuracy(f"chains.{name}", abs(found - exact), 4 * draws * EPS * exact, "responses to unit draws")
+
+
+@pytest.mark.parametrize("walk", [ULA(5, 0.2), Underdamped(5, 0.6, 0.5)], ids=lambda w: type(w).__name__)
+def test_all_at_once_on_a_gaussian_by_impulses(walk, accuracy):
+    """Only the mean of the measurements reaches the jump; along it the walk has precision 1 / (sigma^2 + m tau^2)."""
+    m, sigma, variance = 3, 1.1, 2.0
+    law = GaussianMixture(None, np.zeros((1, 1)), variance)
+    draws = m * (1 + walk.steps + isinstance(walk, Underdamped))
+    out = all_at_once(law, m, sigma, draws, noise=Impulses(), walk=walk)
+    A, Q = walk.linear(1 / (sigma**2 + m * variance), sigma**2)
+    C = np.diag([sigma**2, sigma**2 * isinstance(walk, Underdamped)])
+    for _ in range(walk.steps):
+        C = A @ C @ A.T + Q
+    exact = (variance / (variance + sigma**2 / m)) ** 2 * C[0, 0] / m
+    accuracy("chains.all_at_once", abs(float(np.sum(out.xhat**2)) - exact), 4 * draws * EPS * exact, "responses to unit draws")
+
+
+def gaussian_step(S, integral, s):
+    """Variance of the noised N(0, S) at the time ``s`` before the level with that integral, in mpmath."""
+    return 1 + (mp.mpf(S) - 1) * mp.exp(-(mp.mpf(integral) - s))
+
+
+def fields(kind, S, integral, g, s):
+    """E (J e)^2 on N(0, S) inside a step: the definitions, where everything is linear in x and z."""
+    v, end, start = (gaussian_step(S, integral, t) for t in (s, mp.mpf(g), mp.mpf(0)))
+    spread = mp.sqrt(1 - mp.exp(-s))
+    if kind == "euler_maruyama":
+        # e = (x - y)/2 - x / v + y / v_start, y = e^{-s/2} x + spread z
+        x = (1 - mp.exp(-s / 2)) / 2 - 1 / v + mp.exp(-s / 2) / start
+        z = spread * (1 / start - mp.mpf(1) / 2)
+        return x**2 * v + z**2
+    J = 1 + s / end - (s / 2 if kind == "prox_backward" else 0)
+    x = (J - 1) / 2 - (J - 1) ** 2 / J / v / 2 - 1 / v + 1 / end
+    if kind == "prox_backward":
+        return x**2 * v
+    x += (1 - mp.exp(-s / 2)) / 2
+    z = -spread / 2 - (J - 1 / J) * mp.exp(-s / 2) / spread / 2
+    return x**2 * v + z**2
+
+
+@pytest.mark.parametrize("S", [0.4, 3.0])
+def test_budgets_of_a_gaussian(S, accuracy):
+    """Integrands that are polynomials in x and z, by adaptive quadrature over s in 30 digits."""
+    law, grid = GaussianMixture([1.0], [[0.0]], S), schedules.vp_linear(6, beta_min=3.0, beta_max=3.0)
+    with mp.workdps(30):
+        exact = {
+            kind: float(mp.fsum(mp.quad(lambda s, i=i, kind=kind: fields(kind, S, grid.integral[i], grid.g[i], s) / 2,
+                                        [0, mp.mpf(float(grid.g[i]))]) for i in range(grid.N)))
+            for kind in ("prox_backward", "prox_hybrid", "euler_maruyama")
+        }  # fmt: skip
+        shift = mp.mpf(bound.TRAJECTORY_SHIFT["euler_maruyama"])
+        curvature = float(mp.quad(lambda t: (shift - 1 / (1 + (S - 1) * mp.exp(-t))) ** 2, [0, 1, 3]))
+    by = "quadrature of the linear fields, 30 digits"
+    # 16 Gauss-Legendre nodes a step (the 6 of the default leave 1e-8 where J^-1 turns quickly); rounding of sums over x
+    found = budgets.budget(law, grid, order=16).total
+    accuracy("propagation.budgets.budget", abs(found / exact["prox_backward"] - 1), 1e-13, by)
+    for scheme in ("prox_hybrid", "euler_maruyama"):
+        found = budgets.conditional_budget(law, grid, scheme, order=16).total
+        accuracy("propagation.budgets.conditional_budget", abs(found / exact[scheme] - 1), 1e-13, by)
+    found = budgets.curvature_integral(law, 3.0, float(shift))
+    accuracy("propagation.budgets.curvature_integral", abs(found / curvature - 1), 1e-13, by)
+    for scheme in ("prox_hybrid", "euler_maruyama"):
+        found = budgets.posterior_budget(law, grid, scheme, order=12).total
+        exact_posterior = posterior_by_moments(S, grid, scheme)
+        # the log densities are parabolas, which the spline between the nodes keeps
+        accuracy("propagation.budgets.posterior_budget", abs(found / exact_posterior - 1), 1e-12, by)
+
+
+def posterior_by_moments(S, grid, scheme):
+    """Budget of the marginals on N(0, S): the conditional mean of the drift is a regression on x."""
+    with mp.workdps(30):
+        V = gaussian_step(S, grid.integral[0], mp.mpf(0))  # of the sampler's state
+        total = mp.mpf(0)
+        for i in range(grid.N):
+            g, integral = mp.mpf(float(grid.g[i])), grid.integral[i]
+            start, end = gaussian_step(S, integral, mp.mpf(0)), gaussian_step(S, integral, g)
+
+            def step(s, V=V, start=start, end=end, integral=integral):
+                """(E (J e)^2 under the true law, variance of the sampler's interpolation)."""
+                v = gaussian_step(S, integral, s)
+                if scheme == "euler_maruyama":
+                    gain = mp.mpf(1) / 2 - 1 / start  # X = (1 + s gain) Y + sqrt(s) Z
+                    W = (1 + s * gain) ** 2 * V + s
+                    slope = gain * (1 + s * gain) * V / W
+                    return ((mp.mpf(1) / 2 - 1 / v) - slope) ** 2 * v / 2, W
+                J = 1 + s / end  # J X = (1 + s/2) Y + sqrt(s) Z
+                W = ((1 + s / 2) ** 2 * V + s) / J**2
+                # Fokker-Planck of the marginal: W' = 2 b W + J^-2 gives the linear drift b X
+                derivative = mp.diff(lambda u: ((1 + u / 2) ** 2 * V + u) / (1 + u / end) ** 2, s)
+                b = (derivative - J**-2) / (2 * W)
+                e = (mp.mpf(1) / 2 - 1 / v) - b + (1 - J**-2) / v / 2
+                return (J * e) ** 2 * v / 2, W
+
+            total += mp.quad(lambda s, step=step: step(s)[0], [0, g])
+            V = step(g)[1]
+        return float(total)
+
+
+def test_admissibility_in_exact_arithmetic(accuracy):
+    """Definition 4.1 in 60 digits against the single condition, on both sides of the boundary."""
+    rng = np.random.default_rng(0)
+    wrong = 0
+    for _ in range(200):
+        beta, eta = rng.uniform(0, 0.4, rng.integers(1, 6)), float(rng.uniform(0.01, 0.99))
+        nu = float(rng.uniform(1, 2) if rng.random() < 0.5 else np.exp(rng.uniform(-0.1, 0.1))
+                   * projection.smallest_admissible_nu(beta, eta))
+        with mp.workdps(60):
+            exact = projection.admissible_by_definition([mp.mpf(b) for b in beta], mp.mpf(eta), mp.mpf(max(nu, 1.0)))
+        wrong += exact != projection.is_admissible(beta, eta, max(nu, 1.0))
+    for name in ("is_admissible", "admissible_by_definition"):
+        accuracy(f"bounds.projection.{name}", wrong, 0.0, "the definition for every t in 60 digits against one sum")
+
+
+def test_masks_by_their_definition(accuracy):
+    rng = np.random.default_rng(1)
+    d, sigma, nu = rng.uniform(0.1, 3, 300), rng.uniform(0.1, 3, 300), 1.7
+    inside = [d_ / nu <= 2 * s <= nu * d_ for d_, s in zip(d, sigma)]
+    wrong = np.sum(projection.band_ok(d, sigma, 4, nu) != inside)
+    accuracy("bounds.projection.band_ok", wrong, 0.0, "the two inequalities, row by row")
+    points = rng.integers(0, 3, (40, 2)).astype(float)
+    x = rng.integers(0, 5, (200, 2)) / 2
+    cloud = PointCloud(np.unique(points, axis=0))
+    squares = np.sort(np.sum((x[:, None] - cloud.points) ** 2, axis=2), axis=1)  # exact: halves of small integers
+    found = projection.projection_is_unique(cloud.gap(x), cloud.distance(x))
+    accuracy("bounds.projection.projection_is_unique", np.sum(found != (squares[:, 1] > squares[:, 0])), 0.0, "exact squares")
+
+
+@pytest.mark.parametrize("strategy", sorted(adversaries.STRATEGIES))
+def test_adversary_errs_by_what_it_may(strategy, accuracy):
+    """Inside the band the error is at most eta d, and exactly that where the direction is a unit vector."""
+    law, eta = Torus([1.0, 0.6], 5), 0.3
+    x = 1.5 * np.random.default_rng(2).standard_normal((200, 5))
+    found = adversaries.ApproximateProjection(law, eta, strategy=strategy).noised(1.0, 0.5).denoise(x)
+    share = np.linalg.norm(found - law.project(x), axis=1) / (eta * law.distance(x))
+    low = 0.0 if strategy == "random" else 1.0
+    error = np.maximum(share - 1, low - share)
+    accuracy("adversaries.ApproximateProjection.noised.denoise", np.maximum(error, 0), 64 * EPS / eta, "definition")
+
+
+def test_excess_over_the_conditional_mean(accuracy):
+    law = mixture(dict(next(e["arguments"] for e in ENTRIES if e["name"] == "laws.GaussianMixture.mean")))
+    y = np.random.default_rng(3).standard_normal((50, 2))
+    estimate = 0.5 * y
+    exact = np.mean(np.sum((estimate - conditional_mean.cme(law, y, 0.7)) ** 2, axis=1))
+    exact /= np.mean(np.trace(law.noised(1.0, 0.7).posterior_covariance(y), axis1=1, axis2=2))
+    error = abs(float(conditional_mean.excess(law, estimate, y, 0.7)) / exact - 1)
+    accuracy("conditional_mean.excess", error, 64 * EPS, "its two means")

@@ -42,9 +42,9 @@ def exact(value):
     return mp.mpf(value) if isinstance(value, float) else value
 
 
-def flat(value):
+def flattened(value):
     if isinstance(value, (list, tuple)):
-        return [v for part in value for v in flat(part)]
+        return [v for part in value for v in flattened(part)]
     return [mp.mpf(value)]
 
 
@@ -65,16 +65,16 @@ def evaluate(name, arguments):
     """Values and sensitivities of one case."""
     function = FORMS[name]
     given = {key: exact(value) for key, value in arguments.items()}
-    value = flat(function(**given))
+    value = flattened(function(**given))
     sensitivity = [mp.mpf(0)] * len(value)
     step = mp.mpf(10) ** -20
     for key, argument in arguments.items():
         for at in places(argument):
-            up, down = (flat(function(**{**given, key: moved(given[key], at, 1 + s)})) for s in (step, -step))
+            up, down = (flattened(function(**{**given, key: moved(given[key], at, 1 + s)})) for s in (step, -step))
             sensitivity = [s + abs(a - b) / (2 * step) for s, a, b in zip(sensitivity, up, down)]
     extra = ROUNDED.get(name)
     if extra is not None:
-        sensitivity = [s + e for s, e in zip(sensitivity, flat(extra(**given)))]
+        sensitivity = [s + e for s, e in zip(sensitivity, flattened(extra(**given)))]
     return {"value": [float(v) for v in value], "sensitivity": [float(s) for s in sensitivity]}
 
 
@@ -408,6 +408,11 @@ form("measurements.joint_score", *JOINT)(lambda y, sigma, **law: Joint(**law, ys
 form("measurements.joint_hessian", *JOINT)(lambda y, sigma, **law: Joint(**law, ys=y, sigma=sigma).hessian)
 
 OBSERVED = [{**LAW, "y": NEXT, "sigma": s} for s in (0.1, 0.7, 4.0)]
+AT = [{**LAW, "x": NEXT}, {**LAW, "x": [-2.5, 4.0]}]
+form("laws.GaussianMixture.log_density", *AT)(lambda x, **law: Joint(**law, ys=[x], sigma=mp.mpf(0)).log_density)
+form("laws.GaussianMixture.score", *AT)(lambda x, **law: Joint(**law, ys=[x], sigma=mp.mpf(0)).score)
+form("laws.GaussianMixture.hessian", *AT)(lambda x, **law: Joint(**law, ys=[x], sigma=mp.mpf(0)).hessian)
+
 form("conditional_mean.cme", *OBSERVED)(lambda y, sigma, **law: Joint(**law, ys=[y], sigma=sigma).mean)
 
 
@@ -514,6 +519,85 @@ def prox_gaussian(x, lam, weights, means, covariances):
     starts = [[x[0] + mp.mpf(i) / 2, x[1] + mp.mpf(j) / 2] for i in range(-2, 3) for j in range(-2, 3)]
     best = min(starts, key=objective)
     return list(mp.findroot(gradient, best, tol=1e-80))
+
+
+# Noised measures on sets: all methods of one level from moments of the posterior, {name: value}
+
+NOISED = ("log_density", "score", "hessian", "denoise", "posterior_covariance")
+
+
+def noised(name, cases, moments_of, methods=NOISED):
+    """File the methods of ``laws.<name>.noised``; ``moments_of`` gives (log density, mean, covariance) of X given x.
+
+    Score and Hessian follow by differentiating under the integral: E (s X - x) / sigma^2 and so on.
+    """
+    for method in methods:
+
+        def function(x, scale, sigma, method=method, **law):
+            log, mean, cov = moments_of(x=x, scale=scale, sigma=sigma, **law)
+            d = range(len(x))
+            return {
+                "log_density": lambda: log,
+                "denoise": lambda: mean,
+                "posterior_covariance": lambda: cov,
+                "score": lambda: [(scale * mean[i] - x[i]) / sigma**2 for i in d],
+                "hessian": lambda: [[scale**2 * cov[i][j] / sigma**4 - (i == j) / sigma**2 for j in d] for i in d],
+            }[method]()
+
+        form(f"laws.{name}.noised.{method}", *cases)(function)
+
+
+def torus(radii, center, x, scale, sigma, nodes=160):
+    """Averages over ``nodes`` angles of each circle: the error of the rule is I_160(kappa), below 1e-60 for kappa <= 10."""
+    d, m = len(x), len(radii)
+    log = mp.fsum(mp.log(1 / (sigma * mp.sqrt(2 * mp.pi))) for _ in range(d))
+    log -= mp.fsum(((x[i] - scale * center[i]) / sigma) ** 2 for i in range(2 * m, d)) / 2
+    mean, cov = [center[i] for i in range(d)], [[mp.mpf(0)] * d for _ in range(d)]
+    for k, R in enumerate(radii):
+        total, first, second = mp.mpf(0), [mp.mpf(0)] * 2, [[mp.mpf(0)] * 2 for _ in range(2)]
+        for angle in range(nodes):
+            u = [R * mp.cos(2 * mp.pi * angle / nodes), R * mp.sin(2 * mp.pi * angle / nodes)]
+            gap = [x[2 * k + i] - scale * (center[2 * k + i] + u[i]) for i in range(2)]
+            w = mp.exp(-(gap[0] ** 2 + gap[1] ** 2) / (2 * sigma**2)) / nodes
+            total += w
+            first = [f + w * v for f, v in zip(first, u)]
+            second = [[s + w * u[i] * u[j] for j, s in enumerate(row)] for i, row in enumerate(second)]
+        log += mp.log(total)
+        first = [f / total for f in first]
+        for i in range(2):
+            mean[2 * k + i] += first[i]
+            for j in range(2):
+                cov[2 * k + i][2 * k + j] = second[i][j] / total - first[i] * first[j]
+    return log, mean, cov
+
+
+def subspace(basis, offset, x, scale, sigma, covariance=None):
+    """Coefficients given x, as a Gaussian linear model in them: prior precision plus B^T B s^2 / sigma^2."""
+    if covariance is None:
+        return flat(basis, offset, x, scale, sigma)
+    B, C, d = matrix(basis), matrix(covariance), len(x)
+    gap = [a - scale * b for a, b in zip(x, offset)]
+    S = scale**2 * B * C * B.T + sigma**2 * mp.eye(d)
+    within = (C**-1 + (scale / sigma) ** 2 * B.T * B) ** -1
+    mean = B * (within * (B.T * mp.matrix(gap))) * (scale / sigma**2)
+    return log_normal(gap, S), [a + b for a, b in zip(offset, mean)], (B * within * B.T).tolist()
+
+
+def flat(basis, offset, x, scale, sigma):
+    """The same without a prior: least squares."""
+    B = matrix(basis)
+    inverse = (B.T * B) ** -1
+    coefficients = inverse * (B.T * mp.matrix([a / scale - b for a, b in zip(x, offset)]))
+    mean = [a + b for a, b in zip(offset, B * coefficients)]
+    return None, mean, ((sigma / scale) ** 2 * B * inverse * B.T).tolist()
+
+
+noised("Torus", [{"radii": [1.0, 0.5], "center": [0.25, 0.0, -0.5, 0.125, 1.0], "x": [0.5, 0.75, -0.5, 0.25, 0.75],
+                  "scale": s, "sigma": t} for s, t in ((1.0, 0.5), (0.7, 1.5))], torus)
+PLANE = {"basis": [[1.0, 0.5], [0.0, 2.0], [-1.0, 0.25]], "offset": [0.5, 0.0, 1.0], "x": [0.25, -1.5, 0.75]}
+noised("Subspace", [{**PLANE, "covariance": [[2.0, 0.3], [0.3, 0.5]], "scale": s, "sigma": t}
+                    for s, t in ((1.0, 0.4), (0.6, 1.3))], subspace)
+noised("Subspace", [{**PLANE, "scale": s, "sigma": t} for s, t in ((1.0, 0.4), (0.6, 1.3))], subspace, NOISED[1:])
 
 
 # ----------------------------------------------------------------------------------------------------- distances, errors
