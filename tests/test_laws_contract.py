@@ -118,30 +118,30 @@ def test_tweedie_fails_with_sigma_for_its_square():
 
 
 @pytest.mark.parametrize("name", ["full", "cloud", "sphere", "torus", "subspace"])
-def test_density_integrates_to_one(name):
-    # Importance sampling from a wide Gaussian: the mean of p/g is 1 within 5 standard errors, measured on
-    # the same draws.
-    law = make(name)
-    rng = np.random.default_rng(1)
+def test_density_integrates_to_one(name, chance):
+    """Importance sampling from a wide Gaussian: the mean of p/g is 1."""
+    law, draw = make(name), chance(comparisons=1)
+    rng = draw.rng(1)
     C = np.asarray(law.covariance) + np.eye(law.dim)
     wide = GaussianMixture(None, [law.mean], [1.5 * C])
     x = wide.sample(40000, rng)
     ratio = np.exp(law.noised(1.0, 1.0).log_density(x) - wide.log_density(x))
-    assert abs(ratio.mean() - 1) <= 5 * ratio.std() / np.sqrt(len(x))
+    draw.mean(ratio, 1.0, on=f"integral of the density, {name}")
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n != "flat"])
-def test_samples_have_the_stated_moments(name):
+def test_samples_have_the_stated_moments(name, chance):
     law = make(name)
-    n = 20000
-    for q in (law, law.noised(0.7, 0.5)):
-        x = q.sample(n, 11)
-        assert x.shape == (n, law.dim)
-        sd = np.sqrt(np.diag(q.covariance))
-        assert np.all(np.abs(x.mean(axis=0) - q.mean) <= 5 * sd / np.sqrt(n) + n * EPS)
-        outer = (x - q.mean)[:, :, None] * (x - q.mean)[:, None, :]
-        error = 5 * outer.std(axis=0) / np.sqrt(n) + n * EPS
-        assert np.all(np.abs(outer.mean(axis=0) - q.covariance) <= error)
+    n, d = 20000, law.dim
+    draw = chance(comparisons=d * (d + 3))
+    i, j = np.triu_indices(d)
+    for q, level in ((law, "law"), (law.noised(0.7, 0.5), "noised")):
+        x = q.sample(n, draw.seed(11))
+        assert x.shape == (n, d)
+        spread = x - q.mean
+        rounding = n * EPS * max(1.0, np.max(np.abs(x)) ** 2)
+        draw.mean(spread, 0.0, on=f"mean, {level}, {name}", tol=rounding)
+        draw.mean(spread[:, i] * spread[:, j], q.covariance[i, j], on=f"covariance, {level}, {name}", tol=rounding)
     np.testing.assert_array_equal(law.sample(5, 2), law.sample(5, np.random.default_rng(2)))
 
 

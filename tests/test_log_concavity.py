@@ -295,26 +295,26 @@ def test_inner_score_is_the_conditional_score():
     np.testing.assert_allclose(target.score(y), conditional_score(LAW, y, total, 3, 1.2), atol=1e-12)
 
 
-def test_mala_keeps_its_target():
-    """Started in the law, 60 steps of a large step: two moments within 4 standard errors, where ULA is far off."""
-    n = 20_000
+def test_mala_keeps_its_target(chance):
+    """Started in the law, 60 steps of a large step: two variances are chi-square, where ULA is far off."""
+    n, draw = 20_000, chance(comparisons=3)
     law = GaussianMixture(None, np.zeros((1, 2)), np.array([[1.0, 0.2]]))
-    x = law.sample(n, 9)
-    kept = langevin(law, x, noise=Noise(10), walk=MALA(60, 0.15))
-    error = 4 * np.sqrt(2 / n)
-    np.testing.assert_allclose(np.mean(kept**2, 0) / [1.0, 0.2], 1.0, atol=error)
-    drifted = langevin(law, x, noise=Noise(10), walk=ULA(60, 0.15))
-    assert abs(np.mean(drifted[:, 1] ** 2) / 0.2 - 1) > 5 * error
+    x = law.sample(n, draw.seed(9))
+    kept = langevin(law, x, noise=draw.noise(10), walk=MALA(60, 0.15))
+    draw.chi_square(np.sum(kept**2, axis=0), n, scale=np.array([1.0, 0.2]), on="20,000 walks of MALA, variances 1, .2")
+    drifted = langevin(law, x, noise=draw.noise(10), walk=ULA(60, 0.15))
+    draw.mean_is_not(drifted[:, 1] ** 2, 0.2, on="ULA", dropped="accept and reject")
 
 
-def test_all_at_once_on_a_gaussian():
+def test_all_at_once_on_a_gaussian(chance):
     """Exact in position: after many splitting steps the output has the jump's variance."""
     n, m, l = 20_000, 4, 0.8
+    draw = chance(comparisons=1)
     law = GaussianMixture(None, np.zeros((1, 1)), l)
-    out = all_at_once(law, m, 1.0, n, noise=Noise(11), walk=Underdamped(60, 0.8, 1.0))
+    out = all_at_once(law, m, 1.0, n, noise=draw.noise(11), walk=Underdamped(60, 0.8, 1.0))
     assert out.y.shape == (n, m, 1)
     expected = l**2 / (l + 1 / m)
-    assert abs(np.var(out.xhat) / expected - 1) < 4 * np.sqrt(2 / n)
+    draw.chi_square(np.sum(out.xhat**2), n, scale=expected, on="variance of 20,000 outputs")
 
 
 def test_estimated_law_is_consistent_in_the_chain():

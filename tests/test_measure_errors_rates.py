@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import binom, linregress
+from scipy.stats import linregress
 from scipy.stats import t as student
 
 from exactdiffusion import measure
@@ -41,11 +41,11 @@ def test_excess_error():
 
 
 @pytest.mark.parametrize("kind", ["mse", "nmse"])
-def test_intervals_cover_at_their_level(kind):
+def test_intervals_cover_at_their_level(kind, chance):
     """Exact value known: x ~ N(0, I_2), estimate x / 2, so MSE = 1/2 and NMSE of a noisy estimate follows."""
-    hits, runs, level = 0, 400, 0.9
+    hits, runs, level, draw = 0, 400, 0.9, chance(comparisons=1)
     for seed in range(runs):
-        rng = np.random.default_rng(seed)
+        rng = draw.rng(seed)
         x, noise = rng.normal(size=(2, 400, 2))
         if kind == "mse":
             result, exact = measure.mse(x / 2, x), 0.5
@@ -53,8 +53,7 @@ def test_intervals_cover_at_their_level(kind):
             result, exact = measure.nmse(x / 2 + 0.3 * noise, x), 0.25 + 0.09
         low, high = result.interval(level)
         hits += low <= exact <= high
-    # normal approximation at n = 400 costs about 1 %; two-sided binomial interval at 1e-6
-    assert binom.ppf(5e-7, runs, level - 0.015) <= hits <= binom.ppf(1 - 5e-7, runs, level + 0.01)
+    draw.frequency(hits, runs, level, tol=0.015, on=f"coverage of {kind}: the normal law at n = 400 costs about 1 %")
 
 
 def test_errors_on_other_arrays():
@@ -95,15 +94,16 @@ def test_against_scipy_linregress(level):
 
 
 @pytest.mark.parametrize(("n", "level"), [(3, 0.9), (6, 0.9), (12, 0.5)])
-def test_interval_coverage(n, level):
+def test_interval_coverage(n, level, chance):
     """Gaussian residuals: exact coverage, also at n = 3 where a normal quantile would cover far less."""
-    rng = np.random.default_rng(n)
+    draw = chance(comparisons=1)
+    rng = draw.rng(n)
     x, runs = np.geomspace(1, 100, n), 3000
     hits = 0
     for _ in range(runs):
         fit = measure.fit_slope(x, x**-2.0 * np.exp(0.2 * rng.normal(size=n)), level=level)
         hits += fit.low <= -2.0 <= fit.high
-    assert binom.ppf(5e-7, runs, level) <= hits <= binom.ppf(1 - 5e-7, runs, level)
+    draw.frequency(hits, runs, level, on=f"coverage of the slope, n = {n}")
 
 
 def test_last_octaves():

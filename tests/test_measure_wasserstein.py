@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 from scipy.spatial.distance import cdist
+from scipy.stats import t as student
 
 from exactdiffusion import measure
 from exactdiffusion.measure import wasserstein
@@ -435,35 +436,43 @@ def test_coupling_bound_value_and_weights():
     assert abs(measure.coupling_bound(x, y, [0.2, 0.8]) - math.sqrt(5)) <= 4 * EPS * 5
 
 
-def test_noise_floor_covers_the_mean_and_is_reproducible():
+def test_noise_floor_covers_the_mean_and_is_reproducible(chance):
     atoms = np.linspace(-1, 1, 12)[:, None] * [[1.0, 0.5]]
 
     def draw(n, rng):
         return atoms[rng.integers(12, size=n)]
 
-    floor = measure.noise_floor(draw, 50, atoms, repeats=30, rng=3)
+    share = chance(comparisons=2)
+    seed = share.seed(3)
+    floor = measure.noise_floor(draw, 50, atoms, repeats=30, rng=seed)
     assert floor.low < floor.mean < floor.high
     assert (floor.n, floor.repeats, len(floor.values)) == (50, 30, 30)
     assert abs(floor.mean - np.mean(floor.values)) <= 8 * EPS
     assert abs(floor.std - np.std(floor.values, ddof=1)) <= 8 * EPS
-    assert floor == measure.noise_floor(draw, 50, atoms, repeats=30, rng=3)
-    precise = measure.noise_floor(draw, 50, atoms, repeats=600, rng=4, level=0.999999)
-    assert precise.low <= floor.high  # intervals of one mean at 95 % and 1 - 1e-6; fixed seeds
-    assert floor.low <= precise.high
-    assert measure.noise_floor(draw, 5000, atoms, repeats=5, rng=3).mean < 0.3 * floor.mean  # decreases with n
+    assert floor == measure.noise_floor(draw, 50, atoms, repeats=30, rng=seed)
+    half = (floor.high - floor.low) / 2
+    assert abs(half - student.ppf(0.975, 29) * floor.std / math.sqrt(30)) <= 64 * EPS
+    values = np.array(measure.noise_floor(draw, 50, atoms, repeats=600, rng=share.seed(4)).values)
+    share.normal(floor.mean, values.mean(), values.std() * math.sqrt(1 / 30 + 1 / 600), degrees=599, on="two floors")
+    # a hundred times the draws: the mass to be moved falls by 10, W2 by the root of that, 3.2
+    many = measure.noise_floor(draw, 5000, atoms, repeats=5, rng=seed).mean
+    share.mean_exceeds(values, 2 * many, on="floor of 50 draws over twice that of 5,000")
 
 
-def test_noise_floor_takes_a_law_and_weights():
+def test_noise_floor_takes_a_law_and_weights(chance):
     class Law:
         def sample(self, n, rng):
             return np.where(rng.uniform(size=(n, 1)) < 0.25, 1.0, -1.0) * np.ones((1, 2))
 
     atoms = np.array([[1.0, 1.0], [-1.0, -1.0]])
-    right = measure.noise_floor(Law(), 4000, atoms, 4, rng=0, weights=[0.25, 0.75])
-    wrong = measure.noise_floor(Law(), 4000, atoms, 4, rng=0)
-    # the plan moves |p_n - 1/4| of mass over distance 2 sqrt 2: W2 = sqrt(8 |p_n - p|)
-    assert right.mean < 0.35  # |p_n - p| < 0.015 is 2.2 standard errors
-    assert abs(wrong.mean - math.sqrt(8 * 0.25)) < 0.1
+    draw = chance(comparisons=4)
+    right = measure.noise_floor(Law(), 4000, atoms, 4, rng=draw.seed(0), weights=[0.25, 0.75])
+    wrong = measure.noise_floor(Law(), 4000, atoms, 4, rng=draw.seed(0))
+    # the plan moves |p_n - p| of mass over distance 2 sqrt 2: W2 = sqrt(8 |p_n - p|), so p_n follows from that to 1/2
+    for value, other in zip(right.values, wrong.values):
+        share = 0.5 - other**2 / 8
+        draw.frequency(round(4000 * share), 4000, 0.25, on="draws of the first atom")
+        assert abs(value**2 / 8 - abs(share - 0.25)) <= 64 * EPS
 
 
 # arrays that are not NumPy's

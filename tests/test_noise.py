@@ -1,6 +1,6 @@
 """Noise: the same rows whatever the batch, the chunk, the process; standard normal; independent keys.
 
-Statistical tests use fixed seeds and state the level at which a correct generator would fail with a fresh seed.
+Statistical tests take their level from the fixture ``chance``.
 """
 
 import hashlib
@@ -12,8 +12,6 @@ from scipy import stats
 
 from exactdiffusion import schedules
 from exactdiffusion.noise import BrownianPath, Noise, standard_normal_of_words
-
-LEVEL = 1e-6  # false-alarm probability of each statistical test, all its comparisons together
 
 
 def _digest(z):
@@ -75,36 +73,39 @@ def test_extreme_words_are_finite_and_symmetric():
     assert 8.2 < z[1] < 8.3  # the upper quantile at 2^-53
 
 
-def test_marginal_law():
-    """Kolmogorov-Smirnov, the first four moments and the tail count of 10^6 values; five tests at LEVEL / 5 each."""
-    z = Noise(2024).normal(0, 500_000, 2).ravel()
-    count, level = z.size, LEVEL / 5
-    assert stats.kstest(z, "norm").pvalue > level
-    bound = -stats.norm.ppf(level / 2)
-    assert abs(z.mean()) < bound / np.sqrt(count)
-    assert abs((z**2).mean() - 1) < bound * np.sqrt(2 / count)
-    assert abs((z**4).mean() - 3) < bound * np.sqrt(96 / count)
-    tail = stats.binomtest(int((np.abs(z) > 4).sum()), count, 2 * stats.norm.sf(4))
-    assert tail.pvalue > level
+def test_marginal_law(chance):
+    """Distribution function, the first, second and fourth moment and the tail count of 10^6 values."""
+    draw = chance(comparisons=5)
+    z = draw.noise(2024).normal(0, 500_000, 2).ravel()
+    count = z.size
+    draw.distribution(z, stats.norm.cdf, on="10^6 values, distribution function")
+    draw.normal(z.mean(), 0.0, 1 / np.sqrt(count), on="mean")
+    draw.chi_square(np.sum(z**2), count, on="variance")
+    draw.mean(z**4, 3.0, on="fourth moment")
+    draw.frequency((np.abs(z) > 4).sum(), count, 2 * stats.norm.sf(4), on="values beyond 4")
 
 
-def test_independence_between_seeds_steps_rows_and_columns():
-    """Correlations of 2^17 pairs between neighbouring keys, of z and of z^2; all together at LEVEL."""
-    n = 2**17
-    base = Noise(3).normal(4, n, 2)
+def test_independence_between_seeds_steps_rows_and_columns(chance):
+    """Correlations of 2^17 pairs between neighbouring keys, of z and of z^2.
+
+    Of z by the law of (a + b)^2 and (a - b)^2, whose sums are chi-square if a and b are independent.
+    """
+    n, s, draw = 2**17, 3, chance(comparisons=39)
+    if draw.seed(s) != s:
+        s = draw.seed(s) >> 1  # neighbours of another key
+    base = Noise(s).normal(4, n, 2)
     others = {
-        "seed": Noise(4).normal(4, n, 2), "step": Noise(3).normal(5, n, 2), "swapped": Noise(4).normal(3, n, 2),
-        "far seed": Noise(3 + 2**63).normal(4, n, 2), "initial": Noise(3).initial(n, 2),
-        "next row": Noise(3).normal(4, n, 2, start=1),
+        "seed": Noise(s + 1).normal(4, n, 2), "step": Noise(s).normal(5, n, 2), "swapped": Noise(4).normal(s, n, 2),
+        "far seed": Noise(s + 2**63).normal(4, n, 2), "initial": Noise(s).initial(n, 2),
+        "next row": Noise(s).normal(4, n, 2, start=1),
     }
-    pairs = [(base[:, 0], base[:, 1])]
-    for z in others.values():
-        pairs += [(base[:, 0], z[:, 0]), (base[:, 1], z[:, 1])]
-    bound = -stats.norm.ppf(LEVEL / (4 * len(pairs)))
-    for a, b in pairs:
-        assert abs(np.mean(a * b)) * np.sqrt(n) < bound
-        # skewness 8 / sqrt(n) moves the quantile by 2 %
-        assert abs(np.mean((a**2 - 1) * (b**2 - 1)) / 2) * np.sqrt(n) < bound * 1.02
+    pairs = {"columns": (base[:, 0], base[:, 1])}
+    for name, z in others.items():
+        pairs[f"{name}, column 0"], pairs[f"{name}, column 1"] = (base[:, 0], z[:, 0]), (base[:, 1], z[:, 1])
+    for name, (a, b) in pairs.items():
+        draw.chi_square(np.sum((a + b) ** 2), n, scale=2.0, on=f"sums, {name}")
+        draw.chi_square(np.sum((a - b) ** 2), n, scale=2.0, on=f"differences, {name}")
+        draw.mean((a**2 - 1) * (b**2 - 1), 0.0, on=f"correlation of squares, {name}")
 
 
 def test_matrix_of_different_dimension_is_another_matrix():
@@ -123,14 +124,16 @@ def test_brownian_path_is_shared_across_step_counts():
         assert np.allclose(ends[N][-1], ends[60][-1], rtol=0, atol=64 * np.finfo(float).eps * 4)
 
 
-def test_brownian_increments_are_standard_and_independent():
-    """Covariance of the 4 increments over 2^16 rows against the identity; 10 entries together at LEVEL."""
+def test_brownian_increments_are_standard_and_independent(chance):
+    """Variances of the 4 increments, of their sums and differences, over 2^16 rows: chi-square if they are independent."""
+    draw = chance(comparisons=16)
     fine = schedules.vp_linear(16)
-    noise = BrownianPath(1, fine).increments(schedules.vp_linear(4))
+    noise = BrownianPath(draw.seed(1), fine).increments(schedules.vp_linear(4))
     z = np.concatenate([noise.normal(k, 2**16, 1) for k in range(4)], axis=1)
-    bound = -stats.norm.ppf(LEVEL / 20) / np.sqrt(z.shape[0])
-    error = np.abs(z.T @ z / z.shape[0] - np.eye(4))
-    assert (error < bound * (1 + (np.sqrt(2) - 1) * np.eye(4))).all()
+    draw.chi_square(np.sum(z**2, axis=0), len(z), on="increments")
+    i, j = np.triu_indices(4, k=1)
+    draw.chi_square(np.sum((z[:, i] + z[:, j]) ** 2, axis=0), len(z), scale=2.0, on="sums of two increments")
+    draw.chi_square(np.sum((z[:, i] - z[:, j]) ** 2, axis=0), len(z), scale=2.0, on="differences of two increments")
 
 
 def test_brownian_clock_may_be_an_array_and_a_finest_grid_gives_the_noise_itself():

@@ -7,7 +7,6 @@ published formulas are three separate texts; an index slip or a factor in one of
 import mpmath
 import numpy as np
 import pytest
-from scipy import stats
 
 from exactdiffusion import samplers, schedules
 from exactdiffusion.noise import Noise
@@ -272,36 +271,29 @@ def test_recursion_against_published_formulas_in_50_digits(case, lam):
 # --------------------------------------------------------------------------------------------- sampling
 
 
-def test_law_of_200000_samples():
+def test_law_of_200000_samples(chance):
     """Means, variances and all covariances of whitened outputs, every case of the table.
 
     The start is drawn from N(start_mean, start_cov). Whitened by the exact law the output is N(0, I): n mean^2 and the sums
-    of squares of z_i, (z_i + z_j)/sqrt 2, (z_i - z_j)/sqrt 2 are chi-square. All comparisons together give a false alarm
-    with probability 1e-6 for a fresh seed.
+    of squares of z_i, (z_i + z_j)/sqrt 2, (z_i - z_j)/sqrt 2 are chi-square.
     """
-    n, d, level = 200_000, 3, 1e-6
+    n, d = 200_000, 3
+    draw = chance(comparisons=12 * len(CASES))
     mean, cov, start_mean, start_cov = problem(8)
     cov = 0.5 * (cov + cov.T)
     law = Gaussian(mean, cov)
-    x = start_mean + Noise(77).initial(n, d) @ np.linalg.cholesky(start_cov).T
-    tests = []
+    x = start_mean + draw.noise(77).initial(n, d) @ np.linalg.cholesky(start_cov).T
     for case, (name, grid, params) in CASES.items():
         info = samplers.REGISTRY[name]
-        noise = {"noise": Noise(hash_free(case))} if info.stochastic else {}
+        noise = {"noise": draw.noise(hash_free(case))} if info.stochastic else {}
         out = samplers.final(info.function(law, grid, x, **params, **noise))
         exact = gaussian(name, mean, cov, grid, start_mean, start_cov, **params)
         z = np.linalg.solve(np.linalg.cholesky(exact.cov), (out - exact.mean).T)
-        tests += [(case, f"mean {i}", 1, n * z[i].mean() ** 2) for i in range(d)]
-        tests += [(case, f"variance {i}", n, np.sum(z[i] ** 2)) for i in range(d)]
-        for i in range(d):
-            for j in range(i):
-                tests.append((case, f"+{i}{j}", n, np.sum((z[i] + z[j]) ** 2) / 2))
-                tests.append((case, f"-{i}{j}", n, np.sum((z[i] - z[j]) ** 2) / 2))
-    each = level / len(tests)
-    bad = [(c, what, value) for c, what, k, value in tests
-           if not stats.chi2.ppf(each / 2, k) * (k > 1) <= value <= stats.chi2.isf(each / 2, k)]
-    assert not bad, bad[:5]
-    assert len(tests) == 12 * len(CASES)
+        draw.normal(z.mean(axis=1), 0.0, 1 / np.sqrt(n), on=f"means, {case}")
+        draw.chi_square(np.sum(z**2, axis=1), n, on=f"variances, {case}")
+        i, j = np.triu_indices(d, k=1)
+        draw.chi_square(np.sum((z[i] + z[j]) ** 2, axis=1), n, scale=2.0, on=f"sums, {case}")
+        draw.chi_square(np.sum((z[i] - z[j]) ** 2, axis=1), n, scale=2.0, on=f"differences, {case}")
 
 
 def hash_free(text):

@@ -84,8 +84,8 @@ def _rows(targets=("ring", "disc"), samplers=("ddim", "heun", "gradient_estimati
 # -- curves ----------------------------------------------------------------------------------------------------
 
 
-def test_median_interval_covers_with_the_probability_it_states():
-    """Against the binomial law summed by SciPy, and against simulation within four standard errors."""
+def test_median_interval_covers_with_the_probability_it_states(chance):
+    """Against the binomial law summed by SciPy, and against simulation."""
     from scipy.stats import binom
 
     for n in (1, 2, 5, 6, 9, 10, 25, 40):
@@ -100,10 +100,11 @@ def test_median_interval_covers_with_the_probability_it_states():
             assert 1 - 2 * binom.cdf(k, n, 0.5) < 0.95 or 2 * (k + 1) > n + 1  # a narrower one does not cover
         else:
             assert (low, high) == (x[0], x[-1])
-    draws = np.random.default_rng(0).exponential(size=(4000, 10))
+    draw = chance(comparisons=1)
+    draws = draw.rng(0).exponential(size=(8000, 10))
     inside = [low <= math.log(2) <= high for _, low, high, _ in map(curves.median_interval, draws)]
     coverage = curves.median_interval(draws[0])[3]
-    assert abs(np.mean(inside) - coverage) <= 4 * math.sqrt(coverage * (1 - coverage) / len(draws))
+    draw.frequency(np.sum(inside), len(draws), coverage, on="coverage of the median's interval, 10 draws")
 
 
 def test_curves_group_take_medians_and_fit_above_the_floor():

@@ -189,13 +189,18 @@ class Share:
                 f"{record.deviation:.2f} standard errors, quantile {record.quantile:.2f} ({cause}, level {self.level:.2g})"
             )
 
-    def normal(self, found, expected, sd, *, on, tol=0.0):
-        """``found`` is Gaussian with mean ``expected`` (known to ``tol``) and known standard deviation ``sd``. Exact."""
-        z = normal_quantile(self.level / 2)
+    def normal(self, found, expected, sd, *, on, tol=0.0, degrees=None):
+        """``found`` is Gaussian with mean ``expected`` (known to ``tol``) and standard deviation ``sd``.
+
+        Exact, unless ``degrees`` says that ``sd`` is an estimate with so many degrees of freedom (infinity: law or
+        deviation are approximations for another reason); then Student's law is the approximation.
+        """
+        z = normal_quantile(self.level / 2) if degrees in (None, math.inf) else student_quantile(self.level / 2, degrees)
         found, expected, sd = (np.asarray(v, dtype=np.float64) for v in (found, expected, sd))
         half = z * sd + tol
         deviation = np.maximum(np.abs(found - expected) - tol, 0) / sd
-        self._compare("exact", on, found, expected - half, expected + half, expected, deviation, z, "Gaussian, sd known")
+        kind, cause = ("exact", "Gaussian, sd known") if degrees is None else ("approximate", "Student, sd estimated")
+        self._compare(kind, on, found, expected - half, expected + half, expected, deviation, z, cause)
 
     def mean(self, rows, expected, *, on, tol=0.0, gaussian=False):
         """The mean of independent rows is ``expected`` (known to ``tol``).
@@ -248,7 +253,7 @@ class Share:
                       normal_quantile(self.level / 2), "chi-square")  # fmt: skip
 
     def frequency(self, successes, n, p, *, on, tol=0.0):
-        """``successes`` of ``n`` independent trials have probability ``p`` (known to ``tol``) each. Exact, Clopper-Pearson."""
+        """``n`` independent trials succeed with probability ``p`` (known to ``tol``) each. Exact (Clopper-Pearson)."""
         k, p = np.asarray(successes), np.asarray(p, dtype=np.float64)
         low, high = clopper_pearson(k, n, self.level / 2)
         tail = np.minimum(_at_least(k, n, np.minimum(p + tol, 1)), _at_least(n - k, n, 1 - np.maximum(p - tol, 0)))
@@ -290,11 +295,10 @@ class Share:
         """
         x = np.sort(np.asarray(values, dtype=np.float64).ravel())
         n, at = x.size, np.asarray(cdf(x), dtype=np.float64)
-        last = np.searchsorted(x, x, side="right") / n  # ties: F_n at and just before each value
-        before = np.searchsorted(x, x, side="left") / n
-        if np.any(last - before > 1 / n):
+        if np.any(np.diff(x) == 0):
             fail("values", values, "values of a continuous law, without ties")
-        distance = float(np.max(np.maximum(np.abs(last - at), np.abs(before - at))))
+        number = np.arange(n)  # F_n jumps at each value from number/n to (number + 1)/n
+        distance = float(np.max(np.maximum(np.abs((number + 1) / n - at), np.abs(number / n - at))))
         half = math.sqrt(math.log(2 / self.level) / (2 * n))
         beyond = max(distance - tol, 0.0)
         tail = min(math.exp(-2 * n * beyond**2), 0.5)
