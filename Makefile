@@ -58,7 +58,7 @@ studies: $(STAMP)
 	@$(BIN)/python experiments/studies/_page.py
 
 lint: $(STAMP)
-	@$(BIN)/python -m ruff check src tests theory experiments
+	@$(BIN)/python -m ruff check src tests theory experiments benchmarks
 
 bench: $(STAMP)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,fast]'

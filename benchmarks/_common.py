@@ -110,8 +110,9 @@ def processor():
 
 
 def machine(**versions):
-    """What the numbers were measured on."""
-    return {"processor": processor(), "cores": os.cpu_count(), "threads": 1, "system": platform.system(),
+    """What the numbers were measured on; ``load`` is the system's mean number of running processes over the last minute."""
+    load = {"load": round(os.getloadavg()[0], 1)} if hasattr(os, "getloadavg") else {}
+    return {"processor": processor(), "cores": os.cpu_count(), "threads": 1, **load, "system": platform.system(),
             "python": platform.python_version(), "numpy": np.__version__, "scipy": scipy.__version__, **versions}
 
 
@@ -144,7 +145,12 @@ def show(rows, columns):
 
 def write(path, columns, rows, growth, **rest):
     """Write the record; ``columns`` are those of the page, in order."""
-    record = {"columns": list(columns), "cases": rows, "growth": growth, **rest}
+    return write_record(path, {"columns": list(columns), "cases": rows, "growth": growth, **rest})
+
+
+def write_record(path, record):
+    """Write a record in one step, its folder too."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     records.write_whole(path, records.json_text(record))
     print(f"wrote {path}")
     return record

@@ -22,7 +22,7 @@ COLUMNS = {
                 "autograd_us_over_ours", "error", "peak_bytes"],
 }
 #: What a machine is described by, wherever a record has it.
-MACHINE = ("device", "processor", "machine", "cores", "threads", "system", "python", "numpy", "scipy", "blas")
+MACHINE = ("device", "processor", "machine", "cores", "threads", "load", "system", "python", "numpy", "scipy", "blas")
 
 
 def lookup(row, column):

@@ -11,16 +11,15 @@ dimensions (synthetic: no image data set is needed).
 """
 
 import argparse
-import platform
 import time
 import tracemalloc
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import scipy
+from _common import machine, write_record
 
-from exactdiffusion import PointCloud, datasets, records
+from exactdiffusion import PointCloud, datasets
 from exactdiffusion.laws import _cloud, _fast
 
 
@@ -307,15 +306,9 @@ def main(argv=None):
         "pruning": pruned,
         "near_ties": ties,
         "exponents": growth,
-        "numpy": np.__version__,
-        "scipy": scipy.__version__,
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "processor": platform.processor() or "unknown",
+        "machine": machine(),
     }
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    records.write_whole(options.output, records.json_text(record))
-    print(f"wrote {options.output}")
+    write_record(options.output, record)
     return rows
 
 

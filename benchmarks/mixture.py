@@ -17,16 +17,16 @@ A second table holds the error of the log density of exactly singular covariance
 
 import argparse
 import math
-import platform
 import time
 import tracemalloc
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+from _common import machine, write_record
 from threadpoolctl import threadpool_limits
 
-from exactdiffusion import GaussianMixture, datasets, measure, records
+from exactdiffusion import GaussianMixture, datasets, measure
 from exactdiffusion.laws import _stacked
 
 # ------------------------------------------------------------------------------------------------------ other ways
@@ -389,12 +389,8 @@ def main(argv=None):
     missed = [r["case"] for r in rows if r["goal"] and r["ratio"] > r["goal"]]
     print("goals: all met" if not missed else f"goals missed: {'; '.join(missed)}")
     record = {"cases": rows, "singular": table, "growth": exponents, "samples": a.samples, "components": a.components,
-              "dim": a.dim, "repeats": a.repeats, "numpy": np.__version__, "python": platform.python_version(),
-              "machine": platform.machine(), "processor": platform.processor() or "unknown"}
-    a.output.parent.mkdir(parents=True, exist_ok=True)
-    records.write_whole(a.output, records.json_text(record))
-    print(f"wrote {a.output}")
-    return record
+              "dim": a.dim, "repeats": a.repeats, "machine": machine()}
+    return write_record(a.output, record)
 
 
 if __name__ == "__main__":

@@ -15,15 +15,14 @@ atom as a start: ``worse`` counts the queries where that found a lower value.
 
 import argparse
 import math
-import platform
 import time
 from pathlib import Path
 
 import numpy as np
-import scipy
+from _common import machine, write_record
 from scipy.optimize import minimize
 
-from exactdiffusion import PointCloud, datasets, records, schedules
+from exactdiffusion import PointCloud, datasets, schedules
 
 
 def objective(points, scale, sigma, x, lam):
@@ -158,11 +157,7 @@ def main(argv=None):
               f"{r['residual']:10.1e}{g['distance']:10.1e}  {r['status']}", flush=True)
         assert r["worse_than_certified"] == 0
         assert g["better_than_ours"] == d["better_than_ours"] == 0
-    record = {"cases": rows, "numpy": np.__version__, "scipy": scipy.__version__, "python": platform.python_version(),
-              "machine": platform.machine(), "processor": platform.processor() or "unknown"}
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    records.write_whole(options.output, records.json_text(record))
-    print(f"wrote {options.output}")
+    write_record(options.output, {"cases": rows, "machine": machine()})
     first = rows[0]
     if first["case"] == "dino":
         g, d = (first[q]["ratio"] for q in ("gradient", "differences"))
