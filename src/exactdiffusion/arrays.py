@@ -30,6 +30,24 @@ def on_accelerator(x):
     return _compat.is_cupy_array(x)
 
 
+def workspace(x):
+    """Doubles of one temporary array of a blocked kernel on the device of x.
+
+    A block of the CPU is 8 MB, so that the handful that a kernel holds stay within 64 MB; on a GPU it is 1 GiB, or a 32nd of
+    the memory of the device where that is less: smaller products leave it idle. It depends on the device alone and not on
+    what else uses it, so that results do not.
+    """
+    if _compat.is_torch_array(x) and x.device.type == "cuda":
+        import torch
+
+        total = torch.cuda.get_device_properties(x.device).total_memory
+    elif _compat.is_cupy_array(x):
+        total = x.device.mem_info[1]
+    else:
+        return (1 << 27) if on_accelerator(x) else 1 << 20
+    return max(1 << 20, min(1 << 27, total // 256))
+
+
 def device(x):
     """Device of an array (``"cpu"`` for NumPy)."""
     return _compat.device(x)

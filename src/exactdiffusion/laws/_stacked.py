@@ -63,6 +63,12 @@ def logdets(lam, typical, s, t):
     return table[np.reshape(index, -1)], common
 
 
+def near(xp, squares, products, s, norm):
+    """Pairs (b, K) whose difference y - s m_k is to be formed itself, from |y|^2 (b, 1), y.m_k (b, K) and |m_k| (K,)."""
+    apart = squares - 2.0 * (s * products) + (s * norm) ** 2
+    return apart < _NEAR * (xp.sqrt(squares) + s * norm) ** 2
+
+
 class Stack:
     """What does not depend on the level: shift, stacked eigenvectors, means in the eigenbases."""
 
@@ -131,10 +137,14 @@ class Level:
 
     def form(self, what, y):
         """"eigen", "precision", "gain" or None (diagonal, by differences)."""
+        return self.form_at(what, lambda: self._reach(y), self.k.small)
+
+    def form_at(self, what, reach, small):
+        """`form` of rows of that ``reach`` (a number or a function), ``small`` where stacks may be made for a call."""
         k, otherwise = self.k, "eigen" if self.k.Ut is not None else None
-        if not self.one or (k.Ut is not None and (self.n < _FORMING_ROWS * k.d or not k.small)):
+        if not self.one or (k.Ut is not None and (self.n < _FORMING_ROWS * k.d or not small)):
             return otherwise
-        R, t2 = self._reach(y), float(self.t[0]) ** 2
+        R, t2 = reach() if callable(reach) else reach, float(self.t[0]) ** 2
         # The products of matrices with y are normal numbers only within this range.
         if not 1e-280 < self.least <= float(np.max(self.v)) < 1e280:
             return otherwise
@@ -265,10 +275,8 @@ class Level:
     def _near(self, y, s):
         """Pairs (b, K) whose difference is formed itself."""
         k = self.k
-        squares = np.sum(y * y, axis=1, keepdims=True)
-        apart = squares - 2.0 * (s * (y @ k.m.T)) + (s * k.norm) ** 2
-        near = apart < _NEAR * (np.sqrt(squares) + s * k.norm) ** 2
-        return near if near.any() else None
+        found = near(np, np.sum(y * y, axis=1, keepdims=True), y @ k.m.T, s, k.norm)
+        return found if found.any() else None
 
     def _whitened(self, x, whole, s, t, a, b, scaled, near, buffers, keep):
         """(z, w, scale) of components a:b: w = U^T (y - s m) / sqrt(v), and 1 / sqrt(v) if not scaled; whole = (y, -s).

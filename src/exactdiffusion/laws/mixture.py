@@ -16,11 +16,11 @@ import numpy as np
 
 from .._validation import fail, integer, points, real_array
 from .._validation import weights as check_weights
-from ..arrays import array_namespace, from_numpy, is_numpy, on_accelerator, to_numpy
+from ..arrays import array_namespace, from_numpy, is_numpy, to_numpy, workspace
+from . import _generic
 from ._eigen import refine
 from ._stacked import Level, Stack, pays
 from .base import (
-    BLOCK_DOUBLES,
     EPS,
     LARGE,
     LOG_2PI,
@@ -259,9 +259,7 @@ class NoisedMixture(NoisedLaw):
     # -- kernels: x (b, d), s and t (b,) or (1,); arrays over components have shape (K, b, d) ----------------
 
     def _rows(self, x, extra=0):
-        doubles = BLOCK_DOUBLES if extra or not is_numpy(array_namespace(x)) else _CACHE_DOUBLES
-        if on_accelerator(x):  # small products leave a GPU idle
-            doubles = 64 * BLOCK_DOUBLES
+        doubles = workspace(x) if extra or not is_numpy(array_namespace(x)) else _CACHE_DOUBLES
         return doubles // max(self.law._active * self.dim, extra)
 
     def _param(self, name, x):
@@ -383,13 +381,18 @@ class NoisedMixture(NoisedLaw):
 
     def _stacked(self, what, x, posterior=False):
         """``what`` of a checked x by stacked products, or None where they are not for it."""
-        if not is_numpy(array_namespace(x)) or not pays(self.law._active, self.dim, x.shape[0]):
+        if not pays(self.law._active, self.dim, x.shape[0]):
+            return None
+        matrices, numpy = what in ("hessian", "posterior_covariance"), is_numpy(array_namespace(x))
+        if matrices and not numpy:
             return None
         x, s, t = self._in_range(x) if posterior else (x, *self._levels())
         if self.law._singular and np.any(t == 0):
             return None
+        if not numpy:
+            return _generic.mixture(self, what, x, s, t)
         level = Level(self.law._stack(), s, t, x.shape[0])
-        if what in ("hessian", "posterior_covariance"):
+        if matrices:
             return level.second(what, x) if level.second_pays() else None
         return level.evaluate(what, x)
 

@@ -16,8 +16,8 @@ import numpy as np
 
 from .._validation import fail, integer, points
 from .._validation import weights as check_weights
-from ..arrays import array_namespace, is_numpy, on_accelerator, to_numpy
-from . import _cloud
+from ..arrays import array_namespace, is_numpy, to_numpy, workspace
+from . import _cloud, _generic
 from .base import (
     BLOCK_DOUBLES,
     EPS,
@@ -359,7 +359,7 @@ class NoisedPoints(NoisedLaw):
             return _cloud.rows(self.law)
         # Blocks that stay in cache, of at least 64 rows for the products where the workspace allows it. On a GPU a block
         # must be large to be worth a pass over the atoms.
-        block = 64 * BLOCK_DOUBLES if on_accelerator(x) else BLOCK_DOUBLES
+        block = workspace(x)
         return max(1, min(block // size, max(64, block // (8 * size))))
 
     def _fast(self, x, s, t):
@@ -642,6 +642,9 @@ class NoisedPoints(NoisedLaw):
         """
         x = self._check(x)
         self._need_noise("log_density", x)
+        fast = _generic.cloud(self, "log_density", x)
+        if fast is not None:
+            return fast
 
         def kernel(x, s, t):
             xp = array_namespace(x)
@@ -678,6 +681,9 @@ class NoisedPoints(NoisedLaw):
         """
         x = self._check(x)
         self._need_noise("score", x)
+        fast = _generic.cloud(self, "score", x)
+        if fast is not None:
+            return fast
 
         def kernel(x, s, t):
             xp = array_namespace(x)
@@ -702,6 +708,9 @@ class NoisedPoints(NoisedLaw):
         Weights multiply the uncentred points, so that one weight of 1 returns the atom bit for bit.
         """
         x = self._check(x)
+        fast = _generic.cloud(self, "denoise", x)
+        if fast is not None:
+            return fast
 
         def kernel(x, s, t):
             xp = array_namespace(x)
