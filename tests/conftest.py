@@ -1,6 +1,6 @@
-"""The fixture ``accuracy``: an oracle or closed form against a reference computed by other means, and the table of them all.
+"""The fixture ``accuracy``: an oracle or closed form against a reference computed by other means; and the table of all.
 
-Printed with ``--deep`` or ``--accuracies``; otherwise one line says how many there are and how near the worst is to its limit.
+Printed with ``--deep`` or ``--accuracies``; otherwise one line tells their number and how near to its limit the worst is.
 """
 
 import math

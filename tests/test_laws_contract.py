@@ -81,7 +81,7 @@ def derivative(f, x, h):
 
 @pytest.mark.parametrize(("scale", "sigma"), LEVELS)
 @pytest.mark.parametrize("name", NAMES)
-def test_score_is_gradient_and_hessian_is_its_derivative(name, scale, sigma):
+def test_score_is_gradient_and_hessian_is_its_derivative(name, scale, sigma, accuracy):
     law = make(name)
     q, x = law.noised(scale, sigma), queries(law)
     h = 5e-4 * sigma
@@ -93,20 +93,24 @@ def test_score_is_gradient_and_hessian_is_its_derivative(name, scale, sigma):
         exact = getattr(q, upper)(x)
         # Truncation h^4 f^(5) / 30, rounding 2 eps |f| / h.
         tol = step**4 * np.abs(exact).max() + 4 * EPS * np.abs(getattr(q, lower)(x)).max() / h
-        assert np.abs(derivative(getattr(q, lower), x, h) - exact).max() <= tol
+        error = np.abs(derivative(getattr(q, lower), x, h) - exact).max()
+        accuracy(f"laws.{type(law).__name__}.noised.{upper}", error, tol, f"differences of {lower}, order 4")
 
 
 @pytest.mark.parametrize(("scale", "sigma"), LEVELS)
 @pytest.mark.parametrize("name", NAMES)
-def test_tweedie_first_and_second_order(name, scale, sigma):
+def test_tweedie_first_and_second_order(name, scale, sigma, accuracy):
     law = make(name)
     q, x = law.noised(scale, sigma), queries(law)
     size = np.abs(x).max() + sigma
     left, right = scale * q.denoise(x), x + sigma**2 * q.score(x)
-    assert np.abs(left - right).max() <= 64 * EPS * size  # two sums of about 30 terms of this size
+    of = f"laws.{type(law).__name__}.noised"
+    # two sums of about 30 terms of this size
+    accuracy(f"{of}.denoise", np.abs(left - right).max(), 64 * EPS * size, "Tweedie's formula")
     C, H = q.posterior_covariance(x), q.hessian(x)
     size = sigma**2 + sigma**4 * np.abs(H).max()
-    assert np.abs(scale**2 * C - sigma**2 * np.eye(law.dim) - sigma**4 * H).max() <= 256 * EPS * size
+    error = np.abs(scale**2 * C - sigma**2 * np.eye(law.dim) - sigma**4 * H).max()
+    accuracy(f"{of}.posterior_covariance", error, 256 * EPS * size, "Tweedie's formula, second order")
     assert np.abs(C - np.swapaxes(C, 1, 2)).max() <= 8 * EPS * np.abs(C).max()
     assert np.linalg.eigvalsh(C).min() >= -8 * EPS * law.dim * np.abs(C).max()
 
@@ -318,12 +322,14 @@ def test_what_is_not_exact_is_not_there():
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_projection_and_distance(name):
+def test_projection_and_distance(name, accuracy):
     law = make(name)
     x = queries(law, 200)
     p = law.project(x)
     size = np.abs(x).max()
-    assert np.abs(law.distance(x) - np.linalg.norm(x - p, axis=1)).max() <= 16 * EPS * size
+    of = f"laws.{type(law).__name__}"
+    error = np.abs(law.distance(x) - np.linalg.norm(x - p, axis=1)).max()
+    accuracy(f"{of}.distance", error, 16 * EPS * size, "distance to the projection")
     assert law.distance(p).max() <= 16 * EPS * size
     assert np.abs(law.project(p) - p).max() <= 16 * EPS * size
     if hasattr(law, "sample"):
@@ -336,12 +342,13 @@ def test_projection_and_distance(name):
     if "cloud" not in name:
         h = 1e-5
         gradient = derivative(lambda y: 0.5 * law.distance(y) ** 2, x, h)
-        assert np.abs(gradient - (x - p)).max() <= 1e-3 * h + 100 * EPS * size**2 / h
+        error = np.abs(gradient - (x - p)).max()
+        accuracy(f"{of}.project", error, 1e-3 * h + 100 * EPS * size**2 / h, "differences of the squared distance")
 
 
-def test_reach_of_the_sets():
-    assert Sphere(1.5, 4).reach == 1.5
-    assert Torus([2.0, 0.6], 7).reach == 0.6
+def test_reach_of_the_sets(accuracy):
+    accuracy("laws.Sphere.reach", abs(Sphere(1.5, 4).reach - 1.5), 0.0, "radius")
+    accuracy("laws.Torus.reach", abs(Torus([2.0, 0.6], 7).reach - 0.6), 0.0, "smallest radius; projections just inside it")
     assert make("flat").reach == np.inf
     # Moving along a normal by less than the reach does not change the projection; by more it does.
     torus = Torus([1.0, 0.6], 6)
@@ -358,20 +365,20 @@ def brute(p, x):
 
 
 @pytest.mark.parametrize(("d", "shift"), [(1, 0), (2, 1000), (3, 0), (5, 1000), (64, 0)])
-def test_nearest_gap_diameter_against_brute_force(d, shift):
+def test_nearest_gap_diameter_against_brute_force(d, shift, accuracy):
     rng = np.random.default_rng(d)
     p = shift + rng.normal(size=(60, d))
     cloud, x = PointCloud(p), shift + rng.normal(size=(80, d))
     D = np.sort(np.sqrt(brute(p, x)), axis=1)
     index, distance = cloud.nearest(x)
-    np.testing.assert_array_equal(index, np.argmin(brute(p, x), axis=1))
-    np.testing.assert_allclose(distance, D[:, 0].astype(float), rtol=8 * EPS)
+    by = "all pairs in extended precision"
+    accuracy("laws.PointCloud.nearest", np.sum(index != np.argmin(brute(p, x), axis=1)), 0.0, by)
+    accuracy("laws.PointCloud.distance", np.abs(distance / D[:, 0] - 1), 8 * EPS, by)
     size = np.abs(p).max() if shift else 1.0
-    np.testing.assert_allclose(
-        cloud.gap(x), (D[:, 1] - D[:, 0]).astype(float), rtol=1e-11, atol=8 * EPS * size
-    )
-    np.testing.assert_array_equal(cloud.project(x), p[index])
-    np.testing.assert_allclose(cloud.diameter, float(np.sqrt(brute(p, p).max())), rtol=8 * EPS)
+    gap = D[:, 1] - D[:, 0]
+    accuracy("laws.PointCloud.gap", np.abs(cloud.gap(x) - gap), 1e-11 * gap + 8 * EPS * size, by)
+    accuracy("laws.PointCloud.project", np.abs(cloud.project(x) - p[index]), 0.0, by)
+    accuracy("laws.PointCloud.diameter", np.abs(cloud.diameter / np.sqrt(brute(p, p).max()) - 1), 8 * EPS, by)
 
 
 @pytest.mark.parametrize("d", [2, 6])
@@ -445,14 +452,15 @@ def test_cure_of_the_expanded_form_near_ties(sigma, scale):
 # -- accuracy of construction --------------------------------------------------------------------------------
 
 
-def test_from_sklearn():
+def test_from_sklearn(accuracy):
     from sklearn.mixture import GaussianMixture as Fitted
 
     x = np.random.default_rng(0).normal(size=(300, 3)) * [1, 2, 3]
     for kind in ("full", "tied", "diag", "spherical"):
         fitted = Fitted(3, covariance_type=kind, random_state=0).fit(x)
         law = GaussianMixture.from_sklearn(fitted)
-        np.testing.assert_allclose(law.log_density(x), fitted.score_samples(x), rtol=1e-11)
+        want = fitted.score_samples(x)
+        accuracy("laws.GaussianMixture.from_sklearn", np.abs(law.log_density(x) / want - 1), 1e-11, "scikit-learn's density")
 
 
 def test_small_eigenvalues_have_full_relative_precision():

@@ -72,8 +72,8 @@ def test_the_grid_is_as_wide_as_promised(data):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_mixtures_and_clouds_against_50_digits(data, laws, kind, capsys):
-    errors, conditions, names = [], [], []
+def test_mixtures_and_clouds_against_50_digits(data, laws, kind, capsys, accuracy):
+    errors, conditions, names, classes = [], [], [], []
     for case in data["cases"]:
         law = laws[case["law"]]
         value = getattr(law.noised(case["scale"], case["sigma"]), kind)(np.array([case["x"]]))[0]
@@ -84,6 +84,7 @@ def test_mixtures_and_clouds_against_50_digits(data, laws, kind, capsys):
         conditions.append(case["condition"][kind])
         entry = data["laws"][case["law"]]
         names.append(f"{entry['name']} d={law.dim} sigma={case['sigma']:g} {case['how']}")
+        classes.append(type(law).__name__)
     errors, conditions = np.array(errors), np.maximum(np.array(conditions), 1.0)
     good = conditions <= 100
     ratio = errors / (EPS * conditions)
@@ -98,10 +99,12 @@ def test_mixtures_and_clouds_against_50_digits(data, laws, kind, capsys):
         )
     assert errors[good].max() <= 1e-13, names[int(np.argmax(np.where(good, errors, 0)))]
     assert errors[within].max() <= 1e-10
-    assert ratio.max() <= 16, names[int(np.argmax(ratio))]
+    for name in sorted(set(classes)):
+        of = np.array(classes) == name
+        accuracy(f"laws.{name}.noised.{kind}", errors[of], 16 * EPS * conditions[of])
 
 
-def test_bessel_ratio_against_50_digits(data, capsys):
+def test_bessel_ratio_against_50_digits(data, capsys, accuracy):
     worst = np.zeros(3)
     for entry in data["bessel"]:
         got = bessel_ratio(np.array([entry["kappa"]]), entry["k"])
@@ -117,9 +120,8 @@ def test_bessel_ratio_against_50_digits(data, capsys):
         )
     # Ratio: about 33 terms of a contracting fraction; slope: errors of early terms grow by (2v + 1)/(2v - 1)
     # per term, 65 in all.
-    assert worst[0] <= 8 * EPS
-    assert worst[1] <= 2 * 65 * EPS
-    assert worst[2] <= 32 * EPS
+    for name, error, roundings in zip(("ratio", "slope", "logarithm"), worst, (8, 2 * 65, 32), strict=True):
+        accuracy(f"Bessel functions of the spheres, {name}", error, roundings * EPS)
 
 
 def test_bessel_ratio_in_one_dimension_is_tanh():
@@ -134,7 +136,7 @@ def test_bessel_ratio_in_one_dimension_is_tanh():
     )
 
 
-def test_sphere_against_50_digits(data, capsys):
+def test_sphere_against_50_digits(data, capsys, accuracy):
     worst = dict.fromkeys(("denoise", "along", "across", "log_density"), 0.0)
     for e in data["spheres"]:
         n = e["n"]
@@ -160,10 +162,10 @@ def test_sphere_against_50_digits(data, capsys):
         )
     # Sums of n terms for norms and traces, pairwise; kappa enters with a condition of at most 1 (ratio) and
     # 2 (slope).
-    assert worst["denoise"] <= 16 * EPS
-    assert worst["log_density"] <= 16 * EPS
-    assert worst["across"] <= 64 * EPS
-    assert worst["along"] <= 130 * EPS
+    accuracy("laws.Sphere.noised.denoise", worst["denoise"], 16 * EPS)
+    accuracy("laws.Sphere.noised.log_density", worst["log_density"], 16 * EPS)
+    accuracy("laws.Sphere.noised.posterior_covariance", worst["across"], 64 * EPS)
+    accuracy("laws.Sphere.noised.posterior_covariance", worst["along"], 130 * EPS)
 
 
 @pytest.mark.deep

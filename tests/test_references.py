@@ -174,9 +174,9 @@ def test_forms_recomputed():
 # ---------------------------------------------------------------------------------------------------- second algorithms
 
 
-@pytest.mark.parametrize("law", [Sphere(1.5, 5, 3, block=[4, 0, 2], center=np.arange(5) / 3), Torus([1.0, 0.6], 5)], ids=repr)
+@pytest.mark.parametrize("law", [Sphere(1.5, 5, 3, block=[4, 0, 2], center=np.arange(5) / 3), Torus([1.0, 0.6], 5)])
 def test_moments_of_sets_by_cubature(law, accuracy):
-    """Cross-polytopes integrate polynomials of degree 3 on a sphere exactly; on a product of circles all sign patterns do."""
+    """Vertices of cross-polytopes integrate degree 3 on a sphere exactly; on a product of circles their products do."""
     if isinstance(law, Sphere):
         points = np.zeros((2 * law.sphere_dim, law.dim))
         for i, j in enumerate(law.block):
@@ -192,7 +192,7 @@ def test_moments_of_sets_by_cubature(law, accuracy):
 
 
 class Impulses:
-    """Row r of step k is 1 in coordinate r - (rows of the steps before), so that a linear run shows its response to each draw."""
+    """Every coordinate of every step is 1 in one row of its own: a linear run shows its response to each draw."""
 
     def __init__(self):
         self.seen = 0
@@ -233,7 +233,8 @@ def test_all_at_once_on_a_gaussian_by_impulses(walk, accuracy):
     for _ in range(walk.steps):
         C = A @ C @ A.T + Q
     exact = (variance / (variance + sigma**2 / m)) ** 2 * C[0, 0] / m
-    accuracy("chains.all_at_once", abs(float(np.sum(out.xhat**2)) - exact), 4 * draws * EPS * exact, "responses to unit draws")
+    error = abs(float(np.sum(out.xhat**2)) - exact)
+    accuracy("chains.all_at_once", error, 4 * draws * EPS * exact, "responses to unit draws")
 
 
 def gaussian_step(S, integral, s):
@@ -343,7 +344,8 @@ def test_masks_by_their_definition(accuracy):
     cloud = PointCloud(np.unique(points, axis=0))
     squares = np.sort(np.sum((x[:, None] - cloud.points) ** 2, axis=2), axis=1)  # exact: halves of small integers
     found = projection.projection_is_unique(cloud.gap(x), cloud.distance(x))
-    accuracy("bounds.projection.projection_is_unique", np.sum(found != (squares[:, 1] > squares[:, 0])), 0.0, "exact squares")
+    wrong = np.sum(found != (squares[:, 1] > squares[:, 0]))
+    accuracy("bounds.projection.projection_is_unique", wrong, 0.0, "exact squares")
 
 
 @pytest.mark.parametrize("strategy", sorted(adversaries.STRATEGIES))

@@ -84,11 +84,12 @@ def test_yields_the_start_and_one_state_per_step(name):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("zero", [False, True])
-def test_oracle_calls_are_as_registered(name, zero):
+def test_oracle_calls_are_as_registered(name, zero, accuracy):
     grid = schedules.vp_linear(7, eps=0.0 if zero else 1e-3)
     law, info = TwoPoints(), samplers.REGISTRY[name]
     run(name, grid, start(grid), law)
-    assert len(law.calls) == info.calls(grid) == info.calls(7, final_zero=zero)
+    for stated in (info.calls(grid), info.calls(7, final_zero=zero)):
+        accuracy("samplers.SamplerInfo.calls", abs(stated - len(law.calls)), 0.0, "calls counted in a run")
     assert set(law.calls) == {40}
 
 

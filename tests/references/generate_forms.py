@@ -616,7 +616,7 @@ def coupling_bound(x, y, weights):
     return mp.sqrt(mp.fsum(w * mp.fsum((a - b) ** 2 for a, b in zip(u, v)) for w, u, v in zip(weights, x, y)))
 
 
-@form("measure.wasserstein_1d", {"x": [0.3, 2.0, -1.0], "y": [0.1, 0.7], "p": 2}, {"x": [0.3, 2.0, -1.0], "y": [0.1, 0.7], "p": 1})
+@form("measure.wasserstein_1d", *({"x": [0.3, 2.0, -1.0], "y": [0.1, 0.7], "p": p} for p in (2, 1)))
 def wasserstein_1d(x, y, p):
     """Sorted rows, each split into equal shares of 1 / (n m)."""
     u = [v for v in sorted(x) for _ in y]
@@ -723,7 +723,8 @@ def discrete_prior_mmse(points, weights, m, sigma):
     return total / mp.sqrt(2 * mp.pi)
 
 
-@form("bounds.log_concavity.ula_log_sobolev", {"k": [0.0, 5.0, 100.0], "h": 0.01, "a": 0.5, "L": 2.0, "dim": 3, "kl_start": 4.0})
+@form("bounds.log_concavity.ula_log_sobolev",
+      {"k": [0.0, 5.0, 100.0], "h": 0.01, "a": 0.5, "L": 2.0, "dim": 3, "kl_start": 4.0})
 def ula_log_sobolev(k, h, a, L, dim, kl_start):
     return [kl_start / mp.exp(a * h) ** v + 8 * dim * h * L * L / a for v in k]
 
