@@ -505,7 +505,7 @@ def test_bad_input_names_the_argument_before_anything_runs(tmp_path, change, nam
     assert not (tmp_path / "out").exists()
 
 
-def test_values_agree_with_an_independent_prototype():
+def test_values_agree_with_an_independent_prototype(chance):
     """W2 on the dino against values computed by another implementation (mean and sd over 40 seeds of 1000 samples).
 
     Euler-Maruyama with steps beta(t) dt and noise in the last step; probability flow stopped at t = 0.001.
@@ -517,7 +517,8 @@ def test_values_agree_with_an_independent_prototype():
         sweep.law_of("dino")
     except DatasetUnavailable:
         pytest.skip("the dino is neither in EXACTDIFFUSION_DATA nor downloadable")
-    seeds = 4
+    draw = chance(comparisons=6)
+    seeds = [draw.seed(k) >> (1 if draw.seed(k) != k else 0) for k in range(4)]
     canonical = sweep.sweep(target="dino", sampler="euler_maruyama:step=right", steps=[5, 10, 20], seeds=seeds)
     flow = sweep.sweep(target="dino", sampler="probability_flow:step=right", steps=[5, 10, 20], seeds=seeds,
                        schedule="vp_linear:eps=0.001:final_zero=true")
@@ -529,8 +530,9 @@ def test_values_agree_with_an_independent_prototype():
         for steps in (5, 10, 20):
             found = np.mean([r["value"] for r in rows if r["steps"] == steps])
             mean, sd = expected[rows[0]["sampler"]][steps]
-            # Difference of a mean over 4 seeds and one over 40: four standard deviations, and the printed digits.
-            assert abs(found - mean) <= 4 * sd * np.sqrt(1 / seeds + 1 / 40) + 5e-4, (rows[0]["sampler"], steps, found)
+            # a mean over 4 seeds and one over 40, whose sd this is; and the printed digits
+            draw.normal(found, mean, sd * np.sqrt(1 / 4 + 1 / 40), degrees=39, tol=5e-4,
+                        on=f"W2 on the dino, {rows[0]['sampler']}, {steps} steps")
 
 
 def test_a_file_is_replaced_by_the_rename_alone(tmp_path, monkeypatch):
