@@ -359,3 +359,199 @@ def test_bad_input_names_the_argument(case):
     name, call = BAD_GRIDS[case]
     with pytest.raises(ValueError, match=rf"^{name}\b"):
         call()
+
+
+# ------------------------------------------------------------------------------------ defaults and ends of the ranges
+
+DEFAULTS = {
+    "log_linear": ((40.0, 0.01, False), 5), "edm": ((80.0, 0.002, 7.0, True), 5),
+    "vp_linear": ((0.1, 20.0, 0.0, True, False), 5), "admissible": ((0.1, 2.0, 40.0, 1.0), 5),
+    "ddpm": ((1000, 1e-4, 0.02, "trailing", False), 50), "cosine": ((1000, 0.008, 0.999, "trailing", False), 1000),
+    "sigmoid": ((1000, -3.0, 3.0, 1.0, 0.999, "trailing", False), 1000),
+}
+
+
+@pytest.mark.parametrize("name", sorted(DEFAULTS))
+def test_defaults_are_the_documented_ones(name):
+    arguments, N = DEFAULTS[name]
+    found, expected = schedules.REGISTRY[name](N), schedules.REGISTRY[name](N, *arguments)
+    assert np.array_equal(found.sigma, expected.sigma)
+    assert np.array_equal(found.scale, expected.scale)
+    assert found.strict == expected.strict
+    assert schedules.REGISTRY["quantised_edm"].__name__ == "quantised_edm"
+
+
+def test_defaults_of_the_conversions():
+    t = np.linspace(0, 1, 5)
+    assert np.array_equal(schedules.vp_linear_rate(t), schedules.vp_linear_rate(t, 0.1, 20.0))
+    assert np.allclose(schedules.vp_linear_rate(t, 0.5, 2.5), [0.5, 1, 1.5, 2, 2.5], rtol=4 * EPS, atol=0)
+    assert np.array_equal(schedules.vp_linear_integral(t), schedules.vp_linear_integral(t, 0.1, 20.0))
+    assert np.array_equal(schedules.vp_linear_time(t), schedules.vp_linear_time(t, 0.1, 20.0))
+    assert np.array_equal(schedules.ddpm_sigmas(), schedules.ddpm_sigmas(1000, 1e-4, 0.02))
+    assert schedules.vp_linear_time(0.0, 0.0, 2.0) == 0.0
+
+
+def quantised_start(style):
+    return lambda v: schedules.quantised_times(10, style, v)
+
+
+LARGE, TABLE = 1e153, schedules.ddpm_sigmas()
+UP, DOWN = (lambda v: float(np.nextafter(v, np.inf))), (lambda v: float(np.nextafter(v, 0.0)))
+END = math.sqrt(TABLE[100] * TABLE[0])  # where the levels of "linear" end, N = 10
+#: argument named, call, accepted values up to the ends of the range, refused ones
+RANGES = [
+    ("sigma_max", lambda v: schedules.log_linear(3, v, 1e-3), (0.5, LARGE), (0.0, -0.5, UP(LARGE))),
+    ("sigma_min", lambda v: schedules.log_linear(3, 40.0, v), (0.5, 39.0), (0.0, -0.5, 40.0)),
+    ("rho", lambda v: schedules.edm(3, rho=v), (0.5, 7.0), (0.0, -0.5)),
+    ("beta_min", lambda v: schedules.vp_linear_rate(0.5, v, 1e150), (0.0, 0.5, 1e150), (-0.5, UP(1e150))),
+    ("beta_max", lambda v: schedules.vp_linear_rate(0.5, 0.0, v), (0.5, 1e150), (0.0, -0.5, UP(1e150))),
+    ("beta_max", lambda v: schedules.vp_linear(3, v, v), (0.5, 700.0), (UP(700.0),)),
+    ("beta_max", lambda v: schedules.vp_linear(3, 0.5, v), (0.5,), (DOWN(0.5),)),
+    ("t", schedules.vp_linear_rate, (0.0, 0.5, 1.0), (-0.5, UP(1.0))),
+    ("t", schedules.vp_linear_integral, (0.0, 0.5, 1.0), (-0.5, UP(1.0))),
+    ("integral", schedules.vp_linear_time, (0.0, 0.5, 1e150), (-0.5, UP(1e150))),
+    ("eps", lambda v: schedules.vp_linear(3, eps=v), (0.0, 0.5), (-0.5, 1.0, 1.5)),
+    ("eps", lambda v: schedules.vp_linear(3, eps=v, final_zero=True), (1e-9, 0.5), (0.0,)),
+    ("vp", lambda v: schedules.vp_linear(3, vp=v), (True, False), (1, 0)),
+    ("eta", lambda v: schedules.admissible(1, v), (0.0, 0.5), (-0.5, 1.0, 1.5, "a")),
+    ("nu", lambda v: schedules.admissible(1, 0.0, v), (1.0, 1.5), (0.5, "a")),
+    ("nu", lambda v: schedules.admissible(1, 0.1, v), (1.5,), (1.0, 0.5)),
+    ("start_ratio", lambda v: schedules.admissible(2, start_ratio=v), (0.6, 1.9), (0.5, 2.0, -0.5, "a")),
+    ("sigma_max", lambda v: schedules.admissible(3, sigma_max=v), (0.5, 2.0), (0.0, -0.5)),
+    ("T", schedules.ddpm_sigmas, (1, 2), (0, -1)),
+    ("T", lambda v: schedules.cosine(1, v), (1, 2), (0, -1)),
+    ("beta_start", lambda v: schedules.ddpm_sigmas(5, v, 0.5), (1e-9, 0.5, 0.9), (0.0, -0.5, 1.0, 1.5)),
+    ("beta_end", lambda v: schedules.ddpm_sigmas(5, 0.5, v), (1e-9, 0.5, 0.9), (0.0, -0.5, 1.0, 1.5)),
+    ("beta_end", lambda v: schedules.ddpm_sigmas(v, 0.5, 0.5), (1016,), (1017,)),  # 2 log 1e153 = 1016.5 log 2
+    ("max_beta", lambda v: schedules.cosine(3, max_beta=v), (1e-9, 0.5), (0.0, -0.5, 1.0, 1.5)),
+    ("offset", lambda v: schedules.cosine(3, offset=v), (0.0, 0.5), (-0.5,)),
+    ("tau", lambda v: schedules.sigmoid(3, tau=v), (0.5, 2.0), (0.0, -0.5)),
+    ("end", lambda v: schedules.sigmoid(3, start=-0.5, end=v), (0.0, 0.5), (-0.5, -0.6)),
+    ("N", lambda v: schedules.ddpm(v, T=5), (1, 5), (0, 6)),
+    ("N", lambda v: schedules.ddpm(v, T=5, spacing="linspace"), (1, 5), (0, 6)),
+    ("N", lambda v: schedules.quantised_times(v, "linear"), (2, 1000), (1, 1001)),
+    ("N", schedules.admissible, (1, 2), (0, -1)),
+    ("N", schedules.log_linear, (1, 2), (0, -1)),
+    ("start", quantised_start("ddim"), (UP(TABLE[0]), TABLE[-1]), (TABLE[0], UP(TABLE[-1]))),
+    ("start", quantised_start("linear"), (1.001 * END,), (END, UP(END))),
+    ("sigma_min", lambda v: schedules.log_linear(3, 1.0, v), (1 - 1e-9,), (DOWN(1.0),)),
+    ("sigma", lambda v: schedules.nearest_index(schedules.ddpm(5), v), (0.5, 5e-324), (0.0, -0.5)),
+    ("sigma", schedules.alpha_bar_from_sigma, (0.0, 0.5, LARGE), (-0.5, UP(LARGE))),
+    ("sigma", schedules.integral_from_sigma, (0.0, 0.5, LARGE), (-0.5, UP(LARGE))),
+    ("alpha_bar", schedules.sigma_from_alpha_bar, (LARGE**-2, 0.5, 1.0), (0.0, -0.5, DOWN(LARGE**-2), UP(1.0))),
+    ("integral", schedules.sigma_from_integral, (0.0, 0.5, 2 * math.log(LARGE)), (-0.5, UP(2 * math.log(LARGE)))),
+    ("integral", schedules.alpha_bar_from_integral, (0.0, 0.5), (-0.5,)),
+    ("beta", schedules.alpha_bar_from_beta, ([0.0], [0.5]), ([-0.5], [1.0], 0.5, [[0.5]])),
+    ("alpha_bar", schedules.beta_from_alpha_bar, ([1.0, 0.5, 0.5],), ([0.5, 0.0], [UP(1.0)], [0.5, UP(0.5)], 0.5, [[0.5]])),
+    ("sigma", schedules.snr_from_sigma, (1 / LARGE, 0.5, LARGE), (0.0, -0.5, DOWN(1 / LARGE), UP(LARGE))),
+    ("snr", schedules.sigma_from_snr, (0.5, 1e300), (0.0, -0.5)),
+    ("snr", schedules.snr_db_from_snr, (0.5, 1e300), (0.0, -0.5)),
+    ("snr_db", schedules.snr_from_snr_db, (-3060.0, 3060.0), (UP(3060.0), -UP(3060.0))),
+    ("sigma", schedules.snr_db_from_sigma, (0.5, 1e300), (0.0, -0.5)),
+    ("table", lambda v: schedules.ddpm_time(1.5, v), ([1.0, 1.0, 2.0], [3.0]), ([1.0, 0.5], 2.0, [[1.0]])),
+    ("final_zero", lambda v: schedules.ddpm(3, final_zero=v), (True, False), (1, "yes")),
+    ("index", lambda v: schedules.log_linear(4)[::v], (1, 2, 4, None), (-1, 0)),
+]
+
+
+@pytest.mark.parametrize("case", range(len(RANGES)))
+def test_ranges_end_where_they_say(case):
+    name, call, inside, outside = RANGES[case]
+    for value in inside:
+        call(value)
+    for value in outside:
+        with pytest.raises(ValueError, match=rf"^{name}\b"):
+            call(value)
+
+
+def test_grid_at_the_end_of_the_range():
+    """Noise ratios whose square is no float: the derived notations by their limits, to rounding."""
+    r = np.array([1e200, 1e160, 2e153, 1e153, 5e152, 1e-160, 0.0])
+    grid = Grid(np.ones(7), r)
+    with mpmath.workdps(700):
+        exact = [mpmath.log1p(mpmath.mpf(float(v)) ** 2) for v in r]
+        integral, g = np.array(exact, float), np.array([a - b for a, b in itertools.pairwise(exact)], float)
+    assert np.max(np.abs(grid.integral - integral)) <= 8 * EPS * integral[0]
+    assert np.max(np.abs(grid.g - g)) <= 8 * EPS * integral[0]
+    assert grid.alpha_bar[0] == 0
+    assert grid.alpha_bar[-1] == 1
+    assert np.array_equal(np.isinf(grid.snr), [False] * 5 + [True] * 2)
+    assert grid.snr_db[-1] == np.inf
+    assert np.allclose(grid.snr_db[:-1], -20 * np.log10(r[:-1]), rtol=4 * EPS, atol=0)
+    assert not grid.is_vp
+
+
+def test_is_vp_means_eight_units_in_the_last_place():
+    for units, expected in ((8, True), (9, False)):  # scale^2 + sigma^2 = 1 + units eps exactly
+        sigma = math.sqrt(units * EPS)
+        assert 1.0 + sigma**2 - 1.0 == units * EPS
+        assert Grid([1.0, 1.0], [sigma, 0.0]).is_vp is expected
+    assert not Grid([1.0, 1.0], [1.0, 0.0]).is_vp
+    assert not Grid([0.5, 1.0], [0.5, 0.0]).is_vp
+    assert Grid([1.0, 1.0], [0.5, 0.0]).is_ve
+    assert not Grid([0.5, 1.0], [0.5, 0.0]).is_ve
+
+
+def test_grid_text_and_views():
+    assert repr(Grid([1, 1], [2.0, 0.5])) == "Grid(N=1, VE, sigma/scale 2 -> 0.5)"
+    assert repr(Grid([2, 1], [2.0, 0.5])) == "Grid(N=1, general, sigma/scale 1 -> 0.5)"
+    rows = Grid(1.0, [[3.0, 4.0, 2.0], [1.0, 0.75, 2.0]], strict=False)
+    assert repr(rows) == "Grid(N=1, VE, sigma/scale 4 -> 0.75, 3 rows)"
+    assert np.array_equal(Grid([2.0, 1.0], [[3.0, 4.0], [1.0, 0.5]]).scale, [[2, 2], [1, 1]])  # one scale per level
+    assert np.array_equal(Grid([[2.0, 1.0]], [[3.0, 4.0], [1.0, 0.5]]).scale, [[2, 1], [2, 1]])
+    grid = schedules.vp_linear(4)
+    for view in (grid[1:4:2], grid.to_ve()[1:4:2], grid.to_ve().to_vp()[1:4:2]):
+        assert np.array_equal(view.time, grid.time[1:4:2])
+        assert np.array_equal(view.rate, grid.rate[1:4:2])
+        assert np.allclose(view.noise_ratio, grid.noise_ratio[1:4:2], rtol=4 * EPS, atol=0)
+    equal = Grid([0.5] * 3, [1.0, 1.0, 0.5], strict=False)
+    for view in (equal[:], equal.to_ve(), equal.to_vp()):
+        assert view.strict is False
+        assert view.g[0] == 0
+    assert grid.to_vp() is grid
+    assert Grid([1, 1], [2.0, 1.0], time=[1.0, 0.0]).rate is None
+    with pytest.raises(ValueError, match="read-only"):
+        grid.time[0] = 2.0
+
+
+def test_sub_sampled_grids_are_strict_where_they_can_be():
+    for spacing, final_zero, strict in (("trailing", True, True), ("trailing", False, False), ("linspace", True, False)):
+        assert schedules.ddpm(7, spacing=spacing, final_zero=final_zero).strict is strict
+    table = schedules.ddpm_sigmas(11)
+    assert np.array_equal(schedules.ddpm(4, 11, spacing="linspace").sigma, table[[10, 7, 5, 2, 0]])
+    assert np.array_equal(schedules.ddpm(4, 11, spacing="linspace", final_zero=True).sigma, [*table[[10, 7, 5, 2]], 0.0])
+    assert np.array_equal(schedules.ddpm(3, 11).sigma, table[[10, 6, 3, 0]])  # round(11), round(7.33), round(3.67)
+
+
+def test_other_parameters_against_the_closed_cumulative_products():
+    T, t = 40, np.arange(41) / 40
+    cosine = np.cos((t + 0.05) / 1.05 * np.pi / 2) ** 2
+    sigmoid = 1 / (1 + np.exp(-4 / 0.7)) - 1 / (1 + np.exp(-(-2 + 6 * t) / 0.7))
+    for name, levels, params in (
+        ("cosine", cosine, {"offset": 0.05}), ("sigmoid", sigmoid, {"start": -2.0, "end": 4.0, "tau": 0.7})
+    ):
+        betas = np.minimum(1 - levels[1:] / levels[:-1], 0.3)
+        assert 0 < np.sum(betas == 0.3) < T
+        alpha_bar = np.cumprod(1 - betas)
+        grid = schedules.REGISTRY[name](T, T, max_beta=0.3, final_zero=True, **params)
+        assert np.allclose(grid.alpha_bar[:-1][::-1], alpha_bar, rtol=64 * T * EPS, atol=0)
+        short = schedules.REGISTRY[name](5, T, max_beta=0.3, spacing="linspace", **params)
+        assert np.allclose(short.alpha_bar, alpha_bar[[39, 31, 23, 15, 7, 0]], rtol=64 * T * EPS, atol=0)
+
+
+def test_admissible_levels_and_start_ratio():
+    eta, nu, N, rho = 0.2, 3.0, 4, 1.4
+    grid = schedules.admissible(N, eta, nu, 5.0, rho)
+    assert np.allclose(grid.sigma, 5.0 * (1 - beta_star(eta, nu, N, rho)) ** np.arange(N + 1), rtol=16 * EPS, atol=0)
+    assert beta_star(eta, nu, N, rho) < 0.99 * beta_star(eta, nu, N)
+    with pytest.raises(ValueError, match="exact projection"):
+        schedules.admissible(3, 0.0)
+
+
+def test_nearest_index_ties_and_equal_levels():
+    grid = Grid([1.0] * 5, [4.0, 4.0, 1.0, 1.0, 0.0], strict=False)
+    for unit in ("db", "linear"):
+        assert [schedules.nearest_index(grid, s, unit=unit) for s in (9.0, 4.0, 3.9, 1.1, 1.0, 0.1)] == [0, 0, 0, 2, 2, 2]
+    assert schedules.nearest_index(Grid([1.0] * 3, [8.0, 4.0, 1.0]), 2.0) == 1  # a tie in decibels: the noisier one
+    assert schedules.nearest_index(Grid([1.0] * 3, [8.0, 4.0, 1.0]), UP(2.0)) == 1
+    assert schedules.nearest_index(Grid([1.0] * 3, [8.0, 4.0, 1.0]), DOWN(2.0)) == 2

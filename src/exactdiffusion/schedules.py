@@ -409,6 +409,8 @@ def log_linear(N, sigma_max=40.0, sigma_min=0.01, final_zero=False):
     sigma[0] = sigma_max
     if last:
         sigma[last] = sigma_min
+    if not (np.diff(sigma) < 0).all():
+        fail("sigma_min", sigma_min, f"so far below sigma_max = {sigma_max:g} that the {N} levels are distinct floats")
     return _ve(np.append(sigma, 0.0) if final_zero else sigma)
 
 
@@ -460,8 +462,6 @@ def vp_linear(N, beta_min=0.1, beta_max=20.0, eps=0.0, vp=True, final_zero=False
         fail("vp", vp, "True or False")
     if final_zero and eps == 0:
         fail("eps", eps, "eps > 0 when final_zero=True")
-    if beta_min == 0 and beta_max == 0:
-        fail("beta_max", beta_max, "a positive rate")
     if 0.5 * (beta_min + beta_max) > 700.0:
         fail("beta_max", beta_max, "(beta_min + beta_max) / 2 at most 700, where 1 / alpha_bar = exp(B(1)) is still a float")
     time = np.linspace(1.0, eps, last + 1) if last else np.ones(1)
@@ -482,9 +482,7 @@ def admissible(N, eta=0.1, nu=2.0, sigma_max=40.0, start_ratio=1.0):
     step is exact, so only N = 1 is accepted.
     """
     N = integer("N", N, low=1)
-    eta = scalar("eta", eta, low=0.0, high=1.0, high_open=True)
-    nu = scalar("nu", nu, low=1.0)
-    start_ratio = scalar("start_ratio", start_ratio, low=0.0, low_open=True)
+    eta, nu, start_ratio = (scalar(*a) for a in (("eta", eta), ("nu", nu), ("start_ratio", start_ratio)))
     sigma_max = scalar("sigma_max", sigma_max, low=0.0, low_open=True)
     beta = beta_star(eta, nu, N, start_ratio)
     if beta == 0.0:
@@ -625,7 +623,7 @@ def quantised_times(N, style, start=None):
     if table.shape[0] < N:
         fail("N", N, f"at most {table.shape[0]} steps")
     end = np.sqrt(table[table.shape[0] // N] * table[0])
-    if start <= end:
+    if start <= end * (1 + 1e-9):  # so that the levels are distinct floats
         fail("start", start, f"more than {end:.6g}, where the N = {N} levels end")
     return np.append(ddpm_time(log_linear(N - 1, start, end).sigma, table), 0)
 
