@@ -11,6 +11,7 @@ import pytest
 
 from exactdiffusion import bounds, ledger
 from exactdiffusion.bounds import Statement, statement
+from exactdiffusion.resources import project_root
 
 
 def make(kind="upper", key="projection/example"):
@@ -248,3 +249,28 @@ def test_two_runs_write_the_same_ledger(tmp_path):
     )
     assert len(first) > 50_000
     assert first == second
+
+
+def test_values_that_are_right_times_any_factor(tmp_path):
+    """Read from the catalogue of a checkout, and said of their statement alone; a malformed entry names the file."""
+    assert ledger.scale_free(tmp_path) is None
+    folder = tmp_path / "tests" / "planted"
+    folder.mkdir(parents=True)
+    path = folder / "scale_free.toml"
+    path.write_text('[[value]]\nkey = "a/b"\npart = 2\nreason = "zero"\n', encoding="utf-8")
+    assert ledger.scale_free(tmp_path) == {"a/b": ["part 2 (zero)"]}
+    path.write_text('[[value]]\nkey = "a/b"\npart = 2\n', encoding="utf-8")
+    with pytest.raises(ValueError, match=r"scale_free\.toml: reason of"):
+        ledger.scale_free(tmp_path)
+
+
+@pytest.mark.skipif(project_root() is None, reason="the catalogue of planted errors is in a checkout")
+def test_every_statement_says_that_its_value_is_checked():
+    collected, known = ledger.Collected(), ledger.scale_free()
+    for s in bounds.all_statements():
+        collected.statements[s.key] = "theory/file.py"
+    lines = [line for line in ledger.render(collected).splitlines() if line.startswith("- catches: its value 5 %")]
+    assert len(lines) == len(bounds.all_statements())
+    assert [line for line in lines if "but for" in line] == [
+        f"- catches: its value 5 % too large or too small, but for {'; '.join(known[s.key])}"
+        for s in bounds.all_statements() if s.key in known]  # fmt: skip

@@ -399,6 +399,23 @@ def planted_errors(root=None):
     return caught
 
 
+def scale_free(root=None):
+    """Key of a statement -> parts of its value that a factor leaves right, each with the reason.
+
+    ``tests/planted/test_scaled_bounds.py`` asserts that a change of 5 % of any other value is seen. None outside a checkout.
+    """
+    from .resources import project_root
+
+    root = project_root() if root is None else Path(root)
+    path = root / "tests" / "planted" / "scale_free.toml" if root else None
+    if path is None or not path.exists():
+        return None
+    parts = {}
+    for value in _tables(path, "value", ("key", "reason")):
+        parts.setdefault(value["key"], []).append(f"part {value.get('part', 1)} ({value['reason']})")
+    return parts
+
+
 def _found():
     """The section "What we found", from ``theory/findings.toml``."""
     from .resources import theory_dir
@@ -433,7 +450,7 @@ def _is(statement, paper, text):
 
 def render(collected):
     """The text of ``paper_checks.md`` from a complete default run; two runs agree to the byte but for the run times."""
-    table, planted = rows(collected), planted_errors()
+    table, planted, free = rows(collected), planted_errors(), scale_free()
     out = [
         "# Paper checks",
         "",
@@ -471,6 +488,10 @@ def render(collected):
     out.append(f"{len(names)} errors planted in the library (wrong constants, indices, signs, schedules, hypotheses) are")
     out.append("each caught by the checks named in `tests/planted/*.toml`; `make test` asserts it. The tables give for")
     out.append("each statement, how many of them its theory file is known to catch; the evidence names them.")
+    if free is not None:
+        out += ["", "Besides, each value of each statement is made 5 % larger and 5 % smaller; its theory file sees every"]
+        out.append("such change, but for values that are right times any factor (the evidence says which); `make test-deep`")
+        out.append("asserts it.")
     for paper in papers:
         authors, title, where = bounds.PAPERS[paper]
         out += ["", f"## {paper}", "", f"{authors}: *{title}* ({where}).", ""]
@@ -512,6 +533,9 @@ def render(collected):
             out += [f"**{s.title}** (`{s.key}`)", ""]
             out += [f"- {line}" for line in _digest(collected.of(s.key))]
             out += [f"- catches: {name}" for name in planted.get(row["file"], ())]
+            if free is not None:
+                but = f", but for {'; '.join(free[s.key])}" if s.key in free else ""
+                out.append(f"- catches: its value 5 % too large or too small{but}")
             out.append("")
     while out[-1] == "":
         out.pop()
