@@ -2,6 +2,7 @@
 
 import math
 
+import mpmath
 import numpy as np
 import pytest
 
@@ -19,6 +20,20 @@ def gaussian_kl(S, N, T):
     V = gaussian("proximal_backward", np.zeros(len(S)), S, schedules.vp_linear(N, beta_min=T, beta_max=T)).cov
     u = V / S - 1
     return 0.5 * float(np.sum(np.log1p(u) - u / (1 + u)))
+
+
+def test_formula_in_50_digits(check):
+    """The printed number of steps; each term of the maximum decides in two of the four cases."""
+    counts, exact = [], []
+    cases = ((1e-2, 2, 20, 31.0, 1.5, 0), (1e-3, 1, 1, 1.0, 2, 0.5), (5e3, 3, 4, 2.0, 40, 0), (1e6, 5, 9, 9.0, 3, 1))
+    for eps, T, d, moment, L, H in cases:
+        with mpmath.workdps(50):
+            half, D = mpmath.mpf(1) / 2, max(d, moment)
+            K = (L + half) ** 2 * (mpmath.mpf(11) / 8 * D + mpmath.mpf(37) / 4 * d * L) + mpmath.mpf(19) / 4 * d**2 * H**2
+            terms = mpmath.mpf(T) ** (3 * half) * mpmath.sqrt(2 * K / (3 * mpmath.mpf(eps))), 2 * T * (L + half)
+            exact.append(int(mpmath.ceil(max(terms))))
+        counts.append(bound.backward_steps(eps, T, d, moment, L, H))
+    check.equal(counts, exact, tol=0, cause="a count", on="mpmath, accuracies 1e-3 .. 1e6")
 
 
 def test_holds_on_gaussians(check):
