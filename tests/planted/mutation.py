@@ -32,6 +32,8 @@ MODULES = ("bounds", "schedules", "samplers", "propagation")
 #: which tests may see it (those of other parts are left out)
 TESTS = (
     "theory",
+    "tests/test_references.py",
+    "tests/test_bounds_formulas.py",
     "tests/test_bounds_projection.py",
     "tests/test_bounds_proximal.py",
     "tests/test_schedules.py",

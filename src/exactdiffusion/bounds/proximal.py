@@ -253,14 +253,14 @@ def forward_convergence(T, second_moment, d):
     """
     T = scalar("T", T, low=0, low_open=True)
     second_moment = scalar("second_moment", second_moment, low=0)
+    return 0.5 * math.exp(-T) * second_moment + 0.5 * integer("d", d, low=1) * _dirac_divergence(T)
+
+
+def _dirac_divergence(T):
+    """``-a - ln(1 - a)`` at a = e^-T, without cancellation for large and for small T."""
     a = math.exp(-T)
-    return 0.5 * a * second_moment + 0.5 * integer("d", d, low=1) * _minus_log1m_minus(a)
-
-
-def _minus_log1m_minus(a):
-    """``-a - ln(1 - a)`` without cancellation."""
     if a > 0.1:
-        return -a - math.log1p(-a)
+        return -a - math.log(-math.expm1(-T))
     return math.fsum(a**k / k for k in range(2, 20))
 
 
