@@ -13,6 +13,21 @@ SCHEDULES = {0.0: (0.5, (4000, 16000, 64000)), 0.5: (0.5, (640, 2560, 10240)), 1
 NAMES = ("gmm2", "gmm3", "scale mixture")
 
 
+def test_gamma_above_one(check):
+    """The largest v of the schedule against its bound, and the refusal to match 0 dB."""
+    largest, limits = [], []
+    for gamma in (1.25, 1.5, 2.0):
+        for T in (100, 1000, 10_000):
+            betas = float(T) ** -gamma * np.arange(1, T + 1) / T
+            largest.append(np.expm1(-np.sum(np.log1p(-betas))))
+            limits.append(bound.schedules_share_the_limit(T, gamma))
+            with pytest.raises(ValueError, match="gamma"):
+                cm.power_grid(T, gamma, 1.0)
+    check.holds(largest, limits, tol=1e-14, cause="rounding of a sum", on="v_T, gamma = 1.25 .. 2, T = 1e2 .. 1e4")
+    check.tight(largest[-1] / limits[-1], 1.0, tol=1e-3, cause="c T^-gamma in the denominator", on="gamma = 2, T = 1e4")
+    check.rate(measure.fit_slope([100, 1000, 10_000], largest[3:6]), -0.5, within=0.02, on="v_T against T, gamma = 1.5")
+
+
 def test_one_plateau(check, line, deep):
     """Exact stepwise means, fixed SNR, refined schedule: the limit differs from the CME (derived)."""
     for name in NAMES:
@@ -58,21 +73,6 @@ def test_other_refinements(check, line):
             check.equal(
                 b, end, tol=2 * abs(b - a), cause="2 x change from n = 200 to 400", on=f"{name}, {spacing} in v, n = 400"
             )
-
-
-def test_gamma_above_one(check):
-    """The largest v of the schedule against its bound, and the refusal to match 0 dB."""
-    largest, limits = [], []
-    for gamma in (1.25, 1.5, 2.0):
-        for T in (100, 1000, 10_000):
-            betas = float(T) ** -gamma * np.arange(1, T + 1) / T
-            largest.append(np.expm1(-np.sum(np.log1p(-betas))))
-            limits.append(bound.schedules_share_the_limit(T, gamma))
-            with pytest.raises(ValueError, match="gamma"):
-                cm.power_grid(T, gamma, 1.0)
-    check.holds(largest, limits, tol=1e-14, cause="rounding of a sum", on="v_T, gamma = 1.25 .. 2, T = 1e2 .. 1e4")
-    check.tight(largest[-1] / limits[-1], 1.0, tol=1e-3, cause="c T^-gamma in the denominator", on="gamma = 2, T = 1e4")
-    check.rate(measure.fit_slope([100, 1000, 10_000], largest[3:6]), -0.5, within=0.02, on="v_T against T, gamma = 1.5")
 
 
 def test_controls(check, line):
