@@ -73,12 +73,12 @@ def test_power_grid_is_the_schedule_and_hits_the_level(gamma):
 # ------------------------------------------------------------------------------------------------------ matching
 
 
-def test_match_by_brute_force():
+def test_match_by_brute_force(accuracy):
     grid = cm.released_grid(50)
     for sigma in 10 ** -(np.arange(-20, 45, 1.7) / 20):
         found = cm.match(grid, float(sigma))
         distance = np.abs(grid.snr_db[:-1] + 20 * np.log10(sigma))
-        assert distance[found.index] == distance.min()
+        accuracy("conditional_mean.match", distance[found.index] - distance.min(), 0.0, "all levels")
         assert found.steps == grid.N - found.index
         assert abs(abs(found.mismatch_db) - distance.min()) < 1e-9
         linear = cm.match(grid, float(sigma), unit="linear")
@@ -137,14 +137,16 @@ def test_chain_is_the_sampler_in_grid_coordinates():
     np.testing.assert_allclose(z, cm.denoise(law, vp.to_ve(), y), rtol=1e-13)
 
 
-def test_naive_chain():
+def test_naive_chain(accuracy):
     """Plain loop over the reduction with an oracle from matrices: a second program."""
     law, sigma, grid = plane(), 0.8, cm.refined_grid(12, 0.8)
     y = z = observations(law, sigma)
     v = grid.sigma**2
     for s, r in itertools.pairwise(v):
         z = r / s * z + (1 - r / s) * cm.reverse_kernel(law, z, s, 0.0).mean
-    np.testing.assert_allclose(cm.denoise(law, grid, y, sigma), z, atol=1e-12)
+    accuracy("conditional_mean.denoise", np.abs(cm.denoise(law, grid, y, sigma) - z), 1e-12, "plain loop, other oracle")
+    *_, last = cm.chain(law, grid, y, sigma)
+    accuracy("conditional_mean.chain", np.abs(last - z), 1e-12, "plain loop, other oracle")
 
 
 def test_one_oracle_call_a_step():
@@ -253,16 +255,18 @@ def test_order_of_estimators(chance):
 
 
 @pytest.mark.parametrize("covariances", [0.0, np.array([0.1, 0.4]), np.array([[0.1, 0.2], [0.3, 0.0]]), "full"])
-def test_reverse_kernel_of_every_kind(covariances):
+def test_reverse_kernel_of_every_kind(covariances, accuracy):
     means = np.array([[-1.0, 0.3], [1.0, 0.5]])
     full = np.stack([np.array([[0.3, 0.1], [0.1, 0.2]]), np.diag([0.5, 0.0])])
     law = GaussianMixture([0.3, 0.7], means, full if isinstance(covariances, str) else covariances)
     z = observations(law, 1.0, 20)
     level = law.noised(1.0, 1.0)
     kernel = cm.reverse_kernel(law, z, 1.0, 0.3)
-    np.testing.assert_allclose(kernel.mean, 0.3 * z + 0.7 * level.denoise(z), atol=1e-13)
+    error = np.abs(kernel.mean - (0.3 * z + 0.7 * level.denoise(z)))
+    accuracy("conditional_mean.ReverseKernel.mean", error, 1e-13, "denoiser from eigenbases")
     expected = 0.3 * 0.7 * np.eye(2) + 0.49 * level.posterior_covariance(z)
-    np.testing.assert_allclose(kernel.covariance, expected, atol=1e-13)
+    error = np.abs(kernel.covariance - expected)
+    accuracy("conditional_mean.ReverseKernel.covariance", error, 1e-13, "posterior covariance from eigenbases")
     np.testing.assert_allclose(kernel.weights.sum(axis=1), 1, atol=4 * EPS)
 
 
@@ -353,10 +357,12 @@ def test_fitted_mixture_on_digits():
     assert np.mean(law.noised(1, 0.1).log_density(centred)) > np.mean(single.noised(1, 0.1).log_density(centred))
 
 
-def test_complex_round_trip_and_circularity(chance):
+def test_complex_round_trip_and_circularity(chance, accuracy):
     rng = np.random.default_rng(11)
     x = rng.standard_normal((5, 3)) + 1j * rng.standard_normal((5, 3))
-    np.testing.assert_array_equal(cm.real_to_complex(cm.complex_to_real(x)), x)
+    back = np.abs(cm.real_to_complex(cm.complex_to_real(x)) - x)
+    for name in ("complex_to_real", "real_to_complex"):
+        accuracy(f"conditional_mean.{name}", back, 0.0, "there and back")
     A = rng.standard_normal((3, 3)) + 1j * rng.standard_normal((3, 3))
     C, mu = A @ A.conj().T, rng.standard_normal(3) + 1j * rng.standard_normal(3)
     law = cm.complex_mixture([1.0], mu[None], C[None])
@@ -366,7 +372,7 @@ def test_complex_round_trip_and_circularity(chance):
     gain = C @ np.linalg.inv(C + eta2 * np.eye(3))
     wiener = mu + (y - mu) @ gain.T
     found = cm.real_to_complex(cm.cme(law, cm.complex_to_real(y), math.sqrt(eta2 / 2)))
-    np.testing.assert_allclose(found, wiener, atol=1e-12)
+    accuracy("conditional_mean.complex_mixture", np.abs(found - wiener), 1e-12, "Wiener filter in complex arithmetic")
     draw = chance(comparisons=24)
     draws = cm.real_to_complex(law.sample(60_000, draw.rng(12))) - mu
     i, j = np.triu_indices(3)

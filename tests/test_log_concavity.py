@@ -59,7 +59,7 @@ def test_posterior_variance_against_50_digits():
                 assert abs(value - exact) <= 64 * 2.0**-52 * (1 + 10 * abs(a) / v) * exact + 1e-300
 
 
-def test_enclosing_ball_against_a_quadratic_program():
+def test_enclosing_ball_against_a_quadratic_program(accuracy):
     """The radius squared is the largest variance of a law on the points (its dual), found here by Frank-Wolfe."""
     rng = np.random.default_rng(2)
     for K, d in ((2, 1), (5, 2), (9, 3), (4, 6), (40, 2)):
@@ -74,12 +74,14 @@ def test_enclosing_ball_against_a_quadratic_program():
             p[far] += 1 / (k + 2)
         dual = np.sum(p * np.sum((P - p @ P) ** 2, axis=1))
         assert dual <= R**2 * (1 + 1e-11)
-        assert R**2 - dual <= 2e-3 * R**2  # Frank-Wolfe's gap after 4000 steps
+        # Frank-Wolfe's gap after 4000 steps
+        accuracy("log_concavity.enclosing_ball", R**2 - dual, 2e-3 * R**2, "dual problem by Frank-Wolfe")
 
 
-def test_exposed_pairs_of_known_hulls():
+def test_exposed_pairs_of_known_hulls(accuracy):
     sides = sorted(sorted(p[:2]) for p in exposed_pairs(SQUARE, longest_only=False))
-    assert sides == [[0, 1], [0, 2], [1, 3], [2, 3]]  # and no diagonal
+    # and no diagonal
+    accuracy("log_concavity.exposed_pairs", float(sides != [[0, 1], [0, 2], [1, 3], [2, 3]]), 0.0, "known hulls")
     assert len(exposed_pairs(np.eye(5), longest_only=False)) == 10
     assert exposed_pairs(np.array([[-1.0], [0.0], [1.0]])) == []
     interior = np.concatenate([SQUARE, [[0.1, 0.2]]])
@@ -142,11 +144,19 @@ def test_witness_is_in_coordinates_of_the_law():
     assert largest_posterior_variance(law, low.witness[np.newaxis], 0.9 * found.lower)[0] > 0.9 * found.lower
 
 
-def test_single_atom_and_gaussian_need_no_noise():
+def test_single_atom_and_gaussian_need_no_noise(accuracy):
     assert log_concavity_threshold(PointCloud(np.zeros((1, 3)))).upper == 0
     assert log_concavity_threshold(GaussianMixture(None, np.ones((1, 2)), 0.3)).upper == 0
     assert certify_log_concavity(PointCloud(np.zeros((1, 3))), 0.1).status is True
-    assert log_concavity_threshold(Sphere(radius=2.0, dim=5)).lower == pytest.approx(4 / 5)
+    found = log_concavity_threshold(Sphere(radius=2.0, dim=5))
+    accuracy("log_concavity.log_concavity_threshold", abs(found.lower - 4 / 5), 4 * 2.0**-52, "R^2 / d of a sphere")
+    pair = PointCloud(np.array([[-1.0], [1.0]]))
+    found = log_concavity_threshold(pair, certify=False)
+    accuracy("log_concavity.log_concavity_threshold", abs(found.lower - 1), 64 * 2.0**-52, "D^2 / 4 of two atoms")
+    value, _ = covariance_supremum(pair.points, pair.weights, 0.5)
+    accuracy("log_concavity.covariance_supremum", abs(value - 1), 64 * 2.0**-52, "1 - tanh^2 has its top at 0")
+    claims = [certify_log_concavity(pair, v).status for v in (1.001, 0.999)]
+    accuracy("log_concavity.certify_log_concavity", float(claims != [True, False]), 0.0, "D^2 / 4 of two atoms")
 
 
 def test_tail_bounds_in_the_plane_are_true_at_any_radius():
@@ -188,15 +198,15 @@ def test_undecided_is_said():
     assert found.status is None
 
 
-def test_recheck_in_ball_arithmetic_and_its_refusal_of_a_false_claim():
+def test_recheck_in_ball_arithmetic_and_its_refusal_of_a_false_claim(accuracy):
     pytest.importorskip("flint", reason="ball arithmetic needs python-flint: pip install 'exactdiffusion[rigorous]'")
     import dataclasses
 
     law = PointCloud(SQUARE, np.array([0.45, 0.05, 0.05, 0.45]))
     proved = certify_log_concavity(law, 1.9, keep_leaves=True)
     assert proved.status is True
-    assert proved.recheck()
-    assert not dataclasses.replace(proved, bound=1.7).recheck()
+    claims = [proved.recheck(), dataclasses.replace(proved, bound=1.7).recheck()]
+    accuracy("log_concavity.Certificate.recheck", float(claims != [True, False]), 0.0, "a true claim and a false one")
     line = certify_log_concavity(PointCloud(np.array([[-1.0], [0], [1]])), 0.29, keep_leaves=True)
     assert line.recheck()
     assert not dataclasses.replace(line, bound=0.28).recheck()
@@ -214,14 +224,15 @@ def test_without_flint_the_extra_is_named():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "named\n"
 
 
-def test_rigorous_covariance_contains_float64():
+def test_rigorous_covariance_contains_float64(accuracy):
     pytest.importorskip("flint", reason="ball arithmetic needs python-flint: pip install 'exactdiffusion[rigorous]'")
     y = [0.3, -0.2]
     ball = rigorous_covariance(SQUARE.tolist(), [1, 1, 1, 1], 0.7, y)
     C = PointCloud(SQUARE).noised(1, np.sqrt(0.7)).posterior_covariance(np.array([y]))[0]
     for a in range(2):
         for b in range(2):
-            assert abs(float(ball[a][b].mid()) - C[a, b]) < 1e-14
+            error = abs(float(ball[a][b].mid()) - C[a, b])
+            accuracy("log_concavity.rigorous_covariance", error, 1e-14, "oracle of the cloud in float64")
             assert float(ball[a][b].rad()) < 1e-60
 
 
@@ -236,12 +247,14 @@ def test_rigorous_covariance_keeps_the_digits_of_a_ball():
         assert given[0].overlaps(given[1])
 
 
-def test_spectral_gap_of_ornstein_uhlenbeck_converges():
+def test_spectral_gap_of_ornstein_uhlenbeck_converges(accuracy):
     errors = []
     for n in (501, 1001):
         x = np.linspace(-8, 8, n)
         errors.append(abs(spectral_gap(-0.5 * x**2, x) - 1))
     assert 3.9 < errors[0] / errors[1] < 4.1
+    left = abs(4 * errors[1] - errors[0]) / 3
+    accuracy("log_concavity.spectral_gap", left, (16 / 1000) ** 4, "Ornstein-Uhlenbeck gap 1, extrapolated")
 
 
 # ---------------------------------------------------------------------------------------------------------- chains
@@ -267,7 +280,7 @@ class UnitNoise:
 
 @pytest.mark.parametrize("walk", [ULA(7, 0.2), Underdamped(7, 0.7, 0.4)], ids=["ULA", "Underdamped"])
 @pytest.mark.parametrize(("k", "unit"), [(1.3, 1.0), (0.2, 2.5)])
-def test_walk_is_its_linear_recursion(walk, k, unit):
+def test_walk_is_its_linear_recursion(walk, k, unit, accuracy):
     """On N(0, 1/k) the walk is linear: its response to the start and to each draw are those of ``walk.linear``."""
     law = GaussianMixture(None, np.zeros((1, 1)), 1 / k)
     out = langevin(law, np.full((12, 1), 2.0), noise=UnitNoise(), walk=walk, unit=unit)[:, 0]
@@ -276,8 +289,10 @@ def test_walk_is_its_linear_recursion(walk, k, unit):
     for _ in range(walk.steps):
         mean, cov = A @ mean, A @ cov @ A.T + Q
     eps = np.finfo(float).eps
-    np.testing.assert_allclose(out[0], mean[0], rtol=0, atol=64 * walk.steps * eps * 2.0)
-    np.testing.assert_allclose(np.sum((out[1:] - out[0]) ** 2), cov[0, 0], rtol=64 * walk.steps * eps)
+    gap = abs(np.sum((out[1:] - out[0]) ** 2) / cov[0, 0] - 1)
+    for name in (f"{type(walk).__name__}.run", f"{type(walk).__name__}.linear", "langevin"):
+        accuracy(f"chains.{name}", abs(out[0] - mean[0]), 64 * walk.steps * eps * 2.0, "responses to unit draws")
+        accuracy(f"chains.{name}", gap, 64 * walk.steps * eps, "responses to unit draws")
 
 
 def test_only_the_sum_is_kept():

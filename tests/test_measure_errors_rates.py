@@ -12,20 +12,21 @@ from exactdiffusion import measure
 EPS = np.finfo(float).eps
 
 
-def test_mse_by_hand():
+def test_mse_by_hand(accuracy):
     result = measure.mse([[1.0, 0.0], [0.0, 3.0]], [[0.0, 0.0], [0.0, 0.0]])
     assert result.value == 5.0
     assert abs(result.standard_error - 4.0) <= 8 * EPS * 4  # rows 1 and 9: std 4 sqrt 2, over sqrt 2
     assert result.n == 2
     assert float(result) == 5.0
     low, high = result.interval(0.95)
-    assert abs((high - low) / 2 - 1.959963984540054 * 4) <= 64 * EPS * 8
+    error = abs((high - low) / 2 - 1.959963984540054 * 4)
+    accuracy("measure.Estimate.interval", error, 64 * EPS * 8, "normal quantile, 16 digits")
     assert measure.mse([[1.0]], [[0.0]]).standard_error == math.inf
 
 
-def test_nmse_by_hand_and_scale_invariance():
+def test_nmse_by_hand_and_scale_invariance(accuracy):
     estimate, truth = np.array([[1.0, 1.0], [2.0, 0.0]]), np.array([[1.0, 0.0], [0.0, 1.0]])
-    assert measure.nmse(estimate, truth).value == 3.0
+    accuracy("measure.nmse", abs(measure.nmse(estimate, truth).value - 3.0), 0.0, "by hand")
     assert measure.nmse(estimate, truth, power=2.0).value == 1.5
     assert measure.nmse(0 * truth, truth).value == 1.0
     uneven = np.array([[1.0, 0.0], [0.0, 3.0]])
@@ -34,9 +35,9 @@ def test_nmse_by_hand_and_scale_invariance():
     assert measure.nmse(4 * estimate, 4 * truth).value == 3.0
 
 
-def test_excess_error():
+def test_excess_error(accuracy):
     a, b = np.zeros((3, 2)), np.full((3, 2), 0.5)
-    assert measure.excess_error(a, b).value == 0.5
+    accuracy("measure.excess_error", abs(measure.excess_error(a, b).value - 0.5), 0.0, "by hand")
     assert measure.excess_error(a, b, mmse=0.25).value == 2.0
 
 
@@ -66,28 +67,29 @@ def test_errors_on_other_arrays():
 
 
 @pytest.mark.parametrize("slope", [-4.0, -1.0, 0.5, 2.0])
-def test_exact_power_law(slope):
+def test_exact_power_law(slope, accuracy):
     x = 2.0 ** np.arange(10)
     fit = measure.fit_slope(x, 3 * x**slope)
     assert abs(fit.slope - slope) <= 64 * EPS * (1 + abs(slope))
     assert abs(fit.intercept - math.log(3)) <= 256 * EPS * (1 + abs(slope))
     assert fit.low <= fit.slope <= fit.high
     assert fit.high - fit.low <= 1e3 * EPS * (1 + abs(slope))
-    assert np.max(np.abs(measure.local_slopes(x, 3 * x**slope) - slope)) <= 64 * EPS * (1 + abs(slope))
+    error = np.abs(measure.local_slopes(x, 3 * x**slope) - slope)
+    accuracy("measure.local_slopes", error, 64 * EPS * (1 + abs(slope)), "exact power")
     assert np.max(np.abs(measure.local_slopes(x[::-1], 3 * x[::-1] ** slope) - slope)) <= 64 * EPS * (1 + abs(slope))
     assert float(fit) == fit.slope
 
 
 @pytest.mark.parametrize("level", [0.5, 0.95])
-def test_against_scipy_linregress(level):
+def test_against_scipy_linregress(level, accuracy):
     rng = np.random.default_rng(0)
     x = np.geomspace(1, 300, 9)
     y = x**-1.5 * np.exp(0.1 * rng.normal(size=9))
     other = linregress(np.log(x), np.log(y))
     half = student.ppf(0.5 + level / 2, 7) * other.stderr
     fit = measure.fit_slope(x, y, level=level)
-    assert abs(fit.slope - other.slope) <= 256 * EPS
-    assert abs(fit.high - other.slope - half) <= 1024 * EPS
+    accuracy("measure.fit_slope", abs(fit.slope - other.slope), 256 * EPS, "scipy.stats.linregress")
+    accuracy("measure.fit_slope", abs(fit.high - other.slope - half), 1024 * EPS, "scipy.stats.linregress, interval")
     assert abs(fit.intercept - other.intercept) <= 1024 * EPS
     plain = measure.fit_slope(x, y, log=False)
     assert abs(plain.slope - linregress(x, y).slope) <= 256 * EPS

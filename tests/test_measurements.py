@@ -167,7 +167,7 @@ def test_bad_input(name, call):
         call()
 
 
-def test_line_integrals_against_mpmath():
+def test_line_integrals_against_mpmath(accuracy):
     """E C and W2^2 of two points, and the Fisher information of two Gaussians, in 30 digits."""
     pair = PointCloud(np.array([[-1.0], [1.0]]))
     with mpmath.workdps(30):
@@ -180,8 +180,13 @@ def test_line_integrals_against_mpmath():
             mmse = mpmath.quad(lambda y, s=s: density(y, s) * mpmath.sech(y / s) ** 2, cuts)
             w2 = 2 * mpmath.quad(lambda y, s=s: density(y, s) * (1 - mpmath.tanh(y / s)) ** 2, [0, 0.5, 1, 2, 4, 14])
             sigma = math.sqrt(float(s) * 3)
-            assert abs(measurements.line_mmse(pair, 3, sigma) / float(mmse) - 1) < 1e-12
-            assert abs(measurements.line_jump_w2(pair, 3, sigma) / float(w2) - 1) < 1e-12
+            for name, exact in (("line_mmse", mmse), ("line_jump_w2", w2)):
+                error = abs(getattr(measurements, name)(pair, 3, sigma) / float(exact) - 1)
+                accuracy(f"measurements.{name}", error, 1e-12, "quadrature, 30 digits")
+            y, weights = measurements.line_quadrature(pair, math.sqrt(s))
+            for k, moment in enumerate((1, 0, 1 + s, 0, 1 + 6 * s + 3 * s * s)):
+                error = abs(float(weights @ y**k) - float(moment))
+                accuracy("measurements.line_quadrature", error, 1e-13 * (1 + float(moment)), "moments of two points and noise")
 
         def score_squared(x):
             a, b = mpmath.mpf("0.2") * mpmath.npdf(x, -3, 1), mpmath.mpf("0.8") * mpmath.npdf(x, 3, 1)
@@ -189,7 +194,8 @@ def test_line_integrals_against_mpmath():
 
         information = mpmath.quad(score_squared, [-16, -6, -3, -1, 0, 1, 3, 6, 16])
     law = GaussianMixture([0.2, 0.8], np.array([[-3.0], [3.0]]), 1.0)
-    assert abs(measurements.fisher_information(law) / float(information) - 1) < 1e-12
+    error = abs(measurements.fisher_information(law) / float(information) - 1)
+    accuracy("measurements.fisher_information", error, 1e-12, "quadrature, 30 digits")
 
 
 def test_line_jump_of_separate_modes():
@@ -231,7 +237,7 @@ def test_line_jump_of_a_gaussian():
         assert abs(measurements.line_mmse(law, m, sigma) - 2.0 * s / (2.0 + s)) < 1e-13
 
 
-def test_langevin_on_a_line_is_exact_for_gaussians():
+def test_langevin_on_a_line_is_exact_for_gaussians(accuracy):
     """ULA, the proximal sampler and the diffusion on N(0, 2) from N(3, 1/2): mean and variance by their recursions."""
     law, start = GaussianMixture(None, np.zeros((1, 1)), 2.0), GaussianMixture(None, np.array([[3.0]]), 0.5)
     x = langevin.line_nodes(law, start, step=0.1)
@@ -240,19 +246,25 @@ def test_langevin_on_a_line_is_exact_for_gaussians():
         v = 0.5
         for _ in range(k):
             v = (1 - h / 2) ** 2 * v + 2 * h
-        assert abs(q.mean - 3 * (1 - h / 2) ** k) < 1e-11
-        assert abs(q.variance - v) < 1e-10
+        accuracy("propagation.langevin.ula", abs(q.mean - 3 * (1 - h / 2) ** k), 1e-11, "Gaussian recursion")
+        accuracy("propagation.langevin.ula", abs(q.variance - v), 1e-10, "Gaussian recursion")
     for k, q in zip(steps, langevin.proximal_sampler(law, start, h, steps, x)):
         gain, v = 2 / (2 + h), 0.5
         for _ in range(k):
             v = gain**2 * (v + h) + h * gain
-        assert abs(q.mean - 3 * gain**k) < 1e-11
-        assert abs(q.variance - v) < 1e-10
+        accuracy("propagation.langevin.proximal_sampler", abs(q.mean - 3 * gain**k), 1e-11, "Gaussian recursion")
+        accuracy("propagation.langevin.proximal_sampler", abs(q.variance - v), 1e-10, "Gaussian recursion")
     errors = []
     for spacing in (0.1, 0.05):
         chain = langevin.Diffusion(law, langevin.line_nodes(law, start, step=spacing))
         q = chain.law(start, 1.0)
         errors.append((q.mean - 3 * math.exp(-0.5), chain.gap - 0.5, q.variance - (2 + (0.5 - 2) * math.exp(-1.0))))
-        assert abs(grid.divergences(chain.stationary(), chain.law(law, 0.7)).kl) < 1e-12
+        found = abs(grid.divergences(chain.stationary(), chain.law(law, 0.7)).kl)
+        accuracy("propagation.langevin.Diffusion.stationary", found, 1e-12, "KL from the law itself after a while")
+    # of second order in the spacing: extrapolated, h^4 is left
+    coarse, fine = np.abs(np.array(errors)[:, [0, 2]]), 0.05**4
+    accuracy("propagation.langevin.Diffusion.law", np.abs(4 * coarse[1] - coarse[0]) / 3, 4 * fine, "Ornstein-Uhlenbeck moments")
+    gap = abs(4 * errors[1][1] - errors[0][1]) / 3
+    accuracy("propagation.langevin.Diffusion.gap", gap, fine, "Ornstein-Uhlenbeck gap 1/2")
     ratio = np.array(errors[0]) / np.array(errors[1])
     assert np.all(np.abs(ratio - 4) < 0.1), "second order in the spacing"

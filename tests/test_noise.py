@@ -52,7 +52,7 @@ def test_rows_are_bit_identical_in_two_processes():
     assert there == here
 
 
-def test_known_values():
+def test_known_values(accuracy):
     """The first words of Philox4x64-10 with key (1, 2) mapped by the inverse distribution function, in 40 digits."""
     import mpmath
 
@@ -62,7 +62,9 @@ def test_known_values():
         for word, value in zip(words, z.ravel()):
             u = (mpmath.mpf(int(word) >> 12) + mpmath.mpf("0.5")) / mpmath.mpf(2) ** 52
             exact = mpmath.sqrt(2) * mpmath.erfinv(2 * u - 1)
-            assert abs(value - exact) <= 8 * np.finfo(float).eps * max(1, abs(exact))
+            for name in ("standard_normal_of_words", "Noise.normal"):
+                error, limit = float(abs(value - exact)), 8 * np.finfo(float).eps * max(1, abs(float(exact)))
+                accuracy(f"noise.{name}", error, limit, "inverse error function, 40 digits")
 
 
 def test_extreme_words_are_finite_and_symmetric():
@@ -112,7 +114,7 @@ def test_matrix_of_different_dimension_is_another_matrix():
     assert not np.array_equal(Noise(1).normal(0, 4, 2)[:, 0], Noise(1).normal(0, 4, 3)[:, 0])
 
 
-def test_brownian_path_is_shared_across_step_counts():
+def test_brownian_path_is_shared_across_step_counts(accuracy):
     """The sum of the increments over any common interval is the same number for 60, 30, 6 and 3 steps."""
     path = BrownianPath(9, schedules.vp_linear(60))
     ends = {}
@@ -120,8 +122,9 @@ def test_brownian_path_is_shared_across_step_counts():
         grid = schedules.vp_linear(N)
         noise = path.increments(grid)
         ends[N] = np.cumsum([np.sqrt(g) * noise.normal(k, 5, 2) for k, g in enumerate(grid.g)], axis=0)
-        assert np.allclose(ends[N][N // 3 - 1], ends[60][19], rtol=0, atol=64 * np.finfo(float).eps * 4)
-        assert np.allclose(ends[N][-1], ends[60][-1], rtol=0, atol=64 * np.finfo(float).eps * 4)
+        for coarse, fine in ((N // 3 - 1, 19), (-1, -1)):
+            error = np.abs(ends[N][coarse] - ends[60][fine])
+            accuracy("noise.BrownianPath.increments", error, 64 * np.finfo(float).eps * 4, "the same path on 60 steps")
 
 
 def test_brownian_increments_are_standard_and_independent(chance):

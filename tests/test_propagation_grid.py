@@ -6,6 +6,7 @@ from dataclasses import replace
 import mpmath as mp
 import numpy as np
 import pytest
+from scipy.special import ndtr
 
 from exactdiffusion import GaussianMixture, schedules
 from exactdiffusion.bounds import proximal as bound
@@ -65,22 +66,23 @@ def gaussian_divergences(mu, S, m, V):
 
 @pytest.mark.parametrize("scheme", [*STOCHASTIC, "probability_flow"])
 @pytest.mark.parametrize("N", [16, 64, pytest.param(1024, marks=pytest.mark.deep)])
-def test_gaussian_kl_to_1e12(scheme, N):
+def test_gaussian_kl_to_1e12(scheme, N, accuracy):
     run = line.propagate(GaussianMixture([1.0], [[1.0]], 0.25), uniform(N), scheme)
     found = line.divergences(run.target, run.law)
     m, V = gaussian_reference(1.0, 0.25, uniform(N), scheme)
     kl, w2 = gaussian_divergences(1.0, 0.25, m, V)
-    assert abs(found.kl / kl - 1) <= 1e-12
+    by = "scalar recursion, 40 digits"
+    accuracy("propagation.grid.propagate", abs(found.kl / kl - 1), 1e-12, by)
     # the map of the monotone coupling is read off a degree-7 spline of the distribution function
-    assert abs(found.w2 / w2 - 1) <= 1e-9
-    assert run.mass_error <= 1e-12
-    assert abs(run.law.mean - float(m)) <= 8 * EPS * N
-    assert abs(run.law.variance - float(V)) <= 8 * EPS * N
+    accuracy("propagation.grid.divergences", abs(found.w2 / w2 - 1), 1e-9, by)
+    accuracy("propagation.grid.Propagation.mass_error", run.mass_error, 1e-12, "mass 1")
+    accuracy("propagation.grid.GridLaw.mean", abs(run.law.mean - float(m)), 8 * EPS * N, by)
+    accuracy("propagation.grid.GridLaw.variance", abs(run.law.variance - float(V)), 8 * EPS * N, by)
 
 
 @pytest.mark.parametrize("scheme", ["euler_maruyama", "prox_hybrid"])
-def test_gaussian_kl_at_1024_steps_in_the_default_run(scheme):
-    test_gaussian_kl_to_1e12(scheme, 1024)
+def test_gaussian_kl_at_1024_steps_in_the_default_run(scheme, accuracy):
+    test_gaussian_kl_to_1e12(scheme, 1024, accuracy)
 
 
 @pytest.mark.parametrize(("mu", "S", "N"), [(0.0, 1.0, 64), (0.5, 0.05, 16), (-3.0, 4.0, 16), (2.0, 1e-3, 32)])
@@ -124,14 +126,15 @@ def test_kl_table_of_the_mixtures():
 
 
 @pytest.mark.parametrize("scheme", ["euler_maruyama", "prox_backward", "probability_flow"])
-def test_error_estimates_cover_a_third_resolution(scheme):
+def test_error_estimates_cover_a_third_resolution(scheme, accuracy):
     law = GaussianMixture([0.3, 0.7], [[-1.0], [0.8]], np.array([0.3, 0.2]))
     result = line.study(law, uniform(64, 4.0), scheme)
     third = line.propagate(law, uniform(64, 4.0), scheme, refine=3.0)
     exact = line.divergences(third.target, third.law)
     for name in ("kl", "reverse_kl", "tv", "w1", "w2"):
         found = getattr(result.divergences, name)
-        assert abs(found.value - getattr(exact, name)) <= 4 * found.error, name
+        error = abs(found.value - getattr(exact, name))
+        accuracy("propagation.grid.study", error, 4 * found.error, f"{name} on three times the nodes")
         assert found.error <= 1e-7 * found.value, name
 
 
@@ -153,7 +156,7 @@ def test_gauss_sum_keeps_logarithms_where_densities_underflow():
 
 
 @pytest.mark.parametrize(("scale", "sigma"), [(1.0, 0.0), (0.3, 0.8), (1e-3, 1.0)])
-def test_line_formulas_are_the_law(scale, sigma):
+def test_line_formulas_are_the_law(scale, sigma, accuracy):
     """Log density and derivatives by sums over the components against the oracles of the law."""
     law = GaussianMixture([0.2, 0.5, 0.0, 0.3], [[-3.0], [0.4], [9.0], [0.5]], np.array([0.3, 1e-3, 1.0, 0.02]))
     at = line.level(law, scale, sigma)
@@ -161,10 +164,10 @@ def test_line_formulas_are_the_law(scale, sigma):
     column = x[:, np.newaxis]
     exact = at.law.log_density(column), at.law.score(column)[:, 0], at.law.hessian(column)[:, 0, 0]
     smallest = float(np.min(scale**2 * np.array([0.3, 1e-3, 0.02]) + sigma**2))
-    for found, value in zip((at.log_density(x), at.score(x), at.curvature(x)), exact):
+    for name, value in zip(("log_density", "score", "curvature"), exact):
         # x - m is rounded to eps |x|, of which the logits feel eps |x|^2 / v
         slack = 64 * EPS * (1 + np.max(np.abs(x)) ** 2 / smallest) * (1 + np.max(np.abs(value)))
-        np.testing.assert_allclose(found, value, rtol=0, atol=slack)
+        accuracy(f"propagation.grid.level.{name}", np.abs(getattr(at, name)(x) - value), slack, "oracles of the law")
     assert line.level(GaussianMixture(None, [[0.0]], 0.0), 1.0, 0.0)._components is None  # no density: the law's own error
 
 
@@ -208,16 +211,24 @@ def test_fourier_without_the_package_is_the_positive_sum(monkeypatch):
     np.testing.assert_array_equal(a, b)
 
 
-def test_distances_of_shifted_and_mixed_gaussians():
+def test_distances_of_shifted_and_mixed_gaussians(accuracy):
     x = np.linspace(-9, 9, 721)
     p, q = (line.discretise(GaussianMixture([1.0], [[a]], 1.0), x) for a in (0.0, 0.3))
     found = line.divergences(p, q)
     tv = math.erf(0.15 / math.sqrt(2))
     for name, value in {"kl": 0.045, "reverse_kl": 0.045, "tv": tv, "w1": 0.3, "w2": 0.3}.items():
-        assert getattr(found, name) == pytest.approx(value, rel=2e-11), name  # tails beyond 8.7 sd, splines of degree 7
+        # tails beyond 8.7 sd, splines of degree 7
+        accuracy("propagation.grid.divergences", abs(getattr(found, name) / value - 1), 2e-11, f"{name} of two Gaussians")
     coin = line.mixture([p, q], [0.5, 0.5])
-    assert coin.mass == pytest.approx(1, abs=8 * EPS)
+    accuracy("propagation.grid.GridLaw.mass", abs(coin.mass - 1), 8 * EPS, "mass 1")
     np.testing.assert_allclose(np.exp(coin.log_density), coin.density, rtol=100 * EPS)
+    exact = GaussianMixture(None, [[0.0], [0.3]], 1.0).log_density(x[:, np.newaxis])
+    for name, law in (("mixture", coin), ("discretise", line.discretise(GaussianMixture(None, [[0.0], [0.3]], 1.0), x))):
+        # x - m is rounded to eps |x|, which the exponent feels |x| times
+        accuracy(f"propagation.grid.{name}", np.abs(law.log_density - exact), 8 * EPS * 81, "density of the mixture")
+    accuracy("propagation.grid.GridLaw.expectation", abs(coin.expectation(x**4) - (6 + 6 * 0.09 + 0.0081) / 2), 1e-12,
+             "fourth moment of two Gaussians")
+    accuracy("propagation.grid.GridLaw.cdf", np.abs(p.cdf()[0] - ndtr(x)), 1e-12, "normal distribution function")
 
 
 def test_probability_flow_pushes_quantiles():
@@ -240,7 +251,7 @@ def test_probability_flow_pushes_quantiles():
 # --------------------------------------------------------------------------------------- the proximal map's gaps
 
 
-def test_gaps_of_the_proximal_map():
+def test_gaps_of_the_proximal_map(accuracy):
     law, grid = GaussianMixture([0.4, 0.6], [[-1.0], [1.0]], 0.1), uniform(160, 5.0)
     with pytest.raises(AssumptionViolated) as caught:
         line.propagate(law, grid, "prox_hybrid")
@@ -255,7 +266,8 @@ def test_gaps_of_the_proximal_map():
     pair = np.array([low, high])
     force = pair - g * end.score(pair)
     chord = np.diff(potential(pair))[0] / (high - low)
-    np.testing.assert_allclose(force, chord, atol=64 * EPS * np.max(np.abs(force)) / (high - low))
+    slack = 64 * EPS * np.max(np.abs(force)) / (high - low)
+    accuracy("propagation.grid.contact_gaps", np.abs(force - chord), slack, "bitangent: both slopes are the chord's")
     found = line.divergences(run.target, run.law)
     assert found.kl == math.inf
     assert found.reverse_kl == pytest.approx(0.0134253, rel=1e-5)
@@ -359,14 +371,14 @@ def test_trajectory_chain_and_constants():
         assert budgets.trajectory_kl(WIDE, grid, scheme).total / constant == pytest.approx(1, abs=0.04)
 
 
-def test_trajectory_kl_of_a_gaussian_step():
+def test_trajectory_kl_of_a_gaussian_step(accuracy):
     """One Euler step on N(0, 1): both conditional laws are Gaussian."""
     g = 0.3
     grid = schedules.Grid(np.exp([-g / 2, 0.0]), np.sqrt(-np.expm1([-g, 0.0])))
     found = budgets.trajectory_kl(GaussianMixture([1.0], [[0.0]], 1.0), grid, "euler_maruyama").total
     ratio = -math.expm1(-g) / g
     expected = 0.5 * (ratio - 1 - math.log(ratio) + (math.exp(-g / 2) - (1 - g / 2)) ** 2 / g)
-    assert found == pytest.approx(expected, rel=1e-12)
+    accuracy("propagation.budgets.trajectory_kl", abs(found / expected - 1), 1e-12, "closed form of one step")
 
 
 def test_initial_term():
@@ -529,14 +541,17 @@ def test_missing_jacobian_breaks_the_mass():
 
 
 @pytest.mark.parametrize("scheme", STOCHASTIC)
-def test_plane_matches_the_gaussian_closed_form(scheme):
+def test_plane_matches_the_gaussian_closed_form(scheme, accuracy):
     grid = uniform(16, 4.0)
     run = tensor.propagate(GaussianMixture([1.0], [[1.0, -0.5]], np.array([[0.25, 0.5]])), grid, scheme)
     expected = sum(
         gaussian_divergences(m, S, *gaussian_reference(m, S, grid, scheme))[0] for m, S in ((1.0, 0.25), (-0.5, 0.5))
     )
-    assert run.divergences()["kl"] == pytest.approx(expected, rel=1e-12)
+    by = "scalar recursion, 40 digits"
+    for name in ("propagate", "PlanePropagation.divergences"):
+        accuracy(f"propagation.tensor.{name}", abs(run.divergences()["kl"] / expected - 1), 1e-12, by)
     assert run.mass_error <= 1e-12
+    accuracy("propagation.tensor.PlaneLaw.mass", abs(run.law.mass - 1), 1e-12, "mass 1")
 
 
 def test_plane_of_a_rotated_mixture_is_the_line():
@@ -567,14 +582,14 @@ def test_plane_runs_in_another_namespace():
 
 
 @pytest.mark.parametrize("d", [2, 3, 10, 300])
-def test_radius_matches_the_gaussian_closed_form(d):
+def test_radius_matches_the_gaussian_closed_form(d, accuracy):
     grid = uniform(16, 4.0)
     law = GaussianMixture([1.0], np.zeros((1, d)), 0.5)
     for scheme in ("euler_maruyama", "prox_hybrid", "probability_flow"):
         run = radial.propagate(law, grid, scheme)
         found = line.divergences(run.target, run.law)
         kl, w2 = gaussian_divergences(0.0, 0.5, *gaussian_reference(0.0, 0.5, grid, scheme))
-        assert found.kl == pytest.approx(d * kl, rel=1e-12)
+        accuracy("propagation.radial.propagate", abs(found.kl / (d * kl) - 1), 1e-12, "scalar recursion, 40 digits")
         assert found.w2 == pytest.approx(math.sqrt(d) * w2, rel=1e-6)  # distribution function from splines on Gauss panels
 
 
@@ -602,18 +617,25 @@ def test_log_bessel_against_mpmath():
         np.testing.assert_allclose(radial._log_bessel(order, z), exact, rtol=1e-13, atol=1e-13)
 
 
-def test_subspace_in_high_dimension():
+def test_subspace_in_high_dimension(accuracy):
     direction = np.linalg.qr(np.random.default_rng(3).standard_normal((40, 1)))[0][:, 0]
     law = GaussianMixture(None, np.outer([-0.6, 0.6], direction), 0.4)
     parts = subspace.reduce(law)
     assert parts.basis.shape == (40, 1)
-    assert parts.codimension == 39
+    accuracy("propagation.subspace.Reduction.codimension", abs(parts.codimension - 39), 0.0, "rank")
+    # directions from sums of 40 rounded products
+    off = np.abs(np.abs(parts.basis[:, 0] @ direction) - 1)
+    accuracy("propagation.subspace.reduce", off, 64 * EPS, "the direction that the centres were put on")
     grid = uniform(24, 4.0)
     run = line.propagate(WIDE, grid, "prox_hybrid")
     one = line.divergences(run.target, run.law)
     kl, w2 = gaussian_divergences(0.0, 0.4, *gaussian_reference(0.0, 0.4, grid, "prox_hybrid"))
     found = subspace.propagate(law, grid, "prox_hybrid")
-    assert found.kl == pytest.approx(one.kl + 39 * kl, rel=1e-11)
+    accuracy("propagation.subspace.propagate", abs(found.kl / (one.kl + 39 * kl) - 1), 1e-11, "line, and 39 times one axis")
+    mean, variance = subspace.gaussian_line(0.0, 0.4, grid, "prox_hybrid")
+    m, V = gaussian_reference(0.0, 0.4, grid, "prox_hybrid")
+    error = max(abs(mean - float(m)), abs(variance - float(V)))
+    accuracy("propagation.subspace.gaussian_line", error, 8 * EPS * grid.N, "scalar recursion, 40 digits")
     assert found.w2**2 == pytest.approx(one.w2**2 + 39 * w2**2, rel=1e-8)
 
 
@@ -661,7 +683,7 @@ def test_deterministic_step_needs_a_monotone_map():
         line.propagate(law, grid, overshoot)
 
 
-def test_third_derivative_at_single_points():
+def test_third_derivative_at_single_points(accuracy):
     """At one point or a narrow cluster as on a wide set: the third cumulant of the components, equal variances."""
     weights, means, v = np.array([0.2, 0.5, 0.3]), np.array([-1.0, 0.3, 1.1]), 0.2
     at = line.level(GaussianMixture(weights, means[:, np.newaxis], v), 1.0, 0.0)
@@ -670,7 +692,8 @@ def test_third_derivative_at_single_points():
         r /= r.sum(axis=1, keepdims=True)
         centred = means - (r @ means)[:, np.newaxis]
         exact = np.sum(r * centred**3, axis=1) / v**3
-        assert np.max(np.abs(at.third(x) - exact)) <= 1e-9 * np.max(np.abs(exact) + 1 / v**1.5)
+        slack = 1e-9 * np.max(np.abs(exact) + 1 / v**1.5)
+        accuracy("propagation.grid.level.third", np.abs(at.third(x) - exact), slack, "third cumulant of the components")
 
 
 # the rule for the nodes

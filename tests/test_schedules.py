@@ -36,13 +36,15 @@ FIGURE_5 = {
 
 
 @pytest.mark.parametrize("style", schedules.QUANTISED)
-def test_figure_5_of_the_projection_paper(style):
+def test_figure_5_of_the_projection_paper(style, accuracy):
     times, log_sigma = FIGURE_5[style]
-    assert schedules.quantised_times(10, style).tolist() == times
+    by = "Figure 5 of arXiv 2306.04848"
+    accuracy("schedules.quantised_times", np.abs(schedules.quantised_times(10, style) - times), 0.0, by)
     grid = schedules.REGISTRY[f"quantised_{style}"](10)
     assert grid.N == 10
     assert grid.is_ve
-    assert np.max(np.abs(np.log(grid.sigma) - log_sigma)) <= 1e-3  # the fixture is printed to 1e-3
+    # the figure is printed to 1e-3
+    accuracy("schedules.quantised", np.abs(np.log(grid.sigma) - log_sigma), 1e-3, by)
 
 
 def test_ddpm_trailing_values_of_the_ideal_denoiser_experiment():
@@ -167,7 +169,7 @@ def test_cosine_and_sigmoid_against_their_closed_cumulative_products():
 
 @pytest.mark.parametrize("name", sorted(schedules.REGISTRY))
 @pytest.mark.parametrize("N", [2, 3, 10, 25])
-def test_every_constructor_gives_a_valid_grid(name, N):
+def test_every_constructor_gives_a_valid_grid(name, N, accuracy):
     grid = schedules.REGISTRY[name](N)
     assert isinstance(grid, Grid)
     assert grid.N == N
@@ -176,8 +178,9 @@ def test_every_constructor_gives_a_valid_grid(name, N):
     assert grid.beta.shape == grid.g.shape == (N,)
     for other in (grid.to_vp(), grid.to_ve()):
         assert np.max(np.abs(other.noise_ratio - grid.noise_ratio) / grid.noise_ratio[0]) <= 8 * EPS
-    assert grid.to_vp().is_vp
-    assert grid.to_ve().is_ve
+    vp = np.max(np.abs(grid.to_vp().scale ** 2 + grid.to_vp().sigma ** 2 - 1)) <= 8 * EPS
+    accuracy("schedules.Grid.is_vp", float(grid.to_vp().is_vp != vp), 0.0, "squares that add up to 1")
+    accuracy("schedules.Grid.is_ve", float(not grid.to_ve().is_ve), 0.0, "scale 1")
 
 
 def test_properties_agree_with_each_other():
@@ -234,11 +237,14 @@ def test_nearest_index():
     assert schedules.nearest_index(schedules.log_linear(4, final_zero=True), 1e-9) == 3  # never the final 0
 
 
-def test_ddpm_time_is_a_ceil_search():
+def test_ddpm_time_is_a_ceil_search(accuracy):
     table = schedules.ddpm_sigmas()
     assert schedules.ddpm_time(table[17]) == 17
     assert schedules.ddpm_time(np.nextafter(table[17], np.inf)) == 18
     assert schedules.ddpm_time(1e9) == 1000
+    sigma = np.geomspace(1e-3, 1e3, 301)
+    count = [sum(v < s for v in table) for s in sigma]
+    accuracy("schedules.ddpm_time", np.abs(schedules.ddpm_time(sigma) - count), 0.0, "number of levels below")
 
 
 def test_grid_is_immutable_and_copies_its_input():
@@ -265,7 +271,7 @@ def test_per_row_grid_and_slices():
     assert "2 rows" in repr(rows)
 
 
-def test_nearest_index_far_outside_and_at_the_end_of_the_range():
+def test_nearest_index_far_outside_and_at_the_end_of_the_range(accuracy):
     grid = schedules.log_linear(10, 40.0, 0.01)
     for unit, expected in (("db", [0, 1, 2]), ("linear", [0, 0, 1])):
         assert schedules.nearest_index(grid, 1e-300, unit=unit) == 10
@@ -278,9 +284,10 @@ def test_nearest_index_far_outside_and_at_the_end_of_the_range():
         for sigma in np.geomspace(0.011, 39.0, 57):
             snr = [mpmath.mpf(float(r)) ** -2 for r in grid.noise_ratio]
             apart = [abs(s - mpmath.mpf(float(sigma)) ** -2) for s in snr]
-            assert schedules.nearest_index(grid, float(sigma), unit="linear") == apart.index(min(apart))
+            found = schedules.nearest_index(grid, float(sigma), unit="linear")
+            accuracy("schedules.nearest_index", abs(found - apart.index(min(apart))), 0.0)
             apart = [abs(mpmath.log(s) + 2 * mpmath.log(float(sigma))) for s in snr]
-            assert schedules.nearest_index(grid, float(sigma)) == apart.index(min(apart))
+            accuracy("schedules.nearest_index", abs(schedules.nearest_index(grid, float(sigma)) - apart.index(min(apart))), 0.0)
 
 
 def test_admissible_says_when_the_step_rounds_to_one():
