@@ -275,12 +275,13 @@ class Share:
         effect = np.where(p > 0, _deviate(_at_least(k, n, np.clip(p, 0, 1))), np.inf)
         self._compare("demonstrated", on, low, p, np.inf, None, effect, normal_quantile(self.level), "Clopper-Pearson")
 
-    def frequency_below(self, successes, n, p, *, on):
+    def frequency_below(self, successes, n, p, *, on, dropped=None):
         """Demonstrated: the probability of a success is below ``p`` (one-sided Clopper-Pearson)."""
         k, p = np.asarray(successes), np.asarray(p, dtype=np.float64)
         _, high = clopper_pearson(k, n, self.level)
         effect = np.where(p < 1, _deviate(_at_least(n - k, n, np.clip(1 - p, 0, 1))), np.inf)
-        self._compare("demonstrated", on, high, -np.inf, p, None, effect, normal_quantile(self.level), "Clopper-Pearson")
+        self._compare("demonstrated", on, high, -np.inf, p, None, effect, normal_quantile(self.level), "Clopper-Pearson",
+                      dropped)  # fmt: skip
 
     def distribution(self, values, cdf, *, on, tol=0.0):
         """Independent values have the distribution function ``cdf`` (to ``tol``): one comparison, all points at once.

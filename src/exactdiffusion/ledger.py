@@ -94,7 +94,8 @@ class Check:
     def _by_chance(self, on, found, low, high, centre, cause, dropped):
         """File a statistical comparison ``low <= found <= high`` as what it is: an equality, an inequality, a control."""
         if dropped is not None:
-            self.control(dropped, found, low, on=on, detail=f"{np.min(found / low):.3g} times the half-width, {cause}")
+            smaller, larger = (found, low) if np.isfinite(low).all() else (high, found)
+            self.control(dropped, smaller, larger, on=on, detail=f"fails on {smaller.size} of {smaller.size}, {cause}")
         elif centre is not None and np.allclose(high - centre, centre - low, rtol=1e-9, atol=0):
             self.equal(found, centre, tol=(high - low) / 2, cause=cause, on=on)
         else:

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from exactdiffusion import Noise
 from exactdiffusion import conditional_mean as cm
 from exactdiffusion.bounds import conditional_mean as bound
 
@@ -50,52 +49,43 @@ def test_kernel_moments(check, mixtures):
 
 
 def test_mean_squared_error(check, mixtures, line):
-    n = 6000
-    for name, law in (*mixtures.items(), ("gmm3", line.priors["gmm3"])):
-        x = law.sample(n, np.random.default_rng(85))
-        y = x + np.random.default_rng(86).standard_normal(x.shape)
-        mmse = float(np.mean(cm.posterior_variance(law, y, 1.0)))
+    n, laws = 6000, [*mixtures.items(), ("gmm3", line.priors["gmm3"])]
+    draw = check.chance(comparisons=2 * len(laws))
+    for name, law in laws:
+        x = law.sample(n, draw.rng(85))
+        y = x + draw.rng(86).standard_normal(x.shape)
+        variance = cm.posterior_variance(law, y, 1.0)
         for runs in (1, 4):
-            f = cm.denoise(law, cm.refined_grid(3, 1.0), y, 1.0, method="resample_exact", noise=Noise(87), runs=runs)
-            errors = np.sum((f - x) ** 2, axis=1)
-            check.equal(
-                errors.mean(),
-                bound.exact_resampling(mmse, runs),
-                tol=5 * errors.std() / np.sqrt(n),
-                cause="5 standard errors",
-                on=f"{name}, M = {runs}",
-            )
+            f = cm.denoise(law, cm.refined_grid(3, 1.0), y, 1.0, method="resample_exact", noise=draw.noise(87), runs=runs)
+            # row by row against its own posterior variance, as the statement holds given y
+            rows = np.sum((f - x) ** 2, axis=1) - bound.exact_resampling(variance, runs)
+            draw.mean(rows / np.mean(variance), 0.0, on=f"MSE / MMSE less 1 + 1/M, {name}, M = {runs}")
 
 
 def test_spread_about_the_cme(check, mixtures, line):
     """The part that depends on M, without x: E|mean of M runs - CME|^2 = MMSE / M."""
-    n = 20_000
-    for name, law in (*mixtures.items(), ("gmm3", line.priors["gmm3"])):
-        y = law.noised(1.0, 1.0).sample(n, np.random.default_rng(88))
+    n, laws = 20_000, [*mixtures.items(), ("gmm3", line.priors["gmm3"])]
+    draw = check.chance(comparisons=2 * len(laws))
+    for name, law in laws:
+        y = law.noised(1.0, 1.0).sample(n, draw.rng(88))
         mean, variance = cm.cme(law, y, 1.0), cm.posterior_variance(law, y, 1.0)
         for runs in (1, 3):
-            f = cm.denoise(law, cm.refined_grid(2, 1.0), y, 1.0, method="resample_exact", noise=Noise(89), runs=runs)
+            f = cm.denoise(law, cm.refined_grid(2, 1.0), y, 1.0, method="resample_exact", noise=draw.noise(89), runs=runs)
             # row by row against its own posterior variance: the spread of the MMSE over y drops out
             extra = bound.exact_resampling(variance, runs) - variance
-            difference = np.sum((f - mean) ** 2, axis=1) - extra
-            check.equal(
-                np.mean(difference),
-                0.0,
-                tol=5 * np.std(difference) / np.sqrt(n),
-                cause="5 standard errors",
-                on=f"{name}, M = {runs}",
-            )
+            rows = np.sum((f - mean) ** 2, axis=1) - extra
+            draw.mean(rows / np.mean(variance), 0.0, on=f"spread / MMSE less 1/M, {name}, M = {runs}")
 
 
 def test_controls(check, line):
-    law = line.priors["gmm3"]
-    x = law.sample(6000, np.random.default_rng(85))
-    y = x + np.random.default_rng(86).standard_normal(x.shape)
-    mmse = float(np.mean(cm.posterior_variance(law, y, 1.0)))
-    off = np.mean((cm.denoise(law, cm.refined_grid(3, 1.0), y, 1.0) - x) ** 2)
-    tol = 0.1 * mmse
-    check.control("re-sampling (off)", abs(off - 2 * mmse), 0.0, tol=tol, on="gmm3, three steps")
-    small = np.mean((cm.denoise(law, cm.refined_grid(3, 1.0), y, 1.0, method="resample", noise=Noise(87)) - x) ** 2)
-    check.control("exact kernels (beta-tilde, three steps)", abs(small - 2 * mmse), 0.0, tol=tol, on="gmm3")
-    f = cm.denoise(law, cm.refined_grid(3, 1.0), y, 1.0, method="resample_exact", noise=Noise(87), runs=4)
-    check.control("1/M (a single run's 2 MMSE)", abs(np.mean((f - x) ** 2) - 2 * mmse), 0.0, tol=tol, on="gmm3, M = 4")
+    law, draw = line.priors["gmm3"], check.chance(comparisons=3)
+    x = law.sample(6000, draw.rng(85))
+    y = x + draw.rng(86).standard_normal(x.shape)
+    twice, grid = 2 * cm.posterior_variance(law, y, 1.0), cm.refined_grid(3, 1.0)
+    for dropped, options in (
+        ("re-sampling (off)", {}),
+        ("exact kernels (beta-tilde, three steps)", {"method": "resample", "noise": draw.noise(87)}),
+        ("1/M (a single run's 2 MMSE)", {"method": "resample_exact", "noise": draw.noise(87), "runs": 4}),
+    ):
+        rows = np.sum((cm.denoise(law, grid, y, 1.0, **options) - x) ** 2, axis=1) - twice
+        draw.mean_is_not(rows, 0.0, dropped=dropped, on="gmm3, three steps: MSE less 2 MMSE")

@@ -3,7 +3,7 @@
 import numpy as np
 import sympy
 
-from exactdiffusion import GaussianMixture, Noise, measure, propagation
+from exactdiffusion import GaussianMixture, measure, propagation
 from exactdiffusion import conditional_mean as cm
 from exactdiffusion.bounds import conditional_mean as bound
 
@@ -72,22 +72,16 @@ def test_recorded_values_and_limit(check):
 
 
 def test_sampler(check):
-    """20,000 runs from one y: mean and variance within 5 standard errors, all three kernels."""
+    """20,000 runs from one y, all three kernels: the output is Gaussian, so mean and sum of squares have exact laws."""
+    draw = check.chance(comparisons=18)
     law, y, sigma, runs = GaussianMixture([1.0], np.zeros((1, 3)), LAM[None]), np.array([[0.4, -1.0, 2.0]]), 1.0, 20_000
     grid = cm.refined_grid(6, sigma)
     for kernel, method in (("small", "resample"), ("large", "resample_large"), ("exact", "resample_exact")):
-        x = cm.denoise(law, grid, np.repeat(y, runs, axis=0), sigma, method=method, noise=Noise(83))
+        x = cm.denoise(law, grid, np.repeat(y, runs, axis=0), sigma, method=method, noise=draw.noise(83))
         variance = bound.resampling_variance(grid.noise_ratio**2, LAM, kernel)
-        check.equal(
-            x.mean(axis=0),
-            LAM / (LAM + 1) * y[0],
-            tol=5 * np.sqrt(variance / runs),
-            cause="5 standard errors",
-            on=f"mean, {kernel}",
-        )
-        check.equal(
-            x.var(axis=0) / variance, 1.0, tol=5 * np.sqrt(2 / runs), cause="5 standard errors", on=f"variance, {kernel}"
-        )
+        mean = LAM / (LAM + 1) * y[0]
+        draw.normal(x.mean(axis=0), mean, np.sqrt(variance / runs), on=f"mean, {kernel}")
+        draw.chi_square(np.sum((x - mean) ** 2, axis=0), runs, scale=variance, on=f"variance, {kernel}")
 
 
 def test_controls(check):

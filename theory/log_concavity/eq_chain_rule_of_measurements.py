@@ -58,23 +58,21 @@ def chain(law, n, m, sigma, seed):
 
 
 def test_draws(check):
-    """20,000 exact chains: weights of the modes and moments of the sum within 5 standard errors."""
-    rng = np.random.default_rng(63)
+    """20,000 exact chains: weights of the modes and moments of the sum."""
+    draw = check.chance(comparisons=4)
+    rng = draw.rng(63)
     law = GaussianMixture([0.2, 0.8], np.array([[-3.0, 0.0], [3.0, 1.0]]), np.stack([np.diag([1.0, 0.2]), np.eye(2)]))
     n, m, sigma = 20_000, 12, 3.0
-    total = chain(law, n, m, sigma, 64)
+    total = chain(law, n, m, sigma, draw.seed(64))
     q = law.noised(float(m), math.sqrt(m) * sigma)
     covariance = q.covariance
-    tol = 5 * np.sqrt(np.diag(covariance) / n)
-    check.equal(total.mean(axis=0), q.mean, tol=tol, cause="5 standard errors, n = 20,000", on="mean of the sum, m = 12")
-    reference = q.sample(n, rng)
-    spread, expected = (np.sum((a - q.mean) ** 2, axis=1) for a in (total, reference))
-    tol = 5 * math.sqrt((spread.var() + expected.var()) / n)
-    check.equal(spread.mean(), np.trace(covariance), tol=tol, cause="5 standard errors", on="spread of the sum, m = 12")
+    spread = total - q.mean
+    draw.mean(spread, 0.0, on="mean of the sum, m = 12, 20,000 chains")
+    draw.mean(np.sum(spread**2, axis=1) / np.trace(covariance), 1.0, on="spread of the sum, m = 12")
     low = np.mean(measurements.posterior_mean(law, total, m, sigma)[:, 0] < 0)
     exact = np.mean(measurements.posterior_mean(law, q.sample(200_000, rng), m, sigma)[:, 0] < 0)
-    tol = 5 * math.sqrt(0.16 / n + 0.16 / 200_000)
-    check.equal(low, exact, tol=tol, cause="5 standard errors", on="weight of the minor mode, m = 12")
+    error = math.sqrt(exact * (1 - exact) * (1 / n + 1 / 200_000))
+    draw.normal(low, exact, error, degrees=math.inf, on="weight of the minor mode, m = 12, against 200,000 draws of the law")
 
 
 def test_controls(check, measured):
@@ -85,9 +83,10 @@ def test_controls(check, measured):
     check.control("conditioning (independent measurements)", np.abs(marginal - reference) / unit, TOL, on="mixtures, m >= 3")
     # the jump plus noise as next measurement (n_t = 0 inner steps): the covariance C_m of the conditional is missing
     cloud = PointCloud(np.array([[-1.0], [1.0]]))
-    noise, total, n, sigma, m = Noise(65), np.zeros((20_000, 1)), 20_000, 1.0, 6
+    draw = check.chance(comparisons=1)
+    noise, total, n, sigma, m = draw.noise(65), np.zeros((20_000, 1)), 20_000, 1.0, 6
     for t in range(m):
         total = total + measurements.posterior_mean(cloud, total, t, sigma) + sigma * noise.normal(t, n, 1)
     q = cloud.noised(float(m), math.sqrt(m) * sigma)
-    tol = 5 * math.sqrt(2 / n) * q.covariance[0, 0]
-    check.control("exact inner draws (jump plus noise)", abs(total.var() - q.covariance[0, 0]), tol, on="two points, m = 6")
+    dropped = "exact inner draws (jump plus noise)"
+    draw.mean_is_not(total[:, 0] ** 2, q.covariance[0, 0], dropped=dropped, on="variance of the sum, two points, m = 6")

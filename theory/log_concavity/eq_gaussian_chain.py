@@ -4,7 +4,7 @@ itself."""
 import numpy as np
 import pytest
 
-from exactdiffusion import GaussianMixture, Noise
+from exactdiffusion import GaussianMixture
 from exactdiffusion.bounds import log_concavity_thresholds as bound
 from exactdiffusion.chains import ULA, ExactWalk, Underdamped, gaussian_one_at_a_time, one_at_a_time
 
@@ -34,18 +34,15 @@ def test_two_recursions(check):
 
 @pytest.mark.parametrize("start", ["jump", "previous"])
 def test_the_sampler_has_this_law(check, start):
-    """Variances of 40,000 chains against the recursion, in standard errors sqrt(2/n)."""
+    """Variances of 40,000 chains against the recursion: the chain is Gaussian, so sums of squares are chi-square."""
+    draw = check.chance(comparisons=9)
     n, variances = 40_000, np.array([0.05, 1.0, 4.0])
     law = GaussianMixture(None, np.zeros((1, 3)), variances[np.newaxis])
     for walk in (ULA(2, 0.5), Underdamped(3, 0.7, 0.8), ExactWalk()):
         expected = gaussian_one_at_a_time(variances, 5, 1.3, walk, start).output
-        for state in one_at_a_time(law, 5, 1.3, n, noise=Noise(77), walk=walk, start=start):
+        for state in one_at_a_time(law, 5, 1.3, n, noise=draw.noise(77), walk=walk, start=start):
             out = state.xhat
-        cause = "5 standard errors sqrt(2/n)"
-        name = type(walk).__name__
-        check.equal(
-            np.mean(out**2, axis=0) / expected, 1.0, tol=5 * np.sqrt(2 / n), cause=cause, on=f"{name}, start {start}"
-        )
+        draw.chi_square(np.sum(out**2, axis=0), n, scale=expected, on=f"{type(walk).__name__}, start {start}, 40,000 chains")
 
 
 def test_ellipse(check):

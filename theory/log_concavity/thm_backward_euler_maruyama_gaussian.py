@@ -88,7 +88,8 @@ def test_misprint_and_controls(check):
     """2 gamma grad r in place of 2 gamma grad log r: nothing holds the growth of the drift y."""
     law = GaussianMixture([0.3, 0.7], np.array([[-1.5], [1.0]]), np.array([0.15, 0.2]))
     T, N = 5.0, 200
-    rng = np.random.default_rng(11)
+    draw = check.chance(comparisons=1)
+    rng = draw.rng(11)
     right = line.propagate(law, uniform(T, N), "euler_maruyama", start="normal")
     good = line.divergences(right.target, right.law).w2
     y, gamma = rng.standard_normal((4000, 1)), T / N
@@ -97,8 +98,11 @@ def test_misprint_and_controls(check):
         q = law.noised(scale, sigma)
         density_gradient = np.exp(q.log_density(y))[:, None] * q.score(y)
         y = y + gamma * (y + 2 * density_gradient) + np.sqrt(2 * gamma) * rng.standard_normal(y.shape)
-    # |sqrt E|Y|^2 - sqrt E|X|^2| <= W2, and the sample's second moment is within 10 % of the true one
-    lower = 0.9 * np.sqrt(np.mean(y**2)) - np.sqrt(np.trace(law.covariance) + law.mean @ law.mean)
+    # |sqrt E|Y|^2 - sqrt E|X|^2| <= W2
+    root = np.sqrt(np.trace(law.covariance) + law.mean @ law.mean)
+    on = "second moment of 4000 chains: W2 above 10 times that with log"
+    draw.mean_exceeds(y[:, 0] ** 2, (10 * good + root) ** 2, on=on)
+    lower = np.sqrt(np.mean(y**2)) - root
     check.refuted(
         "2 gamma grad r (no log)",
         lower,

@@ -9,7 +9,7 @@ from scipy.optimize import brentq
 from scipy.special import ndtr
 from scipy.stats import rice
 
-from exactdiffusion import GaussianMixture, Noise, PointCloud, measure
+from exactdiffusion import GaussianMixture, PointCloud, measure
 from exactdiffusion.bounds import log_concavity as bound
 from exactdiffusion.propagation import grid
 
@@ -57,15 +57,15 @@ def test_circle_and_lower_side(check):
     measured = np.array([circle_w2(1.5, eps) for eps in TIMES])
     larger = bound.early_stopping_w2(TIMES, 2, 2.25)
     check.holds(measured, larger, tol=1e-8 * larger, cause="adaptive quadrature", on="circle of radius 1.5 in the plane")
-    # W2 >= root mean square distance to the support: samples of r_eps, 5 standard errors
+    # W2 >= root mean square distance to the support: samples of r_eps
+    draw = check.chance(comparisons=2)
     cloud = PointCloud(np.random.default_rng(95).standard_normal((6, 3)))
-    y = cloud.sample(40_000, 96)
+    y = cloud.sample(40_000, draw.seed(96))
     for eps in (0.05, 0.3):
         scale, sigma = (float(v) for v in bound.ornstein_uhlenbeck_level(eps))
-        square = cloud.distance(scale * y + sigma * Noise(97).normal(0, *y.shape)) ** 2
+        square = cloud.distance(scale * y + sigma * draw.noise(97).normal(0, *y.shape)) ** 2
         larger = float(bound.early_stopping_w2(eps, 3, float(np.mean(np.sum(cloud.points**2, axis=1)))))
-        check.holds(np.sqrt(square.mean()), larger, tol=5 * square.std() / 200 / (2 * math.sqrt(square.mean())),
-                    cause="5 standard errors", on=f"distance to 6 atoms in R^3, eps = {eps:g}")  # fmt: skip
+        draw.mean_at_most(square, larger**2, on=f"squared distance to 6 atoms in R^3, eps = {eps:g}")
 
 
 def test_smooth(check):

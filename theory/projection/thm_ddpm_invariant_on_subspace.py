@@ -71,19 +71,13 @@ def test_rate_of_forgetting(check):
 
 def test_samples(check, subspace):
     """20,000 runs of the sampler on the subspace: the sum of dist^2 / sigma^2 is chi-square, 20,000 (n - m) degrees."""
-    from scipy.stats import chi2
-
+    draw = check.chance(comparisons=len(GRID))
     # centred on K: the squared distance of the start is a central chi-square
-    x = subspace.offset + GRID.sigma[0] * np.random.default_rng(482).standard_normal((ROWS, n))
-    states = samplers.ddpm(subspace, GRID, x, noise=Noise(483))
-    degrees = ROWS * (n - m)
-    level = 1e-4 / (2 * len(GRID))  # both tails, all levels together
-    low, high = chi2.ppf(level, degrees) / degrees, chi2.isf(level, degrees) / degrees
-    found = np.array([np.mean(subspace.distance(s) ** 2) for s in states])
-    found /= bound.ddpm_subspace_distance(GRID.sigma, n - m)
-    cause = "exact chi-square interval, 1e-4 over all 21 levels"
-    check.holds(found, high, tol=0, cause=cause, on=f"{ROWS} samples, n = {n}, m = {m}, upper end")
-    check.holds(low, found, tol=0, cause=cause, on=f"{ROWS} samples, n = {n}, m = {m}, lower end")
+    x = subspace.offset + GRID.sigma[0] * draw.rng(482).standard_normal((ROWS, n))
+    states = samplers.ddpm(subspace, GRID, x, noise=draw.noise(483))
+    found = np.array([np.sum(subspace.distance(s) ** 2) for s in states])
+    scale = bound.ddpm_subspace_distance(GRID.sigma, n - m) / (n - m)
+    draw.chi_square(found, ROWS * (n - m), scale=scale, on=f"{ROWS} samples, n = {n}, m = {m}, 21 levels")
 
 
 def test_sampler_variance_per_row(check, subspace):
