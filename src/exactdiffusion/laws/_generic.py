@@ -45,6 +45,12 @@ def _without(xp, a, index):
     return xp.where(columns == xp.expand_dims(index, axis=-1), xp.zeros_like(a), a)
 
 
+def _bounded(function, a, value):
+    """``function(a, value)`` of maximum or minimum: older namespaces take arrays only."""
+    xp = array_namespace(a)
+    return function(a, xp.full((1,) * a.ndim, value, dtype=xp.float64, device=a.device))
+
+
 def _merge(xp, mask, new, old):
     """``old`` (b, ...) with its rows where mask (b,) holds replaced by the rows of ``new``, in order."""
     position = xp.cumulative_sum(xp.astype(mask, xp.int64)) - 1
@@ -169,7 +175,7 @@ def _expanded(noised, x, s, precision, frame, mean):
     L -= _pick(xp, L, reference)
     clipped = not on_accelerator(x) and float(xp.min(L)) < _cloud.FLOOR
     if clipped:
-        L = xp.clip(L, _cloud.FLOOR, None)
+        L = _bounded(xp.maximum, L, _cloud.FLOOR)
     E = xp.exp(L)
     del L
     E = _without(xp, E, reference)
@@ -179,8 +185,7 @@ def _expanded(noised, x, s, precision, frame, mean):
     unit = 2 * EPS * (4 + math.sqrt(d)) * _level(xp, s * precision, x)
     size = norm + s2 * (R + 0.5 * law._center_norm)
     delta = unit * (size * R)
-    share = xp.where(2 * others < 1, 2 * others, xp.ones_like(others))
-    good = delta * share <= _cloud.TOLERANCE
+    good = delta * _bounded(xp.minimum, 2 * others, 1.0) <= _cloud.TOLERANCE
     S = None
     sure = not on_accelerator(x) and bool(xp.all(good))
     if mean or not (sure or bool(xp.all(good))):
@@ -197,11 +202,10 @@ def _expanded(noised, x, s, precision, frame, mean):
         second = 2 * xp.matmul(E, column(xp, q)) - 2 * xp.sum(cr * sums, axis=-1, keepdims=True)
         square = xp.sum(cr * cr, axis=-1, keepdims=True)
         second = second + others * (square - 64 * EPS * R * (R + law._center_norm))
-        second = xp.where(second > 0, second, xp.zeros_like(second))
-        spread = xp.sqrt(second / xp.where(others > 0, others, xp.ones_like(others)))
+        spread = xp.sqrt(_bounded(xp.maximum, second, 0.0) / _bounded(xp.maximum, others, 1e-300))
         far = column(xp, norm_rows(xp, x - s2 * pr))
-        near_ = xp.sqrt(square) + (0.0 if law._radius == R else law._center_norm) + 2 * spread
-        reach = xp.where(near_ < R, near_, xp.full_like(near_, R))
+        own = xp.sqrt(square) + (0.0 if law._radius == R else law._center_norm)
+        reach = _bounded(xp.minimum, own + 2 * spread, R)
         size = norm + s2 * (reach + 0.5 * law._center_norm)
         good = good | (size * reach <= _cloud.FACTOR * far * spread)
     return reference, others, S, xp.reshape(good & (delta <= 0.25), (-1,))
@@ -219,7 +223,7 @@ def _exact(noised, x, s, precision, index, frame, mean):
         logits, _ = noised._gemm_logits(xp.take(x, i, axis=0), _some(xp, s, x, i), p, logw, _cloud.window(law))
         reference = xp.argmax(logits, axis=-1)
         logits = logits - _pick(xp, logits, reference)
-        E = xp.exp(xp.clip(logits, _cloud.FLOOR, None))
+        E = xp.exp(_bounded(xp.maximum, logits, _cloud.FLOOR))
         E = _without(xp, xp.where(logits < _cloud.FLOOR, xp.zeros_like(E), E), reference)
         S = xp.matmul(E, _atoms(noised, x, frame)) if mean else None
         out.append((reference, xp.sum(E, axis=-1, keepdims=True), S))

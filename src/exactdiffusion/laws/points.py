@@ -17,7 +17,7 @@ import numpy as np
 from .._validation import fail, integer, points
 from .._validation import weights as check_weights
 from ..arrays import array_namespace, is_numpy, to_numpy, workspace
-from . import _cloud, _generic
+from . import _cloud, _generic, _neighbours
 from .base import (
     BLOCK_DOUBLES,
     EPS,
@@ -115,8 +115,9 @@ class PointCloud:
     Notes
     -----
     Equal rows of ``points`` are one atom of the law, with the sum of their weights. Memory beyond arguments
-    and results is bounded (64 MB), whatever the numbers of queries and atoms. A cloud has no density:
-    log_density and score exist for ``noised(scale, sigma)`` with sigma > 0 only.
+    and results is bounded (64 MB), whatever the numbers of queries and atoms; from 16,384 atoms in up to three
+    dimensions the first large call makes a search tree, which stays, of up to three times the size of the cloud.
+    A cloud has no density: log_density and score exist for ``noised(scale, sigma)`` with sigma > 0 only.
     """
 
     def __init__(self, points, weights=None):
@@ -169,6 +170,7 @@ class PointCloud:
             self._across = np.ascontiguousarray(P.T)
             self._minus = [np.stack([np.ones(M), -pk]) for pk in self._columns]
             self._ones = np.concatenate([P, np.ones((M, 1))], axis=1)
+            self._wide = float(max(pk.max() - pk.min() for pk in self._columns))
         elif small:
             C = self._p._host["C"]
             columns = [C, -parameters["q"][:, None]] + ([] if self._uniform else [parameters["logw"][:, None]])
@@ -245,6 +247,33 @@ class PointCloud:
     def _nearest(self, x, count=1):
         """(index of the nearest atom (n,), its distance (n,), distance of the second nearest minus it (n,)
         or None)."""
+        if _neighbours.applies(self, x.shape[0]) and is_numpy(array_namespace(x)):
+            return self._nearest_large(x, count)
+        return self._nearest_dense(x, count)
+
+    def _nearest_large(self, x, count):
+        """`_nearest` by the tree, and without it where that gives rows back."""
+        kernel, one = NoisedPoints(self, 1.0, 0.0), np.ones(1)
+        index, distance, gap = np.zeros(len(x), dtype=np.int64), np.zeros(len(x)), np.zeros(len(x))
+        for c in _cloud.chunks(len(x), _neighbours.ROWS):
+            y = x[c]
+            if kernel._fast(y, one, one) is None:
+                rest = np.arange(len(y))
+            else:
+                served, first, second = _neighbours.nearest(self, y, count)
+                (r,), (rest,) = np.nonzero(served), np.nonzero(~served)
+                index[c.start + r] = first[r]
+                distance[c.start + r] = far = norm_rows(np, y[r] - self._p._host["P"][first[r]])
+                if count > 1:
+                    gap[c.start + r] = kernel._gap(y[r], one, first[r], second[r], far)
+            if len(rest):
+                found = self._nearest_dense(y[rest], count)
+                for out, value in zip((index, distance, gap), found, strict=True):
+                    if value is not None:
+                        out[c.start + rest] = value
+        return index, distance, gap if count > 1 else None
+
+    def _nearest_dense(self, x, count):
         xp = array_namespace(x)
         zero = xp.zeros((1,), dtype=xp.float64, device=x.device)
         kernel = NoisedPoints(self, 1.0, 0.0)
@@ -380,6 +409,36 @@ class NoisedPoints(NoisedLaw):
         if size > 1e140 or not size * size * self.dim < 1e290 / max(ratio, 1.0) / max(ratio, 1.0):
             return None
         return y, (s[:, None] / t2) ** 2
+
+    def _apply(self, kernel, finish, x, shape, block, posterior=False, what="mean"):
+        """`_run`, by the tree of `_neighbours` where it pays: ``finish(x, s, t, found)`` makes the result of rows from what
+        that found, and ``kernel`` serves those it gave back."""
+        if not _neighbours.applies(self.law, x.shape[0]) or not is_numpy(array_namespace(x)):
+            return self._run(kernel, x, shape, block, posterior)
+
+        def blocks(x, s, t, rows):
+            for r in (rows[c] for c in _cloud.chunks(len(rows), block)):
+                yield r, kernel(x[r], *(v[r] if len(v) > 1 else v for v in (s, t)))
+
+        def near(x, s, t):
+            n = len(x)
+            out, fast = np.empty((n, *shape)), self._fast(x, s, t)
+            if fast is None or np.any(s == 0):
+                served = np.zeros(n, dtype=bool)
+            else:
+                precision, zero = (np.broadcast_to(v, (n,)) for v in (fast[1][:, 0], t == 0))
+                served, found = _neighbours.search(self.law, fast[0], precision, zero, what)
+                if served.all():
+                    return finish(x, s, t, found)
+                if served.any():
+                    (r,) = np.nonzero(served)
+                    s1, t1 = (v[r] if len(v) > 1 else v for v in (s, t))
+                    out[r] = finish(x[r], s1, t1, found.rows(r))
+            for r, value in blocks(x, s, t, np.nonzero(~served)[0]):
+                out[r] = value
+            return out
+
+        return self._run(near, x, shape, _neighbours.ROWS, posterior)
 
     def _param(self, name, x):
         return self.law._p(name, x)
@@ -647,17 +706,23 @@ class NoisedPoints(NoisedLaw):
             return fast
 
         def kernel(x, s, t):
-            xp = array_namespace(x)
             fast = self._moments(x, s, t, True, mean=False)
             if fast is None:
                 _, _, reference, lse = self._weights(x, s, t)
             else:
                 reference, lse = fast[1], np.log1p(fast[2])
+            return density(x, s, t, reference, lse)
+
+        def density(x, s, t, reference, lse):
+            xp = array_namespace(x)
             diff = (x - column(xp, s) * xp.take(self._param("P", x), reference, axis=0)) / column(xp, t)
             base = xp.take(self._param("logw", x), reference, axis=0) - 0.5 * xp.sum(diff * diff, axis=-1)
             return base + lse - self.dim * (0.5 * LOG_2PI + xp.log(t))
 
-        return self._run(kernel, x, (), self._rows(x))
+        def finish(x, s, t, found):
+            return density(x, s, t, found.reference, np.log1p(found.others))
+
+        return self._apply(kernel, finish, x, (), self._rows(x), what="density")
 
     def _shift(self, x, s, t):
         """(E, total, reference, E[X | x] - p_ref (b, d)) with the winner's own weight left out of the
@@ -696,10 +761,17 @@ class NoisedPoints(NoisedLaw):
             else:
                 _, reference, others, S = fast
                 shift = (S - others[:, None] * self.law._frame(reference)) / (1.0 + others)[:, None]
+            return from_reference(x, s, t, reference, shift)
+
+        def from_reference(x, s, t, reference, shift):
+            xp = array_namespace(x)
             s2, t2 = column(xp, s), column(xp, t)
             return ((s2 * xp.take(self._param("P", x), reference, axis=0) - x) + s2 * shift) / t2 / t2
 
-        return self._run(kernel, x, (self.dim,), self._rows(x))
+        def finish(x, s, t, found):
+            return from_reference(x, s, t, found.reference, found.shift)
+
+        return self._apply(kernel, finish, x, (self.dim,), self._rows(x))
 
     def denoise(self, x):
         """Conditional mean E[X | x], (n, d). At sigma = 0 (and below 1e-150 scale * size of
@@ -730,7 +802,10 @@ class NoisedPoints(NoisedLaw):
             E, total, _, _ = self._weights(x, s, t)
             return xp.matmul(E, self._param("P", x)) / total
 
-        return self._run(kernel, x, (self.dim,), self._rows(x), posterior=True)
+        def finish(x, s, t, found):
+            return self.law._p._host["P"][found.reference] + found.shift
+
+        return self._apply(kernel, finish, x, (self.dim,), self._rows(x), posterior=True)
 
     def _covariance_block(self, x, s, t):
         # The whole range of weights: where one atom has all the mass but 1e-30, that 1e-30 is the covariance.
@@ -759,7 +834,11 @@ class NoisedPoints(NoisedLaw):
         """Conditional covariance Cov[X | x], (n, d, d); 0 at sigma = 0."""
         x = self._check(x)
         rows = self._rows(x) // self.dim
-        return self._run(self._covariance_block, x, (self.dim, self.dim), rows, posterior=True)
+
+        def finish(x, s, t, found):
+            return found.covariance
+
+        return self._apply(self._covariance_block, finish, x, (self.dim, self.dim), rows, posterior=True, what="covariance")
 
     def hessian(self, x):
         """Hessian of the log density, (n, d, d): ``(s^2 Cov[X | x] / sigma^2 - I) / sigma^2``.
@@ -772,14 +851,21 @@ class NoisedPoints(NoisedLaw):
         x = self._check(x)
         self._need_noise("hessian", x)
 
-        def kernel(x, s, t):
+        def from_covariance(x, s, t, covariance):
             xp = array_namespace(x)
             s3, t3 = (xp.reshape(a, (-1, 1, 1)) for a in (s, t))
             eye = xp.eye(self.dim, dtype=xp.float64, device=x.device)
             ratio = s3 / t3
-            return (ratio * ratio * self._covariance_block(x, s, t) - eye) / t3 / t3
+            return (ratio * ratio * covariance - eye) / t3 / t3
 
-        return self._run(kernel, x, (self.dim, self.dim), self._rows(x) // self.dim)
+        def kernel(x, s, t):
+            return from_covariance(x, s, t, self._covariance_block(x, s, t))
+
+        def finish(x, s, t, found):
+            return from_covariance(x, s, t, found.covariance)
+
+        shape = (self.dim, self.dim)
+        return self._apply(kernel, finish, x, shape, self._rows(x) // self.dim, what="covariance")
 
     def prox(self, x, lam, certificate=False, **options):
         """Global minimiser u (n, d) of ``1/2 |u - x|^2 - lam log q(u)``, q the density of this law.
