@@ -315,9 +315,9 @@ def test_rows_that_keep_many_atoms_are_given_back(monkeypatch):
 
 def test_a_window_as_wide_as_the_cloud_makes_no_tree():
     p = cloud("normal", 2, 20_000)
-    law, x = PointCloud(p), p[:300]
+    law, x = PointCloud(p), p[:500]
     law.noised(1.0, 1.0).denoise(x)
-    law.noised(1.0, np.full(300, 50.0)).score(x)
+    law.noised(1.0, np.full(500, 50.0)).score(x)
     assert not law._p._copies
     law.noised(1.0, 0.01).denoise(x)
     assert len(law._p._copies) == 1

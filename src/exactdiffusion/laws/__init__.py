@@ -1,11 +1,13 @@
 """Laws: what is sampled, closed under noising.
 
-``law.noised(scale, sigma)`` is the law of ``scale * X + sigma * N(0, I)``.
+``law.noised(scale, sigma)`` is the law of ``scale * X + sigma * N(0, I)``. ``REGISTRY`` holds examples of every law, for
+tests: see :mod:`.registry`.
 """
 
 from .base import Counted, Denoiser
 from .mixture import GaussianMixture
 from .points import PointCloud
+from .registry import REGISTRY as REGISTRY
 from .sets import Sphere, Subspace, Torus
 
 __all__ = ["Counted", "Denoiser", "GaussianMixture", "PointCloud", "Sphere", "Subspace", "Torus"]

@@ -75,12 +75,13 @@ def rows(law, x):
     return max(1, min(3 * BLOCK_DOUBLES // max(M, d), max(256 if d >= 256 else 64, BLOCK_DOUBLES // M)))
 
 
-def cloud(noised, what, x):
-    """"log_density" (n,), "score" or "denoise" (n, d) of a noised point cloud; None where these kernels are not for it."""
+def cloud(noised, what, x, size=None):
+    """"log_density" (n,), "score" or "denoise" (n, d) of a noised point cloud; None where these kernels are not for it.
+    ``size`` is the largest coordinate of x, where it is known."""
     xp, law, n = array_namespace(x), noised.law, x.shape[0]
     if is_numpy(xp) or noised.dim <= 3 or n == 0:
         return None
-    x, s, t = noised._in_range(x) if what == "denoise" else (x, *noised._levels())
+    x, s, t = noised._in_range(x, size) if what == "denoise" else (x, *noised._levels())
     # Within these levels and sizes no product leaves the range of floats.
     inside = ((s == 0) | (s >= _LEAST)) & (s <= _MOST) & ((t == 0) | (t >= _LEAST)) & (t <= _MOST)
     if not np.all(inside) or not _LEAST <= law._size <= _MOST:
@@ -343,7 +344,7 @@ class _Product(_Form):
         xp = self.xp
         H = xp.matmul(y, xp.matrix_transpose(self.F[c.start * self.d : c.stop * self.d, :]))
         H = xp.reshape(H, (y.shape[0], c.stop - c.start, self.d))
-        return logits[:, c] + self.quadratic * xp.matmul(H, xp.expand_dims(y, axis=-1))[:, :, 0], H
+        return logits[:, c] + xp.matmul(H, xp.expand_dims(self.quadratic * y, axis=-1))[:, :, 0], H
 
     def _sum(self, y, e, H, c):
         xp = self.xp

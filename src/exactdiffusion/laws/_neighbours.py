@@ -37,7 +37,7 @@ from .base import EPS
 # Windows: of means and densities, and in turn of covariances.
 WINDOW, WIDE = 40.0, (80.0, -FLOOR)
 # Atoms of a cloud, and pairs of a call, from which a tree is tried.
-ATOMS, PAIRS = 1 << 14, 1 << 22
+ATOMS, PAIRS = 1 << 14, 1 << 23
 LEAF, BRANCH, COARSE = 32, 16, 256
 # Largest shares of the boxes that a row may keep above the leaves (or so many boxes, which a small window may touch), and of
 # the atoms in the end: where the other kernels are those of NumPy, and where they are compiled.
@@ -181,7 +181,7 @@ def _descend(law, tree, y, prec, T, share, count=1):
 def _hopeless(law, tree, y, prec, T, share, count=1):
     """Whether half of a sample of the rows, or more, would be given back."""
     n, (low, high) = len(y), SAMPLE
-    some = np.unique(np.linspace(0, n - 1, min(high, max(low, n // 8))).astype(np.int64))
+    some = np.unique(np.linspace(0, n - 1, min(high, max(low, n // 16))).astype(np.int64))
     i, _, _ = _descend(law, tree, y[some], None if prec is None else prec[some], T, share, count)
     return 2 * len(np.unique(i)) < len(some)
 

@@ -60,13 +60,17 @@ def largest(xp, x):
     return max(float(np.max(x)), -float(np.min(x))) if is_numpy(xp) else float(xp.max(xp.abs(x)))
 
 
-def queries(name, value, dim):
-    """A batch of points (n, dim) of at most `LARGE` in every coordinate."""
-    x = points(name, value, dim)
-    xp = array_namespace(x)
-    if x.shape[0] and largest(xp, x) > LARGE:
+def queries(name, value, dim, size=False):
+    """A batch of points (n, dim) of at most `LARGE` in every coordinate; with ``size`` also the largest of those."""
+    xp = array_namespace(value)
+    # One number is asked of the device, not two: the largest coordinate is finite where all are.
+    x = points(name, value, dim, finite=is_numpy(xp))
+    top = largest(xp, x) if x.shape[0] else 0.0
+    if not math.isfinite(top):
+        points(name, value, dim)
+    if top > LARGE:
         fail(name, value, f"coordinates of at most {LARGE:g} in absolute value: their squares leave the range of floats")
-    return x
+    return (x, top) if size else x
 
 
 def spread(name, value, size, thin):
@@ -161,19 +165,20 @@ class NoisedLaw:
             raise AttributeError("covariance: one law per row has no single covariance")
         return self.scale**2 * self.law.covariance + self.sigma**2 * np.eye(self.dim)
 
-    def _check(self, x):
-        x = queries("x", x, self.dim)
+    def _check(self, x, size=False):
+        x, top = queries("x", x, self.dim, size=True)
         for name in ("scale", "sigma"):
             value = getattr(self, name)
             if np.ndim(value) and len(value) != x.shape[0]:
                 fail(f"{name} (length {len(value)})", value, f"one value per row of x, {x.shape[0]} rows")
-        return x
+        return (x, top) if size else x
 
     def _levels(self):
         return tuple(np.atleast_1d(np.asarray(v, dtype=np.float64)) for v in (self.scale, self.sigma))
 
-    def _in_range(self, x):
-        """(x, scale, sigma) with the same conditional law of X, of which no square over- or underflows.
+    def _in_range(self, x, top_x=None):
+        """(x, scale, sigma) with the same conditional law of X, of which no square over- or underflows; ``top_x`` is the
+        largest coordinate of x where it is known.
 
         Unchanged, bit for bit, at all but extreme levels. Otherwise rows are multiplied by powers of 2, x is 0 at scale
         0, where it says nothing, and sigma is 0 where nothing tells it from 0.
@@ -184,7 +189,7 @@ class NoisedLaw:
             reach, thin = s * self._size, s * self._thin
             top = np.maximum(thin, t)
             plain = (s > 0) & (np.maximum(reach, t) >= 1e-100) & ((t == 0) | (t >= np.maximum(TINY_SIGMA, TINY * reach)))
-            top_x = largest(xp, x)
+            top_x = largest(xp, x) if top_x is None else top_x
             least = np.where((t > 0) & (self._far is not None), np.minimum(t, top), top)
             if plain.all() and top_x <= LARGE * min(float(np.min(least)), 1.0):
                 return x, s, t

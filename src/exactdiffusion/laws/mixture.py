@@ -379,14 +379,14 @@ class NoisedMixture(NoisedLaw):
         m = (s3 * lam / v) * y + to_mean * self._rotate(mu, x)
         return r, self._rotate(m, x, back=True), lam * to_mean
 
-    def _stacked(self, what, x, posterior=False):
+    def _stacked(self, what, x, posterior=False, size=None):
         """``what`` of a checked x by stacked products, or None where they are not for it."""
         if not pays(self.law._active, self.dim, x.shape[0]):
             return None
         matrices, numpy = what in ("hessian", "posterior_covariance"), is_numpy(array_namespace(x))
         if matrices and not numpy:
             return None
-        x, s, t = self._in_range(x) if posterior else (x, *self._levels())
+        x, s, t = self._in_range(x, size) if posterior else (x, *self._levels())
         if self.law._singular and np.any(t == 0):
             return None
         if not numpy:
@@ -438,8 +438,8 @@ class NoisedMixture(NoisedLaw):
     def denoise(self, x):
         """Conditional mean E[X | x], (n, d). At sigma = 0 its limit: x / scale, or the projection on the
         nearest support."""
-        x = self._check(x)
-        fast = self._stacked("denoise", x, posterior=True)
+        x, size = self._check(x, size=True)
+        fast = self._stacked("denoise", x, posterior=True, size=size)
         if fast is not None:
             return fast
 

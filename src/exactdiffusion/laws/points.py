@@ -779,8 +779,8 @@ class NoisedPoints(NoisedLaw):
 
         Weights multiply the uncentred points, so that one weight of 1 returns the atom bit for bit.
         """
-        x = self._check(x)
-        fast = _generic.cloud(self, "denoise", x)
+        x, size = self._check(x, size=True)
+        fast = _generic.cloud(self, "denoise", x, size)
         if fast is not None:
             return fast
 
