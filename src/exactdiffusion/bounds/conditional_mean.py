@@ -423,7 +423,7 @@ def schedules_share_the_limit(T, gamma, c=1.0):
     T, gamma = integer("T", T, low=1), scalar("gamma", gamma, low=0)
     top = scalar("c", c, low=0, low_open=True) * float(T) ** -gamma
     exponent = 0.5 * top * (T + 1) / (1 - top) if top < 1 else math.inf
-    return math.expm1(exponent) if exponent < 700 else math.inf
+    return float(np.expm1(exponent))
 
 
 # ------------------------------------------------------------------------------------------- slopes of the exact step
@@ -558,8 +558,8 @@ def stepwise_error(delta, slopes):
     slopes = to_numpy(real_array("slopes", slopes))
     if slopes.ndim != 1 or np.any(slopes < 0):
         fail("slopes", slopes, "nonnegative slopes of shape (t_hat,)")
-    after = np.concatenate([np.cumprod(slopes[::-1])[:-1][::-1], [1.0]])  # product of the steps that follow
-    return scalar("delta", delta, low=0) * float(np.sum(after))
+    after = np.cumprod(slopes[::-1])[:-1]  # of every step but the last, the product of the steps that follow
+    return scalar("delta", delta, low=0) * (1.0 + float(np.sum(after)))
 
 
 # ------------------------------------------------------------------------------------------------------ re-sampling

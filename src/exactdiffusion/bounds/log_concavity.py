@@ -1115,7 +1115,8 @@ def strongly_log_concave_w2(T, alpha, w2_start, score_error=0.0):
     """
     T, alpha = scalar("T", T, low=0), scalar("alpha", alpha, low=0, low_open=True)
     rise = math.expm1(T)
-    D = 1 + alpha * math.expm1(2 * T)
+    gain = alpha * math.expm1(2 * T)
+    D = 1 + gain
     # int_1^x du / (1 - alpha + alpha u^2) by the addition theorems of arctan and artanh: no difference near alpha = 1
     q = math.sqrt(alpha * abs(alpha - 1))
     z = q * rise / (1 + alpha * rise)
@@ -1125,5 +1126,5 @@ def strongly_log_concave_w2(T, alpha, w2_start, score_error=0.0):
         angle = math.atanh(z) if z < 0.5 else math.log((1 + z) * (1 + alpha * rise) / math.sqrt(D))
     stochastic = angle / q if q else rise / (1 + rise)
     root = math.sqrt(alpha)
-    flow = math.log((root * (1 + rise) + math.sqrt(D)) / (root + 1)) / root
+    flow = math.log1p((root * rise + gain / (math.sqrt(D) + 1)) / (root + 1)) / root
     return w2_start / D + 2 * score_error * stochastic, w2_start / math.sqrt(D) + score_error * flow

@@ -166,7 +166,7 @@ def unimodality_margin(ratio, w):
     ratio = np.asarray(ratio, dtype=np.float64)
     c = np.abs(0.5 * np.log(np.asarray(w) / (1 - np.asarray(w))))
     big = np.maximum(ratio, 1.0)
-    return c - np.where(ratio > 1, big * np.sqrt(big**2 - 1) - np.arccosh(big), 0.0)
+    return c - (big * np.sqrt(big**2 - 1) - np.arccosh(big))  # 0 at 1
 
 
 @guarded
@@ -199,7 +199,7 @@ def condition_number(m, sigma2, tau2, R):
     **Source.** Theorem 1 and Remark 2, recalled; proved here.
     """
     lower, upper = curvature_bounds(m, sigma2, tau2, R)
-    return np.where(lower > 0, upper / np.where(lower > 0, lower, 1.0), np.inf)
+    return np.where(lower > 0, upper / lower, np.inf)
 
 
 @statement(paper=PAPER, ref="Thm 1", title="The curvature bound increases with m", kind="tight", text="recalled")
