@@ -411,7 +411,7 @@ def test_general_mixtures_against_restarted_quasi_newton(kind, d, K, accuracy):
             starts = [x[i], *(scale * means), *(2 * rng.standard_normal((4, d)))]
             peer = min(minimize(value, s, jac=True, method="L-BFGS-B").fun for s in starts)
             above = max(f[i] - peer, 0.0)
-            accuracy("laws.GaussianMixture.noised.prox", above, 1e-12 * (1 + abs(peer)), "L-BFGS from many starts: objective")
+            accuracy("laws.GaussianMixture.noised.prox", above, 1e-12 * (1 + abs(peer)), "objective of L-BFGS, many starts")
             assert result.lower[i] <= peer + 1e-12 * (1 + abs(peer))
 
 

@@ -287,7 +287,8 @@ def test_nearest_index_far_outside_and_at_the_end_of_the_range(accuracy):
             found = schedules.nearest_index(grid, float(sigma), unit="linear")
             accuracy("schedules.nearest_index", abs(found - apart.index(min(apart))), 0.0)
             apart = [abs(mpmath.log(s) + 2 * mpmath.log(float(sigma))) for s in snr]
-            accuracy("schedules.nearest_index", abs(schedules.nearest_index(grid, float(sigma)) - apart.index(min(apart))), 0.0)
+            found = schedules.nearest_index(grid, float(sigma))
+            accuracy("schedules.nearest_index", abs(found - apart.index(min(apart))), 0.0)
 
 
 def test_admissible_says_when_the_step_rounds_to_one():
