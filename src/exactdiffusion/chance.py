@@ -328,8 +328,7 @@ class Share:
         centred = rows - mean
         sd = np.sqrt(np.sum(centred**2, axis=0) / (n - 1))
         skewness = np.zeros_like(sd) if gaussian else np.abs(_over(np.mean(centred**3, axis=0), sd**3))
-        quantile = np.array([student_quantile(tail, n - 1, float(g) / (3 * math.sqrt(n))) for g in np.ravel(skewness)])
-        return mean, sd / math.sqrt(n), quantile.reshape(sd.shape)
+        return mean, sd / math.sqrt(n), student_quantile(tail, n - 1, skewness / (3 * math.sqrt(n)))
 
 
 def _over(value, error):
@@ -362,19 +361,17 @@ def student_quantile(tail, degrees, correction=0.0):
     """
     from scipy.special import stdtr, stdtrit
 
-    t = -float(stdtrit(degrees, tail))
-    if correction == 0:
-        return t
+    correction = np.asarray(correction, dtype=np.float64)
+    correction = np.where(np.isnan(correction), 0.0, correction)  # NaN rows: the comparison fails by itself
+    t = start = -stdtrit(degrees, tail)
     for _ in range(200):
-        wanted = tail * math.exp(-correction * t**3)
-        if wanted < 1e-300 or correction * t > 0.3:
-            fail("rows", correction, "more rows, or rows less skewed: a normal approximation says nothing this far out")
-        new = -float(stdtrit(degrees, wanted))
-        if abs(new - t) <= 1e-9 * t:
+        if np.any(correction * t > 0.3):  # beyond 1/3 the two sides do not meet
+            fail("rows", float(np.max(correction)), "more rows, or less skewed ones: no normal law holds this far out")
+        before, t = t, -stdtrit(degrees, tail * np.exp(-correction * t**3))
+        if np.all(np.abs(t - before) <= 1e-9 * start):
             break
-        t = new
-    if not abs(float(stdtr(degrees, -t)) * math.exp(correction * t**3) / tail - 1) < 1e-3:
-        fail("rows", correction, "more rows: the quantile did not converge")
+    if not np.all(np.abs(stdtr(degrees, -t) * np.exp(correction * t**3) / tail - 1) < 1e-3):
+        fail("rows", float(np.max(correction)), "more rows: the quantile did not converge")
     return t
 
 
