@@ -383,7 +383,7 @@ def _one_schedule(name, grid):
 # ------------------------------------------------------------------------------------------- continuous levels
 
 
-def _steps(N, final_zero=False):
+def _steps(N, final_zero):
     N = integer("N", N, low=1)
     if not isinstance(final_zero, bool):
         fail("final_zero", final_zero, "True or False")

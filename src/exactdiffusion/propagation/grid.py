@@ -59,6 +59,8 @@ STRIP = 0.9
 #: below this many kernel evaluations the dense sum is always used
 DENSE = 250_000
 MAX_NODES = 400_000
+#: kernel evaluations held at a time
+BLOCK = 1 << 20
 #: with ``sums="fourier"``: pairs above which the transform is the faster one (measured), its error and the share of the
 #: largest value below which rows are summed term by term, so that every row keeps a relative error below 1e-4
 FOURIER_PAIRS = 1_000_000
@@ -512,7 +514,7 @@ def _fourier_sum(at, centres, weights, s):
 
 def _dense(at, centres, weights, s):
     out = np.empty(len(at))
-    block = max(1, (1 << 20) // len(centres))
+    block = max(1, BLOCK // len(centres))
     at, centres = at / (s * math.sqrt(2)), centres / (s * math.sqrt(2))
     for i in range(0, len(at), block):
         z = at[i : i + block, np.newaxis] - centres
@@ -527,10 +529,9 @@ def _band(at, centres, weights, s, low, high):
     out = np.empty(len(at))
     counts = high - low
     ends = np.cumsum(counts)
-    block = 1 << 20
     i = 0
     while i < len(at):
-        j = max(i + 1, int(np.searchsorted(ends, (ends[i - 1] if i else 0) + block, side="right")))
+        j = max(i + 1, int(np.searchsorted(ends, (ends[i - 1] if i else 0) + BLOCK, side="right")))
         c = counts[i:j]
         starts = np.cumsum(c) - c
         index = np.arange(int(c.sum())) + np.repeat(low[i:j] - starts, c)

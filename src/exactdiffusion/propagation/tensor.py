@@ -26,6 +26,8 @@ __all__ = ["PlaneLaw", "PlanePropagation", "propagate"]
 #: the density at the edge of the box is below exp(-DEPTH) of its maximum: 8.5 standard deviations
 DEPTH = 36.0
 MAX_SIDE = 600
+#: numbers in a block of a matrix of an implicit step
+BLOCK = 1 << 22
 
 
 class _Plane:
@@ -43,7 +45,8 @@ class _Plane:
     def curvature(self, x):
         xp = array_namespace(x)
         H = self.law.hessian(x)
-        return xp.stack([H[:, 0, 0], H[:, 1, 1], H[:, 0, 1], xp.zeros_like(H[:, 0, 0])])
+        first, second, mixed = H[:, 0, 0], H[:, 1, 1], H[:, 0, 1]
+        return xp.stack([first, second, mixed, xp.zeros_like(first)])
 
     def box(self):
         """Per axis (low, high), from the components' variances along the axes."""
@@ -239,7 +242,7 @@ def _advance(i, x1, x2, q, m, following, end, refine, like):
             if not any(edge):
                 break
             width = (box[:, 1] - box[:, 0]) / 8
-            box = box + np.array([[-edge[0], edge[1]], [-edge[2], edge[3]]]) * width[:, np.newaxis]
+            box = box + np.reshape(edge, (2, 2)) * [-1.0, 1.0] * width[:, np.newaxis]
         a, b, c, zero = entries
         steep = float(np.max(np.abs(0.5 * (a + b)) + np.hypot(0.5 * (a - b), c - zero)))
         H11, H22, H12, _ = end.curvature(probe)
@@ -260,7 +263,7 @@ def _advance(i, x1, x2, q, m, following, end, refine, like):
         raise AssumptionViolated(i, float(xp.sqrt(xp.sum(x[k, :] ** 2))), jacobian, "the proximal step (at this distance)")
     out = []
     slope = m.slope
-    block = max(1, (1 << 22) // max(q.shape))
+    block = max(1, BLOCK // max(q.shape))
     for s in range(0, x.shape[0], block):
         rows = slice(s, min(s + block, x.shape[0]))
         P = _kernel(force[rows, 0], slope * x1, m.variance)
