@@ -7,7 +7,7 @@ entry's check (and holds no NaN), or a ValueError whose message begins with the 
 one was replaced. Anything else fails: another exception, a warning, a NaN, an answer that takes too long.
 
 By default few examples, always the same ones; with ``--deep`` at least 5,000 per entry point from a seed that changes from
-run to run and is printed (``FUZZ_SEED=n`` repeats one). Hypothesis draws them in groups of `GROUP`; ``FUZZ_EXAMPLES=n`` sets
+run to run and is printed (``--seed n`` repeats one). Hypothesis draws them in groups of `GROUP`; ``FUZZ_EXAMPLES=n`` sets
 their number.
 """
 
@@ -1808,8 +1808,7 @@ class _Summary:
 def plan(request, deep):
     """(examples per entry point, seed or None)."""
     number = int(os.environ.get("FUZZ_EXAMPLES", DEEP if deep else QUICK))
-    start = os.environ.get("FUZZ_SEED")
-    start = int(start) if start else (time.time_ns() % 2**32 if deep else None)
+    start = request.config.getoption("--seed") or (time.time_ns() % 2**32 if deep else None)
     request.config.pluginmanager.register(_Summary("fixed" if start is None else start))
     return number, start
 
@@ -1839,7 +1838,7 @@ def test_entry_point(name, plan):
         derandomize=start is None,
         phases=[Phase.generate, Phase.shrink],
         suppress_health_check=list(HealthCheck),
-        print_blob=False,
+        print_blob=True,
         report_multiple_bugs=False,
     )(run)
     if start is not None:

@@ -2,7 +2,7 @@
 
 Every reader gets a valid file that is then damaged: cut, overwritten, with bytes inserted, with numbers too large and
 brackets too deep, or replaced by a pickle that would create a file if it were loaded. By default few examples, always the
-same; thousands from a new seed with ``--deep`` (``FUZZ_SEED=n`` repeats one).
+same; thousands from a new seed with ``--deep`` (``--seed n`` repeats one).
 """
 
 import io
@@ -165,12 +165,12 @@ def _damage(content, data, trap):
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_damaged_file(name, tmp_path, deep):
+def test_damaged_file(name, tmp_path, deep, request):
     file, content, read = READERS[name]
     trap, folder = tmp_path / "trapped", tmp_path / "in"
     folder.mkdir()
-    start = os.environ.get("FUZZ_SEED")
-    start = int(start) if start else (time.time_ns() % 2**32 if deep else None)
+    start = request.config.getoption("--seed") or (time.time_ns() % 2**32 if deep else None)
+    print(f"seed {start}")  # shown with a failure
     done = {"value": 0, "refused": 0}
 
     def one(data):
@@ -197,13 +197,13 @@ def test_damaged_file(name, tmp_path, deep):
         derandomize=start is None,
         phases=[Phase.explicit, Phase.generate, Phase.shrink],
         suppress_health_check=list(HealthCheck),
-        print_blob=False,
+        print_blob=True,
         report_multiple_bugs=False,
     )(given(st.binary(min_size=12, max_size=12))(one))
     (seed(start)(run) if start is not None else run)()
     assert done["refused"] >= 10
     assert (done["value"] > 0) != (name in NEVER_SOUND)
-    print(f"{name}: {done['value']} read, {done['refused']} refused, seed {start}")
+    print(f"{name}: {done['value']} read, {done['refused']} refused")
 
 
 def test_damaged_record_is_reported_and_kept(tmp_path):
