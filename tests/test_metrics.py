@@ -142,12 +142,12 @@ def test_floor_is_what_exact_draws_score(chance):
     law = sweep.law_of("two_moons")
     other, half = (
         measure.noise_floor(law, size, law.points, repeats=repeats, rng=draw.seed(1), weights=law.weights)
-        for size, repeats in ((100, n), (50, 100))
+        for size, repeats in ((100, n), (50, 250))
     )
     error = other.std * math.sqrt(2 / n)
     draw.normal(row["floor"], other.mean, error, degrees=n - 1, on="mean of the floor")
     larger = np.sum(np.array(half.values) > np.median(other.values))
-    draw.frequency_at_least(larger, 100, 0.5, on="floors of half the draws above the median floor")
+    draw.frequency_at_least(larger, 250, 0.5, on="floors of half the draws above the median floor")
     draw.normal(math.log(row["floor_sd"] / other.std), 0.0, 1 / math.sqrt(n - 1), degrees=n - 1, on="deviation of the floor")
 
 

@@ -518,7 +518,7 @@ def test_values_agree_with_an_independent_prototype(chance):
     except DatasetUnavailable:
         pytest.skip("the dino is neither in EXACTDIFFUSION_DATA nor downloadable")
     draw = chance(comparisons=6)
-    seeds = [draw.seed(k) >> (1 if draw.seed(k) != k else 0) for k in range(4)]
+    seeds = [draw.seed(k) % 2**32 for k in range(4)]
     canonical = sweep.sweep(target="dino", sampler="euler_maruyama:step=right", steps=[5, 10, 20], seeds=seeds)
     flow = sweep.sweep(target="dino", sampler="probability_flow:step=right", steps=[5, 10, 20], seeds=seeds,
                        schedule="vp_linear:eps=0.001:final_zero=true")
