@@ -155,7 +155,7 @@ def test_modes_count_weights_without_bias_and_see_a_collapse(chance):
     law, draw = datasets.two_gaussians(dim=2, half_distance=0.7), chance(comparisons=1)
     x = law.sample(40_000, draw.rng(0))
     shares = metrics.responsibilities(law, x)[:, 0]
-    assert abs(metrics.mode_error(law, x) - abs(np.mean(shares) - law.weights[0])) <= 8 * EPS
+    assert abs(metrics.mode_error(law, x) - abs(np.mean(shares) - law.weights[0])) <= 64 * EPS
     draw.mean(shares, law.weights[0], on="weight of a mode by responsibilities")
     assert abs(metrics.mode_error(datasets.rings(), np.tile([[1.0, 0.0]], (50, 1))) - 7 / 8) <= 1e-9
     cloud = sweep.law_of("two_moons")
