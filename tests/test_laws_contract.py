@@ -264,16 +264,30 @@ def test_no_nan_from_one_end_of_the_range_to_the_other(name):
 
 
 @pytest.mark.parametrize("name", NOISED_TWICE)
-def test_noised_twice(name):
+def test_noised_twice(name, accuracy):
     law = make(name)
     x = queries(law)
     twice = law.noised(0.8, 0.3).noised(0.5, 0.4)
     once = law.noised(0.4, np.hypot(0.5 * 0.3, 0.4))
+    of, plain = f"laws.{type(law).__name__}.noised", law.noised(0.8, 0.3).materialise().noised(0.5, 0.4)
     for kind in ("log_density", "score", "hessian"):
         a, b = getattr(twice, kind)(x), getattr(once, kind)(x)
-        assert np.abs(a - b).max() <= 1e-12 * np.abs(b).max()
+        accuracy(f"{of}.noised", np.abs(a - b).max(), 1e-12 * np.abs(b).max(), f"{kind} at one level")
+        error = np.abs(getattr(plain, kind)(x) - b).max()
+        accuracy(f"{of}.materialise", error, 1e-12 * np.abs(b).max(), f"{kind} at one level")
     # What is estimated is the variable noised last: Y with x = 0.5 Y + 0.4 Z.
     np.testing.assert_allclose(0.5 * twice.denoise(x), x + 0.16 * once.score(x), atol=256 * EPS)
+
+
+@pytest.mark.parametrize("name", SAMPLED)
+def test_moments_of_noised_laws_from_those_of_the_law(name, accuracy):
+    law = make(name)
+    q, of = law.noised(0.7, 0.5), f"laws.{type(law).__name__}.noised"
+    at_zero = law.noised(1.0, 0.0)  # a Gaussian on a subspace keeps its moments there
+    mean, covariance = getattr(law, "mean", at_zero.mean), getattr(law, "covariance", at_zero.covariance)
+    accuracy(f"{of}.mean", np.abs(q.mean - 0.7 * mean), 8 * EPS * np.abs(mean).max(), "mean of the law")
+    exact = 0.49 * covariance + 0.25 * np.eye(law.dim)
+    accuracy(f"{of}.covariance", np.abs(q.covariance - exact), 8 * EPS * np.abs(exact).max(), "covariance of the law")
 
 
 def test_what_is_not_exact_is_not_there():

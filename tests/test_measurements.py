@@ -186,7 +186,8 @@ def test_line_integrals_against_mpmath(accuracy):
             y, weights = measurements.line_quadrature(pair, math.sqrt(s))
             for k, moment in enumerate((1, 0, 1 + s, 0, 1 + 6 * s + 3 * s * s)):
                 error = abs(float(weights @ y**k) - float(moment))
-                accuracy("measurements.line_quadrature", error, 1e-13 * (1 + float(moment)), "moments of two points and noise")
+                limit = 1e-13 * (1 + float(moment))
+                accuracy("measurements.line_quadrature", error, limit, "moments of two points and noise")
 
         def score_squared(x):
             a, b = mpmath.mpf("0.2") * mpmath.npdf(x, -3, 1), mpmath.mpf("0.8") * mpmath.npdf(x, 3, 1)
@@ -263,7 +264,8 @@ def test_langevin_on_a_line_is_exact_for_gaussians(accuracy):
         accuracy("propagation.langevin.Diffusion.stationary", found, 1e-12, "KL from the law itself after a while")
     # of second order in the spacing: extrapolated, h^4 is left
     coarse, fine = np.abs(np.array(errors)[:, [0, 2]]), 0.05**4
-    accuracy("propagation.langevin.Diffusion.law", np.abs(4 * coarse[1] - coarse[0]) / 3, 4 * fine, "Ornstein-Uhlenbeck moments")
+    left = np.abs(4 * coarse[1] - coarse[0]) / 3
+    accuracy("propagation.langevin.Diffusion.law", left, 4 * fine, "Ornstein-Uhlenbeck moments")
     gap = abs(4 * errors[1][1] - errors[0][1]) / 3
     accuracy("propagation.langevin.Diffusion.gap", gap, fine, "Ornstein-Uhlenbeck gap 1/2")
     ratio = np.array(errors[0]) / np.array(errors[1])

@@ -415,7 +415,7 @@ def test_general_mixtures_against_restarted_quasi_newton(kind, d, K, accuracy):
             assert result.lower[i] <= peer + 1e-12 * (1 + abs(peer))
 
 
-def test_the_three_forms_of_a_covariance_agree():
+def test_the_three_forms_of_a_covariance_agree(accuracy):
     """Equal isotropic variances through the general solver (as diagonal and full) against the equal-variance one."""
     rng = np.random.default_rng(12)
     means, weights, v = rng.standard_normal((5, 4)), rng.dirichlet(np.ones(5)), 0.2
@@ -425,7 +425,7 @@ def test_the_three_forms_of_a_covariance_agree():
     lam = np.full((5, 4), v)
     for vectors in (None, np.broadcast_to(np.eye(4), (5, 4, 4))):
         general = proximal.GeneralMixture(weights, means, lam, vectors)(x, 0.6, 0.9, 0.3)
-        assert np.max(np.abs(general - exact)) <= 1e-11
+        accuracy("proximal.GeneralMixture", np.abs(general - exact), 1e-11, "solver for equal variances")
 
 
 # --------------------------------------------------------------------------------------------- levels, rows, wrappers

@@ -15,7 +15,17 @@ import mpmath as mp
 import numpy as np
 import pytest
 
-from exactdiffusion import GaussianMixture, PointCloud, Sphere, Torus, adversaries, conditional_mean, measure, schedules
+from exactdiffusion import (
+    GaussianMixture,
+    PointCloud,
+    Sphere,
+    Torus,
+    adversaries,
+    conditional_mean,
+    measure,
+    measurements,
+    schedules,
+)
 from exactdiffusion.bounds import projection
 from exactdiffusion.bounds import proximal as bound
 from exactdiffusion.chains import ULA, Underdamped, all_at_once, gaussian_one_at_a_time, one_at_a_time
@@ -70,9 +80,10 @@ def of_law(function):
 
 
 def of_noised(name):
-    def call(x, scale, sigma, **a):
+    def call(scale, sigma, x=None, **a):
         law = resolve(name.partition(".noised")[0])(**a, **({"dim": len(a["center"])} if "center" in a else {}))
-        return getattr(law.noised(scale, sigma), name.rpartition(".")[2])(rows(x))
+        value = getattr(law.noised(scale, sigma), name.rpartition(".")[2])
+        return value if x is None else value(rows(x))
 
     return call
 
@@ -361,10 +372,57 @@ def test_adversary_errs_by_what_it_may(strategy, accuracy):
 
 
 def test_excess_over_the_conditional_mean(accuracy):
-    law = mixture(dict(next(e["arguments"] for e in ENTRIES if e["name"] == "laws.GaussianMixture.mean")))
+    law = mixture(example())
     y = np.random.default_rng(3).standard_normal((50, 2))
     estimate = 0.5 * y
     exact = np.mean(np.sum((estimate - conditional_mean.cme(law, y, 0.7)) ** 2, axis=1))
     exact /= np.mean(np.trace(law.noised(1.0, 0.7).posterior_covariance(y), axis1=1, axis2=2))
     error = abs(float(conditional_mean.excess(law, estimate, y, 0.7)) / exact - 1)
     accuracy("conditional_mean.excess", error, 64 * EPS, "its two means")
+
+
+def test_predictive_draws_are_posterior_draws_and_noise(accuracy):
+    """The first d + 1 numbers of a row make the draw of X, the last d the noise of the next measurement."""
+
+    class Given:
+        def __init__(self, z):
+            self.z = z
+
+        def normal(self, step, n, d, start=0, like=None):
+            return self.z[start : start + n, :d]
+
+    law, sigma = mixture(example()), 0.8
+    rng = np.random.default_rng(4)
+    total, z = rng.standard_normal((30, 2)), rng.standard_normal((30, 5))
+    x = measurements.posterior_sample(law, total, 3, sigma, Given(z[:, :3]))
+    found = measurements.predictive_sample(law, total, 3, sigma, Given(z))
+    error = np.abs(found - (x + sigma * z[:, 3:]))
+    accuracy("measurements.predictive_sample", error, 8 * EPS * np.abs(found).max(), "posterior draw plus noise")
+
+
+def example():
+    """Arguments of a mixture in the plane."""
+    return dict(next(e["arguments"] for e in ENTRIES if e["name"] == "laws.GaussianMixture.mean"))
+
+
+def test_local_prox_is_stationary(accuracy):
+    """Where u - x = lam score(u): both sides with the oracle, to the curvature 1 + lam |Hessian| times rounding."""
+    rng = np.random.default_rng(5)
+    x = rng.standard_normal((40, 2))
+    for law in (mixture(example()), PointCloud(rng.standard_normal((9, 2)))):
+        level = law.noised(0.9, 0.6)
+        for lam in (0.1, 1.5):
+            u = level.prox_local(x, lam)
+            size = 1 + np.abs(x).max() + lam * np.abs(level.hessian(u)).max() * (1 + np.abs(u).max())
+            error = np.abs(u - x - lam * level.score(u))
+            accuracy(f"laws.{type(law).__name__}.noised.prox_local", error, 64 * EPS * size, "stationarity with the score")
+
+
+def test_prox_of_a_law_is_that_of_its_components(accuracy):
+    law, x = mixture(example()), np.random.default_rng(6).standard_normal((40, 2))
+    other = prox_gaussian(x, 0.4, law.weights, law.means, law.covariances + 0.0 * np.eye(2))
+    slack = 64 * EPS * (1 + np.abs(x).max()) * 10  # condition of a minimiser: Hessians of this mixture are up to 10
+    accuracy("laws.GaussianMixture.prox", np.abs(law.prox(x, 0.4) - other), slack, "proximal.prox_gaussian")
+    u = law.prox(x, 0.4)
+    size = 1 + np.abs(x).max() + 0.4 * np.abs(law.hessian(u)).max() * (1 + np.abs(u).max())
+    accuracy("laws.GaussianMixture.prox", np.abs(u - x - 0.4 * law.score(u)), 64 * EPS * size, "stationarity with the score")

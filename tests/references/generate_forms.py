@@ -598,6 +598,21 @@ PLANE = {"basis": [[1.0, 0.5], [0.0, 2.0], [-1.0, 0.25]], "offset": [0.5, 0.0, 1
 noised("Subspace", [{**PLANE, "covariance": [[2.0, 0.3], [0.3, 0.5]], "scale": s, "sigma": t}
                     for s, t in ((1.0, 0.4), (0.6, 1.3))], subspace)
 noised("Subspace", [{**PLANE, "scale": s, "sigma": t} for s, t in ((1.0, 0.4), (0.6, 1.3))], subspace, NOISED[1:])
+PRIOR = {**{k: v for k, v in PLANE.items() if k != "x"}, "covariance": [[2.0, 0.3], [0.3, 0.5]], "scale": 0.6, "sigma": 1.3}
+
+
+@form("laws.Subspace.noised.mean", PRIOR)
+def subspace_mean(basis, offset, covariance, scale, sigma):
+    return [scale * v for v in offset]
+
+
+@form("laws.Subspace.noised.covariance", PRIOR)
+def subspace_covariance(basis, offset, covariance, scale, sigma):
+    """Entry by entry: sum of s^2 B_ik C_kl B_jl, and sigma^2 on the diagonal."""
+    d, m = range(len(offset)), range(len(covariance))
+    return [[scale**2 * mp.fsum(basis[i][k] * covariance[k][l] * basis[j][l] for k in m for l in m) + (i == j) * sigma**2
+             for j in d] for i in d]
+
 
 
 # ----------------------------------------------------------------------------------------------------- distances, errors

@@ -1,0 +1,127 @@
+"""Every public oracle and closed form has a reference: references/index.toml names it, and a complete run has used it.
+
+The public names come from the code: ``__all__`` (or the functions of a module that has none), the public methods of their
+classes, the methods that a law has once it is noised, the registries. What is not there, or is there and no longer public,
+fails; so does a reference whose test does not exist, or that has recorded no accuracy in a run of all of them.
+"""
+
+import functools
+import importlib
+import inspect
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import exactdiffusion
+from exactdiffusion import bounds, laws
+from exactdiffusion import propagation as package
+
+INDEX = Path(__file__).with_name("references") / "index.toml"
+ROOT = INDEX.parents[2]
+#: modules of oracles and closed forms
+MODULES = (
+    "laws", "proximal", "measurements", "log_concavity", "conditional_mean", "measure", "chains", "adversaries", "schedules",
+    "noise", "samplers", "propagation", *(f"propagation.{name}" for name in (*package.__all__, "langevin")
+                                          if inspect.ismodule(getattr(package, name, package))),
+    *(f"bounds.{name}" for name in bounds.MODULES),
+)  # fmt: skip
+#: modules that compute nothing of their own: data, files, records of what the others computed
+OTHERS = ("arrays", "audit", "bounds", "datasets", "ledger", "sweep")
+#: kinds of references; "statistics" compares draws with exact moments, and records a false-alarm level instead
+KINDS = ("50 digits", "differences", "quadrature", "second algorithm", "published", "theory", "statistics")
+
+
+def members(cls):
+    """Public methods and properties that the package itself defines."""
+    kinds = (property, functools.cached_property, classmethod, staticmethod)
+    own = (c for c in cls.__mro__ if c.__module__.startswith("exactdiffusion"))
+    return {
+        name for c in own for name, value in vars(c).items()
+        if not name.startswith("_") and (inspect.isfunction(value) or isinstance(value, kinds))
+    }
+
+
+def noised_members(cls):
+    """Those of a law's noised forms, over all examples of the law."""
+    examples = (make() for make in laws.REGISTRY.values())
+    found = {type(law.noised(0.8, 0.5)) for law in examples if type(law) is cls}
+    return {name for noised in found for name in members(noised)}
+
+
+def public():
+    """Dotted names, without the package."""
+    names = set()
+    for module in MODULES:
+        home = importlib.import_module(f"exactdiffusion.{module}")
+        own = [n for n, v in vars(home).items() if not n.startswith("_") and getattr(v, "__module__", "") == home.__name__]
+        for name in getattr(home, "__all__", own):
+            value = getattr(home, name)
+            if inspect.isclass(value):
+                if not issubclass(value, Exception):
+                    names |= {f"{module}.{name}.{member}" for member in members(value)}
+                    if "__call__" in vars(value):
+                        names.add(f"{module}.{name}")
+                if module == "laws":
+                    names |= {f"{module}.{name}.noised.{member}" for member in noised_members(value)}
+            elif callable(value):
+                names.add(f"{module}.{name}")
+    return names
+
+
+@pytest.fixture(scope="module")
+def index():
+    return tomllib.loads(INDEX.read_text(encoding="utf-8"))
+
+
+def test_every_module_is_looked_at():
+    top = {module.partition(".")[0] for module in MODULES} - {"bounds"}
+    assert top | set(OTHERS) == set(exactdiffusion._MODULES)
+
+
+def test_nothing_public_is_missing(index):
+    named = {*index["reference"], *index["none"]}
+    missing, gone = sorted(public() - named), sorted(named - public())
+    assert not missing, f"no reference and no reason in {INDEX.name}: {missing}"
+    assert not gone, f"in {INDEX.name}, but not public: {gone}"
+    both = sorted(set(index["reference"]) & set(index["none"]))
+    assert not both, f"a reference and a reason to have none: {both}"
+
+
+def test_entries_are_in_order(index):
+    for name, reason in index["none"].items():
+        assert isinstance(reason, str), name
+        assert len(reason.split()) >= 2, f"{name}: a reason, please"
+    for name, (kind, node) in index["reference"].items():
+        assert kind in KINDS, name
+        path, _, function = node.partition("::")
+        text = (ROOT / path).read_text(encoding="utf-8")
+        assert f"def {function}(" in text or kind == "theory", f"{name}: {node}"
+        if kind == "theory":
+            statement = name.rpartition(".")[2]
+            assert f".{statement}.statement" in text, f"{name}: {path} is not the file of the statement"
+    for section in ("reference", "none"):
+        assert list(index[section]) == sorted(index[section]), f"[{section}]: in alphabetical order, please"
+
+
+@pytest.mark.after_all
+def test_every_reference_was_used(index, accuracies, request):
+    """In a run of every test that the index names: an accuracy (or evidence, in theory) for each name, by that test."""
+    wanted = {name: tuple(entry) for name, entry in index["reference"].items()}
+    collected = {item.nodeid.partition("[")[0] for item in request.session.items}
+    files = {node.partition("::")[0] for node in collected}
+    nodes = {node for kind, node in wanted.values()}
+    options = request.config.option
+    absent = sorted(node for node in nodes if (node not in collected if "::" in node else node not in files))
+    if options.keyword or options.markexpr or any("::" in arg for arg in request.config.args) or request.session.testsfailed:
+        pytest.skip("judged on complete runs without failures; a selection was made, or something failed")
+    if absent:
+        pytest.skip(f"judged on complete runs of tests/ and theory/; not in this one: {', '.join(absent[:3])} ...")
+    used = {(record.quantity, record.test.partition("[")[0]) for record in accuracies}
+    recorded = [name for name, (kind, _) in wanted.items() if kind != "statistics"]
+    unused = [f"{name} ({wanted[name][1]})" for name in recorded if (name, wanted[name][1]) not in used]
+    assert not unused, f"no accuracy was recorded: {unused}"
+    # what `ApproximateProjection.noised` returns, and what the spheres compute with, have no public name of their own
+    private = ("adversaries.ApproximateProjection.noised.denoise", "Bessel functions of the spheres")
+    unknown = sorted({name for name, _ in used if name not in wanted and not name.startswith(private)})
+    assert not unknown, f"accuracies of what the index does not name: {unknown}"
