@@ -30,6 +30,7 @@ class Accuracy:
 
 
 KEY = pytest.StashKey[list]()
+SKIPPED = pytest.StashKey[set]()
 
 
 def pytest_addoption(parser):
@@ -38,12 +39,21 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.stash[KEY] = []
+    config.stash[SKIPPED] = set()
     config.addinivalue_line("markers", "after_all: judges what the other tests recorded; runs after them")
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.get_closest_marker("after_all") is not None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if report.skipped:
+        item.config.stash[SKIPPED].add(item.nodeid.partition("[")[0])
+    return report
 
 
 @pytest.fixture
@@ -87,6 +97,12 @@ def accuracies(request):
     """All that this session recorded so far, checks of ``theory/`` included."""
     config = request.config
     return [*config.stash[KEY], *_of_theory(config.stash[plugin.KEY])]
+
+
+@pytest.fixture
+def skipped(request):
+    """Tests of which a case was skipped so far: something optional is not installed."""
+    return request.config.stash[SKIPPED]
 
 
 def _worst(records):
