@@ -41,6 +41,8 @@ TESTS = (
     "tests/test_samplers_proximal.py",
     "tests/test_propagation_gaussian.py",
     "tests/test_propagation_grid.py",
+    "tests/test_propagation_plane.py",
+    "tests/test_propagation_line.py",
     "tests/test_conditional_mean.py",
     "tests/test_log_concavity.py",
     "tests/test_findings.py",
