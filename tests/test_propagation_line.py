@@ -854,7 +854,7 @@ def test_excess_of_the_exponential():
         exact = np.array([float(mp.expm1(mp.mpf(float(min(d, 600.0)))) - mp.mpf(float(d))) for d in delta])
     assert budgets._excess(delta) == pytest.approx(exact, rel=2e-12, abs=0)
     small = np.abs(delta) < 1e-3
-    assert budgets._excess(delta)[small] == pytest.approx(exact[small], rel=1e-14, abs=0)  # the first term left out: d^4 / 360
+    assert budgets._excess(delta)[small] == pytest.approx(exact[small], rel=1e-14, abs=0)  # left out: d^4 / 360
 
 
 def test_budget_refuses_maps_that_fold():
