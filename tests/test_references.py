@@ -274,7 +274,7 @@ def fields(kind, S, integral, g, s):
 @pytest.mark.parametrize("S", [0.4, 3.0])
 def test_budgets_of_a_gaussian(S, accuracy):
     """Integrands that are polynomials in x and z, by adaptive quadrature over s in 30 digits."""
-    law, grid = GaussianMixture([1.0], [[0.0]], S), schedules.vp_linear(6, beta_min=3.0, beta_max=3.0)
+    law, grid = GaussianMixture([1.0], [[0.0]], S), schedules.vp_linear(3, beta_min=1.5, beta_max=1.5)
     with mp.workdps(30):
         exact = {
             kind: float(mp.fsum(mp.quad(lambda s, i=i, kind=kind: fields(kind, S, grid.integral[i], grid.g[i], s) / 2,
