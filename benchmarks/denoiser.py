@@ -20,7 +20,7 @@ import numpy as np
 from _common import machine, write_record
 
 from exactdiffusion import PointCloud, datasets
-from exactdiffusion.laws import _cloud, _fast
+from exactdiffusion.laws import _cloud, _fast, _neighbours
 
 
 def dino():
@@ -216,6 +216,65 @@ def pruning(P, n, sigmas, repeats):
     return rows
 
 
+def curve(M, seed=2):
+    """M points about a closed curve in the plane, standard deviation 0.02."""
+    rng = np.random.default_rng(seed)
+    angle = rng.uniform(0, 2 * np.pi, M)
+    return np.stack([np.cos(angle), np.sin(2 * angle)], axis=1) + 0.02 * rng.standard_normal((M, 2))
+
+
+def trees(shapes, sigmas, repeats):
+    """Large clouds in few dimensions: ours, by the tree where it serves, against the same call without it.
+
+    ``served`` is the share of rows that the tree answers; the tree is made before (``tree_ms``; ``law_ms`` is what making
+    the law takes). sigma 0 is the nearest atom.
+    """
+    print(f"\n{'trees':<26}{'sigma':>8}{'dense ms':>10}{'ours ms':>10}{'gain':>8}{'served':>8}{'error':>10}{'MB':>8}")
+    rows = []
+    for name, P, n in shapes:
+        begin = time.process_time()
+        cloud = PointCloud(P)
+        made = time.process_time() - begin
+        tree = seconds(partial(_neighbours.tree, cloud))
+        for sigma in sigmas:
+            x, law, applies = queries(P, n, sigma), cloud.noised(1.0, sigma), _neighbours.applies
+            ours, dense = [], []
+            for _ in range(repeats):
+                begin = time.process_time()
+                got = law.denoise(x)
+                ours.append(time.process_time() - begin)
+                _neighbours.applies = lambda law, n: False
+                try:
+                    begin = time.process_time()
+                    want = law.denoise(x)
+                    dense.append(time.process_time() - begin)
+                finally:
+                    _neighbours.applies = applies
+            precision, zero = np.full(n, (sigma or 1.0) ** -2.0), np.full(n, sigma == 0)
+            row = {
+                "case": name,
+                "queries": n,
+                "atoms": len(P),
+                "dim": P.shape[1],
+                "sigma": sigma,
+                "dense_ms": 1e3 * float(np.median(dense)),
+                "ours_ms": 1e3 * float(np.median(ours)),
+                "gain": float(np.median(np.array(dense) / np.array(ours))),
+                "served": float(_neighbours.search(cloud, x, precision, zero, "mean")[0].mean()),
+                "error": float(np.max(np.abs(got - want)) / np.abs(P).max()),
+                "memory_mb": peak(partial(law.denoise, x)),
+                "tree_ms": 1e3 * tree,
+                "law_ms": 1e3 * made,
+            }
+            rows.append(row)
+            print(
+                f"{f'{name} ({n},{len(P)},{P.shape[1]})':<26}{sigma:8.3g}{row['dense_ms']:10.1f}{row['ours_ms']:10.1f}"
+                f"{row['gain']:8.2f}{row['served']:8.2f}{row['error']:10.1e}{row['memory_mb']:8.1f}",
+                flush=True,
+            )
+    return rows
+
+
 def near_ties(name, P, sigma, n=200):
     """Queries on bisectors of an atom and its nearest neighbour up to sigma^2 / gap: errors of four forms."""
     rng = np.random.default_rng(3)
@@ -290,6 +349,10 @@ def main(argv=None):
         rows += [case(*cloud, 256, s, 3, 2, with_naive=s == 3.0) for s in (10.0, 3.0, 0.3)]
         del cloud
     pruned = pruning(images(20000)[1], 128, (0.05, 0.3, 0.5, 0.7, 1.0, 2.0, 3.0, 10.0), 3)
+    rng = np.random.default_rng(4)
+    levels = (0.0, 1e-4, 1e-3, 1e-2, 0.03, 0.1, 1.0)
+    searched = trees([("curve", curve(200_000), 1000), ("cube", rng.uniform(size=(100_000, 3)), 1000),
+                      ("circle", np.stack([np.cos(a := rng.uniform(0, 7, 20_000)), np.sin(a)], axis=1), 1000)], levels, 3)
     print(
         f"\nnear ties, largest error{'sigma':>8}{'differences':>14}{'expansion':>14}{'centred':>14}"
         f"{'ours':>14}{'rounding':>14}"
@@ -304,6 +367,7 @@ def main(argv=None):
     record = {
         "cases": rows,
         "pruning": pruned,
+        "trees": searched,
         "near_ties": ties,
         "exponents": growth,
         "machine": machine(),
