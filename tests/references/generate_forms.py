@@ -592,6 +592,34 @@ def flat(basis, offset, x, scale, sigma):
     return None, mean, ((sigma / scale) ** 2 * B * inverse * B.T).tolist()
 
 
+def noised_mixture(weights, means, covariances, x, scale, sigma):
+    q = Joint(weights, [[scale * v for v in m] for m in means],
+              [[[scale**2 * v for v in row] for row in C] for C in covariances], [x], sigma)
+    return q.log_density, [v / scale for v in q.mean], [[v / scale**2 for v in row] for row in q.covariance]
+
+
+def noised_cloud(points, weights, x, scale, sigma):
+    zero = [[mp.mpf(0)] * len(x)] * len(x)
+    return noised_mixture(weights, points, [zero] * len(points), x, scale, sigma)
+
+
+def noised_sphere(radius, dim, x, scale, sigma):
+    """In R^3, where the Bessel functions are elementary."""
+    assert dim == len(x) == 3
+    r = mp.sqrt(mp.fsum(v * v for v in x))
+    u, c = [v / r for v in x], scale * radius * r / sigma**2
+    A = mp.coth(c) - 1 / c
+    log = mp.log(mp.sinh(c) / c) - (r**2 + (scale * radius) ** 2) / (2 * sigma**2) - 3 * mp.log(2 * mp.pi * sigma**2) / 2
+    along, across = radius**2 * (1 - A**2 - 2 * A / c), radius**2 * A / c
+    cov = [[(along - across) * u[i] * u[j] + (i == j) * across for j in range(3)] for i in range(3)]
+    return log, [radius * A * v for v in u], cov
+
+
+SCALES = ((1.0, 0.5), (0.7, 1.5))
+noised("GaussianMixture", [{**LAW, "x": NEXT, "scale": s, "sigma": t} for s, t in SCALES], noised_mixture)
+noised("PointCloud", [{**POINTS, "x": NEXT, "scale": s, "sigma": t} for s, t in SCALES], noised_cloud)
+noised("Sphere", [{"radius": 1.5, "dim": 3, "x": [0.5, -1.0, 0.25], "scale": s, "sigma": t} for s, t in SCALES],
+       noised_sphere)
 noised("Torus", [{"radii": [1.0, 0.5], "center": [0.25, 0.0, -0.5, 0.125, 1.0], "x": [0.5, 0.75, -0.5, 0.25, 0.75],
                   "scale": s, "sigma": t} for s, t in ((1.0, 0.5), (0.7, 1.5))], torus)
 PLANE = {"basis": [[1.0, 0.5], [0.0, 2.0], [-1.0, 0.25]], "offset": [0.5, 0.0, 1.0], "x": [0.25, -1.5, 0.75]}
