@@ -319,7 +319,12 @@ def _(distance, sigma, count, eta):
     return 1 + 2 * sigma**2 / distance**2 * (mp.exp(-1) + mp.log(count / eta) / 2)
 
 
-@printed("projection.near_set_radius_exact", NEAR, {"distance": 0.3, "sigma": 2.7, "count": 5, "eta": 0.3})
+@printed(
+    "projection.near_set_radius_exact",
+    NEAR,
+    {"distance": 1.0, "sigma": 1.2, "count": 1, "eta": 1.0},
+    {"distance": 0.3, "sigma": 2.7, "count": 5, "eta": 0.3},
+)
 def _(distance, sigma, count, eta):
     def excess(a):
         return (a * a - 1) * distance**2 / (2 * sigma**2) - mp.log(a + 1) - mp.log(count / eta)
@@ -420,6 +425,7 @@ def _(g, d, second_moment, L, H, initial=0):
     {"eps": 0.003, "T": 4.7, "d": 3, "second_moment": 4.3, "L": 1.7, "H": 0.6},
     {"eps": 1e-9, "T": 4.7, "d": 3, "second_moment": 4.3, "L": 1.7, "H": 0.6},
     {"eps": 1e4, "T": 4.7, "d": 3, "second_moment": 4.3, "L": 1.7, "H": 0.6},
+    {"eps": 1e4, "T": 3.0, "d": 3, "second_moment": 4.3, "L": 0.5, "H": 0.6},  # 6 exactly
 )
 def _(eps, T, d, second_moment, L, H):
     return mp.ceil(max(T**1.5 * mp.sqrt(2 * bracket(d, second_moment, L, H) / (3 * eps)), 2 * T * (L + 0.5)))
@@ -1243,6 +1249,9 @@ def test_definition_and_one_line_test_of_admissibility_on_the_edge():
     assert projection.is_admissible(numbers, 1 / 3, float(smallest))
     assert not projection.is_admissible(numbers, 1 / 3, float(smallest) * (1 - 1e-13))
     assert projection.is_admissible(numbers, 0.0, 1.0)
+    assert projection.is_admissible([1.0], 0.0, 1.0)
+    assert projection.admissibility([0.3, 1.0], 0.0, 1.7) == math.log(1.7)
+    assert projection.admissibility([0.6], 0.9, 5.0) == -math.inf
     assert not projection.is_admissible([1.0], 0.3, 5.0)
     assert not projection.is_admissible([0.9, 0.9], 0.5, 1000.0)
 
@@ -1296,6 +1305,8 @@ def test_kinds_of_values():
     assert np.array_equal(found, [projection.beta_star(0.3, 1.7, 7), 1.0, 0.0, 1.0])
     usage = projection.band_usage(np.array([0.0, 0.0, 2.0, 1.0, 1.0]), np.array([0.0, 0.5, 0.0, 0.0, 0.5]), 4)
     assert usage.tolist() == [1.0, math.inf, math.inf, math.inf, 1.0]
+    path = projection.exact_projection_path(np.full((2, 1), 1.7), np.zeros((2, 1)), np.array([[4.0, 1.0], [3.0, 0.25]]))
+    np.testing.assert_allclose(path[1, :, 0], [1.7 * 0.75, 1.7 * 0.25], rtol=4 * EPS)
     near = projection.near_set_error(
         np.array([[2.0, 3.0, 7.0], [0.5, 0.6, 0.9]]), np.array([[0.0, 0.4, 6.0], [0.1, 0.3, 0.5]]), 1.5, 0.3
     )
@@ -1559,8 +1570,8 @@ RANGES = [
     ),
     (
         "log_concavity_thresholds.splitting_stationary_covariance",
-        {"k": 0.25, "unit": 4.0, "step": 0.6},
-        {"step": ([2 * DOWN], [2.0])},
+        {"k": 0.5, "unit": 8.0, "step": 0.3},
+        {"step": ([DOWN], [1.0])},
     ),
 ]
 

@@ -72,11 +72,10 @@ def is_admissible(beta, eta, nu):
     bool
     """
     excess = admissibility_excess(beta, eta, nu)
-    if excess <= 0 or excess == math.inf:
-        return excess <= 0
     # the boundary itself is admissible: allow the rounding of the logarithms, 4 eps (1 + z/(1 - z)) each
     z = np.asarray(eta) * np.asarray(beta) / (1 - np.asarray(beta))
-    return bool(excess <= 4 * np.finfo(np.float64).eps * np.sum(1 + z / (1 - z)))
+    rounding = 4 * np.finfo(np.float64).eps * np.sum(1 + z / (1 - z))
+    return bool(excess <= 0 or excess <= rounding < math.inf)
 
 
 @guarded
@@ -87,10 +86,8 @@ def admissibility_excess(beta, eta, nu):
     eta, nu = scalar("eta", eta, low=0, high=1, high_open=True), scalar("nu", nu, low=1)
     if eta == 0:
         return -math.log(nu)
-    if np.any(beta >= 1):
-        return math.inf
     y = eta * beta / (1 - beta)
-    if np.any(y >= 1):
+    if np.any(y >= 1):  # a full step among them
         return math.inf
     return float(-np.sum(np.log1p(-y)) - math.log(nu))
 
@@ -888,8 +885,7 @@ def oracle_denoising(sigma, tangent, normal, reach):
     """
     sigma, tangent, normal, reach = np.broadcast_arrays(*(np.asarray(v, float) for v in (sigma, tangent, normal, reach)))
     q = sigma * np.hypot(tangent, normal)
-    room = np.where(q < reach, reach - q, 1.0)
-    error = np.where(q < reach, reach / room * sigma * tangent, math.inf)
+    error = np.where(q < reach, reach / (reach - q) * sigma * tangent, math.inf)
     low = np.where(q < reach, sigma * (normal - tangent), 0.0)
     return error[()], low[()], np.where(q < reach, q, math.inf)[()]
 
@@ -1178,18 +1174,15 @@ def near_set_radius_exact(distance, sigma, count, eta):
     Returns
     -------
     number or array
-        the root, by Newton's method from above (monotone, since the difference of the sides is convex).
+        the root, by Newton's method, which goes down to it (after the first step), since the difference of the sides is
+        convex, and grows at the start.
     """
     scale, L = _near_set_terms(distance, sigma, count, eta)
-    alpha = np.asarray(1 + scale * (1 / math.e + L / 2))  # an upper bound of the root, and a second one near it
-    alpha = np.sqrt(1 + scale * (np.log1p(alpha) + L))
+    alpha = np.sqrt(1 + scale * (1 + L))
     scale = np.where(scale > 0, scale, np.finfo(np.float64).tiny)  # sigma = 0: the root is 1
-    for _ in range(12):  # 6 are enough from there
-        step = ((alpha**2 - 1) / scale - np.log1p(alpha) - L) / (2 * alpha / scale - 1 / (1 + alpha))
-        alpha = alpha - step
-        if np.all(np.abs(step) <= 4 * np.finfo(np.float64).eps * alpha):
-            break
-    return alpha[()]
+    for _ in range(10):  # 9 are enough for every scale and L up to 700
+        alpha = alpha - ((alpha**2 - 1) / scale - np.log1p(alpha) - L) / (2 * alpha / scale - 1 / (1 + alpha))
+    return alpha
 
 
 @statement(
