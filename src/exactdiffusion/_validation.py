@@ -21,8 +21,8 @@ def fail(name, value, expected):
     raise ValueError(f"{name}: got {text}; expected {expected}")
 
 
-def real_array(name, value, expected="real, finite numbers"):
-    """``value`` as a finite float64 array of its own namespace."""
+def real_array(name, value, expected="real, finite numbers", finite=True):
+    """``value`` as a finite float64 array of its own namespace; not ``finite``: the caller looks for that."""
     xp = array_namespace(value)
     try:
         array = xp.asarray(value)
@@ -36,14 +36,14 @@ def real_array(name, value, expected="real, finite numbers"):
         array = array.detach()
     if array.dtype != xp.float64:
         array = xp.astype(array, xp.float64)
-    if not bool(xp.all(xp.isfinite(array))):
+    if finite and not bool(xp.all(xp.isfinite(array))):
         fail(name, value, expected)
     return array
 
 
-def points(name, value, dim=None, allow_empty=True):
+def points(name, value, dim=None, allow_empty=True, finite=True):
     """A batch of points, shape (n, d); ``dim`` fixes d."""
-    array = real_array(name, value, f"a finite real array of shape (n, {dim if dim is not None else 'd'})")
+    array = real_array(name, value, f"a finite real array of shape (n, {dim if dim is not None else 'd'})", finite)
     if array.ndim != 2 or (dim is not None and array.shape[1] != dim) or array.shape[1] == 0:
         fail(f"{name} (shape {tuple(array.shape)})", value, f"shape (n, {dim if dim is not None else 'd >= 1'})")
     if not allow_empty and array.shape[0] == 0:

@@ -24,9 +24,12 @@ def is_numpy(xp):
 
 
 def on_accelerator(x):
-    """True for arrays in the memory of a GPU, where small blocks of work leave the device idle."""
+    """True for arrays in the memory of a GPU, where small blocks of work leave the device idle.
+
+    Tensors of torch's meta device, shapes without numbers, go the way of a GPU: what it would do is counted on them.
+    """
     if _compat.is_torch_array(x):
-        return x.device.type not in ("cpu", "meta")
+        return x.device.type != "cpu"
     return _compat.is_cupy_array(x)
 
 

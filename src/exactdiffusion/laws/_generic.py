@@ -12,7 +12,7 @@ ten times others, logits are clipped, too. Memory: two such arrays, of `workspac
 of the CPU's (together 48 MB).
 
 Mixtures: the (rows, K, d) array is written by its product and read twice (one-product forms), or written, read for its
-norms, weighted in place and read by the second product (eigen form).
+norms, weighted in place and read by the second product (eigen form). In few dimensions a GPU takes `_Pairs` instead.
 """
 
 import math
@@ -27,6 +27,8 @@ from .base import BLOCK_DOUBLES, EPS, LOG_2PI, column, norm_rows
 
 # Levels and sizes within which no product of the kernels of clouds leaves the range of floats.
 _LEAST, _MOST = 1e-50, 1e50
+# Dimension up to which pairs of coordinates are less work for a GPU than the (rows, K, d) array.
+PAIRS_DIM = 96
 
 
 def _pick(xp, a, index):
@@ -77,7 +79,7 @@ def rows(law, x):
 
 def cloud(noised, what, x, size=None):
     """"log_density" (n,), "score" or "denoise" (n, d) of a noised point cloud; None where these kernels are not for it.
-    ``size`` is the largest coordinate of x, where it is known."""
+    ``size`` is a bound of the coordinates of x, where one is known."""
     xp, law, n = array_namespace(x), noised.law, x.shape[0]
     if is_numpy(xp) or noised.dim <= 3 or n == 0:
         return None
@@ -234,9 +236,9 @@ def _exact(noised, x, s, precision, index, frame, mean):
 # -- mixtures ------------------------------------------------------------------------------------------------------------
 
 
-def mixture(noised, what, x, s, t):
+def mixture(noised, what, x, s, t, size):
     """"log_density" (n,), "score" or "denoise" (n, d) of a mixture at one level; None where the forms of `_stacked` are not
-    for it. s and t are NumPy arrays."""
+    for it. s and t are NumPy arrays, ``size`` the largest norm of a row of x or 0 for what is not known."""
     law, n = noised.law, x.shape[0]
     K, d = law._active, law.dim
     if not len(s) == len(t) == 1 or not pays(K, d, n):
@@ -244,24 +246,24 @@ def mixture(noised, what, x, s, t):
     xp, k = array_namespace(x), law._stack()
     level, s1 = Level(k, s, t, n), float(s[0])
     room = K * d * d <= max(STACK, workspace(x))
-    c = from_numpy(s1 * k.c, x)
-    y = x - c if np.any(k.c) else x
-    squares = xp.sum(y * y, axis=-1, keepdims=True)
-    reach = math.sqrt(float(xp.max(squares))) + s1 * float(np.max(k.norm))
-    form = level.form_at(what, reach, room)
-    if form is None or (form == "eigen" and (not room or _lossy(what, level, y, squares))):
+    y = x - from_numpy(s1 * k.c, x) if np.any(k.c) else x
+    if y is not x or not size:
+        size = math.sqrt(float(xp.max(xp.sum(y * y, axis=-1))))
+    form = level.form_at(what, size + s1 * float(np.max(k.norm)), room)
+    if form is None or (form == "eigen" and (not room or _lossy(what, level, y))):
         return None
     run = _Diagonal if k.Ut is None else _Eigen if form == "eigen" else _Product
+    if run is _Product and on_accelerator(x) and d % 2 == 0 and d <= min(PAIRS_DIM, K):
+        run = _Pairs
     inner = "score" if what == "denoise" and level.by_score else what
-    run = run(noised, level, inner, form, x)
     dets, commons = logdets(k.lam, k.typical, s, t)
-    const = from_numpy(k.logw - 0.5 * dets, x)
+    run = run(noised, level, inner, form, k.logw - 0.5 * dets, x)
     wide = workspace(x) // (K * d) if on_accelerator(x) else ROWS
     block, out = even(n, wide), []
     count = K if on_accelerator(x) else max(1, min(K, CHUNK // (min(block, n) * d)))
     for i in range(0, n, block):
         z = y[i : min(i + block, n), :]
-        top, total, sums = run(z, const, count)
+        top, total, sums = run(z, count)
         if what == "log_density":
             out.append(top + xp.log(total))
             continue
@@ -275,9 +277,10 @@ def mixture(noised, what, x, s, t):
     return out + from_numpy(k.c, x) if what == "denoise" and np.any(k.c) else out
 
 
-def _lossy(what, level, y, squares):
+def _lossy(what, level, y):
     """Whether a row is so near a component, or to 0, that the eigen form would lose digits by the common shift."""
     xp, k, s = array_namespace(y), level.k, float(level.s[0])
+    squares = xp.sum(y * y, axis=-1, keepdims=True)
     small = (s * float(np.max(k.norm))) ** 2 if what == "denoise" and not level.by_score else 0.0
     if small and bool(xp.any(16.0 * squares < small)):
         return True
@@ -286,31 +289,42 @@ def _lossy(what, level, y, squares):
 
 
 class _Form:
-    """One form of the sums at one level; called with rows y, (1, K) constants and components per chunk."""
+    """One form of the sums at one level; called with rows y and components per chunk."""
 
-    def __init__(self, noised, level, what, form, x):
+    def __init__(self, noised, level, what, form, const, x):
         self.xp, self.level, self.what, self.x = array_namespace(x), level, what, x
         self.noised, self.form = noised, form
         self.K, self.d, self.s, self.t = level.k.K, level.k.d, float(level.s[0]), float(level.t[0])
+        self._small(const)
         self._prepare()
 
     def _put(self, a):
         return from_numpy(a, self.x)
 
-    def _linear(self, factor):
-        """What is linear in y of the logits of the one-product forms, and P_k m_k times ``factor``, (K, d)."""
-        k, v = self.level.k, self.level.v
-        Pm = k.back(k.M / v)
-        self.slope = self._put(np.ascontiguousarray((self.s * Pm).T))
-        self.offset = self._put(-0.5 * self.s**2 * np.sum(k.M * k.M / v, axis=1))
-        self.shift = self._put(factor * Pm)
+    def _small(self, const):
+        """Sets what is small, in one transfer: slope (K, d) and constant (1, K) of the logits, ``shift`` (K, d) that their
+        weights multiply in the sum, and ``values`` (K, d); `_prepare` has the rest."""
+        k, v, d = self.level.k, self.level.v, self.d
+        if self.form == "eigen":
+            values, slope, shift, const = 1.0 / np.sqrt(v), np.zeros((self.K, 0)), k.m, np.ravel(const)
+        else:
+            values, self.quadratic, linear, self.sign = self.level._factor(self.form)
+            Pm = k.back(k.M / v)
+            slope, shift = self.s * Pm, linear * Pm
+            const = np.ravel(const) - 0.5 * self.s**2 * np.sum(k.M * k.M / v, axis=1)
+        packed = from_numpy(np.concatenate([const[:, None], slope, values, shift], axis=1), self.x)
+        self.const = self.xp.reshape(packed[:, 0], (1, -1))
+        self.slope = self.xp.matrix_transpose(packed[:, 1 : 1 + slope.shape[1]])
+        self.values, self.shift = packed[:, -2 * d : -d], packed[:, -d:]
 
-    def __call__(self, y, const, count):
-        xp, top, total, sums = self.xp, None, None, None
-        logits = self._logits(y, const)
+    def __call__(self, y, count):
+        xp, top, total, sums, logits = self.xp, None, None, None, None
         for a in range(0, self.K, count):
             c = slice(a, min(a + count, self.K))
-            e, z = self._chunk(y, logits, c)
+            z = self._product(y, c)
+            if logits is None:  # after the first product, during which Python can prepare what follows
+                logits = self._logits(y)
+            e = self._chunk(y, z, logits[:, c])
             best = xp.max(e, axis=-1)
             if top is not None:
                 best = xp.maximum(top, best)
@@ -332,23 +346,60 @@ class _Product(_Form):
 
     def _prepare(self):
         xp = self.xp
-        values, self.quadratic, linear, self.sign = self.level._factor(self.form)
         U, Ut = self.noised._param("U", self.x), self.noised._param("Ut", self.x)
-        self.F = xp.reshape(xp.matmul(U * self._put(values[:, None, :]), Ut), (-1, self.d))
-        self._linear(linear)
+        self.F = xp.reshape(xp.matmul(U * xp.expand_dims(self.values, axis=1), Ut), (-1, self.d))
 
-    def _logits(self, y, const):
-        return self.xp.matmul(y, self.slope) + (const + self.offset)
+    def _product(self, y, c):
+        H = self.xp.matmul(y, self.xp.matrix_transpose(self.F[c.start * self.d : c.stop * self.d, :]))
+        return self.xp.reshape(H, (y.shape[0], c.stop - c.start, self.d))
 
-    def _chunk(self, y, logits, c):
-        xp = self.xp
-        H = xp.matmul(y, xp.matrix_transpose(self.F[c.start * self.d : c.stop * self.d, :]))
-        H = xp.reshape(H, (y.shape[0], c.stop - c.start, self.d))
-        return logits[:, c] + xp.matmul(H, xp.expand_dims(self.quadratic * y, axis=-1))[:, :, 0], H
+    def _logits(self, y):
+        return self.xp.matmul(y, self.slope) + self.const
+
+    def _chunk(self, y, H, logits):
+        return logits + self.xp.matmul(H, self.xp.expand_dims(self.quadratic * y, axis=-1))[:, :, 0]
 
     def _sum(self, y, e, H, c):
         xp = self.xp
         return self.sign * xp.matmul(xp.expand_dims(e, axis=1), H)[:, 0, :] + xp.matmul(e, self.shift[c, :])
+
+
+class _Pairs(_Product):
+    """The one-product forms by products of pairs of coordinates: sum_ij y_i y_j P_kij, and sum_k r_k P_k before y.
+
+    Half as many operations more than `_Product` (pairs within the second half and across the halves once), and for few
+    dimensions much less memory to read and write: 3/4 d^2 doubles a row, written and read twice, against K d, written once
+    and read twice. For GPUs, which wait for their memory there.
+    """
+
+    def _prepare(self):
+        super()._prepare()
+        xp, h = self.xp, self.d // 2
+        P = xp.reshape(self.F, (self.K, self.d, self.d))
+        self.first = xp.reshape(P[:, :h, :], (self.K, -1))
+        self.second = xp.reshape(P[:, h:, h:], (self.K, -1))
+
+    def _product(self, y, c):
+        xp, n, h = self.xp, y.shape[0], self.d // 2
+        a, b = self.quadratic * y[:, :h], self.quadratic * y[:, h:]
+        first = xp.expand_dims(a, axis=2) * xp.expand_dims(xp.concat([y[:, :h], 2.0 * y[:, h:]], axis=1), axis=1)
+        second = xp.expand_dims(b, axis=2) * xp.expand_dims(y[:, h:], axis=1)
+        out = xp.matmul(xp.reshape(first, (n, -1)), xp.matrix_transpose(self.first[c, :]))
+        out += xp.matmul(xp.reshape(second, (n, -1)), xp.matrix_transpose(self.second[c, :]))
+        return out
+
+    def _chunk(self, y, quadratic, logits):
+        return logits + quadratic
+
+    def _sum(self, y, e, quadratic, c):
+        xp, n, h = self.xp, y.shape[0], self.d // 2
+        first = xp.reshape(xp.matmul(e, self.first[c, :]), (n, h, self.d))
+        second = xp.reshape(xp.matmul(e, self.second[c, :]), (n, h, h))
+        column = xp.expand_dims(y, axis=2)
+        low = xp.matmul(first, column)[:, :, 0]
+        high = xp.matmul(xp.expand_dims(y[:, :h], axis=1), first[:, :, h:])[:, 0, :]
+        high += xp.matmul(second, column[:, h:, :])[:, :, 0]
+        return self.sign * xp.concat([low, high], axis=1) + xp.matmul(e, self.shift[c, :])
 
 
 class _Eigen(_Form):
@@ -357,7 +408,7 @@ class _Eigen(_Form):
     def _prepare(self):
         xp, k, v = self.xp, self.level.k, self.level.v
         stack = xp.reshape(self.noised._param("Ut", self.x), (-1, self.d))
-        scale = self._put(np.reshape(1.0 / np.sqrt(v), (-1, 1)))
+        scale = xp.reshape(self.values, (-1, 1))
         # A column for s m_k, and one of zeros: rows of an even number of doubles are aligned for the products of a GPU.
         shift = self._put(np.reshape(-self.s * k.M / np.sqrt(v), (-1, 1)))
         self.white = xp.concat([stack * scale, shift, xp.zeros_like(shift)], axis=1)
@@ -365,44 +416,43 @@ class _Eigen(_Form):
             self.back = -(stack * scale)
         elif self.what == "denoise":
             self.back = stack * self._put(np.reshape(self.s * k.lam / np.sqrt(v), (-1, 1)))
-            self.m = self._put(k.m)
 
-    def _logits(self, y, const):
+    def _product(self, y, c):
         xp = self.xp
         one = xp.ones_like(y[:, :1])
-        self.whole = xp.concat([y, one, xp.zeros_like(one)], axis=1)
-        return const
+        whole = xp.concat([y, one, xp.zeros_like(one)], axis=1)
+        z = xp.matmul(whole, xp.matrix_transpose(self.white[c.start * self.d : c.stop * self.d, :]))
+        return xp.reshape(z, (y.shape[0], c.stop - c.start, self.d))
 
-    def _chunk(self, y, logits, c):
-        xp = self.xp
-        z = xp.matmul(self.whole, xp.matrix_transpose(self.white[c.start * self.d : c.stop * self.d, :]))
-        z = xp.reshape(z, (y.shape[0], c.stop - c.start, self.d))
-        norm = xp.linalg.vector_norm(z, axis=-1)
-        return logits[:, c] - 0.5 * (norm * norm), z
+    def _logits(self, y):
+        return self.const
+
+    def _chunk(self, y, z, logits):
+        norm = self.xp.linalg.vector_norm(z, axis=-1)
+        return logits - 0.5 * (norm * norm)
 
     def _sum(self, y, e, z, c):
         xp = self.xp
         z *= xp.expand_dims(e, axis=-1)
         out = xp.matmul(xp.reshape(z, (y.shape[0], -1)), self.back[c.start * self.d : c.stop * self.d, :])
-        return out + xp.matmul(e, self.m[c, :]) if self.what == "denoise" else out
+        return out + xp.matmul(e, self.shift[c, :]) if self.what == "denoise" else out
 
 
 class _Diagonal(_Form):
     """Diagonal covariances: products of two squares with (d, K), no (rows, K, d) array."""
 
     def _prepare(self):
-        values, quadratic, linear, self.sign = self.level._factor(self.form)
-        self._linear(linear)
-        self.square = self._put(np.ascontiguousarray((quadratic * values).T))
-        self.values = self._put(values)
+        self.square = self.xp.matrix_transpose(self.quadratic * self.values)
 
-    def _logits(self, y, const):
-        xp = self.xp
-        return xp.matmul(y, self.slope) + xp.matmul(y * y, self.square) + (const + self.offset)
+    def _product(self, y, c):
+        return self.xp.matmul(y * y, self.square[:, c])
 
-    def _chunk(self, y, logits, c):
-        return logits[:, c], None
+    def _logits(self, y):
+        return self.xp.matmul(y, self.slope) + self.const
 
-    def _sum(self, y, e, z, c):
+    def _chunk(self, y, squares, logits):
+        return logits + squares
+
+    def _sum(self, y, e, squares, c):
         xp = self.xp
         return self.sign * y * xp.matmul(e, self.values[c, :]) + xp.matmul(e, self.shift[c, :])

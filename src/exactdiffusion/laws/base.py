@@ -61,13 +61,20 @@ def largest(xp, x):
 
 
 def queries(name, value, dim, size=False):
-    """A batch of points (n, dim) of at most `LARGE` in every coordinate; with ``size`` also the largest of those."""
+    """A batch of points (n, dim) of at most `LARGE` in every coordinate; with ``size`` also a bound of those: the largest,
+    of arrays other than NumPy's the largest norm of a row."""
     xp = array_namespace(value)
-    # One number is asked of the device, not two: the largest coordinate is finite where all are.
     x = points(name, value, dim, finite=is_numpy(xp))
-    top = largest(xp, x) if x.shape[0] else 0.0
-    if not math.isfinite(top):
-        points(name, value, dim)
+    if not x.shape[0]:
+        top = 0.0
+    elif is_numpy(xp):
+        top = largest(xp, x)
+    else:
+        # One number is asked of the device: it is finite and small where all coordinates are.
+        top = math.sqrt(float(xp.max(xp.sum(x * x, axis=-1))))
+        if not top <= LARGE:
+            points(name, value, dim)
+            top = largest(xp, x)
     if top > LARGE:
         fail(name, value, f"coordinates of at most {LARGE:g} in absolute value: their squares leave the range of floats")
     return (x, top) if size else x
@@ -177,8 +184,8 @@ class NoisedLaw:
         return tuple(np.atleast_1d(np.asarray(v, dtype=np.float64)) for v in (self.scale, self.sigma))
 
     def _in_range(self, x, top_x=None):
-        """(x, scale, sigma) with the same conditional law of X, of which no square over- or underflows; ``top_x`` is the
-        largest coordinate of x where it is known.
+        """(x, scale, sigma) with the same conditional law of X, of which no square over- or underflows; ``top_x`` is a
+        bound of the coordinates of x where one is known.
 
         Unchanged, bit for bit, at all but extreme levels. Otherwise rows are multiplied by powers of 2, x is 0 at scale
         0, where it says nothing, and sigma is 0 where nothing tells it from 0.

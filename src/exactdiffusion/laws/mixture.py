@@ -379,18 +379,19 @@ class NoisedMixture(NoisedLaw):
         m = (s3 * lam / v) * y + to_mean * self._rotate(mu, x)
         return r, self._rotate(m, x, back=True), lam * to_mean
 
-    def _stacked(self, what, x, posterior=False, size=None):
+    def _stacked(self, what, x, posterior=False, size=0.0):
         """``what`` of a checked x by stacked products, or None where they are not for it."""
         if not pays(self.law._active, self.dim, x.shape[0]):
             return None
         matrices, numpy = what in ("hessian", "posterior_covariance"), is_numpy(array_namespace(x))
         if matrices and not numpy:
             return None
-        x, s, t = self._in_range(x, size) if posterior else (x, *self._levels())
+        y, s, t = self._in_range(x, size or None) if posterior else (x, *self._levels())
+        x, size = y, size if y is x else 0.0
         if self.law._singular and np.any(t == 0):
             return None
         if not numpy:
-            return _generic.mixture(self, what, x, s, t)
+            return _generic.mixture(self, what, x, s, t, size)
         level = Level(self.law._stack(), s, t, x.shape[0])
         if matrices:
             return level.second(what, x) if level.second_pays() else None
@@ -411,9 +412,9 @@ class NoisedMixture(NoisedLaw):
         ValueError
             Naming sigma, where a noised covariance is singular (sigma = 0 and a zero variance).
         """
-        x = self._check(x)
+        x, size = self._check(x, size=True)
         self._needs_density("log_density", x)
-        fast = self._stacked("log_density", x)
+        fast = self._stacked("log_density", x, size=size)
         if fast is not None:
             return fast
         return self._run(lambda *a: self._responsibilities(*a, *self._parts(*a))[1], x, (), self._rows(x))
@@ -421,9 +422,9 @@ class NoisedMixture(NoisedLaw):
     def score(self, x):
         """Gradient of the log density, (n, d), as a sum of component scores (never as (xhat - x) /
         sigma^2)."""
-        x = self._check(x)
+        x, size = self._check(x, size=True)
         self._needs_density("score", x)
-        fast = self._stacked("score", x)
+        fast = self._stacked("score", x, size=size)
         if fast is not None:
             return fast
 
