@@ -21,6 +21,7 @@ import pytest
 
 from exactdiffusion import bounds
 from exactdiffusion.bounds import conditional_mean, log_concavity, log_concavity_thresholds, projection, proximal
+from exactdiffusion.bounds._statement import guarded
 
 EPS = float(np.finfo(float).eps)
 ROUNDINGS = 64
@@ -1366,6 +1367,123 @@ def test_limits_in_messages():
     ):
         with pytest.raises(ValueError, match=re.escape(text)):
             resolve(name)(**arguments)
+
+
+# ------------------------------------------------------------------------------ what every formula takes and gives
+
+
+def echo(a, b=None, how="sum"):
+    return a
+
+
+def given(value, function=echo, **options):
+    return guarded(function, **options)(value)
+
+
+def test_what_a_formula_is_given():
+    assert given(3) == 3
+    assert type(given(np.float32(0.5))) is np.float32
+    for value in (
+        [1, 2],
+        (1, 2),
+        np.array([1, 2], np.int8),
+        np.array([1, 2], np.uint8),
+        np.array([1, 2], np.float32),
+        [True, True],
+    ):
+        found = given(value)
+        assert found.dtype == np.float64
+        assert np.array_equal(found, np.asarray(value))
+    kept = np.array([0.5, math.inf])
+    assert given(kept) is kept
+    fractions = np.array([Fraction(1, 3), mp.mpf(2)], dtype=object)
+    assert given(fractions) is fractions
+    assert guarded(echo)(1.0, None, "product") == 1.0, "defaults, and words where the default is one"
+    assert given("word", texts=("a",)) == "word"
+    assert given(len, anything=("a",)) is len
+    assert guarded(nan=True)(echo)(1.0) == 1.0
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["1", b"1", bytearray(b"1"), None, 1j, np.complex64(1), {}, {1}, frozenset(), np.datetime64("2020"), np.timedelta64(1),
+     math.nan, np.float32(math.nan), [1.0, math.nan], [[1.0], [1.0, 2.0]], [1j], ["1"], np.array([1.0, None], dtype=object)],
+    ids=repr,
+)  # fmt: skip
+def test_what_no_formula_is_given(value):
+    with pytest.raises(ValueError, match=r"^a: got .*(NaN|a real number)"):
+        given(value)
+    with pytest.raises(ValueError, match=r"^b: got"):
+        guarded(echo)(1.0, b=value) if value is not None else guarded(echo)(1.0, b="1")
+
+
+NAN, COMPLEX = np.array([0.5, math.nan]), np.array([0.5, 1j])
+
+
+@pytest.mark.parametrize("value", [math.nan, np.float64(math.nan), NAN, (1.0, NAN), {"x": 1.0, "y": (0.5, NAN)}], ids=repr)
+def test_a_value_that_is_none(value):
+    with pytest.raises(ValueError, match=r"^a: got 1.0; expected .* <lambda> has a value$"):
+        given(1.0, lambda a: value)
+    assert given(1.0, lambda a: value, nan=True) is value
+
+
+@pytest.mark.parametrize("value", [1j, np.complex128(1j), COMPLEX, (1.0, 1j), {"x": COMPLEX}], ids=repr)
+def test_a_complex_value(value):
+    with pytest.raises(ValueError, match=r"^a: got 1.0"):
+        given(1.0, lambda a: value)
+
+
+@pytest.mark.parametrize(
+    "value", [1, 0.5, math.inf, "word", None, True, np.array([1, 2]), (1, [math.nan]), {"x": Fraction(1, 3)}], ids=repr
+)
+def test_values_that_pass(value):
+    assert given(1.0, lambda a: value) is value
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, OverflowError, TypeError, IndexError, KeyError, AttributeError,
+                                   ValueError, np.linalg.LinAlgError])  # fmt: skip
+def test_errors_inside_a_formula(error):
+    def fails(a, b):
+        raise error("inside")
+
+    with pytest.raises(ValueError, match=rf"^a, b: got \(1.0, 2.0\); .* fails has a value \({error.__name__}: ") as caught:
+        guarded(fails)(1.0, 2.0)
+    assert isinstance(caught.value.__cause__, error)
+
+
+def test_an_error_that_names_an_argument_stays():
+    def refuses(a, ab):
+        raise ValueError(ab)
+
+    for text in ("a: too large", "ab (shape): too large"):
+        with pytest.raises(ValueError, match="^" + re.escape(text) + "$"):
+            guarded(refuses, texts=("ab",))(1.0, text)
+    with pytest.raises(ValueError, match=r"^a, ab: got"):
+        guarded(refuses, texts=("ab",))(1.0, "abc: too large")
+
+
+def test_filing_a_statement():
+    words = {"paper": "projection", "ref": "Thm 0", "title": "an example", "kind": "upper"}
+    for name in ("paper", "kind", "text"):
+        with pytest.raises(ValueError, match=f"^{name}: got 'other'; expected one of "):
+            bounds.statement(**{**words, name: "other"})
+    with pytest.raises(ValueError, match="needs a docstring"):
+        bounds.statement(**words)(lambda a: a)
+
+    def beta_star(a):
+        """Another text."""
+
+    with pytest.raises(ValueError, match="this key is taken"):
+        bounds.statement(**words)(beta_star)
+    beta_star.__doc__ = projection.beta_star.statement.doc
+    before = bounds.REGISTRY["projection/beta_star"]
+    try:
+        assert bounds.statement(**words)(beta_star).statement.title == "an example", (
+            "the same text again: a module read twice"
+        )
+    finally:
+        bounds.REGISTRY["projection/beta_star"] = before
+    assert before.name == "beta_star"
 
 
 # ------------------------------------------------------------------------------------------------ ends of the ranges
