@@ -170,7 +170,7 @@ def test_forms_against_50_digits(name, accuracy):
 
 @pytest.mark.deep
 def test_forms_recomputed():
-    """The committed file follows from its generator: every case, digit by digit (20 s)."""
+    """The committed file follows from its generator: every case, digit by digit (30 s)."""
     spec = importlib.util.spec_from_file_location("generate_forms", FOLDER / "generate_forms.py")
     generator = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(generator)
