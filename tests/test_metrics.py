@@ -138,9 +138,9 @@ def test_rows_of_an_exact_rung_do_not_depend_on_the_seed():
 def test_floor_is_what_exact_draws_score(chance):
     """Means and deviations of two times 120 distances, about Gaussian; half the draws would be seen (tests/planted)."""
     n, draw = 120, chance(comparisons=2)
-    row = sweep.sweep(target="two_moons", sampler="ddim", steps=2, seeds=1, samples=100, floor_repeats=n).rows[0]
+    row = sweep.sweep(target="two_moons", sampler="ddim", steps=2, seeds=1, samples=50, floor_repeats=n).rows[0]
     law = sweep.law_of("two_moons")
-    other = measure.noise_floor(law, 100, law.points, repeats=n, rng=draw.seed(1), weights=law.weights)
+    other = measure.noise_floor(law, 50, law.points, repeats=n, rng=draw.seed(1), weights=law.weights)
     error = other.std * math.sqrt(2 / n)
     draw.normal(row["floor"], other.mean, error, degrees=n - 1, on="mean of the floor")
     draw.normal(math.log(row["floor_sd"] / other.std), 0.0, 1 / math.sqrt(n - 1), degrees=n - 1, on="deviation of the floor")
