@@ -1434,7 +1434,7 @@ def test_a_complex_value(value):
 
 
 @pytest.mark.parametrize(
-    "value", [1, 0.5, math.inf, "word", None, True, np.array([1, 2]), (1, [math.nan]), {"x": Fraction(1, 3)}], ids=repr
+    "value", [1, 0.5, math.inf, "word", None, True, np.array([1, 2]), (1, 0.5), {"x": Fraction(1, 3)}], ids=repr
 )
 def test_values_that_pass(value):
     assert given(1.0, lambda a: value) is value
