@@ -17,7 +17,7 @@ pytestmark = [
     pytest.mark.deep,
     pytest.mark.skipif(not hasattr(os, "fork"), reason="one forked process for each error: needs a POSIX system"),
 ]
-#: seconds for one change; the slowest takes 10 on two cores
+#: seconds for one change; the slowest needs 5 of a core, all of them together 6 minutes
 LIMIT = 240
 
 
