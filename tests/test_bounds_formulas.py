@@ -1472,15 +1472,18 @@ def test_filing_a_statement():
 
     def beta_star(a):
         """Another text."""
+        return math.nan
 
     with pytest.raises(ValueError, match="this key is taken"):
         bounds.statement(**words)(beta_star)
     beta_star.__doc__ = projection.beta_star.statement.doc
     before = bounds.REGISTRY["projection/beta_star"]
     try:
-        assert bounds.statement(**words)(beta_star).statement.title == "an example", (
-            "the same text again: a module read twice"
-        )
+        filed = bounds.statement(**words)(beta_star)
+        assert filed.statement.title == "an example", "the same text again: a module read twice"
+        with pytest.raises(ValueError, match=r"^a: got 1.0"):
+            filed(1.0)  # NaN is no value, unless it is said to be one
+        assert math.isnan(bounds.statement(**words, nan=True)(beta_star)(1.0))
     finally:
         bounds.REGISTRY["projection/beta_star"] = before
     assert before.name == "beta_star"
