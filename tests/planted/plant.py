@@ -239,15 +239,18 @@ class _Failures:
             self.passed.add(item.nodeid)
 
 
+def options(deep):
+    """Arguments for pytest: no output but what fails, no files, no judgement on the whole run."""
+    args = ["--import-mode=importlib", "-p", "exactdiffusion._pytest_plugin", "-p", "no:cacheprovider", "--tb=no"]
+    args += ["-q", "--no-header", "--no-verdict-table", "--no-ledger-check", f"--rootdir={ROOT}"]
+    return [*args, *(["--deep"] if deep else [])]
+
+
 def run(nodes, *, deep=False, quiet=True, first=False):
     """Run the named checks here, up to the ``first`` failure: ``(passed ids, {failed id: exception}, exit code)``."""
     import pytest
 
-    failures = _Failures()
-    args = ["--import-mode=importlib", "-p", "exactdiffusion._pytest_plugin", "-p", "no:cacheprovider", "--tb=no"]
-    args += ["-q", "--no-header", "--no-verdict-table", "--no-ledger-check", f"--rootdir={ROOT}"]
-    if deep:
-        args.append("--deep")
+    failures, args = _Failures(), options(deep)
     if first:
         args.append("--maxfail=1")
     if quiet:
