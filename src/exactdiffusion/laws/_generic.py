@@ -269,7 +269,7 @@ def mixture(noised, what, x, s, t, size):
             continue
         sums = sums / xp.expand_dims(total, axis=-1)
         if inner != what:
-            sums = (sums * float(t[0]) ** 2 + z) / s1
+            sums = sums * (float(t[0]) ** 2 / s1) + (z if s1 == 1.0 else z / s1)
         out.append(sums)
     out = out[0] if len(out) == 1 else xp.concat(out, axis=0)
     if what == "log_density":
@@ -303,19 +303,22 @@ class _Form:
 
     def _small(self, const):
         """Sets what is small, in one transfer: slope (K, d) and constant (1, K) of the logits, ``shift`` (K, d) that their
-        weights multiply in the sum, and ``values`` (K, d); `_prepare` has the rest."""
+        weights multiply in the sum, ``values`` (K, d), and ``twice`` (1, d) of `_Pairs`; `_prepare` has the rest."""
         k, v, d = self.level.k, self.level.v, self.d
         if self.form == "eigen":
             values, slope, shift, const = 1.0 / np.sqrt(v), np.zeros((self.K, 0)), k.m, np.ravel(const)
+            self.quadratic = -0.5
         else:
             values, self.quadratic, linear, self.sign = self.level._factor(self.form)
             Pm = k.back(k.M / v)
             slope, shift = self.s * Pm, linear * Pm
             const = np.ravel(const) - 0.5 * self.s**2 * np.sum(k.M * k.M / v, axis=1)
-        packed = from_numpy(np.concatenate([const[:, None], slope, values, shift], axis=1), self.x)
+        twice = np.zeros((self.K, d))
+        twice[0] = self.quadratic * np.where(np.arange(d) < d // 2, 1.0, 2.0)
+        packed = from_numpy(np.concatenate([const[:, None], slope, twice, values, shift], axis=1), self.x)
         self.const = self.xp.reshape(packed[:, 0], (1, -1))
         self.slope = self.xp.matrix_transpose(packed[:, 1 : 1 + slope.shape[1]])
-        self.values, self.shift = packed[:, -2 * d : -d], packed[:, -d:]
+        self.twice, self.values, self.shift = packed[:1, -3 * d : -2 * d], packed[:, -2 * d : -d], packed[:, -d:]
 
     def __call__(self, y, count):
         xp, top, total, sums, logits = self.xp, None, None, None, None
@@ -373,17 +376,19 @@ class _Pairs(_Product):
     """
 
     def _prepare(self):
-        super()._prepare()
-        xp, h = self.xp, self.d // 2
-        P = xp.reshape(self.F, (self.K, self.d, self.d))
-        self.first = xp.reshape(P[:, :h, :], (self.K, -1))
-        self.second = xp.reshape(P[:, h:, h:], (self.K, -1))
+        self.first = None
 
     def _product(self, y, c):
         xp, n, h = self.xp, y.shape[0], self.d // 2
-        a, b = self.quadratic * y[:, :h], self.quadratic * y[:, h:]
-        first = xp.expand_dims(a, axis=2) * xp.expand_dims(xp.concat([y[:, :h], 2.0 * y[:, h:]], axis=1), axis=1)
-        second = xp.expand_dims(b, axis=2) * xp.expand_dims(y[:, h:], axis=1)
+        # y_i y_j of i in the first half and all j, those of the second half twice, and of both in the second half.
+        twice = y * self.twice
+        first = xp.expand_dims(y[:, :h], axis=2) * xp.expand_dims(twice, axis=1)
+        second = xp.expand_dims(self.quadratic * y[:, h:], axis=2) * xp.expand_dims(y[:, h:], axis=1)
+        if self.first is None:  # now: the device is busy while Python prepares what follows
+            super()._prepare()
+            P = xp.reshape(self.F, (self.K, self.d, self.d))
+            self.first = xp.reshape(P[:, :h, :], (self.K, -1))
+            self.second = xp.reshape(P[:, h:, h:], (self.K, -1))
         out = xp.matmul(xp.reshape(first, (n, -1)), xp.matrix_transpose(self.first[c, :]))
         out += xp.matmul(xp.reshape(second, (n, -1)), xp.matrix_transpose(self.second[c, :]))
         return out
