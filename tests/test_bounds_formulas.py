@@ -1255,6 +1255,7 @@ def test_definition_and_one_line_test_of_admissibility_on_the_edge():
     assert projection.admissibility([0.6], 0.9, 5.0) == -math.inf
     assert not projection.is_admissible([1.0], 0.3, 5.0)
     assert not projection.is_admissible([0.9, 0.9], 0.5, 1000.0)
+    assert not projection.is_admissible([0.75], 1 / 3, 1000.0), "eta rho = 1: a factor is 0"
 
 
 def test_largest_admissible_eta_is_the_last_number():
