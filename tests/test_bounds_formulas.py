@@ -324,6 +324,7 @@ def _(distance, sigma, count, eta):
     "projection.near_set_radius_exact",
     NEAR,
     {"distance": 1.0, "sigma": 1.2, "count": 1, "eta": 1.0},
+    {"distance": 0.3, "sigma": 2.7, "count": 1, "eta": 1.0},
     {"distance": 0.3, "sigma": 2.7, "count": 5, "eta": 0.3},
 )
 def _(distance, sigma, count, eta):
@@ -1309,6 +1310,8 @@ def test_kinds_of_values():
     assert usage.tolist() == [1.0, math.inf, math.inf, math.inf, 1.0]
     path = projection.exact_projection_path(np.full((2, 1), 1.7), np.zeros((2, 1)), np.array([[4.0, 1.0], [3.0, 0.25]]))
     np.testing.assert_allclose(path[1, :, 0], [1.7 * 0.75, 1.7 * 0.25], rtol=4 * EPS)
+    mean, covariance = log_concavity.predictive_moments(np.array(X), np.array(MATRIX), 0.7)
+    assert np.array_equal(covariance[0], log_concavity.predictive_moments(np.array(X[0]), np.array(MATRIX[0]), 0.7)[1])
     near = projection.near_set_error(
         np.array([[2.0, 3.0, 7.0], [0.5, 0.6, 0.9]]), np.array([[0.0, 0.4, 6.0], [0.1, 0.3, 0.5]]), 1.5, 0.3
     )
