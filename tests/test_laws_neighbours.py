@@ -43,14 +43,16 @@ def watch(monkeypatch):
 
 
 def exact(p, x, sigma, weights=None):
-    """Conditional means in long double, by differences."""
+    """Conditional means in long double, relative to the nearest atom: even 64 bits do not hold squares of far queries."""
+    wide = p.astype(np.longdouble)
     out = np.empty_like(x)
     logw = 0 if weights is None else np.log(np.maximum(weights, 1e-4000 * np.longdouble(1)))
     for i, row in enumerate(x.astype(np.longdouble)):
-        logits = -((row - p) ** 2).sum(axis=1) / 2 / np.longdouble(sigma) ** 2 + logw
+        first = wide[np.argmin(((row - wide) ** 2).sum(axis=1))]
+        logits = ((wide - first) * ((row - wide) + (row - first))).sum(axis=1) / 2 / np.longdouble(sigma) ** 2 + logw
         w = np.exp(logits - logits.max())
         w = w if weights is None else np.where(weights > 0, w, 0)
-        out[i] = w @ p.astype(np.longdouble) / w.sum()
+        out[i] = w @ wide / w.sum()
     return out
 
 
@@ -132,6 +134,23 @@ def test_denoiser_against_long_double(name, d, weighted, monkeypatch):
         got = law.noised(1.0, sigma).denoise(x)
         assert np.abs(got - exact(p, x, sigma, w)).max() <= 1e-14 * np.abs(p).max()
     assert sum(s == 1.0 for s in shares) >= 3
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("far", [1e3, 1e8])
+def test_far_queries_against_long_double(far, monkeypatch):
+    """Squares of far / sigma cannot tell the atoms of the near side apart, differences can."""
+    p = cloud("normal", 2)
+    law, shares = PointCloud(p), watch(monkeypatch)
+    rng = np.random.default_rng(10)
+    x = rng.normal(size=(30, 2))
+    x *= far / np.linalg.norm(x, axis=1, keepdims=True)
+    for sigma in (10.0, 0.3, 0.03):
+        q = law.noised(1.0, np.full(30, sigma))
+        got, want = q.denoise(x), exact(p, x, sigma)
+        assert np.abs(got - want).max() <= EPS * (64 * np.abs(p).max() + 64 * far / sigma**2)
+        assert np.abs(q.score(x) * sigma**2 + x - want).max() <= EPS * 64 * (far + far / sigma**2)
+    assert max(shares) == 1.0
 
 
 @pytest.mark.usefixtures("small")

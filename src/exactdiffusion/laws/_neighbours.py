@@ -253,13 +253,13 @@ def _weigh(law, tree, y, p, i, leaf, first, what):
     if not np.any(top + lack[ref] < -8.0):
         E -= top[i][:, None]
     else:
-        for _ in range(3):
+        for last in (False, False, True):
             E = _from_reference(X, y, i, pr)
             E *= p[i][:, None]
             E -= lack - lack[ref][i][:, None]
             # From far away squares cannot tell which atom is the best one: then once more relative to that.
             top, better = best(E)
-            if not np.any(top > 1e-6):
+            if last or not np.any(top > 1e-6):
                 break
             ref, pr = better, X[better[0], :, better[1]]
     offsets = [X[:, k] - pr[i, k][:, None] for k in range(d)] if what != "density" else ()
