@@ -477,6 +477,7 @@ BAD = {
     "unknown sampler": ("sampler", lambda: gaussian("euler", *PAIR)),
     "foreign function": ("sampler", lambda: gaussian(print, *PAIR)),
     "mean matrix": ("mean", lambda: gaussian("ddim", np.eye(2), np.eye(2), FULL)),
+    "mean empty": ("mean", lambda: gaussian("ddim", [], [], FULL)),
     "mean NaN": ("mean", lambda: gaussian("ddim", [np.nan], [1.0], FULL)),
     "cov shape": ("cov", lambda: gaussian("ddim", [0.0, 0.0], np.eye(3), FULL)),
     "cov not symmetric": ("cov", lambda: gaussian("ddim", [0.0, 0.0], [[1.0, 0.5], [0.0, 1.0]], FULL)),

@@ -221,10 +221,9 @@ def log_chi(r, d, v):
     return stats.chi.logpdf(r / math.sqrt(v), d) - 0.5 * math.log(v)
 
 
-@pytest.mark.parametrize("d", [2, 3, 7, 60, 500])
+@pytest.mark.parametrize(("d", "v"), [(2, 0.45), (3, 0.45), (7, 0.45), (60, 0.45), (500, 0.45), (400, 3.0)])
 @pytest.mark.parametrize("start", ["exact", "normal"])
-def test_radius_density_of_a_gaussian(d, start):
-    v = 0.45
+def test_radius_density_of_a_gaussian(d, v, start):
     law = GaussianMixture([1.0], np.zeros((1, d)), v)
     for scheme in SAMPLER:
         for grid in (UNEVEN, COARSE) if d < 50 else (COARSE,):
@@ -292,8 +291,9 @@ def nodes_of_the_radius(v, d, box, kernel, extra, refine):
     return 16 * max(2, math.ceil((box[1] - box[0]) / (6 * h)))
 
 
-def test_nodes_of_the_radius_follow_the_rule():
-    v, d, grid = 0.45, 9, COARSE
+@pytest.mark.parametrize("grid", [COARSE, schedules.vp_linear(2, 1.4, 3.0)], ids=["short", "long"])
+def test_nodes_of_the_radius_follow_the_rule(grid):
+    v, d = 0.45, 9
     law, V = GaussianMixture([1.0], np.zeros((1, d)), v), grid.scale**2 * v + grid.sigma**2
     for scheme, refine in (("euler_maruyama", 1.0), ("prox_hybrid", 1.0), ("prox_backward", 1.7)):
         run = radial.propagate(law, grid, scheme, refine=refine, keep=True)

@@ -410,6 +410,7 @@ END = math.sqrt(TABLE[100] * TABLE[0])  # where the levels of "linear" end, N = 
 RANGES = [
     ("sigma_max", lambda v: schedules.log_linear(3, v, 1e-3), (0.5, LARGE), (0.0, -0.5, UP(LARGE))),
     ("sigma_min", lambda v: schedules.log_linear(3, 40.0, v), (0.5, 39.0), (0.0, -0.5, 40.0)),
+    ("sigma_min", lambda v: schedules.edm(3, 40.0, v), (0.5, 39.0), (0.0, -0.5, 40.0)),
     ("rho", lambda v: schedules.edm(3, rho=v), (0.5, 7.0), (0.0, -0.5)),
     ("beta_min", lambda v: schedules.vp_linear_rate(0.5, v, 1e150), (0.0, 0.5, 1e150), (-0.5, UP(1e150))),
     ("beta_max", lambda v: schedules.vp_linear_rate(0.5, 0.0, v), (0.5, 1e150), (0.0, -0.5, UP(1e150))),
@@ -432,6 +433,7 @@ RANGES = [
     ("beta_end", lambda v: schedules.ddpm_sigmas(5, 0.5, v), (1e-9, 0.5, 0.9), (0.0, -0.5, 1.0, 1.5)),
     ("beta_end", lambda v: schedules.ddpm_sigmas(v, 0.5, 0.5), (1016,), (1017,)),  # 2 log 1e153 = 1016.5 log 2
     ("max_beta", lambda v: schedules.cosine(3, max_beta=v), (1e-9, 0.5), (0.0, -0.5, 1.0, 1.5)),
+    ("max_beta", lambda v: schedules.sigmoid(3, 7, end=1.0, max_beta=v), (1e-9, 0.5), (0.0, -0.5, 1.0, 1.5)),
     ("offset", lambda v: schedules.cosine(3, offset=v), (0.0, 0.5), (-0.5,)),
     ("tau", lambda v: schedules.sigmoid(3, tau=v), (0.5, 2.0), (0.0, -0.5)),
     ("end", lambda v: schedules.sigmoid(3, start=-0.5, end=v), (0.0, 0.5), (-0.5, -0.6)),
