@@ -8,8 +8,8 @@ which would make Python wait for it, except one question per block: whether a ro
 Point clouds: the product is scaled by what multiplies the few columns of the queries, the bias and the largest logit are
 subtracted in place, and the weights are one exponential: passes bias (2), argmax (1), largest (2), exponential (2), sum (1)
 and the second moments (1), in units of the array once read or written. On the CPU, where exponentials that underflow cost
-ten times others, logits are clipped, too. Memory: two such arrays, each of `workspace` doubles on a GPU and of 2.25 times that on
-the CPU (together 38 MB), and a few of the size of the queries of a block.
+ten times others, logits are clipped, too. Memory: two such arrays, each of `workspace` doubles on a GPU and of 2.25 times
+that on the CPU (together 38 MB), and a few of the size of the queries of a block.
 
 Mixtures: the (rows, K, d) array is written by its product and read twice (one-product forms), or written, read for its
 norms, weighted in place and read by the second product (eigen form). In few dimensions a GPU takes `_Pairs` instead.
