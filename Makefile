@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed-from-pyproject
 # Small matrices: a BLAS that starts one thread per core for each of several processes is slower, not faster.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMEXPR_NUM_THREADS=1
 
-.PHONY: help install demo test test-deep figures figures-check studies lint bench clean
+.PHONY: help install demo test test-deep deep-fuzz deep-rest figures figures-check studies lint bench clean
 
 help:
 	@echo 'make demo           set up, check the theorems, draw the three first figures (in demo/)'
@@ -40,7 +40,6 @@ test-deep: $(STAMP)
 	@echo 'fuzzing beside the rest of the tests (some 20 minutes without a word), then planted errors and mutants'
 	@$(MAKE) --no-print-directory --jobs=2 --keep-going $(SYNC) deep-fuzz deep-rest; first=$$?; $(DEEP) tests/planted && exit $$first
 
-.PHONY: deep-fuzz deep-rest
 deep-fuzz:
 	@$(DEEP) tests/test_fuzz.py
 deep-rest:
