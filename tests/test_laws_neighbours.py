@@ -137,14 +137,17 @@ def test_denoiser_against_long_double(name, d, weighted, monkeypatch):
 
 
 @pytest.mark.usefixtures("small")
-@pytest.mark.parametrize("far", [1e3, 1e8])
-def test_far_queries_against_long_double(far, monkeypatch):
+@pytest.mark.parametrize("name", ["normal", "lattice"])
+@pytest.mark.parametrize("far", [1e3, 1e9])
+def test_far_queries_against_long_double(far, name, monkeypatch):
     """Squares of far / sigma cannot tell the atoms of the near side apart, differences can."""
-    p = cloud("normal", 2)
+    p = cloud(name, 2)
     law, shares = PointCloud(p), watch(monkeypatch)
     rng = np.random.default_rng(10)
     x = rng.normal(size=(30, 2))
     x *= far / np.linalg.norm(x, axis=1, keepdims=True)
+    if name == "lattice":  # opposite to a side, whose atoms differ by the squares of their distances across only
+        x = np.stack([np.full(30, far), rng.uniform(0, 8, 30)], axis=1)
     for sigma in (10.0, 0.3, 0.03):
         q = law.noised(1.0, np.full(30, sigma))
         got, want = q.denoise(x), exact(p, x, sigma)
