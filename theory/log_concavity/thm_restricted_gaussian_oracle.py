@@ -79,7 +79,7 @@ def test_oracle_is_the_posterior(check):
     """The library's oracle is the posterior given one measurement: density on nodes, and draws."""
     law, h = GaussianMixture([0.3, 0.7], np.array([[-1.0], [1.5]]), np.array([0.05, 0.3])), 0.8
     x, step = np.linspace(-8, 8, 3201, retstep=True)
-    draw = check.chance(comparisons=2)
+    draw = check.chance(comparisons=6)
     for y in (-2.0, 0.3):
         posterior = measurements.posterior_mixture(law, np.array([y]), 1, np.sqrt(h))
         direct = np.exp(law.log_density(x[:, None]) - (x - y) ** 2 / (2 * h))
@@ -87,6 +87,9 @@ def test_oracle_is_the_posterior(check):
         own = np.exp(posterior.log_density(x[:, None]))
         check.equal(own, direct, tol=1e-12 * own.max(), cause="trapezoidal sum on 3201 nodes", on=f"y = {y:g}, h = .8")
         draws = measurements.restricted_gaussian_oracle(law, np.full((40_000, 1), y), h, draw.noise(71))
+        spread = draws[:, 0] - posterior.mean[0]
+        draw.mean(spread, 0.0, on=f"mean of 40,000 draws, y = {y:g}")
+        draw.mean(spread**2, posterior.covariance[0, 0], on=f"variance of 40,000 draws, y = {y:g}")
         # trapezoidal distribution function of the density above
         cdf = np.concatenate([[0.0], np.cumsum((direct[1:] + direct[:-1]) * step / 2)])
         on, tol = f"distribution of 40,000 draws, y = {y:g}", step**2 * direct.max()
