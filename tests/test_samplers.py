@@ -1,6 +1,7 @@
 """Contract of every registered sampler, and what is particular to each."""
 
 import inspect
+import re
 import subprocess
 import sys
 
@@ -451,6 +452,21 @@ BAD = {
     "last_noise EM": ("last_noise", lambda: samplers.euler_maruyama(LAW, VP_GRID, X, noise=Noise(1), last_noise=1)),
     "lower_order_final": ("lower_order_final", lambda: samplers.dpm_solver_pp(LAW, VE_GRID, X, 1)),
 }
+
+
+@pytest.mark.parametrize(
+    ("scale", "sigma", "least"),
+    [([0.5, 0.25], [4.0, 0.125], 0.125), ([0.5, 0.25], [4.0, 0.0], 0.25), ([3.0, 3.0], [9.0, 6.0], 1.0)],
+)
+def test_limit_of_the_start(scale, sigma, least):
+    """1e150 times the smallest positive scale, sigma or 1: taken there, refused beyond, on either side of 0."""
+    grid, x = Grid(scale, sigma), np.zeros((2, 3))
+    for sign in (-1.0, 1.0):
+        x[1, 2] = sign * 1e150 * least
+        samplers.ddim(LAW, grid, x)
+        x[1, 2] *= 1 + EPS
+        with pytest.raises(ValueError, match=re.escape(f"at most {1e150 * least:g} in absolute value")):
+            samplers.ddim(LAW, grid, x)
 
 
 @pytest.mark.parametrize("case", sorted(BAD))
