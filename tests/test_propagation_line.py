@@ -425,9 +425,11 @@ def test_gaps_are_bitangents():
 
 
 def test_bitangent_of_a_double_well():
-    """(x^2 - 1)^2 / 4 with a tilt: the bitangent touches at -1 and 1 whatever the tilt, from rough starts."""
+    """W (1 + 0.3 x) + 0.3 x with W = (x^2 - 1)^2 / 4: the bitangent touches at -1 and 1, unequally bent."""
     step = Implicit(
-        lambda x: (x**3 - x + 0.3, 3 * x**2 - 1), lambda x: (x * x - 1) ** 2 / 4 + 0.3 * x, 0.0, 1.0
+        lambda x: (
+            (x**3 - x) * (1 + 0.3 * x) + 0.075 * (x * x - 1) ** 2 + 0.3, (3 * x**2 - 1) * (1 + 0.3 * x) + 0.6 * (x**3 - x)
+        ), lambda x: (x * x - 1) ** 2 / 4 * (1 + 0.3 * x) + 0.3 * x, 0.0, 1.0,
     )
     forces = []
     found = line._bitangent(
@@ -643,6 +645,7 @@ def test_error_estimates_follow_their_formula():
     apart = GaussianMixture([0.4, 0.6], [[-1.0], [1.0]], 0.1)
     gaps = line.study(apart, schedules.vp_linear(24, 3.0, 3.0), "prox_hybrid", nonconvex="contact")
     assert gaps.divergences.kl == line.Measured(math.inf, 0.0)
+    assert 0 <= gaps.propagation.unresolved < 1e-6
     assert gaps.propagation.violated == tuple(i for i, s in enumerate(gaps.propagation.steps) if s.gaps)
     for name in ("refine", "nodes"):
         with pytest.raises(ValueError, match=rf"^{name}\b"):
@@ -784,6 +787,13 @@ def test_budgets_of_gaussian_targets():
                    budgets.trajectory_kl(law, grid, "prox_backward", "normal")):
         assert result.initial == pytest.approx(first, rel=1e-11)
         assert result.total == pytest.approx(first + np.sum(result.steps), rel=1e-12)
+
+
+@pytest.mark.parametrize("mean", [-7.0, 7.0])
+def test_initial_term_far_from_the_normal_law(mean):
+    first, v = line.level(GaussianMixture([1.0], [[mean]], 0.45), 0.8, 0.6), 0.64 * 0.45 + 0.36
+    exact = 0.5 * (v - 1 - math.log(v) + (0.8 * mean) ** 2)
+    assert budgets._initial(first, "normal") == pytest.approx(exact, rel=1e-11)
 
 
 @pytest.mark.parametrize("scheme", ["euler_maruyama", "prox_hybrid"])

@@ -397,6 +397,7 @@ def test_defaults_of_the_conversions():
     assert np.array_equal(schedules.vp_linear_time(t), schedules.vp_linear_time(t, 0.1, 20.0))
     assert np.array_equal(schedules.ddpm_sigmas(), schedules.ddpm_sigmas(1000, 1e-4, 0.02))
     assert schedules.vp_linear_time(0.0, 0.0, 2.0) == 0.0
+    assert schedules.alpha_bar_from_integral(math.log(4.0)) == pytest.approx(0.25, rel=4 * EPS)
 
 
 def quantised_start(style):
