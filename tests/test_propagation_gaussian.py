@@ -41,6 +41,7 @@ CASES = {
     "heun mixed": ("heun", MIXED, {}),
     "DPM++ 11 steps": ("dpm_solver_pp", VE, {}),
     "DPM++ 10 steps": ("dpm_solver_pp", VE[:11], {}),
+    "DPM++ 9 steps": ("dpm_solver_pp", VE[:10], {}),
     "DPM++ few": ("dpm_solver_pp", MIXED, {}),
     "DPM++ two-step last": ("dpm_solver_pp", MIXED, {"lower_order_final": False}),
     "DPM++ zero": ("dpm_solver_pp", UNEVEN, {"lower_order_final": True}),

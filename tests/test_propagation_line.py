@@ -652,6 +652,43 @@ def test_error_estimates_follow_their_formula():
             line.study(law, grid, "ddpm", **{name: 2.0})
 
 
+def test_error_estimates_without_a_difference(monkeypatch):
+    """Both runs give the same values: what is left is the rounding, and an infinity of one run alone is no value."""
+    law, grid = GaussianMixture([0.3, 0.7], [[-1.0], [0.8]], np.array([0.3, 0.2])), schedules.vp_linear(9, 0.3, 2.1)
+    values = {"kl": 0.02, "reverse_kl": 0.03, "tv": 0.1, "w1": 0.2, "w2": 0.3, "gap_mass": 0.0}
+    monkeypatch.setattr(line, "divergences", lambda p, q: line.Divergences(**values))
+    found = line.study(law, grid, "prox_hybrid")
+    eps, width = 8 * EPS * 3.0, found.propagation.law.x[-1] - found.propagation.law.x[0]
+    rounding = {
+        "kl": eps * math.sqrt(2 * 0.02), "reverse_kl": eps * math.sqrt(2 * 0.03), "tv": eps, "w1": eps * width,
+        "w2": eps * width + 2e-12 * 100 * 0.3, "gap_mass": eps,
+    }
+    for name, slack in rounding.items():
+        assert getattr(found.divergences, name).error == pytest.approx(slack, rel=1e-9)
+    calls = iter([math.inf, 0.5])
+    monkeypatch.setattr(line, "divergences", lambda p, q: line.Divergences(**{**values, "reverse_kl": next(calls)}))
+    assert line.study(law, grid, "prox_hybrid").divergences.reverse_kl == line.Measured(0.5, math.inf)
+
+
+def test_distances_after_a_common_map():
+    """Total variation does not see a smooth map of both laws; W1 of the images by quadrature of the two quantiles."""
+    x = np.linspace(-9.0, 10.0, 761)
+    laws = [line.discretise(GaussianMixture([1.0], [[m]], v), x) for m, v in ((0.3, 1.44), (0.9, 0.81))]
+
+    def image(y):
+        return y + 0.3 * np.sin(y) + 1.0
+
+    move = Explicit(lambda y: (image(y), 1 + 0.3 * np.cos(y)), 0.0)
+    before = line.divergences(*laws)
+    after = line.divergences(*(line._move(0, law, move, None)[0] for law in laws))
+    # the splines of order 7 interpolate densities with and without the map's slope: about (h / width)^8 each
+    assert after.tv == pytest.approx(before.tv, rel=1e-9)
+    assert after.kl == pytest.approx(before.kl, rel=1e-12)
+    distance = integrate.quad(lambda u: abs(image(0.3 + 1.2 * stats.norm.ppf(u)) - image(0.9 + 0.9 * stats.norm.ppf(u))),
+                              0, 1, points=[stats.norm.cdf(2.0)], epsabs=1e-11, limit=400)[0]
+    assert after.w1 == pytest.approx(distance, rel=1e-7)
+
+
 # ------------------------------------------------------------------------------------------------- Langevin on a line
 
 
