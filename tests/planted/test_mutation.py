@@ -17,12 +17,11 @@ pytestmark = [
 ]
 
 
-def test_at_most_one_mutant_in_twenty_survives(record_testsuite_property, capsys):
+def test_at_most_one_mutant_in_twenty_survives(record_property):
     import mutation
 
     score = mutation.run()
-    with capsys.disabled():
-        print(f"\n{score}")
+    record_property("mutation score", str(score))
     alive = len(score.survivors) + len(score.unreached)
     assert alive + len(score.killed) + len(score.equivalent) == mutation.COUNT
     assert alive <= 0.05 * mutation.COUNT, str(score)
