@@ -2,6 +2,7 @@
 
 import importlib.util
 import math
+import sys
 from pathlib import Path
 
 import array_api_strict
@@ -200,5 +201,25 @@ def test_the_script_runs(roofline, tmp_path, capsys):
     assert roofline.main(["--scale", "0.004", "--output", str(tmp_path / "out.json")]) == 0
     assert "predicted, not measured" in capsys.readouterr().out
     assert (tmp_path / "out.json").is_file()
+
+
+def test_the_script_does_not_stop_the_others(roofline, tmp_path, monkeypatch, capsys):
+    """A missed prediction and a missing torch are printed; they are errors where that is asked for."""
+    small = roofline.sizes(0.004)
+    monkeypatch.setattr(roofline, "sizes", lambda scale: small)
+    monkeypatch.setattr(roofline, "GOAL", math.inf)
+    assert roofline.main(["--scale", "1"]) == 0
+    assert "missed" in capsys.readouterr().out
+    assert roofline.main(["--scale", "1", "--check"]) == 1
+    assert roofline.main(["--scale", "0.5", "--check"]) == 0
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert roofline.main([]) == 0
+    assert "not installed" in capsys.readouterr().err
+    assert roofline.main(["--check"]) == 3
+    memory = tmp_path / "meminfo"
+    assert roofline.default_scale(memory) == roofline.SHORT
+    for free, scale in ((9_000_000, roofline.SHORT), (11_000_000, 1.0)):
+        memory.write_text(f"MemTotal: 1 kB\nMemAvailable:   {free} kB\n")
+        assert roofline.default_scale(memory) == scale
 
 
