@@ -20,7 +20,14 @@ import numpy as np
 import pytest
 
 from exactdiffusion import bounds
-from exactdiffusion.bounds import conditional_mean, log_concavity, log_concavity_thresholds, projection, proximal
+from exactdiffusion.bounds import (
+    conditional_mean,
+    foundations,
+    log_concavity,
+    log_concavity_thresholds,
+    projection,
+    proximal,
+)
 from exactdiffusion.bounds._statement import guarded
 
 EPS = float(np.finfo(float).eps)
@@ -1713,3 +1720,20 @@ def test_ranges_of_arguments(name, arguments, ranges):
         for value in refused:
             with pytest.raises(ValueError, match=rf"^{argument}( \(|:)"):
                 function(**{**arguments, argument: value})
+
+
+def test_formulas_of_arrays_on_torch():
+    """Lengths that NumPy alone would guess (any negative one in a reshape) are right in other libraries, too."""
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    x, score, hessian = rng.normal(size=(4, 3)), rng.normal(size=(4, 3)), rng.normal(size=(4, 3, 3))
+    scale, sigma = rng.uniform(0.5, 1.0, 4), rng.uniform(0.5, 1.0, 4)
+    for function, *arguments in (
+        (foundations.tweedie_denoiser, x, score, scale, sigma),
+        (foundations.tweedie_covariance, hessian, scale, sigma),
+        (projection.smoothed_distance_hessian, hessian, sigma),
+    ):
+        here = function(*arguments)
+        there = function(*(torch.asarray(a) for a in arguments))
+        assert isinstance(there, torch.Tensor)
+        assert np.max(np.abs(there.numpy() - here)) <= 16 * EPS * np.max(np.abs(here))

@@ -152,6 +152,27 @@ def test_plane_says_where_the_step_is_not_monotone():
     assert np.min(np.linalg.eigvalsh(np.eye(2) - g * here.hessian(grid.scale[1] * x))) > 0
 
 
+@pytest.mark.parametrize("turns", range(4))
+def test_boxes_grow_on_every_side(turns):
+    """From N(0, I) towards a law to the right, above, to the left and below: each side of a proximal step's box in turn."""
+    R = np.linalg.matrix_power(np.array([[0.0, -1.0], [1.0, 0.0]]), turns)
+    mean, cov = R @ [5.0, 0.4], R @ np.diag([0.05, 0.08]) @ R.T
+    run = tensor.propagate(GaussianMixture([1.0], [mean], cov[np.newaxis]), COARSE, "prox_hybrid", "normal")
+    m, V = exact("prox_hybrid", mean, cov, COARSE, "normal")
+    density = stats.multivariate_normal(m, V).pdf(run.law.points).reshape(run.law.density.shape)
+    assert np.max(np.abs(run.law.density - density)) <= 64 * EPS * COARSE.N * density.max() + 1e-12
+
+
+def test_box_of_a_normal_start_is_that_of_the_normal_law():
+    """A target so narrow that the noised law's own box would cut N(0, I) at 6 standard deviations: 1e-9 of its mass."""
+    law, grid = GaussianMixture([1.0], [[0.0, 0.0]], 0.05), schedules.vp_linear(3, 0.1, 1.0)
+    run = tensor.propagate(law, grid, "euler_maruyama", "normal")
+    m, V = exact("euler_maruyama", np.zeros(2), 0.05 * np.eye(2), grid, "normal")
+    density = stats.multivariate_normal(m, V).pdf(run.law.points).reshape(run.law.density.shape)
+    assert np.max(np.abs(run.law.density - density)) <= 64 * EPS * grid.N * density.max() + 1e-12
+    assert run.mass_error <= 1e-11
+
+
 @pytest.mark.parametrize("propagate", ["line", "plane", "radius"])
 @pytest.mark.parametrize("start", ["exact", "normal"])
 def test_mass_that_leaves_one_is_an_error(propagate, start):

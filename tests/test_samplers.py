@@ -454,6 +454,17 @@ BAD = {
 }
 
 
+def test_law_grid_and_start_may_be_named():
+    for name, info in samplers.REGISTRY.items():
+        kinds = [p.kind for p in inspect.signature(info.function).parameters.values()][:3]
+        assert kinds == [inspect.Parameter.POSITIONAL_OR_KEYWORD] * 3, name
+
+
+def test_message_counts_the_rows():
+    with pytest.raises(ValueError, match=r"^grid\b.*one per row of x \(7 rows\)"):
+        next(samplers.ddim(LAW, Grid(1.0, [[2.0] * 3, [1.0] * 3]), np.zeros((7, LAW.dim))))
+
+
 @pytest.mark.parametrize(
     ("scale", "sigma", "least"),
     [([0.5, 0.25], [4.0, 0.125], 0.125), ([0.5, 0.25], [4.0, 0.0], 0.25), ([3.0, 3.0], [9.0, 6.0], 1.0)],

@@ -291,9 +291,19 @@ def test_nearest_index_far_outside_and_at_the_end_of_the_range(accuracy):
             accuracy("schedules.nearest_index", abs(found - apart.index(min(apart))), 0.0)
 
 
+def test_nearest_level_of_an_exact_tie_is_the_noisier_one():
+    """SNR 1/7^2 is half way between 1/35^2 and 1/5^2, and the two sides of the comparison round alike."""
+    assert schedules.nearest_index(Grid([1.0, 1.0, 1.0], [35.0, 5.0, 0.0]), 7.0, unit="linear") == 0
+
+
+def test_length_of_one_schedule_per_row():
+    assert len(Grid(1.0, np.geomspace(5.0, 1.0, 4)[:, np.newaxis] * [1.0, 2.0, 3.0])) == 4
+
+
 def test_admissible_says_when_the_step_rounds_to_one():
     with pytest.raises(ValueError, match=r"^eta: got 1e-20; .*rounds to 1"):
         schedules.admissible(10, 1e-20, 2)
+    assert schedules.admissible(1, 1e-20, 2, 3.0).sigma.tolist() == [3.0, 0.0]  # one full step is what it rounds to
 
 
 BAD_GRIDS = {

@@ -352,7 +352,7 @@ def nearest_index(grid, sigma, *, unit="db"):
     """Level of ``grid`` whose SNR is nearest to that of VE noise ``sigma`` (scalar): Eq. (12) of arXiv 2403.02957.
 
     ``unit="db"`` compares in decibels (default; symmetric in the ratio), ``"linear"`` compares SNRs themselves, as the
-    paper prints it. Ties go to the noisier level. A final 0 level is never chosen.
+    paper prints it. Ties, to rounding, go to the noisier level. A final 0 level is never chosen.
     """
     sigma = scalar("sigma", sigma, low=0.0, low_open=True)
     choice("unit", unit, ("db", "linear"))
