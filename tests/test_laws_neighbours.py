@@ -394,3 +394,28 @@ def test_memory():
             assert tracemalloc.get_traced_memory()[1] - out.nbytes <= 64e6
         finally:
             tracemalloc.stop()
+
+
+@pytest.mark.usefixtures("small")
+def test_pairs_of_one_search_are_bounded(monkeypatch):
+    """Many leaves: fewer rows at a time, the same numbers."""
+    p = cloud("normal", 2)
+    law, x, found, original = PointCloud(p), p[:300], [], _neighbours._descend
+    q = law.noised(1.0, 0.05)
+    want = q.posterior_covariance(x)
+
+    def spy(law, tree, y, *rest):
+        out = original(law, tree, y, *rest)
+        found.append((len(y), len(out[0])))
+        return out
+
+    monkeypatch.setattr(_neighbours, "_descend", spy)
+    for pairs in (200, 1000, 1):
+        found.clear()
+        monkeypatch.setattr(_neighbours, "FOUND", pairs)
+        assert np.array_equal(q.posterior_covariance(x), want)
+        searches = found[1:]  # after the sample (of the second window: 4 rows)
+        leaves = len(_neighbours.tree(law).points)
+        assert max(rows for rows, _ in searches) <= max(4, pairs // leaves)
+        assert len(searches) >= len(x) // max(1, pairs // leaves)
+        assert max(n for rows, n in searches if rows != 4) <= max(pairs, leaves)

@@ -45,8 +45,9 @@ TOUCHED, FEW = 1 / 12, 12
 SHARES = (1 / 12, 1 / 48)
 # Atoms that a row may keep at most: room for 1 << 17 times the temporaries of a pair.
 MOST = 1 << 17
-# Rows of a call of the kernels, rows of one search, pairs (row, atom or child) of one step.
-ROWS, SEARCH, STEP = 1 << 15, 1 << 10, 1 << 15
+# Rows of a call of the kernels, rows of one search, pairs (row, leaf) that it may find, pairs (row, atom or child) of
+# one step.
+ROWS, SEARCH, FOUND, STEP = 1 << 15, 1 << 10, 1 << 20, 1 << 15
 SAMPLE = (4, 64)
 
 
@@ -189,9 +190,11 @@ def _hopeless(law, tree, y, prec, T, share, count=1):
 def _blocks(law, tree, y, prec, T, share, count=1):
     """(rows r (m,), pairs: position in r, leaf; first pair of each row; limit (m,)) in bounded steps."""
     L = tree.points.shape[2]
-    for a in range(0, len(y), SEARCH):
-        p = None if prec is None else prec[a : a + SEARCH]
-        i, g, limit = _descend(law, tree, y[a : a + SEARCH], p, T, share, count)
+    # A row keeps at most that many boxes of a level, each pair is two integers, and joining the parts holds them twice.
+    rows = max(1, min(SEARCH, FOUND // max(FEW, int(TOUCHED * len(tree.points)))))
+    for a in range(0, len(y), rows):
+        p = None if prec is None else prec[a : a + rows]
+        i, g, limit = _descend(law, tree, y[a : a + rows], p, T, share, count)
         for c in _cut(i, max(1, STEP // L)):
             first = np.flatnonzero(np.diff(i[c], prepend=-1))
             r = i[c][first]

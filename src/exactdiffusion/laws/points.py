@@ -115,7 +115,8 @@ class PointCloud:
     Notes
     -----
     Equal rows of ``points`` are one atom of the law, with the sum of their weights. Memory beyond arguments
-    and results is bounded (64 MB), whatever the numbers of queries and atoms; from 16,384 atoms in up to three
+    and results does not grow with the number of queries: 64 MB up to a million atoms; beyond, where all atoms of a row
+    count, up to 24 bytes an atom, of covariances and Hessians 40. From 16,384 atoms in up to three
     dimensions the first large call makes a search tree, which stays, of up to three times the size of the cloud.
     A cloud has no density: log_density and score exist for ``noised(scale, sigma)`` with sigma > 0 only.
     """
