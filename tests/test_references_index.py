@@ -5,6 +5,7 @@ classes, the methods that a law has once it is noised, the registries. What is n
 fails; so does a reference whose test does not exist, or that has recorded no accuracy in a run of all of them.
 """
 
+import ast
 import functools
 import importlib
 import inspect
@@ -74,6 +75,12 @@ def index():
     return tomllib.loads(INDEX.read_text(encoding="utf-8"))
 
 
+def takes_a_share(text, function):
+    """Whether the function in this source asks for a part of the false-alarm probability."""
+    found = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef) and n.name == function]
+    return any("chance(comparisons=" in ast.unparse(n) for n in found)
+
+
 def test_every_module_is_looked_at():
     top = {module.partition(".")[0] for module in MODULES} - {"bounds"}
     assert top | set(OTHERS) == set(exactdiffusion._MODULES)
@@ -100,6 +107,8 @@ def test_entries_are_in_order(index):
         if kind == "theory":
             statement = name.rpartition(".")[2]
             assert f".{statement}.statement" in text, f"{name}: {path} is not the file of the statement"
+        if kind == "statistics":
+            assert takes_a_share(text, function), f"{name}: {node} compares no draws at a stated level"
     for section in ("reference", "none"):
         assert list(index[section]) == sorted(index[section]), f"[{section}]: in alphabetical order, please"
 

@@ -41,6 +41,8 @@ PAIRS = {
     "tests/test_laws_contract.py::test_samples_have_the_stated_moments[sphere]": "sphere: drawn on 1.05 times the radius",
     "tests/test_log_concavity.py::test_mala_keeps_its_target": "MALA: correction for the asymmetric proposal missing",
     "tests/test_log_concavity.py::test_all_at_once_on_a_gaussian": "noise: deviation 1.05",
+    "tests/test_log_concavity.py::test_estimated_law_is_consistent_in_the_chain":
+        "estimated law: score 1.1 times too large",
     "tests/test_measurements.py::test_draws[full]": "posterior: drawn with deviations 1.1 times too large",
     "tests/test_metrics.py::test_floor_is_what_exact_draws_score": "noise floor of a sweep: half the draws",
     "tests/test_metrics.py::test_modes_count_weights_without_bias_and_see_a_collapse": "mixture: drawn with equal weights",
