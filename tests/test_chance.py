@@ -163,15 +163,29 @@ def test_theory_checks_file_evidence():
     statement = next(iter(ledger.bounds.all_statements()))
     collected = ledger.Collected()
     check = ledger.Check(statement, collected)
-    draw = check.chance(comparisons=4)
+    draw = check.chance(comparisons=8)
     draw.normal(0.5, 0.0, 1.0, on="a mean")
     draw.chi_square(1000.0, 1000, on="a variance")
     draw.mean_is_not(np.random.default_rng(1).normal(size=400), 1.0, on="rows", dropped="the right mean")
     with pytest.raises(AssertionError, match="control"):
         draw.mean_is_not(np.random.default_rng(1).normal(size=400), 0.0, on="rows", dropped="nothing")
-    assert [r.part for r in collected.records] == ["equal", "holds", "holds", "control", "control"]
-    assert [r.passed for r in collected.records] == [True] * 4 + [False]
-    assert "level 2.5e-09 each" in collected.records[0].cause
+    draw.frequency(310, 1000, 0.3, on="a frequency")
+    draw.mean_at_most(np.random.default_rng(1).normal(1.0, 0.1, size=400), 1.1, on="rows")
+    draw.mean_exceeds(np.random.default_rng(1).normal(1.0, 0.1, size=400), 0.5, on="rows")
+    draw.frequency_at_least(1000, 1000, 0.9, on="a frequency")
+    parts = ["equal", "equal", "control", "control", "equal", "holds", "holds", "holds"]
+    assert [r.part for r in collected.records] == parts
+    assert [r.passed for r in collected.records] == [True, True, True, False, True, True, True, True]
+    # the tolerance of two sides is the interval, of one side the quantile; no ratio tells of the number of draws alone
+    low, high = module.clopper_pearson(310, 1000, draw.level / 2)
+    assert collected.records[4].tolerance == pytest.approx((high - low) / 2, rel=1e-12)
+    sample = np.random.default_rng(1).normal(1.0, 0.1, size=400)
+    assert collected.records[5].ratio == pytest.approx(sample.mean() / 1.1, rel=1e-12)
+    quantile = float(module.student_quantile(draw.level, 399, abs(stats.skew(sample, bias=True)) / 60))
+    limit = sample.mean() - quantile * sample.std(ddof=1) / 20
+    assert collected.records[6].ratio == pytest.approx(0.5 / limit, rel=1e-3)
+    assert collected.records[7].ratio == pytest.approx(0.9 / draw.level**1e-3, rel=1e-12)
+    assert "level 1.3e-09 each" in collected.records[0].cause
 
 
 SESSION = """

@@ -231,7 +231,7 @@ class Share:
         bound = np.asarray(bound, dtype=np.float64)
         high = bound + quantile * error + tol
         deviation = _over(np.maximum(mean - bound - tol, 0), error)
-        self._compare("approximate", on, mean, -np.inf, high, None, deviation, quantile, "Student with skewness, one-sided")
+        self._compare("approximate", on, mean, -np.inf, high, bound, deviation, quantile, "Student with skewness, one-sided")
 
     def mean_is_not(self, rows, wrong, *, on, tol=0.0, dropped="the true value"):
         """Control: the mean of the rows is demonstrably not ``wrong``, by more than ``tol``; ``dropped`` made it wrong."""
@@ -244,7 +244,7 @@ class Share:
         """Demonstrated: the mean of the law of the rows is larger than ``value``."""
         mean, error, quantile = self._studentised(rows, self.level, False)
         effect = mean - np.asarray(value, dtype=np.float64)
-        self._compare("demonstrated", on, effect, quantile * error, np.inf, None, _over(effect, error), quantile,
+        self._compare("demonstrated", on, mean - quantile * error, value, np.inf, None, _over(effect, error), quantile,
                       "Student with skewness, one-sided")  # fmt: skip
 
     def chi_square(self, value, degrees, *, on, scale=1.0):
