@@ -6,7 +6,8 @@
 are not run again as long as the changed lines read the same.
 
 A mutant first meets the tests that execute its function, the quickest ones first, then whole files of such tests (a value
-cached by one test may be asserted in another). A crash or a hang counts as seen.
+cached by one test may be asserted in another). An exception and a run that does not end count as seen; the score says how
+many were seen so, and how many by an assertion.
 """
 
 import argparse
@@ -62,6 +63,8 @@ OPERATORS = (
 PATIENCE = 60.0
 #: mutants of a ``--deep`` run and their seed
 COUNT, SEED = 300, 0
+#: jobs that are run without a mutation as well, and how many of their tests
+CONTROL = (12, 10)
 
 
 def functions():
@@ -247,30 +250,65 @@ def _job(fault, calls):
 
 @dataclass(frozen=True)
 class Score:
-    """Mutants by what became of them, and the number of places they were drawn from."""
+    """Mutants by what became of them (the killed ones by how), and the number of places they were drawn from."""
 
-    killed: list
+    killed: dict
     survivors: list
     equivalent: list
     unreached: list
     population: int
+    seed: int
+
+    @property
+    def alive(self):
+        return len(self.survivors) + len(self.unreached)
+
+    @property
+    def total(self):
+        return sum(map(len, self.killed.values())) + self.alive
 
     def __str__(self):
         lines = []
         for title, group in (("survives", self.survivors), ("not executed by any test", self.unreached)):
             lines += [f"{title}: {m.target}: {difference(m)}" for m in group]
-        alive = len(self.survivors) + len(self.unreached)
-        total = len(self.killed) + alive
+        dead = self.total - self.alive
+        how = ", ".join(f"{len(group)} {name}" for name, group in self.killed.items())
         lines.append(
-            f"mutation score: {len(self.killed)} of {total} mutants killed "
-            f"({100 * len(self.killed) / max(total, 1):.1f} %), {len(self.equivalent)} more reviewed as equivalent; "
-            f"drawn from {self.population} places"
+            f"mutation score: {dead} of {self.total} mutants killed ({100 * dead / max(self.total, 1):.1f} %; {how}), "
+            f"{len(self.equivalent)} more reviewed as equivalent; seed {self.seed}, {self.population} places"
         )
         return "\n".join(lines)
 
 
+#: how a mutant may be seen
+WAYS = ("by an assertion", "by an exception", "without an answer")
+
+
+def _way(result):
+    """How a mutant was seen (one of :data:`WAYS`), None where it was not.
+
+    Raises
+    ------
+    RuntimeError
+        when the change could not be put in place, which is no merit of a test.
+    """
+    if result["failed"]:
+        return WAYS[0 if set(result["failed"].values()) & {"AssertionError", "Failed"} else 1]
+    if result["error"].startswith("no answer"):
+        return WAYS[2]
+    if result["error"]:
+        raise RuntimeError(result["error"])
+    return None
+
+
 def run(count=COUNT, seed=SEED, only="", calls=None):
-    """Draw mutants and run them; ``calls`` is the table of :func:`who_runs_what` where it is known. Returns a Score."""
+    """Draw mutants and run them; ``calls`` is the table of :func:`who_runs_what` where it is known. Returns a Score.
+
+    Raises
+    ------
+    RuntimeError
+        when a test is red without a mutation in the order and the process in which the mutants meet it.
+    """
     reasons = reviewed()
     chosen, population = draw(count, seed, only)
     equivalent = [m for m in chosen if (m.target, difference(m)) in reasons]
@@ -281,15 +319,21 @@ def run(count=COUNT, seed=SEED, only="", calls=None):
             server.python([__file__, "--map", str(out)])
             calls = json.loads(out.read_text())
     jobs = [_job(m, calls) for m in chosen]
-    results = iter(server.ask([job for job in jobs if job is not None], collected=True))
-    killed, survivors, unreached = [], [], []
+    work = [job for job in jobs if job is not None]
+    clean = [{**job, "fault": None, "nodes": job["nodes"][: CONTROL[1]]} for job in work[:: max(1, len(work) // CONTROL[0])]]
+    results = server.ask([*clean, *work], collected=True)
+    red = [r["failed"] or r["error"] for r in results[: len(clean)] if r["failed"] or r["error"]]
+    if red:
+        raise RuntimeError(f"red without a mutation: {red[0]}")
+    results = iter(results[len(clean) :])
+    killed, survivors, unreached = {way: [] for way in WAYS}, [], []
     for found, job in zip(chosen, jobs):
         if job is None:
             unreached.append(found)
             continue
-        result = next(results)
-        (killed if result["failed"] or result["error"] else survivors).append(found)
-    return Score(killed, survivors, equivalent, unreached, population)
+        way = _way(next(results))
+        (survivors if way is None else killed[way]).append(found)
+    return Score(killed, survivors, equivalent, unreached, population, seed)
 
 
 def main(argv):

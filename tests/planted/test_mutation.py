@@ -1,7 +1,9 @@
 """Changes made by machine to the formulas are seen by the tests that execute them (the long run only).
 
-The planted errors of the catalogue are the ones somebody thought of; these are drawn at random, so the share that survives
-estimates how much of the code could be wrong without a test noticing.
+The planted errors of the catalogue are the ones somebody thought of; these are drawn at random. The survivors of the
+default draw (seed 0) were reviewed one by one, so its score is that of a reviewed list. An untouched draw gave, before its
+review, 277 of 294 (seed 0) and 108 of 119 (seed 12), more than half of the survivors being no errors; ``--seed N`` takes
+another draw.
 """
 
 import importlib.util
@@ -17,14 +19,13 @@ pytestmark = [
 ]
 
 
-def test_at_most_one_mutant_in_twenty_survives(record_property):
+def test_at_most_one_mutant_in_twenty_survives(record_property, request):
     import mutation
 
-    score = mutation.run()
+    score = mutation.run(seed=request.config.getoption("--seed"))
     record_property("mutation score", str(score))
-    alive = len(score.survivors) + len(score.unreached)
-    assert alive + len(score.killed) + len(score.equivalent) == mutation.COUNT
-    assert alive <= 0.05 * mutation.COUNT, str(score)
+    assert score.total + len(score.equivalent) == mutation.COUNT
+    assert score.alive <= 0.05 * score.total, str(score)
 
 
 def test_reviewed_survivors_still_exist():
