@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 from _common import machine, write_record
+from threadpoolctl import threadpool_limits
 
 from exactdiffusion import PointCloud, datasets
 from exactdiffusion.laws import _cloud, _fast, _neighbours
@@ -331,12 +332,8 @@ def exponents(repeats=5):
     return out
 
 
-def main(argv=None):
+def run(options):
     """Run the cases, print the tables, write the JSON record."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="leave out the cloud of 50,000 images")
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "denoiser.json")
-    options = parser.parse_args(argv)
     small, medium = dino(), digits()
     print(
         f"{'case':<26}{'sigma':>7}{'ours ms':>10}{'limit ms':>10}{'ratio':>7}{'numpy':>7}{'score':>7}"
@@ -374,6 +371,16 @@ def main(argv=None):
     }
     write_record(options.output, record)
     return rows
+
+
+def main(argv=None):
+    """Options, and one thread for everything."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="leave out the cloud of 50,000 images")
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "denoiser.json")
+    options = parser.parse_args(argv)
+    with threadpool_limits(1):
+        return run(options)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from _common import machine, write_record
 from scipy.optimize import minimize
+from threadpoolctl import threadpool_limits
 
 from exactdiffusion import PointCloud, datasets, schedules
 
@@ -125,13 +126,8 @@ def case(name, cloud, N, k, n, peers, repeats=5):
     return row
 
 
-def main(argv=None):
+def run(options):
     """Run the cases, print the table, write the JSON record."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--queries", type=int, default=1000)
-    parser.add_argument("--peers", type=int, default=40, help="queries given to the peers (they are slow)")
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "prox.json")
-    options = parser.parse_args(argv)
     cases = []
     try:
         dino = datasets.dino()
@@ -166,6 +162,17 @@ def main(argv=None):
     print(f"lower from every atom: {sum(r['all_starts']['worse'] for r in rows)} of "
           f"{sum(r['all_starts']['queries'] for r in rows)} queries")
     return rows
+
+
+def main(argv=None):
+    """Options, and one thread for everything."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--queries", type=int, default=1000)
+    parser.add_argument("--peers", type=int, default=40, help="queries given to the peers (they are slow)")
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "prox.json")
+    options = parser.parse_args(argv)
+    with threadpool_limits(1):
+        return run(options)
 
 
 if __name__ == "__main__":
