@@ -54,7 +54,8 @@ def test_intervals_cover_at_their_level(kind, chance):
             result, exact = measure.nmse(x / 2 + 0.3 * noise, x), 0.25 + 0.09
         low, high = result.interval(level)
         hits += low <= exact <= high
-    draw.frequency(hits, runs, level, tol=0.015, on=f"coverage of {kind}: the normal law at n = 400 costs about 1 %")
+    # Edgeworth's next term at n = 400: -.0032 for mse (skewness 2, excess kurtosis 6); 60,000 runs: -.0023 and +.0004
+    draw.frequency(hits, runs, level, tol=0.005, on=f"coverage of {kind}, to what the normal law at n = 400 leaves out")
 
 
 def test_errors_on_other_arrays():
