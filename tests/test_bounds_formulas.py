@@ -1264,6 +1264,10 @@ def test_definition_and_one_line_test_of_admissibility_on_the_edge():
     assert not projection.is_admissible([1.0], 0.3, 5.0)
     assert not projection.is_admissible([0.9, 0.9], 0.5, 1000.0)
     assert not projection.is_admissible([0.75], 1 / 3, 1000.0), "eta rho = 1: a factor is 0"
+    # eta rho is 1 to an ulp or some: the allowance for the logarithm is 8 and 1.3 there
+    for last, nu in ((2 / 3, 1e13), (math.nextafter(2 / 3, 0), 4.5e14)):
+        assert not projection.is_admissible([last], 0.5, nu)
+        assert not projection.admissible_by_definition([Fraction(last)], Fraction(1, 2), Fraction(nu))
 
 
 def test_largest_admissible_eta_is_the_last_number():
