@@ -117,7 +117,8 @@ class PointCloud:
     Equal rows of ``points`` are one atom of the law, with the sum of their weights. Memory beyond arguments
     and results does not grow with the number of queries: 64 MB up to a million atoms; beyond, where all atoms of a row
     count, up to 24 bytes an atom, of covariances and Hessians 40. From 16,384 atoms in up to three
-    dimensions the first large call makes a search tree, which stays, of up to three times the size of the cloud.
+    dimensions the first large call makes a search tree, which stays: 3.3, 2.3, 1.9 times the size of the
+    cloud in one, two, three dimensions, and 5.1 times while it is made.
     A cloud has no density: log_density and score exist for ``noised(scale, sigma)`` with sigma > 0 only.
     """
 
