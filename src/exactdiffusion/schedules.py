@@ -410,7 +410,7 @@ def log_linear(N, sigma_max=40.0, sigma_min=0.01, final_zero=False):
     if last:
         sigma[last] = sigma_min
     if not (np.diff(sigma) < 0).all():
-        fail("sigma_min", sigma_min, f"so far below sigma_max = {sigma_max:g} that the {N} levels are distinct floats")
+        fail("sigma_min", sigma_min, f"so far below sigma_max = {sigma_max:g} that the levels are distinct floats")
     return _ve(np.append(sigma, 0.0) if final_zero else sigma)
 
 
@@ -434,7 +434,7 @@ def edm(N, sigma_max=80.0, sigma_min=0.002, rho=7.0, final_zero=True):
     if last:
         sigma[last] = sigma_min
     if not (np.diff(sigma) < 0).all():
-        fail("rho", rho, f"a rho for which the {N} levels are distinct floats")
+        fail("rho", rho, "a rho for which the levels are distinct floats")
     return _ve(np.append(sigma, 0.0) if final_zero else sigma)
 
 
