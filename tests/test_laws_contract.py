@@ -331,7 +331,16 @@ def test_projection_and_distance(name, accuracy):
 
 
 def test_reach_of_the_sets(accuracy):
-    accuracy("laws.Sphere.reach", abs(Sphere(1.5, 4).reach - 1.5), 0.0, "radius")
+    # Federer: the smallest |q - p|^2 / (2 |normal part of q - p|); the derivative of the projection gives the tangent part
+    sphere, h = Sphere(1.5, 4), 1e-5
+    p, q = sphere.sample(200, 2), sphere.sample(200, 3)
+    chord = q - p
+    tangent = (sphere.project(p + h * chord) - sphere.project(p - h * chord)) / (2 * h)
+    size, normal = np.sum(chord**2, axis=1), np.linalg.norm(chord - tangent, axis=1)
+    found = np.min(size / (2 * normal))
+    # differences: third derivatives of order |q - p|^3 / R^2, rounding of numbers up to 2 R; then divided by the normal part
+    limit = 1.5 * np.max((h**2 * size**1.5 / 1.5**2 + 8 * EPS * 3.0 / h) / normal)
+    accuracy("laws.Sphere.reach", abs(sphere.reach - found), limit, "pairs of points and the projection's differences")
     accuracy("laws.Torus.reach", abs(Torus([2.0, 0.6], 7).reach - 0.6), 0.0, "smallest radius; projections just inside it")
     assert make("flat").reach == np.inf
     # Moving along a normal by less than the reach does not change the projection; by more it does.

@@ -6,6 +6,7 @@ import sys
 import mpmath
 import numpy as np
 import pytest
+from scipy import optimize, special
 
 from exactdiffusion import GaussianMixture, Noise, PointCloud, Sphere
 from exactdiffusion.chains import (
@@ -144,19 +145,62 @@ def test_witness_is_in_coordinates_of_the_law():
     assert largest_posterior_variance(law, low.witness[np.newaxis], 0.9 * found.lower)[0] > 0.9 * found.lower
 
 
-def test_single_atom_and_gaussian_need_no_noise(accuracy):
+def test_single_atom_and_gaussian_need_no_noise():
     assert log_concavity_threshold(PointCloud(np.zeros((1, 3)))).upper == 0
     assert log_concavity_threshold(GaussianMixture(None, np.ones((1, 2)), 0.3)).upper == 0
     assert certify_log_concavity(PointCloud(np.zeros((1, 3))), 0.1).status is True
     found = log_concavity_threshold(Sphere(radius=2.0, dim=5))
-    accuracy("log_concavity.log_concavity_threshold", abs(found.lower - 4 / 5), 4 * 2.0**-52, "R^2 / d of a sphere")
+    assert abs(found.lower - 4 / 5) <= 4 * 2.0**-52  # R^2 / d
     pair = PointCloud(np.array([[-1.0], [1.0]]))
     found = log_concavity_threshold(pair, certify=False)
-    accuracy("log_concavity.log_concavity_threshold", abs(found.lower - 1), 64 * 2.0**-52, "D^2 / 4 of two atoms")
+    assert abs(found.lower - 1) <= 64 * 2.0**-52  # D^2 / 4
     value, _ = covariance_supremum(pair.points, pair.weights, 0.5)
-    accuracy("log_concavity.covariance_supremum", abs(value - 1), 64 * 2.0**-52, "1 - tanh^2 has its top at 0")
-    claims = [certify_log_concavity(pair, v).status for v in (1.001, 0.999)]
-    accuracy("log_concavity.certify_log_concavity", float(claims != [True, False]), 0.0, "D^2 / 4 of two atoms")
+    assert abs(value - 1) <= 64 * 2.0**-52  # 1 - tanh^2 has its top at 0
+    assert [certify_log_concavity(pair, v).status for v in (1.001, 0.999)] == [True, False]
+
+
+def _supremum(P, w, v):
+    """Largest eigenvalue of the posterior covariance over y: the three best nodes of a grid, refined by Nelder-Mead."""
+
+    def top(y):
+        p = special.softmax(np.log(w) - np.square(y[:, np.newaxis] - P).sum(axis=2) / (2 * v), axis=1)
+        c = P - (p @ P)[:, np.newaxis]
+        return np.linalg.eigvalsh(np.swapaxes(c * p[:, :, np.newaxis], 1, 2) @ c)[:, -1]
+
+    d = P.shape[1]
+    axis = np.linspace(-9, 9, 2001 if d == 1 else 121)
+    nodes = np.stack(np.meshgrid(*[axis] * d), axis=-1).reshape(-1, d)
+    best = nodes[np.argsort(top(nodes))[-3:]]
+    options = {"xatol": 1e-9, "fatol": 1e-15}
+    found = [optimize.minimize(lambda y: -top(y[np.newaxis])[0], y, method="Nelder-Mead", options=options) for y in best]
+    return -min(result.fun for result in found)
+
+
+@pytest.mark.parametrize(("d", "K"), [(1, 3), (1, 5), (1, 8), (2, 4)])
+def test_supremum_threshold_and_certificate_against_a_grid(d, K, accuracy):
+    """The supremum by another search, of atoms where it is attained; on the line the threshold as the root of sup - v."""
+    rng = np.random.default_rng([18, d, K])
+    P, w = rng.standard_normal((K, d)), rng.dirichlet(np.full(K, 3.0))
+    if d == 2:  # a heavy diagonal: no side of the hull, seen alone from infinity, has as much
+        P, w = SQUARE + 0.1 * P, np.array([0.45, 0.04, 0.06, 0.45])
+    for v in (0.3, 0.8):
+        expected = _supremum(P, w, v)
+        found, y = covariance_supremum(P, w, v)
+        assert np.abs(y).max() < 8
+        error = abs(found - expected)
+        accuracy("log_concavity.covariance_supremum", error, 64 * 2.0**-52 * expected, "a grid and Nelder-Mead")
+    if d > 1:
+        return
+    law, D = PointCloud(P, w), np.ptp(P)
+    root = optimize.brentq(lambda v: _supremum(P, w, v) - v, D**2 / 1000, D**2 / 3, xtol=1e-15, rtol=1e-13)
+    found = log_concavity_threshold(law)
+    assert root <= found.upper
+    by = "root of the supremum less v, by a grid"
+    # both searches stop at a relative 1e-13; the library's takes a supremum for larger than v from 1e-13 on, which the slope
+    # of sup - v turns into a few of these
+    accuracy("log_concavity.log_concavity_threshold", abs(found.lower - root), 2e-12 * root, by)
+    claims = [certify_log_concavity(law, c * root).status for c in (1.01, 0.99)]
+    accuracy("log_concavity.certify_log_concavity", float(claims != [True, False]), 0.0, by)
 
 
 def test_tail_bounds_in_the_plane_are_true_at_any_radius():

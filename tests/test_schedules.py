@@ -179,8 +179,8 @@ def test_every_constructor_gives_a_valid_grid(name, N, accuracy):
     for other in (grid.to_vp(), grid.to_ve()):
         assert np.max(np.abs(other.noise_ratio - grid.noise_ratio) / grid.noise_ratio[0]) <= 8 * EPS
     vp = np.max(np.abs(grid.to_vp().scale ** 2 + grid.to_vp().sigma ** 2 - 1)) <= 8 * EPS
-    accuracy("schedules.Grid.is_vp", float(grid.to_vp().is_vp != vp), 0.0, "squares that add up to 1")
-    accuracy("schedules.Grid.is_ve", float(not grid.to_ve().is_ve), 0.0, "scale 1")
+    assert grid.to_vp().is_vp == vp
+    assert grid.to_ve().is_ve
 
 
 def test_properties_agree_with_each_other():
@@ -502,15 +502,17 @@ def test_grid_at_the_end_of_the_range():
     assert not grid.is_vp
 
 
-def test_is_vp_means_eight_units_in_the_last_place():
+def test_is_vp_means_eight_units_in_the_last_place(accuracy):
     for units, expected in ((8, True), (9, False)):  # scale^2 + sigma^2 = 1 + units eps exactly
         sigma = math.sqrt(units * EPS)
         assert 1.0 + sigma**2 - 1.0 == units * EPS
-        assert Grid([1.0, 1.0], [sigma, 0.0]).is_vp is expected
+        error = float(Grid([1.0, 1.0], [sigma, 0.0]).is_vp is not expected)
+        accuracy("schedules.Grid.is_vp", error, 0.0, "squares 8 and 9 units above 1")
     assert not Grid([1.0, 1.0], [1.0, 0.0]).is_vp
     assert not Grid([0.5, 1.0], [0.5, 0.0]).is_vp
-    assert Grid([1.0, 1.0], [0.5, 0.0]).is_ve
-    assert not Grid([0.5, 1.0], [0.5, 0.0]).is_ve
+    for first, last, expected in ((1.0, 1.0, True), (0.5, 1.0, False), (1.0, 1.0 - EPS / 2, False), (1.0 + EPS, 1.0, False)):
+        error = float(Grid([first, last], [0.5, 0.0]).is_ve is not expected)
+        accuracy("schedules.Grid.is_ve", error, 0.0, "scales of 1, and one that is not")
 
 
 def test_grid_text_and_views():
