@@ -38,6 +38,8 @@ def test_two_negative_factors_are_not_a_lower_bound():
 
 def test_limits():
     assert projection.near_set_radius_exact(1.0, 0.0, 10, 0.5) == 1.0
+    tiny = projection.near_set_radius(1.0, 1.0, 10, 2.0**-1074)  # 10 over the least float overflows
+    assert tiny == pytest.approx(1 + 2 * (math.exp(-1) + math.log(10) + 1074 * math.log(2)), rel=4 * 2.0**-52)
     h = np.array([[0.5, 2.0]])
     assert projection.half_smoothed_distance(h, 0.0)[0] == 0.5
     assert projection.band_usage(np.array([0.0]), 0.0, 4)[0] == 1.0

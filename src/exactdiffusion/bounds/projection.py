@@ -1088,7 +1088,7 @@ def _near_set_terms(distance, sigma, count, eta):
     distance, sigma, count, eta = (np.asarray(v, dtype=np.float64) for v in (distance, sigma, count, eta))
     if not np.all((eta > 0) & (eta <= count)):
         fail("eta", eta, "numbers in (0, count]")
-    return 2 * (sigma / distance) ** 2, np.log(count / eta)
+    return 2 * (sigma / distance) ** 2, np.log(count) - np.log(eta)  # the quotient may overflow
 
 
 @statement(paper="projection", ref="Prop 3.4", title="Ideal denoiser against the projection", kind="upper", text="recalled")
