@@ -1,7 +1,10 @@
 """Trees of large clouds: the answers of the dense kernels, ties and zero weights included, and a proved bound of what is
 left out."""
 
+import pickle
+import time
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import mpmath
 import numpy as np
@@ -419,3 +422,20 @@ def test_pairs_of_one_search_are_bounded(monkeypatch):
         assert max(rows for rows, _ in searches) <= max(4, pairs // leaves)
         assert len(searches) >= len(x) // max(1, pairs // leaves)
         assert max(n for rows, n in searches if rows != 4) <= max(pairs, leaves)
+
+
+def test_threads_make_one_tree(monkeypatch):
+    made, original = [], _neighbours.Tree
+
+    def slow(law):
+        made.append(law)
+        time.sleep(0.05)
+        return original(law)
+
+    monkeypatch.setattr(_neighbours, "Tree", slow)
+    law = PointCloud(cloud("normal", 2, 17_000))
+    with ThreadPoolExecutor(4) as pool:
+        trees = list(pool.map(lambda _: _neighbours.tree(law), range(4)))
+    assert len(made) == 1
+    assert all(t is trees[0] for t in trees)
+    assert not pickle.loads(pickle.dumps(law))._p._copies

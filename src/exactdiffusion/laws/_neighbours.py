@@ -29,6 +29,7 @@ takes up to 5.1 times.
 """
 
 import math
+import threading
 
 import numpy as np
 
@@ -96,9 +97,13 @@ class Tree:
         self.top = tuple(np.ascontiguousarray(a.T) for a in (low, high))
 
 
+# One tree at a time: making it takes more memory than anything else here. Not an attribute of the law, which is pickled.
+_MAKING = threading.Lock()
+
+
 def tree(law):
-    """The tree of a law, made once."""
-    return law._p.cached("tree", law._p._host["P"], lambda: Tree(law))
+    """The tree of a law, made once, by whichever thread asks first."""
+    return law._p.cached("tree", law._p._host["P"], lambda: Tree(law), _MAKING)
 
 
 def _outside(low, high, y):

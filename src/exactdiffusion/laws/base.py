@@ -5,6 +5,7 @@ are scalars or arrays of shape (n,), one value per row of the argument. A law th
 exactly does not have the method.
 """
 
+import contextlib
 import math
 from collections import Counter
 
@@ -116,12 +117,17 @@ class Parameters:
             self._copies[key] = from_numpy(self._host[name], like)
         return self._copies[key]
 
-    def cached(self, name, like, make):
-        """Whatever ``make()`` derives from the parameters, once per namespace and device."""
+    def cached(self, name, like, make, lock=None):
+        """Whatever ``make()`` derives from the parameters, once per namespace and device.
+
+        Without ``lock`` threads that ask at the same time may each make their own; one of them stays.
+        """
         xp = array_namespace(like)
         key = (name, xp.__name__, str(device(like)))
         if key not in self._copies:
-            self._copies[key] = make()
+            with lock or contextlib.nullcontext():
+                if key not in self._copies:
+                    self._copies[key] = make()
         return self._copies[key]
 
     def __getstate__(self):
