@@ -20,19 +20,9 @@ differences; the M atoms below contribute at most ``M * tolerance / (M delta) * 
 Atoms beyond T = 40 + log M below the best logit weigh less than M e^-T = e^-40 together and move the mean by less than e^-40
 diameters: a filter that proves a lower bound of h_j above ``h_* + T / precision`` (plus its own error) may drop atom j.
 
-One such bound is not here: ``2 h_j >= |z - Z_j|^2 + (r - r_j)^2`` with the coordinates z, Z_j in k principal directions
-and the norms r, r_j of the rest. Measured against the column pruning and the float32 filter (CPU times on a busy machine):
-
-- 1797 digits in 64 dimensions, k = 8, 16, 32, sigma 0.01 to 0.5: no cell faster in both of two runs, most
-  1.3 to 2.6 times as slow;
-- 20,000 atoms of rank 30 plus noise in 3072 dimensions, sigma <= 0.3: a call with 256 queries 25 to 40 times as fast with
-  k = 32 and 6 to 20 times with k = 128, but directions and coordinates took as long as nine calls;
-- 12,000 such atoms in 1024 dimensions, k = 32, directions from 256 atoms, tried only where a sample promises few candidates:
-  twice as fast at sigma <= 0.3 and 5 to 13 % slower at sigma >= 1; the first call took twice as long;
-- 20,000 1/f images in 3072 dimensions, where that sample says no: 1.3 to 1.5 times as slow.
-
-So it pays for a series of calls on a flat cloud at small sigma and costs elsewhere, and a choice by earlier calls would make
-results depend on them. Large clouds in up to three dimensions have a tree: `_neighbours`.
+A bound by distances in a few principal directions is not here: it pays for series of calls on flat clouds at small sigma and
+costs elsewhere, and a choice by earlier calls would make results depend on them.
+Large clouds in up to three dimensions have a tree: `_neighbours`.
 """
 
 import math
