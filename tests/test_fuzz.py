@@ -1789,19 +1789,21 @@ COUNTS = {}
 
 
 class _Summary:
-    """Prints at the end of the run how many examples were run."""
+    """Prints at the end of the run its seed, whatever came out, and how many examples were run."""
 
     def __init__(self, started):
         self.started = started
 
     def pytest_terminal_summary(self, terminalreporter):
         total, refused = sum(a + b for a, b in COUNTS.values()), sum(b for _, b in COUNTS.values())
+        text = "no entry point passed"
         if COUNTS:
             least = min(COUNTS, key=lambda k: sum(COUNTS[k]))
-            terminalreporter.write_line(
-                f"fuzz: {len(COUNTS)} entry points, {total} examples ({refused} of them refused with a named ValueError), "
-                f"at least {sum(COUNTS[least])} per entry point; seed {self.started}"
+            text = (
+                f"{len(COUNTS)} entry points, {total} examples ({refused} of them refused with a named ValueError), "
+                f"at least {sum(COUNTS[least])} per entry point"
             )
+        terminalreporter.write_line(f"fuzz: {text}; seed {self.started}")
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 Every reader gets a valid file that is then damaged: cut, overwritten, with bytes inserted, with numbers too large and
 brackets too deep, or replaced by a pickle that would create a file if it were loaded. By default few examples, always the
-same; thousands from a new seed with ``--deep`` (``--seed n`` repeats one).
+same; thousands from a new seed with ``--deep``, which is printed (``--seed n`` repeats one).
 """
 
 import io
@@ -164,13 +164,29 @@ def _damage(content, data, trap):
     return [pickle.dumps(_Trap(trap)), stream.getvalue(), zipped.getvalue(), what, b"", data][data[5] % 6]
 
 
+class _Seed:
+    """Prints at the end of the run the seed of the damage, whatever came out."""
+
+    def __init__(self, started):
+        self.started = started
+
+    def pytest_terminal_summary(self, terminalreporter):
+        terminalreporter.write_line(f"damaged files: seed {self.started}")
+
+
+@pytest.fixture(scope="module")
+def start(request, deep):
+    """The seed of all readers, or None: the examples that are always the same."""
+    chosen = request.config.getoption("--seed") or (time.time_ns() % 2**32 if deep else None)
+    request.config.pluginmanager.register(_Seed("fixed" if chosen is None else chosen))
+    return chosen
+
+
 @pytest.mark.parametrize("name", READERS)
-def test_damaged_file(name, tmp_path, deep, request):
+def test_damaged_file(name, tmp_path, deep, start):
     file, content, read = READERS[name]
     trap, folder = tmp_path / "trapped", tmp_path / "in"
     folder.mkdir()
-    start = request.config.getoption("--seed") or (time.time_ns() % 2**32 if deep else None)
-    print(f"seed {start}")  # shown with a failure
     done = {"value": 0, "refused": 0}
 
     def one(data):
