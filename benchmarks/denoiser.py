@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from _common import machine, write_record
+from _common import machine, seconds, write_record
 from threadpoolctl import threadpool_limits
 
 from exactdiffusion import PointCloud, datasets
@@ -59,13 +59,6 @@ def queries(P, n, sigma, seed=1):
     """Atoms drawn at random plus noise."""
     rng = np.random.default_rng(seed)
     return P[rng.integers(0, len(P), n)] + sigma * rng.standard_normal((n, P.shape[1]))
-
-
-def seconds(function):
-    """CPU time of one call."""
-    begin = time.process_time()
-    function()
-    return time.process_time() - begin
 
 
 def naive(P, x, sigma):

@@ -16,7 +16,6 @@ Measured shares are for `large_dimension.py` on a device to tell.
 
 import argparse
 import contextlib
-import json
 import math
 import sys
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from pathlib import Path
 from unittest import mock
 
 import numpy as np
+from _common import write_record
 
 from exactdiffusion import GaussianMixture, PointCloud, conditional_mean
 from exactdiffusion.laws import _generic
@@ -264,7 +264,7 @@ def main(argv=None):
     if options.output:
         record = {"cases": rows, "predicted": True, "gemm": options.gemm, "bandwidth": options.bandwidth,
                   "launch": options.launch, "scale": scale, "torch": torch.__version__}  # fmt: skip
-        options.output.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        write_record(options.output, record)
     return int(options.check and missed)
 
 

@@ -10,7 +10,6 @@ other load on the machine disturbs; workers are started before. ``accuracy`` is 
 between the two ways, and the number of values that two workers changed.
 """
 
-import os
 import tempfile
 import time
 
@@ -87,7 +86,7 @@ def scaling(samples, steps, seeds, repeats):
     same = [a["value"] == b["value"] for a, b in zip(found[1], found[2], strict=True)]
     return {"case": f"{samples} samples a cell, 1 and 2 workers", "cells": len(same), "samples": samples, "repeats": repeats,
             "one_s": float(np.median(walls[:, 0])), "two_s": float(np.median(walls[:, 1])), "scaling": ratio(walls, 0, 1),
-            "accuracy": float(len(same) - sum(same)), "load": os.getloadavg()[0]}
+            "accuracy": float(len(same) - sum(same)), "load": machine().get("load")}
 
 
 def main(argv=None):

@@ -29,12 +29,13 @@ def put(request, monkeypatch):
     return lambda a: torch.asarray(np.array(a))
 
 
-@pytest.fixture(scope="module")
-def roofline():
+@pytest.fixture
+def roofline(monkeypatch):
     pytest.importorskip("torch")
     path = ROOT / "benchmarks" / "roofline.py"
     if not path.is_file():
         pytest.skip("benchmarks/ is in the checkout only")
+    monkeypatch.syspath_prepend(path.parent)
     spec = importlib.util.spec_from_file_location("benchmark_roofline", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
