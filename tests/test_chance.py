@@ -188,6 +188,20 @@ def test_theory_checks_file_evidence():
     assert "level 1.3e-09 each" in collected.records[0].cause
 
 
+def test_a_weak_demonstration_fails_the_run_with_the_written_seeds_alone():
+    for shift, effect, weak in ((0, 1.9, True), (0, 2.1, False), (1, 1.9, False)):
+        taken = share(shift=shift)
+        quantile = module.normal_quantile(taken.level / 2)
+        taken._compare("demonstrated", "x", effect * quantile, quantile, np.inf, None, effect * quantile, quantile, "normal")
+        assert taken.family.weak == weak
+        assert ("less than 2 quantiles" in taken.family.summary()) == weak
+        assert "where the true effect is at least 2 quantiles" in taken.family.summary()
+    assert not Family().weak
+    taken = share()
+    RIGHT["mean"](taken)
+    assert "to first order" in taken.family.summary()
+
+
 SESSION = """
 def test_one(chance):
     chance(comparisons=1, share=SHARE).normal(0.0, 0.0, 1.0, on="x")
@@ -215,3 +229,14 @@ def test_a_session_fails_when_its_shares_exceed_the_level(tmp_path, taken):
         assert done.returncode == 1
         assert "2 comparisons stated, 1 not made" in done.stdout
         assert "shifted by --seed 7" in done.stdout
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+def test_a_session_fails_on_a_weak_demonstration(tmp_path, seed):
+    body = "def test_it(chance):\n    chance(comparisons=1).frequency_at_least(99, 100, 0.78, on='x')\n"
+    (tmp_path / "test_it.py").write_text(body)
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "exactdiffusion._pytest_plugin", "-p", "no:cacheprovider"]
+    done = subprocess.run([*command, f"--seed={seed}"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "1 passed" in done.stdout
+    assert done.returncode == (seed == 0), done.stdout

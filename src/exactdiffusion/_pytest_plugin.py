@@ -93,7 +93,8 @@ def pytest_runtest_makereport(item, call):
 
 def pytest_sessionfinish(session, exitstatus):
     """A run whose statistical checks together may fail by chance with more than the promised probability fails."""
-    if exitstatus == pytest.ExitCode.OK and session.config.stash[FAMILY].level > LEVEL:
+    family = session.config.stash[FAMILY]
+    if exitstatus == pytest.ExitCode.OK and (family.level > LEVEL or family.weak):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 

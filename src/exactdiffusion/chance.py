@@ -20,7 +20,8 @@ Kinds of comparison, in the report apart:
   :math:`\log P(T > z) + |\gamma| z^3 / 3 \sqrt n = \log(\text{level} / 2)`. Refused where n is too small for that.
 - *demonstrated*: the draws must *reject* something false (a control) or prove a strict inequality. Level is then the
   probability to be convinced wrongly. That a correct run fails to be convinced has at most the same probability if the true
-  effect is twice the quantile or more; the report gives the smallest effect seen.
+  effect is twice the quantile or more; the report gives the smallest effect seen, and a run with the seeds written in the
+  tests fails below that.
 
 Seeds: ``draw.rng(5)``, ``draw.noise(5)`` and ``draw.seed(5)`` are the generators of seed 5 in a default run; with
 ``pytest --seed N`` others, so that what passes for one lucky seed alone is found out.
@@ -39,6 +40,8 @@ __all__ = ["LEVEL", "SHARE", "Comparison", "Family", "Share"]
 
 #: probability that a run of a correct library fails by chance, all statistical checks together
 LEVEL = 1e-6
+#: effect, in quantiles, from which a demonstration fails by chance with at most the probability to be convinced wrongly
+EFFECT = 2
 #: what one test takes of it unless it says otherwise
 SHARE = 1e-8
 
@@ -83,6 +86,22 @@ class Family:
         """Bound of the probability that a correct library fails this run: the sum of the shares taken."""
         return math.fsum(share for _, share in self.shares)
 
+    @property
+    def least(self):
+        """The demonstrated comparison with the smallest effect in units of its quantile; None without any."""
+        shown = (c for c in self.comparisons if c.kind == "demonstrated")
+        return min(shown, key=lambda c: c.deviation / c.quantile, default=None)
+
+    @property
+    def weak(self):
+        """Whether a demonstration shows too small an effect to be relied on at other seeds.
+
+        Judged at the seeds written in the tests alone, where the verdict is no matter of chance: with others, an effect
+        of just :data:`EFFECT` quantiles would be seen below that in one run of two.
+        """
+        least = self.least if self.strict and not self.shift else None
+        return least is not None and least.deviation < EFFECT * least.quantile
+
     def summary(self):
         """Text for the end of a run; empty when there was no statistical check."""
         if not self.shares:
@@ -93,10 +112,14 @@ class Family:
         if self.shift:
             lines[0] += f", seeds shifted by --seed {self.shift}"
         lines.append(f"false-alarm probability of this run <= {self.level:.3g} (at most {LEVEL:g})")
-        shown = [c for c in self.comparisons if c.kind == "demonstrated"]
-        if shown:
-            least = min(shown, key=lambda c: c.deviation / c.quantile)
+        if counts["approximate"]:
+            lines[-1] += "; to first order for the approximate comparisons"
+        if counts["demonstrated"]:
+            lines[-1] += f"; where the true effect is at least {EFFECT} quantiles for the demonstrated ones"
+            least = self.least
             lines.append(f"smallest effect demonstrated: {least.deviation / least.quantile:.2f} quantiles, {least.on}")
+        if self.weak:
+            lines.append(f"FAILED: a demonstration shows less than {EFFECT} quantiles; take more draws")
         if self.level > LEVEL:
             lines.append(f"FAILED: the shares add up to more than {LEVEL:g}; take smaller ones")
         return "\n".join(lines)
