@@ -259,7 +259,8 @@ def forward_convergence(T, second_moment, d):
 def _dirac_divergence(T):
     """``-a - ln(1 - a)`` at a = e^-T, without cancellation for large and for small T."""
     a = math.exp(-T)
-    if a > 0.5:  # there the difference is 0.28 of its larger term or more
+    # above 1/2 the difference is 0.28 of its larger term or more
+    if a > 0.5:
         return -a - math.log(-math.expm1(-T))
     return math.fsum(a**k / k for k in range(2, 60))
 
