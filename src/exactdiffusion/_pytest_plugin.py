@@ -118,7 +118,7 @@ def chance(request):
     """``chance(comparisons=3)``: a :class:`exactdiffusion.chance.Share` of the run's false-alarm probability."""
     family, taken = request.config.stash[FAMILY], []
 
-    def take(comparisons, share=SHARE, judge=None):
+    def take(*, comparisons, share=SHARE, judge=None):
         taken.append(Share(family, request.node.nodeid, comparisons, share, judge))
         return taken[-1]
 

@@ -81,7 +81,7 @@ class Check:
         self.statement, self.collected, self.test = statement, collected, test
         self._chance = chance
 
-    def chance(self, comparisons, share=SHARE):
+    def chance(self, *, comparisons, share=SHARE):
         """A share of the run's false-alarm probability for ``comparisons`` statistical ones, which leave evidence here.
 
         Returns
@@ -89,7 +89,7 @@ class Check:
         exactdiffusion.chance.Share
         """
         take = self._chance or partial(Share, Family(), self.test)
-        return take(comparisons, share, judge=self._by_chance)
+        return take(comparisons=comparisons, share=share, judge=self._by_chance)
 
     def _by_chance(self, on, found, low, high, centre, cause, dropped):
         """File a statistical comparison ``low <= found <= high`` as what it is: an equality, an inequality, a control."""
