@@ -525,9 +525,9 @@ def check_project(out, law, x):
     x = asarray(x)
     assert out.shape == x.shape
     size = 1 + np.abs(x).max(initial=0.0)
-    again = law.project(out)
     extent = 1 + np.abs(out).max(initial=0.0)
-    assert np.abs(again - out).max(initial=0.0) <= 64 * EPS * extent, "projecting twice moves the point"
+    if extent < 1e150:  # a projection may have a coordinate beyond the range of arguments where no coordinate of x has
+        assert np.abs(law.project(out) - out).max(initial=0.0) <= 64 * EPS * extent, "projecting twice moves the point"
     if size < 1e100:
         own = np.linalg.norm(x - out, axis=1)
         other = law.sample(8, 0) if not isinstance(law, PointCloud) else law.points
@@ -1391,7 +1391,11 @@ def _other_entries():
         x=one_of(lambda d: d.rng().normal(size=(2, 3)) + 1j, array(n2, d2)),
         loose=("x",),
     )
-    entry("conditional_mean.real_to_complex", lambda x: np.abs(cm.real_to_complex(x)), x=array(n2, [2, 4, 1, 3]))
+    def parts(x):
+        found = cm.real_to_complex(x)
+        return found.real, found.imag
+
+    entry("conditional_mean.real_to_complex", parts, x=array(n2, [2, 4, 1, 3]))
     entry(
         "conditional_mean.complex_mixture",
         lambda weights, means, covariances: cm.complex_mixture(weights, means, covariances).mean,

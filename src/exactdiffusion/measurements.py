@@ -300,7 +300,11 @@ def posterior_mixture(law, total, m, sigma):
 def predictive_mixture(law, total, m, sigma):
     """The law of ``Y_{m+1}`` given ``Y_1 + ... + Y_m = total``, a GaussianMixture; arguments as in `posterior_mixture`."""
     sigma = scalar("sigma", sigma, low=0, low_open=True)
-    return posterior_mixture(law, total, m, sigma).noised(1.0, sigma).materialise()
+    posterior = posterior_mixture(law, total, m, sigma)
+    try:
+        return posterior.noised(1.0, sigma).materialise()
+    except ValueError:  # it would name an argument that the caller did not give
+        fail("total", total, "measurements whose posterior means have squares within the range of floats")
 
 
 @in_range
