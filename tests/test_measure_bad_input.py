@@ -57,6 +57,9 @@ CASES = [
     ("cov2", lambda: m.gaussian_kl([0.0, 0.0], 1.0, [0.0, 0.0], np.eye(3))),
     ("cov1", lambda: m.gaussian_kl([0.0, 0.0], np.diag([1.0, -1.0]), [0.0, 0.0], 1.0)),
     ("mean2", lambda: m.gaussian_kl([0.0, 0.0], 1.0, [0.0, np.nan], 1.0)),
+    # the squares of two coordinates fit into a float, their sum does not
+    ("mean1, cov1, mean2, cov2", lambda: m.bures_w2([1e154], 1e308, [0.0], 0.0)),
+    ("x, y", lambda: m.gelbrich([[1e154, -0.95e154], [1e154, 0.95e154]], [[0.0, 0.0]])),
     ("x", lambda: m.gelbrich(LINE, X)),
     ("y", lambda: m.gelbrich(X, np.zeros((4, 3)))),
     ("y", lambda: m.gelbrich(X, (np.zeros(2),))),

@@ -96,6 +96,17 @@ def test_against_scipy_linregress(level, accuracy):
     assert abs(plain.slope - linregress(x, y).slope) <= 256 * EPS
 
 
+@pytest.mark.parametrize(("i", "j"), [(-540, 0), (0, -560), (-1000, -900), (960, 0), (500, -500)])
+def test_line_far_from_one(i, j):
+    """Fitting y against x: powers of two in the units of both leave the digits alone, though squares leave the range."""
+    x, y = np.array([1.0, 2.0, 3.5, 4.0]), np.array([0.2, -1.0, 0.7, 2.0])
+    want = measure.fit_slope(x, y, log=False)
+    fit = measure.fit_slope(np.ldexp(x, i), np.ldexp(y, j), log=False)
+    unit = np.ldexp(1.0, j - i)
+    assert (fit.slope, fit.low, fit.high) == (want.slope * unit, want.low * unit, want.high * unit)
+    assert fit.intercept == np.ldexp(want.intercept, j)
+
+
 @pytest.mark.parametrize(("n", "level"), [(3, 0.9), (6, 0.9), (12, 0.5)])
 def test_interval_coverage(n, level, chance):
     """Gaussian residuals: exact coverage, also at n = 3 where a normal quantile would cover far less."""

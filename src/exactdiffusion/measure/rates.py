@@ -48,6 +48,11 @@ def _curve(x, y, log):
     return arrays
 
 
+def _unit(values):
+    """Power of two above the largest of ``values`` (1 where all are 0): squares of quotients by it leave no range."""
+    return math.ldexp(1.0, math.frexp(float(np.max(np.abs(values))))[1])
+
+
 @in_range
 def fit_slope(x, y, log=True, *, level=0.95, last=None):
     r"""Slope of log y against log x by least squares, with its Student interval.
@@ -84,17 +89,21 @@ def fit_slope(x, y, log=True, *, level=0.95, last=None):
     if log:
         a, b = np.log(a), np.log(b)
     centre = a - np.mean(a)
-    spread = float(np.sum(centre**2))
-    if not spread > 0:
+    if not np.any(centre):
         fail("x", x, "at least two different values")
-    slope = float(np.sum(centre * b)) / spread
-    intercept = float(np.mean(b)) - slope * float(np.mean(a))
-    residual = b - np.mean(b) - slope * centre
+    unit = _unit(centre)
+    centre = centre / unit
+    spread = np.sum(centre**2)  # NumPy numbers up to the end: an overflow of Python's is silent
+    gradient = np.sum(centre * b) / spread
+    slope = gradient / unit
+    intercept = np.mean(b) - slope * np.mean(a)
+    residual = b - np.mean(b) - gradient * centre
+    rest = _unit(residual)
     from scipy.special import stdtrit
 
-    error = math.sqrt(float(np.sum(residual**2)) / (a.size - 2) / spread)
-    half = float(stdtrit(a.size - 2, 0.5 + level / 2)) * error
-    return Slope(slope, slope - half, slope + half, intercept, level, int(a.size))
+    error = rest * np.sqrt(np.sum((residual / rest) ** 2) / (a.size - 2) / spread) / unit
+    half = stdtrit(a.size - 2, 0.5 + level / 2) * error
+    return Slope(*(float(v) for v in (slope, slope - half, slope + half, intercept)), level, int(a.size))
 
 
 @in_range

@@ -552,14 +552,14 @@ def _procrustes(mean1, factor1, mean2, factor2):
     tr C1 + tr C2 - 2 tr (C1^{1/2} C2 C1^{1/2})^{1/2} is the same number but cancels: it loses half the digits where
     the laws are close. Here the difference is formed before it is squared.
     """
-    shift = float(np.sum((mean1 - mean2) ** 2))
+    shift = np.sum((mean1 - mean2) ** 2)  # a NumPy number: where a sum of Python's overflows, nothing is raised
     if factor1.ndim == 1 and factor2.ndim == 1:
-        return math.sqrt(shift + float(np.sum((factor1 - factor2) ** 2)))
+        return math.sqrt(shift + np.sum((factor1 - factor2) ** 2))
     factor1, factor2 = (np.diag(f) if f.ndim == 1 else f for f in (factor1, factor2))
     rank = max(factor1.shape[1], factor2.shape[1])
     factor1, factor2 = (np.pad(f, ((0, 0), (0, rank - f.shape[1]))) for f in (factor1, factor2))
     left, _, right = np.linalg.svd(factor2.T @ factor1)
-    return math.sqrt(shift + float(np.sum((factor1 - factor2 @ (left @ right)) ** 2)))
+    return math.sqrt(shift + np.sum((factor1 - factor2 @ (left @ right)) ** 2))
 
 
 @in_range
