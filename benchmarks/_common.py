@@ -18,15 +18,24 @@ from exactdiffusion import records
 RESULTS = Path(__file__).resolve().parent / "results"
 
 
+def timed(function):
+    """CPU time of one call, and what it returned."""
+    start = time.process_time()
+    value = function()
+    return time.process_time() - start, value
+
+
 def seconds(function):
-    """CPU time of one call."""
+    """CPU time of one call, freeing its result included."""
     start = time.process_time()
     function()
     return time.process_time() - start
 
 
-def interleaved(tasks, repeats):
-    """CPU times (repeats, len(tasks)): every repetition runs all tasks one after the other."""
+def interleaved(tasks, repeats, warm=False):
+    """CPU times (repeats, len(tasks)): every repetition runs all tasks in turn, ``warm`` after an untimed round."""
+    for task in tasks if warm else ():
+        task()
     return np.array([[seconds(task) for task in tasks] for _ in range(repeats)])
 
 

@@ -11,13 +11,13 @@ dimensions (synthetic: no image data set is needed).
 """
 
 import argparse
-import time
 import tracemalloc
 from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
-from _common import machine, seconds, write_record
+from _common import machine, seconds, timed, write_record
 from threadpoolctl import threadpool_limits
 
 from exactdiffusion import PointCloud, datasets
@@ -123,21 +123,17 @@ def case(name, P, n, sigma, repeats, exact_rows, with_naive=True):
     cloud = PointCloud(P)
     x = queries(P, n, sigma)
     law, limit = cloud.noised(1.0, sigma), Limit(P, x, P.shape[1] < 1000)
-    compiled, times = _fast.kernels, {k: [] for k in ("ours", "numpy", "naive", "limit", "score")}
+    times = {k: [] for k in ("ours", "numpy", "naive", "limit", "score")}
     out = law.denoise(x)
-    plain = lambda: None  # noqa: E731
-    has = compiled() is not None and P.shape[1] < 1000
+    has = _fast.kernels() is not None and P.shape[1] < 1000
     for k in range(repeats):
         times["ours"].append(seconds(lambda: law.denoise(x)))
         times["limit"].append(seconds(limit))
         if k == 0 or P.shape[1] < 1000:
             times["score"].append(seconds(lambda: law.score(x)))
         if has:
-            _fast.kernels = plain
-            try:
+            with patch.object(_fast, "kernels", lambda: None):
                 times["numpy"].append(seconds(lambda: law.denoise(x)))
-            finally:
-                _fast.kernels = compiled
         if with_naive and k < (3 if P.shape[1] < 1000 else 1):
             times["naive"].append(seconds(lambda: naive(P, x, sigma)))
     if not has:
@@ -174,7 +170,6 @@ def pruning(P, n, sigmas, repeats):
     """Pruned against unpruned (every column, float64), same call otherwise."""
     print(f"\npruning, {len(P)} atoms, {n} queries: {'sigma':>8}{'full ms':>10}{'ours ms':>10}{'gain':>7}{'error':>10}")
     cloud, rows = PointCloud(P), []
-    combine, dim = _cloud.combine, _cloud.FILTER_DIM
 
     def everything(law, E, centred, full=False, column=None):
         return E @ law._p._host["P"]
@@ -183,16 +178,11 @@ def pruning(P, n, sigmas, repeats):
         x, law = queries(P, n, sigma), cloud.noised(1.0, sigma)
         ours, full = [], []
         for _ in range(repeats):
-            begin = time.process_time()
-            got = law.denoise(x)
-            ours.append(time.process_time() - begin)
-            _cloud.combine, _cloud.FILTER_DIM = everything, 1 << 40
-            try:
-                begin = time.process_time()
-                want = law.denoise(x)
-                full.append(time.process_time() - begin)
-            finally:
-                _cloud.combine, _cloud.FILTER_DIM = combine, dim
+            took, got = timed(partial(law.denoise, x))
+            ours.append(took)
+            with patch.multiple(_cloud, combine=everything, FILTER_DIM=1 << 40):
+                took, want = timed(partial(law.denoise, x))
+            full.append(took)
         gain = float(np.median(np.array(full) / np.array(ours)))
         error = float(np.max(np.abs(got - want)) / max(P.max(), -P.min()))
         rows.append(
@@ -226,24 +216,17 @@ def trees(shapes, sigmas, repeats):
     print(f"\n{'trees':<26}{'sigma':>8}{'dense ms':>10}{'ours ms':>10}{'gain':>8}{'served':>8}{'error':>10}{'MB':>8}")
     rows = []
     for name, P, n in shapes:
-        begin = time.process_time()
-        cloud = PointCloud(P)
-        made = time.process_time() - begin
+        made, cloud = timed(partial(PointCloud, P))
         tree = seconds(partial(_neighbours.tree, cloud))
         for sigma in sigmas:
-            x, law, applies = queries(P, n, sigma), cloud.noised(1.0, sigma), _neighbours.applies
+            x, law = queries(P, n, sigma), cloud.noised(1.0, sigma)
             ours, dense = [], []
             for _ in range(repeats):
-                begin = time.process_time()
-                got = law.denoise(x)
-                ours.append(time.process_time() - begin)
-                _neighbours.applies = lambda law, n: False
-                try:
-                    begin = time.process_time()
-                    want = law.denoise(x)
-                    dense.append(time.process_time() - begin)
-                finally:
-                    _neighbours.applies = applies
+                took, got = timed(partial(law.denoise, x))
+                ours.append(took)
+                with patch.object(_neighbours, "applies", lambda law, n: False):
+                    took, want = timed(partial(law.denoise, x))
+                dense.append(took)
             precision, zero = np.full(n, (sigma or 1.0) ** -2.0), np.full(n, sigma == 0)
             row = {
                 "case": name,

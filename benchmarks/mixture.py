@@ -17,13 +17,12 @@ A second table holds the error of the log density of exactly singular covariance
 
 import argparse
 import math
-import time
 import tracemalloc
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-from _common import machine, write_record
+from _common import interleaved, machine, write_record
 from threadpoolctl import threadpool_limits
 
 from exactdiffusion import GaussianMixture, datasets, measure
@@ -115,20 +114,6 @@ def reference(law, x, sigma, what):
 # ---------------------------------------------------------------------------------------------------------- timing
 
 
-def seconds(function):
-    """CPU time of one call."""
-    start = time.process_time()
-    function()
-    return time.process_time() - start
-
-
-def interleaved(tasks, repeats):
-    """Array (repeats, tasks) of CPU times; one untimed round first."""
-    for task in tasks:
-        task()
-    return np.array([[seconds(task) for task in tasks] for _ in range(repeats)])
-
-
 def peak(function):
     """Bytes allocated at the peak beyond the result."""
     tracemalloc.start()
@@ -194,7 +179,7 @@ def vectors(law, what, sigma, rng, a, form=None):
     if gradient is not None:
         tasks.append(lambda: gradient(few))
         names.append("autograd_us")
-    times = interleaved(tasks, a.repeats)
+    times = interleaved(tasks, a.repeats, warm=True)
     times[:, [i + 2 for i, name in enumerate(names) if name != "scikit_us"]] *= B / len(few)
     row = summary(f"{what}, sigma {sigma:g}, {found}", times, B, names)
     exact = reference(law, x[:8], sigma, what)
@@ -227,7 +212,7 @@ def matrices(law, what, sigma, rng, a, form=None):
     if what == "hessian":
         tasks.append(lambda: naive(law, x[:16], sigma, what))
         names.append("naive_us")
-    times = interleaved(tasks, a.repeats)
+    times = interleaved(tasks, a.repeats, warm=True)
     times[:, 2:] *= B / 16
     row = summary(f"{what}, sigma {sigma:g}, {found}", times, B, names)
     # The Jacobian of the extended-precision score (or denoiser) along one direction, by central differences of order 4.
@@ -255,7 +240,7 @@ def others(a, rng):
         return middle @ right
 
     ours = lambda: law.noised(1.0, sigma).denoise(x)  # noqa: E731
-    row = summary("denoise, a level per row, eigen", interleaved([limit, ours], a.repeats), B, [])
+    row = summary("denoise, a level per row, eigen", interleaved([limit, ours], a.repeats, warm=True), B, [])
     exact = np.concatenate([reference(law, x[i : i + 1], sigma[i], "denoise") for i in range(4)])
     row["error"] = float(np.max(np.abs(ours()[:4] - exact)) / np.max(np.abs(exact)))
     row |= {"rate": 4e-3 * K * d * d / row["limit_us"], "form": "eigen", "peak_bytes": peak(ours), "goal": None}
@@ -263,7 +248,7 @@ def others(a, rng):
     law = GaussianMixture(law.weights, law.means, np.diagonal(law.covariances, axis1=1, axis2=2).copy())
     x, flat = law.noised(1.0, 1.0).sample(B, rng), rng.standard_normal((d, K))
     tasks = [lambda: (x @ flat) @ flat.T, lambda: law.noised(1.0, 1.0).denoise(x)]
-    row = summary("denoise, sigma 1, diagonal", interleaved(tasks, a.repeats), B, [])
+    row = summary("denoise, sigma 1, diagonal", interleaved(tasks, a.repeats, warm=True), B, [])
     full = GaussianMixture(law.weights, law.means, np.stack([np.diag(v) for v in law.covariances]))
     exact = reference(full, x[:8], 1.0, "denoise")
     row["error"] = float(np.max(np.abs(tasks[1]()[:8] - exact)) / np.max(np.abs(exact)))
@@ -338,7 +323,7 @@ def growth(a, rng):
             law = datasets.random_mixture(K, d)
             x = law.noised(1.0, 1.0).sample(n, rng)
             tasks.append(forced(lambda law=law, x=x: law.noised(1.0, 1.0).denoise(x)))
-        times = np.median(interleaved(tasks, a.repeats), axis=0)
+        times = np.median(interleaved(tasks, a.repeats, warm=True), axis=0)
         sizes = [dict(zip("Kdn", cell, strict=True))[name] for cell in cells]
         fit = measure.fit_slope(sizes, times)
         found[name] = {"sizes": sizes, "seconds": times.tolist(), "exponent": fit.slope, "low": fit.low, "high": fit.high}

@@ -15,11 +15,11 @@ atom as a start: ``worse`` counts the queries where that found a lower value.
 
 import argparse
 import math
-import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from _common import machine, write_record
+from _common import machine, timed, write_record
 from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
@@ -62,6 +62,17 @@ def looped(points, scale, sigma, x, lam):
     return function
 
 
+def valued(points, scale, sigma, x, lam):
+    """`objective` without its gradient, which L-BFGS-B then takes by differences."""
+    function = objective(points, scale, sigma, x, lam)
+    return lambda u: function(u)[0]
+
+
+def descents(form, points, scale, sigma, x, lam):
+    """Results of L-BFGS-B from each row of x (n, d) on that row's function of ``form``."""
+    return [minimize(form(points, scale, sigma, z, lam), z, jac=form is objective, method="L-BFGS-B") for z in x]
+
+
 def queries(cloud, grid, i, n, seed):
     """Hybrid-sampler queries of the step from level i to i + 1 and lam."""
     rng = np.random.default_rng(seed)
@@ -82,26 +93,17 @@ def case(name, cloud, N, k, n, peers, repeats=5):
     some = np.linspace(0, n - 1, min(peers, n)).astype(int)
     ours, exact, differences, plain, found = [], [], [], [], {}
     for _ in range(repeats):
-        begin = time.process_time()
-        u = law.prox(y, lam)
-        ours.append((time.process_time() - begin) / n)
+        took, u = timed(partial(law.prox, y, lam))
+        ours.append(took / n)
         for gradient, record in ((True, exact), (False, differences)):
             chosen = some if gradient else some[: max(1, len(some) // (1 if points.shape[1] <= 3 else 8))]
-            begin = time.process_time()
-            solutions = []
-            for j in chosen:
-                f = objective(points, scale, sigma, y[j], lam)
-                if gradient:
-                    solutions.append(minimize(f, y[j], jac=True, method="L-BFGS-B"))
-                else:
-                    solutions.append(minimize(lambda u, f=f: f(u)[0], y[j], method="L-BFGS-B"))
-            record.append((time.process_time() - begin) / len(chosen))
+            form = objective if gradient else valued
+            took, solutions = timed(partial(descents, form, points, scale, sigma, y[chosen], lam))
+            record.append(took / len(chosen))
             found[gradient] = chosen, solutions
         chosen = some[:: max(1, len(some) // 4)][: 4 if points.shape[1] <= 3 else 1]
-        begin = time.process_time()
-        for j in chosen:
-            minimize(looped(points, scale, sigma, y[j], lam), y[j], method="L-BFGS-B")
-        plain.append((time.process_time() - begin) / len(chosen))
+        took, _ = timed(partial(descents, looped, points, scale, sigma, y[chosen], lam))
+        plain.append(took / len(chosen))
     proof = law.prox(y, lam, certificate=True)
     row = {"case": name, "N": N, "k": k, "sigma": sigma / scale, "theta": lam / sigma**2, "atoms": len(points),
            "dim": points.shape[1], "queries": n, "seconds": float(np.median(ours)), "residual": float(proof.residual.max()),
