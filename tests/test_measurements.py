@@ -126,6 +126,13 @@ def test_draws(laws, name, chance):
     y = measurements.restricted_gaussian_oracle(law, total, 0.5, Noise(9))
     assert np.array_equal(y, measurements.posterior_sample(law, total, 1, math.sqrt(0.5), Noise(9)))
     assert measurements.posterior_sample(law, np.zeros((0, 3)), 1, 1.0, Noise(9)).shape == (0, 3)
+    for sigma in (5e-324, 1e-100):  # the first is 0 over sqrt(5)
+        for d in (3, 8):  # dense kernels of few and of many dimensions
+            cloud, none = PointCloud(np.eye(5, d)), np.zeros((0, d))
+            assert measurements.posterior_sample(cloud, none, 5, sigma, Noise(9)).shape == (0, d)
+    law, none = GaussianMixture(None, np.zeros((1, 3)), 1.0), np.zeros((0, 3))
+    with pytest.raises(ValueError, match=r"^law, y, total, m, sigma: "):
+        measurements.conditional_log_density(law, none, none, 1, 5e-324)
 
 
 GOOD = GaussianMixture(None, np.zeros((1, 2)), 1.0)

@@ -541,6 +541,8 @@ def test_bad_step(level, lam):
     ("scale", lambda: CLOUD.noised([1.0, 1.0], 0.5).prox(X, 1.0)),
     ("sigma", lambda: MIXED.noised(1.0, [0.5, 0.5]).prox(X, 1.0)),
     ("sigma", lambda: SINGULAR.noised(1.0, 0.0).prox(X, 1.0)),
+    ("scale, sigma", lambda: CLOUD.noised(1e-154, 30.0).prox(X, 1.0)),
+    ("scale, sigma", lambda: CLOUD.noised(1e-6, [1.0, 1.0, 1e150, 1.0]).prox(X, 1.0)),
     ("variance", lambda: prox_isotropic(X, 1.0, X, None, -1.0)),
     ("variance", lambda: prox_isotropic(X, 1.0, X, None, [1.0, 1.0])),
     ("weights", lambda: prox_isotropic(X, 1.0, X, [1.0, 1.0, 1.0, 1.0])),

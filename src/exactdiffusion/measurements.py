@@ -167,7 +167,7 @@ def conditional_log_density(law, y, total, m, sigma):
     q, x = _level(law, total, m, sigma)
     variance = sigma**2 * (m + 1) / m
     gap = xp.sum((y - x) ** 2, axis=-1) / variance
-    return value - q.log_density(x) - 0.5 * (gap + y.shape[1] * math.log(2 * math.pi * variance))
+    return value - q.log_density(x) - 0.5 * (gap + y.shape[1] * float(np.log(2 * np.pi * variance)))
 
 
 def _joint(law, y, sigma):
@@ -367,9 +367,9 @@ def _draw(law, total, m, sigma, z):
     """Draws (n, d) from one uniform (through the normal z[:, 0]) and d normals per row."""
     from scipy.special import ndtr
 
-    weights, means, variances, form = _components(law, total, m, sigma)
     n, d = total.shape
-    if n == 0:
+    weights, means, variances, form = _components(law, total if n else np.zeros((1, d)), m, sigma)
+    if n == 0:  # what is given is checked all the same
         return np.zeros((0, d))
     cumulative = np.cumsum(weights, axis=1)
     u = ndtr(z[:, :1]) * cumulative[:, -1:]

@@ -1297,6 +1297,8 @@ def prox_of(noised, x, lam, *, certificate=False, local=False, calls=None, **opt
         a = np.where(flat, 1.0, scale)
         with np.errstate(over="ignore"):
             variance = base + (sigma / a) ** 2
+        if not np.all(np.isfinite(variance)):
+            fail("scale, sigma", (noised.scale, noised.sigma), "sigma^2 / scale^2 in the range of floats")
         result = solver(x / a[:, None], lam / a**2, variance, **flags)
         result = _rescale(result, x, lam, a, flat, sigma, variance <= _TINY)
     if certificate:
