@@ -52,6 +52,18 @@ def test_langevin_without_state():
     assert abs(2 * h / (1 - h**2) - 1 / (1 - h / 2)) < 1e-25
 
 
+def test_backward_equation_without_logarithm():
+    """E y'^2 >= (|(1 + g) y|_2 - g c)^2 with c = max |2 r'|, so |y'|_2 - c >= (1 + g) (|y|_2 - c); and by quadrature."""
+    printed, _ = numbers("The backward equation")
+    g, n, c = mpf("0.025"), 200, 2 * npdf(1)
+    assert abs(2 * mp.diff(npdf, 1)) == c > abs(2 * mp.diff(npdf, mpf("0.99")))
+    v = 1 + mpf(0)
+    for _ in range(n):
+        v = (1 - g) ** 2 * v + 2 * g
+    assert_digits(printed, [c, c, g, sqrt(v)])
+    assert c + (1 - c) * (1 + g) ** n > 72
+
+
 def test_one_letter():
     printed, _ = numbers("One letter")
     assert_digits(printed, [1 - exp(-2), exp(2) * (1 - exp(-2))])

@@ -6,6 +6,16 @@ of the examples one argument is replaced by something that is no number at all. 
 entry's check (and holds no NaN), or a ValueError whose message begins with the name of an argument: the replaced one, where
 one was replaced. Anything else fails: another exception, a warning, a NaN, an answer that takes too long.
 
+What a check looks at, and what not. Of a bound (`CLAIMS`): its shape, and relations that hold under the hypotheses: sign,
+range (probabilities in [0, 1], admissible steps in [0, 1]), the order of two-sided values, monotone products and levels,
+agreement with another bound. Most of them are asked of all numbers, those with cancelling or overflowing terms of numbers
+0 or of size 1e-30 to 1e30 (`tame`). By the shape alone are checked the linear formulas (Tweedie, mean and coordinate steps,
+drifts, error fields, rescaled scores, Hessians and covariances without a sign) and `matching_bias`, `heun_gaussian_error`,
+`gap_formula`. Outside the hypotheses, and where an argument is an odd object that a function may take, only the generic
+conditions hold: no NaN, and no infinity unless the entry says `infinite`, as every bound does. The entries without a check
+(`test_unchecked_entries` lists them) have the generic conditions alone. No check here compares a value with a reference:
+that is the subject of `test_references.py` and of ``theory/``.
+
 By default few examples, always the same ones; with ``--deep`` at least 5,000 per entry point from a seed that changes from
 run to run and is printed (``--seed n`` repeats one). Hypothesis draws them in groups of `GROUP`; ``FUZZ_EXAMPLES=n`` sets
 their number.
@@ -20,6 +30,7 @@ import time
 import types
 from fractions import Fraction
 from importlib import import_module
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -560,6 +571,23 @@ def check_prox(out, x, **_):
     assert out.shape == asarray(x).shape
 
 
+def as_argument(name, *more):
+    """Of the shape of an argument, with ``more`` axes."""
+
+    def check(out, **given):
+        assert np.shape(out) == (*np.shape(given[name]), *more), "shape"
+
+    return check
+
+
+def in_range(low, high):
+    def check(out, **_):
+        for v in values_of(out):
+            assert np.all((np.asarray(v) >= low) & (np.asarray(v) <= high)), "outside its range"
+
+    return check
+
+
 CLASSES = {c.__name__: c for c in (GaussianMixture, PointCloud, Sphere, Torus, Subspace)}
 
 
@@ -669,6 +697,7 @@ def _law_entries():
     entry(
         "laws.Counted",
         lambda law, x, scale, sigma: Counted(law).noised(scale, sigma).denoise(x),
+        check_denoise,
         law=just(*BASE["Sphere"]),
         x=x_of_law,
         scale=scale_of_level,
@@ -677,6 +706,7 @@ def _law_entries():
     entry(
         "laws.Denoiser",
         lambda fn, dim, x, scale, sigma: Denoiser(fn, dim).noised(scale, sigma).denoise(x),
+        as_argument("x"),
         fn=just(lambda x, s: 0.5 * x, lambda x, s: x[:, :1], lambda x, s: x * np.nan, lambda x, s: "no", lambda x, s: None),
         dim=just(DIM, DIM, 2),
         x=x_of_law,
@@ -791,6 +821,11 @@ def levels(d):
     return layout(d, a)
 
 
+def check_time(t, sigma, table):
+    as_argument("sigma")(t, sigma=sigma)
+    in_range(0, 1000 if table is None else len(table))(t)
+
+
 def _schedule_entries():
     more = {
         "log_linear": dict(sigma_max=one_of(just(40.0), positive), sigma_min=positive, final_zero=flag),
@@ -873,27 +908,36 @@ def _schedule_entries():
     entry(
         "schedules.ddpm_time",
         schedules.ddpm_time,
+        check_time,
         sigma=one_of(positive, array([2, 3], low=0)),
         table=mostly(None, array([3, 5], low=0)),
     )
     some = one_of(positive, array([3, 1, 0], low=0), lambda d: np.sort(d.rng().random(4)))
-    for name in (
-        "alpha_bar_from_beta",
-        "alpha_bar_from_integral",
-        "alpha_bar_from_sigma",
-        "beta_from_alpha_bar",
-        "integral_from_sigma",
-        "sigma_from_alpha_bar",
-        "sigma_from_integral",
-        "sigma_from_snr",
-        "sigma_from_snr_db",
-        "snr_db_from_sigma",
-        "snr_db_from_snr",
-        "snr_from_sigma",
-        "snr_from_snr_db",
-    ):
+    one, half_line, line = in_range(0, 1), in_range(0, np.inf), None
+    for name, check in {
+        "alpha_bar_from_beta": one,
+        "alpha_bar_from_integral": one,
+        "alpha_bar_from_sigma": one,
+        "beta_from_alpha_bar": one,
+        "integral_from_sigma": half_line,
+        "sigma_from_alpha_bar": half_line,
+        "sigma_from_integral": half_line,
+        "sigma_from_snr": half_line,
+        "sigma_from_snr_db": half_line,
+        "snr_db_from_sigma": line,
+        "snr_db_from_snr": line,
+        "snr_from_sigma": half_line,
+        "snr_from_snr_db": half_line,
+    }.items():
         (argument,) = inspect.signature(getattr(schedules, name)).parameters
-        entry(f"schedules.{name}", getattr(schedules, name), **{argument: one_of(some, lambda d: d.rng().random(3))})
+
+        def converted(out, argument=argument, check=check, **given):
+            as_argument(argument)(out, **given)
+            if check:
+                check(out)
+
+        strategy = one_of(some, lambda d: d.rng().random(3))
+        entry(f"schedules.{name}", getattr(schedules, name), converted, **{argument: strategy})
     for name in ("vp_linear_integral", "vp_linear_rate", "vp_linear_time"):
         argument = next(iter(inspect.signature(getattr(schedules, name)).parameters))
         entry(
@@ -905,12 +949,13 @@ def _schedule_entries():
             beta_max=positive,
         )
     words = just(np.arange(4, dtype=np.uint64), np.array([0, 2**64 - 1], dtype=np.uint64), np.zeros((0,), dtype=np.uint64))
-    entry("noise.standard_normal_of_words", noise.standard_normal_of_words, words=words)
+    entry("noise.standard_normal_of_words", noise.standard_normal_of_words, as_argument("words"), words=words)
     seeds = just(0, 1, 2**64 - 1, 2**64, -1, 1.0, np.int64(3), 10**30)
     large = just(0, 1, 5, 2**40, 2**63, 2**64 - 1, 2**64, -1, np.int32(2))
     entry(
         "noise.Noise",
         lambda seed, step, n, d, start: noise.Noise(seed).normal(step, n, d, start),
+        lambda out, n, d, **_: pytest.fail("shape") if out.shape != (n, d) else None,
         seed=seeds,
         step=large,
         n=just(2, 0, 3, -1, 2.0),
@@ -921,6 +966,7 @@ def _schedule_entries():
     entry(
         "noise.BrownianPath",
         lambda seed, fine, grid, step: noise.BrownianPath(seed, fine).increments(grid).normal(step, 2, 2),
+        lambda out, **_: pytest.fail("shape") if out.shape != (2, 2) else None,
         seed=seeds,
         fine=one_of(just(fine), levels),
         grid=one_of(just(fine[::2], fine, fine[::4]), levels),
@@ -1013,6 +1059,17 @@ def nonnegative(result, **_):
             assert np.all(np.asarray(v) >= 0), "negative"
 
 
+def check_floor(floor, repeats, **_):
+    assert len(floor.values) == repeats
+    assert min(floor.values) >= 0
+    assert floor.low <= floor.mean <= floor.high
+    assert floor.std >= 0
+
+
+def check_slope(found, **_):
+    assert found.low <= found.slope <= found.high
+
+
 def covariance_strategy(d):
     kind, rng, n = d.index(6), d.rng(), d.pick([2, 2, 2, 1, 3])
     a = rng.standard_normal((n, n)) * d.pick([1.0, 1.0, 1e-8, 1e5, 1e80, 0.0])
@@ -1084,6 +1141,7 @@ def _measure_entries():
     entry(
         "measure.noise_floor",
         measure.noise_floor,
+        check_floor,
         target=just(
             PointCloud([[0.0, 1.0], [1.0, 0.0]]), lambda n, rng: rng.normal(size=(n, 2)), lambda n, rng: np.zeros((n + 1, 2))
         ),
@@ -1103,6 +1161,7 @@ def _measure_entries():
         entry(
             f"measure.{name}",
             getattr(measure, name),
+            nonnegative if name == "tv_quadrature" else None,
             p=densities,
             q=densities,
             weights=densities,
@@ -1123,6 +1182,7 @@ def _measure_entries():
     entry(
         "measure.excess_error",
         measure.excess_error,
+        nonnegative,
         estimate=estimates,
         conditional_mean=estimates,
         mmse=mostly(None, positive),
@@ -1131,6 +1191,7 @@ def _measure_entries():
     entry(
         "measure.Estimate.interval",
         lambda x, level: measure.mse(x, 0.0 * asarray(x)).interval(level),
+        lambda ends, **_: pytest.fail("ends in the wrong order") if not ends[0] <= ends[1] else None,
         x=array([3, 1, 2], [2]),
         level=unit,
         names=("estimate", "truth"),
@@ -1141,6 +1202,7 @@ def _measure_entries():
     entry(
         "measure.fit_slope",
         measure.fit_slope,
+        check_slope,
         x=positive_array,
         y=positive_array,
         log=just(True, False, None),
@@ -1148,7 +1210,13 @@ def _measure_entries():
         last=just(None, 3, 2, 0),
         infinite=True,
     )
-    entry("measure.local_slopes", measure.local_slopes, x=positive_array, y=positive_array)
+    entry(
+        "measure.local_slopes",
+        measure.local_slopes,
+        lambda out, x, **_: pytest.fail("shape") if out.shape != (len(x) - 1,) else None,
+        x=positive_array,
+        y=positive_array,
+    )
 
 
 _measure_entries()
@@ -1166,6 +1234,60 @@ def check_proxes(result, x, **_):
     ).any()
 
 
+def check_nearest_centre(result, x, centres, **_):
+    index, value = result
+    assert index.shape == value.shape == asarray(x).shape[:1]
+    assert np.all((index >= 0) & (index < len(centres)))
+
+
+def check_match(found, grid, **_):
+    assert 0 <= found.index <= grid.N
+    assert 0 <= found.steps <= grid.N
+    assert found.sigma >= 0
+
+
+def check_cme(out, law, y, **_):
+    assert out.shape == asarray(y).shape
+    in_hull(law, out)
+
+
+def check_kernel(kernel, z, **_):
+    assert kernel.means.shape[::2] == asarray(z).shape
+    assert np.all(kernel.weights >= 0)
+    assert np.all(np.abs(kernel.weights.sum(axis=1) - 1) <= 64 * EPS * kernel.weights.shape[1])
+
+
+def check_run(states, n, law, **_):
+    for state in states:
+        assert all(v.shape == (n, law.dim) for v in values_of(state) if isinstance(v, np.ndarray) and v.ndim == 2)
+
+
+def check_axes(found, variances, m, **_):
+    assert found.output.shape == np.shape(variances)
+    assert found.inner.shape == (m,)
+    nonnegative(found)
+
+
+def check_ball(ball, cloud):
+    """(centre, radius): every point is inside; the algorithm's own allowance is 1e-12 of the squares."""
+    cloud = asarray(cloud)
+    distance, size = np.linalg.norm(cloud - ball[0], axis=1), np.abs(cloud).max()
+    assert np.all(distance <= (1 + 1e-11) * ball[1] + 1e-6 * np.abs(cloud - cloud.mean(axis=0)).max() + 64 * EPS * size)
+
+
+def check_bracket(found, **_):
+    assert 0 <= found.lower <= found.upper
+
+
+def check_gaussian(result, mean, all_steps, **_):
+    m, c = result
+    d = len(mean)
+    assert m.shape[-1:] == (d,)
+    assert c.shape in (m.shape, (*m.shape, d))
+    low = c.min() if c.shape == m.shape else np.linalg.eigvalsh((c + np.swapaxes(c, -1, -2)) / 2).min(initial=0.0)
+    assert low >= -256 * d * EPS * np.abs(c).max(initial=0.0), "not positive semidefinite"
+
+
 CHAINS = {name: getattr(chains, name) for name in ("one_at_a_time", "all_at_once")}
 MIXTURES = {name: getattr(measurements, name) for name in ("posterior_mixture", "predictive_mixture")}
 
@@ -1175,7 +1297,16 @@ def _other_entries():
     x2, centres = array(n2, d2), array([4, 1, 2, 0], d2)
     w4 = mostly(None, lambda d: weights(d.pick([4, 4, 1, 2]))(d))
     lam = one_of(just(0.5, 0.1, 2.0), positive, array([3, 1, 2], low=0))
-    entry("proximal.laguerre", proximal.laguerre, x=x2, lam=lam, centres=centres, weights=w4, infinite=True)
+    entry(
+        "proximal.laguerre",
+        proximal.laguerre,
+        check_nearest_centre,
+        x=x2,
+        lam=lam,
+        centres=centres,
+        weights=w4,
+        infinite=True,
+    )
     entry(
         "proximal.prox_isotropic",
         proximal.prox_isotropic,
@@ -1274,6 +1405,7 @@ def _other_entries():
     entry(
         "conditional_mean.match",
         cm.match,
+        check_match,
         grid=grids,
         sigma=sigma,
         unit=just("db", "linear"),
@@ -1290,6 +1422,7 @@ def _other_entries():
     entry(
         "conditional_mean.chain",
         lambda **given: list(cm.chain(**given)),
+        lambda states, y, **_: [as_argument("y")(state, y=y) for state in states],
         law=mixture,
         grid=grids,
         y=x_of_law,
@@ -1300,6 +1433,7 @@ def _other_entries():
     entry(
         "conditional_mean.denoise",
         cm.denoise,
+        as_argument("y"),
         law=mixture,
         grid=grids,
         y=x_of_law,
@@ -1308,9 +1442,10 @@ def _other_entries():
         **options,
         names=("scale", "x"),
     )
-    entry("conditional_mean.cme", cm.cme, law=law, y=x_of_law, sigma=sigma, names=("x",))
-    entry("conditional_mean.lmmse", cm.lmmse, law=law, y=x_of_law, sigma=sigma, names=("x",))
-    entry("conditional_mean.ls", cm.ls, lambda out, y: None, y=x_of_law)
+    entry("conditional_mean.cme", cm.cme, check_cme, law=law, y=x_of_law, sigma=sigma, names=("x",))
+    entry("conditional_mean.lmmse", cm.lmmse, as_argument("y"), law=law, y=x_of_law, sigma=sigma, names=("x",))
+    entry("conditional_mean.ls", cm.ls, lambda out, y: pytest.fail("not y") if not np.array_equal(out, asarray(y)) else None,
+          y=x_of_law)
     entry(
         "conditional_mean.posterior_variance",
         cm.posterior_variance,
@@ -1323,6 +1458,7 @@ def _other_entries():
     entry(
         "conditional_mean.excess",
         cm.excess,
+        nonnegative,
         law=law,
         estimate=total,
         y=total,
@@ -1333,6 +1469,7 @@ def _other_entries():
     entry(
         "conditional_mean.denoiser_laplacian",
         cm.denoiser_laplacian,
+        as_argument("z"),
         law=mixture,
         z=x_of_law,
         v=positive,
@@ -1341,6 +1478,7 @@ def _other_entries():
     entry(
         "conditional_mean.reverse_kernel",
         cm.reverse_kernel,
+        check_kernel,
         law=mixture,
         z=x_of_law,
         v=positive,
@@ -1350,6 +1488,7 @@ def _other_entries():
     entry(
         "conditional_mean.normalised",
         lambda law, power: cm.normalised(law, power).mean,
+        lambda out, law, **_: pytest.fail("shape") if out.shape != (law.dim,) else None,
         law=law,
         power=mostly(None, positive),
     )
@@ -1388,6 +1527,7 @@ def _other_entries():
     entry(
         "conditional_mean.complex_to_real",
         cm.complex_to_real,
+        lambda out, x: pytest.fail("shape") if out.shape != (len(x), 2 * np.shape(x)[1]) else None,
         x=one_of(lambda d: d.rng().normal(size=(2, 3)) + 1j, array(n2, d2)),
         loose=("x",),
     )
@@ -1395,7 +1535,12 @@ def _other_entries():
         found = cm.real_to_complex(x)
         return found.real, found.imag
 
-    entry("conditional_mean.real_to_complex", parts, x=array(n2, [2, 4, 1, 3]))
+    entry(
+        "conditional_mean.real_to_complex",
+        parts,
+        lambda out, x: pytest.fail("shape") if 2 * out[0].size != np.size(x) or out[0].shape != out[1].shape else None,
+        x=array(n2, [2, 4, 1, 3]),
+    )
     entry(
         "conditional_mean.complex_mixture",
         lambda weights, means, covariances: cm.complex_mixture(weights, means, covariances).mean,
@@ -1408,12 +1553,14 @@ def _other_entries():
     noises = just(noise.Noise(0), noise.Noise(5), None, 3)
     steps = just(0, 1, 2**64 - 1, -1)
     ms = measurements
-    for name in ("posterior_mean", "posterior_covariance", "predictive_covariance"):
-        entry(f"measurements.{name}", getattr(ms, name), law=law, total=total, m=m, sigma=sigma, names=("x",))
+    for name, axes in (("posterior_mean", ()), ("posterior_covariance", (DIM,)), ("predictive_covariance", (DIM,))):
+        check = as_argument("total", *axes)
+        entry(f"measurements.{name}", getattr(ms, name), check, law=law, total=total, m=m, sigma=sigma, names=("x",))
     for name in ("posterior_mixture", "predictive_mixture"):
         entry(
             f"measurements.{name}",
             lambda function=MIXTURES[name], **given: function(**given).mean,
+            lambda out, law, **_: pytest.fail("shape") if out.shape != (law.dim,) else None,
             law=law,
             total=array([1, 1, 2], [DIM, DIM, 2]),
             m=m,
@@ -1424,6 +1571,7 @@ def _other_entries():
         entry(
             f"measurements.{name}",
             getattr(ms, name),
+            as_argument("total"),
             law=law,
             total=total,
             m=m,
@@ -1432,12 +1580,19 @@ def _other_entries():
             step=steps,
             names=("x",),
         )
-    for name in ("conditional_score", "conditional_hessian", "conditional_log_density"):
-        entry(f"measurements.{name}", getattr(ms, name), law=law, y=total, total=total, m=m, sigma=sigma, names=("x",))
-    for name in ("joint_log_density", "joint_score", "joint_hessian"):
+    rows_of = lambda out, y, **_: pytest.fail("rows") if len(out) != len(y) else None  # noqa: E731
+    for name, check in (
+        ("conditional_score", as_argument("y")),
+        ("conditional_hessian", as_argument("y", DIM)),
+        ("conditional_log_density", rows_of),
+    ):
+        options = dict(law=law, y=total, total=total, m=m, sigma=sigma, names=("x",))
+        entry(f"measurements.{name}", getattr(ms, name), check, **options)
+    for name, check in (("joint_log_density", rows_of), ("joint_score", as_argument("y")), ("joint_hessian", rows_of)):
         entry(
             f"measurements.{name}",
             getattr(ms, name),
+            check,
             law=law,
             y=array([2, 1, 0], [2, 1, 0], [DIM, DIM, DIM, 2]),
             sigma=sigma,
@@ -1446,6 +1601,7 @@ def _other_entries():
     entry(
         "measurements.restricted_gaussian_oracle",
         ms.restricted_gaussian_oracle,
+        as_argument("y"),
         law=law,
         y=x_of_law,
         h=positive,
@@ -1460,8 +1616,14 @@ def _other_entries():
         GaussianMixture(None, [[0.0, 1.0]], 1.0),
     )
     plain = just(1.0, 0.5, 2.0, 0.0, -1.0, 0.2)
-    entry("measurements.fisher_information", ms.fisher_information, law=line, names=("sigma",))
-    entry("measurements.line_quadrature", ms.line_quadrature, law=line, sigma=plain)
+    entry("measurements.fisher_information", ms.fisher_information, nonnegative, law=line, names=("sigma",))
+    entry(
+        "measurements.line_quadrature",
+        ms.line_quadrature,
+        lambda out, **_: pytest.fail("shapes") if out[0].shape != out[1].shape else nonnegative(out[1]),
+        law=line,
+        sigma=plain,
+    )
     entry("measurements.line_mmse", ms.line_mmse, nonnegative, law=line, m=just(1, 2, 0, 3.0), sigma=plain)
     entry("measurements.line_jump_w2", ms.line_jump_w2, nonnegative, law=line, m=just(1, 2, 0), sigma=plain)
 
@@ -1473,6 +1635,7 @@ def _other_entries():
         entry(
             f"chains.{name}",
             lambda function=CHAINS[name], **given: [s] if dataclasses.is_dataclass(s := function(**given)) else list(s),
+            check_run,
             law=law,
             m=just(1, 2, 0),
             sigma=sigma,
@@ -1486,6 +1649,7 @@ def _other_entries():
     entry(
         "chains.langevin",
         chains.langevin,
+        as_argument("x"),
         law=just(BASE["GaussianMixture"][1], *BASE["GaussianMixture"]),
         x=x_of_law,
         noise=noises,
@@ -1496,6 +1660,7 @@ def _other_entries():
     entry(
         "chains.gaussian_one_at_a_time",
         chains.gaussian_one_at_a_time,
+        check_axes,
         variances=array([2, 1, 3, 0], low=0),
         m=just(1, 2, 5, 0),
         sigma=sigma,
@@ -1510,6 +1675,7 @@ def _other_entries():
         lambda log_density, dim, draws, noise, sigma, y: (
             chains.EstimatedLaw(log_density, dim, draws, noise).noised(1.0, sigma).denoise(y)
         ),
+        as_argument("y"),
         log_density=just(
             lambda x: -np.sum(np.abs(x), axis=1), lambda x: np.zeros(len(x)), lambda x: x, lambda x: np.full(len(x), np.nan)
         ),
@@ -1541,16 +1707,18 @@ def _other_entries():
         y=array([2, 1, 0], [1, 2]),
         sigma2=positive,
     )
-    entry("log_concavity.enclosing_ball", lc.enclosing_ball, cloud=cloud)
+    entry("log_concavity.enclosing_ball", lc.enclosing_ball, check_ball, cloud=cloud)
     entry(
         "log_concavity.exposed_pairs",
         lambda cloud, longest_only: list(lc.exposed_pairs(cloud, longest_only)),
+        lambda pairs, cloud, **_: in_range(0, len(cloud) - 1)([list(pair[:2]) for pair in pairs]),
         cloud=cloud,
         longest_only=flag,
     )
     entry(
         "log_concavity.certify_log_concavity",
         lc.certify_log_concavity,
+        lambda found, **_: pytest.fail("witness") if (found.witness is not None) != (found.status is False) else None,
         law=atoms,
         sigma2=positive,
         bound=mostly(None, positive),
@@ -1561,6 +1729,7 @@ def _other_entries():
     entry(
         "log_concavity.log_concavity_threshold",
         lc.log_concavity_threshold,
+        check_bracket,
         law=atoms,
         rtol=just(0.1, 0.5, 1e-2, 0.0, -1.0),
         certify=just(False),
@@ -1570,6 +1739,7 @@ def _other_entries():
     entry(
         "log_concavity.covariance_supremum",
         lc.covariance_supremum,
+        lambda out, **_: nonnegative(out[0]),
         cloud=cloud,
         weights=lambda d: np.ones(3) if d.byte() < 100 else weights(d.pick([3, 3, 1, 2]))(d),
         variance=positive,
@@ -1589,13 +1759,14 @@ def _other_entries():
         prec=just(64, 128, 0),
     )
     grid = one_of(lambda d: np.linspace(-3.0, 3.0, d.pick([30, 9, 3, 2])), array([5, 3]))
-    entry("log_concavity.spectral_gap", lc.spectral_gap, log_density=array([30, 9, 5]), grid=grid)
+    entry("log_concavity.spectral_gap", lc.spectral_gap, nonnegative, log_density=array([30, 9, 5]), grid=grid)
 
     covs = covariance_strategy
     grid = just(schedules.vp_linear(3), schedules.log_linear(3), schedules.edm(2), schedules.vp_linear(2, eps=0.01))
     entry(
         "propagation.gaussian",
         lambda **given: gaussian(**given),
+        check_gaussian,
         sampler=just(*samplers.REGISTRY, "no"),
         mean=array([2, 2, 2, 1]),
         cov=covs,
@@ -1748,8 +1919,438 @@ SPECIAL = {
 }
 
 
-def check_bound(out, **_):
-    """Numbers are numbers: the generic conditions of `sound`; inequalities are the subject of theory/."""
+# What a value must satisfy besides being a number: relations that hold for every argument, or under the hypotheses that
+# `where` writes down. In a claim, ``v`` is the value and ``a`` the arguments, numbers as float64 arrays.
+
+
+def below(low, high, scale=0.0):
+    """``low <= high`` to rounding."""
+    low, high = np.asarray(low, dtype=float), np.asarray(high, dtype=float)
+    slack = 64 * EPS * (np.abs(low) + np.abs(high) + scale)
+    return (low <= high) | (low - high <= np.where(np.isfinite(slack), slack, 0.0))
+
+
+def same(one, other, scale=0.0):
+    return below(one, other, scale) & below(other, one, scale)
+
+
+def numbers(value):
+    """float64 array of a number or of numbers; words, functions and None as they are."""
+    plain = value is None or isinstance(value, str) or callable(value)
+    return value if plain else np.asarray(value, dtype=np.float64)
+
+
+def parts(value):
+    return list(value.values()) if isinstance(value, dict) else list(value) if isinstance(value, tuple) else [value]
+
+
+def tame(a):
+    """Every number is 0 or of ordinary size: no square, product or quotient of a few leaves the range of floats."""
+    sizes = [np.abs(v) for v in vars(a).values() if isinstance(v, np.ndarray)]
+    return all(np.all((s == 0) | ((s > 1e-30) & (s < 1e30))) for s in sizes)
+
+
+def psd(a):
+    return np.array_equal(a, np.swapaxes(a, -1, -2)) and np.all(np.linalg.eigvalsh(a) >= 0)
+
+
+def claims(holds=None, where=None, shape=None, ordinary=False):
+    """A check: each part has ``shape(a)``; where ``where(a)``, and `tame(a)` if ``ordinary``, ``holds(v, a)`` is true."""
+
+    def check(value, /, **given):
+        a = types.SimpleNamespace(**{k: numbers(v) for k, v in given.items()})
+        if shape is not None:
+            found, expected = [np.shape(part) for part in parts(value)], tuple(shape(a))
+            assert all(f == expected for f in found), f"shapes {found}, documented {expected}"
+            check.met += holds is None
+        if holds is not None and (not ordinary or tame(a)) and (where is None or np.all(where(a))):
+            check.met += 1
+            assert np.all(holds(value, a)), "the value breaks what its docstring says of it"
+
+    check.met = 0  # how often the claim was put to the test
+    check.holds = holds
+    return check
+
+
+def shaped(*names, holds=None, **more):
+    """The shape to which these arguments broadcast."""
+    return claims(holds, shape=lambda a: np.broadcast_shapes(*(getattr(a, n).shape for n in names)), **more)
+
+
+def at_least_0(value, _):
+    return all(np.all(np.asarray(part) >= 0) for part in parts(value))
+
+
+def between(low, high):
+    return lambda value, _: all(np.all((np.asarray(p) >= low) & (np.asarray(p) <= high)) for p in parts(value))
+
+
+def ordered(value, _):
+    """Parts in rising order."""
+    return all(np.all(below(low, high)) for low, high in pairwise(parts(value)))
+
+
+def signs(*names):
+    """These arguments are nonnegative."""
+    return lambda a: all(np.all(getattr(a, n) >= 0) for n in names)
+
+
+def of_bound(name):
+    """The function itself, to compare its values at other arguments."""
+    module, _, function = name.partition(".")
+    return getattr(import_module(f"exactdiffusion.bounds.{module}"), function)
+
+
+def products(v, a):
+    """Two-sided products: 0 <= lower <= upper, the lower one decreasing along the steps."""
+    return np.all(v[0] >= 0) and ordered(v, a) and np.all(below(v[0][1:], v[0][:-1]))
+
+
+def relative_steps(a):
+    return np.all((a.beta >= 0) & (a.beta <= 1)) and np.all(a.eta >= 0) and np.all(a.distance >= 0)
+
+
+def admissible_monotone(v, a):
+    return not v or (v == of_bound("projection.is_admissible")(a.beta, a.eta / 2, 2 * a.nu))
+
+
+def definition_agrees(v, a):
+    """Away from the boundary, where rounding decides, the literal definition and its one-line test agree."""
+    excess = of_bound("projection.admissibility_excess")(a.beta, a.eta, a.nu)
+    return abs(excess) < 1e-6 or v == (excess < 0)
+
+
+def projection_path(v, a):
+    size = np.abs(a.start).max() + np.abs(a.projection).max()
+    end = np.abs(v[-1] - a.projection).max() if a.sigma[-1] == 0 else 0.0
+    return np.abs(v[0] - a.start).max() <= 8 * EPS * size and end <= 8 * EPS * size
+
+
+def unit_rows(v, a):
+    size = np.abs(v[0]).max(axis=1)
+    rows = (size > 1e-100) & (size < 1e100)
+    return np.abs(np.linalg.norm(v[1][rows], axis=1) - 1) <= 8 * EPS
+
+
+def kl_square(v, a):
+    terms = np.abs(a.weights) * (np.abs(a.r * a.e) + a.diffusion_q * a.r**2 + a.e**2 / a.diffusion_q)
+    return v[0] <= v[1] + 64 * EPS * np.sum(terms)
+
+
+def in_hull_of_eps(v, a):
+    low, high = a.eps.min(axis=-2) / np.sqrt(a.s), a.eps.max(axis=-2) / np.sqrt(a.s)
+    slack = 64 * EPS * np.maximum(np.abs(low), np.abs(high))
+    return (v >= low - slack) & (v <= high + slack)
+
+
+def sandwich_of_w2(v, a):
+    """Only where 0 <= E C <= Lambda; eigenvalues near 0 lose half their digits in the square root."""
+    return v[0] <= v[1] + 4 * np.sqrt(EPS) * np.trace(np.atleast_2d(a.covariance))
+
+
+def steps_reach(v, a):
+    return v == int(v) and v >= 0 and (v == 0 or a.T / v * (a.L + 0.5) <= 0.5 * (1 + 1e-14))
+
+
+def opposite(v, a):
+    mirror = {"euler_maruyama": "prox_backward", "prox_backward": "euler_maruyama"}.get(a.scheme)
+    rest = {k: w for k, w in vars(a).items() if k != "scheme"}
+    return mirror is None or np.all(same(v, -of_bound("proximal.local_weak_error")(mirror, **rest)))
+
+
+def radii(v, a):
+    """1 <= root <= half of the logarithm <= whole."""
+    names = ("near_set_radius_exact", "near_set_radius_half_log", "near_set_radius")
+    exact, half, whole = (of_bound(f"projection.{n}")(a.distance, a.sigma, a.count, a.eta) for n in names)
+    return np.all(below(1.0, v)) and np.all(below(exact, half)) and np.all(below(half, whole))
+
+
+ROWS = lambda a: a.x.shape  # noqa: E731
+OF_BETA = lambda a: np.broadcast_shapes(a.beta.shape, a.eta.shape, a.distance.shape)  # noqa: E731
+CHAIN = lambda a: (np.all(a.m >= 1)) & np.all(a.sigma2 > 0) & np.all(a.tau2 >= 0)  # noqa: E731
+STEPS = lambda a: np.all(a.steps >= 0)  # noqa: E731
+
+#: "module.function" -> check
+CLAIMS = {
+    "foundations.tweedie_denoiser": claims(shape=ROWS),
+    "foundations.tweedie_covariance": claims(shape=lambda a: a.hessian.shape),
+    "foundations.ddim_gaussian_deviation": claims(at_least_0),
+    "projection.one_step_distance": claims(
+        lambda v, a: ordered(v, a) and np.all(v[1] >= 0), relative_steps, OF_BETA),
+    "projection.is_admissible": claims(admissible_monotone, ordinary=True),
+    "projection.admissibility_excess": claims(lambda v, a: v >= -np.log(a.nu)),
+    "projection.admissible_by_definition": claims(
+        definition_agrees, lambda a: np.all((a.beta >= 0) & (a.beta < 1)) and 0 <= a.eta < 1 <= a.nu, ordinary=True),
+    "projection.admissibility": claims(lambda v, a: v <= np.log(a.nu)),
+    "projection.ddim_distance_sandwich": claims(products, relative_steps),
+    "projection.beta_star": shaped("eta", "nu", "start_ratio", holds=between(0, 1)),
+    "projection.smallest_admissible_nu": claims(lambda v, a: v >= 1),
+    "projection.largest_admissible_eta": claims(
+        lambda v, a: 0 <= v < 1 and (v == 0 or of_bound("projection.admissibility_excess")(a.beta, v, a.nu) <= 0)),
+    "projection.band_usage": shaped(
+        "distance", "sigma", "dimension", holds=lambda v, a: np.asarray(v) >= 1, where=signs("distance", "sigma")),
+    "projection.exact_projection_path": claims(
+        projection_path, shape=lambda a: (len(a.sigma), *a.start.shape), ordinary=True),
+    "projection.a_posteriori_sandwich": claims(products, relative_steps),
+    "projection.best_admissible_products": claims(lambda v, a: ordered(v, a) and between(0, 1)(v, a)),
+    "projection.admissible_limits": claims(
+        lambda v, a: between(0, 1)(v, a) and below(v[1], v[0]) and below(v[0], v[2])),
+    "projection.admissible_limit_rates": claims(at_least_0),
+    "projection.gradient_estimation_gamma": shaped(
+        "a", "b", "c", where=lambda a: (a.a > 0) & (a.a * a.c > a.b**2), ordinary=True,
+        holds=lambda v, a: same(v + of_bound("projection.gradient_estimation_gamma")(a.c, a.b, a.a), 1.0,
+                                (a.a + 2 * np.abs(a.b) + a.c) / (a.a + 2 * a.b + a.c))),
+    "projection.gradient_estimation_filter": claims(
+        lambda v, a: same(v, 1 - np.prod(1 - a.beta), 1 + np.abs(a.gamma)), lambda a: a.q == 1, ordinary=True),
+    "projection.gradient_estimation_gaussian_error": claims(
+        lambda v, a: v * (a.gamma - 1.5) >= 0,
+        lambda a: (a.sigma_max > a.sigma_min) & (a.sigma_min > 0) & (a.variance > 0) & (a.N > 0)),
+    "projection.ddim_coordinates": shaped(
+        "x", "eps", holds=lambda v, a: np.array_equal(v, a.x) or a.sigma != a.sigma_next),
+    "projection.ddpm_coordinates": claims(
+        lambda v, a: v[0] <= a.sigma_next * (1 + 64 * EPS * (1 + np.abs(np.log(a.sigma))) / (1 - a.mu)),
+        lambda a: (a.sigma_next > 0) & (a.sigma_next <= a.sigma), ordinary=True),
+    "projection.ddpm_subspace_distance": claims(
+        lambda v, a: v >= -64 * EPS * a.codimension * a.sigma**2,
+        lambda a: np.all(np.diff(a.sigma) <= 0) and np.all(a.sigma >= 0) and 0 <= a.mu < 1 and a.codimension >= 0
+        and (a.start is None or a.start >= 0), shape=lambda a: a.sigma.shape, ordinary=True),
+    "projection.distance_gradient": claims(unit_rows, shape=ROWS),
+    "projection.segment_invariance": claims(
+        lambda v, a: v[0].shape == a.x.shape and v[1].shape == a.x.shape[:1] and np.all(v[1] >= 0), lambda a: a.theta >= 0),
+    "projection.relative_error": claims(lambda v, a: v >= 0, lambda a: a.distance > 0, lambda a: a.estimate.shape[:1]),
+    "projection.band_ok": claims(
+        lambda v, a: np.asarray(v).dtype == bool and not np.any(v),
+        lambda a: signs("distance", "sigma")(a) and a.nu * (1 + a.rtol) < 1),
+    "projection.projection_is_unique": shaped(
+        "gap", "distance", where=lambda a: np.all(a.gap <= 0) & np.all(a.distance >= 0) & np.all(a.rtol >= 0),
+        holds=lambda v, a: not np.any(v)),
+    "projection.continuity_obstruction": shaped(
+        "separation", "distance", holds=at_least_0, where=lambda a: (a.separation >= 0) & (a.distance > 0)),
+    "projection.normal_offset": claims(
+        lambda v, a: v[0].shape == a.base.shape and v[1].shape == a.base.shape[:1]
+        and np.all(np.isnan(v[1]) | ((v[1] >= 0) & (v[1] < a.reach)))
+        and np.array_equal(v[0][~np.isnan(v[1])], np.broadcast_to(a.base, v[0].shape)[~np.isnan(v[1])])),
+    "projection.oracle_denoising": shaped(
+        "sigma", "tangent", "normal", "reach", where=signs("sigma", "tangent", "normal", "reach"),
+        holds=lambda v, a: at_least_0((v[0], v[2]), a) and ordered(v[1:], a)),
+    "projection.oracle_denoising_whp": claims(
+        lambda v, a: 0 <= v["error"] <= v["reach"] and v["low"] <= v["high"]
+        and 0 <= v["all_probability"] <= v["error_probability"] <= 1),
+    "projection.hull_denoiser_error": shaped("diameter", "distance", holds=at_least_0),
+    "projection.half_smoothed_distance": claims(
+        lambda v, a: below(v, np.min(a.half_squares, axis=1), a.sigma**2)
+        & below(np.min(a.half_squares, axis=1) - a.sigma**2 * np.log(a.half_squares.shape[1]), v, a.sigma**2),
+        shape=lambda a: a.half_squares.shape[:1], ordinary=True),
+    "projection.smoothed_distance_gradient": claims(shape=ROWS),
+    "projection.smoothed_distance_hessian": claims(
+        lambda v, a: np.diagonal(v, axis1=1, axis2=2) <= 1,
+        lambda a: np.all(np.diagonal(a.covariance, axis1=1, axis2=2) >= 0), lambda a: a.covariance.shape),
+    "projection.smoothed_distance_sandwich": shaped(
+        "distance", "sigma", holds=lambda v, a: ordered(v, a) and np.all(v[1] >= 0)),
+    "projection.near_set_error": claims(
+        lambda v, a: below(a.eta * np.min(a.distances, axis=1), v), signs("distances", "to_projection", "eta"),
+        lambda a: a.distances.shape[:1]),
+    **dict.fromkeys(
+        ("projection.near_set_radius", "projection.near_set_radius_half_log", "projection.near_set_radius_exact"),
+        shaped("distance", "sigma", "count", "eta", where=lambda a: a.distance > 0, holds=radii, ordinary=True)),
+    "projection.squared_w2_to_laws_on_set": claims(at_least_0, lambda a: a.weights is None or np.all(a.weights >= 0)),
+    "proximal.prox_update": claims(lambda v, a: np.shape(v[0]) == a.x.shape and v[1] >= a.g),
+    "proximal.interpolating_process": claims(shape=ROWS),
+    "proximal.kl_derivative": claims(
+        kl_square, lambda a: np.all(a.weights >= 0) & np.all(a.diffusion_q > 0), ordinary=True),
+    "proximal.backward_error_field": claims(shape=ROWS),
+    "proximal.hybrid_error_field": claims(shape=ROWS),
+    "proximal.budget_inequality": claims(lambda v, a: v >= a.initial, STEPS),
+    "proximal.forward_convergence": claims(
+        lambda v, a: v >= 0 and below(of_bound("proximal.forward_convergence")(2 * a.T, a.second_moment, int(a.d)), v),
+        ordinary=True),
+    **dict.fromkeys(
+        ("proximal.backward_kl", "proximal.hybrid_trajectory_kl", "proximal.euler_maruyama_trajectory_kl"),
+        claims(lambda v, a: v >= a.initial)),
+    "proximal.backward_steps": claims(steps_reach),
+    "proximal.trajectory_leading": shaped(
+        "g", "curvature_integral", holds=at_least_0, where=signs("g", "curvature_integral")),
+    "proximal.kl_order": claims(lambda v, a: v == (-2 if a.which == "marginal" else -1)),
+    "proximal.gaussian_errors": claims(lambda v, a: v[1] * a.mu * (-1 if a.scheme == "prox_backward" else 1) <= 0),
+    "proximal.gaussian_leading_kl": claims(at_least_0),
+    "proximal.standard_normal_variance": claims(at_least_0, signs("start")),
+    "proximal.local_weak_error": claims(opposite),
+    "proximal.step_threshold": claims(lambda v, a: v > 0),
+    "proximal.two_mode_curvature": shaped("m", "v", holds=lambda v, a: v >= -1 / a.v, where=lambda a: a.v > 0),
+    "proximal.mixture_lipschitz": claims(at_least_0),
+    "proximal.mixture_constants": claims(
+        lambda v, a: all(map(below, of_bound("proximal.mixture_lipschitz")(a.variance, a.diameter), v))),
+    "proximal.matching_bias": claims(shape=lambda a: a.grad_laplacian.shape),
+    "conditional_mean.mean_step": claims(shape=ROWS),
+    "conditional_mean.one_step_exact": claims(lambda v, a: np.array_equal(v, a.denoised)),
+    "conditional_mean.gaussian_chain": claims(shape=lambda a: a.y.shape),
+    "conditional_mean.jensen_identity": claims(shape=lambda a: a.expected.shape[1:]),
+    "conditional_mean.limit_ode": shaped("v", "z", "denoised"),
+    "conditional_mean.gap_formula": claims(shape=lambda a: a.laplacian.shape[1:]),
+    "conditional_mean.limit_is_cme_iff_gaussian": claims(lambda v, a: v >= 0 and (v == 0) == (not np.any(a.laplacian))),
+    "conditional_mean.small_noise_gap": shaped("v_hat", "third"),
+    "conditional_mean.two_point_plateau": claims(
+        lambda v, a: 0 <= v[1] <= v[0] * (1 + 64 * EPS) and v[0] <= 2 and v[1] <= 1 + 64 * EPS),
+    "conditional_mean.two_point_every_grid": shaped(
+        "y", "v_hat", "v_1", where=lambda a: np.all(a.y > 0) and 0 < a.v_1 < a.v_hat,
+        holds=lambda v, a: below(np.tanh(a.y / a.v_hat), v) & (v <= 1)),
+    "conditional_mean.schedules_share_the_limit": claims(at_least_0),
+    "conditional_mean.step_slope_lower": shaped(
+        "alpha_bar", "alpha_bar_next", holds=lambda v, a: (v >= 0) & below(v, 1.0),
+        where=lambda a: (a.alpha_bar > 0) & (a.alpha_bar < a.alpha_bar_next) & (a.alpha_bar_next <= 1)),
+    "conditional_mean.step_slope_log_concave": shaped(
+        "v", "v_next", "m", holds=lambda v, a: (v >= 0) & (v <= 1),
+        where=lambda a: (a.m >= 0) & (a.v_next >= 0) & (a.v_next <= a.v)),
+    "conditional_mean.step_slope_bounded_support": shaped(
+        "v", "v_next", "radius", holds=at_least_0, where=lambda a: (a.v_next >= 0) & (a.v_next <= a.v)),
+    "conditional_mean.stepwise_error": claims(lambda v, a: v >= a.delta),
+    "conditional_mean.resampling_variance": claims(
+        lambda v, a: (v >= 0) & ((a.kernel == "large") | below(v, a.lam * a.v[0] / (a.lam + a.v[0]))),
+        lambda a: a.lam > 0, shape=lambda a: a.lam.shape, ordinary=True),
+    **dict.fromkeys(
+        ("conditional_mean.exact_resampling", "conditional_mean.averaged_resampling"),
+        claims(lambda v, a: (a.mmse <= v) & (v <= 2 * a.mmse), signs("mmse"))),
+    "conditional_mean.generation_collapse": shaped(
+        "v_T", "lam", holds=at_least_0, where=lambda a: (a.v_T >= 0) & (a.lam > 0)),
+    "conditional_mean.snr_mismatch": shaped("y", "mean", "lam", "level", "v_hat"),
+    "conditional_mean.ddim_as_denoiser": shaped(
+        "lam", "v_hat", holds=lambda v, a: (v >= 0) & below(v, a.lam), where=lambda a: (a.lam > 0) & (a.v_hat >= 0),
+        ordinary=True),
+    "conditional_mean.orthogonality": shaped(
+        "mmse", "excess", holds=lambda v, a: v >= np.maximum(a.mmse, a.excess), where=signs("mmse", "excess")),
+    "log_concavity.ula_gaussian_variance": shaped("lam", "gamma", holds=lambda v, a: v >= a.lam),
+    "log_concavity.ula_strongly_log_concave": claims(
+        at_least_0, lambda a: 0 < a.a <= a.L and signs("k", "w2_start", "dim")(a)),
+    "log_concavity.langevin_contraction": claims(
+        lambda v, a: (v[0] >= 0) & (v[0] <= a.w2_start) & (v[1] >= 0) & (v[1] <= a.kl_start),
+        signs("t", "a", "w2_start", "kl_start")),
+    "log_concavity.ornstein_uhlenbeck_level": shaped(
+        "t", holds=lambda v, a: between(0, 1)(v, a) and np.all(np.abs(v[0] ** 2 + v[1] ** 2 - 1) <= 8 * EPS)),
+    "log_concavity.forward_mixing": claims(
+        lambda v, a: (v[0] >= 0) & (v[0] <= a.w2_start) & (v[1] >= 0) & (v[1] <= a.kl_start),
+        signs("T", "w2_start", "kl_start")),
+    "log_concavity.backward_drift": shaped("y", "score"),
+    "log_concavity.backward_euler_maruyama_gaussian": claims(lambda v, a: v[1] > 0, signs("variance")),
+    "log_concavity.rescaled_score": claims(shape=lambda a: a.score_of_noised.shape),
+    "log_concavity.backward_noise_levels": claims(
+        lambda v, a: np.all(v[1:] <= v[:-1]) and v[-1] == 0, shape=lambda a: (int(a.N) + 1,)),
+    "log_concavity.denoiser_lipschitz": claims(
+        lambda v, a: below(v * a.v, np.trace(a.covariance, axis1=1, axis2=2))
+        & below(np.trace(a.covariance, axis1=1, axis2=2) / dd, v * a.v),
+        lambda a: a.v > 0 and psd(a.covariance), lambda a: a.covariance.shape[:1], ordinary=True),
+    "log_concavity.posterior_covariance_derivative": claims(
+        lambda v, a: below(np.abs(v), np.max(np.abs(a.deviations @ a.w), axis=-1)
+                           * np.sum(a.weights * (a.deviations @ a.u) ** 2, axis=-1) / a.v),
+        lambda a: np.all(a.weights >= 0) and a.v > 0, lambda a: a.weights.shape[:1], ordinary=True),
+    "log_concavity.score_matching_objective": claims(
+        lambda v, a: v >= 2 * a.laplacian, shape=lambda a: a.score.shape[:1]),
+    "log_concavity.denoising_score_matching": shaped(
+        "mmse", "v", "score_error", holds=lambda v, a: v >= a.mmse, where=signs("score_error")),
+    "log_concavity.mean_covariance_derivative": claims(shape=lambda a: a.mean_squared_covariance.shape),
+    "log_concavity.joint_log_density": claims(
+        lambda v, a: np.all(below(v, a.log_q_of_mean)) or a.y.shape[1] > 1, shape=lambda a: a.log_q_of_mean.shape),
+    "log_concavity.multi_measurement_mean": shaped("mean", "score_of_mean"),
+    "log_concavity.next_measurement_score": shaped("posterior_mean", "y"),
+    "log_concavity.next_measurement_hessian": claims(
+        lambda v, a: below(-1 / a.sigma**2, np.diagonal(v, axis1=1, axis2=2)),
+        lambda a: np.all(np.diagonal(a.posterior_covariance, axis1=1, axis2=2) >= 0),
+        lambda a: a.posterior_covariance.shape, ordinary=True),
+    "log_concavity.posterior_mean_w2": shaped(
+        "m", "sigma", "dim", holds=at_least_0, where=lambda a: (a.m > 0) & (a.dim >= 0)),
+    "log_concavity.posterior_mean_w2_sandwich": claims(
+        sandwich_of_w2, lambda a: psd(a.mean_posterior_covariance) and psd(a.covariance - a.mean_posterior_covariance),
+        ordinary=True),
+    "log_concavity.curvature_covariance_bounds": claims(
+        lambda v, a: at_least_0(v, a) and ordered(v, a), lambda a: a.a <= a.b),
+    "log_concavity.fisher_information_w2": claims(at_least_0, lambda a: a.m > 0),
+    "log_concavity.discrete_prior_mmse": claims(at_least_0, signs("weights")),
+    "log_concavity.linear_estimator_mmse": claims(
+        lambda v, a: v >= 0 and below(v, np.trace(np.atleast_2d(a.covariance)))
+        and below(v, len(np.atleast_2d(a.covariance)) * a.sigma**2 / a.m),
+        lambda a: a.m > 0 and a.sigma > 0 and psd(np.atleast_2d(a.covariance)), ordinary=True),
+    "log_concavity.expected_next_covariance": shaped("posterior_covariance", "covariance_of_next_mean"),
+    "log_concavity.predictive_moments": claims(
+        lambda v, a: np.array_equal(v[0], a.posterior_mean)
+        and np.all(np.diagonal(v[1] - a.posterior_covariance, axis1=1, axis2=2) >= 0)),
+    "log_concavity.chain_rule_of_measurements": claims(shape=lambda a: a.conditional_log_densities.shape[1:]),
+    "log_concavity.expected_conditional_curvature": claims(
+        lambda v, a: at_least_0(v, a) and ordered(v, a), lambda a: a.m >= 1),
+    "log_concavity.equivalent_sigma": claims(
+        lambda v, a: v >= 0 and same(v**2 / a.m_new, a.sigma**2 / a.m),
+        lambda a: a.sigma >= 0 and a.m > 0 and a.m_new > 0, ordinary=True),
+    "log_concavity.conforti_kl": shaped(
+        "T", "h", "kl_start", "information_start", where=signs("T", "h", "kl_start", "information_start"),
+        holds=lambda v, a: v >= a.h * a.information_start),
+    "log_concavity.restricted_gaussian_oracle_contraction": claims(
+        lambda v, a: (v[1] >= 0) & (v[1] <= v[0]) & (v[0] <= 1), signs("a", "h")),
+    "log_concavity.heun_gaussian_error": claims(shape=lambda a: ()),
+    "log_concavity.ula_log_sobolev": claims(
+        lambda v, a: v >= 8 * a.h * a.dim * a.L**2 / a.a * (1 - 8 * EPS), lambda a: a.a > 0 and signs("kl_start", "dim")(a)),
+    "log_concavity.score_error_kl": claims(at_least_0, signs("kl_start", "information_start")),
+    "log_concavity.early_stopping_w2": claims(at_least_0),
+    "log_concavity.log_concavity_window": claims(lambda v, a: v[0] >= 0 and v[1] > 0, ordinary=True),
+    "log_concavity.strongly_log_concave_w2": claims(at_least_0, signs("w2_start", "score_error")),
+    "log_concavity_thresholds.largest_curvature": shaped(
+        "posterior_variance", "v", holds=lambda v, a: v >= -1 / a.v,
+        where=lambda a: (a.posterior_variance >= 0) & (a.v > 0)),
+    "log_concavity_thresholds.smoothed_threshold": shaped(
+        "threshold", "tau2", holds=lambda v, a: (v >= 0) & ((v <= np.maximum(a.threshold, 0)) | (a.tau2 < 0))),
+    "log_concavity_thresholds.radius_threshold": shaped(
+        "R", "tau2", holds=lambda v, a: (v >= 0) & ((v <= a.R**2) | (a.tau2 < 0))),
+    "log_concavity_thresholds.half_diameter_threshold": shaped(
+        "D", "tau2", holds=lambda v, a: (v >= 0) & ((v <= a.D**2 / 4) | (a.tau2 < 0))),
+    "log_concavity_thresholds.jung_radius": shaped(
+        "D", "d", holds=lambda v, a: below(a.D / 2, v) & below(v, a.D / np.sqrt(2)),
+        where=lambda a: (a.D >= 0) & (a.d >= 1), ordinary=True),
+    "log_concavity_thresholds.atoms_threshold": claims(
+        lambda v, a: at_least_0(v, a) and ordered(v, a), lambda a: (a.edge >= 0) & (a.edge <= a.D)),
+    "log_concavity_thresholds.two_gaussians_curvature": shaped(
+        "mu_norm", "v", "projection", "w", where=lambda a: a.v > 0, ordinary=True,
+        holds=lambda v, a: below(-1 / a.v, v) & below(v, (a.mu_norm**2 / a.v - 1) / a.v, 1 / a.v)),
+    "log_concavity_thresholds.unimodality_margin": shaped(
+        "ratio", "w",
+        holds=lambda v, a: ((v >= 0) | (a.ratio > 1)) & (v <= np.abs(np.log(a.w / (1 - a.w))) / 2 * (1 + EPS))),
+    "log_concavity_thresholds.curvature_bounds": claims(ordered),
+    "log_concavity_thresholds.condition_number": claims(lambda v, a: v >= 1, CHAIN),
+    **dict.fromkeys(
+        ("log_concavity_thresholds.curvature_lower_bound", "log_concavity_thresholds.spectral_gap_lower_bound"),
+        claims(
+            lambda v, a: below(v, 1 / a.sigma2)
+            & (below(v, of_bound("log_concavity_thresholds.curvature_lower_bound")(a.m + 1, a.sigma2, a.tau2, a.R),
+                     1 / a.sigma2) | (a.sigma2 < a.R**2 - a.tau2)),
+            CHAIN, ordinary=True)),
+    "log_concavity_thresholds.once_log_concave": claims(
+        lambda v, a: (v >= 0) & (v <= a.sigma2), lambda a: (a.m >= 1) & (a.sigma2 >= 0)),
+    "log_concavity_thresholds.all_at_once_curvature": claims(
+        lambda v, a: v >= -1 / a.sigma2, lambda a: (a.m >= 0) & (a.sigma2 > 0) & (a.posterior_variance >= 0)),
+    "log_concavity_thresholds.blurring_threshold": shaped("D", holds=at_least_0),
+    "log_concavity_thresholds.sphere_threshold": shaped(
+        "R", "d", holds=lambda v, a: (v >= 0) & (v <= a.R**2), where=lambda a: a.d >= 1),
+    "log_concavity_thresholds.all_at_once_condition": claims(lambda v, a: v >= 1, CHAIN),
+    "log_concavity_thresholds.one_at_a_time_condition": claims(
+        lambda v, a: below(1.0, v) & below(v, 1 + 1 / (a.t - 1 + a.sigma2 / np.max(a.tau2))),
+        lambda a: np.all(a.t >= 1) & np.all(a.sigma2 > 0) & np.all(a.tau2 > 0), ordinary=True),
+    "log_concavity_thresholds.gaussian_jump_w2": claims(
+        lambda v, a: v >= 0 and below(v**2, (5 * np.sqrt(5) - 11) / 2 * a.sigma2 / a.m * a.tau2.size),
+        lambda a: a.m > 0 and a.sigma2 > 0 and np.all(a.tau2 >= 0), ordinary=True),
+    "log_concavity_thresholds.ula_chain_variance": claims(
+        at_least_0, lambda a: signs("tau2", "steps")(a) and np.all(a.sigma2 > 0) and np.all(a.step > 0)),
+    "log_concavity_thresholds.chain_total_variance": shaped(
+        "variance", "m", "sigma2", holds=at_least_0, where=signs("variance", "m", "sigma2")),
+    "log_concavity_thresholds.splitting_map": claims(shape=lambda a: a.y.shape),
+    "log_concavity_thresholds.splitting_stationary_covariance": claims(
+        lambda v, a: v[0] >= 0 and v[1] == 0 and v[2] >= a.unit, lambda a: a.k > 0 and a.unit > 0),
+    "log_concavity_thresholds.score_estimator": claims(
+        in_hull_of_eps, lambda a: a.s > 0, lambda a: (a.eps.shape[0], a.eps.shape[-1]), ordinary=True),
+    "log_concavity_thresholds.end_to_end": claims(
+        lambda v, a: v >= a.jump_w2, lambda a: signs("eta", "tau2")(a) and a.sigma2 > 0),
+    "log_concavity_thresholds.tunnelling_leak": claims(
+        at_least_0, lambda a: signs("slack", "T")(a) and np.all(a.resistance > 0) and np.all(a.mass > 0)),
+    "log_concavity_thresholds.mode_weight_floor": claims(
+        lambda v, a: (v >= 0) & ((v <= 2 * a.R) | (a.n < 1)), lambda a: (a.R >= 0) & (a.w >= 0) & (a.w <= 1)),
+    "log_concavity_thresholds.decoupled_radius": shaped(
+        "d", "delta", holds=lambda v, a: (v >= 0) & ((v >= a.delta / 2) | (a.d < 1)), where=signs("delta")),
+}
 
 
 def _bound_entries():
@@ -1763,7 +2364,7 @@ def _bound_entries():
             entry(
                 f"bounds.{module}.{name}",
                 function,
-                check_bound,
+                CLAIMS[f"{module}.{name}"],
                 **arguments,
                 infinite=True,
                 nan=name in ("distance_gradient", "normal_offset"),
@@ -1876,6 +2477,63 @@ def test_every_public_name_has_an_entry():
     assert {f"bounds.{s.module.rpartition('.')[2]}.{s.name}" for s in bounds.all_statements()} <= set(ENTRIES)
 
 
+def corrupted(value):
+    """The value with an error: too small, too large, the parts in the wrong order; another shape where it is an array."""
+
+    def change(f):
+        if isinstance(value, dict):
+            return {k: f(v) for k, v in value.items()}
+        return tuple(map(f, value)) if isinstance(value, tuple) else f(value)
+
+    if np.asarray(parts(value)[0]).dtype == bool:
+        return [change(np.logical_not)], []
+    wrong = [change(lambda v: -1 - 2 * np.abs(v)), change(lambda v: v + 1 + np.abs(v))]
+    if isinstance(value, tuple):
+        wrong.append(value[::-1])
+    return wrong, [change(lambda v: np.asarray(v)[np.newaxis])]
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_claims_can_fail(name):
+    """Every claim on a bound is put to the test and sees a corrupted value; one on a shape alone sees another shape."""
+    entry, rng = ENTRIES[f"bounds.{name}"], np.random.default_rng(0)
+    seen = False
+    for _ in range(2000):
+        d = Draw(rng.bytes(4 * BYTES))
+        given = {k: strategy(d) for k, strategy in entry.arguments.items()}
+        try:
+            value = entry.call(**given)
+        except ValueError:
+            continue
+        with np.errstate(all="ignore"):
+            values, shapes = corrupted(value)
+            for wrong in values if entry.check.holds else shapes:
+                try:
+                    entry.check(wrong, **given)
+                except AssertionError:
+                    seen = True
+        if seen:
+            break
+    assert seen, "no corrupted value breaks the claim"
+
+
+def test_unchecked_entries():
+    """The entries of which only the generic conditions are asked, and why."""
+    assert [name for name, e in ENTRIES.items() if e.check is None] == [
+        # the call itself looks at the value (`law_of`)
+        *(f"laws.{name}" for name in ("PointCloud", "GaussianMixture", "Sphere", "Torus", "Subspace")),
+        "laws.GaussianMixture.from_sklearn",
+        "samplers.final",  # the last of whatever it is given
+        "measure.kl_quadrature",  # of densities that need not be normalised: any number
+        "conditional_mean.study",  # a table; its numbers are those of entries above
+        "conditional_mean.fitted_mixture",
+        "conditional_mean.synthetic_complex_mixture",
+        "conditional_mean.complex_mixture",
+        *(f"chains.{name}" for name in ("ULA", "MALA", "Underdamped")),  # records of their arguments
+        "log_concavity.rigorous_covariance",  # its interval is reduced to a flag
+    ]
+
+
 def test_every_method_of_every_law_has_an_entry():
     missing = []
     for name, cls in CLASSES.items():
@@ -1955,6 +2613,26 @@ def test_lists_are_vectors_to_a_bound_and_not_python_lists():
     """``y + 2 * score`` of two lists was a list of twice as many entries."""
     drift = import_module("exactdiffusion.bounds.log_concavity").backward_drift
     assert np.array_equal(drift([1.0, 2.0], [3.0, 4.0]), [7.0, 10.0])
+
+
+def test_numbers_of_few_bits_are_taken_at_full_precision():
+    """A float32 number made the value a float32, an integer number wrapped around."""
+    sums, two = import_module("exactdiffusion.bounds.conditional_mean").orthogonality, np.uint8(200)
+    assert sums(np.float32(0.0), 10**18) == 10**18
+    assert sums(np.float16(0.5), 1e300) == 1e300
+    assert sums(two, two) == 400
+    thresholds = import_module("exactdiffusion.bounds.log_concavity_thresholds")
+    assert thresholds.atoms_threshold(1, 10**18) == (0.25, 2.5e35)
+    assert thresholds.chain_total_variance(10**18, 100, 1.0) == thresholds.all_at_once_curvature(100, 1.0, 10**20) == 1e22
+    assert import_module("exactdiffusion.bounds.log_concavity").conforti_kl(1.0, 10**12, 0.0, 10**12) == 1e24
+    assert thresholds.radius_threshold(4 * 10**9) == thresholds.half_diameter_threshold(8 * 10**9) == 1.6e19
+
+
+def test_a_distance_of_minus_zero_is_zero():
+    """The usage of the band was 0, below every width."""
+    projection = import_module("exactdiffusion.bounds.projection")
+    assert np.array_equal(projection.band_usage(np.array([-0.0, 0.0]), 1.0, 2), [np.inf, np.inf])
+    assert not projection.band_ok(np.array([-0.0]), 1.0, 2, 1e300)
 
 
 def test_grids_with_levels_beyond_the_square_root_of_the_floats():

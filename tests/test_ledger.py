@@ -14,13 +14,13 @@ from exactdiffusion.bounds import Statement, statement
 from exactdiffusion.resources import project_root
 
 
-def make(kind="upper", key="projection/example"):
-    return Statement(key, "projection", "Thm 0", "an example", kind, "derived", "doc")
+def make(kind="upper", key="projection/example", text="derived"):
+    return Statement(key, "projection", "Thm 0", "an example", kind, text, "doc")
 
 
-def new(kind="upper"):
+def new(kind="upper", text="derived"):
     collected = ledger.Collected()
-    return ledger.Check(make(kind), collected), collected
+    return ledger.Check(make(kind, text=text), collected), collected
 
 
 def test_holds_passes_and_records_the_worst_ratio():
@@ -145,6 +145,67 @@ def test_verdict_refuted_and_asymptotic():
     assert ledger.verdict(check.statement, collected) == "incomplete"
     check.rate(-1.0, -1.0, within=0.1, on="x")
     assert ledger.verdict(check.statement, collected) == "asymptotic"
+
+
+def test_verdicts_of_unconfirmed_wording():
+    """A form that nobody could confirm is not "as printed"; a proof of it is a proof of our form."""
+    check, collected = new("refuted", "recalled")
+    check.equal(1.0, 1.0, tol=0, cause="", on="x")
+    check.control("h", 2.0, 1.0, on="x")
+    check.refuted("factor 2", 2.0, 1.0, on="x")
+    assert ledger.verdict(check.statement, collected) == "refuted as recalled"
+    check, collected = new("upper", "recalled")
+    check.holds(0.5, 1.0, tol=0, cause="", on="x")
+    assert ledger.verdict(check.statement, collected) == "incomplete"
+    check.control("h", 2.0, 1.0, on="x")
+    assert ledger.verdict(check.statement, collected) == "verified; form proved here"
+    collected.failed.add(check.statement.key)
+    assert ledger.verdict(check.statement, collected) == "FAILED"
+
+
+def test_a_refuted_form_asks_for_its_place_in_the_document():
+    check, collected = new("asymptotic")
+    check.rate(-1.0, -1.0, within=0.1, on="x")
+    check.equal(1.0, 1.0, tol=0, cause="", on="x")
+    check.control("h", 2.0, 1.0, on="x")
+    assert not ledger.missing_parts(check.statement, collected)
+    check.refuted("factor 2", 2.0, 1.0, on="x")
+    assert ledger.verdict(check.statement, collected) == "incomplete"
+
+
+def test_other_inequalities_are_no_ratio_of_the_statement():
+    check, collected = new("tight")
+    check.holds(0.3, 1.0, tol=0, cause="", on="x")
+    check.holds(0.9, 1.0, tol=0, cause="", on="x", of="a lemma")
+    check.tight(1.0, 1.0, tol=0, cause="", on="x", of="a lemma")
+    check.tight(0.3, 0.3, tol=0, cause="", on="x")
+    check.control("h", 2.0, 1.0, on="x")
+    s = check.statement
+    assert ledger.worst_ratio(s, collected) == 0.3
+    assert ledger.attained(s, collected) == []
+    assert ledger.verdict(s, collected) == "verified"
+    check.tight(1.0005, 1.0, tol=1e-3, cause="", on="x")
+    check.tight(1.0, 1.0, tol=1e-3, cause="", on="y")
+    assert [r.on for r in ledger.attained(s, collected)] == ["y", "x"]
+    assert ledger.verdict(s, collected) == "verified tight"
+    for kind in ("equality", "definition", "asymptotic"):
+        assert ledger.worst_ratio(make(kind), collected) is None
+
+
+def test_evidence_lines():
+    check, collected = new()
+    for on in ("x", "y"):
+        check.hypothesis("g (L + 1/2) <= 1/2", [True, True], on=on)
+        check.hypothesis("unique", [True], on=on, value=f"gap at {on}")
+    check.tight(0.5, 0.5, tol=0, cause="none", on="x")
+    check.rate(-1.0, -1.0, within=0.1, on="x", detail="ratios 2, 2")
+    check.holds(0.5, 1.0, tol=0, cause="none", on="x", of="a lemma")
+    hypothesis, unique, holds, tight, rate = ledger._digest(collected.records)
+    assert hypothesis == "hypothesis: g (L + 1/2) <= 1/2: holds on all of 4 cases, 2 instances"
+    assert unique == "hypothesis: unique: holds on all of 2 cases, 2 instances"
+    assert holds.endswith("about a lemma, not the statement itself")
+    assert tight.endswith("expected 0.5")
+    assert "slope -1.000, expected -1, ratios 2, 2, within" in rate
 
 
 def test_a_failing_test_fails_its_statement():

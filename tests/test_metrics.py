@@ -154,6 +154,15 @@ def test_floor_is_what_exact_draws_score(chance):
     draw.mean(spread[0] - spread[1], 0.0, on="spread of the floor")
 
 
+def test_noise_floor_uses_every_draw():
+    """A sampler that returns the reference itself is at distance 0 from it; a part of its rows is not."""
+    points = np.random.default_rng(3).normal(size=(21, 2))
+    floor = measure.noise_floor(lambda n, rng: rng.permutation(points)[:n], 21, points, repeats=3, rng=0)
+    assert floor.values == (0.0, 0.0, 0.0)
+    fewer = measure.noise_floor(lambda n, rng: rng.permutation(points)[:n], 11, points, repeats=3, rng=0)
+    assert min(fewer.values) > 0.1  # the control: half the rows are seen
+
+
 def test_modes_count_weights_without_bias_and_see_a_collapse(chance):
     law, draw = datasets.two_gaussians(dim=2, half_distance=0.7), chance(comparisons=1)
     x = law.sample(40_000, draw.rng(0))

@@ -978,3 +978,17 @@ def test_curvature_integrals_of_a_gaussian():
         budgets.budget(law, UNEVEN, inside="middle")
     with pytest.raises(ValueError, match=r"^start\b"):
         budgets.budget(law, UNEVEN, "zero")
+
+
+@pytest.mark.parametrize("scheme", ["prox_hybrid", "prox_backward"])
+def test_implicit_step_has_its_own_slope_and_potential(scheme):
+    """F(b) - F(a) is the integral of F', U(b) - U(a) that of F; 20 Gauss nodes on intervals far from F's poles are exact."""
+    step = line.SCHEMES[scheme](line.level(THREE, 0.5, 0.8), line.level(THREE, 0.8, 0.4), 0.3)
+    edges = np.linspace(-3.0, 3.0, 31)
+    nodes, weights = np.polynomial.legendre.leggauss(20)
+    half = np.diff(edges)[:, np.newaxis] / 2
+    force, slope = step.forward((edges[:-1, np.newaxis] + half * (1 + nodes)).ravel())
+    ends = step.forward(edges)[0]
+    for values, at_ends in ((slope, ends), (force, step.potential(edges))):
+        integral = (half * values.reshape(-1, 20)) @ weights
+        assert np.max(np.abs(integral - np.diff(at_ends))) <= 64 * EPS * (1 + np.max(np.abs(at_ends)))

@@ -29,6 +29,18 @@ FINDING_KINDS = {
     "open question": "Open questions",
 }
 
+#: appended to the verdict of a statement whose wording could not be confirmed
+PROVED_HERE = "form proved here"
+#: verdicts of complete checks, without that
+VERDICTS = (
+    "verified tight",
+    "verified",
+    "verified, loose",
+    "asymptotic",
+    "refuted as printed",
+    "refuted as recalled",
+)
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -37,6 +49,7 @@ class Evidence:
     ``ratio`` is smaller/larger side at the worst instance for an inequality, the deviation in units of the tolerance for
     an equality, the slope for a rate, and the factor by which the inequality is violated for a control. ``units`` is the
     deviation in units of the tolerance where something was compared with its stated value: an equality, a ratio, a rate.
+    ``of`` names the inequality where it is not the statement's own: a lemma of its proof, a size that a test relies on.
     """
 
     statement: str
@@ -50,6 +63,7 @@ class Evidence:
     detail: str = ""
     test: str = ""
     units: float = math.nan
+    of: str = ""
 
 
 @dataclass
@@ -106,10 +120,10 @@ class Check:
             bound = high if centre is None else centre
             self.holds(found, bound, tol=high - bound, cause=cause, on=on if centre is not None else f"{on}, upper end")
 
-    def _file(self, part, on, ratio, passed, tolerance=0.0, cause="", count=1, detail="", units=math.nan):
+    def _file(self, part, on, ratio, passed, tolerance=0.0, cause="", count=1, detail="", units=math.nan, of=""):
         record = Evidence(
             self.statement.key, part, on, float(ratio), bool(passed), float(tolerance), cause, int(count), detail, self.test,
-            float(units),
+            float(units), of,
         )
         self.collected.records.append(record)
         if not passed:
@@ -152,8 +166,11 @@ class Check:
         self._file("hypothesis", on, share, share == 1.0 if required else share > 0, 0.0, "", mask.size, detail)
         return mask
 
-    def holds(self, smaller, larger, *, tol, cause, on, detail=""):
-        """``smaller <= larger + tol`` on every instance (arrays broadcast). Records the worst smaller/larger."""
+    def holds(self, smaller, larger, *, tol, cause, on, detail="", of=""):
+        """``smaller <= larger + tol`` on every instance (arrays broadcast). Records the worst smaller/larger.
+
+        ``of`` names the inequality where it is not the statement's own; its ratio is no ratio of the statement.
+        """
         small, large, tolerance = self._sides(smaller, larger, tol)
         ok = small <= large + tolerance  # a NaN on either side fails
         ratio = math.nan if np.any(np.isnan(small) | np.isnan(large)) else self._ratio(small, large, tolerance)
@@ -167,6 +184,7 @@ class Check:
             cause,
             small.size,
             detail or f"worst: {small[worst]:.17g} <= {large[worst]:.17g}",
+            of=of,
         )
         return ratio
 
@@ -190,19 +208,23 @@ class Check:
         )
         return float(np.max(difference))
 
-    def tight(self, measured, expected=1.0, *, tol, cause, on, detail=""):
-        """A ratio measured/bound reaches its stated value within ``tol``: a loosened constant fails here."""
+    def tight(self, measured, expected=1.0, *, tol, cause, on, detail="", of=""):
+        """A ratio measured/bound reaches its stated value within ``tol``: a loosened constant fails here.
+
+        ``of`` as in `holds`.
+        """
         m, e, tolerance = self._sides(measured, expected, tol)
         ok = np.abs(m - e) <= tolerance
         worst = int(np.argmax(np.where(np.isnan(m), np.inf, np.abs(m - e))))
         with np.errstate(divide="ignore", invalid="ignore"):
             units = np.max(np.where(m == e, 0.0, np.abs(m - e) / tolerance))
         text = detail or f"expected {e[worst]:.6g}"
-        self._file("tight", on, m[worst], ok.all(), tolerance.max(), cause, m.size, text, units=units)
+        self._file("tight", on, m[worst], ok.all(), tolerance.max(), cause, m.size, text, units=units, of=of)
 
     def rate(self, slope, expected, *, within, on, detail=""):
         """A fitted slope (a number or an object with ``slope, low, high``) lies within ``within`` of ``expected``."""
         value = float(getattr(slope, "slope", slope))
+        detail = f"expected {expected:g}, {detail}" if detail else ""
         interval = f"interval [{slope.low:.4f}, {slope.high:.4f}]" if hasattr(slope, "low") else ""
         self._file(
             "rate",
@@ -267,6 +289,8 @@ def missing_parts(statement, collected):
         lacks.append("rate (the statement is filed as asymptotic)")
     if statement.kind == "refuted" and "refuted" not in have:
         lacks.append("refuted (the counterexample to the printed form)")
+    if statement.kind != "refuted" and "refuted" in have:
+        lacks.append("the kind refuted (a printed form is refuted: the ledger lists it)")
     if "control" not in have:
         lacks.append("control")
     return lacks
@@ -282,22 +306,33 @@ def verdict(statement, collected):
     if missing_parts(statement, collected):
         return "incomplete"
     if statement.kind == "refuted":
-        return "refuted as printed"
+        return "refuted as recalled" if statement.text == "recalled" else "refuted as printed"
+    found = "verified"
     if statement.kind == "asymptotic":
-        return "asymptotic"
-    if statement.kind == "tight":
-        attained = any(abs(r.ratio - 1) <= 1e-3 for r in records if r.part == "tight")
-        return "verified tight" if attained else "verified"
-    if statement.kind in ("equality", "definition"):
-        return "verified"
-    worst = worst_ratio(statement, collected)
-    return "verified, loose" if worst is not None and worst < 0.1 else "verified"
+        found = "asymptotic"
+    elif statement.kind == "tight":
+        found = "verified tight" if attained(statement, collected) else "verified"
+    elif statement.kind not in ("equality", "definition"):
+        worst = worst_ratio(statement, collected)
+        found = "verified, loose" if worst is not None and worst < 0.1 else "verified"
+    return f"{found}; {PROVED_HERE}" if statement.text == "recalled" else found
 
 
 def worst_ratio(statement, collected):
-    """Largest smaller/larger over the ``holds`` records (None when there is none)."""
-    ratios = [r.ratio for r in collected.of(statement.key, "holds") if math.isfinite(r.ratio)]
+    """Largest smaller/larger over the ``holds`` records of the statement's own inequality.
+
+    None when there is none: an equality, a definition and an order have no smaller and larger side.
+    """
+    if statement.kind in ("equality", "definition", "asymptotic"):
+        return None
+    ratios = [r.ratio for r in collected.of(statement.key, "holds") if not r.of and math.isfinite(r.ratio)]
     return max(ratios) if ratios else None
+
+
+def attained(statement, collected):
+    """The ``tight`` records of the statement's own sides that reach ratio 1 within 1e-3, the nearest first."""
+    found = [r for r in collected.of(statement.key, "tight") if not r.of and abs(r.ratio - 1) <= 1e-3]
+    return sorted(found, key=lambda r: abs(r.ratio - 1))
 
 
 def _number(value):
@@ -323,7 +358,7 @@ def rows(collected):
     for s in bounds.all_statements():
         if s.key not in collected.statements:
             continue
-        tight = [r for r in collected.of(s.key, "tight")]
+        tight = attained(s, collected)
         rates = [r for r in collected.of(s.key, "rate")]
         controls = collected.of(s.key, "control")
         table.append(
@@ -358,7 +393,7 @@ def verdict_table(collected):
                 s.ref,
                 str(row["checked"]),
                 _number(row["ratio"]),
-                _number(min((r.ratio for r in row["tight"]), key=lambda v: abs(v - 1))) if row["tight"] else "-",
+                _number(row["tight"][0].ratio) if row["tight"] else "-",
                 f"{sum(r.passed for r in row['controls'])}/{len(row['controls'])}",
                 row["verdict"],
             )
@@ -387,7 +422,9 @@ def _tables(path, name, keys):
 
 
 def planted_errors(root=None):
-    """Theory file -> names of the planted errors that its checks are known to catch (``tests/planted`` asserts it).
+    """Theory file -> {name of a planted error that its checks are known to catch: whether it is marked quick}.
+
+    ``tests/planted`` asserts that they do.
 
     Empty outside a checkout, where the catalogue is not installed.
     """
@@ -398,7 +435,7 @@ def planted_errors(root=None):
     for path in sorted((root / "tests" / "planted").glob("*.toml")) if root else ():
         for fault in _tables(path, "fault", ("name", "caught_by")):
             for file in dict.fromkeys(node.partition("::")[0] for node in fault["caught_by"]):
-                caught.setdefault(file, []).append(fault["name"])
+                caught.setdefault(file, {})[fault["name"]] = fault.get("quick", True) is True
     return caught
 
 
@@ -431,7 +468,8 @@ def _found():
         for f in findings:
             if f["kind"] == kind:
                 names = ", ".join(f"`{key}`" for key in f["statements"])
-                out.append(f"- **{f['title']}.** {' '.join(f['text'].split())} ({names})")
+                title = f["title"] if f["title"].endswith("?") else f["title"] + "."
+                out.append(f"- **{title}** {' '.join(f['text'].split())} ({names})")
     return out
 
 
@@ -444,6 +482,9 @@ def _unconfirmed(table):
         names = [f"{r['statement'].title} ({r['statement'].ref})" for r in table if _is(r["statement"], paper, "recalled")]
         if names:
             out += ["", f"- **{paper}**: {'; '.join(names)}."]
+        mine = {r["statement"].text for r in table if r["statement"].paper == paper}
+        if mine and paper != "foundations" and not mine & {"source", "recalled"}:
+            out += ["", f"- **{paper}**: no statement was seen in the paper's text; all are derived here or classical."]
     return out
 
 
@@ -457,40 +498,49 @@ def render(collected):
     out = [
         "# Paper checks",
         "",
-        "Generated by `exactdiffusion verify --update`; do not edit. One row per statement: how often it was evaluated,",
-        "the worst smaller/larger side of its inequality (1 = attained, > 1 only within the stated tolerance), where it is",
-        "attained, which negative controls fail as they must, and the verdict. The statements themselves (hypotheses,",
-        "conclusion, source) are the docstrings of `exactdiffusion.bounds`; how each is measured is the file in `theory/`.",
+        "Generated by `exactdiffusion verify --update`; do not edit. One row per statement: how often it was evaluated, the",
+        "worst smaller/larger side of its inequality (1 = attained, > 1 only within the stated tolerance; - for an",
+        "equality, a definition, an order), where a ratio of 1 is reached within 1e-3, which negative controls fail as they",
+        "must, and the verdict. The statements themselves (hypotheses, conclusion, source) are the docstrings of",
+        "`exactdiffusion.bounds`; how each is measured is the file in `theory/`. In the evidence the factor of a control",
+        "says by how much the inequality is broken without what was dropped: larger over smaller side, or for an equality",
+        "the deviation over its tolerance.",
         "",
         "Wording: *source* = seen in the authors' material; *recalled* = the full text was not at hand: the form stated",
-        "here is proved here, the paper's wording or constant is unconfirmed; *derived* = ours, not the paper's.",
+        f"here is proved here (verdict *{PROVED_HERE}*), the paper's wording or constant is unconfirmed; *derived* = ours,",
+        "not the paper's; *classical* = from the literature.",
         "",
         "Where draws are compared, the tolerance says at which level; all together fail a correct library with probability",
         f"at most {LEVEL:.0e} in a run (`exactdiffusion.chance`).",
         "",
-        "| paper | statements | verified tight | verified | loose | asymptotic | refuted as printed |",
-        "|---|---|---|---|---|---|---|",
+        f"| paper | statements | {' | '.join(VERDICTS)} | of these {PROVED_HERE} |",
+        f"|---|---|{'---|' * len(VERDICTS)}---|",
     ]
     papers = [p for p in bounds.PAPERS if any(r["statement"].paper == p for r in table)]
     for paper in papers:
         verdicts = [r["verdict"] for r in table if r["statement"].paper == paper]
-        kinds = ("verified tight", "verified", "verified, loose", "asymptotic", "refuted as printed")
-        counts = [verdicts.count(v) for v in kinds]
+        plain = [v.removesuffix(f"; {PROVED_HERE}") for v in verdicts]
+        counts = [*map(plain.count, VERDICTS), sum(v.endswith(PROVED_HERE) for v in verdicts)]
         out.append(f"| {paper} | {len(verdicts)} | " + " | ".join(map(str, counts)) + " |")
     refuted = [r for r in table if r["statement"].kind == "refuted"]
     if refuted:
-        out += ["", "## Refuted as printed", ""]
+        out += ["", "## Refuted", ""]
         for row in refuted:
             s = row["statement"]
             name, file = f"bounds.{s.module.rpartition('.')[2]}.{s.name}", row["file"]
-            out.append(f"- **{s.title}** ({s.paper}, {s.ref}): the form {'; '.join(_printed(row))}.")
+            form = "form as recalled" if s.text == "recalled" else "printed form"
+            out.append(f"- **{s.title}** ({s.paper}, {s.ref}): the {form} {'; '.join(_printed(row))}.")
             out.append(f"  Asserted is the corrected form, the docstring of `{name}`; measured in [{file}]({file}).")
     out += _found() + _unconfirmed(table)
-    names = {name for group in planted.values() for name in group}
+    names = {name: quick for group in planted.values() for name, quick in group.items()}
     out += ["", "## Planted errors", ""]
-    out.append(f"{len(names)} errors planted in the library (wrong constants, indices, signs, schedules, hypotheses) are")
-    out.append("each caught by the checks named in `tests/planted/*.toml`; `make test` asserts it. The tables give for")
-    out.append("each statement, how many of them its theory file is known to catch; the evidence names them.")
+    total, quick = len(names), sum(names.values())
+    out += [
+        f"Score: {total} of {total} errors planted in the library (wrong constants, indices, signs, schedules, hypotheses)",
+        "are caught by the checks named in `tests/planted/*.toml`: `make test-deep` asserts it for all, `make test` for",
+        f"the {quick} marked quick. The tables give, for each statement, how many of them its theory file is known to",
+        "catch; the evidence names them.",
+    ]
     if free is not None:
         out += ["", "Besides, each value of each statement is made 5 % larger and 5 % smaller; its theory file sees every"]
         out.append("such change, but for values that are right times any factor (the evidence says which); `make test-deep`")
@@ -507,8 +557,7 @@ def render(collected):
             s = row["statement"]
             tight = "-"
             if row["tight"]:
-                best = min(row["tight"], key=lambda r: abs(r.ratio - 1))
-                more = len(row["tight"]) - 1
+                best, more = row["tight"][0], len(row["tight"]) - 1
                 tight = f"{_number(best.ratio)} on {best.on}" + (f" (+{more} more)" if more else "")
             out.append(
                 "| "
@@ -591,11 +640,11 @@ def _digest(records):
     """The evidence of one statement, merged: one line per part and cause, with its worst instance."""
     groups = {}
     for r in records:
-        label = r.detail.partition(" (")[0] if r.part == "hypothesis" else r.cause if r.part != "rate" else r.on
-        groups.setdefault((r.part, label), []).append(r)
+        label = re.sub(r" \([^()]*\)$", "", r.detail) if r.part == "hypothesis" else r.cause if r.part != "rate" else r.on
+        groups.setdefault((r.part, label, r.of), []).append(r)
     lines = []
     for part in PARTS:
-        for (kind, label), group in groups.items():
+        for (kind, label, of), group in groups.items():
             if kind != part:
                 continue
             count, places = sum(r.count for r in group), len({r.on for r in group})
@@ -616,6 +665,9 @@ def _digest(records):
                 low, high = _number(min(ratios)), _number(max(ratios))
                 text = f"ratio {low if low == high else f'{low} to {high}'}, {where}; tolerance up to "
                 text += f"{max(r.tolerance for r in group):.1e} ({label})"
+                stated = {r.detail for r in group}
+                if len(stated) == 1 and stated != {"expected 1"} and group[0].detail.startswith("expected "):
+                    text += f", {group[0].detail}"
             elif part == "rate":
                 r = group[0]
                 detail = re.sub(r" interval .*", "", r.detail)
@@ -624,7 +676,7 @@ def _digest(records):
                 worst = max(ratios)
                 size = f"by a factor up to {_number(worst)}" if math.isfinite(worst) else "where the larger side is 0"
                 text = f"{label}: fails, {where}, {size}"
-            lines.append(f"{part}: {text}")
+            lines.append(f"{part}: {text}" + (f"; about {of}, not the statement itself" if of else ""))
     return lines
 
 

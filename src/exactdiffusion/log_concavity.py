@@ -777,6 +777,7 @@ def log_concavity_threshold(law, *, rtol=2e-3, certify=True, max_cells=4_000_000
                 certificate = certify_log_concavity(PointCloud(P0, w / w.sum()), trial, max_cells=max_cells)
                 if certificate.status:
                     upper, by = trial, "certificate"
+    lower = min(lower, upper)  # an edge is measured twice, and the two may differ by rounding
     off = lambda value: max(0.0, value - tau2)  # noqa: E731
     return LogConcavityThreshold(
         off(lower), off(upper), witness, pair, by, *(off(c) for c in closed), off(edge_squared), tau2, certificate

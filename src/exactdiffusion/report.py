@@ -18,6 +18,7 @@ from ._markup import html as markup
 from ._validation import fail
 from ._version import __version__
 from .curves import ABOVE_FLOOR, AXES, LABELS, curves, load, select
+from .ledger import PROVED_HERE, VERDICTS, read_checks
 from .resources import project_root
 
 #: What the page may weigh, in bytes: it is sent by mail and opened on phones.
@@ -30,7 +31,7 @@ _COLUMNS = (
     "bound", "rung", "method", "oracle_calls", "inner_evaluations", "seconds",
 )
 _TEXTS = ("target", "sampler", "schedule", "start", "metric", "rung", "method")
-_ORDER = ("FAILED", "incomplete", "refuted as printed", "verified tight", "verified", "verified, loose", "asymptotic")
+_ORDER = ("FAILED", "incomplete", *sorted(VERDICTS, key=lambda v: not v.startswith("refuted")))
 _NOT_RUN = "not run"
 
 
@@ -168,8 +169,6 @@ _HEAD = (("statement", ""), ("paper", "minor"), ("number", "minor"), ("evaluated
 
 def _verdicts(path):
     from . import bounds
-    from .ledger import read_checks
-
     checks = read_checks(path.read_text(encoding="utf-8")) if path is not None else {}
     statements = bounds.all_statements()
     bodies = [_statement(number, s, checks.get(s.key)) for number, s in enumerate(statements)]
@@ -196,7 +195,8 @@ def _filter(name, label, values):
 
 
 def _rank(verdict):
-    return _ORDER.index(verdict) if verdict in _ORDER else len(_ORDER)
+    plain = verdict.removesuffix(f"; {PROVED_HERE}")
+    return _ORDER.index(plain) if plain in _ORDER else len(_ORDER)
 
 
 def _statement(number, statement, check):

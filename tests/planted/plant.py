@@ -11,7 +11,8 @@ beside this one:
     target = "exactdiffusion.samplers.ddim:ddim"  # module:qualified name of a function, method or property
     old = "sigma[i + 1]"                          # occurs exactly once in the function's source
     new = "sigma[i]"
-    caught_by = ["theory/projection/thm_4_1_exact_projection.py::test_bound"]   # checks that must fail, each of them
+    caught_by = ["theory/projection/thm_4_1_exact_projection.py::test_bound"]   # checks that must fail, each of them,
+                                                                                # and one of them by an assertion
     quick = true                                  # part of the default run
 
 By hand: ``python tests/planted/plant.py "DDIM ends one level early" theory/projection`` runs pytest on the given paths
@@ -36,6 +37,8 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 #: how a check may NOT fail: these say that the patch itself is broken, not that a check saw an error
 BROKEN = ("NameError", "SyntaxError", "ImportError", "ModuleNotFoundError", "UnboundLocalError", "IndentationError")
+#: how at least one check of a fault must fail: an assertion saw a wrong value (or ``pytest.raises`` saw no error)
+ASSERTED = ("AssertionError", "Failed")
 
 
 @dataclass(frozen=True)

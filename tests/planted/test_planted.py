@@ -1,4 +1,4 @@
-"""Every planted error of the catalogue makes each of its named checks fail.
+"""Every planted error of the catalogue makes each of its named checks fail, and one of them by an assertion.
 
 The checks are first run without an error: one that is red anyway, or is not collected, would catch everything.
 ``pytest tests/planted --deep`` takes the whole catalogue, a default run the faults marked quick.
@@ -49,6 +49,8 @@ def test_error_is_caught(fault, results, record_property):
         red = {node: how for node, how in result["failed"].items() if _belongs(node, name)}
         assert red, f"{name} passes with the error planted: {fault.old!r} -> {fault.new!r} in {fault.target}"
         assert not set(red.values()) & set(planted.BROKEN), f"the patch is broken: {red}"
+    # a crash alone shows that the error breaks the library, not that a check looks at the value
+    assert set(result["failed"].values()) & set(planted.ASSERTED), f"no assertion fails, only crashes: {result['failed']}"
 
 
 def test_catalogue_is_wide():

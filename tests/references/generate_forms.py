@@ -756,6 +756,20 @@ def ddim_gaussian_deviation(sigma, s):
     return mp.fsum((a - b) ** 2 * s**2 / (2 * mp.sqrt(s * s + b * b) ** 3) for a, b in itertools.pairwise(sigma))
 
 
+@form("bounds.conditional_mean.two_point_plateau",
+      *({"snr": s} for s in (1e-3, 0.7, 6.3, 30.0, 143.0, 150.0, 200.0, 700.0, 1400.0)))
+def two_point_plateau(snr):
+    """By w = snr + sqrt(snr) g, times e^(snr/2): the quadrature stops at an absolute accuracy, and the values are small."""
+
+    def lost(w):
+        return mp.npdf(w, snr, mp.sqrt(snr)) * mp.exp(snr / 2) * (1 - mp.tanh(w))
+
+    reach = min(16 * mp.sqrt(snr), 120)
+    with mp.extradps(120):  # 1 - tanh cancels up to e^-240
+        mmse = mp.exp(-snr / 2) * mp.quad(lost, mp.linspace(-reach, reach, 17))
+    return [4 * mp.ncdf(-mp.sqrt(snr)), mmse]
+
+
 @form("bounds.log_concavity.discrete_prior_mmse", {**POINTS, "m": 3.0, "sigma": 2.0})
 def discrete_prior_mmse(points, weights, m, sigma):
     total = mp.mpf(0)

@@ -38,7 +38,8 @@ def test_information_of_noised_law(check):
     """The lemma I(q_v) <= I(p), decreasing in v."""
     law = next(mixtures(0))
     values = [measurements.fisher_information(law.noised(1.0, math.sqrt(v)).materialise()) for v in (0.0, 0.1, 1.0, 10.0)]
-    check.holds(values[1:], values[:-1], tol=1e-13, cause="quadrature", on="two Gaussians, v = 0 .. 10")
+    of = "the lemma I(q_v) <= I(p)"
+    check.holds(values[1:], values[:-1], tol=1e-13, cause="quadrature", on="two Gaussians, v = 0 .. 10", of=of)
 
 
 def test_tight(check):

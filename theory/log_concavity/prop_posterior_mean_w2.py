@@ -11,6 +11,7 @@ from exactdiffusion.bounds import log_concavity as bound
 
 STATEMENT = bound.posterior_mean_w2.statement
 CAUSE = "1e-12: quadrature and bisection"
+STEP = "a step of the proof, by E C_m"
 GOLDEN = (5 * math.sqrt(5) - 11) / 2
 
 
@@ -42,8 +43,8 @@ def test_holds(check, name):
         larger.append(bound.posterior_mean_w2(m, sigma, 1))
     detail = f"W2^2/(sigma^2/m) = {np.array2string(np.array(value) / larger, precision=3)}"
     check.holds(value, larger, tol=1e-12, cause=CAUSE, on=f"W2^2 <= sigma^2/m, {name}", detail=detail)
-    check.holds(value, mmse, tol=1e-12, cause=CAUSE, on=f"W2^2 <= E C_m, {name}")
-    check.holds(mmse, larger, tol=1e-12, cause=CAUSE, on=f"E C_m <= sigma^2/m, {name}")
+    check.holds(value, mmse, tol=1e-12, cause=CAUSE, on=f"W2^2 <= E C_m, {name}", of=STEP)
+    check.holds(mmse, larger, tol=1e-12, cause=CAUSE, on=f"E C_m <= sigma^2/m, {name}", of=STEP)
 
 
 def test_dimension(check):
@@ -78,7 +79,7 @@ def test_how_tight(check):
     wide = GaussianMixture(None, np.zeros((1, 1)), 1e8)
     cases = ((1, 1.0), (9, 3.0), (4, 1.0))
     ratio = [measurements.line_mmse(wide, m, sigma) / bound.posterior_mean_w2(m, sigma, 1) for m, sigma in cases]
-    check.tight(ratio, 1.0, tol=2e-8, cause="s/lam = 1e-8", on="E C_m/s, N(0, 1e8)")
+    check.tight(ratio, 1.0, tol=2e-8, cause="s/lam = 1e-8", on="E C_m/s, N(0, 1e8)", of=STEP)
 
 
 def test_golden_ratio(check):

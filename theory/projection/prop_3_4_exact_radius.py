@@ -24,7 +24,8 @@ def test_the_root(check):
                 worst.append(float(abs(root / exact - 1)))
             small += [1, root, half]
             large += [root, half, paper]
-    check.holds(worst, 16 * EPS, tol=0, cause="16 eps: the last Newton step", on="root against 40 digits, 25 cases")
+    cause = "16 eps: the last Newton step"
+    check.holds(worst, 16 * EPS, tol=0, cause=cause, on="root against 40 digits, 25 cases", of="rounding")
     ordered = np.array(small) <= np.array(large) * (1 + 8 * EPS)
     check.equal(
         ordered.astype(float), 1.0, tol=0, cause="yes/no", on="1 <= root <= half-log radius <= paper's radius, 25 cases"

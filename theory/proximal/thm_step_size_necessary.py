@@ -82,7 +82,8 @@ def test_gap_in_a_long_chain(check):
     found = line.divergences(run.target, run.law)
     check.equal(run.law.mass, 1.0, tol=1e-9, cause="1e-9: contact set by bitangents", on="mass of the output, 16 steps")
     check.control("g <= g*, last step of 16", found.kl, 1e6, on="KL finite")
-    check.holds(found.gap_mass, found.tv, tol=1e-9, cause="1e-9: mass of the output", on="mass of the gap <= TV")
+    on, of = "mass of the gap <= TV", "the lower bound of TV"
+    check.holds(found.gap_mass, found.tv, tol=1e-9, cause="1e-9: mass of the output", on=on, of=of)
     check.equal(math.isfinite(found.reverse_kl), 1.0, tol=0, cause="none", on="reverse KL finite, 16 steps")
 
 

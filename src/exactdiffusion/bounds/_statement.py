@@ -103,6 +103,10 @@ def _argument(name, value, default):
             fail(name, value, "numbers; NaN is none")
     elif isinstance(value, (float, np.floating)) and math.isnan(value):
         fail(name, value, "a number; NaN is none")
+    elif isinstance(value, (np.float16, np.float32)):
+        value = float(value)  # otherwise it makes the whole formula one of 11 or 24 bits
+    elif isinstance(value, np.integer):
+        value = int(value)  # otherwise a product wraps around
     return value
 
 
@@ -127,7 +131,8 @@ def guarded(function=None, *, nan=False, texts=(), anything=()):
     An argument that is no number (a string, None where it is no default, a complex number, a NaN) is a ValueError that names
     it. Where the formula has no value (a division by 0, a shape that does not fit, the root of a negative number), the
     ValueError names all arguments: which of them left the hypotheses is for the statement to say. Lists become arrays,
-    float32 and integer arrays float64; arrays of other namespaces and numbers of other precisions pass as they are.
+    float32 and integer arrays float64, NumPy's float16, float32 and integer numbers Python's; arrays of other namespaces and
+    numbers of other precisions pass as they are.
 
     Parameters
     ----------

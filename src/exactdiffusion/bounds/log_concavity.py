@@ -170,7 +170,7 @@ def backward_drift(y, score):
 
 
 @statement(
-    paper=PAPER, ref="slides, discretised backward SDE", title="Euler-Maruyama of the backward equation", kind="asymptotic"
+    paper=PAPER, ref="slides, discretised backward SDE", title="Euler-Maruyama of the backward equation", kind="refuted"
 )
 def backward_euler_maruyama_gaussian(mean, variance, T, N):
     r"""Exact output law of the discretised backward equation on Gaussian data.
@@ -179,7 +179,8 @@ def backward_euler_maruyama_gaussian(mean, variance, T, N):
 
     .. math:: y_{k+1} = y_k + \gamma\,\big[y_k + 2\nabla\log r_{t_k}(y_k)\big] + \sqrt{2\gamma}\,\xi_k .
 
-    **Conclusion (weak order 1).** The output is Gaussian; with :math:`\rho = \mathrm{Var}\,X_t`
+    **Conclusion (weak order 1; the printed first form is refuted).** The output is Gaussian; with
+    :math:`\rho = \mathrm{Var}\,X_t`
 
     .. math:: m' = \Big(1+\gamma-\frac{2\gamma}\rho\Big)m + \frac{2\gamma e^{-t}\mu}\rho, \qquad
               v' = \Big(1+\gamma-\frac{2\gamma}\rho\Big)^2 v + 2\gamma ,
@@ -864,7 +865,7 @@ def conforti_kl(T, h, kl_start, information_start):
     -------
     float or array
     """
-    return np.exp(-2 * np.asarray(T)) * kl_start + np.asarray(h) * information_start
+    return np.exp(-2 * np.asarray(T)) * kl_start + np.asarray(h, dtype=np.float64) * information_start
 
 
 @statement(

@@ -70,7 +70,7 @@ def radius_threshold(R, tau2=0.0):
 
     **Source.** Eq. (4.3), recalled; proved here.
     """
-    return np.maximum(0.0, np.asarray(R) ** 2 - tau2)
+    return np.maximum(0.0, np.asarray(R, dtype=np.float64) ** 2 - tau2)
 
 
 @statement(paper=PAPER, ref="", title="Half the diameter in place of the radius", kind="tight", text="derived")
@@ -87,7 +87,7 @@ def half_diameter_threshold(D, tau2=0.0):
 
     **Source.** Derived here.
     """
-    return np.maximum(0.0, np.asarray(D) ** 2 / 4 - tau2)
+    return np.maximum(0.0, np.asarray(D, dtype=np.float64) ** 2 / 4 - tau2)
 
 
 @guarded
@@ -116,7 +116,7 @@ def atoms_threshold(edge, D):
     -------
     (lower, upper) variances
     """
-    return np.asarray(edge) ** 2 / 4, np.asarray(D) ** 2 / 4
+    return np.asarray(edge, dtype=np.float64) ** 2 / 4, np.asarray(D, dtype=np.float64) ** 2 / 4
 
 
 @statement(paper=PAPER, ref="Section 4.1", title="Two Gaussians: the curvature", kind="equality", text="recalled")
@@ -229,7 +229,7 @@ def curvature_lower_bound(m, sigma2, tau2, R):
 def once_log_concave(m, sigma2):
     r"""What survives of "once log-concave, always log-concave" when sigma^2 is below R^2 - tau^2.
 
-    **Printed.** The idea that the chain, once its law is log-concave, stays so when a measurement is added.
+    **Refuted as recalled.** The idea that the chain, once its law is log-concave, stays so when a measurement is added.
 
     **Hypotheses.** :math:`Y_t = X + \sigma N_t`, C_m the posterior covariance given m measurements; E|X|^2 finite for (i),
     bounded support for (ii).
@@ -270,7 +270,7 @@ def all_at_once_curvature(m, sigma2, posterior_variance):
 
     **Source.** Hessian of Eq. (D.2); the consequence is derived here.
     """
-    return -(1 - m * np.asarray(posterior_variance) / sigma2) / sigma2
+    return -(1 - m * np.asarray(posterior_variance, dtype=np.float64) / sigma2) / sigma2
 
 
 @statement(
@@ -298,7 +298,7 @@ def blurring_threshold(D):
 
     **Source.** The slides; the corrected form and both counterexamples are derived here.
     """
-    return np.asarray(D) ** 2 / 4
+    return np.asarray(D, dtype=np.float64) ** 2 / 4
 
 
 @statement(paper=PAPER, ref="", title="Sphere: the radius is loose by exactly d", kind="equality", text="derived")
@@ -317,7 +317,7 @@ def sphere_threshold(R, d):
 
     **Source.** Derived here.
     """
-    return np.asarray(R) ** 2 / d
+    return np.asarray(R, dtype=np.float64) ** 2 / d
 
 
 # ------------------------------------------------------------------------------------------------ E: anisotropic Gaussians
@@ -436,7 +436,7 @@ def chain_total_variance(variance, m, sigma2):
 
     **Source.** Algorithm 1 (recalled); the chain rule.
     """
-    return m**2 * np.asarray(variance) + m * sigma2
+    return m**2 * np.asarray(variance, dtype=np.float64) + m * sigma2
 
 
 @statement(paper=PAPER, ref="walk-jump code", title="The splitting integrator has a dimensionless step when u = sigma^2",

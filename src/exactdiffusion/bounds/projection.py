@@ -265,6 +265,7 @@ def band_usage(distance, sigma, dimension):
     r"""How far a point is from the centre of the band: :math:`\max(r, 1/r)` with :math:`r = \sqrt n\,\sigma/d(x)`; the band
     condition of an (eta, nu)-approximate projection is usage <= nu."""
     xp = array_namespace(distance)
+    distance = distance + 0.0  # -0.0 becomes 0.0: it is divided by
     level = math.sqrt(dimension) * sigma + 0 * distance
     both = (level == 0) & (distance == 0)  # on K at sigma = 0 the condition 0 <= 0 <= 0 holds for every nu
     level, distance = xp.where(both, 1.0, level), xp.where(both, 1.0, distance)
