@@ -172,6 +172,7 @@ BAD = {
     "start negative": ("start", lambda: Noise(1).normal(0, 2, 2, -1)),
     "rows negative": ("start", lambda: Noise(1).rows(-1)),
     "clock not monotone": ("fine", lambda: BrownianPath(1, [0.0, 2.0, 1.0])),
+    "clock too wide": ("fine", lambda: BrownianPath(1, [1e308, -1e308, -1.7e308])),
     "clock too short": ("fine", lambda: BrownianPath(1, [0.0])),
     "clock NaN": ("fine", lambda: BrownianPath(1, [0.0, np.nan])),
     "knots not nested": ("grid", lambda: PATH.increments(schedules.vp_linear(3))),

@@ -325,6 +325,8 @@ BAD_GRIDS = {
     "sigma increases, not strict": ("sigma", lambda: Grid([1, 1, 1], [1.0, 2.0, 0.0], strict=False)),
     "sigma negative": ("sigma", lambda: Grid([1, 1], [1.0, -0.5])),
     "sigma inner zero": ("sigma", lambda: Grid([1, 1, 1], [1.0, 0.0, 0.0], strict=False)),
+    "sigma / scale inner zero": ("sigma", lambda: Grid([0.1, 1e300, 1e300], [0.1, 5e-324, 5e-324], strict=False)),
+    "time beyond floats": ("integral", lambda: schedules.vp_linear_time([0.0, 0.5], 5e-324, 5e-324)),
     "sigma NaN": ("sigma", lambda: Grid([1, 1], [1.0, np.nan])),
     "sigma infinite": ("sigma", lambda: Grid([1, 1], [np.inf, 1.0])),
     "sigma text": ("sigma", lambda: Grid([1, 1], ["a", "b"])),

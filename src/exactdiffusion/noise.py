@@ -156,6 +156,10 @@ def _clock(name, grid):
     values = to_numpy(real_array(name, values, "a Grid or monotone clock values"))
     if values.ndim != 1 or values.shape[0] < 2:
         fail(f"{name} (shape {values.shape})", grid, "one schedule for all rows, with at least one step")
+    with np.errstate(over="ignore"):
+        reach = np.max(values) - np.min(values)
+    if reach == np.inf:
+        fail(name, grid, "clock values whose differences stay in the range of floats")
     steps = np.diff(values)
     if (steps < 0).all():
         values = values[::-1]

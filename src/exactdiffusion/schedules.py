@@ -169,7 +169,11 @@ def vp_linear_time(integral, beta_min=0.1, beta_max=20.0):
     beta_min, beta_max = _vp_rates(beta_min, beta_max)
     integral = _nonnegative("integral", integral, high=1e150)
     root = beta_min + np.sqrt(beta_min**2 + 2.0 * (beta_max - beta_min) * integral)
-    return 2.0 * integral / np.where(root > 0, root, 1.0)
+    with np.errstate(over="ignore"):
+        time = 2.0 * integral / np.where(root > 0, root, 1.0)
+    if not np.isfinite(time).all():
+        fail("integral", integral, f"B(t) at times within the range of floats, for rates of {beta_min:g} to {beta_max:g}")
+    return time
 
 
 # ------------------------------------------------------------------------------------------------------- grid
@@ -228,6 +232,8 @@ class Grid:
         if rise.any() or not np.isfinite(ratio).all():
             word = "strictly decreasing" if self.strict else "nonincreasing"
             fail("sigma", self.sigma, f"finite and {word} sigma / scale (index 0 is the noisiest level)")
+        if (ratio[:-1] == 0).any():
+            fail("sigma", self.sigma, "sigma / scale within the range of floats (only the last may be 0)")
         object.__setattr__(self, "scale", scale)
         object.__setattr__(self, "sigma", sigma)
         for name in ("time", "rate"):

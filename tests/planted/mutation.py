@@ -12,11 +12,11 @@ many were seen so, and how many by an assertion.
 
 import argparse
 import ast
+import hashlib
 import importlib
 import inspect
 import json
 import pkgutil
-import random
 import sys
 import tempfile
 import textwrap
@@ -216,10 +216,13 @@ def stale():
 
 
 def draw(count, seed, only=""):
-    """``count`` mutants (None: all), the same for the same code and seed, and the number of places they are drawn from."""
+    """``count`` mutants (None: all), the same for the same code and seed, and the number of places they are drawn from.
+
+    Each place has its lot from its own name: an edit of one function leaves the draw among all others as it was.
+    """
     sources = {target: source for target, source in functions().items() if only in target}
     population = [(t, name, k) for t, s in sources.items() for name, number in places(s) for k in range(number)]
-    random.Random(seed).shuffle(population)
+    population.sort(key=lambda place: hashlib.sha256(repr((seed, *place)).encode()).digest())
     chosen = []
     for target, name, k in population:
         if count is not None and len(chosen) >= count:
