@@ -1610,7 +1610,7 @@ RANGES = [
     (
         "proximal.backward_steps",
         {"eps": 0.003, "T": 4.7, "d": 3, "second_moment": 4.3, "L": 1.7, "H": 0.6},
-        {"eps": ([1e-9], [0.0]), "L": ([0.0], [-TINY]), "H": ([0.0], [-TINY]), "d": ([1], [0])},
+        {"eps": ([1e-9], [0.0]), "T": ([0.0], [-TINY]), "L": ([0.0], [-TINY]), "H": ([0.0], [-TINY]), "d": ([1], [0])},
     ),
     (
         "proximal.kl_order",

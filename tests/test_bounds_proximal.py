@@ -381,6 +381,7 @@ def test_matching_bias():
     ("y", lambda: bound.interpolating_process(0.1, 0.0, 0.0, 0.0, 0.0, "prox_hybrid")),
     ("variance", lambda: bound.mixture_lipschitz(-1.0, 1.0)),
     ("eps", lambda: bound.backward_steps(0.0, 1.0, 1, 1.0, 1.0, 1.0)),
+    ("T", lambda: bound.backward_steps(1.0, -1e155, 2, 1.0, 0.0, 1.0)),
 ])
 def test_bad_input_names_the_argument(name, call):
     with pytest.raises(ValueError, match=rf"^{name}\b"):

@@ -342,7 +342,7 @@ def backward_steps(eps, T, d, second_moment, L, H):
     **Source.** Rate :math:`\tilde O(d/\sqrt\varepsilon)`: abstract. An upper bound; the power :math:`\varepsilon^{-1/2}` is
     attained on Gaussians, the power of d on no instance that we tried.
     """
-    eps = scalar("eps", eps, low=0, low_open=True)
+    eps, T = scalar("eps", eps, low=0, low_open=True), scalar("T", T, low=0)
     K = _step_coefficient(d, second_moment, scalar("L", L, low=0), H)
     return math.ceil(max(T**1.5 * math.sqrt(2 * K / (3 * eps)), 2 * T * (L + 0.5)) * (1 - 1e-15))
 
