@@ -291,6 +291,12 @@ def test_rigorous_covariance_keeps_the_digits_of_a_ball():
         assert given[0].overlaps(given[1])
 
 
+def test_a_gap_below_the_rounding_of_the_rates_is_not_negative():
+    """Random log p of deviation 10: the gap is far below eps times the largest rate, and comes out with either sign."""
+    rng = np.random.default_rng(3)
+    assert min(spectral_gap(10 * rng.standard_normal(30), np.arange(30.0)) for _ in range(200)) >= 0
+
+
 def test_spectral_gap_of_ornstein_uhlenbeck_converges(accuracy):
     errors = []
     for n in (501, 1001):

@@ -848,6 +848,7 @@ def spectral_gap(log_density, grid):
     Returns
     -------
     float
+        Nonnegative, to an absolute error of about eps times the largest rate: a smaller gap comes out as rounding, or 0.
     """
     from scipy.linalg import eigvalsh_tridiagonal
 
@@ -864,4 +865,4 @@ def spectral_gap(log_density, grid):
     up, down = np.exp(slope) / step**2, np.exp(-slope) / step**2
     diagonal = np.r_[up, 0.0] + np.r_[0.0, down]
     off = -np.sqrt(up * down)
-    return float(eigvalsh_tridiagonal(diagonal, off, select="i", select_range=(1, 1))[0])
+    return max(0.0, float(eigvalsh_tridiagonal(diagonal, off, select="i", select_range=(1, 1))[0]))
