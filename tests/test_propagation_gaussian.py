@@ -45,6 +45,7 @@ CASES = {
     "DPM++ few": ("dpm_solver_pp", MIXED, {}),
     "DPM++ two-step last": ("dpm_solver_pp", MIXED, {"lower_order_final": False}),
     "DPM++ zero": ("dpm_solver_pp", UNEVEN, {"lower_order_final": True}),
+    "DPM++ 12 steps to zero": ("dpm_solver_pp", schedules.log_linear(12, final_zero=True), {}),
     "PF": ("probability_flow", FULL, {}),
     "PF right, eps": ("probability_flow", SHORT, {"step": "right"}),
     "PF denoise": ("probability_flow", SHORT, {"final": "denoise"}),

@@ -842,7 +842,7 @@ def test_posterior_budgets_of_gaussian_targets(scheme):
     law = GaussianMixture([1.0], [[mu]], S)
     name = {"euler_maruyama": "euler_maruyama", "prox_hybrid": "proximal_hybrid"}[scheme]
     states = gaussian(name, [mu], [S], grid, all_steps=True)
-    total = 0.0
+    total = midpoint = 0.0
     for i in range(grid.N):
         g, time = float(grid.g[i]), float(grid.integral[i])
         qm, qv = float(states.mean[i, 0]), float(states.cov[i, 0])
@@ -869,7 +869,9 @@ def test_posterior_budgets_of_gaussian_targets(scheme):
             slope = value[1] - value[0]
             return 0.5 * (slope**2 * v + value[0] ** 2)
         total += integrate.quad(inner, 0, g, epsabs=1e-14, epsrel=1e-11)[0]
+        midpoint += g * inner(g / 2)
     assert budgets.posterior_budget(law, grid, scheme).total == pytest.approx(total, rel=1e-6)
+    assert budgets.posterior_budget(law, grid, scheme, order=1).total == pytest.approx(midpoint, rel=1e-6)
 
 
 @pytest.mark.parametrize("scheme", ["euler_maruyama", "exponential_integrator", "ddpm", "prox_hybrid", "prox_backward"])
