@@ -291,6 +291,14 @@ def test_rigorous_covariance_keeps_the_digits_of_a_ball():
         assert given[0].overlaps(given[1])
 
 
+def test_lower_side_is_not_above_the_upper_one():
+    """Two ways to the same edge differed in the last bit: .578125 below, .5781249999999999 above."""
+    atoms = [[0.5, 0.25, 0.75, 0.0], [0.5, 0.5, -0.75, 0.0], [0.0, -0.25, 0.0, -0.25]]
+    found = log_concavity_threshold(PointCloud(atoms), certify=False)
+    assert found.lower <= found.upper
+    assert abs(found.lower - 0.578125) <= 8 * np.finfo(float).eps
+
+
 def test_a_gap_below_the_rounding_of_the_rates_is_not_negative():
     """Random log p of deviation 10: the gap is far below eps times the largest rate, and comes out with either sign."""
     rng = np.random.default_rng(3)

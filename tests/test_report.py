@@ -417,6 +417,23 @@ def test_verdicts_read_back_are_those_that_were_written():
         assert any(f"instance {number}" in line for line in entry["evidence"])
 
 
+def test_every_verdict_has_its_colour():
+    style = (report._ASSETS / "report.css").read_text(encoding="utf-8")
+    selectors = [
+        (start, text, colour)
+        for rule, colour in re.findall(r"([^{}]+)\{ color: var\(--(good|warn|bad)\)", style)
+        for start, text in re.findall(r'verdict\[data-verdict(\^?)="([^"]+)"', rule)
+    ]
+    wanted = {"FAILED": "bad", "incomplete": "bad"}
+    for verdict in ledger.VERDICTS:
+        wanted[verdict] = "warn" if verdict.startswith("refuted") else "good"
+        if wanted[verdict] == "good":
+            wanted[f"{verdict}; {ledger.PROVED_HERE}"] = "good"
+    for verdict, colour in wanted.items():
+        found = [c for start, text, c in selectors if (verdict.startswith(text) if start else verdict == text)]
+        assert found == [colour], verdict
+
+
 @pytest.mark.skipif(project_root() is None, reason="paper_checks.md is in a checkout")
 def test_verdicts_of_the_committed_run_are_all_read():
     text = (project_root() / "paper_checks.md").read_text(encoding="utf-8")

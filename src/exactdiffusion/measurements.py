@@ -167,6 +167,7 @@ def conditional_log_density(law, y, total, m, sigma):
     q, x = _level(law, total, m, sigma)
     variance = sigma**2 * (m + 1) / m
     gap = xp.sum((y - x) ** 2, axis=-1) / variance
+    # NumPy's logarithm: of a variance that underflowed, Python's would raise an error that names no argument
     return value - q.log_density(x) - 0.5 * (gap + y.shape[1] * float(np.log(2 * np.pi * variance)))
 
 

@@ -87,8 +87,9 @@ class Run:
         scale, sigma = self.grid.scale[i], self.grid.sigma[i]
         if np.ndim(scale) == 0:
             scale, sigma, lam = float(scale), float(sigma), float(lam)
-        level = self.law.noised(scale, sigma)
-        method = level.prox if kind == "global" else level.prox_local
+        method = getattr(self.law.noised(scale, sigma), "prox" if kind == "global" else "prox_local", None)
+        if method is None:
+            fail("law", self.law, "a law with proximal maps, noised(scale, sigma).prox(y, lam): a point cloud or a mixture")
         return method(y, lam) if calls is None else method(y, lam, calls=calls)
 
     def score(self, i, x):
