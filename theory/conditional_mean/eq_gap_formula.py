@@ -33,11 +33,11 @@ def test_on_the_line(check, line):
                 left,
                 bound.gap_formula(v, laplacian, w),
                 tol=1e-6,
-                cause="solver rtol 1e-11, 160 Gauss nodes in log v",
+                cause="remainder: solver rtol 1e-11, 160 Gauss nodes in log v",
                 on=f"{name}, sigma = {sigma:g}",
             )
     left, *_ = both_sides(line, line.priors["gmm2"], np.array([[0.7]]), 1.0)
-    check.equal(left, -0.36806003, tol=2e-7, cause="recorded to 8 digits, solver", on="gmm2, y = .7, 0 dB")
+    check.equal(left, -0.36806003, tol=2e-7, cause="printed digits: recorded to 8 digits, solver", on="gmm2, y = .7, 0 dB")
 
 
 def test_in_more_dimensions(check, line, mixtures):
@@ -45,7 +45,7 @@ def test_in_more_dimensions(check, line, mixtures):
         y = law.noised(1.0, 0.8).sample(5, np.random.default_rng(11))
         left, v, laplacian, w = both_sides(line, law, y, 0.8)
         check.equal(
-            left, bound.gap_formula(v, laplacian, w), tol=1e-6, cause="solver rtol 1e-11, 160 Gauss nodes in log v", on=name
+            left, bound.gap_formula(v, laplacian, w), tol=1e-6, cause="remainder: solver rtol 1e-11, 160 Gauss nodes in log v", on=name
         )
 
 
@@ -72,7 +72,7 @@ def test_two_forms_of_the_integrand(check, mixtures):
                 extrapolated,
                 exact,
                 tol=tol,
-                cause="change of the difference quotient, 1e-3 against 2e-3",
+                cause="remainder: change of the difference quotient, 1e-3 against 2e-3",
                 on=f"{form}, {name}",
             )
 

@@ -54,7 +54,7 @@ def test_released_schedule_on_a_level(check):
         assert cm.match(grid, sigma).mismatch_db == 0
         expected = bound.gaussian_chain(y, mean, lam, U, sigma**2)
         f, scale = cm.denoise(law, grid, y, sigma), np.max(np.abs(expected))
-        check.equal(f / scale, expected / scale, tol=1e-11, cause="rounding over T steps", on=f"released schedule, T = {T}")
+        check.equal(f / scale, expected / scale, tol=1e-11, cause="rounding: over T steps", on=f"released schedule, T = {T}")
 
 
 def test_symbolic(check):

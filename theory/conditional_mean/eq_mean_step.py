@@ -32,7 +32,7 @@ def test_sampler_is_the_published_step(check, mixtures):
             eps_form.append(x / np.sqrt(a / b) - (1 - a / b) / np.sqrt(a / b) / np.sqrt(1 - a) * noise)
         size = np.max(np.abs(found))
         # 1 - abar is exact only to eps / (1 - abar): 1e4 at the cleanest level of this schedule
-        tol, cause = 32 * EPS * size / (1 - grid.alpha_bar[-2]), "32 eps |x| / (1 - abar_1): 1 - abar from abar"
+        tol, cause = 32 * EPS * size / (1 - grid.alpha_bar[-2]), "rounding: 32 eps |x| / (1 - abar_1): 1 - abar from abar"
         check.equal(found, expected, tol=tol, cause=cause, on=f"sampler, x0 form, {name}")
         check.equal(found, eps_form, tol=tol, cause=cause, on=f"sampler, noise form, {name}")
 
@@ -51,8 +51,8 @@ def test_reduced_coordinates(check, mixtures):
             localization.append(difference * v[i + 1])
             tol_w.append(np.max(np.abs(z)))
         tol = 64 * EPS * max(tol_w)
-        check.equal(score_form, 0.0, tol=tol, cause="64 eps |z|", on=f"z' = z + (v - v') score, {name}")
-        check.equal(localization, 0.0, tol=tol, cause="64 eps |z|, in units of 1/v'", on=f"Euler in eta = 1/v, {name}")
+        check.equal(score_form, 0.0, tol=tol, cause="rounding: 64 eps |z|", on=f"z' = z + (v - v') score, {name}")
+        check.equal(localization, 0.0, tol=tol, cause="rounding: 64 eps |z|, in units of 1/v'", on=f"Euler in eta = 1/v, {name}")
 
 
 def test_resampling_noise_is_the_brownian_increment(check, mixtures):
@@ -67,7 +67,7 @@ def test_resampling_noise_is_the_brownian_increment(check, mixtures):
         increment = np.sqrt(gained) * Noise(5).normal(i, *z.shape)
         worst.append(np.abs(after / grid.scale[i + 1] / v[i + 1] - drift - increment) * v[i + 1])
         size.append(np.max(np.abs(z)))
-    check.equal(worst, 0.0, tol=64 * EPS * max(size), cause="64 eps |z|, in units of 1/v'", on="re-sampled run, T = 50")
+    check.equal(worst, 0.0, tol=64 * EPS * max(size), cause="rounding: 64 eps |z|, in units of 1/v'", on="re-sampled run, T = 50")
 
 
 def test_symbolic(check):

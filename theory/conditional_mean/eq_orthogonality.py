@@ -51,7 +51,7 @@ def test_equal(check, line):
                     mse,
                     bound.orthogonality(mmse, excess),
                     tol=1e-8,
-                    cause="trapezoidal rule, 161^2 nodes a component",
+                    cause="remainder: trapezoidal rule, 161^2 nodes a component",
                     on=f"{title}, {name}, sigma = {sigma:g}",
                 )
 
@@ -61,13 +61,13 @@ def test_closed_forms(check):
     law = cm.normalised(GaussianMixture([0.3, 0.7], np.array([[-1.0], [0.5]]), np.array([0.2, 0.6])))
     for sigma in (1.0, 0.4):
         mse, *_ = measured(law, sigma, cm.ls, 161)
-        check.equal(mse, sigma**2, tol=1e-12, cause="trapezoidal rule", on=f"LS, sigma = {sigma:g}")
+        check.equal(mse, sigma**2, tol=1e-12, cause="remainder: trapezoidal rule", on=f"LS, sigma = {sigma:g}")
         mse, *_ = measured(law, sigma, lambda y, s=sigma: cm.lmmse(law, y, s), 161)
         check.equal(
             mse,
             sigma**2 / (1 + sigma**2),
             tol=1e-12,
-            cause="trapezoidal rule",
+            cause="remainder: trapezoidal rule",
             on=f"LMMSE, unit variance, sigma = {sigma:g}",
         )
 

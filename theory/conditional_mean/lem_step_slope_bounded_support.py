@@ -31,7 +31,7 @@ def test_holds(check):
                 small.append(found)
                 large.append(np.full(100, bound.step_slope_bounded_support(s, r, radius)))
     check.holds(
-        np.concatenate(small), np.concatenate(large), tol=1e-11, cause="rounding of C/s", on="clouds and spheres, d <= 3"
+        np.concatenate(small), np.concatenate(large), tol=1e-11, cause="rounding: of C/s", on="clouds and spheres, d <= 3"
     )
 
 
@@ -57,12 +57,12 @@ def test_no_uniform_constant(check):
             found / product,
             1.0,
             tol=1e-5 + 64 * EPS / h,
-            cause="cubic terms at f = 1e-3, 64 eps / h of a quotient",
+            cause="rounding: cubic terms at f = 1e-3, 64 eps / h of a quotient",
             on=f"chain at the midpoint, n = {n}",
         )
         logs.append(np.log(product))
-    check.holds(logs[:-1], logs[1:], tol=0, cause="strict", on="grows with n = 2 .. 8")
-    check.holds(10.0, logs[-1], tol=0, cause="strict", on="log slope at n = 8")
+    check.holds(logs[:-1], logs[1:], tol=0, cause="exact: strict", on="grows with n = 2 .. 8")
+    check.holds(10.0, logs[-1], tol=0, cause="exact: strict", on="log slope at n = 8")
     assert measure.fit_slope([2, 3, 5, 8], logs).slope > 0.5
 
 

@@ -41,7 +41,7 @@ def test_holds(check):
                 small.append(found)
                 large.append(np.full(len(found), bound.step_slope_log_concave(s, r, max(m, 0.0))))
     check.holds(
-        np.concatenate(small), np.concatenate(large), tol=1e-12, cause="rounding of eigenvalues", on="a = 0 .. 1, d = 1, 3"
+        np.concatenate(small), np.concatenate(large), tol=1e-12, cause="rounding: of eigenvalues", on="a = 0 .. 1, d = 1, 3"
     )
     check.holds(large[-1], 1.0, tol=0, cause="exact", on="m = 0: at most 1")
 
@@ -62,7 +62,7 @@ def test_product(check):
             np.prod(bound.step_slope_log_concave(v[:-1], v[1:], m)),
             1 / (1 + m),
             tol=200 * 4e-16,
-            cause="2 eps per step",
+            cause="rounding: 2 eps per step",
             on=f"200 steps, m = {m:g}",
         )
     law, _ = log_concave(1.0, 1)
@@ -70,7 +70,7 @@ def test_product(check):
     for n in (10, 100):
         f = cm.denoise(law, cm.refined_grid(n, 1.0), y, 1.0)
         check.holds(
-            np.diff(f[:, 0]) / np.diff(y[:, 0]), 1.0, tol=1e-12, cause="eps / dy", on=f"slopes of the chain, n = {n}"
+            np.diff(f[:, 0]) / np.diff(y[:, 0]), 1.0, tol=1e-12, cause="rounding: eps / dy", on=f"slopes of the chain, n = {n}"
         )
 
 

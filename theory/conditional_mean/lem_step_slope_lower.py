@@ -34,10 +34,10 @@ def test_jacobian_is_that_of_the_chain(check, line, mixtures):
         slopes = [np.stack([(step(z + k * e) - step(z - k * e)) / (2 * k) for e in np.eye(d)], axis=-1) for k in (h, 2 * h)]
         tol = np.max(np.abs(slopes[0] - slopes[1])) + 8 * EPS / h * np.max(np.abs(z))
         check.equal(
-            (4 * slopes[0] - slopes[1]) / 3, exact, tol=tol, cause="change of the difference quotient, eps/h", on=name
+            (4 * slopes[0] - slopes[1]) / 3, exact, tol=tol, cause="remainder: change of the difference quotient, eps/h", on=name
         )
         kernel = cm.reverse_kernel(law, z, s, r).covariance / (s - r)
-        check.equal(kernel, exact, tol=1e-11, cause="rounding of two derivations", on=f"Cov(z'|z)/(s - r), {name}")
+        check.equal(kernel, exact, tol=1e-11, cause="rounding: of two derivations", on=f"Cov(z'|z)/(s - r), {name}")
 
 
 def test_holds(check, line, mixtures):
@@ -50,7 +50,7 @@ def test_holds(check, line, mixtures):
             least.append(eigen * np.sqrt(vp(r) / vp(s)))  # in VP coordinates: over sqrt(alpha)
             needed.append(np.full(len(z), bound.step_slope_lower(vp(s), vp(r))))
     check.holds(
-        np.concatenate(needed), np.concatenate(least), tol=1e-12, cause="rounding of eigenvalues", on="8 priors, 4 steps"
+        np.concatenate(needed), np.concatenate(least), tol=1e-12, cause="rounding: of eigenvalues", on="8 priors, 4 steps"
     )
 
 
@@ -62,7 +62,7 @@ def test_tight(check, line):
             slope / bound.step_slope_lower(vp(s), vp(r)),
             1.0,
             tol=8 * EPS * (1 + 1 / r),
-            cause="8 eps / (1 - abar)",
+            cause="rounding: 8 eps / (1 - abar)",
             on=f"s = {s:g}, r = {r:g}",
         )
 

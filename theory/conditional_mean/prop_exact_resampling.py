@@ -32,7 +32,7 @@ def test_kernels_compose(check, line):
                     through,
                     moments(direct, k),
                     tol=1e-10,
-                    cause="trapezoidal rule, 801 nodes",
+                    cause="remainder: trapezoidal rule, 801 nodes",
                     on=f"moment {k}, {name}, v = {v:g} -> {u:g} -> {r:g}",
                 )
 
@@ -44,8 +44,8 @@ def test_kernel_moments(check, mixtures):
         kernel, level = cm.reverse_kernel(law, z, v, u), law.noised(1.0, 1.0)
         mean = u / v * z + (1 - u / v) * level.denoise(z)
         cov = u * (1 - u / v) * np.eye(law.dim) + (1 - u / v) ** 2 * level.posterior_covariance(z)
-        check.equal(kernel.mean, mean, tol=1e-11, cause="rounding of two derivations", on=f"mean, {name}")
-        check.equal(kernel.covariance, cov, tol=1e-11, cause="rounding of two derivations", on=f"covariance, {name}")
+        check.equal(kernel.mean, mean, tol=1e-11, cause="rounding: of two derivations", on=f"mean, {name}")
+        check.equal(kernel.covariance, cov, tol=1e-11, cause="rounding: of two derivations", on=f"covariance, {name}")
 
 
 def test_mean_squared_error(check, mixtures, line):

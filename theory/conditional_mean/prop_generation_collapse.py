@@ -22,17 +22,17 @@ def test_equal(check):
         for lam in (0.1, 1.0, 4.0):
             expected = bound.generation_collapse(v_T, lam)
             found = deviation("ddpm", grid, lam, variance="zero")
-            check.equal(found / expected, 1.0, tol=1e-11, cause="rounding over T steps", on=f"T = {T}, lam = {lam:g}")
+            check.equal(found / expected, 1.0, tol=1e-11, cause="rounding: over T steps", on=f"T = {T}, lam = {lam:g}")
             law = GaussianMixture([1.0], np.zeros((1, 1)), lam)
             out = samplers.final(samplers.ddpm(law, grid, np.ones((1, 1)), variance="zero"))[0, 0]
             check.equal(
-                out / expected, 1.0, tol=1e-11, cause="rounding over T steps", on=f"sampler at 1, T = {T}, lam = {lam:g}"
+                out / expected, 1.0, tol=1e-11, cause="rounding: over T steps", on=f"sampler at 1, T = {T}, lam = {lam:g}"
             )
     check.holds(
         [0.069, 0.083],
         [bound.generation_collapse(cm.released_grid(10).noise_ratio[0] ** 2), 0.084],
         tol=0,
-        cause="strict",
+        cause="exact: strict",
         on="recorded range .069 .. .083",
     )
 
@@ -43,7 +43,7 @@ def test_ddim_generates(check):
     values = {T: deviation("ddim", cm.released_grid(T).to_vp(), 1.0) for T in recorded}
     check.holds(list(values.values()), 1.0, tol=1e-12, cause="rounding", on="DDIM: below the prior's deviation")
     for T in (10, 300, 1000):
-        check.equal(values[T], recorded[T], tol=1e-3, cause="recorded to three digits", on=f"DDIM, T = {T}")
+        check.equal(values[T], recorded[T], tol=1e-3, cause="printed digits: recorded to three digits", on=f"DDIM, T = {T}")
     check.rate(
         measure.fit_slope([100, 300, 1000], [1 - values[T] for T in (100, 300, 1000)]),
         -1.0,

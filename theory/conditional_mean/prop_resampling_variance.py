@@ -27,7 +27,7 @@ def test_against_exact_propagation(check):
             law = propagation.gaussian("ddpm", np.zeros(3), LAM, grid, np.ones(3), np.zeros(3), variance=kernel)
             variance = np.asarray(law.cov) if np.ndim(law.cov) == 1 else np.diag(law.cov)
             found = bound.resampling_variance(v, LAM, kernel)
-            check.equal(variance / found, 1.0, tol=1e-11, cause="rounding over T steps", on=f"{kernel}, T = {T}")
+            check.equal(variance / found, 1.0, tol=1e-11, cause="rounding: over T steps", on=f"{kernel}, T = {T}")
 
 
 def test_exact_kernels_telescope(check):
@@ -38,7 +38,7 @@ def test_exact_kernels_telescope(check):
             bound.resampling_variance(v, LAM, "exact") / mmse,
             1.0,
             tol=1e-12,
-            cause="rounding of a sum",
+            cause="rounding: of a sum",
             on=f"Var = MMSE, {grid.N} steps",
         )
     lam = sympy.Symbol("lam", positive=True)
@@ -59,13 +59,13 @@ def test_recorded_values_and_limit(check):
             ratio,
             value,
             tol=1e-2 * value,
-            cause="recorded to three digits, MMSE at the level or at 0 dB",
+            cause="printed digits: recorded to three digits, MMSE at the level or at 0 dB",
             on=f"Var/MMSE, {T}",
         )
         if T >= 50:
             counts.append(len(v) - 1)
             missing.append(1 - ratio)
-    check.holds(missing[1:], missing[:-1], tol=0, cause="strict", on="beta-tilde misses less of the MMSE with every T")
+    check.holds(missing[1:], missing[:-1], tol=0, cause="exact: strict", on="beta-tilde misses less of the MMSE with every T")
     steps = 2 ** np.arange(5, 10)
     short = [1 - float(bound.resampling_variance(cm.refined_grid(int(n), 1.0).noise_ratio ** 2, 1.0)) / 0.5 for n in steps]
     check.rate(measure.fit_slope(steps, short), -1.0, within=0.1, on="1 - Var/MMSE against n, refined schedule")

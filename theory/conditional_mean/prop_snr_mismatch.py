@@ -20,7 +20,7 @@ def test_equal(check):
                 f = cm.denoise(law, grid, Y, sigma)
                 expected = bound.snr_mismatch(Y, mean, lam, level, sigma**2)
                 check.equal(
-                    f, expected, tol=1e-12, cause="rounding over T steps", on=f"T = {T}, sigma = {sigma:g}, lam = {lam:g}"
+                    f, expected, tol=1e-12, cause="rounding: over T steps", on=f"T = {T}, sigma = {sigma:g}, lam = {lam:g}"
                 )
     grid, sigma = cm.released_grid(50), 1.0
     ratio = cm.denoise(GaussianMixture([1.0], np.zeros((1, 1)), 1.0), grid, Y[-1:], sigma) / (Y[-1:] / 2)
@@ -41,11 +41,11 @@ def test_recorded_values(check):
     recorded = {5: 1.1e-2, 10: 8.7e-3, 50: 1.5e-4, 100: 2.0e-5, 300: 6.3e-6}
     for T, value in recorded.items():
         check.equal(
-            relative_excess(T), value, tol=0.05 * value, cause="recorded to two digits", on=f"excess/MMSE, T = {T}, 0 dB"
+            relative_excess(T), value, tol=0.05 * value, cause="printed digits: recorded to two digits", on=f"excess/MMSE, T = {T}, 0 dB"
         )
     steps = {5: 3, 10: 5, 50: 19, 100: 37, 300: 108, 1000: 364}
     found = [cm.match(cm.released_grid(T), 1.0).steps for T in steps]
-    check.equal(found, list(steps.values()), tol=0, cause="integers", on="t_hat at 0 dB, T = 5 .. 1,000")
+    check.equal(found, list(steps.values()), tol=0, cause="exact: integers", on="t_hat at 0 dB, T = 5 .. 1,000")
 
 
 def test_worst_mismatch_falls_with_T(check):
@@ -61,7 +61,7 @@ def test_worst_mismatch_falls_with_T(check):
             gain = bound.snr_mismatch(1.0, 0.0, 1.0, level, s**2)
             closed.append((gain * (1 + s**2) - 1) ** 2 / s**2)
         one = relative_excess(int(T), sigma=float(middle[-1]))
-        check.equal(closed[-1], one, tol=1e-12, cause="rounding over T steps", on=f"closed form against chain, T = {T}")
+        check.equal(closed[-1], one, tol=1e-12, cause="rounding: over T steps", on=f"closed form against chain, T = {T}")
         worst.append(max(closed))
     check.rate(measure.fit_slope(counts, worst), -2.0, within=0.3, on="worst excess/MMSE against T, Gaussian prior")
 
@@ -78,8 +78,8 @@ def test_wrong_noise_level(check, line):
         f = cm.denoise(law, cm.released_grid(100), y, 1.0, assumed=10 ** (-shift / 20))
         values.append(float(cm.excess(law, f, y, 1.0)))
     on = "random mixture, R^16, assumed -6, -3, 0, 3, 6 dB off, T = 100"
-    check.holds([values[1], values[2]], [values[0], values[1]], tol=0, cause="strict", on=on)
-    check.holds([values[2], values[3]], [values[3], values[4]], tol=0, cause="strict", on=on)
+    check.holds([values[1], values[2]], [values[0], values[1]], tol=0, cause="exact: strict", on=on)
+    check.holds([values[2], values[3]], [values[3], values[4]], tol=0, cause="exact: strict", on=on)
 
 
 def test_controls(check, line):

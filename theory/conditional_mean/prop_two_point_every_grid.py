@@ -37,9 +37,9 @@ def test_holds(check, deep):
         f = cm.denoise(PAIR, grid, y)
         least = bound.two_point_every_grid(y, v_hat, v_1)
         on = f"{steps} steps, {len(each)} random grids"
-        check.holds(least, f, tol=64 * EPS * steps, cause="64 eps per step", on=on)
-        check.holds(np.tanh(y / v_hat), least, tol=4 * EPS, cause="4 eps", on=f"the bound is beyond the CME, {on}")
-        check.equal(cm.denoise(PAIR, grid, -y), -f, tol=64 * EPS * steps, cause="64 eps per step", on=f"y < 0, {on}")
+        check.holds(least, f, tol=64 * EPS * steps, cause="rounding: 64 eps per step", on=on)
+        check.holds(np.tanh(y / v_hat), least, tol=4 * EPS, cause="rounding: 4 eps", on=f"the bound is beyond the CME, {on}")
+        check.equal(cm.denoise(PAIR, grid, -y), -f, tol=64 * EPS * steps, cause="rounding: 64 eps per step", on=f"y < 0, {on}")
 
 
 def test_tight(check):
@@ -52,7 +52,7 @@ def test_tight(check):
         np.concatenate(ratios),
         1.0,
         tol=1e-6,
-        cause="eps / (1 - tanh^2), at most 2e-7 below the clip",
+        cause="remainder: eps / (1 - tanh^2), at most 2e-7 below the clip",
         on="two steps, arctanh of both",
     )
 

@@ -47,15 +47,15 @@ def test_recursion_on_a_gaussian(check, line):
     for kernel in ("small", "large"):
         u, moment = recursion(line.priors["gauss"], 20, y, kernel)
         variance = bound.resampling_variance(cm.refined_grid(20, 1.0).noise_ratio ** 2, 1.0, kernel)
-        check.equal(u, y[:, 0] / 2, tol=1e-9, cause="splines reproduce lines", on=f"mean, {kernel}")
-        check.equal(moment - u**2, variance, tol=1e-9, cause="splines reproduce parabolas", on=f"variance, {kernel}")
+        check.equal(u, y[:, 0] / 2, tol=1e-9, cause="remainder: splines reproduce lines", on=f"mean, {kernel}")
+        check.equal(moment - u**2, variance, tol=1e-9, cause="remainder: splines reproduce parabolas", on=f"variance, {kernel}")
 
 
 def test_mesh(check, line):
     law = line.priors["gmm2"]
     y = np.linspace(-3, 3, 31)[:, None]
     a, b = (recursion(law, 128, y, "small", h)[0] for h in (0.04, 0.02))
-    check.equal(a, b, tol=1e-6, cause="spline error at spacing .04", on="gmm2, n = 128, spacing .04 against .02")
+    check.equal(a, b, tol=1e-6, cause="remainder: spline error at spacing .04", on="gmm2, n = 128, spacing .04 against .02")
 
 
 def test_bias_and_mean_squared_error(check, line, deep):
@@ -77,7 +77,7 @@ def test_bias_and_mean_squared_error(check, line, deep):
                 extrapolated,
                 1.0,
                 tol=tol,
-                cause="2 x last change of the extrapolation",
+                cause="remainder: 2 x last change of the extrapolation",
                 on=f"MSE / 2 MMSE, {name}, {kernel}",
             )
             check.rate(
@@ -87,7 +87,7 @@ def test_bias_and_mean_squared_error(check, line, deep):
                 biases[-1],
                 0.2 * rms(line, name, line.limit(name, 1.0)[:, 0]),
                 tol=0,
-                cause="strict",
+                cause="exact: strict",
                 on=f"at most a fifth of the plateau at n = {counts[-1]}, {name}, {kernel}",
             )
 
@@ -99,7 +99,7 @@ def test_recorded_values(check, line):
         for kernel, value in (("small", small), ("difference", large)):
             found = rms(line, "gmm2", recursion(line.priors["gmm2"], n, y, kernel)[0])
             check.equal(
-                found, value, tol=0.02 * value, cause="recorded to two or three digits", on=f"gmm2, n = {n}, {kernel}"
+                found, value, tol=0.02 * value, cause="printed digits: recorded to two or three digits", on=f"gmm2, n = {n}, {kernel}"
             )
 
 

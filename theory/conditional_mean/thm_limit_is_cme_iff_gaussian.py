@@ -27,10 +27,10 @@ def test_if(check, line):
         y = law.noised(1.0, 1.0).sample(6, rng)
         value = max(bound.limit_is_cme_iff_gaussian(cm.denoiser_laplacian(law, y, v)) for v in (1.0, 0.1, 0.01))
         check.equal(
-            value, 0.0, tol=EPS, cause="eps: a posterior minus its mean", on=f"Lap D, Gaussian in R^3 of rank {rank}"
+            value, 0.0, tol=EPS, cause="rounding: eps: a posterior minus its mean", on=f"Lap D, Gaussian in R^3 of rank {rank}"
         )
         end = line.trajectory(law, y, 1.0, v_end=1e-9, rtol=1e-11)
-        check.equal(end, cm.cme(law, y, 1.0), tol=1e-8, cause="solver rtol 1e-11 and v_end", on=f"endpoint, rank {rank}")
+        check.equal(end, cm.cme(law, y, 1.0), tol=1e-8, cause="remainder: solver rtol 1e-11 and v_end", on=f"endpoint, rank {rank}")
 
 
 def test_only_if(check, line):
@@ -45,9 +45,9 @@ def test_only_if(check, line):
         f = cm.denoise(law, cm.refined_grid(40, 0.7), y, 0.7)
         gaps.append(np.max(np.abs(f - cm.cme(law, y, 0.7))))
         criterion.append((laplacians[-1] > 1e-9) == (gaps[-1] > 1e-9))
-    check.holds(1e-9, laplacians, tol=0, cause="strict: rounding is 1e-14", on="largest |Lap D|, 36 random mixtures")
-    check.holds(1e-9, gaps, tol=0, cause="strict: rounding is 1e-14", on="largest |f - CME|, the same mixtures, n = 40")
-    check.equal(np.array(criterion, float), 1.0, tol=0, cause="yes/no", on="both or neither, 36 random mixtures")
+    check.holds(1e-9, laplacians, tol=0, cause="exact: strict: rounding is 1e-14", on="largest |Lap D|, 36 random mixtures")
+    check.holds(1e-9, gaps, tol=0, cause="exact: strict: rounding is 1e-14", on="largest |f - CME|, the same mixtures, n = 40")
+    check.equal(np.array(criterion, float), 1.0, tol=0, cause="exact: yes/no", on="both or neither, 36 random mixtures")
 
 
 def test_value_on_two_points(check):
@@ -57,7 +57,7 @@ def test_value_on_two_points(check):
         z = v * np.arctanh(1 / np.sqrt(3)) * np.linspace(-2, 2, 41)[:, None]  # the two maxima are among them
         value = bound.limit_is_cme_iff_gaussian(cm.denoiser_laplacian(law, z, v))
         exact = 4 / (3 * np.sqrt(3) * v**2)
-        cause = "64 eps (1 + 1/v): rounding of the exponents z/v, on third moments"
+        cause = "rounding: 64 eps (1 + 1/v): rounding of the exponents z/v, on third moments"
         check.equal(value / exact, 1.0, tol=64 * EPS * (1 + 1 / v), cause=cause, on=f"largest |Lap D|, two points, v = {v}")
 
 
@@ -89,7 +89,7 @@ def test_transport_equation_of_mixtures(check, mixtures):
         transport = np.einsum("nij,nj->ni", at(v).posterior_covariance(z) / v, at(v).score(z))
         right = 0.5 * cm.denoiser_laplacian(law, z, v) + transport
         tol = np.max(np.abs(rates[0] - rates[1]))
-        check.equal(left, right, tol=tol, cause="change of the difference quotient in v", on=f"transport equation, {name}")
+        check.equal(left, right, tol=tol, cause="remainder: change of the difference quotient in v", on=f"transport equation, {name}")
 
 
 def test_controls(check, line):

@@ -44,10 +44,10 @@ def test_tight(check):
         wrong = cm.denoise(perturbed(law, grid, lambda i, n, d: delta * np.ones((n, 1)) * direction), grid, y)
         moved = np.linalg.norm(wrong - cm.denoise(law, grid, y), axis=1)
         largest = bound.stepwise_error(delta, slopes_vp(grid, 1.0))
-        check.tight(moved / largest, 1.0, tol=1e-8, cause="rounding of an error of 1e-3 Delta", on=f"N(0, I), T = {T}")
+        check.tight(moved / largest, 1.0, tol=1e-8, cause="rounding: of an error of 1e-3 Delta", on=f"N(0, I), T = {T}")
         closed = np.sum(np.sqrt(grid.alpha_bar[1:]))
         check.equal(largest / delta, closed, tol=1e-12 * closed, cause="rounding", on=f"sum of sqrt(abar), T = {T}")
-        check.equal(closed, RECORDED[T], tol=5e-4, cause="recorded to four digits or more", on=f"recorded value, T = {T}")
+        check.equal(closed, RECORDED[T], tol=5e-4, cause="printed digits: recorded to four digits or more", on=f"recorded value, T = {T}")
 
 
 def test_holds(check):

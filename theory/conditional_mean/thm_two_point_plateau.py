@@ -29,12 +29,12 @@ def test_plateau(check, line):
         for n in (30, 100, 300):
             value = line.chain_excess("two points", sigma, cm.refined_grid(n, sigma))
             check.tight(
-                value / expected, 1.0, tol=1e-2, cause="steps n >= 30: exponentially near the sign", on=f"{db} dB, n = {n}"
+                value / expected, 1.0, tol=1e-2, cause="remainder: steps n >= 30: exponentially near the sign", on=f"{db} dB, n = {n}"
             )
-        check.equal(line.truth("two points", sigma)[1], mmse, tol=1e-10, cause="two quadratures", on=f"MMSE, {db} dB")
+        check.equal(line.truth("two points", sigma)[1], mmse, tol=1e-10, cause="remainder: two quadratures", on=f"MMSE, {db} dB")
         limit = line.excess("two points", sigma, line.limit("two points", sigma))
-        check.equal(limit, expected, tol=1e-9, cause="two quadratures", on=f"excess of the sign, {db} dB")
-        check.equal(expected, RECORDED[db], tol=5e-4, cause="recorded to three digits", on=f"recorded value, {db} dB")
+        check.equal(limit, expected, tol=1e-9, cause="remainder: two quadratures", on=f"excess of the sign, {db} dB")
+        check.equal(expected, RECORDED[db], tol=5e-4, cause="printed digits: recorded to three digits", on=f"recorded value, {db} dB")
 
 
 def test_closed_form_in_50_digits(check):
@@ -57,7 +57,7 @@ def test_closed_form_in_50_digits(check):
             off,
             [(8 + snr) * eps, 16 * eps],
             tol=0,
-            cause="(8 + SNR) eps of erfc at a rounded root, 16 eps of a sum of positive terms",
+            cause="rounding: (8 + SNR) eps of erfc at a rounded root, 16 eps of a sum of positive terms",
             on=f"limit and MMSE against 50 digits, SNR {snr:.4g}",
             of="rounding",
         )
@@ -76,7 +76,7 @@ def test_ends(check):
             [least / high, ratio],
             [ratio, most / low],
             tol=(16 + s) * eps,
-            cause="rounding of the values",
+            cause="rounding: of the values",
             on=f"MSE / MMSE over 4/pi between the expansions to order 1 and 2, SNR {s:g}",
             of="the expansions at high SNR",
         )
@@ -84,11 +84,11 @@ def test_ends(check):
         ratio,
         1.0,
         tol=(math.pi**2 / 8 - 1) / s + 3 / s**2,
-        cause="the next term, (pi^2/8 - 1) / SNR, and the bound 3 / SNR^2 of the rest",
+        cause="remainder: the next term, (pi^2/8 - 1) / SNR, and the bound 3 / SNR^2 of the rest",
         on="MSE / MMSE at SNR 1,400 against 4/pi",
     )
     end, mmse = bound.two_point_plateau(1e-6)
-    check.tight(end / mmse, 2.0, tol=4e-3, cause="2 sqrt(SNR) of the first term", on="MSE / MMSE at -60 dB")
+    check.tight(end / mmse, 2.0, tol=4e-3, cause="remainder: 2 sqrt(SNR) of the first term", on="MSE / MMSE at -60 dB")
 
 
 def test_every_coordinate(check):
@@ -101,7 +101,7 @@ def test_every_coordinate(check):
     each = np.concatenate([cm.denoise(pair, grid, y[:, [j]], 1.0) for j in range(4)], axis=1)
     amplification = np.prod([1 + 1 / v for v in grid.noise_ratio[:-1] ** 2])
     check.equal(
-        f, each, tol=64 * 2.2e-16 * amplification, cause="64 eps times the largest slope of the chain", on="{+-1}^4, n = 4"
+        f, each, tol=64 * 2.2e-16 * amplification, cause="rounding: 64 eps times the largest slope of the chain", on="{+-1}^4, n = 4"
     )
 
 

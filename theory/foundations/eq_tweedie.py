@@ -50,7 +50,7 @@ def test_one_dimension_against_quadrature(check, scale, sigma):
     assert ok.mean() > 0.95
     formula = bound.tweedie_denoiser(y[:, None], q.score(y[:, None]), scale, sigma)[:, 0]
     tol = condition(y, scale, sigma)
-    cause = "8 eps (|y| + |m|)/scale: cancellation in y + sigma^2 score, and the quadrature's sums"
+    cause = "remainder: 8 eps (|y| + |m|)/scale: cancellation in y + sigma^2 score, and the quadrature's sums"
     on = f"1-D mixture, scale {scale:.3g}, sigma {sigma:.3g}"
     check.equal(formula[ok], mean[ok], tol=tol[ok], cause=cause, on=f"score formula against quadrature, {on}")
     check.equal(q.denoise(y[:, None])[ok, 0], mean[ok], tol=tol[ok], cause=cause, on=f"denoiser against quadrature, {on}")
@@ -81,7 +81,7 @@ def test_score_and_denoiser_agree(check, name):
             bound.tweedie_denoiser(x, q.score(x), scale, sigma),
             q.denoise(x),
             tol=8 * EPS * size / min(scale, 1),
-            cause="8 eps (|x| + R)/scale: cancellation in x + sigma^2 score",
+            cause="rounding: 8 eps (|x| + R)/scale: cancellation in x + sigma^2 score",
             on=f"{name}, scale {scale:.3g}, sigma {sigma:.3g}",
         )
 

@@ -36,7 +36,7 @@ def test_one_dimension_against_quadrature(check, scale, sigma):
     # I + sigma^2 H cancels when the posterior is narrow: both terms are of size (sigma/scale)^2 max(1, sigma^2 |H|)
     size = (sigma / scale) ** 2 * np.maximum(1.0, sigma**2 * np.abs(q.hessian(y[:, None])[:, 0, 0]))
     tol = 8 * EPS * (size + 10)
-    cause = "8 eps ((sigma/scale)^2 max(1, sigma^2 |H|) + R^2): cancellation in I + sigma^2 H; sums over 48,001 nodes"
+    cause = "remainder: 8 eps ((sigma/scale)^2 max(1, sigma^2 |H|) + R^2): cancellation in I + sigma^2 H; sums over 48,001 nodes"
     on = f"1-D mixture, scale {scale:.3g}, sigma {sigma:.3g}"
     check.equal(formula, expected, tol=tol, cause=cause, on=f"Hessian formula against quadrature, {on}")
     check.equal(
@@ -65,7 +65,7 @@ def test_matrices(check, name):
             formula,
             q.posterior_covariance(x),
             tol=(8 * EPS * (size + 10))[:, None, None],
-            cause="8 eps ((sigma/scale)^2 max(1, sigma^2 |H|) + R^2)",
+            cause="rounding: 8 eps ((sigma/scale)^2 max(1, sigma^2 |H|) + R^2)",
             on=f"{name} in R^5, scale {scale:.3g}, sigma {sigma:.3g}",
         )
         # grad E[X|x] = (scale/sigma^2) Cov: central differences at h and 2h; a third of their difference is the error at h
@@ -81,7 +81,7 @@ def test_matrices(check, name):
                 fine,
                 covariance[:, :, j],
                 tol=np.abs(coarse - fine) + 8 * EPS * size / h,
-                cause="3 x the error estimate of central differences, plus 8 eps (|D| + |x|)/h",
+                cause="remainder: 3 x the error estimate of central differences, plus 8 eps (|D| + |x|)/h",
                 on=f"derivative of the denoiser, {name}, sigma {sigma:.3g}",
             )
 

@@ -33,7 +33,7 @@ def test_jacobian_and_hessian(check):
             q = law.noised(1.0, np.sqrt(v))
             values = np.linalg.eigvalsh(np.eye(law.dim) + v * q.hessian(y))
             size = np.maximum(1.0, v * np.abs(q.hessian(y)).max(axis=(1, 2)))
-            tol, cause = 64 * EPS * size, "64 eps of max(1, v |Hess|)"
+            tol, cause = 64 * EPS * size, "rounding: 64 eps of max(1, v |Hess|)"
             check.equal(values[:, -1], lipschitz(law, y, v), tol=tol, cause=cause, on=f"{name}, v = {v:g}")
             check.holds(0.0, values[:, 0], tol=tol, cause=cause, on=f"Jacobian positive semidefinite, {name}, v = {v:g}")
 
@@ -51,7 +51,7 @@ def test_chords(check):
         # the mean of the constant along the segment, a sharper form of the Lipschitz inequality
         average = 0.5 * w @ on_segment
         check.holds(
-            quotient, average, tol=1e-8, cause="64 Gauss-Legendre nodes on the segment", on=f"60 chords, {name}, v = .8"
+            quotient, average, tol=1e-8, cause="remainder: 64 Gauss-Legendre nodes on the segment", on=f"60 chords, {name}, v = .8"
         )
         y = rng.standard_normal((20, law.dim))
         axis = np.linalg.eigh(q.posterior_covariance(y))[1][:, :, -1]
@@ -62,7 +62,7 @@ def test_chords(check):
             short / lipschitz(law, y, v),
             1.0,
             tol=1e4 * h**2,
-            cause="h^2 times a third derivative below 1e4",
+            cause="remainder: h^2 times a third derivative below 1e4",
             on=f"{name}",
         )
 
@@ -74,11 +74,11 @@ def test_equivalence_at_the_threshold(check):
     concave, contraction = [], []
     for v in (0.5, 0.99, 1.0, 1.01, 3.0):
         constant = lipschitz(law, y, v)
-        check.tight(constant.max() * v, 1.0, tol=8 * EPS, cause="8 eps", on=f"two points, sup = R^2/v, v = {v:g}")
+        check.tight(constant.max() * v, 1.0, tol=8 * EPS, cause="rounding: 8 eps", on=f"two points, sup = R^2/v, v = {v:g}")
         concave.append(law.noised(1.0, np.sqrt(v)).hessian(y).max() <= 8 * EPS)
         contraction.append(constant.max() <= 1 + 8 * EPS)
-    check.equal(np.array(concave, float), [0, 0, 1, 1, 1], tol=0, cause="yes/no", on="log-concave, v = .5 .. 3")
-    check.equal(np.array(contraction, float), [0, 0, 1, 1, 1], tol=0, cause="yes/no", on="1-Lipschitz, v = .5 .. 3")
+    check.equal(np.array(concave, float), [0, 0, 1, 1, 1], tol=0, cause="exact: yes/no", on="log-concave, v = .5 .. 3")
+    check.equal(np.array(contraction, float), [0, 0, 1, 1, 1], tol=0, cause="exact: yes/no", on="1-Lipschitz, v = .5 .. 3")
 
 
 def test_controls(check):

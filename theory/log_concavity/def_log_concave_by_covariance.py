@@ -40,7 +40,7 @@ def test_curvature(check):
     for v in (0.2, 0.7, 3.0):
         formula = bound.largest_curvature(largest_posterior_variance(cloud, y, v), v)
         exact = [hessian_50_digits(row, mpmath.mpf(v)) for row in y]
-        cause = "64 eps (1 + |y| D / v) / v: logits of size |y| D / v are exponentiated"
+        cause = "rounding: 64 eps (1 + |y| D / v) / v: logits of size |y| D / v are exponentiated"
         tol = 64 * EPS * (1 + 10 / v) / v
         check.equal(formula, exact, tol=tol, cause=cause, on=f"50 digits, v = {v}")
         smooth = GaussianMixture(WEIGHTS, ATOMS, 0.1)
@@ -60,7 +60,7 @@ def test_midpoints(check):
     mean, middle = 0.5 * (q.log_density(a) + q.log_density(b)), q.log_density(0.5 * (a + b))
     size = np.abs(mean) + 1
     check.holds(
-        mean + 1e3, middle + 1e3, tol=32 * EPS * (size + 1e3), cause="32 eps of the logarithms", on="20,000 segments"
+        mean + 1e3, middle + 1e3, tol=32 * EPS * (size + 1e3), cause="rounding: 32 eps of the logarithms", on="20,000 segments"
     )
 
 

@@ -31,7 +31,7 @@ def test_criterion(check):
             ratio = factor * critical(w)
             counted.append(modes(ratio, w))
             predicted.append(1 if bound.unimodality_margin(ratio, w) >= 0 else 2)
-    check.equal(counted, predicted, tol=0, cause="a count", on="4 weights, Dm at .5 ... 2 times the critical one")
+    check.equal(counted, predicted, tol=0, cause="exact: a count", on="4 weights, Dm at .5 ... 2 times the critical one")
 
 
 def test_values(check):
@@ -58,7 +58,7 @@ def test_margin_in_30_digits(check):
                 exact.append(float(c - largest))
             value.append(float(bound.unimodality_margin(ratio, w)))
     tol = 16 * np.finfo(float).eps * (1 + np.square([0.4, 1.0, 1.2, 2.0, 7.5] * 3))
-    cause = "16 eps (1 + Dm^2): rounding of the two terms"
+    cause = "rounding: 16 eps (1 + Dm^2): rounding of the two terms"
     check.equal(value, exact, tol=tol, cause=cause, on="margin, 3 weights, Dm .4 .. 7.5")
 
 

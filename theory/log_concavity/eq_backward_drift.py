@@ -61,7 +61,7 @@ def test_reversed_fokker_planck(check, name):
     for t in (0.1, 0.6, 2.0):
         x = np.exp(-t) * rng.standard_normal((40, 3)) + np.sqrt(-np.expm1(-2 * t)) * rng.standard_normal((40, 3))
         value, tol = residual(law, x, t, bound.backward_drift)
-        cause = "change of the differences with twice their steps; 64 eps of the terms over the steps"
+        cause = "remainder: change of the differences with twice their steps; 64 eps of the terms over the steps"
         check.equal(value, 0.0, tol=tol, cause=cause, on=f"{name}, t = {t:g}")
 
 

@@ -15,14 +15,14 @@ def test_equality(check):
         levels = bound.backward_noise_levels(T, N)
         t = T * (N - np.arange(N + 1)) / N
         scale, sigma = bound.ornstein_uhlenbeck_level(t)
-        tol, cause = 16 * EPS * np.maximum(levels, 1e-3), "16 eps of the level"
+        tol, cause = 16 * EPS * np.maximum(levels, 1e-3), "rounding: 16 eps of the level"
         check.equal(
             Grid(scale, sigma).noise_ratio, levels, tol=tol, cause=cause, on=f"sigma/scale of the VP grid, T = {T:g}"
         )
         printed = np.exp(t) * np.sqrt(1 - np.exp(-2 * t))
         # 1 - e^-2t cancels for small t: eps/t relative
         tol = 16 * EPS * levels * (1 + 1 / np.maximum(t, 1e-9)) + 1e-300
-        check.equal(printed, levels, tol=tol, cause="16 eps (1 + 1/t) of the level", on=f"as on the slides, T = {T:g}")
+        check.equal(printed, levels, tol=tol, cause="rounding: 16 eps (1 + 1/t) of the level", on=f"as on the slides, T = {T:g}")
         library = np.append(schedules.sigma_from_integral(2 * t[:-1]), 0.0)
         tol = 16 * EPS * np.maximum(levels, 1e-3)
         check.equal(library, levels, tol=tol, cause=cause, on=f"schedules.sigma_from_integral(2 t), T = {T:g}")
@@ -31,9 +31,9 @@ def test_equality(check):
 def test_limits(check):
     levels = bound.backward_noise_levels(8.0, 8_000_000)
     small = levels[-1001:-1] / np.sqrt(2 * 1e-6 * np.arange(1000, 0, -1))
-    check.tight(small, 1.0, tol=2e-3, cause="next term t/2 <= 5e-4", on="sigma = sqrt(2 t) at small t")
+    check.tight(small, 1.0, tol=2e-3, cause="remainder: next term t/2 <= 5e-4", on="sigma = sqrt(2 t) at small t")
     ratio = levels[0] / levels[1_000_000] / np.e
-    check.tight(ratio, 1.0, tol=2 * np.exp(-14), cause="e^-2t = e^-14", on="geometric at large t")
+    check.tight(ratio, 1.0, tol=2 * np.exp(-14), cause="remainder: e^-2t = e^-14", on="geometric at large t")
 
 
 def test_symbolic(check):

@@ -8,7 +8,7 @@ from exactdiffusion import GaussianMixture, Noise, PointCloud, measurements
 from exactdiffusion.bounds import log_concavity as bound
 
 STATEMENT = bound.chain_rule_of_measurements.statement
-TOL, CAUSE = 1e-13, "450 eps of 1 + |log p| + m d"
+TOL, CAUSE = 1e-13, "rounding: 450 eps of 1 + |log p| + m d"
 
 
 def conditionals(i):
@@ -36,7 +36,7 @@ def test_conditional_is_the_predictive_mixture(check, measured):
         a.append(measurements.conditional_log_density(i.law, y, before, i.m - 1, i.sigma)[0])
         b.append(measurements.predictive_mixture(i.law, before, i.m - 1, i.sigma).log_density(y)[0])
     unit = np.array([1 + abs(v) + (i.size / i.sigma) ** 2 for v, i in zip(b, measured)])
-    check.equal(a / unit, b / unit, tol=TOL, cause="450 eps of |log p| + |y|^2/sigma^2", on="200 mixtures")
+    check.equal(a / unit, b / unit, tol=TOL, cause="rounding: 450 eps of |log p| + |y|^2/sigma^2", on="200 mixtures")
 
 
 def test_sum_has_the_law_of_m_x(check):
@@ -47,7 +47,7 @@ def test_sum_has_the_law_of_m_x(check):
     at = np.linspace(-5, 6, 45)
     chain = [w @ np.exp(measurements.conditional_log_density(law, (a - y)[:, None], y[:, None], 1, sigma)) for a in at]
     exact = np.exp(law.noised(2.0, math.sqrt(2) * sigma).log_density(at[:, None]))
-    check.equal(chain, exact, tol=1e-13, cause="Gauss-Legendre panels, 1e-14", on="y_1 + y_2, two Gaussians, 45 points")
+    check.equal(chain, exact, tol=1e-13, cause="remainder: Gauss-Legendre panels, 1e-14", on="y_1 + y_2, two Gaussians, 45 points")
 
 
 def chain(law, n, m, sigma, seed):

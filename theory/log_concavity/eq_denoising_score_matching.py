@@ -8,7 +8,7 @@ from exactdiffusion import GaussianMixture, PointCloud, measurements
 from exactdiffusion.bounds import log_concavity as bound
 
 STATEMENT = bound.denoising_score_matching.statement
-TOL, CAUSE = 1e-12, "two quadratures of 1e-14 each, values below 50"
+TOL, CAUSE = 1e-12, "remainder: two quadratures of 1e-14 each, values below 50"
 
 
 def fields(law, v):
@@ -70,7 +70,7 @@ def test_mixture(check):
             left.append(a)
             right.append(b)
             tol.append(TOL + abs(a - loss_of_mixture(law, v, h, 64)))
-    check.equal(left, right, tol=np.array(tol), cause="change of the Gauss-Hermite sum", on="two Gaussians, v = .5, 2")
+    check.equal(left, right, tol=np.array(tol), cause="remainder: change of the Gauss-Hermite sum", on="two Gaussians, v = .5, 2")
 
 
 def test_controls(check):

@@ -26,7 +26,7 @@ def test_equal(check):
             a += measurements.posterior_mean(law, m * y, m, sigma)[:, 0].tolist()
             b += measurements.posterior_mean(law, new * y, new, other)[:, 0].tolist()
         check.equal(
-            a, b, tol=1e-12, cause="rounding of sigma sqrt(m'/m) through the quadrature", on=f"W2^2, E C_m, jumps: {name}"
+            a, b, tol=1e-12, cause="remainder: rounding of sigma sqrt(m'/m) through the quadrature", on=f"W2^2, E C_m, jumps: {name}"
         )
 
 
@@ -42,7 +42,7 @@ def test_law_of_the_output(check):
     ]
     one_step = np.exp(law.noised(1.0, one).log_density(at[:, None]))
     check.equal(
-        two_step, one_step, tol=1e-13, cause="Gauss-Legendre panels, 1e-14", on="density of the mean, m = 2 against m = 1"
+        two_step, one_step, tol=1e-13, cause="remainder: Gauss-Legendre panels, 1e-14", on="density of the mean, m = 2 against m = 1"
     )
 
 
@@ -52,7 +52,7 @@ def test_difficulty_differs(check):
     y = np.linspace(-2, 2, 201)[:, None]
     low, high = 0.7, bound.equivalent_sigma(0.7, 1, 4)
     smallest = [float((-law.noised(1.0, v).hessian(y) * v**2).min()) for v in (low, high)]
-    check.holds(0.0, smallest[1], tol=0.0, cause="strict", on=f"sigma = {high:g}: first conditional log-concave")
+    check.holds(0.0, smallest[1], tol=0.0, cause="exact: strict", on=f"sigma = {high:g}: first conditional log-concave")
     check.control("large sigma (the same s with m = 1)", 0.0, smallest[0], on=f"sigma = {low:g}")
 
 

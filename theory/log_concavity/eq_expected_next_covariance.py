@@ -69,7 +69,7 @@ def test_equalities(check, name):
         second, e2 = expectation(law, total, m, sigma, square, order)
         average, e3 = expectation(law, total, m, sigma, next_covariance, order)
         moved = second - np.outer(mean, mean)
-        cause = "change of the Gauss-Hermite sum with 12 more nodes, and 1e-13"
+        cause = "remainder: change of the Gauss-Hermite sum with 12 more nodes, and 1e-13"
         check.equal(mean, now, tol=e1 + 1e-13, cause=cause, on=f"E Xhat_(m+1) = Xhat_m, {name}, m = {m}")
         check.equal(
             average,

@@ -7,7 +7,7 @@ from exactdiffusion import measurements
 from exactdiffusion.bounds import log_concavity as bound
 
 STATEMENT = bound.joint_log_density.statement
-TOL, CAUSE = 1e-13, "450 eps of 1 + |log p| (a sum of m d terms)"
+TOL, CAUSE = 1e-13, "rounding: 450 eps of 1 + |log p| (a sum of m d terms)"
 
 
 def of_mean(i):
@@ -35,7 +35,7 @@ def test_sufficiency(check, measured):
         unit = 1 + abs(i.log_p) + (np.max(np.abs(i.y)) / i.sigma) ** 2
         change.append((b - a) / unit)
         expected.append(-(spread[1] - spread[0]) / (2 * i.sigma**2) / unit)
-    check.equal(change, expected, tol=1e-12, cause="4500 eps of |log p| + |y|^2/sigma^2", on="50 mixtures, shifts of mean 0")
+    check.equal(change, expected, tol=1e-12, cause="rounding: 4500 eps of |log p| + |y|^2/sigma^2", on="50 mixtures, shifts of mean 0")
 
 
 def test_symbolic(check):

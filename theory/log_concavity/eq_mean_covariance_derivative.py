@@ -44,7 +44,7 @@ def test_line(check):
             left.append(fine)
             right.append(bound.mean_covariance_derivative(line_moments(law, v)[1], v))
             tol.append(abs(fine - coarse) + 1e-12 * max(1.0, 1 / v))
-        check.equal(left, right, tol=np.array(tol), cause="change of the difference with its step; 1e-14/(.02 v)", on=name)
+        check.equal(left, right, tol=np.array(tol), cause="remainder: change of the difference with its step; 1e-14/(.02 v)", on=name)
 
 
 def plane_moments(law, v, n=36):
@@ -68,7 +68,7 @@ def test_plane(check):
         right = bound.mean_covariance_derivative(plane_moments(law, v)[1], v)
         tol = np.abs(fine - coarse).max() + np.abs(plane_moments(law, v)[0] - plane_moments(law, v, 30)[0]).max() * 50
         check.equal(
-            fine, right, tol=tol, cause="step of the difference; nodes of Gauss-Hermite", on=f"cloud in the plane, v = {v:g}"
+            fine, right, tol=tol, cause="remainder: step of the difference; nodes of Gauss-Hermite", on=f"cloud in the plane, v = {v:g}"
         )
 
 
@@ -85,8 +85,8 @@ def test_consequence(check):
         levels = 10.0 ** np.linspace(-0.5, 1.5, 7)
         values = np.array([1 / line_moments(law, v)[0] - 1 / v for v in levels])
         tol = 1e-12 * (1 + 1 / levels[:-1] + values[:-1])
-        check.holds(values[1:], values[:-1], tol=tol, cause="quadrature", on=f"1/E C - 1/v nonincreasing, {name}")
-        check.holds(0.0, values, tol=1e-12, cause="quadrature", on=f"E C <= v, {name}")
+        check.holds(values[1:], values[:-1], tol=tol, cause="remainder: quadrature", on=f"1/E C - 1/v nonincreasing, {name}")
+        check.holds(0.0, values, tol=1e-12, cause="remainder: quadrature", on=f"E C <= v, {name}")
 
 
 def test_controls(check):

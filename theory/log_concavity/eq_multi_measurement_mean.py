@@ -8,7 +8,7 @@ from exactdiffusion import PointCloud, Sphere, measurements
 from exactdiffusion.bounds import log_concavity as bound
 
 STATEMENT = bound.multi_measurement_mean.statement
-TOL, CAUSE = 1e-13, "450 eps of the size of measurements and components"
+TOL, CAUSE = 1e-13, "rounding: 450 eps of the size of measurements and components"
 
 
 def test_200_random_mixtures(check, measured):
@@ -35,7 +35,7 @@ def test_other_laws(check):
         reference = (w / w.sum(axis=1, keepdims=True)) @ cloud.points
         library = measurements.posterior_mean(cloud, y.sum(axis=1), m, sigma)
         tol = 64 * np.finfo(float).eps * (4 + np.abs(logits).max())
-        check.equal(library, reference, tol=tol, cause="64 eps of the logits", on=f"cloud in R^4, m = {m}, sigma {sigma:g}")
+        check.equal(library, reference, tol=tol, cause="rounding: 64 eps of the logits", on=f"cloud in R^4, m = {m}, sigma {sigma:g}")
         ball = Sphere(radius=1.3, dim=4)
         mean = ball.sample(20, rng) + sigma / np.sqrt(m) * rng.standard_normal((20, 4))
         score = ball.noised(1.0, sigma / np.sqrt(m)).score(mean)
@@ -43,7 +43,7 @@ def test_other_laws(check):
             bound.multi_measurement_mean(mean, score, m, sigma),
             measurements.posterior_mean(ball, m * mean, m, sigma),
             tol=TOL * 10,
-            cause="450 eps of |y| <= 10",
+            cause="rounding: 450 eps of |y| <= 10",
             on=f"sphere in R^4, m = {m}, sigma {sigma:g}",
         )
 
@@ -101,7 +101,7 @@ def test_densities_with_kinks_in_many_digits(check, prior):
             formula = bound.multi_measurement_mean(mean, score(mean, sigma**2 / m), m, sigma)
             exact = by_bayes(density, ys, sigma)
             gap.append(float(abs(formula - exact)))
-    cause = "50 digits, Gauss-Legendre panels of one deviation"
+    cause = "remainder: 50 digits, Gauss-Legendre panels of one deviation"
     check.equal(gap, 0.0, tol=1e-40, cause=cause, on=f"{prior} prior, m = 1, 1, 3, 4: score formula against Bayes")
 
 

@@ -6,7 +6,7 @@ from exactdiffusion import GaussianMixture, measurements
 from exactdiffusion.bounds import log_concavity as bound
 
 STATEMENT = bound.next_measurement_hessian.statement
-TOL, CAUSE = 1e-13, "450 eps of max(1, |C_m|/sigma^2), in units of sigma^-2"
+TOL, CAUSE = 1e-13, "rounding: 450 eps of max(1, |C_m|/sigma^2), in units of sigma^-2"
 
 
 def predictive(i):
@@ -40,7 +40,7 @@ def test_posterior_covariance(check, measured):
         for i in measured
     ]
     flat = [np.concatenate([m.ravel() for m in c]) for c in (a, b)]
-    check.equal(*flat, tol=TOL, cause="450 eps of |y| sigma/sqrt(m)", on="C_m against assimilation, 200 mixtures")
+    check.equal(*flat, tol=TOL, cause="rounding: 450 eps of |y| sigma/sqrt(m)", on="C_m against assimilation, 200 mixtures")
 
 
 def test_single_measurement(check, measured):
@@ -71,7 +71,7 @@ def test_joint(check):
         scale = np.max(np.abs(H))
         on = f"m = {m}, d = {d}"
         check.equal(
-            H / scale, big.hessian(y.reshape(20, -1)) / scale, tol=1e-12, cause="4500 eps: an eigh in R^(m d)", on=on
+            H / scale, big.hessian(y.reshape(20, -1)) / scale, tol=1e-12, cause="rounding: 4500 eps: an eigh in R^(m d)", on=on
         )
         own = measurements.posterior_covariance(law, y.sum(axis=1), m, sigma)
         corner = H[:, -d:, -d:]

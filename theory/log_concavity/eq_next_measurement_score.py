@@ -6,7 +6,7 @@ from exactdiffusion import GaussianMixture, measurements
 from exactdiffusion.bounds import log_concavity as bound
 
 STATEMENT = bound.next_measurement_score.statement
-TOL, CAUSE = 1e-13, "450 eps of the size of measurements and components, over sigma^2"
+TOL, CAUSE = 1e-13, "rounding: 450 eps of the size of measurements and components, over sigma^2"
 
 
 def predictive(i):
@@ -55,7 +55,7 @@ def test_every_coordinate(check, measured):
     check.equal(np.concatenate(library), np.concatenate(formula), tol=TOL, cause=CAUSE, on="every coordinate, 40 mixtures")
     a, b = np.array(difference).T
     check.equal(
-        a, b, tol=np.array(tol), cause="h^2 third derivative + eps |log p| / h", on="central differences, 40 mixtures"
+        a, b, tol=np.array(tol), cause="remainder: h^2 third derivative + eps |log p| / h", on="central differences, 40 mixtures"
     )
 
 

@@ -54,7 +54,7 @@ def test_fokker_planck(check, name):
         fine, rounding = time_derivative(law, x, t, 2e-3)
         coarse, _ = time_derivative(law, x, t, 4e-3)
         tol = np.abs(fine - coarse) + 32 * EPS * (size + rounding + 10 / (2e-3 * t))
-        cause = "change of the difference with twice its step; 32 eps of the terms and of log r over the step"
+        cause = "remainder: change of the difference with twice its step; 32 eps of the terms and of log r over the step"
         check.equal(fine, right, tol=tol, cause=cause, on=f"{name}, t = {t:g}")
 
 
@@ -64,13 +64,13 @@ def test_semigroup(check):
     for s, t in ((0.1, 0.4), (1.0, 0.05), (2.0, 3.0)):
         twice, once = law.noised(*level(s)).noised(*level(t)), law.noised(*level(s + t))
         check.equal(
-            twice.score(x), once.score(x), tol=512 * EPS * 10, cause="512 eps of |score| <= 10", on=f"score, {s:g} + {t:g}"
+            twice.score(x), once.score(x), tol=512 * EPS * 10, cause="rounding: 512 eps of |score| <= 10", on=f"score, {s:g} + {t:g}"
         )
         check.equal(
             twice.log_density(x),
             once.log_density(x),
             tol=512 * EPS * 20,
-            cause="512 eps of |log r|",
+            cause="rounding: 512 eps of |log r|",
             on=f"log r, {s:g} + {t:g}",
         )
 

@@ -6,7 +6,7 @@ from exactdiffusion import GaussianMixture, measurements
 from exactdiffusion.bounds import log_concavity as bound
 
 STATEMENT = bound.predictive_moments.statement
-TOL, CAUSE = 1e-13, "450 eps of the size of measurements and components"
+TOL, CAUSE = 1e-13, "rounding: 450 eps of the size of measurements and components"
 
 
 def test_200_random_mixtures(check, measured, kalman):

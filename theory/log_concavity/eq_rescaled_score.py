@@ -32,7 +32,7 @@ def test_oracles(check):
             # the two levels are rounded independently: relative errors of sigma act on |x|^2/sigma^2
             tol = 256 * EPS * (1 + np.max(np.abs(scaled))) * (1 + 1 / t)
             check.equal(
-                bound.rescaled_score(noised, t), scaled, tol=tol, cause="256 eps |score| (1 + 1/t)", on=f"{name}, t = {t:g}"
+                bound.rescaled_score(noised, t), scaled, tol=tol, cause="rounding: 256 eps |score| (1 + 1/t)", on=f"{name}, t = {t:g}"
             )
 
 
@@ -53,7 +53,7 @@ def test_same_path(check):
     check.equal(
         *paths,
         tol=tol,
-        cause="64 eps per step, |score| <= 10, a contracting flow",
+        cause="rounding: 64 eps per step, |score| <= 10, a contracting flow",
         on="30 paths of 150 steps, mixture in R^3",
     )
 

@@ -6,7 +6,7 @@ from exactdiffusion import GaussianMixture, measurements
 from exactdiffusion.bounds import log_concavity as bound
 
 STATEMENT = bound.score_matching_objective.statement
-TOL, CAUSE = 1e-12, "1e-14 of the quadrature times I(p) + |objective| <= 100"
+TOL, CAUSE = 1e-12, "remainder: 1e-14 of the quadrature times I(p) + |objective| <= 100"
 
 
 def pairs():
@@ -57,7 +57,7 @@ def test_plane(check):
         values.append((explicit, implicit + information))
     tol = np.abs(np.subtract(*values)).max() + TOL
     check.equal(
-        values[1][1], values[1][0], tol=tol, cause="change of the Gauss-Hermite sum, 1e-12", on="two Gaussians in the plane"
+        values[1][1], values[1][0], tol=tol, cause="remainder: change of the Gauss-Hermite sum, 1e-12", on="two Gaussians in the plane"
     )
 
 

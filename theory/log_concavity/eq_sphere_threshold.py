@@ -28,7 +28,7 @@ def test_covariances(check):
             C = Sphere(radius=R, dim=d).noised(1, np.sqrt(v)).posterior_covariance(y)
             exact = np.array([eigenvalues(R, d, v, a) for a in r])
             tol = 1e-11 * R**2
-            cause = "1e-11 R^2: Bessel ratio and the difference 1 - A^2 - (d - 1) A/k"
+            cause = "remainder: 1e-11 R^2: Bessel ratio and the difference 1 - A^2 - (d - 1) A/k"
             on = f"d = {d}, R = {R}, v = {v}"
             check.equal(C[:, 0, 0], exact[:, 1], tol=tol, cause=cause, on=f"{on}: along y")
             check.equal(C[:, 1, 1], exact[:, 0], tol=tol, cause=cause, on=f"{on}: across")
@@ -49,13 +49,13 @@ def test_threshold(check):
             H[0],
             0.0,
             tol=1e-11,
-            cause="1e-11: Bessel ratio at 0",
+            cause="remainder: 1e-11: Bessel ratio at 0",
             on=f"d = {d}: curvature 0 at the centre, at the threshold",
         )
-        check.holds([0.0, H[2]], [H[1], 0.0], tol=0, cause="sign", on=f"d = {d}: sign change at the threshold")
+        check.holds([0.0, H[2]], [H[1], 0.0], tol=0, cause="exact: sign", on=f"d = {d}: sign change at the threshold")
         top = Sphere(radius=R, dim=d).noised(1, 1.0).posterior_covariance(np.zeros((1, d)))[0, 0, 0]
         check.tight(
-            top / bound.sphere_threshold(R, d), 1.0, tol=1e-11, cause="Bessel ratio at 0", on=f"d = {d}: sup at the centre"
+            top / bound.sphere_threshold(R, d), 1.0, tol=1e-11, cause="remainder: Bessel ratio at 0", on=f"d = {d}: sup at the centre"
         )
 
 

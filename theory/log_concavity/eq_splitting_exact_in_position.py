@@ -33,7 +33,7 @@ def test_the_walk(check):
         scale = np.array([yy, np.sqrt(yy * vv), vv])
         gap = 1 - np.max(np.abs(np.linalg.eigvals(A)))
         tol = 64 * EPS / gap / (4 - step**2 * u * k)
-        cause = "64 eps / ((1 - spectral radius)(4 - step^2 u k))"
+        cause = "rounding: 64 eps / ((1 - spectral radius)(4 - step^2 u k))"
         check.equal(
             np.array([P[0, 0], P[0, 1], P[1, 1]]) / scale,
             [1, 0, 1],
@@ -54,7 +54,7 @@ def test_the_matrices_are_the_walk(check):
         draws = iter([np.array([[v0 / np.sqrt(u)]]), np.array([[xi]])])
         y = walk.run(Target(lambda y: -k * y, u), np.array([[y0]]), lambda n, d, like=None, draws=draws: next(draws))
         expected = A[0] @ [y0, v0] + np.sqrt(Q[0, 0]) * xi
-        check.equal(y[0, 0], expected, tol=16 * EPS, cause="16 eps", on=f"(y, v, xi) = {vector.tolist()}")
+        check.equal(y[0, 0], expected, tol=16 * EPS, cause="rounding: 16 eps", on=f"(y, v, xi) = {vector.tolist()}")
 
 
 def test_stability(check):
@@ -63,7 +63,7 @@ def test_stability(check):
         [radius[0], 1.0],
         [1.0, radius[1]],
         tol=0,
-        cause="none: either side of step^2 u k = 4",
+        cause="exact: either side of step^2 u k = 4",
         on="spectral radius at step 1.999, 2.001",
     )
     best = {1: (1.35, 5.0, 0.08), 2: (1.62, 3.4, 0.18), 5: (1.83, 1.9, 0.40), 20: (1.92, 0.89, 0.64)}
@@ -76,7 +76,7 @@ def test_stability(check):
             rho,
             value,
             tol=0.1,
-            cause="two digits of step and friction",
+            cause="printed digits: two digits of step and friction",
             on=f"condition number {kappa}: contraction per step",
         )
 

@@ -21,7 +21,7 @@ def test_the_walk_is_this_map(check):
     z, v = y, np.sqrt(unit) * noise.normal(0, 30, 2)
     for k in range(steps):
         z, v = bound.splitting_map(z, v, law.score, unit, 0.6, 0.9, noise.normal(k + 1, 30, 2))
-    check.equal(out, z, tol=64 * EPS * steps, cause="64 eps per step", on="12 steps on a mixture in the plane")
+    check.equal(out, z, tol=64 * EPS * steps, cause="rounding: 64 eps per step", on="12 steps on a mixture in the plane")
 
 
 def chain(c, unit_power=2):
@@ -47,7 +47,7 @@ def test_change_of_units(check):
     base = chain(1.0)
     for c in (1e-3, 0.1, 7.0, 1e4):
         tol = 64 * EPS * 4 * 8 * np.abs(base).max()
-        check.equal(chain(c), base, tol=tol, cause="64 eps per inner step", on=f"lengths times {c:g}")
+        check.equal(chain(c), base, tol=tol, cause="rounding: 64 eps per inner step", on=f"lengths times {c:g}")
 
 
 def test_controls(check):

@@ -24,7 +24,7 @@ def test_against_the_library(check):
             along = np.einsum("i,nij,j->n", mu, H, mu) / r**2
             formula = bound.two_gaussians_curvature(r, v, y @ mu, w)
             tol = 64 * EPS * (1 + r**2 / v) / v * (1 + np.abs(y @ mu) / v)
-            cause = "64 eps (1 + r^2/v)(1 + |mu y|/v)/v"
+            cause = "rounding: 64 eps (1 + r^2/v)(1 + |mu y|/v)/v"
             check.equal(along, formula, tol=tol, cause=cause, on=f"d = {d}, w = {w}, v = {v:.2g}: along mu")
             check.equal(np.trace(H, axis1=1, axis2=2) - along, -(d - 1) / v, tol=d * tol, cause=cause, on=f"d = {d}: across")
 
@@ -45,11 +45,11 @@ def test_threshold(check):
         law = GaussianMixture(np.array([w, 1 - w]), np.array([[1.2, 0.5], [-1.2, -0.5]]), 0.25)
         found = log_concavity_threshold(law)
         check.equal(
-            [found.lower, found.upper], 1.69 - 0.25, tol=64 * EPS, cause="64 eps", on=f"w = {w}: sigma*^2 = |mu|^2 - tau^2"
+            [found.lower, found.upper], 1.69 - 0.25, tol=64 * EPS, cause="rounding: 64 eps", on=f"w = {w}: sigma*^2 = |mu|^2 - tau^2"
         )
         c = 0.5 * np.log(w / (1 - w))
         worst = bound.two_gaussians_curvature(1.3, 1.69, -c * 1.69, w)
-        check.equal(worst, 0.0, tol=64 * EPS, cause="64 eps", on=f"w = {w}: curvature 0 at equal odds, at the threshold")
+        check.equal(worst, 0.0, tol=64 * EPS, cause="rounding: 64 eps", on=f"w = {w}: curvature 0 at equal odds, at the threshold")
 
 
 def test_controls(check):

@@ -45,7 +45,7 @@ def test_chains(check):
             axis = chain(line, Projected(Noise(95), u), walk, sigma)
             rest = chain(across, Noise(95), walk, sigma)
             # log-concave inner laws: perturbations are not amplified
-            tol, cause = 256 * EPS * 24 * R, "256 eps R per inner step"
+            tol, cause = 256 * EPS * 24 * R, "rounding: 256 eps R per inner step"
             name = type(walk).__name__
             check.equal(out @ u, axis[:, 0], tol=tol, cause=cause, on=f"one at a time, {name}, d = {d}: along the axis")
             flat = lambda a, u=u: a - (a @ u)[:, None] * u  # noqa: E731
@@ -59,7 +59,7 @@ def test_langevin(check):
     for walk in (ULA(20, 0.1), Underdamped(20, 0.4, 1.0)):
         out = langevin(full, start, noise=Noise(97), walk=walk, unit=0.7)
         axis = langevin(line, start @ u[:, None], noise=Projected(Noise(97), u), walk=walk, unit=0.7)
-        tol, cause = 1e-10 * R, "256 eps R per step times the growth between the modes"
+        tol, cause = 1e-10 * R, "rounding: 256 eps R per step times the growth between the modes"
         check.equal(out @ u, axis[:, 0], tol=tol, cause=cause, on=f"Langevin, {type(walk).__name__}, d = 5")
 
 

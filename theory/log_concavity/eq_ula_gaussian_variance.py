@@ -25,7 +25,7 @@ def test_equality(check):
             a.append(iterate(lam, r * lam, 3000) / lam)
             b.append(bound.ula_gaussian_variance(lam, r * lam) / lam)
     check.equal(
-        a, b, tol=1e-12, cause="(1 - r)^2^3000 of the start and rounding of the sum", on="lam .3 .. 7, gamma/lam .01 .. 1.9"
+        a, b, tol=1e-12, cause="rounding: (1 - r)^2^3000 of the start and rounding of the sum", on="lam .3 .. 7, gamma/lam .01 .. 1.9"
     )
 
 
@@ -40,7 +40,7 @@ def test_any_dimension(check):
     stationary = solve_discrete_lyapunov(step.T, 2 * gamma * np.eye(4))
     formula = (U * bound.ula_gaussian_variance(lam, gamma)) @ U.T
     tol = 1e3 * EPS * lam[-1] ** 2 / lam[0]
-    check.equal(stationary, formula, tol=tol, cause="1e3 eps |C| cond(C): Lyapunov equation", on="N(0, C) in R^4")
+    check.equal(stationary, formula, tol=tol, cause="rounding: 1e3 eps |C| cond(C): Lyapunov equation", on="N(0, C) in R^4")
 
 
 def test_rate_and_constant(check):
@@ -50,7 +50,7 @@ def test_rate_and_constant(check):
         check.rate(measure.fit_slope(gamma[-4:], w2[-4:]), 1.0, within=0.02, on=f"W2 against gamma, lam = {lam:g}")
         limit = w2[-1] / (gamma[-1] / (4 * np.sqrt(lam)))
         check.tight(
-            limit, 1.0, tol=2 * gamma[-1] / lam, cause="next term of the expansion", on=f"gamma/(4 sqrt lam), lam = {lam:g}"
+            limit, 1.0, tol=2 * gamma[-1] / lam, cause="remainder: next term of the expansion", on=f"gamma/(4 sqrt lam), lam = {lam:g}"
         )
 
 
@@ -61,7 +61,7 @@ def test_misprint_and_controls(check):
         printed,
         2 * gamma / (1 - gamma**2),
         tol=64 * EPS,
-        cause="64 eps",
+        cause="rounding: 64 eps",
         on="printed recursion: its own stationary variance",
     )
     check.refuted(
@@ -73,7 +73,7 @@ def test_misprint_and_controls(check):
     )
     # gamma = lam/2 hides the misprint: both recursions have 4/3
     trap = [iterate(1.0, 0.5, 200, keep=k) for k in (0.0, 1.0)]
-    check.equal(trap, 4 / 3, tol=8 * EPS, cause="8 eps", on="the trap gamma = lam/2: both 1.3333")
+    check.equal(trap, 4 / 3, tol=8 * EPS, cause="rounding: 8 eps", on="the trap gamma = lam/2: both 1.3333")
     exact = bound.ula_gaussian_variance(1.0, 0.1)
     check.control("gamma/2 in the denominator (unbiased)", abs(exact - 1.0), 1e-6, on="N(0, 1), gamma = .1")
     noise = 0.1 / (1 - 0.9**2)

@@ -38,7 +38,7 @@ def test_holds(check):
             value += C.tolist()
         args = {
             "tol": 1e-13 * max(upper),
-            "cause": "450 eps of the covariance",
+            "cause": "rounding: 450 eps of the covariance",
             "on": f"two Gaussians at +-{a:g}, 601 points",
         }
         check.holds(lower, value, detail="Cramer-Rao side", **args)
@@ -53,7 +53,7 @@ def test_w2_corollary(check):
             value.append(measurements.line_jump_w2(pair(a), m, sigma))
             larger.append(bound.curvature_covariance_bounds(1 - a**2, 1.0, m, sigma)[1])
             plain.append(bound.posterior_mean_w2(m, sigma, 1))
-    check.holds(value, larger, tol=1e-12, cause="1e-12: quadrature", on="W2^2 <= sigma^2/(m + a sigma^2), a > 0")
+    check.holds(value, larger, tol=1e-12, cause="remainder: 1e-12: quadrature", on="W2^2 <= sigma^2/(m + a sigma^2), a > 0")
     check.holds(larger, plain, tol=0.0, cause="exact", on="never worse than sigma^2/m")
 
 
@@ -70,11 +70,11 @@ def test_tight(check):
             low, high = bound.curvature_covariance_bounds(1 / lam[-1], 1 / lam[0], m, sigma)
             own = np.linalg.eigvalsh(measurements.posterior_covariance(law, np.ones((1, d)), m, sigma)[0])
             ratios += [own[0] / low, own[-1] / high]
-    check.tight(ratios, 1.0, tol=1e-10, cause="eps cond(C) of eigh, cond <= 1e4", on="Gaussians, both sides")
+    check.tight(ratios, 1.0, tol=1e-10, cause="rounding: eps cond(C) of eigh, cond <= 1e4", on="Gaussians, both sides")
     low, high = bound.curvature_covariance_bounds(0.75, 1.0, 1, 1.0)
     worst = measurements.posterior_covariance(pair(0.5), np.zeros((1, 1)), 1, 1.0)[0, 0, 0]
     # at y = 0: 1/2 + (1/2)^2 a^2 exactly, against 1/(2 - a^2): .5625 <= .571
-    check.tight(worst / high, 0.5625 * 1.75, tol=1e-12, cause="450 eps", on="two Gaussians at +-.5, s = 1, y = 0")
+    check.tight(worst / high, 0.5625 * 1.75, tol=1e-12, cause="rounding: 450 eps", on="two Gaussians at +-.5, s = 1, y = 0")
 
 
 def test_controls(check):

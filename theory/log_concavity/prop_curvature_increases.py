@@ -30,7 +30,7 @@ def test_holds(check):
             check.hypothesis("sigma^2 >= R^2 - tau^2", sigma2 >= 1 - tau2 - EPS, on=f"{name}, tau^2 = {tau2}")
             measured = [least_curvature(P, w, m, sigma2, tau2) for m in M]
             zeta = bound.curvature_lower_bound(np.array(M), sigma2, tau2, 1.0)
-            tol, cause = 1e-12 / sigma2, "1e-12 / sigma^2: |z| = 1 and the covariance to rounding"
+            tol, cause = 1e-12 / sigma2, "rounding: 1e-12 / sigma^2: |z| = 1 and the covariance to rounding"
             check.holds(zeta, measured, tol=tol, cause=cause, on=f"{name}, tau^2 = {tau2}, m = 1 .. 200")
             check.holds(zeta[:-1], zeta[1:], tol=tol, cause=cause, on=f"{name}, tau^2 = {tau2}: zeta increases")
 
@@ -39,7 +39,7 @@ def test_tight(check):
     P, w = np.array([[-1.0], [1.0]]), np.array([0.2, 0.8])
     for sigma2, tau2 in ((0.95, 0.1), (0.4, 0.8)):
         ratio = [least_curvature(P, w, m, sigma2, tau2) / bound.curvature_lower_bound(m, sigma2, tau2, 1.0) for m in M]
-        cause = "local ascent's flat top over the least zeta"
+        cause = "remainder: local ascent's flat top over the least zeta"
         check.tight(
             ratio, 1.0, tol=1e-8, cause=cause, on=f"two points of weights .2, .8, sigma^2 = {sigma2}, tau^2 = {tau2}"
         )

@@ -28,8 +28,8 @@ def test_holds(check):
             mmse.append(measurements.line_mmse(law, m, sigma))
             w2.append(measurements.line_jump_w2(law, m, sigma))
             larger.append(bound.discrete_prior_mmse(law.points, law.weights, m, sigma))
-        check.holds(mmse, larger, tol=0.0, cause="no rounding near equality", on=f"E C_m, {name}")
-        check.holds(w2, mmse, tol=1e-13, cause="quadrature", on=f"W2^2 <= E C_m, {name}")
+        check.holds(mmse, larger, tol=0.0, cause="exact: no rounding near equality", on=f"E C_m, {name}")
+        check.holds(w2, mmse, tol=1e-13, cause="remainder: quadrature", on=f"W2^2 <= E C_m, {name}")
 
 
 def test_formula_in_30_digits(check):
@@ -47,7 +47,7 @@ def test_formula_in_30_digits(check):
                 worst = max(worst, float(z))
         value = bound.discrete_prior_mmse(points, weights, m, sigma)
         tol = EPS * (32 + 8 * worst**2) * float(total)
-        cause = "eps (32 + 8 z^2): a rounding of z moves Phi(-z) by z^2 eps"
+        cause = "rounding: eps (32 + 8 z^2): a rounding of z moves Phi(-z) by z^2 eps"
         check.equal(value, float(total), tol=tol, cause=cause, on=f"mpmath, {len(points)} points, m = {m}")
 
 
@@ -69,7 +69,7 @@ def test_plane(check):
         value.append(total)
         larger.append(bound.discrete_prior_mmse(law.means, law.weights, m, 1.0))
     check.holds(
-        value, larger, tol=1e-6, cause="Gauss-Hermite error at decision boundaries", on="6 points in the plane, m = 1, 4, 16"
+        value, larger, tol=1e-6, cause="remainder: Gauss-Hermite error at decision boundaries", on="6 points in the plane, m = 1, 4, 16"
     )
 
 

@@ -43,10 +43,10 @@ def test_holds(check):
                 upper.append(high * sigma**2)
                 outside.append(probability)
                 markov.append(1 / m)
-    args = {"tol": 1e-12, "cause": "quadrature", "on": "4 laws on a line, m = 1 .. 30, sigma = .3 .. 4 (times sigma^2)"}
+    args = {"tol": 1e-12, "cause": "remainder: quadrature", "on": "4 laws on a line, m = 1 .. 30, sigma = .3 .. 4 (times sigma^2)"}
     check.holds(lower, value, detail="(1 - 1/m) <= mean curvature", **args)
     check.holds(value, upper, detail="mean curvature <= 1", **args)
-    check.holds(outside, markov, tol=1e-12, cause="quadrature", on="P(not log-concave at the visited point) <= d/m")
+    check.holds(outside, markov, tol=1e-12, cause="remainder: quadrature", on="P(not log-concave at the visited point) <= d/m")
 
 
 def test_plane(check):
@@ -59,7 +59,7 @@ def test_plane(check):
         values = np.linalg.eigvalsh(H)
         ratios += [values[0] / low, values[1] / high]
         conditions.append(values[1] / values[0] / (m / (m - 1)))
-    cause = "sigma^2/(m l) = 1e-10"
+    cause = "rounding: sigma^2/(m l) = 1e-10"
     check.tight(ratios, 1.0, tol=4e-10, cause=cause, on="N(0, diag(1e10, 0)), both ends, m = 2, 5, 20")
     check.tight(conditions, 1.0, tol=4e-10, cause=cause, on="condition number against m/(m-1)")
 

@@ -30,7 +30,7 @@ def test_holds(check, deep):
     # the constant 1/2 is a conjecture: recorded in the detail, never asserted
     detail = f"largest W2/(s sqrt(I)/2) = {max(least):.4f}"
     check.holds(
-        value, larger, tol=1e-9, cause="square root of a 1e-18 quadrature error", on="mixtures, s = .003 .. 3", detail=detail
+        value, larger, tol=1e-9, cause="remainder: square root of a 1e-18 quadrature error", on="mixtures, s = .003 .. 3", detail=detail
     )
 
 
@@ -39,7 +39,7 @@ def test_information_of_noised_law(check):
     law = next(mixtures(0))
     values = [measurements.fisher_information(law.noised(1.0, math.sqrt(v)).materialise()) for v in (0.0, 0.1, 1.0, 10.0)]
     of = "the lemma I(q_v) <= I(p)"
-    check.holds(values[1:], values[:-1], tol=1e-13, cause="quadrature", on="two Gaussians, v = 0 .. 10", of=of)
+    check.holds(values[1:], values[:-1], tol=1e-13, cause="remainder: quadrature", on="two Gaussians, v = 0 .. 10", of=of)
 
 
 def test_tight(check):
@@ -53,7 +53,7 @@ def test_tight(check):
         ratios.append(w2 / bound.fisher_information_w2(information, 1, math.sqrt(s)))
     limit = 2 * ratios[2] - ratios[1]
     tol = 4 * abs(limit - (2 * ratios[1] - ratios[0]))
-    check.tight(limit, 1 / 3, tol=tol, cause="4 x the last change of Richardson's extrapolation", on="s -> 0, two Gaussians")
+    check.tight(limit, 1 / 3, tol=tol, cause="remainder: 4 x the last change of Richardson's extrapolation", on="s -> 0, two Gaussians")
 
 
 def test_rate(check):

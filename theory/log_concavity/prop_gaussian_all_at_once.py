@@ -35,7 +35,7 @@ def test_equal(check):
         measured / formula,
         1.0,
         tol=tol,
-        cause="8 eps m d kappa: eigenvalues of the joint matrix",
+        cause="rounding: 8 eps m d kappa: eigenvalues of the joint matrix",
         on="100 rotated Gaussians",
     )
     example = [bound.all_at_once_condition(m, 1.0, [0.01, 1.0]) for m in (2, 10, 100, 1000)]

@@ -29,10 +29,10 @@ def test_schur_complements(check):
         measured.append(eig[-1] / eig[0])
         formula.append(bound.one_at_a_time_condition(t, sigma2, tau2))
         tol.append(16 * EPS * d * t * (1 + tau2.max() / sigma2) * formula[-1])
-    cause = "16 eps d t (1 + tau_max^2/sigma^2): the Schur complement cancels down to sigma^2"
+    cause = "rounding: 16 eps d t (1 + tau_max^2/sigma^2): the Schur complement cancels down to sigma^2"
     check.equal(measured, formula, tol=tol, cause=cause, on="100 rotated Gaussians, t up to 11")
     worst = np.max(np.abs(np.array(measured) / formula - 1))
-    check.holds(worst, 1e-12, tol=0, cause="none: the stated accuracy", on="worst relative difference against 1e-12")
+    check.holds(worst, 1e-12, tol=0, cause="exact: the stated accuracy", on="worst relative difference against 1e-12")
     example = [bound.one_at_a_time_condition(t, 1.0, [0.01, 1.0]) for t in (1, 2, 5, 10, 50, 100, 1000)]
     printed = [1.98, 1.485, 1.189, 1.09, 1.013, 1.005, 1.0001]
     check.equal(example, printed, tol=1e-3, cause="printed digits", on="tau^2 = (.01, 1), sigma = 1")
@@ -47,18 +47,18 @@ def test_bound_and_order(check):
                 kappa,
                 1 + 1 / (t - 1 + sigma2 / max(tau2)),
                 tol=8 * EPS * kappa,
-                cause="8 eps kappa",
+                cause="rounding: 8 eps kappa",
                 on=f"{tau2}, sigma^2 = {sigma2}",
             )
             check.holds(
                 kappa[1:],
                 kappa[:-1],
                 tol=4 * EPS * kappa[1:],
-                cause="4 eps kappa",
+                cause="rounding: 4 eps kappa",
                 on=f"{tau2}, sigma^2 = {sigma2}: decreasing",
             )
     ratio = (bound.one_at_a_time_condition(t, 1.0, [0.0, 2.0]) - 1) * (t - 1 + 0.5)
-    check.tight(ratio, 1.0, tol=64 * EPS * t, cause="64 eps t: kappa - 1", on="tau_min = 0: the bound is attained")
+    check.tight(ratio, 1.0, tol=64 * EPS * t, cause="rounding: 64 eps t: kappa - 1", on="tau_min = 0: the bound is attained")
 
 
 def test_rates(check):

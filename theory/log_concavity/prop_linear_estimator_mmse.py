@@ -25,7 +25,7 @@ def test_holds(check):
             value.append(measurements.line_mmse(law, m, sigma))
             larger.append(bound.linear_estimator_mmse(law.covariance, m, sigma))
             plain.append(min(s, law.covariance[0, 0]))
-    check.holds(value, larger, tol=1e-13, cause="quadrature", on="4 laws on a line, s = .05 .. 20")
+    check.holds(value, larger, tol=1e-13, cause="remainder: quadrature", on="4 laws on a line, s = .05 .. 20")
     check.holds(larger, plain, tol=1e-15, cause="rounding", on="<= min(s, Var X)")
 
 
@@ -39,7 +39,7 @@ def test_tight(check):
             sigma = math.sqrt(m * s)
             C = measurements.posterior_covariance(law, np.zeros((1, d)), m, sigma)[0]  # does not depend on y
             ratios.append(np.trace(C) / bound.linear_estimator_mmse(law.covariance, m, sigma))
-    check.tight(ratios, 1.0, tol=1e-11, cause="eps cond of eigh", on="Gaussians, d = 1, 4")
+    check.tight(ratios, 1.0, tol=1e-11, cause="rounding: eps cond of eigh", on="Gaussians, d = 1, 4")
 
 
 def test_controls(check):

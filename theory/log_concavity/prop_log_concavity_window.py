@@ -36,14 +36,14 @@ def test_posteriors(check):
         low, high = bound.log_concavity_window(enclosing_ball(means)[1], tau2)
         x = points_between(means, rng)
         top = np.linalg.eigvalsh(law.hessian(x))[:, -1]
-        check.holds(top, 1 / high, tol=256 * EPS / tau2, cause="256 eps / tau^2", on=f"Hess log p <= 1/v_high, {name}")
+        check.holds(top, 1 / high, tol=256 * EPS / tau2, cause="rounding: 256 eps / tau^2", on=f"Hess log p <= 1/v_high, {name}")
         # the posterior itself, as a mixture
         y = means.mean(axis=0)
         posterior = posterior_mixture(law, y, 1, math.sqrt(high))
         top = np.linalg.eigvalsh(posterior.hessian(x))[:, -1]
-        check.holds(top, 0.0, tol=256 * EPS * (1 / high + 1 / tau2), cause="256 eps / v", on=f"p(x|y) at v_high, {name}")
+        check.holds(top, 0.0, tol=256 * EPS * (1 / high + 1 / tau2), cause="rounding: 256 eps / v", on=f"p(x|y) at v_high, {name}")
         found = log_concavity_threshold(law, certify=False).lower
-        check.holds(found, low, tol=1e-9 * (low + tau2), cause="rounding of the ascent", on=f"sigma*^2 <= v_low, {name}")
+        check.holds(found, low, tol=1e-9 * (low + tau2), cause="remainder: rounding of the ascent", on=f"sigma*^2 <= v_low, {name}")
 
 
 def test_tight(check):
@@ -54,7 +54,7 @@ def test_tight(check):
             low, high = bound.log_concavity_window(R, tau2)
             middle = np.array([[0.5 * tau2 * math.log(w / (1 - w)) / R]])  # equal odds
             top = law.hessian(middle)[0, 0, 0]
-            check.tight(top * high, 1.0, tol=64 * EPS / (tau2 * max(top, 1e-3)), cause="64 eps / (tau^2 top)",
+            check.tight(top * high, 1.0, tol=64 * EPS / (tau2 * max(top, 1e-3)), cause="rounding: 64 eps / (tau^2 top)",
                         on=f"sup Hess log p = 1/v_high, w = {w:g}, R = {R:g}, tau^2 = {tau2:g}")  # fmt: skip
             check.tight(log_concavity_threshold(law).lower / low, 1.0, tol=1e-12, cause="rounding",
                         on=f"sigma*^2 = v_low, w = {w:g}, R = {R:g}, tau^2 = {tau2:g}")  # fmt: skip

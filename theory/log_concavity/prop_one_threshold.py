@@ -27,7 +27,7 @@ def test_shift(check):
         tau2 = np.array([0.1, 0.5, 0.99]) * base.lower
         shifted = [log_concavity_threshold(GaussianMixture(w, P, t), certify=False).lower for t in tau2]
         tol = 1e-9 * base.lower
-        cause = "1e-9: the bisection's end and the flat top of the maximum"
+        cause = "remainder: 1e-9: the bisection's end and the flat top of the maximum"
         check.equal(
             shifted, bound.smoothed_threshold(base.lower, tau2), tol=tol, cause=cause, on=f"{name}, tau^2 < threshold"
         )
@@ -43,9 +43,9 @@ def test_half_line(check):
         above = [
             certify_log_concavity(cloud, base.upper * f).status is True for f in (1.0, 1.02, 1.1, 1.5, 3.0, 10.0, 100.0)
         ]
-        check.equal(np.array(above, float), 1.0, tol=0, cause="yes/no", on=f"{name}: certified at 1 ... 100 x upper")
+        check.equal(np.array(above, float), 1.0, tol=0, cause="exact: yes/no", on=f"{name}: certified at 1 ... 100 x upper")
         below = [certify_log_concavity(cloud, base.lower * f).status is not True for f in (0.999, 0.9, 0.5, 0.1)]
-        check.equal(np.array(below, float), 1.0, tol=0, cause="yes/no", on=f"{name}: never certified below lower")
+        check.equal(np.array(below, float), 1.0, tol=0, cause="exact: yes/no", on=f"{name}: never certified below lower")
 
 
 def test_certified_brackets(check):
@@ -62,7 +62,7 @@ def test_certified_brackets(check):
     for name, (cloud, rtol, (low, high)) in cases.items():
         found = log_concavity_threshold(cloud, rtol=rtol)
         check.hypothesis("upper end certified", found.upper_by == "certificate", on=name)
-        cause = "rtol of the certificate, and the other bracket's own width"
+        cause = "remainder: rtol of the certificate, and the other bracket's own width"
         check.holds(found.upper - found.lower, rtol * found.lower, tol=1e-15, cause="rounding", on=f"{name}: width")
         check.holds(
             [low, found.lower], [found.upper, high], tol=1e-9, cause=cause, on=f"{name}: meets an independent bracket"

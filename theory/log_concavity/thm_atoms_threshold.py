@@ -42,13 +42,13 @@ TABLE = {
 def test_table(check, name):
     P, w, value, R2, half = TABLE[name]
     found = log_concavity_threshold(PointCloud(P, None if w is None else np.array(w)), certify=False)
-    check.equal(found.lower, value, tol=5e-6, cause="the table's digits", on=f"{name}: threshold")
-    cause = "1e-11: tolerance of the enclosing ball"
+    check.equal(found.lower, value, tol=5e-6, cause="printed digits: the table's digits", on=f"{name}: threshold")
+    cause = "remainder: 1e-11: tolerance of the enclosing ball"
     check.equal(
         [found.radius_squared, found.half_diameter_squared], [R2, half], tol=1e-11, cause=cause, on=f"{name}: bounds"
     )
     low, high = bound.atoms_threshold(np.sqrt(4 * found.edge_squared), np.sqrt(4 * found.half_diameter_squared))
-    check.holds([low, found.lower], [found.lower, high], tol=64 * EPS, cause="64 eps", on=f"{name}: sandwich")
+    check.holds([low, found.lower], [found.lower, high], tol=64 * EPS, cause="rounding: 64 eps", on=f"{name}: sandwich")
 
 
 def test_21_equispaced_points_in_40_digits(check):
@@ -66,10 +66,10 @@ def test_21_equispaced_points_in_40_digits(check):
                 best = max(best, var / v - 1)
             return float(best)
 
-    check.holds(1e-15, excess("0.0173"), tol=0, cause="40 digits", on="21 points, v = .01730: a witness, Var/v - 1 = 9e-15")
-    check.holds(excess("0.01732") + 1, 1.0, tol=0, cause="40 digits", on="21 points, v = .01732: none on the grid")
+    check.holds(1e-15, excess("0.0173"), tol=0, cause="remainder: 40 digits", on="21 points, v = .01730: a witness, Var/v - 1 = 9e-15")
+    check.holds(excess("0.01732") + 1, 1.0, tol=0, cause="remainder: 40 digits", on="21 points, v = .01732: none on the grid")
     found = log_concavity_threshold(PointCloud(np.linspace(-1, 1, 21)[:, None]), certify=False)
-    check.holds(found.lower, 0.01732, tol=0, cause="none: the library claims a witness only above rounding", on="21 points")
+    check.holds(found.lower, 0.01732, tol=0, cause="exact: the library claims a witness only above rounding", on="21 points")
 
 
 def test_exact_when_affinely_independent(check):
@@ -90,13 +90,13 @@ def test_exact_when_affinely_independent(check):
             finite.append(covariance_supremum(P, w, v, starts=_far_out(P, w, v, i, j))[0] / v)
             longest = max(math.dist(a, b) for a, b in itertools.combinations(P, 2))  # an exposed edge: there are no others
             sandwich.append(bound.atoms_threshold(longest, longest))
-    check.equal(low, high, tol=64 * EPS * np.array(high), cause="64 eps", on="9 affinely independent clouds, random weights")
-    check.tight(np.array(low) / high, 1.0, tol=64 * EPS, cause="64 eps", on="sigma*^2 / (D^2/4), affinely independent")
+    check.equal(low, high, tol=64 * EPS * np.array(high), cause="rounding: 64 eps", on="9 affinely independent clouds, random weights")
+    check.tight(np.array(low) / high, 1.0, tol=64 * EPS, cause="rounding: 64 eps", on="sigma*^2 / (D^2/4), affinely independent")
     lower, upper = np.transpose(sandwich)
-    check.tight(np.array(low) / lower, 1.0, tol=64 * EPS, cause="64 eps", on="sigma*^2 / (edge^2/4), affinely independent")
-    check.tight(np.array(low) / upper, 1.0, tol=64 * EPS, cause="64 eps", on="sigma*^2 / (longest pair^2/4)")
-    check.holds(finite, 1.0, tol=1e-12, cause="rounding of the covariance", on="no finite witness beats the edge")
-    check.holds(0.98, finite, tol=0, cause="none: a finite distance is enough", on="finite witnesses approach the edge")
+    check.tight(np.array(low) / lower, 1.0, tol=64 * EPS, cause="rounding: 64 eps", on="sigma*^2 / (edge^2/4), affinely independent")
+    check.tight(np.array(low) / upper, 1.0, tol=64 * EPS, cause="rounding: 64 eps", on="sigma*^2 / (longest pair^2/4)")
+    check.holds(finite, 1.0, tol=1e-12, cause="rounding: of the covariance", on="no finite witness beats the edge")
+    check.holds(0.98, finite, tol=0, cause="exact: a finite distance is enough", on="finite witnesses approach the edge")
 
 
 def _far_out(P, w, v, i, j):
@@ -117,9 +117,9 @@ def test_edge_lemma(check):
     a, normal = SQUARE[i] - SQUARE[j], 0.5 * (SQUARE[i] + SQUARE[j])
     odds = -np.log(w[i] / w[j]) * v / (a @ a)
     far = [largest_posterior_variance(cloud, (r * normal + odds * a)[np.newaxis], v)[0] for r in (2.0, 5.0, 20.0)]
-    check.tight(far[-1] / (square / 4), 1.0, tol=1e-9, cause="exp(-2 r / v) at r = 20", on="side of the uneven square")
+    check.tight(far[-1] / (square / 4), 1.0, tol=1e-9, cause="remainder: exp(-2 r / v) at r = 20", on="side of the uneven square")
     gap = np.abs(np.array(far) - square / 4)
-    check.holds(gap[1:], 1e-2 * gap[:-1] + 64 * EPS, tol=0, cause="exponential approach", on="r = 2, 5, 20")
+    check.holds(gap[1:], 1e-2 * gap[:-1] + 64 * EPS, tol=0, cause="remainder: exponential approach", on="r = 2, 5, 20")
 
 
 def test_witness_in_ball_arithmetic(check):
@@ -129,7 +129,7 @@ def test_witness_in_ball_arithmetic(check):
     v = 0.2831
     ball = rigorous_covariance(THREE.tolist(), [1, 1, 1], v, [float(found.witness[0])])[0][0]
     assert ball > v  # a statement about every number of the ball
-    check.holds(v, float(ball.lower()), tol=0, cause="ball arithmetic", on="-1, 0, 1 at v = .2831: rigorous witness")
+    check.holds(v, float(ball.lower()), tol=0, cause="exact: ball arithmetic", on="-1, 0, 1 at v = .2831: rigorous witness")
 
 
 def test_controls(check):

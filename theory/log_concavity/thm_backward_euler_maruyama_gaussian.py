@@ -22,7 +22,7 @@ def test_recursion_is_the_library(check):
             m, v = bound.backward_euler_maruyama_gaussian(mean, variance, 4.0, N)
             own = propagation.gaussian("euler_maruyama", [mean], [variance], uniform(4.0, N), [0.0], [1.0])
             own = [float(np.ravel(a)[0]) for a in own]
-            tol, cause = 64 * EPS * N, "64 eps per step"
+            tol, cause = 64 * EPS * N, "rounding: 64 eps per step"
             check.equal([m, v], own, tol=tol, cause=cause, on=f"exact propagation, N({mean:g}, {variance:g}), N = {N}")
 
 
@@ -35,7 +35,7 @@ def test_sampler(check):
     ]
     t = 4.0 * (N - np.arange(N)) / N
     factors = 1 + 4.0 / N - 2 * 4.0 / N / (np.exp(-2 * t) * 0.25 - np.expm1(-2 * t))
-    check.equal(runs[1] - runs[0], np.prod(factors), tol=64 * EPS * N, cause="64 eps per step", on="N(.7, 1/4), N = 64")
+    check.equal(runs[1] - runs[0], np.prod(factors), tol=64 * EPS * N, cause="rounding: 64 eps per step", on="N(.7, 1/4), N = 64")
 
 
 def w2(mean, variance, T, N):
@@ -66,7 +66,7 @@ def test_converges(check):
         mixing, _ = bound.forward_mixing(T, np.hypot(1.5, 0.5), 0.0)
         larger = fine + np.exp(-T) * mixing
         check.holds(
-            measured, larger, tol=0.0, cause="twice the change from N/2 to N", on=f"N(1.5, 1/4), T = {T:g}, N = 20,000"
+            measured, larger, tol=0.0, cause="remainder: twice the change from N/2 to N", on=f"N(1.5, 1/4), T = {T:g}, N = 20,000"
         )
 
 

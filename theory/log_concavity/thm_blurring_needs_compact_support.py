@@ -38,23 +38,23 @@ def lattice(K):
 
 def test_student_is_never_log_concave(check):
     ratios = [worst_student(s) for s in (1.0, 10.0, 100.0)]
-    check.equal(ratios, [1.14870, 3.54406, 7.75561], tol=1e-5, cause="digits; flat maximum", on="Student t_3")
+    check.equal(ratios, [1.14870, 3.54406, 7.75561], tol=1e-5, cause="printed digits: digits; flat maximum", on="Student t_3")
     check.refuted(
         "enough blurring, any law", ratios, 1.0, tol=1e-9, on="Student t_3: max Var(X|y)/sigma^2, sigma = 1, 10, 100"
     )
-    check.holds(ratios[:-1], ratios[1:], tol=0, cause="none: it grows by factors", on="it gets worse with the noise")
+    check.holds(ratios[:-1], ratios[1:], tol=0, cause="exact: it grows by factors", on="it gets worse with the noise")
 
 
 def test_lattice(check):
     """Truncations of the sub-Gaussian lattice: thresholds 4^(K-1)/4 and above, so the whole has none."""
     thresholds = [log_concavity_threshold(lattice(K), certify=False).lower for K in (2, 3, 4, 5, 6)]
     values = [1.24578, 4.38544, 16.01337, 64.0, 256.0]
-    check.equal(thresholds, values, tol=1e-5, cause="digits, certified to 1e-5 at K = 3, 4", on="K = 2 .. 6")
+    check.equal(thresholds, values, tol=1e-5, cause="printed digits: digits, certified to 1e-5 at K = 3, 4", on="K = 2 .. 6")
     for K in (3, 4):
         found = log_concavity_threshold(lattice(K), rtol=1e-5)
         check.hypothesis("certified within 1e-5", found.upper_by == "certificate", on=f"lattice truncated at K = {K}")
     gap = np.array([4.0 ** (K - 1) / 4 for K in (2, 3, 4, 5, 6)])
-    check.holds(gap, thresholds, tol=1e-9 * gap, cause="1e-9: bisection", on="a quarter of the last gap squared is exceeded")
+    check.holds(gap, thresholds, tol=1e-9 * gap, cause="remainder: 1e-9: bisection", on="a quarter of the last gap squared is exceeded")
     slope = measure.fit_slope([16, 32, 64], thresholds[-3:])
     check.rate(slope, 2.0, within=0.01, on="thresholds against the largest atom")
     check.refuted(
@@ -72,9 +72,9 @@ def test_corrected_form(check):
         check.hypothesis("upper end certified", found.upper_by == "certificate", on=f"lattice truncated at K = {K}")
         lower.append(found.upper)
         larger.append(bound.blurring_threshold(2.0**K - 1))
-    check.holds(lower, larger, tol=0, cause="none", on="certified thresholds against D^2/4")
+    check.holds(lower, larger, tol=0, cause="exact", on="certified thresholds against D^2/4")
     pair = log_concavity_threshold(PointCloud(np.array([[0.0], [3.0]])))
-    check.tight(pair.lower / bound.blurring_threshold(3.0), 1.0, tol=64 * EPS, cause="64 eps", on="two atoms")
+    check.tight(pair.lower / bound.blurring_threshold(3.0), 1.0, tol=64 * EPS, cause="rounding: 64 eps", on="two atoms")
 
 
 def test_controls(check):

@@ -42,12 +42,12 @@ def test_attained_by_two_points(check):
         ratio = two_points(m) / bound.condition_number(m, SIGMA2, TAU2, 1.0)
         tol = 1e-9 + 256 * EPS * bound.condition_number(m, SIGMA2, TAU2, 1.0)
         check.tight(
-            ratio, 1.0, tol=tol, cause="local ascent's flat top, and eps kappa", on=f"two points of weights .3, .7, m = {m}"
+            ratio, 1.0, tol=tol, cause="remainder: local ascent's flat top, and eps kappa", on=f"two points of weights .3, .7, m = {m}"
         )
         check.equal(two_points(m), value, tol=6e-5, cause="printed digits", on=f"two points, m = {m}")
     for m, sigma2, tau2 in ((1, 1.3, 0.2), (7, 2.0, 0.01), (3, 0.5, 0.9)):
         ratio = two_points(m, sigma2, tau2) / bound.condition_number(m, sigma2, tau2, 1.0)
-        check.tight(ratio, 1.0, tol=1e-8, cause="local ascent's flat top", on=f"m = {m}, sigma^2 = {sigma2}, tau^2 = {tau2}")
+        check.tight(ratio, 1.0, tol=1e-8, cause="remainder: local ascent's flat top", on=f"m = {m}, sigma^2 = {sigma2}, tau^2 = {tau2}")
 
 
 def ring(n):
@@ -64,7 +64,7 @@ def test_holds(check, name):
     w = np.full(len(P), 1 / len(P))
     measured = [condition(P, w, m, SIGMA2, TAU2, 40.0 * P[0]) for m in M]
     larger = [bound.condition_number(m, SIGMA2, TAU2, 1.0) for m in M]
-    check.holds(measured, larger, tol=1e-9, cause="radius 1 to 1e-11, ascent", on=f"{name}, m = 2, 5, 20, 100")
+    check.holds(measured, larger, tol=1e-9, cause="remainder: radius 1 to 1e-11, ascent", on=f"{name}, m = 2, 5, 20, 100")
     if name == "8-gon":
         check.equal(measured, [1.692, 1.329, 1.0587, 1.0038], tol=6e-4, cause="printed digits", on="8-gon")
 
@@ -76,7 +76,7 @@ def test_rate(check):
     limit = SIGMA2 / TAU2**2
     scaled = [(bound.condition_number(k, SIGMA2, TAU2, 1.0) - 1) * k**2 / limit for k in (10_000, 20_000)]
     extrapolated = 2 * scaled[1] - scaled[0]
-    cause = "Richardson's remainder, order 1/m^2"
+    cause = "remainder: Richardson's remainder, order 1/m^2"
     check.tight(extrapolated, 1.0, tol=1e-5, cause=cause, on="(kappa_m - 1) m^2 tau^4/(R^2 sigma^2), bound")
 
 

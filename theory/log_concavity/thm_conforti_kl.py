@@ -64,7 +64,7 @@ def test_martingale(check):
         values[1:],
         values[:-1],
         tol=1e-11 * values[0],
-        cause="quadrature on 4001 nodes",
+        cause="remainder: quadrature on 4001 nodes",
         on="e^2t I(r_t|gamma) nonincreasing",
     )
 
@@ -76,7 +76,7 @@ def test_holds(check):
         sharper = np.array([middle(LAW, T, N) for N in steps[:2]])
         larger = bound.conforti_kl(T, T / np.array(steps), kl_start, information)
         detail = f"ratios {np.array2string(kl / larger, precision=4)}"
-        cause = "quadrature: change with half the spacing"
+        cause = "remainder: quadrature: change with half the spacing"
         check.holds(
             kl,
             larger,
@@ -86,7 +86,7 @@ def test_holds(check):
             detail=detail,
         )
         check.holds(kl[:2], sharper, tol=error[:2] + 1e-9, cause=cause, on=f"KL <= the sharper form, T = {T:g}")
-        check.holds(sharper, larger[:2], tol=1e-9, cause="quadrature", on=f"the sharper form <= the bound, T = {T:g}")
+        check.holds(sharper, larger[:2], tol=1e-9, cause="remainder: quadrature", on=f"the sharper form <= the bound, T = {T:g}")
 
 
 def test_first_term_is_tight(check):
@@ -94,8 +94,8 @@ def test_first_term_is_tight(check):
     law = GaussianMixture(None, np.array([[2.0]]), 1.0)
     kl_start, information = relative(law, 0.0)
     larger = bound.conforti_kl(1.0, 0.0, kl_start, information)
-    check.tight(relative(law, 1.0)[0] / larger, 1.0, tol=1e-11, cause="quadrature", on="N(2, 1), KL(X_T | gamma) at T = 1")
-    check.tight(information / 4.0, 1.0, tol=1e-11, cause="quadrature", on="I(N(2, 1) | gamma) = |a|^2")
+    check.tight(relative(law, 1.0)[0] / larger, 1.0, tol=1e-11, cause="remainder: quadrature", on="N(2, 1), KL(X_T | gamma) at T = 1")
+    check.tight(information / 4.0, 1.0, tol=1e-11, cause="remainder: quadrature", on="I(N(2, 1) | gamma) = |a|^2")
 
 
 def test_rate(check):
@@ -112,7 +112,7 @@ def test_rate(check):
         away[1:],
         0.7 * away[:-1],
         tol=0,
-        cause="remainder h log(1/h): .5 to .62",
+        cause="remainder: remainder h log(1/h): .5 to .62",
         on="2 - slope of the KL, each halving of h from 1/60 to 1/480",
         of="the slope's remainder",
     )

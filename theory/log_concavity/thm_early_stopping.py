@@ -50,13 +50,13 @@ def test_atoms(check):
         measured = [atoms_w2(points, weights, eps) for eps in TIMES]
         larger = bound.early_stopping_w2(TIMES, 1, float(np.dot(weights, np.square(points))))
         detail = f"ratios {np.array2string(measured / larger, precision=4)}"
-        check.holds(measured, larger, tol=1e-9 * larger, cause="adaptive quadrature", on=f"{name} atoms", detail=detail)
+        check.holds(measured, larger, tol=1e-9 * larger, cause="remainder: adaptive quadrature", on=f"{name} atoms", detail=detail)
 
 
 def test_circle_and_lower_side(check):
     measured = np.array([circle_w2(1.5, eps) for eps in TIMES])
     larger = bound.early_stopping_w2(TIMES, 2, 2.25)
-    check.holds(measured, larger, tol=1e-8 * larger, cause="adaptive quadrature", on="circle of radius 1.5 in the plane")
+    check.holds(measured, larger, tol=1e-8 * larger, cause="remainder: adaptive quadrature", on="circle of radius 1.5 in the plane")
     # W2 >= root mean square distance to the support: samples of r_eps
     draw = check.chance(comparisons=2)
     cloud = PointCloud(np.random.default_rng(95).standard_normal((6, 3)))
@@ -83,7 +83,7 @@ def test_smooth(check):
         moved = law.noised(scale, sigma).materialise()
         measured.append(grid.divergences(target, grid.discretise(moved, x)).w2)
     larger = bound.early_stopping_w2(times, 1, second, information)
-    check.holds(measured, larger, tol=1e-6, cause="quantiles on 8001 nodes", on="two Gaussians, eps = .003 .. .4",
+    check.holds(measured, larger, tol=1e-6, cause="remainder: quantiles on 8001 nodes", on="two Gaussians, eps = .003 .. .4",
                 detail=f"ratios {np.array2string(np.array(measured) / larger, precision=4)}")  # fmt: skip
     check.rate(measure.fit_slope(times[:3], measured[:3]), 1.0, within=0.05, on="W2 against eps, two Gaussians")
 
@@ -94,13 +94,13 @@ def test_tight(check):
     for eps in (1e-6, 0.01, 1.0):
         scale, sigma = bound.ornstein_uhlenbeck_level(eps)
         exact = math.sqrt((1 - scale) ** 2 * (a @ a) + 3 * sigma**2)
-        check.tight(exact / bound.early_stopping_w2(eps, 3, a @ a), 1.0, tol=1e-9, cause="1 - e^-eps loses digits",
+        check.tight(exact / bound.early_stopping_w2(eps, 3, a @ a), 1.0, tol=1e-9, cause="remainder: 1 - e^-eps loses digits",
                     on=f"a point of R^3, eps = {eps:g}")  # fmt: skip
         exact = measure.bures_w2(a, np.eye(3), scale * a, np.eye(3))
         check.tight(exact / bound.early_stopping_w2(eps, 3, a @ a + 3, a @ a), 1.0, tol=1e-7,
-                    cause="1 - e^-eps loses digits", on=f"N(a, I) in R^3, eps = {eps:g}")  # fmt: skip
+                    cause="remainder: 1 - e^-eps loses digits", on=f"N(a, I) in R^3, eps = {eps:g}")  # fmt: skip
     check.tight(atoms_w2([-1.0, 1.0], [0.5, 0.5], 1e-4) / bound.early_stopping_w2(1e-4, 1, 1.0), 1.0, tol=1e-6,
-                cause="atoms 140 deviations apart", on="two atoms, eps = 1e-4")  # fmt: skip
+                cause="remainder: atoms 140 deviations apart", on="two atoms, eps = 1e-4")  # fmt: skip
 
 
 def test_rate(check):

@@ -24,7 +24,7 @@ def test_gaussians(check):
     m = np.array([10, 100, 1000])
     sums = [bound.end_to_end(0.0, np.full(k, 0.01), 1.0, 1.0, 0.0) for k in m]
     growth = np.array(sums) / (0.01 * np.log1p(m))
-    check.holds(growth, 1.2, tol=0, cause="none", on="R = 0: the sum is of order eta log(1 + m tau^2/sigma^2)")
+    check.holds(growth, 1.2, tol=0, cause="exact", on="R = 0: the sum is of order eta log(1 + m tau^2/sigma^2)")
 
 
 def test_tight(check):
@@ -33,7 +33,7 @@ def test_tight(check):
         chain = gaussian_one_at_a_time([l], 1, np.sqrt(sigma2), ULA(5, 0.1))
         assert chain.output[0] < l * l / (l + sigma2)
         larger = bound.end_to_end(bound.gaussian_jump_w2(1, sigma2, [l]), chain.inner, sigma2, l, 0.0)
-        cause = "1e-12: differences of square roots"
+        cause = "remainder: 1e-12: differences of square roots"
         check.tight(chain.w2 / larger, 1.0, tol=1e-12, cause=cause, on=f"N(0, {l:g}), m = 1, 5 ULA steps of .1")
 
 
@@ -101,7 +101,7 @@ def test_mixture(check):
         w2, eta, jump = mixture_run(m)
         actual.append(w2)
         larger.append(bound.end_to_end(jump, eta, SIGMA2, 1.0, R))
-    cause = "grid .1: quantiles interpolated to order h^2"
+    cause = "remainder: grid .1: quantiles interpolated to order h^2"
     check.holds(actual, larger, tol=1e-2, cause=cause, on="mixture, laws on a grid, no inner step, m = 1, 2, 3")
     assert bound.end_to_end(0.0, [1.0], 0.5, 1.0, 3.0) == np.inf
 

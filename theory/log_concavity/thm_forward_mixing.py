@@ -43,16 +43,16 @@ def test_holds(check):
             kl.append(b)
             larger.append(bound.forward_mixing(T, *start))
     larger = np.array(larger)
-    check.holds(w2, larger[:, 0], tol=1e-8, cause="quantiles on 6001 nodes", on="W2, 5 mixtures on a line, T = .2 .. 2.5")
-    check.holds(kl, larger[:, 1], tol=1e-12, cause="quadrature on 6001 nodes", on="KL, 5 mixtures on a line, T = .2 .. 2.5")
+    check.holds(w2, larger[:, 0], tol=1e-8, cause="remainder: quantiles on 6001 nodes", on="W2, 5 mixtures on a line, T = .2 .. 2.5")
+    check.holds(kl, larger[:, 1], tol=1e-12, cause="remainder: quadrature on 6001 nodes", on="KL, 5 mixtures on a line, T = .2 .. 2.5")
 
 
 def test_tight(check):
     """N(a, I), in R^1 by densities and in R^3 in closed form: both equalities (T = 1, |a| = 2: .7357589 and .2706706)."""
     w2, kl = distances(GaussianMixture(None, np.array([[2.0]]), 1.0), 1.0)
     larger = bound.forward_mixing(1.0, 2.0, 2.0)
-    check.tight(w2 / larger[0], 1.0, tol=1e-7, cause="quantiles on 6001 nodes", on="W2, N(2, 1), T = 1")
-    check.tight(kl / larger[1], 1.0, tol=1e-12, cause="quadrature", on="KL, N(2, 1), T = 1")
+    check.tight(w2 / larger[0], 1.0, tol=1e-7, cause="remainder: quantiles on 6001 nodes", on="W2, N(2, 1), T = 1")
+    check.tight(kl / larger[1], 1.0, tol=1e-12, cause="remainder: quadrature", on="KL, N(2, 1), T = 1")
     a, ratios = np.array([1.0, -2.0, 0.5]), []
     for T in TIMES[1:]:
         scale, sigma = bound.ornstein_uhlenbeck_level(T)
@@ -63,7 +63,7 @@ def test_tight(check):
             measure.bures_w2(mean, C, 0 * a, np.eye(3)) / larger[0],
             measure.gaussian_kl(mean, C, 0 * a, np.eye(3)) / larger[1],
         ]
-    check.tight(ratios, 1.0, tol=1e-7, cause="square root of eps in the covariance part of W2", on="N(a, I) in R^3")
+    check.tight(ratios, 1.0, tol=1e-7, cause="rounding: square root of eps in the covariance part of W2", on="N(a, I) in R^3")
 
 
 def test_rate(check):

@@ -41,7 +41,7 @@ def test_rate_and_constant(check):
         scaled = errors * STEPS**2
         limit = 2 * scaled[-1] - scaled[-2]
         tol = abs(limit - (2 * scaled[-2] - scaled[-3])) / abs(constant(s))
-        cause = "last change of Richardson's extrapolation"
+        cause = "remainder: last change of Richardson's extrapolation"
         check.tight(limit / constant(s), 1.0, tol=tol, cause=cause, on=f"N^2 error against c = {constant(s):.5g}, s = {s:g}")
         first = np.array([relative_error("ddim", s, int(N)) for N in STEPS])
         check.rate(measure.fit_slope(STEPS[-3:], np.abs(first[-3:])), -1.0, within=0.02, on=f"Euler (DDIM), N(0, {s:g}^2)")
@@ -55,12 +55,12 @@ def test_exact_step(check):
     a = sigma / (s**2 + sigma**2)
     delta = np.diff(sigma)
     multiplier = np.prod(1 + 0.5 * delta * (a[:-1] + a[1:] * (1 + delta * a[:-1])))
-    check.equal(out / multiplier, 1.0, tol=64 * np.finfo(float).eps * N, cause="64 eps per step", on="N(0, .09), N = 64")
+    check.equal(out / multiplier, 1.0, tol=64 * np.finfo(float).eps * N, cause="rounding: 64 eps per step", on="N(0, .09), N = 64")
     start = np.array([s**2 + HIGH**2])
     _, covariance = propagation.gaussian("heun", np.zeros(1), np.array([s**2]), grid_of(N), np.zeros(1), start)
     exact = float(np.sqrt(np.ravel(covariance)[0] / (s**2 + LOW**2))) - 1
     own = relative_error("heun", s, N)
-    check.equal(own, exact, tol=64 * np.finfo(float).eps * N, cause="64 eps per step", on="propagated law, N = 64")
+    check.equal(own, exact, tol=64 * np.finfo(float).eps * N, cause="rounding: 64 eps per step", on="propagated law, N = 64")
 
 
 def test_mixture(check):
@@ -85,7 +85,7 @@ def test_mixture(check):
         detail=f"ratios {ratios.round(3)}",
     )
     larger = np.array(euler) / 4
-    check.holds(errors, larger, tol=0.0, cause="none", on="Heun is at least 4 times closer than Euler from N = 32 on")
+    check.holds(errors, larger, tol=0.0, cause="exact", on="Heun is at least 4 times closer than Euler from N = 32 on")
 
 
 def test_controls(check):

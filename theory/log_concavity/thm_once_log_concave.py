@@ -35,7 +35,7 @@ def test_on_average(check):
     coarse = [mean_covariance(m, 32) for m in (1, 2, 3, 4, 8)]
     error = np.array([np.max(np.abs(a - b)) for a, b in zip(C, coarse)])
     top = [np.linalg.eigvalsh(c)[-1] for c in C]
-    cause = "change from 32 to 44 nodes"
+    cause = "remainder: change from 32 to 44 nodes"
     check.holds(
         top,
         bound.once_log_concave(np.array([1, 2, 3, 4, 8]), SIGMA2),
@@ -53,7 +53,7 @@ def test_average_tight(check):
     law = GaussianMixture(None, np.zeros((1, 1)), l)
     for m in (1, 3, 10):
         C = posterior_covariance(law, np.zeros((1, 1)), m, 1.0)[0, 0, 0]
-        check.tight(C / bound.once_log_concave(m, 1.0), 1.0, tol=2 / l, cause="s / l", on=f"N(0, 1e9), m = {m}")
+        check.tight(C / bound.once_log_concave(m, 1.0), 1.0, tol=2 / l, cause="remainder: s / l", on=f"N(0, 1e9), m = {m}")
 
 
 def test_on_a_line(check, deep):
@@ -82,7 +82,7 @@ def test_on_a_line(check, deep):
         smaller,
         larger,
         tol=1e-12,
-        cause="rounding; the grid's gap is in the larger side",
+        cause="remainder: rounding; the grid's gap is in the larger side",
         on=f"{len(smaller)} steps on a line",
     )
 
@@ -99,7 +99,7 @@ def test_counterexample_is_certified_at_one(check):
     rng = np.random.default_rng(71)
     y = 3 * rng.standard_normal((200_000, 2))
     top = largest_posterior_variance(PointCloud(ATOMS, WEIGHTS), y, SIGMA2)
-    check.holds(top, 0.985 * SIGMA2, tol=0, cause="none: certified", on="200,000 random points against the certificate")
+    check.holds(top, 0.985 * SIGMA2, tol=0, cause="exact: certified", on="200,000 random points against the certificate")
 
 
 def test_refuted_in_the_plane(check):
@@ -107,7 +107,7 @@ def test_refuted_in_the_plane(check):
     C = posterior_covariance(PointCloud(ATOMS, WEIGHTS), np.zeros((1, 2)), 2, np.sqrt(SIGMA2))[0]
     top = np.linalg.eigvalsh(C)[-1]
     value = 1.0651256566204089
-    check.equal(top / SIGMA2, value, tol=16 * EPS, cause="16 eps", on="lammax C_2 / sigma^2 at 0")
+    check.equal(top / SIGMA2, value, tol=16 * EPS, cause="rounding: 16 eps", on="lammax C_2 / sigma^2 at 0")
     check.refuted("almost surely, d = 2: lammax C_2 <= sigma^2", top, SIGMA2, tol=1e-12, on="four atoms, y_1 = y_2 = 0")
     late = np.linalg.eigvalsh(posterior_covariance(PointCloud(ATOMS, WEIGHTS), np.zeros((1, 2)), 1000, np.sqrt(SIGMA2))[0])[
         -1
@@ -116,7 +116,7 @@ def test_refuted_in_the_plane(check):
         late / SIGMA2,
         1 / SIGMA2,
         tol=1e-12,
-        cause="exp(-220 m sigma^-2 / 1000): the far pair is gone",
+        cause="remainder: exp(-220 m sigma^-2 / 1000): the far pair is gone",
         on="m = 1000: 1.40 sigma^2",
     )
 

@@ -76,9 +76,9 @@ def test_holds(check):
             tol.append(found.kl.error)
             larger.append(larger_of(LAW, error, T, N))
         detail = f"ratios {np.array2string(np.array(measured) / larger, precision=4)}"
-        cause = "quadrature: change with half the spacing"
+        cause = "remainder: quadrature: change with half the spacing"
         check.holds(measured, larger, tol=np.array(tol), cause=cause, on=f"KL, {name}, T = 1, 3", detail=detail)
-        check.holds(tv, np.sqrt(np.array(larger) / 2), tol=1e-9, cause="quadrature", on=f"total variation, {name}")
+        check.holds(tv, np.sqrt(np.array(larger) / 2), tol=1e-9, cause="remainder: quadrature", on=f"total variation, {name}")
 
 
 def optimal_shifts(T, N):
@@ -96,9 +96,9 @@ def test_tight(check):
         e, mean = optimal_shifts(T, N)
         ratio = 0.5 * mean**2 / bound.score_error_kl(T, np.abs(e), 0.0, 0.0)
         exact = 2 * math.tanh(h / 2) / h * -math.expm1(-2 * T)
-        check.equal(ratio, exact, tol=1e-12, cause="rounding of N terms", on=f"2 tanh(h/2)/h (1 - e^-2T), T = {T:g}")
+        check.equal(ratio, exact, tol=1e-12, cause="rounding: of N terms", on=f"2 tanh(h/2)/h (1 - e^-2T), T = {T:g}")
     tol = h * h / 12 + math.exp(-16.0)
-    check.tight(ratio, 1.0, tol=tol, cause="h^2/12 + e^-2T: discretisation, finite T", on="N(0, 1), T = 8, N = 800")
+    check.tight(ratio, 1.0, tol=tol, cause="remainder: h^2/12 + e^-2T: discretisation, finite T", on="N(0, 1), T = 8, N = 800")
     # the same output by the exact propagation of densities
     e, mean = optimal_shifts(1.0, 20)
     steps = iter(np.r_[e, e])  # the scheme is asked once per step; a second propagation would start again
@@ -109,7 +109,7 @@ def test_tight(check):
 
     out = line.propagate(law, uniform(1.0, 20), scheme, start="normal").law
     w = np.full(len(out.x), out.x[1] - out.x[0])
-    check.equal(w @ (out.x * out.density), mean, tol=1e-10, cause="quadrature", on="mean of the propagated density, T = 1")
+    check.equal(w @ (out.x * out.density), mean, tol=1e-10, cause="remainder: quadrature", on="mean of the propagated density, T = 1")
 
 
 def test_cross_term(check):
@@ -126,10 +126,10 @@ def test_cross_term(check):
             path += 0.5 * h * w @ (u * np.exp(inside) - u + size) ** 2
             slack -= 0.5 * h * w @ (u * np.expm1(inside)) ** 2
         larger = bound.score_error_kl(T, np.full(N, size), 0.5 * a**2, a**2)
-        cause = "450 eps: 320 terms, sum below 3"
+        cause = "rounding: 450 eps: 320 terms, sum below 3"
         check.equal(larger - path, slack, tol=1e-13, cause=cause, on=f"bound minus trajectory KL, N(2, 1), T = {T:g}")
         found = line.study(law, uniform(T, N), scheme_with(shift(-size)), start="normal").divergences.kl
-        check.holds(found.value, path, tol=found.error, cause="quadrature", on=f"marginal below trajectory KL, T = {T:g}")
+        check.holds(found.value, path, tol=found.error, cause="remainder: quadrature", on=f"marginal below trajectory KL, T = {T:g}")
 
 
 def test_rate(check):

@@ -37,13 +37,13 @@ def test_law(check):
         np.array(found) / [0.0173, 3.01e-4, 4.26e-6],
         1.0,
         tol=5e-3,
-        cause="printed digits, grid of order h^2",
+        cause="printed digits: printed digits, grid of order h^2",
         on="two Gaussians, R = 3 sqrt d",
     )
     halved = [law_gap(d, 4001) for d in (1, 2, 3)]
-    check.equal(np.array(found) / halved, 1.0, tol=2e-3, cause="h^2", on="grid halved")
+    check.equal(np.array(found) / halved, 1.0, tol=2e-3, cause="remainder: h^2", on="grid halved")
     # Eyring-Kramers decay exp(-R^2/2) up to factors of R
-    check.holds(np.array(found)[1:] / np.array(found)[:-1], 0.03, tol=0, cause="none", on="exponential decay in d")
+    check.holds(np.array(found)[1:] / np.array(found)[:-1], 0.03, tol=0, cause="exact", on="exponential decay in d")
 
 
 def test_conditionals(check):
@@ -59,8 +59,8 @@ def test_conditionals(check):
                 worst.append(min(conditional_gap(d, t, sigma2, a) for a in pasts))
                 zeta.append(bound.spectral_gap_lower_bound(t, sigma2, 1.0, R) * sigma2)
             on = f"d = {d}, sigma^2 = {factor:g} x threshold, t = 1, 2, 10"
-            check.holds(zeta, worst, tol=2e-3, cause="grid of order h^2", on=on)
-            check.holds(0.45 if factor == 1 else 0.6, worst, tol=0, cause="none", on=f"order one: {on}")
+            check.holds(zeta, worst, tol=2e-3, cause="remainder: grid of order h^2", on=on)
+            check.holds(0.45 if factor == 1 else 0.6, worst, tol=0, cause="exact", on=f"order one: {on}")
 
 
 def test_tight(check):
@@ -75,7 +75,7 @@ def test_tight(check):
             ratio,
             1.0,
             tol=1e-4,
-            cause="h^2 of the birth-death chain, h = .004 deviations",
+            cause="remainder: h^2 of the birth-death chain, h = .004 deviations",
             on=f"Gaussian conditional, t = {t}",
         )
 

@@ -54,7 +54,7 @@ def test_gaussians(check):
                 larger.append(bound.strongly_log_concave_w2(T, 1 / lam, start, size))
     measured, larger = np.array(measured), np.array(larger)
     detail = f"ratios {(measured / larger).min():.3f} .. {(measured / larger).max():.3f}"
-    cause = "square roots; quadrature 1e-12"
+    cause = "remainder: square roots; quadrature 1e-12"
     check.holds(measured, larger, tol=1e-10 * larger, cause=cause, on="N(mu, lam I) in R^3, 18 settings", detail=detail)
 
 
@@ -67,7 +67,7 @@ def test_against_the_library(check):
             values.append(math.hypot(m - mean, math.sqrt(v) - math.sqrt(lam)))
         limit, before = 2 * values[2] - values[1], 2 * values[1] - values[0]
         exact = gaussian_w2(np.array([mean]), lam, T, np.zeros(1))[0]
-        cause = "4 x the last change of Richardson's extrapolation"
+        cause = "remainder: 4 x the last change of Richardson's extrapolation"
         check.equal(limit, exact, tol=4 * abs(limit - before), cause=cause, on=f"N({mean:g}, {lam:g}), T = {T:g}")
 
 
@@ -90,7 +90,7 @@ def test_line(check):
                 measured.append(fine)
                 tol.append(2 * abs(fine - coarse) + 1e-6)
                 larger.append(bound.strongly_log_concave_w2(T, alpha, start)[column])
-            check.holds(measured, larger, tol=np.array(tol), cause="twice the change from 40 to 80 steps",
+            check.holds(measured, larger, tol=np.array(tol), cause="remainder: twice the change from 40 to 80 steps",
                         on=f"{scheme}, {name}, T = .5, 1.5",
                         detail=f"ratios {np.array2string(np.array(measured) / larger, precision=3)}")  # fmt: skip
 
@@ -102,7 +102,7 @@ def test_tight(check):
         for size in (0.0, 0.3):
             measured = gaussian_w2(a, 1.0, T, -size * unit)
             larger = bound.strongly_log_concave_w2(T, 1.0, np.linalg.norm(a), size)
-            check.tight(np.array(measured) / larger, 1.0, tol=1e-10, cause="quadrature 1e-12",
+            check.tight(np.array(measured) / larger, 1.0, tol=1e-10, cause="remainder: quadrature 1e-12",
                         on=f"N(a, I), T = {T:g}, shift {size:g} of the score")  # fmt: skip
 
 
@@ -121,7 +121,7 @@ def test_error_term(check):
                     exact += factor * quad(lambda s, a=alpha, p=power: kernel(math.exp(s), a, p) * math.exp(s),
                                            math.log(cut), math.log(T), epsabs=0, epsrel=1e-12, limit=200)[0]  # fmt: skip
                 found = bound.strongly_log_concave_w2(T, alpha, 0.0, 1.0)[name == "flow"]
-                check.equal(found / exact, 1.0, tol=1e-11, cause="quadrature 1e-12, twice",
+                check.equal(found / exact, 1.0, tol=1e-11, cause="remainder: quadrature 1e-12, twice",
                             on=f"{name}, alpha = {alpha:g}, T = {T:g}")  # fmt: skip
 
 

@@ -33,7 +33,7 @@ def test_holds(check):
         larger = bound.ula_strongly_log_concave(np.array(steps), h, A, L, 1, w0)
         detail = f"ratios {np.array2string(measured / larger, precision=3)}"
         check.holds(
-            measured, larger, tol=1e-9, cause="quantiles on a grid", on=f"from N(6, 1/4), h = {h:.3g}", detail=detail
+            measured, larger, tol=1e-9, cause="remainder: quantiles on a grid", on=f"from N(6, 1/4), h = {h:.3g}", detail=detail
         )
 
 
@@ -46,7 +46,7 @@ def test_first_term_is_sharp(check):
         for k, q in zip((1, 6), langevin.ula(law, GaussianMixture(None, np.array([[8.0]]), 4.0), h, (1, 6), x)):
             ratios.append(q.mean / 8.0 / (1 - h / 4) ** k)
     check.tight(
-        ratios, 1.0, tol=1e-12, cause="64 eps per step and the tails beyond 10 deviations", on="N(0, 4), mean of the chain"
+        ratios, 1.0, tol=1e-12, cause="remainder: 64 eps per step and the tails beyond 10 deviations", on="N(0, 4), mean of the chain"
     )
 
 
@@ -59,8 +59,8 @@ def test_attained_far_away(check):
             variance = (1 - a * h) ** 2 * variance + 2 * h
         w2 = math.hypot(mean, math.sqrt(variance) - 2)
         larger = bound.ula_strongly_log_concave(k, h, a, a, 1, far)
-        tol, cause = 2 * math.sqrt(h) / mean + 1e-13, "the bias term, 1.65 sqrt(h) of the distance, and rounding"
-        check.holds(w2, larger, tol=0, cause="none: the bias term is in hand", on=f"N(0, 4) from N(1e10, 4), k = {k}")
+        tol, cause = 2 * math.sqrt(h) / mean + 1e-13, "remainder: the bias term, 1.65 sqrt(h) of the distance, and rounding"
+        check.holds(w2, larger, tol=0, cause="exact: the bias term is in hand", on=f"N(0, 4) from N(1e10, 4), k = {k}")
         check.tight(w2 / larger, 1.0, tol=tol, cause=cause, on=f"N(0, 4) from N(1e10, 4), k = {k}")
 
 
@@ -73,7 +73,7 @@ def test_formula_in_fractions(check):
         assert root**2 == h * d
         exact = float((1 - a * h) ** k * w + Fraction(33, 20) * L / a * root)
         value = bound.ula_strongly_log_concave(k, float(h), float(a), float(L), d, float(w))
-        tol, cause = (16 + 4 * k) * 2.0**-52 * exact, "(16 + 4 k) eps: roundings of the power and of the terms"
+        tol, cause = (16 + 4 * k) * 2.0**-52 * exact, "rounding: (16 + 4 k) eps: roundings of the power and of the terms"
         check.equal(value, exact, tol=tol, cause=cause, on=f"fractions, k = {k}, d = {d}")
 
 

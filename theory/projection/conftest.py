@@ -81,7 +81,7 @@ def manifolds(manifold):
 class NearSets:
     """Proposition 3.4 on instances: ``radius`` is one of the three functions of the near set's radius alpha."""
 
-    cause = "64 eps (|x| + diam): a logit l carries eps l, its weight exp(-l) therefore eps"
+    cause = "remainder: 64 eps (|x| + diam): a logit l carries eps l, its weight exp(-l) therefore eps"
 
     @staticmethod
     def table(law, x):

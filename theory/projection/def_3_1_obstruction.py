@@ -93,7 +93,7 @@ def test_the_middle_of_a_closest_pair(check):
         np.array(values),
         1.0,
         tol=np.array(sizes),
-        cause="16 eps (|p1| + |p2|) / |p1 - p2|",
+        cause="rounding: 16 eps (|p1| + |p2|) / |p1 - p2|",
         on="the bound is 1 at these ties",
     )
 
@@ -122,10 +122,10 @@ def test_holds_for_continuous_denoisers(check):
             errors.append(max(relative))
             moduli.append(max(modulus))
     scale = 64 * EPS * 20
-    cause = "64 eps |x|, |x| <= 20"
+    cause = "rounding: 64 eps |x|, |x| <= 20"
     check.holds(small, large, tol=scale, cause=cause, on=f"{len(small)} cases: 6 continuous denoisers near 45 ties")
     # at the last offset, 1e-8 D, the modulus is small and eta itself is >= 1 up to it
-    check.holds(1.0, errors, tol=np.array(moduli) + 1e-7, cause="measured modulus of continuity", on="eta at x* + 1e-8 D")
+    check.holds(1.0, errors, tol=np.array(moduli) + 1e-7, cause="remainder: measured modulus of continuity", on="eta at x* + 1e-8 D")
 
 
 def test_attained_by_the_ideal_denoiser(check):
@@ -143,7 +143,7 @@ def test_attained_by_the_ideal_denoiser(check):
             errors[-1],
             1.0,
             tol=1e-4,
-            cause="offset 1e-8 times the slope of the ideal denoiser at the tie, below 1e4",
+            cause="remainder: offset 1e-8 times the slope of the ideal denoiser at the tie, below 1e4",
             on=f"ideal denoiser, {name}",
             detail=detail,
         )
@@ -160,8 +160,8 @@ def test_multiplicity_exceeds_one(check):
     x = np.array([[-1e-6]])
     d = law.distance(x)
     eta = bound.relative_error(law.noised(1.0, d).denoise(x), law.project(x), d)[0]
-    check.equal(eta, 1.8, tol=1e-5, cause="offset 1e-6 times the slope of the denoiser", on="nine to one, x = -1e-6")
-    check.holds(1.0, eta, tol=0, cause="none", on="nine to one")
+    check.equal(eta, 1.8, tol=1e-5, cause="remainder: offset 1e-6 times the slope of the denoiser", on="nine to one, x = -1e-6")
+    check.holds(1.0, eta, tol=0, cause="exact", on="nine to one")
 
 
 def test_limit_sympy(check):
@@ -193,7 +193,7 @@ def test_controls(check):
                     worst.append(bound.relative_error(oracle.noised(1.0, sigma).denoise(x), law.project(x), d)[0])
                     band.append(bound.band_ok(d, sigma, law.dim, 2.0)[0])
     check.hypothesis("inside the band", band, on="discontinuous denoisers at the same ties")
-    check.holds(worst, 0.3, tol=1e-9, cause="rounding next to a tie", on="Def 3.1 with eta = .3, discontinuous denoisers")
+    check.holds(worst, 0.3, tol=1e-9, cause="rounding: rounding next to a tie", on="Def 3.1 with eta = .3, discontinuous denoisers")
     check.control("continuity (p(x) + .3 d(x) u)", 1.0, max(worst), on="the same ties", tol=1e-9)
     flat = Subspace(np.linalg.qr(rng.standard_normal((12, 3)))[0])
     x = rng.standard_normal((500, 12))

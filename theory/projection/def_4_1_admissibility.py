@@ -49,7 +49,7 @@ def test_value(check):
             y = [float(mpmath.mpf(eta) * b / (1 - b)) for b in steps]
         values.append(bound.admissibility(beta, eta, nu))
         tol.append(4 * np.finfo(float).eps * (1 + np.log(nu) + N * sum(v / (1 - v) for v in y)))
-    cause = "4 eps (1 + log nu + N sum y/(1 - y)): rounding of y = eta rho in each logarithm, and of their sum"
+    cause = "rounding: 4 eps (1 + log nu + N sum y/(1 - y)): rounding of y = eta rho in each logarithm, and of their sum"
     check.equal(values, exact, tol=np.array(tol), cause=cause, on="300 random schedules, N <= 29, of both verdicts")
     assert min(np.mean(np.array(exact) > 0.1), np.mean(np.array(exact) < -0.1)) > 0.1, "one verdict is missing"
 

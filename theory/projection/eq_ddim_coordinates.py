@@ -64,10 +64,10 @@ def test_sampler_in_vp_coordinates(check):
         # 1 - alpha_bar loses eps / sigma^2 relative where sigma is small; there eps multiplies sigma - sigma'
         size = 4.0 / grid.scale.max()
         tol = 64 * EPS * grid.N * size * max(1.0, 1 / np.min(sigma[:-1]))
-        cause = "64 eps N / sigma_min: 1 - alpha_bar is formed by cancellation"
+        cause = "rounding: 64 eps N / sigma_min: 1 - alpha_bar is formed by cancellation"
         check.equal(worst_a, 0.0, tol=tol, cause=cause, on=f"published formula, {name}")
         tol = 64 * EPS * grid.N * np.abs(z / grid.scale[0]).max() * grid.scale[1:]
-        check.equal(worst_b, 0.0, tol=tol, cause="64 eps N |x_N|", on=f"(x, sigma) form, {name}")
+        check.equal(worst_b, 0.0, tol=tol, cause="rounding: 64 eps N |x_N|", on=f"(x, sigma) form, {name}")
 
 
 def test_gaussian_product(check):
@@ -80,8 +80,8 @@ def test_gaussian_product(check):
             law, _ = propagation.gaussian("ddim", np.zeros(1), np.array([lam]), grid, np.ones(1), np.zeros(1))
             tol = 16 * EPS * grid.N
             on = f"lambda {lam}, N = {grid.N} from {grid.sigma[0]:.0f}"
-            check.equal(out[0, 0], product, tol=tol, cause="16 eps per step", on=f"sampler, {on}")
-            check.equal(law[0] / product, 1.0, tol=tol * (1 + 1 / product), cause="16 eps per step", on=f"law, {on}")
+            check.equal(out[0, 0], product, tol=tol, cause="rounding: 16 eps per step", on=f"sampler, {on}")
+            check.equal(law[0] / product, 1.0, tol=tol * (1 + 1 / product), cause="rounding: 16 eps per step", on=f"law, {on}")
 
 
 def test_controls(check):

@@ -94,10 +94,10 @@ def test_sampler_in_vp_coordinates(check, mu):
             worst_a.append(np.abs(states[i + 1] - a).max())
             worst_b.append(np.abs(states[i + 1] - grid.scale[i + 1] * b).max())
         tol = 64 * EPS * grid.N * 8.0 / smallest
-        cause = "64 eps N |eps| / min sigma_t': 1 - alpha_bar' - s^2 is formed by cancellation"
+        cause = "rounding: 64 eps N |eps| / min sigma_t': 1 - alpha_bar' - s^2 is formed by cancellation"
         check.equal(worst_a, 0.0, tol=tol, cause=cause, on=f"published formula, mu {mu}, {name}")
         tol = 64 * EPS * grid.N * (8 + np.abs(z / grid.scale[0]).max() * grid.scale[1:])
-        check.equal(worst_b, 0.0, tol=tol, cause="64 eps N |x_N|", on=f"(x, sigma) form, mu {mu}, {name}")
+        check.equal(worst_b, 0.0, tol=tol, cause="rounding: 64 eps N |x_N|", on=f"(x, sigma) form, mu {mu}, {name}")
 
 
 def test_one_step_moments(check):
@@ -109,10 +109,10 @@ def test_one_step_moments(check):
     # x_{t-1} = X + s1 u, x_t = x_{t-1} + sqrt(s^2 - s1^2) v: precision of x_{t-1} given both neighbours
     precision = 1 / s1**2 + 1 / (s**2 - s1**2)
     check.equal(
-        variance * precision, 1.0, tol=64 * EPS * s**2 / (s**2 - s1**2), cause="64 eps and cancellation", on="variance"
+        variance * precision, 1.0, tol=64 * EPS * s**2 / (s**2 - s1**2), cause="rounding: 64 eps and cancellation", on="variance"
     )
     weight = (1 / (s**2 - s1**2)) / precision  # of x_t, against X
-    check.equal(target / s, weight, tol=64 * EPS * s**2 / (s**2 - s1**2), cause="64 eps and cancellation", on="mean")
+    check.equal(target / s, weight, tol=64 * EPS * s**2 / (s**2 - s1**2), cause="rounding: 64 eps and cancellation", on="mean")
 
 
 def test_controls(check):

@@ -38,7 +38,7 @@ def test_projects_back(check, manifolds, deep):
                 parts.setdefault(kind, []).append(rows)
         for kind, rows in parts.items():
             error, distance, tol = map(np.concatenate, zip(*rows))
-            cause = "16 eps |x0| tau/(tau - |v|): rounding times the Lipschitz constant of p"
+            cause = "rounding: 16 eps |x0| tau/(tau - |v|): rounding times the Lipschitz constant of p"
             check.equal(
                 error, 0.0, tol=tol, cause=cause, on=f"p(x0 + v) = x0, {name}, {kind}, |v| .1 .. .999999 of the reach"
             )
@@ -68,7 +68,7 @@ def test_finite_and_convex_sets(check):
     v = rng.standard_normal((500, 12))
     v = 1e3 * (v - flat.project(v))
     error = np.linalg.norm(flat.project(x0 + v) - bound.normal_offset(x0, v, np.inf)[0], axis=1)
-    check.equal(error, 0.0, tol=64 * EPS * 1e4, cause="64 eps |v|", on="a subspace, |v| about 3,000")
+    check.equal(error, 0.0, tol=64 * EPS * 1e4, cause="rounding: 64 eps |v|", on="a subspace, |v| about 3,000")
 
 
 def test_the_reach_is_the_largest_constant(check, manifolds):
@@ -87,7 +87,7 @@ def test_the_reach_is_the_largest_constant(check, manifolds):
         np.array(ratios),
         1.0,
         tol=64 * EPS,
-        cause="64 eps: rounding of x0 + v",
+        cause="rounding: 64 eps: rounding of x0 + v",
         on="longest inward offset / reach, 5 manifolds",
     )
     points = rng.standard_normal((2, 7))
@@ -117,7 +117,7 @@ def test_controls(check, manifolds):
     for name, m in manifolds.items():
         x0 = m.law.sample(50, rng)
         error = np.linalg.norm(m.law.project(x0 + 1.001 * m.reach * m.inward(x0)) - x0, axis=1)
-        check.equal(error, 2 * m.reach, tol=1e-9, cause="rounding at 1e-3 from the centre", on=f"the antipode, {name}")
+        check.equal(error, 2 * m.reach, tol=1e-9, cause="rounding: at 1e-3 from the centre", on=f"the antipode, {name}")
         check.control("|v| < reach (1.001 of it, inward)", error, 0.0, tol=1e-9, on=name)
     m = manifolds["S^3 in R^20"]
     x0 = m.law.sample(50, rng)

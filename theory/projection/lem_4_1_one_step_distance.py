@@ -62,7 +62,7 @@ def test_holds(check, closed_sets, kind):
                 lower += [low]
                 upper += [new]
                 tol += [rounding(x, d)]
-    cause = "16 eps sqrt(n) (|x| + d): rounding of the new point and of its distance"
+    cause = "rounding: 16 eps sqrt(n) (|x| + d): rounding of the new point and of its distance"
     check.holds(
         np.concatenate(small), np.concatenate(large), tol=np.concatenate(tol), cause=cause, on=f"upper side, error {kind}"
     )
@@ -80,7 +80,7 @@ def test_attained_on_every_closed_set(check, closed_sets):
         under = step(law, x, p, d, normal, beta, eta)
         over = step(law, x, p, d, -normal, beta, eta)
         tol = np.max(rounding(x, d) / low)
-        cause = "rounding of the new point, relative to its distance"
+        cause = "rounding: of the new point, relative to its distance"
         check.tight(under / high, 1.0, tol=tol, cause=cause, on=f"{name}, undershoot")
         check.tight(over / low, 1.0, tol=tol, cause=cause, on=f"{name}, overshoot")
 

@@ -58,7 +58,7 @@ def test_gradient_by_differences(check, closed_sets, name, deep):
         check.hypothesis("p(x) unique, by a margin of 1e-3", unique, on=name)
     grad_f, error_f, grad_d, error_d = gradient(law, x)
     expected_f, expected_d = bound.distance_gradient(x, law.project(x))
-    cause = "Richardson: difference of the steps h and 2h, plus rounding 16 eps |x| max(d, 1) / h"
+    cause = "remainder: Richardson: difference of the steps h and 2h, plus rounding 16 eps |x| max(d, 1) / h"
     check.equal(grad_f, expected_f, tol=error_f, cause=cause, on=f"gradient of d^2/2, {name}")
     check.equal(grad_d, expected_d, tol=error_d, cause=cause, on=f"gradient of d, {name}")
     check.equal(
@@ -77,7 +77,7 @@ def test_convexity_behind_it(check, closed_sets, name):
     f = lambda z: 0.5 * law.distance(z) ** 2  # noqa: E731
     square = np.sum((x - y) ** 2, axis=1)
     tol = 32 * EPS * law.dim * (np.sum(x**2, axis=1) + np.sum(y**2, axis=1) + 10)
-    cause = "32 eps n (|x|^2 + |y|^2 + 10): rounding of squares, the points of K have |p|^2 <= 10"
+    cause = "rounding: 32 eps n (|x|^2 + |y|^2 + 10): rounding of squares, the points of K have |p|^2 <= 10"
     if name == "digits":
         tol, cause = tol * 8, cause.replace("10", "80")
     check.holds((f(x) + f(y)) / 2, f((x + y) / 2) + square / 8, tol=tol, cause=cause, on=f"convexity of g, {name}")
@@ -126,7 +126,7 @@ def test_controls(check):
     f = lambda y: float(0.5 * pair.distance(y)[0] ** 2)  # noqa: E731
     step = np.array([[h, 0.0]])
     right, left = (f(x + step) - f(x)) / h, (f(x) - f(x - step)) / h
-    tol, cause = h, "one-sided difference: h/2 |f''|, plus rounding eps/h"
+    tol, cause = h, "remainder: one-sided difference: h/2 |f''|, plus rounding eps/h"
     check.equal(np.array([right, left]), [-1.0, 1.0], tol=tol, cause=cause, on="one-sided derivatives at a tie, (+-1, 0)")
     claimed = bound.distance_gradient(x, pair.project(x))[0][0, 0]
     check.control(

@@ -8,7 +8,7 @@ from exactdiffusion.bounds import projection as bound
 STATEMENT = bound.oracle_denoising.statement
 EPS = np.finfo(np.float64).eps
 SHARES = (0.1, 0.3, 0.5, 0.9, 0.99)
-CAUSE = "32 eps |x0| tau/(tau - q): rounding times the Lipschitz constant of p"
+CAUSE = "rounding: 32 eps |x0| tau/(tau - q): rounding times the Lipschitz constant of p"
 
 
 def measure(m, x0, e):
@@ -72,10 +72,10 @@ def test_attained(check, manifolds):
             np.array(ratios),
             1.0,
             tol=2e-8,
-            cause="second order of the tangential part, (1e-4)^2, and rounding eps/1e-5",
+            cause="remainder: second order of the tangential part, (1e-4)^2, and rounding eps/1e-5",
             on=f"error, inward normal, {name}",
         )
-        check.tight(np.array(outer), 1.0, tol=64 * EPS, cause="64 eps", on=f"both distance bounds, normal noise, {name}")
+        check.tight(np.array(outer), 1.0, tol=64 * EPS, cause="rounding: 64 eps", on=f"both distance bounds, normal noise, {name}")
 
 
 def test_nothing_is_said_beyond_the_reach(check):

@@ -33,7 +33,7 @@ def test_gaussian_norms_exactly(check):
     largest = np.exp(-(t**2) / 2) * np.ones_like(m)
     above = stats.chi2.sf((np.sqrt(m) + t) ** 2, m)
     below = np.where(np.sqrt(m - 1) > t, stats.chi2.cdf(np.maximum(np.sqrt(m - 1) - t, 0) ** 2, m), 0.0)
-    cause = "chi2 of SciPy: relative error below 1e-10"
+    cause = "remainder: chi2 of SciPy: relative error below 1e-10"
     check.holds(above, largest, tol=1e-10 * largest, cause=cause, on="norm from above, m = 1 .. 10^4, t = .05 .. 5")
     check.holds(below, largest, tol=1e-10 * largest, cause=cause, on="norm from below, m = 1 .. 10^4, t = .05 .. 5")
     check.control(
@@ -55,13 +55,13 @@ def test_constants_come_from_the_deterministic_bound(check):
                 left += [claim["error"] / sigma, claim["high"] / sigma, claim["low"] / sigma]
                 right += [error / sigma, high / sigma, low / sigma]
     check.equal(
-        left, right, tol=1e-13 * 40, cause="rounding at the scale sqrt n + t <= 34", on="edge of the event, 24 cases"
+        left, right, tol=1e-13 * 40, cause="rounding: at the scale sqrt n + t <= 34", on="edge of the event, 24 cases"
     )
     # one tail per norm: |e| and |e_T| from above for the error, |e_N| from below as well for the distance
     for t in (1.5, 3.0):
         claim, tail = bound.oracle_denoising_whp(1.0, 3, 64, t), math.exp(-(t**2) / 2)
         lost = [(1 - claim["error_probability"]) / tail, (1 - claim["all_probability"]) / tail]
-        check.equal(lost, [2.0, 3.0], tol=1e-12, cause="rounding over the tail", on=f"number of tails, t = {t:g}")
+        check.equal(lost, [2.0, 3.0], tol=1e-12, cause="remainder: rounding over the tail", on=f"number of tails, t = {t:g}")
 
 
 def test_holds(check, manifold, deep):
@@ -129,7 +129,7 @@ def test_controls(check, manifold):
         e = rng.standard_normal((count, 64))
         correct = int(np.sum(np.all(np.abs(e) < ratio, axis=1)))  # nearest lattice point is x0: |sigma e_i| < tau
         p = (1 - 2 * stats.norm.sf(ratio)) ** 64
-        check.equal(p, expected, tol=5e-5, cause="recorded digits", on=f"lattice, tau/sigma = {ratio:g}")
+        check.equal(p, expected, tol=5e-5, cause="printed digits: recorded digits", on=f"lattice, tau/sigma = {ratio:g}")
         draw.frequency(correct, count, p, on=f"sampled lattice, tau/sigma = {ratio:g}")
     claim = bound.oracle_denoising_whp(1.0, 0, 64, t)
     correct = int(np.sum(np.all(np.abs(rng.standard_normal((count, 64))) < 2, axis=1)))

@@ -42,7 +42,7 @@ def test_holds(check, deep):
             right.append(upper + shift)
             tol.append(16 * EPS * (upper + shift))
         on = f"{name}, s = 1e-3 .. 1e4"
-        args = {"tol": np.array(tol), "cause": "16 eps of d^2/2 + s^2 log m"}
+        args = {"tol": np.array(tol), "cause": "rounding: 16 eps of d^2/2 + s^2 log m"}
         check.holds(left, middle, **args, on=f"d^2/2 - s^2 log m <= F, {on}")
         check.holds(middle, right, **args, on=f"F <= d^2/2, {on}")
 
@@ -64,7 +64,7 @@ def test_both_ends_attained(check):
         np.concatenate(values),
         1.0,
         tol=1e-11,
-        cause="cancellation: eps d^2 / (s^2 log 2), d <= 20, s >= .1, and 4 more digits",
+        cause="rounding: cancellation: eps d^2 / (s^2 log 2), d <= 20, s >= .1, and 4 more digits",
         on="left end, equidistant atoms, (d^2/2 - F)/(s^2 log m)",
     )
     digits = PointCloud(datasets.digits())
@@ -74,20 +74,20 @@ def test_both_ends_attained(check):
         used(digits, x, 1e4),
         1.0,
         tol=1e-6,
-        cause="(mean of |x-x0|^2 - d^2) / (2 s^2 log m) <= 120 / (2e8 * 7.5)",
+        cause="remainder: (mean of |x-x0|^2 - d^2) / (2 s^2 log m) <= 120 / (2e8 * 7.5)",
         on="left end, digits, s = 1e4",
     )
     check.tight(
         smoothed(digits, x, 1e-3) / bound.smoothed_distance_sandwich(digits.distance(x), 1e-3, len(digits.points))[1],
         1.0,
         tol=8 * EPS,
-        cause="8 eps",
+        cause="rounding: 8 eps",
         on="right end, s = 1e-3",
     )
     single = PointCloud(np.zeros((1, 3)))
     y = rng.standard_normal((5, 3))
     _, upper = bound.smoothed_distance_sandwich(single.distance(y), 2.0, 1)
-    check.tight(smoothed(single, y, 2.0) / upper, 1.0, tol=8 * EPS, cause="8 eps", on="one point")
+    check.tight(smoothed(single, y, 2.0) / upper, 1.0, tol=8 * EPS, cause="rounding: 8 eps", on="one point")
 
 
 def test_controls(check):

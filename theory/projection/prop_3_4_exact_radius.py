@@ -24,11 +24,11 @@ def test_the_root(check):
                 worst.append(float(abs(root / exact - 1)))
             small += [1, root, half]
             large += [root, half, paper]
-    cause = "16 eps: the last Newton step"
+    cause = "remainder: 16 eps: the last Newton step"
     check.holds(worst, 16 * EPS, tol=0, cause=cause, on="root against 40 digits, 25 cases", of="rounding")
     ordered = np.array(small) <= np.array(large) * (1 + 8 * EPS)
     check.equal(
-        ordered.astype(float), 1.0, tol=0, cause="yes/no", on="1 <= root <= half-log radius <= paper's radius, 25 cases"
+        ordered.astype(float), 1.0, tol=0, cause="exact: yes/no", on="1 <= root <= half-log radius <= paper's radius, 25 cases"
     )
 
 
@@ -46,11 +46,11 @@ def test_attained(check, near_sets):
             ratio,
             1.0,
             tol=2 / m + eta,
-            cause="1/m (m - 1 far atoms of m terms) and eta (their share of the normaliser)",
+            cause="remainder: 1/m (m - 1 far atoms of m terms) and eta (their share of the normaliser)",
             on=f"opposite family, |K| = {m:,}, eta = {eta:g}, sigma = {sigma:g} d",
         )
     ratio = near_sets.opposite(bound.near_set_radius_exact, 1000, 1e-3, 0.3)
-    check.tight(ratio, 1.0, tol=3e-3, cause="1/m and eta", on="opposite family, |K| = 1,000, eta = .001, sigma = .3 d")
+    check.tight(ratio, 1.0, tol=3e-3, cause="remainder: 1/m and eta", on="opposite family, |K| = 1,000, eta = .001, sigma = .3 d")
 
 
 def test_controls(check, near_sets):

@@ -46,14 +46,14 @@ def test_not_attained(check, near_sets):
         largest[0.5],
         4 * weight / (1 + weight),
         tol=1e-4,
-        cause="(sigma/d)^2 at the smallest sigma/d = .01",
+        cause="remainder: (sigma/d)^2 at the smallest sigma/d = .01",
         on="largest error/(eta d) of the opposite family, eta <= .5, against its limit at |K| = 2",
         detail=f"largest for eta <= .5: {largest[0.5]:.3f}, eta <= 1: {largest[1.0]:.3f}, eta <= |K|: {largest[np.inf]:.3f}",
     )
     ratio = near_sets.opposite(bound.near_set_radius, 2, 0.5, 0.01)
     formula = near_sets.opposite_formula(bound.near_set_radius, 2, 0.5, 0.01)
     check.equal(
-        ratio, formula, tol=1e-7, cause="offset 1e-13 / sigma^2 of the atoms", on="ideal denoiser against the formula"
+        ratio, formula, tol=1e-7, cause="remainder: offset 1e-13 / sigma^2 of the atoms", on="ideal denoiser against the formula"
     )
 
 

@@ -38,13 +38,13 @@ def test_minimiser(check):
     condition = ((a + c) ** 2 / (a * c - b * b))[:, None]
     size = 1 + np.abs(gamma) * (np.abs(first) + np.abs(second))
     check.equal(
-        closed, solved, tol=32 * EPS * condition * size, cause="32 eps cond(W) |e|", on="closed form against least squares"
+        closed, solved, tol=32 * EPS * condition * size, cause="rounding: 32 eps cond(W) |e|", on="closed form against least squares"
     )
     best = objective(closed, first, second, a, b, c)
     for scale in (1e-3, 1.0):
         other = objective(closed + scale * rng.standard_normal(closed.shape), first, second, a, b, c)
         tol = 64 * EPS * (a + 2 * np.abs(b) + c) * np.sum(size**2, axis=1)
-        check.holds(best, other, tol=tol, cause="64 eps |W| |e|^2", on=f"objective against points at {scale:g}")
+        check.holds(best, other, tol=tol, cause="rounding: 64 eps |W| |e|^2", on=f"objective against points at {scale:g}")
 
 
 def test_algebra(check):
@@ -85,7 +85,7 @@ def test_gamma_two_needs_c_below_a_below_4c(check):
     gamma = bound.gradient_estimation_gamma(a, b, c)
     # a + 2b + c = (a - c)/3 cancels where a is near c
     tol = 16 * EPS * (a + c) / np.abs(a - c)
-    check.equal(gamma, 2.0, tol=tol, cause="16 eps (a + c)/|a - c|: cancellation in a + 2b + c", on="gamma = 2")
+    check.equal(gamma, 2.0, tol=tol, cause="rounding: 16 eps (a + c)/|a - c|: cancellation in a + 2b + c", on="gamma = 2")
 
 
 def test_controls(check):

@@ -26,7 +26,7 @@ def test_equalities(check, closed_sets, deep):
             check.hypothesis("p(x) unique (needed at theta = 1 only)", law.gap(x) > 0, on=name)
         # sphere and torus: a coordinate block at distance r from its centre conditions p by R/r
         condition = 1.0 if hasattr(law, "gap") or name.startswith("subspace") else condition_of_projection(law, x)
-        cause = "32 eps (|x| + |p|) times the condition of p at x: rounding of y"
+        cause = "rounding: 32 eps (|x| + |p|) times the condition of p at x: rounding of y"
         found, distances, turned, expected, tols = [], [], [], [], []
         for theta in THETAS:
             y, d = bound.segment_invariance(x, p, theta)

@@ -10,7 +10,7 @@ from exactdiffusion.bounds import projection as bound
 
 STATEMENT = bound.squared_w2_to_laws_on_set.statement
 EPS = np.finfo(np.float64).eps
-CAUSE = "64 eps of the largest squared distance: rounding of the cost"
+CAUSE = "rounding: 64 eps of the largest squared distance: rounding of the cost"
 
 
 def clouds(rng):
@@ -87,7 +87,7 @@ def test_theorem_4_2_in_w2(check):
         for s in states[1:]:
             weights = np.bincount(law.nearest(s)[0], minlength=40) / 60
             reached.append(measure.w2(s, law.points, None, weights).value)
-        tol, cause = 1e-10, "rounding of 8 steps, over distances above .1"
+        tol, cause = 1e-10, "rounding: of 8 steps, over distances above .1"
         assert upper[-1] > 0.1
         check.holds(reached, upper, tol=tol, cause=cause, on=f"Theorem 4.2 in W2, adversary {strategy}")
         if strategy == "under":

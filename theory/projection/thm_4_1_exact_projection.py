@@ -45,7 +45,7 @@ def rounding(law, x, grid):
     return 4 * EPS * math.sqrt(law.dim) * (grid.N + 1) * (np.linalg.norm(x, axis=1) + law.distance(x))
 
 
-CAUSE = "4 eps sqrt(n) (N + 1) (|x_N| + d(x_N)): rounding of every state and of its distance"
+CAUSE = "rounding: 4 eps sqrt(n) (N + 1) (|x_N| + d(x_N)): rounding of every state and of its distance"
 
 
 @pytest.mark.parametrize("final_zero", [False, True])
@@ -94,7 +94,7 @@ def test_gradient_descent(check, closed_sets):
             off,
             0.0,
             tol=tol * math.sqrt(law.dim),
-            cause="central difference: 64 eps |x|^2 / h + 10 h^2 f'''",
+            cause="remainder: central difference: 64 eps |x|^2 / h + 10 h^2 f'''",
             on=f"one step, {name}",
         )
 

@@ -19,7 +19,7 @@ from exactdiffusion.bounds import projection as bound
 STATEMENT = bound.a_posteriori_sandwich.statement
 EPS = np.finfo(np.float64).eps
 N = 50
-CAUSE = "16 eps sqrt(n) sum |x_t| / d(x_t): rounding of every state relative to its distance"
+CAUSE = "rounding: 16 eps sqrt(n) sum |x_t| / d(x_t): rounding of every state relative to its distance"
 
 # peak over t of the mean of eta_t, median over trajectories of the largest band usage, and of how many trajectories
 RECORDED = {"digits": (0.212, 1.096, 2000), "photo patches": (0.032, 1.009, 300)}
@@ -126,7 +126,7 @@ def test_products_in_exact_fractions(check):
             exact[:, t, row] = float(low), float(high)
     for name, value, product in zip(("lower", "upper"), bound.a_posteriori_sandwich(d, beta, eta), exact):
         tol = (steps + 1) * EPS * product
-        check.equal(value, product, tol=tol, cause="(N + 1) eps: one rounding per factor", on=f"{name} product, fractions")
+        check.equal(value, product, tol=tol, cause="rounding: (N + 1) eps: one rounding per factor", on=f"{name} product, fractions")
 
 
 def test_plain_denoiser(check, clouds):
@@ -141,7 +141,7 @@ def test_plain_denoiser(check, clouds):
         size = np.linalg.norm(x, axis=1) + np.linalg.norm(law.points, axis=1).max()
         tol = 4 * EPS * math.sqrt(law.dim) * size**2 / sigma**2 * law.diameter
         check.equal(
-            off, 0.0, tol=tol, cause="4 eps sqrt(n) |x|^2 / sigma^2 diam: rounding of the logits", on=f"sigma {sigma:.3g}"
+            off, 0.0, tol=tol, cause="rounding: 4 eps sqrt(n) |x|^2 / sigma^2 diam: rounding of the logits", on=f"sigma {sigma:.3g}"
         )
 
 
@@ -223,7 +223,7 @@ def test_theorem_on_the_trajectory(check, clouds, name, deep):
     check.holds(d / upper, 1.0, tol=tol, cause=CAUSE, on=f"(iii) upper product, {on}")
     check.holds(lower / d, 1.0, tol=tol, cause=CAUSE, on=f"(iii) lower product, {on}")
     # not vacuous: the guarantee is a large reduction on every trajectory
-    check.holds(upper[-1] / d0, 0.2, tol=0, cause="a stated size", on=f"guaranteed d(x_0)/d(x_N) at most 0.2, {on}")
+    check.holds(upper[-1] / d0, 0.2, tol=0, cause="exact: a stated size", on=f"guaranteed d(x_0)/d(x_N) at most 0.2, {on}")
 
 
 @pytest.mark.parametrize("name", ["digits", "photo patches"])
@@ -241,7 +241,7 @@ def test_attained(check, clouds, name):
         products = bound.a_posteriori_sandwich(run.distance[0], grid.beta, run.eta)
         # eta_t comes out of a difference of states divided by beta_t >= .1
         tol = 10 * run.tol[1:]
-        cause = "10 (1 / the smallest beta) times " + CAUSE
+        cause = "rounding: 10 (1 / the smallest beta) times " + CAUSE
         on = f"{name}, {strategy}shoots of random sizes"
         check.tight(run.distance[1:] / products[side], 1.0, tol=tol, cause=cause, on=on)
         check.equal(run.eta, sizes, tol=tol, cause=cause, on=f"injected errors recovered, {on}")
@@ -273,7 +273,7 @@ def test_controls(check, clouds):
     factors = 1 - grid.beta[:, None] * (1 + run.eta)
     check.hypothesis("both factors negative", factors < 0, on="atoms 0 and -.7, beta .9, eta .9")
     lower, _ = bound.a_posteriori_sandwich(run.distance[0], grid.beta, run.eta)
-    check.holds(lower, run.distance[1:], tol=16 * EPS, cause="rounding of two steps", on="atoms 0 and -.7, beta .9, eta .9")
+    check.holds(lower, run.distance[1:], tol=16 * EPS, cause="rounding: of two steps", on="atoms 0 and -.7, beta .9, eta .9")
     check.control(
         "the positive part",
         np.cumprod(factors, axis=0),

@@ -102,7 +102,7 @@ def test_products_in_exact_fractions(check):
             high.append(high[-1] * (1 + b * (Fraction(eta) - 1)))
         for name, value, exact in zip(("lower", "upper"), bound.ddim_distance_sandwich(d, beta, eta), (low, high)):
             exact = np.array([float(v) for v in exact[1:]])
-            tol, cause = (steps + 1) * EPS * exact, "(N + 1) eps: one rounding per factor"
+            tol, cause = (steps + 1) * EPS * exact, "rounding: (N + 1) eps: one rounding per factor"
             check.equal(value, exact, tol=tol, cause=cause, on=f"{name} product, fractions, N = {steps}, eta = {eta}")
 
 
@@ -133,7 +133,7 @@ def test_band_and_products(check, closed_sets, strategy, deep):
     check.hypothesis("(H1) |xhat - p| <= eta d in the band", np.array(errors) <= 1 + 1e-9, on=on, value="in units of eta d")
     check.hypothesis("(H2) the schedule is admissible", admissible, on=on)
     check.hypothesis("(H3) the projection is unique at the start", np.array(gaps) > 0, on=on)
-    cause = "64 eps (t + 1) |x| / (smallest allowed distance): rounding of every step at the scale of its distance"
+    cause = "rounding: 64 eps (t + 1) |x| / (smallest allowed distance): rounding of every step at the scale of its distance"
     for part, values in sides.items():
         ratio, tol = (np.concatenate([v[i] for v in values]) for i in (0, 1))
         more = f", {rows} trajectories, {exits} exits, {dropped} starts not measurable" if part == "band" else ""
@@ -157,7 +157,7 @@ def test_small_distances(check, strategy):
             # a step multiplies the relative rounding by at most (1 + beta (1 + eta)) / (1 - beta (1 + eta))
             growth = np.prod((1 + beta * (1 + eta)) / (1 - beta * (1 + eta)), axis=0)
             sides[part].append((ratio.ravel(), np.broadcast_to(allowance * np.minimum(growth, 1e3), ratio.shape).ravel()))
-    cause = "64 eps (t + 1) times the amplification of a relative rounding by the remaining steps, at most 1e3"
+    cause = "rounding: 64 eps (t + 1) times the amplification of a relative rounding by the remaining steps, at most 1e3"
     for part, values in sides.items():
         ratio, tol = (np.concatenate([v[i] for v in values]) for i in (0, 1))
         check.holds(ratio, 1.0, tol=tol, cause=cause, on=f"{part}, adversary {strategy}, nearest atom at the origin")
@@ -183,7 +183,7 @@ def test_every_sign_pattern_in_one_dimension(check):
         worst_high.append(np.max(d / high))
         worst_low.append(np.max(low / d))
     tol = 8 * N * EPS
-    cause = "8 N eps: rounding of N factors"
+    cause = "rounding: 8 N eps: rounding of N factors"
     check.holds(np.array(worst_band) / allowed, 1.0, tol=tol, cause=cause, on="band, 1,024 sign patterns x 100 schedules")
     check.tight(np.array(worst_band) / allowed, 1.0, tol=tol, cause=cause, on="band edge, non-constant schedules")
     check.tight(np.array(worst_high), 1.0, tol=tol, cause=cause, on="upper product over all sign patterns")
@@ -194,7 +194,7 @@ def test_edges_and_products_attained(check, closed_sets):
     law = closed_sets["200 points in R^50"]
     rng = np.random.default_rng(422)
     x = start(law, rng, 20)
-    cause = "1e-9, above the rounding 64 eps (N + 1) |x| / d of every instance"
+    cause = "rounding: 1e-9, above the rounding 64 eps (N + 1) |x| / d of every instance"
     for N, eta, nu in ((5, 0.2, 2.0), (20, 0.1, 1.5), (40, 0.4, 3.0)):
         eta_, nu_ = np.full(len(x), eta), np.full(len(x), nu)
         beta = np.full((N, len(x)), bound.beta_star(eta, nu, N))
@@ -278,6 +278,6 @@ def test_bisector_control(check):
         pair.distance(x0) / (math.sqrt(2) * 1e-4),
         1.0,
         tol=64 * EPS * 60 * 50 / 1e-4,
-        cause="64 eps N |x| / d: rounding of every step",
+        cause="rounding: 64 eps N |x| / d: rounding of every step",
         on="exact projection from a bisector",
     )

@@ -46,7 +46,7 @@ def test_float64_value(check):
                 for N in (1, 7, 300, 10**6):
                     exact = star(mpmath.mpf(eta), mpmath.mpf(nu), N)
                     worst.append(float(abs(mpmath.mpf(bound.beta_star(eta, nu, N)) / exact - 1)))
-    check.holds(np.array(worst), tol, tol=0, cause="8 eps: log, expm1 and one division", on="float64 against 60 digits",
+    check.holds(np.array(worst), tol, tol=0, cause="rounding: 8 eps: log, expm1 and one division", on="float64 against 60 digits",
                 of="rounding")
 
 
@@ -62,7 +62,7 @@ def test_the_constant_is_attained(check):
         np.array(ratios),
         1.0,
         tol=64 * np.finfo(float).eps / np.log(1.05) * 40,
-        cause="rounding of N = 40 logarithms relative to log nu",
+        cause="rounding: of N = 40 logarithms relative to log nu",
         on="log of the smallest admissible nu / log nu",
     )
 
@@ -80,7 +80,7 @@ def test_start_ratio(check):
                     over, under = (1 - eta * rho) ** -N / r, r * (1 + eta * rho) ** N
                     edges.append(max(over, under) / nu)
     check.tight(
-        np.array(edges), 1.0, tol=1e3 * np.finfo(float).eps, cause="rounding of the N-th powers", on="binding band edge / nu"
+        np.array(edges), 1.0, tol=1e3 * np.finfo(float).eps, cause="rounding: of the N-th powers", on="binding band edge / nu"
     )
 
 

@@ -37,7 +37,7 @@ def test_limits(check):
     stated = np.array([bound.admissible_limits(e, v) for e, v in PAIRS])
     tol = 8 * np.finfo(float).eps * (1 + np.abs(np.log(stated)))
     check.equal(
-        found / stated, 1.0, tol=tol, cause="8 eps and eps |log|: one exponential", on=f"{len(PAIRS)} pairs, N = 1e30"
+        found / stated, 1.0, tol=tol, cause="remainder: 8 eps and eps |log|: one exponential", on=f"{len(PAIRS)} pairs, N = 1e30"
     )
 
 
@@ -52,15 +52,15 @@ def test_first_order(check):
         np.array(found) / np.array(stated),
         1.0,
         tol=1e-12,
-        cause="rounding of float64 k; O(1/N) = 1e-20",
+        cause="rounding: of float64 k; O(1/N) = 1e-20",
         on="k of k/N, N = 1e20",
     )
     # the number of the paper's notation: N = 1e6, eta = .1, nu = 2
     with mpmath.workdps(50):
         value = float(10**6 * (logs(0.1, 2, 10**6)[0] - limits(0.1, 2)[0]))
-    check.equal(value, 26.424788, tol=5e-7, cause="recorded to 8 digits", on="N = 1e6, eta .1, nu 2: N log-excess")
+    check.equal(value, 26.424788, tol=5e-7, cause="printed digits: recorded to 8 digits", on="N = 1e6, eta .1, nu 2: N log-excess")
     check.equal(
-        bound.admissible_limit_rates(0.1, 2.0)[0], 26.424916, tol=5e-7, cause="recorded to 8 digits", on="its limit k"
+        bound.admissible_limit_rates(0.1, 2.0)[0], 26.424916, tol=5e-7, cause="printed digits: recorded to 8 digits", on="its limit k"
     )
 
 
@@ -87,10 +87,10 @@ def test_monotone(check, deep):
             worst.append((np.diff(values, axis=1) - scale[1:]).max())
             above.append((end - values - scale).max())
     check.holds(
-        0.0, -np.array(worst), tol=0, cause="16 eps N log(1 + rho) already subtracted", on=f"decrease in N, {m * m} pairs"
+        0.0, -np.array(worst), tol=0, cause="rounding: 16 eps N log(1 + rho) already subtracted", on=f"decrease in N, {m * m} pairs"
     )
     check.holds(
-        0.0, -np.array(above), tol=0, cause="16 eps N log(1 + rho) already subtracted", on=f"limit <= product, {m * m} pairs"
+        0.0, -np.array(above), tol=0, cause="rounding: 16 eps N log(1 + rho) already subtracted", on=f"limit <= product, {m * m} pairs"
     )
 
 
@@ -106,7 +106,7 @@ def test_float_products_reach_them(check):
             found,
             stated,
             tol=second + 8 * N * 2.0**-52,
-            cause="O(N^-2) and rounding of beta",
+            cause="rounding: O(N^-2) and rounding of beta",
             on=f"eta {eta}, nu {nu}, N = 20,000",
         )
 

@@ -42,7 +42,7 @@ def test_exact_recursion(check, mu):
             size = (n - m) * grid.sigma**2 * (1 + factor)
             # at mu = 0 and factor 0 both sides are a difference of equal numbers
             check.equal(
-                found, stated, tol=64 * EPS * grid.N * size, cause="64 eps N sigma^2: one rounding per step", on=f"{on}"
+                found, stated, tol=64 * EPS * grid.N * size, cause="rounding: 64 eps N sigma^2: one rounding per step", on=f"{on}"
             )
 
 
@@ -54,7 +54,7 @@ def test_default_start_is_invariant(check):
         ratio,
         math.sqrt((n - m) / n),
         tol=64 * EPS * GRID.N,
-        cause="64 eps N",
+        cause="rounding: 64 eps N",
         on="root mean square of d / (sqrt(n) sigma): sqrt((n - m)/n), not 1",
     )
 
@@ -89,7 +89,7 @@ def test_sampler_variance_per_row(check, subspace):
     for i, state in enumerate(samplers.ddpm(subspace, GRID, x, noise=noise)):
         size = 64 * EPS * (i + 1) * np.linalg.norm(x - subspace.offset, axis=1)
         off = np.abs(subspace.distance(state) - np.linalg.norm(a, axis=1))
-        check.equal(off, 0.0, tol=size, cause="64 eps per step |x_N|", on=f"step {i}")
+        check.equal(off, 0.0, tol=size, cause="rounding: 64 eps per step |x_N|", on=f"step {i}")
         if i < GRID.N:
             s, s1 = GRID.sigma[i], GRID.sigma[i + 1]
             a = (s1 / s) ** 2 * a + math.sqrt(s1**2 - s1**4 / s**2) * normal(noise.normal(i, rows, n))
@@ -100,7 +100,7 @@ def test_controls(check, subspace):
     stated = bound.ddpm_subspace_distance(GRID.sigma, n - m)
     large = exact_moments(GRID, start, variance="large")
     check.equal(
-        large[-1] / stated[-1], 1.5523, tol=5e-5, cause="recorded to 5 digits", on="'large' variance, 20 steps 10 -> .1"
+        large[-1] / stated[-1], 1.5523, tol=5e-5, cause="printed digits: recorded to 5 digits", on="'large' variance, 20 steps 10 -> .1"
     )
     check.control("beta-tilde ('large' variance)", large, stated, tol=1e-9, on="20 steps 10 -> .1")
     check.control(

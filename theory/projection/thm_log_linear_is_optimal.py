@@ -50,13 +50,13 @@ def test_holds(check, deep):
         for i in (0, 1):
             found[i].append(np.log(larger[i]))
             best[i].append(np.full(count, np.log(smaller[i])))
-    cause = "relative rounding of N = 50 factors, in the logarithm"
+    cause = "rounding: relative rounding of N = 50 factors, in the logarithm"
     for i, what in enumerate(("sigma_0 / sigma_N", "guaranteed d(x_0) / d(x_N)")):
         # ratios of the products themselves: best / competitor <= 1
         ratio = np.exp(np.concatenate(best[i]) - np.concatenate(found[i]))
         on = f"{what}, {ratio.size} random admissible schedules"
         check.holds(ratio, 1.0, tol=64 * 50 * EPS, cause=cause, on=on)
-        check.tight(ratio.max(), 1.0, tol=1e-3, cause="nearly even budgets come close", on=f"best competitor, {on}")
+        check.tight(ratio.max(), 1.0, tol=1e-3, cause="remainder: nearly even budgets come close", on=f"best competitor, {on}")
 
 
 def test_attained_by_the_constant_step(check):
@@ -64,7 +64,7 @@ def test_attained_by_the_constant_step(check):
     for eta, nu, N in CASES:
         beta = spending(np.full(N, np.log(nu) / N), eta)
         ratios.append(np.array(products(beta, eta)) / bound.best_admissible_products(eta, nu, N))
-    check.tight(np.array(ratios), 1.0, tol=64 * 50 * EPS, cause="rounding of N = 50 factors", on="the constant step")
+    check.tight(np.array(ratios), 1.0, tol=64 * 50 * EPS, cause="rounding: of N = 50 factors", on="the constant step")
 
 
 def test_rate_of_the_loss(check):
@@ -112,7 +112,7 @@ def test_signs(check, eta):
     at = np.logspace(-6, 1.7, 200)
     for name, f in (("g", g), ("h", h)):
         second = sympy.lambdify(y, sympy.simplify(sympy.diff(f, y, 2)).subs(symbol, eta), "numpy")(at)
-        check.holds(0.0, -second, tol=0, cause="a sign", on=f"{name}'' < 0, eta = {eta}")
+        check.holds(0.0, -second, tol=0, cause="exact: a sign", on=f"{name}'' < 0, eta = {eta}")
 
 
 def test_controls(check):

@@ -72,8 +72,8 @@ def test_in_the_plane(check):
         on = f"d = 2, random cubics {seed}"
         check.hypothesis("J invertible", determinant != 0, on=on)
         residual = Je - sum(terms, sp.zeros(2, 1))
-        check.equal([float(r) for r in residual], 0.0, tol=0, cause="exact rational arithmetic", on=on)
-        check.equal([float(r) for r in ito], 0.0, tol=0, cause="exact rational arithmetic", on=f"drift by Ito, {on}")
+        check.equal([float(r) for r in residual], 0.0, tol=0, cause="exact: rational arithmetic", on=on)
+        check.equal([float(r) for r in ito], 0.0, tol=0, cause="exact: rational arithmetic", on=f"drift by Ito, {on}")
 
 
 @pytest.mark.deep
@@ -81,7 +81,7 @@ def test_in_the_plane_many(check):
     for seed in range(3, 15):
         Je, terms, _, _ = fields(seed)
         residual = Je - sum(terms, sp.zeros(2, 1))
-        check.equal([float(r) for r in residual], 0.0, tol=0, cause="exact rational arithmetic", on=f"d = 2, cubics {seed}")
+        check.equal([float(r) for r in residual], 0.0, tol=0, cause="exact: rational arithmetic", on=f"d = 2, cubics {seed}")
 
 
 def test_floats_of_a_mixture(check):
@@ -103,7 +103,7 @@ def test_floats_of_a_mixture(check):
             found.append(sum(terms))
             expected.append(float(value))
             scale.append(sum(abs(t) for t in terms) + sum(abs(float(n)) for n in numbers))
-    cause = "32 eps of the terms and inputs"
+    cause = "rounding: 32 eps of the terms and inputs"
     check.equal(found, expected, tol=32 * EPS * np.array(scale), cause=cause, on="mixture, 8 points, float64")
 
 

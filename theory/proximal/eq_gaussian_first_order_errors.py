@@ -47,7 +47,7 @@ def test_extrapolated(check, scheme):
     first, second = 2 * b - a, 2 * c - b
     found = (4 * second - first) / 3
     tol = np.abs(second - first) + 1e-6 + np.abs(MEANS) * np.maximum(1, VARIANCES) * tail
-    cause = "last change of the extrapolation + 1e-6 (rounding / g, e^-T / g) + tail of the horizon"
+    cause = "remainder: last change of the extrapolation + 1e-6 (rounding / g, e^-T / g) + tail of the horizon"
     check.equal(found, expected(scheme), tol=tol, cause=cause, on=f"{scheme}, S = .25 .. 3, mu = -2 .. 1")
     slope = np.log2(np.abs(second - found).max() / np.abs(first - found).max())
     check.rate(slope, -2.0, within=0.3, on=f"remainder of the extrapolation against N, {scheme}")
@@ -106,7 +106,7 @@ def test_symbolic(check, scheme):
                 found.append(float(mp.quad(integrand, [mp.mpf(10) ** -18, 0.5, 1])))
         wanted = bound.gaussian_errors(scheme, float(S), 1.0)
         tol = 16 * EPS * (1 + 1 / abs(float(S) - 1))
-        cause = "16 eps (1 + 1/|S - 1|): ln S/(S - 1) in float64"
+        cause = "rounding: 16 eps (1 + 1/|S - 1|): ln S/(S - 1) in float64"
         check.equal(found, wanted, tol=tol, cause=cause, on=f"{scheme}, S = {float(S):g}: integrals of local errors")
 
 
@@ -115,10 +115,10 @@ def test_mirror(check):
     S = np.array([1e-3, 0.3, 1.0, 1 + 1e-7, 40.0])
     mu = np.ones(5)
     total = expected("euler_maruyama", S, mu) + expected("prox_backward", S, mu)
-    check.equal(total, 0.0, tol=0, cause="none: the same float with the other sign", on="S = .001 .. 40")
+    check.equal(total, 0.0, tol=0, cause="exact: the same float with the other sign", on="S = .001 .. 40")
     T, N = 22.0, 4000
     ratio = deviations("prox_backward", N, T) / deviations("euler_maruyama", N, T)
-    check.equal(ratio, -1.0, tol=40 * T / N, cause="40 g: second-order terms, S = .25", on="exact recursions, N = 4000")
+    check.equal(ratio, -1.0, tol=40 * T / N, cause="remainder: 40 g: second-order terms, S = .25", on="exact recursions, N = 4000")
 
 
 def test_controls(check):

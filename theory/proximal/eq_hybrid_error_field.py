@@ -51,7 +51,7 @@ def compare(Je, inputs):
     return np.array(left), np.array(right), np.array(scale)
 
 
-CAUSE = "64 eps of the terms: J - 1/J cancels one digit"
+CAUSE = "rounding: 64 eps of the terms: J - 1/J cancels one digit"
 
 
 def test_definition(check):
@@ -76,7 +76,7 @@ def test_leading_order(check):
         factor = bound.hybrid_error_field(h, 0.3, 0.1, 0.1, curvature, 0.4)[1]
         tol = 4 * h * (1 + curvature**2)
         on = f"l'' = {curvature}"
-        check.equal(factor / np.sqrt(h), curvature - 0.5, tol=tol, cause="next term, 4 s (1 + l''^2)", on=on)
+        check.equal(factor / np.sqrt(h), curvature - 0.5, tol=tol, cause="remainder: next term, 4 s (1 + l''^2)", on=on)
 
 
 def test_controls(check):

@@ -95,7 +95,7 @@ def test_ito(check):
         check.equal([float(r != 0) for r in residuals], 0.0, tol=0, cause="exact: SymPy", on=f"{scheme}, generic l")
 
 
-TOL, CAUSE = 1e-30, "40 digits, 10 of them for the numerical derivatives (taken in higher precision)"
+TOL, CAUSE = 1e-30, "remainder: 40 digits, 10 of them for the numerical derivatives (taken in higher precision)"
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -127,7 +127,7 @@ def test_grid_step_has_this_density(check, scheme):
     J = bound.interpolating_process(g, at, here.score(at), here.curvature(at), here.third(at), scheme, at)[1]
     check.hypothesis("J > 0 at s = g, hence on [0, g]: J is affine in s", J > 0, on=f"{scheme}, g = {g}")
     exact = J * np.exp(start.noised(1 if backward else 1 + g / 2, np.sqrt(g)).log_density(force[:, None]))
-    cause = "64 eps (1 + F^2) q: rounding of the exponents; 1e-16: the box of the start, 9 standard deviations"
+    cause = "rounding: 64 eps (1 + F^2) q: rounding of the exponents; 1e-16: the box of the start, 9 standard deviations"
     check.equal(
         run.law.density, exact, tol=64 * EPS * (1 + force**2) * exact + 1e-16, cause=cause, on=f"grid step, {scheme}"
     )

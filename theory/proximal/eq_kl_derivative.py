@@ -16,7 +16,7 @@ OTHER = (np.array([0.3, 0.7]), np.array([-0.6, 0.8]), 0.7)
 X = np.linspace(-11.0, 11.0, 1101)
 WEIGHT = X[1] - X[0]
 G, TIME = 0.25, 0.6  # a step from t = TIME down to TIME - G
-CAUSE = "1e-11 of the size of its terms: rounding of 1101 terms and of exponents up to 150"
+CAUSE = "rounding: 1e-11 of the size of its terms: rounding of 1101 terms and of exponents up to 150"
 
 
 def cumulants(law, x, scale=1.0, extra=0.0):
@@ -93,7 +93,7 @@ def test_identity(check):
 def test_equal_laws(check):
     """r = 0: the derivative vanishes whatever e."""
     value, _ = bound.kl_derivative(np.exp(true_law(0.1)[0]), np.zeros_like(X), X, 1.0)
-    check.equal(value, 0.0, tol=0, cause="exact zeros", on="p = q")
+    check.equal(value, 0.0, tol=0, cause="exact: zeros", on="p = q")
 
 
 def test_attained_by_a_shift(check):
@@ -102,10 +102,10 @@ def test_attained_by_a_shift(check):
         weights = WEIGHT * np.exp(-0.5 * (X - m) ** 2) / np.sqrt(2 * np.pi)
         derivative, upper = bound.kl_derivative(weights, np.full_like(X, m), np.full_like(X, m), 1.0)
         tol = 64 * EPS
-        check.holds(derivative, upper, tol=tol * m**2, cause="64 eps m^2", on=f"bound, shifted Gaussians, m = {m}")
-        check.tight(derivative / upper, 1.0, tol=tol, cause="64 eps: two sums of one sign", on=f"shifted Gaussians, m = {m}")
+        check.holds(derivative, upper, tol=tol * m**2, cause="rounding: 64 eps m^2", on=f"bound, shifted Gaussians, m = {m}")
+        check.tight(derivative / upper, 1.0, tol=tol, cause="rounding: 64 eps: two sums of one sign", on=f"shifted Gaussians, m = {m}")
         exact = m * (m / 2)  # KL = m^2/2 and dm/ds = -m/2 + m
-        check.equal(derivative, exact, tol=tol * m**2, cause="64 eps m^2", on=f"d(m^2/2)/ds, m = {m}")
+        check.equal(derivative, exact, tol=tol * m**2, cause="rounding: 64 eps m^2", on=f"d(m^2/2)/ds, m = {m}")
 
 
 def test_completing_the_square(check):

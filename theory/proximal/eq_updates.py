@@ -10,7 +10,7 @@ STATEMENT = bound.prox_update.statement
 EPS = np.finfo(np.float64).eps
 SCHEMES = ("prox_backward", "prox_hybrid")
 LAW = GaussianMixture([0.2, 0.5, 0.3], [[-0.9, 0.3], [0.4, -0.6], [0.8, 0.7]], 0.3)
-CAUSE = "1e-12 of the terms of the equation: the stationarity residual of the oracle"
+CAUSE = "remainder: 1e-12 of the terms of the equation: the stationarity residual of the oracle"
 
 
 def implicit_residual(scheme, law, x, z, g, u):
@@ -39,7 +39,7 @@ def test_algebra(check):
     for scheme, pair in exact.items():
         found = bound.prox_update(0.7, -0.4, 0.3, scheme)
         expected = [float(sp.sympify(e).subs({x: 0.7, z: -0.4, g: 0.3})) for e in pair]
-        check.equal(found, expected, tol=4 * EPS, cause="4 eps", on=f"registered function, {scheme}")
+        check.equal(found, expected, tol=4 * EPS, cause="rounding: 4 eps", on=f"registered function, {scheme}")
 
 
 def test_prox_solves_the_implicit_equation(check):
@@ -65,7 +65,7 @@ def test_unique_where_convex(check):
         level = LAW.noised()
         apart = np.linalg.norm(level.prox(y, lam) - level.prox_local(y, lam), axis=1)
         tol = 1e-12 * (1 + np.linalg.norm(y, axis=1)) / (1 - lam * L)
-        cause = "1e-12 (1 + |y|) / (1 - lam L): residual over the modulus of strong convexity"
+        cause = "rounding: 1e-12 (1 + |y|) / (1 - lam L): residual over the modulus of strong convexity"
         check.equal(apart, 0.0, tol=tol, cause=cause, on=f"global = local, {scheme}, g = 1/(2 L)")
 
 
@@ -81,17 +81,17 @@ def test_prox_is_not_stationarity(check):
         both = [level.prox(y, lam), level.prox_local(y, lam)]
         for name, u in zip(("global", "local"), both):
             residual, size = implicit_residual(scheme, law, x, np.zeros_like(x), g, u)
-            check.equal(residual, 0.0, tol=1e-11 * size, cause="10 x " + CAUSE, on=f"the {name} prox solves it, {scheme}")
+            check.equal(residual, 0.0, tol=1e-11 * size, cause="remainder: 10 x " + CAUSE, on=f"the {name} prox solves it, {scheme}")
         apart = np.abs(both[0] - both[1])[:, 0]
         on = f"two narrow modes, {scheme}"
         check.control("lam lambda_max(hess l) < 1 (uniqueness)", apart, 1e-6, on=on)
         values = [0.5 * (u - y)[:, 0] ** 2 - lam * level.log_density(u) for u in both]
         worse = (values[1] - values[0])[apart > 1e-6]
-        check.holds(1e-6, worse, tol=0, cause="none: the local solution is worse by more than rounding", on=on)
+        check.holds(1e-6, worse, tol=0, cause="exact: the local solution is worse by more than rounding", on=on)
         query = y[int(np.argmax(apart)), 0]
         force = nodes - lam * level.score(nodes[:, None])[:, 0] - query
         roots = np.count_nonzero(np.diff(np.sign(force)))
-        check.equal(roots, 3, tol=0, cause="a count of sign changes", on=f"stationary points of one query, {scheme}")
+        check.equal(roots, 3, tol=0, cause="exact: a count of sign changes", on=f"stationary points of one query, {scheme}")
 
 
 def test_controls(check):

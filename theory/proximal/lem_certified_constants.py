@@ -8,7 +8,7 @@ from exactdiffusion.bounds import proximal as bound
 
 STATEMENT = bound.mixture_lipschitz.statement
 EPS = np.finfo(np.float64).eps
-CAUSE = "64 eps: posterior moments of bounded centres"
+CAUSE = "rounding: 64 eps: posterior moments of bounded centres"
 
 
 def diameter(centres):
@@ -56,11 +56,11 @@ def test_holds(check, deep):
         here = law.noised(np.exp(-t / 2), np.sqrt(-np.expm1(-t)))
         hessian = here.hessian(x)
         norm = np.max(np.abs(np.linalg.eigvalsh(hessian)), axis=1)
-        check.holds(norm, L, tol=1e-12 * L, cause="1e-12 relative: eigenvalues", on=f"|hess l| <= L_t, {on}")
+        check.holds(norm, L, tol=1e-12 * L, cause="rounding: 1e-12 relative: eigenvalues", on=f"|hess l| <= L_t, {on}")
         y = x + 0.05 * np.sqrt(v) * u
         change = np.max(np.abs(np.linalg.eigvalsh(here.hessian(y) - hessian)), axis=1)
         larger = H * np.linalg.norm(y - x, axis=1)
-        check.holds(change, larger, tol=1e-12 * L, cause="1e-12 L: difference of Hessians", on=f"Lipschitz Hessian, {on}")
+        check.holds(change, larger, tol=1e-12 * L, cause="remainder: 1e-12 L: difference of Hessians", on=f"Lipschitz Hessian, {on}")
 
 
 def test_tight(check):
@@ -90,8 +90,8 @@ def test_sup_over_time(check):
         L, H = bound.mixture_constants(v, R, T)
         curve = np.array([bound.mixture_lipschitz(v, R, t) for t in np.linspace(0, T, 2001)]).max(axis=0)
         on = f"sup over [0, {T:g}], v = {v:.3g}, R = {R:.3g}"
-        check.holds(curve, [L, H], tol=16 * EPS * np.array([L, H]), cause="16 eps", on=on)
-        check.equal(curve, [L, H], tol=0.01 * np.array([L, H]), cause="1 %: 2001 times", on=f"attained, {on}")
+        check.holds(curve, [L, H], tol=16 * EPS * np.array([L, H]), cause="rounding: 16 eps", on=on)
+        check.equal(curve, [L, H], tol=0.01 * np.array([L, H]), cause="remainder: 1 %: 2001 times", on=f"attained, {on}")
 
 
 def test_algebra(check):
@@ -102,7 +102,7 @@ def test_algebra(check):
     check.equal(float(residual), 0.0, tol=0, cause="exact: SymPy", on="max p(1-p)(1-2p) = 1/(6 sqrt 3)")
     m, v = 0.7, 0.2
     H = bound.mixture_lipschitz(v, 2 * m)[1]
-    check.equal(H, 4 * m**3 / (3 * np.sqrt(3) * v**3), tol=16 * EPS * H, cause="16 eps", on="H = 4 m^3/(3 sqrt 3 v^3)")
+    check.equal(H, 4 * m**3 / (3 * np.sqrt(3) * v**3), tol=16 * EPS * H, cause="rounding: 16 eps", on="H = 4 m^3/(3 sqrt 3 v^3)")
 
 
 def test_controls(check):

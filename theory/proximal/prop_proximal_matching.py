@@ -71,12 +71,12 @@ def test_loss_is_a_convolution(check):
             f = np.array([-0.7, 0.2, 1.1])
             exact = 1 - math.sqrt(math.pi) * zeta * np.exp(smooth.log_density(f[:, None]))
             found = [loss(law, a, zeta) for a in f]
-            cause = "1e3 eps: exponents to 100 in the density, trapezoidal rule to rounding"
+            cause = "remainder: 1e3 eps: exponents to 100 in the density, trapezoidal rule to rounding"
             check.equal(found, exact, tol=1e3 * EPS, cause=cause, on=f"y = {y}, zeta = {zeta}")
             best = minimiser(LAW, y, zeta)[0]
             others = [loss(law, best + delta, zeta) for delta in (-0.3, -0.02, 0.02, 0.3)]
             check.holds(
-                loss(law, best, zeta), others, tol=1e3 * EPS, cause="1e3 eps", on=f"f_zeta minimises, y = {y}, zeta = {zeta}"
+                loss(law, best, zeta), others, tol=1e3 * EPS, cause="rounding: 1e3 eps", on=f"f_zeta minimises, y = {y}, zeta = {zeta}"
             )
 
 
@@ -88,7 +88,7 @@ def test_posterior_mode_is_the_prox(check):
             prox = law.prox(y[None], LAM)[0]
             gap = np.abs(mode(posterior(law, y), prox) - prox)
             check.equal(
-                gap, 0.0, tol=1e-13 * (1 + np.abs(y).max()), cause="1e-13: two Newton solvers", on=f"{name}, y = {y}"
+                gap, 0.0, tol=1e-13 * (1 + np.abs(y).max()), cause="remainder: 1e-13: two Newton solvers", on=f"{name}, y = {y}"
             )
 
 
@@ -110,7 +110,7 @@ def test_order_two(check):
         ratios = np.sum(shift * predicted, axis=1) / np.sum(predicted**2, axis=1)
         found = (4 * ratios[2] - ratios[1]) / 3  # the remainder is of order zeta^2 relative
         tol = (ratios[2] - ratios[1]) ** 2 + 1e-6
-        cause = "square of the remaining relative error; 1e-6: differences for the third derivative, Newton over zeta^2"
+        cause = "remainder: square of the remaining relative error; 1e-6: differences for the third derivative, Newton over zeta^2"
         check.tight(found, 1.0, tol=tol, cause=cause, on=f"bias / predicted, extrapolated, {on}")
 
 
@@ -120,7 +120,7 @@ def test_large_zeta_is_the_posterior_mean(check):
         mean = float(posterior(LAW, y).mean[0])
         tweedie = float(LAW.noised(1.0, math.sqrt(LAM)).denoise(np.array([[y]]))[0, 0])
         check.equal(
-            mean, tweedie, tol=1e-14 * (1 + abs(y)), cause="1e-14: two formulas", on=f"posterior mean = denoiser, y = {y}"
+            mean, tweedie, tol=1e-14 * (1 + abs(y)), cause="rounding: 1e-14: two formulas", on=f"posterior mean = denoiser, y = {y}"
         )
         gaps = [abs(float(minimiser(LAW, y, z, start=[mean])[0]) - mean) for z in (20.0, 40.0)]
         check.rate(np.log2(gaps[1] / gaps[0]), -2.0, within=0.02, on=f"|f_zeta - E[x|y]| against zeta, y = {y}")

@@ -15,7 +15,7 @@ from exactdiffusion.propagation import grid as line
 
 STATEMENT = bound.backward_kl.statement
 EPS = np.finfo(np.float64).eps
-TOL, CAUSE = 1e-12, "1e-12 relative: quadrature of the budget and of KL"
+TOL, CAUSE = 1e-12, "remainder: 1e-12 relative: quadrature of the budget and of KL"
 FINE = ("two modes, +-.6, v .4", "three modes, unequal weights")
 
 
@@ -80,7 +80,7 @@ def test_gaussians_in_any_dimension(check):
         on = f"N(mu, diag S), d = {d}"
         conditions(check, on, T / N, L)
         kl, closed = gaussian_kl(S, mu, N, T), bound.backward_kl(np.full(N, T / N), d, moment, L, 0.0)
-        check.holds(kl, closed, tol=64 * EPS * N * d, cause="64 eps N d: rounding of the recursion", on=on)
+        check.holds(kl, closed, tol=64 * EPS * N * d, cause="rounding: 64 eps N d: rounding of the recursion", on=on)
         check.control("the constants (bound x 1e-5)", kl, 1e-5 * closed, on=on)
 
 
@@ -124,7 +124,7 @@ def test_constants_of_the_proof(check):
         )
         found = bound.backward_kl(1 / 64, n, moment, lip, third)
         on = f"registered function, d = {n}, H = {third:g}"
-        check.equal(found / float(exact), 1.0, tol=16 * EPS, cause="16 eps", on=on)
+        check.equal(found / float(exact), 1.0, tol=16 * EPS, cause="rounding: 16 eps", on=on)
 
 
 def test_terms_of_the_proof(check):

@@ -33,7 +33,7 @@ def test_formula_in_50_digits(check):
             terms = mpmath.mpf(T) ** (3 * half) * mpmath.sqrt(2 * K / (3 * mpmath.mpf(eps))), 2 * T * (L + half)
             exact.append(int(mpmath.ceil(max(terms))))
         counts.append(bound.backward_steps(eps, T, d, moment, L, H))
-    check.equal(counts, exact, tol=0, cause="a count", on="mpmath, accuracies 1e-3 .. 1e6")
+    check.equal(counts, exact, tol=0, cause="exact: a count", on="mpmath, accuracies 1e-3 .. 1e6")
 
 
 def test_holds_on_gaussians(check):
@@ -45,7 +45,7 @@ def test_holds_on_gaussians(check):
             N = bound.backward_steps(eps * d, T, d, moment, L, 0.0)
             on = f"N(0, S), d = {d}, eps = {eps:g} d"
             check.hypothesis("g (L + 1/2) <= 1/2", T / N * (L + 0.5) <= 0.5, on=on)
-            cause = "64 eps N: rounding of the recursion"
+            cause = "rounding: 64 eps N: rounding of the recursion"
             check.holds(gaussian_kl(S, N, T), eps * d, tol=64 * EPS * N, cause=cause, on=on)
 
 
@@ -54,7 +54,7 @@ def test_holds_on_a_mixture(check, targets, uniform, marginal_kl):
     T, eps = 1.0, 0.02
     L, H = bound.mixture_constants(v, R, T)
     N = bound.backward_steps(eps, T, 1, moment, L, H)
-    cause = "1e-12: mass error that propagation tolerates"
+    cause = "remainder: 1e-12: mass error that propagation tolerates"
     check.holds(marginal_kl(law, "prox_backward", N, T), eps, tol=1e-12, cause=cause, on=f"+-.6, v .4, eps = {eps}, N = {N}")
 
 

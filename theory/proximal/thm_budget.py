@@ -11,7 +11,7 @@ from exactdiffusion.propagation import grid as line
 from exactdiffusion.propagation.grid import AssumptionViolated
 
 STATEMENT = bound.budget_inequality.statement
-TOL, CAUSE = 1e-12, "1e-12: mass error that propagation tolerates, squared in KL, and quadrature"
+TOL, CAUSE = 1e-12, "remainder: 1e-12: mass error that propagation tolerates, squared in KL, and quadrature"
 
 
 def random_mixture(rng):
@@ -85,7 +85,7 @@ def test_tight(check, uniform):
         ratios.append(kl / budgets.budget(law, uniform(N, T)).total)
     found = 2 * ratios[1] - ratios[0]
     limit = 1.5 * np.expm1(-T) ** 2 / T
-    cause = "4 g^2: remainder of the extrapolation from N = 24, 48"
+    cause = "remainder: 4 g^2: remainder of the extrapolation from N = 24, 48"
     check.tight(found, limit, tol=4 * (T / 48) ** 2, cause=cause, on=f"N(0,1), T = {T:.3f}, g to 0")
 
 

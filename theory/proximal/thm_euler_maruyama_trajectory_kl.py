@@ -8,7 +8,7 @@ from exactdiffusion.propagation import budgets
 
 STATEMENT = bound.euler_maruyama_trajectory_kl.statement
 EPS = np.finfo(np.float64).eps
-TOL, CAUSE = 1e-11, "1e-11 relative: double integrals on nodes that resolve both laws"
+TOL, CAUSE = 1e-11, "remainder: 1e-11 relative: double integrals on nodes that resolve both laws"
 
 
 def test_chain(check, targets, uniform, marginal_kl):
@@ -50,8 +50,8 @@ def test_tight(check):
         value = trajectory(S, N, T)
         closed = bound.euler_maruyama_trajectory_kl(np.full(N, T / N), 1, S, L)
         limit = (L - 0.5) ** 2 / 4 / (3 * (1 + 4 * L**2) / 16)
-        cause = "4 T L: variation of l'' over the horizon"
-        check.holds(value, closed, tol=1e-12 * closed, cause="1e-12: rounding of N terms", on=f"N(0, {S}), T = {T:g}")
+        cause = "remainder: 4 T L: variation of l'' over the horizon"
+        check.holds(value, closed, tol=1e-12 * closed, cause="rounding: 1e-12: rounding of N terms", on=f"N(0, {S}), T = {T:g}")
         check.tight(
             value / closed, limit, tol=4 * T * L * limit + 1e-7, cause=cause + "; 1e-7: rounding of u", on=f"N(0, {S})"
         )
@@ -68,7 +68,7 @@ def test_algebra(check):
         n, moment, lip = values
         exact = float(right.subs({g: sp.Rational(1, 64), d: n, D: max(n, moment), L: lip}))
         found = bound.euler_maruyama_trajectory_kl(1 / 64, n, moment, lip)
-        check.equal(found, exact, tol=16 * EPS * exact, cause="16 eps", on=f"registered function, d = {n}")
+        check.equal(found, exact, tol=16 * EPS * exact, cause="rounding: 16 eps", on=f"registered function, d = {n}")
 
 
 def test_rate(check):

@@ -35,14 +35,14 @@ def test_constant_and_rate(check, scheme):
     constant = bound.gaussian_leading_kl(scheme, 1.0, *COORDINATES.T)
     on = f"{scheme}, d = 4, N = {steps[1]}"
     check.tight(
-        total[1] * (steps[1] / T) ** 2 / constant, 1.0, tol=0.01, cause="first-order remainder, g / min S = .007", on=on
+        total[1] * (steps[1] / T) ** 2 / constant, 1.0, tol=0.01, cause="remainder: first-order remainder, g / min S = .007", on=on
     )
     each = [k * (N / T) ** 2 for k, N in zip(kls, steps)]
     extrapolated = 2 * each[1] - each[0]
     singles = np.array([bound.gaussian_leading_kl(scheme, 1.0, s, m) for s, m in COORDINATES])
     tail = np.exp(-T / 2) if scheme == "probability_flow" else 1e-6
     tol = (100 * (T / steps[1]) ** 2 + 2 * tail) * np.maximum(1.0, singles)
-    cause = "100 g^2, second-order remainder at S = .25; tail of the horizon, e^(-T/2) for the mean of the probability flow"
+    cause = "remainder: 100 g^2, second-order remainder at S = .25; tail of the horizon, e^(-T/2) for the mean of the probability flow"
     check.equal(extrapolated, singles, tol=tol, cause=cause, on=f"{scheme}, each coordinate, extrapolated")
     check.rate(np.log2(total[1] / total[0]), -2.0, within=0.01, on=f"KL against N, {scheme}")
 
@@ -53,7 +53,7 @@ def test_standard_normal(check):
         for d in (1, 7, 300):
             found = bound.gaussian_leading_kl(scheme, 0.1, np.ones(d))
             wanted = c * d * 0.01 / 64
-            check.equal(found, wanted, tol=8 * EPS * d * wanted, cause="8 eps d", on=f"N(0, I), d = {d}, {scheme}")
+            check.equal(found, wanted, tol=8 * EPS * d * wanted, cause="rounding: 8 eps d", on=f"N(0, I), d = {d}, {scheme}")
 
 
 def test_grid_law(check, uniform):
@@ -64,7 +64,7 @@ def test_grid_law(check, uniform):
         run = line.propagate(law, uniform(N, 3.0), "prox_backward")
         kl = line.divergences(run.target, run.law).kl
         exact = coordinate_kl("prox_backward", N, 3.0, np.array([0.25]), np.ones(1))[0]
-        check.equal(kl, exact, tol=1e-11 * exact + 1e-15, cause="1e-11 relative", on=f"grid law = recursion, N = {N}, T = 3")
+        check.equal(kl, exact, tol=1e-11 * exact + 1e-15, cause="rounding: 1e-11 relative", on=f"grid law = recursion, N = {N}, T = 3")
         ratios.append(kl)
     check.rate(np.log2(ratios[1] / ratios[0]), -2.0, within=0.05, on="grid KL on N(1, .25) against N, backward")
 

@@ -9,7 +9,7 @@ from exactdiffusion.propagation import budgets
 
 STATEMENT = bound.hybrid_trajectory_kl.statement
 EPS = np.finfo(np.float64).eps
-TOL, CAUSE = 1e-11, "1e-11 relative: double integrals on nodes that resolve both laws"
+TOL, CAUSE = 1e-11, "remainder: 1e-11 relative: double integrals on nodes that resolve both laws"
 
 
 def test_chain(check, targets, uniform, marginal_kl):
@@ -57,7 +57,7 @@ def test_gaussians_in_any_dimension(check, uniform):
     law = GaussianMixture([1.0], [[0.0]], 0.5)
     found = budgets.trajectory_kl(law, uniform(N, T), "prox_hybrid").total
     check.equal(
-        found, trajectory(np.array([0.5]), N, T), tol=1e-10 * found, cause="1e-10 relative: quadrature", on="N(0, .5)"
+        found, trajectory(np.array([0.5]), N, T), tol=1e-10 * found, cause="remainder: 1e-10 relative: quadrature", on="N(0, .5)"
     )
     rng = np.random.default_rng(9)
     for d in (10, 1000):
@@ -65,7 +65,7 @@ def test_gaussians_in_any_dimension(check, uniform):
         L = 1 / min(1.0, float(S.min()))
         closed = bound.hybrid_trajectory_kl(np.full(N, T / N), d, float(S.sum()), L, 0.0)
         value = trajectory(S, N, T)
-        check.holds(value, closed, tol=1e-12 * closed, cause="1e-12: rounding of N d terms", on=f"N(0, diag S), d = {d}")
+        check.holds(value, closed, tol=1e-12 * closed, cause="rounding: 1e-12: rounding of N d terms", on=f"N(0, diag S), d = {d}")
         check.control("the constants (bound x 1e-3)", value, 1e-3 * closed, on=f"N(0, diag S), d = {d}")
 
 
@@ -88,7 +88,7 @@ def test_terms_of_the_proof(check):
     for d0, moment, lip, third in ((3, 2.0, 2.0, 1.0), (40, 100.0, 5.0, 7.0)):
         found = bound.hybrid_trajectory_kl(1 / 64, d0, moment, lip, third)
         exact = d0 * (1 + 9 * lip**2) / 4 / 64**2 + 2 * bound.backward_kl(1 / 64, d0, moment, lip, third)
-        check.equal(found / exact, 1.0, tol=16 * EPS, cause="16 eps", on=f"registered function, d = {d0}")
+        check.equal(found / exact, 1.0, tol=16 * EPS, cause="rounding: 16 eps", on=f"registered function, d = {d0}")
 
 
 def test_rates(check):

@@ -97,7 +97,7 @@ def test_opposite_density_errors(check, targets, output, name):
         angles.append(1 + errors[0] @ errors[1] / np.linalg.norm(errors[0]) / np.linalg.norm(errors[1]))
     found = 2 * ratios[1] - ratios[0]
     tol = 2 * (ratios[1] - ratios[0]) ** 2 + 1e-4
-    cause = "2 x the square of the first-order remainder + 1e-4"
+    cause = "remainder: 2 x the square of the first-order remainder + 1e-4"
     check.tight(found, 1.0, tol=tol, cause=cause, on=f"KL_bwd / KL_EM, {name}, extrapolated from N = 64, 128")
     check.rate(np.log2(angles[1] / angles[0]), -2.0, within=0.25, on=f"1 + cos of the errors against N, {name}")
 
@@ -113,7 +113,7 @@ def test_coin(check, targets, output, name):
         kls.append(line.divergences(p, line.mixture(pair, [0.5, 0.5])).kl)
     slope = np.log2(kls[1] / kls[0])
     check.rate(slope, -4.0, within=0.2, on=f"KL of the coin, {name}, N = 64, 128, T = 1")
-    check.holds(3.8, -slope, tol=0, cause="none", on=f"order of the coin at least 3.8, {name}")
+    check.holds(3.8, -slope, tol=0, cause="exact", on=f"order of the coin at least 3.8, {name}")
 
 
 def wrong_index(start, end, g):

@@ -55,10 +55,10 @@ def test_tight(check, name):
     kappa = bound.two_mode_curvature(m, v)
     x = np.linspace(-2, 2, 40001)
     top = float(np.max(law.hessian(x[:, None])))
-    check.equal(top, kappa, tol=1e-6 * kappa, cause="1e-6 relative: nodes 1e-4 apart at a maximum", on=f"sup l'', {name}")
+    check.equal(top, kappa, tol=1e-6 * kappa, cause="remainder: 1e-6 relative: nodes 1e-4 apart at a maximum", on=f"sup l'', {name}")
     for scheme in SCHEMES:
         ratio = curvature_threshold(law, scheme) / bound.step_threshold(scheme, kappa)
-        cause = "1e-6: nodes around the maximum of l'' (1e-9 of bisection)"
+        cause = "remainder: 1e-6: nodes around the maximum of l'' (1e-9 of bisection)"
         check.tight(ratio, 1.0, tol=1e-6, cause=cause, on=f"bisected threshold / g*, {scheme}, {name}")
 
 
@@ -68,7 +68,7 @@ def test_kl_is_infinite_beyond(check, scheme):
         limit = bound.step_threshold(scheme, bound.two_mode_curvature(m, v))
         below, above = output_kl(law, scheme, 0.97 * limit), output_kl(law, scheme, 1.03 * limit)
         on = f"{scheme}, {name}"
-        check.equal([math.isfinite(below), math.isinf(above)], 1.0, tol=0, cause="none", on=f"KL at .97 and 1.03 g*, {on}")
+        check.equal([math.isfinite(below), math.isinf(above)], 1.0, tol=0, cause="exact", on=f"KL at .97 and 1.03 g*, {on}")
         check.control("g <= g* (1.03 g*)", above, 1e6, on=f"KL finite, {on}")
 
 
@@ -80,11 +80,11 @@ def test_gap_in_a_long_chain(check):
     check.hypothesis("last step above g*", grid.g[-1] > limit, on="16 steps of .0125")
     run = line.propagate(law, grid, "prox_hybrid", nonconvex="contact")
     found = line.divergences(run.target, run.law)
-    check.equal(run.law.mass, 1.0, tol=1e-9, cause="1e-9: contact set by bitangents", on="mass of the output, 16 steps")
+    check.equal(run.law.mass, 1.0, tol=1e-9, cause="rounding: 1e-9: contact set by bitangents", on="mass of the output, 16 steps")
     check.control("g <= g*, last step of 16", found.kl, 1e6, on="KL finite")
     on, of = "mass of the gap <= TV", "the lower bound of TV"
-    check.holds(found.gap_mass, found.tv, tol=1e-9, cause="1e-9: mass of the output", on=on, of=of)
-    check.equal(math.isfinite(found.reverse_kl), 1.0, tol=0, cause="none", on="reverse KL finite, 16 steps")
+    check.holds(found.gap_mass, found.tv, tol=1e-9, cause="remainder: 1e-9: mass of the output", on=on, of=of)
+    check.equal(math.isfinite(found.reverse_kl), 1.0, tol=0, cause="exact", on="reverse KL finite, 16 steps")
 
 
 def test_gaussians_never(check):
@@ -92,11 +92,11 @@ def test_gaussians_never(check):
     for S in (0.3, 1.0, 2.5):
         law = GaussianMixture([1.0], [[0.2]], S)
         hybrid = bound.step_threshold("prox_hybrid", -1 / S)
-        check.equal(math.isinf(hybrid), 1.0, tol=0, cause="none", on=f"hybrid, N(., {S}): g* infinite")
+        check.equal(math.isinf(hybrid), 1.0, tol=0, cause="exact", on=f"hybrid, N(., {S}): g* infinite")
         backward = bound.step_threshold("prox_backward", -1 / S)
         for scheme, g in (("prox_hybrid", 5.0), ("prox_backward", min(1.9, 0.9 * backward))):
             kl = output_kl(law, scheme, g)
-            check.equal(math.isfinite(kl), 1.0, tol=0, cause="none", on=f"KL on N(., {S}), {scheme}, g = {g:.3g}")
+            check.equal(math.isfinite(kl), 1.0, tol=0, cause="exact", on=f"KL on N(., {S}), {scheme}, g = {g:.3g}")
 
 
 def test_algebra(check):
@@ -109,7 +109,7 @@ def test_algebra(check):
     check.equal(residuals, 0.0, tol=0, cause="exact: SymPy", on="g* and sup l'' of two modes")
     kappa = bound.two_mode_curvature(1.0, 0.1)
     found = [bound.step_threshold(s, kappa) for s in SCHEMES]
-    check.equal(found, [1 / 90, 1 / 90.5], tol=16 * EPS, cause="16 eps", on="registered function, +-1, v .1: .01111, .01105")
+    check.equal(found, [1 / 90, 1 / 90.5], tol=16 * EPS, cause="rounding: 16 eps", on="registered function, +-1, v .1: .01111, .01105")
 
 
 def test_controls(check):

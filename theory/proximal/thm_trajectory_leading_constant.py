@@ -60,11 +60,11 @@ def test_tight(check, targets, uniform, name, deep):
         ratios = [k / bound.trajectory_leading(T / N, integral) for k, N in zip(totals, steps)]
         found = 2 * ratios[-1] - ratios[-2]
         tol = 3 * (ratios[-1] - ratios[-2]) ** 2 + 1e-3
-        cause = "3 x the square of the first-order remainder; 1e-3"
+        cause = "remainder: 3 x the square of the first-order remainder; 1e-3"
         check.tight(found, 1.0, tol=tol, cause=cause, on=f"{scheme}, {name}")
         if name.startswith("two modes, +-.6"):
             check.rate(np.log(totals[-1] / totals[-2]) / np.log(2), -1.0, within=0.05, on=f"trajectory KL, {scheme}, {name}")
-            tol, cause = 0.04, "first-order remainder g L at N = 96, T = 1"
+            tol, cause = 0.04, "remainder: first-order remainder g L at N = 96, T = 1"
             check.tight(ratios[-1], 1.0, tol=tol, cause=cause, on=f"{scheme}, {name}, N = {steps[-1]} as it stands")
 
 

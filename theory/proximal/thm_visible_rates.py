@@ -60,7 +60,7 @@ def test_marginal_budget_certifies_two(check, targets, uniform, marginal_kl, sch
     law, steps = targets[WIDE][0], (24, 48)
     totals = [budgets.posterior_budget(law, uniform(N, 1.0), scheme).total for N in steps]
     kls = [marginal_kl(law, scheme, N, 1.0) for N in steps]
-    cause = "1e-7 relative: interpolation of the laws between their nodes"
+    cause = "remainder: 1e-7 relative: interpolation of the laws between their nodes"
     check.holds(kls, totals, tol=1e-7 * np.array(totals), cause=cause, on=f"KL <= a-posteriori budget, {scheme}, N = 24, 48")
     check.rate(np.log2(totals[1] / totals[0]), -2.0, within=0.12, on=f"a-posteriori budget, {scheme}, N = 24, 48")
 
