@@ -1,13 +1,17 @@
 """The fixture ``accuracy``: an oracle or closed form against a reference computed by other means; and the table of all.
 
 Printed with ``--deep`` or ``--accuracies``; otherwise one line tells their number and how near to its limit the worst is.
+A complete run also fails if a reference of ``references/index.toml`` was not used (`references_used.unused`). With
+pytest-xdist the workers send what they recorded, and the controller judges.
 """
 
+import json
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pytest
+import references_used
 
 from exactdiffusion import _pytest_plugin as plugin
 from exactdiffusion import bounds
@@ -31,6 +35,7 @@ class Accuracy:
 
 KEY = pytest.StashKey[list]()
 SKIPPED = pytest.StashKey[set]()
+NODES = pytest.StashKey[set]()
 
 
 def pytest_addoption(parser):
@@ -40,12 +45,12 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     config.stash[KEY] = []
     config.stash[SKIPPED] = set()
-    config.addinivalue_line("markers", "after_all: judges what the other tests recorded; runs after them")
+    config.stash[NODES] = set()
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: item.get_closest_marker("after_all") is not None)
+def pytest_collection_modifyitems(config, items):
+    config.stash[NODES] = {item.nodeid.partition("[")[0] for item in items}
 
 
 @pytest.hookimpl(wrapper=True)
@@ -92,17 +97,39 @@ def _of_theory(collected):
     return rows
 
 
-@pytest.fixture
-def accuracies(request):
-    """All that this session recorded so far, checks of ``theory/`` included."""
-    config = request.config
+def _all(config):
+    """All that this run recorded, checks of ``theory/`` included."""
     return [*config.stash[KEY], *_of_theory(config.stash[plugin.KEY])]
 
 
-@pytest.fixture
-def skipped(request):
-    """Tests of which a case was skipped so far: something optional is not installed."""
-    return request.config.stash[SKIPPED]
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    sent = getattr(node, "workeroutput", {}).get("accuracies")
+    if sent is not None:
+        data = json.loads(sent)
+        node.config.stash[KEY] += [Accuracy(**{k: float(v) if k in ("error", "limit") else v for k, v in row.items()})
+                                   for row in data["records"]]
+        node.config.stash[SKIPPED] |= set(data["skipped"])
+        node.config.stash[NODES] |= set(data["nodes"])
+
+
+def _unused(config):
+    """References that a complete run did not use, one line each; none for a selection."""
+    if config.stash[plugin.RUN].selected:
+        return []
+    used = {(record.quantity, record.test.partition("[")[0]) for record in _all(config)}
+    return references_used.unused(references_used.index(), config.stash[NODES], used, config.stash[SKIPPED])
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session, exitstatus):
+    config = session.config
+    if hasattr(config, "workeroutput"):
+        records = [{k: repr(v) if isinstance(v, float) else v for k, v in asdict(r).items()} for r in config.stash[KEY]]
+        sent = {"records": records, "skipped": sorted(config.stash[SKIPPED]), "nodes": sorted(config.stash[NODES])}
+        config.workeroutput["accuracies"] = json.dumps(sent)
+    elif exitstatus == pytest.ExitCode.OK and _unused(config):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def _worst(records):
@@ -115,9 +142,11 @@ def _worst(records):
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    rows = _worst([*config.stash[KEY], *_of_theory(config.stash[plugin.KEY])])
+    rows = _worst(_all(config))
     if not rows:
         return
+    for line in _unused(config):
+        terminalreporter.write_line(f"FAILED: {line}")
     total = sum(count for _, count in rows)
     top = max((row for row, _ in rows), key=lambda row: row.ratio)
     line = f"{len(rows)} quantities, {total} comparisons, worst error/limit {top.ratio:.3g} ({top.quantity})"

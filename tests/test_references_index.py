@@ -9,16 +9,15 @@ import ast
 import functools
 import importlib
 import inspect
-import tomllib
-from pathlib import Path
 
 import pytest
+import references_used
 
 import exactdiffusion
 from exactdiffusion import bounds, laws
 from exactdiffusion import propagation as package
 
-INDEX = Path(__file__).with_name("references") / "index.toml"
+INDEX = references_used.INDEX
 ROOT = INDEX.parents[2]
 #: modules of oracles and closed forms
 MODULES = (
@@ -72,7 +71,7 @@ def public():
 
 @pytest.fixture(scope="module")
 def index():
-    return tomllib.loads(INDEX.read_text(encoding="utf-8"))
+    return references_used.index()
 
 
 def takes_a_share(text, function):
@@ -113,25 +112,17 @@ def test_entries_are_in_order(index):
         assert list(index[section]) == sorted(index[section]), f"[{section}]: in alphabetical order, please"
 
 
-@pytest.mark.after_all
-def test_every_reference_was_used(index, accuracies, skipped, request):
-    """In a run of every test that the index names: an accuracy (or evidence, in theory) for each name, by that test."""
-    wanted = {name: tuple(entry) for name, entry in index["reference"].items()}
-    collected = {item.nodeid.partition("[")[0] for item in request.session.items}
-    files = {node.partition("::")[0] for node in collected}
-    nodes = {node for kind, node in wanted.values()}
-    options = request.config.option
-    absent = sorted(node for node in nodes if (node not in collected if "::" in node else node not in files))
-    if options.keyword or options.markexpr or any("::" in arg for arg in request.config.args):
-        pytest.skip("judged on complete runs; a selection was made")
-    if absent:
-        pytest.skip(f"judged on complete runs of tests/ and theory/; not in this one: {', '.join(absent[:3])} ...")
-    used = {(record.quantity, record.test.partition("[")[0]) for record in accuracies}
-    without = skipped - {node for _, node in used}  # nothing of it could run
-    recorded = [name for name, (kind, node) in wanted.items() if kind != "statistics" and node not in without]
-    unused = [f"{name} ({wanted[name][1]})" for name in recorded if (name, wanted[name][1]) not in used]
-    assert not unused, f"no accuracy was recorded: {unused}"
-    # what `ApproximateProjection.noised` returns, and what the spheres compute with, have no public name of their own
-    private = ("adversaries.ApproximateProjection.noised.denoise", "Bessel functions of the spheres")
-    unknown = sorted({name for name, _ in used if name not in wanted and not name.startswith(private)})
-    assert not unknown, f"accuracies of what the index does not name: {unknown}"
+def test_a_reference_that_was_not_used_is_found():
+    """The judge of complete runs: it names what recorded nothing, and what recorded without standing in the index."""
+    index = {"reference": {"laws.A.score": ["differences", "tests/test_a.py::test_score"],
+                           "bounds.p.f": ["theory", "theory/p/thm_f.py"]}}  # fmt: skip
+    nodes = {"tests/test_a.py::test_score", "theory/p/thm_f.py::test_holds"}
+    used = {("laws.A.score", "tests/test_a.py::test_score"), ("bounds.p.f", "theory/p/thm_f.py")}
+    assert references_used.unused(index, nodes, used, set()) == []
+    assert references_used.unused(index, nodes, used - {("bounds.p.f", "theory/p/thm_f.py")}, set()) == [
+        "bounds.p.f: theory/p/thm_f.py recorded no accuracy for it"]  # fmt: skip
+    assert references_used.unused(index, nodes - {"theory/p/thm_f.py::test_holds"}, set(), set()) == [], "not complete"
+    assert references_used.unused(index, nodes, used | {("laws.B.score", "x")}, set()) == [
+        "laws.B.score: an accuracy was recorded, and references/index.toml does not name it"]  # fmt: skip
+    skipped = {"tests/test_a.py::test_score"}
+    assert references_used.unused(index, nodes, {("bounds.p.f", "theory/p/thm_f.py")}, skipped) == []

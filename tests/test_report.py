@@ -21,7 +21,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from exactdiffusion import _markup, bounds, curves, ledger, records, report, sweep
+from exactdiffusion import _markup, bounds, curves, ledger, records, report, sweep, verification
+from exactdiffusion.chance import Family
 from exactdiffusion.cli import main
 from exactdiffusion.plot import draw, plot
 from exactdiffusion.resources import project_root
@@ -398,23 +399,24 @@ def test_docstring_markup():
         "<h5>Returns</h5>\n<dl><dt>x : array</dt><dd>The &lt;x&gt;.</dd></dl>")
 
 
-def test_verdicts_read_back_are_those_that_were_written():
-    """Through the writer itself, with a bar in a title and two statements of one file."""
+def test_report_shows_the_run_whose_records_it_is_given(tmp_path):
+    """Through the writer itself, with a bar in a name: verdict, counts and evidence of each statement."""
     collected, wanted = ledger.Collected(), {}
     for number, statement in enumerate(bounds.all_statements()):
         collected.statements[statement.key] = f"theory/{statement.paper}/file.py"
         check = ledger.Check(statement, collected)
         check.equal(1.0, 1.0, tol=1e-12, cause="rounding", on=f"instance {number}")
-        check.control("a hypothesis", 2.0, 1.0, on=f"instance {number} with a | bar")
+        check.control("a | hypothesis", 2.0, 1.0, on=f"instance {number} with a | bar")
         wanted[statement.key] = ledger.verdict(statement, collected)
-    found = ledger.read_checks(ledger.render(collected))
+    run = {"deep": False, "quick": False, "seed": 0, "complete": True}
+    verification.write_records(tmp_path, collected, ledger.pack(collected, Family()), run)
+    found, where = report._checks(tmp_path)
+    assert str(tmp_path) in where
     assert {key: entry["verdict"] for key, entry in found.items()} == wanted
-    for number, statement in enumerate(bounds.all_statements()):
-        entry = found[statement.key]
-        assert (entry["title"], entry["file"], entry["ref"]) == (
-            statement.title, f"theory/{statement.paper}/file.py", statement.ref)
-        assert (entry["evaluated"], entry["controls"]) == ("1", "1 of 1 fail")
-        assert any(f"instance {number}" in line for line in entry["evidence"])
+    for number, (key, entry) in enumerate(found.items()):
+        assert entry["file"] == f"theory/{key.partition('/')[0]}/file.py"
+        assert (entry["values"], entry["controls"]) == (1, ["a | hypothesis"])
+        assert any(f"instance {number} with a | bar" in line for line in entry["evidence"])
 
 
 def test_every_verdict_has_its_colour():
@@ -434,22 +436,11 @@ def test_every_verdict_has_its_colour():
         assert found == [colour], verdict
 
 
-@pytest.mark.skipif(project_root() is None, reason="paper_checks.md is in a checkout")
-def test_verdicts_of_the_committed_run_are_all_read():
-    text = (project_root() / "paper_checks.md").read_text(encoding="utf-8")
-    found = ledger.read_checks(text)
-    suffix = f"; {ledger.PROVED_HERE}"
-    counts = collections.Counter(entry["verdict"].removesuffix(suffix) for entry in found.values())
-    counts[f"of these {ledger.PROVED_HERE}"] = sum(entry["verdict"].endswith(suffix) for entry in found.values())
-    heads = re.search(r"^\| paper \| statements \|(.*)\|$", text, re.MULTILINE)[1].split("|")
-    papers = re.findall(r"^\| \w+ \| \d+ \|.*$", text, re.MULTILINE)
-    totals = np.sum([list(map(int, line.split("|")[3:-1])) for line in papers], axis=0)
-    for name, total in zip(heads, totals, strict=True):
-        assert counts[name.strip()] == total
-    assert counts.keys() <= {name.strip() for name in heads}
-    assert sum(map(len, (entry["evidence"] for entry in found.values()))) == len(
-        re.findall(r"^- (?!\*\*)", text, re.MULTILINE))
-    assert all(text.count(f"** (`{key}`)\n") == 1 for key in found)  # the findings name keys too
+def test_report_shows_the_committed_verdicts():
+    found, where = report._checks(None)
+    assert where == "the committed verdicts"
+    assert found.keys() == {s.key for s in bounds.all_statements()}
+    assert all(any(line.startswith("control: ") for line in entry["evidence"]) for entry in found.values())
 
 
 # -- the browser ----------------------------------------------------------------------------------------------------

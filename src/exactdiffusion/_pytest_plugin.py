@@ -1,14 +1,23 @@
 """Pytest plugin of the theory run: collects theory files, gives tests the fixture ``check``, judges at the end.
 
-Loaded by ``-p exactdiffusion._pytest_plugin`` (pyproject.toml of the checkout, and ``exactdiffusion verify`` anywhere).
+Loaded by ``-p exactdiffusion._pytest_plugin`` (pyproject.toml of the checkout, and ``exactdiffusion verify`` anywhere). With
+pytest-xdist each worker sends what it collected when it ends, and the controller alone judges; a run in which a worker is
+lost fails.
 """
 
+import json
 import time
+from dataclasses import dataclass, field
 
 import pytest
 
-from .chance import LEVEL, SHARE, Family, Share
-from .ledger import Check, Collected, theory_files, verdict_table
+from ._threads import one_thread
+
+one_thread()
+
+from . import bounds  # noqa: E402 - what imports NumPy comes after the number of threads
+from .chance import LEVEL, SHARE, Family, Share  # noqa: E402
+from .ledger import Check, Collected, missing_parts, pack, unpack, verdict_table  # noqa: E402
 
 PATTERNS = ("test_*.py", "thm_*.py", "prop_*.py", "lem_*.py", "def_*.py", "eq_*.py", "sym_*.py", "_template.py")
 KEY = pytest.StashKey[Collected]()
@@ -16,11 +25,24 @@ FAMILY = pytest.StashKey[Family]()
 PASSED = pytest.StashKey[bool]()
 
 
+@dataclass
+class Run:
+    """What took part in a session: theory files, whether that is a selection, and workers that were lost."""
+
+    files: set[str] = field(default_factory=set)
+    selected: bool = False
+    lost: list[str] = field(default_factory=list)
+
+
+RUN = pytest.StashKey[Run]()
+
+
 def pytest_addoption(parser):
     group = parser.getgroup("exactdiffusion")
     group.addoption("--deep", action="store_true", help="run the long variants too")
+    group.addoption("--quick", action="store_true", help="of each theory test run the first case only")
     group.addoption("--seed", type=int, default=0, help="other seeds for the statistical checks (0: those written there)")
-    group.addoption("--no-ledger-check", action="store_true", help="do not compare paper_checks.md with this run")
+    group.addoption("--records", metavar="DIR", help="write what the theory checks measured into this folder")
     group.addoption("--no-verdict-table", action="store_true", help="do not print the verdict table at the end")
 
 
@@ -30,12 +52,18 @@ def pytest_configure(config):
     shift = config.getoption("--seed")
     if shift < 0:
         raise pytest.UsageError(f"--seed: got {shift}; expected an integer >= 0")
+    if config.getoption("--quick") and config.getoption("--deep"):
+        raise pytest.UsageError("--quick: got --deep beside it; expected one of the two")
     config.stash[FAMILY] = Family(shift)
+    config.stash[RUN] = Run()
     for pattern in PATTERNS:
         config.addinivalue_line("python_files", pattern)
     config.addinivalue_line("markers", "deep: long variants, run with --deep")
     config.addinivalue_line("markers", "gpu: needs a GPU; skipped elsewhere")
-    config.addinivalue_line("filterwarnings", "error")
+    config.addinivalue_line("markers", "xdist_group(name): tests that pytest-xdist gives to one worker")
+
+
+# -- collecting ------------------------------------------------------------------------------------------------------------
 
 
 def _statement(item):
@@ -57,15 +85,32 @@ def pytest_collection_modifyitems(config, items):
         for item in items:
             if item.get_closest_marker("deep"):
                 item.add_marker(skip)
-    items.sort(key=lambda item: item.get_closest_marker("ledger_last") is not None or item.path.name == "test_ledger.py")
-    collected = config.stash[KEY]
+    if config.getoption("--quick"):
+        _keep_first_cases(config, items)
+    collected, run, options = config.stash[KEY], config.stash[RUN], config.option
+    run.selected = bool(options.keyword or options.markexpr or options.quick or any("::" in a for a in config.args))
     for item in items:
         statement = _statement(item)
         if statement is None:
             continue
+        file = _relative(item.path)
+        run.files.add(file)
         # a sym_ file supports a statement; the file of the statement itself is the other one
         if statement.key not in collected.statements or not item.path.name.startswith("sym_"):
-            collected.statements[statement.key] = _relative(item.path)
+            collected.statements[statement.key] = file
+
+
+def _keep_first_cases(config, items):
+    """Deselect every case of a theory test but its first that runs."""
+    seen, kept, left = set(), [], []
+    for item in items:
+        name = item.nodeid.partition("[")[0]
+        again = _statement(item) is not None and name in seen
+        (left if again else kept).append(item)
+        if not item.get_closest_marker("skip"):
+            seen.add(name)
+    items[:] = kept
+    config.hook.pytest_deselected(items=left)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -91,11 +136,66 @@ def pytest_runtest_makereport(item, call):
     return report
 
 
+# -- judging ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    """Take in what a worker of pytest-xdist collected; one that ended without a word is lost."""
+    config, sent = node.config, getattr(node, "workeroutput", {}).get("exactdiffusion")
+    run = config.stash[RUN]
+    if error or sent is None:
+        run.lost.append(f"worker {node.gateway.id} was lost, and its records with it")
+        return
+    data = json.loads(sent)
+    collected, family = unpack(data)
+    config.stash[KEY].add(collected)
+    config.stash[FAMILY].shares += family.shares
+    config.stash[FAMILY].comparisons += family.comparisons
+    run.files |= set(data["files"])
+    run.selected = run.selected or data["selected"]
+
+
+def problems(config):
+    """What is wrong with the evidence of the run as a whole, one line each."""
+    from .resources import theory_dir
+    from .verification import theory_files
+
+    collected, run = config.stash[KEY], config.stash[RUN]
+    found = list(run.lost)
+    if complete(run, [_relative(f) for f in theory_files(theory_dir())]):
+        for s in bounds.all_statements():
+            if s.key not in collected.statements:
+                found.append(f"{s.key}: has no theory file")
+            elif s.key not in collected.failed:
+                found += [f"{s.key}: lacks {part}" for part in missing_parts(s, collected)]
+    return found
+
+
+def complete(run, files):
+    """Whether every theory file took part in full."""
+    return bool(run.files) and not run.selected and run.files >= set(files)
+
+
 def pytest_sessionfinish(session, exitstatus):
-    """A run whose statistical checks together may fail by chance with more than the promised probability fails."""
-    family = session.config.stash[FAMILY]
-    if exitstatus == pytest.ExitCode.OK and (family.level > LEVEL or family.weak):
+    """Send the evidence to the controller, or judge the run and write its records."""
+    from .resources import theory_dir
+    from .verification import theory_files, write_records
+
+    config = session.config
+    collected, run, options = config.stash[KEY], config.stash[RUN], config.option
+    family = config.stash[FAMILY]
+    packed = pack(collected, family)
+    if hasattr(config, "workeroutput"):
+        sent = {**packed, "files": sorted(run.files), "selected": run.selected}
+        config.workeroutput["exactdiffusion"] = json.dumps(sent)
+        return
+    if exitstatus == pytest.ExitCode.OK and (family.level > LEVEL or family.weak or problems(config)):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    if options.records and collected.records:
+        whole = complete(run, [_relative(f) for f in theory_files(theory_dir())])
+        kind = {"deep": options.deep, "quick": options.quick, "seed": options.seed, "complete": whole}
+        write_records(options.records, collected, packed, kind)
 
 
 def pytest_terminal_summary(terminalreporter, config):
@@ -105,6 +205,13 @@ def pytest_terminal_summary(terminalreporter, config):
     if collected.records and not config.getoption("--no-verdict-table"):
         terminalreporter.section("theorem checks")
         terminalreporter.write_line(verdict_table(collected))
+    for line in problems(config):
+        terminalreporter.write_line(f"FAILED: {line}")
+    if collected.records and config.getoption("--records"):
+        terminalreporter.write_line(f"records: {config.getoption('--records')}")
+
+
+# -- fixtures --------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")
@@ -136,18 +243,3 @@ def check(request, chance):
         name = request.node.path.name
         raise pytest.UsageError(f"{name}: a theory file sets STATEMENT = bounds.<paper>.<function>.statement")
     return Check(statement, request.config.stash[KEY], request.node.name, chance)
-
-
-@pytest.fixture
-def ledger_run(request):
-    """Evidence of this session, or a skip when not every theory file took part in full."""
-    config = request.config
-    collected = config.stash[KEY]
-    root = request.node.path.parent
-    expected = {_relative(f) for f in theory_files(root)}
-    ran = {_relative(item.path) for item in request.session.items if _statement(item) is not None}
-    selected = config.getoption("keyword") or config.getoption("markexpr") or any("::" in a for a in config.args)
-    if selected or not expected <= ran:
-        missing = ", ".join(sorted(expected - ran)) or "a selection was made"
-        pytest.skip(f"the ledger is judged on complete runs of theory/; not in this one: {missing}")
-    return collected

@@ -44,9 +44,10 @@ def _first_line(function):
 
 
 def _verify(args):
-    from .ledger import verify
+    from .verification import verify
 
-    return verify(args.names, deep=args.deep, update=args.update, check=args.check, out=args.out)
+    return verify(args.names, deep=args.deep, quick=args.quick, update=args.update, check=args.check, source=args.source,
+                  records=args.records, out=args.out)
 
 
 def _figures(args):
@@ -176,9 +177,12 @@ def parser():
     c = commands.add_parser("verify", help="run theory checks and print the verdict table")
     c.add_argument("names", nargs="*", metavar="NAME", help="a paper, or part of a theory file's name; default: all")
     c.add_argument("--deep", action="store_true", help="the long variants too")
-    c.add_argument("--update", action="store_true", help="rewrite paper_checks.md")
-    c.add_argument("--check", action="store_true", help="compare paper_checks.md with this run")
-    c.add_argument("--out", metavar="FILE", help="where paper_checks.md is (default: the checkout or current folder)")
+    c.add_argument("--quick", action="store_true", help="the first case of each test only")
+    c.add_argument("--records", metavar="DIR", help="write what this run measured into DIR (JSON, Markdown, TOML)")
+    c.add_argument("--check", action="store_true", help="compare the run with the committed theory/*/expected.toml")
+    c.add_argument("--update", action="store_true", help="rewrite theory/*/expected.toml and paper_checks.md")
+    c.add_argument("--from", dest="source", metavar="DIR", help="check or update with the records in DIR, in place of a run")
+    c.add_argument("--out", metavar="ROOT", help="folder with theory/ and paper_checks.md (default: the checkout)")
     c.set_defaults(run=_verify)
 
     c = commands.add_parser("figures", help="remake figures and their tables")
@@ -226,7 +230,7 @@ def parser():
     for name in ("target", "metric"):
         c.add_argument(f"--{name}", action="append", help=f"this {name} only; may be given several times")
     c.add_argument("--out", metavar="FILE", help="default: DIR/report.html")
-    c.add_argument("--checks", metavar="FILE", help="paper_checks.md of the theory run (default: the checkout's)")
+    c.add_argument("--checks", metavar="DIR", help="what verify --records DIR wrote (default: the committed verdicts)")
     c.add_argument("--figures", metavar="DIR", help="folder of the drawings (default: figures of the checkout)")
     c.set_defaults(run=_report)
 
@@ -247,7 +251,7 @@ def parser():
     c.add_argument("--json", metavar="FILE", help="write the report there as JSON")
     c.set_defaults(run=_audit)
 
-    c = commands.add_parser("demo", help="the tour: the theorem checks and the first three figures")
+    c = commands.add_parser("demo", help="the tour: three figures and the headline theorems, within a minute")
     c.add_argument("--out", metavar="DIR", default="demo")
     c.set_defaults(run=_demo)
     return top
@@ -255,6 +259,9 @@ def parser():
 
 def main(argv=None):
     """Run one command and return its exit code (0 done, 1 a check failed, 2 a bad argument, 141 a closed pipe)."""
+    from ._threads import one_thread
+
+    one_thread()  # before anything imports NumPy
     from .datasets import DatasetUnavailable
 
     args = parser().parse_args(argv)

@@ -1,32 +1,34 @@
-"""Evidence: what a theory check measured, how it is judged, and the ledger ``paper_checks.md`` made from it.
+"""Evidence: what a theory check measured, and the verdict that follows from it.
 
 A check in ``theory/`` calls the methods of :class:`Check`. Every call records one :class:`Evidence` *before* it asserts,
 so that a failure is in the table too. Verdicts are derived from the evidence alone; nobody writes a verdict by hand.
+Nothing here reads a committed file: :mod:`exactdiffusion.expected` does, and only ``verify --check`` compares.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
-import re
-import tomllib
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
 from . import bounds
-from .chance import LEVEL, SHARE, Family, Share
+from ._validation import fail
+from .chance import SHARE, Comparison, Family, Share
 
 #: parts of a check, in the order of the table
 PARTS = ("hypothesis", "holds", "equal", "tight", "rate", "control", "refuted")
 
-#: kinds of findings in ``theory/findings.toml``, in the order of the document
-FINDING_KINDS = {
-    "refutation": "Refutations",
-    "correction": "Corrections",
-    "improvement": "Improvements",
-    "open question": "Open questions",
+#: classes of tolerances, and what two correct machines have in common where a tolerance has this cause
+TOLERANCES = {
+    "exact": "counts, integers, proofs, strict inequalities: both measure the same",
+    "remainder": "quadrature, differences, limits, searches: the same to 1e-6, or to the stated error",
+    "seeded": "what a family of seeded instances leaves: the same to 1e-6",
+    "rounding": "floating point: both stay within the tolerance, and the errors have nothing in common",
+    "chance": "a stated false-alarm level: both stay inside the interval",
+    "printed digits": "the digits in which a number is printed or recorded: both agree to these",
 }
 
 #: appended to the verdict of a statement whose wording could not be confirmed
@@ -50,6 +52,8 @@ class Evidence:
     an equality, the slope for a rate, and the factor by which the inequality is violated for a control. ``units`` is the
     deviation in units of the tolerance where something was compared with its stated value: an equality, a ratio, a rate.
     ``of`` names the inequality where it is not the statement's own: a lemma of its proof, a size that a test relies on.
+    ``tolerance_class`` is one of :data:`TOLERANCES` and ``cause`` says more. For a hypothesis, a control and a refuted
+    form ``cause`` is its name. ``stated`` is the value that a ratio or a rate was compared with, NaN if there were several.
     """
 
     statement: str
@@ -64,6 +68,13 @@ class Evidence:
     test: str = ""
     units: float = math.nan
     of: str = ""
+    tolerance_class: str = "exact"
+    stated: float = math.nan
+
+    @property
+    def key(self):
+        """What two runs of a record have in common; records are ordered and compared by it, never by their place."""
+        return self.statement, PARTS.index(self.part), self.on, self.cause, self.of
 
 
 @dataclass
@@ -76,7 +87,54 @@ class Collected:
     seconds: dict[str, float] = field(default_factory=dict)
 
     def of(self, key, part=None):
-        return [r for r in self.records if r.statement == key and part in (None, r.part)]
+        """The records of a statement, ordered by what they are about: a run in another order gives the same list."""
+        found = (r for r in self.records if r.statement == key and part in (None, r.part))
+        return sorted(found, key=lambda r: (r.key, r.ratio))
+
+    def add(self, other):
+        """Take in what another process collected."""
+        self.records += other.records
+        self.failed |= other.failed
+        for key, file in other.statements.items():
+            self.statements.setdefault(key, file)
+        for key, seconds in other.seconds.items():
+            self.seconds[key] = self.seconds.get(key, 0.0) + seconds
+
+
+def pack(collected, family):
+    """Evidence and statistical checks of a process as plain data (JSON has no NaN: such numbers become words)."""
+    return {
+        "records": [{k: _word(v) for k, v in dataclasses.asdict(r).items()} for r in collected.records],
+        "statements": collected.statements,
+        "failed": sorted(collected.failed),
+        "seconds": collected.seconds,
+        "shares": family.shares,
+        "comparisons": [{k: _word(v) for k, v in dataclasses.asdict(c).items()} for c in family.comparisons],
+    }
+
+
+def unpack(data, shift=0):
+    """The :class:`Collected` and the :class:`exactdiffusion.chance.Family` that `pack` took apart."""
+    collected = Collected(
+        [_read(Evidence, r) for r in data["records"]],
+        dict(data["statements"]),
+        set(data["failed"]),
+        dict(data["seconds"]),
+    )
+    shares = [(test, share) for test, share in data["shares"]]
+    return collected, Family(shift, shares=shares, comparisons=[_read(Comparison, c) for c in data["comparisons"]])
+
+
+def _word(value):
+    return repr(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _read(kind, data):
+    """A record from plain data; a ValueError says what is wrong with it."""
+    fields = {f.name: f.type for f in dataclasses.fields(kind)}
+    if not isinstance(data, dict) or set(data) != set(fields):
+        fail("record", data, f"the fields {', '.join(fields)}: the record of a run of this version")
+    return kind(**{k: float(v) if fields[k] == "float" else v for k, v in data.items()})
 
 
 def _plain(value):
@@ -88,7 +146,13 @@ def _plain(value):
 class Check:
     """Assertions that leave evidence. A theory test receives one as the fixture ``check``.
 
-    Every tolerance comes with its ``cause``: rounding, a quadrature estimate, a confidence interval.
+    Every tolerance comes with its ``cause``: a class of :data:`TOLERANCES`, then what it is, as in
+    ``cause="rounding: 8 eps (|x| + R)"``. A class alone will do where nothing needs to be added.
+
+    Raises
+    ------
+    ValueError
+        for a cause without a class.
     """
 
     def __init__(self, statement, collected, test="", chance=None):
@@ -107,6 +171,7 @@ class Check:
 
     def _by_chance(self, on, found, low, high, centre, cause, dropped):
         """File a statistical comparison ``low <= found <= high`` as what it is: an equality, an inequality, a control."""
+        cause = f"chance: {cause}"
         if dropped is not None:
             smaller, larger = (found, low) if np.isfinite(low).all() else (high, found)
             self.control(dropped, smaller, larger, on=on, detail=f"fails on {smaller.size} of {smaller.size}, {cause}")
@@ -120,10 +185,13 @@ class Check:
             bound = high if centre is None else centre
             self.holds(found, bound, tol=high - bound, cause=cause, on=on if centre is not None else f"{on}, upper end")
 
-    def _file(self, part, on, ratio, passed, tolerance=0.0, cause="", count=1, detail="", units=math.nan, of=""):
+    def _file(self, part, on, ratio, passed, tolerance=0.0, cause="", count=1, detail="", units=math.nan, of="",
+              tolerance_class=None, stated=math.nan):  # fmt: skip
+        if tolerance_class is None:
+            tolerance_class, cause = _tolerance_class(cause)
         record = Evidence(
             self.statement.key, part, on, float(ratio), bool(passed), float(tolerance), cause, int(count), detail, self.test,
-            float(units), of,
+            float(units), of, tolerance_class, float(stated),
         )
         self.collected.records.append(record)
         if not passed:
@@ -162,8 +230,9 @@ class Check:
         """
         mask = np.atleast_1d(np.asarray(holds, dtype=bool))
         share = float(mask.mean()) if mask.size else 0.0
-        detail = name if value is None else f"{name} ({value})"
-        self._file("hypothesis", on, share, share == 1.0 if required else share > 0, 0.0, "", mask.size, detail)
+        passed = share == 1.0 if required else share > 0
+        detail = "" if value is None else str(value)
+        self._file("hypothesis", on, share, passed, 0.0, name, mask.size, detail, tolerance_class="exact")
         return mask
 
     def holds(self, smaller, larger, *, tol, cause, on, detail="", of=""):
@@ -218,8 +287,9 @@ class Check:
         worst = int(np.argmax(np.where(np.isnan(m), np.inf, np.abs(m - e))))
         with np.errstate(divide="ignore", invalid="ignore"):
             units = np.max(np.where(m == e, 0.0, np.abs(m - e) / tolerance))
+        stated = e[0] if np.all(e == e[0]) else math.nan
         text = detail or f"expected {e[worst]:.6g}"
-        self._file("tight", on, m[worst], ok.all(), tolerance.max(), cause, m.size, text, units=units, of=of)
+        self._file("tight", on, m[worst], ok.all(), tolerance.max(), cause, m.size, text, units, of, stated=stated)
 
     def rate(self, slope, expected, *, within, on, detail=""):
         """A fitted slope (a number or an object with ``slope, low, high``) lies within ``within`` of ``expected``."""
@@ -232,10 +302,11 @@ class Check:
             value,
             abs(value - expected) <= within,
             within,
-            "pre-asymptotic remainder",
+            "remainder: pre-asymptotic",
             1,
             detail or f"expected {expected:g} {interval}".strip(),
             units=abs(value - expected) / within if within > 0 else 0.0 if value == expected else math.inf,
+            stated=expected,
         )
 
     def control(self, dropped, smaller, larger, *, on, tol=0.0, detail=""):
@@ -251,9 +322,10 @@ class Check:
             self._ratio(small, large),
             fails.any(),
             tolerance.max(),
-            f"dropped: {dropped}",
+            dropped,
             small.size,
             detail or f"fails on {int(fails.sum())} of {small.size}",
+            tolerance_class="exact",
         )
 
     def refuted(self, printed, smaller, larger, *, on, tol=0.0, detail=""):
@@ -266,10 +338,19 @@ class Check:
             self._ratio(small, large),
             fails.any(),
             tolerance.max(),
-            f"printed: {printed}",
+            printed,
             small.size,
             detail or f"fails on {int(fails.sum())} of {small.size}",
+            tolerance_class="exact",
         )
+
+
+def _tolerance_class(cause):
+    """Split ``"class: what"``."""
+    name, _, rest = cause.partition(":")
+    if name not in TOLERANCES:
+        fail("cause", cause, f"one of {', '.join(TOLERANCES)}, as in 'rounding: 8 eps (|x| + R)'")
+    return name, rest.strip()
 
 
 # ---------------------------------------------------------------------------------------------------- verdicts
@@ -335,8 +416,8 @@ def attained(statement, collected):
     return sorted(found, key=lambda r: abs(r.ratio - 1))
 
 
-def _number(value):
-    """A number as the ledger prints it: four digits, and 1 when it is 1 within 5e-7 (rounding is not a finding)."""
+def number(value):
+    """A number as a table prints it: four digits, and 1 when it is 1 within 5e-7 (rounding is not a finding)."""
     if value is None or math.isnan(value):
         return "-"
     if math.isinf(value):
@@ -346,10 +427,6 @@ def _number(value):
     if value == 0:
         return "0"
     return f"{value:.3g}" if not 0.01 <= abs(value) < 1e4 else f"{value:.4g}"
-
-
-def _cell(text):
-    return str(text).replace("|", "\\|").replace("\n", " ")
 
 
 def rows(collected):
@@ -392,8 +469,8 @@ def verdict_table(collected):
                 s.key,
                 s.ref,
                 str(row["checked"]),
-                _number(row["ratio"]),
-                _number(row["tight"][0].ratio) if row["tight"] else "-",
+                number(row["ratio"]),
+                number(row["tight"][0].ratio) if row["tight"] else "-",
                 f"{sum(r.passed for r in row['controls'])}/{len(row['controls'])}",
                 row["verdict"],
             )
@@ -402,412 +479,3 @@ def verdict_table(collected):
     for line in [head, tuple("-" * w for w in widths), *body]:
         lines.append("  ".join(text.ljust(width) for text, width in zip(line, widths)).rstrip())
     return "\n".join(lines)
-
-
-def _tables(path, name, keys):
-    """The tables ``[[name]]`` of a TOML file, each with ``keys``; a ValueError names the file and what is wrong with it."""
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8")).get(name, [])
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not TOML ({error})") from None
-    if not isinstance(tables, list) or not all(isinstance(t, dict) for t in tables):
-        raise ValueError(f"{path}: {name}: got {type(tables).__name__}; expected tables [[{name}]]")
-    for number, table in enumerate(tables, start=1):
-        for key in keys:
-            kind = list if key == "caught_by" else str
-            value = table.get(key)
-            if not isinstance(value, kind) or (kind is list and not all(isinstance(v, str) for v in value)):
-                raise ValueError(f"{path}: {key} of [[{name}]] number {number}: got {value!r}; expected {kind.__name__}")
-    return tables
-
-
-def planted_errors(root=None):
-    """Theory file -> {name of a planted error that its checks are known to catch: whether it is marked quick}.
-
-    ``tests/planted`` asserts that they do.
-
-    Empty outside a checkout, where the catalogue is not installed.
-    """
-    from .resources import project_root
-
-    root = project_root() if root is None else Path(root)
-    caught = {}
-    for path in sorted((root / "tests" / "planted").glob("*.toml")) if root else ():
-        for fault in _tables(path, "fault", ("name", "caught_by")):
-            for file in dict.fromkeys(node.partition("::")[0] for node in fault["caught_by"]):
-                caught.setdefault(file, {})[fault["name"]] = fault.get("quick", True) is True
-    return caught
-
-
-def scale_free(root=None):
-    """Key of a statement -> parts of its value that a factor leaves right, each with the reason.
-
-    ``tests/planted/test_scaled_bounds.py`` asserts that a change of 5 % of any other value is seen. None outside a checkout.
-    """
-    from .resources import project_root
-
-    root = project_root() if root is None else Path(root)
-    path = root / "tests" / "planted" / "scale_free.toml" if root else None
-    if path is None or not path.exists():
-        return None
-    parts = {}
-    for value in _tables(path, "value", ("key", "reason")):
-        parts.setdefault(value["key"], []).append(f"part {value.get('part', 1)} ({value['reason']})")
-    return parts
-
-
-def _found():
-    """The section "What we found", from ``theory/findings.toml``."""
-    from .resources import theory_dir
-
-    findings = _tables(theory_dir() / "findings.toml", "finding", ())
-    out = ["", "## What we found", ""]
-    out.append("Every number below follows from its sentence alone; `tests/test_findings.py` recomputes them so.")
-    for kind, heading in FINDING_KINDS.items():
-        out += ["", f"### {heading}", ""]
-        for f in findings:
-            if f["kind"] == kind:
-                names = ", ".join(f"`{key}`" for key in f["statements"])
-                title = f["title"] if f["title"].endswith("?") else f["title"] + "."
-                out.append(f"- **{title}** {' '.join(f['text'].split())} ({names})")
-    return out
-
-
-def _unconfirmed(table):
-    """The section on texts that were not at hand."""
-    out = ["", "## What could not be confirmed", ""]
-    out.append("The full text of the four papers was not at hand. These statements are proved and checked here in the form")
-    out.append("given, but their wording, numbering or constants in the paper are unconfirmed:")
-    for paper in bounds.PAPERS:
-        names = [f"{r['statement'].title} ({r['statement'].ref})" for r in table if _is(r["statement"], paper, "recalled")]
-        if names:
-            out += ["", f"- **{paper}**: {'; '.join(names)}."]
-        mine = {r["statement"].text for r in table if r["statement"].paper == paper}
-        if mine and paper != "foundations" and not mine & {"source", "recalled"}:
-            out += ["", f"- **{paper}**: no statement was seen in the paper's text; all are derived here or classical."]
-    return out
-
-
-def _is(statement, paper, text):
-    return statement.paper == paper and statement.text == text
-
-
-def render(collected):
-    """The text of ``paper_checks.md`` from a complete default run; two runs agree to the byte but for the run times."""
-    table, planted, free = rows(collected), planted_errors(), scale_free()
-    out = [
-        "# Paper checks",
-        "",
-        "Generated by `exactdiffusion verify --update`; do not edit. One row per statement: how often it was evaluated,",
-        "the worst smaller/larger side of its inequality (1 = attained, > 1 only within the stated tolerance; - where",
-        "nothing has two sides: an equality, a definition, an order, a threshold), where a ratio of 1 is reached within",
-        "1e-3, which negative controls fail as they must, and the verdict. The statements themselves (hypotheses,",
-        "conclusion, source) are the docstrings of `exactdiffusion.bounds`; how each is measured is the file in",
-        "`theory/`. In the evidence the factor of a control says by how much the inequality is broken without what was",
-        "dropped: larger over smaller side, or for an equality the deviation over its tolerance.",
-        "",
-        "Wording: *source* = seen in the authors' material; *recalled* = the full text was not at hand, the paper's",
-        f"wording or constant is unconfirmed: the form stated here is proved here (*{PROVED_HERE}*) or fails (*refuted as",
-        "recalled*); *derived* = ours, not the paper's; *classical* = from the literature.",
-        "",
-        "Where draws are compared, the tolerance says at which level; all together fail a correct library with probability",
-        f"at most {LEVEL:.0e} in a run (`exactdiffusion.chance`).",
-        "",
-        f"| paper | statements | {' | '.join(VERDICTS)} | of these {PROVED_HERE} |",
-        f"|---|---|{'---|' * len(VERDICTS)}---|",
-    ]
-    papers = [p for p in bounds.PAPERS if any(r["statement"].paper == p for r in table)]
-    for paper in papers:
-        verdicts = [r["verdict"] for r in table if r["statement"].paper == paper]
-        plain = [v.removesuffix(f"; {PROVED_HERE}") for v in verdicts]
-        counts = [*map(plain.count, VERDICTS), sum(v.endswith(PROVED_HERE) for v in verdicts)]
-        out.append(f"| {paper} | {len(verdicts)} | " + " | ".join(map(str, counts)) + " |")
-    refuted = [r for r in table if r["statement"].kind == "refuted"]
-    if refuted:
-        out += ["", "## Refuted", ""]
-        for row in refuted:
-            s = row["statement"]
-            name, file = f"bounds.{s.module.rpartition('.')[2]}.{s.name}", row["file"]
-            form = "form as recalled" if s.text == "recalled" else "printed form"
-            out.append(f"- **{s.title}** ({s.paper}, {s.ref}): the {form} {'; '.join(_printed(row))}.")
-            out.append(f"  Asserted is the corrected form, the docstring of `{name}`; measured in [{file}]({file}).")
-    out += _found() + _unconfirmed(table)
-    names = {name: quick for group in planted.values() for name, quick in group.items()}
-    out += ["", "## Planted errors", ""]
-    total, quick = len(names), sum(names.values())
-    out += [
-        f"Score: {total} of {total} errors planted in the library (wrong constants, indices, signs, schedules, hypotheses)",
-        "are caught by the checks named in `tests/planted/*.toml`: `make test-deep` asserts it for all, `make test` for",
-        f"the {quick} marked quick. The tables give, for each statement, how many of them its theory file is known to",
-        "catch; the evidence names them.",
-    ]
-    if free is not None:
-        out += ["", "Besides, each value of each statement is made 5 % larger and 5 % smaller; its theory file sees every"]
-        out.append("such change, but for values that are right times any factor (the evidence says which); `make test-deep`")
-        out.append("asserts it.")
-    for paper in papers:
-        authors, title, where = bounds.PAPERS[paper]
-        out += ["", f"## {paper}", "", f"{authors}: *{title}* ({where}).", ""]
-        out += [
-            "| statement | ref | kind | wording | evaluated | worst ratio | attained | controls | verdict | errors | time |",
-            "|---|---|---|---|---|---|---|---|---|---|---|",
-        ]
-        mine = [r for r in table if r["statement"].paper == paper]
-        for row in mine:
-            s = row["statement"]
-            tight = "-"
-            if row["tight"]:
-                best, more = row["tight"][0], len(row["tight"]) - 1
-                tight = f"{_number(best.ratio)} on {best.on}" + (f" (+{more} more)" if more else "")
-            out.append(
-                "| "
-                + " | ".join(
-                    _cell(v)
-                    for v in (
-                        f"[{s.title}]({row['file']})",
-                        s.ref,
-                        s.kind,
-                        s.text,
-                        row["checked"],
-                        _number(row["ratio"]),
-                        tight,
-                        f"{sum(r.passed for r in row['controls'])} of {len(row['controls'])} fail",
-                        row["verdict"],
-                        len(planted.get(row["file"], ())),
-                        f"{row['seconds']:.2f} s",
-                    )
-                )
-                + " |"
-            )
-        out += ["", f"### Evidence: {paper}", ""]
-        for row in mine:
-            s = row["statement"]
-            out += [f"**{s.title}** (`{s.key}`)", ""]
-            out += [f"- {line}" for line in _digest(collected.of(s.key))]
-            out += [f"- catches: {name}" for name in planted.get(row["file"], ())]
-            if free is not None:
-                but = f", but for {'; '.join(free[s.key])}" if s.key in free else ""
-                out.append(f"- catches: its value 5 % too large or too small{but}")
-            out.append("")
-    while out[-1] == "":
-        out.pop()
-    return "\n".join(out) + "\n"
-
-
-def read_checks(text):
-    """What `render` wrote, as data: key of a statement -> its row and its evidence.
-
-    Returns
-    -------
-    dict
-        ``{key: {"title", "file", "evidence", and each column of the table by its heading}}``, all strings but
-        ``evidence``, a list of lines.
-    """
-    found, table, heads, key = {}, {}, None, None
-    for line in text.splitlines():
-        heading = re.fullmatch(r"## (\w+)", line)
-        entry = re.fullmatch(r"\*\*(.*)\*\* \(`([^`]+)`\)", line)
-        if heading:
-            table, heads, key = {}, None, None
-        elif line.startswith("| statement |"):
-            heads = _cells(line)
-        elif heads and line.startswith("| ["):
-            row = dict(zip(heads, _cells(line)))
-            title, file = re.fullmatch(r"\[(.*)\]\((.*)\)", row.pop("statement")).groups()
-            table.setdefault(title, []).append({**row, "title": title, "file": file, "evidence": []})
-        elif entry and table.get(entry[1]):
-            key = entry[2]
-            found[key] = table[entry[1]].pop(0)
-        elif key and line.startswith("- "):
-            found[key]["evidence"].append(line[2:])
-    return found
-
-
-def _cells(line):
-    return [part.replace("\\|", "|").strip() for part in re.split(r"(?<!\\)\|", line)[1:-1]]
-
-
-def _printed(row):
-    """The printed forms of a refuted statement with the size of their failure."""
-    for cause in dict.fromkeys(r.cause for r in row["refuted"]):
-        group = [r for r in row["refuted"] if r.cause == cause]
-        worst = max(r.ratio for r in group)
-        size = f"by a factor {_number(worst)}" if math.isfinite(worst) else "where its larger side is 0"
-        yield f'"{cause.removeprefix("printed: ")}" fails on {group[0].on} ({size})'
-
-
-def _digest(records):
-    """The evidence of one statement, merged: one line per part and cause, with its worst instance."""
-    groups = {}
-    for r in records:
-        label = re.sub(r" \([^()]*\)$", "", r.detail) if r.part == "hypothesis" else r.cause if r.part != "rate" else r.on
-        groups.setdefault((r.part, label, r.of), []).append(r)
-    lines = []
-    for part in PARTS:
-        for (kind, label, of), group in groups.items():
-            if kind != part:
-                continue
-            count, places = sum(r.count for r in group), len({r.on for r in group})
-            where = f"on {group[0].on}" if places == 1 else f"{places} instances"
-            ratios = [r.ratio for r in group]
-            if part == "hypothesis":
-                share = "all" if min(ratios) == 1 else f"at least {_number(100 * min(ratios))} %"
-                name = group[0].detail if places == 1 else label
-                text = f"{name}: holds on {share} of {count} cases, {where}"
-            elif part == "holds":
-                worst = max(group, key=lambda r: r.ratio)
-                at = "" if places == 1 else f", at worst on {worst.on}"
-                text = f"{count} values, {where}, worst ratio {_number(worst.ratio)}{at}; tolerance up to "
-                text += f"{max(r.tolerance for r in group):.1e} ({label})"
-            elif part == "equal":
-                text = f"{count} values agree, {where}; tolerance up to {max(r.tolerance for r in group):.1e} ({label})"
-            elif part == "tight":
-                low, high = _number(min(ratios)), _number(max(ratios))
-                text = f"ratio {low if low == high else f'{low} to {high}'}, {where}; tolerance up to "
-                text += f"{max(r.tolerance for r in group):.1e} ({label})"
-                stated = {r.detail for r in group}
-                if len(stated) == 1 and stated != {"expected 1"} and group[0].detail.startswith("expected "):
-                    text += f", {group[0].detail}"
-            elif part == "rate":
-                r = group[0]
-                detail = re.sub(r" interval .*", "", r.detail)
-                text = f"{label}: slope {r.ratio:.3f}, {detail}, within {_number(r.tolerance)}"
-            else:
-                worst = max(ratios)
-                size = f"by a factor up to {_number(worst)}" if math.isfinite(worst) else "where the larger side is 0"
-                text = f"{label}: fails, {where}, {size}"
-            lines.append(f"{part}: {text}" + (f"; about {of}, not the statement itself" if of else ""))
-    return lines
-
-
-_TIME = re.compile(r"\| [\d.]+ s \|$")
-_NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?(?![\w])")
-
-
-def same_text(old, new, rtol=2e-3):
-    """Whether two renderings agree: the same words, and numbers equal within ``rtol`` (another machine's BLAS moves digits).
-
-    Run times are left out. Returns a list of differing lines (empty when current). Tolerances and other powers of ten
-    agree within a factor 2.
-    """
-    a, b = ([_TIME.sub("| |", line) for line in text.splitlines()] for text in (old, new))
-    differences = []
-    for i in range(max(len(a), len(b))):
-        left = a[i] if i < len(a) else "(missing)"
-        right = b[i] if i < len(b) else "(missing)"
-        if left == right:
-            continue
-        if _NUMBER.sub("#", left) == _NUMBER.sub("#", right):
-            numbers = zip(map(float, _NUMBER.findall(left)), map(float, _NUMBER.findall(right)))
-            if all(_same_number(x, y, rtol) for x, y in numbers):
-                continue
-        differences.append(f"line {i + 1}: committed {left!r}, this run {right!r}")
-    return differences
-
-
-def _same_number(x, y, rtol):
-    size = max(abs(x), abs(y))
-    return abs(x - y) <= rtol * size or (size < 1e-6 and min(abs(x), abs(y)) >= 0.5 * size)
-
-
-# ---------------------------------------------------------------------------------------------------- running
-
-
-class _Collector:
-    """Pytest plugin that hands the evidence of a finished run to :func:`verify`."""
-
-    def __init__(self):
-        self.collected = Collected()
-
-    def pytest_configure(self, config):
-        from ._pytest_plugin import KEY  # loaded by pytest itself: importing it earlier would bypass its rewriting
-
-        config.stash[KEY] = self.collected
-
-
-def verify(names=(), *, deep=False, update=False, check=False, out=None, verbose=False):
-    """Run the theory checks with pytest and print the verdict table. Returns the exit code.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Papers (``"projection"``) or parts of file names; empty runs everything.
-    deep : bool
-        Run the long variants too.
-    update, check : bool
-        Rewrite ``paper_checks.md``, or compare it with this run (complete default runs only).
-    out : path, optional
-        Where ``paper_checks.md`` lives; the checkout's, or the working directory outside a checkout.
-
-    Raises
-    ------
-    ValueError
-        for a name that matches no theory file, or ``update`` / ``check`` with names or with ``deep``.
-    """
-    import pytest
-
-    from .resources import project_root, theory_dir
-
-    root = theory_dir()
-    files = theory_files(root)
-    if names:
-
-        def matches(f, n):
-            return n in (_paper(f, root), f.stem) or (len(n) > 2 and n in f.stem)
-
-        chosen = [f for f in files if any(matches(f, n) for n in names)]
-        for n in names:
-            if not any(matches(f, n) for f in files):
-                papers = sorted({f.parent.name for f in files if f.parent != root})
-                raise ValueError(f"names: got {n!r}; expected a paper ({', '.join(papers)}) or part of a theory file's name")
-    else:
-        chosen = [root]
-    if (update or check) and (names or deep):
-        raise ValueError("update/check: got a partial or deep run; expected the complete default run (no names, no --deep)")
-    target = Path(out) if out is not None else (project_root() or Path.cwd()) / "paper_checks.md"
-    collector = _Collector()
-    args = [*map(str, chosen), "-q", "--no-header", "--import-mode=importlib", "-p", "no:cacheprovider"]
-    args += [f"--rootdir={root.parent}", "-c", str(Path(__file__).with_name("_pytest.ini"))]
-    args += ["-p", "exactdiffusion._pytest_plugin"]
-    if deep:
-        args.append("--deep")
-    if not verbose:
-        args += ["--tb=short"]
-    if update:
-        args.append("--no-ledger-check")
-    args.append("--no-verdict-table")
-    code = int(pytest.main(args, plugins=[collector]))
-    collected = collector.collected
-    print()
-    print(verdict_table(collected))
-    text = render(collected)
-    bad = [r["statement"].key for r in rows(collected) if r["verdict"] in ("FAILED", "incomplete", "not run")]
-    if update and code == 0 and not bad:
-        temporary = target.with_suffix(".tmp")
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(target)
-        print(f"\nwrote {target.name}")
-    if check:
-        committed = target.read_text(encoding="utf-8") if target.exists() else ""
-        differences = same_text(committed, text)
-        print("\npaper_checks.md is current" if not differences else "\npaper_checks.md is NOT current:")
-        for line in differences[:10]:
-            print("  " + line)
-        code = code or int(bool(differences))
-    count = len(rows(collected))
-    print(f"\n{count} statements, {count - len(bad)} with a verdict, {len(bad)} failed or incomplete")
-    return code or int(bool(bad))
-
-
-def _paper(path, root):
-    """The paper of a theory file: its folder, or for one outside the folders (the template) what it imports from bounds."""
-    if path.parent != root:
-        return path.parent.name
-    found = re.search(r"^from exactdiffusion\.bounds import (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
-    return found.group(1) if found else None
-
-
-def theory_files(root):
-    """The theory files below ``root``, sorted."""
-    pattern = re.compile(r"^((thm|prop|lem|def|eq|sym)_.*|_template)\.py$")
-    return sorted(f for f in Path(root).rglob("*.py") if pattern.match(f.name))

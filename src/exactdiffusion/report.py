@@ -13,12 +13,12 @@ from dataclasses import asdict
 from html import escape
 from pathlib import Path
 
-from . import records
+from . import expected, records
 from ._markup import html as markup
 from ._validation import fail
 from ._version import __version__
 from .curves import ABOVE_FLOOR, AXES, LABELS, curves, load, select
-from .ledger import PROVED_HERE, VERDICTS, read_checks
+from .ledger import PROVED_HERE, VERDICTS
 from .resources import project_root
 
 #: What the page may weigh, in bytes: it is sent by mail and opened on phones.
@@ -47,8 +47,7 @@ def report(folder, out=None, *, target=None, metric=None, checks=None, figures=N
     target, metric : str or list of str, optional
         Put these only into the page.
     checks : path, optional
-        ``paper_checks.md`` of the theory run. Default: the checkout's, or the current folder's; without one every
-        statement is shown as not run.
+        Folder that ``verify --records`` wrote: its verdicts and evidence are shown. Default: the committed verdicts.
     figures : path, optional
         Folder of drawings ``NAME.png`` with ``data/NAME.json``. Default: ``figures`` of the checkout or current folder.
 
@@ -68,14 +67,13 @@ def report(folder, out=None, *, target=None, metric=None, checks=None, figures=N
     results.rows[:] = select(results.rows, target=target, metric=metric)
     out = Path(out) if out is not None else Path(folder) / "report.html"
     home = project_root() or Path.cwd()
-    found_checks = _given("checks", checks, home / "paper_checks.md", Path.is_file)
     found_figures = _given("figures", figures, home / "figures", Path.is_dir)
     plotly, plotly_version = _plotly()
     title = results.provenance.get("title") or f"Sweep {Path(folder).resolve().name}"
     page = string.Template((_ASSETS / "page.html").read_text(encoding="utf-8")).substitute(
         title=escape(title), intro=_intro(results), style=(_ASSETS / "report.css").read_text(encoding="utf-8"),
         script=(_ASSETS / "report.js").read_text(encoding="utf-8"), above_floor=f"{ABOVE_FLOOR:g}", version=__version__,
-        verdicts=_verdicts(found_checks), figures=_gallery(found_figures), provenance=_provenance(results),
+        verdicts=_verdicts(checks), figures=_gallery(found_figures), provenance=_provenance(results),
         plotly=_packed(plotly), plotly_version=plotly_version,
         data=_packed(json.dumps(_data(results.rows), allow_nan=False)),
     ).encode()
@@ -167,22 +165,36 @@ _HEAD = (("statement", ""), ("paper", "minor"), ("number", "minor"), ("evaluated
          ("worst ratio", "minor number"), ("controls", "minor"), ("verdict", ""))
 
 
-def _verdicts(path):
+def _checks(folder):
+    """Entries of all statements with their lines of evidence, and where they come from."""
+    if folder is None:
+        entries, where = expected.read(), "the committed verdicts"
+        evidence = {key: expected.lines(entry) for key, entry in entries.items()}
+    else:
+        from .verification import evidence_lines, read_records
+
+        _, collected = read_records(folder, "checks")
+        entries, where = expected.summarise(collected), f"the run in {folder}"
+        evidence = {key: evidence_lines(collected.of(key)) for key in entries}
+    return {key: {**entry, "evidence": evidence[key]} for key, entry in entries.items()}, where
+
+
+def _verdicts(folder):
     from . import bounds
-    checks = read_checks(path.read_text(encoding="utf-8")) if path is not None else {}
+
+    checks, where = _checks(folder)
     statements = bounds.all_statements()
     bodies = [_statement(number, s, checks.get(s.key)) for number, s in enumerate(statements)]
     papers = list(dict.fromkeys(s.paper for s in statements))
     seen = {checks.get(s.key, {}).get("verdict", _NOT_RUN) for s in statements}
     verdicts = sorted(seen, key=lambda v: (_rank(v), v))
-    where = "paper_checks.md" if path is not None else "no run: paper_checks.md was not found"
     head = "".join(
         f'<th scope="col" class="{kind}" aria-sort="{"ascending" if i == 0 else "none"}">'
         f'<button type="button">{label}</button></th>'
         for i, (label, kind) in enumerate(_HEAD))
     return (
-        f'<p class="note">From {where}. Worst ratio: smaller over larger side of the inequality, 1 where it is attained. '
-        f'Open a statement to read its hypotheses, conclusion and source, and the evidence.</p>'
+        f'<p class="note">From {escape(where)}. Worst ratio: smaller over larger side of the inequality, 1 where it is '
+        f'attained. Open a statement to read its hypotheses, conclusion and source, and the evidence.</p>'
         f'<div class="filters">{_filter("paper", "Paper", papers)} {_filter("verdict", "Verdict", verdicts)}</div>'
         f'<p id="verdict-count" class="note" aria-live="polite"></p>'
         f'<div class="scroll"><table id="verdict-table"><thead><tr>{head}</tr></thead>{"".join(bodies)}</table></div>')
@@ -202,7 +214,7 @@ def _rank(verdict):
 def _statement(number, statement, check):
     from .bounds import PAPERS, TEXTS
 
-    check = check or {"evaluated": "", "worst ratio": "", "controls": "", "verdict": _NOT_RUN, "evidence": [], "file": ""}
+    check = {"verdict": _NOT_RUN, "evidence": [], "file": "", **(check or {})}
     try:
         doc = markup(statement.doc)
     except ValueError as error:
@@ -212,7 +224,8 @@ def _statement(number, statement, check):
     evidence = "".join(f"<li>{escape(line)}</li>" for line in check["evidence"])
     evidence = f"<details><summary>Evidence</summary><ul class=\"evidence\">{evidence}</ul></details>" if evidence else ""
     measured = f" Measured in <code>{escape(check['file'])}</code>." if check["file"] else ""
-    numbers = ["" if check[name] == "-" else check[name] for name in ("evaluated", "worst ratio")]
+    numbers = [f"{check[name]:g}" if name in check else "" for name in ("values", "worst_ratio")]
+    controls = f"{len(check['controls'])} fail" if "controls" in check else ""
     return (
         f'<tbody data-paper="{escape(statement.paper)}" data-verdict="{verdict}"><tr>'
         f'<td data-sort="{number}"><button type="button" class="statement-button" aria-expanded="false" '
@@ -221,7 +234,7 @@ def _statement(number, statement, check):
         f'<td class="minor" data-sort="{escape(statement.ref)}">{escape(statement.ref)}</td>'
         f'<td class="minor number" data-sort="{escape(numbers[0])}">{escape(numbers[0]) or "–"}</td>'
         f'<td class="minor number" data-sort="{escape(numbers[1])}">{escape(numbers[1]) or "–"}</td>'
-        f'<td class="minor" data-sort="{escape(check["controls"])}">{escape(check["controls"])}</td>'
+        f'<td class="minor" data-sort="{escape(controls)}">{escape(controls)}</td>'
         f'<td class="verdict" data-verdict="{verdict}" data-sort="{_rank(check["verdict"])}">{verdict}</td></tr>'
         f'<tr id="doc-{number}" hidden><td colspan="{len(_HEAD)}"><div class="doc">{doc}'
         f'<p class="note">{escape(authors)}: <em>{escape(title)}</em> ({escape(where)}), {escape(statement.ref)}; '

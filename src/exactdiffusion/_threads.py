@@ -1,0 +1,17 @@
+"""One BLAS thread per process: the matrices are small, and several processes with a thread per core slow each other down."""
+
+import os
+import sys
+
+VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+def one_thread():
+    """Set one BLAS thread for this process and its children, unless the environment already names a number."""
+    if any(name in os.environ for name in VARIABLES):
+        return
+    os.environ.update(dict.fromkeys(VARIABLES, "1"))
+    if "numpy" in sys.modules:  # its BLAS has read the environment already
+        from threadpoolctl import threadpool_limits
+
+        threadpool_limits(1)
