@@ -6,31 +6,36 @@ STAMP := $(VENV)/.installed-from-pyproject
 # Small matrices: a BLAS that starts one thread per core for each of several processes is slower, not faster.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMEXPR_NUM_THREADS=1
 
-.PHONY: help install demo test test-deep deep-fuzz deep-rest figures figures-check studies lint bench clean
+.PHONY: help install demo test test-deep deep-fuzz deep-rest figures figures-check studies lint portability bench clean
 
 help:
-	@echo 'make demo           set up, check the theorems, draw the three first figures (in demo/)'
-	@echo 'make test           the whole test suite: tests/ and theory/'
+	@echo 'make install        set up .venv (about 1 GB, half a minute with a fast network); every target does so by itself'
+	@echo 'make demo           three figures and the headline theorems, into demo/ (a minute)'
+	@echo 'make test           the whole test suite: tests/ and theory/ (some 6 minutes on two cores)'
 	@echo 'make test-deep      the same with the long variants, planted errors and mutants (under an hour on two cores)'
 	@echo 'make figures        remake every committed figure and its table'
 	@echo 'make figures-check  recompute a part of every committed table and compare'
 	@echo 'make studies        rerun the studies of experiments/studies and rewrite their page (minutes)'
 	@echo 'make bench          run every script of benchmarks/ and rewrite its record (minutes)'
-	@echo 'make lint           ruff'
+	@echo 'make portability    the same verdicts and tables on a second and a third machine made of this one (4 minutes)'
+	@echo 'make lint           ruff and mypy'
 
 install: $(STAMP)
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "Python >= 3.11 is needed, $(PYTHON) is %d.%d; try: make PYTHON=python3.12" % v[:2])'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
 	@touch $(STAMP)
 
 demo: $(STAMP)
 	@$(ONE_THREAD) $(BIN)/exactdiffusion demo --out demo
 
+# One worker per core; tests that share an expensive fixture stay together. RECORDS=DIR keeps what the theory checks measured,
+# for `exactdiffusion verify --check --from DIR`.
+RECORDS ?=
 test: $(STAMP)
-	@$(ONE_THREAD) $(BIN)/python -m pytest tests theory
+	@$(ONE_THREAD) $(BIN)/python -m pytest tests theory -n auto --dist loadgroup $(if $(RECORDS),--records $(RECORDS))
 
 # Two processes share the first part; the second forks a process per core itself. Output comes target by target where make can.
 SYNC := $(if $(filter output-sync,$(.FEATURES)),-Otarget)
@@ -57,7 +62,11 @@ studies: $(STAMP)
 	@$(BIN)/python experiments/studies/_page.py
 
 lint: $(STAMP)
-	@$(BIN)/python -m ruff check src tests theory experiments benchmarks
+	@$(BIN)/python -m ruff check src tests theory experiments benchmarks .ci
+	@$(BIN)/python -m mypy
+
+portability: $(STAMP)
+	@$(ONE_THREAD) $(BIN)/python .ci/portability.py
 
 bench: $(STAMP)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,fast]'

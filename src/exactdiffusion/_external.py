@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ._validation import fail
 
-_FILES = {}  # (path, digest) -> module: a file is run once, and again after an edit
+_FILES: dict = {}  # (path, digest) -> module: a file is run once, and again after an edit
 
 
 def load_function(name, text, expected="MODULE:FUNCTION or FILE.py:FUNCTION"):

@@ -242,8 +242,8 @@ class Certificate:
     witness: np.ndarray | None
     radius: float
     leaves: tuple = field(repr=False, default=())
-    points: np.ndarray = field(repr=False, default=None)
-    weights: np.ndarray = field(repr=False, default=None)
+    points: np.ndarray | None = field(repr=False, default=None)
+    weights: np.ndarray | None = field(repr=False, default=None)
     tails: tuple = field(repr=False, default=())
 
     def recheck(self, prec=96, every=1):

@@ -91,7 +91,7 @@ def cloud(noised, what, x, size=None):
     block, out = rows(law, x), []
     P = law._p("P", x)
     for c in _cloud.chunks(n, block):
-        y, s1, t1 = x[c, :], *(v[c] if len(v) > 1 else v for v in (s, t))
+        y, (s1, t1) = x[c, :], (v[c] if len(v) > 1 else v for v in (s, t))
         reference, others, S = moments(noised, y, s1, t1, what == "score", what != "log_density")
         best = xp.take(P, reference, axis=0)
         if what == "denoise":

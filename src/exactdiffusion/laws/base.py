@@ -146,7 +146,7 @@ class NoisedLaw:
     """
 
     # What becomes of rows beyond LARGE * sigma in a posterior: "limit" (an atom has all the weight), "refuse" or None.
-    _far = None
+    _far: str | None = None
 
     def __init__(self, law, scale, sigma):
         self.law = law

@@ -5,6 +5,8 @@ Adding a law: (1) its class; (2) its name in ``laws.__all__``; (3) a line here. 
 `tests/test_references_index.py` asks for the reference of each of its methods.
 """
 
+import functools
+
 import numpy as np
 
 from .mixture import GaussianMixture
@@ -44,7 +46,7 @@ def _subspace(covariance):
 #: name -> function without arguments that makes the law
 REGISTRY = {
     **{
-        kind: lambda kind=kind: _mixture(kind)
+        kind: functools.partial(_mixture, kind)
         for kind in ("full", "degenerate", "diagonal", "isotropic", "zero-weight", "atoms")
     },
     "cloud": lambda: _cloud(4, True),
