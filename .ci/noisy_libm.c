@@ -36,12 +36,12 @@ static int way(int function, double x, double y) {  /* -1, 0 or 1 */
 MOVED(double, uint64_t, 0xFFFFFFFFFFFFFu, moved)
 MOVED(float, uint32_t, 0x7FFFFFu, movedf)
 
-#define ONE(f) \
-    double f(double x) { return moved(f##l(x), way(__LINE__, x, 0)); } \
-    float f##f(float x) { return movedf(f##l(x), way(__LINE__, x, 0)); }
-#define TWO(f) \
-    double f(double x, double y) { return moved(f##l(x, y), way(__LINE__, x, y)); } \
-    float f##f(float x, float y) { return movedf(f##l(x, y), way(__LINE__, x, y)); }
+#define ONE(name) \
+    double name(double x) { return moved(name##l(x), way(__LINE__, x, 0)); } \
+    float name##f(float x) { return movedf(name##l(x), way(__LINE__, x, 0)); }
+#define TWO(name) \
+    double name(double x, double y) { return moved(name##l(x, y), way(__LINE__, x, y)); } \
+    float name##f(float x, float y) { return movedf(name##l(x, y), way(__LINE__, x, y)); }
 
 ONE(exp)
 ONE(exp2)
