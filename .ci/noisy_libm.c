@@ -1,6 +1,8 @@
 /* Another machine's libm, for LD_PRELOAD: every result is off by -1, 0 or +1 ulp, a fixed function of the argument.
 
-   cc -O2 -shared -fPIC -fno-builtin -o noisy_libm.so noisy_libm.c -lm     (x86-64: long double has 64 bits of mantissa)
+   cc -O2 -shared -fPIC -fno-builtin -DNOISE=0 -o noisy_libm.so noisy_libm.c -lm
+
+   Each number NOISE gives another libm. It is written for x86-64, where long double has 64 bits of mantissa.
 
    A result is computed in extended precision, rounded, and moved by a whole ulp; it stays where the move would make the error
    1.49 ulp or more. It also stays where every libm agrees: exact results (exp 0, log 1, pow(x, 1), pow(2, k), cbrt 27,
@@ -16,7 +18,7 @@ static int way(int function, double x, double y) {  /* -1, 0 or 1 */
     uint64_t a, b;
     x = fabs(x), y = fabs(y);
     memcpy(&a, &x, 8), memcpy(&b, &y, 8);
-    a = (a ^ (b * 0x9E3779B97F4A7C15u) ^ ((uint64_t)function << 52)) * 0xBF58476D1CE4E5B9u;
+    a = (a ^ (b * 0x9E3779B97F4A7C15u) ^ ((uint64_t)(function + 100 * NOISE) << 40)) * 0xBF58476D1CE4E5B9u;
     a = (a ^ (a >> 31)) * 0x94D049BB133111EBu;
     return (int)((a >> 33) % 3) - 1;
 }
@@ -37,11 +39,11 @@ MOVED(double, uint64_t, 0xFFFFFFFFFFFFFu, moved)
 MOVED(float, uint32_t, 0x7FFFFFu, movedf)
 
 #define ONE(name) \
-    double name(double x) { return moved(name##l(x), way(__LINE__, x, 0)); } \
-    float name##f(float x) { return movedf(name##l(x), way(__LINE__, x, 0)); }
+    double name(double x) { return moved(name##l(x), way(__COUNTER__, x, 0)); } \
+    float name##f(float x) { return movedf(name##l(x), way(__COUNTER__, x, 0)); }
 #define TWO(name) \
-    double name(double x, double y) { return moved(name##l(x, y), way(__LINE__, x, y)); } \
-    float name##f(float x, float y) { return movedf(name##l(x, y), way(__LINE__, x, y)); }
+    double name(double x, double y) { return moved(name##l(x, y), way(__COUNTER__, x, y)); } \
+    float name##f(float x, float y) { return movedf(name##l(x, y), way(__COUNTER__, x, y)); }
 
 ONE(exp)
 ONE(exp2)
