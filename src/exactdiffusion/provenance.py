@@ -69,8 +69,38 @@ def _git(root, *arguments):
 
 
 def machine():
-    """What the run ran on, without the host's name."""
-    return {"system": platform.system(), "machine": platform.machine(), "cpus": os.cpu_count()}
+    """What the run ran on, without the host's name.
+
+    Last bits of a number depend on ``processor``, ``blas`` (library, version, kernel), ``blas_threads`` (of this process,
+    now), ``simd`` (the highest set of instructions that NumPy's own loops use) and ``libm``. Records show these entries;
+    nothing compares them.
+    """
+    import numpy as np
+    from threadpoolctl import threadpool_info
+
+    config = np.show_config(mode="dicts")
+    simd = config.get("SIMD Extensions", {})
+    pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+    names = {" ".join(str(pool[k]) for k in ("internal_api", "version", "architecture") if pool.get(k)) for pool in pools}
+    return {
+        "system": platform.system(), "machine": platform.machine(), "cpus": os.cpu_count(), "processor": _processor(),
+        # threadpoolctl sees no pool of Apple's Accelerate
+        "blas": ", ".join(sorted(names)) or config["Build Dependencies"]["blas"]["name"],
+        "blas_threads": max((pool["num_threads"] for pool in pools), default=None),
+        "simd": ([*simd.get("baseline", []), *simd.get("found", [])] or ["baseline"])[-1],
+        "libm": " ".join(platform.libc_ver()).strip() or platform.system(),
+    }
+
+
+def _processor():
+    """Name, family and model: under a hypervisor the name alone ("AMD EPYC") says little."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    entries = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    name = entries.get("model name") or platform.processor() or platform.machine()
+    return f"{name} (family {entries['cpu family']}, model {entries['model']})" if "cpu family" in entries else name
 
 
 def provenance():
