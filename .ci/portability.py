@@ -19,10 +19,10 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 #: The file in DIR that must be the same, byte for byte, in all configurations.
-LEDGER = "ledger.md"
+LEDGER = "ledger.toml"
 #: Chains of commands of this Python; the commands of a chain run one after the other. DIR is a folder of the configuration.
 CHAINS = [
-    ["-m exactdiffusion verify --quick --records DIR", "-m exactdiffusion verify --quick --check --from DIR"],
+    ["-m exactdiffusion verify --quick --check --records DIR"],
     ["-m exactdiffusion figures --all --check"],
 ]
 AS_IS, OTHER, NOISY = "this machine", "other kernels", "noisy libm"

@@ -52,6 +52,7 @@ def _verify(args):
 
 def _figures(args):
     from . import figures
+    from .datasets import DatasetUnavailable
 
     if args.check and args.quick:
         raise ValueError("check: got --check together with --quick; expected one of the two")
@@ -61,7 +62,11 @@ def _figures(args):
     failed = False
     for experiment in figures.select(args.names, args.all):
         if args.check:
-            problems = figures.check(experiment, args.out)
+            try:
+                problems = figures.check(experiment, args.out)
+            except DatasetUnavailable as error:
+                print(f"{experiment.NAME}: not checked ({str(error).split(' (')[0]})")
+                continue
             failed = failed or bool(problems)
             print(f"{experiment.NAME}: {'current' if not problems else 'NOT current'}")
             for problem in problems:

@@ -72,10 +72,12 @@ def is_admissible(beta, eta, nu):
     bool
     """
     excess = admissibility_excess(beta, eta, nu)
-    # the boundary itself is admissible: allow the rounding of the logarithms, 4 eps (1 + z/(1 - z)) each, which says nothing
-    # where z is 1 to a few eps: the excess itself is below 1 anywhere near the boundary
-    z = np.asarray(eta) * np.asarray(beta) / (1 - np.asarray(beta))
-    rounding = 4 * np.finfo(np.float64).eps * np.sum(1 + z / (1 - z))
+    # The boundary itself is admissible: allow 4 eps for each logarithm, and for beta a relative error of 4 eps, which
+    # z = eta beta/(1 - beta) has magnified by 1/(1 - beta). That says nothing where z is 1 to a few eps: the excess itself
+    # is below 1 anywhere near the boundary.
+    beta = np.asarray(beta)
+    z = np.asarray(eta) * beta / (1 - beta)
+    rounding = 4 * np.finfo(np.float64).eps * np.sum(1 + z / (1 - z) / (1 - beta))
     return bool(excess <= 0 or excess <= min(rounding, 1.0))
 
 
