@@ -98,12 +98,12 @@ def test_installed_wheel_works_outside_the_checkout(wheel, tmp_path, names):
 
 
 _FLOORS = (
-    {"_version", "_validation", "_progress", "_external", "_markup", "arrays", "bounds", "noise", "provenance", "records",
+    {"_version", "_validation", "_progress", "_external", "_markup", "_threads", "arrays", "bounds", "noise", "provenance", "records",
      "resources", "schedules"},
     {"laws", "proximal", "adversaries"},
     {"samplers", "propagation", "measure"},
-    {"audit", "chains", "chance", "conditional_mean", "curves", "datasets", "figures", "ledger", "log_concavity",
-     "measurements", "metrics", "plot", "report", "sweep", "sweepfile", "_pytest_plugin"},
+    {"audit", "chains", "chance", "conditional_mean", "curves", "datasets", "expected", "figures", "ledger", "log_concavity",
+     "measurements", "metrics", "plot", "report", "sweep", "sweepfile", "verification", "_pytest_plugin"},
     {"cli", "demo", "__main__", "__init__"},
 )
 

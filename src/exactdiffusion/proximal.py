@@ -1335,7 +1335,7 @@ def _to(result, like):
                       result.status, result.starts, result.calls)
 
 
-_SOLVERS: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # one solver per base law: its tables serve every noise level
+_SOLVERS: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # one solver per law: its tables serve every level
 
 
 def _solver(law):
