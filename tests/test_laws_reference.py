@@ -14,7 +14,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from exactdiffusion.laws import GaussianMixture, PointCloud, Sphere
+from exactdiffusion.laws import GaussianMixture, PointCloud, Sphere, mixture
 from exactdiffusion.laws.sets import bessel_ratio
 
 EPS = float(np.finfo(float).eps)
@@ -71,8 +71,11 @@ def test_the_grid_is_as_wide_as_promised(data):
     assert (FOLDER / "laws.json").stat().st_size < 1.5e6
 
 
+@pytest.mark.parametrize("light", [True, False])
 @pytest.mark.parametrize("kind", KINDS)
-def test_mixtures_and_clouds_against_50_digits(data, laws, kind, capsys, accuracy):
+def test_mixtures_and_clouds_against_50_digits(data, laws, kind, light, capsys, accuracy, monkeypatch):
+    if not light:  # the kernels of many rows and of other namespaces
+        monkeypatch.setattr(mixture, "_LIGHT_DOUBLES", 0)
     errors, conditions, names, classes = [], [], [], []
     for case in data["cases"]:
         law = laws[case["law"]]

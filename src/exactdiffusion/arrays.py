@@ -8,12 +8,19 @@ arrays are refused. Gradients are not followed: a torch tensor that requires the
 import array_api_compat as _compat
 import numpy as np
 
+_NUMPY = _compat.array_namespace(np.empty(0))
+
 
 def array_namespace(*arrays):
     """Array-API namespace of the first array argument that has one; NumPy for lists and Python numbers."""
+    for a in arrays:
+        if type(a) is not np.ndarray:
+            break
+    else:
+        return _NUMPY
     found = [a for a in arrays if not isinstance(a, (np.generic, type)) and _compat.is_array_api_obj(a)]
     if not found:
-        return _compat.array_namespace(np.empty(0))
+        return _NUMPY
     non_numpy = [a for a in found if not _compat.is_numpy_array(a)]
     return _compat.array_namespace(*(non_numpy or found[:1]))
 

@@ -590,13 +590,17 @@ def _recheck(certificate, prec, every):
 
 
 def _value_and_gradient(P, logw, v, y):
-    """log lammax and its gradient: d_w u'Cu = E[(w z)(u z)^2] / v at the top eigenvector u."""
-    p, mean = _posterior(P, logw, v, y[np.newaxis])
-    p, z = p[0], P - mean[0]
-    lam, U = np.linalg.eigh((z * p[:, np.newaxis]).T @ z)
-    top = max(lam[-1], np.finfo(float).tiny)
-    uz = z @ U[:, -1]
-    return math.log(top), (p * uz * uz) @ z / (v * top)
+    """log lammax (n,) at the rows of y and its gradient: d_w u'Cu = E[(w z)(u z)^2] / v at the top eigenvector u."""
+    p, mean = _posterior(P, logw, v, y)
+    z = P - mean[:, np.newaxis, :]
+    if P.shape[1] == 1:
+        uz = z[:, :, 0]
+        top = np.sum(p * uz * uz, axis=1)
+    else:
+        lam, U = np.linalg.eigh(np.swapaxes(z * p[:, :, np.newaxis], 1, 2) @ z)
+        top, uz = lam[:, -1], (z @ U[:, :, -1:])[:, :, 0]
+    top = np.maximum(top, np.finfo(float).tiny)
+    return np.log(top), ((p * uz * uz)[:, np.newaxis, :] @ z)[:, 0] / (v * top)[:, np.newaxis]
 
 
 @in_range
@@ -638,20 +642,22 @@ def covariance_supremum(cloud, weights, variance, starts=None, rng=0):
         starts = y[np.argsort(-value)[:400:50]]
     else:
         starts = to_numpy(points("starts", starts, P.shape[1], allow_empty=False)) - shift
-    best = (-math.inf, None)
-    for y in starts:
-        result = minimize(
-            lambda y: tuple(-a for a in _value_and_gradient(P, logw, v, y)),
-            y,
-            jac=True,
-            method="L-BFGS-B",
-            options={"ftol": 1e-15, "gtol": 1e-11, "maxiter": 300},
-        )
-        y = result.x
-        value = float(_lammax(P, *_posterior(P, logw, v, y[np.newaxis]))[0])
-        if value > best[0]:
-            best = (value, y + shift)
-    return best
+
+    def ascent(y):
+        """The rows of y after an ascent of the sum of their values: one call of the batch for a step of all."""
+
+        def falling(flat):
+            value, gradient = _value_and_gradient(P, logw, v, np.reshape(flat, y.shape))
+            return -float(value.sum()), -gradient.ravel()
+
+        options = {"ftol": 1e-15, "gtol": 1e-11, "maxiter": 300}
+        y = np.reshape(minimize(falling, y.ravel(), jac=True, method="L-BFGS-B", options=options).x, y.shape)
+        return y, _lammax(P, *_posterior(P, logw, v, y))
+
+    y, value = ascent(starts)
+    k = int(np.argmax(value))
+    y, value = ascent(y[k : k + 1])
+    return float(value[0]), y[0] + shift
 
 
 @dataclass(frozen=True)

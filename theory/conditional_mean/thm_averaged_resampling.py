@@ -24,7 +24,7 @@ def recursion(law, n, y, variance="small", spacing=0.04):
     w = w / w.sum()
     at = lambda i, z: law.noised(1.0, np.sqrt(v[i])).denoise(z.reshape(-1, 1)).reshape(z.shape)  # noqa: E731
     u = at(n - 1, mesh)  # the last step has no noise
-    moment = u**2
+    both = np.stack([u, u**2], axis=-1)
     for i in range(n - 2, -1, -1):
         r, s = v[i + 1], v[i]
         factor = {"small": r / s, "large": (1 + r) / (1 + s), "difference": 1.0}[variance]
@@ -32,8 +32,8 @@ def recursion(law, n, y, variance="small", spacing=0.04):
         z = mesh if i else y[:, 0]
         mean = r / s * z + (1 - r / s) * at(i, z)
         nodes = np.clip(mean[:, None] + spread * t, mesh[0], mesh[-1])
-        u, moment = ((make_interp_spline(mesh, f, k=5)(nodes) @ w) for f in (u, moment))
-    return u, moment
+        both = w @ make_interp_spline(mesh, both, k=5)(nodes)
+    return both.T
 
 
 def rms(line, name, values):

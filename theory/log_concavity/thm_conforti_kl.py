@@ -105,7 +105,8 @@ def test_rate(check):
     and 1.963 (then 1.979 and 1.988): the distance to 2 is multiplied by .55 to .62 each time, as a remainder h log(1/h) does
     (1/2 for h, .6 with the logarithm). With a slope other than 2 it would stop falling.
     """
-    kl = [line.study(LAW, uniform(1.0, N), scheme).divergences.kl.value for N in (60, 120, 240, 480)]
+    runs = [line.propagate(LAW, uniform(1.0, N), scheme) for N in (60, 120, 240, 480)]
+    kl = [line.divergences(run.target, run.law).kl for run in runs]
     slopes = np.log2(np.divide(kl[:-1], kl[1:]))
     away = 2 - slopes
     check.holds(

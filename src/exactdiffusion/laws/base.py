@@ -29,6 +29,8 @@ BLOCK_DOUBLES = 1 << 20
 
 def level(name, value):
     """A noise level: a Python float, or a NumPy array (n,) of one value per row; finite and >= 0."""
+    if isinstance(value, float) and 0 <= value < math.inf:
+        return float(value)
     array = to_numpy(real_array(name, value, "a finite number >= 0, or one per row, shape (n,)"))
     if array.ndim > 1:
         fail(f"{name} (shape {array.shape})", value, "a scalar or shape (n,)")
@@ -40,16 +42,20 @@ def level(name, value):
 def levels(scale, sigma):
     """Validated pair (scale, sigma): not both 0, equal lengths where both are per row."""
     scale, sigma = level("scale", scale), level("sigma", sigma)
-    if np.ndim(scale) and np.ndim(sigma) and len(scale) != len(sigma):
-        fail(f"sigma (length {len(sigma)})", sigma, f"the length {len(scale)} of scale")
-    if np.any((np.asarray(scale) == 0) & (np.asarray(sigma) == 0)):
+    if isinstance(scale, float) and isinstance(sigma, float):
+        nothing = scale == sigma == 0
+    else:
+        if np.ndim(scale) and np.ndim(sigma) and len(scale) != len(sigma):
+            fail(f"sigma (length {len(sigma)})", sigma, f"the length {len(scale)} of scale")
+        nothing = np.any((np.asarray(scale) == 0) & (np.asarray(sigma) == 0))
+    if nothing:
         fail("sigma", sigma, "scale and sigma not both 0")
     return scale, sigma
 
 
 def bounded(name, value, array, high=LARGE, low=0.0):
     """Raise where an entry is above ``high``, or the largest one below ``low`` and not 0: squares leave the range there."""
-    top = float(np.max(np.abs(array), initial=0.0))
+    top = abs(array) if isinstance(array, float) else float(np.max(np.abs(array), initial=0.0))
     if top > high or 0 < top < low:
         least = f", the largest of them 0 or at least {low:g}" if low else ""
         fail(name, value, f"numbers of at most {high:g} in absolute value{least}: their squares leave the range of floats")
@@ -58,24 +64,24 @@ def bounded(name, value, array, high=LARGE, low=0.0):
 
 def largest(xp, x):
     """Largest absolute value of a non-empty array, without a temporary in NumPy."""
-    return max(float(np.max(x)), -float(np.min(x))) if is_numpy(xp) else float(xp.max(xp.abs(x)))
+    return max(float(x.max()), -float(x.min())) if is_numpy(xp) else float(xp.max(xp.abs(x)))
 
 
 def queries(name, value, dim, size=False):
     """A batch of points (n, dim) of at most `LARGE` in every coordinate; with ``size`` also a bound of those: the largest,
     of arrays other than NumPy's the largest norm of a row."""
     xp = array_namespace(value)
-    x = points(name, value, dim, finite=is_numpy(xp))
+    x = points(name, value, dim, finite=False)
+    # One number says that all coordinates are finite and small; of a device no more than that is asked.
     if not x.shape[0]:
         top = 0.0
     elif is_numpy(xp):
         top = largest(xp, x)
     else:
-        # One number is asked of the device: it is finite and small where all coordinates are.
         top = math.sqrt(float(xp.max(xp.sum(x * x, axis=-1))))
-        if not top <= LARGE:
-            points(name, value, dim)
-            top = largest(xp, x)
+    if not top <= LARGE:
+        points(name, value, dim)
+        top = largest(xp, x)
     if top > LARGE:
         fail(name, value, f"coordinates of at most {LARGE:g} in absolute value: their squares leave the range of floats")
     return (x, top) if size else x
@@ -162,7 +168,7 @@ class NoisedLaw:
 
     @property
     def _per_row(self):
-        return bool(np.ndim(self.scale) or np.ndim(self.sigma))
+        return not (isinstance(self.scale, float) and isinstance(self.sigma, float))
 
     @property
     def mean(self):
@@ -182,12 +188,12 @@ class NoisedLaw:
         x, top = queries("x", x, self.dim, size=True)
         for name in ("scale", "sigma"):
             value = getattr(self, name)
-            if np.ndim(value) and len(value) != x.shape[0]:
+            if not isinstance(value, float) and len(value) != x.shape[0]:
                 fail(f"{name} (length {len(value)})", value, f"one value per row of x, {x.shape[0]} rows")
         return (x, top) if size else x
 
     def _levels(self):
-        return tuple(np.atleast_1d(np.asarray(v, dtype=np.float64)) for v in (self.scale, self.sigma))
+        return tuple(np.array([v]) if isinstance(v, float) else v for v in (self.scale, self.sigma))
 
     def _in_range(self, x, top_x=None):
         """(x, scale, sigma) with the same conditional law of X, of which no square over- or underflows; ``top_x`` is a
@@ -196,6 +202,12 @@ class NoisedLaw:
         Unchanged, bit for bit, at all but extreme levels. Otherwise rows are multiplied by powers of 2, x is 0 at scale
         0, where it says nothing, and sigma is 0 where nothing tells it from 0.
         """
+        if top_x is not None and not self._per_row:  # the conditions below, for the usual case, in numbers
+            s, t = self.scale, self.sigma
+            reach, least = s * self._size, t if t > 0 and self._far is not None else max(s * self._thin, t)
+            plain = s > 0 and max(reach, t) >= 1e-100 and (t == 0 or t >= max(TINY_SIGMA, TINY * reach))
+            if plain and top_x <= LARGE * min(least, 1.0):
+                return x, *self._levels()
         xp = array_namespace(x)
         s, t = self._levels()
         with np.errstate(under="ignore"):
@@ -243,11 +255,15 @@ class NoisedLaw:
             out.append(kernel(x[i : min(i + block, n), :], s, t))
         return out[0] if len(out) == 1 else xp.concat(out, axis=0)
 
-    def _need_noise(self, what, x, regular=False):
+    def _need_noise(self, what, x, regular=False, top_x=math.inf):
         """Raise where ``what`` needs a density and there is none in float64: sigma too small, or x too far.
 
-        ``regular`` says that the law has a density at sigma = 0.
+        ``regular`` says that the law has a density at sigma = 0; ``top_x`` is a bound of the coordinates of x, if known.
         """
+        if not self._per_row:  # the conditions below, for the usual case, in numbers
+            floor = max(self.sigma, self.scale * self._thin) if regular else self.sigma
+            if floor >= max(TINY_SIGMA, TINY * self.scale * self._size) and top_x <= LARGE * min(floor, 1.0):
+                return
         s, t = self._levels()
         with np.errstate(under="ignore"):
             reach, floor = s * self._size, np.maximum(t, s * self._thin) if regular else t

@@ -9,8 +9,10 @@ responsibilities ``r_k ~ w_k prod_j v_kj^(-1/2) exp(-sum_j z_kj^2 / (2 v_kj))``:
     Cov[X | x]     =  sum_k r_k U_k diag(lam_k sigma^2 / v_k) U_k^T + sum_k r_k (m_k - m)(m_k - m)^T
 
 Here they are for any array namespace, on arrays (K, b, d); NumPy arrays take the stacked products of `_stacked` where those
-are as accurate.
+are as accurate, and few rows of small mixtures the same sums on arrays (K, d, b), in as few calls as they can be written.
 """
+
+import math
 
 import numpy as np
 
@@ -34,6 +36,8 @@ from .base import (
 
 # Doubles in one (K, b, d) array on NumPy, where it should stay in the cache; other namespaces take BLOCK_DOUBLES.
 _CACHE_DOUBLES = 1 << 18
+# Doubles in one (K, d, b) array up to which a call is light.
+_LIGHT_DOUBLES = 1 << 15
 # LAPACK's eigenvalues are right to eps times the condition number: above this they are refined (up to
 # dimension 1024, where a refinement takes about as long as the decomposition).
 _REFINE_CONDITION, _REFINE_DIM = 16.0, 1024
@@ -143,6 +147,13 @@ class GaussianMixture:
         self._size = top if top > 0 else 1.0
         self._thin = float(np.sqrt(np.min(positive))) if positive.size else self._size
         self._typical = float(np.exp(np.mean(np.log(positive)))) if positive.size else 0.0
+        # For `_light`: log w (K, 1), mu_k and U_k^T mu_k (K, d, 1), eigenvalues (K, d, 1) or one number, U, U^T.
+        logw, m = self._p._host["logw"][:, None], mu[:, :, None]
+        if np.ptp(lam) == 0:
+            self._columns = logw, m, m, float(lam[0, 0]), None, None
+        else:
+            U, Ut = self._p._host.get("U"), self._p._host.get("Ut")
+            self._columns = logw, m, m if U is None else Ut @ m, lam[:, :, None], U, Ut
 
     def _stack(self):
         """Level-independent parts of the stacked products, made once."""
@@ -397,12 +408,44 @@ class NoisedMixture(NoisedLaw):
             return level.second(what, x) if level.second_pays() else None
         return level.evaluate(what, x)
 
+    def _light(self, what, x, size):
+        """"log_density", "score" or "denoise" of few rows x of NumPy where no variance is 0; None for others."""
+        K, d, n = self.law._active, self.dim, x.shape[0]
+        if not 0 < K * d * n <= _LIGHT_DOUBLES or pays(K, d, n) or not isinstance(x, np.ndarray):
+            return None
+        x, s, t = self._in_range(x, size) if what == "denoise" else (x, *self._levels())
+        law = self.law
+        if law._singular and not t.all():
+            return None
+        if len(s) == len(t) == 1:
+            s, t = float(s[0]), float(t[0])
+        logw, mu, m, lam, U, Ut = law._columns
+        y, s2, t2 = x.T, s * s, t * t
+        v = common = s2 * lam + t2
+        z = y - s * mu if U is None else Ut @ (y - s * mu)
+        quadratic = z * z / v
+        logits = logw - 0.5 * (quadratic[:, 0] if d == 1 else np.add.reduce(quadratic, 1))
+        if not isinstance(lam, float):  # log determinants as in `_responsibilities`
+            common = s2 * law._typical + t2
+            change = s2 * (lam - law._typical) / common
+            close = np.abs(change) < 0.5
+            logs = np.where(close, np.log1p(np.where(close, change, 0.0)), np.log(v / common))
+            logits = logits - 0.5 * np.add.reduce(logs, 1)
+        top = np.maximum.reduce(logits, 0)
+        e = np.exp(logits - top)
+        total = np.add.reduce(e, 0)
+        if what == "log_density":
+            return top + np.log(total) - 0.5 * d * (LOG_2PI + np.log(common))
+        a = -z / v if what == "score" else (s * lam / v) * (y if U is None else Ut @ y) + (t2 / v) * m
+        a = (e / total)[:, None] * (a if U is None else U @ a)
+        return np.ascontiguousarray(np.add.reduce(a, 0).T)
+
     @property
     def _far(self):
         return "refuse" if self.law._singular else None
 
-    def _needs_density(self, what, x):
-        self._need_noise(what, x, regular=not self.law._singular)
+    def _needs_density(self, what, x, size=math.inf):
+        self._need_noise(what, x, regular=not self.law._singular, top_x=size)
 
     def log_density(self, x):
         """Log density, (n,).
@@ -413,8 +456,10 @@ class NoisedMixture(NoisedLaw):
             Naming sigma, where a noised covariance is singular (sigma = 0 and a zero variance).
         """
         x, size = self._check(x, size=True)
-        self._needs_density("log_density", x)
-        fast = self._stacked("log_density", x, size=size)
+        self._needs_density("log_density", x, size)
+        fast = self._light("log_density", x, size)
+        if fast is None:
+            fast = self._stacked("log_density", x, size=size)
         if fast is not None:
             return fast
         return self._run(lambda *a: self._responsibilities(*a, *self._parts(*a))[1], x, (), self._rows(x))
@@ -423,8 +468,10 @@ class NoisedMixture(NoisedLaw):
         """Gradient of the log density, (n, d), as a sum of component scores (never as (xhat - x) /
         sigma^2)."""
         x, size = self._check(x, size=True)
-        self._needs_density("score", x)
-        fast = self._stacked("score", x, size=size)
+        self._needs_density("score", x, size)
+        fast = self._light("score", x, size)
+        if fast is None:
+            fast = self._stacked("score", x, size=size)
         if fast is not None:
             return fast
 
@@ -440,7 +487,9 @@ class NoisedMixture(NoisedLaw):
         """Conditional mean E[X | x], (n, d). At sigma = 0 its limit: x / scale, or the projection on the
         nearest support."""
         x, size = self._check(x, size=True)
-        fast = self._stacked("denoise", x, posterior=True, size=size)
+        fast = self._light("denoise", x, size)
+        if fast is None:
+            fast = self._stacked("denoise", x, posterior=True, size=size)
         if fast is not None:
             return fast
 
