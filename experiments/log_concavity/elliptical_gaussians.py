@@ -79,8 +79,8 @@ def compute(parameters, progress):
     def tuned(precisions, unit):
         """(step, friction) whose slowest axis is fastest; of those that tie, the largest step.
 
-        The radius is the same for several steps wherever the slowest mode is the friction's alone; other pairs lie at least
-        1e-4 above it, so that 1e-9 tells ties from rounding.
+        Where the slowest axis oscillates the radius is exp(-friction / 2) for every step; other pairs lie at least 1e-4
+        above it, so that 1e-9 tells ties from rounding.
         """
         pairs = [(d, g) for d in q["steps"] for g in q["frictions"]]
         radius = [max(np.max(np.abs(np.linalg.eigvals(Underdamped(1, d, g).linear(k, unit)[0]))) for k in precisions)
