@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+from figure_tables import committed
 
 from exactdiffusion import figures, records
 
@@ -108,6 +109,52 @@ def test_every_committed_figure_was_made_with_the_parameters_of_its_experiment(n
     assert record["table_sha256"] == figures._sha256(paths["table"].read_bytes())
     for kind in ("svg", "png"):
         assert figures._stamp(record).encode() in paths[kind].read_bytes()
+
+
+def _computed(value):
+    """Whether a float has more digits than a parameter or a rounded number: its last bits depend on the machine."""
+    digits = repr(abs(value)).split("e")[0].replace(".", "").strip("0") if isinstance(value, float) else ""
+    return len(digits) > 12 and math.isfinite(value)
+
+
+def _spot_faults(spot, table):
+    """What of a table another machine could not reproduce, as its Spot compares it; one sentence for each column."""
+    faults = [f"{column}: a tolerance, but no such column" for column in spot.rtol if column not in table[0]]
+    if spot.rtol and not spot.cause:
+        faults.append("tolerances without a cause")
+    for column in table[0]:
+        numbers = [row[column] for row in table if isinstance(row[column], (int, float)) and math.isfinite(row[column])]
+        computed = any(map(_computed, numbers))
+        if computed and column in spot.keys:
+            faults.append(f"{column}: computed floats identify rows; use an index, or round them in compute")
+        elif computed and column not in spot.rtol:
+            faults.append(f"{column}: computed floats compared to the bit; give it an rtol and its cause")
+        if column in spot.rtol:
+            rounding = 1e-12 * max(map(abs, numbers), default=0.0)
+            small = [value for value in numbers if spot.atol < abs(value) <= rounding]
+            if small:
+                faults.append(f"{column}: {small[0]:g} is rounding beside {rounding * 1e12:g}; give an atol and its cause")
+    return faults
+
+
+@pytest.mark.parametrize("name", sorted(figures.experiments()))
+def test_tables_are_compared_as_another_machine_can_reproduce_them(name):
+    assert _spot_faults(figures.experiments()[name].SPOT, committed(name)) == []
+
+
+def test_each_fault_of_a_comparison_is_named():
+    table = [{"name": "a", "key": 0.25, "value": 0.1 + 0.2}, {"name": "b", "key": 1 / 3, "value": 1e-17}]
+    sound = {"keys": ("name",), "rtol": {"key": 1e-9, "value": 1e-9}, "cause": "exp", "atol": 1e-15}
+    for change, expected in (
+        ({}, []),
+        ({"keys": ("name", "key"), "rtol": {"value": 1e-9}}, ["key: computed floats identify rows"]),
+        ({"rtol": {"key": 1e-9}}, ["value: computed floats compared to the bit"]),
+        ({"atol": 1e-18}, ["value: 1e-17 is rounding beside 0.3"]),
+        ({"cause": ""}, ["tolerances without a cause"]),
+        ({"rtol": {"key": 1e-9, "value": 1e-9, "w": 1e-9}}, ["w: a tolerance, but no such column"]),
+    ):
+        faults = _spot_faults(figures.Spot({}, **{**sound, **change}), table)
+        assert [fault.split(";")[0] for fault in faults] == expected
 
 
 def test_projection_error_by_hand():

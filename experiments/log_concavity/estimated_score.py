@@ -85,7 +85,7 @@ def compute(parameters, progress):
         edges = np.linspace(-parameters["range"], parameters["range"], parameters["bins"] + 1)
         counts = np.histogram(along / math.sqrt(d), edges)[0] / n / np.diff(edges)
         for x, value in zip(0.5 * (edges[1:] + edges[:-1]), counts):
-            put("chain", score, d, float(x), value)
+            put("chain", score, d, round(float(x), 6), value)
     return rows
 
 

@@ -47,7 +47,7 @@ def compute(parameters, progress):
     def law_row(part, d, R):
         law = mixture(R)
         x = np.linspace(-R - 7, R + 7, n)
-        rows.append({"part": part, "series": "law", "d": d, "R": R, "factor": None, "t": None,
+        rows.append({"part": part, "series": "law", "d": d, "R": round(R, 6), "factor": None, "t": None,
                      "gap": spectral_gap(law.log_density(x[:, np.newaxis]), x), "bound": eyring_kramers(law), "past": None})
 
     def conditional_row(part, d, R, factor, t):
@@ -57,8 +57,8 @@ def compute(parameters, progress):
             y = np.linspace(-width, width, n) + (past if t > 1 else 0.0)
             target = conditional_target(law, np.full((n, 1), (t - 1) * past), t - 1, math.sqrt(sigma2))
             worst = min(worst, (spectral_gap(target.log_density(y[:, np.newaxis]), y) * sigma2, float(past)))
-        rows.append({"part": part, "series": "conditional", "d": d, "R": R, "factor": factor, "t": t, "gap": worst[0],
-                     "bound": bound.spectral_gap_lower_bound(t, sigma2, 1.0, R) * sigma2, "past": worst[1]})
+        rows.append({"part": part, "series": "conditional", "d": d, "R": round(R, 6), "factor": factor, "t": t,
+                     "gap": worst[0], "bound": bound.spectral_gap_lower_bound(t, sigma2, 1.0, R) * sigma2, "past": worst[1]})
 
     cells = []
     if "radius" in parameters["parts"]:

@@ -16,8 +16,8 @@ PARAMETERS = {
 }
 QUICK = {"measured_N": [1, 2, 5, 13]}
 SPOT = Spot({"N": [1, 2, 3, 5], "measured_N": [1, 2, 5]}, keys=("eta", "nu", "N", "what"),
-            rtol={"low": 1e-9, "high": 1e-9},
-            cause="rounding of the states relative to their distance, a few eps |x| / d per step")
+            rtol={"beta": 1e-12, "low": 1e-9, "high": 1e-9},
+            cause="rounding of a power, and of the states relative to their distance, a few eps |x| / d per step")
 
 _STRATEGIES = ("under", "over", "random")
 

@@ -33,7 +33,7 @@ def compute(parameters, progress):
 
     low, high, count = parameters["nu_range"]
     cells = [("bars", parameters["N"], nu, last) for nu in parameters["nu"] for last in (True, False)]
-    cells += [("nu", parameters["N"], float(nu), True) for nu in np.geomspace(low, high, count)]
+    cells += [("nu", parameters["N"], float(nu), True) for nu in np.round(np.geomspace(low, high, count), 4)]
     cells += [("N", n, nu, True) for nu in parameters["N_nu"] for n in parameters["N_range"]]
     rows = []
     for name in progress(parameters["schedules"], "schedules"):

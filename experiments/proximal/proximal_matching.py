@@ -67,7 +67,7 @@ def compute(parameters, progress):
                      "prox_gap": abs(f - prox), "mean_gap": abs(f - mean), "predicted": abs(float(predicted))})
 
     for zeta in progress(parameters["curves"], "curves"):
-        for y in np.linspace(low, high, count):
+        for y in np.round(np.linspace(low, high, count), 9):
             put("curve", float(zeta), y)
     for y in parameters["orders_at"]:
         for zeta in parameters["zetas"]:

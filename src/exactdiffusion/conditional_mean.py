@@ -23,6 +23,7 @@ from . import measure, samplers
 from ._validation import choice, fail, in_range, integer, points, scalar
 from .arrays import array_namespace, from_numpy, to_numpy
 from .laws import GaussianMixture
+from .laws.base import EPS
 from .samplers._base import checked_noise
 from .schedules import (
     Grid,
@@ -408,7 +409,10 @@ class ReverseKernel:
         u = ndtr(normals[:, :1])
         k = np.minimum(np.sum(np.cumsum(self.weights, axis=1) < u, axis=1), self.weights.shape[1] - 1)
         lam, U = np.linalg.eigh(self.covariances)
-        root = U * np.sqrt(np.maximum(lam, 0.0))[:, None, :]
+        # The symmetric root: unlike U it is unique where eigenvalues repeat. Those within rounding of 0 are 0, or their
+        # square roots, 1e-8, would be noise that depends on the BLAS.
+        lam = np.where(lam > lam.shape[1] * EPS * lam[:, -1:], lam, 0.0)
+        root = (U * np.sqrt(lam)[:, None, :]) @ np.swapaxes(U, 1, 2)
         return self.means[np.arange(len(k)), k] + (root[k] @ normals[:, 1:, None])[:, :, 0]
 
 

@@ -377,9 +377,12 @@ def _draw(law, total, m, sigma, z):
     k = np.minimum(np.sum(u >= cumulative, axis=1), weights.shape[1] - 1)
     if variances is None:
         return means[k]
-    spread = np.sqrt(variances)[k] * z[:, 1:]
-    if form[1] is not None:
-        spread = np.matmul(form[1][k], spread[:, :, np.newaxis])[:, :, 0]
+    deviation, z = np.sqrt(variances)[k], z[:, 1:]
+    if form[1] is None:
+        return means[np.arange(n), k] + deviation * z
+    # by the symmetric root U deviation U^T: U alone is arbitrary where eigenvalues repeat
+    U = form[1][k]
+    spread = np.matmul(U, (deviation * np.matmul(z[:, np.newaxis], U)[:, 0])[:, :, np.newaxis])[:, :, 0]
     return means[np.arange(n), k] + spread
 
 

@@ -241,10 +241,14 @@ class GaussianMixture:
         """``n`` draws, NumPy (n, d); ``rng`` a numpy Generator or a seed."""
         n, rng = integer("n", n, low=0), generator(rng)
         k = rng.choice(self.n_components, size=n, p=self.weights)
-        z = rng.standard_normal((n, self.dim)) * np.sqrt(self._lam)[k]
-        if self._U is not None:
-            for j in np.unique(k):
-                z[k == j] = z[k == j] @ self._U[j].T
+        z, deviation = rng.standard_normal((n, self.dim)), np.sqrt(self._lam)[k]
+        if self._U is None:
+            return self.means[k] + deviation * z
+        # By the symmetric root U sqrt(lam) U^T, which C determines: U alone is arbitrary where eigenvalues repeat, and
+        # another BLAS would give other draws.
+        for j in np.unique(k):
+            rows = k == j
+            z[rows] = (z[rows] @ self._U[j] * deviation[rows]) @ self._U[j].T
         return self.means[k] + z
 
 

@@ -532,6 +532,9 @@ class Subspace:
         if singular[-1] <= 8 * d * EPS * singular[0]:
             fail("basis", given, "linearly independent columns")
         Q, T = np.linalg.qr(basis)
+        # with a positive diagonal of T the factors are unique
+        signs = np.where(np.diag(T) < 0, -1.0, 1.0)
+        Q, T = Q * signs, signs[:, np.newaxis] * T
         self.basis, self.dim, self.subspace_dim = np.array(basis), d, m
         if offset is None:
             offset = np.zeros(d)
@@ -562,6 +565,8 @@ class Subspace:
                 fail("covariance", covariance, f"variances of basis @ g of at most {LARGE**2:g}")
             lam, V = np.linalg.eigh(S / 2 + S.T / 2)
             lam = np.where(lam <= m * EPS * max(lam[-1], 0.0), 0.0, lam)
+            # draws: Q S^(1/2) z, which is unique where S has repeated eigenvalues and V is not
+            self._root = Q @ (V * np.sqrt(lam)) @ V.T
             Q = Q @ V
         self.frame = Q
         self._lam = lam
@@ -619,7 +624,7 @@ class Subspace:
     def _sample(self, n, rng):
         """``n`` draws, NumPy (n, d)."""
         n, rng = integer("n", n, low=0), generator(rng)
-        return self.offset + (rng.standard_normal((n, self.subspace_dim)) * np.sqrt(self._lam)) @ self.frame.T
+        return self.offset + rng.standard_normal((n, self.subspace_dim)) @ self._root.T
 
 
 class _NoisedFlat(NoisedLaw):
