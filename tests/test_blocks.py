@@ -4,7 +4,7 @@ import array_api_strict
 import numpy as np
 import pytest
 
-from exactdiffusion import GaussianMixture, PointCloud, laws
+from exactdiffusion import GaussianMixture, PointCloud, laws, proximal
 from exactdiffusion.arrays import to_numpy
 from exactdiffusion.laws import _cloud, _generic, _neighbours, _stacked, base, mixture, points
 
@@ -163,3 +163,54 @@ def test_derived_quantities_in_blocks_of_seven(name, sevens):
         P = law.points[law.weights > 0]
         D = np.max(np.linalg.norm(P[:, np.newaxis] - P, axis=2))
         assert abs(law.diameter - D) <= 8 * np.finfo(float).eps * D
+
+
+def test_proximal_maps_in_chunks_of_few_numbers(monkeypatch):
+    """All kinds of solvers, one step per row; chunks of 64 numbers hold one or a few rows."""
+    rng = np.random.default_rng(3)
+    lam = rng.permutation(np.geomspace(0.05, 5.0, N))
+    for name in ("cloud", "cloud-2d", "weighted duplicates", "isotropic", "full", "diagonal", "mixture on a line"):
+        law = LAWS[name]()
+        x = law.mean + 1.5 * rng.standard_normal((N, law.dim))
+        for sigma in (0.3, 0.0) if isinstance(law, PointCloud) else (0.3,):
+            q = law.noised(1.0, sigma)
+            whole = q.prox(x, lam, certificate=True)
+            with monkeypatch.context() as patch:
+                patch.setattr(proximal, "_CHUNK", 64)
+                patch.setattr(proximal._Level, "_chunks", lambda self, p: [slice(a, a + 7) for a in range(0, p, 7)])
+                parts = q.prox(x, lam, certificate=True)
+            single = np.concatenate([q.prox(x[i : i + 1], lam[i : i + 1]) for i in range(0, N, 9)])
+            # both stop where Newton's steps are below rounding; a flat minimum magnifies that
+            for found, expected in ((parts.point, whole.point), (single, whole.point[::9])):
+                assert np.max(np.abs(found - expected)) <= 1e-9 * np.max(np.abs(expected)), (name, sigma)
+            assert np.max(np.abs(parts.objective - whole.objective)) <= 1e-12 * np.max(np.abs(whole.objective))
+
+
+def test_transport_in_blocks_of_sixteen_rows(monkeypatch):
+    """Both sparse solvers' blocks; 150 atoms of unequal weights, dual and primal values."""
+    from exactdiffusion.measure import sparse_transport, w2
+
+    rng = np.random.default_rng(4)
+    for d in (2, 9):
+        x, y = rng.standard_normal((150, d)), rng.standard_normal((140, d)) + 0.5
+        a, b = rng.dirichlet(np.ones(150)), rng.dirichlet(np.ones(140))
+        whole = w2(x, y, weights_x=a, weights_y=b, method="sparse")
+        monkeypatch.setattr(sparse_transport, "_BLOCK", 64)
+        parts = w2(x, y, weights_x=a, weights_y=b, method="sparse")
+        monkeypatch.undo()
+        assert abs(parts.value - whole.value) <= 1e-9 * whole.value
+        assert whole.value * (1 - 1e-8) <= parts.lower <= parts.value * (1 + 1e-12)
+
+
+def test_proximal_maps_beyond_the_rows_of_one_search():
+    """4,096 rows share one search; the rows behind it have their own steps, and all parts of their answers."""
+    rng = np.random.default_rng(5)
+    q = PointCloud([[-1.0], [0.3], [1.0]], [0.2, 0.3, 0.5]).noised(1.0, 0.5)
+    x, lam = rng.standard_normal((4120, 1)), np.exp(rng.standard_normal(4120))
+    whole, tail = q.prox(x, lam, certificate=True), q.prox(x[4080:], lam[4080:], certificate=True)
+    for name in ("point", "objective", "gap", "starts", "status"):
+        found, expected = getattr(whole, name)[4080:], getattr(tail, name)
+        if name in ("starts", "status"):
+            assert np.array_equal(found, expected), name
+        else:
+            assert np.max(np.abs(found - expected)) <= 1e-12, name
