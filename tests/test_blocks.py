@@ -133,7 +133,7 @@ def test_oracles_of_other_arrays_in_blocks_of_seven(name, sevens):
 
 @pytest.mark.parametrize("d", [1, 2, 3])
 def test_searches_in_blocks_of_seven(d, sevens, monkeypatch):
-    """The tree of large clouds, for 300 atoms with 30 duplicates, in blocks of 7 rows, searches of 3 and steps of 64 pairs."""
+    """The tree of large clouds, 300 atoms with 30 duplicates: blocks of 7 rows, searches of 3, steps of 64 pairs."""
     rng = np.random.default_rng(d)
     P, w = rng.standard_normal((300, d)), rng.dirichlet(np.ones(300))
     P[270:] = P[:30]
