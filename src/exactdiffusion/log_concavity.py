@@ -12,7 +12,8 @@ Three kinds of answers, never mixed:
 * the *closed bounds* (half diameter, radius, Jung) hold in any dimension.
 
 Everything is indexed by variances. Float certificates are proofs up to rounding, which an outward margin of 1e-9 covers;
-:func:`rigorous_covariance` and :meth:`Certificate.recheck` repeat them in ball arithmetic (extra ``rigorous``).
+:func:`rigorous_covariance` repeats a covariance, and :meth:`Certificate.recheck` proves a certificate anew by bounds of its
+own, in ball arithmetic (extra ``rigorous``).
 """
 
 import math
@@ -247,17 +248,25 @@ class Certificate:
     tails: tuple = field(repr=False, default=())
 
     def recheck(self, prec=96, every=1):
-        """Whether every accepted cell and tail bound holds in ball arithmetic (python-flint; extra ``rigorous``).
+        """Whether the accepted cells cover the plane or line and prove the claim: exact integers, ball arithmetic.
 
-        The statement proved is about the atoms as stored: the float64 coordinates in the affine hull and weights.
-        ``every`` = k examines each k-th cell only (then it is a sample and no proof).
+        An independent program, which derives its own bounds; python-flint is in the extra ``rigorous``. The statement proved
+        is about the atoms as stored: the float64 coordinates in the affine hull and weights. ``every`` = k bounds each k-th
+        cell only, whereas the cover is always examined (then it is a sample and no proof).
 
         Raises
         ------
         ModuleNotFoundError
             Without python-flint, saying which extra to install.
+        ValueError
+            Where nothing is claimed, or the cells were not kept.
         """
-        return _recheck(self, prec, every)
+        from ._certificate_check import refutation
+
+        _flint()
+        if self.status is not True or not len(self.leaves):
+            fail("certificate", self, "a proved certificate made with keep_leaves=True")
+        return refutation(self, integer("prec", prec, low=53), integer("every", every, low=1)) is None
 
 
 def _growth(P, mean, half, beta, v, D):
@@ -415,9 +424,8 @@ def certify_log_concavity(law, sigma2, *, bound=None, max_cells=4_000_000, keep_
                 accepted.append((c[fine], np.full(int(fine.sum()), width)))
             refine.append(c[~fine])
         rest = np.concatenate(refine)
-        if cells + len(rest) * 2**r > max_cells or width < 1e-9 * radius:
-            status = True if len(rest) == 0 else None
-            return Certificate(status, cells=cells, witness=None, radius=radius, tails=tails, **common)
+        if len(rest) and (cells + len(rest) * 2**r > max_cells or width < 1e-9 * radius):
+            return Certificate(None, cells=cells, witness=None, radius=radius, tails=tails, **common)
         width /= 2
         shifts = np.array([[-width], [width]]) if r == 1 else width * np.array([[-1, -1], [-1, 1], [1, -1], [1, 1.0]])
         centres = (rest[:, np.newaxis] + shifts).reshape(-1, r)
@@ -505,85 +513,6 @@ def rigorous_covariance(cloud, weights, variance, y, prec=256):
             [sum((p[k] * (P[k][a] - mean[a]) * (P[k][b] - mean[b]) for k in range(len(P))), arb(0)) for b in range(d)]
             for a in range(d)
         ]
-
-
-def _recheck(certificate, prec, every):
-    flint = _flint()
-    arb = flint.arb
-    if certificate.status is not True or not len(certificate.leaves):
-        fail("certificate", certificate, "a proved certificate made with keep_leaves=True")
-    P64, w64 = certificate.points, certificate.weights
-    r, K = P64.shape[1], len(P64)
-    with flint.ctx.workprec(prec):
-        P = [[arb(float(a)) for a in row] for row in P64]
-        v, bound = arb(certificate.variance), arb(certificate.bound)
-        L = [arb(float(w64[k])).log() - sum((a * a for a in P[k]), arb(0)) / (2 * v) for k in range(K)]
-        diam2 = arb(0)
-        for i in range(K):
-            for j in range(i):
-                diam2 = diam2.max(sum(((a - b) ** 2 for a, b in zip(P[i], P[j])), arb(0)))
-        beta = bound / v
-        log_bound = bound.log()
-        for c64, width in zip(certificate.leaves[0][::every], certificate.leaves[1][::every]):
-            c = [arb(float(a)) for a in np.atleast_1d(c64)]
-            logits = [L[k] + sum((a * b for a, b in zip(c, P[k])), arb(0)) / v for k in range(K)]
-            top = logits[max(range(K), key=lambda k: float(logits[k].mid()))]
-            e = [(a - top).exp() for a in logits]
-            total = sum(e, arb(0))
-            mean = [sum((e[k] * P[k][a] for k in range(K)), arb(0)) / total for a in range(r)]
-            z = [[P[k][a] - mean[a] for a in range(r)] for k in range(K)]
-            cov = lambda a, b: sum((e[k] * z[k][a] * z[k][b] for k in range(K)), arb(0)) / total  # noqa: E731, B023
-            if r == 1:
-                lam = cov(0, 0)
-            else:
-                xx, yy, xy = cov(0, 0), cov(1, 1), cov(0, 1)
-                lam = (xx + yy) / 2 + (((xx - yy) / 2) ** 2 + xy**2).max(arb(0)).sqrt()
-            rho2 = arb(0)
-            for row in z:
-                rho2 = rho2.max(sum((a * a for a in row), arb(0)))
-            half = arb(float(width)) * arb(r).sqrt()
-            growth = (rho2.sqrt() * half + beta * half * half / 2).min(diam2.sqrt() * half) / v
-            if not lam.log() + growth < log_bound:
-                return False
-        if r == 1:
-            for sign in (1, -1):
-                top = max(range(K), key=lambda k: sign * P64[k, 0])
-                value, y = arb(0), arb(certificate.radius)
-                for k in range(K):
-                    if k != top:
-                        a = P[k][0] - P[top][0]
-                        value += a * a * (L[k] - L[top] + sign * y * a / v).exp()
-                if not value <= bound:
-                    return False
-            return True
-        pi = arb.pi()
-        covered = arb(0)
-        for alpha64, half64, cluster in certificate.tails:
-            # inside the cluster nothing is claimed; the others: u (z_k - z_base) over alpha +- half
-            base = _sector(P64, np.log(w64), certificate.variance, alpha64, half64, certificate.radius, 0.0)[0]
-            alpha, half = arb(alpha64), arb(half64) + arb("1e-12")
-            q = arb(0)
-            for k in range(K):
-                if k in cluster:
-                    continue
-                a = [P[k][0] - P[base][0], P[k][1] - P[base][1]]
-                ends = [a[0] * (alpha + s * half).cos() + a[1] * (alpha + s * half).sin() for s in (-1, 1)]
-                # the largest u a on the arc is at an end, unless the direction of a lies on the arc
-                length = (a[0] * a[0] + a[1] * a[1]).sqrt()
-                if not a[0] * alpha.cos() + a[1] * alpha.sin() < length * half.cos():
-                    return False
-                g = ends[0].max(ends[1])
-                if not g < 0:
-                    return False
-                q += (L[k] - L[base] + arb(certificate.radius) * g / v).exp()
-            inner = arb(0)
-            for i in cluster:
-                for j in cluster:
-                    inner = inner.max(sum(((a - b) ** 2 for a, b in zip(P[i], P[j])), arb(0)))
-            if not inner / 4 + diam2 * q <= bound:
-                return False
-            covered += 2 * arb(half64)
-        return bool(abs(covered - 2 * pi) < arb("1e-9"))
 
 
 # -------------------------------------------------------------------------------------------------------- thresholds

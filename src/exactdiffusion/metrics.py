@@ -90,7 +90,8 @@ def exact_output(run):
     law, grid = run.law, run.grid
     key = (
         law.kind, law.weights.tobytes(), law.means.tobytes(), law.means.shape, np.asarray(law.covariances).tobytes(),
-        grid.scale.tobytes(), grid.sigma.tobytes(), run.name, repr(sorted(run.parameters.items())), run.start,
+        grid.scale.tobytes(), grid.sigma.tobytes(), *(None if a is None else a.tobytes() for a in (grid.time, grid.rate)),
+        run.name, repr(sorted(run.parameters.items())), run.start,
     )
     return _exact(_Hidden(key, run))
 

@@ -197,13 +197,19 @@ def _code(target, sampler, schedule):
     return {"source": source_digest(), "libraries": libraries, "external": external, "data": _data_digest(target)}
 
 
+# Of clouds, mixtures, spheres and tori, subspaces.
+_DATA = ("points", "weights", "means", "covariances", "dim", "radius", "radii", "sphere_dim", "block", "center", "offset",
+         "basis", "flat", "_lam")
+
+
 @lru_cache(maxsize=32)
 def _data_digest(target):
     law = law_of(target)
     digest = hashlib.sha256()
-    for name in ("points", "weights", "means", "covariances"):
+    for name in _DATA:
         value = getattr(law, name, None)
-        if isinstance(value, np.ndarray):
+        if isinstance(value, (np.ndarray, tuple, float, int)):
+            value = np.asarray(value)
             digest.update(name.encode() + str(value.shape).encode() + np.ascontiguousarray(value).tobytes())
     return digest.hexdigest()
 
