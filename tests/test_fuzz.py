@@ -2477,6 +2477,41 @@ def test_every_public_name_has_an_entry():
     assert {f"bounds.{s.module.rpartition('.')[2]}.{s.name}" for s in bounds.all_statements()} <= set(ENTRIES)
 
 
+def _masked(entry, argument):
+    """Plain arguments of an entry with a masked array in the place of ``argument``; None where no array is drawn there."""
+    for data in (b"", *(np.random.default_rng(k).bytes(BYTES) for k in range(30))):
+        given = {k: strategy(Draw(data if k == argument else b"")) for k, strategy in entry.arguments.items()}
+        value = given[argument]
+        if not isinstance(value, np.ndarray) or value.dtype.kind not in "iuf" or not value.size or not value.ndim:
+            continue
+        try:
+            entry.call(**given)
+        except ValueError:
+            continue
+        mask = np.zeros(value.shape, dtype=bool)
+        mask[-1] = True
+        return given | {argument: np.ma.array(value, mask=mask)}
+    return None
+
+
+def test_masked_arrays_are_refused_by_every_entry():
+    """What lies under a mask is no data: converted, it gave a W2 distance of 199.6 for 0.65."""
+    taken, tried = [], 0
+    for entry in ENTRIES.values():
+        for argument in set(entry.arguments) - set(entry.fixed):
+            given = _masked(entry, argument)
+            if given is None:
+                continue
+            tried += 1
+            try:
+                entry.call(**given)
+                taken.append(f"{entry.name}: {argument}")
+            except ValueError as error:
+                assert re.match(rf"(?:\w+, )*{re.escape(argument)} \(\d+ masked entries", str(error)), str(error)
+    assert taken == []
+    assert tried > 350, "the strategies draw no arrays"
+
+
 def corrupted(value):
     """The value with an error: too small, too large, the parts in the wrong order; another shape where it is an array."""
 

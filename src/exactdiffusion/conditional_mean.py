@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import measure, samplers
-from ._validation import choice, fail, in_range, integer, points, scalar
+from ._validation import choice, fail, in_range, integer, no_mask, points, scalar
 from .arrays import array_namespace, from_numpy, to_numpy
 from .laws import GaussianMixture
 from .samplers._base import checked_noise
@@ -523,6 +523,7 @@ def complex_to_real(x):
 
     Circular complex noise of variance eta^2 is real noise of variance eta^2 / 2 in each of the 2N entries.
     """
+    no_mask("x", x)
     try:
         x = np.asarray(x)
     except ValueError:
@@ -554,6 +555,7 @@ def complex_mixture(weights, means, covariances):
     """
     arrays = []
     for name, value in (("means", means), ("covariances", covariances)):
+        no_mask(name, value)
         try:
             arrays.append(np.asarray(value))
         except ValueError:

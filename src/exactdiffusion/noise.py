@@ -8,7 +8,7 @@ may move the last bit of the inverse distribution function.
 
 import numpy as np
 
-from ._validation import fail, integer, real_array
+from ._validation import fail, integer, no_mask, real_array
 from .arrays import from_numpy, to_numpy
 
 __all__ = ["BrownianPath", "Noise", "standard_normal_of_words"]
@@ -24,6 +24,7 @@ def standard_normal_of_words(words):
     """
     from scipy.special import ndtri  # lazy: importing the package stays cheap
 
+    no_mask("words", words)
     if not isinstance(words, np.ndarray) or words.dtype != np.uint64:
         fail("words", words, "an array of unsigned 64-bit integers")
 
