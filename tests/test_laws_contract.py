@@ -7,7 +7,7 @@ import array_api_strict
 import numpy as np
 import pytest
 
-from exactdiffusion import laws
+from exactdiffusion import datasets, laws
 from exactdiffusion.laws import Counted, Denoiser, GaussianMixture, PointCloud, Sphere, Torus
 from exactdiffusion.laws.base import BLOCK_DOUBLES
 
@@ -454,6 +454,84 @@ def test_from_sklearn(accuracy):
         law = GaussianMixture.from_sklearn(fitted)
         want = fitted.score_samples(x)
         accuracy("laws.GaussianMixture.from_sklearn", np.abs(law.log_density(x) / want - 1), 1e-11, "scikit-learn's density")
+
+
+@pytest.mark.parametrize("components", [1, 3, 10])
+@pytest.mark.parametrize("kind", ["full", "tied", "diag", "spherical"])
+def test_from_sklearn_of_float32_data(kind, components):
+    """Weights and symmetry of such a fit are right to float32 only; the law is the mixture of its parameters."""
+    from scipy.special import logsumexp
+    from scipy.stats import multivariate_normal
+    from sklearn.mixture import GaussianMixture as Fitted
+
+    x = datasets.digits()[:, 20:30].astype(np.float32)
+    fitted = Fitted(components, covariance_type=kind, random_state=0, reg_covar=1e-2).fit(x)
+    law = GaussianMixture.from_sklearn(fitted)
+    C, d = np.asarray(fitted.covariances_, dtype=float), x.shape[1]
+    matrices = {
+        "full": lambda k: C[k], "tied": lambda k: C, "diag": lambda k: np.diag(C[k]), "spherical": lambda k: C[k] * np.eye(d)
+    }  # fmt: skip
+    w = np.asarray(fitted.weights_, dtype=float)
+    parts = [multivariate_normal(fitted.means_[k].astype(float), matrices[kind](k)) for k in range(components)]
+    want = logsumexp([np.log(w[k] / w.sum()) + part.logpdf(x) for k, part in enumerate(parts)], axis=0)
+    # scipy reads one triangle of a matrix that is symmetric to 6e-8, of condition up to 1e4
+    assert np.abs(law.log_density(x.astype(float)) / want - 1).max() <= 1e-3
+    assert np.abs(law.score(law.means)).max() < 1e4
+    # float32 scores, of 10 to 100
+    assert np.abs(law.log_density(x.astype(float)) - fitted.score_samples(x)).max() <= 0.1
+
+
+def test_from_sklearn_refuses_a_bayesian_mixture_and_says_what_would_work():
+    from sklearn.mixture import BayesianGaussianMixture as Fitted
+
+    x = np.random.default_rng(0).normal(size=(300, 3)) + 5 * (np.arange(300) < 100)[:, np.newaxis]
+    fitted = Fitted(n_components=2, random_state=0).fit(x)
+    with pytest.raises(ValueError, match=r"^fitted: got .*; expected .*scores of a BayesianGaussianMixture") as info:
+        GaussianMixture.from_sklearn(fitted)
+    remedy = str(info.value)[str(info.value).rindex("GaussianMixture(") : -1]
+    law = eval(remedy, {"GaussianMixture": GaussianMixture, "fitted": fitted})
+    assert np.abs(law.log_density(x) - fitted.score_samples(x)).max() > 0.01  # the reason
+    assert np.array_equal(law.means, fitted.means_)
+
+
+# -- forms of covariances ------------------------------------------------------------------------------------
+
+
+def test_a_shared_matrix_is_not_read_as_two_diagonals():
+    """K = d = 2: the shape does not tell, and the law was another one, log density off by 0.6."""
+    means, C = [[0.0, 0.0], [2.0, 1.0]], np.array([[1.0, 0.9], [0.9, 1.0]])
+    with pytest.raises(ValueError, match=r"(?s)^covariances \(shape \(2, 2\).*'diag'.*'tied'"):
+        GaussianMixture(None, means, C)
+    tied = GaussianMixture(None, means, C, covariance_type="tied")
+    full = GaussianMixture(None, means, np.stack([C, C]), covariance_type="full")
+    x = np.random.default_rng(0).normal(size=(5, 2))
+    assert np.array_equal(tied.log_density(x), full.log_density(x))
+    assert tied.covariances.shape == (2, 2, 2)
+    assert tied.covariance_type == full.covariance_type == "full"
+    rows = GaussianMixture(None, means, C, covariance_type="diag")
+    apart = GaussianMixture(None, means, np.stack([np.diag(row) for row in C]))
+    assert np.abs(rows.log_density(x) - apart.log_density(x)).max() <= 1e-14
+    assert np.abs(rows.log_density(x) - tied.log_density(x)).max() > 0.1
+    assert rows.covariance_type == "diag"
+
+
+@pytest.mark.parametrize("K", [1, 2, 3])
+@pytest.mark.parametrize("d", [1, 2, 3])
+def test_what_the_shape_says_and_what_the_type_says_agree(K, d):
+    rng = np.random.default_rng(10 * K + d)
+    means, A, x = rng.normal(size=(K, d)), rng.normal(size=(K, d, d)), rng.normal(size=(4, d))
+    forms = {"spherical": rng.uniform(1, 2, K), "diag": rng.uniform(1, 2, (K, d)), "full": A @ np.swapaxes(A, 1, 2)}
+    for name, C in forms.items():
+        said = GaussianMixture(None, means, C, covariance_type=name)
+        assert said.covariance_type == name
+        assert np.array_equal(said.covariances, C)
+        again = GaussianMixture(None, said.means, said.covariances, covariance_type=said.covariance_type)
+        assert np.array_equal(again.score(x), said.score(x))
+        if name == "diag" and K == d > 1:
+            continue
+        read = GaussianMixture(None, means, C)
+        assert read.kind == said.kind
+        assert np.array_equal(read.score(x), said.score(x))
 
 
 def test_small_eigenvalues_have_full_relative_precision():

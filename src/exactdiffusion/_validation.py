@@ -22,7 +22,7 @@ def fail(name, value, expected):
 
 
 def no_mask(name, value, depth=64):
-    """Refuse an array, or a list of them, with masked entries: conversions keep what lies under a mask as if it were data."""
+    """Refuse masked entries of an array, or of a list of them: a conversion takes what lies under a mask for data."""
     if isinstance(value, np.ma.MaskedArray):
         mask = np.ma.getmaskarray(value)
         if mask.dtype == bool and mask.any():

@@ -101,7 +101,7 @@ def audit(
     sigma_max = scalar("sigma_max", sigma_max, low=0, low_open=True)
     nu = None if nu is None else scalar("nu", nu, low=1, low_open=True)
     if fn == "ideal":
-        equal = PointCloud(law.points)
+        equal = PointCloud(law.points, copy=False)
         name = name or "ideal denoiser"
 
         def fn(x, sigma):

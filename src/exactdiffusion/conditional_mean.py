@@ -485,7 +485,9 @@ def normalised(law, power=None):
     if not total > 0:
         fail("law", law, "a law with positive variance")
     s = math.sqrt(power / total)
-    return GaussianMixture(law.weights, (law.means - law.mean) * s, law.covariances * s**2)
+    return GaussianMixture(
+        law.weights, (law.means - law.mean) * s, law.covariances * s**2, covariance_type=law.covariance_type
+    )
 
 
 def fitted_mixture(data, n_components=32, *, reg_covar=1e-3, seed=0):

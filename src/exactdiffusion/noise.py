@@ -166,7 +166,7 @@ def _clock(name, grid):
         values = values[::-1]
     elif not (steps > 0).all():
         fail(name, grid, "strictly monotone clock values")
-    return values
+    return np.array(values)
 
 
 class _Increments(_Rows):

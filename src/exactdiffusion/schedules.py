@@ -18,6 +18,7 @@ from functools import cached_property
 
 import numpy as np
 
+from ._fixed import Fixed
 from ._validation import choice, fail, integer, real_array, scalar
 from .arrays import to_numpy
 from .bounds.projection import beta_star
@@ -180,8 +181,8 @@ def vp_linear_time(integral, beta_min=0.1, beta_max=20.0):
 
 
 @dataclass(frozen=True, eq=False)
-class Grid:
-    """``N + 1`` noise levels, noisy -> clean; immutable.
+class Grid(Fixed):
+    """``N + 1`` noise levels, noisy -> clean; immutable, its arrays read-only, copies and pickles too.
 
     Parameters
     ----------
@@ -243,9 +244,7 @@ class Grid:
                 if value.shape != sigma.shape[:1]:
                     fail(f"{name} (shape {value.shape})", value, f"shape ({sigma.shape[0]},)")
                 object.__setattr__(self, name, value)
-        for array in (self.scale, self.sigma, self.time, self.rate):
-            if array is not None:
-                array.setflags(write=False)
+        self._fix()
 
     def __len__(self):
         return self.sigma.shape[0]
