@@ -1691,7 +1691,12 @@ def _other_entries():
         ),
         as_argument("y"),
         log_density=just(
-            lambda x: -np.sum(np.abs(x), axis=1), lambda x: np.zeros(len(x)), lambda x: x, lambda x: np.full(len(x), np.nan)
+            lambda x: -np.sum(np.abs(x), axis=1),
+            lambda x: np.zeros(len(x)),
+            lambda x: np.where(x[:, 0] > 0, 0.0, -np.inf),
+            lambda x: x,
+            lambda x: np.full(len(x), np.nan),
+            lambda x: np.full(len(x), -np.inf),
         ),
         dim=just(2, 1, 0),
         draws=just(4, 1, 0),
