@@ -671,3 +671,41 @@ def test_counted_counts_calls_and_rows():
     counted.reset()
     assert not counted.calls
     assert not counted.rows
+
+
+# -- scale 0: pure noise -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", laws.REGISTRY)
+@pytest.mark.parametrize(
+    ("scale", "sigma"), [(0.0, 1.0), (0.0, 0.3), (np.array([0.0, 0.5, 0.0]), np.array([2.0, 1.0, 1e-3]))], ids=str
+)
+def test_at_scale_0_an_observation_says_nothing(kind, scale, sigma):
+    """The law of sigma Z is N(0, sigma^2 I); that of X given it is the law itself."""
+    law = laws.REGISTRY[kind]()
+    if kind == "flat":
+        with pytest.raises(ValueError, match=r"^scale: .*no prior mean"):
+            law.noised(scale, sigma)
+        return
+    q, x, d = law.noised(scale, sigma), np.random.default_rng(0).normal(size=(3, law.dim)), law.dim
+    rows = np.broadcast_to(scale, 3) == 0
+    s = np.broadcast_to(sigma, 3)[rows]
+    x0 = x[rows]
+    size = 1 + np.abs(law.mean).max() + np.abs(law.covariance).max()
+    assert np.abs(q.denoise(x)[rows] - law.mean).max() <= 64 * EPS * size
+    assert np.abs(q.posterior_covariance(x)[rows] - law.covariance).max() <= 64 * EPS * size
+    assert np.abs(q.score(x)[rows] * s[:, None] ** 2 / -x0 - 1).max() <= 64 * EPS
+    assert np.abs(q.hessian(x)[rows] * s[:, None, None] ** 2 + np.eye(d)).max() <= 64 * EPS
+    want = -0.5 * np.sum((x0 / s[:, None]) ** 2, axis=1) - d * (np.log(s) + 0.5 * np.log(2 * np.pi))
+    assert np.abs(q.log_density(x)[rows] / want - 1).max() <= 64 * EPS
+    if hasattr(q, "prox"):
+        assert np.abs(q.prox(x, 0.7)[rows] * (1 + 0.7 / s[:, None] ** 2) / x0 - 1).max() <= 1e-12
+    if not np.ndim(scale):
+        assert np.array_equal(q.mean, np.zeros(d))
+        assert np.array_equal(q.covariance, sigma**2 * np.eye(d))
+        assert np.abs(q.sample(2000, 0)).max() <= 6 * sigma
+
+
+def test_a_denoiser_at_scale_0_is_refused():
+    with pytest.raises(ValueError, match=r"^scale: got 0.0; expected scale > 0"):
+        Denoiser(lambda x, sigma: x, 2).noised(0.0, 1.0)

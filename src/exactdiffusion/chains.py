@@ -400,7 +400,7 @@ class _EstimatedLevel:
             fail(f"y (row {row})", to_numpy(y)[row], f"points y with a positive density at one of {N} draws of y + "
                  f"{self.sigma:g} N(0, I) (more draws, a larger sigma, or a y closer to the support)")  # fmt: skip
         if n and float(xp.max(xp.abs(top))) > _LARGEST_LOGIT:
-            fail("log_density (its result)", logits, f"numbers whose largest in a row is at most {_LARGEST_LOGIT:g} in size, "
+            fail("log_density (its result)", logits, f"numbers of at most {_LARGEST_LOGIT:g}, the largest of each row: "
                  "rounding hides how larger ones differ (-inf where the density is 0)")  # fmt: skip
         w = xp.exp(logits - top)
         return w / xp.sum(w, axis=1, keepdims=True), eps

@@ -40,7 +40,7 @@ from .._validation import choice, fail, real_array, scalar
 from ..arrays import to_numpy
 from ..measure.divergence import kl_quadrature
 from ..samplers._base import step_sizes
-from ..schedules import Grid
+from ..schedules import Grid, positive_scales
 
 __all__ = [
     "SCHEMES", "AssumptionViolated", "Divergences", "Explicit", "GridLaw", "Implicit", "Measured", "Propagation",
@@ -689,6 +689,7 @@ class Propagation:
 def _chain(scheme, law, grid, step, last_noise, levels=None):
     if not isinstance(grid, Grid) or grid.sigma.ndim != 1 or not grid.is_vp:
         fail("grid", grid, "a Grid in VP coordinates, one schedule for all rows")
+    positive_scales("grid", grid)
     if levels is None:
         _check_line(law)
         levels = tuple(level(law, s, t) for s, t in zip(grid.scale, grid.sigma))
