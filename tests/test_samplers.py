@@ -520,12 +520,20 @@ def test_ddim_takes_pure_noise_in_some_rows():
         assert np.abs(both[i : i + 1] - samplers.final(samplers.ddim(law, grid, x[i : i + 1]))).max() <= 1e-14
 
 
-@pytest.mark.parametrize("name", [n for n in samplers.REGISTRY if n != "ddim"])
-def test_other_samplers_refuse_pure_noise_at_the_call(name):
-    info, law = samplers.REGISTRY[name], GaussianMixture([1.0], [[1.5]], 0.25)
+@pytest.mark.parametrize("name", samplers.REGISTRY)
+def test_pure_noise_is_the_limit_of_small_scales_or_refused_at_the_call(name):
+    info, law, x = samplers.REGISTRY[name], GaussianMixture([1.0], [[1.5]], 0.25), np.array([[0.7], [-2.0]])
     noise = {"noise": Noise(0)} if info.stochastic else {}
-    with pytest.raises(ValueError, match=r"(?s)^grid \(its first scale is 0\): .*positive scales"):
-        info.function(law, PURE, np.zeros((2, 1)), **noise)
+    try:
+        states = info.function(law, PURE, x, **noise)
+    except ValueError as error:
+        refused = str(error)
+    else:
+        near = Grid(np.where(PURE.scale > 0, PURE.scale, 1e-12), PURE.sigma)
+        want = list(info.function(law, near, x, **noise))
+        assert np.abs(np.stack(list(states)) - np.stack(want)).max() <= 1e-10
+        return
+    assert re.match(r"(?s)grid \(its first scale is 0\): .*positive scales", refused)
 
 
 def test_exact_propagation_refuses_pure_noise():
