@@ -31,6 +31,7 @@ OBJECTS = {
     "level": lambda: propagation.level(LINE, 0.5, 1.0),
     "grid-law": lambda: propagation.discretise(LINE, NODES),
     "diffusion": lambda: Diffusion(LINE, NODES),
+    "path": lambda: noise.BrownianPath(3, [0.0, 1.0, 2.0]),
 }
 
 
@@ -66,7 +67,7 @@ def test_what_an_object_derives_from_cannot_be_written_to(kind, how):
     thing = COPIES[how](OBJECTS[kind]())
     arrays = [(name, array) for name, array in arrays_of(thing) if closed_over(thing, name, array)]
     assert [name for name, array in arrays if array.flags.writeable] == []
-    assert arrays or kind == "level"  # which holds two numbers and a law
+    assert arrays or kind in ("level", "path")  # which expose numbers only
     for name, array in arrays:
         if array.size:
             with pytest.raises(ValueError, match="read-only"):
@@ -85,11 +86,21 @@ def test_what_an_object_derives_from_cannot_be_written_to(kind, how):
         (Subspace(np.eye(3, 2), covariance=1.0), "flat", True),
         (GaussianMixture(None, [[0.0]], 1.0), "kind", "full"),
         (schedules.edm(3), "sigma", np.ones(4)),
+        (noise.BrownianPath(3, [0.0, 1.0]), "seed", 4),
     ],
 )
 def test_attributes_are_set_once(law, name, value):
     with pytest.raises(AttributeError, match=name):
         setattr(law, name, value)
+
+
+def test_a_subclass_may_add_attributes():
+    class Named(PointCloud):
+        def __init__(self, points, name):
+            super().__init__(points)
+            self.name = name
+
+    assert Named([[0.0]], "origin").name == "origin"
 
 
 def torch_tensor(array):

@@ -448,8 +448,8 @@ def test_draws_outside_a_truncated_law_have_weight_zero():
         (-np.inf, [[0.0], [60.0]], r"y \(row 1\): got array\(\[60"),  # no draw inside: there is no estimate
         (-1e300, [[60.0]], r"log_density \(its result\): .*-inf where the density is 0"),  # was 4000 effective of 4000
         (-1e14, [[60.0]], r"log_density \(its result\): .*rounding"),
-        (np.nan, [[0.0]], r"log_density \(its result\): .*-inf where the density is 0"),
-        (np.inf, [[0.0]], r"log_density \(its result\): .*-inf where the density is 0"),
+        (np.nan, [[0.0]], r"log_density \(its result\): .*real numbers, or -inf where"),
+        (np.inf, [[0.0]], r"log_density \(its result\): .*real numbers, or -inf where"),
     ],
 )
 def test_weights_that_say_nothing_are_refused(outside, y, begin):

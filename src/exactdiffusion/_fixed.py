@@ -14,8 +14,9 @@ from ._validation import fail
 class Fixed:
     """Mixin: a constructor ends with ``self._fix()``.
 
-    NumPy's flag is lost in copies and pickles: it is set again when they are made. It can be lifted on purpose, and an array
-    given with ``copy=False`` can be edited under its other name: `check` finds both.
+    The object holds NumPy arrays whatever it was given; what it keeps on other devices is its own. NumPy's flag is lost in
+    copies and pickles and is set again when they are made. It can be lifted on purpose, and an array given with
+    ``copy=False`` can be edited under its other name: `check` finds both.
     """
 
     def _fix(self):
@@ -35,7 +36,7 @@ class Fixed:
                 fail(f"{name} (edited in place)", getattr(self, name, None), f"a new {type(self).__name__} for new numbers")
 
     def __setattr__(self, name, value):
-        if "_digests" in self.__dict__ and not name.startswith("_"):
+        if "_digests" in self.__dict__ and name in self.__dict__ and not name.startswith("_"):
             kind = type(self).__name__
             raise AttributeError(f"{kind}.{name} is set once: other parts of a {kind} derive from it (make a new one)")
         object.__setattr__(self, name, value)

@@ -8,6 +8,7 @@ may move the last bit of the inverse distribution function.
 
 import numpy as np
 
+from ._fixed import Fixed
 from ._validation import fail, integer, no_mask, real_array
 from .arrays import from_numpy, to_numpy
 
@@ -101,7 +102,7 @@ class Noise(_Rows):
         return self.normal(_WORD, n, d, start, like)
 
 
-class BrownianPath:
+class BrownianPath(Fixed):
     r"""One Brownian path shared by runs with different numbers of steps.
 
     Parameters
@@ -126,6 +127,7 @@ class BrownianPath:
         self._noise = Noise(seed)
         self.seed = self._noise.seed
         self._clock = _clock("fine", fine)
+        self._fix()
 
     def __repr__(self):
         return f"BrownianPath({self.seed}, {self._clock.shape[0] - 1} cells)"

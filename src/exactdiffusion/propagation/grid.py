@@ -422,6 +422,8 @@ def discretise(law, x, weights=None, like=None):
     x = np.array(to_numpy(real_array("x", x)))
     if weights is None:
         weights = np.full(len(x), (x[-1] - x[0]) / (len(x) - 1))
+    elif like is None:
+        weights = np.array(to_numpy(real_array("weights", weights)))
     log = law.log_density(x) if isinstance(law, level) else law.log_density(x[:, np.newaxis])
     if like is None:
         return _from_log(x, weights, np.asarray(log))
