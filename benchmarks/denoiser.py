@@ -41,7 +41,7 @@ def digits():
 
 
 def images(M, side=32, seed=0):
-    """M images of 3 x side x side pixels, spectrum 1/f, standard deviation 1/2, read-only (not copied by the cloud)."""
+    """M images of 3 x side x side pixels, spectrum 1/f, standard deviation 1/2."""
     rng = np.random.default_rng(seed)
     f = np.fft.fftfreq(side)
     k = np.hypot(f[:, None], f[None])
@@ -51,7 +51,6 @@ def images(M, side=32, seed=0):
         z = rng.standard_normal((min(1000, M - a), 3, side, side))
         out[a : a + 1000] = np.fft.ifft2(np.fft.fft2(z) / k).real.reshape(len(z), -1)
     out *= 0.5 / np.std(out[:1000])
-    out.flags.writeable = False
     return "images", out
 
 
@@ -120,7 +119,7 @@ class Limit:
 
 def case(name, P, n, sigma, repeats, exact_rows, with_naive=True):
     """One row of the table: ours with and without the compiled kernels, naive, limit."""
-    cloud = PointCloud(P)
+    cloud = PointCloud(P, copy=False)
     x = queries(P, n, sigma)
     law, limit = cloud.noised(1.0, sigma), Limit(P, x, P.shape[1] < 1000)
     times = {k: [] for k in ("ours", "numpy", "naive", "limit", "score")}
@@ -169,7 +168,7 @@ def case(name, P, n, sigma, repeats, exact_rows, with_naive=True):
 def pruning(P, n, sigmas, repeats):
     """Pruned against unpruned (every column, float64), same call otherwise."""
     print(f"\npruning, {len(P)} atoms, {n} queries: {'sigma':>8}{'full ms':>10}{'ours ms':>10}{'gain':>7}{'error':>10}")
-    cloud, rows = PointCloud(P), []
+    cloud, rows = PointCloud(P, copy=False), []
 
     def everything(law, E, centred, full=False, column=None):
         return E @ law._p._host["P"]

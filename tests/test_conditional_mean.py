@@ -258,7 +258,8 @@ def test_order_of_estimators(chance):
 def test_reverse_kernel_of_every_kind(covariances, accuracy):
     means = np.array([[-1.0, 0.3], [1.0, 0.5]])
     full = np.stack([np.array([[0.3, 0.1], [0.1, 0.2]]), np.diag([0.5, 0.0])])
-    law = GaussianMixture([0.3, 0.7], means, full if isinstance(covariances, str) else covariances)
+    form = "diag" if np.ndim(covariances) == 2 else None
+    law = GaussianMixture([0.3, 0.7], means, full if isinstance(covariances, str) else covariances, covariance_type=form)
     z = observations(law, 1.0, 20)
     level = law.noised(1.0, 1.0)
     kernel = cm.reverse_kernel(law, z, 1.0, 0.3)

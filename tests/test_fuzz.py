@@ -567,6 +567,10 @@ def check_sample(out, n, law, **_):
     assert out.shape == (n, law.dim)
 
 
+def check_nothing(out, **_):
+    assert out is None
+
+
 def check_prox(out, x, **_):
     assert out.shape == asarray(x).shape
 
@@ -732,9 +736,10 @@ def _law_entries():
     K, d = [2, 1, 3, 6, 0], [2, 1, 3, 0]
     entry(
         "laws.PointCloud",
-        lambda points, weights: law_of(PointCloud(points, weights)),
+        lambda points, weights, copy: law_of(PointCloud(points, weights, copy=copy)),
         points=array(K, d),
         weights=lambda q: weights(q.pick(K))(q),
+        copy=just(True, False),
         names=("x", "sigma", "scale"),
     )
     covariances = one_of(
@@ -744,13 +749,17 @@ def _law_entries():
         array(K, d, low=0),
         lambda q: (lambda a: a @ np.swapaxes(a, -1, -2))(q.rng().normal(size=(q.pick(K), q.pick(d), 2))),
         array(K, d, d),
+        lambda q: (lambda a: a @ a.T)(q.rng().normal(size=(q.pick(d), 3))),
     )
     entry(
         "laws.GaussianMixture",
-        lambda weights, means, covariances: law_of(GaussianMixture(weights, means, covariances)),
+        lambda weights, means, covariances, covariance_type: law_of(
+            GaussianMixture(weights, means, covariances, covariance_type=covariance_type)
+        ),
         weights=lambda q: weights(q.pick(K))(q),
         means=array(K, d),
         covariances=covariances,
+        covariance_type=mostly(None, just("diag", "full", "spherical", "tied", "isotropic")),
         names=("x", "sigma", "scale"),
     )
     entry(
@@ -789,10 +798,15 @@ def _law_entries():
             types.SimpleNamespace(
                 weights_=np.ones(1), means_=np.zeros((1, 2)), covariances_=np.eye(2), covariance_type="odd"
             ),
+            types.SimpleNamespace(
+                weights_=np.ones(1), means_=np.zeros((1, 2)), covariances_=np.eye(2), covariance_type="tied"
+            ),
             object(),
         ),
-        names=("weights", "means", "covariances"),
+        names=("weights", "means", "covariances", "covariance_type"),
     )
+    for name in CLASSES:
+        entry(f"laws.{name}.check", lambda law: law.check(), check_nothing, law=just(*BASE[name]), fixed=("law",))
 
 
 _law_entries()
@@ -1677,7 +1691,12 @@ def _other_entries():
         ),
         as_argument("y"),
         log_density=just(
-            lambda x: -np.sum(np.abs(x), axis=1), lambda x: np.zeros(len(x)), lambda x: x, lambda x: np.full(len(x), np.nan)
+            lambda x: -np.sum(np.abs(x), axis=1),
+            lambda x: np.zeros(len(x)),
+            lambda x: np.where(x[:, 0] > 0, 0.0, -np.inf),
+            lambda x: x,
+            lambda x: np.full(len(x), np.nan),
+            lambda x: np.full(len(x), -np.inf),
         ),
         dim=just(2, 1, 0),
         draws=just(4, 1, 0),
@@ -2475,6 +2494,43 @@ def test_every_public_name_has_an_entry():
     assert {f"laws.{n}" for n in laws.__all__} <= set(ENTRIES)
     assert {f"samplers.{n}" for n in samplers.REGISTRY} | {f"schedules.{n}" for n in schedules.REGISTRY} <= set(ENTRIES)
     assert {f"bounds.{s.module.rpartition('.')[2]}.{s.name}" for s in bounds.all_statements()} <= set(ENTRIES)
+
+
+def _masked(entry, argument):
+    """Plain arguments of an entry with a masked array in the place of ``argument``; None where no array is drawn there."""
+    for data in (b"", *(np.random.default_rng(k).bytes(BYTES) for k in range(30))):
+        given = {k: strategy(Draw(data if k == argument else b"")) for k, strategy in entry.arguments.items()}
+        value = given[argument]
+        if not isinstance(value, np.ndarray) or value.dtype.kind not in "iuf" or not value.size or not value.ndim:
+            continue
+        try:
+            entry.call(**given)
+        except ValueError:
+            continue
+        mask = np.zeros(value.shape, dtype=bool)
+        mask[-1] = True
+        return given | {argument: np.ma.array(value, mask=mask)}
+    return None
+
+
+def test_masked_arrays_are_refused_by_every_entry():
+    """What lies under a mask is no data: converted, it gave a W2 distance of 199.6 for 0.65."""
+    taken, tried = [], 0
+    for entry in ENTRIES.values():
+        for argument in set(entry.arguments) - set(entry.fixed):
+            given = _masked(entry, argument)
+            if given is None:
+                continue
+            tried += 1
+            try:
+                entry.call(**given)
+                message = "taken"
+            except ValueError as error:
+                message = str(error)
+            if not re.match(rf"(?:\w+, )*{re.escape(argument)} \(\d+ masked entries", message):
+                taken.append(f"{entry.name}({argument}): {message}")
+    assert taken == []
+    assert tried > 350, "the strategies draw no arrays"
 
 
 def corrupted(value):

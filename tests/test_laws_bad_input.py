@@ -46,6 +46,16 @@ CASES = [
     ("covariances", lambda: mixture(covariances=np.ones(3))),
     ("covariances", lambda: mixture(covariances=np.ones((3, 3, 3)))),
     ("covariances", lambda: mixture(covariances=np.ones((2, 3, 2)))),
+    ("covariances", lambda: mixture(covariances=np.eye(3))),
+    ("covariances", lambda: mixture(covariances=np.ones((2, 3)), covariance_type="tied")),
+    ("covariances", lambda: mixture(covariances=np.eye(3), covariance_type="diag")),
+    ("covariances", lambda: mixture(covariances=1.0, covariance_type="diag")),
+    ("covariances", lambda: mixture(covariances=[1.0, 2.0], covariance_type="full")),
+    ("covariances", lambda: mixture(covariances=np.ones((2, 3)), covariance_type="spherical")),
+    ("covariances", lambda: mixture(covariances=-np.eye(3), covariance_type="tied")),
+    ("covariances", lambda: GaussianMixture(None, np.eye(2), [[1.0, 0.9], [0.9, 1.0]])),
+    ("covariance_type", lambda: mixture(covariance_type="isotropic")),
+    ("copy", lambda: PointCloud(X, copy=None)),
     ("covariances", lambda: mixture(covariances=INF)),
     ("covariances", lambda: mixture(covariances=np.stack([np.eye(3), np.diag([1.0, 1, -0.1])]))),
     ("covariances", lambda: mixture(covariances=np.stack([np.eye(3), np.eye(3) + np.eye(3, k=1)]))),
@@ -168,3 +178,47 @@ CASES = [
 def test_bad_input_is_a_value_error_that_names_the_argument(argument, call):
     with pytest.raises(ValueError, match=rf"(?s)^{argument}\b.*: got .*; expected "):
         call()
+
+
+class Table:
+    """What a data frame with nullable columns looks like to NumPy: it converts to objects."""
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array([[1.0, None]], dtype=object)
+
+    def to_numpy(self, dtype=None, na_value=None):
+        return np.array([[1.0, na_value]], dtype=dtype)
+
+
+class Sparse(Table):
+    def toarray(self):
+        return np.eye(2)
+
+
+@pytest.mark.parametrize(
+    ("value", "cause", "remedy"),
+    [
+        (np.ma.array([[0.0, 1.0], [2.0, 3.0]], mask=[[0, 0], [0, 1]]), r"1 masked entries, the first in row 1", "filled"),
+        ([[0.0, 1.0], [2.0, np.ma.masked]], r"1 masked entries, the first in row 0", "filled"),
+        ([np.ma.array([0.0, 1.0]), np.ma.array([2.0, 3.0], mask=[1, 1])], "2 masked entries", "filled"),
+        (Table(), "dtype object", r"points\.to_numpy\(dtype=float, na_value=float\('nan'\)\)"),
+        (np.array([[1.0, None]], dtype=object), "dtype object", "finite real array"),
+        (Sparse(), "sparse", r"points\.toarray\(\)"),
+        (np.array([["1", "2"]]), "dtype <U1", "finite real array"),
+        (np.array([[1j, 2]]), "dtype complex128", "finite real array"),
+        (np.array([[True, False]]), "dtype bool", "finite real array"),
+        ([[0.0, 1.0], [2.0, 3.0], [np.nan, 5.0]], "not finite in row 2", "finite real array"),
+        ([[0.0, 1.0], [-np.inf, 3.0]], "not finite in row 1", "finite real array"),
+        ([[0.0, 1.0], [2.0]], "rows of different shapes", "finite real array"),
+        ([0.0, 1.0], r"shape \(2,\)", r"shape \(n, d >= 1\)"),
+    ],
+)
+def test_the_message_says_the_cause_and_what_would_work(value, cause, remedy):
+    with pytest.raises(ValueError, match=rf"(?s)^points \([^:]*{cause}[^:]*\): got .*; expected .*{remedy}"):
+        PointCloud(value)
+
+
+def test_a_masked_array_without_masked_entries_is_an_array():
+    x = np.arange(6.0).reshape(3, 2)
+    assert np.array_equal(PointCloud(np.ma.array(x)).points, x)
+    assert type(PointCloud(np.ma.array(x)).points) is np.ndarray

@@ -7,7 +7,7 @@ import array_api_strict
 import numpy as np
 import pytest
 
-from exactdiffusion import laws
+from exactdiffusion import datasets, laws
 from exactdiffusion.laws import Counted, Denoiser, GaussianMixture, PointCloud, Sphere, Torus
 from exactdiffusion.laws.base import BLOCK_DOUBLES
 
@@ -456,6 +456,84 @@ def test_from_sklearn(accuracy):
         accuracy("laws.GaussianMixture.from_sklearn", np.abs(law.log_density(x) / want - 1), 1e-11, "scikit-learn's density")
 
 
+@pytest.mark.parametrize("components", [1, 3, 10])
+@pytest.mark.parametrize("kind", ["full", "tied", "diag", "spherical"])
+def test_from_sklearn_of_float32_data(kind, components):
+    """Weights and symmetry of such a fit are right to float32 only; the law is the mixture of its parameters."""
+    from scipy.special import logsumexp
+    from scipy.stats import multivariate_normal
+    from sklearn.mixture import GaussianMixture as Fitted
+
+    x = datasets.digits()[:, 20:30].astype(np.float32)
+    fitted = Fitted(components, covariance_type=kind, random_state=0, reg_covar=1e-2).fit(x)
+    law = GaussianMixture.from_sklearn(fitted)
+    C, d = np.asarray(fitted.covariances_, dtype=float), x.shape[1]
+    matrices = {
+        "full": lambda k: C[k], "tied": lambda k: C, "diag": lambda k: np.diag(C[k]), "spherical": lambda k: C[k] * np.eye(d)
+    }  # fmt: skip
+    w = np.asarray(fitted.weights_, dtype=float)
+    parts = [multivariate_normal(fitted.means_[k].astype(float), matrices[kind](k)) for k in range(components)]
+    want = logsumexp([np.log(w[k] / w.sum()) + part.logpdf(x) for k, part in enumerate(parts)], axis=0)
+    # scipy reads one triangle of a matrix that is symmetric to 6e-8, of condition up to 1e4
+    assert np.abs(law.log_density(x.astype(float)) / want - 1).max() <= 1e-3
+    assert np.abs(law.score(law.means)).max() < 1e4
+    # float32 scores, of 10 to 100
+    assert np.abs(law.log_density(x.astype(float)) - fitted.score_samples(x)).max() <= 0.1
+
+
+def test_from_sklearn_refuses_a_bayesian_mixture_and_says_what_would_work():
+    from sklearn.mixture import BayesianGaussianMixture as Fitted
+
+    x = np.random.default_rng(0).normal(size=(300, 3)) + 5 * (np.arange(300) < 100)[:, np.newaxis]
+    fitted = Fitted(n_components=2, random_state=0).fit(x)
+    with pytest.raises(ValueError, match=r"^fitted: got .*; expected .*scores of a BayesianGaussianMixture") as info:
+        GaussianMixture.from_sklearn(fitted)
+    remedy = str(info.value)[str(info.value).rindex("GaussianMixture(") : -1]
+    law = eval(remedy, {"GaussianMixture": GaussianMixture, "fitted": fitted})
+    assert np.abs(law.log_density(x) - fitted.score_samples(x)).max() > 0.01  # the reason
+    assert np.array_equal(law.means, fitted.means_)
+
+
+# -- forms of covariances ------------------------------------------------------------------------------------
+
+
+def test_a_shared_matrix_is_not_read_as_two_diagonals():
+    """K = d = 2: the shape does not tell, and the law was another one, log density off by 0.6."""
+    means, C = [[0.0, 0.0], [2.0, 1.0]], np.array([[1.0, 0.9], [0.9, 1.0]])
+    with pytest.raises(ValueError, match=r"(?s)^covariances \(shape \(2, 2\).*'diag'.*'tied'"):
+        GaussianMixture(None, means, C)
+    tied = GaussianMixture(None, means, C, covariance_type="tied")
+    full = GaussianMixture(None, means, np.stack([C, C]), covariance_type="full")
+    x = np.random.default_rng(0).normal(size=(5, 2))
+    assert np.array_equal(tied.log_density(x), full.log_density(x))
+    assert tied.covariances.shape == (2, 2, 2)
+    assert tied.covariance_type == full.covariance_type == "full"
+    rows = GaussianMixture(None, means, C, covariance_type="diag")
+    apart = GaussianMixture(None, means, np.stack([np.diag(row) for row in C]))
+    assert np.abs(rows.log_density(x) - apart.log_density(x)).max() <= 1e-14
+    assert np.abs(rows.log_density(x) - tied.log_density(x)).max() > 0.1
+    assert rows.covariance_type == "diag"
+
+
+@pytest.mark.parametrize("K", [1, 2, 3])
+@pytest.mark.parametrize("d", [1, 2, 3])
+def test_what_the_shape_says_and_what_the_type_says_agree(K, d):
+    rng = np.random.default_rng(10 * K + d)
+    means, A, x = rng.normal(size=(K, d)), rng.normal(size=(K, d, d)), rng.normal(size=(4, d))
+    forms = {"spherical": rng.uniform(1, 2, K), "diag": rng.uniform(1, 2, (K, d)), "full": A @ np.swapaxes(A, 1, 2)}
+    for name, C in forms.items():
+        said = GaussianMixture(None, means, C, covariance_type=name)
+        assert said.covariance_type == name
+        assert np.array_equal(said.covariances, C)
+        again = GaussianMixture(None, said.means, said.covariances, covariance_type=said.covariance_type)
+        assert np.array_equal(again.score(x), said.score(x))
+        if name == "diag" and K == d > 1:
+            continue
+        read = GaussianMixture(None, means, C)
+        assert read.kind == said.kind
+        assert np.array_equal(read.score(x), said.score(x))
+
+
 def test_small_eigenvalues_have_full_relative_precision():
     from mpmath import eigsy, lu_solve, matrix, workdps
 
@@ -593,3 +671,41 @@ def test_counted_counts_calls_and_rows():
     counted.reset()
     assert not counted.calls
     assert not counted.rows
+
+
+# -- scale 0: pure noise -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", laws.REGISTRY)
+@pytest.mark.parametrize(
+    ("scale", "sigma"), [(0.0, 1.0), (0.0, 0.3), (np.array([0.0, 0.5, 0.0]), np.array([2.0, 1.0, 1e-3]))], ids=str
+)
+def test_at_scale_0_an_observation_says_nothing(kind, scale, sigma):
+    """The law of sigma Z is N(0, sigma^2 I); that of X given it is the law itself."""
+    law = laws.REGISTRY[kind]()
+    if kind == "flat":
+        with pytest.raises(ValueError, match=r"^scale: .*no prior mean"):
+            law.noised(scale, sigma)
+        return
+    q, x, d = law.noised(scale, sigma), np.random.default_rng(0).normal(size=(3, law.dim)), law.dim
+    rows = np.broadcast_to(scale, 3) == 0
+    s = np.broadcast_to(sigma, 3)[rows]
+    x0 = x[rows]
+    size = 1 + np.abs(law.mean).max() + np.abs(law.covariance).max()
+    assert np.abs(q.denoise(x)[rows] - law.mean).max() <= 64 * EPS * size
+    assert np.abs(q.posterior_covariance(x)[rows] - law.covariance).max() <= 64 * EPS * size
+    assert np.abs(q.score(x)[rows] * s[:, None] ** 2 / -x0 - 1).max() <= 64 * EPS
+    assert np.abs(q.hessian(x)[rows] * s[:, None, None] ** 2 + np.eye(d)).max() <= 64 * EPS
+    want = -0.5 * np.sum((x0 / s[:, None]) ** 2, axis=1) - d * (np.log(s) + 0.5 * np.log(2 * np.pi))
+    assert np.abs(q.log_density(x)[rows] / want - 1).max() <= 64 * EPS
+    if hasattr(q, "prox"):
+        assert np.abs(q.prox(x, 0.7)[rows] * (1 + 0.7 / s[:, None] ** 2) / x0 - 1).max() <= 1e-12
+    if not np.ndim(scale):
+        assert np.array_equal(q.mean, np.zeros(d))
+        assert np.array_equal(q.covariance, sigma**2 * np.eye(d))
+        assert np.abs(q.sample(2000, 0)).max() <= 6 * sigma
+
+
+def test_a_denoiser_at_scale_0_is_refused():
+    with pytest.raises(ValueError, match=r"^scale: got 0.0; expected scale > 0"):
+        Denoiser(lambda x, sigma: x, 2).noised(0.0, 1.0)

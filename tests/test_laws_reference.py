@@ -27,12 +27,19 @@ def data():
     return json.loads((FOLDER / "laws.json").read_text(encoding="utf-8"))
 
 
+def mixture(entry):
+    diagonal = np.ndim(entry["covariances"]) == 2
+    return GaussianMixture(
+        entry["weights"], entry["means"], entry["covariances"], covariance_type="diag" if diagonal else None
+    )
+
+
 @pytest.fixture(scope="module")
 def laws(data):
     return [
         PointCloud(e["means"], e["weights"])
         if e["kind"] == "cloud"
-        else GaussianMixture(e["weights"], e["means"], e["covariances"])
+        else mixture(e)
         for e in data["laws"]
     ]
 

@@ -138,7 +138,7 @@ def test_batches_against_50_digits(kind, forms, capsys):
     helpers = _reference_module()
     data = json.loads((helpers.FOLDER / "laws.json").read_text(encoding="utf-8"))
     laws = [
-        None if e["kind"] == "cloud" or e["dim"] < 8 else GaussianMixture(e["weights"], e["means"], e["covariances"])
+        None if e["kind"] == "cloud" or e["dim"] < 8 else helpers.mixture(e)
         for e in data["laws"]
     ]
     worst, good = 0.0, 0.0

@@ -1,5 +1,6 @@
 """Log-concavity thresholds and certificates, walk-jump chains: contracts, references in 50 digits, bad input."""
 
+import math
 import subprocess
 import sys
 
@@ -7,6 +8,7 @@ import mpmath
 import numpy as np
 import pytest
 from scipy import optimize, special
+from scipy.stats import norm
 
 from exactdiffusion import GaussianMixture, Noise, PointCloud, Sphere
 from exactdiffusion.chains import (
@@ -410,6 +412,51 @@ def test_estimated_law_is_consistent_in_the_chain(chance):
     draw.mean(along, 0.0, on="the same along the last step", tol=1e-3)
     few, many = (np.sum(gap**2, axis=1) / far**2 for gap in (few, many))
     draw.mean_exceeds(few / 8 - many, 0.0, on="squared error, 16 times the draws")  # 1/16 expected
+
+
+def box(outside):
+    """Log density of the uniform law on [-1, 1], and what it was asked; ``outside`` is its value beyond."""
+    asked = []
+
+    def log_density(x):
+        asked.append(x[:, 0])
+        return np.where(np.abs(x[:, 0]) <= 1, 0.0, outside)
+
+    return log_density, asked
+
+
+def test_draws_outside_a_truncated_law_have_weight_zero():
+    y, sigma, N = np.array([[0.0], [0.9], [1.5]]), 0.5, 4000
+    log_density, asked = box(-np.inf)
+    xhat = EstimatedLaw(log_density, 1, N, Noise(0)).noised(1.0, sigma).denoise(y)[:, 0]
+    size = EstimatedLaw(log_density, 1, N, Noise(0)).noised(1.0, sigma).effective_sample_size(y)
+    draws = asked[0].reshape(3, N)
+    inside = np.abs(draws) <= 1
+    mean = np.array([row[keep].mean() for row, keep in zip(draws, inside)])
+    assert np.abs(xhat - mean).max() <= 1e-12
+    assert np.abs(size - inside.sum(axis=1)).max() <= 1e-9  # equal weights: as many draws as are inside
+    # E[X | y] of the uniform law: a truncated normal; the error is that of the mean of the draws inside, six of them
+    low, high = (-1 - y[:, 0]) / sigma, (1 - y[:, 0]) / sigma
+    exact = y[:, 0] - sigma * (norm.pdf(high) - norm.pdf(low)) / (norm.cdf(high) - norm.cdf(low))
+    error = [row[keep].std() / math.sqrt(keep.sum()) for row, keep in zip(draws, inside)]
+    assert np.all(np.abs(xhat - exact) <= 6 * np.array(error))
+
+
+@pytest.mark.parametrize(
+    ("outside", "y", "begin"),
+    [
+        (-np.inf, [[0.0], [60.0]], r"y \(row 1\): got array\(\[60"),  # no draw inside: there is no estimate
+        (-1e300, [[60.0]], r"log_density \(its result\): .*-inf where the density is 0"),  # was 4000 effective of 4000
+        (-1e14, [[60.0]], r"log_density \(its result\): .*rounding"),
+        (np.nan, [[0.0]], r"log_density \(its result\): .*real numbers, or -inf where"),
+        (np.inf, [[0.0]], r"log_density \(its result\): .*real numbers, or -inf where"),
+    ],
+)
+def test_weights_that_say_nothing_are_refused(outside, y, begin):
+    at = EstimatedLaw(box(outside)[0], 1, 4000, Noise(0)).noised(1.0, 0.5)
+    for method in (at.score, at.denoise, at.effective_sample_size):
+        with pytest.raises(ValueError, match=rf"(?s)^{begin}"):
+            method(y)
 
 
 def test_array_api_strict():

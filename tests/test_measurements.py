@@ -18,7 +18,9 @@ def laws():
     root = rng.standard_normal((3, 3, 3))
     return {
         "full": GaussianMixture([0.2, 0.5, 0.3], rng.standard_normal((3, 3)), root @ np.swapaxes(root, 1, 2)),
-        "diagonal": GaussianMixture([0.4, 0.0, 0.6], rng.standard_normal((3, 3)), rng.uniform(0, 1, (3, 3))),
+        "diagonal": GaussianMixture(
+            [0.4, 0.0, 0.6], rng.standard_normal((3, 3)), rng.uniform(0, 1, (3, 3)), covariance_type="diag"
+        ),
         "isotropic": GaussianMixture([0.4, 0.6], rng.standard_normal((2, 3)), np.array([0.0, 0.5])),
         "cloud": PointCloud(rng.standard_normal((9, 3)), rng.dirichlet(np.ones(9))),
         "noised cloud": PointCloud(rng.standard_normal((5, 3))).noised(0.7, 0.3),

@@ -98,8 +98,8 @@ def test_installed_wheel_works_outside_the_checkout(wheel, tmp_path, names):
 
 
 _FLOORS = (
-    {"_version", "_validation", "_progress", "_external", "_markup", "_threads", "_certificate_check", "arrays", "bounds",
-     "noise", "provenance", "records", "resources", "schedules"},
+    {"_version", "_validation", "_fixed", "_progress", "_external", "_markup", "_threads", "_certificate_check", "arrays",
+     "bounds", "noise", "provenance", "records", "resources", "schedules"},
     {"laws", "proximal", "adversaries"},
     {"samplers", "propagation", "measure"},
     {"audit", "chains", "chance", "conditional_mean", "curves", "datasets", "expected", "figures", "ledger", "log_concavity",

@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 
 from exactdiffusion import samplers, schedules
+from exactdiffusion.laws import GaussianMixture
 from exactdiffusion.noise import BrownianPath, Noise
+from exactdiffusion.propagation.gaussian import gaussian
+from exactdiffusion.propagation.grid import propagate
 from exactdiffusion.schedules import Grid
 
 EPS = np.finfo(np.float64).eps
@@ -485,3 +488,57 @@ def test_bad_input_names_the_argument_at_the_call(case):
     name, call = BAD[case]
     with pytest.raises(ValueError, match=rf"^{name}\b"):
         call()  # no state is requested: the check must not wait for the first next()
+
+
+# ---------------------------------------------------------------------------------------- a start that is pure noise
+
+
+PURE = Grid([0.0, 0.3, 0.8, 1.0], [1.0, np.sqrt(1 - 0.3**2), 0.6, 0.0])
+
+
+def test_ddim_starts_from_pure_noise():
+    """Nothing is known at scale 0: D is the prior mean and all of x is noise, x' = scale' E[X] + (sigma' / sigma) x."""
+    law, x = GaussianMixture([1.0], [[1.5]], 0.25), np.array([[0.7], [-2.0]])
+    states = list(samplers.ddim(law, PURE, x))
+    by_hand = [x]
+    for i in range(PURE.N):
+        (a, s), (b, t), y = (PURE.scale[i], PURE.sigma[i]), (PURE.scale[i + 1], PURE.sigma[i + 1]), by_hand[-1]
+        clean = 1.5 + a * 0.25 / (a * a * 0.25 + s * s) * (y - a * 1.5)
+        by_hand.append(b * clean + t / s * (y - a * clean))
+    for state, want in zip(states, by_hand, strict=True):
+        assert np.abs(state - want).max() <= 1e-15
+    near = Grid(np.where(PURE.scale > 0, PURE.scale, 1e-12), PURE.sigma)  # the limit
+    assert np.abs(states[-1] - samplers.final(samplers.ddim(law, near, x))).max() <= 1e-10
+
+
+def test_ddim_takes_pure_noise_in_some_rows():
+    law, x = GaussianMixture(None, [[1.5, 0.0], [-1.0, 1.0]], 0.25), np.array([[0.7, 0.1], [-2.0, 0.4]])
+    plain = Grid(np.where(PURE.scale > 0, PURE.scale, 0.1), PURE.sigma)
+    rows = Grid(np.stack([PURE.scale, plain.scale], axis=1), np.stack([PURE.sigma, plain.sigma], axis=1))
+    both = samplers.final(samplers.ddim(law, rows, x))
+    for i, grid in enumerate((PURE, plain)):
+        assert np.abs(both[i : i + 1] - samplers.final(samplers.ddim(law, grid, x[i : i + 1]))).max() <= 1e-14
+
+
+@pytest.mark.parametrize("name", samplers.REGISTRY)
+def test_pure_noise_is_the_limit_of_small_scales_or_refused_at_the_call(name):
+    info, law, x = samplers.REGISTRY[name], GaussianMixture([1.0], [[1.5]], 0.25), np.array([[0.7], [-2.0]])
+    noise = {"noise": Noise(0)} if info.stochastic else {}
+    try:
+        states = info.function(law, PURE, x, **noise)
+    except ValueError as error:
+        refused = str(error)
+    else:
+        near = Grid(np.where(PURE.scale > 0, PURE.scale, 1e-12), PURE.sigma)
+        want = list(info.function(law, near, x, **noise))
+        assert np.abs(np.stack(list(states)) - np.stack(want)).max() <= 1e-10
+        return
+    assert re.match(r"(?s)grid \(its first scale is 0\): .*positive scales", refused)
+
+
+def test_exact_propagation_refuses_pure_noise():
+    law = GaussianMixture([1.0], [[1.5]], 0.25)
+    with pytest.raises(ValueError, match=r"^grid \(its first scale is 0\)"):
+        gaussian("ddim", [1.5], 0.25, PURE)
+    with pytest.raises(ValueError, match=r"^grid \(its first scale is 0\)"):
+        propagate(law, PURE, "euler_maruyama")

@@ -333,7 +333,7 @@ BAD_GRIDS = {
     "sigma complex": ("sigma", lambda: Grid([1, 1], [1j, 0.5])),
     "sigma one level": ("sigma", lambda: Grid([1], [1.0])),
     "sigma three axes": ("sigma", lambda: Grid(1.0, np.ones((2, 2, 2)))),
-    "scale zero": ("scale", lambda: Grid([0.0, 1.0], [1.0, 0.5])),
+    "scale zero": ("scale", lambda: Grid([1.0, 0.0], [1.0, 0.5])),
     "scale shape": ("scale", lambda: Grid([1.0, 1.0, 1.0], [1.0, 0.5])),
     "time shape": ("time", lambda: Grid([1, 1], [1.0, 0.5], time=[1.0])),
     "rate NaN": ("rate", lambda: Grid([1, 1], [1.0, 0.5], rate=[1.0, np.nan])),
@@ -364,7 +364,7 @@ BAD_GRIDS = {
     "start ratio": ("start_ratio", lambda: schedules.admissible(3, 0.1, 2.0, 40.0, 2.0)),
     "style": ("style", lambda: schedules.quantised(10, "DDIM")),
     "start": ("start", lambda: schedules.quantised(10, "edm", 1e4)),
-    "beta one": ("beta", lambda: schedules.alpha_bar_from_beta([0.5, 1.0])),
+    "beta above one": ("beta", lambda: schedules.alpha_bar_from_beta([0.5, 1.1])),
     "alpha_bar increases": ("alpha_bar", lambda: schedules.beta_from_alpha_bar([0.5, 0.9])),
     "alpha_bar above 1": ("alpha_bar", lambda: schedules.sigma_from_alpha_bar(1.5)),
     "snr zero": ("snr", lambda: schedules.sigma_from_snr(0.0)),
@@ -464,8 +464,8 @@ RANGES = [
     ("alpha_bar", schedules.sigma_from_alpha_bar, (LARGE**-2, 0.5, 1.0), (0.0, -0.5, DOWN(LARGE**-2), UP(1.0))),
     ("integral", schedules.sigma_from_integral, (0.0, 0.5, 2 * math.log(LARGE)), (-0.5, UP(2 * math.log(LARGE)))),
     ("integral", schedules.alpha_bar_from_integral, (0.0, 0.5), (-0.5,)),
-    ("beta", schedules.alpha_bar_from_beta, ([0.0], [0.5]), ([-0.5], [1.0], 0.5, [[0.5]])),
-    ("alpha_bar", schedules.beta_from_alpha_bar, ([1.0, 0.5, 0.5],), ([0.5, 0.0], [UP(1.0)], [0.5, UP(0.5)], 0.5, [[0.5]])),
+    ("beta", schedules.alpha_bar_from_beta, ([0.0], [0.5], [1.0]), ([-0.5], [UP(1.0)], 0.5, [[0.5]])),
+    ("alpha_bar", schedules.beta_from_alpha_bar, ([0.5, 0.5], [0.5, 0.0]), ([0.0, 0.0], [UP(1.0)], [0.5, UP(0.5)], 0.5)),
     ("sigma", schedules.snr_from_sigma, (1 / LARGE, 0.5, LARGE), (0.0, -0.5, DOWN(1 / LARGE), UP(LARGE))),
     ("snr", schedules.sigma_from_snr, (0.5, 1e300), (0.0, -0.5)),
     ("snr", schedules.snr_db_from_snr, (0.5, 1e300), (0.0, -0.5)),
@@ -580,3 +580,60 @@ def test_nearest_index_ties_and_equal_levels():
     assert schedules.nearest_index(Grid([1.0] * 3, [8.0, 4.0, 1.0]), 2.0) == 1  # a tie in decibels: the noisier one
     assert schedules.nearest_index(Grid([1.0] * 3, [8.0, 4.0, 1.0]), UP(2.0)) == 1
     assert schedules.nearest_index(Grid([1.0] * 3, [8.0, 4.0, 1.0]), DOWN(2.0)) == 2
+
+
+# ------------------------------------------------------------------------------------------- pure noise at the start
+
+
+def pure_noise(N=4):
+    """The linear DDPM betas moved so that the noisiest level is exactly pure noise (arXiv 2305.08891, Algorithm 1)."""
+    root = np.sqrt(np.cumprod(1 - np.linspace(1e-4, 0.02, 1000)))
+    root = (root - root[-1]) * root[0] / (root[0] - root[-1])
+    root = root[np.linspace(999, 0, N + 1).astype(int)]
+    return schedules.Grid(root, np.sqrt(1 - root**2))
+
+
+def test_a_grid_may_begin_with_pure_noise():
+    grid = pure_noise()
+    near = schedules.Grid(np.where(grid.scale > 0, grid.scale, 1e-100), grid.sigma)
+    assert grid.is_vp
+    assert grid.to_vp() is grid
+    assert grid.noise_ratio[0] == grid.integral[0] == grid.g[0] == np.inf
+    assert grid.alpha_bar[0] == grid.snr[0] == 0
+    assert grid.snr_db[0] == -np.inf
+    assert grid.beta[0] == grid.ddpm_beta[0] == 1
+    for name in ("noise_ratio", "alpha_bar", "integral", "snr", "beta", "ddpm_beta"):  # the limit, and the other levels
+        assert np.array_equal(getattr(grid, name)[1:], getattr(near, name)[1:]), name
+        assert not np.isnan(getattr(grid, name)).any()
+    assert np.array_equal(grid[1:].sigma, near[1:].sigma)
+    assert schedules.nearest_index(grid, 1e6) == 1
+    general = schedules.Grid(2 * grid.scale, 2 * grid.sigma)
+    assert np.abs(general.to_vp().sigma - grid.sigma).max() <= 4e-16
+    assert general.to_vp().scale[0] == 0
+    rows = schedules.Grid(np.array([[0.0, 0.5], [1.0, 1.0]]), np.array([[1.0, 1.0], [0.1, 0.1]]))
+    assert np.array_equal(rows.beta[0], [1.0, 0.95])
+
+
+@pytest.mark.parametrize("scale", [[0.0, 0.0, 1.0], [0.5, 0.0, 1.0], [1.0, 1.0, 0.0], [-0.0001, 0.5, 1.0]])
+def test_only_the_first_scale_may_be_0(scale):
+    with pytest.raises(ValueError, match=r"^scale: .*only the first may be 0"):
+        schedules.Grid(scale, [3.0, 2.0, 1.0])
+
+
+def test_what_divides_by_the_scale_refuses_pure_noise_and_says_why():
+    grid = pure_noise()
+    with pytest.raises(ValueError, match=r"^scale \(its first scale is 0\): .*positive scales"):
+        grid.to_ve()
+    with pytest.raises(ValueError, match=r"^alpha_bar: .*Grid\(sqrt"):
+        schedules.sigma_from_alpha_bar(grid.alpha_bar)
+    with pytest.raises(ValueError, match=r"^max_beta: .*no VE coordinates"):
+        schedules.cosine(10, max_beta=1.0)
+
+
+def test_betas_of_pure_noise():
+    alpha_bar = np.array([0.9, 0.5, 0.0])
+    assert np.array_equal(schedules.beta_from_alpha_bar(alpha_bar)[-1:], [1.0])
+    assert np.abs(schedules.alpha_bar_from_beta(schedules.beta_from_alpha_bar(alpha_bar)) - alpha_bar).max() <= 1e-15
+    assert schedules.alpha_bar_from_beta([0.1, 1.0, 0.5])[1:].tolist() == [0.0, 0.0]
+    with pytest.raises(ValueError, match=r"^alpha_bar: .*only the last may be 0"):
+        schedules.beta_from_alpha_bar([0.5, 0.0, 0.0])

@@ -21,25 +21,67 @@ def fail(name, value, expected):
     raise ValueError(f"{name}: got {text}; expected {expected}")
 
 
+def no_mask(name, value, depth=64):
+    """Refuse masked entries of an array, or of a list of them: a conversion takes what lies under a mask for data."""
+    if isinstance(value, np.ma.MaskedArray):
+        mask = np.ma.getmaskarray(value)
+        if mask.dtype == bool and mask.any():
+            row = int(np.argmax(mask.reshape(len(mask), -1).any(axis=1))) if mask.ndim else 0
+            fail(f"{name} ({int(mask.sum())} masked entries, the first in row {row})", value,
+                 f"no masked entries: leave their rows out, or replace them with {name}.filled(number)")  # fmt: skip
+    elif depth and isinstance(value, (list, tuple)):  # NumPy has 64 axes; a list may contain itself
+        for part in value:
+            if isinstance(part, (list, tuple, np.ma.MaskedArray)):
+                no_mask(name, part, depth - 1)
+
+
+def _refuse_type(name, value, array, expected):
+    """The ValueError for an array that is not of real numbers, with what would work."""
+    if hasattr(value, "toarray"):
+        fail(f"{name} (sparse)", value, f"{expected}: a dense array, {name}.toarray()")
+    if getattr(getattr(array, "dtype", None), "kind", None) != "O":
+        fail(f"{name} (dtype {getattr(array, 'dtype', type(array).__name__)})", value, expected)
+    table = "" if not hasattr(value, "to_numpy") else (
+        f"; for a data frame with nullable or mixed columns {name}.to_numpy(dtype=float, na_value=float('nan')), after the "
+        "rows with missing values and the columns that are no numbers are dropped"
+    )
+    fail(f"{name} (dtype object)", value, f"{expected}{table}")
+
+
+def first_bad_row(array):
+    """Index along the first axis of the first entry that is NaN or infinite (0 for a number)."""
+    bad = ~np.isfinite(to_numpy(array))
+    return int(np.argmax(bad.reshape(len(bad), -1).any(axis=1))) if bad.ndim else 0
+
+
+def _all_finite(xp, array):
+    if not isinstance(array, np.ndarray):
+        return bool(xp.all(xp.isfinite(array)))
+    # The extremes are NaN where an entry is; no array of flags as large as an eighth of the data.
+    return not array.size or (math.isfinite(array.max()) and math.isfinite(array.min()))
+
+
 def real_array(name, value, expected="real, finite numbers", finite=True):
     """``value`` as a finite float64 array of its own namespace; not ``finite``: the caller looks for that."""
     if type(value) is np.ndarray and value.dtype == np.float64 and not (finite and not np.isfinite(value).all()):
         return value
+    no_mask(name, value)
     xp = array_namespace(value)
     try:
         array = xp.asarray(value)
-    except (TypeError, ValueError, RuntimeError):  # RuntimeError: a list of arrays that NumPy cannot read
-        fail(name, value, expected)
+    except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: a list of arrays that NumPy cannot read
+        ragged = " (rows of different shapes)" if "inhomogeneous" in str(error) else ""
+        fail(name + ragged, value, expected)
     if not hasattr(array, "dtype") or (isinstance(array, np.ndarray) and array.dtype.kind not in "iuf"):
-        fail(name, value, expected)
+        _refuse_type(name, value, array, expected)
     if not isinstance(array, np.ndarray) and not xp.isdtype(array.dtype, ("integral", "real floating")):
-        fail(name, value, expected)
+        _refuse_type(name, value, array, expected)
     if getattr(array, "requires_grad", False):
         array = array.detach()
     if array.dtype != xp.float64:
         array = xp.astype(array, xp.float64)
-    if finite and not bool(xp.all(xp.isfinite(array))):
-        fail(name, value, expected)
+    if finite and not _all_finite(xp, array):
+        fail(f"{name} (a value that is not finite in row {first_bad_row(array)})", value, expected)
     return array
 
 
@@ -59,6 +101,7 @@ def scalar(name, value, *, low=-math.inf, high=math.inf, low_open=False, high_op
     expected = f"a finite number in {left}{low:g}, {high:g}{right}"
     if isinstance(value, (bool, np.bool_, str, bytes, complex)) or value is None:
         fail(name, value, expected)
+    no_mask(name, value)
     try:
         number = float(to_numpy(value)) if hasattr(value, "shape") else float(value)
     except (TypeError, ValueError, OverflowError):

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from ._validation import choice, fail
+from ._validation import choice, fail, no_mask
 from .arrays import from_numpy, to_numpy
 
 #: strategy -> how u is chosen
@@ -56,6 +56,7 @@ class ApproximateProjection:
 
     def __init__(self, law, eta, nu=math.inf, strategy="random", seed=0, garbage=True, band_rtol=0.0):
         self.law, self.dim, self.strategy = law, law.dim, choice("strategy", strategy, STRATEGIES)
+        no_mask("eta", eta), no_mask("nu", nu)
         self.eta, self.nu = np.asarray(eta, dtype=np.float64), np.asarray(nu, dtype=np.float64)
         if not np.all((self.eta >= 0) & (self.eta < 1)):
             fail("eta", eta, "numbers in [0, 1)")

@@ -41,7 +41,7 @@ import numpy as np
 
 from . import records, samplers, schedules
 from ._external import load_function as _load_function
-from ._validation import fail, integer, real_array, scalar
+from ._validation import fail, integer, no_mask, real_array, scalar
 from .bounds import projection as bound
 from .laws import PointCloud
 from .noise import Noise
@@ -101,7 +101,7 @@ def audit(
     sigma_max = scalar("sigma_max", sigma_max, low=0, low_open=True)
     nu = None if nu is None else scalar("nu", nu, low=1, low_open=True)
     if fn == "ideal":
-        equal = PointCloud(law.points)
+        equal = PointCloud(law.points, copy=False)
         name = name or "ideal denoiser"
 
         def fn(x, sigma):
@@ -172,6 +172,7 @@ class _Remembering:
         except Exception as error:
             hint = "; a denoiser that takes one sigma only: scalar_sigma" if s.ndim else ""
             raise ValueError(f"fn: {self.name} raised {type(error).__name__} {at}: {error}{hint}") from error
+        no_mask("fn (its result)", out)
         try:
             out = np.asarray(out, dtype=np.float64)
         except (TypeError, ValueError):

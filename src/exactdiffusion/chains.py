@@ -331,6 +331,10 @@ def langevin(law, x, *, noise, walk, unit=1.0):
 # --------------------------------------------------------------------------------------------------- estimated scores
 
 
+# Of a larger number the rounding is more than 1 %, and so is that of the weights.
+_LARGEST_LOGIT = 0.01 / np.finfo(np.float64).eps
+
+
 class EstimatedLaw:
     r"""Scores of a noised law from its unnormalised density alone, by self-normalised importance sampling.
 
@@ -344,10 +348,17 @@ class EstimatedLaw:
     Parameters
     ----------
     log_density : callable
-        ``-f``: (n, d) -> (n,).
+        ``-f``: (n, d) -> (n,), real numbers, or -inf where p is 0 (a truncated law): such draws have weight 0. Not a large
+        number instead.
     dim, draws : int
     noise : Noise
         Every evaluation uses the next step: estimates at successive inner steps are independent.
+
+    Raises
+    ------
+    ValueError
+        When evaluated, naming y where none of its draws has a positive density; naming log_density for NaN or +inf, or where
+        all values are so large that rounding hides how they differ.
     """
 
     def __init__(self, log_density, dim, draws, noise):
@@ -376,11 +387,22 @@ class _EstimatedLevel:
         n, N, d = y.shape[0], self.law.draws, self.dim
         eps = xp.reshape(self.law._draws(n, N * d, like=y), (n, N, d))
         x = xp.reshape(xp.expand_dims(y, axis=1) + self.sigma * eps, (n * N, d))
-        logits = real_array("log_density (its result)", self.law._log_density(x))
+        logits = real_array("log_density (its result)", self.law._log_density(x), "real numbers or -inf", finite=False)
         if tuple(logits.shape) != (n * N,):
             fail(f"log_density (its result, shape {tuple(logits.shape)})", logits, f"shape ({n * N},)")
+        if bool(xp.any(xp.isnan(logits) | (logits == math.inf))):
+            fail("log_density (its result)", logits, "real numbers, or -inf where the density is 0")
         logits = xp.reshape(logits, (n, N))
-        w = xp.exp(logits - xp.max(logits, axis=1, keepdims=True))
+        top = xp.max(logits, axis=1, keepdims=True)
+        outside = to_numpy(top)[:, 0] == -math.inf
+        if outside.any():
+            row = int(np.argmax(outside))
+            fail(f"y (row {row})", to_numpy(y)[row], f"points y with a positive density at one of {N} draws of y + "
+                 f"{self.sigma:g} N(0, I) (more draws, a larger sigma, or a y closer to the support)")  # fmt: skip
+        if n and float(xp.max(xp.abs(top))) > _LARGEST_LOGIT:
+            fail("log_density (its result)", logits, f"numbers of at most {_LARGEST_LOGIT:g}, the largest of each row: "
+                 "rounding hides how larger ones differ (-inf where the density is 0)")  # fmt: skip
+        w = xp.exp(logits - top)
         return w / xp.sum(w, axis=1, keepdims=True), eps
 
     def score(self, y):

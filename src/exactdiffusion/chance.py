@@ -34,7 +34,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ._validation import fail, integer, scalar
+from ._validation import fail, integer, no_mask, scalar
 
 __all__ = ["LEVEL", "SHARE", "Comparison", "Family", "Share"]
 
@@ -224,6 +224,7 @@ class Share:
         deviation are approximations for another reason); then Student's law is the approximation.
         """
         z = normal_quantile(self.level / 2) if degrees in (None, math.inf) else student_quantile(self.level / 2, degrees)
+        no_mask("found", found)
         found, expected, sd = (np.asarray(v, dtype=np.float64) for v in (found, expected, sd))
         half = z * sd + tol
         deviation = np.maximum(np.abs(found - expected) - tol, 0) / sd
@@ -322,6 +323,7 @@ class Share:
         ValueError
             when values coincide: such a law jumps.
         """
+        no_mask("values", values)
         x = np.sort(np.asarray(values, dtype=np.float64).ravel())
         n, at = x.size, np.asarray(cdf(x), dtype=np.float64)
         if np.any(np.diff(x) == 0):
@@ -339,6 +341,7 @@ class Share:
 
         ``values`` has shape (n, ...), ``expected`` the shape of the rest.
         """
+        no_mask("values", values)
         values, expected = np.asarray(values, dtype=np.float64), np.asarray(expected, dtype=np.float64)
         n = values.shape[0]
         below, above = (np.sum(side, axis=0) for side in (values <= expected - tol, values >= expected + tol))
@@ -348,6 +351,7 @@ class Share:
 
     def _studentised(self, rows, tail, gaussian):
         """Mean, standard error and quantile of every column."""
+        no_mask("rows", rows)
         rows = np.asarray(rows, dtype=np.float64)
         n = rows.shape[0]
         if rows.ndim == 0 or n < 2:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import measure, samplers
-from ._validation import choice, fail, in_range, integer, points, scalar
+from ._validation import choice, fail, in_range, integer, no_mask, points, scalar
 from .arrays import array_namespace, from_numpy, to_numpy
 from .laws import GaussianMixture
 from .laws.base import EPS
@@ -489,7 +489,9 @@ def normalised(law, power=None):
     if not total > 0:
         fail("law", law, "a law with positive variance")
     s = math.sqrt(power / total)
-    return GaussianMixture(law.weights, (law.means - law.mean) * s, law.covariances * s**2)
+    return GaussianMixture(
+        law.weights, (law.means - law.mean) * s, law.covariances * s**2, covariance_type=law.covariance_type
+    )
 
 
 def fitted_mixture(data, n_components=32, *, reg_covar=1e-3, seed=0):
@@ -527,6 +529,7 @@ def complex_to_real(x):
 
     Circular complex noise of variance eta^2 is real noise of variance eta^2 / 2 in each of the 2N entries.
     """
+    no_mask("x", x)
     try:
         x = np.asarray(x)
     except ValueError:
@@ -558,6 +561,7 @@ def complex_mixture(weights, means, covariances):
     """
     arrays = []
     for name, value in (("means", means), ("covariances", covariances)):
+        no_mask(name, value)
         try:
             arrays.append(np.asarray(value))
         except ValueError:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from . import records
-from ._validation import choice, fail, scalar
+from ._validation import choice, fail, no_mask, scalar
 from .measure.rates import fit_slope
 
 #: abscissa -> (label of the axis, field of a `Point`)
@@ -205,6 +205,7 @@ def median_interval(values, level=0.95):
         ``coverage`` is the exact probability of the interval returned.
     """
     level = scalar("level", level, low=0, high=1, low_open=True, high_open=True)
+    no_mask("values", values)
     x = np.sort(np.asarray(values, dtype=np.float64))
     if x.ndim != 1 or x.size == 0:
         fail("values", values, "at least one number")

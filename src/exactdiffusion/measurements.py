@@ -293,7 +293,7 @@ def posterior_mixture(law, total, m, sigma):
         fail(f"total (shape {total.shape})", total, "shape (d,) or (1, d): one law per row is not one mixture")
     weights, means, variances, form = _components(law, total, m, sigma)
     if variances is None:
-        return PointCloud(means, weights[0] / weights[0].sum())
+        return PointCloud(means, weights[0] / weights[0].sum(), copy=False)
     return GaussianMixture._from_eigen(weights[0] / weights[0].sum(), means[0], form[0], variances, form[1])
 
 

@@ -368,6 +368,8 @@ def _curvature(law):
 def ddim_distance_bound(run):
     """Upper bound of the root mean squared distance from the errors of the denoiser measured along the run (DDIM)."""
     ratio, scale = run.grid.noise_ratio, run.grid.scale
+    if scale[0] == 0:
+        return None  # pure noise has no distance to the set
     states = [x / float(s) for x, s in zip(run.path, scale)]
     eta, distance = [], None
     for i, y in enumerate(states[:-1]):

@@ -8,7 +8,8 @@ may move the last bit of the inverse distribution function.
 
 import numpy as np
 
-from ._validation import fail, integer, real_array
+from ._fixed import Fixed
+from ._validation import fail, integer, no_mask, real_array
 from .arrays import from_numpy, to_numpy
 
 __all__ = ["BrownianPath", "Noise", "standard_normal_of_words"]
@@ -24,6 +25,7 @@ def standard_normal_of_words(words):
     """
     from scipy.special import ndtri  # lazy: importing the package stays cheap
 
+    no_mask("words", words)
     if not isinstance(words, np.ndarray) or words.dtype != np.uint64:
         fail("words", words, "an array of unsigned 64-bit integers")
 
@@ -100,7 +102,7 @@ class Noise(_Rows):
         return self.normal(_WORD, n, d, start, like)
 
 
-class BrownianPath:
+class BrownianPath(Fixed):
     r"""One Brownian path shared by runs with different numbers of steps.
 
     Parameters
@@ -125,6 +127,7 @@ class BrownianPath:
         self._noise = Noise(seed)
         self.seed = self._noise.seed
         self._clock = _clock("fine", fine)
+        self._fix()
 
     def __repr__(self):
         return f"BrownianPath({self.seed}, {self._clock.shape[0] - 1} cells)"
@@ -165,7 +168,7 @@ def _clock(name, grid):
         values = values[::-1]
     elif not (steps > 0).all():
         fail(name, grid, "strictly monotone clock values")
-    return values
+    return np.array(values)
 
 
 class _Increments(_Rows):

@@ -33,6 +33,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ._fixed import Fixed
 from ._validation import boolean, fail, in_range, integer, points, real_array, scalar
 from ._validation import weights as _weights
 from .arrays import from_numpy, to_numpy
@@ -628,7 +629,7 @@ class _Rows:
         return np.where(failed, np.inf, np.maximum(proved, 0)), top, where
 
 
-class EqualVariance:
+class EqualVariance(Fixed):
     """Prox of -lam log q for q = sum_j w_j N(c_j, v I): built once per cloud, used for every variance and step.
 
     Parameters
@@ -641,9 +642,9 @@ class EqualVariance:
     def __init__(self, centres, weights=None):
         centres = np.asarray(to_numpy(points("centres", centres, allow_empty=False)))
         w = np.asarray(to_numpy(_weights("weights", weights, centres.shape[0])))
-        self.all_centres, self.all_weights = centres, w
         used = w > 0
-        self.centres = np.ascontiguousarray(centres[used])
+        self.centres = np.ascontiguousarray(centres[used])  # a copy
+        self.all_centres, self.all_weights = self.centres if used.all() else np.array(centres), np.array(w)
         self.log_w = np.log(w[used])
         self.size, self.dim = self.centres.shape
         self.origin = 0.5 * (self.centres.max(0) + self.centres.min(0))
@@ -662,6 +663,7 @@ class EqualVariance:
         self.r = c.shape[1]
         self._squares = self._near = None
         self._table = (None, None)
+        self._fix()
 
     # ---- tables shared by all queries
     def _tables(self, ik):
@@ -1050,7 +1052,7 @@ def prox_isotropic(x, lam, centres, weights=None, variance=1.0, **options):
 # ---------------------------------------------------------------------------------------------------------------------
 # unequal, diagonal and full covariances
 
-class GeneralMixture:
+class GeneralMixture(Fixed):
     """Prox of -lam log q for q the law of ``scale * X + sigma * N(0, I)``, X ~ sum_k w_k N(m_k, U_k diag(e_k) U_k^T).
 
     Parameters
@@ -1085,6 +1087,7 @@ class GeneralMixture:
         self.log_w, self.means, self.eigenvalues = np.log(weights[used]), means[used], variances[used]
         self.vectors = None if vectors is None else vectors[used]
         self.size, self.dim = self.means.shape
+        self._fix()
 
     @in_range
     def __call__(self, x, lam, scale=1.0, sigma=0.0, *, starts=12, certificate=False, local=False, calls=None):
@@ -1256,14 +1259,14 @@ class _Level:
 
 
 @in_range
-def prox_gaussian(x, lam, weights, means, covariances, **options):
-    """Prox of -lam log q for the mixture ``sum_k w_k N(m_k, C_k)``; covariances as in `laws.GaussianMixture`.
+def prox_gaussian(x, lam, weights, means, covariances, *, covariance_type=None, **options):
+    """Prox of -lam log q for the mixture ``sum_k w_k N(m_k, C_k)``; covariances and their type as in `laws.GaussianMixture`.
 
     Equal isotropic covariances are handed to `EqualVariance` (with its stronger certificate), others to `GeneralMixture`.
     """
     from .laws import GaussianMixture
 
-    law = GaussianMixture(weights, means, covariances)
+    law = GaussianMixture(weights, means, covariances, covariance_type=covariance_type)
     variances = law._lam[law.weights > 0]
     if not np.all(variances > 0) and np.any(variances != variances.flat[0]):
         fail("covariances", covariances, "regular covariances (or all of them 0): a singular one has no density")

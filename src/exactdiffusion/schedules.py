@@ -18,6 +18,7 @@ from functools import cached_property
 
 import numpy as np
 
+from ._fixed import Fixed
 from ._validation import choice, fail, integer, real_array, scalar
 from .arrays import to_numpy
 from .bounds.projection import beta_star
@@ -56,14 +57,15 @@ def alpha_bar_from_sigma(sigma):
 
 
 def sigma_from_alpha_bar(alpha_bar):
-    """VE noise level ``sqrt((1 - alpha_bar) / alpha_bar)`` for ``0 < alpha_bar <= 1``.
+    """VE noise level ``sqrt((1 - alpha_bar) / alpha_bar)`` for ``0 < alpha_bar <= 1``; at 0 there is none.
 
     Near ``alpha_bar = 1`` the information is already lost in ``alpha_bar`` itself: start from the integral
     (:func:`sigma_from_integral`) where it is known.
     """
-    given, alpha_bar = alpha_bar, _nonnegative("alpha_bar", alpha_bar, positive=True, high=1.0)
+    given, alpha_bar = alpha_bar, _nonnegative("alpha_bar", alpha_bar, high=1.0)
     if (alpha_bar < LARGEST**-2).any():
-        fail("alpha_bar", given, f"numbers of at least {LARGEST**-2:g}: sigma^2 leaves the range of floats below")
+        fail("alpha_bar", given, f"numbers of at least {LARGEST**-2:g}: sigma^2 leaves the range of floats below (at 0 only "
+             "VP coordinates exist: Grid(sqrt(alpha_bar), sqrt(1 - alpha_bar)))")  # fmt: skip
     return np.sqrt((1.0 - alpha_bar) / alpha_bar)
 
 
@@ -83,23 +85,24 @@ def alpha_bar_from_integral(integral):
 
 
 def alpha_bar_from_beta(beta):
-    """Cumulative products ``prod_{s <= t} (1 - beta_s)`` of DDPM betas in ``[0, 1)``, shape (T,)."""
+    """Cumulative products ``prod_{s <= t} (1 - beta_s)`` of DDPM betas in ``[0, 1]``, shape (T,); 0 from a beta of 1 on."""
     beta = _nonnegative("beta", beta)
     if beta.ndim != 1:
         fail(f"beta (shape {beta.shape})", beta, "shape (T,)")
-    if (beta >= 1).any():
-        fail("beta", beta, "DDPM betas in [0, 1)")
-    return np.exp(np.cumsum(np.log1p(-beta)))
+    if (beta > 1).any():
+        fail("beta", beta, "DDPM betas in [0, 1]")
+    with np.errstate(divide="ignore"):
+        return np.exp(np.cumsum(np.log1p(-beta)))
 
 
 def beta_from_alpha_bar(alpha_bar):
-    """DDPM betas ``1 - alpha_bar_t / alpha_bar_{t-1}`` (``alpha_bar_0 = 1``) of decreasing cumulative products."""
-    alpha_bar = _nonnegative("alpha_bar", alpha_bar, positive=True, high=1.0)
+    """DDPM betas ``1 - alpha_bar_t / alpha_bar_{t-1}`` (``alpha_bar_0 = 1``) of decreasing products; the last may be 0."""
+    alpha_bar = _nonnegative("alpha_bar", alpha_bar, high=1.0)
     if alpha_bar.ndim != 1:
         fail(f"alpha_bar (shape {alpha_bar.shape})", alpha_bar, "shape (T,)")
     previous = np.concatenate([[1.0], alpha_bar[:-1]])
-    if (alpha_bar > previous).any():
-        fail("alpha_bar", alpha_bar, "nonincreasing values in (0, 1]")
+    if (alpha_bar > previous).any() or (previous == 0).any():
+        fail("alpha_bar", alpha_bar, "nonincreasing values in (0, 1], of which only the last may be 0")
     return (previous - alpha_bar) / previous
 
 
@@ -180,14 +183,15 @@ def vp_linear_time(integral, beta_min=0.1, beta_max=20.0):
 
 
 @dataclass(frozen=True, eq=False)
-class Grid:
-    """``N + 1`` noise levels, noisy -> clean; immutable.
+class Grid(Fixed):
+    """``N + 1`` noise levels, noisy -> clean; immutable, its arrays read-only, copies and pickles too.
 
     Parameters
     ----------
     scale, sigma : array_like, shape (N + 1,) or (N + 1, n)
-        Level ``i`` is the law of ``scale[i] * X + sigma[i] * N(0, I)``. ``scale > 0``; ``sigma > 0`` except that the last
-        may be 0. A second axis gives every row of a batch its own levels. A scalar or (N + 1,) ``scale`` is broadcast.
+        Level ``i`` is the law of ``scale[i] * X + sigma[i] * N(0, I)``. ``scale > 0`` except that the first may be 0 (pure
+        noise, "zero terminal SNR"); ``sigma > 0`` except that the last may be 0. A second axis gives every row of a batch
+        its own levels. A scalar or (N + 1,) ``scale`` is broadcast.
     time, rate : array_like, shape (N + 1,), optional
         Continuous time and the rate ``beta(t)`` there, for schedules defined by a VP-SDE (:func:`vp_linear`); only
         ``step="right"`` of the SDE and ODE samplers needs them.
@@ -197,8 +201,14 @@ class Grid:
     Raises
     ------
     ValueError
-        Naming the argument, for wrong shapes, non-finite values, ``scale <= 0``, ``sigma < 0``, an inner ``sigma = 0`` or
-        a noise ratio that increases.
+        Naming the argument, for wrong shapes, non-finite values, ``scale < 0``, a ``scale = 0`` after the first,
+        ``sigma < 0``, an inner ``sigma = 0`` or a noise ratio that increases.
+
+    Notes
+    -----
+    At a first scale of 0 the noise ratio and ``integral`` are infinite, ``alpha_bar`` and ``snr`` 0, ``beta`` and
+    ``ddpm_beta`` of the first step 1. Laws and :func:`exactdiffusion.samplers.ddim` take such a level; what divides by the
+    scale refuses it, and has no VE coordinates to turn to.
     """
 
     scale: np.ndarray
@@ -218,18 +228,18 @@ class Grid:
             scale = np.array(np.broadcast_to(scale, sigma.shape))
         except ValueError:
             fail(f"scale (shape {scale.shape})", self.scale, f"the shape {sigma.shape} of sigma")
-        if (scale <= 0).any():
-            fail("scale", self.scale, "positive scales")
+        if (scale[0] < 0).any() or (scale[1:] <= 0).any():
+            fail("scale", self.scale, "positive scales (only the first may be 0)")
         if (sigma < 0).any():
             fail("sigma", self.sigma, "nonnegative noise levels")
         if (sigma[:-1] == 0).any():
             fail("sigma", self.sigma, "positive noise levels (only the last may be 0)")
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", divide="ignore"):
             ratio = sigma / scale
         if not isinstance(self.strict, bool):
             fail("strict", self.strict, "True or False")
         rise = ratio[1:] >= ratio[:-1] if self.strict else ratio[1:] > ratio[:-1]
-        if rise.any() or not np.isfinite(ratio).all():
+        if rise.any() or not np.isfinite(ratio[scale > 0]).all():
             word = "strictly decreasing" if self.strict else "nonincreasing"
             fail("sigma", self.sigma, f"finite and {word} sigma / scale (index 0 is the noisiest level)")
         if (ratio[:-1] == 0).any():
@@ -243,9 +253,7 @@ class Grid:
                 if value.shape != sigma.shape[:1]:
                     fail(f"{name} (shape {value.shape})", value, f"shape ({sigma.shape[0]},)")
                 object.__setattr__(self, name, value)
-        for array in (self.scale, self.sigma, self.time, self.rate):
-            if array is not None:
-                array.setflags(write=False)
+        self._fix()
 
     def __len__(self):
         return self.sigma.shape[0]
@@ -272,8 +280,9 @@ class Grid:
 
     @cached_property
     def noise_ratio(self):
-        """``sigma / scale``: the VE noise level."""
-        return _frozen(self.sigma / self.scale)
+        """``sigma / scale``: the VE noise level, infinite at a first scale of 0."""
+        with np.errstate(divide="ignore"):
+            return _frozen(self.sigma / self.scale)
 
     @cached_property
     def alpha_bar(self):
@@ -305,7 +314,8 @@ class Grid:
     def beta(self):
         """Relative steps ``1 - r[i+1] / r[i]``, shape (N,) or (N, n). Not the DDPM betas."""
         r = self.noise_ratio
-        return _frozen((r[:-1] - r[1:]) / r[:-1])
+        with np.errstate(invalid="ignore"):
+            return _frozen(np.where(np.isinf(r[:-1]), 1.0, (r[:-1] - r[1:]) / r[:-1]))
 
     @cached_property
     def g(self):
@@ -332,7 +342,8 @@ class Grid:
             return bool((np.abs(self.scale**2 + self.sigma**2 - 1.0) <= 8 * EPS).all())
 
     def to_ve(self):
-        """Same noise ratios with ``scale = 1``."""
+        """Same noise ratios with ``scale = 1``; ValueError naming scale where the first is 0."""
+        positive_scales("scale", self)
         r = self.noise_ratio
         return Grid(np.ones_like(r), r, self.time, self.rate, strict=self.strict)
 
@@ -342,7 +353,17 @@ class Grid:
             return self
         r = self.noise_ratio
         root = np.hypot(1.0, r)
-        return Grid(1.0 / root, r / root, self.time, self.rate, strict=self.strict)
+        with np.errstate(invalid="ignore"):
+            sigma = np.where(np.isinf(r), 1.0, r / root)
+        return Grid(1.0 / root, sigma, self.time, self.rate, strict=self.strict)
+
+
+def positive_scales(name, grid):
+    """Refuse a grid that begins with pure noise, where its noise ratio is infinite; for those that divide by the scale."""
+    if (grid.scale[0] == 0).any():
+        fail(f"{name} (its first scale is 0)", grid, "positive scales: here states are divided by them (samplers.ddim takes "
+             "this grid; elsewhere a first scale of 1e-8, say)")  # fmt: skip
+    return grid
 
 
 def _frozen(array):
@@ -566,6 +587,9 @@ def ddpm(N, T=1000, beta_start=1e-4, beta_end=0.02, spacing="trailing", final_ze
 def _from_alpha_bar(function, T, max_beta):
     """DDPM betas ``min(1 - abar(t+1)/abar(t), max_beta)`` of a continuous cumulative product, then its levels."""
     T = integer("T", T, low=1)
+    if isinstance(max_beta, (int, float)) and max_beta == 1:
+        fail("max_beta", max_beta, "a number in (0, 1): at 1 the noisiest level has no VE coordinates (a Grid in VP ones "
+             "may begin with a scale of 0)")  # fmt: skip
     max_beta = scalar("max_beta", max_beta, low=0.0, high=1.0, low_open=True, high_open=True)
     alpha_bar = function(np.arange(T + 1) / T)
     return _table(np.minimum(1.0 - alpha_bar[1:] / alpha_bar[:-1], max_beta), "max_beta", max_beta)

@@ -14,7 +14,8 @@ EPS = np.finfo(np.float64).eps
 def test_spectrum(check):
     rng = np.random.default_rng(72)
     for d, m, sigma2 in ((1, 4, 0.5), (2, 3, 1.3), (3, 5, 0.2)):
-        law = GaussianMixture(rng.dirichlet(np.ones(3)), rng.standard_normal((3, d)), rng.uniform(0.05, 1, size=(3, d)))
+        weights, means, variances = rng.dirichlet(np.ones(3)), rng.standard_normal((3, d)), rng.uniform(0.05, 1, size=(3, d))
+        law = GaussianMixture(weights, means, variances, covariance_type="diag")
         y = rng.standard_normal((20, m, d))
         found = np.linalg.eigvalsh(joint_hessian(law, y, np.sqrt(sigma2)))
         c = np.linalg.eigvalsh(posterior_covariance(law, y.sum(axis=1), m, np.sqrt(sigma2)))

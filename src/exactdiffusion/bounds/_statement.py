@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._validation import fail
+from .._validation import fail, no_mask
 
 #: short name -> (authors, title, where)
 PAPERS = {
@@ -87,6 +87,7 @@ def _argument(name, value, default):
         return value
     if value is None or isinstance(value, _NOT_NUMBERS):
         fail(name, value, "a real number or an array of them")
+    no_mask(name, value)
     if isinstance(value, (list, tuple)):
         try:
             array = np.asarray(value)

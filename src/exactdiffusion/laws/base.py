@@ -36,7 +36,11 @@ def level(name, value):
         fail(f"{name} (shape {array.shape})", value, "a scalar or shape (n,)")
     if np.any(array < 0):
         fail(name, value, "finite numbers >= 0")
-    return float(array) if array.ndim == 0 else np.array(array, dtype=np.float64)
+    if array.ndim == 0:
+        return float(array)
+    array = np.array(array, dtype=np.float64)
+    array.setflags(write=False)
+    return array
 
 
 def levels(scale, sigma):
@@ -55,7 +59,10 @@ def levels(scale, sigma):
 
 def bounded(name, value, array, high=LARGE, low=0.0):
     """Raise where an entry is above ``high``, or the largest one below ``low`` and not 0: squares leave the range there."""
-    top = abs(array) if isinstance(array, float) else float(np.max(np.abs(array), initial=0.0))
+    if isinstance(array, float):
+        top = abs(array)
+    else:  # no array of absolute values beside a large cloud
+        top = max(float(np.max(array, initial=0.0)), -float(np.min(array, initial=0.0)))
     if top > high or 0 < top < low:
         least = f", the largest of them 0 or at least {low:g}" if low else ""
         fail(name, value, f"numbers of at most {high:g} in absolute value{least}: their squares leave the range of floats")

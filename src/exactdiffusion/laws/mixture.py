@@ -16,7 +16,8 @@ import math
 
 import numpy as np
 
-from .._validation import fail, integer, points, real_array
+from .._fixed import Fixed
+from .._validation import choice, fail, integer, points, real_array
 from .._validation import weights as check_weights
 from ..arrays import array_namespace, from_numpy, is_numpy, to_numpy, workspace
 from . import _generic
@@ -43,21 +44,37 @@ _LIGHT_DOUBLES = 1 << 15
 _REFINE_CONDITION, _REFINE_DIM = 16.0, 1024
 
 
-def _decompose(covariances, K, d):
-    """(kind, lam (K, d), U (K, d, d) or None) of checked covariances."""
-    name = "covariances"
-    C = to_numpy(real_array(name, covariances))
+def _form(covariances, K, d, covariance_type):
+    """Checked covariances, a copy of shape (), (K,), (K, d) or (K, d, d)."""
+    name, shapes = "covariances", {"spherical": (K,), "diag": (K, d), "full": (K, d, d), "tied": (d, d)}
+    C = np.array(to_numpy(real_array(name, covariances)))
     bounded(name, covariances, C, LARGE**2)
-    if C.ndim == 0 or C.shape == (K,):
+    if covariance_type is None:
+        if C.ndim == 2 and K == d > 1 and C.shape == (K, d):
+            fail(f"{name} (shape {C.shape}, {K} components in R^{d})", covariances,
+                 "covariance_type='diag' (a row of variances for each component) or 'tied' (one matrix for all): "
+                 "the shape does not tell which")  # fmt: skip
+        if C.ndim and C.shape not in (shapes["spherical"], shapes["diag"], shapes["full"]):
+            tied = "; covariance_type='tied' for one matrix for all components" if C.shape == (d, d) else ""
+            fail(f"{name} (shape {C.shape})", covariances, f"a scalar, ({K},), ({K}, {d}) or ({K}, {d}, {d}){tied}")
+        return C
+    expected = shapes[choice("covariance_type", covariance_type, shapes)]
+    if C.shape != expected and not (covariance_type == "spherical" and not C.ndim):
+        fail(f"{name} (shape {C.shape})", covariances, f"shape {expected} of covariance_type={covariance_type!r}")
+    return np.array(np.broadcast_to(C, shapes["full"])) if covariance_type == "tied" else C
+
+
+def _decompose(covariances, C, K, d):
+    """(kind, lam (K, d), U (K, d, d) or None) of covariances C from `_form`."""
+    name = "covariances"
+    if C.ndim < 2:
         if np.any(C < 0):
             fail(name, covariances, "variances >= 0")
         return "isotropic", np.array(np.broadcast_to(np.reshape(C, (-1, 1)), (K, d))), None
-    if C.shape == (K, d):
+    if C.ndim == 2:
         if np.any(C < 0):
             fail(name, covariances, "variances >= 0")
         return "diagonal", np.array(C), None
-    if C.shape != (K, d, d):
-        fail(f"{name} (shape {C.shape})", covariances, f"a scalar, ({K},), ({K}, {d}) or ({K}, {d}, {d})")
     size = np.max(np.abs(C), axis=(1, 2))
     asymmetry = np.max(np.abs(C - np.swapaxes(C, 1, 2)), axis=(1, 2))
     # Products A A^T and sums over samples are symmetric up to rounding that grows with the number of terms.
@@ -87,7 +104,7 @@ def _decompose(covariances, K, d):
     return "full", lam, U
 
 
-class GaussianMixture:
+class GaussianMixture(Fixed):
     """Mixture ``sum_k w_k N(mu_k, C_k)``.
 
     Parameters
@@ -96,20 +113,25 @@ class GaussianMixture:
         Nonnegative, summing to 1; None is uniform. Components of weight 0 are kept in the attributes and
         ignored by the law.
     means : array (K, d)
-    covariances : float, array (K,), (K, d) or (K, d, d)
+    covariances : float, array (K,), (K, d), (K, d, d) or (d, d)
         Isotropic variances, diagonals, or full symmetric positive semidefinite matrices. Zeros are allowed:
-        such components live on affine subspaces. A 2-dimensional array is always read as diagonals.
+        such components live on affine subspaces.
+    covariance_type : {"spherical", "diag", "full", "tied"} or None
+        What ``covariances`` holds, in the names of scikit-learn: a variance for each component (K,) or for all (); a
+        diagonal for each (K, d); a matrix for each (K, d, d); one matrix for all (d, d). None reads it from the shape, which
+        does not tell "diag" from "tied" where K = d: that is refused. "tied" is always said.
 
     Attributes
     ----------
-    weights, means, covariances : numpy arrays, as given
+    weights, means, covariances : numpy arrays, read-only copies of those given ("tied": the matrix of each component)
     kind : "isotropic", "diagonal" or "full"
+    covariance_type : "spherical", "diag" or "full", that of ``covariances``
     dim, mean, covariance : d, (d,), (d, d)
 
     Raises
     ------
     ValueError
-        Naming the argument: wrong shapes, non-finite values, weights that are negative or do not sum to 1,
+        Naming the argument: wrong or ambiguous shapes, non-finite values, weights that are negative or do not sum to 1,
         covariances that are not symmetric positive semidefinite; means beyond 1e150, variances beyond 1e300, positive
         standard deviations below 1e-100 times the largest coordinate (say 0).
 
@@ -119,13 +141,13 @@ class GaussianMixture:
     determine them.
     """
 
-    def __init__(self, weights, means, covariances):
+    def __init__(self, weights, means, covariances, *, covariance_type=None):
         means = to_numpy(points("means", means, allow_empty=False))
         K, d = means.shape
         bounded("means", means, means)
         weights = to_numpy(check_weights("weights", weights, K))
-        kind, lam, U = _decompose(covariances, K, d)
-        self._set(weights, means, kind, lam, U, np.array(to_numpy(real_array("covariances", covariances))))
+        C = _form(covariances, K, d, covariance_type)
+        self._set(weights, means, *_decompose(covariances, C, K, d), C)
         spread("covariances", covariances, self._size if np.any(self._lam) else 0.0, self._thin)
 
     def _set(self, weights, means, kind, lam, U, covariances=None):
@@ -154,6 +176,7 @@ class GaussianMixture:
         else:
             U, Ut = self._p._host.get("U"), self._p._host.get("Ut")
             self._columns = logw, m, m if U is None else Ut @ m, lam[:, :, None], U, Ut
+        self._fix()
 
     def _stack(self):
         """Level-independent parts of the stacked products, made once."""
@@ -173,14 +196,37 @@ class GaussianMixture:
 
     @classmethod
     def from_sklearn(cls, fitted):
-        """The law of a fitted ``sklearn.mixture.GaussianMixture`` (full, tied, diag or spherical)."""
+        """The law of a fitted ``sklearn.mixture.GaussianMixture`` (full, tied, diag or spherical), of float32 data too.
+
+        Weights are normalised and covariances made symmetric in float64: a fit to float32 data has both to float32 only. Its
+        own scores, computed in float32, are then the less accurate ones.
+
+        Raises
+        ------
+        ValueError
+            Naming fitted: no fitted mixture, or a ``BayesianGaussianMixture``, whose ``score_samples`` are expectations over
+            a posterior of the parameters and not the log density of a Gaussian mixture.
+        """
         try:
             w, mu, C, kind = fitted.weights_, fitted.means_, fitted.covariances_, fitted.covariance_type
         except AttributeError:
             fail("fitted", fitted, "a fitted sklearn.mixture.GaussianMixture")
-        if kind == "tied":
-            C = np.broadcast_to(C, (len(w), *np.shape(C)))
-        return cls(np.asarray(w) / np.sum(w), mu, C)
+        if hasattr(fitted, "weight_concentration_"):
+            expected = (
+                "a sklearn.mixture.GaussianMixture: no Gaussian mixture has the scores of a BayesianGaussianMixture (for "
+                "the mixture of its point estimates, from which its sample() draws: GaussianMixture(fitted.weights_, "
+                "fitted.means_, fitted.covariances_, covariance_type=fitted.covariance_type))"
+            )
+            fail("fitted", fitted, expected)
+        w, C = (np.asarray(to_numpy(a), dtype=np.float64) for a in (w, C))
+        if kind in ("full", "tied") and C.ndim > 1:
+            C = C / 2 + np.swapaxes(C, -1, -2) / 2
+        return cls(w / np.sum(w), mu, C, covariance_type=kind)
+
+    @property
+    def covariance_type(self):
+        """Form of ``covariances`` as scikit-learn names it: "spherical", "diag" or "full"."""
+        return {"isotropic": "spherical", "diagonal": "diag"}.get(self.kind, "full")
 
     def __repr__(self):
         return f"GaussianMixture(K={self.n_components}, dim={self.dim}, kind={self.kind!r})"
@@ -195,6 +241,7 @@ class GaussianMixture:
                 self._covariances = self._lam.copy()
             else:
                 self._covariances = (self._U * self._lam[:, None, :]) @ np.swapaxes(self._U, 1, 2)
+            self._covariances.setflags(write=False)
         return self._covariances
 
     @property

@@ -14,7 +14,8 @@ import math
 
 import numpy as np
 
-from .._validation import fail, integer, points
+from .._fixed import Fixed
+from .._validation import boolean, fail, integer, points
 from .._validation import weights as check_weights
 from ..arrays import array_namespace, is_numpy, to_numpy, workspace
 from . import _cloud, _generic, _neighbours
@@ -90,20 +91,23 @@ def _pick(xp, a, index):
     return xp.expand_dims(xp.take(xp.reshape(a, (-1,)), flat), axis=-1)
 
 
-class PointCloud:
+class PointCloud(Fixed):
     """Weighted atoms ``sum_j w_j delta(p_j)``.
 
     Parameters
     ----------
     points : array (M, d)
-        Copied, unless it is a read-only float64 array (``points.flags.writeable`` is False): that one is kept as it is.
+        Copied to NumPy, from any namespace and device.
     weights : array (M,) or None
         Nonnegative, summing to 1; None is uniform. Atoms of weight 0 do not belong to the law: neither the
         denoiser nor the projection sees them.
+    copy : bool
+        False keeps the memory of ``points`` where it can be (NumPy, or torch on the CPU; float64, row by row). Do not write
+        to it afterwards: the law would answer from both old and new numbers. `check` finds that.
 
     Attributes
     ----------
-    points, weights : numpy arrays, as given
+    points, weights : numpy arrays, as given, read-only
     dim, mean, covariance, diameter
 
     Raises
@@ -119,16 +123,17 @@ class PointCloud:
     count, up to 24 bytes an atom, of covariances and Hessians 40. From 16,384 atoms in up to three
     dimensions the first large call makes a search tree, which stays: 3.3, 2.3, 1.9 times the size of the
     cloud in one, two, three dimensions, and 5.1 times while it is made.
+    The arrays are read-only, in copies and pickles too. Tensors of torch and arrays of CuPy have no such flag: they are
+    copied, or with ``copy=False`` shared where they lie in host memory, and then only `check` can tell that they were edited.
     A cloud has no density: log_density and score exist for ``noised(scale, sigma)`` with sigma > 0 only.
     """
 
-    def __init__(self, points, weights=None):
+    def __init__(self, points, weights=None, *, copy=True):
         given, points = points, to_numpy(_points("points", points, allow_empty=False))
         M, d = points.shape
         bounded("points", given, np.array([points.max(), points.min()]), low=1 / LARGE)
-        if not points.flags.c_contiguous or (points.flags.writeable and _shares(given, points)):
-            points = np.array(points, order="C")
-        self.points = points
+        own = boolean("copy", copy) and _shares(given, points)
+        self.points = np.array(points, order="C") if own else np.ascontiguousarray(points).view()
         self.weights = np.array(to_numpy(check_weights("weights", weights, M)))
         self.dim = d
         first, order, mass = {}, [], []
@@ -184,6 +189,7 @@ class PointCloud:
             float(2.0 ** np.ceil(np.log2(v if v > 0 else 1e-150))) for v in (wide, np.max(squares))
         )
         self._diameter = None
+        self._fix()
 
     def __repr__(self):
         return f"PointCloud(M={len(self.points)}, dim={self.dim})"

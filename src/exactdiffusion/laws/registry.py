@@ -30,7 +30,8 @@ def _mixture(kind):
         covariances = rng.uniform(0, 2, size=(4, 4)) * (rng.random((4, 4)) > 0.3)
     if kind == "zero-weight":
         weights = [0.0, 0.5, 0.5, 0.0]
-    return GaussianMixture(weights, means, {"isotropic": [0.0, 0.1, 1.0, 2.0], "atoms": 0.0}.get(kind, covariances))
+    covariances = {"isotropic": [0.0, 0.1, 1.0, 2.0], "atoms": 0.0}.get(kind, covariances)
+    return GaussianMixture(weights, means, covariances, covariance_type="diag" if kind == "diagonal" else None)
 
 
 def _cloud(d, weighted):

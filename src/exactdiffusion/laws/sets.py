@@ -18,6 +18,7 @@ from functools import cache
 
 import numpy as np
 
+from .._fixed import Fixed
 from .._validation import fail, integer, real_array, scalar
 from ..arrays import array_namespace, to_numpy
 from .base import (
@@ -194,7 +195,7 @@ def bessel_ratio(kappa, k):
     return xp.where(far, B2, B), xp.where(far, slope2, slope), xp.where(far, log2, log_mean)
 
 
-class _SphereProduct:
+class _SphereProduct(Fixed):
     """Product of m spheres of R^k of radii (m,), on m k of the n coordinates; uniform measure."""
 
     def _set(self, radii, k, dim, block, center):
@@ -215,7 +216,8 @@ class _SphereProduct:
         self._order = np.concatenate([block, np.setdiff1d(np.arange(dim), block)]).astype(np.int64)
         self._natural = bool(np.all(self._order == np.arange(dim)))
         self._inverse = np.argsort(self._order)
-        self._p = Parameters(radii=radii, center=center, same=np.kron(np.eye(m), np.ones((k, k))))
+        self._p = Parameters(radii=radii, center=self.center, same=np.kron(np.eye(m), np.ones((k, k))))
+        self._fix()
 
     def _split(self, x, s=None):
         """Centred x as blocks (b, m, k) and the remaining coordinates (b, n - m k)."""
@@ -490,7 +492,7 @@ class _NoisedSpheres(NoisedLaw):
         return self._run(kernel, x, (self.dim, self.dim), self._rows(matrix=True))
 
 
-class Subspace:
+class Subspace(Fixed):
     """Gaussian or flat (Lebesgue) measure on an affine subspace of R^d.
 
     Parameters
@@ -577,6 +579,7 @@ class Subspace:
         if positive.size:
             spread("covariance", covariance, self._size, self._thin)
         self._p = Parameters(Q=Q, Qt=Q.T, offset=self.offset, lam=lam)
+        self._fix()
 
     def __repr__(self):
         kind = "flat" if self.flat else "Gaussian"

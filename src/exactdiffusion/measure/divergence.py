@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from .._validation import fail, in_range, real_array
+from .._validation import fail, in_range, no_mask, real_array
 from ..arrays import array_namespace, from_numpy, to_numpy
 from .wasserstein import EPS, _covariance_factor, _mean
 
@@ -95,6 +95,7 @@ def _grid(p, q, weights, log):
     arrays = []
     kinds = array_namespace(p, q, weights)
     for name, value in (("p", p), ("q", q), ("weights", weights)):
+        no_mask(name, value)
         if log and name != "weights":
             xp = array_namespace(value)
             try:

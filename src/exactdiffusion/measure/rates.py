@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._validation import fail, in_range, integer, real_array, scalar
+from .._validation import fail, in_range, integer, no_mask, real_array, scalar
 from ..arrays import to_numpy
 
 
@@ -28,6 +28,7 @@ def t_interval(values, level):
     """Mean, its Student interval at ``level`` and the sample standard deviation of at least two values."""
     from scipy.special import stdtrit
 
+    no_mask("values", values)
     values = np.asarray(values, dtype=np.float64)
     mean, std = float(np.mean(values)), float(np.std(values, ddof=1))
     half = float(stdtrit(values.size - 1, 0.5 + level / 2)) * std / math.sqrt(values.size)

@@ -36,7 +36,7 @@ from .. import samplers
 from .._validation import fail, in_range, real_array
 from ..arrays import to_numpy
 from ..noise import Noise
-from ..schedules import Grid
+from ..schedules import Grid, positive_scales
 
 __all__ = ["RECURSIONS", "GaussianLaw", "gaussian"]
 
@@ -250,6 +250,7 @@ def gaussian(sampler, mean, cov, grid, start_mean=None, start_cov=None, *, all_s
         fail("noise", params["noise"], "no noise: the law of the output is computed")
     if not isinstance(grid, Grid) or grid.sigma.ndim != 1:
         fail("grid", grid, "a Grid with one schedule for all rows")
+    positive_scales("grid", grid)
     # The sampler checks its own parameters at the call; the generator is never started.
     info.function(_NoOracle(), grid, np.zeros((1, 1)), **params, **({"noise": Noise(0)} if info.stochastic else {}))
     mean = to_numpy(real_array("mean", mean))

@@ -35,11 +35,12 @@ from itertools import pairwise
 import numpy as np
 from scipy.interpolate import make_interp_spline
 
+from .._fixed import Fixed
 from .._validation import choice, fail, real_array, scalar
 from ..arrays import to_numpy
 from ..measure.divergence import kl_quadrature
 from ..samplers._base import step_sizes
-from ..schedules import Grid
+from ..schedules import Grid, positive_scales
 
 __all__ = [
     "SCHEMES", "AssumptionViolated", "Divergences", "Explicit", "GridLaw", "Implicit", "Measured", "Propagation",
@@ -93,7 +94,7 @@ class QuadratureError(ArithmeticError):
 # ------------------------------------------------------------------------------------------------ laws on a line
 
 
-class level:
+class level(Fixed):
     """A one-dimensional law at one noise level, on plain arrays (n,).
 
     Parameters
@@ -108,6 +109,7 @@ class level:
         self.law = law.noised(self.scale, self.sigma)
         self._memo = (None, None)
         self._components = self._line()
+        self._fix()
 
     def _line(self):
         """Log weights with the normalisation, means, variances of the noised components; None where one has no density."""
@@ -129,8 +131,8 @@ class level:
         tenth of the time for a few hundred points, where those are dominated by what does not depend on the points. The
         second derivative is -E[1/v] + Var[g] with centred g: no cancellation of squares.
         """
-        # a step and the choice of its nodes ask for the same points one after the other; arrays are never changed in place
-        if self._memo[0] is not x:
+        # a step and the choice of its nodes ask for the same points one after the other
+        if self._memo[0] is None or not np.array_equal(self._memo[0], x):
             if self._components is None:
                 column = x[:, np.newaxis]
                 values = self.law.log_density(column), self.law.score(column)[:, 0], self.law.hessian(column)[:, 0, 0]
@@ -146,7 +148,9 @@ class level:
                 score = np.sum(r * gradient, axis=0)
                 curvature = np.sum(r * ((gradient - score) ** 2 - 1 / variances[:, np.newaxis]), axis=0)
                 values = top + np.log(total), score, curvature
-            self._memo = (x, values)
+            for value in values:
+                value.setflags(write=False)
+            self._memo = (x.copy(), values)
         return self._memo[1]
 
     def log_density(self, x):
@@ -313,7 +317,7 @@ SCHEMES = {
 
 
 @dataclass(frozen=True)
-class GridLaw:
+class GridLaw(Fixed):
     """A density on quadrature nodes.
 
     Attributes
@@ -339,6 +343,11 @@ class GridLaw:
     parameter: np.ndarray | None = None
     stretch: np.ndarray | None = None
     edges: tuple | None = None
+
+    def __post_init__(self):
+        # own flags on shared memory: steps hand their nodes on
+        self.__dict__.update((k, v.view()) for k, v in vars(self).items() if isinstance(v, np.ndarray))
+        self._fix()
 
     @property
     def _tau(self):
@@ -410,9 +419,11 @@ def discretise(law, x, weights=None, like=None):
     """
     if like is not None:
         x, weights = like.x, like.weights
-    x = to_numpy(real_array("x", x))
+    x = np.array(to_numpy(real_array("x", x)))
     if weights is None:
         weights = np.full(len(x), (x[-1] - x[0]) / (len(x) - 1))
+    elif like is None:
+        weights = np.array(to_numpy(real_array("weights", weights)))
     log = law.log_density(x) if isinstance(law, level) else law.log_density(x[:, np.newaxis])
     if like is None:
         return _from_log(x, weights, np.asarray(log))
@@ -680,6 +691,7 @@ class Propagation:
 def _chain(scheme, law, grid, step, last_noise, levels=None):
     if not isinstance(grid, Grid) or grid.sigma.ndim != 1 or not grid.is_vp:
         fail("grid", grid, "a Grid in VP coordinates, one schedule for all rows")
+    positive_scales("grid", grid)
     if levels is None:
         _check_line(law)
         levels = tuple(level(law, s, t) for s, t in zip(grid.scale, grid.sigma))
@@ -760,7 +772,7 @@ def propagate(
     refine = scalar("refine", refine, low=0.5)
     levels, maps = _chain(scheme, law, grid, step, last_noise)
     if nodes is not None:
-        nodes = to_numpy(real_array("nodes", nodes))
+        nodes = np.array(to_numpy(real_array("nodes", nodes)))
     deterministic = all(m.variance == 0 for m in maps)
     q = _start(start, levels[0], maps, levels, refine, deterministic)
     laws, reports = [q], []

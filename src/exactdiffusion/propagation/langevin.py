@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from .._fixed import Fixed
 from .._validation import fail, integer, real_array, scalar
 from ..arrays import to_numpy
 from .grid import GridLaw, _from_log, _gauss_sum, discretise, support
@@ -59,7 +60,7 @@ def ula(law, start, h, steps, nodes):
     ValueError
         Naming the argument; mass lost through the ends of the nodes (more than 1e-10) names ``nodes``.
     """
-    x, h = to_numpy(real_array("nodes", nodes)), scalar("h", h, low=0, low_open=True)
+    x, h = np.array(to_numpy(real_array("nodes", nodes))), scalar("h", h, low=0, low_open=True)
     w = _weights(x)
     if w[0] > math.sqrt(2 * h) / 2:
         fail("nodes", nodes, f"nodes at most sqrt(2 h)/2 = {math.sqrt(2 * h) / 2:.3g} apart")
@@ -78,7 +79,7 @@ def ula(law, start, h, steps, nodes):
 def proximal_sampler(law, start, h, steps, nodes):
     r"""Laws after each of the step counts ``steps`` of the proximal sampler: ``y = x + sqrt(h) z``, then x from the density
     proportional to ``p(x) exp(-|x - y|^2/(2h))`` (the restricted Gaussian oracle). Arguments as in :func:`ula`."""
-    x, h = to_numpy(real_array("nodes", nodes)), scalar("h", h, low=0, low_open=True)
+    x, h = np.array(to_numpy(real_array("nodes", nodes))), scalar("h", h, low=0, low_open=True)
     w = _weights(x)
     if w[0] > math.sqrt(h) / 2:
         fail("nodes", nodes, f"nodes at most sqrt(h)/2 = {math.sqrt(h) / 2:.3g} apart")
@@ -97,7 +98,7 @@ def proximal_sampler(law, start, h, steps, nodes):
     return out
 
 
-class Diffusion:
+class Diffusion(Fixed):
     r"""Langevin diffusion ``dX = (log p)'(X) dt + sqrt(2) dB`` on uniform nodes, as a reversible birth-death chain.
 
     Rates ``sqrt(p_{i+1}/p_i)/dx^2`` upwards and their inverse downwards: detailed balance with p holds exactly, so the
@@ -117,7 +118,7 @@ class Diffusion:
     def __init__(self, law, nodes):
         from scipy.linalg import eigh_tridiagonal
 
-        x = to_numpy(real_array("nodes", nodes))
+        x = np.array(to_numpy(real_array("nodes", nodes)))
         dx = (x[-1] - x[0]) / (len(x) - 1)
         log_p = law.log_density(x[:, np.newaxis])
         up = np.exp(0.5 * np.diff(log_p)) / dx**2
@@ -128,6 +129,7 @@ class Diffusion:
         # the generator is self-adjoint in L2(p): conjugated by sqrt(p) its off-diagonal is -sqrt(up down) = -1/dx^2
         self.eigenvalues, self._vectors = eigh_tridiagonal(diagonal, np.full(len(x) - 1, -1 / dx**2))
         self.nodes, self._log_p, self._weights = x, log_p, _weights(x)
+        self._fix()
 
     @property
     def gap(self):

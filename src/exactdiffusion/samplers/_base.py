@@ -8,7 +8,7 @@ import numpy as np
 
 from .._validation import choice, fail, points, real_array
 from ..arrays import array_namespace, from_numpy, to_numpy
-from ..schedules import Grid
+from ..schedules import Grid, positive_scales
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,15 @@ class SamplerInfo:
 class Run:
     """The checked arguments of one run: ``law``, ``grid``, ``x`` (float64), its namespace ``xp`` and ``N``."""
 
-    def __init__(self, law, grid, x, *, vp=False):
+    def __init__(self, law, grid, x, *, vp=False, pure_noise=False):
         if not callable(getattr(law, "noised", None)):
             fail("law", law, "an object with noised(scale, sigma).denoise(x)")
         if not isinstance(grid, Grid):
             fail("grid", grid, "a schedules.Grid")
         if vp and not grid.is_vp:
             fail("grid", grid, "VP coordinates, scale^2 + sigma^2 = 1 (use grid.to_vp() and rescale x)")
+        if not pure_noise:
+            positive_scales("grid", grid)
         dim = getattr(law, "dim", None)
         self.x = points("x", x, dim if isinstance(dim, int) else None)
         self.xp = array_namespace(self.x)

@@ -1,5 +1,7 @@
 """DDIM."""
 
+import numpy as np
+
 from ._base import Run
 
 
@@ -16,7 +18,7 @@ def ddim(law, grid, x):
     law : oracle with ``noised(scale, sigma).denoise(x)``
     grid : Grid
         N + 1 levels, any coordinates, per-row levels allowed; the last sigma may be 0 (then the last state is
-        ``scale_N D``).
+        ``scale_N D``), and the first scale (then the first step is ``scale_1 D + (sigma_1 / sigma_0) x``).
     x : array, shape (n, d)
         Start, in grid coordinates (``scale_0 X + sigma_0 Z``).
 
@@ -37,7 +39,7 @@ def ddim(law, grid, x):
     sigma, DPM-Solver-1, DPM-Solver++(1). Not the Euler step of the probability-flow ODE in VP time
     (:func:`probability_flow`): same ODE, another variable.
     """
-    return _steps(Run(law, grid, x))
+    return _steps(Run(law, grid, x, pure_noise=True))
 
 
 def _steps(run):
@@ -46,6 +48,11 @@ def _steps(run):
     yield x
     for i in range(run.N):
         clean = run.denoise(i, x)
+        if i == 0 and np.any(scale[0] == 0):  # y is infinite: the same step in x
+            sigma = run.grid.sigma
+            x = run.column(scale[1]) * clean + run.column(sigma[1] / sigma[0]) * (x - run.column(scale[0]) * clean)
+            yield x
+            continue
         shrink = run.column(r[i + 1] / r[i])
         x = run.column(scale[i + 1]) * (clean + shrink * (x / run.column(scale[i]) - clean))
         yield x
