@@ -37,7 +37,8 @@ def ddim(law, grid, x):
     sigma, DPM-Solver-1, DPM-Solver++(1). Not the Euler step of the probability-flow ODE in VP time
     (:func:`probability_flow`): same ODE, another variable.
     """
-    return _steps(Run(law, grid, x))
+    run = Run(law, grid, x)
+    return run.states(_steps(run))
 
 
 def _steps(run):
