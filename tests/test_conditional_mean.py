@@ -137,6 +137,24 @@ def test_chain_is_the_sampler_in_grid_coordinates():
     np.testing.assert_allclose(z, cm.denoise(law, vp.to_ve(), y), rtol=1e-13)
 
 
+@pytest.mark.parametrize("method", cm.METHODS)
+def test_states_of_a_chain_are_copies(method):
+    """A callback that clips a yielded state changes neither the states to come nor the observations."""
+    law, grid = plane(), cm.refined_grid(6, 0.8)
+    y = observations(law, 0.8)
+
+    def run(edit):
+        found = []
+        for z in cm.chain(law, grid, y, method=method, noise=Noise(0)):
+            found.append(z.copy())
+            z *= edit
+        return np.array(found)
+
+    kept = y.copy()
+    assert np.array_equal(run(0.0), run(1.0))
+    assert np.array_equal(y, kept)
+
+
 def test_naive_chain(accuracy):
     """Plain loop over the reduction with an oracle from matrices: a second program."""
     law, sigma, grid = plane(), 0.8, cm.refined_grid(12, 0.8)

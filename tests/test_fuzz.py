@@ -1669,6 +1669,7 @@ def _other_entries():
         noise=noises,
         walk=walk,
         unit=positive,
+        report=mostly(False, just(True, 3)),
         names=("sigma",),
     )
     entry(
@@ -2405,7 +2406,7 @@ EXCUSED = {
     "proximal": ("ProxResult",),
     "conditional_mean": ("BETA_1", "BETA_T", "METHODS", "Match", "ReverseKernel", "load_complex"),  # files: test_fuzz_files
     "measurements": (),
-    "chains": ("ExactWalk", "GaussianChain", "State", "Target"),
+    "chains": ("ExactWalk", "GaussianChain", "State", "StuckWalk", "Target", "Walked"),
     "log_concavity": ("Certificate", "LogConcavityThreshold"),
     "noise": (),
 }

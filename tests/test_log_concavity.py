@@ -1,6 +1,7 @@
 """Log-concavity thresholds and certificates, walk-jump chains: contracts, references in 50 digits, bad input."""
 
 import math
+import re
 import subprocess
 import sys
 
@@ -16,6 +17,7 @@ from exactdiffusion.chains import (
     ULA,
     EstimatedLaw,
     ExactWalk,
+    StuckWalk,
     Target,
     Underdamped,
     all_at_once,
@@ -517,3 +519,95 @@ BAD = [
 def test_bad_input(name, call):
     with pytest.raises(ValueError, match=rf"^{name}\b"):
         call()
+
+
+# ------------------------------------------------------------------------------------------- walks that freeze or explode
+
+
+NARROW = GaussianMixture([1.0], [[0.0, 0.0]], 0.01)
+
+
+@pytest.mark.parametrize(
+    ("law", "start", "steps", "step"),
+    [(NARROW, np.ones((100, 2)), 200, 3.0), (GaussianMixture([1.0], [np.zeros(100)], 1.0), np.zeros((200, 100)), 100, 1.0)],
+)
+def test_walk_that_never_moves_is_refused_with_a_step_that_does(law, start, steps, step):
+    """MALA accepts nothing at a step far above 1 / (L d^(1/3)): the start is no sample. The step of the message works."""
+    with pytest.raises(ValueError, match=r"^walk: got MALA.*a walk that moves: (\d+) of \1 chains never moved") as caught:
+        langevin(law, start, noise=Noise(0), walk=MALA(steps, step))
+    better = float(re.search(r"try a step of ([\d.e-]+)", str(caught.value)).group(1))
+    walked = langevin(law, start, noise=Noise(0), walk=MALA(steps, better), report=True)
+    assert walked.acceptance.shape == (len(start),)
+    assert 0.4 < walked.acceptance.mean() < 0.95
+    assert np.all(walked.acceptance > 0)
+    with pytest.raises(ValueError, match=r"^walk: got MALA.*never moved"):
+        list(one_at_a_time(law, 2, 1.0, 5, noise=Noise(0), walk=MALA(3, 500.0)))
+    with pytest.raises(ValueError, match=r"^walk: got MALA.*never moved"):
+        all_at_once(law, 2, 1.0, 5, noise=Noise(0), walk=MALA(3, 500.0))
+
+
+def test_acceptance_counts_the_moves():
+    """Acceptance against the moves seen from outside, one step at a time; None where nothing is proposed."""
+    x = Noise(3).initial(50, 2) * 0.1
+    whole = langevin(NARROW, x, noise=Noise(4), walk=MALA(12, 0.02), report=True)
+
+    class Recorded:
+        def __init__(self):
+            self.asked = []
+
+        def score(self, y):
+            self.asked.append(y)
+            return NARROW.score(y)
+
+    law = Recorded()
+    law.dim, law.log_density = 2, NARROW.log_density
+    walked = langevin(law, x, noise=Noise(4), walk=MALA(12, 0.02), report=True)
+    assert np.array_equal(walked.y, whole.y)
+    last = np.array([max(i for i, y in enumerate(law.asked) if np.array_equal(y[row], walked.y[row])) for row in range(50)])
+    assert np.array_equal(last == 0, walked.acceptance == 0)
+    one = langevin(NARROW, x, noise=Noise(4), walk=MALA(1, 0.02), report=True)
+    assert np.array_equal(one.acceptance == 1, np.any(one.y != x, axis=1))
+    assert langevin(NARROW, x, noise=Noise(4), walk=ULA(3, 0.001), report=True).acceptance is None
+    states = list(one_at_a_time(NARROW, 3, 1.0, 40, noise=Noise(0), walk=MALA(4, 0.5)))
+    assert all(0 < s.acceptance.mean() <= 1 for s in states)
+
+
+def test_chains_that_never_moved_are_warned_of():
+    """At thirty times the step that works a part of the chains moves now and then and the rest never."""
+    with pytest.warns(StuckWalk, match=r"walk: MALA\(.*(\d+) of 100 chains never moved.*try a step of"):
+        z = langevin(NARROW, np.zeros((100, 2)), noise=Noise(0), walk=MALA(200, 0.5))
+    assert 0 < np.sum((z == 0).all(axis=1)) < 100
+    langevin(NARROW, np.zeros((1, 2)), noise=Noise(0), walk=MALA(1, 0.5))  # one rejection says nothing
+
+
+@pytest.mark.parametrize("kind", ["numpy", "torch"])
+@pytest.mark.parametrize(
+    ("walk", "stable"),
+    [(ULA(60, 0.021), 0.02), (ULA(100, 3.0), 0.02), (Underdamped(300, 0.21), 0.2), (Underdamped(9, 50.0), 0.2)],
+)
+def test_walk_that_blows_up_is_refused_with_the_stable_step(walk, stable, kind):
+    """ULA multiplies by 1 - h L beyond h L = 2, the splitting beyond delta^2 L = 4; the limit is in the message."""
+    x = np.ones((30, 2))
+    if kind == "torch":
+        x = pytest.importorskip("torch", reason="torch is not installed: pip install torch (CPU build)").from_numpy(x)
+    with pytest.raises(ValueError, match=r"^walk: got (ULA|Underdamped).*drifts by \S+ at once; try a step below") as caught:
+        langevin(NARROW, x, noise=Noise(0), walk=walk)
+    assert float(re.search(r"below ([\d.e-]+)", str(caught.value)).group(1)) == pytest.approx(stable, rel=1e-3)
+    below = type(walk)(walk.steps, 0.95 * stable)
+    assert float(abs(langevin(NARROW, x, noise=Noise(0), walk=below)).max()) < 3
+
+
+def test_states_of_chains_are_copies():
+    """Editing what is yielded, or the start of a walk without steps, changes nothing else."""
+    def run(edit):
+        found = []
+        for state in one_at_a_time(NARROW, 4, 1.0, 5, noise=Noise(0), walk=ULA(2, 0.1), start="previous"):
+            found.append((state.y.copy(), state.total.copy(), state.xhat.copy()))
+            for array in (state.y, state.total, state.xhat):
+                array *= edit
+        return np.array(found)
+
+    assert np.array_equal(run(1.0), run(0.0))
+    x = np.ones((3, 2))
+    langevin(NARROW, x, noise=Noise(0), walk=ULA(0, 0.1))[:] = 7
+    assert np.all(x == 1)

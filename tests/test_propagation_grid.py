@@ -674,6 +674,70 @@ def test_bad_input_names_the_argument(name, call):
         call()
 
 
+@pytest.mark.parametrize(("deviation", "half"), [(1e-2, 10.0), (1e-3, 100.0), (1e-4, 1000.0)])
+@pytest.mark.parametrize("scheme", ["ddpm", "euler_maruyama", "prox_hybrid"])
+def test_narrow_modes_far_apart_are_refused_before_the_first_step(deviation, half, scheme, monkeypatch):
+    """The nodes that they need are counted on the true levels; nothing is summed, and the message says what works."""
+    law = GaussianMixture([0.3, 0.7], [[-half], [half]], deviation**2)
+    monkeypatch.setattr(line, "_gauss_sum", None)
+    for call in (line.propagate, line.study):
+        with pytest.raises(QuadratureError, match=r"needs about \S+ nodes \(at most 400000\).*What works: wider modes"):
+            call(law, schedules.vp_linear(8, eps=1e-3), scheme)
+
+
+@pytest.mark.parametrize("scheme", ["ddpm", "prox_hybrid"])
+@pytest.mark.parametrize("law", [WIDE, APART, GaussianMixture([0.3, 0.7], [[-2.0], [2.0]], 0.09)])
+def test_estimated_cost_is_that_of_the_run(law, scheme, monkeypatch):
+    """Evaluations counted in the sums, band by band, within a factor of 10 of the estimate; a limit below it refuses."""
+    counted, real = [], line._gauss_sum
+
+    def counting(at, centres, weights, variance, fourier=False):
+        reach = math.sqrt(2 * variance * (line.DEPTH + 40))
+        inside = np.searchsorted(np.sort(centres), at + reach) - np.searchsorted(np.sort(centres), at - reach)
+        counted.append(int(np.sum(inside)))
+        return real(at, centres, weights, variance, fourier)
+
+    monkeypatch.setattr(line, "_gauss_sum", counting)
+    grid = uniform(24)
+    line.propagate(law, grid, scheme, nonconvex="contact")
+    estimate = line._affordable(*line._chain(scheme, law, grid, "integral", True), 1.0, 1e9)
+    assert sum(counted) / 10 < estimate < 10 * sum(counted)
+    with pytest.raises(QuadratureError, match=r"kernel evaluations \(at most "):
+        line.propagate(law, grid, scheme, limit=estimate / 2)
+
+
+def test_long_propagations_show_their_progress(monkeypatch):
+    seen = []
+    monkeypatch.setattr(line, "progress", lambda steps, description: seen.append((len(steps), description)) or steps)
+    line.propagate(WIDE, uniform(6), "ddpm")
+    assert seen == []
+    monkeypatch.setattr(line, "PER_SECOND", 1e3)
+    line.propagate(WIDE, uniform(6), "ddpm")
+    assert seen == [(6, "steps of the density")]
+
+
+def test_underflowing_rows_are_summed_in_blocks(monkeypatch):
+    at, centres, weights = np.linspace(-60, 60, 97), np.linspace(-1, 1, 31), np.full(31, 1 / 31)
+    whole = line._gauss_sum(at, centres, weights, 1e-2)[1]
+    monkeypatch.setattr(line, "BLOCK", 200)
+    assert np.array_equal(line._gauss_sum(at, centres, weights, 1e-2)[1], whole)
+
+
+@pytest.mark.parametrize("scheme", ["prox_hybrid", "prox_backward", "ddpm", "probability_flow"])
+def test_zero_length_steps_are_the_identity(scheme):
+    """A level that repeats changes neither the law nor what is said of it: at the start, in the middle, at the end."""
+    grid, index = schedules.vp_linear(12, eps=1e-2), [0, 0, 1, 2, 3, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 12]
+    twice = schedules.Grid(grid.scale[index], grid.sigma[index], strict=False)
+    a, b = line.propagate(WIDE, grid, scheme), line.propagate(WIDE, twice, scheme)
+    assert np.array_equal(a.law.x, b.law.x)
+    assert np.array_equal(a.law.density, b.law.density)
+    assert (a.unresolved, a.mass_error, a.violated) == (b.unresolved, b.mass_error, b.violated)
+    if scheme in STOCHASTIC:
+        assert budgets.trajectory_kl(WIDE, twice, scheme).total == budgets.trajectory_kl(WIDE, grid, scheme).total
+    if scheme == "prox_hybrid":
+        assert budgets.conditional_budget(WIDE, twice, scheme).total == budgets.conditional_budget(WIDE, grid, scheme).total
+
+
 def test_deterministic_step_needs_a_monotone_map():
     grid = schedules.Grid(np.exp([-1.5, 0.0]), np.sqrt(-np.expm1([-3.0, 0.0])))
     law = GaussianMixture([1.0], [[0.0]], 0.01)

@@ -706,6 +706,8 @@ def test_nodes_of_langevin_chains():
         with pytest.raises(ValueError, match=r"^step\b"):
             langevin.line_nodes(a, step=step)
     assert langevin.line_nodes(a, step=0.5)[1] == pytest.approx(-9.0)
+    with pytest.raises(ValueError, match=r"^step: got 1e-09; expected at least \S+, for 400000 nodes"):
+        langevin.line_nodes(a, step=1e-9)
     with pytest.raises(ValueError, match=r"^nodes\b.* = 0\.0707 apart"):  # sqrt(2 h) / 2 for h = .01
         langevin.ula(a, None, 0.01, (1,), np.linspace(-9, 9, 9))
 

@@ -9,8 +9,8 @@ import array_api_compat
 import numpy as np
 import pytest
 
-from exactdiffusion import samplers, schedules
-from exactdiffusion.laws import GaussianMixture
+from exactdiffusion import GaussianMixture, samplers, schedules
+from exactdiffusion.arrays import to_numpy
 from exactdiffusion.noise import BrownianPath, Noise
 from exactdiffusion.propagation.gaussian import gaussian
 from exactdiffusion.propagation.grid import propagate
@@ -78,7 +78,7 @@ def test_yields_the_start_and_one_state_per_step(name):
     kept = x.copy()
     states = run(name, grid, x)
     assert len(states) == grid.N + 1
-    assert states[0] is x
+    assert np.array_equal(states[0], kept)
     assert np.array_equal(x, kept)
     assert all(s.shape == x.shape and s.dtype == np.float64 and np.isfinite(s).all() for s in states)
     assert len({id(s) for s in states}) == grid.N + 1
@@ -405,6 +405,69 @@ def test_zero_length_steps_change_nothing():
         assert np.isfinite(states[-1]).all()
         if name not in ("gradient_estimation", "dpm_solver_pp"):  # their memory is reset by the empty step
             assert np.allclose(states[-1], samplers.final(run(name, plain, x)), rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("kind", ["numpy", "torch"])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", sorted(samplers.REGISTRY))
+def test_yielded_states_are_copies(name, dtype, kind):
+    """A callback that clips what it is given changes neither the states to come nor the start, of either float type."""
+    info, grid = samplers.REGISTRY[name], grid_for(name) if name in NAMES else schedules.vp_linear(12)
+    law = GaussianMixture([0.3, 0.7], [[-1.0, 0.5, 0.0], [0.8, -0.2, 1.0]], 0.15)
+    kept = (5 * Noise(1).initial(8, 3)).astype(dtype)
+
+    def states(x):
+        return info.function(law, grid, x, **({"noise": Noise(2)} if info.stochastic else {}))
+
+    if kind == "torch":
+        torch = pytest.importorskip("torch", reason="torch is not installed: pip install torch (CPU build)")
+        start = torch.from_numpy(kept.copy())
+    else:
+        start = kept.copy()
+    edited = []
+    for state in states(start):
+        edited.append(to_numpy(state).copy())
+        state[:] = 0 * state
+    plain = [to_numpy(state).copy() for state in states(start)]
+    assert np.array_equal(to_numpy(start), kept)
+    assert all(np.array_equal(a, b) for a, b in zip(edited, plain, strict=True))
+
+
+def test_start_is_read_at_the_call():
+    grid, x = grid_for("ddim"), start(grid_for("ddim"))
+    states, kept = samplers.ddim(TwoPoints(), grid, x), x.copy()
+    x[:] = 0
+    assert np.array_equal(next(states), kept)
+
+
+@pytest.mark.parametrize("name", ["euler_maruyama", "probability_flow", "exponential_integrator"])
+def test_run_that_blows_up_is_named(name):
+    """Steps far above 2 v multiply the deviation at every step: refused with the state, not returned as a sample of 1e27."""
+    law = GaussianMixture([1.0], [[0.5]], 1e-4)
+    grid = schedules.vp_linear(12)
+    with pytest.raises(ValueError, match=r"^grid \(the run blew up: coordinates of \S+ in state \d+ of 12\).*smaller step"):
+        run(name, grid, Noise(1).initial(9, 1), law, step=np.full(12, 40.0))
+    assert np.max(np.abs(run(name, grid, Noise(1).initial(9, 1), law)[-1])) < 1
+
+
+def test_answers_that_leave_the_floats_are_named():
+    class Infinite(TwoPoints):
+        def noised(self, scale, sigma):
+            return self
+
+        def denoise(self, x):
+            return x * np.inf
+
+    blown = r"^grid \(the run blew up: coordinates of (inf|nan) in state 1 of 6\)"
+    with np.errstate(all="ignore"), pytest.raises(ValueError, match=blown):
+        run("ddim", grid_for("ddim"), start(grid_for("ddim")), Infinite())
+
+
+def test_growth_that_the_denoiser_explains_is_no_blow_up():
+    """Data at 1e9, far from the start and not normalised: DDIM moves there, and every state lies between the answers."""
+    law = GaussianMixture([1.0], [[1e9]], 1.0)
+    for name in NAMES:
+        assert 1e8 < np.abs(run(name, schedules.vp_linear(40), Noise(1).initial(9, 1), law)[-1]).max() < 1e10
 
 
 def test_final_refuses_an_exhausted_generator():

@@ -10,7 +10,7 @@ import array_api_strict
 import numpy as np
 import pytest
 
-from exactdiffusion import Counted, GaussianMixture, PointCloud, samplers, schedules
+from exactdiffusion import Counted, GaussianMixture, PointCloud, Sphere, samplers, schedules
 from exactdiffusion.noise import Noise
 from exactdiffusion.propagation import gaussian
 from exactdiffusion.schedules import Grid
@@ -78,7 +78,7 @@ def test_contract(name, zero):
     kept = x.copy()
     states = samplers.REGISTRY[name].function(law, grid, x, noise=Noise(3))
     assert inspect.isgenerator(states)
-    assert next(states) is x
+    assert np.array_equal(next(states), kept)
     assert sum(law.calls.values()) == 0
     states = [x, *states]
     assert len(states) == grid.N + 1
@@ -92,6 +92,39 @@ def test_contract(name, zero):
     if zero:  # the last prox is the Laguerre cell: every sample is an atom, bit for bit
         atoms = {p.tobytes() for p in law.points}
         assert all(row.tobytes() in atoms for row in states[-1])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_zero_length_steps_are_the_identity(name):
+    """lam = 0: prox is the identity. Coarse quantised levels repeat; the run is that of the grid without repetitions."""
+
+    class Keyed:  # the noise of a step is keyed by its departing level, not by its number
+        def __init__(self, grid):
+            self.sigma = grid.sigma[:, 0] if grid.sigma.ndim == 2 else grid.sigma
+
+        def normal(self, step, n, d, like=None):
+            return Noise(int(1e6 * self.sigma[step])).normal(0, n, d)
+
+    x, grid = Noise(1).initial(12, 2), schedules.quantised(50, "edm").to_vp()
+    still = np.diff(grid.noise_ratio) == 0
+    assert np.count_nonzero(still) == 3
+    states = run(name, MIXTURE, grid, x, noise=Keyed(grid))
+    assert all(np.array_equal(states[i], states[i + 1]) for i in np.flatnonzero(still))
+    short = Grid(grid.scale[np.r_[True, ~still]], grid.sigma[np.r_[True, ~still]])
+    assert np.array_equal(states[-1], run(name, MIXTURE, short, x, noise=Keyed(short))[-1])
+    # one row stands still while the other moves
+    two = Grid(np.stack([grid.scale[:9], np.full(9, grid.scale[0])], 1),
+               np.stack([grid.sigma[:9], np.full(9, grid.sigma[0])], 1), strict=False)
+    both = run(name, MIXTURE, two, x[:2], noise=Keyed(two))[-1]
+    assert np.array_equal(both[1], x[1])
+    assert np.max(np.abs(both[0] - run(name, MIXTURE, grid[:9], x[:2], noise=Keyed(grid))[-1][0])) <= 1e-12
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("wrap", [lambda law: law, Counted])
+def test_law_without_proximal_maps_is_refused_at_the_call(name, wrap):
+    with pytest.raises(ValueError, match=r"^law: got Sphere\(.*expected a law with proximal maps"):
+        samplers.REGISTRY[name].function(wrap(Sphere(1.0, 3)), GRID, np.zeros((2, 3)), noise=Noise(0))
 
 
 @pytest.mark.parametrize("name", NAMES)

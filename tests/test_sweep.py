@@ -233,6 +233,29 @@ def test_mixture_target_says_that_its_reference_is_empirical():
     assert (row["rung"], row["floor"] > 0) == ("empirical", True)
 
 
+def test_law_without_proximal_maps_is_left_out_with_the_reason():
+    grid = {"target": "sphere", "sampler": ["proximal_hybrid", "ddim", "proximal_backward"], "steps": 12, "seeds": 2,
+            "samples": 9, "metric": "distance"}
+    done = sweep.sweep(**grid, refused="skip")
+    assert {row["sampler"] for row in done.rows} == {"ddim"}
+    assert [cell["sampler"] for cell in done.refused] == ["proximal_hybrid", "proximal_backward"]
+    for cell in done.refused:
+        assert re.match(r"law: got Sphere\(.*expected a law with proximal maps", cell["reason"])
+    with pytest.raises(ValueError, match=r"law: got Sphere\(.*expected a law with proximal maps"):
+        sweep.sweep(**grid)
+
+
+def test_run_that_blows_up_names_its_cell(tmp_path):
+    (tmp_path / "own.py").write_text("""
+from exactdiffusion import samplers
+
+def far(law, grid, x):
+    return samplers.probability_flow(law, grid, x, step=[1e9] * grid.N)
+""")
+    with pytest.raises(ValueError, match=r"^Cell\(target='rings'.*steps=8.*the run blew up: coordinates of"):
+        sweep.sweep(target="rings", sampler=f"{tmp_path}/own.py:far", steps=8, seeds=1, samples=9)
+
+
 def test_exact_start_differs_from_the_gaussian_one_by_the_scaled_target():
     law, grid = GaussianMixture([1.0], [[1000.0, 0.0]], 0.0), sweep.grid_of("vp_linear", 2)
     cold = next(sweep.states(law, "ddim", grid, 3, 5))
@@ -350,6 +373,63 @@ def test_interrupt_keeps_what_is_stored_and_says_how_to_go_on(tmp_path):
     assert not [p for p in out.rglob("*") if p.name.endswith(".tmp")]
     done = subprocess.run(_command(out), check=True, capture_output=True, text=True, env=_environment())
     assert f"{32 - kept} computed, {kept} reused" in done.stdout
+
+
+SLOW = """
+import ctypes, os, time
+from exactdiffusion import samplers
+
+def slow(law, grid, x):
+    if grid.N > 5 and os.environ.get("SLOW"):
+        (time.sleep if os.environ["SLOW"] == "python" else ctypes.PyDLL(None).sleep)(3600)  # PyDLL holds the interpreter
+    yield from samplers.ddim(law, grid, x)
+"""
+
+
+def _session(number):
+    """Processes of a session that still run, each with its command."""
+    text = subprocess.run(["ps", "-eo", "sid=,stat=,pid=,args="], check=True, capture_output=True, text=True).stdout
+    rows = [line.split(None, 3) for line in text.splitlines()]
+    return [row[2:] for row in rows if row[0] == str(number) and not row[1].startswith("Z")]
+
+
+@pytest.mark.skipif(shutil.which("ps") is None or os.name != "posix", reason="needs POSIX and ps")
+@pytest.mark.parametrize("kind", ["python", "compiled"])
+def test_workers_of_a_killed_sweep_end_within_seconds(tmp_path, kind):
+    """SIGKILL of the driver alone: its workers are in the middle of cells that take an hour. Then resume."""
+    if kind == "compiled" and not sys.platform.startswith("linux"):
+        pytest.skip("code that holds the interpreter is interrupted by the kernel, on Linux only")
+    sampler = tmp_path / "slow.py"
+    sampler.write_text(SLOW)
+
+    def command(out):
+        return [sys.executable, "-m", "exactdiffusion", "sweep", "--target", "two_moons:n=20",
+                "--sampler", f"{sampler}:slow",
+                "--steps", "2,3,6,7", "--seeds", "2", "--samples", "9", "--out", str(tmp_path / out), "--jobs", "3"]
+
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    running = subprocess.Popen(command("out"), start_new_session=True, env={**_environment(), "SLOW": kind}, **quiet)
+    try:
+        limit = time.monotonic() + 120
+        while running.poll() is None and len(_records(tmp_path / "out")) < 4 and time.monotonic() < limit:
+            time.sleep(0.02)
+        time.sleep(0.5)
+        assert len(_session(running.pid)) >= 3
+        running.kill()
+        running.wait()
+        limit = time.monotonic() + 5
+        while _session(running.pid) and time.monotonic() < limit:
+            time.sleep(0.1)
+        assert _session(running.pid) == []
+    finally:
+        if _session(running.pid):
+            os.killpg(running.pid, signal.SIGKILL)
+    kept = len([json.loads(p.read_text()) for p in _records(tmp_path / "out")])
+    assert kept == 4
+    done = subprocess.run(command("out"), check=True, capture_output=True, text=True, env=_environment())
+    assert "4 computed, 4 reused" in done.stdout
+    subprocess.run(command("whole"), check=True, capture_output=True, env=_environment())
+    assert (tmp_path / "out" / "results.csv").read_bytes() == (tmp_path / "whole" / "results.csv").read_bytes()
 
 
 def test_damaged_record_is_reported_and_not_used(tmp_path):

@@ -6,16 +6,20 @@ measurements, and jumps at the end: ``Xhat_m = E[X | S_m]``. Its inner walks onl
 .. math:: \nabla_{y_t} \log p(y_t \mid y_{1:t-1}) = \sigma^{-2}\big(E[X \mid y_1, \dots, y_t] - y_t\big).
 
 Walks are small objects (:class:`ULA`, :class:`MALA`, :class:`Underdamped`, :class:`ExactWalk`); their step is dimensionless,
-in units of ``unit`` = sigma^2 for measurements. On a Gaussian the whole algorithm is a linear recursion, whose law
-:func:`gaussian_one_at_a_time` gives without sampling. Source: arXiv 2305.19473, Algorithm 1; the authors' walk-jump code.
+in units of ``unit`` = sigma^2 for measurements. A walk that blows up or never moves is a ValueError that names the walk and
+a step that would do; where only some chains never move, :class:`StuckWalk` is warned. On a Gaussian the whole algorithm is a
+linear recursion, whose law :func:`gaussian_one_at_a_time` gives without sampling. Source: arXiv 2305.19473, Algorithm 1; the
+authors' walk-jump code.
 """
 
 import math
+import warnings
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from ._validation import choice, fail, in_range, integer, points, real_array, scalar
+from ._validation import boolean, choice, fail, in_range, integer, points, real_array, scalar
 from .arrays import array_namespace, from_numpy, to_numpy
 from .measurements import joint_log_density, joint_score, predictive_sample
 from .samplers._base import checked_noise
@@ -27,8 +31,10 @@ __all__ = [
     "ExactWalk",
     "GaussianChain",
     "State",
+    "StuckWalk",
     "Target",
     "Underdamped",
+    "Walked",
     "all_at_once",
     "gaussian_one_at_a_time",
     "langevin",
@@ -43,6 +49,57 @@ class Target:
     score: object
     unit: float = 1.0
     log_density: object = None
+
+
+#: An unadjusted walk has blown up when a drift exceeds both the first one and the noise by this factor; at a stable step the
+#: drifts of a chain that has arrived are below the noise.
+BLOWN_UP = 100.0
+#: A chain of a Metropolis walk is stuck when it never moved and its proposals had less than this probability on average.
+STUCK = 1e-4
+
+
+class StuckWalk(RuntimeWarning):
+    """Some chains of a Metropolis walk never moved: what they return is their start, and no sample."""
+
+
+@dataclass(frozen=True)
+class Walked:
+    """End of a walk: the states ``y`` (n, d), and ``acceptance`` (n,), the share of the proposals that each chain accepted
+    (None for walks without proposals)."""
+
+    y: object
+    acceptance: object = None
+
+
+class _Watch:
+    """Refuses the drift of an unadjusted walk that grows without bound.
+
+    ``factor`` times the score is the drift and ``noise`` the size of the random part; ``stable(L)`` is the limit of the step
+    on a score with Lipschitz constant L.
+    """
+
+    def __init__(self, walk, factor, noise, stable):
+        self.walk, self.factor, self.noise, self.stable, self.limit, self.last = walk, factor, noise, stable, None, None
+
+    def __call__(self, y, drift):
+        xp = array_namespace(y)
+
+        def size(x):
+            return float(xp.max(xp.abs(x))) if x.shape[0] else 0.0
+
+        if self.limit is None:
+            self.limit = min(BLOWN_UP * max(size(drift), self.noise), 1e300)
+        if not size(drift) <= self.limit:
+            way = size(y - self.last[0]) if self.last else 0.0
+            L = size(drift - self.last[1]) / self.factor / way if way else math.nan
+            step = f"a step below {self.stable(L):.3g} (the score has L = {L:.3g})" if L > 0 else "a smaller step"
+            fail("walk", self.walk, f"a walk that stays bounded, but it drifts by {size(drift):.3g} at once; try {step}")
+        self.last = y, drift
+
+
+def _walk(walk, target, y, draws):
+    """:class:`Walked`, whether or not the walk reports an acceptance."""
+    return walk._run(target, y, draws) if isinstance(walk, MALA) else Walked(walk.run(target, y, draws))
 
 
 class _Draws:
@@ -85,8 +142,12 @@ class ULA:
 
     def run(self, target, y, draws):
         h = self.step * target.unit
+        spread = math.sqrt(2 * h)
+        watch = _Watch(self, h, spread, lambda L: 2 / (target.unit * L))
         for _ in range(self.steps):
-            y = y + h * target.score(y) + math.sqrt(2 * h) * draws(*y.shape, like=y)
+            drift = h * target.score(y)
+            watch(y, drift)
+            y = y + drift + spread * draws(*y.shape, like=y)
         return y
 
     def linear(self, k, unit):
@@ -99,7 +160,9 @@ class ULA:
 class MALA:
     """Metropolis-adjusted Langevin: the proposal of :class:`ULA`, accepted so that the target is invariant.
 
-    Needs ``log_density``; one gradient and one density per step. Parameters as for :class:`ULA`.
+    Needs ``log_density``; one gradient and one density per step. Parameters as for :class:`ULA`. A step that is too large
+    is never accepted and returns the start: about 57 % should be accepted, for which ``h u L d^(1/3)`` is about 1 on a score
+    with Lipschitz constant L (Roberts and Rosenthal 1998).
     """
 
     steps: int
@@ -109,6 +172,9 @@ class MALA:
         _checked(self)
 
     def run(self, target, y, draws):
+        return self._run(target, y, draws).y
+
+    def _run(self, target, y, draws):
         if target.log_density is None:
             fail("walk", self, "a walk without accept-reject where the target has no log density")
         xp = array_namespace(y)
@@ -116,6 +182,7 @@ class MALA:
 
         h, (n, d) = self.step * target.unit, y.shape
         score, value = target.score(y), target.log_density(y)
+        moves = chance = none = xp.zeros_like(value)
         for _ in range(self.steps):
             z = draws(n, d + 1)  # the last column decides
             noise, threshold = from_numpy(z[:, :d], y), from_numpy(np.log(ndtr(z[:, d])), y)
@@ -127,7 +194,26 @@ class MALA:
             rows = xp.expand_dims(accept, axis=-1)
             y, score = xp.where(rows, new, y), xp.where(rows, new_score, score)
             value = xp.where(accept, new_value, value)
-        return y
+            moves = moves + xp.where(accept, none + 1, none)
+            chance = chance + xp.where(xp.isnan(log_ratio), none, xp.exp(xp.where(log_ratio < 0, log_ratio, none)))
+        if self.steps and n:
+            stuck = (moves == 0) & (chance < STUCK * self.steps)
+            self._judge(target, int(xp.sum(xp.astype(stuck, xp.int64))), float(xp.sum(chance)) / (n * self.steps), y, new)
+        return Walked(y, moves / max(self.steps, 1))
+
+    def _judge(self, target, stuck, chance, y, new):
+        """Say that ``stuck`` of the chains never moved, where that is no matter of chance."""
+        (n, d), xp = y.shape, array_namespace(y)
+        if not stuck or (self.steps < 10 if stuck < n else n * self.steps == 1):
+            return
+        said = f"{stuck} of {n} chains never moved (the average proposal is accepted with probability {chance:.1g})"
+        with np.errstate(all="ignore"):
+            far = float(xp.max(xp.abs(new - y)))
+            L = float(xp.max(xp.abs(target.score(new) - target.score(y)))) / far if 0 < far < math.inf else math.nan
+        step = f"a step of {1 / (target.unit * L * d ** (1 / 3)):.2g}" if 0 < L < math.inf else "a smaller step"
+        if stuck == n:
+            fail("walk", self, f"a walk that moves: {said}; try {step}, from a start where the density is positive")
+        warnings.warn(f"walk: {self}: {said}; try {step}, or a start nearer to the mass of the law", StuckWalk, stacklevel=6)
 
 
 @dataclass(frozen=True)
@@ -165,9 +251,11 @@ class Underdamped:
         u, step, zeta = target.unit, self.step, math.exp(-self.friction)
         kick, spread = 0.5 * u * step, math.sqrt(u * -math.expm1(-2 * self.friction))
         v = math.sqrt(u) * draws(*y.shape, like=y)
+        watch = _Watch(self, kick, math.sqrt(u), lambda L: 2 / math.sqrt(u * L))
         for _ in range(self.steps):
             y = y + 0.5 * step * v
             g = kick * target.score(y)
+            watch(y, g)
             v = zeta * (v + g) + g + spread * draws(*y.shape, like=y)
             y = y + 0.5 * step * v
         return y
@@ -189,12 +277,16 @@ class ExactWalk:
 
 @dataclass(frozen=True)
 class State:
-    """After ``t`` measurements: the last one ``y`` (n, d), their ``total`` (n, d) and the jump ``xhat`` (n, d)."""
+    """After ``t`` measurements: the last one ``y`` (n, d), their ``total`` (n, d) and the jump ``xhat`` (n, d).
+
+    ``acceptance`` (n,) is the share of accepted proposals of the walk that drew ``y``; None for walks without proposals.
+    """
 
     t: int
     y: object
     total: object
     xhat: object
+    acceptance: object = None
 
 
 def _common(law, m, sigma, n, noise, like):
@@ -239,7 +331,13 @@ def one_at_a_time(law, m, sigma, n, *, noise, walk, start="jump", centre=None, l
     Yields
     ------
     State
-        for t = 1, ..., m; ``xhat`` of the last is the output.
+        for t = 1, ..., m; ``xhat`` of the last is the output. Its arrays are the caller's own copies: editing them changes
+        nothing of the chains, and costs the memory of three arrays (n, d).
+
+    Raises
+    ------
+    ValueError
+        At the call, naming the argument; later, naming ``walk``, where it blows up or never moves.
 
     Notes
     -----
@@ -258,7 +356,8 @@ def _one_at_a_time(law, m, sigma, n, draws, walk, start, centre, like):
     y0 = np.broadcast_to(centre, (n, centre.shape[0])).copy()
     xhat = y0 if like is None else from_numpy(y0, like)
     total = 0.0 * xhat
-    y = None
+    y = acceptance = None
+    copy = partial(array_namespace(xhat).asarray, copy=True)
     for t in range(1, m + 1):
         if isinstance(walk, ExactWalk):
             y = predictive_sample(law, total, t - 1, sigma, draws.noise, draws.step)
@@ -266,10 +365,11 @@ def _one_at_a_time(law, m, sigma, n, draws, walk, start, centre, like):
         else:
             if t == 1 or start == "jump":
                 y = xhat + sigma * draws(*xhat.shape, like=xhat)
-            y = walk.run(conditional_target(law, total, t - 1, sigma), y, draws)
+            walked = _walk(walk, conditional_target(law, total, t - 1, sigma), y, draws)
+            y, acceptance = walked.y, walked.acceptance
         total = total + y
         xhat = law.noised(1.0, sigma / math.sqrt(t)).denoise(total / t)
-        yield State(t, y, total, xhat)
+        yield State(t, copy(y), copy(total), copy(xhat), acceptance)
 
 
 def conditional_target(law, total, m, sigma):
@@ -307,16 +407,19 @@ def all_at_once(law, m, sigma, n, *, noise, walk, centre=None, like=None):
         sigma**2,
         lambda y: joint_log_density(law, xp.reshape(y, (n, m, dim)), sigma),
     )
-    y = xp.reshape(walk.run(target, y, draws), (n, m, dim))
+    walked = _walk(walk, target, y, draws)
+    y = xp.reshape(walked.y, (n, m, dim))
     total = xp.sum(y, axis=1)
-    return State(m, y, total, law.noised(1.0, sigma / math.sqrt(m)).denoise(total / m))
+    return State(m, y, total, law.noised(1.0, sigma / math.sqrt(m)).denoise(total / m), walked.acceptance)
 
 
 @in_range
-def langevin(law, x, *, noise, walk, unit=1.0):
+def langevin(law, x, *, noise, walk, unit=1.0, report=False):
     """The walk on the density of ``law`` itself, from x (n, d): the baseline without measurements.
 
-    ``unit`` is the length scale squared that steps refer to (the smallest variance of the law, say).
+    ``unit`` is the length scale squared that steps refer to (the smallest variance of the law, say). Returns the last states
+    (n, d), or with ``report`` a :class:`Walked`, which has the acceptance too. A ValueError names ``walk`` where it blows up
+    or never moves.
     """
     x = points("x", x, getattr(law, "dim", None))
     unit = scalar("unit", unit, low=0, low_open=True)
@@ -324,8 +427,10 @@ def langevin(law, x, *, noise, walk, unit=1.0):
         fail("law", law, "a law with a score")
     if not callable(getattr(walk, "run", None)):
         fail("walk", walk, "ULA, MALA or Underdamped")
-    target = Target(law.score, unit, getattr(law, "log_density", None))
-    return walk.run(target, x, _Draws(checked_noise(noise)))
+    report, target = boolean("report", report), Target(law.score, unit, getattr(law, "log_density", None))
+    x = array_namespace(x).asarray(x, copy=True)  # a walk without steps must not return the caller's array
+    walked = _walk(walk, target, x, _Draws(checked_noise(noise)))
+    return walked if report else walked.y
 
 
 # --------------------------------------------------------------------------------------------------- estimated scores

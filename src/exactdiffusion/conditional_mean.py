@@ -293,12 +293,12 @@ def chain(law, grid, y, sigma=None, *, method="mean", noise=None, assumed=None, 
 
 
 def _exact(law, grid, z, noise):
-    v = grid.noise_ratio**2
-    yield z
+    v, xp = grid.noise_ratio**2, array_namespace(z)
+    yield xp.asarray(z, copy=True)  # states are the caller's own, as those of the samplers
     for i in range(grid.N):
         kernel = reverse_kernel(law, z, v[i], v[i + 1])
         z = from_numpy(kernel.sample(noise.normal(i, z.shape[0], law.dim + 1)), z)
-        yield z
+        yield xp.asarray(z, copy=True)
 
 
 @in_range

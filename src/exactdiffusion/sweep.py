@@ -13,9 +13,12 @@ import hashlib
 import inspect
 import json
 import math
+import os
 import sys
+import threading
 import time
 from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -263,12 +266,15 @@ def run_cell(cell, metrics, floor_repeats=FLOOR_REPEATS):
         grid = grid_of(cell.schedule, cell.steps)
         running = states(counted, cell.sampler, grid, cell.seed, cell.samples, cell.start, calls=inner)
         plan = _run_of(cell, law, grid)
-        if any(METRICS[m].path(plan) for m in metrics):
-            path = tuple(running)
-            first, samples = path[0], path[-1]
-        else:
-            path, first = (), next(running)
-            samples = _samplers.final(running)
+        try:
+            if any(METRICS[m].path(plan) for m in metrics):
+                path = tuple(running)
+                first, samples = path[0], path[-1]
+            else:
+                path, first = (), next(running)
+                samples = _samplers.final(running)
+        except ValueError as error:  # a run that blows up, say
+            raise ValueError(f"{cell}: {error}") from error
         seconds = time.perf_counter() - started
         if not np.all(np.isfinite(samples)):
             raise FloatingPointError(f"{cell}: the sampler left the finite numbers")
@@ -606,8 +612,67 @@ def _store(out, cell, keys, fresh):
         _write_record(out, key, {**record, "code": code, "commit": commit()})
 
 
-def _group(items, codes, out, floor_repeats):
-    """One task on a worker. A worker whose code or data differ from the driver's must not answer under the same key."""
+@contextmanager
+def _ending_with(driver):
+    """End this worker within a second once the process ``driver`` is gone; POSIX only.
+
+    A killed sweep cannot tell its workers, which would compute on beside the run that resumes it. A thread compares the
+    parent. It waits while compiled code holds the interpreter, so on Linux the kernel kills the worker as well. It does so
+    when the *thread* ends that started the worker: therefore only within a task, which that thread outlives.
+    """
+    if driver in (None, os.getpid()) or os.name != "posix":
+        yield
+        return
+    _watch(driver)
+    _death_signal(driver, 9)
+    try:
+        yield
+    finally:
+        _death_signal(driver, 0)
+
+
+@lru_cache(maxsize=1)
+def _watch(driver):
+    """Start the thread that ends this process with ``driver``, once."""
+    child = os.getppid() == driver
+
+    def gone():
+        if child:
+            return os.getppid() != driver
+        try:
+            os.kill(driver, 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            return False
+        return False
+
+    def watch():
+        while not gone():
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _death_signal(driver, number):
+    """Signal that the kernel of Linux sends this process when its parent ends; 0 for none."""
+    if sys.platform.startswith("linux") and os.getppid() == driver:
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, number, 0, 0, 0)  # PR_SET_PDEATHSIG
+
+
+def _group(items, codes, out, floor_repeats, driver=None):
+    """One task on a worker, which ends with its ``driver``.
+
+    A worker whose code or data differ from the driver's must not answer under the same key.
+    """
+    with _ending_with(driver):
+        return _checked_group(items, codes, out, floor_repeats)
+
+
+def _checked_group(items, codes, out, floor_repeats):
     for cell in {item[0] for item in items}:
         names = (cell.target, cell.sampler, cell.schedule)
         here = _code(*names)
@@ -623,18 +688,18 @@ def _codes_of(items, codes):
     return {n: codes[n] for n in names}
 
 
-def _parallel(groups, codes, out, floor_repeats, **options):
+def _parallel(groups, codes, out, floor_repeats, driver=None, **options):
     from joblib import Parallel, delayed
 
     return Parallel(return_as="generator_unordered", **options)(
-        delayed(_group)(items, _codes_of(items, codes), out, floor_repeats) for items in groups)
+        delayed(_group)(items, _codes_of(items, codes), out, floor_repeats, driver) for items in groups)
 
 
 def _loky(groups, codes, jobs, out, scheduler, floor_repeats):
     from joblib import parallel_config
 
     with parallel_config("loky", inner_max_num_threads=1):
-        done = _parallel(groups, codes, out, floor_repeats, n_jobs=jobs)
+        done = _parallel(groups, codes, out, floor_repeats, os.getpid(), n_jobs=jobs)
     for results in done:  # the workers have written the records
         yield from results
 

@@ -16,6 +16,7 @@ from .._validation import choice, fail, integer, scalar
 from ..bounds import proximal as bound
 from .grid import (
     DEPTH,
+    IDENTITY,
     AssumptionViolated,
     Explicit,
     _chain,
@@ -106,8 +107,10 @@ def trajectory_kl(law, grid, scheme, start="exact", *, step="integral"):
         where the Jacobian of a proximal step is not positive.
     """
     levels, maps = _chain(scheme, law, grid, step, True)
-    steps = np.empty(grid.N)
+    steps = np.zeros(grid.N)
     for i, m in enumerate(maps):
+        if m is IDENTITY:  # neither process moves in a step of length zero
+            continue
         if not m.variance > 0:
             fail("scheme", scheme, "a stochastic scheme (the trajectory KL of a deterministic one is infinite)")
         steps[i] = _conditional_kl(i, m, levels[i], levels[i + 1], float(grid.g[i]))
@@ -189,8 +192,8 @@ def budget(law, grid, start="exact", *, order=6, terms=TERMS, inside="end"):
     keep = [float(t in terms) for t in TERMS]
     levels, maps = _chain("prox_backward", law, grid, "integral", True)
     nodes, weights = np.polynomial.legendre.leggauss(order)
-    steps = np.empty(grid.N)
-    for i in range(grid.N):
+    steps = np.zeros(grid.N)
+    for i in np.flatnonzero(grid.g):
         g, time = float(grid.g[i]), float(grid.integral[i])
         before, after = levels[i], levels[i + 1]
         x, h = _quadrature(before, after)
@@ -241,8 +244,8 @@ def conditional_budget(law, grid, scheme, start="exact", *, order=6):
     nodes, weights = np.polynomial.legendre.leggauss(order)
     z = np.linspace(-10.0, 10.0, 65)
     gauss = np.exp(-0.5 * z * z) * (z[1] - z[0]) / math.sqrt(2 * math.pi)
-    steps = np.empty(grid.N)
-    for i in range(grid.N):
+    steps = np.zeros(grid.N)
+    for i in np.flatnonzero(grid.g):
         g, time = float(grid.g[i]), float(grid.integral[i])
         before, after = levels[i], levels[i + 1]
         x, h = _quadrature(before, after)
@@ -288,8 +291,8 @@ def posterior_budget(law, grid, scheme, start="exact", *, order=5):
     run = propagate(law, grid, scheme, start, keep=True, refine=2.0)
     nodes, weights = np.polynomial.legendre.leggauss(order)
     smallest = math.sqrt((1 + nodes[0]) / 2)
-    steps = np.empty(grid.N)
-    for i in range(grid.N):
+    steps = np.zeros(grid.N)
+    for i in np.flatnonzero(grid.g):
         g, time = float(grid.g[i]), float(grid.integral[i])
         before, after, q = run.levels[i], run.levels[i + 1], run.laws[i]
         x, h = _quadrature(before, after)

@@ -36,6 +36,7 @@ import numpy as np
 from scipy.interpolate import make_interp_spline
 
 from .._fixed import Fixed
+from .._progress import progress
 from .._validation import choice, fail, real_array, scalar
 from ..arrays import to_numpy
 from ..measure.divergence import kl_quadrature
@@ -60,6 +61,9 @@ STRIP = 0.9
 #: below this many kernel evaluations the dense sum is always used
 DENSE = 250_000
 MAX_NODES = 400_000
+#: kernel evaluations that a propagation may need by estimate (some five minutes), and how many of them take a second
+MOST_EVALUATIONS = 1e10
+PER_SECOND = 3e7
 #: kernel evaluations held at a time
 BLOCK = 1 << 20
 #: with ``sums="fourier"``: pairs above which the transform is the faster one (measured), its error and the share of the
@@ -306,6 +310,9 @@ def prox_backward(start, end, g):
     )
 
 
+#: a step of length zero, of any scheme
+IDENTITY = Explicit(lambda y: (y, np.ones_like(y)), 0.0)
+
 SCHEMES = {
     "euler_maruyama": euler_maruyama, "exponential_integrator": exponential_integrator, "ddpm": ddpm,
     "probability_flow": probability_flow, "prox_hybrid": prox_hybrid, "prox_backward": prox_backward,
@@ -484,12 +491,12 @@ def _gauss_sum(at, centres, weights, variance, fourier=False):
         value = _dense(at, centres, weights, s) * norm
     with np.errstate(divide="ignore"):
         log = np.log(value)
-    deep = np.flatnonzero(value < TINY)
-    if len(deep):
+    deep, block = np.flatnonzero(value < TINY), max(1, BLOCK // m)
+    for rows in (deep[k : k + block] for k in range(0, len(deep), block)):
         with np.errstate(divide="ignore"):
-            logits = np.log(weights) - 0.5 * ((at[deep, np.newaxis] - centres) / s) ** 2
+            logits = np.log(weights) - 0.5 * ((at[rows, np.newaxis] - centres) / s) ** 2
         top = np.max(logits, axis=1)
-        log[deep] = top + np.log(np.sum(np.exp(logits - top[:, np.newaxis]), axis=1)) + math.log(norm)
+        log[rows] = top + np.log(np.sum(np.exp(logits - top[:, np.newaxis]), axis=1)) + math.log(norm)
     return value, log
 
 
@@ -692,7 +699,8 @@ def _chain(scheme, law, grid, step, last_noise, levels=None):
     if not isinstance(grid, Grid) or grid.sigma.ndim != 1 or not grid.is_vp:
         fail("grid", grid, "a Grid in VP coordinates, one schedule for all rows")
     positive_scales("grid", grid)
-    if levels is None:
+    line = levels is None
+    if line:
         _check_line(law)
         levels = tuple(level(law, s, t) for s, t in zip(grid.scale, grid.sigma))
     if isinstance(scheme, str):
@@ -700,13 +708,18 @@ def _chain(scheme, law, grid, step, last_noise, levels=None):
     elif not callable(scheme):
         fail("scheme", scheme, "a name of SCHEMES or scheme(start, end, g)")
     g = step_sizes(grid, step)
-    maps = [scheme(levels[i], levels[i + 1], float(g[i])) for i in range(grid.N)]
-    if not last_noise:
+    maps = [scheme(levels[i], levels[i + 1], float(g[i])) if g[i] > 0 or not line else IDENTITY for i in range(grid.N)]
+    if not last_noise and maps[-1] is not IDENTITY:
         maps[-1] = replace(maps[-1], variance=0.0)
     for i, m in enumerate(maps):
         if isinstance(m, Implicit) and not m.variance > 0:
             fail("last_noise", last_noise, f"noise in every implicit step (step {i})")
     return levels, maps
+
+
+def _moving(maps):
+    """The first step that is not of length zero, or None."""
+    return next((m for m in maps if m is not IDENTITY), None)
 
 
 def _check_line(law):
@@ -718,7 +731,7 @@ def _check_line(law):
 
 def propagate(
     law, grid, scheme, start="exact", *, step="integral", last_noise=True, nonconvex="raise", refine=1.0, nodes=None,
-    keep=False, sums="positive",
+    keep=False, sums="positive", limit=MOST_EVALUATIONS,
 ):
     """Exact law of the output of a one-step sampler on a one-dimensional mixture.
 
@@ -748,6 +761,9 @@ def propagate(
         "fourier" takes steps of more than 10^6 pairs of nodes through non-uniform FFTs (package finufft, extra ``fast``):
         O(n log n), absolute error 5e-14 of the largest density; rows below 5e-10 of it stay positive sums. Without
         finufft it is "positive". It pays for fine nodes (``refine`` of 4 and more); the default ones are too few.
+    limit : number
+        Kernel evaluations allowed. How many are needed is estimated before the first: about 3e7 take a second. Beyond 5
+        seconds a terminal shows the progress.
 
     Returns
     -------
@@ -758,8 +774,9 @@ def propagate(
     AssumptionViolated
         Where the Jacobian of a step is not positive (with ``nonconvex="raise"``, and always for deterministic steps).
     QuadratureError
-        If the mass leaves 1 by more than 1e-12 plus rounding (1e-9 after a step with gaps), or a grid would need too many
-        nodes.
+        If the mass leaves 1 by more than 1e-12 plus rounding (1e-9 after a step with gaps). At once, if a level would need
+        more than ``MAX_NODES`` nodes, or all of them more than ``limit`` kernel evaluations: modes that are narrow compared
+        with their distance.
     ValueError
         naming the argument.
 
@@ -769,19 +786,22 @@ def propagate(
     """
     choice("nonconvex", nonconvex, ("raise", "contact"))
     fourier = choice("sums", sums, ("positive", "fourier")) == "fourier"
-    refine = scalar("refine", refine, low=0.5)
+    refine, limit = scalar("refine", refine, low=0.5), scalar("limit", limit, low=0, low_open=True)
     levels, maps = _chain(scheme, law, grid, step, last_noise)
+    seconds = _affordable(levels, maps, refine, limit) / PER_SECOND
     if nodes is not None:
         nodes = np.array(to_numpy(real_array("nodes", nodes)))
     deterministic = all(m.variance == 0 for m in maps)
     q = _start(start, levels[0], maps, levels, refine, deterministic)
     laws, reports = [q], []
-    for i, m in enumerate(maps):
-        following = maps[i + 1] if i + 1 < len(maps) else None
+    for i, m in progress(list(enumerate(maps)), "steps of the density") if seconds > 5 else enumerate(maps):
+        following = _moving(maps[i + 1 :])
         gaps = any(r.gaps for r in reports)
         for extra in (1.0, 1.5, 2.25):  # the rule for h is heuristic for proximal steps of mixtures: the mass decides
             last = nodes if following is None else None
             new, report = _advance(i, q, m, following, levels[i + 1], refine * extra, nonconvex, last, fourier)
+            if m is IDENTITY:
+                report = replace(reports[-1] if reports else report, gaps=())
             tolerance = (1e-9 if gaps or report.gaps else 1e-12) + (FOURIER_ERROR if fourier else 8 * EPS) * (i + 1)
             if abs(report.mass_error) <= tolerance:
                 break
@@ -795,6 +815,47 @@ def propagate(
         if keep:
             laws.append(q)
     return Propagation(q, tuple(reports), levels, tuple(laws) if keep else ())
+
+
+def _affordable(levels, maps, refine, limit):
+    """Kernel evaluations of a propagation, estimated on the true laws of at most 33 levels.
+
+    QuadratureError, where they are more than ``limit`` or a level needs more than ``MAX_NODES`` nodes.
+    """
+    total, chosen = 0.0, np.unique(np.linspace(0, len(maps) - 1, 33).astype(int))
+    for i in chosen:
+        m, end = maps[i], levels[i + 1]
+        if m.variance == 0:  # the nodes of the level before move
+            continue
+        before, (low, high) = levels[i].box(), end.box()
+        # steps from which the nodes of both levels follow: those of the level before are summed over
+        source = _node_step(levels[i].probes(before), levels[i], m, refine)
+        x = end.probes((low, high))
+        own = _node_step(x, end, _moving(maps[i + 1 :]), refine, _features(m, end, x))
+        n, width = (high - low) / own + 1, before[1] - before[0]
+        n *= 1 if isinstance(m, Explicit) else 16 / 6  # the panels of a step with gaps
+        band = min(width, 2 * math.sqrt(2 * m.variance * (DEPTH + 40.0)))
+        total += n * (band / source + 1) * len(maps) / len(chosen)
+        if max(n, width / source) > MAX_NODES or total > limit:
+            raise QuadratureError(
+                f"the law is too narrow for its width of {width:.3g}: step {i} needs about {max(n, width / source):.2g} "
+                f"nodes (at most {MAX_NODES}), the steps up to it {total:.2g} kernel evaluations (at most {limit:.2g}). "
+                "What works: wider modes, or modes nearer to each other; each mode alone (propagation.gaussian is exact); "
+                f"samples and measure.w2; a larger limit if only evaluations are too many ({PER_SECOND:.0g} take a second)"
+            )
+    return total
+
+
+def _features(m, end, x):
+    """What an implicit step adds to the curvature that nodes resolve: J^2 / (variance of the smoothing).
+
+    The density has the features of the smoothed one, seen through F; x are probes.
+    """
+    if isinstance(m, Explicit):
+        return 0.0
+    steep = float(np.max(m.forward(x)[1])) ** 2
+    smooth = m.variance + m.slope**2 / max(float(np.max(-end.curvature(x))), 1e-300)
+    return steep / smooth
 
 
 def _uniform(low, high, h, what):
@@ -833,7 +894,7 @@ def _start(start, first, maps, levels, refine, deterministic):
         return start
     choice("start", start, ("exact", "normal"))
     box = first.box() if start == "exact" else (-math.sqrt(2 * DEPTH), math.sqrt(2 * DEPTH))
-    h = _node_step(first.probes(box), first, maps[0], refine, extra=1.0 if start == "normal" else 0.0)
+    h = _node_step(first.probes(box), first, _moving(maps), refine, extra=1.0 if start == "normal" else 0.0)
     if deterministic:  # the same nodes serve all levels: resolve the finest of them
         h = min(h, (box[1] - box[0]) / (4000 * refine))
     x, w = _uniform(*box, h, "the first level")
@@ -854,17 +915,12 @@ def _advance(i, q, m, following, end, refine, nonconvex, nodes, fourier):
         centres = m.mean(q.x)[0]
         low, high = float(np.min(centres[alive] - reach)), float(np.max(centres[alive] + reach))
         low, high = _union((low, high), end.box())
-        extra, x = 0.0, end.probes((low, high))
     else:
         centres = q.x + m.growth * q.x
         low, high = float(np.min(centres[alive] - reach)), float(np.max(centres[alive] + reach))
         low, high = _union(_preimage(m, low, high, end.box()), end.box())
-        # the density has the features of the smoothed one, seen through F: J^2 / (variance of the smoothing)
-        x = end.probes((low, high))
-        steep = float(np.max(m.forward(x)[1])) ** 2
-        smooth = m.variance + m.slope**2 / max(float(np.max(-end.curvature(x))), 1e-300)
-        extra = steep / smooth
-    h = _node_step(x, end, following, refine, extra)
+    x = end.probes((low, high))
+    h = _node_step(x, end, following, refine, _features(m, end, x))
     if nodes is None:
         x, w = _uniform(low, high, h, f"step {i}")
     else:
@@ -947,6 +1003,9 @@ def _panels(low, high, gaps, h):
     """Gauss-Legendre panels between break points; gaps carry nodes too, with ``inside`` False."""
     nodes, weights = np.polynomial.legendre.leggauss(16)
     ends = [low, *[e for gap in gaps for e in gap], high]
+    size = (high - low) / (6 * h) * len(nodes)
+    if size > MAX_NODES:
+        raise QuadratureError(f"panels around gaps would need {size:.2g} nodes; at most {MAX_NODES}")
     x, w, inside, segments = [], [], [], []
     for k, (a, b) in enumerate(pairwise(ends)):
         count = max(2, math.ceil((b - a) / (6 * h)))
@@ -962,6 +1021,8 @@ def _panels(low, high, gaps, h):
 
 def _move(i, q, m, nodes):
     """Deterministic step: nodes move, density and weights change by m'."""
+    if m is IDENTITY:
+        return q, StepReport(len(q.x), float(np.max(np.diff(q.x))), float(q.x[0]), float(q.x[-1]), q.mass - 1, 1.0, ())
     if nodes is not None:
         fail("nodes", nodes, "None when the last step is deterministic (its nodes are those of the level before, moved)")
     if q.gaps:
@@ -1117,8 +1178,8 @@ def study(law, grid, scheme, start="exact", **options):
     for name in ("refine", "nodes"):
         if name in options:
             fail(name, options[name], "no such option here")
+    fine = propagate(law, grid, scheme, start, refine=2.0, **options)  # first: where one is too expensive, it is this one
     coarse = propagate(law, grid, scheme, start, refine=1.0, **options)
-    fine = propagate(law, grid, scheme, start, refine=2.0, **options)
     a, b = divergences(coarse.target, coarse.law), divergences(fine.target, fine.law)
     eps = 8 * EPS * math.sqrt(grid.N)
     width = fine.law.x[-1] - fine.law.x[0]

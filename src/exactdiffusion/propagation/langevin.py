@@ -13,19 +13,24 @@ import numpy as np
 from .._fixed import Fixed
 from .._validation import fail, integer, real_array, scalar
 from ..arrays import to_numpy
-from .grid import GridLaw, _from_log, _gauss_sum, discretise, support
+from .grid import MAX_NODES, GridLaw, _from_log, _gauss_sum, discretise, support
 
 __all__ = ["Diffusion", "line_nodes", "proximal_sampler", "ula"]
 
 
 def line_nodes(law, other=None, *, step, pad=0.0):
-    """Uniform nodes covering one or two 1-D mixtures and ``pad`` more on either side, at most ``step`` apart."""
+    """Uniform nodes covering one or two 1-D mixtures and ``pad`` more on either side, at most ``step`` apart.
+
+    ValueError where they would be more than ``grid.MAX_NODES``.
+    """
     low, high = support(law)
     if other is not None:
         a, b = support(other)
         low, high = min(low, a), max(high, b)
     low, high = low - pad, high + pad
     count = math.ceil((high - low) / scalar("step", step, low=0, low_open=True)) + 1
+    if count > MAX_NODES:
+        fail("step", step, f"at least {(high - low) / MAX_NODES:.3g}, for {MAX_NODES} nodes on [{low:.3g}, {high:.3g}]")
     return np.linspace(low, high, count)
 
 

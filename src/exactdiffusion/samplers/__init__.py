@@ -2,7 +2,11 @@
 
 Every sampler is called as ``sampler(law, grid, x, **params)``; random ones take ``noise=``. ``law`` is any object with
 ``noised(scale, sigma).denoise(x)``, ``grid`` a :class:`~exactdiffusion.schedules.Grid`, ``x`` the start in grid coordinates,
-shape (n, d), of any array namespace; states are of the same kind on the same device. Arguments are checked at the call.
+shape (n, d), of any array namespace; states are float64 of the same kind on the same device. Arguments are checked at the
+call. Every state is the caller's own copy, and so is the start that the run keeps: editing one (a callback that clips, say)
+changes neither the run nor ``x``. This costs the memory of one state and one copy per step, little beside an oracle call.
+A run that blows up (coordinates that leave the finite numbers, or grow a million times beyond the denoiser's answers) ends
+in a ValueError that names the state.
 
 Adding a sampler: (1) a file with the update in display math, source, order and what it is not; (2) a line in ``REGISTRY``;
 (3) its exact Gaussian law in ``propagation/gaussian.py``; the contract tests then run on it.

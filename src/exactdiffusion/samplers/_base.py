@@ -49,8 +49,15 @@ class SamplerInfo:
         return self.per_step * N - (self.per_step - 1 if final_zero else 0)
 
 
+#: A run has blown up when it has grown by this factor where neither the denoiser's answers nor the noise are as large.
+BLOWN_UP = 1e6
+
+
+_PROX = {"global": "prox", "local": "prox_local"}
+
+
 class Run:
-    """The checked arguments of one run: ``law``, ``grid``, ``x`` (float64), its namespace ``xp`` and ``N``."""
+    """The checked arguments of one run: ``law``, ``grid``, ``x`` (a float64 copy), its namespace ``xp`` and ``N``."""
 
     def __init__(self, law, grid, x, *, vp=False, pure_noise=False):
         if not callable(getattr(law, "noised", None)):
@@ -69,7 +76,30 @@ class Run:
         least = min(float(np.min(a, where=a > 0, initial=1.0)) for a in (grid.scale, grid.sigma))
         if self.x.shape[0] and not float(self.xp.max(self.xp.abs(self.x))) <= 1e150 * least:
             fail("x", x, f"coordinates of at most {1e150 * least:g} in absolute value (1e150 scale and sigma of the grid)")
+        self.x = self.xp.asarray(self.x, copy=True)  # the caller may edit the start before the first state is asked for
         self.law, self.grid, self.N = law, grid, grid.N
+        self._answer = None  # largest coordinate of the denoiser's answers since the last state
+
+    def states(self, steps):
+        """Copies of the states that the generator ``steps`` yields: an edit of one changes neither the run nor the start.
+
+        A run that blows up ends in a ValueError. Where the denoiser answers, a state counts as grown as far as it exceeds
+        all that a stable step mixes: the state before, the answers (times the scale) and the noise.
+        """
+        grown, before = 1.0, 0.0
+        for i, x in enumerate(steps):
+            size, scale, sigma = self._size(x), float(np.max(self.grid.scale[i])), float(np.max(self.grid.sigma[i]))
+            if self._answer is not None:
+                grown = max(1.0, grown * size / max(before, scale * self._answer, 1e-300))
+            if not (size < np.inf and grown <= BLOWN_UP):
+                expected = "a stable run (more steps in the grid, a smaller step or gamma, or a denoiser that stays bounded)"
+                fail(f"grid (the run blew up: coordinates of {size:.3g} in state {i} of {self.N})", self.grid, expected)
+            before, self._answer = max(size, sigma), None
+            yield self.xp.asarray(x, copy=True)
+
+    def _size(self, x):
+        """Largest coordinate in absolute value; 0 for no rows."""
+        return float(self.xp.max(self.xp.abs(x))) if x.shape[0] else 0.0
 
     def column(self, value):
         """A coefficient: a float for all rows, or shape (n, 1) in the namespace of x."""
@@ -77,22 +107,39 @@ class Run:
 
     def denoise(self, i, x):
         """``E[X | scale_i X + sigma_i Z = x]``, one oracle call."""
-        scale, sigma = self.grid.scale[i], self.grid.sigma[i]
-        if np.ndim(scale) == 0:
-            scale, sigma = float(scale), float(sigma)
-        else:
+        scale, sigma = self._level(i)
+        if np.ndim(scale):
             scale, sigma = from_numpy(scale, self.x), from_numpy(sigma, self.x)
-        return self.law.noised(scale, sigma).denoise(x)
+        clean = self.law.noised(scale, sigma).denoise(x)
+        self._answer = max(self._answer or 0.0, self._size(clean))
+        return clean
+
+    def with_prox(self, kind):
+        """This run, where the levels of the law have proximal maps of this kind; a ValueError names the law otherwise."""
+        scale, sigma = self._level(1)
+        if not callable(getattr(self.law.noised(scale, sigma), _PROX[kind], None)):
+            law = getattr(self.law, "law", self.law)  # of a Counted, which is no law of the caller's
+            fail("law", law, "a law with proximal maps, noised(scale, sigma).prox(y, lam): a point cloud or a mixture")
+        return self
 
     def prox(self, i, y, lam, kind="global", calls=None):
-        """Prox of -lam log p_i at y, one oracle call; ``kind="local"`` is the stationary point reached from y."""
+        """Prox of -lam log p_i at y, one oracle call; ``kind="local"`` is the stationary point reached from y.
+
+        A step of length zero has lam = 0, and its map is the identity; the law is asked about the other rows.
+        """
+        still = np.asarray(lam) == 0
+        if np.all(still):
+            return y
+        scale, sigma = self._level(i)
+        lam = float(lam) if np.ndim(lam) == 0 else np.where(still, 1.0, lam)
+        method = getattr(self.law.noised(scale, sigma), _PROX[kind])
+        found = method(y, lam) if calls is None else method(y, lam, calls=calls)
+        return self.xp.where(from_numpy(still[:, np.newaxis], y), y, found) if np.any(still) else found
+
+    def _level(self, i):
+        """Scale and sigma of level i: floats, or arrays with one value per row."""
         scale, sigma = self.grid.scale[i], self.grid.sigma[i]
-        if np.ndim(scale) == 0:
-            scale, sigma, lam = float(scale), float(sigma), float(lam)
-        method = getattr(self.law.noised(scale, sigma), "prox" if kind == "global" else "prox_local", None)
-        if method is None:
-            fail("law", self.law, "a law with proximal maps, noised(scale, sigma).prox(y, lam): a point cloud or a mixture")
-        return method(y, lam) if calls is None else method(y, lam, calls=calls)
+        return (float(scale), float(sigma)) if np.ndim(scale) == 0 else (scale, sigma)
 
     def score(self, i, x):
         """``grad log p(x) = (scale_i E[X | x] - x) / sigma_i^2`` at level i (Tweedie), one oracle call."""
@@ -161,4 +208,4 @@ def reverse_sde(law, grid, x, noise, step, last_noise, final, update):
                     x = x + run.column(deviation) * noise.normal(i, *x.shape, like=x)
             yield x
 
-    return states()
+    return run.states(states())

@@ -39,7 +39,8 @@ def ddim(law, grid, x):
     sigma, DPM-Solver-1, DPM-Solver++(1). Not the Euler step of the probability-flow ODE in VP time
     (:func:`probability_flow`): same ODE, another variable.
     """
-    return _steps(Run(law, grid, x, pure_noise=True))
+    run = Run(law, grid, x, pure_noise=True)
+    return run.states(_steps(run))
 
 
 def _steps(run):

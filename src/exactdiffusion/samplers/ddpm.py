@@ -57,7 +57,7 @@ def ddpm(law, grid, x, *, noise=None, mu=0.5, variance="small", last_noise=False
     shrink, spread = _coefficients(grid, mu, variance, last_noise)
     if spread is not None:
         checked_noise(noise)
-    return _steps(run, shrink, spread, noise)
+    return run.states(_steps(run, shrink, spread, noise))
 
 
 def _coefficients(grid, mu, variance, last_noise):

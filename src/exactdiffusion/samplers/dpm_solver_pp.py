@@ -41,7 +41,7 @@ def dpm_solver_pp(law, grid, x, lower_order_final=None):
     per step), not the SDE variant, and not :func:`gradient_estimation`, which extrapolates the noise prediction in r.
     """
     run = Run(law, grid, x)
-    return _steps(run, _weights(grid, lower_order_final))
+    return run.states(_steps(run, _weights(grid, lower_order_final)))
 
 
 def _weights(grid, lower_order_final):

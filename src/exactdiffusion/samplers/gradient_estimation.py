@@ -45,7 +45,7 @@ def gradient_estimation(law, grid, x, gamma=2.0):
     run = Run(law, grid, x)
     if not (isinstance(gamma, str) and gamma == "variable"):
         gamma = scalar("gamma", gamma, low=-1e50, high=1e50)
-    return _steps(run, _gammas(grid, gamma))
+    return run.states(_steps(run, _gammas(grid, gamma)))
 
 
 def _gammas(grid, gamma):

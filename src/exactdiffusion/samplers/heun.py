@@ -41,7 +41,7 @@ def heun(law, grid, x):
     ratio = grid.noise_ratio
     if ((ratio > 0) & (ratio < 1e-150)).any():
         fail("grid", grid, "noise ratios of 0 or at least 1e-150: slopes divide by them")
-    return _steps(run)
+    return run.states(_steps(run))
 
 
 def _steps(run):

@@ -35,7 +35,7 @@ def probability_flow(law, grid, x, *, step="integral", final="step"):
     the scale, which is exact for the linear part; the two differ at first order.
     """
     run = Run(law, grid, x, vp=True)
-    return _steps(run, step_sizes(grid, step), final_rule(grid, final))
+    return run.states(_steps(run, step_sizes(grid, step), final_rule(grid, final)))
 
 
 def _steps(run, g, final):

@@ -34,7 +34,8 @@ def proximal_backward(law, grid, x, *, noise=None, prox="global", calls=None):
     Raises
     ------
     ValueError
-        At the call, naming the argument; a step ``g >= 2``, where lam would be negative or infinite.
+        At the call, naming the argument; a step ``g >= 2``, where lam would be negative or infinite; a law without
+        proximal maps.
 
     Notes
     -----
@@ -53,7 +54,7 @@ def proximal_backward(law, grid, x, *, noise=None, prox="global", calls=None):
     if np.any(g >= 2):
         expected = "g < 2 in every step: lam = 2 g / (2 - g) must be positive (take more steps)"
         fail(f"grid (its largest step gamma, g = {float(np.max(g)):.6g})", grid, expected)
-    return _steps(run, g, noise, prox, calls)
+    return run.states(_steps(run.with_prox(prox), g, noise, prox, calls))
 
 
 def _steps(run, g, noise, prox, calls):

@@ -37,7 +37,7 @@ def proximal_hybrid(law, grid, x, *, noise=None, prox="global", calls=None):
     choice("prox", prox, ("global", "local"))
     if calls is not None and not isinstance(calls, dict):
         fail("calls", calls, "None or a dict that counts are added to")
-    return _steps(run, grid.g, noise, prox, calls)
+    return run.states(_steps(run.with_prox(prox), grid.g, noise, prox, calls))
 
 
 def _steps(run, g, noise, prox, calls):
