@@ -288,7 +288,8 @@ def _joined(forth, back, path, m):
 
 def first_arcs(pairs, a, b, k):
     """Rows (sorted) and columns of the first arcs, each once, and the potential v of the Gaussians."""
-    x, y = pairs.x, pairs.y
+    centre = b @ pairs.y
+    x, y = pairs.x - centre, pairs.y - centre
     mean_x, mean_y = a @ x, b @ y
     p, q = x - mean_x, y - mean_y
     image = p @ _affine(p, q, a, b) + mean_y
@@ -296,6 +297,35 @@ def first_arcs(pairs, a, b, k):
     # |y|^2 - 2 psi(y), psi the convex function with gradient y -> mean_x + B (y - mean_y), up to a constant
     v = np.sum(y * y, axis=1) - np.sum(q * (q @ _affine(q, p, b, a)), axis=1) - 2 * q @ mean_x
     return *arcs, v - float(v.mean())
+
+
+def _groups(pairs, a, b):
+    """Group of every row and of every column: atoms far from one another apart, all that do not balance in group 0.
+
+    Near are atoms among the 8 nearest of the other side, unless a hundred times as far as most of these.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    n, m = pairs.n, pairs.m
+    rows, columns = _joined(_nearest(pairs.x, pairs.y, 8), _nearest(pairs.y, pairs.x, 8), (np.arange(0), np.arange(0)), m)
+    cost = pairs.cost(rows, columns)
+    near = cost <= 1e4 * float(np.quantile(cost, 0.9))
+    graph = coo_array((np.ones(int(near.sum())), (rows[near], n + columns[near])), shape=(n + m, n + m))
+    count, label = connected_components(graph, directed=False)
+    if count == 1:
+        return label[:n], label[n:], False
+    excess = np.zeros(count, dtype=a.dtype)
+    np.add.at(excess, label[:n], a)
+    np.subtract.at(excess, label[n:], b)
+    label = np.unique(np.where(excess == 0, 1 + np.arange(count), 0)[label], return_inverse=True)[1]
+    return label[:n], label[n:], bool(np.any(excess != 0))
+
+
+def _near_arcs(pairs, a, b, k):
+    """As `first_arcs`, for groups of atoms far apart: nearest neighbours and potential 0."""
+    arcs = _joined(_nearest(pairs.x, pairs.y, k), _nearest(pairs.y, pairs.x, k), _staircase(pairs.x, pairs.y, a, b), pairs.m)
+    return *arcs, np.zeros(pairs.m)
 
 
 def _coarse(x, a, size):
@@ -317,7 +347,8 @@ def _coarse_arcs(pairs, a, b, k):
     atom are those of the k least reduced costs, which are nearest neighbours with one more coordinate:
     |x_i - y_j|^2 - v_j = |(x_i, 0) - (y_j, sqrt(max v - v_j))|^2 - max v.
     """
-    x, y, size = pairs.x, pairs.y, cells(pairs.n, pairs.m)
+    centre, size = b @ pairs.y, cells(pairs.n, pairs.m)
+    x, y = pairs.x - centre, pairs.y - centre
     (means_x, mass_x), (means_y, mass_y) = _coarse(x, a, size), _coarse(y, b, size)
     small = Pairs(means_x, means_y)
     cost = small.cost(*(i.ravel() for i in np.indices((small.n, small.m)))).reshape(small.n, small.m)
@@ -373,7 +404,7 @@ def _unit(top):
     return math.ldexp(1.0, -math.frexp(top)[1]) if top > 0 else 1.0
 
 
-def solve(x, y, a, b, total, work=math.inf, dense=False):
+def solve(x, y, a, b, total, work=math.inf, dense=False, split=True):
     """Optimal plan and feasible potentials of two clouds with integer masses.
 
     Parameters
@@ -386,6 +417,8 @@ def solve(x, y, a, b, total, work=math.inf, dense=False):
         Arcs, summed over the rounds, after which to give up.
     dense : bool
         The first arcs come from the simplex on all pairs.
+    split : bool
+        Groups of atoms far apart whose masses balance are solved one by one.
 
     Returns
     -------
@@ -402,12 +435,21 @@ def solve(x, y, a, b, total, work=math.inf, dense=False):
 
     pairs = Pairs(x, y)
     share_a, share_b = shares(a, total), shares(b, total)
+    start = first_arcs
+    if min(pairs.n, pairs.m) == 1:
+        i, j = (k.ravel() for k in np.indices((pairs.n, pairs.m)))
+        return polish(pairs, i, j, a if pairs.m == 1 else b, total, (i, j, pairs.cost(i, j)), share_a, share_b, None)
+    if split:
+        found, far = _solve_groups(pairs, a, b, total, work, dense)
+        if found is not None:
+            return found
+        start = _near_arcs if far else first_arcs
     units = [masses if masses.dtype != object else _quantised(share) for masses, share in ((a, share_a), (b, share_b))]
     if dense:
         rows, columns, u, v = _dense_arcs(pairs, *units)
         cost = pairs.cost(rows, columns)
     else:
-        rows, columns, v = first_arcs(pairs, share_a, share_b, neighbours(pairs.d))
+        rows, columns, v = start(pairs, share_a, share_b, neighbours(pairs.d))
         cost = pairs.cost(rows, columns)
         u = np.minimum.reduceat(cost - v[columns], np.searchsorted(rows, np.arange(pairs.n)))
     atoms, level, lowered, best = pairs.n + pairs.m, None, False, None
@@ -440,28 +482,50 @@ def solve(x, y, a, b, total, work=math.inf, dense=False):
         # pairs are held to what the arcs of the program satisfy
         tol = max(-2 * float(np.min(cost - u[rows] - v[columns])), 0.01 * ACCURACY * primal)
         least, more_rows, more_columns = pairs.price(u, v, tol)
-        if len(more_rows):
+        more_cost = pairs.cost(more_rows, more_columns)
+        size = np.abs(u[more_rows]) + np.abs(v[more_columns])
+        new = more_cost - u[more_rows] - v[more_columns] < -tol - 4 * EPS * size  # not by their rounding alone
+        if new.any():
             if round_ == 0 and len(more_rows) > atoms and not dense:  # the map of the Gaussians was no guide
                 rows, columns, v = _coarse_arcs(pairs, share_a, share_b, neighbours(pairs.d))
                 cost = pairs.cost(rows, columns)
                 u = np.minimum.reduceat(cost - v[columns], np.searchsorted(rows, np.arange(pairs.n)))
                 level = None
                 continue
-            rows, columns = np.concatenate([rows, more_rows]), np.concatenate([columns, more_columns])
-            cost = np.concatenate([cost, pairs.cost(more_rows, more_columns)])
+            rows, columns = np.concatenate([rows, more_rows[new]]), np.concatenate([columns, more_columns[new]])
+            cost = np.concatenate([cost, more_cost[new]])
             continue
         noise = EPS * atoms * level
-        if float(part @ (plan_cost - least[i] - v[j])) <= 0.1 * ACCURACY * primal or noise <= 1e-3 * ACCURACY * primal:
-            if a.dtype == object:
-                i, j, flow = exact_flow(i, j, a, b, (rows, columns, cost), u, v)
-            best = polish(pairs, i, j, flow, total, (rows, columns, cost), share_a, share_b, v)
-            best |= {"rounds": round_ + 1, "arcs": len(rows)}
-            if best["solved"]:
-                return best
+        sharp = float(part @ (plan_cost - least[i] - v[j])) <= 0.1 * ACCURACY * primal or noise <= 1e-3 * ACCURACY * primal
+        if a.dtype == object:
+            i, j, flow = exact_flow(i, j, a, b, (rows, columns, cost), u, v)
+        found = polish(pairs, i, j, flow, total, (rows, columns, cost), share_a, share_b, v, *(() if sharp else (32,)))
+        best = found if best is None or found["loss"] < best["loss"] else best
+        if found["solved"]:
+            return found | {"rounds": round_ + 1, "arcs": len(rows)}
         if noise <= 1e-20 * float(np.max(np.abs(cost))):
             return best
         level, lowered = level * 2.0**-16, True
     raise RuntimeError(f"optimal transport: pairs still violated after {ROUNDS} rounds for {pairs.n} x {pairs.m} atoms")
+
+
+def _solve_groups(pairs, a, b, total, work, dense):
+    """`solve` on every group of its own, then one polish; None where there is one group or that fails, and whether groups
+    exist that do not balance."""
+    of_x, of_y, far = _groups(pairs, a, b)
+    if not of_x.any():
+        return None, far
+    parts = []
+    for group in range(int(of_x.max()) + 1):
+        i, j = np.flatnonzero(of_x == group), np.flatnonzero(of_y == group)
+        total_part = int(sum(a[i].tolist()))
+        found = solve(pairs.x[i], pairs.y[j], a[i], b[j], total_part, work, dense, split=group > 0 or not far)
+        if found is None:
+            return None, far
+        parts.append((i[found["rows"]], j[found["columns"]], found["flow"], i[found["tails"]], j[found["heads"]]))
+    i, j, flow, rows, columns = (np.concatenate(part) for part in zip(*parts))
+    found = polish(pairs, i, j, flow, total, (rows, columns, pairs.cost(rows, columns)), shares(a, total), shares(b, total), None)
+    return (found if found["solved"] else None), far
 
 
 def _median(values, weights):
@@ -551,7 +615,7 @@ def _balance(n, need, flow, arcs, u, v):
             need[k] -= moved if k >= n else -moved
 
 
-def polish(pairs, i, j, flow, total, arcs, a, b, v):
+def polish(pairs, i, j, flow, total, arcs, a, b, v, rounds=4000):
     """Potentials of a plan from the plan alone: shortest paths from 0 in its residual graph, by Bellman's iteration.
 
     ``u_i = max over the plan of c_ij - v_j`` and ``v_j <- min over the arcs of c_ij - u_i`` end where no arc is violated,
@@ -562,7 +626,8 @@ def polish(pairs, i, j, flow, total, arcs, a, b, v):
     Returns
     -------
     dict
-        ``rows, columns, flow, cost`` of the plan; ``u, v`` with u_i <= min_j (c_ij - v_j) up to eps/2 |u_i|; ``solved``.
+        ``rows, columns, flow, cost`` of the plan; ``u, v`` with u_i <= min_j (c_ij - v_j) up to eps/2 |u_i|; ``loss``, the
+        gap, and ``solved``: it is certainly accepted; ``tails, heads``, the arcs.
     """
     rows, columns, cost = arcs
     order = np.argsort(i, kind="stable")
@@ -589,12 +654,14 @@ def polish(pairs, i, j, flow, total, arcs, a, b, v):
     def allowed(u, v, share):
         return share * (ACCURACY * primal + 64 * EPS * size(u, v))
 
-    best = None
-    starts = [np.zeros(pairs.m), v]
+    best, moved = None, False
+    starts = [np.zeros(pairs.m)] + [v] * (v is not None)
     while starts:
         v, loss = starts.pop(0), math.inf
         for _ in range(20):
-            u, v = bellman(v, min(4 * (pairs.n + pairs.m), 4000))
+            u, v = bellman(v, min(4 * (pairs.n + pairs.m), rounds))
+            if rounds < 4000 and float(part @ (plan_cost - u[i] - v[j])) > allowed(u, v, 0.1):
+                break
             least, more_rows, more_columns = pairs.price(u, v, 0.0)
             loss, last = float(part @ (plan_cost - least[i] - v[j])), loss
             more_cost = pairs.cost(more_rows, more_columns)
@@ -603,11 +670,15 @@ def polish(pairs, i, j, flow, total, arcs, a, b, v):
                 break
             rows, columns = np.concatenate([rows, more_rows[new]]), np.concatenate([columns, more_columns[new]])
             cost = np.concatenate([cost, more_cost[new]])
+        if loss == math.inf:
+            continue
         solved = loss <= allowed(least, v, 0.5)
         if best is None or loss + 64 * EPS * size(least, v) < best[0]:
             best = loss + 64 * EPS * size(least, v), solved, least, v
         shift = _median(np.concatenate([v, -u]), np.concatenate([b, a]))
         if solved:  # once more where most of the mass has large potentials that it need not have
-            starts = [v - shift] if size(u + shift, v - shift) < size(u, v) / 4 and starts else []
-    _, solved, u, v = best
-    return {"rows": i, "columns": j, "flow": flow, "cost": plan_cost, "u": u, "v": v, "solved": solved}
+            starts = [v - shift] if size(u + shift, v - shift) < size(u, v) / 4 and not moved else []
+            moved = True
+    loss, solved, u, v = best or (math.inf, False, None, None)
+    return {"rows": i, "columns": j, "flow": flow, "cost": plan_cost, "u": u, "v": v, "solved": solved, "loss": loss,
+            "tails": rows, "heads": columns}
