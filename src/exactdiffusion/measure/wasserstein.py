@@ -141,7 +141,7 @@ def w2(x, y, weights_x=None, weights_y=None, method="auto", *, certified="warn",
     x, y = to_numpy(x), to_numpy(y)
     (n, d), m = x.shape, y.shape[0]
     equal = weights_x is None and weights_y is None
-    a, b = to_numpy(_weights("weights_x", weights_x, n)), to_numpy(_weights("weights_y", weights_y, m))
+    a, b = _raw_weights("weights_x", weights_x, n), _raw_weights("weights_y", weights_y, m)
     if method == "sorted" or (method == "auto" and d == 1):
         if d != 1:
             fail("method", method, f"'auto', 'emd', 'sparse' or 'assignment' in dimension d = {d}: quantiles need d = 1")
@@ -164,14 +164,21 @@ def w2(x, y, weights_x=None, weights_y=None, method="auto", *, certified="warn",
     result = _result(found, offset, d, method, keep_x, keep_y, n, m)
     if not result.certified:
         text = (
-            f"optimal transport ({method}) of {n} x {m} atoms in dimension {d}: W2^2 lies between {result.lower_squared:.9g} "
-            f"and {result.squared:.9g}, a gap of {result.gap:.3g} where {result.tolerance:.3g} is accepted: not certified. "
-            "Another method, fewer atoms or atoms that are not nearly equal may do better"
+            f"optimal transport ({method}) of {n} x {m} atoms in dimension {d}: W2^2 lies between "
+            f"{result.lower_squared:.9g} and {result.squared:.9g}, a gap of {result.gap:.3g} where {result.tolerance:.3g} "
+            "is accepted: not certified. "
+            "Another method or fewer atoms may do better"
         )
         if certified == "require":
             raise RuntimeError(text)
         warnings.warn(text, RuntimeWarning, stacklevel=2)
     return result
+
+
+def _raw_weights(name, value, n):
+    """The weights as given, checked: their exact ratios count, and their sum is divided out in integers."""
+    checked = to_numpy(_weights(name, value, n))
+    return checked if value is None else to_numpy(real_array(name, value)).astype(np.float64)
 
 
 def _method(method, n, m, d, assignable, max_bytes):
@@ -208,6 +215,7 @@ def _separate(x, y, a, b):
     y' = y - q. Clouds that may be equal are left alone: their costs must stay exact zeros.
     """
     _check_reach(x, y)
+    a, b = a / math.fsum(a), b / math.fsum(b)
     p, q = a @ x, b @ y
     scale = float(np.max(np.abs(p - q)))
     centred_x, centred_y = x - p, y - q
@@ -300,13 +308,18 @@ def _quantile_coupling(x, y, a, b, equal):
         knots = np.union1d(left, right)
         rows, columns = np.searchsorted(left, knots), np.searchsorted(right, knots)
         return i[rows], j[columns], np.diff(knots, prepend=0) / (n * m)
-    left, right = np.cumsum(a[i]), np.cumsum(b[j])
-    left, right = np.minimum(left, 1.0), np.minimum(right, 1.0)
-    left[left >= left[-1]], right[right >= right[-1]] = 1.0, 1.0  # the last atom of positive weight ends at 1
-    knots = np.union1d(left, right)
-    knots = knots[knots > 0]
-    rows, columns = np.searchsorted(left, knots), np.searchsorted(right, knots)
-    return i[rows], j[columns], np.diff(knots, prepend=0.0)
+    left, right, total = sparse_transport.masses(a[i], b[j], False)
+    left, right, k, l = left.tolist(), right.tolist(), 0, 0
+    plan = []  # one walk along both sides, in integers: nothing is lost beside a weight 1e12 times as large
+    while k < n and l < m:
+        moved = min(left[k], right[l])
+        if moved:
+            plan.append((k, l, moved / total))
+        left[k] -= moved
+        right[l] -= moved
+        k, l = k + (not left[k]), l + (not right[l])
+    rows, columns, mass = zip(*plan)
+    return i[list(rows)], j[list(columns)], np.array(mass)
 
 
 def _sorted_result(x, y, a, b, equal):
@@ -317,14 +330,12 @@ def _sorted_result(x, y, a, b, equal):
     if not reach <= 1e150:
         fail("x, y", reach, "coordinates within 1e150 of one another (their squares overflow otherwise)")
     squared = math.fsum(mass * (x[rows] - y[columns]) ** 2)
-    # difference, square, product, sum: 4 roundings, relative. Unequal weights: each cumulated weight is rounded
-    # once, so the coupling has marginals within 2 (n + m) eps of the given ones in total variation.
-    rounding = 5 * EPS * squared + (0.0 if equal else 2 * (n + m) * EPS * reach**2)
+    rounding = 6 * EPS * squared  # difference, square, mass, product, sum: relative, the masses are exact
     lower_squared = max(squared - rounding, 0.0)
     return W2Result(
         value=math.sqrt(squared), squared=squared, lower=math.sqrt(lower_squared), lower_squared=lower_squared,
-        gap=squared - lower_squared, tolerance=rounding + 2 * EPS * squared, certified=True, method="sorted", n=n, m=m,
-        coupling=(rows, columns, mass),
+        gap=squared - lower_squared, tolerance=sparse_transport.ACCURACY * squared, certified=True, method="sorted",
+        n=n, m=m, coupling=(rows, columns, mass),
     )
 
 
@@ -350,7 +361,7 @@ def wasserstein_1d(x, y, p=2, weights_x=None, weights_y=None):
     x, y = _line("x", x), _line("y", y)
     p = integer("p", p, low=1, high=2)
     equal = weights_x is None and weights_y is None
-    a, b = to_numpy(_weights("weights_x", weights_x, x.size)), to_numpy(_weights("weights_y", weights_y, y.size))
+    a, b = _raw_weights("weights_x", weights_x, x.size), _raw_weights("weights_y", weights_y, y.size)
     if equal and x.size == y.size:  # two sorts of values, no coupling: several times faster than `w2`
         _check_reach(x[:, np.newaxis], y[:, np.newaxis])
         difference = np.abs(np.sort(x) - np.sort(y))
