@@ -152,14 +152,14 @@ def split_plan(groups, masses, index, flow):
 class Pairs:
     """All squared distances of two clouds, never stored: blocks of ``c_ij - v_j``.
 
-    Costs are sums of squares of explicit differences: relative error below (d + 4) eps, whatever the offset. In more than
+    Costs are sums of squares of explicit differences: relative error below (d/2 + 2) eps, whatever the offset. In more than
     8 dimensions a matrix product says first which pairs can be least in their row; only these are evaluated so.
     """
 
     def __init__(self, x, y):
         self.x, self.y = np.ascontiguousarray(x), np.ascontiguousarray(y)
         (self.n, self.d), self.m = x.shape, len(y)
-        self.down = 1 - (self.d + 4) * EPS
+        self.error = (self.d / 2 + 2) * EPS
         if self.d > _TREE_DIM:
             centre = 0.5 * (x.mean(axis=0) + y.mean(axis=0))
             self.p, self.q = x - centre, y - centre
@@ -199,11 +199,11 @@ class Pairs:
                 block = left[part] @ right
                 i, j = np.nonzero(block <= (np.min(block, axis=1) + slack[part])[:, np.newaxis])
                 if len(i) * 8 <= block.size:
-                    block[i, j] = self.cost(start + i, j) * self.down - v[j]
+                    block[i, j] = self.cost(start + i, j) * (1 - self.error) - v[j]
                     yield start, block
                     continue
             block = cdist(self.x[part], self.y, "sqeuclidean")
-            block *= self.down
+            block *= 1 - self.error
             block -= v
             yield start, block
 
@@ -267,7 +267,7 @@ def _nearest(x, y, k):
 
 
 def _staircase(x, y, a, b):
-    """n + m - 1 arcs of a path through all atoms in the order of the widest axis; they can carry the masses a and b."""
+    """n + m - 1 arcs of a path through all atoms in the order of the widest axis; they can carry the integer masses."""
     axis = int(np.argmax(np.ptp(y, axis=0)))
     i, j = np.argsort(x[:, axis], kind="stable"), np.argsort(y[:, axis], kind="stable")
     left, right = np.cumsum(a[i])[:-1], np.cumsum(b[j])[:-1]
@@ -288,13 +288,15 @@ def _joined(forth, back, path, m):
 
 
 def first_arcs(pairs, a, b, k):
-    """Rows (sorted) and columns of the first arcs, each once, and the potential v of the Gaussians."""
+    """Rows (sorted) and columns of the first arcs, each once, and the potential v of the Gaussians; a, b integers."""
+    path = _staircase(pairs.x, pairs.y, a, b)
+    a, b = a / a.sum(), b / b.sum()
     centre = b @ pairs.y
     x, y = pairs.x - centre, pairs.y - centre
     mean_x, mean_y = a @ x, b @ y
     p, q = x - mean_x, y - mean_y
     image = p @ _affine(p, q, a, b) + mean_y
-    arcs = _joined(_nearest(image, y, k), _nearest(y, image, k), _staircase(x, y, a, b), pairs.m)
+    arcs = _joined(_nearest(image, y, k), _nearest(y, image, k), path, pairs.m)
     # |y|^2 - 2 psi(y), psi the convex function with gradient y -> mean_x + B (y - mean_y), up to a constant
     v = np.sum(y * y, axis=1) - np.sum(q * (q @ _affine(q, p, b, a)), axis=1) - 2 * q @ mean_x
     return *arcs, v - float(v.mean())
@@ -354,7 +356,9 @@ def _coarse_arcs(pairs, a, b, k):
     atom are those of the k least reduced costs, which are nearest neighbours with one more coordinate:
     |x_i - y_j|^2 - v_j = |(x_i, 0) - (y_j, sqrt(max v - v_j))|^2 - max v.
     """
-    centre, size = b @ pairs.y, cells(pairs.n, pairs.m)
+    path, size = _staircase(pairs.x, pairs.y, a, b), cells(pairs.n, pairs.m)
+    a, b = a / a.sum(), b / b.sum()
+    centre = b @ pairs.y
     x, y = pairs.x - centre, pairs.y - centre
     (means_x, mass_x), (means_y, mass_y) = _coarse(x, a, size), _coarse(y, b, size)
     small = Pairs(means_x, means_y)
@@ -366,7 +370,7 @@ def _coarse_arcs(pairs, a, b, k):
         lift = np.sqrt(float(v.max()) - v)
         return _nearest(np.pad(x, ((0, 0), (0, 1))), np.concatenate([y, lift[:, np.newaxis]], axis=1), k)
 
-    arcs = _joined(near(x, y, v), near(y, x, u), _staircase(x, y, a, b), pairs.m)
+    arcs = _joined(near(x, y, v), near(y, x, u), path, pairs.m)
     return *arcs, v - float(v.mean())
 
 
@@ -456,7 +460,7 @@ def solve(x, y, a, b, total, work=math.inf, dense=False, split=True):
         rows, columns, u, v = _dense_arcs(pairs, *units)
         cost = pairs.cost(rows, columns)
     else:
-        rows, columns, v = start(pairs, share_a, share_b, neighbours(pairs.d))
+        rows, columns, v = start(pairs, *units, neighbours(pairs.d))
         cost = pairs.cost(rows, columns)
         u = np.minimum.reduceat(cost - v[columns], np.searchsorted(rows, np.arange(pairs.n)))
     atoms, level, lowered, best = pairs.n + pairs.m, None, False, None
@@ -469,6 +473,9 @@ def solve(x, y, a, b, total, work=math.inf, dense=False, split=True):
         work -= len(rows)
         if work < 0:
             return None
+        drop = np.zeros(pairs.n)  # no reduced cost is negative: the simplex derives its artificial cost from the largest
+        np.minimum.at(drop, rows, cost - u[rows] - v[columns])
+        u = u + drop
         reduced = cost - u[rows] - v[columns]
         largest = float(np.max(reduced))
         if level is None:  # most arcs lie below; a plan that needs more raises it
@@ -498,8 +505,9 @@ def solve(x, y, a, b, total, work=math.inf, dense=False, split=True):
         size = np.abs(u[more_rows]) + np.abs(v[more_columns])
         new = more_cost - u[more_rows] - v[more_columns] < -tol - 4 * EPS * size  # not by their rounding alone
         if new.any():
-            if round_ == 0 and len(more_rows) > atoms and not dense:  # the map of the Gaussians was no guide
-                rows, columns, v = _coarse_arcs(pairs, share_a, share_b, neighbours(pairs.d))
+            if start is first_arcs and not dense and np.count_nonzero(new) > atoms:  # the map of the Gaussians was no guide
+                start = None
+                rows, columns, v = _coarse_arcs(pairs, *units, neighbours(pairs.d))
                 cost = pairs.cost(rows, columns)
                 u = np.minimum.reduceat(cost - v[columns], np.searchsorted(rows, np.arange(pairs.n)))
                 level = None
@@ -673,7 +681,7 @@ def polish(pairs, i, j, flow, total, arcs, a, b, v, rounds=4000):
             u, v = bellman(v, min(4 * (pairs.n + pairs.m), rounds))
             if rounds < 4000 and float(part @ (plan_cost - u[i] - v[j])) > allowed(u, v, 0.1):
                 break
-            least, more_rows, more_columns = pairs.price(u, v, 0.0)
+            least, more_rows, more_columns = pairs.price(u, v, 0.005 * ACCURACY * primal)
             loss, last = float(part @ (plan_cost - least[i] - v[j])), loss
             more_cost = pairs.cost(more_rows, more_columns)
             new = more_cost - u[more_rows] - v[more_columns] < -0.01 * ACCURACY * primal
@@ -683,6 +691,11 @@ def polish(pairs, i, j, flow, total, arcs, a, b, v, rounds=4000):
             cost = np.concatenate([cost, more_cost[new]])
         if loss == math.inf:
             continue
+        if loss > 0.5 * ACCURACY * primal:  # the error of an arc to a small far atom must not reach a large one: a margin
+            lower = v - 2 * pairs.error * np.abs(v)
+            other = pairs.price(u, lower, math.inf)[0]
+            if (margin := float(part @ (plan_cost - other[i] - lower[j]))) < loss:
+                loss, least, v = margin, other, lower
         solved = loss <= 0.5 * ACCURACY * primal
         if best is None or loss + 64 * EPS * size(least, v) < best[0]:
             best = loss + 64 * EPS * size(least, v), solved, least, v
