@@ -9,21 +9,26 @@ Kantorovich's program has n m columns and an optimal basis of n + m - 1. It is s
    least reduced costs under potentials of a coarse problem, the dense simplex on up to 1000 cells of either side.
 2. POT's network simplex on these arcs gives a plan and potentials (u, v). It is given reduced costs, at first those of
    the Gaussians' potentials: its first basis is made of the cheapest arcs, so that later rounds cost little.
-3. All pairs are priced in blocks, ``c_ij - u_i - v_j`` by one matrix product per block. Pairs below ``-tol`` join the
-   arcs and the program is solved again. No such pair: (u, v) is feasible for the whole program and the plan optimal.
+3. All pairs are priced in blocks, ``c_ij - u_i - v_j``. Those below ``-tol`` join the arcs and the program is solved again.
+   No such pair: (u, v) is feasible for the whole program and the plan optimal.
+4. The simplex rounds its potentials to units in the last place of n + m times the largest cost that it is given. So it is
+   given *reduced* costs, cut off at a level that no arc of the plan reaches, and the level sinks (iterative refinement):
+   groups of atoms far from one another are then solved as well as each alone.
+5. The masses of the plan are recomputed in integers on its tree (`exact_flow`), the potentials from the plan alone by
+   shortest paths in its residual graph (`polish`): sums of a few costs each, whatever the solver left.
 
 The certificate needs none of this to be right. For any v, u_i = min_j (c_ij - v_j) is dual feasible, so a.u + b.v is a
-lower bound; the pricing of the last round computes these u, less a bound of its own rounding.
-
-Masses are integers of equal sum (`integer_masses`): all flows of the simplex, sums and splits are then exact.
+lower bound; the pricing of the last round computes these u with costs rounded down.
 """
 
+import heapq
+import itertools
 import math
 import warnings
 
 import numpy as np
 
-__all__ = ["Pairs", "dense_work", "integer_masses", "merge_rows", "network_simplex", "solve", "split_plan", "workspace"]
+__all__ = ["Pairs", "dense_work", "masses", "merge_rows", "network_simplex", "solve", "split_plan", "workspace"]
 
 EPS = float(np.finfo(np.float64).eps)
 #: Iteration limit given to POT. Its default (1e5) stops early and only warns.
@@ -32,8 +37,10 @@ ITERATIONS = 10**9
 ROUNDS = 200
 #: Most violated arcs of one row that join in one round.
 JOIN = 8
-#: Largest total of the integer masses: sums and differences of integers up to here are exact.
+#: Largest total of the simplex's masses: sums and differences of integers up to here are exact.
 _TOTAL = 2**53
+#: Part of W2^2 that a certified answer may be off, besides the rounding of its dual (`wasserstein.w2`).
+ACCURACY = 1e-9
 #: Entries of one block of costs (4 MB).
 _BLOCK = 2**19
 #: Measured bytes per initial arc: index, cost and copies of both, POT's graph, flows, states, potentials.
@@ -63,42 +70,47 @@ def dense_work(n, m):
     return n * m // 4 + 100 * (n + m)
 
 
-def _left(atoms, largest, du, dv, unit):
-    """Violation of its own arcs that POT's simplex can leave: its stopping rule, for costs ``largest`` times ``unit``.
-
-    It stops where no reduced cost is below -10 eps times the larger potential of its arc or the cost (EPSILON =
-    2.22e-15 of its source). Potentials can hold the cost of one artificial arc, (n + m) (1 + largest cost), and the
-    differences of the potentials on top. Measured are violations 40 times smaller: half a unit in the last place of
-    that cost, the rounding of potentials so large, on the arcs of the plan as on the others.
-    """
-    return 10 * EPS * (atoms * (1 / unit + largest) + float(np.ptp(du)) + float(np.ptp(dv)))
-
-
 # ---------------------------------------------------------------------------------------------------------------- masses
 
 
-def integer_masses(a, b, equal):
-    """Masses of both sides as float64 integers of the same total, and this total.
+def masses(a, b, equal):
+    """Masses of both sides as exact integers of the same total, and this total.
 
-    Equal weights: m/g and n/g with g = gcd(n, m). Others are rounded to multiples of 2^-53, each by at most 2^-54 (the
-    excess of the sum, at most (n + m) / 2 units, is taken from the heaviest atoms, one unit each per round).
+    Equal weights: m/g and n/g with g = gcd(n, m), in float64 where the simplex can work with them. Other weights are
+    integers times a power of two; each side is multiplied by the sum of the other (Python's integers, arrays of objects).
     """
     n, m = a.size, b.size
     if equal:
         g = math.gcd(n, m)
         total = n // g * m
-        if total**2 <= _TOTAL:  # POT multiplies masses by the total and divides again
-            return np.full(n, float(m // g)), np.full(m, float(n // g)), float(total)
-    return _quantised(a), _quantised(b), float(_TOTAL)
+        kind = float if total**2 <= _TOTAL else object  # POT multiplies masses by the total and divides again
+        return np.full(n, m // g, dtype=kind), np.full(m, n // g, dtype=kind), total
+    a, b = _integers(a), _integers(b)
+    total_a, total_b = sum(a), sum(b)
+    return a * total_b, b * total_a, total_a * total_b
+
+
+def _integers(weights):
+    """Floats as Python integers, all divided by one power of two."""
+    fraction, exponent = np.frexp(weights)
+    least = int(exponent[weights > 0].min())
+    units = np.ldexp(fraction, 53).astype(np.int64).tolist()
+    return np.array([k << (e - least) if k else 0 for k, e in zip(units, exponent.tolist())], dtype=object)
+
+
+def shares(masses, total):
+    """The masses as float64 parts of their total, each rounded once."""
+    return masses / total if masses.dtype != object else np.array([k / total for k in masses.tolist()])
 
 
 def _quantised(weights):
-    units = np.rint(weights * (_TOTAL / math.fsum(weights)))
+    """Positive integers of total 2^53 near the weights: what the simplex works with (`exact_flow` corrects)."""
+    units = np.maximum(np.rint(weights * (_TOTAL / math.fsum(weights))), 1.0)
     excess = int(sum(units.astype(np.int64).tolist())) - _TOTAL
     heaviest = np.argsort(-units, kind="stable")
     while excess:
         some = heaviest[: abs(excess)]
-        some = some[units[some] > 0]
+        some = some[units[some] > 1]
         units[some] -= math.copysign(1.0, excess)
         excess -= int(math.copysign(some.size, excess))
     return units
@@ -121,7 +133,7 @@ def split_plan(groups, masses, index, flow):
     Parameters
     ----------
     groups, masses : (n,) merged atom and integer mass of every copy
-    index, flow : (p,) merged atom and integer mass of every entry of the plan; equal masses per atom
+    index, flow : (p,) merged atom and integer mass of every entry of the plan; equal masses per atom, equal types
 
     Returns
     -------
@@ -131,37 +143,30 @@ def split_plan(groups, masses, index, flow):
     left, right = np.cumsum(masses[i]), np.cumsum(flow[e])
     knots = np.union1d(left, right)
     knots = knots[knots > 0]
-    return i[np.searchsorted(left, knots)], e[np.searchsorted(right, knots)], np.diff(knots, prepend=0.0)
+    return i[np.searchsorted(left, knots)], e[np.searchsorted(right, knots)], np.diff(knots, prepend=0)
 
 
 # ------------------------------------------------------------------------------------------------------------ all pairs
 
 
 class Pairs:
-    """All squared distances of two clouds, never stored: blocks of ``c_ij - v_j`` by one matrix product each.
+    """All squared distances of two clouds, never stored: blocks of ``c_ij - v_j``.
 
-    Both clouds are centred at one point, so every term is of the size of the largest cost.
-
-    Attributes
-    ----------
-    top : float
-        A cost that occurs, at least 1/64 of the largest: the scale of the tolerances.
+    Costs are sums of squares of explicit differences: relative error below (d/2 + 2) eps, whatever the offset. In more than
+    8 dimensions a matrix product says first which pairs can be least in their row; only these are evaluated so.
     """
 
     def __init__(self, x, y):
-        self.x, self.y = x, y
+        self.x, self.y = np.ascontiguousarray(x), np.ascontiguousarray(y)
         (self.n, self.d), self.m = x.shape, len(y)
-        centre = 0.5 * (x.mean(axis=0) + y.mean(axis=0))
-        self.p, self.q = x - centre, y - centre
-        self.pp, self.qq = np.sum(self.p * self.p, axis=1), np.sum(self.q * self.q, axis=1)
-        # Distances to the outermost rows p_i, q_j. With R = max(|p_i|, |q_j|) and the means m, -m of p and q: either
-        # |m| <= R/2 and one of |p_i + m|, |q_j - m| is at least R/2, or two means are R apart and one of |p_i + m|,
-        # |q_j - m|, |p_i - q_j| is at least R/4 by the triangle inequality. So top >= R^2 / 16, all costs <= 4 R^2.
-        i, j = int(np.argmax(self.pp)), int(np.argmax(self.qq))
-        self.top = float(max(np.max(np.sum((y - x[i]) ** 2, axis=1)), np.max(np.sum((x - y[j]) ** 2, axis=1))))
+        self.error = (self.d / 2 + 2) * EPS
+        if self.d > _TREE_DIM:
+            centre = 0.5 * (x.mean(axis=0) + y.mean(axis=0))
+            self.p, self.q = x - centre, y - centre
+            self.pp, self.qq = np.sum(self.p * self.p, axis=1), np.sum(self.q * self.q, axis=1)
 
     def cost(self, rows, columns):
-        """Squared distances of the pairs listed: explicit differences, relative error (d + 2) eps."""
+        """Squared distances of the pairs listed."""
         out = np.empty(len(rows))
         step = max(1, _BLOCK // self.d)
         for start in range(0, len(rows), step):
@@ -171,29 +176,45 @@ class Pairs:
         return out
 
     def rounding(self, v):
-        """Bound of the error of a computed ``c_ij - v_j``.
+        """Bound (n,) of the error of ``c_ij - v_j`` by the matrix product.
 
-        The product has d + 1 terms, gamma_{d+1} (2 |p| |q| + |q|^2 + |v|); the squares d more; centring moves each
+        The product has d + 2 terms, gamma_{d+2} (|p|^2 + 2 |p| |q| + |q|^2 + |v|); the squares d more; centring moves each
         coordinate by eps/2 of itself, the cost by eps (|p| + |q|)^2. Together below (d + 8) eps ((|p| + |q|)^2 + |v|).
         """
-        reach = (math.sqrt(float(self.pp.max())) + math.sqrt(float(self.qq.max()))) ** 2
+        reach = (np.sqrt(self.pp) + math.sqrt(float(self.qq.max()))) ** 2
         return (self.d + 8) * EPS * (reach + float(np.max(np.abs(v))))
 
     def _blocks(self, v):
-        """(start, block): ``c_ij - v_j - |p_i|^2`` for some rows and all columns; the block is overwritten by the next."""
-        left = np.concatenate([self.p, np.ones((self.n, 1))], axis=1)
-        right = np.concatenate([-2 * self.q.T, (self.qq - v)[np.newaxis]])
+        """(start, block): costs rounded down less ``v_j``, some rows and all columns; right at the minimum of every row."""
+        from scipy.spatial.distance import cdist
+
         step = max(16, _BLOCK // self.m)
-        block = np.empty((min(step, self.n), self.m))
+        if self.d > _TREE_DIM:
+            left = np.concatenate([self.p, np.ones((self.n, 1)), self.pp[:, np.newaxis]], axis=1)
+            right = np.concatenate([-2 * self.q.T, (self.qq - v)[np.newaxis], np.ones((1, self.m))])
+            slack = 2 * self.rounding(v)
         for start in range(0, self.n, step):
-            rows = left[start : start + step]
-            yield start, np.matmul(rows, right, out=block[: len(rows)])
+            part = slice(start, start + step)
+            if self.d > _TREE_DIM:
+                block = left[part] @ right
+                i, j = np.nonzero(block <= (np.min(block, axis=1) + slack[part])[:, np.newaxis])
+                if len(i) * 8 <= block.size:
+                    block[i, j] = self.cost(start + i, j) * (1 - self.error) - v[j]
+                    yield start, block
+                    continue
+            block = cdist(self.x[part], self.y, "sqeuclidean")
+            block *= 1 - self.error
+            block -= v
+            yield start, block
 
     def price(self, u, v, tol, join=JOIN):
-        """Row minima of ``c_ij - v_j``, and the pairs with ``c_ij - u_i - v_j < -tol`` (the ``join`` worst of each row)."""
+        """Row minima of ``c_ij - v_j``, and pairs with ``c_ij - u_i - v_j < -tol`` (the ``join`` worst of each row).
+
+        The minima are lower bounds up to the rounding of the last difference, eps/2 of their own size.
+        """
         least = np.empty(self.n)
         rows, columns = [np.empty(0, dtype=np.intp)], [np.empty(0, dtype=np.intp)]
-        limit = u - self.pp - tol
+        limit = u - tol
         join = min(join, self.m)
         for start, block in self._blocks(v):
             part = slice(start, start + len(block))
@@ -206,7 +227,7 @@ class Pairs:
                 i, k = np.nonzero(np.take_along_axis(some, worst, axis=1) < limit[part][bad][:, np.newaxis])
                 rows.append(start + bad[i])
                 columns.append(worst[i, k])
-        return least + self.pp, np.concatenate(rows), np.concatenate(columns)
+        return least, np.concatenate(rows), np.concatenate(columns)
 
 
 # -------------------------------------------------------------------------------------------------------------- arcs
@@ -246,7 +267,7 @@ def _nearest(x, y, k):
 
 
 def _staircase(x, y, a, b):
-    """n + m - 1 arcs of a path through all atoms in the order of the widest axis; they can carry the masses a and b."""
+    """n + m - 1 arcs of a path through all atoms in the order of the widest axis; they can carry the integer masses."""
     axis = int(np.argmax(np.ptp(y, axis=0)))
     i, j = np.argsort(x[:, axis], kind="stable"), np.argsort(y[:, axis], kind="stable")
     left, right = np.cumsum(a[i])[:-1], np.cumsum(b[j])[:-1]
@@ -266,16 +287,54 @@ def _joined(forth, back, path, m):
     return key // m, key % m
 
 
-def _first_arcs(pairs, a, b, k):
-    """Rows (sorted) and columns of the first arcs, each once, and the potential v of the Gaussians."""
-    x, y = pairs.x, pairs.y
+def first_arcs(pairs, a, b, k):
+    """Rows (sorted) and columns of the first arcs, each once, and the potential v of the Gaussians; a, b integers."""
+    path = _staircase(pairs.x, pairs.y, a, b)
+    a, b = a / a.sum(), b / b.sum()
+    centre = b @ pairs.y
+    x, y = pairs.x - centre, pairs.y - centre
     mean_x, mean_y = a @ x, b @ y
     p, q = x - mean_x, y - mean_y
     image = p @ _affine(p, q, a, b) + mean_y
-    arcs = _joined(_nearest(image, y, k), _nearest(y, image, k), _staircase(x, y, a, b), pairs.m)
+    arcs = _joined(_nearest(image, y, k), _nearest(y, image, k), path, pairs.m)
     # |y|^2 - 2 psi(y), psi the convex function with gradient y -> mean_x + B (y - mean_y), up to a constant
     v = np.sum(y * y, axis=1) - np.sum(q * (q @ _affine(q, p, b, a)), axis=1) - 2 * q @ mean_x
     return *arcs, v - float(v.mean())
+
+
+def _groups(pairs, a, b):
+    """Group of every row and of every column: atoms far from one another apart, all that do not balance in group 0.
+
+    Near are atoms among the 8 nearest of the other side, unless a hundred times as far as most have their nearest.
+    Returns the groups, and whether there are any that do not balance.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    n, m = pairs.n, pairs.m
+    forth, back = _nearest(pairs.x, pairs.y, 8), _nearest(pairs.y, pairs.x, 8)
+    rows, columns = _joined(forth, back, (np.arange(0), np.arange(0)), m)
+    cost = pairs.cost(rows, columns)
+    least = np.full(n + m, np.inf)
+    np.minimum.at(least, rows, cost)
+    np.minimum.at(least, n + columns, cost)
+    near = cost <= 1e4 * float(np.quantile(least, 0.9))
+    graph = coo_array((np.ones(int(near.sum())), (rows[near], n + columns[near])), shape=(n + m, n + m))
+    count, label = connected_components(graph, directed=False)
+    if count == 1 or count > max(200, (n + m) // 100):
+        return np.zeros(n, int), np.zeros(m, int), False
+    excess = np.zeros(count, dtype=a.dtype)
+    np.add.at(excess, label[:n], a)
+    np.subtract.at(excess, label[n:], b)
+    even = excess == 0
+    label = np.where(even, np.cumsum(even), 0)[label]
+    return label[:n], label[n:], not even.all()
+
+
+def _near_arcs(pairs, a, b, k):
+    """As `first_arcs`, for groups of atoms far apart: nearest neighbours and potential 0."""
+    arcs = _joined(_nearest(pairs.x, pairs.y, k), _nearest(pairs.y, pairs.x, k), _staircase(pairs.x, pairs.y, a, b), pairs.m)
+    return *arcs, np.zeros(pairs.m)
 
 
 def _coarse(x, a, size):
@@ -291,27 +350,27 @@ def _coarse(x, a, size):
 
 
 def _coarse_arcs(pairs, a, b, k):
-    """As `_first_arcs`, for laws that are not near Gaussian: the potentials of their cells, by the simplex on all pairs.
+    """As `first_arcs`, for laws that are not near Gaussian: the potentials of their cells, by the simplex on all pairs.
 
     Potentials (U, V) of the cells X, Y extend to the atoms, v_j = min_I (|y_j - X_I|^2 - U_I), u_i likewise. The arcs of an
     atom are those of the k least reduced costs, which are nearest neighbours with one more coordinate:
     |x_i - y_j|^2 - v_j = |(x_i, 0) - (y_j, sqrt(max v - v_j))|^2 - max v.
     """
-    x, y, size = pairs.x, pairs.y, cells(pairs.n, pairs.m)
+    path, size = _staircase(pairs.x, pairs.y, a, b), cells(pairs.n, pairs.m)
+    a, b = a / a.sum(), b / b.sum()
+    centre = b @ pairs.y
+    x, y = pairs.x - centre, pairs.y - centre
     (means_x, mass_x), (means_y, mass_y) = _coarse(x, a, size), _coarse(y, b, size)
     small = Pairs(means_x, means_y)
     cost = small.cost(*(i.ravel() for i in np.indices((small.n, small.m)))).reshape(small.n, small.m)
-    *units, _ = integer_masses(mass_x, mass_y, equal=False)
-    units = [np.maximum(unit, 1.0) for unit in units]  # cells of 2^-54 and less; the totals may differ by some units
-    units[0][np.argmax(units[0])] += units[1].sum() - units[0].sum()
-    _, u, v = network_simplex(*units, cost, ITERATIONS)
+    _, u, v = network_simplex(_quantised(mass_x), _quantised(mass_y), cost, ITERATIONS)
     v, u = (Pairs(z, w).price(np.full(len(z), -np.inf), f, 0.0)[0] for z, w, f in ((y, means_x, u), (x, means_y, v)))
 
     def near(x, y, v):
         lift = np.sqrt(float(v.max()) - v)
         return _nearest(np.pad(x, ((0, 0), (0, 1))), np.concatenate([y, lift[:, np.newaxis]], axis=1), k)
 
-    arcs = _joined(near(x, y, v), near(y, x, u), _staircase(x, y, a, b), pairs.m)
+    arcs = _joined(near(x, y, v), near(y, x, u), path, pairs.m)
     return *arcs, v - float(v.mean())
 
 
@@ -338,74 +397,312 @@ def network_simplex(a, b, cost, iterations):
     return plan, np.asarray(log["u"], dtype=np.float64), np.asarray(log["v"], dtype=np.float64)
 
 
-def solve(x, y, a, b, work=math.inf):
+def _dense_arcs(pairs, a, b, k=10):
+    """Rows and columns of the arcs of the dense simplex's plan and of its k least reduced costs per atom; its potentials."""
+    from scipy.spatial.distance import cdist
+
+    cost = cdist(pairs.x, pairs.y, "sqeuclidean")
+    unit = _unit(float(cost.max()))
+    plan, u, v = network_simplex(a, b, np.multiply(cost, unit, out=cost), ITERATIONS)
+    cost -= u[:, np.newaxis]
+    cost -= v
+    forth, back = (np.argpartition(c, min(k, c.shape[1]) - 1, axis=1)[:, :k] for c in (cost, cost.T))
+    return *_joined(forth, back, np.nonzero(plan), pairs.m), u / unit, v / unit
+
+
+def _unit(top):
+    """Power of two that brings costs near 1: the simplex compares with absolute constants."""
+    return math.ldexp(1.0, -math.frexp(top)[1]) if top > 0 else 1.0
+
+
+def solve(x, y, a, b, total, work=math.inf, dense=False, split=True):
     """Optimal plan and feasible potentials of two clouds with integer masses.
 
     Parameters
     ----------
     x, y : (n, d), (m, d)
-        Finite, within 1e150 of one another.
-    a, b : (n,), (m,)
-        Positive integer masses of the same total (`integer_masses`).
+        Finite, of the size of 1.
+    a, b, total : (n,), (m,)
+        Positive integer masses (`masses`).
     work : number
         Arcs, summed over the rounds, after which to give up.
+    dense : bool
+        The first arcs come from the simplex on all pairs.
+    split : bool
+        Groups of atoms far apart whose masses balance are solved one by one.
 
     Returns
     -------
     dict or None
-        None where ``work`` was spent. Otherwise
-        ``rows, columns, flow, cost`` of the plan; ``u, v`` with u the row minima of ``c_ij - v_j`` as computed,
-        ``rounding`` the bound of their error; ``top``, a cost that occurs, at least 1/64 of the largest; ``tolerance``,
-        how far the plan may be from the dual value by the solver's rounding; ``rounds`` and ``arcs``, the numbers of both.
+        None where ``work`` was spent. Otherwise the plan and potentials of `polish`, with ``rounds`` and ``arcs``, the
+        numbers of both.
 
     Raises
     ------
     RuntimeError
-        A status that is not optimal, potentials that do not belong to the solver's own arcs, or too many rounds.
+        A status that is not optimal, or too many rounds.
     """
     from scipy.sparse import coo_array
 
     pairs = Pairs(x, y)
-    total = float(np.sum(a))
-    rows, columns, v = _first_arcs(pairs, a / total, b / total, neighbours(pairs.d))
-    cost = pairs.cost(rows, columns)
-    u = np.minimum.reduceat(cost - v[columns], np.searchsorted(rows, np.arange(pairs.n)))
-    # the simplex compares with absolute constants: costs of size 1, by an exact factor
-    unit = math.ldexp(1.0, -math.frexp(pairs.top)[1]) if pairs.top > 0 else 1.0
-    atoms = pairs.n + pairs.m
+    share_a, share_b = shares(a, total), shares(b, total)
+    start = first_arcs
+    if min(pairs.n, pairs.m) == 1:
+        i, j = (k.ravel() for k in np.indices((pairs.n, pairs.m)))
+        return polish(pairs, i, j, a if pairs.m == 1 else b, total, (i, j, pairs.cost(i, j)), share_a, share_b, None)
+    if split:
+        found, far = _solve_groups(pairs, a, b, total, work, dense)
+        if found is not None and found["solved"]:
+            return found
+        start = _near_arcs if far else first_arcs
+    units = [masses if masses.dtype != object else _quantised(share) for masses, share in ((a, share_a), (b, share_b))]
+    if dense:
+        rows, columns, u, v = _dense_arcs(pairs, *units)
+        cost = pairs.cost(rows, columns)
+    else:
+        rows, columns, v = start(pairs, *units, neighbours(pairs.d))
+        cost = pairs.cost(rows, columns)
+        u = np.minimum.reduceat(cost - v[columns], np.searchsorted(rows, np.arange(pairs.n)))
+    atoms, level, lowered, best = pairs.n + pairs.m, None, False, None
+
+    def polished(rounds):
+        i, j, flow, v = best
+        return polish(pairs, i, j, flow, total, (rows, columns, cost), share_a, share_b, v, rounds)
+
     for round_ in range(ROUNDS):
         work -= len(rows)
         if work < 0:
             return None
+        drop = np.zeros(pairs.n)  # no reduced cost is negative: the simplex derives its artificial cost from the largest
+        np.minimum.at(drop, rows, cost - u[rows] - v[columns])
+        u = u + drop
         reduced = cost - u[rows] - v[columns]
-        largest = float(np.max(np.abs(reduced)))
-        arcs = coo_array((unit * reduced, (rows, columns)), shape=(pairs.n, pairs.m))
-        plan, du, dv = network_simplex(a, b, arcs, ITERATIONS)
+        largest = float(np.max(reduced))
+        if level is None:  # most arcs lie below; a plan that needs more raises it
+            level = 64 * float(np.quantile(np.abs(reduced), 0.9)) or largest
+        unit = _unit(min(level, largest))
+        arcs = coo_array((unit * np.minimum(reduced, level), (rows, columns)), shape=(pairs.n, pairs.m))
+        plan, du, dv = network_simplex(*units, arcs, ITERATIONS)
+        i, j, flow = plan.row, plan.col, np.asarray(plan.data)
+        plan_cost = pairs.cost(i, j)
+        cut = bool(np.any(plan_cost - u[i] - v[j] > level))
         u, v = u + du / unit, v + dv / unit
-        if not (np.all(np.isfinite(u)) and np.all(np.isfinite(v))):
+        if not (np.all(np.isfinite(u)) and np.all(np.isfinite(v)) and np.all(np.isfinite(flow)) and np.all(flow >= 0)):
             raise RuntimeError("optimal transport solver: negative or non-finite plan or potentials")
-        shift = 0.5 * (float(v.max()) + float(v.min()))
+        shift = _median(np.concatenate([v, -u]), np.concatenate([share_b, share_a]))
         u, v = u + shift, v - shift
-        rounding = pairs.rounding(v)
-        # pairs are held to what the arcs of the program satisfy, but never to less than the rounding of path sums
-        own, left = float(np.min(cost - u[rows] - v[columns])), _left(atoms, largest, du / unit, dv / unit, unit)
-        if own < -left - 2 * rounding:
-            raise RuntimeError(
-                f"optimal transport solver: its potentials violate its own arcs by {-own:.3g} (tolerance {left:.3g}, "
-                f"largest cost {pairs.top:.3g}): it stopped before the optimum, {pairs.n} x {pairs.m} atoms"
-            )
-        tol = max(4 * (atoms + pairs.d) * EPS * pairs.top, -2 * own) + 2 * rounding
-        least, more_rows, more_columns = pairs.price(u, v, tol)
-        if not len(more_rows):
-            i, j = plan.row, plan.col
-            return {"rows": i, "columns": j, "flow": np.asarray(plan.data), "cost": pairs.cost(i, j), "u": least, "v": v,
-                    "rounding": rounding, "top": pairs.top, "tolerance": tol + left / 10, "rounds": round_ + 1,
-                    "arcs": len(rows)}
-        if round_ == 0 and len(more_rows) > atoms:  # the map of the Gaussians was no guide
-            rows, columns, v = _coarse_arcs(pairs, a / total, b / total, neighbours(pairs.d))
-            cost = pairs.cost(rows, columns)
-            u = np.minimum.reduceat(cost - v[columns], np.searchsorted(rows, np.arange(pairs.n)))
+        if cut:
+            if lowered:  # the plan uses arcs of this size: no finer level is to be had
+                return polished(4000)
+            level *= 2.0**16
             continue
-        rows, columns = np.concatenate([rows, more_rows]), np.concatenate([columns, more_columns])
-        cost = np.concatenate([cost, pairs.cost(more_rows, more_columns)])
+        part = flow / float(_TOTAL if a.dtype == object else total)
+        primal = float(part @ plan_cost)
+        # pairs are held to what the arcs of the program satisfy
+        tol = max(-2 * float(np.min(cost - u[rows] - v[columns])), 0.01 * ACCURACY * primal)
+        least, more_rows, more_columns = pairs.price(u, v, tol)
+        more_cost = pairs.cost(more_rows, more_columns)
+        size = np.abs(u[more_rows]) + np.abs(v[more_columns])
+        new = more_cost - u[more_rows] - v[more_columns] < -tol - 4 * EPS * size  # not by their rounding alone
+        if new.any():
+            if start is first_arcs and not dense and np.count_nonzero(new) > atoms:  # the map of the Gaussians was no guide
+                start = None
+                rows, columns, v = _coarse_arcs(pairs, *units, neighbours(pairs.d))
+                cost = pairs.cost(rows, columns)
+                u = np.minimum.reduceat(cost - v[columns], np.searchsorted(rows, np.arange(pairs.n)))
+                level = None
+                continue
+            rows, columns = np.concatenate([rows, more_rows[new]]), np.concatenate([columns, more_columns[new]])
+            cost = np.concatenate([cost, more_cost[new]])
+            continue
+        noise = EPS * atoms * level
+        sharp = float(part @ (plan_cost - least[i] - v[j])) <= 0.1 * ACCURACY * primal or noise <= 1e-3 * ACCURACY * primal
+        if a.dtype == object:
+            i, j, flow = exact_flow(i, j, a, b, (rows, columns, cost), u, v)
+        best = i, j, flow, v
+        found = polished(4000 if sharp else 32)
+        if found["solved"]:
+            return found | {"rounds": round_ + 1, "arcs": len(rows)}
+        if noise <= 1e-20 * float(np.max(np.abs(cost))):
+            return polished(4000)
+        level, lowered = level * 2.0**-16, True
     raise RuntimeError(f"optimal transport: pairs still violated after {ROUNDS} rounds for {pairs.n} x {pairs.m} atoms")
+
+
+def _solve_groups(pairs, a, b, total, work, dense):
+    """`solve` on every group of its own, then one polish (None where there is one group only); the groups' kind."""
+    of_x, of_y, far = _groups(pairs, a, b)
+    if not of_x.any():
+        return None, far
+    parts = []
+    for group in np.unique(of_x):
+        i, j = np.flatnonzero(of_x == group), np.flatnonzero(of_y == group)
+        part = int(sum(a[i].tolist()))
+        found = solve(pairs.x[i], pairs.y[j], a[i], b[j], part, work, dense, split=bool(group))
+        if found is None:
+            return None, far
+        parts.append((i[found["rows"]], j[found["columns"]], found["flow"], i[found["tails"]], j[found["heads"]]))
+    i, j, flow, rows, columns = (np.concatenate(part) for part in zip(*parts))
+    arcs = rows, columns, pairs.cost(rows, columns)
+    return polish(pairs, i, j, flow, total, arcs, shares(a, total), shares(b, total), None), far
+
+
+def _median(values, weights):
+    order = np.argsort(values)
+    cumulated = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(cumulated, 0.5 * cumulated[-1])])
+
+
+def exact_flow(rows, columns, a, b, arcs, u, v):
+    """Plan with exactly the integer masses a, b, on the support of a plan for nearby masses.
+
+    The support is a forest, on which the masses fix the flow: leaf by leaf. Where that would be negative, or a tree does not
+    balance, the rest moves along shortest paths of the residual graph (Dijkstra on reduced costs), which keeps it optimal.
+    """
+    n = len(a)
+    need = a.tolist() + b.tolist()  # of the row to ship, of the column to receive
+    at = [set() for _ in need]
+    for i, j in zip(rows.tolist(), columns.tolist()):
+        at[i].add(n + j)
+        at[n + j].add(i)
+    flow = [{} for _ in need]  # of both ends
+    leaves = [k for k, ends in enumerate(at) if len(ends) == 1]
+    while leaves:
+        k = leaves.pop()
+        if len(at[k]) != 1:
+            continue
+        other = at[k].pop()
+        at[other].discard(k)
+        if len(at[other]) == 1:
+            leaves.append(other)
+        moved = max(need[k], 0)
+        if moved:
+            flow[k][other] = flow[other][k] = moved
+            need[k] -= moved
+            need[other] -= moved
+    if any(need):
+        _balance(n, need, flow, arcs, u, v)
+    out = [(i, j - n, f) for i in range(n) for j, f in flow[i].items()]
+    i, j, f = zip(*out)
+    return np.array(i), np.array(j), np.array(f, dtype=object)
+
+
+def _balance(n, need, flow, arcs, u, v):
+    """Ship what is left (rows with ``need`` > 0, columns with ``need`` < 0) to where it is missing."""
+    forth = [{} for _ in range(n)]
+    for i, j, c in zip(*(array.tolist() for array in arcs)):
+        forth[i][n + j] = c
+    height = np.concatenate([-u, v]).tolist()
+
+    def steps(k):
+        if k < n:
+            return ((j, max(c + height[k] - height[j], 0.0)) for j, c in forth[k].items())
+        return ((i, max(height[k] - height[i] - forth[i][k], 0.0)) for i in flow[k])
+
+    def amount(k):  # positive: to be sent from here
+        return need[k] if k < n else -need[k]
+
+    for source in range(len(need)):
+        while amount(source) > 0:
+            best, before, done, heap = {source: 0.0}, {}, set(), [(0.0, source)]
+            while heap:
+                distance, k = heapq.heappop(heap)
+                if k in done:
+                    continue
+                done.add(k)
+                if amount(k) < 0:
+                    break
+                for l, length in steps(k):
+                    if l not in done and distance + length < best.get(l, math.inf):
+                        best[l], before[l] = distance + length, k
+                        heapq.heappush(heap, (distance + length, l))
+            else:
+                raise RuntimeError("optimal transport: the plan misses its marginals and no path of arcs mends it")
+            for l in done:
+                height[l] += best[l] - distance
+            path = [k]
+            while path[-1] != source:
+                path.append(before[path[-1]])
+            path = path[::-1]
+            moved = min([amount(source), -amount(k)] + [flow[p][q] for p, q in itertools.pairwise(path) if p >= n])
+            for p, q in itertools.pairwise(path):
+                change = moved if p < n else -moved
+                flow[p][q] = flow[q][p] = flow[p].get(q, 0) + change
+                if not flow[p][q]:
+                    del flow[p][q], flow[q][p]
+            need[source] -= moved if source < n else -moved
+            need[k] -= moved if k >= n else -moved
+
+
+def polish(pairs, i, j, flow, total, arcs, a, b, v, rounds=4000):
+    """Potentials of a plan from the plan alone: shortest paths from 0 in its residual graph, by Bellman's iteration.
+
+    ``u_i = max over the plan of c_ij - v_j`` and ``v_j <- min over the arcs of c_ij - u_i`` end where no arc is violated,
+    unless a cycle of negative cost shows that the plan is not optimal. Every number is a sum of costs along a path, so
+    potentials are as small as the plan allows, and groups far apart do not touch each other's digits. Pairs that are
+    violated beyond the arcs join them. Where 0 does not lead to the end, the simplex's potentials are the start.
+
+    Returns
+    -------
+    dict
+        ``rows, columns, flow, cost`` of the plan; ``u, v`` with u_i <= min_j (c_ij - v_j) up to eps/2 |u_i|; ``loss``, the
+        gap, and ``solved``: it is below 1e-9 of the cost; ``tails, heads``, the arcs.
+    """
+    rows, columns, cost = arcs
+    order = np.argsort(i, kind="stable")
+    i, j, flow = i[order], j[order], flow[order]
+    part, plan_cost = shares(flow, total), pairs.cost(i, j)
+    primal, first = math.fsum(part * plan_cost), np.searchsorted(i, np.arange(pairs.n))
+    rows, columns, cost = np.concatenate([rows, i]), np.concatenate([columns, j]), np.concatenate([cost, plan_cost])
+
+    def bellman(v, rounds):
+        """Iterates until the gap on the arcs is small."""
+        order = np.argsort(columns, kind="stable")
+        tails, lengths = rows[order], cost[order]
+        heads = np.searchsorted(columns[order], np.arange(pairs.m))
+        for _ in range(rounds):
+            u = np.maximum.reduceat(plan_cost - v[j], first)
+            v, old = np.minimum(v, np.minimum.reduceat(lengths - u[tails], heads)), v
+            if float(part @ (plan_cost - u[i] - v[j])) <= allowed(u, v, 0.01) or np.array_equal(v, old):
+                break
+        return u, v
+
+    def size(u, v):
+        return float(a @ np.abs(u) + b @ np.abs(v))
+
+    def allowed(u, v, share):
+        return share * (ACCURACY * primal + 64 * EPS * size(u, v))
+
+    best, moved = None, False
+    starts = [np.zeros(pairs.m)] + [v] * (v is not None)
+    while starts:
+        v, loss = starts.pop(0), math.inf
+        for _ in range(20):
+            u, v = bellman(v, min(4 * (pairs.n + pairs.m), rounds))
+            if rounds < 4000 and float(part @ (plan_cost - u[i] - v[j])) > allowed(u, v, 0.1):
+                break
+            least, more_rows, more_columns = pairs.price(u, v, 0.005 * ACCURACY * primal)
+            loss, last = float(part @ (plan_cost - least[i] - v[j])), loss
+            more_cost = pairs.cost(more_rows, more_columns)
+            new = more_cost - u[more_rows] - v[more_columns] < -0.01 * ACCURACY * primal
+            if loss <= allowed(least, v, 0.1) or not new.any() or not loss < last:
+                break
+            rows, columns = np.concatenate([rows, more_rows[new]]), np.concatenate([columns, more_columns[new]])
+            cost = np.concatenate([cost, more_cost[new]])
+        if loss == math.inf:
+            continue
+        if loss > 0.5 * ACCURACY * primal:  # the error of an arc to a small far atom must not reach a large one: a margin
+            lower = v - 2 * pairs.error * np.abs(v)
+            other = pairs.price(u, lower, math.inf)[0]
+            if (margin := float(part @ (plan_cost - other[i] - lower[j]))) < loss:
+                loss, least, v = margin, other, lower
+        solved = loss <= 0.5 * ACCURACY * primal
+        if best is None or loss + 64 * EPS * size(least, v) < best[0]:
+            best = loss + 64 * EPS * size(least, v), solved, least, v
+        shift = _median(np.concatenate([v, -u]), np.concatenate([b, a]))
+        if solved:  # once more where most of the mass has large potentials that it need not have
+            starts = [v - shift] if size(u + shift, v - shift) < size(u, v) / 4 and not moved else []
+            moved = True
+    loss, solved, u, v = best or (math.inf, False, None, None)
+    return {"rows": i, "columns": j, "flow": flow, "cost": plan_cost, "u": u, "v": v, "solved": solved, "loss": loss,
+            "tails": rows, "heads": columns}

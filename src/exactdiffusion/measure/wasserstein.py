@@ -6,6 +6,7 @@ empirical distance of two samples, read together with its `noise_floor`.
 """
 
 import math
+import warnings
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,8 +23,6 @@ EPS = float(np.finfo(np.float64).eps)
 _EMD_BYTES = 42
 #: The same for scipy's assignment solver: the cost and its finiteness mask; blocks of 32 MB come on top.
 _LSA_BYTES = 9
-#: Iteration limit given to POT. Its default (1e5) stops early and only warns.
-_EMD_ITERATIONS = 10**9
 #: "auto" stores the matrix of all costs up to here: both sides, or one side alone.
 _DENSE_ATOMS = 1000
 _DENSE_SIDE = 500
@@ -45,7 +44,9 @@ class W2Result:
         ``squared - lower_squared`` >= 0, in squared units: the exact W2^2 lies in
         ``[squared - gap, squared]`` up to the rounding of ``squared`` itself.
     tolerance : float
-        Largest gap that was accepted, in squared units.
+        Largest gap of a certified answer, in squared units: 1e-9 ``squared`` + 64 eps (sum a |u| + sum b |v|).
+    certified : bool
+        ``gap <= tolerance``.
     method : str
         ``"sorted"`` (one dimension), ``"emd"`` (network simplex on all pairs), ``"sparse"`` (on few, priced on all) or
         ``"assignment"``.
@@ -61,6 +62,7 @@ class W2Result:
     lower_squared: float
     gap: float
     tolerance: float
+    certified: bool
     method: str
     n: int
     m: int
@@ -70,7 +72,7 @@ class W2Result:
         return self.value
 
 
-def w2(x, y, weights_x=None, weights_y=None, method="auto", *, max_bytes=2**31):
+def w2(x, y, weights_x=None, weights_y=None, method="auto", *, certified="warn", max_bytes=2**31):
     r"""Exact Wasserstein-2 distance of two weighted clouds, with a dual certificate.
 
     .. math:: W_2^2 = \min_{\pi \ge 0} \sum_{ij} \pi_{ij} |x_i - y_j|^2, \quad \pi 1 = a, \ \pi^T 1 = b.
@@ -134,11 +136,12 @@ def w2(x, y, weights_x=None, weights_y=None, method="auto", *, max_bytes=2**31):
     if x.shape[1] != y.shape[1]:
         fail(f"y (shape {tuple(y.shape)})", y, f"the dimension of x, {x.shape[1]}")
     choice("method", method, ("auto", "sorted", "emd", "sparse", "assignment"))
+    choice("certified", certified, ("warn", "require"))
     max_bytes = integer("max_bytes", max_bytes, low=1)
     x, y = to_numpy(x), to_numpy(y)
     (n, d), m = x.shape, y.shape[0]
     equal = weights_x is None and weights_y is None
-    a, b = to_numpy(_weights("weights_x", weights_x, n)), to_numpy(_weights("weights_y", weights_y, m))
+    a, b = _raw_weights("weights_x", weights_x, n), _raw_weights("weights_y", weights_y, m)
     if method == "sorted" or (method == "auto" and d == 1):
         if d != 1:
             fail("method", method, f"'auto', 'emd', 'sparse' or 'assignment' in dimension d = {d}: quantiles need d = 1")
@@ -152,17 +155,30 @@ def w2(x, y, weights_x=None, weights_y=None, method="auto", *, max_bytes=2**31):
     sizes = [len(cloud if group is None else group[0]) for cloud, group in zip((x, y), groups)]
     auto, method = method == "auto", _method(method, *sizes, d, equal and n == m and not merged, max_bytes)
     x, y, offset = _separate(x, y, a, b)
-    plan = None
+    found = None
     if method == "sparse" and auto and sizes[0] * sizes[1] * _EMD_BYTES <= max_bytes:
-        plan = _merged_plan(x, y, a, b, equal, groups, method, work=sparse_transport.dense_work(*sizes))
-        method = "emd" if plan is None else method
-    if plan is None and (method == "sparse" or merged):
-        plan = _merged_plan(x, y, a, b, equal, groups, method)
-    elif plan is None:
-        cost, exponent = _cost(x, y)
-        rows, columns, mass, v = (_solve_emd if method == "emd" else _solve_assignment)(a, b, cost)
-        plan = _Plan(rows, columns, mass, cost[rows, columns], exponent, *_dual(a, b, cost, v, d))
-    return _certified(plan, a, b, offset, d, method, keep_x, keep_y, n, m)
+        found = _solve(x, y, a, b, equal, groups, method, work=sparse_transport.dense_work(*sizes))
+        method = "emd" if found is None else method
+    if found is None:
+        found = _solve(x, y, a, b, equal, groups, method)
+    result = _result(found, offset, d, method, keep_x, keep_y, n, m)
+    if not result.certified:
+        text = (
+            f"optimal transport ({method}) of {n} x {m} atoms in dimension {d}: W2^2 lies between "
+            f"{result.lower_squared:.9g} and {result.squared:.9g}, a gap of {result.gap:.3g} where {result.tolerance:.3g} "
+            "is accepted: not certified. "
+            "Another method or fewer atoms may do better"
+        )
+        if certified == "require":
+            raise RuntimeError(text)
+        warnings.warn(text, RuntimeWarning, stacklevel=2)
+    return result
+
+
+def _raw_weights(name, value, n):
+    """The weights as given, checked: their exact ratios count, and their sum is divided out in integers."""
+    checked = to_numpy(_weights(name, value, n))
+    return checked if value is None else to_numpy(real_array(name, value)).astype(np.float64)
 
 
 def _method(method, n, m, d, assignable, max_bytes):
@@ -199,6 +215,7 @@ def _separate(x, y, a, b):
     y' = y - q. Clouds that may be equal are left alone: their costs must stay exact zeros.
     """
     _check_reach(x, y)
+    a, b = a / math.fsum(a), b / math.fsum(b)
     p, q = a @ x, b @ y
     scale = float(np.max(np.abs(p - q)))
     centred_x, centred_y = x - p, y - q
@@ -208,174 +225,75 @@ def _separate(x, y, a, b):
     return centred_x, centred_y, math.fsum((p - q) ** 2 + 2 * (p - q) * drift)
 
 
-def _cost(x, y):
-    """Squared distances divided by 4**exponent, maximum near 1: explicit differences, exact scaling."""
+def _solve(x, y, a, b, equal, groups, method, work=math.inf):
+    """Plan and potentials (`sparse_transport.solve`) on the distinct atoms, the plan split over the copies.
+
+    Costs are divided by 4**exponent. None where ``work`` was spent ("sparse").
+    """
+    masses_x, masses_y, total = sparse_transport.masses(a, b, equal)
+    clouds, masses = [], []
+    for cloud, mass, group in zip((x, y), (masses_x, masses_y), groups):
+        if group is not None:
+            copies, mass = mass, np.zeros(len(group[0]), dtype=mass.dtype)
+            np.add.at(mass, group[1], copies)
+        clouds.append(cloud if group is None else cloud[group[0]])
+        masses.append(mass)
+    reach = np.maximum(clouds[0].max(axis=0), clouds[1].max(axis=0))
+    reach = reach - np.minimum(clouds[0].min(axis=0), clouds[1].min(axis=0))
+    exponent = math.frexp(float(np.max(reach)) * math.sqrt(x.shape[1]))[1]
+    clouds = [np.ldexp(cloud, -exponent) for cloud in clouds]
+    if method == "assignment":
+        found = _assignment(*clouds, *masses, total)
+    else:
+        found = sparse_transport.solve(*clouds, *masses, total, work=work, dense=method == "emd")
+    if found is None:
+        return None
+    if not all(np.array_equal(_sums(found[name], found["flow"], mass), mass) for name, mass in
+               zip(("rows", "columns"), masses)):
+        raise RuntimeError(f"optimal transport ({method}): the plan misses its marginals, which are integers here")
+    shares = [sparse_transport.shares(mass, total) for mass in masses]
+    terms = [share * potential for share, potential in zip(shares, (found["u"], found["v"]))]
+    found["dual"] = math.fsum(np.concatenate(terms))
+    found["size"] = math.fsum(np.abs(np.concatenate(terms)))
+    for (name, other), group, copies in zip((("rows", "columns"), ("columns", "rows")), groups, (masses_x, masses_y)):
+        if group is not None:
+            found[name], entries, found["flow"] = sparse_transport.split_plan(group[1], copies, found[name], found["flow"])
+            found[other], found["cost"] = found[other][entries], found["cost"][entries]
+    found["mass"], found["exponent"] = sparse_transport.shares(found["flow"], total), exponent
+    return found
+
+
+def _sums(index, flow, like):
+    out = np.zeros(len(like), dtype=like.dtype)
+    np.add.at(out, index, flow)
+    return out
+
+
+def _assignment(x, y, a, b, total):
+    """Optimal permutation by scipy; its potentials come from the polish."""
+    from scipy.optimize import linear_sum_assignment
     from scipy.spatial.distance import cdist
 
-    cost = cdist(x, y, "sqeuclidean")
-    top = float(cost.max())
-    exponent = math.frexp(top)[1] // 2 if top > 0 else 0  # 0 too where distances underflow
-    np.ldexp(cost, -2 * exponent, out=cost)
-    return cost, exponent
+    rows, columns = linear_sum_assignment(cdist(x, y, "sqeuclidean"))
+    pairs = sparse_transport.Pairs(x, y)
+    share = sparse_transport.shares(a, total)
+    *arcs, v = sparse_transport.first_arcs(pairs, share, share, sparse_transport.neighbours(pairs.d))
+    arcs = (*arcs, pairs.cost(*arcs))
+    return sparse_transport.polish(pairs, rows, columns, a, total, arcs, share, share, v)
 
 
-def _solve_emd(a, b, cost):
-    """Optimal plan and potentials by POT's network simplex; any warning or bad status is an error."""
-    plan, _, v = sparse_transport.network_simplex(a, b, cost, _EMD_ITERATIONS)
-    rows, columns = np.nonzero(plan)
-    return rows, columns, plan[rows, columns], v
-
-
-def _solve_assignment(a, b, cost):
-    """Optimal permutation by scipy, potentials by shortest paths in its residual graph.
-
-    With u_i = c_{i s(i)} - v_{s(i)} feasibility reads v_j <= c_ij - u_i; iterating v_j <- min_i (c_ij - u_i) from 0
-    (Bellman-Ford) ends after at most n rounds exactly when the permutation s is optimal (no negative cycle).
-    """
-    from scipy.optimize import linear_sum_assignment
-
-    rows, columns = linear_sum_assignment(cost)
-    n = a.size
-    matched = cost[rows, columns]
-    v = np.zeros(n)
-    floor = 4 * n * EPS * float(cost.max())
-    for _ in range(n + 1):
-        new = _column_min(cost, matched - v[columns])
-        np.minimum(new, v, out=new)
-        moved = float(np.max(v - new))
-        v = new
-        if moved <= floor / n:
-            break
-    return rows, columns, a.copy(), v
-
-
-def _row_min(cost, v):
-    """min_j (cost_ij - v_j) for every row, in blocks of about 16 MB."""
-    n, m = cost.shape
-    step = max(1, 2**21 // m)
-    out = np.empty(n)
-    for start in range(0, n, step):
-        out[start : start + step] = np.min(cost[start : start + step] - v, axis=1)
-    return out
-
-
-def _column_min(cost, u):
-    """min_i (cost_ij - u_i) for every column, in the same blocks (rows are contiguous)."""
-    n, m = cost.shape
-    step = max(1, 2**21 // m)
-    out = np.full(m, math.inf)
-    for start in range(0, n, step):
-        block = cost[start : start + step] - u[start : start + step, None]
-        np.minimum(out, np.min(block, axis=0), out=out)
-    return out
-
-
-@dataclass
-class _Plan:
-    """Plan and lower bound of one method, in costs divided by 4**exponent.
-
-    ``dual`` is a value of the dual program up to ``rounding``; ``tolerance`` is the gap to be accepted beyond
-    8 (n + m + d) eps ``top``, with ``top`` at most the largest cost.
-    """
-
-    rows: np.ndarray
-    columns: np.ndarray
-    mass: np.ndarray
-    cost: np.ndarray
-    exponent: int
-    dual: float
-    rounding: float
-    top: float
-    tolerance: float = 0.0
-
-
-def _dual(a, b, cost, v, d):
-    """Value of the c-transforms of v, its rounding and the largest cost."""
-    if not np.all(np.isfinite(v)):
-        return math.nan, 0.0, float(cost.max())
-    u = _row_min(cost, v)
-    v = _column_min(cost, u)  # second c-transform: still feasible, never smaller
-    top = float(cost.max())
-    # rounding of the certificate: costs (d + 2) eps relative, one subtraction in u, products with the weights
-    rounding = EPS * ((d + 4) * top + 2 * float(np.max(np.abs(u))) + 2 * float(np.max(np.abs(v))))
-    return math.fsum(a * u) + math.fsum(b * v), rounding, top
-
-
-def _merged_plan(x, y, a, b, equal, groups, method, work=math.inf):
-    """Plan by integer masses on the distinct atoms, split over the copies; None where ``work`` was spent ("sparse")."""
-    (n, d), m = x.shape, len(y)
-    *units, total = sparse_transport.integer_masses(a, b, equal)
-    clouds, masses, keeps = [], [], []
-    for cloud, unit, group in zip((x, y), units, groups):
-        mass = unit if group is None else np.bincount(group[1], unit, len(group[0]))
-        keep = np.flatnonzero(mass)  # weights below 2^-54 are rounded to 0
-        clouds.append(cloud[keep] if group is None else cloud[group[0][keep]])
-        masses.append(mass[keep])
-        keeps.append(keep)
-    if method == "sparse":
-        reach = np.maximum(clouds[0].max(axis=0), clouds[1].max(axis=0))
-        reach = reach - np.minimum(clouds[0].min(axis=0), clouds[1].min(axis=0))
-        exponent = math.frexp(float(np.max(reach)) * math.sqrt(d))[1]
-        found = sparse_transport.solve(*(np.ldexp(cloud, -exponent) for cloud in clouds), *masses, work=work)
-        if found is None:
-            return None
-        rows, columns, flow, cost = (found[name] for name in ("rows", "columns", "flow", "cost"))
-        u, v, slack, top = (found[name] for name in ("u", "v", "rounding", "top"))
-        dual = math.fsum(masses[0] / total * u) + math.fsum(masses[1] / total * v) - slack
-        rounding = EPS * 2 * float(np.max(np.abs(u)) + np.max(np.abs(v)))
-        tolerance = found["tolerance"] + 4 * slack
-    else:
-        full, exponent = _cost(*clouds)
-        rows, columns, flow, v = _solve_emd(*masses, full)
-        dual, rounding, top = _dual(masses[0] / total, masses[1] / total, full, v, d)
-        cost, tolerance = full[rows, columns], 0.0
-    # rounded weights move at most 2^-54 per atom, at a cost of at most top
-    rounding += 0.0 if equal else (n + m) * 2.0**-54 * top
-    exact = [np.array_equal(np.bincount(index, flow, mass.size), mass) for index, mass in zip((rows, columns), masses)]
-    if not (np.all(np.isfinite(flow)) and np.all(flow >= 0)):
-        raise RuntimeError(f"optimal transport solver ({method}): negative or non-finite plan or potentials")
-    if not all(exact):
-        raise RuntimeError(f"optimal transport ({method}): the plan misses its marginals, which are integers here")
-    rows, columns = keeps[0][rows], keeps[1][columns]
-    if groups[0] is not None:
-        rows, entries, flow = sparse_transport.split_plan(groups[0][1], units[0], rows, flow)
-        columns, cost = columns[entries], cost[entries]
-    if groups[1] is not None:
-        columns, entries, flow = sparse_transport.split_plan(groups[1][1], units[1], columns, flow)
-        rows, cost = rows[entries], cost[entries]
-    return _Plan(rows, columns, flow / total, cost, exponent, dual, rounding, top, tolerance)
-
-
-def _certified(plan, a, b, offset, d, method, keep_x, keep_y, n, m):
-    """Weak duality on the (scaled) problem; raises unless plan and potentials meet."""
-    rows, columns, mass, dual, rounding = plan.rows, plan.columns, plan.mass, plan.dual, plan.rounding
-    size = a.size + b.size
-    tolerance = 8 * (size + d) * EPS * plan.top + plan.tolerance
-    if not (math.isfinite(dual) and np.all(np.isfinite(mass)) and np.all(mass >= 0)):
-        raise RuntimeError(f"optimal transport solver ({method}): negative or non-finite plan or potentials")
-    residual = float(np.sum(np.abs(np.bincount(rows, mass, a.size) - a)))
-    residual += float(np.sum(np.abs(np.bincount(columns, mass, b.size) - b)))
-    primal = math.fsum(mass * plan.cost)
-    scale = 4.0**plan.exponent
-    if not primal - dual <= tolerance:
-        raise RuntimeError(
-            f"optimal transport ({method}): duality gap {(primal - dual) * scale:.6g} exceeds its tolerance "
-            f"{tolerance * scale:.3g} (n = {a.size}, m = {b.size}, d = {d}, max cost "
-            f"{plan.top * scale:.3g}); plan cost {primal * scale:.17g}, dual bound {dual * scale:.17g}: not optimal"
-        )
-    if not residual <= 4 * size * EPS or primal - dual < -(rounding + residual * plan.top + tolerance):
-        raise RuntimeError(
-            f"optimal transport ({method}): the plan misses its marginals by {residual:.3g} in total, tolerance "
-            f"{4 * size * EPS:.3g} = 4 (n + m) eps; plan cost {primal * scale:.17g}, dual bound {dual * scale:.17g}"
-        )
-    squared = primal * scale + offset
-    # centring rounds x' and y' to eps of the radius, itself below |p - q|: 12 eps offset, plus d + 4 for the sums
-    slack = rounding * scale + (d + 16) * EPS * offset
-    lower_squared = min(max(dual * scale + offset - slack, 0.0), squared)
+def _result(found, offset, d, method, keep_x, keep_y, n, m):
+    """Weak duality: the cost of the plan, the dual value less its rounding, and whether they meet."""
+    squared = math.ldexp(math.fsum(found["mass"] * found["cost"]), 2 * found["exponent"]) + offset
+    # Weights and products are rounded, u by half a unit: 4 eps of every term. Centring rounds x' and y' to eps of the
+    # radius, itself below |p - q|: 12 eps offset, plus d + 4 for the sums.
+    slack = math.ldexp(4 * EPS * found["size"], 2 * found["exponent"]) + (d + 16) * EPS * offset
+    lower_squared = min(max(math.ldexp(found["dual"], 2 * found["exponent"]) + offset - slack, 0.0), squared)
+    tolerance = sparse_transport.ACCURACY * squared + math.ldexp(64 * EPS * found["size"], 2 * found["exponent"])
     return W2Result(
         value=math.sqrt(squared), squared=squared, lower=math.sqrt(lower_squared), lower_squared=lower_squared,
-        gap=squared - lower_squared, tolerance=tolerance * scale + slack + 2 * EPS * squared, method=method, n=n, m=m,
-        coupling=(keep_x[rows], keep_y[columns], mass),
+        gap=squared - lower_squared, tolerance=tolerance, certified=squared - lower_squared <= tolerance, method=method,
+        n=n, m=m, coupling=(keep_x[found["rows"]], keep_y[found["columns"]], found["mass"]),
     )
 
 
@@ -390,13 +308,18 @@ def _quantile_coupling(x, y, a, b, equal):
         knots = np.union1d(left, right)
         rows, columns = np.searchsorted(left, knots), np.searchsorted(right, knots)
         return i[rows], j[columns], np.diff(knots, prepend=0) / (n * m)
-    left, right = np.cumsum(a[i]), np.cumsum(b[j])
-    left, right = np.minimum(left, 1.0), np.minimum(right, 1.0)
-    left[left >= left[-1]], right[right >= right[-1]] = 1.0, 1.0  # the last atom of positive weight ends at 1
-    knots = np.union1d(left, right)
-    knots = knots[knots > 0]
-    rows, columns = np.searchsorted(left, knots), np.searchsorted(right, knots)
-    return i[rows], j[columns], np.diff(knots, prepend=0.0)
+    left, right, total = sparse_transport.masses(a[i], b[j], False)
+    left, right, k, l = left.tolist(), right.tolist(), 0, 0
+    plan = []  # one walk along both sides, in integers: nothing is lost beside a weight 1e12 times as large
+    while k < n and l < m:
+        moved = min(left[k], right[l])
+        if moved:
+            plan.append((k, l, moved / total))
+        left[k] -= moved
+        right[l] -= moved
+        k, l = k + (not left[k]), l + (not right[l])
+    rows, columns, mass = zip(*plan)
+    return i[list(rows)], j[list(columns)], np.array(mass)
 
 
 def _sorted_result(x, y, a, b, equal):
@@ -407,14 +330,12 @@ def _sorted_result(x, y, a, b, equal):
     if not reach <= 1e150:
         fail("x, y", reach, "coordinates within 1e150 of one another (their squares overflow otherwise)")
     squared = math.fsum(mass * (x[rows] - y[columns]) ** 2)
-    # difference, square, product, sum: 4 roundings, relative. Unequal weights: each cumulated weight is rounded
-    # once, so the coupling has marginals within 2 (n + m) eps of the given ones in total variation.
-    rounding = 5 * EPS * squared + (0.0 if equal else 2 * (n + m) * EPS * reach**2)
+    rounding = 6 * EPS * squared  # difference, square, mass, product, sum: relative, the masses are exact
     lower_squared = max(squared - rounding, 0.0)
     return W2Result(
         value=math.sqrt(squared), squared=squared, lower=math.sqrt(lower_squared), lower_squared=lower_squared,
-        gap=squared - lower_squared, tolerance=rounding + 2 * EPS * squared, method="sorted", n=n, m=m,
-        coupling=(rows, columns, mass),
+        gap=squared - lower_squared, tolerance=sparse_transport.ACCURACY * squared, certified=True, method="sorted",
+        n=n, m=m, coupling=(rows, columns, mass),
     )
 
 
@@ -440,7 +361,7 @@ def wasserstein_1d(x, y, p=2, weights_x=None, weights_y=None):
     x, y = _line("x", x), _line("y", y)
     p = integer("p", p, low=1, high=2)
     equal = weights_x is None and weights_y is None
-    a, b = to_numpy(_weights("weights_x", weights_x, x.size)), to_numpy(_weights("weights_y", weights_y, y.size))
+    a, b = _raw_weights("weights_x", weights_x, x.size), _raw_weights("weights_y", weights_y, y.size)
     if equal and x.size == y.size:  # two sorts of values, no coupling: several times faster than `w2`
         _check_reach(x[:, np.newaxis], y[:, np.newaxis])
         difference = np.abs(np.sort(x) - np.sort(y))
