@@ -158,8 +158,8 @@ def ddim_distance_sandwich(distance, beta, eta):
     :math:`(2-\nu^{-1/N})^N \to \nu` for the constant step; with the start ratio of :func:`beta_star` it is attained.
 
     **Source.** Theorem 4.2 (slide 18 and poster); the hypothesis is stated at the visited points, which is all the proof
-    uses: on a finite K no continuous denoiser satisfies it everywhere with eta < 1. (H3) is the paper's: the proof needs
-    only that (H1) holds for some nearest point p(x_t), since both sides of :func:`one_step_distance` do.
+    uses: on a finite K no continuous denoiser satisfies it everywhere with eta < 1. (H3) is the blog's:
+    the proof needs only that (H1) holds for some nearest point p(x_t), since both sides of :func:`one_step_distance` do.
 
     Parameters
     ----------
@@ -662,7 +662,7 @@ def ddpm_subspace_distance(sigma, codimension, start=None, mu=0.5):
     :math:`\sqrt{(n-m)/n}`, not to 1: the band of Theorem 4.2, written with the ambient dimension, is centred at 1 only for
     :math:`m \ll n`. DDIM (mu = 0) keeps :math:`d(x_t)/\sigma_t` itself, whatever it was.
 
-    **Source.** derived; the paper calls DDPM a noisy projection.
+    **Source.** derived.
 
     Parameters
     ----------
@@ -1094,7 +1094,7 @@ def _near_set_terms(distance, sigma, count, eta):
 
 @statement(paper="projection", ref="Prop 3.4", title="Ideal denoiser against the projection", kind="upper", text="recalled")
 def near_set_radius(distance, sigma, count, eta):
-    r"""Relative radius alpha of the near set, as in the paper.
+    r"""Relative radius alpha of the near set.
 
     **Hypotheses.** K finite with ``count`` = |K| points and uniform weights, p(x) unique, :math:`d = d(x) > 0`,
     :math:`0 < \eta \le |K|`; :math:`N_\alpha = \{x_0\in K : |x-x_0|\le\alpha d\}`,
@@ -1141,7 +1141,7 @@ def near_set_radius_half_log(distance, sigma, count, eta):
 
     How far from the truth: as sigma/d goes to 0, with |K| large and eta small, m - 1 atoms just outside the radius opposite
     to p reach :math:`2e^{-2/e} = 0.958` of the bound (:math:`\log u \le u/e` is used at u = 2), against
-    :math:`2e^{-2/e}\,\eta/|K|` for the paper's radius.
+    :math:`2e^{-2/e}\,\eta/|K|` for the radius of :func:`near_set_radius`.
 
     **Source.** derived.
 

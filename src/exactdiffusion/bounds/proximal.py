@@ -301,8 +301,7 @@ def backward_kl(g, d, second_moment, L, H, initial=0.0):
     :math:`\partial_u\nabla l_u=(\tfrac12+\nabla^2l)\nabla l+\tfrac12\nabla^2l\,x+\tfrac12\nabla\Delta l`; square of a sum of
     four; :math:`\int s^2=g^3/3`.
 
-    **Source.** Form of the paper's Theorem 2 (rate seen in the abstract); constants and step condition are ours. Loose by
-    three to four orders of magnitude against the budget: never the only test.
+    **Source.** Theorem 2 (recalled; its rate is seen in the abstract); constants and step condition are ours.
 
     Parameters
     ----------
