@@ -1374,7 +1374,7 @@ def test_limits_in_messages():
             {"k": 5, "h": 9.0, "a": 0.3, "L": 1.7, "dim": 3, "w2_start": 1.3},
             "(0, 1]",
         ),
-        ("log_concavity.ula_log_sobolev", {"k": 5, "h": 9.0, "a": 0.7, "L": 1.3, "dim": 3, "kl_start": 1.3}, "(0, 0.192308]"),
+        ("log_concavity.ula_log_sobolev", {"k": 5, "h": 9.0, "a": 0.7, "L": 1.25, "dim": 3, "kl_start": 1.3}, "(0, 0.2]"),
         ("log_concavity.curvature_covariance_bounds", {"a": -9.0, "b": 1.7, "m": 3, "sigma": 0.8}, "-4.6875"),
         ("proximal.backward_kl", {"g": 9.0, "d": 3, "second_moment": 1.0, "L": 0.75, "H": 0.0}, "g <= 0.4"),
         ("projection.admissible_limits", {"eta": 0.0, "nu": 1.0}, "eta, nu: got (0.0, 1.0); expected not both 0 and 1"),

@@ -95,8 +95,9 @@ def test_lattice(K, threshold):
 def test_orders():
     """Stationary variances on N(0, 1): x' = (1 - g/2) x + sqrt(g) z, and x' = (x + sqrt(g) z) / (1 + g/2)."""
     printed, text = numbers("announced orders")
-    assert "2510.27562" in text and "2508.16306" in text
-    printed = [p for p in printed if p not in (mpf("2510.27562"), mpf("2508.16306"))]
+    cited = ("2510.27562", "2508.16306")
+    assert all(number in text for number in cited)
+    printed = [p for p in printed if p not in map(mpf, cited)]
     g = mpf("0.1")
     euler, backward = g / (1 - (1 - g / 2) ** 2), g / ((1 + g / 2) ** 2 - 1)
     assert_digits(printed, [g, euler, backward])
@@ -173,7 +174,9 @@ def test_document():
         assert f["kind"] in ledger.FINDING_KINDS
         assert f["statements"]
         assert set(f["statements"]) <= set(known)
-    told = {kind: {key for f in FINDINGS.values() if f["kind"] == kind for key in f["statements"]} for kind in ledger.FINDING_KINDS}
+    told = {kind: set() for kind in ledger.FINDING_KINDS}
+    for f in FINDINGS.values():
+        told[f["kind"]] |= set(f["statements"])
     refuted = {key: s.text for key, s in known.items() if s.kind == "refuted"}
     assert told["refutation"] == {key for key, text in refuted.items() if text == "source"}
     # a heading that defers to the paper is in the group, but no statement of the paper's is refuted by it

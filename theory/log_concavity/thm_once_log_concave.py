@@ -44,7 +44,8 @@ def test_on_average(check):
         on="four atoms: E C_m <= sigma^2/m",
     )
     drop = [np.linalg.eigvalsh(a - b)[-1] for a, b in zip(C[1:], C[:-1])]
-    check.holds(np.array(drop) + 1, 1.0, tol=2 * error[:-1], cause=cause, on="four atoms", of="E C_{m+1} <= E C_m, as 1 + drop <= 1")
+    decrease = "E C_{m+1} <= E C_m, as 1 + drop <= 1"
+    check.holds(np.array(drop) + 1, 1.0, tol=2 * error[:-1], cause=cause, on="four atoms", of=decrease)
 
 
 def test_average_tight(check):

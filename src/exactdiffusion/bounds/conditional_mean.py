@@ -424,7 +424,7 @@ def schedules_share_the_limit(T, gamma, c=1.0):
     so a fixed SNR cannot be matched. The gap vanishes at fixed SNR only if :math:`v_{\hat t-1}/\hat v \to 0`: one large
     jump, the opposite of fine steps.
 
-    **Source.** derived. The exact hypotheses of the announced theorem, such as a condition on the schedule, were not at hand.
+    **Source.** derived. The exact hypotheses of the announced theorem (a condition on the schedule?) were not at hand.
 
     Parameters
     ----------

@@ -38,8 +38,8 @@ def ula_gaussian_variance(lam, gamma):
 
     Proof: :math:`v = (1-\gamma/\lambda)^2 v + 2\gamma`. In d dimensions it holds along every eigenvector.
 
-    **As transcribed** the step is :math:`x_{k+1} = -\gamma f'(x_k) + \sqrt{2\gamma}\,\xi_k`, without :math:`x_k`: its stationary
-    variance :math:`2\gamma/(1-(\gamma/\lambda)^2)` tends to 0 with gamma. (At gamma = lam/2 the two agree: a trap.)
+    **As transcribed** the step is :math:`x_{k+1} = -\gamma f'(x_k) + \sqrt{2\gamma}\,\xi_k`, without :math:`x_k`: its
+    stationary variance :math:`2\gamma/(1-(\gamma/\lambda)^2)` tends to 0 with gamma. (At gamma = lam/2 both agree: a trap.)
 
     **Source.** Slides, in a machine transcription (corrected); the formula is derived.
 
@@ -222,8 +222,8 @@ def rescaled_score(score_of_noised, t):
 
     .. math:: \nabla\log r_t(x) = e^t\,\nabla\log q_{v}(e^t x), \qquad v = e^{2t}(1-e^{-2t}) = e^{2t}-1 .
 
-    **As transcribed** q_t is at once "the density of X_t" and that of :math:`X_0 + e^t\sqrt{1-e^{-2t}}N`: true only after the
-    change of scale; without it the scores differ.
+    **As transcribed** q_t is at once "the density of X_t" and that of :math:`X_0 + e^t\sqrt{1-e^{-2t}}N`: true only after
+    the change of scale; without it the scores differ.
 
     **Source.** Slides, in a machine transcription (corrected; their final recursion, with :math:`e^{t_k}`, is right).
 
@@ -893,8 +893,8 @@ def restricted_gaussian_oracle_contraction(a, h):
 
     Equality of the first two for a Gaussian and a shift of its mean. For a mixture the oracle is its posterior mixture.
 
-    **Source.** Chen, Chewi, Salim & Wibisono 2022, as in Chewi, *Log-Concave Sampling* (version of August 2026), Theorems 8.2.1
-    (W2), 8.5.1 (chi-squared) and 8.5.2 (KL); W2 for a Gaussian by the recursion of means.
+    **Source.** Chen, Chewi, Salim & Wibisono 2022, as in Chewi, *Log-Concave Sampling* (version of August 2026), Theorems
+    8.2.1 (W2), 8.5.1 (chi-squared) and 8.5.2 (KL); W2 for a Gaussian by the recursion of means.
 
     Returns
     -------
@@ -962,7 +962,8 @@ def ula_log_sobolev(k, h, a, L, dim, kl_start):
 
     Loose in both terms: the diffusion decays as :math:`e^{-2at}` and the true bias is O(h^2).
 
-    **Source.** Vempala & Wibisono 2019, in the form of Chewi, *Log-Concave Sampling* (version of August 2026), Theorem 4.2.7.
+    **Source.** Vempala & Wibisono 2019, in the form of Chewi, *Log-Concave Sampling* (version of August 2026),
+    Theorem 4.2.7.
     """
     if not 0 < h <= 1 / (4 * L):
         fail("h", h, f"a step in (0, 1/(4 L)] = (0, {1 / (4 * L):.6g}]")

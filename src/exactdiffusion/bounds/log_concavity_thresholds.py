@@ -240,8 +240,8 @@ def once_log_concave(m, sigma2):
     because at its maximiser the third central moment vanishes and ``F' = -(mu_4 - Var^2)/(2 sigma^2) <= 0``.
     (iii) Almost surely for d >= 2 log-concavity can be lost: atoms (+-1, 0) of weight .3158102 and (0, +-1.2) of weight
     .1841898 at sigma^2 = .714 have ``lammax C_1 <= .985 sigma^2`` for every y_1 (certified), but ``lammax C_2 = 1.0651
-    sigma^2`` at y_1 = y_2 = 0. Under sigma^2 >= R^2 - tau^2 it is kept (:func:`curvature_lower_bound`); here R^2 = 1.44: the hypothesis
-    is needed.
+    sigma^2`` at y_1 = y_2 = 0. Under sigma^2 >= R^2 - tau^2 it is kept (:func:`curvature_lower_bound`); here R^2 = 1.44: the
+    hypothesis is needed.
 
     **Source.** Derived here. The authors' slides say "Conditioning reduces uncertainty (on average)", which is (i), and
     refer to the paper for precise statements; a public review quotes Remark 3 as conditional. Nothing of theirs fails here.
@@ -288,10 +288,10 @@ def blurring_threshold(D):
 
     .. math:: \sigma^2 \ge D^2/4 .
 
-    Attained by two atoms of equal weight. Without bounded support no noise may suffice: Student's t with 3 degrees of freedom
-    (``max_y Var(X|y)/sigma^2 > 1`` for every sigma, growing with sigma), and even a sub-Gaussian law: atoms 2^k, k = 0, 1, 2, ..., of weights proportional to
-    exp(-4^k / 8), for which the truncations at K have thresholds of at least 4^(K-1)/4: a pair of neighbours far out is seen
-    alone, with equal odds, at some y.
+    Attained by two atoms of equal weight. Without bounded support no noise may suffice: for Student's t with 3
+    degrees of freedom ``max_y Var(X|y)/sigma^2 > 1`` for every sigma, growing with sigma; even for a sub-Gaussian law: atoms
+    2^k, k = 0, 1, 2, ..., of weights proportional to exp(-4^k / 8), whose truncations at K have thresholds of at least
+    4^(K-1)/4: a pair of neighbours far out is seen alone, with equal odds, at some y.
 
     **Source.** Derived here. The slides' line "Enough Gaussian blurring leads to log-concavity" has no hypothesis, and the
     next one says "see paper for quantitative statements": a heading, not a theorem that fails.
@@ -445,8 +445,8 @@ def splitting_map(y, v, score, unit, step, friction, xi):
     .. math:: y &\mathrel{+}= \tfrac\delta2 v,\quad g=\mathrm{score}(y),\quad v \mathrel{+}= \tfrac{u\delta}2 g,\quad
               v \leftarrow \zeta v + \tfrac{u\delta}2 g + \sqrt{u(1-\zeta^2)}\,\xi,\quad y \mathrel{+}= \tfrac\delta2 v
 
-    **Hypotheses.** zeta = exp(-friction), u = ``unit`` > 0. Algorithms in print write exp(-gamma delta) with a friction gamma
-    per unit of time: the same map with friction = gamma delta.
+    **Hypotheses.** zeta = exp(-friction), u = ``unit`` > 0. Algorithms in print write exp(-gamma delta) with a friction
+    gamma per unit of time: the same map with friction = gamma delta.
 
     **Conclusion.** With u proportional to the square of the target's length scale the map commutes with a change of units:
     ``y -> c y`` and ``v -> c v`` when the target is stretched by c and u by c^2. With u = sigma (as a third-party
