@@ -1,7 +1,7 @@
 """Theorem A (form of Theorem 2 as recalled, constants ours): KL <= budget <= closed bound with certified L and H.
 
-The budget is at most 1.8e-3 of the closed bound on what is tried here and KL at most 4.5e-4, so it is never the only test: its
-constants are recomputed exactly from the four inequalities of the proof, and the bound divided by 1e5 must fail.
+The budget is at most 1.8e-3 of the closed bound on what is tried here and KL at most 4.5e-4, so it is never the only test:
+its constants are recomputed exactly from the four inequalities of the proof, and the bound divided by 1e5 must fail.
 """
 
 import numpy as np

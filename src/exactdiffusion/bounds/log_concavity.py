@@ -2,7 +2,7 @@ r"""Saremi, Park & Bach, "Chain of Log-Concave Markov Chains" (ICLR 2024, arXiv 
 dynamics, empirical Bayes and score matching, many measurements of one X; and the statements of its neighbours.
 
 Source of the wording: the slides of F. Bach (October 2023) on this paper, read in a machine transcription, whose slips (the
-slides' or the transcription's) are corrected here and kept as counterexamples; the paper's full text was not at hand.
+slides' or the transcription's) are corrected here and kept as counterexamples; the full text of the paper was not at hand.
 
 Notation: ``Y_t = X + sigma N_t``, ``s = sigma^2/m``, ``q_v`` the density of ``X + sqrt(v) N`` (index: the VARIANCE v; the
 slides index by the standard deviation), ``Xhat_m = E[X | Y_1..Y_m]``, ``C_m`` the posterior covariance, gamma the standard

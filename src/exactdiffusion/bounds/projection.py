@@ -1,7 +1,7 @@
 """Permenter & Yuan, "Interpreting and Improving Diffusion Models from an Optimization Perspective" (ICML 2024, 2306.04848).
 
 Notation: K closed in R^n, d(x) the distance to K, p(x) the projection, f = d^2/2. Time runs t = N, ..., 1, 0 from noisy to
-clean; arrays here are ordered the same way, noisy first, so ``beta[0]`` is the paper's beta_N and ``beta[-1]`` its beta_1;
+clean; arrays here are ordered the same way, noisy first, so ``beta[0]`` is their beta_N and ``beta[-1]`` their beta_1;
 beta_t = 1 - sigma_{t-1}/sigma_t.
 """
 
@@ -920,7 +920,7 @@ def oracle_denoising_whp(sigma, dimension, ambient, t):
     The informal form, error :math:`\lesssim \sigma\sqrt d` and error/distance :math:`\lesssim \sqrt{d/n}` for n >> d, has
     the right rate with constant about 1.
 
-    **Source.** Proposition 3.1, informal on slide 11; constants and probabilities derived here, not the paper's.
+    **Source.** Proposition 3.1, informal on slide 11; constants and probabilities derived here.
 
     Parameters
     ----------

@@ -302,7 +302,7 @@ def backward_kl(g, d, second_moment, L, H, initial=0.0):
     four; :math:`\int s^2=g^3/3`.
 
     **Source.** Theorem 2 (recalled; its rate is seen in the abstract); constants and step condition are ours. On what
-    ``theory/proximal/thm_backward_kl.py`` tries, the budget is at most 1.8e-3 of it and KL at most 4.5e-4: never the only test.
+    ``theory/proximal/thm_backward_kl.py`` tries, the budget is at most 1.8e-3 of it and KL at most 4.5e-4.
 
     Parameters
     ----------
