@@ -334,7 +334,7 @@ def test_failing_write_leaves_the_other_records_readable(tmp_path, monkeypatch, 
     monkeypatch.undo()
     assert not [p for p in tmp_path.rglob("*") if p.name.endswith(".tmp")]
     assert len([json.loads(p.read_text()) for p in _records(tmp_path)]) == 3
-    assert _run(tmp_path).reused == 3
+    assert _run(tmp_path, exact_draws=0).reused == 3
 
 
 def test_full_disk_leaves_every_stored_record_readable(tmp_path):

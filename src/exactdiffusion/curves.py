@@ -243,8 +243,13 @@ def _drawn_text(points):
     runs = sorted({int(p.exact_draws_runs) for p in points if p.exact_draws and p.exact_draws_runs})
     if not runs:
         return "exact draws" if any(p.exact_draws for p in points) else None
-    share, deviation = _band_share(runs[0])
-    which = f"{runs[0]}" if len(runs) == 1 else f"{runs[0]} to {runs[-1]}"
+    return _band_text(*runs)
+
+
+def _band_text(fewest, *more):
+    """Label of a band of exact draws: the share between its ends, with the standard deviation of that share."""
+    share, deviation = _band_share(fewest)
+    which = f"{fewest} to {more[-1]}" if more else f"{fewest}"
     return f"exact draws: mean and central {100 * share:.0f} % (± {100 * deviation:.0f} %, {which} runs)"
 
 
