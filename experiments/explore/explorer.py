@@ -1,7 +1,7 @@
 """What ``exactdiffusion plot`` makes of a small sweep: four samplers on the dino, two metrics.
 
-Left: W2 to the 142 atoms with what as many exact draws score (mean and central 90 %), and for each curve the lower bound that the distance to the
-support gives. Right: that distance. The band around a curve bounds the median over the seeds.
+Left: W2 to the 142 atoms with what as many exact draws score (mean and central 90 %), and for each curve the lower bound
+that the distance to the support gives. Right: that distance. The band around a curve bounds the median over the seeds.
 """
 
 from exactdiffusion.figures import Spot

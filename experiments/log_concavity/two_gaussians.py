@@ -9,8 +9,8 @@ sqrt(m) times the mean of the measurements, m times as many inner steps as one a
 W2 is computed between the chains and the law itself, by its quantile function (upper row). Exact draws, as many, have a
 W2 as well (grey): their fraction in the minor mode is off by 1/sqrt(n), and that mass must be carried over 6 sqrt(d).
 The lower row takes this part off: chains are weighted so that each side of the middle holds its exact mass. A sampler that
-has the weights wrong is then wrong in the upper row only, and what exact draws score falls tenfold. Lines: exact inner draws (what is
-left is the jump), by quadrature; Proposition 2, W2 <= sigma sqrt(d/m).
+has the weights wrong is then wrong in the upper row only, and what exact draws score falls tenfold. Lines: exact inner draws
+(what is left is the jump), by quadrature; Proposition 2, W2 <= sigma sqrt(d/m).
 """
 
 from exactdiffusion.figures import Spot, curve_style, new_figure

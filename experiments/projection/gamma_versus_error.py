@@ -34,7 +34,7 @@ _FLOOR = "noise floor"
 
 
 def compute(parameters, progress):
-    """One row per target, setting (cifar: one start; celeba: their own start), N and gamma; then exact draws ("noise floor")."""
+    """One row per target, setting (cifar: one start; celeba: their own start), N and gamma; then exact draws."""
     import numpy as np
 
     from exactdiffusion import Noise, measure, samplers, schedules, sweep

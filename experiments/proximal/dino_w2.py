@@ -92,7 +92,7 @@ def _w2(y, law):
 
 
 def compute(parameters, progress):
-    """Rows ``w2`` (one per method, n, N, repeat), ``floor`` (exact draws), ``published``, and the points of the pictures (``sample``)."""
+    """Rows ``w2`` (one per method, n, N, repeat), ``floor`` (exact draws), ``published``, and the pictures (``sample``)."""
     import numpy as np
 
     from exactdiffusion import Noise, sweep
