@@ -71,7 +71,8 @@ def ula_strongly_log_concave(k, h, a, L, dim, w2_start):
 
     The first term is sharp; the second is loose: the true bias is O(h), see :func:`ula_gaussian_variance`.
 
-    **Source.** Dalalyan & Karagulyan 2019, Theorem 1 (recalled), the modern form of the results the slides quote.
+    **Source.** Dalalyan & Karagulyan 2019, Theorem 1 (recalled), the modern form of the results the slides quote. The orders
+    :math:`(L/a)\sqrt{hd}` and :math:`e^{-ahk}` are those of Chewi, *Log-Concave Sampling*, Theorem 4.1.2.
     """
     if not 0 < h <= 2 / (a + L):
         fail("h", h, f"a step in (0, 2/(a + L)] = (0, {2 / (a + L):.6g}]")
@@ -420,7 +421,7 @@ def mean_covariance_derivative(mean_squared_covariance, v):
 
 
 @statement(
-    paper=PAPER, ref="Eq. (A.1)", title="The mean of the measurements is sufficient", kind="equality", text="recalled"
+    paper=PAPER, ref="App. A.1", title="The mean of the measurements is sufficient", kind="equality", text="recalled"
 )
 def joint_log_density(log_q_of_mean, y, sigma):
     r"""Log density of all measurements, from the noised law at their mean.
@@ -435,7 +436,8 @@ def joint_log_density(log_q_of_mean, y, sigma):
 
     Proof: complete the square in x.
 
-    **Source.** Eq. (A.1) (form recalled; the constant derived).
+    **Source.** Appendix A.1 (form recalled; a review quotes :math:`-2\sigma^2\log p(y_{1:m}|x) = \sum|y_t-x|^2` + const from
+    there); the constant derived.
 
     Parameters
     ----------
@@ -474,7 +476,7 @@ def multi_measurement_mean(mean, score_of_mean, m, sigma):
     return mean + sigma**2 / m * score_of_mean
 
 
-@statement(paper=PAPER, ref="slides, OAT", title="Score of the next measurement given the others", kind="equality")
+@statement(paper=PAPER, ref="slides; Eq. (4.9)", title="Score of the next measurement given the others", kind="equality")
 def next_measurement_score(posterior_mean, y, sigma):
     r"""What one step of the chain of log-concave chains needs: the conditional score.
 
@@ -487,7 +489,7 @@ def next_measurement_score(posterior_mean, y, sigma):
 
     and likewise :math:`\nabla_{y_t}\log p(y_{1:m}) = \sigma^{-2}(\hat X_m - y_t)` for every t.
 
-    **Source.** Slides.
+    **Source.** Slides; a later paper cites it as Eq. (4.9).
     """
     return (posterior_mean - y) / sigma**2
 

@@ -129,7 +129,8 @@ def admissibility(beta, eta, nu):
     :math:`\prod(1-\eta\rho_i) \ge 1/\nu`; the second implies the first since :math:`1+y \le 1/(1-y)`, and its partial
     products are monotone. For eta > 0 a full last step (sigma_0 = 0) is never admissible.
 
-    **Source.** Definition 4.1 (recalled); the equivalence is derived here.
+    **Source.** Definition 4.1 (recalled; the authors' blog calls a schedule admissible when the band holds along the
+    trajectory, the slides when it decreases slowly enough for that); the equivalence is derived here.
 
     Returns
     -------
@@ -821,7 +822,7 @@ def continuity_obstruction(separation, distance):
     ref="Lemma 3.1",
     title="A normal offset shorter than the reach projects back",
     kind="tight",
-    text="recalled",
+    text="source",
     nan=True,
 )
 def normal_offset(base, normal, reach):
@@ -834,8 +835,8 @@ def normal_offset(base, normal, reach):
 
     .. math:: p(x_0 + v) = x_0 \ \text{(unique)}, \qquad d(x_0 + v) = |v| .
 
-    **Source.** Lemma 3.1 (recalled), which is Federer, *Curvature measures* (1959), Theorem 4.8(12). Reach of a sphere: its
-    radius; of a product of circles: the smallest radius; of a finite set: half the smallest distance between two points;
+    **Source.** Lemma 3.1, which the paper takes from Federer, *Curvature measures* (1959), Theorem 4.8(12). Reach of a sphere:
+    its radius; of a product of circles: the smallest radius; of a finite set: half the smallest distance between two points;
     of a convex set: infinity.
 
     Returns
