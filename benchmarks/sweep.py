@@ -47,19 +47,19 @@ def case(samples, steps, seeds, repeats):
     found = {}
 
     def ours():
-        found["rows"] = engine.sweep(**arguments(samples, steps, seeds, floor_repeats=0)).rows
+        found["rows"] = engine.sweep(**arguments(samples, steps, seeds, exact_draws=0)).rows
 
     def disk():
         with tempfile.TemporaryDirectory() as folder:
-            engine.sweep(**arguments(samples, steps, seeds, floor_repeats=0, out=folder))
+            engine.sweep(**arguments(samples, steps, seeds, exact_draws=0, out=folder))
 
     def plain():
         found["values"] = bare(samples, steps, seeds)
 
     with tempfile.TemporaryDirectory() as folder:
-        engine.sweep(**arguments(samples, steps, seeds, floor_repeats=0, out=folder))
+        engine.sweep(**arguments(samples, steps, seeds, exact_draws=0, out=folder))
         times = 1e3 * interleaved([ours, plain, disk, lambda: engine.sweep(
-            **arguments(samples, steps, seeds, floor_repeats=0, out=folder))], repeats)  # fmt: skip
+            **arguments(samples, steps, seeds, exact_draws=0, out=folder))], repeats)  # fmt: skip
     cells = len(found["rows"])
     middle = np.median(times, axis=0) / cells
     ordered = sorted(r["value"] for r in found["rows"])
@@ -74,12 +74,12 @@ def case(samples, steps, seeds, repeats):
 def scaling(samples, steps, seeds, repeats):
     """Wall time of one process and two workers, alternating."""
     found, walls = {}, []
-    engine.sweep(**arguments(10, [2], 2, floor_repeats=0, jobs=2))  # starts the workers
+    engine.sweep(**arguments(10, [2], 2, exact_draws=0, jobs=2))  # starts the workers
     for _ in range(repeats):
         row = []
         for jobs in (1, 2):
             start = time.perf_counter()
-            found[jobs] = engine.sweep(**arguments(samples, steps, seeds, floor_repeats=0, jobs=jobs)).rows
+            found[jobs] = engine.sweep(**arguments(samples, steps, seeds, exact_draws=0, jobs=jobs)).rows
             row.append(time.perf_counter() - start)
         walls.append(row)
     walls = np.array(walls)

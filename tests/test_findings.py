@@ -70,12 +70,13 @@ def test_one_letter():
 
 
 def test_once_log_concave():
-    printed, _ = numbers("Once log-concave")
+    printed, _ = numbers("log-concavity can be lost")
     a, b = mpf("0.3158102"), mpf("0.1841898")
     atoms, weights, s = [(1, 0), (-1, 0), (0, mpf("1.2")), (0, -mpf("1.2"))], [a, a, b, b], mpf("0.714")
     assert printed[:5] == [a, mpf("1.2"), mpf("1.2"), b, s]
     assert abs(posterior(atoms, weights, s / 2) / s - printed[5]) < mpf("5.1e-11")
     assert posterior(atoms, weights, s / 2) > s > posterior(atoms, weights, s)
+    assert printed[6] == max(mpf(a[0]) ** 2 + mpf(a[1]) ** 2 for a in atoms) > s  # R^2: outside the hypothesis
 
 
 @pytest.mark.parametrize(("K", "threshold"), [(5, 64), (6, 256)])
@@ -93,7 +94,10 @@ def test_lattice(K, threshold):
 
 def test_orders():
     """Stationary variances on N(0, 1): x' = (1 - g/2) x + sqrt(g) z, and x' = (x + sqrt(g) z) / (1 + g/2)."""
-    printed, _ = numbers("announced orders")
+    printed, text = numbers("announced orders")
+    cited = ("2510.27562", "2508.16306")
+    assert all(number in text for number in cited)
+    printed = [p for p in printed if p not in map(mpf, cited)]
     g = mpf("0.1")
     euler, backward = g / (1 - (1 - g / 2) ** 2), g / ((1 + g / 2) ** 2 - 1)
     assert_digits(printed, [g, euler, backward])
@@ -114,7 +118,7 @@ def test_two_point_plateau():
 
 
 def test_condition_number():
-    printed, _ = numbers("1/m^2")
+    printed, _ = numbers("The condition number")
     assert_digits(printed, [1 / (1 - 1 / mpf((1 + m) * m)) for m in (2, 10, 100)])
     assert 1 / (1 - mpf(1) / 2) == 2  # m = 1
     # attained: after m - 1 measurements with sum 0 the next one is an even mixture of N(1/m, 1 + 1/m) and N(-1/m, 1 + 1/m)
@@ -170,5 +174,15 @@ def test_document():
         assert f["kind"] in ledger.FINDING_KINDS
         assert f["statements"]
         assert set(f["statements"]) <= set(known)
-    told = {key for f in FINDINGS.values() if f["kind"] == "refutation" for key in f["statements"]}
-    assert told == {key for key, s in known.items() if s.kind == "refuted"}
+    told = {kind: set() for kind in ledger.FINDING_KINDS}
+    for f in FINDINGS.values():
+        told[f["kind"]] |= set(f["statements"])
+    refuted = {key: s.text for key, s in known.items() if s.kind == "refuted"}
+    assert told["refutation"] == {key for key, text in refuted.items() if text == "source"}
+    # a heading that defers to the paper is in the group, but no statement of the paper's is refuted by it
+    heading = "log_concavity/blurring_threshold"
+    assert told["transcription"] - {heading} == {key for key, text in refuted.items() if text == "transcribed"}
+    assert set(refuted.values()) == {"source", "transcribed"}
+    assert heading not in refuted
+    for f in FINDINGS.values():
+        assert ("As transcribed" in f["text"]) == (f["kind"] == "transcription")

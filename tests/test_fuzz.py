@@ -2305,7 +2305,7 @@ CLAIMS = {
         lambda v, a: (v[1] >= 0) & (v[1] <= v[0]) & (v[0] <= 1), signs("a", "h")),
     "log_concavity.heun_gaussian_error": claims(shape=lambda a: ()),
     "log_concavity.ula_log_sobolev": claims(
-        lambda v, a: v >= 8 * a.h * a.dim * a.L**2 / a.a * (1 - 8 * EPS), lambda a: a.a > 0 and signs("kl_start", "dim")(a)),
+        lambda v, a: v >= 6 * a.h * a.dim * a.L**2 / a.a * (1 - 8 * EPS), lambda a: a.a > 0 and signs("kl_start", "dim")(a)),
     "log_concavity.score_error_kl": claims(at_least_0, signs("kl_start", "information_start")),
     "log_concavity.early_stopping_w2": claims(at_least_0),
     "log_concavity.log_concavity_window": claims(lambda v, a: v[0] >= 0 and v[1] > 0, ordinary=True),

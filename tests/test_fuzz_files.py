@@ -30,7 +30,7 @@ ROW = {
     "metric": "w2",
     "value": 0.25,
     "oracle_calls": 3,
-    "floor": None,
+    "exact_draws": None,
 }
 SWEEP = (
     'title = "A"\ntarget = "two_moons"\nsampler = ["ddim", "heun"]\nsteps = [3, 4]\nseeds = 2\nsamples = 5\n'
@@ -60,7 +60,7 @@ def _folder(name):
         sound = {
             "results.csv": records.table_text([ROW]),
             "timings.csv": records.table_text(
-                [{k: ROW[k] for k in ROW if k not in ("value", "oracle_calls", "floor")} | {"seconds": 0.1}]
+                [{k: ROW[k] for k in ROW if k not in ("value", "oracle_calls", "exact_draws")} | {"seconds": 0.1}]
             ),
             "provenance.json": "{}\n",
         }
@@ -87,7 +87,7 @@ READERS = {
     "timings of a sweep": (
         "timings.csv",
         records.table_text(
-            [{k: ROW[k] for k in ROW if k not in ("value", "oracle_calls", "floor")} | {"seconds": 0.1}]
+            [{k: ROW[k] for k in ROW if k not in ("value", "oracle_calls", "exact_draws")} | {"seconds": 0.1}]
         ).encode(),
         _folder("timings.csv"),
     ),
@@ -224,7 +224,7 @@ def test_damaged_file(name, tmp_path, deep, start):
 
 def test_damaged_record_is_reported_and_kept(tmp_path):
     """Resuming a sweep over damaged records: the file is named and left as it is; nothing runs."""
-    options = dict(target="two_moons", sampler="ddim", steps=2, seeds=1, samples=5, floor_repeats=0)
+    options = dict(target="two_moons", sampler="ddim", steps=2, seeds=1, samples=5, exact_draws=0)
     out = tmp_path / "out"
     sweep.sweep(**options, out=out)
     (record,) = (out / "records").rglob("*.json")
@@ -264,7 +264,7 @@ def test_damaged_record_is_reported_and_kept(tmp_path):
 @pytest.mark.parametrize("key", ["target", "sampler", "schedule", "metric", "start"])
 def test_name_that_is_a_path_is_refused_and_nothing_is_written(tmp_path, key, text):
     options = dict(
-        target="two_moons", sampler="ddim", schedule="vp_linear", steps=2, seeds=1, samples=5, floor_repeats=0
+        target="two_moons", sampler="ddim", schedule="vp_linear", steps=2, seeds=1, samples=5, exact_draws=0
     ) | {key: text}
     out = tmp_path / "deep" / "er" / "out"
     with pytest.raises(ValueError, match=key):

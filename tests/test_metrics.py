@@ -124,10 +124,11 @@ def test_a_wrong_count_of_dimensions_across_would_show(monkeypatch):
     ("two_gaussians:dim=1", "ddpm", "one dimension"), ("two_moons", "ddim", "exact atoms"), ("rings", "ddim", "empirical"),
 ])
 def test_highest_rung_is_chosen_and_named(target, sampler, rung):
-    row = sweep.sweep(target=target, sampler=sampler, steps=4, seeds=1, samples=40, floor_repeats=2).rows[0]
+    row = sweep.sweep(target=target, sampler=sampler, steps=4, seeds=1, samples=40, exact_draws=2).rows[0]
     assert row["rung"] == rung
     assert row["lower"] <= row["value"] <= row["upper"]
-    assert (row["floor"] == 0) == (rung in ("closed form", "one dimension"))
+    assert (row["exact_draws"] == 0) == (rung in ("closed form", "one dimension"))
+    assert row["exact_draws_low"] <= row["exact_draws"] <= row["exact_draws_high"]
 
 
 def test_rows_of_an_exact_rung_do_not_depend_on_the_seed():
@@ -135,7 +136,7 @@ def test_rows_of_an_exact_rung_do_not_depend_on_the_seed():
     assert len({r["value"] for r in rows}) == 1
 
 
-def test_floor_is_what_exact_draws_score(chance):
+def test_exact_draws_are_measured_as_samples_are(chance):
     """Means and spreads of two times 300 distances; half the draws would be seen (tests/planted).
 
     No law of the distances is assumed (their kurtosis is 4): differences of two equally distributed ones are symmetric.
@@ -143,15 +144,39 @@ def test_floor_is_what_exact_draws_score(chance):
     too long for a normal law of their mean.
     """
     n, draw = 300, chance(comparisons=2)
-    row = sweep.sweep(target="two_moons", sampler="ddim", steps=2, seeds=1, samples=50, floor_repeats=n).rows[0]
+    row = sweep.sweep(target="two_moons", sampler="ddim", steps=2, seeds=1, samples=50, exact_draws=n).rows[0]
     law = sweep.law_of("two_moons")
-    ours = np.array([metrics.METRICS["w2"].floor(law, 50, np.random.default_rng([k, 0xF100])) for k in range(n)])
-    assert abs(row["floor"] - np.mean(ours)) <= n * EPS * row["floor"]
-    assert abs(row["floor_sd"] - np.std(ours, ddof=1)) <= n * EPS * row["floor"]
+    ours = np.array([metrics.METRICS["w2"].exact_draws(law, 50, np.random.default_rng([k, 0xF100])) for k in range(n)])
+    assert abs(row["exact_draws"] - np.mean(ours)) <= n * EPS * row["exact_draws"]
+    assert (row["exact_draws_low"], row["exact_draws_high"]) == (np.sort(ours)[14], np.sort(ours)[-15])
+    assert row["exact_draws_runs"] == n
     other = np.array(measure.noise_floor(law, 50, law.points, repeats=n, rng=draw.seed(1), weights=law.weights).values)
-    draw.mean(ours - other, 0.0, on="mean of the floor")
+    draw.mean(ours - other, 0.0, on="mean of exact draws")
     spread = [np.abs(v - np.median(v)) for v in (ours, other)]
-    draw.mean(spread[0] - spread[1], 0.0, on="spread of the floor")
+    draw.mean(spread[0] - spread[1], 0.0, on="spread of exact draws")
+
+
+def test_the_band_holds_the_share_that_it_states():
+    """Whatever the law of the scores: the ends are order statistics, and the share between them has a Beta law."""
+    from scipy.stats import beta
+
+    for runs, k in ((40, 2), (58, 3), (200, 10), (1, 1), (2, 1)):
+        x = np.arange(1.0, runs + 1)
+        assert metrics._central_band(x[::-1]) == (k, runs + 1 - k)
+        share, deviation = metrics._band_share(runs)
+        law = beta(runs + 1 - 2 * k, 2 * k)
+        if runs > 1:
+            assert share == pytest.approx(law.mean(), abs=8 * EPS)
+            assert deviation == pytest.approx(law.std(), abs=64 * EPS)
+    assert metrics._band_share(200) == pytest.approx((0.90, 0.021), abs=1e-3)  # the digits that the legend shows
+
+
+def test_how_many_runs_of_exact_draws_follows_from_sizes():
+    """200 where they are cheap, at least 40, between them as many as fit in 20 s; the same on any machine."""
+    dear, moons = sweep.law_of("rings"), sweep.law_of("two_moons")
+    assert [metrics._fitting_runs(moons, "w2", n) for n in (10, 1000, 3000, 20_000)] == [200, 193, 64, 40]
+    assert [metrics._fitting_runs(dear, "w2", n) for n in (100, 1000, 2000, 5000)] == [200, 193, 48, 40]
+    assert metrics._fitting_runs(dear, "modes", 5000) == 200
 
 
 def test_noise_floor_uses_every_draw():
@@ -220,7 +245,7 @@ def test_kl_of_a_gaussian_start_or_a_changed_sampler_has_no_bound():
     ("distance", {"target": "rings"}),
 ])
 def test_metric_that_does_not_apply_is_refused_or_skipped(metric, change):
-    job = {"sampler": "euler_maruyama", "steps": 3, "seeds": 1, "samples": 5, "floor_repeats": 0, **change}
+    job = {"sampler": "euler_maruyama", "steps": 3, "seeds": 1, "samples": 5, "exact_draws": 0, **change}
     with pytest.raises(ValueError, match=r"\bmetric\b"):
         sweep.sweep(**job, metric=metric)
     job["sampler"] = [job["sampler"], "heun"] if job["sampler"] != "heun" else ["heun"]
@@ -235,7 +260,7 @@ def test_reference_draws_are_not_those_that_an_exact_start_noises():
     law, seed, n = sweep.law_of("rings"), 3, 100
     start = law.sample(n, np.random.default_rng([seed, 1]))
     run = metrics.Run(law, "ddim", True, {}, sweep.grid_of("log_linear", 2), "exact", seed, first=start, samples=start)
-    exact = [metrics.METRICS["w2"].floor(law, n, np.random.default_rng(k)) for k in range(4)]
+    exact = [metrics.METRICS["w2"].exact_draws(law, n, np.random.default_rng(k)) for k in range(4)]
     assert metrics.METRICS["w2"].measure(run)["value"] > 0.5 * min(exact)
 
 

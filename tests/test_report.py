@@ -40,10 +40,17 @@ def _row(**changes):
         "target": "ring", "sampler": "ddim", "schedule": "vp_linear", "steps": 5, "seed": 0, "samples": 100,
         "start": "gaussian", "metric": "w2", "value": 1.0, "lower": None, "method": "emd", "oracle_calls": 5,
         "oracle_rows": 500, "dim": 2, "rung": "exact atoms",
-        "upper": None, "interval": "none", "floor": 0.05, "floor_sd": 0.004, "bound": None,
-        "statement": None, "bound_kind": None, "denoise_calls": 5, "prox_calls": 0, "inner_evaluations": 0,
+        "upper": None, "interval": "none", "exact_draws": 0.05, "exact_draws_low": 0.044,
+        "exact_draws_high": 0.058, "exact_draws_runs": 200, "bound": None,
+        "statement": None, "bound_kind": None, "vacuous": None, "denoise_calls": 5, "prox_calls": 0, "inner_evaluations": 0,
     }
     return {**row, **changes}
+
+
+def _drawn(mean):
+    """Columns of what exact draws score: mean and central 90 %."""
+    return {"exact_draws": mean, "exact_draws_low": 0.8 * mean, "exact_draws_high": 1.3 * mean,
+            "exact_draws_runs": 200 if mean else None}
 
 
 def _write(folder, rows, *, seconds=True, provenance=None):
@@ -75,7 +82,7 @@ def _rows(targets=("ring", "disc"), samplers=("ddim", "heun", "gradient_estimati
             value = (1 + 0.2 * (place % 7)) / n * math.exp(0.1 * rng.standard_normal())
             row = _row(target=target, sampler=sampler, schedule=schedule, metric=metric, steps=n, seed=seed, value=value,
                        lower=0.99 * value, upper=1.01 * value, oracle_calls=calls, oracle_rows=100 * calls,
-                       denoise_calls=calls, floor=0.03 if metric == "w2" else 0.0)
+                       denoise_calls=calls, **_drawn(0.03 if metric == "w2" else 0.0))
             if sampler == "ddim":
                 row |= {"bound": 2.5 / n, "statement": "projection/ddim_distance_sandwich", "bound_kind": "upper"}
             rows.append(row)
@@ -108,8 +115,8 @@ def test_median_interval_covers_with_the_probability_it_states(chance):
     draw.frequency(np.sum(inside), len(draws), coverage, on="coverage of the median's interval, 10 draws")
 
 
-def test_curves_group_take_medians_and_fit_above_the_floor():
-    rows = [_row(steps=n, seed=s, oracle_calls=2 * n, value=v * n**-1.5, floor=0.0) for n in (4, 8, 16, 32)
+def test_curves_group_take_medians_and_fit_above_exact_draws():
+    rows = [_row(steps=n, seed=s, oracle_calls=2 * n, value=v * n**-1.5, **_drawn(0.0)) for n in (4, 8, 16, 32)
             for s, v in enumerate((3.0, 1.0, 2.0))]
     for row in rows:
         row["seconds"] = None
@@ -121,12 +128,12 @@ def test_curves_group_take_medians_and_fit_above_the_floor():
     assert slope.slope == pytest.approx(-1.5, abs=1e-12)  # rounding of logarithms
     assert slope.n == 4
     assert curve.slope("seconds") is None
-    # a floor of 0.02: the points at 2 * 32^-1.5 = 0.011 and 2 * 16^-1.5 = 0.031 are below twice of it
+    # exact draws score 0.02: the points at 2 * 32^-1.5 = 0.011 and 2 * 16^-1.5 = 0.031 are below twice of it
     for row in rows:
-        row["floor"] = 0.02
+        row["exact_draws"] = 0.02
     assert curves.curves(rows)[0].slope() is None
     for row in rows:
-        row["floor"] = 0.015
+        row["exact_draws"] = 0.015
     assert curves.curves(rows)[0].slope().n == 3
 
 
@@ -150,7 +157,7 @@ def test_a_folder_without_the_later_columns_is_read(tmp_path):
     _write(tmp_path, [{k: r[k] for k in old} for r in _rows()], seconds=False)
     results = curves.load(tmp_path)
     assert not results.has_seconds()
-    assert results.rows[0]["floor"] is None
+    assert results.rows[0]["exact_draws"] is None
     assert b"Results" in _bare(tmp_path).read_bytes()
 
 
@@ -213,9 +220,9 @@ def test_a_value_that_is_no_number_is_named(tmp_path, value, shown):
 
 @pytest.mark.parametrize(("column", "value"), [
     ("steps", "x"), ("steps", ""), ("seed", "1.5"), ("samples", "x"), ("oracle_calls", ""), ("lower", "x"), ("upper", "inf"),
-    ("floor", "nan"), ("floor_sd", "x"), ("bound", "inf"), ("bound", "x")])
+    ("exact_draws", "nan"), ("exact_draws_low", "x"), ("exact_draws_runs", "1e"), ("bound", "inf"), ("bound", "x")])
 def test_a_column_of_numbers_holds_numbers(tmp_path, capsys, column, value):
-    rows = [{**row, "bound": 1.0, "floor_sd": 0.1} for row in _rows()]
+    rows = [{**row, "bound": 1.0} for row in _rows()]
     rows[2][column] = value or None
     _write(tmp_path, rows, seconds=False)
     for command in ("plot", "report"):
@@ -285,10 +292,36 @@ def test_plot_draws_what_the_table_says(tmp_path):
     fitted = np.polyfit(np.log([9, 19, 39, 79]), np.log(by_hand), 1)[0] if min(by_hand) > 0.06 else None
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
     assert fitted is None or any(label.startswith(f"heun: slope {fitted:.2f} [") for label in labels)
-    assert any("noise floor" in label for label in labels)
+    assert "exact draws: mean and central 90 % (± 2 %, 200 runs)" in labels
+    (band,) = [patch for patch in axes.patches if patch.get_label().startswith("exact draws")]
+    assert (band.get_y(), band.get_y() + band.get_height()) == pytest.approx((0.024, 0.039), rel=1e-12)
     assert any("projection/ddim_distance_sandwich" in label for label in labels)
     looks = {(line.get_marker(), str(line.get_linestyle())) for line in axes.lines if line.get_marker() in "os^"}
     assert len(looks) == 3  # told apart in grey
+
+
+def test_a_bound_beyond_the_diameter_is_called_vacuous(tmp_path):
+    """DDIM's bound grows with N on a finite set, where the denoiser errs by more than the distance: it is said, and why."""
+    done = sweep.sweep(target="two_moons", sampler="ddim", schedule="log_linear", steps=[4, 20], seeds=2, samples=30,
+                       metric="distance", out=tmp_path)
+    reason, diameter = "the hypothesis eta < 1", sweep.law_of("two_moons").diameter
+    assert [row["bound"] > diameter for row in done.rows] == [False, True, True, True]
+    for row in done.rows:
+        assert row["value"] < row["bound"]
+        assert (row["vacuous"] is not None) == (row["bound"] > diameter)
+        assert row["vacuous"] is None or f"diameter {diameter:.3g}: {reason}" in row["vacuous"]
+    assert all("vacuous bound" in line[-1] and reason in line[-1] for line in sweep.summary(done.rows))
+    (curve,) = curves.curves(curves.load(tmp_path).rows)
+    assert all(reason in p.vacuous for p in curve.points)
+    (axes,) = draw([curve]).axes
+    labels = " ".join(text.get_text() for text in axes.get_legend().get_texts()).replace("\n", " ")
+    assert "2 bounds vacuous" in labels
+    assert reason in labels
+    # the median row decides for a point: one seed of three that is not, or is
+    seconds = {"seconds": None, "bound": 1.0, "vacuous": None}
+    for reasons, expected in (((None, "why", "why"), "why"), ((None, None, "why"), None)):
+        rows = [_row(seed=k) | seconds | {"bound": 1.0 + k, "vacuous": v} for k, v in enumerate(reasons)]
+        assert curves.curves(rows)[0].points[0].vacuous == expected
 
 
 @pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
@@ -743,7 +776,7 @@ def test_hovering_shows_the_cell(browser, page):
         shown = browser.evaluate("document.querySelector('#plot .hoverlayer').textContent")
     row = curves.curves(curves.load(page.parent).rows)[0].points[1]
     assert re.search(rf"ddim.*ring.*steps {row.steps}, oracle calls 10.*median of 3: {row.median:.5g}", shown)
-    assert "noise floor 0.03" in shown
+    assert "exact draws 0.03 [0.024, 0.039]" in shown
     assert browser.complaints() == []
 
 

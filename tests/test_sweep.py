@@ -11,6 +11,7 @@ import subprocess
 import sys
 import sysconfig
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ import pytest
 from exactdiffusion import GaussianMixture, Noise, measure, provenance, records, samplers, sweep
 
 SMALL = {"target": "two_moons", "sampler": ["ddim", "euler_maruyama", "gradient_estimation:gamma=1.5"],
-         "steps": [3, 5], "seeds": 2, "samples": 60}
+         "steps": [3, 5], "seeds": 2, "samples": 60, "exact_draws": 8}
 
 
 def _run(out, **changes):
@@ -59,14 +60,38 @@ def test_more_seeds_and_metrics_compute_only_what_is_new(reference, tmp_path):
     assert [r for r in third.rows if r["metric"] == "w2"] == reference[1].rows
 
 
-def test_changed_floor_repeats_are_not_answered_with_the_old_floor(tmp_path):
+def test_a_changed_number_of_exact_draws_is_not_answered_with_the_old_band(tmp_path):
     job = {"target": "two_moons", "sampler": "ddim", "steps": 3, "seeds": 1, "samples": 30, "out": tmp_path}
-    floors = [sweep.sweep(**job, floor_repeats=n) for n in (0, 1, 2)]
-    assert [(s.computed, s.reused) for s in floors] == [(1, 0)] * 3
-    assert floors[0].rows[0]["floor"] is None
-    assert floors[1].rows[0]["floor"] != floors[2].rows[0]["floor"]
-    assert (floors[1].rows[0]["floor_sd"], floors[2].rows[0]["floor_sd"] > 0) == (None, True)
-    assert len({s.rows[0]["value"] for s in floors}) == 1
+    done = [sweep.sweep(**job, exact_draws=n) for n in (0, 1, 3)]
+    assert [(s.computed, s.reused) for s in done] == [(1, 0)] * 3
+    none, one, three = (s.rows[0] for s in done)
+    assert none["exact_draws"] is none["exact_draws_low"] is none["exact_draws_runs"] is None
+    assert one["exact_draws_low"] == one["exact_draws"] == one["exact_draws_high"] != three["exact_draws"]
+    assert three["exact_draws_low"] < three["exact_draws"] < three["exact_draws_high"]
+    assert len({s.rows[0]["value"] for s in done}) == 1
+
+
+def test_exact_draws_are_kept_and_shared_by_cells(tmp_path, monkeypatch):
+    """One file for a target, metric and number of samples; another process reads it instead of drawing again."""
+    job = {"target": "two_moons", "schedule": "log_linear", "steps": 3, "seeds": 1, "samples": 30, "exact_draws": 5,
+           "out": tmp_path}
+    first = sweep.sweep(**job, sampler="ddim")
+    (kept,) = (tmp_path / "exact_draws").iterdir()
+    sweep._exact_draws.cache_clear()
+
+    def again(law, n, rng):
+        raise AssertionError("drawn again")
+
+    monkeypatch.setitem(sweep.METRICS, "w2", replace(sweep.METRICS["w2"], exact_draws=again))
+    second = sweep.sweep(**job, sampler="heun")
+    ends = ("exact_draws", "exact_draws_low", "exact_draws_high", "exact_draws_runs")
+    assert [second.rows[0][k] for k in ends] == [first.rows[0][k] for k in ends]
+    for damaged in ("{", '{"values": [1, 2]}', kept.read_text(encoding="utf-8").replace('"samples": 30', '"samples": 31')):
+        kept.write_text(damaged, encoding="utf-8")
+        sweep._exact_draws.cache_clear()
+        with pytest.raises(sweep.DamagedRecord, match=kept.name):
+            sweep.sweep(**job, sampler="ddpm")
+    sweep._exact_draws.cache_clear()
 
 
 def test_resuming_asks_no_stored_cell_whether_it_has_an_exact_kl(tmp_path, monkeypatch):
@@ -228,9 +253,9 @@ def test_table_and_provenance(reference):
 
 
 def test_mixture_target_says_that_its_reference_is_empirical():
-    row = sweep.sweep(target="rings", sampler="ddim", steps=8, seeds=1, samples=50, floor_repeats=2).rows[0]
+    row = sweep.sweep(target="rings", sampler="ddim", steps=8, seeds=1, samples=50, exact_draws=2).rows[0]
     assert "50 target draws" in row["method"]
-    assert (row["rung"], row["floor"] > 0) == ("empirical", True)
+    assert (row["rung"], row["exact_draws"] > 0) == ("empirical", True)
 
 
 def test_law_without_proximal_maps_is_left_out_with_the_reason():
@@ -328,11 +353,11 @@ def test_failing_write_leaves_the_other_records_readable(tmp_path, monkeypatch, 
 
     monkeypatch.setattr(records.os, step, failing)
     with pytest.raises(OSError, match="No space left"):
-        _run(tmp_path)
+        _run(tmp_path, exact_draws=0)
     monkeypatch.undo()
     assert not [p for p in tmp_path.rglob("*") if p.name.endswith(".tmp")]
     assert len([json.loads(p.read_text()) for p in _records(tmp_path)]) == 3
-    assert _run(tmp_path).reused == 3
+    assert _run(tmp_path, exact_draws=0).reused == 3
 
 
 def test_full_disk_leaves_every_stored_record_readable(tmp_path):
@@ -525,7 +550,7 @@ def test_worker_with_other_code_is_refused(monkeypatch):
 
 @pytest.mark.parametrize(("change", "named"), [
     ({"backend": "slurm"}, "backend"), ({"backend": "dask"}, "scheduler|backend"), ({"scheduler": "tcp://x:1"}, "scheduler"),
-    ({"backend": "dask", "scheduler": 8786}, "scheduler"), ({"floor_repeats": -1}, "floor_repeats"),
+    ({"backend": "dask", "scheduler": 8786}, "scheduler"), ({"exact_draws": -1}, "exact_draws"),
 ])
 def test_bad_backend_is_named(change, named):
     with pytest.raises(ValueError, match=rf"\b({named})\b"):

@@ -15,7 +15,7 @@ sampler = ["ddim", "heun"]
 steps = [3, 4]
 seeds = 2
 samples = 30
-floor_repeats = 2
+exact_draws = 2
 """
 
 
@@ -27,7 +27,7 @@ def _write(tmp_path, text):
 
 def test_file_gives_the_rows_of_the_flags(tmp_path):
     done = sweepfile.run(_write(tmp_path, SMALL), tmp_path / "out")
-    flags = sweep.sweep(target="two_moons", sampler=["ddim", "heun"], steps=[3, 4], seeds=2, samples=30, floor_repeats=2)
+    flags = sweep.sweep(target="two_moons", sampler=["ddim", "heun"], steps=[3, 4], seeds=2, samples=30, exact_draws=2)
     assert done.rows == flags.rows
     text = done.provenance.read_text()
     assert '"title": "A test"' in text

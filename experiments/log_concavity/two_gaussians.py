@@ -7,10 +7,10 @@ are run, and d - 1 linear Gaussian ones, whose law is exact; all at once (AAO) i
 sqrt(m) times the mean of the measurements, m times as many inner steps as one at a time (OAT): equal gradient calls.
 
 W2 is computed between the chains and the law itself, by its quantile function (upper row). Exact draws, as many, have a
-W2 as well, the floor: their fraction in the minor mode is off by 1/sqrt(n), and that mass must be carried over 6 sqrt(d).
+W2 as well (grey): their fraction in the minor mode is off by 1/sqrt(n), and that mass must be carried over 6 sqrt(d).
 The lower row takes this part off: chains are weighted so that each side of the middle holds its exact mass. A sampler that
-has the weights wrong is then wrong in the upper row only, and the floor falls tenfold. Lines: exact inner draws (what is
-left is the jump), by quadrature; Proposition 2, W2 <= sigma sqrt(d/m).
+has the weights wrong is then wrong in the upper row only, and what exact draws score falls tenfold. Lines: exact inner draws
+(what is left is the jump), by quadrature; Proposition 2, W2 <= sigma sqrt(d/m).
 """
 
 from exactdiffusion.figures import Spot, curve_style, new_figure
@@ -197,7 +197,7 @@ def draw(table, parameters):
                          ("AAO, equal gradient calls", {"color": "black", "linestyle": (0, (1, 1))}),
                          ("exact inner draws", {"color": "black", "linestyle": (0, (5, 2))}),
                          ("bound σ√(d/m), d = " + str(max(parameters["dims"])), {"color": "0.25", "linestyle": "-."}),
-                         (f"floor: {parameters['n']} exact draws", {"color": "0.8", "linewidth": 6})):
+                         (f"{parameters['n']} exact draws, mean", {"color": "0.8", "linewidth": 6})):
         first.plot([], [], label=label, **style)
     figure.legend(*first.get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure

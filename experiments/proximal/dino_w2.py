@@ -6,16 +6,16 @@ step by ``beta(t_k) (t_k - t_{k-1})`` as the released code does, proximal ones b
 N - 1 steps from 1 to eps and one Euler step without noise from eps to 0. The backward scheme needs every integral below 2:
 with this schedule N >= 10. The proximal maps are global minimisers; ``local`` climbs from the query alone.
 
-Three things the published figure does not show: the noise floor, i.e. W2 of independent draws of the target, which all
+Three things the published figure does not show: W2 of as many exact draws of the target (mean and central 90 %), which all
 curves reach at n = 1,000 (hence the panel with n = 20,000); the probability-flow ODE with equally many evaluations of the
 score; canonical Euler-Maruyama followed by the nearest point of the target, which measures how much of its error is the
 noise of the last step. One NFE of a proximal sampler is one proximal map; the column ``evaluations`` has the density, score
 and Hessian evaluations per sample of a whole run.
 
-Rows ``published`` are the paper's values, read off the figure's pixels to about 2 %.
+Rows ``published`` are read off the pixels of the published figure to about 2 %.
 """
 
-from exactdiffusion.figures import Spot, curve_style, new_figure, plain_ticks
+from exactdiffusion.figures import Spot, curve_style, exact_draws_band, new_figure, plain_ticks
 
 SUMMARY = "dino: samples after 5 steps and W2 versus number of evaluations, score against proximal samplers (Fig. 1)"
 PARAMETERS = {
@@ -92,7 +92,7 @@ def _w2(y, law):
 
 
 def compute(parameters, progress):
-    """Rows ``w2`` (one per method, n, N, repeat), ``floor``, ``published``, and the points of the pictures (``sample``)."""
+    """Rows ``w2`` (one per method, n, N, repeat), ``floor`` (exact draws), ``published``, and the pictures (``sample``)."""
     import numpy as np
 
     from exactdiffusion import Noise, sweep
@@ -154,10 +154,9 @@ def draw(table, parameters):
         axes.set_title(title + (f" ({100 * outside:.0f} % outside)" if outside > 0.01 else ""), fontsize=7.5)
     panels = lower.subplots(1, 2, sharex=True, sharey=True)
     for axes, n in zip(panels, (parameters["samples"], parameters["large_samples"])):
-        floor = np.array([r["value"] for r in table if r["kind"] == "floor" and r["n"] == n])
-        if floor.size:
-            axes.axhspan(floor.mean() - floor.std(ddof=1), floor.mean() + floor.std(ddof=1), color="0.82", zorder=0,
-                         label="noise floor: independent draws of the target, ±1 sd")
+        drawn = [r["value"] for r in table if r["kind"] == "floor" and r["n"] == n]
+        if drawn:
+            exact_draws_band(axes, drawn)
         for method, label in LABELS.items():
             cells = {}
             for r in table:

@@ -12,7 +12,9 @@ HEAD = """# Studies
 Each study is one sweep: `NAME.toml` says what is run, `NAME/results.csv` is the table (one row per cell and metric, read by
 pandas and polars as it is), `NAME/provenance.json` says with which code, versions and parameters it was made, and
 `NAME/timings.csv` how long each cell took. Every number of a finding is the mean, over seeds, of rows of the table; the file
-names the rows (`[[check]]`), and a test recomputes the number. A floor is what as many exact draws of the target score.
+names the rows (`[[check]]`), and a test recomputes the number. Beside a sampler stands what as
+many exact draws of the target score, mean and central 90 % of 200 runs (fewer where they are dear): no floor, since half of
+all perfect runs score less than their median.
 
     make studies                                       # all of them, and this page
     exactdiffusion sweep experiments/studies/gamma.toml --out results/gamma --jobs 2

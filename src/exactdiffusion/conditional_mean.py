@@ -232,10 +232,10 @@ def chain(law, grid, y, sigma=None, *, method="mean", noise=None, assumed=None, 
         Observations ``x + sigma n``.
     sigma : float, optional
         Noise of y: the chain starts at the matched level (`match`), at
-        ``z = y sqrt((1 + level^2) / (1 + sigma^2))``: the scaling of the paper, which uses the true SNR. None: y sits at the
+        ``z = y sqrt((1 + level^2) / (1 + sigma^2))``: scaled by the true SNR. None: y sits at the
         first level of the grid exactly (per-row grids are allowed).
     method : {"mean", "ddim", "resample", "resample_large", "resample_exact"}
-        "mean": the paper's estimator. "ddim": the probability flow instead. "resample": posterior noise (beta-tilde) is
+        "mean": that of the released code. "ddim": the probability flow instead. "resample": posterior noise (beta-tilde) is
         added in every step but the last; "resample_large": the DDPM betas; "resample_exact": the exact reverse kernels of a
         `GaussianMixture`, a posterior sample.
     noise : noise source
@@ -654,7 +654,7 @@ def excess(law, estimate, y, sigma):
 
 
 def study(law, snr_db, steps, samples, seed, *, method="mean"):
-    """Errors of the baselines and of the chain on the released schedules at one SNR: one point of the paper's Figure 2.
+    """Errors of the baselines and of the chain on the released schedules at one SNR: one point of Figure 2.
 
     Parameters
     ----------

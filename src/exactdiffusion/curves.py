@@ -13,6 +13,7 @@ import numpy as np
 from . import records
 from ._validation import choice, fail, no_mask, scalar
 from .measure.rates import fit_slope
+from .metrics import _band_share
 
 #: abscissa -> (label of the axis, field of a `Point`)
 AXES = {
@@ -28,16 +29,17 @@ LABELS = {
     "modes": "total variation of mode weights",
     "mse_excess": "excess MSE (squared data units)",
 }
-#: Below this multiple of its noise floor a point says more about the measurement than about the sampler: at twice the floor,
-#: errors adding in quadrature, a value is 15 % above the true one. Slopes are fitted to the points above.
-ABOVE_FLOOR = 2.0
+#: Below this multiple of the mean that exact draws score a point says more about the measurement than about the sampler: at
+#: twice it, errors adding in quadrature, a value is 15 % above the true one. Slopes are fitted to the points above.
+ABOVE_EXACT = 2.0
 _NEEDED = ("target", "sampler", "schedule", "steps", "seed", "samples", "start", "metric", "value", "oracle_calls")
 _KEY = ("target", "sampler", "schedule", "steps", "seed", "samples", "start", "metric")
-_OPTIONAL = ("lower", "upper", "interval", "method", "rung", "dim", "floor", "floor_sd", "bound", "statement",
-             "bound_kind", "denoise_calls", "prox_calls", "inner_evaluations", "oracle_rows")
+_DRAWN = ("exact_draws", "exact_draws_low", "exact_draws_high", "exact_draws_runs")
+_OPTIONAL = ("lower", "upper", "interval", "method", "rung", "dim", *_DRAWN, "bound", "statement",
+             "bound_kind", "vacuous", "denoise_calls", "prox_calls", "inner_evaluations", "oracle_rows")
 # Columns of numbers; the optional ones may be empty.
 _KINDS = {**dict.fromkeys(("steps", "seed", "samples"), (int,)),
-          **dict.fromkeys(("value", "oracle_calls", "lower", "upper", "floor", "floor_sd", "bound", "inner_evaluations"),
+          **dict.fromkeys(("value", "oracle_calls", "lower", "upper", *_DRAWN, "bound", "inner_evaluations"),
                           (int, float))}
 _NOTES = {"title": str, "summary": str, "finding": list, "versions": dict}  # of provenance.json, read by the report
 #: the columns that every row of `Results` has, None where the folder has no such value
@@ -49,8 +51,9 @@ class Point:
     """One point of a curve: the median over ``seeds`` seeds, and what it is to be compared with.
 
     ``low`` and ``high`` bound the median at confidence ``coverage`` (see `median_interval`); with one seed they are the
-    interval of the measurement itself and ``coverage`` is None. ``seconds``, ``floor``, ``floor_sd`` and ``bound`` are
-    None where unknown.
+    interval of the measurement itself and ``coverage`` is None. ``exact_draws`` is the mean that as many exact draws of the
+    target score, its ``low`` and ``high`` the central 90 % of ``runs`` such runs: half of all perfect runs score less than
+    their median. ``vacuous`` says why an upper bound says nothing. What is unknown is None.
     """
 
     steps: int
@@ -61,11 +64,14 @@ class Point:
     high: float | None
     coverage: float | None
     seeds: int
-    floor: float | None
-    floor_sd: float | None
+    exact_draws: float | None
+    exact_draws_low: float | None
+    exact_draws_high: float | None
+    exact_draws_runs: int | None
     bound: float | None
     bound_kind: str | None
     statement: str | None
+    vacuous: str | None = None
 
 
 @dataclass(frozen=True)
@@ -85,12 +91,12 @@ class Curve:
         return self.target, self.metric, self.sampler, self.schedule, self.samples, self.start
 
     def slope(self, x="steps"):
-        """Slope of log median against log ``x`` over the points above the floor; None with fewer than three.
+        """Slope of log median against log ``x`` over the points that exceed exact draws; None with fewer than three.
 
-        Left out are points at zero, points without ``x`` and points below `ABOVE_FLOOR` floors.
+        Left out are points at zero, points without ``x`` and points below `ABOVE_EXACT` times what exact draws score.
         """
         name = AXES[choice("x", x, tuple(AXES))][1]
-        used = [p for p in self.points if getattr(p, name) and p.median > ABOVE_FLOOR * (p.floor or 0.0)]
+        used = [p for p in self.points if getattr(p, name) and p.median > ABOVE_EXACT * (p.exact_draws or 0.0)]
         if len({getattr(p, name) for p in used}) < 3:
             return None
         return fit_slope([float(getattr(p, name)) for p in used], [p.median for p in used])
@@ -233,6 +239,21 @@ def curves(rows):
             for key, by_steps in grouped.items()]
 
 
+def _drawn_text(points):
+    """What the band of exact draws is, in words, or None where no point has one."""
+    runs = sorted({int(p.exact_draws_runs) for p in points if p.exact_draws and p.exact_draws_runs})
+    if not runs:
+        return "exact draws" if any(p.exact_draws for p in points) else None
+    return _band_text(*runs)
+
+
+def _band_text(fewest, *more):
+    """Label of a band of exact draws: the share between its ends, with the standard deviation of that share."""
+    share, deviation = _band_share(fewest)
+    which = f"{fewest} to {more[-1]}" if more else f"{fewest}"
+    return f"exact draws: mean and central {100 * share:.0f} % (± {100 * deviation:.0f} %, {which} runs)"
+
+
 def _point(steps, rows):
     median, low, high, coverage = median_interval([row["value"] for row in rows])
     if len(rows) == 1:
@@ -242,6 +263,8 @@ def _point(steps, rows):
         values = [row[name] for row in rows if row[name] is not None]
         return float(np.median(values)) if values else None
 
-    first = next((row for row in rows if row["bound"] is not None), rows[0])
-    return Point(steps, middle("oracle_calls"), middle("seconds"), median, low, high, coverage, len(rows), middle("floor"),
-                 middle("floor_sd"), middle("bound"), first["bound_kind"], first["statement"])
+    bounded = sorted((row for row in rows if row["bound"] is not None), key=lambda row: row["bound"])
+    first = bounded[len(bounded) // 2] if bounded else rows[0]
+    return Point(steps, middle("oracle_calls"), middle("seconds"), median, low, high, coverage, len(rows),
+                 *map(middle, _DRAWN), middle("bound"), first["bound_kind"], first["statement"],
+                 first["vacuous"])

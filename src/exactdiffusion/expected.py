@@ -24,6 +24,8 @@ NAME = "expected.toml"
 #: kinds of findings in ``theory/findings.toml``, in the order of the document
 FINDING_KINDS = {
     "refutation": "Refutations",
+    "transcription": "Slips of the slides' transcription",
+    "confirmation": "Confirmed, here with exact constants",
     "correction": "Corrections",
     "improvement": "Improvements",
     "open question": "Open questions",

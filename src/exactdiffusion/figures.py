@@ -308,6 +308,15 @@ def curve_style(index):
     }
 
 
+def exact_draws_band(axes, values):
+    """Grey band of what runs of exact draws score (mean and central 90 %), with a label that says how well it is known."""
+    from .curves import _band_text
+    from .metrics import _central_band
+
+    axes.axhspan(*_central_band(values), color="0.82", zorder=0, linewidth=0, label=_band_text(len(values)))
+    axes.axhline(sum(values) / len(values), color="0.45", linewidth=0.8, zorder=1)
+
+
 def plain_ticks(axis, low, high, bases=(1, 2, 5)):
     """Ticks ``base * 10^k`` within [low, high] of a logarithmic axis, written as plain numbers."""
     exponents = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)

@@ -2,7 +2,8 @@
 
 W2, from the top: the output law in closed form (Gaussian targets); the output law by quadrature in one dimension, times an
 exact Gaussian across it (mixtures whose centres lie on a line, in any dimension); exact transport to the weighted atoms of a
-finite target; exact transport to as many fresh draws, to be read with its floor. Nothing of the first two depends on a seed.
+finite target; exact transport to as many fresh draws. The last two are read beside what exact draws score; nothing of the
+first two depends on a seed.
 """
 
 import math
@@ -44,24 +45,61 @@ class Metric:
     """How samples are judged.
 
     ``measure(run)`` returns a dict (`result`); ``refusal(run)`` the reason why a run cannot be judged (it is asked before
-    the run, without states) or None; ``floor(law, n, rng)`` one measurement of n exact draws, None where the metric has no
-    sampling error; ``path(run)`` says that all states are needed.
+    the run, without states) or None; ``exact_draws(law, n, rng)`` one measurement of n exact draws, None where the metric
+    has no sampling error; ``path(run)`` says that all states are needed.
     """
 
     measure: Callable
     refusal: Callable
     summary: str
-    floor: Callable | None = None
+    exact_draws: Callable | None = None
     path: Callable = lambda run: False
 
 
-def result(value, lower, upper, interval, rung, method, bound=None, statement=None, bound_kind=None):
+def result(value, lower, upper, interval, rung, method, bound=None, statement=None, bound_kind=None, vacuous=None):
     """The measurement of one metric; the keys are columns of the table."""
     return {
         "value": float(value), "lower": None if lower is None else float(lower), "method": method, "rung": rung,
         "upper": None if upper is None else float(upper), "interval": interval,
         "bound": None if bound is None else float(bound), "statement": statement, "bound_kind": bound_kind,
+        "vacuous": vacuous,
     }
+
+
+#: Seconds that the measure of exact draws may take, and per pair of a draw and what it is compared with (one core of 2026).
+_DRAW_SECONDS, _PAIR_SECONDS = 20.0, 1e-7
+
+
+def _fitting_runs(law, metric, samples):
+    """How many runs of exact draws are measured: 200 where they take under 20 s, else as many as fit, at least 40.
+
+    The time is estimated from sizes, so that the number and every bit of the result are the same on any machine.
+    """
+    from .laws import PointCloud
+
+    others = len(law.weights) if metric == "modes" or isinstance(law, PointCloud) else samples
+    seconds = _PAIR_SECONDS * samples * others * (1 + law.dim / 64)
+    return int(min(200, max(40, _DRAW_SECONDS / seconds)))
+
+
+def _order(runs):
+    """k such that the k-th smallest and k-th largest of ``runs`` values bound about 90 % of their law."""
+    return max(1, round(0.05 * (runs + 1)))
+
+
+def _central_band(values):
+    """Ends of the central 90 % of the law of which ``values`` are independent draws: two order statistics."""
+    x, k = np.sort(values), _order(len(values))
+    return float(x[k - 1]), float(x[-k])
+
+
+def _band_share(runs):
+    """What share of the law lies between the ends of `_central_band` of ``runs`` values: mean and standard deviation.
+
+    The share has the law Beta(runs + 1 - 2 k, 2 k) whatever the continuous law of the values.
+    """
+    share = (runs + 1 - 2 * _order(runs)) / (runs + 1)
+    return share, math.sqrt(share * (1 - share) / (runs + 2))
 
 
 # -- exact output laws: no sampling error --------------------------------------------------------------------------------
@@ -366,7 +404,10 @@ def _curvature(law):
 
 
 def ddim_distance_bound(run):
-    """Upper bound of the root mean squared distance from the errors of the denoiser measured along the run (DDIM)."""
+    """Upper bound of the root mean squared distance from the errors of the denoiser measured along the run (DDIM).
+
+    Beyond the diameter of the data it says nothing: then the last entry names the hypothesis that costs it.
+    """
     ratio, scale = run.grid.noise_ratio, run.grid.scale
     if scale[0] == 0:
         return None  # pure noise has no distance to the set
@@ -381,7 +422,13 @@ def ddim_distance_bound(run):
             return None  # no relative error exists at a point of the set
         eta.append(np.where(here > 0, away / np.where(here > 0, here, 1.0), 0.0))
     _, upper = projection_bounds.a_posteriori_sandwich(distance, run.grid.beta, np.stack(eta))
-    return math.sqrt(float(np.mean(upper[-1] ** 2))), projection_bounds.a_posteriori_sandwich.statement.key, "upper"
+    bound, vacuous = math.sqrt(float(np.mean(upper[-1] ** 2))), None
+    diameter = getattr(run.law, "diameter", math.inf)
+    if bound > diameter:
+        worst = np.max(np.stack(eta), axis=1)
+        vacuous = (f"beyond the data's diameter {diameter:.3g}: the hypothesis eta < 1 on the denoiser's relative error "
+                   f"fails in {np.count_nonzero(worst >= 1)} of {len(worst)} steps (up to {worst.max():.3g})")
+    return bound, projection_bounds.a_posteriori_sandwich.statement.key, "upper", vacuous
 
 
 # -- metrics ---------------------------------------------------------------------------------------------------------------
@@ -423,7 +470,7 @@ def _w2_refusal(run):
     return None if _has(run, "points", "sample") else "its target has neither points nor sample"
 
 
-def _w2_floor(law, n, rng):
+def _w2_exact_draws(law, n, rng):
     from .laws import PointCloud
     from .measure import w2
 
@@ -523,7 +570,8 @@ def _mse_refusal(run):
 
 
 METRICS = {
-    "w2": Metric(_w2, _w2_refusal, "Wasserstein-2 distance to the target, on the highest rung that applies", _w2_floor),
+    "w2": Metric(_w2, _w2_refusal, "Wasserstein-2 distance to the target, on the highest rung that applies",
+                 _w2_exact_draws),
     "distance": Metric(_distance, lambda run: None if _has(run, "distance") else "its target has none of: distance",
                        "root mean squared distance to the support (not to the law)", path=_distance_path),
     "kl": Metric(_kl, _kl_refusal, "KL(target | output), only where it is exact"),

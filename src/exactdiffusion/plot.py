@@ -2,12 +2,13 @@
 
 import io
 import math
+import textwrap
 from itertools import pairwise
 from pathlib import Path
 
 from . import records
 from ._validation import choice, fail
-from .curves import ABOVE_FLOOR, AXES, LABELS, curves, load, select
+from .curves import ABOVE_EXACT, AXES, LABELS, _drawn_text, curves, load, select
 from .figures import curve_style, new_figure, plain_ticks, style
 
 _MOST_CURVES = 12  # in one panel; beyond, neither marker nor grey value tells two curves apart
@@ -20,7 +21,8 @@ def plot(folder, *, target=None, metric=None, sampler=None, schedule=None, x="st
     """Draw the results of a sweep: one panel per target and metric, log-log.
 
     Each curve is the median over the seeds with a band that bounds it (`curves.median_interval`); its legend entry has the
-    fitted slope with its interval. The noise floor is a grey band, a theorem's bound a thin line of the curve's colour.
+    fitted slope with its interval. What exact draws score (mean and central 90 %) is a grey band, a theorem's bound a thin
+    line of the curve's colour; an upper bound beyond the diameter of the data is called vacuous.
 
     Parameters
     ----------
@@ -85,8 +87,8 @@ def draw(found, x="steps"):
         place.set_ylabel(LABELS.get(metric, metric))
         place.set_xlabel(AXES[x][0])
         note = f"{samples} samples, {_span(seeds)} seed{'s' if seeds[-1] > 1 else ''}, {start} start{_coverage(members)}"
-        if any(p.floor for c in members for p in c.points):
-            note += f"\nslopes: points above {ABOVE_FLOOR:g} x the noise floor"
+        if any(p.exact_draws for c in members for p in c.points):
+            note += f"\nslopes: points above {ABOVE_EXACT:g} x the mean of exact draws"
         place.legend(loc="upper center", bbox_to_anchor=(0.5, -0.19), ncols=1, title=note, title_fontsize=7.0, fontsize=7.0)
     for place in axes.flat[len(panels):]:
         place.remove()
@@ -137,12 +139,13 @@ def _panel(axes, members, x, names, schedules):
                       linestyle=(0, (1, 1)), linewidth=0.9, marker="_", markersize=5)
             bounded[with_bound[0].bound_kind] = with_bound[0].statement
             bound_values += [p.bound for p in with_bound]
-    floors = {(p.floor, p.floor_sd or 0.0) for c in members for p in c.points if p.floor}
-    for number, (floor, sd) in enumerate(sorted(floors)):
-        axes.axhspan(max(floor - sd, 0.5 * floor), floor + sd, color="0.82", zorder=0, linewidth=0,
-                     label="noise floor: exact draws, ± 1 sd" if number == 0 else None)
-        axes.axhline(floor, color="0.45", linewidth=0.8, zorder=1)
-    extent += [end for floor, sd in floors for end in (max(floor - sd, 0.5 * floor), floor + sd)]
+    every = [p for c in members for p in c.points]
+    drawn = {(p.exact_draws_low or p.exact_draws, p.exact_draws, p.exact_draws_high or p.exact_draws)
+             for p in every if p.exact_draws}
+    for number, (low, mean, high) in enumerate(sorted(drawn)):
+        axes.axhspan(low, high, color="0.82", zorder=0, linewidth=0, label=_drawn_text(every) if number == 0 else None)
+        axes.axhline(mean, color="0.45", linewidth=0.8, zorder=1)
+    extent += [end for ends in drawn for end in ends]
     least, most = (min(extent), max(extent)) if extent else (0.0, 0.0)
     near = [b for b in bound_values if least / _FRAME <= b <= most * _FRAME] if extent else bound_values
     beyond = [b for b in bound_values if b not in near]
@@ -151,6 +154,11 @@ def _panel(axes, members, x, names, schedules):
                   label=f"{kind or ''} bound of {statement}".strip() if kind != "equality" else f"value of {statement}")
     if beyond:
         axes.plot([], [], " ", label=f"bounds beyond the frame: {min(beyond):.2g} to {max(beyond):.2g}")
+    vacuous = [p for p in every if p.vacuous is not None]
+    if vacuous:
+        worst = max(vacuous, key=lambda p: p.bound)
+        text = f"{len(vacuous)} bound{'s' if len(vacuous) > 1 else ''} vacuous, up to {worst.bound:.2g}: {worst.vacuous}"
+        axes.plot([], [], " ", label=textwrap.fill(text, 64))
     if unseen:
         axes.plot([], [], " ", label=f"{unseen} point{'s' if unseen > 1 else ''} at 0, not drawn")
     axes.set_xscale("log")

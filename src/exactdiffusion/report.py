@@ -17,7 +17,7 @@ from . import expected, records
 from ._markup import html as markup
 from ._validation import fail
 from ._version import __version__
-from .curves import ABOVE_FLOOR, AXES, LABELS, curves, load, select
+from .curves import ABOVE_EXACT, AXES, LABELS, _drawn_text, curves, load, select
 from .ledger import PROVED_HERE, VERDICTS
 from .resources import project_root
 
@@ -27,10 +27,11 @@ _ASSETS = Path(__file__).resolve().parent / "_report"
 _IMAGE_WIDTHS = (1000, 800, 600, 400)
 _IMAGE_BYTES = 2_400_000
 _COLUMNS = (
-    "target", "sampler", "schedule", "steps", "seed", "samples", "start", "metric", "value", "lower", "upper", "floor",
-    "bound", "rung", "method", "oracle_calls", "inner_evaluations", "seconds",
+    "target", "sampler", "schedule", "steps", "seed", "samples", "start", "metric", "value", "lower", "upper",
+    "exact_draws", "exact_draws_low", "exact_draws_high", "bound", "vacuous", "rung", "method", "oracle_calls",
+    "inner_evaluations", "seconds",
 )
-_TEXTS = ("target", "sampler", "schedule", "start", "metric", "rung", "method")
+_TEXTS = ("target", "sampler", "schedule", "start", "metric", "rung", "method", "vacuous")
 _ORDER = ("FAILED", "incomplete", *sorted(VERDICTS, key=lambda v: not v.startswith("refuted")))
 _NOT_RUN = "not run"
 
@@ -72,7 +73,7 @@ def report(folder, out=None, *, target=None, metric=None, checks=None, figures=N
     title = results.provenance.get("title") or f"Sweep {Path(folder).resolve().name}"
     page = string.Template((_ASSETS / "page.html").read_text(encoding="utf-8")).substitute(
         title=escape(title), intro=_intro(results), style=(_ASSETS / "report.css").read_text(encoding="utf-8"),
-        script=(_ASSETS / "report.js").read_text(encoding="utf-8"), above_floor=f"{ABOVE_FLOOR:g}", version=__version__,
+        script=(_ASSETS / "report.js").read_text(encoding="utf-8"), above_exact=f"{ABOVE_EXACT:g}", version=__version__,
         verdicts=_verdicts(checks), figures=_gallery(found_figures), provenance=_provenance(results),
         plotly=_packed(plotly), plotly_version=plotly_version,
         data=_packed(json.dumps(_data(results.rows), allow_nan=False)),
@@ -129,7 +130,7 @@ def _data(rows):
             slope = curve.slope(axis)
             if slope is not None:
                 slopes[axis] = {"slope": slope.slope, "low": slope.low, "high": slope.high, "n": slope.n}
-        listed.append({**asdict(curve), "slopes": slopes})
+        listed.append({**asdict(curve), "slopes": slopes, "drawn": _drawn_text(curve.points)})
     return {"cells": cells, "curves": listed, "axes": axes, "labels": LABELS}
 
 

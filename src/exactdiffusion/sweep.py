@@ -29,14 +29,12 @@ from . import records
 from ._external import load_function
 from ._progress import progress
 from ._validation import choice, fail, integer
-from .metrics import METRICS, Run, refuse
+from .metrics import METRICS, Run, _central_band, _fitting_runs, refuse
 from .provenance import commit, provenance, source_digest, versions
 
 __all__ = ["COLUMNS", "METRICS", "Cell", "DamagedRecord", "Sweep", "grid_of", "law_of", "parse", "run_cell", "states",
            "summary", "sweep", "sweep_grids"]
 
-#: Repeats of the noise floor: how often exact draws of the target are measured in the sampler's place.
-FLOOR_REPEATS = 8
 #: Most cells of one sweep.
 MOST_CELLS = 1_000_000
 #: No record is longer; a longer file under ``records/`` was not written here.
@@ -171,9 +169,10 @@ _TYPES = {
     "target": (str,), "sampler": (str,), "schedule": (str,), "steps": (int,), "seed": (int,), "samples": (int,),
     "start": (str,), "metric": (str,), "value": (float, int), "lower": (float, int, None), "method": (str,),
     "oracle_calls": (int,), "oracle_rows": (int,), "dim": (int,), "rung": (str,), "upper": (float, int, None),
-    "interval": (str,), "floor": (float, int, None), "floor_sd": (float, int, None), "bound": (float, int, None),
-    "statement": (str, None), "bound_kind": (str, None), "denoise_calls": (int,), "prox_calls": (int,),
-    "inner_evaluations": (int,),
+    "interval": (str,), "exact_draws": (float, int, None), "exact_draws_low": (float, int, None),
+    "exact_draws_high": (float, int, None), "exact_draws_runs": (int, None), "bound": (float, int, None),
+    "statement": (str, None), "bound_kind": (str, None), "vacuous": (str, None), "denoise_calls": (int,),
+    "prox_calls": (int,), "inner_evaluations": (int,),
 }
 COLUMNS = tuple(_TYPES)
 _TIMES = ("seconds", "metric_seconds")
@@ -183,17 +182,17 @@ class DamagedRecord(RuntimeError):
     """A file under ``records/`` is not what its name says. Records are whole or absent, so it is reported, not replaced."""
 
 
-def _key(cell, metric, floor_repeats, code):
-    parameters = {**cell.__dict__, "metric": metric, "floor_repeats": floor_repeats}
+def _key(cell, metric, exact_draws, code):
+    parameters = {**cell.__dict__, "metric": metric, "exact_draws": exact_draws}
     text = json.dumps({"parameters": parameters, "code": code}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _code(target, sampler, schedule):
-    """What the numbers of a cell depend on besides its parameters."""
+def _code(target, sampler=None, schedule=None):
+    """What the numbers of a cell, or of exact draws of a target, depend on besides their parameters."""
     external = {}
     for kind, text in (("target", target), ("sampler", sampler), ("schedule", schedule)):
-        digest = _resolve(kind, parse(kind, text)[0])[1]
+        digest = _resolve(kind, parse(kind, text)[0])[1] if text is not None else None
         if digest is not None:
             external[kind] = digest
     libraries = {name: version for name, version in versions().items() if name != "matplotlib"}
@@ -226,23 +225,47 @@ def _run_of(cell, law, grid, **states_of):
 
 
 @lru_cache(maxsize=64)
-def _floor(target, metric, samples, repeats):
-    """(mean, standard deviation) of the metric of ``samples`` exact draws; (None, None) where there are none.
+def _exact_draws(target, metric, samples, runs, folder=None):
+    """What runs of ``samples`` exact draws of the target score: mean, ends of the central 90 %, number of runs.
 
-    It depends on no sampler and no seed of the sweep, so every process that needs it gets the same bits.
+    It depends on no sampler and no seed of the sweep, so every process that needs it gets the same bits. The number of runs
+    follows from sizes (`metrics._fitting_runs`), not from a clock. In ``folder``, that of a sweep, it is kept.
     """
-    law, measure = law_of(target), METRICS[metric].floor
-    if repeats == 0 or measure is None or not hasattr(law, "sample"):
-        return None, None
-    values = [float(measure(law, samples, np.random.default_rng([k, 0xF100]))) for k in range(repeats)]
-    return float(np.mean(values)), float(np.std(values, ddof=1)) if repeats > 1 else None
+    law, measure = law_of(target), METRICS[metric].exact_draws
+    if runs == 0 or not hasattr(law, "sample"):
+        return None, None, None, None
+    runs = _fitting_runs(law, metric, samples) if runs is None else runs
+    path, values = None, None
+    if folder is not None:
+        key = {"target": target, "metric": metric, "samples": samples, "runs": runs, "code": _code(target)}
+        path = Path(folder) / "exact_draws" / f"{hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()}.json"
+        values = _kept_draws(path, key)
+    if values is None:
+        values = [float(measure(law, samples, np.random.default_rng([k, 0xF100]))) for k in range(runs)]
+        if path is not None:
+            records.write_whole(path, records.json_text({**key, "values": values}))
+    return float(np.mean(values)), *_central_band(values), runs
 
 
-def _floor_of(cell, metric, rung, repeats):
+def _kept_draws(path, key):
+    """The values kept under ``path``, or None. A file is whole or absent, as records are."""
+    if not path.is_file():
+        return None
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
+        values = kept.pop("values")
+        if kept != key or len(values) != key["runs"] or not np.all(np.isfinite(np.asarray(values, dtype=np.float64))):
+            raise ValueError("it holds something else than its name says")
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise DamagedRecord(f"{path}: not the exact draws of this sweep ({error}); remove it and run again") from None
+    return values
+
+
+def _exact_draws_of(cell, metric, rung, runs, folder):
     # Without sampling error an exact sampler scores 0; so it does where the metric has none (distance, excess error).
-    if rung in ("closed form", "one dimension") or METRICS[metric].floor is None:
-        return 0.0, 0.0
-    return _floor(cell.target, metric, cell.samples, repeats)
+    if rung in ("closed form", "one dimension") or METRICS[metric].exact_draws is None:
+        return 0.0, 0.0, 0.0, None
+    return _exact_draws(cell.target, metric, cell.samples, runs, folder)
 
 
 @lru_cache(maxsize=1)
@@ -253,8 +276,8 @@ def _thread_pools(modules):
     return ThreadpoolController()
 
 
-def run_cell(cell, metrics, floor_repeats=FLOOR_REPEATS):
-    """Compute one cell; a list of records, one per metric, in order."""
+def run_cell(cell, metrics, exact_draws=None, folder=None):
+    """Compute one cell; a list of records, one per metric, in order. ``folder``: where what exact draws score is kept."""
     from . import samplers as _samplers
     from .laws import Counted
 
@@ -284,9 +307,10 @@ def run_cell(cell, metrics, floor_repeats=FLOOR_REPEATS):
             started = time.perf_counter()
             measured = METRICS[metric].measure(run)
             metric_seconds = time.perf_counter() - started
-            floor, floor_sd = _floor_of(cell, metric, measured["rung"], floor_repeats)
+            drawn = _exact_draws_of(cell, metric, measured["rung"], exact_draws, folder)
             record = {
-                **cell.__dict__, "metric": metric, **measured, "dim": law.dim, "floor": floor, "floor_sd": floor_sd,
+                **cell.__dict__, "metric": metric, **measured, "dim": law.dim,
+                **dict(zip(("exact_draws", "exact_draws_low", "exact_draws_high", "exact_draws_runs"), drawn)),
                 "oracle_calls": sum(counted.calls.values()), "oracle_rows": sum(counted.rows.values()),
                 "denoise_calls": counted.calls["denoise"],
                 "prox_calls": counted.calls["prox"] + counted.calls["prox_local"],
@@ -361,7 +385,7 @@ class Sweep:
 
 
 def sweep(*, target, sampler, steps, seeds=5, schedule="vp_linear", samples=1000, metric="w2", start="gaussian", jobs=1,
-          out=None, backend="loky", scheduler=None, floor_repeats=FLOOR_REPEATS, refused="error"):
+          out=None, backend="loky", scheduler=None, exact_draws=None, refused="error"):
     """Run a grid of cells and tabulate it.
 
     Parameters
@@ -386,8 +410,9 @@ def sweep(*, target, sampler, steps, seeds=5, schedule="vp_linear", samples=1000
         Where cells run; the numbers do not depend on it. "loky": processes of this machine.
     scheduler : str, optional
         Address of the dask scheduler (needed for "dask") or of the ray cluster (default: start ray here).
-    floor_repeats : int
-        Repeats of the noise floor; 0 leaves it out.
+    exact_draws : int, optional
+        How many runs of exact draws of the target are measured in the sampler's place (mean and central 90 %). Default: 200
+        where they take under 20 s by `metrics._fitting_runs`, else as many as fit, at least 40. 0 leaves them out.
     refused : {"error", "skip"}
         What happens to combinations that cannot run (a VP sampler on a VE schedule, a metric that a target does not
         allow): a ValueError before anything runs, or they are left out and listed.
@@ -405,11 +430,11 @@ def sweep(*, target, sampler, steps, seeds=5, schedule="vp_linear", samples=1000
     """
     grid = {"target": target, "sampler": sampler, "schedule": schedule, "steps": steps, "seeds": seeds, "samples": samples,
             "metric": metric, "start": start}
-    return sweep_grids([grid], jobs=jobs, out=out, backend=backend, scheduler=scheduler, floor_repeats=floor_repeats,
+    return sweep_grids([grid], jobs=jobs, out=out, backend=backend, scheduler=scheduler, exact_draws=exact_draws,
                        refused=refused)
 
 
-def sweep_grids(grids, *, jobs=1, out=None, backend="loky", scheduler=None, floor_repeats=FLOOR_REPEATS, refused="error",
+def sweep_grids(grids, *, jobs=1, out=None, backend="loky", scheduler=None, exact_draws=None, refused="error",
                 notes=None):
     """Run the union of several grids as one sweep.
 
@@ -418,7 +443,7 @@ def sweep_grids(grids, *, jobs=1, out=None, backend="loky", scheduler=None, floo
     grids : list of dict
         Each with the keys target, sampler, schedule, steps, seeds, samples, metric and start of `sweep`. A cell and metric
         that several grids ask for is computed, and tabulated, once.
-    jobs, out, backend, scheduler, floor_repeats, refused
+    jobs, out, backend, scheduler, exact_draws, refused
         As for `sweep`.
     notes : dict, optional
         Further entries of ``provenance.json`` (title, summary, finding).
@@ -427,7 +452,8 @@ def sweep_grids(grids, *, jobs=1, out=None, backend="loky", scheduler=None, floo
     -------
     Sweep
     """
-    jobs, floor_repeats = integer("jobs", jobs, low=1), integer("floor_repeats", floor_repeats, low=0)
+    jobs = integer("jobs", jobs, low=1)
+    exact_draws = None if exact_draws is None else integer("exact_draws", exact_draws, low=0)
     choice("refused", refused, ("error", "skip"))
     choice("backend", backend, tuple(_BACKENDS))
     if scheduler is not None and (backend == "loky" or not isinstance(scheduler, str)):
@@ -438,7 +464,7 @@ def sweep_grids(grids, *, jobs=1, out=None, backend="loky", scheduler=None, floo
         names = (cell.target, cell.sampler, cell.schedule)
         if names not in codes:
             codes[names] = _code(*names)
-        return _key(cell, metric, floor_repeats, codes[names])
+        return _key(cell, metric, exact_draws, codes[names])
 
     # What has a record was not refused when it was made; whether an exact KL exists may cost as much as the KL.
     wanted, left_out = _wanted(
@@ -451,14 +477,14 @@ def sweep_grids(grids, *, jobs=1, out=None, backend="loky", scheduler=None, floo
         else:
             tasks.setdefault(cell, []).append((metric, key))
     reused = len(found)
-    for cell, names, fresh in _run(tasks, codes, jobs, out, backend, scheduler, floor_repeats):
+    for cell, names, fresh in _run(tasks, codes, jobs, out, backend, scheduler, exact_draws):
         found.update({(cell, m): record for m, record in zip(names, fresh)})
     ordered = [found[pair] for pair in wanted]
     rows = [{column: record[column] for column in COLUMNS} for record in ordered]
     done = Sweep(rows, len(found) - reused, reused, seconds=[record["seconds"] for record in ordered], refused=left_out)
     if out is not None:
         _write_tables(done, ordered, Path(out), codes, {
-            "arguments": _arguments(grids), "jobs": jobs, "backend": backend, "floor_repeats": floor_repeats,
+            "arguments": _arguments(grids), "jobs": jobs, "backend": backend, "exact_draws": exact_draws,
             "refused": left_out, **(notes or {}),
         })
     return done
@@ -569,15 +595,15 @@ def _allowed(cell, metrics, refused, left_out, known):
 # -- running ---------------------------------------------------------------------------------------------------------------
 
 
-def _run(tasks, codes, jobs, out, backend, scheduler, floor_repeats):
+def _run(tasks, codes, jobs, out, backend, scheduler, exact_draws):
     """(cell, metrics, records) as they are done; ``tasks``: cell -> list of (metric, key)."""
     cells = list(tasks)
     work = [(cell, [m for m, _ in tasks[cell]], [k for _, k in tasks[cell]]) for cell in cells]
     if backend == "loky" and (jobs == 1 or len(work) <= 1):
-        done = (_work(item, out, floor_repeats) for item in work)
+        done = (_work(item, out, exact_draws) for item in work)
     else:
         groups = [[work[i] for i in group] for group in _groups(cells, jobs if backend == "loky" else 16)]
-        done = _BACKENDS[backend](groups, codes, jobs, out, scheduler, floor_repeats)
+        done = _BACKENDS[backend](groups, codes, jobs, out, scheduler, exact_draws)
     yield from progress(done, "cells", len(work))
 
 
@@ -598,9 +624,9 @@ def _but_seed(cell):
     return (cell.target, cell.sampler, cell.schedule, cell.steps, cell.samples, cell.start)
 
 
-def _work(item, out, floor_repeats):
+def _work(item, out, exact_draws):
     cell, names, keys = item
-    fresh = run_cell(cell, names, floor_repeats)
+    fresh = run_cell(cell, names, exact_draws, out)
     if out is not None:
         _store(out, cell, keys, fresh)
     return cell, names, fresh
@@ -663,16 +689,16 @@ def _death_signal(driver, number):
         ctypes.CDLL(None).prctl(1, number, 0, 0, 0)  # PR_SET_PDEATHSIG
 
 
-def _group(items, codes, out, floor_repeats, driver=None):
+def _group(items, codes, out, exact_draws, driver=None):
     """One task on a worker, which ends with its ``driver``.
 
     A worker whose code or data differ from the driver's must not answer under the same key.
     """
     with _ending_with(driver):
-        return _checked_group(items, codes, out, floor_repeats)
+        return _checked_group(items, codes, out, exact_draws)
 
 
-def _checked_group(items, codes, out, floor_repeats):
+def _checked_group(items, codes, out, exact_draws):
     for cell in {item[0] for item in items}:
         names = (cell.target, cell.sampler, cell.schedule)
         here = _code(*names)
@@ -680,7 +706,7 @@ def _checked_group(items, codes, out, floor_repeats):
             parts = ", ".join(k for k in here if here[k] != codes[names][k])
             raise RuntimeError(f"backend: a worker has another {parts} than this process for {'/'.join(names)}; "
                                "install the same versions on every machine")
-    return [_work(item, out, floor_repeats) for item in items]
+    return [_work(item, out, exact_draws) for item in items]
 
 
 def _codes_of(items, codes):
@@ -688,33 +714,33 @@ def _codes_of(items, codes):
     return {n: codes[n] for n in names}
 
 
-def _parallel(groups, codes, out, floor_repeats, driver=None, **options):
+def _parallel(groups, codes, out, exact_draws, driver=None, **options):
     from joblib import Parallel, delayed
 
     return Parallel(return_as="generator_unordered", **options)(
-        delayed(_group)(items, _codes_of(items, codes), out, floor_repeats, driver) for items in groups)
+        delayed(_group)(items, _codes_of(items, codes), out, exact_draws, driver) for items in groups)
 
 
-def _loky(groups, codes, jobs, out, scheduler, floor_repeats):
+def _loky(groups, codes, jobs, out, scheduler, exact_draws):
     from joblib import parallel_config
 
     with parallel_config("loky", inner_max_num_threads=1):
-        done = _parallel(groups, codes, out, floor_repeats, os.getpid(), n_jobs=jobs)
+        done = _parallel(groups, codes, out, exact_draws, os.getpid(), n_jobs=jobs)
     for results in done:  # the workers have written the records
         yield from results
 
 
-def _remote(groups, codes, out, floor_repeats):
+def _remote(groups, codes, out, exact_draws):
     """Cells on machines that need not share a disk: records are written here, as they arrive."""
     keys = {item[0]: item[2] for items in groups for item in items}
-    for results in _parallel(groups, codes, None, floor_repeats, n_jobs=-1):
+    for results in _parallel(groups, codes, None, exact_draws, n_jobs=-1):
         for cell, names, fresh in results:
             if out is not None:
                 _store(out, cell, keys[cell], fresh)
             yield cell, names, fresh
 
 
-def _dask(groups, codes, jobs, out, scheduler, floor_repeats):
+def _dask(groups, codes, jobs, out, scheduler, exact_draws):
     try:
         from dask.distributed import Client
     except ImportError:
@@ -729,10 +755,10 @@ def _dask(groups, codes, jobs, out, scheduler, floor_repeats):
         raise ValueError(
             f"scheduler: got {scheduler!r}; expected the address of a running dask scheduler ({error})") from None
     with client, parallel_config("dask", client=client):
-        yield from _remote(groups, codes, out, floor_repeats)
+        yield from _remote(groups, codes, out, exact_draws)
 
 
-def _ray(groups, codes, jobs, out, scheduler, floor_repeats):
+def _ray(groups, codes, jobs, out, scheduler, exact_draws):
     try:
         import ray
         from ray.util.joblib import register_ray
@@ -746,7 +772,7 @@ def _ray(groups, codes, jobs, out, scheduler, floor_repeats):
     try:
         register_ray()
         with parallel_config("ray"):
-            yield from _remote(groups, codes, out, floor_repeats)
+            yield from _remote(groups, codes, out, exact_draws)
     finally:
         if started_here:
             ray.shutdown()
@@ -756,7 +782,8 @@ _BACKENDS: dict[str, Callable] = {"loky": _loky, "dask": _dask, "ray": _ray}
 
 
 def summary(rows):
-    """Mean, standard deviation over seeds, smallest lower end and floor per (target, sampler, schedule, steps, metric)."""
+    """Mean, standard deviation over seeds, smallest lower end, what exact draws score (mean and central 90 %) and the rung,
+    with a vacuous bound beside it, per (target, sampler, schedule, steps, metric)."""
     groups = {}
     for row in rows:
         groups.setdefault(tuple(row[k] for k in ("target", "sampler", "schedule", "steps", "metric")), []).append(row)
@@ -764,6 +791,9 @@ def summary(rows):
         values = np.array([m["value"] for m in members])
         spread = values.std(ddof=1) if len(values) > 1 else math.nan
         lower = [m["lower"] for m in members if m["lower"] is not None]
-        floor = members[0]["floor"]
+        mean, low, high = (members[0][f"exact_draws{end}"] for end in ("", "_low", "_high"))
+        drawn = "-" if mean is None else "0" if high == 0 else f"{mean:.3g} [{low:.3g}, {high:.3g}]"
+        vacuous = next((m for m in members if m["vacuous"] is not None), None)
+        beside = "" if vacuous is None else f"; vacuous bound {vacuous['bound']:.2g}: {vacuous['vacuous']}"
         yield (*key, len(members), f"{values.mean():.4g}", f"{spread:.2g}", f"{min(lower):.4g}" if lower else "-",
-               "-" if floor is None else f"{floor:.3g}", members[0]["rung"])
+               drawn, members[0]["rung"] + beside)

@@ -42,13 +42,13 @@ _GRID = {
     "seeds": "an integer, or a list of integers", "samples": "an integer", "metric": _NAMES, "start": "a string",
 }
 _NOTES = {"title": "a string", "summary": "a string", "finding": "a list of strings"}
-_WHOLE = {"floor_repeats": "an integer", "refused": "a string", "grid": "tables [[grid]]", "check": "tables [[check]]"}
+_WHOLE = {"exact_draws": "an integer", "refused": "a string", "grid": "tables [[grid]]", "check": "tables [[check]]"}
 _DEFAULTS = {"seeds": 5, "schedule": "vp_linear", "samples": 1000, "metric": "w2", "start": "gaussian"}
 
 
 @dataclass(frozen=True)
 class SweepFile:
-    """A sweep file: ``grids`` for `sweep.sweep_grids`, ``options`` (floor_repeats, refused), ``notes`` (title, summary,
+    """A sweep file: ``grids`` for `sweep.sweep_grids`, ``options`` (exact_draws, refused), ``notes`` (title, summary,
     finding) and ``checks`` (see `problems`)."""
 
     path: Path
@@ -112,7 +112,7 @@ def _checked(path, content, own):
         for kind in ("target", "sampler", "schedule"):
             _registered(kind, grid[kind], own)
         grids.append(grid)
-    options = {k: content[k] for k in ("floor_repeats", "refused") if k in content}
+    options = {k: content[k] for k in ("exact_draws", "refused") if k in content}
     checks = content.get("check", [])
     for number, table in enumerate(checks):
         if set(table) - {"column"} != {"number", "where"} or not isinstance(table["where"], dict):

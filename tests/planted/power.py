@@ -47,7 +47,7 @@ PAIRS = {
     "tests/test_log_concavity.py::test_estimated_law_is_consistent_in_the_chain":
         "estimated law: score 1.1 times too large",
     "tests/test_measurements.py::test_draws[full]": "posterior: drawn with deviations 1.1 times too large",
-    "tests/test_metrics.py::test_floor_is_what_exact_draws_score": "noise floor of a sweep: half the draws",
+    "tests/test_metrics.py::test_exact_draws_are_measured_as_samples_are": "exact draws of a sweep: half the draws",
     "tests/test_metrics.py::test_modes_count_weights_without_bias_and_see_a_collapse": "mixture: drawn with equal weights",
     "tests/test_measure_errors_rates.py::test_intervals_cover_at_their_level[mse]":
         "standard error without the square root of n",

@@ -783,7 +783,7 @@ def discrete_prior_mmse(points, weights, m, sigma):
 @form("bounds.log_concavity.ula_log_sobolev",
       {"k": [0.0, 5.0, 100.0], "h": 0.01, "a": 0.5, "L": 2.0, "dim": 3, "kl_start": 4.0})
 def ula_log_sobolev(k, h, a, L, dim, kl_start):
-    return [kl_start / mp.exp(a * h) ** v + 8 * dim * h * L * L / a for v in k]
+    return [kl_start / mp.exp(a * h) ** v + 6 * dim * h * L * L / a for v in k]
 
 
 @form("bounds.log_concavity_thresholds.jung_radius", {"D": 2.0, "d": 1}, {"D": 3.0, "d": 4})

@@ -61,8 +61,9 @@ def test_no_uniform_constant(check):
             on=f"chain at the midpoint, n = {n}",
         )
         logs.append(np.log(product))
-    check.holds(logs[:-1], logs[1:], tol=0, cause="exact: strict", on="grows with n = 2 .. 8")
-    check.holds(10.0, logs[-1], tol=0, cause="exact: strict", on="log slope at n = 8")
+    of = "the growth of the product of slopes with n"
+    check.holds(logs[:-1], logs[1:], tol=0, cause="exact: strict", on="n = 2 .. 8", of=of)
+    check.holds(10.0, logs[-1], tol=0, cause="exact: strict", on="log slope at n = 8", of=of)
     assert measure.fit_slope([2, 3, 5, 8], logs).slope > 0.5
 
 

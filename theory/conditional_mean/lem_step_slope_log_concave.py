@@ -43,7 +43,7 @@ def test_holds(check):
     check.holds(
         np.concatenate(small), np.concatenate(large), tol=1e-12, cause="rounding: of eigenvalues", on="a = 0 .. 1, d = 1, 3"
     )
-    check.holds(large[-1], 1.0, tol=0, cause="exact", on="m = 0: at most 1")
+    check.holds(large[-1], 1.0, tol=0, cause="exact", on="m = 0", of="the bound itself, at most 1")
 
 
 def test_tight(check):
@@ -70,7 +70,8 @@ def test_product(check):
     for n in (10, 100):
         f = cm.denoise(law, cm.refined_grid(n, 1.0), y, 1.0)
         check.holds(
-            np.diff(f[:, 0]) / np.diff(y[:, 0]), 1.0, tol=1e-12, cause="rounding: eps / dy", on=f"slopes of the chain, n = {n}"
+            np.diff(f[:, 0]) / np.diff(y[:, 0]), 1.0, tol=1e-12, cause="rounding: eps / dy", on=f"n = {n}",
+            of="the slope of the whole chain",
         )
 
 

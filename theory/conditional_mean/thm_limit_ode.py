@@ -89,8 +89,9 @@ def test_the_excess_does_not_decay(check, line):
             tol=0,
             cause="exact: strict",
             on=f"excess(1000) / excess(100) in [.98, 1.05], {name}",
+            of="a size that the test relies on",
         )
-        check.holds(0.05, values[1], tol=0, cause="exact: strict", on=f"at least 5 % of the MMSE remain, {name}, 0 dB")
+        check.holds(0.05, values[1], tol=0, cause="exact: strict", on=f"{name}, 0 dB", of="the stated size: 5 % of the MMSE remain")
     y, w = line.quadrature("gauss", 1.0)
     end = line.limit("gauss", 1.0)
     check.equal(

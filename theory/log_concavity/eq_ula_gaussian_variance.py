@@ -1,4 +1,4 @@
-"""ULA's stationary law on a Gaussian: iterated recursion, a Lyapunov equation in R^d; the printed step refuted."""
+"""ULA's stationary law on a Gaussian: iterated recursion, a Lyapunov equation in R^d; the step as transcribed refuted."""
 
 import numpy as np
 from scipy.linalg import solve_discrete_lyapunov

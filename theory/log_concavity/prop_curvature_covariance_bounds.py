@@ -54,7 +54,7 @@ def test_w2_corollary(check):
             larger.append(bound.curvature_covariance_bounds(1 - a**2, 1.0, m, sigma)[1])
             plain.append(bound.posterior_mean_w2(m, sigma, 1))
     check.holds(value, larger, tol=1e-12, cause="remainder: 1e-12: quadrature", on="W2^2 <= sigma^2/(m + a sigma^2), a > 0")
-    check.holds(larger, plain, tol=0.0, cause="exact", on="never worse than sigma^2/m")
+    check.holds(larger, plain, tol=0.0, cause="exact", on="a > 0", of="the comparison with sigma^2/m")
 
 
 def test_tight(check):

@@ -29,7 +29,7 @@ def test_holds(check):
             w2.append(measurements.line_jump_w2(law, m, sigma))
             larger.append(bound.discrete_prior_mmse(law.points, law.weights, m, sigma))
         check.holds(mmse, larger, tol=0.0, cause="exact: no rounding near equality", on=f"E C_m, {name}")
-        check.holds(w2, mmse, tol=1e-13, cause="remainder: quadrature", on=f"W2^2 <= E C_m, {name}")
+        check.holds(w2, mmse, tol=1e-13, cause="remainder: quadrature", on=name, of="a step of the proof, W2^2 <= E C_m")
 
 
 def test_formula_in_30_digits(check):

@@ -30,8 +30,8 @@ def test_holds(check):
     on = "24 random clouds in R^1 ... R^6, random weights"
     tol, cause = 64 * EPS, "rounding: 64 eps of D^2"
     check.holds(lower, bounds, tol=tol, cause=cause, on=f"threshold against D^2/4: {on}")
-    check.holds(half, radius, tol=1e-11, cause="remainder: 1e-11 D: tolerance of the enclosing ball", on=f"D/2 <= R: {on}")
-    check.holds(radius, jung, tol=1e-11, cause="remainder: 1e-11 D: tolerance of the enclosing ball", on=f"R <= Jung: {on}")
+    check.holds(half, radius, tol=1e-11, cause="remainder: 1e-11 D: tolerance of the enclosing ball", on=on, of="D/2 <= R")
+    check.holds(radius, jung, tol=1e-11, cause="remainder: 1e-11 D: tolerance of the enclosing ball", on=on, of="R <= Jung's radius")
 
 
 def test_tight(check):

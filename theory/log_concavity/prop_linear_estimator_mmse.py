@@ -26,7 +26,7 @@ def test_holds(check):
             larger.append(bound.linear_estimator_mmse(law.covariance, m, sigma))
             plain.append(min(s, law.covariance[0, 0]))
     check.holds(value, larger, tol=1e-13, cause="remainder: quadrature", on="4 laws on a line, s = .05 .. 20")
-    check.holds(larger, plain, tol=1e-15, cause="rounding", on="<= min(s, Var X)")
+    check.holds(larger, plain, tol=1e-15, cause="rounding", on="s = .05 .. 20", of="the comparison with min(s, Var X)")
 
 
 def test_tight(check):

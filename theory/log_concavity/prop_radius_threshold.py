@@ -67,7 +67,8 @@ def test_by_sympy(check):
     check.equal(float(sympy.simplify(margin.subs(m, 1))), 0.0, tol=0, cause="exact: SymPy", on="m = 1: spent")
     n = sympy.symbols("n", nonnegative=True)
     positive = sympy.Poly(sympy.expand(margin.subs(m, 1 + n)), s, t, n)
-    check.holds(0.0, [float(a) for a in positive.coeffs()], tol=0, cause="exact: SymPy", on="m = 1 + n: coefficients >= 0")
+    signs = [float(a) for a in positive.coeffs()]
+    check.holds(0.0, signs, tol=0, cause="exact: SymPy", on="m = 1 + n", of="signs of the proof's coefficients")
 
 
 def test_tight(check):

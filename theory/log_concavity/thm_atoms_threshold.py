@@ -66,10 +66,12 @@ def test_21_equispaced_points_in_40_digits(check):
                 best = max(best, var / v - 1)
             return float(best)
 
-    check.holds(1e-15, excess("0.0173"), tol=0, cause="remainder: 40 digits", on="21 points, v = .01730: a witness, Var/v - 1 = 9e-15")
-    check.holds(excess("0.01732") + 1, 1.0, tol=0, cause="remainder: 40 digits", on="21 points, v = .01732: none on the grid")
+    of = "the digits of an example, .0173"
+    check.holds(1e-15, excess("0.0173"), tol=0, cause="remainder: 40 digits", on="v = .01730: a witness, Var/v - 1 = 9e-15", of=of)
+    check.holds(excess("0.01732") + 1, 1.0, tol=0, cause="remainder: 40 digits", on="v = .01732: none on the grid", of=of)
     found = log_concavity_threshold(PointCloud(np.linspace(-1, 1, 21)[:, None]), certify=False)
-    check.holds(found.lower, 0.01732, tol=0, cause="exact: the library claims a witness only above rounding", on="21 points")
+    cause = "exact: the library claims a witness only above rounding"
+    check.holds(found.lower, 0.01732, tol=0, cause=cause, on="21 points", of=of)
 
 
 def test_exact_when_affinely_independent(check):
@@ -95,8 +97,9 @@ def test_exact_when_affinely_independent(check):
     lower, upper = np.transpose(sandwich)
     check.tight(np.array(low) / lower, 1.0, tol=64 * EPS, cause="rounding: 64 eps", on="sigma*^2 / (edge^2/4), affinely independent")
     check.tight(np.array(low) / upper, 1.0, tol=64 * EPS, cause="rounding: 64 eps", on="sigma*^2 / (longest pair^2/4)")
-    check.holds(finite, 1.0, tol=1e-12, cause="rounding: of the covariance", on="no finite witness beats the edge")
-    check.holds(0.98, finite, tol=0, cause="exact: a finite distance is enough", on="finite witnesses approach the edge")
+    of = "witnesses at finite points, which approach the edge and do not beat it"
+    check.holds(finite, 1.0, tol=1e-12, cause="rounding: of the covariance", on="the same clouds", of=of)
+    check.holds(0.98, finite, tol=0, cause="exact: a finite distance is enough", on="the same clouds", of=of)
 
 
 def _far_out(P, w, v, i, j):
@@ -119,7 +122,8 @@ def test_edge_lemma(check):
     far = [largest_posterior_variance(cloud, (r * normal + odds * a)[np.newaxis], v)[0] for r in (2.0, 5.0, 20.0)]
     check.tight(far[-1] / (square / 4), 1.0, tol=1e-9, cause="remainder: exp(-2 r / v) at r = 20", on="side of the uneven square")
     gap = np.abs(np.array(far) - square / 4)
-    check.holds(gap[1:], 1e-2 * gap[:-1] + 64 * EPS, tol=0, cause="remainder: exponential approach", on="r = 2, 5, 20")
+    of = "the speed of the lemma's limit"
+    check.holds(gap[1:], 1e-2 * gap[:-1] + 64 * EPS, tol=0, cause="remainder: exponential approach", on="r = 2, 5, 20", of=of)
 
 
 def test_witness_in_ball_arithmetic(check):
@@ -129,7 +133,7 @@ def test_witness_in_ball_arithmetic(check):
     v = 0.2831
     ball = rigorous_covariance(THREE.tolist(), [1, 1, 1], v, [float(found.witness[0])])[0][0]
     assert ball > v  # a statement about every number of the ball
-    check.holds(v, float(ball.lower()), tol=0, cause="exact: ball arithmetic", on="-1, 0, 1 at v = .2831: rigorous witness")
+    check.holds(v, float(ball.lower()), tol=0, cause="exact: ball arithmetic", on="-1, 0, 1 at v = .2831", of="a rigorous witness")
 
 
 def test_controls(check):

@@ -65,7 +65,8 @@ def test_martingale(check):
         values[:-1],
         tol=1e-11 * values[0],
         cause="remainder: quadrature on 4001 nodes",
-        on="e^2t I(r_t|gamma) nonincreasing",
+        on="t = 0 .. 3",
+        of="the lemma that e^2t I(r_t|gamma) does not increase",
     )
 
 
@@ -85,8 +86,8 @@ def test_holds(check):
             on=f"KL <= e^-2T KL + h I, T = {T:g}, N = {steps[0]} .. {steps[-1]}",
             detail=detail,
         )
-        check.holds(kl[:2], sharper, tol=error[:2] + 1e-9, cause=cause, on=f"KL <= the sharper form, T = {T:g}")
-        check.holds(sharper, larger[:2], tol=1e-9, cause="remainder: quadrature", on=f"the sharper form <= the bound, T = {T:g}")
+        check.holds(kl[:2], sharper, tol=error[:2] + 1e-9, cause=cause, on=f"T = {T:g}", of="the sharper form")
+        check.holds(sharper, larger[:2], tol=1e-9, cause="remainder: quadrature", on=f"T = {T:g}", of="the sharper form")
 
 
 def test_first_term_is_tight(check):

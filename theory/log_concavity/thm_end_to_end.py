@@ -24,7 +24,8 @@ def test_gaussians(check):
     m = np.array([10, 100, 1000])
     sums = [bound.end_to_end(0.0, np.full(k, 0.01), 1.0, 1.0, 0.0) for k in m]
     growth = np.array(sums) / (0.01 * np.log1p(m))
-    check.holds(growth, 1.2, tol=0, cause="exact", on="R = 0: the sum is of order eta log(1 + m tau^2/sigma^2)")
+    of = "the order eta log(1 + m tau^2/sigma^2) of the sum at R = 0"
+    check.holds(growth, 1.2, tol=0, cause="exact", on="m = 10, 100, 1000", of=of)
 
 
 def test_tight(check):

@@ -1,4 +1,4 @@
-"""Once log-concave, always log-concave: true on average and on a line, false almost surely in the plane (four atoms)."""
+"""Below sigma^2 = R^2 - tau^2 log-concavity is kept on average and on a line, and can be lost in the plane (four atoms)."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def mean_covariance(m, nodes=44):
 
 
 def test_on_average(check):
-    """The very law that refutes the pathwise form obeys the averaged one: E C_m decreases and stays below sigma^2/m."""
+    """The very law that loses log-concavity obeys the averaged one: E C_m decreases and stays below sigma^2/m."""
     C = [mean_covariance(m) for m in (1, 2, 3, 4, 8)]
     coarse = [mean_covariance(m, 32) for m in (1, 2, 3, 4, 8)]
     error = np.array([np.max(np.abs(a - b)) for a, b in zip(C, coarse)])
@@ -44,7 +44,8 @@ def test_on_average(check):
         on="four atoms: E C_m <= sigma^2/m",
     )
     drop = [np.linalg.eigvalsh(a - b)[-1] for a, b in zip(C[1:], C[:-1])]
-    check.holds(np.array(drop) + 1, 1.0, tol=2 * error[:-1], cause=cause, on="four atoms: E C_{m+1} <= E C_m")
+    decrease = "E C_{m+1} <= E C_m, as 1 + drop <= 1"
+    check.holds(np.array(drop) + 1, 1.0, tol=2 * error[:-1], cause=cause, on="four atoms", of=decrease)
 
 
 def test_average_tight(check):
@@ -99,16 +100,18 @@ def test_counterexample_is_certified_at_one(check):
     rng = np.random.default_rng(71)
     y = 3 * rng.standard_normal((200_000, 2))
     top = largest_posterior_variance(PointCloud(ATOMS, WEIGHTS), y, SIGMA2)
-    check.holds(top, 0.985 * SIGMA2, tol=0, cause="exact: certified", on="200,000 random points against the certificate")
+    check.holds(top, 0.985 * SIGMA2, tol=0, cause="exact: certified", on="200,000 random points",
+                of="the certificate of the counterexample")
 
 
-def test_refuted_in_the_plane(check):
+def test_lost_in_the_plane(check):
     """At y_1 = y_2 = 0 the second conditional is not log-concave, and more measurements make it worse."""
     C = posterior_covariance(PointCloud(ATOMS, WEIGHTS), np.zeros((1, 2)), 2, np.sqrt(SIGMA2))[0]
     top = np.linalg.eigvalsh(C)[-1]
     value = 1.0651256566204089
     check.equal(top / SIGMA2, value, tol=16 * EPS, cause="rounding: 16 eps", on="lammax C_2 / sigma^2 at 0")
-    check.refuted("almost surely, d = 2: lammax C_2 <= sigma^2", top, SIGMA2, tol=1e-12, on="four atoms, y_1 = y_2 = 0")
+    dropped = "sigma^2 >= R^2 - tau^2 (.714 against 1.44): almost surely, d = 2, lammax C_2 <= sigma^2"
+    check.control(dropped, top, SIGMA2, tol=1e-12, on="four atoms, y_1 = y_2 = 0")
     late = np.linalg.eigvalsh(posterior_covariance(PointCloud(ATOMS, WEIGHTS), np.zeros((1, 2)), 1000, np.sqrt(SIGMA2))[0])[
         -1
     ]
@@ -133,7 +136,8 @@ def test_rigorous_ball(check):
         assert ratio > 1  # proved
         assert C[0][1].contains(0)
         assert abs(ratio - flint.arb("1.06512565662040892242172790665")) < flint.arb("1e-28")
-    check.refuted("almost surely, d = 2 (ball arithmetic)", float(ratio.lower()), 1.0, on=f"ratio in {ratio.str(20)}")
+    dropped = "sigma^2 >= R^2 - tau^2, in ball arithmetic: almost surely, d = 2, lammax C_2 <= sigma^2"
+    check.control(dropped, float(ratio.lower()), 1.0, on=f"ratio in {ratio.str(20)}")
 
 
 def test_certificate_in_ball_arithmetic(check):

@@ -78,7 +78,8 @@ def test_holds(check):
         detail = f"ratios {np.array2string(np.array(measured) / larger, precision=4)}"
         cause = "remainder: quadrature: change with half the spacing"
         check.holds(measured, larger, tol=np.array(tol), cause=cause, on=f"KL, {name}, T = 1, 3", detail=detail)
-        check.holds(tv, np.sqrt(np.array(larger) / 2), tol=1e-9, cause="remainder: quadrature", on=f"total variation, {name}")
+        of = "total variation, by Pinsker's inequality"
+        check.holds(tv, np.sqrt(np.array(larger) / 2), tol=1e-9, cause="remainder: quadrature", on=name, of=of)
 
 
 def optimal_shifts(T, N):
@@ -129,7 +130,8 @@ def test_cross_term(check):
         cause = "rounding: 450 eps: 320 terms, sum below 3"
         check.equal(larger - path, slack, tol=1e-13, cause=cause, on=f"bound minus trajectory KL, N(2, 1), T = {T:g}")
         found = line.study(law, uniform(T, N), scheme_with(shift(-size)), start="normal").divergences.kl
-        check.holds(found.value, path, tol=found.error, cause="remainder: quadrature", on=f"marginal below trajectory KL, T = {T:g}")
+        of = "a step of the proof, the marginal KL below that of the trajectory"
+        check.holds(found.value, path, tol=found.error, cause="remainder: quadrature", on=f"N(2, 1), T = {T:g}", of=of)
 
 
 def test_rate(check):

@@ -43,7 +43,8 @@ def test_law(check):
     halved = [law_gap(d, 4001) for d in (1, 2, 3)]
     check.equal(np.array(found) / halved, 1.0, tol=2e-3, cause="remainder: h^2", on="grid halved")
     # Eyring-Kramers decay exp(-R^2/2) up to factors of R
-    check.holds(np.array(found)[1:] / np.array(found)[:-1], 0.03, tol=0, cause="exact", on="exponential decay in d")
+    of = "the gap of the law itself"
+    check.holds(np.array(found)[1:] / np.array(found)[:-1], 0.03, tol=0, cause="exact", on="d = 1, 2, 3", of=of)
 
 
 def test_conditionals(check):
@@ -60,7 +61,7 @@ def test_conditionals(check):
                 zeta.append(bound.spectral_gap_lower_bound(t, sigma2, 1.0, R) * sigma2)
             on = f"d = {d}, sigma^2 = {factor:g} x threshold, t = 1, 2, 10"
             check.holds(zeta, worst, tol=2e-3, cause="remainder: grid of order h^2", on=on)
-            check.holds(0.45 if factor == 1 else 0.6, worst, tol=0, cause="exact", on=f"order one: {on}")
+            check.holds(0.45 if factor == 1 else 0.6, worst, tol=0, cause="exact", on=on, of="the order one of the gap")
 
 
 def test_tight(check):

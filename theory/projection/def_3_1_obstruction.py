@@ -161,7 +161,7 @@ def test_multiplicity_exceeds_one(check):
     d = law.distance(x)
     eta = bound.relative_error(law.noised(1.0, d).denoise(x), law.project(x), d)[0]
     check.equal(eta, 1.8, tol=1e-5, cause="remainder: offset 1e-6 times the slope of the denoiser", on="nine to one, x = -1e-6")
-    check.holds(1.0, eta, tol=0, cause="exact", on="nine to one")
+    check.holds(1.0, eta, tol=0, cause="exact", on="nine to one", of="an example beyond 1, whose value is asserted above")
 
 
 def test_limit_sympy(check):
@@ -193,7 +193,8 @@ def test_controls(check):
                     worst.append(bound.relative_error(oracle.noised(1.0, sigma).denoise(x), law.project(x), d)[0])
                     band.append(bound.band_ok(d, sigma, law.dim, 2.0)[0])
     check.hypothesis("inside the band", band, on="discontinuous denoisers at the same ties")
-    check.holds(worst, 0.3, tol=1e-9, cause="rounding: rounding next to a tie", on="Def 3.1 with eta = .3, discontinuous denoisers")
+    of = "Definition 3.1 with eta = .3, the hypothesis of the control"
+    check.holds(worst, 0.3, tol=1e-9, cause="rounding: rounding next to a tie", on="discontinuous denoisers", of=of)
     check.control("continuity (p(x) + .3 d(x) u)", 1.0, max(worst), on="the same ties", tol=1e-9)
     flat = Subspace(np.linalg.qr(rng.standard_normal((12, 3)))[0])
     x = rng.standard_normal((500, 12))

@@ -11,6 +11,7 @@ from scipy import stats
 from exactdiffusion import measure
 from exactdiffusion.bounds import projection as bound
 
+NORM = "the norm of a Gaussian, a lemma"
 STATEMENT = bound.oracle_denoising_whp.statement
 INSTANCES = (("sphere", 4, 64), ("torus", 8, 1024), ("torus", 2, 256))
 
@@ -34,8 +35,8 @@ def test_gaussian_norms_exactly(check):
     above = stats.chi2.sf((np.sqrt(m) + t) ** 2, m)
     below = np.where(np.sqrt(m - 1) > t, stats.chi2.cdf(np.maximum(np.sqrt(m - 1) - t, 0) ** 2, m), 0.0)
     cause = "remainder: chi2 of SciPy: relative error below 1e-10"
-    check.holds(above, largest, tol=1e-10 * largest, cause=cause, on="norm from above, m = 1 .. 10^4, t = .05 .. 5")
-    check.holds(below, largest, tol=1e-10 * largest, cause=cause, on="norm from below, m = 1 .. 10^4, t = .05 .. 5")
+    check.holds(above, largest, tol=1e-10 * largest, cause=cause, on="from above, m = 1 .. 10^4, t = .05 .. 5", of=NORM)
+    check.holds(below, largest, tol=1e-10 * largest, cause=cause, on="from below, m = 1 .. 10^4, t = .05 .. 5", of=NORM)
     check.control(
         "the exponent t^2/2 (t^2 instead)", above, np.exp(-(t**2)) * np.ones_like(m), tol=1e-10, on="norm from above"
     )

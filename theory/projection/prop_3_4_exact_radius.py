@@ -10,7 +10,7 @@ EPS = np.finfo(np.float64).eps
 
 
 def test_the_root(check):
-    """The float64 root against 40 digits; between 1 and the half-log radius, which is between it and the paper's."""
+    """The float64 root against 40 digits; between 1 and the half-log radius, which is between it and the recalled one."""
     worst, small, large = [], [], []
     for sigma in (1e-3, 0.1, 1.0, 30.0, 1e4):
         for m, eta in ((1, 1.0), (2, 0.5), (1797, 1e-3), (10**6, 1e-9), (50, 50.0)):

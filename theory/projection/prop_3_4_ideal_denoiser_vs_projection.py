@@ -1,4 +1,4 @@
-"""Proposition 3.4 with the paper's radius: 40,000 random instances, digits, and how far it is from being attained."""
+"""Proposition 3.4 with the recalled radius: 40,000 random instances, digits, and how far it is from being attained."""
 
 import math
 

@@ -55,7 +55,7 @@ def test_first_order(check):
         cause="rounding: of float64 k; O(1/N) = 1e-20",
         on="k of k/N, N = 1e20",
     )
-    # the number of the paper's notation: N = 1e6, eta = .1, nu = 2
+    # a number in the notation of Theorem 4.3: N = 1e6, eta = .1, nu = 2
     with mpmath.workdps(50):
         value = float(10**6 * (logs(0.1, 2, 10**6)[0] - limits(0.1, 2)[0]))
     check.equal(value, 26.424788, tol=5e-7, cause="printed digits: recorded to 8 digits", on="N = 1e6, eta .1, nu 2: N log-excess")

@@ -106,7 +106,7 @@ def test_controls(check, subspace):
     check.control(
         "the added noise (none)", stated, exact_moments(GRID, start, variance="zero"), tol=1e-9, on="20 steps 10 -> .1"
     )
-    # the ambient dimension in place of the codimension: the paper's band is centred at sqrt(n) sigma
+    # the ambient dimension in place of the codimension: the band of Theorem 4.2 is centred at sqrt(n) sigma
     check.control(
         "n - m (n instead)", n * GRID.sigma**2, exact_moments(GRID, n * GRID.sigma[0] ** 2), tol=1e-9, on="n = 32, m = 4"
     )

@@ -112,7 +112,7 @@ def test_signs(check, eta):
     at = np.logspace(-6, 1.7, 200)
     for name, f in (("g", g), ("h", h)):
         second = sympy.lambdify(y, sympy.simplify(sympy.diff(f, y, 2)).subs(symbol, eta), "numpy")(at)
-        check.holds(0.0, -second, tol=0, cause="exact: a sign", on=f"{name}'' < 0, eta = {eta}")
+        check.holds(0.0, -second, tol=0, cause="exact: a sign", on=f"{name}'' < 0, eta = {eta}", of="concavity, a lemma")
 
 
 def test_controls(check):

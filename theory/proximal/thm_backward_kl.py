@@ -1,7 +1,7 @@
-"""Theorem A (form of the paper's Theorem 2, constants ours): KL <= budget <= closed bound with certified L and H.
+"""Theorem A (form of Theorem 2 as recalled, constants ours): KL <= budget <= closed bound with certified L and H.
 
-The closed bound is loose by three to four orders against the budget, so it is never the only test: its constants are
-recomputed exactly from the four inequalities of the proof, and the bound divided by 1e5 must fail.
+The budget is at most 1.8e-3 of the closed bound on what is tried here and KL at most 4.5e-4, so it is never the only test:
+its constants are recomputed exactly from the four inequalities of the proof, and the bound divided by 1e5 must fail.
 """
 
 import numpy as np
@@ -16,6 +16,7 @@ from exactdiffusion.propagation import grid as line
 STATEMENT = bound.backward_kl.statement
 EPS = np.finfo(np.float64).eps
 TOL, CAUSE = 1e-12, "remainder: 1e-12 relative: quadrature of the budget and of KL"
+BUDGET = "the budget between KL and the bound"
 FINE = ("two modes, +-.6, v .4", "three modes, unequal weights")
 
 
@@ -38,7 +39,8 @@ def test_chain_on_mixtures(check, targets, uniform, start):
         initial = 0.0 if start == "exact" else bound.forward_convergence(T, moment, 1)
         closed = bound.backward_kl(grid.g, 1, moment, L, H, initial)
         check.hypothesis("KL <= budget (a statement of its own)", kl <= budget.total * (1 + TOL), on=on)
-        check.holds([kl, budget.total], closed, tol=TOL * closed, cause=CAUSE, on=f"KL and budget, {on}")
+        check.holds(kl, closed, tol=TOL * closed, cause=CAUSE, on=on)
+        check.holds(budget.total, closed, tol=TOL * closed, cause=CAUSE, on=on, of=BUDGET)
         if start == "exact":
             check.control("the constants (bound x 1e-5)", budget.total, 1e-5 * closed, on=on)
 
@@ -56,7 +58,8 @@ def test_unequal_steps(check, targets):
     run = line.propagate(law, part, "prox_backward")
     kl = line.divergences(run.target, run.law).kl
     check.hypothesis("KL <= budget (a statement of its own)", kl <= total * (1 + TOL), on=on)
-    check.holds([kl, total], closed, tol=TOL * closed, cause=CAUSE, on=f"KL and budget, {on}")
+    check.holds(kl, closed, tol=TOL * closed, cause=CAUSE, on=on)
+    check.holds(total, closed, tol=TOL * closed, cause=CAUSE, on=on, of=BUDGET)
     check.control("the constants (bound x 1e-5)", kl, 1e-5 * closed, on=on)
     mean = np.full(part.N, part.g.sum() / part.N)
     check.control("sum of g_k^3 (T^3/N^2)", closed, bound.backward_kl(mean, 1, moment, L, H), on=on)

@@ -23,11 +23,11 @@ def test_chain(check, targets, uniform, marginal_kl):
         path = budgets.trajectory_kl(law, grid, "euler_maruyama").total
         girsanov = budgets.conditional_budget(law, grid, "euler_maruyama").total
         closed = bound.euler_maruyama_trajectory_kl(grid.g, 1, moment, L)
-        check.holds(kl, path, tol=TOL * path, cause=CAUSE, on=f"KL <= trajectory KL, {on}")
+        check.holds(kl, path, tol=TOL * path, cause=CAUSE, on=on, of="data processing, KL <= trajectory KL")
         ok = path <= girsanov * (1 + TOL)
         check.hypothesis("trajectory KL <= Girsanov budget (step of the proof)", ok, on=on)
-        on_both = f"trajectory KL and budget <= closed bound, {on}"
-        check.holds([path, girsanov], closed, tol=TOL * closed, cause=CAUSE, on=on_both)
+        check.holds(path, closed, tol=TOL * closed, cause=CAUSE, on=on)
+        check.holds(girsanov, closed, tol=TOL * closed, cause=CAUSE, on=on, of="the budget between KL and the bound")
         check.control("the constants (bound x 1e-3)", path, 1e-3 * closed, on=on)
 
 

@@ -26,11 +26,11 @@ def test_chain(check, targets, uniform, marginal_kl):
             budgets.conditional_budget(law, grid, "prox_hybrid").total,
             bound.hybrid_trajectory_kl(grid.g, 1, moment, L, H),
         ]
-        check.holds(chain[0], chain[1], tol=TOL * chain[1], cause=CAUSE, on=f"KL <= trajectory KL, {on}")
+        check.holds(chain[0], chain[1], tol=TOL * chain[1], cause=CAUSE, on=on, of="data processing, KL <= trajectory KL")
         ok = chain[1] <= chain[2] * (1 + TOL)
         check.hypothesis("trajectory KL <= conditional budget (step of the proof)", ok, on=on)
-        on_both = f"trajectory KL and budget <= closed bound, {on}"
-        check.holds(chain[1:3], chain[3], tol=TOL * chain[3], cause=CAUSE, on=on_both)
+        check.holds(chain[1], chain[3], tol=TOL * chain[3], cause=CAUSE, on=on)
+        check.holds(chain[2], chain[3], tol=TOL * chain[3], cause=CAUSE, on=on, of="the budget between KL and the bound")
         check.control("the constants (bound x 1e-3)", chain[1], 1e-3 * chain[3], on=on)
     # the path argument cannot give the marginal order: its budget does not bound less than the trajectory KL
     check.control("trajectory (the marginal KL as its bound)", chain[1], chain[0], on=on)

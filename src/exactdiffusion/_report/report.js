@@ -163,7 +163,9 @@ function explorer(data) {
     return [`<b>${wrap(c.sampler)}</b>`, `${wrap(c.target)}; ${wrap(c.schedule)}`,
       `steps ${p.steps}, oracle calls ${shown(p.calls)}` + (p.seconds === null ? "" : `, ${shown(p.seconds)} s`),
       `median of ${p.seeds}: <b>${shown(p.median)}</b>`, interval(p),
-      p.floor === null ? "" : `noise floor ${shown(p.floor)}` + (p.floor_sd ? ` ± ${shown(p.floor_sd)}` : ""),
+      p.exact_draws === null ? "" : `exact draws ${shown(p.exact_draws)}`
+        + (p.exact_draws_high ? ` [${shown(p.exact_draws_low)}, ${shown(p.exact_draws_high)}]` : ""),
+      p.vacuous === null ? "" : `vacuous bound, ${wrap(p.vacuous)}`,
       p.bound === null ? "" : `${entities(p.bound_kind || "")} bound ${shown(p.bound)}: ${entities(p.statement || "")}`,
     ].filter(Boolean).join("<br>");
   }
@@ -189,7 +191,7 @@ function explorer(data) {
 
   function drawPlot(found) {
     const axis = state.axis, cellAxis = { steps: "steps", calls: "oracle_calls", seconds: "seconds" }[axis];
-    const bands = [], lines = [], bounds = [], dots = [], floors = new Map();
+    const bands = [], lines = [], bounds = [], dots = [], drawn = new Map();
     let zero = 0;
     for (const c of found) {
       const s = look(c);
@@ -213,7 +215,12 @@ function explorer(data) {
           text: bounded.map((p) => `${entities(p.bound_kind || "")} bound ${shown(p.bound)}<br>${entities(p.statement || "")}`
             + `<br>${wrap(title(c))}, steps ${p.steps}`), hovertemplate: "%{text}<extra></extra>" });
       }
-      for (const p of c.points) if (p.floor > 0) floors.set(p.floor + "/" + p.floor_sd, p);
+      for (const p of c.points) {
+        if (p.exact_draws > 0) {
+          const low = p.exact_draws_low || p.exact_draws, high = p.exact_draws_high || p.exact_draws;
+          drawn.set([low, p.exact_draws, high].join("/"), { low, mean: p.exact_draws, high });
+        }
+      }
       if (byId("seeds").checked) {
         const mine = cells.filter((r) => ["target", "metric", "sampler", "schedule", "samples", "start"].every((k) => r[k] === c[k])
           && r.value > 0 && r[cellAxis] > 0);
@@ -222,11 +229,10 @@ function explorer(data) {
       }
     }
     const shapes = [];
-    for (const p of floors.values()) {
-      const sd = p.floor_sd || 0;
-      shapes.push({ type: "rect", xref: "paper", x0: 0, x1: 1, y0: Math.max(p.floor - sd, 0.5 * p.floor), y1: p.floor + sd,
+    for (const p of drawn.values()) {
+      shapes.push({ type: "rect", xref: "paper", x0: 0, x1: 1, y0: p.low, y1: p.high,
         fillcolor: style("--band"), line: { width: 0 }, layer: "below" });
-      shapes.push({ type: "line", xref: "paper", x0: 0, x1: 1, y0: p.floor, y1: p.floor, line: { color: style("--soft"), width: 1 },
+      shapes.push({ type: "line", xref: "paper", x0: 0, x1: 1, y0: p.mean, y1: p.mean, line: { color: style("--soft"), width: 1 },
         layer: "below" });
     }
     const metric = byId("metric").value;
@@ -234,7 +240,7 @@ function explorer(data) {
       tickcolor: style("--line"), automargin: true, tickmode: "array" };
     const abscissae = unique(found.flatMap((c) => c.points.map((p) => p[axis]))).filter((v) => v > 0).sort((a, b) => a - b);
     const apart = axis !== "seconds" && abscissae.length <= 9 && abscissae.every((v, i) => i === 0 || v > 1.3 * abscissae[i - 1]);
-    const measured = [...bands, ...dots].flatMap((t) => t.y).concat([...floors.values()].map((p) => p.floor));
+    const measured = [...bands, ...dots].flatMap((t) => t.y).concat([...drawn.values()].flatMap((p) => [p.low, p.high]));
     // A bound further than FRAME from the data does not widen the frame: it would flatten every curve.
     const least = Math.min(...measured) / FRAME, most = Math.max(...measured) * FRAME;
     const bounding = bounds.flatMap((t) => t.y);
@@ -267,7 +273,14 @@ function explorer(data) {
       parts.push(`Markers: median over the seeds. Bands cover it with probability ${shown(100 * Math.min(...coverages))} % or more `
         + "(order statistics).");
     } else if (found.length) parts.push("One seed per point; bands are the interval of the measurement.");
-    if (floors.size) parts.push("Grey band: noise floor, what as many exact draws of the target score, ± 1 standard deviation.");
+    for (const text of unique(found.map((c) => c.drawn)).filter((t) => t !== null)) {
+      parts.push(`Grey band: ${text}; perfect samplers score below their median in half of all runs.`);
+    }
+    const vacuous = found.flatMap((c) => c.points).filter((p) => p.vacuous !== null);
+    if (vacuous.length) {
+      const worst = vacuous.reduce((p, q) => (q.bound > p.bound ? q : p));
+      parts.push(`${vacuous.length} bound(s) are vacuous, up to ${shown(worst.bound)}: ${worst.vacuous}.`);
+    }
     if (bounds.length) parts.push("Dotted with dashes: a theorem's bound for the curve of that colour; hover says which.");
     if (beyond) parts.push(`${beyond} bound(s) lie beyond the frame; a double click on the plot shows them.`);
     if (zero) parts.push(`${zero} point(s) at 0 have no place on a logarithmic axis; the table has them.`);
@@ -295,7 +308,8 @@ function explorer(data) {
       columns = [...perCurve, number("steps", "steps"), number("seed", "seed"), number("value", "value"), number("lower", "lower"),
         number("upper", "upper")];
     }
-    columns.push(number("floor", "floor"), number("bound", "bound"), number("oracle calls", medians ? "calls" : "oracle_calls"),
+    columns.push(number("exact draws", "exact_draws"), number("5 %", "exact_draws_low"), number("95 %", "exact_draws_high"),
+      number("bound", "bound"), number("oracle calls", medians ? "calls" : "oracle_calls"),
       number("seconds", "seconds"));
     if (!medians) columns.push(number("inner evaluations", "inner_evaluations"), word("rung", "rung"), word("method", "method"));
     columns = columns.filter((column) => column.number !== true || ["median", "value", "steps"].includes(column.label)

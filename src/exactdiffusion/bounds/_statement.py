@@ -47,6 +47,7 @@ KINDS = {
 
 TEXTS = {
     "source": "seen in the authors' own material",
+    "transcribed": "read in a machine transcription of the authors' slides; the slides themselves were not at hand",
     "recalled": "wording not confirmed against the paper's full text; the form stated here is proved here",
     "derived": "not a statement of the paper; proved here",
     "classical": "textbook result",

@@ -6,7 +6,7 @@ z_t = x_t/sqrt(abar_t); q_v the density of x + sqrt(v) eps; D_v(z) = E[x | z_v =
 mean chain runs E[x_{t-1} | x_t] without noise from z = y at v_hat; its output is f(y), the conditional mean estimator (CME)
 is D_{v_hat}(y). "Excess" is E|f - CME|^2.
 
-What was at hand: the abstract, the announced statement and the authors' released code. The exact hypotheses of the paper's
+What was at hand: the abstract, the announced statement and the authors' released code. The exact hypotheses of
 Lemma 4.1, Theorems 4.2 and 4.4 and Corollary 4.6 were not, so nothing here quotes them or says that they hold or fail. What
 is stated is what exact stepwise means do, with proofs: *exact stepwise means, fixed SNR, refined schedule: the limit
 differs from the CME (derived)*. The chain does converge to the CME for a Gaussian prior (every schedule), for one step, for
@@ -62,7 +62,7 @@ def mean_step(x, denoised, alpha_bar, alpha_bar_next):
 
     the Euler step of stochastic localization, :math:`dw = E[x|w,\eta]d\eta + dB`, with its noise switched off.
 
-    **Source.** The step: the paper and its code; the reduction is derived (divide by :math:`\sqrt{\bar\alpha_{t-1}}`;
+    **Source.** The step: the released code; the reduction is derived (divide by :math:`\sqrt{\bar\alpha_{t-1}}`;
     :math:`\alpha(1-\bar\alpha_{t-1})/(1-\bar\alpha_t) = \rho`, :math:`\beta/(1-\bar\alpha_t) = 1-\rho`).
 
     Parameters
@@ -424,7 +424,7 @@ def schedules_share_the_limit(T, gamma, c=1.0):
     so a fixed SNR cannot be matched. The gap vanishes at fixed SNR only if :math:`v_{\hat t-1}/\hat v \to 0`: one large
     jump, the opposite of fine steps.
 
-    **Source.** derived. A schedule condition belongs to the paper's theorem; it was not at hand.
+    **Source.** derived. The exact hypotheses of the announced theorem (a condition on the schedule?) were not at hand.
 
     Parameters
     ----------
@@ -731,7 +731,7 @@ def snr_mismatch(y, mean, lam, level, v_hat):
     r"""Effect of starting at a level that does not match the observation.
 
     **Hypotheses.** Prior N(0, lam), one coordinate; start at level v' with :math:`x = y/\sqrt{1+\hat v}` (the true SNR
-    scales, as in the paper), exact stepwise means.
+    scales), exact stepwise means.
 
     **Conclusion (equality).** For every grid
 
@@ -741,13 +741,13 @@ def snr_mismatch(y, mean, lam, level, v_hat):
     This is the only part of the error that vanishes with T on a Gaussian prior. The first released code starts one level too
     clean (``convention="code"``), i.e. at the next level v'.
 
-    **Source.** Eq. (12) of the paper defines the match; the closed form is derived.
+    **Source.** Eq. (12) defines the match (a third-party implementation cites it so); the closed form is derived.
 
     Parameters
     ----------
     y : array
     mean : number
-        Mean of the prior (0 in the paper's normalisation).
+        Mean of the prior (0 for a normalised prior).
     lam : number > 0
     level, v_hat : numbers
         v' of the level where the chain starts, and the noise variance of y.

@@ -1,8 +1,8 @@
 r"""Saremi, Park & Bach, "Chain of Log-Concave Markov Chains" (ICLR 2024, arXiv 2305.19473): Langevin and Ornstein-Uhlenbeck
 dynamics, empirical Bayes and score matching, many measurements of one X; and the statements of its neighbours.
 
-Source of the wording: the slides of F. Bach (October 2023) on this paper, whose misprints are corrected here and kept as
-counterexamples; the paper's full text was not at hand.
+Source of the wording: the slides of F. Bach (October 2023) on this paper, read in a machine transcription, whose slips (the
+slides' or the transcription's) are corrected here and kept as counterexamples; the full text of the paper was not at hand.
 
 Notation: ``Y_t = X + sigma N_t``, ``s = sigma^2/m``, ``q_v`` the density of ``X + sqrt(v) N`` (index: the VARIANCE v; the
 slides index by the standard deviation), ``Xhat_m = E[X | Y_1..Y_m]``, ``C_m`` the posterior covariance, gamma the standard
@@ -23,24 +23,25 @@ PAPER = "log_concavity"
 # ------------------------------------------------------------- A. Langevin, Ornstein-Uhlenbeck, the backward equation
 
 
-@statement(paper=PAPER, ref="slides, Langevin step", title="Stationary law of ULA on a Gaussian", kind="refuted")
+@statement(paper=PAPER, ref="slides, Langevin step", title="Stationary law of ULA on a Gaussian", kind="refuted",
+           text="transcribed")
 def ula_gaussian_variance(lam, gamma):
     r"""Variance that the unadjusted Langevin algorithm keeps on a Gaussian.
 
     **Hypotheses.** Target N(0, lam), :math:`0 < \gamma < 2\lambda`,
     :math:`x_{k+1} = x_k - \gamma f'(x_k) + \sqrt{2\gamma}\,\xi_k`, :math:`f(x) = x^2/(2\lambda)`.
 
-    **Conclusion (equality; the printed recursion is refuted).** The stationary law is Gaussian with variance
+    **Conclusion (equality; the recursion as transcribed is refuted).** The stationary law is Gaussian with variance
 
     .. math:: v_\gamma = \frac{\lambda}{1 - \gamma/(2\lambda)}, \qquad
               W_2 = \sqrt{v_\gamma} - \sqrt\lambda = \frac{\gamma}{4\sqrt\lambda} + O(\gamma^2).
 
     Proof: :math:`v = (1-\gamma/\lambda)^2 v + 2\gamma`. In d dimensions it holds along every eigenvector.
 
-    **As printed** the step is :math:`x_{k+1} = -\gamma f'(x_k) + \sqrt{2\gamma}\,\xi_k`, without :math:`x_k`: its stationary
-    variance :math:`2\gamma/(1-(\gamma/\lambda)^2)` tends to 0 with gamma. (At gamma = lam/2 the two agree: a trap.)
+    **As transcribed** the step is :math:`x_{k+1} = -\gamma f'(x_k) + \sqrt{2\gamma}\,\xi_k`, without :math:`x_k`: its
+    stationary variance :math:`2\gamma/(1-(\gamma/\lambda)^2)` tends to 0 with gamma. (At gamma = lam/2 both agree: a trap.)
 
-    **Source.** Slides (corrected); the formula is derived.
+    **Source.** Slides, in a machine transcription (corrected); the formula is derived.
 
     Parameters
     ----------
@@ -70,7 +71,8 @@ def ula_strongly_log_concave(k, h, a, L, dim, w2_start):
 
     The first term is sharp; the second is loose: the true bias is O(h), see :func:`ula_gaussian_variance`.
 
-    **Source.** Dalalyan & Karagulyan 2019, Theorem 1 (recalled), the modern form of the results the slides quote.
+    **Source.** Dalalyan & Karagulyan 2019, Theorem 1 (recalled), the modern form of the results the slides quote. The orders
+    :math:`(L/a)\sqrt{hd}` and :math:`e^{-ahk}` are those of Chewi, *Log-Concave Sampling*, Theorem 4.1.2.
     """
     if not 0 < h <= 2 / (a + L):
         fail("h", h, f"a step in (0, 2/(a + L)] = (0, {2 / (a + L):.6g}]")
@@ -170,7 +172,8 @@ def backward_drift(y, score):
 
 
 @statement(
-    paper=PAPER, ref="slides, discretised backward SDE", title="Euler-Maruyama of the backward equation", kind="refuted"
+    paper=PAPER, ref="slides, discretised backward SDE", title="Euler-Maruyama of the backward equation", kind="refuted",
+    text="transcribed",
 )
 def backward_euler_maruyama_gaussian(mean, variance, T, N):
     r"""Exact output law of the discretised backward equation on Gaussian data.
@@ -179,7 +182,7 @@ def backward_euler_maruyama_gaussian(mean, variance, T, N):
 
     .. math:: y_{k+1} = y_k + \gamma\,\big[y_k + 2\nabla\log r_{t_k}(y_k)\big] + \sqrt{2\gamma}\,\xi_k .
 
-    **Conclusion (weak order 1; the printed first form is refuted).** The output is Gaussian; with
+    **Conclusion (weak order 1; the first form as transcribed is refuted).** The output is Gaussian; with
     :math:`\rho = \mathrm{Var}\,X_t`
 
     .. math:: m' = \Big(1+\gamma-\frac{2\gamma}\rho\Big)m + \frac{2\gamma e^{-t}\mu}\rho, \qquad
@@ -187,9 +190,10 @@ def backward_euler_maruyama_gaussian(mean, variance, T, N):
 
     and its W2 distance to the data is O(gamma) + O(e^{-T}).
 
-    **As printed** the first form of the step has :math:`2\gamma\nabla r` without the logarithm: refuted.
+    **As transcribed** the first form of the step has :math:`2\gamma\nabla r` without the logarithm: refuted. The equation on
+    the same slide and the slides' final recursion have the logarithm.
 
-    **Source.** Slides; the recursion is derived.
+    **Source.** Slides, in a machine transcription; the recursion is derived.
 
     Returns
     -------
@@ -207,21 +211,22 @@ def backward_euler_maruyama_gaussian(mean, variance, T, N):
 
 
 @statement(
-    paper=PAPER, ref="slides, scaling", title="Score of the scaled law from the score of the noised one", kind="refuted"
+    paper=PAPER, ref="slides, scaling", title="Score of the scaled law from the score of the noised one", kind="refuted",
+    text="transcribed",
 )
 def rescaled_score(score_of_noised, t):
     r"""Both conventions of the noised density, and the factor between their scores.
 
     **Hypotheses.** r_t the density of :math:`X_t = e^{-t}X_0 + \sqrt{1-e^{-2t}}\,N`; q_v that of :math:`X_0 + \sqrt v\,N`.
 
-    **Conclusion (equality; the printed identification is refuted).**
+    **Conclusion (equality; the identification as transcribed is refuted).**
 
     .. math:: \nabla\log r_t(x) = e^t\,\nabla\log q_{v}(e^t x), \qquad v = e^{2t}(1-e^{-2t}) = e^{2t}-1 .
 
-    **As printed** q_t is at once "the density of X_t" and that of :math:`X_0 + e^t\sqrt{1-e^{-2t}}N`: true only after the
-    change of scale; without it the scores differ.
+    **As transcribed** q_t is at once "the density of X_t" and that of :math:`X_0 + e^t\sqrt{1-e^{-2t}}N`: true only after
+    the change of scale; without it the scores differ.
 
-    **Source.** Slides (corrected; their final recursion, with :math:`e^{t_k}`, is right).
+    **Source.** Slides, in a machine transcription (corrected; their final recursion, with :math:`e^{t_k}`, is right).
 
     Parameters
     ----------
@@ -416,7 +421,7 @@ def mean_covariance_derivative(mean_squared_covariance, v):
 
 
 @statement(
-    paper=PAPER, ref="Eq. (A.1)", title="The mean of the measurements is sufficient", kind="equality", text="recalled"
+    paper=PAPER, ref="App. A.1", title="The mean of the measurements is sufficient", kind="equality", text="recalled"
 )
 def joint_log_density(log_q_of_mean, y, sigma):
     r"""Log density of all measurements, from the noised law at their mean.
@@ -431,7 +436,8 @@ def joint_log_density(log_q_of_mean, y, sigma):
 
     Proof: complete the square in x.
 
-    **Source.** Eq. (A.1) (form recalled; the constant derived).
+    **Source.** Appendix A.1 (form recalled; a review quotes :math:`-2\sigma^2\log p(y_{1:m}|x) = \sum|y_t-x|^2` + const from
+    there); the constant derived.
 
     Parameters
     ----------
@@ -470,7 +476,7 @@ def multi_measurement_mean(mean, score_of_mean, m, sigma):
     return mean + sigma**2 / m * score_of_mean
 
 
-@statement(paper=PAPER, ref="slides, OAT", title="Score of the next measurement given the others", kind="equality")
+@statement(paper=PAPER, ref="slides; Eq. (4.9)", title="Score of the next measurement given the others", kind="equality")
 def next_measurement_score(posterior_mean, y, sigma):
     r"""What one step of the chain of log-concave chains needs: the conditional score.
 
@@ -483,7 +489,7 @@ def next_measurement_score(posterior_mean, y, sigma):
 
     and likewise :math:`\nabla_{y_t}\log p(y_{1:m}) = \sigma^{-2}(\hat X_m - y_t)` for every t.
 
-    **Source.** Slides.
+    **Source.** Slides; a later paper cites it as Eq. (4.9).
     """
     return (posterior_mean - y) / sigma**2
 
@@ -873,7 +879,7 @@ def conforti_kl(T, h, kl_start, information_start):
     ref="neighbours: Chen, Chewi, Salim & Wibisono 2022",
     title="The restricted Gaussian oracle contracts",
     kind="tight",
-    text="recalled",
+    text="source",
 )
 def restricted_gaussian_oracle_contraction(a, h):
     r"""Contraction of one round of the proximal sampler.
@@ -889,7 +895,8 @@ def restricted_gaussian_oracle_contraction(a, h):
 
     Equality of the first two for a Gaussian and a shift of its mean. For a mixture the oracle is its posterior mixture.
 
-    **Source.** Chen, Chewi, Salim & Wibisono 2022 (recalled); W2 for a Gaussian by the recursion of means.
+    **Source.** Chen, Chewi, Salim & Wibisono 2022, as in Chewi, *Log-Concave Sampling* (version of August 2026), Theorems
+    8.2.1 (W2), 8.5.1 (chi-squared) and 8.5.2 (KL); W2 for a Gaussian by the recursion of means.
 
     Returns
     -------
@@ -938,25 +945,31 @@ def heun_gaussian_error(sigma, slope, weights, s):
     ref="neighbours: Vempala & Wibisono 2019",
     title="ULA under a log-Sobolev inequality",
     kind="upper",
-    text="recalled",
+    text="source",
 )
 def ula_log_sobolev(k, h, a, L, dim, kl_start):
     r"""KL of the unadjusted Langevin algorithm under a log-Sobolev inequality.
 
     **Hypotheses.** p has a log-Sobolev inequality with constant a (true with a the strong log-concavity) and
-    :math:`|\nabla^2\log p| \le L`; :math:`0 < h \le a/(4L^2)`.
+    :math:`|\nabla^2\log p| \le L`; :math:`0 < h \le 1/(4L)`.
 
     **Conclusion (upper).**
 
-    .. math:: \mathrm{KL}(\nu_k\,\|\,p) \le e^{-ahk}\,\mathrm{KL}(\nu_0\,\|\,p) + \frac{8\,h\,d\,L^2}a
+    .. math:: \mathrm{KL}(\nu_k\,\|\,p) \le e^{-ahk}\,\mathrm{KL}(\nu_0\,\|\,p) + \frac{6\,h\,d\,L^2}a
+
+    Proof: along the interpolation :math:`\tfrac d{dt}\mathrm{KL} \le -\tfrac34 I + L^2E|X_t-X_{kh}|^2` with I the Fisher
+    information relative to p. With :math:`\tau = t - kh \le 1/(4L)` and :math:`E|\nabla\log p(X_t)|^2 \le I + 2Ld` the last
+    term is at most :math:`\tfrac17I + \tfrac{24}7L^2d\,\tau`, and :math:`I \ge 2a\,\mathrm{KL}`: one step adds at most
+    :math:`\tfrac{12}7L^2dh^2`, and their sum is below :math:`2hdL^2/a`: 2 in place of 6 would do.
 
     Loose in both terms: the diffusion decays as :math:`e^{-2at}` and the true bias is O(h^2).
 
-    **Source.** Vempala & Wibisono 2019, Theorem 1 (recalled).
+    **Source.** Vempala & Wibisono 2019, in the form of Chewi, *Log-Concave Sampling* (version of August 2026),
+    Theorem 4.2.7.
     """
-    if not 0 < h <= a / (4 * L**2):
-        fail("h", h, f"a step in (0, a/(4 L^2)] = (0, {a / (4 * L**2):.6g}]")
-    return np.exp(-a * h * np.asarray(k)) * kl_start + 8 * h * dim * L**2 / a
+    if not 0 < h <= 1 / (4 * L):
+        fail("h", h, f"a step in (0, 1/(4 L)] = (0, {1 / (4 * L):.6g}]")
+    return np.exp(-a * h * np.asarray(k)) * kl_start + 6 * h * dim * L**2 / a
 
 
 @statement(

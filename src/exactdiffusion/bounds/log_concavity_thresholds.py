@@ -193,10 +193,10 @@ def condition_number(m, sigma2, tau2, R):
     .. math:: \kappa_m \le \Big[1 - \frac{R^2\sigma^2}{(\sigma^2+m\tau^2)(\sigma^2+(m-1)\tau^2)}\Big]^{-1}
               = 1 + \frac{R^2\sigma^2}{\tau^4 m^2}(1 + o(1)) .
 
-    Attained for every m by two symmetric points. The rate is 1/m^2; the 1/m of the text follows from the cruder
-    ``L <= 1/sigma^2``. It needs tau > 0: for atoms the worst curvature does not improve with m.
+    Attained for every m by two symmetric points. The rate is 1/m^2, which sharpens the rate 1/m that a review of the
+    paper quotes from Remark 2. It needs tau > 0: for atoms the worst curvature does not improve with m.
 
-    **Source.** Theorem 1 and Remark 2, recalled; proved here.
+    **Source.** Theorem 1 and Remark 2, recalled (a public review quotes the hypotheses and the rate 1/m); proved here.
     """
     lower, upper = curvature_bounds(m, sigma2, tau2, R)
     return np.where(lower > 0, upper / lower, np.inf)
@@ -221,31 +221,30 @@ def curvature_lower_bound(m, sigma2, tau2, R):
 
 @statement(
     paper=PAPER,
-    ref="Remark 3",
-    title="Once log-concave, always log-concave: in expectation and on a line",
-    kind="refuted",
-    text="recalled",
+    ref="cf. Remark 3",
+    title="Without sigma^2 >= R^2 - tau^2 log-concavity can be lost; not on average, not on a line",
+    kind="tight",
+    text="derived",
 )
 def once_log_concave(m, sigma2):
-    r"""What survives of "once log-concave, always log-concave" when sigma^2 is below R^2 - tau^2.
-
-    **Refuted as recalled.** The idea that the chain, once its law is log-concave, stays so when a measurement is added.
+    r"""What more measurements do to log-concavity when sigma^2 is below R^2 - tau^2.
 
     **Hypotheses.** :math:`Y_t = X + \sigma N_t`, C_m the posterior covariance given m measurements; E|X|^2 finite for (i),
     bounded support for (ii).
 
-    **Conclusion (corrected form).** (i) In expectation, with no further hypothesis on X: ``E C_{m+1} <= E C_m``, and
+    **Conclusion (tight in (i)).** (i) In expectation, with no further hypothesis on X: ``E C_{m+1} <= E C_m``, and
 
     .. math:: \sigma^{-2}(1-1/m)\,I \;\le\; -E\,\nabla^2_{y_m}\log p(y_m\mid y_{1:m-1}) \;\le\; \sigma^{-2} I .
 
     (ii) Almost surely for d = 1 and bounded support: the supremum over y of Var(X | y_1, ..., y_m) does not increase with m,
     because at its maximiser the third central moment vanishes and ``F' = -(mu_4 - Var^2)/(2 sigma^2) <= 0``.
-    (iii) Almost surely for d >= 2 it is **false**: atoms (+-1, 0) of weight .3158102 and (0, +-1.2) of weight .1841898 at
-    sigma^2 = .714 have ``lammax C_1 <= .985 sigma^2`` for every y_1 (certified), but ``lammax C_2 = 1.0651 sigma^2`` at
-    y_1 = y_2 = 0. Under sigma^2 >= R^2 - tau^2 it is true (:func:`curvature_lower_bound`); here R^2 = 1.44.
+    (iii) Almost surely for d >= 2 log-concavity can be lost: atoms (+-1, 0) of weight .3158102 and (0, +-1.2) of weight
+    .1841898 at sigma^2 = .714 have ``lammax C_1 <= .985 sigma^2`` for every y_1 (certified), but ``lammax C_2 = 1.0651
+    sigma^2`` at y_1 = y_2 = 0. Under sigma^2 >= R^2 - tau^2 it is kept (:func:`curvature_lower_bound`); here R^2 = 1.44: the
+    hypothesis is needed.
 
-    **Source.** Remark 3 and the discussion of a sufficient condition (recalled); corrections and counterexample derived
-    here.
+    **Source.** Derived here. The authors' slides say "Conditioning reduces uncertainty (on average)", which is (i), and
+    refer to the paper for precise statements; a public review quotes Remark 3 as conditional. Nothing of theirs fails here.
 
     Returns
     -------
@@ -276,27 +275,26 @@ def all_at_once_curvature(m, sigma2, posterior_variance):
 @statement(
     paper=PAPER,
     ref="slides",
-    title="Enough Gaussian blurring leads to log-concavity: only with compact support",
-    kind="refuted",
-    text="source",
+    title="Enough Gaussian blurring leads to log-concavity: D^2/4 for compact support, not for every law",
+    kind="tight",
+    text="derived",
 )
 def blurring_threshold(D):
     r"""Enough noise for log-concavity exists for bounded support, and not in general.
 
-    **Printed.** "Enough Gaussian blurring leads to log-concavity", without a hypothesis.
-
     **Hypotheses.** Support of diameter D.
 
-    **Conclusion (corrected form).** The law noised by sigma is log-concave for
+    **Conclusion (tight).** The law noised by sigma is log-concave for
 
     .. math:: \sigma^2 \ge D^2/4 .
 
-    Counterexamples without bounded support: Student's t with 3 degrees of freedom (``max_y Var(X|y)/sigma^2 > 1`` for every
-    sigma, growing with sigma), and even a sub-Gaussian law: atoms 2^k, k = 0, 1, 2, ..., of weights proportional to
-    exp(-4^k / 8), for which the truncations at K have thresholds of at least 4^(K-1)/4: a pair of neighbours far out is seen
-    alone, with equal odds, at some y.
+    Attained by two atoms of equal weight. Without bounded support no noise may suffice: for Student's t with 3
+    degrees of freedom ``max_y Var(X|y)/sigma^2 > 1`` for every sigma, growing with sigma; even for a sub-Gaussian law: atoms
+    2^k, k = 0, 1, 2, ..., of weights proportional to exp(-4^k / 8), whose truncations at K have thresholds of at least
+    4^(K-1)/4: a pair of neighbours far out is seen alone, with equal odds, at some y.
 
-    **Source.** The slides; the corrected form and both counterexamples are derived here.
+    **Source.** Derived here. The slides' line "Enough Gaussian blurring leads to log-concavity" has no hypothesis, and the
+    next one says "see paper for quantitative statements": a heading, not a theorem that fails.
     """
     return np.asarray(D, dtype=np.float64) ** 2 / 4
 
@@ -447,7 +445,8 @@ def splitting_map(y, v, score, unit, step, friction, xi):
     .. math:: y &\mathrel{+}= \tfrac\delta2 v,\quad g=\mathrm{score}(y),\quad v \mathrel{+}= \tfrac{u\delta}2 g,\quad
               v \leftarrow \zeta v + \tfrac{u\delta}2 g + \sqrt{u(1-\zeta^2)}\,\xi,\quad y \mathrel{+}= \tfrac\delta2 v
 
-    **Hypotheses.** zeta = exp(-friction), u = ``unit`` > 0.
+    **Hypotheses.** zeta = exp(-friction), u = ``unit`` > 0. Algorithms in print write exp(-gamma delta) with a friction
+    gamma per unit of time: the same map with friction = gamma delta.
 
     **Conclusion.** With u proportional to the square of the target's length scale the map commutes with a change of units:
     ``y -> c y`` and ``v -> c v`` when the target is stretched by c and u by c^2. With u = sigma (as a third-party
@@ -507,7 +506,8 @@ def score_estimator(log_values, eps, s):
     with root mean square error of order n^{-1/2} and bias of order 1/n. The number of draws needed grows exponentially with
     the dimension: for two well separated Gaussians in R^8 the weights degenerate to one draw.
 
-    **Source.** Eq. (4.8) (recalled); the failure is the paper's Appendix H in kind.
+    **Source.** Eq. (4.8) (recalled; a public review describes the estimator, and that Appendix H finds it good at d = 2 and
+    worse at d = 8).
 
     Parameters
     ----------
@@ -596,7 +596,7 @@ def tunnelling_leak(T, mass, slack, resistance):
     return (np.asarray(slack) + np.asarray(T) / np.asarray(resistance)) / np.asarray(mass)
 
 
-@statement(paper=PAPER, ref="", title="Sampling floor of W2 between modes", kind="asymptotic", text="derived")
+@statement(paper=PAPER, ref="", title="W2 between modes that exact draws already have", kind="asymptotic", text="derived")
 def mode_weight_floor(R, w, n):
     r"""W2 error that n independent exact samples already have, from the mode weight alone.
 
@@ -632,6 +632,6 @@ def decoupled_radius(d, delta=6.0):
 
     driven by the projected noise, and d - 1 independent linear chains on N(0, tau^2): d = 10^6 costs a run on a line.
 
-    **Source.** Derived here; the paper's example has delta = 6.
+    **Source.** Derived here; delta = 6 is our reading of the example of section 5 (recalled).
     """
     return 0.5 * delta * np.sqrt(np.asarray(d, dtype=np.float64))

@@ -1,7 +1,7 @@
 """Permenter & Yuan, "Interpreting and Improving Diffusion Models from an Optimization Perspective" (ICML 2024, 2306.04848).
 
 Notation: K closed in R^n, d(x) the distance to K, p(x) the projection, f = d^2/2. Time runs t = N, ..., 1, 0 from noisy to
-clean; arrays here are ordered the same way, noisy first, so ``beta[0]`` is the paper's beta_N and ``beta[-1]`` its beta_1;
+clean; arrays here are ordered the same way, noisy first, so ``beta[0]`` is their beta_N and ``beta[-1]`` their beta_1;
 beta_t = 1 - sigma_{t-1}/sigma_t.
 """
 
@@ -131,7 +131,8 @@ def admissibility(beta, eta, nu):
     :math:`\prod(1-\eta\rho_i) \ge 1/\nu`; the second implies the first since :math:`1+y \le 1/(1-y)`, and its partial
     products are monotone. For eta > 0 a full last step (sigma_0 = 0) is never admissible.
 
-    **Source.** Definition 4.1 (recalled); the equivalence is derived here.
+    **Source.** Definition 4.1 (recalled; the authors' blog calls a schedule admissible when the band holds along the
+    trajectory, the slides when it decreases slowly enough for that); the equivalence is derived here.
 
     Returns
     -------
@@ -160,8 +161,8 @@ def ddim_distance_sandwich(distance, beta, eta):
     :math:`(2-\nu^{-1/N})^N \to \nu` for the constant step; with the start ratio of :func:`beta_star` it is attained.
 
     **Source.** Theorem 4.2 (slide 18 and poster); the hypothesis is stated at the visited points, which is all the proof
-    uses: on a finite K no continuous denoiser satisfies it everywhere with eta < 1. (H3) is the paper's: the proof needs
-    only that (H1) holds for some nearest point p(x_t), since both sides of :func:`one_step_distance` do.
+    uses: on a finite K no continuous denoiser satisfies it everywhere with eta < 1. (H3) is the blog's:
+    the proof needs only that (H1) holds for some nearest point p(x_t), since both sides of :func:`one_step_distance` do.
 
     Parameters
     ----------
@@ -664,7 +665,7 @@ def ddpm_subspace_distance(sigma, codimension, start=None, mu=0.5):
     :math:`\sqrt{(n-m)/n}`, not to 1: the band of Theorem 4.2, written with the ambient dimension, is centred at 1 only for
     :math:`m \ll n`. DDIM (mu = 0) keeps :math:`d(x_t)/\sigma_t` itself, whatever it was.
 
-    **Source.** derived; the paper calls DDPM a noisy projection.
+    **Source.** derived.
 
     Parameters
     ----------
@@ -823,7 +824,7 @@ def continuity_obstruction(separation, distance):
     ref="Lemma 3.1",
     title="A normal offset shorter than the reach projects back",
     kind="tight",
-    text="recalled",
+    text="source",
     nan=True,
 )
 def normal_offset(base, normal, reach):
@@ -836,8 +837,8 @@ def normal_offset(base, normal, reach):
 
     .. math:: p(x_0 + v) = x_0 \ \text{(unique)}, \qquad d(x_0 + v) = |v| .
 
-    **Source.** Lemma 3.1 (recalled), which is Federer, *Curvature measures* (1959), Theorem 4.8(12). Reach of a sphere: its
-    radius; of a product of circles: the smallest radius; of a finite set: half the smallest distance between two points;
+    **Source.** Lemma 3.1, which the paper takes from Federer, *Curvature measures* (1959), Theorem 4.8(12). Reach of a sphere:
+    its radius; of a product of circles: the smallest radius; of a finite set: half the smallest distance between two points;
     of a convex set: infinity.
 
     Returns
@@ -922,7 +923,7 @@ def oracle_denoising_whp(sigma, dimension, ambient, t):
     The informal form, error :math:`\lesssim \sigma\sqrt d` and error/distance :math:`\lesssim \sqrt{d/n}` for n >> d, has
     the right rate with constant about 1.
 
-    **Source.** Proposition 3.1, informal on slide 11; constants and probabilities derived here, not the paper's.
+    **Source.** Proposition 3.1, informal on slide 11; constants and probabilities derived here.
 
     Parameters
     ----------
@@ -1096,7 +1097,7 @@ def _near_set_terms(distance, sigma, count, eta):
 
 @statement(paper="projection", ref="Prop 3.4", title="Ideal denoiser against the projection", kind="upper", text="recalled")
 def near_set_radius(distance, sigma, count, eta):
-    r"""Relative radius alpha of the near set, as in the paper.
+    r"""Relative radius alpha of the near set.
 
     **Hypotheses.** K finite with ``count`` = |K| points and uniform weights, p(x) unique, :math:`d = d(x) > 0`,
     :math:`0 < \eta \le |K|`; :math:`N_\alpha = \{x_0\in K : |x-x_0|\le\alpha d\}`,
@@ -1143,7 +1144,7 @@ def near_set_radius_half_log(distance, sigma, count, eta):
 
     How far from the truth: as sigma/d goes to 0, with |K| large and eta small, m - 1 atoms just outside the radius opposite
     to p reach :math:`2e^{-2/e} = 0.958` of the bound (:math:`\log u \le u/e` is used at u = 2), against
-    :math:`2e^{-2/e}\,\eta/|K|` for the paper's radius.
+    :math:`2e^{-2/e}\,\eta/|K|` for the radius of :func:`near_set_radius`.
 
     **Source.** derived.
 

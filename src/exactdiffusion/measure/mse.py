@@ -70,7 +70,7 @@ def nmse(estimate, truth, power=None):
     ----------
     estimate, truth : array, shape (n, d)
     power : float, optional
-        Population power E|x|^2. When absent the sample's own power is used, as the paper's code does: for
+        Population power E|x|^2. When absent the sample's own power is used, as the authors' code does: for
         heavy-tailed targets that ratio is far from the population value at moderate n.
 
     Returns

@@ -21,7 +21,7 @@ def gradient_estimation(law, grid, x, gamma=2.0):
     law, grid, x
         As in :func:`ddim`.
     gamma : float or "variable"
-        Any real number (1 is DDIM, 2 the paper's choice), or the second-order choice
+        Any real number (1 is DDIM, 2 the authors' choice), or the second-order choice
         ``gamma_i = 1 + h_i / (2 h_{i-1})``, ``h_i = r_i - r_{i+1}`` (variable-step Adams-Bashforth 2).
 
     Yields
