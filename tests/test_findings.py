@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from mpmath import erfc, exp, findroot, inf, log, mp, mpf, npdf, quad, sqrt, tanh
 
-from exactdiffusion import bounds, ledger
+from exactdiffusion import bounds, expected
 from exactdiffusion.resources import theory_dir
 
 FINDINGS = {f["title"]: f for f in tomllib.loads((theory_dir() / "findings.toml").read_text(encoding="utf-8"))["finding"]}
@@ -171,10 +171,10 @@ def test_document():
     """Every finding names statements of the ledger; each refuted statement has its finding."""
     known = {s.key: s for s in bounds.all_statements()}
     for f in FINDINGS.values():
-        assert f["kind"] in ledger.FINDING_KINDS
+        assert f["kind"] in expected.FINDING_KINDS
         assert f["statements"]
         assert set(f["statements"]) <= set(known)
-    told = {kind: set() for kind in ledger.FINDING_KINDS}
+    told = {kind: set() for kind in expected.FINDING_KINDS}
     for f in FINDINGS.values():
         told[f["kind"]] |= set(f["statements"])
     refuted = {key: s.text for key, s in known.items() if s.kind == "refuted"}

@@ -27,7 +27,7 @@ def data():
     return json.loads((FOLDER / "laws.json").read_text(encoding="utf-8"))
 
 
-def mixture(entry):
+def mixture_of(entry):
     diagonal = np.ndim(entry["covariances"]) == 2
     return GaussianMixture(
         entry["weights"], entry["means"], entry["covariances"], covariance_type="diag" if diagonal else None
@@ -39,7 +39,7 @@ def laws(data):
     return [
         PointCloud(e["means"], e["weights"])
         if e["kind"] == "cloud"
-        else mixture(e)
+        else mixture_of(e)
         for e in data["laws"]
     ]
 
