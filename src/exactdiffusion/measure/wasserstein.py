@@ -636,8 +636,8 @@ def gelbrich(x, y, weights_x=None, weights_y=None):
 class NoiseFloor:
     """W2 between n fresh i.i.d. draws of the target and a reference: what perfect samplers score, on average.
 
-    No floor of a single run: half of all perfect runs score less than the median of ``values``. ``low`` and ``high`` bound the
-    *mean* (Student interval at ``level``); ``std`` is the spread of one draw.
+    No floor of a single run: half of all perfect runs score less than the median of ``values``. ``low`` and ``high`` bound
+    the *mean* (Student interval at ``level``); ``std`` is the spread of one draw.
     """
 
     mean: float
