@@ -186,7 +186,7 @@ def test_gamma_versus_error():
     # recorded for another draw of the start: .112/.035/.027 (N = 5) and .048/.0129/.0198 (N = 10)
     assert error[10, 1.5] < 0.5 * error[10, 2.0] < 0.5 * error[10, 1.0]
     assert error[5, 1.5] < 0.5 * error[5, 1.0]
-    assert len({r["w2"] for r in rows if r["setting"] == "noise floor"}) == 2
+    assert len({r["w2"] for r in rows if r["setting"] == "exact draws"}) == 2
     rows = fresh("gamma_versus_error", targets=["digits"], samples={"digits": 60}, gammas={"digits": [1, 2]}, **changed)
     left = {(r["steps"], r["gamma"]): r["distance"] / (8 * 0.01) for r in rows if r["setting"] == "cifar"}
     # root mean squares lie above the recorded means

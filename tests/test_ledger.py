@@ -192,11 +192,11 @@ def test_verdict_refuted_and_asymptotic():
 
 def test_verdicts_of_unconfirmed_wording():
     """A form that nobody could confirm is not "as printed"; a proof of it is a proof of our form."""
-    check, collected = new("refuted", "recalled")
+    check, collected = new("refuted", "transcribed")
     check.equal(1.0, 1.0, tol=0, cause="exact", on="x")
     check.control("h", 2.0, 1.0, on="x")
     check.refuted("factor 2", 2.0, 1.0, on="x")
-    assert ledger.verdict(check.statement, collected) == "refuted as recalled"
+    assert ledger.verdict(check.statement, collected) == "refuted as transcribed"
     check, collected = new("upper", "recalled")
     check.holds(0.5, 1.0, tol=0, cause="exact", on="x")
     assert ledger.verdict(check.statement, collected) == "incomplete"

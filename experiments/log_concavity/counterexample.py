@@ -1,4 +1,4 @@
-"""Once log-concave, always log-concave? Four atoms in the plane: certified at one measurement, refuted at two.
+"""Log-concavity lost: four atoms in the plane, certified log-concave at one measurement, not so at two.
 
 Atoms (+-1, 0) and (0, +-1.2) with weights .3158102 and .1841898 each, sigma^2 = .714. Drawn is sigma^2 times the largest
 eigenvalue of the Hessian of log p(y_1) (left) and of log p(y_2 | y_1) (middle), which depends on the mean of the

@@ -30,7 +30,7 @@ SPOT = Spot({"targets": ["rings"], "steps": [5], "floor_repeats": 2}, keys=("tar
 
 _TITLES = {"digits": "digits\nn = 64", "photo_patches": "photo patches\nn = 3072", "rings": "ring mixture\nn = 2",
            "dino": "dino\nn = 2"}
-_FLOOR = "noise floor"
+_EXACT = "exact draws"
 
 
 def compute(parameters, progress):
@@ -67,7 +67,7 @@ def compute(parameters, progress):
         floor = measure.noise_floor(law, count, reference, parameters["floor_repeats"], np.random.default_rng([seed, 2]),
                                     weights=weights)
         left = None if atoms is None else float(np.sqrt(law.dim) * schedules.ddpm_sigmas()[0])
-        rows += [{"target": target, "setting": _FLOOR, "steps": 0, "gamma": 0.0, "repeat": k, "start": 0.0,
+        rows += [{"target": target, "setting": _EXACT, "steps": 0, "gamma": 0.0, "repeat": k, "start": 0.0,
                   "samples": count, "w2": value, "distance": left} for k, value in enumerate(floor.values)]
     return rows
 
@@ -80,8 +80,8 @@ def draw(table, parameters):
     figure, panels = new_figure(7.2, 4.6, rows=2, columns=len(targets), sharex=True, squeeze=False)
     for column, target in enumerate(targets):
         rows = [r for r in table if r["target"] == target]
-        floor = np.array([r["w2"] for r in rows if r["setting"] == _FLOOR])
-        left = next(r["distance"] for r in rows if r["setting"] == _FLOOR)
+        floor = np.array([r["w2"] for r in rows if r["setting"] == _EXACT])
+        left = next(r["distance"] for r in rows if r["setting"] == _EXACT)
         upper, lower = panels[:, column]
         for axes, value in ((upper, "w2"), (lower, "distance")):
             for index, steps in enumerate(parameters["steps"]):

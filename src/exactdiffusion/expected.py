@@ -279,8 +279,9 @@ A statement is written down in the docstring of its function in `exactdiffusion.
 - *controls*: how many hypotheses, terms or constants were dropped; each time the same assertion fails.
 - *errors*: how many errors planted in the library its checks are known to catch (`tests/planted`). Besides, each value of
   each statement is made 5 % larger and 5 % smaller, and its file sees it.
-- *wording*: *source* = seen in the authors' material; *recalled* = the full text was not at hand, and the form stated here
-  is proved here (*{here}*); *derived* = ours; *classical* = from the literature."""
+- *wording*: *source* = seen in the authors' material; *transcribed* = seen in a machine's transcription of their slides;
+  *recalled* = the full text was not at hand, and the form stated here is proved here (*{here}*); *derived* = ours;
+  *classical* = from the literature."""
 
 
 def _found():

@@ -40,7 +40,7 @@ VERDICTS = (
     "verified, loose",
     "asymptotic",
     "refuted as printed",
-    "refuted as recalled",
+    "refuted as transcribed",
 )
 
 
@@ -387,7 +387,7 @@ def verdict(statement, collected):
     if missing_parts(statement, collected):
         return "incomplete"
     if statement.kind == "refuted":
-        return "refuted as recalled" if statement.text == "recalled" else "refuted as printed"
+        return "refuted as transcribed" if statement.text == "transcribed" else "refuted as printed"
     found = "verified"
     if statement.kind == "asymptotic":
         found = "asymptotic"
@@ -402,9 +402,9 @@ def verdict(statement, collected):
 def worst_ratio(statement, collected):
     """Largest smaller/larger over the ``holds`` records of the statement's own inequality.
 
-    None when there is none: an equality, a definition and an order have no smaller and larger side.
+    None when there is none: an equality, a definition, an order and a refuted form have no smaller and larger side.
     """
-    if statement.kind in ("equality", "definition", "asymptotic"):
+    if statement.kind in ("equality", "definition", "asymptotic", "refuted"):
         return None
     ratios = [r.ratio for r in collected.of(statement.key, "holds") if not r.of and math.isfinite(r.ratio)]
     return max(ratios) if ratios else None

@@ -404,8 +404,8 @@ def sweep(*, target, sampler, steps, seeds=5, schedule="vp_linear", samples=1000
     jobs : int
         Worker processes of "loky"; the numbers do not depend on it.
     out : path, optional
-        Folder for ``records/``, ``results.csv``, ``timings.csv`` and ``provenance.json``. Records found there are reused.
-        Without it nothing is written.
+        Folder for ``records/``, ``exact_draws/``, ``results.csv``, ``timings.csv`` and ``provenance.json``. Records found
+        there are reused. Without it nothing is written.
     backend : {"loky", "dask", "ray"}
         Where cells run; the numbers do not depend on it. "loky": processes of this machine.
     scheduler : str, optional

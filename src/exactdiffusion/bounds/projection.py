@@ -838,8 +838,8 @@ def normal_offset(base, normal, reach):
     .. math:: p(x_0 + v) = x_0 \ \text{(unique)}, \qquad d(x_0 + v) = |v| .
 
     **Source.** Lemma 3.1, which the paper takes from Federer, *Curvature measures* (1959), Theorem 4.8(12). Reach of a
-    sphere: its radius; of a product of circles: the smallest radius; of a finite set: half the smallest distance between two points;
-    of a convex set: infinity.
+    sphere: its radius; of a product of circles: the smallest radius; of a finite set: half the smallest distance between two
+    points; of a convex set: infinity.
 
     Returns
     -------
