@@ -22,7 +22,7 @@ PARAMETERS = {
 }
 QUICK = {"steps": [1, 3, 10, 30], "runs": [1, 4, 16], "samples": {"random mixture": 60, "two modes": 100}}
 SPOT = Spot(
-    {"laws": ["two modes"], "steps": [1, 10], "runs": [1, 4]},
+    {"steps": [1, 10], "runs": [1, 4]},
     keys=("law", "method", "runs", "steps"),
     rtol={"excess": 1e-8, "excess_error": 1e-8},
     cause="last bits of BLAS and exp along a chain",
