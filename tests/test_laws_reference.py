@@ -81,7 +81,7 @@ def test_the_grid_is_as_wide_as_promised(data):
 @pytest.mark.parametrize("light", [True, False])
 @pytest.mark.parametrize("kind", KINDS)
 def test_mixtures_and_clouds_against_50_digits(data, laws, kind, light, capsys, accuracy, monkeypatch):
-    if not light:  # the kernels of many rows and of other namespaces
+    if not light:  # the kernels of other namespaces
         monkeypatch.setattr(mixture, "_LIGHT_DOUBLES", 0)
     errors, conditions, names, classes = [], [], [], []
     for case in data["cases"]:

@@ -4,6 +4,8 @@ With ``u_t(z) = E[output | z_t = z]`` and ``s_t`` its second moment: ``u_t(z) = 
 are kept on a mesh with quintic splines, expectations by Gauss-Hermite: no sampling.
 """
 
+from functools import lru_cache
+
 import numpy as np
 from scipy.interpolate import make_interp_spline
 
@@ -16,24 +18,32 @@ STEPS = np.array([16, 32, 64, 128])
 NAMES = ("gmm2", "gmm3", "scale mixture")
 
 
-def recursion(law, n, y, variance="small", spacing=0.04):
-    """(mean, second moment) of one run's output given y, at the rows of y; start at sigma = 1."""
+@lru_cache
+def backwards(law, n, variance, spacing):
+    """``function(z)``: (mean, second moment) of the output given z_t = z, for the first t, at sigma = 1."""
     v = cm.refined_grid(n, 1.0).noise_ratio ** 2
     mesh = np.arange(-11, 11 + spacing / 2, spacing)
     t, w = np.polynomial.hermite_e.hermegauss(24)
     w = w / w.sum()
     at = lambda i, z: law.noised(1.0, np.sqrt(v[i])).denoise(z.reshape(-1, 1)).reshape(z.shape)  # noqa: E731
-    u = at(n - 1, mesh)  # the last step has no noise
-    both = np.stack([u, u**2], axis=-1)
-    for i in range(n - 2, -1, -1):
+
+    def step(i, z, later):
         r, s = v[i + 1], v[i]
         factor = {"small": r / s, "large": (1 + r) / (1 + s), "difference": 1.0}[variance]
-        spread = np.sqrt((s - r) * factor)
-        z = mesh if i else y[:, 0]
         mean = r / s * z + (1 - r / s) * at(i, z)
-        nodes = np.clip(mean[:, None] + spread * t, mesh[0], mesh[-1])
-        both = w @ make_interp_spline(mesh, both, k=5)(nodes)
-    return both.T
+        nodes = np.clip(mean[:, None] + np.sqrt((s - r) * factor) * t, mesh[0], mesh[-1])
+        return w @ make_interp_spline(mesh, later, k=5)(nodes)
+
+    u = at(n - 1, mesh)  # the last step has no noise
+    both = np.stack([u, u**2], axis=-1)
+    for i in range(n - 2, 0, -1):
+        both = step(i, mesh, both)
+    return lambda z: step(0, z, both)
+
+
+def recursion(law, n, y, variance="small", spacing=0.04):
+    """(mean, second moment) of one run's output given y, at the rows of y; start at sigma = 1."""
+    return backwards(law, n, variance, spacing)(y[:, 0]).T
 
 
 def rms(line, name, values):

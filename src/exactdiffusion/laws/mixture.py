@@ -9,7 +9,7 @@ responsibilities ``r_k ~ w_k prod_j v_kj^(-1/2) exp(-sum_j z_kj^2 / (2 v_kj))``:
     Cov[X | x]     =  sum_k r_k U_k diag(lam_k sigma^2 / v_k) U_k^T + sum_k r_k (m_k - m)(m_k - m)^T
 
 Here they are for any array namespace, on arrays (K, b, d); NumPy arrays take the stacked products of `_stacked` where those
-are as accurate, and few rows of small mixtures the same sums on arrays (K, d, b), in as few calls as they can be written.
+are as accurate, and small mixtures the same sums on arrays (K, d, b), in as few calls as they can be written.
 """
 
 import math
@@ -37,7 +37,7 @@ from .base import (
 
 # Doubles in one (K, b, d) array on NumPy, where it should stay in the cache; other namespaces take BLOCK_DOUBLES.
 _CACHE_DOUBLES = 1 << 18
-# Doubles in one (K, d, b) array up to which a call is light.
+# Doubles in one (K, d, b) array of the light kernel.
 _LIGHT_DOUBLES = 1 << 15
 # LAPACK's eigenvalues are right to eps times the condition number: above this they are refined (up to
 # dimension 1024, where a refinement takes about as long as the decomposition).
@@ -460,16 +460,24 @@ class NoisedMixture(NoisedLaw):
         return level.evaluate(what, x)
 
     def _light(self, what, x, size):
-        """"log_density", "score" or "denoise" of few rows x of NumPy where no variance is 0; None for others."""
+        """"log_density", "score" or "denoise" of rows x of NumPy where no variance is 0 and stacks do not pay; else None."""
         K, d, n = self.law._active, self.dim, x.shape[0]
-        if not 0 < K * d * n <= _LIGHT_DOUBLES or pays(K, d, n) or not isinstance(x, np.ndarray):
+        rows = _LIGHT_DOUBLES // (K * d)
+        if not n or not rows or pays(K, d, n) or not isinstance(x, np.ndarray):
             return None
         x, s, t = self._in_range(x, size) if what == "denoise" else (x, *self._levels())
-        law = self.law
-        if law._singular and not t.all():
+        if self.law._singular and not t.all():
             return None
-        if len(s) == len(t) == 1:
-            s, t = float(s[0]), float(t[0])
+        s, t = (float(a[0]) if len(a) == 1 else a for a in (s, t))
+        if n <= rows:
+            return self._sums(what, x, s, t)
+        blocks = [slice(i, i + rows) for i in range(0, n, rows)]
+        parts = [self._sums(what, x[b], *(a if isinstance(a, float) else a[b] for a in (s, t))) for b in blocks]
+        return np.concatenate(parts)
+
+    def _sums(self, what, x, s, t):
+        """`_light` of one block of rows; s and t are numbers or (b,)."""
+        law, d = self.law, self.dim
         logw, mu, m, lam, U, Ut = law._columns
         y, s2, t2 = x.T, s * s, t * t
         v = common = s2 * lam + t2

@@ -30,6 +30,7 @@ Source: arXiv 2507.08956 for the two proximal schemes; the method is our own.
 
 import math
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -1103,12 +1104,29 @@ def divergences(p, q):
     """
     if p.x.shape != q.x.shape or np.any(p.x != q.x):
         fail("q", "other nodes", "the nodes of p (discretise(law, None, like=q))")
-    gap_mass = math.fsum(np.where(np.isneginf(q.log_density), p.weights * p.density, 0.0))
+    return _Asked(p, q)
+
+
+class _Asked(Divergences):
+    """Each divergence is computed when it is asked for first: distances take splines, KL does not."""
+
+    def __init__(self, p, q):
+        self.__dict__.update(_p=p, _q=q)
+
+    kl = cached_property(lambda self: _kl(self._p, self._q))
+    reverse_kl = cached_property(lambda self: _kl(self._q, self._p))
+    tv = cached_property(lambda self: 0.5 * _abs_integral(self._q, self._q.density - self._p.density))
+    w1 = cached_property(lambda self: _w1(self._p, self._q))
+    w2 = cached_property(lambda self: _w2(self._p, self._q))
+
+    @cached_property
+    def gap_mass(self):
+        return math.fsum(np.where(np.isneginf(self._q.log_density), self._p.weights * self._p.density, 0.0))
+
+
+def _w1(p, q):
     f, s = _cumulative(q, q.density - p.density)
-    shift = np.where(np.abs(f) < np.abs(s), f, -s)
-    return Divergences(
-        _kl(p, q), _kl(q, p), 0.5 * _abs_integral(q, q.density - p.density), _abs_integral(q, shift), _w2(p, q), gap_mass
-    )
+    return _abs_integral(q, np.where(np.abs(f) < np.abs(s), f, -s))
 
 
 def _kl(p, q):
