@@ -10,7 +10,7 @@ from scipy.spatial.distance import cdist
 from scipy.stats import t as student
 
 from exactdiffusion import measure
-from exactdiffusion.measure import wasserstein
+from exactdiffusion.measure import sparse_transport
 
 EPS = np.finfo(float).eps
 
@@ -80,7 +80,7 @@ def test_must_show_6_control_pot_at_its_default_limit_is_off_and_w2_would_raise(
     assert off > 3e-3  # 0.4 to 1.9 % over seeds and shapes; far above any rounding
     assert any("numItermax" in str(w.message) for w in caught)
     del plan, cost
-    monkeypatch.setattr(wasserstein, "_EMD_ITERATIONS", 100_000)
+    monkeypatch.setattr(sparse_transport, "ITERATIONS", 100_000)
     with pytest.raises(RuntimeError, match=r"not optimal.*4000 x 4000"):
         measure.w2(x, y, method="emd")
 
@@ -311,32 +311,6 @@ def corrupted(change):
     return emd
 
 
-def swap(plan, report):
-    rows, columns = np.nonzero(plan)
-    other = np.flatnonzero((rows != rows[0]) & (columns != columns[0]))[0]
-    i, k, j, l = rows[0], rows[other], columns[0], columns[other]
-    moved = min(plan[i, j], plan[k, l])
-    plan[[i, k], [j, l]] -= moved
-    plan[[i, k], [l, j]] += moved
-    return plan, report
-
-
-def lose(plan, report):
-    plan.flat[np.flatnonzero(plan)[0]] *= 0.5
-    return plan, report
-
-
-def negative(plan, report):
-    plan.flat[np.flatnonzero(plan == 0)[0]] = -1e-3
-    return plan, report
-
-
-def nan_potential(plan, report):
-    report["v"] = report["v"].copy()
-    report["v"][0] = np.nan
-    return plan, report
-
-
 def bad_status(plan, report):
     return plan, report | {"warning": "Problem infeasible.", "result_code": 0}
 
@@ -346,18 +320,7 @@ def only_a_warning(plan, report):
     return plan, report
 
 
-def bad_potential(plan, report):
-    return plan, report | {"v": report["v"] + np.linspace(0, 1, report["v"].size)}
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (swap, "duality gap .* exceeds its tolerance"), (lose, "misses its marginals"), (negative, "negative"),
-        (nan_potential, "non-finite"), (bad_status, "infeasible"), (only_a_warning, "numItermax"),
-        (bad_potential, "duality gap"),
-    ],
-)
+@pytest.mark.parametrize(("change", "message"), [(bad_status, "infeasible"), (only_a_warning, "numItermax")])
 def test_corrupted_solver_raises(monkeypatch, change, message):
     import ot.lp
 
@@ -383,8 +346,8 @@ def test_corrupted_assignment_raises(monkeypatch):
         return rows, columns
 
     monkeypatch.setattr(scipy.optimize, "linear_sum_assignment", wrong)
-    with pytest.raises(RuntimeError, match="duality gap"):
-        measure.w2(x, y, method="assignment")
+    with pytest.warns(RuntimeWarning, match=r"\(assignment\).*not certified"):
+        assert not measure.w2(x, y, method="assignment").certified
 
 
 # memory

@@ -479,7 +479,7 @@ def solve(x, y, a, b, total, work=math.inf, dense=False, split=True):
         reduced = cost - u[rows] - v[columns]
         largest = float(np.max(reduced))
         if level is None:  # most arcs lie below; a plan that needs more raises it
-            level = 64 * float(np.quantile(np.abs(reduced), 0.9)) or largest
+            level = 1024 * float(np.quantile(np.abs(reduced), 0.9)) or largest
         unit = _unit(min(level, largest))
         arcs = coo_array((unit * np.minimum(reduced, level), (rows, columns)), shape=(pairs.n, pairs.m))
         plan, du, dv = network_simplex(*units, arcs, ITERATIONS)
@@ -505,9 +505,11 @@ def solve(x, y, a, b, total, work=math.inf, dense=False, split=True):
         size = np.abs(u[more_rows]) + np.abs(v[more_columns])
         new = more_cost - u[more_rows] - v[more_columns] < -tol - 4 * EPS * size  # not by their rounding alone
         if new.any():
-            if start is first_arcs and not dense and np.count_nonzero(new) > atoms:  # the map of the Gaussians was no guide
-                start = None
+            if start is not None and not dense and np.count_nonzero(new) > atoms:  # the first arcs were no guide
+                old = (rows, columns) if start is _near_arcs else (np.arange(0), np.arange(0))
                 rows, columns, v = _coarse_arcs(pairs, *units, neighbours(pairs.d))
+                key = np.union1d(rows * pairs.m + columns, old[0] * pairs.m + old[1])
+                rows, columns, start = key // pairs.m, key % pairs.m, None
                 cost = pairs.cost(rows, columns)
                 u = np.minimum.reduceat(cost - v[columns], np.searchsorted(rows, np.arange(pairs.n)))
                 level = None
@@ -673,7 +675,7 @@ def polish(pairs, i, j, flow, total, arcs, a, b, v, rounds=4000):
     def allowed(u, v, share):
         return share * (ACCURACY * primal + 64 * EPS * size(u, v))
 
-    best, moved = None, False
+    best, moved, guess = None, False, v
     starts = [np.zeros(pairs.m)] + [v] * (v is not None)
     while starts:
         v, loss = starts.pop(0), math.inf
@@ -699,10 +701,15 @@ def polish(pairs, i, j, flow, total, arcs, a, b, v, rounds=4000):
         solved = loss <= 0.5 * ACCURACY * primal
         if best is None or loss + 64 * EPS * size(least, v) < best[0]:
             best = loss + 64 * EPS * size(least, v), solved, least, v
+        starts = [] if solved else starts
         shift = _median(np.concatenate([v, -u]), np.concatenate([b, a]))
-        if solved:  # once more where most of the mass has large potentials that it need not have
-            starts = [v - shift] if size(u + shift, v - shift) < size(u, v) / 4 and not moved else []
+        if not moved and size(u + shift, v - shift) < size(u, v) / 4:  # most of the mass need not have large potentials
+            starts.append(v - shift)
             moved = True
+    if guess is not None and rounds >= 4000 and not best[1]:  # the plan is not optimal: a lower bound all the same
+        least = pairs.price(np.zeros(pairs.n), guess, math.inf)[0]
+        loss = float(part @ (plan_cost - least[i] - guess[j])) + 64 * EPS * size(least, guess)
+        best = min(best, (loss, False, least, guess), key=lambda entry: entry[0])
     loss, solved, u, v = best or (math.inf, False, None, None)
     return {"rows": i, "columns": j, "flow": flow, "cost": plan_cost, "u": u, "v": v, "solved": solved, "loss": loss,
             "tails": rows, "heads": columns}
