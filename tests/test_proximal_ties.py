@@ -147,3 +147,41 @@ def test_brute_force_sees_a_saddle_returned_for_a_minimum():
     P, v, lam, x = CLOUDS["pair in the plane"], 0.1, 1.0, np.zeros((1, 2))
     logw = np.full(2, np.log(0.5 / (2 * np.pi * v)))
     assert _value(x, x, lam, logw, P, 1 / v)[0][0] > _least(x, lam, logw, P, 1 / v)[0] + 1
+
+
+@pytest.mark.parametrize("start", [1, None], ids=["one start", "default"])
+def test_no_saddle_is_returned(start):
+    """A ring around an atom that is the best place to start from, and where the gradient vanishes by symmetry.
+
+    With one start nothing else leads away; unequal variances take the solver of general mixtures.
+    """
+    for ring in (_polygon(6), _polygon(9), np.concatenate([np.eye(3), -np.eye(3), CUBE / np.sqrt(3)])):
+        n, d = ring.shape
+        P = np.concatenate([np.zeros((1, d)), ring])
+        for middle, v, lam in ((0.06, 0.2, 3.0), (0.06, 0.25, 3.0), (0.06, 0.3, 3.0), (0.02, 0.3, 3.0), (0.02, 0.35, 3.0)):
+            weights = np.r_[middle, np.full(n, (1 - middle) / n)]
+            for ratio in (1.0, 0.97):  # of the variance of the middle component to that of the others
+                variances = v * np.r_[ratio, np.ones(n)]
+                logw = np.log(weights) - 0.5 * d * np.log(2 * np.pi * variances)
+                precisions = np.eye(d) / variances[:, np.newaxis, np.newaxis]
+                x = np.zeros((1, d))
+                options = {} if start is None else {"starts": start}
+                u = GaussianMixture(weights, P, variances).noised(1.0, 1e-9).prox(x, lam, **options)
+                value, r = _value(u, x, lam, logw, P, precisions)
+                z = (u - P) / variances[:, np.newaxis]
+                mean = r @ z
+                hessian = np.eye(d) + lam * (np.sum(r / variances) * np.eye(d) - (z * r.T).T @ z + mean.T @ mean)
+                assert np.linalg.eigvalsh(hessian)[0] >= -1e-6 * lam / v, (n, v, lam, ratio)
+                assert value[0] <= _value(x, x, lam, logw, P, precisions)[0][0] + 1e-12
+
+
+def test_modes_that_lie_on_no_component_of_a_general_mixture():
+    """A triangle of almost equal variances: the centre is the highest of several modes, or the only one, or none."""
+    P, x = _polygon(3), np.zeros((1, 2))
+    for kappa in np.linspace(0.53, 0.55, 11):
+        v = kappa / 2
+        lam = v * v / (kappa - v)
+        variances = v * np.array([1.0, 1.0, 1.001])
+        logw = np.log(1 / 3) - np.log(2 * np.pi * variances)
+        level = GaussianMixture(None, P, variances).noised(1.0, 1e-9)
+        _compare(level, x, lam, logw, P, np.eye(2) / variances[:, np.newaxis, np.newaxis])
