@@ -210,8 +210,9 @@ def _data_digest(target):
     digest = hashlib.sha256()
     for name in _DATA:
         value = getattr(law, name, None)
-        if isinstance(value, (np.ndarray, tuple, float, int)):
+        if all(isinstance(a, (float, int)) for a in (value if isinstance(value, tuple) else (value,))):
             value = np.asarray(value)
+        if isinstance(value, np.ndarray):
             digest.update(name.encode() + str(value.shape).encode() + np.ascontiguousarray(value).tobytes())
     return digest.hexdigest()
 
