@@ -1745,3 +1745,26 @@ def test_formulas_of_arrays_on_torch():
         there = function(*(torch.asarray(a) for a in arguments))
         assert isinstance(there, torch.Tensor)
         assert np.max(np.abs(there.numpy() - here)) <= 16 * EPS * np.max(np.abs(here))
+
+
+class Column:
+    """A column of a data frame, as NumPy sees it."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.values, dtype=dtype)
+
+    def to_numpy(self):
+        return np.array(self.values)
+
+
+def test_a_column_of_a_data_frame_is_checked_like_an_array():
+    """A NaN in it, a missing value, went through formulas and into their results."""
+    distance = [1.0, 2.0]
+    got = projection.one_step_distance(Column(distance), 0.5, 0.1)
+    assert all(np.array_equal(a, b) for a, b in zip(got, projection.one_step_distance(np.array(distance), 0.5, 0.1)))
+    for values in ([1.0, math.nan], [1.0, None]):
+        with pytest.raises(ValueError, match=r"^distance: got "):
+            projection.one_step_distance(Column(values), 0.5, 0.1)

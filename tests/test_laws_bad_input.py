@@ -222,3 +222,12 @@ def test_a_masked_array_without_masked_entries_is_an_array():
     x = np.arange(6.0).reshape(3, 2)
     assert np.array_equal(PointCloud(np.ma.array(x)).points, x)
     assert type(PointCloud(np.ma.array(x)).points) is np.ndarray
+
+
+@pytest.mark.parametrize("wrong", [NAN, INF, -INF])
+def test_the_row_of_a_large_array(wrong):
+    """Looked for by its extremes, from a million numbers on."""
+    x = np.zeros((1 << 19, 2))
+    x[-2, 1] = wrong
+    with pytest.raises(ValueError, match=rf"^points \(a value that is not finite in row {len(x) - 2}\)"):
+        PointCloud(x)

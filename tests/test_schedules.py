@@ -335,6 +335,7 @@ BAD_GRIDS = {
     "sigma three axes": ("sigma", lambda: Grid(1.0, np.ones((2, 2, 2)))),
     "scale zero": ("scale", lambda: Grid([1.0, 0.0], [1.0, 0.5])),
     "scale shape": ("scale", lambda: Grid([1.0, 1.0, 1.0], [1.0, 0.5])),
+    "scale per row": ("scale", lambda: Grid([1.0, 1.0, 1.0], np.ones((2, 3)) * [[1.0], [0.5]])),
     "time shape": ("time", lambda: Grid([1, 1], [1.0, 0.5], time=[1.0])),
     "rate NaN": ("rate", lambda: Grid([1, 1], [1.0, 0.5], rate=[1.0, np.nan])),
     "strict": ("strict", lambda: Grid([1, 1], [1.0, 0.5], strict=1)),

@@ -222,7 +222,7 @@ class Grid(Fixed):
         scale = np.array(real_array("scale", self.scale, "finite scales of shape (N + 1,) or (N + 1, n)"))
         if sigma.ndim not in (1, 2) or sigma.shape[0] < 2 or 0 in sigma.shape:
             fail(f"sigma (shape {sigma.shape})", self.sigma, "shape (N + 1,) or (N + 1, n) with N >= 1, n >= 1")
-        if scale.ndim == 1 and sigma.ndim == 2 and scale.shape[0] == sigma.shape[0]:
+        if scale.ndim == 1 and sigma.ndim == 2:  # one per level; one per row would be read otherwise where N + 1 = n
             scale = scale[:, np.newaxis]
         try:
             scale = np.array(np.broadcast_to(scale, sigma.shape))

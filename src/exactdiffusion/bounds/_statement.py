@@ -89,7 +89,7 @@ def _argument(name, value, default):
     if value is None or isinstance(value, _NOT_NUMBERS):
         fail(name, value, "a real number or an array of them")
     no_mask(name, value)
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple)) or hasattr(value, "to_numpy"):  # and a column of a data frame
         try:
             array = np.asarray(value)
         except (TypeError, ValueError):
@@ -130,11 +130,11 @@ def _undefined(result):
 def guarded(function=None, *, nan=False, texts=(), anything=()):
     """Check what a formula is given and what it gives: a number, or a ValueError that names arguments.
 
-    An argument that is no number (a string, None where it is no default, a complex number, a NaN) is a ValueError that names
-    it. Where the formula has no value (a division by 0, a shape that does not fit, the root of a negative number), the
-    ValueError names all arguments: which of them left the hypotheses is for the statement to say. Lists become arrays,
-    float32 and integer arrays float64, NumPy's float16, float32 and integer numbers Python's; arrays of other namespaces and
-    numbers of other precisions pass as they are.
+    An argument that is no number (a string, None where it is no default, a complex number, a NaN) is a ValueError that
+    names it. Where the formula has no value (a division by 0, a shape that does not fit, the root of a negative number),
+    the ValueError names all arguments: which of them left the hypotheses is for the statement to say. Lists and columns
+    of data frames become arrays, float32 and integer arrays float64, NumPy's float16, float32 and integer numbers
+    Python's; arrays of other namespaces and numbers of other precisions pass as they are.
 
     Parameters
     ----------

@@ -59,10 +59,7 @@ def levels(scale, sigma):
 
 def bounded(name, value, array, high=LARGE, low=0.0):
     """Raise where an entry is above ``high``, or the largest one below ``low`` and not 0: squares leave the range there."""
-    if isinstance(array, float):
-        top = abs(array)
-    else:  # no array of absolute values beside a large cloud
-        top = max(float(np.max(array, initial=0.0)), -float(np.min(array, initial=0.0)))
+    top = abs(array) if isinstance(array, float) else float(np.max(np.abs(array), initial=0.0))
     if top > high or 0 < top < low:
         least = f", the largest of them 0 or at least {low:g}" if low else ""
         fail(name, value, f"numbers of at most {high:g} in absolute value{least}: their squares leave the range of floats")

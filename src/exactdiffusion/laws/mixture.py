@@ -79,7 +79,7 @@ def _decompose(covariances, C, K, d):
     asymmetry = np.max(np.abs(C - np.swapaxes(C, 1, 2)), axis=(1, 2))
     # Products A A^T and sums over samples are symmetric up to rounding that grows with the number of terms.
     if np.any(asymmetry > 1e-10 * size):
-        fail(name, covariances, "symmetric matrices")
+        fail(name, covariances, "symmetric matrices (of those that are so to rounding, (C + C^T) / 2)")
     C = C / 2 + np.swapaxes(C, 1, 2) / 2
     lam, U = np.linalg.eigh(C)
     top = np.maximum(lam[:, -1:], 0.0)

@@ -124,8 +124,7 @@ class PointCloud(Fixed):
     dimensions the first large call makes a search tree, which stays: 3.3, 2.3, 1.9 times the size of the
     cloud in one, two, three dimensions, and 5.1 times while it is made.
     The arrays are read-only, in copies and pickles too. Tensors of torch and arrays of CuPy have no such flag: they are
-    copied, or with ``copy=False`` shared where they lie in host memory, and then only `check` can tell that they were
-    edited.
+    copied, or with ``copy=False`` shared where they lie in host memory; then only `check` tells that they were edited.
     A cloud has no density: log_density and score exist for ``noised(scale, sigma)`` with sigma > 0 only.
     """
 
