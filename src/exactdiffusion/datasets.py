@@ -239,7 +239,7 @@ def _read_points(path):
             for column, cell in enumerate(cells, start=1):
                 if not (_is_number(cell) and math.isfinite(float(cell))):
                     cause = " (a missing value: fill it in, or leave the row out)" if not cell.strip() else ""
-                    cause = " (write numbers with a decimal point and without thousands separators)" if "," in cell else cause
+                    cause = " (write a decimal point, and no thousands separators)" if "," in cell else cause
                     raise ValueError(f"{path}, row {number}, column {column}: {cell!r}; expected a finite number{cause}")
         raise ValueError(f"{path}: {reason}; expected one point a row")
     count = np.arange(len(table))
