@@ -571,6 +571,10 @@ def gaussian_one_at_a_time(variances, m, sigma, walk, start="jump"):
             else:
                 C += np.diag([0.0, unit if t == 1 or start == "jump" else 0.0, unit])
                 A, Q = walk.linear(k, unit)
+                growth = float(np.max(np.abs(np.linalg.eigvals(A))))
+                if growth > 1 and walk.steps * math.log(growth) > math.log(BLOWN_UP):
+                    fail("walk", walk, f"a walk that stays bounded: each of its steps multiplies deviations by {growth:.3g};"
+                         " try a step below 2")  # fmt: skip
                 step = np.eye(3)
                 step[1:, 1:] = A
                 step[1:, 0] = (np.eye(2) - A) @ np.array([a, 0.0])
