@@ -266,7 +266,7 @@ def test_command(user, capsys):
     ],
 )
 def test_command_refuses(user, capsys, fn, target, message):
-    (user / "mine_for_audit.csv").write_text("a,b\n1,2\n", encoding="utf-8")
+    (user / "mine_for_audit.csv").write_text("a,b\n1,two\n", encoding="utf-8")
     assert cli.main(["audit", fn, "--target", target, "--N", "4", "--trajectories", "3"]) == 2
     text = capsys.readouterr().err
     assert re.search(message, text), text

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from exactdiffusion import datasets
+from exactdiffusion.audit import load_cloud
 from exactdiffusion.datasets import TARGETS, DatasetUnavailable
 
 EPS = np.finfo(float).eps
@@ -169,7 +170,7 @@ def test_dino_with_an_old_scikit_learn(monkeypatch):
         (b"x,y\n1.0,nan\n", "expected finite numbers"),
         (b"x,y\n1.0,2.0,3.0\n", "row 2: 3 fields; expected 2"),
         (b"x,y\n1.0\n", "row 2: 1 fields; expected 2"),
-        (b"\xff\xfe\x00x", "not a text table"),
+        (b"\xff\xfe\x00", "not a text table"),
         (b"x,y\n" + b"1.0,2.0\n" * 142, "rows have sha256"),
     ],
 )
@@ -369,3 +370,76 @@ def test_targets_of_files(tmp_path, rows, monkeypatch):
     assert TARGETS["mnist"].law().points.shape == (3, 784)
     with pytest.raises(DatasetUnavailable):
         TARGETS["fashion_mnist"].law()
+
+
+# points of one's own
+
+POINTS = np.random.default_rng(3).normal(size=(30, 2)).round(6)
+PLAIN = "\n".join(f"{a:.6f},{b:.6f}" for a, b in POINTS)
+SEMICOLON, TAB = PLAIN.replace(",", ";"), PLAIN.replace(",", "\t")
+DECIMAL_COMMA = SEMICOLON.replace(".", ",")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        PLAIN, PLAIN + "\n\n\n", "x,y\n" + PLAIN, '"x","y"\n' + PLAIN, "\ufeff" + PLAIN, "\ufeffx,y\n" + PLAIN,
+        SEMICOLON, DECIMAL_COMMA, "x;y\n" + DECIMAL_COMMA, "x.1;x.2\n" + DECIMAL_COMMA, TAB, "a\tb\n" + TAB,
+        PLAIN.replace(",", "  "), PLAIN.replace("\n", "\r\n"), PLAIN.replace("\n", ",\n") + ",",
+        "# mine\n" + PLAIN + " # end", "# caf\xe9\n".encode("latin1") + PLAIN.encode(), PLAIN.encode("utf-16"),
+        "\n".join(f'"{a}","{b}"' for a, b in POINTS),
+        ",x,y\n" + "\n".join(f"{i},{a},{b}" for i, (a, b) in enumerate(POINTS)),
+        ",0,1\n" + "\n".join(f"{i},{a},{b}" for i, (a, b) in enumerate(POINTS)),
+        "index;x;y\n" + "\n".join(f"{i + 1};{a};{b}" for i, (a, b) in enumerate(POINTS)),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("suffix", ["csv", "CSV", "tsv", "txt"])
+def test_points_in_the_forms_that_people_have(tmp_path, content, suffix):
+    """Header, byte order mark, other delimiters, decimal commas: every row is read, and no other."""
+    path = tmp_path / f"points.{suffix}"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert np.array_equal(load_cloud(str(path)).points, POINTS)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "no numbers"), ("x,y\n", "no numbers"), ("# x\n\n", "no numbers"), ("1,2\x00\n3,4", "not a text table"),
+        (PLAIN + "\n1.0,", "row 31, column 2: ''; .*missing value"), (PLAIN + "\n\n1.0,NA", "row 32, column 2: 'NA'"),
+        ("x,y\n" + PLAIN + "\n1.0,nan", "row 32, column 2: 'nan'; expected a finite number"),
+        ("NA,NA\n" + PLAIN, "row 1, column 1: 'NA'"), ("NA,0.5\n" + PLAIN, "row 1, column 1: 'NA'"),
+        ("x,1\n" + PLAIN, "row 1, column 1: 'x'"), ('"1,000","2,000"\n' + PLAIN, "row 1, column 1: '1,000'.*thousands"),
+        (PLAIN + '\n"1,000",2', "row 31, column 1: '1,000'.*thousands"), ("1.234,5;2.0\n3,0;4,0", "column 1: '1.234,5'"),
+        (PLAIN + "\n1,2,3", "row 31: 3 cells; expected 2"), ("x,y,z\n" + PLAIN, "row 2: 2 cells; expected 3, as in row 1"),
+    ],
+)  # fmt: skip
+def test_points_that_are_refused_name_row_and_column(tmp_path, content, message):
+    path = tmp_path / "points.csv"
+    path.write_bytes(content.encode())
+    with pytest.raises(ValueError, match=r"^target: got .*points\.csv.*" + message):
+        load_cloud(str(path))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("\n".join(f"{i},{line}" for i, line in enumerate(PLAIN.split("\n"))), "the first column counts the rows"),
+        ("0,1\n" + PLAIN, "the first row counts the columns"),
+    ],
+)
+def test_points_that_look_like_an_index_are_read_with_a_warning(tmp_path, content, message):
+    path = tmp_path / "points.csv"
+    path.write_text(content)
+    with pytest.warns(UserWarning, match=message):
+        cloud = load_cloud(str(path))
+    assert cloud.points.size == content.count(",") + content.count("\n") + 1
+
+
+def test_dino_and_images_in_other_forms(tmp_path, rows):
+    """The dino with a byte order mark, semicolons and decimal commas; images with tabs and a byte order mark."""
+    text = "x;y\n" + "".join(f"{x};{y}\n".replace(".", ",") for x, y in rows)
+    (tmp_path / "dino.csv").write_bytes("\ufeff".encode() + text.encode())
+    assert np.array_equal(datasets.dino(tmp_path), (rows - 50) / 50)
+    raw = np.random.default_rng(0).integers(256, size=(3, 784))
+    (tmp_path / "mnist.csv").write_text("\ufeff" + "".join("\t".join(map(str, row)) + "\n" for row in raw), encoding="utf-8")
+    assert np.array_equal(datasets.mnist(tmp_path), raw / 127.5 - 1)

@@ -597,6 +597,13 @@ def test_walk_that_blows_up_is_refused_with_the_stable_step(walk, stable, kind):
     assert float(abs(langevin(NARROW, x, noise=Noise(0), walk=below)).max()) < 3
 
 
+@pytest.mark.parametrize("walk", [ULA(40, 2.5), Underdamped(40, 2.5)])
+def test_exact_law_of_a_walk_that_blows_up_is_refused(walk):
+    with pytest.raises(ValueError, match=r"^walk: got .*each of its steps multiplies deviations by \S+; try a step below 2"):
+        gaussian_one_at_a_time([0.01, 1.0], 2, 1.0, walk)
+    gaussian_one_at_a_time([0.01, 1.0], 2, 1.0, type(walk)(40, 1.9))
+
+
 def test_states_of_chains_are_copies():
     """Editing what is yielded, or the start of a walk without steps, changes nothing else."""
     def run(edit):

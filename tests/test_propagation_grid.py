@@ -685,6 +685,18 @@ def test_narrow_modes_far_apart_are_refused_before_the_first_step(deviation, hal
             call(law, schedules.vp_linear(8, eps=1e-3), scheme)
 
 
+def test_plane_and_radius_refuse_narrow_modes_before_the_first_step(monkeypatch):
+    grid = schedules.vp_linear(8, eps=1e-3)
+    monkeypatch.setattr(tensor, "_advance", None)
+    monkeypatch.setattr(radial, "_advance", None)
+    with pytest.raises(QuadratureError, match=r"a side of \d+ nodes; at most 600\. What works: wider modes"):
+        tensor.propagate(GaussianMixture(None, [[-10.0, 0.0], [10.0, 0.0]], 1e-4), grid, "ddpm")
+    with pytest.raises(QuadratureError, match=r"need about \S+ operations .*at most 1e\+06\. What works"):
+        tensor.propagate(GaussianMixture(None, [[-1.0, 0.0], [1.0, 0.0]], 1.0), grid, "ddpm", limit=1e6)
+    with pytest.raises(QuadratureError, match=r"about \S+ nodes; at most 8000: variances too far apart"):
+        radial.propagate(GaussianMixture(None, np.zeros((2, 2)), [1e-8, 1e4]), grid, "ddpm")
+
+
 @pytest.mark.parametrize("scheme", ["ddpm", "prox_hybrid"])
 @pytest.mark.parametrize("law", [WIDE, APART, GaussianMixture([0.3, 0.7], [[-2.0], [2.0]], 0.09)])
 def test_estimated_cost_is_that_of_the_run(law, scheme, monkeypatch):

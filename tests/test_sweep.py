@@ -427,13 +427,13 @@ def test_workers_of_a_killed_sweep_end_within_seconds(tmp_path, kind):
     sampler = tmp_path / "slow.py"
     sampler.write_text(SLOW)
 
-    def command(out):
-        return [sys.executable, "-m", "exactdiffusion", "sweep", "--target", "two_moons:n=20",
+    def command(out, jobs):
+        return [sys.executable, "-m", "exactdiffusion", "sweep", "--target", "two_moons:n=20", "--jobs", jobs,
                 "--sampler", f"{sampler}:slow",
-                "--steps", "2,3,6,7", "--seeds", "2", "--samples", "9", "--out", str(tmp_path / out), "--jobs", "3"]
+                "--steps", "2,3,6,7", "--seeds", "2", "--samples", "9", "--out", str(tmp_path / out)]
 
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    running = subprocess.Popen(command("out"), start_new_session=True, env={**_environment(), "SLOW": kind}, **quiet)
+    running = subprocess.Popen(command("out", "2"), start_new_session=True, env={**_environment(), "SLOW": kind}, **quiet)
     try:
         limit = time.monotonic() + 120
         while running.poll() is None and len(_records(tmp_path / "out")) < 4 and time.monotonic() < limit:
@@ -451,10 +451,11 @@ def test_workers_of_a_killed_sweep_end_within_seconds(tmp_path, kind):
             os.killpg(running.pid, signal.SIGKILL)
     kept = len([json.loads(p.read_text()) for p in _records(tmp_path / "out")])
     assert kept == 4
-    done = subprocess.run(command("out"), check=True, capture_output=True, text=True, env=_environment())
-    assert "4 computed, 4 reused" in done.stdout
-    subprocess.run(command("whole"), check=True, capture_output=True, env=_environment())
-    assert (tmp_path / "out" / "results.csv").read_bytes() == (tmp_path / "whole" / "results.csv").read_bytes()
+    if kind == "python":
+        done = subprocess.run(command("out", "1"), check=True, capture_output=True, text=True, env=_environment())
+        assert "4 computed, 4 reused" in done.stdout
+        subprocess.run(command("whole", "1"), check=True, capture_output=True, env=_environment())
+        assert (tmp_path / "out" / "results.csv").read_bytes() == (tmp_path / "whole" / "results.csv").read_bytes()
 
 
 def test_damaged_record_is_reported_and_not_used(tmp_path):

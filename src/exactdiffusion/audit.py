@@ -14,7 +14,7 @@ Command line::
 
     exactdiffusion audit ideal --target digits                       the ideal denoiser of the cloud itself
     exactdiffusion audit mymodule:denoise --target digits --N 50     your own
-    exactdiffusion audit mymodule:denoise --target points.npy        your own cloud, one point a row (.npy or .csv)
+    exactdiffusion audit mymodule:denoise --target points.npy        your own cloud, one point a row (.npy, .csv)
     exactdiffusion audit experiments/projection/audit_examples.py:perturbed --target digits
     exactdiffusion audit experiments/projection/audit_examples.py:knn --target digits
 
@@ -526,16 +526,15 @@ def load_function(text):
 
 
 def load_cloud(text):
-    """A target by name (one that is a point cloud), or the points of a .npy or .csv file, one a row."""
+    """A target by name (one that is a point cloud), or the points of a .npy, .csv, .tsv or .txt file, one a row."""
     from . import datasets
 
-    path = Path(text)
-    if path.suffix in (".npy", ".csv"):
+    path, kind = Path(text), Path(text).suffix.lower()
+    if kind in (".npy", ".csv", ".tsv", ".txt"):
         if not path.is_file():
             fail("target", text, "an existing file")
         try:
-            points = (np.load(path, allow_pickle=False) if path.suffix == ".npy"
-                      else np.loadtxt(path, delimiter=",", ndmin=2, comments="#"))
+            points = np.load(path, allow_pickle=False) if kind == ".npy" else datasets._read_points(path)
         except Exception as error:  # what NumPy raises for a damaged header has no common base class
             raise ValueError(f"target: got {text!r}; expected numbers, one point a row ({error})") from None
         points = real_array("target", points, f"an (M, d) array of finite numbers in {path.name}")
@@ -545,7 +544,7 @@ def load_cloud(text):
             raise ValueError(f"target: {path}: {error}") from None
     clouds = [name for name, entry in datasets.TARGETS.items() if entry.law.__qualname__.startswith("_cloud.")]
     if text not in clouds:
-        fail("target", text, "a .npy or .csv file of points, or one of " + ", ".join(clouds))
+        fail("target", text, "a .npy, .csv, .tsv or .txt file of points, or one of " + ", ".join(clouds))
     return datasets.TARGETS[text].law()
 
 

@@ -99,7 +99,7 @@ class _Watch:
 
 def _walk(walk, target, y, draws):
     """:class:`Walked`, whether or not the walk reports an acceptance."""
-    return walk._run(target, y, draws) if isinstance(walk, MALA) else Walked(walk.run(target, y, draws))
+    return walk.run(target, y, draws, report=True) if isinstance(walk, MALA) else Walked(walk.run(target, y, draws))
 
 
 class _Draws:
@@ -171,10 +171,8 @@ class MALA:
     def __post_init__(self):
         _checked(self)
 
-    def run(self, target, y, draws):
-        return self._run(target, y, draws).y
-
-    def _run(self, target, y, draws):
+    def run(self, target, y, draws, report=False):
+        """The last states, or with ``report`` a :class:`Walked`."""
         if target.log_density is None:
             fail("walk", self, "a walk without accept-reject where the target has no log density")
         xp = array_namespace(y)
@@ -199,7 +197,7 @@ class MALA:
         if self.steps and n:
             stuck = (moves == 0) & (chance < STUCK * self.steps)
             self._judge(target, int(xp.sum(xp.astype(stuck, xp.int64))), float(xp.sum(chance)) / (n * self.steps), y, new)
-        return Walked(y, moves / max(self.steps, 1))
+        return Walked(y, moves / max(self.steps, 1)) if report else y
 
     def _judge(self, target, stuck, chance, y, new):
         """Say that ``stuck`` of the chains never moved, where that is no matter of chance."""
@@ -595,6 +593,10 @@ def gaussian_one_at_a_time(variances, m, sigma, walk, start="jump"):
             else:
                 C += np.diag([0.0, unit if t == 1 or start == "jump" else 0.0, unit])
                 A, Q = walk.linear(k, unit)
+                growth = float(np.max(np.abs(np.linalg.eigvals(A))))
+                if growth > 1 and walk.steps * math.log(growth) > math.log(BLOWN_UP):
+                    fail("walk", walk, f"a walk that stays bounded: each of its steps multiplies deviations by {growth:.3g};"
+                         " try a step below 2")  # fmt: skip
                 step = np.eye(3)
                 step[1:, 1:] = A
                 step[1:, 0] = (np.eye(2) - A) @ np.array([a, 0.0])

@@ -131,24 +131,19 @@ def _scale_dino(rows):
 
 def _parse_dino(path):
     """The 142 rows of the dino from a .tsv or .csv file, checked against their checksum."""
-    delimiter = "\t" if Path(path).suffix == ".tsv" else ","
-    try:
-        with open(path, newline="", encoding="utf-8") as stream:
-            table = [row for row in csv.reader(stream, delimiter=delimiter) if row]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path}: not a text table ({error})") from None
-    header = [name.strip().lower() for name in table[0]] if table else []
+    table = list(_rows(path))
+    header = [name.strip().lower() for name in table[0][1]] if table else []
     if not {"x", "y"} <= set(header):
         raise ValueError(f"{path}: columns {header or 'none'}; expected dataset, x, y or x, y")
     rows = []
-    for number, row in enumerate(table[1:], start=2):
+    for number, row in table[1:]:
         if len(row) != len(header):
             raise ValueError(f"{path}, row {number}: {len(row)} fields; expected {len(header)}")
         record = dict(zip(header, row, strict=True))
         if record.get("dataset", "dino").strip() != "dino":
             continue
         try:
-            pair = float(record["x"]), float(record["y"])
+            pair = _number(record["x"]), _number(record["y"])
         except ValueError:
             raise ValueError(f"{path}, row {number}: {row!r}; expected two numbers") from None
         if not (math.isfinite(pair[0]) and math.isfinite(pair[1])):
@@ -160,6 +155,124 @@ def _parse_dino(path):
     if digest != DINO_ROWS_SHA256:
         raise ValueError(f"{path}: the dino's rows have sha256 {digest}; expected {DINO_ROWS_SHA256}")
     return np.array(rows)
+
+
+_DELIMITERS = "\t;,"
+_INDEX = ("", "index", "unnamed: 0")
+
+
+def _lines(path):
+    """(number, line) of a text table without comments (from #) and empty lines, and its delimiter; None for white space.
+
+    UTF-8 or UTF-16 by its mark, otherwise UTF-8. Bytes that are not stay as they are: they may stand in a comment.
+    """
+    raw = Path(path).read_bytes()
+    try:
+        if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+            text = raw.decode("utf-16")
+        else:
+            text = raw.decode("utf-8-sig", "surrogateescape")
+        if "\0" in text:
+            raise ValueError("it contains the character NUL")
+    except ValueError as error:
+        raise ValueError(f"{path}: not a text table ({error})") from None
+    lines = ((number, line.partition("#")[0].rstrip(" \r")) for number, line in enumerate(text.split("\n"), start=1))
+    lines = [(number, line) for number, line in lines if line.strip()]
+    # the last line is data where the first may be a header
+    ends = (lines[-1][1], lines[0][1]) if lines else ()
+    return lines, next((d for line in ends for d in _DELIMITERS if d in line), None)
+
+
+def _rows(path):
+    """(number, cells) of the lines of a text table: commas, semicolons, tabs or white space between the cells."""
+    lines, delimiter = _lines(path)
+    for number, line in lines:
+        yield number, _cells(path, number, line, delimiter)
+
+
+def _cells(path, number, line, delimiter):
+    try:
+        return line.split() if delimiter is None else next(csv.reader([line], delimiter=delimiter, skipinitialspace=True))
+    except csv.Error as error:
+        raise ValueError(f"{path}, row {number}: not a text table ({error})") from None
+
+
+def _number(cell):
+    """A cell as a float; a comma in it is a decimal comma, since it did not separate cells."""
+    return float(cell if "." in cell else cell.replace(",", "."))
+
+
+def _read_points(path):
+    """The numbers of a text table, one point a row, shape (n, d).
+
+    Commas, semicolons, tabs or white space separate the cells; with the last three, decimal commas are read. A header row, a
+    byte order mark, comments (#), quotes, a delimiter at the end of all rows and the index column that pandas writes (its
+    name is empty) are left out.
+
+    Raises
+    ------
+    ValueError
+        Naming the file, the row and the column of what is not a finite number.
+    """
+    lines, delimiter = _lines(path)
+    if not lines:
+        raise ValueError(f"{path}: no numbers; expected one point a row")
+    if delimiter is not None and all(line.endswith(delimiter) for _, line in lines):
+        lines = [(number, line[:-1]) for number, line in lines]
+    first = _cells(path, *lines[0], delimiter)
+    header = _is_header(first)
+    lines = lines[1:] if header else lines
+    body = [line for _, line in lines]
+    if not body:
+        raise ValueError(f"{path}: no numbers below the header; expected one point a row")
+    if delimiter != "," and not any("." in line for line in body):
+        body = [line.replace(",", ".") for line in body]
+    try:
+        table = np.loadtxt(body, delimiter=delimiter, ndmin=2, comments=None, quotechar='"')
+    except ValueError as error:
+        table, reason = None, error
+    if table is None or table.shape != (len(body), len(first)) or not np.all(np.isfinite(table)):
+        for (number, _), line in zip(lines, body):
+            cells = _cells(path, number, line, delimiter)
+            if len(cells) != len(first):
+                raise ValueError(f"{path}, row {number}: {len(cells)} cells; expected {len(first)}, as in row 1")
+            for column, cell in enumerate(cells, start=1):
+                if not (_is_number(cell) and math.isfinite(float(cell))):
+                    cause = " (a missing value: fill it in, or leave the row out)" if not cell.strip() else ""
+                    cause = " (write a decimal point, and no thousands separators)" if "," in cell else cause
+                    raise ValueError(f"{path}, row {number}, column {column}: {cell!r}; expected a finite number{cause}")
+        raise ValueError(f"{path}: {reason}; expected one point a row")
+    count = np.arange(len(table))
+    if table.shape[1] > 1 and (np.array_equal(table[:, 0], count) or np.array_equal(table[:, 0], count + 1)):
+        if header and first[0].strip().lower() in _INDEX:
+            return table[:, 1:]
+        if len(table) > 2:
+            warnings.warn(f"{path}: the first column counts the rows and is read as a coordinate; leave it out if it is an "
+                          "index, or give it an empty name", stacklevel=3)
+    if not header and len(first) > 1 and first == [str(k) for k in range(len(first))]:
+        warnings.warn(f"{path}: the first row counts the columns and is read as a point; leave it out if it is a header",
+                      stacklevel=3)
+    return table
+
+
+def _is_header(cells):
+    """Whether a first row is names: no cell starts like a number or stands for a missing one, and no name comes twice.
+
+    Names may be the numbers of the columns where the first, of the index, is empty, as pandas writes them.
+    """
+    names = [cell.strip().lower() for cell in cells]
+    if names[0] == "" and names[1:] == [str(k) for k in range(len(names) - 1)]:
+        return len(names) > 1
+    return (len(set(names)) == len(names) and any(names) and not set(names) & {"na", "n/a", "nan", "null", "none", "inf"}
+            and not any(name.lstrip("+-.,")[:1].isdigit() for name in names))
+
+
+def _is_number(cell):
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
 
 def mnist(folder=None, limit=None):
@@ -234,21 +347,16 @@ def _read_npz(path):
 
 
 def _read_csv(path):
-    rows = []
-    try:
-        with open(path, newline="", encoding="utf-8") as stream:
-            for number, row in enumerate(csv.reader(stream), start=1):
-                if not row:
-                    continue
-                if len(row) not in (784, 785):
-                    raise ValueError(f"{path}, row {number}: {len(row)} fields; expected 784, or 785 with a label")
-                try:
-                    rows.append(np.array(row[len(row) - 784 :], dtype=np.float64))
-                except ValueError:
-                    if number > 1:
-                        raise ValueError(f"{path}, row {number}: not numbers") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path}: not a text table ({error})") from None
+    rows, start = [], None
+    for number, row in _rows(path):
+        start = number if start is None else start
+        if len(row) not in (784, 785):
+            raise ValueError(f"{path}, row {number}: {len(row)} fields; expected 784, or 785 with a label")
+        try:
+            rows.append(np.array(row[len(row) - 784 :], dtype=np.float64))
+        except ValueError:
+            if number > start:
+                raise ValueError(f"{path}, row {number}: not numbers") from None
     if not rows:
         raise ValueError(f"{path}: no images; expected rows of 784 numbers")
     return np.stack(rows)

@@ -44,6 +44,8 @@ __all__ = ["propagate"]
 
 #: the Bessel functions underflow beyond
 MAX_DIM = 500
+#: nodes of a level: a step holds the matrix of their pairs
+MAX_NODES = 8000
 
 
 class _Ray:
@@ -138,7 +140,8 @@ def propagate(law, grid, scheme, start="exact", *, step="integral", refine=1.0, 
     AssumptionViolated
         Where the radial map of a proximal step is not increasing (the map is then not single valued).
     QuadratureError
-        If the mass leaves 1 by more than 1e-11 plus rounding.
+        If the mass leaves 1 by more than 1e-11 plus rounding. Before the first step, if a level needs more than
+        ``MAX_NODES`` nodes.
     ValueError
         naming the argument.
 
@@ -154,6 +157,8 @@ def propagate(law, grid, scheme, start="exact", *, step="integral", refine=1.0, 
     refine = scalar("refine", refine, low=0.5)
     levels = tuple(_Ray(law, float(s), float(t)) for s, t in zip(grid.scale, grid.sigma))
     maps = _chain(scheme, law, grid, step, True, levels)[1]
+    for i in np.unique(np.linspace(0, grid.N, 33).astype(int)):  # too many nodes: before the first step
+        _nodes(levels[i].box(), levels[i], maps[i] if i < grid.N else None, refine, 0.0)
     box = levels[0].box()
     if start == "normal":
         normal = _Ray(GaussianMixture([1.0], np.zeros((1, law.dim)), 1.0), 1.0, 0.0)
@@ -200,6 +205,10 @@ def _nodes(box, here, following, refine, extra):
     top = 2 * float(np.max(-curvature))  # the radius of N(0, v I) has log curvature up to -2/v at its mode, for large d
     h = math.sqrt(0.5 / (kernel + max(top, extra)))
     h = min(h, 0.3 * pole_distance(float(np.ptp(curvature)))) / refine
+    size = 16 / 6 * (box[1] - box[0]) / h
+    if size > MAX_NODES:
+        raise QuadratureError(f"a level needs about {size:.2g} nodes; at most {MAX_NODES}: variances too far apart. What "
+                              "works: variances nearer to each other; samples of a run and measure.w2")
     x, w, _, _, edges = _panels(box[0], box[1], (), h)
     return x, w, edges
 

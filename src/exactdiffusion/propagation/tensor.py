@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .._progress import progress
 from .._validation import choice, fail, scalar
 from ..arrays import array_namespace, from_numpy, to_numpy
 from ..measure.divergence import kl_quadrature, tv_quadrature
@@ -26,8 +27,14 @@ __all__ = ["PlaneLaw", "PlanePropagation", "propagate"]
 #: the density at the edge of the box is below exp(-DEPTH) of its maximum: 8.5 standard deviations
 DEPTH = 36.0
 MAX_SIDE = 600
+#: floating-point operations that a propagation may need by estimate (half an hour of one core), and those of a second there
+MOST_FLOPS = 1e13
+PER_SECOND = 5e9
 #: numbers in a block of a matrix of an implicit step
 BLOCK = 1 << 22
+
+
+_WORKS = "wider modes, or modes nearer to each other; samples of a run and measure.w2"
 
 
 class _Plane:
@@ -127,7 +134,7 @@ def _kernel(at, centres, variance):
     return xp.exp(-z * z / (2 * variance)) / math.sqrt(2 * math.pi * variance)
 
 
-def propagate(law, grid, scheme, start="exact", *, step="integral", refine=1.0, like=None):
+def propagate(law, grid, scheme, start="exact", *, step="integral", refine=1.0, like=None, limit=MOST_FLOPS):
     """Exact law of the output of a one-step stochastic sampler on a mixture in the plane.
 
     Parameters
@@ -137,6 +144,9 @@ def propagate(law, grid, scheme, start="exact", *, step="integral", refine=1.0, 
         As for :func:`exactdiffusion.propagation.grid.propagate`; ``start`` is "exact" or "normal"; no deterministic schemes.
     like : array, optional
         Compute in the namespace and on the device of this array (default NumPy).
+    limit : number
+        Floating-point operations allowed; they are estimated before the first step. Beyond 5 seconds of one core a terminal
+        shows the progress.
 
     Returns
     -------
@@ -148,7 +158,8 @@ def propagate(law, grid, scheme, start="exact", *, step="integral", refine=1.0, 
         Where the Jacobian of a proximal step is not positive definite on the nodes. The gaps of the range are then regions
         with curved edges, and no spectral accuracy is possible: there is no ``nonconvex="contact"`` here.
     QuadratureError
-        If the mass leaves 1 by more than 1e-11 plus rounding, or more than 600 nodes per axis were needed.
+        If the mass leaves 1 by more than 1e-11 plus rounding. At once, if a level would need more than ``MAX_SIDE`` nodes
+        per axis, or all of them more than ``limit`` operations.
     ValueError
         naming the argument.
 
@@ -166,6 +177,8 @@ def propagate(law, grid, scheme, start="exact", *, step="integral", refine=1.0, 
         fail("scheme", scheme, "a stochastic scheme")
     like = np.zeros(1) if like is None else like
     xp = array_namespace(like)
+    limit = scalar("limit", limit, low=0, low_open=True)
+    seconds = _affordable(levels, maps, refine, limit) / PER_SECOND
     box = levels[0].box()
     if start == "normal":
         box = np.stack([np.minimum(box[:, 0], -math.sqrt(2 * DEPTH)), np.maximum(box[:, 1], math.sqrt(2 * DEPTH))], axis=1)
@@ -177,7 +190,7 @@ def propagate(law, grid, scheme, start="exact", *, step="integral", refine=1.0, 
         q = xp.exp(-0.5 * xp.sum(points * points, axis=-1)) / (2 * math.pi)
     q = xp.reshape(q, (x1.shape[0], x2.shape[0]))
     worst, sides, lowest = 0.0, [tuple(q.shape)], math.inf
-    for i, m in enumerate(maps):
+    for i, m in progress(list(enumerate(maps)), "steps of the density") if seconds > 5 else enumerate(maps):
         following = maps[i + 1] if i + 1 < len(maps) else None
         x1, x2, q, jacobian = _advance(i, x1, x2, q, m, following, levels[i + 1], refine, like)
         error = PlaneLaw(x1, x2, q).mass - 1
@@ -187,6 +200,20 @@ def propagate(law, grid, scheme, start="exact", *, step="integral", refine=1.0, 
         sides.append(tuple(q.shape))
     target = xp.reshape(xp.exp(levels[-1].log_density(_points(x1, x2))), tuple(q.shape))
     return PlanePropagation(PlaneLaw(x1, x2, q), PlaneLaw(x1, x2, target), worst, lowest, tuple(sides))
+
+
+def _affordable(levels, maps, refine, limit):
+    """Operations of a propagation, estimated on the true laws of at most 33 levels; QuadratureError beyond the limits."""
+    total, chosen = 0.0, np.unique(np.linspace(0, len(maps) - 1, 33).astype(int))
+    for i in chosen:
+        following = maps[i + 1] if i + 1 < len(maps) else None
+        sides = [len(axis) for level, after in ((levels[i], maps[i]), (levels[i + 1], following))
+                 for axis in _axes(level.box(), level, after, refine, np.zeros(1), 0.0)]
+        total += 2.0 * math.prod(sides) * len(maps) / len(chosen)
+        if total > limit:
+            raise QuadratureError(f"the steps up to {i} need about {total:.2g} operations (sides of {sides} nodes); at most "
+                                  f"{limit:.2g}. What works: {_WORKS}, fewer steps, or a larger limit and a GPU (like=)")
+    return total
 
 
 def _axes(box, here, following, refine, like, extra):
@@ -212,7 +239,7 @@ def _axes(box, here, following, refine, like, extra):
     for low, high in box:
         n = max(33, math.ceil((high - low) / h) + 1)
         if n > MAX_SIDE:
-            raise QuadratureError(f"a side of {n} nodes; at most {MAX_SIDE}")
+            raise QuadratureError(f"a side of {n} nodes; at most {MAX_SIDE}. What works: {_WORKS}")
         axes.append(from_numpy(np.linspace(low, high, n), like))
     return axes
 
