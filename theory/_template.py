@@ -61,7 +61,10 @@ def test_holds(check):
         for N in STEPS:
             measured.append(s - deviation(N, s))
             larger.append(bound.ddim_gaussian_deviation(grid_of(N).sigma, s))
-    tol, cause = 16 * EPS * SIGMA_MAX * STEPS.max(), "rounding: 16 eps sigma_max N: one rounding per step at the scale of the start"
+    tol, cause = (
+        16 * EPS * SIGMA_MAX * STEPS.max(),
+        "rounding: 16 eps sigma_max N: one rounding per step at the scale of the start",
+    )
     check.holds(measured, larger, tol=tol, cause=cause, on="s in .05 .. 3, N = 8 .. 4096")
     check.holds(0.0, measured, tol=tol, cause=cause, on="sign: DDIM always under-disperses")
 
@@ -73,9 +76,15 @@ def test_exact_recursion(check):
         start = np.eye(DIM) * np.sqrt(S**2 + SIGMA_MAX**2)
         out = samplers.final(samplers.ddim(law, grid_of(N), start))
         check.equal(
-            np.diag(out), independent_deviation(N), tol=16 * EPS * N, cause="rounding: 16 eps per step", on=f"sampler, N = {N}"
+            np.diag(out),
+            independent_deviation(N),
+            tol=16 * EPS * N,
+            cause="rounding: 16 eps per step",
+            on=f"sampler, N = {N}",
         )
-        check.equal(deviation(N), independent_deviation(N), tol=16 * EPS * N, cause="rounding: 16 eps per step", on=f"law, N = {N}")
+        check.equal(
+            deviation(N), independent_deviation(N), tol=16 * EPS * N, cause="rounding: 16 eps per step", on=f"law, N = {N}"
+        )
 
 
 def test_tight(check):
@@ -92,7 +101,9 @@ def test_tight(check):
     assert np.all(np.diff(ratios) > 0)
     extrapolated = 2 * ratios[1:] - ratios[:-1]
     tol = 4 * abs(extrapolated[-1] - extrapolated[-2])
-    check.tight(extrapolated[-1], limit, tol=tol, cause="remainder: 4 x the last change of the extrapolation", on="N -> infinity")
+    check.tight(
+        extrapolated[-1], limit, tol=tol, cause="remainder: 4 x the last change of the extrapolation", on="N -> infinity"
+    )
 
 
 def test_rate(check):

@@ -45,7 +45,11 @@ def test_in_more_dimensions(check, line, mixtures):
         y = law.noised(1.0, 0.8).sample(5, np.random.default_rng(11))
         left, v, laplacian, w = both_sides(line, law, y, 0.8)
         check.equal(
-            left, bound.gap_formula(v, laplacian, w), tol=1e-6, cause="remainder: solver rtol 1e-11, 160 Gauss nodes in log v", on=name
+            left,
+            bound.gap_formula(v, laplacian, w),
+            tol=1e-6,
+            cause="remainder: solver rtol 1e-11, 160 Gauss nodes in log v",
+            on=name,
         )
 
 

@@ -53,7 +53,9 @@ def test_identity_on_the_line(check, line):
         law = line.priors[name]
         for n in (3, 10, 100):
             left, right = both_sides(law, n, Y)
-            check.equal(left, right, tol=1e-10, cause="remainder: trapezoidal rule, 301 nodes or more", on=f"{name}, n = {n}")
+            check.equal(
+                left, right, tol=1e-10, cause="remainder: trapezoidal rule, 301 nodes or more", on=f"{name}, n = {n}"
+            )
     left, _ = both_sides(line.priors["gmm2"], 100, np.array([[0.7]]))
     check.holds(0.1, np.abs(left), tol=0, cause="exact: strict", on="the gap itself is not small: gmm2, y = .7, n = 100")
 
@@ -66,7 +68,11 @@ def test_identity_in_the_plane(check, mixtures):
         coarse = both_sides(law, n, y, order=44, sigma=0.7)[1]
         tol = 4 * np.max(np.abs(right - coarse)) + 1e-12
         check.equal(
-            left, right, tol=tol, cause="remainder: 4 x change from 44^2 to 60^2 nodes", on=f"3 components in the plane, n = {n}"
+            left,
+            right,
+            tol=tol,
+            cause="remainder: 4 x change from 44^2 to 60^2 nodes",
+            on=f"3 components in the plane, n = {n}",
         )
 
 

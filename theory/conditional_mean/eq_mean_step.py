@@ -52,7 +52,9 @@ def test_reduced_coordinates(check, mixtures):
             tol_w.append(np.max(np.abs(z)))
         tol = 64 * EPS * max(tol_w)
         check.equal(score_form, 0.0, tol=tol, cause="rounding: 64 eps |z|", on=f"z' = z + (v - v') score, {name}")
-        check.equal(localization, 0.0, tol=tol, cause="rounding: 64 eps |z|, in units of 1/v'", on=f"Euler in eta = 1/v, {name}")
+        check.equal(
+            localization, 0.0, tol=tol, cause="rounding: 64 eps |z|, in units of 1/v'", on=f"Euler in eta = 1/v, {name}"
+        )
 
 
 def test_resampling_noise_is_the_brownian_increment(check, mixtures):
@@ -67,7 +69,9 @@ def test_resampling_noise_is_the_brownian_increment(check, mixtures):
         increment = np.sqrt(gained) * Noise(5).normal(i, *z.shape)
         worst.append(np.abs(after / grid.scale[i + 1] / v[i + 1] - drift - increment) * v[i + 1])
         size.append(np.max(np.abs(z)))
-    check.equal(worst, 0.0, tol=64 * EPS * max(size), cause="rounding: 64 eps |z|, in units of 1/v'", on="re-sampled run, T = 50")
+    check.equal(
+        worst, 0.0, tol=64 * EPS * max(size), cause="rounding: 64 eps |z|, in units of 1/v'", on="re-sampled run, T = 50"
+    )
 
 
 def test_symbolic(check):

@@ -70,7 +70,11 @@ def test_product(check):
     for n in (10, 100):
         f = cm.denoise(law, cm.refined_grid(n, 1.0), y, 1.0)
         check.holds(
-            np.diff(f[:, 0]) / np.diff(y[:, 0]), 1.0, tol=1e-12, cause="rounding: eps / dy", on=f"n = {n}",
+            np.diff(f[:, 0]) / np.diff(y[:, 0]),
+            1.0,
+            tol=1e-12,
+            cause="rounding: eps / dy",
+            on=f"n = {n}",
             of="the slope of the whole chain",
         )
 

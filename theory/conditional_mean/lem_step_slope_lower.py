@@ -34,7 +34,11 @@ def test_jacobian_is_that_of_the_chain(check, line, mixtures):
         slopes = [np.stack([(step(z + k * e) - step(z - k * e)) / (2 * k) for e in np.eye(d)], axis=-1) for k in (h, 2 * h)]
         tol = np.max(np.abs(slopes[0] - slopes[1])) + 8 * EPS / h * np.max(np.abs(z))
         check.equal(
-            (4 * slopes[0] - slopes[1]) / 3, exact, tol=tol, cause="remainder: change of the difference quotient, eps/h", on=name
+            (4 * slopes[0] - slopes[1]) / 3,
+            exact,
+            tol=tol,
+            cause="remainder: change of the difference quotient, eps/h",
+            on=name,
         )
         kernel = cm.reverse_kernel(law, z, s, r).covariance / (s - r)
         check.equal(kernel, exact, tol=1e-11, cause="rounding: of two derivations", on=f"Cov(z'|z)/(s - r), {name}")

@@ -36,7 +36,11 @@ def test_limit(check):
             on=f"gain to sqrt(g), lam = {lam:g}, v = {v_hat:g}",
         )
     check.equal(
-        bound.ddim_as_denoiser(1.0, 1.0) / 0.5, 0.1716, tol=5e-5, cause="printed digits: recorded to four digits", on="excess/MMSE, 0 dB"
+        bound.ddim_as_denoiser(1.0, 1.0) / 0.5,
+        0.1716,
+        tol=5e-5,
+        cause="printed digits: recorded to four digits",
+        on="excess/MMSE, 0 dB",
     )
 
 
@@ -61,11 +65,19 @@ def test_neither_dominates(check, line):
     for name, pair in recorded.items():
         found = [line.chain_excess(name, 1.0, cm.refined_grid(300, 1.0), method=m) for m in ("mean", "ddim")]
         check.equal(
-            found, pair, tol=4e-3, cause="printed digits: 1/n at n = 300, recorded to three digits", on=f"mean chain and DDIM, {name}, 0 dB"
+            found,
+            pair,
+            tol=4e-3,
+            cause="printed digits: 1/n at n = 300, recorded to three digits",
+            on=f"mean chain and DDIM, {name}, 0 dB",
         )
         worse.append(found[0] > found[1])
     check.equal(
-        np.array(worse[1:3], float), [1.0, 0.0], tol=0, cause="exact: yes/no", on="mean chain worse than DDIM: gmm2 yes, gmm3 no"
+        np.array(worse[1:3], float),
+        [1.0, 0.0],
+        tol=0,
+        cause="exact: yes/no",
+        on="mean chain worse than DDIM: gmm2 yes, gmm3 no",
     )
 
 

@@ -65,7 +65,9 @@ def test_recorded_values_and_limit(check):
         if T >= 50:
             counts.append(len(v) - 1)
             missing.append(1 - ratio)
-    check.holds(missing[1:], missing[:-1], tol=0, cause="exact: strict", on="beta-tilde misses less of the MMSE with every T")
+    check.holds(
+        missing[1:], missing[:-1], tol=0, cause="exact: strict", on="beta-tilde misses less of the MMSE with every T"
+    )
     steps = 2 ** np.arange(5, 10)
     short = [1 - float(bound.resampling_variance(cm.refined_grid(int(n), 1.0).noise_ratio ** 2, 1.0)) / 0.5 for n in steps]
     check.rate(measure.fit_slope(steps, short), -1.0, within=0.1, on="1 - Var/MMSE against n, refined schedule")

@@ -37,7 +37,13 @@ def test_leading_term(check, line):
         ratios = np.array([gap(line, law, y, v) / bound.small_noise_gap(v, third) for v in LEVELS])
         extrapolated = 2 * ratios[-1] - ratios[-2]
         tol = 2 * abs(extrapolated - (2 * ratios[-2] - ratios[-3]))
-        check.tight(extrapolated, 1.0, tol=tol, cause="remainder: 2 x last change of the extrapolation", on=f"{name}, y = {y}, v -> 0")
+        check.tight(
+            extrapolated,
+            1.0,
+            tol=tol,
+            cause="remainder: 2 x last change of the extrapolation",
+            on=f"{name}, y = {y}, v -> 0",
+        )
         check.rate(
             measure.fit_slope(LEVELS[-3:], np.abs(ratios[-3:] - 1)), 1.0, within=0.1, on=f"remainder, {name}, y = {y}"
         )
@@ -49,7 +55,9 @@ def test_against_the_solver(check, line):
         law, v_hat = line.priors[name], 1e-3
         end = line.trajectory(law, np.array([[y]]), np.sqrt(v_hat), v_end=1e-12, rtol=1e-13)
         direct = float((cm.cme(law, np.array([[y]]), np.sqrt(v_hat)) - end)[0, 0])
-        check.equal(direct, gap(line, law, y, v_hat), tol=1e-11, cause="remainder: solver rtol 1e-13, v_end", on=f"{name}, v = 1e-3")
+        check.equal(
+            direct, gap(line, law, y, v_hat), tol=1e-11, cause="remainder: solver rtol 1e-13, v_end", on=f"{name}, v = 1e-3"
+        )
 
 
 def test_controls(check, line):

@@ -41,7 +41,11 @@ def test_recorded_values(check):
     recorded = {5: 1.1e-2, 10: 8.7e-3, 50: 1.5e-4, 100: 2.0e-5, 300: 6.3e-6}
     for T, value in recorded.items():
         check.equal(
-            relative_excess(T), value, tol=0.05 * value, cause="printed digits: recorded to two digits", on=f"excess/MMSE, T = {T}, 0 dB"
+            relative_excess(T),
+            value,
+            tol=0.05 * value,
+            cause="printed digits: recorded to two digits",
+            on=f"excess/MMSE, T = {T}, 0 dB",
         )
     steps = {5: 3, 10: 5, 50: 19, 100: 37, 300: 108, 1000: 364}
     found = [cm.match(cm.released_grid(T), 1.0).steps for T in steps]

@@ -39,7 +39,9 @@ def test_holds(check, deep):
         on = f"{steps} steps, {len(each)} random grids"
         check.holds(least, f, tol=64 * EPS * steps, cause="rounding: 64 eps per step", on=on)
         check.holds(np.tanh(y / v_hat), least, tol=4 * EPS, cause="rounding: 4 eps", on=on, of="the bound against the CME")
-        check.equal(cm.denoise(PAIR, grid, -y), -f, tol=64 * EPS * steps, cause="rounding: 64 eps per step", on=f"y < 0, {on}")
+        check.equal(
+            cm.denoise(PAIR, grid, -y), -f, tol=64 * EPS * steps, cause="rounding: 64 eps per step", on=f"y < 0, {on}"
+        )
 
 
 def test_tight(check):

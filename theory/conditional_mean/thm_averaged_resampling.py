@@ -58,7 +58,9 @@ def test_recursion_on_a_gaussian(check, line):
         u, moment = recursion(line.priors["gauss"], 20, y, kernel)
         variance = bound.resampling_variance(cm.refined_grid(20, 1.0).noise_ratio ** 2, 1.0, kernel)
         check.equal(u, y[:, 0] / 2, tol=1e-9, cause="remainder: splines reproduce lines", on=f"mean, {kernel}")
-        check.equal(moment - u**2, variance, tol=1e-9, cause="remainder: splines reproduce parabolas", on=f"variance, {kernel}")
+        check.equal(
+            moment - u**2, variance, tol=1e-9, cause="remainder: splines reproduce parabolas", on=f"variance, {kernel}"
+        )
 
 
 def test_mesh(check, line):
@@ -109,7 +111,11 @@ def test_recorded_values(check, line):
         for kernel, value in (("small", small), ("difference", large)):
             found = rms(line, "gmm2", recursion(line.priors["gmm2"], n, y, kernel)[0])
             check.equal(
-                found, value, tol=0.02 * value, cause="printed digits: recorded to two or three digits", on=f"gmm2, n = {n}, {kernel}"
+                found,
+                value,
+                tol=0.02 * value,
+                cause="printed digits: recorded to two or three digits",
+                on=f"gmm2, n = {n}, {kernel}",
             )
 
 

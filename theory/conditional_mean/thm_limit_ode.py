@@ -65,7 +65,9 @@ def test_extrapolation(check, line):
         end = line.trajectory(law, AWAY, 1.0, v_end=1e-9, rtol=1e-11)
         a, b, c = (cm.denoise(law, cm.refined_grid(n, 1.0), AWAY, 1.0) for n in (128, 256, 512))
         change = np.abs((2 * c - b) - (2 * b - a))
-        check.equal(2 * c - b, end, tol=change, cause="remainder: last change of the extrapolation", on=f"{name}, n = 512, five y")
+        check.equal(
+            2 * c - b, end, tol=change, cause="remainder: last change of the extrapolation", on=f"{name}, n = 512, five y"
+        )
         check.rate(
             measure.fit_slope([128, 256, 512], [np.max(np.abs(f - end)) for f in (a, b, c)]),
             -1.0,
@@ -81,7 +83,11 @@ def test_the_excess_does_not_decay(check, line):
         end = line.excess(name, 1.0, line.limit(name, 1.0))
         tol = abs(values[1] - values[0])
         check.tight(
-            values[1] / end, 1.0, tol=tol / end, cause="remainder: change from n = 100 to 1,000", on=f"excess over limit, {name}"
+            values[1] / end,
+            1.0,
+            tol=tol / end,
+            cause="remainder: change from n = 100 to 1,000",
+            on=f"excess over limit, {name}",
         )
         check.holds(
             [0.98, values[1] / values[0]],
@@ -91,11 +97,17 @@ def test_the_excess_does_not_decay(check, line):
             on=f"excess(1000) / excess(100) in [.98, 1.05], {name}",
             of="a size that the test relies on",
         )
-        check.holds(0.05, values[1], tol=0, cause="exact: strict", on=f"{name}, 0 dB", of="the stated size: 5 % of the MMSE remain")
+        check.holds(
+            0.05, values[1], tol=0, cause="exact: strict", on=f"{name}, 0 dB", of="the stated size: 5 % of the MMSE remain"
+        )
     y, w = line.quadrature("gauss", 1.0)
     end = line.limit("gauss", 1.0)
     check.equal(
-        end, line.truth("gauss", 1.0)[0], tol=1e-7, cause="remainder: v_end = 1e-7 of the solver", on="Gaussian prior: it is the CME"
+        end,
+        line.truth("gauss", 1.0)[0],
+        tol=1e-7,
+        cause="remainder: v_end = 1e-7 of the solver",
+        on="Gaussian prior: it is the CME",
     )
 
 

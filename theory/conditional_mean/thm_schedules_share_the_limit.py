@@ -24,7 +24,9 @@ def test_gamma_above_one(check):
             with pytest.raises(ValueError, match="gamma"):
                 cm.power_grid(T, gamma, 1.0)
     check.holds(largest, limits, tol=1e-14, cause="rounding: of a sum", on="v_T, gamma = 1.25 .. 2, T = 1e2 .. 1e4")
-    check.tight(largest[-1] / limits[-1], 1.0, tol=1e-3, cause="remainder: c T^-gamma in the denominator", on="gamma = 2, T = 1e4")
+    check.tight(
+        largest[-1] / limits[-1], 1.0, tol=1e-3, cause="remainder: c T^-gamma in the denominator", on="gamma = 2, T = 1e4"
+    )
     check.rate(measure.fit_slope([100, 1000, 10_000], largest[3:6]), -0.5, within=0.02, on="v_T against T, gamma = 1.5")
 
 
@@ -71,7 +73,11 @@ def test_other_refinements(check, line):
         for spacing in ("linear", "geometric"):
             a, b = (line.chain_excess(name, 1.0, cm.refined_grid(n, 1.0, spacing)) for n in (200, 400))
             check.equal(
-                b, end, tol=2 * abs(b - a), cause="remainder: 2 x change from n = 200 to 400", on=f"{name}, {spacing} in v, n = 400"
+                b,
+                end,
+                tol=2 * abs(b - a),
+                cause="remainder: 2 x change from n = 200 to 400",
+                on=f"{name}, {spacing} in v, n = 400",
             )
 
 

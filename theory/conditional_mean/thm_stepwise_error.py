@@ -47,7 +47,13 @@ def test_tight(check):
         check.tight(moved / largest, 1.0, tol=1e-8, cause="rounding: of an error of 1e-3 Delta", on=f"N(0, I), T = {T}")
         closed = np.sum(np.sqrt(grid.alpha_bar[1:]))
         check.equal(largest / delta, closed, tol=1e-12 * closed, cause="rounding", on=f"sum of sqrt(abar), T = {T}")
-        check.equal(closed, RECORDED[T], tol=5e-4, cause="printed digits: recorded to four digits or more", on=f"recorded value, T = {T}")
+        check.equal(
+            closed,
+            RECORDED[T],
+            tol=5e-4,
+            cause="printed digits: recorded to four digits or more",
+            on=f"recorded value, T = {T}",
+        )
 
 
 def test_holds(check):

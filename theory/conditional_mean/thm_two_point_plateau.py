@@ -29,12 +29,20 @@ def test_plateau(check, line):
         for n in (30, 100, 300):
             value = line.chain_excess("two points", sigma, cm.refined_grid(n, sigma))
             check.tight(
-                value / expected, 1.0, tol=1e-2, cause="remainder: steps n >= 30: exponentially near the sign", on=f"{db} dB, n = {n}"
+                value / expected,
+                1.0,
+                tol=1e-2,
+                cause="remainder: steps n >= 30: exponentially near the sign",
+                on=f"{db} dB, n = {n}",
             )
-        check.equal(line.truth("two points", sigma)[1], mmse, tol=1e-10, cause="remainder: two quadratures", on=f"MMSE, {db} dB")
+        check.equal(
+            line.truth("two points", sigma)[1], mmse, tol=1e-10, cause="remainder: two quadratures", on=f"MMSE, {db} dB"
+        )
         limit = line.excess("two points", sigma, line.limit("two points", sigma))
         check.equal(limit, expected, tol=1e-9, cause="remainder: two quadratures", on=f"excess of the sign, {db} dB")
-        check.equal(expected, RECORDED[db], tol=5e-4, cause="printed digits: recorded to three digits", on=f"recorded value, {db} dB")
+        check.equal(
+            expected, RECORDED[db], tol=5e-4, cause="printed digits: recorded to three digits", on=f"recorded value, {db} dB"
+        )
 
 
 def test_closed_form_in_50_digits(check):
@@ -101,7 +109,11 @@ def test_every_coordinate(check):
     each = np.concatenate([cm.denoise(pair, grid, y[:, [j]], 1.0) for j in range(4)], axis=1)
     amplification = np.prod([1 + 1 / v for v in grid.noise_ratio[:-1] ** 2])
     check.equal(
-        f, each, tol=64 * 2.2e-16 * amplification, cause="rounding: 64 eps times the largest slope of the chain", on="{+-1}^4, n = 4"
+        f,
+        each,
+        tol=64 * 2.2e-16 * amplification,
+        cause="rounding: 64 eps times the largest slope of the chain",
+        on="{+-1}^4, n = 4",
     )
 
 

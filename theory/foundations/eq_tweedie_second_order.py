@@ -36,7 +36,9 @@ def test_one_dimension_against_quadrature(check, scale, sigma):
     # I + sigma^2 H cancels when the posterior is narrow: both terms are of size (sigma/scale)^2 max(1, sigma^2 |H|)
     size = (sigma / scale) ** 2 * np.maximum(1.0, sigma**2 * np.abs(q.hessian(y[:, None])[:, 0, 0]))
     tol = 8 * EPS * (size + 10)
-    cause = "remainder: 8 eps ((sigma/scale)^2 max(1, sigma^2 |H|) + R^2): cancellation in I + sigma^2 H; sums over 48,001 nodes"
+    cause = (
+        "remainder: 8 eps ((sigma/scale)^2 max(1, sigma^2 |H|) + R^2): cancellation in I + sigma^2 H; sums over 48,001 nodes"
+    )
     on = f"1-D mixture, scale {scale:.3g}, sigma {sigma:.3g}"
     check.equal(formula, expected, tol=tol, cause=cause, on=f"Hessian formula against quadrature, {on}")
     check.equal(

@@ -51,7 +51,11 @@ def test_chords(check):
         # the mean of the constant along the segment, a sharper form of the Lipschitz inequality
         average = 0.5 * w @ on_segment
         check.holds(
-            quotient, average, tol=1e-8, cause="remainder: 64 Gauss-Legendre nodes on the segment", on=f"60 chords, {name}, v = .8"
+            quotient,
+            average,
+            tol=1e-8,
+            cause="remainder: 64 Gauss-Legendre nodes on the segment",
+            on=f"60 chords, {name}, v = .8",
         )
         y = rng.standard_normal((20, law.dim))
         axis = np.linalg.eigh(q.posterior_covariance(y))[1][:, :, -1]

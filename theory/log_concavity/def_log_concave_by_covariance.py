@@ -60,7 +60,11 @@ def test_midpoints(check):
     mean, middle = 0.5 * (q.log_density(a) + q.log_density(b)), q.log_density(0.5 * (a + b))
     size = np.abs(mean) + 1
     check.holds(
-        mean + 1e3, middle + 1e3, tol=32 * EPS * (size + 1e3), cause="rounding: 32 eps of the logarithms", on="20,000 segments"
+        mean + 1e3,
+        middle + 1e3,
+        tol=32 * EPS * (size + 1e3),
+        cause="rounding: 32 eps of the logarithms",
+        on="20,000 segments",
     )
 
 

@@ -23,7 +23,11 @@ def test_spectrum(check):
         expected = np.sort(np.concatenate([means, np.full((20, d * (m - 1)), -1 / sigma2)], axis=1), axis=1)
         tol = 256 * EPS * m * d * np.max(np.abs(expected))
         check.equal(
-            found, expected, tol=tol, cause="rounding: 256 eps md |H|: eigenvalues of the md x md matrix", on=f"d = {d}, m = {m}"
+            found,
+            expected,
+            tol=tol,
+            cause="rounding: 256 eps md |H|: eigenvalues of the md x md matrix",
+            on=f"d = {d}, m = {m}",
         )
 
 
@@ -40,8 +44,12 @@ def test_sign_changes(check):
                 return bound.all_at_once_curvature(m, sigma2, c)
 
             on = f"two points, m = {m}, tau^2 = {tau2}"
-            check.equal(top(change), 0.0, tol=1e-12, cause="remainder: rounding, order 1", on=f"{on}: zero at m (R^2 - tau^2)")
-            check.holds([0.0, top(1.01 * change)], [top(0.99 * change), 0.0], tol=0, cause="exact: sign", on=f"{on}: sign change")
+            check.equal(
+                top(change), 0.0, tol=1e-12, cause="remainder: rounding, order 1", on=f"{on}: zero at m (R^2 - tau^2)"
+            )
+            check.holds(
+                [0.0, top(1.01 * change)], [top(0.99 * change), 0.0], tol=0, cause="exact: sign", on=f"{on}: sign change"
+            )
     threshold = log_concavity_threshold(PointCloud(P)).lower
     for m, value in ((2, -0.25), (5, -0.16)):
         # one at a time at the joint law's threshold sigma^2 = m: -(1/sigma^2)(1 - c/sigma^2), c = 1 at the worst point

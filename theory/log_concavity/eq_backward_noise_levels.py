@@ -22,7 +22,9 @@ def test_equality(check):
         printed = np.exp(t) * np.sqrt(1 - np.exp(-2 * t))
         # 1 - e^-2t cancels for small t: eps/t relative
         tol = 16 * EPS * levels * (1 + 1 / np.maximum(t, 1e-9)) + 1e-300
-        check.equal(printed, levels, tol=tol, cause="rounding: 16 eps (1 + 1/t) of the level", on=f"as on the slides, T = {T:g}")
+        check.equal(
+            printed, levels, tol=tol, cause="rounding: 16 eps (1 + 1/t) of the level", on=f"as on the slides, T = {T:g}"
+        )
         library = np.append(schedules.sigma_from_integral(2 * t[:-1]), 0.0)
         tol = 16 * EPS * np.maximum(levels, 1e-3)
         check.equal(library, levels, tol=tol, cause=cause, on=f"schedules.sigma_from_integral(2 t), T = {T:g}")

@@ -47,7 +47,9 @@ def test_sum_has_the_law_of_m_x(check):
     at = np.linspace(-5, 6, 45)
     chain = [w @ np.exp(measurements.conditional_log_density(law, (a - y)[:, None], y[:, None], 1, sigma)) for a in at]
     exact = np.exp(law.noised(2.0, math.sqrt(2) * sigma).log_density(at[:, None]))
-    check.equal(chain, exact, tol=1e-13, cause="remainder: Gauss-Legendre panels, 1e-14", on="y_1 + y_2, two Gaussians, 45 points")
+    check.equal(
+        chain, exact, tol=1e-13, cause="remainder: Gauss-Legendre panels, 1e-14", on="y_1 + y_2, two Gaussians, 45 points"
+    )
 
 
 def chain(law, n, m, sigma, seed):

@@ -70,7 +70,9 @@ def test_mixture(check):
             left.append(a)
             right.append(b)
             tol.append(TOL + abs(a - loss_of_mixture(law, v, h, 64)))
-    check.equal(left, right, tol=np.array(tol), cause="remainder: change of the Gauss-Hermite sum", on="two Gaussians, v = .5, 2")
+    check.equal(
+        left, right, tol=np.array(tol), cause="remainder: change of the Gauss-Hermite sum", on="two Gaussians, v = .5, 2"
+    )
 
 
 def test_controls(check):

@@ -26,7 +26,11 @@ def test_equal(check):
             a += measurements.posterior_mean(law, m * y, m, sigma)[:, 0].tolist()
             b += measurements.posterior_mean(law, new * y, new, other)[:, 0].tolist()
         check.equal(
-            a, b, tol=1e-12, cause="remainder: rounding of sigma sqrt(m'/m) through the quadrature", on=f"W2^2, E C_m, jumps: {name}"
+            a,
+            b,
+            tol=1e-12,
+            cause="remainder: rounding of sigma sqrt(m'/m) through the quadrature",
+            on=f"W2^2, E C_m, jumps: {name}",
         )
 
 
@@ -42,7 +46,11 @@ def test_law_of_the_output(check):
     ]
     one_step = np.exp(law.noised(1.0, one).log_density(at[:, None]))
     check.equal(
-        two_step, one_step, tol=1e-13, cause="remainder: Gauss-Legendre panels, 1e-14", on="density of the mean, m = 2 against m = 1"
+        two_step,
+        one_step,
+        tol=1e-13,
+        cause="remainder: Gauss-Legendre panels, 1e-14",
+        on="density of the mean, m = 2 against m = 1",
     )
 
 

@@ -20,7 +20,11 @@ def test_two_recursions(check):
             scalar = bound.ula_chain_variance(l, m, sigma2, steps, step)
             tol = 64 * EPS * m * steps * scalar
             check.equal(
-                general, scalar, tol=tol, cause="rounding: 64 eps per inner step", on=f"l = {l}, m = {m}, {steps} steps of {step}"
+                general,
+                scalar,
+                tol=tol,
+                cause="rounding: 64 eps per inner step",
+                on=f"l = {l}, m = {m}, {steps} steps of {step}",
             )
     exact = gaussian_one_at_a_time(ELLIPSE, 30, 1.3, ExactWalk())
     check.equal(

@@ -44,7 +44,9 @@ def test_line(check):
             left.append(fine)
             right.append(bound.mean_covariance_derivative(line_moments(law, v)[1], v))
             tol.append(abs(fine - coarse) + 1e-12 * max(1.0, 1 / v))
-        check.equal(left, right, tol=np.array(tol), cause="remainder: change of the difference with its step; 1e-14/(.02 v)", on=name)
+        check.equal(
+            left, right, tol=np.array(tol), cause="remainder: change of the difference with its step; 1e-14/(.02 v)", on=name
+        )
 
 
 def plane_moments(law, v, n=36):
@@ -68,7 +70,11 @@ def test_plane(check):
         right = bound.mean_covariance_derivative(plane_moments(law, v)[1], v)
         tol = np.abs(fine - coarse).max() + np.abs(plane_moments(law, v)[0] - plane_moments(law, v, 30)[0]).max() * 50
         check.equal(
-            fine, right, tol=tol, cause="remainder: step of the difference; nodes of Gauss-Hermite", on=f"cloud in the plane, v = {v:g}"
+            fine,
+            right,
+            tol=tol,
+            cause="remainder: step of the difference; nodes of Gauss-Hermite",
+            on=f"cloud in the plane, v = {v:g}",
         )
 
 

@@ -35,7 +35,9 @@ def test_other_laws(check):
         reference = (w / w.sum(axis=1, keepdims=True)) @ cloud.points
         library = measurements.posterior_mean(cloud, y.sum(axis=1), m, sigma)
         tol = 64 * np.finfo(float).eps * (4 + np.abs(logits).max())
-        check.equal(library, reference, tol=tol, cause="rounding: 64 eps of the logits", on=f"cloud in R^4, m = {m}, sigma {sigma:g}")
+        check.equal(
+            library, reference, tol=tol, cause="rounding: 64 eps of the logits", on=f"cloud in R^4, m = {m}, sigma {sigma:g}"
+        )
         ball = Sphere(radius=1.3, dim=4)
         mean = ball.sample(20, rng) + sigma / np.sqrt(m) * rng.standard_normal((20, 4))
         score = ball.noised(1.0, sigma / np.sqrt(m)).score(mean)
@@ -111,8 +113,12 @@ def test_controls_on_kinks(check):
         for prior, (density, score) in PRIORS.items():
             y, sigma = mpmath.mpf("1.4"), mpmath.mpf("0.6")
             exact, slope = by_bayes(density, [y], sigma), score(y, sigma**2)
-            slips = {"sigma^2 (sigma)": y + sigma * slope, "the sign": y - sigma**2 * slope, "the whole step (half)":
-                     y + sigma**2 * slope / 2, "the noised density's score (that of p)": y - sigma**2 * (prior == "Laplace")}
+            slips = {
+                "sigma^2 (sigma)": y + sigma * slope,
+                "the sign": y - sigma**2 * slope,
+                "the whole step (half)": y + sigma**2 * slope / 2,
+                "the noised density's score (that of p)": y - sigma**2 * (prior == "Laplace"),
+            }
             for name, value in slips.items():
                 check.control(name, float(abs(value - exact)), 0.0, tol=1e-3, on=f"{prior} prior, y = 1.4, sigma = .6")
 

@@ -71,7 +71,11 @@ def test_joint(check):
         scale = np.max(np.abs(H))
         on = f"m = {m}, d = {d}"
         check.equal(
-            H / scale, big.hessian(y.reshape(20, -1)) / scale, tol=1e-12, cause="rounding: 4500 eps: an eigh in R^(m d)", on=on
+            H / scale,
+            big.hessian(y.reshape(20, -1)) / scale,
+            tol=1e-12,
+            cause="rounding: 4500 eps: an eigh in R^(m d)",
+            on=on,
         )
         own = measurements.posterior_covariance(law, y.sum(axis=1), m, sigma)
         corner = H[:, -d:, -d:]

@@ -55,7 +55,11 @@ def test_every_coordinate(check, measured):
     check.equal(np.concatenate(library), np.concatenate(formula), tol=TOL, cause=CAUSE, on="every coordinate, 40 mixtures")
     a, b = np.array(difference).T
     check.equal(
-        a, b, tol=np.array(tol), cause="remainder: h^2 third derivative + eps |log p| / h", on="central differences, 40 mixtures"
+        a,
+        b,
+        tol=np.array(tol),
+        cause="remainder: h^2 third derivative + eps |log p| / h",
+        on="central differences, 40 mixtures",
     )
 
 

@@ -64,7 +64,11 @@ def test_semigroup(check):
     for s, t in ((0.1, 0.4), (1.0, 0.05), (2.0, 3.0)):
         twice, once = law.noised(*level(s)).noised(*level(t)), law.noised(*level(s + t))
         check.equal(
-            twice.score(x), once.score(x), tol=512 * EPS * 10, cause="rounding: 512 eps of |score| <= 10", on=f"score, {s:g} + {t:g}"
+            twice.score(x),
+            once.score(x),
+            tol=512 * EPS * 10,
+            cause="rounding: 512 eps of |score| <= 10",
+            on=f"score, {s:g} + {t:g}",
         )
         check.equal(
             twice.log_density(x),

@@ -32,7 +32,11 @@ def test_oracles(check):
             # the two levels are rounded independently: relative errors of sigma act on |x|^2/sigma^2
             tol = 256 * EPS * (1 + np.max(np.abs(scaled))) * (1 + 1 / t)
             check.equal(
-                bound.rescaled_score(noised, t), scaled, tol=tol, cause="rounding: 256 eps |score| (1 + 1/t)", on=f"{name}, t = {t:g}"
+                bound.rescaled_score(noised, t),
+                scaled,
+                tol=tol,
+                cause="rounding: 256 eps |score| (1 + 1/t)",
+                on=f"{name}, t = {t:g}",
             )
 
 

@@ -57,7 +57,11 @@ def test_plane(check):
         values.append((explicit, implicit + information))
     tol = np.abs(np.subtract(*values)).max() + TOL
     check.equal(
-        values[1][1], values[1][0], tol=tol, cause="remainder: change of the Gauss-Hermite sum, 1e-12", on="two Gaussians in the plane"
+        values[1][1],
+        values[1][0],
+        tol=tol,
+        cause="remainder: change of the Gauss-Hermite sum, 1e-12",
+        on="two Gaussians in the plane",
     )
 
 

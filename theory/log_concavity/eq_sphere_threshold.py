@@ -55,7 +55,11 @@ def test_threshold(check):
         check.holds([0.0, H[2]], [H[1], 0.0], tol=0, cause="exact: sign", on=f"d = {d}: sign change at the threshold")
         top = Sphere(radius=R, dim=d).noised(1, 1.0).posterior_covariance(np.zeros((1, d)))[0, 0, 0]
         check.tight(
-            top / bound.sphere_threshold(R, d), 1.0, tol=1e-11, cause="remainder: Bessel ratio at 0", on=f"d = {d}: sup at the centre"
+            top / bound.sphere_threshold(R, d),
+            1.0,
+            tol=1e-11,
+            cause="remainder: Bessel ratio at 0",
+            on=f"d = {d}: sup at the centre",
         )
 
 

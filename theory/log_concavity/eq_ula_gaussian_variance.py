@@ -25,7 +25,11 @@ def test_equality(check):
             a.append(iterate(lam, r * lam, 3000) / lam)
             b.append(bound.ula_gaussian_variance(lam, r * lam) / lam)
     check.equal(
-        a, b, tol=1e-12, cause="rounding: (1 - r)^2^3000 of the start and rounding of the sum", on="lam .3 .. 7, gamma/lam .01 .. 1.9"
+        a,
+        b,
+        tol=1e-12,
+        cause="rounding: (1 - r)^2^3000 of the start and rounding of the sum",
+        on="lam .3 .. 7, gamma/lam .01 .. 1.9",
     )
 
 
@@ -50,7 +54,11 @@ def test_rate_and_constant(check):
         check.rate(measure.fit_slope(gamma[-4:], w2[-4:]), 1.0, within=0.02, on=f"W2 against gamma, lam = {lam:g}")
         limit = w2[-1] / (gamma[-1] / (4 * np.sqrt(lam)))
         check.tight(
-            limit, 1.0, tol=2 * gamma[-1] / lam, cause="remainder: next term of the expansion", on=f"gamma/(4 sqrt lam), lam = {lam:g}"
+            limit,
+            1.0,
+            tol=2 * gamma[-1] / lam,
+            cause="remainder: next term of the expansion",
+            on=f"gamma/(4 sqrt lam), lam = {lam:g}",
         )
 
 

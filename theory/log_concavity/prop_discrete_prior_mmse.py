@@ -69,7 +69,11 @@ def test_plane(check):
         value.append(total)
         larger.append(bound.discrete_prior_mmse(law.means, law.weights, m, 1.0))
     check.holds(
-        value, larger, tol=1e-6, cause="remainder: Gauss-Hermite error at decision boundaries", on="6 points in the plane, m = 1, 4, 16"
+        value,
+        larger,
+        tol=1e-6,
+        cause="remainder: Gauss-Hermite error at decision boundaries",
+        on="6 points in the plane, m = 1, 4, 16",
     )
 
 

@@ -43,10 +43,16 @@ def test_holds(check):
                 upper.append(high * sigma**2)
                 outside.append(probability)
                 markov.append(1 / m)
-    args = {"tol": 1e-12, "cause": "remainder: quadrature", "on": "4 laws on a line, m = 1 .. 30, sigma = .3 .. 4 (times sigma^2)"}
+    args = {
+        "tol": 1e-12,
+        "cause": "remainder: quadrature",
+        "on": "4 laws on a line, m = 1 .. 30, sigma = .3 .. 4 (times sigma^2)",
+    }
     check.holds(lower, value, detail="(1 - 1/m) <= mean curvature", **args)
     check.holds(value, upper, detail="mean curvature <= 1", **args)
-    check.holds(outside, markov, tol=1e-12, cause="remainder: quadrature", on="P(not log-concave at the visited point) <= d/m")
+    check.holds(
+        outside, markov, tol=1e-12, cause="remainder: quadrature", on="P(not log-concave at the visited point) <= d/m"
+    )
 
 
 def test_plane(check):

@@ -30,7 +30,12 @@ def test_holds(check, deep):
     # the constant 1/2 is a conjecture: recorded in the detail, never asserted
     detail = f"largest W2/(s sqrt(I)/2) = {max(least):.4f}"
     check.holds(
-        value, larger, tol=1e-9, cause="remainder: square root of a 1e-18 quadrature error", on="mixtures, s = .003 .. 3", detail=detail
+        value,
+        larger,
+        tol=1e-9,
+        cause="remainder: square root of a 1e-18 quadrature error",
+        on="mixtures, s = .003 .. 3",
+        detail=detail,
     )
 
 
@@ -53,7 +58,13 @@ def test_tight(check):
         ratios.append(w2 / bound.fisher_information_w2(information, 1, math.sqrt(s)))
     limit = 2 * ratios[2] - ratios[1]
     tol = 4 * abs(limit - (2 * ratios[1] - ratios[0]))
-    check.tight(limit, 1 / 3, tol=tol, cause="remainder: 4 x the last change of Richardson's extrapolation", on="s -> 0, two Gaussians")
+    check.tight(
+        limit,
+        1 / 3,
+        tol=tol,
+        cause="remainder: 4 x the last change of Richardson's extrapolation",
+        on="s -> 0, two Gaussians",
+    )
 
 
 def test_rate(check):

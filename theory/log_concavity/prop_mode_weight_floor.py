@@ -37,7 +37,11 @@ def test_samples(check):
     x = np.where(rng.random((400, 1)) < 0.2, -1.0, 1.0)
     value = measure.w2(x, np.array([[-1.0], [1.0]]), weights_y=np.array([0.2, 0.8])).value
     check.equal(
-        value, 2 * np.sqrt(abs(np.mean(x < 0) - 0.2)), tol=1e-7, cause="rounding: sqrt of a rounding of 1e-15 in W2^2", on="400 draws"
+        value,
+        2 * np.sqrt(abs(np.mean(x < 0) - 0.2)),
+        tol=1e-7,
+        cause="rounding: sqrt of a rounding of 1e-15 in W2^2",
+        on="400 draws",
     )
 
 
@@ -47,7 +51,11 @@ def test_rate(check):
     check.rate(measure.fit_slope(n, first), -0.25, within=2e-3, on="E W2 against n, 1000 .. 64,000")
     second = moments(64_000, 0.2)[1] / (bound.mode_weight_floor(1.0, 0.2, 64_000) ** 2 * np.sqrt(2 / np.pi))
     check.tight(
-        second, 1.0, tol=1e-3, cause="remainder: 1/n of the normal limit", on="E W2^2 over 4 R^2 sqrt(2 w (1 - w)/(pi n)), n = 64,000"
+        second,
+        1.0,
+        tol=1e-3,
+        cause="remainder: 1/n of the normal limit",
+        on="E W2^2 over 4 R^2 sqrt(2 w (1 - w)/(pi n)), n = 64,000",
     )
 
 

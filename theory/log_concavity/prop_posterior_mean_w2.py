@@ -67,7 +67,11 @@ def test_how_tight(check):
     lam = np.logspace(-1.5, 1.5, 6001)
     gaussian = (np.sqrt(lam) - lam / np.sqrt(lam + 1)) ** 2
     check.tight(
-        gaussian.max(), GOLDEN, tol=1e-6, cause="remainder: grid of 6001 ratios lam/s", on="Gaussians, W2^2/s = (5 sqrt5 - 11)/2"
+        gaussian.max(),
+        GOLDEN,
+        tol=1e-6,
+        cause="remainder: grid of 6001 ratios lam/s",
+        on="Gaussians, W2^2/s = (5 sqrt5 - 11)/2",
     )
     pair = PointCloud(np.array([[-1.0], [1.0]]))
     ratios = [measurements.line_jump_w2(pair, 1, math.sqrt(s)) / s for s in np.linspace(0.6, 1.2, 41)]
@@ -75,7 +79,9 @@ def test_how_tight(check):
     # the infinite lattice by its periodic middle cell: 41 atoms, the ends contribute 1/41 of their own ratio
     few, many = (measurements.line_jump_w2(PointCloud(2.49 * np.arange(-k, k + 1)[:, None]), 1, 1.0) for k in (10, 20))
     cell = (41 * many - 21 * few) / 20
-    check.tight(cell, 0.3468, tol=1e-4, cause="printed digits: four printed digits", on="lattice of spacing 2.49 sqrt s, per cell")
+    check.tight(
+        cell, 0.3468, tol=1e-4, cause="printed digits: four printed digits", on="lattice of spacing 2.49 sqrt s, per cell"
+    )
     wide = GaussianMixture(None, np.zeros((1, 1)), 1e8)
     cases = ((1, 1.0), (9, 3.0), (4, 1.0))
     ratio = [measurements.line_mmse(wide, m, sigma) / bound.posterior_mean_w2(m, sigma, 1) for m, sigma in cases]

@@ -31,9 +31,13 @@ def test_library_is_this_formula(check):
     eps = noise.normal(0, 20, 100).reshape(20, 50, 2)
     logs = p.log_density((y[:, np.newaxis] + np.sqrt(S) * eps).reshape(-1, 2)).reshape(20, 50)
     formula = bound.score_estimator(logs, eps, S)
-    check.equal(estimated.score(y), formula, tol=1e-13, cause="remainder: 64 eps of numbers of order 1", on="20 points, 50 draws")
+    check.equal(
+        estimated.score(y), formula, tol=1e-13, cause="remainder: 64 eps of numbers of order 1", on="20 points, 50 draws"
+    )
     xhat = EstimatedLaw(p.log_density, 2, 50, noise).noised(1.0, np.sqrt(S)).denoise(y)
-    check.equal(xhat, y + S * formula, tol=1e-13, cause="remainder: 64 eps of numbers of order 1", on="denoiser: y + s score")
+    check.equal(
+        xhat, y + S * formula, tol=1e-13, cause="remainder: 64 eps of numbers of order 1", on="denoiser: y + s score"
+    )
 
 
 def test_rate(check):

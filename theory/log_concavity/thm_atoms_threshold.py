@@ -67,7 +67,9 @@ def test_21_equispaced_points_in_40_digits(check):
             return float(best)
 
     of = "the digits of an example, .0173"
-    check.holds(1e-15, excess("0.0173"), tol=0, cause="remainder: 40 digits", on="v = .01730: a witness, Var/v - 1 = 9e-15", of=of)
+    check.holds(
+        1e-15, excess("0.0173"), tol=0, cause="remainder: 40 digits", on="v = .01730: a witness, Var/v - 1 = 9e-15", of=of
+    )
     check.holds(excess("0.01732") + 1, 1.0, tol=0, cause="remainder: 40 digits", on="v = .01732: none on the grid", of=of)
     found = log_concavity_threshold(PointCloud(np.linspace(-1, 1, 21)[:, None]), certify=False)
     cause = "exact: the library claims a witness only above rounding"
@@ -92,10 +94,20 @@ def test_exact_when_affinely_independent(check):
             finite.append(covariance_supremum(P, w, v, starts=_far_out(P, w, v, i, j))[0] / v)
             longest = max(math.dist(a, b) for a, b in itertools.combinations(P, 2))  # an exposed edge: there are no others
             sandwich.append(bound.atoms_threshold(longest, longest))
-    check.equal(low, high, tol=64 * EPS * np.array(high), cause="rounding: 64 eps", on="9 affinely independent clouds, random weights")
-    check.tight(np.array(low) / high, 1.0, tol=64 * EPS, cause="rounding: 64 eps", on="sigma*^2 / (D^2/4), affinely independent")
+    check.equal(
+        low,
+        high,
+        tol=64 * EPS * np.array(high),
+        cause="rounding: 64 eps",
+        on="9 affinely independent clouds, random weights",
+    )
+    check.tight(
+        np.array(low) / high, 1.0, tol=64 * EPS, cause="rounding: 64 eps", on="sigma*^2 / (D^2/4), affinely independent"
+    )
     lower, upper = np.transpose(sandwich)
-    check.tight(np.array(low) / lower, 1.0, tol=64 * EPS, cause="rounding: 64 eps", on="sigma*^2 / (edge^2/4), affinely independent")
+    check.tight(
+        np.array(low) / lower, 1.0, tol=64 * EPS, cause="rounding: 64 eps", on="sigma*^2 / (edge^2/4), affinely independent"
+    )
     check.tight(np.array(low) / upper, 1.0, tol=64 * EPS, cause="rounding: 64 eps", on="sigma*^2 / (longest pair^2/4)")
     of = "witnesses at finite points, which approach the edge and do not beat it"
     check.holds(finite, 1.0, tol=1e-12, cause="rounding: of the covariance", on="the same clouds", of=of)
@@ -120,10 +132,14 @@ def test_edge_lemma(check):
     a, normal = SQUARE[i] - SQUARE[j], 0.5 * (SQUARE[i] + SQUARE[j])
     odds = -np.log(w[i] / w[j]) * v / (a @ a)
     far = [largest_posterior_variance(cloud, (r * normal + odds * a)[np.newaxis], v)[0] for r in (2.0, 5.0, 20.0)]
-    check.tight(far[-1] / (square / 4), 1.0, tol=1e-9, cause="remainder: exp(-2 r / v) at r = 20", on="side of the uneven square")
+    check.tight(
+        far[-1] / (square / 4), 1.0, tol=1e-9, cause="remainder: exp(-2 r / v) at r = 20", on="side of the uneven square"
+    )
     gap = np.abs(np.array(far) - square / 4)
     of = "the speed of the lemma's limit"
-    check.holds(gap[1:], 1e-2 * gap[:-1] + 64 * EPS, tol=0, cause="remainder: exponential approach", on="r = 2, 5, 20", of=of)
+    check.holds(
+        gap[1:], 1e-2 * gap[:-1] + 64 * EPS, tol=0, cause="remainder: exponential approach", on="r = 2, 5, 20", of=of
+    )
 
 
 def test_witness_in_ball_arithmetic(check):
@@ -133,7 +149,9 @@ def test_witness_in_ball_arithmetic(check):
     v = 0.2831
     ball = rigorous_covariance(THREE.tolist(), [1, 1, 1], v, [float(found.witness[0])])[0][0]
     assert ball > v  # a statement about every number of the ball
-    check.holds(v, float(ball.lower()), tol=0, cause="exact: ball arithmetic", on="-1, 0, 1 at v = .2831", of="a rigorous witness")
+    check.holds(
+        v, float(ball.lower()), tol=0, cause="exact: ball arithmetic", on="-1, 0, 1 at v = .2831", of="a rigorous witness"
+    )
 
 
 def test_controls(check):

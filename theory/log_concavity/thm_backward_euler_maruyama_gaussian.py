@@ -35,7 +35,9 @@ def test_sampler(check):
     ]
     t = 4.0 * (N - np.arange(N)) / N
     factors = 1 + 4.0 / N - 2 * 4.0 / N / (np.exp(-2 * t) * 0.25 - np.expm1(-2 * t))
-    check.equal(runs[1] - runs[0], np.prod(factors), tol=64 * EPS * N, cause="rounding: 64 eps per step", on="N(.7, 1/4), N = 64")
+    check.equal(
+        runs[1] - runs[0], np.prod(factors), tol=64 * EPS * N, cause="rounding: 64 eps per step", on="N(.7, 1/4), N = 64"
+    )
 
 
 def w2(mean, variance, T, N):

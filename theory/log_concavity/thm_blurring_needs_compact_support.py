@@ -38,7 +38,9 @@ def lattice(K):
 
 def test_student_is_never_log_concave(check):
     ratios = [worst_student(s) for s in (1.0, 10.0, 100.0)]
-    check.equal(ratios, [1.14870, 3.54406, 7.75561], tol=1e-5, cause="printed digits: digits; flat maximum", on="Student t_3")
+    check.equal(
+        ratios, [1.14870, 3.54406, 7.75561], tol=1e-5, cause="printed digits: digits; flat maximum", on="Student t_3"
+    )
     check.control(
         "bounded support (any sigma)", ratios, 1.0, tol=1e-9, on="Student t_3: max Var(X|y)/sigma^2, sigma = 1, 10, 100"
     )

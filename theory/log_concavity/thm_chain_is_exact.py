@@ -59,7 +59,9 @@ def test_law_of_the_sum(check):
         mean = np.sum(p * total)
         variance = np.sum(p * (total - mean) ** 2)
         expected = bound.chain_total_variance(LAW.covariance[0, 0], m, SIGMA2)
-        check.equal(variance / expected, 1.0, tol=1e-4, cause="remainder: truncated tails", on=f"variance of the sum, m = {m}")
+        check.equal(
+            variance / expected, 1.0, tol=1e-4, cause="remainder: truncated tails", on=f"variance of the sum, m = {m}"
+        )
 
 
 def test_score_of_the_inner_law(check):
@@ -70,7 +72,11 @@ def test_score_of_the_inner_law(check):
     h = 1e-4
     slope = (target.log_density(y + h) - target.log_density(y - h)) / (2 * h)
     check.equal(
-        target.score(y)[:, 0], slope, tol=2e-7, cause="remainder: h^2 and eps |log p| / h of the difference", on="50 points, m = 4"
+        target.score(y)[:, 0],
+        slope,
+        tol=2e-7,
+        cause="remainder: h^2 and eps |log p| / h of the difference",
+        on="50 points, m = 4",
     )
 
 

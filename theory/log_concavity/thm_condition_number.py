@@ -42,12 +42,22 @@ def test_attained_by_two_points(check):
         ratio = two_points(m) / bound.condition_number(m, SIGMA2, TAU2, 1.0)
         tol = 1e-9 + 256 * EPS * bound.condition_number(m, SIGMA2, TAU2, 1.0)
         check.tight(
-            ratio, 1.0, tol=tol, cause="remainder: local ascent's flat top, and eps kappa", on=f"two points of weights .3, .7, m = {m}"
+            ratio,
+            1.0,
+            tol=tol,
+            cause="remainder: local ascent's flat top, and eps kappa",
+            on=f"two points of weights .3, .7, m = {m}",
         )
         check.equal(two_points(m), value, tol=6e-5, cause="printed digits", on=f"two points, m = {m}")
     for m, sigma2, tau2 in ((1, 1.3, 0.2), (7, 2.0, 0.01), (3, 0.5, 0.9)):
         ratio = two_points(m, sigma2, tau2) / bound.condition_number(m, sigma2, tau2, 1.0)
-        check.tight(ratio, 1.0, tol=1e-8, cause="remainder: local ascent's flat top", on=f"m = {m}, sigma^2 = {sigma2}, tau^2 = {tau2}")
+        check.tight(
+            ratio,
+            1.0,
+            tol=1e-8,
+            cause="remainder: local ascent's flat top",
+            on=f"m = {m}, sigma^2 = {sigma2}, tau^2 = {tau2}",
+        )
 
 
 def ring(n):

@@ -95,7 +95,9 @@ def test_first_term_is_tight(check):
     law = GaussianMixture(None, np.array([[2.0]]), 1.0)
     kl_start, information = relative(law, 0.0)
     larger = bound.conforti_kl(1.0, 0.0, kl_start, information)
-    check.tight(relative(law, 1.0)[0] / larger, 1.0, tol=1e-11, cause="remainder: quadrature", on="N(2, 1), KL(X_T | gamma) at T = 1")
+    check.tight(
+        relative(law, 1.0)[0] / larger, 1.0, tol=1e-11, cause="remainder: quadrature", on="N(2, 1), KL(X_T | gamma) at T = 1"
+    )
     check.tight(information / 4.0, 1.0, tol=1e-11, cause="remainder: quadrature", on="I(N(2, 1) | gamma) = |a|^2")
 
 

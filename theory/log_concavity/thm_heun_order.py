@@ -55,7 +55,9 @@ def test_exact_step(check):
     a = sigma / (s**2 + sigma**2)
     delta = np.diff(sigma)
     multiplier = np.prod(1 + 0.5 * delta * (a[:-1] + a[1:] * (1 + delta * a[:-1])))
-    check.equal(out / multiplier, 1.0, tol=64 * np.finfo(float).eps * N, cause="rounding: 64 eps per step", on="N(0, .09), N = 64")
+    check.equal(
+        out / multiplier, 1.0, tol=64 * np.finfo(float).eps * N, cause="rounding: 64 eps per step", on="N(0, .09), N = 64"
+    )
     start = np.array([s**2 + HIGH**2])
     _, covariance = propagation.gaussian("heun", np.zeros(1), np.array([s**2]), grid_of(N), np.zeros(1), start)
     exact = float(np.sqrt(np.ravel(covariance)[0] / (s**2 + LOW**2))) - 1

@@ -59,10 +59,18 @@ def test_two_points_noised(check):
     larger = np.array(bound.langevin_contraction(np.array(TIMES), 0.25, *fine[0])).T
     tol = 2 * np.abs(fine - coarse)[1:]
     check.holds(
-        fine[1:, 0], larger[:, 0], tol=tol[:, 0], cause="remainder: 2 x the change with half the spacing", on="W2 from N(6, 1/4)"
+        fine[1:, 0],
+        larger[:, 0],
+        tol=tol[:, 0],
+        cause="remainder: 2 x the change with half the spacing",
+        on="W2 from N(6, 1/4)",
     )
     check.holds(
-        fine[1:, 1], larger[:, 1], tol=tol[:, 1], cause="remainder: 2 x the change with half the spacing", on="KL from N(6, 1/4)"
+        fine[1:, 1],
+        larger[:, 1],
+        tol=tol[:, 1],
+        cause="remainder: 2 x the change with half the spacing",
+        on="KL from N(6, 1/4)",
     )
 
 
@@ -75,7 +83,11 @@ def test_tight(check):
         larger = bound.langevin_contraction(t, 0.5, np.linalg.norm(mean), measure.gaussian_kl(mean, C, zero, C))
         ratios += [measure.bures_w2(m, V, zero, C) / larger[0], measure.gaussian_kl(m, V, zero, C) / larger[1]]
     check.tight(
-        ratios, 1.0, tol=1e-7, cause="rounding: square root of eps in the covariance part of W2", on="N(0, diag(.5, 2)), mean (0, 3)"
+        ratios,
+        1.0,
+        tol=1e-7,
+        cause="rounding: square root of eps in the covariance part of W2",
+        on="N(0, diag(.5, 2)), mean (0, 3)",
     )
 
 

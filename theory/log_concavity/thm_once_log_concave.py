@@ -100,8 +100,14 @@ def test_counterexample_is_certified_at_one(check):
     rng = np.random.default_rng(71)
     y = 3 * rng.standard_normal((200_000, 2))
     top = largest_posterior_variance(PointCloud(ATOMS, WEIGHTS), y, SIGMA2)
-    check.holds(top, 0.985 * SIGMA2, tol=0, cause="exact: certified", on="200,000 random points",
-                of="the certificate of the counterexample")
+    check.holds(
+        top,
+        0.985 * SIGMA2,
+        tol=0,
+        cause="exact: certified",
+        on="200,000 random points",
+        of="the certificate of the counterexample",
+    )
 
 
 def test_lost_in_the_plane(check):

@@ -53,7 +53,11 @@ def test_leak(check, d):
             slack = p[A].sum() - np.sum(f * f * p)
             best = min(best, bound.tunnelling_leak(T, p[A].sum(), slack, resistance.sum()))
         check.holds(
-            1 - stay, best, tol=1e-10, cause="rounding: eigendecomposition: 1 - stay cancels", on=f"d = {d}, R = {R:.3g}, T = {T:g}"
+            1 - stay,
+            best,
+            tol=1e-10,
+            cause="rounding: eigendecomposition: 1 - stay cancels",
+            on=f"d = {d}, R = {R:.3g}, T = {T:g}",
         )
 
 
@@ -66,7 +70,13 @@ def test_attained_at_short_times(check):
     T = 1e-5 * h * h
     leak = np.sum(c**2 * -np.expm1(-lam * T)) / p[A].sum()
     ratio = leak / bound.tunnelling_leak(T, p[A].sum(), 0.0, 1 / (p[edge] * up[edge]))
-    check.tight(ratio, 1.0, tol=1e-4, cause="remainder: T lam_max / 2 = 2e-5, second order in T", on="birth-death chain, T = 1e-5 h^2")
+    check.tight(
+        ratio,
+        1.0,
+        tol=1e-4,
+        cause="remainder: T lam_max / 2 = 2e-5, second order in T",
+        on="birth-death chain, T = 1e-5 h^2",
+    )
 
 
 def minor(samples):

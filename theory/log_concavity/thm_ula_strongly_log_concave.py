@@ -33,7 +33,12 @@ def test_holds(check):
         larger = bound.ula_strongly_log_concave(np.array(steps), h, A, L, 1, w0)
         detail = f"ratios {np.array2string(measured / larger, precision=3)}"
         check.holds(
-            measured, larger, tol=1e-9, cause="remainder: quantiles on a grid", on=f"from N(6, 1/4), h = {h:.3g}", detail=detail
+            measured,
+            larger,
+            tol=1e-9,
+            cause="remainder: quantiles on a grid",
+            on=f"from N(6, 1/4), h = {h:.3g}",
+            detail=detail,
         )
 
 
@@ -46,7 +51,11 @@ def test_first_term_is_sharp(check):
         for k, q in zip((1, 6), langevin.ula(law, GaussianMixture(None, np.array([[8.0]]), 4.0), h, (1, 6), x)):
             ratios.append(q.mean / 8.0 / (1 - h / 4) ** k)
     check.tight(
-        ratios, 1.0, tol=1e-12, cause="remainder: 64 eps per step and the tails beyond 10 deviations", on="N(0, 4), mean of the chain"
+        ratios,
+        1.0,
+        tol=1e-12,
+        cause="remainder: 64 eps per step and the tails beyond 10 deviations",
+        on="N(0, 4), mean of the chain",
     )
 
 

@@ -125,7 +125,9 @@ def test_holds_for_continuous_denoisers(check):
     cause = "rounding: 64 eps |x|, |x| <= 20"
     check.holds(small, large, tol=scale, cause=cause, on=f"{len(small)} cases: 6 continuous denoisers near 45 ties")
     # at the last offset, 1e-8 D, the modulus is small and eta itself is >= 1 up to it
-    check.holds(1.0, errors, tol=np.array(moduli) + 1e-7, cause="remainder: measured modulus of continuity", on="eta at x* + 1e-8 D")
+    check.holds(
+        1.0, errors, tol=np.array(moduli) + 1e-7, cause="remainder: measured modulus of continuity", on="eta at x* + 1e-8 D"
+    )
 
 
 def test_attained_by_the_ideal_denoiser(check):
@@ -160,7 +162,9 @@ def test_multiplicity_exceeds_one(check):
     x = np.array([[-1e-6]])
     d = law.distance(x)
     eta = bound.relative_error(law.noised(1.0, d).denoise(x), law.project(x), d)[0]
-    check.equal(eta, 1.8, tol=1e-5, cause="remainder: offset 1e-6 times the slope of the denoiser", on="nine to one, x = -1e-6")
+    check.equal(
+        eta, 1.8, tol=1e-5, cause="remainder: offset 1e-6 times the slope of the denoiser", on="nine to one, x = -1e-6"
+    )
     check.holds(1.0, eta, tol=0, cause="exact", on="nine to one", of="an example beyond 1, whose value is asserted above")
 
 

@@ -81,7 +81,9 @@ def test_gaussian_product(check):
             tol = 16 * EPS * grid.N
             on = f"lambda {lam}, N = {grid.N} from {grid.sigma[0]:.0f}"
             check.equal(out[0, 0], product, tol=tol, cause="rounding: 16 eps per step", on=f"sampler, {on}")
-            check.equal(law[0] / product, 1.0, tol=tol * (1 + 1 / product), cause="rounding: 16 eps per step", on=f"law, {on}")
+            check.equal(
+                law[0] / product, 1.0, tol=tol * (1 + 1 / product), cause="rounding: 16 eps per step", on=f"law, {on}"
+            )
 
 
 def test_controls(check):

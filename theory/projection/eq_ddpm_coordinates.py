@@ -109,10 +109,16 @@ def test_one_step_moments(check):
     # x_{t-1} = X + s1 u, x_t = x_{t-1} + sqrt(s^2 - s1^2) v: precision of x_{t-1} given both neighbours
     precision = 1 / s1**2 + 1 / (s**2 - s1**2)
     check.equal(
-        variance * precision, 1.0, tol=64 * EPS * s**2 / (s**2 - s1**2), cause="rounding: 64 eps and cancellation", on="variance"
+        variance * precision,
+        1.0,
+        tol=64 * EPS * s**2 / (s**2 - s1**2),
+        cause="rounding: 64 eps and cancellation",
+        on="variance",
     )
     weight = (1 / (s**2 - s1**2)) / precision  # of x_t, against X
-    check.equal(target / s, weight, tol=64 * EPS * s**2 / (s**2 - s1**2), cause="rounding: 64 eps and cancellation", on="mean")
+    check.equal(
+        target / s, weight, tol=64 * EPS * s**2 / (s**2 - s1**2), cause="rounding: 64 eps and cancellation", on="mean"
+    )
 
 
 def test_controls(check):

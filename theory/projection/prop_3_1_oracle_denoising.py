@@ -75,7 +75,9 @@ def test_attained(check, manifolds):
             cause="remainder: second order of the tangential part, (1e-4)^2, and rounding eps/1e-5",
             on=f"error, inward normal, {name}",
         )
-        check.tight(np.array(outer), 1.0, tol=64 * EPS, cause="rounding: 64 eps", on=f"both distance bounds, normal noise, {name}")
+        check.tight(
+            np.array(outer), 1.0, tol=64 * EPS, cause="rounding: 64 eps", on=f"both distance bounds, normal noise, {name}"
+        )
 
 
 def test_nothing_is_said_beyond_the_reach(check):

@@ -67,7 +67,13 @@ def test_attained(check):
         estimate = skew.noised(1.0, sigma).denoise(x)
         weight = 1e-6 / (1e-6 + (1 - 1e-6) * math.exp(-(25 - 16) / (2 * sigma**2)))  # of the near atom
         ratio.append(bound.relative_error(estimate, p, d)[0] / bound.hull_denoiser_error(pair.diameter, d)[0] / (1 - weight))
-    check.equal(ratio, 1.0, tol=8 * EPS, cause="rounding: 8 eps", on="weights (1 - 1e-6, 1e-6): 1 - posterior weight of the near atom")
+    check.equal(
+        ratio,
+        1.0,
+        tol=8 * EPS,
+        cause="rounding: 8 eps",
+        on="weights (1 - 1e-6, 1e-6): 1 - posterior weight of the near atom",
+    )
     error = bound.relative_error(skew.noised(1.0, 1e3).denoise(x), p, d)
     check.tight(
         error / bound.hull_denoiser_error(pair.diameter, d),

@@ -85,7 +85,9 @@ def test_function_value(check):
         other = -(s**2) * (log_density + np.log(300) + 32 * np.log(2 * np.pi * s**2))
         scale = np.abs(F) + s**2 * (np.abs(log_density) + 64 * abs(np.log(s)) + 70)
         off.append((F - other) / scale)
-    check.equal(np.concatenate(off), 0.0, tol=16 * EPS, cause="rounding: 16 eps of the terms", on="F against log density, 300 digits")
+    check.equal(
+        np.concatenate(off), 0.0, tol=16 * EPS, cause="rounding: 16 eps of the terms", on="F against log density, 300 digits"
+    )
     h = half_squares(law, x)[:1] + 50
     with mpmath.workdps(60):
         exact = float(
@@ -94,7 +96,11 @@ def test_function_value(check):
     naive = np.sum(np.exp(-h / 0.02**2))
     assert naive == 0.0
     check.equal(
-        bound.half_smoothed_distance(h, 0.02), exact, tol=8 * EPS * exact, cause="rounding: 8 eps", on="s = .02, where exp underflows"
+        bound.half_smoothed_distance(h, 0.02),
+        exact,
+        tol=8 * EPS * exact,
+        cause="rounding: 8 eps",
+        on="s = .02, where exp underflows",
     )
 
 
@@ -106,7 +112,11 @@ def test_hessian_below_identity(check):
             hess = bound.smoothed_distance_hessian(law.noised(1.0, s).posterior_covariance(x[None]), s)[0]
             largest.append(np.linalg.eigvalsh(hess)[-1])
     check.holds(
-        largest, 1.0, tol=64 * EPS, cause="rounding: 64 eps: eigenvalues near 1", on="largest eigenvalue of Hess F, 1,000 instances"
+        largest,
+        1.0,
+        tol=64 * EPS,
+        cause="rounding: 64 eps: eigenvalues near 1",
+        on="largest eigenvalue of Hess F, 1,000 instances",
     )
 
 

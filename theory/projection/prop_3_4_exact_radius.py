@@ -28,7 +28,11 @@ def test_the_root(check):
     check.holds(worst, 16 * EPS, tol=0, cause=cause, on="root against 40 digits, 25 cases", of="rounding")
     ordered = np.array(small) <= np.array(large) * (1 + 8 * EPS)
     check.equal(
-        ordered.astype(float), 1.0, tol=0, cause="exact: yes/no", on="1 <= root <= half-log radius <= paper's radius, 25 cases"
+        ordered.astype(float),
+        1.0,
+        tol=0,
+        cause="exact: yes/no",
+        on="1 <= root <= half-log radius <= paper's radius, 25 cases",
     )
 
 
@@ -50,7 +54,9 @@ def test_attained(check, near_sets):
             on=f"opposite family, |K| = {m:,}, eta = {eta:g}, sigma = {sigma:g} d",
         )
     ratio = near_sets.opposite(bound.near_set_radius_exact, 1000, 1e-3, 0.3)
-    check.tight(ratio, 1.0, tol=3e-3, cause="remainder: 1/m and eta", on="opposite family, |K| = 1,000, eta = .001, sigma = .3 d")
+    check.tight(
+        ratio, 1.0, tol=3e-3, cause="remainder: 1/m and eta", on="opposite family, |K| = 1,000, eta = .001, sigma = .3 d"
+    )
 
 
 def test_controls(check, near_sets):

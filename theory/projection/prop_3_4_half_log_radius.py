@@ -34,7 +34,11 @@ def test_worst_family(check, near_sets):
     formula = near_sets.opposite_formula(bound.near_set_radius_half_log, m, eta, sigma)
     cause = "remainder: 1/m + eta + (sigma/d)^2 log(m/eta)^2 + the offset 1e-13 / sigma^2"
     check.equal(
-        ratio, formula, tol=1e-6, cause="remainder: offset 1e-13 / sigma^2 of the atoms", on="ideal denoiser against the formula"
+        ratio,
+        formula,
+        tol=1e-6,
+        cause="remainder: offset 1e-13 / sigma^2 of the atoms",
+        on="ideal denoiser against the formula",
     )
     check.tight(ratio, limit, tol=5e-4, cause=cause, on="opposite family, |K| = 20,000, eta = 1e-4, sigma = .001 d")
     search = []
@@ -44,7 +48,11 @@ def test_worst_family(check, near_sets):
     search = np.concatenate(search)
     check.holds(search, 1.0, tol=0, cause="exact", on=f"opposite family, {len(search)} members, |K| to 10^6, sigma/d to 30")
     check.tight(
-        search.max(), limit, tol=5e-4, cause="remainder: smallest sigma/d = .001 of the search", on="largest of the opposite family"
+        search.max(),
+        limit,
+        tol=5e-4,
+        cause="remainder: smallest sigma/d = .001 of the search",
+        on="largest of the opposite family",
     )
 
 

@@ -53,7 +53,11 @@ def test_not_attained(check, near_sets):
     ratio = near_sets.opposite(bound.near_set_radius, 2, 0.5, 0.01)
     formula = near_sets.opposite_formula(bound.near_set_radius, 2, 0.5, 0.01)
     check.equal(
-        ratio, formula, tol=1e-7, cause="remainder: offset 1e-13 / sigma^2 of the atoms", on="ideal denoiser against the formula"
+        ratio,
+        formula,
+        tol=1e-7,
+        cause="remainder: offset 1e-13 / sigma^2 of the atoms",
+        on="ideal denoiser against the formula",
     )
 
 

@@ -99,9 +99,21 @@ def test_gains(check):
     check.equal(gain(0.8, 5.0), 0.0, tol=64 * EPS, cause=cause, on="bias .8^k at gamma = 1/(1 - q) = 5")
     # mean size of the error over the steps after the first, N = 20
     k = np.arange(1, 20)
-    check.equal(np.mean(0.8**k), 0.2075, tol=5e-5, cause="printed digits: recorded to 4 digits", on="mean error of DDIM's prediction, .8^k")
+    check.equal(
+        np.mean(0.8**k),
+        0.2075,
+        tol=5e-5,
+        cause="printed digits: recorded to 4 digits",
+        on="mean error of DDIM's prediction, .8^k",
+    )
     used = np.abs(2.0 + (1 - 2.0) / 0.8) * np.mean(0.8**k)
-    check.equal(used, 0.1556, tol=5e-5, cause="printed digits: recorded to 4 digits", on="mean error of the prediction used, gamma = 2")
+    check.equal(
+        used,
+        0.1556,
+        tol=5e-5,
+        cause="printed digits: recorded to 4 digits",
+        on="mean error of the prediction used, gamma = 2",
+    )
 
 
 def test_radial_error_responds_to_the_state(check):
@@ -123,8 +135,16 @@ def test_radial_error_responds_to_the_state(check):
             ratio = float(np.linalg.norm(out)) / grid.sigma[-1]
             on = f"eta {eta}, gamma {gamma}"
             tol = 64 * EPS * 10 * 5 / grid.sigma[-1]
-            check.equal(ratio, abs(y) / grid.sigma[-1], tol=tol, cause="rounding: 64 eps N |x| / sigma_0", on=f"recursion, {on}")
-            check.equal(ratio, value, tol=0.0051 * max(1, value), cause="printed digits: recorded to 2-3 digits", on=f"d/sigma_0, {on}")
+            check.equal(
+                ratio, abs(y) / grid.sigma[-1], tol=tol, cause="rounding: 64 eps N |x| / sigma_0", on=f"recursion, {on}"
+            )
+            check.equal(
+                ratio,
+                value,
+                tol=0.0051 * max(1, value),
+                cause="printed digits: recorded to 2-3 digits",
+                on=f"d/sigma_0, {on}",
+            )
 
 
 def test_controls(check):

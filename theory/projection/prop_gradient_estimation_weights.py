@@ -38,7 +38,11 @@ def test_minimiser(check):
     condition = ((a + c) ** 2 / (a * c - b * b))[:, None]
     size = 1 + np.abs(gamma) * (np.abs(first) + np.abs(second))
     check.equal(
-        closed, solved, tol=32 * EPS * condition * size, cause="rounding: 32 eps cond(W) |e|", on="closed form against least squares"
+        closed,
+        solved,
+        tol=32 * EPS * condition * size,
+        cause="rounding: 32 eps cond(W) |e|",
+        on="closed form against least squares",
     )
     best = objective(closed, first, second, a, b, c)
     for scale in (1e-3, 1.0):

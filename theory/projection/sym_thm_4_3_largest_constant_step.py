@@ -34,7 +34,9 @@ def test_float_function_is_this_formula(check):
     for e, nu, N in ((0.02, 1.05, 40), (0.5, 3.0, 7), (0.99, 100.0, 1)):
         exact = sympy.N(b.subs({eta: sympy.Float(e, 40), root: sympy.Float(nu, 40) ** sympy.Rational(1, N)}), 40)
         worst.append(abs(float(bound.beta_star(e, nu, N) / exact - 1)))
-    check.holds(worst, 8 * 2.0**-52, tol=0, cause="rounding: 8 eps", on="float64 beta_* against SymPy in 40 digits", of="rounding")
+    check.holds(
+        worst, 8 * 2.0**-52, tol=0, cause="rounding: 8 eps", on="float64 beta_* against SymPy in 40 digits", of="rounding"
+    )
 
 
 def test_control(check):

@@ -128,7 +128,9 @@ def test_products_in_exact_fractions(check):
             exact[:, t, row] = float(low), float(high)
     for name, value, product in zip(("lower", "upper"), bound.a_posteriori_sandwich(d, beta, eta), exact):
         tol = (steps + 1) * EPS * product
-        check.equal(value, product, tol=tol, cause="rounding: (N + 1) eps: one rounding per factor", on=f"{name} product, fractions")
+        check.equal(
+            value, product, tol=tol, cause="rounding: (N + 1) eps: one rounding per factor", on=f"{name} product, fractions"
+        )
 
 
 @pytest.mark.deep
@@ -144,7 +146,11 @@ def test_plain_denoiser(check, clouds):
         size = np.linalg.norm(x, axis=1) + np.linalg.norm(law.points, axis=1).max()
         tol = 4 * EPS * math.sqrt(law.dim) * size**2 / sigma**2 * law.diameter
         check.equal(
-            off, 0.0, tol=tol, cause="rounding: 4 eps sqrt(n) |x|^2 / sigma^2 diam: rounding of the logits", on=f"sigma {sigma:.3g}"
+            off,
+            0.0,
+            tol=tol,
+            cause="rounding: 4 eps sqrt(n) |x|^2 / sigma^2 diam: rounding of the logits",
+            on=f"sigma {sigma:.3g}",
         )
 
 
@@ -182,9 +188,7 @@ def test_ddpm_schedule(check, clouds, name, deep):
     sd = np.array([run.eta.std(axis=1)[mean.argmax()], 1.2533 * usage.std()]) * math.sqrt(1 / rows + 1 / before)
     found, recorded = np.array([mean.max(), np.median(usage)]), np.array([peak, middle])
     what = ("peak of mean eta_t", "peak of mean eta_t and median band usage")[kinds - 1]
-    draw.normal(
-        found[:kinds], recorded[:kinds], sd[:kinds], degrees=rows - 1, tol=5e-4, on=f"{what} as recorded, {on}"
-    )
+    draw.normal(found[:kinds], recorded[:kinds], sd[:kinds], degrees=rows - 1, tol=5e-4, on=f"{what} as recorded, {on}")
 
 
 @pytest.mark.parametrize("name", CLOUDS)

@@ -46,8 +46,14 @@ def test_float64_value(check):
                 for N in (1, 7, 300, 10**6):
                     exact = star(mpmath.mpf(eta), mpmath.mpf(nu), N)
                     worst.append(float(abs(mpmath.mpf(bound.beta_star(eta, nu, N)) / exact - 1)))
-    check.holds(np.array(worst), tol, tol=0, cause="rounding: 8 eps: log, expm1 and one division", on="float64 against 60 digits",
-                of="rounding")
+    check.holds(
+        np.array(worst),
+        tol,
+        tol=0,
+        cause="rounding: 8 eps: log, expm1 and one division",
+        on="float64 against 60 digits",
+        of="rounding",
+    )
 
 
 def test_the_constant_is_attained(check):
@@ -80,7 +86,11 @@ def test_start_ratio(check):
                     over, under = (1 - eta * rho) ** -N / r, r * (1 + eta * rho) ** N
                     edges.append(max(over, under) / nu)
     check.tight(
-        np.array(edges), 1.0, tol=1e3 * np.finfo(float).eps, cause="rounding: of the N-th powers", on="binding band edge / nu"
+        np.array(edges),
+        1.0,
+        tol=1e3 * np.finfo(float).eps,
+        cause="rounding: of the N-th powers",
+        on="binding band edge / nu",
     )
 
 

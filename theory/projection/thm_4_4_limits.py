@@ -37,7 +37,11 @@ def test_limits(check):
     stated = np.array([bound.admissible_limits(e, v) for e, v in PAIRS])
     tol = 8 * np.finfo(float).eps * (1 + np.abs(np.log(stated)))
     check.equal(
-        found / stated, 1.0, tol=tol, cause="remainder: 8 eps and eps |log|: one exponential", on=f"{len(PAIRS)} pairs, N = 1e30"
+        found / stated,
+        1.0,
+        tol=tol,
+        cause="remainder: 8 eps and eps |log|: one exponential",
+        on=f"{len(PAIRS)} pairs, N = 1e30",
     )
 
 
@@ -58,9 +62,15 @@ def test_first_order(check):
     # a number in the notation of Theorem 4.3: N = 1e6, eta = .1, nu = 2
     with mpmath.workdps(50):
         value = float(10**6 * (logs(0.1, 2, 10**6)[0] - limits(0.1, 2)[0]))
-    check.equal(value, 26.424788, tol=5e-7, cause="printed digits: recorded to 8 digits", on="N = 1e6, eta .1, nu 2: N log-excess")
     check.equal(
-        bound.admissible_limit_rates(0.1, 2.0)[0], 26.424916, tol=5e-7, cause="printed digits: recorded to 8 digits", on="its limit k"
+        value, 26.424788, tol=5e-7, cause="printed digits: recorded to 8 digits", on="N = 1e6, eta .1, nu 2: N log-excess"
+    )
+    check.equal(
+        bound.admissible_limit_rates(0.1, 2.0)[0],
+        26.424916,
+        tol=5e-7,
+        cause="printed digits: recorded to 8 digits",
+        on="its limit k",
     )
 
 
@@ -87,10 +97,18 @@ def test_monotone(check, deep):
             worst.append((np.diff(values, axis=1) - scale[1:]).max())
             above.append((end - values - scale).max())
     check.holds(
-        0.0, -np.array(worst), tol=0, cause="rounding: 16 eps N log(1 + rho) already subtracted", on=f"decrease in N, {m * m} pairs"
+        0.0,
+        -np.array(worst),
+        tol=0,
+        cause="rounding: 16 eps N log(1 + rho) already subtracted",
+        on=f"decrease in N, {m * m} pairs",
     )
     check.holds(
-        0.0, -np.array(above), tol=0, cause="rounding: 16 eps N log(1 + rho) already subtracted", on=f"limit <= product, {m * m} pairs"
+        0.0,
+        -np.array(above),
+        tol=0,
+        cause="rounding: 16 eps N log(1 + rho) already subtracted",
+        on=f"limit <= product, {m * m} pairs",
     )
 
 

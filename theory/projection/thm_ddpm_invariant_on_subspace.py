@@ -42,7 +42,11 @@ def test_exact_recursion(check, mu):
             size = (n - m) * grid.sigma**2 * (1 + factor)
             # at mu = 0 and factor 0 both sides are a difference of equal numbers
             check.equal(
-                found, stated, tol=64 * EPS * grid.N * size, cause="rounding: 64 eps N sigma^2: one rounding per step", on=f"{on}"
+                found,
+                stated,
+                tol=64 * EPS * grid.N * size,
+                cause="rounding: 64 eps N sigma^2: one rounding per step",
+                on=f"{on}",
             )
 
 
@@ -100,7 +104,11 @@ def test_controls(check, subspace):
     stated = bound.ddpm_subspace_distance(GRID.sigma, n - m)
     large = exact_moments(GRID, start, variance="large")
     check.equal(
-        large[-1] / stated[-1], 1.5523, tol=5e-5, cause="printed digits: recorded to 5 digits", on="'large' variance, 20 steps 10 -> .1"
+        large[-1] / stated[-1],
+        1.5523,
+        tol=5e-5,
+        cause="printed digits: recorded to 5 digits",
+        on="'large' variance, 20 steps 10 -> .1",
     )
     check.control("beta-tilde ('large' variance)", large, stated, tol=1e-9, on="20 steps 10 -> .1")
     check.control(

@@ -45,7 +45,11 @@ def test_recorded_values(check):
         ("variable", -1.1e-5, 5e-7),
     ):
         check.equal(
-            relative_error(gamma, 1280), value, tol=digit, cause="printed digits: recorded to this digit", on=f"gamma {gamma}, N = 1280"
+            relative_error(gamma, 1280),
+            value,
+            tol=digit,
+            cause="printed digits: recorded to this digit",
+            on=f"gamma {gamma}, N = 1280",
         )
 
 
@@ -60,7 +64,9 @@ def test_sampler_is_the_recursion(check):
             error = out / np.sqrt(1 + LOW**2) - 1
             # eps = (x - D)/sigma: a rounding eps |x|, times h/sigma < 1 and |gamma| + |1 - gamma| < 5, summed over N
             tol = 16 * EPS * N * HIGH
-            check.equal(error, relative_error(gamma, N), tol=tol, cause="rounding: 16 eps N sigma_N", on=f"gamma {gamma}, N = {N}")
+            check.equal(
+                error, relative_error(gamma, N), tol=tol, cause="rounding: 16 eps N sigma_N", on=f"gamma {gamma}, N = {N}"
+            )
 
 
 def test_leading_term(check):
@@ -75,7 +81,11 @@ def test_leading_term(check):
             earlier = 2 * ratio[1] - ratio[0]
             tol = 2 * abs(limit - earlier) + 1e-9
             check.tight(
-                limit, 1.0, tol=tol, cause="remainder: twice the last Richardson correction", on=f"gamma {gamma}, variance {variance}"
+                limit,
+                1.0,
+                tol=tol,
+                cause="remainder: twice the last Richardson correction",
+                on=f"gamma {gamma}, variance {variance}",
             )
             assert tol < 2e-3, "the extrapolation has not settled"
 
@@ -86,7 +96,11 @@ def test_equal_and_opposite(check):
     check.rate(measure.fit_slope(STEPS[-4:], np.abs(both[-4:])), -2.0, within=0.05, on="|error(gamma 1) + error(gamma 2)|")
     ratio = [-relative_error(2.0, N) / relative_error(1.0, N) for N in STEPS[-2:]]
     check.tight(
-        2 * ratio[1] - ratio[0], 1.0, tol=1e-4, cause="remainder: O(N^-2) after Richardson", on="-error(gamma 2) / error(gamma 1)"
+        2 * ratio[1] - ratio[0],
+        1.0,
+        tol=1e-4,
+        cause="remainder: O(N^-2) after Richardson",
+        on="-error(gamma 2) / error(gamma 1)",
     )
 
 

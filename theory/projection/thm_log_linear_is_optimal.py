@@ -56,7 +56,9 @@ def test_holds(check, deep):
         ratio = np.exp(np.concatenate(best[i]) - np.concatenate(found[i]))
         on = f"{what}, {ratio.size} random admissible schedules"
         check.holds(ratio, 1.0, tol=64 * 50 * EPS, cause=cause, on=on)
-        check.tight(ratio.max(), 1.0, tol=1e-3, cause="remainder: nearly even budgets come close", on=f"best competitor, {on}")
+        check.tight(
+            ratio.max(), 1.0, tol=1e-3, cause="remainder: nearly even budgets come close", on=f"best competitor, {on}"
+        )
 
 
 def test_attained_by_the_constant_step(check):

@@ -118,7 +118,9 @@ def test_mirror(check):
     check.equal(total, 0.0, tol=0, cause="exact: the same float with the other sign", on="S = .001 .. 40")
     T, N = 22.0, 4000
     ratio = deviations("prox_backward", N, T) / deviations("euler_maruyama", N, T)
-    check.equal(ratio, -1.0, tol=40 * T / N, cause="remainder: 40 g: second-order terms, S = .25", on="exact recursions, N = 4000")
+    check.equal(
+        ratio, -1.0, tol=40 * T / N, cause="remainder: 40 g: second-order terms, S = .25", on="exact recursions, N = 4000"
+    )
 
 
 def test_controls(check):

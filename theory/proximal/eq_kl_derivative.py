@@ -103,7 +103,13 @@ def test_attained_by_a_shift(check):
         derivative, upper = bound.kl_derivative(weights, np.full_like(X, m), np.full_like(X, m), 1.0)
         tol = 64 * EPS
         check.holds(derivative, upper, tol=tol * m**2, cause="rounding: 64 eps m^2", on=f"bound, shifted Gaussians, m = {m}")
-        check.tight(derivative / upper, 1.0, tol=tol, cause="rounding: 64 eps: two sums of one sign", on=f"shifted Gaussians, m = {m}")
+        check.tight(
+            derivative / upper,
+            1.0,
+            tol=tol,
+            cause="rounding: 64 eps: two sums of one sign",
+            on=f"shifted Gaussians, m = {m}",
+        )
         exact = m * (m / 2)  # KL = m^2/2 and dm/ds = -m/2 + m
         check.equal(derivative, exact, tol=tol * m**2, cause="rounding: 64 eps m^2", on=f"d(m^2/2)/ds, m = {m}")
 

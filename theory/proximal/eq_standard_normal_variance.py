@@ -31,7 +31,9 @@ def test_equal(check):
                     closed = bound.standard_normal_variance(scheme, g, N, start)
                     tol = 1e-12 * max(1.0, abs(closed))
                     found = recursion(scheme, g, N, start)
-                    check.equal(found, closed, tol=tol, cause="rounding: 1e-12 relative: N rounded steps", on=f"recursion, {scheme}")
+                    check.equal(
+                        found, closed, tol=tol, cause="rounding: 1e-12 relative: N rounded steps", on=f"recursion, {scheme}"
+                    )
 
 
 def test_grid_law(check, uniform):
@@ -39,7 +41,13 @@ def test_grid_law(check, uniform):
     for scheme in NAMES:
         run = line.propagate(law, uniform(16, 4.0), scheme, "normal")
         closed = bound.standard_normal_variance(scheme, 0.25, 16)
-        check.equal(run.law.variance, closed, tol=1e-11, cause="remainder: 1e-11: quadrature of the variance", on=f"grid law, {scheme}")
+        check.equal(
+            run.law.variance,
+            closed,
+            tol=1e-11,
+            cause="remainder: 1e-11: quadrature of the variance",
+            on=f"grid law, {scheme}",
+        )
 
 
 def test_fixed_point(check):
@@ -56,7 +64,9 @@ def test_fixed_point(check):
         check.equal(float(residual), 0.0, tol=0, cause="exact: SymPy", on=f"fixed point and contraction, {scheme}")
         found = bound.standard_normal_variance(scheme, 0.3, 1, 2.0)
         exact = float((rho * V + added).subs({g: sp.Rational(3, 10), V: 2}))
-        check.equal(found, exact, tol=8 * EPS * exact, cause="rounding: 8 eps", on=f"registered function, one step, {scheme}")
+        check.equal(
+            found, exact, tol=8 * EPS * exact, cause="rounding: 8 eps", on=f"registered function, one step, {scheme}"
+        )
 
 
 def test_controls(check):

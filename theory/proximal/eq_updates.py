@@ -81,7 +81,9 @@ def test_prox_is_not_stationarity(check):
         both = [level.prox(y, lam), level.prox_local(y, lam)]
         for name, u in zip(("global", "local"), both):
             residual, size = implicit_residual(scheme, law, x, np.zeros_like(x), g, u)
-            check.equal(residual, 0.0, tol=1e-11 * size, cause="remainder: 10 x " + CAUSE, on=f"the {name} prox solves it, {scheme}")
+            check.equal(
+                residual, 0.0, tol=1e-11 * size, cause="remainder: 10 x " + CAUSE, on=f"the {name} prox solves it, {scheme}"
+            )
         apart = np.abs(both[0] - both[1])[:, 0]
         on = f"two narrow modes, {scheme}"
         check.control("lam lambda_max(hess l) < 1 (uniqueness)", apart, 1e-6, on=on)

@@ -60,7 +60,9 @@ def test_holds(check, deep):
         y = x + 0.05 * np.sqrt(v) * u
         change = np.max(np.abs(np.linalg.eigvalsh(here.hessian(y) - hessian)), axis=1)
         larger = H * np.linalg.norm(y - x, axis=1)
-        check.holds(change, larger, tol=1e-12 * L, cause="remainder: 1e-12 L: difference of Hessians", on=f"Lipschitz Hessian, {on}")
+        check.holds(
+            change, larger, tol=1e-12 * L, cause="remainder: 1e-12 L: difference of Hessians", on=f"Lipschitz Hessian, {on}"
+        )
 
 
 def test_tight(check):
@@ -102,7 +104,9 @@ def test_algebra(check):
     check.equal(float(residual), 0.0, tol=0, cause="exact: SymPy", on="max p(1-p)(1-2p) = 1/(6 sqrt 3)")
     m, v = 0.7, 0.2
     H = bound.mixture_lipschitz(v, 2 * m)[1]
-    check.equal(H, 4 * m**3 / (3 * np.sqrt(3) * v**3), tol=16 * EPS * H, cause="rounding: 16 eps", on="H = 4 m^3/(3 sqrt 3 v^3)")
+    check.equal(
+        H, 4 * m**3 / (3 * np.sqrt(3) * v**3), tol=16 * EPS * H, cause="rounding: 16 eps", on="H = 4 m^3/(3 sqrt 3 v^3)"
+    )
 
 
 def test_controls(check):

@@ -43,7 +43,9 @@ def test_tight(check):
         ratio = [parts[1] / bound.forward_convergence(T, 2.25, 1), sum(parts) / bound.forward_convergence(T, 6.25, 3)]
         # KL of size e^-T from u of size sqrt(KL), each with 64 eps
         tol = 1e-12 + 64 * EPS / np.sqrt(min(parts[1], sum(parts)))
-        check.tight(ratio, 1.0, tol=tol, cause="rounding: 1e-12 + 64 eps / sqrt(KL)", on=f"Dirac masses, d = 1 and 3, T = {T}")
+        check.tight(
+            ratio, 1.0, tol=tol, cause="rounding: 1e-12 + 64 eps / sqrt(KL)", on=f"Dirac masses, d = 1 and 3, T = {T}"
+        )
 
 
 def test_symbolic(check):

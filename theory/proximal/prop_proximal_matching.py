@@ -76,7 +76,11 @@ def test_loss_is_a_convolution(check):
             best = minimiser(LAW, y, zeta)[0]
             others = [loss(law, best + delta, zeta) for delta in (-0.3, -0.02, 0.02, 0.3)]
             check.holds(
-                loss(law, best, zeta), others, tol=1e3 * EPS, cause="rounding: 1e3 eps", on=f"f_zeta minimises, y = {y}, zeta = {zeta}"
+                loss(law, best, zeta),
+                others,
+                tol=1e3 * EPS,
+                cause="rounding: 1e3 eps",
+                on=f"f_zeta minimises, y = {y}, zeta = {zeta}",
             )
 
 
@@ -88,7 +92,11 @@ def test_posterior_mode_is_the_prox(check):
             prox = law.prox(y[None], LAM)[0]
             gap = np.abs(mode(posterior(law, y), prox) - prox)
             check.equal(
-                gap, 0.0, tol=1e-13 * (1 + np.abs(y).max()), cause="remainder: 1e-13: two Newton solvers", on=f"{name}, y = {y}"
+                gap,
+                0.0,
+                tol=1e-13 * (1 + np.abs(y).max()),
+                cause="remainder: 1e-13: two Newton solvers",
+                on=f"{name}, y = {y}",
             )
 
 
@@ -120,7 +128,11 @@ def test_large_zeta_is_the_posterior_mean(check):
         mean = float(posterior(LAW, y).mean[0])
         tweedie = float(LAW.noised(1.0, math.sqrt(LAM)).denoise(np.array([[y]]))[0, 0])
         check.equal(
-            mean, tweedie, tol=1e-14 * (1 + abs(y)), cause="rounding: 1e-14: two formulas", on=f"posterior mean = denoiser, y = {y}"
+            mean,
+            tweedie,
+            tol=1e-14 * (1 + abs(y)),
+            cause="rounding: 1e-14: two formulas",
+            on=f"posterior mean = denoiser, y = {y}",
         )
         gaps = [abs(float(minimiser(LAW, y, z, start=[mean])[0]) - mean) for z in (20.0, 40.0)]
         check.rate(np.log2(gaps[1] / gaps[0]), -2.0, within=0.02, on=f"|f_zeta - E[x|y]| against zeta, y = {y}")

@@ -51,7 +51,9 @@ def test_tight(check):
         closed = bound.euler_maruyama_trajectory_kl(np.full(N, T / N), 1, S, L)
         limit = (L - 0.5) ** 2 / 4 / (3 * (1 + 4 * L**2) / 16)
         cause = "remainder: 4 T L: variation of l'' over the horizon"
-        check.holds(value, closed, tol=1e-12 * closed, cause="rounding: 1e-12: rounding of N terms", on=f"N(0, {S}), T = {T:g}")
+        check.holds(
+            value, closed, tol=1e-12 * closed, cause="rounding: 1e-12: rounding of N terms", on=f"N(0, {S}), T = {T:g}"
+        )
         check.tight(
             value / closed, limit, tol=4 * T * L * limit + 1e-7, cause=cause + "; 1e-7: rounding of u", on=f"N(0, {S})"
         )

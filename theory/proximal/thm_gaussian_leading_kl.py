@@ -35,7 +35,11 @@ def test_constant_and_rate(check, scheme):
     constant = bound.gaussian_leading_kl(scheme, 1.0, *COORDINATES.T)
     on = f"{scheme}, d = 4, N = {steps[1]}"
     check.tight(
-        total[1] * (steps[1] / T) ** 2 / constant, 1.0, tol=0.01, cause="remainder: first-order remainder, g / min S = .007", on=on
+        total[1] * (steps[1] / T) ** 2 / constant,
+        1.0,
+        tol=0.01,
+        cause="remainder: first-order remainder, g / min S = .007",
+        on=on,
     )
     each = [k * (N / T) ** 2 for k, N in zip(kls, steps)]
     extrapolated = 2 * each[1] - each[0]
@@ -64,7 +68,13 @@ def test_grid_law(check, uniform):
         run = line.propagate(law, uniform(N, 3.0), "prox_backward")
         kl = line.divergences(run.target, run.law).kl
         exact = coordinate_kl("prox_backward", N, 3.0, np.array([0.25]), np.ones(1))[0]
-        check.equal(kl, exact, tol=1e-11 * exact + 1e-15, cause="rounding: 1e-11 relative", on=f"grid law = recursion, N = {N}, T = 3")
+        check.equal(
+            kl,
+            exact,
+            tol=1e-11 * exact + 1e-15,
+            cause="rounding: 1e-11 relative",
+            on=f"grid law = recursion, N = {N}, T = 3",
+        )
         ratios.append(kl)
     check.rate(np.log2(ratios[1] / ratios[0]), -2.0, within=0.05, on="grid KL on N(1, .25) against N, backward")
 

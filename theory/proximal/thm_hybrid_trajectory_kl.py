@@ -57,7 +57,11 @@ def test_gaussians_in_any_dimension(check, uniform):
     law = GaussianMixture([1.0], [[0.0]], 0.5)
     found = budgets.trajectory_kl(law, uniform(N, T), "prox_hybrid").total
     check.equal(
-        found, trajectory(np.array([0.5]), N, T), tol=1e-10 * found, cause="remainder: 1e-10 relative: quadrature", on="N(0, .5)"
+        found,
+        trajectory(np.array([0.5]), N, T),
+        tol=1e-10 * found,
+        cause="remainder: 1e-10 relative: quadrature",
+        on="N(0, .5)",
     )
     rng = np.random.default_rng(9)
     for d in (10, 1000):
@@ -65,7 +69,9 @@ def test_gaussians_in_any_dimension(check, uniform):
         L = 1 / min(1.0, float(S.min()))
         closed = bound.hybrid_trajectory_kl(np.full(N, T / N), d, float(S.sum()), L, 0.0)
         value = trajectory(S, N, T)
-        check.holds(value, closed, tol=1e-12 * closed, cause="rounding: 1e-12: rounding of N d terms", on=f"N(0, diag S), d = {d}")
+        check.holds(
+            value, closed, tol=1e-12 * closed, cause="rounding: 1e-12: rounding of N d terms", on=f"N(0, diag S), d = {d}"
+        )
         check.control("the constants (bound x 1e-3)", value, 1e-3 * closed, on=f"N(0, diag S), d = {d}")
 
 

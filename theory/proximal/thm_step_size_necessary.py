@@ -55,7 +55,9 @@ def test_tight(check, name):
     kappa = bound.two_mode_curvature(m, v)
     x = np.linspace(-2, 2, 40001)
     top = float(np.max(law.hessian(x[:, None])))
-    check.equal(top, kappa, tol=1e-6 * kappa, cause="remainder: 1e-6 relative: nodes 1e-4 apart at a maximum", on=f"sup l'', {name}")
+    check.equal(
+        top, kappa, tol=1e-6 * kappa, cause="remainder: 1e-6 relative: nodes 1e-4 apart at a maximum", on=f"sup l'', {name}"
+    )
     for scheme in SCHEMES:
         ratio = curvature_threshold(law, scheme) / bound.step_threshold(scheme, kappa)
         cause = "remainder: 1e-6: nodes around the maximum of l'' (1e-9 of bisection)"
@@ -80,7 +82,9 @@ def test_gap_in_a_long_chain(check):
     check.hypothesis("last step above g*", grid.g[-1] > limit, on="16 steps of .0125")
     run = line.propagate(law, grid, "prox_hybrid", nonconvex="contact")
     found = line.divergences(run.target, run.law)
-    check.equal(run.law.mass, 1.0, tol=1e-9, cause="rounding: 1e-9: contact set by bitangents", on="mass of the output, 16 steps")
+    check.equal(
+        run.law.mass, 1.0, tol=1e-9, cause="rounding: 1e-9: contact set by bitangents", on="mass of the output, 16 steps"
+    )
     check.control("g <= g*, last step of 16", found.kl, 1e6, on="KL finite")
     on, of = "mass of the gap <= TV", "the lower bound of TV"
     check.holds(found.gap_mass, found.tv, tol=1e-9, cause="remainder: 1e-9: mass of the output", on=on, of=of)
@@ -109,7 +113,13 @@ def test_algebra(check):
     check.equal(residuals, 0.0, tol=0, cause="exact: SymPy", on="g* and sup l'' of two modes")
     kappa = bound.two_mode_curvature(1.0, 0.1)
     found = [bound.step_threshold(s, kappa) for s in SCHEMES]
-    check.equal(found, [1 / 90, 1 / 90.5], tol=16 * EPS, cause="rounding: 16 eps", on="registered function, +-1, v .1: .01111, .01105")
+    check.equal(
+        found,
+        [1 / 90, 1 / 90.5],
+        tol=16 * EPS,
+        cause="rounding: 16 eps",
+        on="registered function, +-1, v .1: .01111, .01105",
+    )
 
 
 def test_controls(check):
