@@ -72,8 +72,8 @@ def autograd(law, sigma):
     torch.set_num_threads(1)
     D = torch.distributions
     C = torch.as_tensor(law.covariances + sigma**2 * np.eye(law.dim))
-    parts = D.MultivariateNormal(torch.as_tensor(law.means), covariance_matrix=C, validate_args=False)
-    mixture = D.MixtureSameFamily(D.Categorical(torch.as_tensor(law.weights)), parts, validate_args=False)
+    parts = D.MultivariateNormal(torch.tensor(law.means), covariance_matrix=C, validate_args=False)
+    mixture = D.MixtureSameFamily(D.Categorical(torch.tensor(law.weights)), parts, validate_args=False)
 
     def score(x):
         leaf = torch.as_tensor(x).clone().requires_grad_()

@@ -36,11 +36,7 @@ def level(name, value):
         fail(f"{name} (shape {array.shape})", value, "a scalar or shape (n,)")
     if np.any(array < 0):
         fail(name, value, "finite numbers >= 0")
-    if array.ndim == 0:
-        return float(array)
-    array = np.array(array, dtype=np.float64)
-    array.setflags(write=False)
-    return array
+    return float(array) if array.ndim == 0 else np.array(array, dtype=np.float64)
 
 
 def levels(scale, sigma):

@@ -17,7 +17,7 @@ import numpy as np
 from .._fixed import Fixed
 from .._validation import boolean, fail, integer, points
 from .._validation import weights as check_weights
-from ..arrays import array_namespace, is_numpy, to_numpy, workspace
+from ..arrays import array_namespace, from_numpy, is_numpy, to_numpy, workspace
 from . import _cloud, _generic, _neighbours
 from .base import (
     BLOCK_DOUBLES,
@@ -308,7 +308,7 @@ class PointCloud(Fixed):
         """
         x = queries("x", x, self.dim)
         index, distance, _ = self._nearest(x)
-        return array_namespace(x).take(_like_index(self._index, x), index, axis=0), distance
+        return array_namespace(x).take(from_numpy(self._index, x), index, axis=0), distance
 
     def project(self, x):
         """Nearest atom, (n, d), bit for bit a row of ``points``; among equidistant atoms that of lowest
@@ -361,11 +361,6 @@ def _shares(given, points):
 
 def _points(name, value, allow_empty=True):
     return points(name, value, allow_empty=allow_empty)
-
-
-def _like_index(index, x):
-    xp = array_namespace(x)
-    return xp.asarray(index, device=x.device)
 
 
 class NoisedPoints(NoisedLaw):

@@ -20,7 +20,7 @@ import numpy as np
 
 from .._fixed import Fixed
 from .._validation import fail, integer, real_array, scalar
-from ..arrays import array_namespace, to_numpy
+from ..arrays import array_namespace, from_numpy, to_numpy
 from .base import (
     EPS,
     LARGE,
@@ -225,7 +225,7 @@ class _SphereProduct(Fixed):
         center = xp.expand_dims(self._p("center", x), axis=0)
         y = x - (center if s is None else column(xp, s) * center)
         if not self._natural:
-            y = xp.take(y, xp.asarray(self._order, device=x.device), axis=1)
+            y = xp.take(y, from_numpy(self._order, x), axis=1)
         used = self._m * self._k
         return xp.reshape(y[:, :used], (x.shape[0], self._m, self._k)), y[:, used:]
 
@@ -238,7 +238,7 @@ class _SphereProduct(Fixed):
             if rest is None:
                 rest = xp.zeros((b, self.dim - used), dtype=xp.float64, device=out.device)
             out = xp.concat([out, rest], axis=1)
-        return out if self._natural else xp.take(out, xp.asarray(self._inverse, device=out.device), axis=1)
+        return out if self._natural else xp.take(out, from_numpy(self._inverse, out), axis=1)
 
     def _direction(self, blocks):
         """(unit vectors (b, m, k), norms (b, m)); the first coordinate vector where the norm is 0."""
@@ -469,7 +469,7 @@ class _NoisedSpheres(NoisedLaw):
             out = xp.concat([out, xp.zeros((b, used, pad), dtype=xp.float64, device=x.device)], axis=2)
             out = xp.concat([out, xp.zeros((b, pad, self.dim), dtype=xp.float64, device=x.device)], axis=1)
         if not law._natural:
-            inverse = xp.asarray(law._inverse, device=x.device)
+            inverse = from_numpy(law._inverse, x)
             out = xp.take(xp.take(out, inverse, axis=1), inverse, axis=2)
         return out
 
