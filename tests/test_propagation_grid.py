@@ -718,6 +718,15 @@ def test_estimated_cost_is_that_of_the_run(law, scheme, monkeypatch):
         line.propagate(law, grid, scheme, limit=estimate / 2)
 
 
+def test_given_nodes_of_the_last_level_are_the_ones_that_count():
+    """The default nodes of the last level would be too many; those that are given are as many as they are."""
+    law, grid = GaussianMixture([0.3, 0.7], [[-5.0], [5.0]], 9e-4), schedules.vp_linear(8, eps=1e-3)
+    chain = line._chain("ddpm", law, grid, "integral", True)
+    with pytest.raises(QuadratureError, match="step 7 needs about"):
+        line._affordable(*chain, 1.0, 1e10)
+    assert line._affordable(*chain, 1.0, 1e10, np.linspace(-6.0, 6.0, 4001)) < 1e9
+
+
 def test_long_propagations_show_their_progress(monkeypatch):
     seen = []
     monkeypatch.setattr(line, "progress", lambda steps, description: seen.append((len(steps), description)) or steps)

@@ -122,7 +122,8 @@ def _sweep(args):
     except (OSError, MemoryError, sweep.DamagedRecord) as error:
         print(f"exactdiffusion sweep: {error}; every stored record is kept", file=sys.stderr)
         return 1
-    head = ("target", "sampler", "schedule", "steps", "metric", "seeds", "mean", "sd", "lowest lower end", "exact draws", "rung")
+    head = ("target", "sampler", "schedule", "steps", "metric", "seeds", "mean", "sd", "lowest lower end", "exact draws",
+            "rung")
     _table([head, *sweep.summary(result.rows)])
     if result.refused:
         print(f"{len(result.refused)} combinations left out, the first: {result.refused[0]['reason']}")
@@ -244,7 +245,7 @@ def parser():
         description="Runs DDIM with fn(x, sigma) (x of shape (n, d), sigma an (n,) array or a number; returns the estimate "
                     "of the clean x) and measures its error as an approximate projection onto the target's points.")
     c.add_argument("fn", metavar="MODULE:FUNCTION", help="also FILE.py:FUNCTION, or 'ideal' (the target's own denoiser)")
-    c.add_argument("--target", required=True, help="a point-cloud target by name, or a .npy or .csv file of points")
+    c.add_argument("--target", required=True, help="a point-cloud target by name, or a .npy, .csv, .tsv or .txt file of points")
     c.add_argument("--N", type=int, default=50, help="DDIM steps (default 50)")
     c.add_argument("--trajectories", type=int, default=200, help="default 200")
     c.add_argument("--seed", type=int, default=0)

@@ -789,9 +789,9 @@ def propagate(
     fourier = choice("sums", sums, ("positive", "fourier")) == "fourier"
     refine, limit = scalar("refine", refine, low=0.5), scalar("limit", limit, low=0, low_open=True)
     levels, maps = _chain(scheme, law, grid, step, last_noise)
-    seconds = _affordable(levels, maps, refine, limit) / PER_SECOND
     if nodes is not None:
         nodes = np.array(to_numpy(real_array("nodes", nodes)))
+    seconds = _affordable(levels, maps, refine, limit, nodes) / PER_SECOND
     deterministic = all(m.variance == 0 for m in maps)
     q = _start(start, levels[0], maps, levels, refine, deterministic)
     laws, reports = [q], []
@@ -818,7 +818,7 @@ def propagate(
     return Propagation(q, tuple(reports), levels, tuple(laws) if keep else ())
 
 
-def _affordable(levels, maps, refine, limit):
+def _affordable(levels, maps, refine, limit, nodes=None):
     """Kernel evaluations of a propagation, estimated on the true laws of at most 33 levels.
 
     QuadratureError, where they are more than ``limit`` or a level needs more than ``MAX_NODES`` nodes.
@@ -835,6 +835,7 @@ def _affordable(levels, maps, refine, limit):
         own = _node_step(x, end, _moving(maps[i + 1 :]), refine, _features(m, end, x))
         n, width = (high - low) / own + 1, before[1] - before[0]
         n *= 1 if isinstance(m, Explicit) else 16 / 6  # the panels of a step with gaps
+        n = n if nodes is None or i < len(maps) - 1 else len(nodes)
         band = min(width, 2 * math.sqrt(2 * m.variance * (DEPTH + 40.0)))
         total += n * (band / source + 1) * len(maps) / len(chosen)
         if max(n, width / source) > MAX_NODES or total > limit:

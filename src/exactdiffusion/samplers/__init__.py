@@ -4,7 +4,8 @@ Every sampler is called as ``sampler(law, grid, x, **params)``; random ones take
 ``noised(scale, sigma).denoise(x)``, ``grid`` a :class:`~exactdiffusion.schedules.Grid`, ``x`` the start in grid coordinates,
 shape (n, d), of any array namespace; states are float64 of the same kind on the same device. Arguments are checked at the
 call. Every state is the caller's own copy, and so is the start that the run keeps: editing one (a callback that clips, say)
-changes neither the run nor ``x``. This costs the memory of one state and one copy per step, little beside an oracle call.
+changes neither the run nor ``x``. This costs the memory of one state and a copy per step: 3 % of the time of a run on eight
+Gaussians in the plane, 20 % on a single one, the cheapest oracle. An oracle must not edit the array that it is given.
 A run that blows up (coordinates that leave the finite numbers, or grow a million times beyond the denoiser's answers) ends
 in a ValueError that names the state.
 

@@ -99,7 +99,7 @@ class Run:
 
     def _size(self, x):
         """Largest coordinate in absolute value; 0 for no rows."""
-        return float(self.xp.max(self.xp.abs(x))) if x.shape[0] else 0.0
+        return max(float(self.xp.max(x)), -float(self.xp.min(x))) if x.shape[0] else 0.0  # without a temporary array
 
     def column(self, value):
         """A coefficient: a float for all rows, or shape (n, 1) in the namespace of x."""
