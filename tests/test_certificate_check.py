@@ -135,7 +135,7 @@ def test_bound_of_a_leaf_and_of_the_tail_on_a_line():
 
 def test_bound_of_a_leaf_and_of_the_sectors_in_the_plane():
     rng = np.random.default_rng(3)
-    P, w, v, R = SQUARE + 0.1 * rng.standard_normal((4, 2)), rng.dirichlet(np.full(4, 9.0)), 5.0, 1.0
+    P, w, v, R = SQUARE + 0.1 * rng.standard_normal((4, 2)), rng.dirichlet(np.full(4, 9.0)), 8.0, 1.0
     p = w * np.exp(-np.sum(P**2, axis=1) / (2 * v))
     p /= p.sum()
     Z = P - p @ P
@@ -144,10 +144,9 @@ def test_bound_of_a_leaf_and_of_the_sectors_in_the_plane():
     near = np.pi / 4 * np.arange(8)
     clusters = (right, None, up, None, left, None, down, None)
     corner = {1: (1, 1), 3: (-1, 1), 5: (-1, -1), 7: (1, -1)}
-    tails, worst = [], 0.0
+    everything, record = (0, 1, 2, 3), None
     for j, (alpha, C) in enumerate(zip(near, clusters)):
         C = C or [k for k in range(4) if np.all(P[k] * corner[j] > 0)]
-        tails.append((alpha, np.pi / 8, tuple(C)))
         t = np.linspace(alpha - np.pi / 8, alpha + np.pi / 8, 2001)
         y = R * np.stack([np.cos(t), np.sin(t)], axis=1)
         values = []
@@ -156,14 +155,38 @@ def test_bound_of_a_leaf_and_of_the_sectors_in_the_plane():
             values.append((ratio[1000].sum(), ratio.max(axis=0)))
         ratio = min(values, key=lambda a: a[0])[1]
         far = np.max(np.sum((P[:, np.newaxis] - P[C]) ** 2, axis=2), axis=1)
-        inner = np.max(far[C])
         outside = [k for k in range(4) if k not in C]
-        worst = max(worst, inner / 4 + ratio[outside] @ far[outside])
-    record = _record(P, w, v, R, [[0.0, 0.0]], [R], tuple(tails))
+        expected = np.max(far[C]) / 4 + ratio[outside] @ far[outside]
+        # the other sectors leave out no atom: a quarter of the squared diameter
+        tails = [(a, np.pi / 8, tuple(C) if i == j else everything) for i, a in enumerate(near)]
+        record = _record(P, w, v, R, [[0.0, 0.0]], [R], tuple(tails))
+        assert expected > max(leaf, 2.5)
+        assert refutation(record(expected * (1 + 1e-9))) is None  # the sectors are examined 1e-12 wider
+        assert "sector" in _reason(record(expected * (1 - 1e-9)))
     _turns(record, leaf, "leaf")
-    assert worst > leaf
-    assert refutation(record(worst * (1 + 1e-9))) is None  # the sectors are examined 1e-12 wider
-    assert "sector" in _reason(record(worst * (1 - 1e-9)))
+    whole = _record(P, w, v, R, [[0.0, 0.0]], [R], tuple((a, np.pi / 8, everything) for a in near))
+    D2 = max(np.sum((p - q) ** 2) for p in P for q in P)
+    assert leaf < D2 / 4
+    _turns(whole, D2 / 4, "sector")
+
+
+def test_every_leaf_is_bounded_wherever_it_stands_in_the_list():
+    """Four children replaced by their parent, which the certifier had to split: refuted at the front and at the end."""
+    centres, halves = PLANE.leaves
+    refuted = 0
+    for k in np.flatnonzero(halves == halves.min())[::4]:
+        # the centre of the parent: at an odd multiple of twice the half width
+        unit = 2 * halves[k]
+        parent = (2 * np.floor((centres[k] + PLANE.radius) / (2 * unit)) + 1) * unit - PLANE.radius
+        inside = np.all(np.abs(centres - parent) < unit, axis=1)
+        assert inside.sum() == 4
+        reasons = []
+        for order in (slice(None), slice(None, None, -1)):
+            more = np.concatenate([[parent], centres[~inside]])[order], np.concatenate([[unit], halves[~inside]])[order]
+            reasons.append(_reason(_with(PLANE, *more)))
+        assert reasons[0] == reasons[1]
+        refuted += "leaf" in reasons[0]
+    assert refuted >= 4
 
 
 def test_sectors_must_cover_the_circle_and_name_what_does_not_fade():

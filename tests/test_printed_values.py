@@ -83,7 +83,7 @@ MEANS, WEIGHTS = np.array([[1.0], [0.2], [-0.4], [-0.9], [30.0]]), np.array([0.2
 
 
 @pytest.mark.parametrize("name", ["proximal_backward", "proximal_hybrid", "euler_maruyama"])
-@pytest.mark.parametrize("case", ["line", "line, narrow", "plane", "Gaussian", "wide Gaussian"])
+@pytest.mark.parametrize("case", ["line", "line, narrow", "line, wide", "plane", "Gaussian", "wide Gaussian"])
 def test_kl_bound_from_constants_found_by_search(name, case):
     grid = schedules.vp_linear(3000 if case == "line, narrow" else 400)
     if "Gaussian" in case:
@@ -93,7 +93,7 @@ def test_kl_bound_from_constants_found_by_search(name, case):
         M2 = sum(A[i, i] + mean[i] ** 2 for i in range(3))
         L = max(np.max(np.abs(1 / np.linalg.eigvalsh(a * A + (1 - a) * np.eye(3)))) for a in np.linspace(0, 1, 2001))
     else:
-        v = 0.12 if case == "line, narrow" else 0.5
+        v = {"line, narrow": 0.12, "line, wide": 3.0}.get(case, 0.5)
         u = np.array([[0.6, 0.8]]) if case == "plane" else np.ones((1, 1))
         means = MEANS @ u
         law, d = GaussianMixture(WEIGHTS, means, v), means.shape[1]
