@@ -4,6 +4,7 @@ The reference is a successive-shortest-path solver in Python's integers: the coo
 integers times a power of two, so costs, masses and W2^2 are exact rational numbers.
 """
 
+import time
 import warnings
 from fractions import Fraction
 
@@ -167,6 +168,74 @@ def test_hard_instances_against_integers(family):
     for seed in range(12):
         certified, _ = judge(*instance(family, seed, largest=12))
         assert certified, seed
+
+
+@pytest.mark.parametrize("method", ["emd", "sparse", "assignment"])
+@pytest.mark.parametrize("reach", [1e3, 1e7])
+def test_two_far_clusters(method, reach):
+    """Two clusters of unit width, as many points of each side in both: W2^2 is the mean of those within."""
+    rng = np.random.default_rng(0)
+    a, b, c, e = rng.normal(size=(4, 150, 2))
+    far = np.array([reach, 0.0])
+    within = [measure.w2(p, q).squared for p, q in ((a, b), ((c + far) - far, (e + far) - far))]
+    found = measure.w2(np.vstack([a, c + far]), np.vstack([b, e + far]), method=method)
+    assert abs(found.squared - sum(within) / 2) <= 1e-9 * found.squared
+    assert found.gap <= 1e-12 * found.squared  # not by the rounding of potentials of the size of reach^2
+
+
+@pytest.mark.parametrize("method", ["emd", "sparse"])
+def test_a_far_atom_of_small_weight(method):
+    """One atom of weight 1e-12 at distance 1e6: a quarter of W2^2, moved by a tenth where masses are multiples of 2^-53."""
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(2, 8, 2))
+    x[0] = 1e6
+    w = np.full(8, 0.125)
+    w[0] = 1.00001e-12
+    w[1:] = (1 - w[0]) / 7
+    exact = exact_squared(x, y, w)
+    found = measure.w2(x, y, w, method=method)
+    assert found.certified
+    assert abs(Fraction(found.squared) - exact) <= 1e-12 * exact
+
+
+def test_the_accepted_gap_knows_no_other_scale():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 3))
+    y = (x + 1e-7 * rng.normal(size=x.shape))[rng.permutation(60)]
+    x[0] = y[0] = 1e6
+    for offset in (0.0, 1e6):
+        found = measure.w2(x + offset, y + offset)
+        assert found.certified
+        assert found.gap <= 1e-9 * found.squared
+        assert found.tolerance <= 1.01e-9 * found.squared
+
+
+def test_permuted_weighted_atoms_are_at_distance_zero():
+    rng = np.random.default_rng(0)
+    for d in (1, 2, 20):
+        x, w = 1e6 + rng.normal(size=(40, d)), decades(rng, 40)
+        order = rng.permutation(40)
+        found = measure.w2(x, x[order], w, w[order])
+        assert (found.value, found.lower, found.gap, found.certified) == (0.0, 0.0, 0.0, True)
+
+
+@pytest.mark.deep
+def test_far_groups_take_at_most_three_times_as_long():
+    """n = 5,000 with the second half 1e7 away against the same clouds without that; processor time, the best of three."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(5000, 2)), 1.1 * rng.normal(size=(5000, 2)) + 0.2
+    spent = {}
+    for name, far, crossing in (("easy", 0.0, 0), ("far", 1e7, 0), ("far, unequal", 1e7, 1)):
+        shift = np.zeros(2), np.array([far, 0.0])
+        clouds = [z + np.where(np.arange(5000)[:, np.newaxis] < k, *shift) for z, k in ((x, 2500), (y, 2500 + crossing))]
+        spent[name] = []
+        for _ in range(3):
+            start = time.process_time()
+            assert measure.w2(*clouds).certified
+            spent[name].append(time.process_time() - start)
+    best = {name: min(times) for name, times in spent.items()}
+    print({name: round(value / best["easy"], 2) for name, value in best.items()}, "times", round(best["easy"], 2), "s")
+    assert max(best.values()) <= 3 * best["easy"]
 
 
 @pytest.mark.deep

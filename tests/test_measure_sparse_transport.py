@@ -378,6 +378,7 @@ def of_one_group(plan, u, v):
 @pytest.mark.parametrize(
     ("change", "message"), [(moved, "misses its marginals"), (negative, "negative"), (not_finite, "non-finite")]
 )
+@pytest.mark.filterwarnings("ignore:.*not certified")
 def test_corrupted_solver_raises(monkeypatch, method, change, message):
     x, y = gaussians(np.random.default_rng(2), 600, 600, 2)
     corrupt(monkeypatch, change)

@@ -15,7 +15,7 @@ from functools import partial
 import numpy as np
 
 from . import bounds
-from ._validation import fail
+from ._validation import fail, no_mask
 from .chance import SHARE, Comparison, Family, Share
 
 #: parts of a check, in the order of the table
@@ -140,6 +140,7 @@ def _read(kind, data):
 def _plain(value):
     from .arrays import to_numpy
 
+    no_mask("value", value)
     return np.asarray(to_numpy(value), dtype=np.float64)
 
 

@@ -446,6 +446,10 @@ def _set_bound(run):
     return math.sqrt(statement(run.law.distance(run.samples))), statement.statement.key, "lower"
 
 
+def _proof(found):
+    return "dual certificate" if found.certified else "dual bound, not certified"
+
+
 def _w2(run):
     from .laws import PointCloud
     from .measure import w2
@@ -457,12 +461,12 @@ def _w2(run):
         return result(value, max(value - error, 0.0), value + error, interval, exact.rung, exact.method)
     if isinstance(run.law, PointCloud):
         found = w2(run.samples, run.law.points, weights_y=run.law.weights)
-        return result(found.value, found.lower, found.value, "dual certificate", "exact atoms",
+        return result(found.value, found.lower, found.value, _proof(found), "exact atoms",
                       f"{found.method}, weighted atoms", *_set_bound(run))
     # A generator of its own: the reference draws must not be the sampler's noise.
     reference = run.law.sample(run.samples.shape[0], np.random.default_rng([run.seed, 0x5EED]))
     found = w2(run.samples, reference)
-    return result(found.value, found.lower, found.value, "dual certificate", "empirical",
+    return result(found.value, found.lower, found.value, _proof(found), "empirical",
                   f"{found.method}, {len(reference)} target draws", *_set_bound(run))
 
 

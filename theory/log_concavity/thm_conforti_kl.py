@@ -36,7 +36,7 @@ def relative(law, t):
     """(KL, relative Fisher information) of X_t to N(0, 1), by quadrature."""
     scale, sigma = (float(v) for v in bound.ornstein_uhlenbeck_level(t))
     low, high = line.support(law, scale, sigma)
-    x, step = np.linspace(low, high, 4001, retstep=True)
+    x, step = np.linspace(min(low, -9.0), max(high, 9.0), 8001, retstep=True)  # all of the standard normal too
     q = law.noised(scale, sigma)
     log_r = q.log_density(x[:, None])
     p = np.exp(log_r)

@@ -98,11 +98,11 @@ def test_tight(check):
     for eps in (1e-6, 0.01, 1.0):
         scale, sigma = bound.ornstein_uhlenbeck_level(eps)
         exact = math.sqrt((1 - scale) ** 2 * (a @ a) + 3 * sigma**2)
-        check.tight(exact / bound.early_stopping_w2(eps, 3, a @ a), 1.0, tol=1e-9, cause="remainder: 1 - e^-eps loses digits",
+        check.tight(exact / bound.early_stopping_w2(eps, 3, a @ a), 1.0, tol=1e-9, cause="rounding: 1 - e^-eps loses digits",
                     on=f"a point of R^3, eps = {eps:g}")  # fmt: skip
         exact = measure.bures_w2(a, np.eye(3), scale * a, np.eye(3))
         check.tight(exact / bound.early_stopping_w2(eps, 3, a @ a + 3, a @ a), 1.0, tol=1e-7,
-                    cause="remainder: 1 - e^-eps loses digits", on=f"N(a, I) in R^3, eps = {eps:g}")  # fmt: skip
+                    cause="rounding: 1 - e^-eps loses digits", on=f"N(a, I) in R^3, eps = {eps:g}")  # fmt: skip
     check.tight(atoms_w2([-1.0, 1.0], [0.5, 0.5], 1e-4) / bound.early_stopping_w2(1e-4, 1, 1.0), 1.0, tol=1e-6,
                 cause="remainder: atoms 140 deviations apart", on="two atoms, eps = 1e-4")  # fmt: skip
 

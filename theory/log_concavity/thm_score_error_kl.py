@@ -50,7 +50,7 @@ def moments(law, error, t):
     """(KL, information, second moment of the error) at time t, by quadrature."""
     scale, sigma = (float(v) for v in bound.ornstein_uhlenbeck_level(t))
     low, high = line.support(law, scale, sigma)
-    x, step = np.linspace(low, high, 4001, retstep=True)
+    x, step = np.linspace(min(low, -9.0), max(high, 9.0), 8001, retstep=True)  # all of the standard normal too
     level = line.level(law, scale, sigma)
     log_r = level.log_density(x)
     p = np.exp(log_r)

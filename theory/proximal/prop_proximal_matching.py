@@ -118,7 +118,7 @@ def test_order_two(check):
         ratios = np.sum(shift * predicted, axis=1) / np.sum(predicted**2, axis=1)
         found = (4 * ratios[2] - ratios[1]) / 3  # the remainder is of order zeta^2 relative
         tol = (ratios[2] - ratios[1]) ** 2 + 1e-6
-        cause = "remainder: square of the remaining relative error; 1e-6: differences for the third derivative, Newton over zeta^2"
+        cause = "remainder: square of the relative error; 1e-6: differences for the third derivative, Newton over zeta^2"
         check.tight(found, 1.0, tol=tol, cause=cause, on=f"bias / predicted, extrapolated, {on}")
 
 

@@ -46,7 +46,7 @@ def test_constant_and_rate(check, scheme):
     singles = np.array([bound.gaussian_leading_kl(scheme, 1.0, s, m) for s, m in COORDINATES])
     tail = np.exp(-T / 2) if scheme == "probability_flow" else 1e-6
     tol = (100 * (T / steps[1]) ** 2 + 2 * tail) * np.maximum(1.0, singles)
-    cause = "remainder: 100 g^2, second-order remainder at S = .25; tail of the horizon, e^(-T/2) for the mean of the probability flow"
+    cause = "remainder: 100 g^2, second order at S = .25; tail of the horizon, e^(-T/2) for the mean of the probability flow"
     check.equal(extrapolated, singles, tol=tol, cause=cause, on=f"{scheme}, each coordinate, extrapolated")
     check.rate(np.log2(total[1] / total[0]), -2.0, within=0.01, on=f"KL against N, {scheme}")
 

@@ -494,12 +494,12 @@ def solve(x, y, a, b, total, work=math.inf, dense=False, split=True):
         if cut:
             if lowered:  # the plan uses arcs of this size: no finer level is to be had
                 return polished(4000)
-            level *= 2.0**16
+            level = math.inf
             continue
         part = flow / float(_TOTAL if a.dtype == object else total)
         primal = float(part @ plan_cost)
         # pairs are held to what the arcs of the program satisfy
-        tol = max(-2 * float(np.min(cost - u[rows] - v[columns])), 0.01 * ACCURACY * primal)
+        tol = max(-2 * float(np.min(cost - u[rows] - v[columns])), 0.05 * ACCURACY * primal)
         least, more_rows, more_columns = pairs.price(u, v, tol)
         more_cost = pairs.cost(more_rows, more_columns)
         size = np.abs(u[more_rows]) + np.abs(v[more_columns])
@@ -517,17 +517,17 @@ def solve(x, y, a, b, total, work=math.inf, dense=False, split=True):
             rows, columns = np.concatenate([rows, more_rows[new]]), np.concatenate([columns, more_columns[new]])
             cost = np.concatenate([cost, more_cost[new]])
             continue
-        noise = EPS * atoms * level
-        sharp = float(part @ (plan_cost - least[i] - v[j])) <= 0.1 * ACCURACY * primal or noise <= 1e-3 * ACCURACY * primal
+        level = min(level, largest)
+        sharp = float(part @ (plan_cost - least[i] - v[j])) <= 0.1 * ACCURACY * primal
         if a.dtype == object:
             i, j, flow = exact_flow(i, j, a, b, (rows, columns, cost), u, v)
         best = i, j, flow, v
-        found = polished(4000 if sharp else 32)
+        found = polished(400 if sharp else 32)
         if found["solved"]:
             return found | {"rounds": round_ + 1, "arcs": len(rows)}
-        if noise <= 1e-20 * float(np.max(np.abs(cost))):
+        if EPS * atoms * level <= 1e-20 * float(np.max(cost)):
             return polished(4000)
-        level, lowered = level * 2.0**-16, True
+        level, lowered, start = level * 2.0**-16, True, None
     raise RuntimeError(f"optimal transport: pairs still violated after {ROUNDS} rounds for {pairs.n} x {pairs.m} atoms")
 
 
@@ -658,14 +658,14 @@ def polish(pairs, i, j, flow, total, arcs, a, b, v, rounds=4000):
     rows, columns, cost = np.concatenate([rows, i]), np.concatenate([columns, j]), np.concatenate([cost, plan_cost])
 
     def bellman(v, rounds):
-        """Iterates until the gap on the arcs is small."""
+        """Iterates until the gap on the arcs is small, less so the longer it takes: a plan may not be quite optimal."""
         order = np.argsort(columns, kind="stable")
         tails, lengths = rows[order], cost[order]
         heads = np.searchsorted(columns[order], np.arange(pairs.m))
-        for _ in range(rounds):
+        for k in range(rounds):
             u = np.maximum.reduceat(plan_cost - v[j], first)
             v, old = np.minimum(v, np.minimum.reduceat(lengths - u[tails], heads)), v
-            if float(part @ (plan_cost - u[i] - v[j])) <= allowed(u, v, 0.01) or np.array_equal(v, old):
+            if float(part @ (plan_cost - u[i] - v[j])) <= allowed(u, v, min(0.01 + k / 2000, 0.4)) or np.array_equal(v, old):
                 break
         return u, v
 
@@ -681,13 +681,13 @@ def polish(pairs, i, j, flow, total, arcs, a, b, v, rounds=4000):
         v, loss = starts.pop(0), math.inf
         for _ in range(20):
             u, v = bellman(v, min(4 * (pairs.n + pairs.m), rounds))
-            if rounds < 4000 and float(part @ (plan_cost - u[i] - v[j])) > allowed(u, v, 0.1):
+            if rounds < 4000 and float(part @ (plan_cost - u[i] - v[j])) > allowed(u, v, 0.4):
                 break
             least, more_rows, more_columns = pairs.price(u, v, 0.005 * ACCURACY * primal)
             loss, last = float(part @ (plan_cost - least[i] - v[j])), loss
             more_cost = pairs.cost(more_rows, more_columns)
             new = more_cost - u[more_rows] - v[more_columns] < -0.01 * ACCURACY * primal
-            if loss <= allowed(least, v, 0.1) or not new.any() or not loss < last:
+            if loss <= allowed(least, v, 0.4) or not new.any() or not loss < last:
                 break
             rows, columns = np.concatenate([rows, more_rows[new]]), np.concatenate([columns, more_columns[new]])
             cost = np.concatenate([cost, more_cost[new]])

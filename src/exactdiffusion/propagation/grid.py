@@ -40,7 +40,7 @@ from .._fixed import Fixed
 from .._progress import progress
 from .._validation import choice, fail, real_array, scalar
 from ..arrays import to_numpy
-from ..measure.divergence import kl_quadrature
+from ..measure.divergence import MASS, kl_sum
 from ..samplers._base import step_sizes
 from ..schedules import Grid, positive_scales
 
@@ -1105,6 +1105,12 @@ def divergences(p, q):
     """
     if p.x.shape != q.x.shape or np.any(p.x != q.x):
         fail("q", "other nodes", "the nodes of p (discretise(law, None, like=q))")
+    for name, law in (("p", p), ("q", q)):
+        if not (law.gaps or abs(law.mass - 1) <= MASS):  # the density beyond a gap is known to be missing
+            raise QuadratureError(
+                f"{name}: its mass on the nodes is {law.mass:.9g}, expected 1 within {MASS:g}; nodes that reach all of its "
+                "mass, several to each of its narrowest peaks, would do"
+            )
     return _Asked(p, q)
 
 
@@ -1133,10 +1139,10 @@ def _w1(p, q):
 def _kl(p, q):
     """KL(p || q): plain densities where both are normal numbers, logarithms where one underflows."""
     safe = (p.density > TINY) & (q.density > TINY)
-    value = kl_quadrature(p.density[safe], q.density[safe], p.weights[safe]) if safe.any() else 0.0
+    value = kl_sum(np, p.density[safe], q.density[safe], p.weights[safe]) if safe.any() else 0.0
     rest = ~safe & (p.weights > 0)
     if rest.any():
-        value += kl_quadrature(p.log_density[rest], q.log_density[rest], p.weights[rest], log=True)
+        value += kl_sum(np, p.log_density[rest], q.log_density[rest], p.weights[rest], log=True)
     return value
 
 
