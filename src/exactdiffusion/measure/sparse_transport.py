@@ -546,7 +546,7 @@ def _solve_groups(pairs, a, b, total, work, dense):
         parts.append((i[found["rows"]], j[found["columns"]], found["flow"], i[found["tails"]], j[found["heads"]]))
     i, j, flow, rows, columns = (np.concatenate(part) for part in zip(*parts))
     arcs = rows, columns, pairs.cost(rows, columns)
-    return polish(pairs, i, j, flow, total, arcs, shares(a, total), shares(b, total), None), far
+    return polish(pairs, i, j, flow, total, arcs, shares(a, total), shares(b, total), None, 1500), far
 
 
 def _median(values, weights):
