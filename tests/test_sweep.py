@@ -152,7 +152,7 @@ def test_installed_command_finds_modules_of_the_current_folder(tmp_path, name, j
     environment = {k: v for k, v in _environment().items() if k != "PYTHONPATH"}
     done = subprocess.run(
         [script, "sweep", "--sampler", name, "--target", "two_moons", "--steps", "2,3", "--seeds", "2", "--samples", "20",
-         "--jobs", jobs], cwd=tmp_path, env=environment, capture_output=True, text=True)
+         "--exact-draws", "2", "--jobs", jobs], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "4 computed, 0 reused" in done.stdout
     again = subprocess.run(
@@ -291,7 +291,7 @@ def test_exact_start_differs_from_the_gaussian_one_by_the_scaled_target():
 def _command(out, *extra):
     return [sys.executable, "-m", "exactdiffusion", "sweep", "--target", "two_moons:n=300",
             "--sampler", "ddim,euler_maruyama", "--steps", "5,10", "--seeds", "8", "--samples", "300",
-            "--out", str(out), *extra]
+            "--exact-draws", "4", "--out", str(out), *extra]
 
 
 def _environment():
@@ -430,7 +430,7 @@ def test_workers_of_a_killed_sweep_end_within_seconds(tmp_path, kind):
     def command(out, jobs):
         return [sys.executable, "-m", "exactdiffusion", "sweep", "--target", "two_moons:n=20", "--jobs", jobs,
                 "--sampler", f"{sampler}:slow",
-                "--steps", "2,3,6,7", "--seeds", "2", "--samples", "9", "--out", str(tmp_path / out)]
+                "--steps", "2,3,6,7", "--seeds", "2", "--samples", "9", "--exact-draws", "2", "--out", str(tmp_path / out)]
 
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     running = subprocess.Popen(command("out", "2"), start_new_session=True, env={**_environment(), "SLOW": kind}, **quiet)

@@ -99,7 +99,7 @@ def _sweep(args):
 
     from . import sweep, sweepfile
 
-    flags = {name: getattr(args, name) for name in ("target", "sampler", "steps", *_SWEEP_DEFAULTS)}
+    flags = {name: getattr(args, name) for name in ("target", "sampler", "steps", "exact_draws", *_SWEEP_DEFAULTS)}
     given = {name: value for name, value in flags.items() if value is not None}
     where = {"jobs": args.jobs, "backend": args.backend, "scheduler": args.scheduler}
     try:
@@ -215,6 +215,8 @@ def parser():
     c.add_argument("--samples", type=int, help="samples per cell (default 1000)")
     c.add_argument("--start", help="gaussian (default): N(0, sigma_max^2 I); exact: the noised target")
     c.add_argument("--metric", help="default w2")
+    c.add_argument("--exact-draws", type=int, metavar="RUNS",
+                   help="runs of exact draws beside each cell (default 200, fewer where they take long; 0: none)")
     c.add_argument("--refused", help="error (default) or skip: what happens to combinations that cannot run")
     c.add_argument("--jobs", type=int, default=1, help="worker processes (default 1)")
     c.add_argument("--backend", default="loky", help="loky (default, this machine), dask or ray")

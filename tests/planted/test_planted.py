@@ -11,7 +11,10 @@ import pytest
 import server
 
 FAULTS = planted.catalogue()
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="one forked process for each error: needs a POSIX system")
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="one forked process for each error: needs a POSIX system"),
+    pytest.mark.xdist_group("planted"),  # one worker has the results
+]
 
 
 def _belongs(node, name):
