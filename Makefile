@@ -66,7 +66,7 @@ lint: $(STAMP)
 	@$(BIN)/python -m mypy
 
 portability: $(STAMP)
-	@$(ONE_THREAD) $(BIN)/python .ci/portability.py
+	@$(ONE_THREAD) $(BIN)/python .ci/portability.py $(if $(CI),--all)
 
 bench: $(STAMP)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,fast]'

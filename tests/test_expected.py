@@ -59,6 +59,12 @@ def test_a_digit_does_not_hang_on_the_last_bit():
         assert len(around) == 1
 
 
+def changed(entry, place, **values):
+    rows = [dict(row) for row in entry["records"]]
+    rows[place] |= values
+    return rows
+
+
 def test_every_kind_of_difference_is_named():
     entries = expected.summarise(collected_example())
     key = "projection/beta_star"
@@ -72,10 +78,14 @@ def test_every_kind_of_difference_is_named():
         ("constants", [{**entries[key]["constants"][0], "value": 0.51}], "constants: .*value = 0.51.* was recorded"),
         ("constants", [{**entries[key]["constants"][0], "within": 0.02}], "constants: .*within = 0.02.* was recorded"),
         ("exponents", [], "exponents: .*value = -1.0.* is expected"),
+        ("records", changed(entries[key], 0, count=7), "records: control, exact: 1 are expected, this run has 7"),
+        ("records", changed(entries[key], 3, loosest=1.0), "records: .*tolerances of at most .*, this run has 1"),
+        ("records", entries[key]["records"][1:], "records: control, exact: 1 are expected, this run has 0"),
     ]
     for name, value, message in cases:
         lines = expected.differences(entries, {**entries, key: {**entries[key], name: value}})
         assert any(re.match(f"{key}: {message}", line) for line in lines), (name, lines)
+    assert expected.differences(entries, {}, every=False) == []
     less = {"foundations/tweedie_denoiser": entries["foundations/tweedie_denoiser"]}
     assert expected.differences(entries, less) == [f"{key}: is expected, and took no part in this run"]
     assert expected.differences(less, entries) == [f"{key}: took part in this run, and is not in expected.toml"]
@@ -85,9 +95,9 @@ def test_a_part_of_a_run_may_lack_records_and_find_nothing_else():
     entries = expected.summarise(collected_example())
     key = "projection/beta_star"
     fewer = {key: {**entries[key], "values": 2, "controls": [], "hypotheses": []}}
-    assert expected.differences(entries, fewer, whole=False) == []
+    assert expected.differences(entries, fewer, every=False, entire=False) == []
     for name, value in (("values", 4), ("controls", ["another"]), ("verdict", "FAILED")):
-        assert len(expected.differences(entries, {key: {**fewer[key], name: value}}, whole=False)) == 1
+        assert len(expected.differences(entries, {key: {**fewer[key], name: value}}, every=False, entire=False)) == 1
 
 
 def test_damaged_files_are_named(tmp_path):
@@ -137,7 +147,7 @@ def test_nothing_in_theory_reads_a_committed_result():
 
 def test_records_come_back(tmp_path):
     collected = collected_example()
-    run = {"deep": False, "quick": False, "seed": 0, "complete": False}
+    run = {**dict.fromkeys(verification.RUN, False), "seed": 0, "passed": True}
     verification.write_records(tmp_path / "new", collected, ledger.pack(collected, Family()), run)
     assert {p.name for p in (tmp_path / "new").iterdir()} == {"records.json", "measured.md", "ledger.toml"}
     again, back = verification.read_records(tmp_path / "new")

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from figure_tables import assert_current, committed, fresh, parameters
+from figure_tables import committed, fresh, parameters
 from scipy.integrate import trapezoid
 
 from exactdiffusion import GaussianMixture, figures, measure, measurements
@@ -460,8 +460,3 @@ def test_map_of_two_gaussians_says_what_the_caption_says():
 
 
 # ------------------------------------------------------------------------------------------------------------- currency
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_committed_tables_are_current(name):
-    assert_current(name)

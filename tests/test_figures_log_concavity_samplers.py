@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from figure_tables import assert_current, committed, parameters
+from figure_tables import committed, parameters
 
 from exactdiffusion import GaussianMixture, Noise, PointCloud, figures, measure
 from exactdiffusion.log_concavity import largest_posterior_variance
@@ -302,8 +302,3 @@ def test_finest_cells_are_where_the_bound_is_tight():
         assert max(math.hypot(*c) for c in centre) < 0.2 * setting["x"]
         assert min(r["bound"] for r in finest) > 0.95 * setting["bound"]
     assert math.hypot(witness["x"], witness["y"]) < 1e-6
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_committed_tables_are_current(name):
-    assert_current(name)

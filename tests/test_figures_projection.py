@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from figure_tables import assert_current, fresh
+from figure_tables import fresh
 from scipy import stats
 from scipy.spatial.distance import cdist
 
@@ -196,8 +196,3 @@ def test_gamma_versus_error():
 
 
 CHEAP = ("largest_admissible_eta", "gradient_estimation_idea", "geometry", "guarantee_versus_steps")
-
-
-@pytest.mark.parametrize("name", CHEAP)
-def test_committed_tables_are_current(name):
-    assert_current(name)

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from figure_tables import assert_current, committed, fresh, parameters
+from figure_tables import committed, fresh, parameters
 
 from exactdiffusion import GaussianMixture, Noise, PointCloud, figures, samplers, schedules
 from exactdiffusion.bounds import proximal as bound
@@ -320,8 +320,3 @@ def test_proximal_matching_minimises_the_loss():
                     for a in np.arange(-2, 2, 0.1)), key=lambda found: found.fun)
         # a minimum is located to the square root of rounding
         assert r["f"] == pytest.approx(best.x, abs=1e-6)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_committed_tables_are_current(name):
-    assert_current(name)

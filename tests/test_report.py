@@ -441,7 +441,7 @@ def test_report_shows_the_run_whose_records_it_is_given(tmp_path):
         check.equal(1.0, 1.0, tol=1e-12, cause="rounding", on=f"instance {number}")
         check.control("a | hypothesis", 2.0, 1.0, on=f"instance {number} with a | bar")
         wanted[statement.key] = ledger.verdict(statement, collected)
-    run = {"deep": False, "quick": False, "seed": 0, "complete": True}
+    run = {**dict.fromkeys(verification.RUN, False), "seed": 0, "passed": True}
     verification.write_records(tmp_path, collected, ledger.pack(collected, Family()), run)
     found, where = report._checks(tmp_path)
     assert str(tmp_path) in where

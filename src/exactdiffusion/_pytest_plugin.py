@@ -8,6 +8,7 @@ lost fails.
 import json
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,7 @@ one_thread()
 from . import bounds  # noqa: E402 - what imports NumPy comes after the number of threads
 from .chance import LEVEL, SHARE, Family, Share  # noqa: E402
 from .ledger import Check, Collected, missing_parts, pack, unpack, verdict_table  # noqa: E402
+from .verification import FILES  # noqa: E402
 
 PATTERNS = ("test_*.py", "thm_*.py", "prop_*.py", "lem_*.py", "def_*.py", "eq_*.py", "sym_*.py", "_template.py")
 KEY = pytest.StashKey[Collected]()
@@ -54,6 +56,9 @@ def pytest_configure(config):
         raise pytest.UsageError(f"--seed: got {shift}; expected an integer >= 0")
     if config.getoption("--quick") and config.getoption("--deep"):
         raise pytest.UsageError("--quick: got --deep beside it; expected one of the two")
+    if config.getoption("--records") and not hasattr(config, "workerinput"):
+        for name in FILES:  # those of an earlier run must not pass for this one's
+            Path(config.getoption("--records"), name).unlink(missing_ok=True)
     config.stash[FAMILY] = Family(shift)
     config.stash[RUN] = Run()
     for pattern in PATTERNS:
@@ -71,11 +76,8 @@ def _statement(item):
 
 
 def _relative(path):
-    parts = path.parts
-    for root in ("theory", "_theory"):
-        if root in parts:
-            return "/".join(("theory", *parts[len(parts) - parts[::-1].index(root) :]))
-    return path.name
+    below = [i for i, part in enumerate(path.parts) if part in ("theory", "_theory")]
+    return "/".join(("theory", *path.parts[below[-1] + 1 :])) if below else path.name
 
 
 @pytest.hookimpl(trylast=True)
@@ -88,7 +90,9 @@ def pytest_collection_modifyitems(config, items):
     if config.getoption("--quick"):
         _keep_first_cases(config, items)
     collected, run, options = config.stash[KEY], config.stash[RUN], config.option
-    run.selected = bool(options.keyword or options.markexpr or options.quick or any("::" in a for a in config.args))
+    chosen = options.keyword or options.markexpr or options.quick or options.deselect
+    nothing_runs = options.collectonly or options.setuponly or options.setupplan
+    run.selected = bool(chosen or nothing_runs or any("::" in a for a in config.args))
     for item in items:
         statement = _statement(item)
         if statement is None:
@@ -194,7 +198,9 @@ def pytest_sessionfinish(session, exitstatus):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
     if options.records and collected.records:
         whole = complete(run, [_relative(f) for f in theory_files(theory_dir())])
-        kind = {"deep": options.deep, "quick": options.quick, "seed": options.seed, "complete": whole}
+        passed = session.exitstatus == pytest.ExitCode.OK
+        kind = {"deep": options.deep, "quick": options.quick, "selected": run.selected, "seed": options.seed,
+                "complete": whole, "passed": passed}  # fmt: skip
         write_records(options.records, collected, packed, kind)
 
 

@@ -8,9 +8,10 @@ VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUME
 
 def one_thread():
     """Set one BLAS thread for this process and its children, unless the environment already names a number."""
-    if any(name in os.environ for name in VARIABLES):
+    if "OMP_NUM_THREADS" in os.environ or "OPENBLAS_NUM_THREADS" in os.environ:
         return
-    os.environ.update(dict.fromkeys(VARIABLES, "1"))
+    for name in VARIABLES:
+        os.environ.setdefault(name, "1")
     if "numpy" in sys.modules:  # its BLAS has read the environment already
         from threadpoolctl import threadpool_limits
 

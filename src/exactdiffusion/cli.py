@@ -259,7 +259,7 @@ def parser():
     c.add_argument("--json", metavar="FILE", help="write the report there as JSON")
     c.set_defaults(run=_audit)
 
-    c = commands.add_parser("demo", help="the tour: three figures and the headline theorems, within a minute")
+    c = commands.add_parser("demo", help="the tour: three figures and the headline theorems, a minute of processor time")
     c.add_argument("--out", metavar="DIR", default="demo")
     c.set_defaults(run=_demo)
     return top

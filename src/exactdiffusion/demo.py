@@ -1,5 +1,6 @@
 """The tour behind ``make demo``: three figures from real input, then the headline theorems; within a minute."""
 
+import os
 import time
 from pathlib import Path
 
@@ -42,23 +43,37 @@ def _changes(name):
     return {}
 
 
+def _clocks():
+    return time.perf_counter(), sum(os.times()[:4])
+
+
+def _took(wall, processor):
+    now = _clocks()
+    return f"{now[0] - wall:.0f} s ({now[1] - processor:.0f} s of processor time)"
+
+
 def run(out="demo"):
     """Draw the figures into ``out`` and check the headline theorems; the exit code of the checks."""
     from .verification import verify
 
-    out, drawn, started = Path(out), [], time.perf_counter()
+    out, drawn, started = Path(out), [], _clocks()
     known, steps = figures.experiments(), len(FIGURES) + 1
     print("The tour: three figures and the headline theorems of four papers, under a minute of processor time in all.")
     for number, name in enumerate(FIGURES, start=1):
         print(f"[{number}/{steps}] figure {name}: {known[name].SUMMARY} (some seconds)", flush=True)
-        began = time.perf_counter()
+        began = _clocks()
         drawn.append(figures.make(known[name], out, quick=True, parameters=_changes(name))["png"])
-        print(f"  {time.perf_counter() - began:.0f} s", flush=True)
-    print(f"[{steps}/{steps}] {len(HEADLINES)} theory files, a dot for each test (about 20 s)", flush=True)
+        print(f"  {_took(*began)}", flush=True)
+    print(f"[{steps}/{steps}] {len(HEADLINES)} theory files: a dot for each test, s for one that --deep runs (about 20 s)",
+          flush=True)
+    began = _clocks()
     code = verify(HEADLINES, records=out)
+    print(f"  {_took(*began)}")
     print("\nfigures and evidence:")
     for path in (*drawn, out / "measured.md"):
         print(f"  {path.resolve()}")
-    print(f"{time.perf_counter() - started:.0f} s in all. More: `exactdiffusion verify` checks every statement (2 minutes), "
-          "`exactdiffusion figures --all` draws every figure (10 minutes), `exactdiffusion list` says what there is.")
+    print(f"\n{_took(*started)} in all. There is more; after `. .venv/bin/activate`:")
+    print("  exactdiffusion verify         every statement (2 minutes of processor time)")
+    print("  exactdiffusion figures NAME   one of 38 figures (seconds to half an hour; all of them 100 minutes)")
+    print("  exactdiffusion list           what there is")
     return code

@@ -59,6 +59,7 @@ def _entry(statement, collected, planted, free):
         "refuted": _names(records, "refuted"),
         "constants": _stated(records, "tight"),
         "exponents": _stated(records, "rate"),
+        "records": _counts(records),
         "planted": sorted(planted),
         "scale_free": free,
     }
@@ -67,6 +68,26 @@ def _entry(statement, collected, planted, free):
 
 def _names(records, part):
     return sorted({r.cause for r in records if r.part == part})
+
+
+def _counts(records):
+    """How many records there are of each part and class, and their loosest tolerance: none may be lost or loosened."""
+    groups = {}
+    for r in records:
+        groups.setdefault((r.part, r.tolerance_class), []).append(r.tolerance)
+    return [
+        {"part": part, "class": kind, "count": len(tolerances), "loosest": significant(max(tolerances), 2)}
+        for (part, kind), tolerances in sorted(groups.items())
+    ]
+
+
+def without_tolerances(entries):
+    """The entries without ``loosest``: computed tolerances of two machines agree to a few per cent, not to the byte."""
+    return {
+        key: {**entry, "records": [{k: v for k, v in row.items() if k != "loosest"} for row in entry["records"]]}
+        for key, entry in entries.items()
+        if "records" in entry
+    }
 
 
 def _stated(records, part):
@@ -160,25 +181,27 @@ def lines(entry):
 # -- comparing -------------------------------------------------------------------------------------------------------------
 
 
-def differences(expected, found, *, whole=True):
+def differences(expected, found, *, every=True, entire=True):
     """What a run found otherwise, one line per record, each naming statement, field and record.
 
     Parameters
     ----------
     expected, found : dict
         Entries as :func:`read` and :func:`summarise` give them.
-    whole : bool
-        False for a run of a part (some files, ``--quick``): it may lack statements and records and compare fewer values,
-        but must not find anything that is not expected.
+    every : bool
+        Whether every statement must have taken part.
+    entire : bool
+        False where a statement may have run in part (``--quick``, chosen tests): it may then lack records and compare fewer
+        values, but must not find anything that is not expected.
     """
     lines = []
     for key in sorted({*expected, *found}):
         if key not in found:
-            lines += [f"{key}: is expected, and took no part in this run"] * whole
+            lines += [f"{key}: is expected, and took no part in this run"] * every
         elif key not in expected:
             lines.append(f"{key}: took part in this run, and is not in {NAME}")
         else:
-            lines += [f"{key}: {line}" for line in _differences(expected[key], found[key], whole)]
+            lines += [f"{key}: {line}" for line in _differences(expected[key], found[key], entire)]
     return lines
 
 
@@ -187,7 +210,9 @@ def _differences(old, new, whole):
         a, b = old.get(name), new.get(name)
         if a == b:
             continue
-        if isinstance(a, list) or isinstance(b, list):
+        if name == "records":
+            yield from _record_differences(a or [], b or [], whole)
+        elif isinstance(a, list) or isinstance(b, list):
             a, b = a or [], b or []
             yield from (f"{name}: {_value(item)} is expected, and was not recorded" for item in a if whole and item not in b)
             yield from (f"{name}: {_value(item)} was recorded, and is not expected" for item in b if item not in a)
@@ -195,6 +220,19 @@ def _differences(old, new, whole):
             yield f"{name}: {a} is expected, this run has {b}"
         elif (b or 0) > (a or 0):
             yield f"{name}: at most {a} is expected, this run has {b}"
+
+
+def _record_differences(old, new, whole):
+    a, b = ({(row["part"], row["class"]): row for row in rows} for rows in (old, new))
+    for key in sorted({*a, *b}):
+        label = f"records: {key[0]}, {key[1]}"
+        count, found = (rows[key]["count"] if key in rows else 0 for rows in (a, b))
+        if found > count or (whole and found < count):
+            yield f"{label}: {count} are expected, this run has {found}"
+        elif found:
+            loosest, loose = a[key]["loosest"], b[key]["loosest"]
+            if not loose <= 2 * loosest or (whole and not loose >= loosest / 2):
+                yield f"{label}: tolerances of at most {loosest:g} are expected, this run has {loose:g}"
 
 
 # -- what else is known of a statement -------------------------------------------------------------------------------------
@@ -260,7 +298,7 @@ def scale_free(root=None):
 
 
 _HEAD = """\
-Each statement of four papers on diffusion models is checked numerically against exact oracles: its hypotheses, its
+Statements from or about four papers on diffusion models are checked numerically against exact oracles: their hypotheses, the
 inequality, an instance that attains it where there is one, and negative controls that must fail. This page is made by
 `exactdiffusion verify --update` from `theory/findings.toml` and `theory/*/expected.toml`, and is the same on every machine.
 What one run measured (worst instances, slopes, times) is written by `exactdiffusion verify --records DIR`.
@@ -272,11 +310,14 @@ _COLUMNS = ("statement", "ref", "kind", "wording", "values", "worst ratio", "att
 _COLUMNS_ARE = """\
 A statement is written down in the docstring of its function in `exactdiffusion.bounds`; its file says how it is measured.
 
-- *values*: how many values were compared in the default run.
-- *worst ratio*: smaller over larger side of the statement's own inequality at the worst instance; 1 is attained, and - means
-  that nothing has two sides (an equality, a definition, an order).
-- *attained*: on how many instances the ratio is 1 within 1e-3. *exponents*: the stated orders that fitted slopes agree with.
+- *kind*: equality, tight (attained), upper or lower (attained nowhere that we know), asymptotic, definition, refuted.
+- *values*: how many values were compared in the default run, those of lemmas and sizes that a check relies on included.
+- *worst ratio*: smaller over larger side of the statement's own inequality at the worst instance of its family; - means that
+  nothing has two sides (an equality, a definition, an order) or that the file measures by equal and tight alone.
+- *attained*: on how many instances, apart from that family, a ratio of the statement is 1 within 1e-3.
+- *exponents*: the stated orders that fitted slopes agree with; the file says in which variable.
 - *controls*: how many hypotheses, terms or constants were dropped; each time the same assertion fails.
+- *verdict*: "loose" means a worst ratio below 0.1.
 - *errors*: how many errors planted in the library its checks are known to catch (`tests/planted`). Besides, each value of
   each statement is made 5 % larger and 5 % smaller, and its file sees it.
 - *wording*: *source* = seen in the authors' material; *transcribed* = seen in a machine's transcription of their slides;
@@ -352,7 +393,7 @@ def _row(statement, entry):
         entry.get("attained", "-"),
         ", ".join(f"{value:g}" for value in exponents) or "-",
         len(entry.get("controls", ())),
-        len(entry.get("planted", ())),
+        len(entry.get("planted", ())) or "-",
         entry["verdict"],
     )
     return "| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"

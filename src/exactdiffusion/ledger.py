@@ -134,7 +134,10 @@ def _read(kind, data):
     fields = {f.name: f.type for f in dataclasses.fields(kind)}
     if not isinstance(data, dict) or set(data) != set(fields):
         fail("record", data, f"the fields {', '.join(fields)}: the record of a run of this version")
-    return kind(**{k: float(v) if fields[k] == "float" else v for k, v in data.items()})
+    values = {k: float(v) if fields[k] == "float" else v for k, v in data.items()}
+    if any(type(v).__name__ != fields[k] for k, v in values.items()) or values.get("part", PARTS[0]) not in PARTS:
+        fail("record", data, f"a part ({', '.join(PARTS)}) and values of the types {', '.join(fields.values())}")
+    return kind(**values)
 
 
 def _plain(value):
@@ -461,10 +464,12 @@ def rows(collected):
 def verdict_table(collected):
     """The verdict table as plain text, for a terminal."""
     lines = []
-    head = ("statement", "ref", "checked", "worst ratio", "tight", "controls fail", "verdict")
+    head = ("statement", "ref", "checked", "worst ratio", "tight ratio", "controls fail", "verdict")
     body = []
     for row in rows(collected):
         s = row["statement"]
+        named = {r.cause for r in row["controls"]}
+        unseen = {r.cause for r in row["controls"] if not r.passed}
         body.append(
             (
                 s.key,
@@ -472,7 +477,7 @@ def verdict_table(collected):
                 str(row["checked"]),
                 number(row["ratio"]),
                 number(row["tight"][0].ratio) if row["tight"] else "-",
-                f"{sum(r.passed for r in row['controls'])}/{len(row['controls'])}",
+                f"{len(named - unseen)}/{len(named)}",
                 row["verdict"],
             )
         )

@@ -18,6 +18,9 @@ from .ledger import PARTS, Collected, number, rows, unpack, verdict_table
 #: version of ``records.json``
 FORMAT = 1
 RECORDS = "records.json"
+FILES = (RECORDS, "measured.md", "ledger.toml")
+#: what ``records.json`` says of how the run was made
+RUN = ("deep", "quick", "selected", "seed", "complete", "passed")
 
 
 class _Collector:
@@ -72,14 +75,16 @@ def verify(
         raise ValueError("update: got an installed package; expected a checkout, or --out ROOT with ROOT/theory in it")
     if source is not None:
         run, collected = read_records(source)
-        code = 0
-        if update and (run["deep"] or run["quick"] or not run["complete"]):
-            raise ValueError(f"from: got the records of a partial or deep run in {source}; expected a complete default run")
+        code = int(not run["passed"])
+        if update and (run["quick"] or run["seed"] or not (run["complete"] and run["passed"])):
+            raise ValueError(f"from: got a partial or red run in {source}, or other seeds; expected a complete green run")
+        if run["deep"]:
+            raise ValueError(f"from: got the records of a deep run in {source}; expected the default run")
     else:
         collector = _Collector()
         code = _pytest(root, _chosen(names, root), deep, quick, records, verbose, collector)
         collected = collector.collected
-        run = {"deep": deep, "quick": quick, "complete": not names}
+        run = {"deep": deep, "quick": quick, "selected": quick, "complete": not names}
     table = rows(collected)
     print()
     print(verdict_table(collected))
@@ -124,7 +129,9 @@ def _chosen(names, root):
         if not any(matches(f, n) for f in files):
             papers = sorted({f.parent.name for f in files if f.parent != root})
             raise ValueError(f"names: got {n!r}; expected a paper ({', '.join(papers)}) or part of a theory file's name")
-    return [f for f in files if any(matches(f, n) for n in names)]
+    chosen = {f for f in files if any(matches(f, n) for n in names)}
+    # a sym_ file supports the file of its statement, which has the verdict
+    return [f for f in files if f in chosen or f.with_name(f"sym_{f.name}") in chosen]
 
 
 def _pytest(root, chosen, deep, quick, records, verbose, collector):
@@ -145,9 +152,10 @@ def _compare(collected, run, root):
     if not committed:
         print(f"\nno {expected.NAME} below {root.name}/ to compare with; `exactdiffusion verify --update` writes them")
         return 1
-    whole = run["complete"] and not run["quick"]
-    lines = expected.differences(committed, expected.summarise(collected), whole=whole)
-    print(f"\nthis run is NOT what {expected.NAME} holds:" if lines else f"\nthis run is what {expected.NAME} holds")
+    found = expected.summarise(collected)
+    lines = expected.differences(committed, found, every=run["complete"], entire=not run["selected"])
+    part = f"{len(found)} of {len(committed)} statements" + (", each in part" if run["selected"] else "")
+    print(f"\n{part}: {'NOT ' if lines else ''}what {expected.NAME} holds{':' if lines else ''}")
     for line in lines:
         print("  " + line)
     return int(bool(lines))
@@ -167,7 +175,7 @@ def write_records(folder, collected, packed, run):
     for name, text in (
         (RECORDS, json.dumps(data, allow_nan=False) + "\n"),
         ("measured.md", measured(collected, where)),
-        ("ledger.toml", expected.toml(expected.summarise(collected))),
+        ("ledger.toml", expected.toml(expected.without_tolerances(expected.summarise(collected)))),
     ):
         temporary = folder / f"{name}.tmp"
         temporary.write_text(text, encoding="utf-8")
@@ -189,8 +197,10 @@ def read_records(folder, name="from"):
         data = json.loads(path.read_text(encoding="utf-8"))
         if data["format"] != FORMAT:
             raise ValueError(f"format {data['format']}")
+        if not set(RUN) <= set(data["run"]):
+            raise ValueError(f"run without {', '.join(RUN)}")
         return data["run"], unpack(data)[0]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{name}: got {str(path)!r}; expected the records of a run of this version ({error})") from None
 
 
