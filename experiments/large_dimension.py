@@ -97,7 +97,7 @@ class Device:
         self.xp = array_api_compat.array_namespace(cupy.empty(0))
 
     def put(self, a):
-        return self.xp.asarray(np.ascontiguousarray(a), device=self.where)
+        return self.xp.asarray(np.array(a, order="C"), device=self.where)
 
     def get(self, a):
         if self.backend == "numpy":

@@ -303,7 +303,7 @@ def _pools():
     law, cloud = _mixture(3), PointCloud(rng.normal(size=(9, 3)))
     covariance = np.cov(rng.normal(size=(3, 30)))
     line = np.linspace(0.5, 4.0, 12)
-    density = np.exp(-(line**2))
+    density, other = (values / (0.3 * values.sum()) for values in (np.exp(-(line**2)), np.exp(-(line**2)) + 0.1))
     grid = conditional_mean.refined_grid(5, 0.7)
     common = {
         "law": law, "target": law, "grid": grid, "m": 3, "sigma": 0.7, "noise": Noise(9), "lam": 0.3, "h": 0.5,
@@ -337,8 +337,8 @@ def _pools():
         "Gaussians": gaussians,
         "diagonal Gaussians": {**gaussians, "cov1": np.ones(3), "cov2": np.array([0.5, 1.0, 2.0])},
         "a line": {**common, "x": line, "y": line**-1.5, "weights_x": weights, "weights_y": weights, "last": 2},
-        "densities": {"p": density, "q": density + 0.1, "weights": np.full(12, 0.3)},
-        "log densities": {"p": -(line**2), "q": -line, "weights": np.full(12, 0.3), "log": True},
+        "densities": {"p": density, "q": other, "weights": np.full(12, 0.3)},
+        "log densities": {"p": np.log(density), "q": np.log(other), "weights": np.full(12, 0.3), "log": True},
         "joint": {**common, "y": rng.normal(size=(2, 4, 3))},
         "one row": {**common, **plane, "total": rng.normal(size=(1, 3))},
         "a mixture": {**common, **mixture},

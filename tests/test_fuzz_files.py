@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from exactdiffusion import audit, conditional_mean, curves, datasets, ledger, records, sweep, sweepfile
+from exactdiffusion import audit, conditional_mean, curves, datasets, expected, records, sweep, sweepfile
 
 ROW = {
     "target": "two_moons",
@@ -76,7 +76,7 @@ def _planted(path):
     folder = path.parent / "tests" / "planted"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / path.name).write_bytes(path.read_bytes())
-    ledger.planted_errors(path.parent)
+    expected.planted_errors(path.parent)
 
 
 #: reader -> (name of the file, its sound content, the function)
@@ -294,4 +294,4 @@ def test_catalogue_of_planted_errors_names_its_file(tmp_path, text):
     folder.mkdir(parents=True)
     (folder / "bad.toml").write_text(text)
     with pytest.raises(ValueError, match=r"bad\.toml"):
-        ledger.planted_errors(tmp_path)
+        expected.planted_errors(tmp_path)

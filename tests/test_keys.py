@@ -183,13 +183,13 @@ def test_every_kind_of_law_is_digested_above():
     assert {name.partition(",")[0] for name in FAMILIES} == {type(make()).__name__ for make in laws.REGISTRY.values()}
 
 
-def test_floor_and_law_of_a_target_differ_with_every_argument():
-    sweep._floor.cache_clear()
+def test_exact_draws_and_law_of_a_target_differ_with_every_argument():
+    sweep._exact_draws.cache_clear()
     base = ("rings", "w2", 8, 2)
     changed = [base, ("two_gaussians", *base[1:]), ("rings", "modes", 8, 2), ("rings", "w2", 9, 2), (*base[:3], 3)]
-    found = [sweep._floor(*a) for a in changed]
-    assert [sweep._floor(*a) for a in changed] == found
-    assert [sweep._floor.__wrapped__(*a) for a in changed] == found
+    found = [sweep._exact_draws(*a) for a in changed]
+    assert [sweep._exact_draws(*a) for a in changed] == found
+    assert [sweep._exact_draws.__wrapped__(*a) for a in changed] == found
     assert len(set(found)) == len(found)
     one, other = (sweep.law_of(f"two_gaussians:dim=2:half_distance={h}") for h in (1.0, 2.0))
     assert not np.array_equal(one.means, other.means)

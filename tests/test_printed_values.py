@@ -129,18 +129,18 @@ def test_kl_bound_asks_for_every_hypothesis(change):
 
 
 def test_curve_draws_the_bound_of_its_rows():
-    """The median over the seeds of the bounds, floors and intervals that the rows have, each from its own column."""
+    """The median over the seeds of the bounds, exact draws and intervals that the rows have, each from its own column."""
     rng = np.random.default_rng(0)
-    rows = []
+    rows, drawn = [], ("exact_draws", "exact_draws_low", "exact_draws_high")
     for seed in range(5):
         row = dict.fromkeys(curves.COLUMNS)
         row |= {"target": "a", "sampler": "b", "schedule": "c", "steps": 7, "seed": seed, "samples": 9, "start": "exact",
                 "metric": "kl", "oracle_calls": 14, "statement": "s", "bound_kind": "upper"}
-        names = ("value", "bound", "floor", "floor_sd", "seconds", "lower", "upper")
-        row |= dict(zip(names, rng.uniform(1, 2, 7) + 10 * np.arange(7)))
+        names = ("value", "bound", *drawn, "seconds", "lower", "upper")
+        row |= dict(zip(names, rng.uniform(1, 2, len(names)) + 10 * np.arange(len(names))))
         rows.append(row)
     point = curves.curves(rows)[0].points[0]
-    for name in ("bound", "floor", "floor_sd", "seconds"):
+    for name in ("bound", *drawn, "seconds"):
         assert getattr(point, name) == np.median([row[name] for row in rows])
     assert point.median == np.median([row["value"] for row in rows])
     assert (point.bound_kind, point.statement) == ("upper", "s")

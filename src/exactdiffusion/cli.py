@@ -245,7 +245,7 @@ def parser():
         description="Runs DDIM with fn(x, sigma) (x of shape (n, d), sigma an (n,) array or a number; returns the estimate "
                     "of the clean x) and measures its error as an approximate projection onto the target's points.")
     c.add_argument("fn", metavar="MODULE:FUNCTION", help="also FILE.py:FUNCTION, or 'ideal' (the target's own denoiser)")
-    c.add_argument("--target", required=True, help="a point-cloud target by name, or a .npy, .csv, .tsv or .txt file of points")
+    c.add_argument("--target", required=True, help="a point-cloud target, or a .npy, .csv, .tsv or .txt file of points")
     c.add_argument("--N", type=int, default=50, help="DDIM steps (default 50)")
     c.add_argument("--trajectories", type=int, default=200, help="default 200")
     c.add_argument("--seed", type=int, default=0)

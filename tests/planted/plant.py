@@ -245,7 +245,7 @@ class _Failures:
 def options(deep):
     """Arguments for pytest: no output but what fails, no files, no judgement on the whole run."""
     args = ["--import-mode=importlib", "-p", "exactdiffusion._pytest_plugin", "-p", "no:cacheprovider", "--tb=no"]
-    args += ["-q", "--no-header", "--no-verdict-table", "--no-ledger-check", f"--rootdir={ROOT}"]
+    args += ["-q", "--no-header", "--no-verdict-table", f"--rootdir={ROOT}"]
     return [*args, *(["--deep"] if deep else [])]
 
 
