@@ -410,6 +410,8 @@ def test_points_in_the_forms_that_people_have(tmp_path, content, suffix):
         ("NA,NA\n" + PLAIN, "row 1, column 1: 'NA'"), ("NA,0.5\n" + PLAIN, "row 1, column 1: 'NA'"),
         ("x,1\n" + PLAIN, "row 1, column 1: 'x'"), ('"1,000","2,000"\n' + PLAIN, "row 1, column 1: '1,000'.*thousands"),
         (PLAIN + '\n"1,000",2', "row 31, column 1: '1,000'.*thousands"), ("1.234,5;2.0\n3,0;4,0", "column 1: '1.234,5'"),
+        (PLAIN.replace(",", "\t") + "\n1.0\t", "row 31, column 2: ''; .*missing value"),
+        (PLAIN.replace(",", "\t") + "\n1.0\t2.0\t", "row 31: 3 cells; expected 2"),
         (PLAIN + "\n1,2,3", "row 31: 3 cells; expected 2"), ("x,y,z\n" + PLAIN, "row 2: 2 cells; expected 3, as in row 1"),
     ],
 )  # fmt: skip
