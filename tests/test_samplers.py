@@ -14,6 +14,7 @@ from exactdiffusion.arrays import to_numpy
 from exactdiffusion.noise import BrownianPath, Noise
 from exactdiffusion.propagation.gaussian import gaussian
 from exactdiffusion.propagation.grid import propagate
+from exactdiffusion.samplers import _base
 from exactdiffusion.schedules import Grid
 
 EPS = np.finfo(np.float64).eps
@@ -461,6 +462,33 @@ def test_answers_that_leave_the_floats_are_named():
     blown = r"^grid \(the run blew up: coordinates of (inf|nan) in state 1 of 6\)"
     with np.errstate(all="ignore"), pytest.raises(ValueError, match=blown):
         run("ddim", grid_for("ddim"), start(grid_for("ddim")), Infinite())
+
+
+@pytest.mark.parametrize(("sizes", "state"), [([1e6, 1e8, 1e10, 10**12.5], 4), ([1e6, 1e8, 1e10, 10**11.5], None)])
+def test_an_answer_explains_the_growth_of_one_state_only(sizes, state):
+    """The first answer is 1e9 and the others 1: after the first state, which it explains, each grows by itself."""
+    answers = iter([1e9, 1.0, 1.0, 1.0])
+
+    class Answers(TwoPoints):
+        def noised(self, scale, sigma):
+            return self
+
+        def denoise(self, x):
+            return np.full_like(x, next(answers))
+
+    own = _base.Run(Answers(), VE_GRID, np.ones((2, 3)))
+
+    def steps():
+        yield own.x
+        for i, size in enumerate(sizes):
+            own.denoise(i, own.x)
+            yield np.full((2, 3), size)
+
+    if state is None:
+        assert len(list(own.states(steps()))) == 5
+    else:
+        with pytest.raises(ValueError, match=rf"blew up: .* in state {state} of 4"):
+            list(own.states(steps()))
 
 
 def test_growth_that_the_denoiser_explains_is_no_blow_up():
