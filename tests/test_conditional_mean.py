@@ -515,3 +515,11 @@ def test_errors_come_at_the_call():
     """Not at the first state of the generator."""
     with pytest.raises(ValueError, match="noise"):
         cm.chain(LAW, GRID, Y, 1.0, method="resample_exact", noise=3)
+
+
+def test_draws_of_a_study_are_others_at_another_snr():
+    """Of least squares the error over sigma^2 is the mean square of the noise itself."""
+    law = cm.normalised(datasets.random_mixture(3, 4))
+    shares = [cm.study(law, snr, [5], 50, 0)[1]["nmse"] * 10 ** (snr / 10) for snr in (0.0, 10.0, 10.0)]
+    assert shares[1] == shares[2]
+    assert abs(shares[0] / shares[1] - 1) > 1e-6

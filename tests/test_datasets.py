@@ -445,3 +445,10 @@ def test_dino_and_images_in_other_forms(tmp_path, rows):
     raw = np.random.default_rng(0).integers(256, size=(3, 784))
     (tmp_path / "mnist.csv").write_text("\ufeff" + "".join("\t".join(map(str, row)) + "\n" for row in raw), encoding="utf-8")
     assert np.array_equal(datasets.mnist(tmp_path), raw / 127.5 - 1)
+
+
+@pytest.mark.parametrize(("name", "delimiter"), [("x (a, in m)", ";"), ("x (a; in m)", ","), ("x (a; in m)", "\t")])
+def test_the_delimiter_is_that_of_the_data_and_not_of_a_name_in_the_header(name, delimiter, tmp_path):
+    path = tmp_path / "points.csv"
+    path.write_text(f'"{name}"{delimiter}y\n' + PLAIN.replace(",", delimiter))
+    assert np.array_equal(load_cloud(str(path)).points, POINTS)

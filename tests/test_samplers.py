@@ -633,3 +633,10 @@ def test_exact_propagation_refuses_pure_noise():
         gaussian("ddim", [1.5], 0.25, PURE)
     with pytest.raises(ValueError, match=r"^grid \(its first scale is 0\)"):
         propagate(law, PURE, "euler_maruyama")
+
+
+def test_calls_of_a_grid_of_which_some_rows_end_at_zero():
+    """Heun asks a second time in the last step unless all rows end there."""
+    heun = samplers.REGISTRY["heun"]
+    for last, calls in (([0.0, 0.0], 3), ([0.0, 0.1], 4), ([0.1, 0.1], 4)):
+        assert heun.calls(Grid(1.0, [[2.0, 2.0], [1.0, 1.0], last])) == calls
