@@ -30,6 +30,23 @@ def perturbed(law, eta, strategy):
     return lambda x, sigma: oracle.noised(1.0, sigma).denoise(x)
 
 
+def test_adversaries_push_where_they_say():
+    """One atom in R^4 at distances on both sides of sqrt(n) sigma: |x| = r sqrt(n) sigma with r from .5 to 2."""
+    law, sigma, r = PointCloud(np.zeros((1, 4))), 0.7, np.array([0.5, 0.9, 1.1, 2.0])
+    unit = np.random.default_rng(0).standard_normal((4, 4))
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    x = unit * (r * 2 * sigma)[:, np.newaxis]
+    far = np.array([-1.0, -1.0, 1.0, 1.0])  # too near for the noise level: nearer still, and the other way round
+    for strategy, outwards in (("under", 1.0), ("over", -1.0), ("adaptive", far)):
+        oracle = ApproximateProjection(law, 0.3, strategy=strategy, garbage=False)
+        expected = 0.3 * x * np.reshape(outwards, (-1, 1))
+        np.testing.assert_allclose(oracle.noised(1.0, sigma).denoise(x), expected, rtol=0, atol=1e-14)
+    oracle = ApproximateProjection(law, 0.3, strategy="alternating", garbage=False)
+    first, second = (oracle.noised(1.0, sigma).denoise(x) for _ in range(2))
+    np.testing.assert_allclose([first, second], [0.3 * x, -0.3 * x], rtol=0, atol=1e-14)
+
+
+
 @pytest.mark.parametrize("strategy", ["tangential", "under", "over", "alternating", "drift"])
 @pytest.mark.parametrize("eta", [0.03, 0.4])
 def test_injected_eta_is_reported(digits, strategy, eta):

@@ -10,7 +10,7 @@ from exactdiffusion.laws import _cloud, _generic, _neighbours, _stacked, base, m
 
 N = 45
 ORACLES = ("log_density", "score", "hessian", "denoise", "posterior_covariance", "responsibilities")
-OF_THE_LAW = ("log_density", "score", "hessian", "project", "distance", "nearest")
+OF_THE_LAW = ("log_density", "score", "hessian", "project", "distance", "nearest", "gap")
 DERIVED = ("mean", "covariance", "diameter")
 
 
@@ -64,6 +64,7 @@ def sevens(monkeypatch):
         monkeypatch.setattr(_cloud, "rows", lambda law: 7)
         monkeypatch.setattr(_generic, "rows", lambda law, x: 7)
         monkeypatch.setattr(mixture, "_CACHE_DOUBLES", 64)
+        monkeypatch.setattr(mixture, "_LIGHT_DOUBLES", 0)  # no light sums: they are tried below
         monkeypatch.setattr(_stacked, "ROWS", 7)
         monkeypatch.setattr(_stacked, "CHUNK", 7)
         return count
@@ -123,6 +124,19 @@ def test_oracles_in_blocks_of_seven(name, sevens):
     assert set(count) <= set(range(1, 8))
     assert len(count) > 7 or name.startswith("stacked")  # those have blocks of their own
     _agree(found, expected)
+
+
+@pytest.mark.parametrize("name", ["isotropic", "diagonal", "full", "degenerate", "mixture on a line"])
+def test_light_sums_of_mixtures_in_blocks_of_seven(name, monkeypatch):
+    """Small mixtures are summed on arrays (K, d, b): blocks of 7 rows against one block."""
+    law = LAWS[name]()
+    expected = _answers(law)
+    monkeypatch.setattr(mixture, "_LIGHT_DOUBLES", 7 * law._active * law.dim)
+    sums, sizes = mixture.NoisedMixture._sums, []
+    monkeypatch.setattr(mixture.NoisedMixture, "_sums", lambda self, what, x, *level: (
+        sizes.append(len(x)) or sums(self, what, x, *level)))
+    _agree(_answers(law), expected)
+    assert set(sizes) == {7, N % 7}
 
 
 @pytest.mark.parametrize("name", ["cloud", "line", "far from 0", "full", "diagonal", "stacked", "subspace"])

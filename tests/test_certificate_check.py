@@ -118,15 +118,17 @@ def _turns(record, value, text):
     assert text not in _reason(record(value * (1 + 1e-12)))
 
 
-def test_bound_of_a_leaf_and_of_the_tail_on_a_line():
-    P, w, v, R = np.array([[-1.0], [0.5], [2.0]]), np.array([0.2, 0.5, 0.3]), 3.0, 0.6
+@pytest.mark.parametrize("side", [1.0, -1.0])
+def test_bound_of_a_leaf_and_of_the_tail_on_a_line(side):
+    """Of the two directions that of ``side`` decides."""
+    P, w, v, R = side * np.array([[-1.0], [0.5], [2.0]]), np.array([0.2, 0.5, 0.3]), 3.0, 0.6
     p = w * np.exp(-(P[:, 0] ** 2) / (2 * v))
     p /= p.sum()
     m = p @ P[:, 0]
     leaf = p @ (P[:, 0] - m) ** 2 * np.exp(np.max(np.abs(P[:, 0] - m)) * R / v)
     _turns(_record(P, w, v, R, [[0.0]], [R]), leaf, "leaf")
     tail = 0.0
-    for y, top in ((R, 2), (-R, 0)):
+    for y, top in ((side * R, 2), (-side * R, 0)):
         p = w * np.exp(-((y - P[:, 0]) ** 2) / (2 * v))
         tail = max(tail, p @ (P[:, 0] - P[top, 0]) ** 2 / p[top])
     assert tail > leaf

@@ -45,6 +45,20 @@ WRONG = {
 }
 
 
+#: what compares from two sides, wrong on the side that `WRONG` leaves out
+WRONG_AS_WELL = {
+    "normal": lambda s: s.normal(-0.07, 0.0, 0.01, on="x"),
+    "normal, sd estimated": lambda s: s.normal(-0.09, 0.0, 0.01, degrees=30, on="x"),
+    "mean": lambda s: s.mean(s.rng(1).normal(size=4000), -0.12, on="x"),
+    "mean_is_not": lambda s: s.mean_is_not(s.rng(1).normal(size=4000), -0.05, on="x"),
+    "chi_square": lambda s: s.chi_square(1300.0, 1000, on="x"),
+    "frequency": lambda s: s.frequency(200, 1000, 0.3, on="x"),
+    "frequency_is_not": lambda s: s.frequency_is_not(190, 1000, 0.25, on="x"),
+    "distribution": lambda s: s.distribution(s.rng(1).uniform(size=4000), lambda x: np.maximum(1.1 * x - 0.1, 0), on="x"),
+    "median": lambda s: s.median(s.rng(1).normal(size=4000), -0.2, on="x"),
+}
+
+
 def share(comparisons=1, level=SHARE, shift=0):
     return Share(Family(shift), "a test", comparisons, level)
 
@@ -58,12 +72,15 @@ def test_each_comparison_passes_what_is_right_and_fails_what_is_not(name):
     (record,) = taken.family.comparisons
     assert record.passed
     assert record.level == SHARE
-    taken = share()
-    with pytest.raises(AssertionError, match="quantile"):
-        WRONG[name](taken)
-    (record,) = taken.family.comparisons
-    assert not record.passed
-    assert (record.deviation < record.quantile) == (record.kind == "demonstrated")
+    for wrong in (WRONG, WRONG_AS_WELL):
+        if name not in wrong:
+            continue
+        taken = share()
+        with pytest.raises(AssertionError, match="quantile"):
+            wrong[name](taken)
+        (record,) = taken.family.comparisons
+        assert not record.passed
+        assert (record.deviation < record.quantile) == (record.kind == "demonstrated")
 
 
 def test_every_comparison_is_tried_above():
@@ -96,6 +113,31 @@ def test_quantiles_in_40_digits():
                     assert abs(_binomial(n, low, range(k, n + 1)) / mpmath.mpf(tail) - 1) < 1e-6
                 if k < n:
                     assert abs(_binomial(n, high, range(k + 1)) / mpmath.mpf(tail) - 1) < 1e-6
+
+
+@pytest.mark.parametrize("shift", [-0.2, 0.2])
+def test_distance_of_a_distribution_is_that_of_kolmogorov_and_smirnov(shift):
+    """From few values, where both sides of a jump matter: the deviate of the Massart bound at SciPy's distance."""
+    taken, n = share(level=LEVEL), 6
+    x = np.clip((np.arange(n) + 0.5) / n + shift, 0.01, 0.99) + 1e-3 * np.arange(n)
+    taken.distribution(x, lambda x: x, on="x")
+    distance = stats.kstest(x, lambda x: x).statistic
+    (record,) = taken.family.comparisons
+    assert abs(record.deviation - max(stats.norm.isf(math.exp(-2 * n * distance**2)), 0.0)) <= 1e-9
+    assert record.deviation > 0
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_quantile_of_a_mean_is_wider_by_the_skewness_of_its_rows(sign):
+    """t solves log P(T > t) + |skewness| t^3 / (3 sqrt n) = log of the tail, the larger for it."""
+    rows = sign * np.random.default_rng(0).gamma(2.0, size=20_000)
+    taken = share(level=LEVEL)
+    taken.mean(rows, sign * 2.0, on="x")
+    (record,) = taken.family.comparisons
+    t, n = record.quantile, len(rows)
+    widened = stats.t.logsf(t, n - 1) + abs(stats.skew(rows)) * t**3 / (3 * math.sqrt(n))
+    assert abs(widened - math.log(LEVEL / 2)) <= 0.02  # the skewness has its moments with n and n - 1
+    assert stats.t.logsf(t, n - 1) < math.log(LEVEL / 2) - 0.2
 
 
 @pytest.mark.parametrize("law", ["gaussian", "gamma", "rare"])

@@ -289,6 +289,18 @@ def test_reverse_kernel_of_every_kind(covariances, accuracy):
     np.testing.assert_allclose(kernel.weights.sum(axis=1), 1, atol=4 * EPS)
 
 
+def test_a_narrow_kernel_beside_a_wide_one_is_no_atom():
+    """Variances within rounding of 0 are those beside the largest of their own component."""
+    A = np.array([[1.0, 0.3], [0.3, 0.5]])
+    root = np.linalg.cholesky(A)
+    kernel = cm.ReverseKernel(np.array([[0.0, 1.0]]), np.zeros((1, 2, 2)), np.stack([A, 1e-24 * A]))
+    z = np.random.default_rng(0).standard_normal((4, 3))
+    x = np.concatenate([kernel.sample(row[np.newaxis]) for row in z])
+    # the symmetric root and Cholesky's differ by a rotation
+    size = np.linalg.norm(np.linalg.solve(root, x.T), axis=0)
+    np.testing.assert_allclose(size, 1e-12 * np.linalg.norm(z[:, 1:], axis=1), rtol=1e-12)
+
+
 def test_reverse_kernel_sampling(chance):
     """Mean and covariance of the draws, centred at the exact mean; the kernel is a Gaussian mixture."""
     law, draw = plane(), chance(comparisons=5)
@@ -503,3 +515,11 @@ def test_errors_come_at_the_call():
     """Not at the first state of the generator."""
     with pytest.raises(ValueError, match="noise"):
         cm.chain(LAW, GRID, Y, 1.0, method="resample_exact", noise=3)
+
+
+def test_draws_of_a_study_are_others_at_another_snr():
+    """Of least squares the error over sigma^2 is the mean square of the noise itself."""
+    law = cm.normalised(datasets.random_mixture(3, 4))
+    shares = [cm.study(law, snr, [5], 50, 0)[1]["nmse"] * 10 ** (snr / 10) for snr in (0.0, 10.0, 10.0)]
+    assert shares[1] == shares[2]
+    assert abs(shares[0] / shares[1] - 1) > 1e-6

@@ -410,6 +410,8 @@ def test_points_in_the_forms_that_people_have(tmp_path, content, suffix):
         ("NA,NA\n" + PLAIN, "row 1, column 1: 'NA'"), ("NA,0.5\n" + PLAIN, "row 1, column 1: 'NA'"),
         ("x,1\n" + PLAIN, "row 1, column 1: 'x'"), ('"1,000","2,000"\n' + PLAIN, "row 1, column 1: '1,000'.*thousands"),
         (PLAIN + '\n"1,000",2', "row 31, column 1: '1,000'.*thousands"), ("1.234,5;2.0\n3,0;4,0", "column 1: '1.234,5'"),
+        (PLAIN.replace(",", "\t") + "\n1.0\t", "row 31, column 2: ''; .*missing value"),
+        (PLAIN.replace(",", "\t") + "\n1.0\t2.0\t", "row 31: 3 cells; expected 2"),
         (PLAIN + "\n1,2,3", "row 31: 3 cells; expected 2"), ("x,y,z\n" + PLAIN, "row 2: 2 cells; expected 3, as in row 1"),
     ],
 )  # fmt: skip
@@ -443,3 +445,10 @@ def test_dino_and_images_in_other_forms(tmp_path, rows):
     raw = np.random.default_rng(0).integers(256, size=(3, 784))
     (tmp_path / "mnist.csv").write_text("\ufeff" + "".join("\t".join(map(str, row)) + "\n" for row in raw), encoding="utf-8")
     assert np.array_equal(datasets.mnist(tmp_path), raw / 127.5 - 1)
+
+
+@pytest.mark.parametrize(("name", "delimiter"), [("x (a, in m)", ";"), ("x (a; in m)", ","), ("x (a; in m)", "\t")])
+def test_the_delimiter_is_that_of_the_data_and_not_of_a_name_in_the_header(name, delimiter, tmp_path):
+    path = tmp_path / "points.csv"
+    path.write_text(f'"{name}"{delimiter}y\n' + PLAIN.replace(",", delimiter))
+    assert np.array_equal(load_cloud(str(path)).points, POINTS)

@@ -289,6 +289,19 @@ def test_a_killed_worker_fails_the_run(tmp_path):
     assert "was lost" in out
 
 
+@pytest.mark.parametrize(("complete", "quick"), [(True, False), (True, True), (False, False), (False, True)])
+def test_only_a_complete_run_must_have_all_records(complete, quick, monkeypatch, capsys):
+    """A quick run has a record less than what is committed, and that is no difference; a record more always is."""
+    committed = {"a/b": {"verdict": "verified", "controls": ["x", "y"]}}
+    monkeypatch.setattr(expected, "read", lambda root: committed)
+    run = {"deep": False, "quick": quick, "complete": complete}
+    for controls, differs in ((["x", "y"], False), (["x"], complete and not quick), (["x", "y", "z"], True)):
+        found = {"a/b": {"verdict": "verified", "controls": controls}}
+        monkeypatch.setattr(expected, "summarise", lambda collected, found=found: found)
+        assert verification._compare(None, run, Path("theory")) == differs
+        assert ("NOT" in capsys.readouterr().out) == differs
+
+
 def test_quick_keeps_the_first_case_of_each_test(tmp_path):
     folder = tmp_path / "records"
     code, out = run(*VERIFY, "_template", "--quick", "--records", str(folder), cwd=Path(ROOT or "."))

@@ -77,11 +77,12 @@ def test_table_of_another_code_is_noticed(drawn, monkeypatch):
     assert "cumulative sums" in problems[0]
 
 
-def test_changed_parameters_and_stale_drawings_are_noticed(drawn):
+@pytest.mark.parametrize("kind", ["svg", "png"])
+def test_changed_parameters_and_stale_drawings_are_noticed(kind, drawn):
     experiment, out, paths = drawn
     figures.make(experiment, out / "other", parameters={"steps": 5})
-    paths["svg"].write_bytes((out / "other" / "noise_schedules.svg").read_bytes())
-    assert figures.check(experiment, out) == ["noise_schedules.svg: drawn from another table"]
+    paths[kind].write_bytes((out / "other" / f"noise_schedules.{kind}").read_bytes())
+    assert figures.check(experiment, out) == [f"noise_schedules.{kind}: drawn from another table"]
     assert any("parameters" in p for p in figures.check(experiment, out / "other"))
 
 

@@ -190,6 +190,16 @@ def test_check_names_the_array_whose_flag_was_lifted(kind):
         thing.check()
 
 
+@pytest.mark.parametrize("row", [0, 1, 5_000, 99_998, 99_999])
+def test_check_sees_all_of_a_large_array(row):
+    points = np.random.default_rng(0).standard_normal((100_000, 2))
+    law = PointCloud(points, copy=False)
+    law.check()
+    points[row, 1] += 1e-9
+    with pytest.raises(ValueError, match=r"^points\b"):
+        law.check()
+
+
 def test_every_class_of_this_kind_is_tried():
     kinds = {type(make()) for make in OBJECTS.values()}
 

@@ -141,6 +141,39 @@ def test_code_of_a_cell_sees_source_libraries_and_data(monkeypatch):
     assert sweep._code("two_gaussians", "ddim", "vp_linear")["data"] != base["data"]
 
 
+OWN = """
+from exactdiffusion import datasets, samplers, schedules
+
+target, sampler, schedule = datasets.TARGETS["gaussian"].law, samplers.ddim, schedules.edm
+"""
+
+
+@pytest.mark.parametrize("kind", ["target", "sampler", "schedule"])
+def test_code_of_a_cell_sees_the_file_of_each_function_of_the_users_own(kind, tmp_path):
+    names = {}
+    for name in ("target", "sampler", "schedule"):
+        (tmp_path / f"{name}_file.py").write_text(OWN)
+        names[name] = f"{tmp_path / name}_file.py:{name}"
+    before = sweep._code(*names.values())
+    assert set(before["external"]) == set(names)
+    (tmp_path / f"{kind}_file.py").write_text(OWN + "# edited\n")
+    after = sweep._code(*names.values())
+    assert {name for name in names if before["external"][name] != after["external"][name]} == {kind}
+
+
+@pytest.mark.parametrize("prox", ["global", "local"])
+def test_counts_of_a_cell_are_those_of_its_sampler(prox):
+    """One map a step, global or local, of 3 rows; a denoiser has calls of another name."""
+    cells = [sweep.Cell("gaussian", name, "vp_linear", 12, 0, 3, "gaussian")
+             for name in (f'proximal_backward:prox="{prox}"', "heun")]
+    proximal, heun = (sweep.run_cell(cell, ["w2"], exact_draws=0)[0] for cell in cells)
+    names = ("oracle_calls", "oracle_rows", "prox_calls", "denoise_calls")
+    assert [proximal[name] for name in names] == [12, 36, 12, 0]
+    assert [heun[name] for name in names] == [23, 69, 0, 23]
+    assert proximal["inner_evaluations"] > 0
+    assert heun["inner_evaluations"] == 0
+
+
 def _variants(make, **changes):
     return [make(), *(make(**{name: value}) for name, value in changes.items())]
 

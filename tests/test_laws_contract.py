@@ -561,6 +561,19 @@ def test_small_eigenvalues_have_full_relative_precision():
     assert np.linalg.norm(law.score(x)[0] - want) <= tol
 
 
+def test_a_component_far_smaller_than_another_is_not_singular():
+    """Eigenvalues are zeros beside the largest of their own component, not of all."""
+    rng = np.random.default_rng(4)
+    A = rng.normal(size=(3, 3))
+    C = A @ A.T + np.eye(3)
+    law = GaussianMixture([0.4, 0.6], [[5.0, 5.0, 5.0], [0.0, 0.0, 0.0]], np.stack([C, 1e-24 * C]))
+    assert np.all(law._lam > 0)
+    small = GaussianMixture(None, np.zeros((1, 3)), 1e-24 * C[None])
+    x = 1e-12 * rng.normal(size=(5, 3))  # where the density of the other component is 1e-36 of the whole
+    want = np.log(0.6) + small.log_density(x)
+    assert np.max(np.abs(law.log_density(x) - want)) <= 1e-12 * np.max(np.abs(want))
+
+
 # -- memory --------------------------------------------------------------------------------------------------
 
 

@@ -292,8 +292,12 @@ def test_weights_are_in_the_bound(monkeypatch):
 
 
 @pytest.mark.usefixtures("small")
-def test_small_covariances_are_not_lost(monkeypatch):
-    """One atom has all the mass but 1e-30 to 1e-250: that is the covariance, and the second window sees it."""
+@pytest.mark.parametrize("hopeless", [False, True])
+def test_small_covariances_are_not_lost(hopeless, monkeypatch):
+    """One atom has all the mass but 1e-30 to 1e-250: that is the covariance, and the second window sees it.
+
+    Where the second window would be ``hopeless``, the dense kernel does: the answer of the first one does not stay.
+    """
     rng = np.random.default_rng(9)
     p = cloud("normal", 2)
     law, shares, windows = PointCloud(p), watch(monkeypatch), []
@@ -304,12 +308,16 @@ def test_small_covariances_are_not_lost(monkeypatch):
         return original(law, tree, y, prec, T, *rest)
 
     monkeypatch.setattr(_neighbours, "_descend", spy)
+    if hopeless:
+        judge = _neighbours._hopeless
+        monkeypatch.setattr(_neighbours, "_hopeless", lambda law, tree, y, prec, T, *rest: (
+            _neighbours.WIDE[-1] == T or judge(law, tree, y, prec, T, *rest)))
     index = rng.integers(0, len(p), 40)
     gap = np.sort(np.sqrt(((p[index, None] - p[None]) ** 2).sum(-1)), axis=1)[:, 1]
     sigma = gap / np.sqrt(2 * rng.uniform(70, 570, 40))
     got = law.noised(1.0, sigma).posterior_covariance(p[index])
-    assert shares == [1.0]
-    assert set(windows) == set(_neighbours.WIDE)
+    assert shares == [0.0 if hopeless else 1.0]
+    assert set(windows) == set(_neighbours.WIDE[:1] if hopeless else _neighbours.WIDE)
     h = ((p[index, None].astype(np.longdouble) - p[None]) ** 2).sum(-1) / 2
     v = np.exp(-h / sigma[:, None].astype(np.longdouble) ** 2)
     v /= v.sum(axis=1, keepdims=True)

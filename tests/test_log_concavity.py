@@ -618,3 +618,14 @@ def test_states_of_chains_are_copies():
     x = np.ones((3, 2))
     langevin(NARROW, x, noise=Noise(0), walk=ULA(0, 0.1))[:] = 7
     assert np.all(x == 1)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_faces_with_further_atoms_are_found_in_any_order_of_the_atoms(seed):
+    """A square with the middles of its sides and its centre: four faces of three atoms, whichever end comes first."""
+    from exactdiffusion.log_concavity import _line_faces
+
+    P = np.array([(a, b) for a in (-1.0, 0.0, 1.0) for b in (-1.0, 0.0, 1.0)])
+    P = P[np.random.default_rng(seed).permutation(9)]
+    sides = {tuple(np.flatnonzero(P[:, k] == side)) for k in (0, 1) for side in (-1.0, 1.0)}
+    assert _line_faces(P) == sides

@@ -262,16 +262,22 @@ def test_masses_are_the_exact_weights_of_one_total(seed):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_exact_flow_mends_what_the_simplex_rounded(seed):
-    """A plan for wrong masses, moved by up to a tenth: the flow is the exact one, nonnegative and still optimal."""
+@pytest.mark.parametrize(("n", "m", "least"), [(12, 9, 0.9), (40, 40, 0.1)])
+def test_exact_flow_mends_what_the_simplex_rounded(n, m, least, seed):
+    """A plan for wrong masses: the flow is the exact one, nonnegative and still optimal.
+
+    Moved by up to a tenth they need few paths; moved by up to nine tenths many, each along the potentials that the paths
+    before it left.
+    """
     rng = np.random.default_rng(seed)
-    x, y = gaussians(rng, 12, 9, 2)
+    x, y = gaussians(rng, n, m, 2)
     pairs = sparse_transport.Pairs(x, y)
-    arcs = tuple(k.ravel() for k in np.indices((12, 9)))
+    arcs = tuple(k.ravel() for k in np.indices((n, m)))
     arcs = (*arcs, pairs.cost(*arcs))
-    rough_a, rough_b = (sparse_transport._quantised(weights(rng, k, 2.0)) for k in (12, 9))
-    plan, u, v = sparse_transport.network_simplex(rough_a, rough_b, arcs[2].reshape(12, 9), 10**9)
-    a, b, total = sparse_transport.masses(rough_a / 2**53 * rng.uniform(0.9, 1, 12), rough_b / 2**53, equal=False)
+    rough_a, rough_b = (sparse_transport._quantised(weights(rng, k, 2.0)) for k in (n, m))
+    plan, u, v = sparse_transport.network_simplex(rough_a, rough_b, arcs[2].reshape(n, m), 10**9)
+    true_a, true_b = (rough / 2**53 * rng.uniform(least, 1, len(rough)) for rough in (rough_a, rough_b))
+    a, b, total = sparse_transport.masses(true_a, true_b, equal=False)
     i, j, flow = sparse_transport.exact_flow(*np.nonzero(plan), a, b, arcs, u, v)
     for index, mass in ((i, a), (j, b)):
         assert [sum(flow[index == k].tolist()) for k in range(len(mass))] == mass.tolist()

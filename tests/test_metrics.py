@@ -276,3 +276,12 @@ def test_bound_of_the_distance_is_attained_on_one_atom():
     # distances shrink by sigma_N / sigma_0 and keep the rounding of coordinates of size 40
     assert abs(found["bound"] - found["value"]) <= 64 * metrics.EPS * 40 * grid.N
     assert found["value"] < 0.01 * np.sqrt(np.mean(law.distance(path[0]) ** 2))
+
+
+def test_error_of_a_map_that_folds_is_three_times_the_change():
+    """The change from half as many points, which is first order where quantiles jump."""
+    law = GaussianMixture([0.3, 0.7], [[-4.0], [3.0]], 0.01)
+    value, error = metrics._sorted_line(np.abs, law, 2**10)
+    half, _ = metrics._sorted_line(np.abs, law, 2**9)
+    assert error > 0
+    assert error == pytest.approx(3 * abs(value - half), rel=1e-12)

@@ -287,9 +287,16 @@ def test_audit_asks_for_one_nearest_point(report, gap, holds):
     assert _status(dataclasses.replace(report, gap=values))["H3"] == (holds, 1.0 if holds else 7 / 8)
 
 
-def test_audit_prints_the_products_of_the_theorem(report):
-    """A posteriori with the error of each step, a priori with the largest of all, by loops."""
-    beta = np.broadcast_to(report.beta, report.eta.shape)
+@pytest.mark.parametrize("long", [(), (4,), (4, 7)])
+def test_audit_prints_the_products_of_the_theorem(report, long):
+    """A posteriori with the error of each step, a priori with the largest of all, by loops.
+
+    After a ``long`` step the lower bound is 0; the factors of two of them, both negative, do not make one.
+    """
+    steps = np.array(np.broadcast_to(report.beta, report.eta.shape))
+    steps[list(long)] = 0.98
+    report = dataclasses.replace(report, beta=steps)
+    beta = report.beta
     top = report.eta.max()
     for found, eta in ((report.a_posteriori, report.eta), (report.a_priori, np.full_like(report.eta, top))):
         low, high = np.ones(8), np.ones(8)
@@ -300,14 +307,31 @@ def test_audit_prints_the_products_of_the_theorem(report):
     np.testing.assert_allclose(report.measured, report.distance[-1] / report.distance[0], rtol=0, atol=0)
 
 
+def test_audit_prints_each_step_from_its_own_row(report):
+    """The table of the steps, and the median over the trajectories where the levels are their own."""
+    for i, row in enumerate(report.per_step()):
+        eta = sorted(report.eta[i])
+        assert row["step"] == i
+        assert (row["mean"], row["max"]) == (pytest.approx(sum(eta) / 8, rel=1e-14), eta[-1])
+        assert row["q50"] == pytest.approx((eta[3] + eta[4]) / 2, rel=1e-14)
+        assert row["q05"] == pytest.approx(eta[0] + 0.35 * (eta[1] - eta[0]), rel=1e-12)
+        assert row["q95"] == pytest.approx(eta[7] - 0.35 * (eta[7] - eta[6]), rel=1e-12)
+        assert row["usage"] == max(report.usage[i])
+        assert row["sigma"] == pytest.approx(np.mean(sorted(report.sigma[i])[3:5]), rel=1e-14)
+        assert row["beta"] == pytest.approx(1 - report.sigma[i + 1, 0] / report.sigma[i, 0], rel=1e-9)
+
+
 # ------------------------------------------------------------------------------------------------ closed thresholds
 
 
 @pytest.mark.parametrize("d", [1, 2, 3])
 def test_closed_bounds_of_a_threshold_from_all_pairs(d):
-    """Radius, half diameter and Jung's bound, each less tau^2; the radius by its dual problem, the largest variance."""
+    """Radius, half diameter and Jung's bound, each less tau^2; the radius by its dual problem, the largest variance.
+
+    The atoms lie in a plane of R^(d + 2): the dimension of Jung's bound is that of their affine hull.
+    """
     rng = np.random.default_rng(10 + d)
-    P, tau2 = rng.standard_normal((6, d)), 0.01
+    P, tau2 = rng.standard_normal((6, d)) @ np.linalg.qr(rng.standard_normal((d + 2, d)))[0].T, 0.01
     found = log_concavity_threshold(GaussianMixture(None, P, tau2), certify=False)
     D2 = max(math.dist(p, q) ** 2 for p in P for q in P)
     p = optimize.minimize(

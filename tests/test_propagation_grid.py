@@ -804,3 +804,25 @@ def test_poles_of_the_score_count_although_the_mass_does_not_see_them(monkeypatc
     run = line.propagate(WIDE, uniform(64), "euler_maruyama", nodes=x)
     assert np.max(np.abs(run.law.density - exact)) > 1e-12 * exact.max()
     assert run.mass_error < 1e-13
+
+
+@pytest.mark.parametrize("c", [4.6, 4.9, 5.0, 5.1, 5.4])
+def test_smallest_jacobian_is_sought_on_both_sides_of_its_node(c):
+    from exactdiffusion.propagation.grid import Implicit, _lowest
+
+    step = Implicit(lambda x: (x, (x - c) ** 2 - 1e-3), None, 0.0, 1.0)
+    x = np.arange(11.0)
+    location, jacobian = _lowest(step, x, step.forward(x)[1])
+    assert abs(location - c) <= 1 / 64
+    assert jacobian < 0
+
+
+def test_a_band_leaves_nothing_out_that_counts_in_its_row():
+    """Weights of 1 near 0 and 1e-60 elsewhere: 14 kernel widths from the former, what the band leaves out is the sum."""
+    at, centres = np.linspace(-100.0, 100.0, 1001), np.linspace(-100.0, 100.0, 1003)
+    weights = np.where(np.abs(centres) < 1, 1.0, 1e-60)
+    value, log = line._gauss_sum(at, centres, weights, 1.0)
+    terms = np.log(weights) - 0.5 * (at[:, np.newaxis] - centres) ** 2 - 0.5 * math.log(2 * math.pi)
+    expected = np.logaddexp.reduce(terms, axis=1)
+    assert np.max(np.abs(log - expected)) <= 1e-12
+    assert np.max(np.abs(value / np.exp(expected) - 1)) <= 1e-12

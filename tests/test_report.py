@@ -169,6 +169,18 @@ def test_timings_belong_to_their_cells_whatever_their_order(tmp_path):
     assert [r["seconds"] for r in curves.load(tmp_path).rows] == [1e-3 * r["oracle_calls"] for r in rows]
 
 
+@pytest.mark.parametrize("left_out", [None, "one row", "all rows"])
+def test_an_axis_is_offered_where_all_points_have_it(left_out, tmp_path):
+    rows = curves.load(_write(tmp_path, _rows())).rows
+    for row in {None: [], "one row": rows[4:5], "all rows": rows}[left_out]:
+        row["seconds"] = None
+    seeds = [row for row in rows if all(row[k] == rows[4][k] for k in KEY if k != "seed")]
+    for row in seeds if left_out else []:  # a point is the median of what its seeds have
+        row["seconds"] = None
+    assert ("seconds" in report._data(rows)["axes"]) == (left_out is None)
+    assert set(report._data(rows)["axes"]) >= {"steps", "calls"}
+
+
 @pytest.mark.skipif(project_root() is None, reason="the README is in a checkout")
 def test_the_sampler_and_the_target_of_the_readme_run(tmp_path, capsys, monkeypatch):
     text = (project_root() / "README.md").read_text(encoding="utf-8")

@@ -14,6 +14,7 @@ from exactdiffusion.arrays import to_numpy
 from exactdiffusion.noise import BrownianPath, Noise
 from exactdiffusion.propagation.gaussian import gaussian
 from exactdiffusion.propagation.grid import propagate
+from exactdiffusion.samplers import _base
 from exactdiffusion.schedules import Grid
 
 EPS = np.finfo(np.float64).eps
@@ -463,6 +464,33 @@ def test_answers_that_leave_the_floats_are_named():
         run("ddim", grid_for("ddim"), start(grid_for("ddim")), Infinite())
 
 
+@pytest.mark.parametrize(("sizes", "state"), [([1e6, 1e8, 1e10, 10**12.5], 4), ([1e6, 1e8, 1e10, 10**11.5], None)])
+def test_an_answer_explains_the_growth_of_one_state_only(sizes, state):
+    """The first answer is 1e9 and the others 1: after the first state, which it explains, each grows by itself."""
+    answers = iter([1e9, 1.0, 1.0, 1.0])
+
+    class Answers(TwoPoints):
+        def noised(self, scale, sigma):
+            return self
+
+        def denoise(self, x):
+            return np.full_like(x, next(answers))
+
+    own = _base.Run(Answers(), VE_GRID, np.ones((2, 3)))
+
+    def steps():
+        yield own.x
+        for i, size in enumerate(sizes):
+            own.denoise(i, own.x)
+            yield np.full((2, 3), size)
+
+    if state is None:
+        assert len(list(own.states(steps()))) == 5
+    else:
+        with pytest.raises(ValueError, match=rf"blew up: .* in state {state} of 4"):
+            list(own.states(steps()))
+
+
 def test_growth_that_the_denoiser_explains_is_no_blow_up():
     """Data at 1e9, far from the start and not normalised: DDIM moves there, and every state lies between the answers."""
     law = GaussianMixture([1.0], [[1e9]], 1.0)
@@ -605,3 +633,10 @@ def test_exact_propagation_refuses_pure_noise():
         gaussian("ddim", [1.5], 0.25, PURE)
     with pytest.raises(ValueError, match=r"^grid \(its first scale is 0\)"):
         propagate(law, PURE, "euler_maruyama")
+
+
+def test_calls_of_a_grid_of_which_some_rows_end_at_zero():
+    """Heun asks a second time in the last step unless all rows end there."""
+    heun = samplers.REGISTRY["heun"]
+    for last, calls in (([0.0, 0.0], 3), ([0.0, 0.1], 4), ([0.1, 0.1], 4)):
+        assert heun.calls(Grid(1.0, [[2.0, 2.0], [1.0, 1.0], last])) == calls

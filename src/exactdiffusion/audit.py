@@ -364,9 +364,7 @@ class AuditReport:
         if not self.eta_max < 1:
             return tuple(np.full(self.eta.shape[1], np.nan) for _ in range(2))
         lower, upper = bound.ddim_distance_sandwich(1.0, self._columns("beta"), self.eta_max)
-        # two factors below 0 would multiply to a false lower bound; distances are nonnegative anyway
-        positive = np.all(1 - self._columns("beta") * (1 + self.eta_max) > 0, axis=0)
-        return np.where(positive, lower[-1], 0.0), upper[-1]
+        return lower[-1], upper[-1]
 
     @property
     def tolerance(self):
