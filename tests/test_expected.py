@@ -294,8 +294,8 @@ def test_only_a_complete_run_must_have_all_records(complete, quick, monkeypatch,
     """A quick run has a record less than what is committed, and that is no difference; a record more always is."""
     committed = {"a/b": {"verdict": "verified", "controls": ["x", "y"]}}
     monkeypatch.setattr(expected, "read", lambda root: committed)
-    run = {"deep": False, "quick": quick, "complete": complete}
-    for controls, differs in ((["x", "y"], False), (["x"], complete and not quick), (["x", "y", "z"], True)):
+    run = {"deep": False, "quick": quick, "selected": quick, "complete": complete}
+    for controls, differs in ((["x", "y"], False), (["x"], not quick), (["x", "y", "z"], True)):
         found = {"a/b": {"verdict": "verified", "controls": controls}}
         monkeypatch.setattr(expected, "summarise", lambda collected, found=found: found)
         assert verification._compare(None, run, Path("theory")) == differs
