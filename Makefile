@@ -43,12 +43,12 @@ DEEP := $(ONE_THREAD) $(BIN)/python -m pytest --deep
 test-deep: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,mutation]'
 	@echo 'fuzzing beside the rest of the tests (some 20 minutes without a word), then planted errors and mutants'
-	@$(MAKE) --no-print-directory --jobs=2 --keep-going $(SYNC) deep-fuzz deep-rest; first=$$?; $(DEEP) tests/planted && exit $$first
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going $(SYNC) deep-fuzz deep-rest; first=$$?; $(DEEP) tests/quality/planted && exit $$first
 
 deep-fuzz:
-	@$(DEEP) tests/test_fuzz.py
+	@$(DEEP) tests/quality/test_fuzz.py
 deep-rest:
-	@$(DEEP) tests theory --ignore tests/test_fuzz.py --ignore tests/planted
+	@$(DEEP) tests theory --ignore tests/quality/test_fuzz.py --ignore tests/quality/planted
 
 figures: $(STAMP)
 	@$(ONE_THREAD) $(BIN)/exactdiffusion figures --all

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import scipy
 
-from exactdiffusion import records
+from exactdiffusion._core import files
 
 RESULTS = Path(__file__).resolve().parent / "results"
 
@@ -160,6 +160,6 @@ def write(path, columns, rows, growth, **rest):
 def write_record(path, record):
     """Write a record in one step, its folder too."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    records.write_whole(path, records.json_text(record))
+    files.write_whole(path, files.json_text(record))
     print(f"wrote {path}")
     return record

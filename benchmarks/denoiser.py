@@ -21,7 +21,9 @@ from _common import machine, seconds, timed, write_record
 from threadpoolctl import threadpool_limits
 
 from exactdiffusion import PointCloud, datasets
-from exactdiffusion.laws import _cloud, _fast, _neighbours
+from exactdiffusion.laws._kernels import cloud as _cloud
+from exactdiffusion.laws._kernels import fast
+from exactdiffusion.laws._kernels import tree as _neighbours
 
 
 def dino():
@@ -124,14 +126,14 @@ def case(name, P, n, sigma, repeats, exact_rows, with_naive=True):
     law, limit = cloud.noised(1.0, sigma), Limit(P, x, P.shape[1] < 1000)
     times = {k: [] for k in ("ours", "numpy", "naive", "limit", "score")}
     out = law.denoise(x)
-    has = _fast.kernels() is not None and P.shape[1] < 1000
+    has = fast.kernels() is not None and P.shape[1] < 1000
     for k in range(repeats):
         times["ours"].append(seconds(lambda: law.denoise(x)))
         times["limit"].append(seconds(limit))
         if k == 0 or P.shape[1] < 1000:
             times["score"].append(seconds(lambda: law.score(x)))
         if has:
-            with patch.object(_fast, "kernels", lambda: None):
+            with patch.object(fast, "kernels", lambda: None):
                 times["numpy"].append(seconds(lambda: law.denoise(x)))
         if with_naive and k < (3 if P.shape[1] < 1000 else 1):
             times["naive"].append(seconds(lambda: naive(P, x, sigma)))

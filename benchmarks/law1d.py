@@ -2,7 +2,7 @@
 
     python benchmarks/law1d.py [--steps 16 64 256 1024] [--nodes 1000] [--fine 2000] [--repeats 3] [--output FILE]
 
-Target: two modes; sampler: Euler-Maruyama of the reverse SDE. ``ours`` is `propagation.grid.propagate`. The peer multiplies
+Target: two modes; sampler: Euler-Maruyama of the reverse SDE. ``ours`` is `output_laws.line.propagate`. The peer multiplies
 the density on one fixed grid of [-8, 8] by the full matrix of kernels in every step; its score is by the same formulas.
 The limit is ours without the sums: the score on its nodes. ``accuracy`` is the error of ours: its density on the same last
 nodes against four times as many nodes at every level, relative to the largest density; ``peer_accuracy`` that of the fixed
@@ -18,7 +18,7 @@ from _common import exponent, interleaved_both, machine, options, peak, ratio, s
 from threadpoolctl import threadpool_limits
 
 from exactdiffusion import GaussianMixture, schedules
-from exactdiffusion.propagation import grid as line
+from exactdiffusion.output_laws import line
 
 COLUMNS = ("case", "ours_ms", "peer_ms", "limit_ms", "peer_over_ours", "peer_over_ours_wall", "ours_over_limit",
            "accuracy", "peer_accuracy", "nodes", "ours_MB", "peer_MB")

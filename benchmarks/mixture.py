@@ -25,8 +25,8 @@ import numpy as np
 from _common import interleaved, machine, write_record
 from threadpoolctl import threadpool_limits
 
-from exactdiffusion import GaussianMixture, datasets, measure
-from exactdiffusion.laws import _stacked
+from exactdiffusion import GaussianMixture, datasets, distances
+from exactdiffusion.laws._kernels import stacked
 
 # ------------------------------------------------------------------------------------------------------ other ways
 
@@ -125,19 +125,19 @@ def peak(function):
 
 def form_of(law, sigma, what, x):
     """The form that the first block takes."""
-    level = _stacked.Level(law._stack(), np.array([1.0]), np.array([sigma]), len(x))
-    return level.form(what, x[: _stacked.ROWS])
+    level = stacked.Level(law._stack(), np.array([1.0]), np.array([sigma]), len(x))
+    return level.form(what, x[: stacked.ROWS])
 
 
 def forced(function):
     """The same call with the one-product forms switched off."""
 
     def run():
-        kept, _stacked.PRECISE = _stacked.PRECISE, 0.0
+        kept, stacked.PRECISE = stacked.PRECISE, 0.0
         try:
             return function()
         finally:
-            _stacked.PRECISE = kept
+            stacked.PRECISE = kept
 
     return run
 
@@ -295,15 +295,15 @@ def exact_log_density(law, x, sigma):
 def small_noise():
     """Errors of the log density of a singular mixture, ours and with the one-product form everywhere."""
     law, rows = singular(), []
-    kept = _stacked.PRECISE
+    kept = stacked.PRECISE
     for sigma in (1e-1, 1e-3, 1e-5, 1e-7):
         x = law.noised(1.0, sigma).sample(400, 4)
         exact = exact_log_density(law, x[:4], sigma)
         row = {"sigma": sigma, "form": form_of(law, sigma, "log_density", x)}
         for name, limit in (("ours", kept), ("precision_form", math.inf)):
-            _stacked.PRECISE = limit
+            stacked.PRECISE = limit
             row[name] = float(np.max(np.abs(law.noised(1.0, sigma).log_density(x)[:4] - exact)))
-        _stacked.PRECISE = kept
+        stacked.PRECISE = kept
         # What rounding of x alone does: its gradient, sqrt(d - rank) / sigma.
         row["input_rounding"] = float(np.finfo(float).eps * np.max(np.abs(x)) * math.sqrt(law.dim) / sigma)
         rows.append(row)
@@ -325,7 +325,7 @@ def growth(a, rng):
             tasks.append(forced(lambda law=law, x=x: law.noised(1.0, 1.0).denoise(x)))
         times = np.median(interleaved(tasks, a.repeats, warm=True), axis=0)
         sizes = [dict(zip("Kdn", cell, strict=True))[name] for cell in cells]
-        fit = measure.fit_slope(sizes, times)
+        fit = distances.fit_slope(sizes, times)
         found[name] = {"sizes": sizes, "seconds": times.tolist(), "exponent": fit.slope, "low": fit.low, "high": fit.high}
     return found
 

@@ -25,8 +25,9 @@ from unittest import mock
 import numpy as np
 from _common import write_record
 
-from exactdiffusion import GaussianMixture, PointCloud, conditional_mean
-from exactdiffusion.laws import _generic
+from exactdiffusion import GaussianMixture, PointCloud
+from exactdiffusion.laws._kernels import generic
+from exactdiffusion.papers import conditional_mean
 
 GOAL = 0.6
 # Of an H200: products of float64 by tensor cores, memory; seconds per operation that Python launches.
@@ -118,8 +119,8 @@ def counting(answers=None):
 def path_of_a_gpu():
     """Tensors of the CPU go the way that those of a GPU go."""
     with (
-        mock.patch.object(_generic, "on_accelerator", return_value=True),
-        mock.patch.object(_generic, "workspace", return_value=1 << 27),
+        mock.patch.object(generic, "on_accelerator", return_value=True),
+        mock.patch.object(generic, "workspace", return_value=1 << 27),
     ):
         yield
 

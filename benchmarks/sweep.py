@@ -3,7 +3,7 @@
     python benchmarks/sweep.py [--samples 100 1000] [--seeds 4] [--repeats 3] [--output FILE]
 
 A cell is one sampler with one number of steps and one seed, judged by its distance to the data. ``ours`` is
-`exactdiffusion.sweep.sweep` in this process, with and without records on disk; the peer (also the limit) calls the samplers
+`exactdiffusion.studies.sweep.sweep` in this process, with and without records on disk; the peer (also the limit) calls the samplers
 and the metric in a plain loop. (Not DDIM: for it the engine also evaluates a theorem's bound along the path, which costs as
 much as the run.) CPU time of interleaved repetitions. Scaling compares wall time of one worker and two, which
 other load on the machine disturbs; workers are started before. ``accuracy`` is the largest relative difference of a value
@@ -17,7 +17,7 @@ import numpy as np
 from _common import interleaved, machine, options, ratio, show, write
 from threadpoolctl import threadpool_limits
 
-from exactdiffusion import sweep as engine
+from exactdiffusion.studies import sweep as engine
 
 COLUMNS = ("case", "cells", "ours_ms", "peer_ms", "overhead_ms", "ours_over_peer", "disk_ms", "disk_over_peer", "reuse_ms",
            "one_s", "two_s", "scaling", "accuracy")

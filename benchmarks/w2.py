@@ -15,8 +15,8 @@ from _common import exponent, interleaved_both, machine, options, peak, ratio, s
 from scipy.spatial.distance import cdist
 from threadpoolctl import threadpool_limits
 
-from exactdiffusion import measure
-from exactdiffusion.measure import sparse_transport
+from exactdiffusion import distances
+from exactdiffusion.distances import transport
 
 COLUMNS = ("case", "method", "repeats", "ours_s", "peer_s", "limit_s", "peer_over_ours", "peer_over_ours_wall",
            "ours_over_limit", "accuracy", "gap_over_top", "ours_MB", "peer_MB")
@@ -57,11 +57,11 @@ def peer(x, y, a=None, b=None):
 def case(name, x, y, a=None, b=None, repeats=3, dense=True):
     """One row of the table."""
     found = {}
-    pairs = sparse_transport.Pairs(x, y)
+    pairs = transport.Pairs(x, y)
     u, v = np.full(len(x), -np.inf), np.zeros(len(y))
 
     def ours():
-        found["ours"] = measure.w2(x, y, a, b)
+        found["ours"] = distances.w2(x, y, a, b)
 
     def theirs():
         found["peer"] = peer(x, y, a, b)
@@ -72,7 +72,7 @@ def case(name, x, y, a=None, b=None, repeats=3, dense=True):
     row = {"case": name, "n": len(x), "m": len(y), "d": x.shape[1], "method": result.method, "repeats": repeats,
            "ours_s": float(np.median(times[:, 0])), "limit_s": float(np.median(times[:, 1])),
            "ours_over_limit": ratio(times, 0, 1), "value": result.value, "gap_over_top": result.gap / top,
-           "ours_MB": peak(measure.w2, (x[:1100], y[:1100]), x, y, a, b)}
+           "ours_MB": peak(distances.w2, (x[:1100], y[:1100]), x, y, a, b)}
     if dense:
         row |= {"peer_s": float(np.median(times[:, 2])), "peer_over_ours": ratio(times, 2, 0),
                 "peer_over_ours_wall": ratio(wall, 2, 0), "accuracy": abs(found["peer"] / result.value - 1)}
@@ -90,13 +90,13 @@ def line(n, repeats):
     found = {}
 
     def ours():
-        found["ours"] = measure.wasserstein_1d(x, y)
+        found["ours"] = distances.wasserstein_1d(x, y)
 
     def theirs():
         found["peer"] = float(np.sqrt(ot.wasserstein_1d(x, y, p=2)))
 
     times, wall = interleaved_both([ours, lambda: (np.sort(x), np.sort(y)), theirs], repeats)
-    certified = measure.w2(x[:, None], y[:, None])
+    certified = distances.w2(x[:, None], y[:, None])
     return {"case": f"line, n = {n}", "n": n, "m": n, "d": 1, "method": "sorted", "repeats": repeats,
             "ours_s": float(np.median(times[:, 0])), "limit_s": float(np.median(times[:, 1])),
             "peer_s": float(np.median(times[:, 2])), "ours_over_limit": ratio(times, 0, 1),
@@ -104,7 +104,7 @@ def line(n, repeats):
             "accuracy": abs(found["ours"] / certified.value - 1),
             "peer_accuracy": abs(found["peer"] / certified.value - 1),
             "gap_over_top": certified.gap / float(np.max(np.abs(x)) ** 2),
-            "ours_MB": peak(measure.wasserstein_1d, (x[:9], y[:9]), x, y),
+            "ours_MB": peak(distances.wasserstein_1d, (x[:9], y[:9]), x, y),
             "peer_MB": peak(ot.wasserstein_1d, (x[:9], y[:9]), x, y)}
 
 
@@ -141,7 +141,7 @@ def main(argv=None):
     ]  # fmt: skip
     rows = []
     with threadpool_limits(1):
-        measure.w2(x[:1100], y[:1100])  # imports
+        distances.w2(x[:1100], y[:1100])  # imports
         peer(x[:9], y[:9])
         for one in cases:
             rows.append(one())

@@ -32,8 +32,10 @@ from pathlib import Path
 import array_api_compat
 import numpy as np
 
-from exactdiffusion import GaussianMixture, Noise, PointCloud, conditional_mean, measure, records, samplers, schedules
-from exactdiffusion.provenance import provenance
+from exactdiffusion import GaussianMixture, Noise, PointCloud, distances, samplers, schedules
+from exactdiffusion._core import files
+from exactdiffusion._core.provenance import provenance
+from exactdiffusion.papers import conditional_mean
 
 TOLERANCE = 1e-10
 SAMPLERS = ("ddim", "gradient_estimation", "dpm_solver_pp")
@@ -323,7 +325,7 @@ def trajectories(device, law, size, repeats):
                 "trajectories", sampler=name, queries=count, steps=grid.N, seconds=seconds,
                 products_seconds=grid.N * least, share_of_products=grid.N * least / seconds,
                 agreement_cpu=relative(few, _run(name, law, grid, host[:k])),
-                w2_to_support=measure.w2_to_set(states, law)))  # fmt: skip
+                w2_to_support=distances.w2_to_set(states, law)))  # fmt: skip
     return rows
 
 
@@ -379,7 +381,7 @@ def curves(device, law, size):
                 final = _run(name, law, grid, device.put(grid.sigma[0] * start))
                 rows.append(row(
                     "curves", curve="distance to support", dimension=law.dim, atoms=len(law.points), sampler=name,
-                    steps=steps, w2_to_support=measure.w2_to_set(final, law)))  # fmt: skip
+                    steps=steps, w2_to_support=distances.w2_to_set(final, law)))  # fmt: skip
         grid = schedules.log_linear(size["curve_steps"][-1], sigma_max=40.0, sigma_min=0.01)
         for i, x in enumerate(samplers.ddim(law, grid, device.put(grid.sigma[0] * start))):
             if i == grid.N:
@@ -456,7 +458,7 @@ def main(argv=None):
         **provenance(),
     }  # fmt: skip
     path.parent.mkdir(parents=True, exist_ok=True)
-    records.write_whole(path, records.json_text(record))
+    files.write_whole(path, files.json_text(record))
     for r, name in bad:
         print(f"large_dimension: {name} {r[name]:.3g} is over {TOLERANCE:g}: {r}", file=sys.stderr)
     print(f"wrote {path}")

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import references_used
 
-from exactdiffusion import _pytest_plugin as plugin
-from exactdiffusion import bounds
+from exactdiffusion import statements
+from exactdiffusion.checks import pytest_plugin as plugin
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ def accuracy(request):
 def _of_theory(collected):
     """What the checks of ``theory/`` compared by equality, attained ratio or rate, as rows of the same table."""
     rows = []
-    for statement in bounds.all_statements():
-        name = f"bounds.{statement.module.rpartition('.')[2]}.{statement.name}"
+    for statement in statements.all_statements():
+        name = f"statements.{statement.module.rpartition('.')[2]}.{statement.name}"
         for record in collected.of(statement.key):
             if record.part in ("equal", "tight", "rate"):
                 error = record.units * record.tolerance if record.tolerance > 0 else record.units

@@ -2,7 +2,9 @@
 
 import pytest
 
-from exactdiffusion import datasets, figures, records
+from exactdiffusion import datasets
+from exactdiffusion._core import files
+from exactdiffusion.studies import figures
 
 
 def committed(name):
@@ -10,7 +12,7 @@ def committed(name):
     path = figures.default_folder() / "data" / f"{name}.csv"
     if not path.is_file():
         pytest.skip("no committed figures beside an installed package")
-    return records.read_table(path)
+    return files.read_table(path)
 
 
 def parameters(name):

@@ -27,6 +27,6 @@ def unused(index, nodes, used, skipped):
         if kind != "statistics" and node not in without and (name, node) not in used
     ]
     # what `ApproximateProjection.noised` returns, and what the spheres compute with, have no public name of their own
-    private = ("adversaries.ApproximateProjection.noised.denoise", "Bessel functions of the spheres")
+    private = ("papers.projection.adversaries.ApproximateProjection.noised.denoise", "Bessel functions of the spheres")
     unknown = sorted({name for name, _ in used if name not in wanted and not name.startswith(private)})
     return lines + [f"{name}: an accuracy was recorded, and references/index.toml does not name it" for name in unknown]

@@ -7,15 +7,17 @@ import sys
 
 import pytest
 
-from exactdiffusion import __version__, bounds, datasets, figures, records, samplers, schedules
+from exactdiffusion import __version__, datasets, samplers, schedules, statements
+from exactdiffusion._core import files
+from exactdiffusion._core.paths import theory_dir
 from exactdiffusion.cli import main
-from exactdiffusion.resources import theory_dir
+from exactdiffusion.studies import figures
 
 
 def test_list_names_everything(capsys):
     assert main(["list"]) == 0
     words = set(re.findall(r"[\w/]+", capsys.readouterr().out))
-    assert {s.key for s in bounds.all_statements()} <= words
+    assert {s.key for s in statements.all_statements()} <= words
     for registry in (samplers.REGISTRY, schedules.REGISTRY, datasets.TARGETS, figures.experiments()):
         assert set(registry) <= words
 
@@ -72,7 +74,7 @@ def test_sweep_prints_its_table_and_paths(tmp_path, capsys):
     assert main(job) == 0
     out = capsys.readouterr().out
     assert "2 computed, 0 reused" in out
-    rows = records.read_table(tmp_path / "results.csv")
+    rows = files.read_table(tmp_path / "results.csv")
     assert [r["seed"] for r in rows] == [0, 1]
     mean = sum(r["value"] for r in rows) / 2
     assert f"{mean:.4g}" in out
@@ -81,7 +83,7 @@ def test_sweep_prints_its_table_and_paths(tmp_path, capsys):
 def test_data_that_cannot_be_had_is_one_line(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(datasets, "_local", lambda *a: None)
     monkeypatch.setattr(datasets, "_download", lambda url, sha256: (None, f"{url}: no network"))
-    from exactdiffusion import sweep
+    from exactdiffusion.studies import sweep
 
     sweep.law_of.cache_clear()
     assert main(f"sweep --target dino --sampler ddim --steps 5 --out {tmp_path / 'x'}".split()) == 2
@@ -89,7 +91,7 @@ def test_data_that_cannot_be_had_is_one_line(tmp_path, capsys, monkeypatch):
 
 
 def test_the_demo_falls_back_to_bundled_data_without_the_dino(capsys, monkeypatch):
-    from exactdiffusion import demo, sweep
+    from exactdiffusion.studies import demo, sweep
 
     monkeypatch.setattr(datasets, "_local", lambda *a: None)
     monkeypatch.setattr(datasets, "_download", lambda url, sha256: (None, f"{url}: no network"))

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from exactdiffusion import datasets
-from exactdiffusion.audit import load_cloud
 from exactdiffusion.datasets import TARGETS, DatasetUnavailable
+from exactdiffusion.papers.projection.audit import load_cloud
 
 EPS = np.finfo(float).eps
 REAL_FOLDER = os.environ.get(datasets.FOLDER_VARIABLE)  # read before the fixture hides it

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from exactdiffusion import schedules
-from exactdiffusion.bounds import projection
-from exactdiffusion.bounds.projection import beta_star
 from exactdiffusion.schedules import Grid
+from exactdiffusion.statements import projection
+from exactdiffusion.statements.projection import beta_star
 
 EPS = np.finfo(np.float64).eps
 

@@ -1,7 +1,7 @@
 """Template of a theory file, and a complete worked example: DDIM under-disperses on a Gaussian.
 
 Copy this file to theory/<paper>/<kind>_<content>.py (kind: thm, prop, lem, def, eq or sym). The statement itself is NOT
-here: it is the docstring of a function in exactdiffusion.bounds.<paper>. Here is only how it is measured, and on what:
+here: it is the docstring of a function in exactdiffusion.statements.<paper>. Here is only how it is measured, and on what:
 
     hypotheses  verified on the instance, reported apart from the verdict   check.hypothesis
     holds       smaller <= larger on a family, adversarial cases included   check.holds / check.equal
@@ -18,8 +18,8 @@ import itertools
 
 import numpy as np
 
-from exactdiffusion import GaussianMixture, Grid, measure, propagation, samplers
-from exactdiffusion.bounds import foundations as bound
+from exactdiffusion import GaussianMixture, Grid, distances, output_laws, samplers
+from exactdiffusion.statements import foundations as bound
 
 STATEMENT = bound.ddim_gaussian_deviation.statement
 EPS = np.finfo(np.float64).eps
@@ -36,7 +36,7 @@ def deviation(N, s=S):
     """Standard deviation of DDIM's output: no sampling, the exact law is propagated."""
     grid = grid_of(N)
     start = np.full(DIM, s**2 + SIGMA_MAX**2)
-    _, covariance = propagation.gaussian("ddim", np.zeros(DIM), np.full(DIM, s**2), grid, np.zeros(DIM), start)
+    _, covariance = output_laws.gaussian("ddim", np.zeros(DIM), np.full(DIM, s**2), grid, np.zeros(DIM), start)
     return np.sqrt(np.asarray(covariance).reshape(DIM, -1)[0, 0])
 
 
@@ -109,8 +109,8 @@ def test_tight(check):
 def test_rate(check):
     w2 = [np.sqrt(DIM) * (S - deviation(N)) for N in STEPS]
     larger = [bound.ddim_gaussian_deviation(grid_of(N).sigma, S) for N in STEPS]
-    check.rate(measure.fit_slope(STEPS[-3:], w2[-3:]), -1.0, within=0.02, on="W2 against N, last two octaves")
-    check.rate(measure.fit_slope(STEPS[-3:], larger[-3:]), -1.0, within=0.02, on="the bound against N, last two octaves")
+    check.rate(distances.fit_slope(STEPS[-3:], w2[-3:]), -1.0, within=0.02, on="W2 against N, last two octaves")
+    check.rate(distances.fit_slope(STEPS[-3:], larger[-3:]), -1.0, within=0.02, on="the bound against N, last two octaves")
 
 
 def test_controls(check):

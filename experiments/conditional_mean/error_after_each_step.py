@@ -6,7 +6,7 @@ row: the conditional mean given the state, D_t(z_t). It *starts* at the CME (up 
 E|D_t(z_t) - CME|^2 / MMSE, with two standard errors: by orthogonality its NMSE is that of the CME times one plus this.
 """
 
-from exactdiffusion.figures import Spot, curve_style, new_figure
+from exactdiffusion.studies.figures import Spot, curve_style, new_figure
 
 SUMMARY = "conditional-mean paper, Fig. 3: error after each step, T = 300, random mixture; drift of D_t(z_t) from the CME"
 PARAMETERS = {
@@ -33,7 +33,8 @@ def compute(parameters, progress):
     """One row per SNR and recorded level: t, NMSE of x_t, excess of D_t(z_t), NMSE of the CME."""
     import numpy as np
 
-    from exactdiffusion import conditional_mean, datasets, measure
+    from exactdiffusion import datasets, distances
+    from exactdiffusion.papers import conditional_mean
 
     law = datasets.random_mixture(parameters["components"], parameters["dim"], parameters["law_seed"])
     power, rows = float(np.trace(law.covariance)), []
@@ -53,10 +54,10 @@ def compute(parameters, progress):
             if i in keep:
                 mean = z if i == start.steps else law.noised(1.0, float(levels.sigma[i])).denoise(z)
                 state = z * np.sqrt(levels.alpha_bar[i])
-                row = {"snr_db": snr_db, "level": start.steps - i, "nmse_state": measure.nmse(state, x, power).value}
-                found = measure.excess_error(mean, best, mmse)
+                row = {"snr_db": snr_db, "level": start.steps - i, "nmse_state": distances.nmse(state, x, power).value}
+                found = distances.excess_error(mean, best, mmse)
                 row |= {"excess": found.value, "excess_error": found.standard_error}
-                rows.append(row | {"nmse_cme": measure.nmse(best, x, power).value})
+                rows.append(row | {"nmse_cme": distances.nmse(best, x, power).value})
     return rows
 
 

@@ -6,7 +6,7 @@ about MNIST follows. ``conditional_mean.fitted_mixture(datasets.mnist(folder), 1
 at hand. Below -10 dB the chain's NMSE grows with T and exceeds 1, the error of estimating zero.
 """
 
-from exactdiffusion.figures import Spot, curve_style, new_figure
+from exactdiffusion.studies.figures import Spot, curve_style, new_figure
 
 SUMMARY = "stand-in for the conditional-mean paper's Fig. 2 bottom: NMSE and excess, mixture fitted to 8 x 8 digits"
 PARAMETERS = {
@@ -31,7 +31,8 @@ def compute(parameters, progress):
     """One row per estimator and SNR; SNRs in parallel processes."""
     from joblib import Parallel, delayed
 
-    from exactdiffusion import conditional_mean, datasets
+    from exactdiffusion import datasets
+    from exactdiffusion.papers import conditional_mean
 
     law = conditional_mean.fitted_mixture(datasets.digits(), parameters["components"], reg_covar=parameters["reg_covar"])
     run = Parallel(n_jobs=-1, return_as="generator")(

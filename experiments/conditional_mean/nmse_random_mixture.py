@@ -10,7 +10,7 @@ and gap_formula), and it is too small to be seen on the left. What does fall wit
 nearest level (T = 5, 10 above 10 dB).
 """
 
-from exactdiffusion.figures import Spot, curve_style, new_figure
+from exactdiffusion.studies.figures import Spot, curve_style, new_figure
 
 SUMMARY = "conditional-mean paper, Fig. 2 top: NMSE and excess over the MMSE versus SNR, random mixture N = 64, K = 128"
 PARAMETERS = {
@@ -36,7 +36,8 @@ def compute(parameters, progress):
     """One row per estimator and SNR; SNRs in parallel processes, draws depend on the SNR and the seed alone."""
     from joblib import Parallel, delayed
 
-    from exactdiffusion import conditional_mean, datasets
+    from exactdiffusion import datasets
+    from exactdiffusion.papers import conditional_mean
 
     law = datasets.random_mixture(parameters["components"], parameters["dim"], parameters["law_seed"])
     # the longest chains are those at low SNR: they come first in the list, so that processes end together

@@ -6,7 +6,7 @@ random loudness, N = 16 complex entries in real form, normalised to unit power p
 is that per complex entry. They show what the estimators do on such laws, not what they do on the paper's data.
 """
 
-from exactdiffusion.figures import Spot, curve_style, new_figure
+from exactdiffusion.studies.figures import Spot, curve_style, new_figure
 
 SUMMARY = "stand-ins for the conditional-mean paper's Figs. 4 and 5: digits with K = 16, synthetic complex mixture"
 PARAMETERS = {
@@ -30,7 +30,8 @@ def compute(parameters, progress):
     """One row per law, estimator and SNR."""
     from joblib import Parallel, delayed
 
-    from exactdiffusion import conditional_mean, datasets
+    from exactdiffusion import datasets
+    from exactdiffusion.papers import conditional_mean
 
     laws = {}
     if "digits, K = 16" in parameters["laws"]:

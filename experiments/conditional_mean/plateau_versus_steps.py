@@ -6,7 +6,7 @@ exact for every prior, and a Gaussian prior is exact for every number of steps (
 Quadrature over the observation: no sampling.
 """
 
-from exactdiffusion.figures import Spot, curve_style, new_figure, plain_ticks
+from exactdiffusion.studies.figures import Spot, curve_style, new_figure, plain_ticks
 
 SUMMARY = "conditional-mean paper: excess of the chain of exact stepwise means versus steps, 1-D priors (derived)"
 PARAMETERS = {
@@ -39,8 +39,9 @@ def compute(parameters, progress):
     import numpy as np
     from scipy.integrate import solve_ivp
 
-    from exactdiffusion import GaussianMixture, conditional_mean
-    from exactdiffusion.bounds.conditional_mean import limit_ode, two_point_plateau
+    from exactdiffusion import GaussianMixture
+    from exactdiffusion.papers import conditional_mean
+    from exactdiffusion.statements.conditional_mean import limit_ode, two_point_plateau
 
     rows, cells = [], [(p, snr) for p in parameters["priors"] for snr in parameters["snr_db"]]
     for prior, snr_db in progress(cells, "prior"):

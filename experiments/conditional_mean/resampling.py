@@ -6,7 +6,7 @@ a squared bias of order T^-2, so the average converges to the CME. The bias itse
 theorem check averaged_resampling.
 """
 
-from exactdiffusion.figures import Spot, curve_style, new_figure, plain_ticks
+from exactdiffusion.studies.figures import Spot, curve_style, new_figure, plain_ticks
 
 SUMMARY = "conditional-mean paper: re-sampling off, on, averaged over M runs; excess over the MMSE versus steps"
 PARAMETERS = {
@@ -34,7 +34,8 @@ def compute(parameters, progress):
     """One row per law, method, M and number of steps."""
     import numpy as np
 
-    from exactdiffusion import GaussianMixture, Noise, conditional_mean, datasets, measure
+    from exactdiffusion import GaussianMixture, Noise, datasets, distances
+    from exactdiffusion.papers import conditional_mean
 
     rows = []
     for name in parameters["laws"]:
@@ -52,7 +53,7 @@ def compute(parameters, progress):
             grid, options = conditional_mean.refined_grid(n, sigma), {}
             if method == "on":
                 options = {"method": "resample", "noise": Noise(parameters["seed"]), "runs": runs}
-            found = measure.excess_error(conditional_mean.denoise(law, grid, y, sigma, **options), best, mmse)
+            found = distances.excess_error(conditional_mean.denoise(law, grid, y, sigma, **options), best, mmse)
             row = {"law": name, "method": method, "runs": runs, "steps": n}
             rows.append(row | {"excess": found.value, "excess_error": found.standard_error})
     return rows

@@ -4,7 +4,7 @@ The match and the scaling of the start use the assumed SNR; the observation has 
 wrong level has no chain in it: what the two share is the mismatch, what separates them is the plateau of the chain.
 """
 
-from exactdiffusion.figures import Spot, curve_style, new_figure
+from exactdiffusion.studies.figures import Spot, curve_style, new_figure
 
 SUMMARY = "conditional-mean paper: excess over the MMSE versus error of the assumed SNR, chain of T = 300 and one step"
 PARAMETERS = {
@@ -31,7 +31,8 @@ def compute(parameters, progress):
     """One row per true SNR, shift (assumed minus true, dB) and estimator."""
     import numpy as np
 
-    from exactdiffusion import conditional_mean, datasets, measure
+    from exactdiffusion import datasets, distances
+    from exactdiffusion.papers import conditional_mean
 
     law = datasets.random_mixture(parameters["components"], parameters["dim"], parameters["law_seed"])
     grid, rows = conditional_mean.released_grid(parameters["steps"]), []
@@ -45,7 +46,7 @@ def compute(parameters, progress):
             assumed = 10 ** (-(snr_db + shift) / 20)
             chain = conditional_mean.denoise(law, grid, y, sigma, assumed=assumed)
             for name, f in (("chain", chain), ("one step", conditional_mean.cme(law, y, assumed))):
-                found = measure.excess_error(f, best, mmse)
+                found = distances.excess_error(f, best, mmse)
                 row = {"snr_db": snr_db, "shift_db": shift, "estimator": name}
                 rows.append(row | {"excess": found.value, "excess_error": found.standard_error})
     return rows

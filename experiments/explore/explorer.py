@@ -4,7 +4,7 @@ Left: W2 to the 142 atoms with what as many exact draws score (mean and central 
 that the distance to the support gives. Right: that distance. The band around a curve bounds the median over the seeds.
 """
 
-from exactdiffusion.figures import Spot
+from exactdiffusion.studies.figures import Spot
 
 SUMMARY = "a sweep as `exactdiffusion plot` draws it: W2 and distance to the support on the dino, four samplers"
 PARAMETERS = {
@@ -27,7 +27,7 @@ def compute(parameters, progress):
     """The table of the sweep, without the columns that the drawing does not read."""
     import os
 
-    from exactdiffusion import sweep
+    from exactdiffusion.studies import sweep
 
     rows = sweep.sweep(**parameters, jobs=min(4, os.cpu_count() or 1)).rows
     return [{name: row[name] for name in COLUMNS} for row in rows]
@@ -35,6 +35,6 @@ def compute(parameters, progress):
 
 def draw(table, parameters):
     """The figure of ``exactdiffusion plot``."""
-    from exactdiffusion import curves, plot
+    from exactdiffusion.studies import plot, results
 
-    return plot.draw(curves.curves([{**dict.fromkeys(curves.COLUMNS), **row} for row in table]))
+    return plot.draw(results.curves([{**dict.fromkeys(results.COLUMNS), **row} for row in table]))

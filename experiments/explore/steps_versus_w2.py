@@ -13,8 +13,8 @@ euler_maruyama:step=right`` gives that curve.
 
 from pathlib import Path
 
-from exactdiffusion import sweepfile
-from exactdiffusion.figures import Spot, curve_style, exact_draws_band, new_figure, plain_ticks
+from exactdiffusion.studies import sweepfile
+from exactdiffusion.studies.figures import Spot, curve_style, exact_draws_band, new_figure, plain_ticks
 
 SUMMARY = "number of steps versus W2 on the dino for eight samplers, with what exact draws score and intervals"
 # The sweep is the file beside this one: ``exactdiffusion sweep experiments/explore/steps_versus_w2.toml`` runs it alone.
@@ -37,7 +37,8 @@ def compute(parameters, progress):
 
     import numpy as np
 
-    from exactdiffusion import measure, sweep
+    from exactdiffusion import distances
+    from exactdiffusion.studies import sweep
 
     result = sweep.sweep(
         target=parameters["target"], sampler=parameters["samplers"], schedule=parameters["schedule"],
@@ -47,7 +48,7 @@ def compute(parameters, progress):
     rows = [{"sampler": r["sampler"], "steps": r["steps"], "seed": r["seed"], "oracle_calls": r["oracle_calls"],
              "w2": r["value"], "lower": r["lower"]} for r in result.rows]
     law = sweep.law_of(parameters["target"])
-    drawn = measure.noise_floor(law, parameters["samples"], law.points, weights=law.weights,
+    drawn = distances.noise_floor(law, parameters["samples"], law.points, weights=law.weights,
                                 repeats=parameters["exact_draws"], rng=np.random.default_rng(0))
     rows += [{"sampler": EXACT, "steps": 0, "seed": k, "oracle_calls": 0, "w2": value, "lower": None}
              for k, value in enumerate(drawn.values)]
@@ -58,7 +59,7 @@ def draw(table, parameters):
     """Mean over seeds with the t interval of the mean; exact draws as mean and central 90 %."""
     import numpy as np
 
-    from exactdiffusion.measure.rates import t_interval
+    from exactdiffusion.distances.rates import t_interval
 
     figure, axes = new_figure(6.6, 4.0)
     names = list(dict.fromkeys(row["sampler"] for row in table if row["sampler"] != EXACT))

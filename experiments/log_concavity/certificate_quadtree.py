@@ -11,7 +11,7 @@ uneven weights .45, .05, .05, .45, v one per cent above the exact threshold, cla
 which log-concavity fails first when v decreases.
 """
 
-from exactdiffusion.figures import Spot, new_figure
+from exactdiffusion.studies.figures import Spot, new_figure
 
 SUMMARY = "the quad-tree of two certificates of log-concavity in the plane, cells coloured by their proved bound"
 PARAMETERS = {
@@ -37,7 +37,11 @@ def compute(parameters, progress):
     import numpy as np
 
     from exactdiffusion import PointCloud
-    from exactdiffusion.log_concavity import certify_log_concavity, largest_posterior_variance, log_concavity_threshold
+    from exactdiffusion.papers.log_concavity.certificates import (
+        certify_log_concavity,
+        largest_posterior_variance,
+        log_concavity_threshold,
+    )
 
     rows = []
     for name in progress(parameters["shown"], "certificates"):

@@ -10,7 +10,7 @@ posterior's deviation. (f) density along the same line of the jump for m = 1, 4,
 output is not the noised law, its distance to the law of X is at most sigma sqrt(d/m).
 """
 
-from exactdiffusion.figures import Spot, curve_style
+from exactdiffusion.studies.figures import Spot, curve_style
 
 SUMMARY = "schematic of the chain: measurements, running mean, jump; laws of X and of the next measurement given the past"
 PARAMETERS = {"weights": [0.2, 0.8], "half_gap": 3.0, "m": 256, "panels": [0, 1, 8, 64], "laws": [1, 4, 16, 64],
@@ -33,8 +33,8 @@ def compute(parameters, progress):
     import numpy as np
 
     from exactdiffusion import GaussianMixture, Noise
-    from exactdiffusion.chains import Underdamped, one_at_a_time
-    from exactdiffusion.measurements import posterior_mixture
+    from exactdiffusion.papers.log_concavity.measurements import posterior_mixture
+    from exactdiffusion.papers.log_concavity.walk_jump import Underdamped, one_at_a_time
 
     q = parameters
     mu = q["half_gap"] * np.ones(2)

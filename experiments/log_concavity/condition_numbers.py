@@ -9,7 +9,7 @@ constant sigma^2 (1/tau_min^2 - 1/tau_max^2). (c) With more noise both tend to 1
 at a time, m >= 2, the condition number tends to 1 at both ends and is largest in between.
 """
 
-from exactdiffusion.figures import Spot, curve_style, new_figure, plain_ticks
+from exactdiffusion.studies.figures import Spot, curve_style, new_figure, plain_ticks
 
 SUMMARY = "condition numbers of Gaussian measurements, all at once against one at a time, versus m and sigma"
 PARAMETERS = {"tau2": [0.01, 1.0], "flat": [0.0, 1.0], "sigmas": [0.5, 1.0, 4.0], "joint": [1, 2, 4, 8, 16, 32, 64, 128],
@@ -29,8 +29,8 @@ def compute(parameters, progress):
     import numpy as np
 
     from exactdiffusion import GaussianMixture
-    from exactdiffusion.bounds import log_concavity_thresholds as bounds
-    from exactdiffusion.measurements import conditional_hessian, joint_hessian
+    from exactdiffusion.papers.log_concavity.measurements import conditional_hessian, joint_hessian
+    from exactdiffusion.statements import log_concavity_thresholds as bounds
 
     q, rows = parameters, []
 
@@ -66,7 +66,7 @@ def draw(table, parameters):
     """kappa against m, kappa - 1 against m, kappa against sigma."""
     import numpy as np
 
-    from exactdiffusion.bounds import log_concavity_thresholds as bounds
+    from exactdiffusion.statements import log_concavity_thresholds as bounds
 
     figure, (both, decay, sweep) = new_figure(7.2, 3.7, columns=3)
     tau2, lines = parameters["tau2"], parameters["sigmas"]

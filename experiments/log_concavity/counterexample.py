@@ -8,7 +8,7 @@ pasts against m, and the value at 0, together with the law of averages that does
 the Hessian stays below -(1 - 1/m)/sigma^2.
 """
 
-from exactdiffusion.figures import Spot, curve_style, new_figure, plain_ticks
+from exactdiffusion.studies.figures import Spot, curve_style, new_figure, plain_ticks
 
 SUMMARY = "the four-atom counterexample: largest eigenvalue of the conditional's Hessian at one and at two measurements"
 PARAMETERS = {
@@ -34,7 +34,7 @@ def compute(parameters, progress):
     import numpy as np
 
     from exactdiffusion import PointCloud
-    from exactdiffusion import log_concavity as certified
+    from exactdiffusion.papers.log_concavity import certificates as certified
 
     atoms, weights = np.array(parameters["atoms"], dtype=float), np.array(parameters["weights"], dtype=float)
     sigma2, cloud, rows = float(parameters["sigma2"]), PointCloud(atoms, weights), []

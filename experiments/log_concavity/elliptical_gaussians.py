@@ -17,7 +17,7 @@ Gaussian lacks. MALA: 2000 chains, Gelbrich's lower bound of W2 from their varia
 down to .027 (thin line).
 """
 
-from exactdiffusion.figures import Spot, curve_style, plain_ticks
+from exactdiffusion.studies.figures import Spot, curve_style, plain_ticks
 
 SUMMARY = "elliptical Gaussians: exact W2 of the chain against m, and against gradient calls beside Langevin"
 PARAMETERS = {
@@ -45,9 +45,16 @@ def compute(parameters, progress):
     import numpy as np
 
     from exactdiffusion import GaussianMixture, Noise
-    from exactdiffusion.bounds import log_concavity as bounds
-    from exactdiffusion.bounds import log_concavity_thresholds as jump
-    from exactdiffusion.chains import MALA, ULA, ExactWalk, Target, Underdamped, gaussian_one_at_a_time
+    from exactdiffusion.papers.log_concavity.walk_jump import (
+        MALA,
+        ULA,
+        ExactWalk,
+        Target,
+        Underdamped,
+        gaussian_one_at_a_time,
+    )
+    from exactdiffusion.statements import log_concavity as bounds
+    from exactdiffusion.statements import log_concavity_thresholds as jump
 
     q, rows = parameters, []
 

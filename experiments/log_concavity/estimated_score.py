@@ -8,7 +8,7 @@ score, underdamped walks, the same random numbers: outputs along the difference 
 Where a single draw carries the weight the jump lands on that draw, wherever it fell.
 """
 
-from exactdiffusion.figures import Spot, curve_style, new_figure, plain_ticks
+from exactdiffusion.studies.figures import Spot, curve_style, new_figure, plain_ticks
 
 SUMMARY = "analytic versus estimated score: error, effective draws, and the one-at-a-time chain at d = 2 and 8"
 PARAMETERS = {
@@ -36,8 +36,8 @@ def compute(parameters, progress):
     import numpy as np
 
     from exactdiffusion import GaussianMixture, Noise
-    from exactdiffusion.bounds import log_concavity_thresholds as bound
-    from exactdiffusion.chains import EstimatedLaw, Underdamped, one_at_a_time
+    from exactdiffusion.papers.log_concavity.walk_jump import EstimatedLaw, Underdamped, one_at_a_time
+    from exactdiffusion.statements import log_concavity_thresholds as bound
 
     rows, seed = [], parameters["seed"]
 

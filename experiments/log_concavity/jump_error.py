@@ -10,7 +10,7 @@ mu = 3 (1, ..., 1), with sigma^2 = |mu|^2 - 1: W2 in units of its small-noise fo
 decays exponentially in m, below the bound by Gaussian tails between pairs and below sigma^2/m (sigma = 1).
 """
 
-from exactdiffusion.figures import Spot, curve_style, new_figure, plain_ticks
+from exactdiffusion.studies.figures import Spot, curve_style, new_figure, plain_ticks
 
 SUMMARY = "error of the jump: W2^2 m/sigma^2 by families, two Gaussians against both bounds, exponential decay for atoms"
 PARAMETERS = {
@@ -37,8 +37,8 @@ def compute(parameters, progress):
     import numpy as np
 
     from exactdiffusion import GaussianMixture, PointCloud
-    from exactdiffusion.bounds import log_concavity as bounds
-    from exactdiffusion.measurements import fisher_information, line_jump_w2, line_mmse
+    from exactdiffusion.papers.log_concavity.measurements import fisher_information, line_jump_w2, line_mmse
+    from exactdiffusion.statements import log_concavity as bounds
 
     q, rows = parameters, []
 

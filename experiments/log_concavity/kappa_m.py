@@ -10,7 +10,7 @@ the constant R^2 sigma^2/tau^4; the cruder bound with L = 1/sigma^2 decays like 
 gained by more measurements). All at once it falls below 0 as soon as sigma^2/m < R^2 - tau^2: with sigma^2 = 5, at m = 6.
 """
 
-from exactdiffusion.figures import Spot, curve_style, new_figure, plain_ticks
+from exactdiffusion.studies.figures import Spot, curve_style, new_figure, plain_ticks
 
 SUMMARY = "condition number kappa_m of the m-th conditional law: bound, tight instance, rate; least curvature against m"
 PARAMETERS = {
@@ -32,9 +32,9 @@ def compute(parameters, progress):
     from scipy.optimize import linprog
 
     from exactdiffusion import GaussianMixture
-    from exactdiffusion.bounds import log_concavity_thresholds as bounds
-    from exactdiffusion.log_concavity import covariance_supremum, enclosing_ball, exposed_pairs
-    from exactdiffusion.measurements import conditional_hessian, joint_hessian
+    from exactdiffusion.papers.log_concavity.certificates import covariance_supremum, enclosing_ball, exposed_pairs
+    from exactdiffusion.papers.log_concavity.measurements import conditional_hessian, joint_hessian
+    from exactdiffusion.statements import log_concavity_thresholds as bounds
 
     q, rows, tau2 = parameters, [], parameters["tau2"]
     columns = ("kappa", "excess", "curvature", "bound", "crude")

@@ -12,7 +12,7 @@ errors: far below the threshold, where the first walks do not mix; for few measu
 merges the modes; and where a measurement has one step only.
 """
 
-from exactdiffusion.figures import Spot, curve_style, new_figure, plain_ticks
+from exactdiffusion.studies.figures import Spot, curve_style, new_figure, plain_ticks
 
 SUMMARY = "W2 over (sigma, m) at a fixed budget of gradient calls: elliptical Gaussian (exact) and two Gaussians in R^8"
 PARAMETERS = {
@@ -39,9 +39,9 @@ def compute(parameters, progress):
     from scipy.special import ndtr
 
     from exactdiffusion import GaussianMixture, Noise
-    from exactdiffusion.bounds import log_concavity_thresholds as bounds
-    from exactdiffusion.chains import Underdamped, gaussian_one_at_a_time, one_at_a_time
-    from exactdiffusion.measurements import line_jump_w2
+    from exactdiffusion.papers.log_concavity.measurements import line_jump_w2
+    from exactdiffusion.papers.log_concavity.walk_jump import Underdamped, gaussian_one_at_a_time, one_at_a_time
+    from exactdiffusion.statements import log_concavity_thresholds as bounds
 
     q, rows = parameters, []
 

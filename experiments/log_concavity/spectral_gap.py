@@ -10,7 +10,7 @@ Right: the worst past against t, for d = 1 to 3, and the lower bound zeta_t sigm
 at the threshold. The other directions of R^d, Gaussian conditionals, are faster: (sigma^2 + t - 1)/(sigma^2 + t).
 """
 
-from exactdiffusion.figures import Spot, curve_style, new_figure, plain_ticks
+from exactdiffusion.studies.figures import Spot, curve_style, new_figure, plain_ticks
 
 SUMMARY = "spectral gap versus separation and d: exponential for Langevin on the law, of order one for OAT's conditionals"
 PARAMETERS = {
@@ -35,9 +35,9 @@ def compute(parameters, progress):
     import numpy as np
 
     from exactdiffusion import GaussianMixture
-    from exactdiffusion.bounds import log_concavity_thresholds as bound
-    from exactdiffusion.chains import conditional_target
-    from exactdiffusion.log_concavity import spectral_gap
+    from exactdiffusion.papers.log_concavity.certificates import spectral_gap
+    from exactdiffusion.papers.log_concavity.walk_jump import conditional_target
+    from exactdiffusion.statements import log_concavity_thresholds as bound
 
     w, n, rows = parameters["weight"], parameters["nodes"], []
 

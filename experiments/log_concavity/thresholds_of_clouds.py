@@ -11,7 +11,7 @@ of the cube, whose law is a product: the star is its threshold, R^2/d, but its l
 bracket stays open.
 """
 
-from exactdiffusion.figures import Spot, curve_style, new_figure, plain_ticks
+from exactdiffusion.studies.figures import Spot, curve_style, new_figure, plain_ticks
 
 SUMMARY = "log-concavity thresholds of point clouds with brackets, against R^2, D^2/4, Jung's bound and the longest edge"
 PARAMETERS = {
@@ -41,7 +41,7 @@ def compute(parameters, progress):
 
     from exactdiffusion import PointCloud
     from exactdiffusion.laws import Sphere
-    from exactdiffusion.log_concavity import log_concavity_threshold
+    from exactdiffusion.papers.log_concavity.certificates import log_concavity_threshold
 
     rows = []
 

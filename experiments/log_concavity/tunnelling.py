@@ -12,7 +12,7 @@ The Langevin walks keep the half and half of their start at any budget that can 
 forgets it with its first walk. Step biases: ULA's does not vanish with m.
 """
 
-from exactdiffusion.figures import Spot, curve_style, new_figure, plain_ticks
+from exactdiffusion.studies.figures import Spot, curve_style, new_figure, plain_ticks
 
 SUMMARY = "tunnelling: weight of the minor mode versus gradient calls and versus d, one-at-a-time chains and Langevin walks"
 PARAMETERS = {
@@ -38,8 +38,8 @@ def compute(parameters, progress):
     import numpy as np
 
     from exactdiffusion import GaussianMixture, Noise
-    from exactdiffusion.bounds import log_concavity_thresholds as bound
-    from exactdiffusion.chains import MALA, ULA, Underdamped, langevin, one_at_a_time
+    from exactdiffusion.papers.log_concavity.walk_jump import MALA, ULA, Underdamped, langevin, one_at_a_time
+    from exactdiffusion.statements import log_concavity_thresholds as bound
 
     rows, seed = [], parameters["seed"]
 

@@ -13,7 +13,7 @@ has the weights wrong is then wrong in the upper row only, and what exact draws 
 (what is left is the jump), by quadrature; Proposition 2, W2 <= sigma sqrt(d/m).
 """
 
-from exactdiffusion.figures import Spot, curve_style, new_figure
+from exactdiffusion.studies.figures import Spot, curve_style, new_figure
 
 SUMMARY = "two Gaussians, d = 1 to 32: W2 of one-at-a-time and all-at-once sampling versus m, sigma and inner steps"
 PARAMETERS = {
@@ -41,10 +41,10 @@ def compute(parameters, progress):
     import numpy as np
 
     from exactdiffusion import GaussianMixture, Noise
-    from exactdiffusion.bounds import log_concavity_thresholds as bound
-    from exactdiffusion.bounds.log_concavity import posterior_mean_w2
-    from exactdiffusion.chains import Underdamped, gaussian_one_at_a_time, langevin, one_at_a_time
-    from exactdiffusion.measurements import line_jump_w2
+    from exactdiffusion.papers.log_concavity.measurements import line_jump_w2
+    from exactdiffusion.papers.log_concavity.walk_jump import Underdamped, gaussian_one_at_a_time, langevin, one_at_a_time
+    from exactdiffusion.statements import log_concavity_thresholds as bound
+    from exactdiffusion.statements.log_concavity import posterior_mean_w2
 
     n, seed, M, rows = parameters["n"], parameters["seed"], parameters["measurements"], []
     walk = lambda steps: Underdamped(steps, parameters["step"], parameters["friction"])  # noqa: E731

@@ -15,7 +15,7 @@ d(x_0)/d(x_N) per trajectory within its a-posteriori bounds, which need no hypot
 
 from functools import lru_cache
 
-from exactdiffusion.figures import Spot, curve_style, new_figure
+from exactdiffusion.studies.figures import Spot, curve_style, new_figure
 
 SUMMARY = "audits of four denoisers of the digits: ideal, perturbed projection, k nearest neighbours with k = 5 and 1"
 PARAMETERS = {"denoisers": ["ideal", "perturbed", "knn", "knn1"], "N": 50, "trajectories": 200, "seed": 0}
@@ -38,7 +38,7 @@ def _cloud():
 
 @lru_cache
 def _perturbation():
-    from exactdiffusion.adversaries import ApproximateProjection
+    from exactdiffusion.papers.projection.adversaries import ApproximateProjection
 
     return ApproximateProjection(_cloud(), ETA, strategy="tangential", garbage=False)
 
@@ -83,7 +83,7 @@ def knn1(x, sigma):
 
 def compute(parameters, progress):
     """Rows of kind "step" (k = step: sigma and eta) and "trajectory" (k = row: distance ratio and its bounds)."""
-    from exactdiffusion.audit import audit
+    from exactdiffusion.papers.projection.audit import audit
 
     functions, rows = {"ideal": "ideal", "perturbed": perturbed, "knn": knn, "knn1": knn1}, []
     empty = dict.fromkeys(("sigma", "median", "q05", "q95", "max", "measured", "lower", "upper"))

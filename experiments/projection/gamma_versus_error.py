@@ -12,7 +12,7 @@ against the value sqrt(n) sigma_0 that exact projections leave (Theorem 4.1); it
 mixture fills the plane, so there it is the rms difference to the exact flow from the same start (Heun, ``reference_steps``).
 """
 
-from exactdiffusion.figures import Spot, curve_style, new_figure
+from exactdiffusion.studies.figures import Spot, curve_style, new_figure
 
 SUMMARY = "gradient estimation: gamma and steps versus W2 and distance to support, exact-oracle stand-in for the FID tables"
 PARAMETERS = {
@@ -37,7 +37,8 @@ def compute(parameters, progress):
     """One row per target, setting (cifar: one start; celeba: their own start), N and gamma; then exact draws."""
     import numpy as np
 
-    from exactdiffusion import Noise, measure, samplers, schedules, sweep
+    from exactdiffusion import Noise, distances, samplers, schedules
+    from exactdiffusion.studies import sweep
 
     rows, seed = [], parameters["seed"]
     for target in parameters["targets"]:
@@ -60,11 +61,11 @@ def compute(parameters, progress):
                     exact[start] = samplers.final(samplers.heun(law, fine, x))
                 distance = np.sqrt(np.mean(np.sum((y - exact[start]) ** 2, axis=1)))
             else:
-                distance = measure.w2_to_set(y, law)
-            w2 = measure.w2(y, reference, weights_y=weights).value
+                distance = distances.w2_to_set(y, law)
+            w2 = distances.w2(y, reference, weights_y=weights).value
             rows.append({"target": target, "setting": setting, "steps": steps, "gamma": float(gamma), "repeat": 0,
                          "start": float(grid.sigma[0]), "samples": count, "w2": w2, "distance": float(distance)})
-        floor = measure.noise_floor(law, count, reference, parameters["floor_repeats"], np.random.default_rng([seed, 2]),
+        floor = distances.noise_floor(law, count, reference, parameters["floor_repeats"], np.random.default_rng([seed, 2]),
                                     weights=weights)
         left = None if atoms is None else float(np.sqrt(law.dim) * schedules.ddpm_sigmas()[0])
         rows += [{"target": target, "setting": _EXACT, "steps": 0, "gamma": 0.0, "repeat": k, "start": 0.0,

@@ -11,7 +11,7 @@ Marks: measured on products of d circles (median, 5 and 95 % of ``draws``). Line
 (n-d)/2). Dashed: sqrt(d/n), the root mean square of the sine, the law of the oracle denoising bound (Proposition 3.1).
 """
 
-from exactdiffusion.figures import INK, Spot, curve_style, new_figure
+from exactdiffusion.studies.figures import INK, Spot, curve_style, new_figure
 
 SUMMARY = "denoising as projection: low noise, high noise, a DDIM path; angle of the noise to the normal space (Fig. 1)"
 PARAMETERS = {

@@ -7,7 +7,7 @@ eps_{t+1} with gamma > 1 extrapolates. Right: its error against gamma. The best 
 paper's choice. Where the error alternates in sign instead, gamma = 2 is three times worse than DDIM.
 """
 
-from exactdiffusion.figures import INK, Spot, curve_style, new_figure
+from exactdiffusion.studies.figures import INK, Spot, curve_style, new_figure
 
 SUMMARY = "gradient estimation: extrapolating two noise predictions towards the true direction (Permenter & Yuan, Fig. 3)"
 PARAMETERS = {"atoms": 61, "arc": [-2.4, 0.3], "start": [0.6, 1.0], "shrink": 0.5, "gamma": 2.0, "gammas": [0.0, 4.0, 41]}

@@ -7,7 +7,7 @@ has relative size eta: always short of the projection (they attain the upper bou
 random directions of random relative size below eta.
 """
 
-from exactdiffusion.figures import Spot, curve_style, new_figure
+from exactdiffusion.studies.figures import Spot, curve_style, new_figure
 
 SUMMARY = "guarantee of Theorem 4.2 versus N with its limits (Theorem 4.4) and the worst denoisers, measured on digits"
 PARAMETERS = {
@@ -26,9 +26,10 @@ def compute(parameters, progress):
     """Rows: the products (what = bound) and the measured range over trajectories of d(x_0)/d(x_N) per adversary."""
     import numpy as np
 
-    from exactdiffusion import Grid, Noise, samplers, sweep
-    from exactdiffusion.adversaries import ApproximateProjection
-    from exactdiffusion.bounds import projection as bound
+    from exactdiffusion import Grid, Noise, samplers
+    from exactdiffusion.papers.projection.adversaries import ApproximateProjection
+    from exactdiffusion.statements import projection as bound
+    from exactdiffusion.studies import sweep
 
     law, rows = sweep.law_of(parameters["target"]), []
     x = parameters["sigma_max"] * Noise(parameters["seed"]).initial(parameters["trajectories"], law.dim)

@@ -9,7 +9,7 @@ A certificate, not an explanation of sample quality: EDM ranks second although i
 four, and at N = 20, nu = 10 it passes the paper's own schedule.
 """
 
-from exactdiffusion.figures import Spot, curve_style, new_figure
+from exactdiffusion.studies.figures import Spot, curve_style, new_figure
 
 SUMMARY = "largest eta for which each noise schedule is (eta, nu)-admissible: a certificate, not an explanation of FID"
 PARAMETERS = {
@@ -29,7 +29,7 @@ def compute(parameters, progress):
     import numpy as np
 
     from exactdiffusion import schedules
-    from exactdiffusion.bounds import projection as bound
+    from exactdiffusion.statements import projection as bound
 
     low, high, count = parameters["nu_range"]
     cells = [("bars", parameters["N"], nu, last) for nu in parameters["nu"] for last in (True, False)]

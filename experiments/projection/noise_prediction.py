@@ -7,7 +7,7 @@ sqrt(n) at x_0 + sigma eps, over training times; its root mean square is sqrt(MM
 conditional mean. Bound: the error of the best linear denoiser, exact from the covariance of the data; the MMSE is below it.
 """
 
-from exactdiffusion.figures import Spot, curve_style, new_figure
+from exactdiffusion.studies.figures import Spot, curve_style, new_figure
 
 SUMMARY = "size of the predicted noise along DDIM-100 and its error versus time, ideal denoiser (P. & Y., appendix)"
 PARAMETERS = {
@@ -27,7 +27,8 @@ def compute(parameters, progress):
     """Rows of counts (part = size: level i, bin) and of quantiles (part = size, bin -1; part = error: training time i)."""
     import numpy as np
 
-    from exactdiffusion import Noise, samplers, schedules, sweep
+    from exactdiffusion import Noise, samplers, schedules
+    from exactdiffusion.studies import sweep
 
     rows = []
 

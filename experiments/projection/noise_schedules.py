@@ -6,7 +6,7 @@ training time 0 appended. The right panel shows the relative steps 1 - sigma_{i+
 constant for "Linear" up to the rounding to training times, except for that appended step.
 """
 
-from exactdiffusion.figures import Spot, curve_style, new_figure
+from exactdiffusion.studies.figures import Spot, curve_style, new_figure
 
 SUMMARY = "noise schedules DDIM, DDIM offset, EDM, Linear for N = 10 (Permenter & Yuan, Fig. 5)"
 PARAMETERS = {"steps": 10, "schedules": ["ddim", "ddim_offset", "edm", "linear"]}

@@ -10,7 +10,7 @@ table has both and the lower panels compare them. ``nu`` is the band needed: sqr
 The wrong pairing changes eta little, and nu much: it sets dist at x_0 against sigma_1, 7.6 times sigma_0.
 """
 
-from exactdiffusion.figures import Spot, curve_style, new_figure
+from exactdiffusion.studies.figures import Spot, curve_style, new_figure
 
 SUMMARY = "relative projection error of the ideal denoiser along DDIM on digits and photo patches (P. & Y., Fig. 2)"
 PARAMETERS = {
@@ -30,7 +30,8 @@ def compute(parameters, progress):
     """Quantiles over trajectories per data set, pairing and step; also for the first few trajectories alone."""
     import numpy as np
 
-    from exactdiffusion import Noise, samplers, schedules, sweep
+    from exactdiffusion import Noise, samplers, schedules
+    from exactdiffusion.studies import sweep
 
     grid, rows = schedules.ddpm(parameters["steps"]), []
     for data, count in parameters["trajectories"].items():

@@ -10,7 +10,7 @@ Right: what the test is for. A wrong index (prox at t_k instead of t_{k-1}) or a
 the rate N^-2 of the scheme alone as it is, and is seen by the coin. Below about 1e-16 the curve is rounding.
 """
 
-from exactdiffusion.figures import Spot, curve_style, new_figure
+from exactdiffusion.studies.figures import Spot, curve_style, new_figure
 
 SUMMARY = "coin test: equal mixture of Euler-Maruyama and backward laws has KL ~ N^-4; planted errors break it"
 PARAMETERS = {
@@ -24,7 +24,7 @@ SPOT = Spot({"steps": [32, 64], "planted_steps": [32]}, keys=("target", "law", "
 
 
 def _planted(name):
-    from exactdiffusion.propagation import grid
+    from exactdiffusion.output_laws import line as grid
 
     if name == "wrong index":
         return lambda start, end, g: grid.prox_backward(start, start, g)
@@ -43,7 +43,7 @@ def compute(parameters, progress):
     Where the proximal map is not single valued, kl is empty and ``jacobian`` has the smallest value of J.
     """
     from exactdiffusion import GaussianMixture, schedules
-    from exactdiffusion.propagation import grid
+    from exactdiffusion.output_laws import line as grid
 
     rows, T = [], parameters["T"]
     for number, (target, (m, v)) in enumerate(parameters["targets"].items()):

@@ -15,7 +15,7 @@ and Hessian evaluations per sample of a whole run.
 Rows ``published`` are read off the pixels of the published figure to about 2 %.
 """
 
-from exactdiffusion.figures import Spot, curve_style, exact_draws_band, new_figure, plain_ticks
+from exactdiffusion.studies.figures import Spot, curve_style, exact_draws_band, new_figure, plain_ticks
 
 SUMMARY = "dino: samples after 5 steps and W2 versus number of evaluations, score against proximal samplers (Fig. 1)"
 PARAMETERS = {
@@ -85,17 +85,18 @@ def _merged(y):
 
 
 def _w2(y, law):
-    from exactdiffusion import measure
+    from exactdiffusion import distances
 
     points, counts = _merged(y)
-    return measure.w2(points, law.points, weights_x=counts / len(y), weights_y=law.weights).value
+    return distances.w2(points, law.points, weights_x=counts / len(y), weights_y=law.weights).value
 
 
 def compute(parameters, progress):
     """Rows ``w2`` (one per method, n, N, repeat), ``floor`` (exact draws), ``published``, and the pictures (``sample``)."""
     import numpy as np
 
-    from exactdiffusion import Noise, sweep
+    from exactdiffusion import Noise
+    from exactdiffusion.studies import sweep
 
     law, beta = sweep.law_of("dino"), parameters["beta"]
     rows = []
@@ -131,7 +132,7 @@ def draw(table, parameters):
     """Upper rows: samples (the area of a mark is their number there). Lower row: W2 against N, one panel per sample size."""
     import numpy as np
 
-    from exactdiffusion.measure import rates
+    from exactdiffusion.distances import rates
 
     names = ["target", *LABELS]
     figure, unused = new_figure(7.2, 6.4)

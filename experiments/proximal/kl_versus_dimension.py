@@ -8,7 +8,7 @@ Right: v = 0.5, 1.5 for all d. The curvature grows with d and KL/d rises at firs
 longer single valued (J <= 0): the crosses at the top. Nothing is claimed there.
 """
 
-from exactdiffusion.figures import Spot, curve_style, new_figure, plain_ticks
+from exactdiffusion.studies.figures import Spot, curve_style, new_figure, plain_ticks
 
 SUMMARY = "KL per dimension against the dimension on radial targets, and where the proximal map stops being single valued"
 PARAMETERS = {
@@ -29,8 +29,8 @@ def compute(parameters, progress):
 
     import numpy as np
 
-    from exactdiffusion import GaussianMixture, measure, propagation, schedules
-    from exactdiffusion.propagation import grid, radial
+    from exactdiffusion import GaussianMixture, distances, output_laws, schedules
+    from exactdiffusion.output_laws import line, radial
 
     T, N, rows = parameters["T"], parameters["N"], []
     steps = schedules.vp_linear(N, beta_min=T, beta_max=T)
@@ -43,16 +43,16 @@ def compute(parameters, progress):
                 row = {"target": target, "scheme": scheme, "d": d, "kl_per_d": None, "jacobian": None}
                 try:
                     run = radial.propagate(law, steps, scheme)
-                    row["kl_per_d"] = grid.divergences(run.target, run.law).kl / d
-                except grid.AssumptionViolated as problem:
+                    row["kl_per_d"] = line.divergences(run.target, run.law).kl / d
+                except line.AssumptionViolated as problem:
                     row["jacobian"] = problem.jacobian
                 rows.append(row)
     for scheme in parameters["schemes"]:
         v, a = parameters["centre"], steps.scale[0] ** 2
         start = a * v + 1 - a
         name = scheme.replace("prox_", "proximal_")
-        out = propagation.gaussian(name, np.zeros(1), v, steps, np.zeros(1), start)
-        kl = float(measure.gaussian_kl(np.zeros(1), np.array([[v]]), out.mean, out.cov))
+        out = output_laws.gaussian(name, np.zeros(1), v, steps, np.zeros(1), start)
+        kl = float(distances.gaussian_kl(np.zeros(1), np.array([[v]]), out.mean, out.cov))
         rows.append({"target": "product", "scheme": scheme, "d": 1, "kl_per_d": kl, "jacobian": None})
     return rows
 

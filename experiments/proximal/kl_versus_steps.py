@@ -15,7 +15,7 @@ Three kinds of curve for each scheme of arXiv 2507.08956:
 The marginal KL falls like N^-2 for all three schemes: the different announced rates are a difference between proofs.
 """
 
-from exactdiffusion.figures import Spot, curve_style, new_figure
+from exactdiffusion.studies.figures import Spot, curve_style, new_figure
 
 SUMMARY = "KL versus N on a line: Euler-Maruyama, hybrid, backward, with budgets and closed bounds"
 PARAMETERS = {
@@ -35,8 +35,9 @@ def compute(parameters, progress):
     import numpy as np
 
     from exactdiffusion import GaussianMixture, schedules
-    from exactdiffusion.bounds import proximal as bound
-    from exactdiffusion.propagation import budgets, grid
+    from exactdiffusion.output_laws import line as grid
+    from exactdiffusion.papers.proximal import budgets
+    from exactdiffusion.statements import proximal as bound
 
     rows, T = [], parameters["T"]
     cells = [(t, s, N) for t in parameters["targets"] for s in parameters["schemes"] for N in parameters["steps"]]

@@ -11,7 +11,7 @@ and the points u that no query reaches: those that are not the prox of the only 
 y = u - lam grad log p(u). The dino is that of the paper's Fig. 1 (arXiv 2507.08956), N = 20.
 """
 
-from exactdiffusion.figures import Spot, curve_style, new_figure
+from exactdiffusion.studies.figures import Spot, curve_style, new_figure
 
 SUMMARY = "the set where the proximal map is multivalued, and the gaps of its range: on a line, three atoms, dino"
 PARAMETERS = {
@@ -34,7 +34,8 @@ def compute(parameters, progress):
     """
     import numpy as np
 
-    from exactdiffusion import GaussianMixture, PointCloud, schedules, sweep
+    from exactdiffusion import GaussianMixture, PointCloud, schedules
+    from exactdiffusion.studies import sweep
 
     rows = []
 

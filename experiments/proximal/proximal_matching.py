@@ -8,7 +8,7 @@ not the proximal map. (b) The distance to the prox falls like zeta^2, with the p
 a shorter range where the prox is steep (squares). The distance to the posterior mean falls like zeta^-2.
 """
 
-from exactdiffusion.figures import Spot, curve_style, new_figure
+from exactdiffusion.studies.figures import Spot, curve_style, new_figure
 
 SUMMARY = "proximal matching: minimiser of the loss between posterior mean and prox, orders zeta^2 and zeta^-2"
 PARAMETERS = {
@@ -26,7 +26,7 @@ def compute(parameters, progress):
     """Rows (part, zeta, y, f, prox, mean, prox_gap, mean_gap, predicted); zeta in units of the noise sqrt(lam)."""
     import numpy as np
 
-    from exactdiffusion.bounds import proximal as bound
+    from exactdiffusion.statements import proximal as bound
 
     weights, means = np.array(parameters["weights"]), np.array(parameters["means"])
     v, lam, rows = parameters["variance"], parameters["lam"], []

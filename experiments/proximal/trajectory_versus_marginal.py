@@ -7,7 +7,7 @@ term ``(g/4) int E (c + l'')^2 dt`` with c = 1/2 (Euler-Maruyama and backward), 
 
 """
 
-from exactdiffusion.figures import Spot, curve_style, new_figure
+from exactdiffusion.studies.figures import Spot, curve_style, new_figure
 
 SUMMARY = "trajectory KL (1/N) against marginal KL (1/N^2), and the leading constant of the former"
 PARAMETERS = {
@@ -27,8 +27,9 @@ def compute(parameters, progress):
     import numpy as np
 
     from exactdiffusion import GaussianMixture, schedules
-    from exactdiffusion.bounds import proximal as bound
-    from exactdiffusion.propagation import budgets, grid
+    from exactdiffusion.output_laws import line
+    from exactdiffusion.papers.proximal import budgets
+    from exactdiffusion.statements import proximal as bound
 
     law = GaussianMixture(parameters["weights"], np.array(parameters["means"])[:, np.newaxis], parameters["variance"])
     T, rows = parameters["T"], []
@@ -36,9 +37,9 @@ def compute(parameters, progress):
         integral = budgets.curvature_integral(law, T, bound.TRAJECTORY_SHIFT[scheme])
         for N in progress(parameters["steps"], scheme):
             steps = schedules.vp_linear(N, beta_min=T, beta_max=T)
-            run = grid.propagate(law, steps, scheme)
+            run = line.propagate(law, steps, scheme)
             rows.append({
-                "scheme": scheme, "N": N, "marginal": grid.divergences(run.target, run.law).kl,
+                "scheme": scheme, "N": N, "marginal": line.divergences(run.target, run.law).kl,
                 "trajectory": budgets.trajectory_kl(law, steps, scheme).total,
                 "leading": bound.trajectory_leading(T / N, integral),
             })

@@ -4,7 +4,8 @@ import json
 import sys
 from pathlib import Path
 
-from exactdiffusion import records, sweepfile
+from exactdiffusion._core import files
+from exactdiffusion.studies import sweepfile
 
 HERE = Path(__file__).resolve().parent
 HEAD = """# Studies
@@ -25,7 +26,7 @@ all perfect runs score less than their median.
 def studies():
     """(name, SweepFile, rows) of every study."""
     for path in sorted(HERE.glob("*.toml")):
-        yield path.stem, sweepfile.read(path), records.read_table(HERE / path.stem / "results.csv")
+        yield path.stem, sweepfile.read(path), files.read_table(HERE / path.stem / "results.csv")
 
 
 def page():
@@ -48,7 +49,7 @@ def main():
     for text in wrong:
         print(text, file=sys.stderr)
     if not wrong:
-        records.write_whole(HERE / "README.md", page())
+        files.write_whole(HERE / "README.md", page())
     return int(bool(wrong))
 
 

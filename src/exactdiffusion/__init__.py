@@ -1,7 +1,7 @@
-"""Exact oracles, so that only the theorem is under test.
+"""Theorems about diffusion models, checked numerically with exact oracles.
 
-Scores, denoisers, projections and proximal maps of Gaussian mixtures, point clouds and simple closed sets are known
-exactly; samplers, schedules and published bounds are then checked against them. Every name below is loaded on first
+Scores, denoisers, projections and proximal maps of Gaussian mixtures, point clouds and simple closed sets are computed
+exactly, so a failing check means that the theorem or the code is wrong, not a network. The names below are loaded on first
 use, so that ``import exactdiffusion`` costs next to nothing.
 """
 
@@ -9,36 +9,23 @@ from importlib import import_module as _import_module
 
 from ._version import __version__
 
-_MODULES = (
-    "adversaries",
-    "arrays",
-    "audit",
-    "bounds",
-    "chains",
-    "conditional_mean",
-    "datasets",
-    "laws",
-    "ledger",
-    "log_concavity",
-    "measure",
-    "measurements",
-    "noise",
-    "propagation",
-    "proximal",
-    "samplers",
-    "schedules",
-    "sweep",
-)
+_MODULES = ("datasets", "distances", "laws", "output_laws", "prox", "samplers", "schedules", "statements")
 _NAMES = {
+    "Counted": "laws",
+    "Denoiser": "laws",
     "GaussianMixture": "laws",
+    "Grid": "schedules",
+    "Noise": "_core.random",
     "PointCloud": "laws",
     "Sphere": "laws",
     "Subspace": "laws",
     "Torus": "laws",
-    "Denoiser": "laws",
-    "Counted": "laws",
-    "Grid": "schedules",
-    "Noise": "noise",
+    "audit": "papers.projection.audit",
+    "plot": "studies.plot",
+    "report": "studies.report",
+    "sweep": "studies.sweep",
+    "verify": "checks.verify",
+    "w2": "distances",
 }
 __all__ = ["__version__", *sorted(_NAMES), *_MODULES]
 

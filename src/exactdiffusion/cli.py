@@ -13,10 +13,11 @@ from ._version import __version__
 
 
 def _list(args):
-    from . import bounds, datasets, figures, samplers, schedules, sweep
+    from . import datasets, samplers, schedules, statements
+    from .studies import figures, sweep
 
     print("statements (exactdiffusion verify NAME)")
-    _table((s.key, f"{s.ref}, {s.kind}", s.title) for s in bounds.all_statements())
+    _table((s.key, f"{s.ref}, {s.kind}", s.title) for s in statements.all_statements())
     print("\nsamplers (sweep --sampler NAME[:PARAMETER=VALUE])")
     _table((i.name, f"order {i.order}, {'random' if i.stochastic else 'deterministic'}", i.summary)
            for i in samplers.REGISTRY.values())
@@ -44,15 +45,15 @@ def _first_line(function):
 
 
 def _verify(args):
-    from .verification import verify
+    from .checks.verify import verify
 
     return verify(args.names, deep=args.deep, quick=args.quick, update=args.update, check=args.check, source=args.source,
                   records=args.records, out=args.out)
 
 
 def _figures(args):
-    from . import figures
     from .datasets import DatasetUnavailable
+    from .studies import figures
 
     if args.check and args.quick:
         raise ValueError("check: got --check together with --quick; expected one of the two")
@@ -97,7 +98,7 @@ _SWEEP_DEFAULTS = {"schedule": "vp_linear", "seeds": 5, "samples": 1000, "start"
 def _sweep(args):
     from pathlib import Path
 
-    from . import sweep, sweepfile
+    from .studies import sweep, sweepfile
 
     flags = {name: getattr(args, name) for name in ("target", "sampler", "steps", "exact_draws", *_SWEEP_DEFAULTS)}
     given = {name: value for name, value in flags.items() if value is not None}
@@ -134,7 +135,7 @@ def _sweep(args):
 
 
 def _plot(args):
-    from .plot import plot
+    from .studies.plot import plot
 
     for path in plot(args.dir, target=args.target, metric=args.metric, sampler=args.sampler, schedule=args.schedule,
                      x=args.x, out=args.out):
@@ -143,7 +144,7 @@ def _plot(args):
 
 
 def _report(args):
-    from .report import report
+    from .studies.report import report
 
     print(report(args.dir, args.out, target=args.target, metric=args.metric, checks=args.checks, figures=args.figures))
     return 0
@@ -157,14 +158,14 @@ def _integers(name, text):
 
 
 def _audit(args):
-    from .audit import run
+    from .papers.projection.audit import run
 
     return run(args.fn, args.target, N=args.N, trajectories=args.trajectories, seed=args.seed, sigma_ratio=args.sigma_ratio,
                sigma_max=args.sigma_max, nu=args.nu, schedule=args.schedule, scalar_sigma=args.scalar_sigma, json=args.json)
 
 
 def _demo(args):
-    from .demo import run
+    from .studies.demo import run
 
     return run(args.out)
 
@@ -205,7 +206,7 @@ def parser():
         "sweep", help="step count versus error for grids of targets, samplers, schedules and seeds",
         description="Lists are separated by commas; NAME:PARAMETER=VALUE sets a parameter; MODULE:FUNCTION names a "
                     "target, sampler or schedule of your own. An interrupted sweep resumes when run again. A TOML file "
-                    "says the same as the flags (see exactdiffusion.sweepfile).")
+                    "says the same as the flags (see exactdiffusion.studies.sweepfile).")
     c.add_argument("file", nargs="?", metavar="FILE.toml", help="a sweep file, in place of the flags down to --refused")
     c.add_argument("--target")
     c.add_argument("--sampler")
@@ -267,7 +268,7 @@ def parser():
 
 def main(argv=None):
     """Run one command and return its exit code (0 done, 1 a check failed, 2 a bad argument, 141 a closed pipe)."""
-    from ._threads import one_thread
+    from ._core.threads import one_thread
 
     one_thread()  # before anything imports NumPy
     from .datasets import DatasetUnavailable

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ._validation import fail, integer, scalar
-from ._validation import weights as _weights
+from ._core.validation import fail, integer, scalar
+from ._core.validation import weights as _weights
 
 #: Environment variable naming a folder of local copies.
 FOLDER_VARIABLE = "EXACTDIFFUSION_DATA"

@@ -18,10 +18,10 @@ from functools import cached_property
 
 import numpy as np
 
-from ._fixed import Fixed
-from ._validation import choice, fail, integer, real_array, scalar
-from .arrays import to_numpy
-from .bounds.projection import beta_star
+from ._core.arrays import to_numpy
+from ._core.fixed import Fixed
+from ._core.validation import choice, fail, integer, real_array, scalar
+from .statements.projection import beta_star
 
 __all__ = [
     "QUANTISED", "REGISTRY", "Grid", "admissible", "alpha_bar_from_beta",
@@ -504,7 +504,7 @@ def vp_linear(N, beta_min=0.1, beta_max=20.0, eps=0.0, vp=True, final_zero=False
 def admissible(N, eta=0.1, nu=2.0, sigma_max=40.0, start_ratio=1.0):
     """Log-linear schedule with the largest admissible step; VE (arXiv 2306.04848, Thm 4.3).
 
-    The step is :func:`exactdiffusion.bounds.projection.beta_star`. The product guarantee of Thm 4.2 never falls below
+    The step is :func:`exactdiffusion.statements.projection.beta_star`. The product guarantee of Thm 4.2 never falls below
     ``nu^{-(1 - eta) / eta}`` whatever N: the final sigma is ``sigma_max (1 - beta)^N``, never 0. For ``eta = 0`` one full
     step is exact, so only N = 1 is accepted.
     """

@@ -248,12 +248,12 @@ ROUNDED["schedules.sigmoid"] = lambda N, T, start, end, tau, max_beta: _each_rat
 # --------------------------------------------------------------------------------------------------- grids of the chain
 
 
-@form("conditional_mean.released_grid", {"T": 5, "beta_T": 0.95, "beta_1": 1e-4}, {"T": 10, "beta_T": 0.7, "beta_1": 1e-4})
+@form("papers.conditional_mean.released_grid", {"T": 5, "beta_T": 0.95, "beta_1": 1e-4}, {"T": 10, "beta_T": 0.7, "beta_1": 1e-4})
 def released_grid(T, beta_T, beta_1):
     return ve([*ddpm_sigmas(T, beta_1, beta_T)[::-1], 0])
 
 
-@form("conditional_mean.refined_grid", *({"n": 6, "sigma": s, "spacing": p} for s in (0.3, 2.0)
+@form("papers.conditional_mean.refined_grid", *({"n": 6, "sigma": s, "spacing": p} for s in (0.3, 2.0)
                                          for p in ("vp_linear", "linear", "geometric")))
 def refined_grid(n, sigma, spacing):
     k = [mp.mpf(i) / n for i in range(1, n + 1)]
@@ -268,7 +268,7 @@ def refined_grid(n, sigma, spacing):
     return ve([*(mp.sqrt(u) for u in v[::-1]), 0])
 
 
-@form("conditional_mean.power_grid", {"T": 8, "gamma": 0.5, "sigma": 0.7, "c": 1.0})
+@form("papers.conditional_mean.power_grid", {"T": 8, "gamma": 0.5, "sigma": 0.7, "c": 1.0})
 def power_grid(T, gamma, sigma, c):
     """beta_t = c' T^-gamma t / T up to the level whose SNR is nearest to sigma's with c' = c; c' puts it there exactly."""
     unit = [mp.mpf(T) ** -gamma * (t + 1) / T for t in range(T)]
@@ -373,39 +373,39 @@ def after(weights, means, covariances, total, m, sigma, y=None):
     return Joint(weights, means, covariances, ys if y is None else [*ys, y], sigma)
 
 
-form("measurements.posterior_mean", *MEASURED)(lambda **a: after(**a).mean)
-form("measurements.posterior_covariance", *MEASURED)(lambda **a: after(**a).covariance)
+form("papers.log_concavity.measurements.posterior_mean", *MEASURED)(lambda **a: after(**a).mean)
+form("papers.log_concavity.measurements.posterior_covariance", *MEASURED)(lambda **a: after(**a).covariance)
 
 
-@form("measurements.predictive_covariance", *MEASURED)
+@form("papers.log_concavity.measurements.predictive_covariance", *MEASURED)
 def predictive_covariance(**a):
     return [[v + (a["sigma"] ** 2 if i == j else 0) for j, v in enumerate(row)]
             for i, row in enumerate(after(**a).covariance)]
 
 
-@form("measurements.posterior_mixture", *MEASURED)
+@form("papers.log_concavity.measurements.posterior_mixture", *MEASURED)
 def posterior_mixture(**a):
     """Weights, means, covariances."""
     q = after(**a)
     return [q.r, q.means, [c.tolist() for c in q.covs]]
 
 
-@form("measurements.predictive_mixture", *MEASURED)
+@form("papers.log_concavity.measurements.predictive_mixture", *MEASURED)
 def predictive_mixture(**a):
     q = after(**a)
     return [q.r, q.means, [(c + a["sigma"] ** 2 * mp.eye(q.d)).tolist() for c in q.covs]]
 
 
-@form("measurements.conditional_log_density", *FURTHER)
+@form("papers.log_concavity.measurements.conditional_log_density", *FURTHER)
 def conditional_log_density(y, **a):
     return after(**a, y=y).log_density - after(**a).log_density
 
 
-form("measurements.conditional_score", *FURTHER)(lambda **a: after(**a).score[-2:])
-form("measurements.conditional_hessian", *FURTHER)(lambda **a: [row[-2:] for row in after(**a).hessian[-2:]])
-form("measurements.joint_log_density", *JOINT)(lambda y, sigma, **law: Joint(**law, ys=y, sigma=sigma).log_density)
-form("measurements.joint_score", *JOINT)(lambda y, sigma, **law: Joint(**law, ys=y, sigma=sigma).score)
-form("measurements.joint_hessian", *JOINT)(lambda y, sigma, **law: Joint(**law, ys=y, sigma=sigma).hessian)
+form("papers.log_concavity.measurements.conditional_score", *FURTHER)(lambda **a: after(**a).score[-2:])
+form("papers.log_concavity.measurements.conditional_hessian", *FURTHER)(lambda **a: [row[-2:] for row in after(**a).hessian[-2:]])
+form("papers.log_concavity.measurements.joint_log_density", *JOINT)(lambda y, sigma, **law: Joint(**law, ys=y, sigma=sigma).log_density)
+form("papers.log_concavity.measurements.joint_score", *JOINT)(lambda y, sigma, **law: Joint(**law, ys=y, sigma=sigma).score)
+form("papers.log_concavity.measurements.joint_hessian", *JOINT)(lambda y, sigma, **law: Joint(**law, ys=y, sigma=sigma).hessian)
 
 OBSERVED = [{**LAW, "y": NEXT, "sigma": s} for s in (0.1, 0.7, 4.0)]
 AT = [{**LAW, "x": NEXT}, {**LAW, "x": [-2.5, 4.0]}]
@@ -413,10 +413,10 @@ form("laws.GaussianMixture.log_density", *AT)(lambda x, **law: Joint(**law, ys=[
 form("laws.GaussianMixture.score", *AT)(lambda x, **law: Joint(**law, ys=[x], sigma=mp.mpf(0)).score)
 form("laws.GaussianMixture.hessian", *AT)(lambda x, **law: Joint(**law, ys=[x], sigma=mp.mpf(0)).hessian)
 
-form("conditional_mean.cme", *OBSERVED)(lambda y, sigma, **law: Joint(**law, ys=[y], sigma=sigma).mean)
+form("papers.conditional_mean.cme", *OBSERVED)(lambda y, sigma, **law: Joint(**law, ys=[y], sigma=sigma).mean)
 
 
-@form("conditional_mean.posterior_variance", *OBSERVED)
+@form("papers.conditional_mean.posterior_variance", *OBSERVED)
 def posterior_variance(y, sigma, **law):
     return mp.fsum(row[i] for i, row in enumerate(Joint(**law, ys=[y], sigma=sigma).covariance))
 
@@ -434,7 +434,7 @@ form("laws.GaussianMixture.mean", LAW)(lambda **law: moments(**law)[0])
 form("laws.GaussianMixture.covariance", LAW)(lambda **law: moments(**law)[1])
 
 
-@form("conditional_mean.lmmse", *OBSERVED)
+@form("papers.conditional_mean.lmmse", *OBSERVED)
 def lmmse(y, sigma, **law):
     mean, cov = moments(**law)
     C = matrix(cov)
@@ -442,7 +442,7 @@ def lmmse(y, sigma, **law):
     return [m + v for m, v in zip(mean, C * solved)]
 
 
-@form("conditional_mean.denoiser_laplacian", *({**LAW, "z": NEXT, "v": v} for v in (0.3, 2.0)))
+@form("papers.conditional_mean.denoiser_laplacian", *({**LAW, "z": NEXT, "v": v} for v in (0.3, 2.0)))
 def denoiser_laplacian(z, v, **law):
     """Second differences of the conditional mean itself, order 2 with step 1e-12: truncation 1e-24, rounding 1e-26."""
     h = mp.mpf(10) ** -12
@@ -457,7 +457,7 @@ def denoiser_laplacian(z, v, **law):
     return total
 
 
-@form("conditional_mean.reverse_kernel", *({**LAW, "z": NEXT, "v": 1.5, "v_next": u} for u in (0.0, 0.4)))
+@form("papers.conditional_mean.reverse_kernel", *({**LAW, "z": NEXT, "v": 1.5, "v_next": u} for u in (0.0, 0.4)))
 def reverse_kernel(weights, means, covariances, z, v, v_next):
     """Weights, means, covariances, by conditioning x + sqrt(v') n' on that plus an independent sqrt(v - v') n."""
     d, logs, out_means, out_covs = len(z), [], [], []
@@ -473,7 +473,7 @@ def reverse_kernel(weights, means, covariances, z, v, v_next):
     return [[u / mp.fsum(e) for u in e], out_means, out_covs]
 
 
-@form("conditional_mean.normalised", {**LAW, "power": 2.0})
+@form("papers.conditional_mean.normalised", {**LAW, "power": 2.0})
 def normalised(power, **law):
     """Means and covariances of the mixture with mean 0 and E |x|^2 = power."""
     mean, cov = moments(**law)
@@ -496,14 +496,14 @@ form("laws.PointCloud.mean", POINTS)(lambda **c: cloud_moments(**c)[0])
 form("laws.PointCloud.covariance", POINTS)(lambda **c: cloud_moments(**c)[1])
 
 
-@form("log_concavity.largest_posterior_variance", *({**POINTS, "y": NEXT, "sigma2": s} for s in (0.3, 2.0)))
+@form("papers.log_concavity.certificates.largest_posterior_variance", *({**POINTS, "y": NEXT, "sigma2": s} for s in (0.3, 2.0)))
 def largest_posterior_variance(points, weights, y, sigma2):
     zero = [[mp.mpf(0)] * 2] * 2
     C = matrix(Joint(weights, points, [zero] * 3, [y], mp.sqrt(sigma2)).covariance)
     return max(mp.eigsy(C, eigvals_only=True))
 
 
-@form("proximal.prox_gaussian", {"x": [1.5, -0.7], "lam": 0.3, **LAW}, {"x": [0.1, 0.4], "lam": 0.2, **LAW})
+@form("prox.prox_gaussian", {"x": [1.5, -0.7], "lam": 0.3, **LAW}, {"x": [0.1, 0.4], "lam": 0.2, **LAW})
 def prox_gaussian(x, lam, weights, means, covariances):
     """Minimiser of |u - x|^2 / 2 - lam log p(u): Newton's method from the best of 25 starts."""
     d = len(x)
@@ -646,7 +646,7 @@ def subspace_covariance(basis, offset, covariance, scale, sigma):
 # ----------------------------------------------------------------------------------------------------- distances, errors
 
 
-@form("measure.mse", {"estimate": [[1.0, 0.3], [0.2, 0.5], [0.0, 1.0]], "truth": [[0.5, 0.1], [0.4, 0.5], [2.0, -1.0]]})
+@form("distances.mse", {"estimate": [[1.0, 0.3], [0.2, 0.5], [0.0, 1.0]], "truth": [[0.5, 0.1], [0.4, 0.5], [2.0, -1.0]]})
 def mse(estimate, truth):
     """Value and standard error of the mean of the squared row errors."""
     e = [mp.fsum((a - b) ** 2 for a, b in zip(u, v)) for u, v in zip(estimate, truth)]
@@ -654,12 +654,12 @@ def mse(estimate, truth):
     return [mean, mp.sqrt(mp.fsum((v - mean) ** 2 for v in e) / (n - 1) / n)]
 
 
-@form("measure.coupling_bound", {"x": [[1.0, 0.3], [0.2, 0.5]], "y": [[0.5, 0.1], [0.4, 0.5]], "weights": [0.25, 0.75]})
+@form("distances.coupling_bound", {"x": [[1.0, 0.3], [0.2, 0.5]], "y": [[0.5, 0.1], [0.4, 0.5]], "weights": [0.25, 0.75]})
 def coupling_bound(x, y, weights):
     return mp.sqrt(mp.fsum(w * mp.fsum((a - b) ** 2 for a, b in zip(u, v)) for w, u, v in zip(weights, x, y)))
 
 
-@form("measure.wasserstein_1d", *({"x": [0.3, 2.0, -1.0], "y": [0.1, 0.7], "p": p} for p in (2, 1)))
+@form("distances.wasserstein_1d", *({"x": [0.3, 2.0, -1.0], "y": [0.1, 0.7], "p": p} for p in (2, 1)))
 def wasserstein_1d(x, y, p):
     """Sorted rows, each split into equal shares of 1 / (n m)."""
     u = [v for v in sorted(x) for _ in y]
@@ -670,7 +670,7 @@ def wasserstein_1d(x, y, p):
 # ------------------------------------------------------------------------------------------------ walks on one Gaussian
 
 
-@form("chains.ULA.linear", {"k": 1.3, "unit": 1.0, "step": 0.2}, {"k": 0.2, "unit": 2.5, "step": 0.2})
+@form("papers.log_concavity.walk_jump.ULA.linear", {"k": 1.3, "unit": 1.0, "step": 0.2}, {"k": 0.2, "unit": 2.5, "step": 0.2})
 def ula_linear(k, unit, step):
     """y' = y - h u k y + sqrt(2 h u) z: factor, and variance of the noise."""
     return [1 - step * unit * k, 2 * step * unit]
@@ -681,7 +681,7 @@ def ula_linear(k, unit, step):
 BETAS = {"beta": [0.1, 0.3, 0.25, 0.05], "eta": 0.4}
 
 
-@form("bounds.projection.smallest_admissible_nu", BETAS)
+@form("statements.projection.smallest_admissible_nu", BETAS)
 def smallest_admissible_nu(beta, eta):
     """The largest ratio of both inequalities of Definition 4.1 over all partial products."""
     found, under, middle, over = mp.mpf(1), mp.mpf(1), mp.mpf(1), mp.mpf(1)
@@ -691,17 +691,17 @@ def smallest_admissible_nu(beta, eta):
     return found
 
 
-form("bounds.projection.admissibility_excess", {**BETAS, "nu": 1.2}, {**BETAS, "nu": 3.0})(
+form("statements.projection.admissibility_excess", {**BETAS, "nu": 1.2}, {**BETAS, "nu": 3.0})(
     lambda beta, eta, nu: mp.log(smallest_admissible_nu(beta, eta) / nu)
 )
 
 
-@form("bounds.projection.largest_admissible_eta", {"beta": BETAS["beta"], "nu": 1.5})
+@form("statements.projection.largest_admissible_eta", {"beta": BETAS["beta"], "nu": 1.5})
 def largest_admissible_eta(beta, nu):
     return mp.findroot(lambda eta: mp.log(smallest_admissible_nu(beta, eta) / nu), (mp.mpf("0.3"), mp.mpf("0.5")))
 
 
-@form("bounds.projection.admissible_limit_rates", {"eta": 0.3, "nu": 2.0})
+@form("statements.projection.admissible_limit_rates", {"eta": 0.3, "nu": 2.0})
 def admissible_limit_rates(eta, nu):
     """N (log product_N - its limit) at N = 2^80, in 120 digits: the remainder is O(1/N)."""
     with mp.workdps(120):
@@ -713,34 +713,34 @@ def admissible_limit_rates(eta, nu):
         return [N * (N * mp.log(f) + limit * share) for f, share in factors]
 
 
-@form("bounds.projection.band_usage", {"distance": [0.3, 5.0], "sigma": [1.0, 1.0], "dimension": 3})
+@form("statements.projection.band_usage", {"distance": [0.3, 5.0], "sigma": [1.0, 1.0], "dimension": 3})
 def band_usage(distance, sigma, dimension):
     r = [mp.sqrt(dimension) * s / d for s, d in zip(sigma, distance)]
     return [mp.exp(abs(mp.log(v))) for v in r]
 
 
-@form("bounds.projection.relative_error", {"estimate": [[0.3, 0.1]], "projection": [[0.0, 0.25]], "distance": [2.0]})
+@form("statements.projection.relative_error", {"estimate": [[0.3, 0.1]], "projection": [[0.0, 0.25]], "distance": [2.0]})
 def relative_error(estimate, projection, distance):
     return [mp.hypot(a[0] - b[0], a[1] - b[1]) / d for a, b, d in zip(estimate, projection, distance)]
 
 
-@form("bounds.projection.half_smoothed_distance", {"half_squares": [[0.5, 0.7, 3.0], [1.0, 1.0, 200.0]], "sigma": 0.4})
+@form("statements.projection.half_smoothed_distance", {"half_squares": [[0.5, 0.7, 3.0], [1.0, 1.0, 200.0]], "sigma": 0.4})
 def half_smoothed_distance(half_squares, sigma):
     return [-(sigma**2) * mp.log(mp.fsum(mp.exp(-h / sigma**2) for h in row)) for row in half_squares]
 
 
-@form("bounds.projection.smoothed_distance_hessian", {"covariance": [[[0.5, 0.1], [0.1, 0.2]]], "sigma": 0.7})
+@form("statements.projection.smoothed_distance_hessian", {"covariance": [[[0.5, 0.1], [0.1, 0.2]]], "sigma": 0.7})
 def smoothed_distance_hessian(covariance, sigma):
     return [[[(i == j) - v / sigma**2 for j, v in enumerate(row)] for i, row in enumerate(C)] for C in covariance]
 
 
-@form("bounds.projection.near_set_error", {"distances": [[1.0, 1.5, 4.0]], "to_projection": [[0.0, 2.0, 4.5]], "alpha": 2.0,
+@form("statements.projection.near_set_error", {"distances": [[1.0, 1.5, 4.0]], "to_projection": [[0.0, 2.0, 4.5]], "alpha": 2.0,
                                            "eta": 0.1})
 def near_set_error(distances, to_projection, alpha, eta):
     return [eta * min(d) + max(t for s, t in zip(d, p) if s <= alpha * min(d)) for d, p in zip(distances, to_projection)]
 
 
-@form("bounds.proximal.two_mode_curvature", {"m": 1.5, "v": 0.4})
+@form("statements.proximal.two_mode_curvature", {"m": 1.5, "v": 0.4})
 def two_mode_curvature(m, v):
     """Second derivative of the logarithm of the equal mixture at 0, by differences in 50 digits."""
     h = mp.mpf(10) ** -12
@@ -751,12 +751,12 @@ def two_mode_curvature(m, v):
     return (log(h) - 2 * log(mp.mpf(0)) + log(-h)) / h**2
 
 
-@form("bounds.foundations.ddim_gaussian_deviation", {"sigma": [3.0, 1.0, 0.4, 0.0], "s": 0.7})
+@form("statements.foundations.ddim_gaussian_deviation", {"sigma": [3.0, 1.0, 0.4, 0.0], "s": 0.7})
 def ddim_gaussian_deviation(sigma, s):
     return mp.fsum((a - b) ** 2 * s**2 / (2 * mp.sqrt(s * s + b * b) ** 3) for a, b in itertools.pairwise(sigma))
 
 
-@form("bounds.conditional_mean.two_point_plateau",
+@form("statements.conditional_mean.two_point_plateau",
       *({"snr": s} for s in (1e-3, 0.7, 6.3, 30.0, 143.0, 150.0, 200.0, 700.0, 1400.0)))
 def two_point_plateau(snr):
     """By w = snr + sqrt(snr) g, times e^(snr/2): the quadrature stops at an absolute accuracy, and the values are small."""
@@ -770,7 +770,7 @@ def two_point_plateau(snr):
     return [4 * mp.ncdf(-mp.sqrt(snr)), mmse]
 
 
-@form("bounds.log_concavity.discrete_prior_mmse", {**POINTS, "m": 3.0, "sigma": 2.0})
+@form("statements.log_concavity.discrete_prior_mmse", {**POINTS, "m": 3.0, "sigma": 2.0})
 def discrete_prior_mmse(points, weights, m, sigma):
     total = mp.mpf(0)
     for (i, a), (j, b) in itertools.product(enumerate(points), repeat=2):
@@ -780,20 +780,20 @@ def discrete_prior_mmse(points, weights, m, sigma):
     return total / mp.sqrt(2 * mp.pi)
 
 
-@form("bounds.log_concavity.ula_log_sobolev",
+@form("statements.log_concavity.ula_log_sobolev",
       {"k": [0.0, 5.0, 100.0], "h": 0.01, "a": 0.5, "L": 2.0, "dim": 3, "kl_start": 4.0})
 def ula_log_sobolev(k, h, a, L, dim, kl_start):
     return [kl_start / mp.exp(a * h) ** v + 6 * dim * h * L * L / a for v in k]
 
 
-@form("bounds.log_concavity_thresholds.jung_radius", {"D": 2.0, "d": 1}, {"D": 3.0, "d": 4})
+@form("statements.log_concavity_thresholds.jung_radius", {"D": 2.0, "d": 1}, {"D": 3.0, "d": 4})
 def jung_radius(D, d):
     """Circumradius of the regular simplex with d + 1 vertices e_i D / sqrt 2: the distance of one to their mean."""
     a = D / mp.sqrt(2)
     return mp.sqrt((a - a / (d + 1)) ** 2 + d * (a / (d + 1)) ** 2)
 
 
-@form("bounds.log_concavity_thresholds.curvature_bounds", {"m": [1.0, 2.0, 7.0], "sigma2": 0.8, "tau2": 0.5, "R": 1.2})
+@form("statements.log_concavity_thresholds.curvature_bounds", {"m": [1.0, 2.0, 7.0], "sigma2": 0.8, "tau2": 0.5, "R": 1.2})
 def curvature_bounds(m, sigma2, tau2, R):
     """1/sigma^2 - Cov[X | Y_1..m] / sigma^4 between Cov = tau2 sigma2 / (sigma2 + m tau2), Z constant, and Var Z = R^2."""
     low, high = [], []

@@ -13,7 +13,7 @@ import pytest
 from scipy.integrate import solve_ivp
 
 from exactdiffusion import GaussianMixture
-from exactdiffusion import conditional_mean as cm
+from exactdiffusion.papers import conditional_mean as cm
 
 JUMP = 0.5
 REACH = 8.5  # standard deviations of every component: the mass beyond is 2e-17

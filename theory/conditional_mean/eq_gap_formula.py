@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from exactdiffusion import conditional_mean as cm
-from exactdiffusion.bounds import conditional_mean as bound
+from exactdiffusion.papers import conditional_mean as cm
+from exactdiffusion.statements import conditional_mean as bound
 
 STATEMENT = bound.gap_formula.statement
 V_END = 1e-9

@@ -4,8 +4,8 @@ import numpy as np
 import sympy
 
 from exactdiffusion import GaussianMixture, Grid
-from exactdiffusion import conditional_mean as cm
-from exactdiffusion.bounds import conditional_mean as bound
+from exactdiffusion.papers import conditional_mean as cm
+from exactdiffusion.statements import conditional_mean as bound
 
 STATEMENT = bound.gaussian_chain.statement
 

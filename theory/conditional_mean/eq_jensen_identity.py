@@ -7,9 +7,9 @@ import itertools
 
 import numpy as np
 
-from exactdiffusion import conditional_mean as cm
 from exactdiffusion import samplers
-from exactdiffusion.bounds import conditional_mean as bound
+from exactdiffusion.papers import conditional_mean as cm
+from exactdiffusion.statements import conditional_mean as bound
 
 STATEMENT = bound.jensen_identity.statement
 Y = np.array([[-2.3], [-0.4], [0.05], [0.7], [1.9]])

@@ -4,8 +4,8 @@ import numpy as np
 import sympy
 
 from exactdiffusion import Noise, samplers
-from exactdiffusion import conditional_mean as cm
-from exactdiffusion.bounds import conditional_mean as bound
+from exactdiffusion.papers import conditional_mean as cm
+from exactdiffusion.statements import conditional_mean as bound
 
 STATEMENT = bound.mean_step.statement
 EPS = np.finfo(np.float64).eps

@@ -3,8 +3,8 @@
 import numpy as np
 
 from exactdiffusion import PointCloud, Sphere
-from exactdiffusion import conditional_mean as cm
-from exactdiffusion.bounds import conditional_mean as bound
+from exactdiffusion.papers import conditional_mean as cm
+from exactdiffusion.statements import conditional_mean as bound
 
 STATEMENT = bound.one_step_exact.statement
 EPS = np.finfo(np.float64).eps

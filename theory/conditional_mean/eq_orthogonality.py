@@ -3,8 +3,8 @@
 import numpy as np
 
 from exactdiffusion import GaussianMixture
-from exactdiffusion import conditional_mean as cm
-from exactdiffusion.bounds import conditional_mean as bound
+from exactdiffusion.papers import conditional_mean as cm
+from exactdiffusion.statements import conditional_mean as bound
 
 STATEMENT = bound.orthogonality.statement
 

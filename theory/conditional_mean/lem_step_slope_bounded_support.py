@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from exactdiffusion import PointCloud, Sphere, measure
-from exactdiffusion import conditional_mean as cm
-from exactdiffusion.bounds import conditional_mean as bound
+from exactdiffusion import PointCloud, Sphere, distances
+from exactdiffusion.papers import conditional_mean as cm
+from exactdiffusion.statements import conditional_mean as bound
 
 STATEMENT = bound.step_slope_bounded_support.statement
 EPS = np.finfo(np.float64).eps
@@ -64,7 +64,7 @@ def test_no_uniform_constant(check):
     of = "the growth of the product of slopes with n"
     check.holds(logs[:-1], logs[1:], tol=0, cause="exact: strict", on="n = 2 .. 8", of=of)
     check.holds(10.0, logs[-1], tol=0, cause="exact: strict", on="log slope at n = 8", of=of)
-    assert measure.fit_slope([2, 3, 5, 8], logs).slope > 0.5
+    assert distances.fit_slope([2, 3, 5, 8], logs).slope > 0.5
 
 
 def test_controls(check, line):

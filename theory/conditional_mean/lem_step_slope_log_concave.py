@@ -3,8 +3,8 @@
 import numpy as np
 
 from exactdiffusion import GaussianMixture
-from exactdiffusion import conditional_mean as cm
-from exactdiffusion.bounds import conditional_mean as bound
+from exactdiffusion.papers import conditional_mean as cm
+from exactdiffusion.statements import conditional_mean as bound
 
 STATEMENT = bound.step_slope_log_concave.statement
 LEVELS = ((4.0, 3.0), (1.0, 0.9), (0.1, 0.05), (0.01, 0.009))

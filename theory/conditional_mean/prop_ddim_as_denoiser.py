@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from exactdiffusion import GaussianMixture, measure
-from exactdiffusion import conditional_mean as cm
-from exactdiffusion.bounds import conditional_mean as bound
+from exactdiffusion import GaussianMixture, distances
+from exactdiffusion.papers import conditional_mean as cm
+from exactdiffusion.statements import conditional_mean as bound
 
 STATEMENT = bound.ddim_as_denoiser.statement
 STEPS = np.array([64, 128, 256])
@@ -30,7 +30,7 @@ def test_limit(check):
         )
         gains = [gaussian_excess(lam, v_hat, int(n))[1] for n in STEPS]
         check.rate(
-            measure.fit_slope(STEPS, np.abs(gains - np.sqrt(lam / (lam + v_hat)))),
+            distances.fit_slope(STEPS, np.abs(gains - np.sqrt(lam / (lam + v_hat)))),
             -1.0,
             within=0.05,
             on=f"gain to sqrt(g), lam = {lam:g}, v = {v_hat:g}",

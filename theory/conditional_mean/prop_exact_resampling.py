@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from exactdiffusion import conditional_mean as cm
-from exactdiffusion.bounds import conditional_mean as bound
+from exactdiffusion.papers import conditional_mean as cm
+from exactdiffusion.statements import conditional_mean as bound
 
 STATEMENT = bound.exact_resampling.statement
 Y = np.array([[-1.4], [-0.2], [0.6], [2.0]])

@@ -2,16 +2,16 @@
 
 import numpy as np
 
-from exactdiffusion import GaussianMixture, measure, propagation, samplers
-from exactdiffusion import conditional_mean as cm
-from exactdiffusion.bounds import conditional_mean as bound
+from exactdiffusion import GaussianMixture, distances, output_laws, samplers
+from exactdiffusion.papers import conditional_mean as cm
+from exactdiffusion.statements import conditional_mean as bound
 
 STATEMENT = bound.generation_collapse.statement
 
 
 def deviation(sampler, grid, lam, **options):
     start = np.ones(1)
-    law = propagation.gaussian(sampler, np.zeros(1), np.array([lam]), grid, np.zeros(1), start, **options)
+    law = output_laws.gaussian(sampler, np.zeros(1), np.array([lam]), grid, np.zeros(1), start, **options)
     return float(np.sqrt(np.asarray(law.cov).ravel()[0]))
 
 
@@ -45,7 +45,7 @@ def test_ddim_generates(check):
     for T in (10, 300, 1000):
         check.equal(values[T], recorded[T], tol=1e-3, cause="printed digits: recorded to three digits", on=f"DDIM, T = {T}")
     check.rate(
-        measure.fit_slope([100, 300, 1000], [1 - values[T] for T in (100, 300, 1000)]),
+        distances.fit_slope([100, 300, 1000], [1 - values[T] for T in (100, 300, 1000)]),
         -1.0,
         within=0.1,
         on="DDIM: 1 - deviation against T",

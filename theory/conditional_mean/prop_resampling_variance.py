@@ -3,9 +3,9 @@
 import numpy as np
 import sympy
 
-from exactdiffusion import GaussianMixture, measure, propagation
-from exactdiffusion import conditional_mean as cm
-from exactdiffusion.bounds import conditional_mean as bound
+from exactdiffusion import GaussianMixture, distances, output_laws
+from exactdiffusion.papers import conditional_mean as cm
+from exactdiffusion.statements import conditional_mean as bound
 
 STATEMENT = bound.resampling_variance.statement
 LAM = np.array([0.05, 1.0, 7.0])
@@ -24,7 +24,7 @@ def test_against_exact_propagation(check):
         grid = sub_grid(T).to_vp()
         v = grid.noise_ratio**2
         for kernel in ("small", "large"):
-            law = propagation.gaussian("ddpm", np.zeros(3), LAM, grid, np.ones(3), np.zeros(3), variance=kernel)
+            law = output_laws.gaussian("ddpm", np.zeros(3), LAM, grid, np.ones(3), np.zeros(3), variance=kernel)
             variance = np.asarray(law.cov) if np.ndim(law.cov) == 1 else np.diag(law.cov)
             found = bound.resampling_variance(v, LAM, kernel)
             check.equal(variance / found, 1.0, tol=1e-11, cause="rounding: over T steps", on=f"{kernel}, T = {T}")
@@ -70,7 +70,7 @@ def test_recorded_values_and_limit(check):
     )
     steps = 2 ** np.arange(5, 10)
     short = [1 - float(bound.resampling_variance(cm.refined_grid(int(n), 1.0).noise_ratio ** 2, 1.0)) / 0.5 for n in steps]
-    check.rate(measure.fit_slope(steps, short), -1.0, within=0.1, on="1 - Var/MMSE against n, refined schedule")
+    check.rate(distances.fit_slope(steps, short), -1.0, within=0.1, on="1 - Var/MMSE against n, refined schedule")
 
 
 def test_sampler(check):
@@ -92,7 +92,7 @@ def test_controls(check):
     small = bound.resampling_variance(v, LAM)
     check.control("the exact kernels (beta-tilde)", np.abs(small / mmse - 1), 0.0, tol=1e-2, on="T = 50")
     grid = cm.refined_grid(10, 1.0)
-    law = propagation.gaussian("ddpm", np.zeros(3), LAM, grid, np.ones(3), np.zeros(3), variance="large", last_noise=True)
+    law = output_laws.gaussian("ddpm", np.zeros(3), LAM, grid, np.ones(3), np.zeros(3), variance="large", last_noise=True)
     variance = np.asarray(law.cov) if np.ndim(law.cov) == 1 else np.diag(law.cov)
     large = bound.resampling_variance(grid.noise_ratio**2, LAM, "large")
     check.control("no noise in the last step", np.abs(variance / large - 1), 0.0, tol=1e-4, on="10 steps, DDPM betas")

@@ -3,9 +3,9 @@
 import mpmath
 import numpy as np
 
-from exactdiffusion import conditional_mean as cm
-from exactdiffusion import measure
-from exactdiffusion.bounds import conditional_mean as bound
+from exactdiffusion import distances
+from exactdiffusion.papers import conditional_mean as cm
+from exactdiffusion.statements import conditional_mean as bound
 
 STATEMENT = bound.small_noise_gap.statement
 LEVELS = np.array([4e-3, 2e-3, 1e-3, 5e-4, 2.5e-4])
@@ -45,7 +45,7 @@ def test_leading_term(check, line):
             on=f"{name}, y = {y}, v -> 0",
         )
         check.rate(
-            measure.fit_slope(LEVELS[-3:], np.abs(ratios[-3:] - 1)), 1.0, within=0.1, on=f"remainder, {name}, y = {y}"
+            distances.fit_slope(LEVELS[-3:], np.abs(ratios[-3:] - 1)), 1.0, within=0.1, on=f"remainder, {name}, y = {y}"
         )
 
 

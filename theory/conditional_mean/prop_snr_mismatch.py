@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from exactdiffusion import GaussianMixture, datasets, measure
-from exactdiffusion import conditional_mean as cm
-from exactdiffusion.bounds import conditional_mean as bound
+from exactdiffusion import GaussianMixture, datasets, distances
+from exactdiffusion.papers import conditional_mean as cm
+from exactdiffusion.statements import conditional_mean as bound
 
 STATEMENT = bound.snr_mismatch.statement
 Y = np.linspace(-3, 3, 7)[:, None]
@@ -73,7 +73,7 @@ def test_worst_mismatch_falls_with_T(check):
             on = f"closed form against chain, T = {T}, level {'above' if level > s else 'below'}"
             check.equal(closed(level, s), one, tol=1e-12, cause="rounding: over T steps", on=on)
         worst.append(max(np.max(closed(inner[:-1], middle)), np.max(closed(inner[1:], middle))))
-    check.rate(measure.fit_slope(counts, worst), -2.0, within=0.3, on="worst excess/MMSE against T, Gaussian prior")
+    check.rate(distances.fit_slope(counts, worst), -2.0, within=0.3, on="worst excess/MMSE against T, Gaussian prior")
 
 
 def test_wrong_noise_level(check, line):

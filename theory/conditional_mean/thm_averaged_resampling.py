@@ -9,9 +9,9 @@ from functools import lru_cache
 import numpy as np
 from scipy.interpolate import make_interp_spline
 
-from exactdiffusion import conditional_mean as cm
-from exactdiffusion import measure
-from exactdiffusion.bounds import conditional_mean as bound
+from exactdiffusion import distances
+from exactdiffusion.papers import conditional_mean as cm
+from exactdiffusion.statements import conditional_mean as bound
 
 STATEMENT = bound.averaged_resampling.statement
 STEPS = np.array([16, 32, 64, 128])
@@ -81,7 +81,7 @@ def test_bias_and_mean_squared_error(check, line, deep):
                 biases.append(rms(line, name, u))
                 # E|xhat - x|^2 = E[ E xhat^2 - 2 E xhat E x + E x^2 ]
                 single.append(float(w @ (moment - 2 * u * mean[:, 0] + mean[:, 0] ** 2)) + mmse)
-            check.rate(measure.fit_slope(counts[-3:], biases[-3:]), -1.0, within=0.1, on=f"bias, {name}, {kernel}")
+            check.rate(distances.fit_slope(counts[-3:], biases[-3:]), -1.0, within=0.1, on=f"bias, {name}, {kernel}")
             limit, miss = bound.averaged_resampling(mmse), np.array(single) / (2 * mmse) - 1
             extrapolated = (2 * single[-1] - single[-2]) / limit
             tol = 2 * abs(2 * single[-1] - 3 * single[-2] + single[-3]) / limit
@@ -93,7 +93,7 @@ def test_bias_and_mean_squared_error(check, line, deep):
                 on=f"MSE / 2 MMSE, {name}, {kernel}",
             )
             check.rate(
-                measure.fit_slope(counts[-3:], np.abs(miss[-3:])), -1.0, within=0.2, on=f"MSE to 2 MMSE, {name}, {kernel}"
+                distances.fit_slope(counts[-3:], np.abs(miss[-3:])), -1.0, within=0.2, on=f"MSE to 2 MMSE, {name}, {kernel}"
             )
             check.holds(
                 biases[-1],

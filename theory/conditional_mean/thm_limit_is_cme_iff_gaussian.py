@@ -3,9 +3,9 @@
 import numpy as np
 import sympy
 
-from exactdiffusion import GaussianMixture, measure
-from exactdiffusion import conditional_mean as cm
-from exactdiffusion.bounds import conditional_mean as bound
+from exactdiffusion import GaussianMixture, distances
+from exactdiffusion.papers import conditional_mean as cm
+from exactdiffusion.statements import conditional_mean as bound
 
 STATEMENT = bound.limit_is_cme_iff_gaussian.statement
 EPS = np.finfo(np.float64).eps
@@ -76,7 +76,7 @@ def test_rate_next_to_a_gaussian(check, line):
         law = GaussianMixture(None, np.array([[-value], [value]]), 1 - value**2)
         f = line.trajectory(law, y, 1.0, v_end=1e-10, rtol=1e-13)
         gaps.append(float(np.abs(f - cm.cme(law, y, 1.0))[0, 0]))
-    check.rate(measure.fit_slope(a, gaps), 4.0, within=0.1, on="gap against a, y = .8, 0 dB")
+    check.rate(distances.fit_slope(a, gaps), 4.0, within=0.1, on="gap against a, y = .8, 0 dB")
 
 
 def test_transport_equation(check):

@@ -5,9 +5,9 @@ import itertools
 import numpy as np
 import pytest
 
-from exactdiffusion import conditional_mean as cm
-from exactdiffusion import datasets, measure
-from exactdiffusion.bounds import conditional_mean as bound
+from exactdiffusion import datasets, distances
+from exactdiffusion.papers import conditional_mean as cm
+from exactdiffusion.statements import conditional_mean as bound
 
 STATEMENT = bound.limit_ode.statement
 NAMES = ("gmm2", "gmm3", "scale mixture")
@@ -51,7 +51,7 @@ def test_rate(check, line):
         for spacing in ("vp_linear", "linear"):
             errors = [distance(line, name, n, ends, spacing=spacing) for n in STEPS]
             check.rate(
-                measure.fit_slope(STEPS[1:], errors[1:]),
+                distances.fit_slope(STEPS[1:], errors[1:]),
                 -1.0,
                 within=0.1,
                 on=f"mean distance to the endpoint, {name}, {spacing}",
@@ -69,7 +69,7 @@ def test_extrapolation(check, line):
             2 * c - b, end, tol=change, cause="remainder: last change of the extrapolation", on=f"{name}, n = 512, five y"
         )
         check.rate(
-            measure.fit_slope([128, 256, 512], [np.max(np.abs(f - end)) for f in (a, b, c)]),
+            distances.fit_slope([128, 256, 512], [np.max(np.abs(f - end)) for f in (a, b, c)]),
             -1.0,
             within=0.05,
             on=f"largest error at five y, {name}",
@@ -122,7 +122,7 @@ def test_on_the_random_mixture_of_the_paper(check):
     rows = []
     for n, value in recorded.items():
         f = cm.denoise(law, cm.refined_grid(n, sigma), y, sigma)
-        found = measure.excess_error(f, mean, mmse)
+        found = distances.excess_error(f, mean, mmse)
         # both numbers are means over 400 draws
         error = np.sqrt(2) * found.standard_error
         draw.normal(found.value, value, error, degrees=399, tol=5e-5, on=f"as recorded, random mixture, n = {n}")

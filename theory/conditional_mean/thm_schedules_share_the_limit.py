@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from exactdiffusion import conditional_mean as cm
-from exactdiffusion import measure
-from exactdiffusion.bounds import conditional_mean as bound
+from exactdiffusion import distances
+from exactdiffusion.papers import conditional_mean as cm
+from exactdiffusion.statements import conditional_mean as bound
 
 STATEMENT = bound.schedules_share_the_limit.statement
 #: gamma -> (c, step counts of the schedule)
@@ -27,7 +27,7 @@ def test_gamma_above_one(check):
     check.tight(
         largest[-1] / limits[-1], 1.0, tol=1e-3, cause="remainder: c T^-gamma in the denominator", on="gamma = 2, T = 1e4"
     )
-    check.rate(measure.fit_slope([100, 1000, 10_000], largest[3:6]), -0.5, within=0.02, on="v_T against T, gamma = 1.5")
+    check.rate(distances.fit_slope([100, 1000, 10_000], largest[3:6]), -0.5, within=0.02, on="v_T against T, gamma = 1.5")
 
 
 def test_one_plateau(check, line, deep):
@@ -37,7 +37,7 @@ def test_one_plateau(check, line, deep):
         for gamma, (c, counts) in SCHEDULES.items():
             values = [line.chain_excess(name, 1.0, grid(T, gamma, c)) for T in counts]
             check.rate(
-                measure.fit_slope(counts, end - np.array(values)),
+                distances.fit_slope(counts, end - np.array(values)),
                 -(1 + gamma) / 2,
                 within=0.1 * (1 + gamma) / 2,
                 on=f"{name}, gamma = {gamma:g}",

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from exactdiffusion import Denoiser, GaussianMixture, measure
-from exactdiffusion import conditional_mean as cm
-from exactdiffusion.bounds import conditional_mean as bound
+from exactdiffusion import Denoiser, GaussianMixture, distances
+from exactdiffusion.papers import conditional_mean as cm
+from exactdiffusion.statements import conditional_mean as bound
 
 STATEMENT = bound.stepwise_error.statement
 #: recorded: sum of sqrt(abar_t), t < t_hat, on the released schedules at 0 dB
@@ -87,7 +87,7 @@ def test_rate(check):
     counts = np.array([50, 100, 300, 1000])
     total = [bound.stepwise_error(1.0, slopes_vp(sub_grid(int(T)), 1.0)) for T in counts]
     steps = [sub_grid(int(T)).N for T in counts]
-    check.rate(measure.fit_slope(steps, total), 1.0, within=0.05, on="accumulated error against t_hat, fixed Delta, N(0, 1)")
+    check.rate(distances.fit_slope(steps, total), 1.0, within=0.05, on="accumulated error against t_hat, fixed Delta, N(0, 1)")
 
 
 def test_controls(check):

@@ -6,8 +6,8 @@ import mpmath
 import numpy as np
 
 from exactdiffusion import PointCloud
-from exactdiffusion import conditional_mean as cm
-from exactdiffusion.bounds import conditional_mean as bound
+from exactdiffusion.papers import conditional_mean as cm
+from exactdiffusion.statements import conditional_mean as bound
 
 STATEMENT = bound.two_point_plateau.statement
 DECIBELS = (-20, -10, 0, 5, 10)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from exactdiffusion import GaussianMixture, PointCloud, Sphere
-from exactdiffusion.bounds import foundations as bound
+from exactdiffusion.statements import foundations as bound
 
 STATEMENT = bound.tweedie_denoiser.statement
 EPS = np.finfo(np.float64).eps

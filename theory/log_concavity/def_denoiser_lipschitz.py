@@ -3,7 +3,7 @@
 import numpy as np
 
 from exactdiffusion import GaussianMixture, PointCloud
-from exactdiffusion.bounds import log_concavity as bound
+from exactdiffusion.statements import log_concavity as bound
 
 STATEMENT = bound.denoiser_lipschitz.statement
 EPS = np.finfo(float).eps

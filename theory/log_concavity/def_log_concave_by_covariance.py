@@ -4,8 +4,12 @@ import mpmath
 import numpy as np
 
 from exactdiffusion import GaussianMixture, PointCloud
-from exactdiffusion.bounds import log_concavity_thresholds as bound
-from exactdiffusion.log_concavity import certify_log_concavity, largest_posterior_variance, log_concavity_threshold
+from exactdiffusion.papers.log_concavity.certificates import (
+    certify_log_concavity,
+    largest_posterior_variance,
+    log_concavity_threshold,
+)
+from exactdiffusion.statements import log_concavity_thresholds as bound
 
 STATEMENT = bound.largest_curvature.statement
 EPS = np.finfo(np.float64).eps

@@ -6,7 +6,7 @@ import sympy
 from scipy.optimize import brentq
 
 from exactdiffusion import GaussianMixture
-from exactdiffusion.bounds import log_concavity_thresholds as bound
+from exactdiffusion.statements import log_concavity_thresholds as bound
 
 STATEMENT = bound.unimodality_margin.statement
 WEIGHTS = (0.5, 0.3, 0.2, 0.05)

@@ -3,9 +3,9 @@
 import numpy as np
 
 from exactdiffusion import GaussianMixture, PointCloud
-from exactdiffusion.bounds import log_concavity_thresholds as bound
-from exactdiffusion.log_concavity import covariance_supremum, log_concavity_threshold
-from exactdiffusion.measurements import joint_hessian, posterior_covariance
+from exactdiffusion.papers.log_concavity.certificates import covariance_supremum, log_concavity_threshold
+from exactdiffusion.papers.log_concavity.measurements import joint_hessian, posterior_covariance
+from exactdiffusion.statements import log_concavity_thresholds as bound
 
 STATEMENT = bound.all_at_once_curvature.statement
 EPS = np.finfo(np.float64).eps

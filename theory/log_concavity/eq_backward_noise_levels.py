@@ -4,7 +4,7 @@ import numpy as np
 import sympy
 
 from exactdiffusion import Grid, schedules
-from exactdiffusion.bounds import log_concavity as bound
+from exactdiffusion.statements import log_concavity as bound
 
 STATEMENT = bound.backward_noise_levels.statement
 EPS = np.finfo(float).eps

@@ -4,8 +4,9 @@ import math
 
 import numpy as np
 
-from exactdiffusion import GaussianMixture, Noise, PointCloud, measurements
-from exactdiffusion.bounds import log_concavity as bound
+from exactdiffusion import GaussianMixture, Noise, PointCloud
+from exactdiffusion.papers.log_concavity import measurements
+from exactdiffusion.statements import log_concavity as bound
 
 STATEMENT = bound.chain_rule_of_measurements.statement
 TOL, CAUSE = 1e-13, "rounding: 450 eps of 1 + |log p| + m d"

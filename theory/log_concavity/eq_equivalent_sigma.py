@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from exactdiffusion import GaussianMixture, PointCloud, measurements
-from exactdiffusion.bounds import log_concavity as bound
+from exactdiffusion import GaussianMixture, PointCloud
+from exactdiffusion.papers.log_concavity import measurements
+from exactdiffusion.statements import log_concavity as bound
 
 STATEMENT = bound.equivalent_sigma.statement
 CASES = [(1.0, 4, 1), (2.0, 9, 90), (0.3, 2, 1000)]

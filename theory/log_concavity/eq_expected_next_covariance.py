@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from exactdiffusion import GaussianMixture, PointCloud, measurements
-from exactdiffusion.bounds import log_concavity as bound
+from exactdiffusion import GaussianMixture, PointCloud
+from exactdiffusion.papers.log_concavity import measurements
+from exactdiffusion.statements import log_concavity as bound
 
 STATEMENT = bound.expected_next_covariance.statement
 

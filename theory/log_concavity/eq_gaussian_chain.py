@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from exactdiffusion import GaussianMixture
-from exactdiffusion.bounds import log_concavity_thresholds as bound
-from exactdiffusion.chains import ULA, ExactWalk, Underdamped, gaussian_one_at_a_time, one_at_a_time
+from exactdiffusion.papers.log_concavity.walk_jump import ULA, ExactWalk, Underdamped, gaussian_one_at_a_time, one_at_a_time
+from exactdiffusion.statements import log_concavity_thresholds as bound
 
 STATEMENT = bound.ula_chain_variance.statement
 EPS = np.finfo(np.float64).eps

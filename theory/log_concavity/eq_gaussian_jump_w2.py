@@ -3,8 +3,8 @@
 import numpy as np
 import sympy
 
-from exactdiffusion import measure
-from exactdiffusion.bounds import log_concavity_thresholds as bound
+from exactdiffusion import distances
+from exactdiffusion.statements import log_concavity_thresholds as bound
 
 STATEMENT = bound.gaussian_jump_w2.statement
 EPS = np.finfo(np.float64).eps
@@ -20,7 +20,7 @@ def test_against_bures(check):
         s = sigma2 / m
         # the law of Xhat: C (C + s)^{-1} C, by solving and not by eigenvalues
         out = C @ np.linalg.solve(C + s * np.eye(d), C)
-        w2 = measure.bures_w2(np.zeros(d), C, np.zeros(d), (out + out.T) / 2)
+        w2 = distances.bures_w2(np.zeros(d), C, np.zeros(d), (out + out.T) / 2)
         w2 = float(getattr(w2, "value", w2))
         tol = 1e3 * EPS * np.trace(C) / w2
         check.equal(
@@ -61,7 +61,7 @@ def test_rate(check):
     m = np.array([1000, 2000, 4000, 8000])
     tau2 = [0.5, 1.0, 3.0]
     w2 = [bound.gaussian_jump_w2(int(k), 1.0, tau2) for k in m]
-    check.rate(measure.fit_slope(m, w2), -1.0, within=2e-3, on="W2 against m")
+    check.rate(distances.fit_slope(m, w2), -1.0, within=2e-3, on="W2 against m")
     limit = 0.5 / m[-1] * np.sqrt(np.sum(1 / np.array(tau2)))
     check.tight(
         w2[-1] / limit,

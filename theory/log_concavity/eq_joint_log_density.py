@@ -3,8 +3,8 @@
 import numpy as np
 import sympy
 
-from exactdiffusion import measurements
-from exactdiffusion.bounds import log_concavity as bound
+from exactdiffusion.papers.log_concavity import measurements
+from exactdiffusion.statements import log_concavity as bound
 
 STATEMENT = bound.joint_log_density.statement
 TOL, CAUSE = 1e-13, "rounding: 450 eps of 1 + |log p| (a sum of m d terms)"

@@ -5,8 +5,9 @@ import math
 import numpy as np
 import sympy
 
-from exactdiffusion import GaussianMixture, measurements
-from exactdiffusion.bounds import log_concavity as bound
+from exactdiffusion import GaussianMixture
+from exactdiffusion.papers.log_concavity import measurements
+from exactdiffusion.statements import log_concavity as bound
 
 STATEMENT = bound.mean_covariance_derivative.statement
 COEFFICIENTS = np.array([-1, 9, -45, 0, 45, -9, 1]) / 60

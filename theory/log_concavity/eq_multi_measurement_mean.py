@@ -4,8 +4,9 @@ import mpmath
 import numpy as np
 import pytest
 
-from exactdiffusion import PointCloud, Sphere, measurements
-from exactdiffusion.bounds import log_concavity as bound
+from exactdiffusion import PointCloud, Sphere
+from exactdiffusion.papers.log_concavity import measurements
+from exactdiffusion.statements import log_concavity as bound
 
 STATEMENT = bound.multi_measurement_mean.statement
 TOL, CAUSE = 1e-13, "rounding: 450 eps of the size of measurements and components"

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from exactdiffusion import GaussianMixture, measurements
-from exactdiffusion.bounds import log_concavity as bound
+from exactdiffusion import GaussianMixture
+from exactdiffusion.papers.log_concavity import measurements
+from exactdiffusion.statements import log_concavity as bound
 
 STATEMENT = bound.next_measurement_hessian.statement
 TOL, CAUSE = 1e-13, "rounding: 450 eps of max(1, |C_m|/sigma^2), in units of sigma^-2"

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from exactdiffusion import GaussianMixture, measurements
-from exactdiffusion.bounds import log_concavity as bound
+from exactdiffusion import GaussianMixture
+from exactdiffusion.papers.log_concavity import measurements
+from exactdiffusion.statements import log_concavity as bound
 
 STATEMENT = bound.next_measurement_score.statement
 TOL, CAUSE = 1e-13, "rounding: 450 eps of the size of measurements and components, over sigma^2"

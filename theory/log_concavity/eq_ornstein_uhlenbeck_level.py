@@ -5,7 +5,7 @@ import pytest
 import sympy
 
 from exactdiffusion import GaussianMixture, PointCloud, Sphere
-from exactdiffusion.bounds import log_concavity as bound
+from exactdiffusion.statements import log_concavity as bound
 
 STATEMENT = bound.ornstein_uhlenbeck_level.statement
 EPS = np.finfo(float).eps

@@ -3,7 +3,7 @@
 import numpy as np
 
 from exactdiffusion import PointCloud
-from exactdiffusion.bounds import log_concavity as bound
+from exactdiffusion.statements import log_concavity as bound
 
 STATEMENT = bound.posterior_covariance_derivative.statement
 EPS = np.finfo(float).eps

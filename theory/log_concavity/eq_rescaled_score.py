@@ -4,7 +4,7 @@ import numpy as np
 import sympy
 
 from exactdiffusion import GaussianMixture, Noise, PointCloud, Sphere
-from exactdiffusion.bounds import log_concavity as bound
+from exactdiffusion.statements import log_concavity as bound
 
 STATEMENT = bound.rescaled_score.statement
 EPS = np.finfo(float).eps

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from exactdiffusion import GaussianMixture, measurements
-from exactdiffusion.bounds import log_concavity as bound
+from exactdiffusion import GaussianMixture
+from exactdiffusion.papers.log_concavity import measurements
+from exactdiffusion.statements import log_concavity as bound
 
 STATEMENT = bound.score_matching_objective.statement
 TOL, CAUSE = 1e-12, "remainder: 1e-14 of the quadrature times I(p) + |objective| <= 100"

@@ -4,8 +4,8 @@ import mpmath
 import numpy as np
 
 from exactdiffusion import Sphere
-from exactdiffusion.bounds import log_concavity_thresholds as bound
-from exactdiffusion.log_concavity import log_concavity_threshold
+from exactdiffusion.papers.log_concavity.certificates import log_concavity_threshold
+from exactdiffusion.statements import log_concavity_thresholds as bound
 
 STATEMENT = bound.sphere_threshold.statement
 EPS = np.finfo(np.float64).eps

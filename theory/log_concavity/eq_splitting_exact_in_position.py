@@ -5,8 +5,8 @@ import sympy
 from scipy.linalg import solve_discrete_lyapunov
 
 from exactdiffusion import GaussianMixture
-from exactdiffusion.bounds import log_concavity_thresholds as bound
-from exactdiffusion.chains import ULA, Underdamped
+from exactdiffusion.papers.log_concavity.walk_jump import ULA, Underdamped
+from exactdiffusion.statements import log_concavity_thresholds as bound
 
 STATEMENT = bound.splitting_stationary_covariance.statement
 EPS = np.finfo(np.float64).eps
@@ -45,7 +45,7 @@ def test_the_walk(check):
 
 def test_the_matrices_are_the_walk(check):
     """A and Q against the walk itself run on unit vectors with and without its noise."""
-    from exactdiffusion.chains import Target
+    from exactdiffusion.papers.log_concavity.walk_jump import Target
 
     walk, k, u = Underdamped(1, 0.8, 0.7), 1.7, 0.6
     A, Q = walk.linear(k, u)
@@ -94,7 +94,7 @@ def test_controls(check):
 
 
 def _long_run(law, step, draw, n=6000, steps=150):
-    from exactdiffusion.chains import langevin
+    from exactdiffusion.papers.log_concavity.walk_jump import langevin
 
     start = law.sample(n, draw.seed(83))
     return langevin(law, start, noise=draw.noise(84), walk=Underdamped(steps, step, 1.0), unit=0.3)[:, 0]

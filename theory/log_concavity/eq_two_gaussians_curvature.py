@@ -4,8 +4,8 @@ import numpy as np
 import sympy
 
 from exactdiffusion import GaussianMixture
-from exactdiffusion.bounds import log_concavity_thresholds as bound
-from exactdiffusion.log_concavity import log_concavity_threshold
+from exactdiffusion.papers.log_concavity.certificates import log_concavity_threshold
+from exactdiffusion.statements import log_concavity_thresholds as bound
 
 STATEMENT = bound.two_gaussians_curvature.statement
 EPS = np.finfo(np.float64).eps

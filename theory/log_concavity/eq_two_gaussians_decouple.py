@@ -3,8 +3,8 @@
 import numpy as np
 
 from exactdiffusion import GaussianMixture, Noise
-from exactdiffusion.bounds import log_concavity_thresholds as bound
-from exactdiffusion.chains import MALA, ULA, Underdamped, langevin, one_at_a_time
+from exactdiffusion.papers.log_concavity.walk_jump import MALA, ULA, Underdamped, langevin, one_at_a_time
+from exactdiffusion.statements import log_concavity_thresholds as bound
 
 STATEMENT = bound.decoupled_radius.statement
 EPS = np.finfo(np.float64).eps

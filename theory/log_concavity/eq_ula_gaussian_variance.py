@@ -3,8 +3,8 @@
 import numpy as np
 from scipy.linalg import solve_discrete_lyapunov
 
-from exactdiffusion import GaussianMixture, measure
-from exactdiffusion.bounds import log_concavity as bound
+from exactdiffusion import GaussianMixture, distances
+from exactdiffusion.statements import log_concavity as bound
 
 STATEMENT = bound.ula_gaussian_variance.statement
 EPS = np.finfo(float).eps
@@ -51,7 +51,7 @@ def test_rate_and_constant(check):
     gamma = 0.1 / 2.0 ** np.arange(8)
     for lam in (0.5, 4.0):
         w2 = np.sqrt(bound.ula_gaussian_variance(lam, gamma)) - np.sqrt(lam)
-        check.rate(measure.fit_slope(gamma[-4:], w2[-4:]), 1.0, within=0.02, on=f"W2 against gamma, lam = {lam:g}")
+        check.rate(distances.fit_slope(gamma[-4:], w2[-4:]), 1.0, within=0.02, on=f"W2 against gamma, lam = {lam:g}")
         limit = w2[-1] / (gamma[-1] / (4 * np.sqrt(lam)))
         check.tight(
             limit,

@@ -4,8 +4,9 @@ import math
 
 import numpy as np
 
-from exactdiffusion import GaussianMixture, measurements
-from exactdiffusion.bounds import log_concavity as bound
+from exactdiffusion import GaussianMixture
+from exactdiffusion.papers.log_concavity import measurements
+from exactdiffusion.statements import log_concavity as bound
 
 STATEMENT = bound.curvature_covariance_bounds.statement
 

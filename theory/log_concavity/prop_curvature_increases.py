@@ -3,8 +3,8 @@
 import numpy as np
 import sympy
 
-from exactdiffusion.bounds import log_concavity_thresholds as bound
-from exactdiffusion.log_concavity import covariance_supremum
+from exactdiffusion.papers.log_concavity.certificates import covariance_supremum
+from exactdiffusion.statements import log_concavity_thresholds as bound
 
 STATEMENT = bound.curvature_lower_bound.statement
 EPS = np.finfo(np.float64).eps

@@ -7,8 +7,9 @@ import mpmath
 import numpy as np
 from scipy.special import ndtr
 
-from exactdiffusion import GaussianMixture, PointCloud, measurements
-from exactdiffusion.bounds import log_concavity as bound
+from exactdiffusion import GaussianMixture, PointCloud
+from exactdiffusion.papers.log_concavity import measurements
+from exactdiffusion.statements import log_concavity as bound
 
 STATEMENT = bound.discrete_prior_mmse.statement
 EPS = np.finfo(np.float64).eps

@@ -4,8 +4,9 @@ import math
 
 import numpy as np
 
-from exactdiffusion import GaussianMixture, PointCloud, measure, measurements
-from exactdiffusion.bounds import log_concavity as bound
+from exactdiffusion import GaussianMixture, PointCloud, distances
+from exactdiffusion.papers.log_concavity import measurements
+from exactdiffusion.statements import log_concavity as bound
 
 STATEMENT = bound.fisher_information_w2.statement
 
@@ -71,7 +72,7 @@ def test_rate(check):
     law = GaussianMixture([0.2, 0.8], np.array([[-3.0], [3.0]]), 1.0)
     m = 2.0 ** np.arange(9, 14)
     w2 = [math.sqrt(measurements.line_jump_w2(law, int(k), math.sqrt(8.0))) for k in m]
-    check.rate(measure.fit_slope(m, w2), -1.0, within=0.015, on="W2 against m = 512 .. 8192 (1/2 would be Proposition 2)")
+    check.rate(distances.fit_slope(m, w2), -1.0, within=0.015, on="W2 against m = 512 .. 8192 (1/2 would be Proposition 2)")
 
 
 def test_controls(check):

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from exactdiffusion import measure
-from exactdiffusion.bounds import log_concavity_thresholds as bound
+from exactdiffusion import distances
+from exactdiffusion.statements import log_concavity_thresholds as bound
 
 STATEMENT = bound.all_at_once_condition.statement
 EPS = np.finfo(np.float64).eps
@@ -45,7 +45,7 @@ def test_equal(check):
 def test_rate(check):
     m = np.array([16, 32, 64, 128])
     kappa = [joint_condition(int(k), 1.0, np.diag([0.01, 1.0])) for k in m]
-    check.rate(measure.fit_slope(m, np.array(kappa) - 1), 1.0, within=1e-6, on="kappa - 1 against m")
+    check.rate(distances.fit_slope(m, np.array(kappa) - 1), 1.0, within=1e-6, on="kappa - 1 against m")
 
 
 def test_controls(check):

@@ -3,8 +3,8 @@
 import numpy as np
 import sympy
 
-from exactdiffusion import measure
-from exactdiffusion.bounds import log_concavity_thresholds as bound
+from exactdiffusion import distances
+from exactdiffusion.statements import log_concavity_thresholds as bound
 
 STATEMENT = bound.one_at_a_time_condition.statement
 EPS = np.finfo(np.float64).eps
@@ -64,9 +64,9 @@ def test_bound_and_order(check):
 def test_rates(check):
     t = np.array([100, 200, 400, 800])
     kappa = [np.ptp(np.log(np.linalg.eigvalsh(conditional_covariance(k, 1.0, np.diag([1.0, 3.0]))))) for k in t]
-    check.rate(measure.fit_slope(t, kappa), -2.0, within=0.02, on="log kappa_t by Schur complements, t = 100 .. 800")
+    check.rate(distances.fit_slope(t, kappa), -2.0, within=0.02, on="log kappa_t by Schur complements, t = 100 .. 800")
     flat = np.array([bound.one_at_a_time_condition(k, 1.0, [0.0, 1.0]) - 1 for k in t])
-    check.rate(measure.fit_slope(t, flat), -1.0, within=1e-3, on="tau_min = 0: kappa_t - 1")
+    check.rate(distances.fit_slope(t, flat), -1.0, within=1e-3, on="tau_min = 0: kappa_t - 1")
     T, s, a, b = sympy.symbols("t s a b", positive=True)
     kappa = (s + T * a) * (s + (T - 1) * b) / ((s + (T - 1) * a) * (s + T * b))
     limit = sympy.simplify(sympy.limit((kappa - 1) * T**2, T, sympy.oo) - s * (1 / b - 1 / a))

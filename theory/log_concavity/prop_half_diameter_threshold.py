@@ -3,8 +3,8 @@
 import numpy as np
 
 from exactdiffusion import PointCloud
-from exactdiffusion.bounds import log_concavity_thresholds as bound
-from exactdiffusion.log_concavity import enclosing_ball, log_concavity_threshold
+from exactdiffusion.papers.log_concavity.certificates import enclosing_ball, log_concavity_threshold
+from exactdiffusion.statements import log_concavity_thresholds as bound
 
 STATEMENT = bound.half_diameter_threshold.statement
 EPS = np.finfo(np.float64).eps

@@ -4,8 +4,9 @@ import math
 
 import numpy as np
 
-from exactdiffusion import GaussianMixture, PointCloud, measurements
-from exactdiffusion.bounds import log_concavity as bound
+from exactdiffusion import GaussianMixture, PointCloud
+from exactdiffusion.papers.log_concavity import measurements
+from exactdiffusion.statements import log_concavity as bound
 
 STATEMENT = bound.linear_estimator_mmse.statement
 LEVELS = ((1, 0.05), (3, 0.5), (1, 2.0), (8, 20.0))

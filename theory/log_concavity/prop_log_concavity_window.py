@@ -6,9 +6,9 @@ import numpy as np
 import sympy
 
 from exactdiffusion import GaussianMixture
-from exactdiffusion.bounds import log_concavity as bound
-from exactdiffusion.log_concavity import enclosing_ball, log_concavity_threshold
-from exactdiffusion.measurements import posterior_mixture
+from exactdiffusion.papers.log_concavity.certificates import enclosing_ball, log_concavity_threshold
+from exactdiffusion.papers.log_concavity.measurements import posterior_mixture
+from exactdiffusion.statements import log_concavity as bound
 
 STATEMENT = bound.log_concavity_window.statement
 EPS = np.finfo(float).eps

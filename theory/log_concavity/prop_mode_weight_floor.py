@@ -3,8 +3,8 @@
 import numpy as np
 from scipy.special import gammaln, xlog1py, xlogy
 
-from exactdiffusion import measure
-from exactdiffusion.bounds import log_concavity_thresholds as bound
+from exactdiffusion import distances
+from exactdiffusion.statements import log_concavity_thresholds as bound
 
 STATEMENT = bound.mode_weight_floor.statement
 
@@ -35,7 +35,7 @@ def test_samples(check):
     """measure.w2 of drawn atoms is 2R sqrt|What - w| itself."""
     rng = np.random.default_rng(94)
     x = np.where(rng.random((400, 1)) < 0.2, -1.0, 1.0)
-    value = measure.w2(x, np.array([[-1.0], [1.0]]), weights_y=np.array([0.2, 0.8])).value
+    value = distances.w2(x, np.array([[-1.0], [1.0]]), weights_y=np.array([0.2, 0.8])).value
     check.equal(
         value,
         2 * np.sqrt(abs(np.mean(x < 0) - 0.2)),
@@ -48,7 +48,7 @@ def test_samples(check):
 def test_rate(check):
     n = np.array([1000, 4000, 16_000, 64_000])
     first = [moments(int(k), 0.2)[0] for k in n]
-    check.rate(measure.fit_slope(n, first), -0.25, within=2e-3, on="E W2 against n, 1000 .. 64,000")
+    check.rate(distances.fit_slope(n, first), -0.25, within=2e-3, on="E W2 against n, 1000 .. 64,000")
     second = moments(64_000, 0.2)[1] / (bound.mode_weight_floor(1.0, 0.2, 64_000) ** 2 * np.sqrt(2 / np.pi))
     check.tight(
         second,

@@ -3,8 +3,8 @@
 import numpy as np
 
 from exactdiffusion import GaussianMixture, PointCloud
-from exactdiffusion.bounds import log_concavity_thresholds as bound
-from exactdiffusion.log_concavity import certify_log_concavity, log_concavity_threshold
+from exactdiffusion.papers.log_concavity.certificates import certify_log_concavity, log_concavity_threshold
+from exactdiffusion.statements import log_concavity_thresholds as bound
 
 STATEMENT = bound.smoothed_threshold.statement
 

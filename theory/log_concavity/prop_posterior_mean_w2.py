@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import sympy
 
-from exactdiffusion import GaussianMixture, PointCloud, measure, measurements
-from exactdiffusion.bounds import log_concavity as bound
+from exactdiffusion import GaussianMixture, PointCloud, distances
+from exactdiffusion.papers.log_concavity import measurements
+from exactdiffusion.statements import log_concavity as bound
 
 STATEMENT = bound.posterior_mean_w2.statement
 CAUSE = "remainder: 1e-12: quadrature and bisection"
@@ -104,7 +105,7 @@ def test_rate(check):
     law = GaussianMixture([0.2, 0.8], np.array([[-3.0], [3.0]]), 1.0)
     m = 2.0 ** np.arange(9, 14)
     value = [measurements.line_jump_w2(law, int(k), math.sqrt(8.0)) for k in m]
-    check.rate(measure.fit_slope(m, value), -2.0, within=0.03, on="W2^2 against m = 512 .. 8192, two Gaussians")
+    check.rate(distances.fit_slope(m, value), -2.0, within=0.03, on="W2^2 against m = 512 .. 8192, two Gaussians")
 
 
 def test_controls(check):

@@ -4,8 +4,9 @@ import math
 
 import numpy as np
 
-from exactdiffusion import GaussianMixture, PointCloud, measure, measurements
-from exactdiffusion.bounds import log_concavity as bound
+from exactdiffusion import GaussianMixture, PointCloud, distances
+from exactdiffusion.papers.log_concavity import measurements
+from exactdiffusion.statements import log_concavity as bound
 
 STATEMENT = bound.posterior_mean_w2_sandwich.statement
 
@@ -59,7 +60,7 @@ def test_tight(check):
             low, _ = bound.posterior_mean_w2_sandwich(L, 0.5 * (C + C.T))
             law = GaussianMixture(None, np.zeros((1, d)), L[None])
             gain = law.noised(1.0, math.sqrt(s)).denoise(np.eye(d))  # linear: the rows are the columns of the gain
-            exact = measure.bures_w2(np.zeros(d), L, np.zeros(d), gain.T @ (L + s * np.eye(d)) @ gain) ** 2
+            exact = distances.bures_w2(np.zeros(d), L, np.zeros(d), gain.T @ (L + s * np.eye(d)) @ gain) ** 2
             ratios.append(exact / low)
     check.tight(
         ratios, 1.0, tol=1e-9, cause="rounding: cancellation in the trace: eps tr L / W2^2", on="Gaussians, d = 1, 3, 6"

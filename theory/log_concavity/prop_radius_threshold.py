@@ -4,9 +4,9 @@ import numpy as np
 import sympy
 
 from exactdiffusion import GaussianMixture, PointCloud
-from exactdiffusion.bounds import log_concavity_thresholds as bound
-from exactdiffusion.log_concavity import covariance_supremum, enclosing_ball, log_concavity_threshold
-from exactdiffusion.measurements import posterior_covariance
+from exactdiffusion.papers.log_concavity.certificates import covariance_supremum, enclosing_ball, log_concavity_threshold
+from exactdiffusion.papers.log_concavity.measurements import posterior_covariance
+from exactdiffusion.statements import log_concavity_thresholds as bound
 
 STATEMENT = bound.radius_threshold.statement
 EPS = np.finfo(np.float64).eps

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from exactdiffusion import GaussianMixture, Noise, measure
-from exactdiffusion.bounds import log_concavity_thresholds as bound
-from exactdiffusion.chains import EstimatedLaw
+from exactdiffusion import GaussianMixture, Noise, distances
+from exactdiffusion.papers.log_concavity.walk_jump import EstimatedLaw
+from exactdiffusion.statements import log_concavity_thresholds as bound
 
 STATEMENT = bound.score_estimator.statement
 S = 0.8
@@ -52,9 +52,9 @@ def test_rate(check):
             error.append(rmse[-1] / np.sqrt(len(found)))
         # the slope's own error: root mean squares known to 1/sqrt(2 repeats), abscissae 1.39 apart; 6 of these and .01
         check.rate(
-            measure.fit_slope(draws[1:], rmse[1:]), -0.5, within=0.07, on=f"d = {d}: error against draws, 100 .. 1600"
+            distances.fit_slope(draws[1:], rmse[1:]), -0.5, within=0.07, on=f"d = {d}: error against draws, 100 .. 1600"
         )
-        slope = measure.fit_slope(draws[1:], rmse[1:]).slope
+        slope = distances.fit_slope(draws[1:], rmse[1:]).slope
         sd = np.hypot(1 / np.sqrt(8000), 1 / np.sqrt(2000)) / (2 * 1.386)
         chance.normal(slope, -0.5, sd, tol=0.01, degrees=np.inf, on=f"d = {d}: slope of the error, next term up to .01")
         # bias <= C / n with C fitted at n = 25; errors of both sides

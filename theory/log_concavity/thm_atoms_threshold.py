@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from exactdiffusion import PointCloud
-from exactdiffusion.bounds import log_concavity_thresholds as bound
-from exactdiffusion.log_concavity import (
+from exactdiffusion.papers.log_concavity.certificates import (
     covariance_supremum,
     exposed_pairs,
     largest_posterior_variance,
     log_concavity_threshold,
     rigorous_covariance,
 )
+from exactdiffusion.statements import log_concavity_thresholds as bound
 
 STATEMENT = bound.atoms_threshold.statement
 EPS = np.finfo(np.float64).eps

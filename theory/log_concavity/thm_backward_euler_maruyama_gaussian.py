@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from exactdiffusion import GaussianMixture, Grid, Noise, measure, propagation, samplers
-from exactdiffusion.bounds import log_concavity as bound
-from exactdiffusion.propagation import grid as line
+from exactdiffusion import GaussianMixture, Grid, Noise, distances, output_laws, samplers
+from exactdiffusion.output_laws import line
+from exactdiffusion.statements import log_concavity as bound
 
 STATEMENT = bound.backward_euler_maruyama_gaussian.statement
 EPS = np.finfo(float).eps
@@ -20,7 +20,7 @@ def test_recursion_is_the_library(check):
     for mean, variance in ((0.7, 0.25), (-2.0, 4.0), (0.0, 1.0)):
         for N in (40, 320):
             m, v = bound.backward_euler_maruyama_gaussian(mean, variance, 4.0, N)
-            own = propagation.gaussian("euler_maruyama", [mean], [variance], uniform(4.0, N), [0.0], [1.0])
+            own = output_laws.gaussian("euler_maruyama", [mean], [variance], uniform(4.0, N), [0.0], [1.0])
             own = [float(np.ravel(a)[0]) for a in own]
             tol, cause = 64 * EPS * N, "rounding: 64 eps per step"
             check.equal([m, v], own, tol=tol, cause=cause, on=f"exact propagation, N({mean:g}, {variance:g}), N = {N}")
@@ -51,7 +51,7 @@ def test_rate(check):
         errors = np.array([w2(0.0, variance, 8.0, int(N)) for N in steps])
         ratios = np.array2string(errors[:-1] / errors[1:], precision=3)
         check.rate(
-            measure.fit_slope(steps[-4:], errors[-4:]),
+            distances.fit_slope(steps[-4:], errors[-4:]),
             -1.0,
             within=0.03,
             on=f"W2 against N, N(0, {variance:g}), T = 8",
@@ -82,7 +82,7 @@ def test_mixture(check):
     for N in steps:
         run = line.propagate(law, uniform(5.0, int(N)), "euler_maruyama", start="exact")
         errors.append(line.divergences(run.target, run.law).w2)
-    check.rate(measure.fit_slope(steps, errors), -1.0, within=0.1, on="W2 against N, two Gaussians, exact start")
+    check.rate(distances.fit_slope(steps, errors), -1.0, within=0.1, on="W2 against N, two Gaussians, exact start")
 
 
 def test_misprint_and_controls(check):

@@ -3,9 +3,9 @@
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from exactdiffusion import PointCloud, measure
-from exactdiffusion.bounds import log_concavity_thresholds as bound
-from exactdiffusion.log_concavity import log_concavity_threshold
+from exactdiffusion import PointCloud, distances
+from exactdiffusion.papers.log_concavity.certificates import log_concavity_threshold
+from exactdiffusion.statements import log_concavity_thresholds as bound
 
 STATEMENT = bound.blurring_threshold.statement
 EPS = np.finfo(np.float64).eps
@@ -59,7 +59,7 @@ def test_lattice(check):
     gap = np.array([4.0 ** (K - 1) / 4 for K in (2, 3, 4, 5, 6)])
     quarter = "a quarter of the last gap squared, which the thresholds of the counterexample exceed"
     check.holds(gap, thresholds, tol=1e-9 * gap, cause="remainder: 1e-9: bisection", on="lattice, K = 2 .. 6", of=quarter)
-    slope = measure.fit_slope([16, 32, 64], thresholds[-3:])
+    slope = distances.fit_slope([16, 32, 64], thresholds[-3:])
     check.rate(slope, 2.0, within=0.01, on="thresholds against the largest atom")
     check.control(
         "bounded support (a sub-Gaussian law)",

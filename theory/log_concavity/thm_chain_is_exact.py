@@ -4,8 +4,8 @@ import numpy as np
 from scipy.special import ndtr
 
 from exactdiffusion import GaussianMixture
-from exactdiffusion.bounds import log_concavity_thresholds as bound
-from exactdiffusion.chains import ULA, ExactWalk, conditional_target, one_at_a_time
+from exactdiffusion.papers.log_concavity.walk_jump import ULA, ExactWalk, conditional_target, one_at_a_time
+from exactdiffusion.statements import log_concavity_thresholds as bound
 
 STATEMENT = bound.chain_total_variance.statement
 LAW = GaussianMixture(np.array([0.2, 0.8]), np.array([[-3.0], [3.0]]), 1.0)

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import sympy
 
-from exactdiffusion import GaussianMixture, measure
-from exactdiffusion.bounds import log_concavity_thresholds as bound
-from exactdiffusion.log_concavity import covariance_supremum, enclosing_ball
-from exactdiffusion.measurements import conditional_hessian
+from exactdiffusion import GaussianMixture, distances
+from exactdiffusion.papers.log_concavity.certificates import covariance_supremum, enclosing_ball
+from exactdiffusion.papers.log_concavity.measurements import conditional_hessian
+from exactdiffusion.statements import log_concavity_thresholds as bound
 
 STATEMENT = bound.condition_number.statement
 EPS = np.finfo(np.float64).eps
@@ -82,7 +82,7 @@ def test_holds(check, name):
 def test_rate(check):
     m = np.array([800, 1600, 3200, 6400])
     measured = np.array([two_points(k) for k in m]) - 1
-    check.rate(measure.fit_slope(m, measured), -2.0, within=0.03, on="two points: kappa_m - 1 against m, m = 800 .. 6400")
+    check.rate(distances.fit_slope(m, measured), -2.0, within=0.03, on="two points: kappa_m - 1 against m, m = 800 .. 6400")
     limit = SIGMA2 / TAU2**2
     scaled = [(bound.condition_number(k, SIGMA2, TAU2, 1.0) - 1) * k**2 / limit for k in (10_000, 20_000)]
     extrapolated = 2 * scaled[1] - scaled[0]

@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 
-from exactdiffusion import GaussianMixture, Grid, measure
-from exactdiffusion.bounds import log_concavity as bound
-from exactdiffusion.propagation import grid as line
+from exactdiffusion import GaussianMixture, Grid, distances
+from exactdiffusion.output_laws import line
+from exactdiffusion.statements import log_concavity as bound
 
 STATEMENT = bound.conforti_kl.statement
 LAW = GaussianMixture([0.3, 0.7], np.array([[-1.5], [1.0]]), np.array([0.1, 0.15]))
@@ -40,7 +40,7 @@ def relative(law, t):
     q = law.noised(scale, sigma)
     log_r = q.log_density(x[:, None])
     p = np.exp(log_r)
-    kl = measure.kl_quadrature(log_r, -0.5 * x**2 - 0.5 * math.log(2 * math.pi), np.full(len(x), step), log=True)
+    kl = distances.kl_quadrature(log_r, -0.5 * x**2 - 0.5 * math.log(2 * math.pi), np.full(len(x), step), log=True)
     return kl, step * p @ (q.score(x[:, None])[:, 0] + x) ** 2
 
 

@@ -9,9 +9,9 @@ from scipy.optimize import brentq
 from scipy.special import ndtr
 from scipy.stats import rice
 
-from exactdiffusion import GaussianMixture, PointCloud, measure
-from exactdiffusion.bounds import log_concavity as bound
-from exactdiffusion.propagation import grid
+from exactdiffusion import GaussianMixture, PointCloud, distances
+from exactdiffusion.output_laws import line
+from exactdiffusion.statements import log_concavity as bound
 
 STATEMENT = bound.early_stopping_w2.statement
 TIMES = np.array([1e-4, 1e-3, 1e-2, 0.1, 0.5])
@@ -75,9 +75,9 @@ def test_circle_and_lower_side(check):
 def test_smooth(check):
     """Mixtures with a density: the exact W2 on a grid below both forms."""
     law = GaussianMixture([0.3, 0.7], np.array([[-1.5], [1.0]]), np.array([0.1, 0.15]))
-    low, high = grid.support(law)
+    low, high = line.support(law)
     x = np.linspace(low - 4, high + 4, 8001)
-    target, step = grid.discretise(law, x), x[1] - x[0]
+    target, step = line.discretise(law, x), x[1] - x[0]
     information = step * np.exp(law.log_density(x[:, None])) @ (law.score(x[:, None])[:, 0] + x) ** 2
     second = float(law.covariance[0, 0] + law.mean[0] ** 2)
     times = np.array([0.003, 0.01, 0.03, 0.1, 0.4])
@@ -85,11 +85,11 @@ def test_smooth(check):
     for eps in times:
         scale, sigma = (float(v) for v in bound.ornstein_uhlenbeck_level(eps))
         moved = law.noised(scale, sigma).materialise()
-        measured.append(grid.divergences(target, grid.discretise(moved, x)).w2)
+        measured.append(line.divergences(target, line.discretise(moved, x)).w2)
     larger = bound.early_stopping_w2(times, 1, second, information)
     check.holds(measured, larger, tol=1e-6, cause="remainder: quantiles on 8001 nodes", on="two Gaussians, eps = .003 .. .4",
                 detail=f"ratios {np.array2string(np.array(measured) / larger, precision=4)}")  # fmt: skip
-    check.rate(measure.fit_slope(times[:3], measured[:3]), 1.0, within=0.05, on="W2 against eps, two Gaussians")
+    check.rate(distances.fit_slope(times[:3], measured[:3]), 1.0, within=0.05, on="W2 against eps, two Gaussians")
 
 
 def test_tight(check):
@@ -100,7 +100,7 @@ def test_tight(check):
         exact = math.sqrt((1 - scale) ** 2 * (a @ a) + 3 * sigma**2)
         check.tight(exact / bound.early_stopping_w2(eps, 3, a @ a), 1.0, tol=1e-9, cause="rounding: 1 - e^-eps loses digits",
                     on=f"a point of R^3, eps = {eps:g}")  # fmt: skip
-        exact = measure.bures_w2(a, np.eye(3), scale * a, np.eye(3))
+        exact = distances.bures_w2(a, np.eye(3), scale * a, np.eye(3))
         check.tight(exact / bound.early_stopping_w2(eps, 3, a @ a + 3, a @ a), 1.0, tol=1e-7,
                     cause="rounding: 1 - e^-eps loses digits", on=f"N(a, I) in R^3, eps = {eps:g}")  # fmt: skip
     check.tight(atoms_w2([-1.0, 1.0], [0.5, 0.5], 1e-4) / bound.early_stopping_w2(1e-4, 1, 1.0), 1.0, tol=1e-6,
@@ -110,13 +110,13 @@ def test_tight(check):
 def test_rate(check):
     times = np.array([1e-5, 1e-4, 1e-3])
     for name, w2 in (("two atoms", lambda e: atoms_w2([-1.0, 1.0], [0.5, 0.5], e)), ("circle", lambda e: circle_w2(1.5, e))):
-        check.rate(measure.fit_slope(times, [w2(e) for e in times]), 0.5, within=2e-3, on=f"W2 against eps, {name}")
+        check.rate(distances.fit_slope(times, [w2(e) for e in times]), 0.5, within=2e-3, on=f"W2 against eps, {name}")
 
 
 def test_controls(check):
     value = atoms_w2([-1.0, 1.0], [0.5, 0.5], 1e-3)
     law = GaussianMixture(None, np.array([[-1.0], [1.0]]), 0.5)
-    x = np.linspace(*grid.support(law), 4001)
+    x = np.linspace(*line.support(law), 4001)
     information = (x[1] - x[0]) * np.exp(law.log_density(x[:, None])) @ (law.score(x[:, None])[:, 0] + x) ** 2
     check.control("finite information (atoms, with that of a smoothed law)", value,
                   -math.expm1(-1e-3) * math.sqrt(information), on="two atoms, eps = .001")  # fmt: skip

@@ -3,8 +3,8 @@
 import numpy as np
 
 from exactdiffusion import GaussianMixture
-from exactdiffusion.bounds import log_concavity_thresholds as bound
-from exactdiffusion.chains import ULA, conditional_target, gaussian_one_at_a_time
+from exactdiffusion.papers.log_concavity.walk_jump import ULA, conditional_target, gaussian_one_at_a_time
+from exactdiffusion.statements import log_concavity_thresholds as bound
 
 STATEMENT = bound.end_to_end.statement
 

@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from exactdiffusion import GaussianMixture, measure
-from exactdiffusion.bounds import log_concavity as bound
-from exactdiffusion.propagation import grid
+from exactdiffusion import GaussianMixture
+from exactdiffusion import distances as measure
+from exactdiffusion.output_laws import line
+from exactdiffusion.statements import log_concavity as bound
 
 STATEMENT = bound.forward_mixing.statement
 TIMES = (0.0, 0.2, 1.0, 2.5)
@@ -14,10 +15,10 @@ NORMAL = GaussianMixture(None, np.zeros((1, 1)), 1.0)
 def distances(law, T):
     """(W2, KL to N(0, 1)) of X_T on a line."""
     scale, sigma = (float(v) for v in bound.ornstein_uhlenbeck_level(T))
-    low, high = grid.support(law, scale, sigma)
+    low, high = line.support(law, scale, sigma)
     x = np.linspace(min(low, -10.0), max(high, 10.0), 6001)
     q = law.noised(scale, sigma).materialise()
-    d = grid.divergences(grid.discretise(q, x), grid.discretise(NORMAL, x))
+    d = line.divergences(line.discretise(q, x), line.discretise(NORMAL, x))
     return d.w2, d.kl
 
 

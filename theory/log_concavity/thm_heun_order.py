@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from exactdiffusion import GaussianMixture, Grid, measure, propagation, samplers
-from exactdiffusion.bounds import log_concavity as bound
+from exactdiffusion import GaussianMixture, Grid, distances, output_laws, samplers
+from exactdiffusion.statements import log_concavity as bound
 
 STATEMENT = bound.heun_gaussian_error.statement
 HIGH, LOW, RHO = 20.0, 0.02, 7.0
@@ -37,14 +37,14 @@ def constant(s):
 def test_rate_and_constant(check):
     for s in (0.3, 1.0):
         errors = np.array([relative_error("heun", s, int(N)) for N in STEPS])
-        check.rate(measure.fit_slope(STEPS[-3:], np.abs(errors[-3:])), -2.0, within=0.02, on=f"Heun, N(0, {s:g}^2)")
+        check.rate(distances.fit_slope(STEPS[-3:], np.abs(errors[-3:])), -2.0, within=0.02, on=f"Heun, N(0, {s:g}^2)")
         scaled = errors * STEPS**2
         limit = 2 * scaled[-1] - scaled[-2]
         tol = abs(limit - (2 * scaled[-2] - scaled[-3])) / abs(constant(s))
         cause = "remainder: last change of Richardson's extrapolation"
         check.tight(limit / constant(s), 1.0, tol=tol, cause=cause, on=f"N^2 error against c = {constant(s):.5g}, s = {s:g}")
         first = np.array([relative_error("ddim", s, int(N)) for N in STEPS])
-        check.rate(measure.fit_slope(STEPS[-3:], np.abs(first[-3:])), -1.0, within=0.02, on=f"Euler (DDIM), N(0, {s:g}^2)")
+        check.rate(distances.fit_slope(STEPS[-3:], np.abs(first[-3:])), -1.0, within=0.02, on=f"Euler (DDIM), N(0, {s:g}^2)")
 
 
 def test_exact_step(check):
@@ -59,7 +59,7 @@ def test_exact_step(check):
         out / multiplier, 1.0, tol=64 * np.finfo(float).eps * N, cause="rounding: 64 eps per step", on="N(0, .09), N = 64"
     )
     start = np.array([s**2 + HIGH**2])
-    _, covariance = propagation.gaussian("heun", np.zeros(1), np.array([s**2]), grid_of(N), np.zeros(1), start)
+    _, covariance = output_laws.gaussian("heun", np.zeros(1), np.array([s**2]), grid_of(N), np.zeros(1), start)
     exact = float(np.sqrt(np.ravel(covariance)[0] / (s**2 + LOW**2))) - 1
     own = relative_error("heun", s, N)
     check.equal(own, exact, tol=64 * np.finfo(float).eps * N, cause="rounding: 64 eps per step", on="propagated law, N = 64")
@@ -80,7 +80,7 @@ def test_mixture(check):
         euler.append(np.sqrt(np.mean((samplers.final(samplers.ddim(law, grid_of(int(N)), x)) - reference) ** 2)))
     ratios = np.array(errors[:-1]) / errors[1:]
     check.rate(
-        measure.fit_slope(steps, errors),
+        distances.fit_slope(steps, errors),
         -2.0,
         within=0.1,
         on="Heun, two Gaussians in the plane",

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from exactdiffusion import GaussianMixture, measure
-from exactdiffusion.bounds import log_concavity as bound
-from exactdiffusion.propagation import grid, langevin
+from exactdiffusion import GaussianMixture, distances
+from exactdiffusion.output_laws import langevin, line
+from exactdiffusion.statements import log_concavity as bound
 
 STATEMENT = bound.langevin_contraction.statement
 TIMES = (0.25, 1.0, 3.0)
@@ -26,12 +26,12 @@ def test_gaussians(check):
             C, S = root @ root.T + 0.1 * np.eye(d), other @ other.T + 0.05 * np.eye(d)
             mean = 3 * rng.standard_normal(d)
             a, zero = 1 / np.linalg.eigvalsh(C)[-1], np.zeros(d)
-            start = measure.bures_w2(mean, S, zero, C), measure.gaussian_kl(mean, S, zero, C)
+            start = distances.bures_w2(mean, S, zero, C), distances.gaussian_kl(mean, S, zero, C)
             for t in TIMES:
                 m, V = gaussian(C, mean, S, t)
                 larger = bound.langevin_contraction(t, a, *start)
-                w2.append((measure.bures_w2(m, V, zero, C), larger[0]))
-                kl.append((measure.gaussian_kl(m, V, zero, C), larger[1]))
+                w2.append((distances.bures_w2(m, V, zero, C), larger[0]))
+                kl.append((distances.gaussian_kl(m, V, zero, C), larger[1]))
                 tol.append(1e-10 * (1 + start[1]))
     for name, pairs in (("W2", w2), ("KL", kl)):
         measured, larger = np.array(pairs).T
@@ -48,7 +48,7 @@ def diffusion(law, start, spacing):
     x = langevin.line_nodes(law, start, step=spacing)
     chain = langevin.Diffusion(law, x)
     target = chain.stationary()
-    out = [grid.divergences(target, q) for q in [grid.discretise(start, x), *(chain.law(start, t) for t in TIMES)]]
+    out = [line.divergences(target, q) for q in [line.discretise(start, x), *(chain.law(start, t) for t in TIMES)]]
     return np.array([[d.w2, d.reverse_kl] for d in out])
 
 
@@ -80,8 +80,8 @@ def test_tight(check):
     mean, zero = np.array([0.0, 3.0]), np.zeros(2)
     for t in TIMES:
         m, V = gaussian(C, mean, C, t)
-        larger = bound.langevin_contraction(t, 0.5, np.linalg.norm(mean), measure.gaussian_kl(mean, C, zero, C))
-        ratios += [measure.bures_w2(m, V, zero, C) / larger[0], measure.gaussian_kl(m, V, zero, C) / larger[1]]
+        larger = bound.langevin_contraction(t, 0.5, np.linalg.norm(mean), distances.gaussian_kl(mean, C, zero, C))
+        ratios += [distances.bures_w2(m, V, zero, C) / larger[0], distances.gaussian_kl(m, V, zero, C) / larger[1]]
     check.tight(
         ratios,
         1.0,
@@ -94,9 +94,9 @@ def test_tight(check):
 def test_controls(check):
     mean, C, zero = np.array([0.0, 3.0]), np.diag([0.5, 2.0]), np.zeros(2)
     m, V = gaussian(C, mean, C, 1.0)
-    start = 3.0, measure.gaussian_kl(mean, C, zero, C)
+    start = 3.0, distances.gaussian_kl(mean, C, zero, C)
     on = "N(0, diag(.5, 2)), mean (0, 3), t = 1"
-    w2 = measure.bures_w2(m, V, zero, C)
+    w2 = distances.bures_w2(m, V, zero, C)
     check.control("the smallest curvature (the largest one)", w2, bound.langevin_contraction(1.0, 2.0, *start)[0], on=on)
     check.control("e^{-at} for W2 (e^{-2at})", w2, np.exp(-1.0) * 3.0, tol=1e-9, on=on)
     law, beginning = GaussianMixture(None, np.array([[-3.0], [3.0]]), 1.0), GaussianMixture(None, np.array([[3.0]]), 1.0)

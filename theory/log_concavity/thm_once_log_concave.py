@@ -4,9 +4,13 @@ import numpy as np
 import pytest
 
 from exactdiffusion import GaussianMixture, PointCloud
-from exactdiffusion.bounds import log_concavity_thresholds as bound
-from exactdiffusion.log_concavity import certify_log_concavity, largest_posterior_variance, rigorous_covariance
-from exactdiffusion.measurements import posterior_covariance
+from exactdiffusion.papers.log_concavity.certificates import (
+    certify_log_concavity,
+    largest_posterior_variance,
+    rigorous_covariance,
+)
+from exactdiffusion.papers.log_concavity.measurements import posterior_covariance
+from exactdiffusion.statements import log_concavity_thresholds as bound
 
 STATEMENT = bound.once_log_concave.statement
 EPS = np.finfo(np.float64).eps

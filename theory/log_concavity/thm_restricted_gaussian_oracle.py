@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from exactdiffusion import GaussianMixture, measure, measurements
-from exactdiffusion.bounds import log_concavity as bound
-from exactdiffusion.propagation import grid, langevin
+from exactdiffusion import GaussianMixture, distances
+from exactdiffusion.output_laws import langevin, line
+from exactdiffusion.papers.log_concavity import measurements
+from exactdiffusion.statements import log_concavity as bound
 
 STATEMENT = bound.restricted_gaussian_oracle_contraction.statement
 #: two points at +-1 noised with sigma^2 = 2: -Hess log p in [1/4, 1/2]
@@ -31,11 +32,11 @@ def test_gaussians(check):
         for h in (0.1, 1.0, 5.0):
             m, V = mean, cov
             for _ in range(4):
-                before = measure.bures_w2(m, V, zero, C), measure.gaussian_kl(m, V, zero, C)
+                before = distances.bures_w2(m, V, zero, C), distances.gaussian_kl(m, V, zero, C)
                 m, V = gaussian_round(C, m, V, h)
                 factors = bound.restricted_gaussian_oracle_contraction(a, h)
-                w2.append(measure.bures_w2(m, V, zero, C))
-                kl.append(measure.gaussian_kl(m, V, zero, C))
+                w2.append(distances.bures_w2(m, V, zero, C))
+                kl.append(distances.gaussian_kl(m, V, zero, C))
                 larger.append((factors[0] * before[0], factors[1] * before[1]))
     larger = np.array(larger)
     args = {"tol": 1e-9, "cause": "rounding: matrix square roots, condition below 1e4"}
@@ -48,9 +49,9 @@ def test_line(check):
     start = GaussianMixture(None, np.array([[3.0]]), 0.8)
     for h in (0.5, 2.0):
         x = langevin.line_nodes(LAW, start, step=0.1)
-        target = grid.discretise(LAW, x)
+        target = line.discretise(LAW, x)
         laws = langevin.proximal_sampler(LAW, start, h, range(6), x)
-        values = np.array([[d.w2, d.reverse_kl] for d in (grid.divergences(target, q) for q in laws)])
+        values = np.array([[d.w2, d.reverse_kl] for d in (line.divergences(target, q) for q in laws)])
         chi = np.array([chi_squared(q, target) for q in laws])
         factors = bound.restricted_gaussian_oracle_contraction(A, h)
         on = f"two points noised, from N(3, .8), h = {h:g}, 5 rounds"
@@ -69,10 +70,10 @@ def test_tight(check):
     factors = bound.restricted_gaussian_oracle_contraction(0.5, h)
     V = C
     for _ in range(3):
-        before = measure.gaussian_kl(m, C, zero, C)
+        before = distances.gaussian_kl(m, C, zero, C)
         shift = np.linalg.norm(m)
         m, V = gaussian_round(C, m, V, h)
-        ratios += [np.linalg.norm(m) / shift / factors[0], measure.gaussian_kl(m, C, zero, C) / before / factors[1]]
+        ratios += [np.linalg.norm(m) / shift / factors[0], distances.gaussian_kl(m, C, zero, C) / before / factors[1]]
         check.equal(V, C, tol=1e-14 * 8, cause="rounding: 64 eps", on="the covariance stays")
     check.tight(ratios, 1.0, tol=1e-12, cause="rounding", on="N(0, diag(.3, 2)), mean (0, 3), h = .7")
 
@@ -114,15 +115,15 @@ def test_controls(check):
     check.control("1/(1 + a h) (e^{-a h (1 + a h)}: faster)", np.linalg.norm(after), np.exp(-0.35 * 1.35) * 3.0, on=on)
     check.control(
         "KL factor squared (cubed)",
-        measure.gaussian_kl(after, C, zero, C),
-        measure.gaussian_kl(mean, C, zero, C) / 1.35**3,
+        distances.gaussian_kl(after, C, zero, C),
+        distances.gaussian_kl(mean, C, zero, C) / 1.35**3,
         on=on,
     )
     far = GaussianMixture(None, np.array([[-4.0], [4.0]]), 1.0)
     x = langevin.line_nodes(far, step=0.1)
     start = GaussianMixture(None, np.array([[4.0]]), 1.0)
-    target = grid.discretise(far, x)
-    kl = [grid.divergences(target, q).reverse_kl for q in langevin.proximal_sampler(far, start, 1.0, (0, 1), x)]
+    target = line.discretise(far, x)
+    kl = [line.divergences(target, q).reverse_kl for q in langevin.proximal_sampler(far, start, 1.0, (0, 1), x)]
     check.control(
         "log-concavity (two far modes, a = 1/2 pretended)",
         kl[1],

@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 
-from exactdiffusion import GaussianMixture, Grid, measure
-from exactdiffusion.bounds import log_concavity as bound
-from exactdiffusion.propagation import grid as line
+from exactdiffusion import GaussianMixture, Grid, distances
+from exactdiffusion.output_laws import line
+from exactdiffusion.statements import log_concavity as bound
 
 STATEMENT = bound.score_error_kl.statement
 LAW = GaussianMixture([0.3, 0.7], np.array([[-1.5], [1.0]]), np.array([0.1, 0.15]))
@@ -55,7 +55,7 @@ def moments(law, error, t):
     log_r = level.log_density(x)
     p = np.exp(log_r)
     gauss = -0.5 * x**2 - 0.5 * math.log(2 * math.pi)
-    kl = measure.kl_quadrature(log_r, gauss, np.full(len(x), step), log=True)
+    kl = distances.kl_quadrature(log_r, gauss, np.full(len(x), step), log=True)
     return kl, step * p @ (level.score(x) + x) ** 2, step * p @ error(level, x)[0] ** 2
 
 
@@ -143,7 +143,7 @@ def test_rate(check):
     sizes = np.array([0.05, 0.1, 0.2, 0.4])
     law = GaussianMixture(None, np.zeros((1, 1)), 1.0)
     kl = [line.study(law, uniform(2.0, 20), scheme_with(shift(s)), start="normal").divergences.kl.value for s in sizes]
-    check.rate(measure.fit_slope(sizes, kl), 2.0, within=1e-4, on="KL against the size of the shift, N(0, 1), T = 2")
+    check.rate(distances.fit_slope(sizes, kl), 2.0, within=1e-4, on="KL against the size of the shift, N(0, 1), T = 2")
 
 
 def test_controls(check):

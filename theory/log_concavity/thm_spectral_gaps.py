@@ -3,9 +3,9 @@
 import numpy as np
 
 from exactdiffusion import GaussianMixture
-from exactdiffusion.bounds import log_concavity_thresholds as bound
-from exactdiffusion.chains import conditional_target
-from exactdiffusion.log_concavity import spectral_gap
+from exactdiffusion.papers.log_concavity.certificates import spectral_gap
+from exactdiffusion.papers.log_concavity.walk_jump import conditional_target
+from exactdiffusion.statements import log_concavity_thresholds as bound
 
 STATEMENT = bound.spectral_gap_lower_bound.statement
 

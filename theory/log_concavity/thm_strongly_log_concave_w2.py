@@ -5,9 +5,9 @@ import math
 import numpy as np
 from scipy.integrate import quad
 
-from exactdiffusion import GaussianMixture, Grid, measure
-from exactdiffusion.bounds import log_concavity as bound
-from exactdiffusion.propagation import grid as line
+from exactdiffusion import GaussianMixture, Grid, distances
+from exactdiffusion.output_laws import line
+from exactdiffusion.statements import log_concavity as bound
 
 STATEMENT = bound.strongly_log_concave_w2.statement
 #: two points at +-1 noised with sigma^2 = 2 (-Hess log p in [1/4, 1/2]) and with 1.25 (in [.16, .8])
@@ -49,7 +49,7 @@ def test_gaussians(check):
                 mean = 2 * rng.standard_normal(3)
                 error = rng.standard_normal(3)
                 error *= size / np.linalg.norm(error)
-                start = measure.bures_w2(mean, lam * np.eye(3), np.zeros(3), np.eye(3))
+                start = distances.bures_w2(mean, lam * np.eye(3), np.zeros(3), np.eye(3))
                 measured.append(gaussian_w2(mean, lam, T, error))
                 larger.append(bound.strongly_log_concave_w2(T, 1 / lam, start, size))
     measured, larger = np.array(measured), np.array(larger)
@@ -129,8 +129,8 @@ def test_rate(check):
     """Forgetting of the start: e^-2T for the equation, e^-T for the flow (T = 3, 4, 5, on N(mu, 1/4))."""
     T = np.array([3.0, 4.0, 5.0])
     values = np.array([gaussian_w2(np.array([1.0]), 0.25, t, np.zeros(1)) for t in T])
-    check.rate(measure.fit_slope(np.exp(T), values[:, 0]), -2.0, within=0.01, on="equation, W2 against e^T")
-    check.rate(measure.fit_slope(np.exp(T), values[:, 1]), -1.0, within=0.01, on="flow, W2 against e^T")
+    check.rate(distances.fit_slope(np.exp(T), values[:, 0]), -2.0, within=0.01, on="equation, W2 against e^T")
+    check.rate(distances.fit_slope(np.exp(T), values[:, 1]), -1.0, within=0.01, on="flow, W2 against e^T")
 
 
 def test_controls(check):
@@ -139,7 +139,7 @@ def test_controls(check):
     check.control("the flow's own rate (that of the equation)", flow, bound.strongly_log_concave_w2(T, 1.0, 2.0)[0],
                   on="N(2, 1)")  # fmt: skip
     wide = gaussian_w2(a, 4.0, T, np.zeros(1))
-    start = measure.bures_w2(a, np.array([4.0]), np.zeros(1), np.ones(1))
+    start = distances.bures_w2(a, np.array([4.0]), np.zeros(1), np.ones(1))
     check.control("alpha of the data (4 times too large)", wide[0], bound.strongly_log_concave_w2(T, 1.0, start)[0],
                   on="N(2, 4)")  # fmt: skip
     shifted = gaussian_w2(a, 1.0, T, np.array([-0.3]))

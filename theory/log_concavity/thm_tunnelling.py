@@ -5,8 +5,8 @@ import pytest
 from scipy.linalg import eigh_tridiagonal
 
 from exactdiffusion import GaussianMixture
-from exactdiffusion.bounds import log_concavity_thresholds as bound
-from exactdiffusion.chains import MALA, ULA, Underdamped, langevin, one_at_a_time
+from exactdiffusion.papers.log_concavity.walk_jump import MALA, ULA, Underdamped, langevin, one_at_a_time
+from exactdiffusion.statements import log_concavity_thresholds as bound
 
 STATEMENT = bound.tunnelling_leak.statement
 W = 0.2

@@ -3,9 +3,9 @@
 import mpmath
 import numpy as np
 
-from exactdiffusion import GaussianMixture, measure
-from exactdiffusion.bounds import log_concavity as bound
-from exactdiffusion.propagation import grid, langevin
+from exactdiffusion import GaussianMixture, distances
+from exactdiffusion.output_laws import langevin, line
+from exactdiffusion.statements import log_concavity as bound
 
 STATEMENT = bound.ula_log_sobolev.statement
 #: two points at +-1 noised with sigma^2 = 2: -Hess log p in [1/4, 1/2], so log-Sobolev with a = 1/4 (Bakry-Emery)
@@ -15,8 +15,8 @@ START = GaussianMixture(None, np.array([[5.0]]), 0.5)
 
 def divergences(law, start, h, steps):
     x = langevin.line_nodes(law, start, step=min(0.1, np.sqrt(2 * h) / 4), pad=1.0)
-    target = grid.discretise(law, x)
-    return np.array([grid.divergences(target, q).reverse_kl for q in langevin.ula(law, start, h, steps, x)])
+    target = line.discretise(law, x)
+    return np.array([line.divergences(target, q).reverse_kl for q in langevin.ula(law, start, h, steps, x)])
 
 
 def test_hypotheses(check):
@@ -41,10 +41,10 @@ def test_gaussians(check):
     a, smooth = 1 / lam.max(), 1 / lam.min()
     h = 1 / (4 * smooth)
     mean, v = np.array([2.0, -1.0, 3.0]), np.array([0.1, 4.0, 1.0])
-    start, measured, larger = measure.gaussian_kl(mean, v, 0 * mean, lam), [], []
+    start, measured, larger = distances.gaussian_kl(mean, v, 0 * mean, lam), [], []
     for k in range(1, 201):
         mean, v = (1 - h / lam) * mean, (1 - h / lam) ** 2 * v + 2 * h
-        measured.append(measure.gaussian_kl(mean, v, 0 * mean, lam))
+        measured.append(distances.gaussian_kl(mean, v, 0 * mean, lam))
         larger.append(bound.ula_log_sobolev(k, h, a, smooth, 3, start))
     check.holds(measured, larger, tol=1e-12, cause="rounding", on="N(0, diag(.5, 1, 1.5)), k = 1 .. 200")
 
@@ -52,8 +52,8 @@ def test_gaussians(check):
 def test_attained_by_small_steps_from_far(check):
     """One step of 1e-7 from N(1e4, 1) to N(0, 1): decay and bias are both below 1e-6 of the bound, which is then reached."""
     h, far = 1e-7, 1e4
-    start = measure.gaussian_kl([far], [1.0], [0.0], [1.0])
-    after = measure.gaussian_kl([(1 - h) * far], [(1 - h) ** 2 + 2 * h], [0.0], [1.0])
+    start = distances.gaussian_kl([far], [1.0], [0.0], [1.0])
+    after = distances.gaussian_kl([(1 - h) * far], [(1 - h) ** 2 + 2 * h], [0.0], [1.0])
     larger = bound.ula_log_sobolev(1, h, 1.0, 1.0, 1, start)
     check.holds(after, larger, tol=0, cause="exact: the decay 2 a h is twice that of the bound", on="N(1e4, 1) to N(0, 1)")
     check.tight(
@@ -76,9 +76,9 @@ def test_rate(check):
     """Looseness on record: the true bias is O(h^2), the bound's O(h)."""
     h = np.array([0.25, 0.125, 0.0625])
     bias = [divergences(LAW, LAW, v, (int(30 / v),))[0] for v in h]
-    check.rate(measure.fit_slope(h, bias), 2.0, within=0.15, on="bias after time 30 against h")
+    check.rate(distances.fit_slope(h, bias), 2.0, within=0.15, on="bias after time 30 against h")
     limit = [bound.ula_log_sobolev(10**9, v, A, L, 1, 1.0) for v in h]
-    check.rate(measure.fit_slope(h, limit), 1.0, within=1e-9, on="the bound's bias against h")
+    check.rate(distances.fit_slope(h, limit), 1.0, within=1e-9, on="the bound's bias against h")
 
 
 def test_controls(check):
@@ -90,5 +90,5 @@ def test_controls(check):
     check.control("log-Sobolev (a = 1/2 pretended), first term", stuck[1], larger, on="two modes at +-4, h = .02, k = 300")
     # N(0, .4): a = L = 2.5; h = .9 > 2 lam is unstable, the right side stays at 6 h L^2/a = 13.5
     v = 0.4 * (1 - 0.9 / 0.4) ** 50 + 1.8 * np.sum((1 - 0.9 / 0.4) ** (2 * np.arange(25)))
-    wild = measure.gaussian_kl([0.0], [v], [0.0], [0.4])
+    wild = distances.gaussian_kl([0.0], [v], [0.0], [0.4])
     check.control("h <= 1/(4 L) (h = .9)", wild, 6 * 0.9 * 2.5, on="N(0, .4), k = 25")

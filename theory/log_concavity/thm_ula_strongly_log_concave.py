@@ -5,9 +5,10 @@ from fractions import Fraction
 
 import numpy as np
 
-from exactdiffusion import GaussianMixture, measure
-from exactdiffusion.bounds import log_concavity as bound
-from exactdiffusion.propagation import grid, langevin
+from exactdiffusion import GaussianMixture
+from exactdiffusion import distances as measure
+from exactdiffusion.output_laws import langevin, line
+from exactdiffusion.statements import log_concavity as bound
 
 STATEMENT = bound.ula_strongly_log_concave.statement
 #: two points at +-1 noised with sigma^2 = 2: the first conditional of the walk, -Hess log p in [1/4, 1/2]
@@ -17,8 +18,8 @@ START = GaussianMixture(None, np.array([[6.0]]), 0.25)
 
 def distances(law, start, h, steps, spacing=0.1):
     x = langevin.line_nodes(law, start, step=spacing, pad=5 * np.sqrt(2 * h))
-    target = grid.discretise(law, x)
-    return np.array([grid.divergences(target, q).w2 for q in langevin.ula(law, start, h, steps, x)])
+    target = line.discretise(law, x)
+    return np.array([line.divergences(target, q).w2 for q in langevin.ula(law, start, h, steps, x)])
 
 
 def test_hypotheses(check):

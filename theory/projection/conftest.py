@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from exactdiffusion import PointCloud, Sphere, Torus, datasets, samplers, schedules
-from exactdiffusion.bounds import projection as bound
+from exactdiffusion.statements import projection as bound
 
 EPS = np.finfo(np.float64).eps
 

@@ -7,8 +7,8 @@ import numpy as np
 import sympy as sp
 
 from exactdiffusion import PointCloud, Sphere, Subspace, Torus, datasets
-from exactdiffusion.adversaries import ApproximateProjection
-from exactdiffusion.bounds import projection as bound
+from exactdiffusion.papers.projection.adversaries import ApproximateProjection
+from exactdiffusion.statements import projection as bound
 
 STATEMENT = bound.continuity_obstruction.statement
 EPS = np.finfo(np.float64).eps

@@ -3,7 +3,7 @@
 import mpmath
 import numpy as np
 
-from exactdiffusion.bounds import projection as bound
+from exactdiffusion.statements import projection as bound
 
 STATEMENT = bound.admissibility.statement
 

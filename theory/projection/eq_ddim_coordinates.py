@@ -3,8 +3,8 @@
 import numpy as np
 import sympy
 
-from exactdiffusion import Denoiser, GaussianMixture, PointCloud, propagation, samplers, schedules
-from exactdiffusion.bounds import projection as bound
+from exactdiffusion import Denoiser, GaussianMixture, PointCloud, output_laws, samplers, schedules
+from exactdiffusion.statements import projection as bound
 
 STATEMENT = bound.ddim_coordinates.statement
 EPS = np.finfo(np.float64).eps
@@ -77,7 +77,7 @@ def test_gaussian_product(check):
             s = grid.sigma[:-1]
             product = np.prod(1 - grid.beta * s**2 / (lam + s**2))
             out = samplers.final(samplers.ddim(GaussianMixture(None, np.zeros((1, 1)), lam), grid, np.ones((1, 1))))
-            law, _ = propagation.gaussian("ddim", np.zeros(1), np.array([lam]), grid, np.ones(1), np.zeros(1))
+            law, _ = output_laws.gaussian("ddim", np.zeros(1), np.array([lam]), grid, np.ones(1), np.zeros(1))
             tol = 16 * EPS * grid.N
             on = f"lambda {lam}, N = {grid.N} from {grid.sigma[0]:.0f}"
             check.equal(out[0, 0], product, tol=tol, cause="rounding: 16 eps per step", on=f"sampler, {on}")

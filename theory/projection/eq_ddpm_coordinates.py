@@ -5,7 +5,7 @@ import pytest
 import sympy
 
 from exactdiffusion import Noise, PointCloud, samplers, schedules
-from exactdiffusion.bounds import projection as bound
+from exactdiffusion.statements import projection as bound
 
 STATEMENT = bound.ddpm_coordinates.statement
 EPS = np.finfo(np.float64).eps

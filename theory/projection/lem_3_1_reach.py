@@ -3,7 +3,7 @@
 import numpy as np
 
 from exactdiffusion import PointCloud, Subspace
-from exactdiffusion.bounds import projection as bound
+from exactdiffusion.statements import projection as bound
 
 STATEMENT = bound.normal_offset.statement
 EPS = np.finfo(np.float64).eps

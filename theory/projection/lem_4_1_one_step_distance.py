@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from exactdiffusion.bounds import projection as bound
+from exactdiffusion.statements import projection as bound
 
 STATEMENT = bound.one_step_distance.statement
 EPS = np.finfo(np.float64).eps

@@ -5,7 +5,7 @@ import pytest
 import sympy as sp
 
 from exactdiffusion import PointCloud
-from exactdiffusion.bounds import projection as bound
+from exactdiffusion.statements import projection as bound
 
 STATEMENT = bound.distance_gradient.statement
 EPS = np.finfo(np.float64).eps

@@ -3,7 +3,7 @@
 import numpy as np
 import sympy as sp
 
-from exactdiffusion.bounds import projection as bound
+from exactdiffusion.statements import projection as bound
 
 STATEMENT = bound.oracle_denoising.statement
 EPS = np.finfo(np.float64).eps

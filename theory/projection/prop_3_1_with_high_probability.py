@@ -8,8 +8,8 @@ import math
 import numpy as np
 from scipy import stats
 
-from exactdiffusion import measure
-from exactdiffusion.bounds import projection as bound
+from exactdiffusion import distances
+from exactdiffusion.statements import projection as bound
 
 NORM = "the norm of a Gaussian, a lemma"
 STATEMENT = bound.oracle_denoising_whp.statement
@@ -112,12 +112,12 @@ def test_informal_rate(check, manifold, deep):
             on = f"mean error/distance against the chi ratio, curvature 4 q/tau = 4e-4, d = {d}, n = {n}"
             draw.mean(value, limit, tol=4e-4 * limit, on=on)
         x = [c[axis == "n"] for c in cases]
-        exact = measure.fit_slope(x, [flat_mean(*c) for c in cases])
+        exact = distances.fit_slope(x, [flat_mean(*c) for c in cases])
         check.rate(exact, -0.5 if axis == "n" else 0.5, within=0.04, on=f"mean error/distance against {axis}, flat K, exact")
         # least squares: the slope is a sum of log means with weights u / |u|^2
         u = np.log(x) - np.mean(np.log(x))
         sd, on = np.linalg.norm(u * errors) / np.sum(u**2), f"slope of mean error/distance against {axis}, sampled on tori"
-        draw.normal(measure.fit_slope(x, means).slope, exact.slope, sd, tol=1e-3, degrees=math.inf, on=on)
+        draw.normal(distances.fit_slope(x, means).slope, exact.slope, sd, tol=1e-3, degrees=math.inf, on=on)
 
 
 def test_controls(check, manifold):

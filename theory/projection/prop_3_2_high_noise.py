@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from exactdiffusion import PointCloud, measure
-from exactdiffusion.bounds import projection as bound
+from exactdiffusion import PointCloud, distances
+from exactdiffusion.statements import projection as bound
 
 STATEMENT = bound.hull_denoiser_error.statement
 EPS = np.finfo(np.float64).eps
@@ -98,9 +98,9 @@ def test_rate(check):
         sigma = d / math.sqrt(6)
         levels.append(sigma[0])
         errors.append(bound.relative_error(law.noised(1.0, sigma).denoise(x), law.project(x), d)[0])
-    check.rate(measure.fit_slope(levels, errors), -1.0, within=0.01, on="ideal denoiser, sigma = d/sqrt(n), x to infinity")
+    check.rate(distances.fit_slope(levels, errors), -1.0, within=0.01, on="ideal denoiser, sigma = d/sqrt(n), x to infinity")
     check.rate(
-        measure.fit_slope(levels, bound.hull_denoiser_error(law.diameter, math.sqrt(6) * np.array(levels))),
+        distances.fit_slope(levels, bound.hull_denoiser_error(law.diameter, math.sqrt(6) * np.array(levels))),
         -1.0,
         within=1e-9,
         on="the bound",

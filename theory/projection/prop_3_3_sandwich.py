@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from exactdiffusion import PointCloud, datasets
-from exactdiffusion.bounds import projection as bound
+from exactdiffusion.statements import projection as bound
 
 STATEMENT = bound.smoothed_distance_sandwich.statement
 EPS = np.finfo(np.float64).eps

@@ -8,7 +8,7 @@ import numpy as np
 import sympy as sp
 
 from exactdiffusion import Grid, PointCloud, datasets, samplers
-from exactdiffusion.bounds import projection as bound
+from exactdiffusion.statements import projection as bound
 
 STATEMENT = bound.smoothed_distance_gradient.statement
 EPS = np.finfo(np.float64).eps

@@ -3,7 +3,7 @@
 import mpmath
 import numpy as np
 
-from exactdiffusion.bounds import projection as bound
+from exactdiffusion.statements import projection as bound
 
 STATEMENT = bound.near_set_radius_exact.statement
 EPS = np.finfo(np.float64).eps

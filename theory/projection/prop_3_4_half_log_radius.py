@@ -5,7 +5,7 @@ import math
 import numpy as np
 import sympy as sp
 
-from exactdiffusion.bounds import projection as bound
+from exactdiffusion.statements import projection as bound
 
 STATEMENT = bound.near_set_radius_half_log.statement
 

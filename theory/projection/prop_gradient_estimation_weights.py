@@ -3,7 +3,7 @@
 import numpy as np
 import sympy
 
-from exactdiffusion.bounds import projection as bound
+from exactdiffusion.statements import projection as bound
 
 STATEMENT = bound.gradient_estimation_gamma.statement
 EPS = np.finfo(np.float64).eps

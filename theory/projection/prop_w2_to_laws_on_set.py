@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 
-from exactdiffusion import Grid, PointCloud, Sphere, measure, samplers
-from exactdiffusion.adversaries import ApproximateProjection
-from exactdiffusion.bounds import projection as bound
+from exactdiffusion import Grid, PointCloud, Sphere, distances, samplers
+from exactdiffusion.papers.projection.adversaries import ApproximateProjection
+from exactdiffusion.statements import projection as bound
 
 STATEMENT = bound.squared_w2_to_laws_on_set.statement
 EPS = np.finfo(np.float64).eps
@@ -27,7 +27,7 @@ def test_attained_by_the_projection(check):
         for weights in (None, rng.dirichlet(np.ones(len(x)))):
             pushed = np.bincount(index, weights=weights, minlength=len(law.points))
             pushed = pushed / pushed.sum()
-            result = measure.w2(x, law.points, weights, pushed)
+            result = distances.w2(x, law.points, weights, pushed)
             value.append(result.squared)
             certified.append(result.lower_squared)
             expected.append(bound.squared_w2_to_laws_on_set(d, weights))
@@ -37,12 +37,12 @@ def test_attained_by_the_projection(check):
     check.equal(certified, expected, tol=tol, cause=CAUSE + " and the duality gap", on="its dual certificate, 8 cases")
     ball = Sphere(radius=1.3, dim=6, sphere_dim=3)
     x = rng.standard_normal((80, 6))
-    squared = measure.w2(x, ball.project(x)).squared
+    squared = distances.w2(x, ball.project(x)).squared
     check.equal(
         squared, bound.squared_w2_to_laws_on_set(ball.distance(x)), tol=1e3 * EPS, cause=CAUSE, on="S^2 in R^6, 80 points"
     )
     check.equal(
-        measure.w2_to_set(x, ball) ** 2,
+        distances.w2_to_set(x, ball) ** 2,
         bound.squared_w2_to_laws_on_set(ball.distance(x)),
         tol=1e3 * EPS,
         cause=CAUSE,
@@ -63,7 +63,7 @@ def test_no_law_on_the_set_is_closer(check):
         laws += [(1 - t) * best + t * rng.dirichlet(np.ones(m)) for t in (1e-6, 1e-3, 0.1)]
         for weights in laws:
             least.append(bound.squared_w2_to_laws_on_set(d))
-            distance.append(measure.w2(x, law.points, None, weights / weights.sum()).squared)
+            distance.append(distances.w2(x, law.points, None, weights / weights.sum()).squared)
             tol.append(64 * EPS * np.max(np.sum(x**2, axis=1) + 10) * len(x))
     check.holds(least, distance, tol=np.array(tol), cause=CAUSE, on=f"{len(least)} laws on four clouds")
 
@@ -86,7 +86,7 @@ def test_theorem_4_2_in_w2(check):
         reached = []
         for s in states[1:]:
             weights = np.bincount(law.nearest(s)[0], minlength=40) / 60
-            reached.append(measure.w2(s, law.points, None, weights).value)
+            reached.append(distances.w2(s, law.points, None, weights).value)
         tol, cause = 1e-10, "rounding: of 8 steps, over distances above .1"
         assert upper[-1] > 0.1
         check.holds(reached, upper, tol=tol, cause=cause, on=f"Theorem 4.2 in W2, adversary {strategy}")
@@ -99,13 +99,13 @@ def test_controls(check):
     law = PointCloud(rng.standard_normal((40, 12)))
     x = law.points[rng.integers(0, 40, 60)] + 0.3 * rng.standard_normal((60, 12))
     least = bound.squared_w2_to_laws_on_set(law.distance(x))
-    uniform = measure.w2(x, law.points).squared
+    uniform = distances.w2(x, law.points).squared
     check.control("the minimum over laws on K (the uniform law)", uniform, least, tol=1e-9, on="60 points near 40 atoms")
     # a collapsed sampler: distance 0 to the support, far from the data law
     collapsed = np.repeat(law.points[:1], 60, axis=0)
     check.control(
         "laws on K (the data law in their place)",
-        measure.w2(collapsed, law.points).squared,
+        distances.w2(collapsed, law.points).squared,
         bound.squared_w2_to_laws_on_set(law.distance(collapsed)),
         tol=1e-9,
         on="every sample on one atom: E d^2 = 0",

@@ -2,7 +2,7 @@
 
 import sympy
 
-from exactdiffusion.bounds import projection as bound
+from exactdiffusion.statements import projection as bound
 
 STATEMENT = bound.one_step_distance.statement
 

@@ -7,8 +7,8 @@ import pytest
 import sympy
 
 from exactdiffusion import Denoiser, Grid, PointCloud, samplers, schedules
-from exactdiffusion.adversaries import ApproximateProjection
-from exactdiffusion.bounds import projection as bound
+from exactdiffusion.papers.projection.adversaries import ApproximateProjection
+from exactdiffusion.statements import projection as bound
 
 STATEMENT = bound.exact_projection_path.statement
 EPS = np.finfo(np.float64).eps

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from exactdiffusion import Denoiser, Grid, PointCloud, datasets, samplers, schedules
-from exactdiffusion.adversaries import ApproximateProjection
-from exactdiffusion.bounds import projection as bound
+from exactdiffusion.papers.projection.adversaries import ApproximateProjection
+from exactdiffusion.statements import projection as bound
 
 STATEMENT = bound.a_posteriori_sandwich.statement
 EPS = np.finfo(np.float64).eps

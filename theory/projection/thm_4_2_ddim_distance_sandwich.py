@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from exactdiffusion import Denoiser, Grid, PointCloud, samplers, schedules
-from exactdiffusion.adversaries import STRATEGIES, ApproximateProjection
-from exactdiffusion.bounds import projection as bound
+from exactdiffusion.papers.projection.adversaries import STRATEGIES, ApproximateProjection
+from exactdiffusion.statements import projection as bound
 
 STATEMENT = bound.ddim_distance_sandwich.statement
 EPS = np.finfo(np.float64).eps

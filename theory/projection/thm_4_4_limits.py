@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import sympy
 
-from exactdiffusion import measure
-from exactdiffusion.bounds import projection as bound
+from exactdiffusion import distances
+from exactdiffusion.statements import projection as bound
 
 STATEMENT = bound.admissible_limits.statement
 NAMES = ("sigma_0/sigma_N", "lower product", "upper product")
@@ -79,7 +79,7 @@ def test_rate(check):
     for eta, nu in ((0.1, 2.0), (0.6, 5.0)):
         for i, name in enumerate(NAMES):
             excess = [float(logs(eta, nu, int(N))[i] - limits(eta, nu)[i]) for N in steps]
-            check.rate(measure.fit_slope(steps[-4:], excess[-4:]), -1.0, within=0.005, on=f"log {name}, eta {eta}, nu {nu}")
+            check.rate(distances.fit_slope(steps[-4:], excess[-4:]), -1.0, within=0.005, on=f"log {name}, eta {eta}, nu {nu}")
 
 
 def test_monotone(check, deep):

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from exactdiffusion import Grid, Noise, Subspace, measure, propagation, samplers, schedules
-from exactdiffusion.bounds import projection as bound
+from exactdiffusion import Grid, Noise, Subspace, distances, output_laws, samplers, schedules
+from exactdiffusion.statements import projection as bound
 
 STATEMENT = bound.ddpm_subspace_distance.statement
 EPS = np.finfo(np.float64).eps
@@ -24,7 +24,7 @@ def subspace():
 def exact_moments(grid, start, mu=0.5, variance="small"):
     """E dist^2 at every level from the sampler's exact Gaussian propagation: the normal directions are a target N(0, 0)."""
     zero = np.zeros(1)
-    law = propagation.gaussian(
+    law = output_laws.gaussian(
         "ddpm", zero, zero, grid, zero, np.array([start / (n - m)]), all_steps=True, mu=mu, variance=variance
     )
     return (n - m) * np.asarray(law.cov)[:, 0]
@@ -69,7 +69,7 @@ def test_rate_of_forgetting(check):
         start = n * GRID.sigma[0] ** 2
         excess = exact_moments(GRID, start, mu) / ((n - m) * GRID.sigma**2) - 1
         keep = excess > 1e-10  # below, the difference is rounding
-        slope = measure.fit_slope(GRID.sigma[keep], excess[keep])
+        slope = distances.fit_slope(GRID.sigma[keep], excess[keep])
         check.rate(slope, 2 * mu / (1 - mu), within=1e-3, on=f"relative excess against sigma, mu {mu}")
 
 
@@ -120,5 +120,5 @@ def test_controls(check, subspace):
     )
     # curvature: on a Gaussian measure in the normal directions the denoiser is not the projection
     zero = np.zeros(1)
-    law = propagation.gaussian("ddpm", zero, np.ones(1), GRID, zero, np.array([start / (n - m)]), all_steps=True)
+    law = output_laws.gaussian("ddpm", zero, np.ones(1), GRID, zero, np.array([start / (n - m)]), all_steps=True)
     check.control("K a subspace (variance 1 across it)", (n - m) * np.asarray(law.cov)[:, 0], stated, tol=1e-9, on="N(0, I)")

@@ -5,8 +5,8 @@ from functools import cache
 import numpy as np
 import sympy
 
-from exactdiffusion import GaussianMixture, measure, propagation, samplers, schedules
-from exactdiffusion.bounds import projection as bound
+from exactdiffusion import GaussianMixture, distances, output_laws, samplers, schedules
+from exactdiffusion.statements import projection as bound
 
 STATEMENT = bound.gradient_estimation_gaussian_error.statement
 EPS = np.finfo(np.float64).eps
@@ -22,7 +22,7 @@ def errors(gamma, N, grid_of=lambda N: schedules.log_linear(N, sigma_max=HIGH, s
     start = np.sqrt(variance + grid.sigma[0] ** 2)
     # the propagated mean is the sampler's linear map applied to the start
     zero = np.zeros_like(variance)
-    mean, _ = propagation.gaussian("gradient_estimation", zero, variance, grid, start, zero, gamma=gamma)
+    mean, _ = output_laws.gaussian("gradient_estimation", zero, variance, grid, start, zero, gamma=gamma)
     return mean / np.sqrt(variance + grid.sigma[-1] ** 2) - 1
 
 
@@ -93,7 +93,7 @@ def test_leading_term(check):
 def test_equal_and_opposite(check):
     """The errors of gamma = 1 and gamma = 2 cancel to second order: their sum has slope -2."""
     both = [relative_error(1.0, N) + relative_error(2.0, N) for N in STEPS]
-    check.rate(measure.fit_slope(STEPS[-4:], np.abs(both[-4:])), -2.0, within=0.05, on="|error(gamma 1) + error(gamma 2)|")
+    check.rate(distances.fit_slope(STEPS[-4:], np.abs(both[-4:])), -2.0, within=0.05, on="|error(gamma 1) + error(gamma 2)|")
     ratio = [-relative_error(2.0, N) / relative_error(1.0, N) for N in STEPS[-2:]]
     check.tight(
         2 * ratio[1] - ratio[0],
@@ -108,7 +108,7 @@ def test_rate(check):
     last = STEPS[-4:]
     for gamma, order in ((1.0, -1.0), (2.0, -1.0), (2.8, -1.0), (1.5, -2.0), ("variable", -2.0)):
         error = np.abs([relative_error(gamma, N) for N in last])
-        check.rate(measure.fit_slope(last, error), order, within=0.05, on=f"gamma {gamma}, N = {last[0]} .. {last[-1]}")
+        check.rate(distances.fit_slope(last, error), order, within=0.05, on=f"gamma {gamma}, N = {last[0]} .. {last[-1]}")
 
 
 def test_variable_steps(check):
@@ -117,7 +117,7 @@ def test_variable_steps(check):
     for gamma, order in ((1.5, -1.0), ("variable", -2.0)):
         error = np.abs([errors(gamma, int(N), uneven)[0] for N in last])
         check.rate(
-            measure.fit_slope(last, error), order, within=0.05, on=f"gamma {gamma}, steps alternating 3 : 1 in log sigma"
+            distances.fit_slope(last, error), order, within=0.05, on=f"gamma {gamma}, steps alternating 3 : 1 in log sigma"
         )
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import sympy
 
-from exactdiffusion import measure
-from exactdiffusion.bounds import projection as bound
+from exactdiffusion import distances
+from exactdiffusion.statements import projection as bound
 
 STATEMENT = bound.best_admissible_products.statement
 EPS = np.finfo(np.float64).eps
@@ -78,7 +78,7 @@ def test_rate_of_the_loss(check):
     for e in sizes:
         y = np.log(nu) / N * (1 + e * signs)
         loss.append(np.log(products(spending(y, eta), eta)[0] / bound.best_admissible_products(eta, nu, N)[0]))
-    check.rate(measure.fit_slope(sizes[-4:], loss[-4:]), 2.0, within=0.01, on="loss against the unevenness of the budget")
+    check.rate(distances.fit_slope(sizes[-4:], loss[-4:]), 2.0, within=0.01, on="loss against the unevenness of the budget")
 
 
 def concave_functions():

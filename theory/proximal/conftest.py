@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from exactdiffusion import GaussianMixture, schedules
-from exactdiffusion.propagation import grid as line
+from exactdiffusion.output_laws import line
 
 #: name -> (weights, centres, variance): equal variances, so L and H are certified
 TWO_SIDED = {

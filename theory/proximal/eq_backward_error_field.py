@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from exactdiffusion.bounds import proximal as bound
+from exactdiffusion.statements import proximal as bound
 
 STATEMENT = bound.backward_error_field.statement
 EPS = np.finfo(np.float64).eps

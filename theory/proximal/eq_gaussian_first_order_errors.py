@@ -6,8 +6,8 @@ import pytest
 import sympy as sp
 
 from exactdiffusion import schedules
-from exactdiffusion.bounds import proximal as bound
-from exactdiffusion.propagation import gaussian
+from exactdiffusion.output_laws import gaussian
+from exactdiffusion.statements import proximal as bound
 
 STATEMENT = bound.gaussian_errors.statement
 EPS = np.finfo(np.float64).eps

@@ -4,7 +4,7 @@ import mpmath as mp
 import numpy as np
 import sympy as sp
 
-from exactdiffusion.bounds import proximal as bound
+from exactdiffusion.statements import proximal as bound
 
 STATEMENT = bound.hybrid_error_field.statement
 EPS = np.finfo(np.float64).eps

@@ -11,8 +11,8 @@ import pytest
 import sympy as sp
 
 from exactdiffusion import GaussianMixture, Grid
-from exactdiffusion.bounds import proximal as bound
-from exactdiffusion.propagation import grid as line
+from exactdiffusion.output_laws import line
+from exactdiffusion.statements import proximal as bound
 
 STATEMENT = bound.interpolating_process.statement
 EPS = np.finfo(np.float64).eps

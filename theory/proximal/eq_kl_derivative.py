@@ -7,7 +7,7 @@ mixture: both densities are analytic in s, so Im KL(s + i h)/h is dKL/ds to roun
 import numpy as np
 import sympy as sp
 
-from exactdiffusion.bounds import proximal as bound
+from exactdiffusion.statements import proximal as bound
 
 STATEMENT = bound.kl_derivative.statement
 EPS = np.finfo(np.float64).eps

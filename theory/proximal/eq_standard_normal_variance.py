@@ -4,9 +4,8 @@ import numpy as np
 import sympy as sp
 
 from exactdiffusion import GaussianMixture, schedules
-from exactdiffusion.bounds import proximal as bound
-from exactdiffusion.propagation import gaussian
-from exactdiffusion.propagation import grid as line
+from exactdiffusion.output_laws import gaussian, line
+from exactdiffusion.statements import proximal as bound
 
 STATEMENT = bound.standard_normal_variance.statement
 EPS = np.finfo(np.float64).eps

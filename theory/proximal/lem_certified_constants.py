@@ -4,7 +4,7 @@ import numpy as np
 import sympy as sp
 
 from exactdiffusion import GaussianMixture
-from exactdiffusion.bounds import proximal as bound
+from exactdiffusion.statements import proximal as bound
 
 STATEMENT = bound.mixture_lipschitz.statement
 EPS = np.finfo(np.float64).eps

@@ -4,8 +4,8 @@ import numpy as np
 import sympy as sp
 
 from exactdiffusion import GaussianMixture, PointCloud
-from exactdiffusion.bounds import proximal as bound
-from exactdiffusion.propagation import grid as line
+from exactdiffusion.output_laws import line
+from exactdiffusion.statements import proximal as bound
 
 STATEMENT = bound.forward_convergence.statement
 EPS = np.finfo(np.float64).eps

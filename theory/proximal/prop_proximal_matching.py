@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from exactdiffusion import GaussianMixture
-from exactdiffusion.bounds import proximal as bound
+from exactdiffusion.statements import proximal as bound
 
 STATEMENT = bound.matching_bias.statement
 EPS = np.finfo(np.float64).eps

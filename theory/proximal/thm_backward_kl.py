@@ -9,9 +9,9 @@ import pytest
 import sympy as sp
 
 from exactdiffusion import GaussianMixture, schedules
-from exactdiffusion.bounds import proximal as bound
-from exactdiffusion.propagation import budgets, gaussian, subspace
-from exactdiffusion.propagation import grid as line
+from exactdiffusion.output_laws import gaussian, line, subspace
+from exactdiffusion.papers.proximal import budgets
+from exactdiffusion.statements import proximal as bound
 
 STATEMENT = bound.backward_kl.statement
 EPS = np.finfo(np.float64).eps

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from exactdiffusion import GaussianMixture, schedules
-from exactdiffusion.bounds import proximal as bound
-from exactdiffusion.propagation import gaussian, radial
-from exactdiffusion.propagation import grid as line
+from exactdiffusion.output_laws import gaussian, line, radial
+from exactdiffusion.statements import proximal as bound
 
 STATEMENT = bound.backward_steps.statement
 EPS = np.finfo(np.float64).eps

@@ -5,10 +5,10 @@ import pytest
 from scipy.optimize import brentq
 
 from exactdiffusion import GaussianMixture
-from exactdiffusion.bounds import proximal as bound
-from exactdiffusion.propagation import budgets, gaussian
-from exactdiffusion.propagation import grid as line
-from exactdiffusion.propagation.grid import AssumptionViolated
+from exactdiffusion.output_laws import gaussian, line
+from exactdiffusion.output_laws.line import AssumptionViolated
+from exactdiffusion.papers.proximal import budgets
+from exactdiffusion.statements import proximal as bound
 
 STATEMENT = bound.budget_inequality.statement
 TOL, CAUSE = 1e-12, "remainder: 1e-12: mass error that propagation tolerates, squared in KL, and quadrature"

@@ -3,8 +3,8 @@
 import numpy as np
 import sympy as sp
 
-from exactdiffusion.bounds import proximal as bound
-from exactdiffusion.propagation import budgets
+from exactdiffusion.papers.proximal import budgets
+from exactdiffusion.statements import proximal as bound
 
 STATEMENT = bound.euler_maruyama_trajectory_kl.statement
 EPS = np.finfo(np.float64).eps

@@ -5,9 +5,8 @@ import pytest
 import sympy as sp
 
 from exactdiffusion import GaussianMixture, schedules
-from exactdiffusion.bounds import proximal as bound
-from exactdiffusion.propagation import gaussian
-from exactdiffusion.propagation import grid as line
+from exactdiffusion.output_laws import gaussian, line
+from exactdiffusion.statements import proximal as bound
 
 STATEMENT = bound.gaussian_leading_kl.statement
 EPS = np.finfo(np.float64).eps

@@ -4,8 +4,8 @@ import numpy as np
 import sympy as sp
 
 from exactdiffusion import GaussianMixture
-from exactdiffusion.bounds import proximal as bound
-from exactdiffusion.propagation import budgets
+from exactdiffusion.papers.proximal import budgets
+from exactdiffusion.statements import proximal as bound
 
 STATEMENT = bound.hybrid_trajectory_kl.statement
 EPS = np.finfo(np.float64).eps

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from exactdiffusion.bounds import proximal as bound
-from exactdiffusion.propagation import grid as line
+from exactdiffusion.output_laws import line
+from exactdiffusion.statements import proximal as bound
 
 STATEMENT = bound.local_weak_error.statement
 WIDE, APART = "two modes, +-.6, v .4", "two modes, +-1, v .25"

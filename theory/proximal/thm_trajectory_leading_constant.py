@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from exactdiffusion.bounds import proximal as bound
-from exactdiffusion.propagation import budgets
+from exactdiffusion.papers.proximal import budgets
+from exactdiffusion.statements import proximal as bound
 
 STATEMENT = bound.trajectory_leading.statement
 STOCHASTIC = tuple(bound.TRAJECTORY_SHIFT)

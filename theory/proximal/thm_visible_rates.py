@@ -9,10 +9,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from exactdiffusion import GaussianMixture, measure, schedules
-from exactdiffusion.bounds import proximal as bound
-from exactdiffusion.propagation import budgets, gaussian
-from exactdiffusion.propagation import grid as line
+from exactdiffusion import GaussianMixture, distances, schedules
+from exactdiffusion.output_laws import gaussian, line
+from exactdiffusion.papers.proximal import budgets
+from exactdiffusion.statements import proximal as bound
 
 STATEMENT = bound.kl_order.statement
 NAMES = {"prox_backward": "proximal_backward", "prox_hybrid": "proximal_hybrid"}
@@ -26,7 +26,7 @@ def test_marginal_on_a_mixture(check, targets, uniform, marginal_kl, scheme):
     L, _ = bound.mixture_constants(v, R, 1.0)
     check.hypothesis("g (L + 1/2) <= 1/4: past the transient", (L + 0.5) / STEPS <= 0.25, on=f"{WIDE}, N = 36 .. 144, T = 1")
     kls = [marginal_kl(law, scheme, int(N), 1.0) for N in STEPS]
-    slope = measure.fit_slope(STEPS, kls)
+    slope = distances.fit_slope(STEPS, kls)
     check.rate(slope, bound.kl_order(scheme, "marginal"), within=0.05, on=f"KL(p_0|q_0) on {WIDE}, {scheme}")
     last = np.log2(kls[2] / kls[1])
     check.rate(last, bound.kl_order(scheme, "marginal"), within=0.05, on=f"last octave, {scheme}")
@@ -43,7 +43,7 @@ def test_marginal_on_gaussians(check, scheme):
         m, V = gaussian(NAMES.get(scheme, scheme), mu, S, grid, **options)
         u = V / S - 1
         kls.append(0.5 * float(np.sum(np.log1p(u) - u / (1 + u) + (m - mu) ** 2 / V)))
-    check.rate(measure.fit_slope(steps, kls), -2.0, within=0.05, on=f"Gaussian, d = 3, N = 1024 .. 4096, {scheme}")
+    check.rate(distances.fit_slope(steps, kls), -2.0, within=0.05, on=f"Gaussian, d = 3, N = 1024 .. 4096, {scheme}")
 
 
 @pytest.mark.parametrize("scheme", [s for s in bound.SCHEMES if s in bound.TRAJECTORY_SHIFT])

@@ -5,8 +5,8 @@ tests: see :mod:`.registry`.
 """
 
 from .base import Counted, Denoiser
-from .mixture import GaussianMixture
-from .points import PointCloud
+from .gaussian_mixture import GaussianMixture
+from .point_cloud import PointCloud
 from .registry import REGISTRY as REGISTRY
 from .sets import Sphere, Subspace, Torus
 

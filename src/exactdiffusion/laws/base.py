@@ -11,8 +11,8 @@ from collections import Counter
 
 import numpy as np
 
-from .._validation import fail, integer, points, real_array
-from ..arrays import array_namespace, device, from_numpy, is_numpy, to_numpy
+from .._core.arrays import array_namespace, device, from_numpy, is_numpy, to_numpy
+from .._core.validation import fail, integer, points, real_array
 
 EPS = float(np.finfo(np.float64).eps)
 # Coordinates, levels and the points of a law are at most this: their squares, summed over coordinates, do not overflow.

@@ -1,16 +1,16 @@
 """Examples of every law, one for each path through its code: the contract tests run on all of them.
 
-Adding a law: (1) its class; (2) its name in ``laws.__all__``; (3) a line here. `tests/test_laws_contract.py` and
-`tests/test_array_backends.py` then test it, in NumPy and in other array namespaces, without a line of their own, and
-`tests/test_references_index.py` asks for the reference of each of its methods.
+Adding a law: (1) its class; (2) its name in ``laws.__all__``; (3) a line here. `tests/laws/test_contract.py` and
+`tests/core/test_array_backends.py` then test it, in NumPy and in other array namespaces, without a line of their own, and
+`tests/quality/test_references_index.py` asks for the reference of each of its methods.
 """
 
 import functools
 
 import numpy as np
 
-from .mixture import GaussianMixture
-from .points import PointCloud
+from .gaussian_mixture import GaussianMixture
+from .point_cloud import PointCloud
 from .sets import Sphere, Subspace, Torus
 
 

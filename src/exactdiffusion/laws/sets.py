@@ -18,22 +18,10 @@ from functools import cache
 
 import numpy as np
 
-from .._fixed import Fixed
-from .._validation import fail, integer, real_array, scalar
-from ..arrays import array_namespace, from_numpy, to_numpy
-from .base import (
-    EPS,
-    LARGE,
-    LOG_2PI,
-    NoisedLaw,
-    Parameters,
-    bounded,
-    column,
-    generator,
-    norm_rows,
-    queries,
-    spread,
-)
+from .._core.arrays import array_namespace, from_numpy, to_numpy
+from .._core.fixed import Fixed
+from .._core.validation import fail, integer, real_array, scalar
+from .base import EPS, LARGE, LOG_2PI, NoisedLaw, Parameters, bounded, column, generator, norm_rows, queries, spread
 
 # Debye's expansion with 18 terms is exact to rounding where kappa^2 + order^2 >= 32^2 (tested against 50
 # digits).
@@ -746,7 +734,7 @@ class _NoisedSubspace(_NoisedFlat):
 
     def materialise(self):
         """This law as a `GaussianMixture` of one component (scalar levels)."""
-        from .mixture import GaussianMixture
+        from .gaussian_mixture import GaussianMixture
 
         if self._per_row:
             fail("sigma", self.sigma, "scalar levels: one law per row is not one mixture")

@@ -10,7 +10,7 @@ A run that blows up (coordinates that leave the finite numbers, or grow a millio
 in a ValueError that names the state.
 
 Adding a sampler: (1) a file with the update in display math, source, order and what it is not; (2) a line in ``REGISTRY``;
-(3) its exact Gaussian law in ``propagation/gaussian.py``; the contract tests then run on it.
+(3) its exact Gaussian law in ``output_laws/gaussian.py``; the contract tests then run on it.
 """
 
 from ._base import SamplerInfo

@@ -6,8 +6,8 @@ from types import ModuleType
 
 import numpy as np
 
-from .._validation import choice, fail, points, real_array
-from ..arrays import array_namespace, from_numpy, to_numpy
+from .._core.arrays import array_namespace, from_numpy, to_numpy
+from .._core.validation import choice, fail, points, real_array
 from ..schedules import Grid, positive_scales
 
 

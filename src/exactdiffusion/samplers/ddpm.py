@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .._validation import choice, fail, scalar
+from .._core.validation import choice, fail, scalar
 from ._base import Run, checked_noise, flag
 
 

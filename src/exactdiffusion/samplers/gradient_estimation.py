@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .._validation import scalar
+from .._core.validation import scalar
 from ._base import Run
 
 

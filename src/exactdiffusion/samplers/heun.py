@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .._validation import fail
+from .._core.validation import fail
 from ._base import Run
 
 

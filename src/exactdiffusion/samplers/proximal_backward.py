@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .._validation import choice, fail
+from .._core.validation import choice, fail
 from ._base import Run, checked_noise
 
 

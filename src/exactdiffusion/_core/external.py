@@ -1,0 +1,75 @@
+"""Functions of the user's own, named ``MODULE:FUNCTION`` or ``FILE.py:FUNCTION``."""
+
+import contextlib
+import hashlib
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+
+from .validation import fail
+
+_FILES: dict = {}  # (path, digest) -> module: a file is run once, and again after an edit
+
+
+def load_function(name, text, expected="MODULE:FUNCTION or FILE.py:FUNCTION"):
+    """The function that ``text`` names and the SHA-256 of its file; modules of the current folder are found.
+
+    Parameters
+    ----------
+    name : str
+        The argument that errors name.
+    text : str
+    expected : str
+        What errors say is expected.
+
+    Raises
+    ------
+    ValueError
+        Naming the argument: no such form, module, file or function, or a module that fails while it is imported.
+    """
+    module_name, colon, attribute = str(text).rpartition(":")
+    if not colon or not module_name or not attribute.isidentifier():
+        fail(name, text, expected)
+    if module_name.endswith(".py") and not Path(module_name).is_file():
+        fail(name, text, f"an existing file (there is no {Path(module_name).name} at {Path(module_name).parent})")
+    try:
+        module = _file(Path(module_name).resolve()) if module_name.endswith(".py") else _module(module_name)
+        function = getattr(module, attribute)
+        source = getattr(module, "__file__", None)  # None: built into the interpreter, whose version is recorded
+        digest = hashlib.sha256(b"" if source is None else Path(source).read_bytes()).hexdigest()
+    except Exception as error:
+        raise ValueError(
+            f"{name}: got {text!r}; expected an importable {expected} ({type(error).__name__}: {error})") from error
+    if not callable(function):
+        fail(name, text, "a function")
+    return function, digest
+
+
+@contextlib.contextmanager
+def _importing(folder):
+    # The path of a console script, and of its workers, does not start at the current folder.
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        if str(folder) not in sys.path:
+            sys.path.append(str(folder))  # for what the function itself imports when it is called
+
+
+def _module(module_name):
+    with _importing(Path.cwd()):
+        return importlib.import_module(module_name)
+
+
+def _file(path):
+    key = (path, hashlib.sha256(path.read_bytes()).hexdigest())
+    if key not in _FILES:
+        spec = importlib.util.spec_from_file_location(f"_external_{path.stem}", path)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module
+        with _importing(path.parent):
+            spec.loader.exec_module(module)
+        _FILES[key] = module
+    return _FILES[key]

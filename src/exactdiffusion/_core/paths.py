@@ -1,0 +1,29 @@
+"""Where theory/ and experiments/ are: the checkout's, or the copies shipped in the wheel."""
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def project_root():
+    """Root of the checkout this package is imported from, or None for an installed wheel."""
+    root = _PACKAGE.parent.parent
+    return root if (root / "pyproject.toml").is_file() and (root / "theory").is_dir() else None
+
+
+def _folder(name):
+    root = project_root()
+    path = root / name if root is not None else _PACKAGE / f"_{name}"
+    if not path.is_dir():
+        raise FileNotFoundError(f"{name}/ is neither beside the package (checkout) nor inside it (wheel): looked at {path}")
+    return path
+
+
+def theory_dir():
+    """Folder of the theorem checks."""
+    return _folder("theory")
+
+
+def experiments_dir():
+    """Folder of the figure scripts."""
+    return _folder("experiments")

@@ -1,0 +1,1 @@
+"""Evidence, verdicts and the statistics behind them."""

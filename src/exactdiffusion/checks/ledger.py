@@ -1,0 +1,487 @@
+"""Evidence: what a theory check measured, and the verdict that follows from it.
+
+A check in ``theory/`` calls the methods of :class:`Check`. Every call records one :class:`Evidence` *before* it asserts,
+so that a failure is in the table too. Verdicts are derived from the evidence alone; nobody writes a verdict by hand.
+Nothing here reads a committed file: :mod:`exactdiffusion.checks.expected` does, and only ``verify --check`` compares.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+
+from .. import statements as bounds
+from .._core.validation import fail, no_mask
+from .statistics import SHARE, Comparison, Family, Share
+
+#: parts of a check, in the order of the table
+PARTS = ("hypothesis", "holds", "equal", "tight", "rate", "control", "refuted")
+
+#: classes of tolerances, and what two correct machines have in common where a tolerance has this cause
+TOLERANCES = {
+    "exact": "counts, integers, proofs, strict inequalities: both measure the same",
+    "remainder": "quadrature, differences, limits, searches: the same to 1e-6, or to the stated error",
+    "seeded": "what a family of seeded instances leaves: the same to 1e-6",
+    "rounding": "floating point: both stay within the tolerance, and the errors have nothing in common",
+    "chance": "a stated false-alarm level: both stay inside the interval",
+    "printed digits": "the digits in which a number is printed or recorded: both agree to these",
+}
+
+#: appended to the verdict of a statement whose wording could not be confirmed
+PROVED_HERE = "form proved here"
+#: verdicts of complete checks, without that
+VERDICTS = (
+    "verified tight",
+    "verified",
+    "verified, loose",
+    "asymptotic",
+    "refuted as printed",
+    "refuted as transcribed",
+)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One assertion of one check.
+
+    ``ratio`` is smaller/larger side at the worst instance for an inequality, the deviation in units of the tolerance for
+    an equality, the slope for a rate, and the factor by which the inequality is violated for a control. ``units`` is the
+    deviation in units of the tolerance where something was compared with its stated value: an equality, a ratio, a rate.
+    ``of`` names the inequality where it is not the statement's own: a lemma of its proof, a size that a test relies on.
+    ``tolerance_class`` is one of :data:`TOLERANCES` and ``cause`` says more. For a hypothesis, a control and a refuted
+    form ``cause`` is its name. ``stated`` is the value that a ratio or a rate was compared with, NaN if there were several.
+    """
+
+    statement: str
+    part: str
+    on: str
+    ratio: float
+    passed: bool
+    tolerance: float
+    cause: str
+    count: int
+    detail: str = ""
+    test: str = ""
+    units: float = math.nan
+    of: str = ""
+    tolerance_class: str = "exact"
+    stated: float = math.nan
+
+    @property
+    def key(self):
+        """What two runs of a record have in common; records are ordered and compared by it, never by their place."""
+        return self.statement, PARTS.index(self.part), self.on, self.cause, self.of
+
+
+@dataclass
+class Collected:
+    """All evidence of one run, and which theory files took part."""
+
+    records: list[Evidence] = field(default_factory=list)
+    statements: dict[str, str] = field(default_factory=dict)  # key -> file
+    failed: set[str] = field(default_factory=set)  # keys with a failing test
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def of(self, key, part=None):
+        """The records of a statement, ordered by what they are about: a run in another order gives the same list."""
+        found = (r for r in self.records if r.statement == key and part in (None, r.part))
+        return sorted(found, key=lambda r: (r.key, r.ratio))
+
+    def add(self, other):
+        """Take in what another process collected."""
+        self.records += other.records
+        self.failed |= other.failed
+        for key, file in other.statements.items():
+            self.statements.setdefault(key, file)
+        for key, seconds in other.seconds.items():
+            self.seconds[key] = self.seconds.get(key, 0.0) + seconds
+
+
+def pack(collected, family):
+    """Evidence and statistical checks of a process as plain data (JSON has no NaN: such numbers become words)."""
+    return {
+        "records": [{k: _word(v) for k, v in dataclasses.asdict(r).items()} for r in collected.records],
+        "statements": collected.statements,
+        "failed": sorted(collected.failed),
+        "seconds": collected.seconds,
+        "shares": family.shares,
+        "comparisons": [{k: _word(v) for k, v in dataclasses.asdict(c).items()} for c in family.comparisons],
+    }
+
+
+def unpack(data, shift=0):
+    """The :class:`Collected` and the :class:`exactdiffusion.checks.statistics.Family` that `pack` took apart."""
+    collected = Collected(
+        [_read(Evidence, r) for r in data["records"]],
+        dict(data["statements"]),
+        set(data["failed"]),
+        dict(data["seconds"]),
+    )
+    shares = [(test, share) for test, share in data["shares"]]
+    return collected, Family(shift, shares=shares, comparisons=[_read(Comparison, c) for c in data["comparisons"]])
+
+
+def _word(value):
+    return repr(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _read(kind, data):
+    """A record from plain data; a ValueError says what is wrong with it."""
+    fields = {f.name: f.type for f in dataclasses.fields(kind)}
+    if not isinstance(data, dict) or set(data) != set(fields):
+        fail("record", data, f"the fields {', '.join(fields)}: the record of a run of this version")
+    values = {k: float(v) if fields[k] == "float" else v for k, v in data.items()}
+    if any(type(v).__name__ != fields[k] for k, v in values.items()) or values.get("part", PARTS[0]) not in PARTS:
+        fail("record", data, f"a part ({', '.join(PARTS)}) and values of the types {', '.join(fields.values())}")
+    return kind(**values)
+
+
+def _plain(value):
+    from .._core.arrays import to_numpy
+
+    no_mask("value", value)
+    return np.asarray(to_numpy(value), dtype=np.float64)
+
+
+class Check:
+    """Assertions that leave evidence. A theory test receives one as the fixture ``check``.
+
+    Every tolerance comes with its ``cause``: a class of :data:`TOLERANCES`, then what it is, as in
+    ``cause="rounding: 8 eps (|x| + R)"``. A class alone will do where nothing needs to be added.
+
+    Raises
+    ------
+    ValueError
+        for a cause without a class.
+    """
+
+    def __init__(self, statement, collected, test="", chance=None):
+        self.statement, self.collected, self.test = statement, collected, test
+        self._chance = chance
+
+    def chance(self, *, comparisons, share=SHARE):
+        """A share of the run's false-alarm probability for ``comparisons`` statistical ones, which leave evidence here.
+
+        Returns
+        -------
+        exactdiffusion.checks.statistics.Share
+        """
+        take = self._chance or partial(Share, Family(), self.test)
+        return take(comparisons=comparisons, share=share, judge=self._by_chance)
+
+    def _by_chance(self, on, found, low, high, centre, cause, dropped):
+        """File a statistical comparison ``low <= found <= high`` as what it is: an equality, an inequality, a control."""
+        cause = f"chance: {cause}"
+        if dropped is not None:
+            smaller, larger = (found, low) if np.isfinite(low).all() else (high, found)
+            self.control(dropped, smaller, larger, on=on, detail=f"fails on {smaller.size} of {smaller.size}, {cause}")
+        elif np.isfinite(low).all() and np.isfinite(high).all():
+            # how near an end the value lies says how many draws there were, not how tight the statement is: no ratio
+            middle = (low + high) / 2 if centre is None else centre
+            self.equal(found, middle, tol=np.where(found < middle, middle - low, high - middle), cause=cause, on=on)
+        elif np.isfinite(low).all():
+            self.holds(low, found, tol=0, cause=cause, on=f"{on}, lower end")
+        else:
+            bound = high if centre is None else centre
+            self.holds(found, bound, tol=high - bound, cause=cause, on=on if centre is not None else f"{on}, upper end")
+
+    def _file(self, part, on, ratio, passed, tolerance=0.0, cause="", count=1, detail="", units=math.nan, of="",
+              tolerance_class=None, stated=math.nan):  # fmt: skip
+        if tolerance_class is None:
+            tolerance_class, cause = _tolerance_class(cause)
+        record = Evidence(
+            self.statement.key, part, on, float(ratio), bool(passed), float(tolerance), cause, int(count), detail, self.test,
+            float(units), of, tolerance_class, float(stated),
+        )
+        self.collected.records.append(record)
+        if not passed:
+            raise AssertionError(
+                f"{self.statement.key} [{part}] on {on}: ratio {ratio:.17g}, tolerance {tolerance:.3g} ({cause}). {detail}"
+            )
+        return record
+
+    @staticmethod
+    def _sides(smaller, larger, tol):
+        small, large, tol = np.broadcast_arrays(_plain(smaller), _plain(larger), _plain(tol))
+        if small.size == 0:
+            raise AssertionError("nothing was measured: an empty check cannot fail")
+        return small.ravel(), large.ravel(), tol.ravel()
+
+    @staticmethod
+    def _ratio(small, large, tolerance=0.0):
+        """Largest smaller/larger; a larger side within the tolerance of 0 says nothing unless it is violated."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.where(large > tolerance, small / large, np.where(small <= large + tolerance, -np.inf, np.inf))
+        worst = float(np.max(ratio))
+        return worst if worst > -math.inf else 0.0
+
+    @staticmethod
+    def _violated(small, large, tolerance):
+        """Where the inequality is broken by more than its tolerance and rounding; a NaN is no violation but an error."""
+        if np.any(np.isnan(small) | np.isnan(large)):
+            raise AssertionError("a control measured NaN: that is a defect, not a violation")
+        rounding = 16 * np.finfo(np.float64).eps * np.where(np.isfinite(large), np.abs(large), 0.0)
+        return small > large + tolerance + rounding
+
+    def hypothesis(self, name, holds, *, on, required=True, value=None):
+        """Report a hypothesis checked on the instances; with ``required`` every instance must satisfy it.
+
+        Returns the mask of applicable instances: "applicable" is reported apart from the verdict.
+        """
+        mask = np.atleast_1d(np.asarray(holds, dtype=bool))
+        share = float(mask.mean()) if mask.size else 0.0
+        passed = share == 1.0 if required else share > 0
+        detail = "" if value is None else str(value)
+        self._file("hypothesis", on, share, passed, 0.0, name, mask.size, detail, tolerance_class="exact")
+        return mask
+
+    def holds(self, smaller, larger, *, tol, cause, on, detail="", of=""):
+        """``smaller <= larger + tol`` on every instance (arrays broadcast). Records the worst smaller/larger.
+
+        ``of`` names the inequality where it is not the statement's own; its ratio is no ratio of the statement.
+        """
+        small, large, tolerance = self._sides(smaller, larger, tol)
+        ok = small <= large + tolerance  # a NaN on either side fails
+        ratio = math.nan if np.any(np.isnan(small) | np.isnan(large)) else self._ratio(small, large, tolerance)
+        worst = int(np.argmax(np.where(np.isnan(small - large), np.inf, small - large - tolerance)))
+        self._file(
+            "holds",
+            on,
+            ratio,
+            ok.all(),
+            tolerance.max(),
+            cause,
+            small.size,
+            detail or f"worst: {small[worst]:.17g} <= {large[worst]:.17g}",
+            of=of,
+        )
+        return ratio
+
+    def equal(self, left, right, *, tol, cause, on, detail=""):
+        """``|left - right| <= tol`` on every instance. Records the deviation in units of the tolerance."""
+        a, b, tolerance = self._sides(left, right, tol)
+        difference = np.abs(a - b)
+        ok = difference <= tolerance
+        with np.errstate(divide="ignore", invalid="ignore"):
+            units = np.where(difference == 0, 0.0, difference / tolerance)
+        self._file(
+            "equal",
+            on,
+            np.max(units),
+            ok.all(),
+            tolerance.max(),
+            cause,
+            a.size,
+            detail or f"largest difference {np.max(difference):.3g}",
+            units=np.max(units),
+        )
+        return float(np.max(difference))
+
+    def tight(self, measured, expected=1.0, *, tol, cause, on, detail="", of=""):
+        """A ratio measured/bound reaches its stated value within ``tol``: a loosened constant fails here.
+
+        ``of`` as in `holds`.
+        """
+        m, e, tolerance = self._sides(measured, expected, tol)
+        ok = np.abs(m - e) <= tolerance
+        worst = int(np.argmax(np.where(np.isnan(m), np.inf, np.abs(m - e))))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            units = np.max(np.where(m == e, 0.0, np.abs(m - e) / tolerance))
+        stated = e[0] if np.all(e == e[0]) else math.nan
+        text = detail or f"expected {e[worst]:.6g}"
+        self._file("tight", on, m[worst], ok.all(), tolerance.max(), cause, m.size, text, units, of, stated=stated)
+
+    def rate(self, slope, expected, *, within, on, detail=""):
+        """A fitted slope (a number or an object with ``slope, low, high``) lies within ``within`` of ``expected``."""
+        value = float(getattr(slope, "slope", slope))
+        detail = f"expected {expected:g}, {detail}" if detail else ""
+        interval = f"interval [{slope.low:.4f}, {slope.high:.4f}]" if hasattr(slope, "low") else ""
+        self._file(
+            "rate",
+            on,
+            value,
+            abs(value - expected) <= within,
+            within,
+            "remainder: pre-asymptotic",
+            1,
+            detail or f"expected {expected:g} {interval}".strip(),
+            units=abs(value - expected) / within if within > 0 else 0.0 if value == expected else math.inf,
+            stated=expected,
+        )
+
+    def control(self, dropped, smaller, larger, *, on, tol=0.0, detail=""):
+        """Negative control: with ``dropped`` (a hypothesis, a term, a constant) the same inequality must FAIL somewhere.
+
+        ``tol`` is the tolerance of the assertion under control, so that rounding cannot pass for a violation.
+        """
+        small, large, tolerance = self._sides(smaller, larger, tol)
+        fails = self._violated(small, large, tolerance)
+        self._file(
+            "control",
+            on,
+            self._ratio(small, large),
+            fails.any(),
+            tolerance.max(),
+            dropped,
+            small.size,
+            detail or f"fails on {int(fails.sum())} of {small.size}",
+            tolerance_class="exact",
+        )
+
+    def refuted(self, printed, smaller, larger, *, on, tol=0.0, detail=""):
+        """The form as printed fails on this counterexample: ``smaller <= larger + tol`` is false there."""
+        small, large, tolerance = self._sides(smaller, larger, tol)
+        fails = self._violated(small, large, tolerance)
+        self._file(
+            "refuted",
+            on,
+            self._ratio(small, large),
+            fails.any(),
+            tolerance.max(),
+            printed,
+            small.size,
+            detail or f"fails on {int(fails.sum())} of {small.size}",
+            tolerance_class="exact",
+        )
+
+
+def _tolerance_class(cause):
+    """Split ``"class: what"``."""
+    name, _, rest = cause.partition(":")
+    if name not in TOLERANCES:
+        fail("cause", cause, f"one of {', '.join(TOLERANCES)}, as in 'rounding: 8 eps (|x| + R)'")
+    return name, rest.strip()
+
+
+# ---------------------------------------------------------------------------------------------------- verdicts
+
+
+def missing_parts(statement, collected):
+    """What a statement's file still lacks: an empty list for a complete check."""
+    have = {r.part for r in collected.of(statement.key)}
+    lacks = []
+    if not have & {"holds", "equal", "refuted"}:
+        lacks.append("an assertion (holds, equal or refuted)")
+    if statement.kind == "tight" and "tight" not in have:
+        lacks.append("tight (the statement is filed as attained)")
+    if statement.kind == "equality" and "equal" not in have:
+        lacks.append("equal (the statement is filed as an equality)")
+    if statement.kind == "asymptotic" and not have & {"rate", "equal", "tight"}:
+        lacks.append("rate (the statement is filed as asymptotic)")
+    if statement.kind == "refuted" and "refuted" not in have:
+        lacks.append("refuted (the counterexample to the printed form)")
+    if statement.kind != "refuted" and "refuted" in have:
+        lacks.append("the kind refuted (a printed form is refuted: the ledger lists it)")
+    if "control" not in have:
+        lacks.append("control")
+    return lacks
+
+
+def verdict(statement, collected):
+    """Verdict of a statement, derived from its evidence."""
+    records = collected.of(statement.key)
+    if not records:
+        return "not run"
+    if statement.key in collected.failed or not all(r.passed for r in records):
+        return "FAILED"
+    if missing_parts(statement, collected):
+        return "incomplete"
+    if statement.kind == "refuted":
+        return "refuted as transcribed" if statement.text == "transcribed" else "refuted as printed"
+    found = "verified"
+    if statement.kind == "asymptotic":
+        found = "asymptotic"
+    elif statement.kind == "tight":
+        found = "verified tight" if attained(statement, collected) else "verified"
+    elif statement.kind not in ("equality", "definition"):
+        worst = worst_ratio(statement, collected)
+        found = "verified, loose" if worst is not None and worst < 0.1 else "verified"
+    return f"{found}; {PROVED_HERE}" if statement.text == "recalled" else found
+
+
+def worst_ratio(statement, collected):
+    """Largest smaller/larger over the ``holds`` records of the statement's own inequality.
+
+    None when there is none: an equality, a definition, an order and a refuted form have no smaller and larger side.
+    """
+    if statement.kind in ("equality", "definition", "asymptotic", "refuted"):
+        return None
+    ratios = [r.ratio for r in collected.of(statement.key, "holds") if not r.of and math.isfinite(r.ratio)]
+    return max(ratios) if ratios else None
+
+
+def attained(statement, collected):
+    """The ``tight`` records of the statement's own sides that reach ratio 1 within 1e-3, the nearest first."""
+    found = [r for r in collected.of(statement.key, "tight") if not r.of and abs(r.ratio - 1) <= 1e-3]
+    return sorted(found, key=lambda r: abs(r.ratio - 1))
+
+
+def number(value):
+    """A number as a table prints it: four digits, and 1 when it is 1 within 5e-7 (rounding is not a finding)."""
+    if value is None or math.isnan(value):
+        return "-"
+    if math.isinf(value):
+        return "inf"
+    if abs(value - 1) < 5e-7:
+        return "1"
+    if value == 0:
+        return "0"
+    return f"{value:.3g}" if not 0.01 <= abs(value) < 1e4 else f"{value:.4g}"
+
+
+def rows(collected):
+    """One dict per statement that was run: statement, verdict and a digest of each part."""
+    table = []
+    for s in bounds.all_statements():
+        if s.key not in collected.statements:
+            continue
+        tight = attained(s, collected)
+        rates = [r for r in collected.of(s.key, "rate")]
+        controls = collected.of(s.key, "control")
+        table.append(
+            {
+                "statement": s,
+                "file": collected.statements[s.key],
+                "verdict": verdict(s, collected),
+                "ratio": worst_ratio(s, collected),
+                "checked": sum(r.count for r in collected.of(s.key) if r.part in ("holds", "equal")),
+                "tight": tight,
+                "rates": rates,
+                "controls": controls,
+                "refuted": collected.of(s.key, "refuted"),
+                "hypotheses": collected.of(s.key, "hypothesis"),
+                "missing": missing_parts(s, collected),
+                "seconds": collected.seconds.get(s.key, 0.0),
+            }
+        )
+    return table
+
+
+def verdict_table(collected):
+    """The verdict table as plain text, for a terminal."""
+    lines = []
+    head = ("statement", "ref", "checked", "worst ratio", "tight ratio", "controls fail", "verdict")
+    body = []
+    for row in rows(collected):
+        s = row["statement"]
+        named = {r.cause for r in row["controls"]}
+        unseen = {r.cause for r in row["controls"] if not r.passed}
+        body.append(
+            (
+                s.key,
+                s.ref,
+                str(row["checked"]),
+                number(row["ratio"]),
+                number(row["tight"][0].ratio) if row["tight"] else "-",
+                f"{len(named - unseen)}/{len(named)}",
+                row["verdict"],
+            )
+        )
+    widths = [max(len(line[i]) for line in [head, *body]) for i in range(len(head))]
+    for line in [head, tuple("-" * w for w in widths), *body]:
+        lines.append("  ".join(text.ljust(width) for text, width in zip(line, widths)).rstrip())
+    return "\n".join(lines)

@@ -1,0 +1,278 @@
+"""Running the theorem checks: ``exactdiffusion verify``, and what a run writes with ``--records DIR``.
+
+``DIR`` then holds ``records.json`` (every record, with the machine), ``measured.md`` (the evidence for a reader) and
+``ledger.toml`` (the part that every correct machine reproduces). Only ``verify --check`` compares anything with a committed
+file.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from pathlib import Path
+
+from . import expected
+from .ledger import PARTS, Collected, number, rows, unpack, verdict_table
+
+#: version of ``records.json``
+FORMAT = 1
+RECORDS = "records.json"
+FILES = (RECORDS, "measured.md", "ledger.toml")
+#: what ``records.json`` says of how the run was made
+RUN = ("deep", "quick", "selected", "seed", "complete", "passed")
+
+
+class _Collector:
+    """Pytest plugin that hands the evidence of a finished run to :func:`verify`."""
+
+    def __init__(self):
+        self.collected = Collected()
+
+    def pytest_configure(self, config):
+        from .pytest_plugin import KEY  # loaded by pytest itself: importing it earlier would bypass its rewriting
+
+        config.stash[KEY] = self.collected
+
+
+def verify(
+    names=(), *, deep=False, quick=False, update=False, check=False, source=None, records=None, out=None, verbose=False
+):
+    """Run the theory checks with pytest and print the verdict table. Returns the exit code.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Papers (``"projection"``) or parts of file names; empty runs everything.
+    deep, quick : bool
+        Run the long variants too; or of each test its first case only.
+    update, check : bool
+        Rewrite ``theory/*/expected.toml`` and ``paper_checks.md`` from a complete default run; or compare a run with the
+        former.
+    source : path, optional
+        Folder with the records of an earlier run, to be compared or written in place of a new run.
+    records : path, optional
+        Folder for the records of this run.
+    out : path, optional
+        Root of the files that ``update`` writes and ``check`` reads (default: the checkout, for ``check`` also the wheel).
+
+    Returns
+    -------
+    int
+        0 if every statement has a verdict, no check failed and, with ``check``, nothing differs; else 1.
+
+    Raises
+    ------
+    ValueError
+        for a name that matches no theory file, and for arguments that exclude each other; the message says which.
+    """
+    from .._core.paths import project_root, theory_dir
+
+    root = theory_dir()
+    _refuse(names, deep, quick, update, check, source)
+    home = Path(out) if out is not None else project_root()
+    if update and home is None:
+        raise ValueError("update: got an installed package; expected a checkout, or --out ROOT with ROOT/theory in it")
+    if source is not None:
+        run, collected = read_records(source)
+        code = int(not run["passed"])
+        if update and (run["quick"] or run["seed"] or not (run["complete"] and run["passed"])):
+            raise ValueError(f"from: got a partial or red run in {source}, or other seeds; expected a complete green run")
+        if run["deep"]:
+            raise ValueError(f"from: got the records of a deep run in {source}; expected the default run")
+    else:
+        collector = _Collector()
+        code = _pytest(root, _chosen(names, root), deep, quick, records, verbose, collector)
+        collected = collector.collected
+        run = {"deep": deep, "quick": quick, "selected": quick, "complete": not names}
+    table = rows(collected)
+    print()
+    print(verdict_table(collected))
+    bad = [r["statement"].key for r in table if r["verdict"] in ("FAILED", "incomplete", "not run")]
+    if update and code == 0 and not bad:
+        page = home / "paper_checks.md"
+        expected.write(expected.summarise(collected), home / "theory", page)
+        print(f"\nwrote theory/*/{expected.NAME} and {page.name}")
+    if check:
+        code = max(code, _compare(collected, run, root if home is None else home / "theory"))
+    print(f"\n{len(table)} statements, {len(table) - len(bad)} with a verdict, {len(bad)} failed or incomplete")
+    return code or int(bool(bad))
+
+
+def _refuse(names, deep, quick, update, check, source):
+    """Arguments that exclude each other."""
+    if deep and quick:
+        raise ValueError("quick: got --quick together with --deep; expected one of the two")
+    if update and (names or deep or quick or check):
+        raise ValueError("update: got a partial or deep run, or --check; expected the complete default run alone")
+    if check and deep:
+        raise ValueError("check: got --deep; expected the default run or a part of it, which is what expected.toml holds")
+    if source is not None and (names or deep or quick or not (update or check)):
+        raise ValueError("from: got --from with a selection or without --check; expected `verify --check --from DIR`")
+    if update or check:
+        try:
+            import flint  # noqa: F401
+        except ModuleNotFoundError:
+            raise ValueError("check: needs python-flint (checks in ball arithmetic): pip install python-flint") from None
+
+
+def _chosen(names, root):
+    """The files that the names mean; the whole folder for none."""
+    if not names:
+        return [root]
+    files = theory_files(root)
+
+    def matches(f, n):
+        return n in (_paper(f, root), f.stem) or (len(n) > 2 and n in f.stem)
+
+    for n in names:
+        if not any(matches(f, n) for f in files):
+            papers = sorted({f.parent.name for f in files if f.parent != root})
+            raise ValueError(f"names: got {n!r}; expected a paper ({', '.join(papers)}) or part of a theory file's name")
+    chosen = {f for f in files if any(matches(f, n) for n in names)}
+    # a sym_ file supports the file of its statement, which has the verdict
+    return [f for f in files if f in chosen or f.with_name(f"sym_{f.name}") in chosen]
+
+
+def _pytest(root, chosen, deep, quick, records, verbose, collector):
+    import pytest
+
+    args = [*map(str, chosen), "-q", "--no-header", "--import-mode=importlib", "-p", "no:cacheprovider"]
+    args += [f"--rootdir={root.parent}", "-c", str(Path(__file__).with_name("_pytest.ini"))]
+    args += ["-p", "exactdiffusion.checks.pytest_plugin", "--no-verdict-table"]
+    args += ["--deep"] * deep + ["--quick"] * quick + ["--tb=short"] * (not verbose)
+    if records is not None:
+        args.append(f"--records={Path(records).resolve()}")
+    return int(pytest.main(args, plugins=[collector]))
+
+
+def _compare(collected, run, root):
+    """Print how a run differs from the committed files. Returns the exit code."""
+    committed = expected.read(root)
+    if not committed:
+        print(f"\nno {expected.NAME} below {root.name}/ to compare with; `exactdiffusion verify --update` writes them")
+        return 1
+    found = expected.summarise(collected)
+    lines = expected.differences(committed, found, every=run["complete"], entire=not run["selected"])
+    part = f"{len(found)} of {len(committed)} statements" + (", each in part" if run["selected"] else "")
+    print(f"\n{part}: {'NOT ' if lines else ''}what {expected.NAME} holds{':' if lines else ''}")
+    for line in lines:
+        print("  " + line)
+    return int(bool(lines))
+
+
+# -- the records of a run --------------------------------------------------------------------------------------------------
+
+
+def write_records(folder, collected, packed, run):
+    """Write ``records.json``, ``measured.md`` and ``ledger.toml`` of a run (``packed``: `ledger.pack`) into a folder."""
+    from .._core.provenance import provenance
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    where = provenance()
+    data = {"format": FORMAT, "run": run, "provenance": where, **packed}
+    for name, text in (
+        (RECORDS, json.dumps(data, allow_nan=False) + "\n"),
+        ("measured.md", measured(collected, where)),
+        ("ledger.toml", expected.toml(expected.without_tolerances(expected.summarise(collected)))),
+    ):
+        temporary = folder / f"{name}.tmp"
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(folder / name)
+
+
+def read_records(folder, name="from"):
+    """What :func:`write_records` wrote: how the run was made, and its :class:`exactdiffusion.checks.ledger.Collected`.
+
+    Raises
+    ------
+    ValueError
+        where there are no records of this version; it names the argument ``name`` and the folder.
+    """
+    path = Path(folder) / RECORDS
+    if not path.is_file():
+        raise ValueError(f"{name}: got {str(folder)!r}; expected a folder with {RECORDS}, as `verify --records DIR` writes")
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if data["format"] != FORMAT:
+            raise ValueError(f"format {data['format']}")
+        if not set(RUN) <= set(data["run"]):
+            raise ValueError(f"run without {', '.join(RUN)}")
+        return data["run"], unpack(data)[0]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{name}: got {str(path)!r}; expected the records of a run of this version ({error})") from None
+
+
+def measured(collected, where):
+    """What a run measured, for a reader: the machine, then one section per statement."""
+    out = ["# What this run measured", "", "One run on one machine: not compared with anything.", ""]
+    out += [f"- {name}: {value}" for name, value in {**where["machine"], **where["versions"]}.items()]
+    for row in rows(collected):
+        s = row["statement"]
+        out += ["", f"## {s.title} (`{s.key}`)", "", f"{row['verdict']}; {row['seconds']:.2f} s; `{row['file']}`", ""]
+        out += [f"- {line}" for line in evidence_lines(collected.of(s.key))]
+    return "\n".join(out) + "\n"
+
+
+def evidence_lines(records):
+    """The evidence of one statement, merged: one line per part and cause, with its worst instance."""
+    groups = {}
+    for r in records:
+        groups.setdefault((r.part, r.on if r.part == "rate" else _cause(r), r.of), []).append(r)
+    lines = []
+    for part in PARTS:
+        for (kind, label, of), group in groups.items():
+            if kind != part:
+                continue
+            count, places = sum(r.count for r in group), len({r.on for r in group})
+            where = f"on {group[0].on}" if places == 1 else f"{places} instances"
+            ratios = [r.ratio for r in group]
+            if part == "hypothesis":
+                share = "all" if min(ratios) == 1 else f"at least {number(100 * min(ratios))} %"
+                name = f"{label} ({group[0].detail})" if places == 1 and group[0].detail else label
+                text = f"{name}: holds on {share} of {count} cases, {where}"
+            elif part == "holds":
+                worst = max(group, key=lambda r: r.ratio)
+                at = "" if places == 1 else f", at worst on {worst.on}"
+                text = f"{count} values, {where}, worst ratio {number(worst.ratio)}{at}; tolerance up to "
+                text += f"{max(r.tolerance for r in group):.1e} ({label})"
+            elif part == "equal":
+                text = f"{count} values agree, {where}; tolerance up to {max(r.tolerance for r in group):.1e} ({label})"
+            elif part == "tight":
+                low, high = number(min(ratios)), number(max(ratios))
+                text = f"ratio {low if low == high else f'{low} to {high}'}, {where}; tolerance up to "
+                text += f"{max(r.tolerance for r in group):.1e} ({label})"
+                stated = {r.detail for r in group}
+                if len(stated) == 1 and stated != {"expected 1"} and group[0].detail.startswith("expected "):
+                    text += f", {group[0].detail}"
+            elif part == "rate":
+                r = group[0]
+                detail = re.sub(r" interval .*", "", r.detail)
+                text = f"{label}: slope {r.ratio:.3f}, {detail}, within {number(r.tolerance)}"
+            else:
+                worst = max(ratios)
+                size = f"by a factor up to {number(worst)}" if math.isfinite(worst) else "where the larger side is 0"
+                word = "without" if part == "control" else "as printed:"
+                text = f"{word} {label}: fails, {where}, {size}"
+            lines.append(f"{part}: {text}" + (f"; about {of}, not the statement itself" if of else ""))
+    return lines
+
+
+def _cause(record):
+    plain = record.part in ("hypothesis", "control", "refuted")
+    return record.cause if plain else f"{record.tolerance_class}: {record.cause}" if record.cause else record.tolerance_class
+
+
+def _paper(path, root):
+    """The paper of a theory file: its folder, or for one outside the folders (the template) what it imports from statements."""
+    if path.parent != root:
+        return path.parent.name
+    found = re.search(r"^from exactdiffusion\.statements import (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return found.group(1) if found else None
+
+
+def theory_files(root):
+    """The theory files below ``root``, sorted."""
+    pattern = re.compile(r"^((thm|prop|lem|def|eq|sym)_.*|_template)\.py$")
+    return sorted(f for f in Path(root).rglob("*.py") if pattern.match(f.name))

@@ -1,0 +1,12 @@
+"""Distances between laws and errors of estimators, each with its certificate, standard error or interval."""
+
+from .divergence import gaussian_kl, kl_quadrature, tv_quadrature
+from .estimation import Estimate, excess_error, mse, nmse
+from .rates import Slope, fit_slope, local_slopes
+from .wasserstein import NoiseFloor, W2Result, bures_w2, coupling_bound, gelbrich, noise_floor, w2, w2_to_set, wasserstein_1d
+
+__all__ = [
+    "Estimate", "NoiseFloor", "Slope", "W2Result", "bures_w2", "coupling_bound", "excess_error", "fit_slope",
+    "gaussian_kl", "gelbrich", "kl_quadrature", "local_slopes", "mse", "nmse", "noise_floor", "tv_quadrature", "w2",
+    "w2_to_set", "wasserstein_1d",
+]

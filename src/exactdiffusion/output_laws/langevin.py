@@ -1,0 +1,156 @@
+r"""Exact laws of Langevin chains and of Langevin diffusion on a line, on fixed nodes, without Monte Carlo.
+
+:func:`ula` pushes a density through ``x' = x + h (log p)'(x) + sqrt(2 h) z`` (a trapezoidal sum of Gaussian kernels,
+spectrally accurate); :func:`proximal_sampler` through the two exact halves of the proximal sampler; :class:`Diffusion` is a
+reversible birth-death chain whose law converges to that of the Langevin diffusion, with an error of order (spacing)^2.
+Source: textbook; the diagonalisation is our own.
+"""
+
+import math
+
+import numpy as np
+
+from .._core.arrays import to_numpy
+from .._core.fixed import Fixed
+from .._core.validation import fail, integer, real_array, scalar
+from .line import MAX_NODES, GridLaw, _from_log, _gauss_sum, discretise, support
+
+__all__ = ["Diffusion", "line_nodes", "proximal_sampler", "ula"]
+
+
+def line_nodes(law, other=None, *, step, pad=0.0):
+    """Uniform nodes covering one or two 1-D mixtures and ``pad`` more on either side, at most ``step`` apart.
+
+    ValueError where they would be more than ``grid.MAX_NODES``.
+    """
+    low, high = support(law)
+    if other is not None:
+        a, b = support(other)
+        low, high = min(low, a), max(high, b)
+    low, high = low - pad, high + pad
+    count = math.ceil((high - low) / scalar("step", step, low=0, low_open=True)) + 1
+    if count > MAX_NODES:
+        fail("step", step, f"at least {(high - low) / MAX_NODES:.3g}, for {MAX_NODES} nodes on [{low:.3g}, {high:.3g}]")
+    return np.linspace(low, high, count)
+
+
+def _weights(x):
+    return np.full(len(x), (x[-1] - x[0]) / (len(x) - 1))
+
+
+def _start(start, x):
+    return start if isinstance(start, GridLaw) else discretise(start, x)
+
+
+def ula(law, start, h, steps, nodes):
+    r"""Laws of the unadjusted Langevin chain after each of the step counts ``steps``.
+
+    .. math:: x_{k+1} = x_k + h\,(\log p)'(x_k) + \sqrt{2h}\; z_k
+
+    Parameters
+    ----------
+    law : GaussianMixture, dim 1, with a density
+    start : GridLaw on ``nodes``, or a law with a density
+    h : float > 0
+        Step; nodes must resolve the kernel, ``spacing <= sqrt(2 h) / 2``.
+    steps : sequence of int, increasing
+    nodes : (n,) uniform nodes
+
+    Returns
+    -------
+    list of GridLaw
+
+    Raises
+    ------
+    ValueError
+        Naming the argument; mass lost through the ends of the nodes (more than 1e-10) names ``nodes``.
+    """
+    x, h = np.array(to_numpy(real_array("nodes", nodes))), scalar("h", h, low=0, low_open=True)
+    w = _weights(x)
+    if w[0] > math.sqrt(2 * h) / 2:
+        fail("nodes", nodes, f"nodes at most sqrt(2 h)/2 = {math.sqrt(2 * h) / 2:.3g} apart")
+    centres = x + h * law.score(x[:, np.newaxis])[:, 0]
+    q, out, done = _start(start, x), [], 0
+    for k in (integer("steps", int(k), low=0) for k in steps):
+        for _ in range(k - done):
+            q = _from_log(x, w, _gauss_sum(x, centres, w * q.density, 2 * h)[1])
+        done = k
+        if not abs(q.mass - 1) <= 1e-10:
+            fail("nodes", nodes, f"nodes that hold the chain's mass ({q.mass - 1:+.3g} after {k} steps)")
+        out.append(q)
+    return out
+
+
+def proximal_sampler(law, start, h, steps, nodes):
+    r"""Laws after each of the step counts ``steps`` of the proximal sampler: ``y = x + sqrt(h) z``, then x from the density
+    proportional to ``p(x) exp(-|x - y|^2/(2h))`` (the restricted Gaussian oracle). Arguments as in :func:`ula`."""
+    x, h = np.array(to_numpy(real_array("nodes", nodes))), scalar("h", h, low=0, low_open=True)
+    w = _weights(x)
+    if w[0] > math.sqrt(h) / 2:
+        fail("nodes", nodes, f"nodes at most sqrt(h)/2 = {math.sqrt(h) / 2:.3g} apart")
+    log_p = law.log_density(x[:, np.newaxis])
+    smoothed = _gauss_sum(x, x, w * np.exp(log_p), h)[1]
+    q, out, done = _start(start, x), [], 0
+    for k in (integer("steps", int(k), low=0) for k in steps):
+        for _ in range(k - done):
+            y = _gauss_sum(x, x, w * q.density, h)[1]
+            back = _gauss_sum(x, x, w * np.exp(y - smoothed), h)[1]
+            q = _from_log(x, w, log_p + back)
+        done = k
+        if not abs(q.mass - 1) <= 1e-10:
+            fail("nodes", nodes, f"nodes that hold the chain's mass ({q.mass - 1:+.3g} after {k} steps)")
+        out.append(q)
+    return out
+
+
+class Diffusion(Fixed):
+    r"""Langevin diffusion ``dX = (log p)'(X) dt + sqrt(2) dB`` on uniform nodes, as a reversible birth-death chain.
+
+    Rates ``sqrt(p_{i+1}/p_i)/dx^2`` upwards and their inverse downwards: detailed balance with p holds exactly, so the
+    entropy inequalities of the chain are those of the diffusion up to O(dx^2).
+
+    Parameters
+    ----------
+    law : GaussianMixture, dim 1, with a density
+    nodes : (n,) uniform nodes
+
+    Attributes
+    ----------
+    eigenvalues : (n,)
+        Of minus the generator, increasing; the first is 0, the second the spectral gap.
+    """
+
+    def __init__(self, law, nodes):
+        from scipy.linalg import eigh_tridiagonal
+
+        x = np.array(to_numpy(real_array("nodes", nodes)))
+        dx = (x[-1] - x[0]) / (len(x) - 1)
+        log_p = law.log_density(x[:, np.newaxis])
+        up = np.exp(0.5 * np.diff(log_p)) / dx**2
+        down = np.exp(-0.5 * np.diff(log_p)) / dx**2
+        diagonal = np.zeros(len(x))
+        diagonal[:-1] += up
+        diagonal[1:] += down
+        # the generator is self-adjoint in L2(p): conjugated by sqrt(p) its off-diagonal is -sqrt(up down) = -1/dx^2
+        self.eigenvalues, self._vectors = eigh_tridiagonal(diagonal, np.full(len(x) - 1, -1 / dx**2))
+        self.nodes, self._log_p, self._weights = x, log_p, _weights(x)
+        self._fix()
+
+    @property
+    def gap(self):
+        """Spectral gap."""
+        return float(self.eigenvalues[1])
+
+    def law(self, start, t):
+        """Law at time t >= 0 of the diffusion started from ``start`` (a law with a density, or a GridLaw on the nodes)."""
+        t = scalar("t", t, low=0)
+        root = np.exp(0.5 * self._log_p)
+        ratio = _start(start, self.nodes).density / root
+        decayed = self._vectors @ (np.exp(-t * np.maximum(self.eigenvalues, 0)) * (self._vectors.T @ ratio))
+        density = np.maximum(decayed * root, 0.0)
+        with np.errstate(divide="ignore"):
+            return _from_log(self.nodes, self._weights, np.log(density))
+
+    def stationary(self):
+        """The density p on the nodes."""
+        return _from_log(self.nodes, self._weights, self._log_p)

@@ -1,0 +1,1226 @@
+r"""Exact output laws in one dimension: densities pushed through a sampler on a quadrature grid, without Monte-Carlo.
+
+Every one-step sampler of the reverse VP-SDE is one of two maps of the state ``Y`` at level k and a normal ``z``:
+
+===============  ==============================================  ==================================================
+kind             step                                            density of the next state
+===============  ==============================================  ==================================================
+explicit         ``X = m(Y) + sqrt(c) z``                        ``int N(x; m(y), c) q(y) dy``
+implicit (prox)  ``F(X) = a Y + sqrt(c) z``, ``J = F' > 0``      ``J(x) int N(F(x); a y, c) q(y) dy``
+===============  ==============================================  ==================================================
+
+Both right-hand sides can be evaluated at *any* x, so each level chooses its own uniform nodes and nothing is ever
+interpolated; the integral is a trapezoidal sum, spectrally accurate for analytic integrands that decay. All terms are
+positive, so densities keep their relative accuracy far into the tails. A deterministic step (``c = 0``) moves the nodes
+and divides the density by m'. Where J <= 0 the proximal map is not single valued: this is reported as
+:class:`AssumptionViolated`, or, on request, treated exactly through the contact set of the potential with its convex hull
+(the proximal map is the *global* minimiser; its range has gaps, where the output density is 0).
+
+Step of the nodes. A product of Gaussian factors of widths s_i is summed by the trapezoidal rule with relative error
+``2 exp(-2 pi^2 / (h^2 S))``, ``S = sum s_i^-2``: h is chosen so that this is 1e-17, with s_i the width of the kernel seen
+from y and of the density. The bound is that of the line ``Im y = 2 pi / (h S)``. The score of a mixture has complex poles at
+a distance p of at least about ``pi / (2 sqrt(max l'' - min l''))`` from the real line (equality for two equal components):
+where the line is beyond them, that at ``t = 0.9 p`` serves, with error ``exp(-2 pi t / h)`` times the growth
+``exp(S t^2 / 2)`` of the integrand up to there. Both are rules, not bounds: p is a guess for other mixtures, and the growth
+near a pole is more. The mass is checked after every step, but it only tells whether the *new* nodes resolve the new density:
+a sum over the old ones that aliases keeps the mass. `study` compares two resolutions and sees it.
+
+Source: arXiv 2507.08956 for the two proximal schemes; the method is our own.
+"""
+
+import math
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+from scipy.interpolate import make_interp_spline
+
+from .._core.arrays import to_numpy
+from .._core.fixed import Fixed
+from .._core.progress import progress
+from .._core.validation import choice, fail, real_array, scalar
+from ..distances.divergence import MASS, kl_sum
+from ..samplers._base import step_sizes
+from ..schedules import Grid, positive_scales
+
+__all__ = [
+    "SCHEMES", "AssumptionViolated", "Divergences", "Explicit", "GridLaw", "Implicit", "Measured", "Propagation",
+    "QuadratureError", "StepReport", "Study", "contact_gaps", "discretise", "divergences", "level", "mixture", "propagate",
+    "study", "support",
+]
+
+EPS = float(np.finfo(np.float64).eps)
+#: nodes cover the set where the density exceeds exp(-DEPTH) of its maximum: 10 standard deviations of a Gaussian
+DEPTH = 50.0
+#: log of the relative trapezoidal error aimed at, divided by -2 pi^2: h^2 * curvature <= RESOLUTION gives exp(-39.5) = 7e-18
+RESOLUTION = 0.5
+#: h <= POLE * (distance of the poles of the score): exp(-2 pi / POLE) = 2e-14, for nodes that no kernel is summed over
+POLE = 0.2
+#: part of this distance by which the line of integration is moved where a kernel is summed
+STRIP = 0.9
+#: below this many kernel evaluations the dense sum is always used
+DENSE = 250_000
+MAX_NODES = 400_000
+#: kernel evaluations that a propagation may need by estimate (some five minutes), and how many of them take a second
+MOST_EVALUATIONS = 1e10
+PER_SECOND = 3e7
+#: kernel evaluations held at a time
+BLOCK = 1 << 20
+#: with ``sums="fourier"``: pairs above which the transform is the faster one (measured), its error and the share of the
+#: largest value below which rows are summed term by term, so that every row keeps a relative error below 1e-4
+FOURIER_PAIRS = 1_000_000
+FOURIER_ERROR = 5e-14
+FOURIER_MODES = 2000
+TAIL = 5e-10
+TINY = 1e-280
+
+
+class AssumptionViolated(ArithmeticError):
+    """A hypothesis of the exact density formula fails: the Jacobian of an implicit or deterministic step is not positive.
+
+    Attributes
+    ----------
+    step : int
+        Index of the step (0 is the noisiest).
+    location, jacobian : float
+        Where the Jacobian is smallest, and its value there.
+    """
+
+    def __init__(self, step, location, jacobian, what):
+        self.step, self.location, self.jacobian = step, location, jacobian
+        super().__init__(f"assumption violated at step {step}: {what} has Jacobian {jacobian:.6g} at x = {location:.6g}")
+
+
+class QuadratureError(ArithmeticError):
+    """The mass of a propagated density is not 1, or a grid would need too many nodes: the result would not be exact."""
+
+
+# ------------------------------------------------------------------------------------------------ laws on a line
+
+
+class level(Fixed):
+    """A one-dimensional law at one noise level, on plain arrays (n,).
+
+    Parameters
+    ----------
+    law : object
+        With ``noised(scale, sigma)`` answering log_density, score, hessian on (n, 1) arrays, dim = 1.
+    scale, sigma : numbers
+    """
+
+    def __init__(self, law, scale=1.0, sigma=0.0):
+        self.base, self.scale, self.sigma = law, float(scale), float(sigma)
+        self.law = law.noised(self.scale, self.sigma)
+        self._memo = (None, None)
+        self._components = self._line()
+        self._fix()
+
+    def _line(self):
+        """Log weights with the normalisation, means, variances of the noised components; None where one has no density."""
+        if not all(hasattr(self.base, name) for name in ("weights", "means", "covariances")):
+            return None
+        weights = np.asarray(self.base.weights, dtype=np.float64)
+        variances = np.broadcast_to(np.ravel(self.base.covariances), weights.shape)
+        alive = weights > 0
+        variances = self.scale**2 * variances[alive] + self.sigma**2
+        if not np.all(variances > 0):
+            return None
+        means = self.scale * np.asarray(self.base.means, dtype=np.float64)[alive, 0]
+        return np.log(weights[alive]) - 0.5 * np.log(2 * math.pi * variances), means, variances
+
+    def _all(self, x):
+        """Log density and its first two derivatives by the sums over the components.
+
+        The same numbers as the law's own methods (1-D Gaussians need no eigendecomposition and no stacked products) at a
+        tenth of the time for a few hundred points, where those are dominated by what does not depend on the points. The
+        second derivative is -E[1/v] + Var[g] with centred g: no cancellation of squares.
+        """
+        # a step and the choice of its nodes ask for the same points one after the other
+        if self._memo[0] is None or not np.array_equal(self._memo[0], x):
+            if self._components is None:
+                column = x[:, np.newaxis]
+                values = self.law.log_density(column), self.law.score(column)[:, 0], self.law.hessian(column)[:, 0, 0]
+            else:
+                logs, means, variances = self._components
+                difference = means[:, np.newaxis] - x
+                gradient = difference / variances[:, np.newaxis]
+                r = logs[:, np.newaxis] - 0.5 * (difference * gradient)
+                top = np.max(r, axis=0)
+                np.exp(r - top, out=r)
+                total = np.sum(r, axis=0)
+                r /= total
+                score = np.sum(r * gradient, axis=0)
+                curvature = np.sum(r * ((gradient - score) ** 2 - 1 / variances[:, np.newaxis]), axis=0)
+                values = top + np.log(total), score, curvature
+            for value in values:
+                value.setflags(write=False)
+            self._memo = (x.copy(), values)
+        return self._memo[1]
+
+    def log_density(self, x):
+        return self._all(x)[0]
+
+    def score(self, x):
+        return self._all(x)[1]
+
+    def curvature(self, x):
+        """Second derivative of the log density."""
+        return self._all(x)[2]
+
+    def third(self, x):
+        """Third derivative of the log density: eighth-order central difference of the exact second one.
+
+        The step is 1/40 of the distance of the nearest pole, so the relative truncation error is about (1/40 * 4)^8 / 630
+        < 2e-11 and the rounding error about 40 eps. The pole is that of the law, whatever the points asked for.
+        """
+        curvature = self.curvature(np.concatenate([np.ravel(x), self.probes(self.box())]))
+        spread = max(float(np.ptp(curvature)), 1e-3 * float(np.max(np.abs(curvature))))
+        h = pole_distance(spread) / 40
+        shifts = np.arange(-4, 5)
+        values = self.curvature((x[:, np.newaxis] + h * shifts).ravel()).reshape(-1, 9)
+        coefficients = np.array([3, -32, 168, -672, 0, 672, -168, 32, -3]) / 840
+        return values @ coefficients / h
+
+    def probes(self, box, count=161):
+        """Points of ``box`` that show the extremes of the curvature: uniform ones, component means, and the points where two
+        components balance (the curvature of well separated components peaks there, on a width far below the box)."""
+        weights = np.asarray(self.base.weights, dtype=np.float64)
+        alive = weights > 0
+        means = self.scale * np.asarray(self.base.means, dtype=np.float64)[alive, 0]
+        variances = np.broadcast_to(np.ravel(self.base.covariances), weights.shape)[alive]
+        variances = self.scale**2 * variances + self.sigma**2
+        order = np.argsort(means, kind="stable")
+        means, variances, logs = means[order], variances[order], np.log(weights[alive])[order]
+        logs = logs - 0.5 * np.log(variances)
+        i, j = np.triu_indices(len(means), 1)
+        if len(i) > 400:  # many components: neighbours only
+            i = np.arange(len(means) - 1)
+            j = i + 1
+        a = 0.5 / variances[j] - 0.5 / variances[i]
+        b = means[i] / variances[i] - means[j] / variances[j]
+        c = 0.5 * means[j] ** 2 / variances[j] - 0.5 * means[i] ** 2 / variances[i] + logs[i] - logs[j]
+        root = np.sqrt(np.maximum(b * b - 4 * a * c, 0.0))
+        q = -0.5 * (b + np.where(b < 0, -root, root))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            balance = np.concatenate([q / a, c / q])
+        extra = np.concatenate([balance[np.isfinite(balance)], means])
+        extra = extra[(extra > box[0]) & (extra < box[1])]
+        return np.concatenate([np.linspace(*box, count), extra])
+
+    def box(self, depth=DEPTH):
+        """Interval outside which the density is below exp(-depth) of its maximum."""
+        return support(self.base, self.scale, self.sigma, depth)
+
+
+def support(law, scale=1.0, sigma=0.0, depth=DEPTH):
+    """Interval (low, high) outside which the density of ``scale X + sigma Z`` is negligible.
+
+    For a mixture it is the union over components of ``|x - c| <= sqrt(2 (depth + log w)) s``; weights only enter through
+    their logarithm. Outside it the density is below exp(-depth) times the largest component's height.
+    """
+    means = scale * np.asarray(law.means, dtype=np.float64)[:, 0]
+    weights = np.asarray(law.weights, dtype=np.float64)
+    variances = scale**2 * np.broadcast_to(np.ravel(law.covariances), means.shape) + sigma**2
+    alive = weights > 0
+    means, weights, variances = means[alive], weights[alive], variances[alive]
+    if np.any(variances <= 0):
+        fail("law", law, "a law with a density at the last level (grid.sigma[-1] > 0 or positive variances)")
+    height = np.log(weights) - 0.5 * np.log(variances)
+    radius = np.sqrt(2 * variances * np.maximum(depth + height - height.max(), 0.0))
+    return float(np.min(means - radius)), float(np.max(means + radius))
+
+
+def pole_distance(spread):
+    """Distance of the complex zeros of a mixture density from the real line, from ``max l'' - min l''``."""
+    return math.pi / (2 * math.sqrt(spread)) if spread > 0 else math.inf
+
+
+# ------------------------------------------------------------------------------------------------------- schemes
+
+
+@dataclass(frozen=True)
+class Explicit:
+    """``X = m(Y) + sqrt(variance) z``; ``mean(y)`` returns ``(m, m')``; variance 0 is a deterministic step."""
+
+    mean: object
+    variance: float
+
+
+@dataclass(frozen=True)
+class Implicit:
+    """``F(X) = (1 + growth) Y + sqrt(variance) z``, F the derivative of ``potential``; ``forward(x)`` returns ``(F, F')``.
+
+    X is the global minimiser of ``potential(u) - u ((1 + growth) Y + sqrt(variance) z)``.
+    """
+
+    forward: object
+    potential: object
+    growth: float
+    variance: float
+
+    @property
+    def slope(self):
+        return 1 + self.growth
+
+
+def _affine_in_score(start, growth, pull, variance):
+    # y + (growth y + ...): (1 + growth) rounded once would err the same way at every node and every step, N eps / g in all
+    return Explicit(
+        lambda y: (y + (growth * y + pull * start.score(y)), 1 + (growth + pull * start.curvature(y))), variance
+    )
+
+
+def euler_maruyama(start, end, g):
+    """``X = Y + g (Y/2 + l'_k(Y)) + sqrt(g) z``."""
+    return _affine_in_score(start, g / 2, g, g)
+
+
+def exponential_integrator(start, end, g):
+    """``X = e^(g/2) Y + 2 (e^(g/2) - 1) l'_k(Y) + sqrt(e^g - 1) z``."""
+    return _affine_in_score(start, math.expm1(g / 2), 2 * math.expm1(g / 2), math.expm1(g))
+
+
+def ddpm(start, end, g):
+    """Ancestral step with the large variance: ``X = e^(g/2) (Y + (1 - e^-g) l'_k(Y)) + sqrt(1 - e^-g) z``."""
+    return _affine_in_score(start, math.expm1(g / 2), 2 * math.sinh(g / 2), -math.expm1(-g))
+
+
+def probability_flow(start, end, g):
+    """Euler step of the probability-flow ODE: ``X = Y + (g/2) (Y + l'_k(Y))``."""
+    return _affine_in_score(start, g / 2, g / 2, 0.0)
+
+
+def prox_hybrid(start, end, g):
+    """``X - g l'_{k-1}(X) = (1 + g/2) Y + sqrt(g) z``, i.e. X = prox of -g l_{k-1} (arXiv 2507.08956, hybrid)."""
+    return Implicit(
+        lambda x: (x - g * end.score(x), 1 - g * end.curvature(x)),
+        lambda x: x * x / 2 - g * end.log_density(x),
+        g / 2, g,
+    )
+
+
+def prox_backward(start, end, g):
+    """``(1 - g/2) X - g l'_{k-1}(X) = Y + sqrt(g) z``: fully backward step, g < 2 (arXiv 2507.08956)."""
+    if g >= 2:
+        fail("grid", g, "steps g < 2 for the backward scheme (beyond it the proximal parameter 2g/(2-g) is not positive)")
+    return Implicit(
+        lambda x: (x - (g / 2 * x + g * end.score(x)), 1 - g / 2 - g * end.curvature(x)),
+        lambda x: (1 - g / 2) * x * x / 2 - g * end.log_density(x),
+        0.0, g,
+    )
+
+
+#: a step of length zero, of any scheme
+IDENTITY = Explicit(lambda y: (y, np.ones_like(y)), 0.0)
+
+SCHEMES = {
+    "euler_maruyama": euler_maruyama, "exponential_integrator": exponential_integrator, "ddpm": ddpm,
+    "probability_flow": probability_flow, "prox_hybrid": prox_hybrid, "prox_backward": prox_backward,
+}
+"""Name -> ``scheme(start, end, g)``: start and end are the laws (:class:`level`) before and after the step."""
+
+
+# ------------------------------------------------------------------------------------------------------ grid laws
+
+
+@dataclass(frozen=True)
+class GridLaw(Fixed):
+    """A density on quadrature nodes.
+
+    Attributes
+    ----------
+    x, weights, density, log_density : (n,)
+        Increasing nodes, quadrature weights in x, density and its logarithm (-inf only where the density is 0 exactly).
+    segments : tuple of (start, stop)
+        Runs of nodes on which the density is smooth; more than one only after a step with gaps.
+    gaps : tuple of (low, high)
+        Intervals in which the density is exactly 0.
+    parameter, stretch : (n,) or None
+        Nodes tau of which x is a smooth increasing image (those before the last deterministic steps), and dx / dtau.
+    edges : tuple of (low, high) or None
+        Ends of the segments in tau where they are not nodes (Gauss panels).
+    """
+
+    x: np.ndarray
+    weights: np.ndarray
+    density: np.ndarray
+    log_density: np.ndarray
+    segments: tuple
+    gaps: tuple = ()
+    parameter: np.ndarray | None = None
+    stretch: np.ndarray | None = None
+    edges: tuple | None = None
+
+    def __post_init__(self):
+        # own flags on shared memory: steps hand their nodes on
+        self.__dict__.update((k, v.view()) for k, v in vars(self).items() if isinstance(v, np.ndarray))
+        self._fix()
+
+    @property
+    def _tau(self):
+        """The parameter in which the data are smooth and evenly resolved: x, or the nodes before deterministic steps."""
+        return self.x if self.parameter is None else self.parameter
+
+    @property
+    def _stretch(self):
+        return np.ones_like(self.x) if self.stretch is None else self.stretch
+
+    @property
+    def mass(self):
+        """Integral of the density."""
+        return math.fsum(self.weights * self.density)
+
+    def expectation(self, values):
+        """Integral of the density times ``values`` (n,)."""
+        return math.fsum(self.weights * self.density * values)
+
+    @property
+    def mean(self):
+        return self.expectation(self.x)
+
+    @property
+    def variance(self):
+        return self.expectation((self.x - self.mean) ** 2)
+
+    def _splines(self, values):
+        """(start, stop, spline of ``values``) on every smooth run of nodes."""
+        for start, stop in self.segments:
+            order = min(7, (stop - start - 1) // 2 * 2 - 1)
+            yield start, stop, make_interp_spline(self._tau[start:stop], values[start:stop], k=order)
+
+    def cdf(self):
+        """Distribution function at the nodes, and its complement: two arrays, each accurate in its own tail."""
+        return _cumulative(self, self.density)
+
+
+def _cumulative(law, values):
+    """Integrals of ``values`` (>= 0 or signed) from the left and from the right, at the nodes."""
+    pieces, ends = [], []
+    for k, (start, stop, spline) in enumerate(law._splines(values * law._stretch)):
+        tau = law._tau[start:stop]
+        low, high = (tau[0], tau[-1]) if law.edges is None else law.edges[k]
+        primitive = spline.antiderivative()
+        pieces.append(np.diff(primitive(tau), prepend=primitive(low)))
+        ends.append(float(primitive(high) - primitive(tau[-1])))
+    for k in range(1, len(pieces)):
+        pieces[k][0] += ends[k - 1]
+    steps = np.concatenate(pieces)
+    left = np.cumsum(steps)
+    right = np.cumsum(np.append(steps[1:], ends[-1])[::-1])[::-1]
+    return left, right
+
+
+def _from_log(x, weights, log_density, segments=None):
+    return GridLaw(x, weights, np.exp(log_density), log_density, segments or ((0, len(x)),))
+
+
+def discretise(law, x, weights=None, like=None):
+    """A law with ``log_density`` (on (n, 1) or, for :class:`level`, (n,) arrays) as a :class:`GridLaw`.
+
+    Parameters
+    ----------
+    law : law or level
+    x : (n,) uniform nodes, or any nodes with their ``weights``
+    like : GridLaw
+        Take nodes, weights and segments from it instead.
+    """
+    if like is not None:
+        x, weights = like.x, like.weights
+    x = np.array(to_numpy(real_array("x", x)))
+    if weights is None:
+        weights = np.full(len(x), (x[-1] - x[0]) / (len(x) - 1))
+    elif like is None:
+        weights = np.array(to_numpy(real_array("weights", weights)))
+    log = law.log_density(x) if isinstance(law, level) else law.log_density(x[:, np.newaxis])
+    if like is None:
+        return _from_log(x, weights, np.asarray(log))
+    return replace(like, density=np.exp(log), log_density=np.asarray(log), gaps=())
+
+
+def mixture(laws, weights):
+    """Mixture of grid laws on the same nodes: toss a coin per sample."""
+    first = laws[0]
+    for other in laws[1:]:
+        if other.x.shape != first.x.shape or np.any(other.x != first.x):
+            fail("laws", "different nodes", "grid laws on the same nodes (propagate(..., nodes=x))")
+    weights = np.asarray(weights, dtype=np.float64)
+    density = sum(w * law.density for w, law in zip(weights, laws))
+    with np.errstate(divide="ignore"):
+        log = np.logaddexp.reduce([np.log(w) + law.log_density for w, law in zip(weights, laws)])
+    return replace(first, density=density, log_density=log, gaps=())
+
+
+# ------------------------------------------------------------------------------------------------ Gaussian sums
+
+
+def _gauss_sum(at, centres, weights, variance, fourier=False):
+    """``sum_j weights_j N(at_i; centres_j, variance)`` and its logarithm, relative accuracy also in the tails.
+
+    Dense for small problems; otherwise the pairs within a band, whose half-width leaves out terms below 1e-16 of rows that
+    hold at least exp(-DEPTH) of the largest possible value; rows below that are summed densely. With ``fourier``, large
+    problems go through the characteristic function (`_fourier_sum`) and only rows below ``TAIL`` of the largest value are
+    summed term by term.
+    """
+    s = math.sqrt(variance)
+    n, m = len(at), len(centres)
+    if fourier and n * m > FOURIER_PAIRS:
+        value = _fourier_sum(at, centres, weights, s)
+        if value is not None:
+            tail = np.flatnonzero(value < TAIL * np.max(value))
+            with np.errstate(divide="ignore", invalid="ignore"):
+                log = np.log(value)
+            if len(tail):
+                value[tail], log[tail] = _gauss_sum(at[tail], centres, weights, variance)
+            return value, log
+    norm = 1 / (s * math.sqrt(2 * math.pi))
+    reach = s * math.sqrt(2 * (DEPTH + 40.0))
+    value = None
+    if n * m > DENSE:
+        order = np.argsort(centres, kind="stable")
+        sorted_centres = centres[order]
+        low = np.searchsorted(sorted_centres, at - reach, side="left")
+        high = np.searchsorted(sorted_centres, at + reach, side="right")
+        if int(np.sum(high - low)) < n * m // 5:
+            value = _band(at, sorted_centres, weights[order], s, low, high) * norm
+            # whatever the band left out is below this
+            missed = norm * math.exp(-DEPTH - 40.0) * math.fsum(weights)
+            poor = np.flatnonzero(value * (EPS / 2) < missed)
+            if len(poor):
+                value[poor] = _dense(at[poor], centres, weights, s) * norm
+    if value is None:
+        value = _dense(at, centres, weights, s) * norm
+    with np.errstate(divide="ignore"):
+        log = np.log(value)
+    deep, block = np.flatnonzero(value < TINY), max(1, BLOCK // m)
+    for rows in (deep[k : k + block] for k in range(0, len(deep), block)):
+        with np.errstate(divide="ignore"):
+            logits = np.log(weights) - 0.5 * ((at[rows, np.newaxis] - centres) / s) ** 2
+        top = np.max(logits, axis=1)
+        log[rows] = top + np.log(np.sum(np.exp(logits - top[:, np.newaxis]), axis=1)) + math.log(norm)
+    return value, log
+
+
+def _fourier_sum(at, centres, weights, s):
+    r"""The same sum through its characteristic function, by two non-uniform FFTs; None without the package finufft,
+    and for narrow kernels: phases lose eps per mode, and the band of a narrow kernel is short.
+
+    .. math:: \frac1W \sum_k e^{-s^2 \omega_k^2 / 2} \Big(\sum_j w_j e^{-i \omega_k c_j}\Big) e^{i \omega_k x_i},
+              \quad \omega_k = 2 \pi k / W.
+
+    O(n log n) instead of one term per pair. W exceeds the box of both by 9 s: what wraps round is below exp(-40); modes
+    left out have weight below exp(-38). Errors are ``FOURIER_ERROR`` of the largest value everywhere (finufft's own
+    accuracy, measured), so tails have no relative accuracy.
+    """
+    try:
+        import finufft
+    except ImportError:
+        return None
+    low, high = min(at.min(), centres.min()) - 4.5 * s, max(at.max(), centres.max()) + 4.5 * s
+    width = high - low
+    modes = math.ceil(8.8 * width / (2 * math.pi * s))
+    if modes > FOURIER_MODES:
+        return None
+    to_circle = 2 * math.pi / width
+    middle = 0.5 * (low + high)
+    f = finufft.nufft1d1(
+        to_circle * (centres - middle), weights.astype(np.complex128), 2 * modes + 1, isign=-1, eps=1e-14, nthreads=1
+    )
+    omega = to_circle * np.arange(-modes, modes + 1)
+    f *= np.exp(-0.5 * (s * omega) ** 2) / width
+    return np.ascontiguousarray(finufft.nufft1d2(to_circle * (at - middle), f, isign=1, eps=1e-14, nthreads=1).real)
+
+
+def _dense(at, centres, weights, s):
+    out = np.empty(len(at))
+    block = max(1, BLOCK // len(centres))
+    at, centres = at / (s * math.sqrt(2)), centres / (s * math.sqrt(2))
+    for i in range(0, len(at), block):
+        z = at[i : i + block, np.newaxis] - centres
+        np.multiply(z, z, out=z)
+        np.negative(z, out=z)
+        np.exp(z, out=z)
+        out[i : i + block] = z @ weights
+    return out
+
+
+def _band(at, centres, weights, s, low, high):
+    out = np.empty(len(at))
+    counts = high - low
+    ends = np.cumsum(counts)
+    i = 0
+    while i < len(at):
+        j = max(i + 1, int(np.searchsorted(ends, (ends[i - 1] if i else 0) + BLOCK, side="right")))
+        c = counts[i:j]
+        starts = np.cumsum(c) - c
+        index = np.arange(int(c.sum())) + np.repeat(low[i:j] - starts, c)
+        z = (np.repeat(at[i:j], c) - centres[index]) / s
+        terms = np.exp(-0.5 * z * z) * weights[index]
+        rows = np.zeros(j - i)
+        filled = c > 0
+        if terms.size:
+            rows[filled] = np.add.reduceat(terms, starts[filled])
+        out[i:j] = rows
+        i = j
+    return out
+
+
+# ---------------------------------------------------------------------------------------------------- contact set
+
+
+def contact_gaps(step, low, high, points=8001):
+    """Gaps of the range of the global proximal map within [low, high]: intervals not touched by the convex hull.
+
+    The range of ``y -> argmin_u potential(u) - u y`` is the set where the potential meets its convex hull. The hull is found
+    on ``points`` nodes by the monotone chain; each of its long edges is then polished to a bitangent by Newton.
+
+    Returns
+    -------
+    tuple of (low, high)
+    """
+    x = np.linspace(low, high, points)
+    u = step.potential(x)
+    u = u - u.min()
+    hull = []
+    for i in range(points):
+        while len(hull) >= 2:
+            a, b = hull[-2], hull[-1]
+            if (u[b] - u[a]) * (i - a) >= (u[i] - u[a]) * (b - a):
+                hull.pop()
+            else:
+                break
+        hull.append(i)
+    edges = [(a, b) for a, b in pairwise(hull) if b - a > 1]
+    gaps = []
+    for a, b in edges:
+        if np.all(step.forward(x[a : b + 1])[1] > 0):
+            continue
+        pair = _bitangent(step, x[a], x[b], x[1] - x[0])
+        if pair is not None:
+            gaps.append(pair)
+    merged = []
+    for a, b in sorted(gaps):
+        if merged and a <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(b, merged[-1][1]))
+        else:
+            merged.append((a, b))
+    return tuple(merged)
+
+
+def _bitangent(step, a, b, h):
+    """Newton for F(a) = F(b) = slope of the chord; None when the edge collapses (J > 0 after all)."""
+    p = np.array([a, b])
+    for _ in range(60):
+        force, jacobian = step.forward(p)
+        value = step.potential(p)
+        width = p[1] - p[0]
+        residual = np.array([force[1] - force[0], value[1] - value[0] - 0.5 * (force[0] + force[1]) * width])
+        # derivative of the second: with both forces equal it is (+-) (force - chord) - J width / 2
+        matrix = np.array([
+            [-jacobian[0], jacobian[1]],
+            [-force[0] + 0.5 * (force[0] + force[1]) - 0.5 * jacobian[0] * width,
+             force[1] - 0.5 * (force[0] + force[1]) - 0.5 * jacobian[1] * width],
+        ])
+        move = np.linalg.solve(matrix, residual)
+        size = np.max(np.abs(move))
+        if size > 2 * h:
+            move *= 2 * h / size
+        p = p - move
+        if p[1] - p[0] < h / 100:
+            return None
+        if size < 64 * EPS * (1 + np.max(np.abs(p))):
+            break
+    return float(p[0]), float(p[1])
+
+
+# ----------------------------------------------------------------------------------------------------- propagation
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """One step: nodes, their step, the box, mass error, smallest Jacobian (implicit and deterministic steps), gaps, and
+    the true law's mass where the computed density is only a lower bound (see :attr:`Propagation.unresolved`)."""
+
+    nodes: int
+    h: float
+    low: float
+    high: float
+    mass_error: float
+    jacobian: float
+    gaps: tuple
+    unresolved: float = 0.0
+
+
+@dataclass(frozen=True)
+class Propagation:
+    """Result of :func:`propagate`.
+
+    Attributes
+    ----------
+    law : GridLaw
+        Law of the output.
+    steps : tuple of StepReport
+    laws : tuple of GridLaw
+        All N + 1 laws when ``keep``; else empty.
+    levels : tuple of level
+        The true laws p_t at the N + 1 levels.
+    """
+
+    law: GridLaw
+    steps: tuple
+    levels: tuple = field(repr=False)
+    laws: tuple = field(default=(), repr=False)
+
+    @property
+    def mass_error(self):
+        """Largest |mass - 1| over the steps."""
+        return max(abs(s.mass_error) for s in self.steps)
+
+    @property
+    def unresolved(self):
+        """Mass of the true last law where the output density is only a lower bound.
+
+        Positive when the output is so much narrower than the target that its tail there comes from beyond the box of the
+        level before (few steps, small variances). KL is then an upper bound; TV, W1 and W2 are not affected.
+        """
+        return self.steps[-1].unresolved
+
+    @property
+    def violated(self):
+        """Steps with gaps: where the proximal map is not single valued (J <= 0 somewhere)."""
+        return tuple(i for i, s in enumerate(self.steps) if s.gaps)
+
+    @property
+    def target(self):
+        """The true law at the last level, on the nodes of the output."""
+        return discretise(self.levels[-1], None, like=self.law)
+
+
+def _chain(scheme, law, grid, step, last_noise, levels=None):
+    if not isinstance(grid, Grid) or grid.sigma.ndim != 1 or not grid.is_vp:
+        fail("grid", grid, "a Grid in VP coordinates, one schedule for all rows")
+    positive_scales("grid", grid)
+    line = levels is None
+    if line:
+        _check_line(law)
+        levels = tuple(level(law, s, t) for s, t in zip(grid.scale, grid.sigma))
+    if isinstance(scheme, str):
+        scheme = SCHEMES[choice("scheme", scheme, tuple(SCHEMES))]
+    elif not callable(scheme):
+        fail("scheme", scheme, "a name of SCHEMES or scheme(start, end, g)")
+    g = step_sizes(grid, step)
+    maps = [scheme(levels[i], levels[i + 1], float(g[i])) if g[i] > 0 or not line else IDENTITY for i in range(grid.N)]
+    if not last_noise and maps[-1] is not IDENTITY:
+        maps[-1] = replace(maps[-1], variance=0.0)
+    for i, m in enumerate(maps):
+        if isinstance(m, Implicit) and not m.variance > 0:
+            fail("last_noise", last_noise, f"noise in every implicit step (step {i})")
+    return levels, maps
+
+
+def _moving(maps):
+    """The first step that is not of length zero, or None."""
+    return next((m for m in maps if m is not IDENTITY), None)
+
+
+def _check_line(law):
+    if getattr(law, "dim", None) != 1 or not callable(getattr(law, "noised", None)):
+        fail("law", law, "a law of dimension 1 with noised(scale, sigma)")
+    if not all(hasattr(law, name) for name in ("weights", "means", "covariances")):
+        fail("law", law, "a GaussianMixture (use .materialise() of a noised one)")
+
+
+def propagate(
+    law, grid, scheme, start="exact", *, step="integral", last_noise=True, nonconvex="raise", refine=1.0, nodes=None,
+    keep=False, sums="positive", limit=MOST_EVALUATIONS,
+):
+    """Exact law of the output of a one-step sampler on a one-dimensional mixture.
+
+    Parameters
+    ----------
+    law : GaussianMixture, dim 1
+    grid : Grid
+        VP coordinates, noisy to clean. The last level must have a density.
+    scheme : str or callable
+        A name of :data:`SCHEMES`, or ``scheme(start, end, g)`` returning an :class:`Explicit` or :class:`Implicit` step.
+    start : {"exact", "normal"} or GridLaw
+        Law of the first state: the exact one at the first level, N(0, 1), or any law on nodes.
+    step : "integral", "right" or (N,) array
+        Step sizes g, as for the samplers.
+    last_noise : bool
+        False drops the noise of the last (explicit) step.
+    nonconvex : {"raise", "contact"}
+        What to do where the Jacobian of a proximal step is not positive: raise :class:`AssumptionViolated`, or compute the
+        law of the global proximal map by its contact set.
+    refine : number >= 1
+        Divides the step of all nodes; 2 doubles their number (error estimates: :func:`study`).
+    nodes : (n,) uniform nodes for the last level, optional
+    keep : bool
+        Keep the laws of all levels.
+    sums : {"positive", "fourier"}
+        "positive" adds positive terms: densities are exact to rounding, relative to themselves, in the tails too.
+        "fourier" takes steps of more than 10^6 pairs of nodes through non-uniform FFTs (package finufft, extra ``fast``):
+        O(n log n), absolute error 5e-14 of the largest density; rows below 5e-10 of it stay positive sums. Without
+        finufft it is "positive". It pays for fine nodes (``refine`` of 4 and more); the default ones are too few.
+    limit : number
+        Kernel evaluations allowed. How many are needed is estimated before the first: about 3e7 take a second. Beyond 5
+        seconds a terminal shows the progress.
+
+    Returns
+    -------
+    Propagation
+
+    Raises
+    ------
+    AssumptionViolated
+        Where the Jacobian of a step is not positive (with ``nonconvex="raise"``, and always for deterministic steps).
+    QuadratureError
+        If the mass leaves 1 by more than 1e-12 plus rounding (1e-9 after a step with gaps). At once, if a level would need
+        more than ``MAX_NODES`` nodes, or all of them more than ``limit`` kernel evaluations: modes that are narrow compared
+        with their distance.
+    ValueError
+        naming the argument.
+
+    Notes
+    -----
+    Positivity of J is checked on the nodes and, around their minimum, on a grid 32 times finer.
+    """
+    choice("nonconvex", nonconvex, ("raise", "contact"))
+    fourier = choice("sums", sums, ("positive", "fourier")) == "fourier"
+    refine, limit = scalar("refine", refine, low=0.5), scalar("limit", limit, low=0, low_open=True)
+    levels, maps = _chain(scheme, law, grid, step, last_noise)
+    if nodes is not None:
+        nodes = np.array(to_numpy(real_array("nodes", nodes)))
+    seconds = _affordable(levels, maps, refine, limit, nodes) / PER_SECOND
+    deterministic = all(m.variance == 0 for m in maps)
+    q = _start(start, levels[0], maps, levels, refine, deterministic)
+    laws, reports = [q], []
+    for i, m in progress(list(enumerate(maps)), "steps of the density") if seconds > 5 else enumerate(maps):
+        following = _moving(maps[i + 1 :])
+        gaps = any(r.gaps for r in reports)
+        for extra in (1.0, 1.5, 2.25):  # the rule for h is heuristic for proximal steps of mixtures: the mass decides
+            last = nodes if following is None else None
+            new, report = _advance(i, q, m, following, levels[i + 1], refine * extra, nonconvex, last, fourier)
+            if m is IDENTITY:
+                report = replace(reports[-1] if reports else report, gaps=())
+            tolerance = (1e-9 if gaps or report.gaps else 1e-12) + (FOURIER_ERROR if fourier else 8 * EPS) * (i + 1)
+            if abs(report.mass_error) <= tolerance:
+                break
+        else:
+            raise QuadratureError(
+                f"mass 1 {report.mass_error:+.3g} after step {i} ({report.nodes} nodes, h = {report.h:.3g}); "
+                f"allowed {tolerance:.3g}: use refine > {refine:g}"
+            )
+        q = new
+        reports.append(report)
+        if keep:
+            laws.append(q)
+    return Propagation(q, tuple(reports), levels, tuple(laws) if keep else ())
+
+
+def _affordable(levels, maps, refine, limit, nodes=None):
+    """Kernel evaluations of a propagation, estimated on the true laws of at most 33 levels.
+
+    QuadratureError, where they are more than ``limit`` or a level needs more than ``MAX_NODES`` nodes.
+    """
+    total, chosen = 0.0, np.unique(np.linspace(0, len(maps) - 1, 33).astype(int))
+    for i in chosen:
+        m, end = maps[i], levels[i + 1]
+        if m.variance == 0:  # the nodes of the level before move
+            continue
+        before, (low, high) = levels[i].box(), end.box()
+        # steps from which the nodes of both levels follow: those of the level before are summed over
+        source = _node_step(levels[i].probes(before), levels[i], m, refine)
+        x = end.probes((low, high))
+        own = _node_step(x, end, _moving(maps[i + 1 :]), refine, _features(m, end, x))
+        n, width = (high - low) / own + 1, before[1] - before[0]
+        n *= 1 if isinstance(m, Explicit) else 16 / 6  # the panels of a step with gaps
+        n = n if nodes is None or i < len(maps) - 1 else len(nodes)
+        band = min(width, 2 * math.sqrt(2 * m.variance * (DEPTH + 40.0)))
+        total += n * (band / source + 1) * len(maps) / len(chosen)
+        if max(n, width / source) > MAX_NODES or total > limit:
+            raise QuadratureError(
+                f"the law is too narrow for its width of {width:.3g}: step {i} needs about {max(n, width / source):.2g} "
+                f"nodes (at most {MAX_NODES}), the steps up to it {total:.2g} kernel evaluations (at most {limit:.2g}). "
+                "What works: wider modes, or modes nearer to each other; each mode alone (output_laws.gaussian is exact); "
+                f"samples and measure.w2; a larger limit if only evaluations are too many ({PER_SECOND:.0g} take a second)"
+            )
+    return total
+
+
+def _features(m, end, x):
+    """What an implicit step adds to the curvature that nodes resolve: J^2 / (variance of the smoothing).
+
+    The density has the features of the smoothed one, seen through F; x are probes.
+    """
+    if isinstance(m, Explicit):
+        return 0.0
+    steep = float(np.max(m.forward(x)[1])) ** 2
+    smooth = m.variance + m.slope**2 / max(float(np.max(-end.curvature(x))), 1e-300)
+    return steep / smooth
+
+
+def _uniform(low, high, h, what):
+    n = math.ceil((high - low) / h) + 1
+    if n > MAX_NODES:
+        raise QuadratureError(
+            f"{what} would need {n} nodes (box [{low:.3g}, {high:.3g}], step {h:.3g}); at most {MAX_NODES}"
+        )
+    n = max(n, 65)
+    x = np.linspace(low, high, n)
+    return x, np.full(n, (high - low) / (n - 1))
+
+
+def _node_step(x, here, following, refine, extra=0.0):
+    """Step of the nodes for a density close to that of ``here``, next seen by the step ``following``; x are probes."""
+    curvature = here.curvature(x)
+    top = float(np.max(-curvature))
+    kernel = 0.0
+    fine = 1.0
+    if isinstance(following, Implicit):
+        kernel = following.slope**2 / following.variance
+    elif following is not None and following.variance > 0:
+        kernel = float(np.max(following.mean(x)[1] ** 2)) / following.variance
+    else:
+        fine = 4.0  # last level, or moved by a deterministic step: divergences interpolate between these nodes
+    total = kernel + max(top, extra, 0.0) + 1e-300
+    h, pole = math.sqrt(RESOLUTION / total), pole_distance(float(np.ptp(curvature)))
+    strip = STRIP * pole
+    if kernel > 0 and strip < 2 * math.pi / (h * total):  # the line of the Gaussian rule is beyond the pole
+        h = 2 * math.pi * strip / (2 * math.pi**2 / RESOLUTION + strip**2 * total / 2)
+    return min(h, POLE * pole) / (fine * refine)
+
+
+def _start(start, first, maps, levels, refine, deterministic):
+    if isinstance(start, GridLaw):
+        return start
+    choice("start", start, ("exact", "normal"))
+    box = first.box() if start == "exact" else (-math.sqrt(2 * DEPTH), math.sqrt(2 * DEPTH))
+    h = _node_step(first.probes(box), first, _moving(maps), refine, extra=1.0 if start == "normal" else 0.0)
+    if deterministic:  # the same nodes serve all levels: resolve the finest of them
+        h = min(h, (box[1] - box[0]) / (4000 * refine))
+    x, w = _uniform(*box, h, "the first level")
+    log = first.log_density(x) if start == "exact" else -0.5 * x * x - 0.5 * math.log(2 * math.pi)
+    return _from_log(x, w, log)
+
+
+def _advance(i, q, m, following, end, refine, nonconvex, nodes, fourier):
+    if m.variance == 0:
+        return _move(i, q, m, nodes)
+    source = q.weights * q.density
+    with np.errstate(divide="ignore"):
+        depth = DEPTH + np.log(source) - math.log(source.max())
+    alive = depth > 0
+    reach = np.sqrt(2 * m.variance * depth[alive])
+    jacobian, gaps = math.inf, ()
+    if isinstance(m, Explicit):
+        centres = m.mean(q.x)[0]
+        low, high = float(np.min(centres[alive] - reach)), float(np.max(centres[alive] + reach))
+        low, high = _union((low, high), end.box())
+    else:
+        centres = q.x + m.growth * q.x
+        low, high = float(np.min(centres[alive] - reach)), float(np.max(centres[alive] + reach))
+        low, high = _union(_preimage(m, low, high, end.box()), end.box())
+    x = end.probes((low, high))
+    h = _node_step(x, end, following, refine, _features(m, end, x))
+    if nodes is None:
+        x, w = _uniform(low, high, h, f"step {i}")
+    else:
+        x, w = nodes, np.full(len(nodes), (nodes[-1] - nodes[0]) / (len(nodes) - 1))
+    segments, edges = ((0, len(x)),), None
+    if isinstance(m, Explicit):
+        value, log = _gauss_sum(x, centres, source, m.variance, fourier)
+        density = value
+    else:
+        force, slope = m.forward(x)
+        location, jacobian = _lowest(m, x, slope)
+        if jacobian <= 0:
+            if nonconvex == "raise":
+                raise AssumptionViolated(i, location, jacobian, "the proximal step")
+            gaps = contact_gaps(m, low, high)
+            x, w, segments, inside, edges = _panels(low, high, gaps, h)
+            force, slope = m.forward(x)
+        value, log = _gauss_sum(force, centres, source, m.variance, fourier)
+        if gaps:
+            slope = np.where(inside, slope, 0.0)
+        density = value * slope
+        with np.errstate(divide="ignore"):
+            log = log + np.log(slope)
+    new = GridLaw(x, w, density, log, segments, gaps, edges=edges)
+    unresolved = 0.0
+    if following is None:
+        # the part of each row that an end node of the source holds: its sum goes on beyond the box by about as much
+        at = x if isinstance(m, Explicit) else force
+        row = log if isinstance(m, Explicit) else log - np.log(np.where(slope > 0, slope, 1.0))
+        ends = np.array([0, -1])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            part = np.log(source[ends])[:, np.newaxis] - 0.5 * (at - centres[ends][:, np.newaxis]) ** 2 / m.variance
+            part = np.max(part, axis=0) - 0.5 * math.log(2 * math.pi * m.variance) - row
+        share = np.minimum(1.0, 10 * np.exp(np.minimum(np.nan_to_num(part, nan=0.0), 0.0)))
+        unresolved = math.fsum(np.where(density > 0 if gaps else True, w * np.exp(end.log_density(x)) * share, 0.0))
+    return new, StepReport(len(x), float(h), low, high, new.mass - 1, float(jacobian), gaps, unresolved)
+
+
+def _union(a, b):
+    return min(a[0], b[0]), max(a[1], b[1])
+
+
+def _lowest(m, x, slope):
+    """Smallest Jacobian near the smallest node value, on a finer grid."""
+    i = int(np.argmin(slope))
+    a, b = x[max(i - 1, 0)], x[min(i + 1, len(x) - 1)]
+    fine = np.linspace(a, b, 65)
+    values = m.forward(fine)[1]
+    j = int(np.argmin(values))
+    return float(fine[j]), float(min(values[j], slope[i]))
+
+
+def _preimage(m, low, high, box):
+    """Smallest interval of a coarse grid that F maps over [low, high]; F is increasing far out."""
+    for _ in range(60):
+        x = np.linspace(*box, 385)
+        force = m.forward(x)[0]
+        below, above = np.flatnonzero(force <= low), np.flatnonzero(force >= high)
+        if len(below) and len(above):
+            # beyond the last crossing on the left and the first on the right F stays outside: the global prox is inside
+            return float(x[below[0] if len(below) == 1 else _last_run(below)]), float(x[_first_run(above, len(x))])
+        width = box[1] - box[0]
+        box = (box[0] - (0 if len(below) else width / 2), box[1] + (0 if len(above) else width / 2))
+    raise QuadratureError("the box of an implicit step could not be found")
+
+
+def _last_run(below):
+    """Last index of the run of nodes that starts at the left end."""
+    breaks = np.flatnonzero(np.diff(below) > 1)
+    return int(below[breaks[0]] if len(breaks) else below[-1])
+
+
+def _first_run(above, n):
+    """First index of the run of nodes that ends at the right end."""
+    breaks = np.flatnonzero(np.diff(above) > 1)
+    return int(above[breaks[-1] + 1] if len(breaks) else above[0])
+
+
+def _panels(low, high, gaps, h):
+    """Gauss-Legendre panels between break points; gaps carry nodes too, with ``inside`` False."""
+    nodes, weights = np.polynomial.legendre.leggauss(16)
+    ends = [low, *[e for gap in gaps for e in gap], high]
+    size = (high - low) / (6 * h) * len(nodes)
+    if size > MAX_NODES:
+        raise QuadratureError(f"panels around gaps would need {size:.2g} nodes; at most {MAX_NODES}")
+    x, w, inside, segments = [], [], [], []
+    for k, (a, b) in enumerate(pairwise(ends)):
+        count = max(2, math.ceil((b - a) / (6 * h)))
+        edges = np.linspace(a, b, count + 1)
+        half = 0.5 * np.diff(edges)
+        x.append((edges[:-1, np.newaxis] + half[:, np.newaxis] * (1 + nodes)).ravel())
+        w.append((half[:, np.newaxis] * weights).ravel())
+        inside.append(np.full(len(x[-1]), k % 2 == 0))
+        first = segments[-1][1] if segments else 0
+        segments.append((first, first + len(x[-1])))
+    return np.concatenate(x), np.concatenate(w), tuple(segments), np.concatenate(inside), tuple(pairwise(ends))
+
+
+def _move(i, q, m, nodes):
+    """Deterministic step: nodes move, density and weights change by m'."""
+    if m is IDENTITY:
+        return q, StepReport(len(q.x), float(np.max(np.diff(q.x))), float(q.x[0]), float(q.x[-1]), q.mass - 1, 1.0, ())
+    if nodes is not None:
+        fail("nodes", nodes, "None when the last step is deterministic (its nodes are those of the level before, moved)")
+    if q.gaps:
+        raise AssumptionViolated(i, q.gaps[0][0], 0.0, "a deterministic step after a step with gaps")
+    x, slope = m.mean(q.x)
+    worst = int(np.argmin(slope))
+    if not slope[worst] > 0:
+        raise AssumptionViolated(i, float(q.x[worst]), float(slope[worst]), "the deterministic map")
+    new = replace(
+        q, x=x, weights=q.weights * slope, density=q.density / slope, log_density=q.log_density - np.log(slope),
+        parameter=q._tau, stretch=q._stretch * slope,
+    )
+    h = float(np.max(np.diff(x)))
+    return new, StepReport(len(x), h, float(x[0]), float(x[-1]), new.mass - 1, float(slope[worst]), ())
+
+
+# ------------------------------------------------------------------------------------------------------ divergences
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A number and an estimate of its absolute error."""
+
+    value: float
+    error: float
+
+    def __float__(self):
+        return self.value
+
+
+@dataclass(frozen=True)
+class Divergences:
+    """``kl`` = KL(p || q), ``reverse_kl`` = KL(q || p), ``tv``, ``w1``, ``w2`` (not squared) and ``gap_mass``, the p-mass of
+    the gaps of q. Floats from :func:`divergences`, :class:`Measured` from :func:`study`."""
+
+    kl: float
+    reverse_kl: float
+    tv: float
+    w1: float
+    w2: float
+    gap_mass: float
+
+
+def _abs_integral(law, values):
+    """Integral of |values| over the nodes: the primitive is split at the sign changes, so kinks cost no accuracy."""
+    total = 0.0
+    floor = 1e-14 * float(np.max(np.abs(values), initial=0.0))
+    for k, (start, stop, spline) in enumerate(law._splines(values * law._stretch)):
+        x, v = law._tau[start:stop], (values * law._stretch)[start:stop]
+        low, high = (x[0], x[-1]) if law.edges is None else law.edges[k]
+        primitive = spline.antiderivative()
+        i = np.flatnonzero((np.sign(v[:-1]) * np.sign(v[1:]) < 0) & (np.maximum(abs(v[:-1]), abs(v[1:])) > floor))
+        a, b = x[i], x[i + 1]
+        side = np.sign(v[i])
+        for _ in range(60):
+            middle = 0.5 * (a + b)
+            same = np.sign(spline(middle)) == side
+            a, b = np.where(same, middle, a), np.where(same, b, middle)
+        total += math.fsum(np.abs(np.diff(primitive(np.concatenate([[low], a, [high]])))))
+    return total
+
+
+def divergences(p, q):
+    r"""Divergences of two grid laws on the same nodes.
+
+    KL in the form :math:`\int p\,(u - \log(1+u))`, u = (q-p)/p, which keeps its relative accuracy for close laws;
+    TV and W1 as :math:`\tfrac12\int|p-q|` and :math:`\int|F_p-F_q|`, W2 by the monotone map :math:`F_q^{-1}\circ F_p`.
+
+    Parameters
+    ----------
+    p, q : GridLaw
+        On the same nodes (``Propagation.target`` and ``.law``). KL is under p.
+
+    Returns
+    -------
+    Divergences
+        ``kl`` is inf where q has gaps that p charges. W2 leaves out p-mass below 1e-12 in either tail.
+    """
+    if p.x.shape != q.x.shape or np.any(p.x != q.x):
+        fail("q", "other nodes", "the nodes of p (discretise(law, None, like=q))")
+    for name, law in (("p", p), ("q", q)):
+        if not (law.gaps or abs(law.mass - 1) <= MASS):  # the density beyond a gap is known to be missing
+            raise QuadratureError(
+                f"{name}: its mass on the nodes is {law.mass:.9g}, expected 1 within {MASS:g}; nodes that reach all of its "
+                "mass, several to each of its narrowest peaks, would do"
+            )
+    return _Asked(p, q)
+
+
+class _Asked(Divergences):
+    """Each divergence is computed when it is asked for first: distances take splines, KL does not."""
+
+    def __init__(self, p, q):
+        self.__dict__.update(_p=p, _q=q)
+
+    kl = cached_property(lambda self: _kl(self._p, self._q))
+    reverse_kl = cached_property(lambda self: _kl(self._q, self._p))
+    tv = cached_property(lambda self: 0.5 * _abs_integral(self._q, self._q.density - self._p.density))
+    w1 = cached_property(lambda self: _w1(self._p, self._q))
+    w2 = cached_property(lambda self: _w2(self._p, self._q))
+
+    @cached_property
+    def gap_mass(self):
+        return math.fsum(np.where(np.isneginf(self._q.log_density), self._p.weights * self._p.density, 0.0))
+
+
+def _w1(p, q):
+    f, s = _cumulative(q, q.density - p.density)
+    return _abs_integral(q, np.where(np.abs(f) < np.abs(s), f, -s))
+
+
+def _kl(p, q):
+    """KL(p || q): plain densities where both are normal numbers, logarithms where one underflows."""
+    safe = (p.density > TINY) & (q.density > TINY)
+    value = kl_sum(np, p.density[safe], q.density[safe], p.weights[safe]) if safe.any() else 0.0
+    rest = ~safe & (p.weights > 0)
+    if rest.any():
+        value += kl_sum(np, p.log_density[rest], q.log_density[rest], p.weights[rest], log=True)
+    return value
+
+
+def _w2(p, q):
+    left_p, right_p = p.cdf()
+    left_q, right_q = q.cdf()
+    lower = left_p <= 0.5
+    u = np.where(lower, left_p, right_p)
+    # in the parameter tau of the nodes: solve F_q(x(tau)) = u, then the transport map is x(tau)
+    order_left = np.maximum.accumulate(left_q)
+    order_right = np.maximum.accumulate(right_q[::-1])
+    tau = q._tau
+    t = np.where(lower, np.interp(u, order_left, tau), np.interp(u, order_right, tau[::-1]))
+    if len(q.segments) == 1:
+        (_, _, left_spline), = q._splines(left_q)
+        (_, _, right_spline), = q._splines(right_q)
+        (_, _, density), = q._splines(q.density * q._stretch)
+        inner = u > 1e-12
+        limit = 4 * np.max(np.diff(tau))
+        for _ in range(8):  # Newton from an inverse that is right to second order in h
+            z = t[inner]
+            residual = np.where(lower[inner], left_spline(z) - u[inner], u[inner] - right_spline(z))
+            slope = density(z)
+            move = np.where(slope > 0, residual / np.where(slope > 0, slope, 1.0), 0.0)
+            t[inner] = np.clip(z - np.clip(move, -limit, limit), tau[0], tau[-1])
+    if q.parameter is not None:
+        (_, _, position), = q._splines(q.x)
+        t = position(t)
+    shift = np.where(u > 1e-12, t - p.x, 0.0)
+    return math.sqrt(math.fsum(p.weights * p.density * shift**2))
+
+
+@dataclass(frozen=True)
+class Study:
+    """Result of :func:`study`: ``divergences`` (each a :class:`Measured`) and the finer ``propagation``."""
+
+    divergences: Divergences
+    propagation: Propagation
+
+
+def study(law, grid, scheme, start="exact", **options):
+    """Propagate twice, the second time with half the step of all nodes, and measure the output against the true law.
+
+    Parameters
+    ----------
+    law, grid, scheme, start, **options
+        As for :func:`propagate` (not ``refine`` and ``nodes``).
+
+    Returns
+    -------
+    Study
+        Values of the finer run; ``error`` is the difference of the two runs (inf for KL where
+        :attr:`Propagation.unresolved` says that it is only an upper bound) plus the rounding of N sums,
+        ``8 eps sqrt(N) sqrt(2 KL)`` for KL (u is known to N sums' rounding and enters squared) and ``8 eps sqrt(N)`` for the
+        distances, plus for W2 the neglected tails. With ``sums="fourier"``, ``FOURIER_ERROR`` times width and height of the
+        density stands for 8 eps.
+    """
+    for name in ("refine", "nodes"):
+        if name in options:
+            fail(name, options[name], "no such option here")
+    fine = propagate(law, grid, scheme, start, refine=2.0, **options)  # first: where one is too expensive, it is this one
+    coarse = propagate(law, grid, scheme, start, refine=1.0, **options)
+    a, b = divergences(coarse.target, coarse.law), divergences(fine.target, fine.law)
+    eps = 8 * EPS * math.sqrt(grid.N)
+    width = fine.law.x[-1] - fine.law.x[0]
+    if options.get("sums") == "fourier":
+        eps = FOURIER_ERROR * math.sqrt(grid.N) * max(1.0, width * float(np.max(fine.law.density)))
+
+    def measured(name):
+        x, y = getattr(a, name), getattr(b, name)
+        if math.isinf(x) and math.isinf(y):
+            return Measured(math.inf, 0.0)
+        if name == "kl" and fine.unresolved > math.exp(-DEPTH / 2):
+            return Measured(y, math.inf)
+        rounding = {"kl": eps * math.sqrt(2 * max(y, 0)), "reverse_kl": eps * math.sqrt(2 * max(y, 0)), "w1": eps * width}
+        if name == "w2":  # squared: tails of p-mass 1e-12 move no farther than the box, usually by about W2
+            return Measured(y, abs(x - y) + eps * width + 2e-12 * max(y, 1e-300) ** -1 * (10 * y) ** 2)
+        return Measured(y, abs(x - y) + rounding.get(name, eps))
+
+    names = ("kl", "reverse_kl", "tv", "w1", "w2", "gap_mass")
+    return Study(Divergences(*(measured(name) for name in names)), fine)

@@ -1,0 +1,163 @@
+r"""Exact output laws of mixtures whose centres span few dimensions, in any ambient dimension.
+
+For ``sum_k w_k N(c_k, v I_d)`` with centres in an affine subspace of dimension r the score splits: along the subspace it is
+that of the r-dimensional mixture, across it that of ``N(m, v I)``. Every sampler here acts on the two parts independently,
+so its output is a product, and
+
+.. math:: \mathrm{KL} = \mathrm{KL}_r + \mathrm{KL}_{\perp},\qquad W_2^2 = W_{2,r}^2 + W_{2,\perp}^2 .
+
+The first part is propagated on a grid (r = 1: :mod:`.grid`, r = 2: :mod:`.tensor`), the second in closed form; r = 0 is a
+Gaussian. The split is exact; total variation does not add and is not given.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._core.validation import choice, fail
+from ..distances.divergence import gaussian_kl
+from ..laws import GaussianMixture
+from . import line, plane
+from .line import EPS, AssumptionViolated, Explicit, _chain
+
+__all__ = ["Reduction", "SubspaceResult", "gaussian_line", "propagate", "reduce"]
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """``law`` (GaussianMixture of dimension r, None when r = 0), ``basis`` (d, r) orthonormal, ``offset`` (d,) across it,
+    ``variance``: X = basis Y + offset + N(0, variance) across."""
+
+    law: GaussianMixture | None
+    basis: np.ndarray
+    offset: np.ndarray
+    variance: float
+
+    @property
+    def codimension(self):
+        return self.basis.shape[0] - self.basis.shape[1]
+
+
+def reduce(law):
+    """Split a mixture with equal isotropic variances along the affine hull of its centres.
+
+    Parameters
+    ----------
+    law : GaussianMixture
+        kind "isotropic", all (active) variances equal.
+
+    Returns
+    -------
+    Reduction
+        Directions with singular values below ``d eps`` of the largest centre's norm count as across.
+
+    Raises
+    ------
+    ValueError
+        naming law.
+    """
+    if not isinstance(law, GaussianMixture) or law.kind != "isotropic":
+        fail("law", law, "a GaussianMixture with isotropic covariances")
+    alive = law.weights > 0
+    variances = np.broadcast_to(np.ravel(law.covariances), law.weights.shape)[alive]
+    if np.any(variances != variances[0]):
+        fail("law", law, "equal variances in all components")
+    means, weights = law.means[alive], law.weights[alive]
+    centre = weights @ means
+    _, sizes, rows = np.linalg.svd(means - centre, full_matrices=False)
+    floor = law.dim * EPS * max(1e-300, float(np.max(np.linalg.norm(means, axis=1))))
+    basis = rows[sizes > floor].T
+    offset = centre - basis @ (basis.T @ centre)
+    reduced = GaussianMixture(weights, means @ basis, float(variances[0])) if basis.shape[1] else None
+    return Reduction(reduced, basis, offset, float(variances[0]))
+
+
+def gaussian_line(mean, variance, grid, scheme, start="exact", *, step="integral"):
+    """Exact output mean and variance on N(mean, variance) in one dimension: every scheme of the grid is affine there.
+
+    Returns
+    -------
+    (mean, variance)
+    """
+    choice("start", start, ("exact", "normal"))
+    levels, maps = _chain(scheme, GaussianMixture([1.0], [[mean]], variance), grid, step, True)
+    m, v = (levels[0].scale * mean, levels[0].scale**2 * variance + levels[0].sigma**2) if start == "exact" else (0.0, 1.0)
+    for i, s in enumerate(maps):
+        at = np.array([m])
+        if isinstance(s, Explicit):
+            value, slope = s.mean(at)
+            m, v = float(value[0]), float(slope[0]) ** 2 * v + s.variance
+            continue
+        force, slope = s.forward(at)
+        if slope[0] <= 0:
+            raise AssumptionViolated(i, m, float(slope[0]), "the proximal step")
+        # F(x) = F(m) + J (x - m): solved exactly, without forming an intercept
+        J = float(slope[0])
+        m, v = m + (m + s.growth * m - float(force[0])) / J, (s.slope**2 * v + s.variance) / J**2
+    return m, v
+
+
+@dataclass(frozen=True)
+class SubspaceResult:
+    """``kl``, ``reverse_kl``, ``w2`` (None for r = 2) of the output in d dimensions; ``inner`` is the propagation along the
+    subspace, ``across`` a list of (count, mean, variance, true mean, true variance) of Gaussian coordinates."""
+
+    kl: float
+    reverse_kl: float
+    w2: float | None
+    inner: object
+    across: tuple
+
+
+def propagate(law, grid, scheme, start="exact", **options):
+    """Divergences of the output of a one-step sampler from its target, in any dimension.
+
+    Parameters
+    ----------
+    law : GaussianMixture
+        Equal isotropic variances, centres in an affine subspace of dimension at most 2.
+    grid, scheme, start, **options
+        As for :func:`exactdiffusion.output_laws.line.propagate` (r = 0, 1) or :func:`.tensor.propagate` (r = 2).
+
+    Returns
+    -------
+    SubspaceResult
+
+    Raises
+    ------
+    ValueError
+        naming law, also when its centres span more than two dimensions.
+    """
+    parts = reduce(law)
+    r = parts.basis.shape[1]
+    if r > 2:
+        fail("law", law, f"centres that span at most 2 dimensions (these span {r})")
+    kl = reverse = square = 0.0
+    inner = None
+    if r == 1:
+        inner = line.propagate(parts.law, grid, scheme, start, **options)
+        found = line.divergences(inner.target, inner.law)
+        kl, reverse, square = found.kl, found.reverse_kl, found.w2**2
+    elif r == 2:
+        inner = plane.propagate(parts.law, grid, scheme, start, **options)
+        found = inner.divergences()
+        kl, reverse, square = found["kl"], found["reverse_kl"], math.nan
+    across = []
+    distance = float(np.linalg.norm(parts.offset))
+    step = options.get("step", "integral")
+    scale, sigma = float(grid.scale[-1]), float(grid.sigma[-1])
+    true_v = scale**2 * parts.variance + sigma**2
+    groups = [(parts.codimension, 0.0)]
+    if distance > 0 and parts.codimension > 0:  # one coordinate along the offset, the rest centred
+        groups = [(1, distance), (parts.codimension - 1, 0.0)]
+    for count, mean in groups:
+        if count == 0:
+            continue
+        m, v = gaussian_line(mean, parts.variance, grid, scheme, start, step=step)
+        across.append((count, m, v, scale * mean, true_v))
+        here, there = (np.array([m]), np.array([v])), (np.array([scale * mean]), np.array([true_v]))
+        kl += count * gaussian_kl(*there, *here)
+        reverse += count * gaussian_kl(*here, *there)
+        square += count * ((m - scale * mean) ** 2 + (math.sqrt(v) - math.sqrt(true_v)) ** 2)
+    return SubspaceResult(kl, reverse, None if math.isnan(square) else math.sqrt(square), inner, tuple(across))

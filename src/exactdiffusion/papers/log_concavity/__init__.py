@@ -1,0 +1,1 @@
+"""The log-concavity paper: measurements, walk-jump chains and certificates."""

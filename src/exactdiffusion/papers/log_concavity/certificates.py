@@ -1,0 +1,803 @@
+r"""From which noise on is a noised law log-concave? Thresholds with witnesses, and certificates in one and two dimensions.
+
+For atoms ``z_i`` with weights ``w_i`` and noise of variance v, ``q_v`` is log-concave if and only if
+``sup_y lammax Cov(Z | Z + sqrt(v) N = y) <= v``. Once true it stays true as v grows (Prekopa), so there is one threshold
+``v*``. A mixture with the common covariance ``tau^2 I`` has ``sigma*^2 = max(0, v* - tau^2)``.
+
+Three kinds of answers, never mixed:
+
+* a *witness*, a point y with ``lammax Cov > v`` (or a hull edge, its limit at infinity), shows that q_v is not log-concave;
+* a *certificate* shows that it is: cells cover the plane, and on each of them the bound at the centre, enlarged by a proved
+  growth rate, stays below v; beyond a radius a closed bound takes over;
+* the *closed bounds* (half diameter, radius, Jung) hold in any dimension.
+
+Everything is indexed by variances. Float certificates are proofs up to rounding, which an outward margin of 1e-9 covers;
+:func:`rigorous_covariance` repeats a covariance, and :meth:`Certificate.recheck` proves a certificate anew by bounds of its
+own, in ball arithmetic (extra ``rigorous``).
+"""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..._core.arrays import to_numpy
+from ..._core.validation import boolean, fail, in_range, integer, points, real_array, scalar
+
+__all__ = [
+    "Certificate", "LogConcavityThreshold", "certify_log_concavity", "covariance_supremum", "enclosing_ball",
+    "exposed_pairs", "largest_posterior_variance", "log_concavity_threshold", "rigorous_covariance", "spectral_gap",
+]  # fmt: skip
+
+#: outward relative margin of float certificates: far above the rounding of a covariance of a few hundred atoms
+MARGIN = 1e-9
+# a witness exceeds v by more than the rounding of a covariance: on lattices Var = v to all digits over wide ranges
+_CLEAR = 1e-13
+
+
+# ------------------------------------------------------------------------------------------------- the law as a cloud
+
+
+def _cloud(law):
+    """(points, weights, tau^2) of X = Z + tau N with Z discrete, or None for a sphere or a flat set."""
+    from ...laws import GaussianMixture, PointCloud
+
+    if isinstance(law, PointCloud):
+        P, w, tau2 = law.points, law.weights, 0.0
+    elif isinstance(law, GaussianMixture):
+        lam = law._lam
+        if np.ptp(lam) > 0:
+            fail("law", law, "one common isotropic covariance tau^2 I: otherwise X is not Z + tau N with Z discrete")
+        P, w, tau2 = law.means, law.weights, float(lam.flat[0])
+    else:
+        fail("law", law, "a PointCloud, a GaussianMixture with one isotropic covariance, or a Sphere")
+    keep = w > 0
+    P, index = np.unique(P[keep] + 0.0, axis=0, return_inverse=True)
+    return P, np.bincount(index.ravel(), weights=w[keep]), tau2
+
+
+def _flatten(P):
+    """The cloud in coordinates of its affine hull, centred: (n, rank)."""
+    Q = P - P.mean(axis=0)
+    if len(P) == 1:
+        return Q[:, :0]
+    U, s, _ = np.linalg.svd(Q, full_matrices=False)
+    rank = int(np.sum(s > 1e-12 * s[0])) if s[0] > 0 else 0
+    return U[:, :rank] * s[:rank]
+
+
+def _posterior(P, logw, v, y):
+    """(weights (n, K), mean (n, r)) of the atoms given Z + sqrt(v) N = y."""
+    logits = logw - 0.5 * np.sum(P * P, axis=1) / v + (y @ P.T) / v
+    logits -= logits.max(axis=1, keepdims=True)
+    p = np.exp(logits)
+    p /= p.sum(axis=1, keepdims=True)
+    return p, p @ P
+
+
+def _lammax(P, p, mean):
+    """Largest eigenvalue (n,) of the covariances, from centred atoms."""
+    r = P.shape[1]
+    if r == 1:
+        return np.sum(p * (P[:, 0] - mean) ** 2, axis=1)
+    if r == 2:
+        a, b = P[:, 0] - mean[:, :1], P[:, 1] - mean[:, 1:]
+        xx, yy, xy = np.sum(p * a * a, 1), np.sum(p * b * b, 1), np.sum(p * a * b, 1)
+        return 0.5 * (xx + yy) + np.hypot(0.5 * (xx - yy), xy)
+    z = P - mean[:, np.newaxis, :]
+    return np.linalg.eigvalsh(np.swapaxes(z * p[:, :, np.newaxis], 1, 2) @ z)[:, -1]
+
+
+@in_range
+def largest_posterior_variance(law, y, sigma2):
+    r"""Largest eigenvalue of ``Cov(Z | y)`` where ``y = X + sigma N``, ``X = Z + tau N`` and Z the atoms (or means).
+
+    ``q_{sigma^2}`` is log-concave at y exactly where this is at most ``sigma^2 + tau^2``: the Hessian of its log density has
+    the largest eigenvalue ``(lammax / v - 1) / v``, ``v = sigma^2 + tau^2``. Not the covariance of X given y, which is
+    ``(sigma^2 tau^2 / v) I + (sigma^2 / v)^2 Cov(Z | y)``.
+
+    Parameters
+    ----------
+    law : PointCloud, or GaussianMixture with one isotropic covariance tau^2 I
+    y : array, shape (n, d)
+    sigma2 : float >= 0
+        Variance of the added noise; ``sigma2 + tau^2 > 0``.
+
+    Returns
+    -------
+    array, shape (n,)
+    """
+    P, w, tau2 = _cloud(law)
+    v = scalar("sigma2", sigma2, low=0) + tau2
+    if v <= 0:
+        fail("sigma2", sigma2, "positive noise: a cloud itself has no density")
+    y = points("y", y, P.shape[1])
+    shift = P.mean(axis=0)
+    P = P - shift
+    return _lammax(P, *_posterior(P, np.log(w), v, np.asarray(y) - shift))
+
+
+# ---------------------------------------------------------------------------------------------------- closed bounds
+
+
+def _circumball(P, tolerance):
+    """Centre in the affine hull of P and squared radius of the sphere through its points."""
+    if len(P) == 0:
+        return None
+    A = P[1:] - P[0]
+    if len(A) == 0:
+        return P[0], 0.0
+    x = np.linalg.lstsq(2 * A @ A.T, np.sum(A * A, axis=1), rcond=1e-14)[0] @ A
+    return P[0] + x, float(x @ x)
+
+
+@in_range
+def enclosing_ball(cloud):
+    """Smallest ball that contains the points: (centre (d,), radius).
+
+    Welzl's algorithm with move to front; the points that define the ball lie on it to rounding.
+
+    Parameters
+    ----------
+    cloud : array, shape (K, d)
+    """
+    P = to_numpy(points("cloud", cloud, allow_empty=False))
+    shift, tol = P.mean(axis=0), 1e-12 * (np.max(np.abs(P - P.mean(axis=0))) ** 2 + np.finfo(float).tiny)
+    P = P - shift
+    order = list(np.random.default_rng(0).permutation(len(P)))
+
+    def outside(ball, q):
+        return ball is None or np.sum((q - ball[0]) ** 2) > ball[1] + tol
+
+    def smallest(count, on):
+        ball = _circumball(P[on], tol)
+        if len(on) == P.shape[1] + 1:
+            return ball
+        for i in range(count):
+            k = order[i]
+            if outside(ball, P[k]):
+                ball = smallest(i, [*on, k])
+                order.insert(0, order.pop(i))
+        return ball
+
+    centre, square = smallest(len(P), [])
+    return centre + shift, math.sqrt(square)
+
+
+@in_range
+def exposed_pairs(cloud, longest_only=True):
+    """Pairs of points that are exactly the points on some supporting hyperplane: the edges of the hull, free of others.
+
+    Along the normal of that hyperplane, far away, the posterior sees these two atoms only, and a shift parallel to the edge
+    makes their odds equal: the posterior variance tends to a quarter of their squared distance.
+
+    Parameters
+    ----------
+    cloud : array, shape (K, d)
+    longest_only : bool
+        Stop at the longest one.
+
+    Returns
+    -------
+    list of (i, j, squared length), longest first
+    """
+    from scipy.optimize import linprog
+
+    P, longest_only = to_numpy(points("cloud", cloud, allow_empty=False)), boolean("longest_only", longest_only)
+    K, d = P.shape
+    i, j = np.triu_indices(K, 1)
+    square = np.sum((P[i] - P[j]) ** 2, axis=1)
+    found, size = [], math.sqrt(square.max()) if len(square) else 0.0
+    for k in np.argsort(-square, kind="stable"):
+        if square[k] == 0:
+            continue
+        rest = np.delete(np.arange(K), [i[k], j[k]])
+        if len(rest):
+            # maximise t: u (z_i - z_j) = 0, u (z_i - z_l) >= t for the others, |u| <= 1 per coordinate
+            result = linprog(
+                np.r_[np.zeros(d), -1.0],
+                A_ub=np.c_[(P[rest] - P[i[k]]) / size, np.ones(len(rest))],
+                b_ub=np.zeros(len(rest)),
+                A_eq=np.r_[(P[i[k]] - P[j[k]]) / size, 0.0][np.newaxis],
+                b_eq=[0.0],
+                bounds=[(-1, 1)] * d + [(None, 1)],
+                method="highs",
+            )
+            if result.status != 0:
+                raise RuntimeError(f"linear program of pair {(i[k], j[k])}: {result.message}")
+            if -result.fun <= 1e-9:
+                continue
+        found.append((int(i[k]), int(j[k]), float(square[k])))
+        if longest_only:
+            break
+    return found
+
+
+# ------------------------------------------------------------------------------------------------------ certificates
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """Outcome of :func:`certify_log_concavity`.
+
+    Attributes
+    ----------
+    status : True (proved up to rounding), False (witness found) or None (cell budget spent: undecided)
+    bound : float
+        The claim: ``lammax Cov(Z | y) <= bound`` for every y.
+    variance : float
+        v, the variance of the noise seen by the atoms (sigma^2 + tau^2).
+    cells : int
+        Cells examined.
+    witness : array or None
+        A point y where the claim fails (in coordinates of the law).
+    radius : float
+        Beyond this distance from the centroid the closed tail bound holds.
+    leaves : arrays (centres, half widths) of the accepted cells, in coordinates of the affine hull
+    """
+
+    status: bool | None
+    bound: float
+    variance: float
+    cells: int
+    witness: np.ndarray | None
+    radius: float
+    leaves: tuple = field(repr=False, default=())
+    points: np.ndarray | None = field(repr=False, default=None)
+    weights: np.ndarray | None = field(repr=False, default=None)
+    tails: tuple = field(repr=False, default=())
+
+    def recheck(self, prec=96, every=1):
+        """Whether the accepted cells cover the plane or line and prove the claim: exact integers, ball arithmetic.
+
+        An independent program, which derives its own bounds; python-flint is in the extra ``rigorous``. The statement proved
+        is about the atoms as stored: the float64 coordinates in the affine hull and weights. ``every`` = k bounds each k-th
+        cell only, whereas the cover is always examined (then it is a sample and no proof).
+
+        Raises
+        ------
+        ModuleNotFoundError
+            Without python-flint, saying which extra to install.
+        ValueError
+            Where nothing is claimed, or the cells were not kept.
+        """
+        from .certificate_check import refutation
+
+        _flint()
+        if self.status is not True or not len(self.leaves):
+            fail("certificate", self, "a proved certificate made with keep_leaves=True")
+        return refutation(self, integer("prec", prec, low=53), integer("every", every, low=1)) is None
+
+
+def _growth(P, mean, half, beta, v, D):
+    """Log of the most that lammax can grow within distance ``half``: see :func:`certify_log_concavity`."""
+    if P.shape[1] == 1:
+        rho = np.maximum(P[:, 0].max() - mean[:, 0], mean[:, 0] - P[:, 0].min())
+    else:
+        rho = np.sqrt(np.max(np.sum((P[np.newaxis] - mean[:, np.newaxis]) ** 2, axis=2), axis=1))
+    return np.minimum(D * half, rho * half + 0.5 * beta * half**2) / v
+
+
+def _tail_1d(P, logw, v, bound):
+    """Radius beyond which Var <= sum_i (z_i - z_top)^2 p_i / p_top <= bound, a decreasing function of |y|."""
+    x = P[:, 0]
+    L = logw - x * x / (2 * v)
+    radius = 0.0
+    for sign in (1.0, -1.0):
+        top = np.argmax(sign * x)
+        others = np.delete(np.arange(len(x)), top)
+
+        def value(y, top=top, others=others, sign=sign):
+            with np.errstate(over="ignore"):
+                ratio = np.exp(L[others] - L[top] + sign * y * (x[others] - x[top]) / v)
+            return np.sum((x[others] - x[top]) ** 2 * ratio)
+
+        low, high = 0.0, max(np.ptp(x), math.sqrt(v))
+        while value(high) > bound * (1 - MARGIN):
+            low, high = high, 2 * high
+        for _ in range(40):
+            middle = 0.5 * (low + high)
+            low, high = (middle, high) if value(middle) > bound * (1 - MARGIN) else (low, middle)
+        radius = max(radius, high)
+    return radius
+
+
+def _sector(P, logw, v, alpha, half, radius, slack):
+    """(base atom, cluster, q): in directions alpha +- half, at distances >= radius, atoms outside the cluster weigh <= q."""
+    u = np.array([math.cos(alpha), math.sin(alpha)])
+    L = logw - 0.5 * np.sum(P * P, axis=1) / v
+    base = int(np.argmax(L + radius * (P @ u) / v))
+    a = P - P[base]
+    angle = np.abs((np.arctan2(a[:, 1], a[:, 0]) - alpha + math.pi) % (2 * math.pi) - math.pi)
+    g = np.hypot(a[:, 0], a[:, 1]) * np.cos(np.clip(angle - half - 1e-12, 0.0, None))
+    g[base] = 0.0
+    with np.errstate(over="ignore"):
+        ratio = np.exp(L - L[base] + radius * np.minimum(g, 0.0) / v)
+    inside = (g >= 0) | (ratio > slack)
+    return base, np.flatnonzero(inside), float(np.sum(ratio[~inside]))
+
+
+def _diameter(P):
+    return math.sqrt(np.max(np.sum((P[:, np.newaxis] - P[np.newaxis]) ** 2, axis=2)))
+
+
+def _tail_2d(P, logw, v, bound, D, radius):
+    """Sectors (alpha, half, cluster) that cover all directions at distances >= radius, or None."""
+    stack = [(math.pi * (k + 0.5) / 8, math.pi / 16) for k in range(16)]
+    done = []
+    while stack:
+        alpha, half = stack.pop()
+        # u' Cov u <= E (u Z - c)^2 with c the midrange over the cluster: D_C^2 / 4 inside, D^2 q for the rest
+        accepted = False
+        for share in (0.5, 0.1, 0.01, 1e-4):
+            _, cluster, q = _sector(P, logw, v, alpha, half, radius, share * bound / (D * D * len(P)))
+            if _diameter(P[cluster]) ** 2 / 4 + D * D * q <= bound * (1 - MARGIN):
+                done.append((alpha, half, tuple(cluster)))
+                accepted = True
+                break
+        if not accepted:
+            if half < 1e-7:
+                return None
+            stack += [(alpha - half / 2, half / 2), (alpha + half / 2, half / 2)]
+    return tuple(done)
+
+
+@in_range
+def certify_log_concavity(law, sigma2, *, bound=None, max_cells=4_000_000, keep_leaves=False):
+    r"""Prove, or refute by a witness, that ``lammax Cov(Z | y) <= bound`` for every y, in 1 or 2 dimensions.
+
+    With ``bound = v`` (the default, ``v = sigma^2 + tau^2``) the claim is that ``q_{sigma^2}`` is log-concave; a bound below
+    v proves that it is strongly log-concave with constant ``(1 - bound / v) / v``.
+
+    The growth rate: with ``z = Z - E[Z|y]``, ``d_w u'Cu = E[(w z)(u z)^2] / v``, hence ``|d_w u'Cu| <= (rho(y) / v) u'Cu``
+    with ``rho(y)`` the largest ``|z_i - E[Z|y]|``. Along a path of length h on which the claim holds, ``E[Z|y]`` moves by at
+    most ``beta h``, ``beta = bound / v``; so ``lammax`` grows by at most the factor
+    ``exp((rho h + beta h^2 / 2) / v)``, and where this stays below the bound the claim cannot begin to fail. In two
+    dimensions the cells are squares of a quad-tree; beyond a radius each narrow sector of directions has a dominating
+    cluster C of atoms, which contributes at most ``D_C^2 / 4``, and the others are exponentially small.
+
+    Parameters
+    ----------
+    law : PointCloud, or GaussianMixture with one isotropic covariance
+        Its atoms or means span an affine space of dimension 1 or 2.
+    sigma2 : float >= 0
+    bound : float, optional
+    max_cells : int
+    keep_leaves : bool
+        Keep the accepted cells, for drawing and for :meth:`Certificate.recheck`.
+
+    Returns
+    -------
+    Certificate
+
+    Raises
+    ------
+    ValueError
+        For other laws, or an affine hull of dimension above 2.
+    """
+    P0, w, tau2 = _cloud(law)
+    v = scalar("sigma2", sigma2, low=0) + tau2
+    if v <= 0:
+        fail("sigma2", sigma2, "positive noise: a cloud itself has no density")
+    bound = v if bound is None else scalar("bound", bound, low=0, low_open=True)
+    max_cells, keep_leaves = integer("max_cells", max_cells, low=1), boolean("keep_leaves", keep_leaves)
+    P = _flatten(P0)
+    r = P.shape[1]
+    if r > 2:
+        fail(f"law (affine dimension {r})", law, "atoms on a line or in a plane; use log_concavity_threshold elsewhere")
+    logw = np.log(w)
+    common = {"bound": bound, "variance": v, "points": P, "weights": w}
+    if r == 0:
+        return Certificate(True, cells=0, witness=None, radius=0.0, **common)
+    D, tails = _diameter(P), ()
+    if r == 1:
+        radius = _tail_1d(P, logw, v, bound)
+    else:
+        radius = 2 * D + math.sqrt(v)
+        tails = None
+        while tails is None and radius < 1e5 * (D + math.sqrt(v)):
+            tails = _tail_2d(P, logw, v, bound, D, radius)
+            radius *= 1.0 if tails is not None else 1.5
+        if tails is None:  # an edge whose limit at infinity is not below the bound: no cell will show it
+            return Certificate(None, cells=0, witness=None, radius=math.inf, **common)
+    count = 64 if r == 1 else 16
+    line = radius * (2 * (np.arange(count) + 0.5) / count - 1)
+    centres = line[:, np.newaxis] if r == 1 else np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2)
+    width, cells, accepted = radius / count, 0, []
+    beta = bound / v
+    while len(centres):
+        refine = []
+        for start in range(0, len(centres), 1 << 16):
+            c = centres[start : start + (1 << 16)]
+            if r == 2:  # the disc is enough
+                c = c[np.hypot(c[:, 0], c[:, 1]) - width * math.sqrt(2) <= radius]
+            cells += len(c)
+            p, mean = _posterior(P, logw, v, c)
+            top = _lammax(P, p, mean)
+            if np.any(top > bound * (1 + MARGIN)):
+                y = c[np.argmax(top)]
+                return Certificate(False, cells=cells, witness=_unflatten(P0, P, y), radius=radius, tails=tails, **common)
+            with np.errstate(divide="ignore"):
+                room = math.log(bound * (1 - MARGIN)) - np.log(top)
+            fine = _growth(P, mean, width * math.sqrt(r), beta, v, D) < room
+            if keep_leaves:
+                accepted.append((c[fine], np.full(int(fine.sum()), width)))
+            refine.append(c[~fine])
+        rest = np.concatenate(refine)
+        if len(rest) and (cells + len(rest) * 2**r > max_cells or width < 1e-9 * radius):
+            return Certificate(None, cells=cells, witness=None, radius=radius, tails=tails, **common)
+        width /= 2
+        shifts = np.array([[-width], [width]]) if r == 1 else width * np.array([[-1, -1], [-1, 1], [1, -1], [1, 1.0]])
+        centres = (rest[:, np.newaxis] + shifts).reshape(-1, r)
+    leaves = ()
+    if keep_leaves:
+        leaves = tuple(np.concatenate([a[i] for a in accepted]) for i in range(2))
+    return Certificate(True, cells=cells, witness=None, radius=radius, leaves=leaves, tails=tails, **common)
+
+
+def _unflatten(P0, P, y):
+    """Ambient coordinates of the point with coordinates y in the affine hull: P0 = mean + P B with B orthonormal rows."""
+    B = np.linalg.lstsq(P, P0 - P0.mean(axis=0), rcond=None)[0]
+    return P0.mean(axis=0) + y @ B
+
+
+# --------------------------------------------------------------------------------------------------- ball arithmetic
+
+
+def _flint():
+    try:
+        import flint
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError("ball arithmetic needs python-flint: pip install 'exactdiffusion[rigorous]'") from None
+    return flint
+
+
+def rigorous_covariance(cloud, weights, variance, y, prec=256):
+    """Posterior covariance of the atoms given Z + sqrt(v) N = y as rigorous balls (python-flint; extra ``rigorous``).
+
+    Parameters
+    ----------
+    cloud : (K, d) nested sequence; weights : (K,); variance : number; y : (d,)
+        Strings such as ``"0.3158102"`` are read as decimals, integers, floats and ``flint.arb`` as they are: the ball then
+        encloses the value for the decimal numbers and not for their float64 roundings.
+    prec : int
+        Bits.
+
+    Returns
+    -------
+    list of d lists of d ``flint.arb``
+
+    Raises
+    ------
+    ModuleNotFoundError
+        Without python-flint.
+    """
+    flint = _flint()
+    arb = flint.arb
+    with flint.ctx.workprec(integer("prec", prec, low=53)):
+
+        def number(a):
+            if isinstance(a, (str, arb)):  # an arb keeps its radius: through float it would lose its digits unnoticed
+                return arb(a)
+            return arb(int(a)) if float(a).is_integer() else arb(float(a))
+
+        def numbers(name, value, depth):
+            try:
+                if isinstance(value, (bytes, dict, set, complex, np.complexfloating)) or (depth and isinstance(value, str)):
+                    raise TypeError
+                if depth == 0 and not number(value).is_finite():
+                    raise TypeError
+                return number(value) if depth == 0 else [numbers(name, a, depth - 1) for a in value]
+            except (TypeError, ValueError, OverflowError):
+                fail(name, value, "finite numbers, or strings that hold decimals, in the shape of the docstring")
+
+        P, w = numbers("cloud", cloud, 2), numbers("weights", weights, 1)
+        v, y = numbers("variance", variance, 0), numbers("y", y, 1)
+        if not P or not P[0] or any(len(row) != len(P[0]) for row in P):
+            fail("cloud", cloud, "K >= 1 rows of the same length d >= 1")
+        if len(w) != len(P) or not all(a >= 0 for a in w) or not any(a > 0 for a in w):
+            fail("weights", weights, f"{len(P)} nonnegative weights, not all 0")
+        if not v > 0:
+            fail("variance", variance, "a number > 0")
+        if len(y) != len(P[0]):
+            fail("y", y, f"{len(P[0])} coordinates")
+        # relative to the nearest atom, so that no exponential underflows to a wide ball
+        half = [sum(((a - b) ** 2 for a, b in zip(row, y)), arb(0)) / 2 for row in P]
+        reference = half[min(range(len(P)), key=lambda k: float(half[k].mid()))]
+        e = [wi * ((reference - h) / v).exp() for wi, h in zip(w, half)]
+        total = sum(e, arb(0))
+        p = [a / total for a in e]
+        d = len(y)
+        mean = [sum((p[k] * P[k][a] for k in range(len(P))), arb(0)) for a in range(d)]
+        return [
+            [sum((p[k] * (P[k][a] - mean[a]) * (P[k][b] - mean[b]) for k in range(len(P))), arb(0)) for b in range(d)]
+            for a in range(d)
+        ]
+
+
+# -------------------------------------------------------------------------------------------------------- thresholds
+
+
+def _value_and_gradient(P, logw, v, y):
+    """log lammax (n,) at the rows of y and its gradient: d_w u'Cu = E[(w z)(u z)^2] / v at the top eigenvector u."""
+    p, mean = _posterior(P, logw, v, y)
+    z = P - mean[:, np.newaxis, :]
+    if P.shape[1] == 1:
+        uz = z[:, :, 0]
+        top = np.sum(p * uz * uz, axis=1)
+    else:
+        lam, U = np.linalg.eigh(np.swapaxes(z * p[:, :, np.newaxis], 1, 2) @ z)
+        top, uz = lam[:, -1], (z @ U[:, :, -1:])[:, :, 0]
+    top = np.maximum(top, np.finfo(float).tiny)
+    return np.log(top), ((p * uz * uz)[:, np.newaxis, :] @ z)[:, 0] / (v * top)[:, np.newaxis]
+
+
+@in_range
+def covariance_supremum(cloud, weights, variance, starts=None, rng=0):
+    """Largest ``lammax Cov(Z | y)`` found by local ascent: (value, y). A lower bound of the supremum, with its witness.
+
+    Parameters
+    ----------
+    cloud : array, shape (K, d); weights : (K,), positive; variance : float > 0
+    starts : array, shape (n, d), optional
+        Starting points; by default the best of 4000 random ones, bisectors of random pairs among them.
+
+    Returns
+    -------
+    (float, array (d,))
+    """
+    from scipy.optimize import minimize
+
+    P = to_numpy(points("cloud", cloud, allow_empty=False))
+    w = to_numpy(real_array("weights", weights))
+    if w.shape != P.shape[:1] or np.any(w <= 0):
+        fail(f"weights (shape {w.shape})", weights, f"{P.shape[0]} positive weights")
+    v = scalar("variance", variance, low=0, low_open=True)
+    shift = P.mean(axis=0)
+    P, logw = P - shift, np.log(w)
+    if starts is None:
+        from ...laws.base import generator
+
+        rng = generator(rng)
+        n, (K, d) = 4000, P.shape
+        i, j = rng.integers(K, size=(2, n))
+        y = 0.5 * (P[i] + P[j]) + 0.7 * _diameter(P) * rng.standard_normal((n, d)) * rng.random((n, 1))
+        # onto the hyperplane where i and j have equal odds
+        a = P[i] - P[j]
+        square = np.sum(a * a, axis=1)
+        odds = logw[i] - logw[j] - 0.5 * (np.sum(P[i] ** 2, 1) - np.sum(P[j] ** 2, 1)) / v + np.sum(a * y, 1) / v
+        y = np.where(square[:, np.newaxis] > 0, y - a * (v * odds / np.where(square > 0, square, 1))[:, np.newaxis], y)
+        value = _lammax(P, *_posterior(P, logw, v, y))
+        starts = y[np.argsort(-value)[:400:50]]
+    else:
+        starts = to_numpy(points("starts", starts, P.shape[1], allow_empty=False)) - shift
+
+    def ascent(y):
+        """The rows of y after an ascent of the sum of their values: one call of the batch for a step of all."""
+
+        def falling(flat):
+            value, gradient = _value_and_gradient(P, logw, v, np.reshape(flat, y.shape))
+            return -float(value.sum()), -gradient.ravel()
+
+        options = {"ftol": 1e-15, "gtol": 1e-11, "maxiter": 300}
+        y = np.reshape(minimize(falling, y.ravel(), jac=True, method="L-BFGS-B", options=options).x, y.shape)
+        return y, _lammax(P, *_posterior(P, logw, v, y))
+
+    y, value = ascent(starts)
+    k = int(np.argmax(value))
+    y, value = ascent(y[k : k + 1])
+    return float(value[0]), y[0] + shift
+
+
+@dataclass(frozen=True)
+class LogConcavityThreshold:
+    """Bracket of ``sigma*^2``, the least noise variance from which on the noised law is log-concave.
+
+    Attributes
+    ----------
+    lower, upper : float
+        ``lower <= sigma*^2 <= upper``; the lower side has a witness, the upper one a certificate or a closed bound.
+    witness : array (d,) or None
+        A point where the Hessian of ``log q`` at ``lower`` has an eigenvalue >= 0 (to rounding).
+    witness_at_infinity : tuple of atom indices or None
+        The hull edge (into the distinct atoms, sorted) whose limit at infinity gives ``lower``; then ``witness`` is None.
+    upper_by : "half diameter", "certificate", "closed form"
+    radius_squared, half_diameter_squared, jung_squared, edge_squared : float
+        Variances of the closed bounds, tau^2 already taken off (at least 0): R^2, D^2/4, D^2 d/(2(d+1)), the longest edge
+        squared over 4.
+    tau_squared : float
+    certificate : Certificate or None
+    """
+
+    lower: float
+    upper: float
+    witness: np.ndarray | None
+    witness_at_infinity: tuple | None
+    upper_by: str
+    radius_squared: float
+    half_diameter_squared: float
+    jung_squared: float
+    edge_squared: float
+    tau_squared: float
+    certificate: Certificate | None = field(repr=False, default=None)
+
+    @property
+    def exact(self):
+        """Whether both sides agree to rounding."""
+        return self.upper - self.lower <= 64 * np.finfo(float).eps * (self.upper + self.tau_squared)
+
+
+def _line_faces(P):
+    """Index sets (>= 3 atoms) of hull edges of a plane cloud that carry further atoms."""
+    K, tol = len(P), 1e-12 * _diameter(P) ** 2
+    faces = set()
+    for i in range(K):
+        for j in range(i + 1, K):
+            a = P[j] - P[i]
+            side = a[0] * (P[:, 1] - P[i, 1]) - a[1] * (P[:, 0] - P[i, 0])
+            if np.all(side >= -tol) or np.all(side <= tol):
+                on = tuple(np.flatnonzero(np.abs(side) <= tol))
+                if len(on) > 2:
+                    faces.add(on)
+    return faces
+
+
+@in_range
+def log_concavity_threshold(law, *, rtol=2e-3, certify=True, max_cells=4_000_000):
+    r"""Bracket the noise variance from which on a noised law is log-concave.
+
+    Lower side: local ascent of ``lammax Cov(Z|y) - v`` over y, and hull edges (witnesses at infinity). Upper side: half the
+    diameter in general, equal to the lower side when the longest pair is an exposed edge (always for affinely independent
+    atoms, whatever the weights); in affine dimension 1 and 2 a certificate at ``lower (1 + rtol)``.
+
+    Parameters
+    ----------
+    law : PointCloud, GaussianMixture with one isotropic covariance, Sphere, or Subspace with a Gaussian
+    rtol : float
+        Relative width asked of the certified bracket.
+    certify : bool
+        False keeps the closed upper bound.
+    max_cells : int
+        Budget of the certificate; where it is spent the closed bound stays.
+
+    Returns
+    -------
+    LogConcavityThreshold
+
+    Raises
+    ------
+    ValueError
+        For a law that is not of these kinds.
+
+    Notes
+    -----
+    Bisection is legitimate in the noise variance only: the number of measurements is no substitute, log-concavity can be
+    lost when one is added (see the four-atom counterexample of the log-concavity paper's checks).
+    """
+    from ...laws import Sphere
+
+    rtol, certify = scalar("rtol", rtol, low=0, low_open=True, high=1), boolean("certify", certify)
+    max_cells = integer("max_cells", max_cells, low=1)
+    if isinstance(law, Sphere):
+        R2, k = law.radius**2, law.sphere_dim
+        D2 = 4 * R2
+        return LogConcavityThreshold(
+            R2 / k, R2 / k, np.array(law.mean), None, "closed form", R2, D2 / 4, max(R2, D2 * k / (2 * (k + 1))), 0.0, 0.0
+        )
+    P0, w, tau2 = _cloud(law)
+    P = _flatten(P0)
+    K, r = P.shape
+    if r == 0:
+        zero = np.zeros(4)
+        return LogConcavityThreshold(0.0, 0.0, None, None, "closed form", *zero, tau2)
+    D2 = _diameter(P) ** 2
+    closed = [enclosing_ball(P)[1] ** 2, D2 / 4, D2 * r / (2 * (r + 1))]
+    edge = exposed_pairs(P) if r > 1 or K == 2 else []
+    lower, pair = (edge[0][2] / 4, edge[0][:2]) if edge else (0.0, None)
+    edge_squared, witness, upper, by, certificate = lower, None, D2 / 4, "half diameter", None
+    if r == 2:
+        for face in _line_faces(P):
+            line = _line_root(P[list(face)], w[list(face)])
+            if line > lower:
+                lower, pair = line, face
+    if lower < upper * (1 - 1e-14):
+        found, y = _root(P, w, max(lower, 1e-3 * upper), upper)
+        if found > lower:
+            lower, witness, pair = found, _unflatten(P0, P, y - P.mean(axis=0)), None
+        if certify and r <= 2:
+            from ...laws import PointCloud
+
+            trial = lower * (1 + rtol)
+            if trial < upper:
+                certificate = certify_log_concavity(PointCloud(P0, w / w.sum()), trial, max_cells=max_cells)
+                if certificate.status:
+                    upper, by = trial, "certificate"
+    lower = min(lower, upper)  # an edge is measured twice, and the two may differ by rounding
+    off = lambda value: max(0.0, value - tau2)  # noqa: E731
+    return LogConcavityThreshold(
+        off(lower), off(upper), witness, pair, by, *(off(c) for c in closed), off(edge_squared), tau2, certificate
+    )
+
+
+def _line_root(P, w):
+    """Lower side of the threshold of collinear atoms."""
+    P = _flatten(P)
+    D2 = _diameter(P) ** 2
+    return _root(P, w / w.sum(), 1e-3 * D2, D2 / 4)[0]
+
+
+def _rebalanced(P, logw, y, old, new):
+    """y moved so that the two heaviest atoms given y at noise ``old`` keep their odds at noise ``new``.
+
+    With uneven weights the hyperplane of equal odds travels with the noise; an ascent from the old point may lose it.
+    """
+    p, _ = _posterior(P, logw, old, y[np.newaxis])
+    i, j = np.argsort(p[0])[-2:]
+    a = P[i] - P[j]
+    tilt = lambda v: logw[i] - logw[j] - 0.5 * (P[i] @ P[i] - P[j] @ P[j]) / v + a @ y / v  # noqa: E731
+    return y - a * (new * (tilt(new) - tilt(old)) / (a @ a))
+
+
+def _root(P, w, low, high):
+    """(v, y): the largest v found with lammax Cov_v(y) > v, by a ladder from above and then bisection with warm starts."""
+    ladder = np.geomspace(low, high, 12)
+    shift, logw = P.mean(axis=0), np.log(w)
+    Q = P - shift
+    for k in range(len(ladder) - 1, -1, -1):
+        value, y = covariance_supremum(P, w, ladder[k])
+        if value > ladder[k] * (1 + _CLEAR):
+            break
+    else:
+        return 0.0, None
+    a, b = ladder[k], ladder[min(k + 1, len(ladder) - 1)]
+    for _ in range(60):
+        if b - a <= 1e-13 * b:
+            break
+        v = 0.5 * (a + b)
+        moved = _rebalanced(Q, logw, y - shift, a, v) + shift
+        value, trial = covariance_supremum(P, w, v, starts=np.stack([y, moved]))
+        if value > v * (1 + _CLEAR):
+            a, y = v, trial
+        else:
+            b = v
+    return float(a), y
+
+
+# ------------------------------------------------------------------------------------------------------ spectral gaps
+
+
+@in_range
+def spectral_gap(log_density, grid):
+    r"""Spectral gap of the Langevin diffusion ``dx = grad log p dt + sqrt(2) dB`` on a line, reflected at both ends.
+
+    Reversible birth-death chain on the grid with rates ``sqrt(p_{i+1} / p_i) / h^2`` and back: second order in h. The gap of
+    -L with invariant density p, as in ``Var_p(P_t f) <= exp(-2 gap t) Var_p(f)``.
+
+    Parameters
+    ----------
+    log_density : array, shape (n,)
+        Unnormalised log p at the grid points.
+    grid : array, shape (n,)
+        Uniform, increasing.
+
+    Returns
+    -------
+    float
+        Nonnegative, to an absolute error of about eps times the largest rate: a smaller gap comes out as rounding, or 0.
+    """
+    from scipy.linalg import eigvalsh_tridiagonal
+
+    log_density, grid = (to_numpy(real_array(n, a)) for n, a in (("log_density", log_density), ("grid", grid)))
+    if grid.ndim != 1 or grid.shape[0] < 3 or log_density.shape != grid.shape:
+        fail(f"grid (shape {grid.shape})", grid, "a line of at least 3 points, one log density each")
+    h = np.diff(grid)
+    if not (h > 0).all() or np.ptp(h) > 1e-8 * h.mean():
+        fail("grid", grid, "uniform, increasing points")
+    step = float(h.mean())
+    slope = 0.5 * np.diff(log_density)
+    if np.max(np.abs(slope)) > 50:
+        fail("grid", grid, "points so close that log p changes by less than 100 from one to the next")
+    up, down = np.exp(slope) / step**2, np.exp(-slope) / step**2
+    diagonal = np.r_[up, 0.0] + np.r_[0.0, down]
+    off = -np.sqrt(up * down)
+    return max(0.0, float(eigvalsh_tridiagonal(diagonal, off, select="i", select_range=(1, 1))[0]))

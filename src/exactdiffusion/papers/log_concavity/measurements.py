@@ -1,0 +1,523 @@
+r"""Several noisy measurements of one X: ``Y_t = X + sigma N_t``, t = 1, 2, ..., the N_t independent standard normals.
+
+The mean ``ybar`` of m measurements is sufficient, and it is X with noise of variance ``s = sigma^2 / m``. Everything about
+X given ``Y_1, ..., Y_m`` is therefore the law noised once more, ``law.noised(1, sigma / sqrt(m))``, and every function here
+goes through it. A run only has to keep ``total``, the sum of its measurements so far.
+
+With ``q_s`` the density of ``X + sqrt(s) N``, ``Xhat_m = E[X | Y_1..Y_m]`` and ``C_m`` the posterior covariance:
+
+.. math::
+    \hat X_m &= \bar y + s\,\nabla\log q_s(\bar y), \\
+    \nabla_{y_{m+1}} \log p(y_{m+1} \mid y_{1:m}) &= \sigma^{-2}(\hat X_{m+1} - y_{m+1}), \\
+    \nabla^2_{y_{m+1}} \log p(y_{m+1} \mid y_{1:m}) &= -\sigma^{-2}\,(I - C_{m+1}/\sigma^2).
+
+``total`` always holds m measurements; m = 0 is allowed (the prior) and its ``total`` is not used. Functions of a further
+measurement y do not count it in m. Source: arXiv 2305.19473.
+"""
+
+import math
+
+import numpy as np
+
+from ..._core.arrays import array_namespace, device, from_numpy, to_numpy
+from ..._core.validation import fail, in_range, integer, points, real_array, scalar
+from ...samplers._base import checked_noise
+
+__all__ = [
+    "conditional_hessian",
+    "conditional_log_density",
+    "conditional_score",
+    "fisher_information",
+    "joint_hessian",
+    "joint_log_density",
+    "joint_score",
+    "line_jump_w2",
+    "line_mmse",
+    "line_quadrature",
+    "posterior_covariance",
+    "posterior_mean",
+    "posterior_mixture",
+    "posterior_sample",
+    "predictive_covariance",
+    "predictive_mixture",
+    "predictive_sample",
+    "restricted_gaussian_oracle",
+]
+
+
+def _level(law, total, m, sigma):
+    """(noised law, its argument) that carry all that ``total``, the sum of m measurements, says about X."""
+    if not callable(getattr(law, "noised", None)):
+        fail("law", law, "an object with a method noised(scale, sigma)")
+    m, sigma = integer("m", m, low=0), scalar("sigma", sigma, low=0, low_open=True)
+    total = points("total", total, getattr(law, "dim", None))
+    if m == 0:  # scale 0: an observation without X, whose posterior is the prior; at 0, where no rounding tells it otherwise
+        return law.noised(0.0, sigma), 0.0 * total
+    return law.noised(1.0, sigma / math.sqrt(m)), total / m
+
+
+def _next(law, y, total, m, sigma):
+    """Checked (y, total, m, sigma) of functions of a further measurement y."""
+    y = points("y", y, getattr(law, "dim", None))
+    total = points("total", total, getattr(law, "dim", None))
+    if tuple(total.shape) != tuple(y.shape):
+        fail(f"total (shape {tuple(total.shape)})", total, f"the shape of y, {tuple(y.shape)}")
+    m = integer("m", m, low=0)
+    return y, (total if m else 0.0 * y), m, scalar("sigma", sigma, low=0, low_open=True)
+
+
+@in_range
+def posterior_mean(law, total, m, sigma):
+    r"""``E[X | Y_1 + ... + Y_m = total]``: the jump of the walk-jump sampler.
+
+    Parameters
+    ----------
+    law : law or oracle
+        With ``noised(scale, sigma).denoise(x)``.
+    total : array, shape (n, d)
+        Sum (not mean) of the measurements so far, one run per row.
+    m : int >= 0
+        How many measurements ``total`` holds; 0 gives the prior mean.
+    sigma : float > 0
+        Standard deviation of one measurement's noise.
+
+    Returns
+    -------
+    array, shape (n, d)
+
+    Raises
+    ------
+    ValueError
+        Naming the argument.
+
+    Notes
+    -----
+    Source: arXiv 2305.19473, Eq. (2.3). The level is sigma^2 / m: not sigma^2, and not that of the last measurement alone.
+    """
+    q, x = _level(law, total, m, sigma)
+    return q.denoise(x)
+
+
+@in_range
+def posterior_covariance(law, total, m, sigma):
+    """``C_m = Cov[X | Y_1 + ... + Y_m = total]``, (n, d, d); arguments as in `posterior_mean`."""
+    q, x = _level(law, total, m, sigma)
+    return q.posterior_covariance(x)
+
+
+@in_range
+def conditional_score(law, y, total, m, sigma):
+    r"""Gradient in y of ``log p(Y_{m+1} = y | Y_1 + ... + Y_m = total)``, shape (n, d).
+
+    Parameters
+    ----------
+    law : law or oracle
+    y : array, shape (n, d)
+        The next measurement, not contained in ``total``.
+    total : array, shape (n, d)
+        Sum of the m measurements before it.
+    m : int >= 0
+        m = 0 gives the score of ``q_{sigma^2}`` itself.
+    sigma : float > 0
+
+    Raises
+    ------
+    ValueError
+        Naming the argument.
+
+    Notes
+    -----
+    Evaluated as ``[(total - m y)/sigma^2 + score of q_s at ybar] / (m + 1)``, s = sigma^2/(m + 1) and ybar the mean with y;
+    equal to ``(Xhat_{m+1} - y)/sigma^2``, which is used for oracles that only denoise. Source: arXiv 2305.19473.
+    """
+    y, total, m, sigma = _next(law, y, total, m, sigma)
+    q, x = _level(law, total + y, m + 1, sigma)
+    if not hasattr(q, "score"):
+        return (q.denoise(x) - y) / sigma**2
+    return ((total - m * y) / sigma**2 + q.score(x)) / (m + 1)
+
+
+@in_range
+def conditional_hessian(law, y, total, m, sigma):
+    r"""Hessian in y of ``log p(Y_{m+1} = y | Y_1 + ... + Y_m = total)``, shape (n, d, d).
+
+    ``-(m/(m+1)) I / sigma^2 + (Hessian of log q_s at ybar) / (m+1)^2``, s = sigma^2/(m+1); equal to
+    ``-(I - C_{m+1}/sigma^2)/sigma^2``. Arguments as in `conditional_score`.
+    """
+    y, total, m, sigma = _next(law, y, total, m, sigma)
+    q, x = _level(law, total + y, m + 1, sigma)
+    xp = array_namespace(y)
+    eye = xp.eye(y.shape[1], dtype=xp.float64, device=device(y))
+    return q.hessian(x) / (m + 1) ** 2 - (m / ((m + 1) * sigma**2)) * xp.expand_dims(eye, axis=0)
+
+
+@in_range
+def conditional_log_density(law, y, total, m, sigma):
+    r"""``log p(Y_{m+1} = y | Y_1 + ... + Y_m = total)``, shape (n,), normalised.
+
+    With s_m = sigma^2/m it is ``log N(y; ybar_m, sigma^2 (m+1)/m) + log q_{s_{m+1}}(ybar_{m+1}) - log q_{s_m}(ybar_m)``.
+    Arguments as in `conditional_score`.
+    """
+    y, total, m, sigma = _next(law, y, total, m, sigma)
+    q, x = _level(law, total + y, m + 1, sigma)
+    value = q.log_density(x)
+    if m == 0:
+        return value
+    xp = array_namespace(y)
+    q, x = _level(law, total, m, sigma)
+    variance = sigma**2 * (m + 1) / m
+    gap = xp.sum((y - x) ** 2, axis=-1) / variance
+    # NumPy's logarithm: of a variance that underflowed, Python's would raise an error that names no argument
+    return value - q.log_density(x) - 0.5 * (gap + y.shape[1] * float(np.log(2 * np.pi * variance)))
+
+
+def _joint(law, y, sigma):
+    """Checked y (n, m, d), sigma, the total (n, d), m and the noised law at its mean."""
+    y = real_array("y", y, "a finite real array of shape (n, m, d)")
+    dim = getattr(law, "dim", None)
+    if y.ndim != 3 or y.shape[1] == 0 or y.shape[2] == 0 or (dim is not None and y.shape[2] != dim):
+        fail(f"y (shape {tuple(y.shape)})", y, f"shape (n, m, {dim if dim is not None else 'd'}) with m >= 1")
+    sigma = scalar("sigma", sigma, low=1e-150, high=1e150)
+    m = y.shape[1]
+    return y, sigma, m, *_level(law, array_namespace(y).sum(y, axis=1), m, sigma)
+
+
+@in_range
+def joint_log_density(law, y, sigma):
+    r"""Log density of all measurements together, ``log p(y_1, ..., y_m)``, shape (n,), normalised.
+
+    .. math:: \log q_s(\bar y) - \frac{\sum_t |y_t - \bar y|^2}{2\sigma^2} - \frac{(m-1)d}{2}\log(2\pi\sigma^2)
+              - \frac d2 \log m
+
+    Parameters
+    ----------
+    law : law
+    y : array, shape (n, m, d)
+    sigma : float > 0
+
+    Notes
+    -----
+    Source: arXiv 2305.19473, Eq. (A.1), there up to the constant.
+    """
+    y, sigma, m, q, mean = _joint(law, y, sigma)
+    xp = array_namespace(y)
+    spread = xp.sum(xp.sum((y - xp.expand_dims(mean, axis=1)) ** 2, axis=-1), axis=-1)
+    d = y.shape[2]
+    constant = (m - 1) * d * math.log(2 * math.pi * sigma**2) + d * math.log(m)
+    return q.log_density(mean) - 0.5 * (spread / sigma**2 + constant)
+
+
+@in_range
+def joint_score(law, y, sigma):
+    """Gradient of `joint_log_density` in every measurement, (n, m, d): ``(Xhat_m - y_t) / sigma^2``."""
+    y, sigma, m, q, mean = _joint(law, y, sigma)
+    xp = array_namespace(y)
+    return (xp.expand_dims(mean, axis=1) - y) / sigma**2 + xp.expand_dims(q.score(mean), axis=1) / m
+
+
+@in_range
+def joint_hessian(law, y, sigma):
+    r"""Hessian of `joint_log_density`, (n, m d, m d), measurement by measurement.
+
+    Block (t, t'): ``-delta I / sigma^2 + C_m / sigma^4``. Source: arXiv 2305.19473, Eq. (D.2).
+    """
+    y, sigma, m, q, mean = _joint(law, y, sigma)
+    xp = array_namespace(y)
+    n, d = y.shape[0], y.shape[2]
+    eye = xp.eye(m * d, dtype=xp.float64, device=device(y)) / sigma**2
+    blocks = q.posterior_covariance(mean) / sigma**4
+    full = xp.broadcast_to(xp.reshape(blocks, (n, 1, d, 1, d)), (n, m, d, m, d))
+    return xp.reshape(full, (n, m * d, m * d)) - xp.expand_dims(eye, axis=0)
+
+
+# ------------------------------------------------------------------------------------------------ exact posterior laws
+
+
+def _components(law, total, m, sigma):
+    """Posterior mixtures of all rows: weights (n, K), means (n, K, d) or (K, d) shared, variances (K, d), axes (K, d, d).
+
+    Variances in the axes U_k (None: the coordinate axes); atoms have none (None).
+    """
+    from ...laws.gaussian_mixture import GaussianMixture, NoisedMixture
+    from ...laws.point_cloud import NoisedPoints, PointCloud
+
+    if not isinstance(law, (GaussianMixture, PointCloud)):
+        target = law
+        if not hasattr(target, "materialise") and callable(getattr(law, "noised", None)):
+            target = law.noised(1.0, 0.0)  # a Gaussian on a subspace is a mixture of one component
+        if not hasattr(target, "materialise"):
+            fail("law", law, "a law whose posteriors are mixtures: GaussianMixture, PointCloud or one of them noised")
+        law = target.materialise()
+    q, x = _level(law, to_numpy(total), m, sigma)
+    s, t = np.atleast_1d(q.scale), np.atleast_1d(q.sigma)
+    if isinstance(q, NoisedPoints):
+        e, norm, _, _ = q._weights(x, s, t)
+        return e / norm, q._param("P", x), None, None
+    assert isinstance(q, NoisedMixture)
+    r, means, inner = q._posterior(x, s, t, centred=False)
+    U = None if law._U is None else q._param("U", x)
+    return r.T, np.swapaxes(means, 0, 1), inner[:, 0, :], (law.kind, U)
+
+
+@in_range
+def posterior_mixture(law, total, m, sigma):
+    r"""The law of X given ``Y_1 + ... + Y_m = total``, exactly: again a mixture, or again a point cloud.
+
+    Component k has weight ``r_k(ybar)``, its responsibility at noise s = sigma^2/m, and the law of X given ybar within
+    component k, ``N(m_k, (C_k^{-1} + I/s)^{-1})``.
+
+    Parameters
+    ----------
+    law : GaussianMixture, PointCloud, one of them noised, or a Gaussian on a Subspace
+    total : array, shape (d,) or (1, d)
+        Sum of the measurements; one posterior per call (`posterior_sample` draws from one posterior per row).
+    m : int >= 0
+    sigma : float > 0
+
+    Returns
+    -------
+    GaussianMixture or PointCloud
+        ``.noised(1, sigma)`` of it is the law of the next measurement.
+
+    Raises
+    ------
+    ValueError
+        Naming the argument; a law whose posteriors are not of this kind (a sphere, a flat measure, a user's denoiser).
+    """
+    from ...laws.gaussian_mixture import GaussianMixture
+    from ...laws.point_cloud import PointCloud
+
+    total = np.asarray(to_numpy(real_array("total", total)))
+    total = total[np.newaxis] if total.ndim == 1 else total
+    if total.ndim == 2 and total.shape[0] != 1:
+        fail(f"total (shape {total.shape})", total, "shape (d,) or (1, d): one law per row is not one mixture")
+    weights, means, variances, form = _components(law, total, m, sigma)
+    if variances is None:
+        return PointCloud(means, weights[0] / weights[0].sum(), copy=False)
+    return GaussianMixture._from_eigen(weights[0] / weights[0].sum(), means[0], form[0], variances, form[1])
+
+
+@in_range
+def predictive_mixture(law, total, m, sigma):
+    """The law of ``Y_{m+1}`` given ``Y_1 + ... + Y_m = total``, a GaussianMixture; arguments as in `posterior_mixture`."""
+    sigma = scalar("sigma", sigma, low=0, low_open=True)
+    posterior = posterior_mixture(law, total, m, sigma)
+    try:
+        return posterior.noised(1.0, sigma).materialise()
+    except ValueError:  # it would name an argument that the caller did not give
+        fail("total", total, "measurements whose posterior means have squares within the range of floats")
+
+
+@in_range
+def predictive_covariance(law, total, m, sigma):
+    """``Cov[Y_{m+1} | Y_1 + ... + Y_m = total] = sigma^2 I + C_m``, (n, d, d)."""
+    covariance = posterior_covariance(law, total, m, sigma)
+    xp = array_namespace(covariance)
+    eye = xp.eye(covariance.shape[-1], dtype=xp.float64, device=device(covariance))
+    return covariance + float(sigma) ** 2 * xp.expand_dims(eye, axis=0)
+
+
+@in_range
+def posterior_sample(law, total, m, sigma, noise, step=0):
+    """One exact draw of X given ``Y_1 + ... + Y_m = total``, for every row.
+
+    Parameters
+    ----------
+    law, m, sigma
+        As in `posterior_mixture`.
+    total : array, shape (n, d)
+    noise : Noise
+        Row i uses row i of ``noise.normal(step, n, d + 1)``: rows do not depend on the batch.
+    step : int
+
+    Returns
+    -------
+    array, shape (n, d), of the kind of ``total``
+    """
+    total = points("total", total, getattr(law, "dim", None))
+    n, d = total.shape
+    z = checked_noise(noise).normal(step, n, d + 1)
+    return from_numpy(_draw(law, to_numpy(total), m, sigma, z), total)
+
+
+@in_range
+def predictive_sample(law, total, m, sigma, noise, step=0):
+    """One exact draw of ``Y_{m+1}`` given ``Y_1 + ... + Y_m = total``, for every row: an inner walk without error.
+
+    Arguments as in `posterior_sample`; uses ``noise.normal(step, n, 2 d + 1)``. Returns (n, d).
+    """
+    total = points("total", total, getattr(law, "dim", None))
+    n, d = total.shape
+    z = checked_noise(noise).normal(step, n, 2 * d + 1)
+    x = _draw(law, to_numpy(total), m, sigma, z[:, : d + 1])
+    return from_numpy(x + float(sigma) * z[:, d + 1 :], total)
+
+
+@in_range
+def restricted_gaussian_oracle(law, y, h, noise, step=0):
+    """One exact draw from the density proportional to ``p(x) exp(-|x - y|^2 / (2 h))``, for every row of y (n, d).
+
+    It is the posterior of X given one measurement y of variance h > 0: the backward half of the proximal sampler (Lee, Shen
+    & Tian 2021; Chen, Chewi, Salim & Wibisono 2022), whose forward half is ``y = x + sqrt(h) z``.
+    """
+    y = points("y", y, getattr(law, "dim", None))
+    return posterior_sample(law, y, 1, math.sqrt(scalar("h", h, low=0, low_open=True)), noise, step)
+
+
+def _draw(law, total, m, sigma, z):
+    """Draws (n, d) from one uniform (through the normal z[:, 0]) and d normals per row."""
+    from scipy.special import ndtr
+
+    n, d = total.shape
+    weights, means, variances, form = _components(law, total if n else np.zeros((1, d)), m, sigma)
+    if n == 0:  # what is given is checked all the same
+        return np.zeros((0, d))
+    cumulative = np.cumsum(weights, axis=1)
+    u = ndtr(z[:, :1]) * cumulative[:, -1:]
+    k = np.minimum(np.sum(u >= cumulative, axis=1), weights.shape[1] - 1)
+    if variances is None:
+        return means[k]
+    deviation, z = np.sqrt(variances)[k], z[:, 1:]
+    if form[1] is None:
+        return means[np.arange(n), k] + deviation * z
+    # by the symmetric root U deviation U^T: U alone is arbitrary where eigenvalues repeat
+    U = form[1][k]
+    spread = np.matmul(U, (deviation * np.matmul(z[:, np.newaxis], U)[:, 0])[:, :, np.newaxis])[:, :, 0]
+    return means[np.arange(n), k] + spread
+
+
+# --------------------------------------------------------------------------------- integrals on a line, no Monte Carlo
+
+_NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(16)
+
+
+def _line(law, sigma):
+    """Active components (weights, centres, deviations) of ``X + sigma N`` for a law on a line."""
+    if getattr(law, "dim", None) != 1:
+        fail("law", law, "a law of dimension 1")
+    if hasattr(law, "points"):
+        centres, variances = law.points[:, 0], 0.0
+    elif hasattr(law, "means"):
+        centres, variances = law.means[:, 0], np.ravel(law.covariances)
+    else:
+        fail("law", law, "a GaussianMixture or a PointCloud")
+    alive = law.weights > 0
+    deviations = np.sqrt(np.broadcast_to(variances, centres.shape) + float(sigma) ** 2)
+    return law.weights[alive], centres[alive], deviations[alive]
+
+
+def _panels(centres, deviations, cuts=(), width=0.25, reach=10.0):
+    """Nodes and weights on panels no wider than ``width`` deviations of any component within ``reach`` of its own."""
+    low, high = centres - reach * deviations, centres + reach * deviations
+    cuts = np.sort(np.asarray(cuts, dtype=np.float64))
+    edges, y, end = [], float(low.min()), float(high.max())
+    while y < end:
+        edges.append(y)
+        active = (low <= y) & (y < high)
+        ahead = low[low > y]
+        further = float(ahead.min()) if ahead.size else end
+        step = y + width * float(deviations[active].min()) if active.any() else further
+        cut = cuts[cuts > y]
+        y = min(step, further, float(cut[0]) if cut.size else end, end)
+    edges = np.array([*edges, end])
+    half = 0.5 * np.diff(edges)[:, np.newaxis]
+    y = edges[:-1, np.newaxis] + half * (1 + _NODES)
+    return y.ravel(), (half * _NODE_WEIGHTS).ravel()
+
+
+@in_range
+def line_quadrature(law, sigma):
+    """Nodes y (n,) and weights (n,) with ``sum weights f(y) = E f(X + sigma N)`` for a law on a line.
+
+    Gauss-Legendre panels of a quarter of the narrowest component's deviation, out to 10 deviations, so that posterior means,
+    whose complex poles stand at ``pi sigma^2 / |x_i - x_j|``, are resolved wherever they carry mass. Relative error about
+    1e-14 for smooth f of moderate growth.
+
+    Raises
+    ------
+    ValueError
+        For other laws than one-dimensional mixtures and clouds; sigma = 0 where a component has no density.
+    """
+    _, centres, deviations = _line(law, scalar("sigma", sigma, low=0))
+    if not np.all(deviations > 0):
+        fail("sigma", sigma, "sigma > 0 for a law without density")
+    y, weights = _panels(centres, deviations)
+    return y, weights * np.exp(law.noised(1.0, sigma).log_density(y[:, np.newaxis]))
+
+
+@in_range
+def fisher_information(law):
+    """``E |grad log p(X)|^2`` of a one-dimensional mixture with positive variances, by quadrature."""
+    y, weights = line_quadrature(law, 0.0)
+    return float(weights @ law.score(y[:, np.newaxis])[:, 0] ** 2)
+
+
+@in_range
+def line_mmse(law, m, sigma):
+    """``E C_m``, the mean squared error of the posterior mean, for a law on a line, by quadrature."""
+    sigma = scalar("sigma", sigma, low=0, low_open=True) / math.sqrt(integer("m", m, low=1))
+    y, weights = line_quadrature(law, sigma)
+    if hasattr(law, "points"):  # as a mixture of variance 0: many rows, few atoms
+        from ...laws.gaussian_mixture import GaussianMixture
+
+        law = GaussianMixture(law.weights, law.points, 0.0)
+    return float(weights @ law.noised(1.0, sigma).posterior_covariance(y[:, np.newaxis])[:, 0, 0])
+
+
+@in_range
+def line_jump_w2(law, m, sigma):
+    r"""Squared W2 distance between a law on a line and the law of ``Xhat_m``, by quadrature.
+
+    The posterior mean increases with ybar, so the monotone coupling is explicit:
+    ``W2^2 = E (Q_X(F(ybar)) - Xhat(ybar))^2`` with F the distribution function of ybar. Clouds are integrated over ybar, on
+    panels split where the quantile function jumps; laws with a density over x, ``ybar = F^{-1}(F_X(x))``, which is smooth.
+
+    Parameters
+    ----------
+    law : PointCloud, or GaussianMixture with positive variances, dim 1
+    m : int >= 1
+    sigma : float > 0
+
+    Returns
+    -------
+    float
+    """
+    from scipy.special import ndtr
+
+    sigma = scalar("sigma", sigma, low=0, low_open=True) / math.sqrt(integer("m", m, low=1))
+    weights, centres, prior = _line(law, 0.0)
+    noisy = np.sqrt(prior**2 + sigma**2)
+
+    def tails(y, deviations):
+        """Distribution function at y (n,) and its complement."""
+        z = (y[:, np.newaxis] - centres) / deviations
+        return ndtr(z) @ weights, ndtr(-z) @ weights
+
+    def solve(left, right, deviations):
+        """Points where the distribution function takes the values ``left`` (complement ``right``): bisection."""
+        low = np.full(left.shape, float(np.min(centres - 40 * deviations)))
+        high = np.full(left.shape, float(np.max(centres + 40 * deviations)))
+        lower = left <= 0.5
+        for _ in range(64):
+            middle = 0.5 * (low + high)
+            a, b = tails(middle, deviations)
+            below = np.where(lower, a < left, b > right)
+            low, high = np.where(below, middle, low), np.where(below, high, middle)
+        return 0.5 * (low + high)
+
+    q = law.noised(1.0, sigma)
+    if np.all(prior == 0):
+        order = np.argsort(centres)
+        mass = np.cumsum(weights[order])[:-1]
+        cuts = solve(mass, np.cumsum(weights[order][::-1])[::-1][1:], noisy)
+        y, w = _panels(centres, noisy, cuts)
+        quantile = centres[order][np.searchsorted(cuts, y)]
+        density = np.exp(q.log_density(y[:, np.newaxis]))
+    elif np.all(prior > 0):
+        # over x: between separate components the quantile function, as a function of y, is all but a jump
+        quantile, w = _panels(centres, prior)
+        y = solve(*tails(quantile, prior), noisy)
+        density = np.exp(law.log_density(quantile[:, np.newaxis]))
+    else:
+        fail("law", law, "variances that are all 0 or all positive")
+    return float((w * density) @ (quantile - q.denoise(y[:, np.newaxis])[:, 0]) ** 2)

@@ -1,0 +1,1 @@
+"""The projection paper: adversarial denoisers and the audit of a denoiser."""

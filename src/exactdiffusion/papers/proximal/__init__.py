@@ -1,0 +1,1 @@
+"""The proximal paper: error budgets by quadrature."""

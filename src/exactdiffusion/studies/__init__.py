@@ -1,0 +1,1 @@
+"""Sweeps over steps and samplers, their metrics, results, plots, reports and figures."""

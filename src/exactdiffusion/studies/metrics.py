@@ -1,0 +1,592 @@
+"""How the samples of one cell of a sweep are judged: on the highest rung of the ladder that applies, which is named.
+
+W2, from the top: the output law in closed form (Gaussian targets); the output law by quadrature in one dimension, times an
+exact Gaussian across it (mixtures whose centres lie on a line, in any dimension); exact transport to the weighted atoms of a
+finite target; exact transport to as many fresh draws. The last two are read beside what exact draws score; nothing of the
+first two depends on a seed.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from .._core.validation import fail
+from ..statements import projection as projection_bounds
+from ..statements import proximal as proximal_bounds
+
+EPS = float(np.finfo(np.float64).eps)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished cell: what a metric may look at.
+
+    ``name`` is the sampler's name and ``known`` says that it is one of `samplers.REGISTRY` (exact output laws exist only
+    then); ``parameters`` are the sampler's; ``first`` and ``samples`` the first and last state (n, d).
+    """
+
+    law: object
+    name: str
+    known: bool
+    parameters: dict
+    grid: object
+    start: str
+    seed: int
+    first: object = None
+    samples: object = None
+    path: tuple = ()
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How samples are judged.
+
+    ``measure(run)`` returns a dict (`result`); ``refusal(run)`` the reason why a run cannot be judged (it is asked before
+    the run, without states) or None; ``exact_draws(law, n, rng)`` one measurement of n exact draws, None where the metric
+    has no sampling error; ``path(run)`` says that all states are needed.
+    """
+
+    measure: Callable
+    refusal: Callable
+    summary: str
+    exact_draws: Callable | None = None
+    path: Callable = lambda run: False
+
+
+def result(value, lower, upper, interval, rung, method, bound=None, statement=None, bound_kind=None, vacuous=None):
+    """The measurement of one metric; the keys are columns of the table."""
+    return {
+        "value": float(value), "lower": None if lower is None else float(lower), "method": method, "rung": rung,
+        "upper": None if upper is None else float(upper), "interval": interval,
+        "bound": None if bound is None else float(bound), "statement": statement, "bound_kind": bound_kind,
+        "vacuous": vacuous,
+    }
+
+
+#: Seconds that the measure of exact draws may take, and per pair of a draw and what it is compared with (one core of 2026).
+_DRAW_SECONDS, _PAIR_SECONDS = 20.0, 1e-7
+
+
+def _fitting_runs(law, metric, samples):
+    """How many runs of exact draws are measured: 200 where they take under 20 s, else as many as fit, at least 40.
+
+    The time is estimated from sizes, so that the number and every bit of the result are the same on any machine.
+    """
+    from ..laws import PointCloud
+
+    others = len(law.weights) if metric == "modes" or isinstance(law, PointCloud) else samples
+    seconds = _PAIR_SECONDS * samples * others * (1 + law.dim / 64)
+    return int(min(200, max(40, _DRAW_SECONDS / seconds)))
+
+
+def _order(runs):
+    """k such that the k-th smallest and k-th largest of ``runs`` values bound about 90 % of their law."""
+    return max(1, round(0.05 * (runs + 1)))
+
+
+def _central_band(values):
+    """Ends of the central 90 % of the law of which ``values`` are independent draws: two order statistics."""
+    x, k = np.sort(values), _order(len(values))
+    return float(x[k - 1]), float(x[-k])
+
+
+def _band_share(runs):
+    """What share of the law lies between the ends of `_central_band` of ``runs`` values: mean and standard deviation.
+
+    The share has the law Beta(runs + 1 - 2 k, 2 k) whatever the continuous law of the values.
+    """
+    share = (runs + 1 - 2 * _order(runs)) / (runs + 1)
+    return share, math.sqrt(share * (1 - share) / (runs + 2))
+
+
+# -- exact output laws: no sampling error --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Exact:
+    """``w2`` and ``kl`` = KL(target || output) as (value, error); ``kl`` is None where it is not known."""
+
+    rung: str
+    method: str
+    w2: tuple
+    kl: tuple | None
+
+
+def exact_output(run):
+    """Distances of the output *law* from the target where they need no samples, else None.
+
+    Known for registered samplers on one Gaussian (any covariance) and on mixtures of equal isotropic Gaussians whose centres
+    lie on a line: there every sampler acts on the line alone, and across it as on a Gaussian.
+    """
+    from ..laws import GaussianMixture
+
+    if not run.known or not isinstance(run.law, GaussianMixture) or run.grid.sigma.ndim != 1:
+        return None
+    law, grid = run.law, run.grid
+    key = (
+        law.kind, law.weights.tobytes(), law.means.tobytes(), law.means.shape, np.asarray(law.covariances).tobytes(),
+        grid.scale.tobytes(), grid.sigma.tobytes(), *(None if a is None else a.tobytes() for a in (grid.time, grid.rate)),
+        run.name, repr(sorted(run.parameters.items())), run.start,
+    )
+    return _exact(_Hidden(key, run))
+
+
+class _Hidden:
+    """An argument of the cache: equal keys, equal results."""
+
+    def __init__(self, key, run):
+        self.key, self.run = key, run
+
+    def __eq__(self, other):
+        return self.key == other.key
+
+    def __hash__(self):
+        return hash(self.key)
+
+
+@lru_cache(maxsize=64)
+def _exact(hidden):
+    run = hidden.run
+    alive = np.flatnonzero(run.law.weights > 0)
+    return _closed_form(run) if len(alive) == 1 else _line(run)
+
+
+def _gaussian_output(run, mean, cov):
+    """Exact mean and covariance of the output on N(mean, cov)."""
+    from ..output_laws import gaussian
+
+    start = {} if run.start == "exact" else {"start_mean": np.zeros_like(mean), "start_cov": float(run.grid.sigma[0]) ** 2}
+    return gaussian(run.name, mean, cov, run.grid, **start, **run.parameters)
+
+
+def _closed_form(run):
+    from ..distances import bures_w2, gaussian_kl
+
+    mean, cov = run.law.mean, run.law.covariance
+    out = _gaussian_output(run, mean, cov)
+    w2, kl = bures_w2(mean, cov, out.mean, out.cov), gaussian_kl(mean, cov, out.mean, out.cov)
+    return Exact("closed form", "Gaussian output law", (w2, 0.0), (kl, 0.0) if math.isfinite(kl) else None)
+
+
+#: Densities of random samplers are propagated where the centres are within this many standard deviations: the nodes, and
+#: seconds, grow with the square of the range (0.4 s a cell at 8, 15 s at 34).
+_WIDE = 20.0
+
+_SCHEMES = {
+    "euler_maruyama": ("euler_maruyama", {"step", "last_noise"}),
+    "exponential_integrator": ("exponential_integrator", {"step", "last_noise"}),
+    "proximal_backward": ("prox_backward", set()), "proximal_hybrid": ("prox_hybrid", set()), "ddpm": (None, set()),
+}
+
+
+def _ancestral(start, end, g):
+    """DDPM with the posterior ("small") variance as a scheme of `output_laws.line`: the sampler's default."""
+    from ..output_laws.line import Explicit
+
+    wide = -math.expm1(-g)
+    pull, growth = 2 * math.sinh(g / 2), math.expm1(g / 2)
+    variance = wide * (end.sigma / start.sigma) ** 2
+    return Explicit(
+        lambda y: (y + (growth * y + pull * start.score(y)), 1 + (growth + pull * start.curvature(y))), variance)
+
+
+def _line(run):
+    from .. import samplers
+    from ..distances.divergence import gaussian_kl
+    from ..output_laws import line, subspace
+
+    if run.law.kind != "isotropic":
+        return None
+    try:
+        parts = subspace.reduce(run.law)
+    except ValueError:
+        return None
+    if parts.basis.shape[1] != 1 or not parts.variance > 0:
+        return None
+    try:
+        if samplers.REGISTRY[run.name].stochastic:
+            inner = _stochastic_line(run, parts.law)
+        else:
+            inner = _monotone_line(run, parts.law)
+    except (line.AssumptionViolated, line.QuadratureError):
+        return None
+    if inner is None:
+        return None
+    (w2, error), kl = inner
+    square, slack = w2**2, 2 * w2 * error
+    variance, size = parts.variance, float(np.linalg.norm(parts.offset))
+    # across the line: one coordinate along the offset, the others centred; independent of the line, so W2^2 and KL add up
+    groups = [(1, size), (parts.codimension - 1, 0.0)] if size > 0 else [(parts.codimension, 0.0)]
+    for count, mean in groups:
+        if count > 0:
+            out = _gaussian_output(run, np.array([mean]), np.array([variance]))
+            square += count * ((out.mean[0] - mean) ** 2 + (math.sqrt(out.cov[0]) - math.sqrt(variance)) ** 2)
+            if kl is not None:
+                part = gaussian_kl(np.array([mean]), np.array([variance]), out.mean, out.cov)
+                kl = (kl[0] + count * part, kl[1]) if math.isfinite(part) else None
+    value = math.sqrt(square)
+    error = slack / (2 * value) if value > 0 else error
+    return Exact("one dimension", "quadrature on the line of the centres, exact Gaussian across", (value, error), kl)
+
+
+def _stochastic_line(run, law):
+    """(W2, error) and (KL, error) of a random sampler on a line, the density pushed through every step."""
+    from ..laws import GaussianMixture
+    from ..output_laws import line
+
+    scheme, allowed = _SCHEMES.get(run.name, (None, None))
+    ends_at_data = run.grid.sigma[-1] == 0 and run.grid.scale[-1] == 1
+    if float(np.ptp(law.means)) > _WIDE * math.sqrt(float(np.max(law.covariances))):
+        return None
+    if allowed is None or set(run.parameters) - allowed or not run.grid.is_vp or not ends_at_data:
+        return None
+    start = "exact"
+    if run.start == "gaussian":
+        deviation = float(run.grid.sigma[0])
+        normal = GaussianMixture([1.0], [[0.0]], deviation**2)
+        start = line.discretise(normal, np.linspace(-10 * deviation, 10 * deviation, 4001))
+    options = dict(run.parameters)
+    if run.name == "ddpm":
+        scheme = _ancestral
+    if run.name.startswith("proximal"):
+        options["nonconvex"] = "contact"
+    found = line.study(law, run.grid, scheme, start, **options).divergences
+    kl = (found.kl.value, found.kl.error) if math.isfinite(found.kl.value) and math.isfinite(found.kl.error) else None
+    return (found.w2.value, found.w2.error), kl
+
+
+def quantiles(law, z):
+    """Quantiles of a one-dimensional mixture at the probabilities Phi(z), each tail to its own relative accuracy."""
+    from scipy.special import ndtr
+
+    alive = law.weights > 0
+    weights, means = law.weights[alive], law.means[alive, 0]
+    deviations = np.sqrt(np.broadcast_to(np.ravel(law.covariances), law.weights.shape)[alive])
+    candidates = means + deviations * z[:, np.newaxis]
+    low, high = candidates.min(axis=1), candidates.max(axis=1)  # the mixture's quantile lies between those of its parts
+    left, upper = z <= 0, ndtr(-np.abs(z))
+    for _ in range(1100):  # halving ends at neighbouring floats; 64 rounds do unless the answer is near 0
+        middle = 0.5 * (low + high)
+        inside = (middle > low) & (middle < high)
+        if not inside.any():
+            break
+        standard = (middle[:, np.newaxis] - means) / deviations
+        mass = np.where(left, ndtr(standard) @ weights, ndtr(-standard) @ weights)
+        below = np.where(left, mass < upper, mass > upper)
+        low, high = np.where(inside & below, middle, low), np.where(inside & ~below, middle, high)
+    return 0.5 * (low + high)
+
+
+def _monotone_line(run, law):
+    """(W2, error) of a deterministic sampler on a line: it is a map T of the start, and where T increases the optimal map
+    sends T(start) at probability u to the target's quantile at u. KL is not computed."""
+    from .. import samplers
+
+    function, grid = samplers.REGISTRY[run.name].function, run.grid
+    first = law.noised(float(grid.scale[0]), float(grid.sigma[0])).materialise() if run.start == "exact" else None
+    seen = []
+
+    def image(z):
+        x = float(grid.sigma[0]) * z if first is None else quantiles(first, z)
+        return samplers.final(function(law, grid, x[:, np.newaxis], **run.parameters))[:, 0]
+
+    def integrand(z):
+        moved = image(z)
+        seen.append((z, moved))
+        return (moved - quantiles(law, z)) ** 2 * np.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
+
+    square, error = _simpson(integrand, -9.0, 9.0)
+    z, moved = (np.concatenate(parts) for parts in zip(*seen))
+    moved = moved[np.argsort(z, kind="stable")]
+    # T computed in floats: a decrease below the rounding of N steps is none
+    slack = 64 * EPS * grid.N * float(np.max(np.abs(moved)))
+    if not np.all(np.isfinite(moved)):
+        return None
+    if np.any(np.diff(moved) < -slack):
+        return _sorted_line(image, law), None
+    value = math.sqrt(max(square, 0.0))
+    return (value, min(math.sqrt(error), error / (2 * value) if value > 0 else math.inf)), None
+
+
+def _sorted_line(image, law, count=2**15):
+    """(W2, error) where the map folds: equally likely points of the start, their images sorted, against the quantiles.
+
+    The error is three times the change from half as many points (first order where quantiles jump between modes).
+    """
+    from scipy.special import ndtri
+
+    found = []
+    for n in (count // 2, count):
+        z = ndtri((np.arange(n) + 0.5) / n)
+        found.append(math.sqrt(float(np.mean((np.sort(image(z)) - quantiles(law, z)) ** 2))))
+    return found[1], 3 * abs(found[1] - found[0])
+
+
+def _simpson(f, low, high, panels=192, rtol=1e-7):
+    """Adaptive Simpson rule, all intervals of a round at once; jumps are halved away. Value and error estimate."""
+    edges = np.linspace(low, high, panels + 1)
+    a, b = edges[:-1], edges[1:]
+    values = f(np.concatenate([edges, 0.5 * (a + b)]))
+    fa, fb, fm = values[:panels], values[1 : panels + 1], values[panels + 1 :]
+    total = error = 0.0
+    rough = float(np.sum((b - a) / 6 * (fa + 4 * fm + fb)))
+    for _ in range(60):
+        m, h = 0.5 * (a + b), b - a
+        fl, fr = np.split(f(np.concatenate([0.5 * (a + m), 0.5 * (m + b)])), 2)
+        coarse, fine = h / 6 * (fa + 4 * fm + fb), h / 12 * (fa + 4 * fl + 2 * fm + 4 * fr + fb)
+        gap = np.abs(fine - coarse) / 15
+        allowed = rtol * max(rough, 1e-300)
+        # an interval may err by its share, or by a thousandth of the whole where a jump sits
+        done = (gap <= allowed * np.maximum(h / (high - low), 1e-3)) | (h <= 64 * EPS * np.maximum(abs(a), abs(b)))
+        total += math.fsum(fine[done])
+        # Simpson's estimate is for smooth integrands: beside a jump the whole difference counts
+        error += 15 * math.fsum(gap[done])
+        keep = ~done
+        if not keep.any():
+            return total, error
+        rough = max(rough, total)
+        a, b, fa, fb = (np.concatenate([u[keep], v[keep]]) for u, v in ((a, m), (m, b), (fa, fm), (fm, fb)))
+        fm = np.concatenate([fl[keep], fr[keep]])
+    return math.nan, math.inf
+
+
+# -- theorems whose hypotheses a cell satisfies ---------------------------------------------------------------------------
+
+
+def kl_bound(run):
+    """(right-hand side, statement, kind) of the KL theorem that applies to this cell, or None.
+
+    Hypotheses: the proximal or Euler-Maruyama sampler at its default parameters, an exact start, a VP grid that ends at the
+    data, certified L and H of the target, and (backward, hybrid) the step condition g (L + 1/2) <= 1/2.
+    """
+    from ..laws import GaussianMixture
+
+    rules = {
+        "proximal_backward": (proximal_bounds.backward_kl, True),
+        "proximal_hybrid": (proximal_bounds.hybrid_trajectory_kl, True),
+        "euler_maruyama": (proximal_bounds.euler_maruyama_trajectory_kl, False),
+    }
+    grid = run.grid
+    if run.name not in rules or not run.known or run.parameters or run.start != "exact" or not grid.is_vp:
+        return None
+    if grid.sigma[-1] != 0 or not isinstance(run.law, GaussianMixture):
+        return None
+    constants = _curvature(run.law)
+    if constants is None:
+        return None
+    function, third = rules[run.name]
+    moment = float(np.trace(np.atleast_2d(run.law.covariance)) + np.sum(run.law.mean**2))
+    L, H = constants
+    try:
+        value = function(grid.g, run.law.dim, moment, *((L, H) if third else (L,)))
+    except ValueError:
+        return None  # the step condition fails: the theorem does not apply
+    return value, function.statement.key, "upper"
+
+
+def _curvature(law):
+    """Certified (L, H) of the second and third derivative of log p_t at all times, or None."""
+    alive = law.weights > 0
+    if np.count_nonzero(alive) == 1:
+        smallest = float(np.linalg.eigvalsh(law.covariance)[0])
+        # eigenvalues at time t lie between those of the target and 1
+        return (max(1.0, 1.0 / smallest), 0.0) if smallest > 0 else None
+    variances = np.broadcast_to(np.ravel(law.covariances), law.weights.shape)[alive] if law.kind == "isotropic" else [0.0]
+    if np.any(np.asarray(variances) != variances[0]) or not variances[0] > 0:
+        return None
+    means = law.means[alive]
+    diameter = math.sqrt(max(float(np.max(np.sum((means - m) ** 2, axis=1))) for m in means))
+    return proximal_bounds.mixture_constants(float(variances[0]), diameter)
+
+
+def ddim_distance_bound(run):
+    """Upper bound of the root mean squared distance from the errors of the denoiser measured along the run (DDIM).
+
+    Beyond the diameter of the data it says nothing: then the last entry names the hypothesis that costs it.
+    """
+    ratio, scale = run.grid.noise_ratio, run.grid.scale
+    if scale[0] == 0:
+        return None  # pure noise has no distance to the set
+    states = [x / float(s) for x, s in zip(run.path, scale)]
+    eta, distance = [], None
+    for i, y in enumerate(states[:-1]):
+        nearest = run.law.project(y)
+        here = np.linalg.norm(y - nearest, axis=1)
+        distance = here if distance is None else distance
+        away = np.linalg.norm(run.law.noised(1.0, float(ratio[i])).denoise(y) - nearest, axis=1)
+        if np.any((here == 0) & (away > 0)):
+            return None  # no relative error exists at a point of the set
+        eta.append(np.where(here > 0, away / np.where(here > 0, here, 1.0), 0.0))
+    _, upper = projection_bounds.a_posteriori_sandwich(distance, run.grid.beta, np.stack(eta))
+    bound, vacuous = math.sqrt(float(np.mean(upper[-1] ** 2))), None
+    diameter = getattr(run.law, "diameter", math.inf)
+    if bound > diameter:
+        worst = np.max(np.stack(eta), axis=1)
+        vacuous = (f"beyond the data's diameter {diameter:.3g}: the hypothesis eta < 1 on the denoiser's relative error "
+                   f"fails in {np.count_nonzero(worst >= 1)} of {len(worst)} steps (up to {worst.max():.3g})")
+    return bound, projection_bounds.a_posteriori_sandwich.statement.key, "upper", vacuous
+
+
+# -- metrics ---------------------------------------------------------------------------------------------------------------
+
+
+def _has(run, *names):
+    return any(hasattr(run.law, name) for name in names)
+
+
+def _set_bound(run):
+    """No law on the support is nearer than the root mean squared distance to it."""
+    if not _has(run, "distance"):
+        return (None, None, None)
+    statement = projection_bounds.squared_w2_to_laws_on_set
+    return math.sqrt(statement(run.law.distance(run.samples))), statement.statement.key, "lower"
+
+
+def _proof(found):
+    return "dual certificate" if found.certified else "dual bound, not certified"
+
+
+def _w2(run):
+    from ..distances import w2
+    from ..laws import PointCloud
+
+    exact = exact_output(run)
+    if exact is not None:
+        value, error = exact.w2
+        interval = "quadrature" if exact.rung == "one dimension" else "rounding"
+        return result(value, max(value - error, 0.0), value + error, interval, exact.rung, exact.method)
+    if isinstance(run.law, PointCloud):
+        found = w2(run.samples, run.law.points, weights_y=run.law.weights)
+        return result(found.value, found.lower, found.value, _proof(found), "exact atoms",
+                      f"{found.method}, weighted atoms", *_set_bound(run))
+    # A generator of its own: the reference draws must not be the sampler's noise.
+    reference = run.law.sample(run.samples.shape[0], np.random.default_rng([run.seed, 0x5EED]))
+    found = w2(run.samples, reference)
+    return result(found.value, found.lower, found.value, _proof(found), "empirical",
+                  f"{found.method}, {len(reference)} target draws", *_set_bound(run))
+
+
+def _w2_refusal(run):
+    return None if _has(run, "points", "sample") else "its target has neither points nor sample"
+
+
+def _w2_exact_draws(law, n, rng):
+    from ..distances import w2
+    from ..laws import PointCloud
+
+    x = law.sample(n, rng)
+    if isinstance(law, PointCloud):
+        return w2(x, law.points, weights_y=law.weights).value
+    return w2(x, law.sample(n, rng)).value
+
+
+def _distance(run):
+    value = math.sqrt(projection_bounds.squared_w2_to_laws_on_set(run.law.distance(run.samples)))
+    bound = ddim_distance_bound(run) if run.path and float(run.grid.scale[-1]) == 1 else None
+    return result(value, value, value, "rounding", "projection", "root mean square, exact projection",
+                  *(bound or (None, None, None)))
+
+
+def _distance_path(run):
+    return run.known and run.name == "ddim" and run.grid.sigma.ndim == 1 and _has(run, "project")
+
+
+def _kl(run):
+    exact = exact_output(run)
+    value, error = exact.kl
+    return result(value, max(value - error, 0.0), value + error, "quadrature" if error > 0 else "rounding", exact.rung,
+                  f"KL(target | output), {exact.method}", *(kl_bound(run) or (None, None, None)))
+
+
+def _kl_refusal(run):
+    exact = exact_output(run)
+    if exact is None or exact.kl is None:
+        return "KL is computed only where the output density is exact: registered samplers on a Gaussian, random ones on " \
+               "mixtures whose centres lie on a line (grids that end at the data)"
+    return None
+
+
+def responsibilities(law, x):
+    """Posterior probabilities (n, K) of the components of a mixture given x: their mean under the law is its weights."""
+    alive = law.weights > 0
+    covariance = np.asarray(law.covariances, dtype=np.float64)
+    out = np.full((len(x), len(law.weights)), -np.inf)
+    for k in np.flatnonzero(alive):
+        difference = x - law.means[k]
+        if law.kind == "full":
+            values, vectors = np.linalg.eigh(covariance[k])
+            difference, variances = difference @ vectors, np.maximum(values, 0.0)
+        else:
+            variances = np.broadcast_to(covariance[k] if covariance.ndim else covariance, (law.dim,))
+        # a component without spread in some direction: its limit from small positive variances
+        variances = np.maximum(variances, 1e-12 * max(1.0, float(np.max(np.abs(law.means))) ** 2))
+        out[:, k] = math.log(law.weights[k]) - 0.5 * np.sum(difference**2 / variances + np.log(variances), axis=1)
+    out -= out.max(axis=1, keepdims=True)
+    out = np.exp(out)
+    return out / out.sum(axis=1, keepdims=True)
+
+
+def mode_error(law, x):
+    """Total variation between the modes' weights and those that the samples show."""
+    from ..laws import GaussianMixture
+
+    if isinstance(law, GaussianMixture):
+        found = responsibilities(law, x).mean(axis=0)
+    else:
+        found = np.bincount(law.nearest(x)[0], minlength=len(law.weights)) / len(x)
+    return 0.5 * float(np.sum(np.abs(found - law.weights)))
+
+
+def _modes(run):
+    from ..laws import GaussianMixture
+
+    kind = "posterior component weights" if isinstance(run.law, GaussianMixture) else "nearest atoms"
+    return result(mode_error(run.law, run.samples), None, None, "none", "counts", f"total variation, {kind}")
+
+
+def _modes_refusal(run):
+    from ..laws import GaussianMixture, PointCloud
+
+    if not isinstance(run.law, (GaussianMixture, PointCloud)) or np.count_nonzero(run.law.weights > 0) < 2:
+        return "its target has no modes to count (a mixture or a point cloud has)"
+    return None
+
+
+def _mse_excess(run):
+    from ..distances import excess_error
+
+    scale, sigma = float(run.grid.scale[0]), float(run.grid.sigma[0])
+    found = excess_error(run.samples, run.law.noised(scale, sigma).denoise(run.first))
+    half = 1.96 * found.standard_error
+    known = math.isfinite(half)
+    return result(found.value, max(found.value - half, 0.0) if known else None, found.value + half if known else None,
+                  "standard error x 1.96" if known else "none", "coupled", "E|output - E[x|y]|^2 at the same y")
+
+
+def _mse_refusal(run):
+    if run.start != "exact":
+        return "the sampler denoises a noised target draw: start must be 'exact'"
+    return None if run.grid.sigma.ndim == 1 else "one schedule for all rows is needed"
+
+
+METRICS = {
+    "w2": Metric(_w2, _w2_refusal, "Wasserstein-2 distance to the target, on the highest rung that applies",
+                 _w2_exact_draws),
+    "distance": Metric(_distance, lambda run: None if _has(run, "distance") else "its target has none of: distance",
+                       "root mean squared distance to the support (not to the law)", path=_distance_path),
+    "kl": Metric(_kl, _kl_refusal, "KL(target | output), only where it is exact"),
+    "modes": Metric(_modes, _modes_refusal, "total variation between the weights of the modes and those of the samples",
+                    lambda law, n, rng: mode_error(law, law.sample(n, rng))),
+    "mse_excess": Metric(_mse_excess, _mse_refusal, "excess of the squared error over the conditional mean's (start=exact)"),
+}
+"""Name -> `Metric`. Adding one is one entry here; the records, the table and the command line follow."""
+
+
+def refuse(metric, run):
+    """Raise ValueError when ``run`` cannot be judged by the metric of this name."""
+    reason = METRICS[metric].refusal(run)
+    if reason is not None:
+        fail("metric", metric, f"a metric this cell allows: {reason}")

@@ -1,0 +1,270 @@
+"""Sweep results as curves: what `plot` draws and `report` shows, computed once and in one place.
+
+A curve is one sampler on one schedule and target, judged by one metric; its points are numbers of steps, and a point
+is the median over the seeds.
+"""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .._core import files
+from .._core.validation import choice, fail, no_mask, scalar
+from ..distances.rates import fit_slope
+from .metrics import _band_share
+
+#: abscissa -> (label of the axis, field of a `Point`)
+AXES = {
+    "steps": ("number of steps N", "steps"),
+    "calls": ("oracle calls", "calls"),
+    "seconds": ("seconds per run (one core)", "seconds"),
+}
+#: metric -> label of the ordinate with its unit
+LABELS = {
+    "w2": "W₂ to the target (data units)",
+    "distance": "RMS distance to support (data units)",
+    "kl": "KL to the target (nats)",
+    "modes": "total variation of mode weights",
+    "mse_excess": "excess MSE (squared data units)",
+}
+#: Below this multiple of the mean that exact draws score a point says more about the measurement than about the sampler: at
+#: twice it, errors adding in quadrature, a value is 15 % above the true one. Slopes are fitted to the points above.
+ABOVE_EXACT = 2.0
+_NEEDED = ("target", "sampler", "schedule", "steps", "seed", "samples", "start", "metric", "value", "oracle_calls")
+_KEY = ("target", "sampler", "schedule", "steps", "seed", "samples", "start", "metric")
+_DRAWN = ("exact_draws", "exact_draws_low", "exact_draws_high", "exact_draws_runs")
+_OPTIONAL = ("lower", "upper", "interval", "method", "rung", "dim", *_DRAWN, "bound", "statement",
+             "bound_kind", "vacuous", "denoise_calls", "prox_calls", "inner_evaluations", "oracle_rows")
+# Columns of numbers; the optional ones may be empty.
+_KINDS = {**dict.fromkeys(("steps", "seed", "samples"), (int,)),
+          **dict.fromkeys(("value", "oracle_calls", "lower", "upper", *_DRAWN, "bound", "inner_evaluations"),
+                          (int, float))}
+_NOTES = {"title": str, "summary": str, "finding": list, "versions": dict}  # of provenance.json, read by the report
+#: the columns that every row of `Results` has, None where the folder has no such value
+COLUMNS = (*_NEEDED, *_OPTIONAL, "seconds")
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of a curve: the median over ``seeds`` seeds, and what it is to be compared with.
+
+    ``low`` and ``high`` bound the median at confidence ``coverage`` (see `median_interval`); with one seed they are the
+    interval of the measurement itself and ``coverage`` is None. ``exact_draws`` is the mean that as many exact draws of the
+    target score, its ``low`` and ``high`` the central 90 % of ``runs`` such runs: half of all perfect runs score less than
+    their median. ``vacuous`` says why an upper bound says nothing. What is unknown is None.
+    """
+
+    steps: int
+    calls: float
+    seconds: float | None
+    median: float
+    low: float | None
+    high: float | None
+    coverage: float | None
+    seeds: int
+    exact_draws: float | None
+    exact_draws_low: float | None
+    exact_draws_high: float | None
+    exact_draws_runs: int | None
+    bound: float | None
+    bound_kind: str | None
+    statement: str | None
+    vacuous: str | None = None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The points of one (target, metric, sampler, schedule, samples, start), by increasing number of steps."""
+
+    target: str
+    metric: str
+    sampler: str
+    schedule: str
+    samples: int
+    start: str
+    points: tuple
+
+    @property
+    def key(self):
+        return self.target, self.metric, self.sampler, self.schedule, self.samples, self.start
+
+    def slope(self, x="steps"):
+        """Slope of log median against log ``x`` over the points that exceed exact draws; None with fewer than three.
+
+        Left out are points at zero, points without ``x`` and points below `ABOVE_EXACT` times what exact draws score.
+        """
+        name = AXES[choice("x", x, tuple(AXES))][1]
+        used = [p for p in self.points if getattr(p, name) and p.median > ABOVE_EXACT * (p.exact_draws or 0.0)]
+        if len({getattr(p, name) for p in used}) < 3:
+            return None
+        return fit_slope([float(getattr(p, name)) for p in used], [p.median for p in used])
+
+
+@dataclass(frozen=True)
+class Results:
+    """A folder that a sweep wrote: typed rows with every column (None where absent), and the provenance record."""
+
+    folder: Path
+    rows: list
+    provenance: dict
+
+    def has_seconds(self):
+        return all(row["seconds"] is not None for row in self.rows)
+
+
+def load(folder):
+    """Read ``results.csv``, ``timings.csv`` and ``provenance.json`` of a sweep; the last two may be absent.
+
+    Raises
+    ------
+    ValueError
+        Names the folder that is missing, holds no results, or holds a table that is no sweep's.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        fail("dir", str(folder), "a folder that `exactdiffusion sweep --out DIR` wrote; there is no such folder")
+    path = folder / "results.csv"
+    if not path.is_file():
+        fail("dir", str(folder), "a folder with results.csv, which `exactdiffusion sweep --out DIR` writes at its end")
+    rows = files.read_table(path)
+    if not rows:
+        fail("dir", str(folder), "a results.csv with at least one row; this sweep is empty")
+    absent = [name for name in _NEEDED if name not in rows[0]]
+    if absent:
+        fail("dir", str(folder), f"a results.csv of a sweep; the column {absent[0]} is missing")
+    times = _times(folder / "timings.csv")
+    whole = []
+    for number, row in enumerate(rows):
+        for name, kinds in _KINDS.items():
+            _number(folder, path.name, number, name, row.get(name), kinds, empty=name in _OPTIONAL)
+        # A name made of digits reads as a number; the key columns of text stay text.
+        row = {**row, **{name: str(row[name]) for name in ("target", "sampler", "schedule", "start", "metric")}}
+        row["seconds"] = times.get(tuple(row[name] for name in _KEY))
+        whole.append({name: row.get(name) for name in COLUMNS})
+    return Results(folder, whole, _provenance(folder))
+
+
+def _number(folder, file, row, column, value, kinds, *, empty):
+    if value is None and empty:
+        return
+    if isinstance(value, bool) or not isinstance(value, kinds) or not math.isfinite(value):
+        expected = "integers" if kinds == (int,) else "finite numbers"
+        fail("dir", str(folder), f"{expected} in the column {column} of {file}; row {row + 1} has {value!r:.60}")
+
+
+def _provenance(folder):
+    path = folder / "provenance.json"
+    if not path.is_file():
+        return {}
+    record = files.read_json(path)
+    for name, kind in _NOTES.items():
+        if record.get(name) is not None and not isinstance(record[name], kind):
+            fail("dir", str(folder), f"a {kind.__name__} as {name} in {path.name}")
+    return record
+
+
+def _times(path):
+    if not path.is_file():
+        return {}
+    table = files.read_table(path)
+    absent = [name for name in (*_KEY, "seconds") if table and name not in table[0]]
+    if absent:
+        raise ValueError(f"{path}: the column {absent[0]} is missing")
+    for number, row in enumerate(table, start=1):
+        if row["seconds"] is not None and (isinstance(row["seconds"], bool) or not isinstance(row["seconds"], (int, float))):
+            raise ValueError(f"{path}, row {number}: seconds: got {row['seconds']!r}; expected a number")
+    texts = ("target", "sampler", "schedule", "start", "metric")
+    return {tuple(str(row[name]) if name in texts else row[name] for name in _KEY): row["seconds"] for row in table}
+
+
+def select(rows, **wanted):
+    """The rows whose columns have the wanted values (a value, a list of them, or None for all).
+
+    Raises
+    ------
+    ValueError
+        Names a column's value that no row has, with those there are.
+    """
+    for name, values in wanted.items():
+        if values is None:
+            continue
+        values = [values] if isinstance(values, str) else list(values)
+        known = sorted({row[name] for row in rows})
+        for value in values:
+            if value not in known:
+                fail(name, value, "one of " + ", ".join(map(repr, known)) + " (what this sweep holds)")
+        rows = [row for row in rows if row[name] in values]
+    return rows
+
+
+def median_interval(values, level=0.95):
+    """Median and the narrowest symmetric interval of order statistics that covers it with probability ``level``.
+
+    ``[x_(k), x_(n+1-k)]`` of n independent values covers the median with probability 1 - 2 P(Binomial(n, 1/2) < k),
+    whatever their continuous law. Five values or fewer cannot reach 95 %: the interval is then their range.
+
+    Returns
+    -------
+    (median, low, high, coverage)
+        ``coverage`` is the exact probability of the interval returned.
+    """
+    level = scalar("level", level, low=0, high=1, low_open=True, high_open=True)
+    no_mask("values", values)
+    x = np.sort(np.asarray(values, dtype=np.float64))
+    if x.ndim != 1 or x.size == 0:
+        fail("values", values, "at least one number")
+    n, k, below = x.size, 1, 2.0 ** -x.size  # below = P(Binomial(n, 1/2) < k)
+    while 2 * (k + 1) <= n + 1:
+        more = below + math.comb(n, k) * 2.0**-n
+        if 1 - 2 * more < level:
+            break
+        k, below = k + 1, more
+    return float(np.median(x)), float(x[k - 1]), float(x[n - k]), max(0.0, 1 - 2 * below)
+
+
+def curves(rows):
+    """All curves of the rows (which have the columns `COLUMNS`), in the order of the table.
+
+    Returns
+    -------
+    list of Curve
+    """
+    grouped = {}
+    for row in rows:
+        key = tuple(row[name] for name in ("target", "metric", "sampler", "schedule", "samples", "start"))
+        grouped.setdefault(key, {}).setdefault(row["steps"], []).append(row)
+    return [Curve(*key, tuple(_point(steps, by_steps[steps]) for steps in sorted(by_steps)))
+            for key, by_steps in grouped.items()]
+
+
+def _drawn_text(points):
+    """What the band of exact draws is, in words, or None where no point has one."""
+    runs = sorted({int(p.exact_draws_runs) for p in points if p.exact_draws and p.exact_draws_runs})
+    if not runs:
+        return "exact draws" if any(p.exact_draws for p in points) else None
+    return _band_text(*runs)
+
+
+def _band_text(fewest, *more):
+    """Label of a band of exact draws: the share between its ends, with the standard deviation of that share."""
+    share, deviation = _band_share(fewest)
+    which = f"{fewest} to {more[-1]}" if more else f"{fewest}"
+    return f"exact draws: mean and central {100 * share:.0f} % (± {100 * deviation:.0f} %, {which} runs)"
+
+
+def _point(steps, rows):
+    median, low, high, coverage = median_interval([row["value"] for row in rows])
+    if len(rows) == 1:
+        low, high, coverage = rows[0]["lower"], rows[0]["upper"], None
+
+    def middle(name):
+        values = [row[name] for row in rows if row[name] is not None]
+        return float(np.median(values)) if values else None
+
+    bounded = sorted((row for row in rows if row["bound"] is not None), key=lambda row: row["bound"])
+    first = bounded[len(bounded) // 2] if bounded else rows[0]
+    return Point(steps, middle("oracle_calls"), middle("seconds"), median, low, high, coverage, len(rows),
+                 *map(middle, _DRAWN), middle("bound"), first["bound_kind"], first["statement"],
+                 first["vacuous"])

@@ -1,0 +1,800 @@
+"""Grids of (target, sampler, schedule, steps, seed): run in parallel, kept on disk, resumed, tabulated.
+
+The unit of work is one cell: one sampler on one schedule with one number of steps, one seed and one batch of samples. A
+cell computes the same bits in any process, alone or beside others. Each metric of a cell is one record, a JSON file named
+after the hash of everything the number depends on (parameters, data, code, library versions) and written whole or not at
+all: an interrupted sweep continues where it stopped, and a change of the code computes anew instead of reusing.
+
+Cells that differ in the seed share a task, not an array: in one array the edge kernels of BLAS move last bits of a row with
+the rows beside it, and at 1000 samples one array is not faster (measured: 1.00 times; 1.36 at 100).
+"""
+
+import hashlib
+import inspect
+import json
+import math
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from .._core import files
+from .._core.external import load_function
+from .._core.progress import progress
+from .._core.provenance import commit, provenance, source_digest, versions
+from .._core.validation import choice, fail, integer
+from .metrics import METRICS, Run, _central_band, _fitting_runs, refuse
+
+__all__ = ["COLUMNS", "METRICS", "Cell", "DamagedRecord", "Sweep", "grid_of", "law_of", "parse", "run_cell", "states",
+           "summary", "sweep", "sweep_grids"]
+
+#: Most cells of one sweep.
+MOST_CELLS = 1_000_000
+#: No record is longer; a longer file under ``records/`` was not written here.
+MOST_BYTES = 1 << 20
+
+# -- specifications: NAME[:PARAMETER=VALUE] or MODULE:FUNCTION[:PARAMETER=VALUE] --------------------------------------------
+
+
+def parse(kind, text):
+    """Split ``name:key=value`` into the name and a dict of parameters; values are JSON where they parse as JSON."""
+    if not isinstance(text, str) or not text.strip() or not text.isprintable():
+        fail(kind, text, "a name")
+    names, parameters = [], {}
+    for part in text.strip().split(":"):
+        key, equals, value = part.partition("=")
+        if not equals:
+            if parameters:
+                fail(kind, text, "NAME:PARAMETER=VALUE")
+            names.append(part)
+        elif not key.isidentifier() or key in parameters:
+            fail(kind, text, "NAME:PARAMETER=VALUE with each parameter once")
+        else:
+            try:
+                parameters[key] = json.loads(value)
+            except (json.JSONDecodeError, RecursionError):
+                parameters[key] = value
+    return ":".join(names), parameters
+
+
+def _canonical(kind, text):
+    name, parameters = parse(kind, text)
+    return ":".join([name, *(f"{k}={json.dumps(v)}" for k, v in sorted(parameters.items()))])
+
+
+def _resolve(kind, name):
+    """The function that a name stands for, and the digest of its file where it is not ours."""
+    known = _registry(kind)
+    if name not in known:
+        return load_function(kind, name, "MODULE:FUNCTION, FILE.py:FUNCTION or one of " + ", ".join(known))
+    entry = known[name]
+    return {"target": lambda: entry.law, "sampler": lambda: entry.function, "schedule": lambda: entry}[kind](), None
+
+
+def _registry(kind):
+    from .. import datasets, samplers, schedules
+
+    return {"target": datasets.TARGETS, "sampler": samplers.REGISTRY, "schedule": schedules.REGISTRY}[kind]
+
+
+def _call(kind, text, *arguments):
+    """Call what a specification names with its parameters; a parameter it does not take is a ValueError."""
+    name, parameters = parse(kind, text)
+    function, _ = _resolve(kind, name)
+    try:
+        inspect.signature(function).bind(*arguments, **parameters)
+    except TypeError as error:
+        raise ValueError(f"{kind}: got {text!r}; expected parameters that {name} takes ({error})") from None
+    return function(*arguments, **parameters)
+
+
+@lru_cache(maxsize=8)
+def law_of(text):
+    """The law that a target specification names; built once per process."""
+    return _call("target", text)
+
+
+def grid_of(text, steps):
+    """The `Grid` of ``steps`` steps that a schedule specification names."""
+    return _call("schedule", text, steps)
+
+
+def states(law, sampler, grid, seed, samples, start="gaussian", calls=None):
+    """Generator of the N + 1 states of one run; every cell of a sweep is one of these.
+
+    Parameters
+    ----------
+    law : law or oracle
+    sampler : str
+        Specification, e.g. ``"ddim"`` or ``"gradient_estimation:gamma=1.5"``.
+    grid : Grid
+    seed : int
+        Keys all noise of the run. Runs of different samplers and step counts with the same seed share their start.
+    samples : int
+    start : {"gaussian", "exact"}
+        ``gaussian``: N(0, sigma_0^2 I), what a user has; ``exact``: the target noised to the first level.
+    calls : dict, optional
+        Where samplers that have a parameter of this name (the proximal ones) count what their maps evaluate.
+
+    Returns
+    -------
+    generator of arrays, shape (samples, d)
+    """
+    from .. import samplers as _samplers
+    from .._core.random import Noise
+
+    x = float(grid.sigma[0]) * Noise(seed).initial(samples, law.dim)
+    if start == "exact":
+        x = x + float(grid.scale[0]) * law.sample(samples, np.random.default_rng([seed, 1]))
+    name, parameters = parse("sampler", sampler)
+    function, _ = _resolve("sampler", name)
+    info = _samplers.REGISTRY.get(name)
+    if info.stochastic if info is not None else "noise" in inspect.signature(function).parameters:
+        parameters["noise"] = Noise(seed)
+    if calls is not None and info is not None and info.oracle == "prox":
+        parameters["calls"] = calls
+    try:
+        inspect.signature(function).bind(law, grid, x, **parameters)
+    except TypeError as error:
+        raise ValueError(f"sampler: got {sampler!r}; expected parameters that {name} takes ({error})") from None
+    return function(law, grid, x, **parameters)
+
+
+# -- cells and records ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """One unit of work. Two equal cells give equal bits."""
+
+    target: str
+    sampler: str
+    schedule: str
+    steps: int
+    seed: int
+    samples: int
+    start: str
+
+
+_CELL = ("target", "sampler", "schedule", "steps", "seed", "samples", "start")
+# Column -> kinds of value that a record may hold; None where the field may be empty.
+_TYPES = {
+    "target": (str,), "sampler": (str,), "schedule": (str,), "steps": (int,), "seed": (int,), "samples": (int,),
+    "start": (str,), "metric": (str,), "value": (float, int), "lower": (float, int, None), "method": (str,),
+    "oracle_calls": (int,), "oracle_rows": (int,), "dim": (int,), "rung": (str,), "upper": (float, int, None),
+    "interval": (str,), "exact_draws": (float, int, None), "exact_draws_low": (float, int, None),
+    "exact_draws_high": (float, int, None), "exact_draws_runs": (int, None), "bound": (float, int, None),
+    "statement": (str, None), "bound_kind": (str, None), "vacuous": (str, None), "denoise_calls": (int,),
+    "prox_calls": (int,), "inner_evaluations": (int,),
+}
+COLUMNS = tuple(_TYPES)
+_TIMES = ("seconds", "metric_seconds")
+
+
+class DamagedRecord(RuntimeError):
+    """A file under ``records/`` is not what its name says. Records are whole or absent, so it is reported, not replaced."""
+
+
+def _key(cell, metric, exact_draws, code):
+    parameters = {**cell.__dict__, "metric": metric, "exact_draws": exact_draws}
+    text = json.dumps({"parameters": parameters, "code": code}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _code(target, sampler=None, schedule=None):
+    """What the numbers of a cell, or of exact draws of a target, depend on besides their parameters."""
+    external = {}
+    for kind, text in (("target", target), ("sampler", sampler), ("schedule", schedule)):
+        digest = _resolve(kind, parse(kind, text)[0])[1] if text is not None else None
+        if digest is not None:
+            external[kind] = digest
+    libraries = {name: version for name, version in versions().items() if name != "matplotlib"}
+    return {"source": source_digest(), "libraries": libraries, "external": external, "data": _data_digest(target)}
+
+
+# Of clouds, mixtures, spheres and tori, subspaces.
+_DATA = ("points", "weights", "means", "covariances", "dim", "radius", "radii", "sphere_dim", "block", "center", "offset",
+         "basis", "flat", "_lam")
+
+
+@lru_cache(maxsize=32)
+def _data_digest(target):
+    law = law_of(target)
+    digest = hashlib.sha256()
+    for name in _DATA:
+        value = getattr(law, name, None)
+        if all(isinstance(a, (float, int)) for a in (value if isinstance(value, tuple) else (value,))):
+            value = np.asarray(value)
+        if isinstance(value, np.ndarray):
+            digest.update(name.encode() + str(value.shape).encode() + np.ascontiguousarray(value).tobytes())
+    return digest.hexdigest()
+
+
+def _run_of(cell, law, grid, **states_of):
+    from .. import samplers as _samplers
+
+    name, parameters = parse("sampler", cell.sampler)
+    known = name in _samplers.REGISTRY
+    return Run(law, name, known, parameters, grid, cell.start, cell.seed, **states_of)
+
+
+@lru_cache(maxsize=64)
+def _exact_draws(target, metric, samples, runs, folder=None):
+    """What runs of ``samples`` exact draws of the target score: mean, ends of the central 90 %, number of runs.
+
+    It depends on no sampler and no seed of the sweep, so every process that needs it gets the same bits. The number of runs
+    follows from sizes (`metrics._fitting_runs`), not from a clock. In ``folder``, that of a sweep, it is kept.
+    """
+    law, measure = law_of(target), METRICS[metric].exact_draws
+    if runs == 0 or not hasattr(law, "sample"):
+        return None, None, None, None
+    runs = _fitting_runs(law, metric, samples) if runs is None else runs
+    path, values = None, None
+    if folder is not None:
+        key = {"target": target, "metric": metric, "samples": samples, "runs": runs, "code": _code(target)}
+        path = Path(folder) / "exact_draws" / f"{hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()}.json"
+        values = _kept_draws(path, key)
+    if values is None:
+        values = [float(measure(law, samples, np.random.default_rng([k, 0xF100]))) for k in range(runs)]
+        if path is not None:
+            files.write_whole(path, files.json_text({**key, "values": values}))
+    return float(np.mean(values)), *_central_band(values), runs
+
+
+def _kept_draws(path, key):
+    """The values kept under ``path``, or None. A file is whole or absent, as records are."""
+    if not path.is_file():
+        return None
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
+        values = kept.pop("values")
+        if kept != key or len(values) != key["runs"] or not np.all(np.isfinite(np.asarray(values, dtype=np.float64))):
+            raise ValueError("it holds something else than its name says")
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise DamagedRecord(f"{path}: not the exact draws of this sweep ({error}); remove it and run again") from None
+    return values
+
+
+def _exact_draws_of(cell, metric, rung, runs, folder):
+    # Without sampling error an exact sampler scores 0; so it does where the metric has none (distance, excess error).
+    if rung in ("closed form", "one dimension") or METRICS[metric].exact_draws is None:
+        return 0.0, 0.0, 0.0, None
+    return _exact_draws(cell.target, metric, cell.samples, runs, folder)
+
+
+@lru_cache(maxsize=1)
+def _thread_pools(modules):
+    """Control of all BLAS and OpenMP libraries. Finding them takes milliseconds, so again only after an import."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+def run_cell(cell, metrics, exact_draws=None, folder=None):
+    """Compute one cell; a list of records, one per metric, in order. ``folder``: where what exact draws score is kept."""
+    from .. import samplers as _samplers
+    from ..laws import Counted
+
+    # the number of BLAS threads moves last bits, and workers must not fight for cores
+    with _thread_pools(len(sys.modules)).limit(limits=1):
+        law = law_of(cell.target)
+        counted, inner = Counted(law), {}
+        started = time.perf_counter()
+        grid = grid_of(cell.schedule, cell.steps)
+        running = states(counted, cell.sampler, grid, cell.seed, cell.samples, cell.start, calls=inner)
+        plan = _run_of(cell, law, grid)
+        try:
+            if any(METRICS[m].path(plan) for m in metrics):
+                path = tuple(running)
+                first, samples = path[0], path[-1]
+            else:
+                path, first = (), next(running)
+                samples = _samplers.final(running)
+        except ValueError as error:  # a run that blows up, say
+            raise ValueError(f"{cell}: {error}") from error
+        seconds = time.perf_counter() - started
+        if not np.all(np.isfinite(samples)):
+            raise FloatingPointError(f"{cell}: the sampler left the finite numbers")
+        run = _run_of(cell, law, grid, first=first, samples=samples, path=path)
+        found = []
+        for metric in metrics:
+            started = time.perf_counter()
+            measured = METRICS[metric].measure(run)
+            metric_seconds = time.perf_counter() - started
+            drawn = _exact_draws_of(cell, metric, measured["rung"], exact_draws, folder)
+            record = {
+                **cell.__dict__, "metric": metric, **measured, "dim": law.dim,
+                **dict(zip(("exact_draws", "exact_draws_low", "exact_draws_high", "exact_draws_runs"), drawn)),
+                "oracle_calls": sum(counted.calls.values()), "oracle_rows": sum(counted.rows.values()),
+                "denoise_calls": counted.calls["denoise"],
+                "prox_calls": counted.calls["prox"] + counted.calls["prox_local"],
+                "inner_evaluations": int(sum(inner.values())),
+            }
+            found.append({
+                **{column: record[column] for column in COLUMNS}, "calls": dict(sorted(counted.calls.items())),
+                "inner": {k: int(v) for k, v in sorted(inner.items())}, "seconds": seconds, "metric_seconds": metric_seconds,
+            })
+        return found
+
+
+def _path(folder, key):
+    return Path(folder) / "records" / key[:2] / f"{key}.json"
+
+
+def _write_record(folder, key, record):
+    path, folder = _path(folder, key), Path(folder)
+    # A link planted in the folder must not lead the sweep out of it.
+    if not path.parent.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"out: {path.parent} is a link that leads out of {folder}; nothing was written")
+    files.write_whole(path, files.json_text({"key": key, **record}))
+
+
+def _stored(folder, key, cell, metric):
+    """The record under ``key``, or None. A record is whole or absent, so an unreadable one is reported, not replaced."""
+    path = _path(folder, key)
+    if not path.is_file():
+        return None
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise ValueError(f"longer than {MOST_BYTES} bytes")
+        record = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
+        if not isinstance(record, dict) or record.pop("key", None) != key:
+            raise ValueError("it holds another record than its name says")
+        for name, value in {**cell.__dict__, "metric": metric}.items():
+            if record.get(name) != value:
+                raise ValueError(f"{name} is {record.get(name)!r}, not {value!r}")
+        for name, kinds in {**_TYPES, **dict.fromkeys(_TIMES, (float, int))}.items():
+            if name not in record:
+                raise ValueError(f"{name} is absent")
+            kind = None if record[name] is None else type(record[name])
+            if kind not in kinds or (kind in (int, float) and not abs(record[name]) <= sys.float_info.max):
+                raise ValueError(f"{name} is {record[name]!r}")
+    except (ValueError, RecursionError) as error:
+        raise DamagedRecord(f"{path}: not a record of this sweep ({error}); remove it and run again") from None
+    return record
+
+
+def _no_constant(text):
+    raise ValueError(f"{text} is no number of JSON")
+
+
+# -- the sweep -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Sweep:
+    """What `sweep` returns: the rows, what was computed and reused, and the paths written (None without ``out``).
+
+    ``refused`` lists the combinations that were left out, each with its reason (only with ``refused="skip"``).
+    """
+
+    rows: list
+    computed: int
+    reused: int
+    table: Path | None = None
+    provenance: Path | None = None
+    seconds: list = field(default_factory=list)
+    timings: Path | None = None
+    refused: list = field(default_factory=list)
+
+
+def sweep(*, target, sampler, steps, seeds=5, schedule="vp_linear", samples=1000, metric="w2", start="gaussian", jobs=1,
+          out=None, backend="loky", scheduler=None, exact_draws=None, refused="error"):
+    """Run a grid of cells and tabulate it.
+
+    Parameters
+    ----------
+    target, sampler, schedule, metric : str or list of str
+        Names, ``NAME:PARAMETER=VALUE``, or (not for metrics) ``MODULE:FUNCTION`` of your own: a target function returns a
+        law, a sampler has the signature of `exactdiffusion.samplers`, a schedule takes N and returns a `Grid`.
+    steps : int or list of int
+        Numbers of steps N >= 1.
+    seeds : int or list of int
+        A number of seeds (0, 1, ...), or the seeds.
+    samples : int
+        Samples per cell.
+    start : {"gaussian", "exact"}
+        See `states`.
+    jobs : int
+        Worker processes of "loky"; the numbers do not depend on it.
+    out : path, optional
+        Folder for ``records/``, ``exact_draws/``, ``results.csv``, ``timings.csv`` and ``provenance.json``. Records found
+        there are reused. Without it nothing is written.
+    backend : {"loky", "dask", "ray"}
+        Where cells run; the numbers do not depend on it. "loky": processes of this machine.
+    scheduler : str, optional
+        Address of the dask scheduler (needed for "dask") or of the ray cluster (default: start ray here).
+    exact_draws : int, optional
+        How many runs of exact draws of the target are measured in the sampler's place (mean and central 90 %). Default: 200
+        where they take under 20 s by `metrics._fitting_runs`, else as many as fit, at least 40. 0 leaves them out.
+    refused : {"error", "skip"}
+        What happens to combinations that cannot run (a VP sampler on a VE schedule, a metric that a target does not
+        allow): a ValueError before anything runs, or they are left out and listed.
+
+    Returns
+    -------
+    Sweep
+
+    Raises
+    ------
+    ValueError
+        Names the argument, its value and what is expected.
+    DamagedRecord
+        A file in ``out`` is not the record that its name promises.
+    """
+    grid = {"target": target, "sampler": sampler, "schedule": schedule, "steps": steps, "seeds": seeds, "samples": samples,
+            "metric": metric, "start": start}
+    return sweep_grids([grid], jobs=jobs, out=out, backend=backend, scheduler=scheduler, exact_draws=exact_draws,
+                       refused=refused)
+
+
+def sweep_grids(grids, *, jobs=1, out=None, backend="loky", scheduler=None, exact_draws=None, refused="error",
+                notes=None):
+    """Run the union of several grids as one sweep.
+
+    Parameters
+    ----------
+    grids : list of dict
+        Each with the keys target, sampler, schedule, steps, seeds, samples, metric and start of `sweep`. A cell and metric
+        that several grids ask for is computed, and tabulated, once.
+    jobs, out, backend, scheduler, exact_draws, refused
+        As for `sweep`.
+    notes : dict, optional
+        Further entries of ``provenance.json`` (title, summary, finding).
+
+    Returns
+    -------
+    Sweep
+    """
+    jobs = integer("jobs", jobs, low=1)
+    exact_draws = None if exact_draws is None else integer("exact_draws", exact_draws, low=0)
+    choice("refused", refused, ("error", "skip"))
+    choice("backend", backend, tuple(_BACKENDS))
+    if scheduler is not None and (backend == "loky" or not isinstance(scheduler, str)):
+        fail("scheduler", scheduler, "an address, with backend 'dask' or 'ray'")
+    codes, found, tasks = {}, {}, {}
+
+    def key_of(cell, metric):
+        names = (cell.target, cell.sampler, cell.schedule)
+        if names not in codes:
+            codes[names] = _code(*names)
+        return _key(cell, metric, exact_draws, codes[names])
+
+    # What has a record was not refused when it was made; whether an exact KL exists may cost as much as the KL.
+    wanted, left_out = _wanted(
+        grids, refused, lambda cell, metric: out is not None and _path(out, key_of(cell, metric)).is_file())
+    for cell, metric in wanted:
+        key = key_of(cell, metric)
+        record = _stored(out, key, cell, metric) if out is not None else None
+        if record is not None:
+            found[cell, metric] = record
+        else:
+            tasks.setdefault(cell, []).append((metric, key))
+    reused = len(found)
+    for cell, names, fresh in _run(tasks, codes, jobs, out, backend, scheduler, exact_draws):
+        found.update({(cell, m): record for m, record in zip(names, fresh)})
+    ordered = [found[pair] for pair in wanted]
+    rows = [{column: record[column] for column in COLUMNS} for record in ordered]
+    done = Sweep(rows, len(found) - reused, reused, seconds=[record["seconds"] for record in ordered], refused=left_out)
+    if out is not None:
+        _write_tables(done, ordered, Path(out), codes, {
+            "arguments": _arguments(grids), "jobs": jobs, "backend": backend, "exact_draws": exact_draws,
+            "refused": left_out, **(notes or {}),
+        })
+    return done
+
+
+def _write_tables(done, ordered, out, codes, entries):
+    text = files.table_text(done.rows)
+    keys = (*_CELL, "metric", *_TIMES)
+    done.table, done.provenance, done.timings = out / "results.csv", out / "provenance.json", out / "timings.csv"
+    files.write_whole(done.table, text)
+    files.write_whole(done.timings, files.table_text([
+        {k: round(record[k], 6) if k in _TIMES else record[k] for k in keys} for record in ordered]))
+    files.write_whole(done.provenance, files.json_text({
+        **entries, "cells": len({tuple(r[k] for k in _CELL) for r in done.rows}), "rows": len(done.rows),
+        "computed": done.computed, "reused": done.reused, "table_sha256": hashlib.sha256(text.encode()).hexdigest(),
+        "seconds_of_work": round(sum(r["seconds"] + r["metric_seconds"] for r in ordered), 3),
+        "code": {"/".join(names): code for names, code in codes.items()}, **provenance(),
+    }))
+
+
+def _arguments(grids):
+    """What was asked for, as lists; with several grids the union of each, in order."""
+    merged = {}
+    for grid in map(_complete, grids):
+        for name, value in grid.items():
+            for item in value if isinstance(value, list) else [value]:
+                if item not in merged.setdefault(name, []):
+                    merged[name].append(item)
+    merged["steps"], merged["seeds"] = sorted(merged["steps"]), sorted(merged["seeds"])
+    if len(grids) == 1:
+        merged["samples"], merged["start"] = merged["samples"][0], merged["start"][0]
+    return merged
+
+
+def _list(name, value):
+    items = list(value) if isinstance(value, (list, tuple, range, np.ndarray)) else [value]
+    if not items:
+        fail(name, value, "at least one")
+    if len({repr(item) for item in items}) != len(items):
+        fail(name, value, "each one once")
+    return items
+
+
+def _complete(grid):
+    """One grid with every argument checked and every list a list."""
+    seeds = grid["seeds"]
+    if isinstance(seeds, int) and not isinstance(seeds, bool):
+        seeds = range(integer("seeds", seeds, low=1, high=MOST_CELLS))
+    return {
+        **{kind: [_canonical(kind, t) for t in _list(kind, grid[kind])] for kind in ("target", "sampler", "schedule")},
+        "steps": [integer("steps", n, low=1) for n in _list("steps", grid["steps"])],
+        "seeds": [integer("seeds", s, low=0, high=2**32 - 1) for s in _list("seeds", seeds)],
+        "samples": integer("samples", grid["samples"], low=1),
+        "metric": [choice("metric", m, tuple(METRICS)) for m in _list("metric", grid["metric"])],
+        "start": choice("start", grid["start"], ("gaussian", "exact")),
+    }
+
+
+def _wanted(grids, refused, known=lambda cell, metric: False):
+    """The (cell, metric) pairs in order, each once, and what was refused; ``known`` says what need not be asked again."""
+    wanted, left_out = {}, []
+    for g in map(_complete, grids):
+        size = math.prod(len(g[k]) for k in ("target", "sampler", "schedule", "steps", "seeds", "metric"))
+        if len(wanted) + size > MOST_CELLS:
+            fail("steps, seeds", len(wanted) + size, f"at most {MOST_CELLS} cells")
+        for t in g["target"]:
+            for s in g["sampler"]:
+                for schedule in g["schedule"]:
+                    for n in g["steps"]:
+                        cell = Cell(t, s, schedule, n, g["seeds"][0], g["samples"], g["start"])
+                        allowed = _allowed(cell, g["metric"], refused, left_out, known)
+                        for seed in g["seeds"]:
+                            this = Cell(t, s, schedule, n, seed, g["samples"], g["start"])
+                            wanted.update(dict.fromkeys((this, m) for m in allowed))
+    if not wanted:
+        raise ValueError(f"refused: every combination was refused, the first because {left_out[0]['reason']}")
+    return list(wanted), left_out
+
+
+def _allowed(cell, metrics, refused, left_out, known):
+    """The metrics of which a cell can have records. What cannot run costs nothing: samplers check at the call."""
+    law = law_of(cell.target)
+    parse_only = {"target": cell.target, "sampler": cell.sampler, "schedule": cell.schedule, "steps": cell.steps}
+    if cell.start == "exact" and not hasattr(law, "sample"):
+        fail("start", cell.start, "'gaussian' for a target that cannot be sampled")
+    _resolve("sampler", parse("sampler", cell.sampler)[0])  # a name that does not exist is never skipped
+    try:
+        grid = grid_of(cell.schedule, cell.steps)
+        states(law, cell.sampler, grid, 0, 1, cell.start)
+    except ValueError as error:
+        if refused == "error":
+            raise
+        left_out.append({**parse_only, "reason": str(error)[:300]})
+        return []
+    plan, allowed = _run_of(cell, law, grid), []
+    for metric in metrics:
+        try:
+            if not known(cell, metric):
+                refuse(metric, plan)
+            allowed.append(metric)
+        except ValueError as error:
+            if refused == "error":
+                raise
+            left_out.append({**parse_only, "metric": metric, "reason": str(error)[:300]})
+    return allowed
+
+
+# -- running ---------------------------------------------------------------------------------------------------------------
+
+
+def _run(tasks, codes, jobs, out, backend, scheduler, exact_draws):
+    """(cell, metrics, records) as they are done; ``tasks``: cell -> list of (metric, key)."""
+    cells = list(tasks)
+    work = [(cell, [m for m, _ in tasks[cell]], [k for _, k in tasks[cell]]) for cell in cells]
+    if backend == "loky" and (jobs == 1 or len(work) <= 1):
+        done = (_work(item, out, exact_draws) for item in work)
+    else:
+        groups = [[work[i] for i in group] for group in _groups(cells, jobs if backend == "loky" else 16)]
+        done = _BACKENDS[backend](groups, codes, jobs, out, scheduler, exact_draws)
+    yield from progress(done, "cells", len(work))
+
+
+def _groups(cells, workers):
+    """Indices of cells that make one task: neighbours that differ in the seed alone, in at least 8 tasks a worker."""
+    most = max(1, len(cells) // (8 * workers))
+    groups = []
+    for i, cell in enumerate(cells):
+        same = groups and len(groups[-1]) < most and _but_seed(cells[groups[-1][-1]]) == _but_seed(cell)
+        if same:
+            groups[-1].append(i)
+        else:
+            groups.append([i])
+    return groups
+
+
+def _but_seed(cell):
+    return (cell.target, cell.sampler, cell.schedule, cell.steps, cell.samples, cell.start)
+
+
+def _work(item, out, exact_draws):
+    cell, names, keys = item
+    fresh = run_cell(cell, names, exact_draws, out)
+    if out is not None:
+        _store(out, cell, keys, fresh)
+    return cell, names, fresh
+
+
+def _store(out, cell, keys, fresh):
+    code = _code(cell.target, cell.sampler, cell.schedule)
+    for key, record in zip(keys, fresh):
+        _write_record(out, key, {**record, "code": code, "commit": commit()})
+
+
+@contextmanager
+def _ending_with(driver):
+    """End this worker within a second once the process ``driver`` is gone; POSIX only.
+
+    A killed sweep cannot tell its workers, which would compute on beside the run that resumes it. A thread compares the
+    parent. It waits while compiled code holds the interpreter, so on Linux the kernel kills the worker as well. It does so
+    when the *thread* ends that started the worker: therefore only within a task, which that thread outlives.
+    """
+    if driver in (None, os.getpid()) or os.name != "posix":
+        yield
+        return
+    _watch(driver)
+    _death_signal(driver, 9)
+    try:
+        yield
+    finally:
+        _death_signal(driver, 0)
+
+
+@lru_cache(maxsize=1)
+def _watch(driver):
+    """Start the thread that ends this process with ``driver``, once."""
+    child = os.getppid() == driver
+
+    def gone():
+        if child:
+            return os.getppid() != driver
+        try:
+            os.kill(driver, 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            return False
+        return False
+
+    def watch():
+        while not gone():
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _death_signal(driver, number):
+    """Signal that the kernel of Linux sends this process when its parent ends; 0 for none."""
+    if sys.platform.startswith("linux") and os.getppid() == driver:
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, number, 0, 0, 0)  # PR_SET_PDEATHSIG
+
+
+def _group(items, codes, out, exact_draws, driver=None):
+    """One task on a worker, which ends with its ``driver``.
+
+    A worker whose code or data differ from the driver's must not answer under the same key.
+    """
+    with _ending_with(driver):
+        return _checked_group(items, codes, out, exact_draws)
+
+
+def _checked_group(items, codes, out, exact_draws):
+    for cell in {item[0] for item in items}:
+        names = (cell.target, cell.sampler, cell.schedule)
+        here = _code(*names)
+        if here != codes[names]:
+            parts = ", ".join(k for k in here if here[k] != codes[names][k])
+            raise RuntimeError(f"backend: a worker has another {parts} than this process for {'/'.join(names)}; "
+                               "install the same versions on every machine")
+    return [_work(item, out, exact_draws) for item in items]
+
+
+def _codes_of(items, codes):
+    names = {(cell.target, cell.sampler, cell.schedule) for cell, _, _ in items}
+    return {n: codes[n] for n in names}
+
+
+def _parallel(groups, codes, out, exact_draws, driver=None, **options):
+    from joblib import Parallel, delayed
+
+    return Parallel(return_as="generator_unordered", **options)(
+        delayed(_group)(items, _codes_of(items, codes), out, exact_draws, driver) for items in groups)
+
+
+def _loky(groups, codes, jobs, out, scheduler, exact_draws):
+    from joblib import parallel_config
+
+    with parallel_config("loky", inner_max_num_threads=1):
+        done = _parallel(groups, codes, out, exact_draws, os.getpid(), n_jobs=jobs)
+    for results in done:  # the workers have written the records
+        yield from results
+
+
+def _remote(groups, codes, out, exact_draws):
+    """Cells on machines that need not share a disk: records are written here, as they arrive."""
+    keys = {item[0]: item[2] for items in groups for item in items}
+    for results in _parallel(groups, codes, None, exact_draws, n_jobs=-1):
+        for cell, names, fresh in results:
+            if out is not None:
+                _store(out, cell, keys[cell], fresh)
+            yield cell, names, fresh
+
+
+def _dask(groups, codes, jobs, out, scheduler, exact_draws):
+    try:
+        from dask.distributed import Client
+    except ImportError:
+        fail("backend", "dask", "an installed dask: pip install 'exactdiffusion[cluster]'")
+    from joblib import parallel_config
+
+    if scheduler is None:
+        fail("scheduler", scheduler, "the address of a dask scheduler, e.g. tcp://192.168.1.2:8786")
+    try:
+        client = Client(scheduler, timeout=20, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"scheduler: got {scheduler!r}; expected the address of a running dask scheduler ({error})") from None
+    with client, parallel_config("dask", client=client):
+        yield from _remote(groups, codes, out, exact_draws)
+
+
+def _ray(groups, codes, jobs, out, scheduler, exact_draws):
+    try:
+        import ray
+        from ray.util.joblib import register_ray
+    except ImportError:
+        fail("backend", "ray", "an installed ray: pip install ray")
+    from joblib import parallel_config
+
+    started_here = not ray.is_initialized()
+    if started_here:
+        ray.init(address=scheduler)
+    try:
+        register_ray()
+        with parallel_config("ray"):
+            yield from _remote(groups, codes, out, exact_draws)
+    finally:
+        if started_here:
+            ray.shutdown()
+
+
+_BACKENDS: dict[str, Callable] = {"loky": _loky, "dask": _dask, "ray": _ray}
+
+
+def summary(rows):
+    """Mean, standard deviation over seeds, smallest lower end, what exact draws score (mean and central 90 %) and the rung,
+    with a vacuous bound beside it, per (target, sampler, schedule, steps, metric)."""
+    groups = {}
+    for row in rows:
+        groups.setdefault(tuple(row[k] for k in ("target", "sampler", "schedule", "steps", "metric")), []).append(row)
+    for key, members in groups.items():
+        values = np.array([m["value"] for m in members])
+        spread = values.std(ddof=1) if len(values) > 1 else math.nan
+        lower = [m["lower"] for m in members if m["lower"] is not None]
+        mean, low, high = (members[0][f"exact_draws{end}"] for end in ("", "_low", "_high"))
+        drawn = "-" if mean is None else "0" if high == 0 else f"{mean:.3g} [{low:.3g}, {high:.3g}]"
+        vacuous = next((m for m in members if m["vacuous"] is not None), None)
+        beside = "" if vacuous is None else f"; vacuous bound {vacuous['bound']:.2g}: {vacuous['vacuous']}"
+        yield (*key, len(members), f"{values.mean():.4g}", f"{spread:.2g}", f"{min(lower):.4g}" if lower else "-",
+               drawn, members[0]["rung"] + beside)

@@ -1,0 +1,288 @@
+"""The judge is judged: every assertion goes red when it must, and verdicts follow the evidence."""
+
+import json
+import math
+import re
+import subprocess
+import sys
+
+import pytest
+
+from exactdiffusion import statements as bounds
+from exactdiffusion.checks import ledger
+from exactdiffusion.checks.statistics import Comparison, Family
+from exactdiffusion.statements import Statement, statement
+
+
+def make(kind="upper", key="projection/example", text="derived"):
+    return Statement(key, "projection", "Thm 0", "an example", kind, text, "doc")
+
+
+def new(kind="upper", text="derived"):
+    collected = ledger.Collected()
+    return ledger.Check(make(kind, text=text), collected), collected
+
+
+def test_holds_passes_and_records_the_worst_ratio():
+    check, collected = new()
+    check.holds([1.0, 3.0], [2.0, 4.0], tol=0, cause="exact", on="two numbers")
+    assert collected.records[0].ratio == 0.75
+    assert collected.records[0].count == 2
+
+
+@pytest.mark.parametrize(
+    ("smaller", "larger"),
+    [(1.1, 1.0), (math.nan, 1.0), (1.0, math.nan), ([0.5, 2.0], 1.0), (math.inf, 1.0), (-math.nan, 0.0)],
+)
+def test_holds_fails(smaller, larger):
+    check, collected = new()
+    with pytest.raises(AssertionError):
+        check.holds(smaller, larger, tol=0.05, cause="rounding", on="x")
+    assert not collected.records[0].passed, "the failure is evidence too"
+
+
+def test_every_tolerance_names_the_class_of_its_cause():
+    check, collected = new()
+    check.holds(1.0, 2.0, tol=0, cause="rounding: 8 eps", on="x")
+    check.equal(1.0, 1.0, tol=0, cause="exact", on="x")
+    assert [(r.tolerance_class, r.cause) for r in collected.records] == [("rounding", "8 eps"), ("exact", "")]
+    for cause in ("8 eps", "", "Rounding: 8 eps", "rounding of a sum", "none"):
+        with pytest.raises(ValueError, match=r"cause: got .*expected one of exact, remainder"):
+            check.holds(1.0, 2.0, tol=0, cause=cause, on="x")
+
+
+def test_records_are_ordered_by_what_they_are_about():
+    """Another order of the tests gives the same list."""
+    lists = []
+    for order in (1, -1):
+        check, collected = new()
+        calls = [("holds", "b"), ("holds", "a"), ("equal", "c"), ("control", "a")]
+        for part, on in calls[::order]:
+            if part == "control":
+                check.control("h", 2.0, 1.0, on=on)
+            else:
+                getattr(check, part)(1.0, 1.0, tol=0, cause="exact", on=on)
+        lists.append(collected.of(check.statement.key))
+    assert lists[0] == lists[1]
+    assert [(r.part, r.on) for r in lists[0]] == [("holds", "a"), ("holds", "b"), ("equal", "c"), ("control", "a")]
+
+
+def test_evidence_travels_between_processes():
+    """Through JSON and back, with the numbers that JSON does not have; a foreign record is refused."""
+    check, collected = new()
+    check.holds(0.0, [0.0, 1.0], tol=0, cause="exact", on="x")
+    check.control("h", 1.0, 0.0, on="x")
+    with pytest.raises(AssertionError):
+        check.holds(math.nan, 1.0, tol=0, cause="rounding: 8 eps", on="y")
+    family = Family(shares=[("test", 1e-8)])
+    family.comparisons.append(Comparison("test", "x", "exact", 3, 1e-9, math.inf, 6.0, True))
+    data = json.loads(json.dumps(ledger.pack(collected, family), allow_nan=False))
+    back, again = ledger.unpack(data)
+    assert repr(back) == repr(collected)
+    assert again == family
+    data["records"][0].pop("on")
+    with pytest.raises(ValueError, match="record: got"):
+        ledger.unpack(data)
+
+
+def test_nothing_measured_is_a_failure():
+    check, _ = new()
+    for call in (
+        lambda: check.holds([], [], tol=0, cause="exact", on="x"),
+        lambda: check.equal([], [], tol=0, cause="exact", on="x"),
+        lambda: check.control("c", [], [], on="x"),
+    ):
+        with pytest.raises(AssertionError, match="nothing was measured"):
+            call()
+
+
+@pytest.mark.parametrize(("a", "b"), [(1.0, 1.2), (math.nan, 1.0), (1.0, math.nan), (math.inf, 1.0)])
+def test_equal_fails(a, b):
+    check, _ = new()
+    with pytest.raises(AssertionError):
+        check.equal(a, b, tol=0.1, cause="rounding", on="x")
+
+
+def test_tight_fails_for_a_loosened_bound():
+    check, _ = new()
+    check.tight(1.0 + 1e-12, 1.0, tol=1e-9, cause="rounding", on="x")
+    with pytest.raises(AssertionError):
+        check.tight(1 / 1.05, 1.0, tol=1e-9, cause="rounding", on="x")
+    with pytest.raises(AssertionError):
+        check.tight(math.nan, 1.0, tol=1e-9, cause="rounding", on="x")
+
+
+def test_rate_fails_outside_its_interval():
+    check, _ = new()
+    check.rate(-1.01, -1.0, within=0.05, on="x")
+    with pytest.raises(AssertionError):
+        check.rate(-1.2, -1.0, within=0.05, on="x")
+    with pytest.raises(AssertionError):
+        check.rate(math.nan, -1.0, within=0.05, on="x")
+
+
+def test_a_control_that_cannot_fail_is_an_error():
+    check, _ = new()
+    check.control("hypothesis", 2.0, 1.0, on="x")
+    with pytest.raises(AssertionError):
+        check.control("hypothesis", 1.0, 2.0, on="x")
+    with pytest.raises(AssertionError):  # a violation within the tolerance is rounding, not a control
+        check.control("hypothesis", 1.0 + 1e-12, 1.0, tol=1e-9, on="x")
+    with pytest.raises(AssertionError):
+        check.refuted("a form", 1.0, 1.0, on="x")
+    with pytest.raises(AssertionError):  # two units in the last place are rounding too
+        check.control("hypothesis", 1.0 + 4e-16, 1.0, on="x")
+    for a, b in ((math.nan, 1.0), (1.0, math.nan)):
+        with pytest.raises(AssertionError, match="NaN"):
+            check.control("hypothesis", a, b, on="x")
+        with pytest.raises(AssertionError, match="NaN"):
+            check.refuted("a form", a, b, on="x")
+
+
+def test_hypothesis_is_reported_apart():
+    check, collected = new()
+    mask = check.hypothesis("unique", [True, False], on="x", required=False)
+    assert mask.tolist() == [True, False]
+    assert collected.records[0].ratio == 0.5
+    with pytest.raises(AssertionError):
+        check.hypothesis("unique", [True, False], on="x")
+    with pytest.raises(AssertionError):
+        check.hypothesis("unique", [False, False], on="x", required=False)
+
+
+def test_verdicts_follow_the_evidence():
+    check, collected = new("tight")
+    s = check.statement
+    assert ledger.verdict(s, collected) == "not run"
+    check.holds(0.99, 1.0, tol=0, cause="exact", on="x")
+    assert ledger.verdict(s, collected) == "incomplete"
+    assert len(ledger.missing_parts(s, collected)) == 2
+    check.tight(1.0, 1.0, tol=0, cause="exact", on="x")
+    check.control("h", 2.0, 1.0, on="x")
+    assert ledger.verdict(s, collected) == "verified tight"
+    with pytest.raises(AssertionError):
+        check.holds(2.0, 1.0, tol=0, cause="exact", on="x")
+    assert ledger.verdict(s, collected) == "FAILED"
+
+
+@pytest.mark.parametrize(
+    ("kind", "ratio", "expected"),
+    [("upper", 0.5, "verified"), ("upper", 0.01, "verified, loose"), ("definition", 0.5, "verified")],
+)
+def test_verdict_of_untight_statements(kind, ratio, expected):
+    check, collected = new(kind)
+    check.holds(ratio, 1.0, tol=0, cause="exact", on="x")
+    check.control("h", 2.0, 1.0, on="x")
+    assert ledger.verdict(check.statement, collected) == expected
+
+
+def test_verdict_refuted_and_asymptotic():
+    check, collected = new("refuted")
+    check.equal(1.0, 1.0, tol=0, cause="exact", on="x")
+    check.control("h", 2.0, 1.0, on="x")
+    assert ledger.verdict(check.statement, collected) == "incomplete"
+    check.refuted("factor 2", 2.0, 1.0, on="x")
+    assert ledger.verdict(check.statement, collected) == "refuted as printed"
+    check, collected = new("asymptotic")
+    check.holds(0.5, 1.0, tol=0, cause="exact", on="x")
+    check.control("h", 2.0, 1.0, on="x")
+    assert ledger.verdict(check.statement, collected) == "incomplete"
+    check.rate(-1.0, -1.0, within=0.1, on="x")
+    assert ledger.verdict(check.statement, collected) == "asymptotic"
+
+
+def test_verdicts_of_unconfirmed_wording():
+    """A form that nobody could confirm is not "as printed"; a proof of it is a proof of our form."""
+    check, collected = new("refuted", "transcribed")
+    check.equal(1.0, 1.0, tol=0, cause="exact", on="x")
+    check.control("h", 2.0, 1.0, on="x")
+    check.refuted("factor 2", 2.0, 1.0, on="x")
+    assert ledger.verdict(check.statement, collected) == "refuted as transcribed"
+    check, collected = new("upper", "recalled")
+    check.holds(0.5, 1.0, tol=0, cause="exact", on="x")
+    assert ledger.verdict(check.statement, collected) == "incomplete"
+    check.control("h", 2.0, 1.0, on="x")
+    assert ledger.verdict(check.statement, collected) == "verified; form proved here"
+    collected.failed.add(check.statement.key)
+    assert ledger.verdict(check.statement, collected) == "FAILED"
+
+
+def test_a_refuted_form_asks_for_its_place_in_the_document():
+    check, collected = new("asymptotic")
+    check.rate(-1.0, -1.0, within=0.1, on="x")
+    check.equal(1.0, 1.0, tol=0, cause="exact", on="x")
+    check.control("h", 2.0, 1.0, on="x")
+    assert not ledger.missing_parts(check.statement, collected)
+    check.refuted("factor 2", 2.0, 1.0, on="x")
+    assert ledger.verdict(check.statement, collected) == "incomplete"
+
+
+def test_other_inequalities_are_no_ratio_of_the_statement():
+    check, collected = new("tight")
+    check.holds(0.3, 1.0, tol=0, cause="exact", on="x")
+    check.holds(0.9, 1.0, tol=0, cause="exact", on="x", of="a lemma")
+    check.tight(1.0, 1.0, tol=0, cause="exact", on="x", of="a lemma")
+    check.tight(0.3, 0.3, tol=0, cause="exact", on="x")
+    check.control("h", 2.0, 1.0, on="x")
+    s = check.statement
+    assert ledger.worst_ratio(s, collected) == 0.3
+    assert ledger.attained(s, collected) == []
+    assert ledger.verdict(s, collected) == "verified"
+    check.tight(1.0005, 1.0, tol=1e-3, cause="exact", on="x")
+    check.tight(1.0, 1.0, tol=1e-3, cause="exact", on="y")
+    assert [r.on for r in ledger.attained(s, collected)] == ["y", "x"]
+    assert ledger.verdict(s, collected) == "verified tight"
+    for kind in ("equality", "definition", "asymptotic"):
+        assert ledger.worst_ratio(make(kind), collected) is None
+
+
+def test_a_failing_test_fails_its_statement():
+    check, collected = new()
+    check.holds(0.5, 1.0, tol=0, cause="exact", on="x")
+    check.control("h", 2.0, 1.0, on="x")
+    collected.failed.add(check.statement.key)
+    assert ledger.verdict(check.statement, collected) == "FAILED"
+
+
+def test_statements_are_filed_with_their_words():
+    statements = bounds.all_statements()
+    assert len({s.key for s in statements}) == len(statements)
+    for s in statements:
+        assert s.kind in bounds.KINDS
+        assert s.text in bounds.TEXTS
+        for word in ("**Hypotheses", "onclusion", "**Source.**"):
+            assert word in s.doc, f"{s.key} lacks {word}"
+        assert re.search(r"\.\. math::", s.doc), f"{s.key}: no display math"
+
+
+def test_statement_decorator_refuses():
+    def documented():
+        "doc"
+
+    def bare():
+        pass
+
+    good = {"paper": "projection", "ref": "x", "title": "t", "kind": "upper", "text": "source"}
+    for name in ("paper", "kind", "text"):
+        with pytest.raises(ValueError, match=name):
+            statement(**{**good, name: "nonsense"})(documented)
+    with pytest.raises(ValueError, match="docstring"):
+        statement(**good)(bare)
+
+    def beta_star():
+        "another"
+
+    with pytest.raises(ValueError, match="taken"):
+        statement(**good)(beta_star)
+
+
+def test_order_of_the_statements_does_not_depend_on_the_imports():
+    """The committed files list them in this order: whoever imports a later module first must not move its statements."""
+    code = "import exactdiffusion.statements as b; getattr(b, {!r}); print([s.key for s in b.all_statements()])"
+    seen = {
+        subprocess.run([sys.executable, "-c", code.format(name)], capture_output=True, text=True, check=True).stdout
+        for name in ("foundations", "log_concavity_thresholds")
+    }
+    assert len(seen) == 1
+
+

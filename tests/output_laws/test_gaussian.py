@@ -1,0 +1,505 @@
+"""Exact Gaussian laws of all samplers: two derivations to 1e-12, 200,000 samples, published constants, orders.
+
+The samplers' code, the eigenbasis recursions of ``output_laws.gaussian`` and the 50-digit transcriptions below of the
+published formulas are three separate texts; an index slip or a factor in one of them shows here and, mostly, nowhere else.
+"""
+
+import mpmath
+import numpy as np
+import pytest
+
+from exactdiffusion import samplers, schedules
+from exactdiffusion._core.random import Noise
+from exactdiffusion.output_laws import gaussian
+from exactdiffusion.output_laws.gaussian import RECURSIONS
+
+EPS = np.finfo(np.float64).eps
+
+FULL = schedules.vp_linear(9)
+STEPS = schedules.vp_linear(12)  # the backward step needs g < 2: at least 10 steps of this schedule
+SHORT = schedules.vp_linear(6, eps=1e-3, final_zero=True)
+VE = schedules.log_linear(11, 30.0, 0.05)
+UNEVEN = schedules.edm(8, 20.0, 0.02)
+MIXED = schedules.Grid(np.linspace(0.3, 1.4, 8), np.linspace(0.3, 1.4, 8) * np.array([30, 9, 4, 3.9, 1.1, 0.6, 0.2, 0.03]))
+
+CASES = {
+    "ddim VP": ("ddim", FULL, {}),
+    "ddim uneven": ("ddim", UNEVEN, {}),
+    "ddim mixed": ("ddim", MIXED, {}),
+    "GE 2": ("gradient_estimation", VE, {}),
+    "GE 2.4 VP": ("gradient_estimation", FULL, {"gamma": 2.4}),
+    "GE variable": ("gradient_estimation", MIXED, {"gamma": "variable"}),
+    "GE repeated level": ("gradient_estimation", schedules.quantised(40, "edm"), {"gamma": "variable"}),
+    "ddpm": ("ddpm", UNEVEN, {}),
+    "ddpm VP": ("ddpm", FULL, {}),
+    "ddpm mu=0.3": ("ddpm", MIXED, {"mu": 0.3}),
+    "ddpm mu=0.8": ("ddpm", VE, {"mu": 0.8}),
+    "ddpm large": ("ddpm", UNEVEN, {"variance": "large"}),
+    "ddpm large, last noise": ("ddpm", FULL, {"variance": "large", "last_noise": True}),
+    "ddpm means": ("ddpm", MIXED, {"variance": "zero"}),
+    "heun": ("heun", UNEVEN, {}),
+    "heun mixed": ("heun", MIXED, {}),
+    "DPM++ 11 steps": ("dpm_solver_pp", VE, {}),
+    "DPM++ 10 steps": ("dpm_solver_pp", VE[:11], {}),
+    "DPM++ 9 steps": ("dpm_solver_pp", VE[:10], {}),
+    "DPM++ few": ("dpm_solver_pp", MIXED, {}),
+    "DPM++ two-step last": ("dpm_solver_pp", MIXED, {"lower_order_final": False}),
+    "DPM++ zero": ("dpm_solver_pp", UNEVEN, {"lower_order_final": True}),
+    "DPM++ 12 steps to zero": ("dpm_solver_pp", schedules.log_linear(12, final_zero=True), {}),
+    "PF": ("probability_flow", FULL, {}),
+    "PF right, eps": ("probability_flow", SHORT, {"step": "right"}),
+    "PF denoise": ("probability_flow", SHORT, {"final": "denoise"}),
+    "EM": ("euler_maruyama", FULL, {}),
+    "EM right, eps, mean last": ("euler_maruyama", SHORT, {"step": "right", "last_noise": False}),
+    "EM denoise": ("euler_maruyama", SHORT, {"final": "denoise"}),
+    "EM own steps": ("euler_maruyama", FULL, {"step": 1.1 * FULL.g}),
+    "EI": ("exponential_integrator", FULL, {}),
+    "backward": ("proximal_backward", STEPS, {}),
+    "backward to eps": ("proximal_backward", schedules.vp_linear(15, eps=1e-3), {}),
+    "hybrid": ("proximal_hybrid", FULL, {}),
+    "hybrid few": ("proximal_hybrid", SHORT, {}),
+    "EI right, mean last": ("exponential_integrator", SHORT, {"step": "right", "last_noise": False}),
+}
+
+
+def test_every_sampler_is_covered():
+    assert set(RECURSIONS) == set(samplers.REGISTRY) == {name for name, _, _ in CASES.values()}
+
+
+class Gaussian:
+    """Oracle of N(mean, cov); ``cov`` a matrix or variances. Not the library's own law: a separate text."""
+
+    def __init__(self, mean, cov):
+        self.mean, self.cov, self.dim = np.asarray(mean), np.asarray(cov), len(mean)
+
+    def noised(self, scale, sigma):
+        return _Noised(self, scale, sigma)
+
+
+class _Noised:
+    def __init__(self, law, scale, sigma):
+        self.law, self.scale, self.sigma = law, scale, sigma
+
+    def denoise(self, x):
+        cov, s, v = self.law.cov, self.scale, self.sigma**2
+        if cov.ndim == 1:
+            return self.law.mean + (x - s * self.law.mean) * (s * cov / (s * s * cov + v))
+        gain = np.linalg.solve(s * s * cov + v * np.eye(len(cov)), s * cov)
+        return self.law.mean + (x - s * self.law.mean) @ gain
+
+    def prox(self, x, lam):
+        """Stationarity (u - x) + lam C^-1 (u - m) = 0, multiplied through by C."""
+        cov, m, v = self.law.cov, self.scale * self.law.mean, self.sigma**2
+        if cov.ndim == 1:
+            C = self.scale**2 * cov + v
+            return m + C / (C + lam) * (x - m)
+        C = self.scale**2 * cov + v * np.eye(len(cov))
+        return m + np.linalg.solve(C + lam * np.eye(len(cov)), C @ (x - m).T).T
+
+
+class UnitNoise:
+    """Row ``1 + d + k d + j`` receives the unit vector e_j at step k and nothing else."""
+
+    def normal(self, step, n, d, start=0, like=None):
+        z = np.zeros((n, d))
+        z[1 + d + step * d : 1 + 2 * d + step * d] = np.eye(d)
+        return z
+
+
+def probe(name, law, grid, start_mean, start_cov, params):
+    """Mean and covariance of the output from the affine map found by running the sampler on 0 and unit vectors."""
+    d, info = law.dim, samplers.REGISTRY[name]
+    x = np.zeros((1 + d + grid.N * d, d))
+    x[1 : 1 + d] = np.eye(d)
+    out = samplers.final(info.function(law, grid, x, **params, **({"noise": UnitNoise()} if info.stochastic else {})))
+    linear = (out[1 : 1 + d] - out[0]).T
+    noise = (out[1 + d :] - out[0]).T
+    start_cov = np.diag(start_cov) if start_cov.ndim == 1 else start_cov
+    return linear @ start_mean + out[0], linear @ start_cov @ linear.T + noise @ noise.T
+
+
+def problem(seed, d=3, diagonal=False):
+    rng = np.random.default_rng(seed)
+    basis = np.linalg.qr(rng.standard_normal((d, d)))[0]
+    lam = np.array([2.5, 0.4, 0.07])[:d]
+    mean = np.array([0.7, -0.4, 0.2])[:d]
+    if diagonal:
+        return mean, lam, np.array([1.3, 0.2, -0.5])[:d], np.array([1.1, 0.6, 2.0])[:d]
+    root = rng.standard_normal((d, d))
+    return mean, (basis * lam) @ basis.T, np.array([1.3, 0.2, -0.5])[:d], root @ root.T + 0.1 * np.eye(d)
+
+
+@pytest.mark.parametrize("diagonal", [True, False], ids=["diagonal", "full"])
+@pytest.mark.parametrize("case", sorted(CASES))
+def test_recursion_against_the_probed_affine_map(case, diagonal, accuracy):
+    """Must agree to 1e-12: rounding of N <= 40 steps with gains of order 1 to 10 (measured below 2e-14)."""
+    name, grid, params = CASES[case]
+    mean, cov, start_mean, start_cov = problem(5, diagonal=diagonal)
+    cov, start_cov = (cov if diagonal else 0.5 * (cov + cov.T)), start_cov
+    exact = gaussian(name, mean, cov, grid, start_mean, start_cov, **params)
+    m, c = probe(name, Gaussian(mean, cov), grid, start_mean, start_cov, params)
+    if diagonal:
+        assert exact.cov.shape == (3,)
+        accuracy(f"samplers.{name}", np.max(np.abs(np.diag(c) / exact.cov - 1)), 1e-12, "recursion of the Gaussian law")
+        assert np.max(np.abs(c - np.diag(np.diag(c)))) == 0
+    else:
+        size = np.max(np.abs(exact.cov))
+        accuracy(f"samplers.{name}", np.max(np.abs(c - exact.cov)), 1e-12 * size, "recursion of the Gaussian law")
+        assert np.array_equal(exact.cov, exact.cov.T)
+    size = np.max(np.abs(exact.mean))
+    accuracy(f"samplers.{name}", np.max(np.abs(m - exact.mean)), 1e-12 * size, "recursion of the Gaussian law")
+
+
+# ------------------------------------------------------------------------ 50 digits, published forms, one dimension
+
+
+def mp(value):
+    return mpmath.mpf(float(value))
+
+
+def published(name, grid, mu, lam, x, noise, params):
+    """Output for start x and noises z_k in 50 digits, written in the coordinates of the publications."""
+    s, sig = [mp(v) for v in grid.scale], [mp(v) for v in grid.sigma]
+    mu, lam, N, half = mp(mu), mp(lam), grid.N, mpmath.mpf(1) / 2
+
+    def denoise(i, x):
+        return mu + s[i] * lam / (s[i] ** 2 * lam + sig[i] ** 2) * (x - s[i] * mu)
+
+    def eps(i, x):
+        return (x - s[i] * denoise(i, x)) / sig[i]
+
+    def score(i, x):
+        return -(x - s[i] * mu) / (s[i] ** 2 * lam + sig[i] ** 2)
+
+    if name in ("probability_flow", "euler_maruyama", "exponential_integrator"):
+        step, final, last = params.get("step", "integral"), params.get("final", "step"), params.get("last_noise", True)
+        for i in range(N):
+            if final == "denoise" and i == N - 1:
+                return s[N] * denoise(i, x)
+            if isinstance(step, str) and step == "integral":
+                g = 2 * mpmath.log(s[i + 1] / s[i])
+            elif isinstance(step, str):
+                g = mp(grid.rate[i]) * (mp(grid.time[i]) - mp(grid.time[i + 1]))
+            else:
+                g = mp(step[i])
+            z = noise[i] if last or i < N - 1 else 0
+            if name == "probability_flow":
+                x = x + g / 2 * (x + score(i, x))
+            elif name == "euler_maruyama":
+                x = x + g * (x / 2 + score(i, x)) + mpmath.sqrt(g) * z
+            else:
+                grow = mpmath.exp(g / 2)
+                x = grow * x + 2 * (grow - 1) * score(i, x) + mpmath.sqrt(mpmath.exp(g) - 1) * z
+        return x
+    if name.startswith("proximal"):
+        for i in range(N):
+            g = 2 * mpmath.log(s[i + 1] / s[i])
+            m, v = s[i + 1] * mu, s[i + 1] ** 2 * lam + sig[i + 1] ** 2
+            if name == "proximal_backward":
+                y, step = 2 / (2 - g) * (x + mpmath.sqrt(g) * noise[i]), 2 * g / (2 - g)
+            else:
+                y, step = (1 + g / 2) * x + mpmath.sqrt(g) * noise[i], g
+            x = (v * y + step * m) / (v + step)  # argmin 1/2 (u - y)^2 + step (u - m)^2 / (2 v)
+        return x
+    previous = None
+    for i in range(N):
+        if name == "ddim":
+            x = s[i + 1] * denoise(i, x) + sig[i + 1] * eps(i, x)
+        elif name == "gradient_estimation":
+            gamma, e, r = params.get("gamma", 2), eps(i, x), [a / b for a, b in zip(sig, s)]
+            if gamma == "variable":
+                gamma = 1 + (r[i] - r[i + 1]) / (2 * (r[i - 1] - r[i])) if i > 0 and r[i - 1] != r[i] else 1
+            bar = e if previous is None else mp(gamma) * e + (1 - mp(gamma)) * previous
+            if not isinstance(gamma, (int, float)):
+                bar = e if previous is None else gamma * e + (1 - gamma) * previous
+            x, previous = s[i + 1] * (x / s[i] + (r[i + 1] - r[i]) * bar), e
+        elif name == "ddpm" and params.get("mu", 0.5) == 0.5:
+            # Ho et al.: posterior mean and variance of q(x_{t-1} | x_t, x_0), for X_t = sqrt(abar) X_0 + ...
+            a, b = 1 / (1 + (sig[i] / s[i]) ** 2), 1 / (1 + (sig[i + 1] / s[i + 1]) ** 2)
+            alpha, vp = a / b, x / s[i] * mpmath.sqrt(a)
+            m = mpmath.sqrt(b) * (1 - alpha) / (1 - a) * denoise(i, x) + mpmath.sqrt(alpha) * (1 - b) / (1 - a) * vp
+            kind = params.get("variance", "small")
+            var = {"small": (1 - b) / (1 - a) * (1 - alpha), "large": 1 - alpha, "zero": 0}[kind]
+            if kind == "large" and sig[i + 1] == 0 and not params.get("last_noise", False):
+                var = 0
+            x = s[i + 1] * (m + mpmath.sqrt(var) * noise[i]) / mpmath.sqrt(b)
+        elif name == "ddpm":
+            mu_, r, q = mp(params["mu"]), sig[i] / s[i], sig[i + 1] / s[i + 1]
+            target = (q / r**mu_) ** (1 / (1 - mu_))
+            y = x / s[i] + (target - r) * eps(i, x) + mpmath.sqrt(q**2 - target**2) * noise[i]
+            x = s[i + 1] * y
+        elif name == "heun":
+            r, q, y = sig[i] / s[i], sig[i + 1] / s[i + 1], x / s[i]
+            d = (y - denoise(i, x)) / r
+            z = y + (q - r) * d
+            if q != 0:
+                z = y + (q - r) * (half * d + half * (z - denoise(i + 1, s[i + 1] * z)) / q)
+            x = s[i + 1] * z
+        elif name == "dpm_solver_pp":
+            lower = params.get("lower_order_final")
+            lower = (N < 10 or sig[N] == 0) if lower is None else lower
+            clean = mixed = denoise(i, x)
+            if sig[i + 1] == 0:
+                x = s[i + 1] * clean
+                continue
+            lambdas = [mpmath.log(a / b) if b != 0 else mpmath.inf for a, b in zip(s, sig)]
+            h = lambdas[i + 1] - lambdas[i]
+            if i > 0 and not (lower and i == N - 1):
+                ratio = (lambdas[i] - lambdas[i - 1]) / h
+                mixed = (1 + 1 / (2 * ratio)) * clean - 1 / (2 * ratio) * previous
+            x, previous = sig[i + 1] / sig[i] * x - s[i + 1] * (mpmath.exp(-h) - 1) * mixed, clean
+    return x
+
+
+@pytest.mark.parametrize("case", sorted(CASES))
+@pytest.mark.parametrize("lam", [3.0, 0.02, 0.0])
+def test_recursion_against_published_formulas_in_50_digits(case, lam, accuracy):
+    """1-D law from the published update at 50 digits: 1e-12 relative (measured below 1e-14 but where lam = 0 ends at 0)."""
+    name, grid, params = CASES[case]
+    mean, start_mean, start_var = 0.6, -0.8, 1.7
+    with mpmath.workdps(50):
+        zero = [mpmath.mpf(0)] * grid.N
+        base = published(name, grid, mean, lam, mpmath.mpf(0), zero, params)
+        gain = published(name, grid, mean, lam, mpmath.mpf(1), zero, params) - base
+        variance = gain**2 * mp(start_var)
+        if samplers.REGISTRY[name].stochastic:
+            for k in range(grid.N):
+                unit = [mpmath.mpf(j == k) for j in range(grid.N)]
+                variance += (published(name, grid, mean, lam, mpmath.mpf(0), unit, params) - base) ** 2
+        exact_mean, exact_var = float(gain * mp(start_mean) + base), float(variance)
+    law = gaussian(name, [mean], [lam], grid, [start_mean], [start_var], **params)
+    accuracy("output_laws.gaussian", abs(law.mean[0] - exact_mean), 1e-12 * abs(exact_mean), f"50 digits, mpmath: {case}")
+    # With lam = 0 and a final 0 the exact variance of a sampler may be 0 or a square of a cancelled sum: eps^2 of the start.
+    limit = 1e-12 * exact_var + 64 * EPS**2 * start_var
+    accuracy("output_laws.gaussian", abs(law.cov[0] - exact_var), limit, f"50 digits, mpmath: {case}")
+
+
+# --------------------------------------------------------------------------------------------- sampling
+
+
+def test_law_of_200000_samples(chance):
+    """Means, variances and all covariances of whitened outputs, every case of the table.
+
+    The start is drawn from N(start_mean, start_cov). Whitened by the exact law the output is N(0, I): n mean^2 and the sums
+    of squares of z_i, (z_i + z_j)/sqrt 2, (z_i - z_j)/sqrt 2 are chi-square.
+    """
+    n, d = 200_000, 3
+    draw = chance(comparisons=12 * len(CASES))
+    mean, cov, start_mean, start_cov = problem(8)
+    cov = 0.5 * (cov + cov.T)
+    law = Gaussian(mean, cov)
+    x = start_mean + draw.noise(77).initial(n, d) @ np.linalg.cholesky(start_cov).T
+    for case, (name, grid, params) in CASES.items():
+        info = samplers.REGISTRY[name]
+        noise = {"noise": draw.noise(hash_free(case))} if info.stochastic else {}
+        out = samplers.final(info.function(law, grid, x, **params, **noise))
+        exact = gaussian(name, mean, cov, grid, start_mean, start_cov, **params)
+        z = np.linalg.solve(np.linalg.cholesky(exact.cov), (out - exact.mean).T)
+        draw.normal(z.mean(axis=1), 0.0, 1 / np.sqrt(n), on=f"means, {case}")
+        draw.chi_square(np.sum(z**2, axis=1), n, on=f"variances, {case}")
+        i, j = np.triu_indices(d, k=1)
+        draw.chi_square(np.sum((z[i] + z[j]) ** 2, axis=1), n, scale=2.0, on=f"sums, {case}")
+        draw.chi_square(np.sum((z[i] - z[j]) ** 2, axis=1), n, scale=2.0, on=f"differences, {case}")
+
+
+def hash_free(text):
+    """A seed from a name, the same in every process (``hash`` is salted)."""
+    return int.from_bytes(text.encode()[:7], "big")
+
+
+# ------------------------------------------------------------------------------------- published closed forms
+
+
+@pytest.mark.parametrize("N", [8, 50, 400])
+def test_unit_gaussian_closed_forms(N):
+    """Target N(0, 1), constant g, started at N(0, 1): V_N = V* + (1 - V*) rho^N exactly (arXiv 2507.08956's setting)."""
+    T = 6.0
+    grid, g = schedules.vp_linear(N, T, T), T / N
+    one = ([0.0], [1.0], grid, [0.0], [1.0])
+    star, rho = 1 / (1 - g / 4), (1 - g / 2) ** 2
+    assert gaussian("euler_maruyama", *one).cov[0] == pytest.approx(star + (1 - star) * rho**N, rel=1e-12)
+    star, rho = 1 / (1 + g / 4), (1 + g / 2) ** -2
+    assert gaussian("proximal_backward", *one).cov[0] == pytest.approx(star + (1 - star) * rho**N, rel=1e-12)
+    star, rho = 1 / (1 + 3 * g / 4), ((1 + g / 2) / (1 + g)) ** 2
+    assert gaussian("proximal_hybrid", *one).cov[0] == pytest.approx(star + (1 - star) * rho**N, rel=1e-12)
+    a = 2 - np.exp(g / 2)
+    star = np.expm1(g) / (1 - a**2)
+    assert gaussian("exponential_integrator", *one).cov[0] == pytest.approx(star + (1 - star) * a ** (2 * N), rel=1e-12)
+    for name in ("probability_flow",):
+        assert gaussian(name, *one).cov[0] == pytest.approx(1.0, rel=1e-12)
+    large = gaussian("ddpm", *one, variance="large", last_noise=True)
+    assert large.cov[0] == pytest.approx(1.0, rel=1e-12)
+
+
+@pytest.mark.parametrize("S", [0.25, 3.0])
+@pytest.mark.parametrize("mu", [0.0, 1.5])
+def test_leading_constants_on_gaussian_targets(S, mu):
+    """(Var - S)/g and (mean - mu)/g at N = 16384, T = 40: errors O(g) = 2.5e-3 times constants of order 1."""
+    N, T = 16384, 40.0
+    grid, g, L = schedules.vp_linear(N, T, T), T / N, np.log(S)
+    curve = S**2 * L / (4 * (S - 1))
+    expected = {
+        ("euler_maruyama", ()): (0.5 - curve, -mu * S * L / (8 * (S - 1))),
+        ("proximal_backward", ()): (curve - 0.5, mu * S * L / (8 * (S - 1))),  # minus the Euler-Maruyama constants
+        ("proximal_hybrid", ()): (-0.5 - curve, -mu * S * L / (8 * (S - 1))),
+        ("exponential_integrator", ()): (0.5, 0.0),
+        ("ddpm", (("variance", "large"), ("last_noise", True))): ((1 - S) / 2, 0.0),
+        ("probability_flow", ()): ((1 - S - S * L) / 4, None),
+    }
+    for (name, params), (variance, mean) in expected.items():
+        law = gaussian(name, [mu], [S], grid, **dict(params))
+        assert abs((law.cov[0] - S) / g - variance) <= 4 * g
+        if mean is not None:
+            assert abs((law.mean[0] - mu) / g - mean) <= 4 * g
+
+
+def test_ddim_product_formula():
+    """prod_t (1 - beta_t sigma_t^2 / (lam + sigma_t^2)) of arXiv 2306.04848."""
+    grid, lam = schedules.edm(12), np.array([4.0, 0.3, 1e-4])
+    law = gaussian("ddim", np.zeros(3), lam, grid, np.zeros(3), np.ones(3))
+    product = np.prod(1 - grid.beta[:, None] * grid.sigma[:-1, None] ** 2 / (lam + grid.sigma[:-1, None] ** 2), axis=0)
+    assert np.max(np.abs(np.sqrt(law.cov) / product - 1)) <= 1e-11  # 1 - x cancels for small lam
+
+
+def test_conditional_mean_chain_of_a_gaussian_telescopes():
+    """The chain of posterior means returns lam / (lam + v) exactly, for every grid (arXiv 2403.02957, Gaussian prior)."""
+    lam = np.array([4.0, 0.3, 1e-4])
+    for grid in (UNEVEN, schedules.log_linear(20, 3.0, final_zero=True), schedules.ddpm(7, final_zero=True)):
+        law = gaussian("ddpm", np.zeros(3), lam, grid, np.zeros(3), np.ones(3), variance="zero")
+        assert np.max(np.abs(np.sqrt(law.cov) * (lam + grid.sigma[0] ** 2) / lam - 1)) <= 64 * EPS * grid.N
+
+
+def test_ddpm_keeps_the_distance_to_a_subspace():
+    """Codimension directions (lam = 0): E dist^2 = sigma^2 at every level for beta-tilde, 1.555 sigma^2 for the betas."""
+    grid = schedules.log_linear(20, 10.0, 0.1)
+    small = gaussian("ddpm", [0.0], [0.0], grid, all_steps=True).cov[:, 0]
+    assert np.max(np.abs(small / grid.sigma**2 - 1)) <= 64 * EPS
+    large = gaussian("ddpm", [0.0], [0.0], grid, variance="large").cov[0] / grid.sigma[-1] ** 2
+    assert abs(large - 1.555) <= 5e-3  # published figure: Monte-Carlo with three decimals
+
+
+# ------------------------------------------------------------------------------------------------------- orders
+
+
+def ode_error(name, N, lam=1.0, high=40.0, low=0.02, grid=None, **params):
+    """Signed relative error of the output's standard deviation against the probability flow."""
+    grid = schedules.log_linear(N, high, low) if grid is None else grid
+    law = gaussian(name, [0.0], [lam], grid, **params)
+    return np.sqrt(law.cov[0] / (lam + grid.sigma[-1] ** 2)) - 1
+
+
+def slope(steps, errors):
+    return np.polyfit(np.log(steps), np.log(np.abs(errors)), 1)[0]
+
+
+ORDERS = {
+    "ddim": ("ddim", {}, 1), "GE gamma=2": ("gradient_estimation", {}, 1),
+    "GE variable": ("gradient_estimation", {"gamma": "variable"}, 2), "heun": ("heun", {}, 2),
+    "DPM++": ("dpm_solver_pp", {}, 2),
+}
+
+
+@pytest.mark.parametrize("case", sorted(ORDERS))
+def test_order_in_sigma(case):
+    name, params, order = ORDERS[case]
+    steps = np.array([1280, 2560, 5120])
+    measured = -slope(steps, [ode_error(name, int(N), **params) for N in steps])
+    assert abs(measured - order) <= 0.05
+    if not params:
+        assert samplers.REGISTRY[name].order == order
+
+
+@pytest.mark.parametrize("case", sorted(ORDERS))
+def test_order_on_a_nonuniform_grid(case):
+    """EDM steps (rho = 3): the variable-step formulas keep their order; a formula for equal steps would not."""
+    name, params, order = ORDERS[case]
+    steps = np.array([640, 1280, 2560])
+    errors = [
+        ode_error(name, N, grid=schedules.edm(int(N), 10.0, 0.1, rho=3.0, final_zero=False), **params) for N in steps
+    ]
+    assert abs(-slope(steps, errors) - order) <= 0.05
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [("euler_maruyama", {}), ("exponential_integrator", {}), ("probability_flow", {}),
+     ("proximal_backward", {}), ("proximal_hybrid", {}),
+     ("ddpm", {"variance": "large", "last_noise": True})],
+)
+def test_weak_order_of_the_vp_family(name, params):
+    steps = np.array([1024, 2048, 4096])
+    errors = [gaussian(name, [0.0], [0.25], schedules.vp_linear(int(N), 6.0, 6.0), **params).cov[0] - 0.25 for N in steps]
+    assert abs(-slope(steps, errors) - 1) <= 0.05
+
+
+def test_gradient_estimation_errors_mirror_those_of_ddim():
+    """N(0,1), sigma 40 -> .02, N = 1280: -1.482e-3 (gamma 1), +1.475e-3 (2), -2.2e-6 (1.5), -1.1e-5 (variable)."""
+    one, two = ode_error("ddim", 1280), ode_error("gradient_estimation", 1280)
+    assert f"{one:.3e}" == "-1.482e-03"
+    assert f"{two:.3e}" == "1.475e-03"
+    assert f"{ode_error('gradient_estimation', 1280, gamma=1.5):.1e}" == "-2.2e-06"
+    assert f"{ode_error('gradient_estimation', 1280, gamma='variable'):.1e}" == "-1.1e-05"
+    ratios = [-ode_error("gradient_estimation", N) / ode_error("ddim", N) for N in (640, 2560, 10240)]
+    assert abs(ratios[2] - 1) < abs(ratios[1] - 1) < abs(ratios[0] - 1) < 0.02
+
+
+# ------------------------------------------------------------------------------------------- interface of gaussian
+
+
+def test_all_steps_default_start_and_function_argument():
+    mean, cov, _, _ = problem(3)
+    cov = 0.5 * (cov + cov.T)
+    steps = gaussian(samplers.ddim, mean, cov, FULL, all_steps=True)
+    assert steps.mean.shape == (10, 3)
+    assert steps.cov.shape == (10, 3, 3)
+    start = FULL.scale[0] ** 2 * cov + FULL.sigma[0] ** 2 * np.eye(3)
+    assert np.allclose(steps.cov[0], start, rtol=0, atol=16 * EPS)
+    assert np.allclose(steps.mean[0], FULL.scale[0] * mean, rtol=16 * EPS, atol=0)
+    last = gaussian("ddim", mean, cov, FULL)
+    assert np.array_equal(last.mean, steps.mean[-1])
+    assert np.array_equal(last.cov, steps.cov[-1])
+    explicit = gaussian("ddim", mean, cov, FULL, FULL.scale[0] * mean, start)
+    assert np.allclose(explicit.cov, last.cov, rtol=0, atol=64 * EPS * np.max(last.cov))
+
+
+def test_large_dimension_stays_diagonal():
+    d = 100_000
+    law = gaussian("gradient_estimation", np.zeros(d), np.linspace(0, 2, d), VE)
+    assert law.cov.shape == (d,)
+
+
+def test_isotropic_scalars():
+    law = gaussian("ddpm", np.zeros(4), 2.0, VE, np.ones(4), 1.0)
+    single = gaussian("ddpm", [0.0], [2.0], VE, [1.0], [1.0])
+    assert np.allclose(law.cov, single.cov[0], rtol=4 * EPS)
+    assert np.allclose(law.mean, single.mean[0], rtol=4 * EPS)
+
+
+PAIR = ([0.0, 0.0], np.eye(2), FULL)
+BAD = {
+    "unknown sampler": ("sampler", lambda: gaussian("euler", *PAIR)),
+    "foreign function": ("sampler", lambda: gaussian(print, *PAIR)),
+    "mean matrix": ("mean", lambda: gaussian("ddim", np.eye(2), np.eye(2), FULL)),
+    "mean empty": ("mean", lambda: gaussian("ddim", [], [], FULL)),
+    "mean NaN": ("mean", lambda: gaussian("ddim", [np.nan], [1.0], FULL)),
+    "cov shape": ("cov", lambda: gaussian("ddim", [0.0, 0.0], np.eye(3), FULL)),
+    "cov not symmetric": ("cov", lambda: gaussian("ddim", [0.0, 0.0], [[1.0, 0.5], [0.0, 1.0]], FULL)),
+    "cov indefinite": ("cov", lambda: gaussian("ddim", [0.0, 0.0], [[1.0, 2.0], [2.0, 1.0]], FULL)),
+    "cov negative variance": ("cov", lambda: gaussian("ddim", [0.0, 0.0], [1.0, -1.0], FULL)),
+    "start_mean shape": ("start_mean", lambda: gaussian("ddim", *PAIR, [0.0])),
+    "start_cov indefinite": ("start_cov", lambda: gaussian("ddim", *PAIR, [0.0, 0.0], -np.eye(2))),
+    "grid": ("grid", lambda: gaussian("ddim", [0.0], [1.0], [3.0, 1.0])),
+    "grid per row": ("grid", lambda: gaussian("ddim", [0.0], [1.0], schedules.Grid(1.0, [[2.0], [1.0]]))),
+    "grid not VP": ("grid", lambda: gaussian("euler_maruyama", [0.0], [1.0], VE)),
+    "gamma": ("gamma", lambda: gaussian("gradient_estimation", *PAIR, gamma="two")),
+    "mu": ("mu", lambda: gaussian("ddpm", *PAIR, mu=1.0)),
+    "noise": ("noise", lambda: gaussian("ddpm", *PAIR, noise=Noise(1))),
+    "all_steps": ("all_steps", lambda: gaussian("ddim", *PAIR, all_steps=1)),
+}
+
+
+@pytest.mark.parametrize("case", sorted(BAD))
+def test_bad_input_names_the_argument(case):
+    name, call = BAD[case]
+    with pytest.raises(ValueError, match=rf"^{name}\b"):
+        call()
