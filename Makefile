@@ -63,6 +63,7 @@ studies: $(STAMP)
 
 lint: $(STAMP)
 	@$(BIN)/python -m ruff check src tests theory experiments benchmarks .ci
+	@$(BIN)/python -m ruff format --check --quiet src tests theory experiments benchmarks .ci
 	@$(BIN)/python -m mypy
 
 portability: $(STAMP)

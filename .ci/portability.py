@@ -50,8 +50,13 @@ for values in found:
 
 
 def run(arguments, environment):
-    return subprocess.run([sys.executable, *arguments], cwd=HERE.parent, env={**os.environ, **ONE_THREAD, **environment},
-                          stdin=subprocess.DEVNULL, capture_output=True)
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=HERE.parent,
+        env={**os.environ, **ONE_THREAD, **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+    )
 
 
 def probe(environment):
@@ -60,7 +65,7 @@ def probe(environment):
     if done.returncode:
         return {"error": done.stderr.decode(errors="replace").strip().splitlines()[-1:]}
     head, _, values = done.stdout.partition(b"\n")
-    return {**json.loads(head), "values": [values[i:i + 8] for i in range(0, len(values), 8)]}
+    return {**json.loads(head), "values": [values[i : i + 8] for i in range(0, len(values), 8)]}
 
 
 def noisy_libm(folder, noise=0):
@@ -70,8 +75,17 @@ def noisy_libm(folder, noise=0):
     library = Path(folder) / "noisy_libm.so"
     compiler = os.environ.get("CC", "cc")
     try:
-        done = subprocess.run([*compiler.split(), *f"-O2 -shared -fPIC -fno-builtin -DNOISE={noise} -o".split(),
-                               str(library), str(HERE / "noisy_libm.c"), "-lm"], capture_output=True, text=True)
+        done = subprocess.run(
+            [
+                *compiler.split(),
+                *f"-O2 -shared -fPIC -fno-builtin -DNOISE={noise} -o".split(),
+                str(library),
+                str(HERE / "noisy_libm.c"),
+                "-lm",
+            ],
+            capture_output=True,
+            text=True,
+        )
     except OSError:
         return None, f"there is no C compiler ({compiler})"
     return (library, "") if done.returncode == 0 else (None, f"{compiler} failed: {done.stderr.strip()}")
@@ -99,10 +113,13 @@ def configurations(folder, noise=0):
         if "error" in there:
             print(f"{name}: no second machine here: {there['error']}")
             continue
-        moved = [sum(a != b for a, b in zip(here["values"][i:i + COUNT], there["values"][i:i + COUNT]))
-                 for i in range(0, len(here["values"]), COUNT)]
+        moved = [
+            sum(a != b for a, b in zip(here["values"][i : i + COUNT], there["values"][i : i + COUNT]))
+            for i in range(0, len(here["values"]), COUNT)
+        ]
         says = f"kernel {there['kernel']}, of {COUNT} values differ: " + ", ".join(
-            f"{f} {count / COUNT:.1%}" for f, count in zip(FUNCTIONS, moved))
+            f"{f} {count / COUNT:.1%}" for f, count in zip(FUNCTIONS, moved)
+        )
         if not any(moved) and there["kernel"] == here["kernel"]:
             print(f"{name}: no second machine here: neither the BLAS kernel ({here['kernel']}) nor a value changes")
         elif name == NOISY and not (all(there["numpy_is_libm"]) and all(count > COUNT / 4 for count in moved)):
@@ -145,8 +162,10 @@ def main(chains=CHAINS, ledger=LEDGER, noise=0, every=False):
                 lines = compare(AS_IS, texts[AS_IS].decode(), name, text.decode()) or ["  white space at the ends of lines"]
                 failures.append("\n".join([f"{name}: {ledger} differs from that of {AS_IS}", *lines]))
     print(*failures, sep="\n", end="\n" if failures else "")
-    print(f"{len(machines)} of 3 configurations ran ({', '.join(machines)}), {len(failures)} failures; "
-          f"{time.monotonic() - started:.0f} s, {sum(os.times()[2:4]):.0f} s of processor time")
+    print(
+        f"{len(machines)} of 3 configurations ran ({', '.join(machines)}), {len(failures)} failures; "
+        f"{time.monotonic() - started:.0f} s, {sum(os.times()[2:4]):.0f} s of processor time"
+    )
     return int(bool(failures) or (every and len(machines) < 3))
 
 

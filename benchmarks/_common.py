@@ -121,8 +121,17 @@ def processor():
 def machine(**versions):
     """What the numbers were measured on; ``load`` is the system's mean number of running processes over the last minute."""
     load = {"load": round(os.getloadavg()[0], 1)} if hasattr(os, "getloadavg") else {}
-    return {"processor": processor(), "cores": os.cpu_count(), "threads": 1, **load, "system": platform.system(),
-            "python": platform.python_version(), "numpy": np.__version__, "scipy": scipy.__version__, **versions}
+    return {
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "threads": 1,
+        **load,
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+        **versions,
+    }
 
 
 def options(doc, name, **sizes):

@@ -16,10 +16,37 @@ HERE = Path(__file__).resolve().parent
 BEGIN, END = "<!-- tables: begin (python benchmarks/_page.py) -->", "<!-- tables: end -->"
 #: Columns of records that do not name their own.
 COLUMNS = {
-    "prox": ["case", "N", "k", "sigma", "theta", "seconds", "gradient.seconds", "gradient.ratio", "differences.seconds",
-             "differences.ratio", "loop.ratio", "gradient.missed", "gradient.queries", "residual", "gradient.distance"],
-    "mixture": ["case", "form", "ours_us", "limit_us", "ratio", "goal", "rate", "naive_us_over_ours", "scikit_us_over_ours",
-                "autograd_us_over_ours", "error", "peak_bytes"],
+    "prox": [
+        "case",
+        "N",
+        "k",
+        "sigma",
+        "theta",
+        "seconds",
+        "gradient.seconds",
+        "gradient.ratio",
+        "differences.seconds",
+        "differences.ratio",
+        "loop.ratio",
+        "gradient.missed",
+        "gradient.queries",
+        "residual",
+        "gradient.distance",
+    ],
+    "mixture": [
+        "case",
+        "form",
+        "ours_us",
+        "limit_us",
+        "ratio",
+        "goal",
+        "rate",
+        "naive_us_over_ours",
+        "scikit_us_over_ours",
+        "autograd_us_over_ours",
+        "error",
+        "peak_bytes",
+    ],
 }
 #: What a machine is described by, wherever a record has it.
 MACHINE = ("device", "processor", "machine", "cores", "threads", "load", "system", "python", "numpy", "scipy", "blas")

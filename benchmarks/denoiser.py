@@ -325,8 +325,15 @@ def run(options):
     pruned = pruning(images(20000)[1], 128, (0.05, 0.3, 0.5, 0.7, 1.0, 2.0, 3.0, 10.0), 3)
     rng = np.random.default_rng(4)
     levels = (0.0, 1e-4, 1e-3, 1e-2, 0.03, 0.1, 1.0)
-    searched = trees([("curve", curve(200_000), 1000), ("cube", rng.uniform(size=(100_000, 3)), 1000),
-                      ("circle", np.stack([np.cos(a := rng.uniform(0, 7, 20_000)), np.sin(a)], axis=1), 1000)], levels, 3)
+    searched = trees(
+        [
+            ("curve", curve(200_000), 1000),
+            ("cube", rng.uniform(size=(100_000, 3)), 1000),
+            ("circle", np.stack([np.cos(a := rng.uniform(0, 7, 20_000)), np.sin(a)], axis=1), 1000),
+        ],
+        levels,
+        3,
+    )
     print(
         f"\nnear ties, largest error{'sigma':>8}{'differences':>14}{'expansion':>14}{'centred':>14}"
         f"{'ours':>14}{'rounding':>14}"

@@ -20,8 +20,20 @@ from threadpoolctl import threadpool_limits
 from exactdiffusion import GaussianMixture, schedules
 from exactdiffusion.output_laws import line
 
-COLUMNS = ("case", "ours_ms", "peer_ms", "limit_ms", "peer_over_ours", "peer_over_ours_wall", "ours_over_limit",
-           "accuracy", "peer_accuracy", "nodes", "ours_MB", "peer_MB")
+COLUMNS = (
+    "case",
+    "ours_ms",
+    "peer_ms",
+    "limit_ms",
+    "peer_over_ours",
+    "peer_over_ours_wall",
+    "ours_over_limit",
+    "accuracy",
+    "peer_accuracy",
+    "nodes",
+    "ours_MB",
+    "peer_MB",
+)
 LAW = GaussianMixture(None, [[-0.6], [0.6]], 0.4)
 
 
@@ -63,13 +75,22 @@ def case(N, nodes, repeats):
     exact = line.propagate(LAW, chain(N), "euler_maruyama", refine=4.0, nodes=x).law.density
     found = line.propagate(LAW, chain(N), "euler_maruyama", nodes=x).law.density
     top = float(exact.max())
-    return {"case": f"N = {N}, fixed grid of {nodes}", "N": N, "repeats": repeats, "nodes": max(s.nodes for s in run.steps),
-            "ours_ms": float(np.median(times[:, 0])), "limit_ms": float(np.median(times[:, 1])),
-            "peer_ms": float(np.median(times[:, 2])), "ours_over_limit": ratio(times, 0, 1),
-            "peer_over_ours": ratio(times, 2, 0), "peer_over_ours_wall": ratio(wall, 2, 0),
-            "accuracy": float(np.max(np.abs(found - exact))) / top,
-            "peer_accuracy": float(np.max(np.abs(q - exact))) / top,
-            "ours_MB": peak(ours, (2,), N), "peer_MB": peak(fixed, (2, 20), N, nodes)}
+    return {
+        "case": f"N = {N}, fixed grid of {nodes}",
+        "N": N,
+        "repeats": repeats,
+        "nodes": max(s.nodes for s in run.steps),
+        "ours_ms": float(np.median(times[:, 0])),
+        "limit_ms": float(np.median(times[:, 1])),
+        "peer_ms": float(np.median(times[:, 2])),
+        "ours_over_limit": ratio(times, 0, 1),
+        "peer_over_ours": ratio(times, 2, 0),
+        "peer_over_ours_wall": ratio(wall, 2, 0),
+        "accuracy": float(np.max(np.abs(found - exact))) / top,
+        "peer_accuracy": float(np.max(np.abs(q - exact))) / top,
+        "ours_MB": peak(ours, (2,), N),
+        "peer_MB": peak(fixed, (2, 20), N, nodes),
+    }
 
 
 def fourier(N, refine, repeats):
@@ -77,11 +98,18 @@ def fourier(N, refine, repeats):
     times, wall = 1e3 * interleaved_both([lambda: ours(N, refine, "fourier"), lambda: ours(N, refine)], repeats)
     a, b = ours(N, refine, "fourier"), ours(N, refine)
     kl = [line.divergences(run.target, run.law).kl for run in (a, b)]
-    return {"case": f"N = {N}, nodes x {refine:g}, Fourier", "N": N, "repeats": repeats, "refine": refine,
-            "nodes": max(s.nodes for s in b.steps), "ours_ms": float(np.median(times[:, 0])),
-            "peer_ms": float(np.median(times[:, 1])), "peer_over_ours": ratio(times, 1, 0),
-            "peer_over_ours_wall": ratio(wall, 1, 0),
-            "accuracy": abs(kl[0] / kl[1] - 1)}
+    return {
+        "case": f"N = {N}, nodes x {refine:g}, Fourier",
+        "N": N,
+        "repeats": repeats,
+        "refine": refine,
+        "nodes": max(s.nodes for s in b.steps),
+        "ours_ms": float(np.median(times[:, 0])),
+        "peer_ms": float(np.median(times[:, 1])),
+        "peer_over_ours": ratio(times, 1, 0),
+        "peer_over_ours_wall": ratio(wall, 1, 0),
+        "accuracy": abs(kl[0] / kl[1] - 1),
+    }
 
 
 def main(argv=None):

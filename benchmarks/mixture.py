@@ -146,8 +146,13 @@ def summary(name, times, B, extra):
     """Row of the table from interleaved times: column 0 the limit, column 1 ours, the others named."""
     ratios = times / times[:, :1]
     limit, ours = 1e6 * np.median(times[:, :2], axis=0) / B
-    row = {"case": name, "limit_us": float(limit), "ours_us": float(ours), "ratio": float(np.median(ratios[:, 1])),
-           "ratio_min": float(np.min(ratios[:, 1]))}
+    row = {
+        "case": name,
+        "limit_us": float(limit),
+        "ours_us": float(ours),
+        "ratio": float(np.median(ratios[:, 1])),
+        "ratio_min": float(np.min(ratios[:, 1])),
+    }
     for i, peer in enumerate(extra, start=2):
         row[peer] = 1e6 * float(np.median(times[:, i])) / B
         row[f"{peer}_over_ours"] = float(np.median(times[:, i] / times[:, 1]))
@@ -334,8 +339,10 @@ def line(row):
     """One row as text."""
     peers = "".join(f"{row[p]:10.1f}" if p in row else f"{'-':>10}" for p in ("naive_us", "scikit_us", "autograd_us"))
     goal = f"{row['goal']:g}" if row["goal"] else "-"
-    return (f"{row['case']:<42}{row['ours_us']:8.1f}{row['limit_us']:8.1f}{row['rate']:7.1f}{row['ratio']:7.2f}{goal:>6}"
-            f"{100 / row['ratio']:7.0f} %{peers}{row['error']:10.1e}{row['peak_bytes'] / 2**20:8.1f}")
+    return (
+        f"{row['case']:<42}{row['ours_us']:8.1f}{row['limit_us']:8.1f}{row['rate']:7.1f}{row['ratio']:7.2f}{goal:>6}"
+        f"{100 / row['ratio']:7.0f} %{peers}{row['error']:10.1e}{row['peak_bytes'] / 2**20:8.1f}"
+    )
 
 
 def main(argv=None):
@@ -346,17 +353,26 @@ def main(argv=None):
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "mixture.json")
     a = parser.parse_args(argv)
     law, rng, rows = datasets.random_mixture(a.components, a.dim), np.random.default_rng(0), []
-    print(f"B = {a.samples}, K = {a.components}, d = {a.dim}; microseconds of CPU time per sample, one thread, medians of "
-          f"{a.repeats}")
-    print(f"{'case':<42}{'ours':>8}{'limit':>8}{'GF/s':>7}{'ratio':>7}{'goal':>6}{'of limit':>9}{'naive':>10}"
-          f"{'sklearn r':>10}{'autograd':>10}{'error':>10}{'MiB':>8}")
+    print(
+        f"B = {a.samples}, K = {a.components}, d = {a.dim}; microseconds of CPU time per sample, one thread, medians of "
+        f"{a.repeats}"
+    )
+    print(
+        f"{'case':<42}{'ours':>8}{'limit':>8}{'GF/s':>7}{'ratio':>7}{'goal':>6}{'of limit':>9}{'naive':>10}"
+        f"{'sklearn r':>10}{'autograd':>10}{'error':>10}{'MiB':>8}"
+    )
     with threadpool_limits(1):
         chosen = (("denoise", 10.0), ("denoise", 1.0), ("denoise", 0.3), ("score", 1.0), ("log_density", 1.0))
         cases = [lambda what=what, s=s: vectors(law, what, s, rng, a) for what, s in chosen]
-        cases += [lambda what=what, s=s: vectors(law, what, s, rng, a, "eigen")
-                  for what, s in (("denoise", 1.0), ("denoise", 0.01), ("score", 0.01), ("log_density", 0.01))]
-        cases += [lambda: matrices(law, "hessian", 1.0, rng, a), lambda: matrices(law, "hessian", 0.01, rng, a, "eigen"),
-                  lambda: matrices(law, "posterior_covariance", 1.0, rng, a)]
+        cases += [
+            lambda what=what, s=s: vectors(law, what, s, rng, a, "eigen")
+            for what, s in (("denoise", 1.0), ("denoise", 0.01), ("score", 0.01), ("log_density", 0.01))
+        ]
+        cases += [
+            lambda: matrices(law, "hessian", 1.0, rng, a),
+            lambda: matrices(law, "hessian", 0.01, rng, a, "eigen"),
+            lambda: matrices(law, "posterior_covariance", 1.0, rng, a),
+        ]
         for case in cases:
             rows.append(case())
             print(line(rows[-1]), flush=True)
@@ -369,12 +385,22 @@ def main(argv=None):
         for r in table:
             print(f"{r['sigma']:8.0e}{r['form']:>11}{r['ours']:10.1e}{r['precision_form']:16.1e}{r['input_rounding']:15.1e}")
         exponents = growth(a, rng)
-    print("\ngrowth of the time of a denoiser (eigen form): " + ", ".join(
-        f"{name}^{e['exponent']:.2f} ({e['low']:.2f} to {e['high']:.2f})" for name, e in exponents.items()))
+    print(
+        "\ngrowth of the time of a denoiser (eigen form): "
+        + ", ".join(f"{name}^{e['exponent']:.2f} ({e['low']:.2f} to {e['high']:.2f})" for name, e in exponents.items())
+    )
     missed = [r["case"] for r in rows if r["goal"] and r["ratio"] > r["goal"]]
     print("goals: all met" if not missed else f"goals missed: {'; '.join(missed)}")
-    record = {"cases": rows, "singular": table, "growth": exponents, "samples": a.samples, "components": a.components,
-              "dim": a.dim, "repeats": a.repeats, "machine": machine()}
+    record = {
+        "cases": rows,
+        "singular": table,
+        "growth": exponents,
+        "samples": a.samples,
+        "components": a.components,
+        "dim": a.dim,
+        "repeats": a.repeats,
+        "machine": machine(),
+    }
     return write_record(a.output, record)
 
 

@@ -105,26 +105,44 @@ def case(name, cloud, N, k, n, peers, repeats=5):
         took, _ = timed(partial(descents, looped, points, scale, sigma, y[chosen], lam))
         plain.append(took / len(chosen))
     proof = law.prox(y, lam, certificate=True)
-    row = {"case": name, "N": N, "k": k, "sigma": sigma / scale, "theta": lam / sigma**2, "atoms": len(points),
-           "dim": points.shape[1], "queries": n, "seconds": float(np.median(ours)), "residual": float(proof.residual.max()),
-           "status": {str(s): int(np.sum(proof.status == s)) for s in np.unique(proof.status)},
-           "scores_per_query": proof.calls.get("score", 0) / n}
+    row = {
+        "case": name,
+        "N": N,
+        "k": k,
+        "sigma": sigma / scale,
+        "theta": lam / sigma**2,
+        "atoms": len(points),
+        "dim": points.shape[1],
+        "queries": n,
+        "seconds": float(np.median(ours)),
+        "residual": float(proof.residual.max()),
+        "status": {str(s): int(np.sum(proof.status == s)) for s in np.unique(proof.status)},
+        "scores_per_query": proof.calls.get("score", 0) / n,
+    }
     f = np.array([objective(points, scale, sigma, y[j], lam)(u[j])[0] for j in range(n)])
     every = np.arange(n) if points.shape[1] <= 3 else some[:: max(1, len(some) // 8)]
     best = law.prox(y[every], lam, starts=None, certificate=True).objective
     row["all_starts"] = {"queries": len(every), "worse": int(np.sum(f[every] > best + 1e-9 * (1 + np.abs(best))))}
-    row["python"] = {"seconds": float(np.median(plain)), "ratio": float(np.median(np.array(plain) / np.array(ours))),
-                     "queries": len(chosen)}
+    row["python"] = {
+        "seconds": float(np.median(plain)),
+        "ratio": float(np.median(np.array(plain) / np.array(ours))),
+        "queries": len(chosen),
+    }
     row["worse_than_certified"] = int(np.sum(f > proof.objective + 1e-10 * (1 + np.abs(proof.objective))))
     for gradient, record, label in ((True, exact, "gradient"), (False, differences, "differences")):
         chosen, solutions = found[gradient]
         excess = np.array([s.fun - f[j] for j, s in zip(chosen, solutions)])
         same = excess < 1e-6 * (1 + np.abs(f[chosen]))
         distance = [np.linalg.norm(s.x - u[j]) for j, s, ok in zip(chosen, solutions, same) if ok]
-        row[label] = {"seconds": float(np.median(record)), "ratio": float(np.median(np.array(record) / np.array(ours))),
-                      "queries": len(chosen), "missed": int(np.sum(~same)), "better_than_ours": int(np.sum(excess < -1e-9)),
-                      "distance": float(max(distance, default=np.nan)),
-                      "evaluations": float(np.mean([s.nfev for s in solutions]))}
+        row[label] = {
+            "seconds": float(np.median(record)),
+            "ratio": float(np.median(np.array(record) / np.array(ours))),
+            "queries": len(chosen),
+            "missed": int(np.sum(~same)),
+            "better_than_ours": int(np.sum(excess < -1e-9)),
+            "distance": float(max(distance, default=np.nan)),
+            "evaluations": float(np.mean([s.nfev for s in solutions])),
+        }
     return row
 
 
@@ -140,29 +158,38 @@ def run(options):
     digits = datasets.digits()
     digits = digits if hasattr(digits, "noised") else PointCloud(digits)
     cases += [("digits", digits, N, k, options.queries // 5) for N, k in ((20, 2), (20, 4), (20, 8))]
-    head = f"{'case':<16}{'sigma':>7}{'theta':>7}{'ours us':>9}{'grad us':>9}{'ratio':>7}{'diff us':>10}{'ratio':>8}" \
-           f"{'loop us':>10}{'ratio':>8}{'missed':>8}{'worse':>9}{'residual':>10}{'peer dist':>10}  status"
+    head = (
+        f"{'case':<16}{'sigma':>7}{'theta':>7}{'ours us':>9}{'grad us':>9}{'ratio':>7}{'diff us':>10}{'ratio':>8}"
+        f"{'loop us':>10}{'ratio':>8}{'missed':>8}{'worse':>9}{'residual':>10}{'peer dist':>10}  status"
+    )
     print(head)
     rows = []
     for name, cloud, N, k, n in cases:
         r = case(name, cloud, N, k, n, options.peers)
         rows.append(r)
         g, d, p, w = r["gradient"], r["differences"], r["python"], r["all_starts"]
-        print(f"{name + f' N={N} k={k}':<16}{r['sigma']:7.3f}{r['theta']:7.2f}{1e6 * r['seconds']:9.1f}"
-              f"{1e6 * g['seconds']:9.0f}{g['ratio']:7.1f}{1e6 * d['seconds']:10.0f}{d['ratio']:8.1f}"
-              f"{1e6 * p['seconds']:10.0f}{p['ratio']:8.0f}"
-              f"{g['missed']:4d}/{g['queries']:<3d}{w['worse']:4d}/{w['queries']:<4d}"
-              f"{r['residual']:10.1e}{g['distance']:10.1e}  {r['status']}", flush=True)
+        print(
+            f"{name + f' N={N} k={k}':<16}{r['sigma']:7.3f}{r['theta']:7.2f}{1e6 * r['seconds']:9.1f}"
+            f"{1e6 * g['seconds']:9.0f}{g['ratio']:7.1f}{1e6 * d['seconds']:10.0f}{d['ratio']:8.1f}"
+            f"{1e6 * p['seconds']:10.0f}{p['ratio']:8.0f}"
+            f"{g['missed']:4d}/{g['queries']:<3d}{w['worse']:4d}/{w['queries']:<4d}"
+            f"{r['residual']:10.1e}{g['distance']:10.1e}  {r['status']}",
+            flush=True,
+        )
         assert r["worse_than_certified"] == 0
         assert g["better_than_ours"] == d["better_than_ours"] == 0
     write_record(options.output, {"cases": rows, "machine": machine()})
     first = rows[0]
     if first["case"] == "dino":
         g, d = (first[q]["ratio"] for q in ("gradient", "differences"))
-        print(f"dino N=20 k=2: {1 / first['seconds']:.0f} samples/s; {g:.0f} x L-BFGS-B with gradient (goal 5 x), "
-              f"{d:.0f} x with finite differences, {first['python']['ratio']:.0f} x with a Python loop (goal 100 x)")
-    print(f"lower from every atom: {sum(r['all_starts']['worse'] for r in rows)} of "
-          f"{sum(r['all_starts']['queries'] for r in rows)} queries")
+        print(
+            f"dino N=20 k=2: {1 / first['seconds']:.0f} samples/s; {g:.0f} x L-BFGS-B with gradient (goal 5 x), "
+            f"{d:.0f} x with finite differences, {first['python']['ratio']:.0f} x with a Python loop (goal 100 x)"
+        )
+    print(
+        f"lower from every atom: {sum(r['all_starts']['worse'] for r in rows)} of "
+        f"{sum(r['all_starts']['queries'] for r in rows)} queries"
+    )
     return rows
 
 

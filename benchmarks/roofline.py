@@ -235,8 +235,11 @@ def run(size, gemm, bandwidth, launch):
         for name, done, needed, shape in cases(size):
             rows.append(row(name, done, needed, shape, gemm, bandwidth, launch))
             r = rows[-1]
-            print(f"{name:<41}{r['products']:6.3f} products {r['traffic']:5.1f} x array {r['operations']:4d} operations "
-                  f"{r['reads']:2d} read {r['predicted_ms']:8.3f} ms predicted share {r['predicted_share']:.3f}", flush=True)
+            print(
+                f"{name:<41}{r['products']:6.3f} products {r['traffic']:5.1f} x array {r['operations']:4d} operations "
+                f"{r['reads']:2d} read {r['predicted_ms']:8.3f} ms predicted share {r['predicted_share']:.3f}",
+                flush=True,
+            )
     return rows
 
 

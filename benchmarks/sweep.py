@@ -3,8 +3,8 @@
     python benchmarks/sweep.py [--samples 100 1000] [--seeds 4] [--repeats 3] [--output FILE]
 
 A cell is one sampler with one number of steps and one seed, judged by its distance to the data. ``ours`` is
-`exactdiffusion.studies.sweep.sweep` in this process, with and without records on disk; the peer (also the limit) calls the samplers
-and the metric in a plain loop. (Not DDIM: for it the engine also evaluates a theorem's bound along the path, which costs as
+`exactdiffusion.sweep` in this process, with and without records on disk; the peer (also the limit) calls the samplers and
+the metric in a plain loop. (Not DDIM: for it the engine also evaluates a theorem's bound along the path, which costs as
 much as the run.) CPU time of interleaved repetitions. Scaling compares wall time of one worker and two, which
 other load on the machine disturbs; workers are started before. ``accuracy`` is the largest relative difference of a value
 between the two ways, and the number of values that two workers changed.
@@ -19,14 +19,35 @@ from threadpoolctl import threadpool_limits
 
 from exactdiffusion.studies import sweep as engine
 
-COLUMNS = ("case", "cells", "ours_ms", "peer_ms", "overhead_ms", "ours_over_peer", "disk_ms", "disk_over_peer", "reuse_ms",
-           "one_s", "two_s", "scaling", "accuracy")
+COLUMNS = (
+    "case",
+    "cells",
+    "ours_ms",
+    "peer_ms",
+    "overhead_ms",
+    "ours_over_peer",
+    "disk_ms",
+    "disk_over_peer",
+    "reuse_ms",
+    "one_s",
+    "two_s",
+    "scaling",
+    "accuracy",
+)
 TARGET, SAMPLERS, SCHEDULE, METRIC = "digits", ["ddpm", "heun"], "vp_linear", "distance"
 
 
 def arguments(samples, steps, seeds, **more):
-    return {"target": TARGET, "sampler": SAMPLERS, "steps": steps, "seeds": seeds, "schedule": SCHEDULE, "samples": samples,
-            "metric": METRIC, **more}
+    return {
+        "target": TARGET,
+        "sampler": SAMPLERS,
+        "steps": steps,
+        "seeds": seeds,
+        "schedule": SCHEDULE,
+        "samples": samples,
+        "metric": METRIC,
+        **more,
+    }
 
 
 def bare(samples, steps, seeds):
@@ -63,12 +84,20 @@ def case(samples, steps, seeds, repeats):
     cells = len(found["rows"])
     middle = np.median(times, axis=0) / cells
     ordered = sorted(r["value"] for r in found["rows"])
-    return {"case": f"{samples} samples a cell", "cells": cells, "samples": samples, "repeats": repeats,
-            "ours_ms": float(middle[0]), "peer_ms": float(middle[1]), "disk_ms": float(middle[2]),
-            "reuse_ms": float(middle[3]), "ours_over_peer": ratio(times, 0, 1),
-            "overhead_ms": float(np.median(times[:, 0] - times[:, 1]) / cells),
-            "disk_over_peer": ratio(times, 2, 1),
-            "accuracy": float(np.max(np.abs(np.array(ordered) / np.array(sorted(found["values"])) - 1)))}
+    return {
+        "case": f"{samples} samples a cell",
+        "cells": cells,
+        "samples": samples,
+        "repeats": repeats,
+        "ours_ms": float(middle[0]),
+        "peer_ms": float(middle[1]),
+        "disk_ms": float(middle[2]),
+        "reuse_ms": float(middle[3]),
+        "ours_over_peer": ratio(times, 0, 1),
+        "overhead_ms": float(np.median(times[:, 0] - times[:, 1]) / cells),
+        "disk_over_peer": ratio(times, 2, 1),
+        "accuracy": float(np.max(np.abs(np.array(ordered) / np.array(sorted(found["values"])) - 1))),
+    }
 
 
 def scaling(samples, steps, seeds, repeats):
@@ -84,9 +113,17 @@ def scaling(samples, steps, seeds, repeats):
         walls.append(row)
     walls = np.array(walls)
     same = [a["value"] == b["value"] for a, b in zip(found[1], found[2], strict=True)]
-    return {"case": f"{samples} samples a cell, 1 and 2 workers", "cells": len(same), "samples": samples, "repeats": repeats,
-            "one_s": float(np.median(walls[:, 0])), "two_s": float(np.median(walls[:, 1])), "scaling": ratio(walls, 0, 1),
-            "accuracy": float(len(same) - sum(same)), "load": machine().get("load")}
+    return {
+        "case": f"{samples} samples a cell, 1 and 2 workers",
+        "cells": len(same),
+        "samples": samples,
+        "repeats": repeats,
+        "one_s": float(np.median(walls[:, 0])),
+        "two_s": float(np.median(walls[:, 1])),
+        "scaling": ratio(walls, 0, 1),
+        "accuracy": float(len(same) - sum(same)),
+        "load": machine().get("load"),
+    }
 
 
 def main(argv=None):

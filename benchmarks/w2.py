@@ -18,8 +18,21 @@ from threadpoolctl import threadpool_limits
 from exactdiffusion import distances
 from exactdiffusion.distances import transport
 
-COLUMNS = ("case", "method", "repeats", "ours_s", "peer_s", "limit_s", "peer_over_ours", "peer_over_ours_wall",
-           "ours_over_limit", "accuracy", "gap_over_top", "ours_MB", "peer_MB")
+COLUMNS = (
+    "case",
+    "method",
+    "repeats",
+    "ours_s",
+    "peer_s",
+    "limit_s",
+    "peer_over_ours",
+    "peer_over_ours_wall",
+    "ours_over_limit",
+    "accuracy",
+    "gap_over_top",
+    "ours_MB",
+    "peer_MB",
+)
 
 
 def weights(rng, n):
@@ -69,13 +82,27 @@ def case(name, x, y, a=None, b=None, repeats=3, dense=True):
     tasks = [ours, lambda: pairs.price(u, v, 0.0)] + [theirs] * dense
     times, wall = interleaved_both(tasks, repeats)
     result, top = found["ours"], float(np.max(np.sum((y - x[0]) ** 2, axis=1)))
-    row = {"case": name, "n": len(x), "m": len(y), "d": x.shape[1], "method": result.method, "repeats": repeats,
-           "ours_s": float(np.median(times[:, 0])), "limit_s": float(np.median(times[:, 1])),
-           "ours_over_limit": ratio(times, 0, 1), "value": result.value, "gap_over_top": result.gap / top,
-           "ours_MB": peak(distances.w2, (x[:1100], y[:1100]), x, y, a, b)}
+    row = {
+        "case": name,
+        "n": len(x),
+        "m": len(y),
+        "d": x.shape[1],
+        "method": result.method,
+        "repeats": repeats,
+        "ours_s": float(np.median(times[:, 0])),
+        "limit_s": float(np.median(times[:, 1])),
+        "ours_over_limit": ratio(times, 0, 1),
+        "value": result.value,
+        "gap_over_top": result.gap / top,
+        "ours_MB": peak(distances.w2, (x[:1100], y[:1100]), x, y, a, b),
+    }
     if dense:
-        row |= {"peer_s": float(np.median(times[:, 2])), "peer_over_ours": ratio(times, 2, 0),
-                "peer_over_ours_wall": ratio(wall, 2, 0), "accuracy": abs(found["peer"] / result.value - 1)}
+        row |= {
+            "peer_s": float(np.median(times[:, 2])),
+            "peer_over_ours": ratio(times, 2, 0),
+            "peer_over_ours_wall": ratio(wall, 2, 0),
+            "accuracy": abs(found["peer"] / result.value - 1),
+        }
         if len(x) * len(y) <= 2000**2:
             row["peer_MB"] = peak(peer, (x[:9], y[:9]), x, y, a, b)
     return row
@@ -97,15 +124,26 @@ def line(n, repeats):
 
     times, wall = interleaved_both([ours, lambda: (np.sort(x), np.sort(y)), theirs], repeats)
     certified = distances.w2(x[:, None], y[:, None])
-    return {"case": f"line, n = {n}", "n": n, "m": n, "d": 1, "method": "sorted", "repeats": repeats,
-            "ours_s": float(np.median(times[:, 0])), "limit_s": float(np.median(times[:, 1])),
-            "peer_s": float(np.median(times[:, 2])), "ours_over_limit": ratio(times, 0, 1),
-            "peer_over_ours": ratio(times, 2, 0), "peer_over_ours_wall": ratio(wall, 2, 0), "value": found["ours"],
-            "accuracy": abs(found["ours"] / certified.value - 1),
-            "peer_accuracy": abs(found["peer"] / certified.value - 1),
-            "gap_over_top": certified.gap / float(np.max(np.abs(x)) ** 2),
-            "ours_MB": peak(distances.wasserstein_1d, (x[:9], y[:9]), x, y),
-            "peer_MB": peak(ot.wasserstein_1d, (x[:9], y[:9]), x, y)}
+    return {
+        "case": f"line, n = {n}",
+        "n": n,
+        "m": n,
+        "d": 1,
+        "method": "sorted",
+        "repeats": repeats,
+        "ours_s": float(np.median(times[:, 0])),
+        "limit_s": float(np.median(times[:, 1])),
+        "peer_s": float(np.median(times[:, 2])),
+        "ours_over_limit": ratio(times, 0, 1),
+        "peer_over_ours": ratio(times, 2, 0),
+        "peer_over_ours_wall": ratio(wall, 2, 0),
+        "value": found["ours"],
+        "accuracy": abs(found["ours"] / certified.value - 1),
+        "peer_accuracy": abs(found["peer"] / certified.value - 1),
+        "gap_over_top": certified.gap / float(np.max(np.abs(x)) ** 2),
+        "ours_MB": peak(distances.wasserstein_1d, (x[:9], y[:9]), x, y),
+        "peer_MB": peak(ot.wasserstein_1d, (x[:9], y[:9]), x, y),
+    }
 
 
 def fits(rows):

@@ -405,8 +405,11 @@ def disagreements(rows):
 def run(device, size, cases=CASES, repeats=3):
     """All rows of the cases, and the ceilings."""
     limits = ceilings(device, size)
-    print(f"{device.backend} {device.version} on {device.name}: product {limits['gemm_GFlop_per_s']:.0f} GFlop/s, "
-          f"copy {limits['copy_GB_per_s']:.1f} GB/s", flush=True)
+    print(
+        f"{device.backend} {device.version} on {device.name}: product {limits['gemm_GFlop_per_s']:.0f} GFlop/s, "
+        f"copy {limits['copy_GB_per_s']:.1f} GB/s",
+        flush=True,
+    )
     size = {**size, "copy": limits["copy_GB_per_s"]}
     rows = []
     law = None

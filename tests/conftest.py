@@ -107,8 +107,9 @@ def pytest_testnodedown(node, error):
     sent = getattr(node, "workeroutput", {}).get("accuracies")
     if sent is not None:
         data = json.loads(sent)
-        node.config.stash[KEY] += [Accuracy(**{k: float(v) if k in ("error", "limit") else v for k, v in row.items()})
-                                   for row in data["records"]]
+        node.config.stash[KEY] += [
+            Accuracy(**{k: float(v) if k in ("error", "limit") else v for k, v in row.items()}) for row in data["records"]
+        ]
         node.config.stash[SKIPPED] |= set(data["skipped"])
         node.config.stash[NODES] |= set(data["nodes"])
 

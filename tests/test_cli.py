@@ -110,9 +110,28 @@ def test_check_exit_code_is_honest(capsys, monkeypatch, failing, code):
 
 def test_module_and_no_progress_bar_away_from_a_terminal(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-m", "exactdiffusion", "sweep", "--target", "two_moons", "--sampler", "ddim", "--steps", "3",
-         "--seeds", "1", "--samples", "20", "--out", str(tmp_path)],
-        capture_output=True, text=True, check=True)
+        [
+            sys.executable,
+            "-m",
+            "exactdiffusion",
+            "sweep",
+            "--target",
+            "two_moons",
+            "--sampler",
+            "ddim",
+            "--steps",
+            "3",
+            "--seeds",
+            "1",
+            "--samples",
+            "20",
+            "--out",
+            str(tmp_path),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stderr == ""
 
 

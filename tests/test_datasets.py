@@ -236,7 +236,9 @@ def test_images_malformed(tmp_path):
     path = tmp_path / "mnist.csv"
     row = ",".join(["1"] * 784)
     for content, message in (
-        ("1,2,3\n", "row 1: 3 fields"), (f"{row}\n{row.replace('1', 'a', 1)}\n", "row 2: not numbers"), ("", "no images"),
+        ("1,2,3\n", "row 1: 3 fields"),
+        (f"{row}\n{row.replace('1', 'a', 1)}\n", "row 2: not numbers"),
+        ("", "no images"),
     ):
         path.write_text(content)
         with pytest.raises(ValueError, match=r"mnist\.csv.*" + message):
@@ -333,14 +335,21 @@ def test_random_mixture_has_the_paper_code_moments():
 @pytest.mark.parametrize(
     ("name", "call"),
     [
-        ("size", lambda: datasets.photo_patches(size=0)), ("size", lambda: datasets.photo_patches(size=428)),
-        ("stride", lambda: datasets.photo_patches(stride=1.5)), ("n", lambda: datasets.two_moons(1)),
-        ("dim", lambda: datasets.swiss_roll(dim=4)), ("n_modes", lambda: datasets.rings(0)),
-        ("radius", lambda: datasets.rings(radius=0)), ("std", lambda: datasets.rings(std=-1)),
-        ("weights", lambda: datasets.rings(3, weights=[1, 1, 1])), ("weight", lambda: datasets.two_gaussians(weight=1)),
+        ("size", lambda: datasets.photo_patches(size=0)),
+        ("size", lambda: datasets.photo_patches(size=428)),
+        ("stride", lambda: datasets.photo_patches(stride=1.5)),
+        ("n", lambda: datasets.two_moons(1)),
+        ("dim", lambda: datasets.swiss_roll(dim=4)),
+        ("n_modes", lambda: datasets.rings(0)),
+        ("radius", lambda: datasets.rings(radius=0)),
+        ("std", lambda: datasets.rings(std=-1)),
+        ("weights", lambda: datasets.rings(3, weights=[1, 1, 1])),
+        ("weight", lambda: datasets.two_gaussians(weight=1)),
         ("half_distance", lambda: datasets.two_gaussians(half_distance=math.nan)),
-        ("n_components", lambda: datasets.random_mixture(0)), ("seed", lambda: datasets.random_mixture(seed=-1)),
-        ("normalise", lambda: datasets.random_mixture(normalise="no")), ("limit", lambda: datasets.mnist(limit=0)),
+        ("n_components", lambda: datasets.random_mixture(0)),
+        ("seed", lambda: datasets.random_mixture(seed=-1)),
+        ("normalise", lambda: datasets.random_mixture(normalise="no")),
+        ("limit", lambda: datasets.mnist(limit=0)),
     ],
 )
 def test_bad_input_names_the_argument(name, call):

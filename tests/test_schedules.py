@@ -385,9 +385,12 @@ def test_bad_input_names_the_argument(case):
 # ------------------------------------------------------------------------------------ defaults and ends of the ranges
 
 DEFAULTS = {
-    "log_linear": ((40.0, 0.01, False), 5), "edm": ((80.0, 0.002, 7.0, True), 5),
-    "vp_linear": ((0.1, 20.0, 0.0, True, False), 5), "admissible": ((0.1, 2.0, 40.0, 1.0), 5),
-    "ddpm": ((1000, 1e-4, 0.02, "trailing", False), 50), "cosine": ((1000, 0.008, 0.999, "trailing", False), 1000),
+    "log_linear": ((40.0, 0.01, False), 5),
+    "edm": ((80.0, 0.002, 7.0, True), 5),
+    "vp_linear": ((0.1, 20.0, 0.0, True, False), 5),
+    "admissible": ((0.1, 2.0, 40.0, 1.0), 5),
+    "ddpm": ((1000, 1e-4, 0.02, "trailing", False), 50),
+    "cosine": ((1000, 0.008, 0.999, "trailing", False), 1000),
     "sigmoid": ((1000, -3.0, 3.0, 1.0, 0.999, "trailing", False), 1000),
 }
 
@@ -554,7 +557,8 @@ def test_other_parameters_against_the_closed_cumulative_products():
     cosine = np.cos((t + 0.05) / 1.05 * np.pi / 2) ** 2
     sigmoid = 1 / (1 + np.exp(-4 / 0.7)) - 1 / (1 + np.exp(-(-2 + 6 * t) / 0.7))
     for name, levels, params in (
-        ("cosine", cosine, {"offset": 0.05}), ("sigmoid", sigmoid, {"start": -2.0, "end": 4.0, "tau": 0.7})
+        ("cosine", cosine, {"offset": 0.05}),
+        ("sigmoid", sigmoid, {"start": -2.0, "end": 4.0, "tau": 0.7}),
     ):
         betas = np.minimum(1 - levels[1:] / levels[:-1], 0.3)
         assert 0 < np.sum(betas == 0.3) < T

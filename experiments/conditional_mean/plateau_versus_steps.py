@@ -28,7 +28,7 @@ SPOT = Spot(
     rtol={"excess": 1e-7},
     atol=1e-18,
     cause="last bits of exp grow along a chain; the Gaussian's values are rounding, its limit (steps 0) the square of the "
-          "solver's tolerance",
+    "solver's tolerance",
 )
 
 

@@ -8,19 +8,53 @@ from exactdiffusion.studies.figures import Spot
 
 SUMMARY = "a sweep as `exactdiffusion plot` draws it: W2 and distance to the support on the dino, four samplers"
 PARAMETERS = {
-    "target": "dino", "sampler": ["ddim", "heun", "gradient_estimation", "euler_maruyama"], "schedule": "vp_linear",
-    "steps": [5, 10, 20, 40, 80], "seeds": [0, 1, 2, 3, 4, 5], "samples": 1000, "metric": ["w2", "distance"],
+    "target": "dino",
+    "sampler": ["ddim", "heun", "gradient_estimation", "euler_maruyama"],
+    "schedule": "vp_linear",
+    "steps": [5, 10, 20, 40, 80],
+    "seeds": [0, 1, 2, 3, 4, 5],
+    "samples": 1000,
+    "metric": ["w2", "distance"],
 }
 QUICK = {"steps": [5, 10, 20], "seeds": [0, 1], "samples": 200}
-SPOT = Spot({"steps": [5, 10], "seeds": [0]}, keys=("sampler", "steps", "seed", "metric"),
-            rtol={"value": 1e-8, "lower": 1e-8, "upper": 1e-8, "bound": 1e-6, "exact_draws": 1e-8,
-                  "exact_draws_low": 1e-8, "exact_draws_high": 1e-8},
-            cause="last bits of BLAS and exp differ between processors and grow along a trajectory; the bound of DDIM "
-                  "multiplies the errors measured in each step")
+SPOT = Spot(
+    {"steps": [5, 10], "seeds": [0]},
+    keys=("sampler", "steps", "seed", "metric"),
+    rtol={
+        "value": 1e-8,
+        "lower": 1e-8,
+        "upper": 1e-8,
+        "bound": 1e-6,
+        "exact_draws": 1e-8,
+        "exact_draws_low": 1e-8,
+        "exact_draws_high": 1e-8,
+    },
+    cause="last bits of BLAS and exp differ between processors and grow along a trajectory; the bound of DDIM "
+    "multiplies the errors measured in each step",
+)
 
-COLUMNS = ("target", "sampler", "schedule", "steps", "seed", "samples", "start", "metric", "value", "lower", "upper",
-           "oracle_calls", "exact_draws", "exact_draws_low", "exact_draws_high", "exact_draws_runs", "bound", "statement",
-           "bound_kind", "vacuous")
+COLUMNS = (
+    "target",
+    "sampler",
+    "schedule",
+    "steps",
+    "seed",
+    "samples",
+    "start",
+    "metric",
+    "value",
+    "lower",
+    "upper",
+    "oracle_calls",
+    "exact_draws",
+    "exact_draws_low",
+    "exact_draws_high",
+    "exact_draws_runs",
+    "bound",
+    "statement",
+    "bound_kind",
+    "vacuous",
+)
 
 
 def compute(parameters, progress):

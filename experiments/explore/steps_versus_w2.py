@@ -20,13 +20,22 @@ SUMMARY = "number of steps versus W2 on the dino for eight samplers, with what e
 # The sweep is the file beside this one: ``exactdiffusion sweep experiments/explore/steps_versus_w2.toml`` runs it alone.
 _GRID = sweepfile.read(Path(__file__).with_suffix(".toml")).grids[0]
 PARAMETERS = {
-    "samplers": _GRID["sampler"], "target": _GRID["target"], "schedule": _GRID["schedule"], "steps": _GRID["steps"],
-    "seeds": _GRID["seeds"], "samples": _GRID["samples"], "exact_draws": 200, "level": 0.95,
+    "samplers": _GRID["sampler"],
+    "target": _GRID["target"],
+    "schedule": _GRID["schedule"],
+    "steps": _GRID["steps"],
+    "seeds": _GRID["seeds"],
+    "samples": _GRID["samples"],
+    "exact_draws": 200,
+    "level": 0.95,
 }
 QUICK = {"steps": [5, 10, 20, 40], "seeds": [0, 1, 2], "exact_draws": 20}
-SPOT = Spot({"steps": [5, 10], "seeds": [0], "exact_draws": 2}, keys=("sampler", "steps", "seed"),
-            rtol={"w2": 1e-8, "lower": 1e-8},
-            cause="last bits of BLAS and exp differ between processors and grow along a trajectory")
+SPOT = Spot(
+    {"steps": [5, 10], "seeds": [0], "exact_draws": 2},
+    keys=("sampler", "steps", "seed"),
+    rtol={"w2": 1e-8, "lower": 1e-8},
+    cause="last bits of BLAS and exp differ between processors and grow along a trajectory",
+)
 
 EXACT = "exact draws"
 
@@ -41,17 +50,39 @@ def compute(parameters, progress):
     from exactdiffusion.studies import sweep
 
     result = sweep.sweep(
-        target=parameters["target"], sampler=parameters["samplers"], schedule=parameters["schedule"],
-        steps=parameters["steps"], seeds=parameters["seeds"], samples=parameters["samples"],
-        jobs=min(4, os.cpu_count() or 1), exact_draws=0,
+        target=parameters["target"],
+        sampler=parameters["samplers"],
+        schedule=parameters["schedule"],
+        steps=parameters["steps"],
+        seeds=parameters["seeds"],
+        samples=parameters["samples"],
+        jobs=min(4, os.cpu_count() or 1),
+        exact_draws=0,
     )
-    rows = [{"sampler": r["sampler"], "steps": r["steps"], "seed": r["seed"], "oracle_calls": r["oracle_calls"],
-             "w2": r["value"], "lower": r["lower"]} for r in result.rows]
+    rows = [
+        {
+            "sampler": r["sampler"],
+            "steps": r["steps"],
+            "seed": r["seed"],
+            "oracle_calls": r["oracle_calls"],
+            "w2": r["value"],
+            "lower": r["lower"],
+        }
+        for r in result.rows
+    ]
     law = sweep.law_of(parameters["target"])
-    drawn = distances.noise_floor(law, parameters["samples"], law.points, weights=law.weights,
-                                repeats=parameters["exact_draws"], rng=np.random.default_rng(0))
-    rows += [{"sampler": EXACT, "steps": 0, "seed": k, "oracle_calls": 0, "w2": value, "lower": None}
-             for k, value in enumerate(drawn.values)]
+    drawn = distances.noise_floor(
+        law,
+        parameters["samples"],
+        law.points,
+        weights=law.weights,
+        repeats=parameters["exact_draws"],
+        rng=np.random.default_rng(0),
+    )
+    rows += [
+        {"sampler": EXACT, "steps": 0, "seed": k, "oracle_calls": 0, "w2": value, "lower": None}
+        for k, value in enumerate(drawn.values)
+    ]
     return rows
 
 
@@ -71,8 +102,15 @@ def draw(table, parameters):
             points.append((cells[0]["oracle_calls"], mean, mean - low, high - mean))
         calls, mean, below, above = np.array(points).T
         # An interval that reaches 0 has no lower end on a logarithmic axis: it is cut at 1 % of the mean.
-        axes.errorbar(calls, mean, yerr=[np.minimum(below, 0.99 * mean), above], capsize=2, elinewidth=0.8,
-                      label=name.replace("_", " "), **curve_style(index))
+        axes.errorbar(
+            calls,
+            mean,
+            yerr=[np.minimum(below, 0.99 * mean), above],
+            capsize=2,
+            elinewidth=0.8,
+            label=name.replace("_", " "),
+            **curve_style(index),
+        )
     drawn = [row["w2"] for row in table if row["sampler"] == EXACT]
     exact_draws_band(axes, drawn)
     axes.set_xscale("log")
@@ -83,8 +121,10 @@ def draw(table, parameters):
     plain_ticks(axes.yaxis, *axes.get_ylim())
     axes.set_xlabel("denoiser calls (N; Heun 2N − 1)")
     axes.set_ylabel(f"W₂ to the {parameters['target']} (data units)")
-    axes.set_title(f"{parameters['target']}, {parameters['schedule'].replace('_', ' ')} schedule, "
-                   f"{parameters['samples']} samples, {len(parameters['seeds'])} seeds, "
-                   f"{100 * parameters['level']:g} % intervals")
+    axes.set_title(
+        f"{parameters['target']}, {parameters['schedule'].replace('_', ' ')} schedule, "
+        f"{parameters['samples']} samples, {len(parameters['seeds'])} seeds, "
+        f"{100 * parameters['level']:g} % intervals"
+    )
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure

@@ -16,16 +16,29 @@ from exactdiffusion.studies.figures import Spot, new_figure
 SUMMARY = "the quad-tree of two certificates of log-concavity in the plane, cells coloured by their proved bound"
 PARAMETERS = {
     "clouds": {
-        "four atoms": {"atoms": [[1.0, 0.0], [-1.0, 0.0], [0.0, 1.2], [0.0, -1.2]],
-                       "weights": [0.3158102, 0.3158102, 0.1841898, 0.1841898], "variance": 0.714, "claim": 0.99},
-        "rectangle": {"atoms": [[-1.2, -1.0], [-1.2, 1.0], [1.2, -1.0], [1.2, 1.0]], "weights": [0.45, 0.05, 0.05, 0.45],
-                      "above": 0.01, "claim": 1.0},
+        "four atoms": {
+            "atoms": [[1.0, 0.0], [-1.0, 0.0], [0.0, 1.2], [0.0, -1.2]],
+            "weights": [0.3158102, 0.3158102, 0.1841898, 0.1841898],
+            "variance": 0.714,
+            "claim": 0.99,
+        },
+        "rectangle": {
+            "atoms": [[-1.2, -1.0], [-1.2, 1.0], [1.2, -1.0], [1.2, 1.0]],
+            "weights": [0.45, 0.05, 0.05, 0.45],
+            "above": 0.01,
+            "claim": 1.0,
+        },
     },
     "shown": ["four atoms", "rectangle"],
 }
 QUICK = {"shown": ["rectangle"]}
-SPOT = Spot({"shown": ["rectangle"]}, keys=("cloud", "what", "level", "i", "j"), rtol={"bound": 1e-5, "x": 1e-6, "y": 1e-6},
-            atol=1e-7, cause="six digits are kept; the threshold comes from an ascent that stops at 1e-13 of it")
+SPOT = Spot(
+    {"shown": ["rectangle"]},
+    keys=("cloud", "what", "level", "i", "j"),
+    rtol={"bound": 1e-5, "x": 1e-6, "y": 1e-6},
+    atol=1e-7,
+    cause="six digits are kept; the threshold comes from an ascent that stops at 1e-13 of it",
+)
 
 
 def compute(parameters, progress):
@@ -70,14 +83,44 @@ def compute(parameters, progress):
         mean = cloud.noised(1.0, np.sqrt(v)).denoise(y)
         rho = np.sqrt(np.max(np.sum((atoms - mean[:, np.newaxis]) ** 2, axis=2), axis=1))
         bound = top / v * np.exp(np.minimum(cloud.diameter * h, rho * h + 0.5 * q["claim"] * h * h) / v)
-        rows.append({"cloud": name, "what": "setting", "level": 0, "i": proof.cells, "j": 0, "x": proof.radius, "y": v,
-                     "bound": q["claim"]})
+        rows.append(
+            {
+                "cloud": name,
+                "what": "setting",
+                "level": 0,
+                "i": proof.cells,
+                "j": 0,
+                "x": proof.radius,
+                "y": v,
+                "bound": q["claim"],
+            }
+        )
         if witness is not None:
-            rows.append({"cloud": name, "what": "witness", "level": 0, "i": 0, "j": 0, "x": float(witness[0]),
-                         "y": float(witness[1]), "bound": None})
+            rows.append(
+                {
+                    "cloud": name,
+                    "what": "witness",
+                    "level": 0,
+                    "i": 0,
+                    "j": 0,
+                    "x": float(witness[0]),
+                    "y": float(witness[1]),
+                    "bound": None,
+                }
+            )
         for k in np.lexsort((index[:, 1], index[:, 0], level)):
-            rows.append({"cloud": name, "what": "cell", "level": int(level[k]), "i": int(index[k, 0]), "j": int(index[k, 1]),
-                         "x": None, "y": None, "bound": float(f"{bound[k]:.6g}")})
+            rows.append(
+                {
+                    "cloud": name,
+                    "what": "cell",
+                    "level": int(level[k]),
+                    "i": int(index[k, 0]),
+                    "j": int(index[k, 1]),
+                    "x": None,
+                    "y": None,
+                    "bound": float(f"{bound[k]:.6g}"),
+                }
+            )
     return rows
 
 
@@ -100,17 +143,32 @@ def draw(table, parameters):
             for r in cells:
                 side = radius / 8 / 2 ** r["level"]
                 patches.append(Rectangle((r["i"] * side - radius, r["j"] * side - radius), side, side))
-            collection = PatchCollection(patches, cmap="viridis", edgecolor="black", linewidth=0.12 if row == 0 else 0.3,
-                                         rasterized=True)
+            collection = PatchCollection(
+                patches, cmap="viridis", edgecolor="black", linewidth=0.12 if row == 0 else 0.3, rasterized=True
+            )
             collection.set_array(np.array([r["bound"] for r in cells]))
             collection.set_clim(0, 1)
             axis.add_collection(collection)
-            axis.plot(*atoms.T, "o", color="white", markeredgecolor="black", markersize=3.5 if row == 0 else 5.5, zorder=5,
-                      label="atoms")
+            axis.plot(
+                *atoms.T,
+                "o",
+                color="white",
+                markeredgecolor="black",
+                markersize=3.5 if row == 0 else 5.5,
+                zorder=5,
+                label="atoms",
+            )
             for r in rows:
                 if r["what"] == "witness":
-                    axis.plot(r["x"], r["y"], "X", color="#D55E00", markeredgecolor="white", zorder=6,
-                              markersize=5 if row == 0 else 8)
+                    axis.plot(
+                        r["x"],
+                        r["y"],
+                        "X",
+                        color="#D55E00",
+                        markeredgecolor="white",
+                        zorder=6,
+                        markersize=5 if row == 0 else 8,
+                    )
             limit = 1.05 * radius if row == 0 else 0.27 * radius
             axis.set_xlim(-limit, limit)
             axis.set_ylim(-limit, limit)
@@ -118,8 +176,10 @@ def draw(table, parameters):
             axis.grid(False)
             if row == 0:
                 axis.add_patch(Circle((0, 0), radius, fill=False, edgecolor="#D55E00", linewidth=1.2))
-                axis.set_title(f"{name}: {setting['i']} cells examined, {len(cells)} kept\nv = {setting['y']:.4g}, "
-                               f"claim {setting['bound']:g} v")
+                axis.set_title(
+                    f"{name}: {setting['i']} cells examined, {len(cells)} kept\nv = {setting['y']:.4g}, "
+                    f"claim {setting['bound']:g} v"
+                )
             else:
                 axis.set_xlabel("y, coordinate 1")
             axis.set_ylabel("coordinate 2" if column == 0 else "")

@@ -13,12 +13,26 @@ output is not the noised law, its distance to the law of X is at most sigma sqrt
 from exactdiffusion.studies.figures import Spot, curve_style
 
 SUMMARY = "schematic of the chain: measurements, running mean, jump; laws of X and of the next measurement given the past"
-PARAMETERS = {"weights": [0.2, 0.8], "half_gap": 3.0, "m": 256, "panels": [0, 1, 8, 64], "laws": [1, 4, 16, 64],
-              "steps": 40, "step": 0.5, "friction": 0.5, "seed": 6, "count": 241}
+PARAMETERS = {
+    "weights": [0.2, 0.8],
+    "half_gap": 3.0,
+    "m": 256,
+    "panels": [0, 1, 8, 64],
+    "laws": [1, 4, 16, 64],
+    "steps": 40,
+    "step": 0.5,
+    "friction": 0.5,
+    "seed": 6,
+    "count": 241,
+}
 QUICK = {"m": 64, "count": 81}
-SPOT = Spot({"m": 64}, keys=("kind", "m", "k"), rtol=dict.fromkeys(
-    ("x", "y", "mean_x", "mean_y", "xhat_x", "xhat_y", "weight", "spread", "density"), 1e-8), atol=1e-12,
-    cause="the last bits of exp along 2,560 contracting inner steps")
+SPOT = Spot(
+    {"m": 64},
+    keys=("kind", "m", "k"),
+    rtol=dict.fromkeys(("x", "y", "mean_x", "mean_y", "xhat_x", "xhat_y", "weight", "spread", "density"), 1e-8),
+    atol=1e-12,
+    cause="the last bits of exp along 2,560 contracting inner steps",
+)
 
 
 def compute(parameters, progress):
@@ -53,14 +67,32 @@ def compute(parameters, progress):
         past, total, m = total, state.total, state.t
         posterior = posterior_mixture(law, total, m, sigma)
         (x, y), (a, b), (c, d) = state.y[0], total[0] / m, state.xhat[0]
-        put("chain", m, 0, x=x, y=y, mean_x=a, mean_y=b, xhat_x=c, xhat_y=d, weight=posterior.weights[0],
-            spread=math.sqrt(axis @ posterior.covariance @ axis))
+        put(
+            "chain",
+            m,
+            0,
+            x=x,
+            y=y,
+            mean_x=a,
+            mean_y=b,
+            xhat_x=c,
+            xhat_y=d,
+            weight=posterior.weights[0],
+            spread=math.sqrt(axis @ posterior.covariance @ axis),
+        )
         for at, given in ((m - 1, past), (m, total)) if m == 1 else ((m, total),):
             if at in q["panels"]:
                 mixture = posterior_mixture(law, given, at, sigma)
                 for k in range(2):
-                    put("posterior", at, k, x=mixture.means[k, 0], y=mixture.means[k, 1], weight=mixture.weights[k],
-                        spread=math.sqrt(np.ravel(mixture.covariances)[0]))
+                    put(
+                        "posterior",
+                        at,
+                        k,
+                        x=mixture.means[k, 0],
+                        y=mixture.means[k, 1],
+                        weight=mixture.weights[k],
+                        spread=math.sqrt(np.ravel(mixture.covariances)[0]),
+                    )
     R = math.sqrt(mu @ mu)
     line = GaussianMixture(q["weights"], [[-R], [R]], 1.0)
     for m in q["laws"]:
@@ -107,19 +139,43 @@ def draw(table, parameters):
     for index, (axes, m) in enumerate(zip(planes, parameters["panels"])):
         rows = [r for r in table if r["kind"] == "posterior" and r["m"] == m]
         inner, outer = density(rows, X, Y, 0.0), density(rows, X, Y, sigma2)
-        axes.contourf(X, Y, inner / inner.max(), levels=(0.02, 0.15, 0.4, 0.7, 1.001),
-                      colors=("#e4effa", "#b8d4ee", "#7fb0de", "#3f86c4"))
+        axes.contourf(
+            X,
+            Y,
+            inner / inner.max(),
+            levels=(0.02, 0.15, 0.4, 0.7, 1.001),
+            colors=("#e4effa", "#b8d4ee", "#7fb0de", "#3f86c4"),
+        )
         axes.contour(X, Y, outer / outer.max(), levels=(0.05, 0.3, 0.7), colors=[green], linewidths=0.8)
         before = chain[:m]
-        axes.plot([r["x"] for r in before], [r["y"] for r in before], "o", color="0.35", markersize=1.8,
-                  markeredgewidth=0, zorder=3)
+        axes.plot(
+            [r["x"] for r in before],
+            [r["y"] for r in before],
+            "o",
+            color="0.35",
+            markersize=1.8,
+            markeredgewidth=0,
+            zorder=3,
+        )
         if m:
-            axes.plot([r["mean_x"] for r in before], [r["mean_y"] for r in before], "-", color=orange, linewidth=0.9,
-                      zorder=4)
+            axes.plot(
+                [r["mean_x"] for r in before], [r["mean_y"] for r in before], "-", color=orange, linewidth=0.9, zorder=4
+            )
             r = before[-1]
-            axes.annotate("", (r["xhat_x"], r["xhat_y"]), (r["mean_x"], r["mean_y"]), zorder=5,
-                          arrowprops={"arrowstyle": "-|>", "color": "black", "linewidth": 1.0, "shrinkA": 0, "shrinkB": 0,
-                                      "mutation_scale": 7})
+            axes.annotate(
+                "",
+                (r["xhat_x"], r["xhat_y"]),
+                (r["mean_x"], r["mean_y"]),
+                zorder=5,
+                arrowprops={
+                    "arrowstyle": "-|>",
+                    "color": "black",
+                    "linewidth": 1.0,
+                    "shrinkA": 0,
+                    "shrinkB": 0,
+                    "mutation_scale": 7,
+                },
+            )
             axes.plot(r["mean_x"], r["mean_y"], "s", color=orange, markersize=3.5, zorder=5)
             axes.plot(r["xhat_x"], r["xhat_y"], "*", color="black", markersize=5.5, zorder=6)
         axes.plot([-half, half], [-half, half], "+", color="0.1", markersize=5, markeredgewidth=0.7, zorder=2)

@@ -12,13 +12,22 @@ at a time, m >= 2, the condition number tends to 1 at both ends and is largest i
 from exactdiffusion.studies.figures import Spot, curve_style, new_figure, plain_ticks
 
 SUMMARY = "condition numbers of Gaussian measurements, all at once against one at a time, versus m and sigma"
-PARAMETERS = {"tau2": [0.01, 1.0], "flat": [0.0, 1.0], "sigmas": [0.5, 1.0, 4.0], "joint": [1, 2, 4, 8, 16, 32, 64, 128],
-              "m": [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096], "sweep_m": [1, 2, 8],
-              "sweep_sigmas": [0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0]}
+PARAMETERS = {
+    "tau2": [0.01, 1.0],
+    "flat": [0.0, 1.0],
+    "sigmas": [0.5, 1.0, 4.0],
+    "joint": [1, 2, 4, 8, 16, 32, 64, 128],
+    "m": [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096],
+    "sweep_m": [1, 2, 8],
+    "sweep_sigmas": [0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0],
+}
 QUICK = {"joint": [1, 2, 4, 8], "m": [1, 2, 8, 32, 128]}
-SPOT = Spot({"joint": [1, 2, 8, 32]}, keys=("panel", "method", "sigma", "m"),
-            rtol={"kappa": 1e-10, "excess": 1e-9, "formula": 1e-13, "bound": 1e-13},
-            cause="eigenvalues of other LAPACK builds: 64 eps kappa, and one power of kappa less for kappa - 1")
+SPOT = Spot(
+    {"joint": [1, 2, 8, 32]},
+    keys=("panel", "method", "sigma", "m"),
+    rtol={"kappa": 1e-10, "excess": 1e-9, "formula": 1e-13, "bound": 1e-13},
+    cause="eigenvalues of other LAPACK builds: 64 eps kappa, and one power of kappa less for kappa - 1",
+)
 
 
 def compute(parameters, progress):
@@ -43,8 +52,18 @@ def compute(parameters, progress):
             formula = float(bounds.one_at_a_time_condition(m, sigma**2, tau2))
             bound = 1 + 1 / (m - 1 + sigma**2 / max(tau2))
         eig = np.linalg.eigvalsh(-hessian[0])
-        rows.append({"panel": panel, "method": method, "sigma": sigma, "m": m, "kappa": float(eig[-1] / eig[0]),
-                     "excess": float((eig[-1] - eig[0]) / eig[0]), "formula": float(formula), "bound": bound})
+        rows.append(
+            {
+                "panel": panel,
+                "method": method,
+                "sigma": sigma,
+                "m": m,
+                "kappa": float(eig[-1] / eig[0]),
+                "excess": float((eig[-1] - eig[0]) / eig[0]),
+                "formula": float(formula),
+                "bound": bound,
+            }
+        )
 
     for panel, tau2 in (("ellipse", q["tau2"]), ("flat", q["flat"])):
         law = GaussianMixture(None, np.zeros((1, 2)), np.array([tau2]))

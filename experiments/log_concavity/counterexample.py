@@ -13,14 +13,24 @@ from exactdiffusion.studies.figures import Spot, curve_style, new_figure, plain_
 SUMMARY = "the four-atom counterexample: largest eigenvalue of the conditional's Hessian at one and at two measurements"
 PARAMETERS = {
     "atoms": [["1", "0"], ["-1", "0"], ["0", "1.2"], ["0", "-1.2"]],
-    "weights": ["0.3158102", "0.3158102", "0.1841898", "0.1841898"], "sigma2": "0.714", "claim": 0.985,
-    "half_width": 2.4, "cells": 48, "stride": 1, "measurements": [1, 2, 3, 4, 6, 8, 12, 16, 24, 32], "ball_bits": 160,
+    "weights": ["0.3158102", "0.3158102", "0.1841898", "0.1841898"],
+    "sigma2": "0.714",
+    "claim": 0.985,
+    "half_width": 2.4,
+    "cells": 48,
+    "stride": 1,
+    "measurements": [1, 2, 3, 4, 6, 8, 12, 16, 24, 32],
+    "ball_bits": 160,
     "parts": ["map", "certificate", "curve", "ball"],
 }
 QUICK = {"stride": 2, "measurements": [1, 2, 4, 8]}
-SPOT = Spot({"stride": 8, "parts": ["map", "certificate", "curve"], "measurements": [1, 2, 8]}, keys=("part", "m", "i", "j"),
-            rtol={"value": 1e-11, "x": 1e-15, "y": 1e-15}, atol=1e-11,
-            cause="rounding of a covariance of order 1 over sigma^2; maxima are stationary")
+SPOT = Spot(
+    {"stride": 8, "parts": ["map", "certificate", "curve"], "measurements": [1, 2, 8]},
+    keys=("part", "m", "i", "j"),
+    rtol={"value": 1e-11, "x": 1e-15, "y": 1e-15},
+    atol=1e-11,
+    cause="rounding of a covariance of order 1 over sigma^2; maxima are stationary",
+)
 
 
 def compute(parameters, progress):
@@ -40,8 +50,9 @@ def compute(parameters, progress):
     sigma2, cloud, rows = float(parameters["sigma2"]), PointCloud(atoms, weights), []
 
     def put(part, m, i, j, x, y, value, text=""):
-        rows.append({"part": part, "m": m, "i": i, "j": j, "x": float(x), "y": float(y), "value": float(value),
-                     "text": text})
+        rows.append(
+            {"part": part, "m": m, "i": i, "j": j, "x": float(x), "y": float(y), "value": float(value), "text": text}
+        )
 
     for part in progress(parameters["parts"], "counterexample"):
         if part == "map":
@@ -70,8 +81,10 @@ def compute(parameters, progress):
                 at_zero = certified.largest_posterior_variance(cloud, np.zeros((1, 2)), s)[0]
                 put(part, m, 1, 0, 0, 0, at_zero / sigma2 - 1)
                 q = cloud.noised(1.0, math.sqrt(s))
-                mean = sum(p * np.tensordot(mass, q.posterior_covariance(a + math.sqrt(s) * nodes), axes=1)
-                           for p, a in zip(weights, atoms))
+                mean = sum(
+                    p * np.tensordot(mass, q.posterior_covariance(a + math.sqrt(s) * nodes), axes=1)
+                    for p, a in zip(weights, atoms)
+                )
                 put(part, m, 2, 0, 0, 0, np.linalg.eigvalsh(mean)[-1] / sigma2 - 1)
         else:
             from decimal import Decimal
@@ -81,8 +94,9 @@ def compute(parameters, progress):
             half = str(Decimal(parameters["sigma2"]) / 2)  # the noise of the mean of two, as a decimal
             with flint.ctx.workprec(parameters["ball_bits"]):
                 sigma2_ball = flint.arb(parameters["sigma2"])
-                C = certified.rigorous_covariance(parameters["atoms"], parameters["weights"], half, ["0", "0"],
-                                                  prec=parameters["ball_bits"])
+                C = certified.rigorous_covariance(
+                    parameters["atoms"], parameters["weights"], half, ["0", "0"], prec=parameters["ball_bits"]
+                )
                 # at 0 the covariance is diagonal by symmetry: the ball of C_12 contains 0
                 if not (C[0][1].contains(0) and C[0][0] > C[1][1]):
                     raise RuntimeError("the covariance at 0 is not the diagonal one expected")
@@ -119,13 +133,27 @@ def draw(table, parameters):
         axes.set_title(title)
     proved = next(r for r in table if r["part"] == "certificate")
     box = {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1.5}
-    one.text(0.5, 0.03, f"≤ −{-proved['value']:.3f} everywhere\n({proved['i']} certified cells)", transform=one.transAxes,
-             ha="center", fontsize=7, bbox=box)
+    one.text(
+        0.5,
+        0.03,
+        f"≤ −{-proved['value']:.3f} everywhere\n({proved['i']} certified cells)",
+        transform=one.transAxes,
+        ha="center",
+        fontsize=7,
+        bbox=box,
+    )
     ball = [r for r in table if r["part"] == "ball"]
     if ball:
         digits, radius = ball[0]["text"].strip("[]").split(" +/- ")
-        two.text(0.5, 0.03, f"at 0: {digits[:18]}\n{digits[18:]} ± {radius}", transform=two.transAxes,
-                 ha="center", fontsize=7, bbox=box)
+        two.text(
+            0.5,
+            0.03,
+            f"at 0: {digits[:18]}\n{digits[18:]} ± {radius}",
+            transform=two.transAxes,
+            ha="center",
+            fontsize=7,
+            bbox=box,
+        )
     bar = figure.colorbar(image, ax=[one, two], location="bottom", shrink=0.7, aspect=40, pad=0.02)
     bar.set_label("σ² λmax of the Hessian (black line: 0, inside it not log-concave)", fontsize=8)
     bar.set_ticks([-1, -0.75, -0.5, -0.25, 0, 0.05, 0.1])

@@ -21,18 +21,35 @@ from exactdiffusion.studies.figures import Spot, curve_style, plain_ticks
 
 SUMMARY = "elliptical Gaussians: exact W2 of the chain against m, and against gradient calls beside Langevin"
 PARAMETERS = {
-    "dim": 4, "kappa": 100.0, "m": [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024],
-    "walks": [["splitting, 10 steps", 10, 1.35, 5.0], ["splitting, 4 steps", 4, 1.35, 5.0],
-              ["splitting, 1 step", 1, 1.35, 5.0], ["ULA, 20 steps", 20, 0.5, None]],
-    "kappas": [100.0, 1e6], "budgets": [8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192], "inner": 4,
-    "joint": [16, 256, 4096], "steps": [0.8, 1.0, 1.35, 1.62, 1.83, 1.92],
-    "frictions": [0.001, 0.002, 0.004, 0.01, 0.02, 0.04, 0.1, 0.2, 0.4, 0.64, 0.89, 1.9, 3.4, 5.0], "ula": 0.5,
-    "mala": 0.5, "mala_to": 2048, "n": 2000, "seed": 31,
+    "dim": 4,
+    "kappa": 100.0,
+    "m": [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024],
+    "walks": [
+        ["splitting, 10 steps", 10, 1.35, 5.0],
+        ["splitting, 4 steps", 4, 1.35, 5.0],
+        ["splitting, 1 step", 1, 1.35, 5.0],
+        ["ULA, 20 steps", 20, 0.5, None],
+    ],
+    "kappas": [100.0, 1e6],
+    "budgets": [8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192],
+    "inner": 4,
+    "joint": [16, 256, 4096],
+    "steps": [0.8, 1.0, 1.35, 1.62, 1.83, 1.92],
+    "frictions": [0.001, 0.002, 0.004, 0.01, 0.02, 0.04, 0.1, 0.2, 0.4, 0.64, 0.89, 1.9, 3.4, 5.0],
+    "ula": 0.5,
+    "mala": 0.5,
+    "mala_to": 2048,
+    "n": 2000,
+    "seed": 31,
 }
 QUICK = {"n": 1000, "m": [1, 8, 64], "budgets": [16, 128, 512]}
-SPOT = Spot({"m": [1, 16, 128], "budgets": [8, 64]}, keys=("panel", "kappa", "method", "x"),
-            rtol=dict.fromkeys(("w2", "lower", "upper", "bound", "limit"), 1e-7), atol=1e-12,
-            cause="W2 is a difference of deviations down to 1e-5 of them, each with 10,000 roundings")
+SPOT = Spot(
+    {"m": [1, 16, 128], "budgets": [8, 64]},
+    keys=("panel", "kappa", "method", "x"),
+    rtol=dict.fromkeys(("w2", "lower", "upper", "bound", "limit"), 1e-7),
+    atol=1e-12,
+    cause="W2 is a difference of deviations down to 1e-5 of them, each with 10,000 roundings",
+)
 
 
 def compute(parameters, progress):
@@ -59,8 +76,20 @@ def compute(parameters, progress):
     q, rows = parameters, []
 
     def put(panel, kappa, method, x, w2, lower=None, upper=None, bound=None, limit=None, setting=""):
-        rows.append({"panel": panel, "kappa": kappa, "method": method, "x": x, "w2": float(w2), "lower": lower,
-                     "upper": upper, "bound": bound, "limit": limit, "setting": setting})
+        rows.append(
+            {
+                "panel": panel,
+                "kappa": kappa,
+                "method": method,
+                "x": x,
+                "w2": float(w2),
+                "lower": lower,
+                "upper": upper,
+                "bound": bound,
+                "limit": limit,
+                "setting": setting,
+            }
+        )
 
     def distance(variances, output):
         """W2 of the narrow axis and of dim - 1 equal wide ones."""
@@ -75,8 +104,16 @@ def compute(parameters, progress):
         covariance = np.diag(whole / (1 + m * whole))
         lower, upper = bounds.posterior_mean_w2_sandwich(np.diag(whole), covariance)
         exact = gaussian_one_at_a_time(variances, m, 1.0, ExactWalk()).output
-        put("m", q["kappa"], "exact", m, distance(variances, exact), math.sqrt(lower), math.sqrt(upper),
-            math.sqrt(bounds.posterior_mean_w2(m, 1.0, q["dim"])))
+        put(
+            "m",
+            q["kappa"],
+            "exact",
+            m,
+            distance(variances, exact),
+            math.sqrt(lower),
+            math.sqrt(upper),
+            math.sqrt(bounds.posterior_mean_w2(m, 1.0, q["dim"])),
+        )
         for method, steps, step, friction in q["walks"]:
             walk = ULA(steps, step) if friction is None else Underdamped(steps, step, friction)
             put("m", q["kappa"], method, m, distance(variances, gaussian_one_at_a_time(variances, m, 1.0, walk).output))
@@ -90,8 +127,10 @@ def compute(parameters, progress):
         above it, so that 1e-9 tells ties from rounding.
         """
         pairs = [(d, g) for d in q["steps"] for g in q["frictions"]]
-        radius = [max(np.max(np.abs(np.linalg.eigvals(Underdamped(1, d, g).linear(k, unit)[0]))) for k in precisions)
-                  for d, g in pairs]
+        radius = [
+            max(np.max(np.abs(np.linalg.eigvals(Underdamped(1, d, g).linear(k, unit)[0]))) for k in precisions)
+            for d, g in pairs
+        ]
         return max(pair for pair, value in zip(pairs, radius) if value <= min(radius) * (1 + 1e-9))
 
     def langevin(walk, variances, unit, calls, start):
@@ -121,8 +160,15 @@ def compute(parameters, progress):
         for calls in progress([b for b in q["budgets"] if b <= q["mala_to"]], f"MALA, kappa = {kappa:g}"):
             y, done = MALA(calls - done, q["mala"]).run(target, y, draws), calls
             w2 = math.sqrt(np.sum((np.sqrt(np.mean(y * y, axis=0)) - np.sqrt(whole_of(variances))) ** 2))
-            put("budget", kappa, "MALA", calls, w2, limit=math.sqrt(np.sum(whole_of(variances)) / (2 * q["n"])),
-                setting=f"step {q['mala']:g}")
+            put(
+                "budget",
+                kappa,
+                "MALA",
+                calls,
+                w2,
+                limit=math.sqrt(np.sum(whole_of(variances)) / (2 * q["n"])),
+                setting=f"step {q['mala']:g}",
+            )
 
     for kappa in q["kappas"]:
         variances = np.array([1 / kappa, 1.0])
@@ -138,8 +184,15 @@ def compute(parameters, progress):
             for m, pair in joint.items():
                 y = langevin(Underdamped(1, *pair), variances + 1 / m, 1 / m, calls, 1 / m)
                 value = distance(variances, (variances / (variances + 1 / m)) ** 2 * y)
-                put("budget", kappa, f"all at once, m = {m}", calls, value,
-                    limit=jump.gaussian_jump_w2(m, 1.0, whole_of(variances)), setting=named(pair))
+                put(
+                    "budget",
+                    kappa,
+                    f"all at once, m = {m}",
+                    calls,
+                    value,
+                    limit=jump.gaussian_jump_w2(m, 1.0, whole_of(variances)),
+                    setting=named(pair),
+                )
             y = langevin(Underdamped(1, *direct), variances, variances[0], calls, 0.0)
             put("budget", kappa, "underdamped Langevin", calls, distance(variances, y), setting=named(direct))
             y = langevin(ULA(1, q["ula"]), variances, variances[0], calls, 0.0)
@@ -158,16 +211,28 @@ def draw(table, parameters):
     chain, panels = left.subplots(), right.subplots(1, 2, sharey=True)
     rows = [r for r in table if r["panel"] == "m" and r["method"] == "exact"]
     m = [r["x"] for r in rows]
-    chain.fill_between(m, [r["lower"] for r in rows], [r["upper"] for r in rows], color="0.88", linewidth=0,
-                       label="Bures … $\\sqrt{E\\,tr\\,C_m}$")
+    chain.fill_between(
+        m,
+        [r["lower"] for r in rows],
+        [r["upper"] for r in rows],
+        color="0.88",
+        linewidth=0,
+        label="Bures … $\\sqrt{E\\,tr\\,C_m}$",
+    )
     chain.plot(m, [r["bound"] for r in rows], color="black", linewidth=1.6, label="bound $\\sigma\\sqrt{d/m}$")
     for index, method in enumerate(["exact", *(w[0] for w in parameters["walks"])]):
         rows = [r for r in table if r["panel"] == "m" and r["method"] == method]
         label = "exact inner laws" if method == "exact" else method
         chain.plot([r["x"] for r in rows], [r["w2"] for r in rows], label=label, **curve_style(index))
     rows = [r for r in table if r["panel"] == "m" and r["method"] == "small-noise limit" and r["w2"] < 2]
-    chain.plot([r["x"] for r in rows], [r["w2"] for r in rows], color="0.3", linewidth=0.8, linestyle=(0, (1, 2)),
-               label="$(\\sigma^2/2m)\\sqrt{I(p)}$")
+    chain.plot(
+        [r["x"] for r in rows],
+        [r["w2"] for r in rows],
+        color="0.3",
+        linewidth=0.8,
+        linestyle=(0, (1, 2)),
+        label="$(\\sigma^2/2m)\\sqrt{I(p)}$",
+    )
     chain.set_xscale("log", base=2)
     chain.set_xticks([1, 8, 64, 512], ["1", "8", "64", "512"])
     chain.set_xlabel("m, measurements")

@@ -12,14 +12,28 @@ from exactdiffusion.studies.figures import Spot, curve_style, new_figure, plain_
 
 SUMMARY = "analytic versus estimated score: error, effective draws, and the one-at-a-time chain at d = 2 and 8"
 PARAMETERS = {
-    "dims": [1, 2, 4, 8], "draws": [30, 100, 300, 1000, 3000], "points": 300, "chain_dims": [2, 8], "chains": 600,
-    "chain_draws": 300, "measurements": 40, "inner": 8, "step": 0.5, "friction": 0.5, "seed": 64,
-    "bins": 44, "range": 9.0, "parts": ["error", "chain"],
+    "dims": [1, 2, 4, 8],
+    "draws": [30, 100, 300, 1000, 3000],
+    "points": 300,
+    "chain_dims": [2, 8],
+    "chains": 600,
+    "chain_draws": 300,
+    "measurements": 40,
+    "inner": 8,
+    "step": 0.5,
+    "friction": 0.5,
+    "seed": 64,
+    "bins": 44,
+    "range": 9.0,
+    "parts": ["error", "chain"],
 }
 QUICK = {"draws": [30, 300], "points": 100, "chains": 200, "chain_draws": 100, "measurements": 5}
-SPOT = Spot({"parts": ["error"], "dims": [2, 8], "draws": [30, 100]}, keys=("part", "score", "d", "x"),
-            rtol={"value": 1e-9, "error": 1e-9, "size": 1e-9},
-            cause="rounding of exp in sums of positive weights, log densities of the order of 1000")
+SPOT = Spot(
+    {"parts": ["error"], "dims": [2, 8], "draws": [30, 100]},
+    keys=("part", "score", "d", "x"),
+    rtol={"value": 1e-9, "error": 1e-9, "size": 1e-9},
+    cause="rounding of exp in sums of positive weights, log densities of the order of 1000",
+)
 
 W = 0.2
 
@@ -80,7 +94,7 @@ def compute(parameters, progress):
         put("summary", score, d, 0, weight, math.sqrt(max(weight * (1 - weight), 1 / n) / n))
         R = 3 * math.sqrt(d)
         axis = GaussianMixture([W, 1 - W], np.array([[-R], [R]]), 1.0)
-        exact = np.sort(axis.sample(200 * n, seed + 502)[:, 0])[100 :: 200]
+        exact = np.sort(axis.sample(200 * n, seed + 502)[:, 0])[100::200]
         put("summary", score, d, 1, math.sqrt(np.mean((along - exact) ** 2)))
         edges = np.linspace(-parameters["range"], parameters["range"], parameters["bins"] + 1)
         counts = np.histogram(along / math.sqrt(d), edges)[0] / n / np.diff(edges)
@@ -100,8 +114,9 @@ def draw(table, parameters):
     for index, d in enumerate(parameters["dims"]):
         rows = [r for r in table if r["part"] == "error" and r["d"] == d]
         x, y = np.array([r["x"] for r in rows]), np.array([r["value"] for r in rows])
-        axes[0].errorbar(x, y, yerr=[2 * r["error"] for r in rows], elinewidth=0.8, capsize=1.5, label=f"d = {d}",
-                         **curve_style(index))
+        axes[0].errorbar(
+            x, y, yerr=[2 * r["error"] for r in rows], elinewidth=0.8, capsize=1.5, label=f"d = {d}", **curve_style(index)
+        )
         if d <= 2:
             axes[0].plot(x, y[-1] * np.sqrt(x[-1] / x), color="0.4", linewidth=0.8, linestyle=(0, (1, 1)))
         axes[1].plot(x, [r["size"] for r in rows], **curve_style(index))
@@ -121,9 +136,15 @@ def draw(table, parameters):
             rows = [r for r in table if r["part"] == "chain" and r["d"] == d and r["score"] == score]
             summary = next(r for r in table if (r["part"], r["d"], r["score"], r["x"]) == ("summary", d, score, 0))
             look = curve_style(index)
-            axis.step([r["x"] for r in rows], [r["value"] for r in rows], where="mid", color=look["color"],
-                      linestyle=look["linestyle"], linewidth=1.2,
-                      label=f"{score}: {summary['value']:.3f} ± {summary['error']:.3f}")
+            axis.step(
+                [r["x"] for r in rows],
+                [r["value"] for r in rows],
+                where="mid",
+                color=look["color"],
+                linestyle=look["linestyle"],
+                linewidth=1.2,
+                label=f"{score}: {summary['value']:.3f} ± {summary['error']:.3f}",
+            )
         x = np.linspace(-parameters["range"], parameters["range"], 721)
         density = sum(w * np.exp(-0.5 * d * (x - m) ** 2) for w, m in ((W, -3), (1 - W, 3))) * math.sqrt(d / (2 * math.pi))
         axis.plot(x, density, color="black", linewidth=0.8, label="the law: .2")

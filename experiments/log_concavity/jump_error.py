@@ -14,16 +14,45 @@ from exactdiffusion.studies.figures import Spot, curve_style, new_figure, plain_
 
 SUMMARY = "error of the jump: W2^2 m/sigma^2 by families, two Gaussians against both bounds, exponential decay for atoms"
 PARAMETERS = {
-    "levels": [0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.13, 0.1613, 0.2, 0.25, 0.35, 0.5, 0.618, 0.75, 0.9, 1.2, 1.618, 2.5, 4.0,
-               7.0, 12.0, 25.0, 60.0],
+    "levels": [
+        0.01,
+        0.02,
+        0.04,
+        0.06,
+        0.08,
+        0.1,
+        0.13,
+        0.1613,
+        0.2,
+        0.25,
+        0.35,
+        0.5,
+        0.618,
+        0.75,
+        0.9,
+        1.2,
+        1.618,
+        2.5,
+        4.0,
+        7.0,
+        12.0,
+        25.0,
+        60.0,
+    ],
     "families": ["Gaussian", "two atoms", "three atoms", "lattice", "two Gaussians"],
-    "dims": [1, 2, 8, 32], "m": [1, 3, 10, 30, 100, 300, 1000, 3000],
-    "atoms": ["two atoms", "three atoms"], "atoms_m": [1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64],
+    "dims": [1, 2, 8, 32],
+    "m": [1, 3, 10, 30, 100, 300, 1000, 3000],
+    "atoms": ["two atoms", "three atoms"],
+    "atoms_m": [1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64],
 }
 QUICK = {"levels": [0.02, 0.1, 0.25, 0.618, 1.618, 7.0], "m": [1, 10, 100], "atoms_m": [1, 4, 16, 32]}
-SPOT = Spot({"levels": [0.1613, 0.618], "dims": [8], "m": [1, 30], "atoms_m": [4, 16]}, keys=("panel", "law", "d", "x"),
-            rtol=dict.fromkeys(("s", "w2_squared", "mmse", "proposition", "fisher", "unit", "pairs"), 1e-9), atol=1e-11,
-            cause="quadrature to 1e-13 of the squared scale, which is at most 125, and bisection for quantiles")
+SPOT = Spot(
+    {"levels": [0.1613, 0.618], "dims": [8], "m": [1, 30], "atoms_m": [4, 16]},
+    keys=("panel", "law", "d", "x"),
+    rtol=dict.fromkeys(("s", "w2_squared", "mmse", "proposition", "fisher", "unit", "pairs"), 1e-9),
+    atol=1e-11,
+    cause="quadrature to 1e-13 of the squared scale, which is at most 125, and bisection for quantiles",
+)
 
 
 def compute(parameters, progress):
@@ -44,12 +73,23 @@ def compute(parameters, progress):
 
     def put(panel, law, d, x, s, **values):
         columns = ("w2_squared", "mmse", "proposition", "fisher", "unit", "pairs")
-        rows.append({"panel": panel, "law": law, "d": d, "x": x, "s": s,
-                     **{c: float(values[c]) if c in values else None for c in columns}})
+        rows.append(
+            {
+                "panel": panel,
+                "law": law,
+                "d": d,
+                "x": x,
+                "s": s,
+                **{c: float(values[c]) if c in values else None for c in columns},
+            }
+        )
 
-    laws = {"Gaussian": GaussianMixture(None, np.zeros((1, 1)), 1.0), "two atoms": PointCloud([[-1.0], [1.0]]),
-            "three atoms": PointCloud([[-1.0], [0.0], [1.0]], [0.3, 0.4, 0.3]),
-            "two Gaussians": GaussianMixture([0.2, 0.8], [[-3.0], [3.0]], 1.0)}
+    laws = {
+        "Gaussian": GaussianMixture(None, np.zeros((1, 1)), 1.0),
+        "two atoms": PointCloud([[-1.0], [1.0]]),
+        "three atoms": PointCloud([[-1.0], [0.0], [1.0]], [0.3, 0.4, 0.3]),
+        "two Gaussians": GaussianMixture([0.2, 0.8], [[-3.0], [3.0]], 1.0),
+    }
     for name in q["families"]:
         for s in progress(q["levels"], name):
             if name == "lattice":  # the middle cells: 41 atoms less 21, whose ends are the same
@@ -70,15 +110,32 @@ def compute(parameters, progress):
         for m in progress(q["m"], f"d = {d}"):
             s = sigma2 / m
             rest = (d - 1) * (s / (math.sqrt(1 + s) * (1 + math.sqrt(1 + s)))) ** 2
-            put("dimension", "two Gaussians", d, m, s, w2_squared=line_jump_w2(axis, m, math.sqrt(sigma2)) + rest,
+            put(
+                "dimension",
+                "two Gaussians",
+                d,
+                m,
+                s,
+                w2_squared=line_jump_w2(axis, m, math.sqrt(sigma2)) + rest,
                 mmse=line_mmse(axis, m, math.sqrt(sigma2)) + (d - 1) * s / (1 + s),
                 proposition=bounds.posterior_mean_w2(m, math.sqrt(sigma2), d),
-                fisher=bounds.fisher_information_w2(information, m, math.sqrt(sigma2)) ** 2, unit=s * s * information / 4)
+                fisher=bounds.fisher_information_w2(information, m, math.sqrt(sigma2)) ** 2,
+                unit=s * s * information / 4,
+            )
     for name in q["atoms"]:
         cloud = laws[name]
         for m in progress(q["atoms_m"], name):
-            put("atoms", name, 1, m, 1 / m, w2_squared=line_jump_w2(cloud, m, 1.0), mmse=line_mmse(cloud, m, 1.0),
-                proposition=1 / m, pairs=bounds.discrete_prior_mmse(cloud.points, cloud.weights, m, 1.0))
+            put(
+                "atoms",
+                name,
+                1,
+                m,
+                1 / m,
+                w2_squared=line_jump_w2(cloud, m, 1.0),
+                mmse=line_mmse(cloud, m, 1.0),
+                proposition=1 / m,
+                pairs=bounds.discrete_prior_mmse(cloud.points, cloud.weights, m, 1.0),
+            )
     return rows
 
 
@@ -125,8 +182,9 @@ def draw(table, parameters):
         look, x = curve_style(1 + index), [r["x"] for r in rows]
         atoms.plot(x, [r["mmse"] for r in rows], label=f"{name}: E $C_m$", **look)
         atoms.plot(x, [r["w2_squared"] for r in rows], label=f"{name}: W₂²", color=look["color"], linewidth=0.6)
-        atoms.plot(x, [r["pairs"] for r in rows], label=f"{name}: bound", color=look["color"], linestyle=(0, (1, 1)),
-                   linewidth=1.6)
+        atoms.plot(
+            x, [r["pairs"] for r in rows], label=f"{name}: bound", color=look["color"], linestyle=(0, (1, 1)), linewidth=1.6
+        )
     rows = [r for r in table if r["panel"] == "atoms" and r["law"] == parameters["atoms"][0]]
     atoms.plot([r["x"] for r in rows], [r["proposition"] for r in rows], color="black", linewidth=1.4, label="σ²/m")
     atoms.set_yscale("log")

@@ -14,14 +14,22 @@ from exactdiffusion.studies.figures import Spot, curve_style, new_figure, plain_
 
 SUMMARY = "condition number kappa_m of the m-th conditional law: bound, tight instance, rate; least curvature against m"
 PARAMETERS = {
-    "tau2": 0.1, "sigma2": 0.9, "clouds": ["two points", "triangle", "8-gon", "32 random in R³"],
-    "m": [2, 3, 5, 10, 20, 50, 100, 200, 500, 1000, 2000], "joint_sigma2": 5.0,
-    "joint_m": [1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 32], "seed": 68,
+    "tau2": 0.1,
+    "sigma2": 0.9,
+    "clouds": ["two points", "triangle", "8-gon", "32 random in R³"],
+    "m": [2, 3, 5, 10, 20, 50, 100, 200, 500, 1000, 2000],
+    "joint_sigma2": 5.0,
+    "joint_m": [1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 32],
+    "seed": 68,
 }
 QUICK = {"m": [2, 5, 20, 100], "joint_m": [1, 2, 5, 8, 16]}
-SPOT = Spot({"m": [2, 20, 200], "joint_m": [1, 5, 16]}, keys=("panel", "law", "sigma2", "m"),
-            rtol={"kappa": 1e-8, "excess": 1e-7, "curvature": 1e-8, "bound": 1e-12, "crude": 1e-12}, atol=1e-9,
-            cause="the flat top of a maximum found by local ascent; kappa - 1 loses the leading digits of kappa")
+SPOT = Spot(
+    {"m": [2, 20, 200], "joint_m": [1, 5, 16]},
+    keys=("panel", "law", "sigma2", "m"),
+    rtol={"kappa": 1e-8, "excess": 1e-7, "curvature": 1e-8, "bound": 1e-12, "crude": 1e-12},
+    atol=1e-9,
+    cause="the flat top of a maximum found by local ascent; kappa - 1 loses the leading digits of kappa",
+)
 
 
 def compute(parameters, progress):
@@ -47,8 +55,12 @@ def compute(parameters, progress):
 
     random = np.random.default_rng(q["seed"]).standard_normal((32, 3))
     centre, radius = enclosing_ball(random)
-    clouds = {"two points": np.array([[-1.0], [1.0]]), "triangle": ring(3), "8-gon": ring(8),
-              "32 random in R³": (random - centre) / radius}
+    clouds = {
+        "two points": np.array([[-1.0], [1.0]]),
+        "triangle": ring(3),
+        "8-gon": ring(8),
+        "32 random in R³": (random - centre) / radius,
+    }
     weights = {"two points": [0.3, 0.7]}
 
     def beyond_edge(P, w, v):
@@ -57,8 +69,14 @@ def compute(parameters, progress):
         rest, a, u = np.delete(np.arange(len(P)), [i, j]), P[i] - P[j], np.zeros(P.shape[1])
         if len(rest):
             # the normal u with the widest gap: maximise t, u (z_i - z_j) = 0, u (z_i - z_l) >= t, |u| <= 1 per coordinate
-            gap = linprog(np.r_[0 * u, -1.0], A_ub=np.c_[P[rest] - P[i], np.ones(len(rest))], b_ub=np.zeros(len(rest)),
-                          A_eq=np.r_[a, 0.0][np.newaxis], b_eq=[0.0], bounds=[(-1, 1)] * len(u) + [(None, 1)]).x
+            gap = linprog(
+                np.r_[0 * u, -1.0],
+                A_ub=np.c_[P[rest] - P[i], np.ones(len(rest))],
+                b_ub=np.zeros(len(rest)),
+                A_eq=np.r_[a, 0.0][np.newaxis],
+                b_eq=[0.0],
+                bounds=[(-1, 1)] * len(u) + [(None, 1)],
+            ).x
             u = 40 * v / gap[-1] * gap[:-1]
         odds = np.log(w[i] / w[j]) - (P[i] @ P[i] - P[j] @ P[j]) / (2 * v)
         return u - v * odds / square * a
@@ -77,21 +95,42 @@ def compute(parameters, progress):
             low, high = extremes(P, w, m, q["sigma2"], tau2)
             bound = float(bounds.condition_number(m, q["sigma2"], tau2, 1.0))
             crude = float(1 / (q["sigma2"] * bounds.curvature_lower_bound(m, q["sigma2"], tau2, 1.0)))
-            put("kappa", name, q["sigma2"], m, kappa=high / low, excess=(high - low) / low, curvature=q["sigma2"] * low,
-                bound=bound, crude=crude)
+            put(
+                "kappa",
+                name,
+                q["sigma2"],
+                m,
+                kappa=high / low,
+                excess=(high - low) / low,
+                curvature=q["sigma2"] * low,
+                bound=bound,
+                crude=crude,
+            )
     sigma2, P, w = q["joint_sigma2"], clouds["two points"], np.array(weights["two points"])
     for m in progress(q["joint_m"], "all at once"):
         for name, t in (("one at a time", tau2), ("one at a time, atoms", 0.0)):
             low, _ = extremes(P, w, m, sigma2, t)
-            put("curvature", name, sigma2, m, curvature=sigma2 * low,
-                bound=float(sigma2 * bounds.curvature_lower_bound(m, sigma2, t, 1.0)))
+            put(
+                "curvature",
+                name,
+                sigma2,
+                m,
+                curvature=sigma2 * low,
+                bound=float(sigma2 * bounds.curvature_lower_bound(m, sigma2, t, 1.0)),
+            )
         _, worst = covariance_supremum(P, w, sigma2 / m + tau2)
         hessian = joint_hessian(GaussianMixture(w, P, tau2), np.broadcast_to(worst, (1, m, 1)), math.sqrt(sigma2))[0]
         # the posterior variance of X where Z's is R^2
         share = (sigma2 / m) / (sigma2 / m + tau2)
         expected = bounds.all_at_once_curvature(m, sigma2, share * tau2 + share**2)
-        put("curvature", "all at once", sigma2, m, curvature=float(sigma2 * np.linalg.eigvalsh(-hessian).min()),
-            bound=float(-sigma2 * expected))
+        put(
+            "curvature",
+            "all at once",
+            sigma2,
+            m,
+            curvature=float(sigma2 * np.linalg.eigvalsh(-hessian).min()),
+            bound=float(-sigma2 * expected),
+        )
     return rows
 
 

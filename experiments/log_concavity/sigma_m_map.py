@@ -16,16 +16,34 @@ from exactdiffusion.studies.figures import Spot, curve_style, new_figure, plain_
 
 SUMMARY = "W2 over (sigma, m) at a fixed budget of gradient calls: elliptical Gaussian (exact) and two Gaussians in R^8"
 PARAMETERS = {
-    "budget": 1024, "step": 1.0, "friction": 1.0, "kappa": 100.0, "d": 8, "n": 2000, "seed": 77, "floor_repeats": 20,
+    "budget": 1024,
+    "step": 1.0,
+    "friction": 1.0,
+    "kappa": 100.0,
+    "d": 8,
+    "n": 2000,
+    "seed": 77,
+    "floor_repeats": 20,
     "gaussian_m": [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024],
     "gaussian_log2_sigma2": [-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6],
-    "mixture_m": [1, 4, 16, 64, 256, 1024], "mixture_log2_sigma2": [-5, -4, -3, -2, -1, 0, 1, 2, 3, 4],
+    "mixture_m": [1, 4, 16, 64, 256, 1024],
+    "mixture_log2_sigma2": [-5, -4, -3, -2, -1, 0, 1, 2, 3, 4],
 }
-QUICK = {"budget": 256, "gaussian_m": [1, 4, 16, 64, 256], "mixture_m": [1, 4, 16, 64, 256], "n": 500,
-         "gaussian_log2_sigma2": [-6, -3, 0, 3], "mixture_log2_sigma2": [-4, -2, 0, 2]}
-SPOT = Spot({"gaussian_m": [16, 128], "gaussian_log2_sigma2": [-3, 0], "mixture_m": [64], "mixture_log2_sigma2": [1]},
-            keys=("panel", "log2_sigma2", "m"), rtol={"w2": 2e-3, "weight": 3e-3, "jump": 1e-7}, atol=1e-9,
-            cause="rounding of exp along 1024 steps: a chain within it of the middle may end on the other side, 1 of 2000")
+QUICK = {
+    "budget": 256,
+    "gaussian_m": [1, 4, 16, 64, 256],
+    "mixture_m": [1, 4, 16, 64, 256],
+    "n": 500,
+    "gaussian_log2_sigma2": [-6, -3, 0, 3],
+    "mixture_log2_sigma2": [-4, -2, 0, 2],
+}
+SPOT = Spot(
+    {"gaussian_m": [16, 128], "gaussian_log2_sigma2": [-3, 0], "mixture_m": [64], "mixture_log2_sigma2": [1]},
+    keys=("panel", "log2_sigma2", "m"),
+    rtol={"w2": 2e-3, "weight": 3e-3, "jump": 1e-7},
+    atol=1e-9,
+    cause="rounding of exp along 1024 steps: a chain within it of the middle may end on the other side, 1 of 2000",
+)
 
 
 def compute(parameters, progress):
@@ -123,8 +141,9 @@ def draw(table, parameters):
         low = min(w2.min(), floor) if panel == "mixture" else w2.min()
         image = axes.pcolormesh(x, levels, w2, norm=LogNorm(0.9 * low, w2.max()), cmap="viridis", shading="nearest")
         image.set_rasterized(True)
-        lines = axes.contour(x, levels, np.log10(jump), levels=np.arange(-3, 2, 0.5), colors="white", linewidths=0.7,
-                             linestyles="dashed")
+        lines = axes.contour(
+            x, levels, np.log10(jump), levels=np.arange(-3, 2, 0.5), colors="white", linewidths=0.7, linestyles="dashed"
+        )
         axes.clabel(lines, fmt=lambda v: f"{10**v:.2g}", fontsize=6)
         bar = figure.colorbar(image, ax=axes)
         bar.set_label("W₂(output, law of X)")
@@ -149,9 +168,21 @@ def draw(table, parameters):
         axes.set_title(title)
     panels[0].set_ylabel("σ²")
     panels[1].set_ylabel("σ² / threshold")
-    handles = [Line2D([], [], color="0.4", linewidth=0.7, linestyle="dashed"),
-               Line2D([], [], marker="*", color=curve_style(1)["color"], markersize=9, linestyle="none"),
-               Line2D([], [], color="0.7", linewidth=1.6), Patch(facecolor="0.8", edgecolor="black", hatch="////")]
-    figure.legend(handles, ["W₂ of the jump, exact walks", "smallest W₂", "(b) log-concave from here up",
-                            "(b) weight of the minor mode off by > 3 s.e."], loc="outside lower center", ncols=2)
+    handles = [
+        Line2D([], [], color="0.4", linewidth=0.7, linestyle="dashed"),
+        Line2D([], [], marker="*", color=curve_style(1)["color"], markersize=9, linestyle="none"),
+        Line2D([], [], color="0.7", linewidth=1.6),
+        Patch(facecolor="0.8", edgecolor="black", hatch="////"),
+    ]
+    figure.legend(
+        handles,
+        [
+            "W₂ of the jump, exact walks",
+            "smallest W₂",
+            "(b) log-concave from here up",
+            "(b) weight of the minor mode off by > 3 s.e.",
+        ],
+        loc="outside lower center",
+        ncols=2,
+    )
     return figure

@@ -14,15 +14,25 @@ from exactdiffusion.studies.figures import Spot, curve_style, new_figure, plain_
 
 SUMMARY = "spectral gap versus separation and d: exponential for Langevin on the law, of order one for OAT's conditionals"
 PARAMETERS = {
-    "weight": 0.2, "radii": [1.25, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 5.5, 6.0], "dims": [1, 2, 3, 4],
+    "weight": 0.2,
+    "radii": [1.25, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 5.5, 6.0],
+    "dims": [1, 2, 3, 4],
     "factors": [1.0, 2.0],
-    "worst_t": [1, 2, 10], "t": [1, 2, 3, 5, 10, 20, 50, 100], "t_dims": [1, 2, 3], "nodes": 2001, "pasts": 25,
+    "worst_t": [1, 2, 10],
+    "t": [1, 2, 3, 5, 10, 20, 50, 100],
+    "t_dims": [1, 2, 3],
+    "nodes": 2001,
+    "pasts": 25,
     "parts": ["radius", "dimension", "t"],
 }
 QUICK = {"radii": [1.5, 3.0, 4.5, 6.0], "t": [1, 2, 10, 100], "nodes": 801}
-SPOT = Spot({"radii": [1.5, 3.0], "dims": [1, 2], "t": [1, 10], "t_dims": [1]}, keys=("part", "series", "R", "factor", "t"),
-            rtol={"gap": 1e-4, "bound": 1e-12, "past": 1e-12}, atol=1e-10,
-            cause="eigenvalues to eps times the largest one, 2e-11, which the smallest gaps feel")
+SPOT = Spot(
+    {"radii": [1.5, 3.0], "dims": [1, 2], "t": [1, 10], "t_dims": [1]},
+    keys=("part", "series", "R", "factor", "t"),
+    rtol={"gap": 1e-4, "bound": 1e-12, "past": 1e-12},
+    atol=1e-10,
+    cause="eigenvalues to eps times the largest one, 2e-11, which the smallest gaps feel",
+)
 
 
 def compute(parameters, progress):
@@ -47,8 +57,19 @@ def compute(parameters, progress):
     def law_row(part, d, R):
         law = mixture(R)
         x = np.linspace(-R - 7, R + 7, n)
-        rows.append({"part": part, "series": "law", "d": d, "R": round(R, 6), "factor": None, "t": None,
-                     "gap": spectral_gap(law.log_density(x[:, np.newaxis]), x), "bound": eyring_kramers(law), "past": None})
+        rows.append(
+            {
+                "part": part,
+                "series": "law",
+                "d": d,
+                "R": round(R, 6),
+                "factor": None,
+                "t": None,
+                "gap": spectral_gap(law.log_density(x[:, np.newaxis]), x),
+                "bound": eyring_kramers(law),
+                "past": None,
+            }
+        )
 
     def conditional_row(part, d, R, factor, t):
         law, sigma2 = mixture(R), factor * bound.radius_threshold(R, 1.0)
@@ -57,18 +78,37 @@ def compute(parameters, progress):
             y = np.linspace(-width, width, n) + (past if t > 1 else 0.0)
             target = conditional_target(law, np.full((n, 1), (t - 1) * past), t - 1, math.sqrt(sigma2))
             worst = min(worst, (spectral_gap(target.log_density(y[:, np.newaxis]), y) * sigma2, float(past)))
-        rows.append({"part": part, "series": "conditional", "d": d, "R": round(R, 6), "factor": factor, "t": t,
-                     "gap": worst[0], "bound": bound.spectral_gap_lower_bound(t, sigma2, 1.0, R) * sigma2, "past": worst[1]})
+        rows.append(
+            {
+                "part": part,
+                "series": "conditional",
+                "d": d,
+                "R": round(R, 6),
+                "factor": factor,
+                "t": t,
+                "gap": worst[0],
+                "bound": bound.spectral_gap_lower_bound(t, sigma2, 1.0, R) * sigma2,
+                "past": worst[1],
+            }
+        )
 
     cells = []
     if "radius" in parameters["parts"]:
-        cells += [("radius", None, R, f, t) for R in parameters["radii"] for f in [None, *parameters["factors"]]
-                  for t in ([None] if f is None else parameters["worst_t"])]
+        cells += [
+            ("radius", None, R, f, t)
+            for R in parameters["radii"]
+            for f in [None, *parameters["factors"]]
+            for t in ([None] if f is None else parameters["worst_t"])
+        ]
     if "dimension" in parameters["parts"]:
         cells += [("dimension", d, float(bound.decoupled_radius(d)), None, None) for d in parameters["dims"]]
     if "t" in parameters["parts"]:
-        cells += [("t", d, float(bound.decoupled_radius(d)), f, t) for d in parameters["t_dims"]
-                  for f in parameters["factors"] for t in parameters["t"]]
+        cells += [
+            ("t", d, float(bound.decoupled_radius(d)), f, t)
+            for d in parameters["t_dims"]
+            for f in parameters["factors"]
+            for t in parameters["t"]
+        ]
     for part, d, R, factor, t in progress(cells, "spectral gaps"):
         if factor is None:
             law_row(part, d, R)
@@ -106,19 +146,30 @@ def draw(table, parameters):
     law = get(part="radius", series="law")
     left.plot([r["R"] for r in law], [r["gap"] for r in law], color="black", linewidth=1.6, label="Langevin on the law")
     deep = [r for r in law if r["bound"] and r["R"] >= 2]  # two clear wells
-    left.plot([r["R"] for r in deep], [r["bound"] for r in deep], color="black", linestyle=(0, (4, 2)), linewidth=0.9,
-              label="Eyring–Kramers")
+    left.plot(
+        [r["R"] for r in deep],
+        [r["bound"] for r in deep],
+        color="black",
+        linestyle=(0, (4, 2)),
+        linewidth=0.9,
+        label="Eyring–Kramers",
+    )
     marks = get(part="dimension")
     left.plot([r["R"] for r in marks], [r["gap"] for r in marks], "o", color="black", markersize=5)
     for r in marks:
-        left.annotate(f"d = {r['d']}", (r["R"], r["gap"]), textcoords="offset points", xytext=(-6, -11), ha="right",
-                      fontsize=7.5)
+        left.annotate(
+            f"d = {r['d']}", (r["R"], r["gap"]), textcoords="offset points", xytext=(-6, -11), ha="right", fontsize=7.5
+        )
     for index, t in enumerate(parameters["worst_t"]):
         for factor in parameters["factors"]:
             rows = get(part="radius", series="conditional", factor=factor, t=t)
             look = {**curve_style(index), "linestyle": "-" if factor == 1 else (0, (1, 1))}
-            left.plot([r["R"] for r in rows], [r["gap"] for r in rows], **look,
-                      label=f"conditional t = {t}, × σ²" if factor == 1 else None)
+            left.plot(
+                [r["R"] for r in rows],
+                [r["gap"] for r in rows],
+                **look,
+                label=f"conditional t = {t}, × σ²" if factor == 1 else None,
+            )
     left.set_yscale("log")
     left.set_ylim(1e-8, 3)
     left.set_xlabel("R, half the distance of the means (unit covariance)")

@@ -15,21 +15,60 @@ from exactdiffusion.studies.figures import Spot, curve_style, new_figure, plain_
 
 SUMMARY = "log-concavity thresholds of point clouds with brackets, against R^2, D^2/4, Jung's bound and the longest edge"
 PARAMETERS = {
-    "named": ["2 points, w = .01", "5 random in R⁶", "triangle, w = .7, .2, .1", "simplex of 5", "square, w = .45, .05",
-              "four atoms", "square", "8-gon", "−1, 0, 1", "−1, 0, 1, w = .05, .9", "5 equispaced", "21 equispaced"],
-    "rtol": 5e-3, "max_cells": 3000000,
+    "named": [
+        "2 points, w = .01",
+        "5 random in R⁶",
+        "triangle, w = .7, .2, .1",
+        "simplex of 5",
+        "square, w = .45, .05",
+        "four atoms",
+        "square",
+        "8-gon",
+        "−1, 0, 1",
+        "−1, 0, 1, w = .05, .9",
+        "5 equispaced",
+        "21 equispaced",
+    ],
+    "rtol": 5e-3,
+    "max_cells": 3000000,
     # dimension, atoms, number of clouds
-    "random": [[1, 2, 2], [1, 8, 3], [2, 3, 3], [2, 8, 3], [3, 4, 3], [3, 8, 3], [3, 32, 3], [4, 5, 3], [4, 8, 3],
-               [4, 32, 3], [6, 7, 3], [6, 8, 3], [6, 32, 3], [8, 9, 3], [8, 32, 3], [12, 13, 3], [12, 32, 3]],
-    "cubes": [2, 3, 4, 6], "spheres": [2, 3, 4, 6, 8, 12],
+    "random": [
+        [1, 2, 2],
+        [1, 8, 3],
+        [2, 3, 3],
+        [2, 8, 3],
+        [3, 4, 3],
+        [3, 8, 3],
+        [3, 32, 3],
+        [4, 5, 3],
+        [4, 8, 3],
+        [4, 32, 3],
+        [6, 7, 3],
+        [6, 8, 3],
+        [6, 32, 3],
+        [8, 9, 3],
+        [8, 32, 3],
+        [12, 13, 3],
+        [12, 32, 3],
+    ],
+    "cubes": [2, 3, 4, 6],
+    "spheres": [2, 3, 4, 6, 8, 12],
 }
-QUICK = {"named": ["2 points, w = .01", "simplex of 5", "square", "8-gon", "−1, 0, 1"],
-         "random": [[2, 3, 2], [2, 8, 1], [4, 5, 2], [4, 8, 2]], "cubes": [2, 3]}
-SPOT = Spot({"named": ["2 points, w = .01", "simplex of 5", "8-gon", "−1, 0, 1", "5 random in R⁶"],
-             "random": [[2, 3, 3], [4, 5, 3], [4, 8, 3], [12, 13, 3]], "cubes": [3]},
-            keys=("group", "name", "d", "atoms", "seed"),
-            rtol=dict.fromkeys(("lower", "upper", "edge", "half_diameter", "radius", "jung", "known"), 1e-7),
-            cause="the flat top of a maximum found by local ascent, and a bisection to 1e-13")
+QUICK = {
+    "named": ["2 points, w = .01", "simplex of 5", "square", "8-gon", "−1, 0, 1"],
+    "random": [[2, 3, 2], [2, 8, 1], [4, 5, 2], [4, 8, 2]],
+    "cubes": [2, 3],
+}
+SPOT = Spot(
+    {
+        "named": ["2 points, w = .01", "simplex of 5", "8-gon", "−1, 0, 1", "5 random in R⁶"],
+        "random": [[2, 3, 3], [4, 5, 3], [4, 8, 3], [12, 13, 3]],
+        "cubes": [3],
+    },
+    keys=("group", "name", "d", "atoms", "seed"),
+    rtol=dict.fromkeys(("lower", "upper", "edge", "half_diameter", "radius", "jung", "known"), 1e-7),
+    cause="the flat top of a maximum found by local ascent, and a bisection to 1e-13",
+)
 
 
 def compute(parameters, progress):
@@ -49,13 +88,25 @@ def compute(parameters, progress):
         law = PointCloud(P, None if weights is None else np.array(weights))
         found = log_concavity_threshold(law, rtol=parameters["rtol"], max_cells=parameters["max_cells"])
         atoms, d = P.shape
-        rows.append({
-            "group": group, "name": name, "d": d, "atoms": atoms, "seed": seed, "lower": float(found.lower),
-            "upper": float(found.upper), "edge": float(found.edge_squared),
-            "half_diameter": float(found.half_diameter_squared), "radius": float(found.radius_squared),
-            "jung": float(found.jung_squared), "known": known, "by": found.upper_by, "exact": bool(found.exact),
-            "independent": bool(np.linalg.matrix_rank(P[1:] - P[0]) == atoms - 1),
-        })
+        rows.append(
+            {
+                "group": group,
+                "name": name,
+                "d": d,
+                "atoms": atoms,
+                "seed": seed,
+                "lower": float(found.lower),
+                "upper": float(found.upper),
+                "edge": float(found.edge_squared),
+                "half_diameter": float(found.half_diameter_squared),
+                "radius": float(found.radius_squared),
+                "jung": float(found.jung_squared),
+                "known": known,
+                "by": found.upper_by,
+                "exact": bool(found.exact),
+                "independent": bool(np.linalg.matrix_rank(P[1:] - P[0]) == atoms - 1),
+            }
+        )
 
     named = _named()
     for name in progress(parameters["named"], "named clouds"):
@@ -68,10 +119,25 @@ def compute(parameters, progress):
         put("cube", "cube", corners, known=1.0)
     for d in parameters["spheres"]:
         found = log_concavity_threshold(Sphere(1.0, d))
-        rows.append({**dict.fromkeys(rows[0]), "group": "sphere", "name": "sphere", "d": d, "atoms": 0, "seed": 0,
-                     "lower": float(found.lower), "upper": float(found.upper), "radius": float(found.radius_squared),
-                     "half_diameter": float(found.half_diameter_squared), "jung": float(found.jung_squared), "edge": 0.0,
-                     "by": found.upper_by, "exact": True, "independent": False})
+        rows.append(
+            {
+                **dict.fromkeys(rows[0]),
+                "group": "sphere",
+                "name": "sphere",
+                "d": d,
+                "atoms": 0,
+                "seed": 0,
+                "lower": float(found.lower),
+                "upper": float(found.upper),
+                "radius": float(found.radius_squared),
+                "half_diameter": float(found.half_diameter_squared),
+                "jung": float(found.jung_squared),
+                "edge": 0.0,
+                "by": found.upper_by,
+                "exact": True,
+                "independent": False,
+            }
+        )
     return rows
 
 
@@ -84,10 +150,15 @@ def _named():
 
     square, three = np.array([[1.0, 1], [1, -1], [-1, 1], [-1, -1]]), np.array([[-1.0], [0], [1]])
     return {
-        "2 points, w = .01": (np.array([[-1.0], [1]]), [0.01, 0.99]), "simplex of 5": (np.eye(5), None),
-        "triangle, w = .7, .2, .1": (ring(3), [0.7, 0.2, 0.1]), "square": (square, None), "8-gon": (ring(8), None),
-        "square, w = .45, .05": (square, [0.45, 0.05, 0.05, 0.45]), "−1, 0, 1": (three, None),
-        "−1, 0, 1, w = .05, .9": (three, [0.05, 0.9, 0.05]), "5 equispaced": (np.linspace(-1, 1, 5)[:, np.newaxis], None),
+        "2 points, w = .01": (np.array([[-1.0], [1]]), [0.01, 0.99]),
+        "simplex of 5": (np.eye(5), None),
+        "triangle, w = .7, .2, .1": (ring(3), [0.7, 0.2, 0.1]),
+        "square": (square, None),
+        "8-gon": (ring(8), None),
+        "square, w = .45, .05": (square, [0.45, 0.05, 0.05, 0.45]),
+        "−1, 0, 1": (three, None),
+        "−1, 0, 1, w = .05, .9": (three, [0.05, 0.9, 0.05]),
+        "5 equispaced": (np.linspace(-1, 1, 5)[:, np.newaxis], None),
         "21 equispaced": (np.linspace(-1, 1, 21)[:, np.newaxis], None),
         "5 random in R⁶": (np.random.default_rng(5).standard_normal((5, 6)), None),
         "four atoms": (np.array([[1.0, 0], [-1, 0], [0, 1.2], [0, -1.2]]), [0.3158102, 0.3158102, 0.1841898, 0.1841898]),
@@ -102,8 +173,9 @@ def draw(table, parameters):
     for y, r in enumerate(reversed(rows)):
         scale = r["radius"]
         names.plot([r["lower"] / scale, r["upper"] / scale], [y, y], color=ink, linewidth=2.0, solid_capstyle="butt")
-        names.plot(r["lower"] / scale, y, "o", color=ink, markerfacecolor=ink if r["exact"] else "white", markersize=4.5,
-                   zorder=4)
+        names.plot(
+            r["lower"] / scale, y, "o", color=ink, markerfacecolor=ink if r["exact"] else "white", markersize=4.5, zorder=4
+        )
         names.plot(r["half_diameter"] / scale, y, "|", color=bound, markersize=9, markeredgewidth=1.6)
         names.plot(r["jung"] / scale, y, ":", marker="|", color="0.45", markersize=6, markeredgewidth=1.0)
         if r["edge"]:
@@ -132,18 +204,36 @@ def draw(table, parameters):
         x = place[r["d"]] + (family - 1) * 0.24 + (r["seed"] - 1) * 0.06
         look = curve_style(family)
         dims.plot([x, x], [r["lower"] / scale, r["upper"] / scale], color=look["color"], linewidth=1.3)
-        dims.plot(x, r["lower"] / scale, look["marker"], color=look["color"], markersize=3.2,
-                  markerfacecolor=look["color"] if r["exact"] else "white")
+        dims.plot(
+            x,
+            r["lower"] / scale,
+            look["marker"],
+            color=look["color"],
+            markersize=3.2,
+            markerfacecolor=look["color"] if r["exact"] else "white",
+        )
     for family in range(3):
         look = curve_style(family)
         dims.plot([], [], linestyle="none", color=look["color"], marker=look["marker"], markersize=3.5, label=label[family])
     rows = [r for r in table if r["group"] == "sphere"]
-    dims.plot([place[r["d"]] for r in rows], [r["lower"] for r in rows], color="0.3", linewidth=1.0, linestyle=(0, (5, 1.5)),
-              label="sphere, 1/d")
+    dims.plot(
+        [place[r["d"]] for r in rows],
+        [r["lower"] for r in rows],
+        color="0.3",
+        linewidth=1.0,
+        linestyle=(0, (5, 1.5)),
+        label="sphere, 1/d",
+    )
     for r in (r for r in table if r["group"] == "cube"):
         x = place[r["d"]] + 0.42
         dims.plot([x, x], [r["lower"] / r["radius"], r["upper"] / r["radius"]], color="0.45", linewidth=1.3)
-        dims.plot(x, r["known"] / r["radius"], "*", color="black", markersize=5.5, )
+        dims.plot(
+            x,
+            r["known"] / r["radius"],
+            "*",
+            color="black",
+            markersize=5.5,
+        )
     dims.plot([], [], "*", color="black", markersize=5.5, linestyle="none", label="cube")
     dims.axhline(1.0, color="black", linewidth=1.2, zorder=1)
     dims.set_yscale("log")

@@ -16,17 +16,34 @@ from exactdiffusion.studies.figures import Spot, curve_style, new_figure, plain_
 
 SUMMARY = "tunnelling: weight of the minor mode versus gradient calls and versus d, one-at-a-time chains and Langevin walks"
 PARAMETERS = {
-    "dims": [1, 2, 4, 8, 32], "budget_d": 32, "n": 8000, "n_mala": 1500, "seed": 62, "measurements": 20,
-    "walks": {"ULA": {"inner": 80, "inner_step": 0.1, "step": 0.1}, "MALA": {"inner": 80, "inner_step": 0.3, "step": 0.1},
-              "underdamped": {"inner": 40, "inner_step": 0.5, "friction": 0.5, "step": 0.5}},
-    "samplers": ["OAT", "Langevin"], "parts": ["budget", "dimension"], "kept": [1, 2, 3, 4, 6, 9, 13, 20],
-    "budgets": [10, 20, 40, 80, 160, 320, 640, 1600], "baseline_budget": 1600,
+    "dims": [1, 2, 4, 8, 32],
+    "budget_d": 32,
+    "n": 8000,
+    "n_mala": 1500,
+    "seed": 62,
+    "measurements": 20,
+    "walks": {
+        "ULA": {"inner": 80, "inner_step": 0.1, "step": 0.1},
+        "MALA": {"inner": 80, "inner_step": 0.3, "step": 0.1},
+        "underdamped": {"inner": 40, "inner_step": 0.5, "friction": 0.5, "step": 0.5},
+    },
+    "samplers": ["OAT", "Langevin"],
+    "parts": ["budget", "dimension"],
+    "kept": [1, 2, 3, 4, 6, 9, 13, 20],
+    "budgets": [10, 20, 40, 80, 160, 320, 640, 1600],
+    "baseline_budget": 1600,
 }
 QUICK = {"dims": [1, 8, 32], "n": 1500, "n_mala": 300, "budgets": [20, 80, 320], "baseline_budget": 320, "measurements": 10}
-SPOT = Spot({"parts": ["dimension"], "dims": [8], "walks": {"underdamped": {"inner": 40, "inner_step": 0.5, "friction": 0.5,
-                                                                           "step": 0.5}}},
-            keys=("part", "sampler", "walk", "d", "calls"), rtol={"weight": 2e-4, "error": 1e-3},
-            cause="one chain in 8000 whose output lies within rounding of the middle")
+SPOT = Spot(
+    {
+        "parts": ["dimension"],
+        "dims": [8],
+        "walks": {"underdamped": {"inner": 40, "inner_step": 0.5, "friction": 0.5, "step": 0.5}},
+    },
+    keys=("part", "sampler", "walk", "d", "calls"),
+    rtol={"weight": 2e-4, "error": 1e-3},
+    cause="one chain in 8000 whose output lies within rounding of the middle",
+)
 
 W = 0.2
 
@@ -50,8 +67,17 @@ def compute(parameters, progress):
 
     def put(part, sampler, name, d, calls, samples):
         weight = float(np.mean(np.sum(samples, axis=1) < 0))
-        rows.append({"part": part, "sampler": sampler, "walk": name, "d": d, "calls": calls, "weight": weight,
-                     "error": math.sqrt(max(weight * (1 - weight), 1 / len(samples)) / len(samples))})
+        rows.append(
+            {
+                "part": part,
+                "sampler": sampler,
+                "walk": name,
+                "d": d,
+                "calls": calls,
+                "weight": weight,
+                "error": math.sqrt(max(weight * (1 - weight), 1 / len(samples)) / len(samples)),
+            }
+        )
 
     cells = []
     for part in parameters["parts"]:
@@ -61,8 +87,10 @@ def compute(parameters, progress):
                     if sampler == "OAT":
                         cells.append((part, sampler, name, d, None))
                     else:
-                        cells += [(part, sampler, name, d, calls) for calls in
-                                  (parameters["budgets"] if part == "budget" else [parameters["baseline_budget"]])]
+                        cells += [
+                            (part, sampler, name, d, calls)
+                            for calls in (parameters["budgets"] if part == "budget" else [parameters["baseline_budget"]])
+                        ]
     for part, sampler, name, d, calls in progress(cells, "tunnelling"):
         R, q = float(bound.decoupled_radius(d)), parameters["walks"][name]
         sigma = math.sqrt(bound.radius_threshold(R, 1.0))
@@ -76,8 +104,14 @@ def compute(parameters, progress):
                     put(part, sampler, name, d, state.t * q["inner"], state.xhat)
         else:
             start = sigma * Noise(seed).normal(0, n, law.dim)  # the very start of the chain's first walk
-            put(part, sampler, name, d, calls, langevin(law, start, noise=Noise(seed + 1),
-                                                        walk=walk_of(name, calls, q["step"])))
+            put(
+                part,
+                sampler,
+                name,
+                d,
+                calls,
+                langevin(law, start, noise=Noise(seed + 1), walk=walk_of(name, calls, q["step"])),
+            )
     return rows
 
 
@@ -90,8 +124,15 @@ def draw(table, parameters):
                 rows = [r for r in table if r["part"] == part and r["sampler"] == sampler and r["walk"] == name]
                 look = curve_style(3 * s + k)
                 shift = 1.0 if part == "budget" else 1 + 0.05 * (k - 1)
-                axes.errorbar([r[x] * shift for r in rows], [r["weight"] for r in rows], yerr=[r["error"] for r in rows],
-                              elinewidth=0.8, capsize=1.5, label=f"{sampler}, {name}", **look)
+                axes.errorbar(
+                    [r[x] * shift for r in rows],
+                    [r["weight"] for r in rows],
+                    yerr=[r["error"] for r in rows],
+                    elinewidth=0.8,
+                    capsize=1.5,
+                    label=f"{sampler}, {name}",
+                    **look,
+                )
         axes.axhline(W, color="0.35", linewidth=0.9, label="truth, .2")
         axes.set_xscale("log")
     left.set_ylim(0, 0.6)

@@ -17,16 +17,34 @@ from exactdiffusion.studies.figures import Spot, curve_style, new_figure
 
 SUMMARY = "two Gaussians, d = 1 to 32: W2 of one-at-a-time and all-at-once sampling versus m, sigma and inner steps"
 PARAMETERS = {
-    "dims": [1, 2, 8, 32], "n": 5000, "step": 0.5, "friction": 0.5, "floor_repeats": 10, "seed": 60,
-    "panels": {"m": [1, 2, 5, 10, 20, 50, 100, 200, 400], "sigma": [0.0625, 0.125, 0.25, 0.5, 1, 2, 4, 8, 16],
-               "steps": [1, 2, 4, 8, 16, 32, 64]},
-    "measurements": 100, "inner": 10, "aao_to": 200,
+    "dims": [1, 2, 8, 32],
+    "n": 5000,
+    "step": 0.5,
+    "friction": 0.5,
+    "floor_repeats": 10,
+    "seed": 60,
+    "panels": {
+        "m": [1, 2, 5, 10, 20, 50, 100, 200, 400],
+        "sigma": [0.0625, 0.125, 0.25, 0.5, 1, 2, 4, 8, 16],
+        "steps": [1, 2, 4, 8, 16, 32, 64],
+    },
+    "measurements": 100,
+    "inner": 10,
+    "aao_to": 200,
 }
-QUICK = {"n": 2000, "dims": [1, 8], "floor_repeats": 3,
-         "panels": {"m": [1, 5, 20, 100], "sigma": [0.25, 1, 4], "steps": [1, 4, 16]}}
-SPOT = Spot({"dims": [2], "panels": {"m": [1, 5, 20], "sigma": [], "steps": [1]}},
-            keys=("panel", "series", "d", "x"), rtol={c: 1e-6 for c in ("w2", "within", "weight")}, atol=1e-9,
-            cause="rounding of exp along contracting chains, and its effect on which chains lie left of the middle")
+QUICK = {
+    "n": 2000,
+    "dims": [1, 8],
+    "floor_repeats": 3,
+    "panels": {"m": [1, 5, 20, 100], "sigma": [0.25, 1, 4], "steps": [1, 4, 16]},
+}
+SPOT = Spot(
+    {"dims": [2], "panels": {"m": [1, 5, 20], "sigma": [], "steps": [1]}},
+    keys=("panel", "series", "d", "x"),
+    rtol={c: 1e-6 for c in ("w2", "within", "weight")},
+    atol=1e-9,
+    cause="rounding of exp along contracting chains, and its effect on which chains lie left of the middle",
+)
 
 W = 0.2
 
@@ -97,14 +115,24 @@ def compute(parameters, progress):
         elif panel == "aao":
             sigma, steps = math.sqrt(threshold), x * parameters["inner"]
             # sqrt(m) (X + sqrt(s) N), its walk with unit sigma^2; the differences of the measurements do not matter
-            y = langevin(law.noised(math.sqrt(x), sigma), sigma * Noise(seed + 2).normal(0, n, 1), noise=Noise(seed + 3),
-                         walk=walk(steps), unit=threshold)
+            y = langevin(
+                law.noised(math.sqrt(x), sigma),
+                sigma * Noise(seed + 2).normal(0, n, 1),
+                noise=Noise(seed + 3),
+                walk=walk(steps),
+                unit=threshold,
+            )
             A, Q = walk(steps).linear(1 / (threshold + x), threshold)
             C = np.eye(2) * threshold
             for _ in range(steps):
                 C = A @ C @ A.T + Q
-            put("m", "aao", x, law.noised(1.0, sigma / math.sqrt(x)).denoise(y / math.sqrt(x)),
-                C[0, 0] / x / (1 + threshold / x) ** 2)
+            put(
+                "m",
+                "aao",
+                x,
+                law.noised(1.0, sigma / math.sqrt(x)).denoise(y / math.sqrt(x)),
+                C[0, 0] / x / (1 + threshold / x) ** 2,
+            )
         else:
             sigma2, steps = (x * threshold, parameters["inner"]) if panel == "sigma" else (threshold, x)
             jump(panel, x, M, sigma2)
@@ -161,9 +189,11 @@ def draw(table, parameters):
     import numpy as np
 
     figure, axes = new_figure(7.4, 5.6, rows=2, columns=3, sharex="col", sharey="row")
-    titles = {"m": f"σ² = σ*², {parameters['inner']} inner steps",
-              "sigma": f"m = {parameters['measurements']}, {parameters['inner']} inner steps",
-              "steps": f"σ² = σ*², m = {parameters['measurements']}"}
+    titles = {
+        "m": f"σ² = σ*², {parameters['inner']} inner steps",
+        "sigma": f"m = {parameters['measurements']}, {parameters['inner']} inner steps",
+        "steps": f"σ² = σ*², m = {parameters['measurements']}",
+    }
     for row, column in enumerate(("w2", "within")):
         for axis, panel in zip(axes[row], LABELS):
             for index, d in enumerate(parameters["dims"]):
@@ -171,18 +201,32 @@ def draw(table, parameters):
 
                 def curve(series, d=d, panel=panel, column=column):
                     found = [r for r in table if r["panel"] == panel and r["series"] == series and r["d"] == d]
-                    return [r["x"] for r in found], [math.nan if r[column] is None else r[column] / math.sqrt(d)
-                                                     for r in found]
+                    return [r["x"] for r in found], [
+                        math.nan if r[column] is None else r[column] / math.sqrt(d) for r in found
+                    ]
 
                 axis.plot(*curve("oat"), **{**look, "linestyle": "-"}, label=f"d = {d}")
                 axis.plot(*curve("exact"), color=look["color"], linestyle=(0, (5, 2)), linewidth=0.9)
-                axis.plot(*curve("aao"), color=look["color"], marker=look["marker"], markersize=3.0, linewidth=0.7,
-                          linestyle=(0, (1, 1)))
-            bound = sorted({(r["x"], r["w2"] / math.sqrt(r["d"])) for r in table
-                            if r["panel"] == panel and r["series"] == "bound" and r["d"] == max(parameters["dims"])})
+                axis.plot(
+                    *curve("aao"),
+                    color=look["color"],
+                    marker=look["marker"],
+                    markersize=3.0,
+                    linewidth=0.7,
+                    linestyle=(0, (1, 1)),
+                )
+            bound = sorted(
+                {
+                    (r["x"], r["w2"] / math.sqrt(r["d"]))
+                    for r in table
+                    if r["panel"] == panel and r["series"] == "bound" and r["d"] == max(parameters["dims"])
+                }
+            )
             axis.plot(*np.array(bound).T, color="0.25", linestyle="-.", linewidth=0.8)
-            floors = [math.sqrt(np.mean([r[column] ** 2 / d for r in table if r["panel"] == "floor" and r["d"] == d]))
-                      for d in parameters["dims"]]
+            floors = [
+                math.sqrt(np.mean([r[column] ** 2 / d for r in table if r["panel"] == "floor" and r["d"] == d]))
+                for d in parameters["dims"]
+            ]
             axis.axhspan(min(floors), max(floors), color="0.8", zorder=0)
             axis.set_xscale("log", base=10 if panel == "m" else 2)
             axis.set_yscale("log")
@@ -193,11 +237,13 @@ def draw(table, parameters):
     axes[0, 0].set_ylabel("W₂ / √d")
     axes[1, 0].set_ylabel("W₂ / √d, mode weights put right")
     first = axes[0, 0]
-    for label, style in (("OAT", {"color": "black"}),
-                         ("AAO, equal gradient calls", {"color": "black", "linestyle": (0, (1, 1))}),
-                         ("exact inner draws", {"color": "black", "linestyle": (0, (5, 2))}),
-                         ("bound σ√(d/m), d = " + str(max(parameters["dims"])), {"color": "0.25", "linestyle": "-."}),
-                         (f"{parameters['n']} exact draws, mean", {"color": "0.8", "linewidth": 6})):
+    for label, style in (
+        ("OAT", {"color": "black"}),
+        ("AAO, equal gradient calls", {"color": "black", "linestyle": (0, (1, 1))}),
+        ("exact inner draws", {"color": "black", "linestyle": (0, (5, 2))}),
+        ("bound σ√(d/m), d = " + str(max(parameters["dims"])), {"color": "0.25", "linestyle": "-."}),
+        (f"{parameters['n']} exact draws, mean", {"color": "0.8", "linewidth": 6}),
+    ):
         first.plot([], [], label=label, **style)
     figure.legend(*first.get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure

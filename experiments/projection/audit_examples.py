@@ -20,10 +20,14 @@ from exactdiffusion.studies.figures import Spot, curve_style, new_figure
 SUMMARY = "audits of four denoisers of the digits: ideal, perturbed projection, k nearest neighbours with k = 5 and 1"
 PARAMETERS = {"denoisers": ["ideal", "perturbed", "knn", "knn1"], "N": 50, "trajectories": 200, "seed": 0}
 QUICK = {"trajectories": 50}
-SPOT = Spot({"denoisers": ["perturbed"]}, keys=("denoiser", "kind", "k"),
-            rtol=dict.fromkeys(("sigma", "median", "q05", "q95", "max", "measured", "lower", "upper"), 1e-6),
-            cause="last bits of BLAS differ between processors and grow along a trajectory; an error below 1e-12 is "
-                  "rounding of the atoms", atol=1e-12)
+SPOT = Spot(
+    {"denoisers": ["perturbed"]},
+    keys=("denoiser", "kind", "k"),
+    rtol=dict.fromkeys(("sigma", "median", "q05", "q95", "max", "measured", "lower", "upper"), 1e-6),
+    cause="last bits of BLAS differ between processors and grow along a trajectory; an error below 1e-12 is "
+    "rounding of the atoms",
+    atol=1e-12,
+)
 
 ETA = 0.1
 _LABELS = {"ideal": "ideal", "perturbed": "perturbed, η = 0.1", "knn": "kNN, k = 5", "knn1": "kNN, k = 1"}
@@ -88,15 +92,34 @@ def compute(parameters, progress):
     functions, rows = {"ideal": "ideal", "perturbed": perturbed, "knn": knn, "knn1": knn1}, []
     empty = dict.fromkeys(("sigma", "median", "q05", "q95", "max", "measured", "lower", "upper"))
     for name in progress(parameters["denoisers"], "audits"):
-        report = audit(functions[name], _cloud(), N=parameters["N"], trajectories=parameters["trajectories"],
-                       seed=parameters["seed"])
+        report = audit(
+            functions[name], _cloud(), N=parameters["N"], trajectories=parameters["trajectories"], seed=parameters["seed"]
+        )
         for row in report.per_step():
-            rows.append({"denoiser": name, "kind": "step", "k": row["step"], **empty, "sigma": row["sigma"],
-                         "median": row["q50"], "q05": row["q05"], "q95": row["q95"], "max": row["max"]})
+            rows.append(
+                {
+                    "denoiser": name,
+                    "kind": "step",
+                    "k": row["step"],
+                    **empty,
+                    "sigma": row["sigma"],
+                    "median": row["q50"],
+                    "q05": row["q05"],
+                    "q95": row["q95"],
+                    "max": row["max"],
+                }
+            )
         lower, upper = report.a_posteriori
         for k, values in enumerate(zip(report.measured, lower, upper)):
-            rows.append({"denoiser": name, "kind": "trajectory", "k": k, **empty,
-                         **dict(zip(("measured", "lower", "upper"), map(float, values)))})
+            rows.append(
+                {
+                    "denoiser": name,
+                    "kind": "trajectory",
+                    "k": k,
+                    **empty,
+                    **dict(zip(("measured", "lower", "upper"), map(float, values))),
+                }
+            )
     return rows
 
 
@@ -119,8 +142,15 @@ def draw(table, parameters):
         at = index * 30 + np.arange(len(order))
         # a lower bound of 0 has no place on a logarithmic axis
         ratios.vlines(at, np.maximum(lower[order], 1e-7), upper[order], color=look["color"], linewidth=0.9)
-        ratios.plot(at, measured[order], linestyle="none", marker=look["marker"],
-                    color=look["color"], markerfacecolor=look["markerfacecolor"], markersize=3)
+        ratios.plot(
+            at,
+            measured[order],
+            linestyle="none",
+            marker=look["marker"],
+            color=look["color"],
+            markerfacecolor=look["markerfacecolor"],
+            markersize=3,
+        )
     errors.axhline(1, color="0.4", linewidth=0.8, linestyle=(0, (1, 2)))
     errors.text(4e-3, 2.0, "above η = 1: hypothesis H1 fails", fontsize=7, ha="right")
     errors.set_xscale("log")
@@ -131,8 +161,10 @@ def draw(table, parameters):
     errors.set_ylabel("relative projection error η")
     errors.set_title("largest (thick) and median (thin) per step")
     ratios.set_yscale("log")
-    ratios.set_xticks([30 * k + 12 for k in range(len(parameters["denoisers"]))],
-                      [_LABELS[n].replace(", ", "\n") for n in parameters["denoisers"]])
+    ratios.set_xticks(
+        [30 * k + 12 for k in range(len(parameters["denoisers"]))],
+        [_LABELS[n].replace(", ", "\n") for n in parameters["denoisers"]],
+    )
     ratios.set_ylabel("d($x_0$) / d($x_N$)")
     ratios.set_title("measured (marks) and a-posteriori bounds")
     figure.legend(*errors.get_legend_handles_labels(), loc="outside lower center", ncols=4)

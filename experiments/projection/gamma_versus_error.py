@@ -18,18 +18,33 @@ SUMMARY = "gradient estimation: gamma and steps versus W2 and distance to suppor
 PARAMETERS = {
     "targets": ["digits", "photo_patches", "rings", "dino"],
     "samples": {"digits": 400, "photo_patches": 64, "rings": 1000, "dino": 1000},
-    "gammas": {"digits": [1, 1.25, 1.5, 1.75, 2, 2.25, 2.5, 2.75, 3], "photo_patches": [1, 1.5, 2, 2.5, 3],
-               "rings": [1, 1.25, 1.5, 1.75, 2, 2.25, 2.5, 2.75, 3], "dino": [1, 1.25, 1.5, 1.75, 2, 2.25, 2.5, 2.75, 3]},
-    "steps": [5, 10, 20, 50], "start": 40, "celeba": {"5": [2, 40], "10": [2, 80], "20": [2.4, 100], "50": [2.8, 120]},
-    "seed": 0, "floor_repeats": 10, "reference_steps": 400,
+    "gammas": {
+        "digits": [1, 1.25, 1.5, 1.75, 2, 2.25, 2.5, 2.75, 3],
+        "photo_patches": [1, 1.5, 2, 2.5, 3],
+        "rings": [1, 1.25, 1.5, 1.75, 2, 2.25, 2.5, 2.75, 3],
+        "dino": [1, 1.25, 1.5, 1.75, 2, 2.25, 2.5, 2.75, 3],
+    },
+    "steps": [5, 10, 20, 50],
+    "start": 40,
+    "celeba": {"5": [2, 40], "10": [2, 80], "20": [2.4, 100], "50": [2.8, 120]},
+    "seed": 0,
+    "floor_repeats": 10,
+    "reference_steps": 400,
 }
 QUICK = {"targets": ["digits", "rings"], "samples": {"digits": 100, "rings": 300}, "floor_repeats": 4}
-SPOT = Spot({"targets": ["rings"], "steps": [5], "floor_repeats": 2}, keys=("target", "setting", "steps", "gamma", "repeat"),
-            rtol={"w2": 1e-6, "distance": 1e-6, "start": 1e-12},
-            cause="last bits of BLAS and exp differ between processors and grow along a trajectory")
+SPOT = Spot(
+    {"targets": ["rings"], "steps": [5], "floor_repeats": 2},
+    keys=("target", "setting", "steps", "gamma", "repeat"),
+    rtol={"w2": 1e-6, "distance": 1e-6, "start": 1e-12},
+    cause="last bits of BLAS and exp differ between processors and grow along a trajectory",
+)
 
-_TITLES = {"digits": "digits\nn = 64", "photo_patches": "photo patches\nn = 3072", "rings": "ring mixture\nn = 2",
-           "dino": "dino\nn = 2"}
+_TITLES = {
+    "digits": "digits\nn = 64",
+    "photo_patches": "photo patches\nn = 3072",
+    "rings": "ring mixture\nn = 2",
+    "dino": "dino\nn = 2",
+}
 _EXACT = "exact draws"
 
 
@@ -63,13 +78,37 @@ def compute(parameters, progress):
             else:
                 distance = distances.w2_to_set(y, law)
             w2 = distances.w2(y, reference, weights_y=weights).value
-            rows.append({"target": target, "setting": setting, "steps": steps, "gamma": float(gamma), "repeat": 0,
-                         "start": float(grid.sigma[0]), "samples": count, "w2": w2, "distance": float(distance)})
-        floor = distances.noise_floor(law, count, reference, parameters["floor_repeats"], np.random.default_rng([seed, 2]),
-                                    weights=weights)
+            rows.append(
+                {
+                    "target": target,
+                    "setting": setting,
+                    "steps": steps,
+                    "gamma": float(gamma),
+                    "repeat": 0,
+                    "start": float(grid.sigma[0]),
+                    "samples": count,
+                    "w2": w2,
+                    "distance": float(distance),
+                }
+            )
+        floor = distances.noise_floor(
+            law, count, reference, parameters["floor_repeats"], np.random.default_rng([seed, 2]), weights=weights
+        )
         left = None if atoms is None else float(np.sqrt(law.dim) * schedules.ddpm_sigmas()[0])
-        rows += [{"target": target, "setting": _EXACT, "steps": 0, "gamma": 0.0, "repeat": k, "start": 0.0,
-                  "samples": count, "w2": value, "distance": left} for k, value in enumerate(floor.values)]
+        rows += [
+            {
+                "target": target,
+                "setting": _EXACT,
+                "steps": 0,
+                "gamma": 0.0,
+                "repeat": k,
+                "start": 0.0,
+                "samples": count,
+                "w2": value,
+                "distance": left,
+            }
+            for k, value in enumerate(floor.values)
+        ]
     return rows
 
 
@@ -90,14 +129,28 @@ def draw(table, parameters):
                 curve = [r for r in rows if r["setting"] == "cifar" and r["steps"] == steps]
                 axes.plot([r["gamma"] for r in curve], [r[value] for r in curve], label=f"N = {steps}", **look)
                 own = next(r for r in rows if r["setting"] == "celeba" and r["steps"] == steps)
-                axes.plot(own["gamma"], own[value], "x", color=look["color"], markersize=8, markeredgewidth=1.6, zorder=5,
-                          label="CelebA settings" if index == 0 else None)
+                axes.plot(
+                    own["gamma"],
+                    own[value],
+                    "x",
+                    color=look["color"],
+                    markersize=8,
+                    markeredgewidth=1.6,
+                    zorder=5,
+                    label="CelebA settings" if index == 0 else None,
+                )
             axes.set_yscale("log")
             _plain_ticks(axes)
         upper.axhspan(floor.min(), floor.max(), color="0.82", zorder=0, label=f"W₂ of exact draws, {len(floor)} runs")
         if left is not None:
-            lower.axhline(left, color="0.35", linewidth=0.9, linestyle=(0, (1, 2)), zorder=1,
-                          label="$\\sqrt{n}\\,\\sigma_0$ (exact projection)")
+            lower.axhline(
+                left,
+                color="0.35",
+                linewidth=0.9,
+                linestyle=(0, (1, 2)),
+                zorder=1,
+                label="$\\sqrt{n}\\,\\sigma_0$ (exact projection)",
+            )
         upper.set_title(_TITLES.get(target, target))
         lower.set_xlabel("γ (1: DDIM)")
         lower.set_xticks([1, 1.5, 2, 2.5, 3], ["1", "", "2", "", "3"])

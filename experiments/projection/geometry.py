@@ -15,13 +15,23 @@ from exactdiffusion.studies.figures import INK, Spot, curve_style, new_figure
 
 SUMMARY = "denoising as projection: low noise, high noise, a DDIM path; angle of the noise to the normal space (Fig. 1)"
 PARAMETERS = {
-    "vertices": 360, "seed": 0, "ddim_steps": 12, "ddim_start": [2.08, 1.2], "dimensions": [1, 4, 16], "draws": 1000,
+    "vertices": 360,
+    "seed": 0,
+    "ddim_steps": 12,
+    "ddim_start": [2.08, 1.2],
+    "dimensions": [1, 4, 16],
+    "draws": 1000,
     "ambient": [2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096],
 }
 QUICK = {"draws": 200, "ambient": [2, 8, 32, 128, 512]}
-SPOT = Spot({"ambient": [2, 4, 8]}, keys=("panel", "series", "k"), rtol={"x": 1e-9, "y": 1e-9},
-            cause="last bits of cos, sin, exp and of the inverse beta distribution differ between libraries; coordinates "
-                  "that are 0 are rounding", atol=1e-14)
+SPOT = Spot(
+    {"ambient": [2, 4, 8]},
+    keys=("panel", "series", "k"),
+    rtol={"x": 1e-9, "y": 1e-9},
+    cause="last bits of cos, sin, exp and of the inverse beta distribution differ between libraries; coordinates "
+    "that are 0 are rounding",
+    atol=1e-14,
+)
 
 
 def compute(parameters, progress):
@@ -36,8 +46,9 @@ def compute(parameters, progress):
     rows = []
 
     def put(panel, series, points):
-        rows.extend({"panel": panel, "series": series, "k": k, "x": float(x), "y": float(y)}
-                    for k, (x, y) in enumerate(points))
+        rows.extend(
+            {"panel": panel, "series": series, "k": k, "x": float(x), "y": float(y)} for k, (x, y) in enumerate(points)
+        )
 
     angle = 2 * np.pi * np.arange(parameters["vertices"]) / parameters["vertices"]
     radius = 1 + 0.22 * np.cos(3 * angle + 0.6)
@@ -125,8 +136,11 @@ def draw(table, parameters):
     def get(panel, series):
         return np.array([(r["x"], r["y"]) for r in table if r["panel"] == panel and r["series"] == series]).T
 
-    for axes, panel, title in ((low, "a", "(a) little noise"), (high, "b", "(b) much noise"),
-                               (path, "c", "(c) DDIM, ideal denoiser")):
+    for axes, panel, title in (
+        (low, "a", "(a) little noise"),
+        (high, "b", "(b) much noise"),
+        (path, "c", "(c) DDIM, ideal denoiser"),
+    ):
         axes.fill(*get(panel, "curve"), facecolor="none", edgecolor="#0072B2", linewidth=1.6)
         axes.set_aspect("equal")
         axes.set_title(title)
@@ -139,8 +153,11 @@ def draw(table, parameters):
     x0, x, p = (get("a", s)[:, 0] for s in ("x0", "x", "projection"))
     _arrow(low, x0, x, "#D55E00")
     _arrow(low, x, p, INK, dashes=True)
-    for point, text, shift in ((x0, "$x_0$", (-16, -10)), (x, "$x_\\sigma=x_0+\\sigma e$", (-30, 7)),
-                               (p, "$p(x_\\sigma)$", (-34, 3))):
+    for point, text, shift in (
+        (x0, "$x_0$", (-16, -10)),
+        (x, "$x_\\sigma=x_0+\\sigma e$", (-30, 7)),
+        (p, "$p(x_\\sigma)$", (-34, 3)),
+    ):
         _dot(low, point, text, shift)
     _note(low, get("a", "tangent")[:, 0], "tangent", (6, 0))
     _note(low, get("a", "normal")[:, 1], "normal", (2, -9))
@@ -164,8 +181,15 @@ def draw(table, parameters):
     for k in range(estimates.shape[1]):
         path.plot([states[0, k], estimates[0, k]], [states[1, k], estimates[1, k]], color="0.75", linewidth=0.6, zorder=0)
     path.plot(*states, marker="o", color="#D55E00", label="states $x_t$")
-    path.plot(*estimates, marker="s", linestyle="none", color=INK, markerfacecolor="white", markersize=3.5,
-              label="estimates $\\hat{x}(x_t,\\sigma_t)$")
+    path.plot(
+        *estimates,
+        marker="s",
+        linestyle="none",
+        color=INK,
+        markerfacecolor="white",
+        markersize=3.5,
+        label="estimates $\\hat{x}(x_t,\\sigma_t)$",
+    )
     _note(path, states[:, 0], "$x_N$", (-18, 0))
     _note(path, states[:, -1], "$x_0$", (2, -13))
     path.legend(loc="lower right")
@@ -176,12 +200,26 @@ def draw(table, parameters):
         look = curve_style(index)
         n, middle = get("d", f"measured d={d} q50")
         q05, q95 = (get("d", f"measured d={d} q{q}")[1] for q in ("05", "95"))
-        law.errorbar(n * 1.06 ** (index - 1), middle, yerr=[middle - q05, q95 - middle], linestyle="none", capsize=2,
-                     elinewidth=0.8, marker=look["marker"], color=look["color"], markerfacecolor=look["markerfacecolor"],
-                     label=f"d = {d}")
+        law.errorbar(
+            n * 1.06 ** (index - 1),
+            middle,
+            yerr=[middle - q05, q95 - middle],
+            linestyle="none",
+            capsize=2,
+            elinewidth=0.8,
+            marker=look["marker"],
+            color=look["color"],
+            markerfacecolor=look["markerfacecolor"],
+            label=f"d = {d}",
+        )
         law.plot(*get("d", f"exact d={d} q50"), color=look["color"], linewidth=0.9)
-        law.plot(*get("d", f"law d={d}"), color="0.3", linewidth=1.0, linestyle="--",
-                 label="$\\sqrt{d/n}$" if index == 0 else None)
+        law.plot(
+            *get("d", f"law d={d}"),
+            color="0.3",
+            linewidth=1.0,
+            linestyle="--",
+            label="$\\sqrt{d/n}$" if index == 0 else None,
+        )
     law.set_xscale("log", base=2)
     law.set_yscale("log")
     law.set_xticks(ticks := [4, 16, 64, 256, 1024, 4096], [str(t) for t in ticks])
@@ -196,8 +234,19 @@ def draw(table, parameters):
 
 
 def _arrow(axes, start, end, color, dashes=False):
-    axes.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": color, "linewidth": 1.4, "shrinkA": 0,
-                                              "shrinkB": 2, "linestyle": (0, (3, 2)) if dashes else "-"})
+    axes.annotate(
+        "",
+        end,
+        start,
+        arrowprops={
+            "arrowstyle": "-|>",
+            "color": color,
+            "linewidth": 1.4,
+            "shrinkA": 0,
+            "shrinkB": 2,
+            "linestyle": (0, (3, 2)) if dashes else "-",
+        },
+    )
 
 
 def _dot(axes, point, text, shift, filled=True):

@@ -12,8 +12,9 @@ from exactdiffusion.studies.figures import INK, Spot, curve_style, new_figure
 SUMMARY = "gradient estimation: extrapolating two noise predictions towards the true direction (Permenter & Yuan, Fig. 3)"
 PARAMETERS = {"atoms": 61, "arc": [-2.4, 0.3], "start": [0.6, 1.0], "shrink": 0.5, "gamma": 2.0, "gammas": [0.0, 4.0, 41]}
 QUICK = {}
-SPOT = Spot({}, keys=("series", "k"), rtol={"x": 1e-9, "y": 1e-9},
-            cause="last bits of cos, sin and exp differ between libraries")
+SPOT = Spot(
+    {}, keys=("series", "k"), rtol={"x": 1e-9, "y": 1e-9}, cause="last bits of cos, sin and exp differ between libraries"
+)
 
 
 def compute(parameters, progress):
@@ -37,10 +38,22 @@ def compute(parameters, progress):
     low, high, count = parameters["gammas"]
     gammas = np.linspace(low, high, count)
     errors = [float(np.linalg.norm(g * eps[1] + (1 - g) * eps[0] - true) / np.linalg.norm(true)) for g in gammas]
-    series = {"atoms": atoms, "x_{t+1}": before, "x_t": now, "projection": p, "true": true, "eps_{t+1}": eps[0],
-              "eps_t": eps[1], "eps_bar": extrapolated, "error": np.stack([gammas, errors], axis=1)}
-    return [{"series": name, "k": k, "x": float(a), "y": float(b)}
-            for name, points in series.items() for k, (a, b) in enumerate(points)]
+    series = {
+        "atoms": atoms,
+        "x_{t+1}": before,
+        "x_t": now,
+        "projection": p,
+        "true": true,
+        "eps_{t+1}": eps[0],
+        "eps_t": eps[1],
+        "eps_bar": extrapolated,
+        "error": np.stack([gammas, errors], axis=1),
+    }
+    return [
+        {"series": name, "k": k, "x": float(a), "y": float(b)}
+        for name, points in series.items()
+        for k, (a, b) in enumerate(points)
+    ]
 
 
 def draw(table, parameters):
@@ -51,18 +64,37 @@ def draw(table, parameters):
         return np.array([(r["x"], r["y"]) for r in table if r["series"] == series])
 
     figure, (plane, vectors, error) = new_figure(7.2, 3.2, columns=3, width_ratios=[1.15, 1, 1])
-    labels = {"true": "$\\sqrt{n}\\,\\nabla d(x_t)$", "eps_{t+1}": "$\\epsilon_{t+1}$", "eps_t": "$\\epsilon_t$",
-              "eps_bar": "$\\bar\\epsilon_t$, γ = 2"}
-    looks = {"true": ("black", "-"), "eps_{t+1}": ("#D55E00", (0, (1.2, 1.2))), "eps_t": ("#0072B2", (0, (5, 1.5))),
-             "eps_bar": ("#009E73", (0, (6, 1.5, 1.2, 1.5)))}
+    labels = {
+        "true": "$\\sqrt{n}\\,\\nabla d(x_t)$",
+        "eps_{t+1}": "$\\epsilon_{t+1}$",
+        "eps_t": "$\\epsilon_t$",
+        "eps_bar": "$\\bar\\epsilon_t$, γ = 2",
+    }
+    looks = {
+        "true": ("black", "-"),
+        "eps_{t+1}": ("#D55E00", (0, (1.2, 1.2))),
+        "eps_t": ("#0072B2", (0, (5, 1.5))),
+        "eps_bar": ("#009E73", (0, (6, 1.5, 1.2, 1.5))),
+    }
     before, now, p = (get(s)[0] for s in ("x_{t+1}", "x_t", "projection"))
     plane.plot(*get("atoms").T, color="#0072B2", linewidth=2)
     plane.plot(*np.stack([before, now]).T, color="0.55", linewidth=1.0)
     plane.plot(*np.stack([now, p]).T, color="0.55", linewidth=0.8, linestyle=(0, (1, 1.5)))
     for name in ("true", "eps_{t+1}", "eps_t", "eps_bar"):
         color, dashes = looks[name]
-        plane.annotate("", now - 0.4 * get(name)[0], now, arrowprops={
-            "arrowstyle": "-|>", "color": color, "linewidth": 1.5, "shrinkA": 0, "shrinkB": 0, "linestyle": dashes})
+        plane.annotate(
+            "",
+            now - 0.4 * get(name)[0],
+            now,
+            arrowprops={
+                "arrowstyle": "-|>",
+                "color": color,
+                "linewidth": 1.5,
+                "shrinkA": 0,
+                "shrinkB": 0,
+                "linestyle": dashes,
+            },
+        )
     for point, text, shift in ((before, "$x_{t+1}$", (-27, 2)), (now, "$x_t$", (7, -1)), (p, "$p(x_t)$", (3, -13))):
         plane.plot(*point, "o", color=INK, markersize=4, zorder=4)
         plane.annotate(text, point, textcoords="offset points", xytext=shift)
@@ -76,8 +108,19 @@ def draw(table, parameters):
 
     for name, (color, dashes) in looks.items():
         tip = get(name)[0]
-        vectors.annotate("", tip, (0, 0), arrowprops={"arrowstyle": "-|>", "color": color, "linewidth": 1.5, "shrinkA": 0,
-                                                      "shrinkB": 0, "linestyle": dashes})
+        vectors.annotate(
+            "",
+            tip,
+            (0, 0),
+            arrowprops={
+                "arrowstyle": "-|>",
+                "color": color,
+                "linewidth": 1.5,
+                "shrinkA": 0,
+                "shrinkB": 0,
+                "linestyle": dashes,
+            },
+        )
         vectors.plot([], [], color=color, linestyle=dashes, linewidth=1.5, label=labels[name])
     line = np.stack([get("eps_{t+1}")[0], get("eps_bar")[0]])
     vectors.plot(*line.T, color="0.6", linewidth=0.8)
@@ -92,9 +135,11 @@ def draw(table, parameters):
 
     error.plot(*get("error").T, **{**curve_style(4), "marker": None})
     values = get("error")
-    for gamma, name, text, shift in ((0.0, "eps_{t+1}", "$\\epsilon_{t+1}$", (6, 4)),
-                                     (1.0, "eps_t", "$\\epsilon_t$ (DDIM)", (6, 4)),
-                                     (2.0, "eps_bar", "$\\bar\\epsilon_t$", (-3, -13))):
+    for gamma, name, text, shift in (
+        (0.0, "eps_{t+1}", "$\\epsilon_{t+1}$", (6, 4)),
+        (1.0, "eps_t", "$\\epsilon_t$ (DDIM)", (6, 4)),
+        (2.0, "eps_bar", "$\\bar\\epsilon_t$", (-3, -13)),
+    ):
         k = int(np.argmin(abs(values[:, 0] - gamma)))
         error.plot(*values[k], "o", color=looks[name][0], zorder=4)
         error.annotate(text, values[k], textcoords="offset points", xytext=shift)

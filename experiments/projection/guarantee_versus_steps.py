@@ -11,13 +11,21 @@ from exactdiffusion.studies.figures import Spot, curve_style, new_figure
 
 SUMMARY = "guarantee of Theorem 4.2 versus N with its limits (Theorem 4.4) and the worst denoisers, measured on digits"
 PARAMETERS = {
-    "eta_nu": [[0.1, 2.0], [0.3, 4.0], [0.5, 10.0]], "N": [1, 2, 3, 5, 8, 13, 20, 32, 50, 80, 130, 200, 320, 500, 1000],
-    "measured_N": [1, 2, 5, 13, 32, 80, 200], "trajectories": 8, "seed": 0, "sigma_max": 40.0, "target": "digits",
+    "eta_nu": [[0.1, 2.0], [0.3, 4.0], [0.5, 10.0]],
+    "N": [1, 2, 3, 5, 8, 13, 20, 32, 50, 80, 130, 200, 320, 500, 1000],
+    "measured_N": [1, 2, 5, 13, 32, 80, 200],
+    "trajectories": 8,
+    "seed": 0,
+    "sigma_max": 40.0,
+    "target": "digits",
 }
 QUICK = {"measured_N": [1, 2, 5, 13]}
-SPOT = Spot({"N": [1, 2, 3, 5], "measured_N": [1, 2, 5]}, keys=("eta", "nu", "N", "what"),
-            rtol={"beta": 1e-12, "low": 1e-9, "high": 1e-9},
-            cause="rounding of a power, and of the states relative to their distance, a few eps |x| / d per step")
+SPOT = Spot(
+    {"N": [1, 2, 3, 5], "measured_N": [1, 2, 5]},
+    keys=("eta", "nu", "N", "what"),
+    rtol={"beta": 1e-12, "low": 1e-9, "high": 1e-9},
+    cause="rounding of a power, and of the states relative to their distance, a few eps |x| / d per step",
+)
 
 _STRATEGIES = ("under", "over", "random")
 
@@ -37,8 +45,17 @@ def compute(parameters, progress):
     for eta, nu in parameters["eta_nu"]:
         for n in parameters["N"]:
             beta = bound.beta_star(eta, nu, n)
-            rows.append({"eta": eta, "nu": nu, "N": n, "what": "bound", "beta": beta,
-                         "low": (1 - beta * (1 + eta)) ** n, "high": (1 + beta * (eta - 1)) ** n})
+            rows.append(
+                {
+                    "eta": eta,
+                    "nu": nu,
+                    "N": n,
+                    "what": "bound",
+                    "beta": beta,
+                    "low": (1 - beta * (1 + eta)) ** n,
+                    "high": (1 + beta * (eta - 1)) ** n,
+                }
+            )
         for n in progress(parameters["measured_N"], f"eta {eta:g}, nu {nu:g}"):
             beta = bound.beta_star(eta, nu, n)
             sigma = first / np.sqrt(law.dim) * ((1 - beta) ** np.arange(n + 1))[:, None]
@@ -49,16 +66,28 @@ def compute(parameters, progress):
                 ratio = law.distance(samplers.final(samplers.ddim(oracle, grid, x))) / first
                 if oracle.exits:
                     raise AssertionError(f"{oracle.exits} states outside the band: Theorem 4.2 would be false")
-                rows.append({"eta": eta, "nu": nu, "N": n, "what": strategy, "beta": beta,
-                             "low": float(ratio.min()), "high": float(ratio.max())})
+                rows.append(
+                    {
+                        "eta": eta,
+                        "nu": nu,
+                        "N": n,
+                        "what": strategy,
+                        "beta": beta,
+                        "low": float(ratio.min()),
+                        "high": float(ratio.max()),
+                    }
+                )
     return rows
 
 
 def draw(table, parameters):
     """One panel per (eta, nu)."""
     figure, panels = new_figure(7.2, 3.1, columns=len(parameters["eta_nu"]), squeeze=False)
-    looks = {"under": ("measured: short of the projection", 1), "over": ("measured: beyond the projection", 2),
-             "random": ("measured: random errors", 3)}
+    looks = {
+        "under": ("measured: short of the projection", 1),
+        "over": ("measured: beyond the projection", 2),
+        "random": ("measured: random errors", 3),
+    }
     for axes, (eta, nu) in zip(panels[0], parameters["eta_nu"]):
         rows = [r for r in table if r["eta"] == eta and r["nu"] == nu]
         curve = [r for r in rows if r["what"] == "bound"]
@@ -72,8 +101,15 @@ def draw(table, parameters):
             marks = [r for r in rows if r["what"] == what]
             look = curve_style(index)
             middle = [(r["low"] * r["high"]) ** 0.5 for r in marks]
-            axes.plot([r["N"] for r in marks], middle, linestyle="none", marker=look["marker"], color=look["color"],
-                      markerfacecolor="white" if index == 2 else look["color"], label=label)
+            axes.plot(
+                [r["N"] for r in marks],
+                middle,
+                linestyle="none",
+                marker=look["marker"],
+                color=look["color"],
+                markerfacecolor="white" if index == 2 else look["color"],
+                label=label,
+            )
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_xticks(ticks := [1, 10, 100, 1000], [str(t) for t in ticks])

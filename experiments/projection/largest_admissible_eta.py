@@ -13,15 +13,28 @@ from exactdiffusion.studies.figures import Spot, curve_style, new_figure
 
 SUMMARY = "largest eta for which each noise schedule is (eta, nu)-admissible: a certificate, not an explanation of FID"
 PARAMETERS = {
-    "schedules": ["ddim", "ddim_offset", "edm", "linear", "log_linear"], "N": 10, "nu": [2.0, 4.0],
-    "nu_range": [1.05, 100.0, 33], "N_range": [3, 4, 5, 7, 10, 14, 20, 28, 40, 50], "N_nu": [2.0, 10.0],
+    "schedules": ["ddim", "ddim_offset", "edm", "linear", "log_linear"],
+    "N": 10,
+    "nu": [2.0, 4.0],
+    "nu_range": [1.05, 100.0, 33],
+    "N_range": [3, 4, 5, 7, 10, 14, 20, 28, 40, 50],
+    "N_nu": [2.0, 10.0],
 }
 QUICK = {}
-SPOT = Spot({}, keys=("panel", "schedule", "last_step", "N", "nu"), rtol={"eta": 1e-9},
-            cause="noise levels from cumulative sums, exp and log round differently between math libraries")
+SPOT = Spot(
+    {},
+    keys=("panel", "schedule", "last_step", "N", "nu"),
+    rtol={"eta": 1e-9},
+    cause="noise levels from cumulative sums, exp and log round differently between math libraries",
+)
 
-_LABELS = {"ddim": "DDIM", "ddim_offset": "DDIM offset", "edm": "EDM", "linear": "Linear\n(paper's)",
-           "log_linear": "log-linear 40 to 0.01"}
+_LABELS = {
+    "ddim": "DDIM",
+    "ddim_offset": "DDIM offset",
+    "edm": "EDM",
+    "linear": "Linear\n(paper's)",
+    "log_linear": "log-linear 40 to 0.01",
+}
 
 
 def compute(parameters, progress):
@@ -45,8 +58,16 @@ def compute(parameters, progress):
             else:
                 grid = schedules.quantised(n, name)
             beta = grid.beta if last else grid.beta[:-1]
-            rows.append({"panel": panel, "schedule": name, "last_step": last, "N": n, "nu": nu,
-                         "eta": bound.largest_admissible_eta(beta, nu)})
+            rows.append(
+                {
+                    "panel": panel,
+                    "schedule": name,
+                    "last_step": last,
+                    "N": n,
+                    "nu": nu,
+                    "eta": bound.largest_admissible_eta(beta, nu),
+                }
+            )
     return rows
 
 
@@ -55,13 +76,31 @@ def draw(table, parameters):
     figure, (bars, against_nu, against_n) = new_figure(7.2, 3.1, columns=3)
     named = [n for n in parameters["schedules"] if n != "log_linear"]
     width = 0.2
-    greys = {(2.0, True): ("#0072B2", ""), (4.0, True): ("#8fbfdf", ""), (2.0, False): ("white", "////"),
-             (4.0, False): ("white", "....")}
+    greys = {
+        (2.0, True): ("#0072B2", ""),
+        (4.0, True): ("#8fbfdf", ""),
+        (2.0, False): ("white", "////"),
+        (4.0, False): ("white", "...."),
+    }
     for k, ((nu, last), (face, hatch)) in enumerate(greys.items()):
-        values = [next(r["eta"] for r in table if r["panel"] == "bars" and r["schedule"] == n and r["nu"] == nu
-                       and r["last_step"] == last) for n in named]
-        bars.bar([i + (k - 1.5) * width for i in range(len(named))], values, width, facecolor=face, edgecolor="#222222",
-                 linewidth=0.6, hatch=hatch, label=f"ν = {nu:g}" + ("" if last else ", no last step"))
+        values = [
+            next(
+                r["eta"]
+                for r in table
+                if r["panel"] == "bars" and r["schedule"] == n and r["nu"] == nu and r["last_step"] == last
+            )
+            for n in named
+        ]
+        bars.bar(
+            [i + (k - 1.5) * width for i in range(len(named))],
+            values,
+            width,
+            facecolor=face,
+            edgecolor="#222222",
+            linewidth=0.6,
+            hatch=hatch,
+            label=f"ν = {nu:g}" + ("" if last else ", no last step"),
+        )
     bars.set_xticks(range(len(named)), [_LABELS[n].replace(" ", "\n").replace("(paper's)", "") for n in named], fontsize=7)
     bars.set_ylabel("largest admissible η")
     bars.set_title(f"N = {parameters['N']}")
@@ -70,8 +109,12 @@ def draw(table, parameters):
     for index, name in enumerate(parameters["schedules"]):
         look = curve_style(index)
         rows = [r for r in table if r["panel"] == "nu" and r["schedule"] == name]
-        against_nu.plot([r["nu"] for r in rows], [r["eta"] for r in rows], label=_LABELS[name].replace("\n", " "),
-                        **{**look, "marker": None})
+        against_nu.plot(
+            [r["nu"] for r in rows],
+            [r["eta"] for r in rows],
+            label=_LABELS[name].replace("\n", " "),
+            **{**look, "marker": None},
+        )
         for nu in parameters["N_nu"]:
             rows = [r for r in table if r["panel"] == "N" and r["schedule"] == name and r["nu"] == nu]
             against_n.plot([r["N"] for r in rows], [r["eta"] for r in rows], **look, alpha=1.0 if nu == 2 else 0.55)

@@ -11,16 +11,24 @@ from exactdiffusion.studies.figures import Spot, curve_style, new_figure
 
 SUMMARY = "size of the predicted noise along DDIM-100 and its error versus time, ideal denoiser (P. & Y., appendix)"
 PARAMETERS = {
-    "data": ["digits", "photo_patches"], "trajectories": {"digits": 500, "photo_patches": 48},
-    "pairs": {"digits": 400, "photo_patches": 48}, "steps": 100, "seed": 0,
+    "data": ["digits", "photo_patches"],
+    "trajectories": {"digits": 500, "photo_patches": 48},
+    "pairs": {"digits": 400, "photo_patches": 48},
+    "steps": 100,
+    "seed": 0,
     "bins": {"digits": [0.7, 1.3, 30], "photo_patches": [0.95, 1.07, 30]},
-    "time_stride": {"digits": 10, "photo_patches": 20}, "parts": ["size", "error"],
+    "time_stride": {"digits": 10, "photo_patches": 20},
+    "parts": ["size", "error"],
 }
 QUICK = {"data": ["digits"], "trajectories": {"digits": 100}, "pairs": {"digits": 100}}
-SPOT = Spot({"data": ["digits"], "parts": ["error"], "time_stride": {"digits": 90}}, keys=("data", "part", "i", "bin"),
-            rtol=dict.fromkeys(("mean", "q05", "q95", "rms", "linear"), 1e-6) | {"sigma": 1e-12},
-            cause="last bits of BLAS, exp and of an eigenvalue decomposition differ between processors; an error below "
-                  "1e-12 is rounding of the atoms", atol=1e-12)
+SPOT = Spot(
+    {"data": ["digits"], "parts": ["error"], "time_stride": {"digits": 90}},
+    keys=("data", "part", "i", "bin"),
+    rtol=dict.fromkeys(("mean", "q05", "q95", "rms", "linear"), 1e-6) | {"sigma": 1e-12},
+    cause="last bits of BLAS, exp and of an eigenvalue decomposition differ between processors; an error below "
+    "1e-12 is rounding of the atoms",
+    atol=1e-12,
+)
 
 
 def compute(parameters, progress):
@@ -34,13 +42,21 @@ def compute(parameters, progress):
 
     def put(data, part, i, number, sigma, values, counted=None, linear=None):
         few = counted is not None
-        rows.append({
-            "data": data, "part": part, "i": i, "bin": number, "sigma": float(sigma), "count": counted,
-            "mean": None if few else float(np.mean(values)),
-            "q05": None if few else float(np.percentile(values, 5)),
-            "q95": None if few else float(np.percentile(values, 95)),
-            "rms": None if few else float(np.sqrt(np.mean(values**2))), "linear": linear,
-        })
+        rows.append(
+            {
+                "data": data,
+                "part": part,
+                "i": i,
+                "bin": number,
+                "sigma": float(sigma),
+                "count": counted,
+                "mean": None if few else float(np.mean(values)),
+                "q05": None if few else float(np.percentile(values, 5)),
+                "q95": None if few else float(np.percentile(values, 95)),
+                "rms": None if few else float(np.sqrt(np.mean(values**2))),
+                "linear": linear,
+            }
+        )
 
     for data in parameters["data"]:
         law = sweep.law_of(data)
@@ -119,10 +135,15 @@ def draw(table, parameters):
 
         rows = [r for r in table if r["data"] == data and r["part"] == "error"]
         t = [r["i"] for r in rows]
-        error.fill_between(t, [r["q05"] for r in rows], [r["q95"] for r in rows], color="#0072B2", alpha=0.2, linewidth=0,
-                           label="5 to 95 %")
-        error.plot(t, [r["rms"] for r in rows], **{**curve_style(0), "marker": None},
-                   label="root mean square = $\\sqrt{MMSE/(n\\sigma^2)}$")
+        error.fill_between(
+            t, [r["q05"] for r in rows], [r["q95"] for r in rows], color="#0072B2", alpha=0.2, linewidth=0, label="5 to 95 %"
+        )
+        error.plot(
+            t,
+            [r["rms"] for r in rows],
+            **{**curve_style(0), "marker": None},
+            label="root mean square = $\\sqrt{MMSE/(n\\sigma^2)}$",
+        )
         error.plot(t, [r["linear"] for r in rows], **{**curve_style(1), "marker": None}, label="best linear denoiser")
         error.set_ylim(0, 1.02)
         error.set_xlim(1000, 0)

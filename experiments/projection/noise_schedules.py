@@ -11,8 +11,12 @@ from exactdiffusion.studies.figures import Spot, curve_style, new_figure
 SUMMARY = "noise schedules DDIM, DDIM offset, EDM, Linear for N = 10 (Permenter & Yuan, Fig. 5)"
 PARAMETERS = {"steps": 10, "schedules": ["ddim", "ddim_offset", "edm", "linear"]}
 QUICK = {}
-SPOT = Spot({}, keys=("schedule", "i"), rtol={"sigma": 1e-12, "log_sigma": 1e-12, "relative_step": 1e-11},
-            cause="cumulative sums, exp and log of 1000 terms round differently between math libraries")
+SPOT = Spot(
+    {},
+    keys=("schedule", "i"),
+    rtol={"sigma": 1e-12, "log_sigma": 1e-12, "relative_step": 1e-11},
+    cause="cumulative sums, exp and log of 1000 terms round differently between math libraries",
+)
 
 _LABELS = {"ddim": "DDIM", "ddim_offset": "DDIM offset", "edm": "EDM", "linear": "Linear (in log σ)"}
 
@@ -28,10 +32,16 @@ def compute(parameters, progress):
         grid, times = schedules.quantised(steps, name), schedules.quantised_times(steps, name)
         for i in range(steps + 1):
             sigma = float(grid.sigma[i])
-            rows.append({
-                "schedule": name, "i": i, "t": int(times[i]), "sigma": sigma, "log_sigma": float(np.log(sigma)),
-                "relative_step": float(grid.beta[i]) if i < steps else None,
-            })
+            rows.append(
+                {
+                    "schedule": name,
+                    "i": i,
+                    "t": int(times[i]),
+                    "sigma": sigma,
+                    "log_sigma": float(np.log(sigma)),
+                    "relative_step": float(grid.beta[i]) if i < steps else None,
+                }
+            )
     return rows
 
 

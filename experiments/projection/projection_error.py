@@ -14,14 +14,21 @@ from exactdiffusion.studies.figures import Spot, curve_style, new_figure
 
 SUMMARY = "relative projection error of the ideal denoiser along DDIM on digits and photo patches (P. & Y., Fig. 2)"
 PARAMETERS = {
-    "trajectories": {"digits": 2000, "photo_patches": 300}, "spot_trajectories": {"digits": 50, "photo_patches": 4},
-    "steps": 50, "seed": 0, "paired": "same",
+    "trajectories": {"digits": 2000, "photo_patches": 300},
+    "spot_trajectories": {"digits": 50, "photo_patches": 4},
+    "steps": 50,
+    "seed": 0,
+    "paired": "same",
 }
 QUICK = {"trajectories": {"digits": 500, "photo_patches": 60}}
-SPOT = Spot({"trajectories": {"digits": 50, "photo_patches": 4}}, keys=("data", "paired", "trajectories", "i"),
-            rtol=dict.fromkeys(("mean", "q05", "q50", "q95", "max", "nu"), 1e-6) | {"sigma": 1e-12},
-            cause="last bits of BLAS differ between processors and batch sizes and grow along a trajectory; an error below "
-                  "1e-12 is rounding of the atoms", atol=1e-12)
+SPOT = Spot(
+    {"trajectories": {"digits": 50, "photo_patches": 4}},
+    keys=("data", "paired", "trajectories", "i"),
+    rtol=dict.fromkeys(("mean", "q05", "q50", "q95", "max", "nu"), 1e-6) | {"sigma": 1e-12},
+    cause="last bits of BLAS differ between processors and batch sizes and grow along a trajectory; an error below "
+    "1e-12 is rounding of the atoms",
+    atol=1e-12,
+)
 
 _LABELS = {"digits": "digits, n = 64, 1797 atoms", "photo_patches": "photo patches, n = 3072, 1950 atoms"}
 
@@ -54,12 +61,20 @@ def compute(parameters, progress):
                     band = np.maximum(ratio, 1 / ratio)
                 for first in sorted({count, min(count, parameters["spot_trajectories"][data])}):
                     values = eta[:first][defined[:first]]
-                    rows.append({
-                        "data": data, "paired": paired, "trajectories": first, "i": i, "sigma": float(grid.sigma[i]),
-                        "defined": int(values.size), "mean": float(np.mean(values)),
-                        **{f"q{q:02d}": float(np.percentile(values, q)) for q in (5, 50, 95)},
-                        "max": float(np.max(values)), "nu": float(np.max(band[:first])),
-                    })
+                    rows.append(
+                        {
+                            "data": data,
+                            "paired": paired,
+                            "trajectories": first,
+                            "i": i,
+                            "sigma": float(grid.sigma[i]),
+                            "defined": int(values.size),
+                            "mean": float(np.mean(values)),
+                            **{f"q{q:02d}": float(np.percentile(values, q)) for q in (5, 50, 95)},
+                            "max": float(np.max(values)),
+                            "nu": float(np.max(band[:first])),
+                        }
+                    )
     return rows
 
 
@@ -100,8 +115,15 @@ def draw(table, parameters):
             rows = [r for r in table if r["data"] == data and r["paired"] == pairing and r["trajectories"] == count]
             sigma = [r["sigma"] for r in rows]
             if pairing == paired:
-                top.fill_between(sigma, [r["q05"] for r in rows], [r["q95"] for r in rows], color="#0072B2", alpha=0.2,
-                                 linewidth=0, label="5 to 95 %")
+                top.fill_between(
+                    sigma,
+                    [r["q05"] for r in rows],
+                    [r["q95"] for r in rows],
+                    color="#0072B2",
+                    alpha=0.2,
+                    linewidth=0,
+                    label="5 to 95 %",
+                )
             thin = {"marker": None, "linewidth": 1.3 if pairing == paired else 0.9}
             end = "" if pairing == paired else f", {_SHORT[pairing]}"
             top.plot(sigma, [r["mean"] for r in rows], **curve_style(2 * index) | thin, label="mean" + end)
@@ -112,8 +134,14 @@ def draw(table, parameters):
             # the released code's worst is at the last step, at the right edge
             bottom.plot(sigma[worst], nu[worst], "o", color=curve_style(2 * index)["color"], clip_on=False)
             shift = (-7, 2) if nu[worst] > 2 else (-2, -11)
-            bottom.annotate(f"{nu[worst]:.3f}" if nu[worst] < 2 else f"{nu[worst]:.3g}", (sigma[worst], nu[worst]),
-                            textcoords="offset points", xytext=shift, ha="right", fontsize=7.5)
+            bottom.annotate(
+                f"{nu[worst]:.3f}" if nu[worst] < 2 else f"{nu[worst]:.3g}",
+                (sigma[worst], nu[worst]),
+                textcoords="offset points",
+                xytext=shift,
+                ha="right",
+                fontsize=7.5,
+            )
         top.set_ylim(bottom=0)
         top.set_title(f"{_LABELS.get(data, data)}\n{count} trajectories")
         bottom.set_xscale("log")

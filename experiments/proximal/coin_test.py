@@ -14,13 +14,20 @@ from exactdiffusion.studies.figures import Spot, curve_style, new_figure
 
 SUMMARY = "coin test: equal mixture of Euler-Maruyama and backward laws has KL ~ N^-4; planted errors break it"
 PARAMETERS = {
-    "targets": {"m = 0.6, v = 0.4": [0.6, 0.4], "m = 1, v = 0.25": [1.0, 0.25]}, "T": 6.0,
-    "steps": [32, 64, 128, 256, 512], "planted": ["wrong index", "lam = g"], "planted_steps": [32, 64, 128, 256, 512],
+    "targets": {"m = 0.6, v = 0.4": [0.6, 0.4], "m = 1, v = 0.25": [1.0, 0.25]},
+    "T": 6.0,
+    "steps": [32, 64, 128, 256, 512],
+    "planted": ["wrong index", "lam = g"],
+    "planted_steps": [32, 64, 128, 256, 512],
 }
 QUICK = {"steps": [32, 64, 128], "planted_steps": [32, 64, 128]}
-SPOT = Spot({"steps": [32, 64], "planted_steps": [32]}, keys=("target", "law", "N"), rtol={"kl": 1e-6, "jacobian": 1e-9},
-            atol=1e-16,
-            cause="KL of the coin is the square of a difference known to 8 eps sqrt(N); the Jacobian is 1 less a few terms")
+SPOT = Spot(
+    {"steps": [32, 64], "planted_steps": [32]},
+    keys=("target", "law", "N"),
+    rtol={"kl": 1e-6, "jacobian": 1e-9},
+    atol=1e-16,
+    cause="KL of the coin is the square of a difference known to 8 eps sqrt(N); the Jacobian is 1 less a few terms",
+)
 
 
 def _planted(name):
@@ -32,8 +39,13 @@ def _planted(name):
     def same_lambda(start, end, g):
         # prox of -g log p at 2 (Y + sqrt(g) z) / (2 - g): X - g l'(X) = 2 (Y + sqrt(g) z) / (2 - g)
         a = 2 / (2 - g)
-        return grid.Implicit(lambda x: (x - g * end.score(x), 1 - g * end.curvature(x)),
-                             lambda x: x * x / 2 - g * end.log_density(x), a - 1, a * a * g)
+        return grid.Implicit(
+            lambda x: (x - g * end.score(x), 1 - g * end.curvature(x)),
+            lambda x: x * x / 2 - g * end.log_density(x),
+            a - 1,
+            a * a * g,
+        )
+
     return same_lambda
 
 
@@ -53,8 +65,10 @@ def compute(parameters, progress):
             try:
                 wide = grid.propagate(law, steps, "prox_backward").law.x
             except grid.AssumptionViolated as problem:
-                rows += [{"target": target, "law": name, "N": N, "kl": None, "jacobian": problem.jacobian}
-                         for name in ("prox_backward", "coin")]
+                rows += [
+                    {"target": target, "law": name, "N": N, "kl": None, "jacobian": problem.jacobian}
+                    for name in ("prox_backward", "coin")
+                ]
                 continue
             wide_em = grid.propagate(law, steps, "euler_maruyama").law.x
             low, high = min(wide[0], wide_em[0]), max(wide[-1], wide_em[-1])
@@ -62,14 +76,19 @@ def compute(parameters, progress):
             nodes = _nodes(low, high, h)
 
             first, second = (grid.propagate(law, steps, s, nodes=nodes) for s in ("euler_maruyama", "prox_backward"))
-            laws = {"euler_maruyama": first.law, "prox_backward": second.law,
-                    "coin": grid.mixture([first.law, second.law], [0.5, 0.5])}
+            laws = {
+                "euler_maruyama": first.law,
+                "prox_backward": second.law,
+                "coin": grid.mixture([first.law, second.law], [0.5, 0.5]),
+            }
             if number == 0 and N in parameters["planted_steps"]:
                 for name in parameters["planted"]:
                     wrong = grid.propagate(law, steps, _planted(name), nodes=nodes).law
                     laws |= {name: wrong, f"coin, {name}": grid.mixture([first.law, wrong], [0.5, 0.5])}
-            rows += [{"target": target, "law": name, "N": N, "kl": grid.divergences(first.target, q).kl, "jacobian": None}
-                     for name, q in laws.items()]
+            rows += [
+                {"target": target, "law": name, "N": N, "kl": grid.divergences(first.target, q).kl, "jacobian": None}
+                for name, q in laws.items()
+            ]
     return rows
 
 
@@ -94,8 +113,9 @@ def draw(table, parameters):
         axes.plot([r["N"] for r in rows], [r["kl"] for r in rows], label=label, **style)
 
     for target, line in zip(targets, ("-", (0, (5, 2)))):
-        for index, (law, label) in enumerate((("euler_maruyama", "Euler-Maruyama"), ("prox_backward", "prox, backward"),
-                                              ("coin", "coin between the two"))):
+        for index, (law, label) in enumerate(
+            (("euler_maruyama", "Euler-Maruyama"), ("prox_backward", "prox, backward"), ("coin", "coin between the two"))
+        ):
             curve(left, target, law, label if line == "-" else None, {**curve_style(index), "linestyle": line})
     for target, line in zip(targets, ("-", (0, (5, 2)))):
         note = f" (J ≤ 0 for N ≤ {max(violated[target])})" if violated[target] else ""
@@ -109,12 +129,16 @@ def draw(table, parameters):
     for axes in (left, right):
         for slope, shift, factor in ((-2, (2, 5), 12.0 if axes is right else 60.0), (-4, (-24, -21), 0.2)):
             law = "euler_maruyama" if slope == -2 else "coin"
-            base = factor * next(r["kl"] for r in table
-                                 if (r["target"], r["law"], r["N"]) == (targets[0], law, ends[0]))
+            base = factor * next(r["kl"] for r in table if (r["target"], r["law"], r["N"]) == (targets[0], law, ends[0]))
             axes.plot(ends, base * (ends / ends[0]) ** slope, color="0.35", linewidth=0.9)
             middle = np.sqrt(ends[0] * ends[1])
-            axes.annotate(f"slope {slope}".replace("-", "−"), (middle, base * (middle / ends[0]) ** slope),
-                          textcoords="offset points", xytext=shift, fontsize=7.5)
+            axes.annotate(
+                f"slope {slope}".replace("-", "−"),
+                (middle, base * (middle / ends[0]) ** slope),
+                textcoords="offset points",
+                xytext=shift,
+                fontsize=7.5,
+            )
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
         axes.set_xticks(parameters["steps"], [str(n) for n in parameters["steps"]])

@@ -19,19 +19,47 @@ from exactdiffusion.studies.figures import Spot, curve_style, exact_draws_band, 
 
 SUMMARY = "dino: samples after 5 steps and W2 versus number of evaluations, score against proximal samplers (Fig. 1)"
 PARAMETERS = {
-    "methods": ["em", "em_projected", "em_1e-3", "em_1e-5", "em_quiet", "ode", "ddpm", "ddim", "hybrid", "hybrid_local",
-                "backward"],
+    "methods": [
+        "em",
+        "em_projected",
+        "em_1e-3",
+        "em_1e-5",
+        "em_quiet",
+        "ode",
+        "ddpm",
+        "ddim",
+        "hybrid",
+        "hybrid_local",
+        "backward",
+    ],
     "large_methods": ["em", "em_projected", "em_1e-3", "ode", "hybrid", "backward"],
-    "steps": [5, 7, 10, 20, 30, 40], "large_steps": [5, 7, 10, 20, 40], "samples": 1000, "large_samples": 20000,
-    "repeats": 8, "large_repeats": 2, "floor_repeats": 40, "shown_steps": 5, "backward_steps": 10, "shown": 500,
+    "steps": [5, 7, 10, 20, 30, 40],
+    "large_steps": [5, 7, 10, 20, 40],
+    "samples": 1000,
+    "large_samples": 20000,
+    "repeats": 8,
+    "large_repeats": 2,
+    "floor_repeats": 40,
+    "shown_steps": 5,
+    "backward_steps": 10,
+    "shown": 500,
     "beta": [0.1, 20.0],
 }
 QUICK = {"steps": [5, 10, 20], "large_steps": [5], "repeats": 2, "floor_repeats": 5}
-SPOT = Spot({"methods": ["em", "em_1e-3", "ode", "hybrid"], "steps": [5], "large_steps": [], "repeats": 1,
-             "floor_repeats": 0, "shown": 0},
-            keys=("kind", "method", "n", "steps", "k"), rtol={"value": 1e-6, "x": 1e-6, "y": 1e-6, "evaluations": 0.05},
-            cause="last bits of BLAS and exp differ between processors and grow along a trajectory; a solver may then take "
-                  "one iteration more")
+SPOT = Spot(
+    {
+        "methods": ["em", "em_1e-3", "ode", "hybrid"],
+        "steps": [5],
+        "large_steps": [],
+        "repeats": 1,
+        "floor_repeats": 0,
+        "shown": 0,
+    },
+    keys=("kind", "method", "n", "steps", "k"),
+    rtol={"value": 1e-6, "x": 1e-6, "y": 1e-6, "evaluations": 0.05},
+    cause="last bits of BLAS and exp differ between processors and grow along a trajectory; a solver may then take "
+    "one iteration more",
+)
 
 # read off the published figure, to about 2 %
 PUBLISHED = {
@@ -42,13 +70,27 @@ PUBLISHED = {
     "backward": {10: 0.114, 20: 0.076, 30: 0.065, 40: 0.064},
 }
 LABELS = {
-    "em": "EM, canonical", "em_1e-3": "EM, denoise at ε = 10⁻³", "em_1e-5": "EM, denoise at ε = 10⁻⁵",
-    "em_projected": "EM + nearest point", "ode": "PF-ODE, Euler, ε = 10⁻³", "hybrid": "prox, hybrid",
+    "em": "EM, canonical",
+    "em_1e-3": "EM, denoise at ε = 10⁻³",
+    "em_1e-5": "EM, denoise at ε = 10⁻⁵",
+    "em_projected": "EM + nearest point",
+    "ode": "PF-ODE, Euler, ε = 10⁻³",
+    "hybrid": "prox, hybrid",
     "backward": "prox, backward",
 }
 _LOOKS = {"em": 7, "em_1e-3": 0, "em_1e-5": 5, "em_projected": 3, "ode": 4, "hybrid": 1, "backward": 2}
-_ROW = {"kind": "", "method": "", "n": 0, "steps": 0, "k": 0, "value": None, "evaluations": None, "x": None, "y": None,
-        "count": None}
+_ROW = {
+    "kind": "",
+    "method": "",
+    "n": 0,
+    "steps": 0,
+    "k": 0,
+    "value": None,
+    "evaluations": None,
+    "x": None,
+    "y": None,
+    "count": None,
+}
 
 
 def _run(method, law, N, noise, n, beta):
@@ -100,22 +142,43 @@ def compute(parameters, progress):
 
     law, beta = sweep.law_of("dino"), parameters["beta"]
     rows = []
-    sizes = [(parameters["samples"], parameters["methods"], parameters["steps"], parameters["repeats"]),
-             (parameters["large_samples"], parameters["large_methods"], parameters["large_steps"],
-              parameters["large_repeats"])]
-    cells = [(n, method, N, k) for n, methods, steps, repeats in sizes for method in methods for N in steps
-             for k in range(repeats) if not (method == "backward" and parameters["backward_steps"] > N)]
+    sizes = [
+        (parameters["samples"], parameters["methods"], parameters["steps"], parameters["repeats"]),
+        (parameters["large_samples"], parameters["large_methods"], parameters["large_steps"], parameters["large_repeats"]),
+    ]
+    cells = [
+        (n, method, N, k)
+        for n, methods, steps, repeats in sizes
+        for method in methods
+        for N in steps
+        for k in range(repeats)
+        if not (method == "backward" and parameters["backward_steps"] > N)
+    ]
     for n, method, N, k in progress(cells, "W2"):
         y, evaluations = _run(method, law, N, Noise(k), n, beta)
-        rows.append({**_ROW, "kind": "w2", "method": method, "n": n, "steps": N, "k": k, "value": _w2(y, law),
-                     "evaluations": evaluations})
+        rows.append(
+            {
+                **_ROW,
+                "kind": "w2",
+                "method": method,
+                "n": n,
+                "steps": N,
+                "k": k,
+                "value": _w2(y, law),
+                "evaluations": evaluations,
+            }
+        )
     for n in (parameters["samples"], parameters["large_samples"]):
         for k in range(parameters["floor_repeats"]):
             y = law.sample(n, np.random.default_rng([k, n]))
             rows.append({**_ROW, "kind": "floor", "method": "target", "n": n, "k": k, "value": _w2(y, law)})
-    rows += [{**_ROW, "kind": "published", "method": m, "n": 1000, "steps": N, "value": value}
-             for m, curve in PUBLISHED.items() if m in parameters["methods"]
-             for N, value in curve.items() if N in parameters["steps"]]
+    rows += [
+        {**_ROW, "kind": "published", "method": m, "n": 1000, "steps": N, "value": value}
+        for m, curve in PUBLISHED.items()
+        if m in parameters["methods"]
+        for N, value in curve.items()
+        if N in parameters["steps"]
+    ]
     if parameters["shown"]:
         pictures = [("target", 0, law.points)]
         for method in LABELS:
@@ -123,8 +186,20 @@ def compute(parameters, progress):
             pictures.append((method, N, _run(method, law, N, Noise(0), parameters["shown"], beta)[0]))
         for method, N, y in pictures:
             points, counts = _merged(y)
-            rows += [{**_ROW, "kind": "sample", "method": method, "n": len(y), "steps": N, "k": k,
-                      "x": float(a), "y": float(b), "count": int(c)} for k, ((a, b), c) in enumerate(zip(points, counts))]
+            rows += [
+                {
+                    **_ROW,
+                    "kind": "sample",
+                    "method": method,
+                    "n": len(y),
+                    "steps": N,
+                    "k": k,
+                    "x": float(a),
+                    "y": float(b),
+                    "count": int(c),
+                }
+                for k, ((a, b), c) in enumerate(zip(points, counts))
+            ]
     return rows
 
 
@@ -142,8 +217,14 @@ def draw(table, parameters):
     for axes, method in zip(small.ravel(), names):
         rows = [r for r in table if r["kind"] == "sample" and r["method"] == method]
         count = np.array([r["count"] for r in rows])
-        axes.scatter([r["x"] for r in rows], [r["y"] for r in rows], s=2.2 * count * 500 / max(count.sum(), 500),
-                     color="#0072B2" if method != "target" else "black", alpha=0.75, linewidths=0)
+        axes.scatter(
+            [r["x"] for r in rows],
+            [r["y"] for r in rows],
+            s=2.2 * count * 500 / max(count.sum(), 500),
+            color="#0072B2" if method != "target" else "black",
+            alpha=0.75,
+            linewidths=0,
+        )
         axes.set_xlim(-1.25, 1.25)
         axes.set_ylim(-1.25, 1.25)
         axes.set_aspect("equal")
@@ -168,16 +249,26 @@ def draw(table, parameters):
             steps, middle, low, high = sorted(cells), [], [], []
             for N in steps:
                 values = cells[N]
-                interval = rates.t_interval(values, 0.95)[:3] if len(values) > 3 else (
-                    float(np.mean(values)), min(values), max(values))
+                interval = (
+                    rates.t_interval(values, 0.95)[:3]
+                    if len(values) > 3
+                    else (float(np.mean(values)), min(values), max(values))
+                )
                 for sink, value in zip((middle, low, high), interval):
                     sink.append(value)
             spread = [np.subtract(middle, low), np.subtract(high, middle)]
             axes.errorbar(steps, middle, yerr=spread, capsize=2, elinewidth=0.8, label=label, **curve_style(_LOOKS[method]))
         marks = [r for r in table if r["kind"] == "published" and r["n"] == n]
         for r in marks:
-            axes.plot(r["steps"], r["value"], "_", color=curve_style(_LOOKS[r["method"]])["color"], markersize=11,
-                      markeredgewidth=1.5, zorder=5)
+            axes.plot(
+                r["steps"],
+                r["value"],
+                "_",
+                color=curve_style(_LOOKS[r["method"]])["color"],
+                markersize=11,
+                markeredgewidth=1.5,
+                zorder=5,
+            )
         axes.plot([], [], "_", color="black", markersize=11, markeredgewidth=1.5, label="read off the published figure")
         axes.set_xscale("log")
         axes.set_yscale("log")
@@ -185,8 +276,9 @@ def draw(table, parameters):
         axes.set_xticks(parameters["steps"], [str(N) for N in parameters["steps"]])
         axes.set_xticks([], minor=True)
     panels[0].set_title(f"n = {parameters['samples']:,}, mean of {parameters['repeats']} seeds, 95 % interval", fontsize=8)
-    panels[1].set_title(f"n = {parameters['large_samples']:,}, mean and range of {parameters['large_repeats']} seeds",
-                        fontsize=8)
+    panels[1].set_title(
+        f"n = {parameters['large_samples']:,}, mean and range of {parameters['large_repeats']} seeds", fontsize=8
+    )
     panels[0].set_ylabel("W₂ to the target (data units)")
     plain_ticks(panels[0].yaxis, 0.03, 1.2)
     lower.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=7)

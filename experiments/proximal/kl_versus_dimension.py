@@ -12,13 +12,22 @@ from exactdiffusion.studies.figures import Spot, curve_style, new_figure, plain_
 
 SUMMARY = "KL per dimension against the dimension on radial targets, and where the proximal map stops being single valued"
 PARAMETERS = {
-    "T": 4.0, "N": 64, "schemes": ["euler_maruyama", "prox_hybrid", "prox_backward"],
-    "bounded": [2, 4, 8, 16, 32, 64, 128], "fixed": [2, 4, 8, 16, 32, 64], "spread": 0.9, "centre": 0.8,
+    "T": 4.0,
+    "N": 64,
+    "schemes": ["euler_maruyama", "prox_hybrid", "prox_backward"],
+    "bounded": [2, 4, 8, 16, 32, 64, 128],
+    "fixed": [2, 4, 8, 16, 32, 64],
+    "spread": 0.9,
+    "centre": 0.8,
     "variances": [0.5, 1.5],
 }
 QUICK = {"bounded": [2, 8, 32], "fixed": [2, 8, 32]}
-SPOT = Spot({"bounded": [8], "fixed": []}, keys=("target", "scheme", "d"), rtol={"kl_per_d": 1e-7, "jacobian": 1e-7},
-            cause="Bessel functions of other SciPy builds; KL near 1e-3 from laws known to 1e-11")
+SPOT = Spot(
+    {"bounded": [8], "fixed": []},
+    keys=("target", "scheme", "d"),
+    rtol={"kl_per_d": 1e-7, "jacobian": 1e-7},
+    cause="Bessel functions of other SciPy builds; KL near 1e-3 from laws known to 1e-11",
+)
 
 LABELS = {"euler_maruyama": "Euler-Maruyama", "prox_hybrid": "prox, hybrid", "prox_backward": "prox, backward"}
 
@@ -78,8 +87,15 @@ def draw(table, parameters):
             for k, (_, color) in enumerate(schemes):
                 axes.plot(d, top * 1.9 * 1.35**k, "x", color=color, markersize=6, markeredgewidth=1.5)
         if failed:
-            axes.annotate("no single-valued prox (J ≤ 0)", (min(failed), top * 2.2), textcoords="offset points",
-                          xytext=(-8, 0), ha="right", va="center", fontsize=7.5)
+            axes.annotate(
+                "no single-valued prox (J ≤ 0)",
+                (min(failed), top * 2.2),
+                textcoords="offset points",
+                xytext=(-8, 0),
+                ha="right",
+                va="center",
+                fontsize=7.5,
+            )
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
         axes.set_xticks(parameters[target], [str(d) for d in parameters[target]])

@@ -20,12 +20,20 @@ from exactdiffusion.studies.figures import Spot, curve_style, new_figure
 SUMMARY = "KL versus N on a line: Euler-Maruyama, hybrid, backward, with budgets and closed bounds"
 PARAMETERS = {
     "targets": {"normal": [[1.0], [1.0], 0.25], "two modes": [[0.5, 0.5], [-0.6, 0.6], 0.4]},
-    "T": 6.0, "steps": [16, 32, 64, 128, 256, 512, 1024], "study_to": 256, "posterior_to": 128,
+    "T": 6.0,
+    "steps": [16, 32, 64, 128, 256, 512, 1024],
+    "study_to": 256,
+    "posterior_to": 128,
     "schemes": ["euler_maruyama", "prox_hybrid", "prox_backward"],
 }
 QUICK = {"steps": [16, 32, 64, 128]}
-SPOT = Spot({"steps": [16]}, keys=("target", "scheme", "what", "N"), rtol={"value": 1e-10, "error": 1.0}, atol=1e-12,
-            cause="rounding of exp and of sums of N steps, 8 eps sqrt(2 N KL), below 1e-13; the error is an estimate of it")
+SPOT = Spot(
+    {"steps": [16]},
+    keys=("target", "scheme", "what", "N"),
+    rtol={"value": 1e-10, "error": 1.0},
+    atol=1e-12,
+    cause="rounding of exp and of sums of N steps, 8 eps sqrt(2 N KL), below 1e-13; the error is an estimate of it",
+)
 
 LABELS = {"euler_maruyama": "Euler-Maruyama", "prox_hybrid": "prox, hybrid", "prox_backward": "prox, backward"}
 
@@ -64,8 +72,17 @@ def compute(parameters, progress):
         elif steps.g.max() * (L + 0.5) <= 0.5:
             closed = bound.backward_kl if scheme == "prox_backward" else bound.hybrid_trajectory_kl
             values["closed"] = closed(steps.g, 1, second, L, H)
-        rows += [{"target": target, "scheme": scheme, "what": what, "N": N, "value": value,
-                  "error": error if what == "kl" else None} for what, value in values.items()]
+        rows += [
+            {
+                "target": target,
+                "scheme": scheme,
+                "what": what,
+                "N": N,
+                "value": value,
+                "error": error if what == "kl" else None,
+            }
+            for what, value in values.items()
+        ]
     return rows
 
 
@@ -83,15 +100,27 @@ def draw(table, parameters):
                 style = {**look, "linestyle": line}
                 if what != "kl":
                     style |= {"markersize": 2.5, "linewidth": 1.0}
-                axes.plot([r["N"] for r in curve], [r["value"] for r in curve],
-                          label=LABELS[scheme] if what == "kl" else None, **style)
+                axes.plot(
+                    [r["N"] for r in curve],
+                    [r["value"] for r in curve],
+                    label=LABELS[scheme] if what == "kl" else None,
+                    **style,
+                )
         N = np.array([256, 1024.0])
-        base = min(r["value"] for r in table if r["target"] == target and r["what"] == "kl" and r["N"] == N[0]) \
-            if any(r["N"] == 256 for r in table) else None
+        base = (
+            min(r["value"] for r in table if r["target"] == target and r["what"] == "kl" and r["N"] == N[0])
+            if any(r["N"] == 256 for r in table)
+            else None
+        )
         if base:
             axes.plot(N, 0.4 * base * (N / N[0]) ** -2, color="0.35", linewidth=0.9)
-            axes.annotate("slope −2", (360, 0.4 * base * (360 / N[0]) ** -2), textcoords="offset points", xytext=(-40, -9),
-                          fontsize=7.5)
+            axes.annotate(
+                "slope −2",
+                (360, 0.4 * base * (360 / N[0]) ** -2),
+                textcoords="offset points",
+                xytext=(-40, -9),
+                fontsize=7.5,
+            )
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
         axes.set_xticks(parameters["steps"], [str(n) for n in parameters["steps"]])
@@ -100,8 +129,11 @@ def draw(table, parameters):
         axes.set_title(titles[target])
     panels[0][0].set_ylabel("KL(p₀ | q₀) and its bounds (nats)")
     left = panels[0][0]
-    for line, label in (("-", "KL of the output"), ((0, (5, 2)), "budget (exact integrals)"),
-                        ((0, (1, 1.5)), "closed bound, our constants")):
+    for line, label in (
+        ("-", "KL of the output"),
+        ((0, (5, 2)), "budget (exact integrals)"),
+        ((0, (1, 1.5)), "closed bound, our constants"),
+    ):
         left.plot([], [], color="black", linestyle=line, label=label)
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure

@@ -15,16 +15,33 @@ from exactdiffusion.studies.figures import Spot, curve_style, new_figure
 
 SUMMARY = "the set where the proximal map is multivalued, and the gaps of its range: on a line, three atoms, dino"
 PARAMETERS = {
-    "line": {"weights": [0.2, 0.8], "means": [-1.0, 1.0], "variance": 0.1, "lam": 0.2, "low": -1.4, "high": 1.4,
-             "count": 281},
-    "atoms": [[-0.75, -0.45], [0.75, -0.55], [0.1, 0.75]], "atom_weights": [0.3, 0.3, 0.4], "atoms_steps": 10,
-    "dino_steps": 20, "box": 1.3, "cells": 120, "range_cells": 200, "bisections": 40,
+    "line": {
+        "weights": [0.2, 0.8],
+        "means": [-1.0, 1.0],
+        "variance": 0.1,
+        "lam": 0.2,
+        "low": -1.4,
+        "high": 1.4,
+        "count": 281,
+    },
+    "atoms": [[-0.75, -0.45], [0.75, -0.55], [0.1, 0.75]],
+    "atom_weights": [0.3, 0.3, 0.4],
+    "atoms_steps": 10,
+    "dino_steps": 20,
+    "box": 1.3,
+    "cells": 120,
+    "range_cells": 200,
+    "bisections": 40,
     "panels": ["line", "three atoms", "dino"],
 }
 QUICK = {"cells": 60, "range_cells": 80}
-SPOT = Spot({"panels": ["line"]}, keys=("panel", "series", "k"),
-            rtol={c: 1e-7 for c in ("x", "y", "ux", "uy", "vx", "vy")}, atol=1e-9,
-            cause="the last bits of exp, magnified by the inverse of a Jacobian down to 1e-2")
+SPOT = Spot(
+    {"panels": ["line"]},
+    keys=("panel", "series", "k"),
+    rtol={c: 1e-7 for c in ("x", "y", "ux", "uy", "vx", "vy")},
+    atol=1e-9,
+    cause="the last bits of exp, magnified by the inverse of a Jacobian down to 1e-2",
+)
 
 
 def compute(parameters, progress):
@@ -42,8 +59,19 @@ def compute(parameters, progress):
     def put(panel, series, points, pairs=None):
         for k, p in enumerate(points):
             u = [None] * 4 if pairs is None else [None if c != c else float(c) for c in pairs[k]]
-            rows.append({"panel": panel, "series": series, "k": k, "x": float(p[0]), "y": float(p[1]), "ux": u[0],
-                         "uy": u[1], "vx": u[2], "vy": u[3]})
+            rows.append(
+                {
+                    "panel": panel,
+                    "series": series,
+                    "k": k,
+                    "x": float(p[0]),
+                    "y": float(p[1]),
+                    "ux": u[0],
+                    "uy": u[1],
+                    "vx": u[2],
+                    "vy": u[3],
+                }
+            )
 
     for panel in progress(parameters["panels"], "panels"):
         if panel == "line":
@@ -117,7 +145,7 @@ def draw(table, parameters):
         return np.array(rows, dtype=float).reshape(-1, len(columns))
 
     figure, (line, atoms, dino) = new_figure(7.2, 3.3, columns=3)
-    (x, _, u, _, v, _), = get("line", "jump", ("x", "y", "ux", "uy", "vx", "vy"))
+    ((x, _, u, _, v, _),) = get("line", "jump", ("x", "y", "ux", "uy", "vx", "vy"))
     line.axhspan(u, v, color="0.85", zorder=0, label="not in the range")
     line.plot(*get("line", "stationary").T, color="0.4", linewidth=0.8, label="stationary points")
     found = get("line", "global")
@@ -137,12 +165,24 @@ def draw(table, parameters):
         jumps = get(panel, "jump", ("x", "y"))
         lam, variance = get(panel, "level")[0]
         h = 2 * parameters["box"] / parameters["range_cells"]
-        axes.add_collection(PatchCollection([Rectangle((x - h / 2, y0 - h / 2), h, y1 - y0 + h) for x, y0, y1 in
-                                             get(panel, "out", ("x", "y", "uy"))], facecolor="0.8", edgecolor="0.8",
-                                            linewidth=0.2, zorder=1))
+        axes.add_collection(
+            PatchCollection(
+                [Rectangle((x - h / 2, y0 - h / 2), h, y1 - y0 + h) for x, y0, y1 in get(panel, "out", ("x", "y", "uy"))],
+                facecolor="0.8",
+                edgecolor="0.8",
+                linewidth=0.2,
+                zorder=1,
+            )
+        )
         axes.plot(*jumps.T, ".", color="#D55E00", markersize=2.0, zorder=3, label="query with two values")
-        axes.plot(*get(panel, "atoms").T, "o", color="black", markersize=5 if panel == "three atoms" else 1.6, zorder=4,
-                  label="atoms, scaled")
+        axes.plot(
+            *get(panel, "atoms").T,
+            "o",
+            color="black",
+            markersize=5 if panel == "three atoms" else 1.6,
+            zorder=4,
+            label="atoms, scaled",
+        )
         axes.set_xlim(-parameters["box"], parameters["box"])
         axes.set_ylim(-parameters["box"], parameters["box"])
         axes.set_aspect("equal")
@@ -153,7 +193,13 @@ def draw(table, parameters):
     handles = dict(zip(*reversed(line.get_legend_handles_labels())))
     handles |= dict(zip(*reversed(atoms.get_legend_handles_labels())))
     atoms.set_ylabel("coordinate 2")
-    order = ["global prox", "local solver", "stationary points", "not in the range", "query with two values",
-             "atoms, scaled"]
+    order = [
+        "global prox",
+        "local solver",
+        "stationary points",
+        "not in the range",
+        "query with two values",
+        "atoms, scaled",
+    ]
     figure.legend([handles[k] for k in order], order, loc="outside lower center", ncols=3)
     return figure

@@ -12,14 +12,23 @@ from exactdiffusion.studies.figures import Spot, curve_style, new_figure
 
 SUMMARY = "proximal matching: minimiser of the loss between posterior mean and prox, orders zeta^2 and zeta^-2"
 PARAMETERS = {
-    "weights": [0.45, 0.2, 0.35], "means": [-1.2, 0.2, 1.3], "variance": 0.2, "lam": 0.4,
-    "queries": [-2.2, 2.2, 177], "curves": [2.0, 1.0, 0.5, 0.25],
-    "orders_at": [-1.0, 0.5, 1.6], "zetas": [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100],
+    "weights": [0.45, 0.2, 0.35],
+    "means": [-1.2, 0.2, 1.3],
+    "variance": 0.2,
+    "lam": 0.4,
+    "queries": [-2.2, 2.2, 177],
+    "curves": [2.0, 1.0, 0.5, 0.25],
+    "orders_at": [-1.0, 0.5, 1.6],
+    "zetas": [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100],
 }
 QUICK = {"queries": [-2.2, 2.2, 61]}
-SPOT = Spot({"queries": [-2.2, 2.2, 3], "curves": [1.0]}, keys=("part", "zeta", "y"),
-            rtol={c: 1e-8 for c in ("f", "prox", "mean", "prox_gap", "mean_gap", "predicted")}, atol=1e-13,
-            cause="modes are polished to rounding; their differences to the limits cancel")
+SPOT = Spot(
+    {"queries": [-2.2, 2.2, 3], "curves": [1.0]},
+    keys=("part", "zeta", "y"),
+    rtol={c: 1e-8 for c in ("f", "prox", "mean", "prox_gap", "mean_gap", "predicted")},
+    atol=1e-13,
+    cause="modes are polished to rounding; their differences to the limits cancel",
+)
 
 
 def compute(parameters, progress):
@@ -63,8 +72,19 @@ def compute(parameters, progress):
         offset = centres - r @ centres
         second, third = r @ offset**2 / narrow**2 - 1 / narrow, r @ offset**3 / narrow**3
         predicted = bound.matching_bias(zeta * lam**0.5, 1, second, third)[0]
-        rows.append({"part": part, "zeta": zeta, "y": float(y), "f": float(f), "prox": float(prox), "mean": mean,
-                     "prox_gap": abs(f - prox), "mean_gap": abs(f - mean), "predicted": abs(float(predicted))})
+        rows.append(
+            {
+                "part": part,
+                "zeta": zeta,
+                "y": float(y),
+                "f": float(f),
+                "prox": float(prox),
+                "mean": mean,
+                "prox_gap": abs(f - prox),
+                "mean_gap": abs(f - mean),
+                "predicted": abs(float(predicted)),
+            }
+        )
 
     for zeta in progress(parameters["curves"], "curves"):
         for y in np.round(np.linspace(low, high, count), 9):
@@ -92,8 +112,11 @@ def draw(table, parameters):
     curves.plot(*jumps([r["y"] for r in first], [r["prox"] for r in first]), color="0.6", linewidth=3.2, label="prox")
     for index, zeta in enumerate(parameters["curves"]):
         rows = [r for r in table if r["part"] == "curve" and r["zeta"] == zeta]
-        curves.plot(*jumps([r["y"] for r in rows], [r["f"] for r in rows]), label=f"ζ = {zeta:g} √λ",
-                    **{**curve_style(index + 1), "marker": None, "linewidth": 1.2})
+        curves.plot(
+            *jumps([r["y"] for r in rows], [r["f"] for r in rows]),
+            label=f"ζ = {zeta:g} √λ",
+            **{**curve_style(index + 1), "marker": None, "linewidth": 1.2},
+        )
     curves.set_xlabel("y")
     curves.set_ylabel("estimate of x")
     curves.legend(loc="upper left")

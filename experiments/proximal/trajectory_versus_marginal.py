@@ -11,15 +11,27 @@ from exactdiffusion.studies.figures import Spot, curve_style, new_figure
 
 SUMMARY = "trajectory KL (1/N) against marginal KL (1/N^2), and the leading constant of the former"
 PARAMETERS = {
-    "weights": [0.5, 0.5], "means": [-0.6, 0.6], "variance": 0.4, "T": 6.0, "steps": [16, 32, 64, 128, 256, 512],
+    "weights": [0.5, 0.5],
+    "means": [-0.6, 0.6],
+    "variance": 0.4,
+    "T": 6.0,
+    "steps": [16, 32, 64, 128, 256, 512],
     "schemes": ["euler_maruyama", "prox_hybrid", "prox_backward", "ddpm"],
 }
 QUICK = {"steps": [16, 32, 64]}
-SPOT = Spot({"steps": [16, 32]}, keys=("scheme", "N"), rtol={k: 1e-9 for k in ("marginal", "trajectory", "leading")},
-            cause="rounding of exp and of sums of N steps")
+SPOT = Spot(
+    {"steps": [16, 32]},
+    keys=("scheme", "N"),
+    rtol={k: 1e-9 for k in ("marginal", "trajectory", "leading")},
+    cause="rounding of exp and of sums of N steps",
+)
 
-LABELS = {"euler_maruyama": "Euler-Maruyama", "prox_hybrid": "prox, hybrid", "prox_backward": "prox, backward",
-          "ddpm": "DDPM, variance 1 − exp(−g)"}
+LABELS = {
+    "euler_maruyama": "Euler-Maruyama",
+    "prox_hybrid": "prox, hybrid",
+    "prox_backward": "prox, backward",
+    "ddpm": "DDPM, variance 1 − exp(−g)",
+}
 
 
 def compute(parameters, progress):
@@ -38,11 +50,15 @@ def compute(parameters, progress):
         for N in progress(parameters["steps"], scheme):
             steps = schedules.vp_linear(N, beta_min=T, beta_max=T)
             run = line.propagate(law, steps, scheme)
-            rows.append({
-                "scheme": scheme, "N": N, "marginal": line.divergences(run.target, run.law).kl,
-                "trajectory": budgets.trajectory_kl(law, steps, scheme).total,
-                "leading": bound.trajectory_leading(T / N, integral),
-            })
+            rows.append(
+                {
+                    "scheme": scheme,
+                    "N": N,
+                    "marginal": line.divergences(run.target, run.law).kl,
+                    "trajectory": budgets.trajectory_kl(law, steps, scheme).total,
+                    "leading": bound.trajectory_leading(T / N, integral),
+                }
+            )
     return rows
 
 
@@ -66,8 +82,13 @@ def draw(table, parameters):
         base = pick(r[value] for r in table if r["N"] == ends[0]) * (1.7 if value == "trajectory" else 0.5)
         both.plot(ends, base * (ends / ends[0]) ** slope, color="0.35", linewidth=0.9)
         middle = np.sqrt(ends[0] * ends[1])
-        both.annotate(text, (middle, base * (middle / ends[0]) ** slope), textcoords="offset points",
-                      xytext=(2, 4) if value == "trajectory" else (-42, -8), fontsize=7.5)
+        both.annotate(
+            text,
+            (middle, base * (middle / ends[0]) ** slope),
+            textcoords="offset points",
+            xytext=(2, 4) if value == "trajectory" else (-42, -8),
+            fontsize=7.5,
+        )
     both.set_yscale("log")
     both.set_ylabel("KL (nats)")
     ratio.axhline(1, color="0.35", linewidth=0.9)

@@ -38,9 +38,11 @@ def page():
         parts += [f"- {sentence}" for sentence in described.notes["finding"]]
         rungs = ", ".join(sorted({row["rung"] for row in rows}))
         targets = ", ".join(dict.fromkeys(f"`{row['target']}`" for row in rows))
-        parts.append(f"\n[`{name}.toml`]({name}.toml), [table]({name}/results.csv), [provenance]({name}/provenance.json): "
-                     f"{len(rows)} rows; {targets}; W2 and other metrics on the rungs {rungs}; "
-                     f"{provenance['seconds_of_work']:.0f} s summed over the cells.\n")
+        parts.append(
+            f"\n[`{name}.toml`]({name}.toml), [table]({name}/results.csv), [provenance]({name}/provenance.json): "
+            f"{len(rows)} rows; {targets}; W2 and other metrics on the rungs {rungs}; "
+            f"{provenance['seconds_of_work']:.0f} s summed over the cells.\n"
+        )
     return "\n".join(parts)
 
 

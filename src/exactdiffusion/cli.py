@@ -19,8 +19,10 @@ def _list(args):
     print("statements (exactdiffusion verify NAME)")
     _table((s.key, f"{s.ref}, {s.kind}", s.title) for s in statements.all_statements())
     print("\nsamplers (sweep --sampler NAME[:PARAMETER=VALUE])")
-    _table((i.name, f"order {i.order}, {'random' if i.stochastic else 'deterministic'}", i.summary)
-           for i in samplers.REGISTRY.values())
+    _table(
+        (i.name, f"order {i.order}, {'random' if i.stochastic else 'deterministic'}", i.summary)
+        for i in samplers.REGISTRY.values()
+    )
     print("\nschedules (sweep --schedule NAME[:PARAMETER=VALUE])")
     _table((name, _first_line(f)) for name, f in schedules.REGISTRY.items())
     print("\ntargets (sweep --target NAME)")
@@ -47,8 +49,16 @@ def _first_line(function):
 def _verify(args):
     from .checks.verify import verify
 
-    return verify(args.names, deep=args.deep, quick=args.quick, update=args.update, check=args.check, source=args.source,
-                  records=args.records, out=args.out)
+    return verify(
+        args.names,
+        deep=args.deep,
+        quick=args.quick,
+        update=args.update,
+        check=args.check,
+        source=args.source,
+        records=args.records,
+        out=args.out,
+    )
 
 
 def _figures(args):
@@ -91,8 +101,14 @@ def _assignment(text):
         return key, value
 
 
-_SWEEP_DEFAULTS = {"schedule": "vp_linear", "seeds": 5, "samples": 1000, "start": "gaussian", "metric": "w2",
-                   "refused": "error"}
+_SWEEP_DEFAULTS = {
+    "schedule": "vp_linear",
+    "seeds": 5,
+    "samples": 1000,
+    "start": "gaussian",
+    "metric": "w2",
+    "refused": "error",
+}
 
 
 def _sweep(args):
@@ -114,8 +130,9 @@ def _sweep(args):
                 raise ValueError(f"{absent[0]}: is absent; expected --{absent[0]}, or a sweep file")
             given = {**_SWEEP_DEFAULTS, **given}
             names = {k: given[k].split(",") for k in ("target", "sampler", "schedule", "metric")}
-            result = sweep.sweep(**{**given, **names, "steps": _integers("steps", given["steps"])}, **where,
-                                 out=args.out or "results/sweep")
+            result = sweep.sweep(
+                **{**given, **names, "steps": _integers("steps", given["steps"])}, **where, out=args.out or "results/sweep"
+            )
     except KeyboardInterrupt:
         print("exactdiffusion sweep: interrupted; what was computed is kept, the same command continues", file=sys.stderr)
         return 128 + 2
@@ -123,8 +140,19 @@ def _sweep(args):
     except (OSError, MemoryError, sweep.DamagedRecord) as error:
         print(f"exactdiffusion sweep: {error}; every stored record is kept", file=sys.stderr)
         return 1
-    head = ("target", "sampler", "schedule", "steps", "metric", "seeds", "mean", "sd", "lowest lower end", "exact draws",
-            "rung")
+    head = (
+        "target",
+        "sampler",
+        "schedule",
+        "steps",
+        "metric",
+        "seeds",
+        "mean",
+        "sd",
+        "lowest lower end",
+        "exact draws",
+        "rung",
+    )
     _table([head, *sweep.summary(result.rows)])
     if result.refused:
         print(f"{len(result.refused)} combinations left out, the first: {result.refused[0]['reason']}")
@@ -137,8 +165,15 @@ def _sweep(args):
 def _plot(args):
     from .studies.plot import plot
 
-    for path in plot(args.dir, target=args.target, metric=args.metric, sampler=args.sampler, schedule=args.schedule,
-                     x=args.x, out=args.out):
+    for path in plot(
+        args.dir,
+        target=args.target,
+        metric=args.metric,
+        sampler=args.sampler,
+        schedule=args.schedule,
+        x=args.x,
+        out=args.out,
+    ):
         print(path)
     return 0
 
@@ -160,8 +195,19 @@ def _integers(name, text):
 def _audit(args):
     from .papers.projection.audit import run
 
-    return run(args.fn, args.target, N=args.N, trajectories=args.trajectories, seed=args.seed, sigma_ratio=args.sigma_ratio,
-               sigma_max=args.sigma_max, nu=args.nu, schedule=args.schedule, scalar_sigma=args.scalar_sigma, json=args.json)
+    return run(
+        args.fn,
+        args.target,
+        N=args.N,
+        trajectories=args.trajectories,
+        seed=args.seed,
+        sigma_ratio=args.sigma_ratio,
+        sigma_max=args.sigma_max,
+        nu=args.nu,
+        schedule=args.schedule,
+        scalar_sigma=args.scalar_sigma,
+        json=args.json,
+    )
 
 
 def _demo(args):
@@ -173,7 +219,8 @@ def _demo(args):
 def parser():
     """The argument parser; each command sets ``run``, a function of the parsed arguments that returns the exit code."""
     top = argparse.ArgumentParser(
-        prog="exactdiffusion", description="Exact oracles, so that only the theorem is under test.")
+        prog="exactdiffusion", description="Exact oracles, so that only the theorem is under test."
+    )
     top.add_argument("--version", action="version", version=__version__)
     top.add_argument("--traceback", action="store_true", help="show where a bad argument was refused")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -197,16 +244,23 @@ def parser():
     c.add_argument("--all", action="store_true", help="every figure")
     c.add_argument("--quick", action="store_true", help="cheaper parameters, drawn into figures/quick")
     c.add_argument("--check", action="store_true", help="recompute a part of each table and compare; draws nothing")
-    c.add_argument("--set", metavar="PARAMETER=VALUE", action="append", default=[],
-                   help="change a parameter of the experiment (needs --out)")
+    c.add_argument(
+        "--set",
+        metavar="PARAMETER=VALUE",
+        action="append",
+        default=[],
+        help="change a parameter of the experiment (needs --out)",
+    )
     c.add_argument("--out", metavar="DIR", help="folder of the drawings (tables go to its folder data)")
     c.set_defaults(run=_figures)
 
     c = commands.add_parser(
-        "sweep", help="step count versus error for grids of targets, samplers, schedules and seeds",
+        "sweep",
+        help="step count versus error for grids of targets, samplers, schedules and seeds",
         description="Lists are separated by commas; NAME:PARAMETER=VALUE sets a parameter; MODULE:FUNCTION names a "
-                    "target, sampler or schedule of your own. An interrupted sweep resumes when run again. A TOML file "
-                    "says the same as the flags (see exactdiffusion.studies.sweepfile).")
+        "target, sampler or schedule of your own. An interrupted sweep resumes when run again. A TOML file "
+        "says the same as the flags (see exactdiffusion.studies.sweepfile).",
+    )
     c.add_argument("file", nargs="?", metavar="FILE.toml", help="a sweep file, in place of the flags down to --refused")
     c.add_argument("--target")
     c.add_argument("--sampler")
@@ -216,8 +270,12 @@ def parser():
     c.add_argument("--samples", type=int, help="samples per cell (default 1000)")
     c.add_argument("--start", help="gaussian (default): N(0, sigma_max^2 I); exact: the noised target")
     c.add_argument("--metric", help="default w2")
-    c.add_argument("--exact-draws", type=int, metavar="RUNS",
-                   help="runs of exact draws beside each cell (default 200, fewer where they take long; 0: none)")
+    c.add_argument(
+        "--exact-draws",
+        type=int,
+        metavar="RUNS",
+        help="runs of exact draws beside each cell (default 200, fewer where they take long; 0: none)",
+    )
     c.add_argument("--refused", help="error (default) or skip: what happens to combinations that cannot run")
     c.add_argument("--jobs", type=int, default=1, help="worker processes (default 1)")
     c.add_argument("--backend", default="loky", help="loky (default, this machine), dask or ray")
@@ -244,9 +302,11 @@ def parser():
     c.set_defaults(run=_report)
 
     c = commands.add_parser(
-        "audit", help="relative projection error, guarantee and admissible schedule of a denoiser of your own",
+        "audit",
+        help="relative projection error, guarantee and admissible schedule of a denoiser of your own",
         description="Runs DDIM with fn(x, sigma) (x of shape (n, d), sigma an (n,) array or a number; returns the estimate "
-                    "of the clean x) and measures its error as an approximate projection onto the target's points.")
+        "of the clean x) and measures its error as an approximate projection onto the target's points.",
+    )
     c.add_argument("fn", metavar="MODULE:FUNCTION", help="also FILE.py:FUNCTION, or 'ideal' (the target's own denoiser)")
     c.add_argument("--target", required=True, help="a point-cloud target, or a .npy, .csv, .tsv or .txt file of points")
     c.add_argument("--N", type=int, default=50, help="DDIM steps (default 50)")

@@ -247,11 +247,15 @@ def _read_points(path):
         if header and first[0].strip().lower() in _INDEX:
             return table[:, 1:]
         if len(table) > 2:
-            warnings.warn(f"{path}: the first column counts the rows and is read as a coordinate; leave it out if it is an "
-                          "index, or give it an empty name", stacklevel=3)
+            warnings.warn(
+                f"{path}: the first column counts the rows and is read as a coordinate; leave it out if it is an "
+                "index, or give it an empty name",
+                stacklevel=3,
+            )
     if not header and len(first) > 1 and first == [str(k) for k in range(len(first))]:
-        warnings.warn(f"{path}: the first row counts the columns and is read as a point; leave it out if it is a header",
-                      stacklevel=3)
+        warnings.warn(
+            f"{path}: the first row counts the columns and is read as a point; leave it out if it is a header", stacklevel=3
+        )
     return table
 
 
@@ -263,8 +267,12 @@ def _is_header(cells):
     names = [cell.strip().lower() for cell in cells]
     if names[0] == "" and names[1:] == [str(k) for k in range(len(names) - 1)]:
         return len(names) > 1
-    return (len(set(names)) == len(names) and any(names) and not set(names) & {"na", "n/a", "nan", "null", "none", "inf"}
-            and not any(name.lstrip("+-.,")[:1].isdigit() for name in names))
+    return (
+        len(set(names)) == len(names)
+        and any(names)
+        and not set(names) & {"na", "n/a", "nan", "null", "none", "inf"}
+        and not any(name.lstrip("+-.,")[:1].isdigit() for name in names)
+    )
 
 
 def _is_number(cell):
@@ -321,7 +329,10 @@ def _images(name, openml_name, folder, limit):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # retries are announced as warnings; the failure itself is raised
             bunch = fetch_openml(
-                openml_name, version=1, as_frame=False, n_retries=1,
+                openml_name,
+                version=1,
+                as_frame=False,
+                n_retries=1,
                 parser="auto" if find_spec("pandas") else "liac-arff",
             )
     except (OSError, ValueError) as error:  # URLError and HTTPError are OSErrors; a bad checksum is a ValueError
@@ -632,6 +643,5 @@ TARGETS = _registry(
     ("digits", 64, "1797 handwritten digits of 8 x 8 pixels", _cloud(digits)),
     ("photo_patches", 3072, "1950 colour patches of 32 x 32 pixels from two photographs", _cloud(photo_patches)),
     ("mnist", 784, "the first 10000 MNIST digits of 28 x 28 pixels", _cloud(mnist, limit=10_000)),
-    ("fashion_mnist", 784, "the first 10000 Fashion-MNIST images of 28 x 28 pixels",
-     _cloud(fashion_mnist, limit=10_000)),
+    ("fashion_mnist", 784, "the first 10000 Fashion-MNIST images of 28 x 28 pixels", _cloud(fashion_mnist, limit=10_000)),
 )

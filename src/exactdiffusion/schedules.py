@@ -24,12 +24,37 @@ from ._core.validation import choice, fail, integer, real_array, scalar
 from .statements.projection import beta_star
 
 __all__ = [
-    "QUANTISED", "REGISTRY", "Grid", "admissible", "alpha_bar_from_beta",
-    "alpha_bar_from_integral", "alpha_bar_from_sigma", "beta_from_alpha_bar", "cosine", "ddpm",
-    "ddpm_sigmas", "ddpm_time", "edm", "integral_from_sigma", "log_linear", "nearest_index", "quantised",
-    "quantised_times", "sigma_from_alpha_bar", "sigma_from_integral", "sigma_from_snr",
-    "sigma_from_snr_db", "sigmoid", "snr_db_from_sigma", "snr_db_from_snr", "snr_from_sigma",
-    "snr_from_snr_db", "vp_linear", "vp_linear_integral", "vp_linear_rate", "vp_linear_time",
+    "QUANTISED",
+    "REGISTRY",
+    "Grid",
+    "admissible",
+    "alpha_bar_from_beta",
+    "alpha_bar_from_integral",
+    "alpha_bar_from_sigma",
+    "beta_from_alpha_bar",
+    "cosine",
+    "ddpm",
+    "ddpm_sigmas",
+    "ddpm_time",
+    "edm",
+    "integral_from_sigma",
+    "log_linear",
+    "nearest_index",
+    "quantised",
+    "quantised_times",
+    "sigma_from_alpha_bar",
+    "sigma_from_integral",
+    "sigma_from_snr",
+    "sigma_from_snr_db",
+    "sigmoid",
+    "snr_db_from_sigma",
+    "snr_db_from_snr",
+    "snr_from_sigma",
+    "snr_from_snr_db",
+    "vp_linear",
+    "vp_linear_integral",
+    "vp_linear_rate",
+    "vp_linear_time",
 ]
 
 EPS = np.finfo(np.float64).eps
@@ -269,8 +294,11 @@ class Grid(Fixed):
         if not isinstance(index, slice) or (index.step is not None and index.step <= 0):
             fail("index", index, "a slice with a positive step")
         return Grid(
-            self.scale[index], self.sigma[index], None if self.time is None else self.time[index],
-            None if self.rate is None else self.rate[index], strict=self.strict,
+            self.scale[index],
+            self.sigma[index],
+            None if self.time is None else self.time[index],
+            None if self.rate is None else self.rate[index],
+            strict=self.strict,
         )
 
     @property
@@ -495,9 +523,7 @@ def vp_linear(N, beta_min=0.1, beta_max=20.0, eps=0.0, vp=True, final_zero=False
     if final_zero:
         time = np.append(time, 0.0)
     integral = vp_linear_integral(time, beta_min, beta_max)
-    grid = Grid(
-        np.exp(-0.5 * integral), np.sqrt(-np.expm1(-integral)), time, vp_linear_rate(time, beta_min, beta_max)
-    )
+    grid = Grid(np.exp(-0.5 * integral), np.sqrt(-np.expm1(-integral)), time, vp_linear_rate(time, beta_min, beta_max))
     return grid if vp else grid.to_ve()
 
 
@@ -623,8 +649,12 @@ def sigmoid(N, T=1000, start=-3.0, end=3.0, tau=1.0, max_beta=0.999, spacing="tr
         # exp(700) is a float, and beyond it a sigmoid is 0 to rounding
         levels = 1.0 / (1.0 + np.exp(min(-end / tau, 700.0))) - 1.0 / (1.0 + np.exp(np.minimum(-z, 700.0)))
         if not (np.diff(levels) < 0).all():
-            fail("tau", tau, f"a tau for which the sigmoid takes {T + 1} distinct values from start / tau to end / tau "
-                             "(both within about 30 of 0)")
+            fail(
+                "tau",
+                tau,
+                f"a tau for which the sigmoid takes {T + 1} distinct values from start / tau to end / tau "
+                "(both within about 30 of 0)",
+            )
         return levels
 
     return _subsample(N, _from_alpha_bar(alpha_bar, T, max_beta), spacing, final_zero)
@@ -673,7 +703,13 @@ def _style(style):
 
 
 REGISTRY = {
-    "log_linear": log_linear, "ddpm": ddpm, "edm": edm, "cosine": cosine, "sigmoid": sigmoid, "vp_linear": vp_linear,
-    "admissible": admissible, **{f"quantised_{style}": _style(style) for style in QUANTISED},
+    "log_linear": log_linear,
+    "ddpm": ddpm,
+    "edm": edm,
+    "cosine": cosine,
+    "sigmoid": sigmoid,
+    "vp_linear": vp_linear,
+    "admissible": admissible,
+    **{f"quantised_{style}": _style(style) for style in QUANTISED},
 }
 """Name -> constructor whose first argument is N."""

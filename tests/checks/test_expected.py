@@ -73,9 +73,9 @@ def test_every_kind_of_difference_is_named():
     cases = [
         ("verdict", "FAILED", "verdict: .* is expected, this run has FAILED"),
         ("values", 4, "values: 3 is expected, this run has 4"),
-        ("controls", [], "controls: \"the sign\" is expected, and was not recorded"),
-        ("controls", ["the sign", "a factor"], "controls: \"a factor\" was recorded, and is not expected"),
-        ("hypotheses", ["concave"], "hypotheses: \"convex\" is expected"),
+        ("controls", [], 'controls: "the sign" is expected, and was not recorded'),
+        ("controls", ["the sign", "a factor"], 'controls: "a factor" was recorded, and is not expected'),
+        ("hypotheses", ["concave"], 'hypotheses: "convex" is expected'),
         ("constants", [{**entries[key]["constants"][0], "value": 0.51}], "constants: .*value = 0.51.* was recorded"),
         ("constants", [{**entries[key]["constants"][0], "within": 0.02}], "constants: .*within = 0.02.* was recorded"),
         ("exponents", [], "exponents: .*value = -1.0.* is expected"),
@@ -275,8 +275,6 @@ def test_workers_change_nothing(tmp_path):
         records = sorted(json.dumps({**r, "test": ""}, sort_keys=True) for r in data["records"])
         seen.append((records, shares, (folder / "ledger.toml").read_bytes()))
     assert all(one == seen[0] for one in seen)
-
-
 
 
 @needs_checkout

@@ -284,5 +284,3 @@ def test_order_of_the_statements_does_not_depend_on_the_imports():
         for name in ("foundations", "log_concavity_thresholds")
     }
     assert len(seen) == 1
-
-

@@ -44,8 +44,18 @@ def _errs(name, rng):
 
 #: the statistic has a continuous law that is known: it errs exactly as often as it says
 EXACT = ("normal", "mean of Gaussian rows", "chi_square", "normal, sd estimated")
-OTHERS = ("mean", "mean_at_most", "mean_is_not", "mean_exceeds", "frequency", "frequency_is_not", "frequency_at_least",
-          "frequency_below", "distribution", "median")
+OTHERS = (
+    "mean",
+    "mean_at_most",
+    "mean_is_not",
+    "mean_exceeds",
+    "frequency",
+    "frequency_is_not",
+    "frequency_at_least",
+    "frequency_below",
+    "distribution",
+    "median",
+)
 
 
 @pytest.mark.parametrize("name", EXACT)

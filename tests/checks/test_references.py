@@ -123,8 +123,12 @@ CALLS = {
     )(PointCloud(points, weights), rows(y), sigma2),
     "papers.conditional_mean.reverse_kernel": kernel,
     "papers.conditional_mean.normalised": normalised,
-    "papers.log_concavity.measurements.posterior_mixture": lambda **a: parts(of_law(resolve("papers.log_concavity.measurements.posterior_mixture"))(**a)),
-    "papers.log_concavity.measurements.predictive_mixture": lambda **a: parts(of_law(resolve("papers.log_concavity.measurements.predictive_mixture"))(**a)),
+    "papers.log_concavity.measurements.posterior_mixture": lambda **a: parts(
+        of_law(resolve("papers.log_concavity.measurements.posterior_mixture"))(**a)
+    ),
+    "papers.log_concavity.measurements.predictive_mixture": lambda **a: parts(
+        of_law(resolve("papers.log_concavity.measurements.predictive_mixture"))(**a)
+    ),
     "prox.prox_gaussian": lambda x, lam, **a: prox_gaussian(rows(x), lam, **a),
     "distances.mse": as_estimate(distances.mse),
     "papers.log_concavity.walk_jump.ULA.linear": walk,
@@ -228,7 +232,9 @@ def test_chain_on_a_gaussian_by_impulses(walk, start, accuracy):
     assert draws - m < noise.seen <= draws
     exact = gaussian_one_at_a_time([variance], m, sigma, walk, start).output[0]
     for name in ("gaussian_one_at_a_time", "one_at_a_time"):
-        accuracy(f"papers.log_concavity.walk_jump.{name}", abs(found - exact), 4 * draws * EPS * exact, "responses to unit draws")
+        accuracy(
+            f"papers.log_concavity.walk_jump.{name}", abs(found - exact), 4 * draws * EPS * exact, "responses to unit draws"
+        )
 
 
 @pytest.mark.parametrize("walk", [ULA(5, 0.2), Underdamped(5, 0.6, 0.5)], ids=lambda w: type(w).__name__)
@@ -334,8 +340,11 @@ def test_admissibility_in_exact_arithmetic(accuracy):
     wrong = 0
     for _ in range(200):
         beta, eta = rng.uniform(0, 0.4, rng.integers(1, 6)), float(rng.uniform(0.01, 0.99))
-        nu = float(rng.uniform(1, 2) if rng.random() < 0.5 else np.exp(rng.uniform(-0.1, 0.1))
-                   * projection.smallest_admissible_nu(beta, eta))
+        nu = float(
+            rng.uniform(1, 2)
+            if rng.random() < 0.5
+            else np.exp(rng.uniform(-0.1, 0.1)) * projection.smallest_admissible_nu(beta, eta)
+        )
         with mp.workdps(60):
             exact = projection.admissible_by_definition([mp.mpf(b) for b in beta], mp.mpf(eta), mp.mpf(max(nu, 1.0)))
         wrong += exact != projection.is_admissible(beta, eta, max(nu, 1.0))
@@ -367,7 +376,12 @@ def test_adversary_errs_by_what_it_may(strategy, accuracy):
     share = np.linalg.norm(found - law.project(x), axis=1) / (eta * law.distance(x))
     low = 0.0 if strategy == "random" else 1.0
     error = np.maximum(share - 1, low - share)
-    accuracy("papers.projection.adversaries.ApproximateProjection.noised.denoise", np.maximum(error, 0), 64 * EPS / eta, "definition")
+    accuracy(
+        "papers.projection.adversaries.ApproximateProjection.noised.denoise",
+        np.maximum(error, 0),
+        64 * EPS / eta,
+        "definition",
+    )
 
 
 def test_excess_over_the_conditional_mean(accuracy):
@@ -396,7 +410,12 @@ def test_predictive_draws_are_posterior_draws_and_noise(accuracy):
     x = measurements.posterior_sample(law, total, 3, sigma, Given(z[:, :3]))
     found = measurements.predictive_sample(law, total, 3, sigma, Given(z))
     error = np.abs(found - (x + sigma * z[:, 3:]))
-    accuracy("papers.log_concavity.measurements.predictive_sample", error, 8 * EPS * np.abs(found).max(), "posterior draw plus noise")
+    accuracy(
+        "papers.log_concavity.measurements.predictive_sample",
+        error,
+        8 * EPS * np.abs(found).max(),
+        "posterior draw plus noise",
+    )
 
 
 def example():

@@ -188,7 +188,8 @@ def _methods():
                 found |= {
                     name
                     for name, value in vars(cls).items()
-                    if not name.startswith("_") and inspect.isfunction(value)
+                    if not name.startswith("_")
+                    and inspect.isfunction(value)
                     and list(inspect.signature(value).parameters)[1:2] == ["x"]
                 }
     return sorted(found)
@@ -213,8 +214,19 @@ def built(name):
 
 def test_every_law_and_method_is_found():
     assert {type(LAWS[name]()).__name__ for name in LAWS if not name.startswith("target ")} == set(laws.__all__)
-    assert set(METHODS) >= {"denoise", "score", "log_density", "hessian", "posterior_covariance", "prox", "prox_local",
-                            "project", "distance", "nearest", "gap"}
+    assert set(METHODS) >= {
+        "denoise",
+        "score",
+        "log_density",
+        "hessian",
+        "posterior_covariance",
+        "prox",
+        "prox_local",
+        "project",
+        "distance",
+        "nearest",
+        "gap",
+    }
 
 
 @pytest.mark.parametrize("name", LAWS)
@@ -329,8 +341,15 @@ def _pools():
     return {
         **{f"method {name}": {**methods, "method": name} for name in conditional_mean.METHODS},
         "samples": {**common, **plane},
-        "a cloud": {**common, **plane, "law": cloud, "target": cloud, "weights": np.full(9, 1 / 9),
-                    "walk": walk_jump.ExactWalk(), "y": rng.normal(size=(9, 3))},
+        "a cloud": {
+            **common,
+            **plane,
+            "law": cloud,
+            "target": cloud,
+            "weights": np.full(9, 1 / 9),
+            "walk": walk_jump.ExactWalk(),
+            "y": rng.normal(size=(9, 3)),
+        },
         "MALA": {**common, **plane, "walk": walk_jump.MALA(3, 0.2)},
         "underdamped": {**common, **plane, "walk": walk_jump.Underdamped(3, 0.2)},
         "Gaussians": gaussians,

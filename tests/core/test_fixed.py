@@ -231,7 +231,10 @@ def test_a_cloud_is_made_within_a_tenth_of_its_own_size(rows, dtype):
     """Beyond the argument: the one copy, and what does not grow with the number of coordinates."""
     run = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(PEAK).format(rows=rows, dtype=dtype)],
-        capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert run.returncode == 0, run.stderr
     assert 1.0 <= float(run.stdout) <= 1.1

@@ -37,8 +37,12 @@ def test_machine_sees_lowered_features():
     if not dispatched:
         pytest.skip("this NumPy uses no more than its baseline of instructions here")
     lowered = subprocess.run(
-        [sys.executable, "-c", "from exactdiffusion._core.provenance import machine; print(machine()['simd'])"], text=True,
-        env={**os.environ, "NPY_DISABLE_CPU_FEATURES": " ".join(dispatched)}, capture_output=True, check=True).stdout.strip()
+        [sys.executable, "-c", "from exactdiffusion._core.provenance import machine; print(machine()['simd'])"],
+        text=True,
+        env={**os.environ, "NPY_DISABLE_CPU_FEATURES": " ".join(dispatched)},
+        capture_output=True,
+        check=True,
+    ).stdout.strip()
     assert provenance.machine()["simd"] == dispatched[-1]
     assert lowered not in dispatched
 

@@ -97,8 +97,11 @@ def test_independence_between_seeds_steps_rows_and_columns(chance):
         s = draw.seed(s) >> 1  # neighbours of another key
     base = Noise(s).normal(4, n, 2)
     others = {
-        "seed": Noise(s + 1).normal(4, n, 2), "step": Noise(s).normal(5, n, 2), "swapped": Noise(4).normal(s, n, 2),
-        "far seed": Noise(s + 2**63).normal(4, n, 2), "initial": Noise(s).initial(n, 2),
+        "seed": Noise(s + 1).normal(4, n, 2),
+        "step": Noise(s).normal(5, n, 2),
+        "swapped": Noise(4).normal(s, n, 2),
+        "far seed": Noise(s + 2**63).normal(4, n, 2),
+        "initial": Noise(s).initial(n, 2),
         "next row": Noise(s).normal(4, n, 2, start=1),
     }
     pairs = {"columns": (base[:, 0], base[:, 1])}
@@ -124,7 +127,9 @@ def test_brownian_path_is_shared_across_step_counts(accuracy):
         ends[N] = np.cumsum([np.sqrt(g) * noise.normal(k, 5, 2) for k, g in enumerate(grid.g)], axis=0)
         for coarse, fine in ((N // 3 - 1, 19), (-1, -1)):
             error = np.abs(ends[N][coarse] - ends[60][fine])
-            accuracy("_core.random.BrownianPath.increments", error, 64 * np.finfo(float).eps * 4, "the same path on 60 steps")
+            accuracy(
+                "_core.random.BrownianPath.increments", error, 64 * np.finfo(float).eps * 4, "the same path on 60 steps"
+            )
 
 
 def test_brownian_increments_are_standard_and_independent(chance):

@@ -214,7 +214,6 @@ def test_repeated_rows_are_merged(method, weighted, monkeypatch):
     seen = []
     true = transport.network_simplex
 
-
     def counted(a, b, *rest):
         seen.append((a.size, b.size))
         return true(a, b, *rest)

@@ -154,11 +154,16 @@ CASES = [
     *(("scale", lambda law=law: law.noised(1e300, 1.0)) for law in (mixture(), atoms(), cloud(), line(), Sphere(1.0, 3))),
     ("scale", lambda: PointCloud([[1e100]]).noised(1e100, 1.0)),
     ("sigma", lambda: Subspace(np.eye(3, 2)).noised(1e-100, 1e100)),
-    *(("x", lambda law=law, m=m: getattr(law.noised(1.0, 1.0), m)(X + 1e160))
-      for law in (mixture(), atoms(), cloud(), line(), Sphere(1.0, 3))
-      for m in ("log_density", "score", "hessian", "denoise", "posterior_covariance")),
-    *(("x", lambda law=law, m=m: getattr(law, m)(X + 1e160)) for law in (cloud(), line(), Sphere(1.0, 3))
-      for m in ("project", "distance")),
+    *(
+        ("x", lambda law=law, m=m: getattr(law.noised(1.0, 1.0), m)(X + 1e160))
+        for law in (mixture(), atoms(), cloud(), line(), Sphere(1.0, 3))
+        for m in ("log_density", "score", "hessian", "denoise", "posterior_covariance")
+    ),
+    *(
+        ("x", lambda law=law, m=m: getattr(law, m)(X + 1e160))
+        for law in (cloud(), line(), Sphere(1.0, 3))
+        for m in ("project", "distance")
+    ),
     ("x", lambda: cloud().nearest(X - 1e160)),
     ("x", lambda: cloud().gap(X + 1e160)),
     ("x", lambda: cloud().noised(1.0, 1e-20).score(X + 1e140)),

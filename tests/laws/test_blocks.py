@@ -90,8 +90,12 @@ def _answers(law, put=np.asarray, some=slice(None)):
     """(oracle, level) -> values at all rows, or some."""
     x, scale, sigma = (a[some] for a in _queries(law))
     found = {}
-    for name, level in (("scalar", (1.0, 0.6)), ("sigma per row", (0.8, sigma)), ("scale per row", (scale, 0.5)),
-                        ("both per row", (scale, sigma))):
+    for name, level in (
+        ("scalar", (1.0, 0.6)),
+        ("sigma per row", (0.8, sigma)),
+        ("scale per row", (scale, 0.5)),
+        ("both per row", (scale, sigma)),
+    ):
         q = law.noised(*level)
         for oracle in ORACLES:
             if hasattr(q, oracle):
@@ -136,8 +140,11 @@ def test_light_sums_of_mixtures_in_blocks_of_seven(name, monkeypatch):
     expected = _answers(law)
     monkeypatch.setattr(gaussian_mixture, "_LIGHT_DOUBLES", 7 * law._active * law.dim)
     sums, sizes = gaussian_mixture.NoisedMixture._sums, []
-    monkeypatch.setattr(gaussian_mixture.NoisedMixture, "_sums", lambda self, what, x, *level: (
-        sizes.append(len(x)) or sums(self, what, x, *level)))
+    monkeypatch.setattr(
+        gaussian_mixture.NoisedMixture,
+        "_sums",
+        lambda self, what, x, *level: sizes.append(len(x)) or sums(self, what, x, *level),
+    )
     _agree(_answers(law), expected)
     assert set(sizes) == {7, N % 7}
 

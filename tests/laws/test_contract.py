@@ -39,8 +39,6 @@ def test_every_law_has_an_example():
     assert {type(law).__name__ for law in BUILT.values()} == set(laws.__all__) - {"Counted", "Denoiser"}
 
 
-
-
 def queries(law, n=7, seed=3, size=1.2):
     return size * np.random.default_rng(seed).normal(size=(n, law.dim))
 
@@ -177,9 +175,7 @@ def test_denoise_at_zero_is_the_projection(name):
         got, want = law.noised(scale, 0.0).denoise(x), law.project(x / scale)
         assert np.abs(got - want).max() <= 8 * EPS * np.abs(want).max()
         close = law.noised(scale, 1e-9).denoise(x)
-        assert (
-            np.abs(close - want).max() <= 1e-8
-        )  # the bias is at most sigma^2 / gap, and eps |x| / sigma^0 rounding
+        assert np.abs(close - want).max() <= 1e-8  # the bias is at most sigma^2 / gap, and eps |x| / sigma^0 rounding
         assert np.abs(law.noised(scale, 0.0).posterior_covariance(x)).max() == 0
     mixed = law.noised(1.0, np.where(np.arange(50) % 2, 0.0, 0.3)).denoise(x)
     assert np.abs(mixed[1::2] - law.project(x)[1::2]).max() <= 8 * EPS * np.abs(x).max()
@@ -202,9 +198,7 @@ def test_mixture_at_zero_is_the_limit(name):
     law = make(name)
     x = queries(law, 20)
     got = law.noised(0.8, 0.0).denoise(x)
-    assert (
-        np.abs(got - law.noised(0.8, 1e-7).denoise(x)).max() <= 1e-5
-    )  # sigma^2 / smallest variance, about 1e-9 here
+    assert np.abs(got - law.noised(0.8, 1e-7).denoise(x)).max() <= 1e-5  # sigma^2 / smallest variance, about 1e-9 here
     # every one of these mixtures has a component of full dimension
     if name in ("full", "degenerate", "isotropic"):
         assert np.abs(got - x / 0.8).max() <= 64 * EPS * np.abs(x).max()
@@ -216,9 +210,7 @@ def test_singular_components_at_zero():
     line, plane, point = np.diag([1.0, 0, 0]), np.diag([1.0, 1, 0]), np.zeros((3, 3))
     law = GaussianMixture([0.2, 0.3, 0.5], [[0, 0, 2.0], [0, 0, 0], [5.0, 0, 0]], [line, plane, point])
     q = law.noised(1.0, 0.0)
-    x = np.array(
-        [[0.3, 0.2, 1.9], [0.3, 0.2, 0.1], [1.0, 2.0, 0.0], [5.0, 0, 0], [5.0, 0.5, 0.4], [1.0, 0.0, 2.0]]
-    )
+    x = np.array([[0.3, 0.2, 1.9], [0.3, 0.2, 0.1], [1.0, 2.0, 0.0], [5.0, 0, 0], [5.0, 0.5, 0.4], [1.0, 0.0, 2.0]])
     want = [[0.3, 0, 2], [0.3, 0.2, 0], [1, 2, 0], [5, 0, 0], [5, 0.5, 0], [1, 0, 2]]
     np.testing.assert_allclose(q.denoise(x), want, atol=8 * EPS)
     np.testing.assert_allclose(law.noised(1.0, 1e-8).denoise(x), want, atol=1e-12)
@@ -229,9 +221,7 @@ def test_singular_components_at_zero():
     a, b = 0.2 * np.exp(-0.49 / 2), 0.8 / 2 * np.exp(-0.49 / 8)
     np.testing.assert_allclose(two.noised(1.0, 0.0).denoise(x), [[0.7, (a - b) / (a + b)]], rtol=8 * EPS)
     # Near the limit: bias sigma^2, and eps / sigma^2 by which rounding can break the tie.
-    np.testing.assert_allclose(
-        two.noised(1.0, 1e-4).denoise(x), [[0.7, (a - b) / (a + b)]], rtol=4e-8 + 4 * EPS / 1e-8
-    )
+    np.testing.assert_allclose(two.noised(1.0, 1e-4).denoise(x), [[0.7, (a - b) / (a + b)]], rtol=4e-8 + 4 * EPS / 1e-8)
 
 
 def test_scale_zero_gives_the_prior():
@@ -240,9 +230,7 @@ def test_scale_zero_gives_the_prior():
         x = queries(law)
         q = law.noised(0.0, 0.7)
         np.testing.assert_allclose(q.denoise(x), np.tile(law.mean, (len(x), 1)), atol=64 * EPS)
-        np.testing.assert_allclose(
-            q.posterior_covariance(x), np.tile(law.covariance, (len(x), 1, 1)), atol=256 * EPS
-        )
+        np.testing.assert_allclose(q.posterior_covariance(x), np.tile(law.covariance, (len(x), 1, 1)), atol=256 * EPS)
         np.testing.assert_allclose(q.score(x), -x / 0.49, atol=64 * EPS * np.abs(x).max())
 
 
@@ -428,9 +416,7 @@ def test_cure_of_the_expanded_form_near_ties(sigma, scale):
     gap = np.linalg.norm(p[a] - p[b], axis=1)
     x = (p[a] + p[b]) / 2 + np.minimum(sigma**2 / gap, 0.1)[:, None] * rng.normal(size=(40, 8))
     x = x * scale
-    h = ((x[:, None].astype(np.longdouble) - np.longdouble(scale) * p[None].astype(np.longdouble)) ** 2).sum(
-        -1
-    ) / 2
+    h = ((x[:, None].astype(np.longdouble) - np.longdouble(scale) * p[None].astype(np.longdouble)) ** 2).sum(-1) / 2
     w = np.exp(-(h - h.min(axis=1, keepdims=True)) / np.longdouble(sigma) ** 2)
     w = w / w.sum(axis=1, keepdims=True)
     want = w @ (p.astype(np.longdouble) - 100)
@@ -545,9 +531,7 @@ def test_small_eigenvalues_have_full_relative_precision():
         want = np.array([float(v) for v in eigsy(matrix(C.tolist()), eigvals_only=True)])
     law = GaussianMixture(None, np.zeros((1, 8)), C[None])
     assert np.abs(np.sort(law._lam[0]) / want - 1).max() <= 4 * EPS
-    assert (
-        np.abs(np.linalg.eigvalsh(C) / want - 1).max() > 1e4 * EPS
-    )  # LAPACK alone: eps times the condition number
+    assert np.abs(np.linalg.eigvalsh(C) / want - 1).max() > 1e4 * EPS  # LAPACK alone: eps times the condition number
     # A cluster of equal small eigenvalues: the score must not see how the cluster is rotated.
     Q, _ = np.linalg.qr(rng.normal(size=(6, 6)))
     C = (Q * np.array([1.0, 1.0, 1e-7, 1e-7, 1e-7, 1e-7])) @ Q.T
@@ -661,18 +645,14 @@ def test_denoiser_wraps_a_function_in_ve_coordinates():
     wrapped = Denoiser(lambda x, sigma: law.noised(1.0, sigma).denoise(x), law.dim)
     x = queries(law, 5)
     for scale, sigma in ((1.0, 0.5), (0.6, 0.8), (np.linspace(0.2, 1, 5), np.linspace(0.3, 0.4, 5))):
-        np.testing.assert_allclose(
-            wrapped.noised(scale, sigma).denoise(x), law.noised(scale, sigma).denoise(x), atol=1e-13
-        )
+        np.testing.assert_allclose(wrapped.noised(scale, sigma).denoise(x), law.noised(scale, sigma).denoise(x), atol=1e-13)
 
 
 def test_counted_counts_calls_and_rows():
     counted = Counted(make("cloud"))
     x = queries(counted, 6)
     assert counted.calls["denoise"] == 0
-    np.testing.assert_array_equal(
-        counted.noised(1.0, 0.5).denoise(x), counted.law.noised(1.0, 0.5).denoise(x)
-    )
+    np.testing.assert_array_equal(counted.noised(1.0, 0.5).denoise(x), counted.law.noised(1.0, 0.5).denoise(x))
     counted.noised(0.5, 0.5).noised(1.0, 0.5).score(x[:2])
     counted.noised(1.0, 0.5).denoise(x[:3])
     counted.project(x)

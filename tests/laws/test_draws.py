@@ -15,8 +15,11 @@ from exactdiffusion.papers import conditional_mean
 from exactdiffusion.papers.log_concavity import measurements
 
 # Read by OpenBLAS, glibc and NumPy when they are loaded; where they have no effect both processes are the same machine.
-OTHER = {"OPENBLAS_CORETYPE": "Sandybridge", "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2,-FMA",
-         "NPY_DISABLE_CPU_FEATURES": "X86_V3"}
+OTHER = {
+    "OPENBLAS_CORETYPE": "Sandybridge",
+    "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2,-FMA",
+    "NPY_DISABLE_CPU_FEATURES": "X86_V3",
+}
 DIM = 24
 
 

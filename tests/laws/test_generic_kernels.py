@@ -222,5 +222,3 @@ def test_the_script_does_not_stop_the_others(roofline, tmp_path, monkeypatch, ca
     for free, scale in ((9_000_000, roofline.SHORT), (11_000_000, 1.0)):
         memory.write_text(f"MemTotal: 1 kB\nMemAvailable:   {free} kB\n")
         assert roofline.default_scale(memory) == scale
-
-

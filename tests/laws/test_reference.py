@@ -36,12 +36,7 @@ def mixture_of(entry):
 
 @pytest.fixture(scope="module")
 def laws(data):
-    return [
-        PointCloud(e["means"], e["weights"])
-        if e["kind"] == "cloud"
-        else mixture_of(e)
-        for e in data["laws"]
-    ]
+    return [PointCloud(e["means"], e["weights"]) if e["kind"] == "cloud" else mixture_of(e) for e in data["laws"]]
 
 
 def probes(d):
@@ -121,13 +116,9 @@ def test_bessel_ratio_against_50_digits(data, capsys, accuracy):
         ratio, slope, log = entry["value"]
         # The logarithm is an exponent, so absolute to eps, and a sum of terms of size k log(1 + kappa/k).
         scale = (ratio, slope, 1 + abs(log) + entry["k"] * np.log1p(entry["kappa"] / entry["k"]))
-        worst = np.maximum(
-            worst, [abs(g[0] - r) / c for g, r, c in zip(got, entry["value"], scale, strict=True)]
-        )
+        worst = np.maximum(worst, [abs(g[0] - r) / c for g, r, c in zip(got, entry["value"], scale, strict=True)])
     with capsys.disabled():
-        print(
-            f"\nBessel ratio, slope, log: worst relative errors {worst[0]:.1e} {worst[1]:.1e} {worst[2]:.1e}"
-        )
+        print(f"\nBessel ratio, slope, log: worst relative errors {worst[0]:.1e} {worst[1]:.1e} {worst[2]:.1e}")
     # Ratio: about 33 terms of a contracting fraction; slope: errors of early terms grow by (2v + 1)/(2v - 1)
     # per term, 65 in all.
     for name, error, roundings in zip(("ratio", "slope", "logarithm"), worst, (8, 2 * 65, 32), strict=True):
@@ -138,12 +129,8 @@ def test_bessel_ratio_in_one_dimension_is_tanh():
     kappa = np.array([0.0, 1e-9, 1e-3, 1.0, 5.0, 40.0, 1e3])
     B, slope, log = bessel_ratio(kappa, 1)
     np.testing.assert_allclose(B * kappa, np.tanh(kappa), rtol=4 * EPS)
-    np.testing.assert_allclose(
-        slope[:-1], np.cosh(kappa[:-1]) ** -2, rtol=100 * EPS
-    )  # cosh(40)^2 at relative 40 eps
-    np.testing.assert_allclose(
-        log[:-1], np.log(np.cosh(kappa[:-1])) - kappa[:-1], atol=64 * EPS, rtol=4 * EPS
-    )
+    np.testing.assert_allclose(slope[:-1], np.cosh(kappa[:-1]) ** -2, rtol=100 * EPS)  # cosh(40)^2 at relative 40 eps
+    np.testing.assert_allclose(log[:-1], np.log(np.cosh(kappa[:-1])) - kappa[:-1], atol=64 * EPS, rtol=4 * EPS)
 
 
 def test_sphere_against_50_digits(data, capsys, accuracy):
@@ -154,22 +141,15 @@ def test_sphere_against_50_digits(data, capsys, accuracy):
         x = np.full((1, n), e["coordinate"])
         unit = np.full(n, 1 / np.sqrt(n))
         got = {"denoise": relative(q.denoise(x)[0], e["length"] * unit)}
-        got["log_density"] = (
-            abs(q.log_density(x)[0] - e["log_density"]) / abs(e["log_density"]) / e["condition"]
-        )
+        got["log_density"] = abs(q.log_density(x)[0] - e["log_density"]) / abs(e["log_density"]) / e["condition"]
         if n <= 64:
             C = q.posterior_covariance(x)[0]
             got["across"] = abs((np.trace(C) - unit @ C @ unit) / (n - 1) / e["across"] - 1)
-            got["along"] = (
-                abs(unit @ C @ unit - e["along"]) / e["across"]
-            )  # Cov is assembled at the scale of `across`
+            got["along"] = abs(unit @ C @ unit - e["along"]) / e["across"]  # Cov is assembled at the scale of `across`
         for k, v in got.items():
             worst[k] = max(worst[k], v)
     with capsys.disabled():
-        print(
-            "\nsphere, dimensions 4, 64, 1024, 3136, worst: "
-            + ", ".join(f"{k} {v:.1e}" for k, v in worst.items())
-        )
+        print("\nsphere, dimensions 4, 64, 1024, 3136, worst: " + ", ".join(f"{k} {v:.1e}" for k, v in worst.items()))
     # Sums of n terms for norms and traces, pairwise; kappa enters with a condition of at most 1 (ratio) and
     # 2 (slope).
     accuracy("laws.Sphere.noised.denoise", worst["denoise"], 16 * EPS)
@@ -194,9 +174,7 @@ def test_references_recomputed(data, request):
         for entry in data["bessel"]:
             assert g.bessel(entry["k"], entry["kappa"]) == entry["value"]
         for e in data["spheres"]:
-            new = g.sphere(
-                e["n"], e["radius"], e["scale"], e["sigma"], e["coordinate"] * float(np.sqrt(e["n"]))
-            )
+            new = g.sphere(e["n"], e["radius"], e["scale"], e["sigma"], e["coordinate"] * float(np.sqrt(e["n"])))
             assert all(new[k] == e[k] for k in ("length", "along", "across", "log_density"))
 
 

@@ -140,10 +140,7 @@ def test_batches_against_50_digits(kind, forms, capsys):
     """The cases of test_laws_reference in batches, where stacks and the one-product forms take over; the same tolerance."""
     helpers = _reference_module()
     data = json.loads((helpers.FOLDER / "laws.json").read_text(encoding="utf-8"))
-    laws = [
-        None if e["kind"] == "cloud" or e["dim"] < 8 else helpers.mixture_of(e)
-        for e in data["laws"]
-    ]
+    laws = [None if e["kind"] == "cloud" or e["dim"] < 8 else helpers.mixture_of(e) for e in data["laws"]]
     worst, good = 0.0, 0.0
     for case in data["cases"]:
         law = laws[case["law"]]
@@ -158,8 +155,10 @@ def test_batches_against_50_digits(kind, forms, capsys):
         worst = max(worst, error / (EPS * condition))
         good = max(good, error if condition <= 100 else 0.0)
     with capsys.disabled():
-        print(f"\n{kind} in batches: worst error / (eps condition) {worst:.2f}, error {good:.1e} where it is <= 100; "
-              f"{dict(forms)}")
+        print(
+            f"\n{kind} in batches: worst error / (eps condition) {worst:.2f}, error {good:.1e} where it is <= 100; "
+            f"{dict(forms)}"
+        )
     assert worst <= 16
     assert good <= 1e-13
     if kind == "denoise":

@@ -312,8 +312,11 @@ def test_small_covariances_are_not_lost(hopeless, monkeypatch):
     monkeypatch.setattr(_neighbours, "_descend", spy)
     if hopeless:
         judge = _neighbours._hopeless
-        monkeypatch.setattr(_neighbours, "_hopeless", lambda law, tree, y, prec, T, *rest: (
-            _neighbours.WIDE[-1] == T or judge(law, tree, y, prec, T, *rest)))
+        monkeypatch.setattr(
+            _neighbours,
+            "_hopeless",
+            lambda law, tree, y, prec, T, *rest: _neighbours.WIDE[-1] == T or judge(law, tree, y, prec, T, *rest),
+        )
     index = rng.integers(0, len(p), 40)
     gap = np.sort(np.sqrt(((p[index, None] - p[None]) ** 2).sum(-1)), axis=1)[:, 1]
     sigma = gap / np.sqrt(2 * rng.uniform(70, 570, 40))

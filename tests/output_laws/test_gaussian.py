@@ -393,8 +393,10 @@ def slope(steps, errors):
 
 
 ORDERS = {
-    "ddim": ("ddim", {}, 1), "GE gamma=2": ("gradient_estimation", {}, 1),
-    "GE variable": ("gradient_estimation", {"gamma": "variable"}, 2), "heun": ("heun", {}, 2),
+    "ddim": ("ddim", {}, 1),
+    "GE gamma=2": ("gradient_estimation", {}, 1),
+    "GE variable": ("gradient_estimation", {"gamma": "variable"}, 2),
+    "heun": ("heun", {}, 2),
     "DPM++": ("dpm_solver_pp", {}, 2),
 }
 
@@ -414,17 +416,20 @@ def test_order_on_a_nonuniform_grid(case):
     """EDM steps (rho = 3): the variable-step formulas keep their order; a formula for equal steps would not."""
     name, params, order = ORDERS[case]
     steps = np.array([640, 1280, 2560])
-    errors = [
-        ode_error(name, N, grid=schedules.edm(int(N), 10.0, 0.1, rho=3.0, final_zero=False), **params) for N in steps
-    ]
+    errors = [ode_error(name, N, grid=schedules.edm(int(N), 10.0, 0.1, rho=3.0, final_zero=False), **params) for N in steps]
     assert abs(-slope(steps, errors) - order) <= 0.05
 
 
 @pytest.mark.parametrize(
     ("name", "params"),
-    [("euler_maruyama", {}), ("exponential_integrator", {}), ("probability_flow", {}),
-     ("proximal_backward", {}), ("proximal_hybrid", {}),
-     ("ddpm", {"variance": "large", "last_noise": True})],
+    [
+        ("euler_maruyama", {}),
+        ("exponential_integrator", {}),
+        ("probability_flow", {}),
+        ("proximal_backward", {}),
+        ("proximal_hybrid", {}),
+        ("ddpm", {"variance": "large", "last_noise": True}),
+    ],
 )
 def test_weak_order_of_the_vp_family(name, params):
     steps = np.array([1024, 2048, 4096])

@@ -119,8 +119,12 @@ def test_normal_start_matches_the_closed_form():
 def test_kl_table_of_the_mixtures():
     """Values that a second program computed (fixed box, one grid for all levels), three significant digits."""
     table = {
-        (0.6, 0.4, "euler_maruyama"): 2.45e-4, (0.6, 0.4, "prox_hybrid"): 5.42e-4, (0.6, 0.4, "prox_backward"): 2.68e-4,
-        (1.0, 0.25, "euler_maruyama"): 3.49e-3, (1.0, 0.25, "prox_hybrid"): 6.25e-3, (1.0, 0.25, "prox_backward"): 6.37e-3,
+        (0.6, 0.4, "euler_maruyama"): 2.45e-4,
+        (0.6, 0.4, "prox_hybrid"): 5.42e-4,
+        (0.6, 0.4, "prox_backward"): 2.68e-4,
+        (1.0, 0.25, "euler_maruyama"): 3.49e-3,
+        (1.0, 0.25, "prox_hybrid"): 6.25e-3,
+        (1.0, 0.25, "prox_backward"): 6.37e-3,
     }
     for (m, v, scheme), value in table.items():
         run = line.propagate(GaussianMixture(None, [[-m], [m]], v), uniform(128), scheme)
@@ -228,8 +232,12 @@ def test_distances_of_shifted_and_mixed_gaussians(accuracy):
     for name, law in (("mixture", coin), ("discretise", line.discretise(GaussianMixture(None, [[0.0], [0.3]], 1.0), x))):
         # x - m is rounded to eps |x|, which the exponent feels |x| times
         accuracy(f"output_laws.line.{name}", np.abs(law.log_density - exact), 8 * EPS * 81, "density of the mixture")
-    accuracy("output_laws.line.GridLaw.expectation", abs(coin.expectation(x**4) - (6 + 6 * 0.09 + 0.0081) / 2), 1e-12,
-             "fourth moment of two Gaussians")
+    accuracy(
+        "output_laws.line.GridLaw.expectation",
+        abs(coin.expectation(x**4) - (6 + 6 * 0.09 + 0.0081) / 2),
+        1e-12,
+        "fourth moment of two Gaussians",
+    )
     accuracy("output_laws.line.GridLaw.cdf", np.abs(p.cdf()[0] - ndtr(x)), 1e-12, "normal distribution function")
 
 
@@ -261,7 +269,7 @@ def test_gaps_of_the_proximal_map(accuracy):
     run = line.propagate(law, grid, "prox_hybrid", nonconvex="contact")
     assert run.mass_error <= 1e-10
     assert run.violated[-1] == 159
-    (low, high), = run.law.gaps
+    ((low, high),) = run.law.gaps
     end = line.level(law)
     g = float(grid.g[-1])
     potential = lambda u: 0.5 * u * u - g * end.log_density(u)  # noqa: E731
@@ -473,9 +481,9 @@ def wrong_lambda(start, end, g):
     y_factor = 2 / (2 - g)
     right = line.prox_backward(start, end, g)
     return replace(
-        right, forward=lambda x: (
-            (x - g * end.score(x)) / y_factor, (1 - g * end.curvature(x)) / y_factor
-        ), potential=lambda x: (x * x / 2 - g * end.log_density(x)) / y_factor,
+        right,
+        forward=lambda x: ((x - g * end.score(x)) / y_factor, (1 - g * end.curvature(x)) / y_factor),
+        potential=lambda x: (x * x / 2 - g * end.log_density(x)) / y_factor,
     )
 
 
@@ -505,10 +513,15 @@ def test_coin_of_euler_and_backward_has_slope_four():
     assert coin_slope("euler_maruyama", "prox_backward") <= -3.8
 
 
-@pytest.mark.parametrize(("first", "second"), [
-    ("euler_maruyama", wrong_index), ("euler_maruyama", wrong_lambda), ("euler_maruyama", noise_after),
-    (wrong_score, "prox_backward"),
-])
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("euler_maruyama", wrong_index),
+        ("euler_maruyama", wrong_lambda),
+        ("euler_maruyama", noise_after),
+        (wrong_score, "prox_backward"),
+    ],
+)
 def test_silent_errors_are_caught_by_the_coin(first, second):
     """A rate test passes all four; the coin's slope falls to 2."""
     assert coin_slope(first, second, steps=(64, 128)) >= -3.0
@@ -520,10 +533,15 @@ def test_silent_errors_are_caught_by_the_coin(first, second):
     assert -2.35 <= math.log2(kls[1] / kls[0]) <= -1.75
 
 
-@pytest.mark.parametrize(("wrong", "scheme"), [
-    (wrong_index, "prox_backward"), (wrong_lambda, "prox_backward"), (noise_after, "prox_backward"),
-    (wrong_score, "euler_maruyama"),
-])
+@pytest.mark.parametrize(
+    ("wrong", "scheme"),
+    [
+        (wrong_index, "prox_backward"),
+        (wrong_lambda, "prox_backward"),
+        (noise_after, "prox_backward"),
+        (wrong_score, "euler_maruyama"),
+    ],
+)
 def test_silent_errors_are_caught_by_the_gaussian_reference(wrong, scheme):
     run = line.propagate(GaussianMixture([1.0], [[1.0]], 0.25), uniform(64), wrong)
     m, V = gaussian_reference(1.0, 0.25, uniform(64), scheme)
@@ -613,8 +631,9 @@ def test_radius_in_eight_dimensions():
 
 def test_log_bessel_against_mpmath():
     for order in (0.0, 0.5, 4.0, 149.0):
-        z = np.array([1e-8, 1e-3, 0.5, 0.99 * math.sqrt(order + 1), 1.01 * math.sqrt(order + 1), 30.0,
-                      0.45 * (order + 1), 4000.0])
+        z = np.array(
+            [1e-8, 1e-3, 0.5, 0.99 * math.sqrt(order + 1), 1.01 * math.sqrt(order + 1), 30.0, 0.45 * (order + 1), 4000.0]
+        )
         with mp.workdps(40):
             exact = np.array([float(mp.log(mp.besseli(order, mp.mpf(float(a)))) - mp.mpf(float(a))) for a in z])
         np.testing.assert_allclose(radial._log_bessel(order, z), exact, rtol=1e-13, atol=1e-13)

@@ -122,7 +122,8 @@ def test_force_and_jacobian_are_derivatives_of_the_potential(scheme):
     step = line.SCHEMES[scheme](None, end, g)
     h = 1e-4
     for f, df in (
-        (step.potential, lambda x: step.forward(x)[0]), (lambda x: step.forward(x)[0], lambda x: step.forward(x)[1])
+        (step.potential, lambda x: step.forward(x)[0]),
+        (lambda x: step.forward(x)[0], lambda x: step.forward(x)[1]),
     ):
         slope = (f(x - 2 * h) - 8 * f(x - h) + 8 * f(x + h) - f(x + 2 * h)) / (12 * h)
         assert np.max(np.abs(slope - df(x))) <= 1e-9
@@ -179,7 +180,8 @@ def test_step_of_the_nodes_follows_the_rule():
     for v, following, kernel in (
         (0.45, Explicit(lambda y: (0.7 * y, 0.7 - 0 * y), 0.3), 0.49 / 0.3),
         (0.45, Implicit(None, None, 0.2, 0.3), 1.44 / 0.3),
-        (0.45, Explicit(lambda y: (y, 1 + 0 * y), 0.0), None), (0.45, None, None),
+        (0.45, Explicit(lambda y: (y, 1 + 0 * y), 0.0), None),
+        (0.45, None, None),
     ):
         here = line.level(GaussianMixture([1.0], [[0.0]], v))
         for extra, refine in ((0.0, 1.0), (9.0, 1.5)):
@@ -396,7 +398,9 @@ def wavy(a, b):
     """F of a potential x^2 / 2 + a cos(b x): gaps where it is not convex."""
     return Implicit(
         lambda x: (x - a * b * np.sin(b * x), 1 - a * b * b * np.cos(b * x)),
-        lambda x: x * x / 2 + a * np.cos(b * x), 0.0, 1.0,
+        lambda x: x * x / 2 + a * np.cos(b * x),
+        0.0,
+        1.0,
     )
 
 
@@ -428,8 +432,12 @@ def test_bitangent_of_a_double_well():
     """W (1 + 0.3 x) + 0.3 x with W = (x^2 - 1)^2 / 4: the bitangent touches at -1 and 1, unequally bent."""
     step = Implicit(
         lambda x: (
-            (x**3 - x) * (1 + 0.3 * x) + 0.075 * (x * x - 1) ** 2 + 0.3, (3 * x**2 - 1) * (1 + 0.3 * x) + 0.6 * (x**3 - x)
-        ), lambda x: (x * x - 1) ** 2 / 4 * (1 + 0.3 * x) + 0.3 * x, 0.0, 1.0,
+            (x**3 - x) * (1 + 0.3 * x) + 0.075 * (x * x - 1) ** 2 + 0.3,
+            (3 * x**2 - 1) * (1 + 0.3 * x) + 0.6 * (x**3 - x),
+        ),
+        lambda x: (x * x - 1) ** 2 / 4 * (1 + 0.3 * x) + 0.3 * x,
+        0.0,
+        1.0,
     )
     forces = []
     found = line._bitangent(
@@ -439,8 +447,12 @@ def test_bitangent_of_a_double_well():
     assert len(forces) <= 8  # Newton with the exact derivative
     assert line._bitangent(step, -1.4, 1.5, 0.05) == pytest.approx((-1.0, 1.0), abs=256 * EPS)  # short moves at first
     for width, gone in ((1e-5, True), (1e-2, False)):  # x^4 / 4 - (width x)^2 / 2: a gap of twice this width
-        flat = Implicit(lambda x: (x**3 - width**2 * x, 3 * x**2 - width**2),  # noqa: B023
-                        lambda x: x**4 / 4 - (width * x) ** 2 / 2, 0.0, 1.0)  # noqa: B023
+        flat = Implicit(
+            lambda x: (x**3 - width**2 * x, 3 * x**2 - width**2),  # noqa: B023
+            lambda x: x**4 / 4 - (width * x) ** 2 / 2,  # noqa: B023
+            0.0,
+            1.0,
+        )
         found = line._bitangent(flat, -0.02, 0.03, 0.01)
         assert found is None if gone else found == pytest.approx((-width, width), abs=1e-9)
 
@@ -480,6 +492,7 @@ def piecewise():
 
     def cdf(t):
         return np.where(t < 0, (t + 1) ** 3 / 6, np.where(t < 0.5, 1 / 6, 1 / 6 + (t**4 - 0.5**4) / 4 / c))
+
     return GridLaw(x, w, density, log, segments, ((0.0, 0.5),), edges=edges), cdf
 
 
@@ -516,7 +529,7 @@ def test_splines_of_short_runs():
     for n, order in ((3, 1), (4, 1), (5, 3), (6, 3), (7, 5), (8, 5), (9, 7), (10, 7), (30, 7)):
         x = np.linspace(0.0, 1.3, n)
         law = GridLaw(x, np.full(n, 1.3 / (n - 1)), x, x, ((0, n),))
-        (start, stop, spline), = law._splines(x**order)
+        ((start, stop, spline),) = law._splines(x**order)
         assert (start, stop) == (0, n)
         assert spline.k == order
         t = np.linspace(0, 1.3, 11)
@@ -534,8 +547,9 @@ def test_divergences_of_shifted_laws_with_unequal_widths():
     assert found.reverse_kl == pytest.approx(reverse, rel=1e-12)
     assert found.w2 == pytest.approx(math.sqrt(0.36 + 0.09), rel=1e-9)
     diff = lambda t: abs(stats.norm.pdf(t, 0.3, 1.2) - stats.norm.pdf(t, 0.9, 0.9))  # noqa: E731
-    roots = np.roots([0.5 / 0.81 - 0.5 / 1.44, 0.3 / 1.44 - 0.9 / 0.81,
-                      0.405 / 0.81 * 1.0 - 0.045 / 1.44 + math.log(0.9 / 1.2)]).real
+    roots = np.roots(
+        [0.5 / 0.81 - 0.5 / 1.44, 0.3 / 1.44 - 0.9 / 0.81, 0.405 / 0.81 * 1.0 - 0.045 / 1.44 + math.log(0.9 / 1.2)]
+    ).real
     exact = sum(integrate.quad(diff, s, e, epsabs=1e-13)[0] for s, e in zip([-9, *sorted(roots)], [*sorted(roots), 10]))
     assert found.tv == pytest.approx(0.5 * exact, rel=1e-9)
     w1 = integrate.quad(lambda u: abs(-0.6 + 0.3 * stats.norm.ppf(u)), 0, 1, points=[stats.norm.cdf(2.0)], epsabs=1e-12)[0]
@@ -631,8 +645,12 @@ def test_error_estimates_follow_their_formula():
     assert np.array_equal(found.propagation.law.x, fine.law.x)
     eps, width = 8 * EPS * 3.0, fine.law.x[-1] - fine.law.x[0]
     rounding = {
-        "kl": eps * math.sqrt(2 * b.kl), "reverse_kl": eps * math.sqrt(2 * b.reverse_kl), "tv": eps, "w1": eps * width,
-        "w2": eps * width + 2e-12 * 100 * b.w2, "gap_mass": eps,
+        "kl": eps * math.sqrt(2 * b.kl),
+        "reverse_kl": eps * math.sqrt(2 * b.reverse_kl),
+        "tv": eps,
+        "w1": eps * width,
+        "w2": eps * width + 2e-12 * 100 * b.w2,
+        "gap_mass": eps,
     }
     for name, slack in rounding.items():
         measured = getattr(found.divergences, name)
@@ -661,8 +679,12 @@ def test_error_estimates_without_a_difference(monkeypatch):
     found = line.study(law, grid, "prox_hybrid")
     eps, width = 8 * EPS * 3.0, found.propagation.law.x[-1] - found.propagation.law.x[0]
     rounding = {
-        "kl": eps * math.sqrt(2 * 0.02), "reverse_kl": eps * math.sqrt(2 * 0.03), "tv": eps, "w1": eps * width,
-        "w2": eps * width + 2e-12 * 100 * 0.3, "gap_mass": eps,
+        "kl": eps * math.sqrt(2 * 0.02),
+        "reverse_kl": eps * math.sqrt(2 * 0.03),
+        "tv": eps,
+        "w1": eps * width,
+        "w2": eps * width + 2e-12 * 100 * 0.3,
+        "gap_mass": eps,
     }
     for name, slack in rounding.items():
         assert getattr(found.divergences, name).error == pytest.approx(slack, rel=1e-9, abs=0)
@@ -685,8 +707,14 @@ def test_distances_after_a_common_map():
     # the splines of order 7 interpolate densities with and without the map's slope: about (h / width)^8 each
     assert after.tv == pytest.approx(before.tv, rel=1e-9)
     assert after.kl == pytest.approx(before.kl, rel=1e-12)
-    distance = integrate.quad(lambda u: abs(image(0.3 + 1.2 * stats.norm.ppf(u)) - image(0.9 + 0.9 * stats.norm.ppf(u))),
-                              0, 1, points=[stats.norm.cdf(2.0)], epsabs=1e-11, limit=400)[0]
+    distance = integrate.quad(
+        lambda u: abs(image(0.3 + 1.2 * stats.norm.ppf(u)) - image(0.9 + 0.9 * stats.norm.ppf(u))),
+        0,
+        1,
+        points=[stats.norm.cdf(2.0)],
+        epsabs=1e-11,
+        limit=400,
+    )[0]
     assert after.w1 == pytest.approx(distance, rel=1e-7)
 
 
@@ -786,6 +814,7 @@ def reference(mu, S, grid, scheme, integrand):
         def inner(s):
             m, v = level(time - s)  # noqa: B023
             return 0.5 * integrand(s, m, v, *level(time), *level(time - g))  # noqa: B023
+
         total += integrate.quad(inner, 0, g, epsabs=1e-14, epsrel=1e-12)[0]
     return total
 
@@ -825,8 +854,11 @@ def test_budgets_of_gaussian_targets():
         assert budgets.conditional_budget(law, grid, scheme).total == pytest.approx(exact, rel=1e-8)
     m, v = math.exp(-grid.integral[0] / 2) * mu, math.exp(-grid.integral[0]) * S - math.expm1(-grid.integral[0])
     first = 0.5 * (v - 1 - math.log(v) + m * m)
-    for result in (budgets.budget(law, grid, "normal"), budgets.conditional_budget(law, grid, "prox_hybrid", "normal"),
-                   budgets.trajectory_kl(law, grid, "prox_backward", "normal")):
+    for result in (
+        budgets.budget(law, grid, "normal"),
+        budgets.conditional_budget(law, grid, "prox_hybrid", "normal"),
+        budgets.trajectory_kl(law, grid, "prox_backward", "normal"),
+    ):
         assert result.initial == pytest.approx(first, rel=1e-11)
         assert result.total == pytest.approx(first + np.sum(result.steps), rel=1e-12)
 
@@ -865,11 +897,18 @@ def test_posterior_budgets_of_gaussian_targets(scheme):
                     J, A = 1 + s / ve, 1 + s / 2  # noqa: B023
                     y = qm + qv * A / (A * A * qv + s) * (J * x - s * me / ve - A * qm)  # noqa: B023
                     velocity, _ = bound.interpolating_process(
-                        s, np.array([x]), np.array([-(x - me) / ve]), np.array([-1 / ve]), np.zeros(1), scheme, np.array([y])  # noqa: B023
+                        s,
+                        np.array([x]),
+                        np.array([-(x - me) / ve]),  # noqa: B023
+                        np.array([-1 / ve]),  # noqa: B023
+                        np.zeros(1),
+                        scheme,
+                        np.array([y]),
                     )
                     value.append(J * (x / 2 - (x - m) / v - float(velocity[0]) + 0.5 * (1 - J**-2) * (x - m) / v))
             slope = value[1] - value[0]
             return 0.5 * (slope**2 * v + value[0] ** 2)
+
         total += integrate.quad(inner, 0, g, epsabs=1e-14, epsrel=1e-11)[0]
         midpoint += g * inner(g / 2)
     assert budgets.posterior_budget(law, grid, scheme).total == pytest.approx(total, rel=1e-6)

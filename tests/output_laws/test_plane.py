@@ -18,9 +18,12 @@ from exactdiffusion.output_laws.line import AssumptionViolated, QuadratureError
 
 EPS = float(np.finfo(float).eps)
 SAMPLER = {
-    "euler_maruyama": ("euler_maruyama", {}), "exponential_integrator": ("exponential_integrator", {}),
-    "ddpm": ("ddpm", {"variance": "large", "last_noise": True}), "prox_hybrid": ("proximal_hybrid", {}),
-    "prox_backward": ("proximal_backward", {}), "probability_flow": ("probability_flow", {}),
+    "euler_maruyama": ("euler_maruyama", {}),
+    "exponential_integrator": ("exponential_integrator", {}),
+    "ddpm": ("ddpm", {"variance": "large", "last_noise": True}),
+    "prox_hybrid": ("proximal_hybrid", {}),
+    "prox_backward": ("proximal_backward", {}),
+    "probability_flow": ("probability_flow", {}),
 }
 STOCHASTIC = [name for name in SAMPLER if name != "probability_flow"]
 MEAN, COV = np.array([1.1, -0.7]), np.array([[0.9, 0.25], [0.25, 0.35]])
@@ -59,8 +62,10 @@ def test_plane_density_of_a_slanted_gaussian(scheme, start):
         # the box: 8.5 standard deviations of the output and of the target, and not much more
         axes = run.law.x1, run.law.x2
         for k, x in enumerate(axes):
-            ends = [(c[k] - math.sqrt(2 * tensor.DEPTH * v[k, k]), c[k] + math.sqrt(2 * tensor.DEPTH * v[k, k]))
-                    for c, v in ((m, V), (MEAN, COV))]
+            ends = [
+                (c[k] - math.sqrt(2 * tensor.DEPTH * v[k, k]), c[k] + math.sqrt(2 * tensor.DEPTH * v[k, k]))
+                for c, v in ((m, V), (MEAN, COV))
+            ]
             low, high = min(a for a, _ in ends), max(b for _, b in ends)
             slack, more = 0.03 * (high - low), 0.03 if not scheme.startswith("prox") else 0.3
             assert low - more * (high - low) <= x[0] <= low + slack
@@ -191,7 +196,9 @@ def test_mass_that_leaves_one_is_an_error(propagate, start):
             def forward(x):
                 force, slope = right.forward(x)
                 return force, slope * (1 + excess / power)
+
             return line.replace(right, forward=forward)
+
         return scheme
 
     grid = schedules.vp_linear(1, 0.5, 0.5)
@@ -209,7 +216,8 @@ def test_plane_refuses_too_many_nodes():
 @pytest.mark.parametrize("kind", ["isotropic", "shared diagonal", "diagonal", "full"])
 def test_plane_boxes_of_all_kinds_of_covariances(kind):
     values = {
-        "isotropic": np.array([0.2, 0.9]), "shared diagonal": np.array([[0.3, 0.7], [0.3, 0.7]]),
+        "isotropic": np.array([0.2, 0.9]),
+        "shared diagonal": np.array([[0.3, 0.7], [0.3, 0.7]]),
         "diagonal": np.array([[0.3, 0.7], [1.5, 0.2]]),
         "full": np.array([[[0.3, 0.2], [0.2, 0.7]], [[1.5, 0.1], [0.1, 0.2]]]),
     }[kind]
@@ -320,7 +328,8 @@ def test_nodes_of_the_radius_follow_the_rule(grid):
         run = radial.propagate(law, grid, scheme, refine=refine, keep=True)
         g = [float(a) for a in grid.g]
         slope = {
-            "euler_maruyama": lambda g, v: 1 + g / 2 - g / v, "prox_hybrid": lambda g, v: 1 + g / 2,
+            "euler_maruyama": lambda g, v: 1 + g / 2 - g / v,
+            "prox_hybrid": lambda g, v: 1 + g / 2,
             "prox_backward": lambda g, v: 1.0,
         }[scheme]
         kernel = [slope(a, b) ** 2 / a for a, b in zip(g, V)]
@@ -328,8 +337,10 @@ def test_nodes_of_the_radius_follow_the_rule(grid):
         assert len(run.laws[0].x) == nodes_of_the_radius(V[0], d, box, kernel[0], 0.0, refine)
         for i in range(2):
             report, w = run.steps[i], V[i + 1]
-            extra = 0.0 if scheme == "euler_maruyama" else (
-                ((1 if scheme == "prox_hybrid" else 1 - g[i] / 2) + g[i] / w) ** 2 / g[i]
+            extra = (
+                0.0
+                if scheme == "euler_maruyama"
+                else (((1 if scheme == "prox_hybrid" else 1 - g[i] / 2) + g[i] / w) ** 2 / g[i])
             )
             extra = min(extra, 4 / w)
             expected = nodes_of_the_radius(w, d, (report.low, report.high), kernel[1] if i == 0 else 0.0, extra, refine)

@@ -311,8 +311,10 @@ def test_point_against_newton_in_50_digits(accuracy):
                 lam_, v_ = mpmath.mpf(lam), mpmath.mpf(v)
 
                 def gradient(a, b, i=i, mp_c=mp_c, lam_=lam_, v_=v_, weights=weights, x=x):
-                    e = [mpmath.mpf(float(w)) * mpmath.exp(-((a - c[0]) ** 2 + (b - c[1]) ** 2) / (2 * v_))
-                         for w, c in zip(weights, mp_c)]
+                    e = [
+                        mpmath.mpf(float(w)) * mpmath.exp(-((a - c[0]) ** 2 + (b - c[1]) ** 2) / (2 * v_))
+                        for w, c in zip(weights, mp_c)
+                    ]
                     total = mpmath.fsum(e)
                     pull = [mpmath.fsum(q * (c[k] - (a, b)[k]) for q, c in zip(e, mp_c)) / total for k in range(2)]
                     return [(a, b)[k] - mpmath.mpf(float(x[i, k])) - lam_ / v_ * pull[k] for k in range(2)]
@@ -411,6 +413,7 @@ def test_general_mixtures_against_restarted_quasi_newton(kind, d, K, accuracy):
         assert result.residual.max() <= 1e-12
         assert np.array_equal(q.prox(x, lam), result.point)
         for i in range(3):
+
             def value(u, i=i, q=q, x=x, lam=lam):
                 u = u[None]
                 return (0.5 * np.square(u - x[i]).sum() - lam * q.log_density(u)[0], ((u - x[i]) - lam * q.score(u))[0])
@@ -535,22 +538,25 @@ def test_bad_step(level, lam):
         level.prox(X, lam)
 
 
-@pytest.mark.parametrize(("name", "call"), [
-    ("x", lambda: CLOUD.noised(1.0, 0.5).prox(np.zeros((3, 3)), 1.0)),
-    ("x", lambda: CLOUD.noised(1.0, 0.5).prox([[np.nan, 0.0]], 1.0)),
-    ("x", lambda: MIXED.noised(1.0, 0.5).prox(np.zeros(2), 1.0)),
-    ("scale", lambda: CLOUD.noised([1.0, 1.0], 0.5).prox(X, 1.0)),
-    ("sigma", lambda: MIXED.noised(1.0, [0.5, 0.5]).prox(X, 1.0)),
-    ("sigma", lambda: SINGULAR.noised(1.0, 0.0).prox(X, 1.0)),
-    ("scale, sigma", lambda: CLOUD.noised(1e-154, 30.0).prox(X, 1.0)),
-    ("scale, sigma", lambda: CLOUD.noised(1e-6, [1.0, 1.0, 1e150, 1.0]).prox(X, 1.0)),
-    ("variance", lambda: prox_isotropic(X, 1.0, X, None, -1.0)),
-    ("variance", lambda: prox_isotropic(X, 1.0, X, None, [1.0, 1.0])),
-    ("weights", lambda: prox_isotropic(X, 1.0, X, [1.0, 1.0, 1.0, 1.0])),
-    ("centres", lambda: prox_isotropic(X, 1.0, np.zeros((0, 2)))),
-    ("starts", lambda: CLOUD.noised(1.0, 0.5).prox(X, 1.0, starts=0)),
-    ("gap", lambda: CLOUD.noised(1.0, 0.5).prox(X, 1.0, gap=-1.0)),
-])
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("x", lambda: CLOUD.noised(1.0, 0.5).prox(np.zeros((3, 3)), 1.0)),
+        ("x", lambda: CLOUD.noised(1.0, 0.5).prox([[np.nan, 0.0]], 1.0)),
+        ("x", lambda: MIXED.noised(1.0, 0.5).prox(np.zeros(2), 1.0)),
+        ("scale", lambda: CLOUD.noised([1.0, 1.0], 0.5).prox(X, 1.0)),
+        ("sigma", lambda: MIXED.noised(1.0, [0.5, 0.5]).prox(X, 1.0)),
+        ("sigma", lambda: SINGULAR.noised(1.0, 0.0).prox(X, 1.0)),
+        ("scale, sigma", lambda: CLOUD.noised(1e-154, 30.0).prox(X, 1.0)),
+        ("scale, sigma", lambda: CLOUD.noised(1e-6, [1.0, 1.0, 1e150, 1.0]).prox(X, 1.0)),
+        ("variance", lambda: prox_isotropic(X, 1.0, X, None, -1.0)),
+        ("variance", lambda: prox_isotropic(X, 1.0, X, None, [1.0, 1.0])),
+        ("weights", lambda: prox_isotropic(X, 1.0, X, [1.0, 1.0, 1.0, 1.0])),
+        ("centres", lambda: prox_isotropic(X, 1.0, np.zeros((0, 2)))),
+        ("starts", lambda: CLOUD.noised(1.0, 0.5).prox(X, 1.0, starts=0)),
+        ("gap", lambda: CLOUD.noised(1.0, 0.5).prox(X, 1.0, gap=-1.0)),
+    ],
+)
 def test_bad_input_names_the_argument(name, call):
     with pytest.raises(ValueError, match=rf"^{name}"):
         call()

@@ -35,8 +35,20 @@ CLOUDS = {
     "cross in six dimensions": np.concatenate([np.eye(6), -np.eye(6)]),
 }
 # variances and steps: every third and every fourth has all of both
-STEPS = [(v, ratio * v) for ratio, v in ((30.0, 0.03), (3.0, 0.03), (0.3, 0.03), (3.0, 0.3), (0.3, 0.3), (30.0, 0.3),
-                                         (0.3, 1.0), (30.0, 1.0), (3.0, 1.0))]
+STEPS = [
+    (v, ratio * v)
+    for ratio, v in (
+        (30.0, 0.03),
+        (3.0, 0.03),
+        (0.3, 0.03),
+        (3.0, 0.3),
+        (0.3, 0.3),
+        (30.0, 0.3),
+        (0.3, 1.0),
+        (30.0, 1.0),
+        (3.0, 1.0),
+    )
+]
 
 
 def _queries(P):

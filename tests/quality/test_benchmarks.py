@@ -36,12 +36,23 @@ def test_every_record_is_on_the_page_with_its_machine():
 
 def test_page_follows_the_records(tmp_path):
     module = script("_page")
-    record = {"cases": [{"case": "a", "ours": 1.23456, "peer": {"ratio": 2.0}, "list": [1]}, {"case": "b|c", "ours": None}],
-              "growth": {"n": 1.5}, "machine": {"processor": "P", "numpy": "2"}, "more": [{"x": 1}]}
+    record = {
+        "cases": [{"case": "a", "ours": 1.23456, "peer": {"ratio": 2.0}, "list": [1]}, {"case": "b|c", "ours": None}],
+        "growth": {"n": 1.5},
+        "machine": {"processor": "P", "numpy": "2"},
+        "more": [{"x": 1}],
+    }
     (tmp_path / "one.json").write_text(json.dumps(record))
     text = module.tables(tmp_path)
-    for part in ("### one", "Machine: processor P, numpy 2.", "| case | ours |", "| a | 1.23 |", "| b\\|c | - |",
-                 "growth: n 1.5.", "more:\n\n| x |"):
+    for part in (
+        "### one",
+        "Machine: processor P, numpy 2.",
+        "| case | ours |",
+        "| a | 1.23 |",
+        "| b\\|c | - |",
+        "growth: n 1.5.",
+        "more:\n\n| x |",
+    ):
         assert part in text
     record["columns"] = ["case", "peer.ratio", "absent"]
     (tmp_path / "one.json").write_text(json.dumps(record))
@@ -59,11 +70,14 @@ def test_page_follows_the_records(tmp_path):
         module.page("no marks", tmp_path)
 
 
-@pytest.mark.parametrize(("name", "options"), [
-    ("w2", ["--sizes", "60", "80", "--largest", "100", "--other", "50", "--repeats", "1"]),
-    ("law1d", ["--steps", "16", "--refine", "1", "--nodes", "200", "--fine", "300", "--repeats", "1"]),
-    ("sweep", ["--samples", "20", "--steps", "2", "--seeds", "2", "--repeats", "1"]),
-])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("w2", ["--sizes", "60", "80", "--largest", "100", "--other", "50", "--repeats", "1"]),
+        ("law1d", ["--steps", "16", "--refine", "1", "--nodes", "200", "--fine", "300", "--repeats", "1"]),
+        ("sweep", ["--samples", "20", "--steps", "2", "--seeds", "2", "--repeats", "1"]),
+    ],
+)
 def test_scripts_run(name, options, tmp_path, monkeypatch, capsys):
     monkeypatch.syspath_prepend(FOLDER)
     monkeypatch.delitem(sys.modules, "_common", raising=False)

@@ -1469,8 +1469,12 @@ def _other_entries():
     )
     entry("papers.conditional_mean.cme", cm.cme, check_cme, law=law, y=x_of_law, sigma=sigma, names=("x",))
     entry("papers.conditional_mean.lmmse", cm.lmmse, as_argument("y"), law=law, y=x_of_law, sigma=sigma, names=("x",))
-    entry("papers.conditional_mean.ls", cm.ls, lambda out, y: pytest.fail("not y") if not np.array_equal(out, asarray(y)) else None,
-          y=x_of_law)
+    entry(
+        "papers.conditional_mean.ls",
+        cm.ls,
+        lambda out, y: pytest.fail("not y") if not np.array_equal(out, asarray(y)) else None,
+        y=x_of_law,
+    )
     entry(
         "papers.conditional_mean.posterior_variance",
         cm.posterior_variance,
@@ -1556,6 +1560,7 @@ def _other_entries():
         x=one_of(lambda d: d.rng().normal(size=(2, 3)) + 1j, array(n2, d2)),
         loose=("x",),
     )
+
     def parts(x):
         found = cm.real_to_complex(x)
         return found.real, found.imag
@@ -1580,7 +1585,16 @@ def _other_entries():
     ms = measurements
     for name, axes in (("posterior_mean", ()), ("posterior_covariance", (DIM,)), ("predictive_covariance", (DIM,))):
         check = as_argument("total", *axes)
-        entry(f"papers.log_concavity.measurements.{name}", getattr(ms, name), check, law=law, total=total, m=m, sigma=sigma, names=("x",))
+        entry(
+            f"papers.log_concavity.measurements.{name}",
+            getattr(ms, name),
+            check,
+            law=law,
+            total=total,
+            m=m,
+            sigma=sigma,
+            names=("x",),
+        )
     for name in ("posterior_mixture", "predictive_mixture"):
         entry(
             f"papers.log_concavity.measurements.{name}",
@@ -1641,7 +1655,13 @@ def _other_entries():
         GaussianMixture(None, [[0.0, 1.0]], 1.0),
     )
     plain = just(1.0, 0.5, 2.0, 0.0, -1.0, 0.2)
-    entry("papers.log_concavity.measurements.fisher_information", ms.fisher_information, nonnegative, law=line, names=("sigma",))
+    entry(
+        "papers.log_concavity.measurements.fisher_information",
+        ms.fisher_information,
+        nonnegative,
+        law=line,
+        names=("sigma",),
+    )
     entry(
         "papers.log_concavity.measurements.line_quadrature",
         ms.line_quadrature,
@@ -1649,11 +1669,26 @@ def _other_entries():
         law=line,
         sigma=plain,
     )
-    entry("papers.log_concavity.measurements.line_mmse", ms.line_mmse, nonnegative, law=line, m=just(1, 2, 0, 3.0), sigma=plain)
-    entry("papers.log_concavity.measurements.line_jump_w2", ms.line_jump_w2, nonnegative, law=line, m=just(1, 2, 0), sigma=plain)
+    entry(
+        "papers.log_concavity.measurements.line_mmse", ms.line_mmse, nonnegative, law=line, m=just(1, 2, 0, 3.0), sigma=plain
+    )
+    entry(
+        "papers.log_concavity.measurements.line_jump_w2",
+        ms.line_jump_w2,
+        nonnegative,
+        law=line,
+        m=just(1, 2, 0),
+        sigma=plain,
+    )
 
     walk = just(
-        walk_jump.ULA(1, 0.1), walk_jump.MALA(2, 0.5), walk_jump.Underdamped(1), walk_jump.ExactWalk(), walk_jump.ULA(0, 1.0), None, 3
+        walk_jump.ULA(1, 0.1),
+        walk_jump.MALA(2, 0.5),
+        walk_jump.Underdamped(1),
+        walk_jump.ExactWalk(),
+        walk_jump.ULA(0, 1.0),
+        None,
+        3,
     )
     for name in ("one_at_a_time", "all_at_once"):
         extra = {"start": just("jump", "previous", "x")} if name == "one_at_a_time" else {}
@@ -1790,7 +1825,13 @@ def _other_entries():
         prec=just(64, 128, 0),
     )
     grid = one_of(lambda d: np.linspace(-3.0, 3.0, d.pick([30, 9, 3, 2])), array([5, 3]))
-    entry("papers.log_concavity.certificates.spectral_gap", lc.spectral_gap, nonnegative, log_density=array([30, 9, 5]), grid=grid)
+    entry(
+        "papers.log_concavity.certificates.spectral_gap",
+        lc.spectral_gap,
+        nonnegative,
+        log_density=array([30, 9, 5]),
+        grid=grid,
+    )
 
     covs = covariance_strategy
     grid = just(schedules.vp_linear(3), schedules.log_linear(3), schedules.edm(2), schedules.vp_linear(2, eps=0.01))
@@ -2106,101 +2147,153 @@ CLAIMS = {
     "foundations.tweedie_denoiser": claims(shape=ROWS),
     "foundations.tweedie_covariance": claims(shape=lambda a: a.hessian.shape),
     "foundations.ddim_gaussian_deviation": claims(at_least_0),
-    "projection.one_step_distance": claims(
-        lambda v, a: ordered(v, a) and np.all(v[1] >= 0), relative_steps, OF_BETA),
+    "projection.one_step_distance": claims(lambda v, a: ordered(v, a) and np.all(v[1] >= 0), relative_steps, OF_BETA),
     "projection.is_admissible": claims(admissible_monotone, ordinary=True),
     "projection.admissibility_excess": claims(lambda v, a: below(-np.log(a.nu), v)),
     "projection.admissible_by_definition": claims(
-        definition_agrees, lambda a: np.all((a.beta >= 0) & (a.beta < 1)) and 0 <= a.eta < 1 <= a.nu, ordinary=True),
+        definition_agrees, lambda a: np.all((a.beta >= 0) & (a.beta < 1)) and 0 <= a.eta < 1 <= a.nu, ordinary=True
+    ),
     "projection.admissibility": claims(lambda v, a: below(v, np.log(a.nu))),
     "projection.ddim_distance_sandwich": claims(products, relative_steps),
     "projection.beta_star": shaped("eta", "nu", "start_ratio", holds=between(0, 1)),
     "projection.smallest_admissible_nu": claims(lambda v, a: v >= 1),
     "projection.largest_admissible_eta": claims(
-        lambda v, a: 0 <= v < 1 and (v == 0 or of_bound("projection.admissibility_excess")(a.beta, v, a.nu) <= 0)),
+        lambda v, a: 0 <= v < 1 and (v == 0 or of_bound("projection.admissibility_excess")(a.beta, v, a.nu) <= 0)
+    ),
     "projection.band_usage": shaped(
-        "distance", "sigma", "dimension", holds=lambda v, a: np.asarray(v) >= 1, where=signs("distance", "sigma")),
+        "distance", "sigma", "dimension", holds=lambda v, a: np.asarray(v) >= 1, where=signs("distance", "sigma")
+    ),
     "projection.exact_projection_path": claims(
-        projection_path, shape=lambda a: (len(a.sigma), *a.start.shape), ordinary=True),
+        projection_path, shape=lambda a: (len(a.sigma), *a.start.shape), ordinary=True
+    ),
     "projection.a_posteriori_sandwich": claims(products, relative_steps),
     "projection.best_admissible_products": claims(lambda v, a: ordered(v, a) and between(0, 1)(v, a)),
-    "projection.admissible_limits": claims(
-        lambda v, a: between(0, 1)(v, a) and below(v[1], v[0]) and below(v[0], v[2])),
+    "projection.admissible_limits": claims(lambda v, a: between(0, 1)(v, a) and below(v[1], v[0]) and below(v[0], v[2])),
     "projection.admissible_limit_rates": claims(at_least_0),
     "projection.gradient_estimation_gamma": shaped(
-        "a", "b", "c", where=lambda a: (a.a > 0) & (a.a * a.c > a.b**2), ordinary=True,
-        holds=lambda v, a: same(v + of_bound("projection.gradient_estimation_gamma")(a.c, a.b, a.a), 1.0,
-                                (a.a + 2 * np.abs(a.b) + a.c) / (a.a + 2 * a.b + a.c))),
+        "a",
+        "b",
+        "c",
+        where=lambda a: (a.a > 0) & (a.a * a.c > a.b**2),
+        ordinary=True,
+        holds=lambda v, a: same(
+            v + of_bound("projection.gradient_estimation_gamma")(a.c, a.b, a.a),
+            1.0,
+            (a.a + 2 * np.abs(a.b) + a.c) / (a.a + 2 * a.b + a.c),
+        ),
+    ),
     "projection.gradient_estimation_filter": claims(
-        lambda v, a: same(v, 1 - np.prod(1 - a.beta), 1 + np.abs(a.gamma)), lambda a: a.q == 1, ordinary=True),
+        lambda v, a: same(v, 1 - np.prod(1 - a.beta), 1 + np.abs(a.gamma)), lambda a: a.q == 1, ordinary=True
+    ),
     "projection.gradient_estimation_gaussian_error": claims(
         lambda v, a: v * (a.gamma - 1.5) >= 0,
-        lambda a: (a.sigma_max > a.sigma_min) & (a.sigma_min > 0) & (a.variance > 0) & (a.N > 0)),
-    "projection.ddim_coordinates": shaped(
-        "x", "eps", holds=lambda v, a: np.array_equal(v, a.x) or a.sigma != a.sigma_next),
+        lambda a: (a.sigma_max > a.sigma_min) & (a.sigma_min > 0) & (a.variance > 0) & (a.N > 0),
+    ),
+    "projection.ddim_coordinates": shaped("x", "eps", holds=lambda v, a: np.array_equal(v, a.x) or a.sigma != a.sigma_next),
     "projection.ddpm_coordinates": claims(
         lambda v, a: v[0] <= a.sigma_next * (1 + 64 * EPS * (1 + np.abs(np.log(a.sigma))) / (1 - a.mu)),
-        lambda a: (a.sigma_next > 0) & (a.sigma_next <= a.sigma), ordinary=True),
+        lambda a: (a.sigma_next > 0) & (a.sigma_next <= a.sigma),
+        ordinary=True,
+    ),
     "projection.ddpm_subspace_distance": claims(
         lambda v, a: v >= -64 * EPS * a.codimension * a.sigma**2,
-        lambda a: np.all(np.diff(a.sigma) <= 0) and np.all(a.sigma >= 0) and 0 <= a.mu < 1 and a.codimension >= 0
-        and (a.start is None or a.start >= 0), shape=lambda a: a.sigma.shape, ordinary=True),
+        lambda a: (
+            np.all(np.diff(a.sigma) <= 0)
+            and np.all(a.sigma >= 0)
+            and 0 <= a.mu < 1
+            and a.codimension >= 0
+            and (a.start is None or a.start >= 0)
+        ),
+        shape=lambda a: a.sigma.shape,
+        ordinary=True,
+    ),
     "projection.distance_gradient": claims(unit_rows, shape=ROWS),
     "projection.segment_invariance": claims(
-        lambda v, a: v[0].shape == a.x.shape and v[1].shape == a.x.shape[:1] and np.all(v[1] >= 0), lambda a: a.theta >= 0),
+        lambda v, a: v[0].shape == a.x.shape and v[1].shape == a.x.shape[:1] and np.all(v[1] >= 0), lambda a: a.theta >= 0
+    ),
     "projection.relative_error": claims(lambda v, a: v >= 0, lambda a: a.distance > 0, lambda a: a.estimate.shape[:1]),
     "projection.band_ok": claims(
         lambda v, a: np.asarray(v).dtype == bool and not np.any(v),
-        lambda a: signs("distance", "sigma")(a) and a.nu * (1 + a.rtol) < 1),
+        lambda a: signs("distance", "sigma")(a) and a.nu * (1 + a.rtol) < 1,
+    ),
     "projection.projection_is_unique": shaped(
-        "gap", "distance", where=lambda a: np.all(a.gap <= 0) & np.all(a.distance >= 0) & np.all(a.rtol >= 0),
-        holds=lambda v, a: not np.any(v)),
+        "gap",
+        "distance",
+        where=lambda a: np.all(a.gap <= 0) & np.all(a.distance >= 0) & np.all(a.rtol >= 0),
+        holds=lambda v, a: not np.any(v),
+    ),
     "projection.continuity_obstruction": shaped(
-        "separation", "distance", holds=at_least_0, where=lambda a: (a.separation >= 0) & (a.distance > 0)),
+        "separation", "distance", holds=at_least_0, where=lambda a: (a.separation >= 0) & (a.distance > 0)
+    ),
     "projection.normal_offset": claims(
-        lambda v, a: v[0].shape == a.base.shape and v[1].shape == a.base.shape[:1]
-        and np.all(np.isnan(v[1]) | ((v[1] >= 0) & (v[1] < a.reach)))
-        and np.array_equal(v[0][~np.isnan(v[1])], np.broadcast_to(a.base, v[0].shape)[~np.isnan(v[1])])),
+        lambda v, a: (
+            v[0].shape == a.base.shape
+            and v[1].shape == a.base.shape[:1]
+            and np.all(np.isnan(v[1]) | ((v[1] >= 0) & (v[1] < a.reach)))
+            and np.array_equal(v[0][~np.isnan(v[1])], np.broadcast_to(a.base, v[0].shape)[~np.isnan(v[1])])
+        )
+    ),
     "projection.oracle_denoising": shaped(
-        "sigma", "tangent", "normal", "reach", where=signs("sigma", "tangent", "normal", "reach"),
-        holds=lambda v, a: at_least_0((v[0], v[2]), a) and ordered(v[1:], a)),
+        "sigma",
+        "tangent",
+        "normal",
+        "reach",
+        where=signs("sigma", "tangent", "normal", "reach"),
+        holds=lambda v, a: at_least_0((v[0], v[2]), a) and ordered(v[1:], a),
+    ),
     "projection.oracle_denoising_whp": claims(
-        lambda v, a: 0 <= v["error"] <= v["reach"] and v["low"] <= v["high"]
-        and 0 <= v["all_probability"] <= v["error_probability"] <= 1),
+        lambda v, a: (
+            0 <= v["error"] <= v["reach"]
+            and v["low"] <= v["high"]
+            and 0 <= v["all_probability"] <= v["error_probability"] <= 1
+        )
+    ),
     "projection.hull_denoiser_error": shaped("diameter", "distance", holds=at_least_0),
     "projection.half_smoothed_distance": claims(
-        lambda v, a: below(v, np.min(a.half_squares, axis=1), a.sigma**2)
-        & below(np.min(a.half_squares, axis=1) - a.sigma**2 * np.log(a.half_squares.shape[1]), v, a.sigma**2),
-        shape=lambda a: a.half_squares.shape[:1], ordinary=True),
+        lambda v, a: (
+            below(v, np.min(a.half_squares, axis=1), a.sigma**2)
+            & below(np.min(a.half_squares, axis=1) - a.sigma**2 * np.log(a.half_squares.shape[1]), v, a.sigma**2)
+        ),
+        shape=lambda a: a.half_squares.shape[:1],
+        ordinary=True,
+    ),
     "projection.smoothed_distance_gradient": claims(shape=ROWS),
     "projection.smoothed_distance_hessian": claims(
         lambda v, a: np.diagonal(v, axis1=1, axis2=2) <= 1,
-        lambda a: np.all(np.diagonal(a.covariance, axis1=1, axis2=2) >= 0), lambda a: a.covariance.shape),
+        lambda a: np.all(np.diagonal(a.covariance, axis1=1, axis2=2) >= 0),
+        lambda a: a.covariance.shape,
+    ),
     "projection.smoothed_distance_sandwich": shaped(
-        "distance", "sigma", holds=lambda v, a: ordered(v, a) and np.all(v[1] >= 0)),
+        "distance", "sigma", holds=lambda v, a: ordered(v, a) and np.all(v[1] >= 0)
+    ),
     "projection.near_set_error": claims(
-        lambda v, a: below(a.eta * np.min(a.distances, axis=1), v), signs("distances", "to_projection", "eta"),
-        lambda a: a.distances.shape[:1]),
+        lambda v, a: below(a.eta * np.min(a.distances, axis=1), v),
+        signs("distances", "to_projection", "eta"),
+        lambda a: a.distances.shape[:1],
+    ),
     **dict.fromkeys(
         ("projection.near_set_radius", "projection.near_set_radius_half_log", "projection.near_set_radius_exact"),
-        shaped("distance", "sigma", "count", "eta", where=lambda a: a.distance > 0, holds=radii, ordinary=True)),
+        shaped("distance", "sigma", "count", "eta", where=lambda a: a.distance > 0, holds=radii, ordinary=True),
+    ),
     "projection.squared_w2_to_laws_on_set": claims(at_least_0, lambda a: a.weights is None or np.all(a.weights >= 0)),
     "proximal.prox_update": claims(lambda v, a: np.shape(v[0]) == a.x.shape and v[1] >= a.g),
     "proximal.interpolating_process": claims(shape=ROWS),
-    "proximal.kl_derivative": claims(
-        kl_square, lambda a: np.all(a.weights >= 0) & np.all(a.diffusion_q > 0), ordinary=True),
+    "proximal.kl_derivative": claims(kl_square, lambda a: np.all(a.weights >= 0) & np.all(a.diffusion_q > 0), ordinary=True),
     "proximal.backward_error_field": claims(shape=ROWS),
     "proximal.hybrid_error_field": claims(shape=ROWS),
     "proximal.budget_inequality": claims(lambda v, a: v >= a.initial, STEPS),
     "proximal.forward_convergence": claims(
         lambda v, a: v >= 0 and below(of_bound("proximal.forward_convergence")(2 * a.T, a.second_moment, int(a.d)), v),
-        ordinary=True),
+        ordinary=True,
+    ),
     **dict.fromkeys(
         ("proximal.backward_kl", "proximal.hybrid_trajectory_kl", "proximal.euler_maruyama_trajectory_kl"),
-        claims(lambda v, a: v >= a.initial)),
+        claims(lambda v, a: v >= a.initial),
+    ),
     "proximal.backward_steps": claims(steps_reach),
     "proximal.trajectory_leading": shaped(
-        "g", "curvature_integral", holds=at_least_0, where=signs("g", "curvature_integral")),
+        "g", "curvature_integral", holds=at_least_0, where=signs("g", "curvature_integral")
+    ),
     "proximal.kl_order": claims(lambda v, a: v == (-2 if a.which == "marginal" else -1)),
     "proximal.gaussian_errors": claims(lambda v, a: v[1] * a.mu * (-1 if a.scheme == "prox_backward" else 1) <= 0),
     "proximal.gaussian_leading_kl": claims(at_least_0),
@@ -2210,7 +2303,8 @@ CLAIMS = {
     "proximal.two_mode_curvature": shaped("m", "v", holds=lambda v, a: v >= -1 / a.v, where=lambda a: a.v > 0),
     "proximal.mixture_lipschitz": claims(at_least_0),
     "proximal.mixture_constants": claims(
-        lambda v, a: all(map(below, of_bound("proximal.mixture_lipschitz")(a.variance, a.diameter), v))),
+        lambda v, a: all(map(below, of_bound("proximal.mixture_lipschitz")(a.variance, a.diameter), v))
+    ),
     "proximal.matching_bias": claims(shape=lambda a: a.grad_laplacian.shape),
     "conditional_mean.mean_step": claims(shape=ROWS),
     "conditional_mean.one_step_exact": claims(lambda v, a: np.array_equal(v, a.denoised)),
@@ -2221,166 +2315,269 @@ CLAIMS = {
     "conditional_mean.limit_is_cme_iff_gaussian": claims(lambda v, a: v >= 0 and (v == 0) == (not np.any(a.laplacian))),
     "conditional_mean.small_noise_gap": shaped("v_hat", "third"),
     "conditional_mean.two_point_plateau": claims(
-        lambda v, a: 0 <= v[1] <= v[0] * (1 + 64 * EPS) and v[0] <= 2 and v[1] <= 1 + 64 * EPS),
+        lambda v, a: 0 <= v[1] <= v[0] * (1 + 64 * EPS) and v[0] <= 2 and v[1] <= 1 + 64 * EPS
+    ),
     "conditional_mean.two_point_every_grid": shaped(
-        "y", "v_hat", "v_1", where=lambda a: np.all(a.y > 0) and 0 < a.v_1 < a.v_hat,
-        holds=lambda v, a: below(np.tanh(a.y / a.v_hat), v) & (v <= 1)),
+        "y",
+        "v_hat",
+        "v_1",
+        where=lambda a: np.all(a.y > 0) and 0 < a.v_1 < a.v_hat,
+        holds=lambda v, a: below(np.tanh(a.y / a.v_hat), v) & (v <= 1),
+    ),
     "conditional_mean.schedules_share_the_limit": claims(at_least_0),
     "conditional_mean.step_slope_lower": shaped(
-        "alpha_bar", "alpha_bar_next", holds=lambda v, a: (v >= 0) & below(v, 1.0),
-        where=lambda a: (a.alpha_bar > 0) & (a.alpha_bar < a.alpha_bar_next) & (a.alpha_bar_next <= 1)),
+        "alpha_bar",
+        "alpha_bar_next",
+        holds=lambda v, a: (v >= 0) & below(v, 1.0),
+        where=lambda a: (a.alpha_bar > 0) & (a.alpha_bar < a.alpha_bar_next) & (a.alpha_bar_next <= 1),
+    ),
     "conditional_mean.step_slope_log_concave": shaped(
-        "v", "v_next", "m", holds=lambda v, a: (v >= 0) & (v <= 1),
-        where=lambda a: (a.m >= 0) & (a.v_next >= 0) & (a.v_next <= a.v)),
+        "v",
+        "v_next",
+        "m",
+        holds=lambda v, a: (v >= 0) & (v <= 1),
+        where=lambda a: (a.m >= 0) & (a.v_next >= 0) & (a.v_next <= a.v),
+    ),
     "conditional_mean.step_slope_bounded_support": shaped(
-        "v", "v_next", "radius", holds=at_least_0, where=lambda a: (a.v_next >= 0) & (a.v_next <= a.v)),
+        "v", "v_next", "radius", holds=at_least_0, where=lambda a: (a.v_next >= 0) & (a.v_next <= a.v)
+    ),
     "conditional_mean.stepwise_error": claims(lambda v, a: v >= a.delta),
     "conditional_mean.resampling_variance": claims(
         lambda v, a: (v >= 0) & ((a.kernel == "large") | below(v, a.lam * a.v[0] / (a.lam + a.v[0]))),
-        lambda a: a.lam > 0, shape=lambda a: a.lam.shape, ordinary=True),
+        lambda a: a.lam > 0,
+        shape=lambda a: a.lam.shape,
+        ordinary=True,
+    ),
     **dict.fromkeys(
         ("conditional_mean.exact_resampling", "conditional_mean.averaged_resampling"),
-        claims(lambda v, a: (a.mmse <= v) & (v <= 2 * a.mmse), signs("mmse"))),
+        claims(lambda v, a: (a.mmse <= v) & (v <= 2 * a.mmse), signs("mmse")),
+    ),
     "conditional_mean.generation_collapse": shaped(
-        "v_T", "lam", holds=at_least_0, where=lambda a: (a.v_T >= 0) & (a.lam > 0)),
+        "v_T", "lam", holds=at_least_0, where=lambda a: (a.v_T >= 0) & (a.lam > 0)
+    ),
     "conditional_mean.snr_mismatch": shaped("y", "mean", "lam", "level", "v_hat"),
     "conditional_mean.ddim_as_denoiser": shaped(
-        "lam", "v_hat", holds=lambda v, a: (v >= 0) & below(v, a.lam), where=lambda a: (a.lam > 0) & (a.v_hat >= 0),
-        ordinary=True),
+        "lam",
+        "v_hat",
+        holds=lambda v, a: (v >= 0) & below(v, a.lam),
+        where=lambda a: (a.lam > 0) & (a.v_hat >= 0),
+        ordinary=True,
+    ),
     "conditional_mean.orthogonality": shaped(
-        "mmse", "excess", holds=lambda v, a: v >= np.maximum(a.mmse, a.excess), where=signs("mmse", "excess")),
+        "mmse", "excess", holds=lambda v, a: v >= np.maximum(a.mmse, a.excess), where=signs("mmse", "excess")
+    ),
     "log_concavity.ula_gaussian_variance": shaped("lam", "gamma", holds=lambda v, a: v >= a.lam),
     "log_concavity.ula_strongly_log_concave": claims(
-        at_least_0, lambda a: 0 < a.a <= a.L and signs("k", "w2_start", "dim")(a)),
+        at_least_0, lambda a: 0 < a.a <= a.L and signs("k", "w2_start", "dim")(a)
+    ),
     "log_concavity.langevin_contraction": claims(
         lambda v, a: (v[0] >= 0) & (v[0] <= a.w2_start) & (v[1] >= 0) & (v[1] <= a.kl_start),
-        signs("t", "a", "w2_start", "kl_start")),
+        signs("t", "a", "w2_start", "kl_start"),
+    ),
     "log_concavity.ornstein_uhlenbeck_level": shaped(
-        "t", holds=lambda v, a: between(0, 1)(v, a) and np.all(np.abs(v[0] ** 2 + v[1] ** 2 - 1) <= 8 * EPS)),
+        "t", holds=lambda v, a: between(0, 1)(v, a) and np.all(np.abs(v[0] ** 2 + v[1] ** 2 - 1) <= 8 * EPS)
+    ),
     "log_concavity.forward_mixing": claims(
         lambda v, a: (v[0] >= 0) & (v[0] <= a.w2_start) & (v[1] >= 0) & (v[1] <= a.kl_start),
-        signs("T", "w2_start", "kl_start")),
+        signs("T", "w2_start", "kl_start"),
+    ),
     "log_concavity.backward_drift": shaped("y", "score"),
     "log_concavity.backward_euler_maruyama_gaussian": claims(lambda v, a: v[1] > 0, signs("variance")),
     "log_concavity.rescaled_score": claims(shape=lambda a: a.score_of_noised.shape),
     "log_concavity.backward_noise_levels": claims(
-        lambda v, a: np.all(v[1:] <= v[:-1]) and v[-1] == 0, shape=lambda a: (int(a.N) + 1,)),
+        lambda v, a: np.all(v[1:] <= v[:-1]) and v[-1] == 0, shape=lambda a: (int(a.N) + 1,)
+    ),
     "log_concavity.denoiser_lipschitz": claims(
-        lambda v, a: below(v * a.v, np.trace(a.covariance, axis1=1, axis2=2))
-        & below(np.trace(a.covariance, axis1=1, axis2=2) / dd, v * a.v),
-        lambda a: a.v > 0 and psd(a.covariance), lambda a: a.covariance.shape[:1], ordinary=True),
+        lambda v, a: (
+            below(v * a.v, np.trace(a.covariance, axis1=1, axis2=2))
+            & below(np.trace(a.covariance, axis1=1, axis2=2) / dd, v * a.v)
+        ),
+        lambda a: a.v > 0 and psd(a.covariance),
+        lambda a: a.covariance.shape[:1],
+        ordinary=True,
+    ),
     "log_concavity.posterior_covariance_derivative": claims(
-        lambda v, a: below(np.abs(v), np.max(np.abs(a.deviations @ a.w), axis=-1)
-                           * np.sum(a.weights * (a.deviations @ a.u) ** 2, axis=-1) / a.v),
-        lambda a: np.all(a.weights >= 0) and a.v > 0, lambda a: a.weights.shape[:1], ordinary=True),
-    "log_concavity.score_matching_objective": claims(
-        lambda v, a: v >= 2 * a.laplacian, shape=lambda a: a.score.shape[:1]),
+        lambda v, a: below(
+            np.abs(v),
+            np.max(np.abs(a.deviations @ a.w), axis=-1) * np.sum(a.weights * (a.deviations @ a.u) ** 2, axis=-1) / a.v,
+        ),
+        lambda a: np.all(a.weights >= 0) and a.v > 0,
+        lambda a: a.weights.shape[:1],
+        ordinary=True,
+    ),
+    "log_concavity.score_matching_objective": claims(lambda v, a: v >= 2 * a.laplacian, shape=lambda a: a.score.shape[:1]),
     "log_concavity.denoising_score_matching": shaped(
-        "mmse", "v", "score_error", holds=lambda v, a: v >= a.mmse, where=signs("score_error")),
+        "mmse", "v", "score_error", holds=lambda v, a: v >= a.mmse, where=signs("score_error")
+    ),
     "log_concavity.mean_covariance_derivative": claims(shape=lambda a: a.mean_squared_covariance.shape),
     "log_concavity.joint_log_density": claims(
-        lambda v, a: np.all(below(v, a.log_q_of_mean)) or a.y.shape[1] > 1, shape=lambda a: a.log_q_of_mean.shape),
+        lambda v, a: np.all(below(v, a.log_q_of_mean)) or a.y.shape[1] > 1, shape=lambda a: a.log_q_of_mean.shape
+    ),
     "log_concavity.multi_measurement_mean": shaped("mean", "score_of_mean"),
     "log_concavity.next_measurement_score": shaped("posterior_mean", "y"),
     "log_concavity.next_measurement_hessian": claims(
         lambda v, a: below(-1 / a.sigma**2, np.diagonal(v, axis1=1, axis2=2)),
         lambda a: np.all(np.diagonal(a.posterior_covariance, axis1=1, axis2=2) >= 0),
-        lambda a: a.posterior_covariance.shape, ordinary=True),
+        lambda a: a.posterior_covariance.shape,
+        ordinary=True,
+    ),
     "log_concavity.posterior_mean_w2": shaped(
-        "m", "sigma", "dim", holds=at_least_0, where=lambda a: (a.m > 0) & (a.dim >= 0)),
+        "m", "sigma", "dim", holds=at_least_0, where=lambda a: (a.m > 0) & (a.dim >= 0)
+    ),
     "log_concavity.posterior_mean_w2_sandwich": claims(
-        sandwich_of_w2, lambda a: psd(a.mean_posterior_covariance) and psd(a.covariance - a.mean_posterior_covariance),
-        ordinary=True),
+        sandwich_of_w2,
+        lambda a: psd(a.mean_posterior_covariance) and psd(a.covariance - a.mean_posterior_covariance),
+        ordinary=True,
+    ),
     "log_concavity.curvature_covariance_bounds": claims(
-        lambda v, a: at_least_0(v, a) and ordered(v, a), lambda a: a.a <= a.b),
+        lambda v, a: at_least_0(v, a) and ordered(v, a), lambda a: a.a <= a.b
+    ),
     "log_concavity.fisher_information_w2": claims(at_least_0, lambda a: a.m > 0),
     "log_concavity.discrete_prior_mmse": claims(at_least_0, signs("weights")),
     "log_concavity.linear_estimator_mmse": claims(
-        lambda v, a: v >= 0 and below(v, np.trace(np.atleast_2d(a.covariance)))
-        and below(v, len(np.atleast_2d(a.covariance)) * a.sigma**2 / a.m),
-        lambda a: a.m > 0 and a.sigma > 0 and psd(np.atleast_2d(a.covariance)), ordinary=True),
+        lambda v, a: (
+            v >= 0
+            and below(v, np.trace(np.atleast_2d(a.covariance)))
+            and below(v, len(np.atleast_2d(a.covariance)) * a.sigma**2 / a.m)
+        ),
+        lambda a: a.m > 0 and a.sigma > 0 and psd(np.atleast_2d(a.covariance)),
+        ordinary=True,
+    ),
     "log_concavity.expected_next_covariance": shaped("posterior_covariance", "covariance_of_next_mean"),
     "log_concavity.predictive_moments": claims(
-        lambda v, a: np.array_equal(v[0], a.posterior_mean)
-        and np.all(np.diagonal(v[1] - a.posterior_covariance, axis1=1, axis2=2) >= 0)),
+        lambda v, a: (
+            np.array_equal(v[0], a.posterior_mean)
+            and np.all(np.diagonal(v[1] - a.posterior_covariance, axis1=1, axis2=2) >= 0)
+        )
+    ),
     "log_concavity.chain_rule_of_measurements": claims(shape=lambda a: a.conditional_log_densities.shape[1:]),
     "log_concavity.expected_conditional_curvature": claims(
-        lambda v, a: at_least_0(v, a) and ordered(v, a), lambda a: a.m >= 1),
+        lambda v, a: at_least_0(v, a) and ordered(v, a), lambda a: a.m >= 1
+    ),
     "log_concavity.equivalent_sigma": claims(
         lambda v, a: v >= 0 and same(v**2 / a.m_new, a.sigma**2 / a.m),
-        lambda a: a.sigma >= 0 and a.m > 0 and a.m_new > 0, ordinary=True),
+        lambda a: a.sigma >= 0 and a.m > 0 and a.m_new > 0,
+        ordinary=True,
+    ),
     "log_concavity.conforti_kl": shaped(
-        "T", "h", "kl_start", "information_start", where=signs("T", "h", "kl_start", "information_start"),
-        holds=lambda v, a: v >= a.h * a.information_start),
+        "T",
+        "h",
+        "kl_start",
+        "information_start",
+        where=signs("T", "h", "kl_start", "information_start"),
+        holds=lambda v, a: v >= a.h * a.information_start,
+    ),
     "log_concavity.restricted_gaussian_oracle_contraction": claims(
-        lambda v, a: (v[1] >= 0) & (v[1] <= v[0]) & (v[0] <= 1), signs("a", "h")),
+        lambda v, a: (v[1] >= 0) & (v[1] <= v[0]) & (v[0] <= 1), signs("a", "h")
+    ),
     "log_concavity.heun_gaussian_error": claims(shape=lambda a: ()),
     "log_concavity.ula_log_sobolev": claims(
-        lambda v, a: v >= 6 * a.h * a.dim * a.L**2 / a.a * (1 - 8 * EPS), lambda a: a.a > 0 and signs("kl_start", "dim")(a)),
+        lambda v, a: v >= 6 * a.h * a.dim * a.L**2 / a.a * (1 - 8 * EPS), lambda a: a.a > 0 and signs("kl_start", "dim")(a)
+    ),
     "log_concavity.score_error_kl": claims(at_least_0, signs("kl_start", "information_start")),
     "log_concavity.early_stopping_w2": claims(at_least_0),
     "log_concavity.log_concavity_window": claims(lambda v, a: v[0] >= 0 and v[1] > 0, ordinary=True),
     "log_concavity.strongly_log_concave_w2": claims(at_least_0, signs("w2_start", "score_error")),
     "log_concavity_thresholds.largest_curvature": shaped(
-        "posterior_variance", "v", holds=lambda v, a: v >= -1 / a.v,
-        where=lambda a: (a.posterior_variance >= 0) & (a.v > 0)),
+        "posterior_variance", "v", holds=lambda v, a: v >= -1 / a.v, where=lambda a: (a.posterior_variance >= 0) & (a.v > 0)
+    ),
     "log_concavity_thresholds.smoothed_threshold": shaped(
-        "threshold", "tau2", holds=lambda v, a: (v >= 0) & ((v <= np.maximum(a.threshold, 0)) | (a.tau2 < 0))),
+        "threshold", "tau2", holds=lambda v, a: (v >= 0) & ((v <= np.maximum(a.threshold, 0)) | (a.tau2 < 0))
+    ),
     "log_concavity_thresholds.radius_threshold": shaped(
-        "R", "tau2", holds=lambda v, a: (v >= 0) & ((v <= a.R**2) | (a.tau2 < 0))),
+        "R", "tau2", holds=lambda v, a: (v >= 0) & ((v <= a.R**2) | (a.tau2 < 0))
+    ),
     "log_concavity_thresholds.half_diameter_threshold": shaped(
-        "D", "tau2", holds=lambda v, a: (v >= 0) & ((v <= a.D**2 / 4) | (a.tau2 < 0))),
+        "D", "tau2", holds=lambda v, a: (v >= 0) & ((v <= a.D**2 / 4) | (a.tau2 < 0))
+    ),
     "log_concavity_thresholds.jung_radius": shaped(
-        "D", "d", holds=lambda v, a: below(a.D / 2, v) & below(v, a.D / np.sqrt(2)),
-        where=lambda a: (a.D >= 0) & (a.d >= 1), ordinary=True),
+        "D",
+        "d",
+        holds=lambda v, a: below(a.D / 2, v) & below(v, a.D / np.sqrt(2)),
+        where=lambda a: (a.D >= 0) & (a.d >= 1),
+        ordinary=True,
+    ),
     "log_concavity_thresholds.atoms_threshold": claims(
-        lambda v, a: at_least_0(v, a) and ordered(v, a), lambda a: (a.edge >= 0) & (a.edge <= a.D)),
+        lambda v, a: at_least_0(v, a) and ordered(v, a), lambda a: (a.edge >= 0) & (a.edge <= a.D)
+    ),
     "log_concavity_thresholds.two_gaussians_curvature": shaped(
-        "mu_norm", "v", "projection", "w", where=lambda a: a.v > 0, ordinary=True,
-        holds=lambda v, a: below(-1 / a.v, v) & below(v, (a.mu_norm**2 / a.v - 1) / a.v, 1 / a.v)),
+        "mu_norm",
+        "v",
+        "projection",
+        "w",
+        where=lambda a: a.v > 0,
+        ordinary=True,
+        holds=lambda v, a: below(-1 / a.v, v) & below(v, (a.mu_norm**2 / a.v - 1) / a.v, 1 / a.v),
+    ),
     "log_concavity_thresholds.unimodality_margin": shaped(
-        "ratio", "w",
-        holds=lambda v, a: ((v >= 0) | (a.ratio > 1)) & (v <= np.abs(np.log(a.w / (1 - a.w))) / 2 * (1 + EPS))),
+        "ratio", "w", holds=lambda v, a: ((v >= 0) | (a.ratio > 1)) & (v <= np.abs(np.log(a.w / (1 - a.w))) / 2 * (1 + EPS))
+    ),
     "log_concavity_thresholds.curvature_bounds": claims(ordered),
     "log_concavity_thresholds.condition_number": claims(lambda v, a: v >= 1, CHAIN),
     **dict.fromkeys(
         ("log_concavity_thresholds.curvature_lower_bound", "log_concavity_thresholds.spectral_gap_lower_bound"),
         claims(
-            lambda v, a: below(v, 1 / a.sigma2)
-            & (below(v, of_bound("log_concavity_thresholds.curvature_lower_bound")(a.m + 1, a.sigma2, a.tau2, a.R),
-                     1 / a.sigma2) | (a.sigma2 < a.R**2 - a.tau2)),
-            CHAIN, ordinary=True)),
+            lambda v, a: (
+                below(v, 1 / a.sigma2)
+                & (
+                    below(
+                        v,
+                        of_bound("log_concavity_thresholds.curvature_lower_bound")(a.m + 1, a.sigma2, a.tau2, a.R),
+                        1 / a.sigma2,
+                    )
+                    | (a.sigma2 < a.R**2 - a.tau2)
+                )
+            ),
+            CHAIN,
+            ordinary=True,
+        ),
+    ),
     "log_concavity_thresholds.once_log_concave": claims(
-        lambda v, a: (v >= 0) & (v <= a.sigma2), lambda a: (a.m >= 1) & (a.sigma2 >= 0)),
+        lambda v, a: (v >= 0) & (v <= a.sigma2), lambda a: (a.m >= 1) & (a.sigma2 >= 0)
+    ),
     "log_concavity_thresholds.all_at_once_curvature": claims(
-        lambda v, a: v >= -1 / a.sigma2, lambda a: (a.m >= 0) & (a.sigma2 > 0) & (a.posterior_variance >= 0)),
+        lambda v, a: v >= -1 / a.sigma2, lambda a: (a.m >= 0) & (a.sigma2 > 0) & (a.posterior_variance >= 0)
+    ),
     "log_concavity_thresholds.blurring_threshold": shaped("D", holds=at_least_0),
     "log_concavity_thresholds.sphere_threshold": shaped(
-        "R", "d", holds=lambda v, a: (v >= 0) & (v <= a.R**2), where=lambda a: a.d >= 1),
+        "R", "d", holds=lambda v, a: (v >= 0) & (v <= a.R**2), where=lambda a: a.d >= 1
+    ),
     "log_concavity_thresholds.all_at_once_condition": claims(lambda v, a: v >= 1, CHAIN),
     "log_concavity_thresholds.one_at_a_time_condition": claims(
         lambda v, a: below(1.0, v) & below(v, 1 + 1 / (a.t - 1 + a.sigma2 / np.max(a.tau2))),
-        lambda a: np.all(a.t >= 1) & np.all(a.sigma2 > 0) & np.all(a.tau2 > 0), ordinary=True),
+        lambda a: np.all(a.t >= 1) & np.all(a.sigma2 > 0) & np.all(a.tau2 > 0),
+        ordinary=True,
+    ),
     "log_concavity_thresholds.gaussian_jump_w2": claims(
         lambda v, a: v >= 0 and below(v**2, (5 * np.sqrt(5) - 11) / 2 * a.sigma2 / a.m * a.tau2.size),
-        lambda a: a.m > 0 and a.sigma2 > 0 and np.all(a.tau2 >= 0), ordinary=True),
+        lambda a: a.m > 0 and a.sigma2 > 0 and np.all(a.tau2 >= 0),
+        ordinary=True,
+    ),
     "log_concavity_thresholds.ula_chain_variance": claims(
-        at_least_0, lambda a: signs("tau2", "steps")(a) and np.all(a.sigma2 > 0) and np.all(a.step > 0)),
+        at_least_0, lambda a: signs("tau2", "steps")(a) and np.all(a.sigma2 > 0) and np.all(a.step > 0)
+    ),
     "log_concavity_thresholds.chain_total_variance": shaped(
-        "variance", "m", "sigma2", holds=at_least_0, where=signs("variance", "m", "sigma2")),
+        "variance", "m", "sigma2", holds=at_least_0, where=signs("variance", "m", "sigma2")
+    ),
     "log_concavity_thresholds.splitting_map": claims(shape=lambda a: a.y.shape),
     "log_concavity_thresholds.splitting_stationary_covariance": claims(
-        lambda v, a: v[0] >= 0 and v[1] == 0 and v[2] >= a.unit, lambda a: a.k > 0 and a.unit > 0),
+        lambda v, a: v[0] >= 0 and v[1] == 0 and v[2] >= a.unit, lambda a: a.k > 0 and a.unit > 0
+    ),
     "log_concavity_thresholds.score_estimator": claims(
-        in_hull_of_eps, lambda a: a.s > 0, lambda a: (a.eps.shape[0], a.eps.shape[-1]), ordinary=True),
+        in_hull_of_eps, lambda a: a.s > 0, lambda a: (a.eps.shape[0], a.eps.shape[-1]), ordinary=True
+    ),
     "log_concavity_thresholds.end_to_end": claims(
-        lambda v, a: v >= a.jump_w2, lambda a: signs("eta", "tau2")(a) and a.sigma2 > 0),
+        lambda v, a: v >= a.jump_w2, lambda a: signs("eta", "tau2")(a) and a.sigma2 > 0
+    ),
     "log_concavity_thresholds.tunnelling_leak": claims(
-        at_least_0, lambda a: signs("slack", "T")(a) and np.all(a.resistance > 0) and np.all(a.mass > 0)),
+        at_least_0, lambda a: signs("slack", "T")(a) and np.all(a.resistance > 0) and np.all(a.mass > 0)
+    ),
     "log_concavity_thresholds.mode_weight_floor": claims(
-        lambda v, a: (v >= 0) & ((v <= 2 * a.R) | (a.n < 1)), lambda a: (a.R >= 0) & (a.w >= 0) & (a.w <= 1)),
+        lambda v, a: (v >= 0) & ((v <= 2 * a.R) | (a.n < 1)), lambda a: (a.R >= 0) & (a.w >= 0) & (a.w <= 1)
+    ),
     "log_concavity_thresholds.decoupled_radius": shaped(
-        "d", "delta", holds=lambda v, a: (v >= 0) & ((v >= a.delta / 2) | (a.d < 1)), where=signs("delta")),
+        "d", "delta", holds=lambda v, a: (v >= 0) & ((v >= a.delta / 2) | (a.d < 1)), where=signs("delta")
+    ),
 }
 
 
@@ -2415,7 +2612,14 @@ EXCUSED = {
     "samplers": ("REGISTRY", "SamplerInfo"),
     "distances": ("Estimate", "NoiseFloor", "Slope", "W2Result"),  # results, made by the functions
     "prox": ("ProxResult",),
-    "papers.conditional_mean": ("BETA_1", "BETA_T", "METHODS", "Match", "ReverseKernel", "load_complex"),  # files: test_fuzz_files
+    "papers.conditional_mean": (
+        "BETA_1",
+        "BETA_T",
+        "METHODS",
+        "Match",
+        "ReverseKernel",
+        "load_complex",
+    ),  # files: test_fuzz_files
     "papers.log_concavity.measurements": (),
     "papers.log_concavity.walk_jump": ("ExactWalk", "GaussianChain", "State", "StuckWalk", "Target", "Walked"),
     "papers.log_concavity.certificates": ("Certificate", "LogConcavityThreshold"),
@@ -2652,7 +2856,10 @@ def _found():
         ("y", lambda: cm.excess(law, np.zeros((0, DIM)), np.zeros((0, DIM)), 1.0)),  # a warning and a NaN
         ("noise", lambda: ms.posterior_sample(law, x, 1, 1.0, None)),  # an AttributeError
         ("walk", lambda: walk_jump.langevin(law, x, noise=random.Noise(0), walk=None)),  # an AttributeError
-        ("sigma", lambda: next(walk_jump.one_at_a_time(law, 1, 1e-310, 1, noise=random.Noise(0), walk=walk_jump.ULA(1, 0.1)))),
+        (
+            "sigma",
+            lambda: next(walk_jump.one_at_a_time(law, 1, 1e-310, 1, noise=random.Noise(0), walk=walk_jump.ULA(1, 0.1))),
+        ),
         ("weights", lambda: lc.covariance_supremum([[0.0], [1.0]], [1.0], 1.0)),  # an IndexError
         ("cloud", lambda: lc.rigorous_covariance([[]], [1.0], 1.0, [0.0])),  # an IndexError
         (

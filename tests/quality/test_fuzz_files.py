@@ -78,7 +78,7 @@ def _folder(name):
 
 
 def _planted(path):
-    folder = path.parent / "tests" / "planted"
+    folder = path.parent / "tests" / "quality" / "planted"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / path.name).write_bytes(path.read_bytes())
     expected.planted_errors(path.parent)
@@ -268,9 +268,9 @@ def test_damaged_record_is_reported_and_kept(tmp_path):
 )
 @pytest.mark.parametrize("key", ["target", "sampler", "schedule", "metric", "start"])
 def test_name_that_is_a_path_is_refused_and_nothing_is_written(tmp_path, key, text):
-    options = dict(
-        target="two_moons", sampler="ddim", schedule="vp_linear", steps=2, seeds=1, samples=5, exact_draws=0
-    ) | {key: text}
+    options = dict(target="two_moons", sampler="ddim", schedule="vp_linear", steps=2, seeds=1, samples=5, exact_draws=0) | {
+        key: text
+    }
     out = tmp_path / "deep" / "er" / "out"
     with pytest.raises(ValueError, match=key):
         sweep.sweep(**options, out=out)
@@ -295,7 +295,7 @@ def test_name_that_is_a_path_is_refused_and_nothing_is_written(tmp_path, key, te
     ],
 )
 def test_catalogue_of_planted_errors_names_its_file(tmp_path, text):
-    folder = tmp_path / "tests" / "planted"
+    folder = tmp_path / "tests" / "quality" / "planted"
     folder.mkdir(parents=True)
     (folder / "bad.toml").write_text(text)
     with pytest.raises(ValueError, match=r"bad\.toml"):

@@ -1,6 +1,5 @@
 """What is shipped: a cheap import, a wheel with theory and experiments, the same command line outside a checkout."""
 
-import ast
 import os
 import re
 import subprocess
@@ -12,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-import exactdiffusion
 from exactdiffusion._core.paths import experiments_dir, project_root, theory_dir
 
 ROOT = project_root()
@@ -44,7 +42,10 @@ def wheel(tmp_path_factory):
     out = tmp_path_factory.mktemp("wheel")
     subprocess.run(
         [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(ROOT)],
-        check=True, capture_output=True, text=True)
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     (built,) = out.glob("*.whl")
     return built
 
@@ -68,8 +69,14 @@ def test_installed_wheel_works_outside_the_checkout(wheel, tmp_path, names):
     home = tmp_path / "empty"
     venv.create(home, with_pip=False)
     python = home / "bin" / "python"
-    site = Path(subprocess.run([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
-                               check=True, capture_output=True, text=True).stdout.strip())
+    site = Path(
+        subprocess.run(
+            [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.strip()
+    )
     zipfile.ZipFile(wheel).extractall(site)
     (site / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
     away = tmp_path / "away"
@@ -77,11 +84,18 @@ def test_installed_wheel_works_outside_the_checkout(wheel, tmp_path, names):
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
 
     def run(*arguments):
-        return subprocess.run([python, "-m", "exactdiffusion", *arguments], cwd=away, env=environment,
-                              capture_output=True, text=True)
+        return subprocess.run(
+            [python, "-m", "exactdiffusion", *arguments], cwd=away, env=environment, capture_output=True, text=True
+        )
 
-    where = subprocess.run([python, "-c", "import exactdiffusion; print(exactdiffusion.__file__)"], cwd=away,
-                           env=environment, capture_output=True, text=True, check=True).stdout
+    where = subprocess.run(
+        [python, "-c", "import exactdiffusion; print(exactdiffusion.__file__)"],
+        cwd=away,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
     assert str(home) in where
     listed = run("list")
     assert listed.returncode == 0, listed.stderr

@@ -33,8 +33,10 @@ def library(tmp_path_factory):
 def _run(tmp_path, body):
     """One chain of a command that prints a ledger and one that reads it."""
     write, read = tmp_path / "write.py", tmp_path / "read.py"
-    write.write_text(f"import contextlib, math, sys\nwith open(sys.argv[1] + '/text.md', 'w') as file, "
-                     f"contextlib.redirect_stdout(file):\n    {body}\n")
+    write.write_text(
+        f"import contextlib, math, sys\nwith open(sys.argv[1] + '/text.md', 'w') as file, "
+        f"contextlib.redirect_stdout(file):\n    {body}\n"
+    )
     read.write_text("import sys\nassert 'constant 1.5' in open(sys.argv[1] + '/text.md').read()\n")
     return portability.main([[f"{write} DIR", f"{read} DIR"]], "text.md")
 
@@ -76,6 +78,7 @@ def test_no_compiler_and_no_effect_are_said(tmp_path, capsys, monkeypatch):
 
 # -- the library ---------------------------------------------------------------------------------------------------------
 
+
 def test_another_noise_is_another_libm(library, tmp_path):
     path, _ = portability.noisy_libm(tmp_path, 1)
     other = ctypes.CDLL(str(path))
@@ -91,11 +94,13 @@ def _f(library, name, count=1, kind=ctypes.c_double):
 
 def _between(low, high, signed=True):
     """Draws over all orders of magnitude: a uniform mantissa, an exponent uniform between those of the two ends."""
+
     def draw(rng):
         while True:
             x = math.ldexp(rng.uniform(1, 2), rng.randint(math.frexp(low)[1] - 1, math.frexp(high)[1] - 1))
             if low <= x <= high:
                 return x * (rng.choice((-1, 1)) if signed else 1)
+
     return draw
 
 
@@ -105,21 +110,31 @@ def _pair(one, other):
 
 SMALL = 1e-18
 REFERENCES = {
-    "exp": (mpmath.exp, _between(SMALL, 700)), "exp2": (lambda x: mpmath.mpf(2)**x, _between(SMALL, 1000)),
-    "expm1": (mpmath.expm1, _between(SMALL, 700)), "log": (mpmath.log, _between(1e-300, 1e300, False)),
+    "exp": (mpmath.exp, _between(SMALL, 700)),
+    "exp2": (lambda x: mpmath.mpf(2) ** x, _between(SMALL, 1000)),
+    "expm1": (mpmath.expm1, _between(SMALL, 700)),
+    "log": (mpmath.log, _between(1e-300, 1e300, False)),
     "log2": (lambda x: mpmath.log(x, 2), _between(1e-300, 1e300, False)),
     "log10": (mpmath.log10, _between(1e-300, 1e300, False)),
-    "log1p": (mpmath.log1p, _between(SMALL, 1e18, False)), "sin": (mpmath.sin, _between(SMALL, 1e6)),
-    "cos": (mpmath.cos, _between(SMALL, 1e6)), "tan": (mpmath.tan, _between(SMALL, 1e6)),
+    "log1p": (mpmath.log1p, _between(SMALL, 1e18, False)),
+    "sin": (mpmath.sin, _between(SMALL, 1e6)),
+    "cos": (mpmath.cos, _between(SMALL, 1e6)),
+    "tan": (mpmath.tan, _between(SMALL, 1e6)),
     "asin": (mpmath.asin, _between(SMALL, 1)),
-    "acos": (mpmath.acos, _between(SMALL, 1)), "atan": (mpmath.atan, _between(SMALL, 1e18)),
-    "sinh": (mpmath.sinh, _between(SMALL, 700)), "cosh": (mpmath.cosh, _between(SMALL, 700)),
-    "tanh": (mpmath.tanh, _between(SMALL, 30)), "asinh": (mpmath.asinh, _between(SMALL, 1e18)),
-    "acosh": (mpmath.acosh, _between(1, 1e18, False)), "atanh": (mpmath.atanh, _between(SMALL, 1)),
+    "acos": (mpmath.acos, _between(SMALL, 1)),
+    "atan": (mpmath.atan, _between(SMALL, 1e18)),
+    "sinh": (mpmath.sinh, _between(SMALL, 700)),
+    "cosh": (mpmath.cosh, _between(SMALL, 700)),
+    "tanh": (mpmath.tanh, _between(SMALL, 30)),
+    "asinh": (mpmath.asinh, _between(SMALL, 1e18)),
+    "acosh": (mpmath.acosh, _between(1, 1e18, False)),
+    "atanh": (mpmath.atanh, _between(SMALL, 1)),
     "cbrt": (lambda x: mpmath.sign(x) * mpmath.cbrt(abs(x)), _between(1e-300, 1e300)),
-    "erf": (mpmath.erf, _between(SMALL, 7)), "erfc": (mpmath.erfc, _between(SMALL, 26)),
-    "lgamma": (mpmath.loggamma, _between(1e-3, 1e6, False)), "tgamma": (mpmath.gamma, _between(1e-3, 170, False)),
-    "pow": (lambda x, y: mpmath.mpf(x)**y, _pair(_between(1e-20, 1e20, False), _between(1e-6, 15))),
+    "erf": (mpmath.erf, _between(SMALL, 7)),
+    "erfc": (mpmath.erfc, _between(SMALL, 26)),
+    "lgamma": (mpmath.loggamma, _between(1e-3, 1e6, False)),
+    "tgamma": (mpmath.gamma, _between(1e-3, 170, False)),
+    "pow": (lambda x, y: mpmath.mpf(x) ** y, _pair(_between(1e-20, 1e20, False), _between(1e-6, 15))),
     "atan2": (mpmath.atan2, _pair(_between(1e-9, 1e9), _between(1e-9, 1e9))),
     "hypot": (lambda x, y: mpmath.sqrt(x**2 + y**2), _pair(_between(1e-3, 1e3), _between(1e-3, 1e3))),
 }
@@ -166,8 +181,15 @@ def _exact_cases():
         yield from (("tanh", (3 * x,), 1.0), ("tanh", (-3 * x,), -1.0))
     yield from (("asin", (1.0,), math.pi / 2), ("acos", (-1.0,), math.pi), ("atan", (1e300,), math.pi / 2))
     for x in (1.0, 3.0, 1e5):
-        yield from ((("atan2", (0.0, x), 0.0), ("atan2", (0.0, -x), math.pi), ("atan2", (x, 0.0), math.pi / 2),
-                     ("atan2", (x, x), math.pi / 4), ("atan2", (-x, -x), -0.75 * math.pi)))
+        yield from (
+            (
+                ("atan2", (0.0, x), 0.0),
+                ("atan2", (0.0, -x), math.pi),
+                ("atan2", (x, 0.0), math.pi / 2),
+                ("atan2", (x, x), math.pi / 4),
+                ("atan2", (-x, -x), -0.75 * math.pi),
+            )
+        )
 
 
 def test_exact_values_stay(library):

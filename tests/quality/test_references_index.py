@@ -38,7 +38,9 @@ def members(cls):
     kinds = (property, functools.cached_property, classmethod, staticmethod)
     own = (c for c in cls.__mro__ if c.__module__.startswith("exactdiffusion"))
     return {
-        name for c in own for name, value in vars(c).items()
+        name
+        for c in own
+        for name, value in vars(c).items()
         if not name.startswith("_") and (inspect.isfunction(value) or isinstance(value, kinds))
     }
 

@@ -156,23 +156,32 @@ def ve(sigma):
     return [[1] * len(sigma), sigma]
 
 
-@form("schedules.log_linear", {"N": 7, "sigma_max": 40.0, "sigma_min": 0.01, "final_zero": False},
-      {"N": 4, "sigma_max": 3.0, "sigma_min": 0.2, "final_zero": True})
+@form(
+    "schedules.log_linear",
+    {"N": 7, "sigma_max": 40.0, "sigma_min": 0.01, "final_zero": False},
+    {"N": 4, "sigma_max": 3.0, "sigma_min": 0.2, "final_zero": True},
+)
 def log_linear(N, sigma_max, sigma_min, final_zero):
     M = N - final_zero
     return ve([sigma_max * (sigma_min / sigma_max) ** (mp.mpf(i) / M) for i in range(M + 1)] + [mp.mpf(0)] * final_zero)
 
 
-@form("schedules.edm", {"N": 6, "sigma_max": 80.0, "sigma_min": 0.002, "rho": 7.0, "final_zero": True},
-      {"N": 5, "sigma_max": 9.0, "sigma_min": 0.1, "rho": 3.0, "final_zero": False})
+@form(
+    "schedules.edm",
+    {"N": 6, "sigma_max": 80.0, "sigma_min": 0.002, "rho": 7.0, "final_zero": True},
+    {"N": 5, "sigma_max": 9.0, "sigma_min": 0.1, "rho": 3.0, "final_zero": False},
+)
 def edm(N, sigma_max, sigma_min, rho, final_zero):
     M = N - final_zero
     a, b = sigma_max ** (1 / rho), sigma_min ** (1 / rho)
     return ve([(a + mp.mpf(i) / M * (b - a)) ** rho for i in range(M + 1)] + [mp.mpf(0)] * final_zero)
 
 
-@form("schedules.vp_linear", {"N": 5, "beta_min": 0.1, "beta_max": 20.0, "eps": 0.001, "vp": True},
-      {"N": 4, "beta_min": 2.0, "beta_max": 3.0, "eps": 0.0, "vp": False})
+@form(
+    "schedules.vp_linear",
+    {"N": 5, "beta_min": 0.1, "beta_max": 20.0, "eps": 0.001, "vp": True},
+    {"N": 4, "beta_min": 2.0, "beta_max": 3.0, "eps": 0.0, "vp": False},
+)
 def vp_linear(N, beta_min, beta_max, eps, vp):
     times = [1 + mp.mpf(i) / N * (eps - 1) for i in range(N + 1)]
     b = integral(times, beta_min, beta_max)
@@ -181,9 +190,12 @@ def vp_linear(N, beta_min, beta_max, eps, vp):
     return [scale, sigma] if vp else ve([t / s for s, t in zip(scale, sigma)])
 
 
-@form("schedules.admissible", {"N": 6, "eta": 0.1, "nu": 2.0, "sigma_max": 40.0, "start_ratio": 1.0},
-      {"N": 5, "eta": 0.3, "nu": 1.5, "sigma_max": 7.0, "start_ratio": 1.2},
-      {"N": 5, "eta": 0.3, "nu": 1.5, "sigma_max": 7.0, "start_ratio": 0.8})
+@form(
+    "schedules.admissible",
+    {"N": 6, "eta": 0.1, "nu": 2.0, "sigma_max": 40.0, "start_ratio": 1.0},
+    {"N": 5, "eta": 0.3, "nu": 1.5, "sigma_max": 7.0, "start_ratio": 1.2},
+    {"N": 5, "eta": 0.3, "nu": 1.5, "sigma_max": 7.0, "start_ratio": 0.8},
+)
 def admissible(N, eta, nu, sigma_max, start_ratio):
     """d_0 = start_ratio sigma_0: the largest constant step for which both d/sigma >= 1/nu and <= nu can be kept."""
     rho = min(1 - (1 / (nu * start_ratio)) ** (mp.mpf(1) / N), (nu / start_ratio) ** (mp.mpf(1) / N) - 1) / eta
@@ -198,8 +210,10 @@ def trailing(N, T, table):
 
 @form("schedules.ddpm_sigmas", {"T": 12, "beta_start": 1e-4, "beta_end": 0.02})
 def ddpm_sigmas(T, beta_start, beta_end):
-    return [mp.sqrt(1 / a - 1) for a in cumulative([beta_start + mp.mpf(i) / (T - 1) * (beta_end - beta_start)
-                                                     for i in range(T)])]
+    return [
+        mp.sqrt(1 / a - 1)
+        for a in cumulative([beta_start + mp.mpf(i) / (T - 1) * (beta_end - beta_start) for i in range(T)])
+    ]
 
 
 @form("schedules.ddpm", {"N": 6, "T": 100, "beta_start": 1e-4, "beta_end": 0.02})
@@ -248,13 +262,19 @@ ROUNDED["schedules.sigmoid"] = lambda N, T, start, end, tau, max_beta: _each_rat
 # --------------------------------------------------------------------------------------------------- grids of the chain
 
 
-@form("papers.conditional_mean.released_grid", {"T": 5, "beta_T": 0.95, "beta_1": 1e-4}, {"T": 10, "beta_T": 0.7, "beta_1": 1e-4})
+@form(
+    "papers.conditional_mean.released_grid",
+    {"T": 5, "beta_T": 0.95, "beta_1": 1e-4},
+    {"T": 10, "beta_T": 0.7, "beta_1": 1e-4},
+)
 def released_grid(T, beta_T, beta_1):
     return ve([*ddpm_sigmas(T, beta_1, beta_T)[::-1], 0])
 
 
-@form("papers.conditional_mean.refined_grid", *({"n": 6, "sigma": s, "spacing": p} for s in (0.3, 2.0)
-                                         for p in ("vp_linear", "linear", "geometric")))
+@form(
+    "papers.conditional_mean.refined_grid",
+    *({"n": 6, "sigma": s, "spacing": p} for s in (0.3, 2.0) for p in ("vp_linear", "linear", "geometric")),
+)
 def refined_grid(n, sigma, spacing):
     k = [mp.mpf(i) / n for i in range(1, n + 1)]
     if spacing == "linear":
@@ -339,8 +359,13 @@ class Joint:
     @property
     def covariance(self):
         mean = self.mean
-        return [[self.average([c[i, j] + (m[i] - mean[i]) * (m[j] - mean[j]) for m, c in zip(self.means, self.covs)])
-                 for j in range(self.d)] for i in range(self.d)]
+        return [
+            [
+                self.average([c[i, j] + (m[i] - mean[i]) * (m[j] - mean[j]) for m, c in zip(self.means, self.covs)])
+                for j in range(self.d)
+            ]
+            for i in range(self.d)
+        ]
 
     @property
     def score(self):
@@ -349,8 +374,13 @@ class Joint:
     @property
     def hessian(self):
         n, g = self.m * self.d, self.score
-        return [[self.average([s[i] * s[j] - P[i, j] for s, P in zip(self.scores, self.precisions)]) - g[i] * g[j]
-                 for j in range(n)] for i in range(n)]
+        return [
+            [
+                self.average([s[i] * s[j] - P[i, j] for s, P in zip(self.scores, self.precisions)]) - g[i] * g[j]
+                for j in range(n)
+            ]
+            for i in range(n)
+        ]
 
 
 LAW = {
@@ -379,8 +409,9 @@ form("papers.log_concavity.measurements.posterior_covariance", *MEASURED)(lambda
 
 @form("papers.log_concavity.measurements.predictive_covariance", *MEASURED)
 def predictive_covariance(**a):
-    return [[v + (a["sigma"] ** 2 if i == j else 0) for j, v in enumerate(row)]
-            for i, row in enumerate(after(**a).covariance)]
+    return [
+        [v + (a["sigma"] ** 2 if i == j else 0) for j, v in enumerate(row)] for i, row in enumerate(after(**a).covariance)
+    ]
 
 
 @form("papers.log_concavity.measurements.posterior_mixture", *MEASURED)
@@ -402,10 +433,16 @@ def conditional_log_density(y, **a):
 
 
 form("papers.log_concavity.measurements.conditional_score", *FURTHER)(lambda **a: after(**a).score[-2:])
-form("papers.log_concavity.measurements.conditional_hessian", *FURTHER)(lambda **a: [row[-2:] for row in after(**a).hessian[-2:]])
-form("papers.log_concavity.measurements.joint_log_density", *JOINT)(lambda y, sigma, **law: Joint(**law, ys=y, sigma=sigma).log_density)
+form("papers.log_concavity.measurements.conditional_hessian", *FURTHER)(
+    lambda **a: [row[-2:] for row in after(**a).hessian[-2:]]
+)
+form("papers.log_concavity.measurements.joint_log_density", *JOINT)(
+    lambda y, sigma, **law: Joint(**law, ys=y, sigma=sigma).log_density
+)
 form("papers.log_concavity.measurements.joint_score", *JOINT)(lambda y, sigma, **law: Joint(**law, ys=y, sigma=sigma).score)
-form("papers.log_concavity.measurements.joint_hessian", *JOINT)(lambda y, sigma, **law: Joint(**law, ys=y, sigma=sigma).hessian)
+form("papers.log_concavity.measurements.joint_hessian", *JOINT)(
+    lambda y, sigma, **law: Joint(**law, ys=y, sigma=sigma).hessian
+)
 
 OBSERVED = [{**LAW, "y": NEXT, "sigma": s} for s in (0.1, 0.7, 4.0)]
 AT = [{**LAW, "x": NEXT}, {**LAW, "x": [-2.5, 4.0]}]
@@ -425,8 +462,14 @@ def moments(weights, means, covariances):
     total = mp.fsum(weights)
     d = range(len(means[0]))
     mean = [mp.fsum(w * m[i] for w, m in zip(weights, means)) / total for i in d]
-    cov = [[mp.fsum(w * (C[i][j] + (m[i] - mean[i]) * (m[j] - mean[j])) for w, m, C in zip(weights, means, covariances))
-            / total for j in d] for i in d]
+    cov = [
+        [
+            mp.fsum(w * (C[i][j] + (m[i] - mean[i]) * (m[j] - mean[j])) for w, m, C in zip(weights, means, covariances))
+            / total
+            for j in d
+        ]
+        for i in d
+    ]
     return mean, cov
 
 
@@ -478,8 +521,10 @@ def normalised(power, **law):
     """Means and covariances of the mixture with mean 0 and E |x|^2 = power."""
     mean, cov = moments(**law)
     s2 = power / mp.fsum(cov[i][i] for i in range(len(cov)))
-    return [[[mp.sqrt(s2) * (a - b) for a, b in zip(m, mean)] for m in law["means"]],
-            [[[s2 * v for v in row] for row in C] for C in law["covariances"]]]
+    return [
+        [[mp.sqrt(s2) * (a - b) for a, b in zip(m, mean)] for m in law["means"]],
+        [[[s2 * v for v in row] for row in C] for C in law["covariances"]],
+    ]
 
 
 # ------------------------------------------------------------------------------------------- points, sets, one Gaussian
@@ -496,7 +541,9 @@ form("laws.PointCloud.mean", POINTS)(lambda **c: cloud_moments(**c)[0])
 form("laws.PointCloud.covariance", POINTS)(lambda **c: cloud_moments(**c)[1])
 
 
-@form("papers.log_concavity.certificates.largest_posterior_variance", *({**POINTS, "y": NEXT, "sigma2": s} for s in (0.3, 2.0)))
+@form(
+    "papers.log_concavity.certificates.largest_posterior_variance", *({**POINTS, "y": NEXT, "sigma2": s} for s in (0.3, 2.0))
+)
 def largest_posterior_variance(points, weights, y, sigma2):
     zero = [[mp.mpf(0)] * 2] * 2
     C = matrix(Joint(weights, points, [zero] * 3, [y], mp.sqrt(sigma2)).covariance)
@@ -593,8 +640,13 @@ def flat(basis, offset, x, scale, sigma):
 
 
 def noised_mixture(weights, means, covariances, x, scale, sigma):
-    q = Joint(weights, [[scale * v for v in m] for m in means],
-              [[[scale**2 * v for v in row] for row in C] for C in covariances], [x], sigma)
+    q = Joint(
+        weights,
+        [[scale * v for v in m] for m in means],
+        [[[scale**2 * v for v in row] for row in C] for C in covariances],
+        [x],
+        sigma,
+    )
     return q.log_density, [v / scale for v in q.mean], [[v / scale**2 for v in row] for row in q.covariance]
 
 
@@ -618,13 +670,29 @@ def noised_sphere(radius, dim, x, scale, sigma):
 SCALES = ((1.0, 0.5), (0.7, 1.5))
 noised("GaussianMixture", [{**LAW, "x": NEXT, "scale": s, "sigma": t} for s, t in SCALES], noised_mixture)
 noised("PointCloud", [{**POINTS, "x": NEXT, "scale": s, "sigma": t} for s, t in SCALES], noised_cloud)
-noised("Sphere", [{"radius": 1.5, "dim": 3, "x": [0.5, -1.0, 0.25], "scale": s, "sigma": t} for s, t in SCALES],
-       noised_sphere)
-noised("Torus", [{"radii": [1.0, 0.5], "center": [0.25, 0.0, -0.5, 0.125, 1.0], "x": [0.5, 0.75, -0.5, 0.25, 0.75],
-                  "scale": s, "sigma": t} for s, t in ((1.0, 0.5), (0.7, 1.5))], torus)
+noised(
+    "Sphere", [{"radius": 1.5, "dim": 3, "x": [0.5, -1.0, 0.25], "scale": s, "sigma": t} for s, t in SCALES], noised_sphere
+)
+noised(
+    "Torus",
+    [
+        {
+            "radii": [1.0, 0.5],
+            "center": [0.25, 0.0, -0.5, 0.125, 1.0],
+            "x": [0.5, 0.75, -0.5, 0.25, 0.75],
+            "scale": s,
+            "sigma": t,
+        }
+        for s, t in ((1.0, 0.5), (0.7, 1.5))
+    ],
+    torus,
+)
 PLANE = {"basis": [[1.0, 0.5], [0.0, 2.0], [-1.0, 0.25]], "offset": [0.5, 0.0, 1.0], "x": [0.25, -1.5, 0.75]}
-noised("Subspace", [{**PLANE, "covariance": [[2.0, 0.3], [0.3, 0.5]], "scale": s, "sigma": t}
-                    for s, t in ((1.0, 0.4), (0.6, 1.3))], subspace)
+noised(
+    "Subspace",
+    [{**PLANE, "covariance": [[2.0, 0.3], [0.3, 0.5]], "scale": s, "sigma": t} for s, t in ((1.0, 0.4), (0.6, 1.3))],
+    subspace,
+)
 noised("Subspace", [{**PLANE, "scale": s, "sigma": t} for s, t in ((1.0, 0.4), (0.6, 1.3))], subspace, NOISED[1:])
 PRIOR = {**{k: v for k, v in PLANE.items() if k != "x"}, "covariance": [[2.0, 0.3], [0.3, 0.5]], "scale": 0.6, "sigma": 1.3}
 
@@ -638,9 +706,13 @@ def subspace_mean(basis, offset, covariance, scale, sigma):
 def subspace_covariance(basis, offset, covariance, scale, sigma):
     """Entry by entry: sum of s^2 B_ik C_kl B_jl, and sigma^2 on the diagonal."""
     d, m = range(len(offset)), range(len(covariance))
-    return [[scale**2 * mp.fsum(basis[i][k] * covariance[k][l] * basis[j][l] for k in m for l in m) + (i == j) * sigma**2
-             for j in d] for i in d]
-
+    return [
+        [
+            scale**2 * mp.fsum(basis[i][k] * covariance[k][l] * basis[j][l] for k in m for l in m) + (i == j) * sigma**2
+            for j in d
+        ]
+        for i in d
+    ]
 
 
 # ----------------------------------------------------------------------------------------------------- distances, errors
@@ -670,7 +742,9 @@ def wasserstein_1d(x, y, p):
 # ------------------------------------------------------------------------------------------------ walks on one Gaussian
 
 
-@form("papers.log_concavity.walk_jump.ULA.linear", {"k": 1.3, "unit": 1.0, "step": 0.2}, {"k": 0.2, "unit": 2.5, "step": 0.2})
+@form(
+    "papers.log_concavity.walk_jump.ULA.linear", {"k": 1.3, "unit": 1.0, "step": 0.2}, {"k": 0.2, "unit": 2.5, "step": 0.2}
+)
 def ula_linear(k, unit, step):
     """y' = y - h u k y + sqrt(2 h u) z: factor, and variance of the noise."""
     return [1 - step * unit * k, 2 * step * unit]
@@ -734,8 +808,10 @@ def smoothed_distance_hessian(covariance, sigma):
     return [[[(i == j) - v / sigma**2 for j, v in enumerate(row)] for i, row in enumerate(C)] for C in covariance]
 
 
-@form("statements.projection.near_set_error", {"distances": [[1.0, 1.5, 4.0]], "to_projection": [[0.0, 2.0, 4.5]], "alpha": 2.0,
-                                           "eta": 0.1})
+@form(
+    "statements.projection.near_set_error",
+    {"distances": [[1.0, 1.5, 4.0]], "to_projection": [[0.0, 2.0, 4.5]], "alpha": 2.0, "eta": 0.1},
+)
 def near_set_error(distances, to_projection, alpha, eta):
     return [eta * min(d) + max(t for s, t in zip(d, p) if s <= alpha * min(d)) for d, p in zip(distances, to_projection)]
 
@@ -756,8 +832,10 @@ def ddim_gaussian_deviation(sigma, s):
     return mp.fsum((a - b) ** 2 * s**2 / (2 * mp.sqrt(s * s + b * b) ** 3) for a, b in itertools.pairwise(sigma))
 
 
-@form("statements.conditional_mean.two_point_plateau",
-      *({"snr": s} for s in (1e-3, 0.7, 6.3, 30.0, 143.0, 150.0, 200.0, 700.0, 1400.0)))
+@form(
+    "statements.conditional_mean.two_point_plateau",
+    *({"snr": s} for s in (1e-3, 0.7, 6.3, 30.0, 143.0, 150.0, 200.0, 700.0, 1400.0)),
+)
 def two_point_plateau(snr):
     """By w = snr + sqrt(snr) g, times e^(snr/2): the quadrature stops at an absolute accuracy, and the values are small."""
 
@@ -780,8 +858,10 @@ def discrete_prior_mmse(points, weights, m, sigma):
     return total / mp.sqrt(2 * mp.pi)
 
 
-@form("statements.log_concavity.ula_log_sobolev",
-      {"k": [0.0, 5.0, 100.0], "h": 0.01, "a": 0.5, "L": 2.0, "dim": 3, "kl_start": 4.0})
+@form(
+    "statements.log_concavity.ula_log_sobolev",
+    {"k": [0.0, 5.0, 100.0], "h": 0.01, "a": 0.5, "L": 2.0, "dim": 3, "kl_start": 4.0},
+)
 def ula_log_sobolev(k, h, a, L, dim, kl_start):
     return [kl_start / mp.exp(a * h) ** v + 6 * dim * h * L * L / a for v in k]
 

@@ -59,9 +59,7 @@ def cholesky(S):
 def inverse(L):
     """(L L^T)^-1."""
     n = len(L)
-    M = [
-        [mp.mpf(0)] * n for _ in range(n)
-    ]  # M = L^-T, stored by rows of L^-1 transposed: M[j][i] = (L^-1)[i][j]
+    M = [[mp.mpf(0)] * n for _ in range(n)]  # M = L^-T, stored by rows of L^-1 transposed: M[j][i] = (L^-1)[i][j]
     for j in range(n):
         for i in range(j, n):
             e = mp.mpf(1 if i == j else 0)
@@ -101,13 +99,7 @@ class Level:
         self.mu = [vec(m) for m in law["means"]]
         self.parts = []
         for k in range(len(self.w)):
-            C = (
-                0.0
-                if self.cloud
-                else law["covariances"]
-                if np.ndim(law["covariances"]) == 0
-                else law["covariances"][k]
-            )
+            C = 0.0 if self.cloud else law["covariances"] if np.ndim(law["covariances"]) == 0 else law["covariances"][k]
             diagonal = np.ndim(C) < 2
             C = full(C, d)
             S = [[s2 * C[i][j] + (t2 if i == j else 0) for j in range(d)] for i in range(d)]
@@ -168,11 +160,7 @@ class Level:
         dm = [min(1, t**2 * P_norm[k]) * nmu[k] + (frobenius(self.parts[k][2]) * s / t**2) * nx for k in K]
         # log p itself moves with its gradient, and by the scale of the terms that are added up.
         common = norm(score) * (nx + s * top_mu)
-        logs = (
-            common
-            + mp.fsum(r[k] * (dl[k] + q[k] + abs(self.parts[k][1]) + abs(logits[k])) for k in K if r[k] > 0)
-            + d
-        )
+        logs = common + mp.fsum(r[k] * (dl[k] + q[k] + abs(self.parts[k][1]) + abs(logits[k])) for k in K if r[k] > 0) + d
         D = [norm(sub(m[k], mean)) for k in K]
         C = [cov[i * d : (i + 1) * d] for i in range(d)]
         return {
@@ -376,9 +364,7 @@ def main():
                     "coordinate": r / float(np.sqrt(n)),
                 }
                 spheres.append(entry | sphere(n, 1.5, scale, 10.0**e, r))
-    text = json.dumps(
-        {"laws": all_laws, "cases": todo, "bessel": ratios, "spheres": spheres}, separators=(",", ":")
-    )
+    text = json.dumps({"laws": all_laws, "cases": todo, "bessel": ratios, "spheres": spheres}, separators=(",", ":"))
     FILE.write_text(text.replace("},{", "},\n{") + "\n", encoding="utf-8")
     print(f"{len(todo)} cases, {len(text) / 1e6:.2f} MB")
 

@@ -113,8 +113,11 @@ def test_zero_length_steps_are_the_identity(name):
     short = Grid(grid.scale[np.r_[True, ~still]], grid.sigma[np.r_[True, ~still]])
     assert np.array_equal(states[-1], run(name, MIXTURE, short, x, noise=Keyed(short))[-1])
     # one row stands still while the other moves
-    two = Grid(np.stack([grid.scale[:9], np.full(9, grid.scale[0])], 1),
-               np.stack([grid.sigma[:9], np.full(9, grid.sigma[0])], 1), strict=False)
+    two = Grid(
+        np.stack([grid.scale[:9], np.full(9, grid.scale[0])], 1),
+        np.stack([grid.sigma[:9], np.full(9, grid.sigma[0])], 1),
+        strict=False,
+    )
     both = run(name, MIXTURE, two, x[:2], noise=Keyed(two))[-1]
     assert np.array_equal(both[1], x[1])
     assert np.max(np.abs(both[0] - run(name, MIXTURE, grid[:9], x[:2], noise=Keyed(grid))[-1][0])) <= 1e-12
@@ -268,10 +271,18 @@ def test_share_of_local_solutions_that_are_not_global(N, wrong):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(("argument", "change"), [
-    ("noise", {"noise": None}), ("prox", {"prox": "both"}), ("prox", {"prox": None}),
-    ("grid", {"grid": GRID.to_ve()}), ("grid", {"grid": 3}), ("x", {"x": np.zeros((4, 3))}), ("law", {"law": 1}),
-])
+@pytest.mark.parametrize(
+    ("argument", "change"),
+    [
+        ("noise", {"noise": None}),
+        ("prox", {"prox": "both"}),
+        ("prox", {"prox": None}),
+        ("grid", {"grid": GRID.to_ve()}),
+        ("grid", {"grid": 3}),
+        ("x", {"x": np.zeros((4, 3))}),
+        ("law", {"law": 1}),
+    ],
+)
 def test_bad_input_at_the_call(name, argument, change):
     given = {"law": MIXTURE, "grid": GRID, "x": np.zeros((4, 2)), "noise": Noise(0)} | change
     with pytest.raises(ValueError, match=f"^{argument}"):

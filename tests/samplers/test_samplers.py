@@ -202,9 +202,7 @@ def test_batches_agree_to_1e_12(name, batch):
     grid = grid_for(name)
     x, total = start(grid, 1000), 1000 if batch > 1 else 30
     whole = samplers.final(run(name, grid, x))[:total]
-    pieces = [
-        samplers.final(run(name, grid, x[s : s + batch], noise=Noise(3).rows(s))) for s in range(0, total, batch)
-    ]
+    pieces = [samplers.final(run(name, grid, x[s : s + batch], noise=Noise(3).rows(s))) for s in range(0, total, batch)]
     assert np.max(np.abs(np.concatenate(pieces)[:total] - whole)) <= 1e-12 * np.max(np.abs(whole))
 
 
@@ -305,8 +303,7 @@ def test_dpm_solver_last_step_rule():
     for grid, default in ((few, True), (many, False)):
         x = start(grid)
         plain, same, other = (
-            samplers.final(samplers.dpm_solver_pp(TwoPoints(), grid, x, lower))
-            for lower in (None, default, not default)
+            samplers.final(samplers.dpm_solver_pp(TwoPoints(), grid, x, lower)) for lower in (None, default, not default)
         )
         assert np.array_equal(plain, same)
         assert not np.array_equal(plain, other)
@@ -340,8 +337,11 @@ def test_euler_maruyama_is_the_released_scheme():
             last = i == N - 1
             g = beta(times[i]) * (eps if last else (1 - eps) / (N - 1))
             z = 0 if last else Noise(2).normal(i, 50, 3)
-            x = x + 0.5 * g * (x + score(x, times[i])) if ode else (
-                (1 + 0.5 * g) * x + g * score(x, times[i]) + np.sqrt(g) * z)
+            x = (
+                x + 0.5 * g * (x + score(x, times[i]))
+                if ode
+                else ((1 + 0.5 * g) * x + g * score(x, times[i]) + np.sqrt(g) * z)
+            )
         grid = schedules.vp_linear(N, eps=eps, final_zero=True)
         if ode:
             states = samplers.probability_flow(TwoPoints(), grid, x0, step="right")
@@ -540,9 +540,7 @@ BAD = {
     "step negative": ("step", lambda: samplers.probability_flow(LAW, VP_GRID, X, step=[1.0, 1.0, -1.0, 1.0])),
     "step right without time": ("step", lambda: samplers.probability_flow(LAW, VE_GRID.to_vp(), X, step="right")),
     "final text": ("final", lambda: samplers.probability_flow(LAW, VP_GRID, X, final="project")),
-    "final denoise": (
-        "final", lambda: samplers.probability_flow(LAW, schedules.vp_linear(4, eps=0.1), X, final="denoise")
-    ),
+    "final denoise": ("final", lambda: samplers.probability_flow(LAW, schedules.vp_linear(4, eps=0.1), X, final="denoise")),
     "last_noise EM": ("last_noise", lambda: samplers.euler_maruyama(LAW, VP_GRID, X, noise=Noise(1), last_noise=1)),
     "lower_order_final": ("lower_order_final", lambda: samplers.dpm_solver_pp(LAW, VE_GRID, X, 1)),
 }

@@ -30,8 +30,11 @@ def test_every_statement_is_filed():
     from exactdiffusion.statements import REGISTRY
 
     tree = ast.parse(inspect.getsource(bound))
-    decorated = [f.name for f in tree.body if isinstance(f, ast.FunctionDef)
-                 and any(isinstance(d, ast.Call) for d in f.decorator_list)]
+    decorated = [
+        f.name
+        for f in tree.body
+        if isinstance(f, ast.FunctionDef) and any(isinstance(d, ast.Call) for d in f.decorator_list)
+    ]
     assert len(decorated) >= 16
     for name in decorated:
         entry = getattr(bound, name).statement
@@ -268,10 +271,20 @@ def test_local_weak_errors():
     drift = sp.sin(x) / 2 - x / 3
     f = x**3 - x
     generator = lambda u: drift * sp.diff(u, x) + sp.diff(u, x, 2) / 2  # noqa: E731
-    numeric = {k: sp.lambdify(x, e, "math") for k, e in {
-        "b": drift, "b1": sp.diff(drift, x), "b2": sp.diff(drift, x, 2), "f1": sp.diff(f, x), "f2": sp.diff(f, x, 2),
-        "L1": generator(f), "L2": generator(generator(f)), "L3": generator(generator(generator(f))), "f": f,
-    }.items()}
+    numeric = {
+        k: sp.lambdify(x, e, "math")
+        for k, e in {
+            "b": drift,
+            "b1": sp.diff(drift, x),
+            "b2": sp.diff(drift, x, 2),
+            "f1": sp.diff(f, x),
+            "f2": sp.diff(f, x, 2),
+            "L1": generator(f),
+            "L2": generator(generator(f)),
+            "L3": generator(generator(generator(f))),
+            "f": f,
+        }.items()
+    }
     x0 = 0.7
     nodes, weights = np.polynomial.hermite_e.hermegauss(60)
     weights = weights / math.sqrt(2 * math.pi)
@@ -342,14 +355,15 @@ def test_matching_bias():
     """Mode of a smoothed two-component posterior, against the leading term: order zeta^2."""
     w, c, v = np.array([0.45, 0.55]), np.array([-0.4, 0.7]), 0.5
     x = sp.symbols("x")
-    density = sum(wi * sp.exp(-(x - ci) ** 2 / (2 * v)) for wi, ci in zip(w, c))
+    density = sum(wi * sp.exp(-((x - ci) ** 2) / (2 * v)) for wi, ci in zip(w, c))
     log = sp.log(density)
     first, second, third = (sp.lambdify(x, sp.diff(log, x, k), "mpmath") for k in (1, 2, 3))
 
     def mode(variance):
         def gradient(u):
-            r = [wi * mp.exp(-(u - ci) ** 2 / (2 * variance)) for wi, ci in zip(w, c)]
+            r = [wi * mp.exp(-((u - ci) ** 2) / (2 * variance)) for wi, ci in zip(w, c)]
             return sum(ri * (ci - u) for ri, ci in zip(r, c)) / sum(r)
+
         return mp.findroot(gradient, (0.0, 0.4), solver="anderson")
 
     with mp.workdps(30):
@@ -366,23 +380,26 @@ def test_matching_bias():
 # ------------------------------------------------------------------------------------------------------ bad input
 
 
-@pytest.mark.parametrize(("name", "call"), [
-    ("g", lambda: bound.prox_update(0.0, 0.0, 2.0, "prox_backward")),
-    ("g", lambda: bound.prox_update(0.0, 0.0, 0.0, "prox_hybrid")),
-    ("scheme", lambda: bound.prox_update(0.0, 0.0, 1.0, "ddpm")),
-    ("g", lambda: bound.backward_kl(0.2, 1, 1.0, 3.0, 0.0)),
-    ("g", lambda: bound.hybrid_trajectory_kl([0.1, -0.1], 1, 1.0, 1.0, 0.0)),
-    ("L", lambda: bound.backward_kl(0.2, 1, 1.0, -1.0, 0.0)),
-    ("T", lambda: bound.forward_convergence(0.0, 1.0, 1)),
-    ("d", lambda: bound.forward_convergence(1.0, 1.0, 0)),
-    ("S", lambda: bound.gaussian_errors("ddpm", 0.0)),
-    ("scheme", lambda: bound.gaussian_errors("heun", 1.0)),
-    ("g", lambda: bound.standard_normal_variance("euler_maruyama", 4.0, 3)),
-    ("y", lambda: bound.interpolating_process(0.1, 0.0, 0.0, 0.0, 0.0, "prox_hybrid")),
-    ("variance", lambda: bound.mixture_lipschitz(-1.0, 1.0)),
-    ("eps", lambda: bound.backward_steps(0.0, 1.0, 1, 1.0, 1.0, 1.0)),
-    ("T", lambda: bound.backward_steps(1.0, -1e155, 2, 1.0, 0.0, 1.0)),
-])
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("g", lambda: bound.prox_update(0.0, 0.0, 2.0, "prox_backward")),
+        ("g", lambda: bound.prox_update(0.0, 0.0, 0.0, "prox_hybrid")),
+        ("scheme", lambda: bound.prox_update(0.0, 0.0, 1.0, "ddpm")),
+        ("g", lambda: bound.backward_kl(0.2, 1, 1.0, 3.0, 0.0)),
+        ("g", lambda: bound.hybrid_trajectory_kl([0.1, -0.1], 1, 1.0, 1.0, 0.0)),
+        ("L", lambda: bound.backward_kl(0.2, 1, 1.0, -1.0, 0.0)),
+        ("T", lambda: bound.forward_convergence(0.0, 1.0, 1)),
+        ("d", lambda: bound.forward_convergence(1.0, 1.0, 0)),
+        ("S", lambda: bound.gaussian_errors("ddpm", 0.0)),
+        ("scheme", lambda: bound.gaussian_errors("heun", 1.0)),
+        ("g", lambda: bound.standard_normal_variance("euler_maruyama", 4.0, 3)),
+        ("y", lambda: bound.interpolating_process(0.1, 0.0, 0.0, 0.0, 0.0, "prox_hybrid")),
+        ("variance", lambda: bound.mixture_lipschitz(-1.0, 1.0)),
+        ("eps", lambda: bound.backward_steps(0.0, 1.0, 1, 1.0, 1.0, 1.0)),
+        ("T", lambda: bound.backward_steps(1.0, -1e155, 2, 1.0, 0.0, 1.0)),
+    ],
+)
 def test_bad_input_names_the_argument(name, call):
     with pytest.raises(ValueError, match=rf"^{name}\b"):
         call()

@@ -13,8 +13,15 @@ from exactdiffusion.papers.log_concavity.walk_jump import Underdamped
 from exactdiffusion.statements import log_concavity_thresholds as bound
 from exactdiffusion.studies import figures
 
-NAMES = ("chain_schematic", "condition_numbers", "elliptical_gaussians", "jump_error", "kappa_m", "sigma_m_map",
-         "thresholds_of_clouds")
+NAMES = (
+    "chain_schematic",
+    "condition_numbers",
+    "elliptical_gaussians",
+    "jump_error",
+    "kappa_m",
+    "sigma_m_map",
+    "thresholds_of_clouds",
+)
 EPS = np.finfo(np.float64).eps
 
 
@@ -220,8 +227,11 @@ def test_budgets_say_what_the_caption_says():
 def test_all_at_once_is_one_measurement_of_smaller_noise():
     """The whole walk on R^m, one axis at a time, by its dense covariance: no reduction to the mean."""
     m, calls = 5, 7
-    rows = [r for r in fresh("elliptical_gaussians", m=[], kappas=[100.0], budgets=[calls], joint=[m])
-            if r["method"].startswith("all")]
+    rows = [
+        r
+        for r in fresh("elliptical_gaussians", m=[], kappas=[100.0], budgets=[calls], joint=[m])
+        if r["method"].startswith("all")
+    ]
     (r,) = rows
     step, friction = (float(word.split()[1]) for word in r["setting"].split(", "))
     walk, square = Underdamped(1, step, friction), 0.0
@@ -277,8 +287,17 @@ def test_affinely_independent_clouds_are_exact():
 
 def test_named_thresholds_are_the_recorded_ones():
     named = {r["name"]: r for r in committed("thresholds_of_clouds") if r["group"] == "named"}
-    recorded = {"2 points, w = .01": 1, "simplex of 5": .5, "triangle, w = .7, .2, .1": .75, "square, w = .45, .05": 1.8,
-                "square": 1, "8-gon": .5, "−1, 0, 1": .28312, "−1, 0, 1, w = .05, .9": .25006, "5 equispaced": .11134}
+    recorded = {
+        "2 points, w = .01": 1,
+        "simplex of 5": 0.5,
+        "triangle, w = .7, .2, .1": 0.75,
+        "square, w = .45, .05": 1.8,
+        "square": 1,
+        "8-gon": 0.5,
+        "−1, 0, 1": 0.28312,
+        "−1, 0, 1, w = .05, .9": 0.25006,
+        "5 equispaced": 0.11134,
+    }
     for name, value in recorded.items():
         r = named[name]
         assert r["lower"] == pytest.approx(value, abs=5e-6)
@@ -318,8 +337,11 @@ def test_kappa_is_below_its_bound_and_attained_by_two_points():
                 assert r["excess"] == pytest.approx(r["bound"] - 1, rel=1e-9, abs=64 * EPS)
             else:
                 assert r["excess"] < 0.8 * (r["bound"] - 1)
-    recorded = {"two points": (5.5, 1.9783, 1.1247, 1.0077), "triangle": (2.588, 1.589, 1.091, 1.0058),
-                "8-gon": (1.692, 1.329, 1.0587, 1.0038)}
+    recorded = {
+        "two points": (5.5, 1.9783, 1.1247, 1.0077),
+        "triangle": (2.588, 1.589, 1.091, 1.0058),
+        "8-gon": (1.692, 1.329, 1.0587, 1.0038),
+    }
     for name, values in recorded.items():
         # one unit of the last recorded digit
         for m, value, unit in zip((2, 5, 20, 100), values, (1e-3, 1e-3, 1e-3, 1e-4)):
@@ -388,8 +410,12 @@ def test_jump_is_below_both_bounds_and_above_what_families_reach():
 
 def test_two_gaussians_have_the_recorded_distances_and_rates():
     rows = {(r["d"], r["x"]): r for r in committed("jump_error") if r["panel"] == "dimension"}
-    recorded = {1: (.649, .0524, .00136, 1.53e-5), 2: (2.09, .292, .0114, 1.41e-4), 8: (13.0, 3.36, .443, .00909),
-                32: (62.2, 21.4, 7.74, .450)}
+    recorded = {
+        1: (0.649, 0.0524, 0.00136, 1.53e-5),
+        2: (2.09, 0.292, 0.0114, 1.41e-4),
+        8: (13.0, 3.36, 0.443, 0.00909),
+        32: (62.2, 21.4, 7.74, 0.450),
+    }
     for d, values in recorded.items():
         for m, value in zip((1, 10, 100, 1000), values):
             # three digits, the last one as good as the prototype's quadrature

@@ -25,7 +25,7 @@ def test_group_selects_all_figures_of_the_paper():
 
 def test_jump_is_the_recorded_one_and_below_the_bound():
     rows = {(r["panel"], r["series"], r["d"], r["x"]): r["w2"] for r in committed("two_gaussians")}
-    recorded = {1: (.649, .0524, .00136), 2: (2.09, .292, .0114), 8: (13.0, 3.36, .443), 32: (62.2, 21.4, 7.74)}
+    recorded = {1: (0.649, 0.0524, 0.00136), 2: (2.09, 0.292, 0.0114), 8: (13.0, 3.36, 0.443), 32: (62.2, 21.4, 7.74)}
     for d, values in recorded.items():
         found = [rows["m", "exact", d, m] ** 2 for m in (1, 10, 100)]
         # printed with three digits
@@ -40,8 +40,10 @@ def test_one_at_a_time_follows_the_exact_chain_and_all_at_once_does_not():
     n = parameters("two_gaussians")["n"]
     error = math.sqrt(W * (1 - W) / n)
     for d in (1, 2, 8, 32):
-        floor = {c: math.sqrt(np.mean([r[c] ** 2 for k, r in rows.items() if k[:3] == ("floor", "floor", d)]))
-                 for c in ("w2", "within")}
+        floor = {
+            c: math.sqrt(np.mean([r[c] ** 2 for k, r in rows.items() if k[:3] == ("floor", "floor", d)]))
+            for c in ("w2", "within")
+        }
         assert floor["within"] < 0.5 * floor["w2"]
         for m in (1, 2, 5, 10, 20, 50, 100, 200):
             exact, oat = rows["m", "exact", d, m]["w2"], rows["m", "oat", d, m]
@@ -189,7 +191,7 @@ def dual_gap(law, R, n=2001):
 def test_gaps_are_the_recorded_ones_and_those_of_another_algorithm():
     table = committed("spectral_gap")
     law = {r["d"]: r for r in table if r["part"] == "dimension"}
-    assert [law[d]["gap"] for d in (1, 2, 3)] == pytest.approx([.0173, 3.01e-4, 4.26e-6], rel=5e-3)
+    assert [law[d]["gap"] for d in (1, 2, 3)] == pytest.approx([0.0173, 3.01e-4, 4.26e-6], rel=5e-3)
     for d in (1, 2, 3, 4):
         R = 3 * math.sqrt(d)
         found = dual_gap(GaussianMixture([W, 1 - W], np.array([[-R], [R]]), 1.0), R)
@@ -198,14 +200,14 @@ def test_gaps_are_the_recorded_ones_and_those_of_another_algorithm():
     # Eyring-Kramers from above, ever closer (relative corrections of order 1/R^2); recorded .0242, 3.99e-4, 5.5e-6
     ratios = [law[d]["bound"] / law[d]["gap"] for d in (1, 2, 3, 4)]
     assert all(a > b > 1 for a, b in itertools.pairwise(ratios))
-    assert [law[d]["bound"] for d in (1, 2, 3)] == pytest.approx([.0242, 3.99e-4, 5.5e-6], rel=0.05)
+    assert [law[d]["bound"] for d in (1, 2, 3)] == pytest.approx([0.0242, 3.99e-4, 5.5e-6], rel=0.05)
 
 
 def test_conditional_gaps_are_of_order_one_and_above_the_bound():
     rows = [r for r in committed("spectral_gap") if r["series"] == "conditional"]
     assert all(r["gap"] >= r["bound"] - 2e-3 for r in rows)  # grid of order h^2
     at = {(r["d"], r["factor"], r["t"]): r["gap"] for r in rows if r["part"] == "t"}
-    for t, low, high in ((1, .504, .546), (2, .488, .491), (10, .62, .77)):
+    for t, low, high in ((1, 0.504, 0.546), (2, 0.488, 0.491), (10, 0.62, 0.77)):
         values = [at[d, 1.0, t] for d in (1, 2, 3)]
         assert low - 2e-3 <= min(values) <= max(values) <= high + 3e-3  # recorded on a coarser grid of pasts
     assert min(v for (_, factor, _), v in at.items() if factor == 2.0) > 0.635
@@ -281,8 +283,11 @@ def test_cells_tile_the_disc_and_hold_their_bounds(name):
     levels = sorted({r["level"] for r in cells})
     assert len(levels) >= 5  # the refined region is there
     for point, value in zip(y, top):
-        held = [index[key] for level in levels
-                if (key := (level, *np.floor((point + radius) / (radius / 8 / 2**level)).astype(int))) in index]
+        held = [
+            index[key]
+            for level in levels
+            if (key := (level, *np.floor((point + radius) / (radius / 8 / 2**level)).astype(int))) in index
+        ]
         assert len(held) == 1
         assert value <= held[0] * (1 + 1e-5)  # six digits are kept
     # beyond the circle

@@ -11,8 +11,17 @@ from scipy.spatial.distance import cdist
 from exactdiffusion.studies import figures
 
 EPS = np.finfo(np.float64).eps
-NAMES = ("audit_examples", "gamma_versus_error", "geometry", "gradient_estimation_idea", "guarantee_versus_steps",
-         "largest_admissible_eta", "noise_prediction", "noise_schedules", "projection_error")
+NAMES = (
+    "audit_examples",
+    "gamma_versus_error",
+    "geometry",
+    "gradient_estimation_idea",
+    "guarantee_versus_steps",
+    "largest_admissible_eta",
+    "noise_prediction",
+    "noise_schedules",
+    "projection_error",
+)
 
 
 def test_group_selects_all_figures_of_the_paper():
@@ -26,13 +35,20 @@ def test_group_selects_all_figures_of_the_paper():
 # recorded in another implementation: N = 10, nu = 2 and 4, with and without the last step
 @pytest.mark.parametrize(
     ("schedule", "expected"),
-    [("ddim", (0.0133, 0.0212, 0.0737, 0.141)), ("ddim_offset", (0.0158, 0.0250, 0.100, 0.192)),
-     ("edm", (0.0419, 0.0800, 0.0442, 0.0841)), ("linear", (0.0449, 0.0841, 0.0699, 0.135))],
+    [
+        ("ddim", (0.0133, 0.0212, 0.0737, 0.141)),
+        ("ddim_offset", (0.0158, 0.0250, 0.100, 0.192)),
+        ("edm", (0.0419, 0.0800, 0.0442, 0.0841)),
+        ("linear", (0.0449, 0.0841, 0.0699, 0.135)),
+    ],
 )
 def test_largest_admissible_eta(schedule, expected):
     rows = fresh("largest_admissible_eta", schedules=[schedule])
-    found = [next(r["eta"] for r in rows if r["panel"] == "bars" and r["nu"] == nu and r["last_step"] is last)
-             for last in (True, False) for nu in (2.0, 4.0)]
+    found = [
+        next(r["eta"] for r in rows if r["panel"] == "bars" and r["nu"] == nu and r["last_step"] is last)
+        for last in (True, False)
+        for nu in (2.0, 4.0)
+    ]
     # recorded with three digits
     assert [float(f"{v:.3g}") for v in found] == pytest.approx(expected, abs=0)
 
@@ -52,8 +68,9 @@ def test_ranking_is_a_certificate_only():
 
 def test_guarantee_is_attained_and_tends_to_its_limits():
     rows = fresh("guarantee_versus_steps", N=[1, 7, 100_000], measured_N=[1, 7, 30])
-    bounds = {(r["eta"], r["N"]): r for r in fresh("guarantee_versus_steps", N=[1, 7, 30], measured_N=[1])
-              if r["what"] == "bound"}
+    bounds = {
+        (r["eta"], r["N"]): r for r in fresh("guarantee_versus_steps", N=[1, 7, 30], measured_N=[1]) if r["what"] == "bound"
+    }
     for row in rows:
         eta, nu = row["eta"], row["nu"]
         if row["what"] == "bound" and row["N"] == 100_000:

@@ -11,32 +11,42 @@ from exactdiffusion.output_laws import line
 from exactdiffusion.statements import proximal as bound
 from exactdiffusion.studies import figures
 
-NAMES = ("coin_test", "dino_w2", "kl_versus_dimension", "kl_versus_steps", "multivalued_prox", "proximal_matching",
-         "trajectory_versus_marginal")
+NAMES = (
+    "coin_test",
+    "dino_w2",
+    "kl_versus_dimension",
+    "kl_versus_steps",
+    "multivalued_prox",
+    "proximal_matching",
+    "trajectory_versus_marginal",
+)
 
 # W2 on the dino, n = 1,000: (mean, sd) over ``seeds`` seeds at N = 5, 7, 10, 20, 30, 40, recorded in another implementation;
 # no sd was recorded where only means stand
 RECORDED = {
-    "em": (40, (1.067, .505, .258, .142, .112, .097), (.024, .018, .010, .004, .004, .005)),
-    "em_1e-3": (40, (.241, .222, .163, .107, .088, .076), (.009, .012, .010, .008, .008, .010)),
-    "em_1e-5": (40, (.353, .253, .171, .109, .090, .078), (.009, .012, .011, .008, .008, .009)),
-    "ode": (40, (.123, .111, .100, .076, .069, .066), (.006, .006, .007, .007, .009, .009)),
-    "hybrid": (6, (.211, .143, .099, .074, .073, .072), (.007, .012, .010, .010, .014, .013)),
-    "backward": (6, (None, None, .111, .078, .073, .072), (None, None, .010, .011, .013, .011)),
-    "hybrid_local": (6, (.211, .143, .099, .075, .072, .072), None),
-    "em_projected": (6, (.294, .219, .164, .104, .095, .077), None),
-    "em_quiet": (6, (.628, .388, .308, .144, .104, .087), None),
-    "ddpm": (6, (.333, .264, .207, .133, .110, .102), None),
-    "ddim": (6, (.321, .243, .180, .108, .087, .076), None),
+    "em": (40, (1.067, 0.505, 0.258, 0.142, 0.112, 0.097), (0.024, 0.018, 0.010, 0.004, 0.004, 0.005)),
+    "em_1e-3": (40, (0.241, 0.222, 0.163, 0.107, 0.088, 0.076), (0.009, 0.012, 0.010, 0.008, 0.008, 0.010)),
+    "em_1e-5": (40, (0.353, 0.253, 0.171, 0.109, 0.090, 0.078), (0.009, 0.012, 0.011, 0.008, 0.008, 0.009)),
+    "ode": (40, (0.123, 0.111, 0.100, 0.076, 0.069, 0.066), (0.006, 0.006, 0.007, 0.007, 0.009, 0.009)),
+    "hybrid": (6, (0.211, 0.143, 0.099, 0.074, 0.073, 0.072), (0.007, 0.012, 0.010, 0.010, 0.014, 0.013)),
+    "backward": (6, (None, None, 0.111, 0.078, 0.073, 0.072), (None, None, 0.010, 0.011, 0.013, 0.011)),
+    "hybrid_local": (6, (0.211, 0.143, 0.099, 0.075, 0.072, 0.072), None),
+    "em_projected": (6, (0.294, 0.219, 0.164, 0.104, 0.095, 0.077), None),
+    "em_quiet": (6, (0.628, 0.388, 0.308, 0.144, 0.104, 0.087), None),
+    "ddpm": (6, (0.333, 0.264, 0.207, 0.133, 0.110, 0.102), None),
+    "ddim": (6, (0.321, 0.243, 0.180, 0.108, 0.087, 0.076), None),
 }
 # recorded floor; 400 multinomial draws here give mean .0650, sd .0106, so it is 3 standard errors low
-FLOOR = (40, .060, .007)
+FLOOR = (40, 0.060, 0.007)
 STEPS = (5, 7, 10, 20, 30, 40)
 # n = 20,000: means only
 RECORDED_LARGE = {
-    "em": (1.055, .502, .252, .136, .105, .088), "em_projected": (.289, .218, .153, .097, .076, .063),
-    "em_1e-3": (.240, .217, .159, .097, .075, .061), "ode": (.116, .104, .092, .057, .044, .038),
-    "hybrid": (.205, .144, .091, .063, .050, .049), "backward": (None, None, .103, .064, .051, .050),
+    "em": (1.055, 0.502, 0.252, 0.136, 0.105, 0.088),
+    "em_projected": (0.289, 0.218, 0.153, 0.097, 0.076, 0.063),
+    "em_1e-3": (0.240, 0.217, 0.159, 0.097, 0.075, 0.061),
+    "ode": (0.116, 0.104, 0.092, 0.057, 0.044, 0.038),
+    "hybrid": (0.205, 0.144, 0.091, 0.063, 0.050, 0.049),
+    "backward": (None, None, 0.103, 0.064, 0.051, 0.050),
 }
 HALF_DIGIT = 5e-4  # three recorded decimals
 
@@ -78,7 +88,7 @@ def test_w2_table_is_the_recorded_one():
                 apart[method, N] = standard_errors_apart(cells[method, N], means[k], sd, seeds)
     apart["floor"] = standard_errors_apart(cells["target", 0], FLOOR[1], FLOOR[2], FLOOR[0])
     floor = cells["target", 0]
-    assert abs(np.mean(floor) - .0650) < 4 * .0106 * math.sqrt(1 / len(floor) + 1 / 400)
+    assert abs(np.mean(floor) - 0.0650) < 4 * 0.0106 * math.sqrt(1 / len(floor) + 1 / 400)
     assert len(apart) == 65
     assert {k: round(v, 1) for k, v in apart.items() if v > 4} == {}
 
@@ -92,7 +102,7 @@ def test_w2_table_of_large_samples_is_the_recorded_one():
     table = committed("dino_w2")
     small, large = w2_values(table, 1000), w2_values(table, 20000)
     floor = large["target", 0]
-    assert np.mean(floor) == pytest.approx(.030, abs=HALF_DIGIT + 4 * np.std(floor, ddof=1) * math.sqrt(1 + 1 / len(floor)))
+    assert np.mean(floor) == pytest.approx(0.030, abs=HALF_DIGIT + 4 * np.std(floor, ddof=1) * math.sqrt(1 + 1 / len(floor)))
     apart = {}
     for method, means in RECORDED_LARGE.items():
         for N, mean in zip(STEPS, means):
@@ -177,7 +187,7 @@ def test_budgets_and_closed_bounds_hold_and_are_ordered():
 
 def test_trajectory_kl_has_slope_one_and_its_constant():
     rows = {(r["scheme"], r["N"]): r for r in committed("trajectory_versus_marginal")}
-    for scheme, ratio in (("euler_maruyama", .993), ("prox_hybrid", .986), ("prox_backward", .994), ("ddpm", .985)):
+    for scheme, ratio in (("euler_maruyama", 0.993), ("prox_hybrid", 0.986), ("prox_backward", 0.994), ("ddpm", 0.985)):
         row = rows[scheme, 256]
         # recorded with three digits, the last one as good as the prototype's quadrature of the constant
         assert row["trajectory"] / row["leading"] == pytest.approx(ratio, abs=1e-3)
@@ -221,8 +231,10 @@ def test_coin_has_slope_four_and_sees_planted_errors():
 
 def test_kl_is_linear_in_the_dimension_where_curvature_is_bounded():
     rows = {(r["target"], r["scheme"], r["d"]): r for r in committed("kl_versus_dimension")}
-    recorded = {"euler_maruyama": (2.47e-4, 2.02e-4, 1.83e-4, 1.74e-4, 1.70e-4),
-                "prox_backward": (2.53e-4, 2.03e-4, 1.82e-4, 1.72e-4, 1.68e-4)}
+    recorded = {
+        "euler_maruyama": (2.47e-4, 2.02e-4, 1.83e-4, 1.74e-4, 1.70e-4),
+        "prox_backward": (2.53e-4, 2.03e-4, 1.82e-4, 1.72e-4, 1.68e-4),
+    }
     for scheme, values in recorded.items():
         found = [rows["bounded", scheme, d]["kl_per_d"] for d in (8, 16, 32, 64, 128)]
         assert [float(f"{v:.2e}") for v in found] == pytest.approx(values, abs=0)
@@ -242,13 +254,20 @@ def test_kl_is_linear_in_the_dimension_where_curvature_is_bounded():
 
 def test_gap_on_the_line_is_the_recorded_one():
     """Weights .4/.6 at -1, 1, v = .1, lam = 5/160: gap (-0.25, 0.21) of mass 0.0075; bitangent by another algorithm."""
-    setting = {"weights": [0.4, 0.6], "means": [-1.0, 1.0], "variance": 0.1, "lam": 5 / 160, "low": -1.4, "high": 1.4,
-               "count": 281}
+    setting = {
+        "weights": [0.4, 0.6],
+        "means": [-1.0, 1.0],
+        "variance": 0.1,
+        "lam": 5 / 160,
+        "low": -1.4,
+        "high": 1.4,
+        "count": 281,
+    }
     for q in (setting, parameters("multivalued_prox")["line"]):
-        jump, = (r for r in fresh("multivalued_prox", panels=["line"], line=q) if r["series"] == "jump")
+        (jump,) = (r for r in fresh("multivalued_prox", panels=["line"], line=q) if r["series"] == "jump")
         law = GaussianMixture(q["weights"], [[-1.0], [1.0]], q["variance"])
         step = line.prox_hybrid(line.level(law), line.level(law), q["lam"])
-        (low, high), = line.contact_gaps(step, -2.0, 2.0)
+        ((low, high),) = line.contact_gaps(step, -2.0, 2.0)
         # the bisection locates the query to rounding, u to that over the Jacobian, here above 1/10
         assert jump["ux"] == pytest.approx(low, abs=1e-12)
         assert jump["vx"] == pytest.approx(high, abs=1e-12)
@@ -317,7 +336,12 @@ def test_proximal_matching_minimises_the_loss():
         def loss(f, width=q["lam"] * r["zeta"] ** 2, posterior=posterior):
             return -np.sum(posterior * np.exp(-((x - f) ** 2) / width))
 
-        best = min((minimize_scalar(loss, bounds=(a, a + 0.2), method="bounded", options={"xatol": 1e-9})
-                    for a in np.arange(-2, 2, 0.1)), key=lambda found: found.fun)
+        best = min(
+            (
+                minimize_scalar(loss, bounds=(a, a + 0.2), method="bounded", options={"xatol": 1e-9})
+                for a in np.arange(-2, 2, 0.1)
+            ),
+            key=lambda found: found.fun,
+        )
         # a minimum is located to the square root of rounding
         assert r["f"] == pytest.approx(best.x, abs=1e-6)

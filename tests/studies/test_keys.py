@@ -51,7 +51,9 @@ CHANGES = {
         _run(GaussianMixture([1.0], [[0.0, 0.0]], [[[0.5, 0.0], [0.0, 2.0]]]), GRID, "ddim"),
     ),
     "shape of the means": (
-        _run(GaussianMixture([1.0], [[0.7, 0.0]], 0.3), GRID), _run(GaussianMixture([1.0], [[0.7]], 0.3), GRID)),
+        _run(GaussianMixture([1.0], [[0.7, 0.0]], 0.3), GRID),
+        _run(GaussianMixture([1.0], [[0.7]], 0.3), GRID),
+    ),
     "scale": (
         _run(GaussianMixture(**ONE), LEVELS, "ddim"),
         _run(GaussianMixture(**ONE), _grid(LEVELS, scale=np.linspace(0.8, 1.0, 7)), "ddim"),
@@ -91,7 +93,17 @@ def test_exact_output_of_a_run_that_differs_in_one_field(field):
 def test_every_field_of_a_run_and_of_a_grid_is_changed_above_or_cannot_matter():
     """A new field must be thought of: the seed and the states say nothing about a law of outputs."""
     assert {f.name for f in dataclasses.fields(metrics.Run)} == {
-        "law", "name", "known", "parameters", "grid", "start", "seed", "first", "samples", "path"}
+        "law",
+        "name",
+        "known",
+        "parameters",
+        "grid",
+        "start",
+        "seed",
+        "first",
+        "samples",
+        "path",
+    }
     assert {f.name for f in dataclasses.fields(Grid)} == {"scale", "sigma", "time", "rate", "strict"}
     run = _run(GaussianMixture(**ONE), GRID)
     assert metrics.exact_output(dataclasses.replace(run, known=False)) is None
@@ -152,8 +164,10 @@ def test_code_of_a_cell_sees_the_file_of_each_function_of_the_users_own(kind, tm
 @pytest.mark.parametrize("prox", ["global", "local"])
 def test_counts_of_a_cell_are_those_of_its_sampler(prox):
     """One map a step, global or local, of 3 rows; a denoiser has calls of another name."""
-    cells = [sweep.Cell("gaussian", name, "vp_linear", 12, 0, 3, "gaussian")
-             for name in (f'proximal_backward:prox="{prox}"', "heun")]
+    cells = [
+        sweep.Cell("gaussian", name, "vp_linear", 12, 0, 3, "gaussian")
+        for name in (f'proximal_backward:prox="{prox}"', "heun")
+    ]
     proximal, heun = (sweep.run_cell(cell, ["w2"], exact_draws=0)[0] for cell in cells)
     names = ("oracle_calls", "oracle_rows", "prox_calls", "denoise_calls")
     assert [proximal[name] for name in names] == [12, 36, 12, 0]
@@ -169,24 +183,42 @@ def _variants(make, **changes):
 _P, _W = np.array([[0.0, 1.0], [2.0, 3.0], [4.0, 6.0]]), np.array([0.2, 0.3, 0.5])
 _C = np.array([np.eye(2), 2 * np.eye(2), 3 * np.eye(2)])
 FAMILIES = {
-    "PointCloud": _variants(lambda points=_P, weights=_W: PointCloud(points, weights),
-                            points=_P + [[0, 0], [0, 0], [0, 1e-12]], weights=_W[::-1]),
+    "PointCloud": _variants(
+        lambda points=_P, weights=_W: PointCloud(points, weights), points=_P + [[0, 0], [0, 0], [0, 1e-12]], weights=_W[::-1]
+    ),
     "GaussianMixture": _variants(
         lambda weights=_W, means=_P, covariances=_C: GaussianMixture(weights, means, covariances),
-        weights=_W[::-1], means=_P + 1e-12 * np.eye(3, 2), covariances=_C + 1e-12 * np.eye(2)),
+        weights=_W[::-1],
+        means=_P + 1e-12 * np.eye(3, 2),
+        covariances=_C + 1e-12 * np.eye(2),
+    ),
     "GaussianMixture, isotropic": _variants(
-        lambda covariances=0.5: GaussianMixture(_W, _P, covariances), covariances=np.array([0.5, 0.5, 0.6])),
+        lambda covariances=0.5: GaussianMixture(_W, _P, covariances), covariances=np.array([0.5, 0.5, 0.6])
+    ),
     "Sphere": _variants(
         lambda radius=1.5, dim=5, sphere_dim=3, block=(0, 1, 2), center=(0.0,) * 5: Sphere(
-            radius, dim, sphere_dim, block=list(block), center=center),
-        radius=1.5 + 1e-12, block=(0, 1, 3), center=(0.0, 0.0, 0.0, 0.0, 1.0)) + [Sphere(1.5, 6, 3), Sphere(1.5, 5, 2)],
-    "Torus": _variants(lambda radii=(1.0, 0.6), dim=5, center=(0.0,) * 5: Torus(list(radii), dim, center=center),
-                       radii=(0.6, 1.0), center=(0.1,) * 5) + [Torus([1.0, 0.6], 6)],
+            radius, dim, sphere_dim, block=list(block), center=center
+        ),
+        radius=1.5 + 1e-12,
+        block=(0, 1, 3),
+        center=(0.0, 0.0, 0.0, 0.0, 1.0),
+    )
+    + [Sphere(1.5, 6, 3), Sphere(1.5, 5, 2)],
+    "Torus": _variants(
+        lambda radii=(1.0, 0.6), dim=5, center=(0.0,) * 5: Torus(list(radii), dim, center=center),
+        radii=(0.6, 1.0),
+        center=(0.1,) * 5,
+    )
+    + [Torus([1.0, 0.6], 6)],
     "Subspace": _variants(
-        lambda basis=((1.0, 0.0), (0.0, 1.0), (0.0, 0.0)), offset=(0.0, 0.0, 1.0), covariance=((2.0, 0.3), (0.3, 0.5)):
-            Subspace(basis, offset, covariance),
-        basis=((1.0, 0.0), (0.0, 0.8), (0.0, 0.6)), offset=(0.0, 0.0, 2.0), covariance=((2.0, 0.3), (0.3, 0.6)))
-        + [Subspace(((1.0, 0.0), (0.0, 1.0), (0.0, 0.0)), (0.0, 0.0, 1.0))],
+        lambda basis=((1.0, 0.0), (0.0, 1.0), (0.0, 0.0)), offset=(0.0, 0.0, 1.0), covariance=((2.0, 0.3), (0.3, 0.5)): (
+            Subspace(basis, offset, covariance)
+        ),
+        basis=((1.0, 0.0), (0.0, 0.8), (0.0, 0.6)),
+        offset=(0.0, 0.0, 2.0),
+        covariance=((2.0, 0.3), (0.3, 0.6)),
+    )
+    + [Subspace(((1.0, 0.0), (0.0, 1.0), (0.0, 0.0)), (0.0, 0.0, 1.0))],
 }
 
 
@@ -327,16 +359,21 @@ SEEDED = {
     "random_mixture": lambda seed: datasets.random_mixture(3, 4, seed=seed).covariances,
     "random_mixture, weights": lambda seed: datasets.random_mixture(3, 4, seed=seed).weights,
     "synthetic_complex_mixture": _complex,
-    "study": lambda seed: [r["nmse"] for r in conditional_mean.study(
-        GaussianMixture(None, [[-1.0], [1.0]], 0.5), 0.0, [100], samples=20, seed=seed)],
-    "ApproximateProjection": lambda seed: adversaries.ApproximateProjection(
-        Sphere(1.0, 3), 0.3, strategy="random", seed=seed).noised(1.0, 0.5).denoise(
-            np.full((2, 3), 1.2)),
+    "study": lambda seed: [
+        r["nmse"]
+        for r in conditional_mean.study(GaussianMixture(None, [[-1.0], [1.0]], 0.5), 0.0, [100], samples=20, seed=seed)
+    ],
+    "ApproximateProjection": lambda seed: (
+        adversaries.ApproximateProjection(Sphere(1.0, 3), 0.3, strategy="random", seed=seed)
+        .noised(1.0, 0.5)
+        .denoise(np.full((2, 3), 1.2))
+    ),
     "Noise": lambda seed: Noise(seed).normal(0, 3, 2),
     "Noise, start": lambda seed: Noise(seed).initial(3, 2),
     "BrownianPath": lambda seed: random.BrownianPath(seed, GRID).increments(GRID[::2]).normal(0, 3, 2),
-    "noise_floor": lambda seed: distances.noise_floor(
-        lambda n, rng: rng.standard_normal((n, 2)), 5, np.eye(5, 2), repeats=2, rng=seed).values,
+    "noise_floor": lambda seed: (
+        distances.noise_floor(lambda n, rng: rng.standard_normal((n, 2)), 5, np.eye(5, 2), repeats=2, rng=seed).values
+    ),
     "PointCloud.sample": lambda seed: PointCloud(np.arange(20.0)[:, np.newaxis]).sample(9, seed),
     "GaussianMixture.sample": lambda seed: GaussianMixture(None, [[0.0]], 1.0).sample(9, seed),
     "NoisedLaw.sample": lambda seed: PointCloud([[0.0]]).noised(1.0, 1.0).sample(9, seed),

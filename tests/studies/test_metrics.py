@@ -40,8 +40,9 @@ def test_map_and_density_give_the_same_distance(start):
         first = "exact"
     else:
         deviation = float(grid.sigma[0])
-        first = line.discretise(GaussianMixture([1.0], [[0.0]], deviation**2),
-                                np.linspace(-10 * deviation, 10 * deviation, 20_001))
+        first = line.discretise(
+            GaussianMixture([1.0], [[0.0]], deviation**2), np.linspace(-10 * deviation, 10 * deviation, 20_001)
+        )
     found = line.study(law, grid, "probability_flow", first).divergences.w2
     assert abs(value - found.value) <= error + found.error + 1e-6 * value, (value, error, found)
 
@@ -113,17 +114,24 @@ def test_a_wrong_count_of_dimensions_across_would_show(monkeypatch):
     law, grid = datasets.two_gaussians(dim=5), schedules.vp_linear(4)
     five = metrics.exact_output(_run(law, "ddim", grid)).w2[0] ** 2
     line_alone = metrics.exact_output(_run(GaussianMixture([0.2, 0.8], [[3 * 5**0.5], [-3 * 5**0.5]], 1.0), "ddim", grid))
-    across = output_laws.gaussian("ddim", np.zeros(1), np.ones(1), grid, start_mean=np.zeros(1),
-                                  start_cov=float(grid.sigma[0]) ** 2)
+    across = output_laws.gaussian(
+        "ddim", np.zeros(1), np.ones(1), grid, start_mean=np.zeros(1), start_cov=float(grid.sigma[0]) ** 2
+    )
     expected = line_alone.w2[0] ** 2 + 4 * (math.sqrt(across.cov[0]) - 1) ** 2
     assert abs(five - expected) <= 4 * line_alone.w2[0] * line_alone.w2[1] + 64 * EPS * expected
     assert (math.sqrt(across.cov[0]) - 1) ** 2 > 1e-4  # so that three or five instead of four is seen
 
 
-@pytest.mark.parametrize(("target", "sampler", "rung"), [
-    ("gaussian", "heun", "closed form"), ("two_gaussians:dim=4", "ddim", "one dimension"),
-    ("two_gaussians:dim=1", "ddpm", "one dimension"), ("two_moons", "ddim", "exact atoms"), ("rings", "ddim", "empirical"),
-])
+@pytest.mark.parametrize(
+    ("target", "sampler", "rung"),
+    [
+        ("gaussian", "heun", "closed form"),
+        ("two_gaussians:dim=4", "ddim", "one dimension"),
+        ("two_gaussians:dim=1", "ddpm", "one dimension"),
+        ("two_moons", "ddim", "exact atoms"),
+        ("rings", "ddim", "empirical"),
+    ],
+)
 def test_highest_rung_is_chosen_and_named(target, sampler, rung):
     row = sweep.sweep(target=target, sampler=sampler, steps=4, seeds=1, samples=40, exact_draws=2).rows[0]
     assert row["rung"] == rung
@@ -201,8 +209,15 @@ def test_modes_count_weights_without_bias_and_see_a_collapse(chance):
 
 
 def test_one_step_to_zero_is_the_conditional_mean_and_noise_is_not():
-    rows = sweep.sweep(target="rings", sampler=["ddim", "ddpm", "euler_maruyama"], steps=[1, 8], seeds=1, samples=200,
-                       start="exact", metric="mse_excess").rows
+    rows = sweep.sweep(
+        target="rings",
+        sampler=["ddim", "ddpm", "euler_maruyama"],
+        steps=[1, 8],
+        seeds=1,
+        samples=200,
+        start="exact",
+        metric="mse_excess",
+    ).rows
     value = {(r["sampler"], r["steps"]): r["value"] for r in rows}
     assert value["ddim", 1] <= (64 * EPS) ** 2
     assert value["ddim", 8] > 0.01
@@ -212,15 +227,29 @@ def test_one_step_to_zero_is_the_conditional_mean_and_noise_is_not():
 
 def test_bounds_hold_and_name_their_statement():
     known = {s.key for s in statements.all_statements()}
-    kl = sweep.sweep(target="gaussian", sampler=["proximal_backward", "proximal_hybrid", "euler_maruyama"],
-                     steps=[12, 400], seeds=1, samples=3, start="exact", metric="kl").rows
+    kl = sweep.sweep(
+        target="gaussian",
+        sampler=["proximal_backward", "proximal_hybrid", "euler_maruyama"],
+        steps=[12, 400],
+        seeds=1,
+        samples=3,
+        start="exact",
+        metric="kl",
+    ).rows
     bounded = [r for r in kl if r["bound"] is not None]
     assert {r["sampler"] for r in bounded} == {"proximal_backward", "proximal_hybrid", "euler_maruyama"}
     assert all(r["value"] <= r["bound"] and r["bound_kind"] == "upper" for r in bounded)
     # the step condition of the two proximal theorems fails for 12 steps: no bound is claimed
     assert {r["sampler"] for r in kl if r["bound"] is None} == {"proximal_backward", "proximal_hybrid"}
-    rows = sweep.sweep(target="two_moons", sampler=["ddim", "ddpm"], steps=6, seeds=2, samples=80,
-                       schedule="log_linear:sigma_max=4.0:sigma_min=0.05", metric=["w2", "distance"]).rows
+    rows = sweep.sweep(
+        target="two_moons",
+        sampler=["ddim", "ddpm"],
+        steps=6,
+        seeds=2,
+        samples=80,
+        schedule="log_linear:sigma_max=4.0:sigma_min=0.05",
+        metric=["w2", "distance"],
+    ).rows
     distance = {(r["sampler"], r["seed"]): r for r in rows if r["metric"] == "distance"}
     for r in rows:
         if r["metric"] == "w2":
@@ -235,16 +264,29 @@ def test_bounds_hold_and_name_their_statement():
 
 def test_kl_of_a_gaussian_start_or_a_changed_sampler_has_no_bound():
     rows = sweep.sweep(target="gaussian", sampler="euler_maruyama", steps=400, seeds=1, samples=3, metric="kl").rows
-    rows += sweep.sweep(target="gaussian", sampler="euler_maruyama:last_noise=false", steps=400, seeds=1, samples=3,
-                        metric="kl", start="exact").rows
+    rows += sweep.sweep(
+        target="gaussian",
+        sampler="euler_maruyama:last_noise=false",
+        steps=400,
+        seeds=1,
+        samples=3,
+        metric="kl",
+        start="exact",
+    ).rows
     assert [r["bound"] for r in rows] == [None, None]
 
 
-@pytest.mark.parametrize(("metric", "change"), [
-    ("kl", {"target": "two_moons"}), ("kl", {"target": "two_gaussians", "sampler": "ddim"}),
-    ("modes", {"target": "sphere"}), ("modes", {"target": "gaussian"}), ("mse_excess", {"target": "rings"}),
-    ("distance", {"target": "rings"}),
-])
+@pytest.mark.parametrize(
+    ("metric", "change"),
+    [
+        ("kl", {"target": "two_moons"}),
+        ("kl", {"target": "two_gaussians", "sampler": "ddim"}),
+        ("modes", {"target": "sphere"}),
+        ("modes", {"target": "gaussian"}),
+        ("mse_excess", {"target": "rings"}),
+        ("distance", {"target": "rings"}),
+    ],
+)
 def test_metric_that_does_not_apply_is_refused_or_skipped(metric, change):
     job = {"sampler": "euler_maruyama", "steps": 3, "seeds": 1, "samples": 5, "exact_draws": 0, **change}
     with pytest.raises(ValueError, match=r"\bmetric\b"):

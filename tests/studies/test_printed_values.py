@@ -122,9 +122,14 @@ def test_kl_bound_asks_for_every_hypothesis(change):
     uneven, flat = (GaussianMixture(WEIGHTS, MEANS, v) for v in (np.array([0.5, 0.5, 0.5, 0.6, 0.5]), 0.0))
     cut = schedules.Grid(GRID.scale[:-1], GRID.sigma[:-1])
     replaced = {
-        "sampler": {"name": "ddpm"}, "start": {"start": "gaussian"}, "grid": {"grid": GRID.to_ve()},
-        "last level": {"grid": cut}, "variances": {"law": uneven}, "no spread": {"law": flat},
-        "unknown": {"known": False}, "parameters": {"parameters": {"last_noise": False}},
+        "sampler": {"name": "ddpm"},
+        "start": {"start": "gaussian"},
+        "grid": {"grid": GRID.to_ve()},
+        "last level": {"grid": cut},
+        "variances": {"law": uneven},
+        "no spread": {"law": flat},
+        "unknown": {"known": False},
+        "parameters": {"parameters": {"last_noise": False}},
     }[change]
     assert metrics.kl_bound(dataclasses.replace(run, **replaced)) is None
 
@@ -135,8 +140,19 @@ def test_curve_draws_the_bound_of_its_rows():
     rows, drawn = [], ("exact_draws", "exact_draws_low", "exact_draws_high")
     for seed in range(5):
         row = dict.fromkeys(results.COLUMNS)
-        row |= {"target": "a", "sampler": "b", "schedule": "c", "steps": 7, "seed": seed, "samples": 9, "start": "exact",
-                "metric": "kl", "oracle_calls": 14, "statement": "s", "bound_kind": "upper"}
+        row |= {
+            "target": "a",
+            "sampler": "b",
+            "schedule": "c",
+            "steps": 7,
+            "seed": seed,
+            "samples": 9,
+            "start": "exact",
+            "metric": "kl",
+            "oracle_calls": 14,
+            "statement": "s",
+            "bound_kind": "upper",
+        }
         names = ("value", "bound", *drawn, "seconds", "lower", "upper")
         row |= dict(zip(names, rng.uniform(1, 2, len(names)) + 10 * np.arange(len(names))))
         rows.append(row)
@@ -255,8 +271,10 @@ def report():
     return found
 
 
-@pytest.mark.parametrize(("off", "holds"), [
-    (4 * EPS, True), (-4 * EPS, True), (1e-12, False), (1e-6, False), (-1e-6, False), (0.01, False), (-0.01, False)])
+@pytest.mark.parametrize(
+    ("off", "holds"),
+    [(4 * EPS, True), (-4 * EPS, True), (1e-12, False), (1e-6, False), (-1e-6, False), (0.01, False), (-0.01, False)],
+)
 def test_audit_asks_for_the_start_of_the_theorem(report, off, holds):
     """H4 is an equality: a start one per cent off is no start of the theorem, on one trajectory of eight."""
     sigma = np.array(np.broadcast_to(report.sigma, report.distance.shape))
@@ -336,8 +354,13 @@ def test_closed_bounds_of_a_threshold_from_all_pairs(d):
     found = log_concavity_threshold(GaussianMixture(None, P, tau2), certify=False)
     D2 = max(math.dist(p, q) ** 2 for p in P for q in P)
     p = optimize.minimize(
-        lambda z: -_spread(P, z), np.full(6, 1 / 6), bounds=[(0, 1)] * 6, method="SLSQP",
-        constraints={"type": "eq", "fun": lambda z: z.sum() - 1}, options={"ftol": 1e-15, "maxiter": 500})
+        lambda z: -_spread(P, z),
+        np.full(6, 1 / 6),
+        bounds=[(0, 1)] * 6,
+        method="SLSQP",
+        constraints={"type": "eq", "fun": lambda z: z.sum() - 1},
+        options={"ftol": 1e-15, "maxiter": 500},
+    )
     closed = (found.radius_squared, found.half_diameter_squared, found.jung_squared)
     np.testing.assert_allclose(closed, np.array([-p.fun, D2 / 4, D2 * d / (2 * (d + 1))]) - tau2, rtol=1e-6)
 

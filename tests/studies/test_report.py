@@ -34,27 +34,53 @@ from exactdiffusion.studies.plot import draw, plot
 pytest.importorskip("plotly", reason="the report needs the extra explore")
 pytest.importorskip("latex2mathml", reason="the report needs the extra explore")
 
-EVIL = "</script><img src=x onerror=\"window.stolen=1\">"
+EVIL = '</script><img src=x onerror="window.stolen=1">'
 BOLD = "<b>d</b>&lt;<br>"
 KEY = ("target", "sampler", "schedule", "steps", "seed", "samples", "start", "metric")
 
 
 def _row(**changes):
     row = {
-        "target": "ring", "sampler": "ddim", "schedule": "vp_linear", "steps": 5, "seed": 0, "samples": 100,
-        "start": "gaussian", "metric": "w2", "value": 1.0, "lower": None, "method": "emd", "oracle_calls": 5,
-        "oracle_rows": 500, "dim": 2, "rung": "exact atoms",
-        "upper": None, "interval": "none", "exact_draws": 0.05, "exact_draws_low": 0.044,
-        "exact_draws_high": 0.058, "exact_draws_runs": 200, "bound": None,
-        "statement": None, "bound_kind": None, "vacuous": None, "denoise_calls": 5, "prox_calls": 0, "inner_evaluations": 0,
+        "target": "ring",
+        "sampler": "ddim",
+        "schedule": "vp_linear",
+        "steps": 5,
+        "seed": 0,
+        "samples": 100,
+        "start": "gaussian",
+        "metric": "w2",
+        "value": 1.0,
+        "lower": None,
+        "method": "emd",
+        "oracle_calls": 5,
+        "oracle_rows": 500,
+        "dim": 2,
+        "rung": "exact atoms",
+        "upper": None,
+        "interval": "none",
+        "exact_draws": 0.05,
+        "exact_draws_low": 0.044,
+        "exact_draws_high": 0.058,
+        "exact_draws_runs": 200,
+        "bound": None,
+        "statement": None,
+        "bound_kind": None,
+        "vacuous": None,
+        "denoise_calls": 5,
+        "prox_calls": 0,
+        "inner_evaluations": 0,
     }
     return {**row, **changes}
 
 
 def _drawn(mean):
     """Columns of what exact draws score: mean and central 90 %."""
-    return {"exact_draws": mean, "exact_draws_low": 0.8 * mean, "exact_draws_high": 1.3 * mean,
-            "exact_draws_runs": 200 if mean else None}
+    return {
+        "exact_draws": mean,
+        "exact_draws_low": 0.8 * mean,
+        "exact_draws_high": 1.3 * mean,
+        "exact_draws_runs": 200 if mean else None,
+    }
 
 
 def _write(folder, rows, *, seconds=True, provenance=None):
@@ -75,18 +101,36 @@ def _bare(folder):
     return report.report(folder, figures=none)
 
 
-def _rows(targets=("ring", "disc"), samplers=("ddim", "heun", "gradient_estimation:gamma=2.0"), schedules=("vp_linear",),
-          steps=(5, 10, 20, 40), seeds=3):
+def _rows(
+    targets=("ring", "disc"),
+    samplers=("ddim", "heun", "gradient_estimation:gamma=2.0"),
+    schedules=("vp_linear",),
+    steps=(5, 10, 20, 40),
+    seeds=3,
+):
     rng = np.random.default_rng(5)
     rows = []
     for place, (target, sampler, schedule, metric, n) in enumerate(
-            itertools.product(targets, samplers, schedules, ("w2", "distance"), steps)):
+        itertools.product(targets, samplers, schedules, ("w2", "distance"), steps)
+    ):
         for seed in range(seeds):
             calls = 2 * n - 1 if sampler == "heun" else n
             value = (1 + 0.2 * (place % 7)) / n * math.exp(0.1 * rng.standard_normal())
-            row = _row(target=target, sampler=sampler, schedule=schedule, metric=metric, steps=n, seed=seed, value=value,
-                       lower=0.99 * value, upper=1.01 * value, oracle_calls=calls, oracle_rows=100 * calls,
-                       denoise_calls=calls, **_drawn(0.03 if metric == "w2" else 0.0))
+            row = _row(
+                target=target,
+                sampler=sampler,
+                schedule=schedule,
+                metric=metric,
+                steps=n,
+                seed=seed,
+                value=value,
+                lower=0.99 * value,
+                upper=1.01 * value,
+                oracle_calls=calls,
+                oracle_rows=100 * calls,
+                denoise_calls=calls,
+                **_drawn(0.03 if metric == "w2" else 0.0),
+            )
             if sampler == "ddim":
                 row |= {"bound": 2.5 / n, "statement": "projection/ddim_distance_sandwich", "bound_kind": "upper"}
             rows.append(row)
@@ -120,8 +164,11 @@ def test_median_interval_covers_with_the_probability_it_states(chance):
 
 
 def test_curves_group_take_medians_and_fit_above_exact_draws():
-    rows = [_row(steps=n, seed=s, oracle_calls=2 * n, value=v * n**-1.5, **_drawn(0.0)) for n in (4, 8, 16, 32)
-            for s, v in enumerate((3.0, 1.0, 2.0))]
+    rows = [
+        _row(steps=n, seed=s, oracle_calls=2 * n, value=v * n**-1.5, **_drawn(0.0))
+        for n in (4, 8, 16, 32)
+        for s, v in enumerate((3.0, 1.0, 2.0))
+    ]
     for row in rows:
         row["seconds"] = None
     (curve,) = curves.curves(rows)
@@ -156,8 +203,21 @@ def test_load_gives_the_rows_of_a_real_sweep(tmp_path):
 
 
 def test_a_folder_without_the_later_columns_is_read(tmp_path):
-    old = ("target", "sampler", "schedule", "steps", "seed", "samples", "start", "metric", "value", "lower", "method",
-           "oracle_calls", "oracle_rows")
+    old = (
+        "target",
+        "sampler",
+        "schedule",
+        "steps",
+        "seed",
+        "samples",
+        "start",
+        "metric",
+        "value",
+        "lower",
+        "method",
+        "oracle_calls",
+        "oracle_rows",
+    )
     _write(tmp_path, [{k: r[k] for k in old} for r in _rows()], seconds=False)
     results = curves.load(tmp_path)
     assert not results.has_seconds()
@@ -234,9 +294,23 @@ def test_a_value_that_is_no_number_is_named(tmp_path, value, shown):
         curves.load(tmp_path)
 
 
-@pytest.mark.parametrize(("column", "value"), [
-    ("steps", "x"), ("steps", ""), ("seed", "1.5"), ("samples", "x"), ("oracle_calls", ""), ("lower", "x"), ("upper", "inf"),
-    ("exact_draws", "nan"), ("exact_draws_low", "x"), ("exact_draws_runs", "1e"), ("bound", "inf"), ("bound", "x")])
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("steps", "x"),
+        ("steps", ""),
+        ("seed", "1.5"),
+        ("samples", "x"),
+        ("oracle_calls", ""),
+        ("lower", "x"),
+        ("upper", "inf"),
+        ("exact_draws", "nan"),
+        ("exact_draws_low", "x"),
+        ("exact_draws_runs", "1e"),
+        ("bound", "inf"),
+        ("bound", "x"),
+    ],
+)
 def test_a_column_of_numbers_holds_numbers(tmp_path, capsys, column, value):
     rows = [{**row, "bound": 1.0} for row in _rows()]
     rows[2][column] = value or None
@@ -246,11 +320,21 @@ def test_a_column_of_numbers_holds_numbers(tmp_path, capsys, column, value):
         assert re.search(rf"column {column} of results.csv; row 3 has", capsys.readouterr().err)
 
 
-@pytest.mark.parametrize(("file", "text"), [
-    ("results.csv", "a,b\n1\n"), ("results.csv", "a,b\n1,2,3\n"), ("results.csv", "a" * 200_000),
-    ("timings.csv", "a,b\n1,2\n"),
-    ("provenance.json", "[]"), ("provenance.json", "{"), ("provenance.json", "[" * 100_000),
-    ("provenance.json", '{"title": ["a"]}'), ("provenance.json", '{"finding": 5}'), ("provenance.json", '{"versions": []}')])
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("results.csv", "a,b\n1\n"),
+        ("results.csv", "a,b\n1,2,3\n"),
+        ("results.csv", "a" * 200_000),
+        ("timings.csv", "a,b\n1,2\n"),
+        ("provenance.json", "[]"),
+        ("provenance.json", "{"),
+        ("provenance.json", "[" * 100_000),
+        ("provenance.json", '{"title": ["a"]}'),
+        ("provenance.json", '{"finding": 5}'),
+        ("provenance.json", '{"versions": []}'),
+    ],
+)
 def test_a_file_of_another_kind_is_one_line(tmp_path, capsys, file, text):
     _write(tmp_path, _rows())
     (tmp_path / file).write_text(text)
@@ -260,10 +344,16 @@ def test_a_file_of_another_kind_is_one_line(tmp_path, capsys, file, text):
 
 
 BAD = [
-    ("plot --target nowhere", "target"), ("plot --metric fid", "metric"), ("plot --x hours", "x"),
+    ("plot --target nowhere", "target"),
+    ("plot --metric fid", "metric"),
+    ("plot --x hours", "x"),
     ("plot --sampler magic", "sampler"),
-    ("plot --schedule none", "schedule"), ("plot --out figure.gif", "out"), ("plot --x seconds", "x"),
-    ("report --target nowhere", "target"), ("report --checks absent.md", "checks"), ("report --figures absent", "figures"),
+    ("plot --schedule none", "schedule"),
+    ("plot --out figure.gif", "out"),
+    ("plot --x seconds", "x"),
+    ("report --target nowhere", "target"),
+    ("report --checks absent.md", "checks"),
+    ("report --figures absent", "figures"),
 ]
 
 
@@ -301,8 +391,12 @@ def test_plot_draws_what_the_table_says(tmp_path):
     axes = figure.axes[0]
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
     heun = next(line for line in axes.lines if line.get_label().startswith("heun"))
-    by_hand = [np.median([r["value"] for r in rows if (r["target"], r["sampler"], r["metric"], r["steps"])
-                          == ("ring", "heun", "w2", n)]) for n in (5, 10, 20, 40)]
+    by_hand = [
+        np.median(
+            [r["value"] for r in rows if (r["target"], r["sampler"], r["metric"], r["steps"]) == ("ring", "heun", "w2", n)]
+        )
+        for n in (5, 10, 20, 40)
+    ]
     assert list(heun.get_xdata()) == [9, 19, 39, 79]
     assert list(heun.get_ydata()) == by_hand
     fitted = np.polyfit(np.log([9, 19, 39, 79]), np.log(by_hand), 1)[0] if min(by_hand) > 0.06 else None
@@ -318,8 +412,16 @@ def test_plot_draws_what_the_table_says(tmp_path):
 
 def test_a_bound_beyond_the_diameter_is_called_vacuous(tmp_path):
     """DDIM's bound grows with N on a finite set, where the denoiser errs by more than the distance: it is said, and why."""
-    done = sweep.sweep(target="two_moons", sampler="ddim", schedule="log_linear", steps=[4, 20], seeds=2, samples=30,
-                       metric="distance", out=tmp_path)
+    done = sweep.sweep(
+        target="two_moons",
+        sampler="ddim",
+        schedule="log_linear",
+        steps=[4, 20],
+        seeds=2,
+        samples=30,
+        metric="distance",
+        out=tmp_path,
+    )
     reason, diameter = "the hypothesis eta < 1", sweep.law_of("two_moons").diameter
     assert [row["bound"] > diameter for row in done.rows] == [False, True, True, True]
     for row in done.rows:
@@ -367,10 +469,17 @@ def test_values_at_zero_and_a_crowd_of_curves(tmp_path):
 
 # -- the text of the report ------------------------------------------------------------------------------------------------
 
-_GREEK = dict(zip(
-    re.findall(r"\w+", "alpha beta gamma delta epsilon zeta eta theta kappa lambda mu nu xi pi rho sigma tau phi chi psi "
-                        "omega varphi varepsilon Delta Lambda Theta Phi Psi Gamma Omega Sigma"),
-    "αβγδϵζηθκλμνξπρστϕχψωφεΔΛΘΦΨΓΩΣ", strict=True))
+_GREEK = dict(
+    zip(
+        re.findall(
+            r"\w+",
+            "alpha beta gamma delta epsilon zeta eta theta kappa lambda mu nu xi pi rho sigma tau phi chi psi "
+            "omega varphi varepsilon Delta Lambda Theta Phi Psi Gamma Omega Sigma",
+        ),
+        "αβγδϵζηθκλμνξπρστϕχψωφεΔΛΘΦΨΓΩΣ",
+        strict=True,
+    )
+)
 _WORDS = {"log", "exp", "max", "min", "sup", "inf", "arg", "tanh", "ln", "cosh", "sinh"}
 
 
@@ -445,7 +554,8 @@ def test_docstring_markup():
     assert _markup.html(doc) == (
         "<p>A <em>b</em> <strong>c</strong> <code>d&lt;e</code> <code>f</code>.</p>\n"
         "<ul><li>one</li><li>two\nmore</li></ul>\n"
-        "<h5>Returns</h5>\n<dl><dt>x : array</dt><dd>The &lt;x&gt;.</dd></dl>")
+        "<h5>Returns</h5>\n<dl><dt>x : array</dt><dd>The &lt;x&gt;.</dd></dl>"
+    )
 
 
 def test_report_shows_the_run_whose_records_it_is_given(tmp_path):
@@ -496,7 +606,8 @@ def test_report_shows_the_committed_verdicts():
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 needs_browser = pytest.mark.skipif(
-    CHROMIUM is None or os.name != "posix", reason="no chromium on PATH (Debian: apt-get install chromium)")
+    CHROMIUM is None or os.name != "posix", reason="no chromium on PATH (Debian: apt-get install chromium)"
+)
 
 
 class Browser:
@@ -505,13 +616,27 @@ class Browser:
     def __init__(self, home):
         to_browser, self._write = os.pipe()
         self._read, from_browser = os.pipe()
-        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-                 "--disable-dev-shm-usage", "--disable-background-networking", "--disable-component-update",
-                 "--disable-sync", "--remote-debugging-pipe", f"--user-data-dir={home}", "about:blank"]
+        flags = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-dev-shm-usage",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--remote-debugging-pipe",
+            f"--user-data-dir={home}",
+            "about:blank",
+        ]
         # The shell puts the two ends where the browser looks for them; preexec_fn is not safe beside threads.
         self.process = subprocess.Popen(
             ["/bin/bash", "-c", f'exec "$0" "$@" 3<&{to_browser} 4>&{from_browser}', CHROMIUM, *flags],
-            pass_fds=(to_browser, from_browser), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            pass_fds=(to_browser, from_browser),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         os.close(to_browser)
         os.close(from_browser)
         os.set_blocking(self._read, False)
@@ -546,7 +671,7 @@ class Browser:
             message["sessionId"] = self._session
         data = json.dumps(message).encode() + b"\0"
         while data:
-            data = data[os.write(self._write, data):]
+            data = data[os.write(self._write, data) :]
         limit, answer = time.monotonic() + 120, None
         while answer is None:
             arrived = self._messages(limit)
@@ -592,8 +717,10 @@ class Browser:
 
     def choose(self, name, value):
         """Choose an option of a select as a user does."""
-        self.evaluate(f"{{const s = document.getElementById({json.dumps(name)}); s.value = {json.dumps(value)};"
-                      "s.dispatchEvent(new Event('change', {bubbles: true}))}")
+        self.evaluate(
+            f"{{const s = document.getElementById({json.dumps(name)}); s.value = {json.dumps(value)};"
+            "s.dispatchEvent(new Event('change', {bubbles: true}))}"
+        )
         assert self.evaluate(f"document.getElementById({json.dumps(name)}).value") == value
         self.settle()
 
@@ -639,8 +766,9 @@ class Browser:
         return found
 
     def requests(self):
-        return [event["params"]["request"]["url"] for event in self.events
-                if event.get("method") == "Network.requestWillBeSent"]
+        return [
+            event["params"]["request"]["url"] for event in self.events if event.get("method") == "Network.requestWillBeSent"
+        ]
 
     def screenshot(self, path, whole=False):
         data = self._send("Page.captureScreenshot", format="png", captureBeyondViewport=whole)["data"]
@@ -670,8 +798,18 @@ def browser(tmp_path_factory):
 def page(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
     rows = _rows(schedules=("vp_linear", "cosine"))
-    _write(folder, rows, provenance={"title": "A study", "summary": "Its summary.", "finding": ["One.", "Two.", "Three."],
-                                     "arguments": {"steps": [5, 10]}, "commit": "0" * 40, "versions": {"numpy": "2"}})
+    _write(
+        folder,
+        rows,
+        provenance={
+            "title": "A study",
+            "summary": "Its summary.",
+            "finding": ["One.", "Two.", "Three."],
+            "arguments": {"steps": [5, 10]},
+            "commit": "0" * 40,
+            "versions": {"numpy": "2"},
+        },
+    )
     return report.report(folder)
 
 
@@ -708,8 +846,9 @@ def test_a_reader_chooses_and_reads_what_the_csv_says(browser, page):
     by_hand = [float(np.median([float(r["value"]) for r in expected if r["steps"] == str(n)])) for n in (5, 10, 20, 40)]
     assert drawn == [["heun", [9, 19, 39, 79], by_hand]]
     slopes_labels, slopes = browser.table("slopes")
-    fitted = curves.curves(curves.select(curves.load(page.parent).rows, target="disc", metric="w2", schedule="cosine",
-                                         sampler="heun"))[0].slope("calls")
+    fitted = curves.curves(
+        curves.select(curves.load(page.parent).rows, target="disc", metric="w2", schedule="cosine", sampler="heun")
+    )[0].slope("calls")
     assert slopes[0][slopes_labels.index("slope")] == (repr(fitted.slope) if fitted else "–")
     assert browser.complaints() == []
     assert browser.requests()[0] == page.as_uri()
@@ -819,7 +958,8 @@ def test_verdicts_open_filter_and_sort(browser, page):
     browser.choose("of-paper", "")
     browser.click("#verdict-table th:nth-child(4) button")
     counts = browser.evaluate(
-        "[...document.querySelectorAll('#verdict-table tbody')].map(b => b.rows[0].cells[3].dataset.sort)")
+        "[...document.querySelectorAll('#verdict-table tbody')].map(b => b.rows[0].cells[3].dataset.sort)"
+    )
     numbers = [float(c) for c in counts if c]
     assert numbers == sorted(numbers)
     assert browser.complaints() == []
@@ -835,7 +975,8 @@ def test_the_legend_stands_below_the_axis_and_the_plot_keeps_its_height(browser,
     title, legend, box, note = browser.evaluate("""["#plot .xtitle", "#plot .legend", "#plot", "#plot-note"].map((name) => {
             const r = document.querySelector(name).getBoundingClientRect(); return [r.top, r.bottom]; })""")
     texts = browser.evaluate(
-        "[...document.querySelectorAll('#plot .legendtext')].map((t) => t.getBoundingClientRect().bottom)")
+        "[...document.querySelectorAll('#plot .legendtext')].map((t) => t.getBoundingClientRect().bottom)"
+    )
     height = browser.evaluate("document.getElementById('plot')._fullLayout._size.h")
     assert title[1] <= legend[0] + 1
     assert len(texts) == len(names)
@@ -912,7 +1053,7 @@ def test_every_curve_colour_can_be_seen_on_both_grounds():
     grounds = re.findall(r"--paper: (#\w{6})", style)
 
     def luminance(code):
-        return _luminance("rgb(" + ",".join(str(int(code[i:i + 2], 16)) for i in (1, 3, 5)) + ")")
+        return _luminance("rgb(" + ",".join(str(int(code[i : i + 2], 16)) for i in (1, 3, 5)) + ")")
 
     for ground, colours in zip(grounds, zip(*pairs), strict=True):
         for colour in colours:
@@ -925,8 +1066,14 @@ def test_names_cannot_become_markup(browser, tmp_path):
     rows = _rows(targets=(EVIL, "a&amp;b <b>c</b>"), samplers=("ddim", EVIL, BOLD), schedules=("vp_linear", EVIL))
     for row in rows:
         row["method"] = row["rung"] = row["statement"] = EVIL
-    provenance = {"title": EVIL, "summary": EVIL, "finding": [EVIL] * 3, "arguments": {"target": [EVIL]}, "commit": EVIL,
-                  "versions": {EVIL: EVIL}}
+    provenance = {
+        "title": EVIL,
+        "summary": EVIL,
+        "finding": [EVIL] * 3,
+        "arguments": {"target": [EVIL]},
+        "commit": EVIL,
+        "versions": {EVIL: EVIL},
+    }
     written = _bare(_write(tmp_path, rows, provenance=provenance))
     assert b"<img src=x" not in written.read_bytes()
     browser.open(written)
@@ -963,8 +1110,18 @@ def test_the_largest_study_stays_below_the_limit(tmp_path, targets):
     rows = []
     for t, s, g, n, seed in itertools.product(range(targets), range(12), range(6), (2, 5, 10, 20, 50, 100, 200), range(10)):
         value = rng.random()
-        rows.append(_row(target=f"target:dim={t}", sampler=f"sampler_{s}", schedule=f"schedule_{g}", steps=n, seed=seed,
-                         value=value, lower=value - 1e-13 * rng.random(), upper=value))
+        rows.append(
+            _row(
+                target=f"target:dim={t}",
+                sampler=f"sampler_{s}",
+                schedule=f"schedule_{g}",
+                steps=n,
+                seed=seed,
+                value=value,
+                lower=value - 1e-13 * rng.random(),
+                upper=value,
+            )
+        )
     size = report.report(_write(tmp_path, rows)).stat().st_size
     assert size < 8_000_000
     # the cells beyond an empty page's weight, had there been all eleven targets

@@ -52,12 +52,19 @@ def test_three_sentences_whose_numbers_are_in_the_table(name):
 def test_a_wrong_number_and_an_unchecked_one_are_seen():
     described, rows = _load("gamma")
     check = {**described.checks[0], "number": "9.999"}
-    assert any("9.999" in text for text in sweepfile.problems(
-        sweepfile.SweepFile(described.path, [], {}, described.notes, [check, *described.checks[1:]]), rows))
-    assert any("not checked" in text for text in sweepfile.problems(
-        sweepfile.SweepFile(described.path, [], {}, {"finding": ["It is 1.25."]}), rows))
-    assert sweepfile.problems(sweepfile.SweepFile(described.path, [], {}, described.notes, [
-        {"number": "1.0", "where": {"target": "none"}}]), rows)
+    assert any(
+        "9.999" in text
+        for text in sweepfile.problems(
+            sweepfile.SweepFile(described.path, [], {}, described.notes, [check, *described.checks[1:]]), rows
+        )
+    )
+    assert any(
+        "not checked" in text
+        for text in sweepfile.problems(sweepfile.SweepFile(described.path, [], {}, {"finding": ["It is 1.25."]}), rows)
+    )
+    assert sweepfile.problems(
+        sweepfile.SweepFile(described.path, [], {}, described.notes, [{"number": "1.0", "where": {"target": "none"}}]), rows
+    )
 
 
 @pytest.mark.skipif("CI" not in os.environ, reason="committed tables are compared in CI only")
@@ -71,7 +78,7 @@ def test_cells_recompute_to_the_committed_values(name):
     for row in cheap[:: max(1, len(cheap) // 4)][:4]:
         cell = sweep.Cell(*(row[k] for k in sweep._CELL))
         try:
-            fresh, = sweep.run_cell(cell, [row["metric"]], 0)
+            (fresh,) = sweep.run_cell(cell, [row["metric"]], 0)
         except DatasetUnavailable:
             pytest.skip("the dino is neither in EXACTDIFFUSION_DATA nor downloadable")
         for column in ("method", "rung", "interval", "oracle_calls", "oracle_rows", "statement", "bound_kind"):

@@ -21,8 +21,14 @@ from exactdiffusion import GaussianMixture, Noise, distances, samplers
 from exactdiffusion._core import files, provenance
 from exactdiffusion.studies import sweep
 
-SMALL = {"target": "two_moons", "sampler": ["ddim", "euler_maruyama", "gradient_estimation:gamma=1.5"],
-         "steps": [3, 5], "seeds": 2, "samples": 60, "exact_draws": 8}
+SMALL = {
+    "target": "two_moons",
+    "sampler": ["ddim", "euler_maruyama", "gradient_estimation:gamma=1.5"],
+    "steps": [3, 5],
+    "seeds": 2,
+    "samples": 60,
+    "exact_draws": 8,
+}
 
 
 def _run(out, **changes):
@@ -75,8 +81,15 @@ def test_a_changed_number_of_exact_draws_is_not_answered_with_the_old_band(tmp_p
 
 def test_exact_draws_are_kept_and_shared_by_cells(tmp_path, monkeypatch):
     """One file for a target, metric and number of samples; another process reads it instead of drawing again."""
-    job = {"target": "two_moons", "schedule": "log_linear", "steps": 3, "seeds": 1, "samples": 30, "exact_draws": 5,
-           "out": tmp_path}
+    job = {
+        "target": "two_moons",
+        "schedule": "log_linear",
+        "steps": 3,
+        "seeds": 1,
+        "samples": 30,
+        "exact_draws": 5,
+        "out": tmp_path,
+    }
     first = sweep.sweep(**job, sampler="ddim")
     (kept,) = (tmp_path / "exact_draws").iterdir()
     sweep._exact_draws.cache_clear()
@@ -97,8 +110,14 @@ def test_exact_draws_are_kept_and_shared_by_cells(tmp_path, monkeypatch):
 
 
 def test_resuming_asks_no_stored_cell_whether_it_has_an_exact_kl(tmp_path, monkeypatch):
-    job = {"target": "two_gaussians:dim=1", "sampler": "euler_maruyama", "steps": [4, 5], "samples": 3, "metric": "kl",
-           "out": tmp_path}
+    job = {
+        "target": "two_gaussians:dim=1",
+        "sampler": "euler_maruyama",
+        "steps": [4, 5],
+        "samples": 3,
+        "metric": "kl",
+        "out": tmp_path,
+    }
     first = sweep.sweep(**job, seeds=1)
 
     def never(run):
@@ -119,8 +138,15 @@ def test_edited_function_of_the_user_is_computed_anew(tmp_path, monkeypatch):
     text = "from exactdiffusion import PointCloud\n\ndef pair(gap=1.0):\n    return PointCloud([[0.0, 0.0], [gap, 0.0]])\n"
     source.write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
-    job = {"target": "my_targets_for_a_test:pair:gap=2.0", "sampler": "ddim", "steps": 4, "seeds": 1, "samples": 20,
-           "metric": ["w2", "distance"], "out": tmp_path / "out"}
+    job = {
+        "target": "my_targets_for_a_test:pair:gap=2.0",
+        "sampler": "ddim",
+        "steps": 4,
+        "seeds": 1,
+        "samples": 20,
+        "metric": ["w2", "distance"],
+        "out": tmp_path / "out",
+    }
     assert sweep.sweep(**job).computed == 2
     assert sweep.sweep(**job).computed == 0
     source.write_text(text + "# edited\n")
@@ -153,13 +179,38 @@ def test_installed_command_finds_modules_of_the_current_folder(tmp_path, name, j
     (tmp_path / "a_sibling_for_a_test.py").write_text("FACTOR = 0.5\n")
     environment = {k: v for k, v in _environment().items() if k != "PYTHONPATH"}
     done = subprocess.run(
-        [script, "sweep", "--sampler", name, "--target", "two_moons", "--steps", "2,3", "--seeds", "2", "--samples", "20",
-         "--exact-draws", "2", "--jobs", jobs], cwd=tmp_path, env=environment, capture_output=True, text=True)
+        [
+            script,
+            "sweep",
+            "--sampler",
+            name,
+            "--target",
+            "two_moons",
+            "--steps",
+            "2,3",
+            "--seeds",
+            "2",
+            "--samples",
+            "20",
+            "--exact-draws",
+            "2",
+            "--jobs",
+            jobs,
+        ],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     assert "4 computed, 0 reused" in done.stdout
     again = subprocess.run(
         [script, "sweep", "--sampler", name.replace("halfway", "bad"), "--target", "two_moons", "--steps", "2"],
-        cwd=tmp_path, env=environment, capture_output=True, text=True)
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
     assert again.returncode == 2
     assert re.fullmatch(r"exactdiffusion sweep: sampler: got [^\n]*\n", again.stderr)
 
@@ -201,7 +252,12 @@ def test_digest_sees_every_module_that_the_digested_code_imports(tmp_path, monke
                 if path.parent != copy:
                     todo.append(path.parent / "__init__.py")  # runs before any module beside it
         names = {path.relative_to(copy).as_posix() for path in reached}
-        assert {"statements/projection.py", "statements/_statement.py", "statements/__init__.py", "_core/validation.py"} <= names
+        assert {
+            "statements/projection.py",
+            "statements/_statement.py",
+            "statements/__init__.py",
+            "_core/validation.py",
+        } <= names
         # What only finds files and records computes no number.
         aside = {"__init__.py", *(f"_core/{name}.py" for name in ("paths", "files", "provenance", "progress"))}
         for path in reached - {copy / name for name in aside}:
@@ -221,8 +277,9 @@ def test_record_holds_what_was_measured(reference):
     grid = sweep.grid_of("vp_linear", 5)
     x = samplers.final(sweep.states(law, "gradient_estimation:gamma=1.5", grid, 1, 60))
     direct = distances.w2(x, law.points, weights_y=law.weights)
-    row = next(r for r in reference[1].rows
-               if r["sampler"] == "gradient_estimation:gamma=1.5" and (r["steps"], r["seed"]) == (5, 1))
+    row = next(
+        r for r in reference[1].rows if r["sampler"] == "gradient_estimation:gamma=1.5" and (r["steps"], r["seed"]) == (5, 1)
+    )
     assert (row["value"], row["lower"], row["oracle_calls"], row["oracle_rows"]) == (direct.value, direct.lower, 5, 300)
     assert row["method"].startswith("emd")
     assert row["lower"] <= row["value"]
@@ -261,8 +318,14 @@ def test_mixture_target_says_that_its_reference_is_empirical():
 
 
 def test_law_without_proximal_maps_is_left_out_with_the_reason():
-    grid = {"target": "sphere", "sampler": ["proximal_hybrid", "ddim", "proximal_backward"], "steps": 12, "seeds": 2,
-            "samples": 9, "metric": "distance"}
+    grid = {
+        "target": "sphere",
+        "sampler": ["proximal_hybrid", "ddim", "proximal_backward"],
+        "steps": 12,
+        "seeds": 2,
+        "samples": 9,
+        "metric": "distance",
+    }
     done = sweep.sweep(**grid, refused="skip")
     assert {row["sampler"] for row in done.rows} == {"ddim"}
     assert [cell["sampler"] for cell in done.refused] == ["proximal_hybrid", "proximal_backward"]
@@ -291,9 +354,27 @@ def test_exact_start_differs_from_the_gaussian_one_by_the_scaled_target():
 
 
 def _command(out, *extra):
-    return [sys.executable, "-m", "exactdiffusion", "sweep", "--target", "two_moons:n=300",
-            "--sampler", "ddim,euler_maruyama", "--steps", "5,10", "--seeds", "8", "--samples", "300",
-            "--exact-draws", "4", "--out", str(out), *extra]
+    return [
+        sys.executable,
+        "-m",
+        "exactdiffusion",
+        "sweep",
+        "--target",
+        "two_moons:n=300",
+        "--sampler",
+        "ddim,euler_maruyama",
+        "--steps",
+        "5,10",
+        "--seeds",
+        "8",
+        "--samples",
+        "300",
+        "--exact-draws",
+        "4",
+        "--out",
+        str(out),
+        *extra,
+    ]
 
 
 def _environment():
@@ -330,8 +411,7 @@ def test_killed_sweep_resumes_to_the_identical_table(tmp_path, whole, jobs, kill
         for path in _records(broken):
             json.loads(path.read_text())
     assert killed_with, "the sweep ended before it could be killed"
-    done = subprocess.run(
-        _command(broken, "--jobs", jobs), check=True, capture_output=True, text=True, env=_environment())
+    done = subprocess.run(_command(broken, "--jobs", jobs), check=True, capture_output=True, text=True, env=_environment())
     computed, reused = map(int, re.search(r"(\d+) computed, (\d+) reused", done.stdout).groups())
     assert computed + reused == 32
     assert reused >= killed_with[-1] > 0  # a worker may finish its write while the kill reaches it
@@ -374,9 +454,29 @@ def test_full_disk_leaves_every_stored_record_readable(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))
 
     done = subprocess.run(
-        [sys.executable, "-m", "exactdiffusion", "sweep", "--target", "two_moons", "--sampler", ",".join(SMALL["sampler"]),
-         "--steps", "3,5", "--seeds", "2", "--samples", "60", "--out", str(out)],
-        env={**_environment(), "PYTHONDONTWRITEBYTECODE": "1"}, preexec_fn=limit, capture_output=True, text=True)
+        [
+            sys.executable,
+            "-m",
+            "exactdiffusion",
+            "sweep",
+            "--target",
+            "two_moons",
+            "--sampler",
+            ",".join(SMALL["sampler"]),
+            "--steps",
+            "3,5",
+            "--seeds",
+            "2",
+            "--samples",
+            "60",
+            "--out",
+            str(out),
+        ],
+        env={**_environment(), "PYTHONDONTWRITEBYTECODE": "1"},
+        preexec_fn=limit,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 1, done.stderr
     assert re.fullmatch(r"exactdiffusion sweep: [^\n]*File too large[^\n]*\n", done.stderr), done.stderr
     assert {path: path.read_bytes() for path in _records(out)} == kept
@@ -386,8 +486,14 @@ def test_full_disk_leaves_every_stored_record_readable(tmp_path):
 
 def test_interrupt_keeps_what_is_stored_and_says_how_to_go_on(tmp_path):
     out = tmp_path / "out"
-    running = subprocess.Popen(_command(out), start_new_session=True, env=_environment(), stdout=subprocess.DEVNULL,
-                               stderr=subprocess.PIPE, text=True)
+    running = subprocess.Popen(
+        _command(out),
+        start_new_session=True,
+        env=_environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     limit = time.monotonic() + 120
     while running.poll() is None and len(_records(out)) < 2 and time.monotonic() < limit:
         time.sleep(0.002)
@@ -430,9 +536,28 @@ def test_workers_of_a_killed_sweep_end_within_seconds(tmp_path, kind):
     sampler.write_text(SLOW)
 
     def command(out, jobs):
-        return [sys.executable, "-m", "exactdiffusion", "sweep", "--target", "two_moons:n=20", "--jobs", jobs,
-                "--sampler", f"{sampler}:slow",
-                "--steps", "2,3,6,7", "--seeds", "2", "--samples", "9", "--exact-draws", "2", "--out", str(tmp_path / out)]
+        return [
+            sys.executable,
+            "-m",
+            "exactdiffusion",
+            "sweep",
+            "--target",
+            "two_moons:n=20",
+            "--jobs",
+            jobs,
+            "--sampler",
+            f"{sampler}:slow",
+            "--steps",
+            "2,3,6,7",
+            "--seeds",
+            "2",
+            "--samples",
+            "9",
+            "--exact-draws",
+            "2",
+            "--out",
+            str(tmp_path / out),
+        ]
 
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     running = subprocess.Popen(command("out", "2"), start_new_session=True, env={**_environment(), "SLOW": kind}, **quiet)
@@ -468,15 +593,24 @@ def test_damaged_record_is_reported_and_not_used(tmp_path):
         _run(tmp_path, seeds=1)
 
 
-@pytest.mark.parametrize("change", [
-    lambda r: "", lambda r: "[" * 100_000, lambda r: "[1]", lambda r: "\udcff".encode("utf-8", "surrogateescape"),
-    lambda r: json.dumps({**r, "value": "__import__('os').system('true')"}), lambda r: json.dumps({**r, "value": None}),
-    lambda r: json.dumps(r).replace(f'"value": {json.dumps(r["value"])}', '"value": NaN'),
-    lambda r: json.dumps(r).replace(f'"value": {json.dumps(r["value"])}', '"value": 1e999'),
-    lambda r: json.dumps({**r, "seed": 7}), lambda r: json.dumps({**r, "target": "../../etc"}),
-    lambda r: json.dumps({k: v for k, v in r.items() if k != "rung"}), lambda r: json.dumps({**r, "oracle_calls": True}),
-    lambda r: json.dumps({**r, "method": "x" * (sweep.MOST_BYTES + 1)}),
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda r: "",
+        lambda r: "[" * 100_000,
+        lambda r: "[1]",
+        lambda r: "\udcff".encode("utf-8", "surrogateescape"),
+        lambda r: json.dumps({**r, "value": "__import__('os').system('true')"}),
+        lambda r: json.dumps({**r, "value": None}),
+        lambda r: json.dumps(r).replace(f'"value": {json.dumps(r["value"])}', '"value": NaN'),
+        lambda r: json.dumps(r).replace(f'"value": {json.dumps(r["value"])}', '"value": 1e999'),
+        lambda r: json.dumps({**r, "seed": 7}),
+        lambda r: json.dumps({**r, "target": "../../etc"}),
+        lambda r: json.dumps({k: v for k, v in r.items() if k != "rung"}),
+        lambda r: json.dumps({**r, "oracle_calls": True}),
+        lambda r: json.dumps({**r, "method": "x" * (sweep.MOST_BYTES + 1)}),
+    ],
+)
 def test_hostile_record_is_a_clear_error(tmp_path, change):
     _run(tmp_path, seeds=1, sampler="ddim", steps=3)
     (path,) = _records(tmp_path)
@@ -503,7 +637,8 @@ def test_table_is_tidy_for_pandas_and_polars(reference):
     assert list(rows[0]) == list(sweep.COLUMNS)
     times = files.read_table(reference[1].timings)
     assert [[t[k] for k in ("sampler", "steps", "seed")] for t in times] == [
-        [r[k] for k in ("sampler", "steps", "seed")] for r in rows]
+        [r[k] for k in ("sampler", "steps", "seed")] for r in rows
+    ]
     checked = 0
     for name in ("pandas", "polars"):
         try:
@@ -551,10 +686,16 @@ def test_worker_with_other_code_is_refused(monkeypatch):
         sweep._group([(cell, ["w2"], ["k"])], codes, None, 0)
 
 
-@pytest.mark.parametrize(("change", "named"), [
-    ({"backend": "slurm"}, "backend"), ({"backend": "dask"}, "scheduler|backend"), ({"scheduler": "tcp://x:1"}, "scheduler"),
-    ({"backend": "dask", "scheduler": 8786}, "scheduler"), ({"exact_draws": -1}, "exact_draws"),
-])
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"backend": "slurm"}, "backend"),
+        ({"backend": "dask"}, "scheduler|backend"),
+        ({"scheduler": "tcp://x:1"}, "scheduler"),
+        ({"backend": "dask", "scheduler": 8786}, "scheduler"),
+        ({"exact_draws": -1}, "exact_draws"),
+    ],
+)
 def test_bad_backend_is_named(change, named):
     with pytest.raises(ValueError, match=rf"\b({named})\b"):
         _run(None, **change)
@@ -628,19 +769,30 @@ def test_values_agree_with_an_independent_prototype(chance):
     draw = chance(comparisons=6)
     seeds = [draw.seed(k) % 2**32 for k in range(4)]
     canonical = sweep.sweep(target="dino", sampler="euler_maruyama:step=right", steps=[5, 10, 20], seeds=seeds)
-    flow = sweep.sweep(target="dino", sampler="probability_flow:step=right", steps=[5, 10, 20], seeds=seeds,
-                       schedule="vp_linear:eps=0.001:final_zero=true")
+    flow = sweep.sweep(
+        target="dino",
+        sampler="probability_flow:step=right",
+        steps=[5, 10, 20],
+        seeds=seeds,
+        schedule="vp_linear:eps=0.001:final_zero=true",
+    )
     expected = {
-        "euler_maruyama:step=\"right\"": {5: (1.067, 0.024), 10: (0.258, 0.010), 20: (0.142, 0.004)},
-        "probability_flow:step=\"right\"": {5: (0.123, 0.006), 10: (0.100, 0.007), 20: (0.076, 0.007)},
+        'euler_maruyama:step="right"': {5: (1.067, 0.024), 10: (0.258, 0.010), 20: (0.142, 0.004)},
+        'probability_flow:step="right"': {5: (0.123, 0.006), 10: (0.100, 0.007), 20: (0.076, 0.007)},
     }
     for rows in (canonical.rows, flow.rows):
         for steps in (5, 10, 20):
             found = np.mean([r["value"] for r in rows if r["steps"] == steps])
             mean, sd = expected[rows[0]["sampler"]][steps]
             # a mean over 4 seeds and one over 40, whose sd this is; and the printed digits
-            draw.normal(found, mean, sd * np.sqrt(1 / 4 + 1 / 40), degrees=39, tol=5e-4,
-                        on=f"W2 on the dino, {rows[0]['sampler']}, {steps} steps")
+            draw.normal(
+                found,
+                mean,
+                sd * np.sqrt(1 / 4 + 1 / 40),
+                degrees=39,
+                tol=5e-4,
+                on=f"W2 on the dino, {rows[0]['sampler']}, {steps} steps",
+            )
 
 
 def test_a_file_is_replaced_by_the_rename_alone(tmp_path, monkeypatch):

@@ -39,34 +39,45 @@ def test_grids_are_united_and_a_cell_of_two_grids_is_there_once(tmp_path):
     text = SMALL + '[[grid]]\nsteps = 3\n[[grid]]\nsampler = "ddim"\n[[grid]]\nsampler = "ddpm"\nsteps = 5\nsamples = 10\n'
     rows = sweepfile.run(_write(tmp_path, text)).rows
     found = [(r["sampler"], r["steps"], r["seed"], r["samples"]) for r in rows]
-    assert found == [("ddim", 3, 0, 30), ("ddim", 3, 1, 30), ("heun", 3, 0, 30), ("heun", 3, 1, 30), ("ddim", 4, 0, 30),
-                     ("ddim", 4, 1, 30), ("ddpm", 5, 0, 10), ("ddpm", 5, 1, 10)]
+    assert found == [
+        ("ddim", 3, 0, 30),
+        ("ddim", 3, 1, 30),
+        ("heun", 3, 0, 30),
+        ("heun", 3, 1, 30),
+        ("ddim", 4, 0, 30),
+        ("ddim", 4, 1, 30),
+        ("ddpm", 5, 0, 10),
+        ("ddpm", 5, 1, 10),
+    ]
 
 
-@pytest.mark.parametrize(("text", "named"), [
-    ("target = ", "not TOML"),
-    ("targets = 'dino'", "targets"),
-    (SMALL.replace("steps = [3, 4]", ""), "steps"),
-    (SMALL.replace("[3, 4]", "[3, '4']"), "steps"),
-    (SMALL.replace("[3, 4]", "[]"), "steps"),
-    (SMALL.replace("[3, 4]", "[3, 3]"), "steps"),
-    (SMALL.replace("[3, 4]", "true"), "steps"),
-    (SMALL.replace("[3, 4]", "2.5"), "steps"),
-    (SMALL.replace("[3, 4]", "0"), "steps"),
-    (SMALL.replace("seeds = 2", "seeds = 99999999999"), "seeds"),
-    (SMALL.replace("seeds = 2", "seeds = 1000000"), "cells"),
-    (SMALL.replace("samples = 30", "samples = [30]"), "samples"),
-    (SMALL.replace('"two_moons"', '"no_such"'), "target"),
-    (SMALL.replace('"two_moons"', '["two_moons", "two_moons"]'), "target"),
-    (SMALL.replace('"heun"', '"heun:gamma=1"'), "sampler"),
-    (SMALL + "[[grid]]\nfinding = ['x']\n", "finding"),
-    (SMALL + "grid = 3\n", "grid"),
-    (SMALL + "refused = 'never'\n", "refused"),
-    (SMALL + "metric = 'fid'\n", "metric"),
-    (SMALL + "out = '/etc'\n", "out"),
-    (SMALL + "jobs = 3\n", "jobs"),
-    (SMALL.replace('"A test"', "3"), "title"),
-])
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("target = ", "not TOML"),
+        ("targets = 'dino'", "targets"),
+        (SMALL.replace("steps = [3, 4]", ""), "steps"),
+        (SMALL.replace("[3, 4]", "[3, '4']"), "steps"),
+        (SMALL.replace("[3, 4]", "[]"), "steps"),
+        (SMALL.replace("[3, 4]", "[3, 3]"), "steps"),
+        (SMALL.replace("[3, 4]", "true"), "steps"),
+        (SMALL.replace("[3, 4]", "2.5"), "steps"),
+        (SMALL.replace("[3, 4]", "0"), "steps"),
+        (SMALL.replace("seeds = 2", "seeds = 99999999999"), "seeds"),
+        (SMALL.replace("seeds = 2", "seeds = 1000000"), "cells"),
+        (SMALL.replace("samples = 30", "samples = [30]"), "samples"),
+        (SMALL.replace('"two_moons"', '"no_such"'), "target"),
+        (SMALL.replace('"two_moons"', '["two_moons", "two_moons"]'), "target"),
+        (SMALL.replace('"heun"', '"heun:gamma=1"'), "sampler"),
+        (SMALL + "[[grid]]\nfinding = ['x']\n", "finding"),
+        (SMALL + "grid = 3\n", "grid"),
+        (SMALL + "refused = 'never'\n", "refused"),
+        (SMALL + "metric = 'fid'\n", "metric"),
+        (SMALL + "out = '/etc'\n", "out"),
+        (SMALL + "jobs = 3\n", "jobs"),
+        (SMALL.replace('"A test"', "3"), "title"),
+    ],
+)
 def test_error_names_the_file_and_the_key_and_writes_nothing(tmp_path, text, named):
     with pytest.raises(ValueError, match=named):
         sweepfile.run(_write(tmp_path, text), tmp_path / "out")
@@ -85,7 +96,8 @@ def test_function_of_ones_own_runs_only_where_it_is_allowed(tmp_path, monkeypatc
     (tmp_path / f"stranger_{kind}.py").write_text(
         "import pathlib\npathlib.Path(__file__).with_name('ran').touch()\n"
         "from exactdiffusion import PointCloud, samplers, schedules\n"
-        "def target():\n    return PointCloud([[0.0], [1.0]])\nsampler, schedule = samplers.ddim, schedules.log_linear\n")
+        "def target():\n    return PointCloud([[0.0], [1.0]])\nsampler, schedule = samplers.ddim, schedules.log_linear\n"
+    )
     monkeypatch.chdir(tmp_path)
     keys = {"target": "two_moons", "sampler": "ddim", "schedule": "log_linear", kind: f"stranger_{kind}.py:{kind}"}
     text = "steps = 2\nseeds = 1\nsamples = 5\n" + "".join(f'{k} = "{v}"\n' for k, v in keys.items())
@@ -101,8 +113,12 @@ def test_command_takes_a_file_or_flags_but_not_both(tmp_path):
     path = _write(tmp_path, SMALL)
 
     def command(*arguments):
-        return subprocess.run([sys.executable, "-m", "exactdiffusion", "sweep", *map(str, arguments)], capture_output=True,
-                              text=True, cwd=tmp_path)
+        return subprocess.run(
+            [sys.executable, "-m", "exactdiffusion", "sweep", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+        )
 
     done = command(path, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr

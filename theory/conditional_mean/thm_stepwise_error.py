@@ -87,7 +87,9 @@ def test_rate(check):
     counts = np.array([50, 100, 300, 1000])
     total = [bound.stepwise_error(1.0, slopes_vp(sub_grid(int(T)), 1.0)) for T in counts]
     steps = [sub_grid(int(T)).N for T in counts]
-    check.rate(distances.fit_slope(steps, total), 1.0, within=0.05, on="accumulated error against t_hat, fixed Delta, N(0, 1)")
+    check.rate(
+        distances.fit_slope(steps, total), 1.0, within=0.05, on="accumulated error against t_hat, fixed Delta, N(0, 1)"
+    )
 
 
 def test_controls(check):

@@ -79,7 +79,9 @@ def test_rate(check):
     for eta, nu in ((0.1, 2.0), (0.6, 5.0)):
         for i, name in enumerate(NAMES):
             excess = [float(logs(eta, nu, int(N))[i] - limits(eta, nu)[i]) for N in steps]
-            check.rate(distances.fit_slope(steps[-4:], excess[-4:]), -1.0, within=0.005, on=f"log {name}, eta {eta}, nu {nu}")
+            check.rate(
+                distances.fit_slope(steps[-4:], excess[-4:]), -1.0, within=0.005, on=f"log {name}, eta {eta}, nu {nu}"
+            )
 
 
 def test_monotone(check, deep):

@@ -40,7 +40,8 @@ def load_function(name, text, expected="MODULE:FUNCTION or FILE.py:FUNCTION"):
         digest = hashlib.sha256(b"" if source is None else Path(source).read_bytes()).hexdigest()
     except Exception as error:
         raise ValueError(
-            f"{name}: got {text!r}; expected an importable {expected} ({type(error).__name__}: {error})") from error
+            f"{name}: got {text!r}; expected an importable {expected} ({type(error).__name__}: {error})"
+        ) from error
     if not callable(function):
         fail(name, text, "a function")
     return function, digest

@@ -12,13 +12,27 @@ from pathlib import Path
 from .paths import project_root
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-# Code that no number depends on; an edit there must not make a long sweep start over. Of the statements in statements/, which
-# are text and closed forms, only the modules that other code computes with count (a test compares with the imports).
+# Code that no number depends on; an edit there must not make a long sweep start over. Of statements/, which is text and
+# closed forms, only the modules that other code computes with count (a test compares with the imports).
 _STATEMENTS = {"__init__.py", "_statement.py", "projection.py", "proximal.py"}
 _WITHOUT_NUMBERS = {
-    "_theory", "_experiments", "cli.py", "__main__.py", "_core/files.py", "_core/paths.py", "_core/progress.py",
-    "_core/provenance.py", "checks/ledger.py", "checks/pytest_plugin.py", "studies/_markup.py", "studies/demo.py",
-    "studies/figures.py", "studies/plot.py", "studies/report.py", "studies/results.py", "studies/sweepfile.py",
+    "_theory",
+    "_experiments",
+    "cli.py",
+    "__main__.py",
+    "_core/files.py",
+    "_core/paths.py",
+    "_core/progress.py",
+    "_core/provenance.py",
+    "checks/ledger.py",
+    "checks/pytest_plugin.py",
+    "studies/_markup.py",
+    "studies/demo.py",
+    "studies/figures.py",
+    "studies/plot.py",
+    "studies/report.py",
+    "studies/results.py",
+    "studies/sweepfile.py",
 }
 
 
@@ -63,8 +77,7 @@ def commit():
 
 
 def _git(root, *arguments):
-    done = subprocess.run(
-        ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True, timeout=20)
+    done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True, timeout=20)
     return done.stdout.strip()
 
 
@@ -83,7 +96,10 @@ def machine():
     pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
     names = {" ".join(str(pool[k]) for k in ("internal_api", "version", "architecture") if pool.get(k)) for pool in pools}
     return {
-        "system": platform.system(), "machine": platform.machine(), "cpus": os.cpu_count(), "processor": _processor(),
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+        "processor": _processor(),
         # threadpoolctl sees no pool of Apple's Accelerate
         "blas": ", ".join(sorted(names)) or config["Build Dependencies"]["blas"]["name"],
         "blas_threads": max((pool["num_threads"] for pool in pools), default=None),
@@ -106,5 +122,8 @@ def _processor():
 def provenance():
     """The part of a provenance record that every output shares."""
     return {
-        "versions": versions(), "commit": commit(), "source_sha256": source_digest(), "machine": machine(),
+        "versions": versions(),
+        "commit": commit(),
+        "source_sha256": source_digest(),
+        "machine": machine(),
     }

@@ -41,9 +41,14 @@ def _refuse_type(name, value, array, expected):
         fail(f"{name} (sparse)", value, f"{expected}: a dense array, {name}.toarray()")
     if getattr(getattr(array, "dtype", None), "kind", None) != "O":
         fail(f"{name} (dtype {getattr(array, 'dtype', type(array).__name__)})", value, expected)
-    table = "" if not hasattr(value, "to_numpy") else (
-        f"; for a data frame with nullable or mixed columns {name}.to_numpy(dtype=float, na_value=float('nan')), after the "
-        "rows with missing values and the columns that are no numbers are dropped"
+    table = (
+        ""
+        if not hasattr(value, "to_numpy")
+        else (
+            f"; for a data frame with nullable or mixed columns {name}.to_numpy(dtype=float, na_value=float('nan')), after "
+            "the "
+            "rows with missing values and the columns that are no numbers are dropped"
+        )
     )
     fail(f"{name} (dtype object)", value, f"{expected}{table}")
 

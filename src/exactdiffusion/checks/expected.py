@@ -270,7 +270,7 @@ def planted_errors(root=None):
 
     root = project_root() if root is None else Path(root)
     caught = {}
-    for path in sorted((root / "tests" / "planted").glob("*.toml")) if root else ():
+    for path in sorted((root / "tests" / "quality" / "planted").glob("*.toml")) if root else ():
         for fault in _tables(path, "fault", ("name", "caught_by")):
             for file in dict.fromkeys(node.partition("::")[0] for node in fault["caught_by"]):
                 caught.setdefault(file, {})[fault["name"]] = fault.get("quick", True) is True
@@ -280,12 +280,13 @@ def planted_errors(root=None):
 def scale_free(root=None):
     """Key of a statement -> parts of its value that a factor leaves right, each with the reason.
 
-    ``tests/quality/planted/test_scaled_bounds.py`` asserts that a change of 5 % of any other value is seen. None outside a checkout.
+    ``tests/quality/planted/test_scaled_bounds.py`` asserts that a change of 5 % of any other value is seen.
+    None outside a checkout.
     """
     from .._core.paths import project_root
 
     root = project_root() if root is None else Path(root)
-    path = root / "tests" / "planted" / "scale_free.toml" if root else None
+    path = root / "tests" / "quality" / "planted" / "scale_free.toml" if root else None
     if path is None or not path.exists():
         return None
     parts = {}
@@ -304,11 +305,23 @@ inequality, an instance that attains it where there is one, and negative control
 What one run measured (worst instances, slopes, times) is written by `exactdiffusion verify --records DIR`.
 Where draws are compared, all of a run's comparisons together fail a correct library with probability at most {level:.0e}."""
 
-_COLUMNS = ("statement", "ref", "kind", "wording", "values", "worst ratio", "attained", "exponents", "controls", "errors",
-            "verdict")
+_COLUMNS = (
+    "statement",
+    "ref",
+    "kind",
+    "wording",
+    "values",
+    "worst ratio",
+    "attained",
+    "exponents",
+    "controls",
+    "errors",
+    "verdict",
+)
 
 _COLUMNS_ARE = """\
-A statement is written down in the docstring of its function in `exactdiffusion.statements`; its file says how it is measured.
+A statement is written down in the docstring of its function in `exactdiffusion.statements`; its file says how it is
+measured.
 
 - *kind*: equality, tight (attained), upper or lower (attained nowhere that we know), asymptotic, definition, refuted.
 - *values*: how many values were compared in the default run, those of lemmas and sizes that a check relies on included.
@@ -318,8 +331,8 @@ A statement is written down in the docstring of its function in `exactdiffusion.
 - *exponents*: the stated orders that fitted slopes agree with; the file says in which variable.
 - *controls*: how many hypotheses, terms or constants were dropped; each time the same assertion fails.
 - *verdict*: "loose" means a worst ratio below 0.1.
-- *errors*: how many errors planted in the library its checks are known to catch (`tests/quality/planted`). Besides, each value of
-  each statement is made 5 % larger and 5 % smaller, and its file sees it.
+- *errors*: how many errors planted in the library its checks are known to catch (`tests/quality/planted`). Besides, each
+  value of each statement is made 5 % larger and 5 % smaller, and its file sees it.
 - *wording*: *source* = seen in the authors' material; *transcribed* = seen in a machine's transcription of their slides;
   *recalled* = the full text was not at hand, and the form stated here is proved here (*{here}*); *derived* = ours;
   *classical* = from the literature."""

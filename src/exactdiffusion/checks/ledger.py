@@ -194,8 +194,20 @@ class Check:
         if tolerance_class is None:
             tolerance_class, cause = _tolerance_class(cause)
         record = Evidence(
-            self.statement.key, part, on, float(ratio), bool(passed), float(tolerance), cause, int(count), detail, self.test,
-            float(units), of, tolerance_class, float(stated),
+            self.statement.key,
+            part,
+            on,
+            float(ratio),
+            bool(passed),
+            float(tolerance),
+            cause,
+            int(count),
+            detail,
+            self.test,
+            float(units),
+            of,
+            tolerance_class,
+            float(stated),
         )
         self.collected.records.append(record)
         if not passed:

@@ -1,8 +1,8 @@
 """Pytest plugin of the theory run: collects theory files, gives tests the fixture ``check``, judges at the end.
 
-Loaded by ``-p exactdiffusion.checks.pytest_plugin`` (pyproject.toml of the checkout, and ``exactdiffusion verify`` anywhere). With
-pytest-xdist each worker sends what it collected when it ends, and the controller alone judges; a run in which a worker is
-lost fails.
+Loaded by ``-p exactdiffusion.checks.pytest_plugin`` (pyproject.toml of the checkout, and ``exactdiffusion verify``
+anywhere). With pytest-xdist each worker sends what it collected when it ends, and the controller alone judges; a run in
+which a worker is lost fails.
 """
 
 import json

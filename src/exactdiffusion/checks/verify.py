@@ -265,7 +265,7 @@ def _cause(record):
 
 
 def _paper(path, root):
-    """The paper of a theory file: its folder, or for one outside the folders (the template) what it imports from statements."""
+    """The paper of a theory file: its folder, or what a file outside the folders (the template) imports of statements."""
     if path.parent != root:
         return path.parent.name
     found = re.search(r"^from exactdiffusion\.statements import (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)

@@ -6,7 +6,23 @@ from .rates import Slope, fit_slope, local_slopes
 from .wasserstein import NoiseFloor, W2Result, bures_w2, coupling_bound, gelbrich, noise_floor, w2, w2_to_set, wasserstein_1d
 
 __all__ = [
-    "Estimate", "NoiseFloor", "Slope", "W2Result", "bures_w2", "coupling_bound", "excess_error", "fit_slope",
-    "gaussian_kl", "gelbrich", "kl_quadrature", "local_slopes", "mse", "nmse", "noise_floor", "tv_quadrature", "w2",
-    "w2_to_set", "wasserstein_1d",
+    "Estimate",
+    "NoiseFloor",
+    "Slope",
+    "W2Result",
+    "bures_w2",
+    "coupling_bound",
+    "excess_error",
+    "fit_slope",
+    "gaussian_kl",
+    "gelbrich",
+    "kl_quadrature",
+    "local_slopes",
+    "mse",
+    "nmse",
+    "noise_floor",
+    "tv_quadrature",
+    "w2",
+    "w2_to_set",
+    "wasserstein_1d",
 ]

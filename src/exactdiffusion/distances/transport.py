@@ -711,5 +711,15 @@ def polish(pairs, i, j, flow, total, arcs, a, b, v, rounds=4000):
         loss = float(part @ (plan_cost - least[i] - guess[j])) + 64 * EPS * size(least, guess)
         best = min(best, (loss, False, least, guess), key=lambda entry: entry[0])
     loss, solved, u, v = best or (math.inf, False, None, None)
-    return {"rows": i, "columns": j, "flow": flow, "cost": plan_cost, "u": u, "v": v, "solved": solved, "loss": loss,
-            "tails": rows, "heads": columns}
+    return {
+        "rows": i,
+        "columns": j,
+        "flow": flow,
+        "cost": plan_cost,
+        "u": u,
+        "v": v,
+        "solved": solved,
+        "loss": loss,
+        "tails": rows,
+        "heads": columns,
+    }

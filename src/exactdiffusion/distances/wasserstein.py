@@ -253,8 +253,9 @@ def _solve(x, y, a, b, equal, groups, method, work=math.inf):
         found = transport.solve(*clouds, *masses, total, work=work, dense=method == "emd")
     if found is None:
         return None
-    if not all(np.array_equal(_sums(found[name], found["flow"], mass), mass) for name, mass in
-               zip(("rows", "columns"), masses)):
+    if not all(
+        np.array_equal(_sums(found[name], found["flow"], mass), mass) for name, mass in zip(("rows", "columns"), masses)
+    ):
         raise RuntimeError(f"optimal transport ({method}): the plan misses its marginals, which are integers here")
     shares = [transport.shares(mass, total) for mass in masses]
     terms = [share * potential for share, potential in zip(shares, (found["u"], found["v"]))]
@@ -296,9 +297,17 @@ def _result(found, offset, d, method, keep_x, keep_y, n, m):
     lower_squared = min(max(math.ldexp(found["dual"], 2 * found["exponent"]) + offset - slack, 0.0), squared)
     tolerance = transport.ACCURACY * squared + math.ldexp(64 * EPS * found["size"], 2 * found["exponent"])
     return W2Result(
-        value=math.sqrt(squared), squared=squared, lower=math.sqrt(lower_squared), lower_squared=lower_squared,
-        gap=squared - lower_squared, tolerance=tolerance, certified=squared - lower_squared <= tolerance, method=method,
-        n=n, m=m, coupling=(keep_x[found["rows"]], keep_y[found["columns"]], found["mass"]),
+        value=math.sqrt(squared),
+        squared=squared,
+        lower=math.sqrt(lower_squared),
+        lower_squared=lower_squared,
+        gap=squared - lower_squared,
+        tolerance=tolerance,
+        certified=squared - lower_squared <= tolerance,
+        method=method,
+        n=n,
+        m=m,
+        coupling=(keep_x[found["rows"]], keep_y[found["columns"]], found["mass"]),
     )
 
 
@@ -338,9 +347,17 @@ def _sorted_result(x, y, a, b, equal):
     rounding = 6 * EPS * squared  # difference, square, mass, product, sum: relative, the masses are exact
     lower_squared = max(squared - rounding, 0.0)
     return W2Result(
-        value=math.sqrt(squared), squared=squared, lower=math.sqrt(lower_squared), lower_squared=lower_squared,
-        gap=squared - lower_squared, tolerance=transport.ACCURACY * squared, certified=True, method="sorted",
-        n=n, m=m, coupling=(rows, columns, mass),
+        value=math.sqrt(squared),
+        squared=squared,
+        lower=math.sqrt(lower_squared),
+        lower_squared=lower_squared,
+        gap=squared - lower_squared,
+        tolerance=transport.ACCURACY * squared,
+        certified=True,
+        method="sorted",
+        n=n,
+        m=m,
+        coupling=(rows, columns, mass),
     )
 
 
@@ -510,9 +527,7 @@ def bures_w2(mean1, cov1, mean2, cov2):
     d = mean1.shape[0]
     if mean2.shape[0] != d:
         fail(f"mean2 (shape {mean2.shape})", mean2, f"shape ({d},), as mean1")
-    return _procrustes(
-        mean1, _covariance_factor("cov1", cov1, d), mean2, _covariance_factor("cov2", cov2, d)
-    )
+    return _procrustes(mean1, _covariance_factor("cov1", cov1, d), mean2, _covariance_factor("cov2", cov2, d))
 
 
 def _moments(name, value, weights):

@@ -90,8 +90,12 @@ def queries(name, value, dim, size=False):
 def spread(name, value, size, thin):
     """Raise where the smallest positive length of a law is out of proportion to its size; 0 is what to say then."""
     if thin < max(size / SPREAD, 1 / LARGE):
-        fail(name, value, f"lengths (radii, standard deviations) of at least {1 / LARGE:g} and {1 / SPREAD:g} of the "
-                          "largest coordinate (or variances of exactly 0): below, squares leave the range of floats")
+        fail(
+            name,
+            value,
+            f"lengths (radii, standard deviations) of at least {1 / LARGE:g} and {1 / SPREAD:g} of the "
+            "largest coordinate (or variances of exactly 0): below, squares leave the range of floats",
+        )
 
 
 def generator(rng):
@@ -296,9 +300,7 @@ class NoisedLaw:
             if np.ndim(value) and len(value) != n:
                 fail("n", n, f"{len(value)}, one row per value of {name}")
         base = self.law.sample(n, rng)
-        scale, sigma = (
-            np.reshape(np.asarray(v, dtype=np.float64), (-1, 1)) for v in (self.scale, self.sigma)
-        )
+        scale, sigma = (np.reshape(np.asarray(v, dtype=np.float64), (-1, 1)) for v in (self.scale, self.sigma))
         return scale * base + sigma * rng.standard_normal((n, self.dim))
 
 

@@ -84,11 +84,7 @@ def _decompose(covariances, C, K, d):
     lam = np.where(lam <= d * EPS * top, 0.0, lam)
     for k in range(K):
         positive = lam[k][lam[k] > 0]
-        if (
-            len(positive)
-            and d <= _REFINE_DIM
-            and (lam[k, -1] > _REFINE_CONDITION * positive[0] or len(positive) < d)
-        ):
+        if len(positive) and d <= _REFINE_DIM and (lam[k, -1] > _REFINE_CONDITION * positive[0] or len(positive) < d):
             better, U[k] = refine(C[k], lam[k], U[k])
             lam[k] = np.where(better <= d * EPS * top[k], 0.0, better)
     return "full", lam, U
@@ -344,9 +340,7 @@ class NoisedMixture(NoisedLaw):
         change = s3 * s3 * (xp.expand_dims(self._param("lam", x), axis=1) - typical) / common
         close = xp.abs(ratio - 1) < 0.5
         logs = xp.where(close, xp.log1p(xp.where(close, change, xp.zeros_like(change))), xp.log(ratio))
-        logits = xp.expand_dims(self._param("logw", x), axis=1) - 0.5 * (
-            xp.sum(z * z / v, axis=-1) + xp.sum(logs, axis=-1)
-        )
+        logits = xp.expand_dims(self._param("logw", x), axis=1) - 0.5 * (xp.sum(z * z / v, axis=-1) + xp.sum(logs, axis=-1))
         top = xp.max(logits, axis=0, keepdims=True)
         e = xp.exp(logits - top)
         total = xp.sum(e, axis=0, keepdims=True)
@@ -368,9 +362,9 @@ class NoisedMixture(NoisedLaw):
         delta = xp.sum(null * z * z, axis=-1)
         mu = self._param("mu", x)
         # On the support up to the rounding of x - s mu and of its rotation.
-        size = xp.expand_dims(xp.sqrt(xp.sum(x * x, axis=-1)), axis=0) + xp.expand_dims(
-            s, axis=0
-        ) * xp.expand_dims(xp.sqrt(xp.sum(mu * mu, axis=-1)), axis=1)
+        size = xp.expand_dims(xp.sqrt(xp.sum(x * x, axis=-1)), axis=0) + xp.expand_dims(s, axis=0) * xp.expand_dims(
+            xp.sqrt(xp.sum(mu * mu, axis=-1)), axis=1
+        )
         rounding = 0.0 if self.law._U is None else (4 * d * EPS * size) ** 2
         delta = xp.where(delta <= rounding, xp.zeros_like(delta), delta)
         best = xp.min(delta, axis=0, keepdims=True)
@@ -450,7 +444,7 @@ class NoisedMixture(NoisedLaw):
         return level.evaluate(what, x)
 
     def _light(self, what, x, size):
-        """"log_density", "score" or "denoise" of rows x of NumPy where no variance is 0 and stacks do not pay; else None."""
+        """The "log_density", "score" or "denoise" of NumPy rows x; None where a variance is 0 or stacks pay."""
         K, d, n = self.law._active, self.dim, x.shape[0]
         rows = _LIGHT_DOUBLES // (K * d)
         if not n or not rows or pays(K, d, n) or not isinstance(x, np.ndarray):
@@ -567,9 +561,7 @@ class NoisedMixture(NoisedLaw):
         xp = array_namespace(x)
         r3 = xp.expand_dims(r, axis=-1)
         rows = xp.permute_dims(vectors, (1, 2, 0))
-        out = xp.matmul(
-            rows * xp.expand_dims(xp.permute_dims(r, (1, 0)), axis=1), xp.permute_dims(vectors, (1, 0, 2))
-        )
+        out = xp.matmul(rows * xp.expand_dims(xp.permute_dims(r, (1, 0)), axis=1), xp.permute_dims(vectors, (1, 0, 2)))
         if self.law._U is None:
             diagonal = xp.sum(r3 * inner, axis=0)
             eye = xp.eye(self.dim, dtype=xp.float64, device=x.device)

@@ -66,9 +66,7 @@ def _scatter(xp, mask, values, fill):
     flat = xp.reshape(mask, (-1,))
     position = xp.cumulative_sum(xp.astype(flat, xp.int64)) - 1
     position = xp.where(position < 0, xp.zeros_like(position), position)
-    out = xp.where(
-        flat, xp.take(values, position, axis=0), xp.full_like(xp.take(values, position, axis=0), fill)
-    )
+    out = xp.where(flat, xp.take(values, position, axis=0), xp.full_like(xp.take(values, position, axis=0), fill))
     return xp.reshape(out, mask.shape)
 
 
@@ -173,9 +171,7 @@ class PointCloud(Fixed):
         # Powers of 2 above the coordinates and half squared norms, and the bits of heads whose products do
         # not round.
         self._bits = (52 - math.ceil(math.log2(d + 2))) // 2
-        self._top, self._top_q = (
-            float(2.0 ** np.ceil(np.log2(v if v > 0 else 1e-150))) for v in (wide, np.max(squares))
-        )
+        self._top, self._top_q = (float(2.0 ** np.ceil(np.log2(v if v > 0 else 1e-150))) for v in (wide, np.max(squares)))
         self._diameter = None
         self._fix()
 
@@ -474,15 +470,7 @@ class NoisedPoints(NoisedLaw):
         first, second = xp.concat([y1, -s1], axis=1), xp.concat([y1, y2, -s1, -st], axis=1)
         parts = [(xp.matmul(first, heads), xp.matmul(second, tails)) for heads, tails in law._slices(x)]
         H, T = parts[0] if len(parts) == 1 else (xp.concat(list(p), axis=1) for p in zip(*parts, strict=True))
-        bound = (
-            4
-            * EPS
-            * (4 + math.sqrt(self.dim))
-            * 2.0**-law._bits
-            * self.dim**0.5
-            * xp.reshape(top, (-1,))
-            * law._radius
-        )
+        bound = 4 * EPS * (4 + math.sqrt(self.dim)) * 2.0**-law._bits * self.dim**0.5 * xp.reshape(top, (-1,)) * law._radius
         return H, T, bound
 
     def _direct(self, x, s):
@@ -600,9 +588,7 @@ class NoisedPoints(NoisedLaw):
             if float(xp.max(bound)) <= SLICED_TOLERANCE:
                 return logits, reference
             mask = logits >= xp.max(logits, axis=-1, keepdims=True) - window - 2 * bound
-        rel = _scatter(
-            xp, mask, self._pairs(x, mask, lambda i, j: self._difference(x, s, i, j, reference)), -xp.inf
-        )
+        rel = _scatter(xp, mask, self._pairs(x, mask, lambda i, j: self._difference(x, s, i, j, reference)), -xp.inf)
         return rel * precision + log_ratio, reference
 
     def _good(self, x, s, logits, reference, delta, precision):

@@ -122,9 +122,7 @@ def _uniform_log(xp, kappa, mu):
         rest = mu * (mu / (rho + kappa)) - mu * xp.asinh(mu / kappa) - mu * xp.log(0.5 * kappa)
         return math.lgamma(mu + 1) + rest - 0.5 * (LOG_2PI + xp.log(rho)) + xp.log(U)
     # Gamma by Stirling, so that what cancels as kappa -> 0 is cancelled on paper.
-    stirling = sum(
-        c / mu**j for c, j in ((1 / 12, 1), (-1 / 360, 3), (1 / 1260, 5), (-1 / 1680, 7), (1 / 1188, 9))
-    )
+    stirling = sum(c / mu**j for c, j in ((1 / 12, 1), (-1 / 360, 3), (1 / 1260, 5), (-1 / 1680, 7), (1 / 1188, 9)))
     q = kappa * (kappa / (rho + mu))  # rho - mu
     shifted = xp.where(kappa < mu, q - kappa, mu * (mu / (rho + kappa)) - mu)
     return stirling + shifted - mu * xp.log1p(q / (2 * mu)) + 0.5 * xp.log(t) + xp.log(U)
@@ -253,9 +251,7 @@ class _SphereProduct(Fixed):
         """Covariance of the uniform measure, (d, d): ``R^2 / k`` on every coordinate of a block of radius
         R."""
         diagonal = np.zeros(self.dim)
-        diagonal[self._order[: self._m * self._k]] = np.repeat(
-            self._p("radii", diagonal) ** 2 / self._k, self._k
-        )
+        diagonal[self._order[: self._m * self._k]] = np.repeat(self._p("radii", diagonal) ** 2 / self._k, self._k)
         return np.diag(diagonal)
 
     def project(self, x):
@@ -415,9 +411,7 @@ class _NoisedSpheres(NoisedLaw):
             xp = array_namespace(x)
             _, unit, r, rest, length = self._mean_blocks(x, s, t)
             radial = column(xp, s) * length - r
-            return (
-                self.law._join(unit * xp.expand_dims(radial, axis=-1), -rest) / column(xp, t) / column(xp, t)
-            )
+            return self.law._join(unit * xp.expand_dims(radial, axis=-1), -rest) / column(xp, t) / column(xp, t)
 
         return self._run(kernel, x, (self.dim,), self._rows())
 
@@ -743,9 +737,7 @@ class _NoisedSubspace(_NoisedFlat):
         U[:, : law.subspace_dim] = law.frame
         lam = np.concatenate([law._lam, np.zeros(law.dim - law.subspace_dim)])
         lam = self.scale**2 * lam + self.sigma**2
-        return GaussianMixture._from_eigen(
-            np.ones(1), self.scale * law.offset[None], "full", lam[None], U[None]
-        )
+        return GaussianMixture._from_eigen(np.ones(1), self.scale * law.offset[None], "full", lam[None], U[None])
 
     def noised(self, scale=1.0, sigma=0.0):
         """Law of ``scale * Y + sigma * N(0, I)`` where Y is this noised variable (scalar levels)."""

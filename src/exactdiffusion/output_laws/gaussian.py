@@ -166,9 +166,7 @@ def _euler_maruyama(grid, lam, **options):
 
 
 def _exponential_integrator(grid, lam, **options):
-    return _sde_family(
-        grid, lam, lambda g: np.exp(g / 2), lambda g: 2 * np.expm1(g / 2), lambda g: np.expm1(g), **options
-    )
+    return _sde_family(grid, lam, lambda g: np.exp(g / 2), lambda g: 2 * np.expm1(g / 2), lambda g: np.expm1(g), **options)
 
 
 def _probability_flow(grid, lam, **options):
@@ -197,9 +195,15 @@ def _proximal_hybrid(grid, lam, **options):
 
 
 RECURSIONS = {
-    "ddim": _ddim, "ddpm": _ddpm, "heun": _heun, "gradient_estimation": _gradient_estimation,
-    "dpm_solver_pp": _dpm_solver_pp, "probability_flow": _probability_flow, "euler_maruyama": _euler_maruyama,
-    "exponential_integrator": _exponential_integrator, "proximal_backward": _proximal_backward,
+    "ddim": _ddim,
+    "ddpm": _ddpm,
+    "heun": _heun,
+    "gradient_estimation": _gradient_estimation,
+    "dpm_solver_pp": _dpm_solver_pp,
+    "probability_flow": _probability_flow,
+    "euler_maruyama": _euler_maruyama,
+    "exponential_integrator": _exponential_integrator,
+    "proximal_backward": _proximal_backward,
     "proximal_hybrid": _proximal_hybrid,
 }
 """Sampler name -> ``recursion(grid, lam, **params)``, an iterator over (m, k, q) at levels 1..N."""

@@ -45,9 +45,25 @@ from ..samplers._base import step_sizes
 from ..schedules import Grid, positive_scales
 
 __all__ = [
-    "SCHEMES", "AssumptionViolated", "Divergences", "Explicit", "GridLaw", "Implicit", "Measured", "Propagation",
-    "QuadratureError", "StepReport", "Study", "contact_gaps", "discretise", "divergences", "level", "mixture", "propagate",
-    "study", "support",
+    "SCHEMES",
+    "AssumptionViolated",
+    "Divergences",
+    "Explicit",
+    "GridLaw",
+    "Implicit",
+    "Measured",
+    "Propagation",
+    "QuadratureError",
+    "StepReport",
+    "Study",
+    "contact_gaps",
+    "discretise",
+    "divergences",
+    "level",
+    "mixture",
+    "propagate",
+    "study",
+    "support",
 ]
 
 EPS = float(np.finfo(np.float64).eps)
@@ -266,9 +282,7 @@ class Implicit:
 
 def _affine_in_score(start, growth, pull, variance):
     # y + (growth y + ...): (1 + growth) rounded once would err the same way at every node and every step, N eps / g in all
-    return Explicit(
-        lambda y: (y + (growth * y + pull * start.score(y)), 1 + (growth + pull * start.curvature(y))), variance
-    )
+    return Explicit(lambda y: (y + (growth * y + pull * start.score(y)), 1 + (growth + pull * start.curvature(y))), variance)
 
 
 def euler_maruyama(start, end, g):
@@ -296,7 +310,8 @@ def prox_hybrid(start, end, g):
     return Implicit(
         lambda x: (x - g * end.score(x), 1 - g * end.curvature(x)),
         lambda x: x * x / 2 - g * end.log_density(x),
-        g / 2, g,
+        g / 2,
+        g,
     )
 
 
@@ -307,7 +322,8 @@ def prox_backward(start, end, g):
     return Implicit(
         lambda x: (x - (g / 2 * x + g * end.score(x)), 1 - g / 2 - g * end.curvature(x)),
         lambda x: (1 - g / 2) * x * x / 2 - g * end.log_density(x),
-        0.0, g,
+        0.0,
+        g,
     )
 
 
@@ -315,8 +331,12 @@ def prox_backward(start, end, g):
 IDENTITY = Explicit(lambda y: (y, np.ones_like(y)), 0.0)
 
 SCHEMES = {
-    "euler_maruyama": euler_maruyama, "exponential_integrator": exponential_integrator, "ddpm": ddpm,
-    "probability_flow": probability_flow, "prox_hybrid": prox_hybrid, "prox_backward": prox_backward,
+    "euler_maruyama": euler_maruyama,
+    "exponential_integrator": exponential_integrator,
+    "ddpm": ddpm,
+    "probability_flow": probability_flow,
+    "prox_hybrid": prox_hybrid,
+    "prox_backward": prox_backward,
 }
 """Name -> ``scheme(start, end, g)``: start and end are the laws (:class:`level`) before and after the step."""
 
@@ -616,11 +636,15 @@ def _bitangent(step, a, b, h):
         width = p[1] - p[0]
         residual = np.array([force[1] - force[0], value[1] - value[0] - 0.5 * (force[0] + force[1]) * width])
         # derivative of the second: with both forces equal it is (+-) (force - chord) - J width / 2
-        matrix = np.array([
-            [-jacobian[0], jacobian[1]],
-            [-force[0] + 0.5 * (force[0] + force[1]) - 0.5 * jacobian[0] * width,
-             force[1] - 0.5 * (force[0] + force[1]) - 0.5 * jacobian[1] * width],
-        ])
+        matrix = np.array(
+            [
+                [-jacobian[0], jacobian[1]],
+                [
+                    -force[0] + 0.5 * (force[0] + force[1]) - 0.5 * jacobian[0] * width,
+                    force[1] - 0.5 * (force[0] + force[1]) - 0.5 * jacobian[1] * width,
+                ],
+            ]
+        )
         move = np.linalg.solve(matrix, residual)
         size = np.max(np.abs(move))
         if size > 2 * h:
@@ -731,8 +755,19 @@ def _check_line(law):
 
 
 def propagate(
-    law, grid, scheme, start="exact", *, step="integral", last_noise=True, nonconvex="raise", refine=1.0, nodes=None,
-    keep=False, sums="positive", limit=MOST_EVALUATIONS,
+    law,
+    grid,
+    scheme,
+    start="exact",
+    *,
+    step="integral",
+    last_noise=True,
+    nonconvex="raise",
+    refine=1.0,
+    nodes=None,
+    keep=False,
+    sums="positive",
+    limit=MOST_EVALUATIONS,
 ):
     """Exact law of the output of a one-step sampler on a one-dimensional mixture.
 
@@ -1034,8 +1069,13 @@ def _move(i, q, m, nodes):
     if not slope[worst] > 0:
         raise AssumptionViolated(i, float(q.x[worst]), float(slope[worst]), "the deterministic map")
     new = replace(
-        q, x=x, weights=q.weights * slope, density=q.density / slope, log_density=q.log_density - np.log(slope),
-        parameter=q._tau, stretch=q._stretch * slope,
+        q,
+        x=x,
+        weights=q.weights * slope,
+        density=q.density / slope,
+        log_density=q.log_density - np.log(slope),
+        parameter=q._tau,
+        stretch=q._stretch * slope,
     )
     h = float(np.max(np.diff(x)))
     return new, StepReport(len(x), h, float(x[0]), float(x[-1]), new.mass - 1, float(slope[worst]), ())
@@ -1157,9 +1197,9 @@ def _w2(p, q):
     tau = q._tau
     t = np.where(lower, np.interp(u, order_left, tau), np.interp(u, order_right, tau[::-1]))
     if len(q.segments) == 1:
-        (_, _, left_spline), = q._splines(left_q)
-        (_, _, right_spline), = q._splines(right_q)
-        (_, _, density), = q._splines(q.density * q._stretch)
+        ((_, _, left_spline),) = q._splines(left_q)
+        ((_, _, right_spline),) = q._splines(right_q)
+        ((_, _, density),) = q._splines(q.density * q._stretch)
         inner = u > 1e-12
         limit = 4 * np.max(np.diff(tau))
         for _ in range(8):  # Newton from an inverse that is right to second order in h
@@ -1169,7 +1209,7 @@ def _w2(p, q):
             move = np.where(slope > 0, residual / np.where(slope > 0, slope, 1.0), 0.0)
             t[inner] = np.clip(z - np.clip(move, -limit, limit), tau[0], tau[-1])
     if q.parameter is not None:
-        (_, _, position), = q._splines(q.x)
+        ((_, _, position),) = q._splines(q.x)
         t = position(t)
     shift = np.where(u > 1e-12, t - p.x, 0.0)
     return math.sqrt(math.fsum(p.weights * p.density * shift**2))

@@ -207,12 +207,17 @@ def _affordable(levels, maps, refine, limit):
     total, chosen = 0.0, np.unique(np.linspace(0, len(maps) - 1, 33).astype(int))
     for i in chosen:
         following = maps[i + 1] if i + 1 < len(maps) else None
-        sides = [len(axis) for level, after in ((levels[i], maps[i]), (levels[i + 1], following))
-                 for axis in _axes(level.box(), level, after, refine, np.zeros(1), 0.0)]
+        sides = [
+            len(axis)
+            for level, after in ((levels[i], maps[i]), (levels[i + 1], following))
+            for axis in _axes(level.box(), level, after, refine, np.zeros(1), 0.0)
+        ]
         total += 2.0 * math.prod(sides) * len(maps) / len(chosen)
         if total > limit:
-            raise QuadratureError(f"the steps up to {i} need about {total:.2g} operations (sides of {sides} nodes); at most "
-                                  f"{limit:.2g}. What works: {_WORKS}, fewer steps, or a larger limit and a GPU (like=)")
+            raise QuadratureError(
+                f"the steps up to {i} need about {total:.2g} operations (sides of {sides} nodes); at most "
+                f"{limit:.2g}. What works: {_WORKS}, fewer steps, or a larger limit and a GPU (like=)"
+            )
     return total
 
 
@@ -298,4 +303,3 @@ def _advance(i, x1, x2, q, m, following, end, refine, like):
         out.append(xp.sum(xp.matmul(P, q) * R, axis=1))
     value = cell * xp.concat(out) * (a * b - c * c)
     return n1, n2, xp.reshape(value, (n1.shape[0], n2.shape[0])), jacobian
-

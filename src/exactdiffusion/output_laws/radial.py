@@ -113,9 +113,7 @@ def _noncentral_chi(at, centres, c, d):
     out = np.full(near.shape, -np.inf)
     z = r * mu / c
     # (r / mu)^order I_order(z): for tiny mu the two powers cancel, so they are taken together
-    out[i, j] = (
-        np.log(r / c) + order * (np.log(r) - np.log(mu)) - (r - mu) ** 2 / (2 * c) + _log_bessel(order, z)
-    )
+    out[i, j] = np.log(r / c) + order * (np.log(r) - np.log(mu)) - (r - mu) ** 2 / (2 * c) + _log_bessel(order, z)
     return out
 
 
@@ -207,8 +205,10 @@ def _nodes(box, here, following, refine, extra):
     h = min(h, 0.3 * pole_distance(float(np.ptp(curvature)))) / refine
     size = 16 / 6 * (box[1] - box[0]) / h
     if size > MAX_NODES:
-        raise QuadratureError(f"a level needs about {size:.2g} nodes; at most {MAX_NODES}: variances too far apart. What "
-                              "works: variances nearer to each other; samples of a run and measure.w2")
+        raise QuadratureError(
+            f"a level needs about {size:.2g} nodes; at most {MAX_NODES}: variances too far apart. What "
+            "works: variances nearer to each other; samples of a run and measure.w2"
+        )
     x, w, _, _, edges = _panels(box[0], box[1], (), h)
     return x, w, edges
 
@@ -221,8 +221,13 @@ def _advance(i, q, m, following, end, refine):
         if slope[worst] <= 0:
             raise AssumptionViolated(i, float(q.x[worst]), float(slope[worst]), "the deterministic radial map")
         new = replace(
-            q, x=mean, weights=q.weights * slope, density=q.density / slope, log_density=q.log_density - np.log(slope),
-            parameter=q._tau, stretch=q._stretch * slope,
+            q,
+            x=mean,
+            weights=q.weights * slope,
+            density=q.density / slope,
+            log_density=q.log_density - np.log(slope),
+            parameter=q._tau,
+            stretch=q._stretch * slope,
         )
         report = StepReport(len(mean), 0.0, float(mean[0]), float(mean[-1]), new.mass - 1, float(slope[worst]), ())
         return new, report

@@ -82,7 +82,9 @@ def gaussian_line(mean, variance, grid, scheme, start="exact", *, step="integral
     """
     choice("start", start, ("exact", "normal"))
     levels, maps = _chain(scheme, GaussianMixture([1.0], [[mean]], variance), grid, step, True)
-    m, v = (levels[0].scale * mean, levels[0].scale**2 * variance + levels[0].sigma**2) if start == "exact" else (0.0, 1.0)
+    m, v = (
+        (levels[0].scale * mean, levels[0].scale ** 2 * variance + levels[0].sigma ** 2) if start == "exact" else (0.0, 1.0)
+    )
     for i, s in enumerate(maps):
         at = np.array([m])
         if isinstance(s, Explicit):

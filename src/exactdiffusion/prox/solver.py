@@ -41,10 +41,10 @@ from .._core.validation import weights as _weights
 __all__ = ["EqualVariance", "GeneralMixture", "ProxResult", "laguerre", "prox_gaussian", "prox_isotropic"]
 
 _EPS = np.finfo(np.float64).eps
-_DROP = math.log(1e17)      # relative mass of dropped components: 1e-17
-_CHUNK = 1 << 15            # doubles per temporary of the kernels: 256 KiB, within a second-level cache
-_TINY = 1e-280              # variances below are the limit v -> 0 (1 / v**2 would overflow)
-_LOW = 3                    # hull dimensions for which branch and bound is run and the feature GEMM is used
+_DROP = math.log(1e17)  # relative mass of dropped components: 1e-17
+_CHUNK = 1 << 15  # doubles per temporary of the kernels: 256 KiB, within a second-level cache
+_TINY = 1e-280  # variances below are the limit v -> 0 (1 / v**2 would overflow)
+_LOW = 3  # hull dimensions for which branch and bound is run and the feature GEMM is used
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,7 @@ class ProxResult:
 
 # ---------------------------------------------------------------------------------------------------------------------
 # arguments
+
 
 def positive_rows(name, value, n):
     """A positive finite scalar or (n,) array as an (n,) float64 array; ValueError naming ``name``."""
@@ -134,7 +135,7 @@ def laguerre(x, lam, centres, weights=None):
         with np.errstate(invalid="ignore"):
             cost = _half_square_distances(y2[s], c2) - lam[s, None] * log_w
         best = cost.min(1)
-        if d > _LOW:            # the expanded form rounds: recompute whatever may still win by differences
+        if d > _LOW:  # the expanded form rounds: recompute whatever may still win by differences
             slack = 2 * _EPS * (4 + math.sqrt(d)) * ((y2[s] ** 2).sum(1) + (c2**2).sum(1).max())
             r, j = np.nonzero(cost <= (best + slack)[:, None])
             cost[r, j] = 0.5 * ((x[s][r] - centres[j]) ** 2).sum(1) - lam[s][r] * log_w[j]
@@ -165,6 +166,7 @@ def _half_square_distances(x, c):
 
 # ---------------------------------------------------------------------------------------------------------------------
 # safeguarded Newton, shared by both families
+
 
 def _solve(h, b):
     """Batched h s = b; rows of a singular h come out non-finite (the caller then takes the safe step)."""
@@ -221,7 +223,7 @@ def _climb(evaluate, z, row, best, scale, closeness, max_iterations=300, drop=Tr
         if drop:
             missing = best[row[live]] - 1e-6 - value
             lost = newton & ((trusted & (4 * gain < missing)) | ((it >= 2) & (4 * gain + 0.1 < missing)))
-            if 2 <= it <= 8:        # and starts within 0.03 kernel widths of the row's best one, when that is ahead
+            if 2 <= it <= 8:  # and starts within 0.03 kernel widths of the row's best one, when that is ahead
                 order = live[np.argsort(value, kind="stable")]
                 lead[row[order]] = order
                 first = lead[row[live]]
@@ -280,6 +282,7 @@ def _first_best(value, row, rows):
 # ---------------------------------------------------------------------------------------------------------------------
 # equal isotropic variances
 
+
 class _Rows:
     """Some queries with the components they need: mode search of sum_j e^{L_j} exp(-ik/2 |z - c_j|^2).
 
@@ -292,7 +295,7 @@ class _Rows:
         self.shared = c.ndim == 2
         self.rows, self.size = log_w.shape
         self.r = c.shape[-1]
-        self.half = 0.5 * np.einsum("...r,...r->...", c, c) if norms is None else norms     # half squared norms
+        self.half = 0.5 * np.einsum("...r,...r->...", c, c) if norms is None else norms  # half squared norms
         self.scale = np.broadcast_to(np.sqrt(2 * self.half.max(-1)), (self.rows,)) + 1e-300
         # Expanded squares lose eps R^2/kappa in the logits. Below 1e-9 only the last digits suffer, and they come from
         # direct differences; above, everything does.
@@ -301,8 +304,7 @@ class _Rows:
         if self.expand and self.r <= _LOW and self.size > 8:
             pairs = [(i, j) for i in range(self.r) for j in range(i, self.r)]
             self.pairs = pairs
-            self.features = np.stack(
-                [np.ones(self.size), *c.T, *(c[:, i] * c[:, j] for i, j in pairs)], axis=1)
+            self.features = np.stack([np.ones(self.size), *c.T, *(c[:, i] * c[:, j] for i, j in pairs)], axis=1)
             self.base = log_w - ik[:, None] * self.half
             # logits of points of the hull differ by at most ik (2 R)^2/2 and the spread of the weights
             self.clip = bool(np.max(2 * ik * self.scale**2 - log_w.min(1), initial=0) > 500)
@@ -325,17 +327,17 @@ class _Rows:
                 top = e.max(1)
                 e -= top[:, None]
                 if self.clip:
-                    np.maximum(e, -600, out=e)      # subnormal results are several times slower
+                    np.maximum(e, -600, out=e)  # subnormal results are several times slower
                 np.exp(e, out=e)
                 f = e @ self.features
                 total = f[:, 0]
                 g[s] = np.log(total) + top - 0.5 * ik * (zs * zs).sum(1)
-                mean = f[:, 1:1 + r] / total[:, None]
+                mean = f[:, 1 : 1 + r] / total[:, None]
                 dm[s] = mean - zs
                 if second:
                     for q, (i, j) in enumerate(self.pairs):
                         cov[s, i, j] = cov[s, j, i] = f[:, 1 + r + q] / total - mean[:, i] * mean[:, j]
-            elif r <= _LOW:         # one coordinate at a time: no (queries, components, coordinates) array
+            elif r <= _LOW:  # one coordinate at a time: no (queries, components, coordinates) array
                 diffs = [(self.c[None, :, i] if self.shared else self.c[k, :, i]) - zs[:, i, None] for i in range(r)]
                 e = diffs[0] * diffs[0]
                 for t in diffs[1:]:
@@ -360,8 +362,8 @@ class _Rows:
             elif self.shared and not second and per > (1 << 21):
                 e = np.empty((len(zs), self.size))
                 block = max(1, (1 << 20) // r)
-                for b in range(0, self.size, block):        # step is 1 here: one query at a time
-                    e[:, b:b + block] = np.square(self.c[b:b + block] - zs).sum(1)
+                for b in range(0, self.size, block):  # step is 1 here: one query at a time
+                    e[:, b : b + block] = np.square(self.c[b : b + block] - zs).sum(1)
                 e *= -0.5 * self.ik[k][:, None]
                 e += self.log_w[k]
                 top = e.max(1)
@@ -513,7 +515,7 @@ class _Rows:
         # a ball about c_1; there V >= b, so r_j <= W_j exp(-ik/2 (|c_j-c_1| - rho)_+^2) / b and Cov <= sum r_j |c_j-c_1|^2.
         first = self.log_w.argmax(1)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            if self.shared:     # rounding of the expanded form, outwards
+            if self.shared:  # rounding of the expanded form, outwards
                 slack = 8 * _EPS * (4 + math.sqrt(self.r)) * self.half.max()
                 d2 = 2 * _half_square_distances(self.c[first], self.c)
                 near, d2 = np.sqrt(np.maximum(0, d2 - slack)), d2 + slack
@@ -534,7 +536,7 @@ class _Rows:
 
     def spread(self):
         """Square radius of a ball that holds the centres, (n,)."""
-        if self.shared:         # about the origin of the coordinates, which is the middle of their box
+        if self.shared:  # about the origin of the coordinates, which is the middle of their box
             return np.full(self.rows, 2 * self.half.max())
         middle = 0.5 * (self.c.max(1) + self.c.min(1))
         return np.square(self.c - middle[:, None, :]).sum(2).max(1)
@@ -555,7 +557,7 @@ class _Rows:
                 c = self.c if self.shared else self.c[s]
                 half = self.half if self.shared else self.half[s]
                 ik = self.ik[0] if same else self.ik[s][:, None, None]
-                slack = 8 * _EPS * (4 + math.sqrt(self.r)) * half.max()     # rounding of the expanded form, outwards
+                slack = 8 * _EPS * (4 + math.sqrt(self.r)) * half.max()  # rounding of the expanded form, outwards
                 d = half[..., :, None] + half[..., None, :] - c @ c.swapaxes(-1, -2) - slack
                 with np.errstate(over="ignore"):
                     table = np.exp(np.maximum(-0.25 * ik * np.maximum(d, 0), -700))
@@ -596,7 +598,7 @@ class _Rows:
         # a vertex is rounded by eps R, which changes G by eps R / sqrt(kappa) where a component within sqrt(kappa) counts
         noise = 16 * _EPS * (2 + np.abs(g[rows]) + np.sqrt(np.square(width).sum(1) * self.ik[rows]))
         gap = np.maximum(gap, 4 * noise)
-        failed |= noise > 1e-3      # G itself is not known that well
+        failed |= noise > 1e-3  # G itself is not known that well
         for _ in range(64):
             if not len(owner):
                 break
@@ -650,7 +652,7 @@ class EqualVariance(Fixed):
         self.origin = 0.5 * (self.centres.max(0) + self.centres.min(0))
         c = self.centres - self.origin
         self.basis = None
-        if self.size - 1 < self.dim:       # all happens in the affine hull: M - 1 coordinates instead of d
+        if self.size - 1 < self.dim:  # all happens in the affine hull: M - 1 coordinates instead of d
             self.origin = self.centres[0]
             c = self.centres - self.origin
             self.basis = np.linalg.qr(c[1:].T)[0] if self.size > 1 else np.zeros((self.dim, 0))
@@ -676,7 +678,7 @@ class EqualVariance(Fixed):
             np.fill_diagonal(d, 0)
             self._squares = d.astype(np.float32) if self.size > 512 else d
             k = min(8, self.size - 1)
-            near = np.argpartition(d, k, axis=1)[:, :k + 1] if k else np.zeros((self.size, 1), int)
+            near = np.argpartition(d, k, axis=1)[:, : k + 1] if k else np.zeros((self.size, 1), int)
             self._near = near, np.take_along_axis(d, near, 1)
         if self._table[0] != ik:
             kind = self._squares.dtype
@@ -739,11 +741,11 @@ class EqualVariance(Fixed):
         return _to(self._report(x, lam, v, point, k, info, tally), like)
 
     def _search(self, x, lam, v, index, z, starts, local, info, gap, tally):
-        rows = max(1, min(4096, (1 << 21) // self.size))     # (rows x M) weights: at most 16 MiB
+        rows = max(1, min(4096, (1 << 21) // self.size))  # (rows x M) weights: at most 16 MiB
         y = x - self.origin
         y = y @ self.basis if self.basis is not None else y
         for a in range(0, len(index), rows):
-            k = index[a:a + rows]
+            k = index[a : a + rows]
             self._block(x[k], y[k], lam[k], v[k], k, z, starts, local, info, gap, tally)
 
     def _block(self, x, y, lam, v, k, z, starts, local, info, gap, tally):
@@ -778,21 +780,40 @@ class EqualVariance(Fixed):
                 width_a = self.size
             else:
                 width_a = min(int(counts[group].max()), self.size)
-            if size == 1 << 30:     # the dense search keeps 10 vectors per start
+            if size == 1 << 30:  # the dense search keeps 10 vectors per start
                 per = max(1, min((1 << 20) // self.size, (1 << 21) // (130 * max(1, self.r))))
             else:
                 per = max(1, (1 << 20) // (width_a * max(1, self.r)))
             for a in range(0, len(group), per):
-                g = group[a:a + per]
+                g = group[a : a + per]
                 if size != 1 << 30:
-                    chosen = np.argpartition(-log_w[g], width_a - 1, axis=1)[:, :width_a] if width_a < self.size \
+                    chosen = (
+                        np.argpartition(-log_w[g], width_a - 1, axis=1)[:, :width_a]
+                        if width_a < self.size
                         else np.tile(np.arange(self.size), (len(g), 1))
+                    )
                     chosen = np.sort(chosen, axis=1)
                     heaviest = np.take_along_axis(log_w[g], chosen, 1).argmax(1)
                     rows = np.arange(len(g))
                     chosen[rows, heaviest], chosen[rows, 0] = chosen[rows, 0], chosen[rows, heaviest]
-                self._group(x[g], y[g], lam[g], v[g], ik[g], log_w[g], active[g], chosen, k[g], z, starts, local,
-                            info, gap, tally, table)
+                self._group(
+                    x[g],
+                    y[g],
+                    lam[g],
+                    v[g],
+                    ik[g],
+                    log_w[g],
+                    active[g],
+                    chosen,
+                    k[g],
+                    z,
+                    starts,
+                    local,
+                    info,
+                    gap,
+                    tally,
+                    table,
+                )
 
     def _gather(self, y, width, chosen, active):
         """Per-query centres about the first (heaviest) one, in at most A - 1 coordinates, with weights by differences."""
@@ -893,15 +914,15 @@ class EqualVariance(Fixed):
         if data.size * data.r**2 <= 300_000:
             out = data.newton(best, rows, tally, direct=True)
             return out
-        for i, q in enumerate(rows):        # high dimension, many components: one query at a time bounds the workspace
+        for i, q in enumerate(rows):  # high dimension, many components: one query at a time bounds the workspace
             one = np.array([q])
-            resp = data.evaluate(best[i:i + 1], one, direct=True, second=False, weights=True)[3][0]
+            resp = data.evaluate(best[i : i + 1], one, direct=True, second=False, weights=True)[3][0]
             near = resp > 1e-18 / data.size
-            if near.sum() * data.r > 1 << 21:       # as many as that: kappa is not small, the GEMM form has no such loss
-                out[1][i], out[2][i] = data.shift(best[i:i + 1], one)[0][0], np.nan
+            if near.sum() * data.r > 1 << 21:  # as many as that: kappa is not small, the GEMM form has no such loss
+                out[1][i], out[2][i] = data.shift(best[i : i + 1], one)[0][0], np.nan
                 continue
-            sub = _Rows(np.ascontiguousarray(data.c[near]), data.log_w[q:q + 1, near], data.ik[q:q + 1])
-            at, value, norm = sub.newton(best[i:i + 1], np.array([0]), tally, direct=True)
+            sub = _Rows(np.ascontiguousarray(data.c[near]), data.log_w[q : q + 1, near], data.ik[q : q + 1])
+            at, value, norm = sub.newton(best[i : i + 1], np.array([0]), tally, direct=True)
             out[0][i], out[1][i], out[2][i] = at[0], value[0], norm[0]
         return out
 
@@ -909,7 +930,7 @@ class EqualVariance(Fixed):
         """Leave saddles (reached only from symmetric starts) along the direction of largest posterior spread; in place."""
         rows = np.arange(data.rows)
         for _ in range(3):
-            high = np.einsum("pii->p", cov) * data.ik[rows] > 1         # largest eigenvalue <= trace
+            high = np.einsum("pii->p", cov) * data.ik[rows] > 1  # largest eigenvalue <= trace
             rows, cov = rows[high], cov[high]
             if not len(rows):
                 return
@@ -976,7 +997,7 @@ class EqualVariance(Fixed):
             _add(tally, screen=n * m)
         m = min(limit, size)
         if m < size:
-            order = np.sort(np.argpartition(-score, m - 1, axis=1)[:, :m], axis=1)     # ties go to the lowest index
+            order = np.sort(np.argpartition(-score, m - 1, axis=1)[:, :m], axis=1)  # ties go to the lowest index
         else:
             order = np.broadcast_to(np.arange(size), (n, size))
         ranked = np.take_along_axis(score, order, 1)
@@ -1000,12 +1021,13 @@ class EqualVariance(Fixed):
     def _report(self, x, lam, v, u, smooth, info, tally):
         objective, residual = info.objective, info.residual
         for a in range(0, len(smooth), max(1, (1 << 20) // self.size)):
-            k = smooth[a:a + max(1, (1 << 20) // self.size)]
+            k = smooth[a : a + max(1, (1 << 20) // self.size)]
             objective[k], grad, terms = self.objective(x[k], u[k], lam[k], v[k])
             residual[k] = np.linalg.norm(grad, axis=1) / terms
         info.gap[smooth] += 1e-17 * lam[smooth] + 4 * _EPS * np.abs(objective[smooth])
-        return ProxResult(u, objective, residual, objective - info.gap, info.gap, info.status.astype(str), info.starts,
-                          tally)
+        return ProxResult(
+            u, objective, residual, objective - info.gap, info.gap, info.status.astype(str), info.starts, tally
+        )
 
     def objective(self, x, u, lam, v):
         """F(u), grad F(u) / (1 + lam/v) and the sum of the norms of its terms, by direct differences."""
@@ -1051,6 +1073,7 @@ def prox_isotropic(x, lam, centres, weights=None, variance=1.0, **options):
 
 # ---------------------------------------------------------------------------------------------------------------------
 # unequal, diagonal and full covariances
+
 
 class GeneralMixture(Fixed):
     """Prox of -lam log q for q the law of ``scale * X + sigma * N(0, I)``, X ~ sum_k w_k N(m_k, U_k diag(e_k) U_k^T).
@@ -1116,15 +1139,23 @@ class GeneralMixture(Fixed):
             rows = np.nonzero(which.ravel() == q)[0]
             step = max(1, (1 << 20) // (self.size * self.dim))
             for b in range(0, len(rows), step):
-                k = rows[b:b + step]
+                k = rows[b : b + step]
                 at.search(x[k], lam[k], k, u, starts, local, info, tally)
         if calls is not None:
             _add(calls, **tally)
         if not certificate:
             return from_numpy(u, like)
         info.gap += 1e-17 * lam + 4 * _EPS * np.abs(info.objective)
-        result = ProxResult(u, info.objective, info.residual, info.objective - info.gap, info.gap, info.status.astype(str),
-                            info.starts, tally)
+        result = ProxResult(
+            u,
+            info.objective,
+            info.residual,
+            info.objective - info.gap,
+            info.gap,
+            info.status.astype(str),
+            info.starts,
+            tally,
+        )
         return _to(result, like)
 
 
@@ -1155,7 +1186,7 @@ class _Level:
     def evaluate(self, u, x, lam, matrix=True):
         """-F/lam, safe step, Newton step, -grad F, residual scale and (with ``matrix="hessian"``) hess F."""
         p, d = u.shape
-        diff = (u[:, None, :] - self.means).swapaxes(0, 1)                   # (K, p, d)
+        diff = (u[:, None, :] - self.means).swapaxes(0, 1)  # (K, p, d)
         t = diff if self.vectors is None else diff @ self.vectors
         g = t * self.precision[:, None, :]
         e = self.log_c[:, None] - 0.5 * (t * g).sum(2)
@@ -1163,9 +1194,9 @@ class _Level:
         top = e.max(0)
         e = np.exp(np.maximum(e - top, -600))
         total = e.sum(0)
-        r = (e / total).T                                                    # (p, K)
+        r = (e / total).T  # (p, K)
         value = np.log(total) + top - 0.5 * np.square(u - x).sum(1) / lam
-        g = np.ascontiguousarray(g.swapaxes(0, 1))                           # (p, K, d)
+        g = np.ascontiguousarray(g.swapaxes(0, 1))  # (p, K, d)
         mean = (r[:, None, :] @ g)[:, 0]
         rhs = (x - u) - lam[:, None] * mean
         centred = g - mean[:, None, :]
@@ -1203,7 +1234,7 @@ class _Level:
             value, safe, step, rhs = (np.concatenate([o[i] for o in out]) for i in range(4))
             return value, safe, step, rhs, 1 / lam[k]
 
-        width = 1 / lam + 1 / self.v.max()      # largest curvature of a component of exp(-F/lam) is below 1/lam + 1/v
+        width = 1 / lam + 1 / self.v.max()  # largest curvature of a component of exp(-F/lam) is below 1/lam + 1/v
         return _climb(parts, begin, row, best, scale, width, drop=drop)
 
     def search(self, x, lam, k, u, starts, local, info, tally):
@@ -1222,7 +1253,7 @@ class _Level:
             row, col = np.nonzero(use)
             begin = own[row, order[row, col]]
             extra = np.nonzero(~single)[0]
-            if len(extra):      # and the mean of the components' own minimisers, for modes that lie on no component
+            if len(extra):  # and the mean of the components' own minimisers, for modes that lie on no component
                 w = np.exp(np.maximum(relative[extra], -600))
                 mean = ((w / w.sum(1)[:, None])[:, None, :] @ own[extra])[:, 0]
                 row, begin = np.concatenate([row, extra]), np.concatenate([begin, mean])
@@ -1276,6 +1307,7 @@ def prox_gaussian(x, lam, weights, means, covariances, *, covariance_type=None, 
 # ---------------------------------------------------------------------------------------------------------------------
 # what the laws call
 
+
 @in_range
 def prox_of(noised, x, lam, *, certificate=False, local=False, calls=None, **options):
     """Prox of -lam log q for a noised cloud or mixture; called by the method ``prox`` of those laws.
@@ -1296,7 +1328,7 @@ def prox_of(noised, x, lam, *, certificate=False, local=False, calls=None, **opt
     if base is None:
         result = solver(x, lam, scale, sigma, **flags)
     else:
-        flat = scale == 0       # the law is N(0, sigma^2 I)
+        flat = scale == 0  # the law is N(0, sigma^2 I)
         a = np.where(flat, 1.0, scale)
         with np.errstate(over="ignore"):
             variance = base + (sigma / a) ** 2
@@ -1324,7 +1356,8 @@ def _rescale(result, x, lam, a, flat, sigma, atoms):
     if flat.any():
         u, s2 = point[flat], sigma[flat] ** 2
         objective[flat] = 0.5 * np.square(u - x[flat]).sum(1) + lam[flat] * (
-            0.5 * np.square(u).sum(1) / s2 + 0.5 * d * np.log(2 * np.pi * s2))
+            0.5 * np.square(u).sum(1) / s2 + 0.5 * d * np.log(2 * np.pi * s2)
+        )
         gap[flat] = 4 * _EPS * np.abs(objective[flat])
         grad = np.linalg.norm((u - x[flat]) + (lam[flat] / s2)[:, None] * u, axis=1)
         residual[flat] = grad / (np.linalg.norm(x[flat], axis=1) + (1 + lam[flat] / s2) * np.linalg.norm(u, axis=1) + 1e-300)
@@ -1334,8 +1367,16 @@ def _rescale(result, x, lam, a, flat, sigma, atoms):
 
 def _to(result, like):
     """The points in the arrays of ``like``; what is known about them stays in NumPy."""
-    return ProxResult(from_numpy(result.point, like), result.objective, result.residual, result.lower, result.gap,
-                      result.status, result.starts, result.calls)
+    return ProxResult(
+        from_numpy(result.point, like),
+        result.objective,
+        result.residual,
+        result.lower,
+        result.gap,
+        result.status,
+        result.starts,
+        result.calls,
+    )
 
 
 _SOLVERS: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # one solver per law: its tables serve every level

@@ -47,19 +47,45 @@ REGISTRY = {
     info.name: info
     for info in (
         SamplerInfo("ddim", ddim, False, 1, "any", "Euler in sigma, deterministic"),
-        SamplerInfo("gradient_estimation", gradient_estimation, False, 1, "any",
-                    "DDIM with extrapolated noise prediction (gamma; order 2 with gamma='variable')"),
+        SamplerInfo(
+            "gradient_estimation",
+            gradient_estimation,
+            False,
+            1,
+            "any",
+            "DDIM with extrapolated noise prediction (gamma; order 2 with gamma='variable')",
+        ),
         SamplerInfo("ddpm", ddpm, True, 1, "any", "ancestral sampling; mu family from DDIM (0) to DDPM (1/2)"),
         SamplerInfo("heun", heun, False, 2, "any", "Heun in sigma (EDM), two calls per step", per_step=2),
         SamplerInfo("dpm_solver_pp", dpm_solver_pp, False, 2, "any", "DPM-Solver++(2M), two-step in log sigma"),
         SamplerInfo("probability_flow", probability_flow, False, 1, "vp", "Euler for the VP probability-flow ODE"),
         SamplerInfo("euler_maruyama", euler_maruyama, True, 1, "vp", "Euler-Maruyama for the reverse VP-SDE"),
-        SamplerInfo("exponential_integrator", exponential_integrator, True, 1, "vp",
-                    "reverse VP-SDE with frozen score, linear part exact"),
-        SamplerInfo("proximal_backward", proximal_backward, True, 1, "vp",
-                    "backward Euler for the reverse VP-SDE by proximal maps; steps g < 2", oracle="prox"),
-        SamplerInfo("proximal_hybrid", proximal_hybrid, True, 1, "vp",
-                    "reverse VP-SDE, linear drift forward, score backward by proximal maps", oracle="prox"),
+        SamplerInfo(
+            "exponential_integrator",
+            exponential_integrator,
+            True,
+            1,
+            "vp",
+            "reverse VP-SDE with frozen score, linear part exact",
+        ),
+        SamplerInfo(
+            "proximal_backward",
+            proximal_backward,
+            True,
+            1,
+            "vp",
+            "backward Euler for the reverse VP-SDE by proximal maps; steps g < 2",
+            oracle="prox",
+        ),
+        SamplerInfo(
+            "proximal_hybrid",
+            proximal_hybrid,
+            True,
+            1,
+            "vp",
+            "reverse VP-SDE, linear drift forward, score backward by proximal maps",
+            oracle="prox",
+        ),
     )
 }
 """Name -> :class:`SamplerInfo`."""

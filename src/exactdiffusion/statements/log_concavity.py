@@ -23,8 +23,9 @@ PAPER = "log_concavity"
 # ------------------------------------------------------------- A. Langevin, Ornstein-Uhlenbeck, the backward equation
 
 
-@statement(paper=PAPER, ref="slides, Langevin step", title="Stationary law of ULA on a Gaussian", kind="refuted",
-           text="transcribed")
+@statement(
+    paper=PAPER, ref="slides, Langevin step", title="Stationary law of ULA on a Gaussian", kind="refuted", text="transcribed"
+)
 def ula_gaussian_variance(lam, gamma):
     r"""Variance that the unadjusted Langevin algorithm keeps on a Gaussian.
 
@@ -172,7 +173,10 @@ def backward_drift(y, score):
 
 
 @statement(
-    paper=PAPER, ref="slides, discretised backward SDE", title="Euler-Maruyama of the backward equation", kind="refuted",
+    paper=PAPER,
+    ref="slides, discretised backward SDE",
+    title="Euler-Maruyama of the backward equation",
+    kind="refuted",
     text="transcribed",
 )
 def backward_euler_maruyama_gaussian(mean, variance, T, N):
@@ -211,7 +215,10 @@ def backward_euler_maruyama_gaussian(mean, variance, T, N):
 
 
 @statement(
-    paper=PAPER, ref="slides, scaling", title="Score of the scaled law from the score of the noised one", kind="refuted",
+    paper=PAPER,
+    ref="slides, scaling",
+    title="Score of the scaled law from the score of the noised one",
+    kind="refuted",
     text="transcribed",
 )
 def rescaled_score(score_of_noised, t):
@@ -420,9 +427,7 @@ def mean_covariance_derivative(mean_squared_covariance, v):
 # --------------------------------------------------------------------------------------------- C. Many measurements
 
 
-@statement(
-    paper=PAPER, ref="App. A.1", title="The mean of the measurements is sufficient", kind="equality", text="recalled"
-)
+@statement(paper=PAPER, ref="App. A.1", title="The mean of the measurements is sufficient", kind="equality", text="recalled")
 def joint_log_density(log_q_of_mean, y, sigma):
     r"""Log density of all measurements, from the noised law at their mean.
 

@@ -689,8 +689,7 @@ def ddpm_subspace_distance(sigma, codimension, start=None, mu=0.5):
 # ------------------------------------------------- geometry of the distance, oracle and ideal denoisers (Sections 2 and 3)
 
 
-@statement(paper="projection", ref="Prop 2.1", title="Gradient of the distance to a closed set", kind="equality",
-           nan=True)
+@statement(paper="projection", ref="Prop 2.1", title="Gradient of the distance to a closed set", kind="equality", nan=True)
 def distance_gradient(x, projection):
     r"""Gradients of f = d^2/2 and of d.
 

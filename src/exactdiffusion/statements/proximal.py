@@ -23,8 +23,9 @@ SCHEMES = ("euler_maruyama", "prox_backward", "prox_hybrid", "exponential_integr
 # ------------------------------------------------------------------------------------------------------- updates
 
 
-@statement(paper="proximal", ref="updates", title="The two proximal updates as implicit Euler steps", kind="equality",
-           text="source")
+@statement(
+    paper="proximal", ref="updates", title="The two proximal updates as implicit Euler steps", kind="equality", text="source"
+)
 def prox_update(x, z, g, scheme):
     r"""Argument and parameter of the proximal map of one step.
 
@@ -72,8 +73,13 @@ def prox_update(x, z, g, scheme):
 # ------------------------------------------------------------------------------- interpolating processes and budgets
 
 
-@statement(paper="proximal", ref="Lemma 1/2", title="Interpolating processes of the proximal schemes", kind="equality",
-           text="recalled")
+@statement(
+    paper="proximal",
+    ref="Lemma 1/2",
+    title="Interpolating processes of the proximal schemes",
+    kind="equality",
+    text="recalled",
+)
 def interpolating_process(s, x, score, curvature, third, scheme, y=None):
     r"""Drift and inverse diffusion of the process that joins two states of a proximal sampler, in one dimension.
 
@@ -118,8 +124,9 @@ def interpolating_process(s, x, score, curvature, third, scheme, y=None):
     return (linear + score + s / 2 * third / J**2) / J, J
 
 
-@statement(paper="proximal", ref="Lemma 5", title="Time derivative of KL between two diffusions", kind="equality",
-           text="recalled")
+@statement(
+    paper="proximal", ref="Lemma 5", title="Time derivative of KL between two diffusions", kind="equality", text="recalled"
+)
 def kl_derivative(weights, r, e, diffusion_q):
     r"""Rate of change of KL(p | q) along two diffusions.
 
@@ -149,8 +156,9 @@ def kl_derivative(weights, r, e, diffusion_q):
     return derivative, float(np.sum(weights * 0.5 * e * e / diffusion_q))
 
 
-@statement(paper="proximal", ref="error field", title="Exact error field of the backward scheme", kind="equality",
-           text="derived")
+@statement(
+    paper="proximal", ref="error field", title="Exact error field of the backward scheme", kind="equality", text="derived"
+)
 def backward_error_field(s, x, score_t, score, curvature, third):
     r"""J e for the backward interpolation against the true reverse process, in one dimension, term by term.
 
@@ -179,8 +187,13 @@ def backward_error_field(s, x, score_t, score, curvature, third):
     return 0.5 * (J - 1) * x, 0.5 * (J - 1) ** 2 / J * score_t, score_t - score, s / 2 * third / J**2
 
 
-@statement(paper="proximal", ref="error field", title="Error field of the hybrid scheme given the start of the step",
-           kind="equality", text="derived")
+@statement(
+    paper="proximal",
+    ref="error field",
+    title="Error field of the hybrid scheme given the start of the step",
+    kind="equality",
+    text="derived",
+)
 def hybrid_error_field(s, x, score_t, score, curvature, third):
     r"""J e of the hybrid interpolation conditional on X_k = y, as ``constant + factor * Z``, in one dimension.
 
@@ -200,7 +213,10 @@ def hybrid_error_field(s, x, score_t, score, curvature, third):
     J = 1 - s * curvature
     spread = math.sqrt(-math.expm1(-s))
     constant = (
-        -0.5 * math.expm1(-s / 2) * x + 0.5 * (J - 1) * x + 0.5 * (J - 1) ** 2 / J * score_t + (score_t - score)
+        -0.5 * math.expm1(-s / 2) * x
+        + 0.5 * (J - 1) * x
+        + 0.5 * (J - 1) ** 2 / J * score_t
+        + (score_t - score)
         + s / 2 * third / J**2
     )
     return constant, -0.5 * spread - 0.5 * (J - 1 / J) * math.exp(-s / 2) / spread
@@ -282,8 +298,13 @@ def _step_coefficient(d, second_moment, L, H):
     return (L + 0.5) ** 2 * (11 / 8 * D + 37 / 4 * d * L) + 19 / 4 * d**2 * H**2
 
 
-@statement(paper="proximal", ref="Thm 2", title="Marginal KL of the backward scheme, explicit constants", kind="upper",
-           text="recalled")
+@statement(
+    paper="proximal",
+    ref="Thm 2",
+    title="Marginal KL of the backward scheme, explicit constants",
+    kind="upper",
+    text="recalled",
+)
 def backward_kl(g, d, second_moment, L, H, initial=0.0):
     r"""Closed bound of the budget of the backward scheme (Theorem A of our derivation).
 
@@ -329,8 +350,13 @@ def backward_kl(g, d, second_moment, L, H, initial=0.0):
     return scalar("initial", initial, low=0) + 2 / 3 * math.fsum(g**3) * _step_coefficient(d, second_moment, L, H)
 
 
-@statement(paper="proximal", ref="abstract, rates", title="Steps of the backward scheme for a given accuracy", kind="upper",
-           text="source")
+@statement(
+    paper="proximal",
+    ref="abstract, rates",
+    title="Steps of the backward scheme for a given accuracy",
+    kind="upper",
+    text="source",
+)
 def backward_steps(eps, T, d, second_moment, L, H):
     r"""Number of uniform steps after which :func:`backward_kl` is at most eps (exact start).
 
@@ -350,8 +376,13 @@ def backward_steps(eps, T, d, second_moment, L, H):
     return math.ceil(max(T**1.5 * math.sqrt(2 * K / (3 * eps)), 2 * T * (L + 0.5)) * (1 - 1e-15))
 
 
-@statement(paper="proximal", ref="hybrid rate", title="Trajectory KL of the hybrid scheme, explicit constants", kind="upper",
-           text="recalled")
+@statement(
+    paper="proximal",
+    ref="hybrid rate",
+    title="Trajectory KL of the hybrid scheme, explicit constants",
+    kind="upper",
+    text="recalled",
+)
 def hybrid_trajectory_kl(g, d, second_moment, L, H, initial=0.0):
     r"""Closed bound of the conditional budget of the hybrid scheme (Theorem B of our derivation).
 
@@ -373,8 +404,13 @@ def hybrid_trajectory_kl(g, d, second_moment, L, H, initial=0.0):
     return scalar("initial", initial, low=0) + noise + 4 / 3 * math.fsum(g**3) * _step_coefficient(d, second_moment, L, H)
 
 
-@statement(paper="proximal", ref="comparison", title="Trajectory KL of Euler-Maruyama, explicit constants", kind="upper",
-           text="derived")
+@statement(
+    paper="proximal",
+    ref="comparison",
+    title="Trajectory KL of Euler-Maruyama, explicit constants",
+    kind="upper",
+    text="derived",
+)
 def euler_maruyama_trajectory_kl(g, d, second_moment, L, initial=0.0):
     r"""Closed bound of the Girsanov budget of the score sampler; no third derivative, no step condition.
 
@@ -402,12 +438,17 @@ def euler_maruyama_trajectory_kl(g, d, second_moment, L, initial=0.0):
 
 #: c in the leading constant of the trajectory KL
 TRAJECTORY_SHIFT = {
-    "euler_maruyama": 0.5, "prox_backward": 0.5, "prox_hybrid": -0.5, "exponential_integrator": 0.0, "ddpm": 1.0,
+    "euler_maruyama": 0.5,
+    "prox_backward": 0.5,
+    "prox_hybrid": -0.5,
+    "exponential_integrator": 0.0,
+    "ddpm": 1.0,
 }
 
 
-@statement(paper="proximal", ref="comparison", title="Leading constant of the trajectory KL", kind="asymptotic",
-           text="derived")
+@statement(
+    paper="proximal", ref="comparison", title="Leading constant of the trajectory KL", kind="asymptotic", text="derived"
+)
 def trajectory_leading(g, curvature_integral):
     r"""Leading term of the trajectory KL of the stochastic schemes.
 
@@ -435,8 +476,13 @@ def trajectory_leading(g, curvature_integral):
     return g / 4 * curvature_integral
 
 
-@statement(paper="proximal", ref="rates", title="Which order is visible where: marginal and trajectory KL",
-           kind="asymptotic", text="derived")
+@statement(
+    paper="proximal",
+    ref="rates",
+    title="Which order is visible where: marginal and trajectory KL",
+    kind="asymptotic",
+    text="derived",
+)
 def kl_order(scheme, which):
     r"""Order in N of a KL divergence of the output, uniform steps.
 
@@ -487,8 +533,13 @@ def _log_ratio(S):
     return 1 - u / 2 + u * u / 3 if abs(u) < 1e-5 else math.log(S) / u
 
 
-@statement(paper="proximal", ref="Gaussian targets", title="First-order errors of all schemes on a Gaussian",
-           kind="asymptotic", text="derived")
+@statement(
+    paper="proximal",
+    ref="Gaussian targets",
+    title="First-order errors of all schemes on a Gaussian",
+    kind="asymptotic",
+    text="derived",
+)
 def gaussian_errors(scheme, S, mu=0.0):
     r"""Coefficients of g in the output variance and mean for the target N(mu, S), one coordinate.
 
@@ -540,8 +591,9 @@ def gaussian_errors(scheme, S, mu=0.0):
     return (1 - S - S * math.log(S)) / 4, -mu / 4 * math.sqrt(S) * A
 
 
-@statement(paper="proximal", ref="Gaussian targets", title="Leading KL constant on a Gaussian", kind="asymptotic",
-           text="derived")
+@statement(
+    paper="proximal", ref="Gaussian targets", title="Leading KL constant on a Gaussian", kind="asymptotic", text="derived"
+)
 def gaussian_leading_kl(scheme, g, S, mu=0.0):
     r"""Leading term of KL(p_0 | q_0) for a Gaussian target with variances S and mean mu.
 
@@ -573,8 +625,9 @@ def gaussian_leading_kl(scheme, g, S, mu=0.0):
     return g**2 * total
 
 
-@statement(paper="proximal", ref="Gaussian targets", title="Exact output variance on N(0, I)", kind="equality",
-           text="derived")
+@statement(
+    paper="proximal", ref="Gaussian targets", title="Exact output variance on N(0, I)", kind="equality", text="derived"
+)
 def standard_normal_variance(scheme, g, N, start=1.0):
     r"""Variance after N equal steps on the target N(0, 1), exact for every N.
 
@@ -600,8 +653,13 @@ def standard_normal_variance(scheme, g, N, start=1.0):
     return fixed + (start - fixed) * rho ** integer("N", N, low=0)
 
 
-@statement(paper="proximal", ref="mirror effect", title="Opposite local weak errors of Euler-Maruyama and backward steps",
-           kind="asymptotic", text="derived")
+@statement(
+    paper="proximal",
+    ref="mirror effect",
+    title="Opposite local weak errors of Euler-Maruyama and backward steps",
+    kind="asymptotic",
+    text="derived",
+)
 def local_weak_error(scheme, g, b, b_x, b_xx, b_s, f_x, f_xx):
     r"""Leading local weak error :math:`E f(X_{step})-E f(X_{true})` of one step, in one dimension.
 
@@ -633,8 +691,13 @@ def local_weak_error(scheme, g, b, b_x, b_xx, b_s, f_x, f_xx):
 # ---------------------------------------------------------------------------------------- step sizes and constants
 
 
-@statement(paper="proximal", ref="step size", title="Step-size condition is necessary: KL is infinite beyond it",
-           kind="tight", text="derived")
+@statement(
+    paper="proximal",
+    ref="step size",
+    title="Step-size condition is necessary: KL is infinite beyond it",
+    kind="tight",
+    text="derived",
+)
 def step_threshold(scheme, sup_curvature):
     r"""Largest last step for which the output of a proximal scheme has a positive density.
 
@@ -665,8 +728,13 @@ def two_mode_curvature(m, v):
     return m**2 / v**2 - 1 / v
 
 
-@statement(paper="proximal", ref="assumptions", title="Certified L and H of an isotropic mixture at one time", kind="tight",
-           text="derived")
+@statement(
+    paper="proximal",
+    ref="assumptions",
+    title="Certified L and H of an isotropic mixture at one time",
+    kind="tight",
+    text="derived",
+)
 def mixture_lipschitz(variance, diameter, t=0.0):
     r"""Bounds of the second and third derivative of l_t for a mixture of :math:`N(c_i,vI)` with centres of diameter R.
 
@@ -725,8 +793,13 @@ def mixture_constants(variance, diameter, horizon=math.inf):
 # ------------------------------------------------------------------------------------------------ proximal matching
 
 
-@statement(paper="proximal", ref="proximal matching", title="The matching loss has the posterior mode as its limit",
-           kind="asymptotic", text="source")
+@statement(
+    paper="proximal",
+    ref="proximal matching",
+    title="The matching loss has the posterior mode as its limit",
+    kind="asymptotic",
+    text="source",
+)
 def matching_bias(zeta, d, hessian, grad_laplacian):
     r"""Leading distance of the minimiser of the proximal matching loss from the proximal map.
 

@@ -15,7 +15,8 @@ _INLINE = re.compile(
     r"|`(?P<name>[^`]+)`_?"
     r"|\*\*(?P<bold>.+?)\*\*"
     r"|(?<![\w*])\*(?P<emphasis>[^\s*](?:[^*]*[^\s*])?)\*(?![\w*])",
-    re.DOTALL)
+    re.DOTALL,
+)
 _DIRECTIVE = re.compile(r"\.\. math::(.*)")
 _BULLET = re.compile(r"[-*] +")
 # Under the bar of a root: in a font without mathematics the bar touches a low letter, and sqrt n reads as sqrt pi.
@@ -61,7 +62,7 @@ def inline(text):
     """HTML of running text."""
     out, at = [], 0
     for found in _INLINE.finditer(text):
-        out.append(escape(text[at:found.start()]))
+        out.append(escape(text[at : found.start()]))
         kind, at = found.lastgroup, found.end()
         inside = found[kind]
         if kind == "math":

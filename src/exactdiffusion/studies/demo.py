@@ -64,8 +64,10 @@ def run(out="demo"):
         began = _clocks()
         drawn.append(figures.make(known[name], out, quick=True, parameters=_changes(name))["png"])
         print(f"  {_took(*began)}", flush=True)
-    print(f"[{steps}/{steps}] {len(HEADLINES)} theory files: a dot for each test, s for one that --deep runs (about 20 s)",
-          flush=True)
+    print(
+        f"[{steps}/{steps}] {len(HEADLINES)} theory files: a dot for each test, s for one that --deep runs (about 20 s)",
+        flush=True,
+    )
     began = _clocks()
     code = verify(HEADLINES, records=out)
     print(f"  {_took(*began)}")

@@ -45,14 +45,32 @@ _DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)), (0, (3,
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h")
 
 STYLE = {
-    "figure.dpi": 100, "savefig.dpi": 200, "savefig.facecolor": "white",
-    "font.size": 9.0, "axes.labelsize": 9.0, "axes.titlesize": 9.5, "legend.fontsize": 7.5,
-    "xtick.labelsize": 8.0, "ytick.labelsize": 8.0, "lines.linewidth": 1.3, "lines.markersize": 4.0,
-    "axes.edgecolor": INK, "axes.labelcolor": INK, "axes.linewidth": 0.7,
-    "xtick.color": INK, "ytick.color": INK, "text.color": INK,
-    "axes.grid": True, "axes.axisbelow": True, "grid.color": "#dddddd", "grid.linewidth": 0.5,
-    "legend.frameon": False, "legend.handlelength": 3.2,
-    "svg.fonttype": "path", "svg.hashsalt": "exactdiffusion", "path.simplify": True,
+    "figure.dpi": 100,
+    "savefig.dpi": 200,
+    "savefig.facecolor": "white",
+    "font.size": 9.0,
+    "axes.labelsize": 9.0,
+    "axes.titlesize": 9.5,
+    "legend.fontsize": 7.5,
+    "xtick.labelsize": 8.0,
+    "ytick.labelsize": 8.0,
+    "lines.linewidth": 1.3,
+    "lines.markersize": 4.0,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.7,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "text.color": INK,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.5,
+    "legend.frameon": False,
+    "legend.handlelength": 3.2,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "exactdiffusion",
+    "path.simplify": True,
 }
 
 
@@ -175,8 +193,13 @@ def make(experiment, out=None, *, quick=False, parameters=None):
     seconds = time.perf_counter() - started
     text = files.table_text(rows)
     record = {
-        "experiment": experiment.NAME, "group": experiment.GROUP, "summary": experiment.SUMMARY,
-        "parameters": values, "rows": len(rows), "table_sha256": _sha256(text), "seconds": round(seconds, 1),
+        "experiment": experiment.NAME,
+        "group": experiment.GROUP,
+        "summary": experiment.SUMMARY,
+        "parameters": values,
+        "rows": len(rows),
+        "table_sha256": _sha256(text),
+        "seconds": round(seconds, 1),
         **provenance(),
     }
     paths = _paths(experiment.NAME, out)
@@ -246,8 +269,9 @@ def _spot_problems(experiment, table):
                 allowed = ""
                 if column in spot.rtol:
                     allowed = f" (allowed: {spot.rtol[column]:g} of it + {spot.atol:g}; {spot.cause})"
-                problems.append(f"{experiment.NAME}: row {key}, {column}: committed {old.get(column)!r}, "
-                                f"recomputed {value!r}{allowed}")
+                problems.append(
+                    f"{experiment.NAME}: row {key}, {column}: committed {old.get(column)!r}, recomputed {value!r}{allowed}"
+                )
     return problems
 
 
@@ -264,8 +288,10 @@ def _silent(iterable, description, total=None):
 
 def _paths(name, out):
     return {
-        "table": out / "data" / f"{name}.csv", "provenance": out / "data" / f"{name}.json",
-        "svg": out / f"{name}.svg", "png": out / f"{name}.png",
+        "table": out / "data" / f"{name}.csv",
+        "provenance": out / "data" / f"{name}.json",
+        "svg": out / f"{name}.svg",
+        "png": out / f"{name}.png",
     }
 
 
@@ -304,8 +330,10 @@ def new_figure(width=6.3, height=3.6, rows=1, columns=1, **options):
 def curve_style(index):
     """Colour, dash pattern and marker of the ``index``-th curve: distinct in colour, in grey and by shape."""
     return {
-        "color": _COLOURS[index % len(_COLOURS)], "linestyle": _DASHES[index % len(_DASHES)],
-        "marker": _MARKERS[index % len(_MARKERS)], "markerfacecolor": "white" if index % 2 else None,
+        "color": _COLOURS[index % len(_COLOURS)],
+        "linestyle": _DASHES[index % len(_DASHES)],
+        "marker": _MARKERS[index % len(_MARKERS)],
+        "markerfacecolor": "white" if index % 2 else None,
     }
 
 

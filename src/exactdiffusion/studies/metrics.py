@@ -59,9 +59,15 @@ class Metric:
 def result(value, lower, upper, interval, rung, method, bound=None, statement=None, bound_kind=None, vacuous=None):
     """The measurement of one metric; the keys are columns of the table."""
     return {
-        "value": float(value), "lower": None if lower is None else float(lower), "method": method, "rung": rung,
-        "upper": None if upper is None else float(upper), "interval": interval,
-        "bound": None if bound is None else float(bound), "statement": statement, "bound_kind": bound_kind,
+        "value": float(value),
+        "lower": None if lower is None else float(lower),
+        "method": method,
+        "rung": rung,
+        "upper": None if upper is None else float(upper),
+        "interval": interval,
+        "bound": None if bound is None else float(bound),
+        "statement": statement,
+        "bound_kind": bound_kind,
         "vacuous": vacuous,
     }
 
@@ -127,9 +133,17 @@ def exact_output(run):
         return None
     law, grid = run.law, run.grid
     key = (
-        law.kind, law.weights.tobytes(), law.means.tobytes(), law.means.shape, np.asarray(law.covariances).tobytes(),
-        grid.scale.tobytes(), grid.sigma.tobytes(), *(None if a is None else a.tobytes() for a in (grid.time, grid.rate)),
-        run.name, repr(sorted(run.parameters.items())), run.start,
+        law.kind,
+        law.weights.tobytes(),
+        law.means.tobytes(),
+        law.means.shape,
+        np.asarray(law.covariances).tobytes(),
+        grid.scale.tobytes(),
+        grid.sigma.tobytes(),
+        *(None if a is None else a.tobytes() for a in (grid.time, grid.rate)),
+        run.name,
+        repr(sorted(run.parameters.items())),
+        run.start,
     )
     return _exact(_Hidden(key, run))
 
@@ -178,7 +192,9 @@ _WIDE = 20.0
 _SCHEMES = {
     "euler_maruyama": ("euler_maruyama", {"step", "last_noise"}),
     "exponential_integrator": ("exponential_integrator", {"step", "last_noise"}),
-    "proximal_backward": ("prox_backward", set()), "proximal_hybrid": ("prox_hybrid", set()), "ddpm": (None, set()),
+    "proximal_backward": ("prox_backward", set()),
+    "proximal_hybrid": ("prox_hybrid", set()),
+    "ddpm": (None, set()),
 }
 
 
@@ -189,8 +205,7 @@ def _ancestral(start, end, g):
     wide = -math.expm1(-g)
     pull, growth = 2 * math.sinh(g / 2), math.expm1(g / 2)
     variance = wide * (end.sigma / start.sigma) ** 2
-    return Explicit(
-        lambda y: (y + (growth * y + pull * start.score(y)), 1 + (growth + pull * start.curvature(y))), variance)
+    return Explicit(lambda y: (y + (growth * y + pull * start.score(y)), 1 + (growth + pull * start.curvature(y))), variance)
 
 
 def _line(run):
@@ -425,8 +440,10 @@ def ddim_distance_bound(run):
     diameter = getattr(run.law, "diameter", math.inf)
     if bound > diameter:
         worst = np.max(np.stack(eta), axis=1)
-        vacuous = (f"beyond the data's diameter {diameter:.3g}: the hypothesis eta < 1 on the denoiser's relative error "
-                   f"fails in {np.count_nonzero(worst >= 1)} of {len(worst)} steps (up to {worst.max():.3g})")
+        vacuous = (
+            f"beyond the data's diameter {diameter:.3g}: the hypothesis eta < 1 on the denoiser's relative error "
+            f"fails in {np.count_nonzero(worst >= 1)} of {len(worst)} steps (up to {worst.max():.3g})"
+        )
     return bound, projection_bounds.a_posteriori_sandwich.statement.key, "upper", vacuous
 
 
@@ -460,13 +477,27 @@ def _w2(run):
         return result(value, max(value - error, 0.0), value + error, interval, exact.rung, exact.method)
     if isinstance(run.law, PointCloud):
         found = w2(run.samples, run.law.points, weights_y=run.law.weights)
-        return result(found.value, found.lower, found.value, _proof(found), "exact atoms",
-                      f"{found.method}, weighted atoms", *_set_bound(run))
+        return result(
+            found.value,
+            found.lower,
+            found.value,
+            _proof(found),
+            "exact atoms",
+            f"{found.method}, weighted atoms",
+            *_set_bound(run),
+        )
     # A generator of its own: the reference draws must not be the sampler's noise.
     reference = run.law.sample(run.samples.shape[0], np.random.default_rng([run.seed, 0x5EED]))
     found = w2(run.samples, reference)
-    return result(found.value, found.lower, found.value, _proof(found), "empirical",
-                  f"{found.method}, {len(reference)} target draws", *_set_bound(run))
+    return result(
+        found.value,
+        found.lower,
+        found.value,
+        _proof(found),
+        "empirical",
+        f"{found.method}, {len(reference)} target draws",
+        *_set_bound(run),
+    )
 
 
 def _w2_refusal(run):
@@ -486,8 +517,9 @@ def _w2_exact_draws(law, n, rng):
 def _distance(run):
     value = math.sqrt(projection_bounds.squared_w2_to_laws_on_set(run.law.distance(run.samples)))
     bound = ddim_distance_bound(run) if run.path and float(run.grid.scale[-1]) == 1 else None
-    return result(value, value, value, "rounding", "projection", "root mean square, exact projection",
-                  *(bound or (None, None, None)))
+    return result(
+        value, value, value, "rounding", "projection", "root mean square, exact projection", *(bound or (None, None, None))
+    )
 
 
 def _distance_path(run):
@@ -497,15 +529,24 @@ def _distance_path(run):
 def _kl(run):
     exact = exact_output(run)
     value, error = exact.kl
-    return result(value, max(value - error, 0.0), value + error, "quadrature" if error > 0 else "rounding", exact.rung,
-                  f"KL(target | output), {exact.method}", *(kl_bound(run) or (None, None, None)))
+    return result(
+        value,
+        max(value - error, 0.0),
+        value + error,
+        "quadrature" if error > 0 else "rounding",
+        exact.rung,
+        f"KL(target | output), {exact.method}",
+        *(kl_bound(run) or (None, None, None)),
+    )
 
 
 def _kl_refusal(run):
     exact = exact_output(run)
     if exact is None or exact.kl is None:
-        return "KL is computed only where the output density is exact: registered samplers on a Gaussian, random ones on " \
-               "mixtures whose centres lie on a line (grids that end at the data)"
+        return (
+            "KL is computed only where the output density is exact: registered samplers on a Gaussian, random ones on "
+            "mixtures whose centres lie on a line (grids that end at the data)"
+        )
     return None
 
 
@@ -562,8 +603,14 @@ def _mse_excess(run):
     found = excess_error(run.samples, run.law.noised(scale, sigma).denoise(run.first))
     half = 1.96 * found.standard_error
     known = math.isfinite(half)
-    return result(found.value, max(found.value - half, 0.0) if known else None, found.value + half if known else None,
-                  "standard error x 1.96" if known else "none", "coupled", "E|output - E[x|y]|^2 at the same y")
+    return result(
+        found.value,
+        max(found.value - half, 0.0) if known else None,
+        found.value + half if known else None,
+        "standard error x 1.96" if known else "none",
+        "coupled",
+        "E|output - E[x|y]|^2 at the same y",
+    )
 
 
 def _mse_refusal(run):
@@ -573,13 +620,22 @@ def _mse_refusal(run):
 
 
 METRICS = {
-    "w2": Metric(_w2, _w2_refusal, "Wasserstein-2 distance to the target, on the highest rung that applies",
-                 _w2_exact_draws),
-    "distance": Metric(_distance, lambda run: None if _has(run, "distance") else "its target has none of: distance",
-                       "root mean squared distance to the support (not to the law)", path=_distance_path),
+    "w2": Metric(
+        _w2, _w2_refusal, "Wasserstein-2 distance to the target, on the highest rung that applies", _w2_exact_draws
+    ),
+    "distance": Metric(
+        _distance,
+        lambda run: None if _has(run, "distance") else "its target has none of: distance",
+        "root mean squared distance to the support (not to the law)",
+        path=_distance_path,
+    ),
     "kl": Metric(_kl, _kl_refusal, "KL(target | output), only where it is exact"),
-    "modes": Metric(_modes, _modes_refusal, "total variation between the weights of the modes and those of the samples",
-                    lambda law, n, rng: mode_error(law, law.sample(n, rng))),
+    "modes": Metric(
+        _modes,
+        _modes_refusal,
+        "total variation between the weights of the modes and those of the samples",
+        lambda law, n, rng: mode_error(law, law.sample(n, rng)),
+    ),
     "mse_excess": Metric(_mse_excess, _mse_refusal, "excess of the squared error over the conditional mean's (start=exact)"),
 }
 """Name -> `Metric`. Adding one is one entry here; the records, the table and the command line follow."""

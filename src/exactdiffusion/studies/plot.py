@@ -78,8 +78,9 @@ def draw(found, x="steps"):
     lines = math.ceil(len(panels) / columns)
     names = list(dict.fromkeys(curve.sampler for curve in found))
     schedules = list(dict.fromkeys(curve.schedule for curve in found))
-    figure, axes = new_figure(4.3 * columns if columns > 1 else 5.6, lines * (3.1 + 0.17 * (crowded + 3)), lines, columns,
-                              squeeze=False)
+    figure, axes = new_figure(
+        4.3 * columns if columns > 1 else 5.6, lines * (3.1 + 0.17 * (crowded + 3)), lines, columns, squeeze=False
+    )
     for place, ((target, metric, samples, start), members) in zip(axes.flat, panels.items()):
         _panel(place, members, x, names, schedules)
         seeds = sorted({p.seeds for c in members for p in c.points})
@@ -90,7 +91,7 @@ def draw(found, x="steps"):
         if any(p.exact_draws for c in members for p in c.points):
             note += f"\nslopes: points above {ABOVE_EXACT:g} x the mean of exact draws"
         place.legend(loc="upper center", bbox_to_anchor=(0.5, -0.19), ncols=1, title=note, title_fontsize=7.0, fontsize=7.0)
-    for place in axes.flat[len(panels):]:
+    for place in axes.flat[len(panels) :]:
         place.remove()
     return figure
 
@@ -135,13 +136,23 @@ def _panel(axes, members, x, names, schedules):
             extent += low + high
         with_bound = [p for p in points if p.bound is not None and p.bound > 0]
         if with_bound:
-            axes.plot([getattr(p, field) for p in with_bound], [p.bound for p in with_bound], color=look["color"],
-                      linestyle=(0, (1, 1)), linewidth=0.9, marker="_", markersize=5)
+            axes.plot(
+                [getattr(p, field) for p in with_bound],
+                [p.bound for p in with_bound],
+                color=look["color"],
+                linestyle=(0, (1, 1)),
+                linewidth=0.9,
+                marker="_",
+                markersize=5,
+            )
             bounded[with_bound[0].bound_kind] = with_bound[0].statement
             bound_values += [p.bound for p in with_bound]
     every = [p for c in members for p in c.points]
-    drawn = {(p.exact_draws_low or p.exact_draws, p.exact_draws, p.exact_draws_high or p.exact_draws)
-             for p in every if p.exact_draws}
+    drawn = {
+        (p.exact_draws_low or p.exact_draws, p.exact_draws, p.exact_draws_high or p.exact_draws)
+        for p in every
+        if p.exact_draws
+    }
     for number, (low, mean, high) in enumerate(sorted(drawn)):
         axes.axhspan(low, high, color="0.82", zorder=0, linewidth=0, label=_drawn_text(every) if number == 0 else None)
         axes.axhline(mean, color="0.45", linewidth=0.8, zorder=1)
@@ -150,8 +161,16 @@ def _panel(axes, members, x, names, schedules):
     near = [b for b in bound_values if least / _FRAME <= b <= most * _FRAME] if extent else bound_values
     beyond = [b for b in bound_values if b not in near]
     for kind, statement in bounded.items():
-        axes.plot([], [], color="0.2", linestyle=(0, (1, 1)), linewidth=0.9, marker="_", markersize=5,
-                  label=f"{kind or ''} bound of {statement}".strip() if kind != "equality" else f"value of {statement}")
+        axes.plot(
+            [],
+            [],
+            color="0.2",
+            linestyle=(0, (1, 1)),
+            linewidth=0.9,
+            marker="_",
+            markersize=5,
+            label=f"{kind or ''} bound of {statement}".strip() if kind != "equality" else f"value of {statement}",
+        )
     if beyond:
         axes.plot([], [], " ", label=f"bounds beyond the frame: {min(beyond):.2g} to {max(beyond):.2g}")
     vacuous = [p for p in every if p.vacuous is not None]

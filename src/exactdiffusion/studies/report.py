@@ -28,9 +28,27 @@ _ASSETS = Path(__file__).resolve().parent / "_report"
 _IMAGE_WIDTHS = (1000, 800, 600, 400)
 _IMAGE_BYTES = 2_400_000
 _COLUMNS = (
-    "target", "sampler", "schedule", "steps", "seed", "samples", "start", "metric", "value", "lower", "upper",
-    "exact_draws", "exact_draws_low", "exact_draws_high", "bound", "vacuous", "rung", "method", "oracle_calls",
-    "inner_evaluations", "seconds",
+    "target",
+    "sampler",
+    "schedule",
+    "steps",
+    "seed",
+    "samples",
+    "start",
+    "metric",
+    "value",
+    "lower",
+    "upper",
+    "exact_draws",
+    "exact_draws_low",
+    "exact_draws_high",
+    "bound",
+    "vacuous",
+    "rung",
+    "method",
+    "oracle_calls",
+    "inner_evaluations",
+    "seconds",
 )
 _TEXTS = ("target", "sampler", "schedule", "start", "metric", "rung", "method", "vacuous")
 _ORDER = ("FAILED", "incomplete", *sorted(VERDICTS, key=lambda v: not v.startswith("refuted")))
@@ -72,16 +90,30 @@ def report(folder, out=None, *, target=None, metric=None, checks=None, figures=N
     found_figures = _given("figures", figures, home / "figures", Path.is_dir)
     plotly, plotly_version = _plotly()
     title = results.provenance.get("title") or f"Sweep {Path(folder).resolve().name}"
-    page = string.Template((_ASSETS / "page.html").read_text(encoding="utf-8")).substitute(
-        title=escape(title), intro=_intro(results), style=(_ASSETS / "report.css").read_text(encoding="utf-8"),
-        script=(_ASSETS / "report.js").read_text(encoding="utf-8"), above_exact=f"{ABOVE_EXACT:g}", version=__version__,
-        verdicts=_verdicts(checks), figures=_gallery(found_figures), provenance=_provenance(results),
-        plotly=_packed(plotly), plotly_version=plotly_version,
-        data=_packed(json.dumps(_data(results.rows), allow_nan=False)),
-    ).encode()
+    page = (
+        string.Template((_ASSETS / "page.html").read_text(encoding="utf-8"))
+        .substitute(
+            title=escape(title),
+            intro=_intro(results),
+            style=(_ASSETS / "report.css").read_text(encoding="utf-8"),
+            script=(_ASSETS / "report.js").read_text(encoding="utf-8"),
+            above_exact=f"{ABOVE_EXACT:g}",
+            version=__version__,
+            verdicts=_verdicts(checks),
+            figures=_gallery(found_figures),
+            provenance=_provenance(results),
+            plotly=_packed(plotly),
+            plotly_version=plotly_version,
+            data=_packed(json.dumps(_data(results.rows), allow_nan=False)),
+        )
+        .encode()
+    )
     if len(page) > MOST_BYTES:
-        fail("dir", str(folder), f"a sweep whose page stays below {MOST_BYTES:,} bytes, this one has {len(page):,}; "
-                                 "choose targets or metrics")
+        fail(
+            "dir",
+            str(folder),
+            f"a sweep whose page stays below {MOST_BYTES:,} bytes, this one has {len(page):,}; choose targets or metrics",
+        )
     files.write_whole(out, page)
     return out
 
@@ -122,8 +154,11 @@ def _data(rows):
         else:
             cells[name] = values
     found = curves(rows)
-    axes = {name: label for name, (label, field) in AXES.items()
-            if all(getattr(p, field) for curve in found for p in curve.points)}
+    axes = {
+        name: label
+        for name, (label, field) in AXES.items()
+        if all(getattr(p, field) for curve in found for p in curve.points)
+    }
     listed = []
     for curve in found:
         slopes = {}
@@ -157,14 +192,23 @@ def _provenance(results):
     facts += [(name, version) for name, version in (record.get("versions") or {}).items()]
     facts = "".join(f"<dt>{escape(str(n))}</dt><dd><code>{escape(str(v))}</code></dd>" for n, v in facts if v is not None)
     arguments = escape(json.dumps(record.get("arguments", {}), indent=1))
-    return (f'<dl class="doc">{facts}</dl><details><summary>Arguments of the sweep</summary>'
-            f'<pre tabindex="0">{arguments}</pre></details>')
+    return (
+        f'<dl class="doc">{facts}</dl><details><summary>Arguments of the sweep</summary>'
+        f'<pre tabindex="0">{arguments}</pre></details>'
+    )
 
 
 # -- the verdicts --------------------------------------------------------------------------------------------------------
 
-_HEAD = (("statement", ""), ("paper", "minor"), ("number", "minor"), ("evaluated", "minor number"),
-         ("worst ratio", "minor number"), ("controls", "minor"), ("verdict", ""))
+_HEAD = (
+    ("statement", ""),
+    ("paper", "minor"),
+    ("number", "minor"),
+    ("evaluated", "minor number"),
+    ("worst ratio", "minor number"),
+    ("controls", "minor"),
+    ("verdict", ""),
+)
 
 
 def _checks(folder):
@@ -193,13 +237,15 @@ def _verdicts(folder):
     head = "".join(
         f'<th scope="col" class="{kind}" aria-sort="{"ascending" if i == 0 else "none"}">'
         f'<button type="button">{label}</button></th>'
-        for i, (label, kind) in enumerate(_HEAD))
+        for i, (label, kind) in enumerate(_HEAD)
+    )
     return (
         f'<p class="note">From {escape(where)}. Worst ratio: smaller over larger side of the inequality, 1 where it is '
-        f'attained. Open a statement to read its hypotheses, conclusion and source, and the evidence.</p>'
+        f"attained. Open a statement to read its hypotheses, conclusion and source, and the evidence.</p>"
         f'<div class="filters">{_filter("paper", "Paper", papers)} {_filter("verdict", "Verdict", verdicts)}</div>'
         f'<p id="verdict-count" class="note" aria-live="polite"></p>'
-        f'<div class="scroll"><table id="verdict-table"><thead><tr>{head}</tr></thead>{"".join(bodies)}</table></div>')
+        f'<div class="scroll"><table id="verdict-table"><thead><tr>{head}</tr></thead>{"".join(bodies)}</table></div>'
+    )
 
 
 def _filter(name, label, values):
@@ -224,7 +270,7 @@ def _statement(number, statement, check):
     verdict, key = escape(check["verdict"]), escape(statement.key)
     authors, title, where = PAPERS[statement.paper]
     evidence = "".join(f"<li>{escape(line)}</li>" for line in check["evidence"])
-    evidence = f"<details><summary>Evidence</summary><ul class=\"evidence\">{evidence}</ul></details>" if evidence else ""
+    evidence = f'<details><summary>Evidence</summary><ul class="evidence">{evidence}</ul></details>' if evidence else ""
     measured = f" Measured in <code>{escape(check['file'])}</code>." if check["file"] else ""
     numbers = [f"{check[name]:g}" if name in check else "" for name in ("values", "worst_ratio")]
     controls = f"{len(check['controls'])} fail" if "controls" in check else ""
@@ -240,8 +286,9 @@ def _statement(number, statement, check):
         f'<td class="verdict" data-verdict="{verdict}" data-sort="{_rank(check["verdict"])}">{verdict}</td></tr>'
         f'<tr id="doc-{number}" hidden><td colspan="{len(_HEAD)}"><div class="doc">{doc}'
         f'<p class="note">{escape(authors)}: <em>{escape(title)}</em> ({escape(where)}), {escape(statement.ref)}; '
-        f'{escape(statement.kind)}; {escape(TEXTS[statement.text])}. Filed as <code>{key}</code>.{measured}</p>{evidence}'
-        f'</div></td></tr></tbody>')
+        f"{escape(statement.kind)}; {escape(TEXTS[statement.text])}. Filed as <code>{key}</code>.{measured}</p>{evidence}"
+        f"</div></td></tr></tbody>"
+    )
 
 
 # -- the figures ---------------------------------------------------------------------------------------------------------
@@ -260,16 +307,25 @@ def _gallery(folder):
         record = folder / "data" / f"{name}.json"
         record = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
         summary = str(record.get("summary") or name.replace("_", " "))
-        entries.append((str(record.get("group") or ""), (
-            f'<figure><img alt="{escape(summary)}" width="{width}" height="{height}" loading="lazy" '
-            f'src="data:image/png;base64,{base64.b64encode(data).decode()}">'
-            f"<figcaption>{escape(summary[:1].upper() + summary[1:])}. <code>exactdiffusion figures {escape(name)}</code>"
-            f"</figcaption></figure>")))
+        entries.append(
+            (
+                str(record.get("group") or ""),
+                (
+                    f'<figure><img alt="{escape(summary)}" width="{width}" height="{height}" loading="lazy" '
+                    f'src="data:image/png;base64,{base64.b64encode(data).decode()}">'
+                    f"<figcaption>{escape(summary[:1].upper() + summary[1:])}. "
+                    f"<code>exactdiffusion figures {escape(name)}</code>"
+                    f"</figcaption></figure>"
+                ),
+            )
+        )
     groups = {}
     for group, entry in entries:
         groups.setdefault(group, []).append(entry)
-    return "".join(f'<h3>{escape(group.replace("_", " ")) or "others"}</h3><div class="gallery">{"".join(members)}</div>'
-                   for group, members in sorted(groups.items()))
+    return "".join(
+        f'<h3>{escape(group.replace("_", " ")) or "others"}</h3><div class="gallery">{"".join(members)}</div>'
+        for group, members in sorted(groups.items())
+    )
 
 
 def _image(path, width):

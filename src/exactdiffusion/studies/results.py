@@ -35,12 +35,28 @@ ABOVE_EXACT = 2.0
 _NEEDED = ("target", "sampler", "schedule", "steps", "seed", "samples", "start", "metric", "value", "oracle_calls")
 _KEY = ("target", "sampler", "schedule", "steps", "seed", "samples", "start", "metric")
 _DRAWN = ("exact_draws", "exact_draws_low", "exact_draws_high", "exact_draws_runs")
-_OPTIONAL = ("lower", "upper", "interval", "method", "rung", "dim", *_DRAWN, "bound", "statement",
-             "bound_kind", "vacuous", "denoise_calls", "prox_calls", "inner_evaluations", "oracle_rows")
+_OPTIONAL = (
+    "lower",
+    "upper",
+    "interval",
+    "method",
+    "rung",
+    "dim",
+    *_DRAWN,
+    "bound",
+    "statement",
+    "bound_kind",
+    "vacuous",
+    "denoise_calls",
+    "prox_calls",
+    "inner_evaluations",
+    "oracle_rows",
+)
 # Columns of numbers; the optional ones may be empty.
-_KINDS = {**dict.fromkeys(("steps", "seed", "samples"), (int,)),
-          **dict.fromkeys(("value", "oracle_calls", "lower", "upper", *_DRAWN, "bound", "inner_evaluations"),
-                          (int, float))}
+_KINDS = {
+    **dict.fromkeys(("steps", "seed", "samples"), (int,)),
+    **dict.fromkeys(("value", "oracle_calls", "lower", "upper", *_DRAWN, "bound", "inner_evaluations"), (int, float)),
+}
 _NOTES = {"title": str, "summary": str, "finding": list, "versions": dict}  # of provenance.json, read by the report
 #: the columns that every row of `Results` has, None where the folder has no such value
 COLUMNS = (*_NEEDED, *_OPTIONAL, "seconds")
@@ -215,7 +231,7 @@ def median_interval(values, level=0.95):
     x = np.sort(np.asarray(values, dtype=np.float64))
     if x.ndim != 1 or x.size == 0:
         fail("values", values, "at least one number")
-    n, k, below = x.size, 1, 2.0 ** -x.size  # below = P(Binomial(n, 1/2) < k)
+    n, k, below = x.size, 1, 2.0**-x.size  # below = P(Binomial(n, 1/2) < k)
     while 2 * (k + 1) <= n + 1:
         more = below + math.comb(n, k) * 2.0**-n
         if 1 - 2 * more < level:
@@ -235,8 +251,9 @@ def curves(rows):
     for row in rows:
         key = tuple(row[name] for name in ("target", "metric", "sampler", "schedule", "samples", "start"))
         grouped.setdefault(key, {}).setdefault(row["steps"], []).append(row)
-    return [Curve(*key, tuple(_point(steps, by_steps[steps]) for steps in sorted(by_steps)))
-            for key, by_steps in grouped.items()]
+    return [
+        Curve(*key, tuple(_point(steps, by_steps[steps]) for steps in sorted(by_steps))) for key, by_steps in grouped.items()
+    ]
 
 
 def _drawn_text(points):
@@ -265,6 +282,18 @@ def _point(steps, rows):
 
     bounded = sorted((row for row in rows if row["bound"] is not None), key=lambda row: row["bound"])
     first = bounded[len(bounded) // 2] if bounded else rows[0]
-    return Point(steps, middle("oracle_calls"), middle("seconds"), median, low, high, coverage, len(rows),
-                 *map(middle, _DRAWN), middle("bound"), first["bound_kind"], first["statement"],
-                 first["vacuous"])
+    return Point(
+        steps,
+        middle("oracle_calls"),
+        middle("seconds"),
+        median,
+        low,
+        high,
+        coverage,
+        len(rows),
+        *map(middle, _DRAWN),
+        middle("bound"),
+        first["bound_kind"],
+        first["statement"],
+        first["vacuous"],
+    )

@@ -32,8 +32,21 @@ from .._core.provenance import commit, provenance, source_digest, versions
 from .._core.validation import choice, fail, integer
 from .metrics import METRICS, Run, _central_band, _fitting_runs, refuse
 
-__all__ = ["COLUMNS", "METRICS", "Cell", "DamagedRecord", "Sweep", "grid_of", "law_of", "parse", "run_cell", "states",
-           "summary", "sweep", "sweep_grids"]
+__all__ = [
+    "COLUMNS",
+    "METRICS",
+    "Cell",
+    "DamagedRecord",
+    "Sweep",
+    "grid_of",
+    "law_of",
+    "parse",
+    "run_cell",
+    "states",
+    "summary",
+    "sweep",
+    "sweep_grids",
+]
 
 #: Most cells of one sweep.
 MOST_CELLS = 1_000_000
@@ -166,13 +179,34 @@ class Cell:
 _CELL = ("target", "sampler", "schedule", "steps", "seed", "samples", "start")
 # Column -> kinds of value that a record may hold; None where the field may be empty.
 _TYPES = {
-    "target": (str,), "sampler": (str,), "schedule": (str,), "steps": (int,), "seed": (int,), "samples": (int,),
-    "start": (str,), "metric": (str,), "value": (float, int), "lower": (float, int, None), "method": (str,),
-    "oracle_calls": (int,), "oracle_rows": (int,), "dim": (int,), "rung": (str,), "upper": (float, int, None),
-    "interval": (str,), "exact_draws": (float, int, None), "exact_draws_low": (float, int, None),
-    "exact_draws_high": (float, int, None), "exact_draws_runs": (int, None), "bound": (float, int, None),
-    "statement": (str, None), "bound_kind": (str, None), "vacuous": (str, None), "denoise_calls": (int,),
-    "prox_calls": (int,), "inner_evaluations": (int,),
+    "target": (str,),
+    "sampler": (str,),
+    "schedule": (str,),
+    "steps": (int,),
+    "seed": (int,),
+    "samples": (int,),
+    "start": (str,),
+    "metric": (str,),
+    "value": (float, int),
+    "lower": (float, int, None),
+    "method": (str,),
+    "oracle_calls": (int,),
+    "oracle_rows": (int,),
+    "dim": (int,),
+    "rung": (str,),
+    "upper": (float, int, None),
+    "interval": (str,),
+    "exact_draws": (float, int, None),
+    "exact_draws_low": (float, int, None),
+    "exact_draws_high": (float, int, None),
+    "exact_draws_runs": (int, None),
+    "bound": (float, int, None),
+    "statement": (str, None),
+    "bound_kind": (str, None),
+    "vacuous": (str, None),
+    "denoise_calls": (int,),
+    "prox_calls": (int,),
+    "inner_evaluations": (int,),
 }
 COLUMNS = tuple(_TYPES)
 _TIMES = ("seconds", "metric_seconds")
@@ -200,8 +234,22 @@ def _code(target, sampler=None, schedule=None):
 
 
 # Of clouds, mixtures, spheres and tori, subspaces.
-_DATA = ("points", "weights", "means", "covariances", "dim", "radius", "radii", "sphere_dim", "block", "center", "offset",
-         "basis", "flat", "_lam")
+_DATA = (
+    "points",
+    "weights",
+    "means",
+    "covariances",
+    "dim",
+    "radius",
+    "radii",
+    "sphere_dim",
+    "block",
+    "center",
+    "offset",
+    "basis",
+    "flat",
+    "_lam",
+)
 
 
 @lru_cache(maxsize=32)
@@ -310,17 +358,26 @@ def run_cell(cell, metrics, exact_draws=None, folder=None):
             metric_seconds = time.perf_counter() - started
             drawn = _exact_draws_of(cell, metric, measured["rung"], exact_draws, folder)
             record = {
-                **cell.__dict__, "metric": metric, **measured, "dim": law.dim,
+                **cell.__dict__,
+                "metric": metric,
+                **measured,
+                "dim": law.dim,
                 **dict(zip(("exact_draws", "exact_draws_low", "exact_draws_high", "exact_draws_runs"), drawn)),
-                "oracle_calls": sum(counted.calls.values()), "oracle_rows": sum(counted.rows.values()),
+                "oracle_calls": sum(counted.calls.values()),
+                "oracle_rows": sum(counted.rows.values()),
                 "denoise_calls": counted.calls["denoise"],
                 "prox_calls": counted.calls["prox"] + counted.calls["prox_local"],
                 "inner_evaluations": int(sum(inner.values())),
             }
-            found.append({
-                **{column: record[column] for column in COLUMNS}, "calls": dict(sorted(counted.calls.items())),
-                "inner": {k: int(v) for k, v in sorted(inner.items())}, "seconds": seconds, "metric_seconds": metric_seconds,
-            })
+            found.append(
+                {
+                    **{column: record[column] for column in COLUMNS},
+                    "calls": dict(sorted(counted.calls.items())),
+                    "inner": {k: int(v) for k, v in sorted(inner.items())},
+                    "seconds": seconds,
+                    "metric_seconds": metric_seconds,
+                }
+            )
         return found
 
 
@@ -385,8 +442,23 @@ class Sweep:
     refused: list = field(default_factory=list)
 
 
-def sweep(*, target, sampler, steps, seeds=5, schedule="vp_linear", samples=1000, metric="w2", start="gaussian", jobs=1,
-          out=None, backend="loky", scheduler=None, exact_draws=None, refused="error"):
+def sweep(
+    *,
+    target,
+    sampler,
+    steps,
+    seeds=5,
+    schedule="vp_linear",
+    samples=1000,
+    metric="w2",
+    start="gaussian",
+    jobs=1,
+    out=None,
+    backend="loky",
+    scheduler=None,
+    exact_draws=None,
+    refused="error",
+):
     """Run a grid of cells and tabulate it.
 
     Parameters
@@ -429,14 +501,22 @@ def sweep(*, target, sampler, steps, seeds=5, schedule="vp_linear", samples=1000
     DamagedRecord
         A file in ``out`` is not the record that its name promises.
     """
-    grid = {"target": target, "sampler": sampler, "schedule": schedule, "steps": steps, "seeds": seeds, "samples": samples,
-            "metric": metric, "start": start}
-    return sweep_grids([grid], jobs=jobs, out=out, backend=backend, scheduler=scheduler, exact_draws=exact_draws,
-                       refused=refused)
+    grid = {
+        "target": target,
+        "sampler": sampler,
+        "schedule": schedule,
+        "steps": steps,
+        "seeds": seeds,
+        "samples": samples,
+        "metric": metric,
+        "start": start,
+    }
+    return sweep_grids(
+        [grid], jobs=jobs, out=out, backend=backend, scheduler=scheduler, exact_draws=exact_draws, refused=refused
+    )
 
 
-def sweep_grids(grids, *, jobs=1, out=None, backend="loky", scheduler=None, exact_draws=None, refused="error",
-                notes=None):
+def sweep_grids(grids, *, jobs=1, out=None, backend="loky", scheduler=None, exact_draws=None, refused="error", notes=None):
     """Run the union of several grids as one sweep.
 
     Parameters
@@ -469,7 +549,8 @@ def sweep_grids(grids, *, jobs=1, out=None, backend="loky", scheduler=None, exac
 
     # What has a record was not refused when it was made; whether an exact KL exists may cost as much as the KL.
     wanted, left_out = _wanted(
-        grids, refused, lambda cell, metric: out is not None and _path(out, key_of(cell, metric)).is_file())
+        grids, refused, lambda cell, metric: out is not None and _path(out, key_of(cell, metric)).is_file()
+    )
     for cell, metric in wanted:
         key = key_of(cell, metric)
         record = _stored(out, key, cell, metric) if out is not None else None
@@ -484,10 +565,20 @@ def sweep_grids(grids, *, jobs=1, out=None, backend="loky", scheduler=None, exac
     rows = [{column: record[column] for column in COLUMNS} for record in ordered]
     done = Sweep(rows, len(found) - reused, reused, seconds=[record["seconds"] for record in ordered], refused=left_out)
     if out is not None:
-        _write_tables(done, ordered, Path(out), codes, {
-            "arguments": _arguments(grids), "jobs": jobs, "backend": backend, "exact_draws": exact_draws,
-            "refused": left_out, **(notes or {}),
-        })
+        _write_tables(
+            done,
+            ordered,
+            Path(out),
+            codes,
+            {
+                "arguments": _arguments(grids),
+                "jobs": jobs,
+                "backend": backend,
+                "exact_draws": exact_draws,
+                "refused": left_out,
+                **(notes or {}),
+            },
+        )
     return done
 
 
@@ -496,14 +587,26 @@ def _write_tables(done, ordered, out, codes, entries):
     keys = (*_CELL, "metric", *_TIMES)
     done.table, done.provenance, done.timings = out / "results.csv", out / "provenance.json", out / "timings.csv"
     files.write_whole(done.table, text)
-    files.write_whole(done.timings, files.table_text([
-        {k: round(record[k], 6) if k in _TIMES else record[k] for k in keys} for record in ordered]))
-    files.write_whole(done.provenance, files.json_text({
-        **entries, "cells": len({tuple(r[k] for k in _CELL) for r in done.rows}), "rows": len(done.rows),
-        "computed": done.computed, "reused": done.reused, "table_sha256": hashlib.sha256(text.encode()).hexdigest(),
-        "seconds_of_work": round(sum(r["seconds"] + r["metric_seconds"] for r in ordered), 3),
-        "code": {"/".join(names): code for names, code in codes.items()}, **provenance(),
-    }))
+    files.write_whole(
+        done.timings,
+        files.table_text([{k: round(record[k], 6) if k in _TIMES else record[k] for k in keys} for record in ordered]),
+    )
+    files.write_whole(
+        done.provenance,
+        files.json_text(
+            {
+                **entries,
+                "cells": len({tuple(r[k] for k in _CELL) for r in done.rows}),
+                "rows": len(done.rows),
+                "computed": done.computed,
+                "reused": done.reused,
+                "table_sha256": hashlib.sha256(text.encode()).hexdigest(),
+                "seconds_of_work": round(sum(r["seconds"] + r["metric_seconds"] for r in ordered), 3),
+                "code": {"/".join(names): code for names, code in codes.items()},
+                **provenance(),
+            }
+        ),
+    )
 
 
 def _arguments(grids):
@@ -705,8 +808,10 @@ def _checked_group(items, codes, out, exact_draws):
         here = _code(*names)
         if here != codes[names]:
             parts = ", ".join(k for k in here if here[k] != codes[names][k])
-            raise RuntimeError(f"backend: a worker has another {parts} than this process for {'/'.join(names)}; "
-                               "install the same versions on every machine")
+            raise RuntimeError(
+                f"backend: a worker has another {parts} than this process for {'/'.join(names)}; "
+                "install the same versions on every machine"
+            )
     return [_work(item, out, exact_draws) for item in items]
 
 
@@ -719,7 +824,8 @@ def _parallel(groups, codes, out, exact_draws, driver=None, **options):
     from joblib import Parallel, delayed
 
     return Parallel(return_as="generator_unordered", **options)(
-        delayed(_group)(items, _codes_of(items, codes), out, exact_draws, driver) for items in groups)
+        delayed(_group)(items, _codes_of(items, codes), out, exact_draws, driver) for items in groups
+    )
 
 
 def _loky(groups, codes, jobs, out, scheduler, exact_draws):
@@ -754,7 +860,8 @@ def _dask(groups, codes, jobs, out, scheduler, exact_draws):
         client = Client(scheduler, timeout=20, set_as_default=False)
     except (OSError, ValueError) as error:
         raise ValueError(
-            f"scheduler: got {scheduler!r}; expected the address of a running dask scheduler ({error})") from None
+            f"scheduler: got {scheduler!r}; expected the address of a running dask scheduler ({error})"
+        ) from None
     with client, parallel_config("dask", client=client):
         yield from _remote(groups, codes, out, exact_draws)
 
@@ -796,5 +903,12 @@ def summary(rows):
         drawn = "-" if mean is None else "0" if high == 0 else f"{mean:.3g} [{low:.3g}, {high:.3g}]"
         vacuous = next((m for m in members if m["vacuous"] is not None), None)
         beside = "" if vacuous is None else f"; vacuous bound {vacuous['bound']:.2g}: {vacuous['vacuous']}"
-        yield (*key, len(members), f"{values.mean():.4g}", f"{spread:.2g}", f"{min(lower):.4g}" if lower else "-",
-               drawn, members[0]["rung"] + beside)
+        yield (
+            *key,
+            len(members),
+            f"{values.mean():.4g}",
+            f"{spread:.2g}",
+            f"{min(lower):.4g}" if lower else "-",
+            drawn,
+            members[0]["rung"] + beside,
+        )

@@ -38,8 +38,14 @@ MOST_BYTES = 1 << 18
 _NUMBER = r"(?<![=\d.])\d+\.\d+"  # in a finding; what follows "=" is the value of a parameter
 _NAMES = "a string, or a list of strings"
 _GRID = {
-    "target": _NAMES, "sampler": _NAMES, "schedule": _NAMES, "steps": "an integer, or a list of integers",
-    "seeds": "an integer, or a list of integers", "samples": "an integer", "metric": _NAMES, "start": "a string",
+    "target": _NAMES,
+    "sampler": _NAMES,
+    "schedule": _NAMES,
+    "steps": "an integer, or a list of integers",
+    "seeds": "an integer, or a list of integers",
+    "samples": "an integer",
+    "metric": _NAMES,
+    "start": "a string",
 }
 _NOTES = {"title": "a string", "summary": "a string", "finding": "a list of strings"}
 _WHOLE = {"exact_draws": "an integer", "refused": "a string", "grid": "tables [[grid]]", "check": "tables [[check]]"}
@@ -153,8 +159,13 @@ def problems(described, rows):
 
 def _typed(key, value, expected):
     kinds = {"a string": str, "an integer": int}
-    many = {_NAMES: str, "an integer, or a list of integers": int, "a list of strings": str, "tables [[grid]]": dict,
-            "tables [[check]]": dict}
+    many = {
+        _NAMES: str,
+        "an integer, or a list of integers": int,
+        "a list of strings": str,
+        "tables [[grid]]": dict,
+        "tables [[check]]": dict,
+    }
     kind = kinds.get(expected) or many[expected]
     single = expected in kinds or ", or " in expected
     items = value if isinstance(value, list) and expected not in kinds else [value] if single else []
@@ -167,8 +178,12 @@ def _registered(kind, value, own):
     for text in value if isinstance(value, list) else [value]:
         name, _ = engine.parse(kind, text)
         if name not in known and not own:
-            fail(kind, text, f"one of {', '.join(known)}; a function of your own runs when it is read, so a file may name "
-                             "one only where you allow it (--own, or own=True)")
+            fail(
+                kind,
+                text,
+                f"one of {', '.join(known)}; a function of your own runs when it is read, so a file may name "
+                "one only where you allow it (--own, or own=True)",
+            )
 
 
 def run(path, out=None, *, own=False, **options):

@@ -163,7 +163,9 @@ def test_naive_chain(accuracy):
     v = grid.sigma**2
     for s, r in itertools.pairwise(v):
         z = r / s * z + (1 - r / s) * cm.reverse_kernel(law, z, s, 0.0).mean
-    accuracy("papers.conditional_mean.denoise", np.abs(cm.denoise(law, grid, y, sigma) - z), 1e-12, "plain loop, other oracle")
+    accuracy(
+        "papers.conditional_mean.denoise", np.abs(cm.denoise(law, grid, y, sigma) - z), 1e-12, "plain loop, other oracle"
+    )
     *_, last = cm.chain(law, grid, y, sigma)
     accuracy("papers.conditional_mean.chain", np.abs(last - z), 1e-12, "plain loop, other oracle")
 

@@ -86,7 +86,12 @@ def test_enclosing_ball_against_a_quadratic_program(accuracy):
 def test_exposed_pairs_of_known_hulls(accuracy):
     sides = sorted(sorted(p[:2]) for p in exposed_pairs(SQUARE, longest_only=False))
     # and no diagonal
-    accuracy("papers.log_concavity.certificates.exposed_pairs", float(sides != [[0, 1], [0, 2], [1, 3], [2, 3]]), 0.0, "known hulls")
+    accuracy(
+        "papers.log_concavity.certificates.exposed_pairs",
+        float(sides != [[0, 1], [0, 2], [1, 3], [2, 3]]),
+        0.0,
+        "known hulls",
+    )
     assert len(exposed_pairs(np.eye(5), longest_only=False)) == 10
     assert exposed_pairs(np.array([[-1.0], [0.0], [1.0]])) == []
     interior = np.concatenate([SQUARE, [[0.1, 0.2]]])
@@ -192,7 +197,12 @@ def test_supremum_threshold_and_certificate_against_a_grid(d, K, accuracy):
         found, y = covariance_supremum(P, w, v)
         assert np.abs(y).max() < 8
         error = abs(found - expected)
-        accuracy("papers.log_concavity.certificates.covariance_supremum", error, 64 * 2.0**-52 * expected, "a grid and Nelder-Mead")
+        accuracy(
+            "papers.log_concavity.certificates.covariance_supremum",
+            error,
+            64 * 2.0**-52 * expected,
+            "a grid and Nelder-Mead",
+        )
     if d > 1:
         return
     law, D = PointCloud(P, w), np.ptp(P)
@@ -254,7 +264,12 @@ def test_recheck_in_ball_arithmetic_and_its_refusal_of_a_false_claim(accuracy):
     proved = certify_log_concavity(law, 1.9, keep_leaves=True)
     assert proved.status is True
     claims = [proved.recheck(), dataclasses.replace(proved, bound=1.7).recheck()]
-    accuracy("papers.log_concavity.certificates.Certificate.recheck", float(claims != [True, False]), 0.0, "a true claim and a false one")
+    accuracy(
+        "papers.log_concavity.certificates.Certificate.recheck",
+        float(claims != [True, False]),
+        0.0,
+        "a true claim and a false one",
+    )
     line = certify_log_concavity(PointCloud(np.array([[-1.0], [0], [1]])), 0.29, keep_leaves=True)
     assert line.recheck()
     assert not dataclasses.replace(line, bound=0.28).recheck()
@@ -316,7 +331,9 @@ def test_spectral_gap_of_ornstein_uhlenbeck_converges(accuracy):
         errors.append(abs(spectral_gap(-0.5 * x**2, x) - 1))
     assert 3.9 < errors[0] / errors[1] < 4.1
     left = abs(4 * errors[1] - errors[0]) / 3
-    accuracy("papers.log_concavity.certificates.spectral_gap", left, (16 / 1000) ** 4, "Ornstein-Uhlenbeck gap 1, extrapolated")
+    accuracy(
+        "papers.log_concavity.certificates.spectral_gap", left, (16 / 1000) ** 4, "Ornstein-Uhlenbeck gap 1, extrapolated"
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------- chains
@@ -353,7 +370,12 @@ def test_walk_is_its_linear_recursion(walk, k, unit, accuracy):
     eps = np.finfo(float).eps
     gap = abs(np.sum((out[1:] - out[0]) ** 2) / cov[0, 0] - 1)
     for name in (f"{type(walk).__name__}.run", f"{type(walk).__name__}.linear", "langevin"):
-        accuracy(f"papers.log_concavity.walk_jump.{name}", abs(out[0] - mean[0]), 64 * walk.steps * eps * 2.0, "responses to unit draws")
+        accuracy(
+            f"papers.log_concavity.walk_jump.{name}",
+            abs(out[0] - mean[0]),
+            64 * walk.steps * eps * 2.0,
+            "responses to unit draws",
+        )
         accuracy(f"papers.log_concavity.walk_jump.{name}", gap, 64 * walk.steps * eps, "responses to unit draws")
 
 
@@ -606,6 +628,7 @@ def test_exact_law_of_a_walk_that_blows_up_is_refused(walk):
 
 def test_states_of_chains_are_copies():
     """Editing what is yielded, or the start of a walk without steps, changes nothing else."""
+
     def run(edit):
         found = []
         for state in one_at_a_time(NARROW, 4, 1.0, 5, noise=Noise(0), walk=ULA(2, 0.1), start="previous"):

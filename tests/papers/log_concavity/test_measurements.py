@@ -197,7 +197,9 @@ def test_line_integrals_against_mpmath(accuracy):
             for k, moment in enumerate((1, 0, 1 + s, 0, 1 + 6 * s + 3 * s * s)):
                 error = abs(float(weights @ y**k) - float(moment))
                 limit = 1e-13 * (1 + float(moment))
-                accuracy("papers.log_concavity.measurements.line_quadrature", error, limit, "moments of two points and noise")
+                accuracy(
+                    "papers.log_concavity.measurements.line_quadrature", error, limit, "moments of two points and noise"
+                )
 
         def score_squared(x):
             a, b = mpmath.mpf("0.2") * mpmath.npdf(x, -3, 1), mpmath.mpf("0.8") * mpmath.npdf(x, 3, 1)

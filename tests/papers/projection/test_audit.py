@@ -47,7 +47,6 @@ def test_adversaries_push_where_they_say():
     np.testing.assert_allclose([first, second], [0.3 * x, -0.3 * x], rtol=0, atol=1e-14)
 
 
-
 @pytest.mark.parametrize("strategy", ["tangential", "under", "over", "alternating", "drift"])
 @pytest.mark.parametrize("eta", [0.03, 0.4])
 def test_injected_eta_is_reported(digits, strategy, eta):
@@ -207,8 +206,17 @@ def test_bad_denoisers(small, fn, message):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("N", 0), ("N", 2.5), ("trajectories", 0), ("sigma_ratio", 1.0), ("sigma_ratio", 0), ("sigma_max", -1.0), ("nu", 1.0),
-     ("schedule", "none"), ("seed", -1)],
+    [
+        ("N", 0),
+        ("N", 2.5),
+        ("trajectories", 0),
+        ("sigma_ratio", 1.0),
+        ("sigma_ratio", 0),
+        ("sigma_max", -1.0),
+        ("nu", 1.0),
+        ("schedule", "none"),
+        ("seed", -1),
+    ],
 )
 def test_bad_arguments(small, name, value):
     with pytest.raises(ValueError, match=name):
@@ -241,7 +249,9 @@ def user(tmp_path, monkeypatch):
         "def mean(x, sigma):\n    return np.zeros_like(x)\n"
         "def broken(x, sigma):\n    return np.full_like(x, np.nan)\n"
         "def three(a, b, c):\n    return a\n"
-        "number = 3\n", encoding="utf-8")
+        "number = 3\n",
+        encoding="utf-8",
+    )
     points = np.random.default_rng(0).standard_normal((12, 3))
     np.save(tmp_path / "points.npy", points)
     np.savetxt(tmp_path / "points.csv", points, delimiter=",")

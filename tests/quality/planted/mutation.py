@@ -1,9 +1,9 @@
 """Mutation testing of the formulas: small changes made by machine, each run against the tests that execute the function.
 
-``python tests/quality/planted/mutation.py [--count N] [--seed S] [--only TEXT]`` draws N mutants of the modules in :data:`MODULES`
-(by the operators of cosmic-ray: extra ``mutation``), runs them and lists the survivors; ``--all`` takes every mutant
-(hours). Survivors that were reviewed are in ``equivalent.toml`` with the reason why no test can or should see them; they
-are not run again as long as the changed lines read the same.
+``python tests/quality/planted/mutation.py [--count N] [--seed S] [--only TEXT]`` draws N mutants of the modules in
+:data:`MODULES` (by the operators of cosmic-ray: extra ``mutation``), runs them and lists the survivors; ``--all`` takes
+every mutant (hours). Survivors that were reviewed are in ``equivalent.toml`` with the reason why no test can or should
+see them; they are not run again as long as the changed lines read the same.
 
 A mutant first meets the tests that execute its function, the quickest ones first, then whole files of such tests (a value
 cached by one test may be asserted in another). An exception and a run that does not end count as seen; the score says how
@@ -189,7 +189,15 @@ def who_runs_what(out):
 
     for target in functions():
         planted.plant(Traced(f"trace {target}", "trace", target, "", "", ("-",), False, "mutation"))
-    args = ["--import-mode=importlib", "-p", "exactdiffusion.checks.pytest_plugin", "-p", "no:cacheprovider", "--tb=short", "-q"]
+    args = [
+        "--import-mode=importlib",
+        "-p",
+        "exactdiffusion.checks.pytest_plugin",
+        "-p",
+        "no:cacheprovider",
+        "--tb=short",
+        "-q",
+    ]
     args += ["--no-header", "--no-verdict-table", f"--rootdir={planted.ROOT}"]
     code = pytest.main([*args, *(str(planted.ROOT / t) for t in TESTS)], plugins=[_CALLS])
     if code:

@@ -15,10 +15,10 @@ beside this one:
                                                                                 # and one of them by an assertion
     quick = true                                  # part of the default run
 
-By hand: ``python tests/quality/planted/plant.py "DDIM ends one level early" theory/projection`` runs pytest on the given paths
-with the error planted and lists what fails; without paths it runs the checks of ``caught_by``. ``--bounds TEXT`` multiplies
-every bound whose key contains TEXT by 1.05 and by .95, each part of its value by itself, and says which of the changes its
-theory file does not see; ``scale_free.toml`` lists the few values that are right times any factor.
+By hand: ``python tests/quality/planted/plant.py "DDIM ends one level early" theory/projection`` runs pytest on the given
+paths with the error planted and lists what fails; without paths it runs the checks of ``caught_by``. ``--bounds TEXT``
+multiplies every bound whose key contains TEXT by 1.05 and by .95, each part of its value by itself, and says which of the
+changes its theory file does not see; ``scale_free.toml`` lists the few values that are right times any factor.
 """
 
 import ast

@@ -1,6 +1,6 @@
 """Power of the statistical checks: how surely each sees a named error, at the level it takes.
 
-    python tests/quality/planted/power.py                    # measure every pair with 3 seeds, rewrite power.csv (some minutes)
+    python tests/quality/planted/power.py    # measure every pair with 3 seeds, rewrite power.csv (some minutes)
     python tests/quality/planted/power.py --again TEXT       # the same for the pairs whose error or check contains the text
     python tests/quality/planted/power.py 20 TEXT            # those with 20 seeds; print only
 
@@ -42,13 +42,13 @@ PAIRS = {
     "tests/laws/test_contract.py::test_samples_have_the_stated_moments[cloud]":
         "cloud: first half of the atoms drawn twice as often",
     "tests/laws/test_contract.py::test_samples_have_the_stated_moments[sphere]": "sphere: drawn on 1.05 times the radius",
-    "tests/papers/log_concavity/test_certificates.py::test_mala_keeps_its_target": "MALA: correction for the asymmetric proposal missing",
+    "tests/papers/log_concavity/test_certificates.py::test_mala_keeps_its_target": "MALA: correction for the asymmetric proposal missing",  # noqa: E501
     "tests/papers/log_concavity/test_certificates.py::test_all_at_once_on_a_gaussian": "noise: deviation 1.05",
     "tests/papers/log_concavity/test_certificates.py::test_estimated_law_is_consistent_in_the_chain":
         "estimated law: score 1.1 times too large",
-    "tests/papers/log_concavity/test_measurements.py::test_draws[full]": "posterior: drawn with deviations 1.1 times too large",
+    "tests/papers/log_concavity/test_measurements.py::test_draws[full]": "posterior: drawn with deviations 1.1 times too large",  # noqa: E501
     "tests/studies/test_metrics.py::test_exact_draws_are_measured_as_samples_are": "exact draws of a sweep: half the draws",
-    "tests/studies/test_metrics.py::test_modes_count_weights_without_bias_and_see_a_collapse": "mixture: drawn with equal weights",
+    "tests/studies/test_metrics.py::test_modes_count_weights_without_bias_and_see_a_collapse": "mixture: drawn with equal weights",  # noqa: E501
     "tests/distances/test_errors_rates.py::test_intervals_cover_at_their_level[mse]":
         "standard error without the square root of n",
     "tests/distances/test_errors_rates.py::test_interval_coverage[6-0.9]": "fitted slope: interval of half the width",
@@ -64,7 +64,7 @@ PAIRS = {
     "tests/studies/test_figures_projection.py::test_geometry": "sphere: drawn on 1.05 times the radius",
     "tests/studies/test_figures_projection.py::test_predicted_noise_error_is_the_mmse": "cloud: drawn 1.05 times too large",
     "tests/studies/test_figures_projection.py::test_histogram_counts_every_trajectory": "DDIM: ratio of levels inverted",
-    "tests/studies/test_sweep.py::test_values_agree_with_an_independent_prototype": "Euler-Maruyama: variance in place of deviation",
+    "tests/studies/test_sweep.py::test_values_agree_with_an_independent_prototype": "Euler-Maruyama: variance in place of deviation",  # noqa: E501
     "theory/conditional_mean/prop_exact_resampling.py::test_mean_squared_error":
         "re-sampling: only the first run is averaged",
     "theory/conditional_mean/prop_exact_resampling.py::test_spread_about_the_cme":
@@ -125,7 +125,15 @@ def run(spec):
 
     job, found = json.loads(spec), []
     planted.plant(planted.from_spec(job["fault"]))
-    args = ["--import-mode=importlib", "-p", "exactdiffusion.checks.pytest_plugin", "-p", "no:cacheprovider", "--tb=no", "-q"]
+    args = [
+        "--import-mode=importlib",
+        "-p",
+        "exactdiffusion.checks.pytest_plugin",
+        "-p",
+        "no:cacheprovider",
+        "--tb=no",
+        "-q",
+    ]
     args += ["--no-header", "--no-verdict-table", f"--rootdir={planted.ROOT}"]
     stdout, sys.stdout = sys.stdout, open(os.devnull, "w")  # noqa: SIM115 (for the rest of a process made for this run)
     for seed in job["seeds"]:

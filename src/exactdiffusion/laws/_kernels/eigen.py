@@ -68,9 +68,7 @@ def refine(C, lam, U, rounds=8):
         gap = diagonal[None, :] - diagonal[:, None]
         # Pairs too close for a first-order turn are diagonalised as a block, in their own scale.
         off = np.abs(residual) * (1 - eye)
-        close = (off > 1e-3 * np.abs(gap)) & (
-            off > 4 * EPS * np.minimum(np.abs(diagonal)[:, None], np.abs(diagonal))
-        )
+        close = (off > 1e-3 * np.abs(gap)) & (off > 4 * EPS * np.minimum(np.abs(diagonal)[:, None], np.abs(diagonal)))
         if close.any():
             close = close | close.T
             todo = set(np.flatnonzero(close.any(axis=1)).tolist())

@@ -78,7 +78,7 @@ def rows(law, x):
 
 
 def cloud(noised, what, x, size=None):
-    """"log_density" (n,), "score" or "denoise" (n, d) of a noised point cloud; None where these kernels are not for it.
+    """ "log_density" (n,), "score" or "denoise" (n, d) of a noised point cloud; None where these kernels are not for it.
     ``size`` is a bound of the coordinates of x, where one is known."""
     xp, law, n = array_namespace(x), noised.law, x.shape[0]
     if is_numpy(xp) or noised.dim <= 3 or n == 0:
@@ -237,7 +237,7 @@ def _exact(noised, x, s, precision, index, frame, mean):
 
 
 def mixture(noised, what, x, s, t, size):
-    """"log_density" (n,), "score" or "denoise" (n, d) of a mixture at one level; None where the forms of `stacked` are not
+    """ "log_density" (n,), "score" or "denoise" (n, d) of a mixture at one level; None where the forms of `stacked` are not
     for it. s and t are NumPy arrays, ``size`` the largest norm of a row of x or 0 for what is not known."""
     law, n = noised.law, x.shape[0]
     K, d = law._active, law.dim

@@ -136,7 +136,7 @@ class Level:
         return float(np.sqrt(np.max(np.sum(y * y, axis=1)))) + float(self.s[0]) * float(np.max(self.k.norm))
 
     def form(self, what, y):
-        """"eigen", "precision", "gain" or None (diagonal, by differences)."""
+        """ "eigen", "precision", "gain" or None (diagonal, by differences)."""
         return self.form_at(what, lambda: self._reach(y), self.k.small)
 
     def form_at(self, what, reach, small):
@@ -155,7 +155,7 @@ class Level:
     # -- streaming sums ------------------------------------------------------------------------------------
 
     def evaluate(self, what, x):
-        """"log_density" (n,), "score" or "denoise" (n, d)."""
+        """ "log_density" (n,), "score" or "denoise" (n, d)."""
         k, n = self.k, len(x)
         if k.Ut is None and (not self.one or self.form(what, x - self.s * k.c) is None):
             return None
@@ -324,7 +324,7 @@ class Level:
         return self.one and self.k.Ut is not None and self.k.small and self.n >= _SCALING_ROWS
 
     def second(self, what, x):
-        """"hessian" or "posterior_covariance", (n, d, d), at one level of full covariances."""
+        """ "hessian" or "posterior_covariance", (n, d, d), at one level of full covariances."""
         k, n, d = self.k, len(x), self.k.d
         s, t = np.reshape(self.s, (1, 1)), np.reshape(self.t, (1, 1))
         out = np.empty((n, d, d))

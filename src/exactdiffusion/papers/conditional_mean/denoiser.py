@@ -512,8 +512,12 @@ def fitted_mixture(data, n_components=32, *, reg_covar=1e-3, seed=0):
     power = float(np.mean(data**2))
     if not power > 0:
         fail("data", data, "rows that differ")
-    fit = Fit(n_components, covariance_type="full", reg_covar=scalar("reg_covar", reg_covar, low=0),
-              random_state=integer("seed", seed, low=0, high=2**32 - 1))
+    fit = Fit(
+        n_components,
+        covariance_type="full",
+        reg_covar=scalar("reg_covar", reg_covar, low=0),
+        random_state=integer("seed", seed, low=0, high=2**32 - 1),
+    )
     return normalised(GaussianMixture.from_sklearn(fit.fit(data / math.sqrt(power))))
 
 

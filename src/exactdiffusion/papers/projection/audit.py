@@ -29,7 +29,8 @@ Python::
     report.eta_max, report.nu, report.hypotheses, report.schedule(sigma_max=40.0)
 
 What it is not: a proof that fn is an approximate projection. On a finite set no continuous denoiser is one with eta < 1 at
-*all* points (``statements.projection``, obstruction); the theorem's proof only uses the visited states, and those are measured.
+*all* points (``statements.projection``, obstruction); the theorem's proof only uses the visited states, and those are
+measured.
 """
 
 import inspect
@@ -52,8 +53,18 @@ _LEVELS = (5, 25, 50, 75, 95)
 
 
 def audit(
-    fn, cloud, *, N=50, trajectories=200, seed=0, sigma_ratio=1e-4, sigma_max=40.0, nu=None, schedule=None,
-    scalar_sigma=False, name=None,
+    fn,
+    cloud,
+    *,
+    N=50,
+    trajectories=200,
+    seed=0,
+    sigma_ratio=1e-4,
+    sigma_max=40.0,
+    nu=None,
+    schedule=None,
+    scalar_sigma=False,
+    name=None,
 ):
     r"""Run DDIM with a denoiser and judge it by the theory of the projection paper.
 
@@ -107,6 +118,7 @@ def audit(
 
         def fn(x, sigma):
             return equal.noised(1.0, sigma).denoise(x)
+
     if not callable(fn):
         fail("fn", fn, "a callable fn(x, sigma) or 'ideal'")
     oracle = _Remembering(fn, law.dim, name or getattr(fn, "__name__", repr(fn)), scalar_sigma)
@@ -145,9 +157,19 @@ def audit(
         distance.append(d)
         size.append(np.linalg.norm(state, axis=1))
     return AuditReport(
-        name=oracle.name, points=len(law.points), dimension=law.dim, schedule_name=title, seed=seed, asked_nu=nu,
-        beta=np.array(grid.beta).reshape(N, -1), sigma=np.array(level), eta=np.array(eta), distance=np.array(distance),
-        usage=np.array(usage), gap=np.array(gap), size=np.array(size),
+        name=oracle.name,
+        points=len(law.points),
+        dimension=law.dim,
+        schedule_name=title,
+        seed=seed,
+        asked_nu=nu,
+        beta=np.array(grid.beta).reshape(N, -1),
+        sigma=np.array(level),
+        eta=np.array(eta),
+        distance=np.array(distance),
+        usage=np.array(usage),
+        gap=np.array(gap),
+        size=np.array(size),
     )
 
 
@@ -184,8 +206,10 @@ class _Remembering:
         if np.any(bad):
             rows = np.flatnonzero(np.any(bad, axis=1))
             which = f"row {rows[0]}, sigma = {float(np.broadcast_to(s, len(x))[rows[0]]):.4g}"
-            raise ValueError(f"fn: {self.name} {at} returned values that are not finite in {len(rows)} of {len(x)} rows "
-                             f"(first: {which}); expected finite numbers")
+            raise ValueError(
+                f"fn: {self.name} {at} returned values that are not finite in {len(rows)} of {len(x)} rows "
+                f"(first: {which}); expected finite numbers"
+            )
         return out
 
 
@@ -280,9 +304,11 @@ class AuditReport:
             values = self.eta[i][~np.isnan(self.eta[i])]
             row = {"step": i, "sigma": float(np.median(self.sigma[i])), "beta": float(np.median(self.beta[i]))}
             row |= {f"q{q:02d}": float(np.percentile(values, q)) if values.size else None for q in (5, 50, 95)}
-            row |= {"mean": float(np.mean(values)) if values.size else None,
-                    "max": float(np.max(values)) if values.size else None,
-                    "usage": _number(np.max(self.usage[i]))}
+            row |= {
+                "mean": float(np.mean(values)) if values.size else None,
+                "max": float(np.max(values)) if values.size else None,
+                "usage": _number(np.max(self.usage[i])),
+            }
             rows.append(row)
         return rows
 
@@ -327,16 +353,30 @@ class AuditReport:
         undefined = f"; {self.on_cloud} states on the cloud" if self.on_cloud else ""
         least = np.min(self.gap[self.distance > 0]) if np.any(self.distance > 0) else math.nan
         return (
-            Hypothesis("H1", bool(np.all(h1)), float(np.mean(h1)),
-                       f"|xhat - p| <= eta d with eta < 1 at the visited states: largest eta {self.eta_max:.4g}{undefined}"),
-            Hypothesis("H2", bool(np.all(h2)), float(np.mean(h2)),
-                       f"schedule (eta, nu)-admissible, eta = {self.eta_max:.4g}, nu = {self.band_nu:.4g}"
-                       + (" (the smallest)" if self.asked_nu is None and math.isfinite(self.nu) else
-                          f" (smallest possible: {self.nu:.4g})")),
-            Hypothesis("H3", bool(np.all(h3)), float(np.mean(h3)),
-                       f"unique projections: smallest relative gap {least:.3g}"),
-            Hypothesis("H4", bool(np.all(h4)), float(np.mean(h4)),
-                       f"d(x_N) = sqrt(n) sigma_N: ratio {start.min():.4g} to {start.max():.4g}"),
+            Hypothesis(
+                "H1",
+                bool(np.all(h1)),
+                float(np.mean(h1)),
+                f"|xhat - p| <= eta d with eta < 1 at the visited states: largest eta {self.eta_max:.4g}{undefined}",
+            ),
+            Hypothesis(
+                "H2",
+                bool(np.all(h2)),
+                float(np.mean(h2)),
+                f"schedule (eta, nu)-admissible, eta = {self.eta_max:.4g}, nu = {self.band_nu:.4g}"
+                + (
+                    " (the smallest)"
+                    if self.asked_nu is None and math.isfinite(self.nu)
+                    else f" (smallest possible: {self.nu:.4g})"
+                ),
+            ),
+            Hypothesis("H3", bool(np.all(h3)), float(np.mean(h3)), f"unique projections: smallest relative gap {least:.3g}"),
+            Hypothesis(
+                "H4",
+                bool(np.all(h4)),
+                float(np.mean(h4)),
+                f"d(x_N) = sqrt(n) sigma_N: ratio {start.min():.4g} to {start.max():.4g}",
+            ),
         )
 
     @property
@@ -412,22 +452,43 @@ class AuditReport:
         low, high = self.a_priori
         best = self.beta_star
         return {
-            "denoiser": self.name, "points": self.points, "dimension": self.dimension, "N": self.N,
-            "trajectories": self.eta.shape[1], "seed": self.seed, "schedule": self.schedule_name,
-            "eta": {"max": _number(self.eta_max), "median": _number(self.eta_median), "states_on_cloud": self.on_cloud,
-                    "quantiles": {str(q): v for q, v in self.quantiles().items()}, "per_step": self.per_step()},
-            "nu": {"smallest_admissible": _number(self.nu), "asked": self.asked_nu,
-                   "per_trajectory_median": _number(np.median(self.nu_per_trajectory))},
+            "denoiser": self.name,
+            "points": self.points,
+            "dimension": self.dimension,
+            "N": self.N,
+            "trajectories": self.eta.shape[1],
+            "seed": self.seed,
+            "schedule": self.schedule_name,
+            "eta": {
+                "max": _number(self.eta_max),
+                "median": _number(self.eta_median),
+                "states_on_cloud": self.on_cloud,
+                "quantiles": {str(q): v for q, v in self.quantiles().items()},
+                "per_step": self.per_step(),
+            },
+            "nu": {
+                "smallest_admissible": _number(self.nu),
+                "asked": self.asked_nu,
+                "per_trajectory_median": _number(np.median(self.nu_per_trajectory)),
+            },
             "band_usage": {"max": _number(np.max(self.usage)), "median": _number(np.median(np.max(self.usage, axis=0)))},
             "gap_min": _number(np.min(self.gap)),
-            "hypotheses": [vars(h) for h in self.hypotheses], "applicable": self.applicable,
+            "hypotheses": [vars(h) for h in self.hypotheses],
+            "applicable": self.applicable,
             "distance_ratio": {
-                "measured": _summary(self.measured), "a_posteriori_lower": _summary(lower),
-                "a_posteriori_upper": _summary(upper), "a_priori_lower": _summary(low), "a_priori_upper": _summary(high),
+                "measured": _summary(self.measured),
+                "a_posteriori_lower": _summary(lower),
+                "a_posteriori_upper": _summary(upper),
+                "a_priori_lower": _summary(low),
+                "a_priori_upper": _summary(high),
                 "inside_a_posteriori": float(np.mean(self.inside)),
             },
-            "admissible_schedule": None if best is None else {
-                "nu": self.schedule_nu, "beta": best, "sigma_ratio": (1 - best) ** self.N,
+            "admissible_schedule": None
+            if best is None
+            else {
+                "nu": self.schedule_nu,
+                "beta": best,
+                "sigma_ratio": (1 - best) ** self.N,
                 "guarantee": (1 + best * (self.eta_max - 1)) ** self.N,
                 "limit": _limit(self.eta_max, self.schedule_nu),
             },
@@ -468,8 +529,13 @@ class AuditReport:
         out.append(f"  the theorem {'applies' if self.applicable else 'does not apply'} to these trajectories as a whole")
         out += ["", "d(x_0) / d(x_N)            median      smallest    largest"]
         (lower, upper), (low, high) = self.a_posteriori, self.a_priori
-        for label, values in (("measured", self.measured), ("a posteriori, lower", lower), ("a posteriori, upper", upper),
-                              ("a priori, lower", low), ("a priori, upper", high)):
+        for label, values in (
+            ("measured", self.measured),
+            ("a posteriori, lower", lower),
+            ("a posteriori, upper", upper),
+            ("a priori, lower", low),
+            ("a priori, upper", high),
+        ):
             s = _summary(values)
             cells = "".join(f"{'-' if s[k] is None else format(s[k], '.4g'):>12}" for k in ("median", "min", "max"))
             out.append(f"  {label:21}{cells}")
@@ -481,9 +547,11 @@ class AuditReport:
         if best is None:
             out.append("  none: eta is not below 1")
         else:
-            out.append(f"  beta* = {best:.4g}: sigma_0 / sigma_N = {(1 - best) ** self.N:.4g}, "
-                       f"guaranteed d(x_0) / d(x_N) <= {(1 + best * (self.eta_max - 1)) ** self.N:.4g} "
-                       f"(no N guarantees less than {_limit(self.eta_max, self.schedule_nu):.4g})")
+            out.append(
+                f"  beta* = {best:.4g}: sigma_0 / sigma_N = {(1 - best) ** self.N:.4g}, "
+                f"guaranteed d(x_0) / d(x_N) <= {(1 + best * (self.eta_max - 1)) ** self.N:.4g} "
+                f"(no N guarantees less than {_limit(self.eta_max, self.schedule_nu):.4g})"
+            )
             used = float(np.max(self.beta))
             out.append(f"  this schedule's largest step is {used:.4g}")
         return "\n".join(out)

@@ -27,8 +27,15 @@ from ...output_laws.line import (
 )
 from ...statements import proximal as bound
 
-__all__ = ["Budget", "TrajectoryKL", "budget", "conditional_budget", "curvature_integral", "posterior_budget",
-           "trajectory_kl"]
+__all__ = [
+    "Budget",
+    "TrajectoryKL",
+    "budget",
+    "conditional_budget",
+    "curvature_integral",
+    "posterior_budget",
+    "trajectory_kl",
+]
 
 #: the four terms of the exact error field of the backward scheme
 TERMS = ("drift", "square", "time", "third")
@@ -325,7 +332,7 @@ def _finer(q, factor):
     if len(q.segments) > 1:
         raise AssumptionViolated(0, q.gaps[0][0], 0.0, "a law with gaps")
     y = np.linspace(q.x[0], q.x[-1], factor * (len(q.x) - 1) + 1)
-    (_, _, spline), = q._splines(q.log_density)
+    ((_, _, spline),) = q._splines(q.log_density)
     return y, spline(y)
 
 
