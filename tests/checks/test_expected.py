@@ -114,7 +114,7 @@ def test_damaged_files_are_named(tmp_path):
 def test_values_that_are_right_times_any_factor(tmp_path):
     """Read from the catalogue of a checkout; a malformed entry names the file."""
     assert expected.scale_free(tmp_path) is None
-    folder = tmp_path / "tests" / "planted"
+    folder = tmp_path / "tests" / "quality" / "planted"
     folder.mkdir(parents=True)
     path = folder / "scale_free.toml"
     path.write_text('[[value]]\nkey = "a/b"\npart = 2\nreason = "zero"\n', encoding="utf-8")

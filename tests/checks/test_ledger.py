@@ -8,10 +8,9 @@ import sys
 
 import pytest
 
-from exactdiffusion import statements as bounds
 from exactdiffusion.checks import ledger
 from exactdiffusion.checks.statistics import Comparison, Family
-from exactdiffusion.statements import Statement, statement
+from exactdiffusion.statements import KINDS, TEXTS, Statement, all_statements, statement
 
 
 def make(kind="upper", key="projection/example", text="derived"):
@@ -245,11 +244,11 @@ def test_a_failing_test_fails_its_statement():
 
 
 def test_statements_are_filed_with_their_words():
-    statements = bounds.all_statements()
+    statements = all_statements()
     assert len({s.key for s in statements}) == len(statements)
     for s in statements:
-        assert s.kind in bounds.KINDS
-        assert s.text in bounds.TEXTS
+        assert s.kind in KINDS
+        assert s.text in TEXTS
         for word in ("**Hypotheses", "onclusion", "**Source.**"):
             assert word in s.doc, f"{s.key} lacks {word}"
         assert re.search(r"\.\. math::", s.doc), f"{s.key}: no display math"

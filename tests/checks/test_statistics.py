@@ -202,7 +202,7 @@ def test_seeds_are_those_written_by_default_and_others_when_shifted():
 
 
 def test_theory_checks_file_evidence():
-    statement = next(iter(ledger.bounds.all_statements()))
+    statement = next(iter(ledger.all_statements()))
     collected = ledger.Collected()
     check = ledger.Check(statement, collected)
     draw = check.chance(comparisons=8)

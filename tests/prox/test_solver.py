@@ -15,7 +15,7 @@ from scipy.special import logsumexp
 
 from exactdiffusion import Counted, GaussianMixture, PointCloud, prox
 from exactdiffusion.prox import solver
-from exactdiffusion.prox.solver import EqualVariance, laguerre, prox_gaussian, prox_isotropic
+from exactdiffusion.prox.solver import EqualVariance, laguerre, prox_isotropic
 
 EPS = np.finfo(np.float64).eps
 
@@ -370,7 +370,7 @@ def test_single_gaussian_in_closed_form():
         exact = x + lam / (v + lam) * (centre - x)
         assert np.max(np.abs(prox_isotropic(x, lam, centre, None, v) - exact)) <= 8 * EPS * 4
     C = np.array([[2.0, 0.3, 0.0], [0.3, 0.5, 0.1], [0.0, 0.1, 1.0]])
-    result = prox_gaussian(x, 0.7, [1.0], centre, C[None], certificate=True)
+    result = GaussianMixture([1.0], centre, C[None]).prox(x, 0.7, certificate=True)
     exact = centre + np.linalg.solve(C + 0.7 * np.eye(3), C @ (x - centre).T).T
     assert np.max(np.abs(result.point - exact)) <= 64 * EPS * np.abs(x).max()
     assert set(result.status) == {"convex"}

@@ -1375,25 +1375,6 @@ def _other_entries():
         sigma=positive,
         infinite=True,
     )
-    spd = one_of(
-        just(1.0, 0.5, 0.0),
-        positive,
-        array([4, 1, 2], low=0),
-        array([4, 1, 2], d2, low=0),
-        lambda d: np.stack([np.eye(2)] * 4) * d.pick([1.0, 0.0, 1e300]),
-    )
-    entry(
-        "prox.prox_gaussian",
-        prox.prox_gaussian,
-        check_proxes,
-        x=x2,
-        lam=lam,
-        weights=w4,
-        means=centres,
-        covariances=spd,
-        infinite=True,
-    )
-
     cm = conditional_mean
     law = just(*BASE["GaussianMixture"], *BASE["PointCloud"])
     mixture = just(*BASE["GaussianMixture"])
@@ -2848,7 +2829,6 @@ def _found():
         ("states", lambda: samplers.final("abc")),  # gave "c"
         ("x", lambda: list(samplers.heun(law, grid, [[1e300, 0.0, 0.0]]))),  # a warning
         ("weights", lambda: prox.GeneralMixture([0.5], [[0.0], [1.0]], [[1.0], [1.0]])),  # an IndexError
-        ("covariances", lambda: prox.prox_gaussian([[0.0, 0.0]], 1.0, None, [[0.0, 0.0]], [[0.0, 2.0]])),  # named sigma
         ("local", lambda: prox.EqualVariance([[0.0]])([[0.0]], 1.0, 1.0, local="no")),  # taken for True
         ("c", lambda: cm.power_grid(1, 0.0, 0.5, 2.0)),  # an IndexError
         ("law", lambda: cm.cme(3, x, 1.0)),  # an AttributeError

@@ -550,8 +550,8 @@ def largest_posterior_variance(points, weights, y, sigma2):
     return max(mp.eigsy(C, eigvals_only=True))
 
 
-@form("prox.prox_gaussian", {"x": [1.5, -0.7], "lam": 0.3, **LAW}, {"x": [0.1, 0.4], "lam": 0.2, **LAW})
-def prox_gaussian(x, lam, weights, means, covariances):
+@form("laws.GaussianMixture.prox", {"x": [1.5, -0.7], "lam": 0.3, **LAW}, {"x": [0.1, 0.4], "lam": 0.2, **LAW})
+def prox_of_a_mixture(x, lam, weights, means, covariances):
     """Minimiser of |u - x|^2 / 2 - lam log p(u): Newton's method from the best of 25 starts."""
     d = len(x)
 

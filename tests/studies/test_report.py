@@ -21,12 +21,12 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from exactdiffusion import statements as bounds
 from exactdiffusion._core import files
 from exactdiffusion._core.paths import project_root
 from exactdiffusion.checks import ledger, verify
 from exactdiffusion.checks.statistics import Family
 from exactdiffusion.cli import main
+from exactdiffusion.statements import all_statements
 from exactdiffusion.studies import _markup, report, sweep
 from exactdiffusion.studies import results as curves
 from exactdiffusion.studies.plot import draw, plot
@@ -523,7 +523,7 @@ def _shown(element):
     return collections.Counter(c for c in "".join(element.itertext()) if c.isalnum())
 
 
-@pytest.mark.parametrize("statement", bounds.all_statements(), ids=lambda s: s.key)
+@pytest.mark.parametrize("statement", all_statements(), ids=lambda s: s.key)
 def test_every_formula_of_a_statement_converts_with_all_its_letters(statement):
     """Letters and digits of the TeX against those of the MathML, in the whole and in every numerator, denominator and
     root: a command misread, dropped, or given the wrong argument shows."""
@@ -561,7 +561,7 @@ def test_docstring_markup():
 def test_report_shows_the_run_whose_records_it_is_given(tmp_path):
     """Through the writer itself, with a bar in a name: verdict, counts and evidence of each statement."""
     collected, wanted = ledger.Collected(), {}
-    for number, statement in enumerate(bounds.all_statements()):
+    for number, statement in enumerate(all_statements()):
         collected.statements[statement.key] = f"theory/{statement.paper}/file.py"
         check = ledger.Check(statement, collected)
         check.equal(1.0, 1.0, tol=1e-12, cause="rounding", on=f"instance {number}")
@@ -598,7 +598,7 @@ def test_every_verdict_has_its_colour():
 def test_report_shows_the_committed_verdicts():
     found, where = report._checks(None)
     assert where == "the committed verdicts"
-    assert found.keys() == {s.key for s in bounds.all_statements()}
+    assert found.keys() == {s.key for s in all_statements()}
     assert all(any(line.startswith("control: ") for line in entry["evidence"]) for entry in found.values())
 
 
@@ -938,7 +938,7 @@ def test_hovering_shows_the_cell(browser, page):
 @needs_browser
 def test_verdicts_open_filter_and_sort(browser, page):
     browser.open(page)
-    statements = bounds.all_statements()
+    statements = all_statements()
     assert browser.evaluate("document.querySelectorAll('#verdict-table tbody').length") == len(statements)
     browser.evaluate("document.querySelectorAll('.statement-button')[3].focus()")
     browser.press("Enter", "\r")

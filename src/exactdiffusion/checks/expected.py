@@ -15,7 +15,7 @@ import math
 import tomllib
 from pathlib import Path
 
-from .. import statements as bounds
+from ..statements import PAPERS, all_statements
 from .ledger import PROVED_HERE, VERDICTS, attained, verdict, worst_ratio
 from .statistics import LEVEL
 
@@ -40,7 +40,7 @@ def summarise(collected):
     planted, free = planted_errors(), scale_free() or {}
     return {
         s.key: _entry(s, collected, planted.get(collected.statements[s.key], {}), free.get(s.key, []))
-        for s in bounds.all_statements()
+        for s in all_statements()
         if s.key in collected.statements
     }
 
@@ -124,7 +124,7 @@ def read(root=None):
 
     root = theory_dir() if root is None else Path(root)
     entries = {}
-    for paper in bounds.PAPERS:
+    for paper in PAPERS:
         path = root / paper / NAME
         if path.is_file():
             data = _toml(path)
@@ -136,7 +136,7 @@ def read(root=None):
 
 def write(entries, root, page):
     """Write ``expected.toml`` of each paper below ``root`` and the page made from them, each file whole or not at all."""
-    for paper in bounds.PAPERS:
+    for paper in PAPERS:
         mine = {key: entry for key, entry in entries.items() if key.startswith(f"{paper}/")}
         if mine:
             _replace(Path(root) / paper / NAME, toml(mine))
@@ -360,7 +360,7 @@ def _unconfirmed(statements):
     out = ["", "## What could not be confirmed", ""]
     out.append("The full text of the four papers was not at hand. These statements are proved and checked here in the form")
     out.append("given, but their wording, numbering or constants in the paper are unconfirmed:")
-    for paper in bounds.PAPERS:
+    for paper in PAPERS:
         mine = [s for s in statements if s.paper == paper]
         names = [f"{s.title} ({s.ref})" for s in mine if s.text == "recalled"]
         if names:
@@ -372,20 +372,20 @@ def _unconfirmed(statements):
 
 def render(entries):
     """The text of ``paper_checks.md``: what it is, what was found, then one row per statement. Made from files alone."""
-    statements = [s for s in bounds.all_statements() if s.key in entries]
+    statements = [s for s in all_statements() if s.key in entries]
     out = ["# Paper checks", "", *_HEAD.format(level=LEVEL).splitlines()]
     out += _found()
     out += ["", "## Verdicts", "", *_COLUMNS_ARE.format(here=PROVED_HERE).splitlines(), ""]
     out.append(f"| paper | statements | {' | '.join(VERDICTS)} | of these {PROVED_HERE} |")
     out.append(f"|---|---|{'---|' * len(VERDICTS)}---|")
-    papers = [p for p in bounds.PAPERS if any(s.paper == p for s in statements)]
+    papers = [p for p in PAPERS if any(s.paper == p for s in statements)]
     for paper in papers:
         verdicts = [entries[s.key]["verdict"] for s in statements if s.paper == paper]
         plain = [v.removesuffix(f"; {PROVED_HERE}") for v in verdicts]
         counts = [len(verdicts), *map(plain.count, VERDICTS), sum(v.endswith(PROVED_HERE) for v in verdicts)]
         out.append(f"| {paper} | {' | '.join(map(str, counts))} |")
     for paper in papers:
-        authors, title, where = bounds.PAPERS[paper]
+        authors, title, where = PAPERS[paper]
         out += ["", f"### {paper}", "", f"{authors}: *{title}* ({where}).", ""]
         out.append(f"| {' | '.join(_COLUMNS)} |")
         out.append("|" + "---|" * len(_COLUMNS))

@@ -14,8 +14,8 @@ from functools import partial
 
 import numpy as np
 
-from .. import statements as bounds
 from .._core.validation import fail, no_mask
+from ..statements import all_statements
 from .statistics import SHARE, Comparison, Family, Share
 
 #: parts of a check, in the order of the table
@@ -448,7 +448,7 @@ def number(value):
 def rows(collected):
     """One dict per statement that was run: statement, verdict and a digest of each part."""
     table = []
-    for s in bounds.all_statements():
+    for s in all_statements():
         if s.key not in collected.statements:
             continue
         tight = attained(s, collected)

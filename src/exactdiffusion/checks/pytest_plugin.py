@@ -19,10 +19,9 @@ one_thread()
 from .. import statements  # noqa: E402 - what imports NumPy comes after the number of threads
 from .ledger import Check, Collected, missing_parts, pack, unpack, verdict_table  # noqa: E402
 from .statistics import LEVEL, SHARE, Family, Share  # noqa: E402
-from .verify import FILES  # noqa: E402
+from .verify import FILES, KEY  # noqa: E402
 
 PATTERNS = ("test_*.py", "thm_*.py", "prop_*.py", "lem_*.py", "def_*.py", "eq_*.py", "sym_*.py", "_template.py")
-KEY = pytest.StashKey[Collected]()
 FAMILY = pytest.StashKey[Family]()
 PASSED = pytest.StashKey[bool]()
 

@@ -12,9 +12,13 @@ import math
 import re
 from pathlib import Path
 
+import pytest
+
 from . import expected
 from .ledger import PARTS, Collected, number, rows, unpack, verdict_table
 
+#: where a pytest session keeps its evidence
+KEY = pytest.StashKey[Collected]()
 #: version of ``records.json``
 FORMAT = 1
 RECORDS = "records.json"
@@ -30,8 +34,6 @@ class _Collector:
         self.collected = Collected()
 
     def pytest_configure(self, config):
-        from .pytest_plugin import KEY  # loaded by pytest itself: importing it earlier would bypass its rewriting
-
         config.stash[KEY] = self.collected
 
 
@@ -135,8 +137,6 @@ def _chosen(names, root):
 
 
 def _pytest(root, chosen, deep, quick, records, verbose, collector):
-    import pytest
-
     args = [*map(str, chosen), "-q", "--no-header", "--import-mode=importlib", "-p", "no:cacheprovider"]
     args += [f"--rootdir={root.parent}", "-c", str(Path(__file__).with_name("_pytest.ini"))]
     args += ["-p", "exactdiffusion.checks.pytest_plugin", "--no-verdict-table"]

@@ -5,7 +5,6 @@ from .solver import (
     GeneralMixture,
     ProxResult,
     laguerre,
-    prox_gaussian,
     prox_isotropic,
 )
 
@@ -14,6 +13,5 @@ __all__ = [
     "GeneralMixture",
     "ProxResult",
     "laguerre",
-    "prox_gaussian",
     "prox_isotropic",
 ]

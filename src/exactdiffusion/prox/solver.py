@@ -38,7 +38,7 @@ from .._core.fixed import Fixed
 from .._core.validation import boolean, fail, in_range, integer, points, real_array, scalar
 from .._core.validation import weights as _weights
 
-__all__ = ["EqualVariance", "GeneralMixture", "ProxResult", "laguerre", "prox_gaussian", "prox_isotropic"]
+__all__ = ["EqualVariance", "GeneralMixture", "ProxResult", "laguerre", "prox_isotropic"]
 
 _EPS = np.finfo(np.float64).eps
 _DROP = math.log(1e17)  # relative mass of dropped components: 1e-17
@@ -1287,21 +1287,6 @@ class _Level:
                 at, value, _ = self.climb(np.concatenate([best[q] + move, best[q] - move]), both, x[q], lam[q], tally)
                 best[q] = at[_first_best(value, both, len(q))]
         return best
-
-
-@in_range
-def prox_gaussian(x, lam, weights, means, covariances, *, covariance_type=None, **options):
-    """Prox of -lam log q for the mixture ``sum_k w_k N(m_k, C_k)``; covariances and their type as in `laws.GaussianMixture`.
-
-    Equal isotropic covariances are handed to `EqualVariance` (with its stronger certificate), others to `GeneralMixture`.
-    """
-    from ..laws import GaussianMixture
-
-    law = GaussianMixture(weights, means, covariances, covariance_type=covariance_type)
-    variances = law._lam[law.weights > 0]
-    if not np.all(variances > 0) and np.any(variances != variances.flat[0]):
-        fail("covariances", covariances, "regular covariances (or all of them 0): a singular one has no density")
-    return law.noised().prox(x, lam, **options)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

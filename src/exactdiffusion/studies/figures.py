@@ -32,7 +32,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .._core import files
-from .._core import paths as resources
+from .._core.paths import experiments_dir, project_root
 from .._core.progress import progress as _progress_bar
 from .._core.provenance import provenance
 
@@ -102,7 +102,7 @@ class Spot:
 def experiments():
     """All experiments, name -> module, in order of group and name."""
     found = {}
-    for path in sorted(resources.experiments_dir().glob("*/*.py")):
+    for path in sorted(experiments_dir().glob("*/*.py")):
         if path.name.startswith("_"):
             continue
         module = _load(path, f"exactdiffusion_experiments.{path.parent.name}.{path.stem}")
@@ -155,7 +155,7 @@ def select(names=(), everything=False):
 
 def default_folder(quick=False):
     """``figures/`` of the checkout, else of the current folder; quick drawings go to ``quick/`` in it."""
-    folder = (resources.project_root() or Path.cwd()) / "figures"
+    folder = (project_root() or Path.cwd()) / "figures"
     return folder / "quick" if quick else folder
 
 

@@ -226,10 +226,10 @@ def _checks(folder):
 
 
 def _verdicts(folder):
-    from .. import statements as bounds
+    from ..statements import all_statements
 
     checks, where = _checks(folder)
-    statements = bounds.all_statements()
+    statements = all_statements()
     bodies = [_statement(number, s, checks.get(s.key)) for number, s in enumerate(statements)]
     papers = list(dict.fromkeys(s.paper for s in statements))
     seen = {checks.get(s.key, {}).get("verdict", _NOT_RUN) for s in statements}

@@ -36,7 +36,7 @@ def _load_everything():
 
     for name in exactdiffusion._MODULES:
         __import__(f"exactdiffusion.{name}")
-    assert ledger.bounds.all_statements()
+    assert ledger.all_statements()
 
 
 def ask(jobs, *, deep=False, collected=False):
