@@ -674,7 +674,7 @@ def bures_w2(mean1, cov1, mean2, cov2):
     -------
     float
         W2, not its square. The error is relative to W2 itself, also where the laws nearly agree and where variances
-        differ by many orders of magnitude: below 1e-10 in 60-digit references with variances from 1 to 1e-60. What remains
+        differ by many orders of magnitude: below 1e-9 in 90-digit references with variances from 1 to 1e-60. What remains
         is 4e-9 where the correlations have eigenvalues near 1e-12 and the laws agree to 1e-12.
 
     Raises
