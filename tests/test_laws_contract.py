@@ -4,6 +4,7 @@ wrappers."""
 import tracemalloc
 
 import array_api_strict
+import mpmath as mp
 import numpy as np
 import pytest
 
@@ -572,6 +573,32 @@ def test_a_component_far_smaller_than_another_is_not_singular():
     x = 1e-12 * rng.normal(size=(5, 3))  # where the density of the other component is 1e-36 of the whole
     want = np.log(0.6) + small.log_density(x)
     assert np.max(np.abs(law.log_density(x) - want)) <= 1e-12 * np.max(np.abs(want))
+
+
+@pytest.mark.parametrize("e", [1e-6, 1e-8, 1e-10])
+def test_small_variances_of_full_covariances_are_not_zeros(e):
+    """Standard deviations 1 and e: the entries determine the small eigenvalue, also below eps of the large one."""
+    for root in (np.eye(2), np.array([[1.0, 0.0], [0.5, 0.75]])):
+        a = np.array([[1.0], [e]]) * root
+        C = a @ a.T
+        law = GaussianMixture([1.0], np.zeros((1, 2)), C[None])
+        x = np.array([[0.5, 0.3 * e]])
+        with mp.workdps(80):
+            M = mp.matrix([[mp.mpf(float(v)) for v in row] for row in C])
+            want = -mp.lu_solve(M, mp.matrix([mp.mpf(float(v)) for v in x[0]]))
+            got = law.score(x)[0]
+            # in the unit of each coordinate; eigenvalues are right to 2^-98 of the largest, relatively 1e-9 at 1e-20
+            assert abs(got[0] - want[0]) <= 1e-9
+            assert abs(got[1] - want[1]) * e <= 1e-9
+    literal = GaussianMixture([1.0], np.zeros((1, 2)), np.diag([1.0, e**20])[None])
+    assert np.array_equal(literal._lam, [[e**20, 1.0]])
+
+
+def test_full_covariances_whose_small_variances_are_not_known_are_refused():
+    with pytest.raises(ValueError, match=r"covariances of component 0, variance -1e-17"):
+        GaussianMixture([1.0], np.zeros((1, 2)), np.diag([1.0, -1e-17])[None])
+    with pytest.raises(ValueError, match=r"variances 1e-24 to 1: got .*covariance_type='diag'"):
+        GaussianMixture([1.0], np.zeros((1, 2)), [[[1.0, 5e-13], [5e-13, 1e-24]]])
 
 
 # -- memory --------------------------------------------------------------------------------------------------

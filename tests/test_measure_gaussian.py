@@ -220,6 +220,139 @@ def test_kl_of_a_singular_first_law_is_infinite_for_every_rotation():
         assert measure.gaussian_kl(np.zeros(4), (c1 + c1.T) / 2, np.zeros(4), c2) == math.inf
 
 
+# inputs whose small entries count
+
+
+def gram(a):
+    c = a @ a.T
+    return (c + c.T) / 2
+
+
+def full(c, d):
+    c = np.asarray(c, dtype=float)
+    return c if c.ndim == 2 else np.diag(np.broadcast_to(c, (d,)))
+
+
+ROOT = np.array([[1.0, 0.0], [0.5, 0.75]])
+OTHER = np.array([[1.0, 0.0], [0.25, 0.5]])
+TURN = np.array([[0.6, 0.8], [-0.8, 0.6]])
+
+
+def small_entries():
+    """Pairs of covariances whose answer lies in entries far below the largest one."""
+    for e in (1e-4, 1e-8, 1e-10):  # standard deviations, so the variances differ by up to 1e20
+        scale = np.array([[1.0], [e]])
+        yield f"diagonal {e}", [1.0, e * e], [1.0, 4 * e * e]
+        yield f"diagonal matrix {e}", np.diag([1.0, e * e]), np.diag([1.0, 4 * e * e])
+        yield f"correlated {e}", gram(scale * ROOT), gram(scale * OTHER)
+        yield f"small first {e}", gram(scale[::-1] * ROOT), gram(scale[::-1] * OTHER)
+        yield f"against a diagonal {e}", gram(scale * ROOT), [1.0, e * e]
+        block1, block2 = np.eye(3), np.eye(3)
+        block1[1:, 1:], block2[1:, 1:] = e * e * gram(ROOT), e * e * gram(OTHER)
+        yield f"block {e}", block1, block2
+        yield f"much smaller first law {e}", e * e * np.ones(2), gram(ROOT)
+    for e in (1e-8, 1e-10, 1e-12):  # the eigenvalue e of a rotated matrix is known to eps of the largest entry, exactly so
+        yield f"rotated {e}", gram(TURN * np.sqrt([1.0, e])), gram(TURN * np.sqrt([1.0, 4 * e]))
+        yield f"rotated otherwise {e}", gram(TURN * np.sqrt([1.0, e])), gram(TURN.T * np.sqrt([2.0, e]))
+    for h in (1e-7, 1e-10, 1e-13):
+        yield f"near {h}", gram(ROOT), gram(ROOT) * (1 + h)
+        yield f"near, diagonal {h}", [1.0, 0.1], [1 + h, 0.1 * (1 + h)]
+        yield f"near, rotated {h}", gram(TURN * [1.0, 1e-4]), gram(TURN * [1 + h, 1e-4])
+    yield "tiny scale", 1e-160 * gram(ROOT), 1e-160 * gram(OTHER)
+    yield "tinier scale", 1e-300 * gram(ROOT), 1e-300 * gram(OTHER)
+    yield "far apart scales", [1e-150, 1.0], [1e150, 1.0]
+
+
+@pytest.mark.parametrize(("c1", "c2"), [pytest.param(*c[1:], id=c[0]) for c in small_entries()])
+def test_small_entries_count_relative_to_the_answer(c1, c2, accuracy):
+    """Neither an eigenvalue nor an error is judged against the largest entry: both answers are relatively right."""
+    d = len(c1)
+    zero, f1, f2 = np.zeros(d), full(c1, d), full(c2, d)
+    for m in (zero, 0.3 * np.sqrt(np.diag(f1))):
+        for a, b, fa, fb in ((c1, c2, f1, f2), (c2, c1, f2, f1)):
+            with mp.workdps(700 if np.max(f1 + f2) > 1e100 else 140):  # determinants and traces that cancel
+                w2 = mp_bures(m, fa, zero, fb)
+                unit = mp.diag([1 / mp.sqrt(mp.mpf(float(v))) for v in np.diag(fb)])  # KL is invariant: mpmath's pivots
+                shift = [x * unit[i, i] for i, x in enumerate(m)]
+                A, B = unit * mp_matrix(fa) * unit, unit * mp_matrix(fb) * unit
+                inverse = B**-1
+                quadratic = sum(shift[i] * inverse[i, j] * shift[j] for i in range(d) for j in range(d))
+                kl = (sum((inverse * A)[i, i] for i in range(d)) - d - mp.log(mp.det(A) / mp.det(B)) + quadratic) / 2
+            # products with the exact matrices round once: d eps times the condition number of what is solved, below 1e4
+            error = float(abs(measure.bures_w2(m, a, zero, b) / w2 - 1))
+            accuracy("measure.bures_w2", error, 1e4 * d * EPS, "140 digits, mpmath")
+            error = float(abs(measure.gaussian_kl(m, a, zero, b) / kl - 1))
+            accuracy("measure.gaussian_kl", error, 1e4 * d * EPS, "140 digits, mpmath")
+
+
+@pytest.mark.parametrize("spread", [0, 6, 20, 60])
+@pytest.mark.parametrize("d", [2, 4])
+def test_random_graded_covariances(d, spread, accuracy):
+    """Standard deviations in random order, down to 10^(-spread/2); factors that differ by 1, 1e-6 and 1e-12."""
+    rng = np.random.default_rng(spread + d)
+    zero = np.zeros(d)
+    for h in (1.0, 1e-6, 1e-12):
+        scale = 10.0 ** (-rng.uniform(0, spread, size=(d, 1)) / 2)
+        a = np.eye(d) + 0.3 * rng.normal(size=(d, d))
+        c1, c2 = gram(scale * a), gram(scale * (a + h * rng.normal(size=(d, d))))
+        with mp.workdps(200):
+            w2, kl = mp_bures(zero, c1, zero, c2), mp_kl(zero, c1, zero, c2)
+        # factors of graded covariances are right to d eps cond(a)^2 in every row, and a difference of 1e-12 is exact
+        limit = 1e3 * d * EPS * np.linalg.cond(a) ** 2
+        accuracy("measure.bures_w2", float(abs(measure.bures_w2(zero, c1, zero, c2) / w2 - 1)), limit, "200 digits, mpmath")
+        error = float(abs(measure.gaussian_kl(zero, c1, zero, c2) / kl - 1))
+        accuracy("measure.gaussian_kl", error, limit, "200 digits, mpmath")
+
+
+@pytest.mark.parametrize("f", [measure.bures_w2, measure.gaussian_kl])
+@pytest.mark.parametrize(
+    ("cov", "message"),
+    [
+        ([[1.0, 2e-10], [2e-10, 1e-20]], "eigenvalue -0.399 where all variances are near 1"),
+        ([[1.0, 0.0, 0.0], [0.0, 1e-20, 3e-20], [0.0, 3e-20, 1e-20]], "eigenvalue -1.48"),
+        ([[1.0, 5e-11], [2e-11, 1e-20]], "not symmetric"),
+        ([[1.0, 1e-17], [1e-17, -1e-17]], "variance -1e-17"),
+        ([[1.0, 1e-9], [1e-9, 0.0]], "a variance of 0 in a row that is not 0"),
+        ([[0.0, 1.0], [1.0, 0.0]], "a variance of 0"),
+    ],
+)
+def test_small_entries_that_are_no_covariance_are_refused(f, cov, message):
+    """All of them are semidefinite to the rounding of the largest entry, and were accepted for that."""
+    zero = np.zeros(len(cov))
+    with pytest.raises(ValueError, match=rf"(?s)cov2 \({message}.*also in its small entries.*np.maximum\(w, 0\)"):
+        f(zero, 1.0, zero, np.array(cov))
+
+
+def test_rounding_of_rotations_is_no_reason_to_refuse():
+    """Q C Q^T in two products is semidefinite to the rounding of its largest entry only; so are its variances."""
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        q = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+        c = q @ gram(rng.normal(size=(3, 2))) @ q.T
+        assert measure.bures_w2(np.zeros(3), c, np.zeros(3), (c + c.T) / 2) <= 1e-14 * np.trace(c) ** 0.5
+        assert measure.gaussian_kl(np.zeros(3), c, np.zeros(3), np.eye(3)) == math.inf
+
+
+@pytest.mark.parametrize("offset", [1e6, 1e8])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_gelbrich_at_a_large_offset_stays_a_lower_bound(offset, weighted):
+    """Means of numbers near 1e8 round by 1e-8: the bound of a translation by 1e-6 was 6 % above the distance."""
+    x = np.round(np.random.default_rng(0).normal(size=(300, 2)) * 2**20) / 2**20 + offset
+    y = x + 2.0**-20  # exact, as all sums of x and powers of two above 2^-26
+    w = np.full(300, 1 / 300) if weighted else None
+    exact = 2.0**-20 * math.sqrt(2)
+    # both clouds are centred without rounding, and their factors are the same
+    assert abs(measure.gelbrich(x, y, w, w) - exact) <= 4 * EPS * exact
+
+
+def test_distances_below_the_square_root_of_the_floats():
+    """Squares of 1e-170 are 0: the lengths are formed in their own unit."""
+    assert abs(measure.bures_w2([0, 0], 0.0, [3e-170, 4e-170], 0.0) / 5e-170 - 1) <= 4 * EPS
+    assert abs(measure.gelbrich([[0.0, 0.0]], [[3e-170, 4e-170]]) / 5e-170 - 1) <= 4 * EPS
+    assert abs(measure.coupling_bound([[0.0, 0.0]], [[3e-170, 4e-170]]) / 5e-170 - 1) <= 4 * EPS
+    assert measure.bures_w2([1.0], 0.0, [1.0], 0.0) == measure.coupling_bound([[1.0]], [[1.0]]) == 0.0
+
+
 # quadrature
 
 
