@@ -92,6 +92,9 @@ WITHOUT = {
     "tests/checks/test_levels.py::test_no_comparison_errs_twice_as_often_as_it_says": "counts the errors of comparisons",
     "tests/checks/test_levels.py::test_shares_of_a_test_and_of_a_run_add_up": "controls",
     "tests/studies/test_printed_values.py::test_interval_of_the_excess_error_is_that_of_a_mean": "coverage of an interval",
+    "tests/studies/test_printed_values.py::test_interval_of_what_exact_draws_score_covers_their_mean": "coverage of an interval",  # noqa: E501
+    "tests/studies/test_printed_values.py::test_band_of_exact_draws_holds_the_share_that_its_legend_states": "coverage of a band",  # noqa: E501
+    "tests/studies/test_printed_values.py::test_errors_of_a_denoiser_study_cover_what_they_estimate": "coverage of an interval",  # noqa: E501
     "theory/conditional_mean/prop_exact_resampling.py::test_controls": "controls",
     "theory/conditional_mean/thm_limit_ode.py::test_on_the_random_mixture_of_the_paper": "long variant",
     "theory/log_concavity/eq_chain_rule_of_measurements.py::test_controls": "controls",
