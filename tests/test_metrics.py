@@ -264,6 +264,26 @@ def test_reference_draws_are_not_those_that_an_exact_start_noises():
     assert metrics.METRICS["w2"].measure(run)["value"] > 0.5 * min(exact)
 
 
+def test_no_two_streams_of_a_sweep_are_the_same(monkeypatch):
+    """Starts, reference draws and exact draws of all seeds, also of seeds of two words, each from a stream of its own."""
+    make, streams = np.random.default_rng, {}
+
+    def recorded(seed):
+        key = tuple(np.random.SeedSequence(seed).generate_state(4))
+        assert key not in streams, f"{seed} and {streams[key]} give the same stream"
+        streams[key] = seed
+        return make(seed)
+
+    law, grid = sweep.law_of("rings"), sweep.grid_of("log_linear", 2)
+    monkeypatch.setattr(np.random, "default_rng", recorded)
+    seeds = [0, 1, 2, 0x5EED, 0xF100, 2**32, (0x5EED << 32) + 1, (0xF100 << 32) + 1, 2**64 - 1]
+    for seed in seeds:
+        start = next(sweep.states(law, "ddim", grid, seed, 5, "exact"))
+        metrics.METRICS["w2"].measure(metrics.Run(law, "ddim", True, {}, grid, "exact", seed, first=start, samples=start))
+    sweep._exact_draws.__wrapped__("rings", "w2", 5, 3)
+    assert len(streams) == 2 * len(seeds) + 3
+
+
 def test_bound_of_the_distance_is_attained_on_one_atom():
     """There the denoiser is the projection, and each step of DDIM takes the distance to (1 - beta) of it."""
     from exactdiffusion import PointCloud, samplers
