@@ -279,3 +279,38 @@ def test_langevin_on_a_line_is_exact_for_gaussians(accuracy):
     accuracy("propagation.langevin.Diffusion.gap", gap, fine, "Ornstein-Uhlenbeck gap 1/2")
     ratio = np.array(errors[0]) / np.array(errors[1])
     assert np.all(np.abs(ratio - 4) < 0.1), "second order in the spacing"
+
+
+def test_small_errors_of_separate_atoms(accuracy):
+    """The error comes from half way between the atoms; to 40 deviations apart the small density there is resolved."""
+    for ratio, limit in ((4, 1e-13), (19, 1e-13), (24, 1e-11), (30, 1e-10), (40, 1e-7)):
+        s = mpmath.mpf(1 / ratio)
+
+        def error(y, s=s):
+            a, b = mpmath.exp(-(y**2) / (2 * s**2)), mpmath.exp(-((y - 1) ** 2) / (2 * s**2))
+            return a * b / (a + b) / (2 * mpmath.sqrt(2 * mpmath.pi) * s)
+
+        with mpmath.workdps(30):
+            middle = mpmath.linspace(0.5 - 40 * s**2, 0.5 + 40 * s**2, 80)  # beyond, below exp(-40) of the largest value
+            exact = mpmath.quad(error, middle)
+        found = measurements.line_mmse(PointCloud([[0.0], [1.0]]), 1, 1 / ratio)
+        accuracy("measurements.line_mmse", float(abs(found / exact - 1)), limit, "two atoms, mpmath")
+
+
+@pytest.mark.parametrize(("means", "variances"), [
+    ([[0.0], [0.3]], [1.0, 1e-30]), ([[1e9], [1e9 + 1]], [1e-12, 1.0]), ([[0.0], [1e9]], [1e-16, 1e-16])])
+def test_components_narrower_than_floats_are_refused(means, variances):
+    """Panels of a width that moves no node went on for ever; nodes rounded by a part of the deviation miss mass."""
+    with pytest.raises(ValueError, match=r"law, sigma.*spacing of floats"):
+        measurements.line_quadrature(GaussianMixture(None, means, variances), 0.0)
+
+
+@pytest.mark.parametrize(("means", "variances"), [
+    ([[0.0], [0.3]], [1.0, 1e-18]), ([[0.0], [1e9]], [1e-16, 1.0]), ([[5.0], [5.0]], [1e8, 1e-16]),
+    ([[-1e3], [1e3]], [1e-12, 1e-12])])
+def test_nodes_find_the_mass_of_far_and_narrow_components(means, variances):
+    law = GaussianMixture([0.999999, 1e-6], means, variances)
+    y, weights = measurements.line_quadrature(law, 0.0)
+    # roundings of the places, 1e-6 of a deviation at most and as often up as down
+    assert abs(math.fsum(weights) - 1) <= 1e-9
+    assert abs(math.fsum(weights * y) - law.mean[0]) <= 1e-9 * np.max(np.abs(means)) + 1e-9
