@@ -291,7 +291,7 @@ def test_small_errors_of_separate_atoms(accuracy):
             return a * b / (a + b) / (2 * mpmath.sqrt(2 * mpmath.pi) * s)
 
         with mpmath.workdps(30):
-            middle = mpmath.linspace(0.5 - 40 * s**2, 0.5 + 40 * s**2, 80)  # beyond, below exp(-40) of the largest value
+            middle = mpmath.linspace(0.5 - 80 * s**2, 0.5 + 80 * s**2, 160)  # beyond, below exp(-40) of the largest
             exact = mpmath.quad(error, middle)
         found = measurements.line_mmse(PointCloud([[0.0], [1.0]]), 1, 1 / ratio)
         accuracy("measurements.line_mmse", float(abs(found / exact - 1)), limit, "two atoms, mpmath")
