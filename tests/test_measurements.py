@@ -314,3 +314,29 @@ def test_nodes_find_the_mass_of_far_and_narrow_components(means, variances):
     # roundings of the places, 1e-6 of a deviation at most and as often up as down
     assert abs(math.fsum(weights) - 1) <= 1e-9
     assert abs(math.fsum(weights * y) - law.mean[0]) <= 1e-9 * np.max(np.abs(means)) + 1e-9
+
+
+NARROW, WIDE = GaussianMixture(None, [[0.0], [3.003]], [1.0, 1e-8]), GaussianMixture([1.0], [[0.0]], 1.0)
+
+
+@pytest.mark.parametrize(("law", "start", "name"), [(NARROW, WIDE, "law"), (WIDE, NARROW, "start")])
+def test_langevin_laws_refuse_nodes_that_step_over_a_mode(law, start, name):
+    """Nodes .01 apart see nothing of a mode 1e-4 wide, and what they see of the rest adds up to no law."""
+    x = np.linspace(-8, 12, 2001)
+    for call in (lambda: langevin.ula(law, start, 0.1, [1], x), lambda: langevin.proximal_sampler(law, start, 0.1, [1], x),
+                 lambda: langevin.Diffusion(law, x).law(start, 1.0)):
+        with pytest.raises(ValueError, match=rf"(?s)^nodes.* hold the mass of {name} "):
+            call()
+
+
+def test_langevin_nodes_are_uniform_and_hold_the_law():
+    x = np.sort(np.random.default_rng(0).uniform(-9, 9, 3000))
+    for call in (lambda x: langevin.ula(WIDE, WIDE, 0.1, [1], x), lambda x: langevin.Diffusion(WIDE, x),
+                 lambda x: langevin.proximal_sampler(WIDE, WIDE, 0.1, [1], x)):
+        with pytest.raises(ValueError, match=r"(?s)^nodes.*uniform nodes"):
+            call(x)
+        with pytest.raises(ValueError, match=r"(?s)^nodes.* hold the mass of law "):
+            call(np.linspace(-1, 1, 200))
+    far = GaussianMixture(None, [[-60.0], [60.0]], 1.0)
+    with pytest.raises(ValueError, match="does not underflow"):
+        langevin.Diffusion(far, np.linspace(-70, 70, 3001)).law(far, 1.0)
