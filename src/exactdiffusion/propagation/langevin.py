@@ -57,8 +57,8 @@ def _nodes(nodes, law, h=math.inf, name=""):
 def _holds(nodes, name, mass):
     """Refuse nodes that end before a law or step over one of its modes: what they see of the rest is another law."""
     if not abs(mass - 1) <= MASS:
-        fail("nodes", nodes, f"nodes that hold the mass of {name} within {MASS:g} (here it is {mass:.7g}): that reach all of "
-             "it, several to each of its narrowest peaks")  # fmt: skip
+        text = f"nodes that hold the mass of {name} within {MASS:g} (here it is {mass:.7g})"
+        fail("nodes", nodes, f"{text}: that reach all of it, several to each of its narrowest peaks")
 
 
 def _start(start, x):
@@ -90,8 +90,8 @@ def ula(law, start, h, steps, nodes):
     Raises
     ------
     ValueError
-        Naming the argument; mass lost through the ends of the nodes (more than 1e-10) names ``nodes``, and so do nodes that are not
-        uniform or on which the mass of ``law`` or ``start`` is not 1 within 1e-6.
+        Naming the argument; mass lost through the ends of the nodes (more than 1e-10) names ``nodes``, and so do nodes that
+        are not uniform or on which the mass of ``law`` or ``start`` is not 1 within 1e-6.
     """
     h = scalar("h", h, low=0, low_open=True)
     x, w, _ = _nodes(nodes, law, 2 * h, "2 h")
