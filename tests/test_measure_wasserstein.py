@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from scipy.spatial.distance import cdist
 from scipy.stats import t as student
 
 from exactdiffusion import measure
-from exactdiffusion.measure import sparse_transport
+from exactdiffusion.measure import sparse_transport, wasserstein
 
 EPS = np.finfo(float).eps
 
@@ -290,6 +291,35 @@ def test_w2_is_below_every_other_coupling(accuracy):
         best = min(np.mean(((x - y[list(p)]) ** 2).sum(axis=1)) for p in permutations(range(5)))
         result = measure.w2(x, y)
         accuracy("measure.w2", abs(result.squared - best), result.gap + 16 * EPS * best, "all 120 assignments")
+
+
+@pytest.mark.parametrize("method", ["emd", "sparse", "assignment"])
+def test_tolerance_and_lower_end_are_those_of_the_potentials(method, monkeypatch):
+    """Both from the potentials of the solver, in fractions: terms of the dual count by their absolute values.
+
+    The clouds are a translation apart that is short against their length: the terms, of the size of both multiplied, cancel
+    in the dual value, which is the square of the translation.
+    """
+    solve, solved = wasserstein._solve, []
+
+    def recorded(*args, **options):
+        solved.append(solve(*args, **options))
+        return solved[-1]
+
+    monkeypatch.setattr(wasserstein, "_solve", recorded)
+    rng, n = np.random.default_rng(4), 30
+    x = rng.uniform(size=(n, 2)) * [20.0, 0.1]
+    found = measure.w2(x, x[rng.permutation(n)] + [1.0, 0.0], method=method)
+    (parts,) = solved
+    terms = [Fraction(4) ** parts["exponent"] / n * Fraction(float(u)) for u in (*parts["u"], *parts["v"])]
+    dual, size = sum(terms), sum(map(abs, terms))
+    assert size > 10 * dual > 0
+    # rounding of the tolerance, a sum of two products, and of the size, a sum of rounded terms
+    rounding = 64 * EPS * float(size)
+    assert abs(found.tolerance - 1e-9 * found.squared - rounding) <= 4 * EPS * found.tolerance + 4 * EPS * rounding
+    # each term and its share are rounded, less than the 4 eps of it that are taken off; the difference is rounded once
+    assert abs(found.lower_squared - float(dual - 4 * Fraction(EPS) * size)) <= 2 * EPS * float(size) + EPS * found.squared
+    assert found.lower_squared <= dual
 
 
 def test_duplicated_atoms():

@@ -279,3 +279,64 @@ def test_langevin_on_a_line_is_exact_for_gaussians(accuracy):
     accuracy("propagation.langevin.Diffusion.gap", gap, fine, "Ornstein-Uhlenbeck gap 1/2")
     ratio = np.array(errors[0]) / np.array(errors[1])
     assert np.all(np.abs(ratio - 4) < 0.1), "second order in the spacing"
+
+
+def test_small_errors_of_separate_atoms(accuracy):
+    """The error comes from half way between the atoms; to 40 deviations apart the small density there is resolved."""
+    for ratio, limit in ((4, 1e-13), (19, 1e-13), (24, 1e-11), (30, 1e-10), (40, 1e-7)):
+        s = mpmath.mpf(1 / ratio)
+
+        def error(y, s=s):
+            a, b = mpmath.exp(-(y**2) / (2 * s**2)), mpmath.exp(-((y - 1) ** 2) / (2 * s**2))
+            return a * b / (a + b) / (2 * mpmath.sqrt(2 * mpmath.pi) * s)
+
+        with mpmath.workdps(30):
+            middle = mpmath.linspace(0.5 - 80 * s**2, 0.5 + 80 * s**2, 160)  # beyond, below exp(-40) of the largest
+            exact = mpmath.quad(error, middle)
+        found = measurements.line_mmse(PointCloud([[0.0], [1.0]]), 1, 1 / ratio)
+        accuracy("measurements.line_mmse", float(abs(found / exact - 1)), limit, "two atoms, mpmath")
+
+
+@pytest.mark.parametrize(("means", "variances"), [
+    ([[0.0], [0.3]], [1.0, 1e-30]), ([[1e9], [1e9 + 1]], [1e-12, 1.0]), ([[0.0], [1e9]], [1e-16, 1e-16])])
+def test_components_narrower_than_floats_are_refused(means, variances):
+    """Panels of a width that moves no node went on for ever; nodes rounded by a part of the deviation miss mass."""
+    with pytest.raises(ValueError, match=r"law, sigma.*spacing of floats"):
+        measurements.line_quadrature(GaussianMixture(None, means, variances), 0.0)
+
+
+@pytest.mark.parametrize(("means", "variances"), [
+    ([[0.0], [0.3]], [1.0, 1e-18]), ([[0.0], [1e9]], [1e-16, 1.0]), ([[5.0], [5.0]], [1e8, 1e-16]),
+    ([[-1e3], [1e3]], [1e-12, 1e-12])])
+def test_nodes_find_the_mass_of_far_and_narrow_components(means, variances):
+    law = GaussianMixture([0.999999, 1e-6], means, variances)
+    y, weights = measurements.line_quadrature(law, 0.0)
+    # roundings of the places, 1e-6 of a deviation at most and as often up as down
+    assert abs(math.fsum(weights) - 1) <= 1e-9
+    assert abs(math.fsum(weights * y) - law.mean[0]) <= 1e-9 * np.max(np.abs(means)) + 1e-9
+
+
+NARROW, WIDE = GaussianMixture(None, [[0.0], [3.003]], [1.0, 1e-8]), GaussianMixture([1.0], [[0.0]], 1.0)
+
+
+@pytest.mark.parametrize(("law", "start", "name"), [(NARROW, WIDE, "law"), (WIDE, NARROW, "start")])
+def test_langevin_laws_refuse_nodes_that_step_over_a_mode(law, start, name):
+    """Nodes .01 apart see nothing of a mode 1e-4 wide, and what they see of the rest adds up to no law."""
+    x = np.linspace(-8, 12, 2001)
+    for call in (lambda: langevin.ula(law, start, 0.1, [1], x), lambda: langevin.proximal_sampler(law, start, 0.1, [1], x),
+                 lambda: langevin.Diffusion(law, x).law(start, 1.0)):
+        with pytest.raises(ValueError, match=rf"(?s)^nodes.* hold the mass of {name} "):
+            call()
+
+
+def test_langevin_nodes_are_uniform_and_hold_the_law():
+    x = np.sort(np.random.default_rng(0).uniform(-9, 9, 3000))
+    for call in (lambda x: langevin.ula(WIDE, WIDE, 0.1, [1], x), lambda x: langevin.Diffusion(WIDE, x),
+                 lambda x: langevin.proximal_sampler(WIDE, WIDE, 0.1, [1], x)):
+        with pytest.raises(ValueError, match=r"(?s)^nodes.*uniform nodes"):
+            call(x)
+        with pytest.raises(ValueError, match=r"(?s)^nodes.* hold the mass of law "):
+            call(np.linspace(-1, 1, 200))
+    far = GaussianMixture(None, [[-60.0], [60.0]], 1.0)
+    with pytest.raises(ValueError, match="does not underflow"):
+        langevin.Diffusion(far, np.linspace(-70, 70, 3001)).law(far, 1.0)

@@ -60,6 +60,25 @@ def test_line_agrees_with_sorted_midpoints(name):
     assert abs(value - second) <= error + missed + 36 * 2**-15 / (2 * second), (value, second)
 
 
+@pytest.mark.parametrize(("seed", "name"), [(11, "ddim"), (39, "ddim"), (37, "heun")])
+def test_jumps_of_a_map_beside_those_of_the_quantiles_are_found(seed, name):
+    """Twelve narrow modes: between a jump and its image the integrand is the square of their distance, elsewhere all but 0.
+
+    Equally spaced nodes step over some of these intervals, and the estimated error sees nothing.
+    """
+    rng = np.random.default_rng(seed)
+    law = GaussianMixture(rng.dirichlet(np.ones(12)), np.sort(rng.uniform(-6, 6, 12))[:, None], 1e-16)
+    grid = schedules.log_linear(40, 80.0, 0.001)
+    value, _ = metrics._monotone_line(_run(law, name, grid), law)[0]
+    n = 2**15
+    z = ndtri((np.arange(n) + 0.5) / n)
+    moved = np.sort(samplers.final(samplers.REGISTRY[name].function(law, grid, grid.sigma[0] * z[:, None]))[:, 0])
+    second = np.mean((moved - metrics.quantiles(law, z)) ** 2)
+    # one cell of mass 1/n at every jump, of the map and of the quantiles
+    missed = 2 * np.sum(np.diff(law.means[:, 0]) ** 2) / n
+    assert abs(value**2 - second) <= missed
+
+
 def test_map_that_folds_is_sorted():
     """DPM-Solver++ in 5 steps from 80 is no monotone map here: the coupling by the start would overestimate W2."""
     law = GaussianMixture([0.2, 0.8], [[3 * math.sqrt(8)], [-3 * math.sqrt(8)]], 1.0)
@@ -262,6 +281,26 @@ def test_reference_draws_are_not_those_that_an_exact_start_noises():
     run = metrics.Run(law, "ddim", True, {}, sweep.grid_of("log_linear", 2), "exact", seed, first=start, samples=start)
     exact = [metrics.METRICS["w2"].exact_draws(law, n, np.random.default_rng(k)) for k in range(4)]
     assert metrics.METRICS["w2"].measure(run)["value"] > 0.5 * min(exact)
+
+
+def test_no_two_streams_of_a_sweep_are_the_same(monkeypatch):
+    """Starts, reference draws and exact draws of all seeds, also of seeds of two words, each from a stream of its own."""
+    make, streams = np.random.default_rng, {}
+
+    def recorded(seed):
+        key = tuple(np.random.SeedSequence(seed).generate_state(4))
+        assert key not in streams, f"{seed} and {streams[key]} give the same stream"
+        streams[key] = seed
+        return make(seed)
+
+    law, grid = sweep.law_of("rings"), sweep.grid_of("log_linear", 2)
+    monkeypatch.setattr(np.random, "default_rng", recorded)
+    seeds = [0, 1, 2, 0x5EED, 0xF100, 2**32, (0x5EED << 32) + 1, (0xF100 << 32) + 1, 2**64 - 1]
+    for seed in seeds:
+        start = next(sweep.states(law, "ddim", grid, seed, 5, "exact"))
+        metrics.METRICS["w2"].measure(metrics.Run(law, "ddim", True, {}, grid, "exact", seed, first=start, samples=start))
+    sweep._exact_draws.__wrapped__("rings", "w2", 5, 3)
+    assert len(streams) == 2 * len(seeds) + 3
 
 
 def test_bound_of_the_distance_is_attained_on_one_atom():

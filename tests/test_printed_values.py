@@ -11,7 +11,17 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from exactdiffusion import GaussianMixture, PointCloud, Sphere, curves, metrics, samplers, schedules
+from exactdiffusion import (
+    GaussianMixture,
+    PointCloud,
+    Sphere,
+    conditional_mean,
+    curves,
+    measure,
+    metrics,
+    samplers,
+    schedules,
+)
 from exactdiffusion.audit import audit
 from exactdiffusion.log_concavity import log_concavity_threshold
 
@@ -212,6 +222,52 @@ def test_interval_of_the_excess_error_is_that_of_a_mean(chance):
         covered += found["lower"] <= 4 * 0.15**2 <= found["upper"]
     # a normal law of the mean of 200 skewed rows misses .95 by less than .02
     draw.frequency(covered, runs, 0.95, on="coverage of the interval of the excess error", tol=0.02)
+
+
+def test_interval_of_what_exact_draws_score_covers_their_mean(chance):
+    """`measure.noise_floor` of single draws N(20, 1) against an atom at 0: distances are Gaussian, four of them a run."""
+    draw, runs, covered = chance(comparisons=2, share=1e-9), 4000, {0.5: 0, 0.9: 0}
+    rng = draw.rng(21)
+    sample = lambda n, rng: 20 + rng.standard_normal((n, 1))  # noqa: E731 (below 0 with probability 1e-88)
+    for level in covered:
+        for _ in range(runs):
+            found = measure.noise_floor(sample, 1, [[0.0]], 4, rng, level=level)
+            covered[level] += found.low <= 20 <= found.high
+    for level, count in covered.items():
+        draw.frequency(count, runs, level, on=f"coverage of the mean of exact draws, level {level}")
+
+
+@pytest.mark.parametrize("runs", [40, 58, 200])
+def test_band_of_exact_draws_holds_the_share_that_its_legend_states(runs, chance):
+    """One more score falls into the band with the probability that `metrics._band_share` gives, whatever their law."""
+    draw, repeats = chance(comparisons=2, share=1e-9), 6000
+    scores = draw.rng(22).exponential(size=(repeats, runs + 1))
+    bands = np.array([metrics._central_band(row[:-1]) for row in scores])
+    share, deviation = metrics._band_share(runs)
+    inside = np.count_nonzero((bands[:, 0] <= scores[:, -1]) & (scores[:, -1] <= bands[:, 1]))
+    draw.frequency(inside, repeats, share, on=f"one more score in the band of {runs}")
+    held = np.exp(-bands[:, 0]) - np.exp(-bands[:, 1])
+    draw.mean((held - share) ** 2, deviation**2, on=f"spread of the share in the band of {runs}")
+
+
+def test_errors_of_a_denoiser_study_cover_what_they_estimate(chance):
+    """Columns nmse_error and excess_error, drawn as bars of two: on N(0, I) both values are known for every estimator."""
+    d, runs, n = 2, 1200, 150
+    law, draw = GaussianMixture([1.0], np.zeros((1, d)), 1.0), chance(comparisons=3, share=1e-9)
+    # y = x + z: CME and LMMSE are y / 2 with mean squared error 1/2 a coordinate, LS is y itself with 1; the excess of LS is
+    # E |y / 2|^2 = 1/2 a coordinate, as large as the minimum that it is divided by
+    exact = {("CME", "nmse"): 0.5, ("LS", "nmse"): 1.0, ("LS", "excess"): 1.0}
+    hits = dict.fromkeys(exact, 0)
+    for k in range(runs):
+        seed = draw.seed(1000 + k) // 2  # below 2^63
+        rows = {row["estimator"]: row for row in conditional_mean.study(law, 0.0, [], n, seed)}
+        for name, column in exact:
+            value, error = rows[name][column], rows[name][f"{column}_error"]
+            hits[name, column] += abs(value - exact[name, column]) <= 2 * error
+    assert conditional_mean.sigma_from_snr_db(0.0) == 1
+    for key, count in hits.items():
+        # a mean of 150 squared norms of two coordinates: the normal law misses by less than .02
+        draw.frequency(count, runs, 0.9545, on=f"coverage of two errors of {key}", tol=0.02)
 
 
 # ---------------------------------------------------------------------------------------------- responsibilities

@@ -996,3 +996,49 @@ def test_implicit_step_has_its_own_slope_and_potential(scheme):
     for values, at_ends in ((slope, ends), (force, step.potential(edges))):
         integral = (half * values.reshape(-1, 20)) @ weights
         assert np.max(np.abs(integral - np.diff(at_ends))) <= 64 * EPS * (1 + np.max(np.abs(at_ends)))
+
+
+def _over_time(f, g, v):
+    """Integral of f over (0, g) by SciPy, on pieces that halve their distance from either end down to v."""
+    near = v * 2.0 ** np.arange(0, math.log2(g / v))
+    edges = np.unique(np.concatenate([[0.0, g / 2, g], near[near < g / 2], g - near[near < g / 2]]))
+    return math.fsum(integrate.quad(f, a, b, epsabs=0, epsrel=1e-12)[0] for a, b in pairwise(edges))
+
+
+@pytest.mark.parametrize("v", [0.5, 1e-2, 1e-5])
+def test_budgets_find_the_end_of_a_step_that_is_long_against_the_variance(v, accuracy):
+    """On N(0, v) error fields are linear: what is left are integrals over s, from the formulas of the docstrings."""
+    law, N, T = GaussianMixture([1.0], [[0.0]], v), 3, 0.9
+    g, t = T / N, np.linspace(T, 0.0, N + 1)
+    grid = schedules.Grid(np.exp(-t / 2), np.sqrt(-np.expm1(-t)))
+    variance = lambda t: v + (1 - v) * -math.expm1(-t)  # noqa: E731
+
+    def backward(time, s):
+        V, end = variance(time - s), variance(time - g)
+        J = 1 - s / 2 + s / end
+        return 0.5 * V * (0.5 * (J - 1) - 0.5 * (J - 1) ** 2 / (J * V) - 1 / V + 1 / end) ** 2
+
+    def euler(time, s):
+        V, own = variance(time - s), 0.5 - 1 / variance(time - s)
+        other = 1 / variance(time) - 0.5
+        return 0.5 * ((own + other * math.exp(-s / 2)) ** 2 * V + other**2 * -math.expm1(-s))
+
+    for name, field, found in (("budget", backward, budgets.budget(law, grid)),
+                               ("conditional_budget", euler, budgets.conditional_budget(law, grid, "euler_maruyama"))):
+        exact = [_over_time(lambda s, t=t, f=field: f(t, s), g, v) for t in t[:-1]]
+        # six nodes on panels as long as their distance from a pole: 5.8^-12 = 7e-10
+        accuracy(f"propagation.budgets.{name}", np.abs(found.steps / exact - 1), 1e-8, "Gaussian, quadrature over time")
+    exact = _over_time(lambda t: (0.5 - 1 / variance(t)) ** 2, T, v)
+    found = budgets.curvature_integral(law, T, 0.5)
+    accuracy("propagation.budgets.curvature_integral", abs(found / exact - 1), 1e-11, "Gaussian, quadrature over time")
+
+
+def test_budgets_refuse_what_needs_too_many_nodes():
+    law = GaussianMixture(None, [[0.0], [300.0]], 1e-4)
+    one = schedules.Grid(np.exp([-0.1, 0.0]), np.sqrt(-np.expm1([-0.2, 0.0])))
+    for call in (lambda: budgets.curvature_integral(law, 1.0, 0.5),
+                 lambda: budgets.conditional_budget(law, one, "euler_maruyama")):
+        with pytest.raises(QuadratureError, match="nodes"):
+            call()
+    with pytest.raises(ValueError, match="end: got 0"):
+        budgets.curvature_integral(GaussianMixture([1.0], [[0.0]], 0.0), 1.0, 0.5)

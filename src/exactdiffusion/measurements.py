@@ -21,6 +21,7 @@ import numpy as np
 
 from ._validation import fail, in_range, integer, points, real_array, scalar
 from .arrays import array_namespace, device, from_numpy, to_numpy
+from .measure.divergence import MASS
 from .samplers._base import checked_noise
 
 __all__ = [
@@ -409,6 +410,16 @@ def _line(law, sigma):
 def _panels(centres, deviations, cuts=(), width=0.25, reach=10.0):
     """Nodes and weights on panels no wider than ``width`` deviations of any component within ``reach`` of its own."""
     low, high = centres - reach * deviations, centres + reach * deviations
+    # nodes are rounded as their places are: this much of a deviation, which is an error of the density, and a step that
+    # moves no node would not end
+    lost = np.spacing(np.maximum(np.abs(low), np.abs(high))) / deviations
+    k = int(np.argmax(lost))
+    if not lost[k] <= MASS:
+        fail(
+            "law, sigma", f"deviation {deviations[k]:.3g} at {centres[k]:.6g}",
+            f"components wider than the spacing of floats at their place by {1 / MASS:g} times; the law moved towards 0, "
+            "more noise or wider components would do",
+        )
     cuts = np.sort(np.asarray(cuts, dtype=np.float64))
     edges, y, end = [], float(low.min()), float(high.max())
     while y < end:
@@ -431,17 +442,23 @@ def line_quadrature(law, sigma):
 
     Gauss-Legendre panels of a quarter of the narrowest component's deviation, out to 10 deviations, so that posterior means,
     whose complex poles stand at ``pi sigma^2 / |x_i - x_j|``, are resolved wherever they carry mass. Relative error about
-    1e-14 for smooth f of moderate growth.
+    1e-14 for smooth f of moderate growth, plus the spacing of floats at a component over its deviation (below 1e-6).
 
     Raises
     ------
     ValueError
-        For other laws than one-dimensional mixtures and clouds; sigma = 0 where a component has no density.
+        For other laws than one-dimensional mixtures and clouds; sigma = 0 where a component has no density; components
+        whose deviation is less than 10^6 spacings of floats at their place.
     """
+    return _expectation(law, sigma, 10.0)
+
+
+def _expectation(law, sigma, reach):
+    """`line_quadrature` out to ``reach`` deviations."""
     _, centres, deviations = _line(law, scalar("sigma", sigma, low=0))
     if not np.all(deviations > 0):
         fail("sigma", sigma, "sigma > 0 for a law without density")
-    y, weights = _panels(centres, deviations)
+    y, weights = _panels(centres, deviations, reach=reach)
     return y, weights * np.exp(law.noised(1.0, sigma).log_density(y[:, np.newaxis]))
 
 
@@ -454,9 +471,14 @@ def fisher_information(law):
 
 @in_range
 def line_mmse(law, m, sigma):
-    """``E C_m``, the mean squared error of the posterior mean, for a law on a line, by quadrature."""
+    """``E C_m``, the mean squared error of the posterior mean, for a law on a line, by quadrature.
+
+    Relative error about 1e-14 where separate atoms are at most 20
+    deviations of the mean measurement apart, 1e-7 at 40 and 1e-4 beyond, down to errors of 1e-300.
+    """
     sigma = scalar("sigma", sigma, low=0, low_open=True) / math.sqrt(integer("m", m, low=1))
-    y, weights = line_quadrature(law, sigma)
+    # between separate atoms the error comes from half way, where the density may be anything that floats hold
+    y, weights = _expectation(law, sigma, 38.6)
     if hasattr(law, "points"):  # as a mixture of variance 0: many rows, few atoms
         from .laws.mixture import GaussianMixture
 
@@ -481,6 +503,7 @@ def line_jump_w2(law, m, sigma):
     Returns
     -------
     float
+        The distribution function is known to eps: so is the value, times the square of the law's range.
     """
     from scipy.special import ndtr
 

@@ -299,7 +299,12 @@ def _monotone_line(run, law):
         seen.append((z, moved))
         return (moved - quantiles(law, z)) ** 2 * np.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
 
-    square, error = _simpson(integrand, -9.0, 9.0)
+    # Where T jumps from mode to mode a little beside the quantile function, the integrand is the square of their distance on
+    # an interval that equally spaced nodes step over: both ends of it are made edges.
+    centres = np.unique(law.means[law.weights > 0, 0])
+    middle = 0.5 * (centres[1:] + centres[:-1])
+    cuts = [_crossings(f, middle, -9.0, 9.0) for f in (image, lambda z: quantiles(law, z))] if len(middle) else []
+    square, error = _simpson(integrand, -9.0, 9.0, cuts)
     z, moved = (np.concatenate(parts) for parts in zip(*seen))
     moved = moved[np.argsort(z, kind="stable")]
     # T computed in floats: a decrease below the rounding of N steps is none
@@ -326,9 +331,23 @@ def _sorted_line(image, law, count=2**15):
     return found[1], 3 * abs(found[1] - found[0])
 
 
-def _simpson(f, low, high, panels=192, rtol=1e-7):
-    """Adaptive Simpson rule, all intervals of a round at once; jumps are halved away. Value and error estimate."""
-    edges = np.linspace(low, high, panels + 1)
+def _crossings(f, values, low, high, points=33):
+    """Where an increasing function takes each of the values (m,), to 1e-13 of the interval; its ends where it does not."""
+    a, b = np.full(len(values), low), np.full(len(values), high)
+    for _ in range(9):
+        z = np.linspace(a, b, points)
+        below = np.count_nonzero(f(z.ravel()).reshape(z.shape) < values, axis=0)
+        a, b = (np.take_along_axis(z, np.clip(k, 0, points - 1)[np.newaxis], 0)[0] for k in (below - 1, below))
+    return 0.5 * (a + b)
+
+
+def _simpson(f, low, high, cuts=(), panels=192, rtol=1e-7):
+    """Adaptive Simpson rule, all intervals of a round at once; jumps are halved away. Value and error estimate.
+
+    ``cuts``: arrays of further edges.
+    """
+    edges = np.unique(np.concatenate([np.linspace(low, high, panels + 1), *cuts]))
+    panels = len(edges) - 1
     a, b = edges[:-1], edges[1:]
     values = f(np.concatenate([edges, 0.5 * (a + b)]))
     fa, fb, fm = values[:panels], values[1 : panels + 1], values[panels + 1 :]

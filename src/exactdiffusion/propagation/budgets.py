@@ -17,8 +17,11 @@ from ..bounds import proximal as bound
 from .grid import (
     DEPTH,
     IDENTITY,
+    MAX_NODES,
+    MOST_EVALUATIONS,
     AssumptionViolated,
     Explicit,
+    QuadratureError,
     _chain,
     discretise,
     divergences,
@@ -56,7 +59,36 @@ def _quadrature(*levels):
         curvature = v.curvature(v.probes((low, high)))
         h = min(h, 0.6 / math.sqrt(float(np.max(-curvature))), 0.2 * pole_distance(float(np.ptp(curvature))))
     n = max(65, math.ceil((high - low) / h) + 1)
+    if n > MAX_NODES:
+        raise QuadratureError(
+            f"the law is too narrow for its width of {high - low:.3g}: {n} nodes (at most {MAX_NODES}). "
+            "Wider modes, modes nearer to each other, or each mode alone would do"
+        )
     return np.linspace(low, high, n), (high - low) / (n - 1)
+
+
+def _narrowest(end):
+    """Smallest variance of a component of a level, at most 1: r before it in time, a component's variance is v + r or so."""
+    return min(1.0, float(np.min(end._components[2])))
+
+
+def _times(g, end, order, start=True):
+    """Nodes s in (0, g) and weights: Gauss-Legendre panels of ``order`` nodes that get shorter towards both ends.
+
+    With v the smallest variance at ``end``, variances are v + g - s or so and the Jacobian of a proximal step 1 + s/v: poles
+    are v beyond either end (with ``start`` False only the last), and no panel is longer than its distance from them. One
+    panel would step over the ends of a step that is long against v, where all of the integral may be.
+    """
+    nodes, weights = np.polynomial.legendre.leggauss(order)
+    v, edges = _narrowest(end), np.array([0.0, g])
+    if g > v:
+        half = g / 2 if start else g
+        count = math.ceil(math.log2(1 + half / v))
+        near = v * np.expm1(np.linspace(0.0, math.log1p(half / v), count + 1))
+        edges = np.concatenate([near[:-1], g - near[::-1]]) if start else g - near[::-1]
+        edges[[0, -1]] = 0.0, g
+    half = 0.5 * np.diff(edges)[:, np.newaxis]
+    return (edges[:-1, np.newaxis] + half * (1 + nodes)).ravel(), (half * weights).ravel()
 
 
 def _initial(first, start):
@@ -170,7 +202,7 @@ def budget(law, grid, start="exact", *, order=6, terms=TERMS, inside="end"):
     law, grid, start
         As for :func:`~exactdiffusion.propagation.grid.propagate`.
     order : int
-        Gauss-Legendre nodes in s per step.
+        Gauss-Legendre nodes in s per step, or per panel of a step that is long against the variance at its end.
     terms : subset of ("drift", "square", "time", "third")
         Terms of Je to keep; fewer than all of them is no theorem (negative controls).
     inside : {"end", "start"}
@@ -184,6 +216,8 @@ def budget(law, grid, start="exact", *, order=6, terms=TERMS, inside="end"):
     ------
     AssumptionViolated
         where J <= 0 for some s in [0, g] on the nodes.
+    QuadratureError
+        where a level needs more than ``grid.MAX_NODES`` nodes.
     """
     order = integer("order", order, low=1)
     choice("inside", inside, ("end", "start"))
@@ -191,7 +225,6 @@ def budget(law, grid, start="exact", *, order=6, terms=TERMS, inside="end"):
         fail("terms", terms, f"a subset of {TERMS}")
     keep = [float(t in terms) for t in TERMS]
     levels, maps = _chain("prox_backward", law, grid, "integral", True)
-    nodes, weights = np.polynomial.legendre.leggauss(order)
     steps = np.zeros(grid.N)
     for i in np.flatnonzero(grid.g):
         g, time = float(grid.g[i]), float(grid.integral[i])
@@ -201,12 +234,11 @@ def budget(law, grid, start="exact", *, order=6, terms=TERMS, inside="end"):
         score, curvature, third = fixed.score(x), fixed.curvature(x), fixed.third(x)
         _positive(i, x, 1 - g / 2 - g * curvature)
         total = 0.0
-        for node, weight in zip(nodes, weights):
-            s = g / 2 * (1 + node)
+        for s, weight in zip(*_times(g, after, order)):
             here = _at(law, time - s)
             now = here.score(x)
             field = sum(k * f for k, f in zip(keep, bound.backward_error_field(s, x, now, score, curvature, third)))
-            total += weight * g / 2 * 0.5 * h * math.fsum(np.exp(here.log_density(x)) * field**2)
+            total += weight * 0.5 * h * math.fsum(np.exp(here.log_density(x)) * field**2)
         steps[i] = total
     return _sum(_initial(levels[0], start), steps)
 
@@ -241,7 +273,6 @@ def conditional_budget(law, grid, scheme, start="exact", *, order=6):
     choice("scheme", scheme, ("prox_hybrid", "euler_maruyama"))
     order = integer("order", order, low=1)
     levels, _ = _chain(scheme, law, grid, "integral", True)
-    nodes, weights = np.polynomial.legendre.leggauss(order)
     z = np.linspace(-10.0, 10.0, 65)
     gauss = np.exp(-0.5 * z * z) * (z[1] - z[0]) / math.sqrt(2 * math.pi)
     steps = np.zeros(grid.N)
@@ -253,8 +284,7 @@ def conditional_budget(law, grid, scheme, start="exact", *, order=6):
             score, curvature, third = after.score(x), after.curvature(x), after.third(x)
             _positive(i, x, 1 - g * curvature)
         total = 0.0
-        for node, weight in zip(nodes, weights):
-            s = g / 2 * (1 + node)
+        for s, weight in zip(*_times(g, after, order, scheme == "prox_hybrid")):
             here = _at(law, time - s)
             now, spread = here.score(x), math.sqrt(-math.expm1(-s))
             if scheme == "prox_hybrid":
@@ -264,7 +294,7 @@ def conditional_budget(law, grid, scheme, start="exact", *, order=6):
                 y = math.exp(-s / 2) * x[:, np.newaxis] + spread * z
                 field = 0.5 * (x[:, np.newaxis] - y) + now[:, np.newaxis] - before.score(y.ravel()).reshape(y.shape)
                 square = field**2 @ gauss
-            total += weight * g / 2 * 0.5 * h * math.fsum(np.exp(here.log_density(x)) * square)
+            total += weight * 0.5 * h * math.fsum(np.exp(here.log_density(x)) * square)
         steps[i] = total
     return _sum(_initial(levels[0], start), steps)
 
@@ -289,21 +319,25 @@ def posterior_budget(law, grid, scheme, start="exact", *, order=5):
     choice("scheme", scheme, ("prox_hybrid", "euler_maruyama"))
     order = integer("order", order, low=1)
     run = propagate(law, grid, scheme, start, keep=True, refine=2.0)
-    nodes, weights = np.polynomial.legendre.leggauss(order)
-    smallest = math.sqrt((1 + nodes[0]) / 2)
     steps = np.zeros(grid.N)
     for i in np.flatnonzero(grid.g):
         g, time = float(grid.g[i]), float(grid.integral[i])
         before, after, q = run.levels[i], run.levels[i + 1], run.laws[i]
         x, h = _quadrature(before, after)
-        y, source = _finer(q, math.ceil(0.5 / smallest) + 1)
+        times, weights = _times(g, after, order, scheme == "prox_hybrid")
+        y, source = _finer(q, math.ceil(0.5 / math.sqrt(float(np.min(times)) / g)) + 1)
+        needed = len(x) * len(y) * len(times)
+        if needed > MOST_EVALUATIONS:
+            raise QuadratureError(
+                f"step {i} is too long for the narrowest mode at its end: {needed:.2g} kernel evaluations (at most "
+                f"{MOST_EVALUATIONS:.2g}). More steps there, or wider modes, would do"
+            )
         if scheme == "prox_hybrid":
             score, curvature, third = after.score(x), after.curvature(x), after.third(x)
         else:
             score_y = before.score(y)
         total = 0.0
-        for node, weight in zip(nodes, weights):
-            s = g / 2 * (1 + node)
+        for s, weight in zip(times, weights):
             here = _at(law, time - s)
             now = here.score(x)
             if scheme == "prox_hybrid":
@@ -315,7 +349,7 @@ def posterior_budget(law, grid, scheme, start="exact", *, order=5):
                 drift_y = y / 2 + score_y
                 posterior = _posterior_mean(x, y + s * drift_y, source, s, drift_y)
                 field = (x / 2 + now) - posterior
-            total += weight * g / 2 * 0.5 * h * math.fsum(np.exp(here.log_density(x)) * field**2)
+            total += weight * 0.5 * h * math.fsum(np.exp(here.log_density(x)) * field**2)
         steps[i] = total
     return _sum(_initial(run.levels[0], start), steps)
 
@@ -342,14 +376,21 @@ def _posterior_mean(at, centres, log_source, variance, values):
 
 
 def curvature_integral(law, horizon, c, *, end=0.0, order=80):
-    r""":math:`\int_{end}^{T} E_{p_t}(c + l_t'')^2\,dt` with T = ``horizon``: the leading constant of the trajectory KL."""
-    horizon = scalar("horizon", horizon, low=0, low_open=True)
-    nodes, weights = np.polynomial.legendre.leggauss(integer("order", order, low=2))
-    total = 0.0
-    for node, weight in zip(nodes, weights):
-        u = 0.5 * (1 + node)
-        here = _at(law, end + (horizon - end) * u * u)
+    r""":math:`\int_{end}^{T} E_{p_t}(c + l_t'')^2\,dt` with T = ``horizon``: the leading constant of the trajectory KL.
+
+    By ``order`` Gauss-Legendre nodes in log(v + t - end), v the smallest variance of a component at ``end`` (at most 1).
+    """
+    horizon, order = scalar("horizon", horizon, low=0, low_open=True), integer("order", order, low=2)
+    end = scalar("end", end, low=0, high=horizon, high_open=True)
+    last = _at(law, end)
+    if last._components is None:
+        fail("end", end, "end > 0 for a law without density: the integral from 0 is infinite")
+    nodes, weights = np.polynomial.legendre.leggauss(order)
+    v, total = _narrowest(last), 0.0
+    half = 0.5 * math.log1p((horizon - end) / v)
+    for w, weight in zip(half * (1 + nodes), half * weights):
+        here = _at(law, end + v * math.expm1(w))
         x, h = _quadrature(here)
         value = h * math.fsum(np.exp(here.log_density(x)) * (c + here.curvature(x)) ** 2)
-        total += 0.5 * weight * 2 * u * (horizon - end) * value
+        total += weight * v * math.exp(w) * value
     return total

@@ -13,6 +13,7 @@ import numpy as np
 from .._fixed import Fixed
 from .._validation import fail, integer, real_array, scalar
 from ..arrays import to_numpy
+from ..measure.divergence import MASS
 from .grid import MAX_NODES, GridLaw, _from_log, _gauss_sum, discretise, support
 
 __all__ = ["Diffusion", "line_nodes", "proximal_sampler", "ula"]
@@ -34,12 +35,38 @@ def line_nodes(law, other=None, *, step, pad=0.0):
     return np.linspace(low, high, count)
 
 
-def _weights(x):
-    return np.full(len(x), (x[-1] - x[0]) / (len(x) - 1))
+def _nodes(nodes, law, h=math.inf, name=""):
+    """The nodes as an array, their weights and the log density of ``law`` there; nodes that do not fit are refused.
+
+    ``h``: variance that they must resolve, called ``name``.
+    """
+    x = np.array(to_numpy(real_array("nodes", nodes)))
+    if x.ndim != 1 or len(x) < 3 or not np.all(np.diff(x) > 0):
+        fail(f"nodes (shape {x.shape})", nodes, "shape (n,), n >= 3, increasing")
+    dx = (x[-1] - x[0]) / (len(x) - 1)
+    # what rounding of places and of a linspace leaves
+    if np.max(np.abs(np.diff(x) - dx)) > 1e-9 * dx + 8 * np.spacing(np.max(np.abs(x))):
+        fail("nodes", nodes, "uniform nodes, as those of line_nodes")
+    if dx > math.sqrt(h) / 2:
+        fail("nodes", nodes, f"nodes at most sqrt({name})/2 = {math.sqrt(h) / 2:.3g} apart")
+    w, log_p = np.full(len(x), dx), law.log_density(x[:, np.newaxis])
+    _holds(nodes, "law", math.fsum(w * np.exp(log_p)))
+    return x, w, log_p
+
+
+def _holds(nodes, name, mass):
+    """Refuse nodes that end before a law or step over one of its modes: what they see of the rest is another law."""
+    if not abs(mass - 1) <= MASS:
+        text = f"nodes that hold the mass of {name} within {MASS:g} (here it is {mass:.7g})"
+        fail("nodes", nodes, f"{text}: that reach all of it, several to each of its narrowest peaks")
 
 
 def _start(start, x):
-    return start if isinstance(start, GridLaw) else discretise(start, x)
+    if isinstance(start, GridLaw):
+        return start
+    q = discretise(start, x)
+    _holds(x, "start", q.mass)
+    return q
 
 
 def ula(law, start, h, steps, nodes):
@@ -63,12 +90,11 @@ def ula(law, start, h, steps, nodes):
     Raises
     ------
     ValueError
-        Naming the argument; mass lost through the ends of the nodes (more than 1e-10) names ``nodes``.
+        Naming the argument; mass lost through the ends of the nodes (more than 1e-10) names ``nodes``, and so do nodes that
+        are not uniform or on which the mass of ``law`` or ``start`` is not 1 within 1e-6.
     """
-    x, h = np.array(to_numpy(real_array("nodes", nodes))), scalar("h", h, low=0, low_open=True)
-    w = _weights(x)
-    if w[0] > math.sqrt(2 * h) / 2:
-        fail("nodes", nodes, f"nodes at most sqrt(2 h)/2 = {math.sqrt(2 * h) / 2:.3g} apart")
+    h = scalar("h", h, low=0, low_open=True)
+    x, w, _ = _nodes(nodes, law, 2 * h, "2 h")
     centres = x + h * law.score(x[:, np.newaxis])[:, 0]
     q, out, done = _start(start, x), [], 0
     for k in (integer("steps", int(k), low=0) for k in steps):
@@ -84,11 +110,8 @@ def ula(law, start, h, steps, nodes):
 def proximal_sampler(law, start, h, steps, nodes):
     r"""Laws after each of the step counts ``steps`` of the proximal sampler: ``y = x + sqrt(h) z``, then x from the density
     proportional to ``p(x) exp(-|x - y|^2/(2h))`` (the restricted Gaussian oracle). Arguments as in :func:`ula`."""
-    x, h = np.array(to_numpy(real_array("nodes", nodes))), scalar("h", h, low=0, low_open=True)
-    w = _weights(x)
-    if w[0] > math.sqrt(h) / 2:
-        fail("nodes", nodes, f"nodes at most sqrt(h)/2 = {math.sqrt(h) / 2:.3g} apart")
-    log_p = law.log_density(x[:, np.newaxis])
+    h = scalar("h", h, low=0, low_open=True)
+    x, w, log_p = _nodes(nodes, law, h, "h")
     smoothed = _gauss_sum(x, x, w * np.exp(log_p), h)[1]
     q, out, done = _start(start, x), [], 0
     for k in (integer("steps", int(k), low=0) for k in steps):
@@ -118,14 +141,18 @@ class Diffusion(Fixed):
     ----------
     eigenvalues : (n,)
         Of minus the generator, increasing; the first is 0, the second the spectral gap.
+
+    Raises
+    ------
+    ValueError
+        Nodes that are not uniform, or on which the mass of the law is not 1 within 1e-6.
     """
 
     def __init__(self, law, nodes):
         from scipy.linalg import eigh_tridiagonal
 
-        x = np.array(to_numpy(real_array("nodes", nodes)))
-        dx = (x[-1] - x[0]) / (len(x) - 1)
-        log_p = law.log_density(x[:, np.newaxis])
+        x, weights, log_p = _nodes(nodes, law)
+        dx = weights[0]
         up = np.exp(0.5 * np.diff(log_p)) / dx**2
         down = np.exp(-0.5 * np.diff(log_p)) / dx**2
         diagonal = np.zeros(len(x))
@@ -133,7 +160,7 @@ class Diffusion(Fixed):
         diagonal[1:] += down
         # the generator is self-adjoint in L2(p): conjugated by sqrt(p) its off-diagonal is -sqrt(up down) = -1/dx^2
         self.eigenvalues, self._vectors = eigh_tridiagonal(diagonal, np.full(len(x) - 1, -1 / dx**2))
-        self.nodes, self._log_p, self._weights = x, log_p, _weights(x)
+        self.nodes, self._log_p, self._weights = x, log_p, weights
         self._fix()
 
     @property
@@ -145,7 +172,14 @@ class Diffusion(Fixed):
         """Law at time t >= 0 of the diffusion started from ``start`` (a law with a density, or a GridLaw on the nodes)."""
         t = scalar("t", t, low=0)
         root = np.exp(0.5 * self._log_p)
-        ratio = _start(start, self.nodes).density / root
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            ratio = _start(start, self.nodes).density / root
+        if not np.all(np.isfinite(ratio)):
+            worst = int(np.argmin(self._log_p))
+            fail(
+                "nodes", f"density exp({self._log_p[worst]:.4g}) at {self.nodes[worst]:.4g}",
+                "nodes at which the law's density does not underflow: modes nearer to each other, or nodes that end earlier",
+            )
         decayed = self._vectors @ (np.exp(-t * np.maximum(self.eigenvalues, 0)) * (self._vectors.T @ ratio))
         density = np.maximum(decayed * root, 0.0)
         with np.errstate(divide="ignore"):
