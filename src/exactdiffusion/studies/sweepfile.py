@@ -32,6 +32,8 @@ from pathlib import Path
 from .._core.validation import fail
 from . import sweep as engine
 
+__all__ = ["SweepFile", "problems", "read", "run"]
+
 #: Longer files are not read: a sweep is described in a page.
 MOST_BYTES = 1 << 18
 
