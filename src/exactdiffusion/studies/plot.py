@@ -29,7 +29,7 @@ def plot(folder, *, target=None, metric=None, sampler=None, schedule=None, x="st
     Parameters
     ----------
     folder : path
-        Written by `sweep.sweep` or ``exactdiffusion sweep``.
+        Written by `exactdiffusion.sweep` or ``exactdiffusion sweep``.
     target, metric, sampler, schedule : str or list of str, optional
         Draw these only.
     x : {"steps", "calls", "seconds"}

@@ -63,7 +63,7 @@ def report(folder, out=None, *, target=None, metric=None, checks=None, figures=N
     Parameters
     ----------
     folder : path
-        Written by `sweep.sweep` or ``exactdiffusion sweep``.
+        Written by `exactdiffusion.sweep` or ``exactdiffusion sweep``.
     out : path, optional
         The HTML file. Default: ``report.html`` in the folder.
     target, metric : str or list of str, optional
