@@ -6,13 +6,14 @@ STAMP := $(VENV)/.installed-from-pyproject
 # Small matrices: a BLAS that starts one thread per core for each of several processes is slower, not faster.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMEXPR_NUM_THREADS=1
 
-.PHONY: help install demo test test-deep deep-fuzz deep-rest figures figures-check studies lint portability bench clean
+.PHONY: help install demo test quality test-deep deep-fuzz deep-rest figures figures-check studies lint portability bench clean
 
 help:
 	@echo 'make install        set up .venv (about 1 GB, half a minute with a fast network); every target does so by itself'
 	@echo 'make demo           three figures and the headline theorems, into demo/ (a minute)'
-	@echo 'make test           the whole test suite: tests/ and theory/ (some 6 minutes on two cores)'
-	@echo 'make test-deep      the same with the long variants, planted errors and mutants (under an hour on two cores)'
+	@echo 'make test           tests/ without tests/quality, and theory/ (some 5 minutes on two cores)'
+	@echo 'make quality        the quick part of tests/quality: planted errors, hostile input, packaging (a minute on two cores)'
+	@echo 'make test-deep      both with every long variant, planted error and mutant (under an hour on two cores)'
 	@echo 'make figures        remake every committed figure and its table'
 	@echo 'make figures-check  recompute a part of every committed table and compare'
 	@echo 'make studies        rerun the studies of experiments/studies and rewrite their page (minutes)'
@@ -37,6 +38,11 @@ RECORDS ?=
 test: $(STAMP)
 	@$(ONE_THREAD) $(BIN)/python -m pytest tests theory -n auto --dist loadgroup $(if $(RECORDS),--records $(RECORDS))
 
+# What checks the checks and the package. Without --deep: every fourth of the quick planted errors, the same 60 examples of hostile
+# input per entry point in each run, the wheel and the sdist outside the checkout, the index of references.
+quality: $(STAMP)
+	@$(ONE_THREAD) $(BIN)/python -m pytest tests/quality -n auto --dist loadgroup
+
 # Two processes share the first part; the second forks a process per core itself. Output comes target by target where make can.
 SYNC := $(if $(filter output-sync,$(.FEATURES)),-Otarget)
 DEEP := $(ONE_THREAD) $(BIN)/python -m pytest --deep
@@ -48,7 +54,7 @@ test-deep: $(STAMP)
 deep-fuzz:
 	@$(DEEP) tests/quality/test_fuzz.py
 deep-rest:
-	@$(DEEP) tests theory --ignore tests/quality/test_fuzz.py --ignore tests/quality/planted
+	@$(DEEP) tests theory; first=$$?; $(DEEP) tests/quality --ignore tests/quality/test_fuzz.py --ignore tests/quality/planted && exit $$first
 
 figures: $(STAMP)
 	@$(ONE_THREAD) $(BIN)/exactdiffusion figures --all

@@ -1,8 +1,14 @@
-"""The rooms of the package stand on floors: imports run downwards, and nothing goes round in a circle."""
+"""The rooms of the package stand on floors: imports run downwards, and nothing goes round in a circle.
+
+Every public module says in ``__all__`` what it offers, and offers nothing that another package made.
+"""
 
 import ast
 import graphlib
+import importlib
+import inspect
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -83,6 +89,72 @@ def test_no_circle(what):
             if a != b:
                 graph.setdefault(a, set()).add(b)
     graphlib.TopologicalSorter(graph).prepare()  # a CycleError names the circle
+
+
+# -- what a module offers ------------------------------------------------------------------------------------------------
+
+#: public modules, without those whose file or folder begins with an underscore
+PUBLIC = sorted(name for name in MODULES if name == "__init__" or not re.search(r"(^|\.)_", name))
+#: rooms with one file per method or paper whose files have no ``__all__`` yet; the ``__all__`` of the package is what counts
+ONE_FILE_EACH = ("samplers", "statements")
+
+
+def _load(name):
+    return importlib.import_module("exactdiffusion" if name == "__init__" else f"exactdiffusion.{name}")
+
+
+def _foreign(module, names):
+    """Those of the names that are not this package's: other modules, and classes and functions made elsewhere."""
+    for name in names:
+        value = getattr(module, name)
+        made = inspect.ismodule(value) or inspect.isclass(value) or inspect.isroutine(value)
+        home = value.__name__ if inspect.ismodule(value) else getattr(value, "__module__", None)
+        if made and not f"{home}.".startswith("exactdiffusion."):
+            yield name
+
+
+def _helpers(name, names):
+    """Those of the names that a module, which is no package, imports: they belong to another module."""
+    tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
+    imported = {
+        a.asname or a.name for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom)) for a in node.names
+    }
+    return sorted(imported & set(names)) if MODULES[name].name != "__init__.py" else []
+
+
+def test_public_modules_have_all():
+    inside = tuple(f"{room}." for room in ONE_FILE_EACH)
+    without = [name for name in PUBLIC if not hasattr(_load(name), "__all__") and not name.startswith(inside)]
+    assert not without, f"add __all__, the list of what users may take, to {without}"
+
+
+@pytest.mark.parametrize("name", [n for n in MODULES if "__all__ = [" in MODULES[n].read_text(encoding="utf-8")])
+def test_star_import_brings_only_this_package(name):
+    module = _load(name)
+    offered = module.__all__
+    assert len(set(offered)) == len(offered)
+    if MODULES[name].name == "__init__.py":  # a submodule is there once it is imported
+        for child in {f"{name}.{n}".removeprefix("__init__.") for n in offered} & set(MODULES):
+            _load(child)
+    assert not [n for n in offered if not hasattr(module, n)]
+    assert not list(_foreign(module, offered))
+    assert _helpers(name, offered) == (["METRICS"] if name == "studies.sweep" else [])
+
+
+def test_a_leak_is_seen():
+    """The two judges on a module whose imports are known: validation takes NumPy and helpers of the arrays module."""
+    module = _load("_core.validation")
+    assert set(_foreign(module, vars(module))) >= {"np", "math", "functools"}
+    assert {"np", "to_numpy"} <= set(_helpers("_core.validation", vars(module)))
+
+
+def test_everyday_names_are_functions():
+    """``exactdiffusion.sweep`` and its like are what one calls; no module of the same name takes their place."""
+    for name in ("audit", "plot", "report", "sweep", "verify", "w2"):
+        assert inspect.isfunction(getattr(exactdiffusion, name)), name
+        assert f"exactdiffusion.{name}" not in sys.modules, name
+    assert set(exactdiffusion.__all__) <= set(dir(exactdiffusion))
+    assert not list(_foreign(exactdiffusion, [n for n in dir(exactdiffusion) if not n.startswith("_")]))
 
 
 @pytest.mark.skipif(project_root() is None, reason="CONTRIBUTING.md is in a checkout")

@@ -11,6 +11,8 @@ import sys
 
 from ._version import __version__
 
+__all__ = ["main", "parser"]
+
 
 def _list(args):
     from . import datasets, samplers, schedules, statements

@@ -22,6 +22,26 @@ import numpy as np
 from ._core.validation import fail, integer, scalar
 from ._core.validation import weights as _weights
 
+__all__ = [
+    "DINO_ROWS_SHA256",
+    "DINO_SHA256",
+    "DINO_SOURCES",
+    "FOLDER_VARIABLE",
+    "TARGETS",
+    "DatasetUnavailable",
+    "Target",
+    "digits",
+    "dino",
+    "fashion_mnist",
+    "mnist",
+    "photo_patches",
+    "random_mixture",
+    "rings",
+    "swiss_roll",
+    "two_gaussians",
+    "two_moons",
+]
+
 #: Environment variable naming a folder of local copies.
 FOLDER_VARIABLE = "EXACTDIFFUSION_DATA"
 

@@ -1,10 +1,10 @@
 """What is shipped: a cheap import, a wheel with theory and experiments, the same command line outside a checkout."""
 
 import os
-import re
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import venv
 import zipfile
 from pathlib import Path
@@ -37,17 +37,23 @@ def test_import_costs_at_most_three_tenths_of_a_second_beyond_numpy():
     assert best <= 0.3
 
 
+def _build(out, *options):
+    command = [sys.executable, "-m", "build", *options, "--no-isolation", "--outdir", str(out), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True, text=True)
+    return out
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    out = tmp_path_factory.mktemp("wheel")
-    subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(ROOT)],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    (built,) = out.glob("*.whl")
+    """The wheel, built from the checkout."""
+    (built,) = _build(tmp_path_factory.mktemp("wheel"), "--wheel").glob("*.whl")
     return built
+
+
+@pytest.fixture(scope="module")
+def from_sdist(tmp_path_factory):
+    """Folder with the sdist and the wheel that is built from the sdist, as pip builds it."""
+    return _build(tmp_path_factory.mktemp("sdist"))
 
 
 @needs_checkout
@@ -59,60 +65,59 @@ def test_wheel_ships_every_theory_file_and_experiment(wheel):
         missing = [f for f in files if f"exactdiffusion/{inside}/{f.as_posix()}" not in names]
         assert missing == []
     assert {f"exactdiffusion/studies/_report/{name}" for name in ("page.html", "report.css", "report.js")} <= names
+    assert "exactdiffusion/py.typed" in names, "without py.typed a type checker ignores the annotations"
     assert not [n for n in names if "__pycache__" in n or n.startswith(("tests/", "figures/"))]
 
 
 @needs_checkout
-@pytest.mark.parametrize("names", [["foundations"], pytest.param([], marks=pytest.mark.deep)])
-def test_installed_wheel_works_outside_the_checkout(wheel, tmp_path, names):
-    """A virtual environment that holds the wheel and, by a path file, this one's libraries: nothing is downloaded."""
-    home = tmp_path / "empty"
+def test_wheel_of_the_sdist_is_that_of_the_checkout(wheel, from_sdist):
+    (other,) = from_sdist.glob("*.whl")
+    here, there = ({i.filename: i.CRC for i in zipfile.ZipFile(w).infolist()} for w in (wheel, other))
+    assert here == there
+
+
+def _install(wheel, home):
+    """Python of a virtual environment that holds the wheel and, by a path file, this one's libraries: no download."""
     venv.create(home, with_pip=False)
     python = home / "bin" / "python"
-    site = Path(
-        subprocess.run(
-            [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout.strip()
-    )
+    command = [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+    site = Path(subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip())
     zipfile.ZipFile(wheel).extractall(site)
     (site / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    away = tmp_path / "away"
-    away.mkdir()
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
-
-    def run(*arguments):
-        return subprocess.run(
-            [python, "-m", "exactdiffusion", *arguments], cwd=away, env=environment, capture_output=True, text=True
-        )
-
-    where = subprocess.run(
-        [python, "-c", "import exactdiffusion; print(exactdiffusion.__file__)"],
-        cwd=away,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    assert str(home) in where
-    listed = run("list")
-    assert listed.returncode == 0, listed.stderr
-    assert "projection_error" in listed.stdout
-    verified = run("verify", *names)
-    assert verified.returncode == 0, verified.stdout[-3000:] + verified.stderr
-    assert "tweedie_denoiser" in verified.stdout
-    swept = run("sweep", "--target", "digits", "--sampler", "ddim", "--steps", "5", "--seeds", "2", "--samples", "50")
-    assert swept.returncode == 0, swept.stderr
-    assert (away / "results" / "sweep" / "results.csv").is_file()
-    figured = run("figures", "noise_schedules")
-    assert figured.returncode == 0, figured.stderr
-    assert (away / "figures" / "noise_schedules.png").is_file()
+    return python
 
 
 @needs_checkout
-def test_every_phony_target_has_a_rule():
-    text = (ROOT / "Makefile").read_text(encoding="utf-8")
-    (names,) = re.findall(r"^\.PHONY: (.*)$", text, re.MULTILINE)
-    assert set(names.split()) <= set(re.findall(r"^(\w[\w-]*):", text, re.MULTILINE))
+@pytest.mark.parametrize(
+    ("shipped", "names"),
+    [("wheel", ["foundations"]), ("sdist", ["eq_tweedie"]), pytest.param("wheel", [], marks=pytest.mark.deep)],
+)
+def test_commands_work_outside_the_checkout(shipped, names, tmp_path, request):
+    home, away = tmp_path / "home", tmp_path / "away"
+    away.mkdir()
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+    if shipped == "wheel":
+        python = _install(request.getfixturevalue("wheel"), home)
+    else:
+        (packed,) = request.getfixturevalue("from_sdist").glob("*.tar.gz")
+        with tarfile.open(packed) as archive:
+            archive.extractall(home, filter="data")
+        (root,) = home.iterdir()
+        python, environment["PYTHONPATH"] = sys.executable, str(root / "src")
+
+    def run(*arguments):
+        done = subprocess.run([python, *arguments], cwd=away, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, f"{arguments}: {done.stdout[-3000:]}{done.stderr}"
+        return done.stdout
+
+    command = ("-m", "exactdiffusion")
+    assert str(home) in run("-c", "import exactdiffusion; print(exactdiffusion.__file__)")
+    assert "projection_error" in run(*command, "list")
+    assert "tweedie_denoiser" in run(*command, "verify", *names)
+    run(*command, "sweep", "--target", "digits", "--sampler", "ddim", "--steps", "5,10", "--seeds", "2", "--samples", "50")
+    assert (away / "results" / "sweep" / "results.csv").is_file()
+    run(*command, "report", "results/sweep")
+    assert "tweedie_denoiser" in (away / "results" / "sweep" / "report.html").read_text(encoding="utf-8")
+    if shipped == "wheel":  # in an unpacked sdist this redraws the figures that are shipped
+        run(*command, "figures", "noise_schedules")
+        assert (away / "figures" / "noise_schedules.png").is_file()

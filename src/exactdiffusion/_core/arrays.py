@@ -8,6 +8,8 @@ arrays are refused. Gradients are not followed: a torch tensor that requires the
 import array_api_compat as _compat
 import numpy as np
 
+__all__ = ["array_namespace", "device", "from_numpy", "is_numpy", "on_accelerator", "to_numpy", "workspace"]
+
 _NUMPY = _compat.array_namespace(np.empty(0))
 
 

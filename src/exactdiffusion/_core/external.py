@@ -9,6 +9,8 @@ from pathlib import Path
 
 from .validation import fail
 
+__all__ = ["load_function"]
+
 _FILES: dict = {}  # (path, digest) -> module: a file is run once, and again after an edit
 
 

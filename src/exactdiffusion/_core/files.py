@@ -8,6 +8,8 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+__all__ = ["json_text", "parse_table", "read_json", "read_table", "table_text", "write_whole"]
+
 
 def write_whole(path, data):
     """Write ``data`` (str or bytes) to ``path`` whole or not at all.

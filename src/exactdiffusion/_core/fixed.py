@@ -10,6 +10,8 @@ import numpy as np
 
 from .validation import fail
 
+__all__ = ["Fixed"]
+
 
 class Fixed:
     """Mixin: a constructor ends with ``self._fix()``.

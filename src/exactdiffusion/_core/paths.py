@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+__all__ = ["experiments_dir", "project_root", "theory_dir"]
+
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 

@@ -2,6 +2,8 @@
 
 import sys
 
+__all__ = ["progress"]
+
 
 def progress(iterable, description, total=None):
     """``iterable`` with a tqdm bar on standard error when that is a terminal; else the iterable."""

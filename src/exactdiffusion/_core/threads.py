@@ -3,6 +3,8 @@
 import os
 import sys
 
+__all__ = ["VARIABLES", "one_thread"]
+
 VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 

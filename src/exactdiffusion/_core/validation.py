@@ -9,6 +9,20 @@ import numpy as np
 
 from .arrays import array_namespace, to_numpy
 
+__all__ = [
+    "boolean",
+    "choice",
+    "fail",
+    "first_bad_row",
+    "in_range",
+    "integer",
+    "no_mask",
+    "points",
+    "real_array",
+    "scalar",
+    "weights",
+]
+
 #: what an index or a count of NumPy can hold
 _LARGEST_INTEGER = 2**63 - 1
 

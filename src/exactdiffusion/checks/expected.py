@@ -19,6 +19,22 @@ from ..statements import PAPERS, all_statements
 from .ledger import PROVED_HERE, VERDICTS, attained, verdict, worst_ratio
 from .statistics import LEVEL
 
+__all__ = [
+    "FINDING_KINDS",
+    "NAME",
+    "differences",
+    "lines",
+    "planted_errors",
+    "read",
+    "render",
+    "scale_free",
+    "significant",
+    "summarise",
+    "toml",
+    "without_tolerances",
+    "write",
+]
+
 NAME = "expected.toml"
 
 #: kinds of findings in ``theory/findings.toml``, in the order of the document

@@ -18,6 +18,25 @@ from .._core.validation import fail, no_mask
 from ..statements import all_statements
 from .statistics import SHARE, Comparison, Family, Share
 
+__all__ = [
+    "PARTS",
+    "PROVED_HERE",
+    "TOLERANCES",
+    "VERDICTS",
+    "Check",
+    "Collected",
+    "Evidence",
+    "attained",
+    "missing_parts",
+    "number",
+    "pack",
+    "rows",
+    "unpack",
+    "verdict",
+    "verdict_table",
+    "worst_ratio",
+]
+
 #: parts of a check, in the order of the table
 PARTS = ("hypothesis", "holds", "equal", "tight", "rate", "control", "refuted")
 

@@ -14,6 +14,27 @@ import pytest
 
 from .._core.threads import one_thread
 
+__all__ = [
+    "FAMILY",
+    "PASSED",
+    "PATTERNS",
+    "RUN",
+    "Run",
+    "chance",
+    "check",
+    "complete",
+    "deep",
+    "problems",
+    "pytest_addoption",
+    "pytest_collection_modifyitems",
+    "pytest_configure",
+    "pytest_runtest_call",
+    "pytest_runtest_makereport",
+    "pytest_sessionfinish",
+    "pytest_terminal_summary",
+    "pytest_testnodedown",
+]
+
 one_thread()
 
 from .. import statements  # noqa: E402 - what imports NumPy comes after the number of threads

@@ -17,6 +17,20 @@ import pytest
 from . import expected
 from .ledger import PARTS, Collected, number, rows, unpack, verdict_table
 
+__all__ = [
+    "FILES",
+    "FORMAT",
+    "KEY",
+    "RECORDS",
+    "RUN",
+    "evidence_lines",
+    "measured",
+    "read_records",
+    "theory_files",
+    "verify",
+    "write_records",
+]
+
 #: where a pytest session keeps its evidence
 KEY = pytest.StashKey[Collected]()
 #: version of ``records.json``

@@ -8,6 +8,8 @@ from .._core.arrays import array_namespace, from_numpy, to_numpy
 from .._core.validation import fail, in_range, no_mask, real_array
 from .wasserstein import EPS, ROTATE, _covariance_factor, _mean, congruence, difference
 
+__all__ = ["gaussian_kl", "kl_quadrature", "tv_quadrature"]
+
 
 def _u_minus_log1p(xp, u):
     r"""u - log(1 + u) for u > -1 with relative accuracy eps, also at u ~ 1e-10 where the plain form has no digit left.

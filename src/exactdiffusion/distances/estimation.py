@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from .._core.arrays import array_namespace
 from .._core.validation import fail, in_range, points, scalar
 
+__all__ = ["Estimate", "excess_error", "mse", "nmse"]
+
 
 @dataclass(frozen=True)
 class Estimate:

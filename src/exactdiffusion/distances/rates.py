@@ -8,6 +8,8 @@ import numpy as np
 from .._core.arrays import to_numpy
 from .._core.validation import fail, in_range, integer, no_mask, real_array, scalar
 
+__all__ = ["Slope", "fit_slope", "local_slopes"]
+
 
 @dataclass(frozen=True)
 class Slope:

@@ -18,6 +18,18 @@ from .._core.validation import weights as _weights
 from . import transport
 from .rates import t_interval
 
+__all__ = [
+    "NoiseFloor",
+    "W2Result",
+    "bures_w2",
+    "coupling_bound",
+    "gelbrich",
+    "noise_floor",
+    "w2",
+    "w2_to_set",
+    "wasserstein_1d",
+]
+
 EPS = float(np.finfo(np.float64).eps)
 
 #: Bytes per (x, y) pair while POT's network simplex runs: the cost, the plan and arcs, flows, states (measured: 41-42).

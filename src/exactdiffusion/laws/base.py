@@ -14,6 +14,8 @@ import numpy as np
 from .._core.arrays import array_namespace, device, from_numpy, is_numpy, to_numpy
 from .._core.validation import fail, integer, points, real_array
 
+__all__ = ["Counted", "Denoiser", "NoisedLaw", "Parameters"]
+
 EPS = float(np.finfo(np.float64).eps)
 # Coordinates, levels and the points of a law are at most this: their squares, summed over coordinates, do not overflow.
 LARGE = 1e150

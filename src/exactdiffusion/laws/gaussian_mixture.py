@@ -25,6 +25,8 @@ from ._kernels.eigen import refine
 from ._kernels.stacked import Level, Stack, pays
 from .base import EPS, LARGE, LOG_2PI, NoisedLaw, Parameters, bounded, column, generator, spread
 
+__all__ = ["GaussianMixture", "NoisedMixture"]
+
 # Doubles in one (K, b, d) array on NumPy, where it should stay in the cache; other namespaces take BLOCK_DOUBLES.
 _CACHE_DOUBLES = 1 << 18
 # Doubles in one (K, d, b) array of the light kernel.

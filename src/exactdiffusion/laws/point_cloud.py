@@ -21,6 +21,8 @@ from .._core.validation import weights as check_weights
 from ._kernels import cloud, generic, tree
 from .base import BLOCK_DOUBLES, EPS, LARGE, LOG_2PI, NoisedLaw, Parameters, bounded, column, generator, norm_rows, queries
 
+__all__ = ["NoisedPoints", "PointCloud"]
+
 # Logits below this are weight 0: exp(-600) times a coordinate is still a normal number, and 1e-261 changes
 # no result.
 LOGIT_FLOOR = -600.0

@@ -13,6 +13,8 @@ from .gaussian_mixture import GaussianMixture
 from .point_cloud import PointCloud
 from .sets import Sphere, Subspace, Torus
 
+__all__ = ["REGISTRY"]
+
 
 def _parts():
     """Weights, means and covariances of a mixture in R^4, the basis of a plane, and the generator they came from."""

@@ -23,6 +23,8 @@ from .._core.fixed import Fixed
 from .._core.validation import fail, integer, real_array, scalar
 from .base import EPS, LARGE, LOG_2PI, NoisedLaw, Parameters, bounded, column, generator, norm_rows, queries, spread
 
+__all__ = ["Sphere", "Subspace", "Torus"]
+
 # Debye's expansion with 18 terms is exact to rounding where kappa^2 + order^2 >= 32^2 (tested against 50
 # digits).
 _ORDER, _TERMS = 32, 18

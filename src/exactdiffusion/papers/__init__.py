@@ -1,1 +1,3 @@
 """What belongs to one paper only: one package per paper."""
+
+__all__ = ["conditional_mean", "log_concavity", "projection", "proximal"]

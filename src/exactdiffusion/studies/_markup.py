@@ -8,6 +8,8 @@ import re
 from html import escape
 from xml.etree import ElementTree
 
+__all__ = ["html", "inline", "mathml"]
+
 _INLINE = re.compile(
     r":math:`(?P<math>[^`]+)`"
     r"|:\w+:`~?(?P<role>[^`]+)`"

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from . import figures
 
+__all__ = ["FIGURES", "HEADLINES", "run"]
+
 FIGURES = ("noise_schedules", "projection_error", "steps_versus_w2")
 #: theory files of the headline theorems: the only list of them
 HEADLINES = (

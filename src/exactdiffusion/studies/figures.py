@@ -36,6 +36,23 @@ from .._core.paths import experiments_dir, project_root
 from .._core.progress import progress as _progress_bar
 from .._core.provenance import provenance
 
+__all__ = [
+    "INK",
+    "STYLE",
+    "Spot",
+    "check",
+    "curve_style",
+    "default_folder",
+    "exact_draws_band",
+    "experiments",
+    "make",
+    "new_figure",
+    "plain_ticks",
+    "redraw",
+    "select",
+    "style",
+]
+
 _REQUIRED = ("SUMMARY", "PARAMETERS", "QUICK", "SPOT", "compute", "draw")
 
 INK = "#222222"

@@ -17,6 +17,21 @@ from .._core.validation import fail
 from ..statements import projection as projection_bounds
 from ..statements import proximal as proximal_bounds
 
+__all__ = [
+    "METRICS",
+    "Exact",
+    "Metric",
+    "Run",
+    "ddim_distance_bound",
+    "exact_output",
+    "kl_bound",
+    "mode_error",
+    "quantiles",
+    "refuse",
+    "responsibilities",
+    "result",
+]
+
 EPS = float(np.finfo(np.float64).eps)
 
 

@@ -11,6 +11,8 @@ from .._core.validation import choice, fail
 from .figures import curve_style, new_figure, plain_ticks, style
 from .results import ABOVE_EXACT, AXES, LABELS, _drawn_text, curves, load, select
 
+__all__ = ["draw", "plot"]
+
 _MOST_CURVES = 12  # in one panel; beyond, neither marker nor grey value tells two curves apart
 _MOST_PANELS = 24
 _FRAME = 30.0  # a bound further than this factor from the data does not widen the frame: it would flatten every curve
@@ -27,7 +29,7 @@ def plot(folder, *, target=None, metric=None, sampler=None, schedule=None, x="st
     Parameters
     ----------
     folder : path
-        Written by `sweep.sweep` or ``exactdiffusion sweep``.
+        Written by `exactdiffusion.sweep` or ``exactdiffusion sweep``.
     target, metric, sampler, schedule : str or list of str, optional
         Draw these only.
     x : {"steps", "calls", "seconds"}

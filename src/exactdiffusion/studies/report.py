@@ -22,6 +22,8 @@ from ..checks.ledger import PROVED_HERE, VERDICTS
 from ._markup import html as markup
 from .results import ABOVE_EXACT, AXES, LABELS, _drawn_text, curves, load, select
 
+__all__ = ["report"]
+
 #: What the page may weigh, in bytes: it is sent by mail and opened on phones.
 MOST_BYTES = 8_000_000
 _ASSETS = Path(__file__).resolve().parent / "_report"
@@ -61,7 +63,7 @@ def report(folder, out=None, *, target=None, metric=None, checks=None, figures=N
     Parameters
     ----------
     folder : path
-        Written by `sweep.sweep` or ``exactdiffusion sweep``.
+        Written by `exactdiffusion.sweep` or ``exactdiffusion sweep``.
     out : path, optional
         The HTML file. Default: ``report.html`` in the folder.
     target, metric : str or list of str, optional

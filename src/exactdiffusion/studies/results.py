@@ -15,6 +15,20 @@ from .._core.validation import choice, fail, no_mask, scalar
 from ..distances.rates import fit_slope
 from .metrics import _band_share
 
+__all__ = [
+    "ABOVE_EXACT",
+    "AXES",
+    "COLUMNS",
+    "LABELS",
+    "Curve",
+    "Point",
+    "Results",
+    "curves",
+    "load",
+    "median_interval",
+    "select",
+]
+
 #: abscissa -> (label of the axis, field of a `Point`)
 AXES = {
     "steps": ("number of steps N", "steps"),

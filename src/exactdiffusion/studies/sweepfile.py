@@ -1,4 +1,4 @@
-"""Sweeps written down in TOML: the arguments of `sweep.sweep`, a title, and what was found.
+"""Sweeps written down in TOML: the arguments of `exactdiffusion.sweep`, a title, and what was found.
 
 ::
 
@@ -31,6 +31,8 @@ from pathlib import Path
 
 from .._core.validation import fail
 from . import sweep as engine
+
+__all__ = ["SweepFile", "problems", "read", "run"]
 
 #: Longer files are not read: a sweep is described in a page.
 MOST_BYTES = 1 << 18
@@ -193,7 +195,7 @@ def run(path, out=None, *, own=False, **options):
     ----------
     path : path
     out : path, optional
-        As for `sweep.sweep`.
+        As for `exactdiffusion.sweep`.
     own : bool
         As for `read`.
     **options

@@ -1,7 +1,7 @@
 """Every planted error of the catalogue makes each of its named checks fail, and one of them by an assertion.
 
 The checks are first run without an error: one that is red anyway, or is not collected, would catch everything.
-``pytest tests/quality/planted --deep`` takes the whole catalogue, a default run every fourth of the faults marked quick.
+``pytest tests/quality/planted --deep`` takes the whole catalogue, ``make quality`` every fourth of the faults marked quick.
 """
 
 import os

@@ -21,6 +21,8 @@ there are two directions, and C is the last atom.
 from fractions import Fraction
 from math import pi
 
+__all__ = ["refutation"]
+
 #: how far a stored centre may be from that of the cell which it names, in half widths: rounding at the finest level is 1e-6
 _ROUNDED = Fraction(1, 10**4)
 #: each sector is examined wider by this angle on both sides, more than the rounding of its ends

@@ -1,1 +1,3 @@
 """The projection paper: adversarial denoisers and the audit of a denoiser."""
+
+__all__ = ["adversaries", "audit"]

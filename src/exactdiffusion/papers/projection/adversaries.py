@@ -12,6 +12,8 @@ import numpy as np
 from ..._core.arrays import from_numpy, to_numpy
 from ..._core.validation import choice, fail, no_mask
 
+__all__ = ["STRATEGIES", "ApproximateProjection"]
+
 #: strategy -> how u is chosen
 STRATEGIES = {
     "under": "u = n, the unit vector from p to x: every step falls short",

@@ -48,6 +48,8 @@ from ..._core.validation import fail, integer, no_mask, real_array, scalar
 from ...laws import PointCloud
 from ...statements import projection as bound
 
+__all__ = ["AuditReport", "Hypothesis", "audit", "load_cloud", "load_function", "run"]
+
 EPS = np.finfo(np.float64).eps
 _LEVELS = (5, 25, 50, 75, 95)
 

@@ -1,1 +1,3 @@
 """The proximal paper: error budgets by quadrature."""
+
+__all__ = ["budgets"]
