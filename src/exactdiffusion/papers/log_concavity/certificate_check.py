@@ -20,6 +20,7 @@ there are two directions, and C is the last atom.
 
 from fractions import Fraction
 from math import pi
+from typing import Any
 
 #: how far a stored centre may be from that of the cell which it names, in half widths: rounding at the finest level is 1e-6
 _ROUNDED = Fraction(1, 10**4)
@@ -65,7 +66,7 @@ def _cover(cells, r):
     return None if met == len(cells) else f"{len(cells) - met} of {len(cells)} leaves lie in others or outside the square"
 
 
-def refutation(certificate, prec=96, every=1):
+def refutation(certificate: Any, prec: int = 96, every: int = 1) -> str | None:
     """The first reason why the stored leaves and sectors do not prove the claim, as a text; None where they prove it.
 
     ``every`` = k bounds each k-th leaf only, while the cover is always examined: None is then no proof.
