@@ -4,6 +4,7 @@ import os
 import time
 from pathlib import Path
 
+from .._core.typing import StrPath
 from . import figures
 
 FIGURES = ("noise_schedules", "projection_error", "steps_versus_w2")
@@ -52,7 +53,7 @@ def _took(wall, processor):
     return f"{now[0] - wall:.0f} s ({now[1] - processor:.0f} s of processor time)"
 
 
-def run(out="demo"):
+def run(out: StrPath = "demo") -> int:
     """Draw the figures into ``out`` and check the headline theorems; the exit code of the checks."""
     from ..checks.verify import verify
 
