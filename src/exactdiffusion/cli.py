@@ -8,6 +8,7 @@ import argparse
 import os
 import re
 import sys
+from collections.abc import Sequence
 
 from ._version import __version__
 
@@ -218,7 +219,7 @@ def _demo(args):
     return run(args.out)
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
     """The argument parser; each command sets ``run``, a function of the parsed arguments that returns the exit code."""
     top = argparse.ArgumentParser(
         prog="exactdiffusion", description="Exact oracles, so that only the theorem is under test."
@@ -328,7 +329,7 @@ def parser():
     return top
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code (0 done, 1 a check failed, 2 a bad argument, 141 a closed pipe)."""
     from ._core.threads import one_thread
 

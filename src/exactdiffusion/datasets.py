@@ -16,11 +16,16 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from ._core.typing import ArrayLike, StrPath
 from ._core.validation import fail, integer, scalar
 from ._core.validation import weights as _weights
+
+if TYPE_CHECKING:
+    from .laws import GaussianMixture
 
 __all__ = [
     "DINO_ROWS_SHA256",
@@ -59,7 +64,7 @@ class DatasetUnavailable(RuntimeError):
     """No source of a data set could be reached; the message says what was tried and what to do."""
 
 
-def digits():
+def digits() -> np.ndarray:
     """Handwritten digits bundled with scikit-learn, 8 x 8 pixels, values / 8 - 1.
 
     Returns
@@ -72,7 +77,7 @@ def digits():
     return load_digits().data / 8.0 - 1.0
 
 
-def photo_patches(size=32, stride=16):
+def photo_patches(size: int = 32, stride: int = 16) -> np.ndarray:
     """Colour patches of the two photographs bundled with scikit-learn, values / 127.5 - 1.
 
     Stands in for CIFAR-10 where the dimension matters: 32 x 32 x 3 = 3072.
@@ -100,7 +105,7 @@ def photo_patches(size=32, stride=16):
     return np.concatenate(parts) / 127.5 - 1.0
 
 
-def dino(folder=None):
+def dino(folder: StrPath | None = None) -> np.ndarray:
     """The dinosaur of the Datasaurus Dozen (Alberto Cairo; Matejka and Fitzmaurice 2017), (xy - 50) / 50.
 
     The target of the proximal paper's Figure 1 (arXiv 2507.08956), with equal weights.
@@ -303,7 +308,7 @@ def _is_number(cell):
     return True
 
 
-def mnist(folder=None, limit=None):
+def mnist(folder: StrPath | None = None, limit: int | None = None) -> np.ndarray:
     """MNIST digits, 28 x 28 pixels, values / 127.5 - 1, flattened row by row.
 
     From ``mnist.npz`` or ``mnist.csv`` in a local folder (see `fashion_mnist` for the layouts), otherwise OpenML
@@ -324,7 +329,7 @@ def mnist(folder=None, limit=None):
     return _images("mnist", "mnist_784", folder, limit)
 
 
-def fashion_mnist(folder=None, limit=None):
+def fashion_mnist(folder: StrPath | None = None, limit: int | None = None) -> np.ndarray:
     """Fashion-MNIST, same format and rules as `mnist`; OpenML ``Fashion-MNIST``, local ``fashion_mnist.npz`` or ``.csv``.
 
     Layouts of local files: .npz with one array ``x`` or ``data``, or with ``x_train`` and ``x_test``; shapes
@@ -462,7 +467,7 @@ def _unavailable(name, reasons, wanted):
     )
 
 
-def two_moons(n=1000):
+def two_moons(n: int = 1000) -> np.ndarray:
     """Two interleaved half circles without noise (`sklearn.datasets.make_moons`), equally spaced angles.
 
     Returns
@@ -476,7 +481,7 @@ def two_moons(n=1000):
     return make_moons(n_samples=n, shuffle=False, noise=None)[0]
 
 
-def swiss_roll(n=1000, dim=2, seed=0):
+def swiss_roll(n: int = 1000, dim: Literal[2, 3] = 2, seed: int = 0) -> np.ndarray:
     """Swiss roll without noise (`sklearn.datasets.make_swiss_roll`), divided by 10.
 
     Parameters
@@ -499,7 +504,9 @@ def swiss_roll(n=1000, dim=2, seed=0):
     return roll if dim == 3 else np.ascontiguousarray(roll[:, [0, 2]])
 
 
-def rings(n_modes=8, radius=1.0, std=0.1, dim=2, weights=None):
+def rings(
+    n_modes: int = 8, radius: float = 1.0, std: float = 0.1, dim: int = 2, weights: ArrayLike | None = None
+) -> "GaussianMixture":
     """Gaussian mixture with equally spaced means on a circle of the first two coordinates.
 
     Parameters
@@ -527,7 +534,7 @@ def rings(n_modes=8, radius=1.0, std=0.1, dim=2, weights=None):
     return GaussianMixture(_weights("weights", weights, n_modes), means, std**2)
 
 
-def two_gaussians(dim=2, half_distance=3.0, std=1.0, weight=0.2):
+def two_gaussians(dim: int = 2, half_distance: float = 3.0, std: float = 1.0, weight: float = 0.2) -> "GaussianMixture":
     """Two isotropic Gaussians at +-half_distance (1, ..., 1): Delta mu = 6 (1, ..., 1) in the log-concavity paper.
 
     Separation and shape are those of arXiv 2305.19473, section 5; std 1 and weights 0.2 / 0.8 are this project's
@@ -554,7 +561,7 @@ def two_gaussians(dim=2, half_distance=3.0, std=1.0, weight=0.2):
     return GaussianMixture([weight, 1 - weight], np.stack([np.ones(dim), -np.ones(dim)]) * half_distance, std**2)
 
 
-def random_mixture(n_components=128, dim=64, seed=453451, normalise=True):
+def random_mixture(n_components: int = 128, dim: int = 64, seed: int = 453451, normalise: bool = True) -> "GaussianMixture":
     """Random full-covariance mixture of the conditional-mean paper (arXiv 2403.02957), as its released code draws it.
 
     ``rng = default_rng(seed)``: weights U(0, 1) normalised, then means N(0, I) / sqrt(dim); covariance k is

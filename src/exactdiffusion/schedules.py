@@ -15,11 +15,13 @@ Two things are called beta: :attr:`Grid.beta` is the *relative step* ``1 - r[i+1
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 
 from ._core.arrays import to_numpy
 from ._core.fixed import Fixed
+from ._core.typing import ArrayLike
 from ._core.validation import choice, fail, integer, real_array, scalar
 from .statements.projection import beta_star
 
@@ -76,12 +78,12 @@ def _nonnegative(name, value, *, positive=False, high=np.inf):
     return array
 
 
-def alpha_bar_from_sigma(sigma):
+def alpha_bar_from_sigma(sigma: ArrayLike) -> np.ndarray:
     """``1 / (1 + sigma^2)`` for a VE noise level (a noise ratio) ``sigma >= 0``."""
     return 1.0 / (1.0 + _nonnegative("sigma", sigma, high=LARGEST) ** 2)
 
 
-def sigma_from_alpha_bar(alpha_bar):
+def sigma_from_alpha_bar(alpha_bar: ArrayLike) -> np.ndarray:
     """VE noise level ``sqrt((1 - alpha_bar) / alpha_bar)`` for ``0 < alpha_bar <= 1``; at 0 there is none.
 
     Near ``alpha_bar = 1`` the information is already lost in ``alpha_bar`` itself: start from the integral
@@ -94,22 +96,22 @@ def sigma_from_alpha_bar(alpha_bar):
     return np.sqrt((1.0 - alpha_bar) / alpha_bar)
 
 
-def integral_from_sigma(sigma):
+def integral_from_sigma(sigma: ArrayLike) -> np.ndarray:
     """``B = -log alpha_bar = log1p(sigma^2)``."""
     return np.log1p(_nonnegative("sigma", sigma, high=LARGEST) ** 2)
 
 
-def sigma_from_integral(integral):
+def sigma_from_integral(integral: ArrayLike) -> np.ndarray:
     """VE noise level ``sqrt(expm1(B))`` with ``B = -log alpha_bar >= 0``."""
     return np.sqrt(np.expm1(_nonnegative("integral", integral, high=2 * np.log(LARGEST))))
 
 
-def alpha_bar_from_integral(integral):
+def alpha_bar_from_integral(integral: ArrayLike) -> np.ndarray:
     """``exp(-B)``."""
     return np.exp(-_nonnegative("integral", integral))
 
 
-def alpha_bar_from_beta(beta):
+def alpha_bar_from_beta(beta: ArrayLike) -> np.ndarray:
     """Cumulative products ``prod_{s <= t} (1 - beta_s)`` of DDPM betas in ``[0, 1]``, shape (T,); 0 from a beta of 1 on."""
     beta = _nonnegative("beta", beta)
     if beta.ndim != 1:
@@ -120,7 +122,7 @@ def alpha_bar_from_beta(beta):
         return np.exp(np.cumsum(np.log1p(-beta)))
 
 
-def beta_from_alpha_bar(alpha_bar):
+def beta_from_alpha_bar(alpha_bar: ArrayLike) -> np.ndarray:
     """DDPM betas ``1 - alpha_bar_t / alpha_bar_{t-1}`` (``alpha_bar_0 = 1``) of decreasing products; the last may be 0."""
     alpha_bar = _nonnegative("alpha_bar", alpha_bar, high=1.0)
     if alpha_bar.ndim != 1:
@@ -131,7 +133,7 @@ def beta_from_alpha_bar(alpha_bar):
     return (previous - alpha_bar) / previous
 
 
-def snr_from_sigma(sigma):
+def snr_from_sigma(sigma: ArrayLike) -> np.ndarray:
     """Linear SNR ``1 / sigma^2`` of a VE noise level ``sigma > 0`` (unit signal power)."""
     given, sigma = sigma, _nonnegative("sigma", sigma, positive=True, high=LARGEST)
     if (sigma < 1 / LARGEST).any():
@@ -139,12 +141,12 @@ def snr_from_sigma(sigma):
     return sigma**-2.0
 
 
-def sigma_from_snr(snr):
+def sigma_from_snr(snr: ArrayLike) -> np.ndarray:
     """VE noise level ``snr^(-1/2)``."""
     return _nonnegative("snr", snr, positive=True) ** -0.5
 
 
-def snr_db_from_snr(snr):
+def snr_db_from_snr(snr: ArrayLike) -> np.ndarray:
     """``10 log10(snr)``."""
     return 10.0 * np.log10(_nonnegative("snr", snr, positive=True))
 
@@ -156,17 +158,17 @@ def _decibels(snr_db):
     return array
 
 
-def snr_from_snr_db(snr_db):
+def snr_from_snr_db(snr_db: ArrayLike) -> np.ndarray:
     """``10^(snr_db / 10)``."""
     return 10.0 ** (_decibels(snr_db) / 10.0)
 
 
-def snr_db_from_sigma(sigma):
+def snr_db_from_sigma(sigma: ArrayLike) -> np.ndarray:
     """``-20 log10(sigma)``."""
     return -20.0 * np.log10(_nonnegative("sigma", sigma, positive=True))
 
 
-def sigma_from_snr_db(snr_db):
+def sigma_from_snr_db(snr_db: ArrayLike) -> np.ndarray:
     """``10^(-snr_db / 20)``."""
     return 10.0 ** (-_decibels(snr_db) / 20.0)
 
@@ -179,20 +181,20 @@ def _vp_rates(beta_min, beta_max):
     return beta_min, beta_max
 
 
-def vp_linear_rate(t, beta_min=0.1, beta_max=20.0):
+def vp_linear_rate(t: ArrayLike, beta_min: float = 0.1, beta_max: float = 20.0) -> np.ndarray:
     """``beta(t) = beta_min + (beta_max - beta_min) t``, ``t`` in [0, 1]."""
     beta_min, beta_max = _vp_rates(beta_min, beta_max)
     return beta_min + (beta_max - beta_min) * _nonnegative("t", t, high=1.0)
 
 
-def vp_linear_integral(t, beta_min=0.1, beta_max=20.0):
+def vp_linear_integral(t: ArrayLike, beta_min: float = 0.1, beta_max: float = 20.0) -> np.ndarray:
     """``B(t) = beta_min t + (beta_max - beta_min) t^2 / 2``, ``t`` in [0, 1]."""
     beta_min, beta_max = _vp_rates(beta_min, beta_max)
     t = _nonnegative("t", t, high=1.0)
     return t * (beta_min + 0.5 * (beta_max - beta_min) * t)
 
 
-def vp_linear_time(integral, beta_min=0.1, beta_max=20.0):
+def vp_linear_time(integral: ArrayLike, beta_min: float = 0.1, beta_max: float = 20.0) -> np.ndarray:
     """Time ``t`` with ``B(t) = integral``, by the form of the quadratic formula that does not cancel."""
     beta_min, beta_max = _vp_rates(beta_min, beta_max)
     integral = _nonnegative("integral", integral, high=1e150)
@@ -302,24 +304,24 @@ class Grid(Fixed):
         )
 
     @property
-    def N(self):
+    def N(self) -> int:
         """Number of steps (levels minus one)."""
         return self.sigma.shape[0] - 1
 
     @cached_property
-    def noise_ratio(self):
+    def noise_ratio(self) -> np.ndarray:
         """``sigma / scale``: the VE noise level, infinite at a first scale of 0."""
         with np.errstate(divide="ignore"):
             return _frozen(self.sigma / self.scale)
 
     @cached_property
-    def alpha_bar(self):
+    def alpha_bar(self) -> np.ndarray:
         """``1 / (1 + noise_ratio^2)``."""
         with np.errstate(over="ignore"):  # beyond 1e154: 0, to rounding
             return _frozen(1.0 / (1.0 + self.noise_ratio**2))
 
     @cached_property
-    def integral(self):
+    def integral(self) -> np.ndarray:
         """``B = -log alpha_bar = log1p(noise_ratio^2)``: the natural clock of the VP-SDE."""
         r = self.noise_ratio
         with np.errstate(over="ignore"):
@@ -327,26 +329,26 @@ class Grid(Fixed):
         return _frozen(np.where(r < LARGEST, small, 2.0 * np.log(np.maximum(r, 1.0))))
 
     @cached_property
-    def snr(self):
+    def snr(self) -> np.ndarray:
         """``noise_ratio^(-2)``, infinite at a final 0."""
         with np.errstate(divide="ignore", over="ignore"):
             return _frozen(np.divide(1.0, self.noise_ratio) ** 2)
 
     @cached_property
-    def snr_db(self):
+    def snr_db(self) -> np.ndarray:
         """``10 log10(snr)``, infinite at a final 0."""
         with np.errstate(divide="ignore"):
             return _frozen(-20.0 * np.log10(self.noise_ratio))
 
     @cached_property
-    def beta(self):
+    def beta(self) -> np.ndarray:
         """Relative steps ``1 - r[i+1] / r[i]``, shape (N,) or (N, n). Not the DDPM betas."""
         r = self.noise_ratio
         with np.errstate(invalid="ignore"):
             return _frozen(np.where(np.isinf(r[:-1]), 1.0, (r[:-1] - r[1:]) / r[:-1]))
 
     @cached_property
-    def g(self):
+    def g(self) -> np.ndarray:
         """VP step sizes ``log(alpha_bar[i+1] / alpha_bar[i]) = int beta dt``, shape (N,) or (N, n), without cancellation."""
         r = self.noise_ratio
         with np.errstate(over="ignore", invalid="ignore"):
@@ -354,28 +356,28 @@ class Grid(Fixed):
         return _frozen(np.where(r[:-1] < LARGEST, plain, self.integral[:-1] - self.integral[1:]))
 
     @cached_property
-    def ddpm_beta(self):
+    def ddpm_beta(self) -> np.ndarray:
         """DDPM betas ``1 - alpha_bar[i] / alpha_bar[i+1] = -expm1(-g)``, shape (N,) or (N, n)."""
         return _frozen(-np.expm1(-self.g))
 
     @property
-    def is_ve(self):
+    def is_ve(self) -> bool:
         """Every scale is exactly 1."""
         return bool((self.scale == 1.0).all())
 
     @property
-    def is_vp(self):
+    def is_vp(self) -> bool:
         """``scale^2 + sigma^2 = 1`` to rounding (8 units in the last place)."""
         with np.errstate(over="ignore"):
             return bool((np.abs(self.scale**2 + self.sigma**2 - 1.0) <= 8 * EPS).all())
 
-    def to_ve(self):
+    def to_ve(self) -> "Grid":
         """Same noise ratios with ``scale = 1``; ValueError naming scale where the first is 0."""
         positive_scales("scale", self)
         r = self.noise_ratio
         return Grid(np.ones_like(r), r, self.time, self.rate, strict=self.strict)
 
-    def to_vp(self):
+    def to_vp(self) -> "Grid":
         """Same noise ratios with ``scale^2 + sigma^2 = 1``."""
         if self.is_vp:
             return self
@@ -386,7 +388,7 @@ class Grid(Fixed):
         return Grid(1.0 / root, sigma, self.time, self.rate, strict=self.strict)
 
 
-def positive_scales(name, grid):
+def positive_scales(name: str, grid: Grid) -> Grid:
     """Refuse a grid that begins with pure noise, where its noise ratio is infinite; for those that divide by the scale."""
     if (grid.scale[0] == 0).any():
         fail(f"{name} (its first scale is 0)", grid, "positive scales: here states are divided by them (samplers.ddim takes "
@@ -403,7 +405,7 @@ def _ve(sigma, *, strict=True):
     return Grid(np.ones_like(sigma), sigma, strict=strict)
 
 
-def nearest_index(grid, sigma, *, unit="db"):
+def nearest_index(grid: Grid, sigma: float, *, unit: Literal["db", "linear"] = "db") -> int:
     """Level of ``grid`` whose SNR is nearest to that of VE noise ``sigma`` (scalar): Eq. (12) of arXiv 2403.02957.
 
     ``unit="db"`` compares in decibels (default; symmetric in the ratio), ``"linear"`` compares SNRs themselves, as the
@@ -453,7 +455,7 @@ def _sigma_range(sigma_max, sigma_min):
     return sigma_max, sigma_min
 
 
-def log_linear(N, sigma_max=40.0, sigma_min=0.01, final_zero=False):
+def log_linear(N: int, sigma_max: float = 40.0, sigma_min: float = 0.01, final_zero: bool = False) -> Grid:
     """Constant relative step: ``sigma_i = sigma_max (sigma_min / sigma_max)^(i / N)``; VE.
 
     ``final_zero=True`` reaches ``sigma_min`` one step earlier and ends with 0 (with N = 1: ``[sigma_max, 0]``).
@@ -469,7 +471,7 @@ def log_linear(N, sigma_max=40.0, sigma_min=0.01, final_zero=False):
     return _ve(np.append(sigma, 0.0) if final_zero else sigma)
 
 
-def edm(N, sigma_max=80.0, sigma_min=0.002, rho=7.0, final_zero=True):
+def edm(N: int, sigma_max: float = 80.0, sigma_min: float = 0.002, rho: float = 7.0, final_zero: bool = True) -> Grid:
     """Karras et al. 2022 (EDM), Eq. (5); VE.
 
     ``sigma_i = (sigma_max^(1/rho) + i/M (sigma_min^(1/rho) - sigma_max^(1/rho)))^rho`` with ``M = N - 1`` and a final 0 as
@@ -479,12 +481,12 @@ def edm(N, sigma_max=80.0, sigma_min=0.002, rho=7.0, final_zero=True):
     sigma_max, sigma_min = _sigma_range(sigma_max, sigma_min)
     rho = scalar("rho", rho, low=0.0, low_open=True)
     try:
-        ends = sigma_max ** (1 / rho), sigma_min ** (1 / rho)
+        first, final = sigma_max ** (1 / rho), sigma_min ** (1 / rho)
     except (OverflowError, ZeroDivisionError):
-        ends = np.inf, 0.0
-    if not 0.0 < ends[1] < ends[0] < np.inf:
+        first, final = np.inf, 0.0
+    if not 0.0 < final < first < np.inf:
         fail("rho", rho, "a rho for which sigma_max^(1/rho) and sigma_min^(1/rho) are distinct positive floats")
-    sigma = np.linspace(*ends, last + 1) ** rho if last else np.empty(1)
+    sigma = np.linspace(first, final, last + 1) ** rho if last else np.empty(1)
     sigma[0] = sigma_max
     if last:
         sigma[last] = sigma_min
@@ -493,7 +495,9 @@ def edm(N, sigma_max=80.0, sigma_min=0.002, rho=7.0, final_zero=True):
     return _ve(np.append(sigma, 0.0) if final_zero else sigma)
 
 
-def vp_linear(N, beta_min=0.1, beta_max=20.0, eps=0.0, vp=True, final_zero=False):
+def vp_linear(
+    N: int, beta_min: float = 0.1, beta_max: float = 20.0, eps: float = 0.0, vp: bool = True, final_zero: bool = False
+) -> Grid:
     """VP-SDE with linear ``beta(t)``, uniform in time from t = 1 to ``eps`` (Song et al. 2021).
 
     ``alpha_bar = exp(-B(t))``, ``B(t) = beta_min t + (beta_max - beta_min) t^2 / 2``; ``1 - alpha_bar`` is formed as
@@ -527,7 +531,7 @@ def vp_linear(N, beta_min=0.1, beta_max=20.0, eps=0.0, vp=True, final_zero=False
     return grid if vp else grid.to_ve()
 
 
-def admissible(N, eta=0.1, nu=2.0, sigma_max=40.0, start_ratio=1.0):
+def admissible(N: int, eta: float = 0.1, nu: float = 2.0, sigma_max: float = 40.0, start_ratio: float = 1.0) -> Grid:
     """Log-linear schedule with the largest admissible step; VE (arXiv 2306.04848, Thm 4.3).
 
     The step is :func:`exactdiffusion.statements.projection.beta_star`. The product guarantee of Thm 4.2 never falls below
@@ -560,7 +564,7 @@ def _table(betas, name, value):
     return np.sqrt(np.expm1(integral))
 
 
-def ddpm_sigmas(T=1000, beta_start=1e-4, beta_end=0.02):
+def ddpm_sigmas(T: int = 1000, beta_start: float = 1e-4, beta_end: float = 0.02) -> np.ndarray:
     """VE noise levels ``sqrt(1 / alpha_bar_t - 1)``, t = 0..T-1, of the linear DDPM betas (Ho et al. 2020); increasing."""
     T = integer("T", T, low=1)
     beta_start = scalar("beta_start", beta_start, low=0.0, high=1.0, low_open=True, high_open=True)
@@ -568,7 +572,7 @@ def ddpm_sigmas(T=1000, beta_start=1e-4, beta_end=0.02):
     return _table(np.linspace(beta_start, beta_end, T), "beta_end", beta_end)
 
 
-def ddpm_time(sigma, table=None):
+def ddpm_time(sigma: ArrayLike, table: ArrayLike | None = None) -> np.ndarray:
     """Smallest index t with ``sigma <= table[t]`` (ceil search; T where ``sigma`` exceeds the table)."""
     table = ddpm_sigmas() if table is None else _nonnegative("table", table)
     if table.ndim != 1 or (np.diff(table) < 0).any():
@@ -594,7 +598,14 @@ def _subsample(N, table, spacing, final_zero):
     return _ve(sigma, strict=final_zero and spacing == "trailing")
 
 
-def ddpm(N, T=1000, beta_start=1e-4, beta_end=0.02, spacing="trailing", final_zero=False):
+def ddpm(
+    N: int,
+    T: int = 1000,
+    beta_start: float = 1e-4,
+    beta_end: float = 0.02,
+    spacing: Literal["trailing", "linspace"] = "trailing",
+    final_zero: bool = False,
+) -> Grid:
     """Linear DDPM betas (Ho et al. 2020), sub-sampled to N steps; VE.
 
     Parameters
@@ -621,7 +632,14 @@ def _from_alpha_bar(function, T, max_beta):
     return _table(np.minimum(1.0 - alpha_bar[1:] / alpha_bar[:-1], max_beta), "max_beta", max_beta)
 
 
-def cosine(N, T=1000, offset=0.008, max_beta=0.999, spacing="trailing", final_zero=False):
+def cosine(
+    N: int,
+    T: int = 1000,
+    offset: float = 0.008,
+    max_beta: float = 0.999,
+    spacing: Literal["trailing", "linspace"] = "trailing",
+    final_zero: bool = False,
+) -> Grid:
     """Cosine schedule (Nichol & Dhariwal 2021, Eq. 17); VE.
 
     ``alpha_bar`` is proportional to ``cos^2((t/T + offset) / (1 + offset) pi / 2)``; betas are capped at ``max_beta``.
@@ -632,7 +650,16 @@ def cosine(N, T=1000, offset=0.008, max_beta=0.999, spacing="trailing", final_ze
     return _subsample(N, table, spacing, final_zero)
 
 
-def sigmoid(N, T=1000, start=-3.0, end=3.0, tau=1.0, max_beta=0.999, spacing="trailing", final_zero=False):
+def sigmoid(
+    N: int,
+    T: int = 1000,
+    start: float = -3.0,
+    end: float = 3.0,
+    tau: float = 1.0,
+    max_beta: float = 0.999,
+    spacing: Literal["trailing", "linspace"] = "trailing",
+    final_zero: bool = False,
+) -> Grid:
     """Sigmoid schedule (Jabri et al. 2022, arXiv 2212.11972); VE.
 
     ``alpha_bar`` is proportional to ``sig(end / tau) - sig((start + t/T (end - start)) / tau)``.
@@ -663,7 +690,9 @@ def sigmoid(N, T=1000, start=-3.0, end=3.0, tau=1.0, max_beta=0.999, spacing="tr
 QUANTISED = ("ddim", "ddim_offset", "edm", "linear")
 
 
-def quantised_times(N, style, start=None):
+def quantised_times(
+    N: int, style: Literal["ddim", "ddim_offset", "edm", "linear"], start: float | None = None
+) -> np.ndarray:
     """Integer DDPM times (N + 1 values, decreasing) of the four schedules of arXiv 2306.04848, Fig. 5.
 
     "ddim" (start sigma 157) and "ddim_offset" (start 40): N + 1 equispaced times from that of the start to 0, truncated
@@ -688,7 +717,7 @@ def quantised_times(N, style, start=None):
     return np.append(ddpm_time(log_linear(N - 1, start, end).sigma, table), 0)
 
 
-def quantised(N, style="linear", start=None):
+def quantised(N: int, style: Literal["ddim", "ddim_offset", "edm", "linear"] = "linear", start: float | None = None) -> Grid:
     """The schedules of arXiv 2306.04848, Fig. 5 (see :func:`quantised_times`); VE, zero-length steps possible at large N."""
     return _ve(ddpm_sigmas()[quantised_times(N, style, start)], strict=False)
 

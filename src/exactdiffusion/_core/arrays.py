@@ -5,15 +5,19 @@ kind on the same device. Real input is computed in float64: float32 and integer 
 arrays are refused. Gradients are not followed: a torch tensor that requires them is detached, and so are results.
 """
 
+from typing import Any
+
 import array_api_compat as _compat
 import numpy as np
+
+from .typing import Array, ArrayLike, Namespace
 
 __all__ = ["array_namespace", "device", "from_numpy", "is_numpy", "on_accelerator", "to_numpy", "workspace"]
 
 _NUMPY = _compat.array_namespace(np.empty(0))
 
 
-def array_namespace(*arrays):
+def array_namespace(*arrays: Any) -> Namespace:
     """Array-API namespace of the first array argument that has one; NumPy for lists and Python numbers."""
     for a in arrays:
         if type(a) is not np.ndarray:
@@ -27,12 +31,12 @@ def array_namespace(*arrays):
     return _compat.array_namespace(*(non_numpy or found[:1]))
 
 
-def is_numpy(xp):
+def is_numpy(xp: Namespace) -> bool:
     """True when ``xp`` is NumPy (directly or through array-api-compat)."""
     return _compat.is_numpy_namespace(xp)
 
 
-def on_accelerator(x):
+def on_accelerator(x: Array) -> bool:
     """True for arrays in the memory of a GPU, where small blocks of work leave the device idle.
 
     Tensors of torch's meta device, shapes without numbers, go the way of a GPU: what it would do is counted on them.
@@ -42,7 +46,7 @@ def on_accelerator(x):
     return _compat.is_cupy_array(x)
 
 
-def workspace(x):
+def workspace(x: Array) -> int:
     """Doubles of one temporary array of a blocked kernel on the device of x.
 
     A block of the CPU is 8 MB, so that the handful that a kernel holds stay within 64 MB; on a GPU it is 1 GiB, or a 32nd of
@@ -60,12 +64,12 @@ def workspace(x):
     return max(1 << 20, min(1 << 27, total // 256))
 
 
-def device(x):
+def device(x: Array) -> Any:
     """Device of an array (``"cpu"`` for NumPy)."""
     return _compat.device(x)
 
 
-def from_numpy(a, like):
+def from_numpy(a: ArrayLike, like: Array) -> Array:
     """Transfer a NumPy array to the namespace and device of ``like``."""
     xp, a = array_namespace(like), np.asarray(a)
     if is_numpy(xp):
@@ -76,7 +80,7 @@ def from_numpy(a, like):
     return xp.asarray(a, device=_compat.device(like))
 
 
-def to_numpy(x):
+def to_numpy(x: Array) -> np.ndarray:
     """Transfer an array to NumPy, from any device."""
     if isinstance(x, np.ndarray):
         return x

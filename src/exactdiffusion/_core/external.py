@@ -5,7 +5,9 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from .validation import fail
 
@@ -14,7 +16,9 @@ __all__ = ["load_function"]
 _FILES: dict = {}  # (path, digest) -> module: a file is run once, and again after an edit
 
 
-def load_function(name, text, expected="MODULE:FUNCTION or FILE.py:FUNCTION"):
+def load_function(
+    name: str, text: str, expected: str = "MODULE:FUNCTION or FILE.py:FUNCTION"
+) -> tuple[Callable[..., Any], str]:
     """The function that ``text`` names and the SHA-256 of its file; modules of the current folder are found.
 
     Parameters

@@ -5,13 +5,17 @@ import io
 import json
 import os
 import tempfile
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
+
+from .typing import Row, StrPath
 
 __all__ = ["json_text", "parse_table", "read_json", "read_table", "table_text", "write_whole"]
 
 
-def write_whole(path, data):
+def write_whole(path: StrPath, data: str | bytes) -> None:
     """Write ``data`` (str or bytes) to ``path`` whole or not at all.
 
     A temporary file in the same folder is flushed to disk and renamed over ``path``: a reader sees the old content
@@ -35,12 +39,12 @@ def write_whole(path, data):
         raise
 
 
-def json_text(value):
+def json_text(value: Any) -> str:
     """JSON with sorted keys and one trailing newline; refuses NaN and infinities (JSON has none)."""
     return json.dumps(value, sort_keys=True, indent=1, allow_nan=False) + "\n"
 
 
-def table_text(rows):
+def table_text(rows: Sequence[Mapping[str, Any]]) -> str:
     """CSV of a list of dicts that share their keys; floats are written so that reading gives the same bits.
 
     Values are strings, booleans, integers, floats, or None (an empty field).
@@ -58,7 +62,7 @@ def table_text(rows):
     return out.getvalue()
 
 
-def read_table(path):
+def read_table(path: StrPath) -> list[Row]:
     """Rows of a CSV written by `table_text`: integers, floats, booleans and None come back as such.
 
     Raises
@@ -72,7 +76,7 @@ def read_table(path):
         raise ValueError(f"{path}: not a table of this package ({error})") from None
 
 
-def read_json(path):
+def read_json(path: StrPath) -> dict[str, Any]:
     """The object (a dict) that a JSON file holds; a ValueError names the file where it holds anything else."""
     try:
         value = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -83,7 +87,7 @@ def read_json(path):
     return value
 
 
-def parse_table(text):
+def parse_table(text: str) -> list[Row]:
     """Rows of the text that `table_text` gives."""
     reader = csv.DictReader(io.StringIO(text), strict=True)
     names = reader.fieldnames or []

@@ -7,7 +7,7 @@ __all__ = ["experiments_dir", "project_root", "theory_dir"]
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
-def project_root():
+def project_root() -> Path | None:
     """Root of the checkout this package is imported from, or None for an installed wheel."""
     root = _PACKAGE.parent.parent
     return root if (root / "pyproject.toml").is_file() and (root / "theory").is_dir() else None
@@ -21,11 +21,11 @@ def _folder(name):
     return path
 
 
-def theory_dir():
+def theory_dir() -> Path:
     """Folder of the theorem checks."""
     return _folder("theory")
 
 
-def experiments_dir():
+def experiments_dir() -> Path:
     """Folder of the figure scripts."""
     return _folder("experiments")

@@ -1,11 +1,15 @@
 """One progress bar for everything: on a terminal, silent otherwise."""
 
 import sys
+from collections.abc import Iterable
+from typing import TypeVar
+
+_Item = TypeVar("_Item")
 
 __all__ = ["progress"]
 
 
-def progress(iterable, description, total=None):
+def progress(iterable: Iterable[_Item], description: str, total: int | None = None) -> Iterable[_Item]:
     """``iterable`` with a tqdm bar on standard error when that is a terminal; else the iterable."""
     if not sys.stderr.isatty():
         return iterable

@@ -8,6 +8,7 @@ import subprocess
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from .paths import project_root
 
@@ -44,7 +45,7 @@ def _counts(relative):
 
 
 @cache
-def source_digest():
+def source_digest() -> str:
     """SHA-256 over the Python files that numbers depend on: two equal digests ran the same code."""
     digest = hashlib.sha256()
     for path in sorted(_PACKAGE.rglob("*.py")):
@@ -55,7 +56,7 @@ def source_digest():
 
 
 @cache
-def versions():
+def versions() -> dict[str, str]:
     """Versions of Python, of this package and of the libraries that numbers depend on."""
     names = ("exactdiffusion", "numpy", "scipy", "scikit-learn", "POT", "matplotlib")
     found = {"python": platform.python_version(), **{name: metadata.version(name) for name in names}}
@@ -65,7 +66,7 @@ def versions():
 
 
 @cache
-def commit():
+def commit() -> str | None:
     """Git commit of the checkout, ``+changes`` appended when tracked code differs; None outside a checkout."""
     root = project_root()
     if root is None or not (root / ".git").exists():
@@ -83,7 +84,7 @@ def _git(root, *arguments):
     return done.stdout.strip()
 
 
-def machine():
+def machine() -> dict[str, Any]:
     """What the run ran on, without the host's name.
 
     Last bits of a number depend on ``processor``, ``blas`` (library, version, kernel), ``blas_threads`` (of this process,
@@ -121,7 +122,7 @@ def _processor():
     return f"{name} (family {entries['cpu family']}, model {entries['model']})" if "cpu family" in entries else name
 
 
-def provenance():
+def provenance() -> dict[str, Any]:
     """The part of a provenance record that every output shares."""
     return {
         "versions": versions(),

@@ -6,10 +6,14 @@ function. Consumption is fixed, so any block can be produced alone. Bits are equ
 may move the last bit of the inverse distribution function.
 """
 
+from collections.abc import Callable
+from typing import Self
+
 import numpy as np
 
 from .arrays import from_numpy, to_numpy
 from .fixed import Fixed
+from .typing import Array, ArrayLike, Schedule
 from .validation import fail, integer, no_mask, real_array
 
 __all__ = ["BrownianPath", "Noise", "standard_normal_of_words"]
@@ -17,7 +21,7 @@ __all__ = ["BrownianPath", "Noise", "standard_normal_of_words"]
 _WORD = 2**64 - 1
 
 
-def standard_normal_of_words(words):
+def standard_normal_of_words(words: np.ndarray) -> np.ndarray:
     """One standard normal per 64-bit word, by the inverse distribution function at ``(top 52 bits + 1/2) 2^-52``.
 
     Half-integers of 52 bits are exact in float64, symmetric about 1/2 and never 0 or 1; with 53 bits the largest would
@@ -43,8 +47,10 @@ class _Rows:
     """Shared interface of noise sources: ``normal`` and views that start at another row."""
 
     _first = 0
+    #: (step, start, n, d) -> rows start .. start + n - 1 of the matrix of that step
+    _block: Callable[[int, int, int, int], np.ndarray]
 
-    def normal(self, step, n, d, start=0, like=None):
+    def normal(self, step: int, n: int, d: int, start: int = 0, like: Array | None = None) -> Array:
         """Rows ``start .. start + n - 1`` of step ``step``'s infinite standard normal matrix with ``d`` columns.
 
         Parameters
@@ -67,7 +73,7 @@ class _Rows:
         z = self._block(step, start, n, d)
         return z if like is None else from_numpy(z, like)
 
-    def rows(self, start):
+    def rows(self, start: int) -> Self:
         """View whose row 0 is row ``start`` of this source: hand it to a sampler that runs a chunk beginning there."""
         view = object.__new__(type(self))
         view.__dict__.update(self.__dict__)
@@ -88,7 +94,7 @@ class Noise(_Rows):
     sampler uses, for the start.
     """
 
-    def __init__(self, seed):
+    def __init__(self, seed: int) -> None:
         self.seed = integer("seed", seed, low=0, high=_WORD)
 
     def __repr__(self):
@@ -97,7 +103,7 @@ class Noise(_Rows):
     def _block(self, step, start, n, d):
         return _normals((self.seed, step), start * d, n * d).reshape(n, d)
 
-    def initial(self, n, d, start=0, like=None):
+    def initial(self, n: int, d: int, start: int = 0, like: Array | None = None) -> Array:
         """Rows of the matrix of step 2^64 - 1, reserved for initial states; arguments as in :meth:`normal`."""
         return self.normal(_WORD, n, d, start, like)
 
@@ -123,7 +129,7 @@ class BrownianPath(Fixed):
     ``euler_maruyama(law, grid, x, noise=path.increments(grid))`` for ``vp_linear(N)``, N = 10, 20, 40, 80, 160.
     """
 
-    def __init__(self, seed, fine):
+    def __init__(self, seed: int, fine: Schedule | ArrayLike) -> None:
         self._noise = Noise(seed)
         self.seed = self._noise.seed
         self._clock = _clock("fine", fine)
@@ -132,7 +138,7 @@ class BrownianPath(Fixed):
     def __repr__(self):
         return f"BrownianPath({self.seed}, {self._clock.shape[0] - 1} cells)"
 
-    def increments(self, grid):
+    def increments(self, grid: Schedule | ArrayLike) -> "_Increments":
         """Noise source (``normal``, ``rows``): step ``k`` is the normalised increment of the path over that step.
 
         Raises

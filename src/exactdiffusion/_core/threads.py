@@ -8,7 +8,7 @@ __all__ = ["VARIABLES", "one_thread"]
 VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
-def one_thread():
+def one_thread() -> None:
     """Set one BLAS thread for this process and its children, unless the environment already names a number."""
     if "OMP_NUM_THREADS" in os.environ or "OPENBLAS_NUM_THREADS" in os.environ:
         return

@@ -4,10 +4,13 @@ import functools
 import inspect
 import math
 import numbers
+from collections.abc import Callable, Collection
+from typing import Any, NoReturn, ParamSpec, TypeVar
 
 import numpy as np
 
 from .arrays import array_namespace, to_numpy
+from .typing import Array, ArrayLike
 
 __all__ = [
     "boolean",
@@ -26,8 +29,11 @@ __all__ = [
 #: what an index or a count of NumPy can hold
 _LARGEST_INTEGER = 2**63 - 1
 
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
 
-def fail(name, value, expected):
+
+def fail(name: str, value: Any, expected: str) -> NoReturn:
     """Raise the ValueError that all checks share."""
     text = repr(value)
     if len(text) > 120:
@@ -35,7 +41,7 @@ def fail(name, value, expected):
     raise ValueError(f"{name}: got {text}; expected {expected}")
 
 
-def no_mask(name, value, depth=64):
+def no_mask(name: str, value: Any, depth: int = 64) -> None:
     """Refuse masked entries of an array, or of a list of them: a conversion takes what lies under a mask for data."""
     if isinstance(value, np.ma.MaskedArray):
         mask = np.ma.getmaskarray(value)
@@ -67,7 +73,7 @@ def _refuse_type(name, value, array, expected):
     fail(f"{name} (dtype object)", value, f"{expected}{table}")
 
 
-def first_bad_row(array):
+def first_bad_row(array: Array) -> int:
     """Index along the first axis of the first entry that is NaN or infinite (0 for a number)."""
     bad = ~np.isfinite(to_numpy(array))
     return int(np.argmax(bad.reshape(len(bad), -1).any(axis=1))) if bad.ndim else 0
@@ -80,7 +86,7 @@ def _all_finite(xp, array):
     return math.isfinite(array.max()) and math.isfinite(array.min())
 
 
-def real_array(name, value, expected="real, finite numbers", finite=True):
+def real_array(name: str, value: Any, expected: str = "real, finite numbers", finite: bool = True) -> Array:
     """``value`` as a finite float64 array of its own namespace; not ``finite``: the caller looks for that."""
     if type(value) is np.ndarray and value.dtype == np.float64 and not (finite and not np.isfinite(value).all()):
         return value
@@ -104,7 +110,7 @@ def real_array(name, value, expected="real, finite numbers", finite=True):
     return array
 
 
-def points(name, value, dim=None, allow_empty=True, finite=True):
+def points(name: str, value: Any, dim: int | None = None, allow_empty: bool = True, finite: bool = True) -> Array:
     """A batch of points, shape (n, d); ``dim`` fixes d."""
     array = real_array(name, value, f"a finite real array of shape (n, {dim if dim is not None else 'd'})", finite)
     if array.ndim != 2 or (dim is not None and array.shape[1] != dim) or array.shape[1] == 0:
@@ -114,7 +120,9 @@ def points(name, value, dim=None, allow_empty=True, finite=True):
     return array
 
 
-def scalar(name, value, *, low=-math.inf, high=math.inf, low_open=False, high_open=False):
+def scalar(
+    name: str, value: Any, *, low: float = -math.inf, high: float = math.inf, low_open: bool = False, high_open: bool = False
+) -> float:
     """A finite Python float within [low, high]; ``*_open`` excludes the end."""
     left, right = "(" if low_open or low == -math.inf else "[", ")" if high_open or high == math.inf else "]"
     expected = f"a finite number in {left}{low:g}, {high:g}{right}"
@@ -131,7 +139,7 @@ def scalar(name, value, *, low=-math.inf, high=math.inf, low_open=False, high_op
     return number
 
 
-def integer(name, value, *, low=None, high=None):
+def integer(name: str, value: Any, *, low: int | None = None, high: int | None = None) -> int:
     """A Python int within [low, high]; at most 2^63 - 1 where no other limit is given."""
     expected = "an integer" + (f" >= {low}" if low is not None else "") + (f" <= {high}" if high is not None else "")
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (numbers.Integral, np.integer)):
@@ -142,14 +150,14 @@ def integer(name, value, *, low=None, high=None):
     return number
 
 
-def boolean(name, value):
+def boolean(name: str, value: Any) -> bool:
     """True or False."""
     if not isinstance(value, (bool, np.bool_)):
         fail(name, value, "True or False")
     return bool(value)
 
 
-def in_range(function):
+def in_range(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
     """Decorate: where the numbers leave the range of floats inside ``function``, a ValueError names its arguments.
 
     An overflow, a division by 0 or an invalid operation of NumPy, which would be a warning and an infinity or a NaN further
@@ -159,7 +167,7 @@ def in_range(function):
     signature = inspect.signature(function)
 
     @functools.wraps(function)
-    def call(*args, **kwargs):
+    def call(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
         try:
             with np.errstate(over="raise", divide="raise", invalid="raise"):
                 return function(*args, **kwargs)
@@ -172,14 +180,14 @@ def in_range(function):
     return call
 
 
-def choice(name, value, options):
+def choice(name: str, value: Any, options: Collection[str]) -> str:
     """One of ``options``."""
     if not isinstance(value, str) or value not in options:
         fail(name, value, "one of " + ", ".join(repr(o) for o in options))
     return value
 
 
-def weights(name, value, size):
+def weights(name: str, value: ArrayLike | None, size: int) -> Array:
     """Nonnegative weights of shape (size,) that sum to 1 within ``8 * eps * size``-rounding (then renormalised exactly).
 
     ``None`` gives uniform weights.

@@ -13,10 +13,13 @@ from __future__ import annotations
 import json
 import math
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, TypeAlias
 
+from .._core.typing import StrPath
 from ..statements import PAPERS, all_statements
-from .ledger import PROVED_HERE, VERDICTS, attained, verdict, worst_ratio
+from .ledger import PROVED_HERE, VERDICTS, Collected, attained, verdict, worst_ratio
 from .statistics import LEVEL
 
 __all__ = [
@@ -47,11 +50,14 @@ FINDING_KINDS = {
     "open question": "Open questions",
 }
 
+#: key of a statement -> its table of ``expected.toml``
+Entries: TypeAlias = dict[str, dict[str, Any]]
+
 
 # -- from a run ----------------------------------------------------------------------------------------------------------
 
 
-def summarise(collected):
+def summarise(collected: Collected) -> Entries:
     """Key of each statement that took part -> its entry of ``expected.toml``, as plain data in a fixed order."""
     planted, free = planted_errors(), scale_free() or {}
     return {
@@ -97,7 +103,7 @@ def _counts(records):
     ]
 
 
-def without_tolerances(entries):
+def without_tolerances(entries: Entries) -> Entries:
     """The entries without ``loosest``: computed tolerances of two machines agree to a few per cent, not to the byte."""
     return {
         key: {**entry, "records": [{k: v for k, v in row.items() if k != "loosest"} for row in entry["records"]]}
@@ -120,7 +126,7 @@ def _stated(records, part):
     return [found[key] for key in sorted(found)]
 
 
-def significant(value, digits):
+def significant(value: float, digits: int) -> float:
     """``value`` to so many significant digits. It is rounded to nine before, so that a tie does not hang on the last bit."""
     return float(f"{float(f'{value:.9g}'):.{digits}g}")
 
@@ -128,7 +134,7 @@ def significant(value, digits):
 # -- the committed files ---------------------------------------------------------------------------------------------------
 
 
-def read(root=None):
+def read(root: StrPath | None = None) -> Entries:
     """The entries of every ``expected.toml`` below ``root`` (default: ``theory/`` of the checkout or the wheel).
 
     Raises
@@ -139,7 +145,7 @@ def read(root=None):
     from .._core.paths import theory_dir
 
     root = theory_dir() if root is None else Path(root)
-    entries = {}
+    entries: Entries = {}
     for paper in PAPERS:
         path = root / paper / NAME
         if path.is_file():
@@ -150,7 +156,7 @@ def read(root=None):
     return entries
 
 
-def write(entries, root, page):
+def write(entries: Entries, root: StrPath, page: StrPath) -> None:
     """Write ``expected.toml`` of each paper below ``root`` and the page made from them, each file whole or not at all."""
     for paper in PAPERS:
         mine = {key: entry for key, entry in entries.items() if key.startswith(f"{paper}/")}
@@ -165,7 +171,7 @@ def _replace(path, text):
     temporary.replace(path)
 
 
-def toml(entries):
+def toml(entries: Entries) -> str:
     """Entries as the text of one file; the table of ``paper/name`` is ``[name]``."""
     lines = ["# What every correct machine reproduces. Written by `exactdiffusion verify --update`; do not edit."]
     for key, entry in entries.items():
@@ -184,7 +190,7 @@ def _value(value):
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
 
 
-def lines(entry):
+def lines(entry: Mapping[str, Any]) -> list[str]:
     """An entry for a reader: one line per hypothesis, constant, exponent, control and refuted form."""
     out = [f"hypothesis: {name}" for name in entry.get("hypotheses", ())]
     out += [f"tight: {row['value']:g} on {row['on']}" for row in entry.get("constants", ())]
@@ -197,7 +203,7 @@ def lines(entry):
 # -- comparing -------------------------------------------------------------------------------------------------------------
 
 
-def differences(expected, found, *, every=True, entire=True):
+def differences(expected: Entries, found: Entries, *, every: bool = True, entire: bool = True) -> list[str]:
     """What a run found otherwise, one line per record, each naming statement, field and record.
 
     Parameters
@@ -275,7 +281,7 @@ def _tables(path, name, keys):
     return tables
 
 
-def planted_errors(root=None):
+def planted_errors(root: StrPath | None = None) -> dict[str, dict[str, bool]]:
     """Theory file -> {name of a planted error that its checks are known to catch: whether it is marked quick}.
 
     ``tests/quality/planted`` asserts that they do.
@@ -285,7 +291,7 @@ def planted_errors(root=None):
     from .._core.paths import project_root
 
     root = project_root() if root is None else Path(root)
-    caught = {}
+    caught: dict[str, dict[str, bool]] = {}
     for path in sorted((root / "tests" / "quality" / "planted").glob("*.toml")) if root else ():
         for fault in _tables(path, "fault", ("name", "caught_by")):
             for file in dict.fromkeys(node.partition("::")[0] for node in fault["caught_by"]):
@@ -293,7 +299,7 @@ def planted_errors(root=None):
     return caught
 
 
-def scale_free(root=None):
+def scale_free(root: StrPath | None = None) -> dict[str, list[str]] | None:
     """Key of a statement -> parts of its value that a factor leaves right, each with the reason.
 
     ``tests/quality/planted/test_scaled_bounds.py`` asserts that a change of 5 % of any other value is seen.
@@ -305,7 +311,7 @@ def scale_free(root=None):
     path = root / "tests" / "quality" / "planted" / "scale_free.toml" if root else None
     if path is None or not path.exists():
         return None
-    parts = {}
+    parts: dict[str, list[str]] = {}
     for value in _tables(path, "value", ("key", "reason")):
         parts.setdefault(value["key"], []).append(f"part {value.get('part', 1)} ({value['reason']})")
     return parts
@@ -386,7 +392,7 @@ def _unconfirmed(statements):
     return out
 
 
-def render(entries):
+def render(entries: Entries) -> str:
     """The text of ``paper_checks.md``: what it is, what was found, then one row per statement. Made from files alone."""
     statements = [s for s in all_statements() if s.key in entries]
     out = ["# Paper checks", "", *_HEAD.format(level=LEVEL).splitlines()]

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 
+from .._core.typing import ArrayLike, Row
 from .._core.validation import fail, no_mask
-from ..statements import all_statements
+from ..statements import Statement, all_statements
 from .statistics import SHARE, Comparison, Family, Share
 
 __all__ = [
@@ -91,7 +94,7 @@ class Evidence:
     stated: float = math.nan
 
     @property
-    def key(self):
+    def key(self) -> tuple[str, int, str, str, str]:
         """What two runs of a record have in common; records are ordered and compared by it, never by their place."""
         return self.statement, PARTS.index(self.part), self.on, self.cause, self.of
 
@@ -105,12 +108,12 @@ class Collected:
     failed: set[str] = field(default_factory=set)  # keys with a failing test
     seconds: dict[str, float] = field(default_factory=dict)
 
-    def of(self, key, part=None):
+    def of(self, key: str, part: str | None = None) -> list[Evidence]:
         """The records of a statement, ordered by what they are about: a run in another order gives the same list."""
         found = (r for r in self.records if r.statement == key and part in (None, r.part))
         return sorted(found, key=lambda r: (r.key, r.ratio))
 
-    def add(self, other):
+    def add(self, other: Collected) -> None:
         """Take in what another process collected."""
         self.records += other.records
         self.failed |= other.failed
@@ -120,7 +123,7 @@ class Collected:
             self.seconds[key] = self.seconds.get(key, 0.0) + seconds
 
 
-def pack(collected, family):
+def pack(collected: Collected, family: Family) -> dict[str, Any]:
     """Evidence and statistical checks of a process as plain data (JSON has no NaN: such numbers become words)."""
     return {
         "records": [{k: _word(v) for k, v in dataclasses.asdict(r).items()} for r in collected.records],
@@ -132,7 +135,7 @@ def pack(collected, family):
     }
 
 
-def unpack(data, shift=0):
+def unpack(data: Mapping[str, Any], shift: int = 0) -> tuple[Collected, Family]:
     """The :class:`Collected` and the :class:`exactdiffusion.checks.statistics.Family` that `pack` took apart."""
     collected = Collected(
         [_read(Evidence, r) for r in data["records"]],
@@ -178,11 +181,13 @@ class Check:
         for a cause without a class.
     """
 
-    def __init__(self, statement, collected, test="", chance=None):
+    def __init__(
+        self, statement: Statement, collected: Collected, test: str = "", chance: Callable[..., Share] | None = None
+    ) -> None:
         self.statement, self.collected, self.test = statement, collected, test
         self._chance = chance
 
-    def chance(self, *, comparisons, share=SHARE):
+    def chance(self, *, comparisons: int, share: float = SHARE) -> Share:
         """A share of the run's false-alarm probability for ``comparisons`` statistical ones, which leave evidence here.
 
         Returns
@@ -258,7 +263,7 @@ class Check:
         rounding = 16 * np.finfo(np.float64).eps * np.where(np.isfinite(large), np.abs(large), 0.0)
         return small > large + tolerance + rounding
 
-    def hypothesis(self, name, holds, *, on, required=True, value=None):
+    def hypothesis(self, name: str, holds: ArrayLike, *, on: str, required: bool = True, value: Any = None) -> np.ndarray:
         """Report a hypothesis checked on the instances; with ``required`` every instance must satisfy it.
 
         Returns the mask of applicable instances: "applicable" is reported apart from the verdict.
@@ -270,7 +275,9 @@ class Check:
         self._file("hypothesis", on, share, passed, 0.0, name, mask.size, detail, tolerance_class="exact")
         return mask
 
-    def holds(self, smaller, larger, *, tol, cause, on, detail="", of=""):
+    def holds(
+        self, smaller: ArrayLike, larger: ArrayLike, *, tol: ArrayLike, cause: str, on: str, detail: str = "", of: str = ""
+    ) -> float:
         """``smaller <= larger + tol`` on every instance (arrays broadcast). Records the worst smaller/larger.
 
         ``of`` names the inequality where it is not the statement's own; its ratio is no ratio of the statement.
@@ -292,7 +299,7 @@ class Check:
         )
         return ratio
 
-    def equal(self, left, right, *, tol, cause, on, detail=""):
+    def equal(self, left: ArrayLike, right: ArrayLike, *, tol: ArrayLike, cause: str, on: str, detail: str = "") -> float:
         """``|left - right| <= tol`` on every instance. Records the deviation in units of the tolerance."""
         a, b, tolerance = self._sides(left, right, tol)
         difference = np.abs(a - b)
@@ -312,7 +319,17 @@ class Check:
         )
         return float(np.max(difference))
 
-    def tight(self, measured, expected=1.0, *, tol, cause, on, detail="", of=""):
+    def tight(
+        self,
+        measured: ArrayLike,
+        expected: ArrayLike = 1.0,
+        *,
+        tol: ArrayLike,
+        cause: str,
+        on: str,
+        detail: str = "",
+        of: str = "",
+    ) -> None:
         """A ratio measured/bound reaches its stated value within ``tol``: a loosened constant fails here.
 
         ``of`` as in `holds`.
@@ -326,7 +343,7 @@ class Check:
         text = detail or f"expected {e[worst]:.6g}"
         self._file("tight", on, m[worst], ok.all(), tolerance.max(), cause, m.size, text, units, of, stated=stated)
 
-    def rate(self, slope, expected, *, within, on, detail=""):
+    def rate(self, slope: Any, expected: float, *, within: float, on: str, detail: str = "") -> None:
         """A fitted slope (a number or an object with ``slope, low, high``) lies within ``within`` of ``expected``."""
         value = float(getattr(slope, "slope", slope))
         detail = f"expected {expected:g}, {detail}" if detail else ""
@@ -344,7 +361,9 @@ class Check:
             stated=expected,
         )
 
-    def control(self, dropped, smaller, larger, *, on, tol=0.0, detail=""):
+    def control(
+        self, dropped: str, smaller: ArrayLike, larger: ArrayLike, *, on: str, tol: ArrayLike = 0.0, detail: str = ""
+    ) -> None:
         """Negative control: with ``dropped`` (a hypothesis, a term, a constant) the same inequality must FAIL somewhere.
 
         ``tol`` is the tolerance of the assertion under control, so that rounding cannot pass for a violation.
@@ -363,7 +382,9 @@ class Check:
             tolerance_class="exact",
         )
 
-    def refuted(self, printed, smaller, larger, *, on, tol=0.0, detail=""):
+    def refuted(
+        self, printed: str, smaller: ArrayLike, larger: ArrayLike, *, on: str, tol: ArrayLike = 0.0, detail: str = ""
+    ) -> None:
         """The form as printed fails on this counterexample: ``smaller <= larger + tol`` is false there."""
         small, large, tolerance = self._sides(smaller, larger, tol)
         fails = self._violated(small, large, tolerance)
@@ -391,7 +412,7 @@ def _tolerance_class(cause):
 # ---------------------------------------------------------------------------------------------------- verdicts
 
 
-def missing_parts(statement, collected):
+def missing_parts(statement: Statement, collected: Collected) -> list[str]:
     """What a statement's file still lacks: an empty list for a complete check."""
     have = {r.part for r in collected.of(statement.key)}
     lacks = []
@@ -412,7 +433,7 @@ def missing_parts(statement, collected):
     return lacks
 
 
-def verdict(statement, collected):
+def verdict(statement: Statement, collected: Collected) -> str:
     """Verdict of a statement, derived from its evidence."""
     records = collected.of(statement.key)
     if not records:
@@ -434,7 +455,7 @@ def verdict(statement, collected):
     return f"{found}; {PROVED_HERE}" if statement.text == "recalled" else found
 
 
-def worst_ratio(statement, collected):
+def worst_ratio(statement: Statement, collected: Collected) -> float | None:
     """Largest smaller/larger over the ``holds`` records of the statement's own inequality.
 
     None when there is none: an equality, a definition, an order and a refuted form have no smaller and larger side.
@@ -445,13 +466,13 @@ def worst_ratio(statement, collected):
     return max(ratios) if ratios else None
 
 
-def attained(statement, collected):
+def attained(statement: Statement, collected: Collected) -> list[Evidence]:
     """The ``tight`` records of the statement's own sides that reach ratio 1 within 1e-3, the nearest first."""
     found = [r for r in collected.of(statement.key, "tight") if not r.of and abs(r.ratio - 1) <= 1e-3]
     return sorted(found, key=lambda r: abs(r.ratio - 1))
 
 
-def number(value):
+def number(value: float | None) -> str:
     """A number as a table prints it: four digits, and 1 when it is 1 within 5e-7 (rounding is not a finding)."""
     if value is None or math.isnan(value):
         return "-"
@@ -464,7 +485,7 @@ def number(value):
     return f"{value:.3g}" if not 0.01 <= abs(value) < 1e4 else f"{value:.4g}"
 
 
-def rows(collected):
+def rows(collected: Collected) -> list[Row]:
     """One dict per statement that was run: statement, verdict and a digest of each part."""
     table = []
     for s in all_statements():
@@ -492,7 +513,7 @@ def rows(collected):
     return table
 
 
-def verdict_table(collected):
+def verdict_table(collected: Collected) -> str:
     """The verdict table as plain text, for a terminal."""
     lines = []
     head = ("statement", "ref", "checked", "worst ratio", "tight ratio", "controls fail", "verdict")

@@ -7,8 +7,10 @@ which a worker is lost fails.
 
 import json
 import time
+from collections.abc import Callable, Collection, Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,7 +61,7 @@ class Run:
 RUN = pytest.StashKey[Run]()
 
 
-def pytest_addoption(parser):
+def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("exactdiffusion")
     group.addoption("--deep", action="store_true", help="run the long variants too")
     group.addoption("--quick", action="store_true", help="of each theory test run the first case only")
@@ -68,7 +70,7 @@ def pytest_addoption(parser):
     group.addoption("--no-verdict-table", action="store_true", help="do not print the verdict table at the end")
 
 
-def pytest_configure(config):
+def pytest_configure(config: pytest.Config) -> None:
     if KEY not in config.stash:
         config.stash[KEY] = Collected()
     shift = config.getoption("--seed")
@@ -101,7 +103,7 @@ def _relative(path):
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config, items):
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not config.getoption("--deep"):
         skip = pytest.mark.skip(reason="deep variant: run with --deep")
         for item in items:
@@ -138,7 +140,7 @@ def _keep_first_cases(config, items):
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item):
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     start = time.perf_counter()
     try:
         return (yield)
@@ -150,7 +152,9 @@ def pytest_runtest_call(item):
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item, call):
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if call.when == "call":
         item.stash[PASSED] = report.passed
@@ -164,7 +168,7 @@ def pytest_runtest_makereport(item, call):
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_testnodedown(node, error):
+def pytest_testnodedown(node: Any, error: Any) -> None:
     """Take in what a worker of pytest-xdist collected; one that ended without a word is lost."""
     config, sent = node.config, getattr(node, "workeroutput", {}).get("exactdiffusion")
     run = config.stash[RUN]
@@ -180,7 +184,7 @@ def pytest_testnodedown(node, error):
     run.selected = run.selected or data["selected"]
 
 
-def problems(config):
+def problems(config: pytest.Config) -> list[str]:
     """What is wrong with the evidence of the run as a whole, one line each."""
     from .._core.paths import theory_dir
     from .verify import theory_files
@@ -196,12 +200,12 @@ def problems(config):
     return found
 
 
-def complete(run, files):
+def complete(run: Run, files: Collection[str]) -> bool:
     """Whether every theory file took part in full."""
     return bool(run.files) and not run.selected and run.files >= set(files)
 
 
-def pytest_sessionfinish(session, exitstatus):
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int | pytest.ExitCode) -> None:
     """Send the evidence to the controller, or judge the run and write its records."""
     from .._core.paths import theory_dir
     from .verify import theory_files, write_records
@@ -224,7 +228,7 @@ def pytest_sessionfinish(session, exitstatus):
         write_records(options.records, collected, packed, kind)
 
 
-def pytest_terminal_summary(terminalreporter, config):
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     for line in config.stash[FAMILY].summary().splitlines():
         terminalreporter.write_line(line)
     collected = config.stash[KEY]
@@ -241,13 +245,13 @@ def pytest_terminal_summary(terminalreporter, config):
 
 
 @pytest.fixture(scope="session")
-def deep(request):
+def deep(request: pytest.FixtureRequest) -> bool:
     """True when the long variants run."""
     return request.config.getoption("--deep")
 
 
 @pytest.fixture
-def chance(request):
+def chance(request: pytest.FixtureRequest) -> Iterator[Callable[..., Share]]:
     """``chance(comparisons=3)``: a :class:`exactdiffusion.checks.statistics.Share` of the run's false-alarm probability."""
     family, taken = request.config.stash[FAMILY], []
 
@@ -262,7 +266,7 @@ def chance(request):
 
 
 @pytest.fixture
-def check(request, chance):
+def check(request: pytest.FixtureRequest, chance: Callable[..., Share]) -> Check:
     """The :class:`exactdiffusion.checks.ledger.Check` of the file's ``STATEMENT``."""
     statement = _statement(request.node)
     if statement is None:

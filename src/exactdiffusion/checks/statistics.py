@@ -30,11 +30,17 @@ Seeds: ``draw.rng(5)``, ``draw.noise(5)`` and ``draw.seed(5)`` are the generator
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._core.typing import ArrayLike, Numbers
 from .._core.validation import fail, integer, no_mask, scalar
+
+if TYPE_CHECKING:
+    from .._core.random import Noise
 
 __all__ = ["LEVEL", "SHARE", "Comparison", "Family", "Share"]
 
@@ -82,18 +88,18 @@ class Family:
     comparisons: list[Comparison] = field(default_factory=list)
 
     @property
-    def level(self):
+    def level(self) -> float:
         """Bound of the probability that a correct library fails this run: the sum of the shares taken."""
         return math.fsum(share for _, share in self.shares)
 
     @property
-    def least(self):
+    def least(self) -> Comparison | None:
         """The demonstrated comparison with the smallest effect in units of its quantile; None without any."""
         shown = (c for c in self.comparisons if c.kind == "demonstrated")
         return min(shown, key=lambda c: c.deviation / c.quantile, default=None)
 
     @property
-    def weak(self):
+    def weak(self) -> bool:
         """Whether a demonstration shows too small an effect to be relied on at other seeds.
 
         Judged at the seeds written in the tests alone, where the verdict is no matter of chance: with others, an effect
@@ -102,7 +108,7 @@ class Family:
         least = self.least if self.strict and not self.shift else None
         return least is not None and least.deviation < EFFECT * least.quantile
 
-    def summary(self):
+    def summary(self) -> str:
         """Text for the end of a run; empty when there was no statistical check."""
         if not self.shares:
             return ""
@@ -114,9 +120,8 @@ class Family:
         lines.append(f"false-alarm probability of this run <= {self.level:.3g} (at most {LEVEL:g})")
         if counts["approximate"]:
             lines[-1] += "; to first order for the approximate comparisons"
-        if counts["demonstrated"]:
+        if (least := self.least) is not None:
             lines[-1] += f"; where the true effect is at least {EFFECT} quantiles for the demonstrated ones"
-            least = self.least
             lines.append(f"smallest effect demonstrated: {least.deviation / least.quantile:.2f} quantiles, {least.on}")
         if self.weak:
             lines.append(f"FAILED: a demonstration shows less than {EFFECT} quantiles; take more draws")
@@ -149,7 +154,9 @@ class Share:
         by every comparison that fails, with its deviation and its level.
     """
 
-    def __init__(self, family, test, comparisons, share=SHARE, judge=None):
+    def __init__(
+        self, family: Family, test: str, comparisons: int, share: float = SHARE, judge: Callable[..., None] | None = None
+    ) -> None:
         self.comparisons = integer("comparisons", comparisons, low=1)
         self.share = scalar("share", share, low=0, high=LEVEL, low_open=True)
         self.family, self.test, self._judge = family, test, judge
@@ -158,20 +165,20 @@ class Share:
 
     # ------------------------------------------------------------------------------------------------------- seeds
 
-    def seed(self, number):
+    def seed(self, number: int) -> int:
         """The seed ``number`` in a default run, another 64-bit number for each ``--seed``."""
         number = integer("number", number, low=0, high=2**64 - 1)
         if not self.family.shift:
             return number
         return int(np.random.SeedSequence([number, self.family.shift]).generate_state(1, np.uint64)[0])
 
-    def rng(self, *numbers):
+    def rng(self, *numbers: int) -> np.random.Generator:
         """NumPy generator of that seed (or of that sequence of numbers)."""
         if len(numbers) == 1:
             return np.random.default_rng(self.seed(numbers[0]))
         return np.random.default_rng([*numbers, self.family.shift] if self.family.shift else numbers)
 
-    def noise(self, number):
+    def noise(self, number: int) -> Noise:
         """:class:`exactdiffusion.Noise` of that seed."""
         from .._core.random import Noise
 
@@ -180,11 +187,11 @@ class Share:
     # ---------------------------------------------------------------------------------------------------- comparing
 
     @property
-    def level(self):
+    def level(self) -> float:
         """Level of one scalar comparison."""
         return self.share / self.comparisons
 
-    def close(self):
+    def close(self) -> None:
         """Assert that the stated number of comparisons was made: a share split too finely is power given away."""
         if self._left:
             raise AssertionError(f"{self.test}: {self.comparisons} comparisons stated, {self._left} not made")
@@ -217,13 +224,26 @@ class Share:
                 f"{record.deviation:.2f} standard errors, quantile {record.quantile:.2f} ({cause}, level {self.level:.2g})"
             )
 
-    def normal(self, found, expected, sd, *, on, tol=0.0, degrees=None):
+    def normal(
+        self,
+        found: ArrayLike,
+        expected: ArrayLike,
+        sd: ArrayLike,
+        *,
+        on: str,
+        tol: Numbers = 0.0,
+        degrees: float | None = None,
+    ) -> None:
         """``found`` is Gaussian with mean ``expected`` (known to ``tol``) and standard deviation ``sd``.
 
         Exact, unless ``degrees`` says that ``sd`` is an estimate with so many degrees of freedom (infinity: law or
         deviation are approximations for another reason); then Student's law is the approximation.
         """
-        z = normal_quantile(self.level / 2) if degrees in (None, math.inf) else student_quantile(self.level / 2, degrees)
+        z = (
+            normal_quantile(self.level / 2)
+            if degrees is None or degrees == math.inf
+            else student_quantile(self.level / 2, degrees)
+        )
         no_mask("found", found)
         found, expected, sd = (np.asarray(v, dtype=np.float64) for v in (found, expected, sd))
         half = z * sd + tol
@@ -231,7 +251,7 @@ class Share:
         kind, cause = ("exact", "Gaussian, sd known") if degrees is None else ("approximate", "Student, sd estimated")
         self._compare(kind, on, found, expected - half, expected + half, expected, deviation, z, cause)
 
-    def mean(self, rows, expected, *, on, tol=0.0, gaussian=False):
+    def mean(self, rows: ArrayLike, expected: ArrayLike, *, on: str, tol: Numbers = 0.0, gaussian: bool = False) -> None:
         """The mean of independent rows is ``expected`` (known to ``tol``).
 
         Parameters
@@ -249,7 +269,7 @@ class Share:
         kind, cause = ("exact", "Student") if gaussian else ("approximate", "Student with skewness")
         self._compare(kind, on, mean, expected - half, expected + half, expected, deviation, quantile, cause)
 
-    def mean_at_most(self, rows, bound, *, on, tol=0.0):
+    def mean_at_most(self, rows: ArrayLike, bound: ArrayLike, *, on: str, tol: Numbers = 0.0) -> None:
         """The mean of the law of the rows is at most ``bound`` (one-sided; approximate as :meth:`mean`)."""
         mean, error, quantile = self._studentised(rows, self.level, False)
         bound = np.asarray(bound, dtype=np.float64)
@@ -257,21 +277,23 @@ class Share:
         deviation = _over(np.maximum(mean - bound - tol, 0), error)
         self._compare("approximate", on, mean, -np.inf, high, bound, deviation, quantile, "Student with skewness, one-sided")
 
-    def mean_is_not(self, rows, wrong, *, on, tol=0.0, dropped="the true value"):
+    def mean_is_not(
+        self, rows: ArrayLike, wrong: ArrayLike, *, on: str, tol: Numbers = 0.0, dropped: str = "the true value"
+    ) -> None:
         """Control: the mean of the rows is demonstrably not ``wrong``, by more than ``tol``; ``dropped`` made it wrong."""
         mean, error, quantile = self._studentised(rows, self.level / 2, False)
         effect = np.maximum(np.abs(mean - np.asarray(wrong, dtype=np.float64)) - tol, 0)
         self._compare("demonstrated", on, effect, quantile * error, np.inf, None, _over(effect, error), quantile,
                       "Student with skewness", dropped)  # fmt: skip
 
-    def mean_exceeds(self, rows, value, *, on):
+    def mean_exceeds(self, rows: ArrayLike, value: ArrayLike, *, on: str) -> None:
         """Demonstrated: the mean of the law of the rows is larger than ``value``."""
         mean, error, quantile = self._studentised(rows, self.level, False)
         effect = mean - np.asarray(value, dtype=np.float64)
         self._compare("demonstrated", on, mean - quantile * error, value, np.inf, None, _over(effect, error), quantile,
                       "Student with skewness, one-sided")  # fmt: skip
 
-    def chi_square(self, value, degrees, *, on, scale=1.0):
+    def chi_square(self, value: ArrayLike, degrees: ArrayLike, *, on: str, scale: Numbers = 1.0) -> None:
         """``value / scale`` has the chi-square law with ``degrees`` degrees of freedom. Exact."""
         from scipy.special import chdtr, chdtrc, chdtri
 
@@ -281,7 +303,7 @@ class Share:
         self._compare("exact", on, value / degrees, low / degrees, high / degrees, 1.0, _deviate(tail),
                       normal_quantile(self.level / 2), "chi-square")  # fmt: skip
 
-    def frequency(self, successes, n, p, *, on, tol=0.0):
+    def frequency(self, successes: Numbers, n: Numbers, p: ArrayLike, *, on: str, tol: Numbers = 0.0) -> None:
         """``n`` independent trials succeed with probability ``p`` (known to ``tol``) each. Exact (Clopper-Pearson)."""
         k, p = np.asarray(successes), np.asarray(p, dtype=np.float64)
         low, high = clopper_pearson(k, n, self.level / 2)
@@ -289,7 +311,9 @@ class Share:
         self._compare("exact", on, p, low - tol, high + tol, None, _deviate(tail), normal_quantile(self.level / 2),
                       "Clopper-Pearson")  # fmt: skip
 
-    def frequency_is_not(self, successes, n, wrong, *, on, dropped="the true value"):
+    def frequency_is_not(
+        self, successes: Numbers, n: Numbers, wrong: ArrayLike, *, on: str, dropped: str = "the true value"
+    ) -> None:
         """Control: the probability of a success is demonstrably not ``wrong`` (two-sided Clopper-Pearson)."""
         k, wrong = np.asarray(successes), np.asarray(wrong, dtype=np.float64)
         tail = np.minimum(_at_least(k, n, wrong), _at_least(n - k, n, 1 - wrong))
@@ -297,14 +321,14 @@ class Share:
         effect = _deviate(tail)
         self._compare("demonstrated", on, effect, z, np.inf, None, effect, z, "Clopper-Pearson", dropped)
 
-    def frequency_at_least(self, successes, n, p, *, on):
+    def frequency_at_least(self, successes: Numbers, n: Numbers, p: ArrayLike, *, on: str) -> None:
         """Demonstrated: the probability of a success is at least ``p`` (one-sided Clopper-Pearson)."""
         k, p = np.asarray(successes), np.asarray(p, dtype=np.float64)
         low, _ = clopper_pearson(k, n, self.level)
         effect = np.where(p > 0, _deviate(_at_least(k, n, np.clip(p, 0, 1))), np.inf)
         self._compare("demonstrated", on, low, p, np.inf, None, effect, normal_quantile(self.level), "Clopper-Pearson")
 
-    def frequency_below(self, successes, n, p, *, on, dropped=None):
+    def frequency_below(self, successes: Numbers, n: Numbers, p: ArrayLike, *, on: str, dropped: str | None = None) -> None:
         """Demonstrated: the probability of a success is below ``p`` (one-sided Clopper-Pearson)."""
         k, p = np.asarray(successes), np.asarray(p, dtype=np.float64)
         _, high = clopper_pearson(k, n, self.level)
@@ -312,7 +336,7 @@ class Share:
         self._compare("demonstrated", on, high, -np.inf, p, None, effect, normal_quantile(self.level), "Clopper-Pearson",
                       dropped)  # fmt: skip
 
-    def distribution(self, values, cdf, *, on, tol=0.0):
+    def distribution(self, values: ArrayLike, cdf: Callable[[np.ndarray], ArrayLike], *, on: str, tol: float = 0.0) -> None:
         """Independent values have the distribution function ``cdf`` (to ``tol``): one comparison, all points at once.
 
         Dvoretzky-Kiefer-Wolfowitz with Massart's constant: P(sup |F_n - F| > e) <= 2 exp(-2 n e^2), for every n and every F
@@ -336,7 +360,7 @@ class Share:
         self._compare("exact", on, distance, 0.0, half + tol, 0.0, _deviate(tail), normal_quantile(self.level / 2),
                       "Dvoretzky-Kiefer-Wolfowitz-Massart")  # fmt: skip
 
-    def median(self, values, expected, *, on, tol=0.0):
+    def median(self, values: ArrayLike, expected: ArrayLike, *, on: str, tol: Numbers = 0.0) -> None:
         """The law of the values has the median ``expected`` (to ``tol``): how many lie below is binomial. Exact.
 
         ``values`` has shape (n, ...), ``expected`` the shape of the rest.
@@ -376,14 +400,14 @@ def _deviate(tail):
         return np.maximum(-ndtri(np.minimum(tail, 0.5)), 0.0)
 
 
-def normal_quantile(tail):
+def normal_quantile(tail: float) -> float:
     """z with P(N(0, 1) > z) = ``tail``."""
     from scipy.special import ndtri
 
     return -float(ndtri(tail))
 
 
-def student_quantile(tail, degrees, correction=0.0):
+def student_quantile(tail: float, degrees: Numbers, correction: Numbers = 0.0) -> Any:
     """t with log P(T > t) + ``correction`` t^3 = log ``tail``: Student's quantile, widened for a skewed law.
 
     Raises
@@ -407,7 +431,7 @@ def student_quantile(tail, degrees, correction=0.0):
     return t
 
 
-def clopper_pearson(successes, n, tail):
+def clopper_pearson(successes: Numbers, n: Numbers, tail: float) -> tuple[np.ndarray, np.ndarray]:
     """Limits of a probability from ``successes`` of ``n``: each is on the wrong side with probability at most ``tail``."""
     from scipy.special import betaincinv
 

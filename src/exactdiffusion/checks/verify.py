@@ -10,12 +10,15 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from .._core.typing import StrPath
 from . import expected
-from .ledger import PARTS, Collected, number, rows, unpack, verdict_table
+from .ledger import PARTS, Collected, Evidence, number, rows, unpack, verdict_table
 
 __all__ = [
     "FILES",
@@ -52,8 +55,17 @@ class _Collector:
 
 
 def verify(
-    names=(), *, deep=False, quick=False, update=False, check=False, source=None, records=None, out=None, verbose=False
-):
+    names: Sequence[str] = (),
+    *,
+    deep: bool = False,
+    quick: bool = False,
+    update: bool = False,
+    check: bool = False,
+    source: StrPath | None = None,
+    records: StrPath | None = None,
+    out: StrPath | None = None,
+    verbose: bool = False,
+) -> int:
     """Run the theory checks with pytest and print the verdict table. Returns the exit code.
 
     Parameters
@@ -105,7 +117,7 @@ def verify(
     print()
     print(verdict_table(collected))
     bad = [r["statement"].key for r in table if r["verdict"] in ("FAILED", "incomplete", "not run")]
-    if update and code == 0 and not bad:
+    if home is not None and update and code == 0 and not bad:
         page = home / "paper_checks.md"
         expected.write(expected.summarise(collected), home / "theory", page)
         print(f"\nwrote theory/*/{expected.NAME} and {page.name}")
@@ -178,7 +190,7 @@ def _compare(collected, run, root):
 # -- the records of a run --------------------------------------------------------------------------------------------------
 
 
-def write_records(folder, collected, packed, run):
+def write_records(folder: StrPath, collected: Collected, packed: Mapping[str, Any], run: Mapping[str, Any]) -> None:
     """Write ``records.json``, ``measured.md`` and ``ledger.toml`` of a run (``packed``: `ledger.pack`) into a folder."""
     from .._core.provenance import provenance
 
@@ -196,7 +208,7 @@ def write_records(folder, collected, packed, run):
         temporary.replace(folder / name)
 
 
-def read_records(folder, name="from"):
+def read_records(folder: StrPath, name: str = "from") -> tuple[dict[str, Any], Collected]:
     """What :func:`write_records` wrote: how the run was made, and its :class:`exactdiffusion.checks.ledger.Collected`.
 
     Raises
@@ -218,7 +230,7 @@ def read_records(folder, name="from"):
         raise ValueError(f"{name}: got {str(path)!r}; expected the records of a run of this version ({error})") from None
 
 
-def measured(collected, where):
+def measured(collected: Collected, where: Mapping[str, Any]) -> str:
     """What a run measured, for a reader: the machine, then one section per statement."""
     out = ["# What this run measured", "", "One run on one machine: not compared with anything.", ""]
     out += [f"- {name}: {value}" for name, value in {**where["machine"], **where["versions"]}.items()]
@@ -229,9 +241,9 @@ def measured(collected, where):
     return "\n".join(out) + "\n"
 
 
-def evidence_lines(records):
+def evidence_lines(records: Sequence[Evidence]) -> list[str]:
     """The evidence of one statement, merged: one line per part and cause, with its worst instance."""
-    groups = {}
+    groups: dict[tuple[str, str, str], list[Evidence]] = {}
     for r in records:
         groups.setdefault((r.part, r.on if r.part == "rate" else _cause(r), r.of), []).append(r)
     lines = []
@@ -286,7 +298,7 @@ def _paper(path, root):
     return found.group(1) if found else None
 
 
-def theory_files(root):
+def theory_files(root: StrPath) -> list[Path]:
     """The theory files below ``root``, sorted."""
     pattern = re.compile(r"^((thm|prop|lem|def|eq|sym)_.*|_template)\.py$")
     return sorted(f for f in Path(root).rglob("*.py") if pattern.match(f.name))

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from .._core.arrays import array_namespace, from_numpy, to_numpy
+from .._core.typing import Array, ArrayLike, Namespace
 from .._core.validation import fail, in_range, no_mask, real_array
 from .wasserstein import EPS, ROTATE, _covariance_factor, _mean, congruence, difference
 
@@ -30,7 +31,7 @@ def _u_minus_log1p(xp, u):
 
 
 @in_range
-def gaussian_kl(mean1, cov1, mean2, cov2):
+def gaussian_kl(mean1: ArrayLike, cov1: ArrayLike, mean2: ArrayLike, cov2: ArrayLike) -> float:
     r"""Kullback-Leibler divergence KL(N1 || N2) of two Gaussians, expectation under the *first*.
 
     .. math:: \mathrm{KL} = \tfrac12 \sum_i (u_i - \log(1 + u_i)) + \tfrac12 (m_1-m_2)^T C_2^{-1} (m_1-m_2),
@@ -207,7 +208,7 @@ def _grid(p, q, weights, log):
 MASS = 1e-6
 
 
-def check_mass(name, mass):
+def check_mass(name: str, mass: float) -> None:
     """Refuse a density whose nodes miss a part or count it twice: every divergence would be wrong by as much."""
     if not abs(mass - 1) <= MASS:
         raise ValueError(
@@ -217,7 +218,7 @@ def check_mass(name, mass):
 
 
 @in_range
-def kl_quadrature(p, q, weights, *, log=False):
+def kl_quadrature(p: ArrayLike, q: ArrayLike, weights: ArrayLike, *, log: bool = False) -> float:
     r"""KL(p || q) of two densities on a one-dimensional quadrature grid.
 
     .. math:: \sum_i w_i\, p_i\, (u_i - \log(1 + u_i)), \qquad u = (q - p)/p,
@@ -249,7 +250,7 @@ def kl_quadrature(p, q, weights, *, log=False):
     return kl_sum(xp, p, q, weights, log)
 
 
-def kl_sum(xp, p, q, weights, log=False):
+def kl_sum(xp: Namespace, p: Array, q: Array, weights: Array, log: bool = False) -> float:
     """The sum of `kl_quadrature` over some nodes of laws whose masses were checked."""
     zero, one = xp.zeros_like(weights), xp.ones_like(weights)
     if log:
@@ -278,7 +279,7 @@ def kl_sum(xp, p, q, weights, log=False):
 
 
 @in_range
-def tv_quadrature(p, q, weights, *, log=False):
+def tv_quadrature(p: ArrayLike, q: ArrayLike, weights: ArrayLike, *, log: bool = False) -> float:
     r"""Total variation :math:`\tfrac12 \int |p - q|` of two densities on a quadrature grid.
 
     Parameters and errors as in `kl_quadrature`. The value lies in [0, 1]; it is half the L1 distance.

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from .._core.arrays import array_namespace
+from .._core.typing import ArrayLike
 from .._core.validation import fail, in_range, points, scalar
 
 __all__ = ["Estimate", "excess_error", "mse", "nmse"]
@@ -20,7 +21,7 @@ class Estimate:
     def __float__(self):
         return self.value
 
-    def interval(self, level=0.95):
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
         """Normal interval ``(low, high)`` at ``level``."""
         from scipy.special import ndtri
 
@@ -46,7 +47,7 @@ def _mean(xp, rows):
 
 
 @in_range
-def mse(estimate, truth):
+def mse(estimate: ArrayLike, truth: ArrayLike) -> Estimate:
     r"""Mean squared error :math:`E |\hat x - x|^2`, the squared norm summed over coordinates.
 
     Not the per-entry mean of image processing: divide by d for that. Any array namespace.
@@ -65,7 +66,7 @@ def mse(estimate, truth):
 
 
 @in_range
-def nmse(estimate, truth, power=None):
+def nmse(estimate: ArrayLike, truth: ArrayLike, power: float | None = None) -> Estimate:
     r"""Normalised mean squared error :math:`E|\hat x - x|^2 / E|x|^2` (conditional-mean paper, arXiv 2403.02957).
 
     Parameters
@@ -94,7 +95,7 @@ def nmse(estimate, truth, power=None):
 
 
 @in_range
-def excess_error(estimate, conditional_mean, mmse=None):
+def excess_error(estimate: ArrayLike, conditional_mean: ArrayLike, mmse: float | None = None) -> Estimate:
     r"""Excess error :math:`E|f(y) - E[x|y]|^2`, which equals MSE(f) - MMSE by orthogonality.
 
     Measured against the conditional mean at the same observations: no x enters, hence far less variance than the

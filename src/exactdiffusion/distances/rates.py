@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .._core.arrays import to_numpy
+from .._core.typing import ArrayLike
 from .._core.validation import fail, in_range, integer, no_mask, real_array, scalar
 
 __all__ = ["Slope", "fit_slope", "local_slopes"]
@@ -26,7 +27,7 @@ class Slope:
         return self.slope
 
 
-def t_interval(values, level):
+def t_interval(values: ArrayLike, level: float) -> tuple[float, float, float, float]:
     """Mean, its Student interval at ``level`` and the sample standard deviation of at least two values."""
     from scipy.special import stdtrit
 
@@ -57,7 +58,7 @@ def _unit(values):
 
 
 @in_range
-def fit_slope(x, y, log=True, *, level=0.95, last=None):
+def fit_slope(x: ArrayLike, y: ArrayLike, log: bool = True, *, level: float = 0.95, last: int | None = None) -> Slope:
     r"""Slope of log y against log x by least squares, with its Student interval.
 
     Parameters
@@ -106,11 +107,11 @@ def fit_slope(x, y, log=True, *, level=0.95, last=None):
 
     error = rest * np.sqrt(np.sum((residual / rest) ** 2) / (a.size - 2) / spread) / unit
     half = stdtrit(a.size - 2, 0.5 + level / 2) * error
-    return Slope(*(float(v) for v in (slope, slope - half, slope + half, intercept)), level, int(a.size))
+    return Slope(float(slope), float(slope - half), float(slope + half), float(intercept), level, int(a.size))
 
 
 @in_range
-def local_slopes(x, y):
+def local_slopes(x: ArrayLike, y: ArrayLike) -> np.ndarray:
     r"""Slopes between consecutive points of a log-log plot, (log y_{i+1} - log y_i) / (log x_{i+1} - log x_i).
 
     Parameters

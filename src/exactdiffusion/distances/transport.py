@@ -25,6 +25,7 @@ import heapq
 import itertools
 import math
 import warnings
+from typing import Any
 
 import numpy as np
 
@@ -49,23 +50,23 @@ _ARC_BYTES = 260
 _TREE_DIM = 8
 
 
-def neighbours(d):
+def neighbours(d: int) -> int:
     """Arcs per atom and side at the start: more in few dimensions, where a round costs less than the arcs it saves."""
     return 20 if d <= 3 else 12
 
 
-def cells(n, m):
+def cells(n: int, m: int) -> int:
     """Cells of either side of the coarse problem."""
     return min(1000, max(n, m) // 4 + 1)
 
 
-def workspace(n, m, d):
+def workspace(n: int, m: int, d: int) -> int:
     """Bytes that `solve` takes for n x m atoms beyond its result (arcs that join later add a third at most, measured)."""
     dense = 42 * min(n, cells(n, m)) * min(m, cells(n, m))  # the coarse problem; not at the same time as the arcs
     return max(int((n + m) * neighbours(d) * _ARC_BYTES * 4 // 3), dense) + 4 * 8 * max(_BLOCK, 16 * max(n, m))
 
 
-def dense_work(n, m):
+def dense_work(n: int, m: int) -> int:
     """Arcs, summed over the rounds, beyond which the simplex on all pairs at once is not much slower (measured)."""
     return n * m // 4 + 100 * (n + m)
 
@@ -73,7 +74,7 @@ def dense_work(n, m):
 # ---------------------------------------------------------------------------------------------------------------- masses
 
 
-def masses(a, b, equal):
+def masses(a: np.ndarray, b: np.ndarray, equal: bool) -> tuple[np.ndarray, np.ndarray, int]:
     """Masses of both sides as exact integers of the same total, and this total.
 
     Equal weights: m/g and n/g with g = gcd(n, m), in float64 where the simplex can work with them. Other weights are
@@ -98,7 +99,7 @@ def _integers(weights):
     return np.array([k << (e - least) if k else 0 for k, e in zip(units, exponent.tolist())], dtype=object)
 
 
-def shares(masses, total):
+def shares(masses: np.ndarray, total: int) -> np.ndarray:
     """The masses as float64 parts of their total, each rounded once."""
     return masses / total if masses.dtype != object else np.array([k / total for k in masses.tolist()])
 
@@ -116,7 +117,7 @@ def _quantised(weights):
     return units
 
 
-def merge_rows(x):
+def merge_rows(x: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """Index (k,) of the first occurrence of every distinct row of x and, for each row, which of them it is (n,).
 
     Returns None where fewer than a tenth of the rows repeat another one: merging would not pay.
@@ -127,7 +128,9 @@ def merge_rows(x):
     return None if first.size > 0.9 * len(x) else (first, np.reshape(inverse, -1))
 
 
-def split_plan(groups, masses, index, flow):
+def split_plan(
+    groups: np.ndarray, masses: np.ndarray, index: np.ndarray, flow: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Distribute a plan on merged atoms over the copies: the monotone coupling of copies and flows inside each atom.
 
     Parameters
@@ -156,7 +159,7 @@ class Pairs:
     8 dimensions a matrix product says first which pairs can be least in their row; only these are evaluated so.
     """
 
-    def __init__(self, x, y):
+    def __init__(self, x: np.ndarray, y: np.ndarray) -> None:
         self.x, self.y = np.ascontiguousarray(x), np.ascontiguousarray(y)
         (self.n, self.d), self.m = x.shape, len(y)
         self.error = (self.d / 2 + 2) * EPS
@@ -165,7 +168,7 @@ class Pairs:
             self.p, self.q = x - centre, y - centre
             self.pp, self.qq = np.sum(self.p * self.p, axis=1), np.sum(self.q * self.q, axis=1)
 
-    def cost(self, rows, columns):
+    def cost(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """Squared distances of the pairs listed."""
         out = np.empty(len(rows))
         step = max(1, _BLOCK // self.d)
@@ -175,7 +178,7 @@ class Pairs:
             np.einsum("ij,ij->i", difference, difference, out=out[part])
         return out
 
-    def rounding(self, v):
+    def rounding(self, v: np.ndarray) -> np.ndarray:
         """Bound (n,) of the error of ``c_ij - v_j`` by the matrix product.
 
         The product has d + 2 terms, gamma_{d+2} (|p|^2 + 2 |p| |q| + |q|^2 + |v|); the squares d more; centring moves each
@@ -207,7 +210,7 @@ class Pairs:
             block -= v
             yield start, block
 
-    def price(self, u, v, tol, join=JOIN):
+    def price(self, u: np.ndarray, v: np.ndarray, tol: float, join: int = JOIN) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Row minima of ``c_ij - v_j``, and pairs with ``c_ij - u_i - v_j < -tol`` (the ``join`` worst of each row).
 
         The minima are lower bounds up to the rounding of the last difference, eps/2 of their own size.
@@ -287,7 +290,7 @@ def _joined(forth, back, path, m):
     return key // m, key % m
 
 
-def first_arcs(pairs, a, b, k):
+def first_arcs(pairs: Pairs, a: np.ndarray, b: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rows (sorted) and columns of the first arcs, each once, and the potential v of the Gaussians; a, b integers."""
     path = _staircase(pairs.x, pairs.y, a, b)
     a, b = a / a.sum(), b / b.sum()
@@ -377,7 +380,7 @@ def _coarse_arcs(pairs, a, b, k):
 # ------------------------------------------------------------------------------------------------------------- solver
 
 
-def network_simplex(a, b, cost, iterations):
+def network_simplex(a: np.ndarray, b: np.ndarray, cost: Any, iterations: int) -> tuple[Any, np.ndarray, np.ndarray]:
     """Plan and potentials by POT, ``cost`` a matrix or a sparse one whose entries are the arcs.
 
     Raises RuntimeError on any warning and any status but optimal.
@@ -415,7 +418,16 @@ def _unit(top):
     return math.ldexp(1.0, -math.frexp(top)[1]) if top > 0 else 1.0
 
 
-def solve(x, y, a, b, total, work=math.inf, dense=False, split=True):
+def solve(
+    x: np.ndarray,
+    y: np.ndarray,
+    a: np.ndarray,
+    b: np.ndarray,
+    total: int,
+    work: float = math.inf,
+    dense: bool = False,
+    split: bool = True,
+) -> dict[str, Any] | None:
     """Optimal plan and feasible potentials of two clouds with integer masses.
 
     Parameters
@@ -455,12 +467,12 @@ def solve(x, y, a, b, total, work=math.inf, dense=False, split=True):
         if found is not None and found["solved"]:
             return found
         start = _near_arcs if far else first_arcs
-    units = [masses if masses.dtype != object else _quantised(share) for masses, share in ((a, share_a), (b, share_b))]
+    unit_a, unit_b = (k if k.dtype != object else _quantised(share) for k, share in ((a, share_a), (b, share_b)))
     if dense:
-        rows, columns, u, v = _dense_arcs(pairs, *units)
+        rows, columns, u, v = _dense_arcs(pairs, unit_a, unit_b)
         cost = pairs.cost(rows, columns)
     else:
-        rows, columns, v = start(pairs, *units, neighbours(pairs.d))
+        rows, columns, v = start(pairs, unit_a, unit_b, neighbours(pairs.d))
         cost = pairs.cost(rows, columns)
         u = np.minimum.reduceat(cost - v[columns], np.searchsorted(rows, np.arange(pairs.n)))
     atoms, level, lowered, best = pairs.n + pairs.m, None, False, None
@@ -482,7 +494,7 @@ def solve(x, y, a, b, total, work=math.inf, dense=False, split=True):
             level = 1024 * float(np.quantile(np.abs(reduced), 0.9)) or largest
         unit = _unit(min(level, largest))
         arcs = coo_array((unit * np.minimum(reduced, level), (rows, columns)), shape=(pairs.n, pairs.m))
-        plan, du, dv = network_simplex(*units, arcs, ITERATIONS)
+        plan, du, dv = network_simplex(unit_a, unit_b, arcs, ITERATIONS)
         i, j, flow = plan.row, plan.col, np.asarray(plan.data)
         plan_cost = pairs.cost(i, j)
         cut = bool(np.any(plan_cost - u[i] - v[j] > level))
@@ -507,7 +519,7 @@ def solve(x, y, a, b, total, work=math.inf, dense=False, split=True):
         if new.any():
             if start is not None and not dense and np.count_nonzero(new) > atoms:  # the first arcs were no guide
                 old = (rows, columns) if start is _near_arcs else (np.arange(0), np.arange(0))
-                rows, columns, v = _coarse_arcs(pairs, *units, neighbours(pairs.d))
+                rows, columns, v = _coarse_arcs(pairs, unit_a, unit_b, neighbours(pairs.d))
                 key = np.union1d(rows * pairs.m + columns, old[0] * pairs.m + old[1])
                 rows, columns, start = key // pairs.m, key % pairs.m, None
                 cost = pairs.cost(rows, columns)
@@ -555,7 +567,15 @@ def _median(values, weights):
     return float(values[order][np.searchsorted(cumulated, 0.5 * cumulated[-1])])
 
 
-def exact_flow(rows, columns, a, b, arcs, u, v):
+def exact_flow(
+    rows: np.ndarray,
+    columns: np.ndarray,
+    a: np.ndarray,
+    b: np.ndarray,
+    arcs: tuple[np.ndarray, np.ndarray, np.ndarray],
+    u: np.ndarray,
+    v: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Plan with exactly the integer masses a, b, on the support of a plan for nearby masses.
 
     The support is a forest, on which the masses fix the flow: leaf by leaf. Where that would be negative, or a tree does not
@@ -563,11 +583,11 @@ def exact_flow(rows, columns, a, b, arcs, u, v):
     """
     n = len(a)
     need = a.tolist() + b.tolist()  # of the row to ship, of the column to receive
-    at = [set() for _ in need]
+    at: list[set[int]] = [set() for _ in need]
     for i, j in zip(rows.tolist(), columns.tolist()):
         at[i].add(n + j)
         at[n + j].add(i)
-    flow = [{} for _ in need]  # of both ends
+    flow: list[dict[int, int]] = [{} for _ in need]  # of both ends
     leaves = [k for k, ends in enumerate(at) if len(ends) == 1]
     while leaves:
         k = leaves.pop()
@@ -636,7 +656,18 @@ def _balance(n, need, flow, arcs, u, v):
             need[k] -= moved if k >= n else -moved
 
 
-def polish(pairs, i, j, flow, total, arcs, a, b, v, rounds=4000):
+def polish(
+    pairs: Pairs,
+    i: np.ndarray,
+    j: np.ndarray,
+    flow: np.ndarray,
+    total: int,
+    arcs: tuple[np.ndarray, np.ndarray, np.ndarray],
+    a: np.ndarray,
+    b: np.ndarray,
+    v: np.ndarray | None,
+    rounds: int = 4000,
+) -> dict[str, Any]:
     """Potentials of a plan from the plan alone: shortest paths from 0 in its residual graph, by Bellman's iteration.
 
     ``u_i = max over the plan of c_ij - v_j`` and ``v_j <- min over the arcs of c_ij - u_i`` end where no arc is violated,
@@ -675,8 +706,9 @@ def polish(pairs, i, j, flow, total, arcs, a, b, v, rounds=4000):
     def allowed(u, v, share):
         return share * (ACCURACY * primal + 64 * EPS * size(u, v))
 
-    best, moved, guess = None, False, v
-    starts = [np.zeros(pairs.m)] + [v] * (v is not None)
+    best: Any = None  # (loss, solved, u, v)
+    moved, guess = False, v
+    starts = [np.zeros(pairs.m)] + ([] if v is None else [v])
     while starts:
         v, loss = starts.pop(0), math.inf
         for _ in range(20):

@@ -8,11 +8,12 @@ empirical distance of two samples, read together with its `noise_floor`.
 import math
 import warnings
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from .._core.arrays import array_namespace, to_numpy
+from .._core.typing import ArrayLike, ClosedSet, Rng
 from .._core.validation import choice, fail, in_range, integer, points, real_array, scalar
 from .._core.validation import weights as _weights
 from . import transport
@@ -85,7 +86,16 @@ class W2Result:
         return self.value
 
 
-def w2(x, y, weights_x=None, weights_y=None, method="auto", *, certified="warn", max_bytes=2**31):
+def w2(
+    x: ArrayLike,
+    y: ArrayLike,
+    weights_x: ArrayLike | None = None,
+    weights_y: ArrayLike | None = None,
+    method: Literal["auto", "sorted", "emd", "sparse", "assignment"] = "auto",
+    *,
+    certified: Literal["warn", "require"] = "warn",
+    max_bytes: int = 2**31,
+) -> W2Result:
     r"""Exact Wasserstein-2 distance of two weighted clouds, with a dual certificate.
 
     .. math:: W_2^2 = \min_{\pi \ge 0} \sum_{ij} \pi_{ij} |x_i - y_j|^2, \quad \pi 1 = a, \ \pi^T 1 = b.
@@ -171,7 +181,7 @@ def w2(x, y, weights_x=None, weights_y=None, method="auto", *, certified="warn",
     groups = [None, None] if method == "assignment" else [transport.merge_rows(cloud) for cloud in (x, y)]
     merged = any(group is not None for group in groups)
     sizes = [len(cloud if group is None else group[0]) for cloud, group in zip((x, y), groups)]
-    auto, method = method == "auto", _method(method, *sizes, d, equal and n == m and not merged, max_bytes)
+    auto, method = method == "auto", _method(method, sizes[0], sizes[1], d, equal and n == m and not merged, max_bytes)
     x, y, offset = _separate(x, y, a, b)
     found = None
     if method == "sparse" and auto and sizes[0] * sizes[1] * _EMD_BYTES <= max_bytes:
@@ -375,7 +385,9 @@ def _sorted_result(x, y, a, b, equal):
 
 
 @in_range
-def wasserstein_1d(x, y, p=2, weights_x=None, weights_y=None):
+def wasserstein_1d(
+    x: ArrayLike, y: ArrayLike, p: Literal[1, 2] = 2, weights_x: ArrayLike | None = None, weights_y: ArrayLike | None = None
+) -> float:
     r"""W1 or W2 on the line by sorting: :math:`(\int_0^1 |F^{-1}(u) - G^{-1}(u)|^p du)^{1/p}`.
 
     Parameters
@@ -417,7 +429,7 @@ def _line(name, value):
 
 
 @in_range
-def w2_to_set(x, law, weights=None):
+def w2_to_set(x: ArrayLike, law: ClosedSet, weights: ArrayLike | None = None) -> float:
     r"""W2 distance of the law of ``x`` to the set of all laws carried by a closed set K.
 
     .. math:: \min_{\mu(K) = 1} W_2^2(\mathrm{law}(x), \mu) = E\, d_K(x)^2,
@@ -445,7 +457,7 @@ def w2_to_set(x, law, weights=None):
 
 
 @in_range
-def coupling_bound(x, y, weights=None):
+def coupling_bound(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> float:
     r"""Upper bound of W2 by the coupling that pairs row i with row i: :math:`\sqrt{E |x_i - y_i|^2}`.
 
     With x and y driven by the same noise it is free of the n^(-1/d) floor of empirical W2. Any array namespace.
@@ -494,18 +506,18 @@ class Factor(NamedTuple):
     least: float = 1.0
 
     @property
-    def diagonal(self):
+    def diagonal(self) -> bool:
         return self.cov.ndim == 1
 
     @property
-    def rank(self):
+    def rank(self) -> int:
         return int(np.count_nonzero(self.values))
 
-    def matrix(self):
+    def matrix(self) -> np.ndarray:
         """The covariance, shape (d, d)."""
         return np.diag(self.cov) if self.diagonal else self.cov
 
-    def square_root(self):
+    def square_root(self) -> np.ndarray:
         """The root, shape (d, d)."""
         return np.diag(self.root) if self.diagonal else self.root
 
@@ -566,7 +578,7 @@ def _covariance_factor(name, value, d):
     return Factor(cov, root, values, unit, vectors, float(values[values > 0][0]))
 
 
-def congruence(t, a, tail=None):
+def congruence(t: np.ndarray, a: np.ndarray, tail: np.ndarray | None = None) -> np.ndarray:
     """``t.T @ (a + tail) @ t``, symmetric, with the products of t and a summed in twice the working precision."""
     from ..laws._kernels.eigen import _exact_matmul
 
@@ -576,7 +588,7 @@ def congruence(t, a, tail=None):
     return (out + out.T) / 2
 
 
-def difference(a, b):
+def difference(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(a - b rounded, what the rounding left): together the exact difference."""
     hi = a - b
     v = hi - a
@@ -688,7 +700,7 @@ def _root(cov):
 
 
 @in_range
-def bures_w2(mean1, cov1, mean2, cov2):
+def bures_w2(mean1: ArrayLike, cov1: ArrayLike, mean2: ArrayLike, cov2: ArrayLike) -> float:
     r"""W2 distance of two Gaussians in closed form (Dowson-Landau, Olkin-Pukelsheim, Givens-Shortt).
 
     .. math:: W_2^2 = |m_1 - m_2|^2 + \mathrm{tr}\,[C_1 + C_2 - 2 (C_1^{1/2} C_2 C_1^{1/2})^{1/2}].
@@ -752,7 +764,7 @@ def _moments(name, value, weights):
 
 
 @in_range
-def gelbrich(x, y, weights_x=None, weights_y=None):
+def gelbrich(x: Any, y: Any, weights_x: ArrayLike | None = None, weights_y: ArrayLike | None = None) -> float:
     r"""Lower bound of W2 by first and second moments (Gelbrich 1990): the Bures distance of the moments.
 
     Equality holds for Gaussians, more generally when an affine map with symmetric positive semidefinite matrix
@@ -800,7 +812,17 @@ class NoiseFloor:
     values: tuple = field(repr=False)
 
 
-def noise_floor(target, n, reference, repeats=20, rng=None, *, weights=None, level=0.95, max_bytes=2**31):
+def noise_floor(
+    target: Any,
+    n: int,
+    reference: ArrayLike,
+    repeats: int = 20,
+    rng: Rng | None = None,
+    *,
+    weights: ArrayLike | None = None,
+    level: float = 0.95,
+    max_bytes: int = 2**31,
+) -> NoiseFloor:
     """Empirical W2 that n independent exact draws of the target would show against the same reference.
 
     Parameters

@@ -8,10 +8,13 @@ exactly does not have the method.
 import contextlib
 import math
 from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from .._core.arrays import array_namespace, device, from_numpy, is_numpy, to_numpy
+from .._core.typing import Array, ArrayLike, Law, Namespace, Rng
 from .._core.validation import fail, integer, points, real_array
 
 __all__ = ["Counted", "Denoiser", "NoisedLaw", "Parameters"]
@@ -29,7 +32,7 @@ SPREAD = 1e100
 BLOCK_DOUBLES = 1 << 20
 
 
-def level(name, value):
+def level(name: str, value: ArrayLike) -> float | np.ndarray:
     """A noise level: a Python float, or a NumPy array (n,) of one value per row; finite and >= 0."""
     if isinstance(value, float) and 0 <= value < math.inf:
         return float(value)
@@ -41,13 +44,13 @@ def level(name, value):
     return float(array) if array.ndim == 0 else np.array(array, dtype=np.float64)
 
 
-def levels(scale, sigma):
+def levels(scale: ArrayLike, sigma: ArrayLike) -> tuple[float | np.ndarray, float | np.ndarray]:
     """Validated pair (scale, sigma): not both 0, equal lengths where both are per row."""
     scale, sigma = level("scale", scale), level("sigma", sigma)
     if isinstance(scale, float) and isinstance(sigma, float):
         nothing = scale == sigma == 0
     else:
-        if np.ndim(scale) and np.ndim(sigma) and len(scale) != len(sigma):
+        if isinstance(scale, np.ndarray) and isinstance(sigma, np.ndarray) and len(scale) != len(sigma):
             fail(f"sigma (length {len(sigma)})", sigma, f"the length {len(scale)} of scale")
         nothing = np.any((np.asarray(scale) == 0) & (np.asarray(sigma) == 0))
     if nothing:
@@ -55,7 +58,7 @@ def levels(scale, sigma):
     return scale, sigma
 
 
-def bounded(name, value, array, high=LARGE, low=0.0):
+def bounded(name: str, value: Any, array: float | np.ndarray, high: float = LARGE, low: float = 0.0) -> float:
     """Raise where an entry is above ``high``, or the largest one below ``low`` and not 0: squares leave the range there."""
     top = abs(array) if isinstance(array, float) else float(np.max(np.abs(array), initial=0.0))
     if top > high or 0 < top < low:
@@ -64,12 +67,12 @@ def bounded(name, value, array, high=LARGE, low=0.0):
     return top
 
 
-def largest(xp, x):
+def largest(xp: Namespace, x: Array) -> float:
     """Largest absolute value of a non-empty array, without a temporary in NumPy."""
     return max(float(x.max()), -float(x.min())) if is_numpy(xp) else float(xp.max(xp.abs(x)))
 
 
-def queries(name, value, dim, size=False):
+def queries(name: str, value: ArrayLike, dim: int, size: bool = False) -> Any:
     """A batch of points (n, dim) of at most `LARGE` in every coordinate; with ``size`` also a bound of those: the largest,
     of arrays other than NumPy's the largest norm of a row."""
     xp = array_namespace(value)
@@ -89,7 +92,7 @@ def queries(name, value, dim, size=False):
     return (x, top) if size else x
 
 
-def spread(name, value, size, thin):
+def spread(name: str, value: Any, size: float, thin: float) -> None:
     """Raise where the smallest positive length of a law is out of proportion to its size; 0 is what to say then."""
     if thin < max(size / SPREAD, 1 / LARGE):
         fail(
@@ -100,7 +103,7 @@ def spread(name, value, size, thin):
         )
 
 
-def generator(rng):
+def generator(rng: Rng) -> np.random.Generator:
     """A NumPy generator from a generator or an integer seed; there is no global random state."""
     if isinstance(rng, np.random.Generator):
         return rng
@@ -112,15 +115,15 @@ def generator(rng):
 class Parameters:
     """NumPy parameters of a law, transferred once to each namespace and device they are asked for."""
 
-    def __init__(self, **arrays):
+    def __init__(self, **arrays: ArrayLike) -> None:
         self._host = {k: np.ascontiguousarray(v, dtype=np.float64) for k, v in arrays.items()}
-        self._copies = {}
+        self._copies: dict[tuple[str, str, str], Any] = {}
 
-    def add(self, **arrays):
+    def add(self, **arrays: ArrayLike) -> None:
         """More parameters of the same law."""
         self._host.update((k, np.ascontiguousarray(v, dtype=np.float64)) for k, v in arrays.items())
 
-    def __call__(self, name, like):
+    def __call__(self, name: str, like: Array) -> Array:
         xp = array_namespace(like)
         if is_numpy(xp):
             return self._host[name]
@@ -129,7 +132,9 @@ class Parameters:
             self._copies[key] = from_numpy(self._host[name], like)
         return self._copies[key]
 
-    def cached(self, name, like, make, lock=None):
+    def cached(
+        self, name: str, like: Array, make: Callable[[], Any], lock: contextlib.AbstractContextManager | None = None
+    ) -> Any:
         """Whatever ``make()`` derives from the parameters, once per namespace and device.
 
         Without ``lock`` threads that ask at the same time may each make their own; one of them stays.
@@ -160,7 +165,7 @@ class NoisedLaw:
     # What becomes of rows beyond LARGE * sigma in a posterior: "limit" (an atom has all the weight), "refuse" or None.
     _far: str | None = None
 
-    def __init__(self, law, scale, sigma):
+    def __init__(self, law: Any, scale: ArrayLike, sigma: ArrayLike) -> None:
         self.law = law
         self.dim = law.dim
         self.scale, self.sigma = levels(scale, sigma)
@@ -177,14 +182,14 @@ class NoisedLaw:
         return not (isinstance(self.scale, float) and isinstance(self.sigma, float))
 
     @property
-    def mean(self):
+    def mean(self) -> np.ndarray:
         """Mean (d,), where it is known and the level is a scalar."""
         if self._per_row:
             raise AttributeError("mean: one law per row has no single mean")
         return self.scale * self.law.mean
 
     @property
-    def covariance(self):
+    def covariance(self) -> np.ndarray:
         """Covariance (d, d), where it is known and the level is a scalar."""
         if self._per_row:
             raise AttributeError("covariance: one law per row has no single covariance")
@@ -286,7 +291,7 @@ class NoisedLaw:
             if np.any(far > LARGE * np.minimum(floor, 1.0)):
                 fail("x", x, f"coordinates of at most {LARGE:g} times sigma and the deviations of the law")
 
-    def sample(self, n, rng):
+    def sample(self, n: int, rng: Rng) -> np.ndarray:
         """``n`` independent draws, NumPy (n, d); one row per level where levels are per row.
 
         Parameters
@@ -306,12 +311,12 @@ class NoisedLaw:
         return scale * base + sigma * rng.standard_normal((n, self.dim))
 
 
-def column(xp, a):
+def column(xp: Namespace, a: Array) -> Array:
     """Shape (b,) or (1,) to (b, 1) or (1, 1)."""
     return xp.reshape(a, (-1, 1))
 
 
-def norm_rows(xp, a):
+def norm_rows(xp: Namespace, a: Array) -> Array:
     """Euclidean norms of rows, (n, d) -> (n,)."""
     return xp.sqrt(xp.sum(a * a, axis=-1))
 
@@ -334,7 +339,7 @@ class Denoiser:
     not a law: nothing says that fn is a posterior mean of anything, so there is no score, density or sample.
     """
 
-    def __init__(self, fn, dim):
+    def __init__(self, fn: Callable[[Array, Any], Array], dim: int) -> None:
         if not callable(fn):
             fail("fn", fn, "a callable fn(x, sigma)")
         self.fn = fn
@@ -343,7 +348,7 @@ class Denoiser:
     def __repr__(self):
         return f"Denoiser({getattr(self.fn, '__name__', self.fn)!r}, dim={self.dim})"
 
-    def noised(self, scale=1.0, sigma=0.0):
+    def noised(self, scale: ArrayLike = 1.0, sigma: ArrayLike = 0.0) -> "_NoisedDenoiser":
         """Oracle for ``scale * X + sigma * Z``; ``scale`` must be positive.
 
         Raises
@@ -364,7 +369,7 @@ class _NoisedDenoiser(NoisedLaw):
     mean = property(doc="A denoiser has no mean.")
     covariance = property(doc="A denoiser has no covariance.")
 
-    def denoise(self, x):
+    def denoise(self, x: ArrayLike) -> Array:
         """``fn(x / scale, sigma / scale)``, shape (n, d)."""
         x = self._check(x)
         xp = array_namespace(x)
@@ -404,21 +409,22 @@ class Counted:
     two counters.
     """
 
-    def __init__(self, law):
+    def __init__(self, law: Law) -> None:
         if not callable(getattr(law, "noised", None)):
             fail("law", law, "an object with a method noised(scale, sigma)")
         self.law = law
-        self.calls, self.rows = Counter(), Counter()
+        self.calls: Counter[str] = Counter()
+        self.rows: Counter[str] = Counter()
 
     def __repr__(self):
         return f"Counted({self.law!r})"
 
-    def reset(self):
+    def reset(self) -> None:
         """Set all counts to 0."""
         self.calls.clear()
         self.rows.clear()
 
-    def noised(self, scale=1.0, sigma=0.0):
+    def noised(self, scale: ArrayLike = 1.0, sigma: ArrayLike = 0.0) -> "_CountedView":
         """The noised law, counting into this object."""
         return _CountedView(self.law.noised(scale, sigma), self.calls, self.rows)
 

@@ -13,11 +13,13 @@ are as accurate, and small mixtures the same sums on arrays (K, d, b), in as few
 """
 
 import math
+from typing import Any, Literal, Self
 
 import numpy as np
 
 from .._core.arrays import array_namespace, from_numpy, is_numpy, to_numpy, workspace
 from .._core.fixed import Fixed
+from .._core.typing import Array, ArrayLike, Rng
 from .._core.validation import choice, fail, integer, points, real_array
 from .._core.validation import weights as check_weights
 from ._kernels import generic
@@ -160,13 +162,21 @@ class GaussianMixture(Fixed):
     variance 1e-20 of a coordinate beside one of variance 1, are kept, and diagonal matrices are taken literally.
     """
 
-    def __init__(self, weights, means, covariances, *, covariance_type=None):
+    def __init__(
+        self,
+        weights: ArrayLike | None,
+        means: ArrayLike,
+        covariances: ArrayLike,
+        *,
+        covariance_type: Literal["full", "tied", "diag", "spherical"] | None = None,
+    ) -> None:
         means = to_numpy(points("means", means, allow_empty=False))
         K, d = means.shape
         bounded("means", means, means)
         weights = to_numpy(check_weights("weights", weights, K))
         C = _form(covariances, K, d, covariance_type)
-        self._set(weights, means, *_decompose(covariances, C, K, d), C)
+        kind, lam, U = _decompose(covariances, C, K, d)
+        self._set(weights, means, kind, lam, U, C)
         spread("covariances", covariances, self._size if np.any(self._lam) else 0.0, self._thin)
 
     def _set(self, weights, means, kind, lam, U, covariances=None):
@@ -214,7 +224,7 @@ class GaussianMixture(Fixed):
         return law
 
     @classmethod
-    def from_sklearn(cls, fitted):
+    def from_sklearn(cls, fitted: Any) -> Self:
         """The law of a fitted ``sklearn.mixture.GaussianMixture`` (full, tied, diag or spherical), of float32 data too.
 
         Weights are normalised and covariances made symmetric in float64: a fit to float32 data has both to float32 only. Its
@@ -243,15 +253,15 @@ class GaussianMixture(Fixed):
         return cls(w / np.sum(w), mu, C, covariance_type=kind)
 
     @property
-    def covariance_type(self):
+    def covariance_type(self) -> Literal["spherical", "diag", "full"]:
         """Form of ``covariances`` as scikit-learn names it: "spherical", "diag" or "full"."""
-        return {"isotropic": "spherical", "diagonal": "diag"}.get(self.kind, "full")
+        return "spherical" if self.kind == "isotropic" else "diag" if self.kind == "diagonal" else "full"
 
     def __repr__(self):
         return f"GaussianMixture(K={self.n_components}, dim={self.dim}, kind={self.kind!r})"
 
     @property
-    def covariances(self):
+    def covariances(self) -> np.ndarray:
         """Covariances as given: (), (K,), (K, d) or (K, d, d)."""
         if self._covariances is None:
             if self.kind == "isotropic":
@@ -264,12 +274,12 @@ class GaussianMixture(Fixed):
         return self._covariances
 
     @property
-    def mean(self):
+    def mean(self) -> np.ndarray:
         """Mean, (d,)."""
         return self.weights @ self.means
 
     @property
-    def covariance(self):
+    def covariance(self) -> np.ndarray:
         """Covariance, (d, d)."""
         D = self.means - self.mean
         between = (self.weights[:, None] * D).T @ D
@@ -277,7 +287,7 @@ class GaussianMixture(Fixed):
             return np.tensordot(self.weights, self.covariances, axes=1) + between
         return np.diag(self.weights @ self._lam) + between
 
-    def noised(self, scale=1.0, sigma=0.0):
+    def noised(self, scale: ArrayLike = 1.0, sigma: ArrayLike = 0.0) -> "NoisedMixture":
         """Law of ``scale * X + sigma * N(0, I)``; scalars, or one value per row of x, shape (n,).
 
         Raises
@@ -287,23 +297,23 @@ class GaussianMixture(Fixed):
         """
         return NoisedMixture(self, scale, sigma)
 
-    def log_density(self, x):
+    def log_density(self, x: ArrayLike) -> Array:
         """Log density (n,); ValueError naming sigma where a covariance is singular."""
         return self.noised().log_density(x)
 
-    def score(self, x):
+    def score(self, x: ArrayLike) -> Array:
         """Gradient of the log density, (n, d)."""
         return self.noised().score(x)
 
-    def hessian(self, x):
+    def hessian(self, x: ArrayLike) -> Array:
         """Hessian of the log density, (n, d, d)."""
         return self.noised().hessian(x)
 
-    def prox(self, x, lam, certificate=False, **options):
+    def prox(self, x: ArrayLike, lam: ArrayLike, certificate: bool = False, **options: Any) -> Any:
         """Global minimiser (n, d) of ``1/2 |u - x|^2 - lam log q(u)``; see `NoisedMixture.prox`."""
         return self.noised().prox(x, lam, certificate=certificate, **options)
 
-    def sample(self, n, rng):
+    def sample(self, n: int, rng: Rng) -> np.ndarray:
         """``n`` draws, NumPy (n, d); ``rng`` a numpy Generator or a seed."""
         n, rng = integer("n", n, low=0), generator(rng)
         k = rng.choice(self.n_components, size=n, p=self.weights)
@@ -321,7 +331,7 @@ class GaussianMixture(Fixed):
 class NoisedMixture(NoisedLaw):
     """Law of ``scale * X + sigma * N(0, I)`` for X a Gaussian mixture; see `GaussianMixture.noised`."""
 
-    def noised(self, scale=1.0, sigma=0.0):
+    def noised(self, scale: ArrayLike = 1.0, sigma: ArrayLike = 0.0) -> "NoisedMixture":
         """Law of ``scale * Y + sigma * N(0, I)`` where Y is this noised variable (scalar levels).
 
         Its ``denoise`` is the conditional mean of Y, the variable that was noised last, not that of the
@@ -329,7 +339,7 @@ class NoisedMixture(NoisedLaw):
         """
         return self.materialise().noised(scale, sigma)
 
-    def materialise(self):
+    def materialise(self) -> GaussianMixture:
         """This law as a `GaussianMixture` of its own (scalar levels)."""
         if self._per_row:
             fail("sigma", self.sigma, "scalar levels: one law per row is not one mixture")
@@ -523,7 +533,7 @@ class NoisedMixture(NoisedLaw):
     def _needs_density(self, what, x, size=math.inf):
         self._need_noise(what, x, regular=not self.law._singular, top_x=size)
 
-    def log_density(self, x):
+    def log_density(self, x: ArrayLike) -> Array:
         """Log density, (n,).
 
         Raises
@@ -540,7 +550,7 @@ class NoisedMixture(NoisedLaw):
             return fast
         return self._run(lambda *a: self._responsibilities(*a, *self._parts(*a))[1], x, (), self._rows(x))
 
-    def score(self, x):
+    def score(self, x: ArrayLike) -> Array:
         """Gradient of the log density, (n, d), as a sum of component scores (never as (xhat - x) /
         sigma^2)."""
         x, size = self._check(x, size=True)
@@ -559,7 +569,7 @@ class NoisedMixture(NoisedLaw):
 
         return self._run(kernel, x, (self.dim,), self._rows(x))
 
-    def denoise(self, x):
+    def denoise(self, x: ArrayLike) -> Array:
         """Conditional mean E[X | x], (n, d). At sigma = 0 its limit: x / scale, or the projection on the
         nearest support."""
         x, size = self._check(x, size=True)
@@ -605,7 +615,7 @@ class NoisedMixture(NoisedLaw):
             out = out + xp.matmul(U[k, :, :] * c, Ut[k, :, :])
         return out
 
-    def posterior_covariance(self, x):
+    def posterior_covariance(self, x: ArrayLike) -> Array:
         """Conditional covariance Cov[X | x], (n, d, d); its limit at sigma = 0."""
         x = self._check(x)
         fast = self._stacked("posterior_covariance", x, posterior=True)
@@ -618,7 +628,7 @@ class NoisedMixture(NoisedLaw):
 
         return self._run(kernel, x, (self.dim, self.dim), self._rows(x, 2 * self.dim**2), posterior=True)
 
-    def hessian(self, x):
+    def hessian(self, x: ArrayLike) -> Array:
         """Hessian of the log density, (n, d, d): ``-sum r_k P_k + sum r_k (g_k - g)(g_k - g)^T``."""
         x = self._check(x)
         self._needs_density("hessian", x)
@@ -634,7 +644,7 @@ class NoisedMixture(NoisedLaw):
 
         return self._run(kernel, x, (self.dim, self.dim), self._rows(x, 2 * self.dim**2))
 
-    def prox(self, x, lam, certificate=False, **options):
+    def prox(self, x: ArrayLike, lam: ArrayLike, certificate: bool = False, **options: Any) -> Any:
         """Global minimiser u (n, d) of ``1/2 |u - x|^2 - lam log q(u)``, q the density of this law.
 
         Parameters
@@ -661,7 +671,7 @@ class NoisedMixture(NoisedLaw):
 
         return prox_of(self, x, lam, certificate=certificate, **options)
 
-    def prox_local(self, x, lam, **options):
+    def prox_local(self, x: ArrayLike, lam: ArrayLike, **options: Any) -> Any:
         """Stationary point reached from u = x by monotone Newton steps: not the prox where there are several
         minima."""
         from ..prox.solver import prox_of

@@ -11,15 +11,18 @@ problem itself.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
 from .._core.arrays import array_namespace, from_numpy, is_numpy, to_numpy, workspace
 from .._core.fixed import Fixed
+from .._core.typing import Array, ArrayLike, Rng
 from .._core.validation import boolean, fail, integer, points
 from .._core.validation import weights as check_weights
 from ._kernels import cloud, generic, tree
 from .base import BLOCK_DOUBLES, EPS, LARGE, LOG_2PI, NoisedLaw, Parameters, bounded, column, generator, norm_rows, queries
+from .gaussian_mixture import GaussianMixture, NoisedMixture
 
 __all__ = ["NoisedPoints", "PointCloud"]
 
@@ -116,7 +119,7 @@ class PointCloud(Fixed):
     A cloud has no density: log_density and score exist for ``noised(scale, sigma)`` with sigma > 0 only.
     """
 
-    def __init__(self, points, weights=None, *, copy=True):
+    def __init__(self, points: ArrayLike, weights: ArrayLike | None = None, *, copy: bool = True) -> None:
         given, points = points, to_numpy(_points("points", points, allow_empty=False))
         M, d = points.shape
         bounded("points", given, np.array([points.max(), points.min()]), low=1 / LARGE)
@@ -124,7 +127,9 @@ class PointCloud(Fixed):
         self.points = np.array(points, order="C") if own else np.ascontiguousarray(points).view()
         self.weights = np.array(to_numpy(check_weights("weights", weights, M)))
         self.dim = d
-        first, order, mass = {}, [], []
+        first: dict[int, list[int]] = {}
+        order: list[np.intp] = []
+        mass: list[float] = []
         for j in np.flatnonzero(self.weights > 0):
             row = self.points[j] + 0.0  # -0.0 and 0.0 are one coordinate
             same = first.setdefault(hash(row.tobytes()), [])
@@ -174,7 +179,7 @@ class PointCloud(Fixed):
         # not round.
         self._bits = (52 - math.ceil(math.log2(d + 2))) // 2
         self._top, self._top_q = (float(2.0 ** np.ceil(np.log2(v if v > 0 else 1e-150))) for v in (wide, np.max(squares)))
-        self._diameter = None
+        self._diameter: float | None = None
         self._fix()
 
     def __repr__(self):
@@ -214,24 +219,24 @@ class PointCloud(Fixed):
         return P - host["center"] if "C" in host or self._shifted else P
 
     @property
-    def mean(self):
+    def mean(self) -> np.ndarray:
         """Mean, (d,)."""
         return self.weights @ self.points
 
     @property
-    def covariance(self):
+    def covariance(self) -> np.ndarray:
         """Covariance, (d, d)."""
-        mean, out = self.mean, 0.0
+        mean, out = self.mean, np.zeros((self.dim, self.dim))
         for c in cloud.chunks(len(self.points), BLOCK_DOUBLES // self.dim):
             D = self.points[c] - mean
             out = out + (self.weights[c, None] * D).T @ D
         return out
 
-    def noised(self, scale=1.0, sigma=0.0):
+    def noised(self, scale: ArrayLike = 1.0, sigma: ArrayLike = 0.0) -> "NoisedPoints":
         """Law of ``scale * X + sigma * N(0, I)``; scalars, or one value per row of x, shape (n,)."""
         return NoisedPoints(self, scale, sigma)
 
-    def sample(self, n, rng):
+    def sample(self, n: int, rng: Rng) -> np.ndarray:
         """``n`` draws, NumPy (n, d); ``rng`` a numpy Generator or a seed."""
         n, rng = integer("n", n, low=0), generator(rng)
         return self.points[rng.choice(len(self.points), size=n, p=self.weights)]
@@ -283,7 +288,7 @@ class PointCloud(Fixed):
             return xp.astype(empty, xp.int64), empty, empty
         return xp.concat(index), xp.concat(distance), (xp.concat(gap) if count > 1 else None)
 
-    def nearest(self, x):
+    def nearest(self, x: ArrayLike) -> tuple[Array, Array]:
         """Nearest atom of every row.
 
         Returns
@@ -296,17 +301,17 @@ class PointCloud(Fixed):
         index, distance, _ = self._nearest(x)
         return array_namespace(x).take(from_numpy(self._index, x), index, axis=0), distance
 
-    def project(self, x):
+    def project(self, x: ArrayLike) -> Array:
         """Nearest atom, (n, d), bit for bit a row of ``points``; among equidistant atoms that of lowest
         index."""
         x = queries("x", x, self.dim)
         return array_namespace(x).take(self._p("P", x), self._nearest(x)[0], axis=0)
 
-    def distance(self, x):
+    def distance(self, x: ArrayLike) -> Array:
         """Euclidean distance to the cloud, (n,)."""
         return self.nearest(x)[1]
 
-    def gap(self, x):
+    def gap(self, x: ArrayLike) -> Array:
         """Distance to the second nearest minus distance to the nearest of the distinct atoms, (n,); inf for
         one atom.
 
@@ -316,7 +321,7 @@ class PointCloud(Fixed):
         return self._nearest(x, count=2)[2]
 
     @property
-    def diameter(self):
+    def diameter(self) -> float:
         """Largest distance between two atoms."""
         if self._diameter is None:
             self._diameter = self._farthest()
@@ -354,14 +359,14 @@ class NoisedPoints(NoisedLaw):
 
     _far = "limit"
 
-    def noised(self, scale=1.0, sigma=0.0):
+    def noised(self, scale: ArrayLike = 1.0, sigma: ArrayLike = 0.0) -> NoisedMixture:
         """Law of ``scale * Y + sigma * N(0, I)`` where Y is this noised variable (scalar levels).
 
         Its ``denoise`` is the conditional mean of Y, the variable that was noised last, not of the cloud's X.
         """
         return self.materialise().noised(scale, sigma)
 
-    def materialise(self):
+    def materialise(self) -> GaussianMixture:
         """This law as an isotropic `GaussianMixture` (scalar levels)."""
         from .gaussian_mixture import GaussianMixture
 
@@ -670,7 +675,7 @@ class NoisedPoints(NoisedLaw):
         total = xp.sum(E, axis=-1, keepdims=True)
         return E, total, reference, xp.reshape(top + xp.log(total), (-1,))
 
-    def log_density(self, x):
+    def log_density(self, x: ArrayLike) -> Array:
         """Log density, (n,).
 
         Raises
@@ -715,7 +720,7 @@ class NoisedPoints(NoisedLaw):
         shift = (xp.matmul(others, C) - xp.sum(others, axis=-1, keepdims=True) * cr) / total
         return E, total, reference, shift
 
-    def score(self, x):
+    def score(self, x: ArrayLike) -> Array:
         """Gradient of the log density, (n, d): ``sum_j w_j (s p_j - x) / sigma^2`` summed before dividing.
 
         Raises
@@ -752,7 +757,7 @@ class NoisedPoints(NoisedLaw):
 
         return self._apply(kernel, finish, x, (self.dim,), self._rows(x))
 
-    def denoise(self, x):
+    def denoise(self, x: ArrayLike) -> Array:
         """Conditional mean E[X | x], (n, d). At sigma = 0 (and below 1e-150 scale * size of
         the cloud) the projection of x / scale; at scale = 0 the mean.
 
@@ -809,7 +814,7 @@ class NoisedPoints(NoisedLaw):
             out.append(cov)
         return out[0] if len(out) == 1 else xp.concat(out, axis=0)
 
-    def posterior_covariance(self, x):
+    def posterior_covariance(self, x: ArrayLike) -> Array:
         """Conditional covariance Cov[X | x], (n, d, d); 0 at sigma = 0."""
         x = self._check(x)
         rows = self._rows(x) // self.dim
@@ -819,7 +824,7 @@ class NoisedPoints(NoisedLaw):
 
         return self._apply(self._covariance_block, finish, x, (self.dim, self.dim), rows, posterior=True, what="covariance")
 
-    def hessian(self, x):
+    def hessian(self, x: ArrayLike) -> Array:
         """Hessian of the log density, (n, d, d): ``(s^2 Cov[X | x] / sigma^2 - I) / sigma^2``.
 
         Raises
@@ -846,7 +851,7 @@ class NoisedPoints(NoisedLaw):
         shape = (self.dim, self.dim)
         return self._apply(kernel, finish, x, shape, self._rows(x) // self.dim, what="covariance")
 
-    def prox(self, x, lam, certificate=False, **options):
+    def prox(self, x: ArrayLike, lam: ArrayLike, certificate: bool = False, **options: Any) -> Any:
         """Global minimiser u (n, d) of ``1/2 |u - x|^2 - lam log q(u)``, q the density of this law.
 
         Parameters
@@ -874,7 +879,7 @@ class NoisedPoints(NoisedLaw):
 
         return prox_of(self, x, lam, certificate=certificate, **options)
 
-    def prox_local(self, x, lam, **options):
+    def prox_local(self, x: ArrayLike, lam: ArrayLike, **options: Any) -> Any:
         """Stationary point reached from u = x by monotone Newton steps: not the prox where there are several
         minima."""
         from ..prox.solver import prox_of

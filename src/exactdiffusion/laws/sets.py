@@ -13,6 +13,7 @@ needs about kappa terms; here its tail is the uniform (Debye) expansion at an or
 """
 
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 from functools import cache
 
@@ -20,6 +21,7 @@ import numpy as np
 
 from .._core.arrays import array_namespace, from_numpy, to_numpy
 from .._core.fixed import Fixed
+from .._core.typing import Array, ArrayLike, Rng
 from .._core.validation import fail, integer, real_array, scalar
 from .base import EPS, LARGE, LOG_2PI, NoisedLaw, Parameters, bounded, column, generator, norm_rows, queries, spread
 
@@ -130,7 +132,7 @@ def _uniform_log(xp, kappa, mu):
     return stirling + shifted - mu * xp.log1p(q / (2 * mu)) + 0.5 * xp.log(t) + xp.log(U)
 
 
-def bessel_ratio(kappa, k):
+def bessel_ratio(kappa: Array, k: int) -> tuple[Array, Array, Array]:
     """Bessel ratio of the sphere in R^k and what goes with it.
 
     Parameters
@@ -239,24 +241,24 @@ class _SphereProduct(Fixed):
         return scaled / norm, xp.squeeze(norm * big, axis=-1)
 
     @property
-    def reach(self):
+    def reach(self) -> float:
         """Reach: the smallest radius (inf would be a convex set)."""
         return float(np.min(self._p("radii", np.empty(0))))
 
     @property
-    def mean(self):
+    def mean(self) -> np.ndarray:
         """Mean of the uniform measure: the centre, (d,)."""
         return self.center.copy()
 
     @property
-    def covariance(self):
+    def covariance(self) -> np.ndarray:
         """Covariance of the uniform measure, (d, d): ``R^2 / k`` on every coordinate of a block of radius
         R."""
         diagonal = np.zeros(self.dim)
         diagonal[self._order[: self._m * self._k]] = np.repeat(self._p("radii", diagonal) ** 2 / self._k, self._k)
         return np.diag(diagonal)
 
-    def project(self, x):
+    def project(self, x: ArrayLike) -> Array:
         """Nearest point of the set, (n, d); where it is not unique (a block at its centre), the first
         coordinate direction."""
         x = queries("x", x, self.dim)
@@ -264,7 +266,7 @@ class _SphereProduct(Fixed):
         unit, _ = self._direction(self._split(x)[0])
         return self._join(unit * xp.reshape(self._p("radii", x), (1, -1, 1))) + self._p("center", x)
 
-    def distance(self, x):
+    def distance(self, x: ArrayLike) -> Array:
         """Euclidean distance to the set, (n,)."""
         x = queries("x", x, self.dim)
         xp = array_namespace(x)
@@ -272,12 +274,12 @@ class _SphereProduct(Fixed):
         gap = self._direction(blocks)[1] - self._p("radii", x)
         return xp.sqrt(xp.sum(gap * gap, axis=-1) + xp.sum(rest * rest, axis=-1))
 
-    def noised(self, scale=1.0, sigma=0.0):
+    def noised(self, scale: ArrayLike = 1.0, sigma: ArrayLike = 0.0) -> "_NoisedSpheres":
         """Law of ``scale * X + sigma * N(0, I)``, X uniform; scalars, or one value per row of x, shape
         (n,)."""
         return _NoisedSpheres(self, scale, sigma)
 
-    def sample(self, n, rng):
+    def sample(self, n: int, rng: Rng) -> np.ndarray:
         """``n`` uniform draws, NumPy (n, d); ``rng`` a numpy Generator or a seed."""
         n, rng = integer("n", n, low=0), generator(rng)
         unit, _ = self._direction(rng.standard_normal((n, self._m, self._k)))
@@ -309,7 +311,14 @@ class Sphere(_SphereProduct):
         Naming the argument.
     """
 
-    def __init__(self, radius, dim, sphere_dim=None, block=None, center=None):
+    def __init__(
+        self,
+        radius: float,
+        dim: int,
+        sphere_dim: int | None = None,
+        block: Sequence[int] | None = None,
+        center: ArrayLike | None = None,
+    ) -> None:
         self.radius = scalar("radius", radius, low=0, low_open=True)
         dim = integer("dim", dim, low=1)
         if block is not None:
@@ -356,7 +365,7 @@ class Torus(_SphereProduct):
     exact: the posterior is a product over the circles, each with the Bessel ratio I_1 / I_0.
     """
 
-    def __init__(self, radii, dim=None, center=None):
+    def __init__(self, radii: ArrayLike, dim: int | None = None, center: ArrayLike | None = None) -> None:
         radii = to_numpy(real_array("radii", radii))
         if radii.ndim != 1 or len(radii) == 0 or np.any(radii <= 0):
             fail("radii", radii, "m >= 1 positive radii, shape (m,)")
@@ -395,7 +404,7 @@ class _NoisedSpheres(NoisedLaw):
         length = xp.where(column(xp, zero), xp.ones_like(B), kappa * B) * self.law._p("radii", x)
         return unit * xp.expand_dims(length, axis=-1), unit, r, rest, length
 
-    def denoise(self, x):
+    def denoise(self, x: ArrayLike) -> Array:
         """Conditional mean E[X | x], (n, d); at sigma = 0 the projection of x / scale."""
         x = self._check(x)
 
@@ -404,7 +413,7 @@ class _NoisedSpheres(NoisedLaw):
 
         return self._run(kernel, x, (self.dim,), self._rows(), posterior=True)
 
-    def score(self, x):
+    def score(self, x: ArrayLike) -> Array:
         """Gradient of the log density, (n, d); ValueError naming sigma at sigma = 0."""
         x = self._check(x)
         self._need_noise("score", x)
@@ -417,7 +426,7 @@ class _NoisedSpheres(NoisedLaw):
 
         return self._run(kernel, x, (self.dim,), self._rows())
 
-    def log_density(self, x):
+    def log_density(self, x: ArrayLike) -> Array:
         """Log density, (n,); ValueError naming sigma at sigma = 0."""
         x = self._check(x)
         self._need_noise("log_density", x)
@@ -457,12 +466,12 @@ class _NoisedSpheres(NoisedLaw):
             out = xp.take(xp.take(out, inverse, axis=1), inverse, axis=2)
         return out
 
-    def posterior_covariance(self, x):
+    def posterior_covariance(self, x: ArrayLike) -> Array:
         """Conditional covariance Cov[X | x], (n, d, d); 0 at sigma = 0."""
         x = self._check(x)
         return self._run(self._covariance, x, (self.dim, self.dim), self._rows(matrix=True), posterior=True)
 
-    def hessian(self, x):
+    def hessian(self, x: ArrayLike) -> Array:
         """Hessian of the log density, (n, d, d); ValueError naming sigma at sigma = 0."""
         x = self._check(x)
         self._need_noise("hessian", x)
@@ -503,7 +512,7 @@ class Subspace(Fixed):
 
     reach = math.inf
 
-    def __init__(self, basis, offset=None, covariance=None):
+    def __init__(self, basis: ArrayLike, offset: ArrayLike | None = None, covariance: ArrayLike | None = None) -> None:
         given = basis
         basis = to_numpy(real_array("basis", basis))
         if basis.ndim != 2 or basis.shape[1] > basis.shape[0] or basis.shape[1] == 0:
@@ -581,18 +590,18 @@ class Subspace(Fixed):
         # normal part.
         return a, normal - xp.matmul(xp.matmul(normal, Q), Qt)
 
-    def project(self, x):
+    def project(self, x: ArrayLike) -> Array:
         """Orthogonal projection, (n, d)."""
         x = queries("x", x, self.dim)
         xp = array_namespace(x)
         return xp.matmul(self._split(x)[0], self._p("Qt", x)) + self._p("offset", x)
 
-    def distance(self, x):
+    def distance(self, x: ArrayLike) -> Array:
         """Euclidean distance to the subspace, (n,)."""
         x = queries("x", x, self.dim)
         return norm_rows(array_namespace(x), self._split(x)[1])
 
-    def noised(self, scale=1.0, sigma=0.0):
+    def noised(self, scale: ArrayLike = 1.0, sigma: ArrayLike = 0.0) -> "_NoisedFlat":
         """Law of ``scale * X + sigma * N(0, I)``; scalars, or one value per row of x, shape (n,)."""
         return (_NoisedFlat if self.flat else _NoisedSubspace)(self, scale, sigma)
 
@@ -639,7 +648,7 @@ class _NoisedFlat(NoisedLaw):
         one = xp.ones((1, self.law.subspace_dim), dtype=xp.float64, device=x.device)
         return one / s, (t / s) ** 2 * one, 0.0 * one
 
-    def denoise(self, x):
+    def denoise(self, x: ArrayLike) -> Array:
         """Conditional mean E[X | x], (n, d); for the flat measure the projection of x / scale at every
         sigma."""
         x = self._check(x)
@@ -651,7 +660,7 @@ class _NoisedFlat(NoisedLaw):
 
         return self._run(kernel, x, (self.dim,), self._rows(), posterior=True)
 
-    def score(self, x):
+    def score(self, x: ArrayLike) -> Array:
         """Gradient of the log density, (n, d); ValueError naming sigma at sigma = 0."""
         x = self._check(x)
         self._need_noise("score", x)
@@ -671,7 +680,7 @@ class _NoisedFlat(NoisedLaw):
         out = xp.matmul(Q * xp.expand_dims(diagonal, axis=1), self.law._p("Qt", x))
         return xp.broadcast_to(out, (x.shape[0], self.dim, self.dim)) + 0.0
 
-    def posterior_covariance(self, x):
+    def posterior_covariance(self, x: ArrayLike) -> Array:
         """Conditional covariance Cov[X | x], (n, d, d)."""
         x = self._check(x)
         return self._run(
@@ -682,7 +691,7 @@ class _NoisedFlat(NoisedLaw):
             posterior=True,
         )
 
-    def hessian(self, x):
+    def hessian(self, x: ArrayLike) -> Array:
         """Hessian of the log density, (n, d, d); ValueError naming sigma at sigma = 0."""
         x = self._check(x)
         self._need_noise("hessian", x)
@@ -713,7 +722,7 @@ class _NoisedSubspace(_NoisedFlat):
         inverse = 1 / xp.where(gone, xp.ones_like(v), v)
         return s * lam * inverse, lam * (t * t * inverse), inverse
 
-    def log_density(self, x):
+    def log_density(self, x: ArrayLike) -> Array:
         """Log density, (n,); ValueError naming sigma at sigma = 0."""
         x = self._check(x)
         self._need_noise("log_density", x)
@@ -728,7 +737,7 @@ class _NoisedSubspace(_NoisedFlat):
 
         return self._run(kernel, x, (), self._rows())
 
-    def materialise(self):
+    def materialise(self) -> "Subspace":
         """This law as a `GaussianMixture` of one component (scalar levels)."""
         from .gaussian_mixture import GaussianMixture
 
@@ -741,6 +750,6 @@ class _NoisedSubspace(_NoisedFlat):
         lam = self.scale**2 * lam + self.sigma**2
         return GaussianMixture._from_eigen(np.ones(1), self.scale * law.offset[None], "full", lam[None], U[None])
 
-    def noised(self, scale=1.0, sigma=0.0):
+    def noised(self, scale: ArrayLike = 1.0, sigma: ArrayLike = 0.0) -> "_NoisedFlat":
         """Law of ``scale * Y + sigma * N(0, I)`` where Y is this noised variable (scalar levels)."""
         return self.materialise().noised(scale, sigma)

@@ -30,11 +30,13 @@ import contextlib
 import math
 import weakref
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from .._core.arrays import from_numpy, to_numpy
 from .._core.fixed import Fixed
+from .._core.typing import Array, ArrayLike
 from .._core.validation import boolean, fail, in_range, integer, points, real_array, scalar
 from .._core.validation import weights as _weights
 
@@ -90,7 +92,7 @@ class ProxResult:
 # arguments
 
 
-def positive_rows(name, value, n):
+def positive_rows(name: str, value: ArrayLike, n: int) -> np.ndarray:
     """A positive finite scalar or (n,) array as an (n,) float64 array; ValueError naming ``name``."""
     array = np.asarray(to_numpy(real_array(name, value, "a finite number > 0, or one per row")))
     if array.ndim > 1 or (array.ndim == 1 and array.shape[0] != n):
@@ -106,7 +108,7 @@ def _add(calls, **counts):
 
 
 @in_range
-def laguerre(x, lam, centres, weights=None):
+def laguerre(x: ArrayLike, lam: ArrayLike, centres: ArrayLike, weights: ArrayLike | None = None) -> tuple[Array, Array]:
     r"""Limit v -> 0 of the prox: the Laguerre (power) cell :math:`\arg\min_i \tfrac12|x-c_i|^2 - \lambda \log w_i`.
 
     Not the nearest point unless the weights are equal. Ties go to the lowest index; distances are formed by direct
@@ -641,7 +643,7 @@ class EqualVariance(Fixed):
     """
 
     @in_range
-    def __init__(self, centres, weights=None):
+    def __init__(self, centres: ArrayLike, weights: ArrayLike | None = None) -> None:
         centres = np.asarray(to_numpy(points("centres", centres, allow_empty=False)))
         w = np.asarray(to_numpy(_weights("weights", weights, centres.shape[0])))
         used = w > 0
@@ -686,7 +688,18 @@ class EqualVariance(Fixed):
         return self._table[1]
 
     @in_range
-    def __call__(self, x, lam, variance, *, starts=12, certificate=False, gap=1e-10, local=False, calls=None):
+    def __call__(
+        self,
+        x: ArrayLike,
+        lam: ArrayLike,
+        variance: ArrayLike,
+        *,
+        starts: int | None = 12,
+        certificate: bool = False,
+        gap: float = 1e-10,
+        local: bool = False,
+        calls: dict[str, int] | None = None,
+    ) -> Any:
         """Proximal points of the rows of x.
 
         Parameters
@@ -718,7 +731,7 @@ class EqualVariance(Fixed):
         starts = None if starts is None else integer("starts", starts, low=1)
         certificate, local = boolean("certificate", certificate), boolean("local", local)
         gap = scalar("gap", gap, low=0, low_open=True)
-        tally = {}
+        tally: dict[str, int] = {}
         z = np.empty((n, self.dim))
         info = _Info(n) if certificate else None
         limit = v <= _TINY
@@ -1029,7 +1042,9 @@ class EqualVariance(Fixed):
             u, objective, residual, objective - info.gap, info.gap, info.status.astype(str), info.starts, tally
         )
 
-    def objective(self, x, u, lam, v):
+    def objective(
+        self, x: np.ndarray, u: np.ndarray, lam: np.ndarray, v: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """F(u), grad F(u) / (1 + lam/v) and the sum of the norms of its terms, by direct differences."""
         n = len(x)
         value, grad, terms = np.empty(n), np.empty_like(x), np.empty(n)
@@ -1066,7 +1081,14 @@ class _Info:
 
 
 @in_range
-def prox_isotropic(x, lam, centres, weights=None, variance=1.0, **options):
+def prox_isotropic(
+    x: ArrayLike,
+    lam: ArrayLike,
+    centres: ArrayLike,
+    weights: ArrayLike | None = None,
+    variance: ArrayLike = 1.0,
+    **options: Any,
+) -> Any:
     """Prox of -lam log sum_j w_j N(c_j, variance I) at the rows of x; options as in `EqualVariance.__call__`."""
     return EqualVariance(centres, weights)(x, lam, variance, **options)
 
@@ -1093,7 +1115,9 @@ class GeneralMixture(Fixed):
     than dimensions hess F is inverted through a K x K system.
     """
 
-    def __init__(self, weights, means, eigenvalues, vectors=None):
+    def __init__(
+        self, weights: ArrayLike | None, means: ArrayLike, eigenvalues: ArrayLike, vectors: ArrayLike | None = None
+    ) -> None:
         means = to_numpy(points("means", means, allow_empty=False))
         weights = to_numpy(_weights("weights", weights, means.shape[0]))
         variances = to_numpy(real_array("eigenvalues", eigenvalues))
@@ -1113,7 +1137,18 @@ class GeneralMixture(Fixed):
         self._fix()
 
     @in_range
-    def __call__(self, x, lam, scale=1.0, sigma=0.0, *, starts=12, certificate=False, local=False, calls=None):
+    def __call__(
+        self,
+        x: ArrayLike,
+        lam: ArrayLike,
+        scale: ArrayLike = 1.0,
+        sigma: ArrayLike = 0.0,
+        *,
+        starts: int | None = 12,
+        certificate: bool = False,
+        local: bool = False,
+        calls: dict[str, int] | None = None,
+    ) -> Any:
         """Proximal points; arguments and result as in `EqualVariance.__call__`, scale and sigma scalars or (n,)."""
         x = points("x", x, dim=self.dim)
         like, x = x, to_numpy(x)
@@ -1128,7 +1163,8 @@ class GeneralMixture(Fixed):
         scale, sigma = levels
         starts = None if starts is None else integer("starts", starts, low=1)
         certificate, local = boolean("certificate", certificate), boolean("local", local)
-        tally, info = {}, _Info(n)
+        tally: dict[str, int] = {}
+        info = _Info(n)
         u = np.empty_like(x)
         levels, which = np.unique(np.stack([scale, sigma], 1), axis=0, return_inverse=True)
         for q, (a, t) in enumerate(levels):
@@ -1294,7 +1330,16 @@ class _Level:
 
 
 @in_range
-def prox_of(noised, x, lam, *, certificate=False, local=False, calls=None, **options):
+def prox_of(
+    noised: Any,
+    x: ArrayLike,
+    lam: ArrayLike,
+    *,
+    certificate: bool = False,
+    local: bool = False,
+    calls: dict[str, int] | None = None,
+    **options: Any,
+) -> Any:
     """Prox of -lam log q for a noised cloud or mixture; called by the method ``prox`` of those laws.
 
     One value of scale and sigma per row is reduced to one cloud by u = scale u': variance sigma^2/scale^2, step

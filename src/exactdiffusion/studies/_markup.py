@@ -27,7 +27,7 @@ _STRUT = '<mspace width="0" height="0.72em" />'
 _KNOWN = {r"\arg": r"\operatorname{arg}", r"\lceil": "⌈", r"\rceil": "⌉", r"\lfloor": "⌊", r"\rfloor": "⌋", r"\|": "‖"}
 
 
-def mathml(formula, display=False):
+def mathml(formula: str, display: bool = False) -> str:
     """MathML of one TeX formula.
 
     Raises
@@ -46,7 +46,7 @@ def mathml(formula, display=False):
     if display and re.search(r"\\\\|(?<!\\)&", source) and r"\begin" not in source:
         source = rf"\begin{{align*}}{source}\end{{align*}}"  # as Sphinx reads several lines
     for command, replacement in _KNOWN.items():
-        source = re.sub(r"(?<!\\)" + re.escape(command) + r"(?![a-zA-Z])", lambda found, text=replacement: text, source)
+        source = re.sub(r"(?<!\\)" + re.escape(command) + r"(?![a-zA-Z])", replacement.replace("\\", r"\\"), source)
     try:
         result = convert(source, display="block" if display else "inline")
     except Exception as error:  # the library has a dozen exceptions of its own; each means the same to a reader
@@ -60,12 +60,12 @@ def mathml(formula, display=False):
     return result.replace("<msqrt>", "<msqrt>" + _STRUT)
 
 
-def inline(text):
+def inline(text: str) -> str:
     """HTML of running text."""
     out, at = [], 0
     for found in _INLINE.finditer(text):
         out.append(escape(text[at : found.start()]))
-        kind, at = found.lastgroup, found.end()
+        kind, at = str(found.lastgroup), found.end()
         inside = found[kind]
         if kind == "math":
             out.append(mathml(inside))
@@ -78,7 +78,7 @@ def inline(text):
     return "".join(out)
 
 
-def html(doc):
+def html(doc: str) -> str:
     """HTML of a docstring that `inspect.getdoc` has dedented."""
     lines, out, at = doc.splitlines(), [], 0
     while at < len(lines):

@@ -4,6 +4,7 @@ import os
 import time
 from pathlib import Path
 
+from .._core.typing import StrPath
 from . import figures
 
 __all__ = ["FIGURES", "HEADLINES", "run"]
@@ -54,7 +55,7 @@ def _took(wall, processor):
     return f"{now[0] - wall:.0f} s ({now[1] - processor:.0f} s of processor time)"
 
 
-def run(out="demo"):
+def run(out: StrPath = "demo") -> int:
     """Draw the figures into ``out`` and check the headline theorems; the exit code of the checks."""
     from ..checks.verify import verify
 

@@ -27,14 +27,18 @@ import json
 import math
 import sys
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 from .._core import files
 from .._core.paths import experiments_dir, project_root
 from .._core.progress import progress as _progress_bar
 from .._core.provenance import provenance
+from .._core.typing import StrPath
 
 __all__ = [
     "INK",
@@ -61,7 +65,7 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#
 _DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)), (0, (3, 1, 1, 1, 1, 1)), (0, (8, 3)))
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h")
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "figure.dpi": 100,
     "savefig.dpi": 200,
     "savefig.facecolor": "white",
@@ -116,7 +120,7 @@ class Spot:
     atol: float = 0.0
 
 
-def experiments():
+def experiments() -> dict[str, ModuleType]:
     """All experiments, name -> module, in order of group and name."""
     found = {}
     for path in sorted(experiments_dir().glob("*/*.py")):
@@ -145,7 +149,7 @@ def _load(path, name):
     return module
 
 
-def select(names=(), everything=False):
+def select(names: Sequence[str] = (), everything: bool = False) -> list[ModuleType]:
     """Experiments by name or group (a folder of ``experiments/``: all of its figures).
 
     ``ValueError`` names the unknown one, and the choice when nothing is asked for.
@@ -155,7 +159,7 @@ def select(names=(), everything=False):
         if names:
             raise ValueError(f"names: got {list(names)} together with all; expected one of the two")
         return list(known.values())
-    groups = {}
+    groups: dict[str, list[ModuleType]] = {}
     for module in known.values():
         groups.setdefault(module.GROUP, []).append(module)
     choice = f"{', '.join(known)}, or a group: {', '.join(groups)}"
@@ -170,13 +174,15 @@ def select(names=(), everything=False):
     return list(chosen.values())
 
 
-def default_folder(quick=False):
+def default_folder(quick: bool = False) -> Path:
     """``figures/`` of the checkout, else of the current folder; quick drawings go to ``quick/`` in it."""
     folder = (project_root() or Path.cwd()) / "figures"
     return folder / "quick" if quick else folder
 
 
-def make(experiment, out=None, *, quick=False, parameters=None):
+def make(
+    experiment: ModuleType, out: StrPath | None = None, *, quick: bool = False, parameters: Mapping[str, Any] | None = None
+) -> dict[str, Path]:
     """Compute the table of one experiment, write it with its provenance, draw it.
 
     Parameters
@@ -226,7 +232,7 @@ def make(experiment, out=None, *, quick=False, parameters=None):
     return paths
 
 
-def redraw(experiment, out=None):
+def redraw(experiment: ModuleType, out: StrPath | None = None) -> dict[str, Path]:
     """Draw one experiment from its table on disk."""
     paths = _paths(experiment.NAME, Path(out) if out is not None else default_folder())
     table = files.read_table(paths["table"])
@@ -244,7 +250,7 @@ def redraw(experiment, out=None):
     return paths
 
 
-def check(experiment, out=None):
+def check(experiment: ModuleType, out: StrPath | None = None) -> list[str]:
     """Problems of the committed table and drawings of one experiment; an empty list when they are current.
 
     Four things are compared: the parameters in the provenance record with the experiment's; the table with the
@@ -324,7 +330,7 @@ def _stamp(record):
 
 
 @contextmanager
-def style():
+def style() -> Iterator[None]:
     """The one style of all figures, for the time of the block."""
     import matplotlib
 
@@ -334,7 +340,7 @@ def style():
         yield
 
 
-def new_figure(width=6.3, height=3.6, rows=1, columns=1, **options):
+def new_figure(width: float = 6.3, height: float = 3.6, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Any, Any]:
     """A figure and its axes, in inches, on the Agg canvas; no pyplot, hence no display, no global state."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -344,7 +350,7 @@ def new_figure(width=6.3, height=3.6, rows=1, columns=1, **options):
     return figure, figure.subplots(rows, columns, **options)
 
 
-def curve_style(index):
+def curve_style(index: int) -> dict[str, Any]:
     """Colour, dash pattern and marker of the ``index``-th curve: distinct in colour, in grey and by shape."""
     return {
         "color": _COLOURS[index % len(_COLOURS)],
@@ -354,7 +360,7 @@ def curve_style(index):
     }
 
 
-def exact_draws_band(axes, values):
+def exact_draws_band(axes: Any, values: Sequence[float]) -> None:
     """Grey band of what runs of exact draws score (mean and central 90 %), with a label that says how well it is known."""
     from .metrics import _central_band
     from .results import _band_text
@@ -363,7 +369,7 @@ def exact_draws_band(axes, values):
     axes.axhline(sum(values) / len(values), color="0.45", linewidth=0.8, zorder=1)
 
 
-def plain_ticks(axis, low, high, bases=(1, 2, 5)):
+def plain_ticks(axis: Any, low: float, high: float, bases: Sequence[int] = (1, 2, 5)) -> None:
     """Ticks ``base * 10^k`` within [low, high] of a logarithmic axis, written as plain numbers."""
     exponents = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
     ticks = [value for k in exponents for base in bases if low <= (value := base * 10.0**k) <= high]

@@ -10,9 +10,11 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
+from .._core.typing import Row
 from .._core.validation import fail
 from ..statements import projection as projection_bounds
 from ..statements import proximal as proximal_bounds
@@ -43,15 +45,15 @@ class Run:
     then); ``parameters`` are the sampler's; ``first`` and ``samples`` the first and last state (n, d).
     """
 
-    law: object
+    law: Any
     name: str
     known: bool
     parameters: dict
-    grid: object
+    grid: Any
     start: str
     seed: int
-    first: object = None
-    samples: object = None
+    first: Any = None
+    samples: Any = None
     path: tuple = ()
 
 
@@ -71,7 +73,18 @@ class Metric:
     path: Callable = lambda run: False
 
 
-def result(value, lower, upper, interval, rung, method, bound=None, statement=None, bound_kind=None, vacuous=None):
+def result(
+    value: float,
+    lower: float | None,
+    upper: float | None,
+    interval: str | None,
+    rung: str,
+    method: str,
+    bound: float | None = None,
+    statement: str | None = None,
+    bound_kind: str | None = None,
+    vacuous: str | None = None,
+) -> Row:
     """The measurement of one metric; the keys are columns of the table."""
     return {
         "value": float(value),
@@ -136,7 +149,7 @@ class Exact:
     kl: tuple | None
 
 
-def exact_output(run):
+def exact_output(run: Run) -> Exact | None:
     """Distances of the output *law* from the target where they need no samples, else None.
 
     Known for registered samplers on one Gaussian (any covariance) and on mixtures of equal isotropic Gaussians whose centres
@@ -288,7 +301,7 @@ def _stochastic_line(run, law):
     return (found.w2.value, found.w2.error), kl
 
 
-def quantiles(law, z):
+def quantiles(law: Any, z: np.ndarray) -> np.ndarray:
     """Quantiles of a one-dimensional mixture at the probabilities Phi(z), each tail to its own relative accuracy."""
     from scipy.special import ndtr
 
@@ -405,7 +418,7 @@ def _simpson(f, low, high, cuts=(), panels=192, rtol=1e-7):
 # -- theorems whose hypotheses a cell satisfies ---------------------------------------------------------------------------
 
 
-def kl_bound(run):
+def kl_bound(run: Run) -> tuple[float, str, str] | None:
     """(right-hand side, statement, kind) of the KL theorem that applies to this cell, or None.
 
     Hypotheses: the proximal or Euler-Maruyama sampler at its default parameters, an exact start, a VP grid that ends at the
@@ -451,7 +464,7 @@ def _curvature(law):
     return proximal_bounds.mixture_constants(float(variances[0]), diameter)
 
 
-def ddim_distance_bound(run):
+def ddim_distance_bound(run: Run) -> tuple[float, str, str, str | None] | None:
     """Upper bound of the root mean squared distance from the errors of the denoiser measured along the run (DDIM).
 
     Beyond the diameter of the data it says nothing: then the last entry names the hypothesis that costs it.
@@ -584,7 +597,7 @@ def _kl_refusal(run):
     return None
 
 
-def responsibilities(law, x):
+def responsibilities(law: Any, x: np.ndarray) -> np.ndarray:
     """Posterior probabilities (n, K) of the components of a mixture given x: their mean under the law is its weights."""
     alive = law.weights > 0
     covariance = np.asarray(law.covariances, dtype=np.float64)
@@ -604,7 +617,7 @@ def responsibilities(law, x):
     return out / out.sum(axis=1, keepdims=True)
 
 
-def mode_error(law, x):
+def mode_error(law: Any, x: np.ndarray) -> float:
     """Total variation between the modes' weights and those that the samples show."""
     from ..laws import GaussianMixture
 
@@ -675,7 +688,7 @@ METRICS = {
 """Name -> `Metric`. Adding one is one entry here; the records, the table and the command line follow."""
 
 
-def refuse(metric, run):
+def refuse(metric: str, run: Run) -> None:
     """Raise ValueError when ``run`` cannot be judged by the metric of this name."""
     reason = METRICS[metric].refusal(run)
     if reason is not None:

@@ -3,13 +3,16 @@
 import io
 import math
 import textwrap
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any, Literal
 
 from .._core import files
+from .._core.typing import StrPath
 from .._core.validation import choice, fail
 from .figures import curve_style, new_figure, plain_ticks, style
-from .results import ABOVE_EXACT, AXES, LABELS, _drawn_text, curves, load, select
+from .results import ABOVE_EXACT, AXES, LABELS, Curve, _drawn_text, curves, load, select
 
 __all__ = ["draw", "plot"]
 
@@ -19,7 +22,16 @@ _FRAME = 30.0  # a bound further than this factor from the data does not widen t
 _FORMATS = ("pdf", "png", "svg")
 
 
-def plot(folder, *, target=None, metric=None, sampler=None, schedule=None, x="steps", out=None):
+def plot(
+    folder: StrPath,
+    *,
+    target: str | Sequence[str] | None = None,
+    metric: str | Sequence[str] | None = None,
+    sampler: str | Sequence[str] | None = None,
+    schedule: str | Sequence[str] | None = None,
+    x: Literal["steps", "calls", "seconds"] = "steps",
+    out: StrPath | None = None,
+) -> list[Path]:
     """Draw the results of a sweep: one panel per target and metric, log-log.
 
     Each curve is the median over the seeds with a band that bounds it (`results.median_interval`); its legend entry has the
@@ -66,9 +78,9 @@ def plot(folder, *, target=None, metric=None, sampler=None, schedule=None, x="st
     return paths
 
 
-def draw(found, x="steps"):
+def draw(found: Sequence[Curve], x: Literal["steps", "calls", "seconds"] = "steps") -> Any:
     """A matplotlib ``Figure`` of curves: one panel per (target, metric), and per setting where there are several."""
-    panels = {}
+    panels: dict[tuple[str, str, int, str], list[Curve]] = {}
     for curve in found:
         panels.setdefault((curve.target, curve.metric, curve.samples, curve.start), []).append(curve)
     if len(panels) > _MOST_PANELS:

@@ -9,12 +9,14 @@ import gzip
 import io
 import json
 import string
+from collections.abc import Sequence
 from dataclasses import asdict
 from html import escape
 from pathlib import Path
 
 from .._core import files
 from .._core.paths import project_root
+from .._core.typing import StrPath
 from .._core.validation import fail
 from .._version import __version__
 from ..checks import expected
@@ -57,7 +59,15 @@ _ORDER = ("FAILED", "incomplete", *sorted(VERDICTS, key=lambda v: not v.startswi
 _NOT_RUN = "not run"
 
 
-def report(folder, out=None, *, target=None, metric=None, checks=None, figures=None):
+def report(
+    folder: StrPath,
+    out: StrPath | None = None,
+    *,
+    target: str | Sequence[str] | None = None,
+    metric: str | Sequence[str] | None = None,
+    checks: StrPath | None = None,
+    figures: StrPath | None = None,
+) -> Path:
     """Write the report of a sweep.
 
     Parameters

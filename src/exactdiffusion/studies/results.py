@@ -7,12 +7,14 @@ is the median over the seeds.
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
 from .._core import files
+from .._core.typing import ArrayLike, Row, StrPath
 from .._core.validation import choice, fail, no_mask, scalar
-from ..distances.rates import fit_slope
+from ..distances.rates import Slope, fit_slope
 from .metrics import _band_share
 
 __all__ = [
@@ -117,10 +119,10 @@ class Curve:
     points: tuple
 
     @property
-    def key(self):
+    def key(self) -> tuple[str, str, str, str, int, str]:
         return self.target, self.metric, self.sampler, self.schedule, self.samples, self.start
 
-    def slope(self, x="steps"):
+    def slope(self, x: Literal["steps", "calls", "seconds"] = "steps") -> Slope | None:
         """Slope of log median against log ``x`` over the points that exceed exact draws; None with fewer than three.
 
         Left out are points at zero, points without ``x`` and points below `ABOVE_EXACT` times what exact draws score.
@@ -140,11 +142,11 @@ class Results:
     rows: list
     provenance: dict
 
-    def has_seconds(self):
+    def has_seconds(self) -> bool:
         return all(row["seconds"] is not None for row in self.rows)
 
 
-def load(folder):
+def load(folder: StrPath) -> Results:
     """Read ``results.csv``, ``timings.csv`` and ``provenance.json`` of a sweep; the last two may be absent.
 
     Raises
@@ -209,7 +211,7 @@ def _times(path):
     return {tuple(str(row[name]) if name in texts else row[name] for name in _KEY): row["seconds"] for row in table}
 
 
-def select(rows, **wanted):
+def select(rows: list[Row], **wanted: Any) -> list[Row]:
     """The rows whose columns have the wanted values (a value, a list of them, or None for all).
 
     Raises
@@ -229,7 +231,7 @@ def select(rows, **wanted):
     return rows
 
 
-def median_interval(values, level=0.95):
+def median_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float, float, float]:
     """Median and the narrowest symmetric interval of order statistics that covers it with probability ``level``.
 
     ``[x_(k), x_(n+1-k)]`` of n independent values covers the median with probability 1 - 2 P(Binomial(n, 1/2) < k),
@@ -254,16 +256,16 @@ def median_interval(values, level=0.95):
     return float(np.median(x)), float(x[k - 1]), float(x[n - k]), max(0.0, 1 - 2 * below)
 
 
-def curves(rows):
+def curves(rows: list[Row]) -> list[Curve]:
     """All curves of the rows (which have the columns `COLUMNS`), in the order of the table.
 
     Returns
     -------
     list of Curve
     """
-    grouped = {}
+    grouped: dict[tuple[str, str, str, str, int, str], dict[int, list[Row]]] = {}
     for row in rows:
-        key = tuple(row[name] for name in ("target", "metric", "sampler", "schedule", "samples", "start"))
+        key = (row["target"], row["metric"], row["sampler"], row["schedule"], row["samples"], row["start"])
         grouped.setdefault(key, {}).setdefault(row["steps"], []).append(row)
     return [
         Curve(*key, tuple(_point(steps, by_steps[steps]) for steps in sorted(by_steps))) for key, by_steps in grouped.items()

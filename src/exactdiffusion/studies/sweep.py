@@ -17,11 +17,12 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
@@ -29,6 +30,7 @@ from .._core import files
 from .._core.external import load_function
 from .._core.progress import progress
 from .._core.provenance import commit, provenance, source_digest, versions
+from .._core.typing import Array, Row, StrPath
 from .._core.validation import choice, fail, integer
 from .metrics import METRICS, Run, _central_band, _fitting_runs, refuse
 
@@ -56,11 +58,12 @@ MOST_BYTES = 1 << 20
 # -- specifications: NAME[:PARAMETER=VALUE] or MODULE:FUNCTION[:PARAMETER=VALUE] --------------------------------------------
 
 
-def parse(kind, text):
+def parse(kind: str, text: str) -> tuple[str, dict[str, Any]]:
     """Split ``name:key=value`` into the name and a dict of parameters; values are JSON where they parse as JSON."""
     if not isinstance(text, str) or not text.strip() or not text.isprintable():
         fail(kind, text, "a name")
-    names, parameters = [], {}
+    names: list[str] = []
+    parameters: dict[str, Any] = {}
     for part in text.strip().split(":"):
         key, equals, value = part.partition("=")
         if not equals:
@@ -109,17 +112,25 @@ def _call(kind, text, *arguments):
 
 
 @lru_cache(maxsize=8)
-def law_of(text):
+def law_of(text: str) -> Any:
     """The law that a target specification names; built once per process."""
     return _call("target", text)
 
 
-def grid_of(text, steps):
+def grid_of(text: str, steps: int) -> Any:
     """The `Grid` of ``steps`` steps that a schedule specification names."""
     return _call("schedule", text, steps)
 
 
-def states(law, sampler, grid, seed, samples, start="gaussian", calls=None):
+def states(
+    law: Any,
+    sampler: str,
+    grid: Any,
+    seed: int,
+    samples: int,
+    start: Literal["gaussian", "exact"] = "gaussian",
+    calls: dict[str, int] | None = None,
+) -> Iterator[Array]:
     """Generator of the N + 1 states of one run; every cell of a sweep is one of these.
 
     Parameters
@@ -173,7 +184,7 @@ class Cell:
     steps: int
     seed: int
     samples: int
-    start: str
+    start: Literal["gaussian", "exact"]
 
 
 _CELL = ("target", "sampler", "schedule", "steps", "seed", "samples", "start")
@@ -325,7 +336,7 @@ def _thread_pools(modules):
     return ThreadpoolController()
 
 
-def run_cell(cell, metrics, exact_draws=None, folder=None):
+def run_cell(cell: Cell, metrics: Sequence[str], exact_draws: int | None = None, folder: StrPath | None = None) -> list[Row]:
     """Compute one cell; a list of records, one per metric, in order. ``folder``: where what exact draws score is kept."""
     from .. import samplers as _samplers
     from ..laws import Counted
@@ -333,7 +344,8 @@ def run_cell(cell, metrics, exact_draws=None, folder=None):
     # the number of BLAS threads moves last bits, and workers must not fight for cores
     with _thread_pools(len(sys.modules)).limit(limits=1):
         law = law_of(cell.target)
-        counted, inner = Counted(law), {}
+        counted = Counted(law)
+        inner: dict[str, int] = {}
         started = time.perf_counter()
         grid = grid_of(cell.schedule, cell.steps)
         running = states(counted, cell.sampler, grid, cell.seed, cell.samples, cell.start, calls=inner)
@@ -444,21 +456,21 @@ class Sweep:
 
 def sweep(
     *,
-    target,
-    sampler,
-    steps,
-    seeds=5,
-    schedule="vp_linear",
-    samples=1000,
-    metric="w2",
-    start="gaussian",
-    jobs=1,
-    out=None,
-    backend="loky",
-    scheduler=None,
-    exact_draws=None,
-    refused="error",
-):
+    target: str | Sequence[str],
+    sampler: str | Sequence[str],
+    steps: int | Sequence[int],
+    seeds: int | Sequence[int] = 5,
+    schedule: str | Sequence[str] = "vp_linear",
+    samples: int = 1000,
+    metric: str | Sequence[str] = "w2",
+    start: Literal["gaussian", "exact"] = "gaussian",
+    jobs: int = 1,
+    out: StrPath | None = None,
+    backend: Literal["loky", "dask", "ray"] = "loky",
+    scheduler: str | None = None,
+    exact_draws: int | None = None,
+    refused: Literal["error", "skip"] = "error",
+) -> Sweep:
     """Run a grid of cells and tabulate it.
 
     Parameters
@@ -516,7 +528,17 @@ def sweep(
     )
 
 
-def sweep_grids(grids, *, jobs=1, out=None, backend="loky", scheduler=None, exact_draws=None, refused="error", notes=None):
+def sweep_grids(
+    grids: Sequence[Mapping[str, Any]],
+    *,
+    jobs: int = 1,
+    out: StrPath | None = None,
+    backend: Literal["loky", "dask", "ray"] = "loky",
+    scheduler: str | None = None,
+    exact_draws: int | None = None,
+    refused: Literal["error", "skip"] = "error",
+    notes: Mapping[str, Any] | None = None,
+) -> Sweep:
     """Run the union of several grids as one sweep.
 
     Parameters
@@ -539,7 +561,8 @@ def sweep_grids(grids, *, jobs=1, out=None, backend="loky", scheduler=None, exac
     choice("backend", backend, tuple(_BACKENDS))
     if scheduler is not None and (backend == "loky" or not isinstance(scheduler, str)):
         fail("scheduler", scheduler, "an address, with backend 'dask' or 'ray'")
-    codes, found, tasks = {}, {}, {}
+    codes, found = {}, {}
+    tasks: dict[Any, Any] = {}
 
     def key_of(cell, metric):
         names = (cell.target, cell.sampler, cell.schedule)
@@ -889,10 +912,10 @@ def _ray(groups, codes, jobs, out, scheduler, exact_draws):
 _BACKENDS: dict[str, Callable] = {"loky": _loky, "dask": _dask, "ray": _ray}
 
 
-def summary(rows):
+def summary(rows: Sequence[Row]) -> Iterator[tuple]:
     """Mean, standard deviation over seeds, smallest lower end, what exact draws score (mean and central 90 %) and the rung,
     with a vacuous bound beside it, per (target, sampler, schedule, steps, metric)."""
-    groups = {}
+    groups: dict[tuple, list[Row]] = {}
     for row in rows:
         groups.setdefault(tuple(row[k] for k in ("target", "sampler", "schedule", "steps", "metric")), []).append(row)
     for key, members in groups.items():

@@ -26,9 +26,12 @@ caller says that it may.
 import math
 import re
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from .._core.typing import Row, StrPath
 from .._core.validation import fail
 from . import sweep as engine
 
@@ -66,7 +69,7 @@ class SweepFile:
     checks: list = field(default_factory=list)
 
 
-def read(path, *, own=False):
+def read(path: StrPath, *, own: bool = False) -> SweepFile:
     """The sweep that a TOML file describes.
 
     Parameters
@@ -136,7 +139,7 @@ def _decimals(text):
     return len(text.partition(".")[2])
 
 
-def problems(described, rows):
+def problems(described: SweepFile, rows: Sequence[Row]) -> list[str]:
     """What is wrong with the findings of a sweep file, given the rows of its table; an empty list when nothing is.
 
     Every decimal number of the finding (but values of parameters, ``gamma=1.8``) must be one of the checks, and every check
@@ -188,7 +191,7 @@ def _registered(kind, value, own):
             )
 
 
-def run(path, out=None, *, own=False, **options):
+def run(path: StrPath, out: StrPath | None = None, *, own: bool = False, **options: Any) -> engine.Sweep:
     """Run the sweep that a TOML file describes.
 
     Parameters

@@ -15,12 +15,15 @@ Not the probability-flow chain: that is ``method="ddim"``, another ODE with anot
 """
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 
 from ... import distances, samplers
 from ..._core.arrays import array_namespace, from_numpy, to_numpy
+from ..._core.typing import Array, ArrayLike, Law, Moments, NoiseSource, Row, StrPath
 from ..._core.validation import choice, fail, in_range, integer, no_mask, points, scalar
 from ...laws import GaussianMixture
 from ...laws.base import EPS
@@ -68,7 +71,7 @@ _BLOCK_DOUBLES = 1 << 20
 # ------------------------------------------------------------------------------------------------------- grids
 
 
-def released_grid(T, beta_T=None, beta_1=BETA_1):
+def released_grid(T: int, beta_T: float | None = None, beta_1: float = BETA_1) -> Grid:
     """The schedule of the released code: T betas linear from ``beta_1`` to ``beta_T``; VE, T + 1 levels, the last one 0.
 
     Parameters
@@ -100,7 +103,7 @@ def _ending_at_zero(clean_to_noisy):
 
 
 @in_range
-def refined_grid(n, sigma, spacing="vp_linear"):
+def refined_grid(n: int, sigma: float, spacing: Literal["vp_linear", "linear", "geometric"] = "vp_linear") -> Grid:
     """n steps from ``sigma`` (exactly) to 0: a fixed continuous schedule, refined; VE.
 
     Parameters
@@ -128,7 +131,7 @@ def refined_grid(n, sigma, spacing="vp_linear"):
 
 
 @in_range
-def power_grid(T, gamma, sigma, c=1.0):
+def power_grid(T: int, gamma: float, sigma: float, c: float = 1.0) -> Grid:
     r"""Levels 0..t_hat of the schedule :math:`\beta_t = c' T^{-\gamma} t / T`, t_hat as the SNR match chooses it; VE.
 
     ``c'`` is c moved by the share (of the order of one step) that puts the matched level exactly on ``sigma``.
@@ -174,7 +177,9 @@ class Match:
     mismatch_db: float
 
 
-def match(grid, sigma, *, unit="db", convention="matched"):
+def match(
+    grid: Grid, sigma: float, *, unit: Literal["db", "linear"] = "db", convention: Literal["matched", "code"] = "matched"
+) -> Match:
     """Level of ``grid`` for observation noise ``sigma``: Eq. (12) of arXiv 2403.02957.
 
     Parameters
@@ -214,7 +219,18 @@ def _oracle(law):
     return law
 
 
-def chain(law, grid, y, sigma=None, *, method="mean", noise=None, assumed=None, unit="db", convention="matched"):
+def chain(
+    law: Law,
+    grid: Grid,
+    y: ArrayLike,
+    sigma: float | None = None,
+    *,
+    method: Literal["mean", "ddim", "resample", "resample_large", "resample_exact"] = "mean",
+    noise: NoiseSource | None = None,
+    assumed: float | None = None,
+    unit: Literal["db", "linear"] = "db",
+    convention: Literal["matched", "code"] = "matched",
+) -> Iterator[Array]:
     """States of a denoising run, noisy to clean, in VE coordinates z.
 
     Parameters
@@ -295,7 +311,7 @@ def _exact(law, grid, z, noise):
 
 
 @in_range
-def denoise(law, grid, y, sigma=None, *, runs=1, **options):
+def denoise(law: Law, grid: Grid, y: ArrayLike, sigma: float | None = None, *, runs: int = 1, **options: Any) -> Array:
     """Estimate of x from y: last state of :func:`chain`, averaged over ``runs`` random runs.
 
     Parameters
@@ -336,18 +352,18 @@ def denoise(law, grid, y, sigma=None, *, runs=1, **options):
 # ---------------------------------------------------------------------------------- baselines and ground truth
 
 
-def cme(law, y, sigma):
+def cme(law: Law, y: ArrayLike, sigma: float) -> Array:
     """Conditional mean ``E[x | y]`` for ``y = x + sigma n``, (n, d)."""
     return _oracle(law).noised(1.0, scalar("sigma", sigma, low=0)).denoise(points("y", y, law.dim))
 
 
-def ls(y):
+def ls(y: ArrayLike) -> Array:
     """Least squares: the observation itself."""
     return points("y", y)
 
 
 @in_range
-def lmmse(law, y, sigma):
+def lmmse(law: Moments, y: ArrayLike, sigma: float) -> Array:
     """Linear MMSE estimate from the mean m and covariance C of the law: ``m + C (C + sigma^2)^-1 (y - m)``, (n, d)."""
     y, sigma = points("y", y, _oracle(law).dim), scalar("sigma", sigma, low=0, low_open=True)
     xp = array_namespace(y)
@@ -358,7 +374,7 @@ def lmmse(law, y, sigma):
 
 
 @in_range
-def posterior_variance(law, y, sigma):
+def posterior_variance(law: Law, y: ArrayLike, sigma: float) -> Array:
     """Trace of ``Cov[x | y]``, (n,): its mean over y is the MMSE."""
     y, sigma = points("y", y, _oracle(law).dim), scalar("sigma", sigma, low=0)
     xp = array_namespace(y)
@@ -384,18 +400,18 @@ class ReverseKernel:
     covariances: np.ndarray
 
     @property
-    def mean(self):
+    def mean(self) -> np.ndarray:
         """(n, d)"""
         return np.einsum("nk,nkd->nd", self.weights, self.means)
 
     @property
-    def covariance(self):
+    def covariance(self) -> np.ndarray:
         """(n, d, d)"""
         a = self.means - self.mean[:, None]
         inner = np.tensordot(self.weights, self.covariances, axes=1)
         return inner + np.swapaxes(self.weights[:, :, None] * a, 1, 2) @ a
 
-    def sample(self, normals):
+    def sample(self, normals: np.ndarray) -> np.ndarray:
         """One draw a row from standard normals (n, d + 1): the first chooses the component by its distribution function."""
         from scipy.special import ndtr
 
@@ -410,7 +426,7 @@ class ReverseKernel:
 
 
 @in_range
-def reverse_kernel(law, z, v, v_next):
+def reverse_kernel(law: GaussianMixture, z: ArrayLike, v: float, v_next: float) -> ReverseKernel:
     r"""Exact law of ``z_next = x + sqrt(v_next) n`` given ``z``, both on one Brownian path of variance v, for a mixture.
 
     Given component k and z, ``x ~ N(m_k, S_k)`` and
@@ -456,7 +472,7 @@ def reverse_kernel(law, z, v, v_next):
 
 
 @in_range
-def denoiser_laplacian(law, z, v):
+def denoiser_laplacian(law: GaussianMixture, z: ArrayLike, v: float) -> Array:
     r"""``(Lap D_v)(z)``, component by component, (n, d): third posterior cumulants over v^2. For a `GaussianMixture`.
 
     :math:`(\Delta D)_i = v^{-2}\sum_j \kappa_{ijj}(x \mid z)`: the integrand of the gap between the limit of the mean chain
@@ -473,7 +489,7 @@ def denoiser_laplacian(law, z, v):
 
 
 @in_range
-def normalised(law, power=None):
+def normalised(law: GaussianMixture, power: float | None = None) -> GaussianMixture:
     """The mixture moved and scaled by one number so that ``E x = 0`` and ``E |x|^2 = power`` (default: its dimension)."""
     if not isinstance(law, GaussianMixture):
         fail("law", law, "a GaussianMixture")
@@ -487,7 +503,7 @@ def normalised(law, power=None):
     )
 
 
-def fitted_mixture(data, n_components=32, *, reg_covar=1e-3, seed=0):
+def fitted_mixture(data: ArrayLike, n_components: int = 32, *, reg_covar: float = 1e-3, seed: int = 0) -> GaussianMixture:
     """Full-covariance mixture fitted by scikit-learn to rows of data, then normalised: the fit *is* the prior.
 
     Data are centred and scaled to mean power 1 per coordinate before the fit, so ``reg_covar`` is relative to the power.
@@ -521,7 +537,7 @@ def fitted_mixture(data, n_components=32, *, reg_covar=1e-3, seed=0):
     return normalised(GaussianMixture.from_sklearn(fit.fit(data / math.sqrt(power))))
 
 
-def complex_to_real(x):
+def complex_to_real(x: ArrayLike) -> np.ndarray:
     """Complex rows (n, N) as real rows (n, 2N), ``[Re, Im]``.
 
     Circular complex noise of variance eta^2 is real noise of variance eta^2 / 2 in each of the 2N entries.
@@ -536,7 +552,7 @@ def complex_to_real(x):
     return np.concatenate([x.real, x.imag], axis=1).astype(np.float64)
 
 
-def real_to_complex(x):
+def real_to_complex(x: ArrayLike) -> np.ndarray:
     """Inverse of :func:`complex_to_real`; a NumPy array."""
     x = to_numpy(points("x", x))
     if x.shape[1] % 2:
@@ -545,7 +561,7 @@ def real_to_complex(x):
     return x[:, :half] + 1j * x[:, half:]
 
 
-def complex_mixture(weights, means, covariances):
+def complex_mixture(weights: ArrayLike | None, means: ArrayLike, covariances: ArrayLike) -> GaussianMixture:
     r"""Circular complex Gaussian mixture in real form, dimension 2N.
 
     A component ``CN(mu, C)`` has the real form ``N([Re mu, Im mu], 1/2 [[Re C, -Im C], [Im C, Re C]])``.
@@ -578,7 +594,7 @@ def complex_mixture(weights, means, covariances):
     return GaussianMixture(weights, complex_to_real(means), real / 2)
 
 
-def synthetic_complex_mixture(n_components=16, dim=16, seed=0):
+def synthetic_complex_mixture(n_components: int = 16, dim: int = 16, seed: int = 0) -> GaussianMixture:
     """Complex mixture that stands in for short-time spectra of speech: zero mean, banded spectra, random loudness.
 
     Component k is circular with covariance ``F diag(p_k) F^H + 1e-3 I``: F the unitary DFT, p_k a resonance of random
@@ -604,7 +620,7 @@ def synthetic_complex_mixture(n_components=16, dim=16, seed=0):
     return normalised(complex_mixture(weights, np.zeros((n_components, dim)), C), power=float(dim))
 
 
-def load_complex(path, key=None):
+def load_complex(path: StrPath, key: str | None = None) -> np.ndarray:
     """Complex rows (n, N) from a user's ``.npy`` or ``.npz`` file (never unpickled).
 
     Parameters
@@ -637,7 +653,7 @@ def load_complex(path, key=None):
 
 
 @in_range
-def excess(law, estimate, y, sigma):
+def excess(law: Law, estimate: ArrayLike, y: ArrayLike, sigma: float) -> distances.Estimate:
     r"""Relative excess :math:`E|f - E[x|y]|^2 / \mathrm{MMSE}`, both averaged over the same observations.
 
     Returns
@@ -650,7 +666,15 @@ def excess(law, estimate, y, sigma):
     return distances.excess_error(estimate, cme(law, y, sigma), mmse)
 
 
-def study(law, snr_db, steps, samples, seed, *, method="mean"):
+def study(
+    law: GaussianMixture,
+    snr_db: float,
+    steps: Sequence[int],
+    samples: int,
+    seed: int,
+    *,
+    method: Literal["mean", "ddim"] = "mean",
+) -> list[Row]:
     """Errors of the baselines and of the chain on the released schedules at one SNR: one point of Figure 2.
 
     Parameters

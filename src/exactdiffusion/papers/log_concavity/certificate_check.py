@@ -20,6 +20,7 @@ there are two directions, and C is the last atom.
 
 from fractions import Fraction
 from math import pi
+from typing import Any
 
 __all__ = ["refutation"]
 
@@ -67,7 +68,7 @@ def _cover(cells, r):
     return None if met == len(cells) else f"{len(cells) - met} of {len(cells)} leaves lie in others or outside the square"
 
 
-def refutation(certificate, prec=96, every=1):
+def refutation(certificate: Any, prec: int = 96, every: int = 1) -> str | None:
     """The first reason why the stored leaves and sectors do not prove the claim, as a text; None where they prove it.
 
     ``every`` = k bounds each k-th leaf only, while the cover is always examined: None is then no proof.

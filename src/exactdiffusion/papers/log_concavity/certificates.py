@@ -18,11 +18,16 @@ own, in ball arithmetic (extra ``rigorous``).
 
 import math
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..._core.arrays import to_numpy
+from ..._core.typing import ArrayLike, Rng
 from ..._core.validation import boolean, fail, in_range, integer, points, real_array, scalar
+
+if TYPE_CHECKING:
+    from ...laws import GaussianMixture, PointCloud, Sphere, Subspace
 
 __all__ = [
     "Certificate", "LogConcavityThreshold", "certify_log_concavity", "covariance_supremum", "enclosing_ball",
@@ -89,7 +94,7 @@ def _lammax(P, p, mean):
 
 
 @in_range
-def largest_posterior_variance(law, y, sigma2):
+def largest_posterior_variance(law: "PointCloud | GaussianMixture", y: ArrayLike, sigma2: float) -> np.ndarray:
     r"""Largest eigenvalue of ``Cov(Z | y)`` where ``y = X + sigma N``, ``X = Z + tau N`` and Z the atoms (or means).
 
     ``q_{sigma^2}`` is log-concave at y exactly where this is at most ``sigma^2 + tau^2``: the Hessian of its log density has
@@ -132,7 +137,7 @@ def _circumball(P, tolerance):
 
 
 @in_range
-def enclosing_ball(cloud):
+def enclosing_ball(cloud: ArrayLike) -> tuple[np.ndarray, float]:
     """Smallest ball that contains the points: (centre (d,), radius).
 
     Welzl's algorithm with move to front; the points that define the ball lie on it to rounding.
@@ -165,7 +170,7 @@ def enclosing_ball(cloud):
 
 
 @in_range
-def exposed_pairs(cloud, longest_only=True):
+def exposed_pairs(cloud: ArrayLike, longest_only: bool = True) -> list[tuple[int, int, float]]:
     """Pairs of points that are exactly the points on some supporting hyperplane: the edges of the hull, free of others.
 
     Along the normal of that hyperplane, far away, the posterior sees these two atoms only, and a shift parallel to the edge
@@ -247,7 +252,7 @@ class Certificate:
     weights: np.ndarray | None = field(repr=False, default=None)
     tails: tuple = field(repr=False, default=())
 
-    def recheck(self, prec=96, every=1):
+    def recheck(self, prec: int = 96, every: int = 1) -> bool:
         """Whether the accepted cells cover the plane or line and prove the claim: exact integers, ball arithmetic.
 
         An independent program, which derives its own bounds; python-flint is in the extra ``rigorous``. The statement proved
@@ -343,7 +348,14 @@ def _tail_2d(P, logw, v, bound, D, radius):
 
 
 @in_range
-def certify_log_concavity(law, sigma2, *, bound=None, max_cells=4_000_000, keep_leaves=False):
+def certify_log_concavity(
+    law: "PointCloud | GaussianMixture",
+    sigma2: float,
+    *,
+    bound: float | None = None,
+    max_cells: int = 4_000_000,
+    keep_leaves: bool = False,
+) -> Certificate:
     r"""Prove, or refute by a witness, that ``lammax Cov(Z | y) <= bound`` for every y, in 1 or 2 dimensions.
 
     With ``bound = v`` (the default, ``v = sigma^2 + tau^2``) the claim is that ``q_{sigma^2}`` is log-concave; a bound below
@@ -452,7 +464,7 @@ def _flint():
     return flint
 
 
-def rigorous_covariance(cloud, weights, variance, y, prec=256):
+def rigorous_covariance(cloud: Any, weights: Any, variance: Any, y: Any, prec: int = 256) -> list[list[Any]]:
     """Posterior covariance of the atoms given Z + sqrt(v) N = y as rigorous balls (python-flint; extra ``rigorous``).
 
     Parameters
@@ -533,7 +545,9 @@ def _value_and_gradient(P, logw, v, y):
 
 
 @in_range
-def covariance_supremum(cloud, weights, variance, starts=None, rng=0):
+def covariance_supremum(
+    cloud: ArrayLike, weights: ArrayLike, variance: float, starts: ArrayLike | None = None, rng: Rng = 0
+) -> tuple[float, np.ndarray]:
     """Largest ``lammax Cov(Z | y)`` found by local ascent: (value, y). A lower bound of the supremum, with its witness.
 
     Parameters
@@ -622,9 +636,9 @@ class LogConcavityThreshold:
     certificate: Certificate | None = field(repr=False, default=None)
 
     @property
-    def exact(self):
+    def exact(self) -> bool:
         """Whether both sides agree to rounding."""
-        return self.upper - self.lower <= 64 * np.finfo(float).eps * (self.upper + self.tau_squared)
+        return bool(self.upper - self.lower <= 64 * np.finfo(float).eps * (self.upper + self.tau_squared))
 
 
 def _line_faces(P):
@@ -643,7 +657,13 @@ def _line_faces(P):
 
 
 @in_range
-def log_concavity_threshold(law, *, rtol=2e-3, certify=True, max_cells=4_000_000):
+def log_concavity_threshold(
+    law: "PointCloud | GaussianMixture | Sphere | Subspace",
+    *,
+    rtol: float = 2e-3,
+    certify: bool = True,
+    max_cells: int = 4_000_000,
+) -> LogConcavityThreshold:
     r"""Bracket the noise variance from which on a noised law is log-concave.
 
     Lower side: local ascent of ``lammax Cov(Z|y) - v`` over y, and hull edges (witnesses at infinity). Upper side: half the
@@ -688,8 +708,7 @@ def log_concavity_threshold(law, *, rtol=2e-3, certify=True, max_cells=4_000_000
     P = _flatten(P0)
     K, r = P.shape
     if r == 0:
-        zero = np.zeros(4)
-        return LogConcavityThreshold(0.0, 0.0, None, None, "closed form", *zero, tau2)
+        return LogConcavityThreshold(0.0, 0.0, None, None, "closed form", 0.0, 0.0, 0.0, 0.0, tau2)
     D2 = _diameter(P) ** 2
     closed = [enclosing_ball(P)[1] ** 2, D2 / 4, D2 * r / (2 * (r + 1))]
     edge = exposed_pairs(P) if r > 1 or K == 2 else []
@@ -714,8 +733,9 @@ def log_concavity_threshold(law, *, rtol=2e-3, certify=True, max_cells=4_000_000
                     upper, by = trial, "certificate"
     lower = min(lower, upper)  # an edge is measured twice, and the two may differ by rounding
     off = lambda value: max(0.0, value - tau2)  # noqa: E731
+    ball, half, jung = (off(c) for c in closed)
     return LogConcavityThreshold(
-        off(lower), off(upper), witness, pair, by, *(off(c) for c in closed), off(edge_squared), tau2, certificate
+        off(lower), off(upper), witness, pair, by, ball, half, jung, off(edge_squared), tau2, certificate
     )
 
 
@@ -767,7 +787,7 @@ def _root(P, w, low, high):
 
 
 @in_range
-def spectral_gap(log_density, grid):
+def spectral_gap(log_density: ArrayLike, grid: ArrayLike) -> float:
     r"""Spectral gap of the Langevin diffusion ``dx = grad log p dt + sqrt(2) dB`` on a line, reflected at both ends.
 
     Reversible birth-death chain on the grid with rates ``sqrt(p_{i+1} / p_i) / h^2`` and back: second order in h. The gap of

@@ -16,13 +16,18 @@ measurement y do not count it in m. Source: arXiv 2305.19473.
 """
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..._core.arrays import array_namespace, device, from_numpy, to_numpy
+from ..._core.typing import Array, ArrayLike, Law, NoiseSource
 from ..._core.validation import fail, in_range, integer, points, real_array, scalar
 from ...distances.divergence import MASS
 from ...samplers._base import checked_noise
+
+if TYPE_CHECKING:
+    from ...laws import GaussianMixture, PointCloud
 
 __all__ = [
     "conditional_hessian",
@@ -68,7 +73,7 @@ def _next(law, y, total, m, sigma):
 
 
 @in_range
-def posterior_mean(law, total, m, sigma):
+def posterior_mean(law: Law, total: ArrayLike, m: int, sigma: float) -> Array:
     r"""``E[X | Y_1 + ... + Y_m = total]``: the jump of the walk-jump sampler.
 
     Parameters
@@ -100,14 +105,14 @@ def posterior_mean(law, total, m, sigma):
 
 
 @in_range
-def posterior_covariance(law, total, m, sigma):
+def posterior_covariance(law: Law, total: ArrayLike, m: int, sigma: float) -> Array:
     """``C_m = Cov[X | Y_1 + ... + Y_m = total]``, (n, d, d); arguments as in `posterior_mean`."""
     q, x = _level(law, total, m, sigma)
     return q.posterior_covariance(x)
 
 
 @in_range
-def conditional_score(law, y, total, m, sigma):
+def conditional_score(law: Law, y: ArrayLike, total: ArrayLike, m: int, sigma: float) -> Array:
     r"""Gradient in y of ``log p(Y_{m+1} = y | Y_1 + ... + Y_m = total)``, shape (n, d).
 
     Parameters
@@ -139,7 +144,7 @@ def conditional_score(law, y, total, m, sigma):
 
 
 @in_range
-def conditional_hessian(law, y, total, m, sigma):
+def conditional_hessian(law: Law, y: ArrayLike, total: ArrayLike, m: int, sigma: float) -> Array:
     r"""Hessian in y of ``log p(Y_{m+1} = y | Y_1 + ... + Y_m = total)``, shape (n, d, d).
 
     ``-(m/(m+1)) I / sigma^2 + (Hessian of log q_s at ybar) / (m+1)^2``, s = sigma^2/(m+1); equal to
@@ -153,7 +158,7 @@ def conditional_hessian(law, y, total, m, sigma):
 
 
 @in_range
-def conditional_log_density(law, y, total, m, sigma):
+def conditional_log_density(law: Law, y: ArrayLike, total: ArrayLike, m: int, sigma: float) -> Array:
     r"""``log p(Y_{m+1} = y | Y_1 + ... + Y_m = total)``, shape (n,), normalised.
 
     With s_m = sigma^2/m it is ``log N(y; ybar_m, sigma^2 (m+1)/m) + log q_{s_{m+1}}(ybar_{m+1}) - log q_{s_m}(ybar_m)``.
@@ -184,7 +189,7 @@ def _joint(law, y, sigma):
 
 
 @in_range
-def joint_log_density(law, y, sigma):
+def joint_log_density(law: Law, y: ArrayLike, sigma: float) -> Array:
     r"""Log density of all measurements together, ``log p(y_1, ..., y_m)``, shape (n,), normalised.
 
     .. math:: \log q_s(\bar y) - \frac{\sum_t |y_t - \bar y|^2}{2\sigma^2} - \frac{(m-1)d}{2}\log(2\pi\sigma^2)
@@ -209,7 +214,7 @@ def joint_log_density(law, y, sigma):
 
 
 @in_range
-def joint_score(law, y, sigma):
+def joint_score(law: Law, y: ArrayLike, sigma: float) -> Array:
     """Gradient of `joint_log_density` in every measurement, (n, m, d): ``(Xhat_m - y_t) / sigma^2``."""
     y, sigma, m, q, mean = _joint(law, y, sigma)
     xp = array_namespace(y)
@@ -217,7 +222,7 @@ def joint_score(law, y, sigma):
 
 
 @in_range
-def joint_hessian(law, y, sigma):
+def joint_hessian(law: Law, y: ArrayLike, sigma: float) -> Array:
     r"""Hessian of `joint_log_density`, (n, m d, m d), measurement by measurement.
 
     Block (t, t'): ``-delta I / sigma^2 + C_m / sigma^4``. Source: arXiv 2305.19473, Eq. (D.2).
@@ -261,7 +266,7 @@ def _components(law, total, m, sigma):
 
 
 @in_range
-def posterior_mixture(law, total, m, sigma):
+def posterior_mixture(law: Law, total: ArrayLike, m: int, sigma: float) -> "GaussianMixture | PointCloud":
     r"""The law of X given ``Y_1 + ... + Y_m = total``, exactly: again a mixture, or again a point cloud.
 
     Component k has weight ``r_k(ybar)``, its responsibility at noise s = sigma^2/m, and the law of X given ybar within
@@ -299,7 +304,7 @@ def posterior_mixture(law, total, m, sigma):
 
 
 @in_range
-def predictive_mixture(law, total, m, sigma):
+def predictive_mixture(law: Law, total: ArrayLike, m: int, sigma: float) -> "GaussianMixture":
     """The law of ``Y_{m+1}`` given ``Y_1 + ... + Y_m = total``, a GaussianMixture; arguments as in `posterior_mixture`."""
     sigma = scalar("sigma", sigma, low=0, low_open=True)
     posterior = posterior_mixture(law, total, m, sigma)
@@ -310,7 +315,7 @@ def predictive_mixture(law, total, m, sigma):
 
 
 @in_range
-def predictive_covariance(law, total, m, sigma):
+def predictive_covariance(law: Law, total: ArrayLike, m: int, sigma: float) -> Array:
     """``Cov[Y_{m+1} | Y_1 + ... + Y_m = total] = sigma^2 I + C_m``, (n, d, d)."""
     covariance = posterior_covariance(law, total, m, sigma)
     xp = array_namespace(covariance)
@@ -319,7 +324,7 @@ def predictive_covariance(law, total, m, sigma):
 
 
 @in_range
-def posterior_sample(law, total, m, sigma, noise, step=0):
+def posterior_sample(law: Law, total: ArrayLike, m: int, sigma: float, noise: NoiseSource, step: int = 0) -> Array:
     """One exact draw of X given ``Y_1 + ... + Y_m = total``, for every row.
 
     Parameters
@@ -342,7 +347,7 @@ def posterior_sample(law, total, m, sigma, noise, step=0):
 
 
 @in_range
-def predictive_sample(law, total, m, sigma, noise, step=0):
+def predictive_sample(law: Law, total: ArrayLike, m: int, sigma: float, noise: NoiseSource, step: int = 0) -> Array:
     """One exact draw of ``Y_{m+1}`` given ``Y_1 + ... + Y_m = total``, for every row: an inner walk without error.
 
     Arguments as in `posterior_sample`; uses ``noise.normal(step, n, 2 d + 1)``. Returns (n, d).
@@ -355,7 +360,7 @@ def predictive_sample(law, total, m, sigma, noise, step=0):
 
 
 @in_range
-def restricted_gaussian_oracle(law, y, h, noise, step=0):
+def restricted_gaussian_oracle(law: Law, y: ArrayLike, h: float, noise: NoiseSource, step: int = 0) -> Array:
     """One exact draw from the density proportional to ``p(x) exp(-|x - y|^2 / (2 h))``, for every row of y (n, d).
 
     It is the posterior of X given one measurement y of variance h > 0: the backward half of the proximal sampler (Lee, Shen
@@ -438,7 +443,7 @@ def _panels(centres, deviations, cuts=(), width=0.25, reach=10.0):
 
 
 @in_range
-def line_quadrature(law, sigma):
+def line_quadrature(law: "GaussianMixture | PointCloud", sigma: float) -> tuple[np.ndarray, np.ndarray]:
     """Nodes y (n,) and weights (n,) with ``sum weights f(y) = E f(X + sigma N)`` for a law on a line.
 
     Gauss-Legendre panels of a quarter of the narrowest component's deviation, out to 10 deviations, so that posterior means,
@@ -464,14 +469,14 @@ def _expectation(law, sigma, reach):
 
 
 @in_range
-def fisher_information(law):
+def fisher_information(law: "GaussianMixture") -> float:
     """``E |grad log p(X)|^2`` of a one-dimensional mixture with positive variances, by quadrature."""
     y, weights = line_quadrature(law, 0.0)
     return float(weights @ law.score(y[:, np.newaxis])[:, 0] ** 2)
 
 
 @in_range
-def line_mmse(law, m, sigma):
+def line_mmse(law: "GaussianMixture | PointCloud", m: int, sigma: float) -> float:
     """``E C_m``, the mean squared error of the posterior mean, for a law on a line, by quadrature.
 
     Relative error about 1e-14 where separate atoms are at most 20
@@ -488,7 +493,7 @@ def line_mmse(law, m, sigma):
 
 
 @in_range
-def line_jump_w2(law, m, sigma):
+def line_jump_w2(law: "GaussianMixture | PointCloud", m: int, sigma: float) -> float:
     r"""Squared W2 distance between a law on a line and the law of ``Xhat_m``, by quadrature.
 
     The posterior mean increases with ybar, so the monotone coupling is explicit:
@@ -537,10 +542,11 @@ def line_jump_w2(law, m, sigma):
         y, w = _panels(centres, noisy, cuts)
         quantile = centres[order][np.searchsorted(cuts, y)]
         density = np.exp(q.log_density(y[:, np.newaxis]))
-    elif np.all(prior > 0):
+    elif np.all(prior > 0) and hasattr(law, "log_density"):
         # over x: between separate components the quantile function, as a function of y, is all but a jump
         quantile, w = _panels(centres, prior)
-        y = solve(*tails(quantile, prior), noisy)
+        left, right = tails(quantile, prior)
+        y = solve(left, right, noisy)
         density = np.exp(law.log_density(quantile[:, np.newaxis]))
     else:
         fail("law", law, "variances that are all 0 or all positive")

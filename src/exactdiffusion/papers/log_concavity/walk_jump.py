@@ -14,12 +14,15 @@ authors' walk-jump code.
 
 import math
 import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 
 from ..._core.arrays import array_namespace, from_numpy, to_numpy
+from ..._core.typing import Array, ArrayLike, Density, Law, NoiseSource
 from ..._core.validation import boolean, choice, fail, in_range, integer, points, real_array, scalar
 from ...samplers._base import checked_noise
 from .measurements import joint_log_density, joint_score, predictive_sample
@@ -46,9 +49,9 @@ __all__ = [
 class Target:
     """What an inner walk samples: ``score(y)`` (n, d), ``unit`` (its length scale squared), ``log_density(y)`` (n,)."""
 
-    score: object
+    score: Callable[[Array], Array]
     unit: float = 1.0
-    log_density: object = None
+    log_density: Callable[[Array], Array] | None = None
 
 
 #: An unadjusted walk has blown up when a drift exceeds both the first one and the noise by this factor; at a stable step the
@@ -67,8 +70,8 @@ class Walked:
     """End of a walk: the states ``y`` (n, d), and ``acceptance`` (n,), the share of the proposals that each chain accepted
     (None for walks without proposals)."""
 
-    y: object
-    acceptance: object = None
+    y: Array
+    acceptance: Array | None = None
 
 
 class _Watch:
@@ -140,7 +143,7 @@ class ULA:
     def __post_init__(self):
         _checked(self)
 
-    def run(self, target, y, draws):
+    def run(self, target: Target, y: Array, draws: Callable[..., Array]) -> Array:
         h = self.step * target.unit
         spread = math.sqrt(2 * h)
         watch = _Watch(self, h, spread, lambda L: 2 / (target.unit * L))
@@ -150,7 +153,7 @@ class ULA:
             y = y + drift + spread * draws(*y.shape, like=y)
         return y
 
-    def linear(self, k, unit):
+    def linear(self, k: float, unit: float) -> tuple[np.ndarray, np.ndarray]:
         """(A, Q) of one step on (y, v) for the score -k y: y, v -> A (y, v) + N(0, Q); v is idle."""
         h = self.step * unit
         return np.array([[1 - h * k, 0.0], [0.0, 0.0]]), np.array([[2 * h, 0.0], [0.0, 0.0]])
@@ -171,7 +174,7 @@ class MALA:
     def __post_init__(self):
         _checked(self)
 
-    def run(self, target, y, draws, report=False):
+    def run(self, target: Target, y: Array, draws: Callable[..., Array], report: bool = False) -> Any:
         """The last states, or with ``report`` a :class:`Walked`."""
         if target.log_density is None:
             fail("walk", self, "a walk without accept-reject where the target has no log density")
@@ -245,7 +248,7 @@ class Underdamped:
         _checked(self)
         object.__setattr__(self, "friction", scalar("friction", self.friction, low=0))
 
-    def run(self, target, y, draws):
+    def run(self, target: Target, y: Array, draws: Callable[..., Array]) -> Array:
         u, step, zeta = target.unit, self.step, math.exp(-self.friction)
         kick, spread = 0.5 * u * step, math.sqrt(u * -math.expm1(-2 * self.friction))
         v = math.sqrt(u) * draws(*y.shape, like=y)
@@ -258,7 +261,7 @@ class Underdamped:
             y = y + 0.5 * step * v
         return y
 
-    def linear(self, k, unit):
+    def linear(self, k: float, unit: float) -> tuple[np.ndarray, np.ndarray]:
         """(A, Q) of one step on (y, v) for the score -k y."""
         drift = np.array([[1.0, 0.5 * self.step], [0.0, 1.0]])
         kick = np.array([[1.0, 0.0], [-0.5 * unit * self.step * k, 1.0]])
@@ -281,10 +284,10 @@ class State:
     """
 
     t: int
-    y: object
-    total: object
-    xhat: object
-    acceptance: object = None
+    y: Array
+    total: Array
+    xhat: Array
+    acceptance: Array | None = None
 
 
 def _common(law, m, sigma, n, noise, like):
@@ -304,7 +307,18 @@ def _centre(centre, dim):
     return centre
 
 
-def one_at_a_time(law, m, sigma, n, *, noise, walk, start="jump", centre=None, like=None):
+def one_at_a_time(
+    law: Law,
+    m: int,
+    sigma: float,
+    n: int,
+    *,
+    noise: NoiseSource,
+    walk: "ULA | MALA | Underdamped | ExactWalk",
+    start: Literal["jump", "previous"] = "jump",
+    centre: ArrayLike | None = None,
+    like: Array | None = None,
+) -> Iterator["State"]:
     r"""The one-at-a-time walk-jump sampler (Algorithm 1): n chains of m measurements.
 
     Parameters
@@ -370,7 +384,7 @@ def _one_at_a_time(law, m, sigma, n, draws, walk, start, centre, like):
         yield State(t, copy(y), copy(total), copy(xhat), acceptance)
 
 
-def conditional_target(law, total, m, sigma):
+def conditional_target(law: Law, total: Array, m: int, sigma: float) -> Target:
     """:class:`Target` of ``p(y_{m+1} | y_1 + ... + y_m = total)``: the level is made once for all inner steps."""
     t = m + 1
     q = law.noised(1.0, sigma / math.sqrt(t))
@@ -387,7 +401,17 @@ def conditional_target(law, total, m, sigma):
 
 
 @in_range
-def all_at_once(law, m, sigma, n, *, noise, walk, centre=None, like=None):
+def all_at_once(
+    law: Law,
+    m: int,
+    sigma: float,
+    n: int,
+    *,
+    noise: NoiseSource,
+    walk: "ULA | MALA | Underdamped",
+    centre: ArrayLike | None = None,
+    like: Array | None = None,
+) -> "State":
     """All m measurements in one walk on R^(m d), then the jump: :class:`State` with ``y`` of shape (n, m, d).
 
     Arguments as in :func:`one_at_a_time`. Log-concave only where ``q_{sigma^2/m}`` is: accumulating at once buys no
@@ -412,7 +436,15 @@ def all_at_once(law, m, sigma, n, *, noise, walk, centre=None, like=None):
 
 
 @in_range
-def langevin(law, x, *, noise, walk, unit=1.0, report=False):
+def langevin(
+    law: Density,
+    x: ArrayLike,
+    *,
+    noise: NoiseSource,
+    walk: "ULA | MALA | Underdamped",
+    unit: float = 1.0,
+    report: bool = False,
+) -> Any:
     """The walk on the density of ``law`` itself, from x (n, d): the baseline without measurements.
 
     ``unit`` is the length scale squared that steps refer to (the smallest variance of the law, say). Returns the last states
@@ -464,14 +496,14 @@ class EstimatedLaw:
         all values are so large that rounding hides how they differ.
     """
 
-    def __init__(self, log_density, dim, draws, noise):
+    def __init__(self, log_density: Callable[[Array], Array], dim: int, draws: int, noise: NoiseSource) -> None:
         if not callable(log_density):
             fail("log_density", log_density, "a callable (n, d) -> (n,)")
         self._log_density = log_density
         self.dim, self.draws = integer("dim", dim, low=1), integer("draws", draws, low=1)
         self._draws = _Draws(checked_noise(noise))
 
-    def noised(self, scale=1.0, sigma=0.0):
+    def noised(self, scale: float = 1.0, sigma: float = 0.0) -> "_EstimatedLevel":
         if float(scale) != 1.0:
             fail("scale", scale, "1: measurements are X + noise")
         return _EstimatedLevel(self, scalar("sigma", sigma, low=1e-150, high=1e150))
@@ -545,7 +577,13 @@ class GaussianChain:
 
 
 @in_range
-def gaussian_one_at_a_time(variances, m, sigma, walk, start="jump"):
+def gaussian_one_at_a_time(
+    variances: ArrayLike,
+    m: int,
+    sigma: float,
+    walk: ULA | Underdamped | ExactWalk,
+    start: Literal["jump", "previous"] = "jump",
+) -> GaussianChain:
     r"""Law of the output of :func:`one_at_a_time` on a centred Gaussian, without sampling.
 
     Along an axis of variance l, ``p(y_t | S) = N(a S, 1/k)``, ``a = l / (sigma^2 + (t-1) l)``,
@@ -588,7 +626,7 @@ def gaussian_one_at_a_time(variances, m, sigma, walk, start="jump"):
             else:
                 M = np.diag([1.0, 1.0, 0.0])
             C = M @ C @ M.T
-            if exact:
+            if isinstance(walk, ExactWalk):
                 C[1, 1] += 1 / k
             else:
                 C += np.diag([0.0, unit if t == 1 or start == "jump" else 0.0, unit])

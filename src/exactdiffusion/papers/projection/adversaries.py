@@ -6,10 +6,12 @@ nothing there, so a trajectory that leaves the band must be seen to leave it.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
 from ..._core.arrays import from_numpy, to_numpy
+from ..._core.typing import ArrayLike
 from ..._core.validation import choice, fail, no_mask
 
 __all__ = ["STRATEGIES", "ApproximateProjection"]
@@ -56,9 +58,19 @@ class ApproximateProjection:
     answers given inside it.
     """
 
-    def __init__(self, law, eta, nu=math.inf, strategy="random", seed=0, garbage=True, band_rtol=0.0):
+    def __init__(
+        self,
+        law: Any,
+        eta: ArrayLike,
+        nu: ArrayLike = math.inf,
+        strategy: str = "random",
+        seed: int = 0,
+        garbage: bool = True,
+        band_rtol: float = 0.0,
+    ) -> None:
         self.law, self.dim, self.strategy = law, law.dim, choice("strategy", strategy, STRATEGIES)
-        no_mask("eta", eta), no_mask("nu", nu)
+        no_mask("eta", eta)
+        no_mask("nu", nu)
         self.eta, self.nu = np.asarray(eta, dtype=np.float64), np.asarray(nu, dtype=np.float64)
         if not np.all((self.eta >= 0) & (self.eta < 1)):
             fail("eta", eta, "numbers in [0, 1)")
@@ -73,7 +85,7 @@ class ApproximateProjection:
 
             self._tree = cKDTree(np.unique(law.points, axis=0))
 
-    def noised(self, scale=1.0, sigma=0.0):
+    def noised(self, scale: ArrayLike = 1.0, sigma: ArrayLike = 0.0) -> "_At":
         """The oracle at a noise level (``denoise`` only); sigma may hold one value per row."""
         return _At(self, scale, sigma)
 

@@ -35,8 +35,10 @@ measured.
 
 import inspect
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
@@ -44,6 +46,7 @@ from ... import samplers, schedules
 from ..._core import files
 from ..._core.external import load_function as _load_function
 from ..._core.random import Noise
+from ..._core.typing import Array, ArrayLike, Row, StrPath
 from ..._core.validation import fail, integer, no_mask, real_array, scalar
 from ...laws import PointCloud
 from ...statements import projection as bound
@@ -55,19 +58,19 @@ _LEVELS = (5, 25, 50, 75, 95)
 
 
 def audit(
-    fn,
-    cloud,
+    fn: Callable[[Array, Any], Array] | Literal["ideal"],
+    cloud: ArrayLike | PointCloud,
     *,
-    N=50,
-    trajectories=200,
-    seed=0,
-    sigma_ratio=1e-4,
-    sigma_max=40.0,
-    nu=None,
-    schedule=None,
-    scalar_sigma=False,
-    name=None,
-):
+    N: int = 50,
+    trajectories: int = 200,
+    seed: int = 0,
+    sigma_ratio: float = 1e-4,
+    sigma_max: float = 40.0,
+    nu: float | None = None,
+    schedule: str | None = None,
+    scalar_sigma: bool = False,
+    name: str | None = None,
+) -> "AuditReport":
     r"""Run DDIM with a denoiser and judge it by the theory of the projection paper.
 
     Parameters
@@ -139,7 +142,9 @@ def audit(
         grid = schedules.REGISTRY[schedule](N).to_ve()
         x, title = grid.sigma[0] * unit, schedule
 
-    distance, usage, gap, eta, size, nearest = [], [], [], [], [], None
+    distance: list[np.ndarray] = []
+    size: list[np.ndarray] = []
+    usage, gap, eta, nearest = [], [], [], None
     level = np.broadcast_to(grid.sigma.reshape(N + 1, -1), (N + 1, trajectories))
     for i, state in enumerate(samplers.ddim(oracle, grid, x)):
         if not np.all(np.isfinite(state)):
@@ -265,46 +270,46 @@ class AuditReport:
     # -- eta -------------------------------------------------------------------------------------------------------------
 
     @property
-    def N(self):
+    def N(self) -> int:
         """Number of steps."""
         return len(self.eta)
 
     @property
-    def on_cloud(self):
+    def on_cloud(self) -> int:
         """Visited states that lie on a point of the cloud, up to rounding: no relative error can be measured there."""
         return int(np.sum(np.isnan(self.eta)))
 
     @property
-    def defined(self):
+    def defined(self) -> np.ndarray:
         """(trajectories,) whether eta is defined along the whole trajectory."""
         return ~np.any(np.isnan(self.eta), axis=0)
 
     @property
-    def eta_per_trajectory(self):
+    def eta_per_trajectory(self) -> np.ndarray:
         """(trajectories,) largest eta on each (over the states where it is defined; 0 where there is none)."""
         return np.max(np.nan_to_num(self.eta, nan=0.0), axis=0)
 
     @property
-    def eta_max(self):
+    def eta_max(self) -> float:
         """Largest eta of all visited states: the eta of Theorem 4.2."""
         return float(np.max(self.eta_per_trajectory))
 
     @property
-    def eta_median(self):
+    def eta_median(self) -> float:
         """Median over trajectories of the largest eta on each."""
         return float(np.median(self.eta_per_trajectory))
 
-    def quantiles(self):
+    def quantiles(self) -> dict[int, float]:
         """Quantiles of eta over all visited states: percentage -> value."""
         values = self.eta[~np.isnan(self.eta)]
         return {q: float(np.percentile(values, q)) for q in _LEVELS} if values.size else {}
 
-    def per_step(self):
+    def per_step(self) -> list[Row]:
         """One dict per step, noisy to clean: sigma (median), relative step, eta (mean, q05, q50, q95, max), band usage."""
         rows = []
         for i in range(self.N):
             values = self.eta[i][~np.isnan(self.eta[i])]
-            row = {"step": i, "sigma": float(np.median(self.sigma[i])), "beta": float(np.median(self.beta[i]))}
+            row: Row = {"step": i, "sigma": float(np.median(self.sigma[i])), "beta": float(np.median(self.beta[i]))}
             row |= {f"q{q:02d}": float(np.percentile(values, q)) if values.size else None for q in (5, 50, 95)}
             row |= {
                 "mean": float(np.mean(values)) if values.size else None,
@@ -321,7 +326,7 @@ class AuditReport:
         return np.broadcast_to(values, (len(values), self.eta.shape[1]))
 
     @property
-    def nu_per_trajectory(self):
+    def nu_per_trajectory(self) -> np.ndarray:
         """(trajectories,) smallest nu for which the schedule is admissible at the largest eta of the trajectory."""
         if self.beta.shape[1] == 1:
             beta = self.beta[:, 0]
@@ -329,17 +334,17 @@ class AuditReport:
         return np.array([_smallest_nu(b, e) for b, e in zip(self.beta.T, self.eta_per_trajectory)])
 
     @property
-    def nu(self):
+    def nu(self) -> float:
         """Smallest nu for which the schedule is (eta_max, nu)-admissible; inf where there is none."""
         return max(_smallest_nu(b, self.eta_max) for b in self.beta.T)
 
     @property
-    def band_nu(self):
+    def band_nu(self) -> float:
         """Width of the band judged: the nu asked for, else the smallest admissible one."""
         return self.nu if self.asked_nu is None else self.asked_nu
 
     @property
-    def hypotheses(self):
+    def hypotheses(self) -> tuple[Hypothesis, ...]:
         """The four hypotheses of Theorem 4.2, measured on the trajectories, in order."""
         eta, n = self.eta_per_trajectory, self.eta.shape[1]
         h1 = (eta < 1) & self.defined
@@ -382,35 +387,35 @@ class AuditReport:
         )
 
     @property
-    def applicable(self):
+    def applicable(self) -> bool:
         """Whether all four hypotheses hold: Theorem 4.2 then applies to these trajectories."""
         return all(h.holds for h in self.hypotheses)
 
     @property
-    def measured(self):
+    def measured(self) -> np.ndarray:
         """(trajectories,) d(x_0) / d(x_N)."""
         return self.distance[-1] / self.distance[0]
 
     @property
-    def a_posteriori(self):
+    def a_posteriori(self) -> tuple[np.ndarray, np.ndarray]:
         """(lower, upper), each (trajectories,): bounds of d(x_0)/d(x_N) from the errors of every step; NaN where undefined.
 
         They need none of the four hypotheses, only relative steps in [0, 1].
         """
         beta, eta = self._columns("beta"), np.nan_to_num(self.eta, nan=0.0)
         lower, upper = bound.a_posteriori_sandwich(1.0, beta, eta)
-        return tuple(np.where(self.defined, b[-1], np.nan) for b in (lower, upper))
+        return np.where(self.defined, lower[-1], np.nan), np.where(self.defined, upper[-1], np.nan)
 
     @property
-    def a_priori(self):
+    def a_priori(self) -> tuple[np.ndarray, np.ndarray]:
         """(lower, upper), each (trajectories,): the products of Theorem 4.2 with eta = eta_max; NaN when eta_max >= 1."""
         if not self.eta_max < 1:
-            return tuple(np.full(self.eta.shape[1], np.nan) for _ in range(2))
+            return np.full(self.eta.shape[1], np.nan), np.full(self.eta.shape[1], np.nan)
         lower, upper = bound.ddim_distance_sandwich(1.0, self._columns("beta"), self.eta_max)
         return lower[-1], upper[-1]
 
     @property
-    def tolerance(self):
+    def tolerance(self) -> np.ndarray:
         """(trajectories,) rounding of d(x_0)/d(x_N) and of its bounds: 16 eps sqrt(n) sum |x_t| / d(x_N).
 
         Every state, projection and measured error carries eps |x_t|, and no step enlarges it by more than a factor 2.
@@ -418,7 +423,7 @@ class AuditReport:
         return 16 * EPS * math.sqrt(self.dimension) * np.sum(self.size, axis=0) / self.distance[0]
 
     @property
-    def inside(self):
+    def inside(self) -> np.ndarray:
         """(trajectories,) whether d(x_0)/d(x_N) is within its a-posteriori bounds, up to rounding (True where undefined)."""
         lower, upper = self.a_posteriori
         tol = self.tolerance
@@ -427,16 +432,16 @@ class AuditReport:
     # -- what to do with it ----------------------------------------------------------------------------------------------
 
     @property
-    def schedule_nu(self):
+    def schedule_nu(self) -> float:
         """The nu of the recommended schedule."""
         return 2.0 if self.asked_nu is None else self.asked_nu
 
     @property
-    def beta_star(self):
+    def beta_star(self) -> float | None:
         """Largest admissible constant relative step for N steps at the measured eta; None when eta_max >= 1."""
         return bound.beta_star(self.eta_max, self.schedule_nu, self.N) if self.eta_max < 1 else None
 
-    def schedule(self, sigma_max=40.0, N=None):
+    def schedule(self, sigma_max: float = 40.0, N: int | None = None) -> schedules.Grid:
         """The admissible log-linear `Grid` for the measured eta: N steps of the largest admissible size.
 
         Raises
@@ -448,7 +453,7 @@ class AuditReport:
             fail("eta_max", self.eta_max, "eta < 1: no schedule is admissible for this denoiser")
         return schedules.admissible(self.N if N is None else N, self.eta_max, self.schedule_nu, sigma_max)
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Everything the text says, as JSON values (numbers that are not finite as None)."""
         lower, upper = self.a_posteriori
         low, high = self.a_priori
@@ -496,7 +501,7 @@ class AuditReport:
             },
         }
 
-    def text(self):
+    def text(self) -> str:
         """The report as text, at most 125 columns."""
         eta, q = self.eta_per_trajectory, self.quantiles()
         out = [
@@ -582,7 +587,7 @@ def _summary(values):
 # ------------------------------------------------------------------------------------------------------ the command line
 
 
-def load_function(text):
+def load_function(text: str) -> Callable[..., Any]:
     """The denoiser that ``MODULE:FUNCTION`` or ``FILE.py:FUNCTION`` names; modules of the current folder are found."""
     function, _ = _load_function("fn", text, "MODULE:FUNCTION, FILE.py:FUNCTION or 'ideal'")
     try:
@@ -594,7 +599,7 @@ def load_function(text):
     return function
 
 
-def load_cloud(text):
+def load_cloud(text: str) -> PointCloud:
     """A target by name (one that is a point cloud), or the points of a .npy, .csv, .tsv or .txt file, one a row."""
     from ... import datasets
 
@@ -617,9 +622,9 @@ def load_cloud(text):
     return datasets.TARGETS[text].law()
 
 
-def run(text, target, *, json=None, **options):
+def run(text: str, target: str, *, json: StrPath | None = None, **options: Any) -> int:
     """The command: load, audit, print, and write JSON where asked; 0 as exit code."""
-    fn = text if text == "ideal" else load_function(text)
+    fn: Any = text if text == "ideal" else load_function(text)
     report = audit(fn, load_cloud(target), name=None if text == "ideal" else text, **options)
     print(report.text())
     if json is not None:

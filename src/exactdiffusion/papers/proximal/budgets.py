@@ -8,10 +8,13 @@ Time: ``t = int beta``; s in [0, g] is the time since the start of a step, going
 """
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 
+from ..._core.typing import Law
 from ..._core.validation import choice, fail, integer, scalar
 from ...output_laws.line import (
     DEPTH,
@@ -28,6 +31,7 @@ from ...output_laws.line import (
     pole_distance,
     propagate,
 )
+from ...schedules import Grid
 from ...statements import proximal as bound
 
 __all__ = [
@@ -120,7 +124,7 @@ def _at(law, time):
     return level(law, math.exp(-time / 2), math.sqrt(-math.expm1(-time)))
 
 
-def trajectory_kl(law, grid, scheme, start="exact", *, step="integral"):
+def trajectory_kl(law: Law, grid: Grid, scheme: Any, start: Any = "exact", *, step: Any = "integral") -> Budget:
     r"""KL divergence of the whole trajectory: true reverse chain against the sampler.
 
     .. math:: \mathrm{KL}(p_T|q_T) + \sum_k E_{y\sim p_{t_k}} \mathrm{KL}\bigl(p(x_{k-1}|y)\,|\,q(x_{k-1}|y)\bigr)
@@ -195,7 +199,15 @@ def _excess(delta):
     return value
 
 
-def budget(law, grid, start="exact", *, order=6, terms=TERMS, inside="end"):
+def budget(
+    law: Law,
+    grid: Grid,
+    start: Any = "exact",
+    *,
+    order: int = 6,
+    terms: Collection[str] = TERMS,
+    inside: Literal["end", "start"] = "end",
+) -> Budget:
     r"""Right-hand side of the budget inequality of the backward scheme, by quadrature.
 
     .. math:: \mathrm{KL}(p_T|q_T) + \sum_k\int_0^{g_k}\tfrac12 E_{p_t}|Je|^2\,ds
@@ -256,7 +268,9 @@ def _positive(i, x, jacobian):
         raise AssumptionViolated(i, float(x[worst]), float(jacobian[worst]), "the interpolating process")
 
 
-def conditional_budget(law, grid, scheme, start="exact", *, order=6):
+def conditional_budget(
+    law: Law, grid: Grid, scheme: Literal["prox_hybrid", "euler_maruyama"], start: Any = "exact", *, order: int = 6
+) -> Budget:
     r"""Upper bound of the trajectory KL of the hybrid scheme or of Euler-Maruyama: the budget conditional on X_k = y.
 
     Hybrid, :math:`J = 1 - s\,l''`, :math:`y = e^{-s/2}x + \sqrt{1-e^{-s}}\,Z`, :math:`a_s = e^{-s/2}/\sqrt{1-e^{-s}}`:
@@ -306,7 +320,9 @@ def conditional_budget(law, grid, scheme, start="exact", *, order=6):
     return _sum(_initial(levels[0], start), steps)
 
 
-def posterior_budget(law, grid, scheme, start="exact", *, order=5):
+def posterior_budget(
+    law: Law, grid: Grid, scheme: Literal["prox_hybrid", "euler_maruyama"], start: Any = "exact", *, order: int = 5
+) -> Budget:
     r"""A-posteriori budget of the *marginal* KL for the hybrid scheme or Euler-Maruyama.
 
     The drift of the interpolating process given its own state, :math:`E_q[\,\cdot\,|X_s=x]`, is computed from the propagated
@@ -382,7 +398,7 @@ def _posterior_mean(at, centres, log_source, variance, values):
     return out
 
 
-def curvature_integral(law, horizon, c, *, end=0.0, order=80):
+def curvature_integral(law: Law, horizon: float, c: float, *, end: float = 0.0, order: int = 80) -> float:
     r""":math:`\int_{end}^{T} E_{p_t}(c + l_t'')^2\,dt` with T = ``horizon``: the leading constant of the trajectory KL.
 
     By ``order`` Gauss-Legendre nodes in log(v + t - end), v the smallest variance of a component at ``end`` (at most 1).

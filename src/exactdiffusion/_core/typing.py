@@ -1,0 +1,92 @@
+"""Names of the types that annotations of several rooms share.
+
+They stand on the ground floor, so that a module can name what it takes without importing the room that makes it.
+"""
+
+import os
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+__all__ = [
+    "Array",
+    "ArrayLike",
+    "ClosedSet",
+    "Density",
+    "Law",
+    "Moments",
+    "Namespace",
+    "NoiseSource",
+    "Numbers",
+    "Rng",
+    "Row",
+    "Schedule",
+    "StrPath",
+]
+
+#: An array of any namespace (NumPy, CuPy, torch). What a function takes and converts itself is an `ArrayLike`.
+Array: TypeAlias = Any
+#: The functions of an array library, as `array_namespace` gives them.
+Namespace: TypeAlias = Any
+#: A number, or a NumPy array of numbers.
+Numbers: TypeAlias = float | np.ndarray
+#: A NumPy generator, or the seed of one.
+Rng: TypeAlias = np.random.Generator | int
+#: One row of a table: the name of a column and its value.
+Row: TypeAlias = dict[str, Any]
+#: A path as text or as an object.
+StrPath: TypeAlias = str | os.PathLike[str]
+
+
+class Law(Protocol):
+    """A law or an oracle on R^dim; ``noised`` gives that of ``scale * X + sigma * N(0, I)``, with at least ``denoise``."""
+
+    dim: int
+
+    def noised(self, scale: Any = 1.0, sigma: Any = 0.0) -> Any:
+        """The law at a noise level: scalars, or one value per row, shape (n,)."""
+
+
+class Moments(Law, Protocol):
+    """A law whose mean and covariance are known."""
+
+    @property
+    def mean(self) -> Any:
+        """Mean, (d,)."""
+
+    @property
+    def covariance(self) -> Any:
+        """Covariance, (d, d)."""
+
+
+class Density(Protocol):
+    """A law that has a density."""
+
+    def score(self, x: ArrayLike) -> Array:
+        """Gradient of the log density, (n, d)."""
+
+
+class NoiseSource(Protocol):
+    """Standard normal rows that depend on their number and not on the batch: `Noise`, and the increments of a path."""
+
+    def normal(self, step: int, n: int, d: int, start: int = 0, like: Array | None = None) -> Array:
+        """Rows ``start .. start + n - 1`` of the matrix of a step, shape (n, d)."""
+
+    def rows(self, start: int) -> "NoiseSource":
+        """View whose row 0 is row ``start``."""
+
+
+class ClosedSet(Protocol):
+    """A closed set of points: a cloud, a sphere, a subspace."""
+
+    def distance(self, x: ArrayLike) -> Array:
+        """Euclidean distance of every row of x, shape (n,)."""
+
+
+class Schedule(Protocol):
+    """What has a clock: a `Grid`."""
+
+    @property
+    def integral(self) -> Array:
+        """``-log alpha_bar`` at every level, decreasing."""
