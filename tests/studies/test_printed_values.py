@@ -272,7 +272,7 @@ def test_errors_of_a_denoiser_study_cover_what_they_estimate(chance):
         for name, column in exact:
             value, error = rows[name][column], rows[name][f"{column}_error"]
             hits[name, column] += abs(value - exact[name, column]) <= 2 * error
-    assert conditional_mean.sigma_from_snr_db(0.0) == 1
+    assert schedules.sigma_from_snr_db(0.0) == 1
     for key, count in hits.items():
         # a mean of 150 squared norms of two coordinates: the normal law misses by less than .02
         draw.frequency(count, runs, 0.9545, on=f"coverage of two errors of {key}", tol=0.02)
