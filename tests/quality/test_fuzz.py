@@ -2590,7 +2590,7 @@ _bound_entries()
 EXCUSED = {
     "laws": (),
     "schedules": ("QUANTISED", "REGISTRY"),
-    "samplers": ("REGISTRY", "SamplerInfo"),
+    "samplers": ("REGISTRY", "SamplerInfo", "sampler"),
     "distances": ("Estimate", "NoiseFloor", "Slope", "W2Result"),  # results, made by the functions
     "prox": ("ProxResult",),
     "papers.conditional_mean": (

@@ -193,6 +193,30 @@ def test_empty_batch(name):
     assert samplers.final(run(name, grid_for(name), np.empty((0, 3)))).shape == (0, 3)
 
 
+class UnitNoise:
+    """Row ``1 + d + k d + j`` receives the unit vector e_j at step k and nothing else."""
+
+    def normal(self, step, n, d, start=0, like=None):
+        z = np.zeros((n, d))
+        z[1 + d + step * d : 1 + 2 * d + step * d] = np.eye(d)
+        return z
+
+
+@pytest.mark.parametrize("name", sorted(n for n, i in samplers.REGISTRY.items() if i.update is not None))
+def test_exact_gaussian_law_is_that_of_the_run(name):
+    """The law found by probing the update against the affine map of the whole run: 1e-12, rounding of 12 steps."""
+    grid = schedules.vp_linear(12, eps=1e-3)
+    law, start_cov = GaussianMixture([1.0], [[0.7, -0.4]], [[[1.5, 0.3], [0.3, 0.2]]]), np.array([[1.2, -0.3], [-0.3, 0.5]])
+    x = np.zeros((3 + 2 * grid.N, 2))
+    x[1:3] = np.eye(2)
+    out = run(name, grid, x, law, noise=UnitNoise())[-1]
+    linear, noise = (out[1:3] - out[0]).T, (out[3:] - out[0]).T
+    found = gaussian(name, law.mean, law.covariance, grid, np.array([0.5, 1.0]), start_cov)
+    mean, cov = linear @ [0.5, 1.0] + out[0], linear @ start_cov @ linear.T + noise @ noise.T
+    assert np.max(np.abs(found.mean - mean)) <= 1e-12 * np.max(np.abs(mean))
+    assert np.max(np.abs(found.cov - cov)) <= 1e-12 * np.max(np.abs(cov))
+
+
 # ------------------------------------------------------------------------------- batches and processes (issue: 5)
 
 
@@ -476,19 +500,16 @@ def test_an_answer_explains_the_growth_of_one_state_only(sizes, state):
         def denoise(self, x):
             return np.full_like(x, next(answers))
 
-    own = _base.Run(Answers(), VE_GRID, np.ones((2, 3)))
+    def update(x, i, grid, oracle, noise, memory):
+        oracle.denoise(i, x)
+        return np.full((2, 3), sizes[i]), memory
 
-    def steps():
-        yield own.x
-        for i, size in enumerate(sizes):
-            own.denoise(i, own.x)
-            yield np.full((2, 3), size)
-
+    states = _base.Run(Answers(), VE_GRID, np.ones((2, 3)), samplers.REGISTRY["ddim"]).states(update)
     if state is None:
-        assert len(list(own.states(steps()))) == 5
+        assert len(list(states)) == 5
     else:
         with pytest.raises(ValueError, match=rf"blew up: .* in state {state} of 4"):
-            list(own.states(steps()))
+            list(states)
 
 
 def test_growth_that_the_denoiser_explains_is_no_blow_up():
