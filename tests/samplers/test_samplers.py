@@ -13,7 +13,7 @@ from exactdiffusion import GaussianMixture, samplers, schedules
 from exactdiffusion._core.arrays import to_numpy
 from exactdiffusion._core.random import BrownianPath, Noise
 from exactdiffusion.output_laws.gaussian import gaussian
-from exactdiffusion.output_laws.line import propagate
+from exactdiffusion.output_laws.line import Implicit, level, propagate
 from exactdiffusion.samplers import _base
 from exactdiffusion.schedules import Grid
 
@@ -215,6 +215,53 @@ def test_exact_gaussian_law_is_that_of_the_run(name):
     mean, cov = linear @ [0.5, 1.0] + out[0], linear @ start_cov @ linear.T + noise @ noise.T
     assert np.max(np.abs(found.mean - mean)) <= 1e-12 * np.max(np.abs(mean))
     assert np.max(np.abs(found.cov - cov)) <= 1e-12 * np.max(np.abs(cov))
+
+
+class Given:
+    """The same noise in every row of every step."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def normal(self, step, n, d, start=0, like=None):
+        return np.full((n, d), self.value)
+
+
+#: parameters with which the form on a line is compared, beside the defaults
+ON_A_LINE = {"ddpm": [{"variance": "large"}, {"variance": "large", "last_noise": True}, {"variance": "zero"}]}
+
+
+@pytest.mark.parametrize("zero", [True, False])
+@pytest.mark.parametrize("name", sorted(n for n, i in samplers.REGISTRY.items() if i.line is not None))
+def test_form_on_a_line_is_the_update(name, zero):
+    """Mean map, slope and variance of every step against the update with the exact score, noise 0 and noise +-1.7."""
+    info = samplers.REGISTRY[name]
+    grid = schedules.vp_linear(14, 0.3, 5.1, eps=0.0 if zero else 0.02)
+    law = GaussianMixture([0.2, 0.5, 0.3], [[-1.0], [0.3], [0.9]], [0.3, 0.5, 0.4])
+    levels = [level(law, s, t) for s, t in zip(grid.scale, grid.sigma)]
+    y = np.linspace(-3.0, 3.0, 61)
+    for params in [{}, *ON_A_LINE.get(name, [])]:
+        options, run = info.options(grid, **params), _base.Run(law, grid, y[:, np.newaxis], info)
+        for i in range(grid.N):
+            step = info.line(levels[i], levels[i + 1], float(grid.g[i]), **params)
+            low, at, high = (
+                info.update(y[:, np.newaxis], i, grid, run, Given(z), (), **options)[0][:, 0] for z in (-1.7, 0.0, 1.7)
+            )
+            if isinstance(step, Implicit):
+                for z, x in ((-1.7, low), (0.0, at), (1.7, high)):
+                    force, jacobian = step.forward(x)
+                    assert (jacobian > 0).all()  # one solution: it is the minimiser
+                    right = step.slope * y + np.sqrt(step.variance) * z
+                    assert np.max(np.abs(force - right)) <= 1e-13 * (1 + np.max(np.abs(right)))
+                continue
+            mean, slope = step.mean(y)
+            size = 1 + np.max(np.abs(y))
+            assert np.max(np.abs(mean - at)) <= 64 * EPS * size
+            for noisy in (low - at, high - at):
+                assert np.max(np.abs(np.abs(noisy) - 1.7 * np.sqrt(step.variance))) <= 64 * EPS * size
+            h = 1e-3  # five points, error h^4/30 times a fifth derivative of at most 1e3, rounding eps / h
+            f = [step.mean(y + k * h)[0] for k in (-2, -1, 1, 2)]
+            assert np.max(np.abs((f[0] - 8 * f[1] + 8 * f[2] - f[3]) / (12 * h) - slope)) <= 1e-9
 
 
 # ------------------------------------------------------------------------------- batches and processes (issue: 5)

@@ -88,7 +88,7 @@ def _at(law, time):
     return level(law, math.exp(-time / 2), math.sqrt(-math.expm1(-time)))
 
 
-def trajectory_kl(law, grid, scheme, start="exact", *, step="integral"):
+def trajectory_kl(law, grid, scheme, start="exact", *, step="integral", **params):
     r"""KL divergence of the whole trajectory: true reverse chain against the sampler.
 
     .. math:: \mathrm{KL}(p_T|q_T) + \sum_k E_{y\sim p_{t_k}} \mathrm{KL}\bigl(p(x_{k-1}|y)\,|\,q(x_{k-1}|y)\bigr)
@@ -99,7 +99,7 @@ def trajectory_kl(law, grid, scheme, start="exact", *, step="integral"):
 
     Parameters
     ----------
-    law, grid, scheme, start, step
+    law, grid, scheme, start, step, **params
         As for :func:`~exactdiffusion.output_laws.line.propagate`.
 
     Returns
@@ -113,7 +113,7 @@ def trajectory_kl(law, grid, scheme, start="exact", *, step="integral"):
     AssumptionViolated
         where the Jacobian of a proximal step is not positive.
     """
-    levels, maps = _chain(scheme, law, grid, step, True)
+    levels, maps = _chain(scheme, law, grid, step, **params)
     steps = np.zeros(grid.N)
     for i, m in enumerate(maps):
         if m is IDENTITY:  # neither process moves in a step of length zero
@@ -197,7 +197,7 @@ def budget(law, grid, start="exact", *, order=6, terms=TERMS, inside="end"):
     if not set(terms) <= set(TERMS):
         fail("terms", terms, f"a subset of {TERMS}")
     keep = [float(t in terms) for t in TERMS]
-    levels, maps = _chain("prox_backward", law, grid, "integral", True)
+    levels, maps = _chain("proximal_backward", law, grid, "integral")
     nodes, weights = np.polynomial.legendre.leggauss(order)
     steps = np.zeros(grid.N)
     for i in np.flatnonzero(grid.g):
@@ -237,7 +237,7 @@ def conditional_budget(law, grid, scheme, start="exact", *, order=6):
 
     Parameters
     ----------
-    scheme : {"prox_hybrid", "euler_maruyama"}
+    scheme : {"proximal_hybrid", "euler_maruyama"}
     law, grid, start, order
         As for :func:`budget`.
 
@@ -245,9 +245,9 @@ def conditional_budget(law, grid, scheme, start="exact", *, order=6):
     -------
     Budget
     """
-    choice("scheme", scheme, ("prox_hybrid", "euler_maruyama"))
+    choice("scheme", scheme, ("proximal_hybrid", "euler_maruyama"))
     order = integer("order", order, low=1)
-    levels, _ = _chain(scheme, law, grid, "integral", True)
+    levels, _ = _chain(scheme, law, grid, "integral")
     nodes, weights = np.polynomial.legendre.leggauss(order)
     z = np.linspace(-10.0, 10.0, 65)
     gauss = np.exp(-0.5 * z * z) * (z[1] - z[0]) / math.sqrt(2 * math.pi)
@@ -256,7 +256,7 @@ def conditional_budget(law, grid, scheme, start="exact", *, order=6):
         g, time = float(grid.g[i]), float(grid.integral[i])
         before, after = levels[i], levels[i + 1]
         x, h = _quadrature(before, after)
-        if scheme == "prox_hybrid":
+        if scheme == "proximal_hybrid":
             score, curvature, third = after.score(x), after.curvature(x), after.third(x)
             _positive(i, x, 1 - g * curvature)
         total = 0.0
@@ -264,7 +264,7 @@ def conditional_budget(law, grid, scheme, start="exact", *, order=6):
             s = g / 2 * (1 + node)
             here = _at(law, time - s)
             now, spread = here.score(x), math.sqrt(-math.expm1(-s))
-            if scheme == "prox_hybrid":
+            if scheme == "proximal_hybrid":
                 constant, factor = bound.hybrid_error_field(s, x, now, score, curvature, third)
                 square = constant**2 + factor**2
             else:
@@ -285,7 +285,7 @@ def posterior_budget(law, grid, scheme, start="exact", *, order=5):
 
     Parameters
     ----------
-    scheme : {"prox_hybrid", "euler_maruyama"}
+    scheme : {"proximal_hybrid", "euler_maruyama"}
     law, grid, start, order
         As for :func:`budget`.
 
@@ -293,7 +293,7 @@ def posterior_budget(law, grid, scheme, start="exact", *, order=5):
     -------
     Budget
     """
-    choice("scheme", scheme, ("prox_hybrid", "euler_maruyama"))
+    choice("scheme", scheme, ("proximal_hybrid", "euler_maruyama"))
     order = integer("order", order, low=1)
     run = propagate(law, grid, scheme, start, keep=True, refine=2.0)
     nodes, weights = np.polynomial.legendre.leggauss(order)
@@ -304,7 +304,7 @@ def posterior_budget(law, grid, scheme, start="exact", *, order=5):
         before, after, q = run.levels[i], run.levels[i + 1], run.laws[i]
         x, h = _quadrature(before, after)
         y, source = _finer(q, math.ceil(0.5 / smallest) + 1)
-        if scheme == "prox_hybrid":
+        if scheme == "proximal_hybrid":
             score, curvature, third = after.score(x), after.curvature(x), after.third(x)
         else:
             score_y = before.score(y)
@@ -313,7 +313,7 @@ def posterior_budget(law, grid, scheme, start="exact", *, order=5):
             s = g / 2 * (1 + node)
             here = _at(law, time - s)
             now = here.score(x)
-            if scheme == "prox_hybrid":
+            if scheme == "proximal_hybrid":
                 posterior = _posterior_mean(x - s * score, y + s / 2 * y, source, s, y)
                 drift, J = bound.interpolating_process(s, x, score, curvature, third, scheme, posterior)
                 # J e with A_p = 1, A_q = J^-2; half the derivative of J^-2 is s J^-3 times the third derivative
