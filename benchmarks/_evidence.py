@@ -25,21 +25,27 @@ TOLERANT = {"tol", "rtol", "atol", "rel", "abs", "within"}
 
 
 class Names:
-    """New names: ``name(old)`` and ``path(old)`` replace the longest prefix that fits and ends where a name ends."""
+    """New names: ``name(old)`` and ``path(old)`` replace the longest prefix that fits and ends where a name ends.
 
-    def __init__(self, names=(), paths=()):
-        self.names, self.paths = dict(names), dict(paths)
+    ``text(old)`` replaces whole words, in what a check says of its families.
+    """
+
+    def __init__(self, names=(), paths=(), words=()):
+        self.names, self.paths, self.words = dict(names), dict(paths), dict(words)
 
     @classmethod
     def read(cls, file):
         data = tomllib.loads(file.read_text(encoding="utf-8"))
-        return cls(data["names"], data["paths"])
+        return cls(data["names"], data["paths"], data.get("words", {}))
 
     def name(self, old):
         return self._replace(old, self.names)
 
     def path(self, old):
         return self._replace(old, self.paths)
+
+    def text(self, old):
+        return re.sub(r"\w+", lambda word: self.words.get(word[0], word[0]), old)
 
     @staticmethod
     def _replace(old, table):

@@ -11,10 +11,11 @@ The evidence has five parts, of which ``--parts`` takes some:
 - ``mutants``: changes made by machine (a draw by ``--count`` and ``--seed``), and whether the tests kill each of them;
 - ``inputs``: the tests, and the seeds and tolerances written in them, read from the sources.
 
-``benchmarks/evidence/names.toml`` has the names that moved: prefixes of modules and quantities, and paths of tests. A change
-of name alone is no difference. Each line begins with its kind: *lost* (TAG has it, this tree does not), *worse* (no longer
-caught, a looser tolerance, an error more than twice as large), *changed* (another control, family, seed, class of cause,
-planted text, or a ratio that moved), *better* or *new*. The exit status is 1 if anything is lost, worse or changed.
+``benchmarks/evidence/names.toml`` has the names that moved: prefixes of modules and quantities, paths of tests, and words
+that checks use for their families. A change of name alone is no difference. Each line begins with its kind: *lost* (TAG
+has it, this tree does not), *worse* (no longer caught, a looser tolerance, an error more than twice as large), *changed*
+(another control, family, seed, class of cause, planted text, or a ratio that moved), *better* or *new*. The exit status
+is 1 if anything is lost, worse or changed.
 
 ``--deep`` is the default; ``--default`` and ``--quick`` store and compare shallower runs in files of their own.
 ``--only TEXT`` (files, errors and functions whose name contains the text) and a smaller ``--count`` make a part of what was
@@ -68,6 +69,7 @@ def _records(old, new, names, partial):
             yield ("lost" if found is None else "changed"), f"{key}: verdict {verdict!r}, now {found!r}"
     ran = {(r["statement"], r["test"]) for r in new["records"]}
     before = [r for r in old["records"] if not partial or (r["statement"], r["test"]) in ran]
+    before = [{**r, **{field: names.text(r[field]) for field in ("on", "cause", "of")}} for r in before]
     pairs, gone, more = paired(before, new["records"])
     for a, b, field in pairs:
         yield from _record(a, b, field)
@@ -206,7 +208,7 @@ def _mutants(old, new, names, partial):
 
 
 def _inputs(old, new, names, partial):
-    before = _renamed(old, new, names.path)
+    before = {key: [names.text(text) for text in texts] for key, texts in _renamed(old, new, names.path).items()}
     for key in sorted({*before, *new}):
         a, b = before.get(key), new.get(key, [])
         if key not in new and "::test_" in key:

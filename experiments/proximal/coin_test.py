@@ -34,7 +34,7 @@ def _planted(name):
     from exactdiffusion.output_laws import line as grid
 
     if name == "wrong index":
-        return lambda start, end, g: grid.prox_backward(start, start, g)
+        return lambda start, end, g: grid.SCHEMES["proximal_backward"](start, start, g)
 
     def same_lambda(start, end, g):
         # prox of -g log p at 2 (Y + sqrt(g) z) / (2 - g): X - g l'(X) = 2 (Y + sqrt(g) z) / (2 - g)
@@ -63,11 +63,11 @@ def compute(parameters, progress):
         for N in progress(parameters["steps"], target):
             steps = schedules.vp_linear(N, beta_min=T, beta_max=T)
             try:
-                wide = grid.propagate(law, steps, "prox_backward").law.x
+                wide = grid.propagate(law, steps, "proximal_backward").law.x
             except grid.AssumptionViolated as problem:
                 rows += [
                     {"target": target, "law": name, "N": N, "kl": None, "jacobian": problem.jacobian}
-                    for name in ("prox_backward", "coin")
+                    for name in ("proximal_backward", "coin")
                 ]
                 continue
             wide_em = grid.propagate(law, steps, "euler_maruyama").law.x
@@ -75,10 +75,10 @@ def compute(parameters, progress):
             h = min(wide[1] - wide[0], wide_em[1] - wide_em[0])
             nodes = _nodes(low, high, h)
 
-            first, second = (grid.propagate(law, steps, s, nodes=nodes) for s in ("euler_maruyama", "prox_backward"))
+            first, second = (grid.propagate(law, steps, s, nodes=nodes) for s in ("euler_maruyama", "proximal_backward"))
             laws = {
                 "euler_maruyama": first.law,
-                "prox_backward": second.law,
+                "proximal_backward": second.law,
                 "coin": grid.mixture([first.law, second.law], [0.5, 0.5]),
             }
             if number == 0 and N in parameters["planted_steps"]:
@@ -114,7 +114,7 @@ def draw(table, parameters):
 
     for target, line in zip(targets, ("-", (0, (5, 2)))):
         for index, (law, label) in enumerate(
-            (("euler_maruyama", "Euler-Maruyama"), ("prox_backward", "prox, backward"), ("coin", "coin between the two"))
+            (("euler_maruyama", "Euler-Maruyama"), ("proximal_backward", "prox, backward"), ("coin", "coin between the two"))
         ):
             curve(left, target, law, label if line == "-" else None, {**curve_style(index), "linestyle": line})
     for target, line in zip(targets, ("-", (0, (5, 2)))):

@@ -14,7 +14,7 @@ SUMMARY = "KL per dimension against the dimension on radial targets, and where t
 PARAMETERS = {
     "T": 4.0,
     "N": 64,
-    "schemes": ["euler_maruyama", "prox_hybrid", "prox_backward"],
+    "schemes": ["euler_maruyama", "proximal_hybrid", "proximal_backward"],
     "bounded": [2, 4, 8, 16, 32, 64, 128],
     "fixed": [2, 4, 8, 16, 32, 64],
     "spread": 0.9,
@@ -29,7 +29,7 @@ SPOT = Spot(
     cause="Bessel functions of other SciPy builds; KL near 1e-3 from laws known to 1e-11",
 )
 
-LABELS = {"euler_maruyama": "Euler-Maruyama", "prox_hybrid": "prox, hybrid", "prox_backward": "prox, backward"}
+LABELS = {"euler_maruyama": "Euler-Maruyama", "proximal_hybrid": "prox, hybrid", "proximal_backward": "prox, backward"}
 
 
 def compute(parameters, progress):

@@ -24,7 +24,7 @@ PARAMETERS = {
     "steps": [16, 32, 64, 128, 256, 512, 1024],
     "study_to": 256,
     "posterior_to": 128,
-    "schemes": ["euler_maruyama", "prox_hybrid", "prox_backward"],
+    "schemes": ["euler_maruyama", "proximal_hybrid", "proximal_backward"],
 }
 QUICK = {"steps": [16, 32, 64, 128]}
 SPOT = Spot(
@@ -35,7 +35,7 @@ SPOT = Spot(
     cause="rounding of exp and of sums of N steps, 8 eps sqrt(2 N KL), below 1e-13; the error is an estimate of it",
 )
 
-LABELS = {"euler_maruyama": "Euler-Maruyama", "prox_hybrid": "prox, hybrid", "prox_backward": "prox, backward"}
+LABELS = {"euler_maruyama": "Euler-Maruyama", "proximal_hybrid": "prox, hybrid", "proximal_backward": "prox, backward"}
 
 
 def compute(parameters, progress):
@@ -63,14 +63,14 @@ def compute(parameters, progress):
         else:
             run = grid.propagate(law, steps, scheme)
             values["kl"] = grid.divergences(run.target, run.law).kl
-        if scheme == "prox_backward":
+        if scheme == "proximal_backward":
             values["budget"] = budgets.budget(law, steps).total
         elif parameters["posterior_to"] >= N:
             values["budget"] = budgets.posterior_budget(law, steps, scheme).total
         if scheme == "euler_maruyama":
             values["closed"] = bound.euler_maruyama_trajectory_kl(steps.g, 1, second, L)
         elif steps.g.max() * (L + 0.5) <= 0.5:
-            closed = bound.backward_kl if scheme == "prox_backward" else bound.hybrid_trajectory_kl
+            closed = bound.backward_kl if scheme == "proximal_backward" else bound.hybrid_trajectory_kl
             values["closed"] = closed(steps.g, 1, second, L, H)
         rows += [
             {

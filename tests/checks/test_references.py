@@ -266,9 +266,9 @@ def fields(kind, S, integral, g, s):
         x = (1 - mp.exp(-s / 2)) / 2 - 1 / v + mp.exp(-s / 2) / start
         z = spread * (1 / start - mp.mpf(1) / 2)
         return x**2 * v + z**2
-    J = 1 + s / end - (s / 2 if kind == "prox_backward" else 0)
+    J = 1 + s / end - (s / 2 if kind == "proximal_backward" else 0)
     x = (J - 1) / 2 - (J - 1) ** 2 / J / v / 2 - 1 / v + 1 / end
-    if kind == "prox_backward":
+    if kind == "proximal_backward":
         return x**2 * v
     x += (1 - mp.exp(-s / 2)) / 2
     z = -spread / 2 - (J - 1 / J) * mp.exp(-s / 2) / spread / 2
@@ -283,20 +283,20 @@ def test_budgets_of_a_gaussian(S, accuracy):
         exact = {
             kind: float(mp.fsum(mp.quad(lambda s, i=i, kind=kind: fields(kind, S, grid.integral[i], grid.g[i], s) / 2,
                                         [0, mp.mpf(float(grid.g[i]))]) for i in range(grid.N)))
-            for kind in ("prox_backward", "prox_hybrid", "euler_maruyama")
+            for kind in ("proximal_backward", "proximal_hybrid", "euler_maruyama")
         }  # fmt: skip
         shift = mp.mpf(bound.TRAJECTORY_SHIFT["euler_maruyama"])
         curvature = float(mp.quad(lambda t: (shift - 1 / (1 + (S - 1) * mp.exp(-t))) ** 2, [0, 1, 3]))
     by = "quadrature of the linear fields, 30 digits"
     # 16 Gauss-Legendre nodes a step (the 6 of the default leave 1e-8 where J^-1 turns quickly); rounding of sums over x
     found = budgets.budget(law, grid, order=16).total
-    accuracy("papers.proximal.budgets.budget", abs(found / exact["prox_backward"] - 1), 1e-13, by)
-    for scheme in ("prox_hybrid", "euler_maruyama"):
+    accuracy("papers.proximal.budgets.budget", abs(found / exact["proximal_backward"] - 1), 1e-13, by)
+    for scheme in ("proximal_hybrid", "euler_maruyama"):
         found = budgets.conditional_budget(law, grid, scheme, order=16).total
         accuracy("papers.proximal.budgets.conditional_budget", abs(found / exact[scheme] - 1), 1e-13, by)
     found = budgets.curvature_integral(law, 3.0, float(shift))
     accuracy("papers.proximal.budgets.curvature_integral", abs(found / curvature - 1), 1e-13, by)
-    for scheme in ("prox_hybrid", "euler_maruyama"):
+    for scheme in ("proximal_hybrid", "euler_maruyama"):
         found = budgets.posterior_budget(law, grid, scheme, order=12).total
         exact_posterior = posterior_by_moments(S, grid, scheme)
         # the log densities are parabolas, which the spline between the nodes keeps

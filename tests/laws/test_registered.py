@@ -57,12 +57,56 @@ laws.REGISTRY["fake_denoise"] = lambda: Wrong("denoise")
 laws.REGISTRY["fake_right"] = lambda: Wrong("")
 for name, function in {"fake_short": one_short, "fake_right": plain}.items():
     samplers.REGISTRY[name] = samplers.SamplerInfo(name, function, False, 1, "any", "a copy of ddim")
+
+import fake_files  # samplers that register themselves
+"""
+
+FILES = """
+from exactdiffusion.samplers import sampler
+from exactdiffusion.samplers._base import add_noise, checked_noise, column
+
+
+def update(x, i, grid, oracle, noise, memory, *, weight):
+    '''A random two-step method: DDIM with a little noise, and an extrapolated denoiser.'''
+    clean = oracle.denoise(i, x)
+    shrink = column(grid.noise_ratio[i + 1] / grid.noise_ratio[i], x)
+    y = clean
+    if memory:
+        y = clean + column(weight * (grid.noise_ratio[i + 1] > 0), x) * (clean - memory[0])
+    y = y + shrink * (x / column(grid.scale[i], x) - y)
+    return column(grid.scale[i + 1], x) * add_noise(y, i, noise, 0.3 * grid.noise_ratio[i + 1]), (clean,)
+
+
+@sampler(update, order=1, summary="a sampler in one file")
+def fake_right_file(law, grid, x, *, noise=None, weight=0.2):
+    checked_noise(noise)
+    return {"weight": weight}
+
+
+kept = []
+
+
+def hidden(x, i, grid, oracle, noise, memory):
+    '''The memory does not go through the arguments, so the run is not what its update says.'''
+    clean = oracle.denoise(i, x)
+    if i == 0:
+        kept.clear()
+    y = clean + (0.2 * (clean - kept[-1]) if kept and kept[-1].shape == clean.shape else 0.0)
+    kept.append(clean)
+    shrink = column(grid.noise_ratio[i + 1] / grid.noise_ratio[i], x)
+    return column(grid.scale[i + 1], x) * (y + shrink * (x / column(grid.scale[i], x) - y)), ()
+
+
+@sampler(hidden, order=1, summary="a sampler that keeps something to itself")
+def fake_hidden(law, grid, x):
+    pass
 """
 
 
 def outcomes(tmp_path, files):
     """Test -> passed or failed, of all tests with "fake" in their name, in a process where the fakes are registered."""
     (tmp_path / "fakes.py").write_text(PLUGIN, encoding="utf-8")
+    (tmp_path / "fake_files.py").write_text(FILES, encoding="utf-8")
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
     options = ["-p", "fakes", "-k", "fake", "-q", "-rA", "--tb=no"]
     command = [sys.executable, "-m", "pytest", *(str(TESTS / f) for f in files), *options]
@@ -85,6 +129,10 @@ def test_a_registered_law_or_sampler_is_tested_without_a_line(tmp_path):
     assert f"{contract}tweedie_first_and_second_order[fake_denoise-0.7-1.3]" in failed
     assert "test_samplers.py::test_yields_the_start_and_one_state_per_step[fake_short]" in failed
     assert "test_samplers.py::test_final_sigma_zero_gives_a_clean_sample[fake_short]" in failed
+    law = "test_samplers.py::test_exact_gaussian_law_is_that_of_the_run"
+    assert found[f"{law}[fake_right_file]"] == "PASSED"
+    assert found[f"{law}[fake_hidden]"] == "FAILED"
+    assert len([name for name in found if "fake_right_file" in name]) >= 15
     right = [name for name in found if "fake_right" in name]
     assert len([name for name in right if name.startswith(contract)]) >= 10
     assert len([name for name in right if name.startswith("test_samplers.py")]) >= 10

@@ -1,17 +1,22 @@
 """Exact Gaussian laws of all samplers: two derivations to 1e-12, 200,000 samples, published constants, orders.
 
-The samplers' code, the eigenbasis recursions of ``output_laws.gaussian`` and the 50-digit transcriptions below of the
-published formulas are three separate texts; an index slip or a factor in one of them shows here and, mostly, nowhere else.
+A sampler's update is one text, which runs and which ``output_laws.gaussian`` probes. The recursions and the 50-digit
+transcriptions of the published formulas in ``sampler_forms`` are two others, written without it; an index slip or a factor
+in one of the three shows here and, mostly, nowhere else.
 """
+
+import ast
+from pathlib import Path
 
 import mpmath
 import numpy as np
 import pytest
+import sampler_forms
+from sampler_forms import RECURSIONS, mp, published
 
 from exactdiffusion import samplers, schedules
 from exactdiffusion._core.random import Noise
 from exactdiffusion.output_laws import gaussian
-from exactdiffusion.output_laws.gaussian import RECURSIONS
 
 EPS = np.finfo(np.float64).eps
 
@@ -64,6 +69,13 @@ CASES = {
 
 def test_every_sampler_is_covered():
     assert set(RECURSIONS) == set(samplers.REGISTRY) == {name for name, _, _ in CASES.values()}
+
+
+def test_the_second_forms_import_no_sampler():
+    tree = ast.parse(Path(sampler_forms.__file__).read_text(encoding="utf-8"))
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    found = {alias.name for node in imports for alias in node.names} | {getattr(node, "module", None) for node in imports}
+    assert found == {"mpmath", "numpy", None}
 
 
 class Gaussian:
@@ -132,123 +144,32 @@ def problem(seed, d=3, diagonal=False):
 @pytest.mark.parametrize("diagonal", [True, False], ids=["diagonal", "full"])
 @pytest.mark.parametrize("case", sorted(CASES))
 def test_recursion_against_the_probed_affine_map(case, diagonal, accuracy):
-    """Must agree to 1e-12: rounding of N <= 40 steps with gains of order 1 to 10 (measured below 2e-14)."""
+    """Must agree to 1e-12: rounding of N <= 40 steps with gains of order 1 to 10 (measured below 2e-14).
+
+    The sampler as it runs, and the law that output_laws.gaussian finds from its update, against the recursion.
+    """
     name, grid, params = CASES[case]
     mean, cov, start_mean, start_cov = problem(5, diagonal=diagonal)
     cov, start_cov = (cov if diagonal else 0.5 * (cov + cov.T)), start_cov
-    exact = gaussian(name, mean, cov, grid, start_mean, start_cov, **params)
+    exact_mean, exact_cov = sampler_forms.law(name, mean, cov, grid, start_mean, start_cov, **params)
+    found = gaussian(name, mean, cov, grid, start_mean, start_cov, **params)
     m, c = probe(name, Gaussian(mean, cov), grid, start_mean, start_cov, params)
     if diagonal:
-        assert exact.cov.shape == (3,)
-        accuracy(f"samplers.{name}", np.max(np.abs(np.diag(c) / exact.cov - 1)), 1e-12, "recursion of the Gaussian law")
+        assert found.cov.shape == (3,)
         assert np.max(np.abs(c - np.diag(np.diag(c)))) == 0
+        for quantity, variances in ((f"samplers.{name}", np.diag(c)), ("output_laws.gaussian", found.cov)):
+            accuracy(quantity, np.max(np.abs(variances / exact_cov - 1)), 1e-12, "recursion of the Gaussian law")
     else:
-        size = np.max(np.abs(exact.cov))
-        accuracy(f"samplers.{name}", np.max(np.abs(c - exact.cov)), 1e-12 * size, "recursion of the Gaussian law")
-        assert np.array_equal(exact.cov, exact.cov.T)
-    size = np.max(np.abs(exact.mean))
-    accuracy(f"samplers.{name}", np.max(np.abs(m - exact.mean)), 1e-12 * size, "recursion of the Gaussian law")
+        size = np.max(np.abs(exact_cov))
+        assert np.array_equal(found.cov, found.cov.T)
+        for quantity, matrix in ((f"samplers.{name}", c), ("output_laws.gaussian", found.cov)):
+            accuracy(quantity, np.max(np.abs(matrix - exact_cov)), 1e-12 * size, "recursion of the Gaussian law")
+    size = np.max(np.abs(exact_mean))
+    for quantity, vector in ((f"samplers.{name}", m), ("output_laws.gaussian", found.mean)):
+        accuracy(quantity, np.max(np.abs(vector - exact_mean)), 1e-12 * size, "recursion of the Gaussian law")
 
 
-# ------------------------------------------------------------------------ 50 digits, published forms, one dimension
-
-
-def mp(value):
-    return mpmath.mpf(float(value))
-
-
-def published(name, grid, mu, lam, x, noise, params):
-    """Output for start x and noises z_k in 50 digits, written in the coordinates of the publications."""
-    s, sig = [mp(v) for v in grid.scale], [mp(v) for v in grid.sigma]
-    mu, lam, N, half = mp(mu), mp(lam), grid.N, mpmath.mpf(1) / 2
-
-    def denoise(i, x):
-        return mu + s[i] * lam / (s[i] ** 2 * lam + sig[i] ** 2) * (x - s[i] * mu)
-
-    def eps(i, x):
-        return (x - s[i] * denoise(i, x)) / sig[i]
-
-    def score(i, x):
-        return -(x - s[i] * mu) / (s[i] ** 2 * lam + sig[i] ** 2)
-
-    if name in ("probability_flow", "euler_maruyama", "exponential_integrator"):
-        step, final, last = params.get("step", "integral"), params.get("final", "step"), params.get("last_noise", True)
-        for i in range(N):
-            if final == "denoise" and i == N - 1:
-                return s[N] * denoise(i, x)
-            if isinstance(step, str) and step == "integral":
-                g = 2 * mpmath.log(s[i + 1] / s[i])
-            elif isinstance(step, str):
-                g = mp(grid.rate[i]) * (mp(grid.time[i]) - mp(grid.time[i + 1]))
-            else:
-                g = mp(step[i])
-            z = noise[i] if last or i < N - 1 else 0
-            if name == "probability_flow":
-                x = x + g / 2 * (x + score(i, x))
-            elif name == "euler_maruyama":
-                x = x + g * (x / 2 + score(i, x)) + mpmath.sqrt(g) * z
-            else:
-                grow = mpmath.exp(g / 2)
-                x = grow * x + 2 * (grow - 1) * score(i, x) + mpmath.sqrt(mpmath.exp(g) - 1) * z
-        return x
-    if name.startswith("proximal"):
-        for i in range(N):
-            g = 2 * mpmath.log(s[i + 1] / s[i])
-            m, v = s[i + 1] * mu, s[i + 1] ** 2 * lam + sig[i + 1] ** 2
-            if name == "proximal_backward":
-                y, step = 2 / (2 - g) * (x + mpmath.sqrt(g) * noise[i]), 2 * g / (2 - g)
-            else:
-                y, step = (1 + g / 2) * x + mpmath.sqrt(g) * noise[i], g
-            x = (v * y + step * m) / (v + step)  # argmin 1/2 (u - y)^2 + step (u - m)^2 / (2 v)
-        return x
-    previous = None
-    for i in range(N):
-        if name == "ddim":
-            x = s[i + 1] * denoise(i, x) + sig[i + 1] * eps(i, x)
-        elif name == "gradient_estimation":
-            gamma, e, r = params.get("gamma", 2), eps(i, x), [a / b for a, b in zip(sig, s)]
-            if gamma == "variable":
-                gamma = 1 + (r[i] - r[i + 1]) / (2 * (r[i - 1] - r[i])) if i > 0 and r[i - 1] != r[i] else 1
-            bar = e if previous is None else mp(gamma) * e + (1 - mp(gamma)) * previous
-            if not isinstance(gamma, (int, float)):
-                bar = e if previous is None else gamma * e + (1 - gamma) * previous
-            x, previous = s[i + 1] * (x / s[i] + (r[i + 1] - r[i]) * bar), e
-        elif name == "ddpm" and params.get("mu", 0.5) == 0.5:
-            # Ho et al.: posterior mean and variance of q(x_{t-1} | x_t, x_0), for X_t = sqrt(abar) X_0 + ...
-            a, b = 1 / (1 + (sig[i] / s[i]) ** 2), 1 / (1 + (sig[i + 1] / s[i + 1]) ** 2)
-            alpha, vp = a / b, x / s[i] * mpmath.sqrt(a)
-            m = mpmath.sqrt(b) * (1 - alpha) / (1 - a) * denoise(i, x) + mpmath.sqrt(alpha) * (1 - b) / (1 - a) * vp
-            kind = params.get("variance", "small")
-            var = {"small": (1 - b) / (1 - a) * (1 - alpha), "large": 1 - alpha, "zero": 0}[kind]
-            if kind == "large" and sig[i + 1] == 0 and not params.get("last_noise", False):
-                var = 0
-            x = s[i + 1] * (m + mpmath.sqrt(var) * noise[i]) / mpmath.sqrt(b)
-        elif name == "ddpm":
-            mu_, r, q = mp(params["mu"]), sig[i] / s[i], sig[i + 1] / s[i + 1]
-            target = (q / r**mu_) ** (1 / (1 - mu_))
-            y = x / s[i] + (target - r) * eps(i, x) + mpmath.sqrt(q**2 - target**2) * noise[i]
-            x = s[i + 1] * y
-        elif name == "heun":
-            r, q, y = sig[i] / s[i], sig[i + 1] / s[i + 1], x / s[i]
-            d = (y - denoise(i, x)) / r
-            z = y + (q - r) * d
-            if q != 0:
-                z = y + (q - r) * (half * d + half * (z - denoise(i + 1, s[i + 1] * z)) / q)
-            x = s[i + 1] * z
-        elif name == "dpm_solver_pp":
-            lower = params.get("lower_order_final")
-            lower = (N < 10 or sig[N] == 0) if lower is None else lower
-            clean = mixed = denoise(i, x)
-            if sig[i + 1] == 0:
-                x = s[i + 1] * clean
-                continue
-            lambdas = [mpmath.log(a / b) if b != 0 else mpmath.inf for a, b in zip(s, sig)]
-            h = lambdas[i + 1] - lambdas[i]
-            if i > 0 and not (lower and i == N - 1):
-                ratio = (lambdas[i] - lambdas[i - 1]) / h
-                mixed = (1 + 1 / (2 * ratio)) * clean - 1 / (2 * ratio) * previous
-            x, previous = sig[i + 1] / sig[i] * x - s[i + 1] * (mpmath.exp(-h) - 1) * mixed, clean
-    return x
+# ------------------------------------------------------------------------------------ 50 digits, one dimension
 
 
 @pytest.mark.parametrize("case", sorted(CASES))
@@ -267,11 +188,17 @@ def test_recursion_against_published_formulas_in_50_digits(case, lam, accuracy):
                 unit = [mpmath.mpf(j == k) for j in range(grid.N)]
                 variance += (published(name, grid, mean, lam, mpmath.mpf(0), unit, params) - base) ** 2
         exact_mean, exact_var = float(gain * mp(start_mean) + base), float(variance)
-    law = gaussian(name, [mean], [lam], grid, [start_mean], [start_var], **params)
-    accuracy("output_laws.gaussian", abs(law.mean[0] - exact_mean), 1e-12 * abs(exact_mean), f"50 digits, mpmath: {case}")
     # With lam = 0 and a final 0 the exact variance of a sampler may be 0 or a square of a cancelled sum: eps^2 of the start.
     limit = 1e-12 * exact_var + 64 * EPS**2 * start_var
-    accuracy("output_laws.gaussian", abs(law.cov[0] - exact_var), limit, f"50 digits, mpmath: {case}")
+    law = gaussian(name, [mean], [lam], grid, [start_mean], [start_var], **params)
+    arrays = (np.array(v, dtype=np.float64) for v in ([mean], [lam], [start_mean], [start_var]))
+    mu, variances, *start = arrays
+    again = sampler_forms.law(name, mu, variances, grid, *start, **params)
+    for found_mean, found_var in (law, again):
+        accuracy(
+            "output_laws.gaussian", abs(found_mean[0] - exact_mean), 1e-12 * abs(exact_mean), f"50 digits, mpmath: {case}"
+        )
+        accuracy("output_laws.gaussian", abs(found_var[0] - exact_var), limit, f"50 digits, mpmath: {case}")
 
 
 # --------------------------------------------------------------------------------------------- sampling
@@ -293,8 +220,8 @@ def test_law_of_200000_samples(chance):
         info = samplers.REGISTRY[name]
         noise = {"noise": draw.noise(hash_free(case))} if info.stochastic else {}
         out = samplers.final(info.function(law, grid, x, **params, **noise))
-        exact = gaussian(name, mean, cov, grid, start_mean, start_cov, **params)
-        z = np.linalg.solve(np.linalg.cholesky(exact.cov), (out - exact.mean).T)
+        exact_mean, exact_cov = sampler_forms.law(name, mean, cov, grid, start_mean, start_cov, **params)
+        z = np.linalg.solve(np.linalg.cholesky(exact_cov), (out - exact_mean).T)
         draw.normal(z.mean(axis=1), 0.0, 1 / np.sqrt(n), on=f"means, {case}")
         draw.chi_square(np.sum(z**2, axis=1), n, on=f"variances, {case}")
         i, j = np.triu_indices(d, k=1)
@@ -508,3 +435,83 @@ def test_bad_input_names_the_argument(case):
     name, call = BAD[case]
     with pytest.raises(ValueError, match=rf"^{name}\b"):
         call()
+
+
+# ------------------------------------------------------------------------------------------- samplers of a user's own
+
+
+def own(update, checks=None, **options):
+    """A sampler that is registered nowhere."""
+    return samplers.SamplerInfo(
+        "own",
+        print,
+        True,
+        1,
+        "any",
+        "",
+        update=update,
+        checks=checks or (lambda law, grid, x, *, noise=None: None),
+        **options,
+    )
+
+
+def two_memories(x, i, grid, oracle, noise, memory, *, weight):
+    """A random scheme with two components of memory, of different lifetimes: both noises reach later states through them."""
+    clean = oracle.denoise(i, x)
+    old, older = memory or (clean, x / grid.scale[i])
+    r = grid.noise_ratio
+    y = clean + r[i + 1] / r[i] * (x / grid.scale[i] - clean) + weight * (clean - old) + 0.1 * (old - older)
+    z = 0.3 * r[i + 1] * noise.normal(i, *x.shape, like=x)
+    return grid.scale[i + 1] * (y + z), (clean + 0.5 * z, old)
+
+
+def test_a_sampler_of_a_user_with_memory_and_noise():
+    """Against the affine map of the whole run, from unit starts and one unit noise per step."""
+    info = own(two_memories, lambda law, grid, x, *, noise=None, weight=0.4: {"weight": weight})
+    mean, cov, start_mean, start_cov = problem(11)
+    cov = 0.5 * (cov + cov.T)
+    for weight in (0.0, 0.4):
+        law = gaussian(info, mean, cov, MIXED, start_mean, start_cov, weight=weight)
+        x = np.zeros((1 + 3 + MIXED.N * 3, 3))
+        x[1:4] = np.eye(3)
+        memory, run = (), samplers._base.Run(Gaussian(mean, cov), MIXED, x, info)
+        for i in range(MIXED.N):
+            x, memory = two_memories(x, i, MIXED, run, UnitNoise(), memory, weight=weight)
+        linear, noise = (x[1:4] - x[0]).T, (x[4:] - x[0]).T
+        expected = linear @ start_cov @ linear.T + noise @ noise.T
+        assert np.max(np.abs(law.cov - expected)) <= 1e-12 * np.max(np.abs(expected))
+        assert np.max(np.abs(law.mean - (linear @ start_mean + x[0]))) <= 1e-12 * np.max(np.abs(law.mean))
+
+
+def test_gaussian_refuses_what_is_not_affine():
+    def ddim(x, i, grid, oracle, noise, memory):
+        return samplers.REGISTRY["ddim"].update(x, i, grid, oracle, noise, memory)
+
+    def clips(x, i, grid, oracle, noise, memory):
+        x, memory = ddim(x, i, grid, oracle, noise, memory)
+        return np.clip(x, -2.0, 2.0), memory
+
+    def mixes(x, i, grid, oracle, noise, memory):
+        x, memory = ddim(x, i, grid, oracle, noise, memory)
+        return x / (1 + np.sum(x * x, axis=1, keepdims=True)), memory
+
+    def shares_noise(x, i, grid, oracle, noise, memory):
+        x, memory = ddim(x, i, grid, oracle, noise, memory)
+        return x + noise.normal(0, *x.shape, like=x), memory
+
+    def keeps_a_number(x, i, grid, oracle, noise, memory):
+        return ddim(x, i, grid, oracle, noise, memory)[0], (i,)
+
+    target = (np.array([0.3, -0.2]), np.array([2.0, 0.5]), VE)
+    plain = gaussian("ddim", *target)
+    assert np.array_equal(gaussian(own(ddim), *target).cov, plain.cov)
+    for update, expected in (
+        (clips, "affine, each direction alone, on a Gaussian"),
+        (mixes, "affine, each direction alone, on a Gaussian"),
+        (shares_noise, r"noise\.normal\(i, n, d\) alone in step i"),
+        (keeps_a_number, "memory a tuple of arrays like the state"),
+    ):
+        with pytest.raises(ValueError, match=rf"^sampler: .*{expected}"):
+            gaussian(own(update), *target)
+    with pytest.raises(ValueError, match=r"^sampler: .*it has an update"):
+        gaussian(samplers.SamplerInfo("bare", samplers.ddim, False, 1, "any", ""), *target)

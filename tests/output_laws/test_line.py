@@ -16,9 +16,16 @@ from exactdiffusion.papers.proximal import budgets
 from exactdiffusion.statements import proximal as bound
 
 EPS = float(np.finfo(float).eps)
-STOCHASTIC = ("euler_maruyama", "exponential_integrator", "ddpm", "prox_hybrid", "prox_backward")
+STOCHASTIC = ("euler_maruyama", "exponential_integrator", "ddpm", "proximal_hybrid", "proximal_backward")
 WIDE = GaussianMixture(None, [[-0.6], [0.6]], 0.4)
 APART = GaussianMixture(None, [[-1.0], [1.0]], 0.25)
+
+#: the ancestral sampler whose every step has the variance 1 - e^-g
+LARGE = {"variance": "large", "last_noise": True}
+
+
+def options(scheme):
+    return LARGE if scheme == "ddpm" else {}
 
 
 def uniform(N, T=6.0):
@@ -44,7 +51,7 @@ def gaussian_reference(mu, S, grid, scheme):
                 a, b, c = E * (1 + mp.expm1(-g) / v), -E * mp.expm1(-g) / v * here, -mp.expm1(-g)
             elif scheme == "probability_flow":
                 a, b, c = 1 + g / 2 - g / 2 / v, g / 2 / v * here, 0
-            elif scheme == "prox_hybrid":
+            elif scheme == "proximal_hybrid":
                 D = 1 + g / w
                 a, b, c = (1 + g / 2) / D, g / w * there / D, g / D**2
             else:
@@ -68,7 +75,7 @@ def gaussian_divergences(mu, S, m, V):
 @pytest.mark.parametrize("scheme", [*STOCHASTIC, "probability_flow"])
 @pytest.mark.parametrize("N", [16, 64, pytest.param(1024, marks=pytest.mark.deep)])
 def test_gaussian_kl_to_1e12(scheme, N, accuracy):
-    run = line.propagate(GaussianMixture([1.0], [[1.0]], 0.25), uniform(N), scheme)
+    run = line.propagate(GaussianMixture([1.0], [[1.0]], 0.25), uniform(N), scheme, **options(scheme))
     found = line.divergences(run.target, run.law)
     m, V = gaussian_reference(1.0, 0.25, uniform(N), scheme)
     kl, w2 = gaussian_divergences(1.0, 0.25, m, V)
@@ -81,7 +88,7 @@ def test_gaussian_kl_to_1e12(scheme, N, accuracy):
     accuracy("output_laws.line.GridLaw.variance", abs(run.law.variance - float(V)), 8 * EPS * N, by)
 
 
-@pytest.mark.parametrize("scheme", ["euler_maruyama", "prox_hybrid"])
+@pytest.mark.parametrize("scheme", ["euler_maruyama", "proximal_hybrid"])
 def test_gaussian_kl_at_1024_steps_in_the_default_run(scheme, accuracy):
     test_gaussian_kl_to_1e12(scheme, 1024, accuracy)
 
@@ -89,7 +96,7 @@ def test_gaussian_kl_at_1024_steps_in_the_default_run(scheme, accuracy):
 @pytest.mark.parametrize(("mu", "S", "N"), [(0.0, 1.0, 64), (0.5, 0.05, 16), (-3.0, 4.0, 16), (2.0, 1e-3, 32)])
 @pytest.mark.parametrize("scheme", STOCHASTIC)
 def test_gaussian_kl_on_other_targets(mu, S, N, scheme):
-    run = line.propagate(GaussianMixture([1.0], [[mu]], S), uniform(N), scheme)
+    run = line.propagate(GaussianMixture([1.0], [[mu]], S), uniform(N), scheme, **options(scheme))
     m, V = gaussian_reference(mu, S, uniform(N), scheme)
     kl, _ = gaussian_divergences(mu, S, m, V)
     # u = q/p - 1 of size sqrt(2 KL) carries the rounding of N sums; KL is quadratic in it
@@ -108,7 +115,7 @@ def test_gaussian_kl_on_other_targets(mu, S, N, scheme):
 
 def test_normal_start_matches_the_closed_form():
     grid, g = uniform(32, 3.0), 3.0 / 32
-    for scheme in ("euler_maruyama", "prox_hybrid", "prox_backward"):
+    for scheme in ("euler_maruyama", "proximal_hybrid", "proximal_backward"):
         run = line.propagate(GaussianMixture([1.0], [[0.0]], 1.0), grid, scheme, "normal")
         assert abs(run.law.variance - bound.standard_normal_variance(scheme, g, 32)) <= 8 * EPS * 32
 
@@ -120,18 +127,18 @@ def test_kl_table_of_the_mixtures():
     """Values that a second program computed (fixed box, one grid for all levels), three significant digits."""
     table = {
         (0.6, 0.4, "euler_maruyama"): 2.45e-4,
-        (0.6, 0.4, "prox_hybrid"): 5.42e-4,
-        (0.6, 0.4, "prox_backward"): 2.68e-4,
+        (0.6, 0.4, "proximal_hybrid"): 5.42e-4,
+        (0.6, 0.4, "proximal_backward"): 2.68e-4,
         (1.0, 0.25, "euler_maruyama"): 3.49e-3,
-        (1.0, 0.25, "prox_hybrid"): 6.25e-3,
-        (1.0, 0.25, "prox_backward"): 6.37e-3,
+        (1.0, 0.25, "proximal_hybrid"): 6.25e-3,
+        (1.0, 0.25, "proximal_backward"): 6.37e-3,
     }
     for (m, v, scheme), value in table.items():
         run = line.propagate(GaussianMixture(None, [[-m], [m]], v), uniform(128), scheme)
         assert float(f"{line.divergences(run.target, run.law).kl:.2e}") == value
 
 
-@pytest.mark.parametrize("scheme", ["euler_maruyama", "prox_backward", "probability_flow"])
+@pytest.mark.parametrize("scheme", ["euler_maruyama", "proximal_backward", "probability_flow"])
 def test_error_estimates_cover_a_third_resolution(scheme, accuracy):
     law = GaussianMixture([0.3, 0.7], [[-1.0], [0.8]], np.array([0.3, 0.2]))
     result = line.study(law, uniform(64, 4.0), scheme)
@@ -177,7 +184,7 @@ def test_line_formulas_are_the_law(scale, sigma, accuracy):
     assert line.level(GaussianMixture(None, [[0.0]], 0.0), 1.0, 0.0)._components is None  # no density: the law's own error
 
 
-@pytest.mark.parametrize("scheme", ["euler_maruyama", "prox_hybrid"])
+@pytest.mark.parametrize("scheme", ["euler_maruyama", "proximal_hybrid"])
 def test_fourier_sums_within_the_estimate(scheme, monkeypatch):
     pytest.importorskip("finufft")
     monkeypatch.setattr(line, "FOURIER_PAIRS", 0)
@@ -213,7 +220,9 @@ def test_fourier_without_the_package_is_the_positive_sum(monkeypatch):
 
     monkeypatch.setitem(sys.modules, "finufft", None)
     monkeypatch.setattr(line, "FOURIER_PAIRS", 0)
-    a, b = (line.propagate(WIDE, uniform(8, 2.0), "ddpm", sums=sums).law.density for sums in ("positive", "fourier"))
+    a, b = (
+        line.propagate(WIDE, uniform(8, 2.0), "ddpm", **LARGE, sums=sums).law.density for sums in ("positive", "fourier")
+    )
     np.testing.assert_array_equal(a, b)
 
 
@@ -264,9 +273,9 @@ def test_probability_flow_pushes_quantiles():
 def test_gaps_of_the_proximal_map(accuracy):
     law, grid = GaussianMixture([0.4, 0.6], [[-1.0], [1.0]], 0.1), uniform(160, 5.0)
     with pytest.raises(AssumptionViolated) as caught:
-        line.propagate(law, grid, "prox_hybrid")
+        line.propagate(law, grid, "proximal_hybrid")
     assert caught.value.jacobian <= 0
-    run = line.propagate(law, grid, "prox_hybrid", nonconvex="contact")
+    run = line.propagate(law, grid, "proximal_hybrid", nonconvex="contact")
     assert run.mass_error <= 1e-10
     assert run.violated[-1] == 159
     ((low, high),) = run.law.gaps
@@ -301,7 +310,7 @@ def test_gap_law_against_samples_of_the_global_prox(chance):
     """The whole distribution function, by the inequality of Dvoretzky, Kiefer and Wolfowitz."""
     draw = chance(comparisons=1)
     law, grid = GaussianMixture([0.4, 0.6], [[-1.0], [1.0]], 0.1), uniform(12, 5.0)
-    run = line.propagate(law, grid, "prox_backward", nonconvex="contact")
+    run = line.propagate(law, grid, "proximal_backward", nonconvex="contact")
     rng, n = draw.rng(5), 200_000
     x = law.noised(grid.scale[0], grid.sigma[0]).sample(n, rng)[:, 0]
     table = np.linspace(-6, 6, 24_001)
@@ -321,7 +330,7 @@ def test_gap_law_against_samples_of_the_global_prox(chance):
     draw.distribution(x, lambda at: np.interp(at, run.law.x, cdf), on="200,000 draws of the chain", tol=tol)
 
 
-@pytest.mark.parametrize("scheme", ["prox_hybrid", "prox_backward"])
+@pytest.mark.parametrize("scheme", ["proximal_hybrid", "proximal_backward"])
 def test_threshold_is_sharp(scheme):
     m, v = 1.0, 0.1
     law = GaussianMixture(None, [[-m], [m]], v)
@@ -349,7 +358,7 @@ def test_threshold_is_sharp(scheme):
 
 def test_budget_is_a_bound_and_its_controls_fail():
     grid = uniform(128)
-    run = line.propagate(WIDE, grid, "prox_backward")
+    run = line.propagate(WIDE, grid, "proximal_backward")
     kl = line.divergences(run.target, run.law).kl
     full = budgets.budget(WIDE, grid)
     assert 1 <= full.total / kl <= 2
@@ -357,7 +366,7 @@ def test_budget_is_a_bound_and_its_controls_fail():
     assert without["drift"] < 0.7
     assert without["time"] < 0.8
     assert budgets.budget(WIDE, grid, inside="start").total / kl < 0.6
-    run = line.propagate(APART, grid, "prox_backward")
+    run = line.propagate(APART, grid, "proximal_backward")
     kl = line.divergences(run.target, run.law).kl
     assert budgets.budget(APART, grid).total >= kl
     assert budgets.budget(APART, grid, terms=("drift", "square", "time")).total < 0.6 * kl
@@ -371,14 +380,14 @@ def test_budget_quadrature_is_converged():
 def test_trajectory_chain_and_constants():
     T, N = 6.0, 128
     grid = uniform(N, T)
-    for scheme in ("euler_maruyama", "prox_hybrid"):
+    for scheme in ("euler_maruyama", "proximal_hybrid"):
         run = line.propagate(WIDE, grid, scheme)
         kl = line.divergences(run.target, run.law).kl
         trajectory, conditional = budgets.trajectory_kl(WIDE, grid, scheme), budgets.conditional_budget(WIDE, grid, scheme)
         assert kl < trajectory.total < conditional.total < 1.01 * trajectory.total
     for scheme, shift in bound.TRAJECTORY_SHIFT.items():
         constant = bound.trajectory_leading(T / N, budgets.curvature_integral(WIDE, T, shift))
-        assert budgets.trajectory_kl(WIDE, grid, scheme).total / constant == pytest.approx(1, abs=0.04)
+        assert budgets.trajectory_kl(WIDE, grid, scheme, **options(scheme)).total / constant == pytest.approx(1, abs=0.04)
 
 
 def test_trajectory_kl_of_a_gaussian_step(accuracy):
@@ -400,7 +409,7 @@ def test_initial_term():
 
 
 def test_posterior_budget_bounds_the_marginal_with_slope_two():
-    for scheme in ("euler_maruyama", "prox_hybrid"):
+    for scheme in ("euler_maruyama", "proximal_hybrid"):
         ratios = []
         for N in (64, 128):
             grid = uniform(N)
@@ -411,7 +420,7 @@ def test_posterior_budget_bounds_the_marginal_with_slope_two():
         assert math.log2(ratios[0][0] / ratios[1][0]) == pytest.approx(2, abs=0.12)
 
 
-@pytest.mark.parametrize("scheme", ["prox_hybrid", "euler_maruyama"])
+@pytest.mark.parametrize("scheme", ["proximal_hybrid", "euler_maruyama"])
 def test_kl_derivative_identity_with_the_posterior_drift(scheme):
     """The exact derivative of KL inside a step, from the propagated laws, against finite differences in s."""
     grid = uniform(10)
@@ -473,13 +482,13 @@ def coin_slope(first, second, law=WIDE, steps=(128, 256)):
 
 def wrong_index(start, end, g):
     """The proximal map of the law at the start of the step."""
-    return line.prox_backward(end, start, g)
+    return line.SCHEMES["proximal_backward"](end, start, g)
 
 
 def wrong_lambda(start, end, g):
     """lam = g in the backward step (y as it should be)."""
     y_factor = 2 / (2 - g)
-    right = line.prox_backward(start, end, g)
+    right = line.SCHEMES["proximal_backward"](start, end, g)
     return replace(
         right,
         forward=lambda x: ((x - g * end.score(x)) / y_factor, (1 - g * end.curvature(x)) / y_factor),
@@ -489,12 +498,12 @@ def wrong_lambda(start, end, g):
 
 def wrong_score(start, end, g):
     """The explicit score at the end of the step."""
-    return line.euler_maruyama(end, start, g)
+    return line.SCHEMES["euler_maruyama"](end, start, g)
 
 
 def noise_after(start, end, g):
     """Noise added after the proximal map instead of before: an explicit step whose mean solves the noiseless equation."""
-    right = line.prox_backward(start, end, g)
+    right = line.SCHEMES["proximal_backward"](start, end, g)
 
     def mean(y):
         x = np.array(y)
@@ -510,7 +519,7 @@ def noise_after(start, end, g):
 
 
 def test_coin_of_euler_and_backward_has_slope_four():
-    assert coin_slope("euler_maruyama", "prox_backward") <= -3.8
+    assert coin_slope("euler_maruyama", "proximal_backward") <= -3.8
 
 
 @pytest.mark.parametrize(
@@ -519,7 +528,7 @@ def test_coin_of_euler_and_backward_has_slope_four():
         ("euler_maruyama", wrong_index),
         ("euler_maruyama", wrong_lambda),
         ("euler_maruyama", noise_after),
-        (wrong_score, "prox_backward"),
+        (wrong_score, "proximal_backward"),
     ],
 )
 def test_silent_errors_are_caught_by_the_coin(first, second):
@@ -536,9 +545,9 @@ def test_silent_errors_are_caught_by_the_coin(first, second):
 @pytest.mark.parametrize(
     ("wrong", "scheme"),
     [
-        (wrong_index, "prox_backward"),
-        (wrong_lambda, "prox_backward"),
-        (noise_after, "prox_backward"),
+        (wrong_index, "proximal_backward"),
+        (wrong_lambda, "proximal_backward"),
+        (noise_after, "proximal_backward"),
         (wrong_score, "euler_maruyama"),
     ],
 )
@@ -550,7 +559,7 @@ def test_silent_errors_are_caught_by_the_gaussian_reference(wrong, scheme):
 
 def test_missing_jacobian_breaks_the_mass():
     def broken(start, end, g):
-        right = line.prox_hybrid(start, end, g)
+        right = line.SCHEMES["proximal_hybrid"](start, end, g)
         return replace(right, forward=lambda x: (right.forward(x)[0], np.ones_like(x)))
 
     with pytest.raises(QuadratureError, match="mass"):
@@ -563,7 +572,7 @@ def test_missing_jacobian_breaks_the_mass():
 @pytest.mark.parametrize("scheme", STOCHASTIC)
 def test_plane_matches_the_gaussian_closed_form(scheme, accuracy):
     grid = uniform(16, 4.0)
-    run = tensor.propagate(GaussianMixture([1.0], [[1.0, -0.5]], np.array([[0.25, 0.5]])), grid, scheme)
+    run = tensor.propagate(GaussianMixture([1.0], [[1.0, -0.5]], np.array([[0.25, 0.5]])), grid, scheme, **options(scheme))
     expected = sum(
         gaussian_divergences(m, S, *gaussian_reference(m, S, grid, scheme))[0] for m, S in ((1.0, 0.25), (-0.5, 0.5))
     )
@@ -578,7 +587,7 @@ def test_plane_of_a_rotated_mixture_is_the_line():
     """Two centres on a slanted line: KL of the plane against the subspace reduction, two independent programs."""
     law = GaussianMixture([0.35, 0.65], np.array([[-0.5], [0.6]]) * np.array([[0.6, 0.8]]) + np.array([[0.8, -0.6]]), 0.4)
     grid = uniform(16, 4.0)
-    for scheme in ("euler_maruyama", "prox_backward"):
+    for scheme in ("euler_maruyama", "proximal_backward"):
         plane = tensor.propagate(law, grid, scheme, refine=1.5).divergences()
         reduced = subspace.propagate(law, grid, scheme, refine=2.0)
         assert plane["kl"] == pytest.approx(reduced.kl, rel=1e-9)
@@ -588,15 +597,15 @@ def test_plane_of_a_rotated_mixture_is_the_line():
 def test_plane_reports_a_violation():
     law = GaussianMixture(None, [[-1.0, 0.0], [1.0, 0.0]], 0.1)
     with pytest.raises(AssumptionViolated):
-        tensor.propagate(law, uniform(16, 4.0), "prox_hybrid")
+        tensor.propagate(law, uniform(16, 4.0), "proximal_hybrid")
 
 
 def test_plane_runs_in_another_namespace():
     strict = pytest.importorskip("array_api_strict")
     law, grid = GaussianMixture(None, [[-0.6, 0.1], [0.6, 0.0]], 0.4), uniform(8, 3.0)
-    for scheme in ("ddpm", "prox_hybrid"):
-        ours = tensor.propagate(law, grid, scheme)
-        theirs = tensor.propagate(law, grid, scheme, like=strict.zeros(1, dtype=strict.float64))
+    for scheme in ("ddpm", "proximal_hybrid"):
+        ours = tensor.propagate(law, grid, scheme, **options(scheme))
+        theirs = tensor.propagate(law, grid, scheme, like=strict.zeros(1, dtype=strict.float64), **options(scheme))
         assert type(theirs.law.density) is type(strict.zeros(1))
         assert theirs.divergences()["kl"] == pytest.approx(ours.divergences()["kl"], rel=1e-12)
 
@@ -605,7 +614,7 @@ def test_plane_runs_in_another_namespace():
 def test_radius_matches_the_gaussian_closed_form(d, accuracy):
     grid = uniform(16, 4.0)
     law = GaussianMixture([1.0], np.zeros((1, d)), 0.5)
-    for scheme in ("euler_maruyama", "prox_hybrid", "probability_flow"):
+    for scheme in ("euler_maruyama", "proximal_hybrid", "probability_flow"):
         run = radial.propagate(law, grid, scheme)
         found = line.divergences(run.target, run.law)
         kl, w2 = gaussian_divergences(0.0, 0.5, *gaussian_reference(0.0, 0.5, grid, scheme))
@@ -615,7 +624,7 @@ def test_radius_matches_the_gaussian_closed_form(d, accuracy):
 
 def test_radius_of_a_scale_mixture_matches_the_plane():
     law, grid = GaussianMixture([0.4, 0.6], np.zeros((2, 2)), np.array([0.5, 1.1])), uniform(16, 4.0)
-    for scheme in ("euler_maruyama", "prox_backward"):
+    for scheme in ("euler_maruyama", "proximal_backward"):
         plane = tensor.propagate(law, grid, scheme, refine=1.3).divergences()["kl"]
         run = radial.propagate(law, grid, scheme)
         assert line.divergences(run.target, run.law).kl == pytest.approx(plane, rel=1e-9)
@@ -623,7 +632,7 @@ def test_radius_of_a_scale_mixture_matches_the_plane():
 
 def test_radius_in_eight_dimensions():
     """KL/d of a second program, three digits."""
-    for scheme, value in (("euler_maruyama", 2.47e-4), ("prox_backward", 2.53e-4)):
+    for scheme, value in (("euler_maruyama", 2.47e-4), ("proximal_backward", 2.53e-4)):
         law = GaussianMixture(None, np.zeros((2, 8)), 0.8 * (1 + np.array([-0.9, 0.9]) / math.sqrt(8)))
         run = radial.propagate(law, uniform(64, 4.0), scheme)
         assert float(f"{line.divergences(run.target, run.law).kl / 8:.2e}") == value
@@ -649,13 +658,13 @@ def test_subspace_in_high_dimension(accuracy):
     off = np.abs(np.abs(parts.basis[:, 0] @ direction) - 1)
     accuracy("output_laws.subspace.reduce", off, 64 * EPS, "the direction that the centres were put on")
     grid = uniform(24, 4.0)
-    run = line.propagate(WIDE, grid, "prox_hybrid")
+    run = line.propagate(WIDE, grid, "proximal_hybrid")
     one = line.divergences(run.target, run.law)
-    kl, w2 = gaussian_divergences(0.0, 0.4, *gaussian_reference(0.0, 0.4, grid, "prox_hybrid"))
-    found = subspace.propagate(law, grid, "prox_hybrid")
+    kl, w2 = gaussian_divergences(0.0, 0.4, *gaussian_reference(0.0, 0.4, grid, "proximal_hybrid"))
+    found = subspace.propagate(law, grid, "proximal_hybrid")
     accuracy("output_laws.subspace.propagate", abs(found.kl / (one.kl + 39 * kl) - 1), 1e-11, "line, and 39 times one axis")
-    mean, variance = subspace.gaussian_line(0.0, 0.4, grid, "prox_hybrid")
-    m, V = gaussian_reference(0.0, 0.4, grid, "prox_hybrid")
+    mean, variance = subspace.gaussian_line(0.0, 0.4, grid, "proximal_hybrid")
+    m, V = gaussian_reference(0.0, 0.4, grid, "proximal_hybrid")
     error = max(abs(mean - float(m)), abs(variance - float(V)))
     accuracy("output_laws.subspace.gaussian_line", error, 8 * EPS * grid.N, "scalar recursion, 40 digits")
     assert found.w2**2 == pytest.approx(one.w2**2 + 39 * w2**2, rel=1e-8)
@@ -666,22 +675,22 @@ def test_subspace_in_high_dimension(accuracy):
 
 def bad_calls():
     grid, plane = uniform(4), GaussianMixture([1.0], [[0.0, 0.0]], 1.0)
-    yield "law", lambda: line.propagate(plane, grid, "ddpm")
-    yield "grid", lambda: line.propagate(WIDE, grid.to_ve(), "ddpm")
+    yield "law", lambda: line.propagate(plane, grid, "ddpm", **LARGE)
+    yield "grid", lambda: line.propagate(WIDE, grid.to_ve(), "ddpm", **LARGE)
     yield "scheme", lambda: line.propagate(WIDE, grid, "heun")
     yield "scheme", lambda: line.propagate(WIDE, grid, 3)
     yield "start", lambda: line.propagate(WIDE, grid, "ddpm", "zero")
-    yield "nonconvex", lambda: line.propagate(WIDE, grid, "ddpm", nonconvex="skip")
-    yield "refine", lambda: line.propagate(WIDE, grid, "ddpm", refine=0.0)
-    yield "sums", lambda: line.propagate(WIDE, grid, "ddpm", sums="fft")
-    yield "last_noise", lambda: line.propagate(WIDE, grid, "prox_hybrid", last_noise=False)
-    yield "grid", lambda: line.propagate(WIDE, uniform(2), "prox_backward")
-    yield "law", lambda: line.propagate(GaussianMixture(None, [[-1.0], [1.0]], 0.0), grid, "ddpm")
-    yield "law", lambda: tensor.propagate(WIDE, grid, "ddpm")
+    yield "nonconvex", lambda: line.propagate(WIDE, grid, "ddpm", **LARGE, nonconvex="skip")
+    yield "refine", lambda: line.propagate(WIDE, grid, "ddpm", **LARGE, refine=0.0)
+    yield "sums", lambda: line.propagate(WIDE, grid, "ddpm", **LARGE, sums="fft")
+    yield "last_noise", lambda: line.propagate(WIDE, grid, "proximal_hybrid", last_noise=False)
+    yield "grid", lambda: line.propagate(WIDE, uniform(2), "proximal_backward")
+    yield "law", lambda: line.propagate(GaussianMixture(None, [[-1.0], [1.0]], 0.0), grid, "ddpm", **LARGE)
+    yield "law", lambda: tensor.propagate(WIDE, grid, "ddpm", **LARGE)
     yield "scheme", lambda: tensor.propagate(plane, grid, "probability_flow")
-    yield "law", lambda: radial.propagate(GaussianMixture([1.0], [[1.0, 0.0]], 1.0), grid, "ddpm")
-    yield "law", lambda: radial.propagate(WIDE, grid, "ddpm")
-    yield "law", lambda: subspace.propagate(GaussianMixture(None, np.eye(5), 0.3), grid, "ddpm")
+    yield "law", lambda: radial.propagate(GaussianMixture([1.0], [[1.0, 0.0]], 1.0), grid, "ddpm", **LARGE)
+    yield "law", lambda: radial.propagate(WIDE, grid, "ddpm", **LARGE)
+    yield "law", lambda: subspace.propagate(GaussianMixture(None, np.eye(5), 0.3), grid, "ddpm", **LARGE)
     yield "law", lambda: subspace.reduce(GaussianMixture(None, np.eye(2), np.array([0.3, 0.4])))
     yield "scheme", lambda: budgets.trajectory_kl(WIDE, grid, "probability_flow")
     yield "scheme", lambda: budgets.conditional_budget(WIDE, grid, "ddpm")
@@ -695,14 +704,14 @@ def test_bad_input_names_the_argument(name, call):
 
 
 @pytest.mark.parametrize(("deviation", "half"), [(1e-2, 10.0), (1e-3, 100.0), (1e-4, 1000.0)])
-@pytest.mark.parametrize("scheme", ["ddpm", "euler_maruyama", "prox_hybrid"])
+@pytest.mark.parametrize("scheme", ["ddpm", "euler_maruyama", "proximal_hybrid"])
 def test_narrow_modes_far_apart_are_refused_before_the_first_step(deviation, half, scheme, monkeypatch):
     """The nodes that they need are counted on the true levels; nothing is summed, and the message says what works."""
     law = GaussianMixture([0.3, 0.7], [[-half], [half]], deviation**2)
     monkeypatch.setattr(line, "_gauss_sum", None)
     for call in (line.propagate, line.study):
         with pytest.raises(QuadratureError, match=r"needs about \S+ nodes \(at most 400000\).*What works: wider modes"):
-            call(law, schedules.vp_linear(8, eps=1e-3), scheme)
+            call(law, schedules.vp_linear(8, eps=1e-3), scheme, **options(scheme))
 
 
 def test_plane_and_radius_refuse_narrow_modes_before_the_first_step(monkeypatch):
@@ -710,14 +719,14 @@ def test_plane_and_radius_refuse_narrow_modes_before_the_first_step(monkeypatch)
     monkeypatch.setattr(tensor, "_advance", None)
     monkeypatch.setattr(radial, "_advance", None)
     with pytest.raises(QuadratureError, match=r"a side of \d+ nodes; at most 600\. What works: wider modes"):
-        tensor.propagate(GaussianMixture(None, [[-10.0, 0.0], [10.0, 0.0]], 1e-4), grid, "ddpm")
+        tensor.propagate(GaussianMixture(None, [[-10.0, 0.0], [10.0, 0.0]], 1e-4), grid, "ddpm", **LARGE)
     with pytest.raises(QuadratureError, match=r"need about \S+ operations .*at most 1e\+06\. What works"):
-        tensor.propagate(GaussianMixture(None, [[-1.0, 0.0], [1.0, 0.0]], 1.0), grid, "ddpm", limit=1e6)
+        tensor.propagate(GaussianMixture(None, [[-1.0, 0.0], [1.0, 0.0]], 1.0), grid, "ddpm", **LARGE, limit=1e6)
     with pytest.raises(QuadratureError, match=r"about \S+ nodes; at most 8000: variances too far apart"):
-        radial.propagate(GaussianMixture(None, np.zeros((2, 2)), [1e-8, 1e4]), grid, "ddpm")
+        radial.propagate(GaussianMixture(None, np.zeros((2, 2)), [1e-8, 1e4]), grid, "ddpm", **LARGE)
 
 
-@pytest.mark.parametrize("scheme", ["ddpm", "prox_hybrid"])
+@pytest.mark.parametrize("scheme", ["ddpm", "proximal_hybrid"])
 @pytest.mark.parametrize("law", [WIDE, APART, GaussianMixture([0.3, 0.7], [[-2.0], [2.0]], 0.09)])
 def test_estimated_cost_is_that_of_the_run(law, scheme, monkeypatch):
     """Evaluations counted in the sums, band by band, within a factor of 10 of the estimate; a limit below it refuses."""
@@ -731,17 +740,17 @@ def test_estimated_cost_is_that_of_the_run(law, scheme, monkeypatch):
 
     monkeypatch.setattr(line, "_gauss_sum", counting)
     grid = uniform(24)
-    line.propagate(law, grid, scheme, nonconvex="contact")
-    estimate = line._affordable(*line._chain(scheme, law, grid, "integral", True), 1.0, 1e9)
+    line.propagate(law, grid, scheme, nonconvex="contact", **options(scheme))
+    estimate = line._affordable(*line._chain(scheme, law, grid, "integral", **options(scheme)), 1.0, 1e9)
     assert sum(counted) / 10 < estimate < 10 * sum(counted)
     with pytest.raises(QuadratureError, match=r"kernel evaluations \(at most "):
-        line.propagate(law, grid, scheme, limit=estimate / 2)
+        line.propagate(law, grid, scheme, limit=estimate / 2, **options(scheme))
 
 
 def test_given_nodes_of_the_last_level_are_the_ones_that_count():
     """The default nodes of the last level would be too many; those that are given are as many as they are."""
     law, grid = GaussianMixture([0.3, 0.7], [[-5.0], [5.0]], 9e-4), schedules.vp_linear(8, eps=1e-3)
-    chain = line._chain("ddpm", law, grid, "integral", True)
+    chain = line._chain("ddpm", law, grid, "integral", **LARGE)
     with pytest.raises(QuadratureError, match="step 7 needs about"):
         line._affordable(*chain, 1.0, 1e10)
     assert line._affordable(*chain, 1.0, 1e10, np.linspace(-6.0, 6.0, 4001)) < 1e9
@@ -750,10 +759,10 @@ def test_given_nodes_of_the_last_level_are_the_ones_that_count():
 def test_long_propagations_show_their_progress(monkeypatch):
     seen = []
     monkeypatch.setattr(line, "progress", lambda steps, description: seen.append((len(steps), description)) or steps)
-    line.propagate(WIDE, uniform(6), "ddpm")
+    line.propagate(WIDE, uniform(6), "ddpm", **LARGE)
     assert seen == []
     monkeypatch.setattr(line, "PER_SECOND", 1e3)
-    line.propagate(WIDE, uniform(6), "ddpm")
+    line.propagate(WIDE, uniform(6), "ddpm", **LARGE)
     assert seen == [(6, "steps of the density")]
 
 
@@ -764,18 +773,21 @@ def test_underflowing_rows_are_summed_in_blocks(monkeypatch):
     assert np.array_equal(line._gauss_sum(at, centres, weights, 1e-2)[1], whole)
 
 
-@pytest.mark.parametrize("scheme", ["prox_hybrid", "prox_backward", "ddpm", "probability_flow"])
+@pytest.mark.parametrize("scheme", ["proximal_hybrid", "proximal_backward", "ddpm", "probability_flow"])
 def test_zero_length_steps_are_the_identity(scheme):
     """A level that repeats changes neither the law nor what is said of it: at the start, in the middle, at the end."""
     grid, index = schedules.vp_linear(12, eps=1e-2), [0, 0, 1, 2, 3, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 12]
     twice = schedules.Grid(grid.scale[index], grid.sigma[index], strict=False)
-    a, b = line.propagate(WIDE, grid, scheme), line.propagate(WIDE, twice, scheme)
+    a, b = line.propagate(WIDE, grid, scheme, **options(scheme)), line.propagate(WIDE, twice, scheme, **options(scheme))
     assert np.array_equal(a.law.x, b.law.x)
     assert np.array_equal(a.law.density, b.law.density)
     assert (a.unresolved, a.mass_error, a.violated) == (b.unresolved, b.mass_error, b.violated)
     if scheme in STOCHASTIC:
-        assert budgets.trajectory_kl(WIDE, twice, scheme).total == budgets.trajectory_kl(WIDE, grid, scheme).total
-    if scheme == "prox_hybrid":
+        assert (
+            budgets.trajectory_kl(WIDE, twice, scheme, **options(scheme)).total
+            == budgets.trajectory_kl(WIDE, grid, scheme, **options(scheme)).total
+        )
+    if scheme == "proximal_hybrid":
         assert budgets.conditional_budget(WIDE, twice, scheme).total == budgets.conditional_budget(WIDE, grid, scheme).total
 
 
@@ -806,12 +818,14 @@ def test_third_derivative_at_single_points(accuracy):
 # the rule for the nodes
 
 
-@pytest.mark.parametrize("scheme", ["euler_maruyama", "ddpm", "prox_hybrid"])
+@pytest.mark.parametrize("scheme", ["euler_maruyama", "ddpm", "proximal_hybrid"])
 @pytest.mark.parametrize("N", [16, 32, 64, 128])
 def test_default_nodes_give_the_density_to_rounding(N, scheme):
     """Against nodes four times as dense at every level, on the same last nodes: rounding of N sums."""
     x = np.linspace(-8.0, 8.0, 1000)
-    runs = (line.propagate(WIDE, uniform(N, 4.0), scheme, nodes=x, refine=refine) for refine in (1.0, 4.0))
+    runs = (
+        line.propagate(WIDE, uniform(N, 4.0), scheme, nodes=x, refine=refine, **options(scheme)) for refine in (1.0, 4.0)
+    )
     found, exact = (run.law.density for run in runs)
     assert np.max(np.abs(found - exact)) <= 16 * EPS * math.sqrt(N) * exact.max()
 

@@ -9,6 +9,7 @@ from itertools import pairwise
 import mpmath as mp
 import numpy as np
 import pytest
+import sampler_forms
 from scipy import integrate, stats
 
 from exactdiffusion import GaussianMixture, schedules
@@ -20,6 +21,13 @@ from exactdiffusion.statements import proximal as bound
 EPS = float(np.finfo(float).eps)
 UNEVEN = schedules.vp_linear(4, 0.3, 2.1)
 THREE = GaussianMixture([0.2, 0.0, 0.5, 0.3], [[-2.0], [7.0], [0.5], [1.4]], np.array([0.3, 1.0, 0.1, 0.6]))
+
+#: the ancestral sampler whose every step has the variance 1 - e^-g
+LARGE = {"variance": "large", "last_noise": True}
+
+
+def options(scheme):
+    return LARGE if scheme == "ddpm" else {}
 
 
 def normal(x, m, v):
@@ -116,7 +124,7 @@ def test_third_derivative_of_nearly_gaussian_laws():
 # ------------------------------------------------------------------------------------------------------- the schemes
 
 
-@pytest.mark.parametrize("scheme", ["prox_hybrid", "prox_backward"])
+@pytest.mark.parametrize("scheme", ["proximal_hybrid", "proximal_backward"])
 def test_force_and_jacobian_are_derivatives_of_the_potential(scheme):
     g, end, x = 0.3, line.level(THREE, 0.8, 0.5), np.linspace(-3, 3, 13)
     step = line.SCHEMES[scheme](None, end, g)
@@ -128,25 +136,25 @@ def test_force_and_jacobian_are_derivatives_of_the_potential(scheme):
         slope = (f(x - 2 * h) - 8 * f(x - h) + 8 * f(x + h) - f(x + 2 * h)) / (12 * h)
         assert np.max(np.abs(slope - df(x))) <= 1e-9
     assert step.variance == g
-    assert step.slope == (1 + g / 2 if scheme == "prox_hybrid" else 1.0)
+    assert step.slope == (1 + g / 2 if scheme == "proximal_hybrid" else 1.0)
 
 
 def test_backward_steps_are_shorter_than_two():
     with pytest.raises(ValueError, match=r"^grid\b"):
-        line.prox_backward(None, None, 2.0)
-    assert line.prox_backward(None, None, math.nextafter(2.0, 0)).variance < 2
+        line.SCHEMES["proximal_backward"](None, None, 2.0)
+    assert line.SCHEMES["proximal_backward"](None, None, math.nextafter(2.0, 0)).variance < 2
 
 
 @pytest.mark.parametrize("start", ["exact", "normal"])
 def test_one_step_of_every_scheme_on_a_gaussian(start):
-    names = {"prox_hybrid": "proximal_hybrid", "prox_backward": "proximal_backward"}
-    for scheme in line.SCHEMES:
-        params = {"variance": "large", "last_noise": True} if scheme == "ddpm" else {}
-        begin = (None, None) if start == "exact" else ([0.0], [1.0])
+    cases = [(scheme, options(scheme)) for scheme in line.SCHEMES] + [("ddpm", {}), ("ddpm", {"variance": "zero"})]
+    begin = {"exact": lambda s, t: (1.3 * s, 0.45 * s * s + t * t), "normal": lambda s, t: (0.0, 1.0)}[start]
+    for scheme, params in cases:
         for grid in (UNEVEN, UNEVEN[:2]):
-            law = gaussian(names.get(scheme, scheme), [1.3], [0.45], grid, *begin, **params)
-            run = line.propagate(GaussianMixture([1.0], [[1.3]], 0.45), grid, scheme, start)
-            m, v = float(law.mean[0]), float(law.cov[0])
+            first = (np.array([value]) for value in begin(grid.scale[0], grid.sigma[0]))
+            mean, variance = sampler_forms.law(scheme, np.array([1.3]), np.array([0.45]), grid, *first, **params)
+            run = line.propagate(GaussianMixture([1.0], [[1.3]], 0.45), grid, scheme, start, **params)
+            m, v = float(mean[0]), float(variance[0])
             density = normal(run.law.x, m, v)
             assert np.max(np.abs(run.law.density - density)) <= 64 * EPS * grid.N * density.max()
             assert run.law.mean == pytest.approx(m, abs=64 * EPS)
@@ -155,7 +163,7 @@ def test_one_step_of_every_scheme_on_a_gaussian(start):
             reach = 10 * math.sqrt(v)
             assert run.law.x[0] <= m - 0.97 * reach
             assert run.law.x[-1] >= m + 0.97 * reach
-            if scheme != "probability_flow":
+            if scheme != "probability_flow" and params == options(scheme):
                 target = line.support(line.level(GaussianMixture([1.0], [[1.3]], 0.45)).base, grid.scale[-1], grid.sigma[-1])
                 wide = 0.03 if not scheme.startswith("prox") else 0.05
                 low, high = min(m - reach, target[0]), max(m + reach, target[1])
@@ -170,7 +178,7 @@ def test_noise_of_the_last_step_can_be_dropped():
     assert run.law.mean == pytest.approx(float(exact.mean[0]), abs=64 * EPS)
     assert run.law.variance == pytest.approx(float(exact.cov[0]), abs=64 * EPS)
     assert len(run.laws) == grid.N + 1
-    assert line.propagate(law, grid, "ddpm").laws == ()
+    assert line.propagate(law, grid, "ddpm", **LARGE).laws == ()
 
 
 # ----------------------------------------------------------------------------------------------------- rules of nodes
@@ -222,7 +230,7 @@ def test_nodes_of_the_first_level():
     grid = schedules.vp_linear(2, 0.2, 0.8)
     v = grid.scale[0] ** 2 * 0.45 + grid.sigma[0] ** 2
     for start, mean, variance, top in (("exact", 3.0 * grid.scale[0], v, 1 / v), ("normal", 0.0, 1.0, max(1.0, 1 / v))):
-        run = line.propagate(law, grid, "prox_backward", start, keep=True, refine=1.3)
+        run = line.propagate(law, grid, "proximal_backward", start, keep=True, refine=1.3)
         x, g = run.laws[0].x, float(grid.g[0])
         assert x[0] == pytest.approx(mean - math.sqrt(2 * line.DEPTH * variance), abs=1e-12)
         assert x[-1] == pytest.approx(mean + math.sqrt(2 * line.DEPTH * variance), abs=1e-12)
@@ -231,7 +239,7 @@ def test_nodes_of_the_first_level():
         assert run.laws[0].density == pytest.approx(normal(x, mean, variance), rel=1e-12)
         flow = line.propagate(law, grid, "probability_flow", start, keep=True, refine=1.3)
         assert len(flow.laws[0].x) == math.ceil(4000 * 1.3) + 1
-    wide = line.propagate(GaussianMixture([1.0], [[0.0]], 9.0), grid, "ddpm", "normal", keep=True)
+    wide = line.propagate(GaussianMixture([1.0], [[0.0]], 9.0), grid, "ddpm", "normal", keep=True, **LARGE)
     g = float(grid.g[0])
     w = grid.scale[0] ** 2 * 9 + grid.sigma[0] ** 2
     slope = math.exp(g / 2) * (1 - (1 - math.exp(-g)) / w)
@@ -245,17 +253,17 @@ def test_nodes_of_a_step_follow_the_rule():
     law, grid = GaussianMixture([1.0], [[0.3]], 0.45), schedules.vp_linear(2, 0.2, 0.8)
     V = grid.scale**2 * 0.45 + grid.sigma**2
     g = [float(a) for a in grid.g]
-    for scheme in ("euler_maruyama", "prox_hybrid", "prox_backward"):
+    for scheme in ("euler_maruyama", "proximal_hybrid", "proximal_backward"):
         run = line.propagate(law, grid, scheme)
         for i in range(2):
             extra, v = 0.0, V[i + 1]
             if scheme != "euler_maruyama":
-                slope, base = (1 + g[i] / 2, 1.0) if scheme == "prox_hybrid" else (1.0, 1 - g[i] / 2)
+                slope, base = (1 + g[i] / 2, 1.0) if scheme == "proximal_hybrid" else (1.0, 1 - g[i] / 2)
                 extra = (base + g[i] / v) ** 2 / (g[i] + slope**2 * v)
             kernel, fine = 0.0, 4.0
             if i == 0:
                 explicit = 1 + g[1] / 2 - g[1] / v
-                slope = {"euler_maruyama": explicit, "prox_hybrid": 1 + g[1] / 2, "prox_backward": 1.0}[scheme]
+                slope = {"euler_maruyama": explicit, "proximal_hybrid": 1 + g[1] / 2, "proximal_backward": 1.0}[scheme]
                 kernel, fine = slope**2 / g[1], 1.0
             h = math.sqrt(line.RESOLUTION / (kernel + max(1 / v, extra))) / fine
             report = run.steps[i]
@@ -265,11 +273,13 @@ def test_nodes_of_a_step_follow_the_rule():
 
 def test_given_nodes_and_their_weights():
     law, x = GaussianMixture([1.0], [[0.3]], 0.45), np.linspace(-7.0, 8.0, 501)
-    run = line.propagate(law, UNEVEN, "prox_hybrid", nodes=x)
+    run = line.propagate(law, UNEVEN, "proximal_hybrid", nodes=x)
     assert np.array_equal(run.law.x, x)
     assert run.law.weights == pytest.approx(15 / 500, rel=4 * EPS)
     assert run.target.density == pytest.approx(normal(x, 0.3, 0.45), rel=1e-12)
-    again = line.propagate(law, UNEVEN[2:], "prox_hybrid", line.propagate(law, UNEVEN[:3], "prox_hybrid").law, nodes=x)
+    again = line.propagate(
+        law, UNEVEN[2:], "proximal_hybrid", line.propagate(law, UNEVEN[:3], "proximal_hybrid").law, nodes=x
+    )
     assert np.max(np.abs(again.law.density - run.law.density)) <= 64 * EPS * run.law.density.max()
     free = line.discretise(law, np.array([0.0, 0.5, 2.0]), np.array([0.2, 0.3, 0.5]))
     assert np.array_equal(free.weights, [0.2, 0.3, 0.5])
@@ -288,10 +298,10 @@ def test_nodes_are_refined_until_the_mass_is_right():
     """With half of the default nodes the aliased mass is seen and the step repeated on finer ones."""
     law = GaussianMixture([1.0], [[0.3]], 0.45)
     exact = gaussian("proximal_hybrid", [0.3], [0.45], UNEVEN)
-    run = line.propagate(law, UNEVEN, "prox_hybrid", refine=0.5)
+    run = line.propagate(law, UNEVEN, "proximal_hybrid", refine=0.5)
     assert run.law.variance == pytest.approx(float(exact.cov[0]), abs=1e-10)
     with pytest.raises(ValueError, match=r"^refine\b"):
-        line.propagate(law, UNEVEN, "ddpm", refine=math.nextafter(0.5, 0))
+        line.propagate(law, UNEVEN, "ddpm", **LARGE, refine=math.nextafter(0.5, 0))
 
 
 def test_mass_left_open_by_the_box():
@@ -299,8 +309,8 @@ def test_mass_left_open_by_the_box():
     grid = schedules.Grid(np.exp([-1.5, 0.0]), np.sqrt(-np.expm1([-3.0, 0.0])))
     for mean in (0.4, -0.4):
         law = GaussianMixture([1.0], [[mean]], 1e-3)
-        run = line.propagate(law, grid, "prox_hybrid")
-        source = line.propagate(law, grid, "prox_hybrid", keep=True).laws[0]
+        run = line.propagate(law, grid, "proximal_hybrid")
+        source = line.propagate(law, grid, "proximal_hybrid", keep=True).laws[0]
         g, x, p = float(grid.g[0]), run.law.x, run.target.density
         force = x - g * run.levels[1].score(x)
         weights, centres = source.weights * source.density, (1 + g / 2) * source.x
@@ -639,8 +649,8 @@ def test_deterministic_steps_move_the_nodes():
 
 def test_error_estimates_follow_their_formula():
     law, grid = GaussianMixture([0.3, 0.7], [[-1.0], [0.8]], np.array([0.3, 0.2])), schedules.vp_linear(9, 0.3, 2.1)
-    found = line.study(law, grid, "prox_hybrid")
-    coarse, fine = (line.propagate(law, grid, "prox_hybrid", refine=r) for r in (1.0, 2.0))
+    found = line.study(law, grid, "proximal_hybrid")
+    coarse, fine = (line.propagate(law, grid, "proximal_hybrid", refine=r) for r in (1.0, 2.0))
     a, b = (line.divergences(r.target, r.law) for r in (coarse, fine))
     assert np.array_equal(found.propagation.law.x, fine.law.x)
     eps, width = 8 * EPS * 3.0, fine.law.x[-1] - fine.law.x[0]
@@ -657,18 +667,18 @@ def test_error_estimates_follow_their_formula():
         assert measured.value == getattr(b, name)
         assert measured.error == pytest.approx(abs(getattr(a, name) - getattr(b, name)) + slack, rel=1e-12)
         assert float(measured) == measured.value
-    narrow = line.study(GaussianMixture([1.0], [[2.0]], 1e-3), schedules.vp_linear(8, 3.0, 3.0), "prox_hybrid")
+    narrow = line.study(GaussianMixture([1.0], [[2.0]], 1e-3), schedules.vp_linear(8, 3.0, 3.0), "proximal_hybrid")
     assert narrow.propagation.unresolved > math.exp(-line.DEPTH / 2)
     assert narrow.divergences.kl.error == math.inf
     assert narrow.divergences.tv.error < 1e-6
     apart = GaussianMixture([0.4, 0.6], [[-1.0], [1.0]], 0.1)
-    gaps = line.study(apart, schedules.vp_linear(24, 3.0, 3.0), "prox_hybrid", nonconvex="contact")
+    gaps = line.study(apart, schedules.vp_linear(24, 3.0, 3.0), "proximal_hybrid", nonconvex="contact")
     assert gaps.divergences.kl == line.Measured(math.inf, 0.0)
     assert 0 <= gaps.propagation.unresolved < 1e-6
     assert gaps.propagation.violated == tuple(i for i, s in enumerate(gaps.propagation.steps) if s.gaps)
     for name in ("refine", "nodes"):
         with pytest.raises(ValueError, match=rf"^{name}\b"):
-            line.study(law, grid, "ddpm", **{name: 2.0})
+            line.study(law, grid, "ddpm", **LARGE, **{name: 2.0})
 
 
 def test_error_estimates_without_a_difference(monkeypatch):
@@ -676,7 +686,7 @@ def test_error_estimates_without_a_difference(monkeypatch):
     law, grid = GaussianMixture([0.3, 0.7], [[-1.0], [0.8]], np.array([0.3, 0.2])), schedules.vp_linear(9, 0.3, 2.1)
     values = {"kl": 0.02, "reverse_kl": 0.03, "tv": 0.1, "w1": 0.2, "w2": 0.3, "gap_mass": 0.0}
     monkeypatch.setattr(line, "divergences", lambda p, q: line.Divergences(**values))
-    found = line.study(law, grid, "prox_hybrid")
+    found = line.study(law, grid, "proximal_hybrid")
     eps, width = 8 * EPS * 3.0, found.propagation.law.x[-1] - found.propagation.law.x[0]
     rounding = {
         "kl": eps * math.sqrt(2 * 0.02),
@@ -690,7 +700,7 @@ def test_error_estimates_without_a_difference(monkeypatch):
         assert getattr(found.divergences, name).error == pytest.approx(slack, rel=1e-9, abs=0)
     calls = iter([math.inf, 0.5])
     monkeypatch.setattr(line, "divergences", lambda p, q: line.Divergences(**{**values, "reverse_kl": next(calls)}))
-    assert line.study(law, grid, "prox_hybrid").divergences.reverse_kl == line.Measured(0.5, math.inf)
+    assert line.study(law, grid, "proximal_hybrid").divergences.reverse_kl == line.Measured(0.5, math.inf)
 
 
 def test_distances_after_a_common_map():
@@ -849,15 +859,15 @@ def test_budgets_of_gaussian_targets():
     assert found.total == pytest.approx(exact, rel=1e-8)
     assert found.initial == 0.0
     assert found.total == pytest.approx(np.sum(found.steps), rel=8 * EPS)
-    for scheme, field in (("euler_maruyama", euler), ("prox_hybrid", hybrid)):
+    for scheme, field in (("euler_maruyama", euler), ("proximal_hybrid", hybrid)):
         exact = reference(mu, S, grid, None, field)
         assert budgets.conditional_budget(law, grid, scheme).total == pytest.approx(exact, rel=1e-8)
     m, v = math.exp(-grid.integral[0] / 2) * mu, math.exp(-grid.integral[0]) * S - math.expm1(-grid.integral[0])
     first = 0.5 * (v - 1 - math.log(v) + m * m)
     for result in (
         budgets.budget(law, grid, "normal"),
-        budgets.conditional_budget(law, grid, "prox_hybrid", "normal"),
-        budgets.trajectory_kl(law, grid, "prox_backward", "normal"),
+        budgets.conditional_budget(law, grid, "proximal_hybrid", "normal"),
+        budgets.trajectory_kl(law, grid, "proximal_backward", "normal"),
     ):
         assert result.initial == pytest.approx(first, rel=1e-11)
         assert result.total == pytest.approx(first + np.sum(result.steps), rel=1e-12)
@@ -870,12 +880,11 @@ def test_initial_term_far_from_the_normal_law(mean):
     assert budgets._initial(first, "normal") == pytest.approx(exact, rel=1e-11)
 
 
-@pytest.mark.parametrize("scheme", ["euler_maruyama", "prox_hybrid"])
+@pytest.mark.parametrize("scheme", ["euler_maruyama", "proximal_hybrid"])
 def test_posterior_budgets_of_gaussian_targets(scheme):
     mu, S, grid = 0.8, 0.45, UNEVEN[1:]
     law = GaussianMixture([1.0], [[mu]], S)
-    name = {"euler_maruyama": "euler_maruyama", "prox_hybrid": "proximal_hybrid"}[scheme]
-    states = gaussian(name, [mu], [S], grid, all_steps=True)
+    states = gaussian(scheme, [mu], [S], grid, all_steps=True)
     total = midpoint = 0.0
     for i in range(grid.N):
         g, time = float(grid.g[i]), float(grid.integral[i])
@@ -915,7 +924,9 @@ def test_posterior_budgets_of_gaussian_targets(scheme):
     assert budgets.posterior_budget(law, grid, scheme, order=1).total == pytest.approx(midpoint, rel=1e-6)
 
 
-@pytest.mark.parametrize("scheme", ["euler_maruyama", "exponential_integrator", "ddpm", "prox_hybrid", "prox_backward"])
+@pytest.mark.parametrize(
+    "scheme", ["euler_maruyama", "exponential_integrator", "ddpm", "proximal_hybrid", "proximal_backward"]
+)
 def test_trajectory_kl_of_gaussian_targets(scheme, monkeypatch):
     """Every conditional law is Gaussian: E_y of the KL of two lines in y."""
     mu, S, grid = 0.8, 0.45, UNEVEN
@@ -926,19 +937,19 @@ def test_trajectory_kl_of_gaussian_targets(scheme, monkeypatch):
         a = math.exp(-g / 2)
         gain, left = a * ve / vk, ve * -math.expm1(-g) / vk  # x given y: me + gain (y - mk), variance left
         if scheme.startswith("prox"):
-            J = (1.0 if scheme == "prox_hybrid" else 1 - g / 2) + g / ve
-            slope, at, spread = (1 + g / 2 if scheme == "prox_hybrid" else 1.0) / J, 0.0, g / J**2
+            J = (1.0 if scheme == "proximal_hybrid" else 1 - g / 2) + g / ve
+            slope, at, spread = (1 + g / 2 if scheme == "proximal_hybrid" else 1.0) / J, 0.0, g / J**2
             at = slope * mk + g * me / ve / J
         else:
-            step = line.SCHEMES[scheme](line.level(law, grid.scale[i], grid.sigma[i]), None, g)
+            step = line.SCHEMES[scheme](line.level(law, grid.scale[i], grid.sigma[i]), line.level(law), g, **options(scheme))
             value, jacobian = step.mean(np.array([mk]))
             at, slope, spread = float(value[0]), float(jacobian[0]), step.variance
         miss = (at - me) ** 2 + (slope - gain) ** 2 * vk
         expected.append(0.5 * (left / spread - 1 - math.log(left / spread) + miss / spread))
-    found = budgets.trajectory_kl(law, grid, scheme)
+    found = budgets.trajectory_kl(law, grid, scheme, **options(scheme))
     assert found.steps == pytest.approx(expected, rel=1e-10)
     monkeypatch.setattr(budgets, "BLOCK", 500)
-    assert budgets.trajectory_kl(law, grid, scheme).total == pytest.approx(found.total, rel=64 * EPS)
+    assert budgets.trajectory_kl(law, grid, scheme, **options(scheme)).total == pytest.approx(found.total, rel=64 * EPS)
 
 
 def test_excess_of_the_exponential():
@@ -957,8 +968,8 @@ def test_budget_refuses_maps_that_fold():
     hybrid, backward = 1 - grid.g * top, 1 - grid.g / 2 - grid.g * top
     for call, jacobian in (
         (lambda: budgets.budget(law, grid), backward),
-        (lambda: budgets.conditional_budget(law, grid, "prox_hybrid"), hybrid),
-        (lambda: budgets.trajectory_kl(law, grid, "prox_backward"), backward),
+        (lambda: budgets.conditional_budget(law, grid, "proximal_hybrid"), hybrid),
+        (lambda: budgets.trajectory_kl(law, grid, "proximal_backward"), backward),
     ):
         with pytest.raises(AssumptionViolated) as caught:
             call()
@@ -1013,7 +1024,7 @@ def test_curvature_integrals_of_a_gaussian():
     for options, name in (({"horizon": 0.0}, "horizon"), ({"horizon": -0.5}, "horizon"), ({"order": 1}, "order")):
         with pytest.raises(ValueError, match=rf"^{name}\b"):
             budgets.curvature_integral(law, **{"horizon": 1.0, "c": c, **options})
-    for call in (budgets.budget, lambda *a, **k: budgets.conditional_budget(*a, "prox_hybrid", **k)):
+    for call in (budgets.budget, lambda *a, **k: budgets.conditional_budget(*a, "proximal_hybrid", **k)):
         with pytest.raises(ValueError, match=r"^order\b"):
             call(law, UNEVEN, order=0)
         assert call(law, UNEVEN, order=1).total > 0
@@ -1023,7 +1034,7 @@ def test_curvature_integrals_of_a_gaussian():
         budgets.budget(law, UNEVEN, "zero")
 
 
-@pytest.mark.parametrize("scheme", ["prox_hybrid", "prox_backward"])
+@pytest.mark.parametrize("scheme", ["proximal_hybrid", "proximal_backward"])
 def test_implicit_step_has_its_own_slope_and_potential(scheme):
     """F(b) - F(a) is the integral of F', U(b) - U(a) that of F; 20 Gauss nodes on intervals far from F's poles are exact."""
     step = line.SCHEMES[scheme](line.level(THREE, 0.5, 0.8), line.level(THREE, 0.8, 0.4), 0.3)

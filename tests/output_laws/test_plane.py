@@ -17,27 +17,25 @@ from exactdiffusion.output_laws import plane as tensor
 from exactdiffusion.output_laws.line import AssumptionViolated, QuadratureError
 
 EPS = float(np.finfo(float).eps)
-SAMPLER = {
-    "euler_maruyama": ("euler_maruyama", {}),
-    "exponential_integrator": ("exponential_integrator", {}),
-    "ddpm": ("ddpm", {"variance": "large", "last_noise": True}),
-    "prox_hybrid": ("proximal_hybrid", {}),
-    "prox_backward": ("proximal_backward", {}),
-    "probability_flow": ("probability_flow", {}),
-}
-STOCHASTIC = [name for name in SAMPLER if name != "probability_flow"]
+STOCHASTIC = ["euler_maruyama", "exponential_integrator", "ddpm", "proximal_hybrid", "proximal_backward"]
 MEAN, COV = np.array([1.1, -0.7]), np.array([[0.9, 0.25], [0.25, 0.35]])
 SLANTED = GaussianMixture([1.0], [MEAN], COV[np.newaxis])
 UNEVEN = schedules.vp_linear(5, 0.3, 2.1)
 COARSE = schedules.vp_linear(2, 0.2, 0.8)
 PAIR = GaussianMixture([0.3, 0.7], [[-0.6, 0.5], [0.7, -0.2]], np.array([[[0.5, 0.1], [0.1, 0.8]]] * 2))
 
+#: the ancestral sampler whose every step has the variance 1 - e^-g
+LARGE = {"variance": "large", "last_noise": True}
 
-def exact(scheme, mean, cov, grid, start="exact", **options):
+
+def options(scheme):
+    return LARGE if scheme == "ddpm" else {}
+
+
+def exact(scheme, mean, cov, grid, start="exact", **more):
     """Mean and covariance of the output, from the recursions in the eigenbasis."""
-    name, params = SAMPLER[scheme]
     begin = (None, None) if start == "exact" else (np.zeros(len(mean)), np.ones(len(mean)))
-    return gaussian(name, mean, cov, grid, *begin, **params, **options)
+    return gaussian(scheme, mean, cov, grid, *begin, **options(scheme), **more)
 
 
 # ------------------------------------------------------------------------------------------------------ the plane
@@ -47,7 +45,7 @@ def exact(scheme, mean, cov, grid, start="exact", **options):
 @pytest.mark.parametrize("scheme", STOCHASTIC)
 def test_plane_density_of_a_slanted_gaussian(scheme, start):
     for grid in (UNEVEN, COARSE):  # after two steps from N(0, I) the law is still far from the target: a box of its own
-        run = tensor.propagate(SLANTED, grid, scheme, start)
+        run = tensor.propagate(SLANTED, grid, scheme, start, **options(scheme))
         m, V = exact(scheme, MEAN, COV, grid, start)
         density = stats.multivariate_normal(m, V).pdf(run.law.points).reshape(run.law.density.shape)
         assert np.max(np.abs(run.law.density - density)) <= 64 * EPS * grid.N * density.max() + 1e-12
@@ -81,12 +79,12 @@ def step_of_nodes(cov, grid, i, scheme, extra=0.0, refine=1.0):
         if scheme == "euler_maruyama":
             kernel = np.max(np.abs(1 + g / 2 + g * values)) ** 2 / g
         else:
-            kernel = {"prox_hybrid": (1 + g / 2) ** 2, "prox_backward": 1.0}[scheme] / g
+            kernel = {"proximal_hybrid": (1 + g / 2) ** 2, "proximal_backward": 1.0}[scheme] / g
     pole = math.pi / (2 * math.sqrt(values[1] - values[0]))
     return min(math.sqrt(0.5 / (kernel + max(-values[0], extra))), 0.2 * pole) / refine
 
 
-@pytest.mark.parametrize("scheme", ["euler_maruyama", "prox_hybrid", "prox_backward"])
+@pytest.mark.parametrize("scheme", ["euler_maruyama", "proximal_hybrid", "proximal_backward"])
 def test_sides_of_the_plane_follow_the_rule(scheme):
     grid = UNEVEN[:3]
     for cov, refine in ((COV, 1.0), (np.array([[0.04, 0.0], [0.0, 2.0]]), 1.5)):
@@ -102,7 +100,7 @@ def test_sides_of_the_plane_follow_the_rule(scheme):
         else:  # steepest Jacobian of F and the narrowest width of the smoothed density
             g = float(grid.g[0])
             H = -np.linalg.inv(grid.scale[1] ** 2 * cov + grid.sigma[1] ** 2 * np.eye(2))
-            base, slope = (1.0, 1 + g / 2) if scheme == "prox_hybrid" else (1 - g / 2, 1.0)
+            base, slope = (1.0, 1 + g / 2) if scheme == "proximal_hybrid" else (1 - g / 2, 1.0)
             top = -np.linalg.eigvalsh(H)[0]
             extra = (base + g * top) ** 2 / (g + slope**2 / top)
         widths = [x[-1] - x[0] for x in (short.law.x1, short.law.x2)]  # the box does not depend on what follows
@@ -114,7 +112,7 @@ def test_sides_of_the_plane_follow_the_rule(scheme):
 
 def test_plane_of_exchanged_axes_and_of_blocks(monkeypatch):
     swapped = GaussianMixture(PAIR.weights, PAIR.means[:, ::-1], PAIR.covariances[:, ::-1, ::-1])
-    for scheme in ("exponential_integrator", "prox_backward"):
+    for scheme in ("exponential_integrator", "proximal_backward"):
         run = tensor.propagate(PAIR, UNEVEN, scheme)
         other = tensor.propagate(swapped, UNEVEN, scheme)
         assert run.sides == tuple((b, a) for a, b in other.sides)
@@ -125,16 +123,16 @@ def test_plane_of_exchanged_axes_and_of_blocks(monkeypatch):
         assert np.allclose(run.law.density, again.law.density, rtol=0, atol=64 * EPS * np.max(run.law.density))
 
 
-@pytest.mark.parametrize("scheme", ["prox_hybrid", "prox_backward"])
+@pytest.mark.parametrize("scheme", ["proximal_hybrid", "proximal_backward"])
 def test_plane_reports_the_smallest_eigenvalue(scheme):
     grid = schedules.vp_linear(1, 0.4, 0.4)
-    run, g = tensor.propagate(PAIR, grid, scheme), float(grid.g[0])
+    run, g = tensor.propagate(PAIR, grid, scheme, **options(scheme)), float(grid.g[0])
     H = PAIR.hessian(run.law.points)
-    base = 1.0 if scheme == "prox_hybrid" else 1 - g / 2
+    base = 1.0 if scheme == "proximal_hybrid" else 1 - g / 2
     smallest = np.min(np.linalg.eigvalsh(base * np.eye(2) - g * H))
     assert run.jacobian == pytest.approx(smallest, rel=64 * EPS / smallest)
-    assert tensor.propagate(PAIR, grid, "ddpm").jacobian == math.inf
-    two = tensor.propagate(PAIR, UNEVEN, scheme)
+    assert tensor.propagate(PAIR, grid, "ddpm", **LARGE).jacobian == math.inf
+    two = tensor.propagate(PAIR, UNEVEN, scheme, **options(scheme))
     assert two.jacobian < 1
     assert 0 < two.mass_error < 1e-12
 
@@ -144,10 +142,10 @@ def test_plane_says_where_the_step_is_not_monotone():
     centres = [a + MEAN, MEAN - a, MEAN + [-1.6, 1.2]]  # the third one marks a point of the ridge between the first two
     law, grid = GaussianMixture([0.4, 0.4, 0.2], centres, 0.15), schedules.vp_linear(2, 1.0, 1.0)
     with pytest.raises(AssumptionViolated) as caught:
-        tensor.propagate(law, grid, "prox_hybrid")
+        tensor.propagate(law, grid, "proximal_hybrid")
     here, g = law.noised(grid.scale[1], grid.sigma[1]), float(grid.g[0])
     with pytest.raises(AssumptionViolated) as last:
-        tensor.propagate(law, grid[1:], "prox_hybrid")
+        tensor.propagate(law, grid[1:], "proximal_hybrid")
     assert (caught.value.step, last.value.step) == (1, 0)
     x = MEAN + np.stack(np.meshgrid(*[np.linspace(-4, 4, 161)] * 2), axis=-1).reshape(-1, 2)
     smallest = np.linalg.eigvalsh(np.eye(2) - float(grid.g[1]) * law.hessian(x))[:, 0]
@@ -162,8 +160,8 @@ def test_boxes_grow_on_every_side(turns):
     """From N(0, I) towards a law to the right, above, to the left and below: each side of a proximal step's box in turn."""
     R = np.linalg.matrix_power(np.array([[0.0, -1.0], [1.0, 0.0]]), turns)
     mean, cov = R @ [5.0, 0.4], R @ np.diag([0.05, 0.08]) @ R.T
-    run = tensor.propagate(GaussianMixture([1.0], [mean], cov[np.newaxis]), COARSE, "prox_hybrid", "normal")
-    m, V = exact("prox_hybrid", mean, cov, COARSE, "normal")
+    run = tensor.propagate(GaussianMixture([1.0], [mean], cov[np.newaxis]), COARSE, "proximal_hybrid", "normal")
+    m, V = exact("proximal_hybrid", mean, cov, COARSE, "normal")
     density = stats.multivariate_normal(m, V).pdf(run.law.points).reshape(run.law.density.shape)
     assert np.max(np.abs(run.law.density - density)) <= 64 * EPS * COARSE.N * density.max() + 1e-12
 
@@ -191,7 +189,7 @@ def test_mass_that_leaves_one_is_an_error(propagate, start):
 
     def broken(excess):
         def scheme(begin, end, g):
-            right = line.prox_hybrid(begin, end, g)
+            right = line.SCHEMES["proximal_hybrid"](begin, end, g)
 
             def forward(x):
                 force, slope = right.forward(x)
@@ -210,7 +208,7 @@ def test_mass_that_leaves_one_is_an_error(propagate, start):
 
 def test_plane_refuses_too_many_nodes():
     with pytest.raises(QuadratureError, match="a side of"):
-        tensor.propagate(GaussianMixture([1.0], [[0.0, 0.0]], 1e-5), schedules.vp_linear(2, 1.0, 1.0), "ddpm")
+        tensor.propagate(GaussianMixture([1.0], [[0.0, 0.0]], 1e-5), schedules.vp_linear(2, 1.0, 1.0), "ddpm", **LARGE)
 
 
 @pytest.mark.parametrize("kind", ["isotropic", "shared diagonal", "diagonal", "full"])
@@ -254,9 +252,9 @@ def log_chi(r, d, v):
 @pytest.mark.parametrize("start", ["exact", "normal"])
 def test_radius_density_of_a_gaussian(d, v, start):
     law = GaussianMixture([1.0], np.zeros((1, d)), v)
-    for scheme in SAMPLER:
+    for scheme in line.SCHEMES:
         for grid in (UNEVEN, COARSE) if d < 50 else (COARSE,):
-            run = radial.propagate(law, grid, scheme, start)
+            run = radial.propagate(law, grid, scheme, start, **options(scheme))
             V = float(exact(scheme, [0.0], [v], grid, start).cov[0])
             density = np.exp(log_chi(run.law.x, d, V))
             # logarithms of size d log d and their sums
@@ -303,8 +301,8 @@ def test_radii_of_scale_mixtures_match_the_plane_for_all_schemes():
     law = GaussianMixture([0.25, 0.75], np.zeros((2, 2)), np.array([0.4, 1.3]))
     for scheme in STOCHASTIC:
         for start in ("exact", "normal"):
-            plane = tensor.propagate(law, COARSE, scheme, start)
-            run = radial.propagate(law, COARSE, scheme, start, keep=True)
+            plane = tensor.propagate(law, COARSE, scheme, start, **options(scheme))
+            run = radial.propagate(law, COARSE, scheme, start, keep=True, **options(scheme))
             r = np.hypot(*plane.law.points.T)
             density = np.interp(r, run.law.x, run.law.density / run.law.x) / (2 * math.pi)
             apart = np.abs(density - plane.law.density.ravel())[r > 0.3]
@@ -324,13 +322,13 @@ def nodes_of_the_radius(v, d, box, kernel, extra, refine):
 def test_nodes_of_the_radius_follow_the_rule(grid):
     v, d = 0.45, 9
     law, V = GaussianMixture([1.0], np.zeros((1, d)), v), grid.scale**2 * v + grid.sigma**2
-    for scheme, refine in (("euler_maruyama", 1.0), ("prox_hybrid", 1.0), ("prox_backward", 1.7)):
+    for scheme, refine in (("euler_maruyama", 1.0), ("proximal_hybrid", 1.0), ("proximal_backward", 1.7)):
         run = radial.propagate(law, grid, scheme, refine=refine, keep=True)
         g = [float(a) for a in grid.g]
         slope = {
             "euler_maruyama": lambda g, v: 1 + g / 2 - g / v,
-            "prox_hybrid": lambda g, v: 1 + g / 2,
-            "prox_backward": lambda g, v: 1.0,
+            "proximal_hybrid": lambda g, v: 1 + g / 2,
+            "proximal_backward": lambda g, v: 1.0,
         }[scheme]
         kernel = [slope(a, b) ** 2 / a for a, b in zip(g, V)]
         box = math.sqrt(V[0]) * max(0.0, math.sqrt(d) - 10), math.sqrt(V[0]) * (math.sqrt(d) + 10)
@@ -340,7 +338,7 @@ def test_nodes_of_the_radius_follow_the_rule(grid):
             extra = (
                 0.0
                 if scheme == "euler_maruyama"
-                else (((1 if scheme == "prox_hybrid" else 1 - g[i] / 2) + g[i] / w) ** 2 / g[i])
+                else (((1 if scheme == "proximal_hybrid" else 1 - g[i] / 2) + g[i] / w) ** 2 / g[i])
             )
             extra = min(extra, 4 / w)
             expected = nodes_of_the_radius(w, d, (report.low, report.high), kernel[1] if i == 0 else 0.0, extra, refine)
@@ -349,8 +347,8 @@ def test_nodes_of_the_radius_follow_the_rule(grid):
 
 def test_radius_says_where_a_step_is_not_monotone():
     law = GaussianMixture([0.5, 0.5], np.zeros((2, 6)), np.array([0.01, 4.0]))
-    for scheme in ("prox_hybrid", "probability_flow"):
-        step = "integral" if scheme == "prox_hybrid" else np.array([9.0, 9.0])
+    for scheme in ("proximal_hybrid", "probability_flow"):
+        step = "integral" if scheme == "proximal_hybrid" else np.array([9.0, 9.0])
         with pytest.raises(AssumptionViolated) as caught:
             radial.propagate(law, schedules.vp_linear(2, 2.0, 2.0), scheme, step=step)
         assert caught.value.jacobian <= 0
@@ -361,26 +359,26 @@ def test_radius_accepts_dimensions_2_to_500():
     for d, fine in ((1, False), (2, True), (500, True), (501, False)):
         law = GaussianMixture([1.0], np.zeros((1, d)), 0.5)
         if fine:
-            assert radial.propagate(law, schedules.vp_linear(1, 0.5, 0.5), "ddpm").mass_error < 1e-11
+            assert radial.propagate(law, schedules.vp_linear(1, 0.5, 0.5), "ddpm", **LARGE).mass_error < 1e-11
         else:
             with pytest.raises(ValueError, match=r"^law\b"):
-                radial.propagate(law, schedules.vp_linear(1, 0.5, 0.5), "ddpm")
+                radial.propagate(law, schedules.vp_linear(1, 0.5, 0.5), "ddpm", **LARGE)
 
 
 # -------------------------------------------------------------------------------------------------------- subspaces
 
 
 @pytest.mark.parametrize("start", ["exact", "normal"])
-@pytest.mark.parametrize("scheme", list(SAMPLER))
+@pytest.mark.parametrize("scheme", list(line.SCHEMES))
 def test_a_gaussian_coordinate_against_the_recursions(scheme, start):
     for grid in (UNEVEN, COARSE):
-        m, v = subspace.gaussian_line(-1.3, 0.45, grid, scheme, start)
+        m, v = subspace.gaussian_line(-1.3, 0.45, grid, scheme, start, **options(scheme))
         law = exact(scheme, [-1.3], [0.45], grid, start)
         assert m == pytest.approx(float(law.mean[0]), rel=64 * EPS)
         assert v == pytest.approx(float(law.cov[0]), rel=64 * EPS)
 
 
-@pytest.mark.parametrize("scheme", ["euler_maruyama", "prox_backward", "probability_flow"])
+@pytest.mark.parametrize("scheme", ["euler_maruyama", "proximal_backward", "probability_flow"])
 @pytest.mark.parametrize("rank", [0, 1, 2])
 def test_subspaces_off_the_origin(scheme, rank):
     """Against the sum of the parts: the propagated mixture, the coordinate along the offset and the centred ones."""
@@ -423,18 +421,18 @@ def test_subspaces_without_codimension_and_with_idle_components():
     assert parts.codimension == 1
     assert parts.offset == pytest.approx([0.0, 1.0], abs=4 * EPS)
     assert parts.variance == 0.4
-    alone = subspace.propagate(GaussianMixture([0.3, 0.7], [[-0.5], [0.6]], 0.4), COARSE, "ddpm")
+    alone = subspace.propagate(GaussianMixture([0.3, 0.7], [[-0.5], [0.6]], 0.4), COARSE, "ddpm", **LARGE)
     assert alone.across == ()
-    full = subspace.propagate(GaussianMixture([0.2, 0.3, 0.5], [[0, 0], [1.0, 0], [0, 1.0]], 0.4), COARSE, "ddpm")
+    full = subspace.propagate(GaussianMixture([0.2, 0.3, 0.5], [[0, 0], [1.0, 0], [0, 1.0]], 0.4), COARSE, "ddpm", **LARGE)
     assert full.across == ()
     assert full.w2 is None
     with pytest.raises(ValueError, match=r"^law\b.*span 3"):
-        subspace.propagate(GaussianMixture(None, np.eye(4), 0.3), COARSE, "ddpm")
+        subspace.propagate(GaussianMixture(None, np.eye(4), 0.3), COARSE, "ddpm", **LARGE)
     shifted = subspace.reduce(GaussianMixture(None, 1e6 + np.array([[0.0, 0.0], [1e-12, 0.0]]), 0.3))
     assert shifted.basis.shape == (2, 0)  # a spread of 1e-18 of the centres is rounding
     late = GaussianMixture([1.0], [[0.5, 0.5]], 0.3)
     grid = schedules.vp_linear(3, 0.5, 0.5, eps=0.4)
-    found = subspace.propagate(late, grid, "prox_hybrid", step="integral")
+    found = subspace.propagate(late, grid, "proximal_hybrid", step="integral")
     scale, sigma = float(grid.scale[-1]), float(grid.sigma[-1])
     assert found.across[0][3:] == pytest.approx((scale * math.sqrt(0.5), scale**2 * 0.3 + sigma**2), rel=8 * EPS)
     rising = schedules.vp_linear(3, 0.2, 0.8, eps=0.4)  # at a constant rate both rules give the same steps

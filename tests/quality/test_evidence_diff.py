@@ -114,8 +114,11 @@ def test_change_is_named(change, kind, text, diff, capsys):
 
 def test_rename_is_no_difference(diff, capsys):
     names = diff.Names({"exactdiffusion.old": "exactdiffusion.room.new", "old": "room.new"},
-                       {"tests/test_old.py": "tests/room/test_new.py"})  # fmt: skip
+                       {"tests/test_old.py": "tests/room/test_new.py"}, {"hill": "mountain"})  # fmt: skip
     old, new = evidence(), evidence("room.new", "tests/room/test_new.py")
+    for data, word in ((old, "hill"), (new, "mountain")):
+        data["records"]["records"][0]["on"] = f"hilly points, {word}"
+        data["inputs"]["theory/projection/a.py::test_holds"] = [f"rng(3, {word!r})"]
     new["records"]["records"][0]["test"] = "test_holds_on_points"
     assert diff.report(diff.compare(old, new, names), "old") == 0
     assert capsys.readouterr().out.splitlines() == ["old: 0 lost, 0 worse, 0 changed, 0 better, 0 new"]

@@ -1862,7 +1862,9 @@ def to_zero(d):
 
 number_or_rows = one_of(positive, positive, vector)
 whole = just(2, 1, 3, 5, 10, 0, -1, 2.5, 100)
-SCHEMES = just("euler_maruyama", "prox_backward", "prox_hybrid", "exponential_integrator", "ddpm", "probability_flow", "no")
+SCHEMES = just(
+    "euler_maruyama", "proximal_backward", "proximal_hybrid", "exponential_integrator", "ddpm", "probability_flow", "no"
+)
 BY_NAME = {
     **dict.fromkeys(
         (
@@ -2106,7 +2108,7 @@ def steps_reach(v, a):
 
 
 def opposite(v, a):
-    mirror = {"euler_maruyama": "prox_backward", "prox_backward": "euler_maruyama"}.get(a.scheme)
+    mirror = {"euler_maruyama": "proximal_backward", "proximal_backward": "euler_maruyama"}.get(a.scheme)
     rest = {k: w for k, w in vars(a).items() if k != "scheme"}
     return mirror is None or np.all(same(v, -of_bound("proximal.local_weak_error")(mirror, **rest)))
 
@@ -2276,7 +2278,7 @@ CLAIMS = {
         "g", "curvature_integral", holds=at_least_0, where=signs("g", "curvature_integral")
     ),
     "proximal.kl_order": claims(lambda v, a: v == (-2 if a.which == "marginal" else -1)),
-    "proximal.gaussian_errors": claims(lambda v, a: v[1] * a.mu * (-1 if a.scheme == "prox_backward" else 1) <= 0),
+    "proximal.gaussian_errors": claims(lambda v, a: v[1] * a.mu * (-1 if a.scheme == "proximal_backward" else 1) <= 0),
     "proximal.gaussian_leading_kl": claims(at_least_0),
     "proximal.standard_normal_variance": claims(at_least_0, signs("start")),
     "proximal.local_weak_error": claims(opposite),
@@ -2590,7 +2592,7 @@ _bound_entries()
 EXCUSED = {
     "laws": (),
     "schedules": ("QUANTISED", "REGISTRY"),
-    "samplers": ("REGISTRY", "SamplerInfo"),
+    "samplers": ("REGISTRY", "SamplerInfo", "sampler"),
     "distances": ("Estimate", "NoiseFloor", "Slope", "W2Result"),  # results, made by the functions
     "prox": ("ProxResult",),
     "papers.conditional_mean": (

@@ -35,12 +35,12 @@ def uniform(N, T=1.0):
 
 
 def wrong_level(start, end, g):
-    return line.prox_backward(end, start, g)
+    return line.SCHEMES["proximal_backward"](end, start, g)
 
 
 def wrong_lambda(start, end, g):
     """lam = g; the argument 2/(2 - g) (x + sqrt(g) z) as it should be."""
-    c, right = (2 - g) / 2, line.prox_backward(start, end, g)
+    c, right = (2 - g) / 2, line.SCHEMES["proximal_backward"](start, end, g)
     return replace(
         right,
         forward=lambda x: (c * (x - g * end.score(x)), c * (1 - g * end.curvature(x))),
@@ -50,7 +50,7 @@ def wrong_lambda(start, end, g):
 
 def noise_after(start, end, g):
     """An explicit step whose mean is the noiseless prox."""
-    right = line.prox_backward(start, end, g)
+    right = line.SCHEMES["proximal_backward"](start, end, g)
 
     def mean(y):
         x = np.array(y)
@@ -66,13 +66,13 @@ def noise_after(start, end, g):
 
 
 def wrong_score(start, end, g):
-    return line.euler_maruyama(end, start, g)
+    return line.SCHEMES["euler_maruyama"](end, start, g)
 
 
 SLIPS = {
-    "wrong time index": (wrong_level, "prox_backward"),
-    "lam = g in the backward step": (wrong_lambda, "prox_backward"),
-    "noise after the prox": (noise_after, "prox_backward"),
+    "wrong time index": (wrong_level, "proximal_backward"),
+    "lam = g in the backward step": (wrong_lambda, "proximal_backward"),
+    "noise after the prox": (noise_after, "proximal_backward"),
     "score at t_{k-1}": (wrong_score, "euler_maruyama"),
 }
 
@@ -165,7 +165,7 @@ def test_gaussian_recursion_passes_without_a_slip(function, reference):
 
 
 def test_coin_passes_without_a_slip():
-    coin("euler_maruyama", "prox_backward")
+    coin("euler_maruyama", "proximal_backward")
 
 
 @pytest.mark.parametrize("slip", list(SLIPS))
@@ -178,7 +178,7 @@ def test_gaussian_recursion_goes_red(slip):
 @pytest.mark.parametrize("slip", list(SLIPS))
 def test_coin_goes_red(slip):
     wrong, right = SLIPS[slip]
-    pair = (wrong, "prox_backward") if right == "euler_maruyama" else ("euler_maruyama", wrong)
+    pair = (wrong, "proximal_backward") if right == "euler_maruyama" else ("euler_maruyama", wrong)
     with pytest.raises(AssertionError, match="coin test"):
         coin(*pair)
 
@@ -191,7 +191,7 @@ def test_rate_stays_green(slip):
 
 def test_half_a_step_is_the_slip_a_rate_does_see():
     def half(start, end, g):
-        right = line.prox_backward(start, end, g)
+        right = line.SCHEMES["proximal_backward"](start, end, g)
         return replace(
             right,
             forward=lambda x: (x - g / 2 * (x / 2 + end.score(x)), 1 - g / 2 * (0.5 + end.curvature(x))),

@@ -13,7 +13,7 @@ from exactdiffusion import GaussianMixture, samplers, schedules
 from exactdiffusion._core.arrays import to_numpy
 from exactdiffusion._core.random import BrownianPath, Noise
 from exactdiffusion.output_laws.gaussian import gaussian
-from exactdiffusion.output_laws.line import propagate
+from exactdiffusion.output_laws.line import Implicit, level, propagate
 from exactdiffusion.samplers import _base
 from exactdiffusion.schedules import Grid
 
@@ -191,6 +191,77 @@ def test_float32_and_integer_starts_are_promoted(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_empty_batch(name):
     assert samplers.final(run(name, grid_for(name), np.empty((0, 3)))).shape == (0, 3)
+
+
+class UnitNoise:
+    """Row ``1 + d + k d + j`` receives the unit vector e_j at step k and nothing else."""
+
+    def normal(self, step, n, d, start=0, like=None):
+        z = np.zeros((n, d))
+        z[1 + d + step * d : 1 + 2 * d + step * d] = np.eye(d)
+        return z
+
+
+@pytest.mark.parametrize("name", sorted(n for n, i in samplers.REGISTRY.items() if i.update is not None))
+def test_exact_gaussian_law_is_that_of_the_run(name):
+    """The law found by probing the update against the affine map of the whole run: 1e-12, rounding of 12 steps."""
+    grid = schedules.vp_linear(12, eps=1e-3)
+    law, start_cov = GaussianMixture([1.0], [[0.7, -0.4]], [[[1.5, 0.3], [0.3, 0.2]]]), np.array([[1.2, -0.3], [-0.3, 0.5]])
+    x = np.zeros((3 + 2 * grid.N, 2))
+    x[1:3] = np.eye(2)
+    out = run(name, grid, x, law, noise=UnitNoise())[-1]
+    linear, noise = (out[1:3] - out[0]).T, (out[3:] - out[0]).T
+    found = gaussian(name, law.mean, law.covariance, grid, np.array([0.5, 1.0]), start_cov)
+    mean, cov = linear @ [0.5, 1.0] + out[0], linear @ start_cov @ linear.T + noise @ noise.T
+    assert np.max(np.abs(found.mean - mean)) <= 1e-12 * np.max(np.abs(mean))
+    assert np.max(np.abs(found.cov - cov)) <= 1e-12 * np.max(np.abs(cov))
+
+
+class Given:
+    """The same noise in every row of every step."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def normal(self, step, n, d, start=0, like=None):
+        return np.full((n, d), self.value)
+
+
+#: parameters with which the form on a line is compared, beside the defaults
+ON_A_LINE = {"ddpm": [{"variance": "large"}, {"variance": "large", "last_noise": True}, {"variance": "zero"}]}
+
+
+@pytest.mark.parametrize("zero", [True, False])
+@pytest.mark.parametrize("name", sorted(n for n, i in samplers.REGISTRY.items() if i.line is not None))
+def test_form_on_a_line_is_the_update(name, zero):
+    """Mean map, slope and variance of every step against the update with the exact score, noise 0 and noise +-1.7."""
+    info = samplers.REGISTRY[name]
+    grid = schedules.vp_linear(14, 0.3, 5.1, eps=0.0 if zero else 0.02)
+    law = GaussianMixture([0.2, 0.5, 0.3], [[-1.0], [0.3], [0.9]], [0.3, 0.5, 0.4])
+    levels = [level(law, s, t) for s, t in zip(grid.scale, grid.sigma)]
+    y = np.linspace(-3.0, 3.0, 61)
+    for params in [{}, *ON_A_LINE.get(name, [])]:
+        options, run = info.options(grid, **params), _base.Run(law, grid, y[:, np.newaxis], info)
+        for i in range(grid.N):
+            step = info.line(levels[i], levels[i + 1], float(grid.g[i]), **params)
+            low, at, high = (
+                info.update(y[:, np.newaxis], i, grid, run, Given(z), (), **options)[0][:, 0] for z in (-1.7, 0.0, 1.7)
+            )
+            if isinstance(step, Implicit):
+                for z, x in ((-1.7, low), (0.0, at), (1.7, high)):
+                    force, jacobian = step.forward(x)
+                    assert (jacobian > 0).all()  # one solution: it is the minimiser
+                    right = step.slope * y + np.sqrt(step.variance) * z
+                    assert np.max(np.abs(force - right)) <= 1e-13 * (1 + np.max(np.abs(right)))
+                continue
+            mean, slope = step.mean(y)
+            size = 1 + np.max(np.abs(y))
+            assert np.max(np.abs(mean - at)) <= 64 * EPS * size
+            for noisy in (low - at, high - at):
+                assert np.max(np.abs(np.abs(noisy) - 1.7 * np.sqrt(step.variance))) <= 64 * EPS * size
+            h = 1e-3  # five points, error h^4/30 times a fifth derivative of at most 1e3, rounding eps / h
+            f = [step.mean(y + k * h)[0] for k in (-2, -1, 1, 2)]
+            assert np.max(np.abs((f[0] - 8 * f[1] + 8 * f[2] - f[3]) / (12 * h) - slope)) <= 1e-9
 
 
 # ------------------------------------------------------------------------------- batches and processes (issue: 5)
@@ -476,19 +547,16 @@ def test_an_answer_explains_the_growth_of_one_state_only(sizes, state):
         def denoise(self, x):
             return np.full_like(x, next(answers))
 
-    own = _base.Run(Answers(), VE_GRID, np.ones((2, 3)))
+    def update(x, i, grid, oracle, noise, memory):
+        oracle.denoise(i, x)
+        return np.full((2, 3), sizes[i]), memory
 
-    def steps():
-        yield own.x
-        for i, size in enumerate(sizes):
-            own.denoise(i, own.x)
-            yield np.full((2, 3), size)
-
+    states = _base.Run(Answers(), VE_GRID, np.ones((2, 3)), samplers.REGISTRY["ddim"]).states(update)
     if state is None:
-        assert len(list(own.states(steps()))) == 5
+        assert len(list(states)) == 5
     else:
         with pytest.raises(ValueError, match=rf"blew up: .* in state {state} of 4"):
-            list(own.states(steps()))
+            list(states)
 
 
 def test_growth_that_the_denoiser_explains_is_no_blow_up():

@@ -357,22 +357,24 @@ CONSTANTS = {"g": [0.07, 0.03, 0.11], "d": 3, "second_moment": 4.3, "L": 1.7, "H
 SMOOTH = {"g": 0.3, "b": 0.7, "b_x": -0.4, "b_xx": 1.3, "b_s": 0.45, "f_x": 1.7, "f_xx": -0.6}
 
 
-@printed("proximal.prox_update", *({"x": 1.7, "z": -0.4, "g": 0.3, "scheme": s} for s in ("prox_backward", "prox_hybrid")))
+@printed(
+    "proximal.prox_update", *({"x": 1.7, "z": -0.4, "g": 0.3, "scheme": s} for s in ("proximal_backward", "proximal_hybrid"))
+)
 def _(x, z, g, scheme):
     y = x + mp.sqrt(g) * z
-    return (y / (1 - g / 2), g / (1 - g / 2)) if scheme == "prox_backward" else (y + g * x / 2, g)
+    return (y / (1 - g / 2), g / (1 - g / 2)) if scheme == "proximal_backward" else (y + g * x / 2, g)
 
 
 @printed(
     "proximal.interpolating_process",
     *(
         {"s": 0.3, "x": 1.7, "score": 0.4, "curvature": -0.65, "third": 0.7, "scheme": s, "y": 0.9}
-        for s in ("prox_backward", "prox_hybrid")
+        for s in ("proximal_backward", "proximal_hybrid")
     ),
 )
 def _(s, x, score, curvature, third, scheme, y):
     """Ito's formula: F' b + dF/ds + F''/(2 F'^2) is the drift of what F is equal to, here 0 or x_k/2."""
-    backward = scheme == "prox_backward"
+    backward = scheme == "proximal_backward"
     first = 1 - s * curvature - (s / 2 if backward else 0)
     change = -score - (x / 2 if backward else 0)
     return ((0 if backward else y / 2) - change + s * third / (2 * first**2)) / first, first
@@ -486,8 +488,8 @@ def gaussian_errors(scheme, S, mu=0):
     A = mp.re(mp.asinh(root) / root) if S != 1 else 1  # arsinh of an imaginary number is an arcsin
     return {
         "euler_maruyama": euler,
-        "prox_backward": (-euler[0], -euler[1]),
-        "prox_hybrid": (euler[0] - 1, euler[1]),
+        "proximal_backward": (-euler[0], -euler[1]),
+        "proximal_hybrid": (euler[0] - 1, euler[1]),
         "exponential_integrator": (mp.mpf(1) / 2, 0),
         "ddpm": ((1 - S) / 2, 0),
         "probability_flow": ((1 - S - S * mp.log(S)) / 4, -mu / 4 * mp.sqrt(S) * A),
@@ -505,7 +507,7 @@ printed(
 @printed(
     "proximal.gaussian_leading_kl",
     *({"scheme": s, "g": 0.3, "S": [0.3, 2.6], "mu": [0.7, -1.3]} for s in proximal.SCHEMES),
-    {"scheme": "prox_hybrid", "g": 0.3, "S": [0.3, 2.6]},
+    {"scheme": "proximal_hybrid", "g": 0.3, "S": [0.3, 2.6]},
 )
 def _(scheme, g, S, mu=(0, 0)):
     terms = [(s, *gaussian_errors(scheme, s, m)) for s, m in zip(S, mu)]
@@ -516,16 +518,16 @@ def _(scheme, g, S, mu=(0, 0)):
     "proximal.standard_normal_variance",
     *(
         {"scheme": s, "g": g, "N": 3, **more}
-        for s, g in (("euler_maruyama", 0.3), ("euler_maruyama", 3.1), ("prox_backward", 0.7), ("prox_hybrid", 2.7))
+        for s, g in (("euler_maruyama", 0.3), ("euler_maruyama", 3.1), ("proximal_backward", 0.7), ("proximal_hybrid", 2.7))
         for more in ({}, {"start": 1.6})
     ),
-    {"scheme": "prox_hybrid", "g": 2.7, "N": 0, "start": 1.6},
+    {"scheme": "proximal_hybrid", "g": 2.7, "N": 0, "start": 1.6},
 )
 def _(scheme, g, N, start=1):
     factor, noise = {
         "euler_maruyama": (1 - g / 2, g),
-        "prox_backward": (1 / (1 + g / 2), g / (1 + g / 2) ** 2),
-        "prox_hybrid": ((1 + g / 2) / (1 + g), g / (1 + g) ** 2),
+        "proximal_backward": (1 / (1 + g / 2), g / (1 + g / 2) ** 2),
+        "proximal_hybrid": ((1 + g / 2) / (1 + g), g / (1 + g) ** 2),
     }[scheme]
     value = mp.mpf(start)
     for _ in range(N):
@@ -533,18 +535,25 @@ def _(scheme, g, N, start=1):
     return value
 
 
-@printed("proximal.local_weak_error", *({"scheme": s, **SMOOTH} for s in ("euler_maruyama", "prox_backward", "prox_hybrid")))
+@printed(
+    "proximal.local_weak_error",
+    *({"scheme": s, **SMOOTH} for s in ("euler_maruyama", "proximal_backward", "proximal_hybrid")),
+)
 def _(scheme, g, b, b_x, b_xx, b_s, f_x, f_xx):
     E = b * b_x * f_x + b_xx * f_x / 2 + b_s * f_x + b_x * f_xx
-    return g * g / 2 * {"euler_maruyama": -E, "prox_backward": E, "prox_hybrid": E - b * f_x - f_xx}[scheme]
+    return g * g / 2 * {"euler_maruyama": -E, "proximal_backward": E, "proximal_hybrid": E - b * f_x - f_xx}[scheme]
 
 
 @printed(
     "proximal.step_threshold",
-    *({"scheme": s, "sup_curvature": k} for s in ("prox_backward", "prox_hybrid") for k in (1.7, -0.3, 0.0, -0.5, -1.6)),
+    *(
+        {"scheme": s, "sup_curvature": k}
+        for s in ("proximal_backward", "proximal_hybrid")
+        for k in (1.7, -0.3, 0.0, -0.5, -1.6)
+    ),
 )
 def _(scheme, sup_curvature):
-    total = sup_curvature + (0.5 if scheme == "prox_backward" else 0)
+    total = sup_curvature + (0.5 if scheme == "proximal_backward" else 0)
     return 1 / total if total > 0 else mp.inf
 
 
@@ -1508,8 +1517,8 @@ def test_filing_a_statement():
 
 WIDE = np.full((3, 2), 0.1)  # relative steps of three steps, two trajectories
 SIGMAS = {"sigma": [3.0, 0.7, 0.0], "s": 0.7}
-SCHEMES = ("euler_maruyama", "prox_backward", "prox_hybrid")
-HYBRID = {k: v for k, v in FIELD.items() if k != "score_t"} | {"scheme": "prox_hybrid", "y": 0.9}
+SCHEMES = ("euler_maruyama", "proximal_backward", "proximal_hybrid")
+HYBRID = {k: v for k, v in FIELD.items() if k != "score_t"} | {"scheme": "proximal_hybrid", "y": 0.9}
 WHP = {"sigma": 0.7, "dimension": 3, "ambient": 11, "t": 1.7}
 NUMBERS = {"d": ([1], [0]), "second_moment": ([0.0], [-TINY]), "L": ([0.0], [-TINY]), "initial": ([0.0], [-TINY])}
 PLATEAU = {"T": 7, "gamma": 0.6, "c": 0.45}
@@ -1579,10 +1588,10 @@ RANGES = [
     ("projection.squared_w2_to_laws_on_set", {"distance": [0.3]}, {"distance": ([[0.0]], [[]])}),
     (
         "proximal.prox_update",
-        {"x": 1.7, "z": -0.4, "g": 0.3, "scheme": "prox_backward"},
+        {"x": 1.7, "z": -0.4, "g": 0.3, "scheme": "proximal_backward"},
         {"g": ([2 * DOWN, TINY], [0.0, 2.0]), "scheme": ([], ["ddpm", "euler_maruyama"])},
     ),
-    ("proximal.prox_update", {"x": 1.7, "z": -0.4, "g": 0.3, "scheme": "prox_hybrid"}, {"g": ([2.0, 5.0], [0.0])}),
+    ("proximal.prox_update", {"x": 1.7, "z": -0.4, "g": 0.3, "scheme": "proximal_hybrid"}, {"g": ([2.0, 5.0], [0.0])}),
     ("proximal.interpolating_process", HYBRID, {"y": ([0.0], [None])}),
     (
         "proximal.forward_convergence",
@@ -1624,10 +1633,10 @@ RANGES = [
         {"scheme": "euler_maruyama", "g": 0.3, "N": 3},
         {"g": ([4 * DOWN, TINY], [0.0, 4.0]), "N": ([0], [-1]), "scheme": ([], ["ddpm"])},
     ),
-    ("proximal.standard_normal_variance", {"scheme": "prox_backward", "g": 0.3, "N": 3}, {"g": ([2 * DOWN], [2.0])}),
-    ("proximal.standard_normal_variance", {"scheme": "prox_hybrid", "g": 0.3, "N": 3}, {"g": ([9.0], [0.0])}),
-    ("proximal.local_weak_error", {**SMOOTH, "scheme": "prox_hybrid"}, {"scheme": ([], ["ddpm"])}),
-    ("proximal.step_threshold", {"scheme": "prox_hybrid", "sup_curvature": 1.7}, {"scheme": ([], ["euler_maruyama"])}),
+    ("proximal.standard_normal_variance", {"scheme": "proximal_backward", "g": 0.3, "N": 3}, {"g": ([2 * DOWN], [2.0])}),
+    ("proximal.standard_normal_variance", {"scheme": "proximal_hybrid", "g": 0.3, "N": 3}, {"g": ([9.0], [0.0])}),
+    ("proximal.local_weak_error", {**SMOOTH, "scheme": "proximal_hybrid"}, {"scheme": ([], ["ddpm"])}),
+    ("proximal.step_threshold", {"scheme": "proximal_hybrid", "sup_curvature": 1.7}, {"scheme": ([], ["euler_maruyama"])}),
     (
         "proximal.mixture_lipschitz",
         {"variance": 0.3, "diameter": 1.7},

@@ -46,11 +46,11 @@ def test_every_statement_is_filed():
 # -------------------------------------------------------------------------------------------------------- updates
 
 
-@pytest.mark.parametrize("scheme", ["prox_backward", "prox_hybrid"])
+@pytest.mark.parametrize("scheme", ["proximal_backward", "proximal_hybrid"])
 def test_update_is_stationarity(scheme):
     """Symbolically: y - u + lam l'(u) = 0 is a multiple of the implicit equation."""
     u, x, z, g, score = sp.symbols("u x z g score", positive=True)
-    if scheme == "prox_backward":
+    if scheme == "proximal_backward":
         implicit = u - x - g * (u / 2 + score) - sp.sqrt(g) * z
         y, lam = 2 / (2 - g) * (x + sp.sqrt(g) * z), 2 * g / (2 - g)
         factor = (2 - g) / 2
@@ -69,7 +69,7 @@ def test_update_agrees_with_the_propagated_scheme():
     law, g = GaussianMixture(None, [[-0.5], [0.5]], 0.5), 0.2
     end = line.level(law)
     u = np.linspace(-2, 2, 9)
-    for scheme in ("prox_backward", "prox_hybrid"):
+    for scheme in ("proximal_backward", "proximal_hybrid"):
         step = line.SCHEMES[scheme](end, end, g)
         force = step.forward(u)[0]
         x = force / step.slope
@@ -87,7 +87,7 @@ def test_error_field_and_drift_symbolically():
     F = (1 - s / 2) * x - s * sp.diff(log, x)
     J = sp.diff(F, x)
     d1, d2, d3 = (sp.diff(log, x, k) for k in (1, 2, 3))
-    drift, found_J = bound.interpolating_process(s, x, d1, d2, d3, "prox_backward")
+    drift, found_J = bound.interpolating_process(s, x, d1, d2, d3, "proximal_backward")
     assert sp.simplify(found_J - J) == 0
     # d F_s(X) = F_s' b ds + dot F ds + F'' J^-2 / 2 ds + dW must be dW
     assert sp.simplify(J * drift + sp.diff(F, s) + sp.diff(J, x) / (2 * J**2)) == 0
@@ -160,7 +160,9 @@ def test_closed_bounds_dominate_budgets(v):
     closed = bound.backward_kl(grid.g, 1, moment, L, H)
     assert exact <= closed
     assert exact > 1e-5 * closed
-    assert budgets.conditional_budget(law, grid, "prox_hybrid").total <= bound.hybrid_trajectory_kl(grid.g, 1, moment, L, H)
+    assert budgets.conditional_budget(law, grid, "proximal_hybrid").total <= bound.hybrid_trajectory_kl(
+        grid.g, 1, moment, L, H
+    )
     em = budgets.conditional_budget(law, grid, "euler_maruyama").total
     assert em <= bound.euler_maruyama_trajectory_kl(grid.g, 1, moment, L)
     assert em > 0.01 * bound.euler_maruyama_trajectory_kl(grid.g, 1, moment, L)
@@ -222,7 +224,7 @@ def recursion(scheme, S, mu, N, T):
         elif scheme == "probability_flow":
             a, b, c = 1 + g / 2 - g / 2 / v, g / 2 / v * s * mu, 0.0
         else:
-            backward = scheme == "prox_backward"
+            backward = scheme == "proximal_backward"
             D = 1 - (g / 2 if backward else 0.0) + g / w
             a, b, c = (1.0 if backward else 1 + g / 2) / D, g / w * r * mu / D, g / D**2
         m, V, v, s = a * m + b, a * a * V + c, w, r
@@ -245,23 +247,23 @@ def test_gaussian_first_order_errors(scheme, S, mu):
 
 def test_gaussian_leading_kl():
     T, N = 12.0, 4096
-    for scheme in ("euler_maruyama", "prox_backward", "prox_hybrid"):
+    for scheme in ("euler_maruyama", "proximal_backward", "proximal_hybrid"):
         m, v = recursion(scheme, 0.25, 1.0, N, T)
         kl = 0.5 * (0.25 / v - 1 - math.log(0.25 / v) + (m - 1) ** 2 / v)
         assert kl / bound.gaussian_leading_kl(scheme, T / N, 0.25, 1.0) == pytest.approx(1, abs=0.02)
     assert bound.gaussian_leading_kl("euler_maruyama", 0.1, np.ones(5)) == pytest.approx(5 * 0.01 / 64, rel=8 * EPS)
-    assert bound.gaussian_leading_kl("prox_hybrid", 0.1, np.ones(5)) == pytest.approx(45 * 0.01 / 64, rel=8 * EPS)
+    assert bound.gaussian_leading_kl("proximal_hybrid", 0.1, np.ones(5)) == pytest.approx(45 * 0.01 / 64, rel=8 * EPS)
     # the curve N^2 KL / T^2 of N(1, 1/4): .8945
     assert bound.gaussian_leading_kl("euler_maruyama", 1.0, 0.25, 1.0) == pytest.approx(0.8945, abs=5e-5)
 
 
-@pytest.mark.parametrize(("scheme", "g"), [("euler_maruyama", 0.4), ("prox_backward", 1.9), ("prox_hybrid", 2.5)])
+@pytest.mark.parametrize(("scheme", "g"), [("euler_maruyama", 0.4), ("proximal_backward", 1.9), ("proximal_hybrid", 2.5)])
 def test_standard_normal_recursion(scheme, g):
     T = 6 * g
     assert gaussian_line(0.0, 1.0, uniform(6, T), scheme, "normal")[1] == pytest.approx(
         bound.standard_normal_variance(scheme, g, 6), rel=64 * EPS
     )
-    if scheme == "prox_hybrid":  # control: 1 + g/4 in place of 1 + 3g/4
+    if scheme == "proximal_hybrid":  # control: 1 + g/4 in place of 1 + 3g/4
         assert abs(bound.standard_normal_variance(scheme, g, 200) - 1 / (1 + g / 4)) > 0.1
 
 
@@ -299,7 +301,7 @@ def test_local_weak_errors():
             for _ in range(60):
                 u = x0 + math.sqrt(g) * z + g * numeric["b"](u)
             backward.append(numeric["f"](u))
-        for scheme, values in (("euler_maruyama", euler), ("prox_backward", backward)):
+        for scheme, values in (("euler_maruyama", euler), ("proximal_backward", backward)):
             error = float(weights @ np.array(values)) - true
             ratios.setdefault(scheme, []).append(error / float(bound.local_weak_error(scheme, g, *arguments)))
     for scheme, (coarse, fine) in ratios.items():
@@ -383,8 +385,8 @@ def test_matching_bias():
 @pytest.mark.parametrize(
     ("name", "call"),
     [
-        ("g", lambda: bound.prox_update(0.0, 0.0, 2.0, "prox_backward")),
-        ("g", lambda: bound.prox_update(0.0, 0.0, 0.0, "prox_hybrid")),
+        ("g", lambda: bound.prox_update(0.0, 0.0, 2.0, "proximal_backward")),
+        ("g", lambda: bound.prox_update(0.0, 0.0, 0.0, "proximal_hybrid")),
         ("scheme", lambda: bound.prox_update(0.0, 0.0, 1.0, "ddpm")),
         ("g", lambda: bound.backward_kl(0.2, 1, 1.0, 3.0, 0.0)),
         ("g", lambda: bound.hybrid_trajectory_kl([0.1, -0.1], 1, 1.0, 1.0, 0.0)),
@@ -394,7 +396,7 @@ def test_matching_bias():
         ("S", lambda: bound.gaussian_errors("ddpm", 0.0)),
         ("scheme", lambda: bound.gaussian_errors("heun", 1.0)),
         ("g", lambda: bound.standard_normal_variance("euler_maruyama", 4.0, 3)),
-        ("y", lambda: bound.interpolating_process(0.1, 0.0, 0.0, 0.0, 0.0, "prox_hybrid")),
+        ("y", lambda: bound.interpolating_process(0.1, 0.0, 0.0, 0.0, 0.0, "proximal_hybrid")),
         ("variance", lambda: bound.mixture_lipschitz(-1.0, 1.0)),
         ("eps", lambda: bound.backward_steps(0.0, 1.0, 1, 1.0, 1.0, 1.0)),
         ("T", lambda: bound.backward_steps(1.0, -1e155, 2, 1.0, 0.0, 1.0)),

@@ -151,11 +151,11 @@ def test_published_values_lie_near_ours():
 # N = 128, 256, 512, 1024
 RECORDED_KL = {
     ("normal", "euler_maruyama"): (1.94e-3, 4.89e-4, 1.23e-4, 3.07e-5),
-    ("normal", "prox_hybrid"): (2.40e-3, 6.10e-4, 1.53e-4, 3.85e-5),
-    ("normal", "prox_backward"): (1.97e-3, 4.92e-4, 1.23e-4, 3.07e-5),
+    ("normal", "proximal_hybrid"): (2.40e-3, 6.10e-4, 1.53e-4, 3.85e-5),
+    ("normal", "proximal_backward"): (1.97e-3, 4.92e-4, 1.23e-4, 3.07e-5),
     ("two modes", "euler_maruyama"): (2.45e-4, 6.27e-5, 1.59e-5, 3.99e-6),
-    ("two modes", "prox_hybrid"): (5.42e-4, 1.36e-4, 3.40e-5, 8.51e-6),
-    ("two modes", "prox_backward"): (2.68e-4, 6.56e-5, 1.62e-5, 4.03e-6),
+    ("two modes", "proximal_hybrid"): (5.42e-4, 1.36e-4, 3.40e-5, 8.51e-6),
+    ("two modes", "proximal_backward"): (2.68e-4, 6.56e-5, 1.62e-5, 4.03e-6),
 }
 
 
@@ -178,7 +178,7 @@ def test_budgets_and_closed_bounds_hold_and_are_ordered():
             kl = rows[target, scheme, "kl", N]
             assert kl <= value
             ratios[what].append(value / kl)
-            if what == "closed" and scheme == "prox_backward":
+            if what == "closed" and scheme == "proximal_backward":
                 assert rows[target, scheme, "budget", N] <= value
     # the budgets are within a factor 3 of the truth, the closed bounds orders of magnitude above
     assert max(ratios["budget"]) < 3
@@ -187,7 +187,12 @@ def test_budgets_and_closed_bounds_hold_and_are_ordered():
 
 def test_trajectory_kl_has_slope_one_and_its_constant():
     rows = {(r["scheme"], r["N"]): r for r in committed("trajectory_versus_marginal")}
-    for scheme, ratio in (("euler_maruyama", 0.993), ("prox_hybrid", 0.986), ("prox_backward", 0.994), ("ddpm", 0.985)):
+    for scheme, ratio in (
+        ("euler_maruyama", 0.993),
+        ("proximal_hybrid", 0.986),
+        ("proximal_backward", 0.994),
+        ("ddpm", 0.985),
+    ):
         row = rows[scheme, 256]
         # recorded with three digits, the last one as good as the prototype's quadrature of the constant
         assert row["trajectory"] / row["leading"] == pytest.approx(ratio, abs=1e-3)
@@ -195,7 +200,7 @@ def test_trajectory_kl_has_slope_one_and_its_constant():
         assert math.log2(rows[scheme, 512]["marginal"] / row["marginal"]) == pytest.approx(-2, abs=0.05)
         assert all(r["marginal"] <= r["trajectory"] for r in rows.values())
     # recorded at N = 128
-    for scheme, value in (("euler_maruyama", 2.212e-2), ("prox_hybrid", 1.649e-1), ("prox_backward", 2.216e-2)):
+    for scheme, value in (("euler_maruyama", 2.212e-2), ("proximal_hybrid", 1.649e-1), ("proximal_backward", 2.216e-2)):
         assert float(f"{rows[scheme, 128]['trajectory']:.3e}") == value
 
 
@@ -216,7 +221,7 @@ def test_coin_has_slope_four_and_sees_planted_errors():
         assert slope(wide, name, 512) == pytest.approx(-2, abs=0.15)
         assert slope(wide, f"coin, {name}", 512) == pytest.approx(-2, abs=0.1)
     # J <= 0 is in the table wherever the step condition fails, and nowhere else: g* = 1 / (1/2 + sup l'')
-    threshold = bound.step_threshold("prox_backward", bound.two_mode_curvature(1.0, 0.25))
+    threshold = bound.step_threshold("proximal_backward", bound.two_mode_curvature(1.0, 0.25))
     for r in table:
         failed = r["jacobian"] is not None
         assert failed == (r["kl"] is None)
@@ -233,15 +238,15 @@ def test_kl_is_linear_in_the_dimension_where_curvature_is_bounded():
     rows = {(r["target"], r["scheme"], r["d"]): r for r in committed("kl_versus_dimension")}
     recorded = {
         "euler_maruyama": (2.47e-4, 2.02e-4, 1.83e-4, 1.74e-4, 1.70e-4),
-        "prox_backward": (2.53e-4, 2.03e-4, 1.82e-4, 1.72e-4, 1.68e-4),
+        "proximal_backward": (2.53e-4, 2.03e-4, 1.82e-4, 1.72e-4, 1.68e-4),
     }
     for scheme, values in recorded.items():
         found = [rows["bounded", scheme, d]["kl_per_d"] for d in (8, 16, 32, 64, 128)]
         assert [float(f"{v:.2e}") for v in found] == pytest.approx(values, abs=0)
-    assert float(f"{rows['bounded', 'prox_hybrid', 8]['kl_per_d']:.1e}") == 8.1e-4
-    assert float(f"{rows['bounded', 'prox_hybrid', 128]['kl_per_d']:.1e}") == 7.2e-4
+    assert float(f"{rows['bounded', 'proximal_hybrid', 8]['kl_per_d']:.1e}") == 8.1e-4
+    assert float(f"{rows['bounded', 'proximal_hybrid', 128]['kl_per_d']:.1e}") == 7.2e-4
     # fixed variances: grows with d, then the assumption fails for the proximal schemes and never for the explicit one
-    for scheme in ("prox_hybrid", "prox_backward"):
+    for scheme in ("proximal_hybrid", "proximal_backward"):
         values = [r for k, r in sorted(rows.items()) if k[:2] == ("fixed", scheme)]
         assert [r["kl_per_d"] is None for r in values] == [r["jacobian"] is not None for r in values]
         assert values[-1]["jacobian"] is not None
@@ -266,7 +271,7 @@ def test_gap_on_the_line_is_the_recorded_one():
     for q in (setting, parameters("multivalued_prox")["line"]):
         (jump,) = (r for r in fresh("multivalued_prox", panels=["line"], line=q) if r["series"] == "jump")
         law = GaussianMixture(q["weights"], [[-1.0], [1.0]], q["variance"])
-        step = line.prox_hybrid(line.level(law), line.level(law), q["lam"])
+        step = line.SCHEMES["proximal_hybrid"](line.level(law), line.level(law), q["lam"])
         ((low, high),) = line.contact_gaps(step, -2.0, 2.0)
         # the bisection locates the query to rounding, u to that over the Jacobian, here above 1/10
         assert jump["ux"] == pytest.approx(low, abs=1e-12)

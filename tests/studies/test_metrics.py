@@ -98,7 +98,7 @@ def test_map_that_folds_is_sorted():
 
 def test_ancestral_scheme_is_the_sampler_on_a_gaussian():
     law, grid = GaussianMixture([1.0], [[0.7]], 0.3), schedules.vp_linear(12)
-    found = line.study(law, grid, metrics._ancestral, "exact").divergences
+    found = line.study(law, grid, "ddpm", "exact").divergences
     out = output_laws.gaussian("ddpm", np.array([0.7]), np.array([0.3]), grid)
     expected = distances.gaussian_kl(np.array([0.7]), np.array([0.3]), out.mean, out.cov)
     assert abs(found.kl.value - expected) <= found.kl.error + 64 * EPS * grid.N

@@ -5,6 +5,7 @@ import pytest
 
 from exactdiffusion import GaussianMixture, schedules
 from exactdiffusion.output_laws import line
+from exactdiffusion.statements import proximal as bound
 
 #: name -> (weights, centres, variance): equal variances, so L and H are certified
 TWO_SIDED = {
@@ -38,7 +39,7 @@ def marginal_kl(uniform):
     def kl(law, scheme, N, T):
         key = id(law), scheme, N, T
         if key not in memo:
-            run = line.propagate(law, uniform(N, T), scheme)
+            run = line.propagate(law, uniform(N, T), scheme, **bound.OPTIONS.get(scheme, {}))
             # the law is kept in the memo, so that its id stays its own
             memo[key] = law, line.divergences(run.target, run.law).kl
         return memo[key][1]

@@ -15,7 +15,7 @@ x, s = sp.symbols("x s", positive=True)
 def definition(log, log_t, score_at_end=True):
     """J e from the definition in the statement of the KL derivative, on a line."""
     d1, d2, d3 = (sp.diff(log, x, k) for k in (1, 2, 3))
-    drift, J = bound.interpolating_process(s, x, d1, d2, d3, "prox_backward")
+    drift, J = bound.interpolating_process(s, x, d1, d2, d3, "proximal_backward")
     A, now = J**-2, sp.diff(log_t, x)
     return J * ((x / 2 + now) - drift - sp.diff(1 - A, x) / 2 - (1 - A) * now / 2), (now, d1, d2, d3)
 

@@ -11,22 +11,13 @@ from exactdiffusion.statements import proximal as bound
 
 STATEMENT = bound.gaussian_errors.statement
 EPS = np.finfo(np.float64).eps
-#: name in the statement -> name of the sampler and its options
-SAMPLERS = {
-    "euler_maruyama": ("euler_maruyama", {}),
-    "prox_backward": ("proximal_backward", {}),
-    "prox_hybrid": ("proximal_hybrid", {}),
-    "exponential_integrator": ("exponential_integrator", {}),
-    "probability_flow": ("probability_flow", {}),
-    "ddpm": ("ddpm", {"variance": "large", "last_noise": True}),
-}
 VARIANCES, MEANS = np.array([0.25, 0.7, 1.0, 3.0]), np.array([1.0, -0.5, 0.5, -2.0])
 
 
 def deviations(scheme, N, T, S=VARIANCES, mu=MEANS):
     """(Var - S)/g and (mean - mu)/g from the exact recursion."""
-    name, options = SAMPLERS[scheme]
-    m, V = gaussian(name, mu, S, schedules.vp_linear(N, beta_min=T, beta_max=T), **options)
+    grid = schedules.vp_linear(N, beta_min=T, beta_max=T)
+    m, V = gaussian(scheme, mu, S, grid, **bound.OPTIONS.get(scheme, {}))
     return np.array([V - S, m - mu]) * N / T
 
 
@@ -71,7 +62,7 @@ def local_errors(scheme):
     elif scheme == "probability_flow":
         a, c, mean = 1 + g / 2 - g / (2 * v), sp.Integer(0), (1 + g / 2) * m
     else:
-        E, f = (1 - g / 2, sp.Integer(1)) if scheme == "prox_backward" else (sp.Integer(1), 1 + g / 2)
+        E, f = (1 - g / 2, sp.Integer(1)) if scheme == "proximal_backward" else (sp.Integer(1), 1 + g / 2)
         D = E + g / w
         a, c, mean = f / D, g / D**2, (f * m + g / w * target) / D
     variance = a**2 * v + c - w
@@ -114,10 +105,10 @@ def test_mirror(check):
     """Euler-Maruyama and backward have opposite errors, in variance and mean, for every S."""
     S = np.array([1e-3, 0.3, 1.0, 1 + 1e-7, 40.0])
     mu = np.ones(5)
-    total = expected("euler_maruyama", S, mu) + expected("prox_backward", S, mu)
+    total = expected("euler_maruyama", S, mu) + expected("proximal_backward", S, mu)
     check.equal(total, 0.0, tol=0, cause="exact: the same float with the other sign", on="S = .001 .. 40")
     T, N = 22.0, 4000
-    ratio = deviations("prox_backward", N, T) / deviations("euler_maruyama", N, T)
+    ratio = deviations("proximal_backward", N, T) / deviations("euler_maruyama", N, T)
     check.equal(
         ratio, -1.0, tol=40 * T / N, cause="remainder: 40 g: second-order terms, S = .25", on="exact recursions, N = 4000"
     )
@@ -126,12 +117,12 @@ def test_mirror(check):
 def test_controls(check):
     T, N = 22.0, 4000
     scale = 40 * T / N
-    found = {s: deviations(s, N, T) for s in ("prox_hybrid", "prox_backward", "ddpm")}
-    wrong = np.abs(found["prox_hybrid"] - expected("prox_backward"))
+    found = {s: deviations(s, N, T) for s in ("proximal_hybrid", "proximal_backward", "ddpm")}
+    wrong = np.abs(found["proximal_hybrid"] - expected("proximal_backward"))
     check.control("hybrid's own constant (backward's)", wrong, scale, on="exact recursion, N = 4000")
-    wrong = np.abs(found["prox_backward"] - expected("euler_maruyama"))
+    wrong = np.abs(found["proximal_backward"] - expected("euler_maruyama"))
     check.control("sign of the backward errors", wrong, scale, on="exact recursion, N = 4000")
     wrong = np.abs(found["ddpm"] - expected("exponential_integrator"))
     check.control("DDPM's variance 1 - e^-g (e^g - 1)", wrong, scale, on="exact recursion, N = 4000")
-    wrong = np.abs(found["prox_backward"] - 2 * expected("prox_backward"))
+    wrong = np.abs(found["proximal_backward"] - 2 * expected("proximal_backward"))
     check.control("the constants (factor 2)", wrong, scale, on="exact recursion, N = 4000")

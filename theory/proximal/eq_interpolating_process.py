@@ -16,7 +16,7 @@ from exactdiffusion.statements import proximal as bound
 
 STATEMENT = bound.interpolating_process.statement
 EPS = np.finfo(np.float64).eps
-SCHEMES = ("prox_backward", "prox_hybrid")
+SCHEMES = ("proximal_backward", "proximal_hybrid")
 #: law of the step's proximal map (weights, centres, one variance) and the unrelated law of X_k: exact decimals
 FINAL = (("0.4", "0.6"), ("-0.7", "0.5"), "0.4")
 START = (("0.25", "0.75"), ("-0.5", "0.9"), "0.6")
@@ -53,7 +53,7 @@ def pushed(grow, spread, at):
 
 def sides(scheme, final, on=POINTS, drop=None, conditional=False):
     """Residuals d_s q + (b q)' - (J^-2 q)''/2 and sizes |d_s q|: derivatives by mpmath, full precision."""
-    backward = scheme == "prox_backward"
+    backward = scheme == "proximal_backward"
 
     def parts(at, time):
         d1, d2, d3 = derivatives(final, at)
@@ -85,9 +85,9 @@ def test_ito(check):
     log = sp.Function("l")(x)
     d1, d2, d3 = (sp.diff(log, x, k) for k in (1, 2, 3))
     for scheme in SCHEMES:
-        F = (1 - s / 2 if scheme == "prox_backward" else 1) * x - s * d1
+        F = (1 - s / 2 if scheme == "proximal_backward" else 1) * x - s * d1
         b, J = bound.interpolating_process(s, x, d1, d2, d3, scheme, y)
-        moved = 0 if scheme == "prox_backward" else y / 2  # d/ds of the right side (1 + s/2) y
+        moved = 0 if scheme == "proximal_backward" else y / 2  # d/ds of the right side (1 + s/2) y
         residuals = [
             sp.simplify(J - sp.diff(F, x)),
             sp.simplify(J * b + sp.diff(F, s) + sp.diff(F, x, 2) / (2 * J**2) - moved),
@@ -101,7 +101,7 @@ TOL, CAUSE = 1e-30, "remainder: 40 digits, 10 of them for the numerical derivati
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_fokker_planck(check, scheme):
     cases = [("mixture", FINAL, False), ("Gaussian", GAUSSIAN, False)]
-    if scheme == "prox_hybrid":
+    if scheme == "proximal_hybrid":
         cases.append(("mixture, given X_k", FINAL, True))
     for name, final, conditional in cases:
         residual, size = sides(scheme, final, conditional=conditional)
@@ -122,7 +122,7 @@ def test_grid_step_has_this_density(check, scheme):
     run = line.propagate(final, grid, scheme, line.discretise(start, np.linspace(-9, 9, 1441)))
     at = run.law.x
     here = line.level(final)
-    backward = scheme == "prox_backward"
+    backward = scheme == "proximal_backward"
     force = (1 - g / 2 if backward else 1) * at - g * here.score(at)
     J = bound.interpolating_process(g, at, here.score(at), here.curvature(at), here.third(at), scheme, at)[1]
     check.hypothesis("J > 0 at s = g, hence on [0, g]: J is affine in s", J > 0, on=f"{scheme}, g = {g}")
@@ -137,9 +137,9 @@ def test_controls(check):
     for scheme in SCHEMES:
         residual, size = sides(scheme, FINAL, drop="third")
         check.control("the term T[J^-2] of the drift", np.abs(residual), TOL * (1 + size), on=scheme)
-    residual, size = sides("prox_hybrid", FINAL, drop="y")
-    on = "prox_hybrid, X_s in place of E[X_k | X_s]"
+    residual, size = sides("proximal_hybrid", FINAL, drop="y")
+    on = "proximal_hybrid, X_s in place of E[X_k | X_s]"
     check.control("drift keeps the start of the step", np.abs(residual), TOL * (1 + size), on=on)
     # the residual of the dropped term is of order s: a check at one small s with a bare tolerance would not see it
-    sizes = [abs(sides("prox_backward", FINAL, [("0.45", h)], drop="third")[0][0]) for h in ("2e-3", "1e-3")]
+    sizes = [abs(sides("proximal_backward", FINAL, [("0.45", h)], drop="third")[0][0]) for h in ("2e-3", "1e-3")]
     check.rate(np.log2(sizes[0] / sizes[1]), 1.0, within=0.02, on="residual without T[J^-2] against s, at x = .45")

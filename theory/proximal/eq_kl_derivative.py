@@ -47,7 +47,7 @@ def end_law():
 def drawn_law(s, scheme):
     """log q_s, its derivative in x, J and, for the hybrid scheme, E[X_k | X_s = x]."""
     _, d1, d2, d3 = end_law()
-    backward = scheme == "prox_backward"
+    backward = scheme == "proximal_backward"
     grow = 1.0 if backward else 1 + s / 2
     F, J = (1 - s / 2 if backward else 1) * X - s * d1, (1 - s / 2 if backward else 1) - s * d2
     log, slope, _, _ = cumulants(OTHER, F, grow, s)
@@ -65,7 +65,7 @@ def identity(s, scheme, *, swapped=False, divergence=True):
     _, d1, d2, d3 = end_law()
     log_p, now, _, _ = true_law(s)
     _, slope, J, posterior = drawn_law(s, scheme)
-    b, J = bound.interpolating_process(s, X, d1, d2, d3, scheme, None if scheme == "prox_backward" else posterior)
+    b, J = bound.interpolating_process(s, X, d1, d2, d3, scheme, None if scheme == "proximal_backward" else posterior)
     A = J**-2
     half_divergence = s * d3 / J**3 if divergence else 0.0  # (1/2) d/dx J^-2
     e = (X / 2 + now) - b + half_divergence - 0.5 * (1 - A) * now
@@ -79,7 +79,7 @@ def size(s, scheme):
 
 
 def test_identity(check):
-    for scheme in ("prox_backward", "prox_hybrid"):
+    for scheme in ("proximal_backward", "proximal_hybrid"):
         for s in (0.03, 0.12, 0.24):
             exact = kl(s + 1e-30j, scheme).imag / 1e-30
             derivative, upper = identity(s, scheme)
@@ -122,7 +122,7 @@ def test_completing_the_square(check):
 
 
 def test_controls(check):
-    for scheme in ("prox_backward", "prox_hybrid"):
+    for scheme in ("proximal_backward", "proximal_hybrid"):
         s = 0.24
         exact, tol = kl(s + 1e-30j, scheme).imag / 1e-30, 1e-11 * size(s, scheme)
         wrong = identity(s, scheme, divergence=False)[0]

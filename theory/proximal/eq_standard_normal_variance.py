@@ -9,17 +9,17 @@ from exactdiffusion.statements import proximal as bound
 
 STATEMENT = bound.standard_normal_variance.statement
 EPS = np.finfo(np.float64).eps
-NAMES = {"euler_maruyama": "euler_maruyama", "prox_backward": "proximal_backward", "prox_hybrid": "proximal_hybrid"}
+SCHEMES = ("euler_maruyama", "proximal_backward", "proximal_hybrid")
 STEPS = {
     "euler_maruyama": (1e-3, 0.1, 1.0, 1.9, 3.5),
-    "prox_backward": (1e-3, 0.1, 1.0, 1.9),
-    "prox_hybrid": (1e-3, 0.1, 1.0, 3.5, 20.0),
+    "proximal_backward": (1e-3, 0.1, 1.0, 1.9),
+    "proximal_hybrid": (1e-3, 0.1, 1.0, 3.5, 20.0),
 }
 
 
 def recursion(scheme, g, N, start):
     grid = schedules.vp_linear(N, beta_min=g * N, beta_max=g * N)
-    return float(gaussian(NAMES[scheme], np.zeros(1), np.ones(1), grid, np.zeros(1), np.array([start])).cov[0])
+    return float(gaussian(scheme, np.zeros(1), np.ones(1), grid, np.zeros(1), np.array([start])).cov[0])
 
 
 def test_equal(check):
@@ -37,7 +37,7 @@ def test_equal(check):
 
 def test_grid_law(check, uniform):
     law = GaussianMixture([1.0], [[0.0]], 1.0)
-    for scheme in NAMES:
+    for scheme in SCHEMES:
         run = line.propagate(law, uniform(16, 4.0), scheme, "normal")
         closed = bound.standard_normal_variance(scheme, 0.25, 16)
         check.equal(
@@ -54,10 +54,10 @@ def test_fixed_point(check):
     g, V = sp.symbols("g V", positive=True)
     D = {
         "euler_maruyama": ((1 - g / 2) ** 2, g),
-        "prox_backward": (1 / (1 + g / 2) ** 2, g / (1 + g / 2) ** 2),
-        "prox_hybrid": ((1 + g / 2) ** 2 / (1 + g) ** 2, g / (1 + g) ** 2),
+        "proximal_backward": (1 / (1 + g / 2) ** 2, g / (1 + g / 2) ** 2),
+        "proximal_hybrid": ((1 + g / 2) ** 2 / (1 + g) ** 2, g / (1 + g) ** 2),
     }
-    fixed = {"euler_maruyama": 1 / (1 - g / 4), "prox_backward": 1 / (1 + g / 4), "prox_hybrid": 1 / (1 + 3 * g / 4)}
+    fixed = {"euler_maruyama": 1 / (1 - g / 4), "proximal_backward": 1 / (1 + g / 4), "proximal_hybrid": 1 / (1 + 3 * g / 4)}
     for scheme, (rho, added) in D.items():
         residual = sp.simplify(rho * V + added - fixed[scheme] - rho * (V - fixed[scheme]))
         check.equal(float(residual), 0.0, tol=0, cause="exact: SymPy", on=f"fixed point and contraction, {scheme}")
@@ -70,9 +70,11 @@ def test_fixed_point(check):
 
 def test_controls(check):
     g, N = 0.5, 200
-    found = recursion("prox_hybrid", g, N, 1.0)
+    found = recursion("proximal_hybrid", g, N, 1.0)
     check.control("1 + 3g/4 for the hybrid (1 + g/4)", abs(found - 1 / (1 + g / 4)), 1e-12, on="hybrid, g = .5, N = 200")
-    found = recursion("prox_backward", g, N, 1.0)
+    found = recursion("proximal_backward", g, N, 1.0)
     check.control("sign of g/4 (1 - g/4)", abs(found - 1 / (1 - g / 4)), 1e-12, on="backward, g = .5, N = 200")
-    short = bound.standard_normal_variance("prox_backward", 0.01, 199)
-    check.control("N (N - 1 steps)", abs(recursion("prox_backward", 0.01, 200, 1.0) - short), 1e-12, on="backward, g = .01")
+    short = bound.standard_normal_variance("proximal_backward", 0.01, 199)
+    check.control(
+        "N (N - 1 steps)", abs(recursion("proximal_backward", 0.01, 200, 1.0) - short), 1e-12, on="backward, g = .01"
+    )

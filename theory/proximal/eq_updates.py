@@ -8,7 +8,7 @@ from exactdiffusion.statements import proximal as bound
 
 STATEMENT = bound.prox_update.statement
 EPS = np.finfo(np.float64).eps
-SCHEMES = ("prox_backward", "prox_hybrid")
+SCHEMES = ("proximal_backward", "proximal_hybrid")
 LAW = GaussianMixture([0.2, 0.5, 0.3], [[-0.9, 0.3], [0.4, -0.6], [0.8, 0.7]], 0.3)
 CAUSE = "remainder: 1e-12 of the terms of the equation: the stationarity residual of the oracle"
 
@@ -16,7 +16,7 @@ CAUSE = "remainder: 1e-12 of the terms of the equation: the stationarity residua
 def implicit_residual(scheme, law, x, z, g, u):
     """``u - x - g [(u or x)/2 + score(u)] - sqrt(g) z``, and the size of its terms."""
     pull = law.score(u)
-    linear = u if scheme == "prox_backward" else x
+    linear = u if scheme == "proximal_backward" else x
     terms = (u, x, g * linear / 2, g * pull, np.sqrt(g) * z)
     residual = u - x - g * (linear / 2 + pull) - np.sqrt(g) * z
     return np.linalg.norm(residual, axis=1), sum(np.linalg.norm(t, axis=1) for t in terms)
@@ -35,7 +35,10 @@ def test_algebra(check):
     hybrid = (u - (1 + g / 2) * x - root - g * score) - (u - x - g * (x / 2 + score) - root)
     residuals = [float(sp.simplify(r)) for r in (backward, hybrid)]
     check.equal(residuals, 0.0, tol=0, cause="exact: SymPy", on="stationarity is the implicit equation, backward and hybrid")
-    exact = {"prox_backward": (2 / (2 - g) * (x + root), 2 * g / (2 - g)), "prox_hybrid": ((1 + g / 2) * x + root, g)}
+    exact = {
+        "proximal_backward": (2 / (2 - g) * (x + root), 2 * g / (2 - g)),
+        "proximal_hybrid": ((1 + g / 2) * x + root, g),
+    }
     for scheme, pair in exact.items():
         found = bound.prox_update(0.7, -0.4, 0.3, scheme)
         expected = [float(sp.sympify(e).subs({x: 0.7, z: -0.4, g: 0.3})) for e in pair]
@@ -99,10 +102,10 @@ def test_prox_is_not_stationarity(check):
 def test_controls(check):
     x, z = problems(22)
     g = 0.3
-    y, lam = bound.prox_update(x, z, g, "prox_backward")
+    y, lam = bound.prox_update(x, z, g, "proximal_backward")
     level, noisier = LAW.noised(), LAW.noised(np.exp(-g / 2), np.sqrt(-np.expm1(-g)))
     drawn = (level.prox(y, g), noisier.prox(y, lam), level.prox(2 / (2 - g) * x, lam) + np.sqrt(g) * z)
     named = ("lam = 2g/(2-g) (lam = g)", "law at the end of the step (at its start)", "noise inside the prox (after it)")
     for what, u in zip(named, drawn):
-        residual, size = implicit_residual("prox_backward", LAW, x, z, g, u)
+        residual, size = implicit_residual("proximal_backward", LAW, x, z, g, u)
         check.control(what, residual, 0.0, tol=1e-12 * size, on="backward, g = .3")

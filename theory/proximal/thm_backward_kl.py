@@ -34,7 +34,7 @@ def test_chain_on_mixtures(check, targets, uniform, start):
         L, H = bound.mixture_constants(v, R, T)
         on = f"{name}, N = {N}, T = {T:g}, start {start}"
         conditions(check, on, grid.g, L)
-        run = line.propagate(law, grid, "prox_backward", start)
+        run = line.propagate(law, grid, "proximal_backward", start)
         kl, budget = line.divergences(run.target, run.law).kl, budgets.budget(law, grid, start)
         initial = 0.0 if start == "exact" else bound.forward_convergence(T, moment, 1)
         closed = bound.backward_kl(grid.g, 1, moment, L, H, initial)
@@ -55,7 +55,7 @@ def test_unequal_steps(check, targets):
     conditions(check, on, part.g, L)
     closed = bound.backward_kl(part.g, 1, moment, L, H)
     total = budgets.budget(law, part).total
-    run = line.propagate(law, part, "prox_backward")
+    run = line.propagate(law, part, "proximal_backward")
     kl = line.divergences(run.target, run.law).kl
     check.hypothesis("KL <= budget (a statement of its own)", kl <= total * (1 + TOL), on=on)
     check.holds(kl, closed, tol=TOL * closed, cause=CAUSE, on=on)
@@ -97,7 +97,7 @@ def test_mixture_in_twenty_dimensions(check, uniform):
         grid = uniform(N, 3.0)
         on = f"two modes in d = 20, N = {N}"
         conditions(check, on, grid.g, L)
-        kl = subspace.propagate(law, grid, "prox_backward").kl
+        kl = subspace.propagate(law, grid, "proximal_backward").kl
         closed = bound.backward_kl(grid.g, 20, 0.36 + 20 * 0.4, L, H)
         check.holds(kl, closed, tol=TOL * closed, cause=CAUSE, on=on)
         check.control("the constants (bound x 1e-5)", kl, 1e-5 * closed, on=on)

@@ -54,7 +54,9 @@ def test_holds_on_a_mixture(check, targets, uniform, marginal_kl):
     L, H = bound.mixture_constants(v, R, T)
     N = bound.backward_steps(eps, T, 1, moment, L, H)
     cause = "remainder: 1e-12: mass error that propagation tolerates"
-    check.holds(marginal_kl(law, "prox_backward", N, T), eps, tol=1e-12, cause=cause, on=f"+-.6, v .4, eps = {eps}, N = {N}")
+    check.holds(
+        marginal_kl(law, "proximal_backward", N, T), eps, tol=1e-12, cause=cause, on=f"+-.6, v .4, eps = {eps}, N = {N}"
+    )
 
 
 def test_steps_are_enough_for_the_bound(check):
@@ -112,7 +114,7 @@ def test_dimension_beyond_products(check):
     for d in (32, 64):
         v = 0.8 * (1 + np.array([-0.9, 0.9]) / math.sqrt(d))
         law = GaussianMixture([0.5, 0.5], np.zeros((2, d)), v)
-        run = radial.propagate(law, schedules.vp_linear(32, beta_min=2.0, beta_max=2.0), "prox_backward")
+        run = radial.propagate(law, schedules.vp_linear(32, beta_min=2.0, beta_max=2.0), "proximal_backward")
         kls.append(line.divergences(run.target, run.law).kl)
     check.rate(math.log2(kls[1] / kls[0]), 1.0, within=0.15, on="KL against d on scale mixtures, d = 32, 64")
 

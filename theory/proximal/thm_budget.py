@@ -33,7 +33,7 @@ def test_holds(check, targets, uniform, marginal_kl):
     laws = [targets[name][0] for name in names]
     totals = [applicable(law, uniform(40, 1.5)) for law in laws]
     check.hypothesis("J > 0 for all s in [0, g_k]", [t is not None for t in totals], on="hand-made targets, N = 40, T = 1.5")
-    kls = [marginal_kl(law, "prox_backward", 40, 1.5) for law in laws]
+    kls = [marginal_kl(law, "proximal_backward", 40, 1.5) for law in laws]
     for name, kl, total in zip(names, kls, totals):
         check.holds(kl, total, tol=TOL * total, cause=CAUSE, on=f"{name}, N = 40, T = 1.5")
     # budgets 20 times too large would hold as well
@@ -49,7 +49,7 @@ def test_random_mixtures(check, uniform, marginal_kl, count):
     totals = [applicable(law, uniform(32, 1.0)) for law in laws]
     on = f"{count} random mixtures, N = 32, T = 1"
     mask = check.hypothesis("J > 0 for all s in [0, g_k]", [t is not None for t in totals], on=on, required=False)
-    kls = np.array([marginal_kl(law, "prox_backward", 32, 1.0) for law, ok in zip(laws, mask) if ok])
+    kls = np.array([marginal_kl(law, "proximal_backward", 32, 1.0) for law, ok in zip(laws, mask) if ok])
     larger = np.array([t for t in totals if t is not None])
     check.holds(kls, larger, tol=TOL * larger, cause=CAUSE, on=on)
 
@@ -58,7 +58,7 @@ def test_normal_start(check, targets, uniform):
     """The first term: start at N(0, I) instead of p_T, short horizon so that it counts."""
     law = targets["two modes, +-1, v .25"][0]
     grid = uniform(48, 0.75)
-    run = line.propagate(law, grid, "prox_backward", "normal")
+    run = line.propagate(law, grid, "proximal_backward", "normal")
     kl = line.divergences(run.target, run.law).kl
     total = budgets.budget(law, grid, "normal")
     on = "start N(0, 1), T = .75"
@@ -105,7 +105,7 @@ def test_controls(check, targets, uniform, marginal_kl):
     ]
     names = {id(gaussian_law): "N(1, .25)", id(modes): "+-.6, v .4", id(apart): "+-1, v .25"}
     for what, law, options in cases:
-        kl = marginal_kl(law, "prox_backward", 40, 1.5)
+        kl = marginal_kl(law, "proximal_backward", 40, 1.5)
         total = budgets.budget(law, uniform(40, 1.5), **options).total
         check.control(what, kl, total, tol=TOL * kl, on=f"{names[id(law)]}, N = 40, T = 1.5")
     # the assumption itself is reported, not skipped

@@ -10,7 +10,6 @@ from exactdiffusion.statements import proximal as bound
 
 STATEMENT = bound.gaussian_leading_kl.statement
 EPS = np.finfo(np.float64).eps
-NAMES = {"prox_backward": "proximal_backward", "prox_hybrid": "proximal_hybrid"}
 T = 14.0
 #: coordinates: (variance, mean)
 COORDINATES = np.array([[0.25, 1.0], [1.0, 0.5], [3.0, -2.0], [0.5, 0.0]])
@@ -19,8 +18,7 @@ COORDINATES = np.array([[0.25, 1.0], [1.0, 0.5], [3.0, -2.0], [0.5, 0.0]])
 def coordinate_kl(scheme, N, horizon=T, S=COORDINATES[:, 0], mu=COORDINATES[:, 1]):
     """KL per coordinate, exact recursion; u = V/S - 1 keeps the accuracy of small values."""
     grid = schedules.vp_linear(N, beta_min=horizon, beta_max=horizon)
-    options = {"variance": "large", "last_noise": True} if scheme == "ddpm" else {}  # variance 1 - e^-g in every step
-    m, V = gaussian(NAMES.get(scheme, scheme), mu, S, grid, **options)
+    m, V = gaussian(scheme, mu, S, grid, **bound.OPTIONS.get(scheme, {}))
     u = V / S - 1
     return 0.5 * (np.log1p(u) - u / (1 + u) + (m - mu) ** 2 / V)
 
@@ -52,7 +50,7 @@ def test_constant_and_rate(check, scheme):
 
 def test_standard_normal(check):
     """d g^2/64 and 9 d g^2/64."""
-    for scheme, c in (("euler_maruyama", 1), ("prox_backward", 1), ("prox_hybrid", 9)):
+    for scheme, c in (("euler_maruyama", 1), ("proximal_backward", 1), ("proximal_hybrid", 9)):
         for d in (1, 7, 300):
             found = bound.gaussian_leading_kl(scheme, 0.1, np.ones(d))
             wanted = c * d * 0.01 / 64
@@ -64,9 +62,9 @@ def test_grid_law(check, uniform):
     law = GaussianMixture([1.0], [[1.0]], 0.25)
     ratios = []
     for N in (64, 128):
-        run = line.propagate(law, uniform(N, 3.0), "prox_backward")
+        run = line.propagate(law, uniform(N, 3.0), "proximal_backward")
         kl = line.divergences(run.target, run.law).kl
-        exact = coordinate_kl("prox_backward", N, 3.0, np.array([0.25]), np.ones(1))[0]
+        exact = coordinate_kl("proximal_backward", N, 3.0, np.array([0.25]), np.ones(1))[0]
         check.equal(
             kl,
             exact,
@@ -90,7 +88,7 @@ def test_expansion(check):
 
 def test_controls(check):
     N = 2048
-    for scheme, wrong in (("prox_hybrid", "prox_backward"), ("prox_backward", "exponential_integrator")):
+    for scheme, wrong in (("proximal_hybrid", "proximal_backward"), ("proximal_backward", "exponential_integrator")):
         ratio = coordinate_kl(scheme, N).sum() * (N / T) ** 2 / bound.gaussian_leading_kl(wrong, 1.0, *COORDINATES.T)
         check.control(f"the scheme's own constant ({wrong}'s)", abs(ratio - 1), 0.01, on=f"{scheme}, N = {N}")
     ratio = coordinate_kl("euler_maruyama", N).sum() * (N / T) ** 2

@@ -21,9 +21,9 @@ def test_chain(check, targets, uniform, marginal_kl):
         on = f"{name}, N = {N}, T = {T:g}"
         check.hypothesis("g_k (L + 1/2) <= 1/2", grid.g * (L + 0.5) <= 0.5, on=on, value=f"certified L = {L:.4g}")
         chain = [
-            marginal_kl(law, "prox_hybrid", N, T),
-            budgets.trajectory_kl(law, grid, "prox_hybrid").total,
-            budgets.conditional_budget(law, grid, "prox_hybrid").total,
+            marginal_kl(law, "proximal_hybrid", N, T),
+            budgets.trajectory_kl(law, grid, "proximal_hybrid").total,
+            budgets.conditional_budget(law, grid, "proximal_hybrid").total,
             bound.hybrid_trajectory_kl(grid.g, 1, moment, L, H),
         ]
         check.holds(chain[0], chain[1], tol=TOL * chain[1], cause=CAUSE, on=on, of="data processing, KL <= trajectory KL")
@@ -55,7 +55,7 @@ def test_gaussians_in_any_dimension(check, uniform):
     """Closed-form steps; the quadrature of the library agrees with them in one dimension."""
     T, N = 2.0, 64
     law = GaussianMixture([1.0], [[0.0]], 0.5)
-    found = budgets.trajectory_kl(law, uniform(N, T), "prox_hybrid").total
+    found = budgets.trajectory_kl(law, uniform(N, T), "proximal_hybrid").total
     check.equal(
         found,
         trajectory(np.array([0.5]), N, T),

@@ -32,7 +32,7 @@ def output(uniform):
     return make
 
 
-@pytest.mark.parametrize("scheme", ["euler_maruyama", "prox_backward", "prox_hybrid"])
+@pytest.mark.parametrize("scheme", ["euler_maruyama", "proximal_backward", "proximal_hybrid"])
 def test_local_weak_error(check, scheme):
     """SymPy, generic drift with time dependence and generic f on a line: the coefficient of g^2."""
     h, z, x = sp.symbols("h z x")  # h = sqrt(g)
@@ -44,7 +44,7 @@ def test_local_weak_error(check, scheme):
         return b + b1 * delta + b2 * delta**2 / 2 + bs * time
 
     def implicit(delta):
-        if scheme == "prox_backward":
+        if scheme == "proximal_backward":
             return drift(delta, h**2)
         return drift(delta, h**2) - delta / 2  # hybrid: the linear part x/2 stays at the start of the step
 
@@ -70,14 +70,14 @@ def test_mirror_symbolic(check):
     b, b1, b2, bs, f1, f2 = sp.symbols("b b_x b_xx b_s f_1 f_2")
     errors = {
         s: bound.local_weak_error(s, sp.Integer(1), b, b1, b2, bs, f1, f2)
-        for s in ("euler_maruyama", "prox_backward", "prox_hybrid")
+        for s in ("euler_maruyama", "proximal_backward", "proximal_hybrid")
     }
-    opposite = sp.expand(errors["euler_maruyama"] + errors["prox_backward"])
-    apart = sp.expand(errors["prox_hybrid"] - errors["prox_backward"] + (b * f1 + f2) / 2)
+    opposite = sp.expand(errors["euler_maruyama"] + errors["proximal_backward"])
+    apart = sp.expand(errors["proximal_hybrid"] - errors["proximal_backward"] + (b * f1 + f2) / 2)
     check.equal([float(opposite), float(apart)], 0.0, tol=0, cause="exact: SymPy", on="EM + backward = 0; hybrid - backward")
     check.control(
         "the backward scheme (the hybrid in its place)",
-        abs(float((errors["euler_maruyama"] + errors["prox_hybrid"]).subs({b: 1, b1: 2, b2: 3, bs: 4, f1: 5, f2: 6}))),
+        abs(float((errors["euler_maruyama"] + errors["proximal_hybrid"]).subs({b: 1, b1: 2, b2: 3, bs: 4, f1: 5, f2: 6}))),
         0.0,
         on="generic",
     )
@@ -90,7 +90,7 @@ def test_opposite_density_errors(check, targets, output, name):
     p = line.discretise(law, NODES)
     ratios, angles = [], []
     for N in (64, 128):
-        q = [output(law, s, N) for s in ("euler_maruyama", "prox_backward")]
+        q = [output(law, s, N) for s in ("euler_maruyama", "proximal_backward")]
         errors = [(r.density - p.density) / np.sqrt(p.density) for r in q]
         kls = [line.divergences(p, r).kl for r in q]
         ratios.append(kls[1] / kls[0])
@@ -109,7 +109,7 @@ def test_coin(check, targets, output, name):
     p, steps = line.discretise(law, NODES), (64, 128)
     kls = []
     for N in steps:
-        pair = [output(law, s, N) for s in ("euler_maruyama", "prox_backward")]
+        pair = [output(law, s, N) for s in ("euler_maruyama", "proximal_backward")]
         kls.append(line.divergences(p, line.mixture(pair, [0.5, 0.5])).kl)
     slope = np.log2(kls[1] / kls[0])
     check.rate(slope, -4.0, within=0.2, on=f"KL of the coin, {name}, N = 64, 128, T = 1")
@@ -118,12 +118,12 @@ def test_coin(check, targets, output, name):
 
 def wrong_index(start, end, g):
     """Backward scheme with the law at the start of the step."""
-    return line.prox_backward(end, start, g)
+    return line.SCHEMES["proximal_backward"](end, start, g)
 
 
 def wrong_step(start, end, g):
     """Backward scheme with lam = g; the argument 2/(2 - g) (x + sqrt(g) z) as it should be."""
-    right, c = line.prox_backward(start, end, g), (2 - g) / 2
+    right, c = line.SCHEMES["proximal_backward"](start, end, g), (2 - g) / 2
     return replace(
         right,
         forward=lambda x: (c * (x - g * end.score(x)), c * (1 - g * end.curvature(x))),
@@ -138,7 +138,7 @@ def test_controls(check, targets, output):
     cases = {
         "law p_{t_{k-1}} in the prox (p_{t_k})": wrong_index,
         "lam = 2g/(2-g) (lam = g)": wrong_step,
-        "the backward scheme (the hybrid)": "prox_hybrid",
+        "the backward scheme (the hybrid)": "proximal_hybrid",
     }
     for what, scheme in cases.items():
         kls = []

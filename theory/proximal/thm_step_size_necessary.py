@@ -12,7 +12,7 @@ from exactdiffusion.statements import proximal as bound
 
 STATEMENT = bound.step_threshold.statement
 EPS = np.finfo(np.float64).eps
-SCHEMES = ("prox_hybrid", "prox_backward")
+SCHEMES = ("proximal_hybrid", "proximal_backward")
 #: name -> (law, half distance, variance): sup l'' = m^2/v^2 - 1/v for any two weights
 LAWS = {
     "+-1, v .1": (GaussianMixture([0.5, 0.5], [[-1.0], [1.0]], 0.1), 1.0, 0.1),
@@ -78,9 +78,9 @@ def test_gap_in_a_long_chain(check):
     """The last step matters, for every N with g > g*; the mass of the gap, TV and reverse KL stay finite."""
     law, m, v = LAWS["+-1, v .1, weights .4 .6"]
     grid = Grid(np.exp(-0.0125 * np.arange(16, -1, -1) / 2), np.sqrt(-np.expm1(-0.0125 * np.arange(16, -1, -1))))
-    limit = bound.step_threshold("prox_hybrid", bound.two_mode_curvature(m, v))
+    limit = bound.step_threshold("proximal_hybrid", bound.two_mode_curvature(m, v))
     check.hypothesis("last step above g*", grid.g[-1] > limit, on="16 steps of .0125")
-    run = line.propagate(law, grid, "prox_hybrid", nonconvex="contact")
+    run = line.propagate(law, grid, "proximal_hybrid", nonconvex="contact")
     found = line.divergences(run.target, run.law)
     check.equal(
         run.law.mass, 1.0, tol=1e-9, cause="rounding: 1e-9: contact set by bitangents", on="mass of the output, 16 steps"
@@ -95,10 +95,10 @@ def test_gaussians_never(check):
     """Negative curvature: no threshold for the hybrid, the limit g < 2 of the scheme for the backward one."""
     for S in (0.3, 1.0, 2.5):
         law = GaussianMixture([1.0], [[0.2]], S)
-        hybrid = bound.step_threshold("prox_hybrid", -1 / S)
+        hybrid = bound.step_threshold("proximal_hybrid", -1 / S)
         check.equal(math.isinf(hybrid), 1.0, tol=0, cause="exact", on=f"hybrid, N(., {S}): g* infinite")
-        backward = bound.step_threshold("prox_backward", -1 / S)
-        for scheme, g in (("prox_hybrid", 5.0), ("prox_backward", min(1.9, 0.9 * backward))):
+        backward = bound.step_threshold("proximal_backward", -1 / S)
+        for scheme, g in (("proximal_hybrid", 5.0), ("proximal_backward", min(1.9, 0.9 * backward))):
             kl = output_kl(law, scheme, g)
             check.equal(math.isfinite(kl), 1.0, tol=0, cause="exact", on=f"KL on N(., {S}), {scheme}, g = {g:.3g}")
 
@@ -125,9 +125,9 @@ def test_algebra(check):
 def test_controls(check):
     law, m, v = LAWS["+-.6, v .3"]
     kappa = bound.two_mode_curvature(m, v)
-    mean = 0.5 * (bound.step_threshold("prox_backward", kappa) + 1 / kappa)
+    mean = 0.5 * (bound.step_threshold("proximal_backward", kappa) + 1 / kappa)
     check.control(
-        "the 1/2 in the backward threshold", output_kl(law, "prox_backward", mean), 1e6, on="KL finite, +-.6, v .3"
+        "the 1/2 in the backward threshold", output_kl(law, "proximal_backward", mean), 1e6, on="KL finite, +-.6, v .3"
     )
-    ratio = curvature_threshold(law, "prox_hybrid") / bound.step_threshold("prox_hybrid", 2 * kappa)
+    ratio = curvature_threshold(law, "proximal_hybrid") / bound.step_threshold("proximal_hybrid", 2 * kappa)
     check.control("sup l'' (twice it)", abs(ratio - 1), 1e-6, on="hybrid, +-.6, v .3")

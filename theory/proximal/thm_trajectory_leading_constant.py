@@ -27,7 +27,7 @@ def one_step(scheme):
         a, c = exp(g / 2) - 2 * (exp(g / 2) - 1) / v, 1 + g / 2 + g**2 / 6
     elif scheme == "ddpm":
         a, c = exp(g / 2) * (1 - g * less / v), less
-    elif scheme == "prox_backward":
+    elif scheme == "proximal_backward":
         a, c = 1 / (1 - g / 2 + g / w), 1 / (1 - g / 2 + g / w) ** 2
     else:
         a, c = (1 + g / 2) / (1 + g / w), 1 / (1 + g / w) ** 2
@@ -53,10 +53,11 @@ def test_tight(check, targets, uniform, name, deep):
     law, T = targets[name][0], 1.0
     steps = (64, 128, 256) if deep else (48, 96)
     for scheme, shift in bound.TRAJECTORY_SHIFT.items():
-        if not deep and name.startswith("two modes, +-1") and scheme != "prox_backward":
+        if not deep and name.startswith("two modes, +-1") and scheme != "proximal_backward":
             continue
         integral = budgets.curvature_integral(law, T, shift, order=40)
-        totals = [budgets.trajectory_kl(law, uniform(N, T), scheme).total for N in steps]
+        options = bound.OPTIONS.get(scheme, {})
+        totals = [budgets.trajectory_kl(law, uniform(N, T), scheme, **options).total for N in steps]
         ratios = [k / bound.trajectory_leading(T / N, integral) for k, N in zip(totals, steps)]
         found = 2 * ratios[-1] - ratios[-2]
         tol = 3 * (ratios[-1] - ratios[-2]) ** 2 + 1e-3
@@ -72,9 +73,9 @@ def test_controls(check, targets, uniform):
     """A wrong c is a wrong constant: by a factor for the hybrid, still visible between 1/2 and 1."""
     name, T, N = "two modes, +-.6, v .4", 1.0, 96
     law = targets[name][0]
-    for scheme, wrong in (("prox_hybrid", 0.5), ("ddpm", 0.5), ("prox_backward", -0.5)):
+    for scheme, wrong in (("proximal_hybrid", 0.5), ("ddpm", 0.5), ("proximal_backward", -0.5)):
         leading = bound.trajectory_leading(T / N, budgets.curvature_integral(law, T, wrong, order=40))
-        ratio = budgets.trajectory_kl(law, uniform(N, T), scheme).total / leading
+        ratio = budgets.trajectory_kl(law, uniform(N, T), scheme, **bound.OPTIONS.get(scheme, {})).total / leading
         on = f"{scheme} with c = {wrong:+g}, {name}"
         check.control(f"c = {bound.TRAJECTORY_SHIFT[scheme]:+g}", abs(np.log(ratio)), 0.04, on=on)
     with pytest.raises(ValueError, match=r"^scheme"):

@@ -15,7 +15,6 @@ from exactdiffusion.papers.proximal import budgets
 from exactdiffusion.statements import proximal as bound
 
 STATEMENT = bound.kl_order.statement
-NAMES = {"prox_backward": "proximal_backward", "prox_hybrid": "proximal_hybrid"}
 STEPS = np.array([36, 72, 144])  # over T = 1: g = .028 to .007
 WIDE = "two modes, +-.6, v .4"
 
@@ -37,10 +36,10 @@ def test_marginal_on_gaussians(check, scheme):
     """Exact recursion, N to 4096, anisotropic with a mean."""
     S, mu = np.array([0.25, 1.0, 2.0]), np.array([1.0, 0.0, -1.0])
     steps, kls = np.array([1024, 2048, 4096]), []
-    options = {"variance": "large", "last_noise": True} if scheme == "ddpm" else {}
+    options = bound.OPTIONS.get(scheme, {})
     for N in steps:
         grid = schedules.vp_linear(int(N), beta_min=6.0, beta_max=6.0)
-        m, V = gaussian(NAMES.get(scheme, scheme), mu, S, grid, **options)
+        m, V = gaussian(scheme, mu, S, grid, **options)
         u = V / S - 1
         kls.append(0.5 * float(np.sum(np.log1p(u) - u / (1 + u) + (m - mu) ** 2 / V)))
     check.rate(distances.fit_slope(steps, kls), -2.0, within=0.05, on=f"Gaussian, d = 3, N = 1024 .. 4096, {scheme}")
@@ -49,12 +48,13 @@ def test_marginal_on_gaussians(check, scheme):
 @pytest.mark.parametrize("scheme", [s for s in bound.SCHEMES if s in bound.TRAJECTORY_SHIFT])
 def test_trajectory(check, targets, uniform, scheme):
     law, steps = targets[WIDE][0], np.array([24, 48, 96])
-    kls = [budgets.trajectory_kl(law, uniform(int(N), 1.0), scheme).total for N in steps]
+    options = bound.OPTIONS.get(scheme, {})
+    kls = [budgets.trajectory_kl(law, uniform(int(N), 1.0), scheme, **options).total for N in steps]
     on = f"trajectory KL on {WIDE}, {scheme}"
     check.rate(np.log2(kls[2] / kls[1]), bound.kl_order(scheme, "trajectory"), within=0.05, on=f"{on}, last octave")
 
 
-@pytest.mark.parametrize("scheme", ["prox_hybrid", pytest.param("euler_maruyama", marks=pytest.mark.deep)])
+@pytest.mark.parametrize("scheme", ["proximal_hybrid", pytest.param("euler_maruyama", marks=pytest.mark.deep)])
 def test_marginal_budget_certifies_two(check, targets, uniform, marginal_kl, scheme):
     """With E_q[X_k | x] from the propagated laws the *marginal* budget of the hybrid scheme is of order 2 as well."""
     law, steps = targets[WIDE][0], (24, 48)
@@ -79,7 +79,7 @@ def test_controls(check, targets, uniform):
     """lam/2 is no consistent scheme: KL tends to a constant. A deterministic scheme has no trajectory KL."""
 
     def half(start, end, g):
-        right = line.prox_backward(start, end, g)
+        right = line.SCHEMES["proximal_backward"](start, end, g)
         return replace(
             right,
             forward=lambda x: (x - g / 2 * (x / 2 + end.score(x)), 1 - g / 2 * (0.5 + end.curvature(x))),
@@ -94,7 +94,7 @@ def test_controls(check, targets, uniform):
     order = -np.log2(kls[1] / kls[0])
     check.control("lam = 2g/(2 - g) (half of it)", 1.95, order, on=f"backward, order of KL on {WIDE}, N = 48, 96")
     # the marginal order is not that of the trajectory KL
-    path = [budgets.trajectory_kl(law, uniform(N, 1.0), "prox_backward").total for N in (48, 96)]
+    path = [budgets.trajectory_kl(law, uniform(N, 1.0), "proximal_backward").total for N in (48, 96)]
     order = -np.log2(path[1] / path[0])
     check.control("marginal (the trajectory KL)", 1.95, order, on="backward, order of the trajectory KL")
     with pytest.raises(ValueError, match=r"^scheme"):

@@ -1,31 +1,16 @@
 r"""Exact output law of every sampler on a Gaussian target, in any dimension, without sampling.
 
-For X ~ N(mu, S) the denoiser is affine, so every sampler is an affine map of its start plus independent Gaussian noise,
-and in the eigenbasis of S it acts on each direction alone. Per eigenvalue ``lam`` the deviation ``d_i = x_i - s_i mu``
-(``s`` the scale) obeys
+For X ~ N(mu, S) the denoiser, the score and the proximal map are affine, so every sampler is an affine map of its start
+plus independent Gaussian noise, and in the eigenbasis of S it acts on each direction alone. With the deviation ``d_i`` of
+the state from the run that starts at the mean of the start and receives no noise, and the memory ``h_i`` of the method (a
+previous noise prediction, say),
 
-.. math:: d_i = m_i\, d_0 + k_i\, \mu + \mathcal N(0, q_i),
+.. math:: (d_{i+1}, h_{i+1}) = A_i\,(d_i, h_i) + b_i\, z_i .
 
-and the recursions below give ``(m_i, k_i, q_i)``. They are written from the papers' scalar formulas (arXiv 2306.04848 for
-the sigma family; the reverse-SDE family as ``V <- a^2 V + c``), on purpose not from the samplers' code: the two are
-compared in the tests to 1e-12, and a slip of an index or a factor in either shows. A rate test would not show it.
-
-With ``r`` the noise ratio of the level, ``r'`` that of the next, ``v = s^2 lam + sigma^2`` and ``g = int beta dt``:
-
-==========================  ============================================================  ==========================
-sampler                     multiplier of ``d / s`` (sigma family) or of ``d`` (VP-SDE)    added variance
-==========================  ============================================================  ==========================
-ddim                        ``(lam + r r') / (lam + r^2)``                                 0
-ddpm                        ``(lam + r t) / (lam + r^2)``, ``r' = r^mu t^(1-mu)``           ``r'^2 - t^2``
-heun                        ``1 + (r'-r)/2 [f + f' (1 + (r'-r) f)]``, ``f = r/(lam+r^2)``   0
-gradient_estimation         two-term recursion in ``f_i d_i``                              0
-dpm_solver_pp               two-term recursion in ``lam / (lam + r_i^2) d_i``               0
-probability_flow            ``1 + g/2 - g/(2 v)``                                          0
-euler_maruyama              ``1 + g/2 - g/v``                                              ``g``
-exponential_integrator      ``e^(g/2) - 2 (e^(g/2) - 1)/v``                                ``e^g - 1``
-proximal_backward           ``1/D``, ``D = 1 - g/2 + g/v'`` (next level's v)               ``g/D^2``
-proximal_hybrid             ``(1 + g/2)/D``, ``D = 1 + g/v'``                              ``g/D^2``
-==========================  ============================================================  ==========================
+``A_i`` and ``b_i`` are found by calling the sampler's own ``update`` on unit vectors of the state, of each component of the
+memory and of the noise, all directions at once; the mean is the run itself. So this module has no formula of any sampler,
+and a new sampler needs none here. It cannot tell whether an update is right: the tests compare it, to 1e-12, with recursions
+and with the published formulas in 50 digits, which are written down without the samplers.
 """
 
 from typing import NamedTuple
@@ -34,13 +19,14 @@ import numpy as np
 
 from .. import samplers
 from .._core.arrays import to_numpy
-from .._core.random import Noise
 from .._core.validation import fail, in_range, real_array
 from ..schedules import Grid, positive_scales
 
-__all__ = ["RECURSIONS", "GaussianLaw", "gaussian"]
+__all__ = ["GaussianLaw", "gaussian"]
 
 EPS = np.finfo(np.float64).eps
+#: part of the states by which a step may differ from the affine map found by probing (rounding: 1e-12)
+AFFINE = 1e-6
 
 
 class GaussianLaw(NamedTuple):
@@ -50,163 +36,94 @@ class GaussianLaw(NamedTuple):
     cov: np.ndarray
 
 
-# ------------------------------------------------------------------- recursions in sigma: e = d / s, no mean term
+# ----------------------------------------------------------------------------------------------- probing an update
 
 
-def _sigma_family(grid, lam, multipliers):
-    """(m, k, q) of d = s e from the pairs (multiplier of e_0, variance of e) of the levels 1..N."""
-    zero = np.zeros_like(lam)
-    for i, (gain, variance) in enumerate(multipliers, start=1):
-        yield grid.scale[i] / grid.scale[0] * gain, zero, zero + grid.scale[i] ** 2 * variance
+class _Oracle:
+    """What an update asks of N(centre, diag(lam)); ``centre`` has one row per row of the state."""
+
+    def __init__(self, grid, lam):
+        self.grid, self.lam, self.centre = grid, lam, None
+
+    def _level(self, i):
+        """Scale, mean and variance of ``scale X + sigma Z`` at level i."""
+        scale, sigma = float(self.grid.scale[i]), float(self.grid.sigma[i])
+        return scale, scale * self.centre, scale * scale * self.lam + sigma * sigma
+
+    def denoise(self, i, x):
+        scale, mean, variance = self._level(i)
+        if self.grid.sigma[i] == 0:
+            return x / scale
+        return self.centre + scale * self.lam / variance * (x - mean)
+
+    def score(self, i, x):
+        _, mean, variance = self._level(i)
+        return (mean - x) / variance
+
+    def prox(self, i, y, lam, kind="global", calls=None):
+        if lam == 0:
+            return y
+        _, mean, variance = self._level(i)
+        return mean + variance / (variance + lam) * (y - mean)
 
 
-def _one_step(grid, lam, step):
-    """Multipliers of a one-step scheme: ``step(r, r') -> (multiplier, variance)``."""
-    r = grid.noise_ratio
-    gain, variance = np.ones_like(lam), np.zeros_like(lam)
+class _OneStep:
+    """The noise of one step: ``z``, wherever the step asks for its own."""
+
+    def __init__(self):
+        self.step, self.z, self.drawn = 0, None, False
+
+    def normal(self, step, n, d, start=0, like=None):
+        if step != self.step or start != 0 or (n, d) != self.z.shape:
+            fail("sampler", f"noise.normal({step}, {n}, {d}) in step {self.step}", "noise.normal(i, n, d) alone in step i")
+        self.drawn = True
+        return self.z
+
+
+def _deviations(info, grid, lam, centre, start, deviation, options):
+    """(m, q, mean) at the levels 1..N per direction: ``d_i = m_i d_0 + N(0, q_i)`` around the mean.
+
+    Rows of the state: zero; a unit vector of the state, of each component of the memory and of the noise; and three runs,
+    from a unit start without noise (which is m: its rounding is that of the sampler), from a random start with noise (which
+    tells whether the step is affine at all), and that of the mean. The last two know the mean of the law, in the other rows
+    it is zero.
+    """
+    d, rng = len(lam), np.random.default_rng(0)
+    oracle, noise = _Oracle(grid, lam), _OneStep()
+    runs = np.stack([np.ones(d), start + deviation * rng.standard_normal(d), start])[np.newaxis]
+    held, spread = [], np.zeros((1, 1, d))
     for i in range(grid.N):
-        a, c = step(r[i], r[i + 1])
-        gain, variance = a * gain, a**2 * variance + c
-        yield gain, variance
+        # rows of the state, of each component of the memory, of the law's mean and of the noise
+        size = len(runs)
+        if len(held) != size:  # the first step, and the second of a method with a memory
+            *held, oracle.centre, noise.z = rows = np.zeros((size + 2, size + 5, d))
+            oracle.centre[-2:] = centre
+            noise.z[-4] = 1.0
+            for j in range(size):
+                held[j][1 + j] = 1.0
+        rows[:size, -3:] = runs
+        noise.step, noise.z[-2] = i, rng.standard_normal(d)
 
+        # one step of all rows
+        state, memory = info.update(held[0], i, grid, oracle, noise, tuple(held[1:]), **options)
+        if not (isinstance(memory, tuple) and all(np.shape(a) == held[0].shape for a in (state, *memory))):
+            fail("sampler", info.name, "an update that returns (state, memory), memory a tuple of arrays like the state")
+        new = np.array([state, *memory]) if memory else state[np.newaxis]
+        base = new[:, :1]
+        A, b = new[:, 1:-4] - base, new[:, -4] - base[:, 0]
 
-def _ddim(grid, lam):
-    return _sigma_family(grid, lam, _one_step(grid, lam, lambda r, s: ((lam + r * s) / (lam + r**2), 0.0)))
+        # the run with noise says whether the step is affine
+        expected = new[0, -1] + b[0] * noise.z[-2] + np.sum(A[0] * (runs[:, 1] - runs[:, 2]), axis=0)
+        terms = np.abs(new[0, -2:]).sum(axis=0) + grid.scale[i + 1] / grid.scale[i] * np.abs(runs[0, 1:]).sum(axis=0)
+        if not (np.abs(new[0, -2] - expected) <= AFFINE * terms).all():
+            fail("sampler", info.name, f"an update that is affine, each direction alone, on a Gaussian (step {i} is not)")
 
-
-def _ddpm(grid, lam, mu=0.5, variance="small", last_noise=False):
-    def step(r, s):
-        target = s if mu == 0 else 0.0 if s == 0 else np.exp((np.log(s) - mu * np.log(r)) / (1 - mu))
-        if variance == "large":
-            beta = -np.expm1(np.log1p(s**2) - np.log1p(r**2))
-            noise = (1 + s**2) * beta if s > 0 or last_noise else 0.0
-        elif variance == "zero" or mu == 0:
-            noise = 0.0
-        else:
-            noise = (s - target) * (s + target)
-        return (lam + r * target) / (lam + r**2), noise
-
-    return _sigma_family(grid, lam, _one_step(grid, lam, step))
-
-
-def _heun(grid, lam):
-    def step(r, s):
-        slope = r / (lam + r**2)
-        if s == 0:
-            return 1 - r * slope, 0.0
-        return 1 + 0.5 * (s - r) * (slope + s / (lam + s**2) * (1 + (s - r) * slope)), 0.0
-
-    return _sigma_family(grid, lam, _one_step(grid, lam, step))
-
-
-def _gradient_estimation(grid, lam, gamma=2.0):
-    r = grid.noise_ratio
-
-    def multipliers():
-        e, previous = np.ones_like(lam), None
-        for i in range(grid.N):
-            eps = r[i] / (lam + r[i] ** 2) * e
-            weight = gamma
-            if i == 0:
-                weight, previous = 1.0, eps
-            elif isinstance(gamma, str):
-                last = r[i - 1] - r[i]
-                weight = 1.0 if last == 0 else 1.0 + 0.5 * (r[i] - r[i + 1]) / last
-            e = e - (r[i] - r[i + 1]) * (previous + weight * (eps - previous))
-            previous = eps
-            yield e, 0.0
-
-    return _sigma_family(grid, lam, multipliers())
-
-
-def _dpm_solver_pp(grid, lam, lower_order_final=None):
-    r = grid.noise_ratio
-    if lower_order_final is None:
-        lower_order_final = grid.N < 10 or r[-1] == 0
-
-    def multipliers():
-        e, previous = np.ones_like(lam), None
-        for i in range(grid.N):
-            clean = lam / (lam + r[i] ** 2) * e
-            mixed = clean
-            if i > 0 and not (lower_order_final and i == grid.N - 1) and r[i - 1] > r[i]:
-                mixed = clean + 0.5 * np.log(r[i] / r[i + 1]) / np.log(r[i - 1] / r[i]) * (clean - previous)
-            e = r[i + 1] / r[i] * e + (r[i] - r[i + 1]) / r[i] * mixed
-            previous = clean
-            yield e, 0.0
-
-    return _sigma_family(grid, lam, multipliers())
-
-
-# -------------------------------------------------------------------------------------- recursions of the VP-SDE
-
-
-def _sde_family(grid, lam, grow, score, noise, step="integral", last_noise=True, final="step"):
-    """x' = grow(g) x + score(g) grad log p(x) + sqrt(noise(g)) z, with grad log p = -d / v."""
-    if isinstance(step, str) and step == "integral":
-        g = -np.diff(np.log1p(grid.noise_ratio**2))
-    elif isinstance(step, str):
-        g = -grid.rate[:-1] * np.diff(grid.time)
-    else:
-        g = np.asarray(step, dtype=np.float64)
-    m, k, q = np.ones_like(lam), np.zeros_like(lam), np.zeros_like(lam)
-    for i in range(grid.N):
-        s, v = grid.scale[i], grid.scale[i] ** 2 * lam + grid.sigma[i] ** 2
-        if final == "denoise" and i == grid.N - 1:
-            a, drift, c = grid.scale[-1] * s * lam / v, 0.0, 0.0
-        else:
-            a, drift = grow(g[i]) - score(g[i]) / v, grow(g[i]) * s - grid.scale[i + 1]
-            c = noise(g[i]) if last_noise or i < grid.N - 1 else 0.0
-        m, k, q = a * m, a * k + drift, a**2 * q + c
-        yield m, k, q
-
-
-def _euler_maruyama(grid, lam, **options):
-    return _sde_family(grid, lam, lambda g: 1 + g / 2, lambda g: g, lambda g: g, **options)
-
-
-def _exponential_integrator(grid, lam, **options):
-    return _sde_family(grid, lam, lambda g: np.exp(g / 2), lambda g: 2 * np.expm1(g / 2), lambda g: np.expm1(g), **options)
-
-
-def _probability_flow(grid, lam, **options):
-    return _sde_family(grid, lam, lambda g: 1 + g / 2, lambda g: g / 2, lambda g: 0.0, **options)
-
-
-def _implicit_family(grid, lam, factor, divisor):
-    """D d' = factor(g) d + (factor(g) s - E s') mu + sqrt(g) z, D = E + g/v' and E = divisor(g) (arXiv 2507.08956)."""
-    m, k, q = np.ones_like(lam), np.zeros_like(lam), np.zeros_like(lam)
-    for i in range(grid.N):
-        g = np.log1p(grid.noise_ratio[i] ** 2) - np.log1p(grid.noise_ratio[i + 1] ** 2)
-        v = grid.scale[i + 1] ** 2 * lam + grid.sigma[i + 1] ** 2
-        # multiplied through by v: the prox of a law without spread (v = 0) is its mean
-        D = divisor(g) * v + g
-        a, drift = factor(g) * v / D, (factor(g) * grid.scale[i] - divisor(g) * grid.scale[i + 1]) * v / D
-        m, k, q = a * m, a * k + drift, a**2 * q + g * (v / D) ** 2
-        yield m, k, q
-
-
-def _proximal_backward(grid, lam, **options):
-    return _implicit_family(grid, lam, lambda g: 1.0, lambda g: 1 - g / 2)
-
-
-def _proximal_hybrid(grid, lam, **options):
-    return _implicit_family(grid, lam, lambda g: 1 + g / 2, lambda g: 1.0)
-
-
-RECURSIONS = {
-    "ddim": _ddim,
-    "ddpm": _ddpm,
-    "heun": _heun,
-    "gradient_estimation": _gradient_estimation,
-    "dpm_solver_pp": _dpm_solver_pp,
-    "probability_flow": _probability_flow,
-    "euler_maruyama": _euler_maruyama,
-    "exponential_integrator": _exponential_integrator,
-    "proximal_backward": _proximal_backward,
-    "proximal_hybrid": _proximal_hybrid,
-}
-"""Sampler name -> ``recursion(grid, lam, **params)``, an iterator over (m, k, q) at levels 1..N."""
+        runs = new[:, -3:]
+        runs[:, 0] -= base[:, 0]
+        if noise.drawn:
+            spread = np.sum(A[:, np.newaxis, :, np.newaxis] * (A[:, np.newaxis] * spread), axis=(2, 3))
+            spread += b[:, np.newaxis] * b
+        yield runs[0, 0], spread[0, 0], runs[0, 2]
 
 
 # ------------------------------------------------------------------------------------------------------ driver
@@ -218,8 +135,8 @@ def gaussian(sampler, mean, cov, grid, start_mean=None, start_cov=None, *, all_s
 
     Parameters
     ----------
-    sampler : str or callable
-        A name of ``samplers.REGISTRY`` or the function itself.
+    sampler : str, callable or SamplerInfo
+        A name of ``samplers.REGISTRY``, the function itself, or any sampler made by the decorator ``samplers.sampler``.
     mean : array_like, shape (d,)
     cov : array_like, shape (d, d), or (d,) for a diagonal covariance (then everything is O(d N)), or a scalar
         Positive semidefinite; zero eigenvalues allowed.
@@ -243,20 +160,20 @@ def gaussian(sampler, mean, cov, grid, start_mean=None, start_cov=None, *, all_s
     ------
     ValueError
         Naming the argument, for an unknown sampler, wrong shapes, covariances that are not symmetric positive
-        semidefinite, and whatever the sampler itself refuses.
+        semidefinite, whatever the sampler itself refuses, an update that is not affine on a Gaussian (one that clips, say),
+        and one that draws other noise than ``noise.normal(i, n, d)`` in step i.
 
     Notes
     -----
     One eigendecomposition, then O(d) per step. Not an approximation: the only error is rounding.
     """
-    name, info = _resolve(sampler)
+    info = _resolve(sampler)
     if "noise" in params:
         fail("noise", params["noise"], "no noise: the law of the output is computed")
     if not isinstance(grid, Grid) or grid.sigma.ndim != 1:
         fail("grid", grid, "a Grid with one schedule for all rows")
     positive_scales("grid", grid)
-    # The sampler checks its own parameters at the call; the generator is never started.
-    info.function(_NoOracle(), grid, np.zeros((1, 1)), **params, **({"noise": Noise(0)} if info.stochastic else {}))
+    options = info.options(grid, **params)
     mean = to_numpy(real_array("mean", mean))
     if mean.ndim != 1 or mean.shape[0] == 0:
         fail(f"mean (shape {mean.shape})", mean, "shape (d,)")
@@ -283,12 +200,13 @@ def gaussian(sampler, mean, cov, grid, start_mean=None, start_cov=None, *, all_s
     offset = start_mean - grid.scale[0] * mean
     offset = offset if basis is None else basis.T @ offset
 
-    ones, zeros = np.ones_like(lam), np.zeros_like(lam)
+    variance = start if start.ndim == 1 else np.maximum(np.diagonal(start), 0.0)
+    first = grid.scale[0] * centre + offset
+    steps = _deviations(info, grid, lam, centre, first, np.sqrt(variance), options)
     laws = []
-    for i, (m, k, q) in enumerate([(ones, zeros, zeros), *RECURSIONS[name](grid, lam, **params)]):
+    for i, (m, q, at) in enumerate([(np.ones_like(lam), np.zeros_like(lam), first), *steps]):
         if not all_steps and i < grid.N:
             continue
-        deviation = m * offset + k * centre
         if start.ndim == 1:
             spread = m**2 * start + q
             spread = spread if basis is None else (basis * spread) @ basis.T
@@ -297,31 +215,25 @@ def gaussian(sampler, mean, cov, grid, start_mean=None, start_cov=None, *, all_s
             spread = spread if basis is None else basis @ spread @ basis.T
         if spread.ndim == 2:
             spread = 0.5 * (spread + spread.T)
-        laws.append((grid.scale[i] * mean + (deviation if basis is None else basis @ deviation), spread))
+        shift = at - grid.scale[i] * centre
+        laws.append((grid.scale[i] * mean + (shift if basis is None else basis @ shift), spread))
     if all_steps:
         return GaussianLaw(np.stack([a for a, _ in laws]), np.stack([b for _, b in laws]))
     return GaussianLaw(*laws[-1])
 
 
-class _NoOracle:
-    """Stands in for a law where only the arguments are checked."""
-
-    def noised(self, scale, sigma):
-        return self
-
-    def _never(self, *args, **kwargs):
-        raise AssertionError("never called")
-
-    denoise = prox = prox_local = _never
-
-
 def _resolve(sampler):
-    for name, info in samplers.REGISTRY.items():
-        if sampler is info.function or (isinstance(sampler, str) and sampler == name):
-            if name not in RECURSIONS:
-                fail("sampler", name, "a sampler with an exact Gaussian recursion: " + ", ".join(RECURSIONS))
-            return name, info
-    return fail("sampler", sampler, "one of " + ", ".join(RECURSIONS) + " or its function")
+    """The :class:`~exactdiffusion.samplers.SamplerInfo`, with an update, of whatever names a sampler."""
+    if isinstance(sampler, samplers.SamplerInfo):
+        found = sampler
+    elif isinstance(sampler, str):
+        found = samplers.REGISTRY.get(sampler)
+    else:
+        found = next((info for info in samplers.REGISTRY.values() if info.function is sampler), None)
+    if found is None or found.update is None:
+        names = ", ".join(name for name, info in samplers.REGISTRY.items() if info.update is not None)
+        fail("sampler", sampler, f"one of {names} or its function, or a sampler made by samplers.sampler (it has an update)")
+    return found
 
 
 def _covariance(name, value, d):

@@ -28,7 +28,9 @@ a sum over the old ones that aliases keeps the mass. `study` compares two resolu
 Source: arXiv 2507.08956 for the two proximal schemes; the method is our own.
 """
 
+import inspect
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
@@ -41,16 +43,16 @@ from .._core.fixed import Fixed
 from .._core.progress import progress
 from .._core.validation import choice, fail, real_array, scalar
 from ..distances.divergence import MASS, kl_sum
+from ..samplers import REGISTRY
 from ..samplers._base import step_sizes
+from ..samplers._line import Explicit, Implicit
 from ..schedules import Grid, positive_scales
 
 __all__ = [
     "SCHEMES",
     "AssumptionViolated",
     "Divergences",
-    "Explicit",
     "GridLaw",
-    "Implicit",
     "Measured",
     "Propagation",
     "QuadratureError",
@@ -255,90 +257,28 @@ def pole_distance(spread):
 # ------------------------------------------------------------------------------------------------------- schemes
 
 
-@dataclass(frozen=True)
-class Explicit:
-    """``X = m(Y) + sqrt(variance) z``; ``mean(y)`` returns ``(m, m')``; variance 0 is a deterministic step."""
+class _Schemes(Mapping):
+    """The samplers that give their step on a line, as they are registered."""
 
-    mean: object
-    variance: float
+    def __getitem__(self, name):
+        form = REGISTRY[name].line
+        if form is None:
+            raise KeyError(name)
+        return form
 
+    def __iter__(self):
+        return (name for name, info in REGISTRY.items() if info.line is not None)
 
-@dataclass(frozen=True)
-class Implicit:
-    """``F(X) = (1 + growth) Y + sqrt(variance) z``, F the derivative of ``potential``; ``forward(x)`` returns ``(F, F')``.
-
-    X is the global minimiser of ``potential(u) - u ((1 + growth) Y + sqrt(variance) z)``.
-    """
-
-    forward: object
-    potential: object
-    growth: float
-    variance: float
-
-    @property
-    def slope(self):
-        return 1 + self.growth
+    def __len__(self):
+        return sum(1 for _ in self)
 
 
-def _affine_in_score(start, growth, pull, variance):
-    # y + (growth y + ...): (1 + growth) rounded once would err the same way at every node and every step, N eps / g in all
-    return Explicit(lambda y: (y + (growth * y + pull * start.score(y)), 1 + (growth + pull * start.curvature(y))), variance)
-
-
-def euler_maruyama(start, end, g):
-    """``X = Y + g (Y/2 + l'_k(Y)) + sqrt(g) z``."""
-    return _affine_in_score(start, g / 2, g, g)
-
-
-def exponential_integrator(start, end, g):
-    """``X = e^(g/2) Y + 2 (e^(g/2) - 1) l'_k(Y) + sqrt(e^g - 1) z``."""
-    return _affine_in_score(start, math.expm1(g / 2), 2 * math.expm1(g / 2), math.expm1(g))
-
-
-def ddpm(start, end, g):
-    """Ancestral step with the large variance: ``X = e^(g/2) (Y + (1 - e^-g) l'_k(Y)) + sqrt(1 - e^-g) z``."""
-    return _affine_in_score(start, math.expm1(g / 2), 2 * math.sinh(g / 2), -math.expm1(-g))
-
-
-def probability_flow(start, end, g):
-    """Euler step of the probability-flow ODE: ``X = Y + (g/2) (Y + l'_k(Y))``."""
-    return _affine_in_score(start, g / 2, g / 2, 0.0)
-
-
-def prox_hybrid(start, end, g):
-    """``X - g l'_{k-1}(X) = (1 + g/2) Y + sqrt(g) z``, i.e. X = prox of -g l_{k-1} (arXiv 2507.08956, hybrid)."""
-    return Implicit(
-        lambda x: (x - g * end.score(x), 1 - g * end.curvature(x)),
-        lambda x: x * x / 2 - g * end.log_density(x),
-        g / 2,
-        g,
-    )
-
-
-def prox_backward(start, end, g):
-    """``(1 - g/2) X - g l'_{k-1}(X) = Y + sqrt(g) z``: fully backward step, g < 2 (arXiv 2507.08956)."""
-    if g >= 2:
-        fail("grid", g, "steps g < 2 for the backward scheme (beyond it the proximal parameter 2g/(2-g) is not positive)")
-    return Implicit(
-        lambda x: (x - (g / 2 * x + g * end.score(x)), 1 - g / 2 - g * end.curvature(x)),
-        lambda x: (1 - g / 2) * x * x / 2 - g * end.log_density(x),
-        0.0,
-        g,
-    )
-
+SCHEMES = _Schemes()
+"""Name of a sampler -> ``scheme(start, end, g, **params)``, its step as :class:`Explicit` or :class:`Implicit`; start and
+end are the laws (:class:`level`) before and after the step."""
 
 #: a step of length zero, of any scheme
 IDENTITY = Explicit(lambda y: (y, np.ones_like(y)), 0.0)
-
-SCHEMES = {
-    "euler_maruyama": euler_maruyama,
-    "exponential_integrator": exponential_integrator,
-    "ddpm": ddpm,
-    "probability_flow": probability_flow,
-    "prox_hybrid": prox_hybrid,
-    "prox_backward": prox_backward,
-}
-"""Name -> ``scheme(start, end, g)``: start and end are the laws (:class:`level`) before and after the step."""
 
 
 # ------------------------------------------------------------------------------------------------------ grid laws
@@ -720,7 +660,13 @@ class Propagation:
         return discretise(self.levels[-1], None, like=self.law)
 
 
-def _chain(scheme, law, grid, step, last_noise, levels=None):
+def line_parameters(scheme):
+    """Names of the parameters that the step of a scheme takes, beside its ends and g."""
+    return tuple(inspect.signature(scheme).parameters)[3:]
+
+
+def _chain(scheme, law, grid, step, last_noise=None, levels=None, **params):
+    """Levels and steps of a run; ``last_noise=None`` is the sampler's own default, and ``params`` go to the scheme."""
     if not isinstance(grid, Grid) or grid.sigma.ndim != 1 or not grid.is_vp:
         fail("grid", grid, "a Grid in VP coordinates, one schedule for all rows")
     positive_scales("grid", grid)
@@ -733,8 +679,15 @@ def _chain(scheme, law, grid, step, last_noise, levels=None):
     elif not callable(scheme):
         fail("scheme", scheme, "a name of SCHEMES or scheme(start, end, g)")
     g = step_sizes(grid, step)
-    maps = [scheme(levels[i], levels[i + 1], float(g[i])) if g[i] > 0 or not line else IDENTITY for i in range(grid.N)]
-    if not last_noise and maps[-1] is not IDENTITY:
+    known = line_parameters(scheme)
+    for name in set(params) - set(known):
+        fail(name, params[name], f"a parameter of the step on a line ({', '.join(known) or 'this scheme has none'})")
+    if "last_noise" in known and last_noise is not None:
+        params["last_noise"] = last_noise
+    maps = [
+        scheme(levels[i], levels[i + 1], float(g[i]), **params) if g[i] > 0 or not line else IDENTITY for i in range(grid.N)
+    ]
+    if last_noise is False and "last_noise" not in known and maps[-1] is not IDENTITY:
         maps[-1] = replace(maps[-1], variance=0.0)
     for i, m in enumerate(maps):
         if isinstance(m, Implicit) and not m.variance > 0:
@@ -761,13 +714,14 @@ def propagate(
     start="exact",
     *,
     step="integral",
-    last_noise=True,
+    last_noise=None,
     nonconvex="raise",
     refine=1.0,
     nodes=None,
     keep=False,
     sums="positive",
     limit=MOST_EVALUATIONS,
+    **params,
 ):
     """Exact law of the output of a one-step sampler on a one-dimensional mixture.
 
@@ -777,13 +731,14 @@ def propagate(
     grid : Grid
         VP coordinates, noisy to clean. The last level must have a density.
     scheme : str or callable
-        A name of :data:`SCHEMES`, or ``scheme(start, end, g)`` returning an :class:`Explicit` or :class:`Implicit` step.
+        A name of :data:`SCHEMES`, which is that of the sampler, or ``scheme(start, end, g)`` returning an :class:`Explicit`
+        or :class:`Implicit` step.
     start : {"exact", "normal"} or GridLaw
         Law of the first state: the exact one at the first level, N(0, 1), or any law on nodes.
     step : "integral", "right" or (N,) array
         Step sizes g, as for the samplers.
-    last_noise : bool
-        False drops the noise of the last (explicit) step.
+    last_noise : bool, optional
+        False drops the noise of the last (explicit) step. Default: that of the sampler.
     nonconvex : {"raise", "contact"}
         What to do where the Jacobian of a proximal step is not positive: raise :class:`AssumptionViolated`, or compute the
         law of the global proximal map by its contact set.
@@ -800,6 +755,8 @@ def propagate(
     limit : number
         Kernel evaluations allowed. How many are needed is estimated before the first: about 3e7 take a second. Beyond 5
         seconds a terminal shows the progress.
+    **params
+        Parameters of the sampler that its step on a line takes (``variance`` of "ddpm").
 
     Returns
     -------
@@ -823,7 +780,7 @@ def propagate(
     choice("nonconvex", nonconvex, ("raise", "contact"))
     fourier = choice("sums", sums, ("positive", "fourier")) == "fourier"
     refine, limit = scalar("refine", refine, low=0.5), scalar("limit", limit, low=0, low_open=True)
-    levels, maps = _chain(scheme, law, grid, step, last_noise)
+    levels, maps = _chain(scheme, law, grid, step, last_noise, **params)
     if nodes is not None:
         nodes = np.array(to_numpy(real_array("nodes", nodes)))
     seconds = _affordable(levels, maps, refine, limit, nodes) / PER_SECOND

@@ -134,13 +134,13 @@ def _kernel(at, centres, variance):
     return xp.exp(-z * z / (2 * variance)) / math.sqrt(2 * math.pi * variance)
 
 
-def propagate(law, grid, scheme, start="exact", *, step="integral", refine=1.0, like=None, limit=MOST_FLOPS):
+def propagate(law, grid, scheme, start="exact", *, step="integral", refine=1.0, like=None, limit=MOST_FLOPS, **params):
     """Exact law of the output of a one-step stochastic sampler on a mixture in the plane.
 
     Parameters
     ----------
     law : GaussianMixture, dim 2
-    grid, scheme, start, step, refine
+    grid, scheme, start, step, refine, **params
         As for :func:`exactdiffusion.output_laws.line.propagate`; ``start`` is "exact" or "normal"; no deterministic schemes.
     like : array, optional
         Compute in the namespace and on the device of this array (default NumPy).
@@ -172,7 +172,7 @@ def propagate(law, grid, scheme, start="exact", *, step="integral", refine=1.0, 
     choice("start", start, ("exact", "normal"))
     refine = scalar("refine", refine, low=0.5)
     levels = tuple(_Plane(law, float(s), float(t)) for s, t in zip(grid.scale, grid.sigma))
-    maps = _chain(scheme, law, grid, step, True, levels)[1]
+    maps = _chain(scheme, law, grid, step, levels=levels, **params)[1]
     if not all(m.variance > 0 for m in maps):
         fail("scheme", scheme, "a stochastic scheme")
     like = np.zeros(1) if like is None else like

@@ -117,14 +117,14 @@ def _noncentral_chi(at, centres, c, d):
     return out
 
 
-def propagate(law, grid, scheme, start="exact", *, step="integral", refine=1.0, keep=False):
+def propagate(law, grid, scheme, start="exact", *, step="integral", refine=1.0, keep=False, **params):
     """Exact law of the radius of the output of a one-step sampler on an isotropic scale mixture.
 
     Parameters
     ----------
     law : GaussianMixture
         All means 0, isotropic covariances, 2 <= dim <= 500.
-    grid, scheme, start, step, refine, keep
+    grid, scheme, start, step, refine, keep, **params
         As for :func:`exactdiffusion.output_laws.line.propagate`; ``start`` is "exact" or "normal".
 
     Returns
@@ -154,7 +154,7 @@ def propagate(law, grid, scheme, start="exact", *, step="integral", refine=1.0, 
     choice("start", start, ("exact", "normal"))
     refine = scalar("refine", refine, low=0.5)
     levels = tuple(_Ray(law, float(s), float(t)) for s, t in zip(grid.scale, grid.sigma))
-    maps = _chain(scheme, law, grid, step, True, levels)[1]
+    maps = _chain(scheme, law, grid, step, levels=levels, **params)[1]
     for i in np.unique(np.linspace(0, grid.N, 33).astype(int)):  # too many nodes: before the first step
         _nodes(levels[i].box(), levels[i], maps[i] if i < grid.N else None, refine, 0.0)
     box = levels[0].box()

@@ -73,7 +73,11 @@ def reduce(law):
     return Reduction(reduced, basis, offset, float(variances[0]))
 
 
-def gaussian_line(mean, variance, grid, scheme, start="exact", *, step="integral"):
+#: options of the other propagations that say how to compute, not what
+_HOW = {"nonconvex", "refine", "nodes", "keep", "sums", "limit", "like"}
+
+
+def gaussian_line(mean, variance, grid, scheme, start="exact", *, step="integral", **params):
     """Exact output mean and variance on N(mean, variance) in one dimension: every scheme of the grid is affine there.
 
     Returns
@@ -81,7 +85,7 @@ def gaussian_line(mean, variance, grid, scheme, start="exact", *, step="integral
     (mean, variance)
     """
     choice("start", start, ("exact", "normal"))
-    levels, maps = _chain(scheme, GaussianMixture([1.0], [[mean]], variance), grid, step, True)
+    levels, maps = _chain(scheme, GaussianMixture([1.0], [[mean]], variance), grid, step, **params)
     m, v = (
         (levels[0].scale * mean, levels[0].scale ** 2 * variance + levels[0].sigma ** 2) if start == "exact" else (0.0, 1.0)
     )
@@ -147,7 +151,7 @@ def propagate(law, grid, scheme, start="exact", **options):
         kl, reverse, square = found["kl"], found["reverse_kl"], math.nan
     across = []
     distance = float(np.linalg.norm(parts.offset))
-    step = options.get("step", "integral")
+    params = {name: value for name, value in options.items() if name not in _HOW}
     scale, sigma = float(grid.scale[-1]), float(grid.sigma[-1])
     true_v = scale**2 * parts.variance + sigma**2
     groups = [(parts.codimension, 0.0)]
@@ -156,7 +160,7 @@ def propagate(law, grid, scheme, start="exact", **options):
     for count, mean in groups:
         if count == 0:
             continue
-        m, v = gaussian_line(mean, parts.variance, grid, scheme, start, step=step)
+        m, v = gaussian_line(mean, parts.variance, grid, scheme, start, **params)
         across.append((count, m, v, scale * mean, true_v))
         here, there = (np.array([m]), np.array([v])), (np.array([scale * mean]), np.array([true_v]))
         kl += count * gaussian_kl(*there, *here)

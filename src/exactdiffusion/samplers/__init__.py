@@ -9,26 +9,46 @@ Gaussians in the plane, 20 % on a single one, the cheapest oracle. An oracle mus
 A run that blows up (coordinates that leave the finite numbers, or grow a million times beyond the denoiser's answers) ends
 in a ValueError that names the state.
 
-Adding a sampler: (1) a file with the update in display math, source, order and what it is not; (2) a line in ``REGISTRY``;
-(3) its exact Gaussian law in ``output_laws/gaussian.py``; the contract tests then run on it.
+The formula of a sampler is its ``update(state, i, grid, oracle, noise, memory, **options)``, which returns the next state
+and the memory of the method. A run calls it N times; :func:`exactdiffusion.output_laws.gaussian` probes the same function
+for the exact law of the output on a Gaussian target. ``REGISTRY[name].update`` is this function.
+
+To add a sampler, write one file in this folder: the update, and a function with the decorator :func:`~._base.sampler` that
+checks the parameters and has the docstring (update in display math, source, order, what it is not). Every file of the folder
+is imported and its sampler registered and exported here; the contract tests, the exact Gaussian law and the command line
+then know it.
 """
 
-from ._base import SamplerInfo
-from .ddim import ddim
-from .ddpm import ddpm
-from .dpm_solver_pp import dpm_solver_pp
-from .euler_maruyama import euler_maruyama
-from .exponential_integrator import exponential_integrator
-from .gradient_estimation import gradient_estimation
-from .heun import heun
-from .probability_flow import probability_flow
-from .proximal_backward import proximal_backward
-from .proximal_hybrid import proximal_hybrid
+import importlib
+import pkgutil
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "REGISTRY", "SamplerInfo", "ddim", "ddpm", "dpm_solver_pp", "euler_maruyama", "exponential_integrator", "final",
-    "gradient_estimation", "heun", "probability_flow", "proximal_backward", "proximal_hybrid",
-]  # fmt: skip
+from ._base import REGISTRY, SamplerInfo, sampler
+
+if TYPE_CHECKING:  # type checkers do not run the loop below; a sampler that is not listed here works all the same
+    from .ddim import ddim as ddim
+    from .ddpm import ddpm as ddpm
+    from .dpm_solver_pp import dpm_solver_pp as dpm_solver_pp
+    from .euler_maruyama import euler_maruyama as euler_maruyama
+    from .exponential_integrator import exponential_integrator as exponential_integrator
+    from .gradient_estimation import gradient_estimation as gradient_estimation
+    from .heun import heun as heun
+    from .probability_flow import probability_flow as probability_flow
+    from .proximal_backward import proximal_backward as proximal_backward
+    from .proximal_hybrid import proximal_hybrid as proximal_hybrid
+
+for _name in sorted(module.name for module in pkgutil.iter_modules(__path__)):
+    if not _name.startswith("_"):
+        importlib.import_module(f"{__name__}.{_name}")
+# after all imports: a submodule of the same name is an attribute of the package, too
+globals().update({name: info.function for name, info in REGISTRY.items()})
+
+__all__ = ["REGISTRY", "SamplerInfo", "final", "sampler", *REGISTRY]
+
+
+def __getattr__(name: str) -> Callable:
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; the samplers are: " + ", ".join(REGISTRY))
 
 
 def final(states):
@@ -41,51 +61,3 @@ def final(states):
     if last is None:
         raise ValueError("states: got an exhausted generator; expected the states of a sampler")
     return last
-
-
-REGISTRY = {
-    info.name: info
-    for info in (
-        SamplerInfo("ddim", ddim, False, 1, "any", "Euler in sigma, deterministic"),
-        SamplerInfo(
-            "gradient_estimation",
-            gradient_estimation,
-            False,
-            1,
-            "any",
-            "DDIM with extrapolated noise prediction (gamma; order 2 with gamma='variable')",
-        ),
-        SamplerInfo("ddpm", ddpm, True, 1, "any", "ancestral sampling; mu family from DDIM (0) to DDPM (1/2)"),
-        SamplerInfo("heun", heun, False, 2, "any", "Heun in sigma (EDM), two calls per step", per_step=2),
-        SamplerInfo("dpm_solver_pp", dpm_solver_pp, False, 2, "any", "DPM-Solver++(2M), two-step in log sigma"),
-        SamplerInfo("probability_flow", probability_flow, False, 1, "vp", "Euler for the VP probability-flow ODE"),
-        SamplerInfo("euler_maruyama", euler_maruyama, True, 1, "vp", "Euler-Maruyama for the reverse VP-SDE"),
-        SamplerInfo(
-            "exponential_integrator",
-            exponential_integrator,
-            True,
-            1,
-            "vp",
-            "reverse VP-SDE with frozen score, linear part exact",
-        ),
-        SamplerInfo(
-            "proximal_backward",
-            proximal_backward,
-            True,
-            1,
-            "vp",
-            "backward Euler for the reverse VP-SDE by proximal maps; steps g < 2",
-            oracle="prox",
-        ),
-        SamplerInfo(
-            "proximal_hybrid",
-            proximal_hybrid,
-            True,
-            1,
-            "vp",
-            "reverse VP-SDE, linear drift forward, score backward by proximal maps",
-            oracle="prox",
-        ),
-    )
-}
-"""Name -> :class:`SamplerInfo`."""

@@ -1,5 +1,8 @@
-"""What every sampler shares: checks at the call, one oracle call, coefficients that are scalars or one per row."""
+"""What every sampler shares: the registry, checks at the call, the run of an update, coefficients that are one for all rows
+or one per row."""
 
+import functools
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
@@ -7,6 +10,7 @@ from types import ModuleType
 import numpy as np
 
 from .._core.arrays import array_namespace, from_numpy, to_numpy
+from .._core.random import Noise
 from .._core.validation import choice, fail, points, real_array
 from ..schedules import Grid, positive_scales
 
@@ -31,6 +35,16 @@ class SamplerInfo:
         Oracle calls per step.
     oracle : {"denoise", "prox"}
         What is asked of the law at a level.
+    update : callable or None
+        ``update(state, i, grid, oracle, noise, memory, **options) -> (state, memory)``: see :func:`sampler`.
+    line : callable or None
+        ``line(start, end, g, **params)``: the step on a line, :class:`~exactdiffusion.samplers._line.Explicit` or
+        :class:`~exactdiffusion.samplers._line.Implicit`, in VP coordinates; ``start`` and ``end`` are the laws before and
+        after the step. Its keywords are the sampler's parameters that it knows.
+    pure_noise : bool
+        The first scale of the grid may be 0.
+    checks : callable or None
+        The function as it was written: it checks the parameters and returns the options of ``update``.
     """
 
     name: str
@@ -41,12 +55,89 @@ class SamplerInfo:
     summary: str
     per_step: int = 1
     oracle: str = "denoise"
+    update: Callable | None = None
+    line: Callable | None = None
+    pure_noise: bool = False
+    checks: Callable | None = None
 
     def calls(self, N, final_zero=False):
         """Oracle (denoiser) calls of a run of N steps; ``N`` may be a Grid, which then says whether it ends at 0."""
         if isinstance(N, Grid):
             N, final_zero = N.N, bool((N.sigma[-1] == 0).all())
         return self.per_step * N - (self.per_step - 1 if final_zero else 0)
+
+    def options(self, grid, **params):
+        """Options of ``update`` for a run with these parameters, which are checked; no law and no start are needed."""
+        self.check_grid(grid)
+        return _options(self.checks, None, grid, None, **params, **({"noise": Noise(0)} if self.stochastic else {}))
+
+    def check_grid(self, grid):
+        """ValueError where the sampler cannot run on this grid."""
+        if not isinstance(grid, Grid):
+            fail("grid", grid, "a schedules.Grid")
+        if self.coordinates == "vp" and not grid.is_vp:
+            fail("grid", grid, "VP coordinates, scale^2 + sigma^2 = 1 (use grid.to_vp() and rescale x)")
+        if not self.pure_noise:
+            positive_scales("grid", grid)
+
+
+REGISTRY: dict[str, SamplerInfo] = {}
+
+
+def sampler(update, *, order, summary, coordinates="any", per_step=1, oracle="denoise", pure_noise=False, line=None):
+    """Decorator that makes a sampler of its update and registers it under the name of the function.
+
+    The decorated function has the signature ``name(law, grid, x, **params)`` and the docstring of the sampler; a random one
+    takes ``noise`` as a keyword. Its body checks the parameters (law, grid and x are checked before) and returns the options
+    of ``update``, a dict, or None for no options: it must not look at law and x.
+
+    Parameters
+    ----------
+    update : callable
+        ``update(state, i, grid, oracle, noise, memory, **options) -> (state, memory)``, the step from level i to i + 1.
+        ``state`` has shape (n, d), and the update returns a new array. ``oracle`` answers ``denoise(j, x)``, ``score(j, x)``
+        and ``prox(j, y, lam, kind="global", calls=None)`` at level j. A random step draws ``noise.normal(i, n, d,
+        like=state)`` and nothing else from the noise. ``memory`` is a tuple of arrays of the shape of the state, empty
+        before the first step. Coefficients go through :func:`column`, so that grids with a schedule per row work.
+    order, summary, coordinates, per_step, oracle, pure_noise, line
+        As in :class:`SamplerInfo`.
+    """
+
+    def register(checks):
+        @functools.wraps(checks)
+        def function(law, grid, x, *args, **params):
+            run = Run(law, grid, x, info)
+            options = _options(checks, law, grid, x, *args, **params)
+            if oracle == "prox":
+                run.with_prox(options.get("prox", "global"))
+            return run.states(update, params.get("noise"), **options)
+
+        name, parameters = checks.__name__, inspect.signature(checks).parameters
+        info = SamplerInfo(
+            name=name,
+            function=function,
+            stochastic="noise" in parameters,
+            order=order,
+            coordinates=choice("coordinates", coordinates, ("any", "vp")),
+            summary=summary,
+            per_step=per_step,
+            oracle=choice("oracle", oracle, ("denoise", "prox")),
+            update=update,
+            line=line,
+            pure_noise=pure_noise,
+            checks=checks,
+        )
+        if name in REGISTRY and REGISTRY[name].checks.__module__ != checks.__module__:
+            fail("name", name, "a name that no registered sampler has")
+        REGISTRY[name] = info
+        return function
+
+    return register
+
+
+def _options(checks, *args, **params):
+    """What ``update`` takes besides its six arguments."""
+    return dict(checks(*args, **params) or {})
 
 
 #: A run has blown up when it has grown by this factor where neither the denoiser's answers nor the noise are as large.
@@ -57,17 +148,15 @@ _PROX = {"global": "prox", "local": "prox_local"}
 
 
 class Run:
-    """The checked arguments of one run: ``law``, ``grid``, ``x`` (a float64 copy), its namespace ``xp`` and ``N``."""
+    """The checked arguments of one run: ``law``, ``grid``, ``x`` (a float64 copy), its namespace ``xp`` and ``N``.
 
-    def __init__(self, law, grid, x, *, vp=False, pure_noise=False):
+    It is the ``oracle`` of an update: :meth:`denoise`, :meth:`score` and :meth:`prox` at a level of the grid.
+    """
+
+    def __init__(self, law, grid, x, info):
         if not callable(getattr(law, "noised", None)):
             fail("law", law, "an object with noised(scale, sigma).denoise(x)")
-        if not isinstance(grid, Grid):
-            fail("grid", grid, "a schedules.Grid")
-        if vp and not grid.is_vp:
-            fail("grid", grid, "VP coordinates, scale^2 + sigma^2 = 1 (use grid.to_vp() and rescale x)")
-        if not pure_noise:
-            positive_scales("grid", grid)
+        info.check_grid(grid)
         dim = getattr(law, "dim", None)
         self.x = points("x", x, dim if isinstance(dim, int) else None)
         self.xp = array_namespace(self.x)
@@ -80,14 +169,17 @@ class Run:
         self.law, self.grid, self.N = law, grid, grid.N
         self._answer = None  # largest coordinate of the denoiser's answers since the last state
 
-    def states(self, steps):
-        """Copies of the states that the generator ``steps`` yields: an edit of one changes neither the run nor the start.
+    def states(self, update, noise=None, **options):
+        """The start and the N states that ``update`` gives, as copies: an edit of one changes neither the run nor the start.
 
         A run that blows up ends in a ValueError. Where the denoiser answers, a state counts as grown as far as it exceeds
         all that a stable step mixes: the state before, the answers (times the scale) and the noise.
         """
+        x, memory = self.x, ()
         grown, before = 1.0, 0.0
-        for i, x in enumerate(steps):
+        for i in range(self.N + 1):
+            if i > 0:
+                x, memory = update(x, i - 1, self.grid, self, noise, memory, **options)
             size, scale, sigma = self._size(x), float(np.max(self.grid.scale[i])), float(np.max(self.grid.sigma[i]))
             if self._answer is not None:
                 grown = max(1.0, grown * size / max(before, scale * self._answer, 1e-300))
@@ -100,10 +192,6 @@ class Run:
     def _size(self, x):
         """Largest coordinate in absolute value; 0 for no rows."""
         return max(float(self.xp.max(x)), -float(self.xp.min(x))) if x.shape[0] else 0.0  # without a temporary array
-
-    def column(self, value):
-        """A coefficient: a float for all rows, or shape (n, 1) in the namespace of x."""
-        return float(value) if np.ndim(value) == 0 else from_numpy(np.asarray(value)[:, np.newaxis], self.x)
 
     def denoise(self, i, x):
         """``E[X | scale_i X + sigma_i Z = x]``, one oracle call."""
@@ -143,7 +231,17 @@ class Run:
 
     def score(self, i, x):
         """``grad log p(x) = (scale_i E[X | x] - x) / sigma_i^2`` at level i (Tweedie), one oracle call."""
-        return (self.column(self.grid.scale[i]) * self.denoise(i, x) - x) / self.column(self.grid.sigma[i] ** 2)
+        return (column(self.grid.scale[i], x) * self.denoise(i, x) - x) / column(self.grid.sigma[i] ** 2, x)
+
+
+def column(value, x):
+    """A coefficient: a float for all rows, or shape (n, 1) in the namespace of x."""
+    return float(value) if np.ndim(value) == 0 else from_numpy(np.asarray(value)[:, np.newaxis], x)
+
+
+def add_noise(x, i, noise, deviation):
+    """``x + deviation z_i``, where step i draws ``z_i = noise.normal(i, n, d)``."""
+    return x + column(deviation, x) * noise.normal(i, *x.shape, like=x)
 
 
 def checked_noise(noise):
@@ -183,29 +281,32 @@ def final_rule(grid, final):
     return final
 
 
-def reverse_sde(law, grid, x, noise, step, last_noise, final, update):
-    """Checked run of a one-step scheme for the reverse VP-SDE; the states are a generator.
-
-    ``update(run, i, x, g)`` is the mean of the next state and the standard deviation of its noise.
-    """
-    run = Run(law, grid, x, vp=True)
+def reverse_sde(grid, noise, step, last_noise, final):
+    """Checked options of a one-step scheme for the reverse VP-SDE: its steps ``g``, whether a step is ``noisy``, and whether
+    the last one denoises (``final``)."""
     g = step_sizes(grid, step)
     noisy = np.ones(grid.N, dtype=bool)
     flag("last_noise", last_noise), final_rule(grid, final)
     noisy[-1] = last_noise and final == "step"
     if noisy.any():
         checked_noise(noise)
+    return {"g": g, "noisy": noisy, "final": final}
 
-    def states():
-        x = run.x
-        yield x
-        for i in range(run.N):
-            if final == "denoise" and i == run.N - 1:
-                x = run.column(run.grid.scale[i + 1]) * run.denoise(i, x)
-            else:
-                x, deviation = update(run, i, x, g[i])
-                if noisy[i]:
-                    x = x + run.column(deviation) * noise.normal(i, *x.shape, like=x)
-            yield x
 
-    return run.states(states())
+def denoises(i, grid, final):
+    """Whether step i is the last one of a run with ``final="denoise"``."""
+    return final == "denoise" and i == grid.N - 1
+
+
+def denoised(x, i, grid, oracle):
+    """``scale_{i+1} E[X | x]``, the state after a last step that denoises."""
+    return column(grid.scale[i + 1], x) * oracle.denoise(i, x)
+
+
+def prox_options(grid, noise, prox, calls):
+    """Checked options of a proximal step: ``g``, the kind of ``prox`` and the dict of ``calls``."""
+    checked_noise(noise)
+    choice("prox", prox, ("global", "local"))
+    if calls is not None and not isinstance(calls, dict):
+        fail("calls", calls, "None or a dict that counts are added to")
+    return {"g": grid.g, "prox": prox, "calls": calls}

@@ -2,9 +2,20 @@
 
 import numpy as np
 
-from ._base import Run
+from ._base import column, sampler
 
 
+def update(x, i, grid, oracle, noise, memory):
+    scale, r = grid.scale, grid.noise_ratio
+    clean = oracle.denoise(i, x)
+    if i == 0 and np.any(scale[0] == 0):  # y is infinite: the same step in x
+        sigma = grid.sigma
+        return column(scale[1], x) * clean + column(sigma[1] / sigma[0], x) * (x - column(scale[0], x) * clean), memory
+    shrink = column(r[i + 1] / r[i], x)
+    return column(scale[i + 1], x) * (clean + shrink * (x / column(scale[i], x) - clean)), memory
+
+
+@sampler(update, order=1, pure_noise=True, summary="Euler in sigma, deterministic")
 def ddim(law, grid, x):
     r"""DDIM (deterministic): Euler in the noise ratio ``r = sigma / scale``.
 
@@ -39,21 +50,3 @@ def ddim(law, grid, x):
     sigma, DPM-Solver-1, DPM-Solver++(1). Not the Euler step of the probability-flow ODE in VP time
     (:func:`probability_flow`): same ODE, another variable.
     """
-    run = Run(law, grid, x, pure_noise=True)
-    return run.states(_steps(run))
-
-
-def _steps(run):
-    scale, r = run.grid.scale, run.grid.noise_ratio
-    x = run.x
-    yield x
-    for i in range(run.N):
-        clean = run.denoise(i, x)
-        if i == 0 and np.any(scale[0] == 0):  # y is infinite: the same step in x
-            sigma = run.grid.sigma
-            x = run.column(scale[1]) * clean + run.column(sigma[1] / sigma[0]) * (x - run.column(scale[0]) * clean)
-            yield x
-            continue
-        shrink = run.column(r[i + 1] / r[i])
-        x = run.column(scale[i + 1]) * (clean + shrink * (x / run.column(scale[i]) - clean))
-        yield x

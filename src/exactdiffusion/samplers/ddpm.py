@@ -1,11 +1,36 @@
 """DDPM and the mu family."""
 
+import math
+
 import numpy as np
 
 from .._core.validation import choice, fail, scalar
-from ._base import Run, checked_noise, flag
+from ._base import add_noise, checked_noise, column, flag, sampler
+from ._line import affine_in_score
 
 
+def update(x, i, grid, oracle, noise, memory, *, shrink, spread):
+    clean = oracle.denoise(i, x)
+    y = clean + column(shrink[i], x) * (x / column(grid.scale[i], x) - clean)
+    if spread is not None and np.any(spread[i] != 0):
+        y = add_noise(y, i, noise, spread[i])
+    return column(grid.scale[i + 1], x) * y, memory
+
+
+def line(start, end, g, *, variance="small", last_noise=False):
+    """``X = e^(g/2) (Y + (1 - e^-g) l'(Y)) + sqrt(c) z`` at mu = 1/2, l at the level before the step.
+
+    The variance c is ``1 - e^-g`` for "large" and ``(1 - e^-g) sigma'^2 / sigma^2`` for "small".
+    """
+    noise = -math.expm1(-g)
+    if variance == "zero" or (variance == "large" and end.sigma == 0 and not last_noise):
+        noise = 0.0
+    elif variance == "small":
+        noise *= (end.sigma / start.sigma) ** 2
+    return affine_in_score(start, math.expm1(g / 2), 2 * math.sinh(g / 2), noise)
+
+
+@sampler(update, order=1, summary="ancestral sampling; mu family from DDIM (0) to DDPM (1/2)", line=line)
 def ddpm(law, grid, x, *, noise=None, mu=0.5, variance="small", last_noise=False):
     r"""Ancestral sampling, in the mu family that joins DDIM (mu = 0) and DDPM (mu = 1/2).
 
@@ -48,7 +73,6 @@ def ddpm(law, grid, x, *, noise=None, mu=0.5, variance="small", last_noise=False
     "small" only. "zero" is not DDIM: DDIM shrinks by ``r_{i+1} / r_i``, the posterior mean by its square.
     Not :func:`euler_maruyama`, whose drift is linearised in the score.
     """
-    run = Run(law, grid, x)
     mu = scalar("mu", mu, low=0.0, high=1.0, high_open=True)
     choice("variance", variance, ("small", "large", "zero"))
     if variance == "large" and mu != 0.5:
@@ -57,7 +81,7 @@ def ddpm(law, grid, x, *, noise=None, mu=0.5, variance="small", last_noise=False
     shrink, spread = _coefficients(grid, mu, variance, last_noise)
     if spread is not None:
         checked_noise(noise)
-    return run.states(_steps(run, shrink, spread, noise))
+    return {"shrink": shrink, "spread": spread}
 
 
 def _coefficients(grid, mu, variance, last_noise):
@@ -72,16 +96,3 @@ def _coefficients(grid, mu, variance, last_noise):
         return shrink, spread if last_noise else np.where(following == 0, 0.0, spread)
     with np.errstate(divide="ignore"):
         return shrink, following * np.sqrt(-np.expm1(2.0 * mu / (1.0 - mu) * np.log(ratio)))
-
-
-def _steps(run, shrink, spread, noise):
-    scale = run.grid.scale
-    x = run.x
-    yield x
-    for i in range(run.N):
-        clean = run.denoise(i, x)
-        y = clean + run.column(shrink[i]) * (x / run.column(scale[i]) - clean)
-        if spread is not None and np.any(spread[i] != 0):
-            y = y + run.column(spread[i]) * noise.normal(i, *x.shape, like=x)
-        x = run.column(scale[i + 1]) * y
-        yield x

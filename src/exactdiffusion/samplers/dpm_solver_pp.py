@@ -3,9 +3,20 @@
 import numpy as np
 
 from .._core.validation import fail
-from ._base import Run, flag
+from ._base import column, flag, sampler
 
 
+def update(x, i, grid, oracle, noise, memory, *, weights):
+    r = grid.noise_ratio
+    clean = mixed = oracle.denoise(i, x)
+    if memory and np.any(weights[i] != 0):
+        (previous,) = memory
+        mixed = clean + column(weights[i], x) * (clean - previous)
+    shrink = column(r[i + 1] / r[i], x)
+    return column(grid.scale[i + 1], x) * (mixed + shrink * (x / column(grid.scale[i], x) - mixed)), (clean,)
+
+
+@sampler(update, order=2, summary="DPM-Solver++(2M), two-step in log sigma")
 def dpm_solver_pp(law, grid, x, lower_order_final=None):
     r"""DPM-Solver++(2M): two-step extrapolation of the denoiser in ``lambda = log(scale / sigma)``.
 
@@ -40,8 +51,7 @@ def dpm_solver_pp(law, grid, x, lower_order_final=None):
     Source: Lu et al. 2022 (DPM-Solver++), Algorithm 2. Order 2. Not DPM-Solver-2 (single step, noise prediction, two calls
     per step), not the SDE variant, and not :func:`gradient_estimation`, which extrapolates the noise prediction in r.
     """
-    run = Run(law, grid, x)
-    return run.states(_steps(run, _weights(grid, lower_order_final)))
+    return {"weights": _weights(grid, lower_order_final)}
 
 
 def _weights(grid, lower_order_final):
@@ -62,19 +72,3 @@ def _weights(grid, lower_order_final):
     # After a step of length zero both predictions are equal and the weight has no effect.
     np.divide(h[1:], 2.0 * h[:-1], out=weights[1:], where=h[:-1] > 0)
     return weights
-
-
-def _steps(run, weights):
-    scale, r = run.grid.scale, run.grid.noise_ratio
-    x = run.x
-    previous = None
-    yield x
-    for i in range(run.N):
-        clean = run.denoise(i, x)
-        mixed = clean
-        if previous is not None and np.any(weights[i] != 0):
-            mixed = clean + run.column(weights[i]) * (clean - previous)
-        shrink = run.column(r[i + 1] / r[i])
-        x = run.column(scale[i + 1]) * (mixed + shrink * (x / run.column(scale[i]) - mixed))
-        previous = clean
-        yield x

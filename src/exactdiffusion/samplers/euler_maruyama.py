@@ -2,9 +2,23 @@
 
 import numpy as np
 
-from ._base import reverse_sde
+from ._base import add_noise, column, denoised, denoises, reverse_sde, sampler
+from ._line import affine_in_score
 
 
+def update(x, i, grid, oracle, noise, memory, *, g, noisy, final):
+    if denoises(i, grid, final):
+        return denoised(x, i, grid, oracle), memory
+    x = x + column(g[i], x) * (0.5 * x + oracle.score(i, x))
+    return (add_noise(x, i, noise, np.sqrt(g[i])) if noisy[i] else x), memory
+
+
+def line(start, end, g):
+    """``X = Y + g (Y/2 + l'(Y)) + sqrt(g) z``, l at the level before the step."""
+    return affine_in_score(start, g / 2, g, g)
+
+
+@sampler(update, order=1, coordinates="vp", summary="Euler-Maruyama for the reverse VP-SDE", line=line)
 def euler_maruyama(law, grid, x, *, noise=None, step="integral", last_noise=True, final="step"):
     r"""Euler-Maruyama for the reverse-time VP-SDE (the score-based sampler of arXiv 2507.08956).
 
@@ -47,8 +61,4 @@ def euler_maruyama(law, grid, x, *, noise=None, step="integral", last_noise=True
     1.09 at eps = 1e-3). Not :func:`ddpm` (posterior mean and variance) and not :func:`exponential_integrator` (linear
     part exact): all three share the limit but not the first-order error.
     """
-    return reverse_sde(law, grid, x, noise, step, last_noise, final, _update)
-
-
-def _update(run, i, x, g):
-    return x + run.column(g) * (0.5 * x + run.score(i, x)), np.sqrt(g)
+    return reverse_sde(grid, noise, step, last_noise, final)

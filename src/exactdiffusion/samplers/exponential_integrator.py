@@ -1,10 +1,26 @@
 """Exponential integrator for the reverse VP-SDE."""
 
+import math
+
 import numpy as np
 
-from ._base import reverse_sde
+from ._base import add_noise, column, denoised, denoises, reverse_sde, sampler
+from ._line import affine_in_score
 
 
+def update(x, i, grid, oracle, noise, memory, *, g, noisy, final):
+    if denoises(i, grid, final):
+        return denoised(x, i, grid, oracle), memory
+    x = x + column(np.expm1(0.5 * g[i]), x) * (x + 2.0 * oracle.score(i, x))
+    return (add_noise(x, i, noise, np.sqrt(np.expm1(g[i]))) if noisy[i] else x), memory
+
+
+def line(start, end, g):
+    """``X = e^(g/2) Y + 2 (e^(g/2) - 1) l'(Y) + sqrt(e^g - 1) z``, l at the level before the step."""
+    return affine_in_score(start, math.expm1(g / 2), 2 * math.expm1(g / 2), math.expm1(g))
+
+
+@sampler(update, order=1, coordinates="vp", summary="reverse VP-SDE with frozen score, linear part exact", line=line)
 def exponential_integrator(law, grid, x, *, noise=None, step="integral", last_noise=True, final="step"):
     r"""Exponential integrator for the reverse VP-SDE: the score is frozen over a step, the linear part is solved exactly.
 
@@ -32,8 +48,4 @@ def exponential_integrator(law, grid, x, *, noise=None, step="integral", last_no
     where the denoiser (not the score) is frozen, and not the DEIS/DPM family, which are exponential integrators of the
     probability-flow ODE.
     """
-    return reverse_sde(law, grid, x, noise, step, last_noise, final, _update)
-
-
-def _update(run, i, x, g):
-    return x + run.column(np.expm1(0.5 * g)) * (x + 2.0 * run.score(i, x)), np.sqrt(np.expm1(g))
+    return reverse_sde(grid, noise, step, last_noise, final)

@@ -3,9 +3,21 @@
 import numpy as np
 
 from .._core.validation import scalar
-from ._base import Run
+from ._base import column, sampler
 
 
+def update(x, i, grid, oracle, noise, memory, *, gammas):
+    r = grid.noise_ratio
+    y = x / column(grid.scale[i], x)
+    eps = mixed = (y - oracle.denoise(i, x)) / column(r[i], x)
+    if memory:
+        (previous,) = memory
+        # gamma eps + (1 - gamma) previous: written with the small difference, large gammas do not multiply rounding
+        mixed = eps + column(gammas[i] - 1.0, x) * (eps - previous)
+    return column(grid.scale[i + 1], x) * (y + column(r[i + 1] - r[i], x) * mixed), (eps,)
+
+
+@sampler(update, order=1, summary="DDIM with extrapolated noise prediction (gamma; order 2 with gamma='variable')")
 def gradient_estimation(law, grid, x, gamma=2.0):
     r"""Gradient-estimation sampler: DDIM with an extrapolated noise prediction.
 
@@ -42,10 +54,9 @@ def gradient_estimation(law, grid, x, gamma=2.0):
     Other names: at gamma = "variable", AB2 in sigma (DEIS of order 1 in the polynomial basis; PNDM's two-step formula when
     the steps are equal). Not DPM-Solver++(2M), which extrapolates the denoiser in log r instead of the noise in r.
     """
-    run = Run(law, grid, x)
     if not (isinstance(gamma, str) and gamma == "variable"):
         gamma = scalar("gamma", gamma, low=-1e50, high=1e50)
-    return run.states(_steps(run, _gammas(grid, gamma)))
+    return {"gammas": _gammas(grid, gamma)}
 
 
 def _gammas(grid, gamma):
@@ -58,21 +69,3 @@ def _gammas(grid, gamma):
     else:
         tail = np.full_like(h[1:], gamma)
     return np.concatenate([np.ones_like(h[:1]), tail])
-
-
-def _steps(run, gammas):
-    scale, r = run.grid.scale, run.grid.noise_ratio
-    x = run.x
-    previous = None
-    yield x
-    for i in range(run.N):
-        y = x / run.column(scale[i])
-        eps = (y - run.denoise(i, x)) / run.column(r[i])
-        if previous is None:
-            mixed = eps
-        else:
-            gamma = run.column(gammas[i])
-            mixed = gamma * eps + (1.0 - gamma) * previous
-        x = run.column(scale[i + 1]) * (y + run.column(r[i + 1] - r[i]) * mixed)
-        previous = eps
-        yield x

@@ -3,9 +3,27 @@
 import numpy as np
 
 from .._core.validation import fail
-from ._base import Run
+from ._base import column, sampler
 
 
+def update(x, i, grid, oracle, noise, memory):
+    scale, r = grid.scale, grid.noise_ratio
+    y = x / column(scale[i], x)
+    eps = (y - oracle.denoise(i, x)) / column(r[i], x)
+    h = column(r[i + 1] - r[i], x)
+    predicted = y + h * eps
+    if np.all(r[i + 1] == 0):
+        y = predicted
+    else:
+        # Rows that end at 0 beside rows that do not keep the predictor; 1 only avoids the division by 0.
+        end = column(np.where(r[i + 1] == 0, 1.0, r[i + 1]), x)
+        slope = (predicted - oracle.denoise(i + 1, column(scale[i + 1], x) * predicted)) / end
+        half = column(np.where(r[i + 1] == 0, 0.0, 0.5), x)
+        y = predicted + half * h * (slope - eps)
+    return column(scale[i + 1], x) * y, memory
+
+
+@sampler(update, order=2, per_step=2, summary="Heun in sigma (EDM), two calls per step")
 def heun(law, grid, x):
     r"""Heun's second-order method in the noise ratio (deterministic EDM sampler).
 
@@ -37,29 +55,6 @@ def heun(law, grid, x):
     trapezoidal rule, improved Euler. Not the midpoint rule (DPM-Solver-2 evaluates at an intermediate sigma). Compare at
     equal oracle calls, not at equal N.
     """
-    run = Run(law, grid, x)
     ratio = grid.noise_ratio
     if ((ratio > 0) & (ratio < 1e-150)).any():
         fail("grid", grid, "noise ratios of 0 or at least 1e-150: slopes divide by them")
-    return run.states(_steps(run))
-
-
-def _steps(run):
-    scale, r = run.grid.scale, run.grid.noise_ratio
-    x = run.x
-    yield x
-    for i in range(run.N):
-        y = x / run.column(scale[i])
-        eps = (y - run.denoise(i, x)) / run.column(r[i])
-        h = run.column(r[i + 1] - r[i])
-        predicted = y + h * eps
-        if np.all(r[i + 1] == 0):
-            y = predicted
-        else:
-            # Rows that end at 0 beside rows that do not keep the predictor; 1 only avoids the division by 0.
-            end = np.where(r[i + 1] == 0, 1.0, r[i + 1])
-            slope = (predicted - run.denoise(i + 1, run.column(scale[i + 1]) * predicted)) / run.column(end)
-            half = run.column(np.where(r[i + 1] == 0, 0.0, 0.5))
-            y = predicted + half * h * (slope - eps)
-        x = run.column(scale[i + 1]) * y
-        yield x

@@ -1,8 +1,21 @@
 """Euler for the VP probability-flow ODE."""
 
-from ._base import Run, final_rule, step_sizes
+from ._base import column, denoised, denoises, final_rule, sampler, step_sizes
+from ._line import affine_in_score
 
 
+def update(x, i, grid, oracle, noise, memory, *, g, final):
+    if denoises(i, grid, final):
+        return denoised(x, i, grid, oracle), memory
+    return x + column(0.5 * g[i], x) * (x + oracle.score(i, x)), memory
+
+
+def line(start, end, g):
+    """``X = Y + (g/2) (Y + l'(Y))``, l at the level before the step."""
+    return affine_in_score(start, g / 2, g / 2, 0.0)
+
+
+@sampler(update, order=1, coordinates="vp", summary="Euler for the VP probability-flow ODE", line=line)
 def probability_flow(law, grid, x, *, step="integral", final="step"):
     r"""Euler's method for the probability-flow ODE of the VP-SDE, in x.
 
@@ -34,16 +47,4 @@ def probability_flow(law, grid, x, *, step="integral", final="step"):
     from the denoiser by Tweedie's formula. Not :func:`ddim`: DDIM solves the same ODE by Euler in sigma after division by
     the scale, which is exact for the linear part; the two differ at first order.
     """
-    run = Run(law, grid, x, vp=True)
-    return run.states(_steps(run, step_sizes(grid, step), final_rule(grid, final)))
-
-
-def _steps(run, g, final):
-    x = run.x
-    yield x
-    for i in range(run.N):
-        if final == "denoise" and i == run.N - 1:
-            x = run.column(run.grid.scale[i + 1]) * run.denoise(i, x)
-        else:
-            x = x + run.column(0.5 * g[i]) * (x + run.score(i, x))
-        yield x
+    return {"g": step_sizes(grid, step), "final": final_rule(grid, final)}

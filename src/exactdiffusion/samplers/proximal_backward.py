@@ -2,10 +2,36 @@
 
 import numpy as np
 
-from .._core.validation import choice, fail
-from ._base import Run, checked_noise
+from .._core.validation import fail
+from ._base import add_noise, column, prox_options, sampler
+from ._line import Implicit
 
 
+def update(x, i, grid, oracle, noise, memory, *, g, prox, calls):
+    y = column(2.0 / (2.0 - g[i]), x) * add_noise(x, i, noise, np.sqrt(g[i]))
+    return oracle.prox(i + 1, y, 2.0 * g[i] / (2.0 - g[i]), prox, calls), memory
+
+
+def line(start, end, g):
+    """``(1 - g/2) X - g l'(X) = Y + sqrt(g) z``, l at the level after the step; g < 2."""
+    if g >= 2:
+        fail("grid", g, "steps g < 2 for the backward scheme (beyond it the proximal parameter 2g/(2-g) is not positive)")
+    return Implicit(
+        lambda x: (x - (g / 2 * x + g * end.score(x)), 1 - g / 2 - g * end.curvature(x)),
+        lambda x: (1 - g / 2) * x * x / 2 - g * end.log_density(x),
+        0.0,
+        g,
+    )
+
+
+@sampler(
+    update,
+    order=1,
+    coordinates="vp",
+    oracle="prox",
+    summary="backward Euler for the reverse VP-SDE by proximal maps; steps g < 2",
+    line=line,
+)
 def proximal_backward(law, grid, x, *, noise=None, prox="global", calls=None):
     r"""Proximal backward sampler: backward discretisation of drift and score (PDA, arXiv 2507.08956).
 
@@ -45,23 +71,8 @@ def proximal_backward(law, grid, x, *, noise=None, prox="global", calls=None):
     Where ``lam`` times the largest curvature of log p exceeds 1 the implicit equation has several solutions, and the global
     prox, a local solver and "a solution" are three maps.
     """
-    run = Run(law, grid, x, vp=True)
-    checked_noise(noise)
-    choice("prox", prox, ("global", "local"))
-    if calls is not None and not isinstance(calls, dict):
-        fail("calls", calls, "None or a dict that counts are added to")
-    g = grid.g
+    options, g = prox_options(grid, noise, prox, calls), grid.g
     if np.any(g >= 2):
         expected = "g < 2 in every step: lam = 2 g / (2 - g) must be positive (take more steps)"
         fail(f"grid (its largest step gamma, g = {float(np.max(g)):.6g})", grid, expected)
-    return run.states(_steps(run.with_prox(prox), g, noise, prox, calls))
-
-
-def _steps(run, g, noise, prox, calls):
-    x = run.x
-    yield x
-    for i in range(run.N):
-        z = noise.normal(i, *x.shape, like=x)
-        y = run.column(2.0 / (2.0 - g[i])) * (x + run.column(np.sqrt(g[i])) * z)
-        x = run.prox(i + 1, y, 2.0 * g[i] / (2.0 - g[i]), prox, calls)
-        yield x
+    return options

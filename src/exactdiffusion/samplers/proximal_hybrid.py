@@ -2,10 +2,33 @@
 
 import numpy as np
 
-from .._core.validation import choice, fail
-from ._base import Run, checked_noise
+from ._base import add_noise, column, prox_options, sampler
+from ._line import Implicit
 
 
+def update(x, i, grid, oracle, noise, memory, *, g, prox, calls):
+    y = add_noise(column(1.0 + 0.5 * g[i], x) * x, i, noise, np.sqrt(g[i]))
+    return oracle.prox(i + 1, y, g[i], prox, calls), memory
+
+
+def line(start, end, g):
+    """``X - g l'(X) = (1 + g/2) Y + sqrt(g) z``, l at the level after the step."""
+    return Implicit(
+        lambda x: (x - g * end.score(x), 1 - g * end.curvature(x)),
+        lambda x: x * x / 2 - g * end.log_density(x),
+        g / 2,
+        g,
+    )
+
+
+@sampler(
+    update,
+    order=1,
+    coordinates="vp",
+    oracle="prox",
+    summary="reverse VP-SDE, linear drift forward, score backward by proximal maps",
+    line=line,
+)
 def proximal_hybrid(law, grid, x, *, noise=None, prox="global", calls=None):
     r"""Proximal hybrid sampler: forward in the linear drift, backward in the score (PDA-hybrid, arXiv 2507.08956).
 
@@ -32,19 +55,4 @@ def proximal_hybrid(law, grid, x, *, noise=None, prox="global", calls=None):
     The density is that of the next, cleaner level: ``x' = x_i + g [x_i/2 + grad log p_{i+1}(x')] + sqrt(g) z``. Weak
     order 1. Not :func:`proximal_backward`, whose step is ``lam = 2 g / (2 - g)`` and whose query is not the same.
     """
-    run = Run(law, grid, x, vp=True)
-    checked_noise(noise)
-    choice("prox", prox, ("global", "local"))
-    if calls is not None and not isinstance(calls, dict):
-        fail("calls", calls, "None or a dict that counts are added to")
-    return run.states(_steps(run.with_prox(prox), grid.g, noise, prox, calls))
-
-
-def _steps(run, g, noise, prox, calls):
-    x = run.x
-    yield x
-    for i in range(run.N):
-        z = noise.normal(i, *x.shape, like=x)
-        y = run.column(1.0 + 0.5 * g[i]) * x + run.column(np.sqrt(g[i])) * z
-        x = run.prox(i + 1, y, g[i], prox, calls)
-        yield x
+    return prox_options(grid, noise, prox, calls)

@@ -18,7 +18,9 @@ from .._core.validation import choice, fail, integer, real_array, scalar
 from ._statement import guarded, statement
 
 #: schemes whose leading constants are known
-SCHEMES = ("euler_maruyama", "prox_backward", "prox_hybrid", "exponential_integrator", "ddpm", "probability_flow")
+SCHEMES = ("euler_maruyama", "proximal_backward", "proximal_hybrid", "exponential_integrator", "ddpm", "probability_flow")
+#: parameters of the samplers that the statements are about, where they are not the defaults
+OPTIONS = {"ddpm": {"variance": "large", "last_noise": True}}
 
 # ------------------------------------------------------------------------------------------------------- updates
 
@@ -51,7 +53,7 @@ def prox_update(x, z, g, scheme):
     ----------
     x, z : arrays of one shape
     g : number
-    scheme : {"prox_backward", "prox_hybrid"}
+    scheme : {"proximal_backward", "proximal_hybrid"}
 
     Returns
     -------
@@ -62,8 +64,8 @@ def prox_update(x, z, g, scheme):
     ValueError
         naming g: not positive, or >= 2 for the backward scheme (lam would be negative or infinite).
     """
-    choice("scheme", scheme, ("prox_backward", "prox_hybrid"))
-    backward = scheme == "prox_backward"
+    choice("scheme", scheme, ("proximal_backward", "proximal_hybrid"))
+    backward = scheme == "proximal_backward"
     g = scalar("g", g, low=0, low_open=True, high=2.0 if backward else math.inf, high_open=True)
     if backward:
         return 2 / (2 - g) * (x + math.sqrt(g) * z), 2 * g / (2 - g)
@@ -106,7 +108,7 @@ def interpolating_process(s, x, score, curvature, third, scheme, y=None):
     s : number
     x, score, curvature, third : (n,) arrays
         Points and the first three derivatives of l = l_{k-1} there.
-    scheme : {"prox_backward", "prox_hybrid"}
+    scheme : {"proximal_backward", "proximal_hybrid"}
     y : (n,) array
         Hybrid: X_k, or its conditional mean given X_s = x.
 
@@ -114,8 +116,8 @@ def interpolating_process(s, x, score, curvature, third, scheme, y=None):
     -------
     (drift, J) : (n,) arrays
     """
-    choice("scheme", scheme, ("prox_backward", "prox_hybrid"))
-    if scheme == "prox_backward":
+    choice("scheme", scheme, ("proximal_backward", "proximal_hybrid"))
+    if scheme == "proximal_backward":
         J, linear = 1 - s / 2 - s * curvature, x / 2
     else:
         if y is None:
@@ -439,8 +441,8 @@ def euler_maruyama_trajectory_kl(g, d, second_moment, L, initial=0.0):
 #: c in the leading constant of the trajectory KL
 TRAJECTORY_SHIFT = {
     "euler_maruyama": 0.5,
-    "prox_backward": 0.5,
-    "prox_hybrid": -0.5,
+    "proximal_backward": 0.5,
+    "proximal_hybrid": -0.5,
     "exponential_integrator": 0.0,
     "ddpm": 1.0,
 }
@@ -578,9 +580,9 @@ def gaussian_errors(scheme, S, mu=0.0):
     euler = 0.5 - S * S * ratio / 4, -mu * S * ratio / 8
     if scheme == "euler_maruyama":
         return euler
-    if scheme == "prox_backward":
+    if scheme == "proximal_backward":
         return -euler[0], -euler[1]
-    if scheme == "prox_hybrid":
+    if scheme == "proximal_hybrid":
         return euler[0] - 1.0, euler[1]
     if scheme == "exponential_integrator":
         return 0.5, 0.0
@@ -642,13 +644,13 @@ def standard_normal_variance(scheme, g, N, start=1.0):
 
     **Source.** Derived here.
     """
-    choice("scheme", scheme, ("euler_maruyama", "prox_backward", "prox_hybrid"))
-    limit = 4.0 if scheme == "euler_maruyama" else 2.0 if scheme == "prox_backward" else math.inf
+    choice("scheme", scheme, ("euler_maruyama", "proximal_backward", "proximal_hybrid"))
+    limit = 4.0 if scheme == "euler_maruyama" else 2.0 if scheme == "proximal_backward" else math.inf
     g = scalar("g", g, low=0, low_open=True, high=limit, high_open=True)
     fixed, rho = {
         "euler_maruyama": (1 / (1 - g / 4), (1 - g / 2) ** 2),
-        "prox_backward": (1 / (1 + g / 4), (1 + g / 2) ** -2),
-        "prox_hybrid": (1 / (1 + 3 * g / 4), ((1 + g / 2) / (1 + g)) ** 2),
+        "proximal_backward": (1 / (1 + g / 4), (1 + g / 2) ** -2),
+        "proximal_hybrid": (1 / (1 + 3 * g / 4), ((1 + g / 2) / (1 + g)) ** 2),
     }[scheme]
     return fixed + (start - fixed) * rho ** integer("N", N, low=0)
 
@@ -681,11 +683,11 @@ def local_weak_error(scheme, g, b, b_x, b_xx, b_s, f_x, f_xx):
     -------
     array
     """
-    choice("scheme", scheme, ("euler_maruyama", "prox_backward", "prox_hybrid"))
+    choice("scheme", scheme, ("euler_maruyama", "proximal_backward", "proximal_hybrid"))
     E = (b * b_x + b_xx / 2 + b_s) * f_x + b_x * f_xx
     if scheme == "euler_maruyama":
         return -(g**2) / 2 * E
-    return g**2 / 2 * (E if scheme == "prox_backward" else E - b * f_x - f_xx)
+    return g**2 / 2 * (E if scheme == "proximal_backward" else E - b * f_x - f_xx)
 
 
 # ---------------------------------------------------------------------------------------- step sizes and constants
@@ -717,8 +719,8 @@ def step_threshold(scheme, sup_curvature):
     -------
     float
     """
-    choice("scheme", scheme, ("prox_backward", "prox_hybrid"))
-    total = scalar("sup_curvature", sup_curvature) + (0.5 if scheme == "prox_backward" else 0.0)
+    choice("scheme", scheme, ("proximal_backward", "proximal_hybrid"))
+    total = scalar("sup_curvature", sup_curvature) + (0.5 if scheme == "proximal_backward" else 0.0)
     return 1 / total if total > 0 else math.inf
 
 

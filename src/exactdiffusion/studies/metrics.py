@@ -6,6 +6,7 @@ finite target; exact transport to as many fresh draws. The last two are read bes
 first two depends on a seed.
 """
 
+import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -155,9 +156,12 @@ def exact_output(run: Run) -> Exact | None:
     Known for registered samplers on one Gaussian (any covariance) and on mixtures of equal isotropic Gaussians whose centres
     lie on a line: there every sampler acts on the line alone, and across it as on a Gaussian.
     """
+    from .. import samplers
     from ..laws import GaussianMixture
 
     if not run.known or not isinstance(run.law, GaussianMixture) or run.grid.sigma.ndim != 1:
+        return None
+    if samplers.REGISTRY[run.name].update is None:
         return None
     law, grid = run.law, run.grid
     key = (
@@ -217,24 +221,6 @@ def _closed_form(run):
 #: seconds, grow with the square of the range (0.4 s a cell at 8, 15 s at 34).
 _WIDE = 20.0
 
-_SCHEMES = {
-    "euler_maruyama": ("euler_maruyama", {"step", "last_noise"}),
-    "exponential_integrator": ("exponential_integrator", {"step", "last_noise"}),
-    "proximal_backward": ("prox_backward", set()),
-    "proximal_hybrid": ("prox_hybrid", set()),
-    "ddpm": (None, set()),
-}
-
-
-def _ancestral(start, end, g):
-    """DDPM with the posterior ("small") variance as a scheme of `output_laws.line`: the sampler's default."""
-    from ..output_laws.line import Explicit
-
-    wide = -math.expm1(-g)
-    pull, growth = 2 * math.sinh(g / 2), math.expm1(g / 2)
-    variance = wide * (end.sigma / start.sigma) ** 2
-    return Explicit(lambda y: (y + (growth * y + pull * start.score(y)), 1 + (growth + pull * start.curvature(y))), variance)
-
 
 def _line(run):
     from .. import samplers
@@ -277,14 +263,19 @@ def _line(run):
 
 def _stochastic_line(run, law):
     """(W2, error) and (KL, error) of a random sampler on a line, the density pushed through every step."""
+    from .. import samplers
     from ..laws import GaussianMixture
     from ..output_laws import line
 
-    scheme, allowed = _SCHEMES.get(run.name, (None, None))
+    info = samplers.REGISTRY[run.name]
     ends_at_data = run.grid.sigma[-1] == 0 and run.grid.scale[-1] == 1
     if float(np.ptp(law.means)) > _WIDE * math.sqrt(float(np.max(law.covariances))):
         return None
-    if allowed is None or set(run.parameters) - allowed or not run.grid.is_vp or not ends_at_data:
+    if info.line is None or not run.grid.is_vp or not ends_at_data:
+        return None
+    # parameters that the step on a line knows; step and last_noise are those of every scheme that has them
+    known = {*line.line_parameters(info.line), *({"step", "last_noise"} & set(inspect.signature(info.function).parameters))}
+    if set(run.parameters) - known:
         return None
     start = "exact"
     if run.start == "gaussian":
@@ -292,11 +283,9 @@ def _stochastic_line(run, law):
         normal = GaussianMixture([1.0], [[0.0]], deviation**2)
         start = line.discretise(normal, np.linspace(-10 * deviation, 10 * deviation, 4001))
     options = dict(run.parameters)
-    if run.name == "ddpm":
-        scheme = _ancestral
-    if run.name.startswith("proximal"):
+    if info.oracle == "prox":
         options["nonconvex"] = "contact"
-    found = line.study(law, run.grid, scheme, start, **options).divergences
+    found = line.study(law, run.grid, run.name, start, **options).divergences
     kl = (found.kl.value, found.kl.error) if math.isfinite(found.kl.value) and math.isfinite(found.kl.error) else None
     return (found.w2.value, found.w2.error), kl
 

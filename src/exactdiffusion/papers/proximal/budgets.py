@@ -124,7 +124,9 @@ def _at(law, time):
     return level(law, math.exp(-time / 2), math.sqrt(-math.expm1(-time)))
 
 
-def trajectory_kl(law: Law, grid: Grid, scheme: Any, start: Any = "exact", *, step: Any = "integral") -> Budget:
+def trajectory_kl(
+    law: Law, grid: Grid, scheme: Any, start: Any = "exact", *, step: Any = "integral", **params: Any
+) -> Budget:
     r"""KL divergence of the whole trajectory: true reverse chain against the sampler.
 
     .. math:: \mathrm{KL}(p_T|q_T) + \sum_k E_{y\sim p_{t_k}} \mathrm{KL}\bigl(p(x_{k-1}|y)\,|\,q(x_{k-1}|y)\bigr)
@@ -135,7 +137,7 @@ def trajectory_kl(law: Law, grid: Grid, scheme: Any, start: Any = "exact", *, st
 
     Parameters
     ----------
-    law, grid, scheme, start, step
+    law, grid, scheme, start, step, **params
         As for :func:`~exactdiffusion.output_laws.line.propagate`.
 
     Returns
@@ -149,7 +151,7 @@ def trajectory_kl(law: Law, grid: Grid, scheme: Any, start: Any = "exact", *, st
     AssumptionViolated
         where the Jacobian of a proximal step is not positive.
     """
-    levels, maps = _chain(scheme, law, grid, step, True)
+    levels, maps = _chain(scheme, law, grid, step, **params)
     steps = np.zeros(grid.N)
     for i, m in enumerate(maps):
         if m is IDENTITY:  # neither process moves in a step of length zero
@@ -243,7 +245,7 @@ def budget(
     if not set(terms) <= set(TERMS):
         fail("terms", terms, f"a subset of {TERMS}")
     keep = [float(t in terms) for t in TERMS]
-    levels, maps = _chain("prox_backward", law, grid, "integral", True)
+    levels, maps = _chain("proximal_backward", law, grid, "integral")
     steps = np.zeros(grid.N)
     for i in np.flatnonzero(grid.g):
         g, time = float(grid.g[i]), float(grid.integral[i])
@@ -269,7 +271,7 @@ def _positive(i, x, jacobian):
 
 
 def conditional_budget(
-    law: Law, grid: Grid, scheme: Literal["prox_hybrid", "euler_maruyama"], start: Any = "exact", *, order: int = 6
+    law: Law, grid: Grid, scheme: Literal["proximal_hybrid", "euler_maruyama"], start: Any = "exact", *, order: int = 6
 ) -> Budget:
     r"""Upper bound of the trajectory KL of the hybrid scheme or of Euler-Maruyama: the budget conditional on X_k = y.
 
@@ -283,7 +285,7 @@ def conditional_budget(
 
     Parameters
     ----------
-    scheme : {"prox_hybrid", "euler_maruyama"}
+    scheme : {"proximal_hybrid", "euler_maruyama"}
     law, grid, start, order
         As for :func:`budget`.
 
@@ -291,9 +293,9 @@ def conditional_budget(
     -------
     Budget
     """
-    choice("scheme", scheme, ("prox_hybrid", "euler_maruyama"))
+    choice("scheme", scheme, ("proximal_hybrid", "euler_maruyama"))
     order = integer("order", order, low=1)
-    levels, _ = _chain(scheme, law, grid, "integral", True)
+    levels, _ = _chain(scheme, law, grid, "integral")
     z = np.linspace(-10.0, 10.0, 65)
     gauss = np.exp(-0.5 * z * z) * (z[1] - z[0]) / math.sqrt(2 * math.pi)
     steps = np.zeros(grid.N)
@@ -301,14 +303,14 @@ def conditional_budget(
         g, time = float(grid.g[i]), float(grid.integral[i])
         before, after = levels[i], levels[i + 1]
         x, h = _quadrature(before, after)
-        if scheme == "prox_hybrid":
+        if scheme == "proximal_hybrid":
             score, curvature, third = after.score(x), after.curvature(x), after.third(x)
             _positive(i, x, 1 - g * curvature)
         total = 0.0
-        for s, weight in zip(*_times(g, after, order, scheme == "prox_hybrid")):
+        for s, weight in zip(*_times(g, after, order, scheme == "proximal_hybrid")):
             here = _at(law, time - s)
             now, spread = here.score(x), math.sqrt(-math.expm1(-s))
-            if scheme == "prox_hybrid":
+            if scheme == "proximal_hybrid":
                 constant, factor = bound.hybrid_error_field(s, x, now, score, curvature, third)
                 square = constant**2 + factor**2
             else:
@@ -321,7 +323,7 @@ def conditional_budget(
 
 
 def posterior_budget(
-    law: Law, grid: Grid, scheme: Literal["prox_hybrid", "euler_maruyama"], start: Any = "exact", *, order: int = 5
+    law: Law, grid: Grid, scheme: Literal["proximal_hybrid", "euler_maruyama"], start: Any = "exact", *, order: int = 5
 ) -> Budget:
     r"""A-posteriori budget of the *marginal* KL for the hybrid scheme or Euler-Maruyama.
 
@@ -331,7 +333,7 @@ def posterior_budget(
 
     Parameters
     ----------
-    scheme : {"prox_hybrid", "euler_maruyama"}
+    scheme : {"proximal_hybrid", "euler_maruyama"}
     law, grid, start, order
         As for :func:`budget`.
 
@@ -339,7 +341,7 @@ def posterior_budget(
     -------
     Budget
     """
-    choice("scheme", scheme, ("prox_hybrid", "euler_maruyama"))
+    choice("scheme", scheme, ("proximal_hybrid", "euler_maruyama"))
     order = integer("order", order, low=1)
     run = propagate(law, grid, scheme, start, keep=True, refine=2.0)
     steps = np.zeros(grid.N)
@@ -347,7 +349,7 @@ def posterior_budget(
         g, time = float(grid.g[i]), float(grid.integral[i])
         before, after, q = run.levels[i], run.levels[i + 1], run.laws[i]
         x, h = _quadrature(before, after)
-        times, weights = _times(g, after, order, scheme == "prox_hybrid")
+        times, weights = _times(g, after, order, scheme == "proximal_hybrid")
         y, source = _finer(q, math.ceil(0.5 / math.sqrt(float(np.min(times)) / g)) + 1)
         needed = len(x) * len(y) * len(times)
         if needed > MOST_EVALUATIONS:
@@ -355,7 +357,7 @@ def posterior_budget(
                 f"step {i} is too long for the narrowest mode at its end: {needed:.2g} kernel evaluations (at most "
                 f"{MOST_EVALUATIONS:.2g}). More steps there, or wider modes, would do"
             )
-        if scheme == "prox_hybrid":
+        if scheme == "proximal_hybrid":
             score, curvature, third = after.score(x), after.curvature(x), after.third(x)
         else:
             score_y = before.score(y)
@@ -363,7 +365,7 @@ def posterior_budget(
         for s, weight in zip(times, weights):
             here = _at(law, time - s)
             now = here.score(x)
-            if scheme == "prox_hybrid":
+            if scheme == "proximal_hybrid":
                 posterior = _posterior_mean(x - s * score, y + s / 2 * y, source, s, y)
                 drift, J = bound.interpolating_process(s, x, score, curvature, third, scheme, posterior)
                 # J e with A_p = 1, A_q = J^-2; half the derivative of J^-2 is s J^-3 times the third derivative

@@ -1,0 +1,34 @@
+"""The two forms of a step on a line: what a sampler gives as ``line=`` and `output_laws.line` pushes densities through."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Explicit:
+    """``X = m(Y) + sqrt(variance) z``; ``mean(y)`` returns ``(m, m')``; variance 0 is a deterministic step."""
+
+    mean: object
+    variance: float
+
+
+@dataclass(frozen=True)
+class Implicit:
+    """``F(X) = (1 + growth) Y + sqrt(variance) z``, F the derivative of ``potential``; ``forward(x)`` returns ``(F, F')``.
+
+    X is the global minimiser of ``potential(u) - u ((1 + growth) Y + sqrt(variance) z)``.
+    """
+
+    forward: object
+    potential: object
+    growth: float
+    variance: float
+
+    @property
+    def slope(self):
+        return 1 + self.growth
+
+
+def affine_in_score(start, growth, pull, variance):
+    """``X = (1 + growth) Y + pull l'(Y) + sqrt(variance) z``, l the log density of ``start``."""
+    # y + (growth y + ...): (1 + growth) rounded once would err the same way at every node and every step, N eps / g in all
+    return Explicit(lambda y: (y + (growth * y + pull * start.score(y)), 1 + (growth + pull * start.curvature(y))), variance)
