@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 from exactdiffusion import statements
+from exactdiffusion.checks import expected as expected_file
 from exactdiffusion.statements import (
     conditional_mean,
     foundations,
@@ -34,6 +35,8 @@ EPS = float(np.finfo(float).eps)
 ROUNDINGS = 64
 UP, DOWN, TINY = math.nextafter(1, 2), math.nextafter(1, 0), 5e-324
 FORMULAS = []
+#: `module.function` of formulas that a test below evaluates a second time without `printed`
+SECOND = set()
 
 
 def printed(name, *cases):
@@ -42,6 +45,16 @@ def printed(name, *cases):
     def add(reference):
         FORMULAS.extend(pytest.param(name, reference, case, id=f"{name}-{i}") for i, case in enumerate(cases))
         return reference
+
+    return add
+
+
+def evaluated(name):
+    """Mark a test that evaluates ``module.function`` a second time in a form of its own."""
+
+    def add(test):
+        SECOND.add(name)
+        return test
 
     return add
 
@@ -80,16 +93,18 @@ def test_program_is_the_text(name, reference, case):
         assert np.all(same | np.isfinite(expected) & near), (found, expected)
 
 
-def test_every_statement_is_evaluated_a_second_time():
-    """Here or among the 50-digit references; a new statement must be added to one of them."""
-    import json
-    from pathlib import Path
-
-    forms = json.loads((Path(__file__).resolve().parents[1] / "references" / "forms.json").read_text(encoding="utf-8"))
-    known = {"log_concavity_thresholds.splitting_map"}  # takes a function: a test of its own below
-    known |= {p.values[0] for p in FORMULAS} | {e["name"].removeprefix("statements.") for e in forms}
-    filed = {f"{s.module.rpartition('.')[2]}.{s.name}" for s in statements.all_statements()}
-    assert filed <= known, sorted(filed - known)
+def test_verdicts_know_which_formulas_are_evaluated_a_second_time():
+    """Here or among the 50-digit references; the verdict of any other statement says that it was evaluated once."""
+    known = expected_file.second_evaluations()
+    here = {p.values[0] for p in FORMULAS} | SECOND
+    assert here <= known, sorted(here - known)
+    functions = {
+        f"{module}.{name}"
+        for module in statements.MODULES
+        for name in vars(importlib.import_module(f"exactdiffusion.statements.{module}"))
+    }
+    assert known <= functions, sorted(known - functions)
+    assert len(known) >= 135, "second evaluations were lost"
 
 
 # ----------------------------------------------------------------------------------------------------- foundations
@@ -1173,6 +1188,7 @@ def _(variance, m, sigma2):
     return m * (m * variance + sigma2)
 
 
+@evaluated("log_concavity_thresholds.splitting_map")
 def test_splitting_map():
     """The four assignments of the docstring one after another, with a score that is not linear."""
     y, v, unit, step, friction, xi = 0.45, 1.3, 0.7, 0.3, 0.6, -1.6
