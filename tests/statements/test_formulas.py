@@ -1104,7 +1104,6 @@ def _(ratio, w):
     "log_concavity_thresholds.condition_number",
     {"m": 1, **BALL},
     {"m": 3, **BALL},
-    {"m": 1, "sigma2": 0.7, "tau2": 0.3, "R": 1.2},
     {"m": 1, "sigma2": 0.75, "tau2": 0.25, "R": 1.0},
 )
 def _(m, sigma2, tau2, R):
@@ -1388,13 +1387,25 @@ def test_limits_in_messages():
         (
             "log_concavity.ula_strongly_log_concave",
             {"k": 5, "h": 9.0, "a": 0.3, "L": 1.7, "dim": 3, "w2_start": 1.3},
-            "(0, 1]",
+            "0 < h <= 2 / (a + L), where 2 / (a + L) = 1",
         ),
-        ("log_concavity.ula_log_sobolev", {"k": 5, "h": 9.0, "a": 0.7, "L": 1.25, "dim": 3, "kl_start": 1.3}, "(0, 0.2]"),
+        (
+            "log_concavity.ula_log_sobolev",
+            {"k": 5, "h": 9.0, "a": 0.7, "L": 1.25, "dim": 3, "kl_start": 1.3},
+            "0 < h <= 1 / (4 * L), where 1 / (4 * L) = 0.2",
+        ),
         ("log_concavity.curvature_covariance_bounds", {"a": -9.0, "b": 1.7, "m": 3, "sigma": 0.8}, "-4.6875"),
-        ("proximal.backward_kl", {"g": 9.0, "d": 3, "second_moment": 1.0, "L": 0.75, "H": 0.0}, "g <= 0.4"),
+        (
+            "proximal.backward_kl",
+            {"g": 9.0, "d": 3, "second_moment": 1.0, "L": 0.75, "H": 0.0},
+            "g <= 0.5 / (L + 0.5), where 0.5 / (L + 0.5) = 0.4",
+        ),
         ("projection.admissible_limits", {"eta": 0.0, "nu": 1.0}, "eta, nu: got (0.0, 1.0); expected not both 0 and 1"),
-        ("projection.oracle_denoising_whp", {"sigma": 1.0, "dimension": 4, "ambient": 4, "t": 1.0}, "below ambient = 4"),
+        (
+            "projection.oracle_denoising_whp",
+            {"sigma": 1.0, "dimension": 4, "ambient": 4, "t": 1.0},
+            "dimension < ambient, where ambient = 4",
+        ),
     ):
         with pytest.raises(ValueError, match=re.escape(text)):
             resolve(name)(**arguments)
@@ -1532,6 +1543,11 @@ PLATEAU = {"T": 7, "gamma": 0.6, "c": 0.45}
 
 #: name, arguments, and for some of them (values that are taken, values that are refused)
 RANGES = [
+    (
+        "log_concavity_thresholds.condition_number",
+        {"m": 1, "sigma2": 0.9, "tau2": 0.25, "R": 1.0},
+        {"sigma2": ([0.75], [math.nextafter(0.75, 0), 0.7])},
+    ),
     (
         "foundations.ddim_gaussian_deviation",
         SIGMAS,
