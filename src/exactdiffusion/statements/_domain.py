@@ -97,7 +97,10 @@ class Domain:
             value = arguments[limit.subject]
             if value is None:
                 continue
-            bound = limit.at(arguments)
+            try:
+                bound = limit.at(arguments)
+            except ArithmeticError as error:
+                fail(limit.subject, value, f"{limit.text}, where {limit.value} is in the range of floats ({error})")
             if bound is None:
                 continue
             try:

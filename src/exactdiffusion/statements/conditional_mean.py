@@ -41,7 +41,7 @@ def _levels(v):
     title="The step only sees the grid of 1/SNR; link to stochastic localization",
     kind="equality",
     text="derived",
-    domain="0 < alpha_bar < alpha_bar_next, alpha_bar_next <= 1",
+    domain="0 < alpha_bar_next <= 1, 0 < alpha_bar < alpha_bar_next",
 )
 def mean_step(x, denoised, alpha_bar, alpha_bar_next):
     r"""Conditional mean of the next state, in the form of the released code.
@@ -461,7 +461,7 @@ def schedules_share_the_limit(T, gamma, c=1.0):
     title="Slope of the exact step: lower bound from hyperparameters alone",
     kind="tight",
     text="derived",
-    domain="0 < alpha_bar < alpha_bar_next, alpha_bar_next <= 1",
+    domain="0 < alpha_bar_next <= 1, 0 < alpha_bar < alpha_bar_next",
 )
 def step_slope_lower(alpha_bar, alpha_bar_next):
     r"""The constant that depends on the schedule only bounds the slope from below.

@@ -953,7 +953,7 @@ def oracle_denoising(sigma, tangent, normal, reach):
     title="Oracle denoising with high probability",
     kind="upper",
     text="derived",
-    domain="sigma number > 0, dimension integer >= 0, ambient integer >= 1, dimension < ambient, t number > 0",
+    domain="sigma number > 0, ambient integer >= 1, dimension integer >= 0, dimension < ambient, t number > 0",
 )
 def oracle_denoising_whp(sigma, dimension, ambient, t):
     r"""Error and distance of the exact projection under Gaussian noise, with their probabilities.
