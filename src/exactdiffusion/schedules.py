@@ -13,6 +13,7 @@ Two things are called beta: :attr:`Grid.beta` is the *relative step* ``1 - r[i+1
 (arXiv 2306.04848); the DDPM betas ``1 - alpha_bar[i] / alpha_bar[i+1]`` are :attr:`Grid.ddpm_beta`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -42,6 +43,7 @@ __all__ = [
     "nearest_index",
     "quantised",
     "quantised_times",
+    "schedule",
     "sigma_from_alpha_bar",
     "sigma_from_integral",
     "sigma_from_snr",
@@ -58,6 +60,33 @@ __all__ = [
 ]
 
 EPS = np.finfo(np.float64).eps
+
+#: name -> constructor whose first argument is N
+REGISTRY: dict[str, Callable] = {}
+
+
+def schedule(constructor):
+    """Decorate a constructor of a `Grid` whose first argument is N: sweeps and the command line know it by its name.
+
+    Raises
+    ------
+    ValueError
+        for a name that is taken by another function.
+
+    Examples
+    --------
+    >>> @schedule
+    ... def halving(N, sigma_max=40.0):
+    ...     "N levels, each half of the one before."
+    ...     return Grid(np.ones(N + 1), sigma_max * 0.5 ** np.arange(N + 1))
+    >>> REGISTRY["halving"](2).sigma
+    array([40., 20., 10.])
+    """
+    name = constructor.__name__
+    if name in REGISTRY and REGISTRY[name].__module__ != constructor.__module__:
+        fail("schedule", name, "a name that is free")
+    REGISTRY[name] = constructor
+    return constructor
 
 
 # ------------------------------------------------------------------------------------------------ conversions
@@ -453,6 +482,7 @@ def _sigma_range(sigma_max, sigma_min):
     return sigma_max, sigma_min
 
 
+@schedule
 def log_linear(N, sigma_max=40.0, sigma_min=0.01, final_zero=False):
     """Constant relative step: ``sigma_i = sigma_max (sigma_min / sigma_max)^(i / N)``; VE.
 
@@ -469,6 +499,7 @@ def log_linear(N, sigma_max=40.0, sigma_min=0.01, final_zero=False):
     return _ve(np.append(sigma, 0.0) if final_zero else sigma)
 
 
+@schedule
 def edm(N, sigma_max=80.0, sigma_min=0.002, rho=7.0, final_zero=True):
     """Karras et al. 2022 (EDM), Eq. (5); VE.
 
@@ -493,6 +524,7 @@ def edm(N, sigma_max=80.0, sigma_min=0.002, rho=7.0, final_zero=True):
     return _ve(np.append(sigma, 0.0) if final_zero else sigma)
 
 
+@schedule
 def vp_linear(N, beta_min=0.1, beta_max=20.0, eps=0.0, vp=True, final_zero=False):
     """VP-SDE with linear ``beta(t)``, uniform in time from t = 1 to ``eps`` (Song et al. 2021).
 
@@ -527,6 +559,7 @@ def vp_linear(N, beta_min=0.1, beta_max=20.0, eps=0.0, vp=True, final_zero=False
     return grid if vp else grid.to_ve()
 
 
+@schedule
 def admissible(N, eta=0.1, nu=2.0, sigma_max=40.0, start_ratio=1.0):
     """Log-linear schedule with the largest admissible step; VE (arXiv 2306.04848, Thm 4.3).
 
@@ -594,6 +627,7 @@ def _subsample(N, table, spacing, final_zero):
     return _ve(sigma, strict=final_zero and spacing == "trailing")
 
 
+@schedule
 def ddpm(N, T=1000, beta_start=1e-4, beta_end=0.02, spacing="trailing", final_zero=False):
     """Linear DDPM betas (Ho et al. 2020), sub-sampled to N steps; VE.
 
@@ -621,6 +655,7 @@ def _from_alpha_bar(function, T, max_beta):
     return _table(np.minimum(1.0 - alpha_bar[1:] / alpha_bar[:-1], max_beta), "max_beta", max_beta)
 
 
+@schedule
 def cosine(N, T=1000, offset=0.008, max_beta=0.999, spacing="trailing", final_zero=False):
     """Cosine schedule (Nichol & Dhariwal 2021, Eq. 17); VE.
 
@@ -632,6 +667,7 @@ def cosine(N, T=1000, offset=0.008, max_beta=0.999, spacing="trailing", final_ze
     return _subsample(N, table, spacing, final_zero)
 
 
+@schedule
 def sigmoid(N, T=1000, start=-3.0, end=3.0, tau=1.0, max_beta=0.999, spacing="trailing", final_zero=False):
     """Sigmoid schedule (Jabri et al. 2022, arXiv 2212.11972); VE.
 
@@ -702,14 +738,5 @@ def _style(style):
     return constructor
 
 
-REGISTRY = {
-    "log_linear": log_linear,
-    "ddpm": ddpm,
-    "edm": edm,
-    "cosine": cosine,
-    "sigmoid": sigmoid,
-    "vp_linear": vp_linear,
-    "admissible": admissible,
-    **{f"quantised_{style}": _style(style) for style in QUANTISED},
-}
-"""Name -> constructor whose first argument is N."""
+for _name in QUANTISED:
+    schedule(_style(_name))
