@@ -47,6 +47,12 @@ def test_version(capsys):
         ("figures noise_schedules --set stepz=5 --out OUT", "parameters"),
         ("verify no_such_theorem", "names"),
         ("verify projection --update", "update"),
+        ("new theorem shrinkage", "name"),
+        ("new theorem nowhere/shrinkage", "name"),
+        ("new theorem projection/beta_star", "name"),
+        ("new theorem projection/2x", "name"),
+        ("new theorem projection/class", "name"),
+        ("new lemma projection/shrinkage", "what"),
     ],
 )
 def test_bad_arguments_are_one_line_and_exit_2(tmp_path, capsys, monkeypatch, arguments, named):

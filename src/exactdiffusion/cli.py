@@ -1,4 +1,4 @@
-"""The command line: ``exactdiffusion list | verify | figures | sweep | plot | report | audit | demo``.
+"""The command line: ``exactdiffusion list | verify | figures | sweep | plot | report | audit | new | demo``.
 
 A bad argument is one line on standard error and exit code 2; a failed check is exit code 1. Every command imports what
 it needs when it runs.
@@ -213,6 +213,12 @@ def _audit(args):
     )
 
 
+def _new(args):
+    from .checks.new import run
+
+    return run(args.what, args.name)
+
+
 def _demo(args):
     from .studies.demo import run
 
@@ -322,6 +328,11 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("--scalar-sigma", action="store_true", help="call fn row by row with one sigma")
     c.add_argument("--json", metavar="FILE", help="write the report there as JSON")
     c.set_defaults(run=_audit)
+
+    c = commands.add_parser("new", help="begin a theorem: write its statement and its theory file, which pass as they stand")
+    c.add_argument("what", metavar="theorem")
+    c.add_argument("name", metavar="PAPER/NAME", help="such as projection/shrinkage")
+    c.set_defaults(run=_new)
 
     c = commands.add_parser("demo", help="the tour: three figures and the headline theorems, a minute of processor time")
     c.add_argument("--out", metavar="DIR", default="demo")

@@ -60,6 +60,51 @@ DINO_SOURCES = (
 )
 
 
+@dataclass(frozen=True)
+class Target:
+    """A named law: ``law()`` builds it; ``dim`` and ``summary`` are known without building."""
+
+    name: str
+    dim: int
+    summary: str
+    law: Callable
+
+    def __repr__(self):
+        return f"Target({self.name!r}, dim={self.dim})"
+
+
+#: targets of the command line, by name
+TARGETS: dict[str, Target] = {}
+
+
+def target(name: str, dim: int, summary: str) -> Callable[[Callable], Callable]:
+    """Decorate a function that builds a law: sweeps and the command line know it as the target ``name``.
+
+    Raises
+    ------
+    ValueError
+        for a name that is taken by another function.
+
+    Examples
+    --------
+    >>> @target("pair", 1, "two atoms at -1 and 1")
+    ... def pair():
+    ...     from exactdiffusion import PointCloud
+    ...
+    ...     return PointCloud([[-1.0], [1.0]])
+    >>> TARGETS["pair"].law().dim
+    1
+    """
+
+    def file(law):
+        if name in TARGETS and TARGETS[name].law.__module__ != law.__module__:
+            fail("target", name, "a name that is free")
+        TARGETS[name] = Target(name, integer("dim", dim, low=1), summary, law)
+        return law
+
+    return file
+
+
 class DatasetUnavailable(RuntimeError):
     """No source of a data set could be reached; the message says what was tried and what to do."""
 
@@ -504,6 +549,7 @@ def swiss_roll(n: int = 1000, dim: Literal[2, 3] = 2, seed: int = 0) -> np.ndarr
     return roll if dim == 3 else np.ascontiguousarray(roll[:, [0, 2]])
 
 
+@target("rings", 2, "8 Gaussians of standard deviation 0.1 on the unit circle")
 def rings(
     n_modes: int = 8, radius: float = 1.0, std: float = 0.1, dim: int = 2, weights: ArrayLike | None = None
 ) -> "GaussianMixture":
@@ -534,6 +580,7 @@ def rings(
     return GaussianMixture(_weights("weights", weights, n_modes), means, std**2)
 
 
+@target("two_gaussians", 2, "two unit Gaussians at +-(3, 3), weights 0.2 and 0.8")
 def two_gaussians(dim: int = 2, half_distance: float = 3.0, std: float = 1.0, weight: float = 0.2) -> "GaussianMixture":
     """Two isotropic Gaussians at +-half_distance (1, ..., 1): Delta mu = 6 (1, ..., 1) in the log-concavity paper.
 
@@ -561,6 +608,7 @@ def two_gaussians(dim: int = 2, half_distance: float = 3.0, std: float = 1.0, we
     return GaussianMixture([weight, 1 - weight], np.stack([np.ones(dim), -np.ones(dim)]) * half_distance, std**2)
 
 
+@target("random_mixture", 64, "128 full-covariance Gaussians of the conditional-mean paper")
 def random_mixture(n_components: int = 128, dim: int = 64, seed: int = 453451, normalise: bool = True) -> "GaussianMixture":
     """Random full-covariance mixture of the conditional-mean paper (arXiv 2403.02957), as its released code draws it.
 
@@ -602,19 +650,6 @@ def random_mixture(n_components: int = 128, dim: int = 64, seed: int = 453451, n
     return GaussianMixture(weights, means, covariances)
 
 
-@dataclass(frozen=True)
-class Target:
-    """A named law: ``law()`` builds it; ``dim`` and ``summary`` are known without building."""
-
-    name: str
-    dim: int
-    summary: str
-    law: Callable
-
-    def __repr__(self):
-        return f"Target({self.name!r}, dim={self.dim})"
-
-
 def _cloud(load, **options):
     """Function that builds the cloud; it takes the parameters of the loader."""
 
@@ -627,48 +662,41 @@ def _cloud(load, **options):
     return law
 
 
+@target("gaussian", 2, "one correlated Gaussian: every sampler has an exact output law")
 def _gaussian():
     from .laws import GaussianMixture
 
     return GaussianMixture([1.0], [[0.5, -0.25]], [[[1.0, 0.3], [0.3, 0.25]]])
 
 
+@target("sphere", 3, "uniform on the unit sphere of R^3")
 def _sphere():
     from .laws import Sphere
 
     return Sphere(1.0, 3)
 
 
+@target("torus", 4, "product of circles of radii 1 and 0.5 in R^4")
 def _torus():
     from .laws import Torus
 
     return Torus([1.0, 0.5])
 
 
+@target("subspace", 16, "standard Gaussian on a plane in R^16")
 def _subspace():
     from .laws import Subspace
 
     return Subspace(np.eye(16)[:, :2], covariance=1.0)
 
 
-def _registry(*entries):
-    return {name: Target(name, dim, summary, law) for name, dim, summary, law in entries}
-
-
-#: Targets of the command line, by name.
-TARGETS = _registry(
-    ("gaussian", 2, "one correlated Gaussian: every sampler has an exact output law", _gaussian),
-    ("two_gaussians", 2, "two unit Gaussians at +-(3, 3), weights 0.2 and 0.8", two_gaussians),
-    ("rings", 2, "8 Gaussians of standard deviation 0.1 on the unit circle", rings),
-    ("random_mixture", 64, "128 full-covariance Gaussians of the conditional-mean paper", random_mixture),
-    ("sphere", 3, "uniform on the unit sphere of R^3", _sphere),
-    ("torus", 4, "product of circles of radii 1 and 0.5 in R^4", _torus),
-    ("subspace", 16, "standard Gaussian on a plane in R^16", _subspace),
-    ("two_moons", 2, "1000 points on two half circles", _cloud(two_moons)),
-    ("swiss_roll", 2, "1000 points on a spiral", _cloud(swiss_roll)),
-    ("dino", 2, "the 142 points of the Datasaurus dinosaur in [-1, 1]^2", _cloud(dino)),
-    ("digits", 64, "1797 handwritten digits of 8 x 8 pixels", _cloud(digits)),
-    ("photo_patches", 3072, "1950 colour patches of 32 x 32 pixels from two photographs", _cloud(photo_patches)),
-    ("mnist", 784, "the first 10000 MNIST digits of 28 x 28 pixels", _cloud(mnist, limit=10_000)),
-    ("fashion_mnist", 784, "the first 10000 Fashion-MNIST images of 28 x 28 pixels", _cloud(fashion_mnist, limit=10_000)),
-)
+for _name, _dim, _summary, _load, _options in (
+    ("two_moons", 2, "1000 points on two half circles", two_moons, {}),
+    ("swiss_roll", 2, "1000 points on a spiral", swiss_roll, {}),
+    ("dino", 2, "the 142 points of the Datasaurus dinosaur in [-1, 1]^2", dino, {}),
+    ("digits", 64, "1797 handwritten digits of 8 x 8 pixels", digits, {}),
+    ("photo_patches", 3072, "1950 colour patches of 32 x 32 pixels from two photographs", photo_patches, {}),
+    ("mnist", 784, "the first 10000 MNIST digits of 28 x 28 pixels", mnist, {"limit": 10_000}),
+    ("fashion_mnist", 784, "the first 10000 Fashion-MNIST images of 28 x 28 pixels", fashion_mnist, {"limit": 10_000}),
+):
+    target(_name, _dim, _summary)(_cloud(_load, **_options))

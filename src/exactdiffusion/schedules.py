@@ -13,6 +13,7 @@ Two things are called beta: :attr:`Grid.beta` is the *relative step* ``1 - r[i+1
 (arXiv 2306.04848); the DDPM betas ``1 - alpha_bar[i] / alpha_bar[i+1]`` are :attr:`Grid.ddpm_beta`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -44,6 +45,7 @@ __all__ = [
     "nearest_index",
     "quantised",
     "quantised_times",
+    "schedule",
     "sigma_from_alpha_bar",
     "sigma_from_integral",
     "sigma_from_snr",
@@ -60,6 +62,33 @@ __all__ = [
 ]
 
 EPS = np.finfo(np.float64).eps
+
+#: name -> constructor whose first argument is N
+REGISTRY: dict[str, Callable] = {}
+
+
+def schedule(constructor: Callable) -> Callable:
+    """Decorate a constructor of a `Grid` whose first argument is N: sweeps and the command line know it by its name.
+
+    Raises
+    ------
+    ValueError
+        for a name that is taken by another function.
+
+    Examples
+    --------
+    >>> @schedule
+    ... def halving(N, sigma_max=40.0):
+    ...     "N levels, each half of the one before."
+    ...     return Grid(np.ones(N + 1), sigma_max * 0.5 ** np.arange(N + 1))
+    >>> REGISTRY["halving"](2).sigma
+    array([40., 20., 10.])
+    """
+    name = constructor.__name__
+    if name in REGISTRY and REGISTRY[name].__module__ != constructor.__module__:
+        fail("schedule", name, "a name that is free")
+    REGISTRY[name] = constructor
+    return constructor
 
 
 # ------------------------------------------------------------------------------------------------ conversions
@@ -455,6 +484,7 @@ def _sigma_range(sigma_max, sigma_min):
     return sigma_max, sigma_min
 
 
+@schedule
 def log_linear(N: int, sigma_max: float = 40.0, sigma_min: float = 0.01, final_zero: bool = False) -> Grid:
     """Constant relative step: ``sigma_i = sigma_max (sigma_min / sigma_max)^(i / N)``; VE.
 
@@ -471,6 +501,7 @@ def log_linear(N: int, sigma_max: float = 40.0, sigma_min: float = 0.01, final_z
     return _ve(np.append(sigma, 0.0) if final_zero else sigma)
 
 
+@schedule
 def edm(N: int, sigma_max: float = 80.0, sigma_min: float = 0.002, rho: float = 7.0, final_zero: bool = True) -> Grid:
     """Karras et al. 2022 (EDM), Eq. (5); VE.
 
@@ -495,6 +526,7 @@ def edm(N: int, sigma_max: float = 80.0, sigma_min: float = 0.002, rho: float = 
     return _ve(np.append(sigma, 0.0) if final_zero else sigma)
 
 
+@schedule
 def vp_linear(
     N: int, beta_min: float = 0.1, beta_max: float = 20.0, eps: float = 0.0, vp: bool = True, final_zero: bool = False
 ) -> Grid:
@@ -531,6 +563,7 @@ def vp_linear(
     return grid if vp else grid.to_ve()
 
 
+@schedule
 def admissible(N: int, eta: float = 0.1, nu: float = 2.0, sigma_max: float = 40.0, start_ratio: float = 1.0) -> Grid:
     """Log-linear schedule with the largest admissible step; VE (arXiv 2306.04848, Thm 4.3).
 
@@ -598,6 +631,7 @@ def _subsample(N, table, spacing, final_zero):
     return _ve(sigma, strict=final_zero and spacing == "trailing")
 
 
+@schedule
 def ddpm(
     N: int,
     T: int = 1000,
@@ -632,6 +666,7 @@ def _from_alpha_bar(function, T, max_beta):
     return _table(np.minimum(1.0 - alpha_bar[1:] / alpha_bar[:-1], max_beta), "max_beta", max_beta)
 
 
+@schedule
 def cosine(
     N: int,
     T: int = 1000,
@@ -650,6 +685,7 @@ def cosine(
     return _subsample(N, table, spacing, final_zero)
 
 
+@schedule
 def sigmoid(
     N: int,
     T: int = 1000,
@@ -731,14 +767,5 @@ def _style(style):
     return constructor
 
 
-REGISTRY = {
-    "log_linear": log_linear,
-    "ddpm": ddpm,
-    "edm": edm,
-    "cosine": cosine,
-    "sigmoid": sigmoid,
-    "vp_linear": vp_linear,
-    "admissible": admissible,
-    **{f"quantised_{style}": _style(style) for style in QUANTISED},
-}
-"""Name -> constructor whose first argument is N."""
+for _name in QUANTISED:
+    schedule(_style(_name))

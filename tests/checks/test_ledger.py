@@ -206,6 +206,28 @@ def test_verdicts_of_unconfirmed_wording():
     assert ledger.verdict(check.statement, collected) == "FAILED"
 
 
+@pytest.mark.parametrize(
+    ("kind", "text", "verdict"),
+    [
+        ("upper", "source", "verified, evaluated once"),
+        ("upper", "recalled", "verified, evaluated once; form proved here"),
+        ("refuted", "source", "refuted as printed, evaluated once"),
+    ],
+)
+def test_verdict_of_a_formula_without_a_second_evaluation(kind, text, verdict):
+    check, collected = new(kind, text)
+    check.holds(0.5, 1.0, tol=0, cause="exact", on="x")
+    check.control("h", 2.0, 1.0, on="x")
+    if kind == "refuted":
+        check.refuted("factor 2", 2.0, 1.0, on="x")
+    known = ledger.verdict(check.statement, collected)
+    collected.once.add(check.statement.key)
+    sent, _ = ledger.unpack(json.loads(json.dumps(ledger.pack(collected, Family()))))
+    for found in (collected, sent):
+        assert ledger.verdict(check.statement, found) == verdict
+    assert ledger.plain(verdict) == ledger.plain(known) in ledger.VERDICTS
+
+
 def test_a_refuted_form_asks_for_its_place_in_the_document():
     check, collected = new("asymptotic")
     check.rate(-1.0, -1.0, within=0.1, on="x")

@@ -11,10 +11,14 @@ range (probabilities in [0, 1], admissible steps in [0, 1]), the order of two-si
 agreement with another bound. Most of them are asked of all numbers, those with cancelling or overflowing terms of numbers
 0 or of size 1e-30 to 1e30 (`tame`). By the shape alone are checked the linear formulas (Tweedie, mean and coordinate steps,
 drifts, error fields, rescaled scores, Hessians and covariances without a sign) and `matching_bias`, `heun_gaussian_error`,
-`gap_formula`. Outside the hypotheses, and where an argument is an odd object that a function may take, only the generic
-conditions hold: no NaN, and no infinity unless the entry says `infinite`, as every bound does. The entries without a check
-(`test_unchecked_entries` lists them) have the generic conditions alone. No check here compares a value with a reference:
-that is the subject of `test_references.py` and of ``theory/``.
+`gap_formula`. Where a hypothesis that no declaration can say does not hold, and where an argument is an odd object that a
+function may take, only the generic conditions hold: no NaN, and no infinity unless the entry says `infinite`, as every bound
+does. The entries without a check (`test_unchecked_entries` lists them) have the generic conditions alone. No check here
+compares a value with a reference: that is the subject of `test_references.py` and of ``theory/``.
+
+The arguments of a statement are drawn into the domain that its decorator declares (`into_domain`). They are never odd
+objects, which the public doors refuse. `test_statement_in_on_and_outside_its_domain` asks of every condition that its closed
+ends are taken, and that its open ends and what lies beyond are refused by the name of the argument.
 
 By default few examples, always the same ones; with ``--deep`` at least 5,000 per entry point from a seed that changes from
 run to run and is printed (``--seed n`` repeats one). Hypothesis draws them in groups of `GROUP`; ``FUZZ_EXAMPLES=n`` sets
@@ -23,6 +27,7 @@ their number.
 
 import dataclasses
 import inspect
+import operator
 import os
 import re
 import signal
@@ -340,8 +345,8 @@ class Entry:
     """One public entry point: how its arguments are drawn, how it is called, what its value must satisfy.
 
     ``names`` are names an error may begin with besides the arguments'; ``loose`` are arguments in whose place odd values
-    may be accepted; ``fixed`` are what a method belongs to, never replaced; ``infinite`` says that an infinity is among
-    its values.
+    may be accepted; ``fixed`` are never replaced by one: what a method belongs to, or a statement's arguments; ``infinite``
+    says that an infinity is among its values; ``domain`` is the declared domain of a statement.
     """
 
     name: str
@@ -353,11 +358,17 @@ class Entry:
     fixed: tuple = ()
     infinite: bool = False
     nan: bool = False
+    domain: object = None
+
+    def draw(self, of):
+        """Arguments, each from the `Draw` that ``of`` gives for its name; those of a statement within its domain."""
+        given = {name: strategy(of(name)) for name, strategy in self.arguments.items()}
+        return given if self.domain is None else into_domain(self.domain, given)
 
 
-def entry(name, call, check=None, *, names=(), loose=(), fixed=(), infinite=False, nan=False, **arguments):
+def entry(name, call, check=None, *, names=(), loose=(), fixed=(), infinite=False, nan=False, domain=None, **arguments):
     assert name not in ENTRIES, name
-    ENTRIES[name] = Entry(name, call, arguments, check, tuple(names), tuple(loose), tuple(fixed), infinite, nan)
+    ENTRIES[name] = Entry(name, call, arguments, check, tuple(names), tuple(loose), tuple(fixed), infinite, nan, domain)
 
 
 def values_of(result, depth=0):
@@ -399,9 +410,9 @@ def example(entry, data):
     if d.byte() >= 144 and open_to:
         # all others as plain as they come, so that the message can only name the odd one
         odd, value, plain = d.pick(open_to), d.pick(ODD), Draw(b"")
-        given = {name: strategy(plain) for name, strategy in entry.arguments.items()} | {odd: value}
+        given = entry.draw(lambda name: plain) | {odd: value}
     else:
-        given = {name: strategy(d) for name, strategy in entry.arguments.items()}
+        given = entry.draw(lambda name: d)
     try:
         return _outcome(entry, given, odd)
     except Exception as error:
@@ -2564,6 +2575,74 @@ CLAIMS = {
 }
 
 
+OPERATORS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "!=": operator.ne}
+
+# How the arguments of a statement are put into the domain that it declares, on its edges and outside.
+
+
+def interval(domain, name, given):
+    """(low, high, inside) of an argument at the other arguments: the ends, and whether a value satisfies every condition."""
+    low, high, conditions = -np.inf, np.inf, []
+    with np.errstate(all="ignore"):
+        for limit in domain.limits:
+            try:
+                bound = limit.at({k: numbers(v) for k, v in given.items()}) if limit.subject == name else None
+            except ArithmeticError:  # beyond the floats: the statement says so
+                bound = None
+            if bound is None:
+                continue
+            conditions.append((OPERATORS[limit.comparison], bound))
+            if limit.comparison in (">", ">="):
+                low = np.maximum(low, bound)
+            elif limit.comparison in ("<", "<="):
+                high = np.minimum(high, bound)
+    return low, high, lambda value: np.logical_and.reduce([np.isfinite(value), *(op(value, end) for op, end in conditions)])
+
+
+def subjects(domain):
+    """The arguments with a condition, in the order of the declaration."""
+    return list(dict.fromkeys([limit.subject for limit in domain.limits] + list(domain.kinds)))
+
+
+def into_domain(domain, given, tame=False):
+    """``given`` with every number outside its conditions replaced by one inside; with ``tame`` also those below 1e-3 or
+    beyond 1e3 in size, where the conditions admit others."""
+    given = dict(given)
+    for name in set(given) - set(subjects(domain)) if tame else ():
+        if isinstance(given[name], (int, float, np.number, np.ndarray, list)):
+            given[name] = np.clip(numbers(given[name]), -1e3, 1e3)
+    for name in subjects(domain):
+        if given[name] is None:
+            continue
+        value, kind = np.asarray(numbers(given[name])), domain.kinds.get(name)
+        if kind is not None and value.ndim:
+            value = value.flat[0] if value.size else np.asarray(1.0)
+        low, high, allowed = interval(domain, name, given)
+        try:
+            inside = np.broadcast_to(allowed(value), np.shape(value))
+            low, high = (np.broadcast_to(end, np.shape(value)) for end in (low, high))
+        except ValueError:  # shapes that do not fit: the statement broadcasts the argument itself, or refuses it
+            low, high = np.max(low), np.min(high)
+            inside = (value > low) & (value < high)
+        with np.errstate(all="ignore"):
+            share = 0.1 + 0.8 * np.abs(np.sin(value * 7 + np.arange(np.size(value)).reshape(np.shape(value))))
+            share = np.where(np.isfinite(share), share, 0.5)
+            one = np.where(np.isfinite(low), low + 2 * share, np.where(np.isfinite(high), high - 2 * share, share))
+            inner = np.where(np.isfinite(low) & np.isfinite(high), low + share * (high - low), one)
+        if tame:
+            inside = inside & ((value == 0) | ((np.abs(value) > 1e-3) & (np.abs(value) < 1e3)))
+        if kind == "integer":
+            first = int(np.ceil(low)) if np.isfinite(low) else 1
+            whole = [k for k in range(first, first + 5) if allowed(np.asarray(k))]
+            given[name] = int(value) if inside and value == int(value) and value < 100 else whole[int(len(whole) * share)]
+        elif not np.all(inside):
+            found = np.where(inside, value, inner)
+            given[name] = found if found.ndim else float(found)
+        elif kind is not None:
+            given[name] = float(value)
+    return given
+
+
 def _bound_entries():
     for module in statements.MODULES:
         mod = import_module(f"exactdiffusion.statements.{module}")
@@ -2575,13 +2654,13 @@ def _bound_entries():
             entry(
                 f"statements.{module}.{name}",
                 function,
-                CLAIMS[f"{module}.{name}"],
+                CLAIMS.get(f"{module}.{name}"),
                 **arguments,
                 infinite=True,
                 nan=name in ("distance_gradient", "normal_offset"),
+                fixed=tuple(parameters),  # what is no number at all is the business of the public doors
+                domain=function.domain,
             )
-            # of numbers a formula takes what it takes: infinities where they make sense
-            ENTRIES[f"statements.{module}.{name}"].loose = tuple(parameters)
 
 
 _bound_entries()
@@ -2680,6 +2759,71 @@ def test_entry_point(name, plan):
     )
 
 
+def _with(given, name, bad):
+    """``given`` with ``bad`` in the place of an argument, or of the last number of an array."""
+    value = np.array(numbers(given[name]), dtype=float)
+    if not value.ndim:
+        return given | {name: bad}
+    value.flat[value.size - 1] = bad
+    return given | {name: value}
+
+
+def _beyond(end, up):
+    """Numbers beyond an end of an interval, the next one first."""
+    end = float(np.ravel(end)[-1])
+    return [float(np.nextafter(end, np.inf if up else -np.inf)), end + (1 if up else -1) * (0.5 + abs(end))]
+
+
+@pytest.mark.parametrize("name", [name for name, entry in ENTRIES.items() if entry.domain is not None])
+def test_statement_in_on_and_outside_its_domain(name, deep):
+    """Inside there is a value, closed ends are inside, open ends and numbers beyond an end are refused by name."""
+    entry, rng = ENTRIES[name], np.random.default_rng(0)
+    domain, values, refused = entry.domain, 0, 0
+    for _ in range(1000 if deep else 40):
+        d = Draw(rng.bytes(4 * BYTES))
+        given = into_domain(domain, entry.draw(lambda name, d=d: d), tame=True)
+        try:
+            sound(entry, entry.call(**given))
+            values += 1
+        except ValueError as error:  # a shape or an order that a declaration does not speak of
+            message = str(error)
+            assert re.match("|".join(map(re.escape, entry.arguments)), message), message
+            assert not any(f"expected {limit.text}" in message for limit in domain.limits), (message, given)
+            refused += 1
+            continue
+        for limit in domain.limits:
+            subject = limit.subject
+            if given[subject] is None or np.size(given[subject]) == 0 or domain.kinds.get(subject) == "integer":
+                continue
+            end = limit.at({k: numbers(v) for k, v in given.items()})
+            if end is None or not np.all(np.isfinite(end)):
+                continue
+            closed = limit.comparison in ("<=", ">=")
+            beyond = [] if limit.comparison == "!=" else _beyond(end, limit.comparison in ("<", "<="))
+            if closed:
+                _not_refused(entry, _with(given, subject, float(np.ravel(end)[-1])), limit)
+            for bad in beyond if closed else [float(np.ravel(end)[-1]), *beyond]:
+                with pytest.raises(ValueError, match=rf"^{re.escape(subject)}( \(|:)"):
+                    entry.call(**_with(given, subject, bad))
+        for subject, kind in domain.kinds.items():
+            low, high, _ = interval(domain, subject, given)
+            bad = [np.inf, [1.0, 2.0]] if kind == "number" else [2.5, *([int(low) - 1] if np.isfinite(low) else [])]
+            for value in [*bad, *([int(high) + 1] if kind == "integer" and np.isfinite(high) else [])]:
+                with pytest.raises(ValueError, match=rf"^{re.escape(subject)}( \(|:)"):
+                    entry.call(**given | {subject: value})
+    assert values >= refused / 20, f"only {values} of {values + refused} arguments in the domain gave a value"
+
+
+def _not_refused(entry, given, limit):
+    """The call may fail for another reason (two arguments at their ends at once), not for this condition."""
+    message = ""
+    try:
+        entry.call(**given)
+    except ValueError as error:
+        message = str(error)
+    assert f"expected {limit.text}" not in message, (message, given)
+
+
 def test_every_public_name_has_an_entry():
     missing = []
     for module, excused in EXCUSED.items():
@@ -2698,7 +2842,7 @@ def test_every_public_name_has_an_entry():
 def _masked(entry, argument):
     """Plain arguments of an entry with a masked array in the place of ``argument``; None where no array is drawn there."""
     for data in (b"", *(np.random.default_rng(k).bytes(BYTES) for k in range(30))):
-        given = {k: strategy(Draw(data if k == argument else b"")) for k, strategy in entry.arguments.items()}
+        given = entry.draw(lambda name, data=data: Draw(data if name == argument else b""))
         value = given[argument]
         if not isinstance(value, np.ndarray) or value.dtype.kind not in "iuf" or not value.size or not value.ndim:
             continue
@@ -2716,7 +2860,7 @@ def test_masked_arrays_are_refused_by_every_entry():
     """What lies under a mask is no data: converted, it gave a W2 distance of 199.6 for 0.65."""
     taken, tried = [], 0
     for entry in ENTRIES.values():
-        for argument in set(entry.arguments) - set(entry.fixed):
+        for argument in set(entry.arguments) - set(entry.fixed if entry.domain is None else ()):
             given = _masked(entry, argument)
             if given is None:
                 continue
@@ -2755,7 +2899,7 @@ def test_claims_can_fail(name):
     seen = False
     for _ in range(2000):
         d = Draw(rng.bytes(4 * BYTES))
-        given = {k: strategy(d) for k, strategy in entry.arguments.items()}
+        given = entry.draw(lambda name, d=d: d)
         try:
             value = entry.call(**given)
         except ValueError:
@@ -2773,8 +2917,9 @@ def test_claims_can_fail(name):
 
 
 def test_unchecked_entries():
-    """The entries of which only the generic conditions are asked, and why."""
-    assert [name for name, e in ENTRIES.items() if e.check is None] == [
+    """The entries of which only the generic conditions are asked, and why; statements are listed by the long run."""
+    unchecked = [name for name, e in ENTRIES.items() if e.check is None and not name.startswith("statements.")]
+    assert unchecked == [
         # the call itself looks at the value (`law_of`)
         *(f"laws.{name}" for name in ("PointCloud", "GaussianMixture", "Sphere", "Torus", "Subspace")),
         "laws.GaussianMixture.from_sklearn",
@@ -2855,7 +3000,7 @@ def _found():
         ("distance", lambda: projection.squared_w2_to_laws_on_set([])),  # a NaN
         ("m", lambda: thresholds.ula_chain_variance(1.0, 10**400, 1.0, 3, 0.1)),  # a loop without end
         ("sampler, mean, cov", lambda: gaussian("ddim", [0.0], 1e300, sch.vp_linear(3), [1e308])),  # a warning
-        ("k, h, a, L", lambda: pcm.ula_strongly_log_concave(1, 0.1, 0.0, 0.0, 1, 1.0)),  # a ZeroDivisionError
+        ("a", lambda: pcm.ula_strongly_log_concave(1, 0.1, 0.0, 0.0, 1, 1.0)),  # a ZeroDivisionError
     ]
 
 

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 from exactdiffusion import statements
+from exactdiffusion.checks import expected as expected_file
 from exactdiffusion.statements import (
     conditional_mean,
     foundations,
@@ -34,6 +35,8 @@ EPS = float(np.finfo(float).eps)
 ROUNDINGS = 64
 UP, DOWN, TINY = math.nextafter(1, 2), math.nextafter(1, 0), 5e-324
 FORMULAS = []
+#: `module.function` of formulas that a test below evaluates a second time without `printed`
+SECOND = set()
 
 
 def printed(name, *cases):
@@ -42,6 +45,16 @@ def printed(name, *cases):
     def add(reference):
         FORMULAS.extend(pytest.param(name, reference, case, id=f"{name}-{i}") for i, case in enumerate(cases))
         return reference
+
+    return add
+
+
+def evaluated(name):
+    """Mark a test that evaluates ``module.function`` a second time in a form of its own."""
+
+    def add(test):
+        SECOND.add(name)
+        return test
 
     return add
 
@@ -80,16 +93,18 @@ def test_program_is_the_text(name, reference, case):
         assert np.all(same | np.isfinite(expected) & near), (found, expected)
 
 
-def test_every_statement_is_evaluated_a_second_time():
-    """Here or among the 50-digit references; a new statement must be added to one of them."""
-    import json
-    from pathlib import Path
-
-    forms = json.loads((Path(__file__).resolve().parents[1] / "references" / "forms.json").read_text(encoding="utf-8"))
-    known = {"log_concavity_thresholds.splitting_map"}  # takes a function: a test of its own below
-    known |= {p.values[0] for p in FORMULAS} | {e["name"].removeprefix("statements.") for e in forms}
-    filed = {f"{s.module.rpartition('.')[2]}.{s.name}" for s in statements.all_statements()}
-    assert filed <= known, sorted(filed - known)
+def test_verdicts_know_which_formulas_are_evaluated_a_second_time():
+    """Here or among the 50-digit references; the verdict of any other statement says that it was evaluated once."""
+    known = expected_file.second_evaluations()
+    here = {p.values[0] for p in FORMULAS} | SECOND
+    assert here <= known, sorted(here - known)
+    functions = {
+        f"{module}.{name}"
+        for module in statements.MODULES
+        for name in vars(importlib.import_module(f"exactdiffusion.statements.{module}"))
+    }
+    assert known <= functions, sorted(known - functions)
+    assert len(known) >= 135, "second evaluations were lost"
 
 
 # ----------------------------------------------------------------------------------------------------- foundations
@@ -1098,7 +1113,6 @@ def _(ratio, w):
     "log_concavity_thresholds.condition_number",
     {"m": 1, **BALL},
     {"m": 3, **BALL},
-    {"m": 1, "sigma2": 0.7, "tau2": 0.3, "R": 1.2},
     {"m": 1, "sigma2": 0.75, "tau2": 0.25, "R": 1.0},
 )
 def _(m, sigma2, tau2, R):
@@ -1182,6 +1196,7 @@ def _(variance, m, sigma2):
     return m * (m * variance + sigma2)
 
 
+@evaluated("log_concavity_thresholds.splitting_map")
 def test_splitting_map():
     """The four assignments of the docstring one after another, with a score that is not linear."""
     y, v, unit, step, friction, xi = 0.45, 1.3, 0.7, 0.3, 0.6, -1.6
@@ -1381,13 +1396,25 @@ def test_limits_in_messages():
         (
             "log_concavity.ula_strongly_log_concave",
             {"k": 5, "h": 9.0, "a": 0.3, "L": 1.7, "dim": 3, "w2_start": 1.3},
-            "(0, 1]",
+            "0 < h <= 2 / (a + L), where 2 / (a + L) = 1",
         ),
-        ("log_concavity.ula_log_sobolev", {"k": 5, "h": 9.0, "a": 0.7, "L": 1.25, "dim": 3, "kl_start": 1.3}, "(0, 0.2]"),
+        (
+            "log_concavity.ula_log_sobolev",
+            {"k": 5, "h": 9.0, "a": 0.7, "L": 1.25, "dim": 3, "kl_start": 1.3},
+            "0 < h <= 1 / (4 * L), where 1 / (4 * L) = 0.2",
+        ),
         ("log_concavity.curvature_covariance_bounds", {"a": -9.0, "b": 1.7, "m": 3, "sigma": 0.8}, "-4.6875"),
-        ("proximal.backward_kl", {"g": 9.0, "d": 3, "second_moment": 1.0, "L": 0.75, "H": 0.0}, "g <= 0.4"),
+        (
+            "proximal.backward_kl",
+            {"g": 9.0, "d": 3, "second_moment": 1.0, "L": 0.75, "H": 0.0},
+            "g <= 0.5 / (L + 0.5), where 0.5 / (L + 0.5) = 0.4",
+        ),
         ("projection.admissible_limits", {"eta": 0.0, "nu": 1.0}, "eta, nu: got (0.0, 1.0); expected not both 0 and 1"),
-        ("projection.oracle_denoising_whp", {"sigma": 1.0, "dimension": 4, "ambient": 4, "t": 1.0}, "below ambient = 4"),
+        (
+            "projection.oracle_denoising_whp",
+            {"sigma": 1.0, "dimension": 4, "ambient": 4, "t": 1.0},
+            "dimension < ambient, where ambient = 4",
+        ),
     ):
         with pytest.raises(ValueError, match=re.escape(text)):
             resolve(name)(**arguments)
@@ -1525,6 +1552,11 @@ PLATEAU = {"T": 7, "gamma": 0.6, "c": 0.45}
 
 #: name, arguments, and for some of them (values that are taken, values that are refused)
 RANGES = [
+    (
+        "log_concavity_thresholds.condition_number",
+        {"m": 1, "sigma2": 0.9, "tau2": 0.25, "R": 1.0},
+        {"sigma2": ([0.75], [math.nextafter(0.75, 0), 0.7])},
+    ),
     (
         "foundations.ddim_gaussian_deviation",
         SIGMAS,

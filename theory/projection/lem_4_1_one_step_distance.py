@@ -92,7 +92,7 @@ def test_controls(check, closed_sets):
     far = d > 1
     x, p, d, normal = x[far], p[far], d[far], normal[far]
     beta, eta = 1.5, 0.2
-    _, high = bound.one_step_distance(d, beta, eta)
+    _, high = bound.one_step_distance.formula(d, beta, eta)
     check.control("beta <= 1 (beta = 1.5)", step(law, x, p, d, normal, beta, eta), high, tol=rounding(x, d), on="undershoot")
     low, high = bound.one_step_distance(d, 0.4, 0.2)
     check.control(

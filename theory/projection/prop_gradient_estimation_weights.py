@@ -86,7 +86,7 @@ def test_gamma_two_needs_c_below_a_below_4c(check):
     check.equal(
         (smallest > 0).astype(float), inside.astype(float), tol=0, cause="exact: yes/no", on="definite iff c < a < 4c"
     )
-    gamma = bound.gradient_estimation_gamma(a, b, c)
+    gamma = bound.gradient_estimation_gamma.formula(a, b, c)  # of indefinite W, too
     # a + 2b + c = (a - c)/3 cancels where a is near c
     tol = 16 * EPS * (a + c) / np.abs(a - c)
     check.equal(gamma, 2.0, tol=tol, cause="rounding: 16 eps (a + c)/|a - c|: cancellation in a + 2b + c", on="gamma = 2")
@@ -106,7 +106,7 @@ def test_controls(check):
     check.control("b < -c (independent errors, b = 0)", 2.0, independent, tol=1e-9, on="gamma <= 1 for b = 0")
     # an indefinite W: the stationary point is a maximum along (first - second)
     a, b, c = 1.0, -1.4, 1.2
-    gamma = bound.gradient_estimation_gamma(a, b, c)
+    gamma = bound.gradient_estimation_gamma.formula(a, b, c)
     u, v = np.array([[1.0]]), np.array([[0.0]])
     best = objective(gamma * u + (1 - gamma) * v, u, v, a, b, c)
     check.control("W positive definite", best, objective(np.array([[3.0]]), u, v, a, b, c), on="a 1, b -1.4, c 1.2")

@@ -74,7 +74,7 @@ def test_controls(check):
     x = 1.5 * rng.standard_normal((2000, 2))
     p = cloud.project(x)
     for theta, dropped in ((1.5, "theta <= 1 (theta = 1.5, moving away)"), (-0.5, "theta > 0 (theta = -0.5, past p)")):
-        y, _ = bound.segment_invariance(x, p, theta)
+        y, _ = bound.segment_invariance.formula(x, p, theta)
         moved = np.linalg.norm(cloud.project(y) - p, axis=1)
         check.control(
             dropped,

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any, TypeAlias
 
 from .._core.typing import StrPath
 from ..statements import PAPERS, all_statements
-from .ledger import PROVED_HERE, VERDICTS, Collected, attained, verdict, worst_ratio
+from .ledger import ONCE, PROVED_HERE, VERDICTS, Collected, attained, plain, verdict, worst_ratio
 from .statistics import LEVEL
 
 __all__ = [
@@ -317,6 +318,34 @@ def scale_free(root: StrPath | None = None) -> dict[str, list[str]] | None:
     return parts
 
 
+def second_evaluations(root: StrPath | None = None) -> set[str] | None:
+    """``module.function`` of every formula in ``statements/`` that the tests evaluate a second time.
+
+    They are in ``tests/statements/test_formulas.py`` and ``tests/references/forms.json``. None outside a checkout.
+    """
+    from .._core.paths import project_root
+
+    root = project_root() if root is None else Path(root)
+    if root is None:
+        return None
+    formulas, forms = (root / "tests" / name for name in _EVALUATIONS)
+    if not (formulas.is_file() and forms.is_file()):
+        return None
+    named = re.findall(r'^@?(?:printed|evaluated)\(\s*"([\w.]+)"', formulas.read_text(encoding="utf-8"), re.MULTILINE)
+    others = {form["name"] for form in json.loads(forms.read_text(encoding="utf-8"))}
+    return {*named, *(name.removeprefix("statements.") for name in others if name.startswith("statements."))}
+
+
+_EVALUATIONS = ("statements/test_formulas.py", "references/forms.json")
+
+
+def evaluated_once(root: StrPath | None = None) -> set[str]:
+    """Keys of the statements whose formula has no second evaluation; empty outside a checkout, where nobody can tell."""
+    twice = second_evaluations(root)
+    names = {s.key: f"{s.module.rpartition('.')[2]}.{s.name}" for s in all_statements()}
+    return set() if twice is None else {key for key, name in names.items() if name not in twice}
+
+
 # -- the page --------------------------------------------------------------------------------------------------------------
 
 
@@ -352,7 +381,7 @@ measured.
 - *attained*: on how many instances, apart from that family, a ratio of the statement is 1 within 1e-3.
 - *exponents*: the stated orders that fitted slopes agree with; the file says in which variable.
 - *controls*: how many hypotheses, terms or constants were dropped; each time the same assertion fails.
-- *verdict*: "loose" means a worst ratio below 0.1.
+- *verdict*: "loose" means a worst ratio below 0.1, "{once}" that nobody has written the formula a second time.
 - *errors*: how many errors planted in the library its checks are known to catch (`tests/quality/planted`). Besides, each
   value of each statement is made 5 % larger and 5 % smaller, and its file sees it.
 - *wording*: *source* = seen in the authors' material; *transcribed* = seen in a machine's transcription of their slides;
@@ -397,14 +426,14 @@ def render(entries: Entries) -> str:
     statements = [s for s in all_statements() if s.key in entries]
     out = ["# Paper checks", "", *_HEAD.format(level=LEVEL).splitlines()]
     out += _found()
-    out += ["", "## Verdicts", "", *_COLUMNS_ARE.format(here=PROVED_HERE).splitlines(), ""]
+    out += ["", "## Verdicts", "", *_COLUMNS_ARE.format(here=PROVED_HERE, once=ONCE).splitlines(), ""]
     out.append(f"| paper | statements | {' | '.join(VERDICTS)} | of these {PROVED_HERE} |")
     out.append(f"|---|---|{'---|' * len(VERDICTS)}---|")
     papers = [p for p in PAPERS if any(s.paper == p for s in statements)]
     for paper in papers:
         verdicts = [entries[s.key]["verdict"] for s in statements if s.paper == paper]
-        plain = [v.removesuffix(f"; {PROVED_HERE}") for v in verdicts]
-        counts = [len(verdicts), *map(plain.count, VERDICTS), sum(v.endswith(PROVED_HERE) for v in verdicts)]
+        words = [plain(v) for v in verdicts]
+        counts = [len(verdicts), *map(words.count, VERDICTS), sum(v.endswith(PROVED_HERE) for v in verdicts)]
         out.append(f"| {paper} | {' | '.join(map(str, counts))} |")
     for paper in papers:
         authors, title, where = PAPERS[paper]

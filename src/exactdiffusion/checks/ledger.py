@@ -55,6 +55,8 @@ TOLERANCES = {
 
 #: appended to the verdict of a statement whose wording could not be confirmed
 PROVED_HERE = "form proved here"
+#: appended to the verdict of a statement whose formula nobody has written a second time (`Collected.once`)
+ONCE = "evaluated once"
 #: verdicts of complete checks, without that
 VERDICTS = (
     "verified tight",
@@ -107,6 +109,7 @@ class Collected:
     statements: dict[str, str] = field(default_factory=dict)  # key -> file
     failed: set[str] = field(default_factory=set)  # keys with a failing test
     seconds: dict[str, float] = field(default_factory=dict)
+    once: set[str] = field(default_factory=set)  # keys whose formula has no second evaluation; empty outside a checkout
 
     def of(self, key: str, part: str | None = None) -> list[Evidence]:
         """The records of a statement, ordered by what they are about: a run in another order gives the same list."""
@@ -117,6 +120,7 @@ class Collected:
         """Take in what another process collected."""
         self.records += other.records
         self.failed |= other.failed
+        self.once |= other.once
         for key, file in other.statements.items():
             self.statements.setdefault(key, file)
         for key, seconds in other.seconds.items():
@@ -130,6 +134,7 @@ def pack(collected: Collected, family: Family) -> dict[str, Any]:
         "statements": collected.statements,
         "failed": sorted(collected.failed),
         "seconds": collected.seconds,
+        "once": sorted(collected.once),
         "shares": family.shares,
         "comparisons": [{k: _word(v) for k, v in dataclasses.asdict(c).items()} for c in family.comparisons],
     }
@@ -142,6 +147,7 @@ def unpack(data: Mapping[str, Any], shift: int = 0) -> tuple[Collected, Family]:
         dict(data["statements"]),
         set(data["failed"]),
         dict(data["seconds"]),
+        set(data.get("once", ())),  # absent in the records of earlier versions
     )
     shares = [(test, share) for test, share in data["shares"]]
     return collected, Family(shift, shares=shares, comparisons=[_read(Comparison, c) for c in data["comparisons"]])
@@ -442,8 +448,9 @@ def verdict(statement: Statement, collected: Collected) -> str:
         return "FAILED"
     if missing_parts(statement, collected):
         return "incomplete"
+    once = f", {ONCE}" if statement.key in collected.once else ""
     if statement.kind == "refuted":
-        return "refuted as transcribed" if statement.text == "transcribed" else "refuted as printed"
+        return ("refuted as transcribed" if statement.text == "transcribed" else "refuted as printed") + once
     found = "verified"
     if statement.kind == "asymptotic":
         found = "asymptotic"
@@ -452,7 +459,12 @@ def verdict(statement: Statement, collected: Collected) -> str:
     elif statement.kind not in ("equality", "definition"):
         worst = worst_ratio(statement, collected)
         found = "verified, loose" if worst is not None and worst < 0.1 else "verified"
-    return f"{found}; {PROVED_HERE}" if statement.text == "recalled" else found
+    return f"{found}{once}; {PROVED_HERE}" if statement.text == "recalled" else found + once
+
+
+def plain(verdict: str) -> str:
+    """One of :data:`VERDICTS`: the verdict without what is said of the wording and of a missing second evaluation."""
+    return verdict.removesuffix(f"; {PROVED_HERE}").removesuffix(f", {ONCE}")
 
 
 def worst_ratio(statement: Statement, collected: Collected) -> float | None:

@@ -40,6 +40,7 @@ __all__ = [
 one_thread()
 
 from .. import statements  # noqa: E402 - what imports NumPy comes after the number of threads
+from .expected import evaluated_once  # noqa: E402
 from .ledger import Check, Collected, missing_parts, pack, unpack, verdict_table  # noqa: E402
 from .statistics import LEVEL, SHARE, Family, Share  # noqa: E402
 from .verify import FILES, KEY  # noqa: E402
@@ -115,6 +116,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     chosen = options.keyword or options.markexpr or options.quick or options.deselect
     nothing_runs = options.collectonly or options.setuponly or options.setupplan
     run.selected = bool(chosen or nothing_runs or any("::" in a for a in config.args))
+    once = evaluated_once()
     for item in items:
         statement = _statement(item)
         if statement is None:
@@ -122,6 +124,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         file = _relative(item.path)
         run.files.add(file)
         # a sym_ file supports a statement; the file of the statement itself is the other one
+        if statement.key in once:
+            collected.once.add(statement.key)
         if statement.key not in collected.statements or not item.path.name.startswith("sym_"):
             collected.statements[statement.key] = file
 

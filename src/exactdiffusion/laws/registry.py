@@ -1,14 +1,23 @@
 """Examples of every law, one for each path through its code: the contract tests run on all of them.
 
-Adding a law: (1) its class; (2) its name in ``laws.__all__``; (3) a line here. `tests/laws/test_contract.py` and
-`tests/core/test_array_backends.py` then test it, in NumPy and in other array namespaces, without a line of their own, and
-`tests/quality/test_references_index.py` asks for the reference of each of its methods.
+Adding a law is one file in this folder: its class, named in ``__all__``, and below it an example for each path through its
+code::
+
+    __all__ = ["Simplex"]
+
+    @example("simplex")
+    def _simplex():
+        return Simplex(3)
+
+`tests/laws/test_contract.py` and `tests/core/test_array_backends.py` then test it, in NumPy and in other array namespaces.
 """
 
 import functools
+from collections.abc import Callable
 
 import numpy as np
 
+from .._core.validation import fail
 from .gaussian_mixture import GaussianMixture
 from .point_cloud import PointCloud
 from .sets import Sphere, Subspace, Torus
@@ -44,6 +53,24 @@ def _cloud(d, weighted):
 
 def _subspace(covariance):
     return Subspace(_parts()[4], np.ones(4), covariance)
+
+
+def example(name: str) -> Callable[[Callable], Callable]:
+    """Decorate a function without arguments that makes a law: the contract tests run on it, under this name.
+
+    Raises
+    ------
+    ValueError
+        for a name that is taken by another function.
+    """
+
+    def file(make):
+        if name in REGISTRY and REGISTRY[name].__module__ != make.__module__:
+            fail("example", name, "a name that is free")
+        REGISTRY[name] = make
+        return make
+
+    return file
 
 
 #: name -> function without arguments that makes the law

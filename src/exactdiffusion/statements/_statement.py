@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .._core.validation import fail, no_mask
+from ._domain import Domain
 
 #: short name -> (authors, title, where)
 PAPERS = {
@@ -59,7 +60,8 @@ class Statement:
     """One published (or derived) statement.
 
     ``key`` is ``paper/function name``; ``ref`` the number in the paper (only where it is known); ``kind`` one of
-    :data:`KINDS`; ``text`` one of :data:`TEXTS`: how far the wording is confirmed; ``module`` where it is filed.
+    :data:`KINDS`; ``text`` one of :data:`TEXTS`: how far the wording is confirmed; ``module`` where it is filed; ``domain``
+    the conditions on the arguments under which it is proved.
     """
 
     key: str
@@ -70,6 +72,7 @@ class Statement:
     text: str
     doc: str
     module: str = ""
+    domain: str = ""
 
     @property
     def name(self):
@@ -79,36 +82,25 @@ class Statement:
 REGISTRY: dict[str, Statement] = {}
 
 
-_NOT_NUMBERS = (str, bytes, bytearray, complex, np.complexfloating, dict, set, frozenset, np.datetime64, np.timedelta64)
-
-
-def _argument(name, value, default):
-    """``value`` as a formula can take it: lists as arrays, arrays in float64; anything that is no number is refused."""
-    if value is default or (isinstance(value, str) and isinstance(default, str)):
-        return value
-    if value is None or isinstance(value, _NOT_NUMBERS):
-        fail(name, value, "a real number or an array of them")
-    no_mask(name, value)
-    if isinstance(value, (list, tuple)) or hasattr(value, "to_numpy"):  # and a column of a data frame
+def _argument(name, value):
+    """A real number or an array of them as a formula takes it: lists as arrays, arrays and short floats in float64."""
+    if isinstance(value, np.generic) and not isinstance(value, float) and value.dtype.kind in "biuf":
+        value = value.item()  # a formula of NumPy's short numbers wraps around, or has 11 or 24 bits
+    if isinstance(value, (list, tuple, np.ndarray)) or hasattr(value, "to_numpy"):
+        no_mask(name, value)
         try:
-            array = np.asarray(value)
+            value = np.asarray(value)
         except (TypeError, ValueError):
             fail(name, value, "a real number or an array of them")
-        value = array
-    if isinstance(value, np.ndarray):
-        if value.dtype.kind == "O" and all(hasattr(v, "__float__") for v in value.flat):
-            return value  # numbers of any precision, or symbols: left as they are
-        if value.dtype.kind not in "biuf":
-            fail(name, value, "a real number or an array of them")
-        value = value.astype(np.float64, copy=False)
-        if np.isnan(value).any():
-            fail(name, value, "numbers; NaN is none")
-    elif isinstance(value, (float, np.floating)) and math.isnan(value):
-        fail(name, value, "a number; NaN is none")
-    elif isinstance(value, (np.float16, np.float32)):
-        value = float(value)  # otherwise it makes the whole formula one of 11 or 24 bits
-    elif isinstance(value, np.integer):
-        value = int(value)  # otherwise a product wraps around
+        if value.dtype.kind in "biuf":
+            value = value.astype(np.float64, copy=False)
+    kind = value.dtype.kind if isinstance(value, (np.ndarray, np.generic)) else None
+    if kind == "O" and all(hasattr(v, "__float__") for v in value.flat):
+        return value  # numbers of another precision, or symbols
+    if kind not in (None, "f") or not (hasattr(value, "__float__") or hasattr(value, "shape")):
+        fail(name, value, "a real number or an array of them")
+    if (isinstance(value, np.ndarray) and np.isnan(value).any()) or (isinstance(value, float) and math.isnan(value)):
+        fail(name, value, "numbers; NaN is none")
     return value
 
 
@@ -127,66 +119,95 @@ def _undefined(result):
     return isinstance(result, (complex, np.complexfloating))
 
 
-def guarded(function=None, *, nan=False, texts=(), anything=()):
-    """Check what a formula is given and what it gives: a number, or a ValueError that names arguments.
+def guarded(function=None, *, domain="", nan=False, texts=(), anything=()):
+    """Check a formula's arguments against its domain, and its value: a number, or a ValueError that names arguments.
 
-    An argument that is no number (a string, None where it is no default, a complex number, a NaN) is a ValueError that
-    names it. Where the formula has no value (a division by 0, a shape that does not fit, the root of a negative number),
-    the ValueError names all arguments: which of them left the hypotheses is for the statement to say. Lists and columns
-    of data frames become arrays, float32 and integer arrays float64, NumPy's float16, float32 and integer numbers
-    Python's; arrays of other namespaces and numbers of other precisions pass as they are.
+    An argument is a real number or an array of them, else a ValueError names it; so it does for one outside ``domain``
+    (:class:`exactdiffusion.statements._domain.Domain`), with the condition. Where the formula has no value all the same (a
+    shape that does not fit, numbers whose powers leave the range of floats), the ValueError names all arguments. Lists and
+    columns of data frames become arrays, short floats and integer arrays float64; arrays of other namespaces and numbers of
+    other precisions pass as they are.
 
     Parameters
     ----------
+    domain : str
+        The conditions on the arguments under which the statement is proved.
     nan : bool
         NaN is among the documented values of the function.
     texts : names of arguments that the function compares with words, and checks itself
     anything : names of arguments that are no numbers (a function, say)
     """
     if function is None:
-        return lambda f: guarded(f, nan=nan, texts=texts, anything=anything)
+        return lambda f: guarded(f, domain=domain, nan=nan, texts=texts, anything=anything)
     signature = inspect.signature(function)
     parameters = signature.parameters
-    unchecked = {*texts, *anything}
+    defaults = {name: p.default for name, p in parameters.items() if p.default is not p.empty}
+    words = {*texts, *anything, *(name for name, default in defaults.items() if isinstance(default, str))}
+    conditions = Domain(domain, tuple(parameters))
     named = re.compile(r"^(" + "|".join(re.escape(n) for n in parameters) + r")\b")
 
     @functools.wraps(function)
     def call(*args, **kwargs):
         given = signature.bind(*args, **kwargs)
         for name, value in given.arguments.items():
-            if name not in unchecked:
-                given.arguments[name] = _argument(name, value, parameters[name].default)
+            if name not in words and not (name in defaults and value is defaults[name]):
+                given.arguments[name] = _argument(name, value)
+        stated = tuple(given.arguments)
+        given.apply_defaults()
         reason = None
-        try:
-            with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"):
+            given.arguments.update(conditions.check(dict(given.arguments), defaults))
+            try:
                 result = function(*given.args, **given.kwargs)
-        except ValueError as error:  # np.linalg.LinAlgError is one
-            if named.match(str(error)):
-                raise
-            reason = error
-        except (ArithmeticError, TypeError, LookupError, AttributeError) as error:
-            reason = error
+            except ValueError as error:  # np.linalg.LinAlgError is one
+                if named.match(str(error)):
+                    raise
+                reason = error
+            except (ArithmeticError, TypeError, LookupError, AttributeError) as error:
+                reason = error
         if reason is None and (nan or not _undefined(result)):
             return result
-        names = ", ".join(given.arguments)
         because = f" ({type(reason).__name__}: {reason})" if reason is not None else ""
         text = f"numbers, in the shapes of the docstring, for which {function.__name__} has a value{because}"
-        values = tuple(given.arguments.values())
+        values = tuple(given.arguments[name] for name in stated)
         try:
-            fail(names, values if len(values) > 1 else values[0], text)
+            fail(", ".join(stated), values if len(values) > 1 else values[0], text)
         except ValueError as error:
             raise error from reason
 
+    call.domain = conditions
+    call.formula = function  # without its domain: for controls, which evaluate a bound where a hypothesis is dropped
     return call
 
 
-def statement(*, paper, ref, title, kind, text="source", nan=False, texts=("scheme", "kernel", "which"), anything=()):
+def statement(
+    *, paper, ref, title, kind, text="source", domain="", nan=False, texts=("scheme", "kernel", "which"), anything=()
+):
     """File the decorated function's docstring as a statement; sets ``function.statement``. Arguments are `guarded`.
+
+    Parameters
+    ----------
+    paper, ref, title, kind, text : str
+        As in :class:`Statement`.
+    domain : str
+        The conditions on the arguments under which it is proved, such as ``"0 <= eta < 1, nu >= 1, N integer >= 1"``
+        (the grammar is in ``statements/_domain.py``); outside them the function raises a ValueError that names the argument.
+    nan, texts, anything
+        As in `guarded`.
 
     Raises
     ------
     ValueError
-        for an unknown paper, kind or text, a missing docstring, or a key that is taken.
+        for an unknown paper, kind or text, a missing docstring, a key that is taken, a domain that cannot be read.
+
+    Examples
+    --------
+    >>> from exactdiffusion.statements import projection
+    >>> projection.beta_star.statement.domain
+    '0 <= eta < 1, 1 <= nu < inf, N integer >= 1'
+    >>> projection.beta_star(1.0, 2.0, 10)
+    Traceback (most recent call last):
+    ValueError: eta: got 1.0; expected 0 <= eta < 1
     """
     for name, value, known in (("paper", paper, PAPERS), ("kind", kind, KINDS), ("text", text, TEXTS)):
         if value not in known:
@@ -199,8 +220,10 @@ def statement(*, paper, ref, title, kind, text="source", nan=False, texts=("sche
             raise ValueError(f"{key}: a statement needs a docstring (hypotheses, conclusion, source)")
         if key in REGISTRY and REGISTRY[key].doc != doc:
             raise ValueError(f"{key}: this key is taken")
-        function = guarded(function, nan=nan, texts=texts, anything=anything)
-        function.statement = REGISTRY[key] = Statement(key, paper, ref, title, kind, text, doc, function.__module__)
+        function = guarded(function, domain=domain, nan=nan, texts=texts, anything=anything)
+        function.statement = REGISTRY[key] = Statement(
+            key, paper, ref, title, kind, text, doc, function.__module__, function.domain.text
+        )
         return function
 
     return file

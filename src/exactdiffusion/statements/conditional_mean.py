@@ -18,7 +18,7 @@ import math
 import numpy as np
 
 from .._core.arrays import to_numpy
-from .._core.validation import choice, fail, integer, real_array, scalar
+from .._core.validation import choice, fail
 from ._statement import statement
 
 _PAPER = "conditional_mean"
@@ -26,7 +26,7 @@ _PAPER = "conditional_mean"
 
 def _levels(v):
     """Levels v, noisy to clean, ending at 0."""
-    v = to_numpy(real_array("v", v, "levels v, noisy to clean, the last one 0"))
+    v = np.atleast_1d(to_numpy(v))
     if v.ndim != 1 or v.shape[0] < 2 or np.any(np.diff(v) >= 0) or v[-1] != 0:
         fail("v", v, "strictly decreasing levels, the last one 0")
     return v
@@ -41,6 +41,7 @@ def _levels(v):
     title="The step only sees the grid of 1/SNR; link to stochastic localization",
     kind="equality",
     text="derived",
+    domain="0 < alpha_bar_next <= 1, 0 < alpha_bar < alpha_bar_next",
 )
 def mean_step(x, denoised, alpha_bar, alpha_bar_next):
     r"""Conditional mean of the next state, in the form of the released code.
@@ -111,6 +112,7 @@ def one_step_exact(denoised):
     title="Gaussian prior: exact for every T and every grid",
     kind="equality",
     text="derived",
+    domain="eigenvalues >= 0, v_hat > 0",
 )
 def gaussian_chain(y, mean, eigenvalues, eigenvectors, v_hat):
     r"""The mean chain on a Gaussian prior does not depend on the grid.
@@ -177,6 +179,7 @@ def jensen_identity(expected, at_mean):
     title="Limit of the mean chain: an ODE, reached at rate 1/T",
     kind="asymptotic",
     text="derived",
+    domain="v > 0",
 )
 def limit_ode(v, z, denoised):
     r"""Refined schedules: the chain converges to an ODE endpoint that is not the CME in general.
@@ -207,7 +210,12 @@ def limit_ode(v, z, denoised):
 
 
 @statement(
-    paper=_PAPER, ref="gap formula", title="The limit's gap to the CME as an integral", kind="equality", text="derived"
+    paper=_PAPER,
+    ref="gap formula",
+    title="The limit's gap to the CME as an integral",
+    kind="equality",
+    text="derived",
+    domain="v > 0",
 )
 def gap_formula(v, laplacian, weights):
     r"""CME minus limit, as an integral of the Laplacian of the denoiser along the trajectory.
@@ -238,8 +246,8 @@ def gap_formula(v, laplacian, weights):
     (n, d) array
     """
     v, weights = np.asarray(v), np.asarray(weights)
-    if v.shape != weights.shape or np.any(v <= 0):
-        fail("v", v, "positive nodes, one per weight")
+    if v.shape != weights.shape:
+        fail(f"v (shape {v.shape})", v, "nodes, one per weight")
     return 0.5 * np.tensordot(weights, laplacian, axes=1)
 
 
@@ -280,7 +288,7 @@ def limit_is_cme_iff_gaussian(laplacian):
     return float(np.max(np.abs(laplacian)))
 
 
-@statement(paper=_PAPER, ref="high SNR", title="The gap at high SNR", kind="asymptotic", text="derived")
+@statement(paper=_PAPER, ref="high SNR", title="The gap at high SNR", kind="asymptotic", text="derived", domain="v_hat >= 0")
 def small_noise_gap(v_hat, third):
     r"""Leading term of the gap for a smooth prior, as the observation noise vanishes.
 
@@ -315,6 +323,7 @@ def small_noise_gap(v_hat, third):
     title="Two points: the chain tends to the sign, MSE 4 Q(sqrt SNR)",
     kind="asymptotic",
     text="derived",
+    domain="snr number, 0 < snr <= 1400, nodes integer >= 101",
 )
 def two_point_plateau(snr, nodes=20001):
     r"""Closed form of the plateau for the prior :math:`\tfrac12(\delta_{-1}+\delta_1)`.
@@ -358,10 +367,9 @@ def two_point_plateau(snr, nodes=20001):
     -------
     (limit, mmse) : floats
     """
-    snr = scalar("snr", snr, low=0, high=1400, low_open=True)
     root = math.sqrt(snr)
     reach = min(12, 40 / root)
-    g, step = np.linspace(-reach, reach, integer("nodes", nodes, low=101), retstep=True)
+    g, step = np.linspace(-reach, reach, nodes, retstep=True)
     mean = float(step * np.sum(np.exp(-0.5 * g**2) / np.cosh(root * g))) / math.sqrt(2 * math.pi)
     return 2 * math.erfc(math.sqrt(snr / 2)), math.exp(-snr / 2) * mean
 
@@ -372,6 +380,7 @@ def two_point_plateau(snr, nodes=20001):
     title="Two points: every grid over-sharpens, non-asymptotic",
     kind="lower",
     text="derived",
+    domain="y > 0, v_hat > 0, 0 < v_1 < v_hat",
 )
 def two_point_every_grid(y, v_hat, v_1):
     r"""Lower bound of the output on every grid, without any limit.
@@ -408,6 +417,7 @@ def two_point_every_grid(y, v_hat, v_1):
     title="No schedule beta_t ~ T^-gamma removes the plateau",
     kind="asymptotic",
     text="derived",
+    domain="T integer >= 1, gamma number >= 0, c number > 0",
 )
 def schedules_share_the_limit(T, gamma, c=1.0):
     r"""Schedules :math:`\beta_t = cT^{-\gamma}t/T`: one limit for gamma <= 1, no SNR match for gamma > 1.
@@ -437,8 +447,7 @@ def schedules_share_the_limit(T, gamma, c=1.0):
     float
         Upper bound of v_T (``inf`` when c T^-gamma >= 1).
     """
-    T, gamma = integer("T", T, low=1), scalar("gamma", gamma, low=0)
-    top = scalar("c", c, low=0, low_open=True) * float(T) ** -gamma
+    top = c * float(T) ** -gamma
     exponent = 0.5 * top * (T + 1) / (1 - top) if top < 1 else math.inf
     return float(np.expm1(exponent))
 
@@ -452,6 +461,7 @@ def schedules_share_the_limit(T, gamma, c=1.0):
     title="Slope of the exact step: lower bound from hyperparameters alone",
     kind="tight",
     text="derived",
+    domain="0 < alpha_bar_next <= 1, 0 < alpha_bar < alpha_bar_next",
 )
 def step_slope_lower(alpha_bar, alpha_bar_next):
     r"""The constant that depends on the schedule only bounds the slope from below.
@@ -487,6 +497,7 @@ def step_slope_lower(alpha_bar, alpha_bar_next):
     title="Slope of the exact step: (strongly) log-concave priors",
     kind="tight",
     text="derived",
+    domain="v > 0, 0 <= v_next <= v, m >= 0",
 )
 def step_slope_log_concave(v, v_next, m=0.0):
     r"""Upper bound of the slope where the prior is log-concave.
@@ -516,7 +527,14 @@ def step_slope_log_concave(v, v_next, m=0.0):
     return (1 + m * v_next) / (1 + m * v)
 
 
-@statement(paper=_PAPER, ref="cf. Lemma 4.1", title="Slope of the exact step: bounded support", kind="tight", text="derived")
+@statement(
+    paper=_PAPER,
+    ref="cf. Lemma 4.1",
+    title="Slope of the exact step: bounded support",
+    kind="tight",
+    text="derived",
+    domain="v > 0, 0 <= v_next <= v, radius >= 0",
+)
 def step_slope_bounded_support(v, v_next, radius):
     r"""Upper bound of the slope where the prior lives in a ball.
 
@@ -544,7 +562,14 @@ def step_slope_bounded_support(v, v_next, radius):
     return v_next / v + (1 - v_next / v) * radius**2 / v
 
 
-@statement(paper=_PAPER, ref="cf. Thm 4.4", title="Accumulation of a stepwise error", kind="tight", text="derived")
+@statement(
+    paper=_PAPER,
+    ref="cf. Thm 4.4",
+    title="Accumulation of a stepwise error",
+    kind="tight",
+    text="derived",
+    domain="delta number >= 0, slopes >= 0",
+)
 def stepwise_error(delta, slopes):
     r"""How an error of at most Delta in every step adds up.
 
@@ -572,11 +597,11 @@ def stepwise_error(delta, slopes):
     -------
     float
     """
-    slopes = to_numpy(real_array("slopes", slopes))
-    if slopes.ndim != 1 or np.any(slopes < 0):
-        fail("slopes", slopes, "nonnegative slopes of shape (t_hat,)")
+    slopes = np.asarray(to_numpy(slopes))
+    if slopes.ndim != 1:
+        fail(f"slopes (shape {slopes.shape})", slopes, "slopes of shape (t_hat,)")
     after = np.cumprod(slopes[::-1])[:-1]  # of every step but the last, the product of the steps that follow
-    return scalar("delta", delta, low=0) * (1.0 + float(np.sum(after)))
+    return delta * (1.0 + float(np.sum(after)))
 
 
 # ------------------------------------------------------------------------------------------------------ re-sampling
@@ -588,6 +613,7 @@ def stepwise_error(delta, slopes):
     title="Re-sampling on a Gaussian prior: variance of the output",
     kind="equality",
     text="derived",
+    domain="v >= 0, lam > 0",
 )
 def resampling_variance(v, lam, kernel="small"):
     r"""Variance of a re-sampled run given y; it telescopes to the MMSE with exact kernels.
@@ -619,7 +645,7 @@ def resampling_variance(v, lam, kernel="small"):
     """
     v = _levels(v)
     choice("kernel", kernel, ("small", "large", "exact"))
-    lam = to_numpy(real_array("lam", lam))
+    lam = np.asarray(to_numpy(lam))
     s, r = (a.reshape(-1, *[1] * lam.ndim) for a in (v[:-1], v[1:]))
     if kernel == "small":
         factor = r / s
@@ -636,6 +662,7 @@ def resampling_variance(v, lam, kernel="small"):
     title="Exact re-sampling is a posterior sample",
     kind="equality",
     text="derived",
+    domain="mmse >= 0, runs integer >= 1",
 )
 def exact_resampling(mmse, runs=1):
     r"""Mean squared error of the average of independent runs with exact reverse kernels.
@@ -659,7 +686,7 @@ def exact_resampling(mmse, runs=1):
     -------
     float
     """
-    return (1 + 1 / integer("runs", runs, low=1)) * mmse
+    return (1 + 1 / runs) * mmse
 
 
 @statement(
@@ -668,6 +695,7 @@ def exact_resampling(mmse, runs=1):
     title="Averaged re-sampling converges to the CME, bias 1/T",
     kind="asymptotic",
     text="derived",
+    domain="mmse >= 0, runs integer >= 1",
 )
 def averaged_resampling(mmse, runs=1):
     r"""Where convergence to the CME does hold for every prior: re-sampling on, and averaged.
@@ -694,11 +722,16 @@ def averaged_resampling(mmse, runs=1):
     float
         The limit of the mean squared error.
     """
-    return (1 + 1 / integer("runs", runs, low=1)) * mmse
+    return (1 + 1 / runs) * mmse
 
 
 @statement(
-    paper=_PAPER, ref="generation", title="Without re-sampling the generator collapses", kind="equality", text="derived"
+    paper=_PAPER,
+    ref="generation",
+    title="Without re-sampling the generator collapses",
+    kind="equality",
+    text="derived",
+    domain="v_T > 0, lam > 0",
 )
 def generation_collapse(v_T, lam=1.0):
     r"""The full mean chain from pure noise: the output is the mean plus almost nothing.
@@ -726,7 +759,14 @@ def generation_collapse(v_T, lam=1.0):
     return lam * np.sqrt(1 + v_T) / (lam + v_T)
 
 
-@statement(paper=_PAPER, ref="Eq. (12)", title="SNR mismatch on a Gaussian prior", kind="equality", text="derived")
+@statement(
+    paper=_PAPER,
+    ref="Eq. (12)",
+    title="SNR mismatch on a Gaussian prior",
+    kind="equality",
+    text="derived",
+    domain="lam > 0, level >= 0, v_hat >= 0",
+)
 def snr_mismatch(y, mean, lam, level, v_hat):
     r"""Effect of starting at a level that does not match the observation.
 
@@ -765,6 +805,7 @@ def snr_mismatch(y, mean, lam, level, v_hat):
     title="DDIM as a denoiser: wrong even for a Gaussian",
     kind="asymptotic",
     text="derived",
+    domain="lam > 0, v_hat > 0",
 )
 def ddim_as_denoiser(lam, v_hat):
     r"""Excess of the probability-flow denoiser on a Gaussian prior.
@@ -792,7 +833,14 @@ def ddim_as_denoiser(lam, v_hat):
     return (np.sqrt(g) - g) ** 2 * (lam + v_hat)
 
 
-@statement(paper=_PAPER, ref="orthogonality", title="MSE = MMSE + excess", kind="equality", text="classical")
+@statement(
+    paper=_PAPER,
+    ref="orthogonality",
+    title="MSE = MMSE + excess",
+    kind="equality",
+    text="classical",
+    domain="mmse >= 0, excess >= 0",
+)
 def orthogonality(mmse, excess):
     r"""Why the excess error is the metric.
 

@@ -7,7 +7,14 @@ from .._core.validation import fail
 from ._statement import statement
 
 
-@statement(paper="foundations", ref="Tweedie", title="Tweedie's formula", kind="equality", text="classical")
+@statement(
+    paper="foundations",
+    ref="Tweedie",
+    title="Tweedie's formula",
+    kind="equality",
+    text="classical",
+    domain="scale > 0, sigma > 0",
+)
 def tweedie_denoiser(x, score, scale, sigma):
     r"""Posterior mean from the score of the noised law.
 
@@ -36,7 +43,12 @@ def tweedie_denoiser(x, score, scale, sigma):
 
 
 @statement(
-    paper="foundations", ref="Tweedie, second order", title="Second-order Tweedie formula", kind="equality", text="classical"
+    paper="foundations",
+    ref="Tweedie, second order",
+    title="Second-order Tweedie formula",
+    kind="equality",
+    text="classical",
+    domain="scale > 0, sigma > 0",
 )
 def tweedie_covariance(hessian, scale, sigma):
     r"""Posterior covariance from the Hessian of the log-density of the noised law.
@@ -67,7 +79,12 @@ def tweedie_covariance(hessian, scale, sigma):
 
 
 @statement(
-    paper="foundations", ref="worked example", title="DDIM under-disperses on a Gaussian", kind="upper", text="derived"
+    paper="foundations",
+    ref="worked example",
+    title="DDIM under-disperses on a Gaussian",
+    kind="upper",
+    text="derived",
+    domain="sigma >= 0, s > 0",
 )
 def ddim_gaussian_deviation(sigma, s):
     r"""Deviation of DDIM's output on a Gaussian target, as a sum over its steps.

@@ -15,7 +15,7 @@ import math
 import numpy as np
 
 from .._core.arrays import array_namespace
-from .._core.validation import fail, integer, scalar
+from .._core.validation import fail
 from ._statement import statement
 
 PAPER = "log_concavity"
@@ -24,7 +24,12 @@ PAPER = "log_concavity"
 
 
 @statement(
-    paper=PAPER, ref="slides, Langevin step", title="Stationary law of ULA on a Gaussian", kind="refuted", text="transcribed"
+    paper=PAPER,
+    ref="slides, Langevin step",
+    title="Stationary law of ULA on a Gaussian",
+    kind="refuted",
+    text="transcribed",
+    domain="lam > 0, 0 < gamma < 2 * lam",
 )
 def ula_gaussian_variance(lam, gamma):
     r"""Variance that the unadjusted Langevin algorithm keeps on a Gaussian.
@@ -55,12 +60,17 @@ def ula_gaussian_variance(lam, gamma):
         stationary variance of the corrected recursion.
     """
     lam, gamma = np.asarray(lam, dtype=np.float64), np.asarray(gamma, dtype=np.float64)
-    if np.any(gamma <= 0) or np.any(gamma >= 2 * lam):
-        fail("gamma", gamma, "a step in (0, 2 lam): the chain diverges beyond")
     return lam / (1 - gamma / (2 * lam))
 
 
-@statement(paper=PAPER, ref="slides, Langevin", title="ULA on a strongly log-concave law", kind="upper", text="recalled")
+@statement(
+    paper=PAPER,
+    ref="slides, Langevin",
+    title="ULA on a strongly log-concave law",
+    kind="upper",
+    text="recalled",
+    domain="k >= 0, a > 0, L >= a, 0 < h <= 2 / (a + L), dim >= 1, w2_start >= 0",
+)
 def ula_strongly_log_concave(k, h, a, L, dim, w2_start):
     r"""W2 distance of the unadjusted Langevin algorithm to a strongly log-concave target.
 
@@ -75,12 +85,17 @@ def ula_strongly_log_concave(k, h, a, L, dim, w2_start):
     **Source.** Dalalyan & Karagulyan 2019, Theorem 1 (recalled), the modern form of the results the slides quote. The orders
     :math:`(L/a)\sqrt{hd}` and :math:`e^{-ahk}` are those of Chewi, *Log-Concave Sampling*, Theorem 4.1.2.
     """
-    if not 0 < h <= 2 / (a + L):
-        fail("h", h, f"a step in (0, 2/(a + L)] = (0, {2 / (a + L):.6g}]")
     return (1 - a * h) ** np.asarray(k) * w2_start + 1.65 * (L / a) * math.sqrt(h * dim)
 
 
-@statement(paper=PAPER, ref="slides, Langevin diffusion", title="Langevin diffusion contracts", kind="tight", text="source")
+@statement(
+    paper=PAPER,
+    ref="slides, Langevin diffusion",
+    title="Langevin diffusion contracts",
+    kind="tight",
+    text="source",
+    domain="t >= 0, a > 0, w2_start >= 0, kl_start >= 0",
+)
 def langevin_contraction(t, a, w2_start, kl_start):
     r"""Exponential convergence of the Langevin diffusion.
 
@@ -103,7 +118,13 @@ def langevin_contraction(t, a, w2_start, kl_start):
     return np.exp(-a * t) * w2_start, np.exp(-2 * a * t) * kl_start
 
 
-@statement(paper=PAPER, ref="slides, OU process", title="Marginals of the Ornstein-Uhlenbeck process", kind="equality")
+@statement(
+    paper=PAPER,
+    ref="slides, OU process",
+    title="Marginals of the Ornstein-Uhlenbeck process",
+    kind="equality",
+    domain="t >= 0",
+)
 def ornstein_uhlenbeck_level(t):
     r"""Scale and noise level of the forward process.
 
@@ -121,12 +142,17 @@ def ornstein_uhlenbeck_level(t):
     (scale, sigma) : arguments of ``law.noised``
     """
     t = np.asarray(t, dtype=np.float64)
-    if np.any(t < 0):
-        fail("t", t, "times >= 0")
     return np.exp(-t), np.sqrt(-np.expm1(-2 * t))
 
 
-@statement(paper=PAPER, ref="slides, OU process", title="The forward process mixes at rate 1", kind="tight", text="derived")
+@statement(
+    paper=PAPER,
+    ref="slides, OU process",
+    title="The forward process mixes at rate 1",
+    kind="tight",
+    text="derived",
+    domain="T >= 0, w2_start >= 0, kl_start >= 0",
+)
 def forward_mixing(T, w2_start, kl_start):
     r"""Distance of the forward process to the Gaussian it is replaced by.
 
@@ -178,6 +204,7 @@ def backward_drift(y, score):
     title="Euler-Maruyama of the backward equation",
     kind="refuted",
     text="transcribed",
+    domain="variance >= 0, T number > 0, N integer >= 1, N <= 10000000",
 )
 def backward_euler_maruyama_gaussian(mean, variance, T, N):
     r"""Exact output law of the discretised backward equation on Gaussian data.
@@ -203,7 +230,6 @@ def backward_euler_maruyama_gaussian(mean, variance, T, N):
     -------
     (mean, variance) of the output
     """
-    T, N = scalar("T", T, low=0, low_open=True), integer("N", N, low=1, high=10**7)
     gamma, m, v = T / N, 0.0 * np.asarray(mean, dtype=np.float64), 1.0 + 0.0 * np.asarray(variance, dtype=np.float64)
     for k in range(N):
         t = T - gamma * k
@@ -220,6 +246,7 @@ def backward_euler_maruyama_gaussian(mean, variance, T, N):
     title="Score of the scaled law from the score of the noised one",
     kind="refuted",
     text="transcribed",
+    domain="t >= 0",
 )
 def rescaled_score(score_of_noised, t):
     r"""Both conventions of the noised density, and the factor between their scores.
@@ -249,7 +276,13 @@ def rescaled_score(score_of_noised, t):
     return math.exp(t) * score_of_noised
 
 
-@statement(paper=PAPER, ref="slides, final recursion", title="Noise levels of the backward recursion", kind="equality")
+@statement(
+    paper=PAPER,
+    ref="slides, final recursion",
+    title="Noise levels of the backward recursion",
+    kind="equality",
+    domain="T number > 0, N integer >= 1",
+)
 def backward_noise_levels(T, N):
     r"""Standard deviations at which the backward recursion asks for the score.
 
@@ -267,7 +300,6 @@ def backward_noise_levels(T, N):
     -------
     (N + 1,) array, noisy to clean
     """
-    T, N = scalar("T", T, low=0, low_open=True), integer("N", N, low=1)
     return np.sqrt(np.expm1(2 * T * (N - np.arange(N + 1)) / N))
 
 
@@ -280,6 +312,7 @@ def backward_noise_levels(T, N):
     title="Log-concave iff the denoiser is 1-Lipschitz",
     kind="definition",
     text="derived",
+    domain="v > 0",
 )
 def denoiser_lipschitz(covariance, v):
     r"""Lipschitz constant of the denoiser, and log-concavity of the noised density.
@@ -311,7 +344,12 @@ def denoiser_lipschitz(covariance, v):
 
 
 @statement(
-    paper=PAPER, ref="third-order Tweedie", title="Derivative of the posterior covariance", kind="equality", text="derived"
+    paper=PAPER,
+    ref="third-order Tweedie",
+    title="Derivative of the posterior covariance",
+    kind="equality",
+    text="derived",
+    domain="weights >= 0, v > 0",
 )
 def posterior_covariance_derivative(weights, deviations, u, w, v):
     r"""Directional derivative of a posterior variance, as a third moment.
@@ -370,7 +408,13 @@ def score_matching_objective(score, laplacian):
     return xp.sum(score * score, axis=-1) + 2 * laplacian
 
 
-@statement(paper=PAPER, ref="slides, denoising score matching", title="Denoising score matching", kind="equality")
+@statement(
+    paper=PAPER,
+    ref="slides, denoising score matching",
+    title="Denoising score matching",
+    kind="equality",
+    domain="mmse >= 0, v > 0, score_error >= 0",
+)
 def denoising_score_matching(mmse, v, score_error):
     r"""Denoising loss of any score estimate.
 
@@ -400,6 +444,7 @@ def denoising_score_matching(mmse, v, score_error):
     title="Derivative of the mean posterior covariance",
     kind="equality",
     text="derived",
+    domain="v > 0",
 )
 def mean_covariance_derivative(mean_squared_covariance, v):
     r"""How fast the mean posterior covariance grows with the noise.
@@ -427,7 +472,14 @@ def mean_covariance_derivative(mean_squared_covariance, v):
 # --------------------------------------------------------------------------------------------- C. Many measurements
 
 
-@statement(paper=PAPER, ref="App. A.1", title="The mean of the measurements is sufficient", kind="equality", text="recalled")
+@statement(
+    paper=PAPER,
+    ref="App. A.1",
+    title="The mean of the measurements is sufficient",
+    kind="equality",
+    text="recalled",
+    domain="sigma > 0",
+)
 def joint_log_density(log_q_of_mean, y, sigma):
     r"""Log density of all measurements, from the noised law at their mean.
 
@@ -460,7 +512,9 @@ def joint_log_density(log_q_of_mean, y, sigma):
     return log_q_of_mean - spread / (2 * sigma**2) - constant
 
 
-@statement(paper=PAPER, ref="Eq. (2.3)", title="Posterior mean given m measurements", kind="equality")
+@statement(
+    paper=PAPER, ref="Eq. (2.3)", title="Posterior mean given m measurements", kind="equality", domain="m >= 1, sigma >= 0"
+)
 def multi_measurement_mean(mean, score_of_mean, m, sigma):
     r"""Jump of the walk-jump sampler: the posterior mean given all measurements.
 
@@ -481,7 +535,13 @@ def multi_measurement_mean(mean, score_of_mean, m, sigma):
     return mean + sigma**2 / m * score_of_mean
 
 
-@statement(paper=PAPER, ref="slides; Eq. (4.9)", title="Score of the next measurement given the others", kind="equality")
+@statement(
+    paper=PAPER,
+    ref="slides; Eq. (4.9)",
+    title="Score of the next measurement given the others",
+    kind="equality",
+    domain="sigma > 0",
+)
 def next_measurement_score(posterior_mean, y, sigma):
     r"""What one step of the chain of log-concave chains needs: the conditional score.
 
@@ -500,7 +560,11 @@ def next_measurement_score(posterior_mean, y, sigma):
 
 
 @statement(
-    paper=PAPER, ref="slides; Eq. (D.2)", title="Hessians of the single, conditional and joint densities", kind="equality"
+    paper=PAPER,
+    ref="slides; Eq. (D.2)",
+    title="Hessians of the single, conditional and joint densities",
+    kind="equality",
+    domain="sigma > 0",
 )
 def next_measurement_hessian(posterior_covariance, sigma):
     r"""Curvature of the conditional density of the next measurement; of the first one with m = 1.
@@ -526,7 +590,14 @@ def next_measurement_hessian(posterior_covariance, sigma):
     return (posterior_covariance / sigma**2 - identity) / sigma**2
 
 
-@statement(paper=PAPER, ref="Prop. 2", title="W2 distance of the law of the posterior mean", kind="upper", text="source")
+@statement(
+    paper=PAPER,
+    ref="Prop. 2",
+    title="W2 distance of the law of the posterior mean",
+    kind="upper",
+    text="source",
+    domain="m >= 1, sigma >= 0, dim >= 1",
+)
 def posterior_mean_w2(m, sigma, dim):
     r"""How far the output of an exact walk-jump sampler is from the data: the squared distance, without assumption.
 
@@ -594,6 +665,7 @@ def posterior_mean_w2_sandwich(covariance, mean_posterior_covariance):
     title="Posterior covariance under curvature bounds",
     kind="tight",
     text="derived",
+    domain="m >= 0, sigma > 0, a > -m / sigma**2, b >= a",
 )
 def curvature_covariance_bounds(a, b, m, sigma):
     r"""Posterior covariance of a law whose potential has curvature between a and b.
@@ -615,8 +687,6 @@ def curvature_covariance_bounds(a, b, m, sigma):
     (lower, upper) : bounds on the eigenvalues of C_m
     """
     precision = m / sigma**2
-    if not a + precision > 0:
-        fail("a", a, f"a curvature above -m/sigma^2 = {-precision:.6g}")
     return 1 / (b + precision), 1 / (a + precision)
 
 
@@ -626,6 +696,7 @@ def curvature_covariance_bounds(a, b, m, sigma):
     title="W2 of the jump under finite Fisher information",
     kind="upper",
     text="derived",
+    domain="information >= 0, m >= 1, sigma >= 0",
 )
 def fisher_information_w2(information, m, sigma):
     r"""W2 distance (not squared) of the law of the posterior mean, for laws of finite Fisher information.
@@ -651,6 +722,7 @@ def fisher_information_w2(information, m, sigma):
     title="Mean squared error for a discrete prior",
     kind="upper",
     text="derived",
+    domain="weights >= 0, m >= 1, sigma > 0",
 )
 def discrete_prior_mmse(points, weights, m, sigma):
     r"""Mean squared error of the posterior mean when X lives on atoms: exponentially small in m.
@@ -685,6 +757,7 @@ def discrete_prior_mmse(points, weights, m, sigma):
     title="Mean squared error against the best linear estimator",
     kind="tight",
     text="derived",
+    domain="m >= 1, sigma > 0",
 )
 def linear_estimator_mmse(covariance, m, sigma):
     r"""Mean squared error of the posterior mean, bounded by that of the best linear estimator.
@@ -730,7 +803,14 @@ def expected_next_covariance(posterior_covariance, covariance_of_next_mean):
     return posterior_covariance - covariance_of_next_mean
 
 
-@statement(paper=PAPER, ref="slides, OAT", title="Predictive law of the next measurement", kind="equality", text="derived")
+@statement(
+    paper=PAPER,
+    ref="slides, OAT",
+    title="Predictive law of the next measurement",
+    kind="equality",
+    text="derived",
+    domain="sigma >= 0",
+)
 def predictive_moments(posterior_mean, posterior_covariance, sigma):
     r"""Mean and covariance of the next measurement given the others.
 
@@ -788,6 +868,7 @@ def chain_rule_of_measurements(conditional_log_densities):
     title="Curvature of the conditionals on average",
     kind="tight",
     text="derived",
+    domain="m >= 1, sigma > 0",
 )
 def expected_conditional_curvature(m, sigma):
     r"""Mean curvature of the conditional of the m-th measurement, without any assumption on X.
@@ -820,6 +901,7 @@ def expected_conditional_curvature(m, sigma):
     title="The exact output depends on sigma^2/m alone",
     kind="equality",
     text="derived",
+    domain="sigma >= 0, m >= 1, m_new >= 1",
 )
 def equivalent_sigma(sigma, m, m_new):
     r"""The two hyperparameters sigma and m act on the exact output through one number.
@@ -851,6 +933,7 @@ def equivalent_sigma(sigma, m, m_new):
     title="KL of the exponential integrator under finite Fisher information",
     kind="upper",
     text="derived",
+    domain="T >= 0, h >= 0, kl_start >= 0, information_start >= 0",
 )
 def conforti_kl(T, h, kl_start, information_start):
     r"""KL error of the discretised backward equation, without Lipschitz scores and without early stopping.
@@ -885,6 +968,7 @@ def conforti_kl(T, h, kl_start, information_start):
     title="The restricted Gaussian oracle contracts",
     kind="tight",
     text="source",
+    domain="a > 0, h >= 0",
 )
 def restricted_gaussian_oracle_contraction(a, h):
     r"""Contraction of one round of the proximal sampler.
@@ -911,7 +995,12 @@ def restricted_gaussian_oracle_contraction(a, h):
 
 
 @statement(
-    paper=PAPER, ref="neighbours: Karras et al. 2022", title="Heun's method is of order 2", kind="asymptotic", text="derived"
+    paper=PAPER,
+    ref="neighbours: Karras et al. 2022",
+    title="Heun's method is of order 2",
+    kind="asymptotic",
+    text="derived",
+    domain="sigma > 0, s > 0",
 )
 def heun_gaussian_error(sigma, slope, weights, s):
     r"""Leading relative error of Heun's method in sigma on a Gaussian target.
@@ -951,6 +1040,7 @@ def heun_gaussian_error(sigma, slope, weights, s):
     title="ULA under a log-Sobolev inequality",
     kind="upper",
     text="source",
+    domain="k >= 0, a > 0, L > 0, 0 < h <= 1 / (4 * L), dim >= 1, kl_start >= 0",
 )
 def ula_log_sobolev(k, h, a, L, dim, kl_start):
     r"""KL of the unadjusted Langevin algorithm under a log-Sobolev inequality.
@@ -972,8 +1062,6 @@ def ula_log_sobolev(k, h, a, L, dim, kl_start):
     **Source.** Vempala & Wibisono 2019, in the form of Chewi, *Log-Concave Sampling* (version of August 2026),
     Theorem 4.2.7.
     """
-    if not 0 < h <= 1 / (4 * L):
-        fail("h", h, f"a step in (0, 1/(4 L)] = (0, {1 / (4 * L):.6g}]")
     return np.exp(-a * h * np.asarray(k)) * kl_start + 6 * h * dim * L**2 / a
 
 
@@ -983,6 +1071,7 @@ def ula_log_sobolev(k, h, a, L, dim, kl_start):
     title="Score errors add to the KL of the exponential integrator",
     kind="tight",
     text="derived",
+    domain="T number > 0, errors >= 0, kl_start number >= 0, information_start number >= 0",
 )
 def score_error_kl(T, errors, kl_start, information_start):
     r"""KL error of the discretised backward equation with an estimated score; the total variation follows by Pinsker.
@@ -1019,9 +1108,9 @@ def score_error_kl(T, errors, kl_start, information_start):
     float
         The bound on KL.
     """
-    T, errors = scalar("T", T, low=0, low_open=True), np.asarray(errors, dtype=np.float64)
-    if errors.ndim != 1 or not errors.size or np.any(errors < 0):
-        fail("errors", errors, "shape (N,), N >= 1, nonnegative")
+    errors = np.asarray(errors, dtype=np.float64)
+    if errors.ndim != 1 or not errors.size:
+        fail(f"errors (shape {errors.shape})", errors, "shape (N,), N >= 1")
     h = T / errors.size
     left = T - h * np.arange(errors.size)
     cross = 2 * (math.expm1(h) - h) * math.sqrt(information_start) * float(np.exp(-left) @ errors)
@@ -1034,6 +1123,7 @@ def score_error_kl(T, errors, kl_start, information_start):
     title="Early stopping costs sqrt(eps) on sets, eps on smooth laws",
     kind="tight",
     text="derived",
+    domain="eps >= 0, dim >= 0, second_moment >= 0, information >= 0",
 )
 def early_stopping_w2(eps, dim, second_moment, information=math.inf):
     r"""W2 distance between the data and the law at which a backward process is stopped early.
@@ -1060,8 +1150,6 @@ def early_stopping_w2(eps, dim, second_moment, information=math.inf):
         The smaller of the two bounds on W2.
     """
     eps = np.asarray(eps, dtype=np.float64)
-    if np.any(eps < 0):
-        fail("eps", eps, "times >= 0")
     coupling = np.sqrt(np.expm1(-eps) ** 2 * second_moment - np.expm1(-2 * eps) * dim)
     return coupling if information == math.inf else np.minimum(coupling, -np.expm1(-eps) * math.sqrt(information))
 
@@ -1072,6 +1160,7 @@ def early_stopping_w2(eps, dim, second_moment, information=math.inf):
     title="Duality of log-concavity: noised law and posterior",
     kind="tight",
     text="derived",
+    domain="R number >= 0, tau2 number > 0",
 )
 def log_concavity_window(R, tau2):
     r"""Noise variances at which the noised law, and at which every posterior, is log-concave.
@@ -1096,7 +1185,6 @@ def log_concavity_window(R, tau2):
     -------
     (v_low, v_high)
     """
-    R, tau2 = scalar("R", R, low=0), scalar("tau2", tau2, low=0, low_open=True)
     excess = R**2 - tau2
     return max(0.0, excess), (tau2**2 / excess if excess > 0 else math.inf)
 
@@ -1107,6 +1195,7 @@ def log_concavity_window(R, tau2):
     title="Backward equations on strongly log-concave data",
     kind="tight",
     text="derived",
+    domain="T number >= 0, alpha number > 0, w2_start >= 0, score_error >= 0",
 )
 def strongly_log_concave_w2(T, alpha, w2_start, score_error=0.0):
     r"""W2 error of the backward equation and of the probability flow, in continuous time, started from the Gaussian.
@@ -1132,7 +1221,6 @@ def strongly_log_concave_w2(T, alpha, w2_start, score_error=0.0):
     -------
     (equation, flow)
     """
-    T, alpha = scalar("T", T, low=0), scalar("alpha", alpha, low=0, low_open=True)
     rise = math.expm1(T)
     gain = alpha * math.expm1(2 * T)
     D = 1 + gain

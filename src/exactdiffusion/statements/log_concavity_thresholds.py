@@ -9,7 +9,6 @@ import math
 
 import numpy as np
 
-from .._core.validation import fail, integer
 from ._statement import guarded, statement
 
 PAPER = "log_concavity"
@@ -19,7 +18,12 @@ PAPER = "log_concavity"
 
 
 @statement(
-    paper=PAPER, ref="", title="Log-concavity is a bound on the posterior variance", kind="definition", text="derived"
+    paper=PAPER,
+    ref="",
+    title="Log-concavity is a bound on the posterior variance",
+    kind="definition",
+    text="derived",
+    domain="posterior_variance >= 0, v > 0",
 )
 def largest_curvature(posterior_variance, v):
     r"""Largest eigenvalue of the Hessian of a noised log density.
@@ -36,7 +40,14 @@ def largest_curvature(posterior_variance, v):
     return (np.asarray(posterior_variance) / v - 1) / v
 
 
-@statement(paper=PAPER, ref="", title="One threshold in the noise, shifted by smoothing", kind="equality", text="derived")
+@statement(
+    paper=PAPER,
+    ref="",
+    title="One threshold in the noise, shifted by smoothing",
+    kind="equality",
+    text="derived",
+    domain="threshold >= 0, tau2 >= 0",
+)
 def smoothed_threshold(threshold, tau2):
     r"""Threshold of a smoothed law.
 
@@ -54,7 +65,14 @@ def smoothed_threshold(threshold, tau2):
     return np.maximum(0.0, np.asarray(threshold) - tau2)
 
 
-@statement(paper=PAPER, ref="(4.3)", title="Log-concave from R^2 - tau^2 on", kind="tight", text="recalled")
+@statement(
+    paper=PAPER,
+    ref="(4.3)",
+    title="Log-concave from R^2 - tau^2 on",
+    kind="tight",
+    text="recalled",
+    domain="R >= 0, tau2 >= 0",
+)
 def radius_threshold(R, tau2=0.0):
     r"""Noise variance that suffices for compact support plus Gaussian.
 
@@ -73,7 +91,14 @@ def radius_threshold(R, tau2=0.0):
     return np.maximum(0.0, np.asarray(R, dtype=np.float64) ** 2 - tau2)
 
 
-@statement(paper=PAPER, ref="", title="Half the diameter in place of the radius", kind="tight", text="derived")
+@statement(
+    paper=PAPER,
+    ref="",
+    title="Half the diameter in place of the radius",
+    kind="tight",
+    text="derived",
+    domain="D >= 0, tau2 >= 0",
+)
 def half_diameter_threshold(D, tau2=0.0):
     r"""The sharper sufficient variance.
 
@@ -90,13 +115,20 @@ def half_diameter_threshold(D, tau2=0.0):
     return np.maximum(0.0, np.asarray(D, dtype=np.float64) ** 2 / 4 - tau2)
 
 
-@guarded
+@guarded(domain="D >= 0, d >= 1")
 def jung_radius(D, d):
     """Largest radius of the smallest ball around a set of diameter D in R^d: ``D sqrt(d / (2 (d + 1)))``."""
     return np.asarray(D) * np.sqrt(d / (2 * (d + 1)))
 
 
-@statement(paper=PAPER, ref="", title="Exact threshold of affinely independent atoms", kind="tight", text="derived")
+@statement(
+    paper=PAPER,
+    ref="",
+    title="Exact threshold of affinely independent atoms",
+    kind="tight",
+    text="derived",
+    domain="D >= 0, 0 <= edge <= D",
+)
 def atoms_threshold(edge, D):
     r"""Two-sided bound on the threshold of a point cloud.
 
@@ -119,7 +151,14 @@ def atoms_threshold(edge, D):
     return np.asarray(edge, dtype=np.float64) ** 2 / 4, np.asarray(D, dtype=np.float64) ** 2 / 4
 
 
-@statement(paper=PAPER, ref="Section 4.1", title="Two Gaussians: the curvature", kind="equality", text="recalled")
+@statement(
+    paper=PAPER,
+    ref="Section 4.1",
+    title="Two Gaussians: the curvature",
+    kind="equality",
+    text="recalled",
+    domain="mu_norm >= 0, v > 0, 0 < w < 1",
+)
 def two_gaussians_curvature(mu_norm, v, projection, w):
     r"""Hessian of the log density of ``w N(mu, v I) + (1 - w) N(-mu, v I)`` along mu.
 
@@ -143,7 +182,14 @@ def two_gaussians_curvature(mu_norm, v, projection, w):
     return -(1 - mu_norm**2 / v / np.cosh(np.asarray(projection) / v + c) ** 2) / v
 
 
-@statement(paper=PAPER, ref="", title="Two Gaussians: unimodal before log-concave", kind="definition", text="derived")
+@statement(
+    paper=PAPER,
+    ref="",
+    title="Two Gaussians: unimodal before log-concave",
+    kind="definition",
+    text="derived",
+    domain="ratio >= 0, 0 < w < 1",
+)
 def unimodality_margin(ratio, w):
     r"""Whether ``w N(mu, v) + (1 - w) N(-mu, v)`` has one mode.
 
@@ -169,7 +215,7 @@ def unimodality_margin(ratio, w):
     return c - (big * np.sqrt(big**2 - 1) - np.arccosh(big))  # 0 at 1
 
 
-@guarded
+@guarded(domain="m >= 1, sigma2 > 0, tau2 >= 0, R >= 0")
 def curvature_bounds(m, sigma2, tau2, R):
     r"""Bounds (zeta_m, L_m) on the eigenvalues of ``-Hess log p(y_m | y_1, ..., y_{m-1})`` for |Z| <= R.
 
@@ -181,11 +227,18 @@ def curvature_bounds(m, sigma2, tau2, R):
     return upper - R**2 / big**2, upper
 
 
-@statement(paper=PAPER, ref="Thm 1", title="Condition number of the m-th conditional", kind="tight", text="recalled")
+@statement(
+    paper=PAPER,
+    ref="Thm 1",
+    title="Condition number of the m-th conditional",
+    kind="tight",
+    text="recalled",
+    domain="m >= 1, tau2 >= 0, R >= 0, sigma2 > 0, sigma2 >= R**2 - tau2",
+)
 def condition_number(m, sigma2, tau2, R):
     r"""Condition number of the m-th step of the one-at-a-time chain.
 
-    **Hypotheses.** X = Z + tau N, |Z| <= R, sigma^2 > R^2 - tau^2 (strictly; at the threshold zeta_1 = 0).
+    **Hypotheses.** X = Z + tau N, |Z| <= R, sigma^2 >= R^2 - tau^2 (at the threshold zeta_1 = 0 and kappa_1 is infinite).
 
     **Conclusion (tight).** The eigenvalues of ``-Hess_{y_m} log p(y_m|y_{1:m-1})`` lie in ``[zeta_m, L_m]``
     (:func:`curvature_bounds`) at every point, so
@@ -202,7 +255,14 @@ def condition_number(m, sigma2, tau2, R):
     return np.where(lower > 0, upper / lower, np.inf)
 
 
-@statement(paper=PAPER, ref="Thm 1", title="The curvature bound increases with m", kind="tight", text="recalled")
+@statement(
+    paper=PAPER,
+    ref="Thm 1",
+    title="The curvature bound increases with m",
+    kind="tight",
+    text="recalled",
+    domain="m >= 1, tau2 >= 0, R >= 0, sigma2 > 0, sigma2 >= R**2 - tau2",
+)
 def curvature_lower_bound(m, sigma2, tau2, R):
     r"""Strong log-concavity of the m-th conditional.
 
@@ -225,6 +285,7 @@ def curvature_lower_bound(m, sigma2, tau2, R):
     title="Without sigma^2 >= R^2 - tau^2 log-concavity can be lost; not on average, not on a line",
     kind="tight",
     text="derived",
+    domain="m >= 1, sigma2 > 0",
 )
 def once_log_concave(m, sigma2):
     r"""What more measurements do to log-concavity when sigma^2 is below R^2 - tau^2.
@@ -254,7 +315,14 @@ def once_log_concave(m, sigma2):
     return sigma2 / np.asarray(m, dtype=np.float64)
 
 
-@statement(paper=PAPER, ref="", title="All at once gains no log-concavity", kind="equality", text="derived")
+@statement(
+    paper=PAPER,
+    ref="",
+    title="All at once gains no log-concavity",
+    kind="equality",
+    text="derived",
+    domain="m >= 1, sigma2 > 0, posterior_variance >= 0",
+)
 def all_at_once_curvature(m, sigma2, posterior_variance):
     r"""Eigenvalues of the Hessian of the joint log density of m measurements.
 
@@ -278,6 +346,7 @@ def all_at_once_curvature(m, sigma2, posterior_variance):
     title="Enough Gaussian blurring leads to log-concavity: D^2/4 for compact support, not for every law",
     kind="tight",
     text="derived",
+    domain="D >= 0",
 )
 def blurring_threshold(D):
     r"""Enough noise for log-concavity exists for bounded support, and not in general.
@@ -299,7 +368,14 @@ def blurring_threshold(D):
     return np.asarray(D, dtype=np.float64) ** 2 / 4
 
 
-@statement(paper=PAPER, ref="", title="Sphere: the radius is loose by exactly d", kind="equality", text="derived")
+@statement(
+    paper=PAPER,
+    ref="",
+    title="Sphere: the radius is loose by exactly d",
+    kind="equality",
+    text="derived",
+    domain="R >= 0, d >= 1",
+)
 def sphere_threshold(R, d):
     r"""Threshold of the uniform law on the sphere of radius R in R^d.
 
@@ -322,7 +398,7 @@ def sphere_threshold(R, d):
 
 
 @statement(paper=PAPER, ref="Prop 3", title="Gaussians all at once: the condition number grows", kind="equality",
-           text="recalled")  # fmt: skip
+           text="recalled", domain="m >= 1, sigma2 > 0, tau2 >= 0")  # fmt: skip
 def all_at_once_condition(m, sigma2, tau2):
     r"""Condition number of the joint law of m measurements of a Gaussian.
 
@@ -342,7 +418,7 @@ def all_at_once_condition(m, sigma2, tau2):
 
 
 @statement(paper=PAPER, ref="Prop 4", title="Gaussians one at a time: the condition number tends to 1", kind="equality",
-           text="recalled")  # fmt: skip
+           text="recalled", domain="t >= 1, sigma2 > 0, tau2 >= 0")  # fmt: skip
 def one_at_a_time_condition(t, sigma2, tau2):
     r"""Condition number of the t-th conditional law of a Gaussian.
 
@@ -364,7 +440,14 @@ def one_at_a_time_condition(t, sigma2, tau2):
     return (sigma2 + t * a) / (sigma2 + (t - 1) * a) * (sigma2 + (t - 1) * b) / (sigma2 + t * b)
 
 
-@statement(paper=PAPER, ref="", title="Gaussians: exact distance of the jump", kind="equality", text="derived")
+@statement(
+    paper=PAPER,
+    ref="",
+    title="Gaussians: exact distance of the jump",
+    kind="equality",
+    text="derived",
+    domain="m >= 1, sigma2 > 0, tau2 >= 0",
+)
 def gaussian_jump_w2(m, sigma2, tau2):
     r"""W2 distance of the law of ``Xhat_m`` from a Gaussian.
 
@@ -387,7 +470,7 @@ GAUSSIAN_JUMP_CONSTANT = (5 * math.sqrt(5) - 11) / 2
 
 
 @statement(paper=PAPER, ref="Algorithm 1", title="The whole algorithm on a Gaussian is a linear recursion", kind="equality",
-           text="derived")  # fmt: skip
+           text="derived", domain="tau2 >= 0, m integer >= 1, m <= 10000000, sigma2 > 0, steps >= 0, step > 0")  # fmt: skip
 def ula_chain_variance(tau2, m, sigma2, steps, step):
     r"""Output variance of the one-at-a-time chain with ULA inner walks that start at the jump, along one axis.
 
@@ -405,7 +488,6 @@ def ula_chain_variance(tau2, m, sigma2, steps, step):
 
     **Source.** Derived here.
     """
-    m = integer("m", m, low=1, high=10**7)  # a loop over all of them
     total = 0.0
     for t in range(1, m + 1):
         k = (sigma2 + (t - 1) * tau2) / (sigma2 * (sigma2 + t * tau2))
@@ -419,7 +501,7 @@ def ula_chain_variance(tau2, m, sigma2, steps, step):
 
 
 @statement(paper=PAPER, ref="Algorithm 1", title="With exact inner laws the chain is exact", kind="equality",
-           text="recalled")  # fmt: skip
+           text="recalled", domain="variance >= 0, m >= 0, sigma2 >= 0")  # fmt: skip
 def chain_total_variance(variance, m, sigma2):
     r"""The sum kept by the one-at-a-time chain.
 
@@ -438,7 +520,7 @@ def chain_total_variance(variance, m, sigma2):
 
 
 @statement(paper=PAPER, ref="walk-jump code", title="The splitting integrator has a dimensionless step when u = sigma^2",
-           kind="equality", text="source", anything=("score",))  # fmt: skip
+           kind="equality", text="source", anything=("score",), domain="unit >= 0, friction >= 0")  # fmt: skip
 def splitting_map(y, v, score, unit, step, friction, xi):
     r"""One step of the integrator of Sachs et al. (2017) as the authors' code has it.
 
@@ -467,7 +549,7 @@ def splitting_map(y, v, score, unit, step, friction, xi):
 
 
 @statement(paper=PAPER, ref="", title="The splitting integrator is exact in position on Gaussians", kind="equality",
-           text="derived")  # fmt: skip
+           text="derived", domain="k > 0, unit > 0, 0 <= step < 2 / (unit * k)**0.5")  # fmt: skip
 def splitting_stationary_covariance(k, unit, step):
     r"""Stationary covariance of drift-kick-OU-kick-drift on a quadratic.
 
@@ -487,12 +569,17 @@ def splitting_stationary_covariance(k, unit, step):
     -------
     (E y^2, E y v, E v^2)
     """
-    if not step * step * unit * k < 4:
-        fail("step", step, "step^2 * unit * k < 4: the scheme is unstable beyond")
     return 1 / k, 0.0, 4 * unit / (4 - step**2 * unit * k)
 
 
-@statement(paper=PAPER, ref="(4.8)", title="Score from density values: error n^(-1/2)", kind="asymptotic", text="recalled")
+@statement(
+    paper=PAPER,
+    ref="(4.8)",
+    title="Score from density values: error n^(-1/2)",
+    kind="asymptotic",
+    text="recalled",
+    domain="s > 0",
+)
 def score_estimator(log_values, eps, s):
     r"""Self-normalised estimate of the score of ``q_s`` from values of log p.
 
@@ -518,7 +605,14 @@ def score_estimator(log_values, eps, s):
     return np.sum(w[..., np.newaxis] * eps, axis=-2) / math.sqrt(s)
 
 
-@statement(paper=PAPER, ref="", title="End to end: inner errors accumulate slowly", kind="tight", text="derived")
+@statement(
+    paper=PAPER,
+    ref="",
+    title="End to end: inner errors accumulate slowly",
+    kind="tight",
+    text="derived",
+    domain="jump_w2 >= 0, eta >= 0, sigma2 > 0, tau2 >= 0, R >= 0",
+)
 def end_to_end(jump_w2, eta, sigma2, tau2, R):
     r"""W2 error of the one-at-a-time chain with imperfect inner walks.
 
@@ -555,7 +649,7 @@ def end_to_end(jump_w2, eta, sigma2, tau2, R):
 
 
 @statement(paper=PAPER, ref="", title="Spectral gaps: exponential for the law, order one for the chain", kind="tight",
-           text="derived")  # fmt: skip
+           text="derived", domain="m >= 1, tau2 >= 0, R >= 0, sigma2 > 0, sigma2 >= R**2 - tau2")  # fmt: skip
 def spectral_gap_lower_bound(m, sigma2, tau2, R):
     r"""Bakry-Emery lower bound on the gap of Langevin's diffusion on the m-th conditional.
 
@@ -573,7 +667,14 @@ def spectral_gap_lower_bound(m, sigma2, tau2, R):
     return curvature_bounds(m, sigma2, tau2, R)[0]
 
 
-@statement(paper=PAPER, ref="Section 5.2", title="Langevin does not tunnel, the chain does", kind="tight", text="derived")
+@statement(
+    paper=PAPER,
+    ref="Section 5.2",
+    title="Langevin does not tunnel, the chain does",
+    kind="tight",
+    text="derived",
+    domain="T >= 0, mass > 0, slack >= 0, resistance > 0",
+)
 def tunnelling_leak(T, mass, slack, resistance):
     r"""Mass that Langevin's diffusion can carry out of one half line in time T.
 
@@ -596,7 +697,14 @@ def tunnelling_leak(T, mass, slack, resistance):
     return (np.asarray(slack) + np.asarray(T) / np.asarray(resistance)) / np.asarray(mass)
 
 
-@statement(paper=PAPER, ref="", title="W2 between modes that exact draws already have", kind="asymptotic", text="derived")
+@statement(
+    paper=PAPER,
+    ref="",
+    title="W2 between modes that exact draws already have",
+    kind="asymptotic",
+    text="derived",
+    domain="R >= 0, 0 <= w <= 1, n >= 1",
+)
 def mode_weight_floor(R, w, n):
     r"""W2 error that n independent exact samples already have, from the mode weight alone.
 
@@ -619,7 +727,14 @@ def mode_weight_floor(R, w, n):
     return 2 * R * (w * (1 - w) / np.asarray(n, dtype=np.float64)) ** 0.25
 
 
-@statement(paper=PAPER, ref="", title="Two Gaussians in R^d decouple into one axis", kind="equality", text="derived")
+@statement(
+    paper=PAPER,
+    ref="",
+    title="Two Gaussians in R^d decouple into one axis",
+    kind="equality",
+    text="derived",
+    domain="d >= 1, delta >= 0",
+)
 def decoupled_radius(d, delta=6.0):
     r"""The one-dimensional problem behind the d-dimensional mixture of two Gaussians.
 

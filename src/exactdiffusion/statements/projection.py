@@ -10,19 +10,24 @@ import math
 import numpy as np
 
 from .._core.arrays import array_namespace
-from .._core.validation import fail, integer, scalar
+from .._core.validation import fail
 from ._statement import guarded, statement
 
 
 def _betas(name, beta):
     beta = np.asarray(beta, dtype=np.float64)
-    if beta.size == 0 or not np.all((beta >= 0) & (beta <= 1)):
-        fail(name, beta, "relative steps in [0, 1], noisy to clean")
+    if beta.size == 0:
+        fail(name, beta, "at least one relative step, noisy to clean")
     return beta
 
 
 @statement(
-    paper="projection", ref="Lemma 4.1", title="One approximate gradient step on the distance", kind="tight", text="recalled"
+    paper="projection",
+    ref="Lemma 4.1",
+    title="One approximate gradient step on the distance",
+    kind="tight",
+    text="recalled",
+    domain="distance >= 0, 0 <= beta <= 1, eta >= 0",
 )
 def one_step_distance(distance, beta, eta):
     r"""Distance to K after one step with relative error eta.
@@ -47,7 +52,7 @@ def one_step_distance(distance, beta, eta):
     return (1 - beta * (1 + eta)) * distance, (1 + beta * (eta - 1)) * distance
 
 
-@guarded
+@guarded(domain="0 <= beta <= 1, eta number, 0 <= eta < 1, nu number >= 1")
 def is_admissible(beta, eta, nu):
     r"""Whether a schedule is (eta, nu)-admissible (Definition 4.1).
 
@@ -81,12 +86,11 @@ def is_admissible(beta, eta, nu):
     return bool(excess <= 0 or excess <= min(rounding, 1.0))
 
 
-@guarded
+@guarded(domain="0 <= beta <= 1, eta number, 0 <= eta < 1, nu number >= 1")
 def admissibility_excess(beta, eta, nu):
     r""":math:`-\sum_i\log(1-\eta\rho_i) - \log\nu`: nonpositive exactly for admissible schedules, ``inf`` when a factor
     is not positive (in particular for a full last step, beta = 1, when eta > 0)."""
     beta = _betas("beta", beta)
-    eta, nu = scalar("eta", eta, low=0, high=1, high_open=True), scalar("nu", nu, low=1)
     if eta == 0:
         return -math.log(nu)
     y = eta * beta / (1 - beta)
@@ -95,7 +99,7 @@ def admissibility_excess(beta, eta, nu):
     return float(-np.sum(np.log1p(-y)) - math.log(nu))
 
 
-@guarded
+@guarded(domain="0 <= beta <= 1, 0 <= eta < 1, nu >= 1")
 def admissible_by_definition(beta, eta, nu):
     """Definition 4.1 taken literally, for every t, in whatever number type ``beta``, ``eta``, ``nu`` have.
 
@@ -115,6 +119,7 @@ def admissible_by_definition(beta, eta, nu):
     title="Admissible schedules and their one-line test",
     kind="definition",
     text="recalled",
+    domain="0 <= beta <= 1, eta number, 0 <= eta < 1, nu number >= 1",
 )
 def admissibility(beta, eta, nu):
     r"""Definition 4.1 is one scalar inequality.
@@ -142,7 +147,14 @@ def admissibility(beta, eta, nu):
     return -admissibility_excess(beta, eta, nu)
 
 
-@statement(paper="projection", ref="Thm 4.2", title="DDIM distance sandwich and band", kind="tight", text="source")
+@statement(
+    paper="projection",
+    ref="Thm 4.2",
+    title="DDIM distance sandwich and band",
+    kind="tight",
+    text="source",
+    domain="distance >= 0, 0 <= beta <= 1, eta >= 0",
+)
 def ddim_distance_sandwich(distance, beta, eta):
     r"""DDIM with an approximate projection: the distance to K at every step.
 
@@ -195,7 +207,14 @@ def ddim_distance_sandwich(distance, beta, eta):
     return distance * lower, distance * upper
 
 
-@statement(paper="projection", ref="Thm 4.3", title="Largest admissible constant step", kind="tight", text="recalled")
+@statement(
+    paper="projection",
+    ref="Thm 4.3",
+    title="Largest admissible constant step",
+    kind="tight",
+    text="recalled",
+    domain="0 <= eta < 1, 1 <= nu < inf, N integer >= 1, start_ratio > 0",
+)
 def beta_star(eta, nu, N, start_ratio=1.0):
     r"""Largest constant relative step that is admissible: the log-linear schedule of N steps.
 
@@ -226,12 +245,7 @@ def beta_star(eta, nu, N, start_ratio=1.0):
     ValueError
         naming eta (outside [0, 1)), nu (< 1), N (< 1) or start_ratio (outside (1/nu, nu); 1 is always allowed).
     """
-    N = integer("N", N, low=1)
     eta_, nu_, r = np.broadcast_arrays(np.asarray(eta, float), np.asarray(nu, float), np.asarray(start_ratio, float))
-    if not np.all((eta_ >= 0) & (eta_ < 1)):
-        fail("eta", eta, "a number in [0, 1)")
-    if not np.all((nu_ >= 1) & np.isfinite(nu_)):
-        fail("nu", nu, "a finite number >= 1")
     if not np.all((r == 1) | ((r > 1 / nu_) & (r < nu_))):
         fail("start_ratio", start_ratio, "a number in (1/nu, nu)")
     # rho = 1: the first term is the smaller one, since 1 - e^-a <= e^a - 1
@@ -241,16 +255,16 @@ def beta_star(eta, nu, N, start_ratio=1.0):
     return float(value) if value.ndim == 0 else value
 
 
-@guarded
+@guarded(domain="0 <= beta <= 1, eta number, 0 <= eta < 1")
 def smallest_admissible_nu(beta, eta):
     r"""Smallest nu for which the schedule is admissible: :math:`\prod_i (1-\eta\rho_i)^{-1}` (``inf`` when none is)."""
     return float(np.exp(admissibility_excess(beta, eta, 1.0)))
 
 
-@guarded
+@guarded(domain="0 <= beta <= 1, nu number >= 1")
 def largest_admissible_eta(beta, nu):
     """Largest eta for which the schedule is (eta, nu)-admissible (0 for a schedule with a full step); bisection to 1 ulp."""
-    beta, nu = _betas("beta", beta), scalar("nu", nu, low=1)
+    beta = _betas("beta", beta)
     low, high = 0.0, 1.0
     for _ in range(200):
         middle = 0.5 * (low + high)
@@ -263,7 +277,7 @@ def largest_admissible_eta(beta, nu):
     return low
 
 
-@guarded
+@guarded(domain="distance >= 0, sigma >= 0, dimension >= 1")
 def band_usage(distance, sigma, dimension):
     r"""How far a point is from the centre of the band: :math:`\max(r, 1/r)` with :math:`r = \sqrt n\,\sigma/d(x)`; the band
     condition of an (eta, nu)-approximate projection is usage <= nu."""
@@ -279,7 +293,14 @@ def band_usage(distance, sigma, dimension):
 # ------------------------------------------------------------------------- Sections 4 and 5, Appendix A: DDIM and its kin
 
 
-@statement(paper="projection", ref="Thm 4.1", title="DDIM with the exact projection", kind="equality", text="recalled")
+@statement(
+    paper="projection",
+    ref="Thm 4.1",
+    title="DDIM with the exact projection",
+    kind="equality",
+    text="recalled",
+    domain="sigma >= 0",
+)
 def exact_projection_path(start, projection, sigma):
     r"""DDIM with the exact projection is gradient descent on :math:`f = d^2/2` and runs down a straight segment.
 
@@ -322,6 +343,7 @@ def exact_projection_path(start, projection, sigma):
     title="Distance sandwich from measured errors",
     kind="tight",
     text="derived",
+    domain="distance >= 0, 0 <= beta <= 1, eta >= 0",
 )
 def a_posteriori_sandwich(distance, beta, eta):
     r"""DDIM with any denoiser: the distance to K from the relative errors measured on the trajectory itself.
@@ -362,8 +384,6 @@ def a_posteriori_sandwich(distance, beta, eta):
         naming beta (outside [0, 1]) or eta (negative or NaN).
     """
     beta, eta = _betas("beta", beta), np.asarray(eta, dtype=np.float64)
-    if not np.all(eta >= 0):
-        fail("eta", eta, "measured relative errors >= 0")
     if beta.ndim < eta.ndim:
         beta = beta[:, np.newaxis]
     elif eta.ndim < beta.ndim:
@@ -374,7 +394,12 @@ def a_posteriori_sandwich(distance, beta, eta):
 
 
 @statement(
-    paper="projection", ref="Thm 4.3, optimality", title="The log-linear schedule is optimal", kind="tight", text="derived"
+    paper="projection",
+    ref="Thm 4.3, optimality",
+    title="The log-linear schedule is optimal",
+    kind="tight",
+    text="derived",
+    domain="0 < eta < 1, 1 < nu < inf, N integer >= 1",
 )
 def best_admissible_products(eta, nu, N):
     r"""No admissible schedule of N steps goes further, or guarantees more, than the constant step :math:`\beta_*`.
@@ -419,6 +444,7 @@ def best_admissible_products(eta, nu, N):
     title="Limits of the admissible log-linear schedule",
     kind="asymptotic",
     text="recalled",
+    domain="eta number, 0 <= eta < 1, nu number >= 1",
 )
 def admissible_limits(eta, nu):
     r"""What an admissible schedule can reach with any number of steps.
@@ -454,7 +480,6 @@ def admissible_limits(eta, nu):
         naming eta (outside [0, 1)), nu (< 1), or both where they are 0 and 1: then every schedule is admissible and
         there is no limit.
     """
-    eta, nu = scalar("eta", eta, low=0, high=1, high_open=True), scalar("nu", nu, low=1)
     if eta == 0:
         if nu == 1:
             fail("eta, nu", (eta, nu), "not both 0 and 1: every schedule is admissible")
@@ -463,10 +488,9 @@ def admissible_limits(eta, nu):
     return math.exp(-log / eta), math.exp(-log * (1 + eta) / eta), math.exp(-log * (1 - eta) / eta)
 
 
-@guarded
+@guarded(domain="eta number, 0 < eta < 1, nu number >= 1")
 def admissible_limit_rates(eta, nu):
     r"""Coefficients k of :math:`k/N` in the logarithms of (ratio, lower, upper) of :func:`admissible_limits`, eta > 0."""
-    eta, nu = scalar("eta", eta, low=0, high=1, low_open=True, high_open=True), scalar("nu", nu, low=1)
     half = (math.log(nu) / eta) ** 2 / 2
     return half * (1 + eta), half * (1 + eta), half * (1 - eta) * (1 + 2 * eta)
 
@@ -477,6 +501,7 @@ def admissible_limit_rates(eta, nu):
     title="Gradient estimation minimises a weighted norm",
     kind="equality",
     text="recalled",
+    domain="a > 0, c > b**2 / a",
 )
 def gradient_estimation_gamma(a, b, c):
     r"""The extrapolation weight gamma from the weights of the two errors.
@@ -511,6 +536,7 @@ def gradient_estimation_gamma(a, b, c):
     title="Gradient estimation filters a geometric error",
     kind="equality",
     text="derived",
+    domain="0 <= beta <= 1, q number != 0, gamma number",
 )
 def gradient_estimation_filter(beta, q, gamma=2.0):
     r"""What gradient estimation does to an error of the noise prediction that grows or decays geometrically.
@@ -554,6 +580,7 @@ def gradient_estimation_filter(beta, q, gamma=2.0):
     title="Order of gradient estimation",
     kind="asymptotic",
     text="derived",
+    domain="gamma number, N integer >= 1, sigma_min number > 0, sigma_max number >= sigma_min, variance > 0",
 )
 def gradient_estimation_gaussian_error(gamma, N, sigma_max, sigma_min, variance=1.0):
     r"""Leading error of gradient estimation as a scheme for the flow :math:`dx/d\sigma = \epsilon(x, \sigma)`.
@@ -586,7 +613,14 @@ def gradient_estimation_gaussian_error(gamma, N, sigma_max, sigma_min, variance=
     return (gamma - 1.5) * math.log(sigma_max / sigma_min) / N * spread / 2
 
 
-@statement(paper="projection", ref="App A (DDIM)", title="DDIM in (x, sigma) coordinates", kind="equality", text="source")
+@statement(
+    paper="projection",
+    ref="App A (DDIM)",
+    title="DDIM in (x, sigma) coordinates",
+    kind="equality",
+    text="source",
+    domain="sigma > 0, 0 <= sigma_next <= sigma",
+)
 def ddim_coordinates(x, eps, sigma, sigma_next):
     r"""DDIM is an Euler step in sigma.
 
@@ -611,7 +645,14 @@ def ddim_coordinates(x, eps, sigma, sigma_next):
     return x + (sigma_next - sigma) * eps
 
 
-@statement(paper="projection", ref="App A (DDPM)", title="DDPM in (x, sigma) coordinates", kind="equality", text="source")
+@statement(
+    paper="projection",
+    ref="App A (DDPM)",
+    title="DDPM in (x, sigma) coordinates",
+    kind="equality",
+    text="source",
+    domain="sigma > 0, 0 <= sigma_next <= sigma, 0 <= mu < 1",
+)
 def ddpm_coordinates(sigma, sigma_next, mu=0.5):
     r"""DDPM goes down to a lower level than it must and adds the missing noise.
 
@@ -640,14 +681,17 @@ def ddpm_coordinates(sigma, sigma_next, mu=0.5):
     ValueError
         naming mu (outside [0, 1)).
     """
-    if not np.all((np.asarray(mu) >= 0) & (np.asarray(mu) < 1)):
-        fail("mu", mu, "a number in [0, 1)")
     target = (sigma_next / sigma**mu) ** (1 / (1 - mu))
     return target, sigma_next**2 - target**2
 
 
 @statement(
-    paper="projection", ref="App A (invariant)", title="DDPM on a subspace: the distance", kind="equality", text="derived"
+    paper="projection",
+    ref="App A (invariant)",
+    title="DDPM on a subspace: the distance",
+    kind="equality",
+    text="derived",
+    domain="sigma >= 0, codimension >= 0, start >= 0, 0 <= mu < 1",
 )
 def ddpm_subspace_distance(sigma, codimension, start=None, mu=0.5):
     r"""Mean squared distance of DDPM's states to a subspace.
@@ -722,7 +766,13 @@ def distance_gradient(x, projection):
     return offset, xp.where(distance > 0, offset / distance, math.nan)
 
 
-@statement(paper="projection", ref="Sec. 5", title="The projection is constant on the segment to it", kind="equality")
+@statement(
+    paper="projection",
+    ref="Sec. 5",
+    title="The projection is constant on the segment to it",
+    kind="equality",
+    domain="0 < theta <= 1",
+)
 def segment_invariance(x, projection, theta):
     r"""Distance, point and gradient on the segment from x to its projection.
 
@@ -752,7 +802,7 @@ def segment_invariance(x, projection, theta):
     return projection + theta * offset, theta * xp.sqrt(xp.sum(offset * offset, axis=1))
 
 
-@guarded
+@guarded(domain="distance >= 0")
 def relative_error(estimate, projection, distance):
     r""":math:`\eta(x,\sigma) = |\hat x - p(x)| / d(x)`, the left side of Definition 3.1 in units of d; (n,) array."""
     xp = array_namespace(estimate, projection, distance)
@@ -760,7 +810,7 @@ def relative_error(estimate, projection, distance):
     return xp.sqrt(xp.sum(offset * offset, axis=1)) / distance
 
 
-@guarded
+@guarded(domain="distance >= 0, sigma >= 0, dimension >= 1, nu > 0, rtol >= 0")
 def band_ok(distance, sigma, dimension, nu, rtol=0.0):
     r"""Whether :math:`d/\nu \le \sqrt n\,\sigma \le \nu\,d`: only there does Definition 3.1 ask for anything; (n,) booleans.
 
@@ -769,7 +819,7 @@ def band_ok(distance, sigma, dimension, nu, rtol=0.0):
     return band_usage(distance, sigma, dimension) <= nu * (1 + rtol)
 
 
-@guarded
+@guarded(domain="distance >= 0, rtol >= 0")
 def projection_is_unique(gap, distance, rtol=0.0):
     """Whether the second nearest point is farther than the nearest by more than ``rtol * distance``; (n,) booleans.
 
@@ -784,6 +834,7 @@ def projection_is_unique(gap, distance, rtol=0.0):
     title="No continuous denoiser is an approximate projection of a finite set",
     kind="tight",
     text="derived",
+    domain="separation >= 0, distance > 0",
 )
 def continuity_obstruction(separation, distance):
     r"""Smallest eta of Definition 3.1 that a continuous denoiser can have, from one tie.
@@ -825,6 +876,7 @@ def continuity_obstruction(separation, distance):
     kind="tight",
     text="source",
     nan=True,
+    domain="reach > 0",
 )
 def normal_offset(base, normal, reach):
     r"""Projection of x0 + v for a normal vector v.
@@ -857,6 +909,7 @@ def normal_offset(base, normal, reach):
     title="Oracle denoising, deterministic: noise of known tangent and normal parts",
     kind="tight",
     text="derived",
+    domain="sigma >= 0, tangent >= 0, normal >= 0, reach > 0",
 )
 def oracle_denoising(sigma, tangent, normal, reach):
     r"""Error of the exact projection as a denoiser of x0 + sigma e.
@@ -900,6 +953,7 @@ def oracle_denoising(sigma, tangent, normal, reach):
     title="Oracle denoising with high probability",
     kind="upper",
     text="derived",
+    domain="sigma number > 0, ambient integer >= 1, dimension integer >= 0, dimension < ambient, t number > 0",
 )
 def oracle_denoising_whp(sigma, dimension, ambient, t):
     r"""Error and distance of the exact projection under Gaussian noise, with their probabilities.
@@ -934,10 +988,7 @@ def oracle_denoising_whp(sigma, dimension, ambient, t):
     dict with ``reach`` (required), ``error``, ``error_probability``, ``low``, ``high``, ``all_probability``
         (probabilities clipped at 0)
     """
-    d, n = integer("dimension", dimension, low=0), integer("ambient", ambient, low=1)
-    if d >= n:
-        fail("dimension", dimension, f"an integer below ambient = {n}")
-    sigma, t = scalar("sigma", sigma, low=0, low_open=True), scalar("t", t, low=0, low_open=True)
+    d, n = dimension, ambient
     tail = math.exp(-0.5 * t * t)
     return {
         "reach": 2 * sigma * (math.sqrt(n) + t),
@@ -950,7 +1001,12 @@ def oracle_denoising_whp(sigma, dimension, ambient, t):
 
 
 @statement(
-    paper="projection", ref="Prop 3.2", title="High noise: any denoiser into the convex hull", kind="tight", text="recalled"
+    paper="projection",
+    ref="Prop 3.2",
+    title="High noise: any denoiser into the convex hull",
+    kind="tight",
+    text="recalled",
+    domain="diameter >= 0, distance > 0",
 )
 def hull_denoiser_error(diameter, distance):
     r"""Relative error of a denoiser whose values lie in the convex hull of K.
@@ -977,14 +1033,10 @@ def hull_denoiser_error(diameter, distance):
     ValueError
         naming diameter (negative) or distance (not positive).
     """
-    if not np.all(np.asarray(diameter) >= 0):
-        fail("diameter", diameter, "a number >= 0")
-    if not np.all(np.asarray(distance) > 0):
-        fail("distance", distance, "a number > 0")
     return diameter / distance
 
 
-@guarded
+@guarded(domain="half_squares >= 0, sigma >= 0")
 def half_smoothed_distance(half_squares, sigma):
     r""":math:`F_\sigma(x) = -\sigma^2\log\sum_j e^{-|x-x_j|^2/2\sigma^2}` from half squared distances (n, m); (n,) array.
 
@@ -1033,7 +1085,7 @@ def smoothed_distance_gradient(x, denoised):
     return x - denoised
 
 
-@guarded
+@guarded(domain="sigma > 0")
 def smoothed_distance_hessian(covariance, sigma):
     r"""Hessian of F, :math:`I - \mathrm{Cov}[x_0\mid x]/\sigma^2`, from the (n, d, d) posterior covariances; sigma a number
     or one per row."""
@@ -1048,6 +1100,7 @@ def smoothed_distance_hessian(covariance, sigma):
     title="Smoothed distance between two copies of the distance",
     kind="tight",
     text="derived",
+    domain="distance >= 0, sigma >= 0, count >= 1",
 )
 def smoothed_distance_sandwich(distance, sigma, count):
     r"""The half smoothed distance F against half the squared distance.
@@ -1071,7 +1124,7 @@ def smoothed_distance_sandwich(distance, sigma, count):
     return half - sigma**2 * math.log(count), half
 
 
-@guarded
+@guarded(domain="distances >= 0, to_projection >= 0, alpha >= 0, eta >= 0")
 def near_set_error(distances, to_projection, alpha, eta):
     r"""Right-hand side of Proposition 3.4: :math:`\eta\, d + C_{x,\alpha}`, C the largest :math:`|x_0 - p|` over atoms with
     :math:`|x - x_0| \le \alpha d`.
@@ -1089,12 +1142,17 @@ def near_set_error(distances, to_projection, alpha, eta):
 
 def _near_set_terms(distance, sigma, count, eta):
     distance, sigma, count, eta = (np.asarray(v, dtype=np.float64) for v in (distance, sigma, count, eta))
-    if not np.all((eta > 0) & (eta <= count)):
-        fail("eta", eta, "numbers in (0, count]")
     return 2 * (sigma / distance) ** 2, np.log(count) - np.log(eta)  # the quotient may overflow
 
 
-@statement(paper="projection", ref="Prop 3.4", title="Ideal denoiser against the projection", kind="upper", text="recalled")
+@statement(
+    paper="projection",
+    ref="Prop 3.4",
+    title="Ideal denoiser against the projection",
+    kind="upper",
+    text="recalled",
+    domain="distance > 0, sigma >= 0, count >= 1, 0 < eta <= count",
+)
 def near_set_radius(distance, sigma, count, eta):
     r"""Relative radius alpha of the near set.
 
@@ -1131,6 +1189,7 @@ def near_set_radius(distance, sigma, count, eta):
     title="Ideal denoiser against the projection, half the logarithm",
     kind="upper",
     text="derived",
+    domain="distance > 0, sigma >= 0, count >= 1, 0 < eta <= count",
 )
 def near_set_radius_half_log(distance, sigma, count, eta):
     r"""Proposition 3.4 with half the logarithm.
@@ -1162,6 +1221,7 @@ def near_set_radius_half_log(distance, sigma, count, eta):
     title="Ideal denoiser against the projection, radius as a root",
     kind="tight",
     text="derived",
+    domain="distance > 0, sigma >= 0, count >= 1, 0 < eta <= count",
 )
 def near_set_radius_exact(distance, sigma, count, eta):
     r"""The smallest radius that the term-by-term proof of Proposition 3.4 allows.
@@ -1195,6 +1255,7 @@ def near_set_radius_exact(distance, sigma, count, eta):
     title="W2 distance to the laws on a closed set",
     kind="equality",
     text="derived",
+    domain="distance >= 0, weights >= 0",
 )
 def squared_w2_to_laws_on_set(distance, weights=None):
     r"""Smallest W2 distance between the law of x and a law on K.

@@ -14,7 +14,7 @@ import math
 import numpy as np
 
 from .._core.arrays import to_numpy
-from .._core.validation import choice, fail, integer, real_array, scalar
+from .._core.validation import choice, fail
 from ._statement import guarded, statement
 
 #: schemes whose leading constants are known
@@ -22,11 +22,22 @@ SCHEMES = ("euler_maruyama", "proximal_backward", "proximal_hybrid", "exponentia
 #: parameters of the samplers that the statements are about, where they are not the defaults
 OPTIONS = {"ddpm": {"variance": "large", "last_noise": True}}
 
+#: domain of the closed bounds: positive steps that satisfy the step condition, and constants
+_CONSTANTS = (
+    "L number >= 0, g > 0, g <= 0.5 / (L + 0.5), d integer >= 1, second_moment number >= 0, H number >= 0, "
+    "initial number >= 0"
+)
+
 # ------------------------------------------------------------------------------------------------------- updates
 
 
 @statement(
-    paper="proximal", ref="updates", title="The two proximal updates as implicit Euler steps", kind="equality", text="source"
+    paper="proximal",
+    ref="updates",
+    title="The two proximal updates as implicit Euler steps",
+    kind="equality",
+    text="source",
+    domain="g number > 0",
 )
 def prox_update(x, z, g, scheme):
     r"""Argument and parameter of the proximal map of one step.
@@ -65,9 +76,9 @@ def prox_update(x, z, g, scheme):
         naming g: not positive, or >= 2 for the backward scheme (lam would be negative or infinite).
     """
     choice("scheme", scheme, ("proximal_backward", "proximal_hybrid"))
-    backward = scheme == "proximal_backward"
-    g = scalar("g", g, low=0, low_open=True, high=2.0 if backward else math.inf, high_open=True)
-    if backward:
+    if scheme == "proximal_backward":
+        if g >= 2:
+            fail("g", g, "a step in (0, 2) for the backward scheme")
         return 2 / (2 - g) * (x + math.sqrt(g) * z), 2 * g / (2 - g)
     return (1 + g / 2) * x + math.sqrt(g) * z, g
 
@@ -81,6 +92,7 @@ def prox_update(x, z, g, scheme):
     title="Interpolating processes of the proximal schemes",
     kind="equality",
     text="recalled",
+    domain="s >= 0",
 )
 def interpolating_process(s, x, score, curvature, third, scheme, y=None):
     r"""Drift and inverse diffusion of the process that joins two states of a proximal sampler, in one dimension.
@@ -127,7 +139,12 @@ def interpolating_process(s, x, score, curvature, third, scheme, y=None):
 
 
 @statement(
-    paper="proximal", ref="Lemma 5", title="Time derivative of KL between two diffusions", kind="equality", text="recalled"
+    paper="proximal",
+    ref="Lemma 5",
+    title="Time derivative of KL between two diffusions",
+    kind="equality",
+    text="recalled",
+    domain="weights >= 0, diffusion_q > 0",
 )
 def kl_derivative(weights, r, e, diffusion_q):
     r"""Rate of change of KL(p | q) along two diffusions.
@@ -159,7 +176,12 @@ def kl_derivative(weights, r, e, diffusion_q):
 
 
 @statement(
-    paper="proximal", ref="error field", title="Exact error field of the backward scheme", kind="equality", text="derived"
+    paper="proximal",
+    ref="error field",
+    title="Exact error field of the backward scheme",
+    kind="equality",
+    text="derived",
+    domain="s >= 0",
 )
 def backward_error_field(s, x, score_t, score, curvature, third):
     r"""J e for the backward interpolation against the true reverse process, in one dimension, term by term.
@@ -195,6 +217,7 @@ def backward_error_field(s, x, score_t, score, curvature, third):
     title="Error field of the hybrid scheme given the start of the step",
     kind="equality",
     text="derived",
+    domain="s number > 0",
 )
 def hybrid_error_field(s, x, score_t, score, curvature, third):
     r"""J e of the hybrid interpolation conditional on X_k = y, as ``constant + factor * Z``, in one dimension.
@@ -224,7 +247,14 @@ def hybrid_error_field(s, x, score_t, score, curvature, third):
     return constant, -0.5 * spread - 0.5 * (J - 1 / J) * math.exp(-s / 2) / spread
 
 
-@statement(paper="proximal", ref="budget", title="Budget inequality of the backward scheme", kind="upper", text="derived")
+@statement(
+    paper="proximal",
+    ref="budget",
+    title="Budget inequality of the backward scheme",
+    kind="upper",
+    text="derived",
+    domain="initial number >= 0, steps >= 0",
+)
 def budget_inequality(initial, steps):
     r"""KL of the output from the integrated error field; no Lipschitz constant.
 
@@ -254,7 +284,14 @@ def budget_inequality(initial, steps):
 # ---------------------------------------------------------------------------------------------------- closed bounds
 
 
-@statement(paper="proximal", ref="Lemma 4", title="Convergence of the forward process", kind="tight", text="recalled")
+@statement(
+    paper="proximal",
+    ref="Lemma 4",
+    title="Convergence of the forward process",
+    kind="tight",
+    text="recalled",
+    domain="T number > 0, second_moment number >= 0, d integer >= 1",
+)
 def forward_convergence(T, second_moment, d):
     r"""KL of the law at time T from N(0, I).
 
@@ -270,9 +307,7 @@ def forward_convergence(T, second_moment, d):
     **Source.** Lemma 4 ("Lemma 9 of Chen et al. 2022", recalled as :math:`\lesssim (d+M_2)e^{-T}`, as a later paper quotes
     Chen et al. too); this form derived here.
     """
-    T = scalar("T", T, low=0, low_open=True)
-    second_moment = scalar("second_moment", second_moment, low=0)
-    return 0.5 * math.exp(-T) * second_moment + 0.5 * integer("d", d, low=1) * _dirac_divergence(T)
+    return 0.5 * math.exp(-T) * second_moment + 0.5 * d * _dirac_divergence(T)
 
 
 def _dirac_divergence(T):
@@ -284,19 +319,15 @@ def _dirac_divergence(T):
     return math.fsum(a**k / k for k in range(2, 60))
 
 
-def _step_condition(g, L):
-    g = np.atleast_1d(to_numpy(real_array("g", g)))
-    if g.ndim != 1 or np.any(g <= 0):
-        fail("g", g, "positive steps, shape (N,)")
-    L = scalar("L", L, low=0)
-    if float(np.max(g)) * (L + 0.5) > 0.5:
-        fail("g", float(np.max(g)), f"steps with g (L + 1/2) <= 1/2, i.e. g <= {0.5 / (L + 0.5):.6g}")
-    return g, L
+def _steps(g):
+    g = np.atleast_1d(to_numpy(g))
+    if g.ndim != 1:
+        fail(f"g (shape {g.shape})", g, "one step, or steps of shape (N,)")
+    return g
 
 
 def _step_coefficient(d, second_moment, L, H):
-    d, H = integer("d", d, low=1), scalar("H", H, low=0)
-    D = max(float(d), scalar("second_moment", second_moment, low=0))
+    D = max(float(d), second_moment)
     return (L + 0.5) ** 2 * (11 / 8 * D + 37 / 4 * d * L) + 19 / 4 * d**2 * H**2
 
 
@@ -306,6 +337,7 @@ def _step_coefficient(d, second_moment, L, H):
     title="Marginal KL of the backward scheme, explicit constants",
     kind="upper",
     text="recalled",
+    domain=_CONSTANTS,
 )
 def backward_kl(g, d, second_moment, L, H, initial=0.0):
     r"""Closed bound of the budget of the backward scheme (Theorem A of our derivation).
@@ -348,8 +380,7 @@ def backward_kl(g, d, second_moment, L, H, initial=0.0):
     ValueError
         naming g, where the step condition fails.
     """
-    g, L = _step_condition(g, L)
-    return scalar("initial", initial, low=0) + 2 / 3 * math.fsum(g**3) * _step_coefficient(d, second_moment, L, H)
+    return initial + 2 / 3 * math.fsum(_steps(g) ** 3) * _step_coefficient(d, second_moment, L, H)
 
 
 @statement(
@@ -358,6 +389,7 @@ def backward_kl(g, d, second_moment, L, H, initial=0.0):
     title="Steps of the backward scheme for a given accuracy",
     kind="upper",
     text="source",
+    domain="eps number > 0, T number >= 0, d integer >= 1, second_moment number >= 0, L number >= 0, H number >= 0",
 )
 def backward_steps(eps, T, d, second_moment, L, H):
     r"""Number of uniform steps after which :func:`backward_kl` is at most eps (exact start).
@@ -373,8 +405,7 @@ def backward_steps(eps, T, d, second_moment, L, H):
     **Source.** Rate :math:`\tilde O(d/\sqrt\varepsilon)`: abstract. An upper bound; the power :math:`\varepsilon^{-1/2}` is
     attained on Gaussians, the power of d on no instance that we tried.
     """
-    eps, T = scalar("eps", eps, low=0, low_open=True), scalar("T", T, low=0)
-    K = _step_coefficient(d, second_moment, scalar("L", L, low=0), H)
+    K = _step_coefficient(d, second_moment, L, H)
     return math.ceil(max(T**1.5 * math.sqrt(2 * K / (3 * eps)), 2 * T * (L + 0.5)) * (1 - 1e-15))
 
 
@@ -384,6 +415,7 @@ def backward_steps(eps, T, d, second_moment, L, H):
     title="Trajectory KL of the hybrid scheme, explicit constants",
     kind="upper",
     text="recalled",
+    domain=_CONSTANTS,
 )
 def hybrid_trajectory_kl(g, d, second_moment, L, H, initial=0.0):
     r"""Closed bound of the conditional budget of the hybrid scheme (Theorem B of our derivation).
@@ -401,9 +433,9 @@ def hybrid_trajectory_kl(g, d, second_moment, L, H, initial=0.0):
 
     **Source.** Form of the hybrid rate (abstract); which numbered item states it is not known to us. Constants ours.
     """
-    g, L = _step_condition(g, L)
+    g = _steps(g)
     noise = d * (1 + 9 * L**2) / 4 * math.fsum(g**2)
-    return scalar("initial", initial, low=0) + noise + 4 / 3 * math.fsum(g**3) * _step_coefficient(d, second_moment, L, H)
+    return initial + noise + 4 / 3 * math.fsum(g**3) * _step_coefficient(d, second_moment, L, H)
 
 
 @statement(
@@ -412,6 +444,7 @@ def hybrid_trajectory_kl(g, d, second_moment, L, H, initial=0.0):
     title="Trajectory KL of Euler-Maruyama, explicit constants",
     kind="upper",
     text="derived",
+    domain="g > 0, d integer >= 1, second_moment number >= 0, L number >= 0, initial number >= 0",
 )
 def euler_maruyama_trajectory_kl(g, d, second_moment, L, initial=0.0):
     r"""Closed bound of the Girsanov budget of the score sampler; no third derivative, no step condition.
@@ -429,13 +462,9 @@ def euler_maruyama_trajectory_kl(g, d, second_moment, L, initial=0.0):
 
     **Source.** Derived here; for comparison with :func:`hybrid_trajectory_kl`.
     """
-    g = np.atleast_1d(to_numpy(real_array("g", g)))
-    if np.any(g <= 0):
-        fail("g", g, "positive steps")
-    d, L = integer("d", d, low=1), scalar("L", L, low=0)
-    D = max(float(d), scalar("second_moment", second_moment, low=0))
+    g, D = _steps(g), max(float(d), second_moment)
     quadratic, cubic = 3 * d * (1 + 4 * L**2) / 16, (D + 4 * d * L) / 32
-    return scalar("initial", initial, low=0) + quadratic * math.fsum(g**2) + cubic * math.fsum(g**3)
+    return initial + quadratic * math.fsum(g**2) + cubic * math.fsum(g**3)
 
 
 #: c in the leading constant of the trajectory KL
@@ -449,7 +478,12 @@ TRAJECTORY_SHIFT = {
 
 
 @statement(
-    paper="proximal", ref="comparison", title="Leading constant of the trajectory KL", kind="asymptotic", text="derived"
+    paper="proximal",
+    ref="comparison",
+    title="Leading constant of the trajectory KL",
+    kind="asymptotic",
+    text="derived",
+    domain="g >= 0, curvature_integral >= 0",
 )
 def trajectory_leading(g, curvature_integral):
     r"""Leading term of the trajectory KL of the stochastic schemes.
@@ -541,6 +575,7 @@ def _log_ratio(S):
     title="First-order errors of all schemes on a Gaussian",
     kind="asymptotic",
     text="derived",
+    domain="S number > 0, mu number",
 )
 def gaussian_errors(scheme, S, mu=0.0):
     r"""Coefficients of g in the output variance and mean for the target N(mu, S), one coordinate.
@@ -575,7 +610,6 @@ def gaussian_errors(scheme, S, mu=0.0):
     (variance, mean) : floats
     """
     choice("scheme", scheme, SCHEMES)
-    S, mu = scalar("S", S, low=0, low_open=True), scalar("mu", mu)
     ratio = _log_ratio(S)
     euler = 0.5 - S * S * ratio / 4, -mu * S * ratio / 8
     if scheme == "euler_maruyama":
@@ -594,7 +628,12 @@ def gaussian_errors(scheme, S, mu=0.0):
 
 
 @statement(
-    paper="proximal", ref="Gaussian targets", title="Leading KL constant on a Gaussian", kind="asymptotic", text="derived"
+    paper="proximal",
+    ref="Gaussian targets",
+    title="Leading KL constant on a Gaussian",
+    kind="asymptotic",
+    text="derived",
+    domain="g >= 0, S > 0",
 )
 def gaussian_leading_kl(scheme, g, S, mu=0.0):
     r"""Leading term of KL(p_0 | q_0) for a Gaussian target with variances S and mean mu.
@@ -628,7 +667,12 @@ def gaussian_leading_kl(scheme, g, S, mu=0.0):
 
 
 @statement(
-    paper="proximal", ref="Gaussian targets", title="Exact output variance on N(0, I)", kind="equality", text="derived"
+    paper="proximal",
+    ref="Gaussian targets",
+    title="Exact output variance on N(0, I)",
+    kind="equality",
+    text="derived",
+    domain="g number > 0, N integer >= 0, start >= 0",
 )
 def standard_normal_variance(scheme, g, N, start=1.0):
     r"""Variance after N equal steps on the target N(0, 1), exact for every N.
@@ -646,13 +690,14 @@ def standard_normal_variance(scheme, g, N, start=1.0):
     """
     choice("scheme", scheme, ("euler_maruyama", "proximal_backward", "proximal_hybrid"))
     limit = 4.0 if scheme == "euler_maruyama" else 2.0 if scheme == "proximal_backward" else math.inf
-    g = scalar("g", g, low=0, low_open=True, high=limit, high_open=True)
+    if g >= limit:
+        fail("g", g, f"a step in (0, {limit:g}) for {scheme}")
     fixed, rho = {
         "euler_maruyama": (1 / (1 - g / 4), (1 - g / 2) ** 2),
         "proximal_backward": (1 / (1 + g / 4), (1 + g / 2) ** -2),
         "proximal_hybrid": (1 / (1 + 3 * g / 4), ((1 + g / 2) / (1 + g)) ** 2),
     }[scheme]
-    return fixed + (start - fixed) * rho ** integer("N", N, low=0)
+    return fixed + (start - fixed) * rho**N
 
 
 @statement(
@@ -661,6 +706,7 @@ def standard_normal_variance(scheme, g, N, start=1.0):
     title="Opposite local weak errors of Euler-Maruyama and backward steps",
     kind="asymptotic",
     text="derived",
+    domain="g >= 0",
 )
 def local_weak_error(scheme, g, b, b_x, b_xx, b_s, f_x, f_xx):
     r"""Leading local weak error :math:`E f(X_{step})-E f(X_{true})` of one step, in one dimension.
@@ -699,6 +745,7 @@ def local_weak_error(scheme, g, b, b_x, b_xx, b_s, f_x, f_xx):
     title="Step-size condition is necessary: KL is infinite beyond it",
     kind="tight",
     text="derived",
+    domain="sup_curvature number",
 )
 def step_threshold(scheme, sup_curvature):
     r"""Largest last step for which the output of a proximal scheme has a positive density.
@@ -720,11 +767,11 @@ def step_threshold(scheme, sup_curvature):
     float
     """
     choice("scheme", scheme, ("proximal_backward", "proximal_hybrid"))
-    total = scalar("sup_curvature", sup_curvature) + (0.5 if scheme == "proximal_backward" else 0.0)
+    total = sup_curvature + (0.5 if scheme == "proximal_backward" else 0.0)
     return 1 / total if total > 0 else math.inf
 
 
-@guarded
+@guarded(domain="v > 0")
 def two_mode_curvature(m, v):
     r""":math:`\sup l''=m^2/v^2-1/v` of the equal mixture of N(-m, v) and N(m, v) (attained at 0 when positive)."""
     return m**2 / v**2 - 1 / v
@@ -736,6 +783,7 @@ def two_mode_curvature(m, v):
     title="Certified L and H of an isotropic mixture at one time",
     kind="tight",
     text="derived",
+    domain="variance number >= 0, diameter number >= 0, t number >= 0",
 )
 def mixture_lipschitz(variance, diameter, t=0.0):
     r"""Bounds of the second and third derivative of l_t for a mixture of :math:`N(c_i,vI)` with centres of diameter R.
@@ -757,8 +805,7 @@ def mixture_lipschitz(variance, diameter, t=0.0):
     -------
     (L_t, H_t)
     """
-    variance, diameter = scalar("variance", variance, low=0), scalar("diameter", diameter, low=0)
-    return _lipschitz(variance, diameter, math.exp(-scalar("t", t, low=0)))
+    return _lipschitz(variance, diameter, math.exp(-t))
 
 
 def _lipschitz(v, R, a):
@@ -769,7 +816,7 @@ def _lipschitz(v, R, a):
     return max(1 / w, a * R * R / (4 * w * w) - 1 / w), R**3 * a**1.5 / (6 * math.sqrt(3) * w**3)
 
 
-@guarded
+@guarded(domain="variance number >= 0, diameter number >= 0, horizon >= 0")
 def mixture_constants(variance, diameter, horizon=math.inf):
     r"""Suprema over t in [0, horizon] of :func:`mixture_lipschitz`, in closed form.
 
@@ -780,8 +827,7 @@ def mixture_constants(variance, diameter, horizon=math.inf):
     -------
     (L, H)
     """
-    v, R = scalar("variance", variance, low=0), scalar("diameter", diameter, low=0)
-    low = 0.0 if horizon == math.inf else math.exp(-scalar("horizon", horizon, low=0))
+    v, R, low = variance, diameter, math.exp(-horizon)
     u, q = v - 1, R * R / 4
     candidates = [low, 1.0]
     if u != 0:
@@ -801,6 +847,7 @@ def mixture_constants(variance, diameter, horizon=math.inf):
     title="The matching loss has the posterior mode as its limit",
     kind="asymptotic",
     text="source",
+    domain="zeta >= 0, d integer >= 1",
 )
 def matching_bias(zeta, d, hessian, grad_laplacian):
     r"""Leading distance of the minimiser of the proximal matching loss from the proximal map.

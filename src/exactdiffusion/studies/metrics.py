@@ -74,6 +74,35 @@ class Metric:
     path: Callable = lambda run: False
 
 
+#: name -> `Metric`; the records, the table and the command line follow
+METRICS: dict[str, Metric] = {}
+
+
+def metric(
+    name: str,
+    summary: str,
+    *,
+    refusal: Callable,
+    exact_draws: Callable | None = None,
+    path: Callable = lambda run: False,
+) -> Callable[[Callable], Callable]:
+    """Decorate a function ``measure(run)``: sweeps and the command line know it as the metric ``name`` (see `Metric`).
+
+    Raises
+    ------
+    ValueError
+        for a name that is taken by another function.
+    """
+
+    def file(measure):
+        if name in METRICS and METRICS[name].measure.__module__ != measure.__module__:
+            fail("metric", name, "a name that is free")
+        METRICS[name] = Metric(measure, refusal, summary, exact_draws, path)
+        return measure
+
+    return file
+
+
 def result(
     value: float,
     lower: float | None,
@@ -502,6 +531,26 @@ def _proof(found):
     return "dual certificate" if found.certified else "dual bound, not certified"
 
 
+def _w2_refusal(run):
+    return None if _has(run, "points", "sample") else "its target has neither points nor sample"
+
+
+def _w2_exact_draws(law, n, rng):
+    from ..distances import w2
+    from ..laws import PointCloud
+
+    x = law.sample(n, rng)
+    if isinstance(law, PointCloud):
+        return w2(x, law.points, weights_y=law.weights).value
+    return w2(x, law.sample(n, rng)).value
+
+
+@metric(
+    "w2",
+    "Wasserstein-2 distance to the target, on the highest rung that applies",
+    refusal=_w2_refusal,
+    exact_draws=_w2_exact_draws,
+)
 def _w2(run):
     from ..distances import w2
     from ..laws import PointCloud
@@ -536,20 +585,16 @@ def _w2(run):
     )
 
 
-def _w2_refusal(run):
-    return None if _has(run, "points", "sample") else "its target has neither points nor sample"
+def _distance_path(run):
+    return run.known and run.name == "ddim" and run.grid.sigma.ndim == 1 and _has(run, "project")
 
 
-def _w2_exact_draws(law, n, rng):
-    from ..distances import w2
-    from ..laws import PointCloud
-
-    x = law.sample(n, rng)
-    if isinstance(law, PointCloud):
-        return w2(x, law.points, weights_y=law.weights).value
-    return w2(x, law.sample(n, rng)).value
-
-
+@metric(
+    "distance",
+    "root mean squared distance to the support (not to the law)",
+    refusal=lambda run: None if _has(run, "distance") else "its target has none of: distance",
+    path=_distance_path,
+)
 def _distance(run):
     value = math.sqrt(projection_bounds.squared_w2_to_laws_on_set(run.law.distance(run.samples)))
     bound = ddim_distance_bound(run) if run.path and float(run.grid.scale[-1]) == 1 else None
@@ -558,10 +603,17 @@ def _distance(run):
     )
 
 
-def _distance_path(run):
-    return run.known and run.name == "ddim" and run.grid.sigma.ndim == 1 and _has(run, "project")
+def _kl_refusal(run):
+    exact = exact_output(run)
+    if exact is None or exact.kl is None:
+        return (
+            "KL is computed only where the output density is exact: registered samplers on a Gaussian, random ones on "
+            "mixtures whose centres lie on a line (grids that end at the data)"
+        )
+    return None
 
 
+@metric("kl", "KL(target | output), only where it is exact", refusal=_kl_refusal)
 def _kl(run):
     exact = exact_output(run)
     value, error = exact.kl
@@ -574,16 +626,6 @@ def _kl(run):
         f"KL(target | output), {exact.method}",
         *(kl_bound(run) or (None, None, None)),
     )
-
-
-def _kl_refusal(run):
-    exact = exact_output(run)
-    if exact is None or exact.kl is None:
-        return (
-            "KL is computed only where the output density is exact: registered samplers on a Gaussian, random ones on "
-            "mixtures whose centres lie on a line (grids that end at the data)"
-        )
-    return None
 
 
 def responsibilities(law: Any, x: np.ndarray) -> np.ndarray:
@@ -617,13 +659,6 @@ def mode_error(law: Any, x: np.ndarray) -> float:
     return 0.5 * float(np.sum(np.abs(found - law.weights)))
 
 
-def _modes(run):
-    from ..laws import GaussianMixture
-
-    kind = "posterior component weights" if isinstance(run.law, GaussianMixture) else "nearest atoms"
-    return result(mode_error(run.law, run.samples), None, None, "none", "counts", f"total variation, {kind}")
-
-
 def _modes_refusal(run):
     from ..laws import GaussianMixture, PointCloud
 
@@ -632,6 +667,26 @@ def _modes_refusal(run):
     return None
 
 
+@metric(
+    "modes",
+    "total variation between the weights of the modes and those of the samples",
+    refusal=_modes_refusal,
+    exact_draws=lambda law, n, rng: mode_error(law, law.sample(n, rng)),
+)
+def _modes(run):
+    from ..laws import GaussianMixture
+
+    kind = "posterior component weights" if isinstance(run.law, GaussianMixture) else "nearest atoms"
+    return result(mode_error(run.law, run.samples), None, None, "none", "counts", f"total variation, {kind}")
+
+
+def _mse_refusal(run):
+    if run.start != "exact":
+        return "the sampler denoises a noised target draw: start must be 'exact'"
+    return None if run.grid.sigma.ndim == 1 else "one schedule for all rows is needed"
+
+
+@metric("mse_excess", "excess of the squared error over the conditional mean's (start=exact)", refusal=_mse_refusal)
 def _mse_excess(run):
     from ..distances import excess_error
 
@@ -647,34 +702,6 @@ def _mse_excess(run):
         "coupled",
         "E|output - E[x|y]|^2 at the same y",
     )
-
-
-def _mse_refusal(run):
-    if run.start != "exact":
-        return "the sampler denoises a noised target draw: start must be 'exact'"
-    return None if run.grid.sigma.ndim == 1 else "one schedule for all rows is needed"
-
-
-METRICS = {
-    "w2": Metric(
-        _w2, _w2_refusal, "Wasserstein-2 distance to the target, on the highest rung that applies", _w2_exact_draws
-    ),
-    "distance": Metric(
-        _distance,
-        lambda run: None if _has(run, "distance") else "its target has none of: distance",
-        "root mean squared distance to the support (not to the law)",
-        path=_distance_path,
-    ),
-    "kl": Metric(_kl, _kl_refusal, "KL(target | output), only where it is exact"),
-    "modes": Metric(
-        _modes,
-        _modes_refusal,
-        "total variation between the weights of the modes and those of the samples",
-        lambda law, n, rng: mode_error(law, law.sample(n, rng)),
-    ),
-    "mse_excess": Metric(_mse_excess, _mse_refusal, "excess of the squared error over the conditional mean's (start=exact)"),
-}
-"""Name -> `Metric`. Adding one is one entry here; the records, the table and the command line follow."""
 
 
 def refuse(metric: str, run: Run) -> None:

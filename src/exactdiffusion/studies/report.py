@@ -20,7 +20,7 @@ from .._core.typing import StrPath
 from .._core.validation import fail
 from .._version import __version__
 from ..checks import expected
-from ..checks.ledger import PROVED_HERE, VERDICTS
+from ..checks.ledger import VERDICTS, plain
 from ._markup import html as markup
 from .results import ABOVE_EXACT, AXES, LABELS, _drawn_text, curves, load, select
 
@@ -267,8 +267,8 @@ def _filter(name, label, values):
 
 
 def _rank(verdict):
-    plain = verdict.removesuffix(f"; {PROVED_HERE}")
-    return _ORDER.index(plain) if plain in _ORDER else len(_ORDER)
+    word = plain(verdict)
+    return _ORDER.index(word) if word in _ORDER else len(_ORDER)
 
 
 def _statement(number, statement, check):

@@ -1,0 +1,167 @@
+"""The domain in which a statement is proved, read from its declaration and checked at every call.
+
+A declaration is a list of conditions on single arguments, separated by commas::
+
+    domain="0 <= eta < 1, 1 <= nu < inf, N integer >= 1, 0 < h <= 2 / (a + L)"
+
+A condition compares one argument, its subject, with numbers, other arguments or an arithmetic expression of them
+(``+ - * /``, ``**``, ``inf``). Of ``v_next <= v`` the subject is the name on the left. The word ``integer`` after it asks
+for one integer, ``number`` for one finite number; without such a word the argument may be an array, and every entry must
+satisfy the condition. Conditions are checked in the order of the declaration; an optional argument that is absent is not.
+"""
+
+import ast
+import math
+import operator
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._core.validation import fail, integer, scalar
+
+_COMPARISONS = {
+    ast.Lt: ("<", operator.lt),
+    ast.LtE: ("<=", operator.le),
+    ast.Gt: (">", operator.gt),
+    ast.GtE: (">=", operator.ge),
+    ast.NotEq: ("!=", operator.ne),
+}
+_MIRROR = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "!=": "!="}
+_OPERATORS = {text: function for text, function in _COMPARISONS.values()}
+_ARITHMETIC = (
+    ast.Constant,
+    ast.Name,
+    ast.Load,
+    ast.BinOp,
+    ast.UnaryOp,
+    ast.Add,
+    ast.Sub,
+    ast.Mult,
+    ast.Div,
+    ast.Pow,
+    ast.USub,
+)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """``subject comparison value``; ``text`` is the whole condition, ``others`` are the arguments in ``value``."""
+
+    subject: str
+    comparison: str
+    value: str
+    code: object
+    others: tuple[str, ...]
+    text: str
+
+    def at(self, arguments):
+        """The limit at these arguments; None where it hangs on an argument that is absent."""
+        if any(arguments.get(name) is None for name in self.others):
+            return None
+        return eval(self.code, {"__builtins__": {}, "inf": math.inf}, arguments)  # names and arithmetic alone: `_limits`
+
+
+class Domain:
+    """The conditions of a declaration on the arguments ``names``.
+
+    Raises
+    ------
+    ValueError
+        for a declaration that does not follow the grammar, or that names no argument of the function.
+    """
+
+    def __init__(self, text, names):
+        self.text = " ".join(text.split())
+        self.kinds = {}
+        self.limits = []
+        for clause in filter(None, (part.strip() for part in self.text.split(","))):
+            word = re.fullmatch(r"(\w+)\s+(integer|number)\b(.*)", clause)
+            if word is not None:
+                self.kinds[word[1]] = word[2]
+                if word[1] not in names:
+                    fail("domain", clause, f"a condition on one of {', '.join(names)}")
+                if not word[3].strip():
+                    continue
+            self.limits += _limits(word[1] + word[3] if word else clause, names)
+
+    def check(self, arguments, defaults):
+        """``arguments`` with integers and numbers as such; a ValueError names the first that is outside, and its value.
+
+        ``defaults`` are the values of absent arguments, of which None is left alone.
+        """
+        for name, kind in self.kinds.items():
+            if arguments[name] is not None or defaults.get(name, 0) is not None:
+                arguments[name] = (integer if kind == "integer" else scalar)(name, arguments[name])
+        for limit in self.limits:
+            value = arguments[limit.subject]
+            if value is None:
+                continue
+            try:
+                bound = limit.at(arguments)
+            except ArithmeticError as error:
+                fail(limit.subject, value, f"{limit.text}, where {limit.value} is in the range of floats ({error})")
+            if bound is None:
+                continue
+            try:
+                inside = _OPERATORS[limit.comparison](value, bound)
+            except ValueError:  # shapes that do not fit; a formula of arrays says more about them
+                continue
+            if inside is True or inside is np.True_ or _everywhere(inside):
+                continue
+            _refuse(limit, value, bound, inside)
+        return arguments
+
+
+def _limits(clause, names):
+    """The limits of one condition."""
+    grammar = "conditions such as '0 <= eta < 1', 'N integer >= 1', 'v_next <= v'"
+    try:
+        node = ast.parse(clause, mode="eval").body
+    except SyntaxError:
+        node = None
+    if not isinstance(node, ast.Compare) or any(type(op) not in _COMPARISONS for op in node.ops):
+        fail("domain", clause, grammar)
+    parts = [node.left, *node.comparators]
+    if len(parts) > 3:
+        fail("domain", clause, grammar)
+    for part in parts:
+        for inner in ast.walk(part):
+            if not isinstance(inner, _ARITHMETIC) or (isinstance(inner, ast.Name) and inner.id not in (*names, "inf")):
+                fail("domain", clause, f"{grammar}, with names of arguments: {', '.join(names)}")
+    where = 1 if len(parts) == 3 or not isinstance(parts[0], ast.Name) else 0
+    if not isinstance(parts[where], ast.Name) or parts[where].id not in names:
+        fail("domain", clause, f"{grammar}, each with one argument as its subject")
+    found = []
+    for i, op in enumerate(node.ops):
+        comparison, other = _COMPARISONS[type(op)][0], parts[i + 1]
+        if i + 1 == where:
+            comparison, other = _MIRROR[comparison], parts[i]
+        used = sorted({n.id for n in ast.walk(other) if isinstance(n, ast.Name)} - {"inf"})
+        code = compile(ast.Expression(other), clause, "eval")
+        found.append(Limit(parts[where].id, comparison, ast.unparse(other), code, tuple(used), clause))
+    return found
+
+
+def _everywhere(inside):
+    """Whether a comparison holds for every entry; one that cannot be decided (of symbols) is no refusal."""
+    if isinstance(inside, np.ndarray):
+        return bool(inside.all())
+    try:
+        if hasattr(inside, "__array_namespace__"):
+            return bool(inside.__array_namespace__().all(inside))
+        return bool(inside.all() if hasattr(inside, "all") else inside)
+    except TypeError:
+        return True
+
+
+def _refuse(limit, value, bound, inside):
+    """The ValueError: the argument, its first entry outside, the condition, and what the other arguments make of it."""
+    name, outside = limit.subject, ~np.asarray(inside, dtype=bool)
+    if np.ndim(value) and outside.shape == np.shape(value):
+        index = tuple(map(int, np.argwhere(outside)[0]))
+        name += f" (entry {index[0] if len(index) == 1 else index} is {float(np.asarray(value)[index])!r})"
+    here = ""
+    if limit.others and np.ndim(bound) == 0:
+        here = f", where {limit.value} = {float(bound):.6g}"
+    fail(name, value, limit.text + here)

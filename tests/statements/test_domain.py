@@ -1,0 +1,105 @@
+"""The declared domain of a statement: what the grammar admits, what is refused at a call, and in which words."""
+
+import math
+import re
+
+import numpy as np
+import pytest
+
+from exactdiffusion import statements
+from exactdiffusion.statements._domain import Domain
+from exactdiffusion.statements._statement import guarded
+
+NAMES = ("eta", "nu", "N", "a")
+
+
+def check(text, defaults=None, **arguments):
+    return Domain(text, tuple(arguments)).check(arguments, defaults or {})
+
+
+def test_limits_of_a_declaration():
+    domain = Domain("0 <= eta < 1, nu >= 1, N integer >= 1, a number, eta != 0.5, N <= 2 * nu", NAMES)
+    found = [(limit.subject, limit.comparison, limit.value) for limit in domain.limits]
+    assert found == [
+        ("eta", ">=", "0"),
+        ("eta", "<", "1"),
+        ("nu", ">=", "1"),
+        ("N", ">=", "1"),
+        ("eta", "!=", "0.5"),
+        ("N", "<=", "2 * nu"),
+    ]
+    assert domain.kinds == {"N": "integer", "a": "number"}
+    assert [limit.others for limit in domain.limits][-1] == ("nu",)
+    assert [(limit.comparison, limit.value) for limit in Domain("1 > eta", NAMES).limits] == [("<", "1")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["eta", "0 < 1", "0 < 1 < 2", "x > 0", "eta > x", "eta >", "eta in [0, 1)", "eta + 1 > 0", "eta > max(nu)", "x integer",
+     "eta == 1", "0 < eta < nu < 1", "eta > nu.real", "eta > __import__('os')"],
+)  # fmt: skip
+def test_declarations_that_are_refused(text):
+    with pytest.raises(ValueError, match=r"^domain: got "):
+        Domain(text, NAMES)
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "message"),
+    [
+        ("0 <= a < 1", {"a": 1.0}, "a: got 1.0; expected 0 <= a < 1"),
+        (
+            "0 <= a < 1",
+            {"a": np.array([0.5, -0.25])},
+            "a (entry 1 is -0.25): got array([ 0.5 , -0.25]); expected 0 <= a < 1",
+        ),
+        ("a > 0", {"a": np.array([[1.0, 2.0], [3.0, 0.0]])}, "a (entry (1, 1) is 0.0): got "),
+        ("0 < h <= 2 / (a + L)", {"a": 1.0, "L": 3.0, "h": 0.6}, "expected 0 < h <= 2 / (a + L), where 2 / (a + L) = 0.5"),
+        ("b <= a", {"a": np.array([1.0, 2.0]), "b": np.array([1.0, 2.5])}, "b (entry 1 is 2.5): got "),
+        ("b <= a", {"a": np.array([1.0, 2.0]), "b": 1.5}, "b: got 1.5; expected b <= a"),
+        ("N integer >= 1", {"N": 0}, "N: got 0; expected N >= 1"),
+        ("N integer >= 1", {"N": 2.0}, "N: got 2.0; expected an integer"),
+        ("a number > 0", {"a": math.inf}, "a: got inf; expected a finite number"),
+        ("a number", {"a": np.array([1.0, 2.0])}, "a: got array([1., 2.]); expected a finite number"),
+        ("a <= b**2", {"a": 1.0, "b": 1e200}, "a: got 1.0; expected a <= b**2, where b ** 2 is in the range of floats"),
+    ],
+)
+def test_what_is_refused(text, arguments, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        check(text, **arguments)
+
+
+def test_what_is_taken():
+    assert check("0 <= a < 1", a=0.0) == {"a": 0.0}
+    assert check("N integer >= 1", N=np.int64(3)) == {"N": 3}
+    assert check("a number", a=np.array(0.5)) == {"a": 0.5}
+    assert check("a > 0, b <= a", {"b": None}, a=1.0, b=None)["b"] is None, "an optional argument that is absent"
+    assert check("b <= a", {"a": None}, a=None, b=7.0)["b"] == 7.0, "a limit that hangs on it"
+    fits = {"a": np.ones(3), "b": np.ones(2)}
+    assert check("b <= a", **fits) == fits, "shapes are the business of the formula"
+    sympy = pytest.importorskip("sympy")
+    symbol = sympy.Symbol("a")
+    assert check("a > 0", a=symbol)["a"] is symbol, "a symbol may be anything"
+    with pytest.raises(ValueError, match=r"^a: got "):
+        check("a > 0", a=sympy.Rational(-1, 3))
+
+
+def test_arrays_of_other_namespaces_are_checked_where_they_are():
+    strict = pytest.importorskip("array_api_strict")
+    inside = strict.asarray([0.25, 0.5])
+    assert check("0 <= a < 1", a=inside)["a"] is inside
+    with pytest.raises(ValueError, match=r"^a \(entry 1 is 1.5\): got "):
+        check("0 <= a < 1", a=strict.asarray([0.25, 1.5]))
+
+
+def test_a_formula_without_its_domain():
+    """For controls, which evaluate a bound where a hypothesis is dropped."""
+    half = guarded(lambda a: a / 2, domain="a > 0")
+    assert half(3.0) == half.formula(3.0) == 1.5
+    assert half.formula(-3.0) == -1.5
+    with pytest.raises(ValueError, match=r"^a: got -3.0; expected a > 0$"):
+        half(-3.0)
+
+
+def test_most_statements_declare_a_domain():
+    """The others take vectors and matrices of any sign, or words."""
+    assert sum(bool(s.domain) for s in statements.all_statements()) >= 124
