@@ -12,10 +12,10 @@ The evidence has five parts, of which ``--parts`` takes some:
 - ``inputs``: the tests, and the seeds and tolerances written in them, read from the sources.
 
 ``benchmarks/evidence/names.toml`` has the names that moved: prefixes of modules and quantities, paths of tests, and words
-that checks use for their families. A change of name alone is no difference. Each line begins with its kind: *lost* (TAG has
-it, this tree does not), *worse* (no longer caught, a looser tolerance, an error more than twice as large), *changed* (another
-control, family, seed, class of cause, planted text, or a ratio that moved), *better* or *new*. The exit status is 1 if
-anything is lost, worse or changed.
+that checks use for their families. A change of name alone is no difference. Each line begins with its kind: *lost* (TAG
+has it, this tree does not), *worse* (no longer caught, a looser tolerance, an error more than twice as large), *changed*
+(another control, family, seed, class of cause, planted text, or a ratio that moved), *better* or *new*. The exit status is 1
+if anything is lost, worse or changed.
 
 ``--deep`` is the default; ``--default`` and ``--quick`` store and compare shallower runs in files of their own.
 ``--only TEXT`` (files, errors and functions whose name contains the text) and a smaller ``--count`` make a part of what was
