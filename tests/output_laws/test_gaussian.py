@@ -152,21 +152,21 @@ def test_recursion_against_the_probed_affine_map(case, diagonal, accuracy):
     mean, cov, start_mean, start_cov = problem(5, diagonal=diagonal)
     cov, start_cov = (cov if diagonal else 0.5 * (cov + cov.T)), start_cov
     exact_mean, exact_cov = sampler_forms.law(name, mean, cov, grid, start_mean, start_cov, **params)
-    found = gaussian(name, mean, cov, grid, start_mean, start_cov, **params)
+    by, size = "recursion of the Gaussian law", np.max(np.abs(exact_cov))
+
+    def compare(quantity, mean, cov):
+        accuracy(quantity, np.max(np.abs(mean - exact_mean)), 1e-12 * np.max(np.abs(exact_mean)), by)
+        error = np.max(np.abs(cov / exact_cov - 1)) if diagonal else np.max(np.abs(cov - exact_cov)) / size
+        accuracy(quantity, error, 1e-12, by)
+
     m, c = probe(name, Gaussian(mean, cov), grid, start_mean, start_cov, params)
     if diagonal:
-        assert found.cov.shape == (3,)
         assert np.max(np.abs(c - np.diag(np.diag(c)))) == 0
-        for quantity, variances in ((f"samplers.{name}", np.diag(c)), ("output_laws.gaussian", found.cov)):
-            accuracy(quantity, np.max(np.abs(variances / exact_cov - 1)), 1e-12, "recursion of the Gaussian law")
-    else:
-        size = np.max(np.abs(exact_cov))
-        assert np.array_equal(found.cov, found.cov.T)
-        for quantity, matrix in ((f"samplers.{name}", c), ("output_laws.gaussian", found.cov)):
-            accuracy(quantity, np.max(np.abs(matrix - exact_cov)), 1e-12 * size, "recursion of the Gaussian law")
-    size = np.max(np.abs(exact_mean))
-    for quantity, vector in ((f"samplers.{name}", m), ("output_laws.gaussian", found.mean)):
-        accuracy(quantity, np.max(np.abs(vector - exact_mean)), 1e-12 * size, "recursion of the Gaussian law")
+    compare(f"samplers.{name}", m, np.diag(c) if diagonal else c)
+    found = gaussian(name, mean, cov, grid, start_mean, start_cov, **params)
+    assert found.cov.shape == cov.shape
+    assert diagonal or np.array_equal(found.cov, found.cov.T)
+    compare("output_laws.gaussian", *found)
 
 
 # ------------------------------------------------------------------------------------ 50 digits, one dimension
