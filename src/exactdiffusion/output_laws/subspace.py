@@ -77,8 +77,10 @@ def reduce(law):
 _HOW = {"nonconvex", "refine", "nodes", "keep", "sums", "limit", "like"}
 
 
-def gaussian_line(mean, variance, grid, scheme, start="exact", *, step="integral", **params):
+def gaussian_line(mean, variance, /, grid, scheme, start="exact", *, step="integral", **params):
     """Exact output mean and variance on N(mean, variance) in one dimension: every scheme of the grid is affine there.
+
+    Arguments as for :func:`exactdiffusion.output_laws.line.propagate`, the sampler's parameters included.
 
     Returns
     -------
