@@ -876,7 +876,7 @@ def _schedule_entries():
     }
     for name, function in {**schedules.REGISTRY, "quantised": schedules.quantised}.items():
         parameters = inspect.signature(function).parameters
-        known = {**more.get(name, {}), "start": mostly(None, positive)}
+        known = {"start": mostly(None, positive), **more.get(name, {})}
         options = {p: known.get(p) or by_default(v.default) for p, v in parameters.items() if p != "N"}
         entry(f"schedules.{name}", function, check_grid, N=count, **options, names=("sigma", "scale"))
     entry(
