@@ -110,6 +110,43 @@ def theorem(root):
 
 
 @errand(
+    "src/exactdiffusion/samplers/errand.py",
+    commands=("sweep --target rings --sampler errand --steps 4 --seeds 1 --samples 20 --out OUT", "list"),
+    tests=(
+        "tests/samplers tests/output_laws/test_gaussian.py tests/laws/test_registered.py",
+        "tests/core/test_array_backends.py -k errand",
+        "tests/studies/test_keys.py tests/test_house.py",
+        "tests/quality/test_references_index.py",
+        "tests/quality/test_fuzz.py -k errand",
+        "tests/quality/test_fuzz.py -k entries",
+        "tests/test_cli.py -k names_everything",
+    ),
+)
+def sampler(root):
+    """A file in ``samplers/``: Euler in the noise ratio."""
+    text = '''"""Euler in the noise ratio."""
+
+from ._base import column, sampler
+
+
+def update(x, i, grid, oracle, noise, memory):
+    scale, r = grid.scale, grid.noise_ratio
+    y = x / column(scale[i], x)
+    slope = (y - oracle.denoise(i, x)) / column(r[i], x)
+    return column(scale[i + 1], x) * (y + column(r[i + 1] - r[i], x) * slope), memory
+
+
+@sampler(update, order=1, summary="Euler in the noise ratio, written anew")
+def errand(law, grid, x):
+    r"""Euler's method in the noise ratio.
+
+    .. math:: y_{i+1} = y_i + (r_{i+1} - r_i) (y_i - D_i) / r_i
+    """
+'''
+    (root / "src/exactdiffusion/samplers/errand.py").write_text(text, encoding="utf-8")
+
+
+@errand(
     "src/exactdiffusion/laws/simplex.py",
     tests=(
         "tests/laws/test_contract.py tests/laws/test_registered.py -k simplex",
