@@ -14,6 +14,24 @@ from .._core.random import Noise
 from .._core.validation import choice, fail, points, real_array
 from ..schedules import Grid, positive_scales
 
+__all__ = [
+    "BLOWN_UP",
+    "REGISTRY",
+    "Run",
+    "SamplerInfo",
+    "add_noise",
+    "checked_noise",
+    "column",
+    "denoised",
+    "denoises",
+    "final_rule",
+    "flag",
+    "prox_options",
+    "reverse_sde",
+    "sampler",
+    "step_sizes",
+]
+
 
 @dataclass(frozen=True)
 class SamplerInfo:

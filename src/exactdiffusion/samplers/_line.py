@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+__all__ = ["Explicit", "Implicit", "affine_in_score"]
+
 
 @dataclass(frozen=True)
 class Explicit:

@@ -4,6 +4,8 @@ import numpy as np
 
 from ._base import column, sampler
 
+__all__ = ["ddim", "update"]
+
 
 def update(x, i, grid, oracle, noise, memory):
     scale, r = grid.scale, grid.noise_ratio

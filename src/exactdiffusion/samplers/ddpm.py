@@ -8,6 +8,8 @@ from .._core.validation import choice, fail, scalar
 from ._base import add_noise, checked_noise, column, flag, sampler
 from ._line import affine_in_score
 
+__all__ = ["ddpm", "line", "update"]
+
 
 def update(x, i, grid, oracle, noise, memory, *, shrink, spread):
     clean = oracle.denoise(i, x)

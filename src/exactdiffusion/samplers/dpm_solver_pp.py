@@ -5,6 +5,8 @@ import numpy as np
 from .._core.validation import fail
 from ._base import column, flag, sampler
 
+__all__ = ["dpm_solver_pp", "update"]
+
 
 def update(x, i, grid, oracle, noise, memory, *, weights):
     r = grid.noise_ratio

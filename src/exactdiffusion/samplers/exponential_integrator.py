@@ -7,6 +7,8 @@ import numpy as np
 from ._base import add_noise, column, denoised, denoises, reverse_sde, sampler
 from ._line import affine_in_score
 
+__all__ = ["exponential_integrator", "line", "update"]
+
 
 def update(x, i, grid, oracle, noise, memory, *, g, noisy, final):
     if denoises(i, grid, final):

@@ -5,6 +5,8 @@ import numpy as np
 from .._core.validation import scalar
 from ._base import column, sampler
 
+__all__ = ["gradient_estimation", "update"]
+
 
 def update(x, i, grid, oracle, noise, memory, *, gammas):
     r = grid.noise_ratio

@@ -5,6 +5,8 @@ import numpy as np
 from .._core.validation import fail
 from ._base import column, sampler
 
+__all__ = ["heun", "update"]
+
 
 def update(x, i, grid, oracle, noise, memory):
     scale, r = grid.scale, grid.noise_ratio

@@ -3,6 +3,8 @@
 from ._base import column, denoised, denoises, final_rule, sampler, step_sizes
 from ._line import affine_in_score
 
+__all__ = ["line", "probability_flow", "update"]
+
 
 def update(x, i, grid, oracle, noise, memory, *, g, final):
     if denoises(i, grid, final):

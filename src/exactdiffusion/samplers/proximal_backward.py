@@ -6,6 +6,8 @@ from .._core.validation import fail
 from ._base import add_noise, column, prox_options, sampler
 from ._line import Implicit
 
+__all__ = ["line", "proximal_backward", "update"]
+
 
 def update(x, i, grid, oracle, noise, memory, *, g, prox, calls):
     y = column(2.0 / (2.0 - g[i]), x) * add_noise(x, i, noise, np.sqrt(g[i]))

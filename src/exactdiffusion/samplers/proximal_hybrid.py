@@ -5,6 +5,8 @@ import numpy as np
 from ._base import add_noise, column, prox_options, sampler
 from ._line import Implicit
 
+__all__ = ["line", "proximal_hybrid", "update"]
+
 
 def update(x, i, grid, oracle, noise, memory, *, g, prox, calls):
     y = add_noise(column(1.0 + 0.5 * g[i], x) * x, i, noise, np.sqrt(g[i]))

@@ -11,6 +11,8 @@ import numpy as np
 from .._core.validation import fail, no_mask
 from ._domain import Domain
 
+__all__ = ["KINDS", "PAPERS", "REGISTRY", "TEXTS", "Statement", "guarded", "statement"]
+
 #: short name -> (authors, title, where)
 PAPERS = {
     "foundations": ("Robbins 1956; Miyasawa 1961; Efron 2011", "Tweedie's formula", "classical"),

@@ -21,6 +21,31 @@ from .._core.arrays import to_numpy
 from .._core.validation import choice, fail
 from ._statement import statement
 
+__all__ = [
+    "averaged_resampling",
+    "ddim_as_denoiser",
+    "exact_resampling",
+    "gap_formula",
+    "gaussian_chain",
+    "generation_collapse",
+    "jensen_identity",
+    "limit_is_cme_iff_gaussian",
+    "limit_ode",
+    "mean_step",
+    "one_step_exact",
+    "orthogonality",
+    "resampling_variance",
+    "schedules_share_the_limit",
+    "small_noise_gap",
+    "snr_mismatch",
+    "step_slope_bounded_support",
+    "step_slope_log_concave",
+    "step_slope_lower",
+    "stepwise_error",
+    "two_point_every_grid",
+    "two_point_plateau",
+]
+
 _PAPER = "conditional_mean"
 
 

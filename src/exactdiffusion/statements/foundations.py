@@ -6,6 +6,8 @@ from .._core.arrays import array_namespace
 from .._core.validation import fail
 from ._statement import statement
 
+__all__ = ["ddim_gaussian_deviation", "tweedie_covariance", "tweedie_denoiser"]
+
 
 @statement(
     paper="foundations",

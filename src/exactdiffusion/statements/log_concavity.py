@@ -18,6 +18,47 @@ from .._core.arrays import array_namespace
 from .._core.validation import fail
 from ._statement import statement
 
+__all__ = [
+    "PAPER",
+    "backward_drift",
+    "backward_euler_maruyama_gaussian",
+    "backward_noise_levels",
+    "chain_rule_of_measurements",
+    "conforti_kl",
+    "curvature_covariance_bounds",
+    "denoiser_lipschitz",
+    "denoising_score_matching",
+    "discrete_prior_mmse",
+    "early_stopping_w2",
+    "equivalent_sigma",
+    "expected_conditional_curvature",
+    "expected_next_covariance",
+    "fisher_information_w2",
+    "forward_mixing",
+    "heun_gaussian_error",
+    "joint_log_density",
+    "langevin_contraction",
+    "linear_estimator_mmse",
+    "log_concavity_window",
+    "mean_covariance_derivative",
+    "multi_measurement_mean",
+    "next_measurement_hessian",
+    "next_measurement_score",
+    "ornstein_uhlenbeck_level",
+    "posterior_covariance_derivative",
+    "posterior_mean_w2",
+    "posterior_mean_w2_sandwich",
+    "predictive_moments",
+    "rescaled_score",
+    "restricted_gaussian_oracle_contraction",
+    "score_error_kl",
+    "score_matching_objective",
+    "strongly_log_concave_w2",
+    "ula_gaussian_variance",
+    "ula_log_sobolev",
+    "ula_strongly_log_concave",
+]
+
 PAPER = "log_concavity"
 
 # ------------------------------------------------------------- A. Langevin, Ornstein-Uhlenbeck, the backward equation

@@ -11,6 +11,39 @@ import numpy as np
 
 from ._statement import guarded, statement
 
+__all__ = [
+    "GAUSSIAN_JUMP_CONSTANT",
+    "PAPER",
+    "all_at_once_condition",
+    "all_at_once_curvature",
+    "atoms_threshold",
+    "blurring_threshold",
+    "chain_total_variance",
+    "condition_number",
+    "curvature_bounds",
+    "curvature_lower_bound",
+    "decoupled_radius",
+    "end_to_end",
+    "gaussian_jump_w2",
+    "half_diameter_threshold",
+    "jung_radius",
+    "largest_curvature",
+    "mode_weight_floor",
+    "once_log_concave",
+    "one_at_a_time_condition",
+    "radius_threshold",
+    "score_estimator",
+    "smoothed_threshold",
+    "spectral_gap_lower_bound",
+    "sphere_threshold",
+    "splitting_map",
+    "splitting_stationary_covariance",
+    "tunnelling_leak",
+    "two_gaussians_curvature",
+    "ula_chain_variance",
+    "unimodality_margin",
+]
+
 PAPER = "log_concavity"
 
 

@@ -13,6 +13,49 @@ from .._core.arrays import array_namespace
 from .._core.validation import fail
 from ._statement import guarded, statement
 
+__all__ = [
+    "a_posteriori_sandwich",
+    "admissibility",
+    "admissibility_excess",
+    "admissible_by_definition",
+    "admissible_limit_rates",
+    "admissible_limits",
+    "band_ok",
+    "band_usage",
+    "best_admissible_products",
+    "beta_star",
+    "continuity_obstruction",
+    "ddim_coordinates",
+    "ddim_distance_sandwich",
+    "ddpm_coordinates",
+    "ddpm_subspace_distance",
+    "distance_gradient",
+    "exact_projection_path",
+    "gradient_estimation_filter",
+    "gradient_estimation_gamma",
+    "gradient_estimation_gaussian_error",
+    "half_smoothed_distance",
+    "hull_denoiser_error",
+    "is_admissible",
+    "largest_admissible_eta",
+    "near_set_error",
+    "near_set_radius",
+    "near_set_radius_exact",
+    "near_set_radius_half_log",
+    "normal_offset",
+    "one_step_distance",
+    "oracle_denoising",
+    "oracle_denoising_whp",
+    "projection_is_unique",
+    "relative_error",
+    "segment_invariance",
+    "smallest_admissible_nu",
+    "smoothed_distance_gradient",
+    "smoothed_distance_hessian",
+    "smoothed_distance_sandwich",
+    "squared_w2_to_laws_on_set",
+]
+
 
 def _betas(name, beta):
     beta = np.asarray(beta, dtype=np.float64)

@@ -17,6 +17,34 @@ from .._core.arrays import to_numpy
 from .._core.validation import choice, fail
 from ._statement import guarded, statement
 
+__all__ = [
+    "OPTIONS",
+    "SCHEMES",
+    "TRAJECTORY_SHIFT",
+    "backward_error_field",
+    "backward_kl",
+    "backward_steps",
+    "budget_inequality",
+    "euler_maruyama_trajectory_kl",
+    "forward_convergence",
+    "gaussian_errors",
+    "gaussian_leading_kl",
+    "hybrid_error_field",
+    "hybrid_trajectory_kl",
+    "interpolating_process",
+    "kl_derivative",
+    "kl_order",
+    "local_weak_error",
+    "matching_bias",
+    "mixture_constants",
+    "mixture_lipschitz",
+    "prox_update",
+    "standard_normal_variance",
+    "step_threshold",
+    "trajectory_leading",
+    "two_mode_curvature",
+]
+
 #: schemes whose leading constants are known
 SCHEMES = ("euler_maruyama", "proximal_backward", "proximal_hybrid", "exponential_integrator", "ddpm", "probability_flow")
 #: parameters of the samplers that the statements are about, where they are not the defaults
