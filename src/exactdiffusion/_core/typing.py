@@ -16,7 +16,7 @@ __all__ = [
     "ClosedSet",
     "Density",
     "Law",
-    "Level",
+    "LineLaw",
     "Memory",
     "Moments",
     "Namespace",
@@ -116,8 +116,8 @@ class Oracle(Protocol):
         """Proximal map of minus lam times the log density, (n, d)."""
 
 
-class Level(Protocol):
-    """A one-dimensional law at one noise level, on arrays (n,)."""
+class LineLaw(Protocol):
+    """What a sampler's step on a line asks of the law at one noise level, on arrays (n,)."""
 
     @property
     def sigma(self) -> float:

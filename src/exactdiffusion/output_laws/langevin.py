@@ -14,7 +14,7 @@ from .._core.arrays import to_numpy
 from .._core.fixed import Fixed
 from .._core.validation import fail, integer, real_array, scalar
 from ..distances.divergence import MASS
-from .line import MAX_NODES, GridLaw, _from_log, _gauss_sum, discretise, support
+from .line import MAX_NODES, NodeLaw, _from_log, _gauss_sum, discretise, support
 
 __all__ = ["Diffusion", "line_nodes", "proximal_sampler", "ula"]
 
@@ -22,7 +22,7 @@ __all__ = ["Diffusion", "line_nodes", "proximal_sampler", "ula"]
 def line_nodes(law, other=None, *, step, pad=0.0):
     """Uniform nodes covering one or two 1-D mixtures and ``pad`` more on either side, at most ``step`` apart.
 
-    ValueError where they would be more than ``grid.MAX_NODES``.
+    ValueError where they would be more than ``line.MAX_NODES``.
     """
     low, high = support(law)
     if other is not None:
@@ -62,7 +62,7 @@ def _holds(nodes, name, mass):
 
 
 def _start(start, x):
-    if isinstance(start, GridLaw):
+    if isinstance(start, NodeLaw):
         return start
     q = discretise(start, x)
     _holds(x, "start", q.mass)
@@ -77,7 +77,7 @@ def ula(law, start, h, steps, nodes):
     Parameters
     ----------
     law : GaussianMixture, dim 1, with a density
-    start : GridLaw on ``nodes``, or a law with a density
+    start : NodeLaw on ``nodes``, or a law with a density
     h : float > 0
         Step; nodes must resolve the kernel, ``spacing <= sqrt(2 h) / 2``.
     steps : sequence of int, increasing
@@ -85,7 +85,7 @@ def ula(law, start, h, steps, nodes):
 
     Returns
     -------
-    list of GridLaw
+    list of NodeLaw
 
     Raises
     ------
@@ -169,7 +169,7 @@ class Diffusion(Fixed):
         return float(self.eigenvalues[1])
 
     def law(self, start, t):
-        """Law at time t >= 0 of the diffusion started from ``start`` (a law with a density, or a GridLaw on the nodes)."""
+        """Law at time t >= 0 of the diffusion started from ``start`` (a law with a density, or a NodeLaw on the nodes)."""
         t = scalar("t", t, low=0)
         root = np.exp(0.5 * self._log_p)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):

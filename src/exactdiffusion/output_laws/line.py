@@ -1,4 +1,4 @@
-r"""Exact output laws in one dimension: densities pushed through a sampler on a quadrature grid, without Monte-Carlo.
+r"""Exact output laws in one dimension: densities pushed through a sampler on quadrature nodes, without Monte-Carlo.
 
 Every one-step sampler of the reverse VP-SDE is one of two maps of the state ``Y`` at level k and a normal ``z``:
 
@@ -52,8 +52,9 @@ __all__ = [
     "SCHEMES",
     "AssumptionViolated",
     "Divergences",
-    "GridLaw",
+    "Level",
     "Measured",
+    "NodeLaw",
     "Propagation",
     "QuadratureError",
     "StepReport",
@@ -61,7 +62,6 @@ __all__ = [
     "contact_gaps",
     "discretise",
     "divergences",
-    "level",
     "mixture",
     "propagate",
     "study",
@@ -111,13 +111,13 @@ class AssumptionViolated(ArithmeticError):
 
 
 class QuadratureError(ArithmeticError):
-    """The mass of a propagated density is not 1, or a grid would need too many nodes: the result would not be exact."""
+    """The mass of a propagated density is not 1, or a level would need too many nodes: the result would not be exact."""
 
 
 # ------------------------------------------------------------------------------------------------ laws on a line
 
 
-class level(Fixed):
+class Level(Fixed):
     """A one-dimensional law at one noise level, on plain arrays (n,).
 
     Parameters
@@ -275,17 +275,17 @@ class _Schemes(Mapping):
 
 SCHEMES = _Schemes()
 """Name of a sampler -> ``scheme(start, end, g, **params)``, its step as :class:`Explicit` or :class:`Implicit`; start and
-end are the laws (:class:`level`) before and after the step."""
+end are the laws (:class:`Level`) before and after the step."""
 
 #: a step of length zero, of any scheme
 IDENTITY = Explicit(lambda y: (y, np.ones_like(y)), 0.0)
 
 
-# ------------------------------------------------------------------------------------------------------ grid laws
+# ------------------------------------------------------------------------------------------------------ node laws
 
 
 @dataclass(frozen=True)
-class GridLaw(Fixed):
+class NodeLaw(Fixed):
     """A density on quadrature nodes.
 
     Attributes
@@ -372,17 +372,17 @@ def _cumulative(law, values):
 
 
 def _from_log(x, weights, log_density, segments=None):
-    return GridLaw(x, weights, np.exp(log_density), log_density, segments or ((0, len(x)),))
+    return NodeLaw(x, weights, np.exp(log_density), log_density, segments or ((0, len(x)),))
 
 
 def discretise(law, x, weights=None, like=None):
-    """A law with ``log_density`` (on (n, 1) or, for :class:`level`, (n,) arrays) as a :class:`GridLaw`.
+    """A law with ``log_density`` (on (n, 1) or, for :class:`Level`, (n,) arrays) as a :class:`NodeLaw`.
 
     Parameters
     ----------
-    law : law or level
+    law : law or Level
     x : (n,) uniform nodes, or any nodes with their ``weights``
-    like : GridLaw
+    like : NodeLaw
         Take nodes, weights and segments from it instead.
     """
     if like is not None:
@@ -392,18 +392,18 @@ def discretise(law, x, weights=None, like=None):
         weights = np.full(len(x), (x[-1] - x[0]) / (len(x) - 1))
     elif like is None:
         weights = np.array(to_numpy(real_array("weights", weights)))
-    log = law.log_density(x) if isinstance(law, level) else law.log_density(x[:, np.newaxis])
+    log = law.log_density(x) if isinstance(law, Level) else law.log_density(x[:, np.newaxis])
     if like is None:
         return _from_log(x, weights, np.asarray(log))
     return replace(like, density=np.exp(log), log_density=np.asarray(log), gaps=())
 
 
 def mixture(laws, weights):
-    """Mixture of grid laws on the same nodes: toss a coin per sample."""
+    """Mixture of node laws on the same nodes: toss a coin per sample."""
     first = laws[0]
     for other in laws[1:]:
         if other.x.shape != first.x.shape or np.any(other.x != first.x):
-            fail("laws", "different nodes", "grid laws on the same nodes (propagate(..., nodes=x))")
+            fail("laws", "different nodes", "laws on the same nodes (propagate(..., nodes=x))")
     weights = np.asarray(weights, dtype=np.float64)
     density = sum(w * law.density for w, law in zip(weights, laws))
     with np.errstate(divide="ignore"):
@@ -621,16 +621,16 @@ class Propagation:
 
     Attributes
     ----------
-    law : GridLaw
+    law : NodeLaw
         Law of the output.
     steps : tuple of StepReport
-    laws : tuple of GridLaw
+    laws : tuple of NodeLaw
         All N + 1 laws when ``keep``; else empty.
-    levels : tuple of level
+    levels : tuple of Level
         The true laws p_t at the N + 1 levels.
     """
 
-    law: GridLaw
+    law: NodeLaw
     steps: tuple
     levels: tuple = field(repr=False)
     laws: tuple = field(default=(), repr=False)
@@ -673,7 +673,7 @@ def _chain(scheme, law, grid, step, last_noise=None, levels=None, **params):
     line = levels is None
     if line:
         _check_line(law)
-        levels = tuple(level(law, s, t) for s, t in zip(grid.scale, grid.sigma))
+        levels = tuple(Level(law, s, t) for s, t in zip(grid.scale, grid.sigma))
     if isinstance(scheme, str):
         scheme = SCHEMES[choice("scheme", scheme, tuple(SCHEMES))]
     elif not callable(scheme):
@@ -733,7 +733,7 @@ def propagate(
     scheme : str or callable
         A name of :data:`SCHEMES`, which is that of the sampler, or ``scheme(start, end, g)`` returning an :class:`Explicit`
         or :class:`Implicit` step.
-    start : {"exact", "normal"} or GridLaw
+    start : {"exact", "normal"} or NodeLaw
         Law of the first state: the exact one at the first level, N(0, 1), or any law on nodes.
     step : "integral", "right" or (N,) array
         Step sizes g, as for the samplers.
@@ -775,7 +775,7 @@ def propagate(
 
     Notes
     -----
-    Positivity of J is checked on the nodes and, around their minimum, on a grid 32 times finer.
+    Positivity of J is checked on the nodes and, around their minimum, on nodes 32 times finer.
     """
     choice("nonconvex", nonconvex, ("raise", "contact"))
     fourier = choice("sums", sums, ("positive", "fourier")) == "fourier"
@@ -884,7 +884,7 @@ def _node_step(x, here, following, refine, extra=0.0):
 
 
 def _start(start, first, maps, levels, refine, deterministic):
-    if isinstance(start, GridLaw):
+    if isinstance(start, NodeLaw):
         return start
     choice("start", start, ("exact", "normal"))
     box = first.box() if start == "exact" else (-math.sqrt(2 * DEPTH), math.sqrt(2 * DEPTH))
@@ -938,7 +938,7 @@ def _advance(i, q, m, following, end, refine, nonconvex, nodes, fourier):
         density = value * slope
         with np.errstate(divide="ignore"):
             log = log + np.log(slope)
-    new = GridLaw(x, w, density, log, segments, gaps, edges=edges)
+    new = NodeLaw(x, w, density, log, segments, gaps, edges=edges)
     unresolved = 0.0
     if following is None:
         # the part of each row that an end node of the source holds: its sum goes on beyond the box by about as much
@@ -968,7 +968,7 @@ def _lowest(m, x, slope):
 
 
 def _preimage(m, low, high, box):
-    """Smallest interval of a coarse grid that F maps over [low, high]; F is increasing far out."""
+    """Smallest interval between coarse nodes that F maps over [low, high]; F is increasing far out."""
     for _ in range(60):
         x = np.linspace(*box, 385)
         force = m.forward(x)[0]
@@ -1085,14 +1085,14 @@ def _abs_integral(law, values):
 
 
 def divergences(p, q):
-    r"""Divergences of two grid laws on the same nodes.
+    r"""Divergences of two laws on the same nodes.
 
     KL in the form :math:`\int p\,(u - \log(1+u))`, u = (q-p)/p, which keeps its relative accuracy for close laws;
     TV and W1 as :math:`\tfrac12\int|p-q|` and :math:`\int|F_p-F_q|`, W2 by the monotone map :math:`F_q^{-1}\circ F_p`.
 
     Parameters
     ----------
-    p, q : GridLaw
+    p, q : NodeLaw
         On the same nodes (``Propagation.target`` and ``.law``). KL is under p.
 
     Returns

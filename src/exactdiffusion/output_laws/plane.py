@@ -1,6 +1,6 @@
 r"""Exact output laws in the plane: one matrix product per step.
 
-An isotropic Gaussian kernel factorises over the axes. With the density q on a tensor grid of n x n nodes,
+An isotropic Gaussian kernel factorises over the axes. With the density q on a tensor product of n x n nodes,
 
 * explicit step: :math:`Q' = (A\,\mathrm{diag}(q))\,B^T`, :math:`A_{ij}=N(x_i;m_1(y_j),c)`, :math:`B_{ij}=N(x_i;m_2(y_j),c)`,
   matrices n x n^2;
@@ -8,7 +8,7 @@ An isotropic Gaussian kernel factorises over the axes. With the density q on a t
   :math:`R=N(F_2(x);a\,x_l,c)`, matrices n^2 x n.
 
 So n^4 multiplications in one GEMM but only 2 n^3 exponentials; all of it runs in the array namespace of ``like`` (CuPy,
-torch). The sums are trapezoidal, as in :mod:`.grid`; each level chooses its own box and step.
+torch). The sums are trapezoidal, as in :mod:`.line`; each level chooses its own box and step.
 """
 
 import math
@@ -38,7 +38,7 @@ _WORKS = "wider modes, or modes nearer to each other; samples of a run and measu
 
 
 class _Plane:
-    """A two-dimensional law at one noise level, in the form the schemes of :mod:`.grid` take.
+    """A two-dimensional law at one noise level, in the form the schemes of :mod:`.line` take.
 
     ``curvature`` returns the rows (H11, H22, H12, 0): a scheme's Jacobian is an affine function of the Hessian, applied here
     entry by entry; the off-diagonal entry of the Jacobian is its third row minus its fourth.
@@ -71,7 +71,7 @@ class _Plane:
 
 @dataclass(frozen=True)
 class PlaneLaw:
-    """Density (n1, n2) on the tensor grid of ``x1`` (n1,) and ``x2`` (n2,), uniform nodes; arrays of the namespace used."""
+    """Density (n1, n2) on the product of the uniform nodes ``x1`` (n1,) and ``x2`` (n2,); arrays of the namespace used."""
 
     x1: object
     x2: object

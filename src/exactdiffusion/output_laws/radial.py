@@ -28,7 +28,8 @@ from .line import (
     EPS,
     AssumptionViolated,
     Explicit,
-    GridLaw,
+    Level,
+    NodeLaw,
     Propagation,
     QuadratureError,
     StepReport,
@@ -36,7 +37,6 @@ from .line import (
     _lowest,
     _panels,
     _union,
-    level,
     pole_distance,
 )
 
@@ -64,7 +64,7 @@ class _Ray:
         raw = np.exp(logs - top)
         # from the one-dimensional density to the d-dimensional one along a ray, then to the radius
         self._constant = top + math.log(raw.sum()) - 0.5 * (d - 1) * math.log(2 * math.pi) + _log_sphere(d)
-        self._line = level(GaussianMixture(raw / raw.sum(), np.zeros((len(v), 1)), v))
+        self._line = Level(GaussianMixture(raw / raw.sum(), np.zeros((len(v), 1)), v))
         self.score, self.curvature = self._line.score, self._line.curvature
 
     def log_density(self, r):
@@ -130,7 +130,7 @@ def propagate(law, grid, scheme, start="exact", *, step="integral", refine=1.0, 
     Returns
     -------
     Propagation
-        ``law`` and ``target`` are :class:`~exactdiffusion.output_laws.line.GridLaw` of the radius; their divergences are
+        ``law`` and ``target`` are :class:`~exactdiffusion.output_laws.line.NodeLaw` of the radius; their divergences are
         those of the d-dimensional laws.
 
     Raises
@@ -189,7 +189,7 @@ class RadialPropagation(Propagation):
 
 
 def _law(x, w, edges, log):
-    return GridLaw(x, w, np.exp(log), log, ((0, len(x)),), edges=edges)
+    return NodeLaw(x, w, np.exp(log), log, ((0, len(x)),), edges=edges)
 
 
 def _nodes(box, here, following, refine, extra):

@@ -6,7 +6,7 @@ so its output is a product, and
 
 .. math:: \mathrm{KL} = \mathrm{KL}_r + \mathrm{KL}_{\perp},\qquad W_2^2 = W_{2,r}^2 + W_{2,\perp}^2 .
 
-The first part is propagated on a grid (r = 1: :mod:`.grid`, r = 2: :mod:`.tensor`), the second in closed form; r = 0 is a
+The first part is propagated on nodes (r = 1: :mod:`.line`, r = 2: :mod:`.plane`), the second in closed form; r = 0 is a
 Gaussian. The split is exact; total variation does not add and is not given.
 """
 
@@ -78,7 +78,7 @@ _HOW = {"nonconvex", "refine", "nodes", "keep", "sums", "limit", "like"}
 
 
 def gaussian_line(mean, variance, grid, scheme, start="exact", *, step="integral", **params):
-    """Exact output mean and variance on N(mean, variance) in one dimension: every scheme of the grid is affine there.
+    """Exact output mean and variance on N(mean, variance) in one dimension: every scheme is affine there.
 
     Returns
     -------
@@ -124,7 +124,7 @@ def propagate(law, grid, scheme, start="exact", **options):
     law : GaussianMixture
         Equal isotropic variances, centres in an affine subspace of dimension at most 2.
     grid, scheme, start, **options
-        As for :func:`exactdiffusion.output_laws.line.propagate` (r = 0, 1) or :func:`.tensor.propagate` (r = 2).
+        As for :func:`exactdiffusion.output_laws.line.propagate` (r = 0, 1) or :func:`.plane.propagate` (r = 2).
 
     Returns
     -------

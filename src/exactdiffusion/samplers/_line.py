@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .._core.typing import Array, Level
+from .._core.typing import Array, LineLaw
 
 __all__ = ["Explicit", "Implicit", "affine_in_score"]
 
@@ -33,7 +33,7 @@ class Implicit:
         return 1 + self.growth
 
 
-def affine_in_score(start: Level, growth: float, pull: float, variance: float) -> Explicit:
+def affine_in_score(start: LineLaw, growth: float, pull: float, variance: float) -> Explicit:
     """``X = (1 + growth) Y + pull l'(Y) + sqrt(variance) z``, l the log density of ``start``."""
     # y + (growth y + ...): (1 + growth) rounded once would err the same way at every node and every step, N eps / g in all
     return Explicit(lambda y: (y + (growth * y + pull * start.score(y)), 1 + (growth + pull * start.curvature(y))), variance)

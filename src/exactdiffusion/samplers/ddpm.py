@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from .._core.typing import Array, ArrayLike, Law, Level, Memory, NoiseSource, Options, Oracle
+from .._core.typing import Array, ArrayLike, Law, LineLaw, Memory, NoiseSource, Options, Oracle
 from .._core.validation import choice, fail, scalar
 from ..schedules import Grid
 from ._base import add_noise, checked_noise, column, flag, sampler
@@ -31,7 +31,7 @@ def update(
     return column(grid.scale[i + 1], x) * y, memory
 
 
-def line(start: Level, end: Level, g: float, *, variance: str = "small", last_noise: bool = False) -> Explicit:
+def line(start: LineLaw, end: LineLaw, g: float, *, variance: str = "small", last_noise: bool = False) -> Explicit:
     """``X = e^(g/2) (Y + (1 - e^-g) l'(Y)) + sqrt(c) z`` at mu = 1/2, l at the level before the step.
 
     The variance c is ``1 - e^-g`` for "large" and ``(1 - e^-g) sigma'^2 / sigma^2`` for "small".

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .._core.typing import Array, ArrayLike, Law, Level, Memory, NoiseSource, Options, Oracle
+from .._core.typing import Array, ArrayLike, Law, LineLaw, Memory, NoiseSource, Options, Oracle
 from ..schedules import Grid
 from ._base import add_noise, column, denoised, denoises, reverse_sde, sampler
 from ._line import Explicit, affine_in_score
@@ -28,7 +28,7 @@ def update(
     return (add_noise(x, i, noise, np.sqrt(g[i])) if noisy[i] else x), memory
 
 
-def line(start: Level, end: Level, g: float) -> Explicit:
+def line(start: LineLaw, end: LineLaw, g: float) -> Explicit:
     """``X = Y + g (Y/2 + l'(Y)) + sqrt(g) z``, l at the level before the step."""
     return affine_in_score(start, g / 2, g, g)
 

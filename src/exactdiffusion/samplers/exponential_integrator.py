@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from .._core.typing import Array, ArrayLike, Law, Level, Memory, NoiseSource, Options, Oracle
+from .._core.typing import Array, ArrayLike, Law, LineLaw, Memory, NoiseSource, Options, Oracle
 from ..schedules import Grid
 from ._base import add_noise, column, denoised, denoises, reverse_sde, sampler
 from ._line import Explicit, affine_in_score
@@ -30,7 +30,7 @@ def update(
     return (add_noise(x, i, noise, np.sqrt(np.expm1(g[i]))) if noisy[i] else x), memory
 
 
-def line(start: Level, end: Level, g: float) -> Explicit:
+def line(start: LineLaw, end: LineLaw, g: float) -> Explicit:
     """``X = e^(g/2) Y + 2 (e^(g/2) - 1) l'(Y) + sqrt(e^g - 1) z``, l at the level before the step."""
     return affine_in_score(start, math.expm1(g / 2), 2 * math.expm1(g / 2), math.expm1(g))
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .._core.typing import Array, ArrayLike, Law, Level, Memory, NoiseSource, Options, Oracle
+from .._core.typing import Array, ArrayLike, Law, LineLaw, Memory, NoiseSource, Options, Oracle
 from ..schedules import Grid
 from ._base import column, denoised, denoises, final_rule, sampler, step_sizes
 from ._line import Explicit, affine_in_score
@@ -18,7 +18,7 @@ def update(
     return x + column(0.5 * g[i], x) * (x + oracle.score(i, x)), memory
 
 
-def line(start: Level, end: Level, g: float) -> Explicit:
+def line(start: LineLaw, end: LineLaw, g: float) -> Explicit:
     """``X = Y + (g/2) (Y + l'(Y))``, l at the level before the step."""
     return affine_in_score(start, g / 2, g / 2, 0.0)
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .._core.typing import Array, ArrayLike, Calls, Law, Level, Memory, NoiseSource, Options, Oracle
+from .._core.typing import Array, ArrayLike, Calls, Law, LineLaw, Memory, NoiseSource, Options, Oracle
 from .._core.validation import fail
 from ..schedules import Grid
 from ._base import add_noise, column, prox_options, sampler
@@ -27,7 +27,7 @@ def update(
     return oracle.prox(i + 1, y, 2.0 * g[i] / (2.0 - g[i]), prox, calls), memory
 
 
-def line(start: Level, end: Level, g: float) -> Implicit:
+def line(start: LineLaw, end: LineLaw, g: float) -> Implicit:
     """``(1 - g/2) X - g l'(X) = Y + sqrt(g) z``, l at the level after the step; g < 2."""
     if g >= 2:
         fail("grid", g, "steps g < 2 for the backward scheme (beyond it the proximal parameter 2g/(2-g) is not positive)")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .._core.typing import Array, ArrayLike, Calls, Law, Level, Memory, NoiseSource, Options, Oracle
+from .._core.typing import Array, ArrayLike, Calls, Law, LineLaw, Memory, NoiseSource, Options, Oracle
 from ..schedules import Grid
 from ._base import add_noise, column, prox_options, sampler
 from ._line import Implicit
@@ -26,7 +26,7 @@ def update(
     return oracle.prox(i + 1, y, g[i], prox, calls), memory
 
 
-def line(start: Level, end: Level, g: float) -> Implicit:
+def line(start: LineLaw, end: LineLaw, g: float) -> Implicit:
     """``X - g l'(X) = (1 + g/2) Y + sqrt(g) z``, l at the level after the step."""
     return Implicit(
         lambda x: (x - g * end.score(x), 1 - g * end.curvature(x)),
