@@ -12,14 +12,19 @@ torch). The sums are trapezoidal, as in :mod:`.line`; each level chooses its own
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from .._core.arrays import array_namespace, from_numpy, to_numpy
 from .._core.progress import progress
+from .._core.typing import Array, ArrayLike
 from .._core.validation import choice, fail, scalar
 from ..distances.divergence import check_mass, kl_sum
+from ..laws import GaussianMixture
+from ..schedules import Grid
 from .line import EPS, AssumptionViolated, Explicit, QuadratureError, _chain, pole_distance
 
 __all__ = ["PlaneLaw", "PlanePropagation", "propagate"]
@@ -73,21 +78,21 @@ class _Plane:
 class PlaneLaw:
     """Density (n1, n2) on the product of the uniform nodes ``x1`` (n1,) and ``x2`` (n2,); arrays of the namespace used."""
 
-    x1: object
-    x2: object
-    density: object
+    x1: Array
+    x2: Array
+    density: Array
 
     @property
-    def cell(self):
+    def cell(self) -> float:
         """Area of a cell."""
         return float((self.x1[1] - self.x1[0]) * (self.x2[1] - self.x2[0]))
 
     @property
-    def mass(self):
+    def mass(self) -> float:
         return self.cell * float(array_namespace(self.density).sum(self.density))
 
     @property
-    def points(self):
+    def points(self) -> Array:
         """Nodes as rows, (n1 * n2, 2)."""
         return _points(self.x1, self.x2)
 
@@ -103,7 +108,7 @@ class PlanePropagation:
     jacobian: float
     sides: tuple = field(repr=False)
 
-    def divergences(self):
+    def divergences(self) -> dict[str, float]:
         """dict of ``kl`` = KL(p || q), ``reverse_kl`` and ``tv`` by the trapezoidal rule.
 
         KL has a relative accuracy that the box limits (8.5 standard deviations: about 1e-12); TV has kinks, error O(h^2).
@@ -134,7 +139,18 @@ def _kernel(at, centres, variance):
     return xp.exp(-z * z / (2 * variance)) / math.sqrt(2 * math.pi * variance)
 
 
-def propagate(law, grid, scheme, start="exact", *, step="integral", refine=1.0, like=None, limit=MOST_FLOPS, **params):
+def propagate(
+    law: GaussianMixture,
+    grid: Grid,
+    scheme: str | Callable,
+    start: str = "exact",
+    *,
+    step: str | ArrayLike = "integral",
+    refine: float = 1.0,
+    like: Array | None = None,
+    limit: float = MOST_FLOPS,
+    **params: Any,
+) -> PlanePropagation:
     """Exact law of the output of a one-step stochastic sampler on a mixture in the plane.
 
     Parameters

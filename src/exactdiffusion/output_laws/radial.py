@@ -16,13 +16,17 @@ Nodes are Gauss-Legendre panels: the density of the radius is not analytic at 0.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from scipy.special import gammaln, ive
 
+from .._core.typing import ArrayLike
 from .._core.validation import choice, fail, scalar
 from ..laws import GaussianMixture
+from ..schedules import Grid
 from .line import (
     DEPTH,
     EPS,
@@ -117,7 +121,17 @@ def _noncentral_chi(at, centres, c, d):
     return out
 
 
-def propagate(law, grid, scheme, start="exact", *, step="integral", refine=1.0, keep=False, **params):
+def propagate(
+    law: GaussianMixture,
+    grid: Grid,
+    scheme: str | Callable,
+    start: str = "exact",
+    *,
+    step: str | ArrayLike = "integral",
+    refine: float = 1.0,
+    keep: bool = False,
+    **params: Any,
+) -> "RadialPropagation":
     """Exact law of the radius of the output of a one-step sampler on an isotropic scale mixture.
 
     Parameters
@@ -182,7 +196,7 @@ class RadialPropagation(Propagation):
     """As :class:`Propagation`, for the law of the radius."""
 
     @property
-    def target(self):
+    def target(self) -> NodeLaw:
         """Law of the radius of the target, on the nodes of the output."""
         log = self.levels[-1].log_radius(self.law.x)
         return replace(self.law, density=np.exp(log), log_density=log)
