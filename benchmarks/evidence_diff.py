@@ -91,7 +91,7 @@ def paired(old, new):
     for free in ("", *FIELDS):
         groups = defaultdict(lambda: ([], []))
         for side, records in enumerate((old, new)):
-            for r in sorted(records, key=lambda r: (r["count"], float(r["ratio"]))):
+            for r in sorted(records, key=lambda r: (r["count"], float(r["tolerance"]), float(r["ratio"]))):
                 groups[r["statement"], r["part"], *(r[f] for f in FIELDS if f != free)][side].append(r)
         pairs += [(a, b, free) for ours, theirs in groups.values() for a, b in zip(ours, theirs)]
         old = [r for ours, theirs in groups.values() for r in ours[len(theirs) :]]

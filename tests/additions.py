@@ -7,8 +7,9 @@ whoever keeps the project adds them later.
 from pathlib import Path
 
 import references_used
+import sampler_forms
 
-from exactdiffusion import statements
+from exactdiffusion import samplers, statements
 from exactdiffusion.checks import expected
 
 TESTS = Path(__file__).resolve().parent
@@ -16,7 +17,14 @@ TESTS = Path(__file__).resolve().parent
 
 def lines():
     """One line per missing entry: the file, and the line to add to it."""
-    return [*missing_entries(), *missing_references(), *missing_evaluations(), *missing_claims(), *missing_planted()]
+    return [
+        *missing_entries(),
+        *missing_references(),
+        *missing_evaluations(),
+        *missing_forms(),
+        *missing_claims(),
+        *missing_planted(),
+    ]
 
 
 def _function(statement):
@@ -58,6 +66,13 @@ def missing_evaluations():
     return [f'tests/statements/test_formulas.py: @printed("{name}", {{"ARGUMENT": 0.7}}) {what}' for name in names]
 
 
+def missing_forms():
+    """Samplers that nobody has written a second time: their exact Gaussian law repeats their update."""
+    what = "the coefficients of its step from the publication, and a case in tests/output_laws/test_gaussian.py, CASES"
+    names = sorted(set(samplers.REGISTRY) - set(sampler_forms.RECURSIONS))
+    return [f'tests/sampler_forms.py, RECURSIONS: "{name}": {what}' for name in names]
+
+
 def missing_claims():
     """Statements of whose value the fuzzing asks nothing but that it is a number."""
     text = (TESTS / "quality" / "test_fuzz.py").read_text(encoding="utf-8")
@@ -72,4 +87,4 @@ def missing_planted():
     if not without:
         return []
     line = "a table [[fault]] with name, kind, target, old, new and caught_by = [THEORY FILE::TEST]"
-    return [f"tests/quality/planted/theory.toml: {line}, for {len(without)} statements: {', '.join(without)}"]
+    return [f"tests/quality/planted/theory.toml: {line}, for {len(without)} statements, such as {', '.join(without[-3:])}"]

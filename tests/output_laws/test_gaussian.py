@@ -67,8 +67,9 @@ CASES = {
 }
 
 
-def test_every_sampler_is_covered():
-    assert set(RECURSIONS) == set(samplers.REGISTRY) == {name for name, _, _ in CASES.values()}
+def test_every_second_form_is_used():
+    """The long run names the samplers that have no second form yet."""
+    assert set(RECURSIONS) == {name for name, _, _ in CASES.values()} <= set(samplers.REGISTRY)
 
 
 def test_the_second_forms_import_no_sampler():

@@ -681,6 +681,9 @@ def bad_calls():
     yield "scheme", lambda: line.propagate(WIDE, grid, 3)
     yield "start", lambda: line.propagate(WIDE, grid, "ddpm", "zero")
     yield "nonconvex", lambda: line.propagate(WIDE, grid, "ddpm", **LARGE, nonconvex="skip")
+    yield "mu", lambda: line.propagate(WIDE, grid, "ddpm", mu=0.3)  # a parameter of the sampler, not of its form on a line
+    yield "variance", lambda: line.propagate(WIDE, grid, "ddpm", variance="learned")
+    yield "variance", lambda: line.propagate(WIDE, grid, "euler_maruyama", variance="large")
     yield "refine", lambda: line.propagate(WIDE, grid, "ddpm", **LARGE, refine=0.0)
     yield "sums", lambda: line.propagate(WIDE, grid, "ddpm", **LARGE, sums="fft")
     yield "last_noise", lambda: line.propagate(WIDE, grid, "proximal_hybrid", last_noise=False)

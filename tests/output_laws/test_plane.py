@@ -378,6 +378,23 @@ def test_a_gaussian_coordinate_against_the_recursions(scheme, start):
         assert v == pytest.approx(float(law.cov[0]), rel=64 * EPS)
 
 
+def test_options_of_the_sampler_reach_the_coordinates_across():
+    law = GaussianMixture([0.3, 0.7], [[-0.5, 0.0], [0.6, 0.0]], 0.4)
+    for scheme, params in (
+        ("euler_maruyama", {"last_noise": False}),
+        ("ddpm", {}),
+        ("ddpm", LARGE),
+        ("ddpm", {"variance": "zero"}),
+    ):
+        found = subspace.propagate(law, COARSE, scheme, **params)
+        ((count, m, v, _, _),) = found.across
+        expected = gaussian(scheme, [0.0], [0.4], COARSE, **params)
+        assert count == 1
+        assert (m, v) == pytest.approx((float(expected.mean[0]), float(expected.cov[0])), rel=64 * EPS, abs=64 * EPS)
+        alone = line.propagate(GaussianMixture([0.3, 0.7], [[-0.5], [0.6]], 0.4), COARSE, scheme, **params)
+        assert found.inner.law.variance == pytest.approx(alone.law.variance, rel=1e-10)
+
+
 @pytest.mark.parametrize("scheme", ["euler_maruyama", "proximal_backward", "probability_flow"])
 @pytest.mark.parametrize("rank", [0, 1, 2])
 def test_subspaces_off_the_origin(scheme, rank):

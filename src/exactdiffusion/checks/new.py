@@ -5,6 +5,7 @@ A statement is a function of ``statements/<paper>.py``, its check a file ``theor
 to be written by hand.
 """
 
+import importlib
 import keyword
 from pathlib import Path
 
@@ -146,8 +147,8 @@ def theorem(name: str, root: StrPath | None = None) -> tuple[Path, Path]:
     statement = root / "src" / "exactdiffusion" / "statements" / f"{paper}.py"
     check = root / "theory" / paper / f"eq_{function}.py"
     text = statement.read_text(encoding="utf-8")
-    taken = [key for key in REGISTRY if key == f"{paper}/{function}"]
-    if taken or f"\ndef {function}(" in text or f"\n{function} = " in text:
+    module = importlib.import_module(f"exactdiffusion.statements.{paper}")
+    if f"{paper}/{function}" in REGISTRY or hasattr(module, function) or f"\ndef {function}(" in text:
         fail("name", name, f"a name that is free: {statement.relative_to(root)} has it")
     if check.exists():
         fail("name", name, f"a name that is free: {check.relative_to(root)} exists")

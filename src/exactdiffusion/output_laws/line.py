@@ -679,14 +679,17 @@ def _chain(scheme, law, grid, step, last_noise=None, levels=None, **params):
     if line:
         _check_line(law)
         levels = tuple(Level(law, s, t) for s, t in zip(grid.scale, grid.sigma))
-    if isinstance(scheme, str):
-        scheme = SCHEMES[choice("scheme", scheme, tuple(SCHEMES))]
+    named = REGISTRY[choice("scheme", scheme, tuple(SCHEMES))] if isinstance(scheme, str) else None
+    if named is not None:
+        scheme = named.line
     elif not callable(scheme):
         fail("scheme", scheme, "a name of SCHEMES or scheme(start, end, g)")
     g = step_sizes(grid, step)
     known = line_parameters(scheme)
     for name in set(params) - set(known):
         fail(name, params[name], f"a parameter of the step on a line ({', '.join(known) or 'this scheme has none'})")
+    if named is not None and params:
+        named.options(grid, **params)  # checks their values
     if "last_noise" in known and last_noise is not None:
         params["last_noise"] = last_noise
     maps = [

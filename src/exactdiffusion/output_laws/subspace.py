@@ -85,6 +85,7 @@ _HOW = {"nonconvex", "refine", "nodes", "keep", "sums", "limit", "like"}
 def gaussian_line(
     mean: float,
     variance: float,
+    /,
     grid: Grid,
     scheme: str | Callable,
     start: str = "exact",
@@ -93,6 +94,8 @@ def gaussian_line(
     **params: Any,
 ) -> tuple[float, float]:
     """Exact output mean and variance on N(mean, variance) in one dimension: every scheme is affine there.
+
+    Arguments as for :func:`exactdiffusion.output_laws.line.propagate`, the sampler's parameters included.
 
     Returns
     -------
