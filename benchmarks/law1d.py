@@ -47,7 +47,7 @@ def fixed(N, nodes):
     grid = chain(N)
     x = np.linspace(-8.0, 8.0, nodes)
     h = x[1] - x[0]
-    levels = [line.level(LAW, float(a), float(s)) for a, s in zip(grid.scale, grid.sigma)]
+    levels = [line.Level(LAW, float(a), float(s)) for a, s in zip(grid.scale, grid.sigma)]
     q = np.exp(levels[0].log_density(x))
     for k in range(N):
         g = float(grid.g[k])

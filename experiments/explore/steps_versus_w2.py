@@ -71,7 +71,7 @@ def compute(parameters, progress):
         for r in result.rows
     ]
     law = sweep.law_of(parameters["target"])
-    drawn = distances.noise_floor(
+    drawn = distances.exact_draws(
         law,
         parameters["samples"],
         law.points,

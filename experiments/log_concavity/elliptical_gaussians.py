@@ -1,7 +1,7 @@
 """Elliptical Gaussians, exact laws of every algorithm: W2 against the number of measurements and against gradient calls.
 
 X ~ N(0, diag(1/kappa, 1, 1, 1)), Y_t = X + sigma N_t. All walks here but MALA map Gaussians to Gaussians, so the law of the
-output is a product of small matrices: no sampling, no floor.
+output is a product of small matrices: no sampling.
 
 (a) kappa = 100, sigma = 1. Exact inner laws leave the jump's error: on Gaussians it is the Bures distance between cov X and
 cov X - E C_m, the lower end of the sandwich; the upper one is sqrt(E tr C_m) <= sigma sqrt(d/m). Its decay is 1/m, not

@@ -91,7 +91,7 @@ def compute(parameters, progress):
                     "distance": float(distance),
                 }
             )
-        floor = distances.noise_floor(
+        drawn = distances.exact_draws(
             law, count, reference, parameters["floor_repeats"], np.random.default_rng([seed, 2]), weights=weights
         )
         left = None if atoms is None else float(np.sqrt(law.dim) * schedules.ddpm_sigmas()[0])
@@ -107,7 +107,7 @@ def compute(parameters, progress):
                 "w2": value,
                 "distance": left,
             }
-            for k, value in enumerate(floor.values)
+            for k, value in enumerate(drawn.values)
         ]
     return rows
 
@@ -120,7 +120,7 @@ def draw(table, parameters):
     figure, panels = new_figure(7.2, 4.6, rows=2, columns=len(targets), sharex=True, squeeze=False)
     for column, target in enumerate(targets):
         rows = [r for r in table if r["target"] == target]
-        floor = np.array([r["w2"] for r in rows if r["setting"] == _EXACT])
+        drawn = np.array([r["w2"] for r in rows if r["setting"] == _EXACT])
         left = next(r["distance"] for r in rows if r["setting"] == _EXACT)
         upper, lower = panels[:, column]
         for axes, value in ((upper, "w2"), (lower, "distance")):
@@ -141,7 +141,7 @@ def draw(table, parameters):
                 )
             axes.set_yscale("log")
             _plain_ticks(axes)
-        upper.axhspan(floor.min(), floor.max(), color="0.82", zorder=0, label=f"W₂ of exact draws, {len(floor)} runs")
+        upper.axhspan(drawn.min(), drawn.max(), color="0.82", zorder=0, label=f"W₂ of exact draws, {len(drawn)} runs")
         if left is not None:
             lower.axhline(
                 left,

@@ -431,7 +431,7 @@ def test_coupling_bound_value_and_weights():
     assert abs(distances.coupling_bound(x, y, [0.2, 0.8]) - math.sqrt(5)) <= 4 * EPS * 5
 
 
-def test_noise_floor_covers_the_mean_and_is_reproducible(chance, accuracy):
+def test_exact_draws_cover_the_mean_and_are_reproducible(chance, accuracy):
     atoms = np.linspace(-1, 1, 12)[:, None] * [[1.0, 0.5]]
 
     def draw(n, rng):
@@ -439,32 +439,32 @@ def test_noise_floor_covers_the_mean_and_is_reproducible(chance, accuracy):
 
     share = chance(comparisons=2)
     seed = share.seed(3)
-    floor = distances.noise_floor(draw, 50, atoms, repeats=30, rng=seed)
-    assert floor.low < floor.mean < floor.high
-    assert (floor.n, floor.repeats, len(floor.values)) == (50, 30, 30)
-    accuracy("distances.noise_floor", abs(floor.mean - np.mean(floor.values)), 8 * EPS, "mean of its values")
-    assert abs(floor.std - np.std(floor.values, ddof=1)) <= 8 * EPS
-    assert floor == distances.noise_floor(draw, 50, atoms, repeats=30, rng=seed)
-    half = (floor.high - floor.low) / 2
-    assert abs(half - student.ppf(0.975, 29) * floor.std / math.sqrt(30)) <= 64 * EPS
-    values = np.array(distances.noise_floor(draw, 50, atoms, repeats=600, rng=share.seed(4)).values)
-    other = np.array(distances.noise_floor(draw, 50, atoms, repeats=600, rng=share.seed(5)).values)
-    # a floor's law is skew (1.4), so a mean of 30 has no Gaussian tail; the difference of two draws is symmetric
-    share.mean(values - other, 0.0, on="two floors")
+    drawn = distances.exact_draws(draw, 50, atoms, repeats=30, rng=seed)
+    assert drawn.low < drawn.mean < drawn.high
+    assert (drawn.n, drawn.repeats, len(drawn.values)) == (50, 30, 30)
+    accuracy("distances.exact_draws", abs(drawn.mean - np.mean(drawn.values)), 8 * EPS, "mean of its values")
+    assert abs(drawn.std - np.std(drawn.values, ddof=1)) <= 8 * EPS
+    assert drawn == distances.exact_draws(draw, 50, atoms, repeats=30, rng=seed)
+    half = (drawn.high - drawn.low) / 2
+    assert abs(half - student.ppf(0.975, 29) * drawn.std / math.sqrt(30)) <= 64 * EPS
+    values = np.array(distances.exact_draws(draw, 50, atoms, repeats=600, rng=share.seed(4)).values)
+    other = np.array(distances.exact_draws(draw, 50, atoms, repeats=600, rng=share.seed(5)).values)
+    # their W2 has a skew law (1.4), so a mean of 30 has no Gaussian tail; the difference of two draws is symmetric
+    share.mean(values - other, 0.0, on="two sets of exact draws")
     # a hundred times the draws: the mass to be moved falls by 10, W2 by the root of that, 3.2
-    many = distances.noise_floor(draw, 5000, atoms, repeats=5, rng=seed).mean
-    share.mean_exceeds(values, 2 * many, on="floor of 50 draws over twice that of 5,000")
+    many = distances.exact_draws(draw, 5000, atoms, repeats=5, rng=seed).mean
+    share.mean_exceeds(values, 2 * many, on="W2 of 50 draws over twice that of 5,000")
 
 
-def test_noise_floor_takes_a_law_and_weights(chance):
+def test_exact_draws_take_a_law_and_weights(chance):
     class Law:
         def sample(self, n, rng):
             return np.where(rng.uniform(size=(n, 1)) < 0.25, 1.0, -1.0) * np.ones((1, 2))
 
     atoms = np.array([[1.0, 1.0], [-1.0, -1.0]])
     draw = chance(comparisons=4)
-    right = distances.noise_floor(Law(), 4000, atoms, 4, rng=draw.seed(0), weights=[0.25, 0.75])
-    wrong = distances.noise_floor(Law(), 4000, atoms, 4, rng=draw.seed(0))
+    right = distances.exact_draws(Law(), 4000, atoms, 4, rng=draw.seed(0), weights=[0.25, 0.75])
+    wrong = distances.exact_draws(Law(), 4000, atoms, 4, rng=draw.seed(0))
     # the plan moves |p_n - p| of mass over distance 2 sqrt 2: W2 = sqrt(8 |p_n - p|), so p_n follows from that to 1/2
     for value, other in zip(right.values, wrong.values):
         share = 0.5 - other**2 / 8

@@ -84,8 +84,8 @@ def test_gaussian_kl_to_1e12(scheme, N, accuracy):
     # the map of the monotone coupling is read off a degree-7 spline of the distribution function
     accuracy("output_laws.line.divergences", abs(found.w2 / w2 - 1), 1e-9, by)
     accuracy("output_laws.line.Propagation.mass_error", run.mass_error, 1e-12, "mass 1")
-    accuracy("output_laws.line.GridLaw.mean", abs(run.law.mean - float(m)), 8 * EPS * N, by)
-    accuracy("output_laws.line.GridLaw.variance", abs(run.law.variance - float(V)), 8 * EPS * N, by)
+    accuracy("output_laws.line.NodeLaw.mean", abs(run.law.mean - float(m)), 8 * EPS * N, by)
+    accuracy("output_laws.line.NodeLaw.variance", abs(run.law.variance - float(V)), 8 * EPS * N, by)
 
 
 @pytest.mark.parametrize("scheme", ["euler_maruyama", "proximal_hybrid"])
@@ -172,7 +172,7 @@ def test_gauss_sum_keeps_logarithms_where_densities_underflow():
 def test_line_formulas_are_the_law(scale, sigma, accuracy):
     """Log density and derivatives by sums over the components against the oracles of the law."""
     law = GaussianMixture([0.2, 0.5, 0.0, 0.3], [[-3.0], [0.4], [9.0], [0.5]], np.array([0.3, 1e-3, 1.0, 0.02]))
-    at = line.level(law, scale, sigma)
+    at = line.Level(law, scale, sigma)
     x = np.linspace(*at.box(), 701)
     column = x[:, np.newaxis]
     exact = at.law.log_density(column), at.law.score(column)[:, 0], at.law.hessian(column)[:, 0, 0]
@@ -180,8 +180,8 @@ def test_line_formulas_are_the_law(scale, sigma, accuracy):
     for name, value in zip(("log_density", "score", "curvature"), exact):
         # x - m is rounded to eps |x|, of which the logits feel eps |x|^2 / v
         slack = 64 * EPS * (1 + np.max(np.abs(x)) ** 2 / smallest) * (1 + np.max(np.abs(value)))
-        accuracy(f"output_laws.line.level.{name}", np.abs(getattr(at, name)(x) - value), slack, "oracles of the law")
-    assert line.level(GaussianMixture(None, [[0.0]], 0.0), 1.0, 0.0)._components is None  # no density: the law's own error
+        accuracy(f"output_laws.line.Level.{name}", np.abs(getattr(at, name)(x) - value), slack, "oracles of the law")
+    assert line.Level(GaussianMixture(None, [[0.0]], 0.0), 1.0, 0.0)._components is None  # no density: the law's own error
 
 
 @pytest.mark.parametrize("scheme", ["euler_maruyama", "proximal_hybrid"])
@@ -235,30 +235,30 @@ def test_distances_of_shifted_and_mixed_gaussians(accuracy):
         # tails beyond 8.7 sd, splines of degree 7
         accuracy("output_laws.line.divergences", abs(getattr(found, name) / value - 1), 2e-11, f"{name} of two Gaussians")
     coin = line.mixture([p, q], [0.5, 0.5])
-    accuracy("output_laws.line.GridLaw.mass", abs(coin.mass - 1), 8 * EPS, "mass 1")
+    accuracy("output_laws.line.NodeLaw.mass", abs(coin.mass - 1), 8 * EPS, "mass 1")
     np.testing.assert_allclose(np.exp(coin.log_density), coin.density, rtol=100 * EPS)
     exact = GaussianMixture(None, [[0.0], [0.3]], 1.0).log_density(x[:, np.newaxis])
     for name, law in (("mixture", coin), ("discretise", line.discretise(GaussianMixture(None, [[0.0], [0.3]], 1.0), x))):
         # x - m is rounded to eps |x|, which the exponent feels |x| times
         accuracy(f"output_laws.line.{name}", np.abs(law.log_density - exact), 8 * EPS * 81, "density of the mixture")
     accuracy(
-        "output_laws.line.GridLaw.expectation",
+        "output_laws.line.NodeLaw.expectation",
         abs(coin.expectation(x**4) - (6 + 6 * 0.09 + 0.0081) / 2),
         1e-12,
         "fourth moment of two Gaussians",
     )
-    accuracy("output_laws.line.GridLaw.cdf", np.abs(p.cdf()[0] - ndtr(x)), 1e-12, "normal distribution function")
+    accuracy("output_laws.line.NodeLaw.cdf", np.abs(p.cdf()[0] - ndtr(x)), 1e-12, "normal distribution function")
 
 
 def test_probability_flow_pushes_quantiles():
     """Monotone maps: the law is the image of the start's quantiles, one by one."""
     grid = uniform(40, 4.0)
     run = line.propagate(APART, grid, "probability_flow")
-    start = line.level(APART, grid.scale[0], grid.sigma[0])
+    start = line.Level(APART, grid.scale[0], grid.sigma[0])
     x = np.linspace(-2, 2, 5)
     image = x
     for i in range(grid.N):
-        here = line.level(APART, grid.scale[i], grid.sigma[i])
+        here = line.Level(APART, grid.scale[i], grid.sigma[i])
         image = image + grid.g[i] / 2 * (image + here.score(image))
     nodes = np.linspace(-10, 10, 20001)
     density = np.exp(start.log_density(nodes))
@@ -279,7 +279,7 @@ def test_gaps_of_the_proximal_map(accuracy):
     assert run.mass_error <= 1e-10
     assert run.violated[-1] == 159
     ((low, high),) = run.law.gaps
-    end = line.level(law)
+    end = line.Level(law)
     g = float(grid.g[-1])
     potential = lambda u: 0.5 * u * u - g * end.log_density(u)  # noqa: E731
     pair = np.array([low, high])
@@ -317,7 +317,7 @@ def test_gap_law_against_samples_of_the_global_prox(chance):
     for i in range(grid.N):
         g = float(grid.g[i])
         y = x + math.sqrt(g) * rng.standard_normal(n)
-        end = line.level(law, grid.scale[i + 1], grid.sigma[i + 1])
+        end = line.Level(law, grid.scale[i + 1], grid.sigma[i + 1])
         u = (1 - g / 2) * table**2 / 2 - g * end.log_density(table)
         # global minimiser on the table: the lower convex hull, then the node whose slope interval holds y
         hull = lower_hull(u)
@@ -808,14 +808,14 @@ def test_deterministic_step_needs_a_monotone_map():
 def test_third_derivative_at_single_points(accuracy):
     """At one point or a narrow cluster as on a wide set: the third cumulant of the components, equal variances."""
     weights, means, v = np.array([0.2, 0.5, 0.3]), np.array([-1.0, 0.3, 1.1]), 0.2
-    at = line.level(GaussianMixture(weights, means[:, np.newaxis], v), 1.0, 0.0)
+    at = line.Level(GaussianMixture(weights, means[:, np.newaxis], v), 1.0, 0.0)
     for x in (np.array([-0.4]), np.array([0.71, 0.7100001]), np.linspace(-2, 2, 41)):
         r = weights * np.exp(-0.5 * (x[:, np.newaxis] - means) ** 2 / v)
         r /= r.sum(axis=1, keepdims=True)
         centred = means - (r @ means)[:, np.newaxis]
         exact = np.sum(r * centred**3, axis=1) / v**3
         slack = 1e-9 * np.max(np.abs(exact) + 1 / v**1.5)
-        accuracy("output_laws.line.level.third", np.abs(at.third(x) - exact), slack, "third cumulant of the components")
+        accuracy("output_laws.line.Level.third", np.abs(at.third(x) - exact), slack, "third cumulant of the components")
 
 
 # the rule for the nodes

@@ -14,7 +14,7 @@ from scipy import integrate, stats
 
 from exactdiffusion import GaussianMixture, schedules
 from exactdiffusion.output_laws import gaussian, langevin, line
-from exactdiffusion.output_laws.line import AssumptionViolated, Explicit, GridLaw, Implicit, QuadratureError
+from exactdiffusion.output_laws.line import AssumptionViolated, Explicit, Implicit, NodeLaw, QuadratureError
 from exactdiffusion.papers.proximal import budgets
 from exactdiffusion.statements import proximal as bound
 
@@ -45,14 +45,14 @@ class Bare:
 
 
 def test_a_law_without_components_is_asked_itself():
-    one, other = line.level(THREE, 0.7, 0.4), line.level(Bare(THREE), 0.7, 0.4)
+    one, other = line.Level(THREE, 0.7, 0.4), line.Level(Bare(THREE), 0.7, 0.4)
     x = np.linspace(-3, 3, 31)
     assert other._components is None
     for name in ("log_density", "score", "curvature"):
         a, b = getattr(one, name)(x), getattr(other, name)(x)
         assert a.shape == b.shape
         assert np.max(np.abs(a - b)) <= 1e3 * EPS * (1 + np.max(np.abs(a)))
-    default = line.level(THREE)
+    default = line.Level(THREE)
     assert (default.scale, default.sigma) == (1.0, 0.0)
 
 
@@ -61,7 +61,7 @@ def test_probes_hold_means_and_balance_points(count):
     rng = np.random.default_rng(count)
     weights = np.append(rng.uniform(0.5, 1.5, count), 0.0)
     law = GaussianMixture(weights / weights.sum(), rng.uniform(-9, 9, (count + 1, 1)), rng.uniform(0.02, 0.2, count + 1))
-    at = line.level(law, 0.8, 0.5)
+    at = line.Level(law, 0.8, 0.5)
     means, v, w = 0.8 * law.means[:count, 0], 0.64 * law.covariances[:count] + 0.25, law.weights[:count]
     box = -6.0, 6.5
     found = at.probes(box)
@@ -81,7 +81,7 @@ def test_probes_hold_means_and_balance_points(count):
     extra = found[161:]
     for root in expected:
         assert np.min(np.abs(extra - root)) <= 1e-9 * (1 + abs(root))
-    equal = line.level(GaussianMixture([0.3, 0.7], [[-1.0], [2.0]], 0.5))  # equal variances: one root
+    equal = line.Level(GaussianMixture([0.3, 0.7], [[-1.0], [2.0]], 0.5))  # equal variances: one root
     root = 0.5 + 0.5 / 3.0 * math.log(0.3 / 0.7)
     assert np.min(np.abs(equal.probes((-4.0, 4.0))[161:] - root)) <= 8 * EPS
     assert len(equal.probes((-4.0, 4.0))) == 161 + 3
@@ -97,7 +97,7 @@ def test_support_follows_its_formula():
         keep = THREE.weights > 0
         expected = np.min((m - reach)[keep]), np.max((m + reach)[keep])
         assert line.support(THREE, scale, sigma, depth) == pytest.approx(expected, rel=8 * EPS)
-        assert line.level(THREE, scale, sigma).box(depth) == line.support(THREE, scale, sigma, depth)
+        assert line.Level(THREE, scale, sigma).box(depth) == line.support(THREE, scale, sigma, depth)
     assert line.support(THREE) == line.support(THREE, 1.0, 0.0, line.DEPTH)
     faint = GaussianMixture([1 - 1e-30, 1e-30], [[0.0], [40.0]], 1.0)
     assert line.support(faint, depth=60.0) == pytest.approx((-math.sqrt(120), 40.0))  # the means at least
@@ -113,7 +113,7 @@ def test_poles_of_two_equal_components():
 def test_third_derivative_of_nearly_gaussian_laws():
     """Means a hair apart: the step is chosen from the curvature itself, not from its tiny variation (rounding / step)."""
     law = GaussianMixture([0.4, 0.6], [[-0.02], [0.03]], 0.7)
-    at, x = line.level(law), np.linspace(-2, 2, 21)
+    at, x = line.Level(law), np.linspace(-2, 2, 21)
     r = 0.4 * normal(x, -0.02, 0.7)
     r /= r + 0.6 * normal(x, 0.03, 0.7)
     exact = r * (1 - r) * (1 - 2 * r) * (-0.05 / 0.7) ** 3
@@ -126,7 +126,7 @@ def test_third_derivative_of_nearly_gaussian_laws():
 
 @pytest.mark.parametrize("scheme", ["proximal_hybrid", "proximal_backward"])
 def test_force_and_jacobian_are_derivatives_of_the_potential(scheme):
-    g, end, x = 0.3, line.level(THREE, 0.8, 0.5), np.linspace(-3, 3, 13)
+    g, end, x = 0.3, line.Level(THREE, 0.8, 0.5), np.linspace(-3, 3, 13)
     step = line.SCHEMES[scheme](None, end, g)
     h = 1e-4
     for f, df in (
@@ -164,7 +164,7 @@ def test_one_step_of_every_scheme_on_a_gaussian(start):
             assert run.law.x[0] <= m - 0.97 * reach
             assert run.law.x[-1] >= m + 0.97 * reach
             if scheme != "probability_flow" and params == options(scheme):
-                target = line.support(line.level(GaussianMixture([1.0], [[1.3]], 0.45)).base, grid.scale[-1], grid.sigma[-1])
+                target = line.support(line.Level(GaussianMixture([1.0], [[1.3]], 0.45)).base, grid.scale[-1], grid.sigma[-1])
                 wide = 0.03 if not scheme.startswith("prox") else 0.05
                 low, high = min(m - reach, target[0]), max(m + reach, target[1])
                 assert run.law.x[0] >= low - wide * (high - low)
@@ -191,14 +191,14 @@ def test_step_of_the_nodes_follows_the_rule():
         (0.45, Explicit(lambda y: (y, 1 + 0 * y), 0.0), None),
         (0.45, None, None),
     ):
-        here = line.level(GaussianMixture([1.0], [[0.0]], v))
+        here = line.Level(GaussianMixture([1.0], [[0.0]], v))
         for extra, refine in ((0.0, 1.0), (9.0, 1.5)):
             fine = 4.0 if kernel is None else 1.0
             expected = math.sqrt(line.RESOLUTION / ((kernel or 0.0) + max(1 / v, extra))) / (fine * refine)
             found = line._node_step(np.linspace(-1, 1, 5), here, following, refine, extra)
             assert found == pytest.approx(expected, rel=8 * EPS)
     m, v, g = 1.0, 0.05, 0.01  # two modes: the pole at pi v / (2 m) is nearer than the line of the Gaussian rule
-    here, p = line.level(GaussianMixture(None, [[-m], [m]], v)), math.pi * v / (2 * m)
+    here, p = line.Level(GaussianMixture(None, [[-m], [m]], v)), math.pi * v / (2 * m)
     x = np.array([0.0, m])
     top = -float(np.min(here.curvature(x)))
     kernel = 1.0 / g
@@ -503,7 +503,7 @@ def piecewise():
     def cdf(t):
         return np.where(t < 0, (t + 1) ** 3 / 6, np.where(t < 0.5, 1 / 6, 1 / 6 + (t**4 - 0.5**4) / 4 / c))
 
-    return GridLaw(x, w, density, log, segments, ((0.0, 0.5),), edges=edges), cdf
+    return NodeLaw(x, w, density, log, segments, ((0.0, 0.5),), edges=edges), cdf
 
 
 def test_distribution_functions_of_laws_with_gaps():
@@ -538,7 +538,7 @@ def test_distances_of_a_law_with_a_gap():
 def test_splines_of_short_runs():
     for n, order in ((3, 1), (4, 1), (5, 3), (6, 3), (7, 5), (8, 5), (9, 7), (10, 7), (30, 7)):
         x = np.linspace(0.0, 1.3, n)
-        law = GridLaw(x, np.full(n, 1.3 / (n - 1)), x, x, ((0, n),))
+        law = NodeLaw(x, np.full(n, 1.3 / (n - 1)), x, x, ((0, n),))
         ((start, stop, spline),) = law._splines(x**order)
         assert (start, stop) == (0, n)
         assert spline.k == order
@@ -875,7 +875,7 @@ def test_budgets_of_gaussian_targets():
 
 @pytest.mark.parametrize("mean", [-7.0, 7.0])
 def test_initial_term_far_from_the_normal_law(mean):
-    first, v = line.level(GaussianMixture([1.0], [[mean]], 0.45), 0.8, 0.6), 0.64 * 0.45 + 0.36
+    first, v = line.Level(GaussianMixture([1.0], [[mean]], 0.45), 0.8, 0.6), 0.64 * 0.45 + 0.36
     exact = 0.5 * (v - 1 - math.log(v) + (0.8 * mean) ** 2)
     assert budgets._initial(first, "normal") == pytest.approx(exact, rel=1e-11)
 
@@ -941,7 +941,7 @@ def test_trajectory_kl_of_gaussian_targets(scheme, monkeypatch):
             slope, at, spread = (1 + g / 2 if scheme == "proximal_hybrid" else 1.0) / J, 0.0, g / J**2
             at = slope * mk + g * me / ve / J
         else:
-            step = line.SCHEMES[scheme](line.level(law, grid.scale[i], grid.sigma[i]), line.level(law), g, **options(scheme))
+            step = line.SCHEMES[scheme](line.Level(law, grid.scale[i], grid.sigma[i]), line.Level(law), g, **options(scheme))
             value, jacobian = step.mean(np.array([mk]))
             at, slope, spread = float(value[0]), float(jacobian[0]), step.variance
         miss = (at - me) ** 2 + (slope - gain) ** 2 * vk
@@ -964,7 +964,7 @@ def test_excess_of_the_exponential():
 def test_budget_refuses_maps_that_fold():
     law, grid = GaussianMixture([0.4, 0.6], [[-1.0], [1.0]], 0.1), schedules.vp_linear(20, 3.0, 3.0)
     x = np.linspace(-1, 1, 2001)
-    top = [np.max(line.level(law, s, t).curvature(x)) for s, t in zip(grid.scale[1:], grid.sigma[1:])]
+    top = [np.max(line.Level(law, s, t).curvature(x)) for s, t in zip(grid.scale[1:], grid.sigma[1:])]
     hybrid, backward = 1 - grid.g * top, 1 - grid.g / 2 - grid.g * top
     for call, jacobian in (
         (lambda: budgets.budget(law, grid), backward),
@@ -985,16 +985,16 @@ def test_budget_refuses_maps_that_fold():
 
 
 def test_nodes_of_the_budgets_follow_the_rule():
-    one, two = (line.level(GaussianMixture([1.0], [[m]], v)) for m, v in ((0.3, 0.45), (-0.2, 0.02)))
+    one, two = (line.Level(GaussianMixture([1.0], [[m]], v)) for m, v in ((0.3, 0.45), (-0.2, 0.02)))
     x, h = budgets._quadrature(one, two)
     low, high = 0.3 - math.sqrt(45), 0.3 + math.sqrt(45)
     assert (x[0], x[-1]) == pytest.approx((low, high))
     assert len(x) == math.ceil((high - low) / (0.6 * math.sqrt(0.02))) + 1
     assert h == pytest.approx(x[1] - x[0], rel=1e-12)
-    modes = line.level(GaussianMixture(None, [[-1.0], [1.0]], 0.1))
+    modes = line.Level(GaussianMixture(None, [[-1.0], [1.0]], 0.1))
     x, h = budgets._quadrature(modes)
     assert h == pytest.approx(0.2 * math.pi * 0.1 / 2, rel=0.02)
-    assert len(budgets._quadrature(line.level(GaussianMixture([1.0], [[0.0]], 1.0)))[0]) == 65
+    assert len(budgets._quadrature(line.Level(GaussianMixture([1.0], [[0.0]], 1.0)))[0]) == 65
 
 
 def test_finer_grid_laws_and_posterior_means(monkeypatch):
@@ -1037,7 +1037,7 @@ def test_curvature_integrals_of_a_gaussian():
 @pytest.mark.parametrize("scheme", ["proximal_hybrid", "proximal_backward"])
 def test_implicit_step_has_its_own_slope_and_potential(scheme):
     """F(b) - F(a) is the integral of F', U(b) - U(a) that of F; 20 Gauss nodes on intervals far from F's poles are exact."""
-    step = line.SCHEMES[scheme](line.level(THREE, 0.5, 0.8), line.level(THREE, 0.8, 0.4), 0.3)
+    step = line.SCHEMES[scheme](line.Level(THREE, 0.5, 0.8), line.Level(THREE, 0.8, 0.4), 0.3)
     edges = np.linspace(-3.0, 3.0, 31)
     nodes, weights = np.polynomial.legendre.leggauss(20)
     half = np.diff(edges)[:, np.newaxis] / 2

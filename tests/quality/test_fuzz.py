@@ -1085,11 +1085,11 @@ def nonnegative(result, **_):
             assert np.all(np.asarray(v) >= 0), "negative"
 
 
-def check_floor(floor, repeats, **_):
-    assert len(floor.values) == repeats
-    assert min(floor.values) >= 0
-    assert floor.low <= floor.mean <= floor.high
-    assert floor.std >= 0
+def check_exact_draws(drawn, repeats, **_):
+    assert len(drawn.values) == repeats
+    assert min(drawn.values) >= 0
+    assert drawn.low <= drawn.mean <= drawn.high
+    assert drawn.std >= 0
 
 
 def check_slope(found, **_):
@@ -1165,9 +1165,9 @@ def _measure_entries():
     )
     entry("distances.coupling_bound", distances.coupling_bound, nonnegative, x=clouds, y=clouds, weights=mostly(None, w))
     entry(
-        "distances.noise_floor",
-        distances.noise_floor,
-        check_floor,
+        "distances.exact_draws",
+        distances.exact_draws,
+        check_exact_draws,
         target=just(
             PointCloud([[0.0, 1.0], [1.0, 0.0]]), lambda n, rng: rng.normal(size=(n, 2)), lambda n, rng: np.zeros((n + 1, 2))
         ),
@@ -2680,7 +2680,7 @@ EXCUSED = {
     "laws": (),
     "schedules": ("QUANTISED", "REGISTRY", "schedule"),
     "samplers": ("REGISTRY", "SamplerInfo", "sampler"),
-    "distances": ("Estimate", "NoiseFloor", "Slope", "W2Result"),  # results, made by the functions
+    "distances": ("Estimate", "ExactDraws", "Slope", "W2Result"),  # results, made by the functions
     "prox": ("ProxResult",),
     "papers.conditional_mean": (
         "BETA_1",
@@ -3012,7 +3012,7 @@ def _found():
             lambda: lc.certify_log_concavity(PointCloud([[0.0], [1.0]]), 1.0, keep_leaves=len),
         ),  # taken for True
         ("x", lambda: distances.coupling_bound([[1e200]], [[0.0]])),  # a warning and an infinity
-        ("rng", lambda: distances.noise_floor(PointCloud([[0.0]]), 3, [[0.0]], rng="seed")),  # a TypeError
+        ("rng", lambda: distances.exact_draws(PointCloud([[0.0]]), 3, [[0.0]], rng="seed")),  # a TypeError
         ("distance", lambda: projection.one_step_distance("far", 0.5, 0.1)),  # a TypeError
         ("eta", lambda: projection.one_step_distance(1.0, 0.5, float("nan"))),  # a NaN
         ("distance", lambda: projection.squared_w2_to_laws_on_set([])),  # a NaN

@@ -13,7 +13,7 @@ from exactdiffusion import GaussianMixture, samplers, schedules
 from exactdiffusion._core.arrays import to_numpy
 from exactdiffusion._core.random import BrownianPath, Noise
 from exactdiffusion.output_laws.gaussian import gaussian
-from exactdiffusion.output_laws.line import Implicit, level, propagate
+from exactdiffusion.output_laws.line import Implicit, Level, propagate
 from exactdiffusion.samplers import _base
 from exactdiffusion.schedules import Grid
 
@@ -238,7 +238,7 @@ def test_form_on_a_line_is_the_update(name, zero):
     info = samplers.REGISTRY[name]
     grid = schedules.vp_linear(14, 0.3, 5.1, eps=0.0 if zero else 0.02)
     law = GaussianMixture([0.2, 0.5, 0.3], [[-1.0], [0.3], [0.9]], [0.3, 0.5, 0.4])
-    levels = [level(law, s, t) for s, t in zip(grid.scale, grid.sigma)]
+    levels = [Level(law, s, t) for s, t in zip(grid.scale, grid.sigma)]
     y = np.linspace(-3.0, 3.0, 61)
     for params in [{}, *ON_A_LINE.get(name, [])]:
         options, run = info.options(grid, **params), _base.Run(law, grid, y[:, np.newaxis], info)

@@ -67,7 +67,7 @@ def test_update_is_stationarity(scheme):
 def test_update_agrees_with_the_propagated_scheme():
     """F(prox) = argument, for the map that the grid propagates."""
     law, g = GaussianMixture(None, [[-0.5], [0.5]], 0.5), 0.2
-    end = line.level(law)
+    end = line.Level(law)
     u = np.linspace(-2, 2, 9)
     for scheme in ("proximal_backward", "proximal_hybrid"):
         step = line.SCHEMES[scheme](end, end, g)
@@ -320,7 +320,7 @@ def test_certified_constants_bound_mixtures():
         law = GaussianMixture(rng.dirichlet(np.ones(K)), centres, v)
         R, t = float(np.ptp(centres)), float(rng.choice([0.0, 0.3, 2.0]))
         L, H = bound.mixture_lipschitz(v, R, t)
-        here = budgets._at(law, t) if t else line.level(law)
+        here = budgets._at(law, t) if t else line.Level(law)
         x = np.linspace(-4, 4, 4001)
         assert np.max(np.abs(here.curvature(x))) <= L * (1 + 1e-12)
         assert np.max(np.abs(here.third(x))) <= H * (1 + 1e-9) + 1e-9  # finite differences
@@ -330,7 +330,7 @@ def test_certified_constants_bound_mixtures():
 
 def test_certified_constants_are_attained_by_two_equal_modes():
     m, v = 1.0, 0.25
-    law = line.level(GaussianMixture(None, [[-m], [m]], v))
+    law = line.Level(GaussianMixture(None, [[-m], [m]], v))
     L, H = bound.mixture_lipschitz(v, 2 * m)
     x = np.linspace(-1, 1, 20001)
     assert np.max(np.abs(law.curvature(x))) == pytest.approx(L, rel=1e-12)

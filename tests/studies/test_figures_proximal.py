@@ -36,8 +36,8 @@ RECORDED = {
     "ddpm": (6, (0.333, 0.264, 0.207, 0.133, 0.110, 0.102), None),
     "ddim": (6, (0.321, 0.243, 0.180, 0.108, 0.087, 0.076), None),
 }
-# recorded floor; 400 multinomial draws here give mean .0650, sd .0106, so it is 3 standard errors low
-FLOOR = (40, 0.060, 0.007)
+# recorded W2 of exact draws; 400 multinomial draws here give mean .0650, sd .0106, so it is 3 standard errors low
+DRAWN = (40, 0.060, 0.007)
 STEPS = (5, 7, 10, 20, 30, 40)
 # n = 20,000: means only
 RECORDED_LARGE = {
@@ -86,9 +86,9 @@ def test_w2_table_is_the_recorded_one():
             if means[k] is not None:
                 sd = None if sds is None else sds[k]
                 apart[method, N] = standard_errors_apart(cells[method, N], means[k], sd, seeds)
-    apart["floor"] = standard_errors_apart(cells["target", 0], FLOOR[1], FLOOR[2], FLOOR[0])
-    floor = cells["target", 0]
-    assert abs(np.mean(floor) - 0.0650) < 4 * 0.0106 * math.sqrt(1 / len(floor) + 1 / 400)
+    apart["exact draws"] = standard_errors_apart(cells["target", 0], DRAWN[1], DRAWN[2], DRAWN[0])
+    drawn = cells["target", 0]
+    assert abs(np.mean(drawn) - 0.0650) < 4 * 0.0106 * math.sqrt(1 / len(drawn) + 1 / 400)
     assert len(apart) == 65
     assert {k: round(v, 1) for k, v in apart.items() if v > 4} == {}
 
@@ -96,18 +96,18 @@ def test_w2_table_is_the_recorded_one():
 def test_w2_table_of_large_samples_is_the_recorded_one():
     """n = 20,000, two seeds against means of an unknown number of seeds, taken as one.
 
-    sd of one run: that at n = 1,000 over sqrt(20), but at least that of the floor. 4 standard errors, 28 cells: false-alarm
-    level below 1 % for normal errors of known sd.
+    sd of one run: that at n = 1,000 over sqrt(20), but at least that of the exact draws. 4 standard errors, 28 cells:
+    false-alarm level below 1 % for normal errors of known sd.
     """
     table = committed("dino_w2")
     small, large = w2_values(table, 1000), w2_values(table, 20000)
-    floor = large["target", 0]
-    assert np.mean(floor) == pytest.approx(0.030, abs=HALF_DIGIT + 4 * np.std(floor, ddof=1) * math.sqrt(1 + 1 / len(floor)))
+    drawn = large["target", 0]
+    assert np.mean(drawn) == pytest.approx(0.030, abs=HALF_DIGIT + 4 * np.std(drawn, ddof=1) * math.sqrt(1 + 1 / len(drawn)))
     apart = {}
     for method, means in RECORDED_LARGE.items():
         for N, mean in zip(STEPS, means):
             if (method, N) in large:
-                sd = max(np.std(small[method, N], ddof=1) / math.sqrt(20), np.std(floor, ddof=1))
+                sd = max(np.std(small[method, N], ddof=1) / math.sqrt(20), np.std(drawn, ddof=1))
                 difference = max(abs(np.mean(large[method, N]) - mean) - HALF_DIGIT, 0)
                 apart[method, N] = difference / (sd * math.sqrt(1 / 2 + 1))
     assert len(apart) == 28
@@ -118,7 +118,7 @@ def test_what_the_published_figure_leaves_out():
     table = committed("dino_w2")
     cells = w2_values(table, 1000)
     mean = {k: np.mean(v) for k, v in cells.items()}
-    floor = np.array(cells["target", 0])
+    drawn = np.array(cells["target", 0])
     # the plain ODE beats both proximal samplers at the fewest steps
     assert mean["ode", 5] < mean["hybrid", 5]
     assert mean["ode", 7] < mean["hybrid", 7]
@@ -126,8 +126,8 @@ def test_what_the_published_figure_leaves_out():
     assert mean["em_projected", 5] < 0.3 * mean["em", 5]
     # from N = 30 on the proximal curves are within two spreads of what independent draws of the target score
     for method in ("hybrid", "backward"):
-        assert abs(mean[method, 40] - floor.mean()) < 2 * floor.std(ddof=1)
-        assert np.mean(w2_values(table, 20000)[method, 40]) < 0.8 * floor.mean()
+        assert abs(mean[method, 40] - drawn.mean()) < 2 * drawn.std(ddof=1)
+        assert np.mean(w2_values(table, 20000)[method, 40]) < 0.8 * drawn.mean()
     assert ("backward", 7) not in cells
     grid = schedules.vp_linear(7)
     with pytest.raises(ValueError, match="gamma"):
@@ -271,7 +271,7 @@ def test_gap_on_the_line_is_the_recorded_one():
     for q in (setting, parameters("multivalued_prox")["line"]):
         (jump,) = (r for r in fresh("multivalued_prox", panels=["line"], line=q) if r["series"] == "jump")
         law = GaussianMixture(q["weights"], [[-1.0], [1.0]], q["variance"])
-        step = line.SCHEMES["proximal_hybrid"](line.level(law), line.level(law), q["lam"])
+        step = line.SCHEMES["proximal_hybrid"](line.Level(law), line.Level(law), q["lam"])
         ((low, high),) = line.contact_gaps(step, -2.0, 2.0)
         # the bisection locates the query to rounding, u to that over the Jacobian, here above 1/10
         assert jump["ux"] == pytest.approx(low, abs=1e-12)

@@ -376,8 +376,8 @@ SEEDED = {
     "Noise": lambda seed: Noise(seed).normal(0, 3, 2),
     "Noise, start": lambda seed: Noise(seed).initial(3, 2),
     "BrownianPath": lambda seed: random.BrownianPath(seed, GRID).increments(GRID[::2]).normal(0, 3, 2),
-    "noise_floor": lambda seed: (
-        distances.noise_floor(lambda n, rng: rng.standard_normal((n, 2)), 5, np.eye(5, 2), repeats=2, rng=seed).values
+    "exact_draws": lambda seed: (
+        distances.exact_draws(lambda n, rng: rng.standard_normal((n, 2)), 5, np.eye(5, 2), repeats=2, rng=seed).values
     ),
     "PointCloud.sample": lambda seed: PointCloud(np.arange(20.0)[:, np.newaxis]).sample(9, seed),
     "GaussianMixture.sample": lambda seed: GaussianMixture(None, [[0.0]], 1.0).sample(9, seed),

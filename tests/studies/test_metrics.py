@@ -1,4 +1,4 @@
-"""The ladder of a sweep's metrics: exact output laws against independent computations, bounds, floors, refusals."""
+"""The ladder of a sweep's metrics: exact output laws against independent computations, bounds, exact draws, refusals."""
 
 import math
 
@@ -178,7 +178,7 @@ def test_exact_draws_are_measured_as_samples_are(chance):
     assert abs(row["exact_draws"] - np.mean(ours)) <= n * EPS * row["exact_draws"]
     assert (row["exact_draws_low"], row["exact_draws_high"]) == (np.sort(ours)[14], np.sort(ours)[-15])
     assert row["exact_draws_runs"] == n
-    other = np.array(distances.noise_floor(law, 50, law.points, repeats=n, rng=draw.seed(1), weights=law.weights).values)
+    other = np.array(distances.exact_draws(law, 50, law.points, repeats=n, rng=draw.seed(1), weights=law.weights).values)
     draw.mean(ours - other, 0.0, on="mean of exact draws")
     spread = [np.abs(v - np.median(v)) for v in (ours, other)]
     draw.mean(spread[0] - spread[1], 0.0, on="spread of exact draws")
@@ -207,12 +207,12 @@ def test_how_many_runs_of_exact_draws_follows_from_sizes():
     assert metrics._fitting_runs(dear, "modes", 5000) == 200
 
 
-def test_noise_floor_uses_every_draw():
+def test_exact_draws_use_every_draw():
     """A sampler that returns the reference itself is at distance 0 from it; a part of its rows is not."""
     points = np.random.default_rng(3).normal(size=(21, 2))
-    floor = distances.noise_floor(lambda n, rng: rng.permutation(points)[:n], 21, points, repeats=3, rng=0)
-    assert floor.values == (0.0, 0.0, 0.0)
-    fewer = distances.noise_floor(lambda n, rng: rng.permutation(points)[:n], 11, points, repeats=3, rng=0)
+    drawn = distances.exact_draws(lambda n, rng: rng.permutation(points)[:n], 21, points, repeats=3, rng=0)
+    assert drawn.values == (0.0, 0.0, 0.0)
+    fewer = distances.exact_draws(lambda n, rng: rng.permutation(points)[:n], 11, points, repeats=3, rng=0)
     assert min(fewer.values) > 0.1  # the control: half the rows are seen
 
 

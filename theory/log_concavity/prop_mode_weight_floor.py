@@ -1,4 +1,4 @@
-"""The floor of empirical W2 between two modes: exact binomial moments, rate n^(-1/4), and samples measured with W2."""
+"""W2 of exact draws from two modes: exact binomial moments, rate n^(-1/4), and samples measured with W2."""
 
 import numpy as np
 from scipy.special import gammaln, xlog1py, xlogy

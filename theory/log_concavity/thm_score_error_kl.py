@@ -51,7 +51,7 @@ def moments(law, error, t):
     scale, sigma = (float(v) for v in bound.ornstein_uhlenbeck_level(t))
     low, high = line.support(law, scale, sigma)
     x, step = np.linspace(min(low, -9.0), max(high, 9.0), 8001, retstep=True)  # all of the standard normal too
-    level = line.level(law, scale, sigma)
+    level = line.Level(law, scale, sigma)
     log_r = level.log_density(x)
     p = np.exp(log_r)
     gauss = -0.5 * x**2 - 0.5 * math.log(2 * math.pi)

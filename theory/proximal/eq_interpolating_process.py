@@ -121,7 +121,7 @@ def test_grid_step_has_this_density(check, scheme):
     grid = Grid(np.exp([-g / 2, 0.0]), np.sqrt(-np.expm1([-g, 0.0])))
     run = line.propagate(final, grid, scheme, line.discretise(start, np.linspace(-9, 9, 1441)))
     at = run.law.x
-    here = line.level(final)
+    here = line.Level(final)
     backward = scheme == "proximal_backward"
     force = (1 - g / 2 if backward else 1) * at - g * here.score(at)
     J = bound.interpolating_process(g, at, here.score(at), here.curvature(at), here.third(at), scheme, at)[1]

@@ -138,7 +138,7 @@ def test_terms_of_the_proof(check):
     D = max(1.0, 0.36 + v)
     conditions(check, "one step of two modes", g, L)
     x = np.linspace(-9, 9, 1201)
-    level = lambda t: line.level(law, np.exp(-t / 2), np.sqrt(-np.expm1(-t)))  # noqa: E731
+    level = lambda t: line.Level(law, np.exp(-t / 2), np.sqrt(-np.expm1(-t)))  # noqa: E731
     end = level(time - g)
     for s in (0.1 * g, 0.5 * g, 0.9 * g):
         here = level(time - s)

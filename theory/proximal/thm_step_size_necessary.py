@@ -33,7 +33,7 @@ def output_kl(law, scheme, g):
 
 def curvature_threshold(law, scheme):
     """g with min J = 0 by bisection on the library's own step, J evaluated on the nodes and finer around its minimum."""
-    end = line.level(law)
+    end = line.Level(law)
     x = np.linspace(-2, 2, 4001)
 
     def positive(g):

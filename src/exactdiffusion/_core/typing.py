@@ -12,13 +12,18 @@ from numpy.typing import ArrayLike
 __all__ = [
     "Array",
     "ArrayLike",
+    "Calls",
     "ClosedSet",
     "Density",
     "Law",
+    "LineLaw",
+    "Memory",
     "Moments",
     "Namespace",
     "NoiseSource",
     "Numbers",
+    "Options",
+    "Oracle",
     "Rng",
     "Row",
     "Schedule",
@@ -31,6 +36,12 @@ Array: TypeAlias = Any
 Namespace: TypeAlias = Any
 #: A number, or a NumPy array of numbers.
 Numbers: TypeAlias = float | np.ndarray
+#: What a sampler's update keeps of the steps before: arrays of the shape of the state.
+Memory: TypeAlias = tuple[Array, ...]
+#: The keywords of an update.
+Options: TypeAlias = dict[str, Any]
+#: Evaluations inside a proximal map, counted by name.
+Calls: TypeAlias = dict[str, Any]
 #: A NumPy generator, or the seed of one.
 Rng: TypeAlias = np.random.Generator | int
 #: One row of a table: the name of a column and its value.
@@ -90,3 +101,33 @@ class Schedule(Protocol):
     @property
     def integral(self) -> Array:
         """``-log alpha_bar`` at every level, decreasing."""
+
+
+class Oracle(Protocol):
+    """What a sampler's update asks about the law at level i of the grid."""
+
+    def denoise(self, i: int, x: Array) -> Array:
+        """``E[X | x]``, (n, d)."""
+
+    def score(self, i: int, x: Array) -> Array:
+        """Gradient of the log density, (n, d)."""
+
+    def prox(self, i: int, y: Array, lam: Numbers, kind: str = "global", calls: Calls | None = None) -> Array:
+        """Proximal map of minus lam times the log density, (n, d)."""
+
+
+class LineLaw(Protocol):
+    """What a sampler's step on a line asks of the law at one noise level, on arrays (n,)."""
+
+    @property
+    def sigma(self) -> float:
+        """The noise."""
+
+    def log_density(self, x: Array) -> Array:
+        """Log density, (n,)."""
+
+    def score(self, x: Array) -> Array:
+        """First derivative of the log density, (n,)."""
+
+    def curvature(self, x: Array) -> Array:
+        """Second derivative of the log density, (n,)."""

@@ -5,8 +5,10 @@ A statement is a function of ``statements/<paper>.py``, its check a file ``theor
 to be written by hand.
 """
 
+import ast
 import importlib
 import keyword
+import re
 from pathlib import Path
 
 from .._core.typing import StrPath
@@ -25,7 +27,7 @@ _STATEMENT = '''
     text="derived",  # EDIT: source, transcribed, recalled, derived, classical
     domain="s > 0, sigma > 0",
 )
-def {name}(x, s, sigma):
+def {name}(x: Array, s: Numbers, sigma: Numbers) -> Array:
     r"""EDIT: one line. The ideal denoiser of a centred Gaussian shrinks towards 0.
 
     **Hypotheses.** EDIT. X ~ N(0, s^2 I), Y = X + sigma N with N ~ N(0, I) independent of X, s > 0, sigma > 0.
@@ -111,6 +113,18 @@ _NEXT = """\
 3. File it: `exactdiffusion verify --update` writes theory/*/expected.toml and paper_checks.md; nothing else is needed."""
 
 
+def _listed(source: str, name: str) -> str:
+    """The source of a module whose ``__all__`` has this name, too: constants first, then classes, then functions."""
+    found = re.search(r"^__all__ = (\[.*?\])$", source, re.DOTALL | re.MULTILINE)
+    if found is None:
+        return source
+    names = {*ast.literal_eval(found[1]), name}
+    quoted = [f'"{n}"' for n in sorted(names, key=lambda n: (not n.isupper(), n[0].islower(), n))]
+    line = f"__all__ = [{', '.join(quoted)}]"
+    text = line if len(line) <= 125 else "__all__ = [\n    " + ",\n    ".join(quoted) + ",\n]"
+    return source[: found.start()] + text + source[found.end() :]
+
+
 def theorem(name: str, root: StrPath | None = None) -> tuple[Path, Path]:
     """Write the two files of a new theorem.
 
@@ -154,7 +168,7 @@ def theorem(name: str, root: StrPath | None = None) -> tuple[Path, Path]:
         fail("name", name, f"a name that is free: {check.relative_to(root)} exists")
     words = {"paper": paper, "name": function, "module": paper}
     check.write_text(_CHECK.format(**words), encoding="utf-8")
-    statement.write_text(text.rstrip("\n") + "\n" + _STATEMENT.format(**words), encoding="utf-8")
+    statement.write_text(_listed(text, function).rstrip("\n") + "\n" + _STATEMENT.format(**words), encoding="utf-8")
     return statement, check
 
 

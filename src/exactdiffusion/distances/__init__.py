@@ -3,15 +3,16 @@
 from .divergence import gaussian_kl, kl_quadrature, tv_quadrature
 from .estimation import Estimate, excess_error, mse, nmse
 from .rates import Slope, fit_slope, local_slopes
-from .wasserstein import NoiseFloor, W2Result, bures_w2, coupling_bound, gelbrich, noise_floor, w2, w2_to_set, wasserstein_1d
+from .wasserstein import ExactDraws, W2Result, bures_w2, coupling_bound, exact_draws, gelbrich, w2, w2_to_set, wasserstein_1d
 
 __all__ = [
     "Estimate",
-    "NoiseFloor",
+    "ExactDraws",
     "Slope",
     "W2Result",
     "bures_w2",
     "coupling_bound",
+    "exact_draws",
     "excess_error",
     "fit_slope",
     "gaussian_kl",
@@ -20,7 +21,6 @@ __all__ = [
     "local_slopes",
     "mse",
     "nmse",
-    "noise_floor",
     "tv_quadrature",
     "w2",
     "w2_to_set",

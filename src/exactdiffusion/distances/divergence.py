@@ -219,7 +219,7 @@ def check_mass(name: str, mass: float) -> None:
 
 @in_range
 def kl_quadrature(p: ArrayLike, q: ArrayLike, weights: ArrayLike, *, log: bool = False) -> float:
-    r"""KL(p || q) of two densities on a one-dimensional quadrature grid.
+    r"""KL(p || q) of two densities on a line, on quadrature nodes.
 
     .. math:: \sum_i w_i\, p_i\, (u_i - \log(1 + u_i)), \qquad u = (q - p)/p,
 
@@ -280,7 +280,7 @@ def kl_sum(xp: Namespace, p: Array, q: Array, weights: Array, log: bool = False)
 
 @in_range
 def tv_quadrature(p: ArrayLike, q: ArrayLike, weights: ArrayLike, *, log: bool = False) -> float:
-    r"""Total variation :math:`\tfrac12 \int |p - q|` of two densities on a quadrature grid.
+    r"""Total variation :math:`\tfrac12 \int |p - q|` of two densities on quadrature nodes.
 
     Parameters and errors as in `kl_quadrature`. The value lies in [0, 1]; it is half the L1 distance.
 

@@ -2,7 +2,7 @@
 
 Use the highest rung that applies: closed form (`bures_w2`), one dimension (`w2` sorts), known atoms (`w2` with
 weights), same-noise coupling (`coupling_bound`, an upper bound), `gelbrich` (a lower bound), and only then the
-empirical distance of two samples, read together with its `noise_floor`.
+empirical distance of two samples, read together with that of `exact_draws`.
 """
 
 import math
@@ -20,12 +20,12 @@ from . import transport
 from .rates import t_interval
 
 __all__ = [
-    "NoiseFloor",
+    "ExactDraws",
     "W2Result",
     "bures_w2",
     "coupling_bound",
+    "exact_draws",
     "gelbrich",
-    "noise_floor",
     "w2",
     "w2_to_set",
     "wasserstein_1d",
@@ -157,8 +157,8 @@ def w2(
     rounding of weights, products and u are subtracted from ``lower``. Gaps of 1e-15 to 1e-11 W2^2 were seen.
 
     This is the distance between the two *discrete* laws given. Between two samples of continuous laws its expected
-    square is never below that of the laws and exceeds it by the `noise_floor`. It is not the distance of a sample to
-    a set (`w2_to_set`), nor an entropic (Sinkhorn) approximation.
+    square is never below that of the laws and exceeds it by what `exact_draws` measures. It is not the distance of a
+    sample to a set (`w2_to_set`), nor an entropic (Sinkhorn) approximation.
     """
     x, y = points("x", x, allow_empty=False), points("y", y, allow_empty=False)
     if x.shape[1] != y.shape[1]:
@@ -460,7 +460,7 @@ def w2_to_set(x: ArrayLike, law: ClosedSet, weights: ArrayLike | None = None) ->
 def coupling_bound(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> float:
     r"""Upper bound of W2 by the coupling that pairs row i with row i: :math:`\sqrt{E |x_i - y_i|^2}`.
 
-    With x and y driven by the same noise it is free of the n^(-1/d) floor of empirical W2. Any array namespace.
+    With x and y driven by the same noise it is free of the n^(-1/d) of empirical W2 of exact draws. Any array namespace.
 
     Parameters
     ----------
@@ -795,11 +795,11 @@ def gelbrich(x: Any, y: Any, weights_x: ArrayLike | None = None, weights_y: Arra
 
 
 @dataclass(frozen=True)
-class NoiseFloor:
+class ExactDraws:
     """W2 between n fresh i.i.d. draws of the target and a reference: what perfect samplers score, on average.
 
-    No floor of a single run: half of all perfect runs score less than the median of ``values``. ``low`` and ``high`` bound
-    the *mean* (Student interval at ``level``); ``std`` is the spread of one draw.
+    A single run may score less: half of all perfect runs are below the median of ``values``. ``low`` and ``high`` bound the
+    *mean* (Student interval at ``level``); ``std`` is the spread of one draw.
     """
 
     mean: float
@@ -812,7 +812,7 @@ class NoiseFloor:
     values: tuple = field(repr=False)
 
 
-def noise_floor(
+def exact_draws(
     target: Any,
     n: int,
     reference: ArrayLike,
@@ -822,7 +822,7 @@ def noise_floor(
     weights: ArrayLike | None = None,
     level: float = 0.95,
     max_bytes: int = 2**31,
-) -> NoiseFloor:
+) -> ExactDraws:
     """Empirical W2 that n independent exact draws of the target would show against the same reference.
 
     Parameters
@@ -844,7 +844,7 @@ def noise_floor(
 
     Returns
     -------
-    NoiseFloor
+    ExactDraws
     """
     n, repeats = integer("n", n, low=1), integer("repeats", repeats, low=2)
     level = scalar("level", level, low=0, high=1, low_open=True, high_open=True)
@@ -864,4 +864,4 @@ def noise_floor(
             fail("target", sample.shape, f"{n} rows from sample({n}, rng)")
         values.append(w2(sample, reference, weights_y=weights, max_bytes=max_bytes).value)
     mean, low, high, std = t_interval(values, level)
-    return NoiseFloor(mean, low, high, std, level, n, repeats, tuple(values))
+    return ExactDraws(mean, low, high, std, level, n, repeats, tuple(values))

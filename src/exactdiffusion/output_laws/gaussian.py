@@ -13,12 +13,14 @@ and a new sampler needs none here. It cannot tell whether an update is right: th
 and with the published formulas in 50 digits, which are written down without the samplers.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import samplers
 from .._core.arrays import to_numpy
+from .._core.typing import ArrayLike
 from .._core.validation import fail, in_range, real_array
 from ..schedules import Grid, positive_scales
 
@@ -130,7 +132,17 @@ def _deviations(info, grid, lam, centre, start, deviation, options):
 
 
 @in_range
-def gaussian(sampler, mean, cov, grid, start_mean=None, start_cov=None, *, all_steps=False, **params):
+def gaussian(
+    sampler: str | Callable | samplers.SamplerInfo,
+    mean: ArrayLike,
+    cov: ArrayLike,
+    grid: Grid,
+    start_mean: ArrayLike | None = None,
+    start_cov: ArrayLike | None = None,
+    *,
+    all_steps: bool = False,
+    **params: Any,
+) -> GaussianLaw:
     """Law of the output of ``sampler`` on the target N(mean, cov), started at N(start_mean, start_cov).
 
     Parameters

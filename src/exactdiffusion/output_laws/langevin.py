@@ -7,22 +7,25 @@ Source: textbook; the diagonalisation is our own.
 """
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 
 from .._core.arrays import to_numpy
 from .._core.fixed import Fixed
+from .._core.typing import ArrayLike, Density
 from .._core.validation import fail, integer, real_array, scalar
 from ..distances.divergence import MASS
-from .line import MAX_NODES, GridLaw, _from_log, _gauss_sum, discretise, support
+from ..laws import GaussianMixture
+from .line import MAX_NODES, NodeLaw, _from_log, _gauss_sum, discretise, support
 
 __all__ = ["Diffusion", "line_nodes", "proximal_sampler", "ula"]
 
 
-def line_nodes(law, other=None, *, step, pad=0.0):
+def line_nodes(law: GaussianMixture, other: GaussianMixture | None = None, *, step: float, pad: float = 0.0) -> np.ndarray:
     """Uniform nodes covering one or two 1-D mixtures and ``pad`` more on either side, at most ``step`` apart.
 
-    ValueError where they would be more than ``grid.MAX_NODES``.
+    ValueError where they would be more than ``line.MAX_NODES``.
     """
     low, high = support(law)
     if other is not None:
@@ -62,14 +65,14 @@ def _holds(nodes, name, mass):
 
 
 def _start(start, x):
-    if isinstance(start, GridLaw):
+    if isinstance(start, NodeLaw):
         return start
     q = discretise(start, x)
     _holds(x, "start", q.mass)
     return q
 
 
-def ula(law, start, h, steps, nodes):
+def ula(law: GaussianMixture, start: Density | NodeLaw, h: float, steps: Iterable[int], nodes: ArrayLike) -> list[NodeLaw]:
     r"""Laws of the unadjusted Langevin chain after each of the step counts ``steps``.
 
     .. math:: x_{k+1} = x_k + h\,(\log p)'(x_k) + \sqrt{2h}\; z_k
@@ -77,7 +80,7 @@ def ula(law, start, h, steps, nodes):
     Parameters
     ----------
     law : GaussianMixture, dim 1, with a density
-    start : GridLaw on ``nodes``, or a law with a density
+    start : NodeLaw on ``nodes``, or a law with a density
     h : float > 0
         Step; nodes must resolve the kernel, ``spacing <= sqrt(2 h) / 2``.
     steps : sequence of int, increasing
@@ -85,7 +88,7 @@ def ula(law, start, h, steps, nodes):
 
     Returns
     -------
-    list of GridLaw
+    list of NodeLaw
 
     Raises
     ------
@@ -107,7 +110,9 @@ def ula(law, start, h, steps, nodes):
     return out
 
 
-def proximal_sampler(law, start, h, steps, nodes):
+def proximal_sampler(
+    law: GaussianMixture, start: Density | NodeLaw, h: float, steps: Iterable[int], nodes: ArrayLike
+) -> list[NodeLaw]:
     r"""Laws after each of the step counts ``steps`` of the proximal sampler: ``y = x + sqrt(h) z``, then x from the density
     proportional to ``p(x) exp(-|x - y|^2/(2h))`` (the restricted Gaussian oracle). Arguments as in :func:`ula`."""
     h = scalar("h", h, low=0, low_open=True)
@@ -148,7 +153,7 @@ class Diffusion(Fixed):
         Nodes that are not uniform, or on which the mass of the law is not 1 within 1e-6.
     """
 
-    def __init__(self, law, nodes):
+    def __init__(self, law: GaussianMixture, nodes: ArrayLike) -> None:
         from scipy.linalg import eigh_tridiagonal
 
         x, weights, log_p = _nodes(nodes, law)
@@ -164,12 +169,12 @@ class Diffusion(Fixed):
         self._fix()
 
     @property
-    def gap(self):
+    def gap(self) -> float:
         """Spectral gap."""
         return float(self.eigenvalues[1])
 
-    def law(self, start, t):
-        """Law at time t >= 0 of the diffusion started from ``start`` (a law with a density, or a GridLaw on the nodes)."""
+    def law(self, start: Density | NodeLaw, t: float) -> NodeLaw:
+        """Law at time t >= 0 of the diffusion started from ``start`` (a law with a density, or a NodeLaw on the nodes)."""
         t = scalar("t", t, low=0)
         root = np.exp(0.5 * self._log_p)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -186,6 +191,6 @@ class Diffusion(Fixed):
         with np.errstate(divide="ignore"):
             return _from_log(self.nodes, self._weights, np.log(density))
 
-    def stationary(self):
+    def stationary(self) -> NodeLaw:
         """The density p on the nodes."""
         return _from_log(self.nodes, self._weights, self._log_p)

@@ -1,4 +1,4 @@
-r"""Exact output laws in one dimension: densities pushed through a sampler on a quadrature grid, without Monte-Carlo.
+r"""Exact output laws in one dimension: densities pushed through a sampler on quadrature nodes, without Monte-Carlo.
 
 Every one-step sampler of the reverse VP-SDE is one of two maps of the state ``Y`` at level k and a normal ``z``:
 
@@ -30,10 +30,11 @@ Source: arXiv 2507.08956 for the two proximal schemes; the method is our own.
 
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from scipy.interpolate import make_interp_spline
@@ -41,8 +42,10 @@ from scipy.interpolate import make_interp_spline
 from .._core.arrays import to_numpy
 from .._core.fixed import Fixed
 from .._core.progress import progress
+from .._core.typing import Array, ArrayLike, Law
 from .._core.validation import choice, fail, real_array, scalar
 from ..distances.divergence import MASS, kl_sum
+from ..laws import GaussianMixture
 from ..samplers import REGISTRY
 from ..samplers._base import step_sizes
 from ..samplers._line import Explicit, Implicit
@@ -52,8 +55,9 @@ __all__ = [
     "SCHEMES",
     "AssumptionViolated",
     "Divergences",
-    "GridLaw",
+    "Level",
     "Measured",
+    "NodeLaw",
     "Propagation",
     "QuadratureError",
     "StepReport",
@@ -61,7 +65,6 @@ __all__ = [
     "contact_gaps",
     "discretise",
     "divergences",
-    "level",
     "mixture",
     "propagate",
     "study",
@@ -105,19 +108,19 @@ class AssumptionViolated(ArithmeticError):
         Where the Jacobian is smallest, and its value there.
     """
 
-    def __init__(self, step, location, jacobian, what):
+    def __init__(self, step: int, location: float, jacobian: float, what: str) -> None:
         self.step, self.location, self.jacobian = step, location, jacobian
         super().__init__(f"assumption violated at step {step}: {what} has Jacobian {jacobian:.6g} at x = {location:.6g}")
 
 
 class QuadratureError(ArithmeticError):
-    """The mass of a propagated density is not 1, or a grid would need too many nodes: the result would not be exact."""
+    """The mass of a propagated density is not 1, or a level would need too many nodes: the result would not be exact."""
 
 
 # ------------------------------------------------------------------------------------------------ laws on a line
 
 
-class level(Fixed):
+class Level(Fixed):
     """A one-dimensional law at one noise level, on plain arrays (n,).
 
     Parameters
@@ -127,7 +130,9 @@ class level(Fixed):
     scale, sigma : numbers
     """
 
-    def __init__(self, law, scale=1.0, sigma=0.0):
+    base: Any  # a mixture where `probes` and `box` are asked for
+
+    def __init__(self, law: Law, scale: float = 1.0, sigma: float = 0.0) -> None:
         self.base, self.scale, self.sigma = law, float(scale), float(sigma)
         self.law = law.noised(self.scale, self.sigma)
         self._memo = (None, None)
@@ -176,17 +181,17 @@ class level(Fixed):
             self._memo = (x.copy(), values)
         return self._memo[1]
 
-    def log_density(self, x):
+    def log_density(self, x: Array) -> np.ndarray:
         return self._all(x)[0]
 
-    def score(self, x):
+    def score(self, x: Array) -> np.ndarray:
         return self._all(x)[1]
 
-    def curvature(self, x):
+    def curvature(self, x: Array) -> np.ndarray:
         """Second derivative of the log density."""
         return self._all(x)[2]
 
-    def third(self, x):
+    def third(self, x: Array) -> np.ndarray:
         """Third derivative of the log density: eighth-order central difference of the exact second one.
 
         The step is 1/40 of the distance of the nearest pole, so the relative truncation error is about (1/40 * 4)^8 / 630
@@ -200,7 +205,7 @@ class level(Fixed):
         coefficients = np.array([3, -32, 168, -672, 0, 672, -168, 32, -3]) / 840
         return values @ coefficients / h
 
-    def probes(self, box, count=161):
+    def probes(self, box: tuple[float, float], count: int = 161) -> np.ndarray:
         """Points of ``box`` that show the extremes of the curvature: uniform ones, component means, and the points where two
         components balance (the curvature of well separated components peaks there, on a width far below the box)."""
         weights = np.asarray(self.base.weights, dtype=np.float64)
@@ -226,12 +231,12 @@ class level(Fixed):
         extra = extra[(extra > box[0]) & (extra < box[1])]
         return np.concatenate([np.linspace(*box, count), extra])
 
-    def box(self, depth=DEPTH):
+    def box(self, depth: float = DEPTH) -> tuple[float, float]:
         """Interval outside which the density is below exp(-depth) of its maximum."""
         return support(self.base, self.scale, self.sigma, depth)
 
 
-def support(law, scale=1.0, sigma=0.0, depth=DEPTH):
+def support(law: GaussianMixture, scale: float = 1.0, sigma: float = 0.0, depth: float = DEPTH) -> tuple[float, float]:
     """Interval (low, high) outside which the density of ``scale X + sigma Z`` is negligible.
 
     For a mixture it is the union over components of ``|x - c| <= sqrt(2 (depth + log w)) s``; weights only enter through
@@ -249,7 +254,7 @@ def support(law, scale=1.0, sigma=0.0, depth=DEPTH):
     return float(np.min(means - radius)), float(np.max(means + radius))
 
 
-def pole_distance(spread):
+def pole_distance(spread: float) -> float:
     """Distance of the complex zeros of a mixture density from the real line, from ``max l'' - min l''``."""
     return math.pi / (2 * math.sqrt(spread)) if spread > 0 else math.inf
 
@@ -275,17 +280,17 @@ class _Schemes(Mapping):
 
 SCHEMES = _Schemes()
 """Name of a sampler -> ``scheme(start, end, g, **params)``, its step as :class:`Explicit` or :class:`Implicit`; start and
-end are the laws (:class:`level`) before and after the step."""
+end are the laws (:class:`Level`) before and after the step."""
 
 #: a step of length zero, of any scheme
 IDENTITY = Explicit(lambda y: (y, np.ones_like(y)), 0.0)
 
 
-# ------------------------------------------------------------------------------------------------------ grid laws
+# ------------------------------------------------------------------------------------------------------ node laws
 
 
 @dataclass(frozen=True)
-class GridLaw(Fixed):
+class NodeLaw(Fixed):
     """A density on quadrature nodes.
 
     Attributes
@@ -327,20 +332,20 @@ class GridLaw(Fixed):
         return np.ones_like(self.x) if self.stretch is None else self.stretch
 
     @property
-    def mass(self):
+    def mass(self) -> float:
         """Integral of the density."""
         return math.fsum(self.weights * self.density)
 
-    def expectation(self, values):
+    def expectation(self, values: np.ndarray) -> float:
         """Integral of the density times ``values`` (n,)."""
         return math.fsum(self.weights * self.density * values)
 
     @property
-    def mean(self):
+    def mean(self) -> float:
         return self.expectation(self.x)
 
     @property
-    def variance(self):
+    def variance(self) -> float:
         return self.expectation((self.x - self.mean) ** 2)
 
     def _splines(self, values):
@@ -349,7 +354,7 @@ class GridLaw(Fixed):
             order = min(7, (stop - start - 1) // 2 * 2 - 1)
             yield start, stop, make_interp_spline(self._tau[start:stop], values[start:stop], k=order)
 
-    def cdf(self):
+    def cdf(self) -> tuple[np.ndarray, np.ndarray]:
         """Distribution function at the nodes, and its complement: two arrays, each accurate in its own tail."""
         return _cumulative(self, self.density)
 
@@ -372,17 +377,17 @@ def _cumulative(law, values):
 
 
 def _from_log(x, weights, log_density, segments=None):
-    return GridLaw(x, weights, np.exp(log_density), log_density, segments or ((0, len(x)),))
+    return NodeLaw(x, weights, np.exp(log_density), log_density, segments or ((0, len(x)),))
 
 
-def discretise(law, x, weights=None, like=None):
-    """A law with ``log_density`` (on (n, 1) or, for :class:`level`, (n,) arrays) as a :class:`GridLaw`.
+def discretise(law: Any, x: ArrayLike | None, weights: ArrayLike | None = None, like: NodeLaw | None = None) -> NodeLaw:
+    """A law with ``log_density`` (on (n, 1) or, for :class:`Level`, (n,) arrays) as a :class:`NodeLaw`.
 
     Parameters
     ----------
-    law : law or level
+    law : law or Level
     x : (n,) uniform nodes, or any nodes with their ``weights``
-    like : GridLaw
+    like : NodeLaw
         Take nodes, weights and segments from it instead.
     """
     if like is not None:
@@ -392,18 +397,18 @@ def discretise(law, x, weights=None, like=None):
         weights = np.full(len(x), (x[-1] - x[0]) / (len(x) - 1))
     elif like is None:
         weights = np.array(to_numpy(real_array("weights", weights)))
-    log = law.log_density(x) if isinstance(law, level) else law.log_density(x[:, np.newaxis])
+    log = law.log_density(x) if isinstance(law, Level) else law.log_density(x[:, np.newaxis])
     if like is None:
         return _from_log(x, weights, np.asarray(log))
     return replace(like, density=np.exp(log), log_density=np.asarray(log), gaps=())
 
 
-def mixture(laws, weights):
-    """Mixture of grid laws on the same nodes: toss a coin per sample."""
+def mixture(laws: Sequence[NodeLaw], weights: ArrayLike) -> NodeLaw:
+    """Mixture of node laws on the same nodes: toss a coin per sample."""
     first = laws[0]
     for other in laws[1:]:
         if other.x.shape != first.x.shape or np.any(other.x != first.x):
-            fail("laws", "different nodes", "grid laws on the same nodes (propagate(..., nodes=x))")
+            fail("laws", "different nodes", "laws on the same nodes (propagate(..., nodes=x))")
     weights = np.asarray(weights, dtype=np.float64)
     density = sum(w * law.density for w, law in zip(weights, laws))
     with np.errstate(divide="ignore"):
@@ -528,7 +533,7 @@ def _band(at, centres, weights, s, low, high):
 # ---------------------------------------------------------------------------------------------------- contact set
 
 
-def contact_gaps(step, low, high, points=8001):
+def contact_gaps(step: Implicit, low: float, high: float, points: int = 8001) -> tuple[tuple[float, float], ...]:
     """Gaps of the range of the global proximal map within [low, high]: intervals not touched by the convex hull.
 
     The range of ``y -> argmin_u potential(u) - u y`` is the set where the potential meets its convex hull. The hull is found
@@ -541,7 +546,7 @@ def contact_gaps(step, low, high, points=8001):
     x = np.linspace(low, high, points)
     u = step.potential(x)
     u = u - u.min()
-    hull = []
+    hull: list[int] = []
     for i in range(points):
         while len(hull) >= 2:
             a, b = hull[-2], hull[-1]
@@ -558,7 +563,7 @@ def contact_gaps(step, low, high, points=8001):
         pair = _bitangent(step, x[a], x[b], x[1] - x[0])
         if pair is not None:
             gaps.append(pair)
-    merged = []
+    merged: list[tuple[float, float]] = []
     for a, b in sorted(gaps):
         if merged and a <= merged[-1][1]:
             merged[-1] = (merged[-1][0], max(b, merged[-1][1]))
@@ -621,27 +626,27 @@ class Propagation:
 
     Attributes
     ----------
-    law : GridLaw
+    law : NodeLaw
         Law of the output.
     steps : tuple of StepReport
-    laws : tuple of GridLaw
+    laws : tuple of NodeLaw
         All N + 1 laws when ``keep``; else empty.
-    levels : tuple of level
+    levels : tuple of Level
         The true laws p_t at the N + 1 levels.
     """
 
-    law: GridLaw
+    law: NodeLaw
     steps: tuple
     levels: tuple = field(repr=False)
     laws: tuple = field(default=(), repr=False)
 
     @property
-    def mass_error(self):
+    def mass_error(self) -> float:
         """Largest |mass - 1| over the steps."""
         return max(abs(s.mass_error) for s in self.steps)
 
     @property
-    def unresolved(self):
+    def unresolved(self) -> float:
         """Mass of the true last law where the output density is only a lower bound.
 
         Positive when the output is so much narrower than the target that its tail there comes from beyond the box of the
@@ -650,17 +655,17 @@ class Propagation:
         return self.steps[-1].unresolved
 
     @property
-    def violated(self):
+    def violated(self) -> tuple[int, ...]:
         """Steps with gaps: where the proximal map is not single valued (J <= 0 somewhere)."""
         return tuple(i for i, s in enumerate(self.steps) if s.gaps)
 
     @property
-    def target(self):
+    def target(self) -> NodeLaw:
         """The true law at the last level, on the nodes of the output."""
         return discretise(self.levels[-1], None, like=self.law)
 
 
-def line_parameters(scheme):
+def line_parameters(scheme: Callable) -> tuple[str, ...]:
     """Names of the parameters that the step of a scheme takes, beside its ends and g."""
     return tuple(inspect.signature(scheme).parameters)[3:]
 
@@ -673,7 +678,7 @@ def _chain(scheme, law, grid, step, last_noise=None, levels=None, **params):
     line = levels is None
     if line:
         _check_line(law)
-        levels = tuple(level(law, s, t) for s, t in zip(grid.scale, grid.sigma))
+        levels = tuple(Level(law, s, t) for s, t in zip(grid.scale, grid.sigma))
     named = REGISTRY[choice("scheme", scheme, tuple(SCHEMES))] if isinstance(scheme, str) else None
     if named is not None:
         scheme = named.line
@@ -711,21 +716,21 @@ def _check_line(law):
 
 
 def propagate(
-    law,
-    grid,
-    scheme,
-    start="exact",
+    law: Law,
+    grid: Grid,
+    scheme: str | Callable,
+    start: str | NodeLaw = "exact",
     *,
-    step="integral",
-    last_noise=None,
-    nonconvex="raise",
-    refine=1.0,
-    nodes=None,
-    keep=False,
-    sums="positive",
-    limit=MOST_EVALUATIONS,
-    **params,
-):
+    step: str | ArrayLike = "integral",
+    last_noise: bool | None = None,
+    nonconvex: str = "raise",
+    refine: float = 1.0,
+    nodes: ArrayLike | None = None,
+    keep: bool = False,
+    sums: str = "positive",
+    limit: float = MOST_EVALUATIONS,
+    **params: Any,
+) -> Propagation:
     """Exact law of the output of a one-step sampler on a one-dimensional mixture.
 
     Parameters
@@ -736,7 +741,7 @@ def propagate(
     scheme : str or callable
         A name of :data:`SCHEMES`, which is that of the sampler, or ``scheme(start, end, g)`` returning an :class:`Explicit`
         or :class:`Implicit` step.
-    start : {"exact", "normal"} or GridLaw
+    start : {"exact", "normal"} or NodeLaw
         Law of the first state: the exact one at the first level, N(0, 1), or any law on nodes.
     step : "integral", "right" or (N,) array
         Step sizes g, as for the samplers.
@@ -778,7 +783,7 @@ def propagate(
 
     Notes
     -----
-    Positivity of J is checked on the nodes and, around their minimum, on a grid 32 times finer.
+    Positivity of J is checked on the nodes and, around their minimum, on nodes 32 times finer.
     """
     choice("nonconvex", nonconvex, ("raise", "contact"))
     fourier = choice("sums", sums, ("positive", "fourier")) == "fourier"
@@ -789,7 +794,8 @@ def propagate(
     seconds = _affordable(levels, maps, refine, limit, nodes) / PER_SECOND
     deterministic = all(m.variance == 0 for m in maps)
     q = _start(start, levels[0], maps, levels, refine, deterministic)
-    laws, reports = [q], []
+    laws = [q]
+    reports: list[StepReport] = []
     for i, m in progress(list(enumerate(maps)), "steps of the density") if seconds > 5 else enumerate(maps):
         following = _moving(maps[i + 1 :])
         gaps = any(r.gaps for r in reports)
@@ -887,7 +893,7 @@ def _node_step(x, here, following, refine, extra=0.0):
 
 
 def _start(start, first, maps, levels, refine, deterministic):
-    if isinstance(start, GridLaw):
+    if isinstance(start, NodeLaw):
         return start
     choice("start", start, ("exact", "normal"))
     box = first.box() if start == "exact" else (-math.sqrt(2 * DEPTH), math.sqrt(2 * DEPTH))
@@ -941,7 +947,7 @@ def _advance(i, q, m, following, end, refine, nonconvex, nodes, fourier):
         density = value * slope
         with np.errstate(divide="ignore"):
             log = log + np.log(slope)
-    new = GridLaw(x, w, density, log, segments, gaps, edges=edges)
+    new = NodeLaw(x, w, density, log, segments, gaps, edges=edges)
     unresolved = 0.0
     if following is None:
         # the part of each row that an end node of the source holds: its sum goes on beyond the box by about as much
@@ -971,7 +977,7 @@ def _lowest(m, x, slope):
 
 
 def _preimage(m, low, high, box):
-    """Smallest interval of a coarse grid that F maps over [low, high]; F is increasing far out."""
+    """Smallest interval between coarse nodes that F maps over [low, high]; F is increasing far out."""
     for _ in range(60):
         x = np.linspace(*box, 385)
         force = m.forward(x)[0]
@@ -1087,15 +1093,15 @@ def _abs_integral(law, values):
     return total
 
 
-def divergences(p, q):
-    r"""Divergences of two grid laws on the same nodes.
+def divergences(p: NodeLaw, q: NodeLaw) -> Divergences:
+    r"""Divergences of two laws on the same nodes.
 
     KL in the form :math:`\int p\,(u - \log(1+u))`, u = (q-p)/p, which keeps its relative accuracy for close laws;
     TV and W1 as :math:`\tfrac12\int|p-q|` and :math:`\int|F_p-F_q|`, W2 by the monotone map :math:`F_q^{-1}\circ F_p`.
 
     Parameters
     ----------
-    p, q : GridLaw
+    p, q : NodeLaw
         On the same nodes (``Propagation.target`` and ``.law``). KL is under p.
 
     Returns
@@ -1183,7 +1189,7 @@ class Study:
     propagation: Propagation
 
 
-def study(law, grid, scheme, start="exact", **options):
+def study(law: Law, grid: Grid, scheme: str | Callable, start: str | NodeLaw = "exact", **options: Any) -> Study:
     """Propagate twice, the second time with half the step of all nodes, and measure the output against the true law.
 
     Parameters

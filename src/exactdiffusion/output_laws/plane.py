@@ -1,6 +1,6 @@
 r"""Exact output laws in the plane: one matrix product per step.
 
-An isotropic Gaussian kernel factorises over the axes. With the density q on a tensor grid of n x n nodes,
+An isotropic Gaussian kernel factorises over the axes. With the density q on a tensor product of n x n nodes,
 
 * explicit step: :math:`Q' = (A\,\mathrm{diag}(q))\,B^T`, :math:`A_{ij}=N(x_i;m_1(y_j),c)`, :math:`B_{ij}=N(x_i;m_2(y_j),c)`,
   matrices n x n^2;
@@ -8,18 +8,23 @@ An isotropic Gaussian kernel factorises over the axes. With the density q on a t
   :math:`R=N(F_2(x);a\,x_l,c)`, matrices n^2 x n.
 
 So n^4 multiplications in one GEMM but only 2 n^3 exponentials; all of it runs in the array namespace of ``like`` (CuPy,
-torch). The sums are trapezoidal, as in :mod:`.grid`; each level chooses its own box and step.
+torch). The sums are trapezoidal, as in :mod:`.line`; each level chooses its own box and step.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from .._core.arrays import array_namespace, from_numpy, to_numpy
 from .._core.progress import progress
+from .._core.typing import Array, ArrayLike
 from .._core.validation import choice, fail, scalar
 from ..distances.divergence import check_mass, kl_sum
+from ..laws import GaussianMixture
+from ..schedules import Grid
 from .line import EPS, AssumptionViolated, Explicit, QuadratureError, _chain, pole_distance
 
 __all__ = ["PlaneLaw", "PlanePropagation", "propagate"]
@@ -38,7 +43,7 @@ _WORKS = "wider modes, or modes nearer to each other; samples of a run and measu
 
 
 class _Plane:
-    """A two-dimensional law at one noise level, in the form the schemes of :mod:`.grid` take.
+    """A two-dimensional law at one noise level, in the form the schemes of :mod:`.line` take.
 
     ``curvature`` returns the rows (H11, H22, H12, 0): a scheme's Jacobian is an affine function of the Hessian, applied here
     entry by entry; the off-diagonal entry of the Jacobian is its third row minus its fourth.
@@ -71,23 +76,23 @@ class _Plane:
 
 @dataclass(frozen=True)
 class PlaneLaw:
-    """Density (n1, n2) on the tensor grid of ``x1`` (n1,) and ``x2`` (n2,), uniform nodes; arrays of the namespace used."""
+    """Density (n1, n2) on the product of the uniform nodes ``x1`` (n1,) and ``x2`` (n2,); arrays of the namespace used."""
 
-    x1: object
-    x2: object
-    density: object
+    x1: Array
+    x2: Array
+    density: Array
 
     @property
-    def cell(self):
+    def cell(self) -> float:
         """Area of a cell."""
         return float((self.x1[1] - self.x1[0]) * (self.x2[1] - self.x2[0]))
 
     @property
-    def mass(self):
+    def mass(self) -> float:
         return self.cell * float(array_namespace(self.density).sum(self.density))
 
     @property
-    def points(self):
+    def points(self) -> Array:
         """Nodes as rows, (n1 * n2, 2)."""
         return _points(self.x1, self.x2)
 
@@ -103,7 +108,7 @@ class PlanePropagation:
     jacobian: float
     sides: tuple = field(repr=False)
 
-    def divergences(self):
+    def divergences(self) -> dict[str, float]:
         """dict of ``kl`` = KL(p || q), ``reverse_kl`` and ``tv`` by the trapezoidal rule.
 
         KL has a relative accuracy that the box limits (8.5 standard deviations: about 1e-12); TV has kinks, error O(h^2).
@@ -134,7 +139,18 @@ def _kernel(at, centres, variance):
     return xp.exp(-z * z / (2 * variance)) / math.sqrt(2 * math.pi * variance)
 
 
-def propagate(law, grid, scheme, start="exact", *, step="integral", refine=1.0, like=None, limit=MOST_FLOPS, **params):
+def propagate(
+    law: GaussianMixture,
+    grid: Grid,
+    scheme: str | Callable,
+    start: str = "exact",
+    *,
+    step: str | ArrayLike = "integral",
+    refine: float = 1.0,
+    like: Array | None = None,
+    limit: float = MOST_FLOPS,
+    **params: Any,
+) -> PlanePropagation:
     """Exact law of the output of a one-step stochastic sampler on a mixture in the plane.
 
     Parameters

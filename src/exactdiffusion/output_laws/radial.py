@@ -16,19 +16,24 @@ Nodes are Gauss-Legendre panels: the density of the radius is not analytic at 0.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from scipy.special import gammaln, ive
 
+from .._core.typing import ArrayLike
 from .._core.validation import choice, fail, scalar
 from ..laws import GaussianMixture
+from ..schedules import Grid
 from .line import (
     DEPTH,
     EPS,
     AssumptionViolated,
     Explicit,
-    GridLaw,
+    Level,
+    NodeLaw,
     Propagation,
     QuadratureError,
     StepReport,
@@ -36,7 +41,6 @@ from .line import (
     _lowest,
     _panels,
     _union,
-    level,
     pole_distance,
 )
 
@@ -64,7 +68,7 @@ class _Ray:
         raw = np.exp(logs - top)
         # from the one-dimensional density to the d-dimensional one along a ray, then to the radius
         self._constant = top + math.log(raw.sum()) - 0.5 * (d - 1) * math.log(2 * math.pi) + _log_sphere(d)
-        self._line = level(GaussianMixture(raw / raw.sum(), np.zeros((len(v), 1)), v))
+        self._line = Level(GaussianMixture(raw / raw.sum(), np.zeros((len(v), 1)), v))
         self.score, self.curvature = self._line.score, self._line.curvature
 
     def log_density(self, r):
@@ -117,7 +121,17 @@ def _noncentral_chi(at, centres, c, d):
     return out
 
 
-def propagate(law, grid, scheme, start="exact", *, step="integral", refine=1.0, keep=False, **params):
+def propagate(
+    law: GaussianMixture,
+    grid: Grid,
+    scheme: str | Callable,
+    start: str = "exact",
+    *,
+    step: str | ArrayLike = "integral",
+    refine: float = 1.0,
+    keep: bool = False,
+    **params: Any,
+) -> "RadialPropagation":
     """Exact law of the radius of the output of a one-step sampler on an isotropic scale mixture.
 
     Parameters
@@ -130,7 +144,7 @@ def propagate(law, grid, scheme, start="exact", *, step="integral", refine=1.0, 
     Returns
     -------
     Propagation
-        ``law`` and ``target`` are :class:`~exactdiffusion.output_laws.line.GridLaw` of the radius; their divergences are
+        ``law`` and ``target`` are :class:`~exactdiffusion.output_laws.line.NodeLaw` of the radius; their divergences are
         those of the d-dimensional laws.
 
     Raises
@@ -182,14 +196,14 @@ class RadialPropagation(Propagation):
     """As :class:`Propagation`, for the law of the radius."""
 
     @property
-    def target(self):
+    def target(self) -> NodeLaw:
         """Law of the radius of the target, on the nodes of the output."""
         log = self.levels[-1].log_radius(self.law.x)
         return replace(self.law, density=np.exp(log), log_density=log)
 
 
 def _law(x, w, edges, log):
-    return GridLaw(x, w, np.exp(log), log, ((0, len(x)),), edges=edges)
+    return NodeLaw(x, w, np.exp(log), log, ((0, len(x)),), edges=edges)
 
 
 def _nodes(box, here, following, refine, extra):

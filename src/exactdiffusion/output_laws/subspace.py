@@ -6,20 +6,25 @@ so its output is a product, and
 
 .. math:: \mathrm{KL} = \mathrm{KL}_r + \mathrm{KL}_{\perp},\qquad W_2^2 = W_{2,r}^2 + W_{2,\perp}^2 .
 
-The first part is propagated on a grid (r = 1: :mod:`.grid`, r = 2: :mod:`.tensor`), the second in closed form; r = 0 is a
+The first part is propagated on nodes (r = 1: :mod:`.line`, r = 2: :mod:`.plane`), the second in closed form; r = 0 is a
 Gaussian. The split is exact; total variation does not add and is not given.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from .._core.typing import ArrayLike
 from .._core.validation import choice, fail
 from ..distances.divergence import gaussian_kl
 from ..laws import GaussianMixture
+from ..schedules import Grid
 from . import line, plane
-from .line import EPS, AssumptionViolated, Explicit, _chain
+from .line import EPS, AssumptionViolated, Explicit, Propagation, _chain
+from .plane import PlanePropagation
 
 __all__ = ["Reduction", "SubspaceResult", "gaussian_line", "propagate", "reduce"]
 
@@ -35,11 +40,11 @@ class Reduction:
     variance: float
 
     @property
-    def codimension(self):
+    def codimension(self) -> int:
         return self.basis.shape[0] - self.basis.shape[1]
 
 
-def reduce(law):
+def reduce(law: GaussianMixture) -> Reduction:
     """Split a mixture with equal isotropic variances along the affine hull of its centres.
 
     Parameters
@@ -77,8 +82,18 @@ def reduce(law):
 _HOW = {"nonconvex", "refine", "nodes", "keep", "sums", "limit", "like"}
 
 
-def gaussian_line(mean, variance, /, grid, scheme, start="exact", *, step="integral", **params):
-    """Exact output mean and variance on N(mean, variance) in one dimension: every scheme of the grid is affine there.
+def gaussian_line(
+    mean: float,
+    variance: float,
+    /,
+    grid: Grid,
+    scheme: str | Callable,
+    start: str = "exact",
+    *,
+    step: str | ArrayLike = "integral",
+    **params: Any,
+) -> tuple[float, float]:
+    """Exact output mean and variance on N(mean, variance) in one dimension: every scheme is affine there.
 
     Arguments as for :func:`exactdiffusion.output_laws.line.propagate`, the sampler's parameters included.
 
@@ -114,11 +129,13 @@ class SubspaceResult:
     kl: float
     reverse_kl: float
     w2: float | None
-    inner: object
+    inner: Propagation | PlanePropagation | None
     across: tuple
 
 
-def propagate(law, grid, scheme, start="exact", **options):
+def propagate(
+    law: GaussianMixture, grid: Grid, scheme: str | Callable, start: str = "exact", **options: Any
+) -> SubspaceResult:
     """Divergences of the output of a one-step sampler from its target, in any dimension.
 
     Parameters
@@ -126,7 +143,7 @@ def propagate(law, grid, scheme, start="exact", **options):
     law : GaussianMixture
         Equal isotropic variances, centres in an affine subspace of dimension at most 2.
     grid, scheme, start, **options
-        As for :func:`exactdiffusion.output_laws.line.propagate` (r = 0, 1) or :func:`.tensor.propagate` (r = 2).
+        As for :func:`exactdiffusion.output_laws.line.propagate` (r = 0, 1) or :func:`.plane.propagate` (r = 2).
 
     Returns
     -------
@@ -142,15 +159,15 @@ def propagate(law, grid, scheme, start="exact", **options):
     if r > 2:
         fail("law", law, f"centres that span at most 2 dimensions (these span {r})")
     kl = reverse = square = 0.0
-    inner = None
-    if r == 1:
+    inner: Propagation | PlanePropagation | None = None
+    if parts.law is not None and r == 1:
         inner = line.propagate(parts.law, grid, scheme, start, **options)
         found = line.divergences(inner.target, inner.law)
         kl, reverse, square = found.kl, found.reverse_kl, found.w2**2
-    elif r == 2:
+    elif parts.law is not None:
         inner = plane.propagate(parts.law, grid, scheme, start, **options)
-        found = inner.divergences()
-        kl, reverse, square = found["kl"], found["reverse_kl"], math.nan
+        values = inner.divergences()
+        kl, reverse, square = values["kl"], values["reverse_kl"], math.nan
     across = []
     distance = float(np.linalg.norm(parts.offset))
     params = {name: value for name, value in options.items() if name not in _HOW}

@@ -21,9 +21,10 @@ then know it.
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from .._core.typing import Array
 from ._base import REGISTRY, SamplerInfo, sampler
 
 if TYPE_CHECKING:  # type checkers do not run the loop below; a sampler that is not listed here works all the same
@@ -51,7 +52,7 @@ def __getattr__(name: str) -> Callable:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}; the samplers are: " + ", ".join(REGISTRY))
 
 
-def final(states):
+def final(states: Iterable[Array]) -> Array:
     """Last state of a run (the others are not kept)."""
     last = None
     if isinstance(states, (str, bytes, bytearray)) or not hasattr(states, "__iter__"):

@@ -3,16 +3,36 @@ or one per row."""
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Any, ParamSpec, cast
 
 import numpy as np
 
 from .._core.arrays import array_namespace, from_numpy, to_numpy
 from .._core.random import Noise
+from .._core.typing import Array, ArrayLike, Calls, Law, Memory, NoiseSource, Numbers, Options, Oracle
 from .._core.validation import choice, fail, points, real_array
 from ..schedules import Grid, positive_scales
+
+__all__ = [
+    "BLOWN_UP",
+    "REGISTRY",
+    "Run",
+    "SamplerInfo",
+    "add_noise",
+    "checked_noise",
+    "column",
+    "denoised",
+    "denoises",
+    "final_rule",
+    "flag",
+    "prox_options",
+    "reverse_sde",
+    "sampler",
+    "step_sizes",
+]
 
 
 @dataclass(frozen=True)
@@ -60,18 +80,18 @@ class SamplerInfo:
     pure_noise: bool = False
     checks: Callable | None = None
 
-    def calls(self, N, final_zero=False):
+    def calls(self, N: int | Grid, final_zero: bool = False) -> int:
         """Oracle (denoiser) calls of a run of N steps; ``N`` may be a Grid, which then says whether it ends at 0."""
         if isinstance(N, Grid):
-            N, final_zero = N.N, bool((N.sigma[-1] == 0).all())
+            final_zero, N = bool((N.sigma[-1] == 0).all()), N.N
         return self.per_step * N - (self.per_step - 1 if final_zero else 0)
 
-    def options(self, grid, **params):
+    def options(self, grid: Grid, **params: Any) -> Options:
         """Options of ``update`` for a run with these parameters, which are checked; no law and no start are needed."""
         self.check_grid(grid)
         return _options(self.checks, None, grid, None, **params, **({"noise": Noise(0)} if self.stochastic else {}))
 
-    def check_grid(self, grid):
+    def check_grid(self, grid: Grid) -> None:
         """ValueError where the sampler cannot run on this grid."""
         if not isinstance(grid, Grid):
             fail("grid", grid, "a schedules.Grid")
@@ -83,8 +103,20 @@ class SamplerInfo:
 
 REGISTRY: dict[str, SamplerInfo] = {}
 
+P = ParamSpec("P")
 
-def sampler(update, *, order, summary, coordinates="any", per_step=1, oracle="denoise", pure_noise=False, line=None):
+
+def sampler(
+    update: Callable[..., tuple[Array, Memory]],
+    *,
+    order: int,
+    summary: str,
+    coordinates: str = "any",
+    per_step: int = 1,
+    oracle: str = "denoise",
+    pure_noise: bool = False,
+    line: Callable | None = None,
+) -> Callable[[Callable[P, Options | None]], Callable[P, Iterator[Array]]]:
     """Decorator that makes a sampler of its update and registers it under the name of the function.
 
     The decorated function has the signature ``name(law, grid, x, **params)`` and the docstring of the sampler; a random one
@@ -103,7 +135,7 @@ def sampler(update, *, order, summary, coordinates="any", per_step=1, oracle="de
         As in :class:`SamplerInfo`.
     """
 
-    def register(checks):
+    def register(checks: Callable[P, Options | None]) -> Callable[P, Iterator[Array]]:
         @functools.wraps(checks)
         def function(law, grid, x, *args, **params):
             run = Run(law, grid, x, info)
@@ -130,7 +162,7 @@ def sampler(update, *, order, summary, coordinates="any", per_step=1, oracle="de
         if name in REGISTRY and REGISTRY[name].checks.__module__ != checks.__module__:
             fail("name", name, "a name that no registered sampler has")
         REGISTRY[name] = info
-        return function
+        return cast(Callable[P, Iterator[Array]], function)
 
     return register
 
@@ -153,7 +185,7 @@ class Run:
     It is the ``oracle`` of an update: :meth:`denoise`, :meth:`score` and :meth:`prox` at a level of the grid.
     """
 
-    def __init__(self, law, grid, x, info):
+    def __init__(self, law: Law, grid: Grid, x: ArrayLike, info: SamplerInfo) -> None:
         if not callable(getattr(law, "noised", None)):
             fail("law", law, "an object with noised(scale, sigma).denoise(x)")
         info.check_grid(grid)
@@ -169,7 +201,7 @@ class Run:
         self.law, self.grid, self.N = law, grid, grid.N
         self._answer = None  # largest coordinate of the denoiser's answers since the last state
 
-    def states(self, update, noise=None, **options):
+    def states(self, update: Callable, noise: NoiseSource | None = None, **options: Any) -> Iterator[Array]:
         """The start and the N states that ``update`` gives, as copies: an edit of one changes neither the run nor the start.
 
         A run that blows up ends in a ValueError. Where the denoiser answers, a state counts as grown as far as it exceeds
@@ -193,7 +225,7 @@ class Run:
         """Largest coordinate in absolute value; 0 for no rows."""
         return max(float(self.xp.max(x)), -float(self.xp.min(x))) if x.shape[0] else 0.0  # without a temporary array
 
-    def denoise(self, i, x):
+    def denoise(self, i: int, x: Array) -> Array:
         """``E[X | scale_i X + sigma_i Z = x]``, one oracle call."""
         scale, sigma = self._level(i)
         if np.ndim(scale):
@@ -202,7 +234,7 @@ class Run:
         self._answer = max(self._answer or 0.0, self._size(clean))
         return clean
 
-    def with_prox(self, kind):
+    def with_prox(self, kind: str) -> "Run":
         """This run, where the levels of the law have proximal maps of this kind; a ValueError names the law otherwise."""
         scale, sigma = self._level(1)
         if not callable(getattr(self.law.noised(scale, sigma), _PROX[kind], None)):
@@ -210,7 +242,7 @@ class Run:
             fail("law", law, "a law with proximal maps, noised(scale, sigma).prox(y, lam): a point cloud or a mixture")
         return self
 
-    def prox(self, i, y, lam, kind="global", calls=None):
+    def prox(self, i: int, y: Array, lam: Numbers, kind: str = "global", calls: Calls | None = None) -> Array:
         """Prox of -lam log p_i at y, one oracle call; ``kind="local"`` is the stationary point reached from y.
 
         A step of length zero has lam = 0, and its map is the identity; the law is asked about the other rows.
@@ -229,36 +261,36 @@ class Run:
         scale, sigma = self.grid.scale[i], self.grid.sigma[i]
         return (float(scale), float(sigma)) if np.ndim(scale) == 0 else (scale, sigma)
 
-    def score(self, i, x):
+    def score(self, i: int, x: Array) -> Array:
         """``grad log p(x) = (scale_i E[X | x] - x) / sigma_i^2`` at level i (Tweedie), one oracle call."""
         return (column(self.grid.scale[i], x) * self.denoise(i, x) - x) / column(self.grid.sigma[i] ** 2, x)
 
 
-def column(value, x):
+def column(value: Numbers, x: Array) -> Array:
     """A coefficient: a float for all rows, or shape (n, 1) in the namespace of x."""
     return float(value) if np.ndim(value) == 0 else from_numpy(np.asarray(value)[:, np.newaxis], x)
 
 
-def add_noise(x, i, noise, deviation):
+def add_noise(x: Array, i: int, noise: NoiseSource, deviation: Numbers) -> Array:
     """``x + deviation z_i``, where step i draws ``z_i = noise.normal(i, n, d)``."""
-    return x + column(deviation, x) * noise.normal(i, *x.shape, like=x)
+    return x + column(deviation, x) * noise.normal(i, x.shape[0], x.shape[1], like=x)
 
 
-def checked_noise(noise):
+def checked_noise(noise: NoiseSource | None) -> NoiseSource:
     """A noise source: anything with ``normal(step, n, d, like=...)``."""
     other = isinstance(noise, (ModuleType, np.random.Generator, np.random.RandomState))  # their normal is another function
-    if other or not callable(getattr(noise, "normal", None)):
+    if noise is None or other or not callable(getattr(noise, "normal", None)):
         fail("noise", noise, "a noise source such as Noise(seed)")
     return noise
 
 
-def flag(name, value):
+def flag(name: str, value: bool) -> bool:
     if not isinstance(value, bool):
         fail(name, value, "True or False")
     return value
 
 
-def step_sizes(grid, step):
+def step_sizes(grid: Grid, step: str | ArrayLike) -> np.ndarray:
     """Steps ``g`` of the SDE and ODE samplers, shape (N,) or (N, n): see :func:`euler_maruyama`."""
     if isinstance(step, str):
         choice("step", step, ("integral", "right"))
@@ -274,14 +306,14 @@ def step_sizes(grid, step):
     return g
 
 
-def final_rule(grid, final):
+def final_rule(grid: Grid, final: str) -> str:
     """``final="denoise"`` needs a grid that ends at sigma = 0."""
     if choice("final", final, ("step", "denoise")) == "denoise" and (grid.sigma[-1] != 0).any():
         fail("final", final, "'step' unless the grid ends at sigma = 0")
     return final
 
 
-def reverse_sde(grid, noise, step, last_noise, final):
+def reverse_sde(grid: Grid, noise: NoiseSource | None, step: str | ArrayLike, last_noise: bool, final: str) -> Options:
     """Checked options of a one-step scheme for the reverse VP-SDE: its steps ``g``, whether a step is ``noisy``, and whether
     the last one denoises (``final``)."""
     g = step_sizes(grid, step)
@@ -293,17 +325,17 @@ def reverse_sde(grid, noise, step, last_noise, final):
     return {"g": g, "noisy": noisy, "final": final}
 
 
-def denoises(i, grid, final):
+def denoises(i: int, grid: Grid, final: str) -> bool:
     """Whether step i is the last one of a run with ``final="denoise"``."""
     return final == "denoise" and i == grid.N - 1
 
 
-def denoised(x, i, grid, oracle):
+def denoised(x: Array, i: int, grid: Grid, oracle: Oracle) -> Array:
     """``scale_{i+1} E[X | x]``, the state after a last step that denoises."""
     return column(grid.scale[i + 1], x) * oracle.denoise(i, x)
 
 
-def prox_options(grid, noise, prox, calls):
+def prox_options(grid: Grid, noise: NoiseSource | None, prox: str, calls: Calls | None) -> Options:
     """Checked options of a proximal step: ``g``, the kind of ``prox`` and the dict of ``calls``."""
     checked_noise(noise)
     choice("prox", prox, ("global", "local"))

@@ -1,13 +1,18 @@
 """The two forms of a step on a line: what a sampler gives as ``line=`` and `output_laws.line` pushes densities through."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from .._core.typing import Array, LineLaw
+
+__all__ = ["Explicit", "Implicit", "affine_in_score"]
 
 
 @dataclass(frozen=True)
 class Explicit:
     """``X = m(Y) + sqrt(variance) z``; ``mean(y)`` returns ``(m, m')``; variance 0 is a deterministic step."""
 
-    mean: object
+    mean: Callable[[Array], tuple[Array, Array]]
     variance: float
 
 
@@ -18,17 +23,17 @@ class Implicit:
     X is the global minimiser of ``potential(u) - u ((1 + growth) Y + sqrt(variance) z)``.
     """
 
-    forward: object
-    potential: object
+    forward: Callable[[Array], tuple[Array, Array]]
+    potential: Callable[[Array], Array]
     growth: float
     variance: float
 
     @property
-    def slope(self):
+    def slope(self) -> float:
         return 1 + self.growth
 
 
-def affine_in_score(start, growth, pull, variance):
+def affine_in_score(start: LineLaw, growth: float, pull: float, variance: float) -> Explicit:
     """``X = (1 + growth) Y + pull l'(Y) + sqrt(variance) z``, l the log density of ``start``."""
     # y + (growth y + ...): (1 + growth) rounded once would err the same way at every node and every step, N eps / g in all
     return Explicit(lambda y: (y + (growth * y + pull * start.score(y)), 1 + (growth + pull * start.curvature(y))), variance)

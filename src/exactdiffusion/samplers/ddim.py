@@ -2,10 +2,14 @@
 
 import numpy as np
 
+from .._core.typing import Array, ArrayLike, Law, Memory, NoiseSource, Oracle
+from ..schedules import Grid
 from ._base import column, sampler
 
+__all__ = ["ddim", "update"]
 
-def update(x, i, grid, oracle, noise, memory):
+
+def update(x: Array, i: int, grid: Grid, oracle: Oracle, noise: NoiseSource, memory: Memory) -> tuple[Array, Memory]:
     scale, r = grid.scale, grid.noise_ratio
     clean = oracle.denoise(i, x)
     if i == 0 and np.any(scale[0] == 0):  # y is infinite: the same step in x
@@ -16,7 +20,7 @@ def update(x, i, grid, oracle, noise, memory):
 
 
 @sampler(update, order=1, pure_noise=True, summary="Euler in sigma, deterministic")
-def ddim(law, grid, x):
+def ddim(law: Law, grid: Grid, x: ArrayLike) -> None:
     r"""DDIM (deterministic): Euler in the noise ratio ``r = sigma / scale``.
 
     With ``y = x / scale`` and ``D = E[X | x_i]``,

@@ -4,12 +4,26 @@ import math
 
 import numpy as np
 
+from .._core.typing import Array, ArrayLike, Law, LineLaw, Memory, NoiseSource, Options, Oracle
 from .._core.validation import choice, fail, scalar
+from ..schedules import Grid
 from ._base import add_noise, checked_noise, column, flag, sampler
-from ._line import affine_in_score
+from ._line import Explicit, affine_in_score
+
+__all__ = ["ddpm", "line", "update"]
 
 
-def update(x, i, grid, oracle, noise, memory, *, shrink, spread):
+def update(
+    x: Array,
+    i: int,
+    grid: Grid,
+    oracle: Oracle,
+    noise: NoiseSource,
+    memory: Memory,
+    *,
+    shrink: np.ndarray,
+    spread: np.ndarray | None,
+) -> tuple[Array, Memory]:
     clean = oracle.denoise(i, x)
     y = clean + column(shrink[i], x) * (x / column(grid.scale[i], x) - clean)
     if spread is not None and np.any(spread[i] != 0):
@@ -17,7 +31,7 @@ def update(x, i, grid, oracle, noise, memory, *, shrink, spread):
     return column(grid.scale[i + 1], x) * y, memory
 
 
-def line(start, end, g, *, variance="small", last_noise=False):
+def line(start: LineLaw, end: LineLaw, g: float, *, variance: str = "small", last_noise: bool = False) -> Explicit:
     """``X = e^(g/2) (Y + (1 - e^-g) l'(Y)) + sqrt(c) z`` at mu = 1/2, l at the level before the step.
 
     The variance c is ``1 - e^-g`` for "large" and ``(1 - e^-g) sigma'^2 / sigma^2`` for "small".
@@ -31,7 +45,16 @@ def line(start, end, g, *, variance="small", last_noise=False):
 
 
 @sampler(update, order=1, summary="ancestral sampling; mu family from DDIM (0) to DDPM (1/2)", line=line)
-def ddpm(law, grid, x, *, noise=None, mu=0.5, variance="small", last_noise=False):
+def ddpm(
+    law: Law,
+    grid: Grid,
+    x: ArrayLike,
+    *,
+    noise: NoiseSource | None = None,
+    mu: float = 0.5,
+    variance: str = "small",
+    last_noise: bool = False,
+) -> Options:
     r"""Ancestral sampling, in the mu family that joins DDIM (mu = 0) and DDPM (mu = 1/2).
 
     With ``y = x / scale``, ``r = sigma / scale``, ``D = E[X | x_i]`` and ``r'`` defined by

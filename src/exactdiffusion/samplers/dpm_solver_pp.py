@@ -2,11 +2,17 @@
 
 import numpy as np
 
+from .._core.typing import Array, ArrayLike, Law, Memory, NoiseSource, Options, Oracle
 from .._core.validation import fail
+from ..schedules import Grid
 from ._base import column, flag, sampler
 
+__all__ = ["dpm_solver_pp", "update"]
 
-def update(x, i, grid, oracle, noise, memory, *, weights):
+
+def update(
+    x: Array, i: int, grid: Grid, oracle: Oracle, noise: NoiseSource, memory: Memory, *, weights: np.ndarray
+) -> tuple[Array, Memory]:
     r = grid.noise_ratio
     clean = mixed = oracle.denoise(i, x)
     if memory and np.any(weights[i] != 0):
@@ -17,7 +23,7 @@ def update(x, i, grid, oracle, noise, memory, *, weights):
 
 
 @sampler(update, order=2, summary="DPM-Solver++(2M), two-step in log sigma")
-def dpm_solver_pp(law, grid, x, lower_order_final=None):
+def dpm_solver_pp(law: Law, grid: Grid, x: ArrayLike, lower_order_final: bool | None = None) -> Options:
     r"""DPM-Solver++(2M): two-step extrapolation of the denoiser in ``lambda = log(scale / sigma)``.
 
     With ``h_i = lambda_{i+1} - lambda_i`` and ``D_i = E[X | x_i]``,

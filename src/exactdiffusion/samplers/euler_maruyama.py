@@ -2,24 +2,48 @@
 
 import numpy as np
 
+from .._core.typing import Array, ArrayLike, Law, LineLaw, Memory, NoiseSource, Options, Oracle
+from ..schedules import Grid
 from ._base import add_noise, column, denoised, denoises, reverse_sde, sampler
-from ._line import affine_in_score
+from ._line import Explicit, affine_in_score
+
+__all__ = ["euler_maruyama", "line", "update"]
 
 
-def update(x, i, grid, oracle, noise, memory, *, g, noisy, final):
+def update(
+    x: Array,
+    i: int,
+    grid: Grid,
+    oracle: Oracle,
+    noise: NoiseSource,
+    memory: Memory,
+    *,
+    g: np.ndarray,
+    noisy: np.ndarray,
+    final: str,
+) -> tuple[Array, Memory]:
     if denoises(i, grid, final):
         return denoised(x, i, grid, oracle), memory
     x = x + column(g[i], x) * (0.5 * x + oracle.score(i, x))
     return (add_noise(x, i, noise, np.sqrt(g[i])) if noisy[i] else x), memory
 
 
-def line(start, end, g):
+def line(start: LineLaw, end: LineLaw, g: float) -> Explicit:
     """``X = Y + g (Y/2 + l'(Y)) + sqrt(g) z``, l at the level before the step."""
     return affine_in_score(start, g / 2, g, g)
 
 
 @sampler(update, order=1, coordinates="vp", summary="Euler-Maruyama for the reverse VP-SDE", line=line)
-def euler_maruyama(law, grid, x, *, noise=None, step="integral", last_noise=True, final="step"):
+def euler_maruyama(
+    law: Law,
+    grid: Grid,
+    x: ArrayLike,
+    *,
+    noise: NoiseSource | None = None,
+    step: str | ArrayLike = "integral",
+    last_noise: bool = True,
+    final: str = "step",
+) -> Options:
     r"""Euler-Maruyama for the reverse-time VP-SDE (the score-based sampler of arXiv 2507.08956).
 
     .. math:: x_{i+1} = x_i + g_i\,\Big[\frac{x_i}{2} + \nabla \log p_{t_i}(x_i)\Big] + \sqrt{g_i}\; z_i

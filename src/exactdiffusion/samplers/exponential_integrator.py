@@ -4,24 +4,48 @@ import math
 
 import numpy as np
 
+from .._core.typing import Array, ArrayLike, Law, LineLaw, Memory, NoiseSource, Options, Oracle
+from ..schedules import Grid
 from ._base import add_noise, column, denoised, denoises, reverse_sde, sampler
-from ._line import affine_in_score
+from ._line import Explicit, affine_in_score
+
+__all__ = ["exponential_integrator", "line", "update"]
 
 
-def update(x, i, grid, oracle, noise, memory, *, g, noisy, final):
+def update(
+    x: Array,
+    i: int,
+    grid: Grid,
+    oracle: Oracle,
+    noise: NoiseSource,
+    memory: Memory,
+    *,
+    g: np.ndarray,
+    noisy: np.ndarray,
+    final: str,
+) -> tuple[Array, Memory]:
     if denoises(i, grid, final):
         return denoised(x, i, grid, oracle), memory
     x = x + column(np.expm1(0.5 * g[i]), x) * (x + 2.0 * oracle.score(i, x))
     return (add_noise(x, i, noise, np.sqrt(np.expm1(g[i]))) if noisy[i] else x), memory
 
 
-def line(start, end, g):
+def line(start: LineLaw, end: LineLaw, g: float) -> Explicit:
     """``X = e^(g/2) Y + 2 (e^(g/2) - 1) l'(Y) + sqrt(e^g - 1) z``, l at the level before the step."""
     return affine_in_score(start, math.expm1(g / 2), 2 * math.expm1(g / 2), math.expm1(g))
 
 
 @sampler(update, order=1, coordinates="vp", summary="reverse VP-SDE with frozen score, linear part exact", line=line)
-def exponential_integrator(law, grid, x, *, noise=None, step="integral", last_noise=True, final="step"):
+def exponential_integrator(
+    law: Law,
+    grid: Grid,
+    x: ArrayLike,
+    *,
+    noise: NoiseSource | None = None,
+    step: str | ArrayLike = "integral",
+    last_noise: bool = True,
+    final: str = "step",
+) -> Options:
     r"""Exponential integrator for the reverse VP-SDE: the score is frozen over a step, the linear part is solved exactly.
 
     .. math:: x_{i+1} = e^{g_i/2} x_i + 2\,(e^{g_i/2} - 1)\,\nabla \log p_{t_i}(x_i) + \sqrt{e^{g_i} - 1}\; z_i

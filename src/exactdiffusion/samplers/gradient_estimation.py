@@ -2,11 +2,17 @@
 
 import numpy as np
 
+from .._core.typing import Array, ArrayLike, Law, Memory, NoiseSource, Options, Oracle
 from .._core.validation import scalar
+from ..schedules import Grid
 from ._base import column, sampler
 
+__all__ = ["gradient_estimation", "update"]
 
-def update(x, i, grid, oracle, noise, memory, *, gammas):
+
+def update(
+    x: Array, i: int, grid: Grid, oracle: Oracle, noise: NoiseSource, memory: Memory, *, gammas: np.ndarray
+) -> tuple[Array, Memory]:
     r = grid.noise_ratio
     y = x / column(grid.scale[i], x)
     eps = mixed = (y - oracle.denoise(i, x)) / column(r[i], x)
@@ -18,7 +24,7 @@ def update(x, i, grid, oracle, noise, memory, *, gammas):
 
 
 @sampler(update, order=1, summary="DDIM with extrapolated noise prediction (gamma; order 2 with gamma='variable')")
-def gradient_estimation(law, grid, x, gamma=2.0):
+def gradient_estimation(law: Law, grid: Grid, x: ArrayLike, gamma: float | str = 2.0) -> Options:
     r"""Gradient-estimation sampler: DDIM with an extrapolated noise prediction.
 
     With ``y = x / scale``, ``r = sigma / scale`` and ``eps_i = (y_i - E[X | x_i]) / r_i``,

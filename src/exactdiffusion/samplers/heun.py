@@ -2,11 +2,15 @@
 
 import numpy as np
 
+from .._core.typing import Array, ArrayLike, Law, Memory, NoiseSource, Oracle
 from .._core.validation import fail
+from ..schedules import Grid
 from ._base import column, sampler
 
+__all__ = ["heun", "update"]
 
-def update(x, i, grid, oracle, noise, memory):
+
+def update(x: Array, i: int, grid: Grid, oracle: Oracle, noise: NoiseSource, memory: Memory) -> tuple[Array, Memory]:
     scale, r = grid.scale, grid.noise_ratio
     y = x / column(scale[i], x)
     eps = (y - oracle.denoise(i, x)) / column(r[i], x)
@@ -24,7 +28,7 @@ def update(x, i, grid, oracle, noise, memory):
 
 
 @sampler(update, order=2, per_step=2, summary="Heun in sigma (EDM), two calls per step")
-def heun(law, grid, x):
+def heun(law: Law, grid: Grid, x: ArrayLike) -> None:
     r"""Heun's second-order method in the noise ratio (deterministic EDM sampler).
 
     With ``y = x / scale``, ``r = sigma / scale`` and ``eps(y, r) = (y - E[X | x]) / r``,

@@ -1,22 +1,32 @@
 """Euler for the VP probability-flow ODE."""
 
+import numpy as np
+
+from .._core.typing import Array, ArrayLike, Law, LineLaw, Memory, NoiseSource, Options, Oracle
+from ..schedules import Grid
 from ._base import column, denoised, denoises, final_rule, sampler, step_sizes
-from ._line import affine_in_score
+from ._line import Explicit, affine_in_score
+
+__all__ = ["line", "probability_flow", "update"]
 
 
-def update(x, i, grid, oracle, noise, memory, *, g, final):
+def update(
+    x: Array, i: int, grid: Grid, oracle: Oracle, noise: NoiseSource, memory: Memory, *, g: np.ndarray, final: str
+) -> tuple[Array, Memory]:
     if denoises(i, grid, final):
         return denoised(x, i, grid, oracle), memory
     return x + column(0.5 * g[i], x) * (x + oracle.score(i, x)), memory
 
 
-def line(start, end, g):
+def line(start: LineLaw, end: LineLaw, g: float) -> Explicit:
     """``X = Y + (g/2) (Y + l'(Y))``, l at the level before the step."""
     return affine_in_score(start, g / 2, g / 2, 0.0)
 
 
 @sampler(update, order=1, coordinates="vp", summary="Euler for the VP probability-flow ODE", line=line)
-def probability_flow(law, grid, x, *, step="integral", final="step"):
+def probability_flow(
+    law: Law, grid: Grid, x: ArrayLike, *, step: str | ArrayLike = "integral", final: str = "step"
+) -> Options:
     r"""Euler's method for the probability-flow ODE of the VP-SDE, in x.
 
     .. math:: x_{i+1} = x_i + \frac{g_i}{2}\,\big[x_i + \nabla \log p_{t_i}(x_i)\big]

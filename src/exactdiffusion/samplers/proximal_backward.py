@@ -2,17 +2,32 @@
 
 import numpy as np
 
+from .._core.typing import Array, ArrayLike, Calls, Law, LineLaw, Memory, NoiseSource, Options, Oracle
 from .._core.validation import fail
+from ..schedules import Grid
 from ._base import add_noise, column, prox_options, sampler
 from ._line import Implicit
 
+__all__ = ["line", "proximal_backward", "update"]
 
-def update(x, i, grid, oracle, noise, memory, *, g, prox, calls):
+
+def update(
+    x: Array,
+    i: int,
+    grid: Grid,
+    oracle: Oracle,
+    noise: NoiseSource,
+    memory: Memory,
+    *,
+    g: np.ndarray,
+    prox: str,
+    calls: Calls | None,
+) -> tuple[Array, Memory]:
     y = column(2.0 / (2.0 - g[i]), x) * add_noise(x, i, noise, np.sqrt(g[i]))
     return oracle.prox(i + 1, y, 2.0 * g[i] / (2.0 - g[i]), prox, calls), memory
 
 
-def line(start, end, g):
+def line(start: LineLaw, end: LineLaw, g: float) -> Implicit:
     """``(1 - g/2) X - g l'(X) = Y + sqrt(g) z``, l at the level after the step; g < 2."""
     if g >= 2:
         fail("grid", g, "steps g < 2 for the backward scheme (beyond it the proximal parameter 2g/(2-g) is not positive)")
@@ -32,7 +47,9 @@ def line(start, end, g):
     summary="backward Euler for the reverse VP-SDE by proximal maps; steps g < 2",
     line=line,
 )
-def proximal_backward(law, grid, x, *, noise=None, prox="global", calls=None):
+def proximal_backward(
+    law: Law, grid: Grid, x: ArrayLike, *, noise: NoiseSource | None = None, prox: str = "global", calls: Calls | None = None
+) -> Options:
     r"""Proximal backward sampler: backward discretisation of drift and score (PDA, arXiv 2507.08956).
 
     .. math:: x_{i+1} = \mathrm{prox}_{-\lambda_i \log p_{i+1}}\Big(\frac{2}{2 - g_i}\big(x_i + \sqrt{g_i}\, z_i\big)\Big),

@@ -2,16 +2,31 @@
 
 import numpy as np
 
+from .._core.typing import Array, ArrayLike, Calls, Law, LineLaw, Memory, NoiseSource, Options, Oracle
+from ..schedules import Grid
 from ._base import add_noise, column, prox_options, sampler
 from ._line import Implicit
 
+__all__ = ["line", "proximal_hybrid", "update"]
 
-def update(x, i, grid, oracle, noise, memory, *, g, prox, calls):
+
+def update(
+    x: Array,
+    i: int,
+    grid: Grid,
+    oracle: Oracle,
+    noise: NoiseSource,
+    memory: Memory,
+    *,
+    g: np.ndarray,
+    prox: str,
+    calls: Calls | None,
+) -> tuple[Array, Memory]:
     y = add_noise(column(1.0 + 0.5 * g[i], x) * x, i, noise, np.sqrt(g[i]))
     return oracle.prox(i + 1, y, g[i], prox, calls), memory
 
 
-def line(start, end, g):
+def line(start: LineLaw, end: LineLaw, g: float) -> Implicit:
     """``X - g l'(X) = (1 + g/2) Y + sqrt(g) z``, l at the level after the step."""
     return Implicit(
         lambda x: (x - g * end.score(x), 1 - g * end.curvature(x)),
@@ -29,7 +44,9 @@ def line(start, end, g):
     summary="reverse VP-SDE, linear drift forward, score backward by proximal maps",
     line=line,
 )
-def proximal_hybrid(law, grid, x, *, noise=None, prox="global", calls=None):
+def proximal_hybrid(
+    law: Law, grid: Grid, x: ArrayLike, *, noise: NoiseSource | None = None, prox: str = "global", calls: Calls | None = None
+) -> Options:
     r"""Proximal hybrid sampler: forward in the linear drift, backward in the score (PDA-hybrid, arXiv 2507.08956).
 
     .. math:: x_{i+1} = \mathrm{prox}_{-g_i \log p_{i+1}}\Big(\big(1 + \tfrac{g_i}{2}\big) x_i + \sqrt{g_i}\, z_i\Big),

@@ -5,6 +5,7 @@ this package knows a law or a sampler; the functions take numbers and arrays.
 """
 
 from importlib import import_module as _import_module
+from types import ModuleType
 
 from ._statement import KINDS, PAPERS, REGISTRY, TEXTS, Statement, statement
 
@@ -12,7 +13,7 @@ from ._statement import KINDS, PAPERS, REGISTRY, TEXTS, Statement, statement
 MODULES = ("foundations", "projection", "proximal", "conditional_mean", "log_concavity", "log_concavity_thresholds")
 
 
-def all_statements():
+def all_statements() -> list[Statement]:
     """Every registered statement, in the order of the papers and of the text."""
     for name in MODULES:
         _import_module(f".{name}", __name__)
@@ -24,7 +25,7 @@ def all_statements():
     return sorted(found, key=lambda s: (order[s.paper], listed[s.module]))
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> ModuleType:
     if name in MODULES:
         return _import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

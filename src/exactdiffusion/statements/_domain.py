@@ -14,7 +14,10 @@ import ast
 import math
 import operator
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from types import CodeType
+from typing import Any
 
 import numpy as np
 
@@ -51,11 +54,11 @@ class Limit:
     subject: str
     comparison: str
     value: str
-    code: object
+    code: CodeType
     others: tuple[str, ...]
     text: str
 
-    def at(self, arguments):
+    def at(self, arguments: dict[str, Any]) -> Any:
         """The limit at these arguments; None where it hangs on an argument that is absent."""
         if any(arguments.get(name) is None for name in self.others):
             return None
@@ -71,10 +74,10 @@ class Domain:
         for a declaration that does not follow the grammar, or that names no argument of the function.
     """
 
-    def __init__(self, text, names):
+    def __init__(self, text: str, names: Sequence[str]) -> None:
         self.text = " ".join(text.split())
-        self.kinds = {}
-        self.limits = []
+        self.kinds: dict[str, str] = {}
+        self.limits: list[Limit] = []
         for clause in filter(None, (part.strip() for part in self.text.split(","))):
             word = re.fullmatch(r"(\w+)\s+(integer|number)\b(.*)", clause)
             if word is not None:
@@ -85,7 +88,7 @@ class Domain:
                     continue
             self.limits += _limits(word[1] + word[3] if word else clause, names)
 
-    def check(self, arguments, defaults):
+    def check(self, arguments: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
         """``arguments`` with integers and numbers as such; a ValueError names the first that is outside, and its value.
 
         ``defaults`` are the values of absent arguments, of which None is left alone.

@@ -4,12 +4,16 @@ import functools
 import inspect
 import math
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
 import numpy as np
 
 from .._core.validation import fail, no_mask
 from ._domain import Domain
+
+__all__ = ["KINDS", "PAPERS", "REGISTRY", "TEXTS", "Filed", "Formula", "Statement", "guarded", "statement"]
 
 #: short name -> (authors, title, where)
 PAPERS = {
@@ -75,11 +79,32 @@ class Statement:
     domain: str = ""
 
     @property
-    def name(self):
+    def name(self) -> str:
         return self.key.partition("/")[2]
 
 
 REGISTRY: dict[str, Statement] = {}
+
+P = ParamSpec("P")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Formula(Protocol, Generic[P, R_co]):
+    """What `guarded` makes of a function: the same call, with the ``domain`` that it checks and the bare ``formula``."""
+
+    __name__: str
+    domain: Domain
+    formula: Callable[..., Any]
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """The value of the formula."""
+        ...
+
+
+class Filed(Formula[P, R_co], Protocol):
+    """What `statement` makes of a function: a `Formula` that knows its ``statement``."""
+
+    statement: Statement
 
 
 def _argument(name, value):
@@ -119,7 +144,27 @@ def _undefined(result):
     return isinstance(result, (complex, np.complexfloating))
 
 
-def guarded(function=None, *, domain="", nan=False, texts=(), anything=()):
+@overload
+def guarded(
+    function: Callable[P, R_co],
+    *,
+    domain: str = "",
+    nan: bool = False,
+    texts: Sequence[str] = (),
+    anything: Sequence[str] = (),
+) -> Formula[P, R_co]: ...
+@overload
+def guarded(
+    function: None = None, *, domain: str = "", nan: bool = False, texts: Sequence[str] = (), anything: Sequence[str] = ()
+) -> Callable[[Callable[P, R_co]], Formula[P, R_co]]: ...
+def guarded(
+    function: Callable | None = None,
+    *,
+    domain: str = "",
+    nan: bool = False,
+    texts: Sequence[str] = (),
+    anything: Sequence[str] = (),
+) -> Any:
     """Check a formula's arguments against its domain, and its value: a number, or a ValueError that names arguments.
 
     An argument is a real number or an array of them, else a ValueError names it; so it does for one outside ``domain``
@@ -175,14 +220,24 @@ def guarded(function=None, *, domain="", nan=False, texts=(), anything=()):
         except ValueError as error:
             raise error from reason
 
-    call.domain = conditions
-    call.formula = function  # without its domain: for controls, which evaluate a bound where a hypothesis is dropped
-    return call
+    guard = cast(Formula, call)
+    guard.domain = conditions
+    guard.formula = function  # without its domain: for controls, which evaluate a bound where a hypothesis is dropped
+    return guard
 
 
 def statement(
-    *, paper, ref, title, kind, text="source", domain="", nan=False, texts=("scheme", "kernel", "which"), anything=()
-):
+    *,
+    paper: str,
+    ref: str,
+    title: str,
+    kind: str,
+    text: str = "source",
+    domain: str = "",
+    nan: bool = False,
+    texts: Sequence[str] = ("scheme", "kernel", "which"),
+    anything: Sequence[str] = (),
+) -> Callable[[Callable[P, R_co]], Filed[P, R_co]]:
     """File the decorated function's docstring as a statement; sets ``function.statement``. Arguments are `guarded`.
 
     Parameters
@@ -213,17 +268,17 @@ def statement(
         if value not in known:
             raise ValueError(f"{name}: got {value!r}; expected one of {sorted(known)}")
 
-    def file(function):
+    def file(function: Callable[P, R_co]) -> Filed[P, R_co]:
         key = f"{paper}/{function.__name__}"
         doc = inspect.getdoc(function)
         if not doc:
             raise ValueError(f"{key}: a statement needs a docstring (hypotheses, conclusion, source)")
         if key in REGISTRY and REGISTRY[key].doc != doc:
             raise ValueError(f"{key}: this key is taken")
-        function = guarded(function, domain=domain, nan=nan, texts=texts, anything=anything)
-        function.statement = REGISTRY[key] = Statement(
-            key, paper, ref, title, kind, text, doc, function.__module__, function.domain.text
+        filed = cast(Filed[P, R_co], guarded(function, domain=domain, nan=nan, texts=texts, anything=anything))
+        filed.statement = REGISTRY[key] = Statement(
+            key, paper, ref, title, kind, text, doc, function.__module__, filed.domain.text
         )
-        return function
+        return filed
 
     return file

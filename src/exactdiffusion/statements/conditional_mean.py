@@ -18,8 +18,34 @@ import math
 import numpy as np
 
 from .._core.arrays import to_numpy
+from .._core.typing import Array, Numbers
 from .._core.validation import choice, fail
 from ._statement import statement
+
+__all__ = [
+    "averaged_resampling",
+    "ddim_as_denoiser",
+    "exact_resampling",
+    "gap_formula",
+    "gaussian_chain",
+    "generation_collapse",
+    "jensen_identity",
+    "limit_is_cme_iff_gaussian",
+    "limit_ode",
+    "mean_step",
+    "one_step_exact",
+    "orthogonality",
+    "resampling_variance",
+    "schedules_share_the_limit",
+    "small_noise_gap",
+    "snr_mismatch",
+    "step_slope_bounded_support",
+    "step_slope_log_concave",
+    "step_slope_lower",
+    "stepwise_error",
+    "two_point_every_grid",
+    "two_point_plateau",
+]
 
 _PAPER = "conditional_mean"
 
@@ -43,7 +69,7 @@ def _levels(v):
     text="derived",
     domain="0 < alpha_bar_next <= 1, 0 < alpha_bar < alpha_bar_next",
 )
-def mean_step(x, denoised, alpha_bar, alpha_bar_next):
+def mean_step(x: Array, denoised: Array, alpha_bar: Numbers, alpha_bar_next: Numbers) -> Array:
     r"""Conditional mean of the next state, in the form of the released code.
 
     **Hypotheses.** VP chain :math:`x_t = \sqrt{\bar\alpha_t}x_0 + \sqrt{1-\bar\alpha_t}\varepsilon`,
@@ -81,7 +107,7 @@ def mean_step(x, denoised, alpha_bar, alpha_bar_next):
 
 
 @statement(paper=_PAPER, ref="one step", title="One step is the CME", kind="equality", text="derived")
-def one_step_exact(denoised):
+def one_step_exact(denoised: Array) -> Array:
     r"""A chain of one step returns the conditional mean, for every prior.
 
     **Hypotheses.** :math:`\hat t = 1`, :math:`v_1 = \hat v`; any prior with finite mean.
@@ -114,7 +140,7 @@ def one_step_exact(denoised):
     text="derived",
     domain="eigenvalues >= 0, v_hat > 0",
 )
-def gaussian_chain(y, mean, eigenvalues, eigenvectors, v_hat):
+def gaussian_chain(y: Array, mean: Array, eigenvalues: Array, eigenvectors: Array, v_hat: Numbers) -> Array:
     r"""The mean chain on a Gaussian prior does not depend on the grid.
 
     **Hypotheses.** x ~ N(m, S) (singular allowed), exact stepwise means, start :math:`z = y` at :math:`\hat v`.
@@ -146,7 +172,7 @@ def gaussian_chain(y, mean, eigenvalues, eigenvectors, v_hat):
 @statement(
     paper=_PAPER, ref="Jensen identity", title="CME minus chain is a sum of Jensen gaps", kind="equality", text="derived"
 )
-def jensen_identity(expected, at_mean):
+def jensen_identity(expected: Array, at_mean: Array) -> Array:
     r"""Exact gap between the CME and the output of the mean chain: every prior, every grid.
 
     **Hypotheses.** Exact stepwise means from :math:`z_{\hat t} = y`; states :math:`\hat z_t`; finite mean.
@@ -181,7 +207,7 @@ def jensen_identity(expected, at_mean):
     text="derived",
     domain="v > 0",
 )
-def limit_ode(v, z, denoised):
+def limit_ode(v: Numbers, z: Array, denoised: Array) -> Array:
     r"""Refined schedules: the chain converges to an ODE endpoint that is not the CME in general.
 
     **Hypotheses.** Exact stepwise means, fixed :math:`\hat v`, :math:`\max_t(v_t - v_{t-1}) \to 0`; the score Lipschitz
@@ -217,7 +243,7 @@ def limit_ode(v, z, denoised):
     text="derived",
     domain="v > 0",
 )
-def gap_formula(v, laplacian, weights):
+def gap_formula(v: Array, laplacian: Array, weights: Array) -> Array:
     r"""CME minus limit, as an integral of the Laplacian of the denoiser along the trajectory.
 
     **Hypotheses.** Finite second moment; Z the trajectory of :func:`limit_ode`; :math:`D_v(Z_v) - Z_v \to 0` as v -> 0
@@ -258,7 +284,7 @@ def gap_formula(v, laplacian, weights):
     kind="definition",
     text="derived",
 )
-def limit_is_cme_iff_gaussian(laplacian):
+def limit_is_cme_iff_gaussian(laplacian: Array) -> float:
     r"""Where the refined chain is right: Gaussian priors and no others.
 
     **Hypotheses.** Finite second moment; limit as in :func:`limit_ode`.
@@ -289,7 +315,7 @@ def limit_is_cme_iff_gaussian(laplacian):
 
 
 @statement(paper=_PAPER, ref="high SNR", title="The gap at high SNR", kind="asymptotic", text="derived", domain="v_hat >= 0")
-def small_noise_gap(v_hat, third):
+def small_noise_gap(v_hat: Numbers, third: Array) -> Array:
     r"""Leading term of the gap for a smooth prior, as the observation noise vanishes.
 
     **Hypotheses.** :math:`\log p_0` three times differentiable near y, :math:`\hat v \to 0`; limit as in :func:`limit_ode`.
@@ -325,7 +351,7 @@ def small_noise_gap(v_hat, third):
     text="derived",
     domain="snr number, 0 < snr <= 1400, nodes integer >= 101",
 )
-def two_point_plateau(snr, nodes=20001):
+def two_point_plateau(snr: float, nodes: int = 20001) -> tuple[float, float]:
     r"""Closed form of the plateau for the prior :math:`\tfrac12(\delta_{-1}+\delta_1)`.
 
     **Hypotheses.** Exact stepwise means, :math:`\hat v = 1/\mathrm{SNR}` fixed, refined schedule.
@@ -382,7 +408,7 @@ def two_point_plateau(snr, nodes=20001):
     text="derived",
     domain="y > 0, v_hat > 0, 0 < v_1 < v_hat",
 )
-def two_point_every_grid(y, v_hat, v_1):
+def two_point_every_grid(y: Array, v_hat: Numbers, v_1: Numbers) -> Array:
     r"""Lower bound of the output on every grid, without any limit.
 
     **Hypotheses.** Prior :math:`\tfrac12(\delta_{-1}+\delta_1)`, exact stepwise means, any grid with :math:`\hat t \ge 2`
@@ -419,7 +445,7 @@ def two_point_every_grid(y, v_hat, v_1):
     text="derived",
     domain="T integer >= 1, gamma number >= 0, c number > 0",
 )
-def schedules_share_the_limit(T, gamma, c=1.0):
+def schedules_share_the_limit(T: int, gamma: float, c: float = 1.0) -> float:
     r"""Schedules :math:`\beta_t = cT^{-\gamma}t/T`: one limit for gamma <= 1, no SNR match for gamma > 1.
 
     **Hypotheses.** Exact stepwise means, fixed SNR, the start exactly on the grid, c > 0.
@@ -463,7 +489,7 @@ def schedules_share_the_limit(T, gamma, c=1.0):
     text="derived",
     domain="0 < alpha_bar_next <= 1, 0 < alpha_bar < alpha_bar_next",
 )
-def step_slope_lower(alpha_bar, alpha_bar_next):
+def step_slope_lower(alpha_bar: Numbers, alpha_bar_next: Numbers) -> Numbers:
     r"""The constant that depends on the schedule only bounds the slope from below.
 
     **Hypotheses.** Any prior with finite second moment; step from :math:`s = v_t` to :math:`r = v_{t-1}` in VP coordinates.
@@ -499,7 +525,7 @@ def step_slope_lower(alpha_bar, alpha_bar_next):
     text="derived",
     domain="v > 0, 0 <= v_next <= v, m >= 0",
 )
-def step_slope_log_concave(v, v_next, m=0.0):
+def step_slope_log_concave(v: Numbers, v_next: Numbers, m: Numbers = 0.0) -> Numbers:
     r"""Upper bound of the slope where the prior is log-concave.
 
     **Hypotheses.** :math:`-\nabla^2\log p_0 \succeq mI`, m >= 0 (m = 0: log-concave); step from :math:`s = v_t` to
@@ -535,7 +561,7 @@ def step_slope_log_concave(v, v_next, m=0.0):
     text="derived",
     domain="v > 0, 0 <= v_next <= v, radius >= 0",
 )
-def step_slope_bounded_support(v, v_next, radius):
+def step_slope_bounded_support(v: Numbers, v_next: Numbers, radius: Numbers) -> Numbers:
     r"""Upper bound of the slope where the prior lives in a ball.
 
     **Hypotheses.** Support in a ball of the given radius R; step from :math:`s = v_t` to :math:`r = v_{t-1}` in z.
@@ -570,7 +596,7 @@ def step_slope_bounded_support(v, v_next, radius):
     text="derived",
     domain="delta number >= 0, slopes >= 0",
 )
-def stepwise_error(delta, slopes):
+def stepwise_error(delta: float, slopes: Array) -> float:
     r"""How an error of at most Delta in every step adds up.
 
     **Hypotheses.** Every step is wrong by at most Delta in norm, in x (VP) coordinates; ``slopes`` are Lipschitz constants
@@ -615,7 +641,7 @@ def stepwise_error(delta, slopes):
     text="derived",
     domain="v >= 0, lam > 0",
 )
-def resampling_variance(v, lam, kernel="small"):
+def resampling_variance(v: Array, lam: Numbers, kernel: str = "small") -> Numbers:
     r"""Variance of a re-sampled run given y; it telescopes to the MMSE with exact kernels.
 
     **Hypotheses.** Prior N(m, lam), one coordinate; mean chain plus noise in every step but the last.
@@ -664,7 +690,7 @@ def resampling_variance(v, lam, kernel="small"):
     text="derived",
     domain="mmse >= 0, runs integer >= 1",
 )
-def exact_resampling(mmse, runs=1):
+def exact_resampling(mmse: Numbers, runs: int = 1) -> Numbers:
     r"""Mean squared error of the average of independent runs with exact reverse kernels.
 
     **Hypotheses.** Every step draws from the exact law of :math:`z_{t-1}` given :math:`z_t`; start at y; M independent runs.
@@ -697,7 +723,7 @@ def exact_resampling(mmse, runs=1):
     text="derived",
     domain="mmse >= 0, runs integer >= 1",
 )
-def averaged_resampling(mmse, runs=1):
+def averaged_resampling(mmse: Numbers, runs: int = 1) -> Numbers:
     r"""Where convergence to the CME does hold for every prior: re-sampling on, and averaged.
 
     **Hypotheses.** Exact stepwise means plus Gaussian noise of variance beta-tilde (or beta) in every step but the last;
@@ -733,7 +759,7 @@ def averaged_resampling(mmse, runs=1):
     text="derived",
     domain="v_T > 0, lam > 0",
 )
-def generation_collapse(v_T, lam=1.0):
+def generation_collapse(v_T: Numbers, lam: Numbers = 1.0) -> Numbers:
     r"""The full mean chain from pure noise: the output is the mean plus almost nothing.
 
     **Hypotheses.** Prior N(0, lam), start :math:`x_T \sim N(0, 1)` in VP coordinates, exact stepwise means, no noise.
@@ -767,7 +793,7 @@ def generation_collapse(v_T, lam=1.0):
     text="derived",
     domain="lam > 0, level >= 0, v_hat >= 0",
 )
-def snr_mismatch(y, mean, lam, level, v_hat):
+def snr_mismatch(y: Array, mean: Numbers, lam: Numbers, level: Numbers, v_hat: Numbers) -> Array:
     r"""Effect of starting at a level that does not match the observation.
 
     **Hypotheses.** Prior N(0, lam), one coordinate; start at level v' with :math:`x = y/\sqrt{1+\hat v}` (the true SNR
@@ -807,7 +833,7 @@ def snr_mismatch(y, mean, lam, level, v_hat):
     text="derived",
     domain="lam > 0, v_hat > 0",
 )
-def ddim_as_denoiser(lam, v_hat):
+def ddim_as_denoiser(lam: Numbers, v_hat: Numbers) -> Numbers:
     r"""Excess of the probability-flow denoiser on a Gaussian prior.
 
     **Hypotheses.** Prior N(0, lam), one coordinate, exact denoiser, :math:`g = \lambda/(\lambda+\hat v)`, refined schedule.
@@ -841,7 +867,7 @@ def ddim_as_denoiser(lam, v_hat):
     text="classical",
     domain="mmse >= 0, excess >= 0",
 )
-def orthogonality(mmse, excess):
+def orthogonality(mmse: Numbers, excess: Numbers) -> Numbers:
     r"""Why the excess error is the metric.
 
     **Hypotheses.** Finite second moments; f any function of y.

@@ -3,8 +3,11 @@
 import numpy as np
 
 from .._core.arrays import array_namespace
+from .._core.typing import Array, Numbers
 from .._core.validation import fail
 from ._statement import statement
+
+__all__ = ["ddim_gaussian_deviation", "tweedie_covariance", "tweedie_denoiser"]
 
 
 @statement(
@@ -15,7 +18,7 @@ from ._statement import statement
     text="classical",
     domain="scale > 0, sigma > 0",
 )
-def tweedie_denoiser(x, score, scale, sigma):
+def tweedie_denoiser(x: Array, score: Array, scale: Numbers, sigma: Numbers) -> Array:
     r"""Posterior mean from the score of the noised law.
 
     **Hypotheses.** :math:`y = sX + \sigma Z` with :math:`Z \sim N(0, I)` independent of X, :math:`s > 0`,
@@ -50,7 +53,7 @@ def tweedie_denoiser(x, score, scale, sigma):
     text="classical",
     domain="scale > 0, sigma > 0",
 )
-def tweedie_covariance(hessian, scale, sigma):
+def tweedie_covariance(hessian: Array, scale: Numbers, sigma: Numbers) -> Array:
     r"""Posterior covariance from the Hessian of the log-density of the noised law.
 
     **Hypotheses.** As for :func:`tweedie_denoiser`.
@@ -86,7 +89,7 @@ def tweedie_covariance(hessian, scale, sigma):
     text="derived",
     domain="sigma >= 0, s > 0",
 )
-def ddim_gaussian_deviation(sigma, s):
+def ddim_gaussian_deviation(sigma: Array, s: Numbers) -> float:
     r"""Deviation of DDIM's output on a Gaussian target, as a sum over its steps.
 
     **Hypotheses.** Target :math:`N(0, s^2 I_d)`, exact denoiser, :math:`g(\sigma) = \sqrt{s^2 + \sigma^2}`; DDIM on

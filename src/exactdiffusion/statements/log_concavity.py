@@ -15,8 +15,50 @@ import math
 import numpy as np
 
 from .._core.arrays import array_namespace
+from .._core.typing import Array, Numbers
 from .._core.validation import fail
 from ._statement import statement
+
+__all__ = [
+    "PAPER",
+    "backward_drift",
+    "backward_euler_maruyama_gaussian",
+    "backward_noise_levels",
+    "chain_rule_of_measurements",
+    "conforti_kl",
+    "curvature_covariance_bounds",
+    "denoiser_lipschitz",
+    "denoising_score_matching",
+    "discrete_prior_mmse",
+    "early_stopping_w2",
+    "equivalent_sigma",
+    "expected_conditional_curvature",
+    "expected_next_covariance",
+    "fisher_information_w2",
+    "forward_mixing",
+    "heun_gaussian_error",
+    "joint_log_density",
+    "langevin_contraction",
+    "linear_estimator_mmse",
+    "log_concavity_window",
+    "mean_covariance_derivative",
+    "multi_measurement_mean",
+    "next_measurement_hessian",
+    "next_measurement_score",
+    "ornstein_uhlenbeck_level",
+    "posterior_covariance_derivative",
+    "posterior_mean_w2",
+    "posterior_mean_w2_sandwich",
+    "predictive_moments",
+    "rescaled_score",
+    "restricted_gaussian_oracle_contraction",
+    "score_error_kl",
+    "score_matching_objective",
+    "strongly_log_concave_w2",
+    "ula_gaussian_variance",
+    "ula_log_sobolev",
+    "ula_strongly_log_concave",
+]
 
 PAPER = "log_concavity"
 
@@ -31,7 +73,7 @@ PAPER = "log_concavity"
     text="transcribed",
     domain="lam > 0, 0 < gamma < 2 * lam",
 )
-def ula_gaussian_variance(lam, gamma):
+def ula_gaussian_variance(lam: Numbers, gamma: Numbers) -> Numbers:
     r"""Variance that the unadjusted Langevin algorithm keeps on a Gaussian.
 
     **Hypotheses.** Target N(0, lam), :math:`0 < \gamma < 2\lambda`,
@@ -71,7 +113,7 @@ def ula_gaussian_variance(lam, gamma):
     text="recalled",
     domain="k >= 0, a > 0, L >= a, 0 < h <= 2 / (a + L), dim >= 1, w2_start >= 0",
 )
-def ula_strongly_log_concave(k, h, a, L, dim, w2_start):
+def ula_strongly_log_concave(k: Numbers, h: Numbers, a: Numbers, L: Numbers, dim: Numbers, w2_start: Numbers) -> Numbers:
     r"""W2 distance of the unadjusted Langevin algorithm to a strongly log-concave target.
 
     **Hypotheses.** :math:`a I \le -\nabla^2\log p \le L I`, a > 0, :math:`0 < h \le 2/(a+L)`.
@@ -96,7 +138,7 @@ def ula_strongly_log_concave(k, h, a, L, dim, w2_start):
     text="source",
     domain="t >= 0, a > 0, w2_start >= 0, kl_start >= 0",
 )
-def langevin_contraction(t, a, w2_start, kl_start):
+def langevin_contraction(t: Numbers, a: Numbers, w2_start: Numbers, kl_start: Numbers) -> tuple[Numbers, Numbers]:
     r"""Exponential convergence of the Langevin diffusion.
 
     **Hypotheses.** :math:`-\nabla^2\log p \ge a I`, a > 0; :math:`dX = \nabla\log p(X)\,dt + \sqrt2\,dB`.
@@ -125,7 +167,7 @@ def langevin_contraction(t, a, w2_start, kl_start):
     kind="equality",
     domain="t >= 0",
 )
-def ornstein_uhlenbeck_level(t):
+def ornstein_uhlenbeck_level(t: Numbers) -> tuple[Numbers, Numbers]:
     r"""Scale and noise level of the forward process.
 
     **Hypotheses.** :math:`dX = -X\,dt + \sqrt2\,dB`, X_0 ~ p.
@@ -153,7 +195,7 @@ def ornstein_uhlenbeck_level(t):
     text="derived",
     domain="T >= 0, w2_start >= 0, kl_start >= 0",
 )
-def forward_mixing(T, w2_start, kl_start):
+def forward_mixing(T: Numbers, w2_start: Numbers, kl_start: Numbers) -> tuple[Numbers, Numbers]:
     r"""Distance of the forward process to the Gaussian it is replaced by.
 
     **Hypotheses.** X_t the Ornstein-Uhlenbeck process of :func:`ornstein_uhlenbeck_level`, gamma = N(0, I).
@@ -176,7 +218,7 @@ def forward_mixing(T, w2_start, kl_start):
 
 
 @statement(paper=PAPER, ref="slides, backward SDE", title="Drift of the backward equation", kind="equality")
-def backward_drift(y, score):
+def backward_drift(y: Array, score: Array) -> Array:
     r"""Drift of the time-reversed Ornstein-Uhlenbeck process.
 
     **Hypotheses.** r_t the marginals of :func:`ornstein_uhlenbeck_level`.
@@ -206,7 +248,7 @@ def backward_drift(y, score):
     text="transcribed",
     domain="variance >= 0, T number > 0, N integer >= 1, N <= 10000000",
 )
-def backward_euler_maruyama_gaussian(mean, variance, T, N):
+def backward_euler_maruyama_gaussian(mean: Numbers, variance: Numbers, T: float, N: int) -> tuple[Numbers, Numbers]:
     r"""Exact output law of the discretised backward equation on Gaussian data.
 
     **Hypotheses.** Data N(mean, variance); :math:`\gamma = T/N`, :math:`t_k = T - \gamma k`, Y_0 ~ N(0, 1),
@@ -248,7 +290,7 @@ def backward_euler_maruyama_gaussian(mean, variance, T, N):
     text="transcribed",
     domain="t >= 0",
 )
-def rescaled_score(score_of_noised, t):
+def rescaled_score(score_of_noised: Array, t: Numbers) -> Array:
     r"""Both conventions of the noised density, and the factor between their scores.
 
     **Hypotheses.** r_t the density of :math:`X_t = e^{-t}X_0 + \sqrt{1-e^{-2t}}\,N`; q_v that of :math:`X_0 + \sqrt v\,N`.
@@ -283,7 +325,7 @@ def rescaled_score(score_of_noised, t):
     kind="equality",
     domain="T number > 0, N integer >= 1",
 )
-def backward_noise_levels(T, N):
+def backward_noise_levels(T: float, N: int) -> Array:
     r"""Standard deviations at which the backward recursion asks for the score.
 
     **Hypotheses.** :math:`t_k = T - \gamma k`, gamma = T/N, k = 0, ..., N.
@@ -314,7 +356,7 @@ def backward_noise_levels(T, N):
     text="derived",
     domain="v > 0",
 )
-def denoiser_lipschitz(covariance, v):
+def denoiser_lipschitz(covariance: Array, v: Numbers) -> Array:
     r"""Lipschitz constant of the denoiser, and log-concavity of the noised density.
 
     **Hypotheses.** :math:`Y = X + \sqrt v\,N`, v > 0.
@@ -351,7 +393,7 @@ def denoiser_lipschitz(covariance, v):
     text="derived",
     domain="weights >= 0, v > 0",
 )
-def posterior_covariance_derivative(weights, deviations, u, w, v):
+def posterior_covariance_derivative(weights: Array, deviations: Array, u: Array, w: Array, v: Numbers) -> Array:
     r"""Directional derivative of a posterior variance, as a third moment.
 
     **Hypotheses.** :math:`Y = X + \sqrt v\,N`; given y, X is on atoms with posterior weights and deviations
@@ -382,7 +424,7 @@ def posterior_covariance_derivative(weights, deviations, u, w, v):
 
 
 @statement(paper=PAPER, ref="slides, score matching", title="Score matching without the true score", kind="equality")
-def score_matching_objective(score, laplacian):
+def score_matching_objective(score: Array, laplacian: Array) -> Array:
     r"""Integrand of the score-matching objective.
 
     **Hypotheses.** p, q smooth densities, :math:`p\,\nabla\log q` vanishes at infinity.
@@ -415,7 +457,7 @@ def score_matching_objective(score, laplacian):
     kind="equality",
     domain="mmse >= 0, v > 0, score_error >= 0",
 )
-def denoising_score_matching(mmse, v, score_error):
+def denoising_score_matching(mmse: Numbers, v: Numbers, score_error: Numbers) -> Numbers:
     r"""Denoising loss of any score estimate.
 
     **Hypotheses.** :math:`Y = X + \sqrt v\,N`, h any square-integrable field.
@@ -446,7 +488,7 @@ def denoising_score_matching(mmse, v, score_error):
     text="derived",
     domain="v > 0",
 )
-def mean_covariance_derivative(mean_squared_covariance, v):
+def mean_covariance_derivative(mean_squared_covariance: Array, v: Numbers) -> Array:
     r"""How fast the mean posterior covariance grows with the noise.
 
     **Hypotheses.** :math:`Y = X + \sqrt v\,N`, E|X|^2 finite, :math:`C = \mathrm{Cov}[X|Y]`.
@@ -480,7 +522,7 @@ def mean_covariance_derivative(mean_squared_covariance, v):
     text="recalled",
     domain="sigma > 0",
 )
-def joint_log_density(log_q_of_mean, y, sigma):
+def joint_log_density(log_q_of_mean: Array, y: Array, sigma: Numbers) -> Array:
     r"""Log density of all measurements, from the noised law at their mean.
 
     **Hypotheses.** :math:`Y_t = X + \sigma N_t`, t = 1..m, s = sigma^2/m.
@@ -515,7 +557,7 @@ def joint_log_density(log_q_of_mean, y, sigma):
 @statement(
     paper=PAPER, ref="Eq. (2.3)", title="Posterior mean given m measurements", kind="equality", domain="m >= 1, sigma >= 0"
 )
-def multi_measurement_mean(mean, score_of_mean, m, sigma):
+def multi_measurement_mean(mean: Array, score_of_mean: Array, m: Numbers, sigma: Numbers) -> Array:
     r"""Jump of the walk-jump sampler: the posterior mean given all measurements.
 
     **Hypotheses.** :math:`Y_t = X + \sigma N_t`, t = 1..m, s = sigma^2/m.
@@ -542,7 +584,7 @@ def multi_measurement_mean(mean, score_of_mean, m, sigma):
     kind="equality",
     domain="sigma > 0",
 )
-def next_measurement_score(posterior_mean, y, sigma):
+def next_measurement_score(posterior_mean: Array, y: Array, sigma: Numbers) -> Array:
     r"""What one step of the chain of log-concave chains needs: the conditional score.
 
     **Hypotheses.** As for :func:`multi_measurement_mean`; Xhat_m is the posterior mean with y_m included.
@@ -566,7 +608,7 @@ def next_measurement_score(posterior_mean, y, sigma):
     kind="equality",
     domain="sigma > 0",
 )
-def next_measurement_hessian(posterior_covariance, sigma):
+def next_measurement_hessian(posterior_covariance: Array, sigma: Numbers) -> Array:
     r"""Curvature of the conditional density of the next measurement; of the first one with m = 1.
 
     **Hypotheses.** As for :func:`multi_measurement_mean`; C_m the posterior covariance with y_m included.
@@ -598,7 +640,7 @@ def next_measurement_hessian(posterior_covariance, sigma):
     text="source",
     domain="m >= 1, sigma >= 0, dim >= 1",
 )
-def posterior_mean_w2(m, sigma, dim):
+def posterior_mean_w2(m: Numbers, sigma: Numbers, dim: Numbers) -> Numbers:
     r"""How far the output of an exact walk-jump sampler is from the data: the squared distance, without assumption.
 
     **Hypotheses.** None: any X with a finite second moment; :math:`\hat X_m = E[X|Y_{1:m}]`.
@@ -629,7 +671,7 @@ def posterior_mean_w2(m, sigma, dim):
     kind="tight",
     text="derived",
 )
-def posterior_mean_w2_sandwich(covariance, mean_posterior_covariance):
+def posterior_mean_w2_sandwich(covariance: Array, mean_posterior_covariance: Array) -> tuple[Numbers, Numbers]:
     r"""Lower and upper bound on the squared W2 distance between X and its posterior mean.
 
     **Hypotheses.** X with covariance :math:`\Lambda`; :math:`E\,C_m` the mean posterior covariance.
@@ -667,7 +709,7 @@ def posterior_mean_w2_sandwich(covariance, mean_posterior_covariance):
     text="derived",
     domain="m >= 0, sigma > 0, a > -m / sigma**2, b >= a",
 )
-def curvature_covariance_bounds(a, b, m, sigma):
+def curvature_covariance_bounds(a: Numbers, b: Numbers, m: Numbers, sigma: Numbers) -> tuple[Numbers, Numbers]:
     r"""Posterior covariance of a law whose potential has curvature between a and b.
 
     **Hypotheses.** :math:`a I \le -\nabla^2\log p \le b I` with :math:`a + m/\sigma^2 > 0` (a < 0 and b = inf are allowed).
@@ -698,7 +740,7 @@ def curvature_covariance_bounds(a, b, m, sigma):
     text="derived",
     domain="information >= 0, m >= 1, sigma >= 0",
 )
-def fisher_information_w2(information, m, sigma):
+def fisher_information_w2(information: Numbers, m: Numbers, sigma: Numbers) -> Numbers:
     r"""W2 distance (not squared) of the law of the posterior mean, for laws of finite Fisher information.
 
     **Hypotheses.** :math:`I(p) = E|\nabla\log p(X)|^2 < \infty`; s = sigma^2/m.
@@ -724,7 +766,7 @@ def fisher_information_w2(information, m, sigma):
     text="derived",
     domain="weights >= 0, m >= 1, sigma > 0",
 )
-def discrete_prior_mmse(points, weights, m, sigma):
+def discrete_prior_mmse(points: Array, weights: Array, m: Numbers, sigma: Numbers) -> float:
     r"""Mean squared error of the posterior mean when X lives on atoms: exponentially small in m.
 
     **Hypotheses.** X on atoms x_i with weights w_i; Phi the normal distribution function.
@@ -759,7 +801,7 @@ def discrete_prior_mmse(points, weights, m, sigma):
     text="derived",
     domain="m >= 1, sigma > 0",
 )
-def linear_estimator_mmse(covariance, m, sigma):
+def linear_estimator_mmse(covariance: Array, m: Numbers, sigma: Numbers) -> float:
     r"""Mean squared error of the posterior mean, bounded by that of the best linear estimator.
 
     **Hypotheses.** X with covariance :math:`\Lambda`, s = sigma^2/m.
@@ -780,7 +822,7 @@ def linear_estimator_mmse(covariance, m, sigma):
 @statement(
     paper=PAPER, ref="slides, accumulation", title="The posterior mean is a martingale", kind="equality", text="derived"
 )
-def expected_next_covariance(posterior_covariance, covariance_of_next_mean):
+def expected_next_covariance(posterior_covariance: Array, covariance_of_next_mean: Array) -> Array:
     r"""What one more measurement does to the posterior mean and covariance, on average.
 
     **Hypotheses.** Measurements as in :func:`multi_measurement_mean`.
@@ -811,7 +853,7 @@ def expected_next_covariance(posterior_covariance, covariance_of_next_mean):
     text="derived",
     domain="sigma >= 0",
 )
-def predictive_moments(posterior_mean, posterior_covariance, sigma):
+def predictive_moments(posterior_mean: Array, posterior_covariance: Array, sigma: Numbers) -> tuple[Array, Array]:
     r"""Mean and covariance of the next measurement given the others.
 
     **Hypotheses.** Measurements as in :func:`multi_measurement_mean`.
@@ -836,7 +878,7 @@ def predictive_moments(posterior_mean, posterior_covariance, sigma):
 @statement(
     paper=PAPER, ref="slides, OAT", title="Exact inner draws give exact measurements", kind="equality", text="derived"
 )
-def chain_rule_of_measurements(conditional_log_densities):
+def chain_rule_of_measurements(conditional_log_densities: Array) -> Array:
     r"""One measurement after another, each drawn from its exact conditional law, has the joint law of all.
 
     **Hypotheses.** y_t drawn from :math:`p(y_t|y_{1:t-1})`, t = 1..m: the law of X given the others, plus noise of variance
@@ -870,7 +912,7 @@ def chain_rule_of_measurements(conditional_log_densities):
     text="derived",
     domain="m >= 1, sigma > 0",
 )
-def expected_conditional_curvature(m, sigma):
+def expected_conditional_curvature(m: Numbers, sigma: Numbers) -> tuple[Numbers, Numbers]:
     r"""Mean curvature of the conditional of the m-th measurement, without any assumption on X.
 
     **Hypotheses.** E|X|^2 finite; y_{1:m} drawn from the measurements' law.
@@ -903,7 +945,7 @@ def expected_conditional_curvature(m, sigma):
     text="derived",
     domain="sigma >= 0, m >= 1, m_new >= 1",
 )
-def equivalent_sigma(sigma, m, m_new):
+def equivalent_sigma(sigma: Numbers, m: Numbers, m_new: Numbers) -> Numbers:
     r"""The two hyperparameters sigma and m act on the exact output through one number.
 
     **Hypotheses.** Exact inner draws (:func:`chain_rule_of_measurements`).
@@ -935,7 +977,7 @@ def equivalent_sigma(sigma, m, m_new):
     text="derived",
     domain="T >= 0, h >= 0, kl_start >= 0, information_start >= 0",
 )
-def conforti_kl(T, h, kl_start, information_start):
+def conforti_kl(T: Numbers, h: Numbers, kl_start: Numbers, information_start: Numbers) -> Numbers:
     r"""KL error of the discretised backward equation, without Lipschitz scores and without early stopping.
 
     **Hypotheses.** Exact scores; :math:`\mathrm{KL}(p\|\gamma)` and the relative Fisher information
@@ -970,7 +1012,7 @@ def conforti_kl(T, h, kl_start, information_start):
     text="source",
     domain="a > 0, h >= 0",
 )
-def restricted_gaussian_oracle_contraction(a, h):
+def restricted_gaussian_oracle_contraction(a: Numbers, h: Numbers) -> tuple[Numbers, Numbers]:
     r"""Contraction of one round of the proximal sampler.
 
     **Hypotheses.** :math:`-\nabla^2\log p \ge a I`, a > 0 (W2), or a log-Sobolev inequality with constant a (KL), or a
@@ -1002,7 +1044,7 @@ def restricted_gaussian_oracle_contraction(a, h):
     text="derived",
     domain="sigma > 0, s > 0",
 )
-def heun_gaussian_error(sigma, slope, weights, s):
+def heun_gaussian_error(sigma: Array, slope: Array, weights: Array, s: Numbers) -> float:
     r"""Leading relative error of Heun's method in sigma on a Gaussian target.
 
     **Hypotheses.** Target N(0, s^2 I); :math:`dx/d\sigma = (x - D(x,\sigma))/\sigma = a(\sigma)\,x`,
@@ -1042,7 +1084,7 @@ def heun_gaussian_error(sigma, slope, weights, s):
     text="source",
     domain="k >= 0, a > 0, L > 0, 0 < h <= 1 / (4 * L), dim >= 1, kl_start >= 0",
 )
-def ula_log_sobolev(k, h, a, L, dim, kl_start):
+def ula_log_sobolev(k: Numbers, h: Numbers, a: Numbers, L: Numbers, dim: Numbers, kl_start: Numbers) -> Numbers:
     r"""KL of the unadjusted Langevin algorithm under a log-Sobolev inequality.
 
     **Hypotheses.** p has a log-Sobolev inequality with constant a (true with a the strong log-concavity) and
@@ -1073,7 +1115,7 @@ def ula_log_sobolev(k, h, a, L, dim, kl_start):
     text="derived",
     domain="T number > 0, errors >= 0, kl_start number >= 0, information_start number >= 0",
 )
-def score_error_kl(T, errors, kl_start, information_start):
+def score_error_kl(T: float, errors: Array, kl_start: float, information_start: float) -> float:
     r"""KL error of the discretised backward equation with an estimated score; the total variation follows by Pinsker.
 
     **Hypotheses.** The scheme of :func:`conforti_kl` with N steps of length h = T/N, and in step k the field
@@ -1125,7 +1167,7 @@ def score_error_kl(T, errors, kl_start, information_start):
     text="derived",
     domain="eps >= 0, dim >= 0, second_moment >= 0, information >= 0",
 )
-def early_stopping_w2(eps, dim, second_moment, information=math.inf):
+def early_stopping_w2(eps: Numbers, dim: Numbers, second_moment: Numbers, information: Numbers = math.inf) -> Numbers:
     r"""W2 distance between the data and the law at which a backward process is stopped early.
 
     **Hypotheses.** :math:`r_\varepsilon` the Ornstein-Uhlenbeck marginal at time eps of p on R^d with
@@ -1162,7 +1204,7 @@ def early_stopping_w2(eps, dim, second_moment, information=math.inf):
     text="derived",
     domain="R number >= 0, tau2 number > 0",
 )
-def log_concavity_window(R, tau2):
+def log_concavity_window(R: float, tau2: float) -> tuple[float, float]:
     r"""Noise variances at which the noised law, and at which every posterior, is log-concave.
 
     **Hypotheses.** :math:`X = Z + \tau N` with Z in a ball of radius R, tau > 0; Y = X + sqrt(v) N.
@@ -1197,7 +1239,9 @@ def log_concavity_window(R, tau2):
     text="derived",
     domain="T number >= 0, alpha number > 0, w2_start >= 0, score_error >= 0",
 )
-def strongly_log_concave_w2(T, alpha, w2_start, score_error=0.0):
+def strongly_log_concave_w2(
+    T: float, alpha: float, w2_start: Numbers, score_error: Numbers = 0.0
+) -> tuple[Numbers, Numbers]:
     r"""W2 error of the backward equation and of the probability flow, in continuous time, started from the Gaussian.
 
     **Hypotheses.** :math:`-\nabla^2\log p \ge \alpha I`, alpha > 0; Y_0 ~ gamma in place of r_T; a score with an error of

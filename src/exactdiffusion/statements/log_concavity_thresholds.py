@@ -6,10 +6,45 @@ contains the support of Z, D its diameter. All noise levels here are variances: 
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
+from .._core.typing import Array, Numbers
 from ._statement import guarded, statement
+
+__all__ = [
+    "GAUSSIAN_JUMP_CONSTANT",
+    "PAPER",
+    "all_at_once_condition",
+    "all_at_once_curvature",
+    "atoms_threshold",
+    "blurring_threshold",
+    "chain_total_variance",
+    "condition_number",
+    "curvature_bounds",
+    "curvature_lower_bound",
+    "decoupled_radius",
+    "end_to_end",
+    "gaussian_jump_w2",
+    "half_diameter_threshold",
+    "jung_radius",
+    "largest_curvature",
+    "mode_weight_floor",
+    "once_log_concave",
+    "one_at_a_time_condition",
+    "radius_threshold",
+    "score_estimator",
+    "smoothed_threshold",
+    "spectral_gap_lower_bound",
+    "sphere_threshold",
+    "splitting_map",
+    "splitting_stationary_covariance",
+    "tunnelling_leak",
+    "two_gaussians_curvature",
+    "ula_chain_variance",
+    "unimodality_margin",
+]
 
 PAPER = "log_concavity"
 
@@ -25,7 +60,7 @@ PAPER = "log_concavity"
     text="derived",
     domain="posterior_variance >= 0, v > 0",
 )
-def largest_curvature(posterior_variance, v):
+def largest_curvature(posterior_variance: Numbers, v: Numbers) -> Numbers:
     r"""Largest eigenvalue of the Hessian of a noised log density.
 
     **Hypotheses.** Y = Z + sqrt(v) N, any law of Z, ``posterior_variance`` = lammax Cov(Z | Y = y).
@@ -48,7 +83,7 @@ def largest_curvature(posterior_variance, v):
     text="derived",
     domain="threshold >= 0, tau2 >= 0",
 )
-def smoothed_threshold(threshold, tau2):
+def smoothed_threshold(threshold: Numbers, tau2: Numbers) -> Numbers:
     r"""Threshold of a smoothed law.
 
     **Hypotheses.** ``threshold`` = sigma*^2(Z), the least variance from which on Z + sigma N is log-concave; X = Z + tau N.
@@ -73,7 +108,7 @@ def smoothed_threshold(threshold, tau2):
     text="recalled",
     domain="R >= 0, tau2 >= 0",
 )
-def radius_threshold(R, tau2=0.0):
+def radius_threshold(R: Numbers, tau2: Numbers = 0.0) -> Numbers:
     r"""Noise variance that suffices for compact support plus Gaussian.
 
     **Hypotheses.** X = Z + tau N, the support of Z in a ball of radius R (about any centre).
@@ -99,7 +134,7 @@ def radius_threshold(R, tau2=0.0):
     text="derived",
     domain="D >= 0, tau2 >= 0",
 )
-def half_diameter_threshold(D, tau2=0.0):
+def half_diameter_threshold(D: Numbers, tau2: Numbers = 0.0) -> Numbers:
     r"""The sharper sufficient variance.
 
     **Hypotheses.** As for :func:`radius_threshold`; D the diameter of the support of Z.
@@ -116,7 +151,7 @@ def half_diameter_threshold(D, tau2=0.0):
 
 
 @guarded(domain="D >= 0, d >= 1")
-def jung_radius(D, d):
+def jung_radius(D: Numbers, d: Numbers) -> Numbers:
     """Largest radius of the smallest ball around a set of diameter D in R^d: ``D sqrt(d / (2 (d + 1)))``."""
     return np.asarray(D) * np.sqrt(d / (2 * (d + 1)))
 
@@ -129,7 +164,7 @@ def jung_radius(D, d):
     text="derived",
     domain="D >= 0, 0 <= edge <= D",
 )
-def atoms_threshold(edge, D):
+def atoms_threshold(edge: Numbers, D: Numbers) -> tuple[Numbers, Numbers]:
     r"""Two-sided bound on the threshold of a point cloud.
 
     **Hypotheses.** Z has finitely many atoms with positive weights; ``edge`` the length of the longest exposed edge of the
@@ -159,7 +194,7 @@ def atoms_threshold(edge, D):
     text="recalled",
     domain="mu_norm >= 0, v > 0, 0 < w < 1",
 )
-def two_gaussians_curvature(mu_norm, v, projection, w):
+def two_gaussians_curvature(mu_norm: Numbers, v: Numbers, projection: Numbers, w: Numbers) -> Numbers:
     r"""Hessian of the log density of ``w N(mu, v I) + (1 - w) N(-mu, v I)`` along mu.
 
     **Hypotheses.** v = sigma^2 + tau^2, ``projection`` = mu.y, 0 < w < 1, c = log(w/(1-w))/2.
@@ -190,7 +225,7 @@ def two_gaussians_curvature(mu_norm, v, projection, w):
     text="derived",
     domain="ratio >= 0, 0 < w < 1",
 )
-def unimodality_margin(ratio, w):
+def unimodality_margin(ratio: Numbers, w: Numbers) -> float:
     r"""Whether ``w N(mu, v) + (1 - w) N(-mu, v)`` has one mode.
 
     **Hypotheses.** ``ratio`` = |mu|/sqrt(v) = Dm, 0 < w < 1, c = log(w/(1-w))/2.
@@ -216,7 +251,7 @@ def unimodality_margin(ratio, w):
 
 
 @guarded(domain="m >= 1, sigma2 > 0, tau2 >= 0, R >= 0")
-def curvature_bounds(m, sigma2, tau2, R):
+def curvature_bounds(m: Numbers, sigma2: Numbers, tau2: Numbers, R: Numbers) -> tuple[Numbers, Numbers]:
     r"""Bounds (zeta_m, L_m) on the eigenvalues of ``-Hess log p(y_m | y_1, ..., y_{m-1})`` for |Z| <= R.
 
     ``L_m = (sigma^2 + (m-1) tau^2) / (sigma^2 (sigma^2 + m tau^2))``, ``zeta_m = L_m - R^2 / (sigma^2 + m tau^2)^2``.
@@ -235,7 +270,7 @@ def curvature_bounds(m, sigma2, tau2, R):
     text="recalled",
     domain="m >= 1, tau2 >= 0, R >= 0, sigma2 > 0, sigma2 >= R**2 - tau2",
 )
-def condition_number(m, sigma2, tau2, R):
+def condition_number(m: Numbers, sigma2: Numbers, tau2: Numbers, R: Numbers) -> Numbers:
     r"""Condition number of the m-th step of the one-at-a-time chain.
 
     **Hypotheses.** X = Z + tau N, |Z| <= R, sigma^2 >= R^2 - tau^2 (at the threshold zeta_1 = 0 and kappa_1 is infinite).
@@ -263,7 +298,7 @@ def condition_number(m, sigma2, tau2, R):
     text="recalled",
     domain="m >= 1, tau2 >= 0, R >= 0, sigma2 > 0, sigma2 >= R**2 - tau2",
 )
-def curvature_lower_bound(m, sigma2, tau2, R):
+def curvature_lower_bound(m: Numbers, sigma2: Numbers, tau2: Numbers, R: Numbers) -> Numbers:
     r"""Strong log-concavity of the m-th conditional.
 
     **Hypotheses.** As in :func:`condition_number`; sigma^2 >= R^2 - tau^2.
@@ -287,7 +322,7 @@ def curvature_lower_bound(m, sigma2, tau2, R):
     text="derived",
     domain="m >= 1, sigma2 > 0",
 )
-def once_log_concave(m, sigma2):
+def once_log_concave(m: Numbers, sigma2: Numbers) -> Numbers:
     r"""What more measurements do to log-concavity when sigma^2 is below R^2 - tau^2.
 
     **Hypotheses.** :math:`Y_t = X + \sigma N_t`, C_m the posterior covariance given m measurements; E|X|^2 finite for (i),
@@ -323,7 +358,7 @@ def once_log_concave(m, sigma2):
     text="derived",
     domain="m >= 1, sigma2 > 0, posterior_variance >= 0",
 )
-def all_at_once_curvature(m, sigma2, posterior_variance):
+def all_at_once_curvature(m: Numbers, sigma2: Numbers, posterior_variance: Numbers) -> Numbers:
     r"""Eigenvalues of the Hessian of the joint log density of m measurements.
 
     **Hypotheses.** ``posterior_variance`` = an eigenvalue c of C_m at ybar.
@@ -348,7 +383,7 @@ def all_at_once_curvature(m, sigma2, posterior_variance):
     text="derived",
     domain="D >= 0",
 )
-def blurring_threshold(D):
+def blurring_threshold(D: Numbers) -> Numbers:
     r"""Enough noise for log-concavity exists for bounded support, and not in general.
 
     **Hypotheses.** Support of diameter D.
@@ -376,7 +411,7 @@ def blurring_threshold(D):
     text="derived",
     domain="R >= 0, d >= 1",
 )
-def sphere_threshold(R, d):
+def sphere_threshold(R: Numbers, d: Numbers) -> Numbers:
     r"""Threshold of the uniform law on the sphere of radius R in R^d.
 
     **Hypotheses.** Z uniform on {\|z\| = R} in R^d.
@@ -399,7 +434,7 @@ def sphere_threshold(R, d):
 
 @statement(paper=PAPER, ref="Prop 3", title="Gaussians all at once: the condition number grows", kind="equality",
            text="recalled", domain="m >= 1, sigma2 > 0, tau2 >= 0")  # fmt: skip
-def all_at_once_condition(m, sigma2, tau2):
+def all_at_once_condition(m: Numbers, sigma2: Numbers, tau2: Numbers) -> Numbers:
     r"""Condition number of the joint law of m measurements of a Gaussian.
 
     **Hypotheses.** X ~ N(0, C), ``tau2`` the eigenvalues of C (nonnegative).
@@ -419,7 +454,7 @@ def all_at_once_condition(m, sigma2, tau2):
 
 @statement(paper=PAPER, ref="Prop 4", title="Gaussians one at a time: the condition number tends to 1", kind="equality",
            text="recalled", domain="t >= 1, sigma2 > 0, tau2 >= 0")  # fmt: skip
-def one_at_a_time_condition(t, sigma2, tau2):
+def one_at_a_time_condition(t: Numbers, sigma2: Numbers, tau2: Numbers) -> Numbers:
     r"""Condition number of the t-th conditional law of a Gaussian.
 
     **Hypotheses.** X ~ N(0, C), ``tau2`` the eigenvalues of C.
@@ -448,7 +483,7 @@ def one_at_a_time_condition(t, sigma2, tau2):
     text="derived",
     domain="m >= 1, sigma2 > 0, tau2 >= 0",
 )
-def gaussian_jump_w2(m, sigma2, tau2):
+def gaussian_jump_w2(m: Numbers, sigma2: Numbers, tau2: Numbers) -> float:
     r"""W2 distance of the law of ``Xhat_m`` from a Gaussian.
 
     **Hypotheses.** X ~ N(0, C), ``tau2`` the eigenvalues l of C, s = sigma^2/m.
@@ -471,7 +506,7 @@ GAUSSIAN_JUMP_CONSTANT = (5 * math.sqrt(5) - 11) / 2
 
 @statement(paper=PAPER, ref="Algorithm 1", title="The whole algorithm on a Gaussian is a linear recursion", kind="equality",
            text="derived", domain="tau2 >= 0, m integer >= 1, m <= 10000000, sigma2 > 0, steps >= 0, step > 0")  # fmt: skip
-def ula_chain_variance(tau2, m, sigma2, steps, step):
+def ula_chain_variance(tau2: Numbers, m: int, sigma2: Numbers, steps: Numbers, step: Numbers) -> Numbers:
     r"""Output variance of the one-at-a-time chain with ULA inner walks that start at the jump, along one axis.
 
     **Hypotheses.** X ~ N(0, l), n_t = ``steps`` ULA steps of size h = ``step`` (in units of sigma^2) from
@@ -502,7 +537,7 @@ def ula_chain_variance(tau2, m, sigma2, steps, step):
 
 @statement(paper=PAPER, ref="Algorithm 1", title="With exact inner laws the chain is exact", kind="equality",
            text="recalled", domain="variance >= 0, m >= 0, sigma2 >= 0")  # fmt: skip
-def chain_total_variance(variance, m, sigma2):
+def chain_total_variance(variance: Numbers, m: Numbers, sigma2: Numbers) -> Numbers:
     r"""The sum kept by the one-at-a-time chain.
 
     **Hypotheses.** ``y_t`` is drawn from ``p(y_t | y_1, ..., y_{t-1})``; that law depends on the past through the sum
@@ -521,7 +556,9 @@ def chain_total_variance(variance, m, sigma2):
 
 @statement(paper=PAPER, ref="walk-jump code", title="The splitting integrator has a dimensionless step when u = sigma^2",
            kind="equality", text="source", anything=("score",), domain="unit >= 0, friction >= 0")  # fmt: skip
-def splitting_map(y, v, score, unit, step, friction, xi):
+def splitting_map(
+    y: Numbers, v: Numbers, score: Callable[[Array], Array], unit: float, step: Numbers, friction: float, xi: Numbers
+) -> tuple[Numbers, Numbers]:
     r"""One step of the integrator of Sachs et al. (2017) as the authors' code has it.
 
     .. math:: y &\mathrel{+}= \tfrac\delta2 v,\quad g=\mathrm{score}(y),\quad v \mathrel{+}= \tfrac{u\delta}2 g,\quad
@@ -550,7 +587,7 @@ def splitting_map(y, v, score, unit, step, friction, xi):
 
 @statement(paper=PAPER, ref="", title="The splitting integrator is exact in position on Gaussians", kind="equality",
            text="derived", domain="k > 0, unit > 0, 0 <= step < 2 / (unit * k)**0.5")  # fmt: skip
-def splitting_stationary_covariance(k, unit, step):
+def splitting_stationary_covariance(k: Numbers, unit: Numbers, step: Numbers) -> tuple[Numbers, Numbers, Numbers]:
     r"""Stationary covariance of drift-kick-OU-kick-drift on a quadratic.
 
     **Hypotheses.** Score -k y, u = ``unit``, step delta with ``delta^2 u k < 4`` (exactly the condition of stability), any
@@ -580,7 +617,7 @@ def splitting_stationary_covariance(k, unit, step):
     text="recalled",
     domain="s > 0",
 )
-def score_estimator(log_values, eps, s):
+def score_estimator(log_values: Array, eps: Array, s: Numbers) -> Array:
     r"""Self-normalised estimate of the score of ``q_s`` from values of log p.
 
     **Hypotheses.** eps_i iid N(0, I), ``log_values[i] = log p(y + sqrt(s) eps_i)`` up to a constant.
@@ -613,7 +650,7 @@ def score_estimator(log_values, eps, s):
     text="derived",
     domain="jump_w2 >= 0, eta >= 0, sigma2 > 0, tau2 >= 0, R >= 0",
 )
-def end_to_end(jump_w2, eta, sigma2, tau2, R):
+def end_to_end(jump_w2: Numbers, eta: Array, sigma2: Numbers, tau2: Numbers, R: Numbers) -> float:
     r"""W2 error of the one-at-a-time chain with imperfect inner walks.
 
     **Hypotheses.** X = Z + tau N, |Z| <= R; ``W2(Khat_t(.|S), K_t(.|S)) <= eta_t`` for every S; and with
@@ -650,7 +687,7 @@ def end_to_end(jump_w2, eta, sigma2, tau2, R):
 
 @statement(paper=PAPER, ref="", title="Spectral gaps: exponential for the law, order one for the chain", kind="tight",
            text="derived", domain="m >= 1, tau2 >= 0, R >= 0, sigma2 > 0, sigma2 >= R**2 - tau2")  # fmt: skip
-def spectral_gap_lower_bound(m, sigma2, tau2, R):
+def spectral_gap_lower_bound(m: Numbers, sigma2: Numbers, tau2: Numbers, R: Numbers) -> Numbers:
     r"""Bakry-Emery lower bound on the gap of Langevin's diffusion on the m-th conditional.
 
     **Hypotheses.** As in :func:`condition_number`.
@@ -675,7 +712,7 @@ def spectral_gap_lower_bound(m, sigma2, tau2, R):
     text="derived",
     domain="T >= 0, mass > 0, slack >= 0, resistance > 0",
 )
-def tunnelling_leak(T, mass, slack, resistance):
+def tunnelling_leak(T: Numbers, mass: Numbers, slack: Numbers, resistance: Numbers) -> Numbers:
     r"""Mass that Langevin's diffusion can carry out of one half line in time T.
 
     **Hypotheses.** ``dx = grad log p dt + sqrt 2 dB`` on the line, started from p conditioned on A = {x < b}; ``mass`` =
@@ -705,7 +742,7 @@ def tunnelling_leak(T, mass, slack, resistance):
     text="derived",
     domain="R >= 0, 0 <= w <= 1, n >= 1",
 )
-def mode_weight_floor(R, w, n):
+def mode_weight_floor(R: Numbers, w: Numbers, n: Numbers) -> Numbers:
     r"""W2 error that n independent exact samples already have, from the mode weight alone.
 
     **Hypotheses.** Two atoms at distance 2R with weights w, 1 - w; n independent draws.
@@ -735,7 +772,7 @@ def mode_weight_floor(R, w, n):
     text="derived",
     domain="d >= 1, delta >= 0",
 )
-def decoupled_radius(d, delta=6.0):
+def decoupled_radius(d: Numbers, delta: Numbers = 6.0) -> Numbers:
     r"""The one-dimensional problem behind the d-dimensional mixture of two Gaussians.
 
     **Hypotheses.** Means -+(delta/2)(1, ..., 1) in R^d, common covariance tau^2 I; ULA, underdamped or one-at-a-time chains

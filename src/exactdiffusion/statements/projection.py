@@ -10,8 +10,52 @@ import math
 import numpy as np
 
 from .._core.arrays import array_namespace
+from .._core.typing import Array, Numbers
 from .._core.validation import fail
 from ._statement import guarded, statement
+
+__all__ = [
+    "a_posteriori_sandwich",
+    "admissibility",
+    "admissibility_excess",
+    "admissible_by_definition",
+    "admissible_limit_rates",
+    "admissible_limits",
+    "band_ok",
+    "band_usage",
+    "best_admissible_products",
+    "beta_star",
+    "continuity_obstruction",
+    "ddim_coordinates",
+    "ddim_distance_sandwich",
+    "ddpm_coordinates",
+    "ddpm_subspace_distance",
+    "distance_gradient",
+    "exact_projection_path",
+    "gradient_estimation_filter",
+    "gradient_estimation_gamma",
+    "gradient_estimation_gaussian_error",
+    "half_smoothed_distance",
+    "hull_denoiser_error",
+    "is_admissible",
+    "largest_admissible_eta",
+    "near_set_error",
+    "near_set_radius",
+    "near_set_radius_exact",
+    "near_set_radius_half_log",
+    "normal_offset",
+    "one_step_distance",
+    "oracle_denoising",
+    "oracle_denoising_whp",
+    "projection_is_unique",
+    "relative_error",
+    "segment_invariance",
+    "smallest_admissible_nu",
+    "smoothed_distance_gradient",
+    "smoothed_distance_hessian",
+    "smoothed_distance_sandwich",
+    "squared_w2_to_laws_on_set",
+]
 
 
 def _betas(name, beta):
@@ -29,7 +73,7 @@ def _betas(name, beta):
     text="recalled",
     domain="distance >= 0, 0 <= beta <= 1, eta >= 0",
 )
-def one_step_distance(distance, beta, eta):
+def one_step_distance(distance: Numbers, beta: Array, eta: Numbers) -> tuple[Array, Array]:
     r"""Distance to K after one step with relative error eta.
 
     **Hypotheses.** K closed, p(x) unique, :math:`x' = x - \beta(\nabla f(x) + e)` with :math:`|e| \le \eta\, d(x)`,
@@ -53,7 +97,7 @@ def one_step_distance(distance, beta, eta):
 
 
 @guarded(domain="0 <= beta <= 1, eta number, 0 <= eta < 1, nu number >= 1")
-def is_admissible(beta, eta, nu):
+def is_admissible(beta: Array, eta: float, nu: float) -> bool:
     r"""Whether a schedule is (eta, nu)-admissible (Definition 4.1).
 
     The definition asks for every t that
@@ -87,7 +131,7 @@ def is_admissible(beta, eta, nu):
 
 
 @guarded(domain="0 <= beta <= 1, eta number, 0 <= eta < 1, nu number >= 1")
-def admissibility_excess(beta, eta, nu):
+def admissibility_excess(beta: Array, eta: float, nu: float) -> float:
     r""":math:`-\sum_i\log(1-\eta\rho_i) - \log\nu`: nonpositive exactly for admissible schedules, ``inf`` when a factor
     is not positive (in particular for a full last step, beta = 1, when eta > 0)."""
     beta = _betas("beta", beta)
@@ -100,7 +144,7 @@ def admissibility_excess(beta, eta, nu):
 
 
 @guarded(domain="0 <= beta <= 1, 0 <= eta < 1, nu >= 1")
-def admissible_by_definition(beta, eta, nu):
+def admissible_by_definition(beta: Array, eta: float, nu: float) -> bool:
     """Definition 4.1 taken literally, for every t, in whatever number type ``beta``, ``eta``, ``nu`` have.
 
     Slow and transparent: the reference for :func:`is_admissible`, also with mpmath numbers.
@@ -121,7 +165,7 @@ def admissible_by_definition(beta, eta, nu):
     text="recalled",
     domain="0 <= beta <= 1, eta number, 0 <= eta < 1, nu number >= 1",
 )
-def admissibility(beta, eta, nu):
+def admissibility(beta: Array, eta: float, nu: float) -> float:
     r"""Definition 4.1 is one scalar inequality.
 
     **Hypotheses.** :math:`\beta_i \in [0, 1)`, :math:`0 \le \eta < 1 \le \nu`, :math:`\rho_i = \beta_i/(1-\beta_i)
@@ -155,7 +199,7 @@ def admissibility(beta, eta, nu):
     text="source",
     domain="distance >= 0, 0 <= beta <= 1, eta >= 0",
 )
-def ddim_distance_sandwich(distance, beta, eta):
+def ddim_distance_sandwich(distance: Numbers, beta: Array, eta: Numbers) -> tuple[Array, Array]:
     r"""DDIM with an approximate projection: the distance to K at every step.
 
     **Hypotheses.** (H1) the denoiser is an :math:`(\eta,\nu)`-approximate projection at the visited points: whenever
@@ -215,7 +259,7 @@ def ddim_distance_sandwich(distance, beta, eta):
     text="recalled",
     domain="0 <= eta < 1, 1 <= nu < inf, N integer >= 1, start_ratio > 0",
 )
-def beta_star(eta, nu, N, start_ratio=1.0):
+def beta_star(eta: Numbers, nu: Numbers, N: int, start_ratio: Numbers = 1.0) -> Numbers:
     r"""Largest constant relative step that is admissible: the log-linear schedule of N steps.
 
     **Hypotheses.** :math:`\beta_t = \beta` constant in (0, 1), :math:`0 \le \eta < 1 \le \nu`.
@@ -256,13 +300,13 @@ def beta_star(eta, nu, N, start_ratio=1.0):
 
 
 @guarded(domain="0 <= beta <= 1, eta number, 0 <= eta < 1")
-def smallest_admissible_nu(beta, eta):
+def smallest_admissible_nu(beta: Array, eta: float) -> float:
     r"""Smallest nu for which the schedule is admissible: :math:`\prod_i (1-\eta\rho_i)^{-1}` (``inf`` when none is)."""
     return float(np.exp(admissibility_excess(beta, eta, 1.0)))
 
 
 @guarded(domain="0 <= beta <= 1, nu number >= 1")
-def largest_admissible_eta(beta, nu):
+def largest_admissible_eta(beta: Array, nu: float) -> float:
     """Largest eta for which the schedule is (eta, nu)-admissible (0 for a schedule with a full step); bisection to 1 ulp."""
     beta = _betas("beta", beta)
     low, high = 0.0, 1.0
@@ -278,7 +322,7 @@ def largest_admissible_eta(beta, nu):
 
 
 @guarded(domain="distance >= 0, sigma >= 0, dimension >= 1")
-def band_usage(distance, sigma, dimension):
+def band_usage(distance: Numbers, sigma: Numbers, dimension: Numbers) -> Numbers:
     r"""How far a point is from the centre of the band: :math:`\max(r, 1/r)` with :math:`r = \sqrt n\,\sigma/d(x)`; the band
     condition of an (eta, nu)-approximate projection is usage <= nu."""
     xp = array_namespace(distance)
@@ -301,7 +345,7 @@ def band_usage(distance, sigma, dimension):
     text="recalled",
     domain="sigma >= 0",
 )
-def exact_projection_path(start, projection, sigma):
+def exact_projection_path(start: Array, projection: Array, sigma: Array) -> Array:
     r"""DDIM with the exact projection is gradient descent on :math:`f = d^2/2` and runs down a straight segment.
 
     **Hypotheses.** K closed in R^n; :math:`\sigma\epsilon(x,\sigma) = \nabla f(x)`, i.e. :math:`\hat x = p(x)`, wherever
@@ -345,7 +389,7 @@ def exact_projection_path(start, projection, sigma):
     text="derived",
     domain="distance >= 0, 0 <= beta <= 1, eta >= 0",
 )
-def a_posteriori_sandwich(distance, beta, eta):
+def a_posteriori_sandwich(distance: Numbers, beta: Array, eta: Array) -> tuple[Array, Array]:
     r"""DDIM with any denoiser: the distance to K from the relative errors measured on the trajectory itself.
 
     **Hypotheses.** K closed, :math:`0 \le \beta_t \le 1`, :math:`p_t` any nearest point of x_t, and
@@ -401,7 +445,7 @@ def a_posteriori_sandwich(distance, beta, eta):
     text="derived",
     domain="0 < eta < 1, 1 < nu < inf, N integer >= 1",
 )
-def best_admissible_products(eta, nu, N):
+def best_admissible_products(eta: Numbers, nu: Numbers, N: int) -> tuple[Numbers, Numbers]:
     r"""No admissible schedule of N steps goes further, or guarantees more, than the constant step :math:`\beta_*`.
 
     **Hypotheses.** :math:`0 < \eta < 1 < \nu`; any :math:`(\eta,\nu)`-admissible schedule of N steps, :math:`c` and
@@ -446,7 +490,7 @@ def best_admissible_products(eta, nu, N):
     text="recalled",
     domain="eta number, 0 <= eta < 1, nu number >= 1",
 )
-def admissible_limits(eta, nu):
+def admissible_limits(eta: float, nu: float) -> tuple[float, float, float]:
     r"""What an admissible schedule can reach with any number of steps.
 
     **Hypotheses.** :math:`0 \le \eta < 1 \le \nu`, not :math:`(\eta, \nu) = (0, 1)`; the constant step
@@ -489,7 +533,7 @@ def admissible_limits(eta, nu):
 
 
 @guarded(domain="eta number, 0 < eta < 1, nu number >= 1")
-def admissible_limit_rates(eta, nu):
+def admissible_limit_rates(eta: float, nu: float) -> tuple[float, float, float]:
     r"""Coefficients k of :math:`k/N` in the logarithms of (ratio, lower, upper) of :func:`admissible_limits`, eta > 0."""
     half = (math.log(nu) / eta) ** 2 / 2
     return half * (1 + eta), half * (1 + eta), half * (1 - eta) * (1 + 2 * eta)
@@ -503,7 +547,7 @@ def admissible_limit_rates(eta, nu):
     text="recalled",
     domain="a > 0, c > b**2 / a",
 )
-def gradient_estimation_gamma(a, b, c):
+def gradient_estimation_gamma(a: Numbers, b: Numbers, c: Numbers) -> Numbers:
     r"""The extrapolation weight gamma from the weights of the two errors.
 
     **Hypotheses.** :math:`W = \begin{pmatrix} a & b \\ b & c \end{pmatrix}` positive definite: :math:`a > 0`,
@@ -538,7 +582,7 @@ def gradient_estimation_gamma(a, b, c):
     text="derived",
     domain="0 <= beta <= 1, q number != 0, gamma number",
 )
-def gradient_estimation_filter(beta, q, gamma=2.0):
+def gradient_estimation_filter(beta: Array, q: float, gamma: float = 2.0) -> float:
     r"""What gradient estimation does to an error of the noise prediction that grows or decays geometrically.
 
     **Hypotheses.** The exact :math:`\epsilon_t = e` is constant along the trajectory (exact projection on a segment,
@@ -582,7 +626,9 @@ def gradient_estimation_filter(beta, q, gamma=2.0):
     text="derived",
     domain="gamma number, N integer >= 1, sigma_min number > 0, sigma_max number >= sigma_min, variance > 0",
 )
-def gradient_estimation_gaussian_error(gamma, N, sigma_max, sigma_min, variance=1.0):
+def gradient_estimation_gaussian_error(
+    gamma: float, N: int, sigma_max: float, sigma_min: float, variance: float = 1.0
+) -> float:
     r"""Leading error of gradient estimation as a scheme for the flow :math:`dx/d\sigma = \epsilon(x, \sigma)`.
 
     **Hypotheses.** A smooth epsilon (noised law); steps :math:`h_t = \sigma_t - \sigma_{t-1}`; the exact flow x(sigma).
@@ -621,7 +667,7 @@ def gradient_estimation_gaussian_error(gamma, N, sigma_max, sigma_min, variance=
     text="source",
     domain="sigma > 0, 0 <= sigma_next <= sigma",
 )
-def ddim_coordinates(x, eps, sigma, sigma_next):
+def ddim_coordinates(x: Array, eps: Array, sigma: Numbers, sigma_next: Numbers) -> Array:
     r"""DDIM is an Euler step in sigma.
 
     **Hypotheses.** :math:`z = \sqrt{\bar\alpha}\,x`, :math:`\bar\alpha = 1/(1+\sigma^2)`, i.e.
@@ -653,7 +699,7 @@ def ddim_coordinates(x, eps, sigma, sigma_next):
     text="source",
     domain="sigma > 0, 0 <= sigma_next <= sigma, 0 <= mu < 1",
 )
-def ddpm_coordinates(sigma, sigma_next, mu=0.5):
+def ddpm_coordinates(sigma: Numbers, sigma_next: Numbers, mu: Numbers = 0.5) -> tuple[Numbers, Numbers]:
     r"""DDPM goes down to a lower level than it must and adds the missing noise.
 
     **Hypotheses.** Coordinates as in :func:`ddim_coordinates`; :math:`\mu \in [0, 1)`, :math:`w \sim N(0, I)`; sigma_{t'}
@@ -693,7 +739,7 @@ def ddpm_coordinates(sigma, sigma_next, mu=0.5):
     text="derived",
     domain="sigma >= 0, codimension >= 0, start >= 0, 0 <= mu < 1",
 )
-def ddpm_subspace_distance(sigma, codimension, start=None, mu=0.5):
+def ddpm_subspace_distance(sigma: Array, codimension: Numbers, start: Numbers | None = None, mu: Numbers = 0.5) -> Array:
     r"""Mean squared distance of DDPM's states to a subspace.
 
     **Hypotheses.** K an affine subspace of dimension m in R^n, exact projection (the flat measure's denoiser), any member
@@ -734,7 +780,7 @@ def ddpm_subspace_distance(sigma, codimension, start=None, mu=0.5):
 
 
 @statement(paper="projection", ref="Prop 2.1", title="Gradient of the distance to a closed set", kind="equality", nan=True)
-def distance_gradient(x, projection):
+def distance_gradient(x: Array, projection: Array) -> tuple[Array, Array]:
     r"""Gradients of f = d^2/2 and of d.
 
     **Hypotheses.** K closed, p(x) the only nearest point of x; for the gradient of d also x not in K.
@@ -773,7 +819,7 @@ def distance_gradient(x, projection):
     kind="equality",
     domain="0 < theta <= 1",
 )
-def segment_invariance(x, projection, theta):
+def segment_invariance(x: Array, projection: Array, theta: Numbers) -> tuple[Array, Array]:
     r"""Distance, point and gradient on the segment from x to its projection.
 
     **Hypotheses.** K closed, p(x) a nearest point of x, :math:`y = p(x) + \theta\,(x - p(x))` with
@@ -803,7 +849,7 @@ def segment_invariance(x, projection, theta):
 
 
 @guarded(domain="distance >= 0")
-def relative_error(estimate, projection, distance):
+def relative_error(estimate: Array, projection: Array, distance: Numbers) -> Array:
     r""":math:`\eta(x,\sigma) = |\hat x - p(x)| / d(x)`, the left side of Definition 3.1 in units of d; (n,) array."""
     xp = array_namespace(estimate, projection, distance)
     offset = estimate - projection
@@ -811,7 +857,7 @@ def relative_error(estimate, projection, distance):
 
 
 @guarded(domain="distance >= 0, sigma >= 0, dimension >= 1, nu > 0, rtol >= 0")
-def band_ok(distance, sigma, dimension, nu, rtol=0.0):
+def band_ok(distance: Numbers, sigma: Numbers, dimension: Numbers, nu: Numbers, rtol: Numbers = 0.0) -> bool | np.ndarray:
     r"""Whether :math:`d/\nu \le \sqrt n\,\sigma \le \nu\,d`: only there does Definition 3.1 ask for anything; (n,) booleans.
 
     ``dimension`` is the ambient n; ``rtol`` an allowance for rounding.
@@ -820,7 +866,7 @@ def band_ok(distance, sigma, dimension, nu, rtol=0.0):
 
 
 @guarded(domain="distance >= 0, rtol >= 0")
-def projection_is_unique(gap, distance, rtol=0.0):
+def projection_is_unique(gap: Numbers, distance: Numbers, rtol: Numbers = 0.0) -> bool | np.ndarray:
     """Whether the second nearest point is farther than the nearest by more than ``rtol * distance``; (n,) booleans.
 
     ``gap`` is the difference of the two distances (``PointCloud.gap``). Definition 3.1 excludes the points where it is 0.
@@ -836,7 +882,7 @@ def projection_is_unique(gap, distance, rtol=0.0):
     text="derived",
     domain="separation >= 0, distance > 0",
 )
-def continuity_obstruction(separation, distance):
+def continuity_obstruction(separation: Numbers, distance: Numbers) -> Numbers:
     r"""Smallest eta of Definition 3.1 that a continuous denoiser can have, from one tie.
 
     **Hypotheses.** :math:`\hat x(x,\sigma)` continuous in x and an :math:`(\eta,\nu)`-approximate projection in the sense of
@@ -878,7 +924,7 @@ def continuity_obstruction(separation, distance):
     nan=True,
     domain="reach > 0",
 )
-def normal_offset(base, normal, reach):
+def normal_offset(base: Array, normal: Array, reach: Numbers) -> tuple[Array, Array]:
     r"""Projection of x0 + v for a normal vector v.
 
     **Hypotheses.** K closed with :math:`\tau = \mathrm{reach}(K) > 0`, :math:`x_0 \in K`, v in the normal cone of K at x0
@@ -911,7 +957,7 @@ def normal_offset(base, normal, reach):
     text="derived",
     domain="sigma >= 0, tangent >= 0, normal >= 0, reach > 0",
 )
-def oracle_denoising(sigma, tangent, normal, reach):
+def oracle_denoising(sigma: Numbers, tangent: Numbers, normal: Numbers, reach: Numbers) -> tuple[Numbers, Numbers, Numbers]:
     r"""Error of the exact projection as a denoiser of x0 + sigma e.
 
     **Hypotheses.** K a closed manifold with reach tau, :math:`x_0 \in K`, :math:`e = e_T + e_N` split into its tangential
@@ -955,7 +1001,7 @@ def oracle_denoising(sigma, tangent, normal, reach):
     text="derived",
     domain="sigma number > 0, ambient integer >= 1, dimension integer >= 0, dimension < ambient, t number > 0",
 )
-def oracle_denoising_whp(sigma, dimension, ambient, t):
+def oracle_denoising_whp(sigma: float, dimension: int, ambient: int, t: float) -> dict[str, Numbers]:
     r"""Error and distance of the exact projection under Gaussian noise, with their probabilities.
 
     **Hypotheses.** K a closed manifold of dimension d in R^n, :math:`x_0\in K`, :math:`e\sim N(0,I_n)`, t > 0 and
@@ -1008,7 +1054,7 @@ def oracle_denoising_whp(sigma, dimension, ambient, t):
     text="recalled",
     domain="diameter >= 0, distance > 0",
 )
-def hull_denoiser_error(diameter, distance):
+def hull_denoiser_error(diameter: Numbers, distance: Numbers) -> Numbers:
     r"""Relative error of a denoiser whose values lie in the convex hull of K.
 
     **Hypotheses.** K bounded, :math:`\hat x(x,\sigma) \in \mathrm{conv}(K)`, d(x) > 0.
@@ -1037,7 +1083,7 @@ def hull_denoiser_error(diameter, distance):
 
 
 @guarded(domain="half_squares >= 0, sigma >= 0")
-def half_smoothed_distance(half_squares, sigma):
+def half_smoothed_distance(half_squares: Array, sigma: Numbers) -> Array:
     r""":math:`F_\sigma(x) = -\sigma^2\log\sum_j e^{-|x-x_j|^2/2\sigma^2}` from half squared distances (n, m); (n,) array.
 
     F approximates **half** the squared distance, :math:`d^2/2`, and is it at sigma = 0. Shifted by the minimum, so that it
@@ -1052,7 +1098,7 @@ def half_smoothed_distance(half_squares, sigma):
 
 
 @statement(paper="projection", ref="Prop 3.3", title="Ideal denoiser = gradient of a smoothed distance", kind="refuted")
-def smoothed_distance_gradient(x, denoised):
+def smoothed_distance_gradient(x: Array, denoised: Array) -> Array:
     r"""Gradient of the half smoothed distance F.
 
     **Hypotheses.** K finite with uniform weights, s > 0, E[x0 | x] the ideal denoiser (conditional mean under x = x0 + s z),
@@ -1086,7 +1132,7 @@ def smoothed_distance_gradient(x, denoised):
 
 
 @guarded(domain="sigma > 0")
-def smoothed_distance_hessian(covariance, sigma):
+def smoothed_distance_hessian(covariance: Array, sigma: Numbers) -> Array:
     r"""Hessian of F, :math:`I - \mathrm{Cov}[x_0\mid x]/\sigma^2`, from the (n, d, d) posterior covariances; sigma a number
     or one per row."""
     xp = array_namespace(covariance)
@@ -1102,7 +1148,7 @@ def smoothed_distance_hessian(covariance, sigma):
     text="derived",
     domain="distance >= 0, sigma >= 0, count >= 1",
 )
-def smoothed_distance_sandwich(distance, sigma, count):
+def smoothed_distance_sandwich(distance: Numbers, sigma: Numbers, count: Numbers) -> tuple[Array, Array]:
     r"""The half smoothed distance F against half the squared distance.
 
     **Hypotheses.** K finite with ``count`` points, F as in :func:`smoothed_distance_gradient`.
@@ -1125,7 +1171,7 @@ def smoothed_distance_sandwich(distance, sigma, count):
 
 
 @guarded(domain="distances >= 0, to_projection >= 0, alpha >= 0, eta >= 0")
-def near_set_error(distances, to_projection, alpha, eta):
+def near_set_error(distances: Array, to_projection: Array, alpha: Numbers, eta: Numbers) -> Array:
     r"""Right-hand side of Proposition 3.4: :math:`\eta\, d + C_{x,\alpha}`, C the largest :math:`|x_0 - p|` over atoms with
     :math:`|x - x_0| \le \alpha d`.
 
@@ -1153,7 +1199,7 @@ def _near_set_terms(distance, sigma, count, eta):
     text="recalled",
     domain="distance > 0, sigma >= 0, count >= 1, 0 < eta <= count",
 )
-def near_set_radius(distance, sigma, count, eta):
+def near_set_radius(distance: Numbers, sigma: Numbers, count: Numbers, eta: Numbers) -> Numbers:
     r"""Relative radius alpha of the near set.
 
     **Hypotheses.** K finite with ``count`` = |K| points and uniform weights, p(x) unique, :math:`d = d(x) > 0`,
@@ -1191,7 +1237,7 @@ def near_set_radius(distance, sigma, count, eta):
     text="derived",
     domain="distance > 0, sigma >= 0, count >= 1, 0 < eta <= count",
 )
-def near_set_radius_half_log(distance, sigma, count, eta):
+def near_set_radius_half_log(distance: Numbers, sigma: Numbers, count: Numbers, eta: Numbers) -> Numbers:
     r"""Proposition 3.4 with half the logarithm.
 
     **Hypotheses and conclusion.** Those of :func:`near_set_radius`, with
@@ -1223,7 +1269,7 @@ def near_set_radius_half_log(distance, sigma, count, eta):
     text="derived",
     domain="distance > 0, sigma >= 0, count >= 1, 0 < eta <= count",
 )
-def near_set_radius_exact(distance, sigma, count, eta):
+def near_set_radius_exact(distance: Numbers, sigma: Numbers, count: Numbers, eta: Numbers) -> Numbers:
     r"""The smallest radius that the term-by-term proof of Proposition 3.4 allows.
 
     **Hypotheses and conclusion.** Those of :func:`near_set_radius`, with alpha at least the root in :math:`[1, \infty)` of
@@ -1257,7 +1303,7 @@ def near_set_radius_exact(distance, sigma, count, eta):
     text="derived",
     domain="distance >= 0, weights >= 0",
 )
-def squared_w2_to_laws_on_set(distance, weights=None):
+def squared_w2_to_laws_on_set(distance: Array, weights: Array | None = None) -> float:
     r"""Smallest W2 distance between the law of x and a law on K.
 
     **Hypotheses.** K closed, E|x|^2 finite.

@@ -14,8 +14,37 @@ import math
 import numpy as np
 
 from .._core.arrays import to_numpy
+from .._core.typing import Array, Numbers
 from .._core.validation import choice, fail
 from ._statement import guarded, statement
+
+__all__ = [
+    "OPTIONS",
+    "SCHEMES",
+    "TRAJECTORY_SHIFT",
+    "backward_error_field",
+    "backward_kl",
+    "backward_steps",
+    "budget_inequality",
+    "euler_maruyama_trajectory_kl",
+    "forward_convergence",
+    "gaussian_errors",
+    "gaussian_leading_kl",
+    "hybrid_error_field",
+    "hybrid_trajectory_kl",
+    "interpolating_process",
+    "kl_derivative",
+    "kl_order",
+    "local_weak_error",
+    "matching_bias",
+    "mixture_constants",
+    "mixture_lipschitz",
+    "prox_update",
+    "standard_normal_variance",
+    "step_threshold",
+    "trajectory_leading",
+    "two_mode_curvature",
+]
 
 #: schemes whose leading constants are known
 SCHEMES = ("euler_maruyama", "proximal_backward", "proximal_hybrid", "exponential_integrator", "ddpm", "probability_flow")
@@ -39,7 +68,7 @@ _CONSTANTS = (
     text="source",
     domain="g number > 0",
 )
-def prox_update(x, z, g, scheme):
+def prox_update(x: Array, z: Array, g: float, scheme: str) -> tuple[Array, float]:
     r"""Argument and parameter of the proximal map of one step.
 
     **Hypotheses.** g > 0; g < 2 for the backward scheme.
@@ -94,7 +123,9 @@ def prox_update(x, z, g, scheme):
     text="recalled",
     domain="s >= 0",
 )
-def interpolating_process(s, x, score, curvature, third, scheme, y=None):
+def interpolating_process(
+    s: Numbers, x: Array, score: Array, curvature: Array, third: Array, scheme: str, y: Array | None = None
+) -> tuple[Array, Array]:
     r"""Drift and inverse diffusion of the process that joins two states of a proximal sampler, in one dimension.
 
     **Hypotheses.** l three times differentiable; :math:`J > 0` on [0, g].
@@ -146,7 +177,7 @@ def interpolating_process(s, x, score, curvature, third, scheme, y=None):
     text="recalled",
     domain="weights >= 0, diffusion_q > 0",
 )
-def kl_derivative(weights, r, e, diffusion_q):
+def kl_derivative(weights: Array, r: Array, e: Array, diffusion_q: Numbers) -> tuple[Numbers, Numbers]:
     r"""Rate of change of KL(p | q) along two diffusions.
 
     **Hypotheses.** p, q smooth positive densities of :math:`dX = b_p ds + A_p^{1/2}dW` and :math:`b_q, A_q`; boundary terms
@@ -183,7 +214,9 @@ def kl_derivative(weights, r, e, diffusion_q):
     text="derived",
     domain="s >= 0",
 )
-def backward_error_field(s, x, score_t, score, curvature, third):
+def backward_error_field(
+    s: Numbers, x: Array, score_t: Array, score: Array, curvature: Array, third: Array
+) -> tuple[Array, Array, Array, Array]:
     r"""J e for the backward interpolation against the true reverse process, in one dimension, term by term.
 
     **Hypotheses.** As for :func:`interpolating_process`; p is the reverse process (drift :math:`x/2 + l_t'`, unit noise).
@@ -219,7 +252,9 @@ def backward_error_field(s, x, score_t, score, curvature, third):
     text="derived",
     domain="s number > 0",
 )
-def hybrid_error_field(s, x, score_t, score, curvature, third):
+def hybrid_error_field(
+    s: float, x: Array, score_t: Array, score: Array, curvature: Array, third: Array
+) -> tuple[Array, Array]:
     r"""J e of the hybrid interpolation conditional on X_k = y, as ``constant + factor * Z``, in one dimension.
 
     **Hypotheses.** As for :func:`interpolating_process`; under the true law :math:`y = e^{-s/2}x + \sqrt{1-e^{-s}}\,Z`.
@@ -255,7 +290,7 @@ def hybrid_error_field(s, x, score_t, score, curvature, third):
     text="derived",
     domain="initial number >= 0, steps >= 0",
 )
-def budget_inequality(initial, steps):
+def budget_inequality(initial: float, steps: Array) -> float:
     r"""KL of the output from the integrated error field; no Lipschitz constant.
 
     **Hypotheses.** :math:`J > 0` for all s in :math:`[0, g_k]`, every k (a pointwise condition on
@@ -292,7 +327,7 @@ def budget_inequality(initial, steps):
     text="recalled",
     domain="T number > 0, second_moment number >= 0, d integer >= 1",
 )
-def forward_convergence(T, second_moment, d):
+def forward_convergence(T: float, second_moment: float, d: int) -> float:
     r"""KL of the law at time T from N(0, I).
 
     **Hypotheses.** :math:`E|X_0|^2 \le M_2`, T > 0.
@@ -339,7 +374,7 @@ def _step_coefficient(d, second_moment, L, H):
     text="recalled",
     domain=_CONSTANTS,
 )
-def backward_kl(g, d, second_moment, L, H, initial=0.0):
+def backward_kl(g: Numbers, d: int, second_moment: Numbers, L: Numbers, H: Numbers, initial: Numbers = 0.0) -> float:
     r"""Closed bound of the budget of the backward scheme (Theorem A of our derivation).
 
     **Hypotheses.** :math:`E|X_0|^2\le M_2`, :math:`D=\max(d,M_2)`; :math:`|\nabla^2l_t|\le L`, :math:`|D^3l_t|\le H` for all
@@ -391,7 +426,7 @@ def backward_kl(g, d, second_moment, L, H, initial=0.0):
     text="source",
     domain="eps number > 0, T number >= 0, d integer >= 1, second_moment number >= 0, L number >= 0, H number >= 0",
 )
-def backward_steps(eps, T, d, second_moment, L, H):
+def backward_steps(eps: float, T: float, d: int, second_moment: float, L: float, H: float) -> int:
     r"""Number of uniform steps after which :func:`backward_kl` is at most eps (exact start).
 
     **Hypotheses.** As for :func:`backward_kl`.
@@ -417,7 +452,9 @@ def backward_steps(eps, T, d, second_moment, L, H):
     text="recalled",
     domain=_CONSTANTS,
 )
-def hybrid_trajectory_kl(g, d, second_moment, L, H, initial=0.0):
+def hybrid_trajectory_kl(
+    g: Numbers, d: int, second_moment: Numbers, L: Numbers, H: Numbers, initial: Numbers = 0.0
+) -> float:
     r"""Closed bound of the conditional budget of the hybrid scheme (Theorem B of our derivation).
 
     **Hypotheses.** As for :func:`backward_kl`.
@@ -446,7 +483,7 @@ def hybrid_trajectory_kl(g, d, second_moment, L, H, initial=0.0):
     text="derived",
     domain="g > 0, d integer >= 1, second_moment number >= 0, L number >= 0, initial number >= 0",
 )
-def euler_maruyama_trajectory_kl(g, d, second_moment, L, initial=0.0):
+def euler_maruyama_trajectory_kl(g: Numbers, d: int, second_moment: float, L: float, initial: float = 0.0) -> float:
     r"""Closed bound of the Girsanov budget of the score sampler; no third derivative, no step condition.
 
     **Hypotheses.** :math:`E|X_0|^2\le M_2`, :math:`D=\max(d,M_2)`, :math:`|\nabla^2l_t|\le L` on [0, T].
@@ -485,7 +522,7 @@ TRAJECTORY_SHIFT = {
     text="derived",
     domain="g >= 0, curvature_integral >= 0",
 )
-def trajectory_leading(g, curvature_integral):
+def trajectory_leading(g: Numbers, curvature_integral: Numbers) -> Numbers:
     r"""Leading term of the trajectory KL of the stochastic schemes.
 
     **Hypotheses.** Smooth l_t on [0, T], uniform steps g, exact start.
@@ -519,7 +556,7 @@ def trajectory_leading(g, curvature_integral):
     kind="asymptotic",
     text="derived",
 )
-def kl_order(scheme, which):
+def kl_order(scheme: str, which: str) -> int:
     r"""Order in N of a KL divergence of the output, uniform steps.
 
     **Hypotheses.** Smooth l_t on [0, T], :math:`J>0`, exact start, a first-order error that does not vanish.
@@ -577,7 +614,7 @@ def _log_ratio(S):
     text="derived",
     domain="S number > 0, mu number",
 )
-def gaussian_errors(scheme, S, mu=0.0):
+def gaussian_errors(scheme: str, S: float, mu: float = 0.0) -> tuple[float, float]:
     r"""Coefficients of g in the output variance and mean for the target N(mu, S), one coordinate.
 
     **Hypotheses.** Exact start p_T, T large (terms of order :math:`e^{-T}` dropped, :math:`e^{-T/2}` in the mean of the
@@ -635,7 +672,7 @@ def gaussian_errors(scheme, S, mu=0.0):
     text="derived",
     domain="g >= 0, S > 0",
 )
-def gaussian_leading_kl(scheme, g, S, mu=0.0):
+def gaussian_leading_kl(scheme: str, g: Numbers, S: Numbers, mu: Numbers = 0.0) -> Numbers:
     r"""Leading term of KL(p_0 | q_0) for a Gaussian target with variances S and mean mu.
 
     **Hypotheses.** As for :func:`gaussian_errors`.
@@ -674,7 +711,7 @@ def gaussian_leading_kl(scheme, g, S, mu=0.0):
     text="derived",
     domain="g number > 0, N integer >= 0, start >= 0",
 )
-def standard_normal_variance(scheme, g, N, start=1.0):
+def standard_normal_variance(scheme: str, g: float, N: int, start: Numbers = 1.0) -> Numbers:
     r"""Variance after N equal steps on the target N(0, 1), exact for every N.
 
     **Hypotheses.** Start N(0, start); g < 2 for the backward scheme, g < 4 for Euler-Maruyama.
@@ -708,7 +745,9 @@ def standard_normal_variance(scheme, g, N, start=1.0):
     text="derived",
     domain="g >= 0",
 )
-def local_weak_error(scheme, g, b, b_x, b_xx, b_s, f_x, f_xx):
+def local_weak_error(
+    scheme: str, g: Numbers, b: Numbers, b_x: Numbers, b_xx: Numbers, b_s: Numbers, f_x: Numbers, f_xx: Numbers
+) -> Numbers:
     r"""Leading local weak error :math:`E f(X_{step})-E f(X_{true})` of one step, in one dimension.
 
     **Hypotheses.** Smooth drift :math:`b=x/2+l'` with time derivative b_s along the reverse time; f smooth.
@@ -747,7 +786,7 @@ def local_weak_error(scheme, g, b, b_x, b_xx, b_s, f_x, f_xx):
     text="derived",
     domain="sup_curvature number",
 )
-def step_threshold(scheme, sup_curvature):
+def step_threshold(scheme: str, sup_curvature: float) -> float:
     r"""Largest last step for which the output of a proximal scheme has a positive density.
 
     **Hypotheses.** Global proximal map at the last step; :math:`\kappa=\sup_u\lambda_{\max}(\nabla^2\ln p_0(u))`, attained.
@@ -772,7 +811,7 @@ def step_threshold(scheme, sup_curvature):
 
 
 @guarded(domain="v > 0")
-def two_mode_curvature(m, v):
+def two_mode_curvature(m: Numbers, v: Numbers) -> Numbers:
     r""":math:`\sup l''=m^2/v^2-1/v` of the equal mixture of N(-m, v) and N(m, v) (attained at 0 when positive)."""
     return m**2 / v**2 - 1 / v
 
@@ -785,7 +824,7 @@ def two_mode_curvature(m, v):
     text="derived",
     domain="variance number >= 0, diameter number >= 0, t number >= 0",
 )
-def mixture_lipschitz(variance, diameter, t=0.0):
+def mixture_lipschitz(variance: float, diameter: float, t: float = 0.0) -> tuple[float, float]:
     r"""Bounds of the second and third derivative of l_t for a mixture of :math:`N(c_i,vI)` with centres of diameter R.
 
     **Hypotheses.** Equal isotropic variances v >= 0; :math:`R_t=e^{-t/2}R`, :math:`v_t=e^{-t}v+1-e^{-t}>0`.
@@ -817,7 +856,7 @@ def _lipschitz(v, R, a):
 
 
 @guarded(domain="variance number >= 0, diameter number >= 0, horizon >= 0")
-def mixture_constants(variance, diameter, horizon=math.inf):
+def mixture_constants(variance: float, diameter: float, horizon: float = math.inf) -> tuple[float, float]:
     r"""Suprema over t in [0, horizon] of :func:`mixture_lipschitz`, in closed form.
 
     With :math:`a=e^{-t}`, :math:`w=1+(v-1)a`: 1/w is monotone; the derivative of :math:`aR^2/(4w^2)-1/w` has a numerator
@@ -849,7 +888,7 @@ def mixture_constants(variance, diameter, horizon=math.inf):
     text="source",
     domain="zeta >= 0, d integer >= 1",
 )
-def matching_bias(zeta, d, hessian, grad_laplacian):
+def matching_bias(zeta: Numbers, d: int, hessian: Numbers, grad_laplacian: Numbers) -> Array:
     r"""Leading distance of the minimiser of the proximal matching loss from the proximal map.
 
     **Hypotheses.** :math:`y=x+\sqrt\lambda\epsilon`, x ~ p, posterior density :math:`\pi_y` smooth with a unique

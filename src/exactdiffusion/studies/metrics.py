@@ -444,7 +444,7 @@ def kl_bound(run: Run) -> tuple[float, str, str] | None:
     """
     from ..laws import GaussianMixture
 
-    rules = {
+    rules: dict[str, tuple[Any, bool]] = {
         "proximal_backward": (proximal_bounds.backward_kl, True),
         "proximal_hybrid": (proximal_bounds.hybrid_trajectory_kl, True),
         "euler_maruyama": (proximal_bounds.euler_maruyama_trajectory_kl, False),
@@ -491,7 +491,8 @@ def ddim_distance_bound(run: Run) -> tuple[float, str, str, str | None] | None:
     if scale[0] == 0:
         return None  # pure noise has no distance to the set
     states = [x / float(s) for x, s in zip(run.path, scale)]
-    eta, distance = [], None
+    eta: list[np.ndarray] = []
+    distance: Any = None
     for i, y in enumerate(states[:-1]):
         nearest = run.law.project(y)
         here = np.linalg.norm(y - nearest, axis=1)

@@ -52,9 +52,9 @@ PAIRS = {
     "tests/distances/test_errors_rates.py::test_intervals_cover_at_their_level[mse]":
         "standard error without the square root of n",
     "tests/distances/test_errors_rates.py::test_interval_coverage[6-0.9]": "fitted slope: interval of half the width",
-    "tests/distances/test_wasserstein.py::test_noise_floor_covers_the_mean_and_is_reproducible":
+    "tests/distances/test_wasserstein.py::test_exact_draws_cover_the_mean_and_are_reproducible":
         "noise floor: at most 50 of the draws",
-    "tests/distances/test_wasserstein.py::test_noise_floor_takes_a_law_and_weights":
+    "tests/distances/test_wasserstein.py::test_exact_draws_take_a_law_and_weights":
         "noise floor: 1.15 times too large",
     "tests/output_laws/test_gaussian.py::test_law_of_200000_samples": "noise: deviation 1.02",
     "tests/output_laws/test_line.py::test_gap_law_against_samples_of_the_global_prox":

@@ -439,7 +439,7 @@ class AuditReport:
     @property
     def beta_star(self) -> float | None:
         """Largest admissible constant relative step for N steps at the measured eta; None when eta_max >= 1."""
-        return bound.beta_star(self.eta_max, self.schedule_nu, self.N) if self.eta_max < 1 else None
+        return float(bound.beta_star(self.eta_max, self.schedule_nu, self.N)) if self.eta_max < 1 else None
 
     def schedule(self, sigma_max: float = 40.0, N: int | None = None) -> schedules.Grid:
         """The admissible log-linear `Grid` for the measured eta: N steps of the largest admissible size.

@@ -23,11 +23,11 @@ from ...output_laws.line import (
     MOST_EVALUATIONS,
     AssumptionViolated,
     Explicit,
+    Level,
     QuadratureError,
     _chain,
     discretise,
     divergences,
-    level,
     pole_distance,
     propagate,
 )
@@ -121,7 +121,7 @@ def _sum(first, steps):
 
 
 def _at(law, time):
-    return level(law, math.exp(-time / 2), math.sqrt(-math.expm1(-time)))
+    return Level(law, math.exp(-time / 2), math.sqrt(-math.expm1(-time)))
 
 
 def trajectory_kl(
@@ -238,7 +238,7 @@ def budget(
     AssumptionViolated
         where J <= 0 for some s in [0, g] on the nodes.
     QuadratureError
-        where a level needs more than ``grid.MAX_NODES`` nodes.
+        where a level needs more than ``line.MAX_NODES`` nodes.
     """
     order = integer("order", order, low=1)
     choice("inside", inside, ("end", "start"))
@@ -380,7 +380,7 @@ def posterior_budget(
 
 
 def _finer(q, factor):
-    """Logarithm of a smooth grid law on ``factor`` times more nodes (interpolated: accurate to about 1e-9)."""
+    """Logarithm of a smooth law on nodes, on ``factor`` times more nodes (interpolated: accurate to about 1e-9)."""
     if len(q.segments) > 1:
         raise AssumptionViolated(0, q.gaps[0][0], 0.0, "a law with gaps")
     y = np.linspace(q.x[0], q.x[-1], factor * (len(q.x) - 1) + 1)
