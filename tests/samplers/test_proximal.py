@@ -124,6 +124,21 @@ def test_zero_length_steps_are_the_identity(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_law_is_asked_with_a_float_or_one_value_for_each_row(name, monkeypatch):
+    """lam is a Python float where all rows share it, and an array of shape (n,) where they have their own levels."""
+    kind = type(MIXTURE.noised(1.0, 1.0))
+    asked, real = [], kind.prox
+    monkeypatch.setattr(kind, "prox", lambda self, y, lam, **kw: asked.append(lam) or real(self, y, lam, **kw))
+    x = Noise(1).initial(3, 2)
+    run(name, MIXTURE, GRID, x)
+    assert [type(lam) for lam in asked] == [float] * GRID.N
+    asked.clear()
+    grids = [schedules.vp_linear(15, 0.1, top) for top in (5.0, 10.0, 20.0)]
+    run(name, MIXTURE, Grid(np.stack([g.scale for g in grids], 1), np.stack([g.sigma for g in grids], 1)), x)
+    assert [lam.shape for lam in asked] == [(3,)] * 15
+
+
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("wrap", [lambda law: law, Counted])
 def test_law_without_proximal_maps_is_refused_at_the_call(name, wrap):
     with pytest.raises(ValueError, match=r"^law: got Sphere\(.*expected a law with proximal maps"):

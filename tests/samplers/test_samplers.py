@@ -653,18 +653,23 @@ def test_bad_input_names_the_argument_at_the_call(case):
 PURE = Grid([0.0, 0.3, 0.8, 1.0], [1.0, np.sqrt(1 - 0.3**2), 0.6, 0.0])
 
 
-def test_ddim_starts_from_pure_noise():
+@pytest.mark.parametrize("first", [1.0, 2.0])
+def test_ddim_starts_from_pure_noise(first):
     """Nothing is known at scale 0: D is the prior mean and all of x is noise, x' = scale' E[X] + (sigma' / sigma) x."""
-    law, x = GaussianMixture([1.0], [[1.5]], 0.25), np.array([[0.7], [-2.0]])
-    states = list(samplers.ddim(law, PURE, x))
+    law, x, grid = (
+        GaussianMixture([1.0], [[1.5]], 0.25),
+        np.array([[0.7], [-2.0]]),
+        Grid(PURE.scale, [first, *PURE.sigma[1:]]),
+    )
+    states = list(samplers.ddim(law, grid, x))
     by_hand = [x]
-    for i in range(PURE.N):
-        (a, s), (b, t), y = (PURE.scale[i], PURE.sigma[i]), (PURE.scale[i + 1], PURE.sigma[i + 1]), by_hand[-1]
+    for i in range(grid.N):
+        (a, s), (b, t), y = (grid.scale[i], grid.sigma[i]), (grid.scale[i + 1], grid.sigma[i + 1]), by_hand[-1]
         clean = 1.5 + a * 0.25 / (a * a * 0.25 + s * s) * (y - a * 1.5)
         by_hand.append(b * clean + t / s * (y - a * clean))
     for state, want in zip(states, by_hand, strict=True):
         assert np.abs(state - want).max() <= 1e-15
-    near = Grid(np.where(PURE.scale > 0, PURE.scale, 1e-12), PURE.sigma)  # the limit
+    near = Grid(np.where(grid.scale > 0, grid.scale, 1e-12), grid.sigma)  # the limit
     assert np.abs(states[-1] - samplers.final(samplers.ddim(law, near, x))).max() <= 1e-10
 
 

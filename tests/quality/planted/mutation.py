@@ -3,7 +3,8 @@
 ``python tests/quality/planted/mutation.py [--count N] [--seed S] [--only TEXT]`` draws N mutants of the modules in
 :data:`MODULES` (by the operators of cosmic-ray: extra ``mutation``), runs them and lists the survivors; ``--all`` takes
 every mutant (hours). Survivors that were reviewed are in ``equivalent.toml`` with the reason why no test can or should
-see them; they are not run again as long as the changed lines read the same.
+see them; they are not run again as long as the changed expression is the same (:func:`key`). ``--reviewed`` shows the
+code of each of them, and runs nothing.
 
 A mutant first meets the tests that execute its function, the quickest ones first, then whole files of such tests (a value
 cached by one test may be asserted in another). An exception and a run that does not end count as seen; the score says how
@@ -17,6 +18,7 @@ import importlib
 import inspect
 import json
 import pkgutil
+import re
 import sys
 import tempfile
 import textwrap
@@ -108,23 +110,61 @@ def mutant(target, source, name, occurrence):
     from cosmic_ray.plugins import get_operator
 
     changed = mutate_code(source, get_operator(f"core/{name}")(), occurrence)
-    if changed is None or not _changes_body(source, changed):
+    try:
+        if changed is None or expressions(source) == expressions(changed):
+            return None
+    except SyntaxError:  # the bare * of a signature is no product
         return None
     return planted.Fault(f"{target} {name} {occurrence}", name, target, source, changed, ("-",), False, "mutation")
 
 
-def _changes_body(source, changed):
-    """Whether a mutant is Python, differs, and not in its decorators (they have run already)."""
-    try:
-        before, after = (ast.parse(text).body[0] for text in (source, changed))
-    except SyntaxError:  # the bare * of a signature is no product
-        return False
-    same = [ast.dump(d) for d in before.decorator_list] == [ast.dump(d) for d in after.decorator_list]
-    return same and ast.dump(before) != ast.dump(after)
+#: nodes that hold expressions without being one
+_HOLDERS = (ast.stmt, ast.ExceptHandler, ast.match_case)
+
+
+def expressions(source):
+    """The expressions that the statements of a function hold, each as text without layout, comments and annotations.
+
+    A signature gives one text for each parameter; the decorators of the function have run already and are left out.
+    """
+    tree, found = ast.parse(source).body[0], []
+    tree.decorator_list = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.arg):
+            node.annotation = None
+    for node in ast.walk(tree):
+        if isinstance(node, _HOLDERS):
+            hints = [getattr(node, name, None) for name in ("annotation", "returns")]
+            for child in ast.iter_child_nodes(node):
+                if not isinstance(child, _HOLDERS) and child not in hints:
+                    text = ast.unparse(child).replace('"', "'")  # the quotes of f-strings differ between versions of Python
+                    found += text.split(", ") if isinstance(child, ast.arguments) else [text]
+    return found
+
+
+def key(fault):
+    """The name ``operator digest`` of a mutant among those of its function.
+
+    The digest is that of the whole expression (:func:`expressions`) before and after the change; where the function holds
+    the same expression several times, the number of the changed one follows. An edit of the expression makes another key;
+    an edit of the layout, of an annotation or of another statement does not, nor does another name of an imported module
+    of the package.
+    """
+    before, after = expressions(fault.old), expressions(fault.new)
+    i = next(i for i, (a, b) in enumerate(zip(before, after, strict=True)) if a != b)
+    rooms = [name for name, value in vars(sys.modules[fault.target.partition(":")[0]]).items() if _is_room(value)]
+    text = re.sub(r"\b(\w+)\.", lambda m: "" if m[1] in rooms else m[0], f"{before[i]} -> {after[i]}")
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    earlier = before[:i].count(before[i])
+    return f"{fault.kind} {digest}" + (f" {earlier + 1}" if earlier else "")
+
+
+def _is_room(value):
+    return inspect.ismodule(value) and value.__name__.startswith("exactdiffusion.")
 
 
 def difference(fault):
-    """The changed lines of a mutant, ``old -> new``."""
+    """The changed lines of a mutant, ``old -> new``, for its reader."""
     pairs = zip(fault.old.splitlines(), fault.new.splitlines())
     return "; ".join(f"{a.strip()} -> {b.strip()}" for a, b in pairs if a != b)
 
@@ -206,33 +246,60 @@ def who_runs_what(out):
 
 
 def reviewed():
-    """``(target, difference)`` -> reason, of the survivors in ``equivalent.toml``."""
+    """``(target, key)`` -> reason, of the survivors in ``equivalent.toml``."""
     path = planted.HERE / "equivalent.toml"
     entries = tomllib.loads(path.read_text(encoding="utf-8")).get("mutant", []) if path.exists() else []
-    return {(e["target"], change): e["reason"] for e in entries for change in e["changes"]}
+    return {(e["target"], name): e["reason"] for e in entries for name in e["mutants"]}
 
 
-def stale():
-    """The reviewed ``(target, difference)`` that no operator makes of the present code."""
-    entries, sources = set(reviewed()), functions()
-    for target in {t for t, _ in entries} & set(sources):
-        source = sources[target]
+def every(sources):
+    """All mutants of the functions ``target -> source``."""
+    for target, source in sources.items():
         for name, number in places(source):
-            made = [mutant(target, source, name, k) for k in range(number)]
-            entries -= {(target, difference(m)) for m in made if m is not None}
-    return sorted(entries)
+            made = (mutant(target, source, name, k) for k in range(number))
+            yield from (m for m in made if m is not None)
+
+
+def stale(sources=None):
+    """The reviewed ``(target, key)`` that no operator makes of the present code (or of ``sources``, for their functions)."""
+    entries = {entry for entry in reviewed() if sources is None or entry[0] in sources}
+    code = functions() if sources is None else sources
+    wanted = {target: code[target] for target in {t for t, _ in entries} & set(code)}
+    return sorted(entries - {(m.target, key(m)) for m in every(wanted)})
+
+
+def first_names():
+    """New name -> old name of every function and module that has moved (``benchmarks/evidence/names.toml``)."""
+    text = (planted.ROOT / "benchmarks" / "evidence" / "names.toml").read_text(encoding="utf-8")
+    return {new: old for old, new in tomllib.loads(text)["names"].items()}
+
+
+def first_name(target, moved):
+    """The target by the name that its function, or the innermost of its modules that has moved, had first."""
+    if target in moved:
+        return moved[target]
+    module, _, path = target.partition(":")
+    parts = module.split(".")
+    for n in range(len(parts), 0, -1):
+        if (head := ".".join(parts[:n])) in moved:
+            return ".".join([moved[head], *parts[n:]]) + f":{path}"
+    return target
 
 
 def draw(count, seed, only=""):
     """``count`` mutants (None: all), the same for the same code and seed, and the number of places they are drawn from.
 
-    Each place has its lot from its own name: an edit of one function leaves the draw among all others as it was.
+    Each place has its lot from the first name of its function (:func:`first_name`), its operator and its number among the
+    places of this operator in the function. So a move that ``names.toml`` lists changes no lot, nor does a new layout. An
+    edit that adds or removes a place gives other lots to the places of the same operator behind it in the same function; a
+    move that is not listed gives other lots to the whole function. The draw among all other functions stays as it was.
     """
     sources = {target: source for target, source in functions().items() if only in target}
     population = [(t, name, k) for t, s in sources.items() for name, number in places(s) for k in range(number)]
-    population.sort(key=lambda place: hashlib.sha256(repr((seed, *place)).encode()).digest())
+    moved = first_names()
+    lots = [hashlib.sha256(repr((seed, first_name(t, moved), name, k)).encode()).digest() for t, name, k in population]
     chosen = []
-    for target, name, k in population:
+    for _, (target, name, k) in sorted(zip(lots, population)):
         if count is not None and len(chosen) >= count:
             break
         found = mutant(target, sources[target], name, k)
@@ -281,7 +348,7 @@ class Score:
     def __str__(self):
         lines = []
         for title, group in (("survives", self.survivors), ("not executed by any test", self.unreached)):
-            lines += [f"{title}: {m.target}: {difference(m)}" for m in group]
+            lines += [f"{title}: {m.target}: {key(m)}: {difference(m)}" for m in group]
         dead = self.total - self.alive
         how = ", ".join(f"{len(group)} {name}" for name, group in self.killed.items())
         lines.append(
@@ -322,8 +389,8 @@ def run(count=COUNT, seed=SEED, only="", calls=None):
     """
     reasons = reviewed()
     chosen, population = draw(count, seed, only)
-    equivalent = [m for m in chosen if (m.target, difference(m)) in reasons]
-    chosen = [m for m in chosen if (m.target, difference(m)) not in reasons]
+    equivalent = [m for m in chosen if (m.target, key(m)) in reasons]
+    chosen = [m for m in chosen if (m.target, key(m)) not in reasons]
     if calls is None:
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "calls.json"
@@ -354,10 +421,17 @@ def main(argv):
     parser.add_argument("--only", default="", help="part of module:function")
     parser.add_argument("--all", action="store_true", help="every mutant instead of a draw")
     parser.add_argument("--map", metavar="FILE", help="only find out which test executes what, and write it to FILE")
+    parser.add_argument("--reviewed", action="store_true", help="only show the reviewed mutants, their code and the reasons")
     parser.add_argument("--calls", metavar="FILE", help="use such a file instead of finding out again")
     options = parser.parse_args(argv)
     if options.map:
         return who_runs_what(options.map)
+    if options.reviewed:
+        reasons = reviewed()
+        for m in every({target: s for target, s in functions().items() if options.only in target}):
+            if reason := reasons.get((m.target, key(m))):
+                print(f"{m.target}: {key(m)}: {difference(m)}\n    {reason}")
+        return
     calls = json.loads(Path(options.calls).read_text()) if options.calls else None
     print(run(None if options.all else options.count, options.seed, options.only, calls))
 
