@@ -193,7 +193,7 @@ def _conditional_kl(i, m, before, after, g):
         excess = _excess(delta)
         total += h * math.fsum(np.exp(log_after[rows]) * (excess @ weight))
         mass += h * math.fsum(np.exp(log_after[rows]) * ((excess + 1 + delta) @ weight))
-    # The nodes reach where the true law is. What the sampler puts elsewhere, after coarse steps, counts in e^delta - 1 alone.
+    # The nodes reach where the true law is. What a coarse step puts elsewhere counts in e^delta - 1 alone.
     return total + (1 - mass if 1 - mass > 1e-12 else 0.0)  # less is rounding of the sums
 
 
