@@ -86,5 +86,6 @@ def missing_planted():
     without = [s.key for s in statements.all_statements() if not planted.get(files.get(s.key))]
     if not without:
         return []
+    named = [key for key in without if key not in files] or without  # new ones first
     line = "a table [[fault]] with name, kind, target, old, new and caught_by = [THEORY FILE::TEST]"
-    return [f"tests/quality/planted/theory.toml: {line}, for {len(without)} statements, such as {', '.join(without[-3:])}"]
+    return [f"tests/quality/planted/theory.toml: {line}, for {len(without)} statements, such as {', '.join(named[-3:])}"]
