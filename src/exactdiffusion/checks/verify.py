@@ -71,7 +71,8 @@ def verify(
     Parameters
     ----------
     names : sequence of str
-        Papers (``"projection"``) or parts of file names; empty runs everything.
+        Papers (``"projection"``), statements (``"projection/beta_star"``) or parts of file names (``"thm_4_2"``); empty runs
+        everything.
     deep, quick : bool
         Run the long variants too; or of each test its first case only.
     update, check : bool
@@ -117,6 +118,8 @@ def verify(
     print()
     print(verdict_table(collected))
     bad = [r["statement"].key for r in table if r["verdict"] in ("FAILED", "incomplete", "not run")]
+    if update:
+        _refuse_unedited(table)
     if home is not None and update and code == 0 and not bad:
         page = home / "paper_checks.md"
         expected.write(expected.summarise(collected), home / "theory", page)
@@ -125,6 +128,15 @@ def verify(
         code = max(code, _compare(collected, run, root if home is None else home / "theory"))
     print(f"\n{len(table)} statements, {len(table) - len(bad)} with a verdict, {len(bad)} failed or incomplete")
     return code or int(bool(bad))
+
+
+def _refuse_unedited(table):
+    """A statement that ``exactdiffusion new theorem`` wrote and nobody edited is not filed."""
+    for row in table:
+        if "EDIT" in row["statement"].ref + row["statement"].title:
+            raise ValueError(
+                f"update: got {row['statement'].key} as it was written; expected the lines that say EDIT edited"
+            )
 
 
 def _refuse(names, deep, quick, update, check, source):
@@ -149,14 +161,21 @@ def _chosen(names, root):
     if not names:
         return [root]
     files = theory_files(root)
+    stated = {f: set(re.findall(r"\.(\w+)\.statement\b", f.read_text(encoding="utf-8"))) for f in files}
 
     def matches(f, n):
-        return n in (_paper(f, root), f.stem) or (len(n) > 2 and n in f.stem)
+        paper, _, name = n.removesuffix(".py").replace("\\", "/").rpartition("/")
+        if paper and paper.rpartition("/")[2] != _paper(f, root):
+            return False
+        return name in (_paper(f, root), f.stem, *stated[f]) or (len(name) > 2 and name in f.stem)
 
     for n in names:
         if not any(matches(f, n) for f in files):
             papers = sorted({f.parent.name for f in files if f.parent != root})
-            raise ValueError(f"names: got {n!r}; expected a paper ({', '.join(papers)}) or part of a theory file's name")
+            raise ValueError(
+                f"names: got {n!r}; expected a paper ({', '.join(papers)}), a statement as `exactdiffusion list` prints it, "
+                "or part of a theory file's name, such as thm_4_2"
+            )
     chosen = {f for f in files if any(matches(f, n) for n in names)}
     # a sym_ file supports the file of its statement, which has the verdict
     return [f for f in files if f in chosen or f.with_name(f"sym_{f.name}") in chosen]

@@ -61,7 +61,11 @@ MOST_BYTES = 1 << 20
 def parse(kind: str, text: str) -> tuple[str, dict[str, Any]]:
     """Split ``name:key=value`` into the name and a dict of parameters; values are JSON where they parse as JSON."""
     if not isinstance(text, str) or not text.strip() or not text.isprintable():
-        fail(kind, text, "a name")
+        fail(
+            kind,
+            text,
+            "a name, or 'MODULE:FUNCTION' or 'FILE.py:FUNCTION' of a function of your own (records are kept by name)",
+        )
     names: list[str] = []
     parameters: dict[str, Any] = {}
     for part in text.strip().split(":"):

@@ -279,6 +279,9 @@ def main(argv):
     if argv[:1] == ["--bounds"]:
         return _bounds(argv[1] if len(argv) > 1 else "")
     faults = {f.name: f for f in catalogue()}
+    if argv[:1] in (["--help"], ["-h"]):
+        print(__doc__)
+        return 0
     if not argv or argv[0] not in faults:
         print("\n".join(faults) if not argv else f"no fault is called {argv[0]!r}; the catalogue has:\n" + "\n".join(faults))
         return 2
