@@ -62,6 +62,8 @@ import fake_files  # samplers that register themselves
 """
 
 FILES = """
+import numpy as np
+
 from exactdiffusion.samplers import sampler
 from exactdiffusion.samplers._base import add_noise, checked_noise, column
 
@@ -74,13 +76,51 @@ def update(x, i, grid, oracle, noise, memory, *, weight):
     if memory:
         y = clean + column(weight * (grid.noise_ratio[i + 1] > 0), x) * (clean - memory[0])
     y = y + shrink * (x / column(grid.scale[i], x) - y)
-    return column(grid.scale[i + 1], x) * add_noise(y, i, noise, 0.3 * grid.noise_ratio[i + 1]), (clean,)
+    r, s = grid.noise_ratio[i], grid.noise_ratio[i + 1]  # a step of length zero has no noise
+    return column(grid.scale[i + 1], x) * add_noise(y, i, noise, 0.3 * s * (1 - (s / r) ** 2) ** 0.5), (clean,)
 
 
 @sampler(update, order=1, summary="a sampler in one file")
 def fake_right_file(law, grid, x, *, noise=None, weight=0.2):
     checked_noise(noise)
     return {"weight": weight}
+
+
+def midpoint(x, i, grid, oracle, noise, memory):
+    '''The explicit midpoint rule in the noise ratio: it asks the denoiser between two levels.'''
+    r = grid.noise_ratio
+    middle = 0.5 * (r[i] + r[i + 1])
+    y = x / column(grid.scale[i], x)
+    half = y + column(middle - r[i], x) * (y - oracle.denoise(i, x)) / column(r[i], x)
+    slope = (half - oracle.denoise_at(1.0, middle, half)) / column(middle, x)
+    return column(grid.scale[i + 1], x) * (y + column(r[i + 1] - r[i], x) * slope), memory
+
+
+@sampler(midpoint, order=2, per_step=2, summary="explicit midpoint in the noise ratio")
+def fake_right_midpoint(law, grid, x):
+    pass
+
+
+def with_memory(x, i, grid, oracle, noise, memory):
+    '''The noise prediction, linear in the square root of the ratio through the last two levels, is integrated over the step.
+
+    With a, b the roots at both ends, the integral of sqrt(r) - a over the step is (b - a)^2 (a + 2 b) / 3.
+    '''
+    r = grid.noise_ratio
+    y = x / column(grid.scale[i], x)
+    eps = (y - oracle.denoise(i, x)) / column(r[i], x)
+    y = y + column(r[i + 1] - r[i], x) * eps
+    if memory:
+        a, b, before = r[i] ** 0.5, r[i + 1] ** 0.5, r[i - 1] ** 0.5
+        still = before == a  # after a step of length zero both predictions are equal
+        weight = (b - a) ** 2 * (a + 2 * b) / (3 * np.where(still, 1.0, a - before))
+        y = y + column(weight, x) * (eps - memory[0])
+    return column(grid.scale[i + 1], x) * y, (eps,)
+
+
+@sampler(with_memory, order=2, summary="two-step method, linear in the root of the noise ratio")
+def fake_right_memory(law, grid, x):
+    pass
 
 
 kept = []
@@ -97,7 +137,7 @@ def hidden(x, i, grid, oracle, noise, memory):
     return column(grid.scale[i + 1], x) * (y + shrink * (x / column(grid.scale[i], x) - y)), ()
 
 
-@sampler(hidden, order=1, summary="a sampler that keeps something to itself")
+@sampler(hidden, order=2, summary="a sampler that keeps something to itself")
 def fake_hidden(law, grid, x):
     pass
 """
@@ -130,7 +170,11 @@ def test_a_registered_law_or_sampler_is_tested_without_a_line(tmp_path):
     assert "test_samplers.py::test_yields_the_start_and_one_state_per_step[fake_short]" in failed
     assert "test_samplers.py::test_final_sigma_zero_gives_a_clean_sample[fake_short]" in failed
     law = "test_samplers.py::test_exact_gaussian_law_is_that_of_the_run"
-    assert found[f"{law}[fake_right_file]"] == "PASSED"
+    for right in ("file", "midpoint", "memory"):
+        assert found[f"{law}[fake_right_{right}]"] == "PASSED"
+    for right in ("midpoint", "memory"):
+        assert found[f"test_samplers.py::test_deterministic_order_is_as_registered[fake_right_{right}]"] == "PASSED"
+    assert "test_samplers.py::test_deterministic_order_is_as_registered[fake_hidden]" in failed
     assert found[f"{law}[fake_hidden]"] == "FAILED"
     assert len([name for name in found if "fake_right_file" in name]) >= 15
     right = [name for name in found if "fake_right" in name]

@@ -17,6 +17,7 @@ from sampler_forms import RECURSIONS, mp, published
 from exactdiffusion import samplers, schedules
 from exactdiffusion._core.random import Noise
 from exactdiffusion.output_laws import gaussian
+from exactdiffusion.output_laws.gaussian import _Oracle
 
 EPS = np.finfo(np.float64).eps
 
@@ -482,6 +483,25 @@ def test_a_sampler_of_a_user_with_memory_and_noise():
         expected = linear @ start_cov @ linear.T + noise @ noise.T
         assert np.max(np.abs(law.cov - expected)) <= 1e-12 * np.max(np.abs(expected))
         assert np.max(np.abs(law.mean - (linear @ start_mean + x[0]))) <= 1e-12 * np.max(np.abs(law.mean))
+
+
+def test_the_exact_law_between_the_levels():
+    """``denoise_at`` and ``score_at`` of the probe against this file's own Gaussian, also one level per row, and sigma 0.
+
+    Rounding: 1e-13, some ten operations on numbers of order 1 to 30.
+    """
+    mean, lam, x = np.array([0.7, -0.4]), np.array([1.5, 0.0]), Noise(4).normal(0, 3, 2)
+    oracle = _Oracle(VE, lam)
+    oracle.centre = mean
+    scales, sigmas = np.array([0.6, 1.0, 0.8]), np.array([0.5, 3.0, 0.0])
+    rows = oracle.denoise_at(scales, sigmas, x)
+    score = oracle.score_at(scales[:2], sigmas[:2], x[:2])
+    for k, (scale, sigma) in enumerate(zip(scales[:2], sigmas[:2])):
+        one = Gaussian(mean, lam).noised(scale, sigma).denoise(x[k])
+        assert np.max(np.abs(rows[k] - one)) <= 1e-13
+        assert np.max(np.abs(oracle.denoise_at(scale, sigma, x[:2])[k] - one)) <= 1e-13
+        assert np.max(np.abs(score[k] - (scale * one - x[k]) / sigma**2)) <= 1e-12
+    assert np.array_equal(rows[2], x[2] / 0.8)
 
 
 def test_gaussian_refuses_what_is_not_affine():

@@ -123,24 +123,26 @@ def theorem(root):
     ),
 )
 def sampler(root):
-    """A file in ``samplers/``: Euler in the noise ratio."""
-    text = '''"""Euler in the noise ratio."""
+    """A file in ``samplers/``: the explicit midpoint rule, which asks the denoiser between two levels."""
+    text = '''"""Explicit midpoint in the noise ratio."""
 
 from ._base import column, sampler
 
 
 def update(x, i, grid, oracle, noise, memory):
     scale, r = grid.scale, grid.noise_ratio
+    middle = 0.5 * (r[i] + r[i + 1])
     y = x / column(scale[i], x)
-    slope = (y - oracle.denoise(i, x)) / column(r[i], x)
+    half = y + column(middle - r[i], x) * (y - oracle.denoise(i, x)) / column(r[i], x)
+    slope = (half - oracle.denoise_at(1.0, middle, half)) / column(middle, x)
     return column(scale[i + 1], x) * (y + column(r[i + 1] - r[i], x) * slope), memory
 
 
-@sampler(update, order=1, summary="Euler in the noise ratio, written anew")
+@sampler(update, order=2, per_step=2, summary="explicit midpoint in the noise ratio")
 def errand(law, grid, x):
-    r"""Euler's method in the noise ratio.
+    r"""The explicit midpoint rule in the noise ratio.
 
-    .. math:: y_{i+1} = y_i + (r_{i+1} - r_i) (y_i - D_i) / r_i
+    .. math:: y_{i+1} = y_i + (r_{i+1} - r_i) (h - D(h, m)) / m, \\quad h = y_i + (m - r_i) (y_i - D_i) / r_i
     """
 '''
     (root / "src/exactdiffusion/samplers/errand.py").write_text(text, encoding="utf-8")

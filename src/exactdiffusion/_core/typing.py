@@ -112,6 +112,12 @@ class Oracle(Protocol):
     def score(self, i: int, x: Array) -> Array:
         """Gradient of the log density, (n, d)."""
 
+    def denoise_at(self, scale: Numbers, sigma: Numbers, x: Array) -> Array:
+        """``E[X | scale X + sigma Z = x]`` at a level that need not be of the grid, (n, d)."""
+
+    def score_at(self, scale: Numbers, sigma: Numbers, x: Array) -> Array:
+        """Gradient of the log density at such a level, (n, d)."""
+
     def prox(self, i: int, y: Array, lam: Numbers, kind: str = "global", calls: Calls | None = None) -> Array:
         """Proximal map of minus lam times the log density, (n, d)."""
 

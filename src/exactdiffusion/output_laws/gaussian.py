@@ -22,6 +22,7 @@ from .. import samplers
 from .._core.arrays import to_numpy
 from .._core.typing import ArrayLike
 from .._core.validation import fail, in_range, real_array
+from ..samplers._base import column
 from ..schedules import Grid, positive_scales
 
 __all__ = ["GaussianLaw", "gaussian"]
@@ -48,24 +49,36 @@ class _Oracle:
         self.grid, self.lam, self.centre = grid, lam, None
 
     def _level(self, i):
-        """Scale, mean and variance of ``scale X + sigma Z`` at level i."""
-        scale, sigma = float(self.grid.scale[i]), float(self.grid.sigma[i])
-        return scale, scale * self.centre, scale * scale * self.lam + sigma * sigma
+        """Scale and sigma of level i."""
+        return float(self.grid.scale[i]), float(self.grid.sigma[i])
+
+    def _law(self, scale, sigma):
+        """Mean and variance of ``scale X + sigma Z``."""
+        return scale * self.centre, scale * scale * self.lam + sigma * sigma
 
     def denoise(self, i, x):
-        scale, mean, variance = self._level(i)
-        if self.grid.sigma[i] == 0:
+        return self.denoise_at(*self._level(i), x)
+
+    def denoise_at(self, scale, sigma, x):
+        scale, sigma = column(scale, x), column(sigma, x)
+        clean = np.equal(sigma, 0)  # one value, or one per row
+        if np.all(clean):
             return x / scale
-        return self.centre + scale * self.lam / variance * (x - mean)
+        mean, variance = self._law(scale, sigma)
+        found = self.centre + scale * self.lam / (variance + clean) * (x - mean)
+        return np.where(clean, x / np.where(clean, scale, 1.0), found) if np.any(clean) else found
 
     def score(self, i, x):
-        _, mean, variance = self._level(i)
+        return self.score_at(*self._level(i), x)
+
+    def score_at(self, scale, sigma, x):
+        mean, variance = self._law(column(scale, x), column(sigma, x))
         return (mean - x) / variance
 
     def prox(self, i, y, lam, kind="global", calls=None):
         if lam == 0:
             return y
-        _, mean, variance = self._level(i)
+        mean, variance = self._law(*self._level(i))
         return mean + variance / (variance + lam) * (y - mean)
 
 

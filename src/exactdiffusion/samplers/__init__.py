@@ -10,8 +10,9 @@ A run that blows up (coordinates that leave the finite numbers, or grow a millio
 in a ValueError that names the state.
 
 The formula of a sampler is its ``update(state, i, grid, oracle, noise, memory, **options)``, which returns the next state
-and the memory of the method. A run calls it N times; :func:`exactdiffusion.output_laws.gaussian` probes the same function
-for the exact law of the output on a Gaussian target. ``REGISTRY[name].update`` is this function.
+and the memory of the method. ``oracle.denoise(i, x)`` asks at level i, ``oracle.denoise_at(scale, sigma, x)`` between the
+levels (the midpoint of a step, say). A run calls the update N times; :func:`exactdiffusion.output_laws.gaussian` probes the
+same function for the exact law of the output on a Gaussian target. ``REGISTRY[name].update`` is this function.
 
 To add a sampler, write one file in this folder: the update, and a function with the decorator :func:`~._base.sampler` that
 checks the parameters and has the docstring (update in display math, source, order, what it is not). Every file of the folder

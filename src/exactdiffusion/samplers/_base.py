@@ -53,6 +53,8 @@ class SamplerInfo:
     summary : str
     per_step : int
         Oracle calls per step.
+    last_step : int or None
+        Oracle calls of a step that ends at sigma = 0; None: ``per_step``.
     oracle : {"denoise", "prox"}
         What is asked of the law at a level.
     update : callable or None
@@ -79,12 +81,14 @@ class SamplerInfo:
     line: Callable | None = None
     pure_noise: bool = False
     checks: Callable | None = None
+    last_step: int | None = None
 
     def calls(self, N: int | Grid, final_zero: bool = False) -> int:
         """Oracle (denoiser) calls of a run of N steps; ``N`` may be a Grid, which then says whether it ends at 0."""
         if isinstance(N, Grid):
             final_zero, N = bool((N.sigma[-1] == 0).all()), N.N
-        return self.per_step * N - (self.per_step - 1 if final_zero else 0)
+        last = self.per_step if self.last_step is None or not final_zero else self.last_step
+        return self.per_step * (N - 1) + last
 
     def options(self, grid: Grid, **params: Any) -> Options:
         """Options of ``update`` for a run with these parameters, which are checked; no law and no start are needed."""
@@ -113,6 +117,7 @@ def sampler(
     summary: str,
     coordinates: str = "any",
     per_step: int = 1,
+    last_step: int | None = None,
     oracle: str = "denoise",
     pure_noise: bool = False,
     line: Callable | None = None,
@@ -128,10 +133,12 @@ def sampler(
     update : callable
         ``update(state, i, grid, oracle, noise, memory, **options) -> (state, memory)``, the step from level i to i + 1.
         ``state`` has shape (n, d), and the update returns a new array. ``oracle`` answers ``denoise(j, x)``, ``score(j, x)``
-        and ``prox(j, y, lam, kind="global", calls=None)`` at level j. A random step draws ``noise.normal(i, n, d,
-        like=state)`` and nothing else from the noise. ``memory`` is a tuple of arrays of the shape of the state, empty
-        before the first step. Coefficients go through :func:`column`, so that grids with a schedule per row work.
-    order, summary, coordinates, per_step, oracle, pure_noise, line
+        and ``prox(j, y, lam, kind="global", calls=None)`` at level j; ``denoise_at(scale, sigma, x)`` and
+        ``score_at(scale, sigma, x)`` ask between the levels (floats or one value per row). A random step draws
+        ``noise.normal(i, n, d, like=state)`` and nothing else from the noise. ``memory`` is a tuple of
+        arrays of the shape of the state, empty before the first step. Coefficients go through :func:`column`, so that grids
+        with a schedule per row work.
+    order, summary, coordinates, per_step, last_step, oracle, pure_noise, line
         As in :class:`SamplerInfo`.
     """
 
@@ -153,6 +160,7 @@ def sampler(
             coordinates=choice("coordinates", coordinates, ("any", "vp")),
             summary=summary,
             per_step=per_step,
+            last_step=last_step,
             oracle=choice("oracle", oracle, ("denoise", "prox")),
             update=update,
             line=line,
@@ -182,7 +190,8 @@ _PROX = {"global": "prox", "local": "prox_local"}
 class Run:
     """The checked arguments of one run: ``law``, ``grid``, ``x`` (a float64 copy), its namespace ``xp`` and ``N``.
 
-    It is the ``oracle`` of an update: :meth:`denoise`, :meth:`score` and :meth:`prox` at a level of the grid.
+    It is the ``oracle`` of an update: :meth:`denoise`, :meth:`score` and :meth:`prox` at a level of the grid,
+    :meth:`denoise_at` and :meth:`score_at` between the levels.
     """
 
     def __init__(self, law: Law, grid: Grid, x: ArrayLike, info: SamplerInfo) -> None:
@@ -227,9 +236,14 @@ class Run:
 
     def denoise(self, i: int, x: Array) -> Array:
         """``E[X | scale_i X + sigma_i Z = x]``, one oracle call."""
-        scale, sigma = self._level(i)
-        if np.ndim(scale):
-            scale, sigma = from_numpy(scale, self.x), from_numpy(sigma, self.x)
+        return self.denoise_at(self.grid.scale[i], self.grid.sigma[i], x)
+
+    def denoise_at(self, scale: Numbers, sigma: Numbers, x: Array) -> Array:
+        """``E[X | scale X + sigma Z = x]`` at any level: floats or one value per row, one oracle call."""
+        if np.ndim(scale) == np.ndim(sigma) == 0:
+            scale, sigma = float(scale), float(sigma)
+        else:
+            scale, sigma = (from_numpy(np.array(a), self.x) for a in np.broadcast_arrays(scale, sigma))
         clean = self.law.noised(scale, sigma).denoise(x)
         self._answer = max(self._answer or 0.0, self._size(clean))
         return clean
@@ -263,7 +277,11 @@ class Run:
 
     def score(self, i: int, x: Array) -> Array:
         """``grad log p(x) = (scale_i E[X | x] - x) / sigma_i^2`` at level i (Tweedie), one oracle call."""
-        return (column(self.grid.scale[i], x) * self.denoise(i, x) - x) / column(self.grid.sigma[i] ** 2, x)
+        return self.score_at(self.grid.scale[i], self.grid.sigma[i], x)
+
+    def score_at(self, scale: Numbers, sigma: Numbers, x: Array) -> Array:
+        """The score at any level with sigma > 0, as in :meth:`denoise_at`, one oracle call."""
+        return (column(scale, x) * self.denoise_at(scale, sigma, x) - x) / column(sigma**2, x)
 
 
 def column(value: Numbers, x: Array) -> Array:

@@ -27,7 +27,7 @@ def update(x: Array, i: int, grid: Grid, oracle: Oracle, noise: NoiseSource, mem
     return column(scale[i + 1], x) * y, memory
 
 
-@sampler(update, order=2, per_step=2, summary="Heun in sigma (EDM), two calls per step")
+@sampler(update, order=2, per_step=2, last_step=1, summary="Heun in sigma (EDM), two calls per step")
 def heun(law: Law, grid: Grid, x: ArrayLike) -> None:
     r"""Heun's second-order method in the noise ratio (deterministic EDM sampler).
 
