@@ -2623,7 +2623,12 @@ def into_domain(domain, given, tame=False):
         if given[name] is None:
             continue
         value, kind = np.asarray(numbers(given[name])), domain.kinds.get(name)
-        if kind is not None and value.ndim:
+        if kind == "weights":  # the sizes of the numbers drawn, divided by their sums
+            size = np.abs(np.where(np.isfinite(value), value, 1.0)) if value.ndim else np.ones(1)
+            size = size / np.max(size, axis=-1, keepdims=True, initial=1e-300) + np.finfo(float).tiny
+            given[name] = size / np.sum(size, axis=-1, keepdims=True)
+            continue
+        if kind in ("integer", "number") and value.ndim:
             value = value.flat[0] if value.size else np.asarray(1.0)
         low, high, allowed = interval(domain, name, given)
         try:
@@ -2643,6 +2648,10 @@ def into_domain(domain, given, tame=False):
             first = int(np.ceil(low)) if np.isfinite(low) else 1
             whole = [k for k in range(first, first + 5) if allowed(np.asarray(k))]
             given[name] = int(value) if inside and value == int(value) and value < 100 else whole[int(len(whole) * share)]
+        elif kind == "whole":
+            lowest = np.where(np.isfinite(low), np.ceil(low), 1.0)
+            found = np.where(inside & (value == np.floor(value)), value, lowest + np.floor(5 * share))
+            given[name] = found if found.ndim else float(found)
         elif not np.all(inside):
             found = np.where(inside, value, inner)
             given[name] = found if found.ndim else float(found)
@@ -2809,6 +2818,8 @@ def test_statement_in_on_and_outside_its_domain(name, deep):
             end = limit.at({k: numbers(v) for k, v in given.items()})
             if end is None or not np.all(np.isfinite(end)):
                 continue
+            if np.ndim(numbers(given[subject])) == 0:  # one number below, or above, every entry of another argument
+                end = float(np.min(end) if limit.comparison in ("<", "<=") else np.max(end))
             closed = limit.comparison in ("<=", ">=")
             beyond = [] if limit.comparison == "!=" else _beyond(end, limit.comparison in ("<", "<="))
             if closed:
@@ -2818,7 +2829,13 @@ def test_statement_in_on_and_outside_its_domain(name, deep):
                     entry.call(**_with(given, subject, bad))
         for subject, kind in domain.kinds.items():
             low, high, _ = interval(domain, subject, given)
-            bad = [np.inf, [1.0, 2.0]] if kind == "number" else [2.5, *([int(low) - 1] if np.isfinite(low) else [])]
+            below = [int(low) - 1] if kind == "integer" and np.isfinite(low) else []  # the limits of others are tried above
+            bad = {
+                "number": [np.inf, [1.0, 2.0]],
+                "integer": [2.5, *below],
+                "whole": [2.5, np.inf, [1.0, 1.5]],
+                "weights": [1.0, [1.0, 1.0], [1.5, -0.5]],
+            }[kind]
             for value in [*bad, *([int(high) + 1] if kind == "integer" and np.isfinite(high) else [])]:
                 with pytest.raises(ValueError, match=rf"^{re.escape(subject)}( \(|:)"):
                     entry.call(**given | {subject: value})

@@ -1671,7 +1671,7 @@ RANGES = [
     ("proximal.step_threshold", {"scheme": "proximal_hybrid", "sup_curvature": 1.7}, {"scheme": ([], ["euler_maruyama"])}),
     (
         "proximal.mixture_lipschitz",
-        {"variance": 0.3, "diameter": 1.7},
+        {"variance": 0.3, "diameter": 1.7, "t": 0.6},
         {k: ([0.0], [-TINY]) for k in ("variance", "diameter", "t")},
     ),
     (
