@@ -2069,6 +2069,11 @@ def signs(*names):
     return lambda a: all(np.all(getattr(a, n) >= 0) for n in names)
 
 
+def _constants_at_0(variance, diameter):
+    """`mixture_lipschitz` at t = 0; infinities where the variance is 0, which that function refuses."""
+    return of_bound("proximal.mixture_lipschitz")(variance, diameter) if variance > 0 else (np.inf, np.inf)
+
+
 def of_bound(name):
     """The function itself, to compare its values at other arguments."""
     module, _, function = name.partition(".")
@@ -2304,9 +2309,7 @@ CLAIMS = {
     "proximal.step_threshold": claims(lambda v, a: v > 0),
     "proximal.two_mode_curvature": shaped("m", "v", holds=lambda v, a: v >= -1 / a.v, where=lambda a: a.v > 0),
     "proximal.mixture_lipschitz": claims(at_least_0),
-    "proximal.mixture_constants": claims(
-        lambda v, a: all(map(below, of_bound("proximal.mixture_lipschitz")(a.variance, a.diameter), v))
-    ),
+    "proximal.mixture_constants": claims(lambda v, a: all(map(below, _constants_at_0(a.variance, a.diameter), v))),
     "proximal.matching_bias": claims(shape=lambda a: a.grad_laplacian.shape),
     "conditional_mean.mean_step": claims(shape=ROWS),
     "conditional_mean.one_step_exact": claims(lambda v, a: np.array_equal(v, a.denoised)),

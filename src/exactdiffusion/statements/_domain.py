@@ -16,7 +16,7 @@ import ast
 import math
 import operator
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import CodeType
 from typing import Any
@@ -154,7 +154,7 @@ def _weights(name, value):
     return value
 
 
-_KINDS = {"integer": integer, "number": scalar, "whole": _whole, "weights": _weights}
+_KINDS: dict[str, Callable[[str, Any], Any]] = {"integer": integer, "number": scalar, "whole": _whole, "weights": _weights}
 
 
 def _limits(clause, names):

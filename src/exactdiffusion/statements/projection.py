@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from .._core.arrays import array_namespace
+from .._core.arrays import array_namespace, to_numpy
 from .._core.typing import Array, Numbers
 from .._core.validation import fail
 from ._statement import guarded, statement
@@ -888,7 +888,7 @@ def projection_is_unique(gap: Numbers, distance: Numbers, rtol: Numbers = 0.0) -
     title="No continuous denoiser is an approximate projection of a finite set",
     kind="tight",
     text="derived",
-    domain="distance > 0, 0 <= separation <= 2 * distance",
+    domain="separation >= 0, distance > 0",
 )
 def continuity_obstruction(separation: Numbers, distance: Numbers) -> Numbers:
     r"""Smallest eta of Definition 3.1 that a continuous denoiser can have, from one tie.
@@ -920,6 +920,9 @@ def continuity_obstruction(separation: Numbers, distance: Numbers) -> Numbers:
     number or array
         lower bound of eta.
     """
+    # rounding: at the middle of p1 and p2 both sides are equal, and distances far from the origin have lost digits
+    if np.any(to_numpy(separation > (2 + 1e-6) * distance)):
+        fail("separation", separation, f"at most twice the distance, by the triangle inequality; distance is {distance!r}")
     return separation / (2 * distance)
 
 
