@@ -27,7 +27,7 @@ TOLERANT = {"tol", "rtol", "atol", "rel", "abs", "within"}
 class Names:
     """New names: ``name(old)`` and ``path(old)`` replace the longest prefix that fits and ends where a name ends.
 
-    ``text(old)`` replaces whole words, in what a check says of its families.
+    ``text(old)`` replaces whole words, or names with dots, in what a check says of its families.
     """
 
     def __init__(self, names=(), paths=(), words=()):
@@ -45,7 +45,8 @@ class Names:
         return self._replace(old, self.paths)
 
     def text(self, old):
-        return re.sub(r"\w+", lambda word: self.words.get(word[0], word[0]), old)
+        pattern = "|".join(rf"(?<!\w){re.escape(word)}(?!\w)" for word in sorted(self.words, key=len, reverse=True))
+        return re.sub(pattern, lambda word: self.words[word[0]], old) if pattern else old
 
     @staticmethod
     def _replace(old, table):

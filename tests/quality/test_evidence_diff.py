@@ -157,6 +157,8 @@ def test_table_of_names_leads_somewhere(diff):
     assert names.name("exactdiffusion.measure.wasserstein:w2") == "exactdiffusion.distances.wasserstein:w2"
     assert names.name("measurements.draw") == "papers.log_concavity.measurements.draw"
     assert names.path("tests/planted/plant.py") == "tests/quality/planted/plant.py"
+    assert names.text("measure.w2_to_set, prox_backward") == "distances.w2_to_set, proximal_backward"
+    assert names.text("flat measure, prox_backwards") == "flat measure, prox_backwards", "parts of names stay"
 
 
 @pytest.mark.skipif(ROOT is None or not (ROOT / ".git").exists(), reason="asks git for the commit")

@@ -2069,6 +2069,11 @@ def signs(*names):
     return lambda a: all(np.all(getattr(a, n) >= 0) for n in names)
 
 
+def _constants_at_0(variance, diameter):
+    """`mixture_lipschitz` at t = 0; infinities where the variance is 0, which that function refuses."""
+    return of_bound("proximal.mixture_lipschitz")(variance, diameter) if variance > 0 else (np.inf, np.inf)
+
+
 def of_bound(name):
     """The function itself, to compare its values at other arguments."""
     module, _, function = name.partition(".")
@@ -2304,9 +2309,7 @@ CLAIMS = {
     "proximal.step_threshold": claims(lambda v, a: v > 0),
     "proximal.two_mode_curvature": shaped("m", "v", holds=lambda v, a: v >= -1 / a.v, where=lambda a: a.v > 0),
     "proximal.mixture_lipschitz": claims(at_least_0),
-    "proximal.mixture_constants": claims(
-        lambda v, a: all(map(below, of_bound("proximal.mixture_lipschitz")(a.variance, a.diameter), v))
-    ),
+    "proximal.mixture_constants": claims(lambda v, a: all(map(below, _constants_at_0(a.variance, a.diameter), v))),
     "proximal.matching_bias": claims(shape=lambda a: a.grad_laplacian.shape),
     "conditional_mean.mean_step": claims(shape=ROWS),
     "conditional_mean.one_step_exact": claims(lambda v, a: np.array_equal(v, a.denoised)),
@@ -2623,7 +2626,12 @@ def into_domain(domain, given, tame=False):
         if given[name] is None:
             continue
         value, kind = np.asarray(numbers(given[name])), domain.kinds.get(name)
-        if kind is not None and value.ndim:
+        if kind == "weights":  # the sizes of the numbers drawn, divided by their sums
+            size = np.abs(np.where(np.isfinite(value), value, 1.0)) if value.ndim else np.ones(1)
+            size = size / np.max(size, axis=-1, keepdims=True, initial=1e-300) + np.finfo(float).tiny
+            given[name] = size / np.sum(size, axis=-1, keepdims=True)
+            continue
+        if kind in ("integer", "number") and value.ndim:
             value = value.flat[0] if value.size else np.asarray(1.0)
         low, high, allowed = interval(domain, name, given)
         try:
@@ -2643,6 +2651,10 @@ def into_domain(domain, given, tame=False):
             first = int(np.ceil(low)) if np.isfinite(low) else 1
             whole = [k for k in range(first, first + 5) if allowed(np.asarray(k))]
             given[name] = int(value) if inside and value == int(value) and value < 100 else whole[int(len(whole) * share)]
+        elif kind == "whole":
+            lowest = np.where(np.isfinite(low), np.ceil(low), 1.0)
+            found = np.where(inside & (value == np.floor(value)), value, lowest + np.floor(5 * share))
+            given[name] = found if found.ndim else float(found)
         elif not np.all(inside):
             found = np.where(inside, value, inner)
             given[name] = found if found.ndim else float(found)
@@ -2809,6 +2821,8 @@ def test_statement_in_on_and_outside_its_domain(name, deep):
             end = limit.at({k: numbers(v) for k, v in given.items()})
             if end is None or not np.all(np.isfinite(end)):
                 continue
+            if np.ndim(numbers(given[subject])) == 0:  # one number below, or above, every entry of another argument
+                end = float(np.min(end) if limit.comparison in ("<", "<=") else np.max(end))
             closed = limit.comparison in ("<=", ">=")
             beyond = [] if limit.comparison == "!=" else _beyond(end, limit.comparison in ("<", "<="))
             if closed:
@@ -2818,7 +2832,13 @@ def test_statement_in_on_and_outside_its_domain(name, deep):
                     entry.call(**_with(given, subject, bad))
         for subject, kind in domain.kinds.items():
             low, high, _ = interval(domain, subject, given)
-            bad = [np.inf, [1.0, 2.0]] if kind == "number" else [2.5, *([int(low) - 1] if np.isfinite(low) else [])]
+            below = [int(low) - 1] if kind == "integer" and np.isfinite(low) else []  # the limits of others are tried above
+            bad = {
+                "number": [np.inf, [1.0, 2.0]],
+                "integer": [2.5, *below],
+                "whole": [2.5, np.inf, [1.0, 1.5]],
+                "weights": [1.0, [1.0, 1.0], [1.5, -0.5]],
+            }[kind]
             for value in [*bad, *([int(high) + 1] if kind == "integer" and np.isfinite(high) else [])]:
                 with pytest.raises(ValueError, match=rf"^{re.escape(subject)}( \(|:)"):
                     entry.call(**given | {subject: value})

@@ -2,11 +2,14 @@
 
 import math
 import re
+from decimal import Decimal
 
 import numpy as np
 import pytest
 
 from exactdiffusion import statements
+from exactdiffusion.statements import conditional_mean, log_concavity, projection, proximal
+from exactdiffusion.statements import log_concavity_thresholds as thresholds
 from exactdiffusion.statements._domain import Domain
 from exactdiffusion.statements._statement import guarded
 
@@ -60,6 +63,27 @@ def test_declarations_that_are_refused(text):
         ("N integer >= 1", {"N": 2.0}, "N: got 2.0; expected an integer"),
         ("a number > 0", {"a": math.inf}, "a: got inf; expected a finite number"),
         ("a number", {"a": np.array([1.0, 2.0])}, "a: got array([1., 2.]); expected a finite number"),
+        ("a whole >= 1", {"a": 2.5}, "a: got 2.5; expected a whole number"),
+        ("a whole >= 1", {"a": math.inf}, "a: got inf; expected a whole number"),
+        ("a whole >= 1", {"a": 0.0}, "a: got 0.0; expected a >= 1"),
+        (
+            "a whole",
+            {"a": np.array([1.0, 1.5])},
+            "a (entry 1 is 1.5): got array([1. , 1.5]); expected a whole number in every",
+        ),
+        (
+            "a weights",
+            {"a": np.array([2.0, 2.0])},
+            "a (sum 4.0): got array([2., 2.]); expected weights that are not negative",
+        ),
+        ("a weights", {"a": np.array([[0.5, 0.5], [0.5, 0.25]])}, "a (sum 0.75): got "),
+        ("a weights", {"a": np.array([1.5, -0.5])}, "a: got array([ 1.5, -0.5]); expected weights that are not negative"),
+        ("a weights", {"a": 1.0}, "a: got 1.0; expected weights"),
+        (
+            "a <= 1 / (b + c)",
+            {"a": 0.1, "b": Decimal(1), "c": 1.0},
+            "a: got 0.1; expected a <= 1 / (b + c), with numbers of one",
+        ),
         ("a <= b**2", {"a": 1.0, "b": 1e200}, "a: got 1.0; expected a <= b**2, where b ** 2 is in the range of floats"),
     ],
 )
@@ -74,11 +98,16 @@ def test_what_is_taken():
     assert check("a number", a=np.array(0.5)) == {"a": 0.5}
     assert check("a > 0, b <= a", {"b": None}, a=1.0, b=None)["b"] is None, "an optional argument that is absent"
     assert check("b <= a", {"a": None}, a=None, b=7.0)["b"] == 7.0, "a limit that hangs on it"
+    assert check("a whole >= 0, b whole", a=3.0, b=np.array([0.0, 7.0]))["a"] == 3.0
+    thirds = np.full((2, 3), 1 / 3)
+    assert check("a weights", a=thirds)["a"] is thirds, "a sum that is 1 up to rounding"
+    assert check("a weights", {"a": None}, a=None)["a"] is None
     fits = {"a": np.ones(3), "b": np.ones(2)}
     assert check("b <= a", **fits) == fits, "shapes are the business of the formula"
     sympy = pytest.importorskip("sympy")
     symbol = sympy.Symbol("a")
     assert check("a > 0", a=symbol)["a"] is symbol, "a symbol may be anything"
+    assert check("a whole", a=symbol)["a"] is symbol
     with pytest.raises(ValueError, match=r"^a: got "):
         check("a > 0", a=sympy.Rational(-1, 3))
 
@@ -98,6 +127,48 @@ def test_a_formula_without_its_domain():
     assert half.formula(-3.0) == -1.5
     with pytest.raises(ValueError, match=r"^a: got -3.0; expected a > 0$"):
         half(-3.0)
+
+
+@pytest.mark.parametrize(
+    "nan", [Decimal("nan"), Decimal("snan"), [Decimal("nan"), Decimal(1)], math.nan, np.array([math.nan])]
+)
+def test_nan_of_every_kind_of_number_is_refused(nan):
+    with pytest.raises(ValueError, match=r"^distance: got .*; expected numbers; NaN is none$"):
+        projection.one_step_distance(nan, 0.5, 0.1)
+
+
+OUTSIDE = {
+    "sigma, which increases": ("sigma", lambda: projection.exact_projection_path([[1.0]], [[0.0]], [1.0, 2.0, 0.5])),
+    "sigma, which increases, on a subspace": ("sigma", lambda: projection.ddpm_subspace_distance([1.0, 2.0, 3.0], 3)),
+    "sigma, 0 before its end": ("sigma", lambda: projection.exact_projection_path([[1.0]], [[0.0]], [1.0, 0.0, 0.0])),
+    "separation above the triangle": ("separation", lambda: projection.continuity_obstruction(2.1, 1.0)),
+    "L below a": ("L", lambda: log_concavity.ula_log_sobolev(3, 0.05, 100.0, 1.0, 2, 1.0)),
+    "mass above 1": ("mass", lambda: thresholds.tunnelling_leak(1.0, 5.0, 0.0, 1.0)),
+    "slack above the mass": ("slack", lambda: thresholds.tunnelling_leak(1.0, 0.5, 0.6, 1.0)),
+    "unit 0": ("unit", lambda: thresholds.splitting_map(1.0, 1.0, lambda y: -y, 0, 0.1, 0.1, 0.3)),
+    "weights with the sum 4": ("weights", lambda: log_concavity.discrete_prior_mmse([[0.0], [1.0]], [2.0, 2.0], 1, 1.0)),
+    "atoms without noise": ("t", lambda: proximal.mixture_lipschitz(0.0, 1.0, 0.0)),
+    "half a step": ("k", lambda: log_concavity.ula_strongly_log_concave(2.5, 0.1, 1.0, 2.0, 1, 1.0)),
+    "half a dimension": ("dim", lambda: log_concavity.ula_strongly_log_concave(2, 0.1, 1.0, 2.0, 1.5, 1.0)),
+}
+
+
+@pytest.mark.parametrize("case", OUTSIDE)
+def test_arguments_outside_the_hypotheses(case):
+    name, call = OUTSIDE[case]
+    with pytest.raises(ValueError, match=rf"^{name}( \(|:)"):
+        call()
+
+
+def test_the_ends_of_hypotheses_that_are_not_strict():
+    """A step of length 0, an observation without noise, a law of one point."""
+    assert conditional_mean.step_slope_lower(0.5, 0.5) == conditional_mean.mean_step(1.0, 1.0, 0.5, 0.5) == 1.0
+    assert conditional_mean.ddim_as_denoiser(0.0, 1.0) == conditional_mean.ddim_as_denoiser(1.0, 0.0) == 0.0
+    assert (conditional_mean.generation_collapse(0.0, 1.0), conditional_mean.generation_collapse(1.0, 0.0)) == (1.0, 0.0)
+    assert conditional_mean.snr_mismatch(2.0, 0.25, 0.0, 1.0, 1.0) == 0.25
+    y = np.array([[1.0, 2.0]])
+    assert np.array_equal(conditional_mean.gaussian_chain(y, np.zeros(2), np.ones(2), np.eye(2), 0.0), y)
+    assert log_concavity.linear_estimator_mmse([[1.0]], 1, 0.0) == thresholds.gaussian_jump_w2(2, 0.0, [1.0, 2.0]) == 0.0
 
 
 def test_most_statements_declare_a_domain():

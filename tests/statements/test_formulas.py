@@ -1671,7 +1671,7 @@ RANGES = [
     ("proximal.step_threshold", {"scheme": "proximal_hybrid", "sup_curvature": 1.7}, {"scheme": ([], ["euler_maruyama"])}),
     (
         "proximal.mixture_lipschitz",
-        {"variance": 0.3, "diameter": 1.7},
+        {"variance": 0.3, "diameter": 1.7, "t": 0.6},
         {k: ([0.0], [-TINY]) for k in ("variance", "diameter", "t")},
     ),
     (
@@ -1717,8 +1717,8 @@ RANGES = [
     ),
     (
         "log_concavity.ula_log_sobolev",
-        {"k": 5, "h": 0.3, "a": 0.5, "L": 0.25, "dim": 3, "kl_start": 1.3},
-        {"h": ([1.0, TINY], [UP, 0.0])},
+        {"k": 5, "h": 0.3, "a": 0.25, "L": 0.25, "dim": 3, "kl_start": 1.3},
+        {"h": ([1.0, TINY], [UP, 0.0]), "L": ([0.25], [0.25 - EPS / 8]), "k": ([0, 7.0], [2.5]), "dim": ([1], [1.5])},
     ),
     ("log_concavity.ornstein_uhlenbeck_level", {"t": 0.3}, {"t": ([0.0, [0.0, 1.0]], [-TINY, [1.0, -TINY]])}),
     (

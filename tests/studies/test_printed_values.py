@@ -233,7 +233,7 @@ def test_interval_of_the_excess_error_is_that_of_a_mean(chance):
 
 
 def test_interval_of_what_exact_draws_score_covers_their_mean(chance):
-    """`measure.exact_draws` of single draws N(20, 1) against an atom at 0: distances are Gaussian, four of them a run."""
+    """`distances.exact_draws` of single draws N(20, 1) against an atom at 0: distances are Gaussian, four of them a run."""
     draw, runs, covered = chance(comparisons=2, share=1e-9), 4000, {0.5: 0, 0.9: 0}
     rng = draw.rng(21)
     sample = lambda n, rng: 20 + rng.standard_normal((n, 1))  # noqa: E731 (below 0 with probability 1e-88)

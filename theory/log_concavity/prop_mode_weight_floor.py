@@ -32,7 +32,7 @@ def test_holds(check):
 
 
 def test_samples(check):
-    """measure.w2 of drawn atoms is 2R sqrt|What - w| itself."""
+    """distances.w2 of drawn atoms is 2R sqrt|What - w| itself."""
     rng = np.random.default_rng(94)
     x = np.where(rng.random((400, 1)) < 0.2, -1.0, 1.0)
     value = distances.w2(x, np.array([[-1.0], [1.0]]), weights_y=np.array([0.2, 0.8])).value

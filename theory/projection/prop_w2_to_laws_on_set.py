@@ -46,7 +46,7 @@ def test_attained_by_the_projection(check):
         bound.squared_w2_to_laws_on_set(ball.distance(x)),
         tol=1e3 * EPS,
         cause=CAUSE,
-        on="measure.w2_to_set",
+        on="distances.w2_to_set",
     )
 
 

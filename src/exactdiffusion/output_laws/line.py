@@ -844,7 +844,7 @@ def _affordable(levels, maps, refine, limit, nodes=None):
                 f"the law is too narrow for its width of {width:.3g}: step {i} needs about {max(n, width / source):.2g} "
                 f"nodes (at most {MAX_NODES}), the steps up to it {total:.2g} kernel evaluations (at most {limit:.2g}). "
                 "What works: wider modes, or modes nearer to each other; each mode alone (output_laws.gaussian is exact); "
-                f"samples and measure.w2; a larger limit if only evaluations are too many ({PER_SECOND:.0g} take a second)"
+                f"samples and distances.w2; a larger limit if only evaluations are too many ({PER_SECOND:.0g} take a second)"
             )
     return total
 

@@ -39,7 +39,7 @@ PER_SECOND = 5e9
 BLOCK = 1 << 22
 
 
-_WORKS = "wider modes, or modes nearer to each other; samples of a run and measure.w2"
+_WORKS = "wider modes, or modes nearer to each other; samples of a run and distances.w2"
 
 
 class _Plane:

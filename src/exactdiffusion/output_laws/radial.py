@@ -221,7 +221,7 @@ def _nodes(box, here, following, refine, extra):
     if size > MAX_NODES:
         raise QuadratureError(
             f"a level needs about {size:.2g} nodes; at most {MAX_NODES}: variances too far apart. What "
-            "works: variances nearer to each other; samples of a run and measure.w2"
+            "works: variances nearer to each other; samples of a run and distances.w2"
         )
     x, w, _, _, edges = _panels(box[0], box[1], (), h)
     return x, w, edges

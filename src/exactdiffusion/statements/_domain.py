@@ -7,20 +7,23 @@ A declaration is a list of conditions on single arguments, separated by commas::
 A condition compares one argument, its subject, with numbers, other arguments or an arithmetic expression of them
 (``+ - * /``, ``**``, ``inf``). Of ``v_next <= v`` the subject is the name on the left. The word ``integer`` after it asks
 for one integer, ``number`` for one finite number; without such a word the argument may be an array, and every entry must
-satisfy the condition. Conditions are checked in the order of the declaration; an optional argument that is absent is not.
+satisfy the condition. After ``whole`` it may be an array, too, and every entry is a whole number (3 or 3.0); ``weights``
+asks for entries that are not negative and sum to 1 along the last axis, up to rounding. Conditions are checked in the order
+of the declaration; an optional argument that is absent is not.
 """
 
 import ast
 import math
 import operator
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import CodeType
 from typing import Any
 
 import numpy as np
 
+from .._core.arrays import to_numpy
 from .._core.validation import fail, integer, scalar
 
 _COMPARISONS = {
@@ -79,7 +82,7 @@ class Domain:
         self.kinds: dict[str, str] = {}
         self.limits: list[Limit] = []
         for clause in filter(None, (part.strip() for part in self.text.split(","))):
-            word = re.fullmatch(r"(\w+)\s+(integer|number)\b(.*)", clause)
+            word = re.fullmatch(r"(\w+)\s+(integer|number|whole|weights)\b(.*)", clause)
             if word is not None:
                 self.kinds[word[1]] = word[2]
                 if word[1] not in names:
@@ -95,7 +98,7 @@ class Domain:
         """
         for name, kind in self.kinds.items():
             if arguments[name] is not None or defaults.get(name, 0) is not None:
-                arguments[name] = (integer if kind == "integer" else scalar)(name, arguments[name])
+                arguments[name] = _KINDS[kind](name, arguments[name])
         for limit in self.limits:
             value = arguments[limit.subject]
             if value is None:
@@ -104,16 +107,54 @@ class Domain:
                 bound = limit.at(arguments)
             except ArithmeticError as error:
                 fail(limit.subject, value, f"{limit.text}, where {limit.value} is in the range of floats ({error})")
+            except TypeError as error:  # a Decimal and a float, say
+                fail(limit.subject, value, f"{limit.text}, with numbers of one kind in {limit.value} ({error})")
             if bound is None:
                 continue
             try:
                 inside = _OPERATORS[limit.comparison](value, bound)
             except ValueError:  # shapes that do not fit; a formula of arrays says more about them
                 continue
+            except TypeError as error:
+                fail(limit.subject, value, f"{limit.text}, a comparison of numbers of one kind ({error})")
             if inside is True or inside is np.True_ or _everywhere(inside):
                 continue
             _refuse(limit, value, bound, inside)
         return arguments
+
+
+def _whole(name, value):
+    """``value``, of which every entry is a whole number; a symbol may be one."""
+    try:
+        numbers = np.asarray(to_numpy(value), dtype=np.float64)
+    except (TypeError, OverflowError):  # a symbol, or an integer beyond the floats
+        return value
+    outside = ~np.isfinite(numbers) | (numbers != np.floor(numbers))
+    if outside.any():
+        index = tuple(map(int, np.argwhere(outside)[0]))
+        here = f" (entry {index[0] if len(index) == 1 else index} is {float(numbers[index])!r})" if index else ""
+        fail(name + here, value, "a whole number" + (" in every entry" if index else ""))
+    return value
+
+
+def _weights(name, value):
+    """``value``, which holds nonnegative numbers with the sum 1 along the last axis, up to rounding."""
+    try:
+        numbers = np.asarray(to_numpy(value), dtype=np.float64)
+    except TypeError:  # symbols
+        return value
+    expected = "weights that are not negative and sum to 1 along the last axis"
+    if numbers.ndim == 0 or (numbers < 0).any():
+        fail(name, value, expected)
+    total = numbers.sum(axis=-1).ravel()
+    # a sum of numbers that were divided by their sum; the allowance of `validation.weights`
+    outside = ~(np.abs(total - 1) <= 1e-12 + 8 * np.finfo(np.float64).eps * numbers.shape[-1])
+    if outside.any():
+        fail(f"{name} (sum {float(total[np.argmax(outside)])!r})", value, expected)
+    return value
+
+
+_KINDS: dict[str, Callable[[str, Any], Any]] = {"integer": integer, "number": scalar, "whole": _whole, "weights": _weights}
 
 
 def _limits(clause, names):

@@ -121,12 +121,24 @@ def _argument(name, value):
             value = value.astype(np.float64, copy=False)
     kind = value.dtype.kind if isinstance(value, (np.ndarray, np.generic)) else None
     if kind == "O" and all(hasattr(v, "__float__") for v in value.flat):
+        if any(map(_is_nan, value.flat)):
+            fail(name, value, "numbers; NaN is none")
         return value  # numbers of another precision, or symbols
     if kind not in (None, "f") or not (hasattr(value, "__float__") or hasattr(value, "shape")):
         fail(name, value, "a real number or an array of them")
-    if (isinstance(value, np.ndarray) and np.isnan(value).any()) or (isinstance(value, float) and math.isnan(value)):
+    if np.isnan(value).any() if isinstance(value, np.ndarray) else not hasattr(value, "shape") and _is_nan(value):
         fail(name, value, "numbers; NaN is none")
     return value
+
+
+def _is_nan(number):
+    """Whether a number of any precision is NaN; a symbol, which has no value, is not."""
+    try:
+        return math.isnan(number)
+    except ValueError:  # a signalling NaN of the module decimal
+        return True
+    except (TypeError, OverflowError):  # a symbol; a fraction beyond the floats
+        return False
 
 
 def _undefined(result):

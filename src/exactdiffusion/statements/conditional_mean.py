@@ -67,7 +67,7 @@ def _levels(v):
     title="The step only sees the grid of 1/SNR; link to stochastic localization",
     kind="equality",
     text="derived",
-    domain="0 < alpha_bar_next <= 1, 0 < alpha_bar < alpha_bar_next",
+    domain="0 < alpha_bar_next <= 1, 0 < alpha_bar <= alpha_bar_next",
 )
 def mean_step(x: Array, denoised: Array, alpha_bar: Numbers, alpha_bar_next: Numbers) -> Array:
     r"""Conditional mean of the next state, in the form of the released code.
@@ -95,7 +95,7 @@ def mean_step(x: Array, denoised: Array, alpha_bar: Numbers, alpha_bar_next: Num
     Parameters
     ----------
     x, denoised : (n, d) arrays
-    alpha_bar, alpha_bar_next : numbers, alpha_bar < alpha_bar_next <= 1
+    alpha_bar, alpha_bar_next : numbers, alpha_bar <= alpha_bar_next <= 1, not both 1
 
     Returns
     -------
@@ -138,7 +138,7 @@ def one_step_exact(denoised: Array) -> Array:
     title="Gaussian prior: exact for every T and every grid",
     kind="equality",
     text="derived",
-    domain="eigenvalues >= 0, v_hat > 0",
+    domain="eigenvalues >= 0, v_hat >= 0",
 )
 def gaussian_chain(y: Array, mean: Array, eigenvalues: Array, eigenvectors: Array, v_hat: Numbers) -> Array:
     r"""The mean chain on a Gaussian prior does not depend on the grid.
@@ -157,7 +157,7 @@ def gaussian_chain(y: Array, mean: Array, eigenvalues: Array, eigenvectors: Arra
     y : (n, d) array
     mean : (d,) array
     eigenvalues, eigenvectors : (d,), (d, d)
-    v_hat : number > 0
+    v_hat : number >= 0; > 0 where an eigenvalue is 0
 
     Returns
     -------
@@ -487,7 +487,7 @@ def schedules_share_the_limit(T: int, gamma: float, c: float = 1.0) -> float:
     title="Slope of the exact step: lower bound from hyperparameters alone",
     kind="tight",
     text="derived",
-    domain="0 < alpha_bar_next <= 1, 0 < alpha_bar < alpha_bar_next",
+    domain="0 < alpha_bar_next <= 1, 0 < alpha_bar <= alpha_bar_next",
 )
 def step_slope_lower(alpha_bar: Numbers, alpha_bar_next: Numbers) -> Numbers:
     r"""The constant that depends on the schedule only bounds the slope from below.
@@ -508,7 +508,7 @@ def step_slope_lower(alpha_bar: Numbers, alpha_bar_next: Numbers) -> Numbers:
 
     Parameters
     ----------
-    alpha_bar, alpha_bar_next : numbers or arrays
+    alpha_bar, alpha_bar_next : numbers or arrays, alpha_bar <= alpha_bar_next <= 1, not both 1
 
     Returns
     -------
@@ -543,7 +543,7 @@ def step_slope_log_concave(v: Numbers, v_next: Numbers, m: Numbers = 0.0) -> Num
 
     Parameters
     ----------
-    v, v_next : numbers or arrays, v_next < v
+    v, v_next : numbers or arrays, v_next <= v
     m : number >= 0
 
     Returns
@@ -757,7 +757,7 @@ def averaged_resampling(mmse: Numbers, runs: int = 1) -> Numbers:
     title="Without re-sampling the generator collapses",
     kind="equality",
     text="derived",
-    domain="v_T > 0, lam > 0",
+    domain="v_T >= 0, lam >= 0",
 )
 def generation_collapse(v_T: Numbers, lam: Numbers = 1.0) -> Numbers:
     r"""The full mean chain from pure noise: the output is the mean plus almost nothing.
@@ -775,8 +775,7 @@ def generation_collapse(v_T: Numbers, lam: Numbers = 1.0) -> Numbers:
 
     Parameters
     ----------
-    v_T : number > 0
-    lam : number > 0
+    v_T, lam : numbers >= 0, not both 0
 
     Returns
     -------
@@ -791,7 +790,7 @@ def generation_collapse(v_T: Numbers, lam: Numbers = 1.0) -> Numbers:
     title="SNR mismatch on a Gaussian prior",
     kind="equality",
     text="derived",
-    domain="lam > 0, level >= 0, v_hat >= 0",
+    domain="lam >= 0, level >= 0, v_hat >= 0",
 )
 def snr_mismatch(y: Array, mean: Numbers, lam: Numbers, level: Numbers, v_hat: Numbers) -> Array:
     r"""Effect of starting at a level that does not match the observation.
@@ -814,7 +813,7 @@ def snr_mismatch(y: Array, mean: Numbers, lam: Numbers, level: Numbers, v_hat: N
     y : array
     mean : number
         Mean of the prior (0 for a normalised prior).
-    lam : number > 0
+    lam : number >= 0; > 0 where the level is 0
     level, v_hat : numbers
         v' of the level where the chain starts, and the noise variance of y.
 
@@ -831,7 +830,7 @@ def snr_mismatch(y: Array, mean: Numbers, lam: Numbers, level: Numbers, v_hat: N
     title="DDIM as a denoiser: wrong even for a Gaussian",
     kind="asymptotic",
     text="derived",
-    domain="lam > 0, v_hat > 0",
+    domain="lam >= 0, v_hat >= 0",
 )
 def ddim_as_denoiser(lam: Numbers, v_hat: Numbers) -> Numbers:
     r"""Excess of the probability-flow denoiser on a Gaussian prior.
@@ -848,7 +847,7 @@ def ddim_as_denoiser(lam: Numbers, v_hat: Numbers) -> Numbers:
 
     Parameters
     ----------
-    lam, v_hat : numbers > 0
+    lam, v_hat : numbers >= 0, not both 0
 
     Returns
     -------

@@ -111,7 +111,7 @@ def ula_gaussian_variance(lam: Numbers, gamma: Numbers) -> Numbers:
     title="ULA on a strongly log-concave law",
     kind="upper",
     text="recalled",
-    domain="k >= 0, a > 0, L >= a, 0 < h <= 2 / (a + L), dim >= 1, w2_start >= 0",
+    domain="k whole >= 0, a > 0, L >= a, 0 < h <= 2 / (a + L), dim whole >= 1, w2_start >= 0",
 )
 def ula_strongly_log_concave(k: Numbers, h: Numbers, a: Numbers, L: Numbers, dim: Numbers, w2_start: Numbers) -> Numbers:
     r"""W2 distance of the unadjusted Langevin algorithm to a strongly log-concave target.
@@ -391,7 +391,7 @@ def denoiser_lipschitz(covariance: Array, v: Numbers) -> Array:
     title="Derivative of the posterior covariance",
     kind="equality",
     text="derived",
-    domain="weights >= 0, v > 0",
+    domain="weights weights, v > 0",
 )
 def posterior_covariance_derivative(weights: Array, deviations: Array, u: Array, w: Array, v: Numbers) -> Array:
     r"""Directional derivative of a posterior variance, as a third moment.
@@ -555,7 +555,11 @@ def joint_log_density(log_q_of_mean: Array, y: Array, sigma: Numbers) -> Array:
 
 
 @statement(
-    paper=PAPER, ref="Eq. (2.3)", title="Posterior mean given m measurements", kind="equality", domain="m >= 1, sigma >= 0"
+    paper=PAPER,
+    ref="Eq. (2.3)",
+    title="Posterior mean given m measurements",
+    kind="equality",
+    domain="m whole >= 1, sigma >= 0",
 )
 def multi_measurement_mean(mean: Array, score_of_mean: Array, m: Numbers, sigma: Numbers) -> Array:
     r"""Jump of the walk-jump sampler: the posterior mean given all measurements.
@@ -638,7 +642,7 @@ def next_measurement_hessian(posterior_covariance: Array, sigma: Numbers) -> Arr
     title="W2 distance of the law of the posterior mean",
     kind="upper",
     text="source",
-    domain="m >= 1, sigma >= 0, dim >= 1",
+    domain="m whole >= 1, sigma >= 0, dim whole >= 1",
 )
 def posterior_mean_w2(m: Numbers, sigma: Numbers, dim: Numbers) -> Numbers:
     r"""How far the output of an exact walk-jump sampler is from the data: the squared distance, without assumption.
@@ -707,7 +711,7 @@ def posterior_mean_w2_sandwich(covariance: Array, mean_posterior_covariance: Arr
     title="Posterior covariance under curvature bounds",
     kind="tight",
     text="derived",
-    domain="m >= 0, sigma > 0, a > -m / sigma**2, b >= a",
+    domain="m whole >= 0, sigma > 0, a > -m / sigma**2, b >= a",
 )
 def curvature_covariance_bounds(a: Numbers, b: Numbers, m: Numbers, sigma: Numbers) -> tuple[Numbers, Numbers]:
     r"""Posterior covariance of a law whose potential has curvature between a and b.
@@ -738,7 +742,7 @@ def curvature_covariance_bounds(a: Numbers, b: Numbers, m: Numbers, sigma: Numbe
     title="W2 of the jump under finite Fisher information",
     kind="upper",
     text="derived",
-    domain="information >= 0, m >= 1, sigma >= 0",
+    domain="information >= 0, m whole >= 1, sigma >= 0",
 )
 def fisher_information_w2(information: Numbers, m: Numbers, sigma: Numbers) -> Numbers:
     r"""W2 distance (not squared) of the law of the posterior mean, for laws of finite Fisher information.
@@ -764,12 +768,12 @@ def fisher_information_w2(information: Numbers, m: Numbers, sigma: Numbers) -> N
     title="Mean squared error for a discrete prior",
     kind="upper",
     text="derived",
-    domain="weights >= 0, m >= 1, sigma > 0",
+    domain="weights weights, m whole >= 1, sigma > 0",
 )
 def discrete_prior_mmse(points: Array, weights: Array, m: Numbers, sigma: Numbers) -> float:
     r"""Mean squared error of the posterior mean when X lives on atoms: exponentially small in m.
 
-    **Hypotheses.** X on atoms x_i with weights w_i; Phi the normal distribution function.
+    **Hypotheses.** X on atoms x_i with weights w_i, whose sum is 1; Phi the normal distribution function.
 
     **Conclusion (upper).**
 
@@ -799,7 +803,7 @@ def discrete_prior_mmse(points: Array, weights: Array, m: Numbers, sigma: Number
     title="Mean squared error against the best linear estimator",
     kind="tight",
     text="derived",
-    domain="m >= 1, sigma > 0",
+    domain="m whole >= 1, sigma >= 0",
 )
 def linear_estimator_mmse(covariance: Array, m: Numbers, sigma: Numbers) -> float:
     r"""Mean squared error of the posterior mean, bounded by that of the best linear estimator.
@@ -910,7 +914,7 @@ def chain_rule_of_measurements(conditional_log_densities: Array) -> Array:
     title="Curvature of the conditionals on average",
     kind="tight",
     text="derived",
-    domain="m >= 1, sigma > 0",
+    domain="m whole >= 1, sigma > 0",
 )
 def expected_conditional_curvature(m: Numbers, sigma: Numbers) -> tuple[Numbers, Numbers]:
     r"""Mean curvature of the conditional of the m-th measurement, without any assumption on X.
@@ -943,7 +947,7 @@ def expected_conditional_curvature(m: Numbers, sigma: Numbers) -> tuple[Numbers,
     title="The exact output depends on sigma^2/m alone",
     kind="equality",
     text="derived",
-    domain="sigma >= 0, m >= 1, m_new >= 1",
+    domain="sigma >= 0, m whole >= 1, m_new whole >= 1",
 )
 def equivalent_sigma(sigma: Numbers, m: Numbers, m_new: Numbers) -> Numbers:
     r"""The two hyperparameters sigma and m act on the exact output through one number.
@@ -1082,13 +1086,13 @@ def heun_gaussian_error(sigma: Array, slope: Array, weights: Array, s: Numbers) 
     title="ULA under a log-Sobolev inequality",
     kind="upper",
     text="source",
-    domain="k >= 0, a > 0, L > 0, 0 < h <= 1 / (4 * L), dim >= 1, kl_start >= 0",
+    domain="k whole >= 0, a > 0, L >= a, 0 < h <= 1 / (4 * L), dim whole >= 1, kl_start >= 0",
 )
 def ula_log_sobolev(k: Numbers, h: Numbers, a: Numbers, L: Numbers, dim: Numbers, kl_start: Numbers) -> Numbers:
     r"""KL of the unadjusted Langevin algorithm under a log-Sobolev inequality.
 
     **Hypotheses.** p has a log-Sobolev inequality with constant a (true with a the strong log-concavity) and
-    :math:`|\nabla^2\log p| \le L`; :math:`0 < h \le 1/(4L)`.
+    :math:`|\nabla^2\log p| \le L`, so that :math:`a \le L`; :math:`0 < h \le 1/(4L)`.
 
     **Conclusion (upper).**
 
@@ -1165,7 +1169,7 @@ def score_error_kl(T: float, errors: Array, kl_start: float, information_start: 
     title="Early stopping costs sqrt(eps) on sets, eps on smooth laws",
     kind="tight",
     text="derived",
-    domain="eps >= 0, dim >= 0, second_moment >= 0, information >= 0",
+    domain="eps >= 0, dim whole >= 0, second_moment >= 0, information >= 0",
 )
 def early_stopping_w2(eps: Numbers, dim: Numbers, second_moment: Numbers, information: Numbers = math.inf) -> Numbers:
     r"""W2 distance between the data and the law at which a backward process is stopped early.

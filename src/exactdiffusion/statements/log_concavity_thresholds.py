@@ -150,7 +150,7 @@ def half_diameter_threshold(D: Numbers, tau2: Numbers = 0.0) -> Numbers:
     return np.maximum(0.0, np.asarray(D, dtype=np.float64) ** 2 / 4 - tau2)
 
 
-@guarded(domain="D >= 0, d >= 1")
+@guarded(domain="D >= 0, d whole >= 1")
 def jung_radius(D: Numbers, d: Numbers) -> Numbers:
     """Largest radius of the smallest ball around a set of diameter D in R^d: ``D sqrt(d / (2 (d + 1)))``."""
     return np.asarray(D) * np.sqrt(d / (2 * (d + 1)))
@@ -250,7 +250,7 @@ def unimodality_margin(ratio: Numbers, w: Numbers) -> float:
     return c - (big * np.sqrt(big**2 - 1) - np.arccosh(big))  # 0 at 1
 
 
-@guarded(domain="m >= 1, sigma2 > 0, tau2 >= 0, R >= 0")
+@guarded(domain="m whole >= 1, sigma2 > 0, tau2 >= 0, R >= 0")
 def curvature_bounds(m: Numbers, sigma2: Numbers, tau2: Numbers, R: Numbers) -> tuple[Numbers, Numbers]:
     r"""Bounds (zeta_m, L_m) on the eigenvalues of ``-Hess log p(y_m | y_1, ..., y_{m-1})`` for |Z| <= R.
 
@@ -268,7 +268,7 @@ def curvature_bounds(m: Numbers, sigma2: Numbers, tau2: Numbers, R: Numbers) -> 
     title="Condition number of the m-th conditional",
     kind="tight",
     text="recalled",
-    domain="m >= 1, tau2 >= 0, R >= 0, sigma2 > 0, sigma2 >= R**2 - tau2",
+    domain="m whole >= 1, tau2 >= 0, R >= 0, sigma2 > 0, sigma2 >= R**2 - tau2",
 )
 def condition_number(m: Numbers, sigma2: Numbers, tau2: Numbers, R: Numbers) -> Numbers:
     r"""Condition number of the m-th step of the one-at-a-time chain.
@@ -296,7 +296,7 @@ def condition_number(m: Numbers, sigma2: Numbers, tau2: Numbers, R: Numbers) -> 
     title="The curvature bound increases with m",
     kind="tight",
     text="recalled",
-    domain="m >= 1, tau2 >= 0, R >= 0, sigma2 > 0, sigma2 >= R**2 - tau2",
+    domain="m whole >= 1, tau2 >= 0, R >= 0, sigma2 > 0, sigma2 >= R**2 - tau2",
 )
 def curvature_lower_bound(m: Numbers, sigma2: Numbers, tau2: Numbers, R: Numbers) -> Numbers:
     r"""Strong log-concavity of the m-th conditional.
@@ -320,7 +320,7 @@ def curvature_lower_bound(m: Numbers, sigma2: Numbers, tau2: Numbers, R: Numbers
     title="Without sigma^2 >= R^2 - tau^2 log-concavity can be lost; not on average, not on a line",
     kind="tight",
     text="derived",
-    domain="m >= 1, sigma2 > 0",
+    domain="m whole >= 1, sigma2 > 0",
 )
 def once_log_concave(m: Numbers, sigma2: Numbers) -> Numbers:
     r"""What more measurements do to log-concavity when sigma^2 is below R^2 - tau^2.
@@ -356,7 +356,7 @@ def once_log_concave(m: Numbers, sigma2: Numbers) -> Numbers:
     title="All at once gains no log-concavity",
     kind="equality",
     text="derived",
-    domain="m >= 1, sigma2 > 0, posterior_variance >= 0",
+    domain="m whole >= 1, sigma2 > 0, posterior_variance >= 0",
 )
 def all_at_once_curvature(m: Numbers, sigma2: Numbers, posterior_variance: Numbers) -> Numbers:
     r"""Eigenvalues of the Hessian of the joint log density of m measurements.
@@ -409,7 +409,7 @@ def blurring_threshold(D: Numbers) -> Numbers:
     title="Sphere: the radius is loose by exactly d",
     kind="equality",
     text="derived",
-    domain="R >= 0, d >= 1",
+    domain="R >= 0, d whole >= 1",
 )
 def sphere_threshold(R: Numbers, d: Numbers) -> Numbers:
     r"""Threshold of the uniform law on the sphere of radius R in R^d.
@@ -433,7 +433,7 @@ def sphere_threshold(R: Numbers, d: Numbers) -> Numbers:
 
 
 @statement(paper=PAPER, ref="Prop 3", title="Gaussians all at once: the condition number grows", kind="equality",
-           text="recalled", domain="m >= 1, sigma2 > 0, tau2 >= 0")  # fmt: skip
+           text="recalled", domain="m whole >= 1, sigma2 > 0, tau2 >= 0")  # fmt: skip
 def all_at_once_condition(m: Numbers, sigma2: Numbers, tau2: Numbers) -> Numbers:
     r"""Condition number of the joint law of m measurements of a Gaussian.
 
@@ -453,7 +453,7 @@ def all_at_once_condition(m: Numbers, sigma2: Numbers, tau2: Numbers) -> Numbers
 
 
 @statement(paper=PAPER, ref="Prop 4", title="Gaussians one at a time: the condition number tends to 1", kind="equality",
-           text="recalled", domain="t >= 1, sigma2 > 0, tau2 >= 0")  # fmt: skip
+           text="recalled", domain="t whole >= 1, sigma2 > 0, tau2 >= 0")  # fmt: skip
 def one_at_a_time_condition(t: Numbers, sigma2: Numbers, tau2: Numbers) -> Numbers:
     r"""Condition number of the t-th conditional law of a Gaussian.
 
@@ -481,7 +481,7 @@ def one_at_a_time_condition(t: Numbers, sigma2: Numbers, tau2: Numbers) -> Numbe
     title="Gaussians: exact distance of the jump",
     kind="equality",
     text="derived",
-    domain="m >= 1, sigma2 > 0, tau2 >= 0",
+    domain="m whole >= 1, sigma2 >= 0, tau2 >= 0",
 )
 def gaussian_jump_w2(m: Numbers, sigma2: Numbers, tau2: Numbers) -> float:
     r"""W2 distance of the law of ``Xhat_m`` from a Gaussian.
@@ -504,8 +504,14 @@ def gaussian_jump_w2(m: Numbers, sigma2: Numbers, tau2: Numbers) -> float:
 GAUSSIAN_JUMP_CONSTANT = (5 * math.sqrt(5) - 11) / 2
 
 
-@statement(paper=PAPER, ref="Algorithm 1", title="The whole algorithm on a Gaussian is a linear recursion", kind="equality",
-           text="derived", domain="tau2 >= 0, m integer >= 1, m <= 10000000, sigma2 > 0, steps >= 0, step > 0")  # fmt: skip
+@statement(
+    paper=PAPER,
+    ref="Algorithm 1",
+    title="The whole algorithm on a Gaussian is a linear recursion",
+    kind="equality",
+    text="derived",
+    domain="tau2 >= 0, m integer >= 1, m <= 10000000, sigma2 > 0, steps whole >= 0, step > 0",
+)
 def ula_chain_variance(tau2: Numbers, m: int, sigma2: Numbers, steps: Numbers, step: Numbers) -> Numbers:
     r"""Output variance of the one-at-a-time chain with ULA inner walks that start at the jump, along one axis.
 
@@ -536,7 +542,7 @@ def ula_chain_variance(tau2: Numbers, m: int, sigma2: Numbers, steps: Numbers, s
 
 
 @statement(paper=PAPER, ref="Algorithm 1", title="With exact inner laws the chain is exact", kind="equality",
-           text="recalled", domain="variance >= 0, m >= 0, sigma2 >= 0")  # fmt: skip
+           text="recalled", domain="variance >= 0, m whole >= 0, sigma2 >= 0")  # fmt: skip
 def chain_total_variance(variance: Numbers, m: Numbers, sigma2: Numbers) -> Numbers:
     r"""The sum kept by the one-at-a-time chain.
 
@@ -555,7 +561,7 @@ def chain_total_variance(variance: Numbers, m: Numbers, sigma2: Numbers) -> Numb
 
 
 @statement(paper=PAPER, ref="walk-jump code", title="The splitting integrator has a dimensionless step when u = sigma^2",
-           kind="equality", text="source", anything=("score",), domain="unit >= 0, friction >= 0")  # fmt: skip
+           kind="equality", text="source", anything=("score",), domain="unit > 0, friction >= 0")  # fmt: skip
 def splitting_map(
     y: Numbers, v: Numbers, score: Callable[[Array], Array], unit: float, step: Numbers, friction: float, xi: Numbers
 ) -> tuple[Numbers, Numbers]:
@@ -686,7 +692,7 @@ def end_to_end(jump_w2: Numbers, eta: Array, sigma2: Numbers, tau2: Numbers, R: 
 
 
 @statement(paper=PAPER, ref="", title="Spectral gaps: exponential for the law, order one for the chain", kind="tight",
-           text="derived", domain="m >= 1, tau2 >= 0, R >= 0, sigma2 > 0, sigma2 >= R**2 - tau2")  # fmt: skip
+           text="derived", domain="m whole >= 1, tau2 >= 0, R >= 0, sigma2 > 0, sigma2 >= R**2 - tau2")  # fmt: skip
 def spectral_gap_lower_bound(m: Numbers, sigma2: Numbers, tau2: Numbers, R: Numbers) -> Numbers:
     r"""Bakry-Emery lower bound on the gap of Langevin's diffusion on the m-th conditional.
 
@@ -710,7 +716,7 @@ def spectral_gap_lower_bound(m: Numbers, sigma2: Numbers, tau2: Numbers, R: Numb
     title="Langevin does not tunnel, the chain does",
     kind="tight",
     text="derived",
-    domain="T >= 0, mass > 0, slack >= 0, resistance > 0",
+    domain="T >= 0, 0 < mass <= 1, 0 <= slack <= mass, resistance > 0",
 )
 def tunnelling_leak(T: Numbers, mass: Numbers, slack: Numbers, resistance: Numbers) -> Numbers:
     r"""Mass that Langevin's diffusion can carry out of one half line in time T.
@@ -740,7 +746,7 @@ def tunnelling_leak(T: Numbers, mass: Numbers, slack: Numbers, resistance: Numbe
     title="W2 between modes that exact draws already have",
     kind="asymptotic",
     text="derived",
-    domain="R >= 0, 0 <= w <= 1, n >= 1",
+    domain="R >= 0, 0 <= w <= 1, n whole >= 1",
 )
 def mode_weight_floor(R: Numbers, w: Numbers, n: Numbers) -> Numbers:
     r"""W2 error that n independent exact samples already have, from the mode weight alone.
@@ -770,7 +776,7 @@ def mode_weight_floor(R: Numbers, w: Numbers, n: Numbers) -> Numbers:
     title="Two Gaussians in R^d decouple into one axis",
     kind="equality",
     text="derived",
-    domain="d >= 1, delta >= 0",
+    domain="d whole >= 1, delta >= 0",
 )
 def decoupled_radius(d: Numbers, delta: Numbers = 6.0) -> Numbers:
     r"""The one-dimensional problem behind the d-dimensional mixture of two Gaussians.

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from .._core.arrays import array_namespace
+from .._core.arrays import array_namespace, to_numpy
 from .._core.typing import Array, Numbers
 from .._core.validation import fail
 from ._statement import guarded, statement
@@ -63,6 +63,14 @@ def _betas(name, beta):
     if beta.size == 0:
         fail(name, beta, "at least one relative step, noisy to clean")
     return beta
+
+
+def _levels(sigma):
+    """Noise levels, noisy to clean along the first axis; the last ones alone may be 0."""
+    sigma = np.asarray(sigma, dtype=np.float64)
+    if sigma.ndim == 0 or len(sigma) == 0 or np.any(np.diff(sigma, axis=0) > 0) or np.any(sigma[:-1] == 0):
+        fail("sigma", sigma, "levels that do not increase (noisy to clean), of which the last one alone may be 0")
+    return sigma
 
 
 @statement(
@@ -321,7 +329,7 @@ def largest_admissible_eta(beta: Array, nu: float) -> float:
     return low
 
 
-@guarded(domain="distance >= 0, sigma >= 0, dimension >= 1")
+@guarded(domain="distance >= 0, sigma >= 0, dimension whole >= 1")
 def band_usage(distance: Numbers, sigma: Numbers, dimension: Numbers) -> Numbers:
     r"""How far a point is from the centre of the band: :math:`\max(r, 1/r)` with :math:`r = \sqrt n\,\sigma/d(x)`; the band
     condition of an (eta, nu)-approximate projection is usage <= nu."""
@@ -376,7 +384,7 @@ def exact_projection_path(start: Array, projection: Array, sigma: Array) -> Arra
     (N + 1, n_rows, n) array
         x_N, ..., x_0.
     """
-    sigma = np.asarray(sigma, dtype=np.float64)
+    sigma = _levels(sigma)
     ratio = (sigma / sigma[0]).reshape(len(sigma), -1, 1)
     return projection + ratio * (start - projection)
 
@@ -737,7 +745,7 @@ def ddpm_coordinates(sigma: Numbers, sigma_next: Numbers, mu: Numbers = 0.5) -> 
     title="DDPM on a subspace: the distance",
     kind="equality",
     text="derived",
-    domain="sigma >= 0, codimension >= 0, start >= 0, 0 <= mu < 1",
+    domain="sigma >= 0, codimension whole >= 0, start >= 0, 0 <= mu < 1",
 )
 def ddpm_subspace_distance(sigma: Array, codimension: Numbers, start: Numbers | None = None, mu: Numbers = 0.5) -> Array:
     r"""Mean squared distance of DDPM's states to a subspace.
@@ -770,7 +778,7 @@ def ddpm_subspace_distance(sigma: Array, codimension: Numbers, start: Numbers | 
     (N + 1,) array
         :math:`E\,d(x_N)^2, \dots, E\,d(x_0)^2`.
     """
-    sigma = np.asarray(sigma, dtype=np.float64)
+    sigma = _levels(sigma)
     invariant = codimension * sigma**2
     start = invariant[0] if start is None else start
     return invariant + (sigma / sigma[0]) ** (2 / (1 - mu)) * (start - invariant[0])
@@ -856,7 +864,7 @@ def relative_error(estimate: Array, projection: Array, distance: Numbers) -> Arr
     return xp.sqrt(xp.sum(offset * offset, axis=1)) / distance
 
 
-@guarded(domain="distance >= 0, sigma >= 0, dimension >= 1, nu > 0, rtol >= 0")
+@guarded(domain="distance >= 0, sigma >= 0, dimension whole >= 1, nu >= 1, rtol >= 0")
 def band_ok(distance: Numbers, sigma: Numbers, dimension: Numbers, nu: Numbers, rtol: Numbers = 0.0) -> bool | np.ndarray:
     r"""Whether :math:`d/\nu \le \sqrt n\,\sigma \le \nu\,d`: only there does Definition 3.1 ask for anything; (n,) booleans.
 
@@ -888,7 +896,7 @@ def continuity_obstruction(separation: Numbers, distance: Numbers) -> Numbers:
     **Hypotheses.** :math:`\hat x(x,\sigma)` continuous in x and an :math:`(\eta,\nu)`-approximate projection in the sense of
     Definition 3.1: :math:`|\hat x(x,\sigma) - p(x)| \le \eta\, d(x)` for **all** x with a unique projection and all sigma
     with :math:`d(x)/\nu \le \sqrt n\,\sigma \le \nu\, d(x)` (for nu = 1 continuous in (x, sigma)). x* has two nearest points
-    p1 and p2, at distance D.
+    p1 and p2, at distance D, so that :math:`|p_1 - p_2| \le 2D`.
 
     **Conclusion (lower bound on eta, attained as a limit).**
 
@@ -912,6 +920,9 @@ def continuity_obstruction(separation: Numbers, distance: Numbers) -> Numbers:
     number or array
         lower bound of eta.
     """
+    # rounding: at the middle of p1 and p2 both sides are equal, and distances far from the origin have lost digits
+    if np.any(to_numpy(separation > (2 + 1e-6) * distance)):
+        fail("separation", separation, f"at most twice the distance, by the triangle inequality; distance is {distance!r}")
     return separation / (2 * distance)
 
 
@@ -1146,7 +1157,7 @@ def smoothed_distance_hessian(covariance: Array, sigma: Numbers) -> Array:
     title="Smoothed distance between two copies of the distance",
     kind="tight",
     text="derived",
-    domain="distance >= 0, sigma >= 0, count >= 1",
+    domain="distance >= 0, sigma >= 0, count whole >= 1",
 )
 def smoothed_distance_sandwich(distance: Numbers, sigma: Numbers, count: Numbers) -> tuple[Array, Array]:
     r"""The half smoothed distance F against half the squared distance.
@@ -1170,7 +1181,7 @@ def smoothed_distance_sandwich(distance: Numbers, sigma: Numbers, count: Numbers
     return half - sigma**2 * math.log(count), half
 
 
-@guarded(domain="distances >= 0, to_projection >= 0, alpha >= 0, eta >= 0")
+@guarded(domain="distances >= 0, to_projection >= 0, alpha >= 1, eta >= 0")
 def near_set_error(distances: Array, to_projection: Array, alpha: Numbers, eta: Numbers) -> Array:
     r"""Right-hand side of Proposition 3.4: :math:`\eta\, d + C_{x,\alpha}`, C the largest :math:`|x_0 - p|` over atoms with
     :math:`|x - x_0| \le \alpha d`.
@@ -1197,7 +1208,7 @@ def _near_set_terms(distance, sigma, count, eta):
     title="Ideal denoiser against the projection",
     kind="upper",
     text="recalled",
-    domain="distance > 0, sigma >= 0, count >= 1, 0 < eta <= count",
+    domain="distance > 0, sigma >= 0, count whole >= 1, 0 < eta <= count",
 )
 def near_set_radius(distance: Numbers, sigma: Numbers, count: Numbers, eta: Numbers) -> Numbers:
     r"""Relative radius alpha of the near set.
@@ -1235,7 +1246,7 @@ def near_set_radius(distance: Numbers, sigma: Numbers, count: Numbers, eta: Numb
     title="Ideal denoiser against the projection, half the logarithm",
     kind="upper",
     text="derived",
-    domain="distance > 0, sigma >= 0, count >= 1, 0 < eta <= count",
+    domain="distance > 0, sigma >= 0, count whole >= 1, 0 < eta <= count",
 )
 def near_set_radius_half_log(distance: Numbers, sigma: Numbers, count: Numbers, eta: Numbers) -> Numbers:
     r"""Proposition 3.4 with half the logarithm.
@@ -1267,7 +1278,7 @@ def near_set_radius_half_log(distance: Numbers, sigma: Numbers, count: Numbers, 
     title="Ideal denoiser against the projection, radius as a root",
     kind="tight",
     text="derived",
-    domain="distance > 0, sigma >= 0, count >= 1, 0 < eta <= count",
+    domain="distance > 0, sigma >= 0, count whole >= 1, 0 < eta <= count",
 )
 def near_set_radius_exact(distance: Numbers, sigma: Numbers, count: Numbers, eta: Numbers) -> Numbers:
     r"""The smallest radius that the term-by-term proof of Proposition 3.4 allows.
@@ -1301,7 +1312,7 @@ def near_set_radius_exact(distance: Numbers, sigma: Numbers, count: Numbers, eta
     title="W2 distance to the laws on a closed set",
     kind="equality",
     text="derived",
-    domain="distance >= 0, weights >= 0",
+    domain="distance >= 0, weights weights",
 )
 def squared_w2_to_laws_on_set(distance: Array, weights: Array | None = None) -> float:
     r"""Smallest W2 distance between the law of x and a law on K.

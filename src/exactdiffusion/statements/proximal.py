@@ -844,6 +844,8 @@ def mixture_lipschitz(variance: float, diameter: float, t: float = 0.0) -> tuple
     -------
     (L_t, H_t)
     """
+    if variance == 0 and t == 0:
+        fail("t", t, "a time t > 0 where the variance is 0: the law at t = 0 has no density")
     return _lipschitz(variance, diameter, math.exp(-t))
 
 
