@@ -127,12 +127,10 @@ def _listed(source: str, name: str) -> str:
 
 
 def _names(source: str) -> set[str]:
-    """What a module imports, defines or uses, at any depth."""
+    """What a module imports or defines, at any depth."""
     found = set()
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Name):
-            found.add(node.id)
-        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
             found.add(node.name)
         elif isinstance(node, ast.alias):
             found.add((node.asname or node.name).partition(".")[0])
@@ -147,7 +145,7 @@ def theorem(name: str, root: StrPath | None = None) -> tuple[Path, Path]:
     name : str
         ``PAPER/NAME``: one of the papers of :data:`exactdiffusion.statements.PAPERS`, and the name of the function, in
         lower-case ASCII letters, digits and underscores. It is free where no statement of the paper has it, and the module
-        to which the function is appended neither imports, defines nor uses it; builtins and keywords are not free.
+        to which the function is appended neither imports nor defines it; builtins and keywords are not free.
     root : path, optional
         Root of the checkout (default: that from which the package is imported).
 
