@@ -268,7 +268,9 @@ def _resolve(sampler):
     elif isinstance(sampler, str):
         found = samplers.REGISTRY.get(sampler)
     else:
-        found = next((info for info in samplers.REGISTRY.values() if info.function is sampler), None)
+        found = getattr(sampler, "info", None)
+        if not isinstance(found, samplers.SamplerInfo):
+            found = next((info for info in samplers.REGISTRY.values() if info.function is sampler), None)
     if found is None or found.update is None:
         names = ", ".join(name for name, info in samplers.REGISTRY.items() if info.update is not None)
         fail("sampler", sampler, f"one of {names} or its function, or a sampler made by samplers.sampler (it has an update)")
