@@ -52,6 +52,10 @@ def test_version(capsys):
         ("new theorem projection/beta_star", "name"),
         ("new theorem projection/2x", "name"),
         ("new theorem projection/class", "name"),
+        ("new theorem projection/_x", "name"),
+        ("new theorem projection/Shrinkage", "name"),
+        ("new theorem projection/\u00e9", "name"),
+        ("new theorem projection/\ufb01x", "name"),  # a ligature, which Python reads as fix
         ("new lemma projection/shrinkage", "what"),
     ],
 )

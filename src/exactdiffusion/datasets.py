@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from ._core.external import free_name
 from ._core.typing import ArrayLike, StrPath
 from ._core.validation import fail, integer, scalar
 from ._core.validation import weights as _weights
@@ -83,7 +84,7 @@ def target(name: str, dim: int, summary: str) -> Callable[[Callable], Callable]:
     Raises
     ------
     ValueError
-        for a name that is taken by another function.
+        for the name of a target of the package. A later target of a user replaces an earlier one of this name.
 
     Examples
     --------
@@ -97,8 +98,7 @@ def target(name: str, dim: int, summary: str) -> Callable[[Callable], Callable]:
     """
 
     def file(law):
-        if name in TARGETS and TARGETS[name].law.__module__ != law.__module__:
-            fail("target", name, "a name that is free")
+        free_name("target", name, TARGETS[name].law if name in TARGETS else None, law)
         TARGETS[name] = Target(name, integer("dim", dim, low=1), summary, law)
         return law
 

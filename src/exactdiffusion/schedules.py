@@ -21,6 +21,7 @@ from typing import Literal
 import numpy as np
 
 from ._core.arrays import to_numpy
+from ._core.external import free_name
 from ._core.fixed import Fixed
 from ._core.typing import ArrayLike
 from ._core.validation import choice, fail, integer, real_array, scalar
@@ -73,7 +74,7 @@ def schedule(constructor: Callable) -> Callable:
     Raises
     ------
     ValueError
-        for a name that is taken by another function.
+        for the name of a schedule of the package. A later schedule of a user replaces an earlier one of this name.
 
     Examples
     --------
@@ -85,8 +86,7 @@ def schedule(constructor: Callable) -> Callable:
     array([40., 20., 10.])
     """
     name = constructor.__name__
-    if name in REGISTRY and REGISTRY[name].__module__ != constructor.__module__:
-        fail("schedule", name, "a name that is free")
+    free_name("schedule", name, REGISTRY.get(name), constructor)
     REGISTRY[name] = constructor
     return constructor
 

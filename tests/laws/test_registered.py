@@ -1,12 +1,20 @@
 """What is registered is tested: a law and a sampler that are wrong fail the contract suites by being in the registries."""
 
 import importlib.util
+import multiprocessing
 import os
+import pickle
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from exactdiffusion import datasets, samplers, schedules
+from exactdiffusion.output_laws import gaussian
+from exactdiffusion.studies import metrics, sweep
 
 TESTS = Path(__file__).resolve().parents[1]
 
@@ -190,3 +198,109 @@ def test_other_array_namespaces_too(tmp_path):
         assert found[f"test_array_backends.py::test_laws[{namespace}-fake_right]"] == "PASSED"
         assert found[f"test_array_backends.py::test_samplers[{namespace}-fake_right-cloud]"] == "PASSED"
         assert found[f"test_array_backends.py::test_samplers[{namespace}-fake_short-cloud]"] == "FAILED"
+
+
+MINE = """
+from exactdiffusion import samplers, schedules
+
+
+def update(x, i, grid, oracle, noise, memory):
+    clean, r = oracle.denoise(i, x), grid.sigma
+    return clean + r[i + 1] / r[i] * (x - clean), memory
+
+
+@samplers.sampler(update, order=1, summary="DDIM on a VE grid")
+def my_ddim_for_a_test(law, grid, x):
+    pass
+"""
+
+RUN = """
+
+@schedules.schedule
+def halving_for_a_test(N):
+    return schedules.log_linear(N, 4.0, 0.1)
+
+
+if __name__ == "__main__":
+    import exactdiffusion as ed
+
+    names = dict(sampler="script.py:my_ddim_for_a_test", schedule="script.py:halving_for_a_test")
+    for own in (names, {**names, "sampler": "again.py:my_ddim_for_a_test"}):
+        print(ed.sweep(target="rings", steps=4, seeds=1, samples=20, **own).rows[0]["value"])
+"""
+
+
+@pytest.fixture
+def registries():
+    kept = [(r, dict(r)) for r in (samplers.REGISTRY, schedules.REGISTRY, datasets.TARGETS, metrics.METRICS)]
+    yield
+    for registry, before in kept:
+        registry.clear()
+        registry.update(before)
+
+
+def law_in_a_worker(info):
+    return gaussian(info, [0.2], [2.0], schedules.log_linear(5)).cov
+
+
+@pytest.mark.parametrize("name", sorted(samplers.REGISTRY))
+def test_a_registered_sampler_is_pickled_as_its_place(name):
+    assert pickle.loads(pickle.dumps(samplers.REGISTRY[name])) is samplers.REGISTRY[name]
+
+
+def test_samplers_go_to_other_processes(tmp_path, monkeypatch, registries):
+    (tmp_path / "mine_for_a_test.py").write_text(MINE, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    mine = importlib.import_module("mine_for_a_test")
+    infos = [samplers.REGISTRY["heun"], samplers.REGISTRY["my_ddim_for_a_test"]]
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        found = list(pool.map(law_in_a_worker, infos))
+    assert [np.array_equal(a, law_in_a_worker(info)) for a, info in zip(found, infos)] == [True, True]
+    assert np.array_equal(found[1], law_in_a_worker(mine.my_ddim_for_a_test))
+    by_hand = samplers.SamplerInfo("by_hand", law_in_a_worker, False, 1, "any", "", update=mine.update)
+    assert pickle.loads(pickle.dumps(by_hand)) == by_hand
+
+
+def test_a_script_may_name_itself_in_a_sweep(tmp_path):
+    """It is imported a second time, under another name; so is a copy of it in another file."""
+    for name in ("script.py", "again.py"):
+        (tmp_path / name).write_text(MINE + RUN, encoding="utf-8")
+    path = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, env=path, capture_output=True, text=True, timeout=100)
+    values = done.stdout.split()
+    assert len(values) == 2, done.stderr
+    assert values[0] == values[1]
+
+
+def test_a_later_registration_of_a_user_replaces_an_earlier_one(tmp_path, registries):
+    files = [tmp_path / folder / file for folder, file in (("a", "mine.py"), ("a", "other.py"), ("b", "mine.py"))]
+    for path in files:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(MINE, encoding="utf-8")
+    functions = [sweep.load_function("sampler", f"{path}:my_ddim_for_a_test")[0] for path in files]
+    assert len({id(function) for function in functions}) == 3
+    assert samplers.REGISTRY["my_ddim_for_a_test"].function is functions[-1]
+    laws = [law_in_a_worker(function) for function in functions]
+    assert np.array_equal(laws[0], laws[1])
+    assert np.array_equal(laws[0], laws[2])
+
+
+def test_the_names_of_the_package_are_refused(registries):
+    def heun(law, grid, x):
+        pass
+
+    def edm(N):
+        pass
+
+    before = dict(samplers.REGISTRY)
+    for kind, register in {
+        "sampler": lambda: samplers.sampler(samplers.REGISTRY["ddim"].update, order=1, summary="")(heun),
+        "schedule": lambda: schedules.schedule(edm),
+        "target": lambda: datasets.target("rings", 2, "")(edm),
+        "metric": lambda: metrics.metric("w2", "", refusal=edm)(edm),
+    }.items():
+        with pytest.raises(
+            ValueError, match=rf"^{kind}: got '\w+'; expected a name that no {kind} of the package has, .* my_"
+        ):
+            register()
+    assert dict(samplers.REGISTRY) == before

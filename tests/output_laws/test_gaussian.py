@@ -504,6 +504,46 @@ def test_the_exact_law_between_the_levels():
     assert np.array_equal(rows[2], x[2] / 0.8)
 
 
+@pytest.mark.parametrize("at", [1.0, 2.0, 3.0, 20.0])
+@pytest.mark.parametrize("part", ["state", "state, dead zone", "memory, old", "memory, new", "noise"])
+def test_gaussian_refuses_an_update_that_is_not_affine_far_out(part, at):
+    """What is clipped at some deviations, or 0 up to there, in one direction and in one step of six."""
+    mean, lam, grid = np.zeros(2), np.array([60.0, 50.0]), schedules.log_linear(6, 9.0, 2.0)
+
+    def update(x, i, grid, oracle, noise, memory, *, limit):
+        def bend(name, values):
+            if limit is None or i != 4 or name != part:
+                return values
+            bent = np.where(np.abs(values) < limit, 0.0, values) if "zone" in name else np.clip(values, -limit, limit)
+            return np.stack([bent[:, 0], values[:, 1]], axis=1)
+
+        clean, shrink, deviation = oracle.denoise(i, x), grid.sigma[i + 1] / grid.sigma[i], 0.5 * grid.sigma[i + 1]
+        old = bend("memory, old", memory[0] if memory else clean)
+        y = clean + shrink * (x - clean) + 0.2 * (clean - old)
+        y = y + deviation * bend("noise", noise.normal(i, *x.shape, like=x))
+        return bend("state", bend("state, dead zone", y)), (bend("memory, new", clean),)
+
+    info = own(update, lambda law, grid, x, *, noise=None, limit=None: {"limit": limit})
+    before, after = gaussian(info, mean, lam, grid, all_steps=True).cov[4:6, 0]
+    gain = lam[0] / (lam[0] + grid.sigma[3:5] ** 2)  # of the denoiser that is remembered
+    sizes = {"noise": 1.0, "memory, old": gain[0] * np.sqrt(before), "memory, new": gain[1] * np.sqrt(before)}
+    with pytest.raises(ValueError, match=r"^sampler: .*an update that is affine.* \(step 4 is not"):
+        gaussian(info, mean, lam, grid, limit=at * sizes.get(part, np.sqrt(after)))
+
+
+def test_rounding_is_that_of_the_update():
+    """The sizes that the docstring states: against the published step in 60 digits."""
+    with mpmath.workdps(60):
+        for ratio, lam, low, high in ((1e-8, 1.0, 1e-9, 1e-8), (1e-4, 1e-12, 1e-9, 1e-8), (1e-3, 1.0, 0.0, 1e-11)):
+            grid = schedules.Grid(np.ones(2), [1.0, ratio])
+            base, gain = (published("heun", grid, 0.0, lam, mpmath.mpf(k), [mpmath.mpf(0)], {}) for k in (0, 1))
+            exact = (gain - base) ** 2 * mp(1.7)
+            found = gaussian("heun", [0.0], [lam], grid, [0.0], [1.7]).cov[0]
+            assert low <= abs(mp(found) - exact) / exact <= high
+    with pytest.raises(ValueError, match=r"^sampler: got 'heun'; .*\(step 0 is not, to 1e-06"):
+        gaussian("heun", [1.0], [0.0], schedules.Grid(np.ones(2), [1e6, 1e-9]))
+
+
 def test_gaussian_refuses_what_is_not_affine():
     def ddim(x, i, grid, oracle, noise, memory):
         return samplers.REGISTRY["ddim"].update(x, i, grid, oracle, noise, memory)

@@ -11,7 +11,7 @@ from typing import Any
 
 from .validation import fail
 
-__all__ = ["load_function"]
+__all__ = ["free_name", "load_function"]
 
 _FILES: dict = {}  # (path, digest) -> module: a file is run once, and again after an edit
 
@@ -51,6 +51,17 @@ def load_function(
     if not callable(function):
         fail(name, text, "a function")
     return function, digest
+
+
+def free_name(kind: str, name: str, old: Callable[..., Any] | None, new: Callable[..., Any]) -> None:
+    """ValueError where ``new``, under the name of ``old``, would replace a function of the package itself.
+
+    One of the user's own is replaced: the same file may be imported under several names (run as a script, then named
+    ``FILE.py:FUNCTION`` in a sweep).
+    """
+    ours = old is not None and str(old.__module__).partition(".")[0] == __name__.partition(".")[0]
+    if old is not None and ours and old.__module__ != new.__module__:
+        fail(kind, name, f"a name that no {kind} of the package has, such as my_{name}")
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ to be written by hand.
 """
 
 import ast
+import builtins
 import importlib
 import keyword
 import re
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from .._core.typing import StrPath
 from .._core.validation import choice, fail
-from ..statements import PAPERS, REGISTRY
+from ..statements import PAPERS, all_statements
 
 __all__ = ["run", "theorem"]
 
@@ -125,13 +126,26 @@ def _listed(source: str, name: str) -> str:
     return source[: found.start()] + text + source[found.end() :]
 
 
+def _names(source: str) -> set[str]:
+    """What a module imports or defines, at any depth."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.alias):
+            found.add((node.asname or node.name).partition(".")[0])
+    return found
+
+
 def theorem(name: str, root: StrPath | None = None) -> tuple[Path, Path]:
     """Write the two files of a new theorem.
 
     Parameters
     ----------
     name : str
-        ``PAPER/NAME``: one of the papers of :data:`exactdiffusion.statements.PAPERS`, and the name of the function.
+        ``PAPER/NAME``: one of the papers of :data:`exactdiffusion.statements.PAPERS`, and the name of the function, in
+        lower-case ASCII letters, digits and underscores. It is free where no statement of the paper has it, and the module
+        to which the function is appended neither imports nor defines it; builtins and keywords are not free.
     root : path, optional
         Root of the checkout (default: that from which the package is imported).
 
@@ -152,8 +166,12 @@ def theorem(name: str, root: StrPath | None = None) -> tuple[Path, Path]:
     from .._core.paths import project_root
 
     paper, slash, function = name.partition("/")
-    if not slash or not function.isidentifier() or keyword.iskeyword(function) or function != function.lower():
-        fail("name", name, "PAPER/NAME with the name of a function, such as projection/shrinkage")
+    if not slash or not re.fullmatch("[a-z][a-z0-9_]*", function) or keyword.iskeyword(function):
+        fail(
+            "name",
+            name,
+            "PAPER/NAME, NAME in lower-case ASCII letters, digits and underscores, such as projection/shrinkage",
+        )
     choice("name", paper, tuple(PAPERS))
     root = project_root() if root is None else Path(root)
     if root is None:
@@ -162,8 +180,13 @@ def theorem(name: str, root: StrPath | None = None) -> tuple[Path, Path]:
     check = root / "theory" / paper / f"eq_{function}.py"
     text = statement.read_text(encoding="utf-8")
     module = importlib.import_module(f"exactdiffusion.statements.{paper}")
-    if f"{paper}/{function}" in REGISTRY or hasattr(module, function) or f"\ndef {function}(" in text:
-        fail("name", name, f"a name that is free: {statement.relative_to(root)} has it")
+    if hasattr(builtins, function):
+        fail("name", name, f"a name that is free: {function} is a builtin of Python, and the function would hide it")
+    owner = next((s.module.rpartition(".")[2] for s in all_statements() if s.key == name), None)
+    if owner is None and (hasattr(module, function) or function in _names(text)):
+        owner = paper
+    if owner is not None:
+        fail("name", name, f"a name that is free: {statement.relative_to(root).with_name(owner + '.py')} has it")
     if check.exists():
         fail("name", name, f"a name that is free: {check.relative_to(root)} exists")
     words = {"paper": paper, "name": function, "module": paper}

@@ -2,15 +2,18 @@
 or one per row."""
 
 import functools
+import importlib
 import inspect
+import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from types import ModuleType
 from typing import Any, ParamSpec, cast
 
 import numpy as np
 
 from .._core.arrays import array_namespace, from_numpy, to_numpy
+from .._core.external import free_name
 from .._core.random import Noise
 from .._core.typing import Array, ArrayLike, Calls, Law, Memory, NoiseSource, Numbers, Options, Oracle
 from .._core.validation import choice, fail, points, real_array
@@ -83,6 +86,13 @@ class SamplerInfo:
     checks: Callable | None = None
     last_step: int | None = None
 
+    def __reduce__(self) -> tuple[Callable, tuple]:
+        """Pickled as the place of its function, where the decorator left it: the bare functions have the same name."""
+        module, name = (getattr(self.function, key, "") for key in ("__module__", "__qualname__"))
+        if self.checks is not None and getattr(sys.modules.get(module), name, None) is self.function:
+            return _info_at, (module, name)
+        return SamplerInfo, tuple(getattr(self, field.name) for field in fields(self))
+
     def calls(self, N: int | Grid, final_zero: bool = False) -> int:
         """Oracle (denoiser) calls of a run of N steps; ``N`` may be a Grid, which then says whether it ends at 0."""
         if isinstance(N, Grid):
@@ -103,6 +113,11 @@ class SamplerInfo:
             fail("grid", grid, "VP coordinates, scale^2 + sigma^2 = 1 (use grid.to_vp() and rescale x)")
         if not self.pure_noise:
             positive_scales("grid", grid)
+
+
+def _info_at(module, name):
+    """The `SamplerInfo` of a decorated function of a module."""
+    return getattr(importlib.import_module(module), name).info
 
 
 REGISTRY: dict[str, SamplerInfo] = {}
@@ -139,7 +154,13 @@ def sampler(
         arrays of the shape of the state, empty before the first step. Coefficients go through :func:`column`, so that grids
         with a schedule per row work.
     order, summary, coordinates, per_step, last_step, oracle, pure_noise, line
-        As in :class:`SamplerInfo`.
+        As in :class:`SamplerInfo`, which the decorated function has as its attribute ``info``.
+
+    Raises
+    ------
+    ValueError
+        for the name of a sampler of the package, and for other ``coordinates`` or ``oracle`` than those of `SamplerInfo`. A
+        later sampler of a user replaces an earlier one of this name.
     """
 
     def register(checks: Callable[P, Options | None]) -> Callable[P, Iterator[Array]]:
@@ -167,9 +188,8 @@ def sampler(
             pure_noise=pure_noise,
             checks=checks,
         )
-        if name in REGISTRY and REGISTRY[name].checks.__module__ != checks.__module__:
-            fail("name", name, "a name that no registered sampler has")
-        REGISTRY[name] = info
+        free_name("sampler", name, REGISTRY[name].function if name in REGISTRY else None, checks)
+        vars(function)["info"] = REGISTRY[name] = info
         return cast(Callable[P, Iterator[Array]], function)
 
     return register

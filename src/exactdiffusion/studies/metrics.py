@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from .._core.external import free_name
 from .._core.typing import Row
 from .._core.validation import fail
 from ..statements import projection as projection_bounds
@@ -91,12 +92,11 @@ def metric(
     Raises
     ------
     ValueError
-        for a name that is taken by another function.
+        for the name of a metric of the package. A later metric of a user replaces an earlier one of this name.
     """
 
     def file(measure):
-        if name in METRICS and METRICS[name].measure.__module__ != measure.__module__:
-            fail("metric", name, "a name that is free")
+        free_name("metric", name, METRICS[name].measure if name in METRICS else None, measure)
         METRICS[name] = Metric(measure, refusal, summary, exact_draws, path)
         return measure
 
