@@ -2791,10 +2791,10 @@ def _with(given, name, bad):
     return given | {name: value}
 
 
-def _beyond(end, up):
-    """Numbers beyond an end of an interval, the next one first."""
-    end = float(np.ravel(end)[-1])
-    return [float(np.nextafter(end, np.inf if up else -np.inf)), end + (1 if up else -1) * (0.5 + abs(end))]
+def _beyond(end, up, rounding):
+    """Numbers beyond an end of an interval, the next one first, or the next one beyond the rounding of the end."""
+    end, sign = float(np.ravel(end)[-1]), 1 if up else -1
+    return [float(np.nextafter(end + sign * 4 * rounding, sign * np.inf)), end + sign * (0.5 + abs(end) + 4 * rounding)]
 
 
 @pytest.mark.parametrize("name", [name for name, entry in ENTRIES.items() if entry.domain is not None])
@@ -2824,7 +2824,8 @@ def test_statement_in_on_and_outside_its_domain(name, deep):
             if np.ndim(numbers(given[subject])) == 0:  # one number below, or above, every entry of another argument
                 end = float(np.min(end) if limit.comparison in ("<", "<=") else np.max(end))
             closed = limit.comparison in ("<=", ">=")
-            beyond = [] if limit.comparison == "!=" else _beyond(end, limit.comparison in ("<", "<="))
+            rounding = float(np.max(limit.rounding({k: numbers(v) for k, v in given.items()})))
+            beyond = [] if limit.comparison == "!=" else _beyond(end, limit.comparison in ("<", "<="), rounding)
             if closed:
                 _not_refused(entry, _with(given, subject, float(np.ravel(end)[-1])), limit)
             for bad in beyond if closed else [float(np.ravel(end)[-1]), *beyond]:

@@ -174,3 +174,18 @@ def test_the_ends_of_hypotheses_that_are_not_strict():
 def test_most_statements_declare_a_domain():
     """The others take vectors and matrices of any sign, or words."""
     assert sum(bool(s.domain) for s in statements.all_statements()) >= 124
+
+
+def test_rounding_of_a_computed_limit_is_allowed_for():
+    """``sigma2 = R^2 - tau2`` holds or not by the last bit of R^2: both neighbours are inside, a real difference is not."""
+    domain = Domain("sigma2 >= R**2 - tau2, 0 < h <= 2 / (a + L), eta <= 1", ["sigma2", "R", "tau2", "h", "a", "L", "eta"])
+    given = {"R": math.sqrt(27.0), "tau2": 1.0, "h": 0.2, "a": 3.0, "L": 7.0, "eta": 1.0}
+    for sigma2 in (26.0, math.nextafter(26.0, 0.0), np.array([26.0, math.nextafter(26.0, 0.0)])):
+        for R in (given["R"], math.nextafter(given["R"], 9.0)):
+            domain.check({**given, "sigma2": sigma2, "R": R, "h": math.nextafter(0.2, 1.0)}, {})
+    with pytest.raises(ValueError, match=r"^sigma2"):
+        domain.check({**given, "sigma2": 26.0 * (1 - 1e-12)}, {})
+    with pytest.raises(ValueError, match=r"^sigma2 \(entry 1"):
+        domain.check({**given, "sigma2": np.array([26.0, 26.0 * (1 - 1e-12)])}, {})
+    with pytest.raises(ValueError, match=r"^eta"):  # a number that nobody computed is taken as it is
+        domain.check({**given, "sigma2": 26.0, "eta": math.nextafter(1.0, 2.0)}, {})

@@ -34,6 +34,8 @@ from exactdiffusion.statements._statement import guarded
 EPS = float(np.finfo(float).eps)
 ROUNDINGS = 64
 UP, DOWN, TINY = math.nextafter(1, 2), math.nextafter(1, 0), 5e-324
+#: beyond a computed limit by more than its rounding, for which a domain allows
+BEYOND = 1 + 64 * EPS
 FORMULAS = []
 #: `module.function` of formulas that a test below evaluates a second time without `printed`
 SECOND = set()
@@ -1555,7 +1557,7 @@ RANGES = [
     (
         "log_concavity_thresholds.condition_number",
         {"m": 1, "sigma2": 0.9, "tau2": 0.25, "R": 1.0},
-        {"sigma2": ([0.75], [math.nextafter(0.75, 0), 0.7])},
+        {"sigma2": ([0.75, math.nextafter(0.75, 0)], [0.75 / BEYOND, 0.7])},
     ),
     (
         "foundations.ddim_gaussian_deviation",
@@ -1638,7 +1640,7 @@ RANGES = [
                 **NUMBERS,
                 "H": ([0.0], [-TINY]),
                 "L": ([0.0], [-TINY]),
-                "g": ([0.5, [0.5, 0.1]], [0.5 * UP, 0.0, [0.1, 0.0], [[0.1, 0.2]]]),
+                "g": ([0.5, 0.5 * UP, [0.5, 0.1]], [0.5 * BEYOND, 0.0, [0.1, 0.0], [[0.1, 0.2]]]),
             },
         )
         for name in ("backward_kl", "hybrid_trajectory_kl")
@@ -1713,12 +1715,17 @@ RANGES = [
     (
         "log_concavity.ula_strongly_log_concave",
         {"k": 5, "h": 0.3, "a": 0.5, "L": 1.5, "dim": 3, "w2_start": 1.3},
-        {"h": ([1.0, TINY], [UP, 0.0])},
+        {"h": ([1.0, UP, TINY], [BEYOND, 0.0])},
     ),
     (
         "log_concavity.ula_log_sobolev",
         {"k": 5, "h": 0.3, "a": 0.25, "L": 0.25, "dim": 3, "kl_start": 1.3},
-        {"h": ([1.0, TINY], [UP, 0.0]), "L": ([0.25], [0.25 - EPS / 8]), "k": ([0, 7.0], [2.5]), "dim": ([1], [1.5])},
+        {
+            "h": ([1.0, UP, TINY], [BEYOND, 0.0]),
+            "L": ([0.25], [0.25 - EPS / 8]),
+            "k": ([0, 7.0], [2.5]),
+            "dim": ([1], [1.5]),
+        },
     ),
     ("log_concavity.ornstein_uhlenbeck_level", {"t": 0.3}, {"t": ([0.0, [0.0, 1.0]], [-TINY, [1.0, -TINY]])}),
     (

@@ -9,10 +9,12 @@ A condition compares one argument, its subject, with numbers, other arguments or
 for one integer, ``number`` for one finite number; without such a word the argument may be an array, and every entry must
 satisfy the condition. After ``whole`` it may be an array, too, and every entry is a whole number (3 or 3.0); ``weights``
 asks for entries that are not negative and sum to 1 along the last axis, up to rounding. Conditions are checked in the order
-of the declaration; an optional argument that is absent is not.
+of the declaration; an optional argument that is absent is not. Where ``<=`` or ``>=`` compares with an expression of other
+arguments, its rounding is allowed for: which side of ``R**2 - tau2`` its own value falls on is up to the machine.
 """
 
 import ast
+import contextlib
 import math
 import operator
 import re
@@ -34,6 +36,8 @@ _COMPARISONS = {
     ast.NotEq: ("!=", operator.ne),
 }
 _MIRROR = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "!=": "!="}
+#: units of rounding of a limit that is computed from other arguments
+ROUNDINGS = 16
 _OPERATORS = {text: function for text, function in _COMPARISONS.values()}
 _ARITHMETIC = (
     ast.Constant,
@@ -60,12 +64,25 @@ class Limit:
     code: CodeType
     others: tuple[str, ...]
     text: str
+    size: CodeType | None = None  # sum of the absolute values of the terms; None where nothing is computed
 
     def at(self, arguments: dict[str, Any]) -> Any:
         """The limit at these arguments; None where it hangs on an argument that is absent."""
         if any(arguments.get(name) is None for name in self.others):
             return None
         return eval(self.code, {"__builtins__": {}, "inf": math.inf}, arguments)  # names and arithmetic alone: `_limits`
+
+    def rounding(self, arguments: dict[str, Any]) -> Any:
+        """How far the limit may be off: `ROUNDINGS` eps of its terms where ``<=`` or ``>=`` compares with an expression."""
+        if self.size is None or self.comparison not in ("<=", ">="):
+            return 0.0
+        sizes = {name: np.abs(arguments[name]) for name in self.others}
+        return ROUNDINGS * np.finfo(np.float64).eps * eval(self.size, {"__builtins__": {}, "inf": math.inf}, sizes)
+
+    def beside(self, arguments: dict[str, Any], value: Any, bound: Any) -> Any:
+        """Whether ``value`` is inside, or outside by no more than the rounding of the limit."""
+        slack = self.rounding(arguments)
+        return _OPERATORS[self.comparison](value, bound + slack if self.comparison.startswith("<") else bound - slack)
 
 
 class Domain:
@@ -119,6 +136,9 @@ class Domain:
                 fail(limit.subject, value, f"{limit.text}, a comparison of numbers of one kind ({error})")
             if inside is True or inside is np.True_ or _everywhere(inside):
                 continue
+            with contextlib.suppress(TypeError, ValueError):  # numbers of other kinds have no rounding to allow for
+                if limit.size is not None and _everywhere(limit.beside(arguments, value, bound)):
+                    continue
             _refuse(limit, value, bound, inside)
         return arguments
 
@@ -157,6 +177,16 @@ def _weights(name, value):
 _KINDS: dict[str, Callable[[str, Any], Any]] = {"integer": integer, "number": scalar, "whole": _whole, "weights": _weights}
 
 
+class _Terms(ast.NodeTransformer):
+    """Differences become sums, so that arguments by absolute value give the size of the terms."""
+
+    def visit_Sub(self, node):
+        return ast.Add()
+
+    def visit_UnaryOp(self, node):
+        return self.visit(node.operand)
+
+
 def _limits(clause, names):
     """The limits of one condition."""
     grammar = "conditions such as '0 <= eta < 1', 'N integer >= 1', 'v_next <= v'"
@@ -183,7 +213,11 @@ def _limits(clause, names):
             comparison, other = _MIRROR[comparison], parts[i]
         used = sorted({n.id for n in ast.walk(other) if isinstance(n, ast.Name)} - {"inf"})
         code = compile(ast.Expression(other), clause, "eval")
-        found.append(Limit(parts[where].id, comparison, ast.unparse(other), code, tuple(used), clause))
+        size = None
+        if used and any(isinstance(n, ast.BinOp) for n in ast.walk(other)):
+            terms = ast.fix_missing_locations(_Terms().visit(ast.parse(ast.unparse(other), mode="eval")))
+            size = compile(terms, clause, "eval")
+        found.append(Limit(parts[where].id, comparison, ast.unparse(other), code, tuple(used), clause, size))
     return found
 
 
