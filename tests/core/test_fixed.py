@@ -16,7 +16,7 @@ from exactdiffusion import laws, prox, schedules
 from exactdiffusion._core import random
 from exactdiffusion._core.fixed import Fixed
 from exactdiffusion.laws import GaussianMixture, PointCloud, Sphere, Subspace, Torus
-from exactdiffusion.output_laws import line as propagation
+from exactdiffusion.output_laws import line
 from exactdiffusion.output_laws.langevin import Diffusion
 
 LINE = GaussianMixture(None, [[-1.0], [1.0]], 0.5)
@@ -29,8 +29,8 @@ OBJECTS = {
     "grid-with-time": lambda: schedules.vp_linear(5),
     "equal-variance": lambda: prox.EqualVariance([[0.0, 0.0], [1.0, 2.0], [3.0, 1.0]], [0.5, 0.5, 0.0]),
     "general": lambda: prox.GeneralMixture(None, [[0.0, 1.0], [2.0, 3.0]], [[1.0, 2.0], [2.0, 1.0]]),
-    "level": lambda: propagation.level(LINE, 0.5, 1.0),
-    "grid-law": lambda: propagation.discretise(LINE, NODES),
+    "level": lambda: line.Level(LINE, 0.5, 1.0),
+    "node-law": lambda: line.discretise(LINE, NODES),
     "diffusion": lambda: Diffusion(LINE, NODES),
     "path": lambda: random.BrownianPath(3, [0.0, 1.0, 2.0]),
 }
@@ -144,10 +144,10 @@ def test_other_arguments_are_not_shared_either():
 
 
 def test_points_changed_in_place_between_two_calls_are_new_points():
-    at, x = propagation.level(LINE, 1.0, 0.5), np.linspace(-1.0, 1.0, 5)
+    at, x = line.Level(LINE, 1.0, 0.5), np.linspace(-1.0, 1.0, 5)
     first = at.log_density(x)
     x += 3.0
-    assert np.array_equal(at.log_density(x), propagation.level(LINE, 1.0, 0.5).log_density(x.copy()))
+    assert np.array_equal(at.log_density(x), line.Level(LINE, 1.0, 0.5).log_density(x.copy()))
     with pytest.raises(ValueError, match="read-only"):
         first += 1.0
 
