@@ -1,17 +1,6 @@
 """Global proximal maps of Gaussian mixtures; nothing here knows a law."""
 
-from .solver import (
-    EqualVariance,
-    GeneralMixture,
-    ProxResult,
-    laguerre,
-    prox_isotropic,
-)
+from . import solver
+from .solver import *  # noqa: F403 - the names of its __all__, which are listed there alone
 
-__all__ = [
-    "EqualVariance",
-    "GeneralMixture",
-    "ProxResult",
-    "laguerre",
-    "prox_isotropic",
-]
+__all__ = list(solver.__all__)
