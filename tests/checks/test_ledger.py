@@ -95,6 +95,26 @@ def test_nothing_measured_is_a_failure():
             call()
 
 
+def test_gather_files_each_part_once_with_its_worst_batch():
+    check, collected = new()
+    with check.gather(on="some family", cause="rounding") as sides:
+        sides("upper", [1.0, 2.0], 4.0, tol=1e-12)
+        sides("lower", 1.0, [3.0], tol=1e-12)
+        sides("upper", 3.0, 4.0, tol=1e-9)
+    upper, lower = collected.records
+    assert (upper.on, upper.ratio, upper.count, upper.tolerance) == ("upper, some family", 0.75, 3, 1e-9)
+    assert (lower.on, lower.count) == ("lower, some family", 1)
+
+
+def test_gather_fails_for_one_violated_batch_and_for_none():
+    check, _ = new()
+    with pytest.raises(AssertionError, match="upper, x"), check.gather(on="x", cause="rounding") as sides:
+        sides("upper", 1.0, 2.0, tol=0)
+        sides("upper", [1.0, 2.1], 2.0, tol=1e-12)
+    with pytest.raises(AssertionError, match="nothing was measured"), check.gather(on="x", cause="rounding"):
+        pass
+
+
 @pytest.mark.parametrize(("a", "b"), [(1.0, 1.2), (math.nan, 1.0), (1.0, math.nan), (math.inf, 1.0)])
 def test_equal_fails(a, b):
     check, _ = new()

@@ -7,9 +7,10 @@ Nothing here reads a committed file: :mod:`exactdiffusion.checks.expected` does,
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -304,6 +305,42 @@ class Check:
             of=of,
         )
         return ratio
+
+    @contextlib.contextmanager
+    def gather(self, *, on: str, cause: str) -> Iterator[Callable[..., None]]:
+        """Collect inequalities over many batches and file each named part once, with its worst instance.
+
+        Parameters
+        ----------
+        on : str
+            The family of instances; a part is filed as ``"<part>, <on>"``.
+        cause : str
+            The cause of the tolerances, as in `holds`.
+
+        Raises
+        ------
+        AssertionError
+            A part is violated on some instance, or no batch was added.
+
+        Examples
+        --------
+        In a theory file::
+
+            with check.gather(on="adversary over", cause="rounding") as sides:
+                for schedule in schedules:
+                    sides("upper product", distance(schedule), product(schedule), tol=1e-12)
+        """
+        parts: dict[str, list] = {}
+
+        def add(part, smaller, larger, *, tol):
+            parts.setdefault(part, []).append(self._sides(smaller, larger, tol))
+
+        yield add
+        if not parts:
+            raise AssertionError("nothing was measured: an empty check cannot fail")
+        for part, batches in parts.items():
+            smaller, larger, tolerance = map(np.concatenate, zip(*batches, strict=True))
+            self.holds(smaller, larger, tol=tolerance, cause=cause, on=f"{part}, {on}")
 
     def equal(self, left: ArrayLike, right: ArrayLike, *, tol: ArrayLike, cause: str, on: str, detail: str = "") -> float:
         """``|left - right| <= tol`` on every instance. Records the deviation in units of the tolerance."""
