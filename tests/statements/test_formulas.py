@@ -448,6 +448,45 @@ def _(g, d, second_moment, L, H, initial=0):
     return initial + mp.mpf(2) / 3 * mp.fsum(v**3 for v in g) * bracket(d, second_moment, L, H)
 
 
+@printed("proximal_dimension.mean_grad_laplacian", {"d": 7, "L": 1.7})
+def _(d, L):
+    return mp.sqrt(d * L) * L
+
+
+@printed("proximal_dimension.score_energy", {"d": 7, "L": 1.7})
+def _(d, L):
+    # the second moment of (|x|^2 - d / L) L^2 under N(0, I / L)
+    return L**4 * (d * (d + 2) / L**2 - 2 * d**2 / L**2 + d**2 / L**2)
+
+
+@printed("proximal_dimension.score_speed", {"start": 2.5, "end": 0.75})
+def _(start, end):
+    return mp.quad(lambda u: 1, [end, start]) / 4
+
+
+@printed("proximal_dimension.grad_laplacian_integral", {"d": 5, "L": 1.3, "T": 2.1})
+def _(d, L, T):
+    energy = 2 * d * L**2
+    speed = energy + mp.quad(lambda t: 2 * energy, [0, T])
+    return 2 * speed + mp.quad(lambda t: 8 * (L * mp.sqrt(d * L)) ** 2, [0, T])
+
+
+@printed(
+    "proximal_dimension.backward_kl_dimension",
+    {"N": 50, "T": 1.5, "d": 3, "second_moment": 4.3, "L": 1.7, "H": 0.6, "spread": 1.2},
+    {"N": 50, "T": 1.5, "d": 3, "second_moment": 1.3, "L": 1.7, "H": 0.6, "spread": 1.0, "initial": 0.45},
+)
+def _(N, T, d, second_moment, L, H, spread, initial=0):
+    g, q, D = T / N, (L + mp.mpf(1) / 2) ** 2, max(d, second_moment)
+    speed = 2 * d * L**2 * (1 + 2 * T)
+    # twice the integrals over one step of the terms (i) to (iv), then the sum over the steps
+    plain = 2 * N * (g**3 / 3 * (q * D / 4 + q * d * L / 4) + g**3 * (q * (3 * d * L + D / 8) + q * D / 4))
+    time = 2 * spread * mp.mpf(3) / 4 * g**2 / 2 * (2 * speed + 8 * d * L**3 * T)
+    third = 2 * 2 * spread * g**2 / 3 * (2 * mp.exp((3 + 2 * L) * g) * speed + 8 * d * L**3 * T)
+    ends = 2 * 2 * spread * g**3 / 3 * (d * H) ** 2 + 2 * N * 8 * g**5 / 5 * q * (d * H) ** 2
+    return initial + plain + time + third + ends
+
+
 @printed(
     "proximal.backward_steps",
     {"eps": 0.003, "T": 4.7, "d": 3, "second_moment": 4.3, "L": 1.7, "H": 0.6},

@@ -10,7 +10,15 @@ from types import ModuleType
 from ._statement import KINDS, PAPERS, REGISTRY, TEXTS, Statement, statement
 
 #: modules that hold statements, in the order of the ledger
-MODULES = ("foundations", "projection", "proximal", "conditional_mean", "log_concavity", "log_concavity_thresholds")
+MODULES = (
+    "foundations",
+    "projection",
+    "proximal",
+    "proximal_dimension",
+    "conditional_mean",
+    "log_concavity",
+    "log_concavity_thresholds",
+)
 
 
 def all_statements() -> list[Statement]:

@@ -386,7 +386,8 @@ def backward_kl(g: Numbers, d: int, second_moment: Numbers, L: Numbers, H: Numbe
               \Bigl[(L+\tfrac12)^2\bigl(\tfrac{11}8D+\tfrac{37}4dL\bigr)+\tfrac{19}4d^2H^2\Bigr].
 
     Uniform steps: :math:`\sum g^3=T^3/N^2`, so :math:`N = O(T^{3/2}(\sqrt DL+\sqrt dL^{3/2}+dH)/\sqrt\varepsilon)`: the
-    announced :math:`d/\sqrt\varepsilon`. The linear d comes from dH alone.
+    announced :math:`d/\sqrt\varepsilon`. The linear d comes from dH alone;
+    :func:`~exactdiffusion.statements.proximal_dimension.backward_kl_dimension` says what can stand in its place.
 
     Proof: :math:`|J-I|\le s(L+\tfrac12)`, :math:`|J^{-1}|\le2` in :func:`backward_error_field`; :math:`E|\nabla l|^2\le dL`;
     :math:`\partial_u\nabla l_u=(\tfrac12+\nabla^2l)\nabla l+\tfrac12\nabla^2l\,x+\tfrac12\nabla\Delta l`; square of a sum of
