@@ -448,6 +448,44 @@ def _(g, d, second_moment, L, H, initial=0):
     return initial + mp.mpf(2) / 3 * mp.fsum(v**3 for v in g) * bracket(d, second_moment, L, H)
 
 
+@printed("ddpm.ddpm_budget", {"initial": 0.3, "errors": [0.5, 0.4], "t": [2.0, 1.0, 0.25], "integrals": [0.2, 0.9]})
+def _(initial, errors, t, integrals):
+    frozen = [m * mp.quad(lambda u: u**-2, [low, high]) for m, high, low in zip(errors, t, t[1:])]
+    return initial + (mp.fsum(frozen) - mp.fsum(integrals)) / 2
+
+
+@printed("ddpm.ddpm_kl", {"second_moment": 1.7, "T": 30.0, "h": 0.2, "information": 2.5})
+def _(second_moment, T, h, information):
+    return (second_moment + 4 * T * h * information) / (2 * T)
+
+
+@printed("ddpm.ddpm_kl_sharp", {"second_moment": 1.7, "T": 30.0, "h": 0.7, "information": 2.5})
+def _(second_moment, T, h, information):
+    # h / (1 - h) as a geometric series
+    return second_moment / (2 * T) + mp.nsum(lambda k: h**k, [1, mp.inf]) * information / 2
+
+
+@printed("ddpm.information_of_dimension", {"d": 3, "T": 30.0, "delta": 0.01})
+def _(d, T, delta):
+    return d + mp.quad(lambda t: d / t, [delta, 1, T])
+
+
+@printed("ddpm.information_of_entropy", {"mutual_information": 1.3})
+def _(mutual_information):
+    return mutual_information / mp.mpf("0.5")
+
+
+@printed("ddpm.information_of_covering", {"count": 12})
+def _(count):
+    return mp.quad(lambda u: 1 / u, [1, count]) + mp.mpf(1) / 2
+
+
+@printed("ddpm.smoothing_kl", {"beta": 1.3, "delta": 0.2, "d": 4})
+def _(beta, delta, d):
+    # the mean of beta |u|^2 / 2 under N(0, delta I)
+    return mp.fsum(beta * delta / 2 for _ in range(d))
+
+
 @printed("proximal_dimension.mean_grad_laplacian", {"d": 7, "L": 1.7})
 def _(d, L):
     return mp.sqrt(d * L) * L

@@ -12,6 +12,7 @@ from ._statement import KINDS, PAPERS, REGISTRY, TEXTS, Statement, statement
 #: modules that hold statements, in the order of the ledger
 MODULES = (
     "foundations",
+    "ddpm",
     "projection",
     "proximal",
     "proximal_dimension",
