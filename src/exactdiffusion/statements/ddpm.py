@@ -316,6 +316,7 @@ def smoothing_kl(beta: Numbers, delta: Numbers, d: int) -> Numbers:
     .. math:: \mathrm{KL}(\pi_\delta|\pi)\le\tfrac12\beta\delta d ,
 
     attained by :math:`N(0,I/\beta)` in the limit of a large delta.
+
     Proof: noise raises the entropy, so
     :math:`\mathrm{KL}\le E\ln\pi(X)-E\ln\pi(X+\sqrt\delta Z)`; and
     :math:`\ln\pi(x+u)\ge\ln\pi(x)+\nabla\ln\pi(x)\cdot u-\tfrac\beta2|u|^2`, where the linear term has mean 0.

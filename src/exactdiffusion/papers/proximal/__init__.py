@@ -1,3 +1,3 @@
-"""The proximal paper: error budgets by quadrature, and scale mixtures along the forward process."""
+"""The proximal paper: error budgets by quadrature, scale mixtures along the forward process, worst Gaussians."""
 
-__all__ = ["budgets", "radial"]
+__all__ = ["budgets", "radial", "search"]
