@@ -1,8 +1,8 @@
 r"""Search for the worst Gaussian of a KL bound: the divergence over its bound, maximised over a stated box.
 
-On a Gaussian every scheme is a linear recursion of mean and variance, so that 10^5 targets with N steps cost N operations on
-arrays. The box: variance S, mean mu, horizon T, number of steps N and the ratio of the last to the first step (the steps form
-a geometric sequence). The search is deterministic: a scrambled Sobol sequence, then coordinate refinement of the best points.
+On a Gaussian every scheme is a linear recursion of mean and variance, so that 10^5 targets with N steps cost N operations
+on arrays. The box: variance S, mean mu, horizon T, number of steps N and the ratio of the last to the first step (the steps
+form a geometric sequence). The search is deterministic: a scrambled Sobol sequence, then refinement of the best points.
 """
 
 from collections.abc import Callable
@@ -123,9 +123,13 @@ def worst(
     low, high = np.log(np.array(list(BOX.values()))).T
     unit = qmc.Sobol(len(BOX), seed=20, scramble=True).random(points)
     best: tuple[float, Gaussians] | None = None
+
+    def made(u, N):
+        S, mu, T, steps = np.exp(low + (high - low) * u).T
+        return Gaussians(S, mu, T, steps, N)
+
     for N in counts:
-        made = lambda u: Gaussians(*np.exp(low + (high - low) * u).T, N)  # noqa: E731, B023
-        values = np.nan_to_num(ratio(made(unit)), nan=-np.inf)
+        values = np.nan_to_num(ratio(made(unit, N)), nan=-np.inf)
         order = np.argsort(values)[-32:]
         centres, found, width = unit[order], values[order], 0.1
 
@@ -133,7 +137,7 @@ def worst(
         offsets = qmc.Sobol(len(BOX), seed=21, scramble=True).random(64) * 2 - 1
         for _ in range(rounds):
             trial = np.clip(centres[:, np.newaxis] + width * offsets, 0, 1).reshape(-1, len(BOX))
-            value = np.nan_to_num(ratio(made(trial)), nan=-np.inf).reshape(len(centres), -1)
+            value = np.nan_to_num(ratio(made(trial, N)), nan=-np.inf).reshape(len(centres), -1)
             at = np.argmax(value, axis=1)
             better = value[np.arange(len(centres)), at] > found
             centres[better] = trial.reshape(len(centres), -1, len(BOX))[better, at[better]]
@@ -141,7 +145,7 @@ def worst(
             width *= 0.8
         k = int(np.argmax(found))
         if best is None or found[k] > best[0]:
-            best = float(found[k]), made(centres[k : k + 1])
+            best = float(found[k]), made(centres[k : k + 1], N)
     if best is None:
         fail("counts", counts, "at least one number of steps")
     return best
