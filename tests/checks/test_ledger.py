@@ -120,6 +120,16 @@ def test_gather_fails_for_one_violated_batch_and_for_none():
         pass
 
 
+def test_worst_law_is_asserted_to_one_per_cent_and_listed():
+    check, collected = new()
+    check.worst(0.504, 1.0, ratio=0.5, law="N(0, 2)", tol=0, cause="exact")
+    assert [record.part for record in collected.records] == ["holds", "equal"]
+    assert ledger.worst_laws(collected)[0].endswith("worst ratio 0.504 on N(0, 2)")
+    for measured in (0.494, 0.506, 1.01):
+        with pytest.raises(AssertionError, match="worst law"):
+            check.worst(measured, 1.0, ratio=0.5, law="N(0, 2)", tol=0, cause="exact")
+
+
 @pytest.mark.parametrize(("a", "b"), [(1.0, 1.2), (math.nan, 1.0), (1.0, math.nan), (math.inf, 1.0)])
 def test_equal_fails(a, b):
     check, _ = new()

@@ -38,6 +38,7 @@ __all__ = [
     "unpack",
     "verdict",
     "verdict_table",
+    "worst_laws",
     "worst_ratio",
 ]
 
@@ -174,6 +175,10 @@ def _plain(value):
 
     no_mask("value", value)
     return np.asarray(to_numpy(value), dtype=np.float64)
+
+
+#: how the family of a worst law begins
+WORST = "worst law: "
 
 
 class Check:
@@ -386,6 +391,23 @@ class Check:
         text = detail or f"expected {e[worst]:.6g}"
         self._file("tight", on, m[worst], ok.all(), tolerance.max(), cause, m.size, text, units, of, stated=stated)
 
+    def worst(self, measured: ArrayLike, larger: ArrayLike, *, ratio: float, law: str, tol: ArrayLike, cause: str) -> None:
+        """The worst law that a search found: the inequality holds on it, and measured/larger is ``ratio`` to 1 %.
+
+        Parameters
+        ----------
+        measured, larger : numbers
+            Both sides on this law.
+        ratio : float
+            The stated worst ratio.
+        law : str
+            The law with its parameters and the box that was searched; the run prints it below the table.
+        tol, cause
+            As in `holds`.
+        """
+        found = self.holds(measured, larger, tol=tol, cause=cause, on=f"{WORST}{law}")
+        self.equal(found, ratio, tol=0.01 * ratio, cause="printed digits: 1 % of the stated ratio", on=f"{WORST}{law}")
+
     def rate(self, slope: Any, expected: float, *, within: float, on: str, detail: str = "") -> None:
         """A fitted slope (a number or an object with ``slope, low, high``) lies within ``within`` of ``expected``."""
         value = float(getattr(slope, "slope", slope))
@@ -586,3 +608,12 @@ def verdict_table(collected: Collected) -> str:
     for line in [head, tuple("-" * w for w in widths), *body]:
         lines.append("  ".join(text.ljust(width) for text, width in zip(line, widths)).rstrip())
     return "\n".join(lines)
+
+
+def worst_laws(collected: Collected) -> list[str]:
+    """One line per statement with a worst law found by search: the key, the ratio and the law."""
+    return [
+        f"{record.statement}: worst ratio {record.ratio:.4g} on {record.on.removeprefix(WORST)}"
+        for record in collected.records
+        if record.part == "holds" and record.on.startswith(WORST)
+    ]

@@ -41,7 +41,7 @@ one_thread()
 
 from .. import statements  # noqa: E402 - what imports NumPy comes after the number of threads
 from .expected import evaluated_once  # noqa: E402
-from .ledger import Check, Collected, missing_parts, pack, unpack, verdict_table  # noqa: E402
+from .ledger import Check, Collected, missing_parts, pack, unpack, verdict_table, worst_laws  # noqa: E402
 from .statistics import LEVEL, SHARE, Family, Share  # noqa: E402
 from .verify import FILES, KEY  # noqa: E402
 
@@ -239,6 +239,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     if collected.records and not config.getoption("--no-verdict-table"):
         terminalreporter.section("theorem checks")
         terminalreporter.write_line(verdict_table(collected))
+        for line in worst_laws(collected):
+            terminalreporter.write_line(line)
     for line in problems(config):
         terminalreporter.write_line(f"FAILED: {line}")
     if collected.records and config.getoption("--records"):
