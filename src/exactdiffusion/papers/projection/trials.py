@@ -212,6 +212,8 @@ class Run:
         Distance of the second nearest minus that of the nearest point, relative to the latter: positive where p is unique.
     tolerance : array, shape (N + 1, n_trajectories)
         16 eps sqrt(n) sum |x_t| / d(x_t): rounding of every state so far, relative to its distance.
+    states : array, shape (N + 1, n_trajectories, n)
+        x_N, ..., x_0.
 
     Examples
     --------
@@ -229,6 +231,7 @@ class Run:
     eta: np.ndarray
     gap: np.ndarray
     tolerance: np.ndarray
+    states: np.ndarray
 
     @property
     def products(self) -> tuple[np.ndarray, np.ndarray]:
@@ -289,11 +292,11 @@ def measure_run(law: Any, grid: Grid, x: np.ndarray, oracle: Any = None) -> Run:
     True
     """
     recorder = _Recorder(law if oracle is None else oracle)
-    states = list(samplers.ddim(recorder, grid, x))
+    states = np.stack(list(samplers.ddim(recorder, grid, x)))
     sigma = np.broadcast_to(grid.sigma.reshape(grid.N + 1, -1), (grid.N + 1, len(x)))
 
     # one pass over the atoms for all states
-    every = np.concatenate(states)
+    every = states.reshape(-1, law.dim)
     index, distance = (a.reshape(sigma.shape) for a in law.nearest(every))
     gap = law.gap(every).reshape(sigma.shape) / distance
 
@@ -306,7 +309,7 @@ def measure_run(law: Any, grid: Grid, x: np.ndarray, oracle: Any = None) -> Run:
 
     size = np.linalg.norm(every, axis=1).reshape(sigma.shape) / distance
     tolerance = 16 * EPS * math.sqrt(law.dim) * np.cumsum(size, axis=0)
-    return Run(law.dim, grid.beta, distance, sigma, eta, gap, tolerance)
+    return Run(law.dim, grid.beta, distance, sigma, eta, gap, tolerance, states)
 
 
 def expanded_denoiser(law: Any) -> Denoiser:
