@@ -1,6 +1,8 @@
-"""Manifolds with a known reach and the noise split at them; instances of Proposition 3.4, shared by its three radii."""
+"""Instances that several files share: ties, manifolds of known reach with the noise split at them, near sets."""
 
+import math
 from dataclasses import dataclass
+from functools import cache, cached_property
 
 import numpy as np
 import pytest
@@ -9,6 +11,78 @@ from exactdiffusion import PointCloud, Sphere, Torus, datasets, samplers, schedu
 from exactdiffusion.statements import projection as bound
 
 EPS = np.finfo(np.float64).eps
+
+
+@dataclass(frozen=True)
+class Tie:
+    """A point ``middle`` (n,) with two nearest points ``first`` and ``second`` in the closed set ``law``."""
+
+    law: object
+    middle: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+
+    @property
+    def sides(self):
+        return self.first, self.second
+
+    @cached_property
+    def distance(self):
+        """D, the distance of the tie from the set."""
+        return self.law.distance(self.middle[None])[0]
+
+    @cached_property
+    def apart(self):
+        """|p1 - p2|."""
+        return np.linalg.norm(self.first - self.second)
+
+    @cached_property
+    def sigma(self):
+        """The noise level at the centre of the band, D / sqrt(n)."""
+        return self.distance / math.sqrt(self.law.dim)
+
+    def towards(self, p, offset):
+        """The point at ``offset`` times D from the tie towards its projection p, (1, n)."""
+        return (self.middle + offset * (p - self.middle))[None]
+
+
+def closest_pair(points):
+    """The two points nearest to each other: 32 candidates by expanded squares, the winner by exact differences."""
+    squares = np.sum(points**2, axis=1)
+    i, j = np.triu_indices(len(points), 1)
+    table = (squares[:, None] + squares[None, :] - 2 * points @ points.T)[i, j]
+    order = np.argpartition(table, min(31, len(table) - 1))[:32]
+    i, j = i[order], j[order]
+    best = np.argmin(np.sum((points[i] - points[j]) ** 2, axis=1))
+    return points[i[best]], points[j[best]]
+
+
+@cache
+def pair_of_digits():
+    return closest_pair(datasets.digits())
+
+
+@pytest.fixture(scope="session")
+def ties():
+    """``ties(rng, clouds)``: name -> Tie. Closest pairs of ``clouds`` random clouds and of three others; centres of circles."""
+
+    def make(rng, clouds):
+        # the middle of the closest pair of a cloud
+        families = {"pair {0, 1}": np.array([[0.0], [1.0]]), "200 points in R^50": rng.standard_normal((200, 50))}
+        for i in range(clouds):
+            families[f"cloud {i}"] = rng.standard_normal((int(rng.integers(2, 40)), int(rng.integers(1, 12))))
+        pairs = {name: closest_pair(points) for name, points in families.items()}
+        families["digits"], pairs["digits"] = datasets.digits(), pair_of_digits()
+        found = {name: Tie(PointCloud(families[name]), (p + q) / 2, p, q) for name, (p, q) in pairs.items()}
+
+        # the centre of a sphere, and of a circle of a torus
+        sphere, pole = Sphere(radius=1.5, dim=8, sphere_dim=3), np.eye(8)[1] * 1.5
+        torus, base, shift = Torus(radii=(1.0, 0.6), dim=6), np.eye(6)[0], 0.6 * np.eye(6)[3]
+        found["centre of S^2 in R^8"] = Tie(sphere, np.zeros(8), pole, -pole)
+        found["a circle's centre, T^2 in R^6"] = Tie(torus, base, base + shift, base - shift)
+        return found
+
+    return make
 
 
 @dataclass(frozen=True)
