@@ -115,6 +115,25 @@ def test_gather_fails_for_one_violated_batch_and_for_none():
         pass
 
 
+def test_gather_files_equalities_and_ratios():
+    check, collected = new()
+    with check.gather(on="x", cause="rounding", kind="equal") as sides:
+        sides("value", [1.0, 2.0], [1.0, 2.1], tol=0.2)
+        sides("value", 3.0, 3.0, tol=0.1)
+    with check.gather(on="x", cause="rounding", kind="tight") as sides:
+        sides("ratio", [0.9, 1.0], 1.0, tol=0.2)
+    value, ratio = collected.records
+    assert (value.part, value.on, value.count, round(value.ratio, 12)) == ("equal", "value, x", 3, 0.5)
+    assert (ratio.part, ratio.on, ratio.count, ratio.ratio) == ("tight", "ratio, x", 2, 0.9)
+    with (
+        pytest.raises(AssertionError, match="value, x"),
+        check.gather(on="x", cause="rounding", kind="equal") as sides,
+    ):
+        sides("value", 1.0, 1.2, tol=0.1)
+    with pytest.raises(ValueError, match=r"^kind"), check.gather(on="x", cause="rounding", kind="rate"):
+        pass
+
+
 @pytest.mark.parametrize(("a", "b"), [(1.0, 1.2), (math.nan, 1.0), (1.0, math.nan), (math.inf, 1.0)])
 def test_equal_fails(a, b):
     check, _ = new()

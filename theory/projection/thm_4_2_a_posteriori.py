@@ -170,9 +170,7 @@ def test_plain_denoiser(check, clouds):
     for t, state in enumerate(measure_run(law, grid, x, cheap).states):
         if t in (0, 20, 32, 38, 44, 49):
             sigma = grid.sigma[t]
-            off = np.linalg.norm(
-                cheap.noised(1.0, sigma).denoise(state) - law.noised(1.0, sigma).denoise(state), axis=1
-            )
+            off = np.linalg.norm(cheap.noised(1.0, sigma).denoise(state) - law.noised(1.0, sigma).denoise(state), axis=1)
             # an error of every logit moves the mean by at most that error times the diameter
             size = np.linalg.norm(state, axis=1) + np.linalg.norm(law.points, axis=1).max()
             tol = 4 * EPS * math.sqrt(law.dim) * size**2 / sigma**2 * law.diameter
