@@ -64,7 +64,7 @@ def pair_of_digits():
 
 @pytest.fixture(scope="session")
 def ties():
-    """``ties(rng, clouds)``: name -> Tie. Closest pairs of ``clouds`` random clouds and of three others; centres of circles."""
+    """``ties(rng, clouds)``: name -> Tie. Closest pairs of ``clouds`` random clouds and three more, centres of circles."""
 
     def make(rng, clouds):
         # the middle of the closest pair of a cloud

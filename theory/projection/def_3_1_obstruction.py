@@ -1,4 +1,4 @@
-r"""The obstruction to Definition 3.1: next to a tie every continuous denoiser has a relative error of at least |p1 - p2| / 2D.
+r"""The obstruction to Definition 3.1: next to a tie a continuous denoiser has a relative error of at least |p1 - p2| / 2D.
 
 Let K be closed in R^n. Suppose that
 
@@ -11,9 +11,9 @@ Then
 
     eta  >=  |p1 - p2| / (2 D),
 
-and eta >= 1 for every finite K with two points or more: take for x* the middle of a closest pair. The constant 1 is attained as
-a limit, by the ideal denoiser. So the ideal denoiser of a data set never satisfies Definition 3.1 with eta < 1; Theorem 4.2
-needs the inequality at the visited states only.
+and eta >= 1 for every finite K with two points or more: take for x* the middle of a closest pair. The constant 1 is
+attained as a limit, by the ideal denoiser. So the ideal denoiser of a data set never satisfies Definition 3.1 with eta <
+1; Theorem 4.2 needs the inequality at the visited states only.
 
 Source: Definition 3.1 was seen on the authors' blog and slides; the obstruction is derived here.
 """

@@ -13,11 +13,11 @@ Then
 
 so that a DDIM step with the ideal denoiser is the gradient step x_{t-1} = x_t - beta_t grad F_{sigma_t}(x_t).
 
-Refuted as printed on the authors' blog, slides 7 to 9 and poster: dist^2 := F_s together with (1/2) grad dist^2 = x - E[x0 | x].
-The two do not fit; either the prefactor is -2 s^2, or the factor 1/2 has to go.
+Refuted as printed on the authors' blog, slides 7 to 9 and poster: dist^2 := F_s together with (1/2) grad dist^2 = x -
+E[x0 | x]. The two do not fit; either the prefactor is -2 s^2, or the factor 1/2 has to go.
 
-Source: blog, slides and poster of Proposition 3.3 (Permenter & Yuan); the sentence in the paper itself was not at hand. The
-corrected form is derived here.
+Source: blog, slides and poster of Proposition 3.3 (Permenter & Yuan); the sentence in the paper itself was not at hand.
+The corrected form is derived here.
 """
 
 import mpmath

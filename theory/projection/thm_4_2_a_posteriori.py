@@ -10,8 +10,8 @@ Then for all t, with (a)_+ = max(a, 0),
 
     d(x_N) prod_{i=t}^N (1 - beta_i (1 + eta_i))_+  <=  d(x_{t-1})  <=  d(x_N) prod_{i=t}^N (1 + beta_i (eta_i - 1)).
 
-Both products are attained, by under- and overshoots of any sizes. Neither the band nor an admissible schedule nor a unique
-projection is asked for; where the hypotheses of Theorem 4.2 do hold on the trajectory, so do its conclusions.
+Both products are attained, by under- and overshoots of any sizes. Neither the band nor an admissible schedule nor a
+unique projection is asked for; where the hypotheses of Theorem 4.2 do hold on the trajectory, so do its conclusions.
 
 Source: derived, as the induction step of Theorem 4.2 (Permenter & Yuan); it is no sentence of the paper.
 

@@ -1,6 +1,7 @@
 r"""Theorem 4.2 of Permenter & Yuan: DDIM with an approximate projection.
 
-Let K be closed in R^n, x_N, ..., x_0 the states of DDIM and sigma_{t-1} = (1 - beta_t) sigma_t its noise levels. Suppose that
+Let K be closed in R^n, x_N, ..., x_0 the states of DDIM and sigma_{t-1} = (1 - beta_t) sigma_t its noise levels. Suppose
+that
 
     (H1)  the denoiser is an (eta, nu)-approximate projection at the visited states: |xhat(x_t) - p(x_t)| <= eta d(x_t)
           whenever d(x_t) / nu <= sqrt(n) sigma_t <= nu d(x_t),
@@ -16,11 +17,11 @@ Then for all t
 
 Both products are attained, and so is the edge sqrt(n) sigma_0 = nu d(x_0) of the band.
 
-Source: Theorem 4.2. The conclusions were seen on the authors' slide 18 and poster, the hypotheses on their blog; (H1) is asked
-for at the visited states alone, which is all that the proof uses.
+Source: Theorem 4.2. The conclusions were seen on the authors' slide 18 and poster, the hypotheses on their blog; (H1) is
+asked for at the visited states alone, which is all that the proof uses.
 
-Measured on six closed sets, with eight adversaries that choose the error of the denoiser inside the band and return garbage
-outside it (`exactdiffusion.papers.projection.trials`).
+Measured on six closed sets, with eight adversaries that choose the error of the denoiser inside the band and return
+garbage outside it (`exactdiffusion.papers.projection.trials`).
 """
 
 import itertools
@@ -51,7 +52,7 @@ NUS = np.array([1.05, 1.5, 3.0])
 
 
 def largest_steps(eta, nu, N):
-    """The constant schedule beta_* of Theorem 4.3, (N, n): the largest steps that are admissible, one column a trajectory."""
+    """The constant schedule beta_* of Theorem 4.3, (N, n): the largest admissible steps, one column a trajectory."""
     return np.broadcast_to(bound.beta_star(eta, nu, N), (N, len(eta)))
 
 

@@ -1,8 +1,8 @@
 """Lemmas 1 and 2: Ito by SymPy, and the Fokker-Planck equation of the exact densities in 40 digits.
 
-With X_k a Gaussian mixture the density of X_s is explicit, q_s(x) = J(x) M_s(F_s(x)) with M_s again a mixture, so both sides
-of the Fokker-Planck equation are closed forms: no grid, no finite difference. A one-dimensional grid step is then compared
-with the same q_s at s = g.
+With X_k a Gaussian mixture the density of X_s is explicit, q_s(x) = J(x) M_s(F_s(x)) with M_s again a mixture, so both
+sides of the Fokker-Planck equation are closed forms: no grid, no finite difference. A one-dimensional grid step is then
+compared with the same q_s at s = g.
 """
 
 import mpmath as mp

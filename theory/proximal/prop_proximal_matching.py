@@ -1,7 +1,7 @@
 """Proximal matching: the minimiser of the loss is a posterior mode, tends to the prox with bias of order zeta^2.
 
-No network: for a mixture the posterior of x given y is an explicit mixture, so the minimiser of the population loss is the
-mode of another mixture and is found to rounding.
+No network: for a mixture the posterior of x given y is an explicit mixture, so the minimiser of the population loss is
+the mode of another mixture and is found to rounding.
 """
 
 import math

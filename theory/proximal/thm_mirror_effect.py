@@ -1,7 +1,7 @@
 """Mirror effect: weak errors by SymPy; opposite density errors and the coin test on exact laws.
 
-Euler-Maruyama takes the drift at the start of the step, the backward scheme at its end: opposite errors at first order. The
-equal mixture of the two output laws then has KL of order N^-4, which no slip of an index or a step leaves intact.
+Euler-Maruyama takes the drift at the start of the step, the backward scheme at its end: opposite errors at first order.
+The equal mixture of the two output laws then has KL of order N^-4, which no slip of an index or a step leaves intact.
 """
 
 from dataclasses import replace

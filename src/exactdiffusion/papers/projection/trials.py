@@ -1,8 +1,8 @@
 r"""DDIM runs on which Theorem 4.2 of the projection paper and its a-posteriori form are measured.
 
-:func:`run_trial` runs DDIM against an adversary with errors of a prescribed size; :func:`measure_run` runs it with any denoiser
-and measures the errors on the way. Each returns an object with what was measured, what the theorem says of it, and the rounding
-that a comparison of the two has to allow.
+:func:`run_trial` runs DDIM against an adversary with errors of a prescribed size; :func:`measure_run` runs it with any
+denoiser and measures the errors on the way. Each returns an object with what was measured, what the theorem says of it,
+and the rounding that a comparison of the two has to allow.
 """
 
 import math
@@ -78,7 +78,7 @@ class Trial:
     @property
     def band(self) -> np.ndarray:
         """``max(ratio, 1 / ratio)``, shape (N + 1, n_trajectories): in the band it is at most ``nu``."""
-        return bound.band_usage(self.distance, self.sigma, self.dim)
+        return np.asarray(bound.band_usage(self.distance, self.sigma, self.dim))
 
     @property
     def products(self) -> tuple[np.ndarray, np.ndarray]:
@@ -106,8 +106,8 @@ def points_near(law: Any, rng: np.random.Generator, n: int) -> np.ndarray:
     return on_set + 10 ** rng.uniform(-0.5, 2.5, (n, 1)) * direction
 
 
-def rounding(law: Any, x: np.ndarray, beta: np.ndarray, eta: ArrayLike) -> np.ndarray:
-    """Relative rounding of the distance after t steps from x, shape (N + 1, n): 64 eps (t + 1) |x| over the smallest distance.
+def rounding(law: Any, x: np.ndarray, beta: np.ndarray, eta: float | np.ndarray) -> np.ndarray:
+    """Relative rounding of the distance after t steps from x, shape (N + 1, n): 64 eps (t + 1) |x| / smallest distance.
 
     A rounding of x_t has the size eps (|x_t| + |points of the set|), and |x_t| <= |x_N| up to the extent of the set. The
     smallest distance is the lower product of Theorem 4.2, hence the argument ``eta``.
