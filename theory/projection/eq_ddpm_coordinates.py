@@ -1,4 +1,22 @@
-"""Appendix A: DDPM and the mu family in (x, sigma); SymPy, and the sampler against the published formulas, noise shared."""
+"""Appendix A: DDPM goes down to a lower level than it must and adds the missing noise.
+
+Suppose that
+
+    (H1)  the coordinates are x = z / sqrt(alpha_bar), sigma = sqrt(1 / alpha_bar - 1),
+    (H2)  0 <= mu < 1, and sigma_{t'} is defined by sigma_{t-1} = sigma_t^mu sigma_{t'}^{1 - mu},
+    (H3)  w ~ N(0, I).
+
+Then the step
+
+    x_{t-1}  =  x_t + (sigma_{t'} - sigma_t) eps + sqrt(sigma_{t-1}^2 - sigma_{t'}^2) w
+
+is DDIM at mu = 0; at mu = 1/2, where sigma_{t'} = sigma_{t-1}^2 / sigma_t, it is DDPM with the posterior mean and the
+posterior variance (beta-tilde); for every mu it is the step of Song et al. (2021) with variance alpha_bar_{t-1}
+(sigma_{t-1}^2 - sigma_{t'}^2).
+
+Source: Appendix A of Permenter & Yuan, as their blog tells it; proved here. Measured by SymPy, and by the sampler against
+the published formulas with shared noise.
+"""
 
 import numpy as np
 import pytest
@@ -29,6 +47,9 @@ def symbols():
     s, ratio = sympy.symbols("sigma k", positive=True)
     s1 = s / (1 + ratio)  # sigma_{t-1} < sigma_t
     return z, eps, s, s1, 1 / (1 + s**2), 1 / (1 + s1**2)
+
+
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
 
 
 def test_ddpm_is_mu_one_half(check):
@@ -119,6 +140,9 @@ def test_one_step_moments(check):
     check.equal(
         target / s, weight, tol=64 * EPS * s**2 / (s**2 - s1**2), cause="rounding: 64 eps and cancellation", on="mean"
     )
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

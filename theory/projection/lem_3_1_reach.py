@@ -1,4 +1,20 @@
-"""Federer 4.8(12): normal offsets up to the reach project back, inward ones included; just beyond the reach they do not."""
+"""Lemma 3.1: a normal offset that is shorter than the reach projects back.
+
+Suppose that
+
+    (H1)  K is closed with reach tau > 0, and x0 is in K,
+    (H2)  v is in the normal cone of K at x0 (for a manifold: orthogonal to the tangent space),
+    (H3)  |v| < tau.
+
+Then
+
+    p(x0 + v) = x0, the only nearest point,    and    d(x0 + v) = |v|.
+
+The reach is the largest such constant: just beyond it an inward offset lands elsewhere.
+
+Source: Lemma 3.1 of Permenter & Yuan, which is Theorem 4.8(12) of Federer, Curvature measures (1959). Measured on five
+manifolds of known reach, on finite sets (half the smallest distance) and on a subspace (infinite reach).
+"""
 
 import numpy as np
 
@@ -19,6 +35,9 @@ def normal_offsets(m, x0, rng):
     if m.m > 1:
         v = sum(m.inward(x0, i) for i in range(m.m))
         yield "inward normals", v / np.sqrt(m.m)
+
+
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
 
 
 def test_projects_back(check, manifolds, deep):
@@ -71,6 +90,21 @@ def test_finite_and_convex_sets(check):
     check.equal(error, 0.0, tol=64 * EPS * 1e4, cause="rounding: 64 eps |v|", on="a subspace, |v| about 3,000")
 
 
+def test_nothing_is_said_beyond_the_reach(check):
+    """The lemma covers |v| < reach and no more: NaN from the reach on, and rows are judged one by one."""
+    size = np.array([0.0, 0.5, 1.0 - EPS, 1.0, 1.0 + EPS, 3.0])
+    base, distance = bound.normal_offset(np.ones((6, 2)), size[:, None] * np.array([[0.6, 0.8]]), 1.0)
+    covered = np.array([1.0, 1.0, 1.0, 0.0, 0.0, 0.0])
+    for name, value in (("projection", base[:, 0]), ("distance", distance)):
+        said = np.isfinite(value).astype(float)
+        # .6 and .8 are rounded: |v| is within 2 eps of size, so the rows next to the reach may fall on either side
+        clear = np.abs(size - 1) > 2 * EPS
+        check.equal(said[clear], covered[clear], tol=0, cause="exact: a yes or no", on=f"{name}: said or not")
+
+
+# -- it is tight -----------------------------------------------------------------------------------------------------------
+
+
 def test_the_reach_is_the_largest_constant(check, manifolds):
     """Bisection for the longest inward offset that still projects back."""
     rng = np.random.default_rng(303)
@@ -100,16 +134,7 @@ def test_the_reach_is_the_largest_constant(check, manifolds):
     )
 
 
-def test_nothing_is_said_beyond_the_reach(check):
-    """The lemma covers |v| < reach and no more: NaN from the reach on, and rows are judged one by one."""
-    size = np.array([0.0, 0.5, 1.0 - EPS, 1.0, 1.0 + EPS, 3.0])
-    base, distance = bound.normal_offset(np.ones((6, 2)), size[:, None] * np.array([[0.6, 0.8]]), 1.0)
-    covered = np.array([1.0, 1.0, 1.0, 0.0, 0.0, 0.0])
-    for name, value in (("projection", base[:, 0]), ("distance", distance)):
-        said = np.isfinite(value).astype(float)
-        # .6 and .8 are rounded: |v| is within 2 eps of size, so the rows next to the reach may fall on either side
-        clear = np.abs(size - 1) > 2 * EPS
-        check.equal(said[clear], covered[clear], tol=0, cause="exact: a yes or no", on=f"{name}: said or not")
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check, manifolds):

@@ -1,4 +1,21 @@
-"""Lemma 4.1: one approximate gradient step on the distance, on every family of closed sets, with six kinds of error."""
+"""Lemma 4.1: the distance to the set after one step with a relative error.
+
+Let f = d^2 / 2 and x' = x - beta (grad f(x) + e). Suppose that
+
+    (H1)  K is closed and p(x) is unique,
+    (H2)  0 <= beta <= 1,
+    (H3)  |e| <= eta d(x), with any eta >= 0.
+
+Then
+
+    (1 - beta (1 + eta)) d(x)  <=  d(x')  <=  (1 + beta (eta - 1)) d(x).
+
+On every closed set both sides are attained: above by the undershoot e = -eta grad f (eta <= 1), below by the overshoot
+e = eta grad f (beta (1 + eta) <= 1).
+
+Source: Lemma 4.1 of Permenter & Yuan (statement recalled; their slide 18 uses it at every step), proved in the docstring
+of `one_step_distance`. Measured on all families of closed sets with six kinds of error.
+"""
 
 import numpy as np
 import pytest
@@ -47,6 +64,9 @@ def rounding(x, d):
     return 16 * EPS * (np.linalg.norm(x, axis=1) + d) * np.sqrt(x.shape[1])
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_holds(check, closed_sets, kind):
     rng = np.random.default_rng(41)
@@ -71,6 +91,9 @@ def test_holds(check, closed_sets, kind):
     )
 
 
+# -- it is tight -----------------------------------------------------------------------------------------------------------
+
+
 def test_attained_on_every_closed_set(check, closed_sets):
     rng = np.random.default_rng(42)
     for name, law in closed_sets.items():
@@ -83,6 +106,9 @@ def test_attained_on_every_closed_set(check, closed_sets):
         cause = "rounding: of the new point, relative to its distance"
         check.tight(under / high, 1.0, tol=tol, cause=cause, on=f"{name}, undershoot")
         check.tight(over / low, 1.0, tol=tol, cause=cause, on=f"{name}, overshoot")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check, closed_sets):

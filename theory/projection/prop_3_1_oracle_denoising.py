@@ -1,4 +1,20 @@
-"""Oracle denoising, deterministic: 5 manifolds, q/tau up to .99, extreme directions; attained at the inward normal."""
+"""Oracle denoising, deterministic: the error of the exact projection as a denoiser of x0 + sigma e.
+
+Split e = e_T + e_N into its tangential and its normal part at x0. Suppose that
+
+    (H1)  K is a closed manifold of reach tau, and x0 is in K,
+    (H2)  q = sigma |e| < tau.
+
+Then
+
+    |p(x0 + sigma e) - x0|  <=  tau / (tau - q) sigma |e_T|,    sigma (|e_N| - |e_T|)  <=  d(x0 + sigma e)  <=  sigma |e|.
+
+All are attained: the first in the limit, by the inward normal of a sphere with a small tangential part; the others by
+normal noise.
+
+Source: a formal version of Proposition 3.1 of Permenter & Yuan, which their slide 11 states informally; derived here from
+Federer 4.8(8) and 4.8(12). Measured on five manifolds for q / tau up to .99, with extreme directions.
+"""
 
 import numpy as np
 import sympy as sp
@@ -30,6 +46,9 @@ def directions(m, x0, rng):
     return e / np.linalg.norm(e, axis=1, keepdims=True)
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_holds(check, manifolds, deep):
     rng = np.random.default_rng(311)
     for name, m in manifolds.items():
@@ -47,6 +66,30 @@ def test_holds(check, manifolds, deep):
         check.holds(error, largest, tol=tol, cause=CAUSE, on=f"error, {on}")
         check.holds(d, high, tol=tol, cause=CAUSE, on=f"distance from above, {on}")
         check.holds(low, d, tol=tol, cause=CAUSE, on=f"distance from below, {on}")
+
+
+def test_lipschitz_constant_of_a_circle_sympy(check):
+    """Two points at radius r = tau - q of a circle: the chords of their projections are tau/(tau - q) times as long."""
+    tau, q, a, b = sp.symbols("tau q a b", positive=True)
+    point = lambda r, angle: sp.Matrix([r * sp.cos(angle), r * sp.sin(angle)])  # noqa: E731
+    square = lambda v: sp.simplify(v.dot(v))  # noqa: E731
+    before, after = square(point(tau - q, a) - point(tau - q, b)), square(point(tau, a) - point(tau, b))
+    proof = sp.simplify(after * (tau - q) ** 2 - before * tau**2) == 0
+    check.equal(float(proof), 1.0, tol=0, cause="exact: SymPy", on="Lipschitz constant tau/(tau - q) on a circle")
+
+
+def test_nothing_is_said_beyond_the_reach(check):
+    """sigma |e| >= reach: no bound on the error (infinity), distances between 0 and infinity."""
+    q = np.array([0.5, 0.99, 1.0, 1.5, 40.0])
+    error, low, high = bound.oracle_denoising(q, 0.6, 0.8, 1.0 + 4 * EPS)
+    said = np.array([1.0, 1.0, 1.0, 0.0, 0.0])
+    for name, value in (("error", np.isfinite(error)), ("from below", low > 0), ("from above", np.isfinite(high))):
+        check.equal(value.astype(float), said, tol=0, cause="exact: a yes or no", on=f"{name}: said or not")
+    near = bound.oracle_denoising(1.0, 0.0, 1.0, 1.0)
+    check.equal(float(np.isinf(near[0])), 1.0, tol=0, cause="exact", on="at the reach itself")
+
+
+# -- it is tight -----------------------------------------------------------------------------------------------------------
 
 
 def test_attained(check, manifolds):
@@ -80,25 +123,7 @@ def test_attained(check, manifolds):
         )
 
 
-def test_nothing_is_said_beyond_the_reach(check):
-    """sigma |e| >= reach: no bound on the error (infinity), distances between 0 and infinity."""
-    q = np.array([0.5, 0.99, 1.0, 1.5, 40.0])
-    error, low, high = bound.oracle_denoising(q, 0.6, 0.8, 1.0 + 4 * EPS)
-    said = np.array([1.0, 1.0, 1.0, 0.0, 0.0])
-    for name, value in (("error", np.isfinite(error)), ("from below", low > 0), ("from above", np.isfinite(high))):
-        check.equal(value.astype(float), said, tol=0, cause="exact: a yes or no", on=f"{name}: said or not")
-    near = bound.oracle_denoising(1.0, 0.0, 1.0, 1.0)
-    check.equal(float(np.isinf(near[0])), 1.0, tol=0, cause="exact", on="at the reach itself")
-
-
-def test_lipschitz_constant_of_a_circle_sympy(check):
-    """Two points at radius r = tau - q of a circle: the chords of their projections are tau/(tau - q) times as long."""
-    tau, q, a, b = sp.symbols("tau q a b", positive=True)
-    point = lambda r, angle: sp.Matrix([r * sp.cos(angle), r * sp.sin(angle)])  # noqa: E731
-    square = lambda v: sp.simplify(v.dot(v))  # noqa: E731
-    before, after = square(point(tau - q, a) - point(tau - q, b)), square(point(tau, a) - point(tau, b))
-    proof = sp.simplify(after * (tau - q) ** 2 - before * tau**2) == 0
-    check.equal(float(proof), 1.0, tol=0, cause="exact: SymPy", on="Lipschitz constant tau/(tau - q) on a circle")
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check, manifolds):

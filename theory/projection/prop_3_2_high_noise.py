@@ -1,4 +1,22 @@
-"""Proposition 3.2: any denoiser into the convex hull, random and adversarial ones included; rate 1/sigma."""
+"""Proposition 3.2: at high noise a denoiser into the convex hull is close to the projection, relative to the distance.
+
+Suppose that
+
+    (H1)  K is bounded,
+    (H2)  xhat(x, sigma) lies in the convex hull of K,
+    (H3)  d(x) > 0.
+
+Then
+
+    |xhat - p(x)| / d(x)  <=  diam(K) / d(x),
+
+and if also (H4) sqrt(n) sigma <= nu d(x), this is at most nu diam(K) / (sqrt(n) sigma). Attained by K = {0, 1}, x = 5 and
+the estimate 0, and in the limit by an ideal denoiser with unequal weights; the rate 1 / sigma is the true one of the
+ideal denoiser.
+
+Source: Proposition 3.2 of Permenter & Yuan (form recalled), proved in the docstring of `hull_denoiser_error`. Measured
+with random, adversarial and ideal denoisers on random clouds.
+"""
 
 import math
 
@@ -21,6 +39,9 @@ def clouds(rng, count):
 def queries(law, rng, n=50):
     x = law.diameter * rng.standard_normal((n, law.dim)) * 10 ** rng.uniform(-1, 2, (n, 1))
     return x[law.distance(x) > 1e-3 * law.diameter]
+
+
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
 
 
 def test_holds(check, deep):
@@ -50,6 +71,9 @@ def test_holds(check, deep):
         error, first, second, tol = map(np.concatenate, zip(*parts))
         check.holds(error, first, tol=tol, cause=CAUSE, on=f"diam/d, {name}")
         check.holds(error, second, tol=tol, cause=CAUSE, on=f"nu diam/(sqrt(n) sigma), {name}")
+
+
+# -- it is tight -----------------------------------------------------------------------------------------------------------
 
 
 def test_attained(check):
@@ -105,6 +129,9 @@ def test_rate(check):
         within=1e-9,
         on="the bound",
     )
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

@@ -1,4 +1,20 @@
-"""The half smoothed distance lies within s^2 log|K| below half the squared distance; both ends attained."""
+"""The half smoothed distance lies between half the squared distance and s^2 log|K| below it.
+
+Let F_s(x) = -s^2 log sum_{x0 in K} exp(-|x - x0|^2 / 2 s^2). Suppose that
+
+    (H1)  K is finite with |K| points,
+    (H2)  s > 0.
+
+Then
+
+    d(x)^2 / 2 - s^2 log|K|  <=  F_s(x)  <=  d(x)^2 / 2.
+
+The left side is attained by equidistant atoms at every s, and in the limit of large s; the right one in the limit of
+small s, and by one point.
+
+Source: derived; these are the standard bounds of log-sum-exp, for the F of Proposition 3.3 of Permenter & Yuan. Measured
+on digits and random clouds, s from 1e-3 to 1e4.
+"""
 
 import math
 
@@ -29,6 +45,9 @@ def families(deep):
         yield f"{m} points in R^{dim}", PointCloud(rng.standard_normal((m, dim))), 2 * rng.standard_normal((10 * n, dim))
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_holds(check, deep):
     for name, law, x in families(deep):
         d, m = law.distance(x), len(law.points)
@@ -45,6 +64,9 @@ def test_holds(check, deep):
         args = {"tol": np.array(tol), "cause": "rounding: 16 eps of d^2/2 + s^2 log m"}
         check.holds(left, middle, **args, on=f"d^2/2 - s^2 log m <= F, {on}")
         check.holds(middle, right, **args, on=f"F <= d^2/2, {on}")
+
+
+# -- it is tight -----------------------------------------------------------------------------------------------------------
 
 
 def used(law, x, s):
@@ -88,6 +110,9 @@ def test_both_ends_attained(check):
     y = rng.standard_normal((5, 3))
     _, upper = bound.smoothed_distance_sandwich(single.distance(y), 2.0, 1)
     check.tight(smoothed(single, y, 2.0) / upper, 1.0, tol=8 * EPS, cause="rounding: 8 eps", on="one point")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

@@ -1,4 +1,22 @@
-"""Proposition 3.4 with the radius as a root: the least that a term-by-term proof allows, attained in the limit."""
+"""Proposition 3.4 with the least radius that a term-by-term proof allows, a root.
+
+Let xhat* be the ideal denoiser, d = d(x), N_alpha the points of K within alpha d of x, C the largest |x0 - p(x)| over
+N_alpha. Suppose that
+
+    (H1)  K is finite with |K| points and uniform weights,
+    (H2)  p(x) is unique and d > 0,
+    (H3)  0 < eta <= |K|,
+    (H4)  alpha >= the root in [1, inf) of (alpha^2 - 1) d^2 / (2 sigma^2) = log(alpha + 1) + log(|K| / eta).
+
+Then
+
+    |xhat*(x, sigma) - p(x)|  <=  eta d + C,
+
+attained in the limit of large |K| and small eta, by atoms just outside the radius opposite to p.
+
+Source: derived, from the proof of Proposition 3.4 of Permenter & Yuan. Measured on 40,000 random instances; the root
+against 40 digits.
+"""
 
 import mpmath
 import numpy as np
@@ -7,6 +25,16 @@ from exactdiffusion.statements import projection as bound
 
 STATEMENT = bound.near_set_radius_exact.statement
 EPS = np.finfo(np.float64).eps
+
+
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
+def test_holds(check, near_sets, deep):
+    error, largest, tol, unique = near_sets.random(bound.near_set_radius_exact, 200_000 if deep else 40_000, seed=343)
+    on = "random clouds, sigma/d = .03 .. 30, eta = 1e-4 .. |K|"
+    check.hypothesis("p(x) unique", unique, on=on)
+    check.holds(error, largest, tol=tol, cause=near_sets.cause, on=on)
 
 
 def test_the_root(check):
@@ -36,11 +64,7 @@ def test_the_root(check):
     )
 
 
-def test_holds(check, near_sets, deep):
-    error, largest, tol, unique = near_sets.random(bound.near_set_radius_exact, 200_000 if deep else 40_000, seed=343)
-    on = "random clouds, sigma/d = .03 .. 30, eta = 1e-4 .. |K|"
-    check.hypothesis("p(x) unique", unique, on=on)
-    check.holds(error, largest, tol=tol, cause=near_sets.cause, on=on)
+# -- it is tight -----------------------------------------------------------------------------------------------------------
 
 
 def test_attained(check, near_sets):
@@ -57,6 +81,9 @@ def test_attained(check, near_sets):
     check.tight(
         ratio, 1.0, tol=3e-3, cause="remainder: 1/m and eta", on="opposite family, |K| = 1,000, eta = .001, sigma = .3 d"
     )
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check, near_sets):

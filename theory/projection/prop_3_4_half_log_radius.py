@@ -1,4 +1,22 @@
-"""Proposition 3.4 with half the logarithm: the same instances, and a family that reaches 2 e^(-2/e) = 0.958 of the bound."""
+"""Proposition 3.4 with half the logarithm in the radius.
+
+Let xhat* be the ideal denoiser, d = d(x), N_alpha the points of K within alpha d of x, C the largest |x0 - p(x)| over
+N_alpha. Suppose that
+
+    (H1)  K is finite with |K| points and uniform weights,
+    (H2)  p(x) is unique and d > 0,
+    (H3)  0 < eta <= |K|,
+    (H4)  alpha >= 1 + (2 sigma^2 / d^2) (1/e + (1/2) log(|K| / eta)).
+
+Then
+
+    |xhat*(x, sigma) - p(x)|  <=  eta d + C.
+
+A family of atoms opposite to p reaches 2 exp(-2/e) = .958 of the bound, and no member of it goes higher.
+
+Source: derived, from the proof of Proposition 3.4 of Permenter & Yuan. Measured on 40,000 random instances and along DDIM
+trajectories on digits.
+"""
 
 import math
 
@@ -8,6 +26,9 @@ import sympy as sp
 from exactdiffusion.statements import projection as bound
 
 STATEMENT = bound.near_set_radius_half_log.statement
+
+
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
 
 
 def test_holds(check, near_sets, deep):
@@ -24,6 +45,24 @@ def test_digits_trajectories(check, near_sets, deep):
     detail = "largest measured/bound at sigma = 40, 1.4, .37: " + ", ".join(f"{(error / best)[r].max():.2f}" for r in rows)
     check.holds(error, best, tol=tol, cause=near_sets.cause, on="digits, DDIM from sigma = 40", detail=detail)
     assert np.all(best <= paper * (1 + 1e-12)), "half the logarithm never gives a larger bound"
+
+
+def test_inequalities_of_the_proof_sympy(check):
+    """log u <= u/e (equality at e, by the derivative) and L <= u L/2 for u >= 2; limit of the opposite family."""
+    u, L, a = sp.symbols("u L a", positive=True)
+    gap = u / sp.E - sp.log(u)
+    proofs = [
+        sp.solve(sp.diff(gap, u), u) == [sp.E],
+        sp.simplify(gap.subs(u, sp.E)) == 0,
+        sp.simplify(sp.diff(gap, u, 2).subs(u, sp.E)) > 0,
+        sp.factor(u * L / 2 - L) == L * (u - 2) / 2,
+        # weight times offset relative to eta/|K| at u = a + 1, exponent u (1/e + L/2): its limit as a -> 1
+        sp.simplify(sp.limit((a + 1) * sp.exp(-(a + 1) * (1 / sp.E + L / 2) + L), a, 1) - 2 * sp.exp(-2 / sp.E)) == 0,
+    ]
+    check.equal(np.array([bool(p) for p in proofs], float), 1.0, tol=0, cause="exact: SymPy", on="5 steps of the proof")
+
+
+# -- it is tight -----------------------------------------------------------------------------------------------------------
 
 
 def test_worst_family(check, near_sets):
@@ -56,19 +95,7 @@ def test_worst_family(check, near_sets):
     )
 
 
-def test_inequalities_of_the_proof_sympy(check):
-    """log u <= u/e (equality at e, by the derivative) and L <= u L/2 for u >= 2; limit of the opposite family."""
-    u, L, a = sp.symbols("u L a", positive=True)
-    gap = u / sp.E - sp.log(u)
-    proofs = [
-        sp.solve(sp.diff(gap, u), u) == [sp.E],
-        sp.simplify(gap.subs(u, sp.E)) == 0,
-        sp.simplify(sp.diff(gap, u, 2).subs(u, sp.E)) > 0,
-        sp.factor(u * L / 2 - L) == L * (u - 2) / 2,
-        # weight times offset relative to eta/|K| at u = a + 1, exponent u (1/e + L/2): its limit as a -> 1
-        sp.simplify(sp.limit((a + 1) * sp.exp(-(a + 1) * (1 / sp.E + L / 2) + L), a, 1) - 2 * sp.exp(-2 / sp.E)) == 0,
-    ]
-    check.equal(np.array([bool(p) for p in proofs], float), 1.0, tol=0, cause="exact: SymPy", on="5 steps of the proof")
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check, near_sets):

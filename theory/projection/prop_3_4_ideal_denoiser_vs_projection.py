@@ -1,4 +1,24 @@
-"""Proposition 3.4 with the recalled radius: 40,000 random instances, digits, and how far it is from being attained."""
+"""Proposition 3.4: the ideal denoiser is the projection up to eta d and the size of a near set.
+
+Let xhat* be the ideal denoiser, d = d(x), N_alpha the points of K within alpha d of x, C the largest |x0 - p(x)| over
+N_alpha. Suppose that
+
+    (H1)  K is finite with |K| points and uniform weights,
+    (H2)  p(x) is unique and d > 0,
+    (H3)  0 < eta <= |K|,
+    (H4)  alpha >= 1 + (2 sigma^2 / d^2) (1/e + log(|K| / eta)).
+
+Then
+
+    |xhat*(x, sigma) - p(x)|  <=  eta d + C.
+
+It is not to be read as "error <= eta d": with two nearly tied atoms C is their distance. It is not tight either: the
+worst family that we know stays near 2 exp(-2/e) eta / |K| of the bound (`prop_3_4_half_log_radius.py` has a smaller
+radius).
+
+Source: Proposition 3.4 of Permenter & Yuan (recalled), proved in the docstring of `near_set_radius`. Measured on 40,000
+random instances and along DDIM trajectories on digits.
+"""
 
 import math
 
@@ -8,6 +28,9 @@ from exactdiffusion import PointCloud
 from exactdiffusion.statements import projection as bound
 
 STATEMENT = bound.near_set_radius.statement
+
+
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
 
 
 def test_holds(check, near_sets, deep):
@@ -30,6 +53,9 @@ def test_digits_trajectories(check, near_sets, deep):
         else ""
     )
     check.holds(error, best, tol=tol, cause=near_sets.cause, on="digits, DDIM from sigma = 40", detail=detail)
+
+
+# -- how far from tight ----------------------------------------------------------------------------------------------------
 
 
 def test_not_attained(check, near_sets):
@@ -59,6 +85,9 @@ def test_not_attained(check, near_sets):
         cause="remainder: offset 1e-13 / sigma^2 of the atoms",
         on="ideal denoiser against the formula",
     )
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check, near_sets):

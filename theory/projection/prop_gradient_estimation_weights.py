@@ -1,4 +1,18 @@
-"""Gradient estimation as a weighted least-squares estimate: minimiser, gamma, and when gamma = 2 is possible."""
+"""Gradient estimation as a weighted least-squares estimate: where gamma comes from.
+
+Let eps_t and eps_{t+1} be two noise predictions. Suppose that
+
+    (H1)  the weights [[a, b], [b, c]] are positive definite: a > 0 and a c > b^2.
+
+Then the minimiser over e of a |e - eps_t|^2 + 2 b <e - eps_t, e - eps_{t+1}> + c |e - eps_{t+1}|^2 is
+
+    gamma eps_t + (1 - gamma) eps_{t+1}    with    gamma = (a + b) / (a + 2 b + c).
+
+gamma = 2 exactly when b = -(a + 2 c) / 3, and then the weights are definite exactly when c < a < 4 c. Every real gamma
+occurs; gamma > 1 needs b < -c, errors that are weighted as anticorrelated.
+
+Source: Section 5 and Algorithm 2 of Permenter & Yuan (slides 19 and 20); the weighted norm is recalled, and proved here.
+"""
 
 import numpy as np
 import sympy
@@ -20,6 +34,9 @@ def definite_weights(rng, count):
 def objective(e, first, second, a, b, c):
     u, v = e - first, e - second
     return a * np.sum(u * u, -1) + 2 * b * np.sum(u * v, -1) + c * np.sum(v * v, -1)
+
+
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
 
 
 def test_minimiser(check):
@@ -90,6 +107,9 @@ def test_gamma_two_needs_c_below_a_below_4c(check):
     # a + 2b + c = (a - c)/3 cancels where a is near c
     tol = 16 * EPS * (a + c) / np.abs(a - c)
     check.equal(gamma, 2.0, tol=tol, cause="rounding: 16 eps (a + c)/|a - c|: cancellation in a + 2b + c", on="gamma = 2")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

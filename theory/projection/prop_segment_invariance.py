@@ -1,4 +1,19 @@
-"""The projection is constant on the segment to it: on every closed set, down to 1e-3 of the distance."""
+"""The projection is constant on the segment to it.
+
+Let y = p(x) + theta (x - p(x)). Suppose that
+
+    (H1)  K is closed and p(x) is a nearest point of x,
+    (H2)  0 < theta < 1, or theta = 1 and p(x) is unique.
+
+Then
+
+    p(y) = p(x), the only nearest point,        d(y) = theta d(x),        grad d(y) = (x - p(x)) / d(x) off K.
+
+Neither theta > 1 (another point may be nearer) nor theta < 0 (past p) is covered; a tie at x itself is harmless.
+
+Source: Section 5 and slide 19 of Permenter & Yuan, where it justifies gradient estimation; proved in the docstring of
+`segment_invariance`. Measured on all families of closed sets, theta down to 1e-3.
+"""
 
 import numpy as np
 
@@ -13,6 +28,20 @@ THETAS = (1.0, 0.9, 0.5, 0.1, 1e-2, 1e-3)
 def instances(law, rng, n):
     x = rng.standard_normal((n, law.dim)) * 10 ** rng.uniform(-1, 2, (n, 1))
     return x[law.distance(x) > 1e-2]
+
+
+def condition_of_projection(law, x, h=1e-6):
+    """Size of the derivative of p at x, by differences in 8 random directions (a lower estimate), times 8 for the rest."""
+    rng = np.random.default_rng(0)
+    best = np.ones(len(x))
+    for _ in range(8):
+        u = rng.standard_normal(x.shape)
+        u *= h / np.linalg.norm(u, axis=1, keepdims=True)
+        best = np.maximum(best, np.linalg.norm(law.project(x + u) - law.project(x - u), axis=1) / (2 * h))
+    return 8 * best
+
+
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
 
 
 def test_equalities(check, closed_sets, deep):
@@ -43,17 +72,6 @@ def test_equalities(check, closed_sets, deep):
         check.equal(turned, 0.0, tol=4 * tol / expected, cause=cause + ", over d(y)", on=f"grad d(y) = grad d(x), {on}")
 
 
-def condition_of_projection(law, x, h=1e-6):
-    """Size of the derivative of p at x, by differences in 8 random directions (a lower estimate), times 8 for the rest."""
-    rng = np.random.default_rng(0)
-    best = np.ones(len(x))
-    for _ in range(8):
-        u = rng.standard_normal(x.shape)
-        u *= h / np.linalg.norm(u, axis=1, keepdims=True)
-        best = np.maximum(best, np.linalg.norm(law.project(x + u) - law.project(x - u), axis=1) / (2 * h))
-    return 8 * best
-
-
 def test_a_tie_is_harmless_inside_the_segment(check):
     """x may be a tie: any nearest point is the unique projection of the open segment to it."""
     pair = PointCloud(np.array([[-1.0, 0.0], [1.0, 0.0]]))
@@ -66,6 +84,9 @@ def test_a_tie_is_harmless_inside_the_segment(check):
             moved.append(np.linalg.norm(pair.project(y) - p, axis=1))
     check.hypothesis("p(y) unique", np.concatenate(gaps) > 0, on="the open segments from 9 ties")
     check.equal(np.concatenate(moved), 0.0, tol=0, cause="exact: an atom", on="p(y) = p, the open segments from 9 ties")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

@@ -1,4 +1,22 @@
-"""Theorem 4.1 on every family of closed sets: random schedules, one noise level per row, with and without a last zero."""
+"""Theorem 4.1: DDIM with the exact projection is gradient descent on f = d^2 / 2 and runs down a straight segment.
+
+Suppose that
+
+    (H1)  K is closed in R^n, and the denoiser is the projection wherever sqrt(n) sigma = d(x) and p(x) is unique,
+    (H2)  0 <= sigma_{t-1} <= sigma_t, where only sigma_0 may be 0,
+    (H3)  p(x_N) is unique,
+    (H4)  d(x_N) = sqrt(n) sigma_N.
+
+Then for all t
+
+    x_{t-1} = x_t - beta_t grad f(x_t),    d(x_t) = sqrt(n) sigma_t,    x_t = p(x_N) + (sigma_t / sigma_N) (x_N - p(x_N)),
+
+and x_0 = p(x_N) when sigma_0 = 0.
+
+Source: Theorem 4.1 of Permenter & Yuan (recalled, consistent with slide 16), proved in the docstring of
+`exact_projection_path`; the closed form of x_t is derived. Measured on every family of closed sets: random schedules, one
+noise level per row, with and without a last zero.
+"""
 
 import math
 
@@ -46,6 +64,9 @@ def rounding(law, x, grid):
 
 
 CAUSE = "rounding: 4 eps sqrt(n) (N + 1) (|x_N| + d(x_N)): rounding of every state and of its distance"
+
+
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("final_zero", [False, True])
@@ -111,6 +132,9 @@ def test_algebra(check):
         sympy.simplify(step.subs(s1, 0) - p),
     ]
     check.equal([float(r) for r in residuals], 0.0, tol=0, cause="exact: SymPy", on="step, distance on a ray, full step")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check, closed_sets):

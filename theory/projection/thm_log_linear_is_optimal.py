@@ -1,4 +1,20 @@
-"""The constant step beta_* is the best admissible schedule: 20,000 random ones (200,000 with --deep), proof by SymPy."""
+"""No admissible schedule of N steps goes further, or guarantees more, than the constant step beta_*.
+
+Suppose that
+
+    (H1)  0 < eta < 1 < nu,
+    (H2)  the schedule of N steps is (eta, nu)-admissible.
+
+Then, with beta_* of Theorem 4.3,
+
+    sigma_0 / sigma_N = prod (1 - beta_i)  >=  (1 - beta_*)^N,    prod (1 + beta_i (eta - 1))  >=  (1 + beta_* (eta - 1))^N,
+
+with equality exactly for the constant step.
+
+Source: derived; Permenter & Yuan recommend log-linear schedules, and this is why. It is a statement about the guarantee,
+not about the error of a particular denoiser. Measured on 20,000 random admissible schedules (200,000 with --deep); the
+concavity behind the proof by SymPy.
+"""
 
 import numpy as np
 import pytest
@@ -31,6 +47,9 @@ def products(beta, eta):
     return np.prod(1 - beta, axis=-1), np.prod(1 + beta * (eta - 1), axis=-1)
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_hypotheses(check):
     rng = np.random.default_rng(430)
     for eta, nu, N in CASES[::5]:
@@ -59,26 +78,6 @@ def test_holds(check, deep):
         check.tight(
             ratio.max(), 1.0, tol=1e-3, cause="remainder: nearly even budgets come close", on=f"best competitor, {on}"
         )
-
-
-def test_attained_by_the_constant_step(check):
-    ratios = []
-    for eta, nu, N in CASES:
-        beta = spending(np.full(N, np.log(nu) / N), eta)
-        ratios.append(np.array(products(beta, eta)) / bound.best_admissible_products(eta, nu, N))
-    check.tight(np.array(ratios), 1.0, tol=64 * 50 * EPS, cause="rounding: of N = 50 factors", on="the constant step")
-
-
-def test_rate_of_the_loss(check):
-    """An uneven budget y_i = log(nu)/N (1 + e s_i), sum s_i = 0, loses to second order in e: a maximum, not a slope."""
-    eta, nu, N = 0.1, 2.0, 8
-    signs = np.tile([1.0, -1.0], N // 2)
-    sizes = 2.0 ** -np.arange(1, 8)
-    loss = []
-    for e in sizes:
-        y = np.log(nu) / N * (1 + e * signs)
-        loss.append(np.log(products(spending(y, eta), eta)[0] / bound.best_admissible_products(eta, nu, N)[0]))
-    check.rate(distances.fit_slope(sizes[-4:], loss[-4:]), 2.0, within=0.01, on="loss against the unevenness of the budget")
 
 
 def concave_functions():
@@ -115,6 +114,32 @@ def test_signs(check, eta):
     for name, f in (("g", g), ("h", h)):
         second = sympy.lambdify(y, sympy.simplify(sympy.diff(f, y, 2)).subs(symbol, eta), "numpy")(at)
         check.holds(0.0, -second, tol=0, cause="exact: a sign", on=f"{name}'' < 0, eta = {eta}", of="concavity, a lemma")
+
+
+# -- it is tight -----------------------------------------------------------------------------------------------------------
+
+
+def test_attained_by_the_constant_step(check):
+    ratios = []
+    for eta, nu, N in CASES:
+        beta = spending(np.full(N, np.log(nu) / N), eta)
+        ratios.append(np.array(products(beta, eta)) / bound.best_admissible_products(eta, nu, N))
+    check.tight(np.array(ratios), 1.0, tol=64 * 50 * EPS, cause="rounding: of N = 50 factors", on="the constant step")
+
+
+def test_rate_of_the_loss(check):
+    """An uneven budget y_i = log(nu)/N (1 + e s_i), sum s_i = 0, loses to second order in e: a maximum, not a slope."""
+    eta, nu, N = 0.1, 2.0, 8
+    signs = np.tile([1.0, -1.0], N // 2)
+    sizes = 2.0 ** -np.arange(1, 8)
+    loss = []
+    for e in sizes:
+        y = np.log(nu) / N * (1 + e * signs)
+        loss.append(np.log(products(spending(y, eta), eta)[0] / bound.best_admissible_products(eta, nu, N)[0]))
+    check.rate(distances.fit_slope(sizes[-4:], loss[-4:]), 2.0, within=0.01, on="loss against the unevenness of the budget")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):
