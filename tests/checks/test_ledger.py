@@ -125,11 +125,11 @@ def test_gather_files_equalities_and_ratios():
     with check.gather(on="x", cause="rounding", kind="equal") as sides:
         sides("value", [1.0, 2.0], [1.0, 2.1], tol=0.2)
         sides("value", 3.0, 3.0, tol=0.1)
-    with check.gather(on="x", cause="rounding", kind="tight") as sides:
+    with check.gather(cause="rounding", kind="tight") as sides:
         sides("ratio", [0.9, 1.0], 1.0, tol=0.2)
     value, ratio = collected.records
     assert (value.part, value.on, value.count, round(value.ratio, 12)) == ("equal", "value, x", 3, 0.5)
-    assert (ratio.part, ratio.on, ratio.count, ratio.ratio) == ("tight", "ratio, x", 2, 0.9)
+    assert (ratio.part, ratio.on, ratio.count, ratio.ratio) == ("tight", "ratio", 2, 0.9)
     with (
         pytest.raises(AssertionError, match="value, x"),
         check.gather(on="x", cause="rounding", kind="equal") as sides,

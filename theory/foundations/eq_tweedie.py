@@ -1,4 +1,17 @@
-"""Tweedie's formula: library denoisers and scores against posterior means by quadrature, in 1-D and on product targets."""
+"""Tweedie's formula: the posterior mean from the score of the noised law.
+
+Suppose that
+
+    (H1)  y = s X + sigma Z with s > 0, sigma > 0,
+    (H2)  Z ~ N(0, I) is independent of X.
+
+Then, with q the density of y,
+
+    E[X | y]  =  (y + sigma^2 grad log q(y)) / s.
+
+Source: classical (Robbins 1956, Miyasawa 1961; Efron 2011). Measured by the library's denoisers and scores against
+posterior means by quadrature, on a line and on targets in R^6.
+"""
 
 import numpy as np
 import pytest
@@ -8,7 +21,6 @@ from exactdiffusion.statements import foundations as bound
 
 STATEMENT = bound.tweedie_denoiser.statement
 EPS = np.finfo(np.float64).eps
-
 WEIGHTS, MEANS, DEVIATIONS = np.array([0.2, 0.5, 0.3]), np.array([-1.5, 0.2, 2.0]), np.array([0.3, 0.05, 0.7])
 CASES = [(1.0, 0.05), (1.0, 0.7), (1.0, 12.0), (0.6, 0.8), (0.05, 0.9987492177719089)]
 
@@ -37,6 +49,9 @@ def posterior_moments(y, scale, sigma):
 def condition(y, scale, sigma):
     """eps times the size of the terms that cancel in (y + sigma^2 score)/scale and in the moments."""
     return 8 * EPS * (np.abs(y) + np.max(np.abs(MEANS))) / min(scale, 1.0)
+
+
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("scale", "sigma"), CASES)
@@ -84,6 +99,9 @@ def test_score_and_denoiser_agree(check, name):
             cause="rounding: 8 eps (|x| + R)/scale: cancellation in x + sigma^2 score",
             on=f"{name}, scale {scale:.3g}, sigma {sigma:.3g}",
         )
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

@@ -8,7 +8,7 @@ Gradient estimation uses gamma eps_t + (1 - gamma) eps_{t+1} after a plain first
 
 Then the error of the prediction used is (gamma + (1 - gamma) / q) q^{N-t} v for t < N, and
 
-    x_0 = x_0^exact - sigma_N F v,   F = beta_N + (gamma + (1 - gamma) / q) sum_{t=1}^{N-1} (sigma_t / sigma_N) beta_t q^{N-t}.
+    x_0 = x_0^exact - sigma_N F v,  F = beta_N + (gamma + (1 - gamma) / q) sum_{t=1}^{N-1} (sigma_t/sigma_N) beta_t q^{N-t}.
 
 So with v = 0 gradient estimation is DDIM for every gamma; a constant bias (q = 1) passes unchanged; an alternating one (q
 = -1) is multiplied by 2 gamma - 1; one with q = .8 by .75 at gamma = 2; gamma = 1 / (1 - q) removes it from every step

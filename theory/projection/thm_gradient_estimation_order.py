@@ -2,14 +2,15 @@
 
 Let h_t = sigma_t - sigma_{t-1} and gamma_t be the weight of gradient estimation. Suppose that
 
-    (H1)  the noise prediction eps is smooth (a noised law), and x(sigma) is the exact flow dx / dsigma = eps(x, sigma).
+    (H1)  the noise prediction eps is smooth (a noised law), and x(sigma) is the exact flow dx / dsigma = eps(x, sigma),
+    (H2)  for the second display, the target is N(0, lambda) and the N steps are log-linear.
 
 Then the local error of a step, numerical minus exact, is
 
     ((gamma_t - 1) h_t h_{t+1} - h_t^2 / 2) x'' + O(h^3),
 
-so the order is two exactly for gamma_t = 1 + h_t / (2 h_{t+1}) up to O(h). On N(0, lambda) with N log-linear steps, which
-is (H2), the relative error of x_0 is
+so the order is two exactly for gamma_t = 1 + h_t / (2 h_{t+1}) up to O(h). Under (H2) the
+relative error of x_0 is
 
     (gamma - 3/2) (L / N) (lambda / 2) (1 / (lambda + sigma_0^2) - 1 / (lambda + sigma_N^2)) + O(N^-2),
 

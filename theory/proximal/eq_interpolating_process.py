@@ -1,8 +1,23 @@
-"""Lemmas 1 and 2: Ito by SymPy, and the Fokker-Planck equation of the exact densities in 40 digits.
+"""Lemmas 1 and 2: the process that joins two states of a proximal sampler, on a line.
 
-With X_k a Gaussian mixture the density of X_s is explicit, q_s(x) = J(x) M_s(F_s(x)) with M_s again a mixture, so both
-sides of the Fokker-Planck equation are closed forms: no grid, no finite difference. A one-dimensional grid step is then
-compared with the same q_s at s = g.
+Let W be a Brownian motion and s run over a step of length g. Suppose that
+
+    (H1)  l, the log density at the end of the step, is three times differentiable,
+    (H2)  J > 0 on [0, g], with J = 1 - s/2 - s l'' for the backward and J = 1 - s l'' for the hybrid scheme.
+
+Then dX = b ds + J^-1 dW for the process defined by (1 - s/2) X - s l'(X) = X_k + W_s (backward), or by
+X - s l'(X) = (1 + s/2) X_k + W_s (hybrid), with
+
+    b  =  J^-1 ( y/2 + l' + (s/2) l''' J^-2 ),        y = X_s (backward),  y = X_k (hybrid).
+
+So the hybrid process is Markov only given X_k; the density of X_s alone obeys the Fokker-Planck equation with E[X_k |
+X_s] for y.
+
+Source: Lemmas 1 and 2 of Fang, Diaz, Buchanan & Sulam (names seen, wording not); the form is derived here.
+
+Measured by Ito's formula in SymPy, and by the Fokker-Planck equation of the exact densities in 40 digits: with X_k a
+Gaussian mixture the density of X_s is J(x) M_s(F_s(x)) with M_s again a mixture, so both sides are closed forms: no grid,
+no finite difference. A step of the library on nodes is then compared with the same density at s = g.
 """
 
 import mpmath as mp
@@ -80,6 +95,12 @@ def sides(scheme, final, on=POINTS, drop=None, conditional=False):
     return np.array(residuals), np.array(sizes)
 
 
+TOL, CAUSE = 1e-30, "remainder: 40 digits, 10 of them for the numerical derivatives (taken in higher precision)"
+
+
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_ito(check):
     """SymPy, generic l: d F_s(X_s) = dW with the drift and diffusion of the statement."""
     log = sp.Function("l")(x)
@@ -93,9 +114,6 @@ def test_ito(check):
             sp.simplify(J * b + sp.diff(F, s) + sp.diff(F, x, 2) / (2 * J**2) - moved),
         ]
         check.equal([float(r != 0) for r in residuals], 0.0, tol=0, cause="exact: SymPy", on=f"{scheme}, generic l")
-
-
-TOL, CAUSE = 1e-30, "remainder: 40 digits, 10 of them for the numerical derivatives (taken in higher precision)"
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -131,6 +149,9 @@ def test_grid_step_has_this_density(check, scheme):
     check.equal(
         run.law.density, exact, tol=64 * EPS * (1 + force**2) * exact + 1e-16, cause=cause, on=f"grid step, {scheme}"
     )
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

@@ -307,15 +307,15 @@ class Check:
         return ratio
 
     @contextlib.contextmanager
-    def gather(self, *, on: str, cause: str, kind: str = "holds") -> Iterator[Callable[..., None]]:
+    def gather(self, *, cause: str, on: str = "", kind: str = "holds") -> Iterator[Callable[..., None]]:
         """Collect comparisons over many batches and file each named part once, with its worst instance.
 
         Parameters
         ----------
-        on : str
-            The family of instances; a part is filed as ``"<part>, <on>"``.
         cause : str
             The cause of the tolerances, as in `holds`.
+        on : str
+            The family of instances: a part is filed as ``"<part>, <on>"``, or without a family by its name alone.
         kind : {"holds", "equal", "tight"}
             The method that files a part.
 
@@ -345,7 +345,7 @@ class Check:
             raise AssertionError("nothing was measured: an empty check cannot fail")
         for part, batches in parts.items():
             smaller, larger, tolerance = map(np.concatenate, zip(*batches, strict=True))
-            file(smaller, larger, tol=tolerance, cause=cause, on=f"{part}, {on}")
+            file(smaller, larger, tol=tolerance, cause=cause, on=f"{part}, {on}" if on else part)
 
     def equal(self, left: ArrayLike, right: ArrayLike, *, tol: ArrayLike, cause: str, on: str, detail: str = "") -> float:
         """``|left - right| <= tol`` on every instance. Records the deviation in units of the tolerance."""
