@@ -152,6 +152,17 @@ def manifolds(manifold):
     }
 
 
+@dataclass(frozen=True)
+class Near:
+    """Rows of instances of Proposition 3.4: error and bound, the rounding of the error, and what else was measured on them."""
+
+    error: np.ndarray
+    largest: np.ndarray
+    tolerance: np.ndarray
+    unique: np.ndarray | None = None
+    sigma: float = math.nan
+
+
 class NearSets:
     """Proposition 3.4 on instances: ``radius`` is one of the three functions of the near set's radius alpha."""
 
@@ -165,9 +176,8 @@ class NearSets:
         return away, np.sqrt(np.sum((p[:, None] - law.points[None]) ** 2, axis=2)), d, p
 
     def random(self, radius, rows, seed=340):
-        """(error, bound, tolerance, unique) of ``rows`` random instances: clouds, noise levels, eta from 1e-4 to |K|."""
+        """One `Near` for each 200 of ``rows`` random instances: clouds, noise levels, eta from 1e-4 to |K|."""
         rng = np.random.default_rng(seed)
-        parts = []
         for _ in range(rows // 200):
             m, n = int(rng.integers(2, 60)), int(rng.integers(1, 10))
             law = PointCloud(rng.standard_normal((m, n)) * rng.choice([0.1, 1, 3], (m, 1)))
@@ -178,8 +188,16 @@ class NearSets:
             error = np.linalg.norm(law.noised(1.0, sigma).denoise(x) - p, axis=1)
             largest = bound.near_set_error(away, across, radius(d, sigma, m, eta), eta)
             tol = 64 * EPS * (np.linalg.norm(x, axis=1) + law.diameter)
-            parts.append((error, largest, tol, law.gap(x) > 0))
-        return [np.concatenate(c) for c in zip(*parts)]
+            yield Near(error, largest, tol, law.gap(x) > 0)
+
+    def check_random(self, check, radius, rows, seed=340):
+        """The conclusion on random instances, and the hypothesis (H2)."""
+        on, unique = "sigma/d = .03 .. 30, eta = 1e-4 .. |K|", []
+        with check.gather(on=on, cause=self.cause) as sides:
+            for near in self.random(radius, rows, seed):
+                sides("random clouds", near.error, near.largest, tol=near.tolerance)
+                unique.extend(near.unique)
+        check.hypothesis("p(x) unique", unique, on=f"random clouds, {on}")
 
     def opposite(self, radius, m, eta, sigma, share=1.0):
         """error / (eta d) when m - 1 atoms lie just beyond ``share`` of the radius, on the far side of p. Here C = 0.
@@ -204,29 +222,39 @@ class NearSets:
         return w * (alpha + 1) / ((1 + w) * eta)
 
     def digits(self, radius, n, N=24, seed=341):
-        """(relative error, best bound over eta of eta + C/d, tolerance, sigma) along DDIM trajectories on digits, (N, n)."""
+        """One `Near` for each level of n DDIM trajectories on digits: relative errors, and the best eta + C/d over eta."""
         law = PointCloud(datasets.digits())
         m = len(law.points)
         grid = schedules.log_linear(N, sigma_max=40.0, sigma_min=0.05)
         x = 40.0 * np.random.default_rng(seed).standard_normal((n, 64))
         etas = np.geomspace(1e-4, 1.0, 30)
-        rows = []
         for sigma, state in zip(grid.sigma[:-1], samplers.ddim(law, grid, x)):
-            squares = np.sum(state**2, axis=1)[:, None] + np.sum(law.points**2, axis=1) - 2 * state @ law.points.T
-            p, d = law.project(state), law.distance(state)
-            away = np.sqrt(np.maximum(squares, 0))
             # the nearest atom of the expansion is replaced by its exact distance; others only decide who is near
-            away = np.maximum(away, d[:, None])
-            across = np.sqrt(
-                np.maximum(np.sum(p**2, axis=1)[:, None] + np.sum(law.points**2, axis=1) - 2 * p @ law.points.T, 0)
-            )
+            p, d = law.project(state), law.distance(state)
+            away = np.maximum(self._expanded(state, law.points), d[:, None])
+            across = self._expanded(p, law.points)
+
+            # the best of the bounds for 30 values of eta
             error = np.linalg.norm(law.noised(1.0, sigma).denoise(state) - p, axis=1) / d
             best = np.full(n, np.inf)
             for eta in etas:
                 alpha = radius(d, sigma, m, eta) * (1 + 1e-9)  # rounding of the expansion may not exclude an atom
                 best = np.minimum(best, bound.near_set_error(away, across, alpha, eta) / d)
-            rows.append((error, best, 64 * EPS * (np.linalg.norm(state, axis=1) + law.diameter) / d, np.full(n, sigma)))
-        return [np.array(c) for c in zip(*rows)]
+            tol = 64 * EPS * (np.linalg.norm(state, axis=1) + law.diameter) / d
+            yield Near(error, best, tol, sigma=float(sigma))
+
+    @staticmethod
+    def _expanded(x, points):
+        """Distances (n, m) by the expanded square."""
+        squares = np.sum(x**2, axis=1)[:, None] + np.sum(points**2, axis=1) - 2 * x @ points.T
+        return np.sqrt(np.maximum(squares, 0))
+
+    @staticmethod
+    def ratios(levels):
+        """Words for the largest measured/bound at three noise levels of `digits`."""
+        at = [min(levels, key=lambda near: abs(near.sigma - s)) for s in (40.0, 1.4, 0.37)]
+        largest = ", ".join(f"{np.max(near.error / near.largest):.2f}" for near in at)
+        return f"largest measured/bound at sigma = 40, 1.4, .37: {largest}"
 
 
 @pytest.fixture(scope="session")

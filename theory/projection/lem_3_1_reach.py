@@ -43,10 +43,9 @@ def normal_offsets(m, x0, rng):
 def test_projects_back(check, manifolds, deep):
     rng = np.random.default_rng(301)
     cause = "rounding: 16 eps |x0| tau/(tau - |v|): rounding times the Lipschitz constant of p"
-    on = "|v| .1 .. .999999 of the reach"
     for name, m in manifolds.items():
         x0 = m.law.sample(2000 if deep else 200, rng)
-        with check.gather(on=on, cause=cause, kind="equal") as sides:
+        with check.gather(cause=cause, kind="equal") as sides:
             for kind, v in normal_offsets(m, x0, rng):
                 for fraction in FRACTIONS:
                     offset = fraction * m.reach * v
@@ -56,7 +55,7 @@ def test_projects_back(check, manifolds, deep):
                     # rounding of x0 and x, divided by the room left below the reach: p is tau/(tau - |v|)-Lipschitz
                     tol = 16 * EPS * np.linalg.norm(x0, axis=1).max() / (1 - fraction)
                     error = np.linalg.norm(m.law.project(x0 + offset) - p, axis=1)
-                    sides(f"p(x0 + v) = x0, {name}, {kind}", error, 0.0, tol=tol)
+                    sides(f"p(x0 + v) = x0, {name}, {kind}, |v| .1 .. .999999 of the reach", error, 0.0, tol=tol)
                     sides(f"d(x0 + v) = |v|, {name}, {kind}", np.abs(m.law.distance(x0 + offset) - d), 0.0, tol=tol)
 
 
