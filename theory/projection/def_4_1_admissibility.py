@@ -87,7 +87,7 @@ def test_boundary(check):
         for factor, expected in ((1 - 1e-9, True), (1 + 1e-9, False)):
             rho = -np.expm1(-y * factor) / eta
             beta = rho / (1 + rho)
-            agree += [(bound.admissibility(beta, eta, nu) >= 0) == expected == literal(beta, eta, nu)]
+            agree.append((bound.admissibility(beta, eta, nu) >= 0) == expected == literal(beta, eta, nu))
     check.equal(np.array(agree, float), 1.0, tol=0, cause="exact: a yes/no equivalence", on="both sides of the boundary")
 
 
@@ -114,17 +114,16 @@ def test_full_last_step(check):
 
 
 def test_controls(check):
-    # the full product alone: two negative factors multiply to a positive number
+    """The two halves of the condition: "for every t" in the definition, and eta rho_i < 1 in its equivalent."""
     eta, nu, beta = 0.5, 50.0, np.array([0.95, 0.95])
+    admissible, on = float(literal(beta, eta, nu)), "eta .5, nu 50, N = 2, beta .95"
+
+    # the full product alone: two negative factors multiply to a positive number
     full = nu * np.prod(1 - beta * (1 + eta)) - np.prod(1 - beta)
     assert full > 0, "the full product accepts"
-    check.control(
-        "'for every t' (full product only)",
-        float(full > 0),
-        float(literal(beta, eta, nu)),
-        on="eta .5, nu 50, N = 2, beta .95",
-    )
-    # the condition eta rho_i < 1 (absolute values under the logarithm)
+    check.control("'for every t' (full product only)", float(full > 0), admissible, on=on)
+
+    # the sum of logarithms alone, with absolute values under them
     rho = beta / (1 - beta)
     accepts = -np.sum(np.log(np.abs(1 - eta * rho))) <= np.log(nu)
-    check.control("all eta rho_i < 1 (log |1 - eta rho|)", float(accepts), float(literal(beta, eta, nu)), on="the same")
+    check.control("all eta rho_i < 1 (log |1 - eta rho|)", float(accepts), admissible, on="the same")

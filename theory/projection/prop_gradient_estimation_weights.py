@@ -47,6 +47,7 @@ def test_minimiser(check):
     first, second = rng.standard_normal((2, 400, 5))
     gamma = bound.gradient_estimation_gamma(a, b, c)[:, None]
     closed = gamma * first + (1 - gamma) * second
+
     # the least-squares form: W^(1/2) (1, 1) e = W^(1/2) (first, second)
     solved = np.empty_like(closed)
     for i in range(len(a)):
@@ -54,17 +55,14 @@ def test_minimiser(check):
         solved[i] = np.linalg.lstsq(root @ np.ones((2, 1)), root @ np.stack([first[i], second[i]]), rcond=None)[0][0]
     condition = ((a + c) ** 2 / (a * c - b * b))[:, None]
     size = 1 + np.abs(gamma) * (np.abs(first) + np.abs(second))
-    check.equal(
-        closed,
-        solved,
-        tol=32 * EPS * condition * size,
-        cause="rounding: 32 eps cond(W) |e|",
-        on="closed form against least squares",
-    )
+    tol, on = 32 * EPS * condition * size, "closed form against least squares"
+    check.equal(closed, solved, tol=tol, cause="rounding: 32 eps cond(W) |e|", on=on)
+
+    # no point nearby is better
     best = objective(closed, first, second, a, b, c)
+    tol = 64 * EPS * (a + 2 * np.abs(b) + c) * np.sum(size**2, axis=1)
     for scale in (1e-3, 1.0):
         other = objective(closed + scale * rng.standard_normal(closed.shape), first, second, a, b, c)
-        tol = 64 * EPS * (a + 2 * np.abs(b) + c) * np.sum(size**2, axis=1)
         check.holds(best, other, tol=tol, cause="rounding: 64 eps |W| |e|^2", on=f"objective against points at {scale:g}")
 
 

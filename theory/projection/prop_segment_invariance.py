@@ -49,27 +49,25 @@ def test_equalities(check, closed_sets, deep):
     for name, law in closed_sets.items():
         x = instances(law, rng, 2000 if deep else 120)
         p = law.project(x)
-        size = np.linalg.norm(x, axis=1) + np.linalg.norm(p, axis=1)
         normal = bound.distance_gradient(x, p)[1]
         if hasattr(law, "gap"):
             check.hypothesis("p(x) unique (needed at theta = 1 only)", law.gap(x) > 0, on=name)
+
         # sphere and torus: a coordinate block at distance r from its centre conditions p by R/r
         condition = 1.0 if hasattr(law, "gap") or name.startswith("subspace") else condition_of_projection(law, x)
-        cause = "rounding: 32 eps (|x| + |p|) times the condition of p at x: rounding of y"
-        found, distances, turned, expected, tols = [], [], [], [], []
-        for theta in THETAS:
-            y, d = bound.segment_invariance(x, p, theta)
-            q = law.project(y)
-            found.append(np.linalg.norm(q - p, axis=1))
-            distances.append(law.distance(y))
-            expected.append(d)
-            turned.append(np.linalg.norm(bound.distance_gradient(y, q)[1] - normal, axis=1))
-            tols.append(32 * EPS * size * condition)
-        tol, expected = np.array(tols), np.array(expected)
-        on = f"{name}, theta = 1 .. 1e-3"
-        check.equal(found, 0.0, tol=tol, cause=cause, on=f"p(y) = p(x), {on}")
-        check.equal(distances, expected, tol=tol, cause=cause, on=f"d(y) = theta d(x), {on}")
-        check.equal(turned, 0.0, tol=4 * tol / expected, cause=cause + ", over d(y)", on=f"grad d(y) = grad d(x), {on}")
+        tol = 32 * EPS * (np.linalg.norm(x, axis=1) + np.linalg.norm(p, axis=1)) * condition
+        on, cause = f"{name}, theta = 1 .. 1e-3", "rounding: 32 eps (|x| + |p|) times the condition of p at x: rounding of y"
+        with (
+            check.gather(on=on, cause=cause, kind="equal") as sides,
+            check.gather(on=on, cause=cause + ", over d(y)", kind="equal") as relative,
+        ):
+            for theta in THETAS:
+                y, d = bound.segment_invariance(x, p, theta)
+                q = law.project(y)
+                turned = np.linalg.norm(bound.distance_gradient(y, q)[1] - normal, axis=1)
+                sides("p(y) = p(x)", np.linalg.norm(q - p, axis=1), 0.0, tol=tol)
+                sides("d(y) = theta d(x)", law.distance(y), d, tol=tol)
+                relative("grad d(y) = grad d(x)", turned, 0.0, tol=4 * tol / d)
 
 
 def test_a_tie_is_harmless_inside_the_segment(check):
@@ -82,8 +80,8 @@ def test_a_tie_is_harmless_inside_the_segment(check):
             y, _ = bound.segment_invariance(x, p[None], theta)
             gaps.append(pair.gap(y))
             moved.append(np.linalg.norm(pair.project(y) - p, axis=1))
-    check.hypothesis("p(y) unique", np.concatenate(gaps) > 0, on="the open segments from 9 ties")
-    check.equal(np.concatenate(moved), 0.0, tol=0, cause="exact: an atom", on="p(y) = p, the open segments from 9 ties")
+    check.hypothesis("p(y) unique", np.ravel(gaps) > 0, on="the open segments from 9 ties")
+    check.equal(moved, 0.0, tol=0, cause="exact: an atom", on="p(y) = p, the open segments from 9 ties")
 
 
 # -- every hypothesis counts -----------------------------------------------------------------------------------------------

@@ -60,24 +60,21 @@ def test_hypotheses(check):
 
 
 def test_holds(check, deep):
+    """The ratios of the products themselves: best / competitor <= 1, and the best competitor comes close."""
     rng = np.random.default_rng(431)
     count = -(-(200_000 if deep else 20_000) // len(CASES))
-    best, found = [[], []], [[], []]
-    for eta, nu, N in CASES:
-        larger = products(random_schedules(rng, eta, nu, N, count), eta)
-        smaller = bound.best_admissible_products(eta, nu, N)
-        for i in (0, 1):
-            found[i].append(np.log(larger[i]))
-            best[i].append(np.full(count, np.log(smaller[i])))
+    ratio = np.empty((2, len(CASES), count))
+    for i, (eta, nu, N) in enumerate(CASES):
+        found = products(random_schedules(rng, eta, nu, N, count), eta)
+        best = bound.best_admissible_products(eta, nu, N)
+        ratio[:, i] = [np.exp(np.log(best[k]) - np.log(found[k])) for k in (0, 1)]
+
     cause = "rounding: relative rounding of N = 50 factors, in the logarithm"
-    for i, what in enumerate(("sigma_0 / sigma_N", "guaranteed d(x_0) / d(x_N)")):
-        # ratios of the products themselves: best / competitor <= 1
-        ratio = np.exp(np.concatenate(best[i]) - np.concatenate(found[i]))
-        on = f"{what}, {ratio.size} random admissible schedules"
-        check.holds(ratio, 1.0, tol=64 * 50 * EPS, cause=cause, on=on)
-        check.tight(
-            ratio.max(), 1.0, tol=1e-3, cause="remainder: nearly even budgets come close", on=f"best competitor, {on}"
-        )
+    for what, r in zip(("sigma_0 / sigma_N", "guaranteed d(x_0) / d(x_N)"), ratio):
+        on = f"{what}, {r.size} random admissible schedules"
+        check.holds(r, 1.0, tol=64 * 50 * EPS, cause=cause, on=on)
+        near = "remainder: nearly even budgets come close"
+        check.tight(r.max(), 1.0, tol=1e-3, cause=near, on=f"best competitor, {on}")
 
 
 def concave_functions():
@@ -143,15 +140,19 @@ def test_rate_of_the_loss(check):
 
 
 def test_controls(check):
+    """(H2) in three ways."""
     eta, nu, N = 0.1, 2.0, 10
-    best = bound.best_admissible_products(eta, nu, N)
-    star = bound.beta_star(eta, nu, N)
+    best, star = bound.best_admissible_products(eta, nu, N), bound.beta_star(eta, nu, N)
+
+    # (H2) the steps are 1 % too long
     found = products(np.full(N, 1.01 * star), eta)
     check.control("admissible (1.01 beta_*)", best, found, tol=1e-12, on="constant step, 1 % too long")
-    # the practical schedule with a large last step goes much further: it is not admissible
+
+    # (H2) the practical schedule with a large last step goes much further: it is not admissible
     beta = np.append(np.full(N - 1, star), 0.9)
     assert bound.admissibility(beta, eta, nu) < 0
     check.control("admissible (last step .9)", best, products(beta, eta), tol=1e-12, on="beta_* and a last step of .9")
-    # N: a schedule of 2 N steps goes further
+
+    # (H2) a schedule of 2 N steps goes further
     found = products(np.full(2 * N, bound.beta_star(eta, nu, 2 * N)), eta)
     check.control("the number of steps (2 N)", best, found, tol=1e-12, on="admissible with 2 N steps")
