@@ -34,9 +34,12 @@ def posterior_moments(y, scale, sigma):
     nodes, node_weights = np.polynomial.hermite_e.hermegauss(40)
     total, first, second = 0.0, 0.0, 0.0
     for w, m, s in zip(WEIGHTS, MEANS, DEVIATIONS):
+        # nodes on the Gaussian of this component
         curvature = 1 / s**2 + scale**2 / sigma**2
         centre = (m / s**2 + scale * y / sigma**2) / curvature
         x = centre[:, None] + nodes / np.sqrt(curvature)
+
+        # its share of the mass and of the first two moments
         log_joint = -0.5 * ((x - m) / s) ** 2 - 0.5 * ((y[:, None] - scale * x) / sigma) ** 2 + 0.5 * nodes**2
         value = w / s * np.exp(log_joint) * node_weights / np.sqrt(curvature)
         total = total + value.sum(1)
@@ -105,18 +108,16 @@ def test_score_and_denoiser_agree(check, name):
 
 
 def test_controls(check):
+    """The three parts of the formula."""
     law = GaussianMixture(WEIGHTS, MEANS[:, None], DEVIATIONS**2)
     scale, sigma = 0.6, 0.8
     y = scale * np.linspace(-3, 4, 50)
     mean, _ = posterior_moments(y, scale, sigma)
-    score = law.noised(scale, sigma).score(y[:, None])[:, 0]
-    tol = condition(y, scale, sigma)
-    on = "1-D mixture, scale .6, sigma .8"
-    check.control("sigma^2 (sigma instead)", np.abs((y + sigma * score) / scale - mean), tol, on=on)
-    check.control("division by the scale", np.abs(y + sigma**2 * score - mean), tol, on=on)
-    check.control(
-        "the noised law's score (score of the clean law)",
-        np.abs((y + sigma**2 * law.score(y[:, None])[:, 0]) / scale - mean),
-        tol,
-        on=on,
-    )
+    score, clean = (q.score(y[:, None])[:, 0] for q in (law.noised(scale, sigma), law))
+    wrong = {
+        "sigma^2 (sigma instead)": (y + sigma * score) / scale,
+        "division by the scale": y + sigma**2 * score,
+        "the noised law's score (score of the clean law)": (y + sigma**2 * clean) / scale,
+    }
+    for dropped, value in wrong.items():
+        check.control(dropped, np.abs(value - mean), condition(y, scale, sigma), on="1-D mixture, scale .6, sigma .8")

@@ -154,7 +154,7 @@ def manifolds(manifold):
 
 @dataclass(frozen=True)
 class Near:
-    """Rows of instances of Proposition 3.4: error and bound, the rounding of the error, whether p(x) is unique, the level."""
+    """Rows of instances of Proposition 3.4: error, bound and rounding of the error, whether p(x) is unique, the level."""
 
     error: np.ndarray
     largest: np.ndarray

@@ -67,7 +67,7 @@ def test_filter(check, q):
                 out = samplers.final(samplers.gradient_estimation(oracle, grid, x, gamma=gamma))
                 stated = -grid.sigma[0] * bound.gradient_estimation_filter(grid.beta, q, gamma) * error
 
-                # states of size |x| + sigma_N |eps|: their rounding is divided by sigma in the prediction, multiplied by a step
+                # states of size |x| + sigma_N |eps|: their rounding is divided by sigma in the prediction, times a step
                 grown = abs(gamma) * max(1.0, abs(q)) ** grid.N
                 sides("x_0 - exact", out - exact, stated, tol=32 * EPS * grid.N * 10 * (2 + grown))
 

@@ -70,12 +70,13 @@ def test_extrapolated(check, scheme):
 
 
 def local_errors(scheme):
-    """(variance, mean) coefficients of g^2 of one exact-start step at variance v, mean m of the true law; propagators."""
+    """(variance, mean) coefficients of g^2 of one exact-start step at variance v, mean m of the true law; v; m."""
     g, v, m = sp.symbols("g v m", positive=True)
 
     def exp(u):
         return 1 + u + u**2 / 2  # the coefficients of g and g^2 need no more
 
+    # the true law after the step, and one step of the scheme: mean map a, added variance c
     less = g - g**2 / 2  # 1 - e^-g
     w, target = exp(g) * (v - 1) + 1, exp(g / 2) * m
     if scheme == "euler_maruyama":
@@ -90,9 +91,10 @@ def local_errors(scheme):
         E, f = (1 - g / 2, sp.Integer(1)) if scheme == "proximal_backward" else (sp.Integer(1), 1 + g / 2)
         D = E + g / w
         a, c, mean = f / D, g / D**2, (f * m + g / w * target) / D
-    variance = a**2 * v + c - w
+
+    # both errors begin with g^2
     out = []
-    for error in (variance, mean - target):
+    for error in (a**2 * v + c - w, mean - target):
         assert sp.cancel(error.subs(g, 0)) == 0
         assert sp.cancel(sp.diff(error, g).subs(g, 0)) == 0
         out.append(sp.cancel(sp.diff(error, g, 2).subs(g, 0) / 2))
@@ -128,29 +130,27 @@ def test_symbolic(check, scheme):
 
 def test_mirror(check):
     """Euler-Maruyama and backward have opposite errors, in variance and mean, for every S."""
-    S = np.array([1e-3, 0.3, 1.0, 1 + 1e-7, 40.0])
-    mu = np.ones(5)
+    S, mu = np.array([1e-3, 0.3, 1.0, 1 + 1e-7, 40.0]), np.ones(5)
     total = expected("euler_maruyama", S, mu) + expected("proximal_backward", S, mu)
     check.equal(total, 0.0, tol=0, cause="exact: the same float with the other sign", on="S = .001 .. 40")
     T, N = 22.0, 4000
     ratio = deviations("proximal_backward", N, T) / deviations("euler_maruyama", N, T)
-    check.equal(
-        ratio, -1.0, tol=40 * T / N, cause="remainder: 40 g: second-order terms, S = .25", on="exact recursions, N = 4000"
-    )
+    cause = "remainder: 40 g: second-order terms, S = .25"
+    check.equal(ratio, -1.0, tol=40 * T / N, cause=cause, on="exact recursions, N = 4000")
 
 
 # -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):
+    """The constants of three schemes exchanged, and doubled."""
     T, N = 22.0, 4000
-    scale = 40 * T / N
     found = {s: deviations(s, N, T) for s in ("proximal_hybrid", "proximal_backward", "ddpm")}
-    wrong = np.abs(found["proximal_hybrid"] - expected("proximal_backward"))
-    check.control("hybrid's own constant (backward's)", wrong, scale, on="exact recursion, N = 4000")
-    wrong = np.abs(found["proximal_backward"] - expected("euler_maruyama"))
-    check.control("sign of the backward errors", wrong, scale, on="exact recursion, N = 4000")
-    wrong = np.abs(found["ddpm"] - expected("exponential_integrator"))
-    check.control("DDPM's variance 1 - e^-g (e^g - 1)", wrong, scale, on="exact recursion, N = 4000")
-    wrong = np.abs(found["proximal_backward"] - 2 * expected("proximal_backward"))
-    check.control("the constants (factor 2)", wrong, scale, on="exact recursion, N = 4000")
+    wrong = (
+        ("hybrid's own constant (backward's)", "proximal_hybrid", expected("proximal_backward")),
+        ("sign of the backward errors", "proximal_backward", expected("euler_maruyama")),
+        ("DDPM's variance 1 - e^-g (e^g - 1)", "ddpm", expected("exponential_integrator")),
+        ("the constants (factor 2)", "proximal_backward", 2 * expected("proximal_backward")),
+    )
+    for dropped, scheme, value in wrong:
+        check.control(dropped, np.abs(found[scheme] - value), 40 * T / N, on="exact recursion, N = 4000")

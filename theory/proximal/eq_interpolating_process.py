@@ -71,6 +71,7 @@ def sides(scheme, final, on=POINTS, drop=None, conditional=False):
     backward = scheme == "proximal_backward"
 
     def parts(at, time):
+        """(q, b, J) at a point; ``drop`` leaves the third derivative or E[X_k | X_s] out."""
         d1, d2, d3 = derivatives(final, at)
         force = (1 - time / 2 if backward else 1) * at - time * d1
         grow = mp.mpf(1) if backward else 1 + time / 2
@@ -83,6 +84,7 @@ def sides(scheme, final, on=POINTS, drop=None, conditional=False):
         b, J = bound.interpolating_process(time, at, d1, d2, 0 if drop == "third" else d3, scheme, state)
         return density * J, b, J
 
+    # the three terms of the Fokker-Planck equation
     residuals, sizes = [], []
     with mp.workdps(DIGITS):
         for at, time in on:
@@ -155,12 +157,16 @@ def test_grid_step_has_this_density(check, scheme):
 
 
 def test_controls(check):
+    """(H1) the third derivative, and what the hybrid drift keeps."""
+    # (H1) the term with the third derivative; its residual is of order s: a check at one small s with a bare tolerance would
+    # not see it
     for scheme in SCHEMES:
         residual, size = sides(scheme, FINAL, drop="third")
         check.control("the term T[J^-2] of the drift", np.abs(residual), TOL * (1 + size), on=scheme)
+    sizes = [abs(sides("proximal_backward", FINAL, [("0.45", h)], drop="third")[0][0]) for h in ("2e-3", "1e-3")]
+    check.rate(np.log2(sizes[0] / sizes[1]), 1.0, within=0.02, on="residual without T[J^-2] against s, at x = .45")
+
+    # the drift of the hybrid process has X_k, not X_s
     residual, size = sides("proximal_hybrid", FINAL, drop="y")
     on = "proximal_hybrid, X_s in place of E[X_k | X_s]"
     check.control("drift keeps the start of the step", np.abs(residual), TOL * (1 + size), on=on)
-    # the residual of the dropped term is of order s: a check at one small s with a bare tolerance would not see it
-    sizes = [abs(sides("proximal_backward", FINAL, [("0.45", h)], drop="third")[0][0]) for h in ("2e-3", "1e-3")]
-    check.rate(np.log2(sizes[0] / sizes[1]), 1.0, within=0.02, on="residual without T[J^-2] against s, at x = .45")
