@@ -1,4 +1,22 @@
-"""The two proximal updates: algebra by SymPy, the library's prox in the implicit equation, and where it is not that."""
+"""The two proximal updates: which argument and which parameter the proximal map of a step takes.
+
+Write l for the log density at the end of the step, prox(y) = argmin_u |u - y|^2 / 2 - lam l(u), and z for the noise.
+Suppose that
+
+    (H1)  g > 0, and g < 2 for the backward scheme,
+    (H2)  for uniqueness, lam lambda_max(hess l) < 1 everywhere.
+
+Under (H1) a point is stationary for the prox with the parameters on the left if and only if it solves the equation on the
+right:
+
+    backward    y = 2/(2 - g) (x + sqrt(g) z),  lam = 2g/(2 - g)        X = x + g [X/2 + grad l(X)] + sqrt(g) z
+    hybrid      y = (1 + g/2) x + sqrt(g) z,    lam = g                 X = x + g [x/2 + grad l(X)] + sqrt(g) z
+
+Under (H2) stationary points are minimisers, hence unique; without it the global prox, a local solver started at y and the
+implicit equation are three different things.
+
+Source: the released code and the slides of Fang, Diaz, Buchanan & Sulam; the algebra is derived here.
+"""
 
 import numpy as np
 import sympy as sp
@@ -25,6 +43,9 @@ def implicit_residual(scheme, law, x, z, g, u):
 def problems(seed, n=200, d=2):
     rng = np.random.default_rng(seed)
     return 1.5 * rng.standard_normal((n, d)), rng.standard_normal((n, d))
+
+
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
 
 
 def test_algebra(check):
@@ -70,6 +91,9 @@ def test_unique_where_convex(check):
         tol = 1e-12 * (1 + np.linalg.norm(y, axis=1)) / (1 - lam * L)
         cause = "rounding: 1e-12 (1 + |y|) / (1 - lam L): residual over the modulus of strong convexity"
         check.equal(apart, 0.0, tol=tol, cause=cause, on=f"global = local, {scheme}, g = 1/(2 L)")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_prox_is_not_stationarity(check):

@@ -1,4 +1,18 @@
-"""Budget inequality: exact KL against the quadrature of the error field on hand-made and random mixtures; terms dropped."""
+"""The budget inequality: KL of the output is at most the integrated error field, without any Lipschitz constant.
+
+Let l_t = ln p_t for the law p_t of e^{-t/2} X_0 + sqrt(1 - e^{-t}) Z, q_0 the output of the backward scheme with steps
+g_k, J = I - (s/2) I - s hess l_{k-1}, and J e the field of `eq_backward_error_field`. Suppose that
+
+    (H1)  J > 0 for all s in [0, g_k] and every k,
+    (H2)  the proximal map is exact.
+
+Then
+
+    KL(p_0 | q_0)  <=  KL(p_T | q_T) + sum_k int_0^{g_k} (1/2) E_{p_t} |J e|^2 ds.
+
+Source: derived here, from Lemma 5 of Fang, Diaz, Buchanan & Sulam and the error field. Measured by exact KL against
+quadrature of the field on hand-made and random mixtures; on N(0, 1) the ratio has a known limit.
+"""
 
 import numpy as np
 import pytest
@@ -26,6 +40,9 @@ def applicable(law, grid):
         return budgets.budget(law, grid).total
     except AssumptionViolated:
         return None
+
+
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
 
 
 def test_holds(check, targets, uniform, marginal_kl):
@@ -66,6 +83,9 @@ def test_normal_start(check, targets, uniform):
     check.control("KL(p_T | q_T), in the budget", kl, total.total - total.initial, on=on)
 
 
+# -- it is tight -----------------------------------------------------------------------------------------------------------
+
+
 def sharpest_horizon():
     """Maximiser of (3/2)(1 - e^-T)^2 / T: the derivative vanishes where 2 T = e^T - 1."""
     return brentq(lambda T: 2 * T - np.expm1(T), 1.0, 2.0)
@@ -87,6 +107,9 @@ def test_tight(check, uniform):
     limit = 1.5 * np.expm1(-T) ** 2 / T
     cause = "remainder: 4 g^2: remainder of the extrapolation from N = 24, 48"
     check.tight(found, limit, tol=4 * (T / 48) ** 2, cause=cause, on=f"N(0,1), T = {T:.3f}, g to 0")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check, targets, uniform, marginal_kl):

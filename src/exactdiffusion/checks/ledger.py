@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from .._core.typing import ArrayLike, Row
-from .._core.validation import fail, no_mask
+from .._core.validation import choice, fail, no_mask
 from ..statements import Statement, all_statements
 from .statistics import SHARE, Comparison, Family, Share
 
@@ -312,20 +312,24 @@ class Check:
         return ratio
 
     @contextlib.contextmanager
-    def gather(self, *, on: str, cause: str) -> Iterator[Callable[..., None]]:
-        """Collect inequalities over many batches and file each named part once, with its worst instance.
+    def gather(self, *, cause: str, on: str = "", kind: str = "holds") -> Iterator[Callable[..., None]]:
+        """Collect comparisons over many batches and file each named part once, with its worst instance.
 
         Parameters
         ----------
-        on : str
-            The family of instances; a part is filed as ``"<part>, <on>"``.
         cause : str
             The cause of the tolerances, as in `holds`.
+        on : str
+            The family of instances: a part is filed as ``"<part>, <on>"``, or without a family by its name alone.
+        kind : {"holds", "equal", "tight"}
+            The method that files a part.
 
         Raises
         ------
         AssertionError
-            A part is violated on some instance, or no batch was added.
+            A part fails on some instance, or no batch was added.
+        ValueError
+            ``kind`` is none of the three.
 
         Examples
         --------
@@ -335,6 +339,7 @@ class Check:
                 for schedule in schedules:
                     sides("upper product", distance(schedule), product(schedule), tol=1e-12)
         """
+        file = getattr(self, choice("kind", kind, ("holds", "equal", "tight")))
         parts: dict[str, list] = {}
 
         def add(part, smaller, larger, *, tol):
@@ -345,7 +350,7 @@ class Check:
             raise AssertionError("nothing was measured: an empty check cannot fail")
         for part, batches in parts.items():
             smaller, larger, tolerance = map(np.concatenate, zip(*batches, strict=True))
-            self.holds(smaller, larger, tol=tolerance, cause=cause, on=f"{part}, {on}")
+            file(smaller, larger, tol=tolerance, cause=cause, on=f"{part}, {on}" if on else part)
 
     def equal(self, left: ArrayLike, right: ArrayLike, *, tol: ArrayLike, cause: str, on: str, detail: str = "") -> float:
         """``|left - right| <= tol`` on every instance. Records the deviation in units of the tolerance."""
