@@ -438,14 +438,17 @@ def _(T, second_moment, d):
     return (a * second_moment + d * (-a - mp.log(1 - a))) / 2
 
 
-def bracket(d, second_moment, L, H):
-    D = max(d, second_moment)
-    return (L + 0.5) ** 2 * (mp.mpf(11) / 8 * D + mp.mpf(37) / 4 * d * L) + mp.mpf(19) / 4 * (d * H) ** 2
+def coefficient(d, second_moment, L, H):
+    """Half the integral of (s alpha + (1 - s) beta)^2 over [0, 1], from the four terms of the proof."""
+    B, D = L + mp.mpf(1) / 2, mp.mpf(max(d, second_moment))
+    start = mp.fsum([B * mp.sqrt(D) / 2, B * mp.sqrt(d * L) / 2, 2 * d * H])
+    end = mp.fsum([B * mp.sqrt(3 * d * L + D / 8), L * mp.sqrt(D) / 2, d * H / mp.mpf(2)])
+    return mp.quad(lambda s: (s * start + (1 - s) * end) ** 2, [0, 1]) / 2
 
 
 @printed("proximal.backward_kl", CONSTANTS, {**CONSTANTS, "second_moment": 1.3, "initial": 0.45})
 def _(g, d, second_moment, L, H, initial=0):
-    return initial + mp.mpf(2) / 3 * mp.fsum(v**3 for v in g) * bracket(d, second_moment, L, H)
+    return initial + mp.fsum(v**3 for v in g) * coefficient(d, second_moment, L, H)
 
 
 @printed("ddpm.ddpm_budget", {"initial": 0.3, "errors": [0.5, 0.4], "t": [2.0, 1.0, 0.25], "integrals": [0.2, 0.9]})
@@ -533,13 +536,14 @@ def _(N, T, d, second_moment, L, H, spread, initial=0):
     {"eps": 1e4, "T": 3.0, "d": 3, "second_moment": 4.3, "L": 0.5, "H": 0.6},  # 6 exactly
 )
 def _(eps, T, d, second_moment, L, H):
-    return mp.ceil(max(T**1.5 * mp.sqrt(2 * bracket(d, second_moment, L, H) / (3 * eps)), 2 * T * (L + 0.5)))
+    return mp.ceil(max(T**1.5 * mp.sqrt(coefficient(d, second_moment, L, H) / eps), 2 * T * (L + 0.5)))
 
 
 @printed("proximal.hybrid_trajectory_kl", CONSTANTS, {**CONSTANTS, "second_moment": 1.3, "initial": 0.45})
 def _(g, d, second_moment, L, H, initial=0):
-    cubic = mp.mpf(4) / 3 * mp.fsum(v**3 for v in g) * bracket(d, second_moment, L, H)
-    return initial + d * (1 + 9 * L * L) / 4 * mp.fsum(v**2 for v in g) + cubic
+    noise = d * mp.fsum(v**2 * (mp.mpf(1) / 2 + L + L * v * L / (2 * (1 - v * L))) ** 2 for v in g) / 4
+    rest = coefficient(d, second_moment, L, H) * mp.fsum(v**3 for v in g)
+    return initial + noise + rest + 2 * mp.sqrt(noise * rest)
 
 
 @printed(
@@ -550,11 +554,11 @@ def _(g, d, second_moment, L, H, initial=0):
     ),
 )
 def _(g, d, second_moment, L, initial=0):
-    """Half of the integral over a step of the printed bound of E|e|^2."""
-    D, total = max(d, second_moment), mp.mpf(initial)
-    for v in g:
-        total += mp.quad(lambda s: 1.5 * ((s * s * D / 4 + s * d) / 4 + s * s * d * L / 4 + s * d * L * L), [0, v])
-    return total
+    """Minkowski over the steps: the L2 norms of the two parts of e, each by an integral over every step."""
+    D = max(d, second_moment)
+    noise = mp.fsum(mp.quad(lambda s: s * d * (mp.mpf(1) / 2 + L) ** 2 / 2, [0, v]) for v in g)
+    drift = mp.fsum(mp.quad(lambda s: s * s * D / 32, [0, v]) for v in g)
+    return initial + noise + drift + 2 * mp.sqrt(noise * drift)
 
 
 @printed("proximal.trajectory_leading", {"g": 0.3, "curvature_integral": 1.7})

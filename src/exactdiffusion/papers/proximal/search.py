@@ -36,6 +36,11 @@ class Gaussians:
         powers = self.ratio ** (np.arange(self.N)[:, np.newaxis] / max(self.N - 1, 1))
         return self.T * powers / powers.sum(axis=0)
 
+    def label(self) -> str:
+        """The first target and its steps in words."""
+        S, mu, T, ratio = (float(a[0]) for a in (self.S, self.mu, self.T, self.ratio))
+        return f"N({mu:.3g}, {S:.3g}), {self.N} steps over T = {T:.3g}, last over first {ratio:.3g}"
+
     def moments(self) -> tuple[Array, Array]:
         """Means and variances of the true law at the N + 1 levels, (N + 1, n)."""
         left = np.concatenate([np.cumsum(self.g[::-1], axis=0)[::-1], np.zeros((1, len(self.S)))])
