@@ -105,11 +105,11 @@ def test_narrow(check):
 
 def test_tight(check):
     """The limit of test_narrow as L grows is 1."""
-    S, N = 1e-4, 512
-    L, T = 1 / S, 1e-3 * S
+    S, N = 1e-4, 128
+    L, T = 1 / S, 1e-4 * S
     ratio = trajectory(S, N, T) / bound.euler_maruyama_trajectory_kl(np.full(N, T / N), 1, S, L)
     cause = "remainder: 2 / L of the limit, 4 T L of the horizon"
-    check.tight(ratio, 1.0, tol=2 / L + 4 * T * L, cause=cause, on="N(0, 1e-4), T = 1e-7")
+    check.tight(ratio, 1.0, tol=2 / L + 4 * T * L, cause=cause, on="N(0, 1e-4), T = 1e-8")
 
 
 def worst_ratio(x):
