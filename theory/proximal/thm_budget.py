@@ -18,13 +18,15 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 
-from exactdiffusion import GaussianMixture
+from exactdiffusion import GaussianMixture, schedules
 from exactdiffusion.output_laws import gaussian, line
 from exactdiffusion.output_laws.line import AssumptionViolated
-from exactdiffusion.papers.proximal import budgets
+from exactdiffusion.papers.proximal import budgets, search
 from exactdiffusion.statements import proximal as bound
 
 STATEMENT = bound.budget_inequality.statement
+#: KL over the budget on the worst Gaussian of `search.BOX` with at most 16 steps
+WORST = 0.9757
 TOL, CAUSE = 1e-12, "remainder: 1e-12: mass error that propagation tolerates, squared in KL, and quadrature"
 
 
@@ -107,6 +109,18 @@ def test_tight(check, uniform):
     limit = 1.5 * np.expm1(-T) ** 2 / T
     cause = "remainder: 4 g^2: remainder of the extrapolation from N = 24, 48"
     check.tight(found, limit, tol=4 * (T / 48) ** 2, cause=cause, on=f"N(0,1), T = {T:.3f}, g to 0")
+
+
+def test_worst_law(check):
+    """The worst Gaussian of the box with at most 16 steps; the quadrature of the library agrees with its budget."""
+    _, x = search.worst(lambda x: x.marginal_kl("proximal_backward") / x.budget(), counts=(1, 4, 16), points=2**10)
+    kl, total = float(x.marginal_kl("proximal_backward")[0]), float(x.budget()[0])
+    check.worst(kl, total, ratio=WORST, law=x.label(), tol=1e-9 * total, cause="remainder: 1e-9 relative: quadrature")
+
+    mild = search.Gaussians(np.array([0.5]), np.array([0.3]), np.array([1.5]), np.array([1.0]), 24)
+    found = budgets.budget(GaussianMixture([1.0], [[0.3]], 0.5), schedules.vp_linear(24, beta_min=1.5, beta_max=1.5)).total
+    on = "N(.3, .5), 24 steps: budget by closed recursion and by quadrature on a line"
+    check.equal(found / float(mild.budget()[0]), 1.0, tol=1e-9, cause="remainder: 1e-9 relative: quadrature", on=on)
 
 
 # -- every hypothesis counts -----------------------------------------------------------------------------------------------

@@ -88,6 +88,24 @@ class Gaussians:
         each = 0.5 * (np.log1p(u) - u / (1 + u) + (gap**2 + (true_slope - a) ** 2 * v[:-1]) / c)
         return each.sum(axis=0)
 
+    def budget(self, nodes: int = 24) -> Array:
+        """Budget of the backward scheme from the exact start, NaN where its Jacobian is not positive on a whole step."""
+        g, (m, v) = self.g, self.moments()
+        left = np.concatenate([np.cumsum(g[::-1], axis=0)[::-1], np.zeros((1, len(self.S)))])[:-1]
+        u, weights = np.polynomial.legendre.leggauss(nodes)
+        total = np.zeros(len(self.S))
+        for share, weight in zip((u + 1) / 2, weights / 2):
+            # the error field is affine in x, and x is Gaussian
+            s = share * g
+            now_m, now_v = np.exp(-(left - s) / 2) * self.mu, 1 + np.exp(-(left - s)) * (self.S - 1)
+            J = 1 - s / 2 + s / v[1:]
+            with np.errstate(divide="ignore", invalid="ignore"):
+                square = 0.5 * (J - 1) ** 2 / J
+                slope = 0.5 * (J - 1) - (square + 1) / now_v + 1 / v[1:]
+                shift = (square + 1) * now_m / now_v - m[1:] / v[1:]
+                total += np.sum(weight * g * 0.5 * (slope**2 * now_v + (slope * now_m + shift) ** 2), axis=0)
+        return np.where(np.all(1 - g / 2 + g / v[1:] > 0, axis=0), total, np.nan)
+
 
 def gaussian_kl(m: Array, v: Array, mean: Array, variance: Array) -> Array:
     """KL(N(m, v) | N(mean, variance)), without cancellation where the two are near."""
