@@ -489,6 +489,12 @@ def _(beta, delta, d):
     return mp.fsum(beta * delta / 2 for _ in range(d))
 
 
+@printed("proximal.score_second_moment", {"d": 7, "L": 1.7})
+def _(d, L):
+    # the mean of |x|^2 L^2 under N(0, I / L)
+    return mp.fsum(L**2 / L for _ in range(d))
+
+
 @printed("proximal_dimension.mean_grad_laplacian", {"d": 7, "L": 1.7})
 def _(d, L):
     return mp.sqrt(d * L) * L

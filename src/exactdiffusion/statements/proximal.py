@@ -6,7 +6,8 @@ start of a step from t_k down to t_{k-1} = t_k - g. ``M2 >= E|X_0|^2``, ``|hess 
 norms) on [0, T].
 
 The paper's own constants and step-size condition could not be confirmed. What is stated here are bounds of the announced
-form with constants of our own, each proved in its docstring; the announced rates are consequences.
+form with constants of our own, each proved in its docstring; the announced rates are consequences. Of Corollary 1,
+Proposition 1 and Lemma 3 only the names are known to us, and nothing here claims to check them.
 """
 
 import math
@@ -40,6 +41,7 @@ __all__ = [
     "mixture_constants",
     "mixture_lipschitz",
     "prox_update",
+    "score_second_moment",
     "standard_normal_variance",
     "step_threshold",
     "trajectory_leading",
@@ -352,6 +354,47 @@ def _dirac_divergence(T):
     if a > 0.5:
         return -a - math.log(-math.expm1(-T))
     return math.fsum(a**k / k for k in range(2, 60))
+
+
+@statement(
+    paper="proximal",
+    ref="Thm 1, hypotheses",
+    title="The third hypothesis of the informal theorem follows from the second",
+    kind="tight",
+    text="source",
+    domain="d integer >= 1, L number >= 0",
+)
+def score_second_moment(d: int, L: Numbers) -> Numbers:
+    r"""Bound of :math:`E|\nabla l_t|^2`, which the informal Theorem 1 assumes beside M_2, L and H.
+
+    **Hypotheses.** l is twice differentiable, :math:`|\nabla^2l|\le L`, boundary terms vanish.
+
+    **Conclusion (tight).**
+
+    .. math:: E_p|\nabla l|^2=-E_p\Delta l\le dL ,
+
+    with equality for N(0, I/L). So Theorem 1, which announces :math:`\tilde O(d/\sqrt\varepsilon)` steps for the backward and
+    :math:`\tilde O(d/\varepsilon)` for the hybrid scheme, has three hypotheses that count: the second moment, L and H, for
+    all t. Its bounds are :func:`backward_kl` and :func:`hybrid_trajectory_kl` here, with constants of our own.
+
+    **Source.** The hypotheses and rates were seen; the text at hand ends within the third hypothesis. Proof: by parts.
+
+    Parameters
+    ----------
+    d : int
+    L : number
+
+    Returns
+    -------
+    number
+
+    Examples
+    --------
+    >>> from exactdiffusion.statements import proximal
+    >>> proximal.score_second_moment(3, 2.0)
+    6.0
+    """
+    return d * L
 
 
 def _steps(g):
