@@ -29,13 +29,8 @@ def test_on_the_line(check, line):
     for name in ("gmm2", "gmm3", "scale mixture", "gauss"):
         for sigma in (1.0, 0.3):
             left, v, laplacian, w = both_sides(line, line.priors[name], y, sigma)
-            check.equal(
-                left,
-                bound.gap_formula(v, laplacian, w),
-                tol=1e-6,
-                cause="remainder: solver rtol 1e-11, 160 Gauss nodes in log v",
-                on=f"{name}, sigma = {sigma:g}",
-            )
+            cause = "remainder: solver rtol 1e-11, 160 Gauss nodes in log v"
+            check.equal(left, bound.gap_formula(v, laplacian, w), tol=1e-6, cause=cause, on=f"{name}, sigma = {sigma:g}")
     left, *_ = both_sides(line, line.priors["gmm2"], np.array([[0.7]]), 1.0)
     check.equal(left, -0.36806003, tol=2e-7, cause="printed digits: recorded to 8 digits, solver", on="gmm2, y = .7, 0 dB")
 
@@ -44,13 +39,8 @@ def test_in_more_dimensions(check, line, mixtures):
     for name, law in mixtures.items():
         y = law.noised(1.0, 0.8).sample(5, np.random.default_rng(11))
         left, v, laplacian, w = both_sides(line, law, y, 0.8)
-        check.equal(
-            left,
-            bound.gap_formula(v, laplacian, w),
-            tol=1e-6,
-            cause="remainder: solver rtol 1e-11, 160 Gauss nodes in log v",
-            on=name,
-        )
+        cause = "remainder: solver rtol 1e-11, 160 Gauss nodes in log v"
+        check.equal(left, bound.gap_formula(v, laplacian, w), tol=1e-6, cause=cause, on=name)
 
 
 def test_two_forms_of_the_integrand(check, mixtures):
@@ -72,13 +62,8 @@ def test_two_forms_of_the_integrand(check, mixtures):
         for k, form in enumerate(("grad tr C / v", "Lap D")):
             extrapolated = (4 * diffs[1][k] - diffs[0][k]) / 3
             tol = np.max(np.abs(diffs[1][k] - diffs[0][k])) + 1e-8
-            check.equal(
-                extrapolated,
-                exact,
-                tol=tol,
-                cause="remainder: change of the difference quotient, 1e-3 against 2e-3",
-                on=f"{form}, {name}",
-            )
+            cause = "remainder: change of the difference quotient, 1e-3 against 2e-3"
+            check.equal(extrapolated, exact, tol=tol, cause=cause, on=f"{form}, {name}")
 
 
 def test_controls(check, line):

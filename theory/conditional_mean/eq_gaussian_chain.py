@@ -63,13 +63,8 @@ def test_symbolic(check):
     factor = lambda s, r: r / s + (1 - r / s) * lam / (lam + s)  # noqa: E731
     one = sympy.simplify(factor(v[2], v[1]) - (lam + v[1]) / (lam + v[2]))
     product = sympy.prod([factor(v[k + 1], v[k]) for k in range(4)]).subs(v[0], 0)
-    check.equal(
-        [float(one), float(sympy.simplify(product - lam / (lam + v[4])))],
-        0.0,
-        tol=0,
-        cause="exact: SymPy",
-        on="one factor, and the product of four",
-    )
+    cause, on = "exact: SymPy", "one factor, and the product of four"
+    check.equal([float(one), float(sympy.simplify(product - lam / (lam + v[4])))], 0.0, tol=0, cause=cause, on=on)
 
 
 def test_controls(check, line):

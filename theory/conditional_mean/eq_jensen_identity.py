@@ -53,9 +53,8 @@ def test_identity_on_the_line(check, line):
         law = line.priors[name]
         for n in (3, 10, 100):
             left, right = both_sides(law, n, Y)
-            check.equal(
-                left, right, tol=1e-10, cause="remainder: trapezoidal rule, 301 nodes or more", on=f"{name}, n = {n}"
-            )
+            cause = "remainder: trapezoidal rule, 301 nodes or more"
+            check.equal(left, right, tol=1e-10, cause=cause, on=f"{name}, n = {n}")
     left, _ = both_sides(line.priors["gmm2"], 100, np.array([[0.7]]))
     check.holds(0.1, np.abs(left), tol=0, cause="exact: strict", on="the gap itself is not small: gmm2, y = .7, n = 100")
 
@@ -67,13 +66,8 @@ def test_identity_in_the_plane(check, mixtures):
         left, right = both_sides(law, n, y, order=60, sigma=0.7)
         coarse = both_sides(law, n, y, order=44, sigma=0.7)[1]
         tol = 4 * np.max(np.abs(right - coarse)) + 1e-12
-        check.equal(
-            left,
-            right,
-            tol=tol,
-            cause="remainder: 4 x change from 44^2 to 60^2 nodes",
-            on=f"3 components in the plane, n = {n}",
-        )
+        cause = "remainder: 4 x change from 44^2 to 60^2 nodes"
+        check.equal(left, right, tol=tol, cause=cause, on=f"3 components in the plane, n = {n}")
 
 
 def test_tower_property(check, line):
@@ -82,13 +76,8 @@ def test_tower_property(check, line):
         law = line.priors[name]
         for v, u in ((1.0, 0.9), (1.0, 0.3), (0.2, 0.05)):
             left = law.noised(1.0, np.sqrt(v)).denoise(Y)
-            check.equal(
-                left,
-                expectation(law, Y, v, u, 801),
-                tol=1e-10,
-                cause="remainder: trapezoidal rule, 801 nodes",
-                on=f"{name}, v = {v:g} -> {u:g}",
-            )
+            cause = "remainder: trapezoidal rule, 801 nodes"
+            check.equal(left, expectation(law, Y, v, u, 801), tol=1e-10, cause=cause, on=f"{name}, v = {v:g} -> {u:g}")
 
 
 def test_samplers_step_is_the_kernel_mean(check, line):

@@ -52,9 +52,8 @@ def test_reduced_coordinates(check, mixtures):
             tol_w.append(np.max(np.abs(z)))
         tol = 64 * EPS * max(tol_w)
         check.equal(score_form, 0.0, tol=tol, cause="rounding: 64 eps |z|", on=f"z' = z + (v - v') score, {name}")
-        check.equal(
-            localization, 0.0, tol=tol, cause="rounding: 64 eps |z|, in units of 1/v'", on=f"Euler in eta = 1/v, {name}"
-        )
+        cause = "rounding: 64 eps |z|, in units of 1/v'"
+        check.equal(localization, 0.0, tol=tol, cause=cause, on=f"Euler in eta = 1/v, {name}")
 
 
 def test_resampling_noise_is_the_brownian_increment(check, mixtures):
@@ -69,9 +68,8 @@ def test_resampling_noise_is_the_brownian_increment(check, mixtures):
         increment = np.sqrt(gained) * Noise(5).normal(i, *z.shape)
         worst.append(np.abs(after / grid.scale[i + 1] / v[i + 1] - drift - increment) * v[i + 1])
         size.append(np.max(np.abs(z)))
-    check.equal(
-        worst, 0.0, tol=64 * EPS * max(size), cause="rounding: 64 eps |z|, in units of 1/v'", on="re-sampled run, T = 50"
-    )
+    cause = "rounding: 64 eps |z|, in units of 1/v'"
+    check.equal(worst, 0.0, tol=64 * EPS * max(size), cause=cause, on="re-sampled run, T = 50")
 
 
 def test_symbolic(check):
@@ -86,13 +84,8 @@ def test_symbolic(check):
     natural = u * (z / v + (1 / u - 1 / v) * D)
     tilde = (1 - alpha) * (1 - b) / (1 - a) / b - u / v * (v - u)
     residuals = [mean - eps, mean / sympy.sqrt(b) - reduced, reduced - natural, tilde, tilde / u**2]
-    check.equal(
-        [float(sympy.simplify(r)) for r in residuals],
-        0.0,
-        tol=0,
-        cause="exact: SymPy",
-        on="three forms, natural coordinates, beta-tilde = rho (v - v')",
-    )
+    cause, on = "exact: SymPy", "three forms, natural coordinates, beta-tilde = rho (v - v')"
+    check.equal([float(sympy.simplify(r)) for r in residuals], 0.0, tol=0, cause=cause, on=on)
 
 
 def test_controls(check, mixtures):

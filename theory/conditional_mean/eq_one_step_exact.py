@@ -33,9 +33,8 @@ def test_against_the_posterior_from_matrices(check, line, mixtures):
             other = cm.reverse_kernel(law, y, sigma**2, 0.0).mean
             top = float(np.max(np.linalg.eigvalsh(law.covariance))) + np.max(np.sum(law.means**2, axis=1))
             tol = 64 * EPS * (1 + top / sigma**2) * np.max(np.abs(y)) * law.dim
-            check.equal(
-                f, other, tol=tol, cause="rounding: 64 d eps |y| times the condition of C + sigma^2", on=f"{name}, {sigma:g}"
-            )
+            cause = "rounding: 64 d eps |y| times the condition of C + sigma^2"
+            check.equal(f, other, tol=tol, cause=cause, on=f"{name}, {sigma:g}")
 
 
 def test_controls(check, line):

@@ -47,13 +47,8 @@ def test_equal(check, line):
         for sigma in (1.0, 0.5):
             for title, f in estimators(law, sigma).items():
                 mse, mmse, excess = measured(law, sigma, f, 161)
-                check.equal(
-                    mse,
-                    bound.orthogonality(mmse, excess),
-                    tol=1e-8,
-                    cause="remainder: trapezoidal rule, 161^2 nodes a component",
-                    on=f"{title}, {name}, sigma = {sigma:g}",
-                )
+                cause, on = "remainder: trapezoidal rule, 161^2 nodes a component", f"{title}, {name}, sigma = {sigma:g}"
+                check.equal(mse, bound.orthogonality(mmse, excess), tol=1e-8, cause=cause, on=on)
 
 
 def test_closed_forms(check):
@@ -63,13 +58,8 @@ def test_closed_forms(check):
         mse, *_ = measured(law, sigma, cm.ls, 161)
         check.equal(mse, sigma**2, tol=1e-12, cause="remainder: trapezoidal rule", on=f"LS, sigma = {sigma:g}")
         mse, *_ = measured(law, sigma, lambda y, s=sigma: cm.lmmse(law, y, s), 161)
-        check.equal(
-            mse,
-            sigma**2 / (1 + sigma**2),
-            tol=1e-12,
-            cause="remainder: trapezoidal rule",
-            on=f"LMMSE, unit variance, sigma = {sigma:g}",
-        )
+        cause = "remainder: trapezoidal rule"
+        check.equal(mse, sigma**2 / (1 + sigma**2), tol=1e-12, cause=cause, on=f"LMMSE, unit variance, sigma = {sigma:g}")
 
 
 def test_controls(check, line):

@@ -30,9 +30,8 @@ def test_holds(check):
                 found = slopes(law, z, s, r)
                 small.append(found)
                 large.append(np.full(100, bound.step_slope_bounded_support(s, r, radius)))
-    check.holds(
-        np.concatenate(small), np.concatenate(large), tol=1e-11, cause="rounding: of C/s", on="clouds and spheres, d <= 3"
-    )
+    cause = "rounding: of C/s"
+    check.holds(np.concatenate(small), np.concatenate(large), tol=1e-11, cause=cause, on="clouds and spheres, d <= 3")
 
 
 def test_tight(check):
@@ -53,13 +52,8 @@ def test_no_uniform_constant(check):
         product = np.prod(bound.step_slope_bounded_support(v, np.append(v[1:], 0.0), 1.0))
         h = 1e-3 / product
         found = cm.denoise(pair, grid, np.array([[h]]), 1.0)[0, 0] / h
-        check.equal(
-            found / product,
-            1.0,
-            tol=1e-5 + 64 * EPS / h,
-            cause="rounding: cubic terms at f = 1e-3, 64 eps / h of a quotient",
-            on=f"chain at the midpoint, n = {n}",
-        )
+        cause = "rounding: cubic terms at f = 1e-3, 64 eps / h of a quotient"
+        check.equal(found / product, 1.0, tol=1e-5 + 64 * EPS / h, cause=cause, on=f"chain at the midpoint, n = {n}")
         logs.append(np.log(product))
     of = "the growth of the product of slopes with n"
     check.holds(logs[:-1], logs[1:], tol=0, cause="exact: strict", on="n = 2 .. 8", of=of)

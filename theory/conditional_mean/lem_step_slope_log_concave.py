@@ -40,9 +40,8 @@ def test_holds(check):
                 found = slopes(law, s, r)
                 small.append(found)
                 large.append(np.full(len(found), bound.step_slope_log_concave(s, r, max(m, 0.0))))
-    check.holds(
-        np.concatenate(small), np.concatenate(large), tol=1e-12, cause="rounding: of eigenvalues", on="a = 0 .. 1, d = 1, 3"
-    )
+    cause = "rounding: of eigenvalues"
+    check.holds(np.concatenate(small), np.concatenate(large), tol=1e-12, cause=cause, on="a = 0 .. 1, d = 1, 3")
     check.holds(large[-1], 1.0, tol=0, cause="exact", on="m = 0", of="the bound itself, at most 1")
 
 
@@ -69,22 +68,15 @@ def test_product(check):
     y = np.linspace(-4, 4, 801)[:, None]
     for n in (10, 100):
         f = cm.denoise(law, cm.refined_grid(n, 1.0), y, 1.0)
-        check.holds(
-            np.diff(f[:, 0]) / np.diff(y[:, 0]),
-            1.0,
-            tol=1e-12,
-            cause="rounding: eps / dy",
-            on=f"n = {n}",
-            of="the slope of the whole chain",
-        )
+        cause, of = "rounding: eps / dy", "the slope of the whole chain"
+        check.holds(np.diff(f[:, 0]) / np.diff(y[:, 0]), 1.0, tol=1e-12, cause=cause, on=f"n = {n}", of=of)
 
 
 def test_controls(check, line):
     for name, s in (("two points", 0.1), ("gmm2", 0.1), ("gmm3", 0.1), ("scale mixture", 0.1)):
         found = slopes(line.priors[name], s, 0.9 * s)
-        check.control(
-            "a log-concave prior", found, bound.step_slope_log_concave(s, 0.9 * s), tol=1e-6, on=f"{name}, s = {s}"
-        )
+        on = f"{name}, s = {s}"
+        check.control("a log-concave prior", found, bound.step_slope_log_concave(s, 0.9 * s), tol=1e-6, on=on)
     law, m = log_concave(1.2, 1)
     check.control("a <= 1 (a = 1.2)", slopes(law, 0.1, 0.05), 1.0, tol=1e-6, on="equal mixture, s = .1, r = .05")
     gaussian = slopes(GaussianMixture([1.0], np.zeros((1, 1)), 1.0), 1.0, 0.9)

@@ -33,13 +33,8 @@ def test_jacobian_is_that_of_the_chain(check, line, mixtures):
         step = lambda x, law=law, grid=grid: list(cm.chain(law, grid, x))[1]  # noqa: E731
         slopes = [np.stack([(step(z + k * e) - step(z - k * e)) / (2 * k) for e in np.eye(d)], axis=-1) for k in (h, 2 * h)]
         tol = np.max(np.abs(slopes[0] - slopes[1])) + 8 * EPS / h * np.max(np.abs(z))
-        check.equal(
-            (4 * slopes[0] - slopes[1]) / 3,
-            exact,
-            tol=tol,
-            cause="remainder: change of the difference quotient, eps/h",
-            on=name,
-        )
+        cause = "remainder: change of the difference quotient, eps/h"
+        check.equal((4 * slopes[0] - slopes[1]) / 3, exact, tol=tol, cause=cause, on=name)
         kernel = cm.reverse_kernel(law, z, s, r).covariance / (s - r)
         check.equal(kernel, exact, tol=1e-11, cause="rounding: of two derivations", on=f"Cov(z'|z)/(s - r), {name}")
 
@@ -53,35 +48,24 @@ def test_holds(check, line, mixtures):
             eigen = np.linalg.eigvalsh(jacobian(law, z, s, r))[:, 0]
             least.append(eigen * np.sqrt(vp(r) / vp(s)))  # in VP coordinates: over sqrt(alpha)
             needed.append(np.full(len(z), bound.step_slope_lower(vp(s), vp(r))))
-    check.holds(
-        np.concatenate(needed), np.concatenate(least), tol=1e-12, cause="rounding: of eigenvalues", on="8 priors, 4 steps"
-    )
+    cause = "rounding: of eigenvalues"
+    check.holds(np.concatenate(needed), np.concatenate(least), tol=1e-12, cause=cause, on="8 priors, 4 steps")
 
 
 def test_tight(check, line):
     """Where x is determined by z nothing else moves: two points, far out."""
     for s, r in LEVELS:
         slope = jacobian(line.priors["two points"], np.array([[20.0 * max(s, 1)]]), s, r)[0, 0, 0] * np.sqrt(vp(r) / vp(s))
-        check.tight(
-            slope / bound.step_slope_lower(vp(s), vp(r)),
-            1.0,
-            tol=8 * EPS * (1 + 1 / r),
-            cause="rounding: 8 eps / (1 - abar)",
-            on=f"s = {s:g}, r = {r:g}",
-        )
+        cause, on = "rounding: 8 eps / (1 - abar)", f"s = {s:g}, r = {r:g}"
+        check.tight(slope / bound.step_slope_lower(vp(s), vp(r)), 1.0, tol=8 * EPS * (1 + 1 / r), cause=cause, on=on)
 
 
 def test_controls(check, line):
     """As an upper bound: false for the unit Gaussian; and two atoms 2a apart exceed any bound without the prior."""
     for s, r in LEVELS:
         gaussian = jacobian(line.priors["gauss"], np.zeros((1, 1)), s, r)[0, 0, 0] * np.sqrt(vp(r) / vp(s))
-        check.control(
-            "the direction (as an upper bound)",
-            gaussian,
-            bound.step_slope_lower(vp(s), vp(r)),
-            tol=1e-6,
-            on=f"unit Gaussian, s = {s:g}, r = {r:g}: slope sqrt(alpha)",
-        )
+        on = f"unit Gaussian, s = {s:g}, r = {r:g}: slope sqrt(alpha)"
+        check.control("the direction (as an upper bound)", gaussian, bound.step_slope_lower(vp(s), vp(r)), tol=1e-6, on=on)
         assert abs(gaussian - np.sqrt(vp(s) / vp(r))) < 16 * EPS
     for a in (10.0, 100.0):
         pair = GaussianMixture(None, np.array([[-a], [a]]), 0.0)

@@ -21,27 +21,13 @@ def test_limit(check):
         values = np.array([gaussian_excess(lam, v_hat, int(n))[0] for n in STEPS])
         end = bound.ddim_as_denoiser(lam, v_hat)
         extrapolated = 2 * values[1:] - values[:-1]
-        check.tight(
-            extrapolated[-1] / end,
-            1.0,
-            tol=2 * abs(extrapolated[-1] - extrapolated[0]) / end,
-            cause="remainder: 2 x last change of the extrapolation",
-            on=f"lam = {lam:g}, v = {v_hat:g}",
-        )
+        cause, on = "remainder: 2 x last change of the extrapolation", f"lam = {lam:g}, v = {v_hat:g}"
+        check.tight(extrapolated[-1] / end, 1.0, tol=2 * abs(extrapolated[-1] - extrapolated[0]) / end, cause=cause, on=on)
         gains = [gaussian_excess(lam, v_hat, int(n))[1] for n in STEPS]
-        check.rate(
-            distances.fit_slope(STEPS, np.abs(gains - np.sqrt(lam / (lam + v_hat)))),
-            -1.0,
-            within=0.05,
-            on=f"gain to sqrt(g), lam = {lam:g}, v = {v_hat:g}",
-        )
-    check.equal(
-        bound.ddim_as_denoiser(1.0, 1.0) / 0.5,
-        0.1716,
-        tol=5e-5,
-        cause="printed digits: recorded to four digits",
-        on="excess/MMSE, 0 dB",
-    )
+        on = f"gain to sqrt(g), lam = {lam:g}, v = {v_hat:g}"
+        check.rate(distances.fit_slope(STEPS, np.abs(gains - np.sqrt(lam / (lam + v_hat)))), -1.0, within=0.05, on=on)
+    cause = "printed digits: recorded to four digits"
+    check.equal(bound.ddim_as_denoiser(1.0, 1.0) / 0.5, 0.1716, tol=5e-5, cause=cause, on="excess/MMSE, 0 dB")
 
 
 def test_finite_product(check):
@@ -64,21 +50,11 @@ def test_neither_dominates(check, line):
     worse = []
     for name, pair in recorded.items():
         found = [line.chain_excess(name, 1.0, cm.refined_grid(300, 1.0), method=m) for m in ("mean", "ddim")]
-        check.equal(
-            found,
-            pair,
-            tol=4e-3,
-            cause="printed digits: 1/n at n = 300, recorded to three digits",
-            on=f"mean chain and DDIM, {name}, 0 dB",
-        )
+        cause = "printed digits: 1/n at n = 300, recorded to three digits"
+        check.equal(found, pair, tol=4e-3, cause=cause, on=f"mean chain and DDIM, {name}, 0 dB")
         worse.append(found[0] > found[1])
-    check.equal(
-        np.array(worse[1:3], float),
-        [1.0, 0.0],
-        tol=0,
-        cause="exact: yes/no",
-        on="mean chain worse than DDIM: gmm2 yes, gmm3 no",
-    )
+    cause, on = "exact: yes/no", "mean chain worse than DDIM: gmm2 yes, gmm3 no"
+    check.equal(np.array(worse[1:3], float), [1.0, 0.0], tol=0, cause=cause, on=on)
 
 
 def test_controls(check):

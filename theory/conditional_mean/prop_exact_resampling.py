@@ -28,13 +28,8 @@ def test_kernels_compose(check, line):
             direct = cm.reverse_kernel(law, Y, v, r)
             for k in (1, 2, 3):
                 through = np.einsum("nk,m,nkm->n", first.weights, w, moments(second, k).reshape(nodes.shape))
-                check.equal(
-                    through,
-                    moments(direct, k),
-                    tol=1e-10,
-                    cause="remainder: trapezoidal rule, 801 nodes",
-                    on=f"moment {k}, {name}, v = {v:g} -> {u:g} -> {r:g}",
-                )
+                cause, on = "remainder: trapezoidal rule, 801 nodes", f"moment {k}, {name}, v = {v:g} -> {u:g} -> {r:g}"
+                check.equal(through, moments(direct, k), tol=1e-10, cause=cause, on=on)
 
 
 def test_kernel_moments(check, mixtures):

@@ -25,9 +25,8 @@ def test_equal(check):
             check.equal(found / expected, 1.0, tol=1e-11, cause="rounding: over T steps", on=f"T = {T}, lam = {lam:g}")
             law = GaussianMixture([1.0], np.zeros((1, 1)), lam)
             out = samplers.final(samplers.ddpm(law, grid, np.ones((1, 1)), variance="zero"))[0, 0]
-            check.equal(
-                out / expected, 1.0, tol=1e-11, cause="rounding: over T steps", on=f"sampler at 1, T = {T}, lam = {lam:g}"
-            )
+            cause = "rounding: over T steps"
+            check.equal(out / expected, 1.0, tol=1e-11, cause=cause, on=f"sampler at 1, T = {T}, lam = {lam:g}")
     check.holds(
         [0.069, 0.083],
         [bound.generation_collapse(cm.released_grid(10).noise_ratio[0] ** 2), 0.084],
@@ -44,12 +43,8 @@ def test_ddim_generates(check):
     check.holds(list(values.values()), 1.0, tol=1e-12, cause="rounding", on="DDIM: below the prior's deviation")
     for T in (10, 300, 1000):
         check.equal(values[T], recorded[T], tol=1e-3, cause="printed digits: recorded to three digits", on=f"DDIM, T = {T}")
-    check.rate(
-        distances.fit_slope([100, 300, 1000], [1 - values[T] for T in (100, 300, 1000)]),
-        -1.0,
-        within=0.1,
-        on="DDIM: 1 - deviation against T",
-    )
+    on = "DDIM: 1 - deviation against T"
+    check.rate(distances.fit_slope([100, 300, 1000], [1 - values[T] for T in (100, 300, 1000)]), -1.0, within=0.1, on=on)
 
 
 def test_controls(check):

@@ -34,13 +34,8 @@ def test_exact_kernels_telescope(check):
     for grid in (sub_grid(5), sub_grid(300), cm.refined_grid(40, 0.3)):
         v = grid.noise_ratio**2
         mmse = LAM * v[0] / (LAM + v[0])
-        check.equal(
-            bound.resampling_variance(v, LAM, "exact") / mmse,
-            1.0,
-            tol=1e-12,
-            cause="rounding: of a sum",
-            on=f"Var = MMSE, {grid.N} steps",
-        )
+        cause, on = "rounding: of a sum", f"Var = MMSE, {grid.N} steps"
+        check.equal(bound.resampling_variance(v, LAM, "exact") / mmse, 1.0, tol=1e-12, cause=cause, on=on)
     lam = sympy.Symbol("lam", positive=True)
     v = sympy.symbols("v1:5", positive=True)
     total, r = 0, sympy.Integer(0)
@@ -55,19 +50,13 @@ def test_recorded_values_and_limit(check):
     for T, value in RECORDED.items():
         v = sub_grid(T).noise_ratio ** 2
         ratio = float(bound.resampling_variance(v, 1.0) / (v[0] / (1 + v[0])))
-        check.equal(
-            ratio,
-            value,
-            tol=1e-2 * value,
-            cause="printed digits: recorded to three digits, MMSE at the level or at 0 dB",
-            on=f"Var/MMSE, {T}",
-        )
+        cause = "printed digits: recorded to three digits, MMSE at the level or at 0 dB"
+        check.equal(ratio, value, tol=1e-2 * value, cause=cause, on=f"Var/MMSE, {T}")
         if T >= 50:
             counts.append(len(v) - 1)
             missing.append(1 - ratio)
-    check.holds(
-        missing[1:], missing[:-1], tol=0, cause="exact: strict", on="beta-tilde misses less of the MMSE with every T"
-    )
+    cause = "exact: strict"
+    check.holds(missing[1:], missing[:-1], tol=0, cause=cause, on="beta-tilde misses less of the MMSE with every T")
     steps = 2 ** np.arange(5, 10)
     short = [1 - float(bound.resampling_variance(cm.refined_grid(int(n), 1.0).noise_ratio ** 2, 1.0)) / 0.5 for n in steps]
     check.rate(distances.fit_slope(steps, short), -1.0, within=0.1, on="1 - Var/MMSE against n, refined schedule")

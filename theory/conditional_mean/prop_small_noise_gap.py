@@ -37,16 +37,10 @@ def test_leading_term(check, line):
         ratios = np.array([gap(line, law, y, v) / bound.small_noise_gap(v, third) for v in LEVELS])
         extrapolated = 2 * ratios[-1] - ratios[-2]
         tol = 2 * abs(extrapolated - (2 * ratios[-2] - ratios[-3]))
-        check.tight(
-            extrapolated,
-            1.0,
-            tol=tol,
-            cause="remainder: 2 x last change of the extrapolation",
-            on=f"{name}, y = {y}, v -> 0",
-        )
-        check.rate(
-            distances.fit_slope(LEVELS[-3:], np.abs(ratios[-3:] - 1)), 1.0, within=0.1, on=f"remainder, {name}, y = {y}"
-        )
+        cause = "remainder: 2 x last change of the extrapolation"
+        check.tight(extrapolated, 1.0, tol=tol, cause=cause, on=f"{name}, y = {y}, v -> 0")
+        on = f"remainder, {name}, y = {y}"
+        check.rate(distances.fit_slope(LEVELS[-3:], np.abs(ratios[-3:] - 1)), 1.0, within=0.1, on=on)
 
 
 def test_against_the_solver(check, line):
@@ -55,22 +49,16 @@ def test_against_the_solver(check, line):
         law, v_hat = line.priors[name], 1e-3
         end = line.trajectory(law, np.array([[y]]), np.sqrt(v_hat), v_end=1e-12, rtol=1e-13)
         direct = float((cm.cme(law, np.array([[y]]), np.sqrt(v_hat)) - end)[0, 0])
-        check.equal(
-            direct, gap(line, law, y, v_hat), tol=1e-11, cause="remainder: solver rtol 1e-13, v_end", on=f"{name}, v = 1e-3"
-        )
+        cause = "remainder: solver rtol 1e-13, v_end"
+        check.equal(direct, gap(line, law, y, v_hat), tol=1e-11, cause=cause, on=f"{name}, v = 1e-3")
 
 
 def test_controls(check, line):
     law = line.priors["gmm2"]
     third = third_derivative(law, 0.35)
     value = gap(line, law, 0.35, 2.5e-4)
-    check.control(
-        "the factor 1/4 (1/2)",
-        abs(value / bound.small_noise_gap(2.5e-4, 2 * third) - 1),
-        0.0,
-        tol=0.05,
-        on="gmm2, y = .35, v = 2.5e-4",
-    )
+    on = "gmm2, y = .35, v = 2.5e-4"
+    check.control("the factor 1/4 (1/2)", abs(value / bound.small_noise_gap(2.5e-4, 2 * third) - 1), 0.0, tol=0.05, on=on)
     check.control(
         "small noise (v = 1)",
         abs(gap(line, law, 0.35, 1.0) / bound.small_noise_gap(1.0, third) - 1),

@@ -19,9 +19,8 @@ def test_equal(check):
                 law = GaussianMixture([1.0], np.array([[mean]]), lam)
                 f = cm.denoise(law, grid, Y, sigma)
                 expected = bound.snr_mismatch(Y, mean, lam, level, sigma**2)
-                check.equal(
-                    f, expected, tol=1e-12, cause="rounding: over T steps", on=f"T = {T}, sigma = {sigma:g}, lam = {lam:g}"
-                )
+                cause = "rounding: over T steps"
+                check.equal(f, expected, tol=1e-12, cause=cause, on=f"T = {T}, sigma = {sigma:g}, lam = {lam:g}")
     grid, sigma = cm.released_grid(50), 1.0
     ratio = cm.denoise(GaussianMixture([1.0], np.zeros((1, 1)), 1.0), grid, Y[-1:], sigma) / (Y[-1:] / 2)
     level = cm.match(grid, sigma).sigma ** 2
@@ -40,13 +39,8 @@ def relative_excess(T, convention="matched", sigma=1.0):
 def test_recorded_values(check):
     recorded = {5: 1.1e-2, 10: 8.7e-3, 50: 1.5e-4, 100: 2.0e-5, 300: 6.3e-6}
     for T, value in recorded.items():
-        check.equal(
-            relative_excess(T),
-            value,
-            tol=0.05 * value,
-            cause="printed digits: recorded to two digits",
-            on=f"excess/MMSE, T = {T}, 0 dB",
-        )
+        cause = "printed digits: recorded to two digits"
+        check.equal(relative_excess(T), value, tol=0.05 * value, cause=cause, on=f"excess/MMSE, T = {T}, 0 dB")
     steps = {5: 3, 10: 5, 50: 19, 100: 37, 300: 108, 1000: 364}
     found = [cm.match(cm.released_grid(T), 1.0).steps for T in steps]
     check.equal(found, list(steps.values()), tol=0, cause="exact: integers", on="t_hat at 0 dB, T = 5 .. 1,000")
@@ -108,6 +102,5 @@ def test_controls(check, line):
     check.control("the start's scaling by the true SNR", np.abs(f - unscaled), 0.0, tol=1e-12, on="T = 50, 0 dB")
     y, _ = line.quadrature("gmm2", 1.0)
     f = cm.denoise(line.priors["gmm2"], grid, y, 1.0)
-    check.control(
-        "a Gaussian prior", np.abs(f - bound.snr_mismatch(y, 0.0, 1.0, level, 1.0)), 0.0, tol=1e-3, on="gmm2, T = 50"
-    )
+    on = "gmm2, T = 50"
+    check.control("a Gaussian prior", np.abs(f - bound.snr_mismatch(y, 0.0, 1.0, level, 1.0)), 0.0, tol=1e-3, on=on)

@@ -39,9 +39,8 @@ def test_holds(check, deep):
         on = f"{steps} steps, {len(each)} random grids"
         check.holds(least, f, tol=64 * EPS * steps, cause="rounding: 64 eps per step", on=on)
         check.holds(np.tanh(y / v_hat), least, tol=4 * EPS, cause="rounding: 4 eps", on=on, of="the bound against the CME")
-        check.equal(
-            cm.denoise(PAIR, grid, -y), -f, tol=64 * EPS * steps, cause="rounding: 64 eps per step", on=f"y < 0, {on}"
-        )
+        cause = "rounding: 64 eps per step"
+        check.equal(cm.denoise(PAIR, grid, -y), -f, tol=64 * EPS * steps, cause=cause, on=f"y < 0, {on}")
 
 
 def test_tight(check):
@@ -50,13 +49,8 @@ def test_tight(check):
         / np.arctanh(np.clip(bound.two_point_every_grid(y, v, u), 0, 1 - 1e-9))
         for g, v, u, y in instances(40, 42, steps=2)
     ]
-    check.tight(
-        np.concatenate(ratios),
-        1.0,
-        tol=1e-6,
-        cause="remainder: eps / (1 - tanh^2), at most 2e-7 below the clip",
-        on="two steps, arctanh of both",
-    )
+    cause = "remainder: eps / (1 - tanh^2), at most 2e-7 below the clip"
+    check.tight(np.concatenate(ratios), 1.0, tol=1e-6, cause=cause, on="two steps, arctanh of both")
 
 
 def test_controls(check):

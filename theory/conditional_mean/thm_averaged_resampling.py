@@ -58,9 +58,8 @@ def test_recursion_on_a_gaussian(check, line):
         u, moment = recursion(line.priors["gauss"], 20, y, kernel)
         variance = bound.resampling_variance(cm.refined_grid(20, 1.0).noise_ratio ** 2, 1.0, kernel)
         check.equal(u, y[:, 0] / 2, tol=1e-9, cause="remainder: splines reproduce lines", on=f"mean, {kernel}")
-        check.equal(
-            moment - u**2, variance, tol=1e-9, cause="remainder: splines reproduce parabolas", on=f"variance, {kernel}"
-        )
+        cause = "remainder: splines reproduce parabolas"
+        check.equal(moment - u**2, variance, tol=1e-9, cause=cause, on=f"variance, {kernel}")
 
 
 def test_mesh(check, line):
@@ -85,23 +84,12 @@ def test_bias_and_mean_squared_error(check, line, deep):
             limit, miss = bound.averaged_resampling(mmse), np.array(single) / (2 * mmse) - 1
             extrapolated = (2 * single[-1] - single[-2]) / limit
             tol = 2 * abs(2 * single[-1] - 3 * single[-2] + single[-3]) / limit
-            check.tight(
-                extrapolated,
-                1.0,
-                tol=tol,
-                cause="remainder: 2 x last change of the extrapolation",
-                on=f"MSE / 2 MMSE, {name}, {kernel}",
-            )
-            check.rate(
-                distances.fit_slope(counts[-3:], np.abs(miss[-3:])), -1.0, within=0.2, on=f"MSE to 2 MMSE, {name}, {kernel}"
-            )
-            check.holds(
-                biases[-1],
-                0.2 * rms(line, name, line.limit(name, 1.0)[:, 0]),
-                tol=0,
-                cause="exact: strict",
-                on=f"at most a fifth of the plateau at n = {counts[-1]}, {name}, {kernel}",
-            )
+            cause = "remainder: 2 x last change of the extrapolation"
+            check.tight(extrapolated, 1.0, tol=tol, cause=cause, on=f"MSE / 2 MMSE, {name}, {kernel}")
+            on = f"MSE to 2 MMSE, {name}, {kernel}"
+            check.rate(distances.fit_slope(counts[-3:], np.abs(miss[-3:])), -1.0, within=0.2, on=on)
+            cause, on = "exact: strict", f"at most a fifth of the plateau at n = {counts[-1]}, {name}, {kernel}"
+            check.holds(biases[-1], 0.2 * rms(line, name, line.limit(name, 1.0)[:, 0]), tol=0, cause=cause, on=on)
 
 
 def test_recorded_values(check, line):
@@ -110,13 +98,8 @@ def test_recorded_values(check, line):
     for n, small, large in ((3, 0.0831, 0.0588), (10, 0.0339, 0.0178), (30, 0.0124, 0.0057)):
         for kernel, value in (("small", small), ("difference", large)):
             found = rms(line, "gmm2", recursion(line.priors["gmm2"], n, y, kernel)[0])
-            check.equal(
-                found,
-                value,
-                tol=0.02 * value,
-                cause="printed digits: recorded to two or three digits",
-                on=f"gmm2, n = {n}, {kernel}",
-            )
+            cause = "printed digits: recorded to two or three digits"
+            check.equal(found, value, tol=0.02 * value, cause=cause, on=f"gmm2, n = {n}, {kernel}")
 
 
 def test_controls(check, line):
@@ -124,9 +107,8 @@ def test_controls(check, line):
     for name in NAMES:
         y, _ = line.quadrature(name, 1.0)
         off = [rms(line, name, cm.denoise(line.priors[name], cm.refined_grid(int(n), 1.0), y, 1.0)[:, 0]) for n in STEPS]
-        check.control(
-            "re-sampling (off)", off[-1], 2 * off[0] * STEPS[0] / STEPS[-1], tol=1e-6, on=f"{name}: 1/n from n = 16"
-        )
+        on = f"{name}: 1/n from n = 16"
+        check.control("re-sampling (off)", off[-1], 2 * off[0] * STEPS[0] / STEPS[-1], tol=1e-6, on=on)
     y, w = line.quadrature("gmm2", 1.0)
     mean, mmse = line.truth("gmm2", 1.0)
     u, moment = recursion(line.priors["gmm2"], 128, y)

@@ -26,17 +26,11 @@ def test_if(check, line):
         law = GaussianMixture([1.0], rng.standard_normal((1, 3)), (A @ A.T)[None])
         y = law.noised(1.0, 1.0).sample(6, rng)
         value = max(bound.limit_is_cme_iff_gaussian(cm.denoiser_laplacian(law, y, v)) for v in (1.0, 0.1, 0.01))
-        check.equal(
-            value,
-            0.0,
-            tol=EPS,
-            cause="rounding: eps: a posterior minus its mean",
-            on=f"Lap D, Gaussian in R^3 of rank {rank}",
-        )
+        cause = "rounding: eps: a posterior minus its mean"
+        check.equal(value, 0.0, tol=EPS, cause=cause, on=f"Lap D, Gaussian in R^3 of rank {rank}")
         end = line.trajectory(law, y, 1.0, v_end=1e-9, rtol=1e-11)
-        check.equal(
-            end, cm.cme(law, y, 1.0), tol=1e-8, cause="remainder: solver rtol 1e-11 and v_end", on=f"endpoint, rank {rank}"
-        )
+        cause = "remainder: solver rtol 1e-11 and v_end"
+        check.equal(end, cm.cme(law, y, 1.0), tol=1e-8, cause=cause, on=f"endpoint, rank {rank}")
 
 
 def test_only_if(check, line):
@@ -96,9 +90,8 @@ def test_transport_equation_of_mixtures(check, mixtures):
         transport = np.einsum("nij,nj->ni", at(v).posterior_covariance(z) / v, at(v).score(z))
         right = 0.5 * cm.denoiser_laplacian(law, z, v) + transport
         tol = np.max(np.abs(rates[0] - rates[1]))
-        check.equal(
-            left, right, tol=tol, cause="remainder: change of the difference quotient in v", on=f"transport equation, {name}"
-        )
+        cause = "remainder: change of the difference quotient in v"
+        check.equal(left, right, tol=tol, cause=cause, on=f"transport equation, {name}")
 
 
 def test_controls(check, line):

@@ -30,13 +30,8 @@ def test_slope_of_the_ode(check, line):
         expected = bound.limit_ode(1.0, y, law.noised(1.0, 1.0).denoise(y))
         h = 2.0**-20
         step = next(s for i, s in enumerate(cm.chain(law, two_levels(h), y)) if i == 1)
-        check.equal(
-            (y - step) / h,
-            expected,
-            tol=2**20 * 4 * np.finfo(float).eps * 3,
-            cause="rounding: 4 eps |z| / h: the step is exact",
-            on=f"{name}, h = 2^-20",
-        )
+        cause = "rounding: 4 eps |z| / h: the step is exact"
+        check.equal((y - step) / h, expected, tol=2**20 * 4 * np.finfo(float).eps * 3, cause=cause, on=f"{name}, h = 2^-20")
 
 
 def two_levels(h):
@@ -50,12 +45,8 @@ def test_rate(check, line):
         ends = line.limit(name, 1.0)
         for spacing in ("vp_linear", "linear"):
             errors = [distance(line, name, n, ends, spacing=spacing) for n in STEPS]
-            check.rate(
-                distances.fit_slope(STEPS[1:], errors[1:]),
-                -1.0,
-                within=0.1,
-                on=f"mean distance to the endpoint, {name}, {spacing}",
-            )
+            on = f"mean distance to the endpoint, {name}, {spacing}"
+            check.rate(distances.fit_slope(STEPS[1:], errors[1:]), -1.0, within=0.1, on=on)
 
 
 def test_extrapolation(check, line):
@@ -65,9 +56,8 @@ def test_extrapolation(check, line):
         end = line.trajectory(law, AWAY, 1.0, v_end=1e-9, rtol=1e-11)
         a, b, c = (cm.denoise(law, cm.refined_grid(n, 1.0), AWAY, 1.0) for n in (128, 256, 512))
         change = np.abs((2 * c - b) - (2 * b - a))
-        check.equal(
-            2 * c - b, end, tol=change, cause="remainder: last change of the extrapolation", on=f"{name}, n = 512, five y"
-        )
+        cause = "remainder: last change of the extrapolation"
+        check.equal(2 * c - b, end, tol=change, cause=cause, on=f"{name}, n = 512, five y")
         check.rate(
             distances.fit_slope([128, 256, 512], [np.max(np.abs(f - end)) for f in (a, b, c)]),
             -1.0,
@@ -82,33 +72,18 @@ def test_the_excess_does_not_decay(check, line):
         values = [line.chain_excess(name, 1.0, cm.refined_grid(n, 1.0)) for n in (100, 1000)]
         end = line.excess(name, 1.0, line.limit(name, 1.0))
         tol = abs(values[1] - values[0])
-        check.tight(
-            values[1] / end,
-            1.0,
-            tol=tol / end,
-            cause="remainder: change from n = 100 to 1,000",
-            on=f"excess over limit, {name}",
-        )
-        check.holds(
-            [0.98, values[1] / values[0]],
-            [values[1] / values[0], 1.05],
-            tol=0,
-            cause="exact: strict",
-            on=f"excess(1000) / excess(100) in [.98, 1.05], {name}",
-            of="a size that the test relies on",
-        )
-        check.holds(
-            0.05, values[1], tol=0, cause="exact: strict", on=f"{name}, 0 dB", of="the stated size: 5 % of the MMSE remain"
-        )
+        cause = "remainder: change from n = 100 to 1,000"
+        check.tight(values[1] / end, 1.0, tol=tol / end, cause=cause, on=f"excess over limit, {name}")
+        cause = "exact: strict"
+        on = f"excess(1000) / excess(100) in [.98, 1.05], {name}"
+        of = "a size that the test relies on"
+        check.holds([0.98, values[1] / values[0]], [values[1] / values[0], 1.05], tol=0, cause=cause, on=on, of=of)
+        cause = "exact: strict"
+        check.holds(0.05, values[1], tol=0, cause=cause, on=f"{name}, 0 dB", of="the stated size: 5 % of the MMSE remain")
     y, w = line.quadrature("gauss", 1.0)
     end = line.limit("gauss", 1.0)
-    check.equal(
-        end,
-        line.truth("gauss", 1.0)[0],
-        tol=1e-7,
-        cause="remainder: v_end = 1e-7 of the solver",
-        on="Gaussian prior: it is the CME",
-    )
+    cause = "remainder: v_end = 1e-7 of the solver"
+    check.equal(end, line.truth("gauss", 1.0)[0], tol=1e-7, cause=cause, on="Gaussian prior: it is the CME")
 
 
 @pytest.mark.deep
@@ -136,13 +111,8 @@ def test_controls(check, line):
     for name in NAMES:
         mean, _ = line.truth(name, 1.0)
         errors = [distance(line, name, n, mean) for n in STEPS]
-        check.control(
-            "the ODE endpoint (the CME instead)",
-            errors[-1],
-            errors[0] * STEPS[0] / STEPS[-1],
-            tol=1e-6,
-            on=f"error at n = 256 against 1/n from 32, {name}",
-        )
+        on = f"error at n = 256 against 1/n from 32, {name}"
+        check.control("the ODE endpoint (the CME instead)", errors[-1], errors[0] * STEPS[0] / STEPS[-1], tol=1e-6, on=on)
     ends = line.limit("gmm2", 1.0)
     errors = [distance(line, "gmm2", n, ends, method="ddim") for n in STEPS]
     check.control("score weight 1 (1/2: DDIM)", errors[-1], errors[0] * STEPS[0] / STEPS[-1], tol=1e-6, on="gmm2")

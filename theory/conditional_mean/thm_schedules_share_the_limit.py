@@ -24,9 +24,8 @@ def test_gamma_above_one(check):
             with pytest.raises(ValueError, match="gamma"):
                 cm.power_grid(T, gamma, 1.0)
     check.holds(largest, limits, tol=1e-14, cause="rounding: of a sum", on="v_T, gamma = 1.25 .. 2, T = 1e2 .. 1e4")
-    check.tight(
-        largest[-1] / limits[-1], 1.0, tol=1e-3, cause="remainder: c T^-gamma in the denominator", on="gamma = 2, T = 1e4"
-    )
+    cause = "remainder: c T^-gamma in the denominator"
+    check.tight(largest[-1] / limits[-1], 1.0, tol=1e-3, cause=cause, on="gamma = 2, T = 1e4")
     check.rate(distances.fit_slope([100, 1000, 10_000], largest[3:6]), -0.5, within=0.02, on="v_T against T, gamma = 1.5")
 
 
@@ -44,23 +43,13 @@ def test_one_plateau(check, line, deep):
             )
             ratio = (counts[-1] / counts[-2]) ** ((1 + gamma) / 2)
             extrapolated = (ratio * values[-1] - values[-2]) / (ratio - 1)
-            check.tight(
-                extrapolated / end,
-                1.0,
-                tol=abs(values[-1] - values[-2]) / end,
-                cause="remainder: last change before extrapolation",
-                on=f"limit, {name}, gamma = {gamma:g}",
-            )
+            cause, on = "remainder: last change before extrapolation", f"limit, {name}, gamma = {gamma:g}"
+            check.tight(extrapolated / end, 1.0, tol=abs(values[-1] - values[-2]) / end, cause=cause, on=on)
     for gamma, (c, counts) in SCHEDULES.items():
         value = line.chain_excess("two points", 1.0, grid(counts[-1], gamma, c))
         plateau, mmse = bound.two_point_plateau(1.0)
-        check.equal(
-            value,
-            (plateau - mmse) / mmse,
-            tol=1e-2 * 0.41,
-            cause="remainder: 1 %: nodes next to the jump at 0",
-            on=f"two points, gamma = {gamma:g}",
-        )
+        cause = "remainder: 1 %: nodes next to the jump at 0"
+        check.equal(value, (plateau - mmse) / mmse, tol=1e-2 * 0.41, cause=cause, on=f"two points, gamma = {gamma:g}")
 
 
 def grid(T, gamma, c):
@@ -72,13 +61,8 @@ def test_other_refinements(check, line):
         end = line.excess(name, 1.0, line.limit(name, 1.0))
         for spacing in ("linear", "geometric"):
             a, b = (line.chain_excess(name, 1.0, cm.refined_grid(n, 1.0, spacing)) for n in (200, 400))
-            check.equal(
-                b,
-                end,
-                tol=2 * abs(b - a),
-                cause="remainder: 2 x change from n = 200 to 400",
-                on=f"{name}, {spacing} in v, n = 400",
-            )
+            cause = "remainder: 2 x change from n = 200 to 400"
+            check.equal(b, end, tol=2 * abs(b - a), cause=cause, on=f"{name}, {spacing} in v, n = 400")
 
 
 def test_controls(check, line):

@@ -47,13 +47,8 @@ def test_tight(check):
         check.tight(moved / largest, 1.0, tol=1e-8, cause="rounding: of an error of 1e-3 Delta", on=f"N(0, I), T = {T}")
         closed = np.sum(np.sqrt(grid.alpha_bar[1:]))
         check.equal(largest / delta, closed, tol=1e-12 * closed, cause="rounding", on=f"sum of sqrt(abar), T = {T}")
-        check.equal(
-            closed,
-            RECORDED[T],
-            tol=5e-4,
-            cause="printed digits: recorded to four digits or more",
-            on=f"recorded value, T = {T}",
-        )
+        cause = "printed digits: recorded to four digits or more"
+        check.equal(closed, RECORDED[T], tol=5e-4, cause=cause, on=f"recorded value, T = {T}")
 
 
 def test_holds(check):
@@ -78,18 +73,16 @@ def test_holds(check):
                 moved = np.linalg.norm(cm.denoise(perturbed(law, grid, error), grid, y) - exact, axis=1)
                 small.append(moved)
                 large.append(np.full(40, bound.stepwise_error(delta, slopes_vp(grid, m))))
-    check.holds(
-        np.concatenate(small), np.concatenate(large), tol=1e-12, cause="rounding", on="a = 0, .6, 1; three kinds of error"
-    )
+    on = "a = 0, .6, 1; three kinds of error"
+    check.holds(np.concatenate(small), np.concatenate(large), tol=1e-12, cause="rounding", on=on)
 
 
 def test_rate(check):
     counts = np.array([50, 100, 300, 1000])
     total = [bound.stepwise_error(1.0, slopes_vp(sub_grid(int(T)), 1.0)) for T in counts]
     steps = [sub_grid(int(T)).N for T in counts]
-    check.rate(
-        distances.fit_slope(steps, total), 1.0, within=0.05, on="accumulated error against t_hat, fixed Delta, N(0, 1)"
-    )
+    on = "accumulated error against t_hat, fixed Delta, N(0, 1)"
+    check.rate(distances.fit_slope(steps, total), 1.0, within=0.05, on=on)
 
 
 def test_controls(check):

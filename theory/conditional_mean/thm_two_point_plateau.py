@@ -28,21 +28,14 @@ def test_plateau(check, line):
         expected = (end - mmse) / mmse
         for n in (30, 100, 300):
             value = line.chain_excess("two points", sigma, cm.refined_grid(n, sigma))
-            check.tight(
-                value / expected,
-                1.0,
-                tol=1e-2,
-                cause="remainder: steps n >= 30: exponentially near the sign",
-                on=f"{db} dB, n = {n}",
-            )
-        check.equal(
-            line.truth("two points", sigma)[1], mmse, tol=1e-10, cause="remainder: two quadratures", on=f"MMSE, {db} dB"
-        )
+            cause = "remainder: steps n >= 30: exponentially near the sign"
+            check.tight(value / expected, 1.0, tol=1e-2, cause=cause, on=f"{db} dB, n = {n}")
+        cause = "remainder: two quadratures"
+        check.equal(line.truth("two points", sigma)[1], mmse, tol=1e-10, cause=cause, on=f"MMSE, {db} dB")
         limit = line.excess("two points", sigma, line.limit("two points", sigma))
         check.equal(limit, expected, tol=1e-9, cause="remainder: two quadratures", on=f"excess of the sign, {db} dB")
-        check.equal(
-            expected, RECORDED[db], tol=5e-4, cause="printed digits: recorded to three digits", on=f"recorded value, {db} dB"
-        )
+        cause = "printed digits: recorded to three digits"
+        check.equal(expected, RECORDED[db], tol=5e-4, cause=cause, on=f"recorded value, {db} dB")
 
 
 def test_closed_form_in_50_digits(check):
@@ -61,14 +54,9 @@ def test_closed_form_in_50_digits(check):
             exact = 2 * mpmath.erfc(mpmath.sqrt(s / 2)), least
             off = [float(abs(a / b - 1)) for a, b in zip(found, exact)]
         # erfc at x has the condition 2 x^2 = SNR, and x is rounded twice; positive terms summed in pairs add rounding alone
-        check.holds(
-            off,
-            [(8 + snr) * eps, 16 * eps],
-            tol=0,
-            cause="rounding: (8 + SNR) eps of erfc at a rounded root, 16 eps of a sum of positive terms",
-            on=f"limit and MMSE against 50 digits, SNR {snr:.4g}",
-            of="rounding",
-        )
+        cause = "rounding: (8 + SNR) eps of erfc at a rounded root, 16 eps of a sum of positive terms"
+        on = f"limit and MMSE against 50 digits, SNR {snr:.4g}"
+        check.holds(off, [(8 + snr) * eps, 16 * eps], tol=0, cause=cause, on=on, of="rounding")
 
 
 def test_ends(check):
@@ -80,21 +68,12 @@ def test_ends(check):
         least, most = 1 - 1 / s, 1 - 1 / s + 3 / s**2
         low, high = 1 - math.pi**2 / (8 * s), 1 - math.pi**2 / (8 * s) + 5 * math.pi**4 / (128 * s**2)
         ratio = end / mmse / (4 / math.pi)
-        check.holds(
-            [least / high, ratio],
-            [ratio, most / low],
-            tol=(16 + s) * eps,
-            cause="rounding: of the values",
-            on=f"MSE / MMSE over 4/pi between the expansions to order 1 and 2, SNR {s:g}",
-            of="the expansions at high SNR",
-        )
-    check.tight(
-        ratio,
-        1.0,
-        tol=(math.pi**2 / 8 - 1) / s + 3 / s**2,
-        cause="remainder: the next term, (pi^2/8 - 1) / SNR, and the bound 3 / SNR^2 of the rest",
-        on="MSE / MMSE at SNR 1,400 against 4/pi",
-    )
+        cause = "rounding: of the values"
+        on = f"MSE / MMSE over 4/pi between the expansions to order 1 and 2, SNR {s:g}"
+        of = "the expansions at high SNR"
+        check.holds([least / high, ratio], [ratio, most / low], tol=(16 + s) * eps, cause=cause, on=on, of=of)
+    cause = "remainder: the next term, (pi^2/8 - 1) / SNR, and the bound 3 / SNR^2 of the rest"
+    check.tight(ratio, 1.0, tol=(math.pi**2 / 8 - 1) / s + 3 / s**2, cause=cause, on="MSE / MMSE at SNR 1,400 against 4/pi")
     end, mmse = bound.two_point_plateau(1e-6)
     check.tight(end / mmse, 2.0, tol=4e-3, cause="remainder: 2 sqrt(SNR) of the first term", on="MSE / MMSE at -60 dB")
 
@@ -108,13 +87,8 @@ def test_every_coordinate(check):
     f = cm.denoise(cloud, grid, y, 1.0)
     each = np.concatenate([cm.denoise(pair, grid, y[:, [j]], 1.0) for j in range(4)], axis=1)
     amplification = np.prod([1 + 1 / v for v in grid.noise_ratio[:-1] ** 2])
-    check.equal(
-        f,
-        each,
-        tol=64 * 2.2e-16 * amplification,
-        cause="rounding: 64 eps times the largest slope of the chain",
-        on="{+-1}^4, n = 4",
-    )
+    cause = "rounding: 64 eps times the largest slope of the chain"
+    check.equal(f, each, tol=64 * 2.2e-16 * amplification, cause=cause, on="{+-1}^4, n = 4")
 
 
 def test_controls(check, line):

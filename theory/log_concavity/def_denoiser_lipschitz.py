@@ -50,25 +50,15 @@ def test_chords(check):
         on_segment = np.stack([lipschitz(law, a + 0.5 * (1 + t) * (b - a), v) for t in u])
         # the mean of the constant along the segment, a sharper form of the Lipschitz inequality
         average = 0.5 * w @ on_segment
-        check.holds(
-            quotient,
-            average,
-            tol=1e-8,
-            cause="remainder: 64 Gauss-Legendre nodes on the segment",
-            on=f"60 chords, {name}, v = .8",
-        )
+        cause = "remainder: 64 Gauss-Legendre nodes on the segment"
+        check.holds(quotient, average, tol=1e-8, cause=cause, on=f"60 chords, {name}, v = .8")
         y = rng.standard_normal((20, law.dim))
         axis = np.linalg.eigh(q.posterior_covariance(y))[1][:, :, -1]
         h = 1e-4
         short = np.linalg.norm(q.denoise(y + h * axis) - q.denoise(y - h * axis), axis=1) / (2 * h)
         # third derivative of the denoiser: at most (diameter)^4/v^3-like; 1e4 h^2
-        check.tight(
-            short / lipschitz(law, y, v),
-            1.0,
-            tol=1e4 * h**2,
-            cause="remainder: h^2 times a third derivative below 1e4",
-            on=f"{name}",
-        )
+        cause = "remainder: h^2 times a third derivative below 1e4"
+        check.tight(short / lipschitz(law, y, v), 1.0, tol=1e4 * h**2, cause=cause, on=f"{name}")
 
 
 def test_equivalence_at_the_threshold(check):

@@ -63,13 +63,8 @@ def test_midpoints(check):
     q = cloud.noised(1, np.sqrt(threshold.upper))
     mean, middle = 0.5 * (q.log_density(a) + q.log_density(b)), q.log_density(0.5 * (a + b))
     size = np.abs(mean) + 1
-    check.holds(
-        mean + 1e3,
-        middle + 1e3,
-        tol=32 * EPS * (size + 1e3),
-        cause="rounding: 32 eps of the logarithms",
-        on="20,000 segments",
-    )
+    cause = "rounding: 32 eps of the logarithms"
+    check.holds(mean + 1e3, middle + 1e3, tol=32 * EPS * (size + 1e3), cause=cause, on="20,000 segments")
 
 
 def test_controls(check):
@@ -80,9 +75,8 @@ def test_controls(check):
     y = threshold.witness[np.newaxis]
     u = np.linalg.eigh(q.hessian(y)[0])[1][:, -1]
     mean = 0.5 * (q.log_density(y + 0.05 * u) + q.log_density(y - 0.05 * u))
-    check.control(
-        "noise above the threshold (98 % of it)", mean - q.log_density(y), 0.0, tol=1e-13, on="segment at the witness"
-    )
+    on = "segment at the witness"
+    check.control("noise above the threshold (98 % of it)", mean - q.log_density(y), 0.0, tol=1e-13, on=on)
     y = np.array([[0.3, -0.4]])
     wrong = bound.largest_curvature(largest_posterior_variance(PointCloud(ATOMS, WEIGHTS), y, v), np.sqrt(v))
     exact = hessian_50_digits(y[0], mpmath.mpf(v))

@@ -36,9 +36,8 @@ def test_criterion(check):
 
 def test_values(check):
     found = [critical(w) for w in WEIGHTS]
-    check.equal(
-        found, [1, 1.35729, 1.49034, 1.79032], tol=5e-6, cause="printed digits", on="critical Dm, w = .5, .3, .2, .05"
-    )
+    cause = "printed digits"
+    check.equal(found, [1, 1.35729, 1.49034, 1.79032], tol=5e-6, cause=cause, on="critical Dm, w = .5, .3, .2, .05")
     fractions = 1 / np.array(found) ** 2
     check.equal(fractions, [1, 0.543, 0.450, 0.312], tol=5e-4, cause="printed digits", on="share of the log-concavity noise")
 

@@ -22,13 +22,8 @@ def test_spectrum(check):
         means = bound.all_at_once_curvature(m, sigma2, c)
         expected = np.sort(np.concatenate([means, np.full((20, d * (m - 1)), -1 / sigma2)], axis=1), axis=1)
         tol = 256 * EPS * m * d * np.max(np.abs(expected))
-        check.equal(
-            found,
-            expected,
-            tol=tol,
-            cause="rounding: 256 eps md |H|: eigenvalues of the md x md matrix",
-            on=f"d = {d}, m = {m}",
-        )
+        cause = "rounding: 256 eps md |H|: eigenvalues of the md x md matrix"
+        check.equal(found, expected, tol=tol, cause=cause, on=f"d = {d}, m = {m}")
 
 
 def test_sign_changes(check):
@@ -44,12 +39,10 @@ def test_sign_changes(check):
                 return bound.all_at_once_curvature(m, sigma2, c)
 
             on = f"two points, m = {m}, tau^2 = {tau2}"
-            check.equal(
-                top(change), 0.0, tol=1e-12, cause="remainder: rounding, order 1", on=f"{on}: zero at m (R^2 - tau^2)"
-            )
-            check.holds(
-                [0.0, top(1.01 * change)], [top(0.99 * change), 0.0], tol=0, cause="exact: sign", on=f"{on}: sign change"
-            )
+            cause = "remainder: rounding, order 1"
+            check.equal(top(change), 0.0, tol=1e-12, cause=cause, on=f"{on}: zero at m (R^2 - tau^2)")
+            cause = "exact: sign"
+            check.holds([0.0, top(1.01 * change)], [top(0.99 * change), 0.0], tol=0, cause=cause, on=f"{on}: sign change")
     threshold = log_concavity_threshold(PointCloud(P)).lower
     for m, value in ((2, -0.25), (5, -0.16)):
         # one at a time at the joint law's threshold sigma^2 = m: -(1/sigma^2)(1 - c/sigma^2), c = 1 at the worst point
@@ -65,6 +58,5 @@ def test_controls(check):
     found = np.linalg.eigvalsh(joint_hessian(law, y, 1.0))[:, -1]
     c = posterior_covariance(law, y.sum(axis=1), 3, 1.0)[:, 0, 0]
     check.control("the factor m", np.abs(found - bound.all_at_once_curvature(1, 1.0, c)), 0.0, tol=1e-9, on="m = 3")
-    check.control(
-        "sigma^2/m >= R^2 (sigma^2 >= R^2 only)", np.max(found), 0.0, tol=1e-9, on="two points, m = 3, sigma^2 = 1.0"
-    )
+    on = "two points, m = 3, sigma^2 = 1.0"
+    check.control("sigma^2/m >= R^2 (sigma^2 >= R^2 only)", np.max(found), 0.0, tol=1e-9, on=on)

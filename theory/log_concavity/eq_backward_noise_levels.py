@@ -16,15 +16,13 @@ def test_equality(check):
         t = T * (N - np.arange(N + 1)) / N
         scale, sigma = bound.ornstein_uhlenbeck_level(t)
         tol, cause = 16 * EPS * np.maximum(levels, 1e-3), "rounding: 16 eps of the level"
-        check.equal(
-            Grid(scale, sigma).noise_ratio, levels, tol=tol, cause=cause, on=f"sigma/scale of the VP grid, T = {T:g}"
-        )
+        on = f"sigma/scale of the VP grid, T = {T:g}"
+        check.equal(Grid(scale, sigma).noise_ratio, levels, tol=tol, cause=cause, on=on)
         printed = np.exp(t) * np.sqrt(1 - np.exp(-2 * t))
         # 1 - e^-2t cancels for small t: eps/t relative
         tol = 16 * EPS * levels * (1 + 1 / np.maximum(t, 1e-9)) + 1e-300
-        check.equal(
-            printed, levels, tol=tol, cause="rounding: 16 eps (1 + 1/t) of the level", on=f"as on the slides, T = {T:g}"
-        )
+        on = f"as on the slides, T = {T:g}"
+        check.equal(printed, levels, tol=tol, cause="rounding: 16 eps (1 + 1/t) of the level", on=on)
         library = np.append(schedules.sigma_from_integral(2 * t[:-1]), 0.0)
         tol = 16 * EPS * np.maximum(levels, 1e-3)
         check.equal(library, levels, tol=tol, cause=cause, on=f"schedules.sigma_from_integral(2 t), T = {T:g}")

@@ -25,9 +25,8 @@ def test_200_random_mixtures(check, measured):
     # each conditional is a difference of log densities at different noise levels, of size (|y|/sigma)^2 m
     size = np.array([(i.size / i.sigma) ** 2 * i.m for i in measured])
     reference = np.array([i.log_p for i in measured])
-    check.equal(
-        value / (unit + size), reference / (unit + size), tol=TOL, cause=CAUSE + " + m |y|^2/sigma^2", on="200 mixtures"
-    )
+    cause = CAUSE + " + m |y|^2/sigma^2"
+    check.equal(value / (unit + size), reference / (unit + size), tol=TOL, cause=cause, on="200 mixtures")
 
 
 def test_conditional_is_the_predictive_mixture(check, measured):
@@ -48,9 +47,8 @@ def test_sum_has_the_law_of_m_x(check):
     at = np.linspace(-5, 6, 45)
     chain = [w @ np.exp(measurements.conditional_log_density(law, (a - y)[:, None], y[:, None], 1, sigma)) for a in at]
     exact = np.exp(law.noised(2.0, math.sqrt(2) * sigma).log_density(at[:, None]))
-    check.equal(
-        chain, exact, tol=1e-13, cause="remainder: Gauss-Legendre panels, 1e-14", on="y_1 + y_2, two Gaussians, 45 points"
-    )
+    cause = "remainder: Gauss-Legendre panels, 1e-14"
+    check.equal(chain, exact, tol=1e-13, cause=cause, on="y_1 + y_2, two Gaussians, 45 points")
 
 
 def chain(law, n, m, sigma, seed):

@@ -71,9 +71,8 @@ def test_mixture(check):
             left.append(a)
             right.append(b)
             tol.append(TOL + abs(a - loss_of_mixture(law, v, h, 64)))
-    check.equal(
-        left, right, tol=np.array(tol), cause="remainder: change of the Gauss-Hermite sum", on="two Gaussians, v = .5, 2"
-    )
+    cause = "remainder: change of the Gauss-Hermite sum"
+    check.equal(left, right, tol=np.array(tol), cause=cause, on="two Gaussians, v = .5, 2")
 
 
 def test_controls(check):

@@ -26,13 +26,8 @@ def test_equal(check):
             y = np.linspace(-5, 5, 101)[:, None]
             a += measurements.posterior_mean(law, m * y, m, sigma)[:, 0].tolist()
             b += measurements.posterior_mean(law, new * y, new, other)[:, 0].tolist()
-        check.equal(
-            a,
-            b,
-            tol=1e-12,
-            cause="remainder: rounding of sigma sqrt(m'/m) through the quadrature",
-            on=f"W2^2, E C_m, jumps: {name}",
-        )
+        cause = "remainder: rounding of sigma sqrt(m'/m) through the quadrature"
+        check.equal(a, b, tol=1e-12, cause=cause, on=f"W2^2, E C_m, jumps: {name}")
 
 
 def test_law_of_the_output(check):
@@ -46,13 +41,8 @@ def test_law_of_the_output(check):
         2 * (w @ np.exp(measurements.conditional_log_density(law, (2 * a - y)[:, None], y[:, None], 1, sigma))) for a in at
     ]
     one_step = np.exp(law.noised(1.0, one).log_density(at[:, None]))
-    check.equal(
-        two_step,
-        one_step,
-        tol=1e-13,
-        cause="remainder: Gauss-Legendre panels, 1e-14",
-        on="density of the mean, m = 2 against m = 1",
-    )
+    cause = "remainder: Gauss-Legendre panels, 1e-14"
+    check.equal(two_step, one_step, tol=1e-13, cause=cause, on="density of the mean, m = 2 against m = 1")
 
 
 def test_difficulty_differs(check):

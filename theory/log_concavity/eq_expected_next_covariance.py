@@ -72,13 +72,8 @@ def test_equalities(check, name):
         moved = second - np.outer(mean, mean)
         cause = "remainder: change of the Gauss-Hermite sum with 12 more nodes, and 1e-13"
         check.equal(mean, now, tol=e1 + 1e-13, cause=cause, on=f"E Xhat_(m+1) = Xhat_m, {name}, m = {m}")
-        check.equal(
-            average,
-            bound.expected_next_covariance(C, moved),
-            tol=e2 + e3 + 1e-13,
-            cause=cause,
-            on=f"E C_(m+1), {name}, m = {m}",
-        )
+        on = f"E C_(m+1), {name}, m = {m}"
+        check.equal(average, bound.expected_next_covariance(C, moved), tol=e2 + e3 + 1e-13, cause=cause, on=on)
         smallest = np.linalg.eigvalsh(C - average)[0]
         check.holds(0.0, smallest, tol=e3 + 1e-13, cause=cause, on=f"E C_(m+1) <= C_m, {name}, m = {m}")
 

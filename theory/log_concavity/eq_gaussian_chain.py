@@ -19,21 +19,11 @@ def test_two_recursions(check):
             general = gaussian_one_at_a_time([l], m, np.sqrt(sigma2), ULA(steps, step)).output[0]
             scalar = bound.ula_chain_variance(l, m, sigma2, steps, step)
             tol = 64 * EPS * m * steps * scalar
-            check.equal(
-                general,
-                scalar,
-                tol=tol,
-                cause="rounding: 64 eps per inner step",
-                on=f"l = {l}, m = {m}, {steps} steps of {step}",
-            )
+            cause = "rounding: 64 eps per inner step"
+            check.equal(general, scalar, tol=tol, cause=cause, on=f"l = {l}, m = {m}, {steps} steps of {step}")
     exact = gaussian_one_at_a_time(ELLIPSE, 30, 1.3, ExactWalk())
-    check.equal(
-        exact.w2,
-        bound.gaussian_jump_w2(30, 1.69, ELLIPSE),
-        tol=1e-12,
-        cause="remainder: eps / W2 of order 1e-14",
-        on="exact walk: the jump's W2",
-    )
+    cause = "remainder: eps / W2 of order 1e-14"
+    check.equal(exact.w2, bound.gaussian_jump_w2(30, 1.69, ELLIPSE), tol=1e-12, cause=cause, on="exact walk: the jump's W2")
 
 
 @pytest.mark.parametrize("start", ["jump", "previous"])
@@ -58,9 +48,8 @@ def test_ellipse(check):
     check.equal(exact, 0.00473, tol=5e-6, cause="printed digits", on="exact inner laws")
     check.equal(whole(ULA(20, 0.5)), 0.1608, tol=5e-5, cause="printed digits", on="ULA, h = sigma^2/2, 20 steps")
     best = whole(Underdamped(10, 1.35, 5.0))
-    check.holds(
-        best, 1.1 * exact, tol=0, cause="exact", on="underdamped, 10 steps of 1.35, friction 5: within 10 % of exact walks"
-    )
+    on = "underdamped, 10 steps of 1.35, friction 5: within 10 % of exact walks"
+    check.holds(best, 1.1 * exact, tol=0, cause="exact", on=on)
 
 
 def test_controls(check):

@@ -23,38 +23,26 @@ def test_against_bures(check):
         w2 = distances.bures_w2(np.zeros(d), C, np.zeros(d), (out + out.T) / 2)
         w2 = float(getattr(w2, "value", w2))
         tol = 1e3 * EPS * np.trace(C) / w2
-        check.equal(
-            w2,
-            bound.gaussian_jump_w2(m, sigma2, tau2),
-            tol=tol,
-            cause="rounding: 1e3 eps tr C / W2: traces cancel",
-            on=f"d = {d}, m = {m}",
-        )
+        cause = "rounding: 1e3 eps tr C / W2: traces cancel"
+        check.equal(w2, bound.gaussian_jump_w2(m, sigma2, tau2), tol=tol, cause=cause, on=f"d = {d}, m = {m}")
 
 
 def test_constant(check):
     ratio = np.geomspace(1e-4, 1e4, 2001)
     share = [bound.gaussian_jump_w2(1, 1.0, [l]) ** 2 for l in ratio]
-    check.holds(
-        share, bound.GAUSSIAN_JUMP_CONSTANT, tol=8 * EPS, cause="rounding: 8 eps", on="W2^2/(s d), l/s = 1e-4 .. 1e4"
-    )
+    cause = "rounding: 8 eps"
+    check.holds(share, bound.GAUSSIAN_JUMP_CONSTANT, tol=8 * EPS, cause=cause, on="W2^2/(s d), l/s = 1e-4 .. 1e4")
     golden = (np.sqrt(5) - 1) / 2
     top = bound.gaussian_jump_w2(1, 1.0, [golden] * 3) ** 2 / 3
-    check.tight(
-        top / bound.GAUSSIAN_JUMP_CONSTANT, 1.0, tol=32 * EPS, cause="rounding: 32 eps", on="l/s = golden ratio - 1, d = 3"
-    )
+    cause = "rounding: 32 eps"
+    check.tight(top / bound.GAUSSIAN_JUMP_CONSTANT, 1.0, tol=32 * EPS, cause=cause, on="l/s = golden ratio - 1, d = 3")
     x = sympy.symbols("x", positive=True)
     f = (sympy.sqrt(x) - x / sympy.sqrt(1 + x)) ** 2
     at = (sympy.sqrt(5) - 1) / 2
     residuals = [sympy.simplify(sympy.diff(f, x).subs(x, at)), sympy.simplify(f.subs(x, at) - (5 * sympy.sqrt(5) - 11) / 2)]
     numbers = [abs(float(sympy.N(r, 30))) for r in residuals]
-    check.equal(
-        numbers,
-        0.0,
-        tol=1e-25,
-        cause="exact: SymPy in 30 digits",
-        on="stationary at the golden ratio, value (5 sqrt 5 - 11)/2",
-    )
+    cause = "exact: SymPy in 30 digits"
+    check.equal(numbers, 0.0, tol=1e-25, cause=cause, on="stationary at the golden ratio, value (5 sqrt 5 - 11)/2")
 
 
 def test_rate(check):
@@ -63,13 +51,8 @@ def test_rate(check):
     w2 = [bound.gaussian_jump_w2(int(k), 1.0, tau2) for k in m]
     check.rate(distances.fit_slope(m, w2), -1.0, within=2e-3, on="W2 against m")
     limit = 0.5 / m[-1] * np.sqrt(np.sum(1 / np.array(tau2)))
-    check.tight(
-        w2[-1] / limit,
-        1.0,
-        tol=3 / m[-1] / 0.5,
-        cause="remainder: next order, s/l",
-        on="W2 / ((s/2) sqrt(tr C^-1)), m = 8000",
-    )
+    cause = "remainder: next order, s/l"
+    check.tight(w2[-1] / limit, 1.0, tol=3 / m[-1] / 0.5, cause=cause, on="W2 / ((s/2) sqrt(tr C^-1)), m = 8000")
 
 
 def test_controls(check):

@@ -35,13 +35,8 @@ def test_sufficiency(check, measured):
         unit = 1 + abs(i.log_p) + (np.max(np.abs(i.y)) / i.sigma) ** 2
         change.append((b - a) / unit)
         expected.append(-(spread[1] - spread[0]) / (2 * i.sigma**2) / unit)
-    check.equal(
-        change,
-        expected,
-        tol=1e-12,
-        cause="rounding: 4500 eps of |log p| + |y|^2/sigma^2",
-        on="50 mixtures, shifts of mean 0",
-    )
+    cause = "rounding: 4500 eps of |log p| + |y|^2/sigma^2"
+    check.equal(change, expected, tol=1e-12, cause=cause, on="50 mixtures, shifts of mean 0")
 
 
 def test_symbolic(check):

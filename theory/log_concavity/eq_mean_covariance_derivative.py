@@ -45,9 +45,8 @@ def test_line(check):
             left.append(fine)
             right.append(bound.mean_covariance_derivative(line_moments(law, v)[1], v))
             tol.append(abs(fine - coarse) + 1e-12 * max(1.0, 1 / v))
-        check.equal(
-            left, right, tol=np.array(tol), cause="remainder: change of the difference with its step; 1e-14/(.02 v)", on=name
-        )
+        cause = "remainder: change of the difference with its step; 1e-14/(.02 v)"
+        check.equal(left, right, tol=np.array(tol), cause=cause, on=name)
 
 
 def plane_moments(law, v, n=36):
@@ -70,13 +69,8 @@ def test_plane(check):
         fine, coarse = (difference(lambda v: plane_moments(law, v)[0], v, r) for r in (0.04, 0.06))
         right = bound.mean_covariance_derivative(plane_moments(law, v)[1], v)
         tol = np.abs(fine - coarse).max() + np.abs(plane_moments(law, v)[0] - plane_moments(law, v, 30)[0]).max() * 50
-        check.equal(
-            fine,
-            right,
-            tol=tol,
-            cause="remainder: step of the difference; nodes of Gauss-Hermite",
-            on=f"cloud in the plane, v = {v:g}",
-        )
+        cause = "remainder: step of the difference; nodes of Gauss-Hermite"
+        check.equal(fine, right, tol=tol, cause=cause, on=f"cloud in the plane, v = {v:g}")
 
 
 def test_symbolic(check):

@@ -36,9 +36,8 @@ def test_other_laws(check):
         reference = (w / w.sum(axis=1, keepdims=True)) @ cloud.points
         library = measurements.posterior_mean(cloud, y.sum(axis=1), m, sigma)
         tol = 64 * np.finfo(float).eps * (4 + np.abs(logits).max())
-        check.equal(
-            library, reference, tol=tol, cause="rounding: 64 eps of the logits", on=f"cloud in R^4, m = {m}, sigma {sigma:g}"
-        )
+        cause = "rounding: 64 eps of the logits"
+        check.equal(library, reference, tol=tol, cause=cause, on=f"cloud in R^4, m = {m}, sigma {sigma:g}")
         ball = Sphere(radius=1.3, dim=4)
         mean = ball.sample(20, rng) + sigma / np.sqrt(m) * rng.standard_normal((20, 4))
         score = ball.noised(1.0, sigma / np.sqrt(m)).score(mean)

@@ -71,13 +71,8 @@ def test_joint(check):
         H = measurements.joint_hessian(law, y, sigma)
         scale = np.max(np.abs(H))
         on = f"m = {m}, d = {d}"
-        check.equal(
-            H / scale,
-            big.hessian(y.reshape(20, -1)) / scale,
-            tol=1e-12,
-            cause="rounding: 4500 eps: an eigh in R^(m d)",
-            on=on,
-        )
+        cause = "rounding: 4500 eps: an eigh in R^(m d)"
+        check.equal(H / scale, big.hessian(y.reshape(20, -1)) / scale, tol=1e-12, cause=cause, on=on)
         own = measurements.posterior_covariance(law, y.sum(axis=1), m, sigma)
         corner = H[:, -d:, -d:]
         check.equal(corner, bound.next_measurement_hessian(own, sigma), tol=TOL * scale, cause=CAUSE, on=f"last block, {on}")

@@ -30,9 +30,8 @@ def test_200_random_mixtures(check, measured):
         library.append(pad(i, measurements.conditional_score(i.law, y, before, i.m - 1, i.sigma)[0]))
         exact.append(pad(i, measurements.predictive_mixture(i.law, before, i.m - 1, i.sigma).score(y)[0]))
         reference.append(pad(i, predictive(i).score(y)[0]))
-    check.equal(
-        formula, reference, tol=TOL, cause=CAUSE, on="(Xhat - y)/sigma^2 against the predictive mixture, 200 mixtures"
-    )
+    on = "(Xhat - y)/sigma^2 against the predictive mixture, 200 mixtures"
+    check.equal(formula, reference, tol=TOL, cause=CAUSE, on=on)
     check.equal(library, reference, tol=TOL, cause=CAUSE, on="library against the predictive mixture, 200 mixtures")
     check.equal(exact, reference, tol=TOL, cause=CAUSE, on="library's predictive mixture, 200 mixtures")
 
@@ -55,13 +54,8 @@ def test_every_coordinate(check, measured):
         tol.append(third + 32 * np.finfo(float).eps * (abs(up) + 10) / h * unit)
     check.equal(np.concatenate(library), np.concatenate(formula), tol=TOL, cause=CAUSE, on="every coordinate, 40 mixtures")
     a, b = np.array(difference).T
-    check.equal(
-        a,
-        b,
-        tol=np.array(tol),
-        cause="remainder: h^2 third derivative + eps |log p| / h",
-        on="central differences, 40 mixtures",
-    )
+    cause = "remainder: h^2 third derivative + eps |log p| / h"
+    check.equal(a, b, tol=np.array(tol), cause=cause, on="central differences, 40 mixtures")
 
 
 def test_controls(check, measured):

@@ -63,20 +63,10 @@ def test_semigroup(check):
     law, x = laws()["mixture in R^4"], np.random.default_rng(5).standard_normal((50, 4))
     for s, t in ((0.1, 0.4), (1.0, 0.05), (2.0, 3.0)):
         twice, once = law.noised(*level(s)).noised(*level(t)), law.noised(*level(s + t))
-        check.equal(
-            twice.score(x),
-            once.score(x),
-            tol=512 * EPS * 10,
-            cause="rounding: 512 eps of |score| <= 10",
-            on=f"score, {s:g} + {t:g}",
-        )
-        check.equal(
-            twice.log_density(x),
-            once.log_density(x),
-            tol=512 * EPS * 20,
-            cause="rounding: 512 eps of |log r|",
-            on=f"log r, {s:g} + {t:g}",
-        )
+        cause = "rounding: 512 eps of |score| <= 10"
+        check.equal(twice.score(x), once.score(x), tol=512 * EPS * 10, cause=cause, on=f"score, {s:g} + {t:g}")
+        cause = "rounding: 512 eps of |log r|"
+        check.equal(twice.log_density(x), once.log_density(x), tol=512 * EPS * 20, cause=cause, on=f"log r, {s:g} + {t:g}")
 
 
 def test_symbolic(check):

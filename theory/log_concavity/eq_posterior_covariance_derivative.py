@@ -52,9 +52,8 @@ def test_equality_and_bound(check):
             check.equal(third, fine, tol=tol, cause=cause, on=f"differences, {name}, v = {v:g}")
             larger = law.diameter / v * along(y)
             tol = 64 * EPS * law.diameter**3 / v
-            check.holds(
-                np.abs(third), larger, tol=tol, cause="rounding: 64 eps D^3/v", on=f"log-Lipschitz, {name}, v = {v:g}"
-            )
+            on = f"log-Lipschitz, {name}, v = {v:g}"
+            check.holds(np.abs(third), larger, tol=tol, cause="rounding: 64 eps D^3/v", on=on)
 
 
 def test_tight(check):
@@ -63,9 +62,8 @@ def test_tight(check):
     y, v = np.array([[6.0]]), 1.0
     w, z = posterior(law, y, v)
     ratio = np.abs(bound.posterior_covariance_derivative(w, z, [1.0], [1.0], v)) / (2.0 / v * np.sum(w * z[:, :, 0] ** 2))
-    check.tight(
-        ratio, 1.0, tol=4 * np.exp(-12.0), cause="remainder: weight e^-12 of the other atom", on="two points, y = 6, v = 1"
-    )
+    cause = "remainder: weight e^-12 of the other atom"
+    check.tight(ratio, 1.0, tol=4 * np.exp(-12.0), cause=cause, on="two points, y = 6, v = 1")
 
 
 def test_controls(check):

@@ -31,13 +31,8 @@ def test_oracles(check):
             scaled, noised = both(law, x, t)
             # the two levels are rounded independently: relative errors of sigma act on |x|^2/sigma^2
             tol = 256 * EPS * (1 + np.max(np.abs(scaled))) * (1 + 1 / t)
-            check.equal(
-                bound.rescaled_score(noised, t),
-                scaled,
-                tol=tol,
-                cause="rounding: 256 eps |score| (1 + 1/t)",
-                on=f"{name}, t = {t:g}",
-            )
+            cause = "rounding: 256 eps |score| (1 + 1/t)"
+            check.equal(bound.rescaled_score(noised, t), scaled, tol=tol, cause=cause, on=f"{name}, t = {t:g}")
 
 
 def test_same_path(check):
@@ -54,12 +49,8 @@ def test_same_path(check):
             y = y + gamma * bound.backward_drift(y, score) + np.sqrt(2 * gamma) * noise.normal(k, 30, 3)
         paths.append(y)
     tol = 64 * EPS * N * 10
-    check.equal(
-        *paths,
-        tol=tol,
-        cause="rounding: 64 eps per step, |score| <= 10, a contracting flow",
-        on="30 paths of 150 steps, mixture in R^3",
-    )
+    cause = "rounding: 64 eps per step, |score| <= 10, a contracting flow"
+    check.equal(*paths, tol=tol, cause=cause, on="30 paths of 150 steps, mixture in R^3")
 
 
 def test_symbolic(check):

@@ -57,13 +57,8 @@ def test_plane(check):
             information += weight * W @ np.sum(p.score(x) ** 2, axis=1)
         values.append((explicit, implicit + information))
     tol = np.abs(np.subtract(*values)).max() + TOL
-    check.equal(
-        values[1][1],
-        values[1][0],
-        tol=tol,
-        cause="remainder: change of the Gauss-Hermite sum, 1e-12",
-        on="two Gaussians in the plane",
-    )
+    cause = "remainder: change of the Gauss-Hermite sum, 1e-12"
+    check.equal(values[1][1], values[1][0], tol=tol, cause=cause, on="two Gaussians in the plane")
 
 
 def test_minimum(check):

@@ -40,27 +40,16 @@ def test_threshold(check):
         R = 1.7
         found = log_concavity_threshold(Sphere(radius=R, dim=d))
         check.equal(found.lower, bound.sphere_threshold(R, d), tol=4 * EPS * R**2, cause="rounding", on=f"d = {d}")
-        check.equal(
-            found.radius_squared / found.upper, d, tol=8 * EPS * d, cause="rounding", on=f"d = {d}: (4.3) is loose by d"
-        )
+        on = f"d = {d}: (4.3) is loose by d"
+        check.equal(found.radius_squared / found.upper, d, tol=8 * EPS * d, cause="rounding", on=on)
         law = Sphere(radius=R, dim=d)
         H = [law.noised(1, np.sqrt(found.lower * f)).hessian(np.zeros((1, d)))[0, 0, 0] for f in (1.0, 0.99, 1.01)]
-        check.equal(
-            H[0],
-            0.0,
-            tol=1e-11,
-            cause="remainder: 1e-11: Bessel ratio at 0",
-            on=f"d = {d}: curvature 0 at the centre, at the threshold",
-        )
+        cause = "remainder: 1e-11: Bessel ratio at 0"
+        check.equal(H[0], 0.0, tol=1e-11, cause=cause, on=f"d = {d}: curvature 0 at the centre, at the threshold")
         check.holds([0.0, H[2]], [H[1], 0.0], tol=0, cause="exact: sign", on=f"d = {d}: sign change at the threshold")
         top = Sphere(radius=R, dim=d).noised(1, 1.0).posterior_covariance(np.zeros((1, d)))[0, 0, 0]
-        check.tight(
-            top / bound.sphere_threshold(R, d),
-            1.0,
-            tol=1e-11,
-            cause="remainder: Bessel ratio at 0",
-            on=f"d = {d}: sup at the centre",
-        )
+        cause = "remainder: Bessel ratio at 0"
+        check.tight(top / bound.sphere_threshold(R, d), 1.0, tol=1e-11, cause=cause, on=f"d = {d}: sup at the centre")
 
 
 def test_controls(check):

@@ -34,13 +34,8 @@ def test_the_walk(check):
         gap = 1 - np.max(np.abs(np.linalg.eigvals(A)))
         tol = 64 * EPS / gap / (4 - step**2 * u * k)
         cause = "rounding: 64 eps / ((1 - spectral radius)(4 - step^2 u k))"
-        check.equal(
-            np.array([P[0, 0], P[0, 1], P[1, 1]]) / scale,
-            [1, 0, 1],
-            tol=tol,
-            cause=cause,
-            on=f"u k = {u * k:g}, step {step}, friction {friction}",
-        )
+        on = f"u k = {u * k:g}, step {step}, friction {friction}"
+        check.equal(np.array([P[0, 0], P[0, 1], P[1, 1]]) / scale, [1, 0, 1], tol=tol, cause=cause, on=on)
 
 
 def test_the_matrices_are_the_walk(check):
@@ -59,26 +54,16 @@ def test_the_matrices_are_the_walk(check):
 
 def test_stability(check):
     radius = [np.max(np.abs(np.linalg.eigvals(Underdamped(1, s, 0.5).linear(1.0, 1.0)[0]))) for s in (1.999, 2.001)]
-    check.holds(
-        [radius[0], 1.0],
-        [1.0, radius[1]],
-        tol=0,
-        cause="exact: either side of step^2 u k = 4",
-        on="spectral radius at step 1.999, 2.001",
-    )
+    cause = "exact: either side of step^2 u k = 4"
+    check.holds([radius[0], 1.0], [1.0, radius[1]], tol=0, cause=cause, on="spectral radius at step 1.999, 2.001")
     best = {1: (1.35, 5.0, 0.08), 2: (1.62, 3.4, 0.18), 5: (1.83, 1.9, 0.40), 20: (1.92, 0.89, 0.64)}
     for kappa, (step, friction, value) in best.items():
         rho = max(
             np.max(np.abs(np.linalg.eigvals(Underdamped(1, step, friction).linear(k, 1.0)[0])))
             for k in np.linspace(1 / kappa, 1, 200)
         )
-        check.equal(
-            rho,
-            value,
-            tol=0.1,
-            cause="printed digits: two digits of step and friction",
-            on=f"condition number {kappa}: contraction per step",
-        )
+        cause = "printed digits: two digits of step and friction"
+        check.equal(rho, value, tol=0.1, cause=cause, on=f"condition number {kappa}: contraction per step")
 
 
 def test_controls(check):

@@ -56,6 +56,5 @@ def test_controls(check):
     one = np.ones((1, 1))
     kept = bound.splitting_map(one, one, lambda y: -y, 1.0, 0.5, 1.0, one)
     other = bound.splitting_map(one, one, lambda y: -y, 1.0, 0.5, 0.5, one)
-    check.control(
-        "friction per step (per unit of time)", abs(kept[0] - other[0]), 0.0, tol=1e-9, on="step .5: e^-1 against e^-.5"
-    )
+    on = "step .5: e^-1 against e^-.5"
+    check.control("friction per step (per unit of time)", abs(kept[0] - other[0]), 0.0, tol=1e-9, on=on)

@@ -44,18 +44,12 @@ def test_threshold(check):
     for w in (0.5, 0.3, 0.01, 1e-6):
         law = GaussianMixture(np.array([w, 1 - w]), np.array([[1.2, 0.5], [-1.2, -0.5]]), 0.25)
         found = log_concavity_threshold(law)
-        check.equal(
-            [found.lower, found.upper],
-            1.69 - 0.25,
-            tol=64 * EPS,
-            cause="rounding: 64 eps",
-            on=f"w = {w}: sigma*^2 = |mu|^2 - tau^2",
-        )
+        cause, on = "rounding: 64 eps", f"w = {w}: sigma*^2 = |mu|^2 - tau^2"
+        check.equal([found.lower, found.upper], 1.69 - 0.25, tol=64 * EPS, cause=cause, on=on)
         c = 0.5 * np.log(w / (1 - w))
         worst = bound.two_gaussians_curvature(1.3, 1.69, -c * 1.69, w)
-        check.equal(
-            worst, 0.0, tol=64 * EPS, cause="rounding: 64 eps", on=f"w = {w}: curvature 0 at equal odds, at the threshold"
-        )
+        cause = "rounding: 64 eps"
+        check.equal(worst, 0.0, tol=64 * EPS, cause=cause, on=f"w = {w}: curvature 0 at equal odds, at the threshold")
 
 
 def test_controls(check):

@@ -24,13 +24,8 @@ def test_equality(check):
         for r in (0.01, 0.1, 0.7, 1.5, 1.9):
             a.append(iterate(lam, r * lam, 3000) / lam)
             b.append(bound.ula_gaussian_variance(lam, r * lam) / lam)
-    check.equal(
-        a,
-        b,
-        tol=1e-12,
-        cause="rounding: (1 - r)^2^3000 of the start and rounding of the sum",
-        on="lam .3 .. 7, gamma/lam .01 .. 1.9",
-    )
+    cause = "rounding: (1 - r)^2^3000 of the start and rounding of the sum"
+    check.equal(a, b, tol=1e-12, cause=cause, on="lam .3 .. 7, gamma/lam .01 .. 1.9")
 
 
 def test_any_dimension(check):
@@ -53,25 +48,15 @@ def test_rate_and_constant(check):
         w2 = np.sqrt(bound.ula_gaussian_variance(lam, gamma)) - np.sqrt(lam)
         check.rate(distances.fit_slope(gamma[-4:], w2[-4:]), 1.0, within=0.02, on=f"W2 against gamma, lam = {lam:g}")
         limit = w2[-1] / (gamma[-1] / (4 * np.sqrt(lam)))
-        check.tight(
-            limit,
-            1.0,
-            tol=2 * gamma[-1] / lam,
-            cause="remainder: next term of the expansion",
-            on=f"gamma/(4 sqrt lam), lam = {lam:g}",
-        )
+        cause = "remainder: next term of the expansion"
+        check.tight(limit, 1.0, tol=2 * gamma[-1] / lam, cause=cause, on=f"gamma/(4 sqrt lam), lam = {lam:g}")
 
 
 def test_misprint_and_controls(check):
     gamma = np.array([0.1, 0.01, 0.001])
     printed = np.array([iterate(1.0, g, 20_000, keep=0.0) for g in gamma])
-    check.equal(
-        printed,
-        2 * gamma / (1 - gamma**2),
-        tol=64 * EPS,
-        cause="rounding: 64 eps",
-        on="printed recursion: its own stationary variance",
-    )
+    cause, on = "rounding: 64 eps", "printed recursion: its own stationary variance"
+    check.equal(printed, 2 * gamma / (1 - gamma**2), tol=64 * EPS, cause=cause, on=on)
     check.refuted(
         "x_{k+1} = -gamma grad f(x_k) + ..., without x_k",
         np.abs(np.sqrt(printed) - 1),

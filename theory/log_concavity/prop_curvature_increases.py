@@ -40,9 +40,8 @@ def test_tight(check):
     for sigma2, tau2 in ((0.95, 0.1), (0.4, 0.8)):
         ratio = [least_curvature(P, w, m, sigma2, tau2) / bound.curvature_lower_bound(m, sigma2, tau2, 1.0) for m in M]
         cause = "remainder: local ascent's flat top over the least zeta"
-        check.tight(
-            ratio, 1.0, tol=1e-8, cause=cause, on=f"two points of weights .2, .8, sigma^2 = {sigma2}, tau^2 = {tau2}"
-        )
+        on = f"two points of weights .2, .8, sigma^2 = {sigma2}, tau^2 = {tau2}"
+        check.tight(ratio, 1.0, tol=1e-8, cause=cause, on=on)
 
 
 def test_by_sympy(check):
@@ -56,14 +55,8 @@ def test_by_sympy(check):
 def test_controls(check):
     P, w = np.array([[-1.0], [1.0]]), np.array([0.5, 0.5])
     measured = least_curvature(P, w, 2, 0.9, 0.1)
-    check.control(
-        "1 % of R^2", bound.curvature_lower_bound(2, 0.9, 0.1, np.sqrt(0.99)), measured, tol=1e-12, on="two points, m = 2"
-    )
+    on = "two points, m = 2"
+    check.control("1 % of R^2", bound.curvature_lower_bound(2, 0.9, 0.1, np.sqrt(0.99)), measured, tol=1e-12, on=on)
     one, two = (least_curvature(FOUR, FOUR_WEIGHTS, m, 0.714, 0.0) for m in (1, 2))
-    check.control(
-        "sigma^2 >= R^2 - tau^2: the least curvature increases",
-        one,
-        two,
-        tol=1e-9,
-        on="four atoms, sigma^2 = .714, R^2 = 1.44",
-    )
+    on = "four atoms, sigma^2 = .714, R^2 = 1.44"
+    check.control("sigma^2 >= R^2 - tau^2: the least curvature increases", one, two, tol=1e-9, on=on)

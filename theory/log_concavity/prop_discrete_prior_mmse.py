@@ -69,13 +69,8 @@ def test_plane(check):
             total += p * (W @ np.trace(C, axis1=1, axis2=2))
         value.append(total)
         larger.append(bound.discrete_prior_mmse(law.means, law.weights, m, 1.0))
-    check.holds(
-        value,
-        larger,
-        tol=1e-6,
-        cause="remainder: Gauss-Hermite error at decision boundaries",
-        on="6 points in the plane, m = 1, 4, 16",
-    )
+    cause = "remainder: Gauss-Hermite error at decision boundaries"
+    check.holds(value, larger, tol=1e-6, cause=cause, on="6 points in the plane, m = 1, 4, 16")
 
 
 def test_rate(check):

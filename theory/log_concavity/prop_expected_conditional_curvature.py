@@ -51,9 +51,8 @@ def test_holds(check):
     }
     check.holds(lower, value, detail="(1 - 1/m) <= mean curvature", **args)
     check.holds(value, upper, detail="mean curvature <= 1", **args)
-    check.holds(
-        outside, markov, tol=1e-12, cause="remainder: quadrature", on="P(not log-concave at the visited point) <= d/m"
-    )
+    cause = "remainder: quadrature"
+    check.holds(outside, markov, tol=1e-12, cause=cause, on="P(not log-concave at the visited point) <= d/m")
 
 
 def test_plane(check):

@@ -30,14 +30,8 @@ def test_holds(check, deep):
             least.append(value[-1] / (0.5 * s * math.sqrt(information)))
     # the constant 1/2 is a conjecture: recorded in the detail, never asserted
     detail = f"largest W2/(s sqrt(I)/2) = {max(least):.4f}"
-    check.holds(
-        value,
-        larger,
-        tol=1e-9,
-        cause="remainder: square root of a 1e-18 quadrature error",
-        on="mixtures, s = .003 .. 3",
-        detail=detail,
-    )
+    cause = "remainder: square root of a 1e-18 quadrature error"
+    check.holds(value, larger, tol=1e-9, cause=cause, on="mixtures, s = .003 .. 3", detail=detail)
 
 
 def test_information_of_noised_law(check):
@@ -59,13 +53,8 @@ def test_tight(check):
         ratios.append(w2 / bound.fisher_information_w2(information, 1, math.sqrt(s)))
     limit = 2 * ratios[2] - ratios[1]
     tol = 4 * abs(limit - (2 * ratios[1] - ratios[0]))
-    check.tight(
-        limit,
-        1 / 3,
-        tol=tol,
-        cause="remainder: 4 x the last change of Richardson's extrapolation",
-        on="s -> 0, two Gaussians",
-    )
+    cause = "remainder: 4 x the last change of Richardson's extrapolation"
+    check.tight(limit, 1 / 3, tol=tol, cause=cause, on="s -> 0, two Gaussians")
 
 
 def test_rate(check):

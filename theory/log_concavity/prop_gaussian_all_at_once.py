@@ -31,13 +31,8 @@ def test_equal(check):
         size.append(m * len(C))
     measured, formula = np.array(measured), np.array(formula)
     tol = 8 * EPS * np.array(size) * formula
-    check.equal(
-        measured / formula,
-        1.0,
-        tol=tol,
-        cause="rounding: 8 eps m d kappa: eigenvalues of the joint matrix",
-        on="100 rotated Gaussians",
-    )
+    cause = "rounding: 8 eps m d kappa: eigenvalues of the joint matrix"
+    check.equal(measured / formula, 1.0, tol=tol, cause=cause, on="100 rotated Gaussians")
     example = [bound.all_at_once_condition(m, 1.0, [0.01, 1.0]) for m in (2, 10, 100, 1000)]
     check.equal(example, [3, 11, 101, 1001], tol=0, cause="exact", on="tau^2 = (.01, 1), sigma = 1, m = 2, 10, 100, 1000")
 

@@ -43,20 +43,10 @@ def test_bound_and_order(check):
     for tau2 in ([0.01, 1.0], [0.0, 2.0], [0.5, 0.6, 30.0]):
         for sigma2 in (0.1, 1.0, 10.0):
             kappa = bound.one_at_a_time_condition(t, sigma2, tau2)
-            check.holds(
-                kappa,
-                1 + 1 / (t - 1 + sigma2 / max(tau2)),
-                tol=8 * EPS * kappa,
-                cause="rounding: 8 eps kappa",
-                on=f"{tau2}, sigma^2 = {sigma2}",
-            )
-            check.holds(
-                kappa[1:],
-                kappa[:-1],
-                tol=4 * EPS * kappa[1:],
-                cause="rounding: 4 eps kappa",
-                on=f"{tau2}, sigma^2 = {sigma2}: decreasing",
-            )
+            cause, on = "rounding: 8 eps kappa", f"{tau2}, sigma^2 = {sigma2}"
+            check.holds(kappa, 1 + 1 / (t - 1 + sigma2 / max(tau2)), tol=8 * EPS * kappa, cause=cause, on=on)
+            cause, on = "rounding: 4 eps kappa", f"{tau2}, sigma^2 = {sigma2}: decreasing"
+            check.holds(kappa[1:], kappa[:-1], tol=4 * EPS * kappa[1:], cause=cause, on=on)
     ratio = (bound.one_at_a_time_condition(t, 1.0, [0.0, 2.0]) - 1) * (t - 1 + 0.5)
     check.tight(ratio, 1.0, tol=64 * EPS * t, cause="rounding: 64 eps t: kappa - 1", on="tau_min = 0: the bound is attained")
 
@@ -70,9 +60,8 @@ def test_rates(check):
     T, s, a, b = sympy.symbols("t s a b", positive=True)
     kappa = (s + T * a) * (s + (T - 1) * b) / ((s + (T - 1) * a) * (s + T * b))
     limit = sympy.simplify(sympy.limit((kappa - 1) * T**2, T, sympy.oo) - s * (1 / b - 1 / a))
-    check.equal(
-        float(limit), 0.0, tol=0, cause="exact: SymPy", on="(kappa_t - 1) t^2 -> sigma^2 (1/tau_min^2 - 1/tau_max^2)"
-    )
+    cause = "exact: SymPy"
+    check.equal(float(limit), 0.0, tol=0, cause=cause, on="(kappa_t - 1) t^2 -> sigma^2 (1/tau_min^2 - 1/tau_max^2)")
 
 
 def test_controls(check):

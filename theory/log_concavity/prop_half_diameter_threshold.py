@@ -31,9 +31,8 @@ def test_holds(check):
     tol, cause = 64 * EPS, "rounding: 64 eps of D^2"
     check.holds(lower, bounds, tol=tol, cause=cause, on=f"threshold against D^2/4: {on}")
     check.holds(half, radius, tol=1e-11, cause="remainder: 1e-11 D: tolerance of the enclosing ball", on=on, of="D/2 <= R")
-    check.holds(
-        radius, jung, tol=1e-11, cause="remainder: 1e-11 D: tolerance of the enclosing ball", on=on, of="R <= Jung's radius"
-    )
+    of = "R <= Jung's radius"
+    check.holds(radius, jung, tol=1e-11, cause="remainder: 1e-11 D: tolerance of the enclosing ball", on=on, of=of)
 
 
 def test_tight(check):
@@ -44,13 +43,11 @@ def test_tight(check):
         ratio = found.lower / bound.half_diameter_threshold(np.sqrt(2))
         check.tight(ratio, 1.0, tol=64 * EPS, cause="rounding: 64 eps", on=f"simplex of {d + 1} atoms, random weights")
         R = enclosing_ball(P)[1] / bound.jung_radius(np.sqrt(2), d)
-        check.tight(
-            R, 1.0, tol=1e-11, cause="remainder: tolerance of the enclosing ball", on=f"Jung: simplex of {d + 1} atoms"
-        )
+        cause = "remainder: tolerance of the enclosing ball"
+        check.tight(R, 1.0, tol=1e-11, cause=cause, on=f"Jung: simplex of {d + 1} atoms")
         gain = found.radius_squared / found.half_diameter_squared
-        check.equal(
-            gain, 2 * d / (d + 1), tol=1e-10, cause="remainder: tolerance of the enclosing ball", on=f"gain, {d + 1} atoms"
-        )
+        cause = "remainder: tolerance of the enclosing ball"
+        check.equal(gain, 2 * d / (d + 1), tol=1e-10, cause=cause, on=f"gain, {d + 1} atoms")
 
 
 def test_controls(check):

@@ -36,20 +36,17 @@ def test_posteriors(check):
         low, high = bound.log_concavity_window(enclosing_ball(means)[1], tau2)
         x = points_between(means, rng)
         top = np.linalg.eigvalsh(law.hessian(x))[:, -1]
-        check.holds(
-            top, 1 / high, tol=256 * EPS / tau2, cause="rounding: 256 eps / tau^2", on=f"Hess log p <= 1/v_high, {name}"
-        )
+        cause = "rounding: 256 eps / tau^2"
+        check.holds(top, 1 / high, tol=256 * EPS / tau2, cause=cause, on=f"Hess log p <= 1/v_high, {name}")
         # the posterior itself, as a mixture
         y = means.mean(axis=0)
         posterior = posterior_mixture(law, y, 1, math.sqrt(high))
         top = np.linalg.eigvalsh(posterior.hessian(x))[:, -1]
-        check.holds(
-            top, 0.0, tol=256 * EPS * (1 / high + 1 / tau2), cause="rounding: 256 eps / v", on=f"p(x|y) at v_high, {name}"
-        )
+        cause = "rounding: 256 eps / v"
+        check.holds(top, 0.0, tol=256 * EPS * (1 / high + 1 / tau2), cause=cause, on=f"p(x|y) at v_high, {name}")
         found = log_concavity_threshold(law, certify=False).lower
-        check.holds(
-            found, low, tol=1e-9 * (low + tau2), cause="remainder: rounding of the ascent", on=f"sigma*^2 <= v_low, {name}"
-        )
+        cause = "remainder: rounding of the ascent"
+        check.holds(found, low, tol=1e-9 * (low + tau2), cause=cause, on=f"sigma*^2 <= v_low, {name}")
 
 
 def test_tight(check):

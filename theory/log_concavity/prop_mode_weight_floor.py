@@ -36,13 +36,8 @@ def test_samples(check):
     rng = np.random.default_rng(94)
     x = np.where(rng.random((400, 1)) < 0.2, -1.0, 1.0)
     value = distances.w2(x, np.array([[-1.0], [1.0]]), weights_y=np.array([0.2, 0.8])).value
-    check.equal(
-        value,
-        2 * np.sqrt(abs(np.mean(x < 0) - 0.2)),
-        tol=1e-7,
-        cause="rounding: sqrt of a rounding of 1e-15 in W2^2",
-        on="400 draws",
-    )
+    cause = "rounding: sqrt of a rounding of 1e-15 in W2^2"
+    check.equal(value, 2 * np.sqrt(abs(np.mean(x < 0) - 0.2)), tol=1e-7, cause=cause, on="400 draws")
 
 
 def test_rate(check):
@@ -50,13 +45,8 @@ def test_rate(check):
     first = [moments(int(k), 0.2)[0] for k in n]
     check.rate(distances.fit_slope(n, first), -0.25, within=2e-3, on="E W2 against n, 1000 .. 64,000")
     second = moments(64_000, 0.2)[1] / (bound.mode_weight_floor(1.0, 0.2, 64_000) ** 2 * np.sqrt(2 / np.pi))
-    check.tight(
-        second,
-        1.0,
-        tol=1e-3,
-        cause="remainder: 1/n of the normal limit",
-        on="E W2^2 over 4 R^2 sqrt(2 w (1 - w)/(pi n)), n = 64,000",
-    )
+    cause = "remainder: 1/n of the normal limit"
+    check.tight(second, 1.0, tol=1e-3, cause=cause, on="E W2^2 over 4 R^2 sqrt(2 w (1 - w)/(pi n)), n = 64,000")
 
 
 def test_controls(check):

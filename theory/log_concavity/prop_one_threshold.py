@@ -28,9 +28,8 @@ def test_shift(check):
         shifted = [log_concavity_threshold(GaussianMixture(w, P, t), certify=False).lower for t in tau2]
         tol = 1e-9 * base.lower
         cause = "remainder: 1e-9: the bisection's end and the flat top of the maximum"
-        check.equal(
-            shifted, bound.smoothed_threshold(base.lower, tau2), tol=tol, cause=cause, on=f"{name}, tau^2 < threshold"
-        )
+        on = f"{name}, tau^2 < threshold"
+        check.equal(shifted, bound.smoothed_threshold(base.lower, tau2), tol=tol, cause=cause, on=on)
         over = log_concavity_threshold(GaussianMixture(w, P, 1.01 * base.upper), certify=False)
         check.equal([over.lower, over.upper], 0.0, tol=0, cause="exact", on=f"{name}: log-concave without further noise")
 
@@ -64,9 +63,8 @@ def test_certified_brackets(check):
         check.hypothesis("upper end certified", found.upper_by == "certificate", on=name)
         cause = "remainder: rtol of the certificate, and the other bracket's own width"
         check.holds(found.upper - found.lower, rtol * found.lower, tol=1e-15, cause="rounding", on=f"{name}: width")
-        check.holds(
-            [low, found.lower], [found.upper, high], tol=1e-9, cause=cause, on=f"{name}: meets an independent bracket"
-        )
+        on = f"{name}: meets an independent bracket"
+        check.holds([low, found.lower], [found.upper, high], tol=1e-9, cause=cause, on=on)
 
 
 def test_controls(check):

@@ -58,31 +58,24 @@ def test_dimension(check):
             sigma = math.sqrt(9 * d - 1)
             s = sigma**2 / m
             value = measurements.line_jump_w2(axis, m, sigma) + (d - 1) * (1 - 1 / math.sqrt(1 + s)) ** 2
-            check.holds(
-                value, bound.posterior_mean_w2(m, sigma, d), tol=1e-12, cause=CAUSE, on=f"means +-3 in R^{d}, m = {m}"
-            )
+            on = f"means +-3 in R^{d}, m = {m}"
+            check.holds(value, bound.posterior_mean_w2(m, sigma, d), tol=1e-12, cause=CAUSE, on=on)
 
 
 def test_how_tight(check):
     """Largest ratios W2^2/(s d) by family: none near 1. The second inequality, E tr C <= s d, is attained in the limit."""
     lam = np.logspace(-1.5, 1.5, 6001)
     gaussian = (np.sqrt(lam) - lam / np.sqrt(lam + 1)) ** 2
-    check.tight(
-        gaussian.max(),
-        GOLDEN,
-        tol=1e-6,
-        cause="remainder: grid of 6001 ratios lam/s",
-        on="Gaussians, W2^2/s = (5 sqrt5 - 11)/2",
-    )
+    cause = "remainder: grid of 6001 ratios lam/s"
+    check.tight(gaussian.max(), GOLDEN, tol=1e-6, cause=cause, on="Gaussians, W2^2/s = (5 sqrt5 - 11)/2")
     pair = PointCloud(np.array([[-1.0], [1.0]]))
     ratios = [measurements.line_jump_w2(pair, 1, math.sqrt(s)) / s for s in np.linspace(0.6, 1.2, 41)]
     check.tight(max(ratios), 0.186447, tol=2e-5, cause="remainder: grid of 41 levels", on="two points, W2^2/s")
     # the infinite lattice by its periodic middle cell: 41 atoms, the ends contribute 1/41 of their own ratio
     few, many = (measurements.line_jump_w2(PointCloud(2.49 * np.arange(-k, k + 1)[:, None]), 1, 1.0) for k in (10, 20))
     cell = (41 * many - 21 * few) / 20
-    check.tight(
-        cell, 0.3468, tol=1e-4, cause="printed digits: four printed digits", on="lattice of spacing 2.49 sqrt s, per cell"
-    )
+    cause = "printed digits: four printed digits"
+    check.tight(cell, 0.3468, tol=1e-4, cause=cause, on="lattice of spacing 2.49 sqrt s, per cell")
     wide = GaussianMixture(None, np.zeros((1, 1)), 1e8)
     cases = ((1, 1.0), (9, 3.0), (4, 1.0))
     ratio = [measurements.line_mmse(wide, m, sigma) / bound.posterior_mean_w2(m, sigma, 1) for m, sigma in cases]

@@ -43,9 +43,8 @@ def test_total_covariance(check):
         xhat = law.noised(1.0, math.sqrt(s)).denoise(y[:, None])[:, 0]
         variance = w @ (xhat - w @ xhat) ** 2
         expected = law.covariance[0, 0] - measurements.line_mmse(law, 1, math.sqrt(s))
-        check.equal(
-            variance, expected, tol=1e-13 * 8, cause="rounding: 64 eps per sum of 1e3 terms", on=f"two Gaussians, s = {s:g}"
-        )
+        cause = "rounding: 64 eps per sum of 1e3 terms"
+        check.equal(variance, expected, tol=1e-13 * 8, cause=cause, on=f"two Gaussians, s = {s:g}")
 
 
 def test_tight(check):
@@ -62,9 +61,8 @@ def test_tight(check):
             gain = law.noised(1.0, math.sqrt(s)).denoise(np.eye(d))  # linear: the rows are the columns of the gain
             exact = distances.bures_w2(np.zeros(d), L, np.zeros(d), gain.T @ (L + s * np.eye(d)) @ gain) ** 2
             ratios.append(exact / low)
-    check.tight(
-        ratios, 1.0, tol=1e-9, cause="rounding: cancellation in the trace: eps tr L / W2^2", on="Gaussians, d = 1, 3, 6"
-    )
+    cause = "rounding: cancellation in the trace: eps tr L / W2^2"
+    check.tight(ratios, 1.0, tol=1e-9, cause=cause, on="Gaussians, d = 1, 3, 6")
 
 
 def test_upper_side_in_the_limit(check):
@@ -72,13 +70,8 @@ def test_upper_side_in_the_limit(check):
     s = np.array([1e4, 1e6, 1e10])
     value = (1 - 1 / np.sqrt(1 + s)) ** 2
     upper = [bound.posterior_mean_w2_sandwich([[1.0]], [[x / (1 + x)]])[1] for x in s]
-    check.tight(
-        value / upper,
-        1.0,
-        tol=2 / np.sqrt(s),
-        cause="remainder: 2/sqrt(s): the limit is reached so",
-        on="N(0, 1), s to 1e10",
-    )
+    cause = "remainder: 2/sqrt(s): the limit is reached so"
+    check.tight(value / upper, 1.0, tol=2 / np.sqrt(s), cause=cause, on="N(0, 1), s to 1e10")
 
 
 def test_controls(check):

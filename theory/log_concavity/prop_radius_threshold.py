@@ -38,17 +38,11 @@ def test_holds(check):
             law = PointCloud(P) if tau2 == 0 else GaussianMixture(None, P, tau2)
             threshold = log_concavity_threshold(law, certify=False)
             tol = 64 * EPS * R**2
-            check.holds(
-                threshold.lower, sigma2, tol=tol, cause="rounding: 64 eps R^2", on=f"threshold of {name}, tau^2 = {tau2:.2g}"
-            )
+            cause = "rounding: 64 eps R^2"
+            check.holds(threshold.lower, sigma2, tol=tol, cause=cause, on=f"threshold of {name}, tau^2 = {tau2:.2g}")
             worst = [supremum(P, m, sigma2, tau2) for m in (1, 2, 5, 50)]
-            check.holds(
-                worst,
-                sigma2,
-                tol=tol,
-                cause="rounding: 64 eps R^2",
-                on=f"sup C_m, m = 1, 2, 5, 50, {name}, tau^2 = {tau2:.2g}",
-            )
+            cause = "rounding: 64 eps R^2"
+            check.holds(worst, sigma2, tol=tol, cause=cause, on=f"sup C_m, m = 1, 2, 5, 50, {name}, tau^2 = {tau2:.2g}")
 
 
 def test_formula_of_the_proof(check):
@@ -61,9 +55,8 @@ def test_formula_of_the_proof(check):
     inner = cloud.noised(1, np.sqrt(sigma2 / m + tau2)).posterior_covariance(total / m)
     left = posterior_covariance(law, total, m, np.sqrt(sigma2))
     tol = 1e3 * EPS
-    check.equal(
-        left, b * tau2 * np.eye(2) + b * b * inner, tol=tol, cause="rounding: 1e3 eps: logits of size 100", on="8-gon, m = 3"
-    )
+    cause = "rounding: 1e3 eps: logits of size 100"
+    check.equal(left, b * tau2 * np.eye(2) + b * b * inner, tol=tol, cause=cause, on="8-gon, m = 3")
 
 
 def test_by_sympy(check):
@@ -84,9 +77,8 @@ def test_tight(check):
     for tau2 in (0.0, 0.3):
         law = PointCloud(P, np.array([0.05, 0.95])) if tau2 == 0 else GaussianMixture(np.array([0.05, 0.95]), P, tau2)
         ratio = log_concavity_threshold(law).lower / bound.radius_threshold(1.0, tau2)
-        check.tight(
-            ratio, 1.0, tol=64 * EPS, cause="rounding: 64 eps", on=f"two points of weights .05 and .95, tau^2 = {tau2}"
-        )
+        cause = "rounding: 64 eps"
+        check.tight(ratio, 1.0, tol=64 * EPS, cause=cause, on=f"two points of weights .05 and .95, tau^2 = {tau2}")
 
 
 def test_controls(check):

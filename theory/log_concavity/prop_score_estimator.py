@@ -31,13 +31,11 @@ def test_library_is_this_formula(check):
     eps = noise.normal(0, 20, 100).reshape(20, 50, 2)
     logs = p.log_density((y[:, np.newaxis] + np.sqrt(S) * eps).reshape(-1, 2)).reshape(20, 50)
     formula = bound.score_estimator(logs, eps, S)
-    check.equal(
-        estimated.score(y), formula, tol=1e-13, cause="remainder: 64 eps of numbers of order 1", on="20 points, 50 draws"
-    )
+    cause = "remainder: 64 eps of numbers of order 1"
+    check.equal(estimated.score(y), formula, tol=1e-13, cause=cause, on="20 points, 50 draws")
     xhat = EstimatedLaw(p.log_density, 2, 50, noise).noised(1.0, np.sqrt(S)).denoise(y)
-    check.equal(
-        xhat, y + S * formula, tol=1e-13, cause="remainder: 64 eps of numbers of order 1", on="denoiser: y + s score"
-    )
+    cause = "remainder: 64 eps of numbers of order 1"
+    check.equal(xhat, y + S * formula, tol=1e-13, cause=cause, on="denoiser: y + s score")
 
 
 def test_rate(check):
@@ -51,9 +49,8 @@ def test_rate(check):
             bias.append(np.linalg.norm(found.mean(axis=0) - true))
             error.append(rmse[-1] / np.sqrt(len(found)))
         # the slope's own error: root mean squares known to 1/sqrt(2 repeats), abscissae 1.39 apart; 6 of these and .01
-        check.rate(
-            distances.fit_slope(draws[1:], rmse[1:]), -0.5, within=0.07, on=f"d = {d}: error against draws, 100 .. 1600"
-        )
+        on = f"d = {d}: error against draws, 100 .. 1600"
+        check.rate(distances.fit_slope(draws[1:], rmse[1:]), -0.5, within=0.07, on=on)
         slope = distances.fit_slope(draws[1:], rmse[1:]).slope
         sd = np.hypot(1 / np.sqrt(8000), 1 / np.sqrt(2000)) / (2 * 1.386)
         chance.normal(slope, -0.5, sd, tol=0.01, degrees=np.inf, on=f"d = {d}: slope of the error, next term up to .01")
@@ -76,12 +73,8 @@ def test_controls(check):
         level = EstimatedLaw(p.log_density, d, draws, chance.noise(90)).noised(1.0, sigma)
         errors.append(np.sqrt(np.mean(np.sum((level.denoise(y) - true) ** 2, 1)) / np.mean(np.sum(true**2, 1))))
         sizes.append(np.median(level.effective_sample_size(y)))
-    check.control(
-        "low dimension (error / 4 for 16 times the draws)",
-        errors[1],
-        errors[0] / 3,
-        on="two Gaussians in R^8, 100 and 1600 draws",
-    )
+    on = "two Gaussians in R^8, 100 and 1600 draws"
+    check.control("low dimension (error / 4 for 16 times the draws)", errors[1], errors[0] / 3, on=on)
     check.control("low dimension (effective draws >= 1 %)", 16.0, sizes[1], on="two Gaussians in R^8, 1600 draws")
     found, true = estimates(1, 400, chance)
     wrong = found[:, 0] * np.sqrt(S)  # s^{-1/2} forgotten

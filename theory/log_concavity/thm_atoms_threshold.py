@@ -44,9 +44,8 @@ def test_table(check, name):
     found = log_concavity_threshold(PointCloud(P, None if w is None else np.array(w)), certify=False)
     check.equal(found.lower, value, tol=5e-6, cause="printed digits: the table's digits", on=f"{name}: threshold")
     cause = "remainder: 1e-11: tolerance of the enclosing ball"
-    check.equal(
-        [found.radius_squared, found.half_diameter_squared], [R2, half], tol=1e-11, cause=cause, on=f"{name}: bounds"
-    )
+    on = f"{name}: bounds"
+    check.equal([found.radius_squared, found.half_diameter_squared], [R2, half], tol=1e-11, cause=cause, on=on)
     low, high = bound.atoms_threshold(np.sqrt(4 * found.edge_squared), np.sqrt(4 * found.half_diameter_squared))
     check.holds([low, found.lower], [found.lower, high], tol=64 * EPS, cause="rounding: 64 eps", on=f"{name}: sandwich")
 
@@ -67,9 +66,8 @@ def test_21_equispaced_points_in_40_digits(check):
             return float(best)
 
     of = "the digits of an example, .0173"
-    check.holds(
-        1e-15, excess("0.0173"), tol=0, cause="remainder: 40 digits", on="v = .01730: a witness, Var/v - 1 = 9e-15", of=of
-    )
+    on = "v = .01730: a witness, Var/v - 1 = 9e-15"
+    check.holds(1e-15, excess("0.0173"), tol=0, cause="remainder: 40 digits", on=on, of=of)
     check.holds(excess("0.01732") + 1, 1.0, tol=0, cause="remainder: 40 digits", on="v = .01732: none on the grid", of=of)
     found = log_concavity_threshold(PointCloud(np.linspace(-1, 1, 21)[:, None]), certify=False)
     cause = "exact: the library claims a witness only above rounding"
@@ -94,20 +92,13 @@ def test_exact_when_affinely_independent(check):
             finite.append(covariance_supremum(P, w, v, starts=_far_out(P, w, v, i, j))[0] / v)
             longest = max(math.dist(a, b) for a, b in itertools.combinations(P, 2))  # an exposed edge: there are no others
             sandwich.append(bound.atoms_threshold(longest, longest))
-    check.equal(
-        low,
-        high,
-        tol=64 * EPS * np.array(high),
-        cause="rounding: 64 eps",
-        on="9 affinely independent clouds, random weights",
-    )
-    check.tight(
-        np.array(low) / high, 1.0, tol=64 * EPS, cause="rounding: 64 eps", on="sigma*^2 / (D^2/4), affinely independent"
-    )
+    cause = "rounding: 64 eps"
+    check.equal(low, high, tol=64 * EPS * np.array(high), cause=cause, on="9 affinely independent clouds, random weights")
+    cause = "rounding: 64 eps"
+    check.tight(np.array(low) / high, 1.0, tol=64 * EPS, cause=cause, on="sigma*^2 / (D^2/4), affinely independent")
     lower, upper = np.transpose(sandwich)
-    check.tight(
-        np.array(low) / lower, 1.0, tol=64 * EPS, cause="rounding: 64 eps", on="sigma*^2 / (edge^2/4), affinely independent"
-    )
+    cause = "rounding: 64 eps"
+    check.tight(np.array(low) / lower, 1.0, tol=64 * EPS, cause=cause, on="sigma*^2 / (edge^2/4), affinely independent")
     check.tight(np.array(low) / upper, 1.0, tol=64 * EPS, cause="rounding: 64 eps", on="sigma*^2 / (longest pair^2/4)")
     of = "witnesses at finite points, which approach the edge and do not beat it"
     check.holds(finite, 1.0, tol=1e-12, cause="rounding: of the covariance", on="the same clouds", of=of)
@@ -132,14 +123,12 @@ def test_edge_lemma(check):
     a, normal = SQUARE[i] - SQUARE[j], 0.5 * (SQUARE[i] + SQUARE[j])
     odds = -np.log(w[i] / w[j]) * v / (a @ a)
     far = [largest_posterior_variance(cloud, (r * normal + odds * a)[np.newaxis], v)[0] for r in (2.0, 5.0, 20.0)]
-    check.tight(
-        far[-1] / (square / 4), 1.0, tol=1e-9, cause="remainder: exp(-2 r / v) at r = 20", on="side of the uneven square"
-    )
+    cause = "remainder: exp(-2 r / v) at r = 20"
+    check.tight(far[-1] / (square / 4), 1.0, tol=1e-9, cause=cause, on="side of the uneven square")
     gap = np.abs(np.array(far) - square / 4)
     of = "the speed of the lemma's limit"
-    check.holds(
-        gap[1:], 1e-2 * gap[:-1] + 64 * EPS, tol=0, cause="remainder: exponential approach", on="r = 2, 5, 20", of=of
-    )
+    cause = "remainder: exponential approach"
+    check.holds(gap[1:], 1e-2 * gap[:-1] + 64 * EPS, tol=0, cause=cause, on="r = 2, 5, 20", of=of)
 
 
 def test_witness_in_ball_arithmetic(check):
@@ -149,9 +138,8 @@ def test_witness_in_ball_arithmetic(check):
     v = 0.2831
     ball = rigorous_covariance(THREE.tolist(), [1, 1, 1], v, [float(found.witness[0])])[0][0]
     assert ball > v  # a statement about every number of the ball
-    check.holds(
-        v, float(ball.lower()), tol=0, cause="exact: ball arithmetic", on="-1, 0, 1 at v = .2831", of="a rigorous witness"
-    )
+    cause = "exact: ball arithmetic"
+    check.holds(v, float(ball.lower()), tol=0, cause=cause, on="-1, 0, 1 at v = .2831", of="a rigorous witness")
 
 
 def test_controls(check):

@@ -35,9 +35,8 @@ def test_sampler(check):
     ]
     t = 4.0 * (N - np.arange(N)) / N
     factors = 1 + 4.0 / N - 2 * 4.0 / N / (np.exp(-2 * t) * 0.25 - np.expm1(-2 * t))
-    check.equal(
-        runs[1] - runs[0], np.prod(factors), tol=64 * EPS * N, cause="rounding: 64 eps per step", on="N(.7, 1/4), N = 64"
-    )
+    cause = "rounding: 64 eps per step"
+    check.equal(runs[1] - runs[0], np.prod(factors), tol=64 * EPS * N, cause=cause, on="N(.7, 1/4), N = 64")
 
 
 def w2(mean, variance, T, N):
@@ -50,13 +49,8 @@ def test_rate(check):
     for variance in (0.25, 4.0):
         errors = np.array([w2(0.0, variance, 8.0, int(N)) for N in steps])
         ratios = np.array2string(errors[:-1] / errors[1:], precision=3)
-        check.rate(
-            distances.fit_slope(steps[-4:], errors[-4:]),
-            -1.0,
-            within=0.03,
-            on=f"W2 against N, N(0, {variance:g}), T = 8",
-            detail=ratios,
-        )
+        on = f"W2 against N, N(0, {variance:g}), T = 8"
+        check.rate(distances.fit_slope(steps[-4:], errors[-4:]), -1.0, within=0.03, on=on, detail=ratios)
 
 
 def test_converges(check):
@@ -104,13 +98,8 @@ def test_misprint_and_controls(check):
     on = "second moment of 4000 chains: W2 above 10 times that with log"
     draw.mean_exceeds(y[:, 0] ** 2, (10 * good + root) ** 2, on=on)
     lower = np.sqrt(np.mean(y**2)) - root
-    check.refuted(
-        "2 gamma grad r (no log)",
-        lower,
-        10 * good,
-        on="two Gaussians, T = 5, N = 200",
-        detail=f"W2 >= {lower:.4g}, {good:.3g} with log",
-    )
+    detail = f"W2 >= {lower:.4g}, {good:.3g} with log"
+    check.refuted("2 gamma grad r (no log)", lower, 10 * good, on="two Gaussians, T = 5, N = 200", detail=detail)
     exact = w2(0.0, 0.25, 8.0, 400)
     v = 1.0
     for k in range(400):

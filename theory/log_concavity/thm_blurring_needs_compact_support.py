@@ -38,12 +38,10 @@ def lattice(K):
 
 def test_student_is_never_log_concave(check):
     ratios = [worst_student(s) for s in (1.0, 10.0, 100.0)]
-    check.equal(
-        ratios, [1.14870, 3.54406, 7.75561], tol=1e-5, cause="printed digits: digits; flat maximum", on="Student t_3"
-    )
-    check.control(
-        "bounded support (any sigma)", ratios, 1.0, tol=1e-9, on="Student t_3: max Var(X|y)/sigma^2, sigma = 1, 10, 100"
-    )
+    cause = "printed digits: digits; flat maximum"
+    check.equal(ratios, [1.14870, 3.54406, 7.75561], tol=1e-5, cause=cause, on="Student t_3")
+    on = "Student t_3: max Var(X|y)/sigma^2, sigma = 1, 10, 100"
+    check.control("bounded support (any sigma)", ratios, 1.0, tol=1e-9, on=on)
     worse = "the growth with the noise of the counterexample"
     check.holds(ratios[:-1], ratios[1:], tol=0, cause="exact: it grows by factors", on="Student t_3", of=worse)
 
@@ -61,12 +59,8 @@ def test_lattice(check):
     check.holds(gap, thresholds, tol=1e-9 * gap, cause="remainder: 1e-9: bisection", on="lattice, K = 2 .. 6", of=quarter)
     slope = distances.fit_slope([16, 32, 64], thresholds[-3:])
     check.rate(slope, 2.0, within=0.01, on="thresholds against the largest atom")
-    check.control(
-        "bounded support (a sub-Gaussian law)",
-        thresholds[-1],
-        thresholds[0],
-        on="noise that suffices at K = 2 does not at K = 6",
-    )
+    on = "noise that suffices at K = 2 does not at K = 6"
+    check.control("bounded support (a sub-Gaussian law)", thresholds[-1], thresholds[0], on=on)
 
 
 def test_bounded_support(check):

@@ -49,19 +49,13 @@ def test_law_of_the_sum(check):
     for m in (1, 2, 3):
         total, p = law_of_sum(inner_law, m)
         cause = "remainder: mass beyond |y| = 22 (5 deviations and more) and the trapezoidal rule"
-        check.equal(
-            np.sum(np.abs(p - exact(total, m))),
-            0.0,
-            tol=1e-5,
-            cause=cause,
-            on=f"mixture .2/.8 at +-3, sigma^2 = 8: total variation, m = {m}",
-        )
+        on = f"mixture .2/.8 at +-3, sigma^2 = 8: total variation, m = {m}"
+        check.equal(np.sum(np.abs(p - exact(total, m))), 0.0, tol=1e-5, cause=cause, on=on)
         mean = np.sum(p * total)
         variance = np.sum(p * (total - mean) ** 2)
         expected = bound.chain_total_variance(LAW.covariance[0, 0], m, SIGMA2)
-        check.equal(
-            variance / expected, 1.0, tol=1e-4, cause="remainder: truncated tails", on=f"variance of the sum, m = {m}"
-        )
+        on = f"variance of the sum, m = {m}"
+        check.equal(variance / expected, 1.0, tol=1e-4, cause="remainder: truncated tails", on=on)
 
 
 def test_score_of_the_inner_law(check):
@@ -71,13 +65,8 @@ def test_score_of_the_inner_law(check):
     target = conditional_target(LAW, total, 4, np.sqrt(SIGMA2))
     h = 1e-4
     slope = (target.log_density(y + h) - target.log_density(y - h)) / (2 * h)
-    check.equal(
-        target.score(y)[:, 0],
-        slope,
-        tol=2e-7,
-        cause="remainder: h^2 and eps |log p| / h of the difference",
-        on="50 points, m = 4",
-    )
+    cause = "remainder: h^2 and eps |log p| / h of the difference"
+    check.equal(target.score(y)[:, 0], slope, tol=2e-7, cause=cause, on="50 points, m = 4")
 
 
 def test_exact_walk(check):

@@ -41,23 +41,13 @@ def test_attained_by_two_points(check):
     for m, value in zip(M, printed):
         ratio = two_points(m) / bound.condition_number(m, SIGMA2, TAU2, 1.0)
         tol = 1e-9 + 256 * EPS * bound.condition_number(m, SIGMA2, TAU2, 1.0)
-        check.tight(
-            ratio,
-            1.0,
-            tol=tol,
-            cause="remainder: local ascent's flat top, and eps kappa",
-            on=f"two points of weights .3, .7, m = {m}",
-        )
+        cause = "remainder: local ascent's flat top, and eps kappa"
+        check.tight(ratio, 1.0, tol=tol, cause=cause, on=f"two points of weights .3, .7, m = {m}")
         check.equal(two_points(m), value, tol=6e-5, cause="printed digits", on=f"two points, m = {m}")
     for m, sigma2, tau2 in ((1, 1.3, 0.2), (7, 2.0, 0.01), (3, 0.5, 0.9)):
         ratio = two_points(m, sigma2, tau2) / bound.condition_number(m, sigma2, tau2, 1.0)
-        check.tight(
-            ratio,
-            1.0,
-            tol=1e-8,
-            cause="remainder: local ascent's flat top",
-            on=f"m = {m}, sigma^2 = {sigma2}, tau^2 = {tau2}",
-        )
+        cause = "remainder: local ascent's flat top"
+        check.tight(ratio, 1.0, tol=1e-8, cause=cause, on=f"m = {m}, sigma^2 = {sigma2}, tau^2 = {tau2}")
 
 
 def ring(n):
@@ -106,8 +96,7 @@ def test_controls(check):
     shifted = bound.condition_number(6, SIGMA2, TAU2, 1.0)
     check.control("m (m + 1 in its place)", two_points(5), shifted, tol=1e-9, on="two points, m = 5")
     tiny = two_points(100, 1.5, 1e-9)
-    check.control(
-        "tau > 0", tiny, bound.condition_number(100, 1.5, 0.1, 1.0), tol=1e-9, on="two atoms, m = 100: no gain from m"
-    )
+    on = "two atoms, m = 100: no gain from m"
+    check.control("tau > 0", tiny, bound.condition_number(100, 1.5, 0.1, 1.0), tol=1e-9, on=on)
     quarter = (two_points(400) - 1) * 4
     check.control("the sharp L_m (rate 1/m asserted)", two_points(100) - 1, quarter, tol=1e-9, on="m = 100 against 400")

@@ -60,14 +60,8 @@ def test_martingale(check):
     """The lemma: I_t e^(2t) grows (u_t e^-t is a martingale along the backward process), so I_t <= e^-2t I_0."""
     t = np.array([0.0, 0.05, 0.2, 0.6, 1.5, 3.0])
     values = np.array([relative(LAW, s)[1] for s in t]) * np.exp(2 * t)
-    check.holds(
-        values[1:],
-        values[:-1],
-        tol=1e-11 * values[0],
-        cause="remainder: quadrature on 4001 nodes",
-        on="t = 0 .. 3",
-        of="the lemma that e^2t I(r_t|gamma) does not increase",
-    )
+    cause, of = "remainder: quadrature on 4001 nodes", "the lemma that e^2t I(r_t|gamma) does not increase"
+    check.holds(values[1:], values[:-1], tol=1e-11 * values[0], cause=cause, on="t = 0 .. 3", of=of)
 
 
 def test_holds(check):
@@ -78,14 +72,8 @@ def test_holds(check):
         larger = bound.conforti_kl(T, T / np.array(steps), kl_start, information)
         detail = f"ratios {np.array2string(kl / larger, precision=4)}"
         cause = "remainder: quadrature: change with half the spacing"
-        check.holds(
-            kl,
-            larger,
-            tol=error,
-            cause=cause,
-            on=f"KL <= e^-2T KL + h I, T = {T:g}, N = {steps[0]} .. {steps[-1]}",
-            detail=detail,
-        )
+        on = f"KL <= e^-2T KL + h I, T = {T:g}, N = {steps[0]} .. {steps[-1]}"
+        check.holds(kl, larger, tol=error, cause=cause, on=on, detail=detail)
         check.holds(kl[:2], sharper, tol=error[:2] + 1e-9, cause=cause, on=f"T = {T:g}", of="the sharper form")
         check.holds(sharper, larger[:2], tol=1e-9, cause="remainder: quadrature", on=f"T = {T:g}", of="the sharper form")
 
@@ -95,9 +83,8 @@ def test_first_term_is_tight(check):
     law = GaussianMixture(None, np.array([[2.0]]), 1.0)
     kl_start, information = relative(law, 0.0)
     larger = bound.conforti_kl(1.0, 0.0, kl_start, information)
-    check.tight(
-        relative(law, 1.0)[0] / larger, 1.0, tol=1e-11, cause="remainder: quadrature", on="N(2, 1), KL(X_T | gamma) at T = 1"
-    )
+    cause = "remainder: quadrature"
+    check.tight(relative(law, 1.0)[0] / larger, 1.0, tol=1e-11, cause=cause, on="N(2, 1), KL(X_T | gamma) at T = 1")
     check.tight(information / 4.0, 1.0, tol=1e-11, cause="remainder: quadrature", on="I(N(2, 1) | gamma) = |a|^2")
 
 
@@ -112,21 +99,11 @@ def test_rate(check):
     kl = [line.divergences(run.target, run.law).kl for run in runs]
     slopes = np.log2(np.divide(kl[:-1], kl[1:]))
     away = 2 - slopes
-    check.holds(
-        away[1:],
-        0.7 * away[:-1],
-        tol=0,
-        cause="remainder: remainder h log(1/h): .5 to .62",
-        on="2 - slope of the KL, each halving of h from 1/60 to 1/480",
-        of="the slope's remainder",
-    )
-    check.rate(
-        slopes[-1],
-        2.0,
-        within=0.7 * 0.0601,
-        on="added KL against h, h = 1/240 to 1/480 (the bound has slope 1)",
-        detail=f"slopes {np.array2string(slopes, precision=3)}; within .7 of the distance of the slope before, .0601",
-    )
+    cause, on = "remainder: remainder h log(1/h): .5 to .62", "2 - slope of the KL, each halving of h from 1/60 to 1/480"
+    check.holds(away[1:], 0.7 * away[:-1], tol=0, cause=cause, on=on, of="the slope's remainder")
+    on = "added KL against h, h = 1/240 to 1/480 (the bound has slope 1)"
+    detail = f"slopes {np.array2string(slopes, precision=3)}; within .7 of the distance of the slope before, .0601"
+    check.rate(slopes[-1], 2.0, within=0.7 * 0.0601, on=on, detail=detail)
 
 
 def test_controls(check):

@@ -50,17 +50,15 @@ def test_atoms(check):
         measured = [atoms_w2(points, weights, eps) for eps in TIMES]
         larger = bound.early_stopping_w2(TIMES, 1, float(np.dot(weights, np.square(points))))
         detail = f"ratios {np.array2string(measured / larger, precision=4)}"
-        check.holds(
-            measured, larger, tol=1e-9 * larger, cause="remainder: adaptive quadrature", on=f"{name} atoms", detail=detail
-        )
+        cause = "remainder: adaptive quadrature"
+        check.holds(measured, larger, tol=1e-9 * larger, cause=cause, on=f"{name} atoms", detail=detail)
 
 
 def test_circle_and_lower_side(check):
     measured = np.array([circle_w2(1.5, eps) for eps in TIMES])
     larger = bound.early_stopping_w2(TIMES, 2, 2.25)
-    check.holds(
-        measured, larger, tol=1e-8 * larger, cause="remainder: adaptive quadrature", on="circle of radius 1.5 in the plane"
-    )
+    cause = "remainder: adaptive quadrature"
+    check.holds(measured, larger, tol=1e-8 * larger, cause=cause, on="circle of radius 1.5 in the plane")
     # W2 >= root mean square distance to the support: samples of r_eps
     draw = check.chance(comparisons=2)
     cloud = PointCloud(np.random.default_rng(95).standard_normal((6, 3)))

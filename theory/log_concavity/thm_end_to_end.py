@@ -18,9 +18,8 @@ def test_gaussians(check):
             jump = bound.gaussian_jump_w2(m, sigma2, [l])
             actual.append(chain.w2)
             larger.append(bound.end_to_end(jump, chain.inner, sigma2, l, 0.0))
-        check.holds(
-            actual, larger, tol=1e-12, cause="rounding", on=f"N(0, {l}), sigma^2 = {sigma2}, m = 1 .. 100, ULA h = .1"
-        )
+        on = f"N(0, {l}), sigma^2 = {sigma2}, m = 1 .. 100, ULA h = .1"
+        check.holds(actual, larger, tol=1e-12, cause="rounding", on=on)
     m = np.array([10, 100, 1000])
     sums = [bound.end_to_end(0.0, np.full(k, 0.01), 1.0, 1.0, 0.0) for k in m]
     growth = np.array(sums) / (0.01 * np.log1p(m))

@@ -44,16 +44,10 @@ def test_holds(check):
             kl.append(b)
             larger.append(bound.forward_mixing(T, *start))
     larger = np.array(larger)
-    check.holds(
-        w2, larger[:, 0], tol=1e-8, cause="remainder: quantiles on 6001 nodes", on="W2, 5 mixtures on a line, T = .2 .. 2.5"
-    )
-    check.holds(
-        kl,
-        larger[:, 1],
-        tol=1e-12,
-        cause="remainder: quadrature on 6001 nodes",
-        on="KL, 5 mixtures on a line, T = .2 .. 2.5",
-    )
+    cause = "remainder: quantiles on 6001 nodes"
+    check.holds(w2, larger[:, 0], tol=1e-8, cause=cause, on="W2, 5 mixtures on a line, T = .2 .. 2.5")
+    cause = "remainder: quadrature on 6001 nodes"
+    check.holds(kl, larger[:, 1], tol=1e-12, cause=cause, on="KL, 5 mixtures on a line, T = .2 .. 2.5")
 
 
 def test_tight(check):
@@ -72,9 +66,8 @@ def test_tight(check):
             measure.bures_w2(mean, C, 0 * a, np.eye(3)) / larger[0],
             measure.gaussian_kl(mean, C, 0 * a, np.eye(3)) / larger[1],
         ]
-    check.tight(
-        ratios, 1.0, tol=1e-7, cause="rounding: square root of eps in the covariance part of W2", on="N(a, I) in R^3"
-    )
+    cause = "rounding: square root of eps in the covariance part of W2"
+    check.tight(ratios, 1.0, tol=1e-7, cause=cause, on="N(a, I) in R^3")
 
 
 def test_rate(check):

@@ -55,9 +55,8 @@ def test_exact_step(check):
     a = sigma / (s**2 + sigma**2)
     delta = np.diff(sigma)
     multiplier = np.prod(1 + 0.5 * delta * (a[:-1] + a[1:] * (1 + delta * a[:-1])))
-    check.equal(
-        out / multiplier, 1.0, tol=64 * np.finfo(float).eps * N, cause="rounding: 64 eps per step", on="N(0, .09), N = 64"
-    )
+    cause = "rounding: 64 eps per step"
+    check.equal(out / multiplier, 1.0, tol=64 * np.finfo(float).eps * N, cause=cause, on="N(0, .09), N = 64")
     start = np.array([s**2 + HIGH**2])
     _, covariance = output_laws.gaussian("heun", np.zeros(1), np.array([s**2]), grid_of(N), np.zeros(1), start)
     exact = float(np.sqrt(np.ravel(covariance)[0] / (s**2 + LOW**2))) - 1
@@ -79,13 +78,8 @@ def test_mixture(check):
         errors.append(np.sqrt(np.mean((samplers.final(samplers.heun(law, grid_of(int(N)), x)) - reference) ** 2)))
         euler.append(np.sqrt(np.mean((samplers.final(samplers.ddim(law, grid_of(int(N)), x)) - reference) ** 2)))
     ratios = np.array(errors[:-1]) / errors[1:]
-    check.rate(
-        distances.fit_slope(steps, errors),
-        -2.0,
-        within=0.1,
-        on="Heun, two Gaussians in the plane",
-        detail=f"ratios {ratios.round(3)}",
-    )
+    on = "Heun, two Gaussians in the plane"
+    check.rate(distances.fit_slope(steps, errors), -2.0, within=0.1, on=on, detail=f"ratios {ratios.round(3)}")
     larger = np.array(euler) / 4
     check.holds(errors, larger, tol=0.0, cause="exact", on="Heun is at least 4 times closer than Euler from N = 32 on")
 

@@ -35,13 +35,8 @@ def test_gaussians(check):
                 tol.append(1e-10 * (1 + start[1]))
     for name, pairs in (("W2", w2), ("KL", kl)):
         measured, larger = np.array(pairs).T
-        check.holds(
-            measured,
-            larger,
-            tol=np.array(tol),
-            cause="rounding: eigendecompositions, condition below 1e5",
-            on=f"{name}, Gaussians, d <= 5",
-        )
+        cause = "rounding: eigendecompositions, condition below 1e5"
+        check.holds(measured, larger, tol=np.array(tol), cause=cause, on=f"{name}, Gaussians, d <= 5")
 
 
 def diffusion(law, start, spacing):
@@ -58,20 +53,10 @@ def test_two_points_noised(check):
     coarse, fine = diffusion(law, start, 0.08), diffusion(law, start, 0.04)
     larger = np.array(bound.langevin_contraction(np.array(TIMES), 0.25, *fine[0])).T
     tol = 2 * np.abs(fine - coarse)[1:]
-    check.holds(
-        fine[1:, 0],
-        larger[:, 0],
-        tol=tol[:, 0],
-        cause="remainder: 2 x the change with half the spacing",
-        on="W2 from N(6, 1/4)",
-    )
-    check.holds(
-        fine[1:, 1],
-        larger[:, 1],
-        tol=tol[:, 1],
-        cause="remainder: 2 x the change with half the spacing",
-        on="KL from N(6, 1/4)",
-    )
+    cause = "remainder: 2 x the change with half the spacing"
+    check.holds(fine[1:, 0], larger[:, 0], tol=tol[:, 0], cause=cause, on="W2 from N(6, 1/4)")
+    cause = "remainder: 2 x the change with half the spacing"
+    check.holds(fine[1:, 1], larger[:, 1], tol=tol[:, 1], cause=cause, on="KL from N(6, 1/4)")
 
 
 def test_tight(check):
@@ -82,13 +67,8 @@ def test_tight(check):
         m, V = gaussian(C, mean, C, t)
         larger = bound.langevin_contraction(t, 0.5, np.linalg.norm(mean), distances.gaussian_kl(mean, C, zero, C))
         ratios += [distances.bures_w2(m, V, zero, C) / larger[0], distances.gaussian_kl(m, V, zero, C) / larger[1]]
-    check.tight(
-        ratios,
-        1.0,
-        tol=1e-7,
-        cause="rounding: square root of eps in the covariance part of W2",
-        on="N(0, diag(.5, 2)), mean (0, 3)",
-    )
+    cause = "rounding: square root of eps in the covariance part of W2"
+    check.tight(ratios, 1.0, tol=1e-7, cause=cause, on="N(0, diag(.5, 2)), mean (0, 3)")
 
 
 def test_controls(check):

@@ -40,13 +40,8 @@ def test_on_average(check):
     error = np.array([np.max(np.abs(a - b)) for a, b in zip(C, coarse)])
     top = [np.linalg.eigvalsh(c)[-1] for c in C]
     cause = "remainder: change from 32 to 44 nodes"
-    check.holds(
-        top,
-        bound.once_log_concave(np.array([1, 2, 3, 4, 8]), SIGMA2),
-        tol=error,
-        cause=cause,
-        on="four atoms: E C_m <= sigma^2/m",
-    )
+    on = "four atoms: E C_m <= sigma^2/m"
+    check.holds(top, bound.once_log_concave(np.array([1, 2, 3, 4, 8]), SIGMA2), tol=error, cause=cause, on=on)
     drop = [np.linalg.eigvalsh(a - b)[-1] for a, b in zip(C[1:], C[:-1])]
     decrease = "E C_{m+1} <= E C_m, as 1 + drop <= 1"
     check.holds(np.array(drop) + 1, 1.0, tol=2 * error[:-1], cause=cause, on="four atoms", of=decrease)
@@ -83,13 +78,8 @@ def test_on_a_line(check, deep):
                 smaller.append(np.max(variance) / sigma2)
                 larger.append(before / sigma2)
             before = high
-    check.holds(
-        smaller,
-        larger,
-        tol=1e-12,
-        cause="remainder: rounding; the grid's gap is in the larger side",
-        on=f"{len(smaller)} steps on a line",
-    )
+    cause = "remainder: rounding; the grid's gap is in the larger side"
+    check.holds(smaller, larger, tol=1e-12, cause=cause, on=f"{len(smaller)} steps on a line")
 
 
 def test_counterexample_is_certified_at_one(check):
@@ -104,14 +94,8 @@ def test_counterexample_is_certified_at_one(check):
     rng = np.random.default_rng(71)
     y = 3 * rng.standard_normal((200_000, 2))
     top = largest_posterior_variance(PointCloud(ATOMS, WEIGHTS), y, SIGMA2)
-    check.holds(
-        top,
-        0.985 * SIGMA2,
-        tol=0,
-        cause="exact: certified",
-        on="200,000 random points",
-        of="the certificate of the counterexample",
-    )
+    cause, on = "exact: certified", "200,000 random points"
+    check.holds(top, 0.985 * SIGMA2, tol=0, cause=cause, on=on, of="the certificate of the counterexample")
 
 
 def test_lost_in_the_plane(check):
@@ -125,13 +109,8 @@ def test_lost_in_the_plane(check):
     late = np.linalg.eigvalsh(posterior_covariance(PointCloud(ATOMS, WEIGHTS), np.zeros((1, 2)), 1000, np.sqrt(SIGMA2))[0])[
         -1
     ]
-    check.equal(
-        late / SIGMA2,
-        1 / SIGMA2,
-        tol=1e-12,
-        cause="remainder: exp(-220 m sigma^-2 / 1000): the far pair is gone",
-        on="m = 1000: 1.40 sigma^2",
-    )
+    cause = "remainder: exp(-220 m sigma^-2 / 1000): the far pair is gone"
+    check.equal(late / SIGMA2, 1 / SIGMA2, tol=1e-12, cause=cause, on="m = 1000: 1.40 sigma^2")
 
 
 def test_rigorous_ball(check):
@@ -162,11 +141,9 @@ def test_certificate_in_ball_arithmetic(check):
 def test_controls(check):
     C = posterior_covariance(PointCloud(ATOMS, WEIGHTS), np.zeros((1, 2)), 2, np.sqrt(SIGMA2))[0]
     top = np.linalg.eigvalsh(C)[-1]
-    check.control(
-        "the expectation (pointwise at 0)", top, bound.once_log_concave(2, SIGMA2), tol=1e-12, on="four atoms, m = 2"
-    )
-    check.control(
-        "d = 1: the supremum does not increase", top, 0.985 * SIGMA2, tol=1e-12, on="four atoms in the plane, m = 1 to 2"
-    )
+    on = "four atoms, m = 2"
+    check.control("the expectation (pointwise at 0)", top, bound.once_log_concave(2, SIGMA2), tol=1e-12, on=on)
+    on = "four atoms in the plane, m = 1 to 2"
+    check.control("d = 1: the supremum does not increase", top, 0.985 * SIGMA2, tol=1e-12, on=on)
     mean = np.linalg.eigvalsh(mean_covariance(4))[-1]
     check.control("1/m (1/m^2 asserted)", mean, SIGMA2 / 4**2, tol=1e-9, on="four atoms, m = 4")

@@ -55,9 +55,8 @@ def test_line(check):
         chi = np.array([chi_squared(q, target) for q in laws])
         factors = bound.restricted_gaussian_oracle_contraction(A, h)
         on = f"two points noised, from N(3, .8), h = {h:g}, 5 rounds"
-        check.holds(
-            values[1:, 0], factors[0] * values[:-1, 0], tol=1e-9, cause="remainder: quantiles on the nodes", on=f"W2, {on}"
-        )
+        cause = "remainder: quantiles on the nodes"
+        check.holds(values[1:, 0], factors[0] * values[:-1, 0], tol=1e-9, cause=cause, on=f"W2, {on}")
         check.holds(values[1:, 1], factors[1] * values[:-1, 1], tol=1e-12, cause="remainder: quadrature", on=f"KL, {on}")
         check.holds(chi[1:], factors[1] * chi[:-1], tol=1e-10, cause="remainder: quadrature", on=f"chi-squared, {on}")
 
@@ -88,9 +87,8 @@ def test_oracle_is_the_posterior(check):
         direct = np.exp(law.log_density(x[:, None]) - (x - y) ** 2 / (2 * h))
         direct /= step * direct.sum()
         own = np.exp(posterior.log_density(x[:, None]))
-        check.equal(
-            own, direct, tol=1e-12 * own.max(), cause="remainder: trapezoidal sum on 3201 nodes", on=f"y = {y:g}, h = .8"
-        )
+        cause = "remainder: trapezoidal sum on 3201 nodes"
+        check.equal(own, direct, tol=1e-12 * own.max(), cause=cause, on=f"y = {y:g}, h = .8")
         draws = measurements.restricted_gaussian_oracle(law, np.full((40_000, 1), y), h, draw.noise(71))
         spread = draws[:, 0] - posterior.mean[0]
         draw.mean(spread, 0.0, on=f"mean of 40,000 draws, y = {y:g}")

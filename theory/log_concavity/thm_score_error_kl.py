@@ -99,9 +99,8 @@ def test_tight(check):
         exact = 2 * math.tanh(h / 2) / h * -math.expm1(-2 * T)
         check.equal(ratio, exact, tol=1e-12, cause="rounding: of N terms", on=f"2 tanh(h/2)/h (1 - e^-2T), T = {T:g}")
     tol = h * h / 12 + math.exp(-16.0)
-    check.tight(
-        ratio, 1.0, tol=tol, cause="remainder: h^2/12 + e^-2T: discretisation, finite T", on="N(0, 1), T = 8, N = 800"
-    )
+    cause = "remainder: h^2/12 + e^-2T: discretisation, finite T"
+    check.tight(ratio, 1.0, tol=tol, cause=cause, on="N(0, 1), T = 8, N = 800")
     # the same output by the exact propagation of densities
     e, mean = optimal_shifts(1.0, 20)
     steps = iter(np.r_[e, e])  # the scheme is asked once per step; a second propagation would start again
@@ -112,9 +111,8 @@ def test_tight(check):
 
     out = line.propagate(law, uniform(1.0, 20), scheme, start="normal").law
     w = np.full(len(out.x), out.x[1] - out.x[0])
-    check.equal(
-        w @ (out.x * out.density), mean, tol=1e-10, cause="remainder: quadrature", on="mean of the propagated density, T = 1"
-    )
+    cause = "remainder: quadrature"
+    check.equal(w @ (out.x * out.density), mean, tol=1e-10, cause=cause, on="mean of the propagated density, T = 1")
 
 
 def test_cross_term(check):

@@ -33,13 +33,8 @@ def conditional_gap(d, t, sigma2, ybar, n=1201):
 
 def test_law(check):
     found = [law_gap(d) for d in (1, 2, 3)]
-    check.equal(
-        np.array(found) / [0.0173, 3.01e-4, 4.26e-6],
-        1.0,
-        tol=5e-3,
-        cause="printed digits: printed digits, grid of order h^2",
-        on="two Gaussians, R = 3 sqrt d",
-    )
+    cause = "printed digits: printed digits, grid of order h^2"
+    check.equal(np.array(found) / [0.0173, 3.01e-4, 4.26e-6], 1.0, tol=5e-3, cause=cause, on="two Gaussians, R = 3 sqrt d")
     halved = [law_gap(d, 4001) for d in (1, 2, 3)]
     check.equal(np.array(found) / halved, 1.0, tol=2e-3, cause="remainder: h^2", on="grid halved")
     # Eyring-Kramers decay exp(-R^2/2) up to factors of R
@@ -72,13 +67,8 @@ def test_tight(check):
         y = mean + np.linspace(-8, 8, 4001) * np.sqrt(sigma2 + tau2)
         logs = conditional_target(law, np.full((4001, 1), past), t - 1, np.sqrt(sigma2)).log_density(y[:, None])
         ratio = spectral_gap(logs, y) / bound.spectral_gap_lower_bound(t, sigma2, tau2, 0.0)
-        check.tight(
-            ratio,
-            1.0,
-            tol=1e-4,
-            cause="remainder: h^2 of the birth-death chain, h = .004 deviations",
-            on=f"Gaussian conditional, t = {t}",
-        )
+        cause = "remainder: h^2 of the birth-death chain, h = .004 deviations"
+        check.tight(ratio, 1.0, tol=1e-4, cause=cause, on=f"Gaussian conditional, t = {t}")
 
 
 def test_controls(check):

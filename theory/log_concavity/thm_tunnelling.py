@@ -52,13 +52,8 @@ def test_leak(check, d):
             f[cells] = 1 - np.r_[0.0, np.cumsum(resistance)[:-1]] / resistance.sum()
             slack = p[A].sum() - np.sum(f * f * p)
             best = min(best, bound.tunnelling_leak(T, p[A].sum(), slack, resistance.sum()))
-        check.holds(
-            1 - stay,
-            best,
-            tol=1e-10,
-            cause="rounding: eigendecomposition: 1 - stay cancels",
-            on=f"d = {d}, R = {R:.3g}, T = {T:g}",
-        )
+        cause = "rounding: eigendecomposition: 1 - stay cancels"
+        check.holds(1 - stay, best, tol=1e-10, cause=cause, on=f"d = {d}, R = {R:.3g}, T = {T:g}")
 
 
 def test_attained_at_short_times(check):
@@ -70,13 +65,8 @@ def test_attained_at_short_times(check):
     T = 1e-5 * h * h
     leak = np.sum(c**2 * -np.expm1(-lam * T)) / p[A].sum()
     ratio = leak / bound.tunnelling_leak(T, p[A].sum(), 0.0, 1 / (p[edge] * up[edge]))
-    check.tight(
-        ratio,
-        1.0,
-        tol=1e-4,
-        cause="remainder: T lam_max / 2 = 2e-5, second order in T",
-        on="birth-death chain, T = 1e-5 h^2",
-    )
+    cause = "remainder: T lam_max / 2 = 2e-5, second order in T"
+    check.tight(ratio, 1.0, tol=1e-4, cause=cause, on="birth-death chain, T = 1e-5 h^2")
 
 
 def minor(samples):

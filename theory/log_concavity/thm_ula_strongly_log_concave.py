@@ -33,14 +33,8 @@ def test_holds(check):
         measured = distances(LAW, START, h, steps)
         larger = bound.ula_strongly_log_concave(np.array(steps), h, A, L, 1, w0)
         detail = f"ratios {np.array2string(measured / larger, precision=3)}"
-        check.holds(
-            measured,
-            larger,
-            tol=1e-9,
-            cause="remainder: quantiles on a grid",
-            on=f"from N(6, 1/4), h = {h:.3g}",
-            detail=detail,
-        )
+        cause = "remainder: quantiles on a grid"
+        check.holds(measured, larger, tol=1e-9, cause=cause, on=f"from N(6, 1/4), h = {h:.3g}", detail=detail)
 
 
 def test_first_term_is_sharp(check):
@@ -51,13 +45,8 @@ def test_first_term_is_sharp(check):
     for h in (0.2, 1.0):
         for k, q in zip((1, 6), langevin.ula(law, GaussianMixture(None, np.array([[8.0]]), 4.0), h, (1, 6), x)):
             ratios.append(q.mean / 8.0 / (1 - h / 4) ** k)
-    check.tight(
-        ratios,
-        1.0,
-        tol=1e-12,
-        cause="remainder: 64 eps per step and the tails beyond 10 deviations",
-        on="N(0, 4), mean of the chain",
-    )
+    cause = "remainder: 64 eps per step and the tails beyond 10 deviations"
+    check.tight(ratios, 1.0, tol=1e-12, cause=cause, on="N(0, 4), mean of the chain")
 
 
 def test_attained_far_away(check):
@@ -104,10 +93,8 @@ def test_controls(check):
     start = GaussianMixture(None, np.array([[4.0]]), 0.25)
     stuck = distances(wide, start, 0.1, (200,))[0]
     larger = bound.ula_strongly_log_concave(200, 0.1, 0.5, 1.0, 1, distances(wide, start, 0.1, (0,))[0])
-    check.control(
-        "strong log-concavity (two far modes, a = 1/2 pretended)", stuck, larger, on="modes at +-4, h = .1, k = 200"
-    )
+    on = "modes at +-4, h = .1, k = 200"
+    check.control("strong log-concavity (two far modes, a = 1/2 pretended)", stuck, larger, on=on)
     fast = bound.ula_strongly_log_concave(5, 0.4, 2 * A, L, 1, w0) - 1.65 * (L / (2 * A)) * np.sqrt(0.4)
-    check.control(
-        "a (2 a) in the first term", distances(LAW, START, 0.4, (5,))[0], fast, on="h = .4, k = 5, first term alone"
-    )
+    on = "h = .4, k = 5, first term alone"
+    check.control("a (2 a) in the first term", distances(LAW, START, 0.4, (5,))[0], fast, on=on)
