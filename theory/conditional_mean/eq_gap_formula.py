@@ -1,4 +1,17 @@
-"""CME minus limit as the integral of the denoiser's Laplacian along the trajectory, in 1, 2 and 6 dimensions."""
+"""CME minus limit as an integral of the Laplacian of the denoiser along the trajectory (derived).
+
+Let Z be the trajectory dZ/dv = (Z - D_v(Z)) / v from Z_{v_hat} = y down to Z_0. Suppose that
+
+    (H1)  the prior has a finite second moment and D_v(Z_v) - Z_v -> 0 as v -> 0,
+    (H2)  the integrand is taken along Z.
+
+Then
+
+    E[x | y] - Z_0  =  1/2 int_0^{v_hat} (Lap D_v)(Z_v) dv  =  1/2 int_0^{v_hat} (grad tr C_v)(Z_v) / v dv.
+
+Measured in one, two and six dimensions: the left side with an independent ODE solver, the right one with the third cumulants
+of the posterior and a Gauss rule in log v.
+"""
 
 import numpy as np
 

@@ -1,4 +1,17 @@
-"""Gaussian prior: the chain equals the conditional mean for every number of steps and every grid, in 64 dimensions."""
+"""A Gaussian prior: the mean chain is the conditional mean for every number of steps and every grid (derived).
+
+Suppose that
+
+    (H1)  the prior is N(m, S), S possibly singular, S = U diag(lam) U',
+    (H2)  every step is the exact conditional mean,
+    (H3)  the chain starts at the level v_hat of the observation.
+
+Then on every grid
+
+    f(y)  =  m + U diag(lam / (lam + v_hat)) U' (y - m)  =  E[x | y].
+
+Measured in 64 dimensions with full and singular covariances, on refined, linear, random and released grids, and by SymPy.
+"""
 
 import numpy as np
 import sympy

@@ -1,6 +1,17 @@
-"""The telescoping Jensen identity: CME minus chain, both ways, by quadrature over the exact reverse kernels.
+"""CME minus chain is a sum of Jensen gaps, on every grid and for every prior (derived).
 
-The sharpest check of this paper: a wrong coefficient, level, index or oracle breaks it.
+Let zhat_t be the states of the mean chain from zhat_{t_hat} = y. Suppose that
+
+    (H1)  the steps are exact conditional means,
+    (H2)  D is taken at the level that the step leads to,
+    (H3)  the sum runs over the chain's own grid, t = 2, ..., t_hat.
+
+Then
+
+    E[x | y] - f(y)  =  sum_t  E[D_{v_{t-1}}(z_{t-1}) | z_t = zhat_t]  -  D_{v_{t-1}}(E[z_{t-1} | z_t = zhat_t]).
+
+Both sides are measured, the right one by quadrature over the exact reverse kernels. A wrong coefficient, level, index or
+oracle breaks the identity: this is the sharpest check of the paper.
 """
 
 import itertools

@@ -1,4 +1,21 @@
-"""The reverse step in five notations, against the sampler and by SymPy; its noise is that of localization."""
+"""The reverse step of the chain in five notations (the step of the released code; the reduced forms are derived).
+
+Let x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps, v_t = (1 - abar_t) / abar_t, z_t = x_t / sqrt(abar_t), D_v(z) = E[x_0 |
+z_v = z] and rho = v_{t-1} / v_t. Suppose that
+
+    (H1)  the denoiser is exact, taken at the noisy level t,
+    (H2)  the step returns the mean of x_{t-1} given x_t, with weight rho = v_{t-1} / v_t.
+
+Then
+
+    E[x_{t-1} | x_t]  =  [sqrt(abar_{t-1}) beta_t E[x_0 | x_t] + sqrt(alpha_t) (1 - abar_{t-1}) x_t] / (1 - abar_t)
+    z_{t-1}           =  rho z_t + (1 - rho) D_{v_t}(z_t)  =  z_t + (v_t - v_{t-1}) grad log q_{v_t}(z_t)
+    w_{t-1}           =  w_t + (1/v_{t-1} - 1/v_t) E[x_0 | w_t],     w = z / v,
+
+the last line being the Euler step of stochastic localization, whose Brownian increment is the noise of re-sampling.
+
+Measured on runs of the library's sampler over the released schedule, on mixtures in two and six dimensions, and by SymPy.
+"""
 
 import numpy as np
 import sympy

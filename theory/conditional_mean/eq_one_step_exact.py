@@ -1,4 +1,19 @@
-"""One step returns the conditional mean to the last bit, against an independent posterior mean; two steps do not."""
+"""One step is the conditional mean (derived).
+
+Suppose that
+
+    (H1)  the chain has one step, t_hat = 1,
+    (H2)  it starts at the level of the observation, v_1 = v_hat.
+
+Then for every prior with a finite mean
+
+    f(y)  =  D_{v_hat}(y)  =  E[x | y],
+
+because the last step has rho = v_0 / v_1 = 0.
+
+Measured on mixtures, a point cloud and a sphere: bit by bit against the denoiser, and against a posterior mean that is
+computed from matrix inverses.
+"""
 
 import numpy as np
 

@@ -1,4 +1,17 @@
-"""MSE minus MMSE is the excess: a quadrature over (x, n) that never uses the posterior, against one over y alone."""
+"""MSE = MMSE + excess (classical).
+
+Suppose that
+
+    (H1)  x and y have finite second moments, and the estimator is compared with the conditional mean E[x | y],
+    (H2)  f is a function of y.
+
+Then
+
+    E|f(y) - x|^2  =  E|x - E[x | y]|^2  +  E|f(y) - E[x | y]|^2.
+
+Measured for five estimators on four priors: the left side by a quadrature over prior and noise that never uses the
+posterior, the right side by the oracle.
+"""
 
 import numpy as np
 

@@ -1,4 +1,17 @@
-"""Log-concave priors: the exact step contracts by (1 + m r)/(1 + m s); equality for Gaussians; two modes break it."""
+"""Slope of the exact step for a log-concave prior (derived; cf. Lemma 4.1, whose wording was not at hand).
+
+Let the step lead from s = v_t to r = v_{t-1} in z, so that its Jacobian is r/s I + (1 - r/s) C_s / s. Suppose that
+
+    (H1)  -Hess log p_0 >= m I with m >= 0.
+
+Then
+
+    |r/s I + (1 - r/s) C_s / s|  <=  (1 + m r) / (1 + m s)  <=  1,
+
+with equality for N(0, I/m). The product over a chain telescopes to 1 / (1 + m v_hat).
+
+Measured on mixtures of N(+-a e_1, I), which have m = 1 - a^2 and are log-concave up to a = 1.
+"""
 
 import numpy as np
 

@@ -1,4 +1,18 @@
-"""The schedule's own constant bounds the slope of the exact step from below, on every prior; from above it does not."""
+"""Slope of the exact step: a lower bound from the schedule alone (derived; cf. Lemma 4.1, whose wording was not at hand).
+
+Let the step lead from s = v_t to r = v_{t-1}, with the posterior covariance C_s. Suppose that
+
+    (H1)  the prior has a finite second moment.
+
+Then in VP coordinates
+
+    grad_x E[x_{t-1} | x_t]  =  alpha^(-1/2) (r/s I + (1 - r/s) C_s / s)  >=  sqrt(alpha) (1 - abar_{t-1}) / (1 - abar_t) I,
+
+attained where the observation determines x (C_s = 0). The bound is one from below: as an upper bound it is false for the
+unit Gaussian prior, and no upper bound can depend on the schedule alone.
+
+Measured on eight priors: mixtures in up to six dimensions, two points, a point cloud.
+"""
 
 import numpy as np
 

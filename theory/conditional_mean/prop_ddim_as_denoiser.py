@@ -1,4 +1,18 @@
-"""DDIM as a denoiser: its excess on a Gaussian prior has a limit, rate 1/n; elsewhere neither of the two dominates."""
+"""DDIM as a denoiser keeps an excess on a Gaussian prior (derived; DDIM is an option of the released code).
+
+Let g = lam / (lam + v_hat). Suppose that
+
+    (H1)  the prior is N(0, lam) and the denoiser exact,
+    (H2)  the sampler is DDIM, the Euler scheme of the probability flow, on a refined schedule.
+
+Then DDIM tends to sqrt(g) y at rate 1/n, while the mean chain is g y exactly, and
+
+    E|f_DDIM - CME|^2  ->  (sqrt(g) - g)^2 (lam + v_hat),
+
+17 % of the MMSE at 0 dB and lam = 1. On other priors neither of the two estimators dominates the other.
+
+Measured by the gain of the linear chains, and on five priors by quadrature.
+"""
 
 import numpy as np
 

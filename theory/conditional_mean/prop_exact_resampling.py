@@ -1,4 +1,17 @@
-"""Exact reverse kernels: they compose (Chapman-Kolmogorov), so a run is a posterior sample; MSE (1 + 1/M) MMSE."""
+"""Re-sampling with exact reverse kernels returns posterior samples (derived).
+
+Suppose that
+
+    (H1)  every step draws z_{t-1} from its law given z_t,
+    (H2)  the kernels are exact,
+    (H3)  the output is the mean of M independent runs.
+
+Then every run is a sample of the posterior of x given y, on every grid, and
+
+    E[xhat | y]  =  E[x | y],        E|xhat_M - x|^2  =  (1 + 1/M) MMSE.
+
+Measured by the composition of the kernels (Chapman-Kolmogorov) in quadrature, and on draws of three priors.
+"""
 
 import numpy as np
 

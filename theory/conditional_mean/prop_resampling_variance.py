@@ -1,4 +1,19 @@
-"""Re-sampling on a Gaussian prior: variance of the output in closed form, three kernels, against two other derivations."""
+"""Re-sampling on a Gaussian prior: the variance of the output (derived; the re-sampled step is in the released code).
+
+Let rho_t = v_{t-1} / v_t. Suppose that
+
+    (H1)  the prior is N(m, lam), one coordinate,
+    (H2)  every step adds Gaussian noise of variance beta-tilde (small) or beta (large), or draws from the exact kernel,
+    (H3)  there is no noise in the last step.
+
+Then the mean of the output is the CME on every grid, and its variance given y is
+
+    sum_{t >= 2} rho_t (v_t - v_{t-1}) (lam / (lam + v_{t-1}))^2                                    (beta-tilde)
+    the same with rho_t replaced by (1 + v_{t-1}) / (1 + v_t)                                       (beta)
+    the same with rho_t replaced by (lam + v_{t-1}) / (lam + v_t)  =  lam v_hat / (lam + v_hat)     (exact kernels: the MMSE)
+
+Measured against the exact propagation of the sampler's law, by SymPy, and on draws.
+"""
 
 import numpy as np
 import sympy

@@ -1,4 +1,19 @@
-"""The gap at high SNR: its leading term against the exact integral and the solver; remainder of first order."""
+"""The gap at high SNR (derived).
+
+Suppose that
+
+    (H1)  log p_0 is three times differentiable near y,
+    (H2)  v_hat -> 0.
+
+Then
+
+    E[x | y] - Z_0  =  v_hat^2 / 4  grad Lap log p_0(y)  +  O(v_hat^3),
+
+Z_0 being the endpoint of the limit ODE.
+
+Measured on three mixtures: the third derivative in 40 digits from the density, the gap by the integral of `eq_gap_formula`
+and, as the difference itself, by the solver.
+"""
 
 import mpmath
 import numpy as np

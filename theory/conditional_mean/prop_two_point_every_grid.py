@@ -1,4 +1,19 @@
-"""Two points on random grids: the output is beyond the stated value, which is beyond the CME; equality with two steps."""
+"""Two points: every grid over-sharpens, without any limit (derived).
+
+Suppose that
+
+    (H1)  the prior has two atoms +-1 of equal weight,
+    (H2)  the grid has at least two steps, v_hat > ... > v_1 > 0,
+    (H3)  y > 0 (y < 0 by symmetry).
+
+Then
+
+    f(y)  >=  tanh(y / v_hat + tanh(y / v_hat) (1/v_1 - 1/v_hat))  >  tanh(y / v_hat)  =  E[x | y],
+
+with equality on the left for two steps.
+
+Measured on random grids of 2 to 60 steps, one grid for every thirty observations.
+"""
 
 import numpy as np
 

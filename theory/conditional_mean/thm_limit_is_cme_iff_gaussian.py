@@ -1,4 +1,19 @@
-"""Gaussian priors and no others: Lap D vanishes exactly there, and the gap with it; its size next to a Gaussian."""
+"""The limit of the mean chain is the CME for all y and all SNRs if and only if the prior is Gaussian (derived).
+
+Let Z_0(y, v_hat) be the endpoint of the limit ODE. Suppose that
+
+    (H1)  the prior has a finite second moment,
+    (H2)  the equality is asked for all y, and for all v_hat in an interval,
+    (H3)  the schedule is refined (the chain is replaced by its limit).
+
+Then
+
+    Z_0(y, v_hat) = E[x | y]    <=>    Lap D_v = 0 everywhere    <=>    the prior is Gaussian, possibly degenerate.
+
+The proof rests on the transport equation dD/dv = Lap D / 2 + (grad D) grad log q, which is checked apart.
+
+Measured on singular Gaussians, on 36 random mixtures, and by the size of the gap next to a Gaussian.
+"""
 
 import numpy as np
 import sympy

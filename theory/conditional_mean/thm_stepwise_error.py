@@ -1,4 +1,19 @@
-"""A stepwise error of size Delta: how it adds up, attained by the unit Gaussian; a fixed Delta adds up like the steps."""
+"""Accumulation of a stepwise error (derived; cf. Theorem 4.4, whose bound with a stepwise error was not at hand).
+
+Suppose that
+
+    (H1)  every step is wrong by at most Delta in norm, in VP coordinates,
+    (H2)  Lip_i is a Lipschitz constant of the exact step i, as `lem_step_slope_log_concave` has it for a log-concave prior.
+
+Then
+
+    |f_Delta(y) - f(y)|  <=  Delta sum_{t=1}^{t_hat} prod_{i=1}^{t-1} Lip_i,
+
+with equality for the unit Gaussian prior and an error of constant direction, where it is Delta sum_t sqrt(abar_t). This
+grows like t_hat: a fixed Delta accumulates.
+
+Measured with random, constant and alternating errors on mixtures with m = 1, .64 and 0.
+"""
 
 import numpy as np
 

@@ -1,4 +1,18 @@
-"""Two points: 4 Q(sqrt SNR) and its excess over the MMSE, against the chain by quadrature; the same in every coordinate."""
+"""Two points: the chain tends to the sign of the observation (derived).
+
+Suppose that
+
+    (H1)  the prior has two atoms +-1 of equal weight (in R^N: the corners of a cube, coordinate by coordinate),
+    (H2)  the steps are exact means, v_hat = 1/SNR is fixed and the schedule is refined.
+
+Then f(y) -> sign(y), and
+
+    MSE  ->  4 Q(sqrt(SNR)),        MMSE  =  1 - E tanh(SNR + sqrt(SNR) g),    g ~ N(0, 1).
+
+The difference is an excess that no number of steps removes; MSE / MMSE tends to 4/pi at high SNR and to 2 at low SNR.
+
+Measured by quadrature over the observation from -20 to 10 dB, and both values in 50 digits.
+"""
 
 import math
 

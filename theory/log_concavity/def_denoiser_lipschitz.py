@@ -1,4 +1,17 @@
-"""Log-concave noised density <=> 1-Lipschitz denoiser: Hessians, Jacobians, chords of the denoiser, exact threshold."""
+"""A noised density is log-concave if and only if its denoiser is 1-Lipschitz (derived from a formula of the slides).
+
+Let Y = X + sqrt(v) N with the density q_v. Suppose that
+
+    (H1)  v > 0 is the variance of the noise.
+
+Then the Jacobian of y -> E[X | Y = y] is the symmetric positive semidefinite matrix Cov[X | y] / v, and
+
+    -Hess log q_v(y)  =  (I - Cov[X | y] / v) / v,
+    q_v log-concave    <=>    lammax Cov[X | y] <= v for all y    <=>    the denoiser is 1-Lipschitz.
+
+Measured on two points, a point cloud and a mixture in R^3: Jacobians against Hessians, chords of the denoiser, and both
+sides of the equivalence about the threshold of two points.
+"""
 
 import numpy as np
 

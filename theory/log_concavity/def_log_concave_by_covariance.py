@@ -1,4 +1,17 @@
-"""Log-concave if and only if the posterior variance stays below the noise: Hessians in 50 digits, midpoints, witnesses."""
+"""Log-concavity is a bound on the posterior variance (derived; the slides give the Hessian).
+
+Let Y = Z + sqrt(v) N with the density q_v. Suppose that
+
+    (H1)  the noise variance v is above the threshold, sup_y lammax Cov(Z | y) <= v, for the law to be log-concave,
+    (H2)  the formula is given the variance v.
+
+Then at every y
+
+    lammax Hess log q_v(y)  =  (lammax Cov(Z | y) / v - 1) / v,
+    q_v log-concave    <=>    sup_y lammax Cov(Z | y) <= v.
+
+Measured on four atoms in the plane: Hessians in 50 digits, and midpoints of 20,000 segments for a certified law.
+"""
 
 import mpmath
 import numpy as np

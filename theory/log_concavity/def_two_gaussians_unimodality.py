@@ -1,4 +1,13 @@
-"""Unimodality of two Gaussians: modes counted on a grid just inside and just outside the closed criterion."""
+"""Two Gaussians: unimodal before log-concave (derived; the slides quote Loog et al. for compact support).
+
+Let w N(mu, v I) + (1 - w) N(-mu, v I), Dm = |mu| / sqrt(v) and c = log(w / (1 - w)) / 2. Then there is
+
+    one mode    <=>    Dm <= 1    or    |c| >= Dm sqrt(Dm^2 - 1) - arccosh(Dm).
+
+At w = 1/2 this is log-concavity; for uneven weights less noise removes the minor mode.
+
+Measured by counting modes on a grid on either side of the criterion, and by the margin itself in 30 digits.
+"""
 
 import mpmath
 import numpy as np

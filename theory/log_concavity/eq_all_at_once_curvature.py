@@ -1,4 +1,15 @@
-"""All at once: the spectrum of the joint Hessian, and log-concavity only where a single small noise gives it."""
+"""All at once gains no log-concavity (Hessian of Eq. (D.2), recalled; the consequence is derived).
+
+Let c be an eigenvalue of the posterior covariance C_m at the mean of the m measurements. Then the Hessian of log p(y_1, ...,
+y_m) has the eigenvalue -1/sigma^2 on the d (m - 1) contrasts, and on the mean directions
+
+    -(1 - m c / sigma^2) / sigma^2.
+
+So the joint law is log-concave if and only if q_{sigma^2/m} is: two points at +-R smoothed by tau need sigma^2 / m >= R^2 -
+tau^2, while one at a time sigma^2 >= R^2 - tau^2 is enough.
+
+Measured by the spectrum of the (m d) x (m d) matrix, and by the sign of the largest eigenvalue about both thresholds.
+"""
 
 import numpy as np
 

@@ -1,4 +1,18 @@
-"""Drift of the backward equation: its Fokker-Planck residual along noised laws vanishes; SymPy; wrong drifts do not."""
+"""Drift of the time-reversed Ornstein-Uhlenbeck process (slides; Haussmann & Pardoux 1986).
+
+Let r_t be the density of X_t for dX = -X dt + sqrt(2) dB. Suppose that
+
+    (H1)  the drift is y + 2 grad log r,
+    (H2)  the noise is sqrt(2) dB.
+
+Then the process
+
+    dY  =  [Y + 2 grad log r_{T-t}(Y)] dt + sqrt(2) dB,    Y_0 ~ r_T,        has    Y_t ~ r_{T-t},
+
+that is -d_s r_s = -div((y + 2 grad log r_s) r_s) + Lap r_s.
+
+Measured by the residual of this equation along noised laws, with differences in time and space, and by SymPy.
+"""
 
 import numpy as np
 import pytest

@@ -1,4 +1,13 @@
-"""Noise levels of the backward recursion: against the library's schedules, by SymPy, and in both limits."""
+"""Noise levels of the backward recursion (slides).
+
+Let t_k = T (N - k) / N for k = 0, ..., N. Then the backward recursion asks for the score at the standard deviations
+
+    sigma_k  =  exp(t_k) sqrt(1 - exp(-2 t_k))  =  sqrt(exp(2 t_k) - 1),
+
+from noisy to clean, with sigma_N = 0; small levels are sqrt(2 t_k), large ones geometric.
+
+Measured against the grids and schedules of the library, in both limits, and by SymPy.
+"""
 
 import numpy as np
 import sympy

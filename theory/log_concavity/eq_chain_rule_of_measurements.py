@@ -1,4 +1,16 @@
-"""One exact conditional draw after another has the joint law: densities on 200 mixtures; integrals; draws of the chain."""
+"""Exact inner draws give exact measurements (derived).
+
+Suppose that
+
+    (H1)  y_t is drawn from its law given y_1, ..., y_{t-1}, not from its marginal law,
+    (H2)  the draw is exact.
+
+Then
+
+    log p(y_1, ..., y_m)  =  sum_t log p(y_t | y_1, ..., y_{t-1}),        sum_t Y_t  ~  m X + sqrt(m) sigma N.
+
+Measured on 200 random mixtures against sequential assimilation, on a line by quadrature, and on draws of the chain.
+"""
 
 import math
 

@@ -1,4 +1,18 @@
-"""Denoising loss = MMSE + v^2 error of the score, for any field: loss from the joint law, right side from the oracle."""
+"""Denoising loss of any score estimate (slides; Vincent 2011).
+
+Suppose that
+
+    (H1)  Y = X + sqrt(v) N,
+    (H2)  h is any square-integrable field, compared with the score of the noised law q_v.
+
+Then
+
+    E|X - Y - v h(Y)|^2  =  E tr Cov[X | Y]  +  v^2 E|h(Y) - grad log q_v(Y)|^2,
+
+so that the true score is the minimiser and the minimum is the MMSE.
+
+Measured for five fields: the loss from the joint law of X and Y, the right side by the oracle.
+"""
 
 import math
 

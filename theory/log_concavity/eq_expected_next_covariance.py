@@ -1,4 +1,17 @@
-"""The posterior mean is a martingale and the mean covariance falls by what it moves: exact predictive laws, quadrature."""
+"""The posterior mean is a martingale, and the mean posterior covariance falls by its movement (slides; form derived).
+
+Suppose that
+
+    (H1)  the expectation is over the next measurement,
+    (H2)  whose law is the predictive one, given y_1, ..., y_m.
+
+Then
+
+    E[Xhat_{m+1} | y_1, ..., y_m]  =  Xhat_m,
+    E[C_{m+1} | y_1, ..., y_m]     =  C_m - Cov(Xhat_{m+1} | y_1, ..., y_m)  <=  C_m.
+
+Measured on mixtures and point clouds on a line and in the plane, by Gauss-Hermite rules on the predictive mixture.
+"""
 
 import numpy as np
 import pytest

@@ -1,4 +1,13 @@
-"""The jump on Gaussians: W2 in closed form, golden-ratio constant, rate 1/m."""
+"""Gaussians: the exact W2 distance of the jump (derived).
+
+Let X ~ N(0, C) with the eigenvalues l of C, and s = sigma^2 / m. Then
+
+    W2^2(X, Xhat_m)  =  sum_l (sqrt(l) - l / sqrt(l + s))^2  <=  (5 sqrt(5) - 11) / 2  s d,
+
+with equality for l/s = (sqrt(5) - 1) / 2. As s -> 0 it is s^2/4 tr C^-1, so that W2 falls like 1/m.
+
+Measured against the Bures distance of the covariances, on a range of l/s, and by SymPy.
+"""
 
 import numpy as np
 import sympy

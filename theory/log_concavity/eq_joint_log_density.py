@@ -1,4 +1,11 @@
-"""Joint density of m measurements: sufficiency of their mean, with the constant, against assimilation and by SymPy."""
+"""The mean of the measurements is sufficient (form of Appendix A.1, recalled; the constant is derived).
+
+Let Y_t = X + sigma N_t for t = 1, ..., m, s = sigma^2 / m, and ybar the mean. Then
+
+    log p(y_1, ..., y_m)  =  log q_s(ybar) - sum_t |y_t - ybar|^2 / (2 sigma^2) - (m-1) d/2 log(2 pi sigma^2) - d/2 log m.
+
+Measured on 200 random mixtures against sequential assimilation, which never forms the mean, and by SymPy.
+"""
 
 import numpy as np
 import sympy

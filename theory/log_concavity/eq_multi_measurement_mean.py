@@ -1,4 +1,12 @@
-"""Posterior mean given m measurements: 200 random mixtures by sequential assimilation; uniform and Laplace in 50 digits."""
+"""Posterior mean given m measurements (slides; Eq. (2.3)).
+
+Let Y_t = X + sigma N_t for t = 1, ..., m, and Ybar their mean. Then for every law of X
+
+    E[X | Y_1, ..., Y_m]  =  Ybar + s grad log q_s(Ybar),        s = sigma^2 / m.
+
+Measured on 200 random mixtures against sequential assimilation, on a point cloud and a sphere, and for a uniform and a
+Laplace prior against Bayes' rule in 50 digits.
+"""
 
 import mpmath
 import numpy as np

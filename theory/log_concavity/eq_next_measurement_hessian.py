@@ -1,4 +1,14 @@
-"""Hessians of the single, the conditional and the joint density, on 200 random mixtures."""
+"""Hessians of the single, the conditional and the joint density of measurements (slides; Eq. (D.2), recalled).
+
+Let C_m be the posterior covariance given y_1, ..., y_m, and s = sigma^2 / m. Then
+
+    Hess_{y_m} log p(y_m | y_1, ..., y_{m-1})  =  -(I - C_m / sigma^2) / sigma^2
+                                               =  -(1 - 1/m) I / sigma^2 + Hess log q_s(ybar) / m^2,
+
+and the joint log density has the blocks -delta_{tt'} I / sigma^2 + C_m / sigma^4.
+
+Measured on 200 random mixtures against the predictive mixture by assimilation, and on the mixture in R^(m d).
+"""
 
 import numpy as np
 

@@ -1,4 +1,13 @@
-"""Conditional score of the next measurement, on 200 random mixtures, against the predictive mixture by assimilation."""
+"""Score of the next measurement given the others (slides; a later paper cites it as Eq. (4.9)).
+
+Let Xhat_m = E[X | y_1, ..., y_m], with y_m included. Then
+
+    grad_{y_m} log p(y_m | y_1, ..., y_{m-1})  =  (Xhat_m - y_m) / sigma^2,
+    grad_{y_t} log p(y_1, ..., y_m)            =  (Xhat_m - y_t) / sigma^2    for every t.
+
+Measured on 200 random mixtures against the predictive mixture by assimilation, and by central differences of the joint
+density.
+"""
 
 import numpy as np
 

@@ -1,4 +1,14 @@
-"""Ornstein-Uhlenbeck marginals: the Fokker-Planck equation along the library's noised laws, semigroup, SymPy."""
+"""Marginals of the Ornstein-Uhlenbeck process (slides).
+
+Let dX = -X dt + sqrt(2) dB with X_0 ~ p. Then X_t has the law of exp(-t) X_0 + sqrt(1 - exp(-2 t)) N, and its density r_t
+solves
+
+    d_t r      =  div(x r) + Lap r,
+    d_t log r  =  d + x . grad log r + Lap log r + |grad log r|^2.
+
+Measured along the noised laws of the library (mixture, point cloud, sphere) with differences in time, by the semigroup, and
+by SymPy.
+"""
 
 import numpy as np
 import pytest

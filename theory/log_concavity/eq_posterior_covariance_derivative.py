@@ -1,4 +1,13 @@
-"""Derivative of the posterior covariance as a third moment, against differences of the library's covariance; its bound."""
+"""Derivative of the posterior covariance, as a third moment (derived).
+
+Let Y = X + sqrt(v) N, X on atoms, z = X - E[X | y] and C(y) = Cov[X | y]. Then in every direction w
+
+    d_w (u' C(y) u)  =  E[(w . z) (u . z)^2 | y] / v,        |d_w (u' C u)|  <=  D/v |w| u' C u,
+
+D being the diameter of the support: a log-Lipschitz constant, which certificates on grids rest on.
+
+Measured on point clouds against fourth-order differences of the library's covariance.
+"""
 
 import numpy as np
 

@@ -1,4 +1,11 @@
-"""Mean and covariance of the next measurement: the library's predictive mixture against assimilation, on random mixtures."""
+"""Predictive law of the next measurement (derived).
+
+Let Xhat_m and C_m be the posterior mean and covariance given y_1, ..., y_m. Then
+
+    E[Y_{m+1} | y_1, ..., y_m]  =  Xhat_m,        Cov[Y_{m+1} | y_1, ..., y_m]  =  sigma^2 I + C_m.
+
+Measured on 200 random mixtures against sequential assimilation, and on draws of the library's inner step.
+"""
 
 import numpy as np
 

@@ -1,4 +1,14 @@
-"""Scores of the scaled and of the noised law differ by e^t and the argument: oracles, and one path in both coordinates."""
+"""Score of the scaled law from the score of the noised one (slides, transcribed by machine; their identification is refuted).
+
+Let r_t be the density of exp(-t) X_0 + sqrt(1 - exp(-2 t)) N, and q_v the density of X_0 + sqrt(v) N. Then
+
+    grad log r_t(x)  =  exp(t) grad log q_v(exp(t) x),        v = exp(2 t) - 1.
+
+As transcribed, q_t is at once the density of X_t and of X_0 + exp(t) sqrt(1 - exp(-2 t)) N. That holds only after the change
+of scale.
+
+Measured on the oracles of a mixture, a point cloud and a sphere, on one path in both coordinates, and by SymPy.
+"""
 
 import numpy as np
 import sympy

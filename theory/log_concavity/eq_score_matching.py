@@ -1,4 +1,16 @@
-"""Score matching: the objective without the true score, by quadrature on a line and in the plane."""
+"""Score matching without the true score (slides; Hyvarinen 2005).
+
+Suppose that
+
+    (H1)  p and q are smooth and p grad log q vanishes at infinity,
+    (H2)  the expectation is under p.
+
+Then
+
+    int p |grad log p - grad log q|^2  =  int p (|grad log q|^2 + 2 Lap log q)  +  I(p),        I(p) = int p |grad log p|^2.
+
+Measured on pairs of mixtures by quadrature on a line and in the plane.
+"""
 
 import numpy as np
 

@@ -1,4 +1,12 @@
-"""The sphere in R^d: posterior covariance by Bessel ratios, threshold R^2/d, attained at the centre."""
+"""Sphere: the threshold is R^2 / d, so that the radius is loose by exactly d (derived).
+
+Let Z be uniform on the sphere of radius R in R^d, A = I_{d/2} / I_{d/2-1} and k = R |y| / v. Then Cov(Z | y) has the
+eigenvalues R^2 A(k) / k across and R^2 A'(k) along y, both at most R^2 / d, attained at y = 0, and
+
+    sigma*^2  =  R^2 / d.
+
+Measured against Bessel functions in 30 digits, and by the sign of the curvature at the centre.
+"""
 
 import mpmath
 import numpy as np

@@ -1,4 +1,19 @@
-"""The splitting integrator: the library's walk is the printed map, and commutes with a change of units when u = sigma^2."""
+"""The splitting integrator has a dimensionless step when u = sigma^2 (authors' code; the equivariance is derived).
+
+Suppose that
+
+    (H1)  u is proportional to the square of the target's length,
+    (H2)  zeta = exp(-friction), a friction per step.
+
+Then the map
+
+    y += delta v / 2,   g = score(y),   v += u delta g / 2,
+    v <- zeta v + u delta g / 2 + sqrt(u (1 - zeta^2)) xi,   y += delta v / 2
+
+commutes with a change of units: y -> c y and v -> c v where the target is stretched by c and u by c^2.
+
+Measured on the library's walk against this map, and on chains in units from 1e-3 to 1e4.
+"""
 
 import numpy as np
 

@@ -1,4 +1,14 @@
-"""Two Gaussians: the Hessian in closed form, log-concave from |mu|^2 on for every weight, worst where the odds are equal."""
+"""Two Gaussians: the curvature (example of Section 4.1, recalled, here with weights).
+
+Let q = w N(mu, v I) + (1 - w) N(-mu, v I), v = sigma^2 + tau^2 and c = log(w / (1 - w)) / 2. Then
+
+    Hess log q  =  -1/v [I - mu mu' / v (1 - tanh^2(mu . y / v + c))],
+
+so that q is log-concave if and only if v >= |mu|^2, for every weight. The worst points form the hyperplane mu . y = -c v of
+equal odds.
+
+Measured against the library's Hessian and thresholds, and by SymPy.
+"""
 
 import numpy as np
 import sympy

@@ -1,4 +1,18 @@
-"""Two Gaussians in R^d: the d-dimensional run is a run on a line with projected noise, and linear chains across."""
+"""Two Gaussians in R^d decouple into one axis (derived; cf. the example of Section 5, recalled).
+
+Suppose that
+
+    (H1)  the means are -+(delta/2) (1, ..., 1) in R^d, the covariance is tau^2 I,
+    (H2)  the walk is ULA or underdamped, alone or inside the one-at-a-time chain (not MALA).
+
+Then in a rotated frame the run is exactly a run on a line with the means -+R,
+
+    R  =  delta/2 sqrt(d),
+
+driven by the projected noise, and d - 1 independent linear chains on N(0, tau^2).
+
+Measured path by path, with the noise of the run in R^d projected on the axis.
+"""
 
 import numpy as np
 

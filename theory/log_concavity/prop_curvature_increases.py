@@ -1,4 +1,18 @@
-"""The least curvature of the conditionals: attained by two points, increasing in m under sigma^2 >= R^2 - tau^2."""
+"""The curvature bound increases with m (Theorem 1, recalled; the difference is derived).
+
+Suppose that
+
+    (H1)  X = Z + tau N with |Z| <= R,
+    (H2)  sigma^2 >= R^2 - tau^2.
+
+Then, with L_m = (sigma^2 + (m-1) tau^2) / (sigma^2 (sigma^2 + m tau^2)), at every point
+
+    -Hess_{y_m} log p(y_m | y_1, ..., y_{m-1})  >=  zeta_m I,        zeta_m  =  L_m - R^2 / (sigma^2 + m tau^2)^2,
+
+and zeta_m does not decrease with m: once log-concave, always log-concave. Two points attain zeta_m for every m.
+
+Measured by the supremum of the posterior covariance over y, for m = 1 to 200.
+"""
 
 import numpy as np
 import sympy

@@ -1,4 +1,17 @@
-"""Atoms: the mean squared error falls exponentially in m, below the union bound of the nearest-atom estimator."""
+"""Mean squared error for a discrete prior (the slides announce better bounds for strong priors; this form is derived).
+
+Suppose that
+
+    (H1)  X lives on atoms x_i with weights w_i.
+
+Then, with the normal distribution function Phi,
+
+    W2^2(X, Xhat_m)  <=  E tr C_m  <=  sum_{i != j} w_i |x_i - x_j|^2 Phi(-sqrt(m) |x_i - x_j| / (2 sigma)),
+
+which falls exponentially in m.
+
+Measured on three clouds on a line and one in the plane by quadrature; the printed sum also in 30 digits.
+"""
 
 import itertools
 import math

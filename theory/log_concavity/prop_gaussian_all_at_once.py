@@ -1,4 +1,13 @@
-"""All at once on Gaussians: eigenvalues of the md x md covariance against 1 + m tau_max^2 / sigma^2."""
+"""Gaussians all at once: the condition number grows (Proposition 3; number inferred, wording recalled; proved here).
+
+Let X ~ N(0, C) with the eigenvalues tau_i^2 of C. Then the joint law of m >= 2 measurements has the condition number
+
+    kappa  =  1 + m tau_max^2 / sigma^2,
+
+and (sigma^2 + tau_max^2) / (sigma^2 + tau_min^2) for m = 1.
+
+Measured by the eigenvalues of the (m d) x (m d) covariance of 100 rotated Gaussians.
+"""
 
 import numpy as np
 

@@ -1,4 +1,14 @@
-"""One at a time on Gaussians: condition numbers against Schur complements of the md x md covariance, rates 1/t^2 and 1/t."""
+"""Gaussians one at a time: the condition number tends to 1 (Proposition 4, wording recalled; proved here).
+
+Let X ~ N(0, C) with the eigenvalues tau_i^2 of C. Then the law of y_t given y_1, ..., y_{t-1} has the condition number
+
+    kappa_t  =  (sigma^2 + t tau_max^2) / (sigma^2 + (t-1) tau_max^2)  (sigma^2 + (t-1) tau_min^2) / (sigma^2 + t tau_min^2)
+             <=  1 + 1 / (t - 1 + sigma^2 / tau_max^2),
+
+decreasing in t; (kappa_t - 1) t^2 -> sigma^2 (1/tau_min^2 - 1/tau_max^2), and the rate is 1/t where tau_min = 0.
+
+Measured by Schur complements of the joint covariance of 100 rotated Gaussians, and by SymPy.
+"""
 
 import numpy as np
 import sympy

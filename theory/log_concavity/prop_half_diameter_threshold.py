@@ -1,4 +1,17 @@
-"""D/2 in place of R, and D/2 <= R <= Jung's radius, attained by simplices."""
+"""Half the diameter in place of the radius (derived).
+
+Suppose that
+
+    (H1)  X = Z + tau N, the support of Z has the diameter D.
+
+Then the laws of Y_1 and of every Y_m given the others are log-concave for
+
+    sigma^2  >=  D^2 / 4 - tau^2,        D/2  <=  R  <=  D sqrt(d / (2 (d + 1)))    (Jung),
+
+R being the radius of the smallest ball around the support. Simplices attain the threshold and Jung's radius.
+
+Measured on 24 random clouds in R^1 to R^6 with random weights.
+"""
 
 import numpy as np
 

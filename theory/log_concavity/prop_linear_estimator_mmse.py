@@ -1,4 +1,13 @@
-"""Mean squared error against the best linear estimator: Gaussians attain it, everything else is below."""
+"""Mean squared error against the best linear estimator (derived, textbook).
+
+Let X have the covariance L, and s = sigma^2 / m. Then
+
+    E tr C_m  <=  tr[s L (L + s I)^-1]  <=  min(s d, tr L),
+
+with equality on the left exactly for Gaussians.
+
+Measured on four laws on a line by quadrature, and on Gaussians in R^1 and R^4.
+"""
 
 import math
 

@@ -1,4 +1,19 @@
-"""Duality: where q_v and where every p(x|y) is log-concave; exact for two Gaussians, bounds for clouds in any dimension."""
+"""Duality of log-concavity: noised law and posterior (derived; the window of SLIPS, Grenioux et al. 2024, recalled).
+
+Suppose that
+
+    (H1)  X = Z + tau N with Z in a ball of radius R and tau > 0,
+    (H2)  Y = X + sqrt(v) N, with v >= v_low for the noised law, v <= v_high for the posteriors.
+
+Then, with
+
+    v_low  =  max(0, R^2 - tau^2),        v_high  =  tau^4 / (R^2 - tau^2)    (infinite for R <= tau),
+
+q_v is log-concave for v >= v_low, and p(x | y) is log-concave for every y for v <= v_high. By these bounds both hold at once
+for some v if and only if R^2 <= 2 tau^2. Both ends are exact for two Gaussians at +-R.
+
+Measured on five random mixtures, the posteriors at thousands of points, and by SymPy.
+"""
 
 import math
 

@@ -1,4 +1,16 @@
-"""W2 of exact draws from two modes: exact binomial moments, rate n^(-1/4), and samples measured with W2."""
+"""W2 between modes that exact draws already have (derived).
+
+Suppose that
+
+    (H1)  two atoms at distance 2R have the weights w and 1 - w,
+    (H2)  n draws are independent, and What is the empirical weight.
+
+Then
+
+    E W2  <=  2R (w (1 - w) / n)^(1/4),        E W2^2  =  4R^2 E|What - w|  ~  4R^2 sqrt(2 w (1 - w) / (pi n)).
+
+Measured by sums over the binomial law, and on one draw by the library's W2.
+"""
 
 import numpy as np
 from scipy.special import gammaln, xlog1py, xlogy

@@ -1,4 +1,14 @@
-"""Proposition 2: squared W2 distance of the law of the posterior mean, exact on a line by monotone quantiles."""
+"""W2 distance of the law of the posterior mean (slides; Proposition 2, number recalled).
+
+Let X have a finite second moment and Xhat_m = E[X | Y_1, ..., Y_m]. Then, without any further hypothesis,
+
+    W2^2(X, Xhat_m)  <=  E tr C_m  <=  sigma^2 d / m.
+
+The second inequality is attained in the limit of a wide law; the first is loose: W2^2 / (s d), s = sigma^2 / m, is at most
+(5 sqrt(5) - 11) / 2 = .0902 among Gaussians, .1865 for two points, and .3468 for a lattice, the largest value known.
+
+Measured on six laws on a line, where the jump is a monotone map and W2 exact, and on two Gaussians in up to 32 dimensions.
+"""
 
 import math
 

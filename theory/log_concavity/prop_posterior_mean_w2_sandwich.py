@@ -1,4 +1,13 @@
-"""Gelbrich's bound below, the mean squared error above: exact W2 on a line between them; equality below for Gaussians."""
+"""Two-sided bounds on the W2 distance of the jump (Proposition 2, sharpened; derived).
+
+Let X have the covariance L, and Lhat = L - E C_m. Then
+
+    tr(L + Lhat - 2 (L^(1/2) Lhat L^(1/2))^(1/2))  <=  W2^2(X, Xhat_m)  <=  tr E C_m.
+
+Gelbrich's bound on the left is attained by Gaussians; the coupling (X, Xhat_m) on the right in the limit of much noise.
+
+Measured on five laws on a line, where W2 is exact.
+"""
 
 import math
 

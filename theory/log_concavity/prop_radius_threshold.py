@@ -1,4 +1,18 @@
-"""sigma^2 >= R^2 - tau^2: exact suprema over y for clouds, every number of measurements; attained by two points."""
+"""Log-concave from R^2 - tau^2 on (Eq. (4.3), recalled; proved here).
+
+Suppose that
+
+    (H1)  X = Z + tau N, the support of Z in a ball of radius R about any centre,
+    (H2)  tau^2 is the least eigenvalue of the covariance that smooths Z.
+
+Then the law of Y_1, and of every Y_m given y_1, ..., y_{m-1}, is log-concave for
+
+    sigma^2  >=  R^2 - tau^2.
+
+Two symmetric points attain it.
+
+Measured on four clouds by the supremum over y of the posterior covariance, for up to 50 measurements, and by SymPy.
+"""
 
 import numpy as np
 import sympy

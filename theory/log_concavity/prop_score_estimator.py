@@ -1,4 +1,18 @@
-"""Scores from density values: error n^(-1/2) and bias 1/n in low dimension, degeneration at d = 8."""
+"""Score from density values: error n^(-1/2) (Eq. (4.8), recalled; a public review describes the estimator).
+
+Suppose that
+
+    (H1)  the eps_i are n independent draws of N(0, I), and p is known up to a constant,
+    (H2)  the dimension is low: the number of draws that is needed grows exponentially with it.
+
+Then
+
+    s^(-1/2) sum_i eps_i p(y + sqrt(s) eps_i) / sum_i p(y + sqrt(s) eps_i)  ->  grad log q_s(y),
+
+with a root mean square error of order n^(-1/2) and a bias of order 1/n.
+
+Measured on 4000 repeats at one point of two Gaussians in R^1 and R^2.
+"""
 
 import numpy as np
 

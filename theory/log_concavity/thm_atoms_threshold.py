@@ -1,4 +1,19 @@
-"""Thresholds of point clouds between exposed edges and the diameter: the table, the exact cases, witnesses at infinity."""
+"""Exact threshold of affinely independent atoms (derived).
+
+Suppose that
+
+    (H1)  Z has finitely many atoms with positive weights, and the diameter D,
+    (H2)  `edge` is the length of the longest exposed edge of their hull that carries no third atom.
+
+Then the least noise variance from which on the law is log-concave obeys
+
+    edge^2 / 4  <=  sigma*^2  <=  D^2 / 4,
+
+so that sigma* = D/2 where the longest pair is an exposed edge: for affinely independent atoms always, whatever the weights.
+
+Measured on a table of eleven clouds and on nine random simplices; witnesses at finite points, at infinity and in ball
+arithmetic.
+"""
 
 import itertools
 import math

@@ -1,4 +1,19 @@
-"""Discretised backward equation: recursion against the library's exact law and sampler; order 1; the missing log refuted."""
+"""Euler-Maruyama of the backward equation on Gaussian data (slides, transcribed by machine; the recursion is derived).
+
+Suppose that
+
+    (H1)  the data are N(mu, variance), the steps gamma = T/N, t_k = T - gamma k, and Y_0 ~ N(0, 1),
+    (H2)  y_{k+1} = y_k + gamma [y_k + 2 grad log r_{t_k}(y_k)] + sqrt(2 gamma) xi_k.
+
+Then the output is Gaussian; with rho = Var X_t its mean m and variance v follow
+
+    m'  =  (1 + gamma - 2 gamma / rho) m + 2 gamma exp(-t) mu / rho,        v'  =  (1 + gamma - 2 gamma / rho)^2 v + 2 gamma,
+
+and its W2 distance to the data is O(gamma) + O(exp(-T)). As transcribed, the first form of the step has grad r in place of
+grad log r.
+
+Measured against the exact propagation and the sampler of the library, and by the exact law of the scheme on a mixture.
+"""
 
 import numpy as np
 

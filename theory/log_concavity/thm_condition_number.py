@@ -1,4 +1,20 @@
-"""Condition number of the m-th conditional: attained by two points at every m, rate 1/m^2, below the bound elsewhere."""
+"""Condition number of the m-th conditional (Theorem 1 and Remark 2, recalled; proved here).
+
+Suppose that
+
+    (H1)  X = Z + tau N with |Z| <= R and tau > 0,
+    (H2)  sigma^2 >= R^2 - tau^2.
+
+Then the eigenvalues of -Hess_{y_m} log p(y_m | y_1, ..., y_{m-1}) lie in [zeta_m, L_m] at every point, and
+
+    kappa_m  <=  [1 - R^2 sigma^2 / ((sigma^2 + m tau^2) (sigma^2 + (m-1) tau^2))]^-1
+              =  1 + R^2 sigma^2 / (tau^4 m^2) (1 + o(1)).
+
+Two points attain the bound for every m. A public review quotes the rate 1/m; the rate of this bound is 1/m^2.
+
+Measured by the library's Hessian at the maximiser of the posterior covariance and far out, on two points, a triangle, an
+8-gon and nine random points.
+"""
 
 import numpy as np
 import pytest

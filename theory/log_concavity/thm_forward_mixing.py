@@ -1,4 +1,13 @@
-"""Distance of the forward process to N(0, I): exact densities on a line, Gaussians in R^d; shifted ones attain it."""
+"""The forward process mixes at rate 1 (slides, "converges quickly"; the constants are derived).
+
+Let X_t be the Ornstein-Uhlenbeck process dX = -X dt + sqrt(2) dB with X_0 ~ p, and gamma = N(0, I). Then
+
+    W2(X_T, gamma)  <=  exp(-T) W2(p, gamma),        KL(X_T | gamma)  <=  exp(-2 T) KL(p | gamma),
+
+with equality in both for p = N(a, I).
+
+Measured by densities on a line for five mixtures, and in closed form for Gaussians in R^3.
+"""
 
 import numpy as np
 

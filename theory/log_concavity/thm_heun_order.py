@@ -1,4 +1,19 @@
-"""Heun's method has order 2, with its constant on Gaussians; Euler has order 1; a mixture against a fine run."""
+"""Heun's method is of order 2 (Karras et al. 2022; the constant is derived).
+
+Suppose that
+
+    (H1)  the target is N(0, s^2 I), so that dx/dsigma = a(sigma) x with a = sigma / (s^2 + sigma^2),
+    (H2)  the levels are phi(k/N) with a smooth phi that stays positive,
+    (H3)  the method is Heun's.
+
+Then its output divided by the exact solution is 1 + c / N^2 + O(N^-3),
+
+    c  =  int_0^1 phi'(u)^3 (a''/12 - a^3/6)(phi(u)) du.
+
+Euler's step (DDIM) has order 1.
+
+Measured by the gain of the samplers on the rho = 7 grid, and on a mixture in the plane against a fine run.
+"""
 
 import numpy as np
 

@@ -1,4 +1,17 @@
-"""Langevin diffusion: exact Gaussian laws in R^d, a reversible chain on a line with its error; slow when bimodal."""
+"""The Langevin diffusion contracts (slides without constants; textbook).
+
+Let dX = grad log p(X) dt + sqrt(2) dB. Suppose that
+
+    (H1)  -Hess log p >= a I with a > 0.
+
+Then
+
+    W2(X_t, p)  <=  exp(-a t) W2(X_0, p),        KL(X_t | p)  <=  exp(-2 a t) KL(X_0 | p),
+
+with equality for a Gaussian p and a shift of its mean along the widest axis.
+
+Measured by exact laws on Gaussians in up to five dimensions, and on a line by a reversible chain whose error is estimated.
+"""
 
 import numpy as np
 

@@ -1,4 +1,17 @@
-"""Below sigma^2 = R^2 - tau^2 log-concavity is kept on average and on a line, and can be lost in the plane (four atoms)."""
+"""Without sigma^2 >= R^2 - tau^2 log-concavity can be lost; not on average, not on a line (derived; cf. Remark 3).
+
+Let Y_t = X + sigma N_t and C_m = Cov(X | Y_1, ..., Y_m). Then
+
+    (i)    E C_{m+1} <= E C_m <= sigma^2 / m I, if E|X|^2 is finite: on average log-concavity is kept;
+    (ii)   sup_y Var(X | y_1, ..., y_m) does not increase with m, if d = 1 and the support is bounded;
+    (iii)  for d >= 2 it can be lost: atoms (+-1, 0) of weight .3158102 and (0, +-1.2) of weight .1841898 have
+           at sigma^2 = .714 lammax C_1 <= .985 sigma^2 for every y_1, but lammax C_2 = 1.0651 sigma^2 at y_1 = y_2 = 0.
+
+Here R^2 = 1.44: under sigma^2 >= R^2 - tau^2 it is kept (`prop_curvature_increases`), and (iii) shows that this hypothesis
+counts.
+
+Measured by quadrature for (i), on random clouds for (ii), and by a certificate and ball arithmetic for (iii).
+"""
 
 import numpy as np
 import pytest

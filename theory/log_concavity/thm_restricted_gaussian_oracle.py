@@ -1,4 +1,17 @@
-"""Proximal sampler: exact laws on a line and in R^d (Gaussians) contract by 1/(1 + a h); equality for shifted Gaussians."""
+"""The restricted Gaussian oracle contracts (Chen et al. 2022; Chewi, Log-Concave Sampling, Theorems 8.2.1, 8.5.1, 8.5.2).
+
+Let one round be y = x + sqrt(h) z, then x from the density proportional to p(x) exp(-|x - y|^2 / (2 h)). Suppose that
+
+    (H1)  -Hess log p >= a I with a > 0 (KL: a log-Sobolev inequality is enough; chi^2: a Poincare inequality).
+
+Then
+
+    W2'  <=  W2 / (1 + a h),        KL'  <=  KL / (1 + a h)^2,        chi^2'  <=  chi^2 / (1 + a h)^2,
+
+with equality of the first two for a Gaussian and a shift of its mean.
+
+Measured on Gaussians in up to five dimensions in closed form, and on a line by densities on nodes.
+"""
 
 import numpy as np
 

@@ -1,4 +1,18 @@
-"""Spectral gaps by a birth-death chain: exponentially small for the law, of order one for every conditional of the chain."""
+"""Spectral gaps: exponentially small for the law, of order one for the chain (Bakry & Emery; applied here).
+
+Suppose that
+
+    (H1)  the diffusion runs on the conditional of a measurement, X = Z + tau N with |Z| <= R,
+    (H2)  sigma^2 >= R^2 - tau^2.
+
+Then, whatever the past, the spectral gap of dy = grad log p(y | y_1, ..., y_{m-1}) dt + sqrt(2) dB is
+
+    gap  >=  zeta_m  =  (sigma^2 + (m-1) tau^2) / (sigma^2 (sigma^2 + m tau^2)) - R^2 / (sigma^2 + m tau^2)^2,
+
+with equality for Gaussians. On p itself, two Gaussians at distance 2R, it decays like exp(-R^2 / (2 tau^2)).
+
+Measured by birth-death chains on grids, for the axis of two Gaussians in R^1 to R^3 and the worst of thirteen pasts.
+"""
 
 import numpy as np
 

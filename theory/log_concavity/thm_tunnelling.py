@@ -1,4 +1,18 @@
-"""Langevin keeps its initial split between two modes, the one-at-a-time chain recovers the weights, at d = 32 too."""
+"""Langevin does not tunnel, the chain does (derived; the phenomenon is that of Section 5.2).
+
+Let A = {x < b} and p a density on the line. Suppose that
+
+    (H1)  dx = grad log p dt + sqrt(2) dB on the law itself, without measurements, started from p conditioned on A,
+    (H2)  f is 1 below a, 0 above b and harmonic in between: resistance = int_a^b dx/p(x), slack = p(A) - int f^2 p.
+
+Then
+
+    P(X_T not in A)  <=  (slack + T / resistance) / p(A),
+
+for two Gaussians at +-R about T R exp(-R^2 / 2), while the one-at-a-time chain recovers the weights.
+
+Measured by the semigroup of a reversible chain on a grid, where f = 1_A attains the bound as T -> 0, and on chains for R^32.
+"""
 
 import numpy as np
 import pytest
