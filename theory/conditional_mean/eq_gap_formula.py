@@ -37,6 +37,9 @@ def both_sides(line, law, y, sigma, m=160):
     return cm.cme(law, y, sigma) - end, v, laplacian, w
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_on_the_line(check, line):
     y = np.array([[-1.7], [-0.35], [0.2], [0.7], [1.6]])
     for name in ("gmm2", "gmm3", "scale mixture", "gauss"):
@@ -77,6 +80,9 @@ def test_two_forms_of_the_integrand(check, mixtures):
             tol = np.max(np.abs(diffs[1][k] - diffs[0][k])) + 1e-8
             cause = "remainder: change of the difference quotient, 1e-3 against 2e-3"
             check.equal(extrapolated, exact, tol=tol, cause=cause, on=f"{form}, {name}")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check, line):

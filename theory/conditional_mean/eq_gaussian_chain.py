@@ -38,6 +38,9 @@ def grids(sigma, rng):
     yield "random grid, T = 41", Grid(np.ones(42), levels)
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_exact_for_every_grid(check):
     for rank in (None, 20):
         law, mean, S = gaussian(64, 7, rank)
@@ -78,6 +81,9 @@ def test_symbolic(check):
     product = sympy.prod([factor(v[k + 1], v[k]) for k in range(4)]).subs(v[0], 0)
     cause, on = "exact: SymPy", "one factor, and the product of four"
     check.equal([float(one), float(sympy.simplify(product - lam / (lam + v[4])))], 0.0, tol=0, cause=cause, on=on)
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check, line):

@@ -59,6 +59,9 @@ def both_sides(law, n, y, order=None, level=None, sigma=1.0):
     return cm.cme(law, y, sigma) - states[-1], bound.jensen_identity(expected, at_mean)
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_identity_on_the_line(check, line):
     for name in ("gmm2", "gmm3", "two points", "scale mixture"):
         law = line.priors[name]
@@ -96,6 +99,9 @@ def test_samplers_step_is_the_kernel_mean(check, line):
         law = line.priors[name]
         after = samplers.final(cm.chain(law, cm.refined_grid(1, 1.0), Y))
         check.equal(after, cm.reverse_kernel(law, Y, 1.0, 0.0).mean, tol=1e-14, cause="rounding", on=f"{name}, to level 0")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check, line):

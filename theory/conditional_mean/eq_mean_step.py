@@ -36,6 +36,9 @@ def steps(law, seed, method="zero", T=50):
     return [(states[i], states[i + 1], i) for i in range(grid.N)], grid
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_sampler_is_the_published_step(check, mixtures):
     for seed, (name, law) in enumerate(mixtures.items()):
         run, grid = steps(law, seed)
@@ -103,6 +106,9 @@ def test_symbolic(check):
     residuals = [mean - eps, mean / sympy.sqrt(b) - reduced, reduced - natural, tilde, tilde / u**2]
     cause, on = "exact: SymPy", "three forms, natural coordinates, beta-tilde = rho (v - v')"
     check.equal([float(sympy.simplify(r)) for r in residuals], 0.0, tol=0, cause=cause, on=on)
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check, mixtures):

@@ -30,6 +30,9 @@ def laws(line, mixtures):
     return line.priors | mixtures | {"cloud": PointCloud(rng.standard_normal((30, 3))), "sphere": Sphere(1.0, 4, 3)}
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_one_step(check, line, mixtures):
     for name, law in laws(line, mixtures).items():
         for sigma in (10.0, 1.0, 0.1, 0.01):
@@ -50,6 +53,9 @@ def test_against_the_posterior_from_matrices(check, line, mixtures):
             tol = 64 * EPS * (1 + top / sigma**2) * np.max(np.abs(y)) * law.dim
             cause = "rounding: 64 d eps |y| times the condition of C + sigma^2"
             check.equal(f, other, tol=tol, cause=cause, on=f"{name}, {sigma:g}")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check, line):

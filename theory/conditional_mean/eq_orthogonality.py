@@ -54,6 +54,9 @@ def measured(law, sigma, f, m):
     )
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_equal(check, line):
     for name in ("gauss", "gmm2", "gmm3", "scale mixture"):
         law = line.priors[name]
@@ -73,6 +76,9 @@ def test_closed_forms(check):
         mse, *_ = measured(law, sigma, lambda y, s=sigma: cm.lmmse(law, y, s), 161)
         cause = "remainder: trapezoidal rule"
         check.equal(mse, sigma**2 / (1 + sigma**2), tol=1e-12, cause=cause, on=f"LMMSE, unit variance, sigma = {sigma:g}")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check, line):

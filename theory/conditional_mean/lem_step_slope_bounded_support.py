@@ -30,6 +30,9 @@ def slopes(law, z, s, r):
     return np.linalg.eigvalsh(r / s * np.eye(law.dim) + (1 - r / s) * C / s)[:, -1]
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_holds(check):
     rng = np.random.default_rng(71)
     small, large = [], []
@@ -46,6 +49,9 @@ def test_holds(check):
                 large.append(np.full(100, bound.step_slope_bounded_support(s, r, radius)))
     cause = "rounding: of C/s"
     check.holds(np.concatenate(small), np.concatenate(large), tol=1e-11, cause=cause, on="clouds and spheres, d <= 3")
+
+
+# -- it is tight -----------------------------------------------------------------------------------------------------------
 
 
 def test_tight(check):
@@ -73,6 +79,9 @@ def test_no_uniform_constant(check):
     check.holds(logs[:-1], logs[1:], tol=0, cause="exact: strict", on="n = 2 .. 8", of=of)
     check.holds(10.0, logs[-1], tol=0, cause="exact: strict", on="log slope at n = 8", of=of)
     assert distances.fit_slope([2, 3, 5, 8], logs).slope > 0.5
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check, line):

@@ -36,6 +36,9 @@ def log_concave(a, d):
     return GaussianMixture(None, mean, 1.0), 1 - a**2
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_hypothesis(check):
     for a in (0.3, 0.9, 1.0):
         law, m = log_concave(a, 2)
@@ -58,14 +61,6 @@ def test_holds(check):
     check.holds(large[-1], 1.0, tol=0, cause="exact", on="m = 0", of="the bound itself, at most 1")
 
 
-def test_tight(check):
-    for m in (0.25, 1.0, 9.0):
-        law = GaussianMixture([1.0], np.zeros((1, 2)), 1 / m)
-        for s, r in LEVELS:
-            ratio = slopes(law, s, r) / bound.step_slope_log_concave(s, r, m)
-            check.tight(ratio, 1.0, tol=1e-13, cause="rounding", on=f"N(0, I/{m:g}), s = {s:g}, r = {r:g}")
-
-
 def test_product(check):
     """The product over a chain telescopes; log-concave priors have a T-uniform Lipschitz constant, at most 1."""
     v = cm.refined_grid(200, 1.0).noise_ratio ** 2
@@ -83,6 +78,20 @@ def test_product(check):
         f = cm.denoise(law, cm.refined_grid(n, 1.0), y, 1.0)
         cause, of = "rounding: eps / dy", "the slope of the whole chain"
         check.holds(np.diff(f[:, 0]) / np.diff(y[:, 0]), 1.0, tol=1e-12, cause=cause, on=f"n = {n}", of=of)
+
+
+# -- it is tight -----------------------------------------------------------------------------------------------------------
+
+
+def test_tight(check):
+    for m in (0.25, 1.0, 9.0):
+        law = GaussianMixture([1.0], np.zeros((1, 2)), 1 / m)
+        for s, r in LEVELS:
+            ratio = slopes(law, s, r) / bound.step_slope_log_concave(s, r, m)
+            check.tight(ratio, 1.0, tol=1e-13, cause="rounding", on=f"N(0, I/{m:g}), s = {s:g}, r = {r:g}")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check, line):

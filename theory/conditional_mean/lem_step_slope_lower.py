@@ -35,6 +35,9 @@ def vp(v):
     return 1 / (1 + v)
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_jacobian_is_that_of_the_chain(check, line, mixtures):
     """Central differences of the sampler's own step, and Cov(z' | z) / (s - r)."""
     from exactdiffusion import Grid
@@ -66,12 +69,18 @@ def test_holds(check, line, mixtures):
     check.holds(np.concatenate(needed), np.concatenate(least), tol=1e-12, cause=cause, on="8 priors, 4 steps")
 
 
+# -- it is tight -----------------------------------------------------------------------------------------------------------
+
+
 def test_tight(check, line):
     """Where x is determined by z nothing else moves: two points, far out."""
     for s, r in LEVELS:
         slope = jacobian(line.priors["two points"], np.array([[20.0 * max(s, 1)]]), s, r)[0, 0, 0] * np.sqrt(vp(r) / vp(s))
         cause, on = "rounding: 8 eps / (1 - abar)", f"s = {s:g}, r = {r:g}"
         check.tight(slope / bound.step_slope_lower(vp(s), vp(r)), 1.0, tol=8 * EPS * (1 + 1 / r), cause=cause, on=on)
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check, line):

@@ -30,6 +30,9 @@ def gaussian_excess(lam, v_hat, n, method="ddim"):
     return (gain - lam / (lam + v_hat)) ** 2 * (lam + v_hat), gain
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_limit(check):
     for lam, v_hat in ((1.0, 1.0), (0.3, 1.0), (4.0, 0.5)):
         values = np.array([gaussian_excess(lam, v_hat, int(n))[0] for n in STEPS])
@@ -69,6 +72,9 @@ def test_neither_dominates(check, line):
         worse.append(found[0] > found[1])
     cause, on = "exact: yes/no", "mean chain worse than DDIM: gmm2 yes, gmm3 no"
     check.equal(np.array(worse[1:3], float), [1.0, 0.0], tol=0, cause=cause, on=on)
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

@@ -29,6 +29,9 @@ def moments(kernel, k):
     return np.sum(kernel.weights * raw, axis=1)
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_kernels_compose(check, line):
     t, w = np.linspace(-8.6, 8.6, 801), np.exp(-0.5 * np.linspace(-8.6, 8.6, 801) ** 2)
     w = w / w.sum()
@@ -83,6 +86,9 @@ def test_spread_about_the_cme(check, mixtures, line):
             extra = bound.exact_resampling(variance, runs) - variance
             rows = np.sum((f - mean) ** 2, axis=1) - extra
             draw.mean(rows / np.mean(variance), 0.0, on=f"spread / MMSE less 1/M, {name}, M = {runs}")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check, line):

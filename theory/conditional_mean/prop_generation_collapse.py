@@ -30,6 +30,9 @@ def deviation(sampler, grid, lam, **options):
     return float(np.sqrt(np.asarray(law.cov).ravel()[0]))
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_equal(check):
     for T in (5, 10, 50, 300, 1000):
         grid = cm.released_grid(T).to_vp()
@@ -49,6 +52,9 @@ def test_equal(check):
         cause="exact: strict",
         on="recorded range .069 .. .083",
     )
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_ddim_generates(check):

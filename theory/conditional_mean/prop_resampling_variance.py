@@ -33,6 +33,9 @@ def sub_grid(T, sigma=1.0):
     return grid[cm.match(grid, sigma).index :]
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_against_exact_propagation(check):
     """The same variance from the affine recursion of the sampler's exact law, started at a point."""
     for T in (5, 50, 300):
@@ -60,6 +63,22 @@ def test_exact_kernels_telescope(check):
     check.equal(float(residual), 0.0, tol=0, cause="exact: SymPy", on="four steps, exact kernels")
 
 
+def test_sampler(check):
+    """20,000 runs from one y, all three kernels: the output is Gaussian, so mean and sum of squares have exact laws."""
+    draw = check.chance(comparisons=18)
+    law, y, sigma, runs = GaussianMixture([1.0], np.zeros((1, 3)), LAM[None]), np.array([[0.4, -1.0, 2.0]]), 1.0, 20_000
+    grid = cm.refined_grid(6, sigma)
+    for kernel, method in (("small", "resample"), ("large", "resample_large"), ("exact", "resample_exact")):
+        x = cm.denoise(law, grid, np.repeat(y, runs, axis=0), sigma, method=method, noise=draw.noise(83))
+        variance = bound.resampling_variance(grid.noise_ratio**2, LAM, kernel)
+        mean = LAM / (LAM + 1) * y[0]
+        draw.normal(x.mean(axis=0), mean, np.sqrt(variance / runs), on=f"mean, {kernel}")
+        draw.chi_square(np.sum((x - mean) ** 2, axis=0), runs, scale=variance, on=f"variance, {kernel}")
+
+
+# -- it is tight -----------------------------------------------------------------------------------------------------------
+
+
 def test_recorded_values_and_limit(check):
     counts, missing = [], []
     for T, value in RECORDED.items():
@@ -77,17 +96,7 @@ def test_recorded_values_and_limit(check):
     check.rate(distances.fit_slope(steps, short), -1.0, within=0.1, on="1 - Var/MMSE against n, refined schedule")
 
 
-def test_sampler(check):
-    """20,000 runs from one y, all three kernels: the output is Gaussian, so mean and sum of squares have exact laws."""
-    draw = check.chance(comparisons=18)
-    law, y, sigma, runs = GaussianMixture([1.0], np.zeros((1, 3)), LAM[None]), np.array([[0.4, -1.0, 2.0]]), 1.0, 20_000
-    grid = cm.refined_grid(6, sigma)
-    for kernel, method in (("small", "resample"), ("large", "resample_large"), ("exact", "resample_exact")):
-        x = cm.denoise(law, grid, np.repeat(y, runs, axis=0), sigma, method=method, noise=draw.noise(83))
-        variance = bound.resampling_variance(grid.noise_ratio**2, LAM, kernel)
-        mean = LAM / (LAM + 1) * y[0]
-        draw.normal(x.mean(axis=0), mean, np.sqrt(variance / runs), on=f"mean, {kernel}")
-        draw.chi_square(np.sum((x - mean) ** 2, axis=0), runs, scale=variance, on=f"variance, {kernel}")
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

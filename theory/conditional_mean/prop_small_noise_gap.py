@@ -45,6 +45,9 @@ def gap(line, law, y, v_hat):
     return float(bound.gap_formula(v, np.stack([cm.denoiser_laplacian(law, z[i], v[i]) for i in range(20)]), weight)[0, 0])
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_leading_term(check, line):
     for name, y in (("gmm2", 0.35), ("gmm2", 0.9), ("gmm3", 0.1), ("scale mixture", 0.5)):
         law = line.priors[name]
@@ -66,6 +69,9 @@ def test_against_the_solver(check, line):
         direct = float((cm.cme(law, np.array([[y]]), np.sqrt(v_hat)) - end)[0, 0])
         cause = "remainder: solver rtol 1e-13, v_end"
         check.equal(direct, gap(line, law, y, v_hat), tol=1e-11, cause=cause, on=f"{name}, v = 1e-3")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check, line):

@@ -41,6 +41,9 @@ def instances(count, seed, steps=None):
         yield grid, v_hat, v_1, y
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_holds(check, deep):
     """One random grid per row of y."""
     for steps in (2, 3, 5, 10, 30, 60):
@@ -58,6 +61,9 @@ def test_holds(check, deep):
         check.equal(cm.denoise(PAIR, grid, -y), -f, tol=64 * EPS * steps, cause=cause, on=f"y < 0, {on}")
 
 
+# -- it is tight -----------------------------------------------------------------------------------------------------------
+
+
 def test_tight(check):
     ratios = [
         np.arctanh(np.clip(cm.denoise(PAIR, g, y), 0, 1 - 1e-9))
@@ -66,6 +72,9 @@ def test_tight(check):
     ]
     cause = "remainder: eps / (1 - tanh^2), at most 2e-7 below the clip"
     check.tight(np.concatenate(ratios), 1.0, tol=1e-6, cause=cause, on="two steps, arctanh of both")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

@@ -61,6 +61,9 @@ def rms(line, name, values):
     return float(np.sqrt(w @ (values - line.truth(name, 1.0)[0][:, 0]) ** 2))
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_recursion_on_a_gaussian(check, line):
     """Where both moments are known: the recursion's own error."""
     y = np.linspace(-4, 4, 41)[:, None]
@@ -110,6 +113,9 @@ def test_recorded_values(check, line):
             found = rms(line, "gmm2", recursion(line.priors["gmm2"], n, y, kernel)[0])
             cause = "printed digits: recorded to two or three digits"
             check.equal(found, value, tol=0.02 * value, cause=cause, on=f"gmm2, n = {n}, {kernel}")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check, line):

@@ -33,6 +33,9 @@ def random_mixture(rng, d):
     return cm.normalised(GaussianMixture(rng.dirichlet(np.full(K, 2.0)), rng.standard_normal((K, d)), C))
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_if(check, line):
     """Gaussian priors, singular ones included: Lap D = 0, and the solver's endpoint is the CME."""
     rng = np.random.default_rng(31)
@@ -66,6 +69,30 @@ def test_only_if(check, line):
     check.equal(np.array(criterion, float), 1.0, tol=0, cause="exact: yes/no", on="both or neither, 36 random mixtures")
 
 
+def test_transport_equation(check):
+    """d D/dv = Lap D / 2 + D' score, the heart of the proof: SymPy for two points, whose score is (tanh(z/v) - z)/v."""
+    z, v = sympy.symbols("z v", positive=True)
+    D = sympy.tanh(z / v)
+    residual = sympy.diff(D, v) - sympy.diff(D, z, 2) / 2 - sympy.diff(D, z) * (D - z) / v
+    check.equal(float(sympy.simplify(residual.rewrite(sympy.exp))), 0.0, tol=0, cause="exact: SymPy", on="two points")
+
+
+def test_transport_equation_of_mixtures(check, mixtures):
+    for name, law in mixtures.items():
+        z, v, h = law.noised(1.0, 0.8).sample(8, np.random.default_rng(33)), 0.64, 1e-3
+        at = lambda u, law=law: law.noised(1.0, np.sqrt(u))  # noqa: E731
+        rates = [(at(v + k).denoise(z) - at(v - k).denoise(z)) / (2 * k) for k in (h, 2 * h)]
+        left = (4 * rates[0] - rates[1]) / 3
+        transport = np.einsum("nij,nj->ni", at(v).posterior_covariance(z) / v, at(v).score(z))
+        right = 0.5 * cm.denoiser_laplacian(law, z, v) + transport
+        tol = np.max(np.abs(rates[0] - rates[1]))
+        cause = "remainder: change of the difference quotient in v"
+        check.equal(left, right, tol=tol, cause=cause, on=f"transport equation, {name}")
+
+
+# -- it is tight -----------------------------------------------------------------------------------------------------------
+
+
 def test_value_on_two_points(check):
     """Two points: D = tanh(z/v), whose second derivative is largest where tanh = 1/sqrt 3, and 4/(3 sqrt 3 v^2) there."""
     law = GaussianMixture(None, np.array([[-1.0], [1.0]]), 0.0)
@@ -88,25 +115,7 @@ def test_rate_next_to_a_gaussian(check, line):
     check.rate(distances.fit_slope(a, gaps), 4.0, within=0.1, on="gap against a, y = .8, 0 dB")
 
 
-def test_transport_equation(check):
-    """d D/dv = Lap D / 2 + D' score, the heart of the proof: SymPy for two points, whose score is (tanh(z/v) - z)/v."""
-    z, v = sympy.symbols("z v", positive=True)
-    D = sympy.tanh(z / v)
-    residual = sympy.diff(D, v) - sympy.diff(D, z, 2) / 2 - sympy.diff(D, z) * (D - z) / v
-    check.equal(float(sympy.simplify(residual.rewrite(sympy.exp))), 0.0, tol=0, cause="exact: SymPy", on="two points")
-
-
-def test_transport_equation_of_mixtures(check, mixtures):
-    for name, law in mixtures.items():
-        z, v, h = law.noised(1.0, 0.8).sample(8, np.random.default_rng(33)), 0.64, 1e-3
-        at = lambda u, law=law: law.noised(1.0, np.sqrt(u))  # noqa: E731
-        rates = [(at(v + k).denoise(z) - at(v - k).denoise(z)) / (2 * k) for k in (h, 2 * h)]
-        left = (4 * rates[0] - rates[1]) / 3
-        transport = np.einsum("nij,nj->ni", at(v).posterior_covariance(z) / v, at(v).score(z))
-        right = 0.5 * cm.denoiser_laplacian(law, z, v) + transport
-        tol = np.max(np.abs(rates[0] - rates[1]))
-        cause = "remainder: change of the difference quotient in v"
-        check.equal(left, right, tol=tol, cause=cause, on=f"transport equation, {name}")
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check, line):

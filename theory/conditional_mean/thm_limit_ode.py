@@ -37,6 +37,15 @@ def distance(line, name, n, to, method="mean", spacing="vp_linear", sigma=1.0):
     return float(w @ np.abs(f - to)[:, 0])
 
 
+def two_levels(h):
+    from exactdiffusion import Grid
+
+    return Grid(np.ones(3), np.sqrt([1.0, 1.0 - h, 0.0]))
+
+
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_slope_of_the_ode(check, line):
     """The chain's first step, differenced in v, is the right-hand side."""
     y = np.linspace(-3, 3, 13)[:, None]
@@ -49,12 +58,6 @@ def test_slope_of_the_ode(check, line):
         check.equal((y - step) / h, expected, tol=2**20 * 4 * np.finfo(float).eps * 3, cause=cause, on=f"{name}, h = 2^-20")
 
 
-def two_levels(h):
-    from exactdiffusion import Grid
-
-    return Grid(np.ones(3), np.sqrt([1.0, 1.0 - h, 0.0]))
-
-
 def test_rate(check, line):
     for name in NAMES:
         ends = line.limit(name, 1.0)
@@ -62,6 +65,9 @@ def test_rate(check, line):
             errors = [distance(line, name, n, ends, spacing=spacing) for n in STEPS]
             on = f"mean distance to the endpoint, {name}, {spacing}"
             check.rate(distances.fit_slope(STEPS[1:], errors[1:]), -1.0, within=0.1, on=on)
+
+
+# -- it is tight -----------------------------------------------------------------------------------------------------------
 
 
 def test_extrapolation(check, line):
@@ -120,6 +126,9 @@ def test_on_the_random_mixture_of_the_paper(check):
     for (few, many), text in zip(itertools.pairwise(rows), ("30 over 10", "60 over 30")):
         rising = int(np.sum(many > few))
         draw.frequency_at_least(rising, 400, 0.5, on=f"random mixture, -10 dB: excess of {text} steps rises")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check, line):

@@ -28,6 +28,21 @@ SCHEDULES = {0.0: (0.5, (4000, 16000, 64000)), 0.5: (0.5, (640, 2560, 10240)), 1
 NAMES = ("gmm2", "gmm3", "scale mixture")
 
 
+def grid(T, gamma, c):
+    return cm.power_grid(T, gamma, 1.0, c)
+
+
+def big_last_jump(n):
+    """One jump from v = 1 to .01, then n fine steps: v_{t-1}/v_t is small where it matters."""
+    from exactdiffusion import Grid
+
+    fine = cm.refined_grid(n, 0.1).sigma
+    return Grid(np.ones(n + 2), np.append(1.0, fine))
+
+
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_gamma_above_one(check):
     """The largest v of the schedule against its bound, and the refusal to match 0 dB."""
     largest, limits = [], []
@@ -67,10 +82,6 @@ def test_one_plateau(check, line, deep):
         check.equal(value, (plateau - mmse) / mmse, tol=1e-2 * 0.41, cause=cause, on=f"two points, gamma = {gamma:g}")
 
 
-def grid(T, gamma, c):
-    return cm.power_grid(T, gamma, 1.0, c)
-
-
 def test_other_refinements(check, line):
     for name in NAMES:
         end = line.excess(name, 1.0, line.limit(name, 1.0))
@@ -78,6 +89,9 @@ def test_other_refinements(check, line):
             a, b = (line.chain_excess(name, 1.0, cm.refined_grid(n, 1.0, spacing)) for n in (200, 400))
             cause = "remainder: 2 x change from n = 200 to 400"
             check.equal(b, end, tol=2 * abs(b - a), cause=cause, on=f"{name}, {spacing} in v, n = 400")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check, line):
@@ -93,11 +107,3 @@ def test_controls(check, line):
         bound.schedules_share_the_limit(1000, 1.5),
         on="T = 1,000",
     )
-
-
-def big_last_jump(n):
-    """One jump from v = 1 to .01, then n fine steps: v_{t-1}/v_t is small where it matters."""
-    from exactdiffusion import Grid
-
-    fine = cm.refined_grid(n, 0.1).sigma
-    return Grid(np.ones(n + 2), np.append(1.0, fine))

@@ -35,6 +35,9 @@ def sigma_of(db):
     return float(10 ** (-db / 20))
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_plateau(check, line):
     """Exact stepwise means, fixed SNR, refined schedule: the limit differs from the CME (derived)."""
     for db in DECIBELS:
@@ -73,6 +76,22 @@ def test_closed_form_in_50_digits(check):
         check.holds(off, [(8 + snr) * eps, 16 * eps], tol=0, cause=cause, on=on, of="rounding")
 
 
+def test_every_coordinate(check):
+    """{-1, 1}^4 as a cloud of 16 atoms: the chain acts on each coordinate alone."""
+    corners = np.stack(np.meshgrid(*[[-1.0, 1.0]] * 4), axis=-1).reshape(-1, 4)
+    cloud, pair = PointCloud(corners), PointCloud(np.array([[-1.0], [1.0]]))
+    y = cloud.noised(1.0, 1.0).sample(100, np.random.default_rng(6))
+    grid = cm.refined_grid(4, 1.0)
+    f = cm.denoise(cloud, grid, y, 1.0)
+    each = np.concatenate([cm.denoise(pair, grid, y[:, [j]], 1.0) for j in range(4)], axis=1)
+    amplification = np.prod([1 + 1 / v for v in grid.noise_ratio[:-1] ** 2])
+    cause = "rounding: 64 eps times the largest slope of the chain"
+    check.equal(f, each, tol=64 * 2.2e-16 * amplification, cause=cause, on="{+-1}^4, n = 4")
+
+
+# -- it is tight -----------------------------------------------------------------------------------------------------------
+
+
 def test_ends(check):
     """High SNR: excess / MMSE -> 4/pi - 1; low SNR: -> 1 (MSE 2, MMSE 1)."""
     eps = np.finfo(float).eps
@@ -92,17 +111,7 @@ def test_ends(check):
     check.tight(end / mmse, 2.0, tol=4e-3, cause="remainder: 2 sqrt(SNR) of the first term", on="MSE / MMSE at -60 dB")
 
 
-def test_every_coordinate(check):
-    """{-1, 1}^4 as a cloud of 16 atoms: the chain acts on each coordinate alone."""
-    corners = np.stack(np.meshgrid(*[[-1.0, 1.0]] * 4), axis=-1).reshape(-1, 4)
-    cloud, pair = PointCloud(corners), PointCloud(np.array([[-1.0], [1.0]]))
-    y = cloud.noised(1.0, 1.0).sample(100, np.random.default_rng(6))
-    grid = cm.refined_grid(4, 1.0)
-    f = cm.denoise(cloud, grid, y, 1.0)
-    each = np.concatenate([cm.denoise(pair, grid, y[:, [j]], 1.0) for j in range(4)], axis=1)
-    amplification = np.prod([1 + 1 / v for v in grid.noise_ratio[:-1] ** 2])
-    cause = "rounding: 64 eps times the largest slope of the chain"
-    check.equal(f, each, tol=64 * 2.2e-16 * amplification, cause=cause, on="{+-1}^4, n = 4")
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check, line):

@@ -37,6 +37,9 @@ def lipschitz(law, y, v):
     return bound.denoiser_lipschitz(law.noised(1.0, np.sqrt(v)).posterior_covariance(y), v)
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_jacobian_and_hessian(check):
     """Largest eigenvalue of the Jacobian = 1 + v times the largest of the Hessian; all of them >= 0."""
     rng = np.random.default_rng(21)
@@ -74,6 +77,9 @@ def test_chords(check):
         check.tight(short / lipschitz(law, y, v), 1.0, tol=1e4 * h**2, cause=cause, on=f"{name}")
 
 
+# -- it is tight -----------------------------------------------------------------------------------------------------------
+
+
 def test_equivalence_at_the_threshold(check):
     """Two points at +-1: sup of the constant is exactly 1/v, so both tests switch there."""
     law = PointCloud(np.array([[-1.0], [1.0]]))
@@ -86,6 +92,9 @@ def test_equivalence_at_the_threshold(check):
         contraction.append(constant.max() <= 1 + 8 * EPS)
     check.equal(np.array(concave, float), [0, 0, 1, 1, 1], tol=0, cause="exact: yes/no", on="log-concave, v = .5 .. 3")
     check.equal(np.array(contraction, float), [0, 0, 1, 1, 1], tol=0, cause="exact: yes/no", on="1-Lipschitz, v = .5 .. 3")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

@@ -50,6 +50,9 @@ def hessian_50_digits(y, v):
         return float((xx + yy) / 2 + mpmath.sqrt(((xx - yy) / 2) ** 2 + xy**2))
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_curvature(check):
     rng = np.random.default_rng(60)
     y = 2 * rng.standard_normal((25, 2))
@@ -78,6 +81,9 @@ def test_midpoints(check):
     size = np.abs(mean) + 1
     cause = "rounding: 32 eps of the logarithms"
     check.holds(mean + 1e3, middle + 1e3, tol=32 * EPS * (size + 1e3), cause=cause, on="20,000 segments")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

@@ -33,6 +33,9 @@ def modes(ratio, w):
     return int(np.sum((score[:-1] > 0) & (score[1:] <= 0)))
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_criterion(check):
     counted, predicted = [], []
     for w in WEIGHTS:
@@ -77,6 +80,9 @@ def test_by_sympy(check):
     slope = sympy.simplify(1 - (1 + D) ** 2 / sympy.cosh(u) ** 2)
     value = sympy.simplify(u - (1 + D) ** 2 * sympy.sinh(u) / sympy.cosh(u) - (u - (1 + D) * sympy.sinh(u)))
     check.equal([float(slope), float(value)], 0.0, tol=0, cause="exact: SymPy", on="critical point of the mode equation")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

@@ -22,6 +22,9 @@ STATEMENT = bound.all_at_once_curvature.statement
 EPS = np.finfo(np.float64).eps
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_spectrum(check):
     rng = np.random.default_rng(72)
     for d, m, sigma2 in ((1, 4, 0.5), (2, 3, 1.3), (3, 5, 0.2)):
@@ -60,6 +63,9 @@ def test_sign_changes(check):
         one = -(1 - 1.0 / m) / m
         check.equal(one, value, tol=4 * EPS, cause="rounding", on=f"one at a time at sigma^2 = {m}: still curved")
     check.equal(threshold, 1.0, tol=64 * EPS, cause="rounding: 64 eps", on="one at a time: sigma*^2 = R^2")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

@@ -69,6 +69,9 @@ def residual(law, x, t, drift, relative=2e-3, noise=1.0):
     return fine, np.abs(fine - coarse) + 64 * EPS * (rounding + 10 / (relative * t) + np.abs(rest))
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("name", list(laws()))
 def test_reversed_fokker_planck(check, name):
     law, rng = laws()[name], np.random.default_rng(9)
@@ -91,6 +94,9 @@ def test_symbolic(check):
         equation = -sympy.diff(r, s) + sympy.diff(drift * r, x) - noise * sympy.diff(r, x, 2)
         both.append(float(sympy.simplify(equation / r)))
     check.equal(both, 0.0, tol=0, cause="exact: SymPy", on="backward equation and probability flow, N(mu, lambda)")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

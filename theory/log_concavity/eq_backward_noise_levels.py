@@ -19,6 +19,9 @@ STATEMENT = bound.backward_noise_levels.statement
 EPS = np.finfo(float).eps
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_equality(check):
     for T, N in ((0.5, 7), (3.0, 40), (8.0, 1000)):
         levels = bound.backward_noise_levels(T, N)
@@ -37,6 +40,15 @@ def test_equality(check):
         check.equal(library, levels, tol=tol, cause=cause, on=f"schedules.sigma_from_integral(2 t), T = {T:g}")
 
 
+def test_symbolic(check):
+    t = sympy.symbols("t", positive=True)
+    residual = sympy.simplify(sympy.exp(t) ** 2 * (1 - sympy.exp(-2 * t)) - (sympy.exp(2 * t) - 1))
+    check.equal(float(residual), 0.0, tol=0, cause="exact: SymPy", on="sigma_t^2 = e^2t - 1")
+
+
+# -- it is tight -----------------------------------------------------------------------------------------------------------
+
+
 def test_limits(check):
     levels = bound.backward_noise_levels(8.0, 8_000_000)
     small = levels[-1001:-1] / np.sqrt(2 * 1e-6 * np.arange(1000, 0, -1))
@@ -45,10 +57,7 @@ def test_limits(check):
     check.tight(ratio, 1.0, tol=2 * np.exp(-14), cause="remainder: e^-2t = e^-14", on="geometric at large t")
 
 
-def test_symbolic(check):
-    t = sympy.symbols("t", positive=True)
-    residual = sympy.simplify(sympy.exp(t) ** 2 * (1 - sympy.exp(-2 * t)) - (sympy.exp(2 * t) - 1))
-    check.equal(float(residual), 0.0, tol=0, cause="exact: SymPy", on="sigma_t^2 = e^2t - 1")
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

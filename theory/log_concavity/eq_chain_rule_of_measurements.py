@@ -31,6 +31,16 @@ def conditionals(i):
     ]
 
 
+def chain(law, n, m, sigma, seed):
+    noise, total = Noise(seed), np.zeros((n, law.dim))
+    for t in range(m):
+        total = total + measurements.predictive_sample(law, total, t, sigma, noise, step=t)
+    return total
+
+
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_200_random_mixtures(check, measured):
     unit = np.array([1 + abs(i.log_p) + i.m * i.d for i in measured])
     value = np.array([bound.chain_rule_of_measurements(conditionals(i))[0] for i in measured])
@@ -63,13 +73,6 @@ def test_sum_has_the_law_of_m_x(check):
     check.equal(chain, exact, tol=1e-13, cause=cause, on="y_1 + y_2, two Gaussians, 45 points")
 
 
-def chain(law, n, m, sigma, seed):
-    noise, total = Noise(seed), np.zeros((n, law.dim))
-    for t in range(m):
-        total = total + measurements.predictive_sample(law, total, t, sigma, noise, step=t)
-    return total
-
-
 def test_draws(check):
     """20,000 exact chains: weights of the modes and moments of the sum."""
     draw = check.chance(comparisons=4)
@@ -86,6 +89,9 @@ def test_draws(check):
     exact = np.mean(measurements.posterior_mean(law, q.sample(200_000, rng), m, sigma)[:, 0] < 0)
     error = math.sqrt(exact * (1 - exact) * (1 / n + 1 / 200_000))
     draw.normal(low, exact, error, degrees=math.inf, on="weight of the minor mode, m = 12, against 200,000 draws of the law")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check, measured):

@@ -50,19 +50,6 @@ def sides(law, v, h, loss):
     return loss(law, v, h), bound.denoising_score_matching(measurements.line_mmse(law, 1, math.sqrt(v)), v, error)
 
 
-def test_clouds(check):
-    rng = np.random.default_rng(28)
-    for name, law in (
-        ("two points", PointCloud(np.array([[-1.0], [1.0]]))),
-        ("6 points", PointCloud(1.5 * rng.standard_normal((6, 1)), rng.dirichlet(np.ones(6)))),
-    ):
-        for v in (0.1, 1.0, 4.0):
-            values = [sides(law, v, h, loss_of_cloud) for _, h in fields(law, v)]
-            left, right = np.array(values).T
-            check.equal(left, right, tol=TOL, cause=CAUSE, on=f"{name}, v = {v:g}, five fields")
-            check.holds(left[0], left, tol=TOL, cause=CAUSE, on=f"the true score is the minimiser, {name}, v = {v:g}")
-
-
 def loss_of_mixture(law, v, h, n=80):
     """Gauss-Hermite over (X, N) on each component."""
     z, w = np.polynomial.hermite_e.hermegauss(n)
@@ -76,6 +63,22 @@ def loss_of_mixture(law, v, h, n=80):
     return total
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
+def test_clouds(check):
+    rng = np.random.default_rng(28)
+    for name, law in (
+        ("two points", PointCloud(np.array([[-1.0], [1.0]]))),
+        ("6 points", PointCloud(1.5 * rng.standard_normal((6, 1)), rng.dirichlet(np.ones(6)))),
+    ):
+        for v in (0.1, 1.0, 4.0):
+            values = [sides(law, v, h, loss_of_cloud) for _, h in fields(law, v)]
+            left, right = np.array(values).T
+            check.equal(left, right, tol=TOL, cause=CAUSE, on=f"{name}, v = {v:g}, five fields")
+            check.holds(left[0], left, tol=TOL, cause=CAUSE, on=f"the true score is the minimiser, {name}, v = {v:g}")
+
+
 def test_mixture(check):
     law = GaussianMixture([0.3, 0.7], np.array([[-1.0], [1.0]]), np.array([0.5, 0.8]))
     left, right, tol = [], [], []
@@ -87,6 +90,9 @@ def test_mixture(check):
             tol.append(TOL + abs(a - loss_of_mixture(law, v, h, 64)))
     cause = "remainder: change of the Gauss-Hermite sum"
     check.equal(left, right, tol=np.array(tol), cause=cause, on="two Gaussians, v = .5, 2")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

@@ -28,6 +28,9 @@ def laws():
     yield "three points", PointCloud(np.array([[-1.0], [0.2], [1.0]]))
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_equal(check):
     for name, law in laws():
         a, b = [], []
@@ -56,6 +59,9 @@ def test_law_of_the_output(check):
     one_step = np.exp(law.noised(1.0, one).log_density(at[:, None]))
     cause = "remainder: Gauss-Legendre panels, 1e-14"
     check.equal(two_step, one_step, tol=1e-13, cause=cause, on="density of the mean, m = 2 against m = 1")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_difficulty_differs(check):

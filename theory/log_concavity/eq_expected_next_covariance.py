@@ -60,6 +60,9 @@ def cases():
     yield "cloud in the plane", GaussianMixture(None, rng.standard_normal((6, 2)), 0.0), 1.5, 40
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("name", [c[0] for c in cases()])
 def test_equalities(check, name):
     law, sigma, order = {c[0]: c[1:] for c in cases()}[name]
@@ -89,6 +92,9 @@ def test_equalities(check, name):
         check.equal(average, bound.expected_next_covariance(C, moved), tol=e2 + e3 + 1e-13, cause=cause, on=on)
         smallest = np.linalg.eigvalsh(C - average)[0]
         check.holds(0.0, smallest, tol=e3 + 1e-13, cause=cause, on=f"E C_(m+1) <= C_m, {name}, m = {m}")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

@@ -26,6 +26,9 @@ EPS = np.finfo(np.float64).eps
 ELLIPSE = np.array([0.01, 1.0, 1.0, 1.0])
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_two_recursions(check):
     for l in (0.01, 1.0, 9.0):
         for m, sigma2, steps, step in ((1, 1.0, 1, 0.5), (7, 0.3, 3, 0.1), (40, 5.0, 10, 0.9)):
@@ -63,6 +66,9 @@ def test_ellipse(check):
     best = whole(Underdamped(10, 1.35, 5.0))
     on = "underdamped, 10 steps of 1.35, friction 5: within 10 % of exact walks"
     check.holds(best, 1.1 * exact, tol=0, cause="exact", on=on)
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

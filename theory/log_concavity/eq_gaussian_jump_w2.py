@@ -19,6 +19,9 @@ STATEMENT = bound.gaussian_jump_w2.statement
 EPS = np.finfo(np.float64).eps
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_against_bures(check):
     rng = np.random.default_rng(76)
     for _ in range(10):
@@ -34,6 +37,9 @@ def test_against_bures(check):
         tol = 1e3 * EPS * np.trace(C) / w2
         cause = "rounding: 1e3 eps tr C / W2: traces cancel"
         check.equal(w2, bound.gaussian_jump_w2(m, sigma2, tau2), tol=tol, cause=cause, on=f"d = {d}, m = {m}")
+
+
+# -- it is tight -----------------------------------------------------------------------------------------------------------
 
 
 def test_constant(check):
@@ -62,6 +68,9 @@ def test_rate(check):
     limit = 0.5 / m[-1] * np.sqrt(np.sum(1 / np.array(tau2)))
     cause = "remainder: next order, s/l"
     check.tight(w2[-1] / limit, 1.0, tol=3 / m[-1] / 0.5, cause=cause, on="W2 / ((s/2) sqrt(tr C^-1)), m = 8000")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

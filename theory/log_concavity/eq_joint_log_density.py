@@ -21,6 +21,9 @@ def of_mean(i):
     return i.law.noised(1.0, i.sigma / np.sqrt(i.m)).log_density(i.total / i.m)
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_200_random_mixtures(check, measured):
     unit = np.array([1 + abs(i.log_p) + i.m * i.d for i in measured])
     reference = np.array([i.log_p for i in measured])
@@ -68,6 +71,9 @@ def test_symbolic(check):
         quadratic = sympy.simplify(difference - difference.subs(dict.fromkeys(y, 0)))
         residuals += [logs - 1, quadratic]
     check.equal([float(r) for r in residuals], 0.0, tol=0, cause="exact: SymPy", on="Gaussian X, d = 1, m = 1..4")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check, measured):

@@ -20,44 +20,6 @@ STATEMENT = bound.multi_measurement_mean.statement
 TOL, CAUSE = 1e-13, "rounding: 450 eps of the size of measurements and components"
 
 
-def test_200_random_mixtures(check, measured):
-    formula, library, reference = [], [], []
-    for i in measured:
-        mean = i.total / i.m
-        score = i.law.noised(1.0, i.sigma / np.sqrt(i.m)).score(mean)
-        formula.append(np.pad(bound.multi_measurement_mean(mean, score, i.m, i.sigma)[0] / i.size, (0, 6 - i.d)))
-        library.append(np.pad(measurements.posterior_mean(i.law, i.total, i.m, i.sigma)[0] / i.size, (0, 6 - i.d)))
-        reference.append(np.pad(i.mean / i.size, (0, 6 - i.d)))
-    check.equal(formula, reference, tol=TOL, cause=CAUSE, on="score formula against assimilation, 200 mixtures, m <= 49")
-    check.equal(library, reference, tol=TOL, cause=CAUSE, on="library against assimilation, 200 mixtures, m <= 49")
-
-
-def test_other_laws(check):
-    """Clouds against Bayes' rule on the atoms with all measurements; a sphere against the formula."""
-    rng = np.random.default_rng(41)
-    cloud = PointCloud(rng.standard_normal((30, 4)), rng.dirichlet(np.ones(30)))
-    for m, sigma in ((1, 0.7), (6, 2.0), (40, 0.5)):
-        x = cloud.points[rng.integers(30, size=20)]
-        y = x[:, None] + sigma * rng.standard_normal((20, m, 4))
-        logits = np.log(cloud.weights) - np.sum((y[:, :, None] - cloud.points) ** 2, axis=(1, 3)) / (2 * sigma**2)
-        w = np.exp(logits - logits.max(axis=1, keepdims=True))
-        reference = (w / w.sum(axis=1, keepdims=True)) @ cloud.points
-        library = measurements.posterior_mean(cloud, y.sum(axis=1), m, sigma)
-        tol = 64 * np.finfo(float).eps * (4 + np.abs(logits).max())
-        cause = "rounding: 64 eps of the logits"
-        check.equal(library, reference, tol=tol, cause=cause, on=f"cloud in R^4, m = {m}, sigma {sigma:g}")
-        ball = Sphere(radius=1.3, dim=4)
-        mean = ball.sample(20, rng) + sigma / np.sqrt(m) * rng.standard_normal((20, 4))
-        score = ball.noised(1.0, sigma / np.sqrt(m)).score(mean)
-        check.equal(
-            bound.multi_measurement_mean(mean, score, m, sigma),
-            measurements.posterior_mean(ball, m * mean, m, sigma),
-            tol=TOL * 10,
-            cause="rounding: 450 eps of |y| <= 10",
-            on=f"sphere in R^4, m = {m}, sigma {sigma:g}",
-        )
-
-
 def uniform(x):
     """Density on [-1, 1]."""
     return mpmath.mpf(1) / 2 if abs(x) <= 1 else mpmath.mpf(0)
@@ -98,6 +60,47 @@ PRIORS = {"uniform": (uniform, uniform_score), "Laplace": (laplace, laplace_scor
 MEASURED = ((("0.3",), "0.5"), (("-1.7",), "1.2"), (("0.9", "-0.4", "1.6"), "0.8"), (("2.5", "1.1", "0.2", "3"), "1.5"))
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
+def test_200_random_mixtures(check, measured):
+    formula, library, reference = [], [], []
+    for i in measured:
+        mean = i.total / i.m
+        score = i.law.noised(1.0, i.sigma / np.sqrt(i.m)).score(mean)
+        formula.append(np.pad(bound.multi_measurement_mean(mean, score, i.m, i.sigma)[0] / i.size, (0, 6 - i.d)))
+        library.append(np.pad(measurements.posterior_mean(i.law, i.total, i.m, i.sigma)[0] / i.size, (0, 6 - i.d)))
+        reference.append(np.pad(i.mean / i.size, (0, 6 - i.d)))
+    check.equal(formula, reference, tol=TOL, cause=CAUSE, on="score formula against assimilation, 200 mixtures, m <= 49")
+    check.equal(library, reference, tol=TOL, cause=CAUSE, on="library against assimilation, 200 mixtures, m <= 49")
+
+
+def test_other_laws(check):
+    """Clouds against Bayes' rule on the atoms with all measurements; a sphere against the formula."""
+    rng = np.random.default_rng(41)
+    cloud = PointCloud(rng.standard_normal((30, 4)), rng.dirichlet(np.ones(30)))
+    for m, sigma in ((1, 0.7), (6, 2.0), (40, 0.5)):
+        x = cloud.points[rng.integers(30, size=20)]
+        y = x[:, None] + sigma * rng.standard_normal((20, m, 4))
+        logits = np.log(cloud.weights) - np.sum((y[:, :, None] - cloud.points) ** 2, axis=(1, 3)) / (2 * sigma**2)
+        w = np.exp(logits - logits.max(axis=1, keepdims=True))
+        reference = (w / w.sum(axis=1, keepdims=True)) @ cloud.points
+        library = measurements.posterior_mean(cloud, y.sum(axis=1), m, sigma)
+        tol = 64 * np.finfo(float).eps * (4 + np.abs(logits).max())
+        cause = "rounding: 64 eps of the logits"
+        check.equal(library, reference, tol=tol, cause=cause, on=f"cloud in R^4, m = {m}, sigma {sigma:g}")
+        ball = Sphere(radius=1.3, dim=4)
+        mean = ball.sample(20, rng) + sigma / np.sqrt(m) * rng.standard_normal((20, 4))
+        score = ball.noised(1.0, sigma / np.sqrt(m)).score(mean)
+        check.equal(
+            bound.multi_measurement_mean(mean, score, m, sigma),
+            measurements.posterior_mean(ball, m * mean, m, sigma),
+            tol=TOL * 10,
+            cause="rounding: 450 eps of |y| <= 10",
+            on=f"sphere in R^4, m = {m}, sigma {sigma:g}",
+        )
+
+
 @pytest.mark.parametrize("prior", PRIORS)
 def test_densities_with_kinks_in_many_digits(check, prior):
     """Priors that are no mixtures and not smooth: the formula against Bayes' rule with every measurement, to 40 digits."""
@@ -113,6 +116,9 @@ def test_densities_with_kinks_in_many_digits(check, prior):
             gap.append(float(abs(formula - exact)))
     cause = "remainder: 50 digits, Gauss-Legendre panels of one deviation"
     check.equal(gap, 0.0, tol=1e-40, cause=cause, on=f"{prior} prior, m = 1, 1, 3, 4: score formula against Bayes")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls_on_kinks(check):

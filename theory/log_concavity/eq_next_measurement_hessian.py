@@ -31,6 +31,9 @@ def pad(i, a):
     return np.pad(np.asarray(a) * unit, (0, 6 - i.d))
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_200_random_mixtures(check, measured):
     formula, library, reference = [], [], []
     for i in measured:
@@ -86,6 +89,9 @@ def test_joint(check):
         own = measurements.posterior_covariance(law, y.sum(axis=1), m, sigma)
         corner = H[:, -d:, -d:]
         check.equal(corner, bound.next_measurement_hessian(own, sigma), tol=TOL * scale, cause=CAUSE, on=f"last block, {on}")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check, measured):

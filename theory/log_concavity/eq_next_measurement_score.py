@@ -30,6 +30,9 @@ def pad(i, a):
     return np.pad(np.asarray(a) * i.sigma**2 / i.size, (0, 6 - i.d))
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_200_random_mixtures(check, measured):
     formula, library, exact, reference = [], [], [], []
     for i in measured:
@@ -65,6 +68,9 @@ def test_every_coordinate(check, measured):
     a, b = np.array(difference).T
     cause = "remainder: h^2 third derivative + eps |log p| / h"
     check.equal(a, b, tol=np.array(tol), cause=cause, on="central differences, 40 mixtures")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check, measured):

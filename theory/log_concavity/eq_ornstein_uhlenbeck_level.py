@@ -53,6 +53,9 @@ def time_derivative(law, x, t, relative, levels=level):
     return (8 * (f(1) - f(-1)) - (f(2) - f(-2))) / (12 * h), np.abs(f(0)) / h
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("name", list(laws()))
 def test_fokker_planck(check, name):
     law = laws()[name]
@@ -87,6 +90,9 @@ def test_symbolic(check):
     r = sympy.exp(-((x - sympy.exp(-t) * mu) ** 2) / (2 * v)) / sympy.sqrt(v)
     residual = sympy.simplify((sympy.diff(r, t) - sympy.diff(x * r, x) - sympy.diff(r, x, 2)) / r)
     check.equal(float(residual), 0.0, tol=0, cause="exact: SymPy", on="Fokker-Planck residual, N(mu, lambda)")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

@@ -42,6 +42,9 @@ def difference(f, y, w, h):
     return (8 * (f(y + h * w) - f(y - h * w)) - (f(y + 2 * h * w) - f(y - 2 * h * w))) / (12 * h)
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_equality_and_bound(check):
     rng = np.random.default_rng(24)
     for name, law in clouds():
@@ -65,6 +68,9 @@ def test_equality_and_bound(check):
             check.holds(np.abs(third), larger, tol=tol, cause="rounding: 64 eps D^3/v", on=on)
 
 
+# -- it is tight -----------------------------------------------------------------------------------------------------------
+
+
 def test_tight(check):
     """The constant D/v is approached: two points at distance D, far out, where one atom has all the weight."""
     law = PointCloud(np.array([[-1.0], [1.0]]))
@@ -73,6 +79,9 @@ def test_tight(check):
     ratio = np.abs(bound.posterior_covariance_derivative(w, z, [1.0], [1.0], v)) / (2.0 / v * np.sum(w * z[:, :, 0] ** 2))
     cause = "remainder: weight e^-12 of the other atom"
     check.tight(ratio, 1.0, tol=4 * np.exp(-12.0), cause=cause, on="two points, y = 6, v = 1")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

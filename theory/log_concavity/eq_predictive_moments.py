@@ -17,6 +17,9 @@ STATEMENT = bound.predictive_moments.statement
 TOL, CAUSE = 1e-13, "rounding: 450 eps of the size of measurements and components"
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_200_random_mixtures(check, measured, kalman):
     a, b, A, B = [], [], [], []
     for i in measured:
@@ -51,6 +54,9 @@ def test_draws(check):
     draw.mean(spread, 0.0, on="mean, 40,000 draws in R^3")
     draw.mean(spread[:, i] * spread[:, j], covariance[i, j], on="covariance, 40,000 draws in R^3")
     draw.mean_is_not(spread**2, sigma**2, dropped="C_m", on="variances of 40,000 draws")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check, measured):

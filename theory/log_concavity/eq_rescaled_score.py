@@ -1,4 +1,4 @@
-"""Score of the scaled law from the score of the noised one (slides, transcribed by machine; their identification is refuted).
+"""Score of the scaled law from the score of the noised one (slides, transcribed by machine; identification refuted).
 
 Let r_t be the density of exp(-t) X_0 + sqrt(1 - exp(-2 t)) N, and q_v the density of X_0 + sqrt(v) N. Then
 
@@ -31,6 +31,9 @@ def laws():
 def both(law, x, t):
     scaled = law.noised(np.exp(-t), np.sqrt(-np.expm1(-2 * t))).score(x)
     return scaled, law.noised(1.0, np.sqrt(np.expm1(2 * t))).score(np.exp(t) * x)
+
+
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
 
 
 def test_oracles(check):
@@ -73,6 +76,9 @@ def test_symbolic(check):
     q = sympy.diff(-((z - mu) ** 2) / (2 * (lam + v)), z).subs(z, sympy.exp(t) * x)
     residual = sympy.simplify(sympy.diff(r, x) - sympy.exp(t) * q)
     check.equal(float(residual), 0.0, tol=0, cause="exact: SymPy", on="N(mu, lambda)")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_misprint_and_controls(check):

@@ -44,6 +44,9 @@ def line(p, q):
     return explicit, implicit, measurements.fisher_information(p)
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_line(check):
     for name, p, q in pairs():
         explicit, implicit, information = line(p, q)
@@ -80,6 +83,9 @@ def test_minimum(check):
     check.equal(least, -information, tol=TOL, cause=CAUSE, on="q = p")
     others = [line(a, b)[1] for _, a, b in pairs()]
     check.holds(least, np.array(others), tol=TOL, cause=CAUSE, on="other q are above")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

@@ -27,6 +27,9 @@ def eigenvalues(R, d, v, r):
         return float(R**2 * A / k), float(R**2 * (1 - A * A - (d - 1) * A / k))
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_covariances(check):
     for d in (2, 3, 8):
         for R, v in ((1.0, 0.05), (2.5, 1.0), (1.0, 7.0)):
@@ -58,6 +61,9 @@ def test_threshold(check):
         top = Sphere(radius=R, dim=d).noised(1, 1.0).posterior_covariance(np.zeros((1, d)))[0, 0, 0]
         cause = "remainder: Bessel ratio at 0"
         check.tight(top / bound.sphere_threshold(R, d), 1.0, tol=1e-11, cause=cause, on=f"d = {d}: sup at the centre")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

@@ -24,6 +24,16 @@ STATEMENT = bound.splitting_stationary_covariance.statement
 EPS = np.finfo(np.float64).eps
 
 
+def _long_run(law, step, draw, n=6000, steps=150):
+    from exactdiffusion.papers.log_concavity.walk_jump import langevin
+
+    start = law.sample(n, draw.seed(83))
+    return langevin(law, start, noise=draw.noise(84), walk=Underdamped(steps, step, 1.0), unit=0.3)[:, 0]
+
+
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_by_sympy(check):
     """A P A' + Q = P holds identically, for every step, friction, unit and precision."""
     d, k, u, z = sympy.symbols("delta k u zeta", positive=True)
@@ -64,6 +74,9 @@ def test_the_matrices_are_the_walk(check):
         check.equal(y[0, 0], expected, tol=16 * EPS, cause="rounding: 16 eps", on=f"(y, v, xi) = {vector.tolist()}")
 
 
+# -- it is tight -----------------------------------------------------------------------------------------------------------
+
+
 def test_stability(check):
     radius = [np.max(np.abs(np.linalg.eigvals(Underdamped(1, s, 0.5).linear(1.0, 1.0)[0]))) for s in (1.999, 2.001)]
     cause = "exact: either side of step^2 u k = 4"
@@ -78,6 +91,9 @@ def test_stability(check):
         check.equal(rho, value, tol=0.1, cause=cause, on=f"condition number {kappa}: contraction per step")
 
 
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
+
+
 def test_controls(check):
     A, Q = ULA(1, 0.5).linear(1.0, 1.0)
     biased = Q[0, 0] / (1 - A[0, 0] ** 2)
@@ -88,10 +104,3 @@ def test_controls(check):
     law, draw = GaussianMixture(None, np.array([[-1.5], [1.5]]), 0.3), check.chance(comparisons=1)
     rows = _long_run(law, 1.8, draw) ** 2
     draw.mean_is_not(rows, law.covariance[0, 0], dropped="a Gaussian target", on="E y^2, two Gaussians, step 1.8")
-
-
-def _long_run(law, step, draw, n=6000, steps=150):
-    from exactdiffusion.papers.log_concavity.walk_jump import langevin
-
-    start = law.sample(n, draw.seed(83))
-    return langevin(law, start, noise=draw.noise(84), walk=Underdamped(steps, step, 1.0), unit=0.3)[:, 0]

@@ -25,20 +25,6 @@ STATEMENT = bound.splitting_map.statement
 EPS = np.finfo(np.float64).eps
 
 
-def test_the_walk_is_this_map(check):
-    law = GaussianMixture(np.array([0.3, 0.7]), np.array([[-1.0, 0.5], [1.0, 0.0]]), 0.4)
-    noise, unit, steps = Noise(80), 0.7, 12
-    y = np.random.default_rng(81).standard_normal((30, 2))
-    count = iter(range(steps + 1))
-    out = Underdamped(steps, 0.6, 0.9).run(
-        Target(law.score, unit), y, lambda n, d, like=None: noise.normal(next(count), n, d)
-    )
-    z, v = y, np.sqrt(unit) * noise.normal(0, 30, 2)
-    for k in range(steps):
-        z, v = bound.splitting_map(z, v, law.score, unit, 0.6, 0.9, noise.normal(k + 1, 30, 2))
-    check.equal(out, z, tol=64 * EPS * steps, cause="rounding: 64 eps per step", on="12 steps on a mixture in the plane")
-
-
 def chain(c, unit_power=2):
     """Outputs of the one-at-a-time chain in units where everything is c times as long; u = (c sigma)^unit_power."""
     law = GaussianMixture(np.array([0.3, 0.7]), c * np.array([[-1.0, 0.5], [1.0, 0.0]]), 0.4 * c * c)
@@ -58,11 +44,31 @@ class _OtherUnit(Underdamped):
         return super().run(Target(target.score, np.sqrt(target.unit)), y, draws)
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
+def test_the_walk_is_this_map(check):
+    law = GaussianMixture(np.array([0.3, 0.7]), np.array([[-1.0, 0.5], [1.0, 0.0]]), 0.4)
+    noise, unit, steps = Noise(80), 0.7, 12
+    y = np.random.default_rng(81).standard_normal((30, 2))
+    count = iter(range(steps + 1))
+    out = Underdamped(steps, 0.6, 0.9).run(
+        Target(law.score, unit), y, lambda n, d, like=None: noise.normal(next(count), n, d)
+    )
+    z, v = y, np.sqrt(unit) * noise.normal(0, 30, 2)
+    for k in range(steps):
+        z, v = bound.splitting_map(z, v, law.score, unit, 0.6, 0.9, noise.normal(k + 1, 30, 2))
+    check.equal(out, z, tol=64 * EPS * steps, cause="rounding: 64 eps per step", on="12 steps on a mixture in the plane")
+
+
 def test_change_of_units(check):
     base = chain(1.0)
     for c in (1e-3, 0.1, 7.0, 1e4):
         tol = 64 * EPS * 4 * 8 * np.abs(base).max()
         check.equal(chain(c), base, tol=tol, cause="rounding: 64 eps per inner step", on=f"lengths times {c:g}")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

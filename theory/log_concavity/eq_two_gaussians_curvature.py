@@ -21,6 +21,9 @@ STATEMENT = bound.two_gaussians_curvature.statement
 EPS = np.finfo(np.float64).eps
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_against_the_library(check):
     rng = np.random.default_rng(67)
     for d in (1, 3, 8):
@@ -60,6 +63,9 @@ def test_threshold(check):
         worst = bound.two_gaussians_curvature(1.3, 1.69, -c * 1.69, w)
         cause = "rounding: 64 eps"
         check.equal(worst, 0.0, tol=64 * EPS, cause=cause, on=f"w = {w}: curvature 0 at equal odds, at the threshold")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

@@ -50,6 +50,9 @@ def chain(law, noise, walk, sigma, m=6):
     return out
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_chains(check):
     for d in (2, 5, 40):
         full, line, across, u, R = laws(d)
@@ -75,6 +78,9 @@ def test_langevin(check):
         axis = langevin(line, start @ u[:, None], noise=Projected(Noise(97), u), walk=walk, unit=0.7)
         tol, cause = 1e-10 * R, "rounding: 256 eps R per step times the growth between the modes"
         check.equal(out @ u, axis[:, 0], tol=tol, cause=cause, on=f"Langevin, {type(walk).__name__}, d = 5")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

@@ -32,6 +32,9 @@ def iterate(lam, gamma, steps, keep=1.0, start=5.0):
     return v
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_equality(check):
     a, b = [], []
     for lam in (0.3, 1.0, 7.0):
@@ -56,6 +59,9 @@ def test_any_dimension(check):
     check.equal(stationary, formula, tol=tol, cause="rounding: 1e3 eps |C| cond(C): Lyapunov equation", on="N(0, C) in R^4")
 
 
+# -- it is tight -----------------------------------------------------------------------------------------------------------
+
+
 def test_rate_and_constant(check):
     gamma = 0.1 / 2.0 ** np.arange(8)
     for lam in (0.5, 4.0):
@@ -64,6 +70,9 @@ def test_rate_and_constant(check):
         limit = w2[-1] / (gamma[-1] / (4 * np.sqrt(lam)))
         cause = "remainder: next term of the expansion"
         check.tight(limit, 1.0, tol=2 * gamma[-1] / lam, cause=cause, on=f"gamma/(4 sqrt lam), lam = {lam:g}")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_misprint_and_controls(check):

@@ -30,6 +30,9 @@ def pair(a):
     return GaussianMixture([0.5, 0.5], np.array([[-a], [a]]), 1.0)
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_hypotheses(check):
     x = np.linspace(-12, 12, 2401)[:, None]
     for a in (0.5, 0.9, 1.4):
@@ -72,6 +75,9 @@ def test_w2_corollary(check):
     check.holds(larger, plain, tol=0.0, cause="exact", on="a > 0", of="the comparison with sigma^2/m")
 
 
+# -- it is tight -----------------------------------------------------------------------------------------------------------
+
+
 def test_tight(check):
     """Gaussians: the extreme eigenvalues of C_m are both bounds. And the pair reaches its upper side at the worst point."""
     rng = np.random.default_rng(53)
@@ -90,6 +96,9 @@ def test_tight(check):
     worst = measurements.posterior_covariance(pair(0.5), np.zeros((1, 1)), 1, 1.0)[0, 0, 0]
     # at y = 0: 1/2 + (1/2)^2 a^2 exactly, against 1/(2 - a^2): .5625 <= .571
     check.tight(worst / high, 0.5625 * 1.75, tol=1e-12, cause="rounding: 450 eps", on="two Gaussians at +-.5, s = 1, y = 0")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

@@ -34,6 +34,9 @@ def least_curvature(P, w, m, sigma2, tau2):
     return (1 - top / sigma2) / sigma2
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_holds(check):
     rng = np.random.default_rng(69)
     for name, P in {"triangle of radius 1": np.array([[1, 0], [-0.5, np.sqrt(0.75)], [-0.5, -np.sqrt(0.75)]]),
@@ -49,6 +52,17 @@ def test_holds(check):
             check.holds(zeta[:-1], zeta[1:], tol=tol, cause=cause, on=f"{name}, tau^2 = {tau2}: zeta increases")
 
 
+def test_by_sympy(check):
+    m, s, t, R = sympy.symbols("m s t R", positive=True)
+    zeta = lambda k: (s + (k - 1) * t) / (s * (s + k * t)) - R**2 / (s + k * t) ** 2  # noqa: E731
+    A, B = s + m * t, s + (m + 1) * t
+    residual = zeta(m + 1) - zeta(m) - t**2 / (s * A * B) - R**2 * (B**2 - A**2) / (A**2 * B**2)
+    check.equal(float(sympy.simplify(residual)), 0.0, tol=0, cause="exact: SymPy", on="zeta_{m+1} - zeta_m")
+
+
+# -- it is tight -----------------------------------------------------------------------------------------------------------
+
+
 def test_tight(check):
     P, w = np.array([[-1.0], [1.0]]), np.array([0.2, 0.8])
     for sigma2, tau2 in ((0.95, 0.1), (0.4, 0.8)):
@@ -58,12 +72,7 @@ def test_tight(check):
         check.tight(ratio, 1.0, tol=1e-8, cause=cause, on=on)
 
 
-def test_by_sympy(check):
-    m, s, t, R = sympy.symbols("m s t R", positive=True)
-    zeta = lambda k: (s + (k - 1) * t) / (s * (s + k * t)) - R**2 / (s + k * t) ** 2  # noqa: E731
-    A, B = s + m * t, s + (m + 1) * t
-    residual = zeta(m + 1) - zeta(m) - t**2 / (s * A * B) - R**2 * (B**2 - A**2) / (A**2 * B**2)
-    check.equal(float(sympy.simplify(residual)), 0.0, tol=0, cause="exact: SymPy", on="zeta_{m+1} - zeta_m")
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

@@ -35,6 +35,9 @@ def clouds():
     yield "8 random points", PointCloud(rng.standard_normal((8, 1)), rng.dirichlet(np.ones(8)))
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_holds(check):
     for name, law in clouds():
         mmse, w2, larger = [], [], []
@@ -86,6 +89,9 @@ def test_plane(check):
     check.holds(value, larger, tol=1e-6, cause=cause, on="6 points in the plane, m = 1, 4, 16")
 
 
+# -- it is tight -----------------------------------------------------------------------------------------------------------
+
+
 def test_rate(check):
     """Two points at distance D: -log E C_m / m -> D^2/(8 sigma^2), the exponent of the bound."""
     law = PointCloud(np.array([[-1.0], [1.0]]))
@@ -97,6 +103,9 @@ def test_rate(check):
         # log(value sqrt(m)): Mills' ratio removes the polynomial factor
         slope = np.polyfit(m, np.log(values) + 0.5 * np.log(m), 1)[0]
         check.rate(slope, -0.5, within=0.002, on=f"log of {name} against m, two points, D = 2, sigma = 1")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

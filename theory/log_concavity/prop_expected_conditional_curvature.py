@@ -46,6 +46,9 @@ def laws():
     yield GaussianMixture([0.5, 0.5], np.array([[0.0], [0.0]]), np.array([1e-3, 1e3]))
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_holds(check):
     lower, value, upper, outside, markov = [], [], [], [], []
     for law in laws():
@@ -69,6 +72,9 @@ def test_holds(check):
     check.holds(outside, markov, tol=1e-12, cause=cause, on="P(not log-concave at the visited point) <= d/m")
 
 
+# -- it is tight -----------------------------------------------------------------------------------------------------------
+
+
 def test_plane(check):
     """Two dimensions, Loewner order: a Gaussian with variances (l, 0) has both ends of the interval as l grows."""
     ratios, conditions = [], []
@@ -82,6 +88,9 @@ def test_plane(check):
     cause = "rounding: sigma^2/(m l) = 1e-10"
     check.tight(ratios, 1.0, tol=4e-10, cause=cause, on="N(0, diag(1e10, 0)), both ends, m = 2, 5, 20")
     check.tight(conditions, 1.0, tol=4e-10, cause=cause, on="condition number against m/(m-1)")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

@@ -33,6 +33,9 @@ def mixtures(count):
         yield GaussianMixture(rng.dirichlet(np.ones(k)), 3 * rng.standard_normal((k, 1)), 10 ** rng.uniform(-1.5, 0.5, k))
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_holds(check, deep):
     value, larger, least = [], [], []
     for law in mixtures(60 if deep else 8):
@@ -55,6 +58,9 @@ def test_information_of_noised_law(check):
     check.holds(values[1:], values[:-1], tol=1e-13, cause="remainder: quadrature", on="two Gaussians, v = 0 .. 10", of=of)
 
 
+# -- it is tight -----------------------------------------------------------------------------------------------------------
+
+
 def test_tight(check):
     """As s -> 0 the measured W2 is (1/2) s sqrt(I): a third of the bound, so the constant cannot be below 1/2."""
     ratios = []
@@ -75,6 +81,9 @@ def test_rate(check):
     m = 2.0 ** np.arange(9, 14)
     w2 = [math.sqrt(measurements.line_jump_w2(law, int(k), math.sqrt(8.0))) for k in m]
     check.rate(distances.fit_slope(m, w2), -1.0, within=0.015, on="W2 against m = 512 .. 8192 (1/2 would be Proposition 2)")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

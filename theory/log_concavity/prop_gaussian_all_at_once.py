@@ -32,6 +32,9 @@ def joint_condition(m, sigma2, C):
     return eig[-1] / eig[0]
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_equal(check):
     measured, formula, size = [], [], []
     for m, sigma2, tau2, C in cases():
@@ -46,10 +49,16 @@ def test_equal(check):
     check.equal(example, [3, 11, 101, 1001], tol=0, cause="exact", on="tau^2 = (.01, 1), sigma = 1, m = 2, 10, 100, 1000")
 
 
+# -- it is tight -----------------------------------------------------------------------------------------------------------
+
+
 def test_rate(check):
     m = np.array([16, 32, 64, 128])
     kappa = [joint_condition(int(k), 1.0, np.diag([0.01, 1.0])) for k in m]
     check.rate(distances.fit_slope(m, np.array(kappa) - 1), 1.0, within=1e-6, on="kappa - 1 against m")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

@@ -28,6 +28,9 @@ def conditional_covariance(t, sigma2, C):
     return joint[n:, n:] - joint[n:, :n] @ np.linalg.solve(joint[:n, :n], joint[:n, n:]) if n else joint
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_schur_complements(check):
     rng = np.random.default_rng(75)
     measured, formula, tol = [], [], []
@@ -61,6 +64,9 @@ def test_bound_and_order(check):
     check.tight(ratio, 1.0, tol=64 * EPS * t, cause="rounding: 64 eps t: kappa - 1", on="tau_min = 0: the bound is attained")
 
 
+# -- it is tight -----------------------------------------------------------------------------------------------------------
+
+
 def test_rates(check):
     t = np.array([100, 200, 400, 800])
     kappa = [np.ptp(np.log(np.linalg.eigvalsh(conditional_covariance(k, 1.0, np.diag([1.0, 3.0]))))) for k in t]
@@ -72,6 +78,9 @@ def test_rates(check):
     limit = sympy.simplify(sympy.limit((kappa - 1) * T**2, T, sympy.oo) - s * (1 / b - 1 / a))
     cause = "exact: SymPy"
     check.equal(float(limit), 0.0, tol=0, cause=cause, on="(kappa_t - 1) t^2 -> sigma^2 (1/tau_min^2 - 1/tau_max^2)")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

@@ -30,6 +30,9 @@ def families():
             yield f"{K} in R^{d}", rng.standard_normal((K, d)) * rng.exponential(size=d), rng.dirichlet(np.ones(K))
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_holds(check):
     lower, bounds, half, radius, jung = [], [], [], [], []
     for _, P, w in families():
@@ -48,6 +51,9 @@ def test_holds(check):
     check.holds(radius, jung, tol=1e-11, cause="remainder: 1e-11 D: tolerance of the enclosing ball", on=on, of=of)
 
 
+# -- it is tight -----------------------------------------------------------------------------------------------------------
+
+
 def test_tight(check):
     for d in (1, 2, 4, 9):
         P = np.eye(d + 1)
@@ -61,6 +67,9 @@ def test_tight(check):
         gain = found.radius_squared / found.half_diameter_squared
         cause = "remainder: tolerance of the enclosing ball"
         check.equal(gain, 2 * d / (d + 1), tol=1e-10, cause=cause, on=f"gain, {d + 1} atoms")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

@@ -21,6 +21,9 @@ STATEMENT = bound.linear_estimator_mmse.statement
 LEVELS = ((1, 0.05), (3, 0.5), (1, 2.0), (8, 20.0))
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_holds(check):
     rng = np.random.default_rng(57)
     value, larger, plain = [], [], []
@@ -39,6 +42,9 @@ def test_holds(check):
     check.holds(larger, plain, tol=1e-15, cause="rounding", on="s = .05 .. 20", of="the comparison with min(s, Var X)")
 
 
+# -- it is tight -----------------------------------------------------------------------------------------------------------
+
+
 def test_tight(check):
     rng = np.random.default_rng(58)
     ratios = []
@@ -50,6 +56,9 @@ def test_tight(check):
             C = measurements.posterior_covariance(law, np.zeros((1, d)), m, sigma)[0]  # does not depend on y
             ratios.append(np.trace(C) / bound.linear_estimator_mmse(law.covariance, m, sigma))
     check.tight(ratios, 1.0, tol=1e-11, cause="rounding: eps cond of eigh", on="Gaussians, d = 1, 4")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

@@ -44,6 +44,9 @@ def points_between(means, rng, count=4000):
     return t * means[i] + (1 - t) * means[j] + 0.3 * rng.standard_normal((count, means.shape[1])) * rng.random((count, 1))
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_posteriors(check):
     """Every posterior at v_high: the largest eigenvalue of its Hessian is at most 0, at thousands of points."""
     rng = np.random.default_rng(99)
@@ -62,20 +65,6 @@ def test_posteriors(check):
         found = log_concavity_threshold(law, certify=False).lower
         cause = "remainder: rounding of the ascent"
         check.holds(found, low, tol=1e-9 * (low + tau2), cause=cause, on=f"sigma*^2 <= v_low, {name}")
-
-
-def test_tight(check):
-    """Two Gaussians, any weights: both ends exact."""
-    for w in (0.5, 0.1):
-        for R, tau2 in ((1.0, 0.3), (1.0, 0.5), (2.0, 3.0)):
-            law = GaussianMixture([w, 1 - w], np.array([[-R], [R]]), tau2)
-            low, high = bound.log_concavity_window(R, tau2)
-            middle = np.array([[0.5 * tau2 * math.log(w / (1 - w)) / R]])  # equal odds
-            top = law.hessian(middle)[0, 0, 0]
-            check.tight(top * high, 1.0, tol=64 * EPS / (tau2 * max(top, 1e-3)), cause="rounding: 64 eps / (tau^2 top)",
-                        on=f"sup Hess log p = 1/v_high, w = {w:g}, R = {R:g}, tau^2 = {tau2:g}")  # fmt: skip
-            check.tight(log_concavity_threshold(law).lower / low, 1.0, tol=1e-12, cause="rounding",
-                        on=f"sigma*^2 = v_low, w = {w:g}, R = {R:g}, tau^2 = {tau2:g}")  # fmt: skip
 
 
 def test_window_by_algebra(check):
@@ -101,6 +90,26 @@ def test_measurements(check):
     tops = [np.max(q.hessian(x)) for q in past]
     check.holds(tops[0], 0.0, tol=1e-12, cause="rounding: exactly 0 at equality", on="m = 64, R = 3, tau = 1")
     check.control("m >= sigma^2 / v_high (one measurement less)", tops[1], 0.0, tol=1e-6, on="m = 63, R = 3, tau = 1")
+
+
+# -- it is tight -----------------------------------------------------------------------------------------------------------
+
+
+def test_tight(check):
+    """Two Gaussians, any weights: both ends exact."""
+    for w in (0.5, 0.1):
+        for R, tau2 in ((1.0, 0.3), (1.0, 0.5), (2.0, 3.0)):
+            law = GaussianMixture([w, 1 - w], np.array([[-R], [R]]), tau2)
+            low, high = bound.log_concavity_window(R, tau2)
+            middle = np.array([[0.5 * tau2 * math.log(w / (1 - w)) / R]])  # equal odds
+            top = law.hessian(middle)[0, 0, 0]
+            check.tight(top * high, 1.0, tol=64 * EPS / (tau2 * max(top, 1e-3)), cause="rounding: 64 eps / (tau^2 top)",
+                        on=f"sup Hess log p = 1/v_high, w = {w:g}, R = {R:g}, tau^2 = {tau2:g}")  # fmt: skip
+            check.tight(log_concavity_threshold(law).lower / low, 1.0, tol=1e-12, cause="rounding",
+                        on=f"sigma*^2 = v_low, w = {w:g}, R = {R:g}, tau^2 = {tau2:g}")  # fmt: skip
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

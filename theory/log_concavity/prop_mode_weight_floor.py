@@ -30,6 +30,9 @@ def moments(n, w, R=1.0):
     return 2 * R * np.sum(p * np.sqrt(gap)), 4 * R**2 * np.sum(p * gap)
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_holds(check):
     measured, larger, squares = [], [], []
     for w in (0.5, 0.2, 0.01):
@@ -52,6 +55,9 @@ def test_samples(check):
     check.equal(value, 2 * np.sqrt(abs(np.mean(x < 0) - 0.2)), tol=1e-7, cause=cause, on="400 draws")
 
 
+# -- it is tight -----------------------------------------------------------------------------------------------------------
+
+
 def test_rate(check):
     n = np.array([1000, 4000, 16_000, 64_000])
     first = [moments(int(k), 0.2)[0] for k in n]
@@ -59,6 +65,9 @@ def test_rate(check):
     second = moments(64_000, 0.2)[1] / (bound.mode_weight_floor(1.0, 0.2, 64_000) ** 2 * np.sqrt(2 / np.pi))
     cause = "remainder: 1/n of the normal limit"
     check.tight(second, 1.0, tol=1e-3, cause=cause, on="E W2^2 over 4 R^2 sqrt(2 w (1 - w)/(pi n)), n = 64,000")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

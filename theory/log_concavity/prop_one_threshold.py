@@ -34,6 +34,9 @@ def clouds():
     }
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_shift(check):
     for name, (P, w) in clouds().items():
         base = log_concavity_threshold(PointCloud(P, w), certify=False)
@@ -78,6 +81,9 @@ def test_certified_brackets(check):
         check.holds(found.upper - found.lower, rtol * found.lower, tol=1e-15, cause="rounding", on=f"{name}: width")
         on = f"{name}: meets an independent bracket"
         check.holds([low, found.lower], [found.upper, high], tol=1e-9, cause=cause, on=on)
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

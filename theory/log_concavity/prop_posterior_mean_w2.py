@@ -43,6 +43,9 @@ def laws():
 NOISE = (0.1, 0.5, 1.0, 3.0, 20.0)
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("name", [n for n, _ in laws()])
 def test_holds(check, name):
     law = dict(laws())[name]
@@ -70,6 +73,9 @@ def test_dimension(check):
             value = measurements.line_jump_w2(axis, m, sigma) + (d - 1) * (1 - 1 / math.sqrt(1 + s)) ** 2
             on = f"means +-3 in R^{d}, m = {m}"
             check.holds(value, bound.posterior_mean_w2(m, sigma, d), tol=1e-12, cause=CAUSE, on=on)
+
+
+# -- it is tight -----------------------------------------------------------------------------------------------------------
 
 
 def test_how_tight(check):
@@ -109,6 +115,9 @@ def test_rate(check):
     m = 2.0 ** np.arange(9, 14)
     value = [measurements.line_jump_w2(law, int(k), math.sqrt(8.0)) for k in m]
     check.rate(distances.fit_slope(m, value), -2.0, within=0.03, on="W2^2 against m = 512 .. 8192, two Gaussians")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

@@ -24,6 +24,9 @@ def sides(law, m, sigma):
     return bound.posterior_mean_w2_sandwich(law.covariance, [[measurements.line_mmse(law, m, sigma)]])
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_holds(check):
     rng = np.random.default_rng(51)
     laws = [PointCloud(np.array([[-1.0], [1.0]]))]
@@ -56,6 +59,9 @@ def test_total_covariance(check):
         check.equal(variance, expected, tol=1e-13 * 8, cause=cause, on=f"two Gaussians, s = {s:g}")
 
 
+# -- it is tight -----------------------------------------------------------------------------------------------------------
+
+
 def test_tight(check):
     """Gaussians in any dimension: the lower side is the distance itself (Bures)."""
     rng = np.random.default_rng(52)
@@ -81,6 +87,9 @@ def test_upper_side_in_the_limit(check):
     upper = [bound.posterior_mean_w2_sandwich([[1.0]], [[x / (1 + x)]])[1] for x in s]
     cause = "remainder: 2/sqrt(s): the limit is reached so"
     check.tight(value / upper, 1.0, tol=2 / np.sqrt(s), cause=cause, on="N(0, 1), s to 1e10")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

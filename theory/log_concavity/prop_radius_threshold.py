@@ -44,6 +44,9 @@ def supremum(P, m, sigma2, tau2):
     return b * tau2 + b * b * covariance_supremum(P, w, sigma2 / m + tau2)[0]
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_holds(check):
     for name, P in clouds().items():
         R = enclosing_ball(P)[1]
@@ -86,6 +89,9 @@ def test_by_sympy(check):
     check.holds(0.0, signs, tol=0, cause="exact: SymPy", on="m = 1 + n", of="signs of the proof's coefficients")
 
 
+# -- it is tight -----------------------------------------------------------------------------------------------------------
+
+
 def test_tight(check):
     P = clouds()["two points"]
     for tau2 in (0.0, 0.3):
@@ -93,6 +99,9 @@ def test_tight(check):
         ratio = log_concavity_threshold(law).lower / bound.radius_threshold(1.0, tau2)
         cause = "rounding: 64 eps"
         check.tight(ratio, 1.0, tol=64 * EPS, cause=cause, on=f"two points of weights .05 and .95, tau^2 = {tau2}")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

@@ -38,6 +38,9 @@ def estimates(d, draws, chance, repeats=4000):
     return bound.score_estimator(logs, eps, S), p.noised(1, np.sqrt(S)).score(y)[0]
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_library_is_this_formula(check):
     p, noise = law(2), Noise(86)
     y = np.random.default_rng(87).standard_normal((20, 2))
@@ -73,6 +76,9 @@ def test_rate(check):
         sd = np.hypot(error[1:], error[0] * 25 / draws[1:])
         excess = np.maximum(bias[1:] - limit, 0.0)
         chance.normal(excess, 0.0, sd, degrees=np.inf, on=f"d = {d}: bias beyond C / n at 100, 400, 1600")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

@@ -53,6 +53,17 @@ TABLE = {
 }
 
 
+def _far_out(P, w, v, i, j):
+    """A point far along a normal that exposes the pair (others at least 30 v below), with equal odds."""
+    rest = np.delete(np.arange(len(P)), [i, j])
+    A = np.concatenate([(P[rest] - P[i]), (P[j] - P[i])[np.newaxis]])
+    u = np.linalg.lstsq(A, np.r_[np.full(len(rest), -1.0), 0.0], rcond=None)[0]
+    return (40 * v * u * max(1.0, np.max(np.sum(P * P, 1)) / v))[np.newaxis]
+
+
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("name", TABLE)
 def test_table(check, name):
     P, w, value, R2, half = TABLE[name]
@@ -89,6 +100,9 @@ def test_21_equispaced_points_in_40_digits(check):
     check.holds(found.lower, 0.01732, tol=0, cause=cause, on="21 points", of=of)
 
 
+# -- it is tight -----------------------------------------------------------------------------------------------------------
+
+
 def test_exact_when_affinely_independent(check):
     """Both sides agree, for random weights down to 1e-4; local ascent from finite points comes close from below."""
     rng = np.random.default_rng(66)
@@ -120,14 +134,6 @@ def test_exact_when_affinely_independent(check):
     check.holds(0.98, finite, tol=0, cause="exact: a finite distance is enough", on="the same clouds", of=of)
 
 
-def _far_out(P, w, v, i, j):
-    """A point far along a normal that exposes the pair (others at least 30 v below), with equal odds."""
-    rest = np.delete(np.arange(len(P)), [i, j])
-    A = np.concatenate([(P[rest] - P[i]), (P[j] - P[i])[np.newaxis]])
-    u = np.linalg.lstsq(A, np.r_[np.full(len(rest), -1.0), 0.0], rcond=None)[0]
-    return (40 * v * u * max(1.0, np.max(np.sum(P * P, 1)) / v))[np.newaxis]
-
-
 def test_edge_lemma(check):
     """Along the exposed edge's normal the posterior variance tends to a quarter of the squared length."""
     w = np.array([0.1, 0.2, 0.3, 0.4])
@@ -155,6 +161,9 @@ def test_witness_in_ball_arithmetic(check):
     assert ball > v  # a statement about every number of the ball
     cause = "exact: ball arithmetic"
     check.holds(v, float(ball.lower()), tol=0, cause=cause, on="-1, 0, 1 at v = .2831", of="a rigorous witness")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

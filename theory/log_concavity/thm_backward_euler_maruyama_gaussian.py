@@ -31,6 +31,18 @@ def uniform(T, N):
     return Grid(scale, sigma)
 
 
+def w2(mean, variance, T, N):
+    m, v = bound.backward_euler_maruyama_gaussian(mean, variance, T, N)
+    return float(np.hypot(m - mean, np.sqrt(v) - np.sqrt(variance)))
+
+
+def law_of_scheme(law, N, T, scheme):
+    return line.propagate(law, uniform(T, N), scheme, start="normal").law
+
+
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_recursion_is_the_library(check):
     for mean, variance in ((0.7, 0.25), (-2.0, 4.0), (0.0, 1.0)):
         for N in (40, 320):
@@ -54,11 +66,6 @@ def test_sampler(check):
     check.equal(runs[1] - runs[0], np.prod(factors), tol=64 * EPS * N, cause=cause, on="N(.7, 1/4), N = 64")
 
 
-def w2(mean, variance, T, N):
-    m, v = bound.backward_euler_maruyama_gaussian(mean, variance, T, N)
-    return float(np.hypot(m - mean, np.sqrt(v) - np.sqrt(variance)))
-
-
 def test_rate(check):
     steps = 100 * 2 ** np.arange(6)
     for variance in (0.25, 4.0):
@@ -80,10 +87,6 @@ def test_converges(check):
         check.holds(measured, larger, tol=0.0, cause=cause, on=f"N(1.5, 1/4), T = {T:g}, N = 20,000", of=of)
 
 
-def law_of_scheme(law, N, T, scheme):
-    return line.propagate(law, uniform(T, N), scheme, start="normal").law
-
-
 def test_mixture(check):
     """A mixture on a line: exact law of the scheme; W2 falls with order 1."""
     law = GaussianMixture([0.3, 0.7], np.array([[-1.5], [1.0]]), np.array([0.15, 0.2]))
@@ -92,6 +95,9 @@ def test_mixture(check):
         run = line.propagate(law, uniform(5.0, int(N)), "euler_maruyama", start="exact")
         errors.append(line.divergences(run.target, run.law).w2)
     check.rate(distances.fit_slope(steps, errors), -1.0, within=0.1, on="W2 against N, two Gaussians, exact start")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_misprint_and_controls(check):

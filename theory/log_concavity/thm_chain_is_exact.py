@@ -58,6 +58,9 @@ def exact(total, m):
     return q / q.sum()
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_law_of_the_sum(check):
     for m in (1, 2, 3):
         total, p = law_of_sum(inner_law, m)
@@ -95,6 +98,9 @@ def test_exact_walk(check):
     order = np.argsort(total)
     on = "distribution function, exact walk, 40,000 chains, m = 6"
     draw.distribution(total, lambda x: (ndtr(z) @ LAW.weights)[order], on=on)
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

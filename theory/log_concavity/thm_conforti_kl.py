@@ -72,6 +72,9 @@ def middle(law, T, N):
     return total
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_martingale(check):
     """The lemma: I_t e^(2t) grows (u_t e^-t is a martingale along the backward process), so I_t <= e^-2t I_0."""
     t = np.array([0.0, 0.05, 0.2, 0.6, 1.5, 3.0])
@@ -92,6 +95,9 @@ def test_holds(check):
         check.holds(kl, larger, tol=error, cause=cause, on=on, detail=detail)
         check.holds(kl[:2], sharper, tol=error[:2] + 1e-9, cause=cause, on=f"T = {T:g}", of="the sharper form")
         check.holds(sharper, larger[:2], tol=1e-9, cause="remainder: quadrature", on=f"T = {T:g}", of="the sharper form")
+
+
+# -- it is tight -----------------------------------------------------------------------------------------------------------
 
 
 def test_first_term_is_tight(check):
@@ -120,6 +126,9 @@ def test_rate(check):
     on = "added KL against h, h = 1/240 to 1/480 (the bound has slope 1)"
     detail = f"slopes {np.array2string(slopes, precision=3)}; within .7 of the distance of the slope before, .0601"
     check.rate(slopes[-1], 2.0, within=0.7 * 0.0601, on=on, detail=detail)
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

@@ -60,6 +60,9 @@ def circle_w2(radius, eps):
     return math.sqrt(quad(lambda y: (y - radius) ** 2 * norm.pdf(y), a, b, epsabs=0, epsrel=1e-10)[0])
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_atoms(check):
     for name, points, weights in (("two", [-1.0, 1.0], [0.5, 0.5]), ("three", [-1.0, 0.2, 2.0], [0.5, 0.1, 0.4]),
                                   ("five", np.linspace(-1, 1, 5), np.full(5, 0.2))):  # fmt: skip
@@ -106,6 +109,9 @@ def test_smooth(check):
     check.rate(distances.fit_slope(times[:3], measured[:3]), 1.0, within=0.05, on="W2 against eps, two Gaussians")
 
 
+# -- it is tight -----------------------------------------------------------------------------------------------------------
+
+
 def test_tight(check):
     # a point a: r_eps = N(e^-eps a, 1 - e^-2eps)
     a = np.array([0.7, -2.0, 0.4])
@@ -125,6 +131,9 @@ def test_rate(check):
     times = np.array([1e-5, 1e-4, 1e-3])
     for name, w2 in (("two atoms", lambda e: atoms_w2([-1.0, 1.0], [0.5, 0.5], e)), ("circle", lambda e: circle_w2(1.5, e))):
         check.rate(distances.fit_slope(times, [w2(e) for e in times]), 0.5, within=2e-3, on=f"W2 against eps, {name}")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

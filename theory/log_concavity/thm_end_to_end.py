@@ -23,35 +23,6 @@ from exactdiffusion.statements import log_concavity_thresholds as bound
 
 STATEMENT = bound.end_to_end.statement
 
-
-def test_gaussians(check):
-    """Converged ULA walks, whose inner error is known exactly: W2 of the whole algorithm by its recursion."""
-    for l, sigma2 in ((1.0, 1.0), (4.0, 0.5)):
-        actual, larger = [], []
-        for m in (1, 5, 20, 100):
-            chain = gaussian_one_at_a_time([l], m, np.sqrt(sigma2), ULA(60, 0.1))
-            jump = bound.gaussian_jump_w2(m, sigma2, [l])
-            actual.append(chain.w2)
-            larger.append(bound.end_to_end(jump, chain.inner, sigma2, l, 0.0))
-        on = f"N(0, {l}), sigma^2 = {sigma2}, m = 1 .. 100, ULA h = .1"
-        check.holds(actual, larger, tol=1e-12, cause="rounding", on=on)
-    m = np.array([10, 100, 1000])
-    sums = [bound.end_to_end(0.0, np.full(k, 0.01), 1.0, 1.0, 0.0) for k in m]
-    growth = np.array(sums) / (0.01 * np.log1p(m))
-    of = "the order eta log(1 + m tau^2/sigma^2) of the sum at R = 0"
-    check.holds(growth, 1.2, tol=0, cause="exact", on="m = 10, 100, 1000", of=of)
-
-
-def test_tight(check):
-    """One measurement of a Gaussian, an inner walk stopped early and so too narrow: both errors add up exactly."""
-    for l, sigma2 in ((4.0, 0.5), (100.0, 3.0)):
-        chain = gaussian_one_at_a_time([l], 1, np.sqrt(sigma2), ULA(5, 0.1))
-        assert chain.output[0] < l * l / (l + sigma2)
-        larger = bound.end_to_end(bound.gaussian_jump_w2(1, sigma2, [l]), chain.inner, sigma2, l, 0.0)
-        cause = "remainder: 1e-12: differences of square roots"
-        check.tight(chain.w2 / larger, 1.0, tol=1e-12, cause=cause, on=f"N(0, {l:g}), m = 1, 5 ULA steps of .1")
-
-
 LAW = GaussianMixture(np.array([0.2, 0.8]), np.array([[-1.5], [1.5]]), 1.0)
 SIGMA2, R = 2.5, 1.5
 H = 0.1
@@ -108,6 +79,27 @@ def mixture_run(m):
     return w2_on_line(xhat, p, x, law), np.array(eta), jump
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
+def test_gaussians(check):
+    """Converged ULA walks, whose inner error is known exactly: W2 of the whole algorithm by its recursion."""
+    for l, sigma2 in ((1.0, 1.0), (4.0, 0.5)):
+        actual, larger = [], []
+        for m in (1, 5, 20, 100):
+            chain = gaussian_one_at_a_time([l], m, np.sqrt(sigma2), ULA(60, 0.1))
+            jump = bound.gaussian_jump_w2(m, sigma2, [l])
+            actual.append(chain.w2)
+            larger.append(bound.end_to_end(jump, chain.inner, sigma2, l, 0.0))
+        on = f"N(0, {l}), sigma^2 = {sigma2}, m = 1 .. 100, ULA h = .1"
+        check.holds(actual, larger, tol=1e-12, cause="rounding", on=on)
+    m = np.array([10, 100, 1000])
+    sums = [bound.end_to_end(0.0, np.full(k, 0.01), 1.0, 1.0, 0.0) for k in m]
+    growth = np.array(sums) / (0.01 * np.log1p(m))
+    of = "the order eta log(1 + m tau^2/sigma^2) of the sum at R = 0"
+    check.holds(growth, 1.2, tol=0, cause="exact", on="m = 10, 100, 1000", of=of)
+
+
 def test_mixture(check):
     """No inner step at all (Euler for localisation): a large inner error, on two Gaussians with R = 1.5, tau = 1."""
     check.hypothesis("c_t < sigma^2", SIGMA2 > R**2 - 1, on="R = 1.5, tau = 1, sigma^2 = 2.5")
@@ -119,6 +111,22 @@ def test_mixture(check):
     cause = "remainder: grid .1: quantiles interpolated to order h^2"
     check.holds(actual, larger, tol=1e-2, cause=cause, on="mixture, laws on a grid, no inner step, m = 1, 2, 3")
     assert bound.end_to_end(0.0, [1.0], 0.5, 1.0, 3.0) == np.inf
+
+
+# -- it is tight -----------------------------------------------------------------------------------------------------------
+
+
+def test_tight(check):
+    """One measurement of a Gaussian, an inner walk stopped early and so too narrow: both errors add up exactly."""
+    for l, sigma2 in ((4.0, 0.5), (100.0, 3.0)):
+        chain = gaussian_one_at_a_time([l], 1, np.sqrt(sigma2), ULA(5, 0.1))
+        assert chain.output[0] < l * l / (l + sigma2)
+        larger = bound.end_to_end(bound.gaussian_jump_w2(1, sigma2, [l]), chain.inner, sigma2, l, 0.0)
+        cause = "remainder: 1e-12: differences of square roots"
+        check.tight(chain.w2 / larger, 1.0, tol=1e-12, cause=cause, on=f"N(0, {l:g}), m = 1, 5 ULA steps of .1")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

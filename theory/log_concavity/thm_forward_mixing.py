@@ -43,6 +43,9 @@ def mixtures():
         )
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_holds(check):
     w2, kl, larger = [], [], []
     for _, law in mixtures():
@@ -57,6 +60,9 @@ def test_holds(check):
     check.holds(w2, larger[:, 0], tol=1e-8, cause=cause, on="W2, 5 mixtures on a line, T = .2 .. 2.5")
     cause = "remainder: quadrature on 6001 nodes"
     check.holds(kl, larger[:, 1], tol=1e-12, cause=cause, on="KL, 5 mixtures on a line, T = .2 .. 2.5")
+
+
+# -- it is tight -----------------------------------------------------------------------------------------------------------
 
 
 def test_tight(check):
@@ -84,6 +90,9 @@ def test_rate(check):
     values = np.log([distances(law, t) for t in T])
     check.rate(measure.fit_slope(T, values[:, 0], log=False), -1.0, within=0.05, on="log W2 against T, two far modes")
     check.rate(measure.fit_slope(T, values[:, 1], log=False), -2.0, within=0.05, on="log KL against T, two far modes")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

@@ -49,6 +49,16 @@ def constant(s):
     return bound.heun_gaussian_error(*path(u), w, s)
 
 
+def heun_variant(second, cube):
+    u, w = NODES
+    (sigma, slope), s = path(u), 0.3
+    g = s**2 + sigma**2
+    return np.sum(w * slope**3 * (second * 2 * sigma * (sigma**2 - 3 * s**2) / g**3 - cube * (sigma / g) ** 3))
+
+
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_rate_and_constant(check):
     for s in (0.3, 1.0):
         errors = np.array([relative_error("heun", s, int(N)) for N in STEPS])
@@ -99,6 +109,9 @@ def test_mixture(check):
     check.holds(errors, larger, tol=0.0, cause="exact", on="Heun is at least 4 times closer than Euler from N = 32 on")
 
 
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
+
+
 def test_controls(check):
     c = constant(0.3)
     value = relative_error("heun", 0.3, 512) * 512**2
@@ -108,10 +121,3 @@ def test_controls(check):
     first = np.abs([relative_error("ddim", 0.3, N) for N in (256, 512)])
     check.control("Heun (Euler: order 1)", first[1], first[0] / 3, on="N(0, .09), N = 256, 512")
     assert abs(value / c - 1) < 0.05
-
-
-def heun_variant(second, cube):
-    u, w = NODES
-    (sigma, slope), s = path(u), 0.3
-    g = s**2 + sigma**2
-    return np.sum(w * slope**3 * (second * 2 * sigma * (sigma**2 - 3 * s**2) / g**3 - cube * (sigma / g) ** 3))

@@ -30,6 +30,17 @@ def gaussian(C, mean, start, t):
     return decay @ mean, decay @ (start - C) @ decay + C
 
 
+def diffusion(law, start, spacing):
+    x = langevin.line_nodes(law, start, step=spacing)
+    chain = langevin.Diffusion(law, x)
+    target = chain.stationary()
+    out = [line.divergences(target, q) for q in [line.discretise(start, x), *(chain.law(start, t) for t in TIMES)]]
+    return np.array([[d.w2, d.reverse_kl] for d in out])
+
+
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_gaussians(check):
     rng = np.random.default_rng(2)
     w2, kl, tol = [], [], []
@@ -52,14 +63,6 @@ def test_gaussians(check):
         check.holds(measured, larger, tol=np.array(tol), cause=cause, on=f"{name}, Gaussians, d <= 5")
 
 
-def diffusion(law, start, spacing):
-    x = langevin.line_nodes(law, start, step=spacing)
-    chain = langevin.Diffusion(law, x)
-    target = chain.stationary()
-    out = [line.divergences(target, q) for q in [line.discretise(start, x), *(chain.law(start, t) for t in TIMES)]]
-    return np.array([[d.w2, d.reverse_kl] for d in out])
-
-
 def test_two_points_noised(check):
     """-Hess log p in [1/4, 1/2]: not Gaussian. The chain's O(dx^2) is estimated by halving the spacing."""
     law, start = GaussianMixture(None, np.array([[-1.0], [1.0]]), 2.0), GaussianMixture(None, np.array([[6.0]]), 0.25)
@@ -72,6 +75,9 @@ def test_two_points_noised(check):
     check.holds(fine[1:, 1], larger[:, 1], tol=tol[:, 1], cause=cause, on="KL from N(6, 1/4)")
 
 
+# -- it is tight -----------------------------------------------------------------------------------------------------------
+
+
 def test_tight(check):
     """A shift of the mean along the widest axis: both are equalities."""
     C, ratios = np.diag([0.5, 2.0]), []
@@ -82,6 +88,9 @@ def test_tight(check):
         ratios += [distances.bures_w2(m, V, zero, C) / larger[0], distances.gaussian_kl(m, V, zero, C) / larger[1]]
     cause = "rounding: square root of eps in the covariance part of W2"
     check.tight(ratios, 1.0, tol=1e-7, cause=cause, on="N(0, diag(.5, 2)), mean (0, 3)")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

@@ -46,6 +46,9 @@ def mean_covariance(m, nodes=44):
     )
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_on_average(check):
     """The very law that loses log-concavity obeys the averaged one: E C_m decreases and stays below sigma^2/m."""
     C = [mean_covariance(m) for m in (1, 2, 3, 4, 8)]
@@ -58,15 +61,6 @@ def test_on_average(check):
     drop = [np.linalg.eigvalsh(a - b)[-1] for a, b in zip(C[1:], C[:-1])]
     decrease = "E C_{m+1} <= E C_m, as 1 + drop <= 1"
     check.holds(np.array(drop) + 1, 1.0, tol=2 * error[:-1], cause=cause, on="four atoms", of=decrease)
-
-
-def test_average_tight(check):
-    """A wide Gaussian direction: C_m = l s/(l + s) -> s."""
-    l = 1e9
-    law = GaussianMixture(None, np.zeros((1, 1)), l)
-    for m in (1, 3, 10):
-        C = posterior_covariance(law, np.zeros((1, 1)), m, 1.0)[0, 0, 0]
-        check.tight(C / bound.once_log_concave(m, 1.0), 1.0, tol=2 / l, cause="remainder: s / l", on=f"N(0, 1e9), m = {m}")
 
 
 def test_on_a_line(check, deep):
@@ -93,6 +87,21 @@ def test_on_a_line(check, deep):
             before = high
     cause = "remainder: rounding; the grid's gap is in the larger side"
     check.holds(smaller, larger, tol=1e-12, cause=cause, on=f"{len(smaller)} steps on a line")
+
+
+# -- it is tight -----------------------------------------------------------------------------------------------------------
+
+
+def test_average_tight(check):
+    """A wide Gaussian direction: C_m = l s/(l + s) -> s."""
+    l = 1e9
+    law = GaussianMixture(None, np.zeros((1, 1)), l)
+    for m in (1, 3, 10):
+        C = posterior_covariance(law, np.zeros((1, 1)), m, 1.0)[0, 0, 0]
+        check.tight(C / bound.once_log_concave(m, 1.0), 1.0, tol=2 / l, cause="remainder: s / l", on=f"N(0, 1e9), m = {m}")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_counterexample_is_certified_at_one(check):

@@ -35,6 +35,9 @@ def chi_squared(q, p):
     return float(np.sum(q.weights * (q.density - p.density) ** 2 / p.density))
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_gaussians(check):
     rng = np.random.default_rng(70)
     w2, kl, larger = [], [], []
@@ -74,22 +77,6 @@ def test_line(check):
         check.holds(chi[1:], factors[1] * chi[:-1], tol=1e-10, cause="remainder: quadrature", on=f"chi-squared, {on}")
 
 
-def test_tight(check):
-    """N(0, 1/a), shifted mean: both ratios are the factors (.74074 and .5487 for a h = .35)."""
-    ratios = []
-    C, h = np.diag([0.3, 2.0]), 0.7
-    zero, m = np.zeros(2), np.array([0.0, 3.0])
-    factors = bound.restricted_gaussian_oracle_contraction(0.5, h)
-    V = C
-    for _ in range(3):
-        before = distances.gaussian_kl(m, C, zero, C)
-        shift = np.linalg.norm(m)
-        m, V = gaussian_round(C, m, V, h)
-        ratios += [np.linalg.norm(m) / shift / factors[0], distances.gaussian_kl(m, C, zero, C) / before / factors[1]]
-        check.equal(V, C, tol=1e-14 * 8, cause="rounding: 64 eps", on="the covariance stays")
-    check.tight(ratios, 1.0, tol=1e-12, cause="rounding", on="N(0, diag(.3, 2)), mean (0, 3), h = .7")
-
-
 def test_oracle_is_the_posterior(check):
     """The library's oracle is the posterior given one measurement: density on nodes, and draws."""
     law, h = GaussianMixture([0.3, 0.7], np.array([[-1.0], [1.5]]), np.array([0.05, 0.3])), 0.8
@@ -110,6 +97,28 @@ def test_oracle_is_the_posterior(check):
         cdf = np.concatenate([[0.0], np.cumsum((direct[1:] + direct[:-1]) * step / 2)])
         on, tol = f"distribution of 40,000 draws, y = {y:g}", step**2 * direct.max()
         draw.distribution(draws[:, 0], lambda at, cdf=cdf: np.interp(at, x, cdf), on=on, tol=tol)
+
+
+# -- it is tight -----------------------------------------------------------------------------------------------------------
+
+
+def test_tight(check):
+    """N(0, 1/a), shifted mean: both ratios are the factors (.74074 and .5487 for a h = .35)."""
+    ratios = []
+    C, h = np.diag([0.3, 2.0]), 0.7
+    zero, m = np.zeros(2), np.array([0.0, 3.0])
+    factors = bound.restricted_gaussian_oracle_contraction(0.5, h)
+    V = C
+    for _ in range(3):
+        before = distances.gaussian_kl(m, C, zero, C)
+        shift = np.linalg.norm(m)
+        m, V = gaussian_round(C, m, V, h)
+        ratios += [np.linalg.norm(m) / shift / factors[0], distances.gaussian_kl(m, C, zero, C) / before / factors[1]]
+        check.equal(V, C, tol=1e-14 * 8, cause="rounding: 64 eps", on="the covariance stays")
+    check.tight(ratios, 1.0, tol=1e-12, cause="rounding", on="N(0, diag(.3, 2)), mean (0, 3), h = .7")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

@@ -83,6 +83,17 @@ def larger_of(law, error, T, N):
     return bound.score_error_kl(T, sizes, kl, information)
 
 
+def optimal_shifts(T, N):
+    """p = gamma: e_k proportional to exp(-(T - t_{k+1})), and the exact output N(mean, 1)."""
+    h = T / N
+    weight = -2 * math.expm1(-h) * np.exp(-h * (N - 1 - np.arange(N)))
+    e = weight / np.sqrt(np.sum(weight**2))
+    return e, float(weight @ e)
+
+
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_holds(check):
     for name, error in (("shift -.3", shift(-0.3)), ("shift .1", shift(0.1)), ("u scaled by 1.2", shrink(0.2)),
                         ("u scaled by .8", shrink(-0.2)), (".5 cos 3y", wave(0.5))):  # fmt: skip
@@ -100,12 +111,7 @@ def test_holds(check):
         check.holds(tv, np.sqrt(np.array(larger) / 2), tol=1e-9, cause="remainder: quadrature", on=name, of=of)
 
 
-def optimal_shifts(T, N):
-    """p = gamma: e_k proportional to exp(-(T - t_{k+1})), and the exact output N(mean, 1)."""
-    h = T / N
-    weight = -2 * math.expm1(-h) * np.exp(-h * (N - 1 - np.arange(N)))
-    e = weight / np.sqrt(np.sum(weight**2))
-    return e, float(weight @ e)
+# -- it is tight -----------------------------------------------------------------------------------------------------------
 
 
 def test_tight(check):
@@ -160,6 +166,9 @@ def test_rate(check):
     law = GaussianMixture(None, np.zeros((1, 1)), 1.0)
     kl = [line.study(law, uniform(2.0, 20), scheme_with(shift(s)), start="normal").divergences.kl.value for s in sizes]
     check.rate(distances.fit_slope(sizes, kl), 2.0, within=1e-4, on="KL against the size of the shift, N(0, 1), T = 2")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

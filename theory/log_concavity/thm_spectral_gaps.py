@@ -45,6 +45,9 @@ def conditional_gap(d, t, sigma2, ybar, n=1201):
     return spectral_gap(logs, y) * sigma2
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_law(check):
     found = [law_gap(d) for d in (1, 2, 3)]
     cause = "printed digits: printed digits, grid of order h^2"
@@ -73,6 +76,9 @@ def test_conditionals(check):
             check.holds(0.45 if factor == 1 else 0.6, worst, tol=0, cause="exact", on=on, of="the order one of the gap")
 
 
+# -- it is tight -----------------------------------------------------------------------------------------------------------
+
+
 def test_tight(check):
     """Gaussians, whatever the past: the conditional's own log density against the bound."""
     for t, sigma2, tau2, past in ((1, 1.0, 1.0, 0.0), (4, 2.0, 0.5, 5.0)):
@@ -83,6 +89,9 @@ def test_tight(check):
         ratio = spectral_gap(logs, y) / bound.spectral_gap_lower_bound(t, sigma2, tau2, 0.0)
         cause = "remainder: h^2 of the birth-death chain, h = .004 deviations"
         check.tight(ratio, 1.0, tol=1e-4, cause=cause, on=f"Gaussian conditional, t = {t}")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

@@ -56,6 +56,18 @@ def gaussian_w2(mean, lam, T, error):
     return [math.sqrt(o @ o + d * (s - math.sqrt(lam)) ** 2) for o, s in zip(off, (equation, flow))]
 
 
+def law_w2(law, T, N, scheme):
+    run = line.propagate(law, uniform(T, N), scheme, start="normal")
+    return line.divergences(run.target, run.law).w2
+
+
+def kernel(t, alpha, power):
+    return math.exp(t) / (1 + alpha * math.expm1(2 * t)) ** power
+
+
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_gaussians(check):
     rng = np.random.default_rng(100)
     measured, larger = [], []
@@ -87,11 +99,6 @@ def test_against_the_library(check):
         check.equal(limit, exact, tol=4 * abs(limit - before), cause=cause, on=f"N({mean:g}, {lam:g}), T = {T:g}")
 
 
-def law_w2(law, T, N, scheme):
-    run = line.propagate(law, uniform(T, N), scheme, start="normal")
-    return line.divergences(run.target, run.law).w2
-
-
 def test_line(check):
     """Laws that are not Gaussian: exact densities, the step's error by doubling."""
     for name, law, alpha in LAWS:
@@ -111,21 +118,6 @@ def test_line(check):
                         detail=f"ratios {np.array2string(np.array(measured) / larger, precision=3)}")  # fmt: skip
 
 
-def test_tight(check):
-    a = np.array([1.5, -2.0, 0.0])
-    unit = a / np.linalg.norm(a)
-    for T in (0.5, 2.0):
-        for size in (0.0, 0.3):
-            measured = gaussian_w2(a, 1.0, T, -size * unit)
-            larger = bound.strongly_log_concave_w2(T, 1.0, np.linalg.norm(a), size)
-            check.tight(np.array(measured) / larger, 1.0, tol=1e-10, cause="remainder: quadrature 1e-12",
-                        on=f"N(a, I), T = {T:g}, shift {size:g} of the score")  # fmt: skip
-
-
-def kernel(t, alpha, power):
-    return math.exp(t) / (1 + alpha * math.expm1(2 * t)) ** power
-
-
 def test_error_term(check):
     """Both integrals in closed form, any alpha, against quadrature; a constant shift of a Gaussian's score attains them."""
     for T in (0.01, 1.0, 6.0):
@@ -141,12 +133,29 @@ def test_error_term(check):
                             on=f"{name}, alpha = {alpha:g}, T = {T:g}")  # fmt: skip
 
 
+# -- it is tight -----------------------------------------------------------------------------------------------------------
+
+
+def test_tight(check):
+    a = np.array([1.5, -2.0, 0.0])
+    unit = a / np.linalg.norm(a)
+    for T in (0.5, 2.0):
+        for size in (0.0, 0.3):
+            measured = gaussian_w2(a, 1.0, T, -size * unit)
+            larger = bound.strongly_log_concave_w2(T, 1.0, np.linalg.norm(a), size)
+            check.tight(np.array(measured) / larger, 1.0, tol=1e-10, cause="remainder: quadrature 1e-12",
+                        on=f"N(a, I), T = {T:g}, shift {size:g} of the score")  # fmt: skip
+
+
 def test_rate(check):
     """Forgetting of the start: e^-2T for the equation, e^-T for the flow (T = 3, 4, 5, on N(mu, 1/4))."""
     T = np.array([3.0, 4.0, 5.0])
     values = np.array([gaussian_w2(np.array([1.0]), 0.25, t, np.zeros(1)) for t in T])
     check.rate(distances.fit_slope(np.exp(T), values[:, 0]), -2.0, within=0.01, on="equation, W2 against e^T")
     check.rate(distances.fit_slope(np.exp(T), values[:, 1]), -1.0, within=0.01, on="flow, W2 against e^T")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

@@ -34,6 +34,9 @@ def divergences(law, start, h, steps):
     return np.array([line.divergences(target, q).reverse_kl for q in langevin.ula(law, start, h, steps, x)])
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_hypotheses(check):
     H = -LAW.hessian(np.linspace(-12, 12, 2401)[:, None])[:, 0, 0]
     check.hypothesis("1/4 <= -Hess log p <= 1/2", (H >= 0.25 - 1e-15) & (H <= 0.5 + 1e-15), on="two points, sigma^2 = 2")
@@ -63,17 +66,6 @@ def test_gaussians(check):
     check.holds(measured, larger, tol=1e-12, cause="rounding", on="N(0, diag(.5, 1, 1.5)), k = 1 .. 200")
 
 
-def test_attained_by_small_steps_from_far(check):
-    """One step of 1e-7 from N(1e4, 1) to N(0, 1): decay and bias are both below 1e-6 of the bound, which is then reached."""
-    h, far = 1e-7, 1e4
-    start = distances.gaussian_kl([far], [1.0], [0.0], [1.0])
-    after = distances.gaussian_kl([(1 - h) * far], [(1 - h) ** 2 + 2 * h], [0.0], [1.0])
-    larger = bound.ula_log_sobolev(1, h, 1.0, 1.0, 1, start)
-    check.holds(after, larger, tol=0, cause="exact: the decay 2 a h is twice that of the bound", on="N(1e4, 1) to N(0, 1)")
-    cause = "remainder: a h and 12 h / 1e8"
-    check.tight(after / larger, 1.0, tol=2 * h, cause=cause, on="one step of 1e-7, N(1e4, 1) to N(0, 1)")
-
-
 def test_formula_in_30_digits(check):
     """Both terms of the printed bound, with mpmath."""
     cases = ((0, 0.01, 1.0, 2.0, 3, 0.25), (40, 0.002, 0.5, 5.0, 10, 7.0), (300, 0.02, 3.0, 4.0, 1, 90.0))
@@ -85,6 +77,20 @@ def test_formula_in_30_digits(check):
         check.equal(bound.ula_log_sobolev(k, h, a, smooth, d, start), exact, tol=tol, cause=cause, on=f"mpmath, k = {k}")
 
 
+# -- it is tight -----------------------------------------------------------------------------------------------------------
+
+
+def test_attained_by_small_steps_from_far(check):
+    """One step of 1e-7 from N(1e4, 1) to N(0, 1): decay and bias are both below 1e-6 of the bound, which is then reached."""
+    h, far = 1e-7, 1e4
+    start = distances.gaussian_kl([far], [1.0], [0.0], [1.0])
+    after = distances.gaussian_kl([(1 - h) * far], [(1 - h) ** 2 + 2 * h], [0.0], [1.0])
+    larger = bound.ula_log_sobolev(1, h, 1.0, 1.0, 1, start)
+    check.holds(after, larger, tol=0, cause="exact: the decay 2 a h is twice that of the bound", on="N(1e4, 1) to N(0, 1)")
+    cause = "remainder: a h and 12 h / 1e8"
+    check.tight(after / larger, 1.0, tol=2 * h, cause=cause, on="one step of 1e-7, N(1e4, 1) to N(0, 1)")
+
+
 def test_rate(check):
     """Looseness on record: the true bias is O(h^2), the bound's O(h)."""
     h = np.array([0.25, 0.125, 0.0625])
@@ -92,6 +98,9 @@ def test_rate(check):
     check.rate(distances.fit_slope(h, bias), 2.0, within=0.15, on="bias after time 30 against h")
     limit = [bound.ula_log_sobolev(10**9, v, A, L, 1, 1.0) for v in h]
     check.rate(distances.fit_slope(h, limit), 1.0, within=1e-9, on="the bound's bias against h")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):

@@ -36,6 +36,9 @@ def distances(law, start, h, steps, spacing=0.1):
     return np.array([line.divergences(target, q).w2 for q in langevin.ula(law, start, h, steps, x)])
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_hypotheses(check):
     H = -LAW.hessian(np.linspace(-12, 12, 2401)[:, None])[:, 0, 0]
     check.hypothesis("1/4 <= -Hess log p <= 1/2", (H >= 0.25 - 1e-15) & (H <= 0.5 + 1e-15), on="two points, sigma^2 = 2")
@@ -49,6 +52,22 @@ def test_holds(check):
         detail = f"ratios {np.array2string(measured / larger, precision=3)}"
         cause = "remainder: quantiles on a grid"
         check.holds(measured, larger, tol=1e-9, cause=cause, on=f"from N(6, 1/4), h = {h:.3g}", detail=detail)
+
+
+def test_formula_in_fractions(check):
+    """Both terms of the printed bound, 1.65 = 33/20, where h d is a square."""
+    cases = ((0, "1/4", "1/2", "7/2", 9, "5/4"), (3, "1/16", "1/8", "3", 4, "0"), (7, "1/9", "2", "4", 1, "9"))
+    for k, h, a, L, d, w in cases:
+        h, a, L, w = map(Fraction, (h, a, L, w))
+        root = Fraction(math.isqrt(h.numerator * d), math.isqrt(h.denominator))
+        assert root**2 == h * d
+        exact = float((1 - a * h) ** k * w + Fraction(33, 20) * L / a * root)
+        value = bound.ula_strongly_log_concave(k, float(h), float(a), float(L), d, float(w))
+        tol, cause = (16 + 4 * k) * 2.0**-52 * exact, "rounding: (16 + 4 k) eps: roundings of the power and of the terms"
+        check.equal(value, exact, tol=tol, cause=cause, on=f"fractions, k = {k}, d = {d}")
+
+
+# -- it is tight -----------------------------------------------------------------------------------------------------------
 
 
 def test_first_term_is_sharp(check):
@@ -77,19 +96,6 @@ def test_attained_far_away(check):
         check.tight(w2 / larger, 1.0, tol=tol, cause=cause, on=f"N(0, 4) from N(1e10, 4), k = {k}")
 
 
-def test_formula_in_fractions(check):
-    """Both terms of the printed bound, 1.65 = 33/20, where h d is a square."""
-    cases = ((0, "1/4", "1/2", "7/2", 9, "5/4"), (3, "1/16", "1/8", "3", 4, "0"), (7, "1/9", "2", "4", 1, "9"))
-    for k, h, a, L, d, w in cases:
-        h, a, L, w = map(Fraction, (h, a, L, w))
-        root = Fraction(math.isqrt(h.numerator * d), math.isqrt(h.denominator))
-        assert root**2 == h * d
-        exact = float((1 - a * h) ** k * w + Fraction(33, 20) * L / a * root)
-        value = bound.ula_strongly_log_concave(k, float(h), float(a), float(L), d, float(w))
-        tol, cause = (16 + 4 * k) * 2.0**-52 * exact, "rounding: (16 + 4 k) eps: roundings of the power and of the terms"
-        check.equal(value, exact, tol=tol, cause=cause, on=f"fractions, k = {k}, d = {d}")
-
-
 def test_rate_of_the_bias(check):
     """The measured bias is O(h), the bound O(sqrt h): loose, and by how much is on record."""
     h = np.array([0.4, 0.2, 0.1])
@@ -97,6 +103,9 @@ def test_rate_of_the_bias(check):
     check.rate(measure.fit_slope(h, bias), 1.0, within=0.06, on="bias after time 40 against h")
     floor = [bound.ula_strongly_log_concave(10**9, v, A, L, 1, 1.0) for v in h]
     check.rate(measure.fit_slope(h, floor), 0.5, within=1e-9, on="the bound's bias against h")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):
