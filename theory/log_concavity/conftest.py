@@ -1,15 +1,24 @@
-"""Instances of the many-measurements checks: random mixtures with their posteriors by sequential assimilation.
+"""Instances and runs that the log-concavity checks share.
 
-The reference takes the measurements one at a time, component by component, by the Kalman update in Joseph form, and never
-forms their mean: another algorithm than the library's, which notes the mean and noises the law once.
+Fixtures: ``measured`` and ``kalman`` (random mixtures with their posteriors by sequential assimilation), ``backward`` (the
+backward equation on a line).
 """
 
+import math
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from exactdiffusion import GaussianMixture
+from exactdiffusion import GaussianMixture, Grid, distances
+from exactdiffusion.output_laws import line
+from exactdiffusion.statements import log_concavity as bound
+
+# -- many measurements: posteriors by sequential assimilation ---------------------------------------------------------------
+#
+# The reference takes the measurements one at a time, component by component, by the Kalman update in Joseph form, and never
+# forms their mean: another algorithm than the library's, which notes the mean and noises the law once.
 
 
 def assimilate(weights, means, covariances, y, sigma):
@@ -89,3 +98,122 @@ def measured():
 def kalman():
     """The functions themselves."""
     return SimpleNamespace(assimilate=assimilate, moments=moments)
+
+
+# -- the backward equation on a line ----------------------------------------------------------------------------------------
+
+
+def uniform_grid(T, N):
+    """The times t_k = T - T k/N in VP coordinates: the library's clock is 2 t, so its steps are those of the statements."""
+    scale, sigma = bound.ornstein_uhlenbeck_level(T * (N - np.arange(N + 1)) / N)
+    return Grid(scale, sigma)
+
+
+def exponential_integrator(error=None, factor=2.0):
+    """The scheme Y' = e^-h Y + factor (1 - e^-h) (u + e)(Y) + sqrt(1 - e^-2h) z with u = score + y frozen over the step.
+
+    ``error(level, y)`` is the error e of the field and its derivative in y, 0 by default; ``factor`` is 2 in the equation.
+    """
+
+    def scheme(start, end, g):
+        h = g / 2
+        pull = -factor * math.expm1(-h)
+
+        def mean(y):
+            e, slope = (0.0, 0.0) if error is None else error(start, y)
+            field, derivative = y + start.score(y) + e, 1 + start.curvature(y) + slope
+            return math.exp(-h) * y + pull * field, math.exp(-h) + pull * derivative
+
+        return line.Explicit(mean, -math.expm1(-g))
+
+    return scheme
+
+
+def shift(size):
+    """A constant error of the field."""
+    return lambda start, y: (size + 0 * y, 0 * y)
+
+
+def proportional(size):
+    """An error that follows the truth: the field u itself, scaled by 1 + size."""
+    return lambda start, y: (size * (y + start.score(y)), size * (1 + start.curvature(y)))
+
+
+def wave(size):
+    """An oscillating error, size cos(3 y)."""
+    return lambda start, y: (size * np.cos(3 * y), -3 * size * np.sin(3 * y))
+
+
+def bump(size):
+    """An error near the origin, size exp(-y^2 / 2)."""
+    return lambda start, y: (size * np.exp(-0.5 * y**2), -size * y * np.exp(-0.5 * y**2))
+
+
+@dataclass(frozen=True)
+class Relative:
+    """A law r_t against gamma = N(0, 1): KL, relative Fisher information, and the second moment of an error under r_t."""
+
+    kl: float
+    information: float
+    error: float
+
+
+def relative(law, t, error=None):
+    """`Relative` of X_t by quadrature on 8001 nodes, which cover the law and all of the standard normal."""
+    scale, sigma = (float(v) for v in bound.ornstein_uhlenbeck_level(t))
+    low, high = line.support(law, scale, sigma)
+    x, step = np.linspace(min(low, -9.0), max(high, 9.0), 8001, retstep=True)
+    level = line.Level(law, scale, sigma)
+
+    log_r = level.log_density(x)
+    p = np.exp(log_r)
+    kl = distances.kl_quadrature(log_r, -0.5 * x**2 - 0.5 * math.log(2 * math.pi), np.full(len(x), step), log=True)
+    square = 0.0 if error is None else step * p @ error(level, x)[0] ** 2
+    return Relative(kl, step * p @ (level.score(x) + x) ** 2, square)
+
+
+def run(law, T, N, error=None):
+    """Divergences of the output of N steps from gamma: ``kl.value``, ``kl.error`` (of the quadrature), ``tv.value``."""
+    return line.study(law, uniform_grid(T, N), exponential_integrator(error), start="normal").divergences
+
+
+def error_sizes(law, T, N, error):
+    """Root mean squares eps_k, (N,), of the error under the exact law at the times t_0 = T, ..., t_{N-1}."""
+    return np.array([math.sqrt(relative(law, T * (N - k) / N, error).error) for k in range(N)])
+
+
+@dataclass(frozen=True)
+class Shifts:
+    """Shifts e_k, (N,), of the field on p = gamma, and the mean M of the output N(M, 1), whose KL is M^2 / 2."""
+
+    errors: np.ndarray
+    mean: float
+
+    @property
+    def kl(self):
+        return 0.5 * self.mean**2
+
+
+def sharp_shifts(T, N):
+    """The unit vector of shifts that moves the output farthest: e_k proportional to exp(-(T - t_{k+1}))."""
+    h = T / N
+    weight = -2 * math.expm1(-h) * np.exp(-h * (N - 1 - np.arange(N)))
+    errors = weight / np.sqrt(np.sum(weight**2))
+    return Shifts(errors, float(weight @ errors))
+
+
+@pytest.fixture(scope="session")
+def backward():
+    """The backward equation on a line: grids, schemes, errors of the field, runs, and laws against N(0, 1)."""
+    return SimpleNamespace(
+        grid=uniform_grid,
+        run=run,
+        error_sizes=error_sizes,
+        sharp_shifts=sharp_shifts,
+        scheme=exponential_integrator,
+        relative=relative,
+        shift=shift,
+        proportional=proportional,
+        wave=wave,
+        bump=bump,
+    )
