@@ -99,7 +99,6 @@ def test_the_excess_does_not_decay(check, line):
         on = f"excess(1000) / excess(100) in [.98, 1.05], {name}"
         of = "a size that the test relies on"
         check.holds([0.98, values[1] / values[0]], [values[1] / values[0], 1.05], tol=0, cause=cause, on=on, of=of)
-        cause = "exact: strict"
         check.holds(0.05, values[1], tol=0, cause=cause, on=f"{name}, 0 dB", of="the stated size: 5 % of the MMSE remain")
     y, w = line.quadrature("gauss", 1.0)
     end = line.limit("gauss", 1.0)

@@ -1,7 +1,7 @@
 """Instances and runs that the log-concavity checks share.
 
-Fixtures: ``measured`` and ``kalman`` (random mixtures with their posteriors by sequential assimilation), ``backward`` (the
-backward equation on a line).
+Fixtures: ``measured`` and ``kalman`` (random mixtures with their posteriors by sequential assimilation), ``sums`` (the
+one-at-a-time chain on a line), ``backward`` (the backward equation on a line).
 """
 
 import math
@@ -13,9 +13,10 @@ import pytest
 
 from exactdiffusion import GaussianMixture, Grid, distances
 from exactdiffusion.output_laws import line
+from exactdiffusion.papers.log_concavity.walk_jump import conditional_target
 from exactdiffusion.statements import log_concavity as bound
 
-# -- many measurements: posteriors by sequential assimilation ---------------------------------------------------------------
+# -- many measurements: posteriors by sequential assimilation --------------------------------------------------------------
 #
 # The reference takes the measurements one at a time, component by component, by the Kalman update in Joseph form, and never
 # forms their mean: another algorithm than the library's, which notes the mean and noises the law once.
@@ -100,7 +101,46 @@ def kalman():
     return SimpleNamespace(assimilate=assimilate, moments=moments)
 
 
-# -- the backward equation on a line ----------------------------------------------------------------------------------------
+# -- the one-at-a-time chain on a line: laws of the kept sum, by sums over a grid ------------------------------------------
+
+
+def inner_law(law, sigma2, total, m, y):
+    """p(y | sum of m measurements) on the grid y (k,) for every sum (n,): (n, k), from the library's log density."""
+    sums, at = np.repeat(total, len(y))[:, None], np.tile(y, len(total))[:, None]
+    logs = conditional_target(law, sums, m, np.sqrt(sigma2)).log_density(at).reshape(len(total), len(y))
+    p = np.exp(logs - logs.max(axis=1, keepdims=True))
+    return p / p.sum(axis=1, keepdims=True)
+
+
+def euler_law(law, sigma2, total, m, y):
+    """The law of y = Xhat + sigma xi, as `inner_law`: no inner step."""
+    xhat = law.noised(1, np.sqrt(sigma2 / m)).denoise((total / m)[:, None])[:, 0] if m else np.zeros(len(total))
+    p = np.exp(-((y - xhat[:, None]) ** 2) / (2 * sigma2))
+    return p / p.sum(axis=1, keepdims=True)
+
+
+@dataclass(frozen=True)
+class SumLaw:
+    """Probabilities p (n,) of the sum of the measurements on a grid ``total`` (n,)."""
+
+    total: np.ndarray
+    p: np.ndarray
+
+    def after(self, kernel, y, step):
+        """The law after one more measurement, of law ``kernel`` (n, k) given the sums, on the grid y (k,) of this step."""
+        p = np.zeros(len(self.total) + len(y) - 1)
+        for i in range(len(self.total)):
+            p[i : i + len(y)] += self.p[i] * kernel[i]
+        return SumLaw(self.total[0] + y[0] + step * np.arange(len(p)), p)
+
+
+@pytest.fixture(scope="session")
+def sums():
+    """Laws of the kept sum on a grid: ``inner_law``, ``euler_law``, and the law ``start`` of the empty sum."""
+    return SimpleNamespace(inner_law=inner_law, euler_law=euler_law, start=SumLaw(np.zeros(1), np.ones(1)))
+
+
+# -- the backward equation on a line ---------------------------------------------------------------------------------------
 
 
 def uniform_grid(T, N):

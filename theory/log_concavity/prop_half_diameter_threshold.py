@@ -65,7 +65,6 @@ def test_tight(check):
         cause = "remainder: tolerance of the enclosing ball"
         check.tight(R, 1.0, tol=1e-11, cause=cause, on=f"Jung: simplex of {d + 1} atoms")
         gain = found.radius_squared / found.half_diameter_squared
-        cause = "remainder: tolerance of the enclosing ball"
         check.equal(gain, 2 * d / (d + 1), tol=1e-10, cause=cause, on=f"gain, {d + 1} atoms")
 
 

@@ -58,7 +58,6 @@ def test_holds(check):
             cause = "rounding: 64 eps R^2"
             check.holds(threshold.lower, sigma2, tol=tol, cause=cause, on=f"threshold of {name}, tau^2 = {tau2:.2g}")
             worst = [supremum(P, m, sigma2, tau2) for m in (1, 2, 5, 50)]
-            cause = "rounding: 64 eps R^2"
             check.holds(worst, sigma2, tol=tol, cause=cause, on=f"sup C_m, m = 1, 2, 5, 50, {name}, tau^2 = {tau2:.2g}")
 
 

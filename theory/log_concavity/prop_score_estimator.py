@@ -51,7 +51,6 @@ def test_library_is_this_formula(check):
     cause = "remainder: 64 eps of numbers of order 1"
     check.equal(estimated.score(y), formula, tol=1e-13, cause=cause, on="20 points, 50 draws")
     xhat = EstimatedLaw(p.log_density, 2, 50, noise).noised(1.0, np.sqrt(S)).denoise(y)
-    cause = "remainder: 64 eps of numbers of order 1"
     check.equal(xhat, y + S * formula, tol=1e-13, cause=cause, on="denoiser: y + s score")
 
 

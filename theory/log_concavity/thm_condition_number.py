@@ -49,7 +49,18 @@ def two_points(m, sigma2=SIGMA2, tau2=TAU2, R=1.0):
 
 
 def ring(n):
+    """The regular n-gon on the unit circle, (n, 2)."""
     return np.stack([np.cos(2 * np.pi * np.arange(n) / n), np.sin(2 * np.pi * np.arange(n) / n)], axis=1)
+
+
+def random_cloud():
+    """Nine random points in R^3, moved and scaled to the unit ball."""
+    points = np.random.default_rng(68).standard_normal((9, 3))
+    centre, R = enclosing_ball(points)
+    return (points - centre) / R
+
+
+CLOUDS = {"triangle": ring(3), "8-gon": ring(8), "9 random in R^3": random_cloud()}
 
 
 # -- the theorem holds -----------------------------------------------------------------------------------------------------
@@ -61,13 +72,9 @@ def test_hypotheses(check):
 
 @pytest.mark.parametrize("name", ["triangle", "8-gon", "9 random in R^3"])
 def test_holds(check, name):
-    P = {"triangle": ring(3), "8-gon": ring(8)}.get(name)
-    if P is None:
-        P = np.random.default_rng(68).standard_normal((9, 3))
-        centre, R = enclosing_ball(P)
-        P = (P - centre) / R
-    w = np.full(len(P), 1 / len(P))
-    measured = [condition(P, w, m, SIGMA2, TAU2, 40.0 * P[0]) for m in M]
+    points = CLOUDS[name]
+    w = np.full(len(points), 1 / len(points))
+    measured = [condition(points, w, m, SIGMA2, TAU2, 40.0 * points[0]) for m in M]
     larger = [bound.condition_number(m, SIGMA2, TAU2, 1.0) for m in M]
     check.holds(measured, larger, tol=1e-9, cause="remainder: radius 1 to 1e-11, ascent", on=f"{name}, m = 2, 5, 20, 100")
     if name == "8-gon":
@@ -89,17 +96,18 @@ def test_by_sympy(check):
 
 
 def test_attained_by_two_points(check):
+    """Every m, with the printed values, and other noise levels."""
     printed = (5.5, 1.9783, 1.1247, 1.0077)
     for m, value in zip(M, printed):
-        ratio = two_points(m) / bound.condition_number(m, SIGMA2, TAU2, 1.0)
-        tol = 1e-9 + 256 * EPS * bound.condition_number(m, SIGMA2, TAU2, 1.0)
-        cause = "remainder: local ascent's flat top, and eps kappa"
-        check.tight(ratio, 1.0, tol=tol, cause=cause, on=f"two points of weights .3, .7, m = {m}")
-        check.equal(two_points(m), value, tol=6e-5, cause="printed digits", on=f"two points, m = {m}")
+        kappa, larger = two_points(m), bound.condition_number(m, SIGMA2, TAU2, 1.0)
+        cause, on = "remainder: local ascent's flat top, and eps kappa", f"two points of weights .3, .7, m = {m}"
+        check.tight(kappa / larger, 1.0, tol=1e-9 + 256 * EPS * larger, cause=cause, on=on)
+        check.equal(kappa, value, tol=6e-5, cause="printed digits", on=f"two points, m = {m}")
+
     for m, sigma2, tau2 in ((1, 1.3, 0.2), (7, 2.0, 0.01), (3, 0.5, 0.9)):
         ratio = two_points(m, sigma2, tau2) / bound.condition_number(m, sigma2, tau2, 1.0)
-        cause = "remainder: local ascent's flat top"
-        check.tight(ratio, 1.0, tol=1e-8, cause=cause, on=f"m = {m}, sigma^2 = {sigma2}, tau^2 = {tau2}")
+        cause, on = "remainder: local ascent's flat top", f"m = {m}, sigma^2 = {sigma2}, tau^2 = {tau2}"
+        check.tight(ratio, 1.0, tol=1e-8, cause=cause, on=on)
 
 
 def test_rate(check):
@@ -117,11 +125,15 @@ def test_rate(check):
 
 
 def test_controls(check):
-    check.control("1 % of R", two_points(5), bound.condition_number(5, SIGMA2, TAU2, 0.99), tol=1e-9, on="two points, m = 5")
+    """A radius that is too small, no smoothing, and other indices and rates."""
+    # (H1) |Z| <= R and tau > 0
+    larger = bound.condition_number(5, SIGMA2, TAU2, 0.99)
+    check.control("1 % of R", two_points(5), larger, tol=1e-9, on="two points, m = 5")
+    tiny, larger = two_points(100, 1.5, 1e-9), bound.condition_number(100, 1.5, 0.1, 1.0)
+    check.control("tau > 0", tiny, larger, tol=1e-9, on="two atoms, m = 100: no gain from m")
+
+    # the conclusion: another m, and the slower rate as an equality
     shifted = bound.condition_number(6, SIGMA2, TAU2, 1.0)
     check.control("m (m + 1 in its place)", two_points(5), shifted, tol=1e-9, on="two points, m = 5")
-    tiny = two_points(100, 1.5, 1e-9)
-    on = "two atoms, m = 100: no gain from m"
-    check.control("tau > 0", tiny, bound.condition_number(100, 1.5, 0.1, 1.0), tol=1e-9, on=on)
     quarter = (two_points(400) - 1) * 4
     check.control("the sharp L_m (rate 1/m asserted)", two_points(100) - 1, quarter, tol=1e-9, on="m = 100 against 400")

@@ -30,6 +30,7 @@ def mixture(d):
 
 
 def law_gap(d, n=2001):
+    """Gap of the diffusion on the axis of the mixture in R^d, on n nodes."""
     law, R = mixture(d)
     x = np.linspace(-R - 7, R + 7, n)
     return spectral_gap(law.log_density(x[:, None]), x)
@@ -49,14 +50,14 @@ def conditional_gap(d, t, sigma2, ybar, n=1201):
 
 
 def test_law(check):
-    found = [law_gap(d) for d in (1, 2, 3)]
-    cause = "printed digits: printed digits, grid of order h^2"
-    check.equal(np.array(found) / [0.0173, 3.01e-4, 4.26e-6], 1.0, tol=5e-3, cause=cause, on="two Gaussians, R = 3 sqrt d")
-    halved = [law_gap(d, 4001) for d in (1, 2, 3)]
-    check.equal(np.array(found) / halved, 1.0, tol=2e-3, cause="remainder: h^2", on="grid halved")
+    """The law itself: the printed gaps, their error in the grid, and their decay with the dimension."""
+    found, halved = (np.array([law_gap(d, n) for d in (1, 2, 3)]) for n in (2001, 4001))
+    cause, on = "printed digits: printed digits, grid of order h^2", "two Gaussians, R = 3 sqrt d"
+    check.equal(found / [0.0173, 3.01e-4, 4.26e-6], 1.0, tol=5e-3, cause=cause, on=on)
+    check.equal(found / halved, 1.0, tol=2e-3, cause="remainder: h^2", on="grid halved")
+
     # Eyring-Kramers decay exp(-R^2/2) up to factors of R
-    of = "the gap of the law itself"
-    check.holds(np.array(found)[1:] / np.array(found)[:-1], 0.03, tol=0, cause="exact", on="d = 1, 2, 3", of=of)
+    check.holds(found[1:] / found[:-1], 0.03, tol=0, cause="exact", on="d = 1, 2, 3", of="the gap of the law itself")
 
 
 def test_conditionals(check):
@@ -66,11 +67,9 @@ def test_conditionals(check):
         for d in (1, 2, 3):
             _, R = mixture(d)
             sigma2 = factor * bound.radius_threshold(R, 1.0)
-            worst, zeta = [], []
-            for t in (1, 2, 10):
-                pasts = [0.0] if t == 1 else np.linspace(-1.2 * R, 1.2 * R, 13)
-                worst.append(min(conditional_gap(d, t, sigma2, a) for a in pasts))
-                zeta.append(bound.spectral_gap_lower_bound(t, sigma2, 1.0, R) * sigma2)
+            pasts = {1: [0.0], 2: np.linspace(-1.2 * R, 1.2 * R, 13), 10: np.linspace(-1.2 * R, 1.2 * R, 13)}
+            worst = [min(conditional_gap(d, t, sigma2, mean) for mean in means) for t, means in pasts.items()]
+            zeta = [bound.spectral_gap_lower_bound(t, sigma2, 1.0, R) * sigma2 for t in pasts]
             on = f"d = {d}, sigma^2 = {factor:g} x threshold, t = 1, 2, 10"
             check.holds(zeta, worst, tol=2e-3, cause="remainder: grid of order h^2", on=on)
             check.holds(0.45 if factor == 1 else 0.6, worst, tol=0, cause="exact", on=on, of="the order one of the gap")
@@ -95,9 +94,12 @@ def test_tight(check):
 
 
 def test_controls(check):
+    """The diffusion on the law itself, and a noise below the threshold."""
+    # (H1) no measurement
     _, R = mixture(2)
-    sigma2 = 2 * bound.radius_threshold(R, 1.0)
-    zeta = bound.spectral_gap_lower_bound(1, sigma2, 1.0, R)
+    zeta = bound.spectral_gap_lower_bound(1, 2 * bound.radius_threshold(R, 1.0), 1.0, R)
     check.control("measurements (Langevin on the law)", zeta, law_gap(2), on="d = 2")
+
+    # (H2) sigma^2 = 1 where R^2 - tau^2 = 17
     low = conditional_gap(2, 1, 1.0, 0.0)
     check.control("sigma^2 at the threshold (1, not 17)", 0.45, low, on="d = 2, first conditional at sigma^2 = 1")
