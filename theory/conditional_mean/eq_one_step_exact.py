@@ -59,8 +59,12 @@ def test_against_the_posterior_from_matrices(check, line, mixtures):
 
 
 def test_controls(check, line):
+    """Each hypothesis dropped in turn: f is no longer the CME."""
+    # (H1) two steps
     for name in ("gmm2", "gmm3", "scale mixture", "two points"):
         value = line.chain_excess(name, 1.0, cm.refined_grid(2, 1.0))
         check.control("one step (two steps)", value, 0.0, tol=1e-9, on=f"{name}, 0 dB")
+
+    # (H2) a start at 1.1 sigma
     value = line.chain_excess("gmm2", 1.0, cm.refined_grid(1, 1.1).to_ve())
     check.control("the level of the observation (10 % off)", value, 0.0, tol=1e-9, on="gmm2, 0 dB")

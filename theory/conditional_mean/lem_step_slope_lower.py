@@ -16,7 +16,7 @@ Measured on eight priors: mixtures in up to six dimensions, two points, a point 
 
 import numpy as np
 
-from exactdiffusion import GaussianMixture, PointCloud
+from exactdiffusion import GaussianMixture, Grid, PointCloud
 from exactdiffusion.papers import conditional_mean as cm
 from exactdiffusion.statements import conditional_mean as bound
 
@@ -32,7 +32,18 @@ def jacobian(law, z, s, r):
 
 
 def vp(v):
+    """alpha-bar of the level v."""
     return 1 / (1 + v)
+
+
+def difference_quotient(law, z, s, r, h):
+    """The Jacobian by central differences of the sampler's own step from s to r, (n, d, d)."""
+    grid = Grid(np.ones(3), np.sqrt([s, r, 0.0]))
+
+    def step(x):
+        return list(cm.chain(law, grid, x))[1]
+
+    return np.stack([(step(z + h * axis) - step(z - h * axis)) / (2 * h) for axis in np.eye(law.dim)], axis=-1)
 
 
 # -- the theorem holds -----------------------------------------------------------------------------------------------------
@@ -40,33 +51,28 @@ def vp(v):
 
 def test_jacobian_is_that_of_the_chain(check, line, mixtures):
     """Central differences of the sampler's own step, and Cov(z' | z) / (s - r)."""
-    from exactdiffusion import Grid
-
+    s, r, h = 1.0, 0.6, 1e-4
     for name, law in (mixtures | {k: line.priors[k] for k in ("gmm2", "gmm3")}).items():
-        z, d = law.noised(1.0, 1.0).sample(6, np.random.default_rng(51)), law.dim
-        s, r, h = 1.0, 0.6, 1e-4
+        z = law.noised(1.0, 1.0).sample(6, np.random.default_rng(51))
         exact = jacobian(law, z, s, r)
-        grid = Grid(np.ones(3), np.sqrt([s, r, 0.0]))
-        step = lambda x, law=law, grid=grid: list(cm.chain(law, grid, x))[1]  # noqa: E731
-        slopes = [np.stack([(step(z + k * e) - step(z - k * e)) / (2 * k) for e in np.eye(d)], axis=-1) for k in (h, 2 * h)]
-        tol = np.max(np.abs(slopes[0] - slopes[1])) + 8 * EPS / h * np.max(np.abs(z))
+        fine, coarse = (difference_quotient(law, z, s, r, step) for step in (h, 2 * h))
+        tol = np.max(np.abs(fine - coarse)) + 8 * EPS / h * np.max(np.abs(z))
         cause = "remainder: change of the difference quotient, eps/h"
-        check.equal((4 * slopes[0] - slopes[1]) / 3, exact, tol=tol, cause=cause, on=name)
+        check.equal((4 * fine - coarse) / 3, exact, tol=tol, cause=cause, on=name)
         kernel = cm.reverse_kernel(law, z, s, r).covariance / (s - r)
         check.equal(kernel, exact, tol=1e-11, cause="rounding: of two derivations", on=f"Cov(z'|z)/(s - r), {name}")
 
 
 def test_holds(check, line, mixtures):
+    """The least eigenvalue of the Jacobian in VP coordinates (over sqrt(alpha)) at 200 states for each of four steps."""
     least, needed = [], []
     cloud = PointCloud(np.random.default_rng(52).standard_normal((12, 3)))
     for law in (*line.priors.values(), *mixtures.values(), cloud):
         for s, r in LEVELS:
             z = law.noised(1.0, np.sqrt(s)).sample(200, np.random.default_rng(53))
-            eigen = np.linalg.eigvalsh(jacobian(law, z, s, r))[:, 0]
-            least.append(eigen * np.sqrt(vp(r) / vp(s)))  # in VP coordinates: over sqrt(alpha)
-            needed.append(np.full(len(z), bound.step_slope_lower(vp(s), vp(r))))
-    cause = "rounding: of eigenvalues"
-    check.holds(np.concatenate(needed), np.concatenate(least), tol=1e-12, cause=cause, on="8 priors, 4 steps")
+            least.append(np.linalg.eigvalsh(jacobian(law, z, s, r))[:, 0] * np.sqrt(vp(r) / vp(s)))
+            needed.append([bound.step_slope_lower(vp(s), vp(r))] * 200)
+    check.holds(needed, least, tol=1e-12, cause="rounding: of eigenvalues", on="8 priors, 4 steps")
 
 
 # -- it is tight -----------------------------------------------------------------------------------------------------------

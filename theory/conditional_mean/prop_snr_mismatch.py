@@ -112,20 +112,21 @@ def test_worst_mismatch_falls_with_T(check):
 
 
 def test_controls(check, line):
-    for T in (100, 300):
-        check.control(
-            "the matched level (off-by-one of the released code)",
-            relative_excess(T, "code"),
-            5 * relative_excess(T),
-            on=f"Gaussian prior, 0 dB, T = {T}: more than five times the excess",
-        )
-    grid = cm.released_grid(50)
-    law = GaussianMixture([1.0], np.zeros((1, 1)), 1.0)
-    f = cm.denoise(law, grid, Y, 1.0)
+    """Each hypothesis dropped in turn."""
+    grid, law = cm.released_grid(50), GaussianMixture([1.0], np.zeros((1, 1)), 1.0)
     level = cm.match(grid, 1.0).sigma ** 2
-    unscaled = bound.snr_mismatch(Y, 0.0, 1.0, level, level)
-    check.control("the start's scaling by the true SNR", np.abs(f - unscaled), 0.0, tol=1e-12, on="T = 50, 0 dB")
+
+    # (H1) a prior with two modes
     y, _ = line.quadrature("gmm2", 1.0)
-    f = cm.denoise(line.priors["gmm2"], grid, y, 1.0)
-    on = "gmm2, T = 50"
-    check.control("a Gaussian prior", np.abs(f - bound.snr_mismatch(y, 0.0, 1.0, level, 1.0)), 0.0, tol=1e-3, on=on)
+    off = np.abs(cm.denoise(line.priors["gmm2"], grid, y, 1.0) - bound.snr_mismatch(y, 0.0, 1.0, level, 1.0))
+    check.control("a Gaussian prior", off, 0.0, tol=1e-3, on="gmm2, T = 50")
+
+    # (H2) the level after the matched one
+    for T in (100, 300):
+        dropped = "the matched level (off-by-one of the released code)"
+        on = f"Gaussian prior, 0 dB, T = {T}: more than five times the excess"
+        check.control(dropped, relative_excess(T, "code"), 5 * relative_excess(T), on=on)
+
+    # (H3) the SNR of the level scales the start
+    off = np.abs(cm.denoise(law, grid, Y, 1.0) - bound.snr_mismatch(Y, 0.0, 1.0, level, level))
+    check.control("the start's scaling by the true SNR", off, 0.0, tol=1e-12, on="T = 50, 0 dB")
