@@ -20,7 +20,7 @@ import itertools
 import numpy as np
 import pytest
 
-from exactdiffusion import datasets, distances
+from exactdiffusion import Grid, datasets, distances
 from exactdiffusion.papers import conditional_mean as cm
 from exactdiffusion.statements import conditional_mean as bound
 
@@ -31,16 +31,13 @@ AWAY = np.array([[-1.7], [-0.6], [0.35], [0.9], [1.6]])  # observations off the 
 
 
 def distance(line, name, n, to, method="mean", spacing="vp_linear", sigma=1.0):
+    """Mean distance of the chain of n steps to an estimate ``to`` (nodes, 1) at the nodes of the quadrature.
+
+    The mean, not the root mean square: a steep front that moves by 1/n changes the latter by n^(-1/2).
+    """
     y, w = line.quadrature(name, sigma)
     f = cm.denoise(line.priors[name], cm.refined_grid(n, sigma, spacing), y, sigma, method=method)
-    # the mean, not the root mean square: a steep front that moves by 1/n changes the latter by n^(-1/2)
     return float(w @ np.abs(f - to)[:, 0])
-
-
-def two_levels(h):
-    from exactdiffusion import Grid
-
-    return Grid(np.ones(3), np.sqrt([1.0, 1.0 - h, 0.0]))
 
 
 # -- the theorem holds -----------------------------------------------------------------------------------------------------
@@ -48,14 +45,14 @@ def two_levels(h):
 
 def test_slope_of_the_ode(check, line):
     """The chain's first step, differenced in v, is the right-hand side."""
-    y = np.linspace(-3, 3, 13)[:, None]
+    y, h = np.linspace(-3, 3, 13)[:, None], 2.0**-20
+    grid = Grid(np.ones(3), np.sqrt([1.0, 1.0 - h, 0.0]))
     for name in NAMES:
         law = line.priors[name]
         expected = bound.limit_ode(1.0, y, law.noised(1.0, 1.0).denoise(y))
-        h = 2.0**-20
-        step = next(s for i, s in enumerate(cm.chain(law, two_levels(h), y)) if i == 1)
-        cause = "rounding: 4 eps |z| / h: the step is exact"
-        check.equal((y - step) / h, expected, tol=2**20 * 4 * np.finfo(float).eps * 3, cause=cause, on=f"{name}, h = 2^-20")
+        step = next(s for i, s in enumerate(cm.chain(law, grid, y)) if i == 1)
+        tol, cause = 2**20 * 4 * np.finfo(float).eps * 3, "rounding: 4 eps |z| / h: the step is exact"
+        check.equal((y - step) / h, expected, tol=tol, cause=cause, on=f"{name}, h = 2^-20")
 
 
 def test_rate(check, line):
@@ -90,20 +87,18 @@ def test_extrapolation(check, line):
 def test_the_excess_does_not_decay(check, line):
     """Exact stepwise means, fixed SNR, refined schedule: the limit differs from the CME (derived)."""
     for name in NAMES:
-        values = [line.chain_excess(name, 1.0, cm.refined_grid(n, 1.0)) for n in (100, 1000)]
+        few, many = (line.chain_excess(name, 1.0, cm.refined_grid(n, 1.0)) for n in (100, 1000))
         end = line.excess(name, 1.0, line.limit(name, 1.0))
-        tol = abs(values[1] - values[0])
         cause = "remainder: change from n = 100 to 1,000"
-        check.tight(values[1] / end, 1.0, tol=tol / end, cause=cause, on=f"excess over limit, {name}")
-        cause = "exact: strict"
-        on = f"excess(1000) / excess(100) in [.98, 1.05], {name}"
-        of = "a size that the test relies on"
-        check.holds([0.98, values[1] / values[0]], [values[1] / values[0], 1.05], tol=0, cause=cause, on=on, of=of)
-        check.holds(0.05, values[1], tol=0, cause=cause, on=f"{name}, 0 dB", of="the stated size: 5 % of the MMSE remain")
-    y, w = line.quadrature("gauss", 1.0)
-    end = line.limit("gauss", 1.0)
+        check.tight(many / end, 1.0, tol=abs(many - few) / end, cause=cause, on=f"excess over limit, {name}")
+
+        ratio, on = many / few, f"excess(1000) / excess(100) in [.98, 1.05], {name}"
+        check.holds([0.98, ratio], [ratio, 1.05], tol=0, cause="exact: strict", on=on, of="a size that the test relies on")
+        of = "the stated size: 5 % of the MMSE remain"
+        check.holds(0.05, many, tol=0, cause="exact: strict", on=f"{name}, 0 dB", of=of)
     cause = "remainder: v_end = 1e-7 of the solver"
-    check.equal(end, line.truth("gauss", 1.0)[0], tol=1e-7, cause=cause, on="Gaussian prior: it is the CME")
+    end, cme = line.limit("gauss", 1.0), line.truth("gauss", 1.0).cme
+    check.equal(end, cme, tol=1e-7, cause=cause, on="Gaussian prior: it is the CME")
 
 
 @pytest.mark.deep
@@ -131,11 +126,13 @@ def test_on_the_random_mixture_of_the_paper(check):
 
 
 def test_controls(check, line):
+    """Another limit, and another ODE: the distance does not fall like 1/n."""
     for name in NAMES:
-        mean, _ = line.truth(name, 1.0)
-        errors = [distance(line, name, n, mean) for n in STEPS]
+        cme = line.truth(name, 1.0).cme
+        first, last = (distance(line, name, n, cme) for n in (STEPS[0], STEPS[-1]))
         on = f"error at n = 256 against 1/n from 32, {name}"
-        check.control("the ODE endpoint (the CME instead)", errors[-1], errors[0] * STEPS[0] / STEPS[-1], tol=1e-6, on=on)
+        check.control("the ODE endpoint (the CME instead)", last, first * STEPS[0] / STEPS[-1], tol=1e-6, on=on)
+
     ends = line.limit("gmm2", 1.0)
-    errors = [distance(line, "gmm2", n, ends, method="ddim") for n in STEPS]
-    check.control("score weight 1 (1/2: DDIM)", errors[-1], errors[0] * STEPS[0] / STEPS[-1], tol=1e-6, on="gmm2")
+    first, last = (distance(line, "gmm2", n, ends, method="ddim") for n in (STEPS[0], STEPS[-1]))
+    check.control("score weight 1 (1/2: DDIM)", last, first * STEPS[0] / STEPS[-1], tol=1e-6, on="gmm2")
