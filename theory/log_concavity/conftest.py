@@ -49,43 +49,101 @@ def moments(weights, means, covariances):
     return mean, np.tensordot(weights, covariances, 1) + (weights[:, None] * spread).T @ spread
 
 
+@dataclass(frozen=True)
+class Instance:
+    """A random mixture in R^d, d <= 6, and m measurements of one draw, with the posterior by assimilation.
+
+    Attributes
+    ----------
+    law, sigma, m, d
+    y : array, shape (m, d)
+        The measurements.
+    before : tuple
+        Weights, means, covariances and log p(y_1..y_{m-1}) of the posterior given all measurements but the last.
+    mean, covariance, log_p : arrays of shape (d,), (d, d), and a number
+        Posterior mean and covariance, and log p(y_1..y_m).
+    size : float
+        Size of measurements and components, the scale of rounding errors.
+    """
+
+    law: GaussianMixture
+    sigma: float
+    m: int
+    d: int
+    y: np.ndarray
+    before: tuple
+    mean: np.ndarray
+    covariance: np.ndarray
+    log_p: float
+    size: float
+
+    @property
+    def total(self):
+        """The sum of all measurements, (1, d)."""
+        return self.y.sum(axis=0)[None]
+
+    @property
+    def last(self):
+        """The last measurement, (1, d)."""
+        return self.y[-1:]
+
+    @property
+    def past(self):
+        """The sum of the others, (1, d)."""
+        return self.total - self.last
+
+    @property
+    def s(self):
+        """sigma^2 / m."""
+        return self.sigma**2 / self.m
+
+    @property
+    def noised(self):
+        """The law noised by sigma / sqrt(m), the law of the mean of the measurements."""
+        return self.law.noised(1.0, self.sigma / np.sqrt(self.m))
+
+    @property
+    def predictive(self):
+        """p(y_m | y_1..y_{m-1}) as a mixture whose parameters never saw the mean of the measurements."""
+        w, mu, P, _ = self.before
+        return GaussianMixture(w, mu, 0.5 * (P + np.swapaxes(P, 1, 2)) + self.sigma**2 * np.eye(self.d))
+
+    def six(self, a):
+        """``a`` with rows and columns of zeros up to six, so that instances of all dimensions are one array."""
+        return np.pad(np.asarray(a), (0, 6 - self.d))
+
+
 def instance(rng):
-    """A random mixture in d <= 6 (scale 1e-2 .. 1e2, some components on lines or atoms), noise and m <= 49 measurements."""
+    """`Instance` of a random mixture: scale 1e-2 .. 1e2, some components on lines or atoms, m <= 49 measurements."""
     d, K, m = int(rng.integers(1, 7)), int(rng.integers(1, 6)), int(np.ceil(49 ** rng.uniform(0, 1)))
     scale = 10.0 ** rng.uniform(-2, 2)
     sigma = scale * 10.0 ** rng.uniform(-1.5, 1.5)
+
+    # the mixture: one component in five is an atom, one lies on a line
     weights = rng.dirichlet(np.ones(K))
     means = scale * rng.standard_normal((K, d))
     root = scale * 10.0 ** rng.uniform(-1, 0.3) * rng.standard_normal((K, d, d)) / np.sqrt(d)
     for k in range(K):
         kind = rng.integers(5)
         if kind == 0:
-            root[k] = 0.0  # an atom
+            root[k] = 0.0
         elif kind == 1:
-            root[k, :, : d - 1] = 0.0  # on a line
+            root[k, :, : d - 1] = 0.0
     covariances = root @ np.swapaxes(root, 1, 2)
+
+    # measurements of one draw; 15 % of them far from every component
     k = rng.choice(K, p=weights)
     x = means[k] + root[k] @ rng.standard_normal(d)
     y = x + sigma * rng.standard_normal((m, d))
     if rng.uniform() < 0.15:
-        y += 10 * scale * rng.standard_normal(d)  # measurements far from every component
-    law = GaussianMixture(weights, means, covariances)
+        y += 10 * scale * rng.standard_normal(d)
+
+    # the posterior, by assimilation
     before = assimilate(weights, means, covariances, y[:-1], sigma)
     w, mu, P, last = assimilate(*before[:3], y[-1:], sigma)
-    mean, covariance = moments(w, mu, P)
-    return SimpleNamespace(
-        law=law,
-        sigma=sigma,
-        m=m,
-        d=d,
-        y=y,
-        total=y.sum(axis=0)[None],
-        before=before,
-        mean=mean,
-        covariance=covariance,
-        log_p=before[3] + last,
-        size=np.max(np.abs(y)) + np.max(np.abs(means)),
-    )
+    size = np.max(np.abs(y)) + np.max(np.abs(means))
+    law = GaussianMixture(weights, means, covariances)
+    return Instance(law, sigma, m, d, y, before, *moments(w, mu, P), before[3] + last, size)
 
 
 @pytest.fixture(scope="session")

@@ -25,10 +25,10 @@ TOL, CAUSE = 1e-13, "rounding: 450 eps of 1 + |log p| + m d"
 
 
 def conditionals(i):
-    running = np.cumsum(i.y, axis=0) - i.y
-    return [
-        [measurements.conditional_log_density(i.law, i.y[t : t + 1], running[t : t + 1], t, i.sigma)[0]] for t in range(i.m)
-    ]
+    """log p(y_t | y_1, ..., y_{t-1}) for t = 1, ..., m: (m, 1)."""
+    sums = np.cumsum(i.y, axis=0) - i.y
+    rows = [(i.y[t : t + 1], sums[t : t + 1], t) for t in range(i.m)]
+    return [[measurements.conditional_log_density(i.law, y, past, t, i.sigma)[0]] for y, past, t in rows]
 
 
 def chain(law, n, m, sigma, seed):
@@ -42,23 +42,24 @@ def chain(law, n, m, sigma, seed):
 
 
 def test_200_random_mixtures(check, measured):
-    unit = np.array([1 + abs(i.log_p) + i.m * i.d for i in measured])
-    value = np.array([bound.chain_rule_of_measurements(conditionals(i))[0] for i in measured])
+    """The sum of the conditional log densities against assimilation."""
     # each conditional is a difference of log densities at different noise levels, of size (|y|/sigma)^2 m
+    unit = np.array([1 + abs(i.log_p) + i.m * i.d for i in measured])
     size = np.array([(i.size / i.sigma) ** 2 * i.m for i in measured])
-    reference = np.array([i.log_p for i in measured])
-    cause = CAUSE + " + m |y|^2/sigma^2"
-    check.equal(value / (unit + size), reference / (unit + size), tol=TOL, cause=cause, on="200 mixtures")
+    value = np.array([bound.chain_rule_of_measurements(conditionals(i))[0] for i in measured]) / (unit + size)
+    reference = np.array([i.log_p for i in measured]) / (unit + size)
+    check.equal(value, reference, tol=TOL, cause=CAUSE + " + m |y|^2/sigma^2", on="200 mixtures")
 
 
 def test_conditional_is_the_predictive_mixture(check, measured):
-    a, b = [], []
-    for i in measured:
-        y, before = i.y[-1:], i.total - i.y[-1:]
-        a.append(measurements.conditional_log_density(i.law, y, before, i.m - 1, i.sigma)[0])
-        b.append(measurements.predictive_mixture(i.law, before, i.m - 1, i.sigma).log_density(y)[0])
-    unit = np.array([1 + abs(v) + (i.size / i.sigma) ** 2 for v, i in zip(b, measured)])
-    check.equal(a / unit, b / unit, tol=TOL, cause="rounding: 450 eps of |log p| + |y|^2/sigma^2", on="200 mixtures")
+    values = [(i.law, i.last, i.past, i.m - 1, i.sigma) for i in measured]
+    conditional = np.array([measurements.conditional_log_density(*value)[0] for value in values])
+    mixture = np.array(
+        [measurements.predictive_mixture(law, past, m, sigma).log_density(y)[0] for law, y, past, m, sigma in values]
+    )
+    unit = np.array([1 + abs(value) + (i.size / i.sigma) ** 2 for value, i in zip(mixture, measured)])
+    cause = "rounding: 450 eps of |log p| + |y|^2/sigma^2"
+    check.equal(conditional / unit, mixture / unit, tol=TOL, cause=cause, on="200 mixtures")
 
 
 def test_sum_has_the_law_of_m_x(check):
@@ -95,17 +96,20 @@ def test_draws(check):
 
 
 def test_controls(check, measured):
+    """Each hypothesis dropped in turn."""
+    # (H1) independent measurements
     several = [i for i in measured if i.m >= 3]
     unit = np.array([1 + abs(i.log_p) + i.m * i.d + (i.size / i.sigma) ** 2 * i.m for i in several])
-    reference = np.array([i.log_p for i in several])
     marginal = np.array([math.fsum(i.law.noised(1.0, i.sigma).log_density(i.y)) for i in several])
-    check.control("conditioning (independent measurements)", np.abs(marginal - reference) / unit, TOL, on="mixtures, m >= 3")
-    # the jump plus noise as next measurement (n_t = 0 inner steps): the covariance C_m of the conditional is missing
+    off = np.abs(marginal - np.array([i.log_p for i in several])) / unit
+    check.control("conditioning (independent measurements)", off, TOL, on="mixtures, m >= 3")
+
+    # (H2) the jump plus noise as next measurement (n_t = 0 inner steps): the covariance C_m of the conditional is missing
     cloud = PointCloud(np.array([[-1.0], [1.0]]))
     draw = check.chance(comparisons=1)
     noise, total, n, sigma, m = draw.noise(65), np.zeros((20_000, 1)), 20_000, 1.0, 6
     for t in range(m):
         total = total + measurements.posterior_mean(cloud, total, t, sigma) + sigma * noise.normal(t, n, 1)
-    q = cloud.noised(float(m), math.sqrt(m) * sigma)
+    variance = cloud.noised(float(m), math.sqrt(m) * sigma).covariance[0, 0]
     dropped = "exact inner draws (jump plus noise)"
-    draw.mean_is_not(total[:, 0] ** 2, q.covariance[0, 0], dropped=dropped, on="variance of the sum, two points, m = 6")
+    draw.mean_is_not(total[:, 0] ** 2, variance, dropped=dropped, on="variance of the sum, two points, m = 6")
