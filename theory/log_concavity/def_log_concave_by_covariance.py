@@ -87,16 +87,19 @@ def test_midpoints(check):
 
 
 def test_controls(check):
+    """Below the threshold, and the root of the variance in the formula."""
+    # (H1) 98 % of the threshold: the log density at a midpoint is below the mean of the ends
     cloud = PointCloud(UNEVEN, np.array([0.45, 0.05, 0.05, 0.45]))
     threshold = log_concavity_threshold(cloud)
     v = 0.98 * threshold.lower
-    q = cloud.noised(1, np.sqrt(v))
-    y = threshold.witness[np.newaxis]
+    q, y = cloud.noised(1, np.sqrt(v)), threshold.witness[np.newaxis]
     u = np.linalg.eigh(q.hessian(y)[0])[1][:, -1]
     mean = 0.5 * (q.log_density(y + 0.05 * u) + q.log_density(y - 0.05 * u))
-    on = "segment at the witness"
-    check.control("noise above the threshold (98 % of it)", mean - q.log_density(y), 0.0, tol=1e-13, on=on)
+    dropped = "noise above the threshold (98 % of it)"
+    check.control(dropped, mean - q.log_density(y), 0.0, tol=1e-13, on="segment at the witness")
+
+    # (H2) sqrt(v) in place of v
     y = np.array([[0.3, -0.4]])
     wrong = bound.largest_curvature(largest_posterior_variance(PointCloud(ATOMS, WEIGHTS), y, v), np.sqrt(v))
-    exact = hessian_50_digits(y[0], mpmath.mpf(v))
-    check.control("the variance v (its root in the formula)", abs(wrong - exact), 0.0, tol=1e-9, on="Hessian in 50 digits")
+    off = abs(wrong - hessian_50_digits(y[0], mpmath.mpf(v)))
+    check.control("the variance v (its root in the formula)", off, 0.0, tol=1e-9, on="Hessian in 50 digits")
