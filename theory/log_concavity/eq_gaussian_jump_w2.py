@@ -23,19 +23,17 @@ EPS = np.finfo(np.float64).eps
 
 
 def test_against_bures(check):
+    """Ten random covariances; the law of Xhat by solving and not by eigenvalues."""
     rng = np.random.default_rng(76)
     for _ in range(10):
         d, m = int(rng.integers(1, 7)), int(rng.integers(1, 50))
         tau2, sigma2 = rng.exponential(size=d) + 0.01, rng.exponential() + 0.1
         U = np.linalg.qr(rng.standard_normal((d, d)))[0]
         C = (U * tau2) @ U.T
-        s = sigma2 / m
-        # the law of Xhat: C (C + s)^{-1} C, by solving and not by eigenvalues
-        out = C @ np.linalg.solve(C + s * np.eye(d), C)
+        out = C @ np.linalg.solve(C + sigma2 / m * np.eye(d), C)
         w2 = distances.bures_w2(np.zeros(d), C, np.zeros(d), (out + out.T) / 2)
         w2 = float(getattr(w2, "value", w2))
-        tol = 1e3 * EPS * np.trace(C) / w2
-        cause = "rounding: 1e3 eps tr C / W2: traces cancel"
+        tol, cause = 1e3 * EPS * np.trace(C) / w2, "rounding: 1e3 eps tr C / W2: traces cancel"
         check.equal(w2, bound.gaussian_jump_w2(m, sigma2, tau2), tol=tol, cause=cause, on=f"d = {d}, m = {m}")
 
 
@@ -43,21 +41,23 @@ def test_against_bures(check):
 
 
 def test_constant(check):
-    ratio = np.geomspace(1e-4, 1e4, 2001)
-    share = [bound.gaussian_jump_w2(1, 1.0, [l]) ** 2 for l in ratio]
-    cause = "rounding: 8 eps"
-    check.holds(share, bound.GAUSSIAN_JUMP_CONSTANT, tol=8 * EPS, cause=cause, on="W2^2/(s d), l/s = 1e-4 .. 1e4")
+    """The share of s d on a range of l/s, its maximum at the golden ratio, and both by SymPy."""
+    share, on = (
+        [bound.gaussian_jump_w2(1, 1.0, [l]) ** 2 for l in np.geomspace(1e-4, 1e4, 2001)],
+        "W2^2/(s d), l/s = 1e-4 .. 1e4",
+    )
+    check.holds(share, bound.GAUSSIAN_JUMP_CONSTANT, tol=8 * EPS, cause="rounding: 8 eps", on=on)
     golden = (np.sqrt(5) - 1) / 2
     top = bound.gaussian_jump_w2(1, 1.0, [golden] * 3) ** 2 / 3
-    cause = "rounding: 32 eps"
-    check.tight(top / bound.GAUSSIAN_JUMP_CONSTANT, 1.0, tol=32 * EPS, cause=cause, on="l/s = golden ratio - 1, d = 3")
+    cause, on = "rounding: 32 eps", "l/s = golden ratio - 1, d = 3"
+    check.tight(top / bound.GAUSSIAN_JUMP_CONSTANT, 1.0, tol=32 * EPS, cause=cause, on=on)
+
     x = sympy.symbols("x", positive=True)
-    f = (sympy.sqrt(x) - x / sympy.sqrt(1 + x)) ** 2
-    at = (sympy.sqrt(5) - 1) / 2
+    f, at = (sympy.sqrt(x) - x / sympy.sqrt(1 + x)) ** 2, (sympy.sqrt(5) - 1) / 2
     residuals = [sympy.simplify(sympy.diff(f, x).subs(x, at)), sympy.simplify(f.subs(x, at) - (5 * sympy.sqrt(5) - 11) / 2)]
     numbers = [abs(float(sympy.N(r, 30))) for r in residuals]
-    cause = "exact: SymPy in 30 digits"
-    check.equal(numbers, 0.0, tol=1e-25, cause=cause, on="stationary at the golden ratio, value (5 sqrt 5 - 11)/2")
+    cause, on = "exact: SymPy in 30 digits", "stationary at the golden ratio, value (5 sqrt 5 - 11)/2"
+    check.equal(numbers, 0.0, tol=1e-25, cause=cause, on=on)
 
 
 def test_rate(check):
@@ -74,8 +74,8 @@ def test_rate(check):
 
 
 def test_controls(check):
-    golden = (np.sqrt(5) - 1) / 2
-    top = bound.gaussian_jump_w2(1, 1.0, [golden]) ** 2
+    """A smaller constant, and one measurement in place of nine."""
+    top = bound.gaussian_jump_w2(1, 1.0, [(np.sqrt(5) - 1) / 2]) ** 2
     check.control("1 % of the constant", top, 0.99 * bound.GAUSSIAN_JUMP_CONSTANT, tol=1e-12, on="golden ratio")
     single = bound.gaussian_jump_w2(1, 0.7, [1.0, 2.0])
     check.control("m in sigma^2/m", single, bound.gaussian_jump_w2(9, 0.7, [1.0, 2.0]), tol=1e-12, on="m = 1 against 9")

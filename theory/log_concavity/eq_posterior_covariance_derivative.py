@@ -46,6 +46,7 @@ def difference(f, y, w, h):
 
 
 def test_equality_and_bound(check):
+    """Two clouds, three noise levels, random directions."""
     rng = np.random.default_rng(24)
     for name, law in clouds():
         for v in (0.3, 1.0, 5.0):
@@ -56,14 +57,15 @@ def test_equality_and_bound(check):
             def along(y, q=q, u=u):
                 return q.posterior_covariance(y) @ u @ u
 
+            # the third moment against fourth-order differences
             third = bound.posterior_covariance_derivative(*posterior(law, y, v), u, w, v)
             h = 0.01 * v / law.diameter
             fine, coarse = difference(along, y, w, h), difference(along, y, w, 2 * h)
             tol = np.abs(fine - coarse) + 64 * EPS * law.diameter**2 / h
             cause = "remainder: change with twice the step, and 64 eps D^2/h"
             check.equal(third, fine, tol=tol, cause=cause, on=f"differences, {name}, v = {v:g}")
-            larger = law.diameter / v * along(y)
-            tol = 64 * EPS * law.diameter**3 / v
+
+            larger, tol = law.diameter / v * along(y), 64 * EPS * law.diameter**3 / v
             on = f"log-Lipschitz, {name}, v = {v:g}"
             check.holds(np.abs(third), larger, tol=tol, cause="rounding: 64 eps D^3/v", on=on)
 
@@ -85,15 +87,15 @@ def test_tight(check):
 
 
 def test_controls(check):
-    rng = np.random.default_rng(25)
-    law = dict(clouds())["three points"]
-    y, v = rng.standard_normal((30, 1)), 0.5
+    """Another power of v, moments that are not central, and half the diameter."""
+    law, v, on = dict(clouds())["three points"], 0.5, "three points, v = .5"
+    y = np.random.default_rng(25).standard_normal((30, 1))
     w, z = posterior(law, y, v)
     q = law.noised(1.0, np.sqrt(v))
     exact = difference(lambda y: q.posterior_covariance(y)[:, 0, 0], y, np.ones(1), 1e-3)
     third = bound.posterior_covariance_derivative(w, z, [1.0], [1.0], v)
-    on = "three points, v = .5"
     check.control("1/v (1/v^2)", np.abs(third / v - exact), 1e-6, on=on)
     raw = bound.posterior_covariance_derivative(w, law.points + 0 * z, [1.0], [1.0], v)
     check.control("the deviations z (x itself)", np.abs(raw - exact), 1e-6, on=on)
-    check.control("the diameter D (the radius D/2)", np.abs(third), 1.25 / v * np.sum(w * z[:, :, 0] ** 2, axis=1), on=on)
+    variance = np.sum(w * z[:, :, 0] ** 2, axis=1)
+    check.control("the diameter D (the radius D/2)", np.abs(third), 1.25 / v * variance, on=on)
