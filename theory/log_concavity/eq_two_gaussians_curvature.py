@@ -25,21 +25,21 @@ EPS = np.finfo(np.float64).eps
 
 
 def test_against_the_library(check):
-    rng = np.random.default_rng(67)
+    """Along and across mu, for three weights in R^1, R^3 and R^8."""
+    rng, cause = np.random.default_rng(67), "rounding: 64 eps (1 + r^2/v)(1 + |mu y|/v)/v"
     for d in (1, 3, 8):
         mu = rng.standard_normal(d)
         r = np.linalg.norm(mu)
         for w, sigma2, tau2 in ((0.5, 0.3, 0.1), (0.01, 1.5, 0.4), (0.97, 0.05, 0.05)):
             law = GaussianMixture(np.array([w, 1 - w]), np.stack([mu, -mu]), tau2)
-            y = 2 * rng.standard_normal((50, d))
-            v = sigma2 + tau2
+            y, v = 2 * rng.standard_normal((50, d)), sigma2 + tau2
             H = law.noised(1, np.sqrt(sigma2)).hessian(y)
             along = np.einsum("i,nij,j->n", mu, H, mu) / r**2
+            across = np.trace(H, axis1=1, axis2=2) - along
+            tol, on = 64 * EPS * (1 + r**2 / v) / v * (1 + np.abs(y @ mu) / v), f"d = {d}, w = {w}, v = {v:.2g}"
             formula = bound.two_gaussians_curvature(r, v, y @ mu, w)
-            tol = 64 * EPS * (1 + r**2 / v) / v * (1 + np.abs(y @ mu) / v)
-            cause = "rounding: 64 eps (1 + r^2/v)(1 + |mu y|/v)/v"
-            check.equal(along, formula, tol=tol, cause=cause, on=f"d = {d}, w = {w}, v = {v:.2g}: along mu")
-            check.equal(np.trace(H, axis1=1, axis2=2) - along, -(d - 1) / v, tol=d * tol, cause=cause, on=f"d = {d}: across")
+            check.equal(along, formula, tol=tol, cause=cause, on=f"{on}: along mu")
+            check.equal(across, -(d - 1) / v, tol=d * tol, cause=cause, on=f"d = {d}: across")
 
 
 def test_by_sympy(check):
@@ -69,8 +69,8 @@ def test_threshold(check):
 
 
 def test_controls(check):
-    w, c = 0.01, 0.5 * np.log(0.01 / 0.99)
-    v = 0.99 * 1.69
+    """Less noise than |mu|^2, another worst point, and another weight."""
+    w, c, v = 0.01, 0.5 * np.log(0.01 / 0.99), 0.99 * 1.69
     top = bound.two_gaussians_curvature(1.3, v, -c * v, w)
     check.control("v >= |mu|^2 (99 % of it)", top, 0.0, tol=1e-12, on="equal odds, w = .01")
     middle = bound.two_gaussians_curvature(1.3, 0.5 * 1.69, 0.0, w)

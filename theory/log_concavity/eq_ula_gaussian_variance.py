@@ -36,13 +36,12 @@ def iterate(lam, gamma, steps, keep=1.0, start=5.0):
 
 
 def test_equality(check):
-    a, b = [], []
-    for lam in (0.3, 1.0, 7.0):
-        for r in (0.01, 0.1, 0.7, 1.5, 1.9):
-            a.append(iterate(lam, r * lam, 3000) / lam)
-            b.append(bound.ula_gaussian_variance(lam, r * lam) / lam)
-    cause = "rounding: (1 - r)^2^3000 of the start and rounding of the sum"
-    check.equal(a, b, tol=1e-12, cause=cause, on="lam .3 .. 7, gamma/lam .01 .. 1.9")
+    """3000 steps of the recursion for three variances and five steps, in units of the variance."""
+    cases = [(lam, r * lam) for lam in (0.3, 1.0, 7.0) for r in (0.01, 0.1, 0.7, 1.5, 1.9)]
+    iterated = [iterate(lam, gamma, 3000) / lam for lam, gamma in cases]
+    formula = [bound.ula_gaussian_variance(lam, gamma) / lam for lam, gamma in cases]
+    cause, on = "rounding: (1 - r)^2^3000 of the start and rounding of the sum", "lam .3 .. 7, gamma/lam .01 .. 1.9"
+    check.equal(iterated, formula, tol=1e-12, cause=cause, on=on)
 
 
 def test_any_dimension(check):
@@ -76,20 +75,19 @@ def test_rate_and_constant(check):
 
 
 def test_misprint_and_controls(check):
+    """(H2) the step as transcribed, and other terms of it."""
     gamma = np.array([0.1, 0.01, 0.001])
     printed = np.array([iterate(1.0, g, 20_000, keep=0.0) for g in gamma])
-    cause, on = "rounding: 64 eps", "printed recursion: its own stationary variance"
-    check.equal(printed, 2 * gamma / (1 - gamma**2), tol=64 * EPS, cause=cause, on=on)
-    check.refuted(
-        "x_{k+1} = -gamma grad f(x_k) + ..., without x_k",
-        np.abs(np.sqrt(printed) - 1),
-        np.sqrt(bound.ula_gaussian_variance(1.0, gamma)) - 1,
-        tol=1e-12,
-        on="N(0, 1): W2 of the printed chain against that of ULA",
-    )
+    own, on = 2 * gamma / (1 - gamma**2), "printed recursion: its own stationary variance"
+    check.equal(printed, own, tol=64 * EPS, cause="rounding: 64 eps", on=on)
+    w2, larger = np.abs(np.sqrt(printed) - 1), np.sqrt(bound.ula_gaussian_variance(1.0, gamma)) - 1
+    on = "N(0, 1): W2 of the printed chain against that of ULA"
+    check.refuted("x_{k+1} = -gamma grad f(x_k) + ..., without x_k", w2, larger, tol=1e-12, on=on)
+
     # gamma = lam/2 hides the misprint: both recursions have 4/3
     trap = [iterate(1.0, 0.5, 200, keep=k) for k in (0.0, 1.0)]
     check.equal(trap, 4 / 3, tol=8 * EPS, cause="rounding: 8 eps", on="the trap gamma = lam/2: both 1.3333")
+
     exact = bound.ula_gaussian_variance(1.0, 0.1)
     check.control("gamma/2 in the denominator (unbiased)", abs(exact - 1.0), 1e-6, on="N(0, 1), gamma = .1")
     noise = 0.1 / (1 - 0.9**2)
