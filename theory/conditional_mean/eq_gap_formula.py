@@ -81,10 +81,8 @@ def test_on_the_line(check, line):
         for sigma in (1.0, 0.3):
             sides = both_sides(line, line.priors[name], y, sigma)
             check.equal(sides.gap, sides.formula, tol=1e-6, cause=cause, on=f"{name}, sigma = {sigma:g}")
-    gap, cause = (
-        both_sides(line, line.priors["gmm2"], np.array([[0.7]]), 1.0).gap,
-        "printed digits: recorded to 8 digits, solver",
-    )
+    gap = both_sides(line, line.priors["gmm2"], np.array([[0.7]]), 1.0).gap
+    cause = "printed digits: recorded to 8 digits, solver"
     check.equal(gap, -0.36806003, tol=2e-7, cause=cause, on="gmm2, y = .7, 0 dB")
 
 

@@ -51,10 +51,8 @@ def test_equal(check):
             level = cm.match(grid, sigma).sigma ** 2
             for lam, mean in ((1.0, 0.0), (0.2, 0.7), (5.0, -1.0)):
                 f = cm.denoise(GaussianMixture([1.0], np.array([[mean]]), lam), grid, Y, sigma)
-                expected, on = (
-                    bound.snr_mismatch(Y, mean, lam, level, sigma**2),
-                    f"T = {T}, sigma = {sigma:g}, lam = {lam:g}",
-                )
+                expected = bound.snr_mismatch(Y, mean, lam, level, sigma**2)
+                on = f"T = {T}, sigma = {sigma:g}, lam = {lam:g}"
                 check.equal(f, expected, tol=1e-12, cause="rounding: over T steps", on=on)
 
     grid, law = cm.released_grid(50), GaussianMixture([1.0], np.zeros((1, 1)), 1.0)

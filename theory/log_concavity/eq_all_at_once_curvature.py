@@ -43,10 +43,8 @@ def test_spectrum(check):
         c = np.linalg.eigvalsh(posterior_covariance(law, y.sum(axis=1), m, np.sqrt(sigma2)))
         contrasts = np.full((20, d * (m - 1)), -1 / sigma2)
         expected = np.sort(np.hstack([bound.all_at_once_curvature(m, sigma2, c), contrasts]), axis=1)
-        tol, cause = (
-            256 * EPS * m * d * np.max(np.abs(expected)),
-            "rounding: 256 eps md |H|: eigenvalues of the md x md matrix",
-        )
+        tol = 256 * EPS * m * d * np.max(np.abs(expected))
+        cause = "rounding: 256 eps md |H|: eigenvalues of the md x md matrix"
         check.equal(found, expected, tol=tol, cause=cause, on=f"d = {d}, m = {m}")
 
 

@@ -112,10 +112,8 @@ def test_controls(check):
 
     # (H2) the law of the first measurement
     jump = lambda y: measurements.posterior_mean(law, total + y, 2, sigma)  # noqa: E731
-    unconditional, xhat = (
-        expectation(law, total, 0, sigma, jump, 80).value,
-        measurements.posterior_mean(law, total, 1, sigma),
-    )
+    unconditional = expectation(law, total, 0, sigma, jump, 80).value
+    xhat = measurements.posterior_mean(law, total, 1, sigma)
     check.control("the predictive law (the unconditional one)", np.abs(unconditional - xhat[0]), 1e-6, on=on)
 
     average = expectation(law, total, 1, sigma, next_covariance, 80).value

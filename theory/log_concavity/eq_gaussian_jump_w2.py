@@ -42,10 +42,8 @@ def test_against_bures(check):
 
 def test_constant(check):
     """The share of s d on a range of l/s, its maximum at the golden ratio, and both by SymPy."""
-    share, on = (
-        [bound.gaussian_jump_w2(1, 1.0, [l]) ** 2 for l in np.geomspace(1e-4, 1e4, 2001)],
-        "W2^2/(s d), l/s = 1e-4 .. 1e4",
-    )
+    share = [bound.gaussian_jump_w2(1, 1.0, [l]) ** 2 for l in np.geomspace(1e-4, 1e4, 2001)]
+    on = "W2^2/(s d), l/s = 1e-4 .. 1e4"
     check.holds(share, bound.GAUSSIAN_JUMP_CONSTANT, tol=8 * EPS, cause="rounding: 8 eps", on=on)
     golden = (np.sqrt(5) - 1) / 2
     top = bound.gaussian_jump_w2(1, 1.0, [golden] * 3) ** 2 / 3

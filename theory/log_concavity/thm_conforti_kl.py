@@ -60,10 +60,8 @@ def test_holds(check, backward):
         sharper = np.array([sharper_bound(backward, LAW, T, N) for N in steps[:2]])
         larger = bound.conforti_kl(T, T / np.array(steps), start.kl, start.information)
 
-        cause, detail = (
-            "remainder: quadrature: change with half the spacing",
-            f"ratios {np.array2string(kl / larger, precision=4)}",
-        )
+        cause = "remainder: quadrature: change with half the spacing"
+        detail = f"ratios {np.array2string(kl / larger, precision=4)}"
         on = f"KL <= e^-2T KL + h I, T = {T:g}, N = {steps[0]} .. {steps[-1]}"
         check.holds(kl, larger, tol=error, cause=cause, on=on, detail=detail)
         check.holds(kl[:2], sharper, tol=error[:2] + 1e-9, cause=cause, on=f"T = {T:g}", of="the sharper form")

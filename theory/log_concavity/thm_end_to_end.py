@@ -98,10 +98,8 @@ def test_mixture(check, sums):
     check.hypothesis("c_t < sigma^2", SIGMA2 > R**2 - 1, on="R = 1.5, tau = 1, sigma^2 = 2.5")
     runs = [mixture_run(sums, m) for m in (1, 2, 3)]
     larger = [bound.end_to_end(run.jump, run.eta, SIGMA2, 1.0, R) for run in runs]
-    cause, on = (
-        "remainder: grid .1: quantiles interpolated to order h^2",
-        "mixture, laws on a grid, no inner step, m = 1, 2, 3",
-    )
+    cause = "remainder: grid .1: quantiles interpolated to order h^2"
+    on = "mixture, laws on a grid, no inner step, m = 1, 2, 3"
     check.holds([run.w2 for run in runs], larger, tol=1e-2, cause=cause, on=on)
     assert bound.end_to_end(0.0, [1.0], 0.5, 1.0, 3.0) == np.inf
 

@@ -51,10 +51,8 @@ def test_holds(check, backward):
         larger = np.array([bound.score_error_kl(T, e, start.kl, start.information) for (T, _), e in zip(RUNS, eps)])
 
         kl, tol = np.array([[out.kl.value, out.kl.error] for out in outputs]).T
-        cause, detail = (
-            "remainder: quadrature: change with half the spacing",
-            f"ratios {np.array2string(kl / larger, precision=4)}",
-        )
+        cause = "remainder: quadrature: change with half the spacing"
+        detail = f"ratios {np.array2string(kl / larger, precision=4)}"
         check.holds(kl, larger, tol=tol, cause=cause, on=f"KL, {name}, T = 1, 3", detail=detail)
         tv, of = [out.tv.value for out in outputs], "total variation, by Pinsker's inequality"
         check.holds(tv, np.sqrt(larger / 2), tol=1e-9, cause="remainder: quadrature", on=name, of=of)
@@ -104,10 +102,8 @@ def test_cross_term(check, backward):
         larger = bound.score_error_kl(T, np.full(N, size), 0.5 * a**2, a**2)
         cause = "rounding: 450 eps: 320 terms, sum below 3"
         check.equal(larger - path, slack, tol=1e-13, cause=cause, on=f"bound minus trajectory KL, N(2, 1), T = {T:g}")
-        kl, of = (
-            backward.run(law, T, N, backward.shift(-size)).kl,
-            "a step of the proof, the marginal KL below that of the trajectory",
-        )
+        kl = backward.run(law, T, N, backward.shift(-size)).kl
+        of = "a step of the proof, the marginal KL below that of the trajectory"
         check.holds(kl.value, path, tol=kl.error, cause="remainder: quadrature", on=f"N(2, 1), T = {T:g}", of=of)
 
 
