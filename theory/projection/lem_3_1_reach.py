@@ -12,8 +12,8 @@ Then
 
 The reach is the largest such constant: just beyond it an inward offset lands elsewhere.
 
-Source: Lemma 3.1 of Permenter & Yuan, which is Theorem 4.8(12) of Federer, Curvature measures (1959). Measured on five
-manifolds of known reach, on finite sets (half the smallest distance) and on a subspace (infinite reach).
+Source: Federer, Curvature measures (1959), Theorem 4.8(12); it is Lemma 3.1 of Permenter & Yuan (recalled). Measured on
+five manifolds of known reach, on finite sets (half the smallest distance) and on a subspace (infinite reach).
 """
 
 import numpy as np

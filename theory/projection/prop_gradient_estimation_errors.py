@@ -10,8 +10,8 @@ Then the error of the prediction used is (gamma + (1 - gamma) / q) q^{N-t} v for
 
     x_0 = x_0^exact - sigma_N F v,  F = beta_N + (gamma + (1 - gamma) / q) sum_{t=1}^{N-1} (sigma_t/sigma_N) beta_t q^{N-t}.
 
-So with v = 0 gradient estimation is DDIM for every gamma; a constant bias (q = 1) passes unchanged; an alternating one (q
-= -1) is multiplied by 2 gamma - 1; one with q = .8 by .75 at gamma = 2; gamma = 1 / (1 - q) removes it from every step
+So with v = 0 gradient estimation is DDIM for every gamma; a constant bias (q = 1) passes unchanged; an alternating one,
+q = -1, is multiplied by 2 gamma - 1; one with q = .8 by .75 at gamma = 2; gamma = 1 / (1 - q) removes it from every step
 but the first.
 
 Source: derived. Permenter & Yuan (Section 5) argue for gamma = 2 from experiments; this says for which errors it can

@@ -126,25 +126,22 @@ def test_rate_of_forgetting(check):
 
 
 def test_controls(check, subspace):
-    start = (n - m) * GRID.sigma[0] ** 2
+    """(H1) to (H3), and the codimension."""
+    start, on = (n - m) * GRID.sigma[0] ** 2, "20 steps 10 -> .1"
     stated = bound.ddpm_subspace_distance(GRID.sigma, n - m)
-    large = exact_moments(GRID, start, variance="large")
-    check.equal(
-        large[-1] / stated[-1],
-        1.5523,
-        tol=5e-5,
-        cause="printed digits: recorded to 5 digits",
-        on="'large' variance, 20 steps 10 -> .1",
-    )
-    check.control("beta-tilde ('large' variance)", large, stated, tol=1e-9, on="20 steps 10 -> .1")
-    check.control(
-        "the added noise (none)", stated, exact_moments(GRID, start, variance="zero"), tol=1e-9, on="20 steps 10 -> .1"
-    )
-    # the ambient dimension in place of the codimension: the band of Theorem 4.2 is centred at sqrt(n) sigma
-    check.control(
-        "n - m (n instead)", n * GRID.sigma**2, exact_moments(GRID, n * GRID.sigma[0] ** 2), tol=1e-9, on="n = 32, m = 4"
-    )
-    # curvature: on a Gaussian measure in the normal directions the denoiser is not the projection
+
+    # (H1) and (H2): on a Gaussian measure in the normal directions the denoiser is not the projection
     zero = np.zeros(1)
     law = output_laws.gaussian("ddpm", zero, np.ones(1), GRID, zero, np.array([start / (n - m)]), all_steps=True)
     check.control("K a subspace (variance 1 across it)", (n - m) * np.asarray(law.cov)[:, 0], stated, tol=1e-9, on="N(0, I)")
+
+    # (H3) another variance of the step, or none
+    large = exact_moments(GRID, start, variance="large")
+    recorded = "printed digits: recorded to 5 digits"
+    check.equal(large[-1] / stated[-1], 1.5523, tol=5e-5, cause=recorded, on=f"'large' variance, {on}")
+    check.control("beta-tilde ('large' variance)", large, stated, tol=1e-9, on=on)
+    check.control("the added noise (none)", stated, exact_moments(GRID, start, variance="zero"), tol=1e-9, on=on)
+
+    # the ambient dimension in place of the codimension: the band of Theorem 4.2 is centred at sqrt(n) sigma
+    found = exact_moments(GRID, n * GRID.sigma[0] ** 2)
+    check.control("n - m (n instead)", n * GRID.sigma**2, found, tol=1e-9, on="n = 32, m = 4")

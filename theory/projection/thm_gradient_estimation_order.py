@@ -20,6 +20,7 @@ Source: derived. Permenter & Yuan (Section 5) call gamma = 2 a choice that works
 Measured on N(0, lambda) by exact propagation, and by the sampler on one point.
 """
 
+import itertools
 from functools import cache
 
 import numpy as np
@@ -188,21 +189,24 @@ def test_variable_steps(check):
 
 
 def test_controls(check):
-    # "gamma = 2 is second order": its error would be at most, say, 10 times AB2's
+    """What is said of the method beyond the theorem, the sign of the leading term, and the index of the memory."""
     N = 1280
     second = 10 * abs(relative_error("variable", N))
+
+    # "gamma = 2 is second order": its error would be at most, say, 10 times that of the variable gamma
     check.control("order (gamma = 2 taken for second order)", relative_error(2.0, N), second, on=f"N = {N}")
+
     # "gradient estimation beats DDIM": true for few steps, false in the limit
     plain, estimated = abs(relative_error(1.0, N)), abs(relative_error(2.8, N))
     check.control("'beats DDIM' (gamma 2.8)", estimated, plain, on=f"N = {N}")
+
     # the sign of the leading term
     stated = bound.gradient_estimation_gaussian_error(1.0, N, HIGH, LOW)
     check.control("the sign (gamma 2 given that of DDIM)", relative_error(2.0, N), 0.9 * stated, on=f"N = {N}")
+
     # the memory of a step too old: eps_{t+2} in place of eps_{t+1} at gamma = 3/2
-    grid = schedules.log_linear(N, sigma_max=HIGH, sigma_min=LOW)
     y, kept = np.sqrt(1 + HIGH**2), []
-    for s, s1 in zip(grid.sigma[:-1], grid.sigma[1:]):
+    for s, s1 in itertools.pairwise(schedules.log_linear(N, sigma_max=HIGH, sigma_min=LOW).sigma):
         kept.append(y * s / (1 + s * s))
-        old = kept[max(len(kept) - 3, 0)]
-        y += (s1 - s) * (1.5 * kept[-1] - 0.5 * old)
+        y += (s1 - s) * (1.5 * kept[-1] - 0.5 * kept[max(len(kept) - 3, 0)])
     check.control("the index (eps two steps back)", abs(y / np.sqrt(1 + LOW**2) - 1), second, on=f"gamma 3/2, N = {N}")

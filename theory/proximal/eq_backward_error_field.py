@@ -131,18 +131,26 @@ def test_floats_of_a_mixture(check):
 
 
 def test_controls(check):
+    """Each term of the field, which score stands where, and what a line cannot tell."""
     Je, (now, d1, d2, d3) = definition(sp.Function("l")(x), sp.Function("m")(x))
     terms = bound.backward_error_field(s, x, now, d1, d2, d3)
     symbols = {d3: sp.Rational(7, 10), d2: sp.Rational(-3, 10), d1: sp.Rational(2, 5), now: sp.Rational(-1, 4)}
+
+    def size(residual):
+        """|residual| at one rational point."""
+        return abs(float(sp.simplify(residual).subs(symbols).subs({x: sp.Rational(6, 5), s: sp.Rational(1, 5)})))
+
+    # a field without one of its terms
     names = ("(i) drift", "(ii) square", "(iii) change of the score", "(iv) third derivative")
     for name, term in zip(names, terms):
         rest = (Je - sum(terms) + term).subs(sp.diff(d1, x, 3), 0)
-        value = sp.simplify(rest).subs(symbols).subs({x: sp.Rational(6, 5), s: sp.Rational(1, 5)})
-        check.control(f"term {name}", abs(float(value)), 0.0, on="generic functions, d = 1")
-    wrong = bound.backward_error_field(s, x, d1, now, d2, d3)
-    value = sp.simplify(Je - sum(wrong)).subs(symbols).subs({x: sp.Rational(6, 5), s: sp.Rational(1, 5)})
-    check.control("which score stands where (l_t and l_{k-1} swapped)", abs(float(value)), 0.0, on="generic, d = 1")
+        check.control(f"term {name}", size(rest), 0.0, on="generic functions, d = 1")
+
+    # the scores of l_t and l_{k-1} exchanged
+    swapped = Je - sum(bound.backward_error_field(s, x, d1, now, d2, d3))
+    check.control("which score stands where (l_t and l_{k-1} swapped)", size(swapped), 0.0, on="generic, d = 1")
+
+    # in the plane the last term is not T[J^-2]
     Je, terms, _, _ = fields(0, mixed=False)
-    residual = Je - sum(terms, sp.zeros(2, 1))
-    on = "d = 2: invisible on a line"
-    check.control("J^-1 T[J^-1] (T[J^-2] in its place)", [abs(float(r)) for r in residual], 0.0, on=on)
+    residual = [abs(float(r)) for r in Je - sum(terms, sp.zeros(2, 1))]
+    check.control("J^-1 T[J^-1] (T[J^-2] in its place)", residual, 0.0, on="d = 2: invisible on a line")

@@ -102,11 +102,13 @@ def test_leading_order(check):
 
 
 def test_controls(check):
+    """(H3) in the score, and the sign of the leading constant."""
+    # (H3) the score given y without its part a_s Z
     left, right, scale = compare(*definition(conditional=False))
-    on = "24 rational points"
-    check.control("a_s Z in the score given y", np.abs(left - right), 64 * EPS * scale, on=on)
+    check.control("a_s Z in the score given y", np.abs(left - right), 64 * EPS * scale, on="24 rational points")
+
+    # c = +1/2, which is the constant of the other schemes
     h, curvature = 1e-6, 1.7
     factor = bound.hybrid_error_field(h, 0.3, 0.1, 0.1, curvature, 0.4)[1]
-    check.control(
-        "the sign of c (+1/2)", abs(factor / np.sqrt(h) - (curvature + 0.5)), 4 * h * (1 + curvature**2), on="l'' = 1.7"
-    )
+    off = abs(factor / np.sqrt(h) - (curvature + 0.5))
+    check.control("the sign of c (+1/2)", off, 4 * h * (1 + curvature**2), on="l'' = 1.7")

@@ -145,13 +145,16 @@ def test_attained_by_a_shift(check):
 
 
 def test_controls(check):
+    """Two parts of the error field, and the constant of the bound."""
+    # the field without div A, and A_p in the place of A_q
     for scheme in ("proximal_backward", "proximal_hybrid"):
         s = 0.24
         exact, tol = kl(s + 1e-30j, scheme).imag / 1e-30, 1e-11 * size(s, scheme)
-        wrong = identity(s, scheme, divergence=False)[0]
-        check.control("div A in the error field", abs(wrong - exact), tol, on=f"{scheme}, s = {s}")
-        wrong = identity(s, scheme, swapped=True)[0]
-        check.control("A_q (A_p in its place)", abs(wrong - exact), tol, on=f"{scheme}, s = {s}")
+        on = f"{scheme}, s = {s}"
+        check.control("div A in the error field", abs(identity(s, scheme, divergence=False)[0] - exact), tol, on=on)
+        check.control("A_q (A_p in its place)", abs(identity(s, scheme, swapped=True)[0] - exact), tol, on=on)
+
+    # the constant of the bound, where it is attained
     weights = WEIGHT * np.exp(-0.5 * (X - 1) ** 2) / np.sqrt(2 * np.pi)
     derivative, upper = bound.kl_derivative(weights, np.ones_like(X), np.ones_like(X), 1.0)
     check.control("the factor 1/2 of the bound (.45)", derivative, 0.9 * upper, on="shifted Gaussians, m = 1")

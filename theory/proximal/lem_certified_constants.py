@@ -135,21 +135,23 @@ def test_tight(check):
 
 
 def test_controls(check):
+    """(H1), (H2), and the supremum over time."""
+    # (H1) two variances: .05 and .45, of mean .25
+    uneven = GaussianMixture([0.5, 0.5], [[-1.0], [1.0]], np.array([0.05, 0.45]))
+    top = float(np.max(np.abs(uneven.hessian(np.linspace(-2, 2, 4001)[:, None]))))
+    check.control("equal variances (.05 and .45, mean .25)", top, bound.mixture_lipschitz(0.25, 2.0)[0], on="+-1")
+
+    # the largest derivatives of two modes: at the middle, and where the third cumulant is largest at t = .4 and at t = 0
     m, v, t = 1.0, 0.25, 0.4
     odds = np.log((1 + 1 / np.sqrt(3)) / (1 - 1 / np.sqrt(3)))
-    law = GaussianMixture([0.5, 0.5], [[-m], [m]], v)
     a, w = np.exp(-t / 2), np.exp(-t) * v - np.expm1(-t)
     x = np.array([[0.0], [odds * w / (2 * a * m)], [odds * v / (2 * m)]])
+    law = GaussianMixture([0.5, 0.5], [[-m], [m]], v)
     largest = np.abs(np.stack(cumulants(law, 0.0, x, np.ones((3, 1))))).max(axis=1)
+
+    # (H2) half of the diameter
     check.control("diameter R (half of it)", largest, bound.mixture_lipschitz(v, m), tol=1e-12, on="+-1, v .25, t = 0")
-    check.control(
-        "the supremum over time (L, H at t = .4 for t = 0)",
-        largest,
-        bound.mixture_lipschitz(v, 2 * m, t),
-        tol=1e-12,
-        on="+-1, v .25",
-    )
-    uneven = GaussianMixture([0.5, 0.5], [[-1.0], [1.0]], np.array([0.05, 0.45]))
-    x = np.linspace(-2, 2, 4001)[:, None]
-    top = float(np.max(np.abs(uneven.hessian(x))))
-    check.control("equal variances (.05 and .45, mean .25)", top, bound.mixture_lipschitz(0.25, 2.0)[0], on="+-1")
+
+    # the constants of another time
+    later, dropped = bound.mixture_lipschitz(v, 2 * m, t), "the supremum over time (L, H at t = .4 for t = 0)"
+    check.control(dropped, largest, later, tol=1e-12, on="+-1, v .25")

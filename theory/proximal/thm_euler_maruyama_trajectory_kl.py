@@ -139,15 +139,18 @@ def test_rate(check):
 
 
 def test_controls(check):
+    """(H2) with no curvature and with that of one time, and the term of first order."""
     S, T, N = 0.01, 1e-4, 256
-    g = np.full(N, T / N)
-    value = trajectory(S, N, T)
-    only = bound.euler_maruyama_trajectory_kl(g, 1, S, 0.0)
-    check.control("the curvature L (0)", value, only, on="N(0, .01)")
+    g, value = np.full(N, T / N), trajectory(S, N, T)
+
+    # (H2) no curvature
+    check.control("the curvature L (0)", value, bound.euler_maruyama_trajectory_kl(g, 1, S, 0.0), on="N(0, .01)")
+
+    # (H2) L must bound the curvature at all t: the value at t = T is too small for a narrow target
+    late = 1 / (1 + np.exp(-1.0) * (S - 1))
+    short = bound.euler_maruyama_trajectory_kl(np.full(4096, 1 / 4096), 1, S, late)
+    check.control("L on all of [0, T] (L at t = T only)", trajectory(S, 4096, 1.0), short, on="N(0, .01), T = 1")
+
+    # the term of order g^2
     cubic = float(np.sum(g**3)) / 96
     check.control("the term of order g^2", value, cubic, on="N(0, .01)")
-    # L must bound the curvature at all t: the value at t = T is too small for a narrow target
-    late = 1 / (1 + np.exp(-1.0) * (S - 1))
-    value = trajectory(S, 4096, 1.0)
-    short = bound.euler_maruyama_trajectory_kl(np.full(4096, 1 / 4096), 1, S, late)
-    check.control("L on all of [0, T] (L at t = T only)", value, short, on="N(0, .01), T = 1")

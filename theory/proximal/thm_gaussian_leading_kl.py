@@ -112,21 +112,24 @@ def test_constant_and_rate(check, scheme):
 
 
 def test_controls(check):
+    """(H3) with another step, the constants of other schemes, and the mean."""
     N = 2048
-    for scheme, wrong in (("proximal_hybrid", "proximal_backward"), ("proximal_backward", "exponential_integrator")):
-        ratio = coordinate_kl(scheme, N).sum() * (N / T) ** 2 / bound.gaussian_leading_kl(wrong, 1.0, *COORDINATES.T)
-        check.control(f"the scheme's own constant ({wrong}'s)", abs(ratio - 1), 0.01, on=f"{scheme}, N = {N}")
-    ratio = coordinate_kl("euler_maruyama", N).sum() * (N / T) ** 2
-    only = bound.gaussian_leading_kl("euler_maruyama", 1.0, COORDINATES[:, 0], 0.0)
-    check.control("the error of the mean", abs(ratio / only - 1), 0.01, on=f"euler_maruyama, N = {N}")
-    # right end point of beta in place of its integral: another g_k, first order off
-    grid = schedules.vp_linear(N)
-    S, mu = COORDINATES.T
-    kls = []
+
+    # (H3) right end point of beta in place of its integral: another g_k, first order off
+    (S, mu), grid, kls = COORDINATES.T, schedules.vp_linear(N), []
     for step in ("integral", "right"):
         m, V = gaussian("euler_maruyama", mu, S, grid, step=step)
         u = V / S - 1
         kls.append(0.5 * float(np.sum(np.log1p(u) - u / (1 + u) + (m - mu) ** 2 / V)))
-    check.control(
-        "g = int beta (right end point)", abs(kls[1] / kls[0] - 1), 0.01, on=f"euler_maruyama, VP schedule, N = {N}"
-    )
+    on = f"euler_maruyama, VP schedule, N = {N}"
+    check.control("g = int beta (right end point)", abs(kls[1] / kls[0] - 1), 0.01, on=on)
+
+    # the constant of another scheme
+    for scheme, wrong in (("proximal_hybrid", "proximal_backward"), ("proximal_backward", "exponential_integrator")):
+        ratio = coordinate_kl(scheme, N).sum() * (N / T) ** 2 / bound.gaussian_leading_kl(wrong, 1.0, *COORDINATES.T)
+        check.control(f"the scheme's own constant ({wrong}'s)", abs(ratio - 1), 0.01, on=f"{scheme}, N = {N}")
+
+    # the variance alone
+    ratio = coordinate_kl("euler_maruyama", N).sum() * (N / T) ** 2
+    only = bound.gaussian_leading_kl("euler_maruyama", 1.0, COORDINATES[:, 0], 0.0)
+    check.control("the error of the mean", abs(ratio / only - 1), 0.01, on=f"euler_maruyama, N = {N}")

@@ -147,11 +147,15 @@ def test_tight(check, name):
 
 
 def test_controls(check):
+    """The two constants of g_*."""
     law, m, v = LAWS["+-.6, v .3"]
     kappa = bound.two_mode_curvature(m, v)
-    mean = 0.5 * (bound.step_threshold("proximal_backward", kappa) + 1 / kappa)
-    check.control(
-        "the 1/2 in the backward threshold", output_kl(law, "proximal_backward", mean), 1e6, on="KL finite, +-.6, v .3"
-    )
+
+    # a step between the thresholds of the two schemes
+    between = 0.5 * (bound.step_threshold("proximal_backward", kappa) + 1 / kappa)
+    kl = output_kl(law, "proximal_backward", between)
+    check.control("the 1/2 in the backward threshold", kl, 1e6, on="KL finite, +-.6, v .3")
+
+    # twice the curvature
     ratio = curvature_threshold(law, "proximal_hybrid") / bound.step_threshold("proximal_hybrid", 2 * kappa)
     check.control("sup l'' (twice it)", abs(ratio - 1), 1e-6, on="hybrid, +-.6, v .3")
