@@ -4,7 +4,8 @@
 
     E_p |grad l|^2  =  -E_p Lap l  <=  d L,
 
-with equality for N(0, I/L). The hypotheses of Theorem 1 were seen (the text at hand ends within the third one); derived here.
+with equality for N(0, I/L). The hypotheses of Theorem 1 were seen (the text at hand ends within the third one);
+derived here.
 """
 
 import numpy as np

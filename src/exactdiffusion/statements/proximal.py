@@ -373,9 +373,9 @@ def score_second_moment(d: int, L: Numbers) -> Numbers:
 
     .. math:: E_p|\nabla l|^2=-E_p\Delta l\le dL ,
 
-    with equality for N(0, I/L). So Theorem 1, which announces :math:`\tilde O(d/\sqrt\varepsilon)` steps for the backward and
-    :math:`\tilde O(d/\varepsilon)` for the hybrid scheme, has three hypotheses that count: the second moment, L and H, for
-    all t. Its bounds are :func:`backward_kl` and :func:`hybrid_trajectory_kl` here, with constants of our own.
+    with equality for N(0, I/L). So Theorem 1, which announces :math:`\tilde O(d/\sqrt\varepsilon)` steps for the backward
+    and :math:`\tilde O(d/\varepsilon)` for the hybrid scheme, has three hypotheses that count: the second moment, L and
+    H, for all t. Its bounds are :func:`backward_kl` and :func:`hybrid_trajectory_kl` here, with constants of our own.
 
     **Source.** The hypotheses and rates were seen; the text at hand ends within the third hypothesis. Proof: by parts.
 
