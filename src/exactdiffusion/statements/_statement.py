@@ -271,7 +271,7 @@ def statement(
     --------
     >>> from exactdiffusion.statements import projection
     >>> projection.beta_star.statement.domain
-    '0 <= eta < 1, 1 <= nu < inf, N integer >= 1'
+    '0 <= eta < 1, 1 <= nu < inf, N integer >= 1, start_ratio > 0'
     >>> projection.beta_star(1.0, 2.0, 10)
     Traceback (most recent call last):
     ValueError: eta: got 1.0; expected 0 <= eta < 1
