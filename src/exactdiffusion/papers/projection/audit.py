@@ -37,6 +37,7 @@ import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -333,58 +334,50 @@ class AuditReport:
             return np.array([_smallest_nu(beta, e) for e in self.eta_per_trajectory])
         return np.array([_smallest_nu(b, e) for b, e in zip(self.beta.T, self.eta_per_trajectory)])
 
-    @property
+    @cached_property
     def nu(self) -> float:
         """Smallest nu for which the schedule is (eta_max, nu)-admissible; inf where there is none."""
-        return max(_smallest_nu(b, self.eta_max) for b in self.beta.T)
+        eta_max = self.eta_max
+        return max(_smallest_nu(b, eta_max) for b in self.beta.T)
 
     @property
     def band_nu(self) -> float:
         """Width of the band judged: the nu asked for, else the smallest admissible one."""
         return self.nu if self.asked_nu is None else self.asked_nu
 
-    @property
+    @cached_property
     def hypotheses(self) -> tuple[Hypothesis, ...]:
         """The four hypotheses of Theorem 4.2, measured on the trajectories, in order."""
-        eta, n = self.eta_per_trajectory, self.eta.shape[1]
+        eta, eta_max, n, nu = self.eta_per_trajectory, self.eta_max, self.eta.shape[1], self.band_nu
+
+        # H1: the error is below the distance wherever the denoiser was asked
         h1 = (eta < 1) & self.defined
+        undefined = f"; {self.on_cloud} states on the cloud" if self.on_cloud else ""
+
+        # H2: at the smallest nu itself the excess is 0 up to the rounding of N logarithms and one exponential
         h2 = np.zeros(n, dtype=bool)
-        if self.eta_max < 1 and math.isfinite(self.band_nu):
-            excess = np.array([bound.admissibility_excess(b, self.eta_max, self.band_nu) for b in self.beta.T])
-            # at the smallest nu itself the excess is 0 up to the rounding of N logarithms and one exponential
-            h2 = np.broadcast_to(excess <= 8 * (self.N + 1) * EPS * max(1.0, math.log(self.band_nu)), n)
+        if eta_max < 1 and math.isfinite(nu):
+            excess = np.array([bound.admissibility_excess(b, eta_max, nu) for b in self.beta.T])
+            h2 = np.broadcast_to(excess <= 8 * (self.N + 1) * EPS * max(1.0, math.log(nu)), n)
+        smallest = self.asked_nu is None and math.isfinite(self.nu)
+        which = "the smallest" if smallest else f"smallest possible: {self.nu:.4g}"
+
+        # H3: the second nearest point is farther away than the nearest one by more than the rounding of both distances
         rounding = 8 * EPS * math.sqrt(self.dimension) * self.size / np.where(self.distance > 0, self.distance, np.inf)
         h3 = np.all((self.gap > rounding) | (self.distance == 0), axis=0)
+        least = np.min(self.gap[self.distance > 0]) if np.any(self.distance > 0) else math.nan
+
+        # H4: the start lies where the first noise level says
         start = self.distance[0] / (math.sqrt(self.dimension) * self.sigma[0])
         h4 = np.abs(start - 1) <= 16 * EPS
-        undefined = f"; {self.on_cloud} states on the cloud" if self.on_cloud else ""
-        least = np.min(self.gap[self.distance > 0]) if np.any(self.distance > 0) else math.nan
-        return (
-            Hypothesis(
-                "H1",
-                bool(np.all(h1)),
-                float(np.mean(h1)),
-                f"|xhat - p| <= eta d with eta < 1 at the visited states: largest eta {self.eta_max:.4g}{undefined}",
-            ),
-            Hypothesis(
-                "H2",
-                bool(np.all(h2)),
-                float(np.mean(h2)),
-                f"schedule (eta, nu)-admissible, eta = {self.eta_max:.4g}, nu = {self.band_nu:.4g}"
-                + (
-                    " (the smallest)"
-                    if self.asked_nu is None and math.isfinite(self.nu)
-                    else f" (smallest possible: {self.nu:.4g})"
-                ),
-            ),
-            Hypothesis("H3", bool(np.all(h3)), float(np.mean(h3)), f"unique projections: smallest relative gap {least:.3g}"),
-            Hypothesis(
-                "H4",
-                bool(np.all(h4)),
-                float(np.mean(h4)),
-                f"d(x_N) = sqrt(n) sigma_N: ratio {start.min():.4g} to {start.max():.4g}",
-            ),
+
+        measured = (
+            ("H1", h1, f"|xhat - p| <= eta d with eta < 1 at the visited states: largest eta {eta_max:.4g}{undefined}"),
+            ("H2", h2, f"schedule (eta, nu)-admissible, eta = {eta_max:.4g}, nu = {nu:.4g} ({which})"),
+            ("H3", h3, f"unique projections: smallest relative gap {least:.3g}"),
+            ("H4", h4, f"d(x_N) = sqrt(n) sigma_N: ratio {start.min():.4g} to {start.max():.4g}"),
         )
+        return tuple(Hypothesis(name, bool(np.all(h)), float(np.mean(h)), value) for name, h, value in measured)
 
     @property
     def applicable(self) -> bool:
