@@ -69,6 +69,10 @@ VERDICTS = (
 )
 
 
+#: the types of the fields of `Evidence`, by the names that their annotations have
+_KINDS: dict[Any, Callable] = {"str": str, "float": float, "int": int, "bool": bool}
+
+
 @dataclass(frozen=True)
 class Evidence:
     """One assertion of one check.
@@ -86,9 +90,9 @@ class Evidence:
     on: str
     ratio: float
     passed: bool
-    tolerance: float
-    cause: str
-    count: int
+    tolerance: float = 0.0
+    cause: str = ""
+    count: int = 1
     detail: str = ""
     test: str = ""
     units: float = math.nan
@@ -220,32 +224,23 @@ class Check:
             bound = high if centre is None else centre
             self.holds(found, bound, tol=high - bound, cause=cause, on=on if centre is not None else f"{on}, upper end")
 
-    def _file(self, part, on, ratio, passed, tolerance=0.0, cause="", count=1, detail="", units=math.nan, of="",
-              tolerance_class=None, stated=math.nan):  # fmt: skip
+    def _file(self, part, on, *, cause, tolerance_class=None, **fields):
+        """Record the :class:`Evidence` with these fields, then raise an AssertionError unless it passed.
+
+        The cause begins with a class of :data:`TOLERANCES` unless ``tolerance_class`` is given apart.
+        """
         if tolerance_class is None:
             tolerance_class, cause = _tolerance_class(cause)
-        record = Evidence(
-            self.statement.key,
-            part,
-            on,
-            float(ratio),
-            bool(passed),
-            float(tolerance),
-            cause,
-            int(count),
-            detail,
-            self.test,
-            float(units),
-            of,
-            tolerance_class,
-            float(stated),
-        )
+        fields |= {"part": part, "on": on, "cause": cause, "tolerance_class": tolerance_class}
+        # measured values are NumPy scalars, and records are written as plain JSON
+        plain = {f.name: _KINDS[f.type](fields[f.name]) for f in dataclasses.fields(Evidence) if f.name in fields}
+        record = Evidence(statement=self.statement.key, test=self.test, **plain)
         self.collected.records.append(record)
-        if not passed:
+        if not record.passed:
             raise AssertionError(
-                f"{self.statement.key} [{part}] on {on}: ratio {ratio:.17g}, tolerance {tolerance:.3g} ({cause}). {detail}"
+                f"{record.statement} [{part}] on {on}: ratio {record.ratio:.17g}, tolerance {record.tolerance:.3g} ({cause}). "
+                f"{record.detail}"
             )
-        return record
 
     @staticmethod
     def _sides(smaller, larger, tol):
@@ -279,7 +274,16 @@ class Check:
         share = float(mask.mean()) if mask.size else 0.0
         passed = share == 1.0 if required else share > 0
         detail = "" if value is None else str(value)
-        self._file("hypothesis", on, share, passed, 0.0, name, mask.size, detail, tolerance_class="exact")
+        self._file(
+            "hypothesis",
+            on,
+            ratio=share,
+            passed=passed,
+            cause=name,
+            count=mask.size,
+            detail=detail,
+            tolerance_class="exact",
+        )
         return mask
 
     def holds(
@@ -296,12 +300,12 @@ class Check:
         self._file(
             "holds",
             on,
-            ratio,
-            ok.all(),
-            tolerance.max(),
-            cause,
-            small.size,
-            detail or f"worst: {small[worst]:.17g} <= {large[worst]:.17g}",
+            ratio=ratio,
+            passed=ok.all(),
+            tolerance=tolerance.max(),
+            cause=cause,
+            count=small.size,
+            detail=detail or f"worst: {small[worst]:.17g} <= {large[worst]:.17g}",
             of=of,
         )
         return ratio
@@ -352,12 +356,12 @@ class Check:
         self._file(
             "equal",
             on,
-            np.max(units),
-            ok.all(),
-            tolerance.max(),
-            cause,
-            a.size,
-            detail or f"largest difference {np.max(difference):.3g}",
+            ratio=np.max(units),
+            passed=ok.all(),
+            tolerance=tolerance.max(),
+            cause=cause,
+            count=a.size,
+            detail=detail or f"largest difference {np.max(difference):.3g}",
             units=np.max(units),
         )
         return float(np.max(difference))
@@ -382,9 +386,19 @@ class Check:
         worst = int(np.argmax(np.where(np.isnan(m), np.inf, np.abs(m - e))))
         with np.errstate(divide="ignore", invalid="ignore"):
             units = np.max(np.where(m == e, 0.0, np.abs(m - e) / tolerance))
-        stated = e[0] if np.all(e == e[0]) else math.nan
-        text = detail or f"expected {e[worst]:.6g}"
-        self._file("tight", on, m[worst], ok.all(), tolerance.max(), cause, m.size, text, units, of, stated=stated)
+        self._file(
+            "tight",
+            on,
+            ratio=m[worst],
+            passed=ok.all(),
+            tolerance=tolerance.max(),
+            cause=cause,
+            count=m.size,
+            detail=detail or f"expected {e[worst]:.6g}",
+            units=units,
+            of=of,
+            stated=e[0] if np.all(e == e[0]) else math.nan,
+        )
 
     def rate(self, slope: Any, expected: float, *, within: float, on: str, detail: str = "") -> None:
         """A fitted slope (a number or an object with ``slope, low, high``) lies within ``within`` of ``expected``."""
@@ -394,12 +408,11 @@ class Check:
         self._file(
             "rate",
             on,
-            value,
-            abs(value - expected) <= within,
-            within,
-            "remainder: pre-asymptotic",
-            1,
-            detail or f"expected {expected:g} {interval}".strip(),
+            ratio=value,
+            passed=abs(value - expected) <= within,
+            tolerance=within,
+            cause="remainder: pre-asymptotic",
+            detail=detail or f"expected {expected:g} {interval}".strip(),
             units=abs(value - expected) / within if within > 0 else 0.0 if value == expected else math.inf,
             stated=expected,
         )
@@ -411,35 +424,26 @@ class Check:
 
         ``tol`` is the tolerance of the assertion under control, so that rounding cannot pass for a violation.
         """
-        small, large, tolerance = self._sides(smaller, larger, tol)
-        fails = self._violated(small, large, tolerance)
-        self._file(
-            "control",
-            on,
-            self._ratio(small, large),
-            fails.any(),
-            tolerance.max(),
-            dropped,
-            small.size,
-            detail or f"fails on {int(fails.sum())} of {small.size}",
-            tolerance_class="exact",
-        )
+        self._must_fail("control", dropped, smaller, larger, on, tol, detail)
 
     def refuted(
         self, printed: str, smaller: ArrayLike, larger: ArrayLike, *, on: str, tol: ArrayLike = 0.0, detail: str = ""
     ) -> None:
         """The form as printed fails on this counterexample: ``smaller <= larger + tol`` is false there."""
+        self._must_fail("refuted", printed, smaller, larger, on, tol, detail)
+
+    def _must_fail(self, part, name, smaller, larger, on, tol, detail):
         small, large, tolerance = self._sides(smaller, larger, tol)
         fails = self._violated(small, large, tolerance)
         self._file(
-            "refuted",
+            part,
             on,
-            self._ratio(small, large),
-            fails.any(),
-            tolerance.max(),
-            printed,
-            small.size,
-            detail or f"fails on {int(fails.sum())} of {small.size}",
+            ratio=self._ratio(small, large),
+            passed=fails.any(),
+            tolerance=tolerance.max(),
+            cause=name,
+            count=small.size,
+            detail=detail or f"fails on {int(fails.sum())} of {small.size}",
             tolerance_class="exact",
         )
 
