@@ -16,7 +16,7 @@ An experiment is one file ``experiments/<group>/<name>.py``. It defines
     a `Spot`: the cheap part of the table that the currency check recomputes.
 
 Heavy imports belong inside ``compute`` and ``draw``. `make` writes ``figures/data/NAME.csv`` and ``NAME.json``
-(parameters, versions, commit, machine) and ``figures/NAME.svg`` and ``NAME.png``; equal tables give equal bytes of
+(parameters, versions, commit, machine, digests of the table and of the pictures) and ``figures/NAME.svg`` and ``NAME.png``; equal tables give equal bytes of
 SVG. `check` says which committed tables and drawings are no longer what the code gives.
 """
 
@@ -57,6 +57,7 @@ __all__ = [
     "style",
 ]
 
+_PICTURES = ("svg", "png")
 _REQUIRED = ("SUMMARY", "PARAMETERS", "QUICK", "SPOT", "compute", "draw")
 
 INK = "#222222"
@@ -233,43 +234,49 @@ def make(
 
 
 def redraw(experiment: ModuleType, out: StrPath | None = None) -> dict[str, Path]:
-    """Draw one experiment from its table on disk."""
+    """Draw one experiment from its table on disk; the record keeps the digests of the table and of the pictures."""
     paths = _paths(experiment.NAME, Path(out) if out is not None else default_folder())
-    table = files.read_table(paths["table"])
+    text = paths["table"].read_bytes()
     record = json.loads(paths["provenance"].read_text(encoding="utf-8"))
-    stamp = _stamp(record)
+    drawn = {"table": _sha256(text)}
     with style():
-        figure = experiment.draw(table, record["parameters"])
-        for kind, metadata in (
-            ("svg", {"Date": None, "Description": stamp}),
-            ("png", {"Description": stamp}),
-        ):
+        figure = experiment.draw(files.parse_table(text.decode()), record["parameters"])
+        for kind in _PICTURES:
             buffer = io.BytesIO()
-            figure.savefig(buffer, format=kind, metadata=metadata)
+            figure.savefig(buffer, format=kind, metadata={"Date": None} if kind == "svg" else {})
             files.write_whole(paths[kind], buffer.getvalue())
+            drawn[kind] = _sha256(buffer.getvalue())
+    files.write_whole(paths["provenance"], files.json_text({**record, "drawn_sha256": drawn}))
     return paths
 
 
 def check(experiment: ModuleType, out: StrPath | None = None) -> list[str]:
     """Problems of the committed table and drawings of one experiment; an empty list when they are current.
 
-    Four things are compared: the parameters in the provenance record with the experiment's; the table with the
-    digest in the record; the drawings with the table they say they were drawn from; the rows that ``SPOT`` recomputes.
+    Four things are compared: the parameters in the provenance record with the experiment's; the table with its digest in the
+    record; the pictures, and the table from which they were drawn, with theirs; the rows that ``SPOT`` recomputes.
     """
     paths = _paths(experiment.NAME, Path(out) if out is not None else default_folder())
     absent = [str(path) for path in paths.values() if not path.is_file()]
     if absent:
         return [f"missing: {path}" for path in absent]
+    problems = _record_problems(experiment, paths)
+    return problems or _spot_problems(experiment, files.read_table(paths["table"]))
+
+
+def _record_problems(experiment, paths):
+    """Where parameters, table and pictures differ from the record that was written with them."""
     record = json.loads(paths["provenance"].read_text(encoding="utf-8"))
+    table, drawn = _sha256(paths["table"].read_bytes()), record.get("drawn_sha256", {})
     problems = []
     if record["parameters"] != json.loads(json.dumps(experiment.PARAMETERS)):
         problems.append(f"{paths['provenance'].name}: the parameters are not those of the experiment")
-    if record["table_sha256"] != _sha256(paths["table"].read_bytes()):
+    if record["table_sha256"] != table:
         problems.append(f"{paths['table'].name}: the table is not the one the record describes")
-    for kind in ("svg", "png"):
-        if _stamp(record).encode() not in paths[kind].read_bytes():
-            problems.append(f"{paths[kind].name}: drawn from another table")
-    return problems or _spot_problems(experiment, files.read_table(paths["table"]))
+    for kind in _PICTURES:
+        if drawn.get("table") != table or drawn.get(kind) != _sha256(paths[kind].read_bytes()):
+            problems.append(f"{paths[kind].name}: drawn from another table, or edited")
+    return problems
 
 
 def _spot_problems(experiment, table):
@@ -320,10 +327,6 @@ def _paths(name, out):
 
 def _sha256(data):
     return hashlib.sha256(data if isinstance(data, bytes) else data.encode()).hexdigest()
-
-
-def _stamp(record):
-    return f"drawn from the table with sha256 {record['table_sha256']}"
 
 
 # -- drawing ------------------------------------------------------------------------------------------------
