@@ -1543,43 +1543,6 @@ def _other_entries():
         seed=just(0, 1, -1),
     )
     ENTRIES["papers.conditional_mean.fitted_mixture"].loose = ("data",)
-    entry(
-        "papers.conditional_mean.synthetic_complex_mixture",
-        lambda n_components, dim, seed: cm.synthetic_complex_mixture(n_components, dim, seed).mean,
-        n_components=just(1, 2, 0),
-        dim=just(2, 1, 0),
-        seed=just(0, 5, -1),
-    )
-    one_of(
-        array(n2, d2), lambda d: array(n2, d2)(d) + 1j * d.rng().normal() if d.chance(0.5) else np.ones((2, 2)) * (1 + 1j)
-    )
-    entry(
-        "papers.conditional_mean.complex_to_real",
-        cm.complex_to_real,
-        lambda out, x: pytest.fail("shape") if out.shape != (len(x), 2 * np.shape(x)[1]) else None,
-        x=one_of(lambda d: d.rng().normal(size=(2, 3)) + 1j, array(n2, d2)),
-        loose=("x",),
-    )
-
-    def parts(x):
-        found = cm.real_to_complex(x)
-        return found.real, found.imag
-
-    entry(
-        "papers.conditional_mean.real_to_complex",
-        parts,
-        lambda out, x: pytest.fail("shape") if 2 * out[0].size != np.size(x) or out[0].shape != out[1].shape else None,
-        x=array(n2, [2, 4, 1, 3]),
-    )
-    entry(
-        "papers.conditional_mean.complex_mixture",
-        lambda weights, means, covariances: cm.complex_mixture(weights, means, covariances).mean,
-        weights=just(None, [0.5, 0.5], None, [1.0]),
-        means=just(np.zeros((2, 2)) + 1j, np.ones((2, 2)), np.zeros((1, 2)), np.full((2, 2), 1e200 + 0j)),
-        covariances=just(np.stack([np.eye(2) + 0j] * 2), np.ones((2, 2, 2)), 1.0, -np.ones((2, 2, 2))),
-        loose=("means", "covariances"),
-    )
-
     noises = just(random.Noise(0), random.Noise(5), None, 3)
     steps = just(0, 1, 2**64 - 1, -1)
     ms = measurements
@@ -2699,14 +2662,7 @@ EXCUSED = {
     "samplers": ("REGISTRY", "SamplerInfo", "sampler"),
     "distances": ("Estimate", "ExactDraws", "Slope", "W2Result"),  # results, made by the functions
     "prox": ("ProxResult",),
-    "papers.conditional_mean": (
-        "BETA_1",
-        "BETA_T",
-        "METHODS",
-        "Match",
-        "ReverseKernel",
-        "load_complex",
-    ),  # files: test_fuzz_files
+    "papers.conditional_mean": ("BETA_1", "BETA_T", "METHODS", "Match", "ReverseKernel"),
     "papers.log_concavity.measurements": (),
     "papers.log_concavity.walk_jump": ("ExactWalk", "GaussianChain", "State", "StuckWalk", "Target", "Walked"),
     "papers.log_concavity.certificates": ("Certificate", "LogConcavityThreshold"),
@@ -2971,8 +2927,6 @@ def test_unchecked_entries():
         "distances.kl_quadrature",  # of densities of mass 1 within 1e-6: a little below 0 where they nearly agree
         "papers.conditional_mean.study",  # a table; its numbers are those of entries above
         "papers.conditional_mean.fitted_mixture",
-        "papers.conditional_mean.synthetic_complex_mixture",
-        "papers.conditional_mean.complex_mixture",
         *(f"papers.log_concavity.walk_jump.{name}" for name in ("ULA", "MALA", "Underdamped")),  # records of their arguments
         "papers.log_concavity.certificates.rigorous_covariance",  # its interval is reduced to a flag
     ]

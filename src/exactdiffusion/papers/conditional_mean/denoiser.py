@@ -23,8 +23,8 @@ import numpy as np
 
 from ... import distances, samplers
 from ..._core.arrays import array_namespace, from_numpy, to_numpy
-from ..._core.typing import Array, ArrayLike, Law, Moments, NoiseSource, Row, StrPath
-from ..._core.validation import choice, fail, in_range, integer, no_mask, points, scalar
+from ..._core.typing import Array, ArrayLike, Law, Moments, NoiseSource, Row
+from ..._core.validation import choice, fail, in_range, integer, points, scalar
 from ...laws import GaussianMixture
 from ...laws.base import EPS
 from ...samplers._base import checked_noise
@@ -38,25 +38,20 @@ __all__ = [
     "ReverseKernel",
     "chain",
     "cme",
-    "complex_mixture",
-    "complex_to_real",
     "denoise",
     "denoiser_laplacian",
     "excess",
     "fitted_mixture",
     "lmmse",
-    "load_complex",
     "ls",
     "match",
     "normalised",
     "posterior_variance",
     "power_grid",
-    "real_to_complex",
     "refined_grid",
     "released_grid",
     "reverse_kernel",
     "study",
-    "synthetic_complex_mixture",
 ]
 
 #: first beta of the released code: SNR 40 dB at its cleanest level
@@ -535,121 +530,6 @@ def fitted_mixture(data: ArrayLike, n_components: int = 32, *, reg_covar: float 
         random_state=integer("seed", seed, low=0, high=2**32 - 1),
     )
     return normalised(GaussianMixture.from_sklearn(fit.fit(data / math.sqrt(power))))
-
-
-def complex_to_real(x: ArrayLike) -> np.ndarray:
-    """Complex rows (n, N) as real rows (n, 2N), ``[Re, Im]``.
-
-    Circular complex noise of variance eta^2 is real noise of variance eta^2 / 2 in each of the 2N entries.
-    """
-    no_mask("x", x)
-    try:
-        x = np.asarray(x)
-    except ValueError:
-        fail("x", x, "a finite complex array of shape (n, N)")
-    if x.ndim != 2 or x.dtype.kind not in "iufc" or not np.isfinite(x).all():
-        fail(f"x (shape {x.shape})", x, "a finite complex array of shape (n, N)")
-    return np.concatenate([x.real, x.imag], axis=1).astype(np.float64)
-
-
-def real_to_complex(x: ArrayLike) -> np.ndarray:
-    """Inverse of :func:`complex_to_real`; a NumPy array."""
-    x = to_numpy(points("x", x))
-    if x.shape[1] % 2:
-        fail(f"x (shape {x.shape})", x, "an even number of columns")
-    half = x.shape[1] // 2
-    return x[:, :half] + 1j * x[:, half:]
-
-
-def complex_mixture(weights: ArrayLike | None, means: ArrayLike, covariances: ArrayLike) -> GaussianMixture:
-    r"""Circular complex Gaussian mixture in real form, dimension 2N.
-
-    A component ``CN(mu, C)`` has the real form ``N([Re mu, Im mu], 1/2 [[Re C, -Im C], [Im C, Re C]])``.
-
-    Parameters
-    ----------
-    weights : (K,) or None
-    means : complex (K, N)
-    covariances : complex Hermitian (K, N, N)
-    """
-    arrays = []
-    for name, value in (("means", means), ("covariances", covariances)):
-        no_mask(name, value)
-        try:
-            arrays.append(np.asarray(value))
-        except ValueError:
-            fail(name, value, "a complex array")
-        if arrays[-1].dtype.kind not in "iufc" or not np.isfinite(arrays[-1]).all():
-            fail(name, value, "a finite complex array")
-    means, C = arrays
-    if means.ndim != 2 or 0 in means.shape:
-        fail(f"means (shape {means.shape})", means, "a complex array of shape (K, N)")
-    K, N = means.shape
-    if C.shape != (K, N, N) or not np.isfinite(C).all():
-        fail(f"covariances (shape {C.shape})", covariances, f"a finite complex array of shape ({K}, {N}, {N})")
-    size = np.max(np.abs(C), axis=(1, 2), keepdims=True)
-    if np.any(np.abs(C - np.conj(np.swapaxes(C, 1, 2))) > 1e-10 * size):
-        fail("covariances", covariances, "Hermitian matrices")
-    real = np.concatenate([np.concatenate([C.real, -C.imag], axis=2), np.concatenate([C.imag, C.real], axis=2)], axis=1)
-    return GaussianMixture(weights, complex_to_real(means), real / 2)
-
-
-def synthetic_complex_mixture(n_components: int = 16, dim: int = 16, seed: int = 0) -> GaussianMixture:
-    """Complex mixture that stands in for short-time spectra of speech: zero mean, banded spectra, random loudness.
-
-    Component k is circular with covariance ``F diag(p_k) F^H + 1e-3 I``: F the unitary DFT, p_k a resonance of random
-    centre, width and loudness (log-normal). Normalised to unit complex power, E|x|^2 = dim. A stand-in: no claim about
-    recorded audio follows from it.
-
-    Returns
-    -------
-    GaussianMixture of dimension ``2 dim``
-    """
-    n_components, dim = integer("n_components", n_components, low=1), integer("dim", dim, low=2)
-    rng = np.random.default_rng(integer("seed", seed, low=0))
-    weights = rng.uniform(0.5, 1.5, n_components)
-    weights /= weights.sum()
-    F = np.fft.fft(np.eye(dim), norm="ortho")
-    centre, width = rng.uniform(0, dim, n_components), rng.uniform(0.5, dim / 4, n_components)
-    loudness = np.exp(1.5 * rng.standard_normal(n_components))
-    distance = np.abs(np.arange(dim) - centre[:, None])
-    distance = np.minimum(distance, dim - distance)
-    p = loudness[:, None] * np.exp(-0.5 * (distance / width[:, None]) ** 2)
-    C = (F[None] * p[:, None, :]) @ np.conj(F).T + 1e-3 * np.eye(dim)
-    C = (C + np.conj(np.swapaxes(C, 1, 2))) / 2
-    return normalised(complex_mixture(weights, np.zeros((n_components, dim)), C), power=float(dim))
-
-
-def load_complex(path: StrPath, key: str | None = None) -> np.ndarray:
-    """Complex rows (n, N) from a user's ``.npy`` or ``.npz`` file (never unpickled).
-
-    Parameters
-    ----------
-    path : path
-    key : str, optional
-        Array of the .npz; the only one if absent.
-
-    Raises
-    ------
-    ValueError
-        Naming path or key.
-    """
-    try:
-        with open(path, "rb") as stream:
-            loaded = np.load(stream, allow_pickle=False)
-            if isinstance(loaded, np.ndarray):
-                x = loaded
-            else:
-                names = list(loaded.files)
-                wrong = len(names) != 1 if key is None else key not in names
-                x = None if wrong else loaded[names[0] if key is None else key]
-    except Exception as error:  # what NumPy and zipfile raise for a damaged file has no common base class
-        raise ValueError(f"path: got {str(path)!r} ({error}); expected a readable .npy or .npz file") from None
-    if x is None:
-        fail("key", key, f"one of {names}, the arrays in {path}")
-    if x.ndim != 2 or x.dtype.kind not in "iufc" or not np.isfinite(x).all() or 0 in x.shape:
-        fail(f"path (array of shape {x.shape}, {x.dtype})", str(path), "a finite real or complex array of shape (n, N)")
-    return x.astype(np.complex128)
 
 
 @in_range
