@@ -108,9 +108,14 @@ def test_gather_files_each_part_once_with_its_worst_batch():
 
 def test_gather_fails_for_one_violated_batch_and_for_none():
     check, _ = new()
-    with pytest.raises(AssertionError, match="upper, x"), check.gather(on="x", cause="rounding") as sides:
-        sides("upper", 1.0, 2.0, tol=0)
-        sides("upper", [1.0, 2.1], 2.0, tol=1e-12)
+
+    def two_batches():
+        with check.gather(on="x", cause="rounding") as sides:
+            sides("upper", 1.0, 2.0, tol=0)
+            sides("upper", [1.0, 2.1], 2.0, tol=1e-12)
+
+    with pytest.raises(AssertionError, match="upper, x"):
+        two_batches()
     with pytest.raises(AssertionError, match="nothing was measured"), check.gather(on="x", cause="rounding"):
         pass
 

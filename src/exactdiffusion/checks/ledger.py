@@ -238,8 +238,8 @@ class Check:
         self.collected.records.append(record)
         if not record.passed:
             raise AssertionError(
-                f"{record.statement} [{part}] on {on}: ratio {record.ratio:.17g}, tolerance {record.tolerance:.3g} ({cause}). "
-                f"{record.detail}"
+                f"{record.statement} [{part}] on {on}: ratio {record.ratio:.17g}, "
+                f"tolerance {record.tolerance:.3g} ({cause}). {record.detail}"
             )
 
     @staticmethod

@@ -15,9 +15,9 @@ An experiment is one file ``experiments/<group>/<name>.py``. It defines
 ``SPOT``
     a `Spot`: the cheap part of the table that the currency check recomputes.
 
-Heavy imports belong inside ``compute`` and ``draw``. `make` writes ``figures/data/NAME.csv`` and ``NAME.json``
-(parameters, versions, commit, machine, digests of the table and of the pictures) and ``figures/NAME.svg`` and ``NAME.png``; equal tables give equal bytes of
-SVG. `check` says which committed tables and drawings are no longer what the code gives.
+Heavy imports belong inside ``compute`` and ``draw``. `make` writes ``figures/data/NAME.csv`` and ``NAME.json`` (parameters,
+versions, commit, machine, digests of the table and of the pictures) and ``figures/NAME.svg`` and ``NAME.png``; equal tables
+give equal bytes of SVG. `check` says which committed tables and drawings are no longer what the code gives.
 """
 
 import hashlib
