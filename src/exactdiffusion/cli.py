@@ -121,12 +121,12 @@ def _sweep(args):
 
     flags = {name: getattr(args, name) for name in ("target", "sampler", "steps", "exact_draws", *_SWEEP_DEFAULTS)}
     given = {name: value for name, value in flags.items() if value is not None}
-    where = {"jobs": args.jobs, "backend": args.backend, "scheduler": args.scheduler}
     try:
+        jobs = _workers(args, sweep)
         if args.file is not None:
             if given:
                 raise ValueError(f"{next(iter(given))}: got a flag beside the file {args.file}; expected one of the two")
-            result = sweepfile.run(args.file, args.out or f"results/{Path(args.file).stem}", own=args.own, **where)
+            result = sweepfile.run(args.file, args.out or f"results/{Path(args.file).stem}", own=args.own, jobs=jobs)
         else:
             absent = [name for name in ("target", "sampler", "steps") if name not in given]
             if absent:
@@ -134,7 +134,7 @@ def _sweep(args):
             given = {**_SWEEP_DEFAULTS, **given}
             names = {k: given[k].split(",") for k in ("target", "sampler", "schedule", "metric")}
             result = sweep.sweep(
-                **{**given, **names, "steps": _integers("steps", given["steps"])}, **where, out=args.out or "results/sweep"
+                **{**given, **names, "steps": _integers("steps", given["steps"])}, jobs=jobs, out=args.out or "results/sweep"
             )
     except KeyboardInterrupt:
         print("exactdiffusion sweep: interrupted; what was computed is kept, the same command continues", file=sys.stderr)
@@ -163,6 +163,15 @@ def _sweep(args):
     for path in (result.table, result.timings, result.provenance):
         print(path)
     return 0
+
+
+def _workers(args, sweep):
+    """Worker processes, or the cluster that --backend and --scheduler name."""
+    if args.backend != "loky":
+        return sweep.Cluster(args.backend, args.scheduler)
+    if args.scheduler is not None:
+        raise ValueError(f"scheduler: got {args.scheduler!r}; expected --backend dask or --backend ray beside it")
+    return args.jobs
 
 
 def _plot(args):

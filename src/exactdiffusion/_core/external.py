@@ -1,9 +1,12 @@
 """Functions of the user's own, named ``MODULE:FUNCTION`` or ``FILE.py:FUNCTION``."""
 
 import contextlib
+import functools
 import hashlib
 import importlib
 import importlib.util
+import inspect
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +14,7 @@ from typing import Any
 
 from .validation import fail
 
-__all__ = ["free_name", "load_function"]
+__all__ = ["free_name", "load_function", "source_of"]
 
 _FILES: dict = {}  # (path, digest) -> module: a file is run once, and again after an edit
 
@@ -51,6 +54,33 @@ def load_function(
     if not callable(function):
         fail(name, text, "a function")
     return function, digest
+
+
+def source_of(function: Callable[..., Any]) -> str | None:
+    """SHA-256 of the file in which the user wrote ``function``, of its source in a notebook; None for the package's own.
+
+    Records of a sweep are kept under it, so that they are not reused after an edit. The source of a function that was typed
+    into an interpreter is unknown: its digest belongs to this process, and its records are never reused.
+
+    Examples
+    --------
+    >>> source_of(free_name) is None
+    True
+    """
+    function = inspect.unwrap(function)
+    while isinstance(function, functools.partial):
+        function = inspect.unwrap(function.func)
+    if str(getattr(function, "__module__", None)).partition(".")[0] == __name__.partition(".")[0]:
+        return None
+    written = function if hasattr(function, "__code__") else type(function)
+    try:
+        try:
+            source = Path(inspect.getfile(written)).read_bytes()
+        except OSError:  # the cell of a notebook is in no file
+            source = inspect.getsource(written).encode()
+    except (OSError, TypeError):
+        source = f"process {os.getpid()}, function {id(function)}".encode()
+    return hashlib.sha256(source).hexdigest()
 
 
 def free_name(kind: str, name: str, old: Callable[..., Any] | None, new: Callable[..., Any]) -> None:

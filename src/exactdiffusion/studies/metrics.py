@@ -203,6 +203,7 @@ def exact_output(run: Run) -> Exact | None:
         grid.sigma.tobytes(),
         *(None if a is None else a.tobytes() for a in (grid.time, grid.rate)),
         run.name,
+        samplers.REGISTRY[run.name].update,
         repr(sorted(run.parameters.items())),
         run.start,
     )

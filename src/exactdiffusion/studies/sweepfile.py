@@ -202,7 +202,7 @@ def run(path: StrPath, out: StrPath | None = None, *, own: bool = False, **optio
     own : bool
         As for `read`.
     **options
-        ``jobs``, ``backend``, ``scheduler`` of `sweep.sweep_grids`.
+        ``jobs`` of `sweep.sweep_grids`.
 
     Returns
     -------
