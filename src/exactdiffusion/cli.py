@@ -235,7 +235,13 @@ def _demo(args):
 
 
 def parser() -> argparse.ArgumentParser:
-    """The argument parser; each command sets ``run``, a function of the parsed arguments that returns the exit code."""
+    """The argument parser; each command sets ``run``, a function of the parsed arguments that returns the exit code.
+
+    Examples
+    --------
+    >>> parser().parse_args(["audit", "ideal", "--target", "digits"]).N
+    50
+    """
     top = argparse.ArgumentParser(
         prog="exactdiffusion", description="Exact oracles, so that only the theorem is under test."
     )
@@ -350,7 +356,13 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code (0 done, 1 a check failed, 2 a bad argument, 141 a closed pipe)."""
+    """Run one command and return its exit code (0 done, 1 a check failed, 2 a bad argument, 141 a closed pipe).
+
+    Examples
+    --------
+    >>> main(["audit", "ideal", "--target", "absent"])
+    2
+    """
     from ._core.threads import one_thread
 
     one_thread()  # before anything imports NumPy

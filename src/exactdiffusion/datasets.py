@@ -63,7 +63,13 @@ DINO_SOURCES = (
 
 @dataclass(frozen=True)
 class Target:
-    """A named law: ``law()`` builds it; ``dim`` and ``summary`` are known without building."""
+    """A named law: ``law()`` builds it; ``dim`` and ``summary`` are known without building.
+
+    Examples
+    --------
+    >>> TARGETS["rings"].dim, TARGETS["rings"].law().dim
+    (2, 2)
+    """
 
     name: str
     dim: int
@@ -116,6 +122,11 @@ def digits() -> np.ndarray:
     -------
     ndarray, shape (1797, 64)
         In [-1, 1] (17 grey levels).
+
+    Examples
+    --------
+    >>> digits().shape
+    (1797, 64)
     """
     from sklearn.datasets import load_digits
 
@@ -138,6 +149,11 @@ def photo_patches(size: int = 32, stride: int = 16) -> np.ndarray:
     -------
     ndarray, shape (n, 3 size^2)
         In [-1, 1], flattened row, column, channel; 1950 rows for the defaults, photograph by photograph.
+
+    Examples
+    --------
+    >>> photo_patches(size=64, stride=64).shape
+    (120, 12288)
     """
     size = integer("size", size, low=1, high=427)
     stride = integer("stride", stride, low=1)
@@ -519,6 +535,11 @@ def two_moons(n: int = 1000) -> np.ndarray:
     -------
     ndarray, shape (n, 2)
         First the outer half circle of radius 1 about (0, 0), then the inner one about (1, 1/2).
+
+    Examples
+    --------
+    >>> two_moons(100).shape
+    (100, 2)
     """
     n = integer("n", n, low=2)
     from sklearn.datasets import make_moons
@@ -540,6 +561,11 @@ def swiss_roll(n: int = 1000, dim: Literal[2, 3] = 2, seed: int = 0) -> np.ndarr
     Returns
     -------
     ndarray, shape (n, dim)
+
+    Examples
+    --------
+    >>> swiss_roll(100).shape
+    (100, 2)
     """
     n, seed = integer("n", n, low=1), integer("seed", seed, low=0, high=2**32 - 1)
     dim = integer("dim", dim, low=2, high=3)
@@ -568,6 +594,11 @@ def rings(
     -------
     GaussianMixture
         The 8-mode ring is where gradient estimation is compared with DDIM.
+
+    Examples
+    --------
+    >>> rings().means.shape
+    (8, 2)
     """
     from .laws import GaussianMixture
 
@@ -599,6 +630,12 @@ def two_gaussians(dim: int = 2, half_distance: float = 3.0, std: float = 1.0, we
     Returns
     -------
     GaussianMixture
+
+    Examples
+    --------
+    >>> two_gaussians().means
+    array([[ 3.,  3.],
+           [-3., -3.]])
     """
     from .laws import GaussianMixture
 
@@ -627,6 +664,11 @@ def random_mixture(n_components: int = 128, dim: int = 64, seed: int = 453451, n
     Returns
     -------
     GaussianMixture
+
+    Examples
+    --------
+    >>> random_mixture(3, 2, seed=0).means.shape
+    (3, 2)
     """
     from sklearn.datasets import make_spd_matrix
 

@@ -36,6 +36,12 @@ def load_function(
     ------
     ValueError
         Naming the argument: no such form, module, file or function, or a module that fails while it is imported.
+
+    Examples
+    --------
+    >>> function, digest = load_function("fn", "math:sqrt")
+    >>> function(4.0), len(digest)
+    (2.0, 64)
     """
     module_name, colon, attribute = str(text).rpartition(":")
     if not colon or not module_name or not attribute.isidentifier():
@@ -88,6 +94,14 @@ def free_name(kind: str, name: str, old: Callable[..., Any] | None, new: Callabl
 
     One of the user's own is replaced: the same file may be imported under several names (run as a script, then named
     ``FILE.py:FUNCTION`` in a sweep).
+
+    Examples
+    --------
+    >>> free_name("sampler", "ddim", ed.samplers.ddim, load_function)
+    Traceback (most recent call last):
+        ...
+    ValueError: sampler: got 'ddim'; expected a name that no sampler of the package has, such as my_ddim
+    >>> free_name("sampler", "halfway", None, lambda law, grid, x: x)
     """
     ours = old is not None and str(old.__module__).partition(".")[0] == __name__.partition(".")[0]
     if old is not None and ours and old.__module__ != new.__module__:

@@ -59,7 +59,14 @@ Entries: TypeAlias = dict[str, dict[str, Any]]
 
 
 def summarise(collected: Collected) -> Entries:
-    """Key of each statement that took part -> its entry of ``expected.toml``, as plain data in a fixed order."""
+    """Key of each statement that took part -> its entry of ``expected.toml``, as plain data in a fixed order.
+
+    Examples
+    --------
+    >>> from exactdiffusion.checks.ledger import Collected
+    >>> summarise(Collected())
+    {}
+    """
     planted, free = planted_errors(), scale_free() or {}
     return {
         s.key: _entry(s, collected, planted.get(collected.statements[s.key], {}), free.get(s.key, []))
@@ -128,7 +135,13 @@ def _stated(records, part):
 
 
 def significant(value: float, digits: int) -> float:
-    """``value`` to so many significant digits. It is rounded to nine before, so that a tie does not hang on the last bit."""
+    """``value`` to so many significant digits. It is rounded to nine before, so that a tie does not hang on the last bit.
+
+    Examples
+    --------
+    >>> significant(0.123456, 3)
+    0.123
+    """
     return float(f"{float(f'{value:.9g}'):.{digits}g}")
 
 
@@ -192,7 +205,13 @@ def _value(value):
 
 
 def lines(entry: Mapping[str, Any]) -> list[str]:
-    """An entry for a reader: one line per hypothesis, constant, exponent, control and refuted form."""
+    """An entry for a reader: one line per hypothesis, constant, exponent, control and refuted form.
+
+    Examples
+    --------
+    >>> lines({"hypotheses": ["0 <= eta < 1"], "controls": ["the factor 2"]})
+    ['hypothesis: 0 <= eta < 1', 'control: fails without the factor 2']
+    """
     out = [f"hypothesis: {name}" for name in entry.get("hypotheses", ())]
     out += [f"tight: {row['value']:g} on {row['on']}" for row in entry.get("constants", ())]
     out += [f"rate: {row['value']:g} within {row['within']:g}, {row['on']}" for row in entry.get("exponents", ())]

@@ -83,6 +83,11 @@ class Evidence:
     ``of`` names the inequality where it is not the statement's own: a lemma of its proof, a size that a test relies on.
     ``tolerance_class`` is one of :data:`TOLERANCES` and ``cause`` says more. For a hypothesis, a control and a refuted
     form ``cause`` is its name. ``stated`` is the value that a ratio or a rate was compared with, NaN if there were several.
+
+    Examples
+    --------
+    >>> Evidence("foundations/tweedie_denoiser", "equal", "mixtures", ratio=0.5, passed=True, cause="8 eps").count
+    1
     """
 
     statement: str
@@ -108,7 +113,13 @@ class Evidence:
 
 @dataclass
 class Collected:
-    """All evidence of one run, and which theory files took part."""
+    """All evidence of one run, and which theory files took part.
+
+    Examples
+    --------
+    >>> Collected().of("foundations/tweedie_denoiser")
+    []
+    """
 
     records: list[Evidence] = field(default_factory=list)
     statements: dict[str, str] = field(default_factory=dict)  # key -> file
@@ -190,6 +201,18 @@ class Check:
     ------
     ValueError
         for a cause without a class.
+
+    Examples
+    --------
+    >>> from exactdiffusion import statements
+    >>> check = Check(statements.foundations.tweedie_denoiser.statement, Collected())
+    >>> check.equal([1.0, 2.0], [1.0, 2.0 + 4e-16], tol=1e-15, cause="rounding: 2 eps", on="two numbers")
+    4.440892098500626e-16
+    >>> check.control("the second number", 2.5, 2.0, on="two numbers")
+    >>> check.holds(3.0, 2.0, tol=0, cause="exact", on="a false inequality")
+    Traceback (most recent call last):
+        ...
+    AssertionError: foundations/tweedie_denoiser [holds] on a false inequality: ratio 1.5, tolerance 0 (). worst: 3 <= 2
     """
 
     def __init__(
@@ -328,11 +351,12 @@ class Check:
 
         Examples
         --------
-        In a theory file::
-
-            with check.gather(on="adversary over", cause="rounding") as sides:
-                for schedule in schedules:
-                    sides("upper product", distance(schedule), product(schedule), tol=1e-12)
+        >>> check = Check(all_statements()[0], Collected())
+        >>> with check.gather(on="three runs", cause="rounding") as sides:
+        ...     for n in (1, 2, 3):
+        ...         sides("upper bound", 1 - 1 / n, 1.0, tol=1e-15)
+        >>> [(record.on, record.count) for record in check.collected.records]
+        [('upper bound, three runs', 3)]
         """
         parts: dict[str, list] = {}
 
@@ -460,7 +484,13 @@ def _tolerance_class(cause):
 
 
 def missing_parts(statement: Statement, collected: Collected) -> list[str]:
-    """What a statement's file still lacks: an empty list for a complete check."""
+    """What a statement's file still lacks: an empty list for a complete check.
+
+    Examples
+    --------
+    >>> missing_parts(all_statements()[0], Collected())
+    ['an assertion (holds, equal or refuted)', 'equal (the statement is filed as an equality)', 'control']
+    """
     have = {r.part for r in collected.of(statement.key)}
     lacks = []
     if not have & {"holds", "equal", "refuted"}:
@@ -481,7 +511,13 @@ def missing_parts(statement: Statement, collected: Collected) -> list[str]:
 
 
 def verdict(statement: Statement, collected: Collected) -> str:
-    """Verdict of a statement, derived from its evidence."""
+    """Verdict of a statement, derived from its evidence.
+
+    Examples
+    --------
+    >>> verdict(all_statements()[0], Collected())
+    'not run'
+    """
     records = collected.of(statement.key)
     if not records:
         return "not run"
@@ -526,7 +562,13 @@ def attained(statement: Statement, collected: Collected) -> list[Evidence]:
 
 
 def number(value: float | None) -> str:
-    """A number as a table prints it: four digits, and 1 when it is 1 within 5e-7 (rounding is not a finding)."""
+    """A number as a table prints it: four digits, and 1 when it is 1 within 5e-7 (rounding is not a finding).
+
+    Examples
+    --------
+    >>> number(0.123456), number(1 + 1e-9), number(None)
+    ('0.1235', '1', '-')
+    """
     if value is None or math.isnan(value):
         return "-"
     if math.isinf(value):

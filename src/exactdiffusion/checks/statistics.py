@@ -58,6 +58,11 @@ class Comparison:
 
     ``deviation`` is in standard errors, or the normal deviate of the same probability; ``quantile`` is where the comparison
     turns red (a demonstrated one is red below it).
+
+    Examples
+    --------
+    >>> Comparison("test_draws", "mean", "exact", 1, 1e-8, deviation=0.7, quantile=5.7, passed=True).passed
+    True
     """
 
     test: str
@@ -80,6 +85,15 @@ class Family:
         0 gives the seeds written in the tests, any other number other seeds.
     strict : bool
         False records comparisons that fail without raising, so that the others are made, too (measuring power).
+
+    Examples
+    --------
+    >>> family = Family()
+    >>> share = Share(family, "test_coin", comparisons=1)
+    >>> share.frequency(507, 1000, 0.5, on="heads")
+    >>> print(family.summary())
+    statistical checks: 1 comparisons (1 exact) in 1 tests
+    false-alarm probability of this run <= 1e-08 (at most 1e-06)
     """
 
     shift: int = 0
@@ -152,6 +166,14 @@ class Share:
     ------
     AssertionError
         by every comparison that fails, with its deviation and its level.
+
+    Examples
+    --------
+    >>> share = Share(Family(), "test_draws", comparisons=2)
+    >>> x = share.rng(5).standard_normal((10_000, 1))
+    >>> share.mean(x, [0.0], on="mean of 10,000 draws", gaussian=True)
+    >>> share.mean_is_not(x + 1, [0.0], on="mean of 10,000 draws, moved by 1")
+    >>> share.close()
     """
 
     def __init__(

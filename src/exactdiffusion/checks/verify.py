@@ -318,6 +318,13 @@ def _paper(path, root):
 
 
 def theory_files(root: StrPath) -> list[Path]:
-    """The theory files below ``root``, sorted."""
+    """The theory files below ``root``, sorted.
+
+    Examples
+    --------
+    >>> from exactdiffusion._core.paths import theory_dir
+    >>> len(theory_files(theory_dir())) > 100
+    True
+    """
     pattern = re.compile(r"^((thm|prop|lem|def|eq|sym)_.*|_template)\.py$")
     return sorted(f for f in Path(root).rglob("*.py") if pattern.match(f.name))

@@ -14,7 +14,13 @@ MODULES = ("foundations", "projection", "proximal", "conditional_mean", "log_con
 
 
 def all_statements() -> list[Statement]:
-    """Every registered statement, in the order of the papers and of the text."""
+    """Every registered statement, in the order of the papers and of the text.
+
+    Examples
+    --------
+    >>> [s.name for s in all_statements() if s.paper == "foundations"][:2]
+    ['tweedie_denoiser', 'tweedie_covariance']
+    """
     for name in MODULES:
         _import_module(f".{name}", __name__)
     order = {paper: i for i, paper in enumerate(PAPERS)}

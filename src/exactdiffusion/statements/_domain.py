@@ -92,6 +92,11 @@ class Domain:
     ------
     ValueError
         for a declaration that does not follow the grammar, or that names no argument of the function.
+
+    Examples
+    --------
+    >>> Domain("0 <= eta < 1", ["eta"]).check({"eta": 0.5}, {})
+    {'eta': 0.5}
     """
 
     def __init__(self, text: str, names: Sequence[str]) -> None:

@@ -112,6 +112,11 @@ class Spot:
         Where the tolerance comes from.
     atol : float
         Absolute part of it, for columns whose values reach 0.
+
+    Examples
+    --------
+    >>> Spot({"steps": 5}, keys=("sampler", "steps"), rtol={"w2": 1e-6}, cause="last bits of BLAS").atol
+    0.0
     """
 
     parameters: dict
@@ -122,7 +127,13 @@ class Spot:
 
 
 def experiments() -> dict[str, ModuleType]:
-    """All experiments, name -> module, in order of group and name."""
+    """All experiments, name -> module, in order of group and name.
+
+    Examples
+    --------
+    >>> "coin_test" in experiments()
+    True
+    """
     found = {}
     for path in sorted(experiments_dir().glob("*/*.py")):
         if path.name.startswith("_"):
@@ -154,6 +165,11 @@ def select(names: Sequence[str] = (), everything: bool = False) -> list[ModuleTy
     """Experiments by name or group (a folder of ``experiments/``: all of its figures).
 
     ``ValueError`` names the unknown one, and the choice when nothing is asked for.
+
+    Examples
+    --------
+    >>> [module.NAME for module in select(["coin_test", "noise_schedules"])]
+    ['coin_test', 'noise_schedules']
     """
     known = experiments()
     if everything:
@@ -206,6 +222,14 @@ def make(
     ------
     ValueError
         Names a parameter that the experiment does not have.
+
+    Examples
+    --------
+    >>> paths = make(experiments()["noise_schedules"], "drawn")
+    >>> sorted(path.name for path in paths.values())
+    ['noise_schedules.csv', 'noise_schedules.json', 'noise_schedules.png', 'noise_schedules.svg']
+    >>> check(experiments()["noise_schedules"], "drawn")
+    []
     """
     out = Path(out) if out is not None else default_folder(quick)
     unknown = sorted(set(parameters or {}) - set(experiment.PARAMETERS))
@@ -334,7 +358,16 @@ def _sha256(data):
 
 @contextmanager
 def style() -> Iterator[None]:
-    """The one style of all figures, for the time of the block."""
+    """The one style of all figures, for the time of the block.
+
+    Examples
+    --------
+    >>> with style():
+    ...     figure, axes = new_figure(3.25, 2.4)
+    ...     _ = axes.plot([5, 10, 20], [0.4, 0.2, 0.1], **curve_style(0))
+    >>> figure.get_size_inches().tolist()
+    [3.25, 2.4]
+    """
     import matplotlib
 
     with matplotlib.rc_context():
@@ -344,7 +377,14 @@ def style() -> Iterator[None]:
 
 
 def new_figure(width: float = 6.3, height: float = 3.6, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Any, Any]:
-    """A figure and its axes, in inches, on the Agg canvas; no pyplot, hence no display, no global state."""
+    """A figure and its axes, in inches, on the Agg canvas; no pyplot, hence no display, no global state.
+
+    Examples
+    --------
+    >>> figure, panels = new_figure(6.75, 2.4, columns=2)
+    >>> len(panels)
+    2
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -354,7 +394,13 @@ def new_figure(width: float = 6.3, height: float = 3.6, rows: int = 1, columns: 
 
 
 def curve_style(index: int) -> dict[str, Any]:
-    """Colour, dash pattern and marker of the ``index``-th curve: distinct in colour, in grey and by shape."""
+    """Colour, dash pattern and marker of the ``index``-th curve: distinct in colour, in grey and by shape.
+
+    Examples
+    --------
+    >>> curve_style(0)["color"], curve_style(1)["marker"]
+    ('#0072B2', 's')
+    """
     return {
         "color": _COLOURS[index % len(_COLOURS)],
         "linestyle": _DASHES[index % len(_DASHES)],
@@ -373,7 +419,16 @@ def exact_draws_band(axes: Any, values: Sequence[float]) -> None:
 
 
 def plain_ticks(axis: Any, low: float, high: float, bases: Sequence[int] = (1, 2, 5)) -> None:
-    """Ticks ``base * 10^k`` within [low, high] of a logarithmic axis, written as plain numbers."""
+    """Ticks ``base * 10^k`` within [low, high] of a logarithmic axis, written as plain numbers.
+
+    Examples
+    --------
+    >>> _, axes = new_figure()
+    >>> axes.set_xscale("log")
+    >>> plain_ticks(axes.xaxis, 5, 40)
+    >>> [label.get_text() for label in axes.get_xticklabels()]
+    ['5', '10', '20']
+    """
     exponents = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
     ticks = [value for k in exponents for base in bases if low <= (value := base * 10.0**k) <= high]
     axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])

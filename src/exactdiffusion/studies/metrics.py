@@ -93,6 +93,14 @@ def metric(
     ------
     ValueError
         for the name of a metric of the package. A later metric of a user replaces an earlier one of this name.
+
+    Examples
+    --------
+    >>> @metric("spread", "largest coordinate", refusal=lambda run: None)
+    ... def spread(run):
+    ...     return result(abs(run.samples).max(), None, None, "none", "samples", "largest coordinate")
+    >>> ed.sweep(target="rings", sampler="ddim", steps=4, seeds=1, samples=9, metric="spread").rows[0]["rung"]
+    'samples'
     """
 
     def file(measure):
@@ -115,7 +123,13 @@ def result(
     bound_kind: str | None = None,
     vacuous: str | None = None,
 ) -> Row:
-    """The measurement of one metric; the keys are columns of the table."""
+    """The measurement of one metric; the keys are columns of the table.
+
+    Examples
+    --------
+    >>> result(0.25, 0.2, 0.3, "quadrature", "one dimension", "sorted")["upper"]
+    0.3
+    """
     return {
         "value": float(value),
         "lower": None if lower is None else float(lower),
@@ -321,7 +335,14 @@ def _stochastic_line(run, law):
 
 
 def quantiles(law: Any, z: np.ndarray) -> np.ndarray:
-    """Quantiles of a one-dimensional mixture at the probabilities Phi(z), each tail to its own relative accuracy."""
+    """Quantiles of a one-dimensional mixture at the probabilities Phi(z), each tail to its own relative accuracy.
+
+    Examples
+    --------
+    >>> law = ed.GaussianMixture([0.5, 0.5], [[-1.0], [1.0]], 0.01)
+    >>> np.round(quantiles(law, np.array([-1.0, 0.0, 1.0])), 3)
+    array([-1.048, -0.171,  1.048])
+    """
     from scipy.special import ndtr
 
     alive = law.weights > 0
@@ -631,7 +652,16 @@ def _kl(run):
 
 
 def responsibilities(law: Any, x: np.ndarray) -> np.ndarray:
-    """Posterior probabilities (n, K) of the components of a mixture given x: their mean under the law is its weights."""
+    """Posterior probabilities (n, K) of the components of a mixture given x: their mean under the law is its weights.
+
+    Examples
+    --------
+    >>> law = ed.GaussianMixture([0.5, 0.5], [[-1.0], [1.0]], 0.01)
+    >>> np.round(responsibilities(law, np.array([[-1.0], [0.0], [0.9]])), 3)
+    array([[1. , 0. ],
+           [0.5, 0.5],
+           [0. , 1. ]])
+    """
     alive = law.weights > 0
     covariance = np.asarray(law.covariances, dtype=np.float64)
     out = np.full((len(x), len(law.weights)), -np.inf)
@@ -651,7 +681,14 @@ def responsibilities(law: Any, x: np.ndarray) -> np.ndarray:
 
 
 def mode_error(law: Any, x: np.ndarray) -> float:
-    """Total variation between the modes' weights and those that the samples show."""
+    """Total variation between the modes' weights and those that the samples show.
+
+    Examples
+    --------
+    >>> law = ed.GaussianMixture([0.5, 0.5], [[-1.0], [1.0]], 0.01)
+    >>> round(mode_error(law, np.array([[-1.0], [1.0], [1.0], [1.0]])), 12)
+    0.25
+    """
     from ..laws import GaussianMixture
 
     if isinstance(law, GaussianMixture):

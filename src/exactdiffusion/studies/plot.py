@@ -58,6 +58,12 @@ def plot(
     ------
     ValueError
         Names the folder, the target, ... or the abscissa that is not there.
+
+    Examples
+    --------
+    >>> _ = ed.sweep(target="gaussian", sampler=["ddim", "heun"], steps=[5, 10], seeds=1, samples=10, out="results")
+    >>> [path.name for path in plot("results")]
+    ['plot.png', 'plot.svg']
     """
     choice("x", x, tuple(AXES))
     paths = [Path(folder) / "plot.png", Path(folder) / "plot.svg"] if out is None else [Path(out)]

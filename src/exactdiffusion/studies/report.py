@@ -94,6 +94,12 @@ def report(
         Names the folder that holds no sweep, a target, a metric or a file that is not there, or a page beyond `MOST_BYTES`.
     ModuleNotFoundError
         When the extra ``explore`` is not installed.
+
+    Examples
+    --------
+    >>> _ = ed.sweep(target="gaussian", sampler="ddim", steps=[5, 10], seeds=1, samples=10, out="results")
+    >>> report("results").name
+    'report.html'
     """
     results = load(folder)
     results.rows[:] = select(results.rows, target=target, metric=metric)

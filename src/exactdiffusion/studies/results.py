@@ -153,6 +153,12 @@ def load(folder: StrPath) -> Results:
     ------
     ValueError
         Names the folder that is missing, holds no results, or holds a table that is no sweep's.
+
+    Examples
+    --------
+    >>> _ = ed.sweep(target="gaussian", sampler="ddim", steps=[5, 10], seeds=1, samples=10, out="results")
+    >>> len(load("results").rows)
+    2
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -241,6 +247,11 @@ def median_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, floa
     -------
     (median, low, high, coverage)
         ``coverage`` is the exact probability of the interval returned.
+
+    Examples
+    --------
+    >>> median_interval(list(range(1, 12)))
+    (6.0, 2.0, 10.0, 0.98828125)
     """
     level = scalar("level", level, low=0, high=1, low_open=True, high_open=True)
     no_mask("values", values)
@@ -262,6 +273,13 @@ def curves(rows: list[Row]) -> list[Curve]:
     Returns
     -------
     list of Curve
+
+    Examples
+    --------
+    >>> _ = ed.sweep(target="gaussian", sampler="ddim", steps=[5, 10, 20], seeds=1, samples=10, out="results")
+    >>> curve = curves(load("results").rows)[0]
+    >>> [point.steps for point in curve.points]
+    [5, 10, 20]
     """
     grouped: dict[tuple[str, str, str, str, int, str], dict[int, list[Row]]] = {}
     for row in rows:

@@ -70,7 +70,7 @@ class SweepFile:
 
 
 def read(path: StrPath, *, own: bool = False) -> SweepFile:
-    """The sweep that a TOML file describes.
+    r"""The sweep that a TOML file describes.
 
     Parameters
     ----------
@@ -87,6 +87,13 @@ def read(path: StrPath, *, own: bool = False) -> SweepFile:
     ValueError
         Naming the file and the key: no such file, no TOML, an unknown key, a value of another type, a key that is missing,
         or a function of one's own without ``own``.
+
+    Examples
+    --------
+    >>> text = 'target = "rings"\nsampler = ["ddim", "heun"]\nsteps = 5\n'
+    >>> _ = Path("few.toml").write_text(text)
+    >>> read("few.toml").grids[0]["sampler"]
+    ['ddim', 'heun']
     """
     path = Path(path)
     if not path.is_file():
@@ -145,6 +152,12 @@ def problems(described: SweepFile, rows: Sequence[Row]) -> list[str]:
     Every decimal number of the finding (but values of parameters, ``gamma=1.8``) must be one of the checks, and every check
     must be the mean of ``value`` (or of the column that it names) over the rows that it describes, rounded to the digits
     that it has.
+
+    Examples
+    --------
+    >>> described = SweepFile(Path("two.toml"), [], notes={"finding": ["The mean is 0.25."]})
+    >>> problems(described, [])
+    ['0.25 in a finding is not checked']
     """
     found, said = [], {n for text in described.notes.get("finding", ()) for n in re.findall(_NUMBER, text)}
     found += [f"{n} in a finding is not checked" for n in sorted(said - {c["number"] for c in described.checks})]
@@ -192,7 +205,7 @@ def _registered(kind, value, own):
 
 
 def run(path: StrPath, out: StrPath | None = None, *, own: bool = False, **options: Any) -> engine.Sweep:
-    """Run the sweep that a TOML file describes.
+    r"""Run the sweep that a TOML file describes.
 
     Parameters
     ----------
@@ -207,6 +220,13 @@ def run(path: StrPath, out: StrPath | None = None, *, own: bool = False, **optio
     Returns
     -------
     Sweep
+
+    Examples
+    --------
+    >>> text = 'target = "gaussian"\nsampler = "ddim"\nsteps = [5, 10]\nseeds = 1\nsamples = 10\n'
+    >>> _ = Path("two.toml").write_text(text)
+    >>> len(run("two.toml").rows)
+    2
     """
     described = read(path, own=own)
     return engine.sweep_grids(described.grids, out=out, notes=described.notes, **described.options, **options)

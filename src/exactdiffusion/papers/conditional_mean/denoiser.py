@@ -80,6 +80,12 @@ def released_grid(T: int, beta_T: float | None = None, beta_1: float = BETA_1) -
     ------
     ValueError
         ``beta_T`` missing for a T that the released code does not list, or betas outside (0, 1).
+
+    Examples
+    --------
+    >>> grid = released_grid(100)
+    >>> grid.N, float(grid.sigma[-1])
+    (100, 0.0)
     """
     T = integer("T", T, low=1)
     if beta_T is None:
@@ -109,6 +115,11 @@ def refined_grid(n: int, sigma: float, spacing: Literal["vp_linear", "linear", "
     spacing : {"vp_linear", "linear", "geometric"}
         Equal steps in the time of the VP-linear schedule (beta from 0.03 to 10), equal steps in v, or in log v down to
         v / n^2 (then 0).
+
+    Examples
+    --------
+    >>> refined_grid(4, 0.5, "linear").sigma ** 2
+    array([0.25  , 0.1875, 0.125 , 0.0625, 0.    ])
     """
     n, sigma = integer("n", n, low=1), scalar("sigma", sigma, low=0, low_open=True)
     choice("spacing", spacing, ("vp_linear", "linear", "geometric"))
@@ -136,6 +147,12 @@ def power_grid(T: int, gamma: float, sigma: float, c: float = 1.0) -> Grid:
     ValueError
         Naming gamma, where the noisiest level of the schedule is cleaner than ``sigma``: for gamma > 1 and large T no level
         matches.
+
+    Examples
+    --------
+    >>> grid = power_grid(100, 0.5, 1.0)
+    >>> grid.N, float(grid.sigma[-1])
+    (37, 0.0)
     """
     T, gamma = integer("T", T, low=1), scalar("gamma", gamma, low=0)
     sigma, c = scalar("sigma", sigma, low=0, low_open=True), scalar("c", c, low=0, low_open=True)
@@ -187,6 +204,11 @@ def match(
     convention : {"matched", "code"}
         "code" reproduces an off-by-one of the first released code: the first model call is one level cleaner than matched,
         and at the cleanest match no step is run at all. For reproduction only.
+
+    Examples
+    --------
+    >>> match(released_grid(100), 0.5).steps
+    21
     """
     choice("convention", convention, ("matched", "code"))
     sigma = scalar("sigma", sigma, low=0, low_open=True)
@@ -259,6 +281,12 @@ def chain(
     ------
     ValueError
         At the call, naming the argument.
+
+    Examples
+    --------
+    >>> law, y = ed.GaussianMixture([1.0], [[0.0]], 1.0), np.array([[1.0]])
+    >>> [round(float(x[0, 0]), 4) for x in chain(law, refined_grid(3, 1.0), y)]
+    [1.0, 0.6821, 0.5414, 0.5]
     """
     choice("method", method, METHODS)
     choice("unit", unit, ("db", "linear"))
@@ -320,6 +348,13 @@ def denoise(law: Law, grid: Grid, y: ArrayLike, sigma: float | None = None, *, r
     Returns
     -------
     array, shape (n, d)
+
+    Examples
+    --------
+    >>> law, y = ed.GaussianMixture([0.5, 0.5], [[-1.0], [1.0]], 0.01), np.array([[0.2], [2.0]])
+    >>> denoise(law, refined_grid(50, 1.0), y, 1.0).round(3)
+    array([[0.98],
+           [1.01]])
     """
     runs = integer("runs", runs, low=1)
     _oracle(law)
@@ -348,18 +383,36 @@ def denoise(law: Law, grid: Grid, y: ArrayLike, sigma: float | None = None, *, r
 
 
 def cme(law: Law, y: ArrayLike, sigma: float) -> Array:
-    """Conditional mean ``E[x | y]`` for ``y = x + sigma n``, (n, d)."""
+    """Conditional mean ``E[x | y]`` for ``y = x + sigma n``, (n, d).
+
+    Examples
+    --------
+    >>> cme(ed.GaussianMixture([1.0], [[0.0]], 1.0), np.array([[1.0]]), 1.0)
+    array([[0.5]])
+    """
     return _oracle(law).noised(1.0, scalar("sigma", sigma, low=0)).denoise(points("y", y, law.dim))
 
 
 def ls(y: ArrayLike) -> Array:
-    """Least squares: the observation itself."""
+    """Least squares: the observation itself.
+
+    Examples
+    --------
+    >>> ls(np.array([[1.0]]))
+    array([[1.]])
+    """
     return points("y", y)
 
 
 @in_range
 def lmmse(law: Moments, y: ArrayLike, sigma: float) -> Array:
-    """Linear MMSE estimate from the mean m and covariance C of the law: ``m + C (C + sigma^2)^-1 (y - m)``, (n, d)."""
+    """Linear MMSE estimate from the mean m and covariance C of the law: ``m + C (C + sigma^2)^-1 (y - m)``, (n, d).
+
+    Examples
+    --------
+    >>> lmmse(ed.GaussianMixture([1.0], [[0.0]], 1.0), np.array([[1.0]]), 1.0)
+    array([[0.5]])
+    """
     y, sigma = points("y", y, _oracle(law).dim), scalar("sigma", sigma, low=0, low_open=True)
     xp = array_namespace(y)
     covariance, mean = np.asarray(law.covariance), np.asarray(law.mean)
@@ -370,7 +423,13 @@ def lmmse(law: Moments, y: ArrayLike, sigma: float) -> Array:
 
 @in_range
 def posterior_variance(law: Law, y: ArrayLike, sigma: float) -> Array:
-    """Trace of ``Cov[x | y]``, (n,): its mean over y is the MMSE."""
+    """Trace of ``Cov[x | y]``, (n,): its mean over y is the MMSE.
+
+    Examples
+    --------
+    >>> posterior_variance(ed.GaussianMixture([1.0], [[0.0]], 1.0), np.array([[1.0]]), 1.0)
+    array([0.5])
+    """
     y, sigma = points("y", y, _oracle(law).dim), scalar("sigma", sigma, low=0)
     xp = array_namespace(y)
     if y.shape[0] == 0:
@@ -439,6 +498,12 @@ def reverse_kernel(law: GaussianMixture, z: ArrayLike, v: float, v_next: float) 
     Returns
     -------
     ReverseKernel
+
+    Examples
+    --------
+    >>> kernel = reverse_kernel(ed.GaussianMixture([1.0], [[0.0]], 1.0), np.array([[1.0]]), 1.0, 0.5)
+    >>> kernel.mean, kernel.covariance
+    (array([[0.75]]), array([[[0.375]]]))
     """
     if not isinstance(law, GaussianMixture):
         fail("law", law, "a GaussianMixture")
@@ -472,6 +537,11 @@ def denoiser_laplacian(law: GaussianMixture, z: ArrayLike, v: float) -> Array:
 
     :math:`(\Delta D)_i = v^{-2}\sum_j \kappa_{ijj}(x \mid z)`: the integrand of the gap between the limit of the mean chain
     and the conditional mean. Zero for a Gaussian.
+
+    Examples
+    --------
+    >>> denoiser_laplacian(ed.GaussianMixture([1.0], [[0.0]], 1.0), np.array([[1.0]]), 1.0)
+    array([[0.]])
     """
     p = reverse_kernel(law, z, v, 0.0)  # NumPy
     a = p.means - p.mean[:, None]
@@ -485,7 +555,13 @@ def denoiser_laplacian(law: GaussianMixture, z: ArrayLike, v: float) -> Array:
 
 @in_range
 def normalised(law: GaussianMixture, power: float | None = None) -> GaussianMixture:
-    """The mixture moved and scaled by one number so that ``E x = 0`` and ``E |x|^2 = power`` (default: its dimension)."""
+    """The mixture moved and scaled by one number so that ``E x = 0`` and ``E |x|^2 = power`` (default: its dimension).
+
+    Examples
+    --------
+    >>> float(normalised(ed.GaussianMixture([1.0], [[0.0, 0.0]], 4.0)).covariance.trace())
+    2.0
+    """
     if not isinstance(law, GaussianMixture):
         fail("law", law, "a GaussianMixture")
     power = float(law.dim) if power is None else scalar("power", power, low=1e-100, high=1e100)
@@ -540,6 +616,12 @@ def excess(law: Law, estimate: ArrayLike, y: ArrayLike, sigma: float) -> distanc
     -------
     measure.Estimate
         Its standard error takes the MMSE of the sample as given.
+
+    Examples
+    --------
+    >>> law, y = ed.GaussianMixture([1.0], [[0.0]], 1.0), np.array([[1.0], [-2.0]])
+    >>> float(excess(law, cme(law, y, 1.0), y, 1.0))
+    0.0
     """
     points("y", y, _oracle(law).dim, allow_empty=False)
     mmse = float(np.mean(to_numpy(posterior_variance(law, y, sigma))))
@@ -576,6 +658,12 @@ def study(
         estimator ("CME", "LS", "LMMSE", "T = ..."), steps, snr_db, samples, nmse and nmse_error (by the law's power), excess
         (relative to the mean posterior variance of the same draws) and excess_error, start (number of steps run),
         mismatch_db.
+
+    Examples
+    --------
+    >>> law = normalised(ed.GaussianMixture([0.5, 0.5], [[-1.0], [1.0]], 0.01))
+    >>> [row["estimator"] for row in study(law, 0.0, [5, 300], samples=100, seed=0)]
+    ['CME', 'LS', 'LMMSE', 'T = 5', 'T = 300']
     """
     choice("method", method, ("mean", "ddim"))
     if not isinstance(law, GaussianMixture):

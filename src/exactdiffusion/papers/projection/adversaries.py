@@ -56,6 +56,13 @@ class ApproximateProjection:
     The oracle has a state (step counter, generator), so a new one is made per run. ``exits`` counts the rows that were seen
     outside the band, beyond ``band_rtol`` of rounding; ``largest_error`` is the largest :math:`|\hat x - p|/(\eta d)` of the
     answers given inside it.
+
+    Examples
+    --------
+    >>> law = ApproximateProjection(ed.Sphere(1.0, 2), 0.25, strategy="under")
+    >>> x = np.array([[3.0, 0.0]])
+    >>> law.noised(1.0, 2.0).denoise(x)
+    array([[1.5, 0. ]])
     """
 
     def __init__(

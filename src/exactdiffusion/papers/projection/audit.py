@@ -112,6 +112,17 @@ def audit(
     ValueError
         Naming the argument; for a denoiser that raises, returns a wrong shape or values that are not finite, naming the
         function and sigma.
+
+    Examples
+    --------
+    >>> cloud = np.array([[-1.0, 0.0], [1.0, 0.0], [0.0, 2.0]])
+    >>> report = audit("ideal", cloud, N=20, trajectories=10)
+    >>> report.eta.shape, bool(np.all(report.inside))
+    ((20, 10), True)
+    >>> [h.name for h in report.hypotheses if h.holds]
+    ['H1', 'H2', 'H3', 'H4']
+    >>> print(report.text().split("\n")[0])
+    audit of ideal denoiser
     """
     law = cloud if isinstance(cloud, PointCloud) else PointCloud(real_array("cloud", cloud, "an (M, d) array of points"))
     N, trajectories = integer("N", N, low=1), integer("trajectories", trajectories, low=1)
@@ -232,7 +243,13 @@ class _Level:
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """Status of one hypothesis: ``holds`` on all trajectories, the ``share`` of them on which it does, and the numbers."""
+    """Status of one hypothesis: ``holds`` on all trajectories, the ``share`` of them on which it does, and the numbers.
+
+    Examples
+    --------
+    >>> Hypothesis("H1", True, 1.0, "largest eta 0.2").holds
+    True
+    """
 
     name: str
     holds: bool
@@ -593,7 +610,13 @@ def load_function(text: str) -> Callable[..., Any]:
 
 
 def load_cloud(text: str) -> PointCloud:
-    """A target by name (one that is a point cloud), or the points of a .npy, .csv, .tsv or .txt file, one a row."""
+    """A target by name (one that is a point cloud), or the points of a .npy, .csv, .tsv or .txt file, one a row.
+
+    Examples
+    --------
+    >>> load_cloud("digits").points.shape
+    (1797, 64)
+    """
     from ... import datasets
 
     path, kind = Path(text), Path(text).suffix.lower()
