@@ -30,7 +30,7 @@ def load_function(
         The argument that errors name.
     text : str
     expected : str
-        What errors say is expected.
+        The forms that errors name as expected.
 
     Raises
     ------
@@ -117,7 +117,7 @@ def _importing(folder):
     finally:
         sys.path.remove(str(folder))
         if str(folder) not in sys.path:
-            sys.path.append(str(folder))  # for what the function itself imports when it is called
+            sys.path.append(str(folder))  # for imports inside the function, when it is called
 
 
 def _module(module_name):

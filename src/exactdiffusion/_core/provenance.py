@@ -1,4 +1,4 @@
-"""Where a number comes from: versions, commit, digest of the code, machine."""
+"""The origin of a number: versions, commit, digest of the code, machine."""
 
 import contextlib
 import hashlib
@@ -97,7 +97,7 @@ def _git(root, *arguments):
 
 
 def machine() -> dict[str, Any]:
-    """What the run ran on, without the host's name.
+    """The machine of the run, without the host's name.
 
     Last bits of a number depend on ``processor``, ``blas`` (library, version, kernel), ``blas_threads`` (of this process,
     now), ``simd`` (the highest set of instructions that NumPy's own loops use) and ``libm``. Records show these entries;

@@ -1,4 +1,4 @@
-"""What every correct machine reproduces: ``theory/<paper>/expected.toml``, and ``paper_checks.md`` made from these files.
+"""Results that every correct machine reproduces: ``theory/<paper>/expected.toml``, and the page ``paper_checks.md``.
 
 Per statement: its verdict, how many values were compared, the names of hypotheses, controls and refuted forms, the stated
 constants and exponents with their tolerances, the planted errors that its checks are known to catch. Worst instances decided
@@ -224,7 +224,7 @@ def lines(entry: Mapping[str, Any]) -> list[str]:
 
 
 def differences(expected: Entries, found: Entries, *, every: bool = True, entire: bool = True) -> list[str]:
-    """What a run found otherwise, one line per record, each naming statement, field and record.
+    """Differences of a run, one line per record, each naming statement, field and record.
 
     Parameters
     ----------
@@ -277,7 +277,7 @@ def _record_differences(old, new, whole):
                 yield f"{label}: tolerances of at most {loosest:g} are expected, this run has {loose:g}"
 
 
-# -- what else is known of a statement -------------------------------------------------------------------------------------
+# -- further facts about a statement ---------------------------------------------------------------------------------------
 
 
 def _toml(path):
@@ -288,7 +288,7 @@ def _toml(path):
 
 
 def _tables(path, name, keys):
-    """The tables ``[[name]]`` of a TOML file, each with ``keys``; a ValueError names the file and what is wrong with it."""
+    """The tables ``[[name]]`` of a TOML file, each with ``keys``; a ValueError names the file and the fault."""
     tables = _toml(path).get(name, [])
     if not isinstance(tables, list) or not all(isinstance(t, dict) for t in tables):
         raise ValueError(f"{path}: {name}: got {type(tables).__name__}; expected tables [[{name}]]")
@@ -441,7 +441,7 @@ def _unconfirmed(statements):
 
 
 def render(entries: Entries) -> str:
-    """The text of ``paper_checks.md``: what it is, what was found, then one row per statement. Made from files alone."""
+    """The text of ``paper_checks.md``: its purpose, the findings, then one row per statement. Made from files alone."""
     statements = [s for s in all_statements() if s.key in entries]
     out = ["# Paper checks", "", *_HEAD.format(level=LEVEL).splitlines()]
     out += _found()

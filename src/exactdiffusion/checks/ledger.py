@@ -1,4 +1,4 @@
-"""Evidence: what a theory check measured, and the verdict that follows from it.
+"""Evidence: the measurements of a theory check, and the verdict that follows from them.
 
 A check in ``theory/`` calls the methods of :class:`Check`. Every call records one :class:`Evidence` *before* it asserts,
 so that a failure is in the table too. Verdicts are derived from the evidence alone; nobody writes a verdict by hand.
@@ -44,7 +44,7 @@ __all__ = [
 #: parts of a check, in the order of the table
 PARTS = ("hypothesis", "holds", "equal", "tight", "rate", "control", "refuted")
 
-#: classes of tolerances, and what two correct machines have in common where a tolerance has this cause
+#: classes of tolerances, and how far two correct machines agree where a tolerance has this cause
 TOLERANCES = {
     "exact": "counts, integers, proofs, strict inequalities: both measure the same",
     "remainder": "quadrature, differences, limits, searches: the same to 1e-6, or to the stated error",
@@ -107,7 +107,7 @@ class Evidence:
 
     @property
     def key(self) -> tuple[str, int, str, str, str]:
-        """What two runs of a record have in common; records are ordered and compared by it, never by their place."""
+        """The fields that two runs of a record share; records are ordered and compared by them, never by their place."""
         return self.statement, PARTS.index(self.part), self.on, self.cause, self.of
 
 
@@ -128,12 +128,12 @@ class Collected:
     once: set[str] = field(default_factory=set)  # keys whose formula has no second evaluation; empty outside a checkout
 
     def of(self, key: str, part: str | None = None) -> list[Evidence]:
-        """The records of a statement, ordered by what they are about: a run in another order gives the same list."""
+        """The records of a statement, ordered by subject: a run in another order gives the same list."""
         found = (r for r in self.records if r.statement == key and part in (None, r.part))
         return sorted(found, key=lambda r: (r.key, r.ratio))
 
     def add(self, other: Collected) -> None:
-        """Take in what another process collected."""
+        """Add the records of another process."""
         self.records += other.records
         self.failed |= other.failed
         self.once |= other.once
@@ -194,7 +194,7 @@ def _plain(value):
 class Check:
     """Assertions that leave evidence. A theory test receives one as the fixture ``check``.
 
-    Every tolerance comes with its ``cause``: a class of :data:`TOLERANCES`, then what it is, as in
+    Every tolerance comes with its ``cause``: a class of :data:`TOLERANCES`, then the source of the error, as in
     ``cause="rounding: 8 eps (|x| + R)"``. A class alone will do where nothing needs to be added.
 
     Raises
@@ -232,7 +232,7 @@ class Check:
         return take(comparisons=comparisons, share=share, judge=self._by_chance)
 
     def _by_chance(self, on, found, low, high, centre, cause, dropped):
-        """File a statistical comparison ``low <= found <= high`` as what it is: an equality, an inequality, a control."""
+        """File a statistical comparison ``low <= found <= high`` as an equality, an inequality or a control."""
         cause = f"chance: {cause}"
         if dropped is not None:
             smaller, larger = (found, low) if np.isfinite(low).all() else (high, found)
@@ -484,7 +484,7 @@ def _tolerance_class(cause):
 
 
 def missing_parts(statement: Statement, collected: Collected) -> list[str]:
-    """What a statement's file still lacks: an empty list for a complete check.
+    """Parts that a statement's file still lacks: an empty list for a complete check.
 
     Examples
     --------
@@ -540,7 +540,7 @@ def verdict(statement: Statement, collected: Collected) -> str:
 
 
 def plain(verdict: str) -> str:
-    """One of :data:`VERDICTS`: the verdict without what is said of the wording and of a missing second evaluation."""
+    """One of :data:`VERDICTS`: the verdict without its notes on the wording and on a missing second evaluation."""
     return verdict.removesuffix(f"; {PROVED_HERE}").removesuffix(f", {ONCE}")
 
 

@@ -209,8 +209,11 @@ def guarded(
         for name, value in given.arguments.items():
             if name not in words and not (name in defaults and value is defaults[name]):
                 given.arguments[name] = _argument(name, value)
+
         stated = tuple(given.arguments)
         given.apply_defaults()
+
+        # check the domain, then evaluate; warnings of NumPy say nothing beyond the value
         reason = None
         with np.errstate(all="ignore"):
             given.arguments.update(conditions.check(dict(given.arguments), defaults))
@@ -224,6 +227,8 @@ def guarded(
                 reason = error
         if reason is None and (nan or not _undefined(result)):
             return result
+
+        # no value: an error that names the arguments
         because = f" ({type(reason).__name__}: {reason})" if reason is not None else ""
         text = f"numbers, in the shapes of the docstring, for which {function.__name__} has a value{because}"
         values = tuple(given.arguments[name] for name in stated)

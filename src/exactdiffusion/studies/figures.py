@@ -3,7 +3,7 @@
 An experiment is one file ``experiments/<group>/<name>.py``. It defines
 
 ``SUMMARY``
-    one line: what is drawn, of which paper and figure.
+    one line: the content, with paper and figure.
 ``PARAMETERS``
     dict of JSON values: everything the numbers depend on, seeds included.
 ``QUICK``
@@ -17,7 +17,7 @@ An experiment is one file ``experiments/<group>/<name>.py``. It defines
 
 Heavy imports belong inside ``compute`` and ``draw``. `make` writes ``figures/data/NAME.csv`` and ``NAME.json`` (parameters,
 versions, commit, machine, digests of the table and of the pictures) and ``figures/NAME.svg`` and ``NAME.png``; equal tables
-give equal bytes of SVG. `check` says which committed tables and drawings are no longer what the code gives.
+give equal bytes of SVG. `check` names the committed tables and drawings that the code no longer gives.
 """
 
 import hashlib
@@ -98,7 +98,7 @@ STYLE: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class Spot:
-    """What the currency check of one experiment recomputes.
+    """The part of an experiment that the currency check recomputes.
 
     Parameters
     ----------
@@ -294,7 +294,7 @@ def _record_problems(experiment, paths):
     table, drawn = _sha256(paths["table"].read_bytes()), record.get("drawn_sha256", {})
     problems = []
     if record["parameters"] != json.loads(json.dumps(experiment.PARAMETERS)):
-        problems.append(f"{paths['provenance'].name}: the parameters are not those of the experiment")
+        problems.append(f"{paths['provenance'].name}: the parameters differ from the experiment's")
     if record["table_sha256"] != table:
         problems.append(f"{paths['table'].name}: the table is not the one the record describes")
     for kind in _PICTURES:
@@ -309,7 +309,7 @@ def _spot_problems(experiment, table):
     if len(committed) != len(table):
         return [f"{experiment.NAME}: the keys {spot.keys} do not identify the rows of the table"]
     fresh = experiment.compute({**experiment.PARAMETERS, **spot.parameters}, _silent)
-    # Compared is what a reader of the CSV sees.
+    # Compare the numbers that a reader of the CSV sees.
     fresh = files.parse_table(files.table_text(fresh))
     problems = []
     for row in fresh:
@@ -410,7 +410,7 @@ def curve_style(index: int) -> dict[str, Any]:
 
 
 def exact_draws_band(axes: Any, values: Sequence[float]) -> None:
-    """Grey band of what runs of exact draws score (mean and central 90 %), with a label that says how well it is known."""
+    """Grey band of the scores of exact draws (mean and central 90 %), with a label that says how well it is known."""
     from .metrics import _central_band
     from .results import _band_text
 

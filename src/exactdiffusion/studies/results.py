@@ -1,4 +1,4 @@
-"""Sweep results as curves: what `plot` draws and `report` shows, computed once and in one place.
+"""Sweep results as curves, for `plot` and `report`.
 
 A curve is one sampler on one schedule and target, judged by one metric; its points are numbers of steps, and a point
 is the median over the seeds.
@@ -80,12 +80,12 @@ COLUMNS = (*_NEEDED, *_OPTIONAL, "seconds")
 
 @dataclass(frozen=True)
 class Point:
-    """One point of a curve: the median over ``seeds`` seeds, and what it is to be compared with.
+    """One point of a curve: the median over ``seeds`` seeds, with the bound and the score of exact draws beside it.
 
     ``low`` and ``high`` bound the median at confidence ``coverage`` (see `median_interval`); with one seed they are the
     interval of the measurement itself and ``coverage`` is None. ``exact_draws`` is the mean that as many exact draws of the
     target score, its ``low`` and ``high`` the central 90 % of ``runs`` such runs: half of all perfect runs score less than
-    their median. ``vacuous`` says why an upper bound says nothing. What is unknown is None.
+    their median. ``vacuous`` says why an upper bound says nothing. Unknown values are None.
     """
 
     steps: int
@@ -125,7 +125,7 @@ class Curve:
     def slope(self, x: Literal["steps", "calls", "seconds"] = "steps") -> Slope | None:
         """Slope of log median against log ``x`` over the points that exceed exact draws; None with fewer than three.
 
-        Left out are points at zero, points without ``x`` and points below `ABOVE_EXACT` times what exact draws score.
+        Left out are points at zero, points without ``x`` and points below `ABOVE_EXACT` times the score of exact draws.
         """
         name = AXES[choice("x", x, tuple(AXES))][1]
         used = [p for p in self.points if getattr(p, name) and p.median > ABOVE_EXACT * (p.exact_draws or 0.0)]
@@ -223,7 +223,7 @@ def select(rows: list[Row], **wanted: Any) -> list[Row]:
     Raises
     ------
     ValueError
-        Names a column's value that no row has, with those there are.
+        Names a column's value that no row has, and the values that rows have.
     """
     for name, values in wanted.items():
         if values is None:
@@ -291,7 +291,7 @@ def curves(rows: list[Row]) -> list[Curve]:
 
 
 def _drawn_text(points):
-    """What the band of exact draws is, in words, or None where no point has one."""
+    """The band of exact draws in words, or None where no point has one."""
     runs = sorted({int(p.exact_draws_runs) for p in points if p.exact_draws and p.exact_draws_runs})
     if not runs:
         return "exact draws" if any(p.exact_draws for p in points) else None
@@ -314,6 +314,7 @@ def _point(steps, rows):
         values = [row[name] for row in rows if row[name] is not None]
         return float(np.median(values)) if values else None
 
+    # the words of a bound come from the run with the middle one
     bounded = sorted((row for row in rows if row["bound"] is not None), key=lambda row: row["bound"])
     first = bounded[len(bounded) // 2] if bounded else rows[0]
     return Point(

@@ -5,8 +5,8 @@ cell computes the same bits in any process, alone or beside others. Each metric 
 after the hash of everything the number depends on (parameters, data, code, library versions) and written whole or not at
 all: an interrupted sweep continues where it stopped, and a change of the code computes anew instead of reusing.
 
-Cells that differ in the seed share a task, not an array: in one array the edge kernels of BLAS move last bits of a row with
-the rows beside it, and at 1000 samples one array is not faster (measured: 1.00 times; 1.36 at 100).
+Cells that differ in the seed share a task, but are not stacked into one array: BLAS would then change the last bits of each
+row. At 1000 samples one array is not faster (measured: 1.00 times; 1.36 at 100).
 """
 
 import hashlib
@@ -171,9 +171,9 @@ def states(
         Keys all noise of the run. Runs of different samplers and step counts with the same seed share their start.
     samples : int
     start : {"gaussian", "exact"}
-        ``gaussian``: N(0, sigma_0^2 I), what a user has; ``exact``: the target noised to the first level.
+        ``gaussian``: N(0, sigma_0^2 I), as users start; ``exact``: the target noised to the first level.
     calls : dict, optional
-        Where samplers that have a parameter of this name (the proximal ones) count what their maps evaluate.
+        Where samplers that have a parameter of this name (the proximal ones) count the evaluations of their maps.
 
     Returns
     -------
@@ -264,7 +264,7 @@ _TIMES = ("seconds", "metric_seconds")
 
 
 class DamagedRecord(RuntimeError):
-    """A file under ``records/`` is not what its name says. Records are whole or absent, so it is reported, not replaced."""
+    """A file under ``records/`` holds another record than its name says. It is reported, not replaced."""
 
 
 def _key(cell, metric, exact_draws, code):
@@ -330,13 +330,13 @@ def _run_of(cell, law, grid, **states_of):
 
 
 def _exact_draws(target, metric, samples, runs, folder=None):
-    """As `_draws`; the law and the metric are those that are registered now."""
+    """As `_draws`, for the law and the metric that are registered now."""
     return _draws(target, law_of(target), metric, METRICS[metric].exact_draws, samples, runs, folder)
 
 
 @lru_cache(maxsize=64)
 def _draws(target, law, metric, measure, samples, runs, folder):
-    """What runs of ``samples`` exact draws of the target score: mean, ends of the central 90 %, number of runs.
+    """Scores of runs of ``samples`` exact draws of the target: mean, ends of the central 90 %, number of runs.
 
     It depends on no sampler and no seed of the sweep, so every process that needs it gets the same bits. The number of runs
     follows from sizes (`metrics._fitting_runs`), not from a clock. In ``folder``, that of a sweep, it is kept.
@@ -387,7 +387,7 @@ def _thread_pools(modules):
 
 
 def run_cell(cell: Cell, metrics: Sequence[str], exact_draws: int | None = None, folder: StrPath | None = None) -> list[Row]:
-    """Compute one cell; a list of records, one per metric, in order. ``folder``: where what exact draws score is kept.
+    """Compute one cell; a list of records, one per metric, in order. ``folder``: where the scores of exact draws are kept.
 
     Examples
     --------
@@ -402,6 +402,8 @@ def run_cell(cell: Cell, metrics: Sequence[str], exact_draws: int | None = None,
     # the number of BLAS threads moves last bits, and workers must not fight for cores
     with _thread_pools(len(sys.modules)).limit(limits=1):
         law = law_of(cell.target)
+
+        # the run: every oracle call is counted, and all states are kept only where a metric needs them
         counted = Counted(law)
         inner: dict[str, int] = {}
         started = time.perf_counter()
@@ -418,9 +420,12 @@ def run_cell(cell: Cell, metrics: Sequence[str], exact_draws: int | None = None,
         except ValueError as error:  # a run that blows up, say
             raise ValueError(f"{cell}: {error}") from error
         seconds = time.perf_counter() - started
+
         if not np.all(np.isfinite(samples)):
             raise FloatingPointError(f"{cell}: the sampler left the finite numbers")
         run = _run_of(cell, law, grid, first=first, samples=samples, path=path)
+
+        # one record per metric
         found = []
         for metric in metrics:
             started = time.perf_counter()
@@ -527,7 +532,7 @@ class Cluster:
 
 @dataclass
 class Sweep:
-    """What `sweep` returns: the rows, what was computed and reused, and the paths written (None without ``out``).
+    """Result of `sweep`: the rows, how many were computed and reused, and the paths written (None without ``out``).
 
     ``refused`` lists the combinations that were left out, each with its reason (only with ``refused="skip"``).
     """
@@ -581,7 +586,7 @@ def sweep(
         How many runs of exact draws of the target are measured in the sampler's place (mean and central 90 %). Default: 200
         where they take under 20 s by `metrics._fitting_runs`, else as many as fit, at least 40. 0 leaves them out.
     refused : {"error", "skip"}
-        What happens to combinations that cannot run (a VP sampler on a VE schedule, a metric that a target does not
+        Treatment of combinations that cannot run (a VP sampler on a VE schedule, a metric that a target does not
         allow): a ValueError before anything runs, or they are left out and listed.
 
     Returns
@@ -591,7 +596,7 @@ def sweep(
     Raises
     ------
     ValueError
-        Names the argument, its value and what is expected.
+        Names the argument, its value and the expectation.
     DamagedRecord
         A file in ``out`` is not the record that its name promises.
 
@@ -728,7 +733,7 @@ def _write_tables(done, ordered, out, codes, entries):
 
 
 def _arguments(grids):
-    """What was asked for, as lists; with several grids the union of each, in order."""
+    """The arguments, as lists; with several grids the union of each, in order."""
     merged = {}
     for grid in map(_complete, grids):
         for name, value in grid.items():
@@ -766,7 +771,7 @@ def _complete(grid):
 
 
 def _wanted(grids, refused, known=lambda cell, metric: False):
-    """The (cell, metric) pairs in order, each once, and what was refused; ``known`` says what need not be asked again."""
+    """The (cell, metric) pairs in order, each once, and the refused ones; pairs that are ``known`` are not asked again."""
     wanted, left_out = {}, []
     for g in map(_complete, grids):
         size = math.prod(len(g[k]) for k in ("target", "sampler", "schedule", "steps", "seeds", "metric"))
@@ -787,7 +792,7 @@ def _wanted(grids, refused, known=lambda cell, metric: False):
 
 
 def _allowed(cell, metrics, refused, left_out, known):
-    """The metrics of which a cell can have records. What cannot run costs nothing: samplers check at the call."""
+    """The metrics that a cell allows. A combination that cannot run costs nothing: samplers check at the call."""
     law = law_of(cell.target)
     parse_only = {"target": cell.target, "sampler": cell.sampler, "schedule": cell.schedule, "steps": cell.steps}
     if cell.start == "exact" and not hasattr(law, "sample"):
@@ -1009,7 +1014,7 @@ def _ray(groups, codes, scheduler, out, exact_draws):
 
 
 def summary(rows: Sequence[Row]) -> Iterator[tuple]:
-    """Mean, standard deviation over seeds, smallest lower end, what exact draws score (mean and central 90 %) and the rung,
+    """Mean, standard deviation over seeds, smallest lower end, scores of exact draws (mean and central 90 %) and the rung,
     with a vacuous bound beside it, per (target, sampler, schedule, steps, metric).
 
     Examples

@@ -1,4 +1,4 @@
-"""Sweeps written down in TOML: the arguments of `exactdiffusion.sweep`, a title, and what was found.
+"""Sweeps written down in TOML: the arguments of `exactdiffusion.sweep`, a title, and findings.
 
 ::
 
@@ -10,7 +10,7 @@
     seeds = 3                                                # 0, 1, 2; or a list
 
     [[grid]]                                                 # optional: the sweep is the union of its grids;
-    schedule = "vp_linear"                                   # what a grid does not say it takes from above
+    schedule = "vp_linear"                                   # a grid takes missing keys from above
     [[grid]]
     schedule = ["log_linear", "edm"]
     samples = 500
@@ -40,7 +40,7 @@ __all__ = ["SweepFile", "problems", "read", "run"]
 #: Longer files are not read: a sweep is described in a page.
 MOST_BYTES = 1 << 18
 
-_NUMBER = r"(?<![=\d.])\d+\.\d+"  # in a finding; what follows "=" is the value of a parameter
+_NUMBER = r"(?<![=\d.])\d+\.\d+"  # in a finding; a number after "=" is the value of a parameter
 _NAMES = "a string, or a list of strings"
 _GRID = {
     "target": _NAMES,
@@ -116,6 +116,8 @@ def _checked(path, content, own):
         if key not in expected:
             fail("key", key, "one of " + ", ".join(expected))
         _typed(key, value, expected[key])
+
+    # the grids: a grid takes missing keys from above, then from the defaults
     shared = {k: v for k, v in content.items() if k in _GRID}
     grids = []
     for number, table in enumerate(content.get("grid", [{}])):
@@ -130,6 +132,8 @@ def _checked(path, content, own):
         for kind in ("target", "sampler", "schedule"):
             _registered(kind, grid[kind], own)
         grids.append(grid)
+
+    # options of the sweep, and the numbers of its findings
     options = {k: content[k] for k in ("exact_draws", "refused") if k in content}
     checks = content.get("check", [])
     for number, table in enumerate(checks):
@@ -147,7 +151,7 @@ def _decimals(text):
 
 
 def problems(described: SweepFile, rows: Sequence[Row]) -> list[str]:
-    """What is wrong with the findings of a sweep file, given the rows of its table; an empty list when nothing is.
+    """Faults of the findings of a sweep file, given the rows of its table; an empty list when there are none.
 
     Every decimal number of the finding (but values of parameters, ``gamma=1.8``) must be one of the checks, and every check
     must be the mean of ``value`` (or of the column that it names) over the rows that it describes, rounded to the digits

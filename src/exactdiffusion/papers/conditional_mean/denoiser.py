@@ -292,6 +292,8 @@ def chain(
     choice("unit", unit, ("db", "linear"))
     choice("convention", convention, ("matched", "code"))
     _oracle(law)
+
+    # the observation, the noise and the level that the user assumes
     grid = _chain_grid(grid)
     z = points("y", y, law.dim)
     if z.shape[0] and not float(array_namespace(z).max(array_namespace(z).abs(z))) <= 1e150:
@@ -300,6 +302,8 @@ def chain(
         checked_noise(noise)
     if assumed is not None:
         assumed = scalar("assumed", assumed, low=0, high=1e150, low_open=True)
+
+    # start at the first level, or at the one whose SNR matches y best, in coordinates of scale 1
     if sigma is None:
         if assumed is not None or convention != "matched":
             fail("sigma", sigma, "the noise of y: assumed and convention choose a level of the grid for it")
@@ -313,6 +317,8 @@ def chain(
         if found.steps == 0:
             return iter((z,))
         grid = grid[found.index :].to_ve()
+
+    # run the method from there
     if method == "mean":
         return samplers.ddpm(law, grid, z, variance="zero")
     if method == "ddim":
@@ -676,6 +682,8 @@ def study(
         fail("steps", steps, f"lengths that the released code lists: {sorted(BETA_T)}")
     snr_db = scalar("snr_db", snr_db, low=-300, high=300)
     samples = integer("samples", samples, low=2)
+
+    # the observations, their conditional means and the MMSE
     sigma = float(sigma_from_snr_db(snr_db))
     rng = np.random.default_rng([integer("seed", seed, low=0), round(1000 * (snr_db + 1000))])
     x = law.sample(samples, rng)
@@ -692,6 +700,7 @@ def study(
             "start": start, "mismatch_db": mismatch,
         }  # fmt: skip
 
+    # the baselines, then the chain on each schedule
     rows = [row("CME", 0, best), row("LS", 0, ls(y)), row("LMMSE", 0, lmmse(law, y, sigma))]
     for T in steps:
         grid = released_grid(T)

@@ -114,6 +114,8 @@ class ApproximateProjection:
             ratio = math.sqrt(self.dim) * sigma / np.maximum(distance, np.finfo(float).tiny)
             # ratio > 1: x is too close to K for its noise level, so going further down exits first
             return np.where((ratio > 1)[:, None], -normal, normal)
+
+        # directions in space: the same one always, to the second nearest point, or a new one
         if name == "drift" or (name == "second" and self._tree is None):
             if self._drift is None:
                 self._drift = self._unit(x.shape)
@@ -126,6 +128,8 @@ class ApproximateProjection:
             u = np.where(first[:, None], second[:, 1], second[:, 0]) - p
         else:
             u = self._unit(x.shape)
+
+        # orthogonal to the normal, or of length 1, where the strategy asks for it
         if name == "tangential":
             u = u - np.sum(u * normal, axis=1, keepdims=True) * normal
         if name in ("tangential", "second"):

@@ -1,4 +1,4 @@
-r"""Audit of a denoiser: does the theory of DDIM as gradient descent on a distance apply to it, and what does it give?
+r"""Audit of a denoiser: does the theory of DDIM as gradient descent on a distance apply to it, and which guarantee follows?
 
 Any denoiser ``fn(x, sigma)`` (x of shape (n, d), sigma a number or an (n,) array; returns the estimate of the clean x)
 against any point cloud K. DDIM trajectories are run, and at every visited state x_t the relative projection error
@@ -28,8 +28,8 @@ Python::
     print(report.text())
     report.eta_max, report.nu, report.hypotheses, report.schedule(sigma_max=40.0)
 
-What it is not: a proof that fn is an approximate projection. On a finite set no continuous denoiser is one with eta < 1 at
-*all* points (``statements.projection``, obstruction); the theorem's proof only uses the visited states, and those are
+The audit is no proof that fn is an approximate projection. On a finite set no continuous denoiser is one with eta < 1 at
+*all* points (``statements.projection``, obstruction); the theorem's proof only uses the visited states, and these are
 measured.
 """
 
@@ -140,6 +140,7 @@ def audit(
         fail("fn", fn, "a callable fn(x, sigma) or 'ideal'")
     oracle = _Remembering(fn, law.dim, name or getattr(fn, "__name__", repr(fn)), scalar_sigma)
 
+    # the start and the levels of every trajectory
     unit = Noise(seed).initial(trajectories, law.dim)
     if schedule is None:
         x = sigma_max * unit
@@ -154,6 +155,7 @@ def audit(
         grid = schedules.REGISTRY[schedule](N).to_ve()
         x, title = grid.sigma[0] * unit, schedule
 
+    # run DDIM and measure at every visited state
     distance: list[np.ndarray] = []
     size: list[np.ndarray] = []
     usage, gap, eta, nearest = [], [], [], None
@@ -167,6 +169,7 @@ def audit(
                 # below this distance eta would be the rounding of x: less than two digits
                 resolved = distance[-1] > 128 * EPS * math.sqrt(law.dim) * size[-1]
                 eta.append(np.where(resolved, error / distance[-1], np.nan))
+
         index, d = law.nearest(state)
         nearest = law.points[index]
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -259,7 +262,7 @@ class Hypothesis:
 
 @dataclass(frozen=True, eq=False)
 class AuditReport:
-    """What was measured (arrays noisy to clean: N or N + 1 rows, one column per trajectory) and what follows from it.
+    """The measurements (arrays noisy to clean: N or N + 1 rows, one column per trajectory) and their consequences.
 
     Attributes
     ----------
@@ -439,7 +442,7 @@ class AuditReport:
         tol = self.tolerance
         return ~self.defined | ((self.measured <= upper + tol) & (lower <= self.measured + tol))
 
-    # -- what to do with it ----------------------------------------------------------------------------------------------
+    # -- using it -------------------------------------------------------------------------------------------------------
 
     @property
     def schedule_nu(self) -> float:
@@ -468,7 +471,20 @@ class AuditReport:
         lower, upper = self.a_posteriori
         low, high = self.a_priori
         best = self.beta_star
+        recommended = (
+            None
+            if best is None
+            else {
+                "nu": self.schedule_nu,
+                "beta": best,
+                "sigma_ratio": (1 - best) ** self.N,
+                "guarantee": (1 + best * (self.eta_max - 1)) ** self.N,
+                "limit": _limit(self.eta_max, self.schedule_nu),
+            }
+        )
+
         return {
+            # the run
             "denoiser": self.name,
             "points": self.points,
             "dimension": self.dimension,
@@ -476,6 +492,7 @@ class AuditReport:
             "trajectories": self.eta.shape[1],
             "seed": self.seed,
             "schedule": self.schedule_name,
+            # the measured errors, the band and the hypotheses
             "eta": {
                 "max": _number(self.eta_max),
                 "median": _number(self.eta_median),
@@ -492,6 +509,7 @@ class AuditReport:
             "gap_min": _number(np.min(self.gap)),
             "hypotheses": [vars(h) for h in self.hypotheses],
             "applicable": self.applicable,
+            # the guarantees beside the measured ratio
             "distance_ratio": {
                 "measured": _summary(self.measured),
                 "a_posteriori_lower": _summary(lower),
@@ -500,15 +518,7 @@ class AuditReport:
                 "a_priori_upper": _summary(high),
                 "inside_a_posteriori": float(np.mean(self.inside)),
             },
-            "admissible_schedule": None
-            if best is None
-            else {
-                "nu": self.schedule_nu,
-                "beta": best,
-                "sigma_ratio": (1 - best) ** self.N,
-                "guarantee": (1 + best * (self.eta_max - 1)) ** self.N,
-                "limit": _limit(self.eta_max, self.schedule_nu),
-            },
+            "admissible_schedule": recommended,
         }
 
     def text(self) -> str:
@@ -523,6 +533,8 @@ class AuditReport:
             f"  largest {self.eta_max:.4g}; median over trajectories of their largest {np.median(eta):.4g}"
             + (f"; {self.on_cloud} states on the cloud, without a relative error" if self.on_cloud else ""),
         ]
+
+        # quantiles, and ten steps with the worst one among them
         if q:
             out.append("  all visited states: " + ", ".join(f"{p} % {v:.3g}" for p, v in q.items()))
         out.append("     step     sigma      step size   mean      5 %       50 %      95 %      max     band usage")
@@ -531,6 +543,8 @@ class AuditReport:
             r = steps[i]
             cells = [r["sigma"], r["beta"], r["mean"], r["q05"], r["q50"], r["q95"], r["max"], r["usage"]]
             out.append(f"    {i:5d} " + " ".join(f"{'-' if v is None else format(v, '.3g'):>9}" for v in cells))
+
+        # the band that the trajectories use and the one that the schedule needs
         out += [
             "",
             "band  max(r, 1/r), r = sqrt(n) sigma / d",
@@ -541,9 +555,13 @@ class AuditReport:
             "",
             "hypotheses of Theorem 4.2 (Permenter & Yuan), at the visited states",
         ]
+
+        # the hypotheses
         for h in self.hypotheses:
             out.append(f"  {h.name}  {'holds' if h.holds else 'FAILS':5}  {100 * h.share:5.1f} %  {h.value}")
         out.append(f"  the theorem {'applies' if self.applicable else 'does not apply'} to these trajectories as a whole")
+
+        # the guarantees beside the measured ratio
         out += ["", "d(x_0) / d(x_N)            median      smallest    largest"]
         (lower, upper), (low, high) = self.a_posteriori, self.a_priori
         for label, values in (
@@ -559,6 +577,8 @@ class AuditReport:
         out.append(f"  within the a-posteriori bounds (which need no hypothesis): {100 * np.mean(self.inside):.1f} %")
         if not self.applicable:
             out.append("  the a-priori products are a guarantee only where the theorem applies")
+
+        # the recommended schedule
         best = self.beta_star
         out += ["", f"largest admissible log-linear step for this eta, nu = {self.schedule_nu:g}, N = {self.N}"]
         if best is None:
@@ -625,7 +645,7 @@ def load_cloud(text: str) -> PointCloud:
             fail("target", text, "an existing file")
         try:
             points = np.load(path, allow_pickle=False) if kind == ".npy" else datasets._read_points(path)
-        except Exception as error:  # what NumPy raises for a damaged header has no common base class
+        except Exception as error:  # the errors of NumPy for a damaged header have no common base class
             raise ValueError(f"target: got {text!r}; expected numbers, one point a row ({error})") from None
         points = real_array("target", points, f"an (M, d) array of finite numbers in {path.name}")
         try:
