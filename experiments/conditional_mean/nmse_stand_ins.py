@@ -94,6 +94,8 @@ def draw(table, parameters):
         "synthetic complex": "stand-in for Fig. 5:\nsynthetic complex",
     }
     figure, panels = new_figure(6.8, 4.8, rows=2, columns=len(parameters["laws"]), sharex=True, sharey="row", squeeze=False)
+
+    # one column per law, one curve per estimator
     for column, law in enumerate(parameters["laws"]):
         top, bottom = panels[:, column]
         mine = [r for r in table if r["law"] == law]
@@ -105,12 +107,16 @@ def draw(table, parameters):
             if rows[0]["steps"]:
                 bars = [2 * r["excess_error"] for r in rows]
                 bottom.errorbar(x, [r["excess"] for r in rows], yerr=bars, elinewidth=0.7, capsize=1.5, **look)
+
+        # the axes
         top.set_yscale("log")
         bottom.set_yscale("log")
         top.set_ylim(3e-3, 3)
         bottom.set_ylim(1e-5, 10)
         top.set_title(titles[law])
         bottom.set_xlabel("SNR of the observation (dB)")
+
+    # labels of the whole figure
     panels[0][0].set_ylabel("NMSE")
     panels[1][0].set_ylabel("excess over the MMSE")
     figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=6)

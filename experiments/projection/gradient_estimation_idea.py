@@ -80,6 +80,8 @@ def draw(table, parameters):
         "eps_t": ("#0072B2", (0, (5, 1.5))),
         "eps_bar": ("#009E73", (0, (6, 1.5, 1.2, 1.5))),
     }
+
+    # left: the two points, their projection and the directions
     before, now, p = (get(s)[0] for s in ("x_{t+1}", "x_t", "projection"))
     plane.plot(*get("atoms").T, color="#0072B2", linewidth=2)
     plane.plot(*np.stack([before, now]).T, color="0.55", linewidth=1.0)
@@ -98,6 +100,7 @@ def draw(table, parameters):
     plane.grid(visible=False)
     plane.margins(x=0.24, y=0.14)
 
+    # middle: the predictions as vectors
     for name, (color, dashes) in looks.items():
         tip = get(name)[0]
         vectors.annotate("", tip, (0, 0), arrowprops=arrow(color, dashes))

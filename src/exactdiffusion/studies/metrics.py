@@ -115,7 +115,7 @@ def result(
     value: float,
     lower: float | None,
     upper: float | None,
-    interval: str | None,
+    interval: str,
     rung: str,
     method: str,
     bound: float | None = None,
@@ -123,7 +123,7 @@ def result(
     bound_kind: str | None = None,
     vacuous: str | None = None,
 ) -> Row:
-    """The measurement of one metric; the keys are columns of the table.
+    """The measurement of one metric; the keys are columns of the table. ``interval`` says how lower and upper are known.
 
     Examples
     --------
