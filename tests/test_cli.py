@@ -122,21 +122,10 @@ def test_module_and_no_progress_bar_away_from_a_terminal(tmp_path):
     done = subprocess.run(
         [
             sys.executable,
-            "-m",
-            "exactdiffusion",
-            "sweep",
-            "--target",
-            "two_moons",
-            "--sampler",
-            "ddim",
-            "--steps",
-            "3",
-            "--seeds",
-            "1",
-            "--samples",
-            "20",
-            "--out",
-            str(tmp_path),
+            *(
+                f"-m exactdiffusion sweep --target two_moons --sampler ddim --steps 3 --seeds 1 "
+                f"--samples 20 --out {tmp_path}"
+            ).split(),
         ],
         capture_output=True,
         text=True,

@@ -181,21 +181,9 @@ def test_installed_command_finds_modules_of_the_current_folder(tmp_path, name, j
     done = subprocess.run(
         [
             script,
-            "sweep",
-            "--sampler",
-            name,
-            "--target",
-            "two_moons",
-            "--steps",
-            "2,3",
-            "--seeds",
-            "2",
-            "--samples",
-            "20",
-            "--exact-draws",
-            "2",
-            "--jobs",
-            jobs,
+            *(
+                f"sweep --sampler {name} --target two_moons --steps 2,3 --seeds 2 --samples 20 --exact-draws 2 --jobs {jobs}"
+            ).split(),
         ],
         cwd=tmp_path,
         env=environment,
@@ -456,21 +444,10 @@ def test_full_disk_leaves_every_stored_record_readable(tmp_path):
     done = subprocess.run(
         [
             sys.executable,
-            "-m",
-            "exactdiffusion",
-            "sweep",
-            "--target",
-            "two_moons",
-            "--sampler",
-            ",".join(SMALL["sampler"]),
-            "--steps",
-            "3,5",
-            "--seeds",
-            "2",
-            "--samples",
-            "60",
-            "--out",
-            str(out),
+            *(
+                f"-m exactdiffusion sweep --target two_moons --sampler {','.join(SMALL['sampler'])} "
+                f"--steps 3,5 --seeds 2 --samples 60 --out {out}"
+            ).split(),
         ],
         env={**_environment(), "PYTHONDONTWRITEBYTECODE": "1"},
         preexec_fn=limit,
@@ -538,25 +515,10 @@ def test_workers_of_a_killed_sweep_end_within_seconds(tmp_path, kind):
     def command(out, jobs):
         return [
             sys.executable,
-            "-m",
-            "exactdiffusion",
-            "sweep",
-            "--target",
-            "two_moons:n=20",
-            "--jobs",
-            jobs,
-            "--sampler",
-            f"{sampler}:slow",
-            "--steps",
-            "2,3,6,7",
-            "--seeds",
-            "2",
-            "--samples",
-            "9",
-            "--exact-draws",
-            "2",
-            "--out",
-            str(tmp_path / out),
+            *(
+                f"-m exactdiffusion sweep --target two_moons:n=20 --jobs {jobs} --sampler "
+                f"{sampler}:slow --steps 2,3,6,7 --seeds 2 --samples 9 --exact-draws 2 --out {tmp_path / out}"
+            ).split(),
         ]
 
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
