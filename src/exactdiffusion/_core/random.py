@@ -140,6 +140,14 @@ class BrownianPath(Fixed):
     exactly standard normal and independent between steps for every grid, while the runs share one path. A sampler takes
     it as ``noise=``. Example: ``path = BrownianPath(7, schedules.vp_linear(160))``, then
     ``euler_maruyama(law, grid, x, noise=path.increments(grid))`` for ``vp_linear(N)``, N = 10, 20, 40, 80, 160.
+
+    Examples
+    --------
+    >>> from exactdiffusion import schedules
+    >>> fine = schedules.vp_linear(8)
+    >>> path = BrownianPath(7, fine)
+    >>> path.increments(fine[::2]).normal(0, 3, 2).shape
+    (3, 2)
     """
 
     def __init__(self, seed: int, fine: Schedule | ArrayLike) -> None:

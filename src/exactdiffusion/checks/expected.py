@@ -155,6 +155,12 @@ def read(root: StrPath | None = None) -> Entries:
     ------
     ValueError
         for a file that is not TOML or not of this kind; it names the file.
+
+    Examples
+    --------
+    >>> entries = read()
+    >>> entries["foundations/tweedie_denoiser"]["file"]
+    'theory/foundations/eq_tweedie.py'
     """
     from .._core.paths import theory_dir
 

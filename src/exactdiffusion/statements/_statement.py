@@ -66,6 +66,13 @@ class Statement:
     ``key`` is ``paper/function name``; ``ref`` the number in the paper (only where it is known); ``kind`` one of
     :data:`KINDS`; ``text`` one of :data:`TEXTS`: how far the wording is confirmed; ``module`` where it is filed; ``domain``
     the conditions on the arguments under which it is proved.
+
+    Examples
+    --------
+    >>> from exactdiffusion.statements import projection
+    >>> s = projection.beta_star.statement
+    >>> s.key, s.paper, s.kind
+    ('projection/beta_star', 'projection', 'tight')
     """
 
     key: str

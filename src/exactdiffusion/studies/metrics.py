@@ -45,6 +45,14 @@ class Run:
 
     ``name`` is the sampler's name and ``known`` says that it is one of `samplers.REGISTRY` (exact output laws exist only
     then); ``parameters`` are the sampler's; ``first`` and ``samples`` the first and last state (n, d).
+
+    Examples
+    --------
+    >>> from exactdiffusion import schedules
+    >>> law = ed.GaussianMixture([1.0], [[0.0]], 1.0)
+    >>> run = Run(law, "ddim", True, {}, schedules.vp_linear(5), "gaussian", 0)
+    >>> exact_output(run).rung
+    'closed form'
     """
 
     law: Any
@@ -66,6 +74,11 @@ class Metric:
     ``measure(run)`` returns a dict (`result`); ``refusal(run)`` the reason why a run cannot be judged (it is asked before
     the run, without states) or None; ``exact_draws(law, n, rng)`` one measurement of n exact draws, None where the metric
     has no sampling error; ``path(run)`` says that all states are needed.
+
+    Examples
+    --------
+    >>> METRICS["w2"].exact_draws is not None, METRICS["kl"].exact_draws is None
+    (True, True)
     """
 
     measure: Callable

@@ -85,7 +85,16 @@ def plot(
 
 
 def draw(found: Sequence[Curve], x: Literal["steps", "calls", "seconds"] = "steps") -> Any:
-    """A matplotlib ``Figure`` of curves: one panel per (target, metric), and per setting where there are several."""
+    """A matplotlib ``Figure`` of curves: one panel per (target, metric), and per setting where there are several.
+
+    Examples
+    --------
+    >>> from exactdiffusion.studies.results import curves, load
+    >>> _ = ed.sweep(target="gaussian", sampler="ddim", steps=[5, 10], seeds=1, samples=10, out="results")
+    >>> figure = draw(curves(load("results").rows), "steps")
+    >>> len(figure.axes)
+    1
+    """
     panels: dict[tuple[str, str, int, str], list[Curve]] = {}
     for curve in found:
         panels.setdefault((curve.target, curve.metric, curve.samples, curve.start), []).append(curve)

@@ -136,7 +136,14 @@ class Curve:
 
 @dataclass(frozen=True)
 class Results:
-    """A folder that a sweep wrote: typed rows with every column (None where absent), and the provenance record."""
+    """A folder that a sweep wrote: typed rows with every column (None where absent), and the provenance record.
+
+    Examples
+    --------
+    >>> _ = ed.sweep(target="gaussian", sampler="ddim", steps=5, seeds=1, samples=10, out="results")
+    >>> sorted(load("results").provenance["arguments"])[:2]
+    ['metric', 'sampler']
+    """
 
     folder: Path
     rows: list
@@ -224,6 +231,12 @@ def select(rows: list[Row], **wanted: Any) -> list[Row]:
     ------
     ValueError
         Names a column's value that no row has, and the values that rows have.
+
+    Examples
+    --------
+    >>> rows = [{"target": "rings", "steps": 5}, {"target": "gaussian", "steps": 5}]
+    >>> select(rows, target="rings")
+    [{'target': 'rings', 'steps': 5}]
     """
     for name, values in wanted.items():
         if values is None:

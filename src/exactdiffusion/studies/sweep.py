@@ -535,6 +535,12 @@ class Sweep:
     """Result of `sweep`: the rows, how many were computed and reused, and the paths written (None without ``out``).
 
     ``refused`` lists the combinations that were left out, each with its reason (only with ``refused="skip"``).
+
+    Examples
+    --------
+    >>> done = sweep(target="gaussian", sampler="ddim", steps=5, seeds=1, samples=10)
+    >>> done.rows[0]["metric"], done.computed, done.table
+    ('w2', 1, None)
     """
 
     rows: list

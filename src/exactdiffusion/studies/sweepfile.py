@@ -59,8 +59,15 @@ _DEFAULTS = {"seeds": 5, "schedule": "vp_linear", "samples": 1000, "metric": "w2
 
 @dataclass(frozen=True)
 class SweepFile:
-    """A sweep file: ``grids`` for `sweep.sweep_grids`, ``options`` (exact_draws, refused), ``notes`` (title, summary,
-    finding) and ``checks`` (see `problems`)."""
+    r"""A sweep file: ``grids`` for `sweep.sweep_grids`, ``options`` (exact_draws, refused), ``notes`` (title, summary,
+    finding) and ``checks`` (see `problems`).
+
+    Examples
+    --------
+    >>> _ = Path("one.toml").write_text('target = "rings"\nsampler = "ddim"\nsteps = 5\n')
+    >>> read("one.toml").grids[0]["metric"]
+    'w2'
+    """
 
     path: Path
     grids: list

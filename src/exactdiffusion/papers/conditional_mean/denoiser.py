@@ -181,6 +181,11 @@ class Match:
     """Level at which a chain starts: ``index`` in the grid, ``steps`` left, its VE noise ``sigma`` and the mismatch in dB.
 
     ``mismatch_db`` is the SNR of the level minus that of the observation: positive when the level is cleaner.
+
+    Examples
+    --------
+    >>> match(released_grid(300), 1.0).steps
+    108
     """
 
     index: int
@@ -453,6 +458,12 @@ class ReverseKernel:
     """Law of the next state given this one: a Gaussian mixture per row.
 
     ``weights`` (n, K), ``means`` (n, K, d), ``covariances`` (K, d, d): the covariances do not depend on the state.
+
+    Examples
+    --------
+    >>> kernel = reverse_kernel(ed.GaussianMixture([1.0], [[0.0]], 1.0), np.array([[1.0]]), 1.0, 0.5)
+    >>> kernel.weights, kernel.covariance
+    (array([[1.]]), array([[[0.375]]]))
     """
 
     weights: np.ndarray
@@ -592,6 +603,12 @@ def fitted_mixture(data: ArrayLike, n_components: int = 32, *, reg_covar: float 
         With n / n_components rows a component below d the covariances are dominated by ``reg_covar``.
     reg_covar : float
     seed : int
+
+    Examples
+    --------
+    >>> data = np.random.default_rng(0).normal(size=(200, 2))
+    >>> fitted_mixture(data, 2).means.shape
+    (2, 2)
     """
     from sklearn.mixture import GaussianMixture as Fit
 

@@ -272,6 +272,14 @@ class AuditReport:
         d(x_t); noise level; band usage max(r, 1/r); second nearest minus nearest distance, relative to the nearest.
     beta : (N, 1) or (N, trajectories)
         Relative steps.
+
+    Examples
+    --------
+    >>> report = audit("ideal", np.array([[-1.0, 0.0], [1.0, 0.0]]), N=20, trajectories=10)
+    >>> report.applicable, report.eta_max < 1
+    (True, True)
+    >>> report.schedule(sigma_max=40.0).N
+    20
     """
 
     name: str
