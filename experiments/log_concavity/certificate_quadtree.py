@@ -138,17 +138,23 @@ def draw(table, parameters):
         radius, cells = setting["x"], [r for r in rows if r["what"] == "cell"]
         q = parameters["clouds"][name]
         atoms = np.array(q["atoms"])
+
+        # above the whole ball, below its centre enlarged
         for row, axis in enumerate(axes[:, column]):
             patches = []
             for r in cells:
                 side = radius / 8 / 2 ** r["level"]
                 patches.append(Rectangle((r["i"] * side - radius, r["j"] * side - radius), side, side))
+
+            # the cells, coloured by their bound
             collection = PatchCollection(
                 patches, cmap="viridis", edgecolor="black", linewidth=0.12 if row == 0 else 0.3, rasterized=True
             )
             collection.set_array(np.array([r["bound"] for r in cells]))
             collection.set_clim(0, 1)
             axis.add_collection(collection)
+
+            # the atoms, and witnesses where the claim is false
             axis.plot(
                 *atoms.T,
                 "o",
@@ -169,6 +175,8 @@ def draw(table, parameters):
                         zorder=6,
                         markersize=5 if row == 0 else 8,
                     )
+
+            # the axes
             limit = 1.05 * radius if row == 0 else 0.27 * radius
             axis.set_xlim(-limit, limit)
             axis.set_ylim(-limit, limit)
@@ -183,6 +191,7 @@ def draw(table, parameters):
             else:
                 axis.set_xlabel("y, coordinate 1")
             axis.set_ylabel("coordinate 2" if column == 0 else "")
+
     bar = figure.colorbar(collection, ax=axes, location="bottom", shrink=0.6, aspect=40, pad=0.02)
     bar.set_label("proved bound of lammax Cov(Z | y) on the cell, over v; circle: closed bound beyond it; cross: witness")
     return figure

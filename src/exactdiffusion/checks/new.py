@@ -145,7 +145,7 @@ def _listed(source: str, name: str) -> str:
 
 
 def _names(source: str) -> set[str]:
-    """What a module imports or defines, at any depth."""
+    """Names that a module imports or defines, at any depth."""
     found = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
@@ -190,14 +190,19 @@ def theorem(name: str, root: StrPath | None = None) -> tuple[Path, Path]:
             name,
             "PAPER/NAME, NAME in lower-case ASCII letters, digits and underscores, such as projection/shrinkage",
         )
+
     choice("name", paper, tuple(PAPERS))
     root = project_root() if root is None else Path(root)
     if root is None:
         fail("name", name, "a checkout of exactdiffusion to write to: git clone it, pip install --editable it")
+
+    # the two files
     statement = root / "src" / "exactdiffusion" / "statements" / f"{paper}.py"
     check = root / "theory" / paper / f"eq_{function}.py"
     text = statement.read_text(encoding="utf-8")
     module = importlib.import_module(f"exactdiffusion.statements.{paper}")
+
+    # refuse a name that Python, a statement, another function or a theory file has
     if hasattr(builtins, function):
         fail("name", name, f"a name that is free: {function} is a builtin of Python, and the function would hide it")
     owner = next((s.module.rpartition(".")[2] for s in all_statements() if s.key == name), None)
@@ -207,6 +212,8 @@ def theorem(name: str, root: StrPath | None = None) -> tuple[Path, Path]:
         fail("name", name, f"a name that is free: {statement.relative_to(root).with_name(owner + '.py')} has it")
     if check.exists():
         fail("name", name, f"a name that is free: {check.relative_to(root)} exists")
+
+    # write the check first: it is the file that may be there already
     words = {"paper": paper, "name": function, "module": paper}
     check.write_text(_CHECK.format(**words), encoding="utf-8")
     statement.write_text(_listed(text, function).rstrip("\n") + "\n" + _STATEMENT.format(**words), encoding="utf-8")
@@ -214,7 +221,7 @@ def theorem(name: str, root: StrPath | None = None) -> tuple[Path, Path]:
 
 
 def run(what: str, name: str) -> int:
-    """What ``exactdiffusion new WHAT NAME`` does; returns the exit code."""
+    """The command ``exactdiffusion new WHAT NAME``; returns the exit code."""
     choice("what", what, ("theorem",))
     from .._core.paths import project_root
 

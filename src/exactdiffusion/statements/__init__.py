@@ -23,7 +23,13 @@ MODULES = (
 
 
 def all_statements() -> list[Statement]:
-    """Every registered statement, in the order of the papers and of the text."""
+    """Every registered statement, in the order of the papers and of the text.
+
+    Examples
+    --------
+    >>> [s.name for s in all_statements() if s.paper == "foundations"][:2]
+    ['tweedie_denoiser', 'tweedie_covariance']
+    """
     for name in MODULES:
         _import_module(f".{name}", __name__)
     order = {paper: i for i, paper in enumerate(PAPERS)}

@@ -343,6 +343,11 @@ def forward_convergence(T: float, second_moment: float, d: int) -> float:
 
     **Source.** Lemma 4 ("Lemma 9 of Chen et al. 2022", recalled as :math:`\lesssim (d+M_2)e^{-T}`, as a later paper quotes
     Chen et al. too); this form derived here.
+
+    Examples
+    --------
+    >>> round(forward_convergence(3.0, second_moment=2.0, d=2), 4)
+    0.0511
     """
     return 0.5 * math.exp(-T) * second_moment + 0.5 * d * _dirac_divergence(T)
 
@@ -468,6 +473,11 @@ def backward_kl(g: Numbers, d: int, second_moment: Numbers, L: Numbers, H: Numbe
     ------
     ValueError
         naming g, where the step condition fails.
+
+    Examples
+    --------
+    >>> round(float(backward_kl(np.full(10, 0.1), d=2, second_moment=2.0, L=1.0, H=0.0)), 4)
+    0.3188
     """
     return initial + math.fsum(_steps(g) ** 3) * _step_coefficient(d, second_moment, L, H)
 
@@ -493,6 +503,11 @@ def backward_steps(eps: float, T: float, d: int, second_moment: float, L: float,
 
     **Source.** Rate :math:`\tilde O(d/\sqrt\varepsilon)`: abstract. An upper bound; the power :math:`\varepsilon^{-1/2}` is
     attained on Gaussians, the power of d on no instance that we tried.
+
+    Examples
+    --------
+    >>> backward_steps(0.1, T=3.0, d=2, second_moment=2.0, L=1.0, H=0.0)
+    93
     """
     C = _step_coefficient(d, second_moment, L, H)
     return math.ceil(max(T**1.5 * math.sqrt(C / eps), 2 * T * (L + 0.5)) * (1 - 1e-15))
@@ -651,6 +666,11 @@ def kl_order(scheme: str, which: str) -> int:
     ------
     ValueError
         naming scheme, for the trajectory KL of a deterministic one.
+
+    Examples
+    --------
+    >>> kl_order("proximal_backward", "marginal")
+    -2
     """
     choice("scheme", scheme, SCHEMES)
     if choice("which", which, ("marginal", "trajectory")) == "marginal":
@@ -867,6 +887,11 @@ def step_threshold(scheme: str, sup_curvature: float) -> float:
     Returns
     -------
     float
+
+    Examples
+    --------
+    >>> round(step_threshold("proximal_backward", 4.0), 4)
+    0.2222
     """
     choice("scheme", scheme, ("proximal_backward", "proximal_hybrid"))
     total = sup_curvature + (0.5 if scheme == "proximal_backward" else 0.0)
@@ -875,7 +900,13 @@ def step_threshold(scheme: str, sup_curvature: float) -> float:
 
 @guarded(domain="v > 0")
 def two_mode_curvature(m: Numbers, v: Numbers) -> Numbers:
-    r""":math:`\sup l''=m^2/v^2-1/v` of the equal mixture of N(-m, v) and N(m, v) (attained at 0 when positive)."""
+    r""":math:`\sup l''=m^2/v^2-1/v` of the equal mixture of N(-m, v) and N(m, v) (attained at 0 when positive).
+
+    Examples
+    --------
+    >>> two_mode_curvature(1.0, 0.5)
+    2.0
+    """
     return m**2 / v**2 - 1 / v
 
 
@@ -906,6 +937,11 @@ def mixture_lipschitz(variance: float, diameter: float, t: float = 0.0) -> tuple
     Returns
     -------
     (L_t, H_t)
+
+    Examples
+    --------
+    >>> [round(value, 4) for value in mixture_lipschitz(0.5, 2.0)]
+    [2.0, 6.1584]
     """
     if variance == 0 and t == 0:
         fail("t", t, "a time t > 0 where the variance is 0: the law at t = 0 has no density")
