@@ -46,7 +46,8 @@ _EPS = np.finfo(np.float64).eps
 _DROP = math.log(1e17)  # relative mass of dropped components: 1e-17
 _CHUNK = 1 << 15  # doubles per temporary of the kernels: 256 KiB, within a second-level cache
 _TINY = 1e-280  # variances below are the limit v -> 0 (1 / v**2 would overflow)
-_LOW = 3  # hull dimensions for which branch and bound is run and the feature GEMM is used
+_FEATURES = 16  # hull dimensions in which all second moments come from one product
+_LOW = 3  # hull dimensions for which branch and bound is run 
 
 
 @dataclass(frozen=True)
@@ -303,10 +304,9 @@ class _Rows:
         # direct differences; above, everything does.
         self.expand = self.shared and float(np.max(_EPS * self.scale**2 * ik, initial=0)) < 1e-9
         self.features = None
-        if self.expand and self.r <= _LOW and self.size > 8:
-            pairs = [(i, j) for i in range(self.r) for j in range(i, self.r)]
-            self.pairs = pairs
-            self.features = np.stack([np.ones(self.size), *c.T, *(c[:, i] * c[:, j] for i, j in pairs)], axis=1)
+        if self.expand and self.r <= _FEATURES and self.size > 8:
+            self.pairs = i, j = np.triu_indices(self.r)
+            self.features = np.concatenate([np.ones((self.size, 1)), c, c[:, i] * c[:, j]], axis=1)
             self.base = log_w - ik[:, None] * self.half
             # logits of points of the hull differ by at most ik (2 R)^2/2 and the spread of the weights
             self.clip = bool(np.max(2 * ik * self.scale**2 - log_w.min(1), initial=0) > 500)
@@ -317,12 +317,13 @@ class _Rows:
         g, dm = np.empty(p), np.empty((p, r))
         cov = np.empty((p, r, r)) if second else None
         out = np.empty((p, self.size)) if weights else None
-        per = self.size * (1 if r <= _LOW else r)
+        expanded = self.features is not None and not direct
+        per = self.size * (1 if r <= _LOW or expanded else r)
         step = max(1, _CHUNK // per)
         for a in range(0, p, step):
             s = slice(a, a + step)
             zs, k = z[s], row[s]
-            if self.features is not None and not direct:
+            if expanded:
                 ik = self.ik[k]
                 e = (zs * ik[:, None]) @ self.c.T
                 e += self.base[k]
@@ -337,8 +338,9 @@ class _Rows:
                 mean = f[:, 1 : 1 + r] / total[:, None]
                 dm[s] = mean - zs
                 if second:
-                    for q, (i, j) in enumerate(self.pairs):
-                        cov[s, i, j] = cov[s, j, i] = f[:, 1 + r + q] / total - mean[:, i] * mean[:, j]
+                    i, j = self.pairs
+                    moments = f[:, 1 + r :] / total[:, None] - mean[:, i] * mean[:, j]
+                    cov[s, i, j] = cov[s, j, i] = moments
             elif r <= _LOW:  # one coordinate at a time: no (queries, components, coordinates) array
                 diffs = [(self.c[None, :, i] if self.shared else self.c[k, :, i]) - zs[:, i, None] for i in range(r)]
                 e = diffs[0] * diffs[0]
