@@ -77,6 +77,20 @@ def refutation(certificate: Any, prec: int = 96, every: int = 1) -> str | None:
     """The first reason why the stored leaves and sectors do not prove the claim, as a text; None where they prove it.
 
     ``every`` = k bounds each k-th leaf only, while the cover is always examined: None is then no proof.
+
+    Examples
+    --------
+    A certificate that was made is not refuted; the same cells do not prove a smaller bound.
+
+    >>> import dataclasses
+    >>> from exactdiffusion import PointCloud
+    >>> from exactdiffusion.papers.log_concavity.certificates import certify_log_concavity
+    >>> from exactdiffusion.papers.log_concavity.certificate_check import refutation
+    >>> proof = certify_log_concavity(PointCloud([[-1.0], [1.0]]), 1.1, keep_leaves=True)
+    >>> print(refutation(proof))
+    None
+    >>> refutation(dataclasses.replace(proof, bound=0.9))[:21]
+    'the bound of the leaf'
     """
     import flint
 
