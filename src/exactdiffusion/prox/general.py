@@ -34,6 +34,16 @@ class GeneralMixture(Fixed):
     With responsibilities r_k, precisions P_k, g_k = P_k (u - m_k) and B = I + lam sum r_k P_k, the safe step
     -B^{-1} grad F is the EM (majoriser) step and hess F = B - lam Cov_r(g). For diagonal covariances and fewer components
     than dimensions hess F is inverted through a K x K system.
+
+    Examples
+    --------
+    One Gaussian with the variances 1 and 3: the prox divides by 1 + lam / variance.
+
+    >>> import numpy as np
+    >>> from exactdiffusion.prox import GeneralMixture
+    >>> prox = GeneralMixture([1.0], [[0.0, 0.0]], [[1.0, 3.0]])
+    >>> np.round(prox([[2.0, 4.0]], lam=1.0), 6)
+    array([[1., 3.]])
     """
 
     def __init__(
@@ -75,6 +85,8 @@ class GeneralMixture(Fixed):
         like, x = x, to_numpy(x)
         n = len(x)
         lam = positive_rows("lam", lam, n)
+
+        # the level of every row
         levels = []
         for name, value in (("scale", scale), ("sigma", sigma)):
             level = to_numpy(real_array(name, value, "a number >= 0, or one per row"))
@@ -84,6 +96,8 @@ class GeneralMixture(Fixed):
         scale, sigma = levels
         starts = None if starts is None else integer("starts", starts, low=1)
         certificate, local = boolean("certificate", certificate), boolean("local", local)
+
+        # one level after the other, in blocks of rows
         tally: dict[str, int] = {}
         report = Report(n)
         u = np.empty_like(x)
@@ -98,6 +112,7 @@ class GeneralMixture(Fixed):
             for b in range(0, len(rows), step):
                 k = rows[b : b + step]
                 at.search(x[k], lam[k], k, u, starts, local, report, tally)
+
         if calls is not None:
             count(calls, **tally)
         if not certificate:
@@ -138,6 +153,8 @@ class _Level:
         g = t * self.precision[:, None, :]
         e = self.log_c[:, None] - 0.5 * (t * g).sum(2)
         g = g if self.vectors is None else g @ self.vectors.swapaxes(1, 2)
+
+        # value, gradient and the norms of its terms
         top = e.max(0)
         e = np.exp(np.maximum(e - top, -600))
         total = e.sum(0)
@@ -149,6 +166,8 @@ class _Level:
         centred = g - mean[:, None, :]
         lam3 = lam[:, None, None]
         terms = np.linalg.norm(x, axis=1) + np.linalg.norm(u, axis=1) + lam * np.sqrt((r * np.square(g).sum(2)).sum(1))
+
+        # B = I + lam sum r_k P_k, and the Hessian B - lam Cov_r(g)
         if self.vectors is None:
             b = 1 + lam[:, None] * (r @ self.precision)
             safe = rhs / b
@@ -190,6 +209,8 @@ class _Level:
         relative = height - top[:, None]
         active = relative > -(DROP + math.log(self.size))
         single = active.sum(1) == 1
+
+        # where the search starts
         if local:
             row, begin = np.arange(n), x.copy()
         else:
@@ -203,11 +224,15 @@ class _Level:
                 w = np.exp(np.maximum(relative[extra], -600))
                 mean = ((w / w.sum(1)[:, None])[:, None, :] @ own[extra])[:, 0]
                 row, begin = np.concatenate([row, extra]), np.concatenate([begin, mean])
+
+        # the best end of all starts
         at, value, _ = self.climb(begin, row, x, lam, tally, drop=not local)
         win = first_best(value, row, n)
         best = at[win]
         if self.dim <= 200 and not single.all():
             best = self._second_order(best, x, lam, tally)
+
+        # its value and residual
         out = [self.evaluate(best[s], x[s], lam[s]) for s in self._chunks(n)]
         value, rhs, terms = (np.concatenate([o[i] for o in out]) for i in (0, 3, 4))
         u[k] = best
@@ -216,6 +241,7 @@ class _Level:
         report.starts[k] = np.bincount(row, minlength=n)
         if local:
             return
+
         # F = -lam log sum exp(-F_k/lam) >= -lam log sum exp(-min F_k/lam)
         soft = np.maximum(0, np.log(np.exp(np.maximum(relative, -600)).sum(1)) + top - value)
         report.gap[k] = lam * soft

@@ -41,6 +41,15 @@ class ProxResult:
     calls : dict
         Evaluations in mixture rows by kind (``density``, ``score``, ``hessian``), plus ``screen``: values of the
         objective read from the table of the starting points.
+
+    Examples
+    --------
+    Two atoms under so much noise that F is convex:
+
+    >>> from exactdiffusion.prox import prox_isotropic
+    >>> found = prox_isotropic([[0.3]], 0.1, [[-1.0], [1.0]], variance=2.0, certificate=True)
+    >>> found.status, bool(found.gap[0] < 1e-12), found.starts
+    (array(['convex'], dtype='<U6'), True, array([1]))
     """
 
     point: np.ndarray

@@ -58,10 +58,32 @@ def laguerre(x: ArrayLike, lam: ArrayLike, centres: ArrayLike, weights: ArrayLik
     Not the nearest point unless the weights are equal. Ties go to the lowest index; distances are formed by direct
     differences, so that exact ties are seen as such.
 
+    Parameters
+    ----------
+    x : (n, d) array
+    lam : float > 0 or (n,) array
+    centres : (M, d) array
+    weights : (M,) nonnegative, sum 1, or None for uniform
+
     Returns
     -------
     index : (n,) array of int
     value : (n,) array, the minimum.
+
+    Raises
+    ------
+    ValueError
+        Naming the argument, for shapes that do not fit or a step that is not positive.
+
+    Examples
+    --------
+    The heavier of two centres wins although it is farther away:
+
+    >>> import numpy as np
+    >>> from exactdiffusion.prox import laguerre
+    >>> index, value = laguerre([[0.2]], 1.0, [[0.0], [1.0]], [0.1, 0.9])
+    >>> index, np.round(value, 4)
+    (array([1]), array([0.4254]))
     """
     x, centres = points("x", x), to_numpy(points("centres", centres, allow_empty=False))
     like, x = x, to_numpy(x)
@@ -72,6 +94,8 @@ def laguerre(x: ArrayLike, lam: ArrayLike, centres: ArrayLike, weights: ArrayLik
     n, (m, d) = x.shape[0], centres.shape
     with np.errstate(divide="ignore"):
         log_w = np.log(w)
+
+    # costs about the mean of the centres, in blocks of rows
     index, value = np.empty(n, int), np.empty(n)
     c2 = centres - centres.mean(0)
     y2 = x - centres.mean(0)
@@ -89,6 +113,7 @@ def laguerre(x: ArrayLike, lam: ArrayLike, centres: ArrayLike, weights: ArrayLik
             keep[r, j] = cost[r, j]
             cost = keep
             best = cost.min(1)
+
         index[s], value[s] = cost.argmin(1), best
     return from_numpy(index, like), from_numpy(value, like)
 
@@ -154,6 +179,7 @@ class EqualVariance(Fixed):
 
     @in_range
     def __init__(self, centres: ArrayLike, weights: ArrayLike | None = None) -> None:
+        # the components that have a weight
         centres = np.asarray(to_numpy(points("centres", centres, allow_empty=False)))
         w = np.asarray(to_numpy(_weights("weights", weights, centres.shape[0])))
         used = w > 0
@@ -174,6 +200,8 @@ class EqualVariance(Fixed):
             middle = 0.5 * (c.max(0) + c.min(0)) if self.size > 1 else np.zeros(0)
             c = c - middle
             self.origin = self.origin + self.basis @ middle
+
+        # tables that depend on the step are made when they are needed
         self.c = np.ascontiguousarray(c)
         self.half = 0.5 * np.einsum("mr,mr->m", self.c, self.c)
         self.r = c.shape[1]

@@ -892,6 +892,8 @@ def log_concavity_threshold(
         return LogConcavityThreshold(
             R2 / k, R2 / k, np.array(law.mean), None, "closed form", R2, D2 / 4, max(R2, D2 * k / (2 * (k + 1))), 0.0, 0.0
         )
+
+    # the closed bounds
     P0, w, tau2 = _cloud(law)
     P = _flatten(P0)
     K, r = P.shape
@@ -899,6 +901,8 @@ def log_concavity_threshold(
         return LogConcavityThreshold(0.0, 0.0, None, None, "closed form", 0.0, 0.0, 0.0, 0.0, tau2)
     D2 = _diameter(P) ** 2
     closed = [enclosing_ball(P)[1] ** 2, D2 / 4, D2 * r / (2 * (r + 1))]
+
+    # witnesses at infinity: hull edges, and in the plane hull edges with further atoms
     edge = exposed_pairs(P) if r > 1 or K == 2 else []
     lower, pair = (edge[0][2] / 4, edge[0][:2]) if edge else (0.0, None)
     edge_squared, witness, upper, by, certificate = lower, None, D2 / 4, "half diameter", None
@@ -907,6 +911,8 @@ def log_concavity_threshold(
             line = _line_root(P[list(face)], w[list(face)])
             if line > lower:
                 lower, pair = line, face
+
+    # where these leave a gap: a witness in space from below, a certificate from above
     if lower < upper * (1 - 1e-14):
         found, y = _root(P, w, max(lower, 1e-3 * upper), upper)
         if found > lower:

@@ -588,6 +588,8 @@ def _panels(centres, deviations, cuts=(), width=0.25, reach=10.0):
             f"components wider than the spacing of floats at their place by {1 / MASS:g} times; the law moved towards 0, "
             "more noise or wider components would do",
         )
+
+    # edges of the panels: a share of the narrowest component there, and every cut
     cuts = np.sort(np.asarray(cuts, dtype=np.float64))
     edges, y, end = [], float(low.min()), float(high.max())
     while y < end:
@@ -599,6 +601,8 @@ def _panels(centres, deviations, cuts=(), width=0.25, reach=10.0):
         cut = cuts[cuts > y]
         y = min(step, further, float(cut[0]) if cut.size else end, end)
     edges = np.array([*edges, end])
+
+    # the nodes of each panel
     half = 0.5 * np.diff(edges)[:, np.newaxis]
     y = edges[:-1, np.newaxis] + half * (1 + _NODES)
     return y.ravel(), (half * _NODE_WEIGHTS).ravel()

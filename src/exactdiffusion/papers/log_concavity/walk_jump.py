@@ -243,18 +243,24 @@ class MALA:
         score, value = target.score(y), target.log_density(y)
         moves = chance = none = xp.zeros_like(value)
         for _ in range(self.steps):
+            # the proposal
             z = draws(n, d + 1)  # the last column decides
             noise, threshold = from_numpy(z[:, :d], y), from_numpy(np.log(ndtr(z[:, d])), y)
             new = y + h * score + math.sqrt(2 * h) * noise
             new_score, new_value = target.score(new), target.log_density(new)
+
+            # accepted with the ratio of densities and proposals
             back = y - new - h * new_score
             log_ratio = new_value - value - xp.sum(back * back, axis=-1) / (4 * h) + 0.5 * xp.sum(noise * noise, axis=-1)
             accept = log_ratio > threshold
             rows = xp.expand_dims(accept, axis=-1)
             y, score = xp.where(rows, new, y), xp.where(rows, new_score, score)
             value = xp.where(accept, new_value, value)
+
+            # how often the chain moved, and the chance that it had
             moves = moves + xp.where(accept, none + 1, none)
             chance = chance + xp.where(xp.isnan(log_ratio), none, xp.exp(xp.where(log_ratio < 0, log_ratio, none)))
+
         if self.steps and n:
             stuck = (moves == 0) & (chance < STUCK * self.steps)
             self._judge(target, int(xp.sum(xp.astype(stuck, xp.int64))), float(xp.sum(chance)) / (n * self.steps), y, new)
@@ -774,17 +780,23 @@ def gaussian_one_at_a_time(
     exact = isinstance(walk, ExactWalk)
     if not exact and not callable(getattr(walk, "linear", None)):
         fail("walk", walk, "ULA, Underdamped or ExactWalk: other walks do not map Gaussians to Gaussians")
+
+    # along each axis, the covariance of sum, measurement and velocity
     unit, output, inner = sigma**2, np.zeros(l.size), np.zeros((m, l.size))
     for axis, value in enumerate(l):
         C = np.zeros((3, 3))  # covariance of (S, y, v)
         for t in range(1, m + 1):
             a = value / (unit + (t - 1) * value)
             k = (unit + (t - 1) * value) / (unit * (unit + t * value))
+
+            # the start of the walk
             if t == 1 or start == "jump" or exact:
                 M = np.array([[1.0, 0, 0], [a, 0, 0], [0, 0, 0]])
             else:
                 M = np.diag([1.0, 1.0, 0.0])
             C = M @ C @ M.T
+
+            # the walk, whose inner steps are linear
             if isinstance(walk, ExactWalk):
                 C[1, 1] += 1 / k
             else:
@@ -801,10 +813,13 @@ def gaussian_one_at_a_time(
                 noise[1:, 1:] = Q
                 for _ in range(walk.steps):
                     C = step @ C @ step.T + noise
+
+            # its error given the past, and the sum with the measurement
             given = C[1, 1] - 2 * a * C[0, 1] + a * a * C[0, 0]
             inner[t - 1, axis] = math.sqrt(max(given, 0.0)) - math.sqrt(1 / k)
             add = np.array([[1.0, 1, 0], [0, 1, 0], [0, 0, 1]])
             C = add @ C @ add.T
         output[axis] = (value / (unit + m * value)) ** 2 * C[0, 0]
+
     w2 = math.sqrt(np.sum((np.sqrt(l) - np.sqrt(output)) ** 2))
     return GaussianChain(output, w2, np.sqrt(np.sum(inner**2, axis=1)))

@@ -197,14 +197,20 @@ def _conditional_kl(i, m, before, after, g):
     spread = math.sqrt(-math.expm1(-g))
     poles = pole_distance(float(np.ptp(before.curvature(x))))
     count = 2 * math.ceil(10.0 / min(0.5, 0.2 * poles / spread)) + 1
+
+    # the forward noise on uniform nodes, finer than the poles of the integrand
     z = np.linspace(-10.0, 10.0, count)
     weight = np.exp(-0.5 * z * z) * (z[1] - z[0]) / math.sqrt(2 * math.pi)
+
+    # the map of the sampler, which must be one to one
     log_after = after.log_density(x)
     if not isinstance(m, Explicit):
         force, jacobian = m.forward(x)
         worst = int(np.argmin(jacobian))
         if jacobian[worst] <= 0:
             raise AssumptionViolated(i, float(x[worst]), float(jacobian[worst]), "the proximal step")
+
+    # the double integral, in blocks of nodes
     total = mass = 0.0
     block = max(1, BLOCK // count)
     for a in range(0, len(x), block):
@@ -223,6 +229,7 @@ def _conditional_kl(i, m, before, after, g):
         excess = _excess(delta)
         total += h * math.fsum(np.exp(log_after[rows]) * (excess @ weight))
         mass += h * math.fsum(np.exp(log_after[rows]) * ((excess + 1 + delta) @ weight))
+
     # The nodes reach where the true law is. What a coarse step puts elsewhere counts in e^delta - 1 alone.
     return total + (1 - mass if 1 - mass > 1e-12 else 0.0)  # less is rounding of the sums
 
@@ -360,10 +367,14 @@ def conditional_budget(
     """
     choice("scheme", scheme, ("proximal_hybrid", "euler_maruyama"))
     order = integer("order", order, low=1)
+
+    # levels, and nodes of the forward noise
     levels, _ = _chain(scheme, law, grid, "integral")
     z = np.linspace(-10.0, 10.0, 65)
     gauss = np.exp(-0.5 * z * z) * (z[1] - z[0]) / math.sqrt(2 * math.pi)
     steps = np.zeros(grid.N)
+
+    # the integral over each step
     for i in np.flatnonzero(grid.g):
         g, time = float(grid.g[i]), float(grid.integral[i])
         before, after = levels[i], levels[i + 1]
@@ -371,6 +382,7 @@ def conditional_budget(
         if scheme == "proximal_hybrid":
             score, curvature, third = after.score(x), after.curvature(x), after.third(x)
             _positive(i, x, 1 - g * curvature)
+
         total = 0.0
         for s, weight in zip(*_times(g, after, order, scheme == "proximal_hybrid")):
             here = _at(law, time - s)
@@ -422,12 +434,16 @@ def posterior_budget(
     """
     choice("scheme", scheme, ("proximal_hybrid", "euler_maruyama"))
     order = integer("order", order, low=1)
+
+    # the law of the sampler at every level
     run = propagate(law, grid, scheme, start, keep=True, refine=2.0)
     steps = np.zeros(grid.N)
     for i in np.flatnonzero(grid.g):
         g, time = float(grid.g[i]), float(grid.integral[i])
         before, after, q = run.levels[i], run.levels[i + 1], run.laws[i]
         x, h = _quadrature(before, after)
+
+        # its nodes, refined where the kernels of the step are narrow
         times, weights = _times(g, after, order, scheme == "proximal_hybrid")
         y, source = _finer(q, math.ceil(0.5 / math.sqrt(float(np.min(times)) / g)) + 1)
         needed = len(x) * len(y) * len(times)
@@ -440,6 +456,8 @@ def posterior_budget(
             score, curvature, third = after.score(x), after.curvature(x), after.third(x)
         else:
             score_y = before.score(y)
+
+        # the integral over the step
         total = 0.0
         for s, weight in zip(times, weights):
             here = _at(law, time - s)
