@@ -15,6 +15,7 @@ import numpy as np
 from .climb import EPS, climb, count, solve
 
 _CHUNK = 1 << 15  # doubles per temporary of the kernels: 256 KiB, within a second-level cache
+_MOST = 1 << 21  # numbers in one array (queries, components, coordinates)
 _FEATURES = 16  # hull dimensions in which all second moments come from one product
 _DENSE = 300_000  # components times squared dimensions up to which covariances are formed
 LOW = 3  # hull dimensions in which differences are formed one coordinate at a time
@@ -162,8 +163,8 @@ class Modes:
 
     def _by_differences(self, z, k, second):
         """Differences in an array (queries, components, coordinates); blocks of components where one query fills it."""
-        if self.shared and not second and self.size * self.r > 1 << 21:
-            block = max(1, (1 << 20) // self.r)
+        if self.shared and not second and self.size * self.r > _MOST:
+            block = max(1, _MOST // (2 * self.r))
             blocks = [slice(b, b + block) for b in range(0, self.size, block)]
             e = np.concatenate([np.square(self.c[b] - z[:, None, :]).sum(2) for b in blocks], axis=1)
             difference = None
