@@ -7,7 +7,11 @@ import numpy as np
 import pytest
 
 from exactdiffusion import PointCloud
-from exactdiffusion.papers.log_concavity.certificates import certify_log_concavity, largest_posterior_variance
+from exactdiffusion.papers.log_concavity.certificates import (
+    certify_log_concavity,
+    largest_posterior_variance,
+    log_concavity_threshold,
+)
 
 pytest.importorskip("flint", reason="ball arithmetic needs python-flint: pip install 'exactdiffusion[rigorous]'")
 
@@ -47,6 +51,16 @@ def test_real_certificates_are_accepted_and_claims_beyond_the_truth_are_not():
         y = proof.leaves[0][rng.integers(len(proof.leaves[0]), size=500)]
         top = np.max(largest_posterior_variance(PointCloud(proof.points, proof.weights), y, proof.variance))
         assert "above the claim" in _reason(dataclasses.replace(proof, bound=0.999 * top))
+
+
+@pytest.mark.parametrize("K", [6, 24])
+def test_certificates_just_above_the_threshold_are_accepted(K):
+    """Large radii, weights down to 1e-70 and thousands of cells: two per mille above the lower end of a random cloud."""
+    rng = np.random.default_rng([7, K])
+    law = PointCloud(rng.standard_normal((K, 2)), rng.dirichlet(np.ones(K)))
+    proof = certify_log_concavity(law, log_concavity_threshold(law).upper, keep_leaves=True)
+    assert proof.status is True
+    assert refutation(proof) is None
 
 
 @pytest.mark.parametrize("proof", [PLANE, LINE], ids=["plane", "line"])

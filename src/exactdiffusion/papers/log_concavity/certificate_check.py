@@ -142,10 +142,9 @@ def refutation(certificate: Any, prec: int = 96, every: int = 1) -> str | None:
                 corner = [s * half for s in signs]
                 tilted = [q * (dot(z, corner) / v).exp() / total for q, z in zip(p, Z)]
                 S = [[sum((q * z[a] * z[b] for q, z in zip(tilted, Z)), zero) for b in range(r)] for a in range(r)]
-                lam = S[0][0]
-                if r == 2:
-                    lam = (S[0][0] + S[1][1]) / 2 + largest([((S[0][0] - S[1][1]) / 2) ** 2 + S[0][1] ** 2]).sqrt()
-                if not lam <= bound:
+                # lammax S <= bound: the diagonal and the determinant of bound I - S are not negative
+                room = [bound - S[a][a] for a in range(r)]
+                if not all(a >= 0 for a in room) or (r == 2 and not room[0] * room[1] >= S[0][1] ** 2):
                     return f"the bound of the leaf at {centre} is above the claim"
         last = [floats.index(max(floats)), floats.index(min(floats))]
         for alpha, wide, C in certificate.tails if r == 2 else [(0.0, 0.0, last[:1]), (pi, 0.0, last[1:])]:

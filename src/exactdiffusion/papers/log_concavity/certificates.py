@@ -733,12 +733,22 @@ def covariance_supremum(
 def _supremum(P, logw, v, starts=None, rng=0):
     """`covariance_supremum` of a centred cloud; without starts a rough ascent from eight of them comes first."""
     if starts is None:
-        y, value = _ascent(P, logw, v, _random_starts(P, logw, v, rng), rough=True)
-        starts = y[value >= (1 - 1e-4) * np.max(value)]
+        starts = _best(*_ascent(P, logw, v, _random_starts(P, logw, v, rng), rough=True), v)
     y, value = _ascent(P, logw, v, starts)
     k = int(np.argmax(value))
-    y, value = _ascent(P, logw, v, y[k : k + 1])
-    return float(value[0]), y[0]
+    if len(starts) > 1:  # the ascent of a sum ends when the sum does
+        y, value = _ascent(P, logw, v, y[k : k + 1])
+        k = 0
+    return float(value[k]), y[k]
+
+
+def _best(y, value, v):
+    """Rows whose value is within 1e-4 of the largest, one of those that lie within a tenth of sqrt(v), best first."""
+    kept: list[int] = []
+    for k in np.argsort(-value, kind="stable"):
+        if value[k] >= (1 - 1e-4) * np.max(value) and np.all(np.sum((y[kept] - y[k]) ** 2, axis=1) > 0.01 * v):
+            kept.append(int(k))
+    return y[kept]
 
 
 def _random_starts(P, logw, v, rng):
@@ -977,7 +987,7 @@ def _kept_root(P, shape, w, low, high):
         y, value = _ascent(P, logw, rung, _random_starts(P, logw, rung, 0), rough=True)
         a, under = rung, excess(np.max(value), rung)
         if under > -0.01:
-            value, y = _supremum(P, logw, rung, y[value >= (1 - 1e-4) * np.max(value)])
+            value, y = _supremum(P, logw, rung, _best(y, value, rung))
             under = excess(value, rung)
         if under > 0:
             break
