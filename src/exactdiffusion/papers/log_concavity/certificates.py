@@ -731,15 +731,11 @@ def covariance_supremum(
 
 
 def _supremum(P, logw, v, starts=None, rng=0):
-    """`covariance_supremum` of a centred cloud; without starts a rough ascent from eight of them comes first."""
-    if starts is None:
-        starts = _best(*_ascent(P, logw, v, _random_starts(P, logw, v, rng), rough=True), v)
-    y, value = _ascent(P, logw, v, starts)
+    """`covariance_supremum` of a centred cloud."""
+    y, value = _ascent(P, logw, v, _random_starts(P, logw, v, rng) if starts is None else starts)
     k = int(np.argmax(value))
-    if len(starts) > 1:  # the ascent of a sum ends when the sum does
-        y, value = _ascent(P, logw, v, y[k : k + 1])
-        k = 0
-    return float(value[k]), y[k]
+    y, value = _ascent(P, logw, v, y[k : k + 1])
+    return float(value[0]), y[0]
 
 
 def _best(y, value, v):
