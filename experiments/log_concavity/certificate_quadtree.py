@@ -1,10 +1,10 @@
 """The quad-tree of a log-concavity certificate in the plane: every cell with its proved bound.
 
-On a cell with centre c and half diagonal h, lammax Cov(Z | y) is at most its value at c times exp((rho h + beta h^2/2)/v),
-rho the distance from E[Z | c] to the farthest atom, beta the claim over v (or, if smaller, exp(D h / v), D the diameter): a
-cell is accepted when this stays below the claim, and split in four when it does not. Beyond the circle a closed bound holds
-in sectors of directions. Colour: the bound over v, at most the claim. Cells grow small where the truth comes near the claim:
-between the atoms, and along the rays on which two atoms have equal odds, out to where the sectors take over.
+On a cell with the centre c, lammax Cov(Z | y) is at most the largest eigenvalue of E[exp(z s / v) z z^T] over its four
+corners c + s, z = Z - E[Z | c], the expectation under the posterior at c: a cell is accepted when this stays below the
+claim, and split in four when it does not. Beyond the circle a closed bound holds in sectors of directions. Colour: the bound
+over v, at most the claim. Cells grow small where the truth comes near the claim: between the atoms, and along the rays on
+which two atoms have equal odds, out to where the sectors take over.
 
 Left: the four atoms of the counterexample, sigma^2 = .714, claim .99 sigma^2 (strictly log-concave). Right: a rectangle with
 uneven weights .45, .05, .05, .45, v one per cent above the exact threshold, claim v; the cross is the witness, the point at
@@ -48,13 +48,10 @@ def compute(parameters, progress):
     ``setting``: x the radius, y the variance v, bound the claim over v, i the cells examined. ``witness``: x, y.
     """
     import numpy as np
+    from scipy.special import softmax
 
     from exactdiffusion import PointCloud
-    from exactdiffusion.papers.log_concavity.certificates import (
-        certify_log_concavity,
-        largest_posterior_variance,
-        log_concavity_threshold,
-    )
+    from exactdiffusion.papers.log_concavity.certificates import certify_log_concavity, log_concavity_threshold
 
     rows = []
     for name in progress(parameters["shown"], "certificates"):
@@ -77,12 +74,16 @@ def compute(parameters, progress):
         centres, width = proof.leaves[0] @ B, proof.leaves[1]
         level = np.round(np.log2(proof.radius / 16 / width)).astype(int)
         index = np.round((centres + proof.radius) / (2 * width[:, np.newaxis]) - 0.5).astype(int)
-        # the bound once more, from the library's posterior moments
-        y, h = centres + atoms.mean(axis=0), np.sqrt(2) * width
-        top = largest_posterior_variance(cloud, y, v)
-        mean = cloud.noised(1.0, np.sqrt(v)).denoise(y)
-        rho = np.sqrt(np.max(np.sum((atoms - mean[:, np.newaxis]) ** 2, axis=2), axis=1))
-        bound = top / v * np.exp(np.minimum(cloud.diameter * h, rho * h + 0.5 * q["claim"] * h * h) / v)
+        # the bound once more: the second moment about the mean, tilted towards each corner
+        y = centres + atoms.mean(axis=0)
+        logits = np.log(cloud.weights) - np.sum((y[:, np.newaxis] - atoms) ** 2, axis=2) / (2 * v)
+        p = softmax(logits, axis=1)
+        z = atoms - (p @ atoms)[:, np.newaxis]
+        bound = np.zeros(len(y))
+        for signs in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
+            tilted = p * np.exp(width[:, np.newaxis] * (z @ np.array(signs)) / v)
+            moment = np.swapaxes(z * tilted[:, :, np.newaxis], 1, 2) @ z
+            bound = np.maximum(bound, np.linalg.eigvalsh(moment)[:, -1] / v)
         rows.append(
             {
                 "cloud": name,

@@ -9,7 +9,7 @@ from exactdiffusion._core.arrays import to_numpy
 from exactdiffusion.laws import base, gaussian_mixture, point_cloud
 from exactdiffusion.laws._kernels import cloud, generic, stacked
 from exactdiffusion.laws._kernels import tree as _neighbours
-from exactdiffusion.prox import solver
+from exactdiffusion.prox import general, modes, solver
 
 N = 45
 ORACLES = ("log_density", "score", "hessian", "denoise", "posterior_covariance", "responsibilities")
@@ -216,7 +216,8 @@ def test_proximal_maps_in_chunks_of_few_numbers(monkeypatch):
             whole = q.prox(x, lam, certificate=True)
             with monkeypatch.context() as patch:
                 patch.setattr(solver, "_CHUNK", 64)
-                patch.setattr(solver._Level, "_chunks", lambda self, p: [slice(a, a + 7) for a in range(0, p, 7)])
+                patch.setattr(modes, "_CHUNK", 64)
+                patch.setattr(general._Level, "_chunks", lambda self, p: [slice(a, a + 7) for a in range(0, p, 7)])
                 parts = q.prox(x, lam, certificate=True)
             single = np.concatenate([q.prox(x[i : i + 1], lam[i : i + 1]) for i in range(0, N, 9)])
             # both stop where Newton's steps are below rounding; a flat minimum magnifies that

@@ -477,7 +477,7 @@ def backward_kl(g: Numbers, d: int, second_moment: Numbers, L: Numbers, H: Numbe
     Examples
     --------
     >>> round(float(backward_kl(np.full(10, 0.1), d=2, second_moment=2.0, L=1.0, H=0.0)), 4)
-    0.3188
+    0.0564
     """
     return initial + math.fsum(_steps(g) ** 3) * _step_coefficient(d, second_moment, L, H)
 
@@ -507,7 +507,7 @@ def backward_steps(eps: float, T: float, d: int, second_moment: float, L: float,
     Examples
     --------
     >>> backward_steps(0.1, T=3.0, d=2, second_moment=2.0, L=1.0, H=0.0)
-    93
+    40
     """
     C = _step_coefficient(d, second_moment, L, H)
     return math.ceil(max(T**1.5 * math.sqrt(C / eps), 2 * T * (L + 0.5)) * (1 - 1e-15))
