@@ -184,48 +184,6 @@ def test_line_formulas_are_the_law(scale, sigma, accuracy):
     assert line.Level(GaussianMixture(None, [[0.0]], 0.0), 1.0, 0.0)._components is None  # no density: the law's own error
 
 
-@pytest.mark.parametrize("scheme", ["euler_maruyama", "proximal_hybrid"])
-def test_fourier_sums_within_the_estimate(scheme, monkeypatch):
-    pytest.importorskip("finufft")
-    monkeypatch.setattr(line, "FOURIER_PAIRS", 0)
-    used = []
-    true = line._fourier_sum
-    monkeypatch.setattr(line, "_fourier_sum", lambda *a: used.append(len(a[0])) or true(*a))
-    positive, fourier = (line.study(WIDE, uniform(64, 4.0), scheme, sums=sums) for sums in ("positive", "fourier"))
-    assert len(used) == 2 * 64
-    nodes = np.linspace(-7.0, 7.0, 1001)
-    a, b = (line.propagate(WIDE, uniform(64, 4.0), scheme, sums=sums, nodes=nodes).law for sums in ("positive", "fourier"))
-    assert np.max(np.abs(a.density - b.density)) <= line.FOURIER_ERROR * math.sqrt(64) * np.max(a.density)
-    tail = a.density < line.TAIL / 10 * np.max(a.density)  # summed term by term from sources with that absolute error
-    np.testing.assert_allclose(b.density[tail], a.density[tail], rtol=1e-3)
-    for name in ("kl", "reverse_kl", "tv", "w1", "w2"):
-        one, two = getattr(positive.divergences, name), getattr(fourier.divergences, name)
-        assert abs(one.value - two.value) <= one.error + two.error, name
-        assert two.error <= 1e-7 * two.value, name
-
-
-def test_fourier_sum_is_as_accurate_as_stated():
-    pytest.importorskip("finufft")
-    y = np.linspace(-9, 9, 1501)
-    for s in (0.03, 0.3, 2.0):
-        at, centres = np.linspace(-9, 9, 700), y - 0.3 * np.tanh(3 * y)  # as of a step: smooth weights on moved nodes
-        weights = np.exp(-0.5 * y**2)
-        exact = line._dense(at, centres, weights, s) / (s * math.sqrt(2 * math.pi))
-        assert np.max(np.abs(line._fourier_sum(at, centres, weights, s) - exact)) <= line.FOURIER_ERROR * exact.max()
-    assert line._fourier_sum(at, centres, weights, 1e-3) is None  # 25,000 modes: left to the band
-
-
-def test_fourier_without_the_package_is_the_positive_sum(monkeypatch):
-    import sys
-
-    monkeypatch.setitem(sys.modules, "finufft", None)
-    monkeypatch.setattr(line, "FOURIER_PAIRS", 0)
-    a, b = (
-        line.propagate(WIDE, uniform(8, 2.0), "ddpm", **LARGE, sums=sums).law.density for sums in ("positive", "fourier")
-    )
-    np.testing.assert_array_equal(a, b)
-
-
 def test_distances_of_shifted_and_mixed_gaussians(accuracy):
     x = np.linspace(-9, 9, 721)
     p, q = (line.discretise(GaussianMixture([1.0], [[a]], 1.0), x) for a in (0.0, 0.3))
@@ -693,7 +651,6 @@ def bad_calls():
     yield "variance", lambda: line.propagate(WIDE, grid, "ddpm", variance="learned")
     yield "variance", lambda: line.propagate(WIDE, grid, "euler_maruyama", variance="large")
     yield "refine", lambda: line.propagate(WIDE, grid, "ddpm", **LARGE, refine=0.0)
-    yield "sums", lambda: line.propagate(WIDE, grid, "ddpm", **LARGE, sums="fft")
     yield "last_noise", lambda: line.propagate(WIDE, grid, "proximal_hybrid", last_noise=False)
     yield "grid", lambda: line.propagate(WIDE, uniform(2), "proximal_backward")
     yield "law", lambda: line.propagate(GaussianMixture(None, [[-1.0], [1.0]], 0.0), grid, "ddpm", **LARGE)
@@ -743,11 +700,11 @@ def test_estimated_cost_is_that_of_the_run(law, scheme, monkeypatch):
     """Evaluations counted in the sums, band by band, within a factor of 10 of the estimate; a limit below it refuses."""
     counted, real = [], line._gauss_sum
 
-    def counting(at, centres, weights, variance, fourier=False):
+    def counting(at, centres, weights, variance):
         reach = math.sqrt(2 * variance * (line.DEPTH + 40))
         inside = np.searchsorted(np.sort(centres), at + reach) - np.searchsorted(np.sort(centres), at - reach)
         counted.append(int(np.sum(inside)))
-        return real(at, centres, weights, variance, fourier)
+        return real(at, centres, weights, variance)
 
     monkeypatch.setattr(line, "_gauss_sum", counting)
     grid = uniform(24)

@@ -88,12 +88,6 @@ MOST_EVALUATIONS = 1e10
 PER_SECOND = 3e7
 #: kernel evaluations held at a time
 BLOCK = 1 << 20
-#: with ``sums="fourier"``: pairs above which the transform is the faster one (measured), its error and the share of the
-#: largest value below which rows are summed term by term, so that every row keeps a relative error below 1e-4
-FOURIER_PAIRS = 1_000_000
-FOURIER_ERROR = 5e-14
-FOURIER_MODES = 2000
-TAIL = 5e-10
 TINY = 1e-280
 
 
@@ -419,25 +413,14 @@ def mixture(laws: Sequence[NodeLaw], weights: ArrayLike) -> NodeLaw:
 # ------------------------------------------------------------------------------------------------ Gaussian sums
 
 
-def _gauss_sum(at, centres, weights, variance, fourier=False):
+def _gauss_sum(at, centres, weights, variance):
     """``sum_j weights_j N(at_i; centres_j, variance)`` and its logarithm, relative accuracy also in the tails.
 
     Dense for small problems; otherwise the pairs within a band, whose half-width leaves out terms below 1e-16 of rows that
-    hold at least exp(-DEPTH) of the largest possible value; rows below that are summed densely. With ``fourier``, large
-    problems go through the characteristic function (`_fourier_sum`) and only rows below ``TAIL`` of the largest value are
-    summed term by term.
+    hold at least exp(-DEPTH) of the largest possible value; rows below that are summed densely.
     """
     s = math.sqrt(variance)
     n, m = len(at), len(centres)
-    if fourier and n * m > FOURIER_PAIRS:
-        value = _fourier_sum(at, centres, weights, s)
-        if value is not None:
-            tail = np.flatnonzero(value < TAIL * np.max(value))
-            with np.errstate(divide="ignore", invalid="ignore"):
-                log = np.log(value)
-            if len(tail):
-                value[tail], log[tail] = _gauss_sum(at[tail], centres, weights, variance)
-            return value, log
     norm = 1 / (s * math.sqrt(2 * math.pi))
     reach = s * math.sqrt(2 * (DEPTH + 40.0))
     value = None
@@ -464,36 +447,6 @@ def _gauss_sum(at, centres, weights, variance, fourier=False):
         top = np.max(logits, axis=1)
         log[rows] = top + np.log(np.sum(np.exp(logits - top[:, np.newaxis]), axis=1)) + math.log(norm)
     return value, log
-
-
-def _fourier_sum(at, centres, weights, s):
-    r"""The same sum through its characteristic function, by two non-uniform FFTs; None without the package finufft,
-    and for narrow kernels: phases lose eps per mode, and the band of a narrow kernel is short.
-
-    .. math:: \frac1W \sum_k e^{-s^2 \omega_k^2 / 2} \Big(\sum_j w_j e^{-i \omega_k c_j}\Big) e^{i \omega_k x_i},
-              \quad \omega_k = 2 \pi k / W.
-
-    O(n log n) instead of one term per pair. W exceeds the box of both by 9 s: what wraps round is below exp(-40); modes
-    left out have weight below exp(-38). Errors are ``FOURIER_ERROR`` of the largest value everywhere (finufft's own
-    accuracy, measured), so tails have no relative accuracy.
-    """
-    try:
-        import finufft
-    except ImportError:
-        return None
-    low, high = min(at.min(), centres.min()) - 4.5 * s, max(at.max(), centres.max()) + 4.5 * s
-    width = high - low
-    modes = math.ceil(8.8 * width / (2 * math.pi * s))
-    if modes > FOURIER_MODES:
-        return None
-    to_circle = 2 * math.pi / width
-    middle = 0.5 * (low + high)
-    f = finufft.nufft1d1(
-        to_circle * (centres - middle), weights.astype(np.complex128), 2 * modes + 1, isign=-1, eps=1e-14, nthreads=1
-    )
-    omega = to_circle * np.arange(-modes, modes + 1)
-    f *= np.exp(-0.5 * (s * omega) ** 2) / width
-    return np.ascontiguousarray(finufft.nufft1d2(to_circle * (at - middle), f, isign=1, eps=1e-14, nthreads=1).real)
 
 
 def _dense(at, centres, weights, s):
@@ -727,7 +680,6 @@ def propagate(
     refine: float = 1.0,
     nodes: ArrayLike | None = None,
     keep: bool = False,
-    sums: str = "positive",
     limit: float = MOST_EVALUATIONS,
     **params: Any,
 ) -> Propagation:
@@ -755,11 +707,6 @@ def propagate(
     nodes : (n,) uniform nodes for the last level, optional
     keep : bool
         Keep the laws of all levels.
-    sums : {"positive", "fourier"}
-        "positive" adds positive terms: densities are exact to rounding, relative to themselves, in the tails too.
-        "fourier" takes steps of more than 10^6 pairs of nodes through non-uniform FFTs (package finufft, extra ``fast``):
-        O(n log n), absolute error 5e-14 of the largest density; rows below 5e-10 of it stay positive sums. Without
-        finufft it is "positive". It pays for fine nodes (``refine`` of 4 and more); the default ones are too few.
     limit : number
         Kernel evaluations allowed. How many are needed is estimated before the first: about 3e7 take a second. Beyond 5
         seconds a terminal shows the progress.
@@ -786,7 +733,6 @@ def propagate(
     Positivity of J is checked on the nodes and, around their minimum, on nodes 32 times finer.
     """
     choice("nonconvex", nonconvex, ("raise", "contact"))
-    fourier = choice("sums", sums, ("positive", "fourier")) == "fourier"
     refine, limit = scalar("refine", refine, low=0.5), scalar("limit", limit, low=0, low_open=True)
     levels, maps = _chain(scheme, law, grid, step, last_noise, **params)
     if nodes is not None:
@@ -801,10 +747,10 @@ def propagate(
         gaps = any(r.gaps for r in reports)
         for extra in (1.0, 1.5, 2.25):  # the rule for h is heuristic for proximal steps of mixtures: the mass decides
             last = nodes if following is None else None
-            new, report = _advance(i, q, m, following, levels[i + 1], refine * extra, nonconvex, last, fourier)
+            new, report = _advance(i, q, m, following, levels[i + 1], refine * extra, nonconvex, last)
             if m is IDENTITY:
                 report = replace(reports[-1] if reports else report, gaps=())
-            tolerance = (1e-9 if gaps or report.gaps else 1e-12) + (FOURIER_ERROR if fourier else 8 * EPS) * (i + 1)
+            tolerance = (1e-9 if gaps or report.gaps else 1e-12) + 8 * EPS * (i + 1)
             if abs(report.mass_error) <= tolerance:
                 break
         else:
@@ -905,7 +851,7 @@ def _start(start, first, maps, levels, refine, deterministic):
     return _from_log(x, w, log)
 
 
-def _advance(i, q, m, following, end, refine, nonconvex, nodes, fourier):
+def _advance(i, q, m, following, end, refine, nonconvex, nodes):
     if m.variance == 0:
         return _move(i, q, m, nodes)
     source = q.weights * q.density
@@ -930,7 +876,7 @@ def _advance(i, q, m, following, end, refine, nonconvex, nodes, fourier):
         x, w = nodes, np.full(len(nodes), (nodes[-1] - nodes[0]) / (len(nodes) - 1))
     segments, edges = ((0, len(x)),), None
     if isinstance(m, Explicit):
-        value, log = _gauss_sum(x, centres, source, m.variance, fourier)
+        value, log = _gauss_sum(x, centres, source, m.variance)
         density = value
     else:
         force, slope = m.forward(x)
@@ -941,7 +887,7 @@ def _advance(i, q, m, following, end, refine, nonconvex, nodes, fourier):
             gaps = contact_gaps(m, low, high)
             x, w, segments, inside, edges = _panels(low, high, gaps, h)
             force, slope = m.forward(x)
-        value, log = _gauss_sum(force, centres, source, m.variance, fourier)
+        value, log = _gauss_sum(force, centres, source, m.variance)
         if gaps:
             slope = np.where(inside, slope, 0.0)
         density = value * slope
@@ -1203,8 +1149,7 @@ def study(law: Law, grid: Grid, scheme: str | Callable, start: str | NodeLaw = "
         Values of the finer run; ``error`` is the difference of the two runs (inf for KL where
         :attr:`Propagation.unresolved` says that it is only an upper bound) plus the rounding of N sums,
         ``8 eps sqrt(N) sqrt(2 KL)`` for KL (u is known to N sums' rounding and enters squared) and ``8 eps sqrt(N)`` for the
-        distances, plus for W2 the neglected tails. With ``sums="fourier"``, ``FOURIER_ERROR`` times width and height of the
-        density stands for 8 eps.
+        distances, plus for W2 the neglected tails.
     """
     for name in ("refine", "nodes"):
         if name in options:
@@ -1214,8 +1159,6 @@ def study(law: Law, grid: Grid, scheme: str | Callable, start: str | NodeLaw = "
     a, b = divergences(coarse.target, coarse.law), divergences(fine.target, fine.law)
     eps = 8 * EPS * math.sqrt(grid.N)
     width = fine.law.x[-1] - fine.law.x[0]
-    if options.get("sums") == "fourier":
-        eps = FOURIER_ERROR * math.sqrt(grid.N) * max(1.0, width * float(np.max(fine.law.density)))
 
     def measured(name):
         x, y = getattr(a, name), getattr(b, name)
