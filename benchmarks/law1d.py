@@ -6,8 +6,9 @@ Target: two modes; sampler: Euler-Maruyama of the reverse SDE. ``ours`` is `outp
 the density on one fixed grid of [-8, 8] by the full matrix of kernels in every step; its score is by the same formulas.
 The limit is ours without the sums: the score on its nodes. ``accuracy`` is the error of ours: its density on the same last
 nodes against four times as many nodes at every level, relative to the largest density; ``peer_accuracy`` that of the fixed
-grid against the same reference. ``fine`` nodes of the fixed grid are used with 256 steps only. One thread, process CPU time, and the ratio of wall times
-beside it, which other load on the machine disturbs; all methods of a case one after the other in every repetition.
+grid against the same reference. ``fine`` nodes of the fixed grid are used with 256 steps only. One thread, process CPU time,
+and the ratio of wall times beside it, which other load on the machine disturbs; all methods of a case one after the other in
+every repetition.
 """
 
 import math

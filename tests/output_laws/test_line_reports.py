@@ -4,7 +4,6 @@ The tests of whole runs compare results; here every rule is met by inputs withou
 """
 
 import math
-import sys
 from dataclasses import replace
 from itertools import pairwise
 

@@ -115,12 +115,12 @@ def w2(
     method : {"auto", "sorted", "emd", "sparse", "assignment"}
         "sorted" is the quantile coupling, for d = 1 only. "emd" is POT's network simplex on the matrix of all costs.
         "sparse" runs it on few arcs, prices all pairs in blocks and adds those that violate the dual constraints until
-        none does: the same optimum in O(n + m) memory (`exactdiffusion.distances.transport`). "assignment" is
-        scipy's `linear_sum_assignment`, for equal weights and n = m. Many rows and few
-        atoms are first reduced to the rows near a tie of two atoms (`exactdiffusion.distances.semidiscrete`). "auto" takes "sorted" for d = 1, "emd" up to 30,000 pairs of
-        atoms (150,000 in more than 8 dimensions), and "sparse" above; where one of these does not fit in ``max_bytes``,
-        the other, then "assignment" where that applies. Where "sparse" has taken about the work of "emd" without an end, and
-        "emd" fits, "auto" goes over to it.
+        none does: the same optimum in O(n + m) memory (`exactdiffusion.distances.transport`); many rows and few atoms are
+        first reduced to the rows near a tie of two atoms (`exactdiffusion.distances.semidiscrete`). "assignment" is
+        scipy's `linear_sum_assignment`, for equal weights and n = m. "auto" takes "sorted" for d = 1, "emd" up to 30,000
+        pairs of atoms (150,000 in more than 8 dimensions), and "sparse" above; where one of these does not fit in
+        ``max_bytes``, the other, then "assignment" where that applies. Where "sparse" has taken about the work of "emd"
+        without an end, and "emd" fits, "auto" goes over to it.
     certified : {"warn", "require"}
         What an answer without a certificate does: it is returned with a warning, or raises.
     max_bytes : int

@@ -231,17 +231,13 @@ def gaussian(
         fail(f"mean (shape {mean.shape})", mean, "shape (d,)")
     if not isinstance(all_steps, bool):
         fail("all_steps", all_steps, "True or False")
-    cov = _covariance("cov", cov, mean.shape[0])
+    cov, lam, basis = _covariance("cov", cov, mean.shape[0])
     start_mean = grid.scale[0] * mean if start_mean is None else to_numpy(real_array("start_mean", start_mean))
     if start_mean.shape != mean.shape:
         fail(f"start_mean (shape {start_mean.shape})", start_mean, f"shape {mean.shape}")
-    start_cov = None if start_cov is None else _covariance("start_cov", start_cov, mean.shape[0])
+    start_cov = None if start_cov is None else _covariance("start_cov", start_cov, mean.shape[0], spectrum=False)[0]
 
-    if cov.ndim == 2:
-        lam, basis = np.linalg.eigh(cov)
-        lam = np.maximum(lam, 0.0)  # checked: negative values here are rounding
-    else:
-        lam, basis = cov, None
+    # the start in the eigenbasis of the target
     if start_cov is None:
         start = grid.scale[0] ** 2 * lam + grid.sigma[0] ** 2
     elif basis is None:
@@ -290,8 +286,11 @@ def _resolve(sampler):
     return found
 
 
-def _covariance(name, value, d):
-    """A symmetric positive semidefinite (d, d) matrix, or nonnegative variances (d,)."""
+def _covariance(name, value, d, spectrum=True):
+    """A symmetric positive semidefinite (d, d) matrix, or nonnegative variances (d,); its eigenvalues and eigenvectors.
+
+    Without ``spectrum``, and of variances, there are no eigenvectors.
+    """
     cov = to_numpy(real_array(name, value))
     if cov.ndim == 0:
         cov = np.full(d, float(cov))
@@ -300,12 +299,24 @@ def _covariance(name, value, d):
     if cov.ndim == 1:
         if (cov < 0).any():
             fail(name, value, "nonnegative variances")
-        return cov
+        return cov, cov, None
     size = np.max(np.abs(cov))
     if (np.abs(cov - cov.T) > 8 * EPS * size).any():
         fail(name, value, "a symmetric matrix")
     cov = 0.5 * (cov + cov.T)
-    # eigvalsh is backward stable: a semidefinite matrix may show eigenvalues down to about -d eps |cov|.
-    if np.linalg.eigvalsh(cov)[0] < -8 * EPS * d * size:
-        fail(name, value, "a positive semidefinite matrix")
-    return cov
+    slack = 8 * EPS * d * size
+
+    # Eigenvalues are backward stable: a semidefinite matrix may show them down to about -d eps |cov|.
+    if spectrum:
+        lam, basis = np.linalg.eigh(cov)
+        if lam[0] < -slack:
+            fail(name, value, "a positive semidefinite matrix")
+        return cov, np.maximum(lam, 0.0), basis
+
+    # Cholesky is much cheaper, and only what it refuses needs the eigenvalues.
+    try:
+        np.linalg.cholesky(cov + slack / 2 * np.eye(d))
+    except np.linalg.LinAlgError:
+        if np.linalg.eigvalsh(cov)[0] < -slack:
+            fail(name, value, "a positive semidefinite matrix")
+    return cov, None, None
