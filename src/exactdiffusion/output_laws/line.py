@@ -83,6 +83,10 @@ STRIP = 0.9
 #: below this many kernel evaluations the dense sum is always used
 DENSE = 250_000
 MAX_NODES = 400_000
+#: more uniform nodes than this on a level are replaced by panels that are short only where the law or the step asks for it
+UNIFORM = 1000
+#: the same for the last level: divergences interpolate there, on uniform nodes to a few units in the last place
+UNIFORM_LAST = 50_000
 #: kernel evaluations that a propagation may need by estimate (some five minutes), and how many of them take a second
 MOST_EVALUATIONS = 1e10
 PER_SECOND = 3e7
@@ -776,18 +780,25 @@ def _affordable(levels, maps, refine, limit, nodes=None):
         if m.variance == 0:  # the nodes of the level before move
             continue
         before, (low, high) = levels[i].box(), end.box()
-        # steps from which the nodes of both levels follow: those of the level before are summed over
-        source = _node_step(levels[i].probes(before), levels[i], m, refine)
-        x = end.probes((low, high))
-        own = _node_step(x, end, _moving(maps[i + 1 :]), refine, _features(m, end, x))
-        n, width = (high - low) / own + 1, before[1] - before[0]
-        n *= 1 if isinstance(m, Explicit) else 16 / 6  # the panels of a step with gaps
-        n = n if nodes is None or i < len(maps) - 1 else len(nodes)
-        band = min(width, 2 * math.sqrt(2 * m.variance * (DEPTH + 40.0)))
-        total += n * (band / source + 1) * len(maps) / len(chosen)
-        if max(n, width / source) > MAX_NODES or total > limit:
+
+        # how many nodes, and where: those of the level before are summed over
+        source, near = _count(*before, None, levels[i], m, refine)
+        n, at = _count(low, high, m, end, _moving(maps[i + 1 :]), refine)
+        width = before[1] - before[0]
+        if isinstance(m, Implicit) and n <= UNIFORM:
+            n *= 16 / 6  # the panels of a step with gaps
+        if nodes is not None and i == len(maps) - 1:
+            n, at = len(nodes), nodes
+
+        # how many of them lie within the band of a kernel
+        band = 2 * math.sqrt(2 * m.variance * (DEPTH + 40.0))
+        centres = np.sort(m.mean(near)[0] if isinstance(m, Explicit) else m.slope * near)
+        goals = at if isinstance(m, Explicit) else m.forward(at)[0]
+        inside = np.searchsorted(centres, goals + band / 2) - np.searchsorted(centres, goals - band / 2)
+        total += n * (source * float(np.mean(inside)) / len(near) + 1) * len(maps) / len(chosen)
+        if max(n, source) > MAX_NODES or total > limit:
             raise QuadratureError(
-                f"the law is too narrow for its width of {width:.3g}: step {i} needs about {max(n, width / source):.2g} "
+                f"the law is too narrow for its width of {width:.3g}: step {i} needs about {max(n, source):.2g} "
                 f"nodes (at most {MAX_NODES}), the steps up to it {total:.2g} kernel evaluations (at most {limit:.2g}). "
                 "What works: wider modes, or modes nearer to each other; each mode alone (output_laws.gaussian is exact); "
                 f"samples and distances.w2; a larger limit if only evaluations are too many ({PER_SECOND:.0g} take a second)"
@@ -795,16 +806,28 @@ def _affordable(levels, maps, refine, limit, nodes=None):
     return total
 
 
+def _count(low, high, m, end, following, refine):
+    """Number of the nodes of `_nodes` on [low, high], and some points (k,) that lie as they do; m None: no step before."""
+    x = end.probes((low, high))
+    n = (high - low) / _node_step(x, end, following, refine, 0.0 if m is None else _features(m, end, x)) + 1
+    if n <= (UNIFORM_LAST if following is None else UNIFORM):
+        return n, np.linspace(low, high, 257)
+    edges, _ = _graded(low, high, m, end, following, refine)
+    return 16 * (len(edges) - 1), 0.5 * (edges[1:] + edges[:-1])
+
+
 def _features(m, end, x):
     """What an implicit step adds to the curvature that nodes resolve: J^2 / (variance of the smoothing).
 
     The density has the features of the smoothed one, seen through F; x are probes.
     """
-    if isinstance(m, Explicit):
-        return 0.0
-    steep = float(np.max(m.forward(x)[1])) ** 2
-    smooth = m.variance + m.slope**2 / max(float(np.max(-end.curvature(x))), 1e-300)
-    return steep / smooth
+    return 0.0 if isinstance(m, Explicit) else float(np.max(_steep(m, end, x)))
+
+
+def _steep(m, end, x):
+    """The same at each of the points."""
+    steep = np.maximum(m.forward(x)[1], 0.0) ** 2
+    return steep / (m.variance + m.slope**2 / max(float(np.max(-end.curvature(x))), 1e-300))
 
 
 def _uniform(low, high, h, what):
@@ -820,16 +843,23 @@ def _uniform(low, high, h, what):
 
 def _node_step(x, here, following, refine, extra=0.0):
     """Step of the nodes for a density close to that of ``here``, next seen by the step ``following``; x are probes."""
-    curvature = here.curvature(x)
-    top = float(np.max(-curvature))
-    kernel = 0.0
-    fine = 1.0
+    return _step(here.curvature(x), _kernel(x, following), following, refine, extra)
+
+
+def _kernel(x, following):
+    """Curvature (n,) of the exponent of the kernel of the step ``following``, seen from its sources x; 0 without a kernel."""
     if isinstance(following, Implicit):
-        kernel = following.slope**2 / following.variance
-    elif following is not None and following.variance > 0:
-        kernel = float(np.max(following.mean(x)[1] ** 2)) / following.variance
-    else:
-        fine = 4.0  # last level, or moved by a deterministic step: divergences interpolate between these nodes
+        return np.full(len(x), following.slope**2 / following.variance)
+    if following is not None and following.variance > 0:
+        return following.mean(x)[1] ** 2 / following.variance
+    return np.zeros(len(x))
+
+
+def _step(curvature, kernel, following, refine, extra):
+    """Step of the nodes from the curvatures of density and kernel at some points."""
+    top, kernel = float(np.max(-curvature)), float(np.max(kernel))
+    # last level, or moved by a deterministic step: divergences interpolate between these nodes
+    fine = 4.0 if following is None or following.variance == 0 else 1.0
     total = kernel + max(top, extra, 0.0) + 1e-300
     h, pole = math.sqrt(RESOLUTION / total), pole_distance(float(np.ptp(curvature)))
     strip = STRIP * pole
@@ -868,11 +898,11 @@ def _advance(i, q, m, following, end, refine, nonconvex, nodes):
         centres = q.x + m.growth * q.x
         low, high = float(np.min(centres[alive] - reach)), float(np.max(centres[alive] + reach))
         low, high = _union(_preimage(m, low, high, end.box()), end.box())
-    x = end.probes((low, high))
-    h = _node_step(x, end, following, refine, _features(m, end, x))
     if nodes is None:
-        x, w = _uniform(low, high, h, f"step {i}")
+        x, w, h = _nodes(low, high, m, end, following, refine, f"step {i}")
     else:
+        x = end.probes((low, high))
+        h = _node_step(x, end, following, refine, _features(m, end, x))
         x, w = nodes, np.full(len(nodes), (nodes[-1] - nodes[0]) / (len(nodes) - 1))
     segments, edges = ((0, len(x)),), None
     if isinstance(m, Explicit):
@@ -906,6 +936,52 @@ def _advance(i, q, m, following, end, refine, nonconvex, nodes):
         share = np.minimum(1.0, 10 * np.exp(np.minimum(np.nan_to_num(part, nan=0.0), 0.0)))
         unresolved = math.fsum(np.where(density > 0 if gaps else True, w * np.exp(end.log_density(x)) * share, 0.0))
     return new, StepReport(len(x), float(h), low, high, new.mass - 1, float(jacobian), gaps, unresolved)
+
+
+def _nodes(low, high, m, end, following, refine, what):
+    """Nodes, weights and step on [low, high]: uniform, or panels where a narrow feature would make them too many.
+
+    The score of separate modes changes on a short interval between them, which alone needs fine nodes.
+    """
+    x = end.probes((low, high))
+    h = _node_step(x, end, following, refine, _features(m, end, x))
+    if (high - low) / h > (UNIFORM_LAST if following is None else UNIFORM):
+        edges, h = _graded(low, high, m, end, following, refine)
+        nodes, weights = np.polynomial.legendre.leggauss(16)
+        if 16 * (len(edges) - 1) <= MAX_NODES:
+            half = 0.5 * np.diff(edges)[:, np.newaxis]
+            return (edges[:-1, np.newaxis] + half * (1 + nodes)).ravel(), (half * weights).ravel(), h
+    return *_uniform(low, high, h, what), h
+
+
+def _graded(low, high, m, end, following, refine):
+    """Ends of panels, each of at most six steps of the nodes that its own surroundings ask for; the smallest such step.
+
+    Panels of the last level have three steps: W2 interpolates the distribution function between their nodes.
+    """
+    longest = 3 if following is None else 6
+    # points that show every feature at every distance from it
+    centres = end.probes((low, high), 0)
+    offsets = (high - low) * 2.0 ** -np.arange(1, 50)
+    x = np.concatenate([np.linspace(low, high, 161), centres, *(centres + s * d for d in offsets for s in (-1, 1))])
+    x = np.unique(x[(x >= low) & (x <= high)])
+    curvature, kernel = end.curvature(x), _kernel(x, following)
+    features = _steep(m, end, x) if isinstance(m, Implicit) else np.zeros(len(x))
+
+    # halve the panels that are too long for what lies in them and half a length beyond
+    edges, panels, least = [low], [(low, high)], math.inf
+    while panels:
+        a, b = panels.pop()
+        i, j = np.searchsorted(x, [a - (b - a) / 2, b + (b - a) / 2])
+        near = slice(max(i - 1, 0), j + 1)
+        h = _step(curvature[near], kernel[near], following, refine, float(np.max(features[near])))
+        if b - a > longest * h and len(edges) + len(panels) <= MAX_NODES // 16:
+            middle = 0.5 * (a + b)
+            panels += [(middle, b), (a, middle)]
+        else:
+            edges.append(b)
+            least = min(least, h)
+    return np.array(edges), least
 
 
 def _union(a, b):
