@@ -847,7 +847,7 @@ def _node_step(x, here, following, refine, extra=0.0):
 
 
 def _kernel(x, following):
-    """Curvature (n,) of the exponent of the kernel of the step ``following``, seen from its sources x; 0 without a kernel."""
+    """Curvature (n,) of the exponent of the kernel of the step ``following``, seen from its sources x; 0 if it has none."""
     if isinstance(following, Implicit):
         return np.full(len(x), following.slope**2 / following.variance)
     if following is not None and following.variance > 0:
