@@ -675,11 +675,56 @@ def test_bad_input_names_the_argument(name, call):
 @pytest.mark.parametrize("scheme", ["ddpm", "euler_maruyama", "proximal_hybrid"])
 def test_narrow_modes_far_apart_are_refused_before_the_first_step(deviation, half, scheme, monkeypatch):
     """The nodes that they need are counted on the true levels; nothing is summed, and the message says what works."""
+    if half == 10.0 and scheme != "proximal_hybrid":
+        half = 1e4  # panels make 2,000 deviations affordable, not two millions
     law = GaussianMixture([0.3, 0.7], [[-half], [half]], deviation**2)
     monkeypatch.setattr(line, "_gauss_sum", None)
     for call in (line.propagate, line.study):
         with pytest.raises(QuadratureError, match=r"needs about \S+ nodes \(at most 400000\).*What works: wider modes"):
             call(law, schedules.vp_linear(8, eps=1e-3), scheme, **options(scheme))
+
+
+@pytest.mark.parametrize("scheme", ["ddpm", "euler_maruyama", "proximal_hybrid"])
+def test_panels_give_the_law_on_uniform_nodes(scheme, monkeypatch, accuracy):
+    """Modes 32 deviations apart: the same densities and divergences on a tenth of the nodes, also at the last level."""
+    law, grid = GaussianMixture([0.3, 0.7], [[-1.0], [1.0]], 2.0**-8), schedules.vp_linear(12, eps=1e-3)
+    found = []
+    for uniform in (10**9, 50):
+        monkeypatch.setattr(line, "UNIFORM", uniform)
+        monkeypatch.setattr(line, "UNIFORM_LAST", uniform)
+        run = line.propagate(law, grid, scheme, nonconvex="contact", limit=1e11, **options(scheme))
+        found.append((run, line.divergences(run.target, run.law)))
+    (run, exact), (other, values) = found
+    for name in ("tv", "w1"):
+        accuracy("output_laws.line.divergences", abs(getattr(values, name) - getattr(exact, name)), 1e-11, "uniform nodes")
+    assert values.kl == pytest.approx(exact.kl, rel=1e-11)
+    if scheme != "proximal_hybrid":  # there the gaps, not the panels, decide
+        assert max(s.nodes for s in other.steps) < max(s.nodes for s in run.steps) / 5
+
+
+@pytest.mark.parametrize("scheme", ["ddpm", "euler_maruyama"])
+def test_nodes_grow_slowly_with_the_distance_of_the_modes(scheme):
+    """From 32 to 128 deviations apart: the most nodes of a level before the last grow by less than the distance."""
+    most = []
+    for deviation in (1 / 16, 1 / 64):
+        law = GaussianMixture([0.3, 0.7], [[-1.0], [1.0]], deviation**2)
+        run = line.propagate(law, schedules.vp_linear(40, eps=1e-3), scheme, **options(scheme))
+        assert run.mass_error <= 1e-12
+        most.append(max(s.nodes for s in run.steps[:-1]))
+    assert most[1] <= 4 * most[0]
+
+
+def test_panels_are_short_only_at_their_features():
+    """Ends of the panels from end to end, each as long as three or six steps of its surroundings at most."""
+    end = line.Level(GaussianMixture([0.3, 0.7], [[-1.0], [1.0]], 2.0**-10), 1.0, 0.0)
+    edges, h = line._graded(-1.4, 1.4, Explicit(lambda y: (y, np.ones_like(y)), 1.0), end, None, 1.0)
+    assert (edges[0], edges[-1]) == (-1.4, 1.4)
+    assert np.all(np.diff(edges) > 0)
+    assert np.min(np.diff(edges)) <= 3 * h
+    middle = 0.5 * (edges[1:] + edges[:-1])
+    short = middle[np.diff(edges) < 4 * np.min(np.diff(edges))]
+    balance = end.probes((-0.5, 0.5), 0)  # of the two components
+    assert np.max(np.min(np.abs(short[:, np.newaxis] - balance), axis=1)) < 0.02
 
 
 def test_plane_and_radius_refuse_narrow_modes_before_the_first_step(monkeypatch):
@@ -715,10 +760,11 @@ def test_estimated_cost_is_that_of_the_run(law, scheme, monkeypatch):
         line.propagate(law, grid, scheme, limit=estimate / 2, **options(scheme))
 
 
-def test_given_nodes_of_the_last_level_are_the_ones_that_count():
+def test_given_nodes_of_the_last_level_are_the_ones_that_count(monkeypatch):
     """The default nodes of the last level would be too many; those that are given are as many as they are."""
     law, grid = GaussianMixture([0.3, 0.7], [[-5.0], [5.0]], 9e-4), schedules.vp_linear(8, eps=1e-3)
     chain = line._chain("ddpm", law, grid, "integral", **LARGE)
+    monkeypatch.setattr(line, "MAX_NODES", 8000)
     with pytest.raises(QuadratureError, match="step 7 needs about"):
         line._affordable(*chain, 1.0, 1e10)
     assert line._affordable(*chain, 1.0, 1e10, np.linspace(-6.0, 6.0, 4001)) < 1e9
