@@ -80,6 +80,8 @@ def _covariance_factor(name, value, d):
     variances = np.diag(array)
     if np.count_nonzero(array) == np.count_nonzero(variances):
         return _covariance_factor(name, variances, d)
+
+    # what the variances alone tell
     semidefinite = (
         "a symmetric positive semidefinite matrix, also in its small entries; where those are rounding of larger ones, the "
         "product (v * np.maximum(w, 0)) @ v.T of w, v = np.linalg.eigh(cov), or the variances alone, an array of shape (d,)"
@@ -89,6 +91,8 @@ def _covariance_factor(name, value, d):
         fail(f"{name} (variance {least:.3g})", value, semidefinite)
     if least == 0 and np.any(np.abs(array[variances == 0]) > 1e-150 * math.sqrt(top)):  # squares of less are lost
         fail(f"{name} (a variance of 0 in a row that is not 0)", value, semidefinite)
+
+    # each row in the unit of its own deviation; failing that, all rows in one unit
     slack = 16 * EPS * d
     for common in (False, True):
         unit = _unit(np.full(d, top) if common else variances if least > 0 else np.where(variances > 0, variances, top))
@@ -321,6 +325,11 @@ def gelbrich(x: Any, y: Any, weights_x: ArrayLike | None = None, weights_y: Arra
     Returns
     -------
     float
+
+    Examples
+    --------
+    >>> gelbrich(([0.0], [[1.0]]), ([3.0], [[25.0]]))
+    5.0
     """
     origin1, mean1, factor1 = _moments("x", x, weights_x)
     origin2, mean2, factor2 = _moments("y", y, weights_y)

@@ -61,7 +61,13 @@ def cells(n: int, m: int) -> int:
 
 
 def workspace(n: int, m: int, d: int) -> int:
-    """Bytes that `solve` takes for n x m atoms beyond its result (arcs that join later add a third at most, measured)."""
+    """Bytes that `solve` takes for n x m atoms beyond its result (arcs that join later add a third at most, measured).
+
+    Examples
+    --------
+    >>> workspace(20_000, 20_000, 2) < 20_000 * 20_000 * 8  # less than the matrix of all costs
+    True
+    """
     dense = 42 * min(n, cells(n, m)) * min(m, cells(n, m))  # the coarse problem; not at the same time as the arcs
     return max(int((n + m) * neighbours(d) * _ARC_BYTES * 4 // 3), dense) + 4 * 8 * max(_BLOCK, 16 * max(n, m))
 
@@ -79,6 +85,11 @@ def masses(a: np.ndarray, b: np.ndarray, equal: bool) -> tuple[np.ndarray, np.nd
 
     Equal weights: m/g and n/g with g = gcd(n, m), in float64 where the simplex can work with them. Other weights are
     integers times a power of two; each side is multiplied by the sum of the other (Python's integers, arrays of objects).
+
+    Examples
+    --------
+    >>> masses(np.full(4, 0.25), np.full(6, 1 / 6), True)
+    (array([3., 3., 3., 3.]), array([2., 2., 2., 2., 2., 2.]), 12)
     """
     n, m = a.size, b.size
     if equal:
@@ -121,6 +132,12 @@ def merge_rows(x: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """Index (k,) of the first occurrence of every distinct row of x and, for each row, which of them it is (n,).
 
     Returns None where fewer than a tenth of the rows repeat another one: merging would not pay.
+
+    Examples
+    --------
+    >>> first, group = merge_rows(np.array([[1.0], [0.0], [1.0]]))
+    >>> first, group
+    (array([1, 0]), array([1, 0, 1]))
     """
     x = np.ascontiguousarray(x + 0.0)  # -0.0 equals 0.0 but its bytes differ
     keys = x.view(np.dtype((np.void, x.dtype.itemsize * x.shape[1])))[:, 0]
@@ -157,6 +174,12 @@ class Pairs:
 
     Costs are sums of squares of explicit differences: relative error below (d/2 + 2) eps, whatever the offset. In more than
     8 dimensions a matrix product says first which pairs can be least in their row; only these are evaluated so.
+
+    Examples
+    --------
+    >>> pairs = Pairs(np.array([[0.0], [3.0]]), np.array([[1.0]]))
+    >>> pairs.cost(np.array([0, 1]), np.array([0, 0]))
+    array([1., 4.])
     """
 
     def __init__(self, x: np.ndarray, y: np.ndarray) -> None:
@@ -400,6 +423,13 @@ def network_simplex(a: np.ndarray, b: np.ndarray, cost: Any, iterations: int) ->
     """Plan and potentials by POT, ``cost`` a matrix or a sparse one whose entries are the arcs.
 
     Raises RuntimeError on any warning and any status but optimal.
+
+    Examples
+    --------
+    >>> plan, u, v = network_simplex(np.array([1.0, 1.0]), np.array([1.0, 1.0]), np.array([[0.0, 1.0], [1.0, 0.0]]), 100)
+    >>> plan
+    array([[1., 0.],
+           [0., 1.]])
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # importing POT probes optional backends, which may warn
@@ -472,6 +502,13 @@ def solve(
     ------
     RuntimeError
         A status that is not optimal, or too many rounds.
+
+    Examples
+    --------
+    >>> x, y = np.array([[0.0], [0.5]]), np.array([[0.25], [0.75]])
+    >>> found = solve(x, y, np.ones(2), np.ones(2), 2)
+    >>> found["solved"], found["rows"], found["columns"]
+    (True, array([0, 1]), array([0, 1]))
     """
     from scipy.sparse import coo_array
 
@@ -610,6 +647,8 @@ def exact_flow(
         at[i].add(n + j)
         at[n + j].add(i)
     flow: list[dict[int, int]] = [{} for _ in need]  # of both ends
+
+    # leaf by leaf
     leaves = [k for k, ends in enumerate(at) if len(ends) == 1]
     while leaves:
         k = leaves.pop()
@@ -624,6 +663,8 @@ def exact_flow(
             flow[k][other] = flow[other][k] = moved
             need[k] -= moved
             need[other] -= moved
+
+    # what a forest cannot carry
     if any(need):
         _balance(n, need, flow, arcs, u, v)
     out = [(i, j - n, f) for i in range(n) for j, f in flow[i].items()]

@@ -67,6 +67,12 @@ class W2Result:
         Numbers of atoms of the two sides, those of weight zero included.
     coupling : tuple of ndarray
         ``(rows, columns, mass)`` of the nonzero entries of the optimal plan.
+
+    Examples
+    --------
+    >>> found = w2([[0.0, 0.0], [1.0, 0.0]], [[0.0, 1.0], [1.0, 1.0]])
+    >>> found.value, found.certified, found.method
+    (1.0, True, 'emd')
     """
 
     value: float
@@ -159,6 +165,14 @@ def w2(
     This is the distance between the two *discrete* laws given. Between two samples of continuous laws its expected
     square is never below that of the laws and exceeds it by what `exact_draws` measures. It is not the distance of a
     sample to a set (`w2_to_set`), nor an entropic (Sinkhorn) approximation.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> samples, atoms = np.array([[0.0, 0.1], [0.1, 0.0], [1.0, 1.1]]), np.array([[0.0, 0.0], [1.0, 1.0]])
+    >>> found = w2(samples, atoms, weights_y=[2 / 3, 1 / 3])
+    >>> round(found.value, 12), found.certified
+    (0.1, True)
     """
     x, y = points("x", x, allow_empty=False), points("y", y, allow_empty=False)
     if x.shape[1] != y.shape[1]:
@@ -166,6 +180,8 @@ def w2(
     choice("method", method, ("auto", "sorted", "emd", "sparse", "assignment"))
     choice("certified", certified, ("warn", "require"))
     max_bytes = integer("max_bytes", max_bytes, low=1)
+
+    # weights, and the methods that need none of what follows
     x, y = to_numpy(x), to_numpy(y)
     (n, d), m = x.shape, y.shape[0]
     equal = weights_x is None and weights_y is None
@@ -176,12 +192,16 @@ def w2(
         return _sorted_result(x[:, 0], y[:, 0], a, b, equal)
     if method == "assignment" and not (equal and n == m):
         fail("method", method, f"'auto', 'emd' or 'sparse' here: assignment needs equal weights and n = m, not {n} and {m}")
+
+    # atoms that carry mass, each distinct one once
     keep_x, keep_y = np.flatnonzero(a), np.flatnonzero(b)
     x, y, a, b = x[keep_x], y[keep_y], a[keep_x], b[keep_y]
     groups = [None, None] if method == "assignment" else [transport.merge_rows(cloud) for cloud in (x, y)]
     merged = any(group is not None for group in groups)
     sizes = [len(cloud if group is None else group[0]) for cloud, group in zip((x, y), groups)]
     auto, method = method == "auto", _method(method, sizes[0], sizes[1], d, equal and n == m and not merged, max_bytes)
+
+    # the transport of what remains when the means are taken out
     x, y, offset = _separate(x, y, a, b)
     found = None
     if method == "sparse" and auto and sizes[0] * sizes[1] * _EMD_BYTES <= max_bytes:
@@ -189,6 +209,8 @@ def w2(
         method = "emd" if found is None else method
     if found is None:
         found = _solve(x, y, a, b, equal, groups, method)
+
+    # the certificate
     result = _result(found, offset, d, method, keep_x, keep_y, n, m)
     if not result.certified:
         text = (
@@ -267,11 +289,15 @@ def _solve(x, y, a, b, equal, groups, method, work=math.inf):
             np.add.at(mass, group[1], copies)
         clouds.append(cloud if group is None else cloud[group[0]])
         masses.append(mass)
+
+    # units in which the clouds have the size of 1, by a power of two
     reach = np.maximum(clouds[0].max(axis=0), clouds[1].max(axis=0))
     reach = reach - np.minimum(clouds[0].min(axis=0), clouds[1].min(axis=0))
     exponent = math.frexp(float(np.max(reach)) * math.sqrt(x.shape[1]))[1]
     clouds = [np.ldexp(cloud, -exponent) for cloud in clouds]
     found = None
+
+    # the plan
     if method == "assignment":
         found = _assignment(*clouds, *masses, total)
     elif method == "sparse" and semidiscrete.applies(*map(len, clouds)):
@@ -284,10 +310,14 @@ def _solve(x, y, a, b, equal, groups, method, work=math.inf):
         np.array_equal(_sums(found[name], found["flow"], mass), mass) for name, mass in zip(("rows", "columns"), masses)
     ):
         raise RuntimeError(f"optimal transport ({method}): the plan misses its marginals, which are integers here")
+
+    # the dual value, summed exactly
     shares = [transport.shares(mass, total) for mass in masses]
     terms = [share * potential for share, potential in zip(shares, (found["u"], found["v"]))]
     found["dual"] = math.fsum(np.concatenate(terms))
     found["size"] = math.fsum(np.abs(np.concatenate(terms)))
+
+    # the plan of the copies
     for (name, other), group, copies in zip((("rows", "columns"), ("columns", "rows")), groups, (masses_x, masses_y)):
         if group is not None:
             found[name], entries, found["flow"] = transport.split_plan(group[1], copies, found[name], found["flow"])
@@ -408,6 +438,11 @@ def wasserstein_1d(
     float
         In the unit of the coordinates. Equal numbers of points without weights: relative error 32 eps up to 10^6 points
         (pairwise sums).
+
+    Examples
+    --------
+    >>> wasserstein_1d([0.0, 1.0], [3.0, 2.0]), wasserstein_1d([0.0], [1.0, 3.0], p=1)
+    (2.0, 2.0)
     """
     x, y = _line("x", x), _line("y", y)
     p = integer("p", p, low=1, high=2)
@@ -451,6 +486,12 @@ def w2_to_set(x: ArrayLike, law: ClosedSet, weights: ArrayLike | None = None) ->
     Returns
     -------
     float
+
+    Examples
+    --------
+    >>> from exactdiffusion import PointCloud
+    >>> w2_to_set([[0.0, 3.0], [1.0, 3.0]], PointCloud([[0.0, 0.0], [1.0, 0.0]]))
+    3.0
     """
     x = points("x", x, allow_empty=False)
     if not callable(getattr(law, "distance", None)):
@@ -474,6 +515,11 @@ def coupling_bound(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None)
     Returns
     -------
     float
+
+    Examples
+    --------
+    >>> coupling_bound([[0.0], [1.0]], [[1.0], [0.0]])  # W2 is 0
+    1.0
     """
     x = points("x", x, allow_empty=False)
     y = points("y", y, dim=x.shape[1], allow_empty=False)
@@ -496,6 +542,13 @@ class ExactDraws:
 
     A single run may score less: half of all perfect runs are below the median of ``values``. ``low`` and ``high`` bound the
     *mean* (Student interval at ``level``); ``std`` is the spread of one draw.
+
+    Examples
+    --------
+    >>> from exactdiffusion import GaussianMixture
+    >>> found = exact_draws(GaussianMixture(None, [[0.0]], 1.0), 50, [[0.0]], repeats=4, rng=0)
+    >>> found.low < found.mean < found.high
+    True
     """
 
     mean: float
@@ -541,6 +594,14 @@ def exact_draws(
     Returns
     -------
     ExactDraws
+
+    Examples
+    --------
+    >>> from exactdiffusion import PointCloud
+    >>> atoms = [[0.0], [1.0]]
+    >>> found = exact_draws(PointCloud(atoms), 100, atoms, repeats=5, rng=0)
+    >>> found.n, found.repeats, 0 < found.mean < 0.5
+    (100, 5, True)
     """
     n, repeats = integer("n", n, low=1), integer("repeats", repeats, low=2)
     level = scalar("level", level, low=0, high=1, low_open=True, high_open=True)

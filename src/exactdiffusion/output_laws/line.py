@@ -126,6 +126,12 @@ class Level(Fixed):
     law : object
         With ``noised(scale, sigma)`` answering log_density, score, hessian on (n, 1) arrays, dim = 1.
     scale, sigma : numbers
+
+    Examples
+    --------
+    >>> level = Level(GaussianMixture(None, [[0.0]], 1.0), scale=0.6, sigma=0.8)
+    >>> level.score(np.array([0.5])), level.curvature(np.array([0.5]))
+    (array([-0.5]), array([-1.]))
     """
 
     base: Any  # a mixture where `probes` and `box` are asked for
@@ -239,6 +245,12 @@ def support(law: GaussianMixture, scale: float = 1.0, sigma: float = 0.0, depth:
 
     For a mixture it is the union over components of ``|x - c| <= sqrt(2 (depth + log w)) s``; weights only enter through
     their logarithm. Outside it the density is below exp(-depth) times the largest component's height.
+
+    Examples
+    --------
+    >>> low, high = support(GaussianMixture(None, [[0.0]], 1.0))
+    >>> round(high, 12), low == -high
+    (10.0, True)
     """
     means = scale * np.asarray(law.means, dtype=np.float64)[:, 0]
     weights = np.asarray(law.weights, dtype=np.float64)
@@ -387,6 +399,12 @@ def discretise(law: Any, x: ArrayLike | None, weights: ArrayLike | None = None, 
     x : (n,) uniform nodes, or any nodes with their ``weights``
     like : NodeLaw
         Take nodes, weights and segments from it instead.
+
+    Examples
+    --------
+    >>> law = discretise(GaussianMixture(None, [[1.0]], 1.0), np.linspace(-9, 11, 201))
+    >>> round(law.mean, 12), round(law.variance, 12)
+    (1.0, 1.0)
     """
     if like is not None:
         x, weights = like.x, like.weights
@@ -402,7 +420,15 @@ def discretise(law: Any, x: ArrayLike | None, weights: ArrayLike | None = None, 
 
 
 def mixture(laws: Sequence[NodeLaw], weights: ArrayLike) -> NodeLaw:
-    """Mixture of node laws on the same nodes: toss a coin per sample."""
+    """Mixture of node laws on the same nodes: toss a coin per sample.
+
+    Examples
+    --------
+    >>> x = np.linspace(-11, 11, 401)
+    >>> parts = [discretise(GaussianMixture(None, [[m]], 1.0), x) for m in (-1.0, 1.0)]
+    >>> round(mixture(parts, [0.25, 0.75]).mean, 12)
+    0.5
+    """
     first = laws[0]
     for other in laws[1:]:
         if other.x.shape != first.x.shape or np.any(other.x != first.x):
@@ -425,6 +451,8 @@ def _gauss_sum(at, centres, weights, variance):
     """
     s = math.sqrt(variance)
     n, m = len(at), len(centres)
+
+    # pairs within the band, where that leaves most of them out
     norm = 1 / (s * math.sqrt(2 * math.pi))
     reach = s * math.sqrt(2 * (DEPTH + 40.0))
     value = None
@@ -440,6 +468,8 @@ def _gauss_sum(at, centres, weights, variance):
             poor = np.flatnonzero(value * (EPS / 2) < missed)
             if len(poor):
                 value[poor] = _dense(at[poor], centres, weights, s) * norm
+
+    # all pairs otherwise; logarithms apart for rows that underflow
     if value is None:
         value = _dense(at, centres, weights, s) * norm
     with np.errstate(divide="ignore"):
@@ -499,7 +529,16 @@ def contact_gaps(step: Implicit, low: float, high: float, points: int = 8001) ->
     Returns
     -------
     tuple of (low, high)
+
+    Examples
+    --------
+    >>> double_well = Implicit(lambda u: (u**3 - u, 3 * u**2 - 1), lambda u: (u**2 - 1) ** 2 / 4, 0.0, 1.0)
+    >>> ((low, high),) = contact_gaps(double_well, -3.0, 3.0)
+    >>> round(low, 9), round(high, 9)
+    (-1.0, 1.0)
     """
+
+    # the convex hull on nodes, by the monotone chain
     x = np.linspace(low, high, points)
     u = step.potential(x)
     u = u - u.min()
@@ -512,6 +551,8 @@ def contact_gaps(step: Implicit, low: float, high: float, points: int = 8001) ->
             else:
                 break
         hull.append(i)
+
+    # its long edges, each polished to a bitangent
     edges = [(a, b) for a, b in pairwise(hull) if b - a > 1]
     gaps = []
     for a, b in edges:
@@ -520,6 +561,8 @@ def contact_gaps(step: Implicit, low: float, high: float, points: int = 8001) ->
         pair = _bitangent(step, x[a], x[b], x[1] - x[0])
         if pair is not None:
             gaps.append(pair)
+
+    # gaps that overlap are one
     merged: list[tuple[float, float]] = []
     for a, b in sorted(gaps):
         if merged and a <= merged[-1][1]:
@@ -636,6 +679,8 @@ def _chain(scheme, law, grid, step, last_noise=None, levels=None, **params):
     if line:
         _check_line(law)
         levels = tuple(Level(law, s, t) for s, t in zip(grid.scale, grid.sigma))
+
+    # the scheme and its step sizes
     named = REGISTRY[choice("scheme", scheme, tuple(SCHEMES))] if isinstance(scheme, str) else None
     if named is not None:
         scheme = named.line
@@ -649,6 +694,8 @@ def _chain(scheme, law, grid, step, last_noise=None, levels=None, **params):
         named.options(grid, **params)  # checks their values
     if "last_noise" in known and last_noise is not None:
         params["last_noise"] = last_noise
+
+    # the steps, without the noise of the last one where that is asked for
     maps = [
         scheme(levels[i], levels[i + 1], float(g[i]), **params) if g[i] > 0 or not line else IDENTITY for i in range(grid.N)
     ]
@@ -735,14 +782,25 @@ def propagate(
     Notes
     -----
     Positivity of J is checked on the nodes and, around their minimum, on nodes 32 times finer.
+
+    Examples
+    --------
+    >>> from exactdiffusion import schedules
+    >>> run = propagate(GaussianMixture(None, [[-1.0], [1.0]], 0.25), schedules.vp_linear(50, eps=1e-3), "euler_maruyama")
+    >>> run.mass_error < 1e-12, abs(run.law.mean) < 1e-12
+    (True, True)
     """
     choice("nonconvex", nonconvex, ("raise", "contact"))
     refine, limit = scalar("refine", refine, low=0.5), scalar("limit", limit, low=0, low_open=True)
+
+    # what has to be done, and whether it is affordable
     levels, maps = _chain(scheme, law, grid, step, last_noise, **params)
     if nodes is not None:
         nodes = np.array(to_numpy(real_array("nodes", nodes)))
     seconds = _affordable(levels, maps, refine, limit, nodes) / PER_SECOND
     deterministic = all(m.variance == 0 for m in maps)
+
+    # one step after the other; finer nodes where the mass says so
     q = _start(start, levels[0], maps, levels, refine, deterministic)
     laws = [q]
     reports: list[StepReport] = []
@@ -889,6 +947,8 @@ def _advance(i, q, m, following, end, refine, nonconvex, nodes):
         depth = DEPTH + np.log(source) - math.log(source.max())
     alive = depth > 0
     reach = np.sqrt(2 * m.variance * depth[alive])
+
+    # the box of the next density
     jacobian, gaps = math.inf, ()
     if isinstance(m, Explicit):
         centres = m.mean(q.x)[0]
@@ -904,6 +964,8 @@ def _advance(i, q, m, following, end, refine, nonconvex, nodes):
         x = end.probes((low, high))
         h = _node_step(x, end, following, refine, _features(m, end, x))
         x, w = nodes, np.full(len(nodes), (nodes[-1] - nodes[0]) / (len(nodes) - 1))
+
+    # the density on the nodes
     segments, edges = ((0, len(x)),), None
     if isinstance(m, Explicit):
         value, log = _gauss_sum(x, centres, source, m.variance)
@@ -1130,6 +1192,14 @@ def divergences(p: NodeLaw, q: NodeLaw) -> Divergences:
     -------
     Divergences
         ``kl`` is inf where q has gaps that p charges. W2 leaves out p-mass below 1e-12 in either tail.
+
+    Examples
+    --------
+    >>> x = np.linspace(-11, 12, 801)
+    >>> p, q = (discretise(GaussianMixture(None, [[m]], 1.0), x) for m in (0.0, 1.0))
+    >>> found = divergences(p, q)
+    >>> round(found.kl, 10), round(found.w2, 8)
+    (0.5, 1.0)
     """
     if p.x.shape != q.x.shape or np.any(p.x != q.x):
         fail("q", "other nodes", "the nodes of p (discretise(law, None, like=q))")
@@ -1177,6 +1247,8 @@ def _kl(p, q):
 def _w2(p, q):
     left_p, right_p = p.cdf()
     left_q, right_q = q.cdf()
+
+    # the smaller tail of p at every node
     lower = left_p <= 0.5
     u = np.where(lower, left_p, right_p)
     # in the parameter tau of the nodes: solve F_q(x(tau)) = u, then the transport map is x(tau)
@@ -1196,6 +1268,8 @@ def _w2(p, q):
             slope = density(z)
             move = np.where(slope > 0, residual / np.where(slope > 0, slope, 1.0), 0.0)
             t[inner] = np.clip(z - np.clip(move, -limit, limit), tau[0], tau[-1])
+
+    # positions, and the cost
     if q.parameter is not None:
         ((_, _, position),) = q._splines(q.x)
         t = position(t)
@@ -1226,6 +1300,14 @@ def study(law: Law, grid: Grid, scheme: str | Callable, start: str | NodeLaw = "
         :attr:`Propagation.unresolved` says that it is only an upper bound) plus the rounding of N sums,
         ``8 eps sqrt(N) sqrt(2 KL)`` for KL (u is known to N sums' rounding and enters squared) and ``8 eps sqrt(N)`` for the
         distances, plus for W2 the neglected tails.
+
+    Examples
+    --------
+    >>> from exactdiffusion import schedules
+    >>> law = GaussianMixture(None, [[-1.0], [1.0]], 0.25)
+    >>> found = study(law, schedules.vp_linear(20, eps=1e-3), "euler_maruyama")
+    >>> found.divergences.kl.error < 1e-12
+    True
     """
     for name in ("refine", "nodes"):
         if name in options:
