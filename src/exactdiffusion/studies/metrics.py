@@ -281,7 +281,7 @@ _WIDE = 20.0
 
 def _line(run):
     from .. import samplers
-    from ..distances.divergence import gaussian_kl
+    from ..distances.gaussian import gaussian_kl
     from ..output_laws import line, subspace
 
     if run.law.kind != "isotropic":
