@@ -123,6 +123,10 @@ class Parameters:
         """More parameters of the same law."""
         self._host.update((k, np.ascontiguousarray(v, dtype=np.float64)) for k, v in arrays.items())
 
+    def on(self, like: Array) -> dict[str, Array]:
+        """All parameters by name, in the namespace and on the device of ``like``."""
+        return self._host if type(like) is np.ndarray else {name: self(name, like) for name in self._host}
+
     def __call__(self, name: str, like: Array) -> Array:
         xp = array_namespace(like)
         if is_numpy(xp):

@@ -112,7 +112,6 @@ def refine(C, lam, U, rounds=8):
     least = least if least > d * EPS else _SMALLEST
     count = 1 + math.ceil((6 - math.log2(least)) / _bits(d))
 
-    E = np.full((d, d), np.inf)
     for _ in range(rounds):
         # Entry (i, j) of U^T (C - lam_j) U, whose size against lam_j - lam_i is the angle still to be turned.
         T, R = _residual(C, lam, U, count)
@@ -145,7 +144,7 @@ def refine(C, lam, U, rounds=8):
 
     # A turn leaves its square, and a null space, whose eigenvalues are rounding, may turn to the end: a deviation e
     # of U^T U from 1 would be an error e |z|^2 / v in the exponents.
-    for _ in range(0 if np.max(np.abs(E)) < 1e-9 else 3):
+    for _ in range(3):
         R = _defect(U)
         if np.max(np.abs(R)) <= 4 * EPS:
             break
