@@ -68,6 +68,12 @@ def _most(a, axis):
     return np.maximum.reduce(a, axis) if type(a) is np.ndarray else array_namespace(a).max(a, axis=axis)
 
 
+def _exponentials(logits, top):
+    """exp(logits - top), (b, K) and (b,), in the place of the logits where the namespace can."""
+    logits -= top[:, None]
+    return np.exp(logits, out=logits) if type(logits) is np.ndarray else array_namespace(logits).exp(logits)
+
+
 def relative_logs(xp, lam, typical, s, t):
     """log(v / common), v = s^2 lam + t^2, relative to one common variance s^2 typical + t^2 of all components.
 
@@ -305,17 +311,17 @@ class Level:
             self.s1, self.t1 = float(self.s[0]), float(self.t[0])
             self.v = self.s1**2 * self.stack.lam + self.t1**2
             self.least = float(np.min(self.v))
+        # The products of matrices with y are normal numbers only within this range.
+        self.plain = self.one and 1e-280 < self.least <= float(np.max(self.v)) < 1e280
 
     def form(self, reach):
         """Class of the form for rows of that ``reach`` (a bound of |y|); None where none is for them."""
         k, gpu = self.stack, on_accelerator(self.x)
-        # The products of matrices with y are normal numbers only within this range.
-        plain = self.one and 1e-280 < self.least <= float(np.max(self.v)) < 1e280
         R = reach + float(np.max(self.s)) * float(np.max(k.norm))
         if k.Ut is None or (k.d < PAIRS_DIM and not gpu):
-            return Pairs if plain and R < 1e120 else None
+            return Pairs if self.plain and R < 1e120 else None
         room = k.K * k.d**2 <= max(STACK, workspace(self.x))
-        precise = plain and room and self.n >= _FORMING_ROWS * k.d
+        precise = self.plain and room and self.n >= _FORMING_ROWS * k.d
         if precise and self.what == "denoise" and not self.by_score:
             if PRECISE * self.t1**2 > EPS * R * R:
                 return Pairs if gpu and k.d <= min(PAIRS_DIM_GPU, k.K) else Gain
@@ -333,7 +339,7 @@ class Level:
         k, gpu = self.stack, on_accelerator(self.x)
         if k.Ut is None or k.d < PAIRS_DIM:
             size = max(k.K, k.d if k.Ut is None else k.d**2)
-            return even(self.n, (workspace(self.x) if gpu else CHUNK) // size), k.K
+            return even(self.n, (workspace(self.x) if gpu else CHUNK // 4) // size), k.K
         if gpu:
             return even(self.n, workspace(self.x) // (k.K * k.d)), k.K
         rows = even(self.n, ROWS)
@@ -382,10 +388,14 @@ def evaluate(law, what, x, s, t, size):
         if what == "log_density":
             out.append(top + xp.log(total) - 0.5 * k.d * (LOG_2PI + block.common))
             continue
-        sums = sums / xp.expand_dims(total, axis=-1)
+        sums /= total[:, None]
         if inner != what:
-            sums = (sums * level.t1**2 + block.y) / level.s1
-        out.append(sums + center if what == "denoise" and k.shifted else sums)
+            sums *= level.t1**2
+            sums += block.y
+            sums /= level.s1
+        if what == "denoise" and k.shifted:
+            sums += center
+        out.append(sums)
     return out[0] if len(out) == 1 else xp.concat(out, axis=0)
 
 
@@ -405,7 +415,7 @@ class Block:
     @cached_property
     def squares(self):
         """|y|^2, (b, 1)."""
-        return array_namespace(self.y).sum(self.y * self.y, axis=-1, keepdims=True)
+        return array_namespace(self.y).vecdot(self.y, self.y, axis=-1)[:, None]
 
 
 class _Form:
@@ -420,9 +430,18 @@ class _Form:
         self.K, self.d = self.k.K, self.k.d
         if level.one:
             self.s, self.t = level.s1, level.t1
-            self.Pm = self.k.back(self.k.M / level.v)
-            self.mPm = np.sum(self.k.M**2 / level.v, axis=1)
         self.prepare()
+
+    @cached_property
+    def Pm(self):
+        """P_k m_k, NumPy (K, d)."""
+        return self.k.back(self.k.M / self.level.v)
+
+    @cached_property
+    def mPm(self):
+        """m_k.P_k m_k, NumPy (K,)."""
+        v = self.level.v
+        return self.k.norm**2 / v[:, 0] if v.shape[1] == 1 else np.sum(self.k.M**2 / v, axis=1)
 
     def __call__(self, block, count):
         xp, top, total, sums = self.xp, None, None, None
@@ -431,7 +450,7 @@ class _Form:
             c = slice(a, min(a + count, self.K))
             z, e = self.chunk(block, c)
             best = _most(e, 1) if top is None else xp.maximum(top, _most(e, 1))
-            e = xp.exp(e - best[:, None])
+            e = _exponentials(e, best)
             mass = _total(e, 1)
             part = None if self.what == "log_density" else self.part(block, e, z, c)
             if top is not None:
@@ -562,14 +581,9 @@ class _Diagonal:
     def __init__(self, form, values):
         self.values = form.put(values)
 
-    def quadratic(self, y):
+    def quadratic(self, block):
         """y.P_k y, (b, K)."""
-        xp, squares = array_namespace(y), y * y
-        return (
-            xp.matmul(squares, self.values.T)
-            if self.values.shape[1] > 1
-            else xp.sum(squares, axis=1)[:, None] * self.values.T
-        )
+        return (block.y * block.y) @ self.values.T if self.values.shape[1] > 1 else block.squares * self.values.T
 
     def product(self, e, y):
         """sum_k e_k P_k y, (b, d)."""
@@ -584,8 +598,9 @@ class _Symmetric:
         self.first = xp.reshape(P[:, : self.h, :], (form.K, -1))
         self.second = xp.reshape(P[:, self.h :, self.h :], (form.K, -1))
 
-    def quadratic(self, y):
+    def quadratic(self, block):
         """y.P_k y, (b, K)."""
+        y = block.y
         xp, n, low, high = array_namespace(y), y.shape[0], y[:, : self.h], y[:, self.h :]
         twice = xp.concat([low, 2.0 * high], axis=1)
         first = xp.reshape(low[:, :, None] * twice[:, None, :], (n, -1)) @ self.first.T
@@ -607,28 +622,39 @@ class Pairs(_Form):
         kind, v = _Diagonal if self.k.Ut is None else _Symmetric, self.level.v
         self.P = kind(self, 1.0 / v)
         self.own = kind(self, self.s * self.k.lam / v) if self.what == "denoise" else None
-        self.slope, self.bias = self.put(self.Pm), self.put((self.s**2 * self.mPm)[None, :])
+        self.bias = self.put((self.s**2 * self.mPm)[None, :])
+        # P_k m_k is ``slope`` times ``factor``: for multiples of the identity without an array (K, d) of this level.
+        alone = self.k.Ut is None and v.shape[1] == 1
+        self.slope, self.factor = (self.k.m, 1.0 / v.T) if alone else (self.Pm, np.ones((1, 1)))
+        self.slope, self.factor = self.put(self.slope), self.put(self.factor)
 
     def __call__(self, block, count):
         xp, y = self.xp, block.y
-        A = self.P.quadratic(y)
-        logits = self.s * (y @ self.slope.T) - 0.5 * A
+        squares = self.P.quadratic(block)
+        squares *= -0.5
+        logits = y @ self.slope.T
+        logits *= self.s * self.factor
+        logits += squares
         logits += block.const - 0.5 * self.bias
-        again = self.again(block, logits, A)
+        again = self.again(block, logits, squares)
         top = _most(logits, 1)
-        e = xp.exp(logits - top[:, None])
+        e = _exponentials(logits, top)
         total = _total(e, 1)
         if self.what == "log_density":
             return top, total, None
         if self.what == "denoise":
-            return top, total, self.own.product(e, y) + self.t**2 * (e @ self.slope)
+            sums = self.own.product(e, y)
+            e *= self.t**2 * self.factor
+            sums += e @ self.slope
+            return top, total, sums
 
         # The score is large where the terms cancel: pairs that were done again are summed by differences.
+        rest = e if again is None else xp.where(again[0], xp.zeros_like(e), e)
+        sums = self.P.product(rest, -y)
+        sums += (rest * (self.s * self.factor)) @ self.slope
         if again is None:
-            return top, total, self.s * (e @ self.slope) - self.P.product(e, y)
-        unclear, pairs = again
-        rest = xp.where(unclear, xp.zeros_like(e), e)
-        sums, weights = self.s * (rest @ self.slope) - self.P.product(rest, y), e[unclear]
+            return top, total, sums
+        pairs, weights = again[1], e[again[0]]
         for a in range(0, weights.shape[0], AGAIN):
             i, k = (index[a : min(a + AGAIN, weights.shape[0])] for index in pairs)
             z, v = self.differences(block, i, k)
@@ -638,15 +664,16 @@ class Pairs(_Form):
             sums[rows, :] -= xp.where(place, weights[None, a : min(a + AGAIN, weights.shape[0])], 0.0 * g[:1, :1]) @ g
         return top, total, sums
 
-    def again(self, block, logits, A):
+    def again(self, block, logits, squares):
         """Corrects unclear logits in place; (their places (b, K), (rows, components)), or None where all are clear.
 
+        ``squares`` is -1/2 y.P_k y.
         A pair is clear if its rounding, or that times an upper bound of its weight, is at most `CLEAR`.
         """
         xp = self.xp
         if EPS * (block.reach + self.s * float(np.max(self.k.norm))) ** 2 <= CLEAR * self.level.least:
             return None
-        delta = EPS * (xp.sqrt(xp.where(A > 0, A, xp.zeros_like(A))) + xp.sqrt(self.bias)) ** 2
+        delta = EPS * (xp.sqrt(2.0 * xp.abs(squares)) + xp.sqrt(self.bias)) ** 2
         large = delta > CLEAR
         least = _most(logits - delta, 1)[:, None]
         weight = logits + delta - least + xp.log(xp.where(large, delta / CLEAR, xp.ones_like(delta)))
