@@ -1,6 +1,6 @@
 r"""The kernels of large products for arrays other than NumPy's: point clouds in d > 3, mixtures at one level.
 
-The same formulas as `cloud` and `stacked`, whose derivations and error bounds hold here, arranged for a device that
+The same formulas as `cloud`, whose derivations and error bounds hold here, arranged for a device that
 computes while Python runs ahead: two products of rows x atoms x d (mixtures: one or two of rows x d x K d) per block and as
 few passes over the large array as separate operations allow. Nothing in the loop over blocks asks the device for a number,
 which would make Python wait for it, except one question per block: whether a row of it needs the exact logits.

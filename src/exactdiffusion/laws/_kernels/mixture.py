@@ -527,7 +527,7 @@ class Eigen(_Form):
         norm, squares = self.put(k.norm[None, :]), block.squares
         apart = squares - 2.0 * (s * xp.matmul(y, self.put(np.ascontiguousarray(k.m.T)))) + (s * norm) ** 2
         self.near = apart < _NEAR * (xp.sqrt(squares) + s * norm) ** 2
-        self.some = np.flatnonzero(to_numpy(xp.any(self.near, axis=0)))
+        self.some = np.flatnonzero(to_numpy(xp.any(self.near, axis=0))) if bool(xp.any(self.near)) else np.zeros(0, int)
 
     def chunk(self, block, c):
         xp, one = self.xp, self.level.one
