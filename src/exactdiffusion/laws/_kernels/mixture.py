@@ -658,7 +658,8 @@ class Pairs(_Form):
         for a in range(0, weights.shape[0], AGAIN):
             i, k = (index[a : min(a + AGAIN, weights.shape[0])] for index in pairs)
             z, v = self.differences(block, i, k)
-            g = z / v if self.k.Ut is None else xp.matmul(xp.take(self.p["U"], k, axis=0), (z / v)[:, :, None])[:, :, 0]
+            z /= v
+            g = z if self.k.Ut is None else xp.matmul(xp.take(self.p["U"], k, axis=0), z[:, :, None])[:, :, 0]
             rows = slice(int(i[0]), int(i[-1]) + 1)
             place = xp.arange(rows.start, rows.stop, device=y.device)[:, None] == i[None, :]
             sums[rows, :] -= xp.where(place, weights[None, a : min(a + AGAIN, weights.shape[0])], 0.0 * g[:1, :1]) @ g
@@ -681,10 +682,13 @@ class Pairs(_Form):
         if not bool(xp.any(unclear)):
             return None
         i, k = xp.nonzero(unclear)
-        step, parts = max(1, CHUNK // (self.d if self.k.Ut is None else self.d**2)), []
+        step, parts = max(1, CHUNK // 8 // (self.d if self.k.Ut is None else self.d**2)), []
         for a in range(0, i.shape[0], step):
-            z, v = self.differences(block, i[a : a + step], k[a : a + step])
-            parts.append(_total(z * z / v, 1))
+            c = slice(a, min(a + step, i.shape[0]))
+            z, v = self.differences(block, i[c], k[c])
+            z *= z
+            z /= v
+            parts.append(_total(z, 1))
         exact = parts[0] if len(parts) == 1 else xp.concat(parts)
         logits[unclear] = xp.take(block.const[0, :], k, axis=0) - 0.5 * exact
         return unclear, (i, k)
@@ -692,7 +696,9 @@ class Pairs(_Form):
     def differences(self, block, i, k):
         """(z, v): U_k^T (x_i - s mu_k) and variances, (P, d), of pairs of rows i and components k (P,)."""
         xp = self.xp
-        z = xp.take(block.x, i, axis=0) - self.s * xp.take(self.p["mu"][:, :, 0], k, axis=0)
+        z = xp.take(self.p["mu"][:, :, 0], k, axis=0)
+        z *= -self.s
+        z += xp.take(block.x, i, axis=0)
         if self.k.Ut is not None:
             z = xp.matmul(xp.take(self.p["Ut"], k, axis=0), z[:, :, None])[:, :, 0]
         v = self.put(self.level.v)
