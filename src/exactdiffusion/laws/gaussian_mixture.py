@@ -68,12 +68,16 @@ def _decompose(covariances, C, K, d):
         if np.any(C < 0):
             fail(name, covariances, "variances >= 0")
         return "diagonal", np.array(C), None
+
+    # Full matrices: symmetric to rounding.
     size = np.max(np.abs(C), axis=(1, 2))
     asymmetry = np.max(np.abs(C - np.swapaxes(C, 1, 2)), axis=(1, 2))
     # Products A A^T and sums over samples are symmetric up to rounding that grows with the number of terms.
     if np.any(asymmetry > 1e-10 * size):
         fail(name, covariances, "symmetric matrices (of those that are so to rounding, (C + C^T) / 2)")
     C = C / 2 + np.swapaxes(C, 1, 2) / 2
+
+    # Positive semidefinite to the rounding of the decomposition and of the asymmetry.
     lam, U = np.linalg.eigh(C)
     top = np.maximum(lam[:, -1:], 0.0)
     if np.any(lam < -(10 * d * EPS * np.max(np.abs(lam), axis=1, keepdims=True) + d * asymmetry[:, None])):
@@ -83,6 +87,7 @@ def _decompose(covariances, C, K, d):
             covariances,
             "positive semidefinite matrices",
         )
+
     # Eigenvalues within the rounding of |C| are those of a singular covariance; the others are made exact.
     for k in range(K):
         if lam[k, 0] <= d * EPS * top[k, 0] and _graded(covariances, C[k], k, lam, U):
@@ -157,6 +162,13 @@ class GaussianMixture(Fixed):
     Eigenvalues of a full covariance at or below ``d eps lam_max`` are zeros where a matrix of floats does not
     determine them: where the correlation matrix, too, has an eigenvalue below d eps of its largest. Others, such as the
     variance 1e-20 of a coordinate beside one of variance 1, are kept, and diagonal matrices are taken literally.
+
+    Example
+    -------
+    >>> law = GaussianMixture([0.5, 0.5], [[-1.0], [1.0]], 0.0)
+    >>> law.noised(1.0, 1.0).denoise([[0.0], [1.0]]).round(6)
+    array([[0.      ],
+           [0.761594]])
     """
 
     def __init__(
@@ -332,7 +344,13 @@ class GaussianMixture(Fixed):
 
 
 class NoisedMixture(NoisedLaw):
-    """Law of ``scale * X + sigma * N(0, I)`` for X a Gaussian mixture; see `GaussianMixture.noised`."""
+    """Law of ``scale * X + sigma * N(0, I)`` for X a Gaussian mixture; see `GaussianMixture.noised`.
+
+    Example
+    -------
+    >>> GaussianMixture(None, [[0.0, 0.0]], 1.0).noised(1.0, 1.0).denoise([[2.0, 4.0]])
+    array([[1., 2.]])
+    """
 
     def noised(self, scale: ArrayLike = 1.0, sigma: ArrayLike = 0.0) -> "NoisedMixture":
         """Law of ``scale * Y + sigma * N(0, I)`` where Y is this noised variable (scalar levels).

@@ -372,15 +372,17 @@ def evaluate(law, what, x, s, t, size):
     reach = None
     if gpu and not (size and not k.shifted):
         size = math.sqrt(float(xp.max(xp.sum((x - center) ** 2, axis=-1)))) if level.one else size
+
     out = []
     for i in range(0, n, rows):
         block = Block(level, x[i : min(i + rows, n), :], slice(i, min(i + rows, n)), center, dets)
         if reach is None or not gpu:
             reach = size if gpu else math.sqrt(float(xp.max(block.squares)))
-        form = level.form(reach)
+        form, block.reach = level.form(reach), reach
         if form is None:
             return None
-        block.reach = reach
+
+        # The sums of the form, which keeps what depends on the level alone for the next block.
         inner = "score" if what == "denoise" and level.by_score and form is not Pairs else what
         if form not in made:
             made[form] = form(law, level, inner)
@@ -388,6 +390,8 @@ def evaluate(law, what, x, s, t, size):
         if what == "log_density":
             out.append(top + xp.log(total) - 0.5 * k.d * (LOG_2PI + block.common))
             continue
+
+        # Means over components, and what is asked for from them.
         sums /= total[:, None]
         if inner != what:
             sums *= level.t1**2
@@ -630,6 +634,8 @@ class Pairs(_Form):
 
     def __call__(self, block, count):
         xp, y = self.xp, block.y
+
+        # Logits, and their weights once the unclear ones are done again.
         squares = self.P.quadratic(block)
         squares *= -0.5
         logits = y @ self.slope.T
@@ -640,6 +646,8 @@ class Pairs(_Form):
         top = _most(logits, 1)
         e = _exponentials(logits, top)
         total = _total(e, 1)
+
+        # A conditional mean is a convex-like combination in which nothing cancels.
         if self.what == "log_density":
             return top, total, None
         if self.what == "denoise":
