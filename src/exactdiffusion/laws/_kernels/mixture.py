@@ -123,7 +123,7 @@ class Differences:
         # Logits, with log determinants relative to a common variance.
         quadratic = self.z * self.z / self.v
         logits = self.p["logw"] - 0.5 * (quadratic[:, 0, :] if d == 1 else _total(quadratic, 1))
-        if lam.shape[0] == 1:
+        if lam.shape[:2] == (1, 1):
             common = self.v[0, 0, :]
         else:
             common = s * s * self.law._typical + t * t
