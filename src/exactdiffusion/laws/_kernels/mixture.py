@@ -10,9 +10,9 @@ common shift, the work is in products of matrices with y. P_k = U_k diag(1 / v_k
 pairs
     Logits -1/2 y.P_k y + s y.P_k m_k + const are products of the squares of y (full covariances: of all pairs of its
     coordinates) with a matrix of K columns, and sums over components are products with their weights: no array (b, K, d).
-    The terms cancel: a logit is right to eps (|y|_k + s |m_k|_k)^2 in the norm of P_k. Pairs (row, component) that carry
-    weight and for which that is too much are done again by differences. For diagonal covariances, and full ones in few
-    dimensions.
+    The terms cancel: a logit is right to eps (|y|_k + s |m_k|_k)^2 in the norm of P_k. For diagonal covariances, of which
+    pairs (row, component) that carry weight and for which that is too much are done again by differences, and for full
+    ones in few dimensions where it is nowhere too much.
 precision
     H_k = P_k y for all k by one product; the quadratic form is y.H_k, the score is sum_k r_k (s P_k m_k - H_k).
 gain
@@ -318,8 +318,11 @@ class Level:
         """Class of the form for rows of that ``reach`` (a bound of |y|); None where none is for them."""
         k, gpu = self.stack, on_accelerator(self.x)
         R = reach + float(np.max(self.s)) * float(np.max(k.norm))
-        if k.Ut is None or (k.d < PAIRS_DIM and not gpu):
+        if k.Ut is None:
             return Pairs if self.plain and R < 1e120 else None
+        if k.d < PAIRS_DIM and not gpu:
+            # Scores of thin components lose digits within P_k y, which no better logit restores.
+            return Pairs if self.plain and CLEAR * self.least > EPS * R * R else None
         room = k.K * k.d**2 <= max(STACK, workspace(self.x))
         precise = self.plain and room and self.n >= _FORMING_ROWS * k.d
         if precise and self.what == "denoise" and not self.by_score:
@@ -667,10 +670,9 @@ class Pairs(_Form):
             i, k = (index[a : min(a + AGAIN, weights.shape[0])] for index in pairs)
             z, v = self.differences(block, i, k)
             z /= v
-            g = z if self.k.Ut is None else xp.matmul(xp.take(self.p["U"], k, axis=0), z[:, :, None])[:, :, 0]
             rows = slice(int(i[0]), int(i[-1]) + 1)
             place = xp.arange(rows.start, rows.stop, device=y.device)[:, None] == i[None, :]
-            sums[rows, :] -= xp.where(place, weights[None, a : min(a + AGAIN, weights.shape[0])], 0.0 * g[:1, :1]) @ g
+            sums[rows, :] -= xp.where(place, weights[None, a : min(a + AGAIN, weights.shape[0])], 0.0 * z[:1, :1]) @ z
         return top, total, sums
 
     def again(self, block, logits, squares):
@@ -690,7 +692,7 @@ class Pairs(_Form):
         if not bool(xp.any(unclear)):
             return None
         i, k = xp.nonzero(unclear)
-        step, parts = max(1, CHUNK // 8 // (self.d if self.k.Ut is None else self.d**2)), []
+        step, parts = max(1, CHUNK // 8 // self.d), []
         for a in range(0, i.shape[0], step):
             c = slice(a, min(a + step, i.shape[0]))
             z, v = self.differences(block, i[c], k[c])
@@ -702,12 +704,10 @@ class Pairs(_Form):
         return unclear, (i, k)
 
     def differences(self, block, i, k):
-        """(z, v): U_k^T (x_i - s mu_k) and variances, (P, d), of pairs of rows i and components k (P,)."""
+        """(z, v): x_i - s mu_k and variances, (P, d), of pairs of rows i and components k (P,); diagonal covariances."""
         xp = self.xp
         z = xp.take(self.p["mu"][:, :, 0], k, axis=0)
         z *= -self.s
         z += xp.take(block.x, i, axis=0)
-        if self.k.Ut is not None:
-            z = xp.matmul(xp.take(self.p["Ut"], k, axis=0), z[:, :, None])[:, :, 0]
         v = self.put(self.level.v)
         return z, xp.take(v, k, axis=0) if v.shape[0] > 1 else v
