@@ -11,7 +11,7 @@ import pytest
 
 from exactdiffusion import GaussianMixture, PointCloud
 from exactdiffusion._core.arrays import to_numpy, workspace
-from exactdiffusion.laws._kernels import generic
+from exactdiffusion.laws._kernels import generic, mixture
 
 EPS = float(np.finfo(float).eps)
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,8 +24,9 @@ def put(request, monkeypatch):
         return array_api_strict.asarray
     torch = pytest.importorskip("torch")
     if request.param.endswith("GPU"):
-        monkeypatch.setattr(generic, "on_accelerator", lambda x: True)
-        monkeypatch.setattr(generic, "workspace", lambda x: 1 << 22)
+        for module in (generic, mixture):
+            monkeypatch.setattr(module, "on_accelerator", lambda x: True)
+            monkeypatch.setattr(module, "workspace", lambda x: 1 << 22)
     return lambda a: torch.asarray(np.array(a))
 
 

@@ -335,6 +335,7 @@ def _components(law, total, m, sigma):
 
     Variances in the axes U_k (None: the coordinate axes); atoms have none (None).
     """
+    from ...laws._kernels.mixture import Differences
     from ...laws.gaussian_mixture import GaussianMixture, NoisedMixture
     from ...laws.point_cloud import NoisedPoints, PointCloud
 
@@ -351,9 +352,11 @@ def _components(law, total, m, sigma):
         e, norm, _, _ = q._weights(x, s, t)
         return e / norm, q._param("P", x), None, None
     assert isinstance(q, NoisedMixture)
-    r, means, inner = q._posterior(x, s, t, centred=False)
-    U = None if law._U is None else q._param("U", x)
-    return r.T, np.swapaxes(means, 0, 1), inner[:, 0, :], (law.kind, U)
+    block = Differences(law, x, s, t)
+    r, means, inner = block.posterior(centred=False)
+    U, variances = block.p.get("U"), np.broadcast_to(inner[:, :, 0], (r.shape[0], law.dim))
+    kind = "isotropic" if U is None and law.kind == "full" else law.kind
+    return r.T, np.transpose(means, (2, 0, 1)), variances, (kind, U)
 
 
 @in_range
