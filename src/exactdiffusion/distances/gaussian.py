@@ -119,10 +119,10 @@ def _covariance_factor(name, value, d):
 
 def congruence(t: np.ndarray, a: np.ndarray, tail: np.ndarray | None = None) -> np.ndarray:
     """``t.T @ (a + tail) @ t``, symmetric, with the products of t and a summed in twice the working precision."""
-    from ..laws._kernels.eigen import _exact_matmul
+    from ..laws._kernels.eigen import product
 
-    hi, lo = _exact_matmul(a, t)
-    out, rest = _exact_matmul(np.ascontiguousarray(t.T), hi)
+    hi, lo = product(a, t)
+    out, rest = product(np.ascontiguousarray(t.T), hi)
     out = out + (rest + t.T @ (lo if tail is None else lo + tail @ t))
     return (out + out.T) / 2
 

@@ -31,14 +31,15 @@ def _split(a, bits, axis, count):
 
 
 def _sum(terms):
-    """The sum of arrays, with the rounding errors of the additions collected and added last (two-sum of Knuth)."""
+    """(hi, lo) with hi + lo the sum of arrays: the rounding errors of the additions are collected (two-sum of Knuth)."""
     hi = lo = 0.0
     for p in terms:
         s = hi + p
         v = s - hi
         lo = lo + ((hi - (s - v)) + (p - v))
         hi = s
-    return hi + lo
+    s = hi + lo
+    return s, lo - (s - hi)
 
 
 def _bits(d):
@@ -59,6 +60,12 @@ def _products(A, B):
         yield (sum(A[i:]) if i == n - 1 else A[i]) @ rest[n - 1 - i]
 
 
+def product(a, b):
+    """(hi, lo) with hi + lo = a @ b, relative to max |a| max |b| right to about 2^-100."""
+    bits = _bits(a.shape[1])
+    return _sum(_products(_split(a, bits, 1, 4), _split(b, bits, 0, 4)))
+
+
 def _defect(U):
     """1 - U^T U to about 1e-20."""
     head, rest = _split(U, _bits(len(U)), 0, 2)
@@ -75,7 +82,7 @@ def _residual(C, lam, U, count):
     parts = _split(U, bits, 0, count)
     head, low = _split(lam[None, :], 26, 1, 2)
     shifts = [-parts[0] * head, -parts[0] * low, -(U - parts[0]) * lam]
-    return U.T @ _sum([*_products(_split(C, bits, 1, count), parts), *shifts]), _defect(U)
+    return U.T @ _sum([*_products(_split(C, bits, 1, count), parts), *shifts])[0], _defect(U)
 
 
 def refine(C, lam, U, rounds=8):
