@@ -1,0 +1,1 @@
+"""Judging samplers of other libraries exactly: coefficient propagation on Gaussian targets, and verdicts."""

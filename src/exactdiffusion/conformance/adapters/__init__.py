@@ -1,0 +1,1 @@
+"""One file per library: how its samplers are driven. ``subject(name, **settings)`` of a file returns a `Subject`."""
