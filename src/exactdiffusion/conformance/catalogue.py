@@ -1,12 +1,15 @@
 r"""Correct samplers in their plainest form, and known slips of each: what a sampler's coefficients are compared with.
 
-Every entry is a function ``f(denoise, r, x, noise)`` on noise ratios ``r`` in variance-exploding coordinates, written from the
-formulas of the publications; no sampler of the package is imported. ``denoise(x, r)`` is the exact denoiser, ``noise.unit()`` a
-standard normal noise, ``noise.interval(a, b)`` the normalised increment of a Brownian motion between two levels.
+Every entry is a function ``f(denoise, r, x, noise, slip)`` on noise ratios ``r`` in variance-exploding coordinates, written
+from the formulas of the publications; no sampler of the package is imported. ``denoise(x, r)`` is the exact denoiser,
+``noise.unit()`` a standard normal noise, ``noise.interval(a, b)`` the normalised increment of a Brownian motion between two
+levels.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 
 import numpy as np
 
@@ -56,7 +59,7 @@ class _Noise:
 
 
 def _euler(D, r, x, noise, slip):
-    for a, b in zip(r[:-1], r[1:]):
+    for a, b in pairwise(r):
         slope = x - D(x, a**2 if slip == "sigma^2 for sigma in the model" else a)
         divisor = b if slip == "the next level in the slope" and b > 0 else a
         weight = {"half the drift": 0.5, "twice the drift": 2.0}.get(slip, 1.0)
@@ -65,7 +68,7 @@ def _euler(D, r, x, noise, slip):
 
 
 def _heun(D, r, x, noise, slip):
-    for a, b in zip(r[:-1], r[1:]):
+    for a, b in pairwise(r):
         d = (x - D(x, a)) / a
         y = x + (b - a) * d
         if b == 0:
@@ -89,7 +92,7 @@ def _heun(D, r, x, noise, slip):
 
 
 def _midpoint(D, r, x, noise, slip, ancestral=False):
-    for a, b in zip(r[:-1], r[1:]):
+    for a, b in pairwise(r):
         up = np.sqrt(max(b**2 * (a**2 - b**2), 0.0)) / a if ancestral else 0.0
         down = np.sqrt(b**2 - up**2) if ancestral else b
         d = (x - D(x, a)) / a
@@ -106,7 +109,7 @@ def _midpoint(D, r, x, noise, slip, ancestral=False):
 
 
 def _single_step_pp(D, r, x, noise, slip, ancestral=False):
-    for a, b in zip(r[:-1], r[1:]):
+    for a, b in pairwise(r):
         up = np.sqrt(max(b**2 * (a**2 - b**2), 0.0)) / a if ancestral else 0.0
         down = np.sqrt(b**2 - up**2) if ancestral else b
         first = D(x, a)
@@ -125,7 +128,7 @@ def _single_step_pp(D, r, x, noise, slip, ancestral=False):
 
 
 def _ancestral(D, r, x, noise, slip, eta=1.0):
-    for a, b in zip(r[:-1], r[1:]):
+    for a, b in pairwise(r):
         up = eta * np.sqrt(max(b**2 * (a**2 - b**2), 0.0)) / a
         down = np.sqrt(max(b**2 - up**2, 0.0))
         if slip == "no smaller step for the noise":
@@ -145,7 +148,7 @@ def _ancestral(D, r, x, noise, slip, eta=1.0):
 
 
 def _euler_maruyama_ve(D, r, x, noise, slip):
-    for a, b in zip(r[:-1], r[1:]):
+    for a, b in pairwise(r):
         gap = a**2 - b**2
         x = x - gap * (x - D(x, a)) / a**2
         if b > 0:
@@ -158,7 +161,7 @@ def _euler_maruyama_ve(D, r, x, noise, slip):
 
 def _two_step(D, r, x, noise, slip):
     old = last = None
-    for i, (a, b) in enumerate(zip(r[:-1], r[1:])):
+    for _i, (a, b) in enumerate(pairwise(r)):
         clean = D(x, a)
         h = np.log(a / b) if b > 0 else np.inf
         mixed = clean
@@ -181,7 +184,7 @@ def _two_step(D, r, x, noise, slip):
 
 def _two_step_sde(D, r, x, noise, slip, kind="midpoint"):
     old = last = None
-    for a, b in zip(r[:-1], r[1:]):
+    for a, b in pairwise(r):
         clean = D(x, a)
         if b == 0:
             return clean
@@ -209,7 +212,7 @@ def _two_step_sde(D, r, x, noise, slip, kind="midpoint"):
 
 def _three_step(D, r, x, noise, slip, eta=0.0):
     history, lengths = [], []
-    for i, (a, b) in enumerate(zip(r[:-1], r[1:])):
+    for _i, (a, b) in enumerate(pairwise(r)):
         clean = D(x, a)
         if b == 0:
             return clean
@@ -241,7 +244,7 @@ def _three_step(D, r, x, noise, slip, eta=0.0):
 
 def _adams(D, r, x, noise, slip, order=2):
     slopes = []
-    for i, (a, b) in enumerate(zip(r[:-1], r[1:])):
+    for i, (a, b) in enumerate(pairwise(r)):
         slopes = [*slopes[-(order - 1) :], (x - D(x, a)) / a] if order > 1 else [(x - D(x, a)) / a]
         now = min(len(slopes), max(1, i) if slip == "the list of orders shifted by one" else order)
         nodes = r[i + 1 - now : i + 1][::-1]
@@ -259,19 +262,19 @@ def _adams(D, r, x, noise, slip, order=2):
 
 def _two_stage_sde(D, r, x, noise, slip):
     """DPM-Solver++ (stochastic), both stages driven by one Brownian motion."""
-    for a, b in zip(r[:-1], r[1:]):
+
+    def towards(end, clean):
+        up = np.sqrt(max(end**2 * (a**2 - end**2), 0.0)) / a
+        down = np.sqrt(end**2 - up**2)
+        drawn = noise.unit() if slip == "independent noises of overlapping intervals" else noise.interval(a, end)
+        return down / a * x + (1 - down / a) * clean + up * drawn
+
+    for a, b in pairwise(r):
         clean = D(x, a)
         if b == 0:
             return clean
         middle = np.sqrt(a * b)
-        for end, values in ((middle, None), (b, "second")):
-            up = np.sqrt(max(end**2 * (a**2 - end**2), 0.0)) / a
-            down = np.sqrt(end**2 - up**2)
-            drawn = noise.unit() if slip == "independent noises of overlapping intervals" else noise.interval(a, end)
-            used = clean if values is None else stage
-            moved = down / a * x + (1 - down / a) * used + up * drawn
-            stage = D(moved, middle) if values is None else None
-        x = moved
+        x = towards(b, D(towards(middle, clean), middle))
     return x
 
 
@@ -310,8 +313,8 @@ SLIPS = {
     ),
     "DPM-Solver-2, arithmetic middle": (lambda D, r, x, noise, slip: _midpoint(D, r, x, noise, "the arithmetic middle"), {}),
     "DPM-Solver++(2S)": (_single_step_pp, {}),
-    "DPM-Solver-2 ancestral": (lambda *a: _midpoint(*a, ancestral=True), {}),
-    "DPM-Solver++(2S) ancestral": (lambda *a: _single_step_pp(*a, ancestral=True), {}),
+    "DPM-Solver-2 ancestral": (partial(_midpoint, ancestral=True), {}),
+    "DPM-Solver++(2S) ancestral": (partial(_single_step_pp, ancestral=True), {}),
     "ancestral (DDPM)": (
         _ancestral,
         {
@@ -348,7 +351,7 @@ SLIPS = {
             "no noise": "noise",
         },
     ),
-    "DPM-Solver++(2M) SDE, heun": (lambda *a: _two_step_sde(*a, kind="heun"), {"no memory": "multistep"}),
+    "DPM-Solver++(2M) SDE, heun": (partial(_two_step_sde, kind="heun"), {"no memory": "multistep"}),
     "DPM-Solver++(3M)": (
         _three_step,
         dict.fromkeys(
@@ -362,7 +365,7 @@ SLIPS = {
         ),
     ),
     "DPM-Solver++(3M) SDE": (
-        lambda *a: _three_step(*a, eta=1.0),
+        partial(_three_step, eta=1.0),
         {
             "the wrong sign of the second difference": "multistep",
             "half the second difference": "multistep",
@@ -373,7 +376,7 @@ SLIPS = {
     "DPM-Solver++ SDE": (_two_stage_sde, {"independent noises of overlapping intervals": "noise"}),
     **{
         f"Adams-Bashforth {k}": (
-            lambda *a, k=k: _adams(*a, order=k),
+            partial(_adams, order=k),
             {"the weights of a uniform grid": "multistep", "the list of orders shifted by one": "multistep"},
         )
         for k in (2, 3, 4)
@@ -443,6 +446,3 @@ def nearest(gain: np.ndarray, constant: np.ndarray, noise: np.ndarray, ratios: n
         if np.isfinite(distance):
             matches.append(Match(entry, distance))
     return sorted(matches, key=lambda match: (match.distance, match.entry.slip != ""))
-
-
-

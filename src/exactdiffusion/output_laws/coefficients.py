@@ -70,7 +70,8 @@ class Probe:
     """
 
     def __init__(self, requests: list | None = None, rows: Sequence[int] | None = None) -> None:
-        self.requests, self.asked = requests, []
+        self.requests = requests
+        self.asked: list = []
         known = requests or []
         # unit noises first, then the elementary increments between the sorted times of all interval requests
         self._unit = {k: j for j, k in enumerate(k for k, request in enumerate(known) if request is None)}

@@ -42,7 +42,13 @@ FAMILIES = {
 #: class -> why it cannot be judged by an exact denoiser of a Gaussian
 REFUSED = {
     **dict.fromkeys(
-        ["AmusedScheduler", "BlockRefinementScheduler", "DiscreteDDIMScheduler", "EntropyBoundScheduler", "VQDiffusionScheduler"],
+        [
+            "AmusedScheduler",
+            "BlockRefinementScheduler",
+            "DiscreteDDIMScheduler",
+            "EntropyBoundScheduler",
+            "VQDiffusionScheduler",
+        ],
         "its states are tokens, not numbers",
     ),
     **dict.fromkeys(
@@ -81,11 +87,13 @@ def _level(family, scheduler, index, t):
         return math.sqrt(alpha), math.sqrt(1.0 - alpha)
     if family == "angle":
         return float(scheduler.alphas[index]), float(scheduler.betas[index])
-    first = getattr(scheduler, "state_in_first_order", True)
-    table = scheduler.sigmas if first else getattr(scheduler, "sigmas_interpol", scheduler.sigmas)
-    sigma = float(table[index])
-    if not first and getattr(scheduler, "mid_point_sigma", None) is not None:
-        sigma = float(scheduler.mid_point_sigma)
+    sigma = float(scheduler.sigmas[index])
+    if not getattr(scheduler, "state_in_first_order", True):
+        # the level of the second stage: the tables of the midpoint rules, as their scale_model_input reads them
+        if getattr(scheduler, "mid_point_sigma", None) is not None:
+            sigma = float(scheduler.mid_point_sigma)
+        elif hasattr(scheduler, "sigmas_interpol"):
+            sigma = float(scheduler.sigmas_interpol[index - hasattr(scheduler, "sigmas_down")])
     if family == "flow":
         return 1.0 - sigma, sigma
     if family == "vp":
@@ -125,7 +133,9 @@ def _model(world, scheduler, family, x, t, level):
     """The exact output of the model, at the level of the step or of the timestep."""
     scale, sigma = level
     kind = scheduler.config.get("prediction_type", "epsilon")
-    ratio = _timestep_ratio(scheduler, t) if family in ("sigma", "vp") and not scheduler.config.get("use_flow_sigmas") else None
+    ratio = (
+        _timestep_ratio(scheduler, t) if family in ("sigma", "vp") and not scheduler.config.get("use_flow_sigmas") else None
+    )
     if ratio is not None and sigma > 0:
         world.mismatch.append(math.log(ratio * scale / sigma))
         if world.oracle == "timestep":
@@ -139,8 +149,10 @@ def _model(world, scheduler, family, x, t, level):
         # the raw output that the library's preconditioning turns into the denoised value
         scheduler.scale_model_input(x, t)
         zero = x * 0
-        skip, out = (float(scheduler.precondition_outputs(zero + a, zero + b, scheduler.sigmas[scheduler.step_index]).reshape(-1)[0])
-                     for a, b in ((1.0, 0.0), (0.0, 1.0)))
+        skip, out = (
+            float(scheduler.precondition_outputs(zero + a, zero + b, scheduler.sigmas[scheduler.step_index]).reshape(-1)[0])
+            for a, b in ((1.0, 0.0), (0.0, 1.0))
+        )
         return (world.denoise(x, sigma) - skip * x) / out
     if family == "sigma":
         x, shrink = scheduler.scale_model_input(x, t), 1.0 / math.sqrt(1.0 + sigma * sigma)
@@ -191,5 +203,10 @@ def subject(name: str, **settings: Any) -> Subject:
     declared = probe.config.get("solver_order") if order is None else order
     if "sde" in str(probe.config.get("algorithm_type", "")):
         declared = 1
-    return Subject(name=f"diffusers:{name}", make=make, order=declared, library="torch",
-                   max_steps=int(probe.config.get("num_train_timesteps", 1000)))
+    return Subject(
+        name=f"diffusers:{name}",
+        make=make,
+        order=declared,
+        library="torch",
+        max_steps=int(probe.config.get("num_train_timesteps", 1000)),
+    )

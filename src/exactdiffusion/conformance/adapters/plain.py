@@ -53,8 +53,14 @@ class _Noise:
 
 
 def subject(
-    function: Callable, *, name: str = "", order: float | None = None, library: str = "numpy", grid: str = "karras",
-    calls: Callable[[int], int] | None = None, **settings: Any,
+    function: Callable,
+    *,
+    name: str = "",
+    order: float | None = None,
+    library: str = "numpy",
+    grid: str = "karras",
+    calls: Callable[[int], int] | None = None,
+    **settings: Any,
 ) -> Subject:
     """Judge ``function(denoiser, sigmas, x)``, or ``function(denoiser, sigmas, x, noise=...)``, or a generator of states.
 
