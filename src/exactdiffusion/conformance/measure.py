@@ -1,6 +1,6 @@
 """The numbers that verdicts are made from: exact output laws of a sampler at several step counts."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -120,7 +120,8 @@ def measure(
     unit: float = 1.0,
     oracle: str = "step",
     repeat: bool = True,
-    make=None,
+    stretch: float = 0.0,
+    make: Callable | None = None,
     aim: Target | None = None,
 ) -> Measurement:
     """Exact law of the output of ``subject`` after ``steps`` steps.
@@ -129,7 +130,7 @@ def measure(
     ----------
     subject : Subject
     steps : int
-    precision, widen, unit, oracle
+    precision, widen, unit, oracle, stretch
         As in :class:`~exactdiffusion.conformance.world.World`.
     repeat : bool
         Make every run twice, compare bit for bit.
@@ -144,7 +145,7 @@ def measure(
         As `output_laws.coefficients.coefficients`.
     """
     aim = target(unit) if aim is None else aim
-    world = World(aim, subject.library, precision, unit, widen, oracle)
+    world = World(aim, subject.library, precision, unit, widen, oracle, stretch)
     drive = (make or subject.make)(world)
     found = coefficients(world.runner(drive, steps), repeat=repeat)
 

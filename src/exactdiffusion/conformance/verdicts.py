@@ -29,7 +29,11 @@ ABOVE_FLOOR = 10.0
 MISSED = 1e-3
 #: a variance is wrong when the ratio to the right one stays away from 1 by more than this
 WRONG_VARIANCE = 0.02
-#: coefficients equal those of an entry of the catalogue: float64 rounding of some hundred operations, float32 tables excluded
+#: a grid is stretched by this share in log sigma, and its second difference counts as coarse above COARSE where it does
+#: not fall with the square of the share: (8 STRETCH)^2 = 6e-7 for a smooth sampler on levels over a factor e^8, and about
+#: 1e-3 at every share where weights are in float16
+STRETCH, COARSE = 1e-4, 2e-5
+#: coefficients equal those of an entry of the catalogue: float64 rounding of some hundred operations
 EQUAL = 1e-8
 
 
@@ -268,6 +272,7 @@ def _numbers(subject, found, report):
     _end(found, good, report)
     if subject.scalable:
         _scale(subject, found, report)
+        _smooth(subject, found[1], report)
     _noise(found, good, report)
     _order(subject, found, good, report)
     for other in subject.others:
@@ -429,6 +434,23 @@ def _scale(subject, found, report):
         report.add("scale", "differs", spread, f"relative errors {text}", right)
     else:
         report.add("scale", "agrees", spread, f"equal relative errors {text}")
+
+
+def _smooth(subject, m, report):
+    """Second difference of the output deviation in the grid's log sigma: coarse where a number is kept in few digits."""
+    good = m.coefficients.affine & (DEVIATIONS > 0)
+    size = np.where(m.deviation[-1] > 0, m.deviation[-1], 1.0)
+    bends = []
+    for part in (10 * STRETCH, STRETCH):
+        one, two = (measure(subject, m.steps, stretch=k * part, repeat=False).deviation[-1] for k in (1, 2))
+        bends.append(float(np.max(np.where(good, np.abs(m.deviation[-1] - 2 * one + two) / size, 0.0))))
+
+    # a smooth second difference falls a hundredfold
+    if bends[1] > COARSE and bends[1] > 0.1 * bends[0]:
+        text = f"grids stretched by {STRETCH:g} and twice that move the output by steps of {bends[1]:.2g} (N = {m.steps})"
+        report.add("precision", "differs", bends[1], f"{text}, in float64", "a smooth change")
+    else:
+        report.add("precision", "agrees", bends[1], "the output law changes smoothly with the grid, in float64")
 
 
 # -------------------------------------------------------------------------------------------------------- the method
@@ -620,7 +642,7 @@ def _float32(subject, found, report):
             bad.append(m.steps)
             continue
         at, exact = m.judged, m.target.moments(*m.levels[m.judged])[1]
-        size = np.where(exact > 0, exact, np.abs(m.target.mean))
+        size = np.maximum(np.where(exact > 0, exact, np.abs(m.target.mean)), m.deviation[at])
         if len(plain.mean) == len(m.mean):
             gap = np.hypot(plain.mean[at] - m.mean[at], plain.deviation[at] - m.deviation[at]) / size
             worst = max(worst, float(np.max(np.where(good, gap, 0.0))))

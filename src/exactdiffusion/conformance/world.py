@@ -54,6 +54,8 @@ class World:
         The adapter converts tables that the library keeps in float32 to float64 (:meth:`widened`).
     oracle : {"step", "timestep"}
         Level at which an adapter with a table of timesteps asks the model: the level of the step, or of the timestep.
+    stretch : float
+        A grid that comes from outside is stretched by this share in log sigma (:meth:`outside`).
     """
 
     target: Target
@@ -62,6 +64,7 @@ class World:
     unit: float = 1.0
     widen: bool = False
     oracle: str = "step"
+    stretch: float = 0.0
     probe: Probe = field(default_factory=Probe)
     calls: list = field(default_factory=list)
     states: list = field(default_factory=list)
@@ -81,6 +84,10 @@ class World:
         self.start_deviation = None if deviation is None else float(deviation)
         batch = self.array(self.probe.start(*self.target.moments(scale, sigma)))
         return self.state(batch, scale, sigma)
+
+    def outside(self, sigmas: np.ndarray) -> np.ndarray:
+        """The levels with which a sampler is called whose grid comes from outside: in this unit, and stretched."""
+        return self.unit * sigmas * (sigmas / sigmas[0]) ** self.stretch if self.stretch else self.unit * sigmas
 
     def state(self, x: Array, scale: float, sigma: float) -> Array:
         """Record that the sampler holds ``x`` at this level; returns x."""

@@ -51,7 +51,7 @@ def subject(name: str, *, grid: str = "karras", **settings: Any) -> Subject:
 
     def make(world: World):
         def drive(world, steps):
-            sigmas = world.unit * plain.GRIDS[grid](steps)
+            sigmas = world.outside(plain.GRIDS[grid](steps))
             x = world.start(1.0, sigmas[0], deviation=sigmas[0])
 
             def seen(step):

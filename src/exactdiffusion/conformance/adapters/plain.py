@@ -23,7 +23,7 @@ def geometric(steps: int, first: float = 80.0, last: float = 0.02) -> np.ndarray
 
 
 def alternating(steps: int, first: float = 80.0, last: float = 0.02, rho: float = 7.0) -> np.ndarray:
-    """As `karras`, with long and short steps in turn (2 to 1): a weight that is right for equal steps only loses its order."""
+    """As `karras`, with long and short steps in turn (2 to 1): a weight for equal steps loses its order here."""
     lengths = np.where(np.arange(steps) % 2 == 0, 2.0, 1.0)
     part = np.concatenate([[0.0], np.cumsum(lengths)]) / np.sum(lengths)
     return ((1 - part) * first ** (1 / rho) + part * last ** (1 / rho)) ** rho
@@ -64,8 +64,8 @@ def subject(
 ) -> Subject:
     """Judge ``function(denoiser, sigmas, x)``, or ``function(denoiser, sigmas, x, noise=...)``, or a generator of states.
 
-    ``denoiser(x, sigma)`` is the exact denoiser. ``order`` and ``calls`` are what its author declares; attributes ``order`` and
-    ``calls`` of the function are read too. ``library`` is "numpy" or "torch" (then ``torch.randn`` may be used).
+    ``denoiser(x, sigma)`` is the exact denoiser. ``order`` and ``calls`` are what its author declares; attributes ``order``
+    and ``calls`` of the function are read too. ``library`` is "numpy" or "torch" (then ``torch.randn`` may be used).
 
     Examples
     --------
@@ -80,7 +80,7 @@ def subject(
 
     def make(world: World):
         def drive(world, steps):
-            sigmas = world.unit * GRIDS[grid](steps)
+            sigmas = world.outside(GRIDS[grid](steps))
             x = world.start(1.0, sigmas[0])
             extra = {"noise": _Noise(world, x)} if takes_noise else {}
             with _answered(world):

@@ -27,7 +27,7 @@ def subject(name: str = "samples", *, grid: str = "karras", gam: float = 1.0, mu
 
     def make(world: World):
         def drive(world, steps):
-            sigmas = world.unit * plain.GRIDS[grid](steps)
+            sigmas = world.outside(plain.GRIDS[grid](steps))
             x = world.start(1.0, sigmas[0], deviation=sigmas[0])
             model = SimpleNamespace(
                 eval=lambda: None,
