@@ -15,7 +15,7 @@ _NAMES = {
     "World": "world",
     "conform": "command",
     "judge": "verdicts",
-    "measure": "measure",
+    "measure": "measurement",
     "subject_of": "command",
 }
 __all__ = ["Report", "Subject", "Target", "Unjudgeable", "Verdict", "World", "conform", "judge", "measure", "subject_of"]

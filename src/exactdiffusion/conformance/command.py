@@ -12,7 +12,7 @@ from .. import samplers
 from .._core.external import load_function
 from .._core.typing import StrPath
 from .._core.validation import fail
-from .measure import STEPS
+from .measurement import STEPS
 from .subject import Subject, Unjudgeable
 from .verdicts import CANNOT, Report, Verdict, judge
 
@@ -147,7 +147,7 @@ def run(target: str, settings: dict[str, Any], steps: str, precision: str, out: 
 
 def errors_table(report: Report) -> str:
     """Steps against relative W2 per target deviation, as text."""
-    from .measure import DEVIATIONS
+    from .measurement import DEVIATIONS
 
     lines = ["relative W2 to the exact law, by steps (down) and standard deviation of the target (across)"]
     lines.append("     N" + "".join(f"{s:>10g}" for s in DEVIATIONS))

@@ -34,7 +34,7 @@ def exact_law(request: pytest.FixtureRequest) -> Callable:
     """
     _needed(request)
     from .command import subject_of
-    from .measure import measure
+    from .measurement import measure
 
     def law(sampler, steps, **settings):
         found = measure(subject_of(sampler, **settings), steps)

@@ -11,7 +11,7 @@ import numpy as np
 from .._core.validation import choice, fail, integer
 from ..output_laws.coefficients import NotRepeatable
 from .catalogue import Match, nearest
-from .measure import DEVIATIONS, STEPS, call_rows, measure, target
+from .measurement import DEVIATIONS, STEPS, call_rows, measure, target
 from .subject import Subject, Unjudgeable
 
 __all__ = ["AGREES", "CANNOT", "DIFFERS", "Report", "Verdict", "judge"]
