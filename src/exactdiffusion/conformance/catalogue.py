@@ -232,7 +232,8 @@ def _three_step(D, r, x, noise, slip, eta=0.0):
                 "minus half the second difference": 1.0,
                 "no second difference": 0.0,
             }.get(slip, -2.0)
-            x = x + phi2 * slope + weight * phi3 * bend
+            lasting = slip == "a second difference that does not fall with the step"
+            x = x + phi2 * slope + (-phi3 - 1.0 if lasting else weight * phi3) * bend
         elif history:
             x = x + phi2 * (clean - history[-1]) * h / lengths[-1]
         if eta:
@@ -284,7 +285,7 @@ def _shortened(run, drop):
 
 
 #: method -> (function, {slip: family})
-SLIPS = {
+SLIPS: dict[str, tuple[Callable, dict[str, str]]] = {
     "Euler (DDIM)": (
         _euler,
         {
@@ -370,6 +371,7 @@ SLIPS = {
             "the wrong sign of the second difference": "multistep",
             "half the second difference": "multistep",
             "minus half the second difference": "multistep",
+            "a second difference that does not fall with the step": "multistep",
             "the share of noise of half the step": "noise",
         },
     ),

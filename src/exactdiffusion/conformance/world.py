@@ -91,12 +91,8 @@ class World:
 
     def state(self, x: Array, scale: float, sigma: float) -> Array:
         """Record that the sampler holds ``x`` at this level; returns x."""
-        level = (float(scale), float(sigma))
-        if self.levels and self.levels[-1] == level and len(self.states) > 1:
-            self.states[-1] = x
-        else:
-            self.levels.append(level)
-            self.states.append(x)
+        self.levels.append((float(scale), float(sigma)))
+        self.states.append(x)
         return x
 
     def array(self, values: np.ndarray) -> Array:

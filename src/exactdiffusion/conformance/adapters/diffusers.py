@@ -199,7 +199,10 @@ def subject(name: str, **settings: Any) -> Subject:
 
         return drive
 
-    probe = getattr(library, name)(**settings)
+    try:
+        probe = getattr(library, name)(**settings)
+    except (NotImplementedError, TypeError, ValueError) as error:
+        raise Unjudgeable(f"{name} refuses {settings}: {str(error)[:120]}") from None
     declared = probe.config.get("solver_order") if order is None else order
     if "sde" in str(probe.config.get("algorithm_type", "")):
         declared = 1
