@@ -49,7 +49,7 @@ def subject_of(target: str | Subject | Callable, **settings: Any) -> Subject:
         library, _, name = target.partition(":")
         if target in samplers.REGISTRY:
             return own.subject(target, **settings)
-        if library in LIBRARIES:
+        if library in LIBRARIES and name:
             try:
                 return importlib.import_module(f".adapters.{library}", __package__).subject(name, **settings)
             except ModuleNotFoundError as error:

@@ -102,9 +102,10 @@ class Report:
 
     @property
     def code(self) -> int:
-        """0 agrees, 1 differs, 2 cannot be judged."""
+        """0 agrees, 1 differs, 2 cannot be judged: for 0, limit, order or all coefficients must agree, not only the grid."""
         statuses = {v.status for v in self.verdicts}
-        return DIFFERS if "differs" in statuses else CANNOT if "cannot" in statuses or "agrees" not in statuses else AGREES
+        law = {v.status for v in self.verdicts if v.kind in ("limit", "order", "resembles")}
+        return DIFFERS if "differs" in statuses else CANNOT if "cannot" in statuses or "agrees" not in law else AGREES
 
     @property
     def resembles(self) -> str:
@@ -210,10 +211,7 @@ def judge(subject: Subject, steps: Sequence[int] = STEPS, precisions: Sequence[s
         except Exception as error:
             where = traceback.extract_tb(error.__traceback__)[-1]
             text = f"{type(error).__name__} at {where.name}: {str(error)[:200]}"
-            if not report.errors:
-                report.add("affine", "cannot", np.nan, text)
-            else:
-                report.add("state", "note", np.nan, text)
+            report.add("affine", "cannot", np.nan, text)
     if subject.judged_as:
         report.add("affine", "note", np.nan, subject.judged_as)
     report.family = _family(subject, report)
@@ -396,7 +394,10 @@ def _end(found, good, report):
         return
     reached = m.deviation[-1, 0] / scale
     ratios = m.ratios
-    gap = float(np.log(reached / ratios[-1])) if reached > 0 else -np.inf
+    if not 0 < reached < np.inf:
+        report.add("end", "note", reached, f"a point ends with deviation {reached:g} at level {ratios[-1]:.6g}")
+        return
+    gap = float(np.log(reached / ratios[-1]))
     step = float(np.log(ratios[-2] / ratios[-1])) if len(ratios) > 2 else float(np.log(m.call_ratios.min() / ratios[-1]))
     finer = found[-2]
     before = finer.deviation[-1, 0] / finer.levels[-1, 0] / finer.ratios[-1]
