@@ -1,7 +1,7 @@
 """Samplers of diffusers, k-diffusion and smalldiffusion, judged by the exact law of their output on Gaussian targets.
 
-One row per setting: every scheduler class of diffusers and every ``sample_*`` function of k-diffusion, at its defaults, with
-Karras, exponential, beta and flow grids, both final levels, every prediction type, orders and variants that its constructor
+One row per setting: every scheduler class of diffusers and every ``sample_*`` function of k-diffusion, at its defaults,
+with Karras, exponential, beta and flow grids, both final levels, every prediction type, orders and variants that its constructor
 offers; ``samples`` of smalldiffusion for several ``gam`` and ``mu``. ``code`` is 0 (what was judged agrees), 1 (something
 differs from what the sampler declares) or 2 (it cannot be judged; ``reason`` says why). ``differs`` lists the kinds of
 verdicts, ``cause`` says what a finding was traced to: a cause counts where a change restores order, limit or grid, and

@@ -9,7 +9,7 @@ import pytest
 from exactdiffusion import cli
 from exactdiffusion.conformance import command, conform
 
-SAMPLER = '''
+SAMPLER = """
 def euler(denoiser, sigmas, x):
     for a, b in zip(sigmas[:-1], sigmas[1:]):
         x = x + (b - a) * (x - denoiser(x, a)) / a
@@ -24,7 +24,7 @@ def slow(denoiser, sigmas, x):
     for a, b in zip(sigmas[:-1], sigmas[1:]):
         x = x + 0.5 * (b - a) * (x - denoiser(x, a)) / a
     return x
-'''
+"""
 QUICK = ["--steps", "10..80", "--precision", "float64"]
 
 
@@ -77,7 +77,7 @@ def test_a_sampler_with_proximal_maps_cannot_be_judged():
     assert "proximal maps" in report.verdicts[0].text
 
 
-TESTS = '''
+TESTS = """
 def euler(denoiser, sigmas, x):
     for a, b in zip(sigmas[:-1], sigmas[1:]):
         x = x + (b - a) * (x - denoiser(x, a)) / a
@@ -97,7 +97,7 @@ def test_half(conformance):
 def test_law(exact_law):
     mean, deviation = exact_law(euler, 20)
     assert len(mean) == len(deviation) == 11
-'''
+"""
 
 
 @pytest.mark.parametrize(("flags", "passed", "failed", "skipped"), [([], 0, 0, 3), (["--conform"], 2, 1, 0)])

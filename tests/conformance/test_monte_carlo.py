@@ -1,7 +1,7 @@
 """The exact law by coefficients against two million direct runs of the same code.
 
-Six statistics (mean and variance of three samplers) are each within 4.5 standard errors: a correct law fails with probability
-4e-5 in all. The seed is fixed, so the test has one outcome for one version of the generator.
+Six statistics (mean and variance of three samplers) are each within 4.5 standard errors: a correct law fails with
+probability 4e-5 in all. The seed is fixed, so the test has one outcome for one version of the generator.
 """
 
 import importlib.util

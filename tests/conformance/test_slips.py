@@ -54,7 +54,7 @@ def test_sampler_of_an_unseen_slip_agrees(name):
 
 
 def test_exchange_of_step_lengths_hides_on_a_uniform_grid():
-    """Report 2: on levels uniform in log sigma h and h_last coincide, and the change is invisible; elsewhere it is order 1."""
+    """Report 2: on levels uniform in log sigma h and h_last coincide, and the change does not show; elsewhere it does."""
     from exactdiffusion.conformance.adapters import plain
     from exactdiffusion.conformance.measurement import measure
 

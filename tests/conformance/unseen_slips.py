@@ -1,4 +1,4 @@
-"""The fifteen slips of unseen_slips.toml, each made in a correct sampler (``slip=False``); written for this purpose alone."""
+"""The fifteen slips of unseen_slips.toml, each made in a correct sampler (``slip=False``)."""
 
 from collections.abc import Iterator
 from itertools import pairwise

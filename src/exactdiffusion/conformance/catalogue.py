@@ -210,7 +210,7 @@ def _two_step_sde(D, r, x, noise, slip, kind="midpoint"):
     return x
 
 
-def _three_step(D, r, x, noise, slip, eta=0.0):
+def _three_step(D, r, x, noise, slip, eta=0.0, start="exponential"):
     history, lengths = [], []
     for _i, (a, b) in enumerate(pairwise(r)):
         clean = D(x, a)
@@ -235,7 +235,8 @@ def _three_step(D, r, x, noise, slip, eta=0.0):
             lasting = slip == "a second difference that does not fall with the step"
             x = x + phi2 * slope + (-phi3 - 1.0 if lasting else weight * phi3) * bend
         elif history:
-            x = x + phi2 * (clean - history[-1]) * h / lengths[-1]
+            weight = phi2 if start == "exponential" else -0.5 * np.expm1(-g)
+            x = x + weight * (clean - history[-1]) * h / lengths[-1]
         if eta:
             size = 1 - np.exp(-h) if slip == "the share of noise of half the step" else -np.expm1(-2 * h * eta)
             x = x + b * np.sqrt(size) * noise.interval(a, b)
@@ -283,6 +284,17 @@ def _shortened(run, drop):
     """A method that forgets its first or last step."""
     return lambda D, r, x, noise, slip: run(D, r[:-1] if drop == "last" else r[1:], x, noise, "")
 
+
+_SECOND_DIFFERENCE = dict.fromkeys(
+    [
+        "the wrong sign of the second difference",
+        "half the second difference",
+        "minus half the second difference",
+        "no second difference",
+        "a second difference that does not fall with the step",
+    ],
+    "multistep",
+)
 
 #: method -> (function, {slip: family})
 SLIPS: dict[str, tuple[Callable, dict[str, str]]] = {
@@ -353,28 +365,13 @@ SLIPS: dict[str, tuple[Callable, dict[str, str]]] = {
         },
     ),
     "DPM-Solver++(2M) SDE, heun": (partial(_two_step_sde, kind="heun"), {"no memory": "multistep"}),
-    "DPM-Solver++(3M)": (
-        _three_step,
-        dict.fromkeys(
-            [
-                "the wrong sign of the second difference",
-                "half the second difference",
-                "minus half the second difference",
-                "no second difference",
-            ],
-            "multistep",
-        ),
-    ),
+    "DPM-Solver++(3M)": (_three_step, _SECOND_DIFFERENCE),
+    "DPM-Solver++(3M), midpoint start": (partial(_three_step, start="midpoint"), _SECOND_DIFFERENCE),
     "DPM-Solver++(3M) SDE": (
         partial(_three_step, eta=1.0),
-        {
-            "the wrong sign of the second difference": "multistep",
-            "half the second difference": "multistep",
-            "minus half the second difference": "multistep",
-            "a second difference that does not fall with the step": "multistep",
-            "the share of noise of half the step": "noise",
-        },
+        {**_SECOND_DIFFERENCE, "the share of noise of half the step": "noise"},
     ),
+    "DPM-Solver++(3M) SDE, midpoint start": (partial(_three_step, eta=1.0, start="midpoint"), _SECOND_DIFFERENCE),
     "DPM-Solver++ SDE": (_two_stage_sde, {"independent noises of overlapping intervals": "noise"}),
     **{
         f"Adams-Bashforth {k}": (

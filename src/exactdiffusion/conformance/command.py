@@ -1,6 +1,7 @@
 """``exactdiffusion conform TARGET``: what a target names, and the run with its files."""
 
 import importlib
+import inspect
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,8 +21,8 @@ __all__ = ["conform", "errors_table", "run", "step_counts", "subject_of"]
 
 LIBRARIES = ("diffusers", "k_diffusion", "smalldiffusion")
 EXPECTED = (
-    "diffusers:CLASS, k_diffusion:FUNCTION, smalldiffusion:samples, FILE.py:NAME (a Subject, or a function "
-    "f(denoiser, sigmas, x)), or a sampler of this package"
+    "diffusers:CLASS, k_diffusion:FUNCTION, smalldiffusion:samples, FILE.py:NAME of a function f(denoiser, sigmas, x), or "
+    "of one without arguments that returns a Subject, or a sampler of this package"
 )
 
 
@@ -58,6 +59,8 @@ def subject_of(target: str | Subject | Callable, **settings: Any) -> Subject:
         if ":" not in target:
             fail("target", target, f"{EXPECTED} ({', '.join(samplers.REGISTRY)})")
         found, _ = load_function("target", target, EXPECTED)
+        if not inspect.signature(found).parameters:
+            found = found()
     if isinstance(found, Subject):
         if settings:
             fail("set", settings, "no settings beside a Subject, which has its own")

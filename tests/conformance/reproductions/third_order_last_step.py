@@ -1,4 +1,4 @@
-"""DPMSolverMultistepScheduler(solver_order=3, use_karras_sigmas=True, final_sigmas_type="sigma_min"): NaN in the last step."""
+"""DPMSolverMultistepScheduler of order 3 with Karras levels that end at sigma_min: NaN in the last step."""
 
 import torch
 from diffusers import DPMSolverMultistepScheduler

@@ -30,4 +30,9 @@ def error(kind, steps, deviation=0.2):
 
 if __name__ == "__main__":
     for kind in (DPMSolverMultistepScheduler, Doubled):
-        print(kind.__name__, "errors fall by", [f"{error(kind, n) / error(kind, 2 * n):.2f}" for n in (40, 80, 160)], "(order 2: 4, order 3: 8)")
+        print(
+            kind.__name__,
+            "errors fall by",
+            [f"{error(kind, n) / error(kind, 2 * n):.2f}" for n in (40, 80, 160)],
+            "(order 2: 4, order 3: 8)",
+        )
