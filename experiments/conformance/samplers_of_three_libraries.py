@@ -43,6 +43,7 @@ VARIANTS = (
     ("shift", (3.0,)),
     ("clip_sample", (False,)),
     ("set_alpha_to_one", (False, True)),
+    ("steps_offset", (1,)),
     ("skip_prk_steps", (True,)),
     ("interpolation_type", ("log_linear",)),
     ("predictor_order", (1, 3)),

@@ -21,13 +21,15 @@ AGREES, DIFFERS, CANNOT = 0, 1, 2
 
 #: a measured order counts as lower than declared when it falls short by more than this: local orders settle within it
 SHORT = 0.4
-#: local orders have settled when the last three (two, where the floor leaves no more) lie within this, or when the last two
-#: do and each step is at most SHRINKS of the one before
-SETTLED, SHRINKS = 0.25, 0.6
+#: local orders have settled when the last two differ by less than SETTLED and the last three do not move on: the last step is
+#: below STILL, or the steps have both signs, or each step is at most SHRINKS of the one before
+SETTLED, STILL, SHRINKS = 0.25, 0.05, 0.6
 #: errors within this many rounding floors are not used
 ABOVE_FLOOR = 10.0
 #: a limit is missed when the error stays above this and falls with a local order below 1/2
 MISSED = 1e-3
+#: a state is off its level where a point or a very wide target keeps an error above this
+OFF_LEVEL = 0.02
 #: a variance is wrong when the ratio to the right one stays away from 1 by more than this
 WRONG_VARIANCE = 0.02
 #: a grid is stretched by this share in log sigma, and its second difference counts as coarse above COARSE where it does
@@ -517,15 +519,15 @@ def _local_orders(steps, errors, floor):
 
 def _settled(orders):
     """The order that a sequence of local orders has reached or, where its steps shrink, tends to; None where it has not."""
-    if len(orders) < 2 or abs(orders[-1] - orders[-2]) >= SETTLED:
+    steps = np.diff(orders[-3:])
+    if len(steps) == 0 or abs(steps[-1]) >= SETTLED:
         return None
-    if np.ptp(orders[-3:]) < SETTLED:
+    if len(steps) == 1 or abs(steps[-1]) < STILL or (steps[0] * steps[1] < 0 and np.ptp(orders[-3:]) < SETTLED):
         return float(orders[-1])
 
     # a geometric sequence: Aitken's limit
-    before, last = orders[-2] - orders[-3], orders[-1] - orders[-2]
-    share = last / before
-    return float(orders[-1] + last * share / (1 - share)) if 0 < share <= SHRINKS else None
+    share = steps[1] / steps[0]
+    return float(orders[-1] + steps[1] * share / (1 - share)) if 0 < share <= SHRINKS else None
 
 
 def _order(subject, found, good, report, where=""):
@@ -573,6 +575,16 @@ def _order(subject, found, good, report, where=""):
     on = f"{near} of {int(chosen.sum())} scales"
     text = f"relative W2 below 0.1 on {on}, at most {worst:.3g}, at N = {found[-1].steps}{where}"
     report.add("limit", "agrees" if 2 * near >= chosen.sum() else "note", worst, text)
+
+    # a point and a very wide target show whether the state has the level that the run gives it
+    for j, word in ((0, "one point"), (len(DEVIATIONS) - 1, f"deviation {DEVIATIONS[-1]:g}")):
+        last = errors[-3:, j]
+        seen = j == 0 or 5 * first < DEVIATIONS[-1]  # wide against the first level
+        if good[j] and seen and len(last) == 3 and last[-1] > OFF_LEVEL and np.all(last[-1] > 0.7 * last[:-1]):
+            tail = ", ".join(f"{e:.3g}" for e in last)
+            text = f"a target of {word} keeps relative W2 {tail} at N = {', '.join(f'{n:g}' for n in steps[-3:])}{where}"
+            report.add("limit", "differs", last[-1], text, "an error that falls with the steps")
+            return
 
     # the order
     if len(settled) < min(2, chosen.sum()) or 2 * len(settled) < len(settled) + len(rising):
@@ -662,7 +674,7 @@ def _batch(subject, m, report):
 
 def _float32(subject, found, report):
     """The run that a user gets: float32 arrays, tables as the library keeps them."""
-    worst, bad = 0.0, []
+    worst, error, bad = 0.0, 0.0, []
     good = _good(found) & (DEVIATIONS <= 1.0)
     for m in (found[0], found[1], found[-1]):
         plain = measure(subject, m.steps, precision="float32", widen=False, repeat=False)
@@ -673,7 +685,7 @@ def _float32(subject, found, report):
         size = np.maximum(np.where(exact > 0, exact, np.abs(m.target.mean)), m.deviation[at])
         if len(plain.mean) == len(m.mean):
             gap = np.hypot(plain.mean[at] - m.mean[at], plain.deviation[at] - m.deviation[at]) / size
-            worst = max(worst, float(np.max(np.where(good, gap, 0.0))))
+            worst, error = max((worst, error), (float(np.max(np.where(good, gap, 0.0))), float(np.max(m.error[good]))))
     if bad:
         report.add("precision", "differs", len(bad), f"NaN or inf in float32 at N = {bad}", "finite states")
     elif worst > 0.05:

@@ -15,7 +15,7 @@ __all__ = ["FAMILIES", "subject"]
 FAMILIES = {
     **dict.fromkeys(["DDIMScheduler", "DDIMParallelScheduler", "CogVideoXDDIMScheduler"], ("table", 1)),
     **dict.fromkeys(["DDPMScheduler", "DDPMParallelScheduler"], ("table", 1)),
-    "PNDMScheduler": ("table", 2),
+    "PNDMScheduler": ("table", None),
     "EulerDiscreteScheduler": ("sigma", 1),
     "EulerAncestralDiscreteScheduler": ("sigma", 1),
     "HeunDiscreteScheduler": ("sigma", 2),
@@ -203,7 +203,7 @@ def subject(name: str, **settings: Any) -> Subject:
         probe = getattr(library, name)(**settings)
     except (NotImplementedError, TypeError, ValueError) as error:
         raise Unjudgeable(f"{name} refuses {settings}: {str(error)[:120]}") from None
-    declared = probe.config.get("solver_order") if order is None else order
+    declared = probe.config.get("solver_order") if order is None else order  # None: the library declares no order
     if "sde" in str(probe.config.get("algorithm_type", "")):
         declared = 1
     return Subject(
