@@ -1,12 +1,12 @@
 """Samplers of diffusers, k-diffusion and smalldiffusion, judged by the exact law of their output on Gaussian targets.
 
-One row per setting: every scheduler class of diffusers and every ``sample_*`` function of k-diffusion, at its defaults,
-with Karras, exponential, beta and flow grids, both final levels, every prediction type, orders and variants that its constructor
+One row per setting: every scheduler class of diffusers and every ``sample_*`` function of k-diffusion, at its defaults, with
+Karras, exponential, beta and flow grids, both final levels, every prediction type, orders and variants that its constructor
 offers; ``samples`` of smalldiffusion for several ``gam`` and ``mu``. ``code`` is 0 (what was judged agrees), 1 (something
 differs from what the sampler declares) or 2 (it cannot be judged; ``reason`` says why). ``differs`` lists the kinds of
 verdicts, ``cause`` says what a finding was traced to: a cause counts where a change restores order, limit or grid, and
-``untriaged`` stands where no cause was proven. ``order`` is measured at up to 160 steps; ``nearest`` is the plain sampler, or
-known slip, with the nearest coefficients at 20 steps. A verdict speaks of the settings, steps and targets of its row only.
+``untriaged`` stands where no cause was proven. ``order`` is measured at up to 160 steps; ``nearest`` is the plain sampler,
+or known slip, with the nearest coefficients at 20 steps. A verdict speaks of its settings, steps and targets only.
 """
 
 from exactdiffusion.studies.figures import Spot, new_figure
@@ -68,11 +68,15 @@ def settings_of_diffusers():
             yield name, {**base, **grid}
             if grid and "final_sigmas_type" in known:
                 yield name, {**base, **grid, "final_sigmas_type": "sigma_min"}
+            if grid and "final_sigmas_type" in known and "solver_order" in known and "flow" not in str(grid):
+                yield name, {**base, **grid, "final_sigmas_type": "sigma_min", "solver_order": 3}
             if grid and "solver_order" in known and "flow" not in str(grid):
                 yield name, {**base, **grid, "solver_order": 3}
                 yield name, {**base, **grid, "solver_order": 1}
             if "prediction_type" in known and "flow" not in str(grid):
                 yield from ((name, {**base, **grid, "prediction_type": kind}) for kind in PREDICTIONS)
+        if "set_alpha_to_one" in known:
+            yield name, {**base, "set_alpha_to_one": False, "steps_offset": 1}
         for key, values in VARIANTS:
             if key in known:
                 yield from (
@@ -120,14 +124,28 @@ SETTINGS = {
 }
 
 
-def causes():
-    """(condition on a row, cause) of the triaged findings; each is reproduced by a file of ``reproductions``."""
-    return [
-        (
-            lambda row: row["nearest"].endswith("half the second difference") and row["distance"] < 1e-6,
-            "the second difference has half the weight of the third-order formula; doubling it restores order 3",
-        ),
-    ]
+def cause_of(row):
+    """What a finding was traced to, "untriaged" otherwise. Each cause is proven by a change that restores what is right:
+    tests/conformance/reproductions does it without our code.
+    """
+    target, settings, differs = row["target"], row["settings"], row["differs"]
+    exact = row["distance"] < 1e-6
+    if exact and row["nearest"].endswith("half the second difference"):
+        return "the second difference has half its weight; doubling it restores order 3"
+    if exact and row["nearest"].endswith("a second difference that does not fall with the step"):
+        return "a term 1/2 of the second difference has the wrong sign; the other sign restores order 2"
+    if differs == "limit" and "timestep_spacing" in settings and any(name in target for name in ("DDIM", "PNDM")):
+        return "a step goes to t - 1000 // N, the next timestep only if N divides 1000; going to the next restores the law"
+    if "set_alpha_to_one=False" in settings and differs == "grid":
+        return "the last timestep is 0, and the run ends at its level: a step of length zero; steps_offset=1 removes it"
+    if "squaredcos" in settings and "use_karras_sigmas" in settings and "precision" in differs:
+        return "the first timesteps round to one number, and the run starts at the second; set_begin_index(0) restores it"
+    if "squaredcos" in settings and differs == "precision":
+        return "float32 at a first level of 2e4; float64 removes it"
+    ends_twice = "final_sigmas_type=sigma_min" in settings or "DEIS" in target or "SASolver" in target
+    if "grid" in differs and ends_twice:
+        return "the last level stands twice: the grid ends at sigma_min, and sigma_min is appended; final level 0 removes it"
+    return "untriaged"
 
 
 def row_of(target, settings, report):
@@ -149,7 +167,7 @@ def row_of(target, settings, report):
         "distance": float(f"{report.matches[0].distance:.1e}") if report.matches else float("nan"),
         "reason": next((v.text for v in report.verdicts if v.status == "cannot"), "")[:160],
     }
-    row["cause"] = "" if row["code"] != 1 else next((text for holds, text in causes() if holds(row)), "untriaged")
+    row["cause"] = "" if row["code"] != 1 else cause_of(row)
     return row
 
 

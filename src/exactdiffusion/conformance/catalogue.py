@@ -423,9 +423,9 @@ def nearest(gain: np.ndarray, constant: np.ndarray, noise: np.ndarray, ratios: n
 
     Notes
     -----
-    The distance of a direction is ``|(gain difference) * start deviation, constant difference, noise difference|`` in units of
-    ``max(exact deviation of the end, last positive level)``. Where the numbers of noises differ, the total deviations of the
-    noises are compared.
+    The distance of a direction is the norm of three differences (gain times start deviation, constant, noises), in units of
+    the deviation at the last positive level. Where the numbers of noises differ, the total deviations of the noises are
+    compared.
     """
     start = np.hypot(target.deviation, ratios[0])
     size = np.hypot(target.deviation, ratios[ratios > 0][-1])

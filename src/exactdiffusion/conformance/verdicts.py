@@ -21,13 +21,17 @@ AGREES, DIFFERS, CANNOT = 0, 1, 2
 
 #: a measured order counts as lower than declared when it falls short by more than this: local orders settle within it
 SHORT = 0.4
-#: local orders have settled when the last two differ by less than SETTLED and the last three do not move on: the last step is
-#: below STILL, or the steps have both signs, or each step is at most SHRINKS of the one before
+#: local orders have settled when the last two differ by less than SETTLED and the last three do not move on: the last step
+#: is below STILL, or the steps have both signs, or each step is at most SHRINKS of the one before
 SETTLED, STILL, SHRINKS = 0.25, 0.05, 0.6
+#: the order is one number: directions whose settled orders differ by more are not in the asymptotic range
+SPREAD = 0.5
 #: errors within this many rounding floors are not used
 ABOVE_FLOOR = 10.0
 #: a limit is missed when the error stays above this and falls with a local order below 1/2
 MISSED = 1e-3
+#: a start fits its first level within this: libraries start at 1 where the first level has 0.999
+NEAR = 5e-3
 #: a state is off its level where a point or a very wide target keeps an error above this
 OFF_LEVEL = 0.02
 #: a variance is wrong when the ratio to the right one stays away from 1 by more than this
@@ -199,11 +203,13 @@ def judge(subject: Subject, steps: Sequence[int] = STEPS, precisions: Sequence[s
             found = _runs(subject, steps, report)
             if found:
                 _affine(found, report)
-                _numbers(subject, found, report)
-                _batch(subject, found[0], report)
-                if "float32" in precisions:
-                    _float32(subject, found, report)
-                _kept(subject, found[0], report)
+                _grid(subject, found, report)
+                if _good(found).any():
+                    _numbers(subject, found, report)
+                    _batch(subject, found[0], report)
+                    if "float32" in precisions:
+                        _float32(subject, found, report)
+                    _kept(subject, found[0], report)
         except Unjudgeable as error:
             report.add("affine", "cannot", np.nan, str(error))
         except NotRepeatable as error:
@@ -215,6 +221,8 @@ def judge(subject: Subject, steps: Sequence[int] = STEPS, precisions: Sequence[s
             where = traceback.extract_tb(error.__traceback__)[-1]
             text = f"{type(error).__name__} at {where.name}: {str(error)[:200]}"
             report.add("affine", "cannot", np.nan, text)
+    if report.code == CANNOT and not any(v.status == "cannot" for v in report.verdicts):
+        report.add("limit", "cannot", np.nan, f"neither limit, order nor coefficients could be read at N up to {steps[-1]}")
     if subject.judged_as:
         report.add("affine", "note", np.nan, subject.judged_as)
     report.family = _family(subject, report)
@@ -267,9 +275,8 @@ def _good(found):
 
 
 def _numbers(subject, found, report):
-    """Grid, levels, calls, start, end, scale, noise, order and limit, and the nearest entry of the catalogue."""
+    """Levels, calls, start, end, scale, noise, order and limit, and the nearest entry of the catalogue."""
     good = _good(found)
-    _grid(subject, found, report)
     _level(subject, found, report)
     _calls(subject, found, report)
     _start(found, report)
@@ -353,8 +360,8 @@ def _level(subject, found, report):
         moved = (float(np.nanmedian(k.error[_good(found) & (DEVIATIONS > 0) & (DEVIATIONS <= 1.0)])) for k in (m, other))
         own, its = moved
         text = (
-            f"sigma of a timestep and sigma of its step differ by up to a factor e^{worst:.3g}; median relative W2 {own:.3g} "
-            f"with the model asked at the step's sigma, {its:.3g} at the timestep's (N = {m.steps})"
+            f"sigma of a timestep and sigma of its step differ by up to a factor e^{worst:.3g}; median relative W2 "
+            f"{own:.3g} with the model asked at the step's sigma, {its:.3g} at the timestep's (N = {m.steps})"
         )
         report.add("level", "note", worst, text)
 
@@ -384,7 +391,7 @@ def _start(found, report):
         return
     scale, sigma = m.levels[0]
     low, high = sigma, float(np.hypot(scale, sigma))
-    inside = low * (1 - 1e-3) <= m.start_deviation <= high * (1 + 1e-3)
+    inside = low * (1 - NEAR) <= m.start_deviation <= high * (1 + NEAR)
     text = (
         f"the library starts at deviation {m.start_deviation:.6g}, its first level has {low:.6g} to {high:.6g} "
         "for data of deviation 0 to 1"
@@ -595,6 +602,10 @@ def _order(subject, found, good, report, where=""):
         report.add("order", "note", np.nan, f"local orders have not settled at N = {found[-1].steps} ({some}){where}")
         return
     values = np.array(list(settled.values()))
+    if np.ptp(values) > SPREAD:
+        text = f"local orders differ between targets at N = {found[-1].steps} ({values.min():.2f} to {values.max():.2f})"
+        report.add("order", "note", np.nan, f"{text}{where}")
+        return
     measured = float(np.median(values))
     shown = (
         f"order {measured:.2f} (target deviations {min(settled):g} to {max(settled):g}, N up to {found[-1].steps}){where}"
