@@ -1,4 +1,4 @@
-"""The findings on other libraries, reproduced without our code; each cause is proven by the change that restores what is right.
+"""The findings on other libraries, reproduced without our code; each cause is proven by a change that restores what is right.
 
 A test fails when a library changes what is described here: then the finding is out of date.
 """
@@ -70,6 +70,13 @@ def test_last_level_twice():
     assert levels[-1] == levels[-2]
     assert moved == 0.0
     assert script.last_step("zero")[1] > 0.0
+
+
+def test_first_timesteps_equal():
+    script = _script("first_timesteps_equal", "diffusers")
+    with pytest.raises(IndexError):
+        script.levels_used(False)
+    assert script.levels_used(True) == list(range(20))
 
 
 def test_third_order_at_a_step_of_length_zero():

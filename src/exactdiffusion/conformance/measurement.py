@@ -19,7 +19,13 @@ DEVIATIONS = np.array([0.0, 1e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 30.0, 1e
 
 
 def target(unit: float = 1.0) -> Target:
-    """N(m, diag(s^2)) with s from `DEVIATIONS`; the mean is 0.3 s, and 0.3 for the point, in units of ``unit``."""
+    """N(m, diag(s^2)) with s from `DEVIATIONS`; the mean is 0.3 s, and 0.3 for the point, in units of ``unit``.
+
+    Examples
+    --------
+    >>> print(target().mean[[0, 8]], target(unit=10.0).deviation[8])
+    [0.3 0.3] 10.0
+    """
     deviation = unit * DEVIATIONS
     return Target(0.3 * np.where(deviation > 0, deviation, unit), deviation)
 
@@ -143,6 +149,15 @@ def measure(
     ------
     NotRepeatable, ValueError
         As `output_laws.coefficients.coefficients`.
+
+    Examples
+    --------
+    Ten Euler steps on a point keep its law exactly; on N(0.3, 1) they do not.
+
+    >>> from exactdiffusion.conformance import subject_of
+    >>> found = measure(subject_of("ddim"), 10)
+    >>> print(found.error[0] < 1e-12, round(found.error[8], 3))
+    True 0.205
     """
     aim = target(unit) if aim is None else aim
     world = World(aim, subject.library, precision, unit, widen, oracle, stretch)

@@ -40,6 +40,19 @@ class Subject:
         Largest number of steps that the sampler takes.
     judged_as : str
         What has to be said beside a verdict, for example that a consistency map was given the exact denoiser.
+
+    Examples
+    --------
+    One denoising step, which has an order of nothing:
+
+    >>> def make(world):
+    ...     def drive(world, steps):
+    ...         x = world.start(scale=1.0, sigma=80.0)
+    ...         world.state(world.denoise(x, sigma=80.0), scale=1.0, sigma=0.0)
+    ...     return drive
+    >>> from exactdiffusion.conformance import measure
+    >>> print(measure(Subject("one step", make, library="numpy"), 1).deviation[-1][8].round(6))  # 1 / sqrt(1 + 80^2)
+    0.012499
     """
 
     name: str

@@ -308,6 +308,8 @@ def _grid(subject, found, report):
         report.add("grid", "differs", len(flat), text, "every step lowers the noise level")
     if subject.grid is None:
         return
+
+    # declared levels against states or, where only start and end are known, against the model's levels
     worst = 0.0
     for m in found:
         declared = subject.grid(m.steps, 1.0)
@@ -336,6 +338,7 @@ def _grid(subject, found, report):
 
 def _level(subject, found, report):
     """Levels at which the model is asked against the levels of the run, and the timesteps' levels against the steps'."""
+    # calls outside the run, or a level of a state at which no call is made
     m = found[len(found) // 2]
     asked, ratios = m.call_ratios, m.ratios
     high, low = ratios[0], max(ratios[-1], 0.0)
@@ -353,6 +356,8 @@ def _level(subject, found, report):
             report.add("level", "differs", len(missing), text, "the model is asked at the level of the state")
         else:
             report.add("level", "agrees", 0.0, "the model is asked at the levels of the run")
+
+    # timesteps that were rounded
     worst = max((m.mismatch for m in found), default=np.nan)
     if worst > 1e-3:
         # the model may answer at the level of its timestep: the same run with it asked there
@@ -404,19 +409,20 @@ def _end(found, good, report):
     """Final level reached by a target that is one point: there the output has the deviation of the level."""
     m = found[-1]
     scale, sigma = m.levels[-1]
-    if sigma == 0 or not good[0]:
+    if sigma == 0:
+        # beside it, what an exact run with a last denoising step leaves
         worst = float(np.nanmax(np.where(good, m.end_error, 0.0)))
-        floor = (
-            float(np.nanmax(np.abs(m.floor - m.target.deviation * scale)[1:] / m.target.deviation[1:]))
-            if sigma == 0
-            else 0.0
-        )
+        floor = float(np.nanmax(np.abs(m.floor - m.target.deviation * scale)[1:] / m.target.deviation[1:]))
         text = (
             f"at level 0 the output differs by up to {worst:.3g} at N = {m.steps}; "
             f"an exact run with a last denoising step leaves up to {floor:.3g}"
         )
         report.add("end", "note", worst, text)
         return
+    if not good[0]:
+        return
+
+    # the level that a point has at the end
     reached = m.deviation[-1, 0] / scale
     ratios = m.ratios
     if not 0 < reached < np.inf:
@@ -495,6 +501,8 @@ def _noise(found, good, report):
     m = found[-1]
     if m.coefficients.noise.shape[1] == 0:
         return
+
+    # step by step where the states are known, in total otherwise
     pair = [_shares(found[-2]), _shares(m)]
     if all(np.isfinite(p).any() for p in pair):
         ratios = [float(np.nanmedian(p)) for p in pair]
@@ -511,6 +519,8 @@ def _noise(found, good, report):
         ratios, gaps = totals, [abs(r - 1) for r in totals]
         text = f"the output variance of a point is {ratios[1]:.6g} times the right one (N = {m.steps})"
         where = "in total"
+
+    # a ratio that tends to 1 is no slip
     if gaps[1] > WRONG_VARIANCE and gaps[1] > 0.7 * gaps[0]:
         report.add("noise", "differs", ratios[1], text, f"1 {where}")
     else:

@@ -23,7 +23,14 @@ PREDICTIONS = ("sample", "epsilon", "v_prediction", "flow_prediction", "score")
 
 @dataclass(frozen=True)
 class Target:
-    """N(mean, diag(deviation^2)), one direction per scale that is judged; both of shape (d,)."""
+    """N(mean, diag(deviation^2)), one direction per scale that is judged; both of shape (d,).
+
+    Examples
+    --------
+    >>> mean, deviation = Target(np.array([1.0]), np.array([3.0])).moments(scale=0.5, sigma=2.0)
+    >>> print(mean.item(), deviation.item())
+    0.5 2.5
+    """
 
     mean: np.ndarray
     deviation: np.ndarray
@@ -56,6 +63,12 @@ class World:
         Level at which an adapter with a table of timesteps asks the model: the level of the step, or of the timestep.
     stretch : float
         A grid that comes from outside is stretched by this share in log sigma (:meth:`outside`).
+
+    Examples
+    --------
+    >>> world = World(Target(np.array([1.0]), np.array([3.0])))
+    >>> print(world.denoise(np.array([[5.0]]), sigma=4.0).item())  # 1 + 9 / 25 (5 - 1)
+    2.44
     """
 
     target: Target

@@ -44,7 +44,13 @@ class NotRepeatable(ValueError):
 
 
 def caller_array(a: np.ndarray, like: Array) -> Array:
-    """``a`` in the library, device and precision of ``like``."""
+    """``a`` in the library, device and precision of ``like``.
+
+    Examples
+    --------
+    >>> caller_array(np.ones(2), np.zeros(1, dtype=np.float32)).dtype
+    dtype('float32')
+    """
     if isinstance(like, np.ndarray):
         return a.astype(like.dtype)
     return array_namespace(like).astype(from_numpy(a, like), like.dtype)
@@ -67,6 +73,15 @@ class Probe:
         The requests of this run.
     size : int
         Number of rows of this run.
+
+    Examples
+    --------
+    A request for a unit noise, and one for a Brownian increment: rows 2 and 3 hold one of them each, 4 and 5 are random.
+
+    >>> probe = Probe([None, (0.0, 4.0)])
+    >>> x = probe.start(np.zeros(1), np.ones(1))
+    >>> print(probe.normal(x)[:4, 0], probe.interval(0.0, 4.0, x)[:4, 0])
+    [0. 0. 1. 0.] [0. 0. 0. 2.]
     """
 
     def __init__(self, requests: list | None = None, rows: Sequence[int] | None = None) -> None:

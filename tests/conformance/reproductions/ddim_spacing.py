@@ -1,6 +1,5 @@
 """DDIMScheduler with trailing timesteps, on data that are one point (0): the output must have the deviation of its level."""
 
-import torch
 from diffusers import DDIMScheduler
 
 

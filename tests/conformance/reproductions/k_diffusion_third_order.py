@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import sys
 import types
+from itertools import pairwise
 
 import torch
 
@@ -28,7 +29,7 @@ def error(steps, weight, deviation=0.2):
     if weight is None:
         end = sampling.sample_dpmpp_3m_sde(model, x, sigmas, eta=0.0, disable=True, noise_sampler=lambda a, b: 0.0)
     else:
-        for a, b in zip(sigmas[:-1], sigmas[1:]):
+        for a, b in pairwise(sigmas):
             outputs, times, h = [*outputs[-2:], model(x, a)], [*times[-2:], -a.log()], (a / b).log()
             x, phi = b / a * x - (-h).expm1() * outputs[-1], (-h).expm1() / h + 1
             if len(outputs) > 1:
