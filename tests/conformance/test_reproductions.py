@@ -1,4 +1,4 @@
-"""The findings on other libraries, reproduced without our code; each cause is proven by a change that restores what is right.
+"""The findings on other libraries, reproduced without our code; each cause is proven by a change that removes it.
 
 A test fails when a library changes what is described here: then the finding is out of date.
 """

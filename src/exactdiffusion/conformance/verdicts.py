@@ -13,6 +13,7 @@ from ..output_laws.coefficients import NotRepeatable
 from .catalogue import Match, nearest
 from .measurement import DEVIATIONS, STEPS, call_rows, measure, target
 from .subject import Subject, Unjudgeable
+from .two_modes import two_mode_error
 
 __all__ = ["AGREES", "CANNOT", "DIFFERS", "Report", "Verdict", "judge"]
 
@@ -21,6 +22,8 @@ AGREES, DIFFERS, CANNOT = 0, 1, 2
 
 #: a measured order counts as lower than declared when it falls short by more than this: local orders settle within it
 SHORT = 0.4
+#: rounding of quantiles found by bisection, relative to the law's deviation
+MODES_FLOOR = 1e-12
 #: local orders have settled when the last two differ by less than SETTLED and the last three do not move on: the last step
 #: is below STILL, or the steps have both signs, or each step is at most SHRINKS of the one before
 SETTLED, STILL, SHRINKS = 0.25, 0.05, 0.6
@@ -52,7 +55,7 @@ class Verdict:
     ----------
     kind : str
         "state", "batch", "precision", "grid", "end", "start", "calls", "level", "noise", "limit", "order", "scale",
-        "affine", "resembles".
+        "affine", "modes", "resembles".
     status : {"agrees", "differs", "note", "cannot"}
         "note": measured, and nothing declared says what is right.
     number : float
@@ -210,8 +213,11 @@ def judge(subject: Subject, steps: Sequence[int] = STEPS, precisions: Sequence[s
                     if "float32" in precisions:
                         _float32(subject, found, report)
                     _kept(subject, found[0], report)
+                    if found[0].coefficients.noise.shape[1] == 0:
+                        _modes(subject, [m.steps for m in found], report)
         except Unjudgeable as error:
             report.add("affine", "cannot", np.nan, str(error))
+            _modes(subject, steps, report)
         except NotRepeatable as error:
             if error.cause == "state":
                 report.add("state", "differs", np.inf, str(error), "a run does not depend on the runs before it")
@@ -626,6 +632,23 @@ def _order(subject, found, good, report, where=""):
         report.add("order", "differs", measured, shown, f"{subject.order:g}, as declared")
     else:
         report.add("order", "agrees", measured, f"{shown}, {subject.order:g} declared")
+
+
+def _modes(subject, steps, report):
+    """A deterministic sampler on two modes, which needs no coefficients: its order there, as a note where it is lower."""
+    try:
+        errors = np.array([[two_mode_error(subject, n)] for n in steps])
+    except Exception as error:
+        report.add("modes", "note", np.nan, f"two modes were not judged: {type(error).__name__}: {str(error)[:100]}")
+        return
+    local = _local_orders(np.array(steps, dtype=float), errors, np.full((len(steps), 1), ABOVE_FLOOR * MODES_FLOOR))
+    order = _settled(local[np.isfinite(local)])
+    text = f"on two modes, coupled to the exact flow: relative error {errors[-1, 0]:.3g} at N = {steps[-1]}"
+    if order is None:
+        report.add("modes", "note", errors[-1, 0], f"{text}, order not settled")
+        return
+    enough = subject.order is not None and order >= subject.order - SHORT
+    report.add("modes", "agrees" if enough else "note", order, f"{text}, order {order:.2f}")
 
 
 def _resembles(subject, found, good, report):
