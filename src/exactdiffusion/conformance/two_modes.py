@@ -1,8 +1,8 @@
 r"""Deterministic samplers on a law with two modes, by runs that share their start with the exact flow.
 
 On a line the exact flow between two levels is monotone, so it takes each quantile of the start to the same quantile of the
-end. A sampler runs from quantiles of the exact start law; the root mean square of its distance to the exact quantiles is an upper
-bound of W2 between output and exact law, and equal to it where the sampler's map is monotone. No affinity is needed.
+end. A sampler runs from quantiles of the exact start law; the root mean square of its distance to the exact quantiles is an
+upper bound of W2 between output and exact law, and equal to it where the sampler's map is monotone. No affinity is needed.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ from scipy.special import ndtr
 from .._core.arrays import to_numpy
 from .._core.typing import Array
 from .._core.validation import choice
-from ..output_laws.coefficients import caller_array
+from ..output_laws.coefficients import Probe, caller_array
 from .subject import Subject, Unjudgeable
 from .world import PREDICTIONS, Target, World
 
@@ -23,11 +23,8 @@ __all__ = ["TwoModesWorld", "two_mode_error"]
 NODES = 400
 
 
-class _Quantiles:
-    """The probe of these runs: quantiles for the start, no noise."""
-
-    def __init__(self, starts):
-        self.starts, self.size = starts, len(starts)
+class _Quantiles(Probe):
+    """The probe of these runs: the world gives the start, and there is no noise."""
 
     def normal(self, like):
         raise Unjudgeable("two modes are judged for deterministic samplers only")
@@ -100,7 +97,7 @@ def two_mode_error(subject: Subject, steps: int) -> float:
     1.9
     """
     world = TwoModesWorld(Target(np.zeros(1), np.ones(1)), subject.library, widen=True)
-    states = world.runner(subject.make(world), steps)(_Quantiles(np.zeros(NODES)))
+    states = world.runner(subject.make(world), steps)(_Quantiles())
     at = -1 if world.levels[-1][1] > 0 or len(states) == 2 else -2
     exact = world.quantiles(*world.levels[at])
     found = np.asarray(to_numpy(states[at]), dtype=np.float64).reshape(exact.shape)

@@ -173,6 +173,8 @@ def subject(name: str, **settings: Any) -> Subject:
         raise Unjudgeable(f"{name}: {REFUSED[name]}")
     if name not in FAMILIES:
         raise Unjudgeable(f"{name}: no adapter; one of {', '.join(FAMILIES)}")
+    if settings.get("thresholding"):
+        raise Unjudgeable(f"{name}: its threshold is a quantile over the whole sample, which is not affine")
     family, order = FAMILIES[name]
     step = {key[5:]: value for key, value in settings.items() if key.startswith("step_")}
     settings = {key: value for key, value in settings.items() if not key.startswith("step_")}
