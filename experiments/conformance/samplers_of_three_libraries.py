@@ -142,6 +142,8 @@ def cause_of(row):
         return "the first timesteps round to one number, and the run starts at the second; set_begin_index(0) restores it"
     if "squaredcos" in settings and differs == "precision":
         return "float32 at a first level of 2e4; float64 removes it"
+    if "UniPC" in target and differs == "precision":
+        return "0 times inf in the step to level 0, which is infinite in log sigma; the final level sigma_min removes it"
     ends_twice = "final_sigmas_type=sigma_min" in settings or "DEIS" in target or "SASolver" in target
     if "grid" in differs and ends_twice:
         return "the last level stands twice: the grid ends at sigma_min, and sigma_min is appended; final level 0 removes it"

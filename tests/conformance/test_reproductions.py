@@ -79,6 +79,13 @@ def test_first_timesteps_equal():
     assert script.levels_used(True) == list(range(20))
 
 
+@pytest.mark.parametrize("settings", [{"solver_type": "bh1"}, {"lower_order_final": False}])
+def test_unipc_to_level_zero(settings):
+    script = _script("last_step_to_zero", "diffusers")
+    assert not math.isfinite(script.last_state("zero", **settings))
+    assert math.isfinite(script.last_state("sigma_min", **settings))
+
+
 def test_third_order_at_a_step_of_length_zero():
     script = _script("third_order_last_step", "diffusers")
     assert math.isnan(script.last_state(False)[0])

@@ -347,7 +347,9 @@ def _level(subject, found, report):
     # calls outside the run, or a level of a state at which no call is made
     m = found[len(found) // 2]
     asked, ratios = m.call_ratios, m.ratios
-    high, low = ratios[0], max(ratios[-1], 0.0)
+    # a sampler that draws noise may raise the level before it asks: churn, by a factor of at most sqrt 2
+    churn = np.sqrt(2.0) if m.coefficients.noise.shape[1] else 1.0
+    high, low = ratios[0] * churn, max(ratios[-1], 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         outside = asked[(asked > high * (1 + 1e-5)) | (asked < low * (1 - 1e-5))]
     if len(outside):
@@ -355,7 +357,7 @@ def _level(subject, found, report):
         text = f"the model is asked at noise ratio {outside[0]:.4g} while {run}"
         report.add("level", "differs", len(outside), text, "levels between start and end of the run")
     elif len(ratios) == m.steps + 1:
-        missing = [float(r) for r in ratios[:-1] if np.isfinite(r) and np.min(np.abs(asked / r - 1)) > 1e-5]
+        missing = [float(r) for r in ratios[:-1] if np.isfinite(r) and not _asked(asked, r, churn)]
         if missing:
             share = f"{len(missing)} of {m.steps} levels"
             text = f"the state passes noise ratio {missing[0]:.4g}, and the model is not asked there ({share})"
@@ -375,6 +377,11 @@ def _level(subject, found, report):
             f"{own:.3g} with the model asked at the step's sigma, {its:.3g} at the timestep's (N = {m.steps})"
         )
         report.add("level", "note", worst, text)
+
+
+def _asked(asked, ratio, churn):
+    """Whether the model is asked at a level, or above it by no more than the churn."""
+    return bool(np.any((asked >= ratio * (1 - 1e-5)) & (asked <= ratio * churn * (1 + 1e-5))))
 
 
 def _calls(subject, found, report):
