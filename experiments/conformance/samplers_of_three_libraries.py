@@ -208,7 +208,8 @@ def draw(table, parameters):
             (row["declared"], row["order"])
             for row in table
             if row["target"].startswith(library + ":")
-            and row["declared"] != ""
+            and row["declared"]
+            and row["order"] is not None
             and row["order"] == row["order"]
             and abs(row["order"]) < 9
         ]
