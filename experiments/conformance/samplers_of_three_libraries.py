@@ -226,6 +226,6 @@ def draw(table, parameters):
         right.barh(libraries, counts, left=base, color=shade, label=words[code])
         base = [a + b for a, b in zip(base, counts)]
     right.set(xlabel="settings", title=f"Verdicts on {len(table)} settings")
-    right.legend(loc="upper right" if base[0] < base[-1] else "lower right")
+    right.legend(loc="upper right")
     figure.tight_layout()
     return figure
