@@ -24,7 +24,7 @@ FLOORS = (
     {"laws", "prox", "schedules", "statements"},
     {"distances", "output_laws", "samplers"},
     {"checks", "datasets", "papers"},
-    {"studies"},
+    {"conformance", "studies"},
     {"cli"},
     {"__init__", "__main__"},
 )

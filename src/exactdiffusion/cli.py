@@ -1,4 +1,4 @@
-"""The command line: ``exactdiffusion list | verify | figures | sweep | plot | report | audit | new | demo``.
+"""The command line: ``exactdiffusion list | verify | figures | sweep | plot | report | audit | conform | new | demo``.
 
 A bad argument is one line on standard error and exit code 2; a failed check is exit code 1. Every command imports what
 it needs when it runs.
@@ -224,6 +224,12 @@ def _audit(args):
     )
 
 
+def _conform(args):
+    from .conformance.command import run
+
+    return run(args.target, dict(_assignment(text) for text in args.set), args.steps, args.precision, args.out)
+
+
 def _new(args):
     from .checks.new import run
 
@@ -346,6 +352,24 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("--scalar-sigma", action="store_true", help="call fn row by row with one sigma")
     c.add_argument("--json", metavar="FILE", help="write the report there as JSON")
     c.set_defaults(run=_audit)
+
+    c = commands.add_parser(
+        "conform",
+        help="judge a sampler of any library by the exact law of its output",
+        description="Exit code 0: what was judged agrees; 1: something differs; 2: it cannot be judged, with the reason.",
+    )
+    c.add_argument(
+        "target",
+        metavar="TARGET",
+        help="diffusers:CLASS, k_diffusion:FUNCTION, smalldiffusion:samples, FILE.py:NAME of f(denoiser, sigmas, x), ours",
+    )
+    c.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the sampler; may be repeated"
+    )
+    c.add_argument("--steps", default="5..320", help="FIRST..LAST (doublings) or integers and commas (default 5..320)")
+    c.add_argument("--precision", default="float32,float64", help="default float32,float64")
+    c.add_argument("--out", metavar="DIR", help="write the verdicts there as JSON and text")
+    c.set_defaults(run=_conform)
 
     c = commands.add_parser("new", help="begin a theorem: write its statement and its theory file, which pass as they stand")
     c.add_argument("what", metavar="theorem")

@@ -1,0 +1,159 @@
+"""``exactdiffusion conform TARGET``: what a target names, and the run with its files."""
+
+import importlib
+import inspect
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import samplers
+from .._core.external import load_function
+from .._core.typing import StrPath
+from .._core.validation import fail
+from .measurement import STEPS
+from .subject import Subject, Unjudgeable
+from .verdicts import CANNOT, Report, Verdict, judge
+
+__all__ = ["conform", "errors_table", "run", "step_counts", "subject_of"]
+
+LIBRARIES = ("diffusers", "k_diffusion", "smalldiffusion")
+EXPECTED = (
+    "diffusers:CLASS, k_diffusion:FUNCTION, smalldiffusion:samples, FILE.py:NAME of a function f(denoiser, sigmas, x), or "
+    "of one without arguments that returns a Subject, or a sampler of this package"
+)
+
+
+def subject_of(target: str | Subject | Callable, **settings: Any) -> Subject:
+    """The `Subject` that a text, a function ``f(denoiser, sigmas, x)`` or a subject names.
+
+    Raises
+    ------
+    ValueError
+        for a text that names nothing, or settings beside a Subject.
+    Unjudgeable
+        with the reason, for a sampler that has no exact output law here.
+    ModuleNotFoundError
+        if the library of the target is not installed.
+
+    Examples
+    --------
+    >>> subject_of("heun").name
+    'exactdiffusion:heun'
+    """
+    from .adapters import own, plain
+
+    found: Any = target
+    if isinstance(target, str):
+        library, _, name = target.partition(":")
+        if target in samplers.REGISTRY:
+            return own.subject(target, **settings)
+        if library in LIBRARIES and name:
+            try:
+                return importlib.import_module(f".adapters.{library}", __package__).subject(name, **settings)
+            except ModuleNotFoundError as error:
+                wanted = "exactdiffusion[conform]" if library == "diffusers" else f"--no-deps {library.replace('_', '-')}"
+                raise ModuleNotFoundError(f"{target} needs {error.name}: pip install {wanted}") from None
+        if ":" not in target:
+            fail("target", target, f"{EXPECTED} ({', '.join(samplers.REGISTRY)})")
+        found, _ = load_function("target", target, EXPECTED)
+        if not inspect.signature(found).parameters:
+            found = found()
+    if isinstance(found, Subject):
+        if settings:
+            fail("set", settings, "no settings beside a Subject, which has its own")
+        return found
+    if not callable(found):
+        fail("target", target, EXPECTED)
+    return plain.subject(found, **settings)
+
+
+def step_counts(text: str) -> list[int]:
+    """``5..320`` (doublings from the first to the last) or integers separated by commas.
+
+    Examples
+    --------
+    >>> step_counts("5..40"), step_counts("7,9,30")
+    ([5, 10, 20, 40], [7, 9, 30])
+    """
+    first, dots, last = text.partition("..")
+    try:
+        if not dots:
+            return [int(part) for part in text.split(",")]
+        low, high = int(first), int(last)
+    except ValueError:
+        fail("steps", text, "FIRST..LAST or integers separated by commas")
+    if low < 2 or high < low:
+        fail("steps", text, "FIRST..LAST with 2 <= FIRST <= LAST")
+    counts = [low]
+    while counts[-1] * 2 <= high:
+        counts.append(counts[-1] * 2)
+    return counts
+
+
+def conform(
+    target: str | Subject | Callable,
+    *,
+    steps: Sequence[int] = STEPS,
+    precisions: Sequence[str] = ("float64", "float32"),
+    **settings: Any,
+) -> Report:
+    """Judge a sampler by its exact output law on Gaussian targets.
+
+    Parameters
+    ----------
+    target : str, Subject or callable
+        As :func:`subject_of`.
+    steps : sequence of int
+    precisions : sequence of {"float64", "float32"}
+    **settings
+        Go to the adapter: constructor arguments of a scheduler, keywords of a function, ``grid=`` and ``order=`` of a plain
+        function.
+
+    Returns
+    -------
+    Report
+        ``code`` is 0 (agrees), 1 (differs) or 2 (cannot be judged; the verdict says why).
+
+    Examples
+    --------
+    >>> print(conform("heun", precisions=["float64"]).code)
+    0
+    """
+    try:
+        return judge(subject_of(target, **settings), steps, precisions)
+    except Unjudgeable as error:
+        report = Report(str(target))
+        report.verdicts.append(Verdict("affine", "cannot", float("nan"), str(error)))
+        return report
+
+
+def run(target: str, settings: dict[str, Any], steps: str, precision: str, out: StrPath | None) -> int:
+    """The command: print the table, write ``NAME.json`` and ``NAME.txt`` into ``out``, return the exit code."""
+    report = conform(target, steps=step_counts(steps), precisions=precision.split(","), **settings)
+    print(report.table())
+    if report.errors:
+        print(errors_table(report))
+    if report.code == CANNOT:
+        print("nothing is said about its law")
+    if out is not None:
+        folder = Path(out)
+        folder.mkdir(parents=True, exist_ok=True)
+        stem = target.replace(":", "_").replace("/", "_").replace(".py", "")
+        data = {"target": target, "settings": settings, **report.as_dict()}
+        (folder / f"{stem}.json").write_text(json.dumps(data, indent=1, default=str) + "\n", encoding="utf-8")
+        (folder / f"{stem}.txt").write_text(report.table() + "\n", encoding="utf-8")
+    return report.code
+
+
+def errors_table(report: Report) -> str:
+    """Steps against relative W2 per target deviation, as text."""
+    from .measurement import DEVIATIONS
+
+    lines = ["relative W2 to the exact law, by steps (down) and standard deviation of the target (across)"]
+    lines.append("     N" + "".join(f"{s:>10g}" for s in DEVIATIONS))
+    for n, errors in report.errors.items():
+        lines.append(f"{n:>6}" + "".join(f"{e:>10.2e}" if np.isfinite(e) else f"{'-':>10}" for e in errors))
+    return "\n".join(lines)

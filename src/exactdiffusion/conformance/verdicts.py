@@ -1,0 +1,814 @@
+"""From measurements to verdicts: each with its number, and what would be right."""
+
+import traceback
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .._core.validation import choice, fail, integer
+from ..output_laws.coefficients import NotRepeatable
+from .catalogue import Match, nearest
+from .measurement import DEVIATIONS, STEPS, call_rows, measure, target
+from .subject import Subject, Unjudgeable
+from .two_modes import two_mode_error
+
+__all__ = ["AGREES", "CANNOT", "DIFFERS", "Report", "Verdict", "judge"]
+
+#: exit codes
+AGREES, DIFFERS, CANNOT = 0, 1, 2
+
+#: a measured order counts as lower than declared when it falls short by more than this: local orders settle within it
+SHORT = 0.4
+#: rounding of quantiles found by bisection, relative to the law's deviation
+MODES_FLOOR = 1e-12
+#: local orders have settled when the last two differ by less than SETTLED and the last three do not move on: the last step
+#: is below STILL, or the steps have both signs, or each step is at most SHRINKS of the one before
+SETTLED, STILL, SHRINKS = 0.25, 0.05, 0.6
+#: the order is one number: directions whose settled orders differ by more are not in the asymptotic range
+SPREAD = 0.5
+#: errors within this many rounding floors are not used
+ABOVE_FLOOR = 10.0
+#: a limit is missed when the error stays above this and falls with a local order below 1/2
+MISSED = 1e-3
+#: a start fits its first level within this: libraries start at 1 where the first level has 0.999
+NEAR = 5e-3
+#: a state is off its level where a point or a very wide target keeps an error above this
+OFF_LEVEL = 0.02
+#: a variance is wrong when the ratio to the right one stays away from 1 by more than this
+WRONG_VARIANCE = 0.02
+#: a grid is stretched by this share in log sigma, and its second difference counts as coarse above COARSE where it does
+#: not fall with the square of the share: (8 STRETCH)^2 = 6e-7 for a smooth sampler on levels over a factor e^8, and about
+#: 1e-3 at every share where weights are in float16
+STRETCH, COARSE = 1e-4, 2e-5
+#: coefficients equal those of an entry of the catalogue: float64 rounding of some hundred operations
+EQUAL = 1e-8
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One answer.
+
+    Attributes
+    ----------
+    kind : str
+        "state", "batch", "precision", "grid", "end", "start", "calls", "level", "noise", "limit", "order", "scale",
+        "affine", "modes", "resembles".
+    status : {"agrees", "differs", "note", "cannot"}
+        "note": measured, and nothing declared says what is right.
+    number : float
+    text : str
+        What was measured, on what.
+    right : str
+        What would be right; empty where nothing differs.
+    """
+
+    kind: str
+    status: str
+    number: float
+    text: str
+    right: str = ""
+
+
+@dataclass
+class Report:
+    """All verdicts on one sampler.
+
+    Attributes
+    ----------
+    name : str
+    verdicts : list of Verdict
+    errors : dict
+        N -> relative W2 of the output to the exact law, per direction.
+    family : str
+        The family of what differs: "state", "batch", "precision", "grid", "end", "calls", "level", "noise", "multistep",
+        "drift"; "" where nothing differs.
+    matches : list of Match
+        The nearest entries of the catalogue.
+    declared : float or None
+        The order that the sampler declares.
+    """
+
+    name: str
+    verdicts: list[Verdict] = field(default_factory=list)
+    errors: dict[int, list[float]] = field(default_factory=dict)
+    family: str = ""
+    matches: list[Match] = field(default_factory=list)
+    declared: float | None = None
+
+    def add(self, kind: str, status: str, number: float, text: str, right: str = "") -> None:
+        self.verdicts.append(Verdict(kind, status, float(number), text, right))
+
+    def of(self, kind: str) -> list[Verdict]:
+        """The verdicts of a kind."""
+        return [v for v in self.verdicts if v.kind == kind]
+
+    @property
+    def differs(self) -> list[str]:
+        """Kinds of the verdicts that differ, in order."""
+        return [v.kind for v in self.verdicts if v.status == "differs"]
+
+    @property
+    def code(self) -> int:
+        """0 agrees, 1 differs, 2 cannot be judged: for 0, limit, order or all coefficients must agree, not only the grid."""
+        statuses = {v.status for v in self.verdicts}
+        law = {v.status for v in self.verdicts if v.kind in ("limit", "order", "resembles")}
+        return DIFFERS if "differs" in statuses else CANNOT if "cannot" in statuses or "agrees" not in law else AGREES
+
+    @property
+    def resembles(self) -> str:
+        """Name of the entry of the catalogue whose coefficients the sampler has, or the nearest one; "" for none."""
+        return self.matches[0].entry.name if self.matches else ""
+
+    @property
+    def unread(self) -> bool:
+        """No order could be read off, or none is declared."""
+        return all(v.status == "note" for v in self.of("order"))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {
+            "name": self.name,
+            "code": self.code,
+            "family": self.family,
+            "verdicts": [asdict(v) for v in self.verdicts],
+            "deviations": DEVIATIONS.tolist(),
+            "errors": {str(n): e for n, e in self.errors.items()},
+            "nearest": [{"entry": m.entry.name, "distance": m.distance} for m in self.matches[:3]],
+        }
+
+    def table(self) -> str:
+        """The verdicts as text, one a line."""
+        words = {AGREES: "agrees", DIFFERS: "differs", CANNOT: "cannot be judged"}
+        tail = (
+            f" ({self.family})"
+            if self.family
+            else " (its order was not read)"
+            if self.code == AGREES and self.unread
+            else ""
+        )
+        lines = [f"{self.name}: {words[self.code]}{tail}"]
+        for v in self.verdicts:
+            lines.append(f"  {v.kind:<10}{v.status:<9}{v.text}" + (f"; right: {v.right}" if v.right else ""))
+        return "\n".join(lines)
+
+
+# ------------------------------------------------------------------------------------------------------------- judge
+
+
+def judge(subject: Subject, steps: Sequence[int] = STEPS, precisions: Sequence[str] = ("float64", "float32")) -> Report:
+    """Judge a sampler.
+
+    Parameters
+    ----------
+    subject : Subject
+    steps : sequence of int
+        At least three step counts.
+    precisions : sequence of {"float64", "float32"}
+        "float64" is always run (the method); "float32" adds the run that a user gets.
+
+    Returns
+    -------
+    Report
+        Its ``code`` is 0 where everything that was judged agrees, 1 where something differs, 2 where nothing can be judged.
+        A verdict speaks of the step counts, grids and Gaussian targets that were run and of no others.
+
+    Raises
+    ------
+    ValueError
+        naming the argument.
+
+    Examples
+    --------
+    >>> from exactdiffusion.conformance.adapters import plain
+    >>> def euler(denoiser, sigmas, x):
+    ...     for a, b in zip(sigmas[:-1], sigmas[1:]):
+    ...         x = x + (b - a) * (x - denoiser(x, a)) / a
+    ...     return x
+    >>> report = judge(plain.subject(euler, order=1), precisions=["float64"])
+    >>> report.code, report.resembles
+    (0, 'Euler (DDIM)')
+    """
+    if not isinstance(subject, Subject):
+        fail("subject", subject, "a conformance.Subject (an adapter makes one)")
+    steps = sorted({integer("steps", n, low=2) for n in steps if n <= subject.max_steps})
+    if len(steps) < 3:
+        fail("steps", steps, f"at least three step counts from 2 to {subject.max_steps}")
+    for precision in precisions:
+        choice("precisions", precision, ("float64", "float32"))
+
+    report = Report(subject.name, declared=subject.order)
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        try:
+            found = _runs(subject, steps, report)
+            if found:
+                _affine(found, report)
+                _grid(subject, found, report)
+                if _good(found).any():
+                    _numbers(subject, found, report)
+                    _batch(subject, found[0], report)
+                    if "float32" in precisions:
+                        _float32(subject, found, report)
+                    _kept(subject, found[0], report)
+                    if found[0].coefficients.noise.shape[1] == 0:
+                        _modes(subject, [m.steps for m in found], report)
+        except Unjudgeable as error:
+            report.add("affine", "cannot", np.nan, str(error))
+            _modes(subject, steps, report)
+        except NotRepeatable as error:
+            if error.cause == "state":
+                report.add("state", "differs", np.inf, str(error), "a run does not depend on the runs before it")
+            else:
+                report.add("affine", "cannot", np.nan, str(error))
+        except Exception as error:
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            text = f"{type(error).__name__} at {where.name}: {str(error)[:200]}"
+            report.add("affine", "cannot", np.nan, text)
+    if report.code == CANNOT and not any(v.status == "cannot" for v in report.verdicts):
+        report.add("limit", "cannot", np.nan, f"neither limit, order nor coefficients could be read at N up to {steps[-1]}")
+    if subject.judged_as:
+        report.add("affine", "note", np.nan, subject.judged_as)
+    report.family = _family(subject, report)
+    return report
+
+
+def _runs(subject, steps, report):
+    """The measurements of the method: float64, tables widened. A step count at which the sampler raises is reported."""
+    found = []
+    for n in steps:
+        try:
+            found.append(measure(subject, n, repeat=n <= 80))
+        except NotRepeatable:
+            raise
+        except Exception as error:
+            if found or isinstance(error, Unjudgeable):
+                raise
+            # a sampler may refuse few steps
+            report.add("calls", "note", n, f"N = {n} is refused: {type(error).__name__}: {str(error)[:120]}")
+            if n == steps[-1]:
+                raise
+            continue
+        report.errors[n] = [float(e) for e in found[-1].error]
+    return found
+
+
+def _affine(found, report):
+    """Which directions are affine at all step counts; Unjudgeable where fewer than three are."""
+    masks = np.array([m.coefficients.affine for m in found])
+    finite = np.array([m.coefficients.finite for m in found])
+    if not finite.all():
+        bad = [m.steps for m, row in zip(found, finite) if not row.all()]
+        report.add("precision", "differs", len(bad), f"NaN or inf in float64 at N = {bad}", "finite states")
+    good = masks.all(axis=0)
+    if good.all():
+        report.add("affine", "agrees", max(m.coefficients.residual.max() for m in found), "superposition holds to rounding")
+        return
+    usable = [float(DEVIATIONS[j]) for j in np.flatnonzero(good)]
+    if finite.all() and len(usable) < 3:
+        raise Unjudgeable(
+            "the sampler is not affine in start and noise on a Gaussian target (clipping, thresholding, adaptive steps)"
+        )
+    if finite.all():
+        report.add("affine", "note", len(usable), f"not affine at all scales: judged at target deviations {usable} only")
+
+
+def _good(found):
+    """Directions that are affine and finite at every step count."""
+    return np.array([m.coefficients.affine for m in found]).all(axis=0)
+
+
+def _numbers(subject, found, report):
+    """Levels, calls, start, end, scale, noise, order and limit, and the nearest entry of the catalogue."""
+    good = _good(found)
+    _level(subject, found, report)
+    _calls(subject, found, report)
+    _start(found, report)
+    _end(found, good, report)
+    if subject.scalable:
+        _scale(subject, found, report)
+        _smooth(subject, found[1], report)
+    _noise(found, good, report)
+    _order(subject, found, good, report)
+    for other in subject.others:
+        further = [measure(other, m.steps, repeat=False) for m in found if m.steps >= 10]
+        _order(other, further, _good(further) & good, report, f" on the {other.name}")
+    _resembles(subject, found, good, report)
+
+
+# ---------------------------------------------------------------------------------------------------- grid and calls
+
+
+def _grid(subject, found, report):
+    """Declared levels against recorded ones; levels that do not fall."""
+    flat = []
+    for m in found:
+        ratios = m.ratios
+        finite = ratios[np.isfinite(ratios)]
+        if np.any(finite[1:] >= finite[:-1] * (1 - 1e-5)):
+            flat.append(m.steps)
+    if flat:
+        text = f"two neighbouring levels are equal (to 1e-5) or rise at N = {flat}"
+        report.add("grid", "differs", len(flat), text, "every step lowers the noise level")
+    if subject.grid is None:
+        return
+
+    # declared levels against states or, where only start and end are known, against the model's levels
+    worst = 0.0
+    for m in found:
+        declared = subject.grid(m.steps, 1.0)
+        used = m.levels if len(m.levels) == len(declared) else None
+        if used is None:
+            asked = m.call_ratios
+            with np.errstate(divide="ignore"):
+                wanted = declared[:-1, 1] / declared[:-1, 0]
+            gaps = [float(np.min(np.abs(np.log(asked / w)), initial=np.inf)) for w in wanted]
+            worst = max(worst, max(gaps))
+        else:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                gap = np.abs(np.log(m.ratios / (declared[:, 1] / declared[:, 0])))
+            worst = max(worst, float(np.nanmax(np.where(np.isfinite(gap), gap, 0.0))))
+    if worst > 1e-5:
+        report.add(
+            "grid",
+            "differs",
+            worst,
+            f"a used level differs from the declared one by a factor e^{worst:.3g}",
+            "the declared levels",
+        )
+    else:
+        report.add("grid", "agrees", worst, "every declared level is used")
+
+
+def _level(subject, found, report):
+    """Levels at which the model is asked against the levels of the run, and the timesteps' levels against the steps'."""
+    # calls outside the run, or a level of a state at which no call is made
+    m = found[len(found) // 2]
+    asked, ratios = m.call_ratios, m.ratios
+    # a sampler that draws noise may raise the level before it asks: churn, by a factor of at most sqrt 2
+    churn = np.sqrt(2.0) if m.coefficients.noise.shape[1] else 1.0
+    high, low = ratios[0] * churn, max(ratios[-1], 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        outside = asked[(asked > high * (1 + 1e-5)) | (asked < low * (1 - 1e-5))]
+    if len(outside):
+        run = f"the run is between {high:.4g} and {low:.4g} (N = {m.steps})"
+        text = f"the model is asked at noise ratio {outside[0]:.4g} while {run}"
+        report.add("level", "differs", len(outside), text, "levels between start and end of the run")
+    elif len(ratios) == m.steps + 1:
+        missing = [float(r) for r in ratios[:-1] if np.isfinite(r) and not _asked(asked, r, churn)]
+        if missing:
+            share = f"{len(missing)} of {m.steps} levels"
+            text = f"the state passes noise ratio {missing[0]:.4g}, and the model is not asked there ({share})"
+            report.add("level", "differs", len(missing), text, "the model is asked at the level of the state")
+        else:
+            report.add("level", "agrees", 0.0, "the model is asked at the levels of the run")
+
+    # timesteps that were rounded
+    worst = max((m.mismatch for m in found), default=np.nan)
+    if worst > 1e-3:
+        # the model may answer at the level of its timestep: the same run with it asked there
+        other = measure(subject, m.steps, oracle="timestep", repeat=False)
+        moved = (float(np.nanmedian(k.error[_good(found) & (DEVIATIONS > 0) & (DEVIATIONS <= 1.0)])) for k in (m, other))
+        own, its = moved
+        text = (
+            f"sigma of a timestep and sigma of its step differ by up to a factor e^{worst:.3g}; median relative W2 "
+            f"{own:.3g} with the model asked at the step's sigma, {its:.3g} at the timestep's (N = {m.steps})"
+        )
+        report.add("level", "note", worst, text)
+
+
+def _asked(asked, ratio, churn):
+    """Whether the model is asked at a level, or above it by no more than the churn."""
+    return bool(np.any((asked >= ratio * (1 - 1e-5)) & (asked <= ratio * churn * (1 + 1e-5))))
+
+
+def _calls(subject, found, report):
+    """Number of model calls."""
+    counts = {m.steps: len(m.calls) for m in found}
+    if subject.calls is None:
+        n, count = next(reversed(counts.items()))
+        report.add("calls", "note", count, f"{count} model calls for N = {n}")
+        return
+    wrong = [n for n, count in counts.items() if count != subject.calls(n)]
+    if wrong:
+        n = wrong[-1]
+        report.add("calls", "differs", counts[n], f"{counts[n]} model calls for N = {n}", f"{subject.calls(n)}, as declared")
+    else:
+        report.add("calls", "agrees", counts[found[-1].steps], "the declared number of model calls")
+
+
+# ------------------------------------------------------------------------------------------------------ start and end
+
+
+def _start(found, report):
+    """The start that the library prescribes against the law of its first level for data of deviation 0 to 1."""
+    m = found[len(found) // 2]
+    if m.start_deviation is None:
+        return
+    scale, sigma = m.levels[0]
+    low, high = sigma, float(np.hypot(scale, sigma))
+    inside = low * (1 - NEAR) <= m.start_deviation <= high * (1 + NEAR)
+    text = (
+        f"the library starts at deviation {m.start_deviation:.6g}, its first level has {low:.6g} to {high:.6g} "
+        "for data of deviation 0 to 1"
+    )
+    miss = max(np.log(low / m.start_deviation), np.log(m.start_deviation / high), 0.0)
+    report.add("start", "agrees" if inside else "differs", miss, text, "" if inside else f"{low:.6g} to {high:.6g}")
+
+
+def _end(found, good, report):
+    """Final level reached by a target that is one point: there the output has the deviation of the level."""
+    m = found[-1]
+    scale, sigma = m.levels[-1]
+    if sigma == 0:
+        # beside it, what an exact run with a last denoising step leaves
+        worst = float(np.nanmax(np.where(good, m.end_error, 0.0)))
+        floor = float(np.nanmax(np.abs(m.floor - m.target.deviation * scale)[1:] / m.target.deviation[1:]))
+        text = (
+            f"at level 0 the output differs by up to {worst:.3g} at N = {m.steps}; "
+            f"an exact run with a last denoising step leaves up to {floor:.3g}"
+        )
+        report.add("end", "note", worst, text)
+        return
+    if not good[0]:
+        return
+
+    # the level that a point has at the end
+    reached = m.deviation[-1, 0] / scale
+    ratios = m.ratios
+    if not 0 < reached < np.inf:
+        report.add("end", "note", reached, f"a point ends with deviation {reached:g} at level {ratios[-1]:.6g}")
+        return
+    gap = float(np.log(reached / ratios[-1]))
+    text = f"a point ends with deviation {reached:.6g} at level {ratios[-1]:.6g}"
+
+    # another level of the run: nearer to it than 2 % of the last step
+    levels = _falling(np.concatenate([ratios, m.call_ratios]))
+    levels = levels[levels > ratios[-1] * (1 + 1e-9)]
+    before = levels[np.argmin(np.abs(np.log(levels / reached)))]
+    if abs(np.log(before / reached)) < 0.02 * np.log(levels[-1] / ratios[-1]):
+        report.add("end", "differs", gap, f"{text}: that is the earlier level {before:.6g}", f"{ratios[-1]:.6g}")
+    else:
+        report.add("end", "note" if abs(gap) > 1e-2 else "agrees", gap, text)
+
+
+def _scale(subject, found, report):
+    """Equivariance: the same relative error when grid and target are scaled together."""
+    n = found[1].steps
+    errors = {}
+    for unit in (1e-3, 1.0, 1e3):
+        m = measure(subject, n, unit=unit, aim=target(unit), repeat=False)
+        errors[unit] = float(np.sqrt(np.mean(m.error[1:8] ** 2)))
+    values = np.array(list(errors.values()))
+    spread = float(np.max(values) - np.min(values)) / max(float(np.min(values)), 1e-9)
+    text = ", ".join(f"{e:.4g}" for e in values) + f" at scales 1e-3, 1, 1e3 (N = {n})"
+    if not spread <= 1e-4:
+        right = "three equal errors (a power of sigma is wrong where they differ)"
+        report.add("scale", "differs", spread, f"relative errors {text}", right)
+    else:
+        report.add("scale", "agrees", spread, f"equal relative errors {text}")
+
+
+def _smooth(subject, m, report):
+    """Second difference of the output deviation in the grid's log sigma: coarse where a number is kept in few digits."""
+    good = m.coefficients.affine & (DEVIATIONS > 0)
+    size = np.where(m.deviation[-1] > 0, m.deviation[-1], 1.0)
+    bends = []
+    for part in (10 * STRETCH, STRETCH):
+        one, two = (measure(subject, m.steps, stretch=k * part, repeat=False).deviation[-1] for k in (1, 2))
+        bends.append(float(np.max(np.where(good, np.abs(m.deviation[-1] - 2 * one + two) / size, 0.0))))
+
+    # a smooth second difference falls a hundredfold
+    if bends[1] > COARSE and bends[1] > 0.1 * bends[0]:
+        text = f"grids stretched by {STRETCH:g} and twice that move the output by steps of {bends[1]:.2g} (N = {m.steps})"
+        report.add("precision", "differs", bends[1], f"{text}, in float64", "a smooth change")
+    else:
+        report.add("precision", "agrees", bends[1], "the output law changes smoothly with the grid, in float64")
+
+
+# -------------------------------------------------------------------------------------------------------- the method
+
+
+def _shares(m):
+    """Ratio of injected to right variance, step by step, for a target that is one point; nan in steps without a say."""
+    c = m.coefficients
+    if c.noise.shape[1] == 0 or len(m.levels) < 4:
+        return np.array([])
+    gain, spread = c.gain[:, 0], np.sum(c.noise[:, :, 0] ** 2, axis=1)
+    sigma = m.levels[:, 1]
+    ratio = np.full(len(gain) - 1, np.nan)
+    for i in range(len(gain) - 1):
+        a2 = (gain[i + 1] / gain[i]) ** 2 if gain[i] != 0 else np.nan
+        injected, right = spread[i + 1] - a2 * spread[i], sigma[i + 1] ** 2 - a2 * sigma[i] ** 2
+        if right > 1e-6 * sigma[i + 1] ** 2:
+            ratio[i] = injected / right
+    return ratio
+
+
+def _noise(found, good, report):
+    """Variance of the injected noises."""
+    if not good[0]:
+        return
+    m = found[-1]
+    if m.coefficients.noise.shape[1] == 0:
+        return
+
+    # step by step where the states are known, in total otherwise
+    pair = [_shares(found[-2]), _shares(m)]
+    if all(np.isfinite(p).any() for p in pair):
+        ratios = [float(np.nanmedian(p)) for p in pair]
+        gaps = [abs(r - 1) for r in ratios]
+        text = (
+            f"a noise has {ratios[1]:.6g} times the variance that keeps the law of a point "
+            f"(median over steps, N = {m.steps})"
+        )
+        where = "step by step"
+    else:
+        totals = [(f.deviation[f.judged, 0] / f.levels[f.judged, 1]) ** 2 for f in found[-2:] if f.levels[f.judged, 1] > 0]
+        if len(totals) < 2:
+            return
+        ratios, gaps = totals, [abs(r - 1) for r in totals]
+        text = f"the output variance of a point is {ratios[1]:.6g} times the right one (N = {m.steps})"
+        where = "in total"
+
+    # a ratio that tends to 1 is no slip
+    if gaps[1] > WRONG_VARIANCE and gaps[1] > 0.7 * gaps[0]:
+        report.add("noise", "differs", ratios[1], text, f"1 {where}")
+    else:
+        report.add("noise", "agrees", ratios[1], text)
+
+
+def _local_orders(steps, errors, floor):
+    """Local orders between neighbouring step counts whose finer error is above the floor; nan elsewhere."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        orders = np.log(errors[:-1] / errors[1:]) / np.log(steps[1:] / steps[:-1])[:, np.newaxis]
+    return np.where((errors[1:] > floor[1:]) & (errors[:-1] > floor[:-1]), orders, np.nan)
+
+
+def _settled(orders):
+    """The order that a sequence of local orders has reached or, where its steps shrink, tends to; None where it has not."""
+    steps = np.diff(orders[-3:])
+    if len(steps) == 0 or abs(steps[-1]) >= SETTLED:
+        return None
+    if len(steps) == 1 or abs(steps[-1]) < STILL or (steps[0] * steps[1] < 0 and np.ptp(orders[-3:]) < SETTLED):
+        return float(orders[-1])
+
+    # a geometric sequence: Aitken's limit
+    share = steps[1] / steps[0]
+    return float(orders[-1] + steps[1] * share / (1 - share)) if 0 < share <= SHRINKS else None
+
+
+def _order(subject, found, good, report, where=""):
+    """Order and limit, on directions where the start-up steps of a multistep method carry no weight."""
+    steps = np.array([m.steps for m in found], dtype=float)
+    errors = np.array([m.error for m in found])
+    eps = np.finfo(np.float64).eps
+    floor = ABOVE_FLOOR * 50 * eps * np.sqrt(steps)[:, np.newaxis] * np.ones(errors.shape[1])
+    first = min(m.ratios[0] for m in found)
+
+    # directions: affine, small against the first level, not small against the last one
+    last = max(m.ratios[m.judged] if m.ratios[m.judged] > 0 else m.last_ratio for m in found[-2:])
+    chosen = good & (DEVIATIONS > 0) & (first / 40 >= DEVIATIONS) & (last <= DEVIATIONS)
+    if not chosen.any():
+        chosen = good & (DEVIATIONS > 0) & (DEVIATIONS <= 1.0)
+    local = _local_orders(steps, errors, floor)
+    settled, rising = {}, {}
+    for j in np.flatnonzero(chosen):
+        orders = local[np.isfinite(local[:, j]), j]
+        value = _settled(orders)
+        if value is not None:
+            settled[DEVIATIONS[j]] = value
+        elif len(orders):
+            rising[DEVIATIONS[j]] = float(orders[-1])
+    end = errors[-1]
+    worst = float(np.nanmax(np.where(chosen, end, 0.0)))
+    exact = chosen & (end <= floor[-1])
+
+    # the limit: an error that stays
+    stuck = [s for s, p in {**rising, **settled}.items() if p < 0.5 and end[s == DEVIATIONS][0] > MISSED and s in settled]
+    wild = not np.isfinite(end[chosen]).all() or bool((end[chosen] > 10).any())
+    if wild or len(stuck) > 0.5 * len(settled) > 0:
+        s = max(stuck, default=DEVIATIONS[chosen][-1])
+        at, j = found[-1].judged, int(np.flatnonzero(s == DEVIATIONS)[0])
+        m = found[-1]
+        mean, deviation = m.target.moments(*m.levels[at])
+        right = f"standard deviation {deviation[j]:.6g} and mean {mean[j]:.6g}"
+        text = (
+            f"the output does not converge to the law: relative W2 {end[j]:.3g} at N = {m.steps}, target deviation {s:g}, "
+            f"output deviation {m.deviation[at, j]:.6g} and mean {m.mean[at, j]:.6g}{where}"
+        )
+        report.add("limit", "differs", end[j], text, right)
+        return
+    near = int(np.sum(end[chosen] < 0.1))
+    on = f"{near} of {int(chosen.sum())} scales"
+    text = f"relative W2 below 0.1 on {on}, at most {worst:.3g}, at N = {found[-1].steps}{where}"
+    report.add("limit", "agrees" if 2 * near >= chosen.sum() else "note", worst, text)
+
+    # a point and a very wide target show whether the state has the level that the run gives it
+    for j, word in ((0, "one point"), (len(DEVIATIONS) - 1, f"deviation {DEVIATIONS[-1]:g}")):
+        last = errors[-3:, j]
+        seen = j == 0 or 5 * first < DEVIATIONS[-1]  # wide against the first level
+        if good[j] and seen and len(last) == 3 and last[-1] > OFF_LEVEL and np.all(last[-1] > 0.7 * last[:-1]):
+            tail = ", ".join(f"{e:.3g}" for e in last)
+            text = f"a target of {word} keeps relative W2 {tail} at N = {', '.join(f'{n:g}' for n in steps[-3:])}{where}"
+            report.add("limit", "differs", last[-1], text, "an error that falls with the steps")
+            return
+
+    # the order
+    if len(settled) < min(2, chosen.sum()) or 2 * len(settled) < len(settled) + len(rising):
+        if exact.any() and not rising:
+            report.add("order", "agrees", np.inf, f"exact to rounding on every judged direction{where}")
+            return
+        some = ", ".join(f"{p:.2f}" for _, p in sorted({**rising, **settled}.items())) or "none"
+        report.add("order", "note", np.nan, f"local orders have not settled at N = {found[-1].steps} ({some}){where}")
+        return
+    values = np.array(list(settled.values()))
+    if np.ptp(values) > SPREAD:
+        text = f"local orders differ between targets at N = {found[-1].steps} ({values.min():.2f} to {values.max():.2f})"
+        report.add("order", "note", np.nan, f"{text}{where}")
+        return
+    measured = float(np.median(values))
+    shown = (
+        f"order {measured:.2f} (target deviations {min(settled):g} to {max(settled):g}, N up to {found[-1].steps}){where}"
+    )
+    if subject.order is None:
+        report.add("order", "note", measured, f"{shown}, none declared")
+    elif measured < subject.order - SHORT:
+        report.add("order", "differs", measured, shown, f"{subject.order:g}, as declared")
+    else:
+        report.add("order", "agrees", measured, f"{shown}, {subject.order:g} declared")
+
+
+def _modes(subject, steps, report):
+    """A deterministic sampler on two modes, which needs no coefficients: its order there, as a note where it is lower."""
+    try:
+        errors = np.array([[two_mode_error(subject, n)] for n in steps])
+    except Exception as error:
+        report.add("modes", "note", np.nan, f"two modes were not judged: {type(error).__name__}: {str(error)[:100]}")
+        return
+    local = _local_orders(np.array(steps, dtype=float), errors, np.full((len(steps), 1), ABOVE_FLOOR * MODES_FLOOR))
+    order = _settled(local[np.isfinite(local)])
+    text = f"on two modes, coupled to the exact flow: relative error {errors[-1, 0]:.3g} at N = {steps[-1]}"
+    if order is None:
+        report.add("modes", "note", errors[-1, 0], f"{text}, order not settled")
+        return
+    enough = subject.order is not None and order >= subject.order - SHORT
+    report.add("modes", "agrees" if enough else "note", order, f"{text}, order {order:.2f}")
+
+
+def _resembles(subject, found, good, report):
+    """The nearest entry of the catalogue at N of about 20, where coefficients of different methods are far apart."""
+    m = min(found, key=lambda f: abs(f.steps - 20))
+    levels = m.levels if len(m.levels) > 2 or subject.grid is None else subject.grid(m.steps, 1.0)
+    with np.errstate(divide="ignore"):
+        ratios = levels[:, 1] / levels[:, 0]
+    if len(levels) == 2:
+        asked = _falling(m.call_ratios)
+        ratios = np.append(asked[asked > ratios[-1]], ratios[-1])
+    else:
+        ratios = ratios[np.append(True, np.diff(ratios) != 0)]  # without steps of length zero
+    if len(ratios) < 4 or not np.isfinite(ratios).all() or np.any(np.diff(ratios) >= 0):
+        return
+
+    # final coefficients in variance-exploding coordinates against every entry
+    keep = np.flatnonzero(good & (DEVIATIONS <= 1.0))
+    c, first, last = m.coefficients, m.levels[0, 0], m.levels[-1, 0]
+    aim = type(m.target)(m.target.mean[keep], m.target.deviation[keep])
+    report.matches = nearest(
+        c.gain[-1, keep] * first / last, c.constant[-1, keep] / last, c.noise[-1][:, keep] / last, ratios, aim
+    )
+
+    # a correct method with these coefficients goes before a slip that gives the same ones here
+    best = next((k for k in report.matches if k.distance <= EQUAL and not k.entry.slip), report.matches[0])
+    report.matches = [best, *(k for k in report.matches if k is not best)][:5]
+    if best.distance > EQUAL:
+        report.add(
+            "resembles", "note", best.distance, f"nearest: {best.entry.name} (distance {best.distance:.2g}, N = {m.steps})"
+        )
+        return
+    text = f"the coefficients of {best.entry.name} (distance {best.distance:.1e}, N = {m.steps})"
+    if best.entry.slip:
+        report.add("resembles", "differs", best.distance, text, f"the coefficients of {best.entry.method}")
+    else:
+        report.add("resembles", "agrees", best.distance, text)
+
+
+def _falling(values):
+    """Distinct finite values in falling order."""
+    return np.unique(values[np.isfinite(values)])[::-1]
+
+
+# ------------------------------------------------------------------------------------- batch, float32, state of a run
+
+
+def _batch(subject, m, report):
+    """Rows alone against the same rows in the batch."""
+    rows = [len(m.coefficients.noise[-1]) + 3, 1]
+    together = call_rows(subject, m.steps, list(range(rows[0] + 1)), list(m.coefficients.requests))[rows]
+    alone = call_rows(subject, m.steps, rows, list(m.coefficients.requests))
+    good = m.coefficients.affine
+    size = np.abs(together) + np.abs(m.coefficients.constant[-1]) + 1e-300
+    gap = float(np.max(np.where(good, np.abs(alone - together) / size, 0.0)))
+    if not gap <= 1e-9:
+        report.add(
+            "batch",
+            "differs",
+            gap,
+            f"a row depends on the rows beside it (relative {gap:.3g}, N = {m.steps})",
+            "no dependence",
+        )
+    else:
+        report.add("batch", "agrees", gap, "a row does not depend on the rows beside it")
+
+
+def _float32(subject, found, report):
+    """The run that a user gets: float32 arrays, tables as the library keeps them."""
+    worst, error, bad = 0.0, 0.0, []
+    good = _good(found) & (DEVIATIONS <= 1.0)
+    for m in (found[0], found[1], found[-1]):
+        plain = measure(subject, m.steps, precision="float32", widen=False, repeat=False)
+        if not plain.coefficients.finite.all():
+            bad.append(m.steps)
+            continue
+        at, exact = m.judged, m.target.moments(*m.levels[m.judged])[1]
+        size = np.maximum(np.where(exact > 0, exact, np.abs(m.target.mean)), m.deviation[at])
+        if len(plain.mean) == len(m.mean):
+            gap = np.hypot(plain.mean[at] - m.mean[at], plain.deviation[at] - m.deviation[at]) / size
+            worst, error = max((worst, error), (float(np.max(np.where(good, gap, 0.0))), float(np.max(m.error[good]))))
+    if bad:
+        report.add("precision", "differs", len(bad), f"NaN or inf in float32 at N = {bad}", "finite states")
+    elif worst > 0.05:
+        report.add(
+            "precision",
+            "differs",
+            worst,
+            f"float32 moves the output law by {worst:.3g} of its deviation",
+            "rounding of float32",
+        )
+    else:
+        report.add("precision", "agrees", worst, f"float32 moves the output law by {worst:.2g} of its deviation")
+
+
+def _kept(subject, m, report):
+    """One object used three times, with another number of steps between, against a fresh one."""
+    built: list[Callable] = []
+
+    def again(world):
+        if not built:
+            built.append(subject.make(world))
+        return built[0]
+
+    gaps = []
+    for n in (m.steps, m.steps + 3, m.steps):
+        if n > subject.max_steps:
+            continue
+        try:
+            used = measure(subject, n, make=again, repeat=False)
+        except Exception as error:
+            report.add(
+                "state",
+                "differs",
+                np.inf,
+                f"a second run raises {type(error).__name__}: {str(error)[:100]}",
+                "independent runs",
+            )
+            return
+        if n == m.steps:
+            same = used.mean.shape == m.mean.shape
+            gaps.append(
+                float(np.nanmax(np.abs(used.mean[-1] - m.mean[-1]) + np.abs(used.deviation[-1] - m.deviation[-1])))
+                if same
+                else np.inf
+            )
+    if max(gaps) > 0:
+        report.add(
+            "state", "differs", max(gaps), f"a used sampler gives another law (by {max(gaps):.3g})", "the law of a fresh one"
+        )
+    else:
+        report.add("state", "agrees", 0.0, "a used sampler gives the law of a fresh one, bit for bit")
+
+
+def _family(subject, report):
+    """The family of what differs: an equal entry of the catalogue names it, otherwise the first verdict of this order."""
+    differs = report.differs
+    if not differs:
+        return ""
+    for kind in ("state", "batch", "precision"):
+        if kind in differs:
+            return kind
+    best = report.matches[0] if report.matches else None
+    if best is not None and best.distance <= EQUAL and best.entry.family:
+        return best.entry.family
+    # a level slip also leaves declared levels unused; a run on another grid still converges
+    order = ("level", "grid") if "limit" in differs else ("grid", "level")
+    for kind in ("calls", "start", "end", *order, "noise"):
+        if kind in differs:
+            return kind
+    near = best is not None and best.entry.family
+    if near and len(report.matches) > 1 and best.distance < 0.1 * report.matches[1].distance:
+        return best.entry.family
+    if "scale" in differs:
+        return "level"
+    return "multistep" if "order" in differs and (subject.order or 1) >= 2 and "limit" not in differs else "drift"

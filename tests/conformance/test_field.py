@@ -1,0 +1,38 @@
+"""The committed table of samplers of three libraries: its size, its causes, and what it says of well-known samplers."""
+
+import pytest
+
+from exactdiffusion._core import files
+from exactdiffusion._core.paths import project_root
+
+if project_root() is None:
+    pytest.skip("the table is in a checkout", allow_module_level=True)
+
+TABLE = files.read_table(project_root() / "figures" / "data" / "samplers_of_three_libraries.csv")
+
+
+def test_at_least_250_settings_were_judged():
+    assert sum(row["code"] in (0, 1) for row in TABLE) >= 250
+
+
+def test_every_finding_has_a_cause_or_is_called_untriaged():
+    for row in TABLE:
+        assert bool(row["cause"]) == (row["code"] == 1), row
+        assert bool(row["differs"]) == (row["code"] == 1), row
+        assert row["code"] != 2 or row["reason"], row
+
+
+@pytest.mark.parametrize(
+    ("target", "settings"),
+    [
+        ("diffusers:EulerDiscreteScheduler", "use_karras_sigmas=True"),
+        ("diffusers:HeunDiscreteScheduler", "clip_sample=False use_karras_sigmas=True"),
+        ("diffusers:DPMSolverMultistepScheduler", "use_karras_sigmas=True"),
+        ("k_diffusion:sample_dpmpp_2m", "grid=karras"),
+        ("smalldiffusion:samples", "grid=karras gam=2.0 mu=0.0"),
+    ],
+)
+def test_well_known_samplers_agree(target, settings):
+    (row,) = (row for row in TABLE if row["target"] == target and row["settings"] == settings)
+    assert row["code"] == 0
+    assert row["order"] >= row["declared"] - 0.4
