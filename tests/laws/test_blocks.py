@@ -9,7 +9,9 @@ from exactdiffusion._core.arrays import to_numpy
 from exactdiffusion.laws import base, gaussian_mixture, point_cloud
 from exactdiffusion.laws._kernels import cloud, generic, mixture
 from exactdiffusion.laws._kernels import tree as _neighbours
-from exactdiffusion.prox import general, modes, solver
+from exactdiffusion.prox import _general as general
+from exactdiffusion.prox import _modes as modes
+from exactdiffusion.prox import solver
 
 N = 45
 ORACLES = ("log_density", "score", "hessian", "denoise", "posterior_covariance", "responsibilities")

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp, softmax
 
-from exactdiffusion.prox import modes as kernels
-from exactdiffusion.prox.mean_shift import mean_shift
-from exactdiffusion.prox.modes import Modes
+from exactdiffusion.prox import _modes as kernels
+from exactdiffusion.prox._mean_shift import mean_shift
+from exactdiffusion.prox._modes import Modes
 
 
 def _problem(r, size, shared, rows=5, seed=0):

@@ -14,8 +14,8 @@ from scipy.optimize import minimize
 from scipy.special import logsumexp
 
 from exactdiffusion import Counted, GaussianMixture, PointCloud, prox
-from exactdiffusion.prox.certificates import branch_and_bound
-from exactdiffusion.prox.modes import Modes
+from exactdiffusion.prox._certificates import branch_and_bound
+from exactdiffusion.prox._modes import Modes
 from exactdiffusion.prox.solver import EqualVariance, laguerre, prox_isotropic
 
 EPS = np.finfo(np.float64).eps

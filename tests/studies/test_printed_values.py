@@ -66,12 +66,15 @@ def _second_moment(weights, means, variance):
 
 def _expected(name, g, d, M2, L, H):
     """The three theorems, from their displayed formulas."""
-    D, cube, square = max(d, M2), sum(s**3 for s in g), sum(s**2 for s in g)
-    bracket = (L + 0.5) ** 2 * (11 * D / 8 + 37 * d * L / 4) + 19 * d**2 * H**2 / 4
+    D, cube, square, B = max(d, M2), sum(s**3 for s in g), sum(s**2 for s in g), L + 0.5
+    alpha = B / 2 * (math.sqrt(D) + math.sqrt(d * L)) + 2 * d * H
+    beta = B * math.sqrt(3 * d * L + D / 8) + L * math.sqrt(D) / 2 + d * H / 2
+    backward = (alpha * alpha + alpha * beta + beta * beta) / 6 * cube
+    noise = d / 4 * sum((s * (0.5 + (1 - s * L / 2) / (1 - s * L) * L)) ** 2 for s in g)
     return {
-        "proximal_backward": 2 * cube * bracket / 3,
-        "proximal_hybrid": d * (1 + 9 * L**2) * square / 4 + 4 * cube * bracket / 3,
-        "euler_maruyama": 3 * d * (1 + 4 * L**2) * square / 16 + (D + 4 * d * L) * cube / 32,
+        "proximal_backward": backward,
+        "proximal_hybrid": noise + backward + 2 * math.sqrt(noise * backward),
+        "euler_maruyama": (B * math.sqrt(d * square / 4) + math.sqrt(D * cube / 96)) ** 2,
     }[name]
 
 

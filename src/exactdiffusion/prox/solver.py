@@ -39,14 +39,14 @@ from .._core.fixed import Fixed
 from .._core.typing import Array, ArrayLike
 from .._core.validation import boolean, fail, in_range, integer, points, real_array, scalar
 from .._core.validation import weights as _weights
-from .certificates import Found, certify
-from .climb import EPS, count, first_best
-from .general import GeneralMixture
-from .mean_shift import mean_shift
-from .modes import LOW, Modes, half_square_distances
-from .result import DROP, TINY, ProxResult, Report, in_arrays_of, positive_rows
+from ._certificates import Found, certify
+from ._climb import EPS, count, first_best
+from ._general import GeneralMixture
+from ._mean_shift import mean_shift
+from ._modes import LOW, Modes, half_square_distances
+from ._result import DROP, TINY, ProxResult, Report, in_arrays_of, positive_rows
 
-__all__ = ["EqualVariance", "GeneralMixture", "ProxResult", "laguerre", "prox_isotropic"]
+__all__ = ["EqualVariance", "laguerre", "prox_isotropic"]
 
 _CHUNK = 1 << 15  # doubles per temporary of `laguerre`: 256 KiB, within a second-level cache
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .climb import EPS, climb, count, solve
+from ._climb import EPS, climb, count, solve
 
 _CHUNK = 1 << 15  # doubles per temporary of the kernels: 256 KiB, within a second-level cache
 _MOST = 1 << 21  # numbers in one array (queries, components, coordinates)

@@ -5,8 +5,8 @@ On the 1,797 digits in 64 dimensions it takes half the time of Newton's method w
 
 import numpy as np
 
-from .climb import EPS, count
-from .modes import Modes
+from ._climb import EPS, count
+from ._modes import Modes
 
 _MEMORY = 5  # earlier steps from which the next one is extrapolated
 

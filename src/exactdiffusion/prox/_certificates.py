@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .climb import EPS, first_best
-from .modes import LOW, Modes, half_square_distances
+from ._climb import EPS, first_best
+from ._modes import LOW, Modes, half_square_distances
 
 
 @dataclass

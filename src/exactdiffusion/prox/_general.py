@@ -14,8 +14,8 @@ from .._core.fixed import Fixed
 from .._core.typing import ArrayLike
 from .._core.validation import boolean, fail, in_range, integer, points, real_array
 from .._core.validation import weights as _weights
-from .climb import climb, count, first_best, solve
-from .result import DROP, TINY, Report, positive_rows
+from ._climb import climb, count, first_best, solve
+from ._result import DROP, TINY, Report, positive_rows
 
 
 class GeneralMixture(Fixed):

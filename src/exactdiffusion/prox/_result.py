@@ -8,7 +8,7 @@ import numpy as np
 from .._core.arrays import from_numpy, to_numpy
 from .._core.typing import Array, ArrayLike
 from .._core.validation import fail, real_array
-from .climb import EPS
+from ._climb import EPS
 
 TINY = 1e-280  # variances below are the limit v -> 0 (1 / v**2 would overflow)
 DROP = np.log(1e17)  # relative mass of dropped components: 1e-17
