@@ -34,8 +34,8 @@ import threading
 import numpy as np
 
 from ..base import EPS
-from . import fast
-from .cloud import FLOOR, exponentiate, flush
+from . import softmax
+from .softmax import FLOOR, Found, exponentiate, flush
 
 # Windows: of means and densities, and in turn of covariances.
 WINDOW, WIDE = 40.0, (80.0, -FLOOR)
@@ -220,29 +220,6 @@ def _from_reference(X, y, i, pr):
     return out
 
 
-class Found:
-    """What the kernels need of rows: the best atom ``reference`` (m,), the sum ``others`` (m,) of the weights of the others
-    relative to it, ``shift`` (m, d) = E[X | x] - p_ref, ``covariance`` (m, d, d)."""
-
-    def __init__(self, m, d, what):
-        self.reference, self.others = np.zeros(m, dtype=np.int64), np.zeros(m)
-        self.shift = np.zeros((m, d)) if what != "density" else None
-        self.covariance = np.zeros((m, d, d)) if what == "covariance" else None
-
-    def put(self, rows, part):
-        """Take over the rows of another."""
-        for name, value in vars(part).items():
-            if value is not None:
-                getattr(self, name)[rows] = value
-
-    def rows(self, rows):
-        """A part of the rows."""
-        out = object.__new__(Found)
-        for name, value in vars(self).items():
-            setattr(out, name, None if value is None else value[rows])
-        return out
-
-
 def _weigh(law, tree, y, p, i, leaf, first, what):
     """`Found` of rows y (m, d) from their leaves."""
     X, lack = tree.points[leaf], tree.lack[leaf]
@@ -275,11 +252,12 @@ def _weigh(law, tree, y, p, i, leaf, first, what):
     offsets = [X[:, k] - pr[i, k][:, None] for k in range(d)] if what != "density" else ()
     exponentiate(E, what == "covariance")
     E[ref] = 0.0
-    out = Found(m, d, what)
+    out = Found.empty(y, what)
     out.reference = tree.index[leaf[ref[0]], ref[1]]
     out.others = np.add.reduceat(E.sum(axis=1), first)
     if what == "density":
         return out
+    assert out.shift is not None
     total = 1.0 + out.others
     for k, D in enumerate(offsets):
         out.shift[:, k] = np.add.reduceat(np.einsum("ij,ij->i", E, D), first) / total
@@ -296,19 +274,19 @@ def _weigh(law, tree, y, p, i, leaf, first, what):
     return out
 
 
-def search(law, y, prec, zero, what):
-    """(served (n,) bool, `Found` of all rows, 0 where not served); ``what``: "mean", "density" or "covariance".
+def search(law, y, prec, zero, what, kernel=None):
+    """(served (n,) bool, `Found` of all rows, 0 where not served); ``what``: see `softmax.moments`.
 
-    y (n, d), prec (n,); rows ``zero`` (n,) are projections.
+    y (n, d), prec (n,); rows ``zero`` (n,) are projections; ``kernel``: the compiled one, with which rows are compared.
     """
-    n, d = y.shape
-    out, served = Found(n, d, what), np.zeros(n, dtype=bool)
+    n = len(y)
+    out, served = Found.empty(y, what), np.zeros(n, dtype=bool)
     if zero.any():
         (rows,) = np.nonzero(zero)
         ok, index, _ = nearest(law, y[rows])
         served[rows], out.reference[rows] = ok, index
     (rows,) = np.nonzero(~zero & (prec > 0))
-    share = SHARES[what == "mean" and fast.kernels() is not None]
+    share = SHARES[what in ("mean", "offset") and kernel is not None]
     # A window as wide as the cloud needs no tree.
     T = WIDE[0] if what == "covariance" else WINDOW
     with np.errstate(over="ignore", divide="ignore"):
@@ -357,3 +335,43 @@ def nearest(law, y, count=1):
 def _lowest(index, mask, first):
     """Lowest index (m,) of each row where mask holds."""
     return np.minimum.reduceat(np.where(mask, index, np.iinfo(np.int64).max).min(axis=1), first)
+
+
+def _within(y, r, size):
+    """Whether no product of squares leaves the range of floats, for y (n, d), r (n,) and atoms of that size."""
+    top = max(float(y.max()), -float(y.min())) + size
+    return bool(top < 1e140 and (top * max(1.0, float(r.max()))) ** 2 * y.shape[1] < 1e290)
+
+
+def moments(law, x, s, t, what, kernel=None):
+    """`softmax.moments` of any number of rows: by the tree, and by blocks of the dense kernel where that gives rows back."""
+    n = len(x)
+    served, found = np.zeros(n, dtype=bool), Found.empty(x, what)
+    with np.errstate(over="ignore", invalid="ignore"):
+        y = x if len(s) == 1 and s[0] == 1.0 else x / np.where(s > 0, s, 1.0)[:, None]
+        r, zero = (np.broadcast_to(v, (n,)) for v in (s / np.where(t > 0, t, 1.0), t == 0))
+    if np.all(s >= 1e-100) and _within(y, r, law._size):
+        served, found = search(law, y, r * r, zero, what, kernel)
+    (rest,) = np.nonzero(~served)
+    for c in softmax.chunks(len(rest), softmax.rows(law, x)):
+        rows = rest[c]
+        levels = (v if len(v) == 1 else v[rows] for v in (s, t))
+        found.put(rows, softmax.moments(law, x[rows], *levels, what, kernel))
+    return found
+
+
+def closest(law, x, count=1):
+    """`softmax.nearest` at scale 1: by the tree, and by the dense kernel where that gives rows back."""
+    one, out = np.ones(1), np.zeros((2, len(x)), dtype=np.int64)
+    for c in softmax.chunks(len(x), ROWS):
+        y = x[c]
+        served, first, second = np.zeros(len(y), dtype=bool), None, None
+        if _within(y, one, law._size):
+            served, first, second = nearest(law, y, count)
+        (r,), (rest,) = np.nonzero(served), np.nonzero(~served)
+        for k, found in enumerate((first, second)):
+            if found is not None:
+                out[k, c.start + r] = found[r]
+        if len(rest):
+            out[:, c.start + rest] = softmax.nearest(law, y[rest], one, count)
+    return out[0], out[1]

@@ -255,11 +255,10 @@ def _components(law, total, m, sigma):
             fail("law", law, "a law whose posteriors are mixtures: GaussianMixture, PointCloud or one of them noised")
         law = target.materialise()
     q, x = _level(law, to_numpy(total), m, sigma)
-    s, t = np.atleast_1d(q.scale), np.atleast_1d(q.sigma)
     if isinstance(q, NoisedPoints):
-        e, norm, _, _ = q._weights(x, s, t)
-        return e / norm, q._param("P", x), None, None
+        return q._posterior_weights(x), q.law._p("P", x), None, None
     assert isinstance(q, NoisedMixture)
+    s, t = np.atleast_1d(q.scale), np.atleast_1d(q.sigma)
     r, means, inner = q._posterior(x, s, t, centred=False)
     U = None if law._U is None else q._param("U", x)
     return r.T, np.swapaxes(means, 0, 1), inner[:, 0, :], (law.kind, U)
