@@ -26,7 +26,7 @@ import numpy as np
 from _common import write_record
 
 from exactdiffusion import GaussianMixture, PointCloud
-from exactdiffusion.laws._kernels import generic
+from exactdiffusion.laws._kernels import generic, softmax
 from exactdiffusion.papers import conditional_mean
 
 GOAL = 0.6
@@ -121,6 +121,8 @@ def path_of_a_gpu():
     with (
         mock.patch.object(generic, "on_accelerator", return_value=True),
         mock.patch.object(generic, "workspace", return_value=1 << 27),
+        mock.patch.object(softmax, "on_accelerator", return_value=True),
+        mock.patch.object(softmax, "workspace", return_value=1 << 27),
     ):
         yield
 

@@ -11,7 +11,7 @@ import pytest
 
 from exactdiffusion import GaussianMixture, PointCloud
 from exactdiffusion._core.arrays import to_numpy, workspace
-from exactdiffusion.laws._kernels import generic
+from exactdiffusion.laws._kernels import generic, softmax
 
 EPS = float(np.finfo(float).eps)
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,8 +24,9 @@ def put(request, monkeypatch):
         return array_api_strict.asarray
     torch = pytest.importorskip("torch")
     if request.param.endswith("GPU"):
-        monkeypatch.setattr(generic, "on_accelerator", lambda x: True)
-        monkeypatch.setattr(generic, "workspace", lambda x: 1 << 22)
+        for module in (generic, softmax):
+            monkeypatch.setattr(module, "on_accelerator", lambda x: not isinstance(x, np.ndarray))
+            monkeypatch.setattr(module, "workspace", lambda x: 1 << 22)
     return lambda a: torch.asarray(np.array(a))
 
 
@@ -78,12 +79,11 @@ def test_near_ties(d, sigma, shift, put):
 
 def test_without_the_exact_logits_a_cluster_is_wrong(put, monkeypatch):
     rng = np.random.default_rng(0)
-    p = np.concatenate([rng.normal(size=(300, 6)), 3 + 1e-5 * rng.normal(size=(10, 6))])
-    x = p[290:] + 1e-5 * rng.normal(size=(20, 6))
+    p = np.concatenate([rng.normal(size=(300, 9)), 3 + 1e-5 * rng.normal(size=(10, 9))])
+    x = p[290:] + 1e-5 * rng.normal(size=(20, 9))
     want, q = exact(p, x, 1e-5), PointCloud(p).noised(1.0, 1e-5)
     assert np.abs(to_numpy(q.denoise(put(x))) - want).max() <= 64 * EPS
-    monkeypatch.setattr(generic, "_exact", lambda n, x, s, t, i, f, m: generic._expanded(n, x, s, t, f, m)[:3])
-    monkeypatch.setattr(generic, "_merge", lambda xp, mask, new, old: old)
+    monkeypatch.setattr(softmax, "_merge", lambda mask, new, old: old)
     assert np.abs(to_numpy(q.denoise(put(x))) - want).max() > 1e-12
 
 
@@ -94,7 +94,7 @@ def test_blocks_and_rows_at_zero(put, weighted, monkeypatch):
     p, x = rng.normal(size=(200, 7)), rng.normal(size=(50, 7))
     sigma = rng.uniform(0.01, 2, 50)
     cloud = PointCloud(p, rng.dirichlet(np.ones(200)) if weighted else None)
-    monkeypatch.setattr(generic, "rows", lambda law, x: 7)
+    monkeypatch.setattr(softmax, "rows", lambda law, x: 7)
     for kind in ("denoise", "score", "log_density"):
         for level in ((1.0, 0.5), (0.6, sigma), (rng.uniform(0.5, 2, 50), sigma)):
             want = getattr(cloud.noised(*level), kind)(x)

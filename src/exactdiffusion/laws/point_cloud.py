@@ -106,6 +106,7 @@ class PointCloud(Fixed):
             self._p.add(C=P - center)
         if d <= softmax.LOW:
             self._p.add(T=P.T)
+            self._wide = float(np.max(np.ptp(P, axis=0)))
         if self._small:
             self._p.add(A=np.concatenate([P - center, -0.5 * squares[:, None], logw[:, None]], axis=1))
         self._diameter: float | None = None

@@ -15,13 +15,13 @@ _MAGIC = 1.5 * 2.0**52
 
 
 @numba.njit(fastmath={"contract", "nnan", "ninf", "nsz"}, cache=True)
-def exponential(x, t):
-    """exp in place of x <= 0, 0 below -600; t is room of the same length.
+def exponential(x, top, t):
+    """exp(x - top) in place of x <= top, 0 below e^-600; t is room of the same length.
 
     Each loop compiles to vector code. Reassociation is not allowed here: it would undo the splitting.
     """
     for j in range(x.shape[0]):
-        v = max(x[j], -600.0)
+        v = max(x[j] - top, -600.0)
         n = v * _LOG2E + _MAGIC
         t[j] = n
         n = n - _MAGIC
@@ -65,9 +65,7 @@ def _row(x, room):
     top, r = _largest(x), 0
     while x[r] < top:
         r += 1
-    for j in range(x.shape[0]):
-        x[j] -= top
-    exponential(x, room)
+    exponential(x, top, room)
     x[r] = 0.0
     return r, top, _sum(x)
 
@@ -88,12 +86,14 @@ def low(L, y, T, factor, logw, reference, others):
     room, best = np.empty(L.shape[1]), np.empty((L.shape[0], 1))
     for i in range(L.shape[0]):
         x = L[i]
-        x[:] = 0.0
         for k in range(T.shape[0]):
-            for j in range(x.shape[0]):
-                x[j] += (y[i, k] - T[k, j]) ** 2
-        for j in range(x.shape[0]):
-            x[j] *= factor[i]
+            unit, z = factor[i] if k == T.shape[0] - 1 else 1.0, y[i, k]
+            if k == 0:
+                for j in range(x.shape[0]):
+                    x[j] = unit * ((z - T[k, j]) * (z - T[k, j]))
+            else:
+                for j in range(x.shape[0]):
+                    x[j] = unit * (x[j] + (z - T[k, j]) * (z - T[k, j]))
         for j in range(logw.shape[0]):
             x[j] += logw[j]
         reference[i], best[i, 0], others[i, 0] = _row(x, room)

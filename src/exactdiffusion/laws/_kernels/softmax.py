@@ -38,12 +38,12 @@ from ..base import BLOCK_DOUBLES, EPS, column, norm_rows
 # Logits below this have weight 0: exp(-600) times a coordinate is still a normal number, and 1e-261 changes no result.
 FLOOR = -600.0
 TOLERANCE = 64 * EPS
-# Times the error of differences that a logit may have (ii above).
-FACTOR = 16.0
+# Times the error of differences that a logit may have (ii above): for means, and for covariances, where it is a relative one.
+FACTOR, FACTOR_FULL = 32.0, 8.0
 # Largest dimension in which distances are summed over coordinates: on the CPU, and on a device where passes cost more.
-LOW, LOW_DEVICE = 8, 3
+LOW, LOW_DEVICE = 6, 3
 # Doubles of one matrix (rows x atoms) of a block: of one that stays in cache, and of the largest one.
-LOW_BLOCK, LARGE_BLOCK = 1 << 17, 6_500_000
+LOW_BLOCK, LARGE_BLOCK = 1 << 18, 6_500_000
 # Clouds up to this many doubles keep centred copies of their atoms.
 SMALL_CLOUD = 1 << 22
 # Pairs (query, atom) from which a call is worth the import of the compiled kernel.
@@ -360,7 +360,8 @@ class Weights:
             second = second + self.others * (square - 64 * EPS * law._reach**2)
             spread = xp.sqrt(_bounded(xp.maximum, second, 0.0) / _bounded(xp.maximum, self.others, 1e-300))
             far = column(xp, norm_rows(xp, rows.y - xp.take(law._p("P", rows.x), self.reference, axis=0)))
-            good = good | (self.delta <= FACTOR * rows.unit * (rows.r * far) * (rows.r * spread))
+            factor = FACTOR_FULL if self.full else FACTOR
+            good = good | (self.delta <= factor * rows.unit * (rows.r * far) * (rows.r * spread))
         return xp.reshape(good & (self.delta <= 0.25), (-1,))
 
     def cured(self, rows, index):
@@ -396,7 +397,7 @@ def weigh(rows, full=False, kernel=None, frame=None):
         xp = array_namespace(w.E)
         S = sums(law, w.E, frame) if frame else None
         good = w.good(rows)
-        if not bool(xp.all(good)):
+        if on_accelerator(rows.x) or not bool(xp.all(good)):
             good = w.good(rows, sums(law, w.E, law._frame) if S is None else S, frame or law._frame)
         if bool(xp.all(good)):
             return w, S
