@@ -13,11 +13,11 @@ of the cloud, which makes all logits of a block one matrix product. Bounds of th
   deserves.
 
 **One fallback.** Errors delta_j of the logits move the mean by ``sum_j w_j delta_j |p_j - mean|``. So the first two forms
-serve in a row where (i) delta times the mass of the atoms other than the best is below the tolerance, or (ii) delta is
-within a factor of the error that differences would have at the root mean square distance of those atoms from the best one.
-In the other rows every atom of weight above ``tolerance / (M delta)`` is recomputed by differences; the M atoms below
-contribute at most ``M * tolerance / (M delta) * delta = tolerance``. Where delta is large, or where products leave the range
-of floats, all atoms are recomputed, in units of t, in which nothing leaves the range.
+serve in a row where (i) delta times the mass of the atoms other than the best is below the tolerance, or (ii) many atoms
+count and delta is within a factor of the error that differences would have at the root mean square distance of those atoms
+from the best one. In the other rows every atom of weight above ``tolerance / (M delta)`` is recomputed by differences; the
+M atoms below contribute at most ``M * tolerance / (M delta) * delta = tolerance``. Where delta is large, or where products
+leave the range of floats, all atoms are recomputed, in units of t, in which nothing leaves the range.
 
 **Accelerators.** Nothing in a block asks the device for a number, which would make Python wait for it, except one question:
 whether all rows are good. Large clouds in up to three dimensions have a search tree: `tree`.
@@ -38,8 +38,10 @@ from ..base import BLOCK_DOUBLES, EPS, column, norm_rows
 # Logits below this have weight 0: exp(-600) times a coordinate is still a normal number, and 1e-261 changes no result.
 FLOOR = -600.0
 TOLERANCE = 64 * EPS
-# Times the error of differences that a logit may have (ii above): for means, and for covariances, where it is a relative one.
+# Times the error of differences that a logit may have (ii above): for means, and for covariances, where it is relative.
 FACTOR, FACTOR_FULL = 32.0, 8.0
+# Atoms that count, up to which a row gets exact logits even where (ii) would serve: so many may tie.
+FEW = 8
 # Largest dimension in which distances are summed over coordinates: on the CPU, and on a device where passes cost more.
 LOW, LOW_DEVICE = 6, 3
 # Doubles of one matrix (rows x atoms) of a block: of one that stays in cache, and of the largest one.
@@ -290,15 +292,16 @@ class Rows:
         return self.unit * (self.r * (norm + (law._reach + 0.5 * law._center_norm))) * (self.r * law._reach)
 
     def differences(self, i, j, reference):
-        """r^2 (h_ref - h_j) for pairs (row i, atom j), without cancellation, in units of t."""
+        """r^2 (h_ref - h_j) for pairs (row i, atom j), without cancellation: nothing rounds where x is in the middle."""
         law, xp = self.law, array_namespace(self.x)
-        P, s, t = law._p("P", self.x), factor(self.s, self.x), factor(self.t, self.x)
-        atom = xp.take(P, reference, axis=0)
-        z, r, out = (self.x - s * atom) / t, self.r, []
+        P, s, r, half = law._p("P", self.x), factor(self.s, self.x), self.r, factor(0.5 / self.t, self.x)
+        best, out = xp.take(P, reference, axis=0), []
         for c in chunks(i.shape[0], max(1, BLOCK_DOUBLES // (8 * law.dim))) or [slice(0, 0)]:
-            D = xp.take(P, j[c], axis=0) - xp.take(atom, i[c], axis=0)
-            D *= r if isinstance(r, float) else xp.take(r, i[c], axis=0)
-            out.append(xp.sum(D * (xp.take(z, i[c], axis=0) - 0.5 * D), axis=-1))
+            x, p, p1 = xp.take(self.x, i[c], axis=0), xp.take(P, j[c], axis=0), xp.take(best, i[c], axis=0)
+            s1, r1, half1 = (v if isinstance(v, float) else xp.take(v, i[c], axis=0) for v in (s, r, half))
+            G = (x - p) + (x - p1) if isinstance(s1, float) and s1 == 1.0 else (x - s1 * p) + (x - s1 * p1)
+            p -= p1
+            out.append(xp.sum((r1 * p) * (half1 * G), axis=-1))
         return out[0] if len(out) == 1 else xp.concat(out)
 
     def exact(self, candidates, reference):
@@ -361,19 +364,27 @@ class Weights:
             spread = xp.sqrt(_bounded(xp.maximum, second, 0.0) / _bounded(xp.maximum, self.others, 1e-300))
             far = column(xp, norm_rows(xp, rows.y - xp.take(law._p("P", rows.x), self.reference, axis=0)))
             factor = FACTOR_FULL if self.full else FACTOR
-            good = good | (self.delta <= factor * rows.unit * (rows.r * far) * (rows.r * spread))
+            close = self.delta <= factor * rows.unit * (rows.r * far) * (rows.r * spread)
+            if not on_accelerator(self.E) and bool(xp.any(self.others[close] <= FEW)):
+                count = xp.count_nonzero(self.cut(law._active) < self.E, axis=-1)
+                close = close & (xp.expand_dims(count, axis=-1) > FEW)
+            good = good | close
         return xp.reshape(good & (self.delta <= 0.25), (-1,))
+
+    def cut(self, M):
+        """Weights (b, 1) above which one of M atoms is worth an exact logit; below 0 where no logit can be trusted."""
+        xp = array_namespace(self.E)
+        cut = TOLERANCE * (self.others if self.full else 1.0) / (M * _bounded(xp.maximum, self.delta, TOLERANCE))
+        return xp.where(self.delta <= 0.25, cut, xp.full_like(cut, -1.0))
 
     def cured(self, rows, index):
         """`Weights` of the rows ``index``, whose atoms that count are recomputed by differences."""
         law, xp = rows.law, array_namespace(self.E)
-        E, reference, others, delta = (xp.take(a, index, axis=0) for a in (self.E, self.reference, self.others, self.delta))
+        E, reference = xp.take(self.E, index, axis=0), xp.take(self.reference, index, axis=0)
         rows, logw = rows.some(index), law._p("logw", rows.x)
 
         # Atoms below the cut are good as they are; a cut below 0 or no number makes all atoms candidates.
-        cut = TOLERANCE * (others if self.full else 1.0) / (law._active * _bounded(xp.maximum, delta, TOLERANCE))
-        cut = xp.where(delta <= 0.25, cut, xp.full_like(cut, -1.0))
-        candidates = xp.logical_not(cut >= E)
+        candidates = xp.logical_not(xp.take(self.cut(law._active), index, axis=0) >= E)
 
         # Seen from far away, or after an overflow, the first guess is not the best atom: then once more, relative to that.
         for _ in range(3):
@@ -386,7 +397,8 @@ class Weights:
             reference = xp.where(better, xp.argmax(L, axis=-1), reference)
         new = exponentiate(xp.where(candidates, L, xp.zeros_like(L)), self.full)
         E = _put(xp.where(candidates, new, E), reference, 0.0)
-        return Weights(E, reference, xp.sum(E, axis=-1, keepdims=True), xp.zeros_like(delta), self.full)
+        others = xp.sum(E, axis=-1, keepdims=True)
+        return Weights(E, reference, others, xp.zeros_like(others), self.full)
 
 
 def weigh(rows, full=False, kernel=None, frame=None):
@@ -406,10 +418,9 @@ def weigh(rows, full=False, kernel=None, frame=None):
         bad = xp.logical_not(good)
         (index,) = xp.nonzero(bad)
         parts = [w.cured(rows, index[c]) for c in chunks(index.shape[0], max(1, workspace(rows.x) // (2 * law._active)))]
-        w.reference, w.others, w.E = (
-            _merge(bad, xp.concat([getattr(part, name) for part in parts], axis=0), getattr(w, name))
-            for name in ("reference", "others", "E")
-        )
+        for name in ("reference", "others", "E") if full else ("reference", "others"):
+            new = xp.concat([getattr(part, name) for part in parts], axis=0)
+            setattr(w, name, _merge(bad, new, getattr(w, name)))
         if frame:
             S = _merge(bad, xp.concat([sums(law, part.E, frame) for part in parts], axis=0), S)
     return w, S
