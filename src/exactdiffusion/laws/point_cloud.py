@@ -57,6 +57,16 @@ class PointCloud(Fixed):
     The arrays are read-only, in copies and pickles too. Tensors of torch and arrays of CuPy have no such flag: they are
     copied, or with ``copy=False`` shared where they lie in host memory; then only `check` tells that they were edited.
     A cloud has no density: log_density and score exist for ``noised(scale, sigma)`` with sigma > 0 only.
+
+    Examples
+    --------
+    >>> cloud = PointCloud([[0.0, 0.0], [3.0, 4.0]], weights=[0.25, 0.75])
+    >>> cloud.mean
+    array([2.25, 3.  ])
+    >>> cloud.diameter
+    5.0
+    >>> cloud.project([[1.0, 1.0]])
+    array([[0., 0.]])
     """
 
     def __init__(self, points: ArrayLike, weights: ArrayLike | None = None, *, copy: bool = True) -> None:
@@ -130,7 +140,13 @@ class PointCloud(Fixed):
         return out
 
     def noised(self, scale: ArrayLike = 1.0, sigma: ArrayLike = 0.0) -> "NoisedPoints":
-        """Law of ``scale * X + sigma * N(0, I)``; scalars, or one value per row of x, shape (n,)."""
+        """Law of ``scale * X + sigma * N(0, I)``; scalars, or one value per row of x, shape (n,).
+
+        >>> cloud = PointCloud([[-1.0], [1.0]])
+        >>> cloud.noised(1.0, [0.5, 0.1]).denoise([[0.0], [0.4]])
+        array([[0.],
+               [1.]])
+        """
         return NoisedPoints(self, scale, sigma)
 
     def sample(self, n: int, rng: Rng) -> np.ndarray:
@@ -225,7 +241,18 @@ def _points(name, value, allow_empty=True):
 
 
 class NoisedPoints(NoisedLaw):
-    """Law of ``scale * X + sigma * N(0, I)`` for X on a point cloud; see `PointCloud.noised`."""
+    """Law of ``scale * X + sigma * N(0, I)`` for X on a point cloud; see `PointCloud.noised`.
+
+    Examples
+    --------
+    The two atoms -1 and 1 have the conditional mean tanh(x / sigma^2):
+
+    >>> law = PointCloud([[-1.0], [1.0]]).noised(1.0, 0.5)
+    >>> law.denoise([[0.25]]).round(12)
+    array([[0.76159416]])
+    >>> law.score([[0.25]]).round(12)  # (denoise - x) / sigma^2
+    array([[2.04637662]])
+    """
 
     _far = "limit"
 

@@ -334,7 +334,8 @@ class Weights:
             top = _pick(L, reference)
             L -= top
             E = _put(exponentiate(L, full), reference, 0.0)
-            return cls(E, reference, xp.sum(E, axis=-1, keepdims=True), rows.error(top), full)
+            others = E @ np.ones((law._active, 1)) if is_numpy(xp) else xp.sum(E, axis=-1, keepdims=True)
+            return cls(E, reference, others, rows.error(top), full)
 
         # The compiled kernel sums distances itself, row by row.
         reference, others = np.empty(len(x), dtype=np.int64), np.empty((len(x), 1))
