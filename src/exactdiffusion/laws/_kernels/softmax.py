@@ -31,7 +31,7 @@ from dataclasses import dataclass
 import array_api_compat
 import numpy as np
 
-from ..._core.arrays import array_namespace, from_numpy, is_numpy, on_accelerator, workspace
+from ..._core.arrays import array_namespace, from_numpy, is_numpy, on_accelerator, to_numpy, workspace
 from ..._core.typing import Array
 from ..base import BLOCK_DOUBLES, EPS, column, norm_rows
 
@@ -236,7 +236,7 @@ class Rows:
     def some(self, index):
         """The rows of an index array."""
         xp, i = array_namespace(self.x), index
-        s, t = (v if len(v) == 1 else v[np.asarray(i)] for v in (self.s, self.t))
+        s, t = (v if len(v) == 1 else v[to_numpy(i)] for v in (self.s, self.t))
         return Rows(self.law, xp.take(self.x, i, axis=0), s, t)
 
     def logits(self, weights=True):
