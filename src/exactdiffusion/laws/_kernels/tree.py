@@ -208,14 +208,15 @@ def _blocks(law, tree, y, prec, T, share, count=1):
             yield a + r, np.cumsum(np.diff(i[c], prepend=-1) > 0) - 1, g[c], first, limit[r]
 
 
-def _from_reference(X, y, i, pr):
-    """h_ref - h_j (m, L) without cancellation, by the operations of `cloud.relative_low`."""
+def _from_reference(X, y, i, pr, r):
+    """r^2 (h_ref - h_j) (m, L) without cancellation, r (m, 1): by the operations of `softmax.Rows.differences`, in the same
+    order, so that both round alike."""
     out = None
     for k in range(y.shape[1]):
         z, q = y[i, k][:, None], pr[i, k][:, None]
         term = (z - X[:, k]) + (z - q)
-        term *= 0.5
-        term *= X[:, k] - q
+        term *= 0.5 * r
+        term *= r * (X[:, k] - q)
         out = term if out is None else np.add(out, term, out=out)
     return out
 
@@ -240,9 +241,9 @@ def _weigh(law, tree, y, p, i, leaf, first, what):
     if not np.any(top + lack[ref] < -8.0):
         E -= top[i][:, None]
     else:
+        r = np.sqrt(p)[i][:, None]
         for last in (False, False, True):
-            E = _from_reference(X, y, i, pr)
-            E *= p[i][:, None]
+            E = _from_reference(X, y, i, pr, r)
             E -= lack - lack[ref][i][:, None]
             # From far away squares cannot tell which atom is the best one: then once more relative to that.
             top, better = best(E)
@@ -322,7 +323,7 @@ def nearest(law, y, count=1):
         # As `cloud.low_nearest`: squares are good to (d + 2) eps each, and differences from the first of those decide.
         near = best[i][:, None] * (1 + 4 * (d + 2) * EPS) >= A
         ref = _lowest(index, near, first)
-        rel = _from_reference(X, z, i, P[ref])
+        rel = _from_reference(X, z, i, P[ref], 1.0)
         for k in range(count):
             if k:
                 rel[index == out[0, r][i][:, None]] = -np.inf
