@@ -282,7 +282,8 @@ class NoisedPoints(NoisedLaw):
         # Which kernels serve depends on the arguments only, so that results do.
         large = tree.applies(law, n) and is_numpy(xp)
         kernel = softmax.compiled() if is_numpy(xp) and n * law._active >= softmax.WORTH else None
-        moments, block = (tree.moments, tree.ROWS) if large else (softmax.moments, softmax.rows(law, x))
+        dense = softmax.rows(law, x, softmax.fuses(law, x, what, kernel))
+        moments, block = (tree.moments, tree.ROWS) if large else (softmax.moments, dense)
         out = []
         for c in softmax.chunks(n, block):
             y, (s, t) = x[c, :], (v if len(v) == 1 else v[c] for v in levels)

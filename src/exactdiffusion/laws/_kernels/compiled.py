@@ -20,6 +20,7 @@ def exponential(x, top, t):
 
     Each loop compiles to vector code. Reassociation is not allowed here: it would undo the splitting.
     """
+    bits = t.view(np.int64)
     for j in range(x.shape[0]):
         v = max(x[j] - top, -600.0)
         n = v * _LOG2E + _MAGIC
@@ -30,10 +31,8 @@ def exponential(x, top, t):
         for c in _SERIES:
             p = p * r + c
         x[j] = p
-    bits = t.view(np.int64)
     for j in range(x.shape[0]):
         bits[j] = (bits[j] + 1023) << 52
-    for j in range(x.shape[0]):
         e = x[j] * t[j]
         x[j] = e if e > 2.66e-261 else 0.0
 
@@ -51,6 +50,15 @@ def _largest(x):
     return max(max(max(a, b), max(c, d)), max(max(e, f), max(g, h)))
 
 
+@numba.njit(cache=True)
+def _first(x, top):
+    # Lowest index of the value top: vector code, where a search that stops early is not.
+    back = 0
+    for j in range(x.shape[0]):
+        back = max(back, x.shape[0] - j if x[j] == top else 0)
+    return x.shape[0] - back
+
+
 @numba.njit(fastmath={"nsz", "contract", "reassoc"}, cache=True)
 def _sum(x):
     total = 0.0
@@ -62,9 +70,10 @@ def _sum(x):
 @numba.njit(cache=True)
 def _row(x, room):
     # Weights in place of logits: (best atom, its logit, sum of the weights of the others).
-    top, r = _largest(x), 0
-    while x[r] < top:
-        r += 1
+    top = _largest(x)
+    r = _first(x, top)
+    if r == x.shape[0]:  # some logit is no number
+        r = 0
     exponential(x, top, room)
     x[r] = 0.0
     return r, top, _sum(x)
@@ -81,20 +90,38 @@ def softmax(L, reference, others):
 
 
 @numba.njit(fastmath={"contract"}, cache=True)
-def low(L, y, T, factor, logw, reference, others):
-    """`softmax` of the logits ``factor_i |y_i - p_j|^2 + logw_j`` of atoms T (d, M), made in L row by row; no logw: 0."""
-    room, best = np.empty(L.shape[1]), np.empty((L.shape[0], 1))
-    for i in range(L.shape[0]):
-        x = L[i]
-        for k in range(T.shape[0]):
-            unit, z = factor[i] if k == T.shape[0] - 1 else 1.0, y[i, k]
-            if k == 0:
-                for j in range(x.shape[0]):
-                    x[j] = unit * ((z - T[k, j]) * (z - T[k, j]))
-            else:
-                for j in range(x.shape[0]):
-                    x[j] = unit * (x[j] + (z - T[k, j]) * (z - T[k, j]))
-        for j in range(logw.shape[0]):
-            x[j] += logw[j]
+def _logits(x, y, T, factor, logw):
+    for k in range(T.shape[0]):
+        unit, z = factor if k == T.shape[0] - 1 else 1.0, y[k]
+        if k == 0:
+            for j in range(x.shape[0]):
+                x[j] = unit * ((z - T[k, j]) * (z - T[k, j]))
+        else:
+            for j in range(x.shape[0]):
+                x[j] = unit * (x[j] + (z - T[k, j]) * (z - T[k, j]))
+    for j in range(logw.shape[0]):
+        x[j] += logw[j]
+
+
+@numba.njit(fastmath={"nsz", "contract", "reassoc"}, cache=True)
+def _offset(x, p, own):
+    total = 0.0
+    for j in range(x.shape[0]):
+        total += x[j] * (p[j] - own)
+    return total
+
+
+@numba.njit(cache=True)
+def low(y, T, factor, logw, reference, others, shift):
+    """Best atom, sum of the weights of the others and mean offset from the best atom, for queries y (n, d) and atoms T (d, M).
+
+    The logits are ``factor_i |y_i - p_j|^2 + logw_j``; no logw: 0. Fills ``reference`` (n,), ``others`` (n, 1) and ``shift``
+    (n, d), or (n, 0) where that is not asked for. Returns the best logits (n, 1). Nothing of size (n, M) is made.
+    """
+    x, room, best = np.empty(T.shape[1]), np.empty(T.shape[1]), np.empty((len(y), 1))
+    for i in range(len(y)):
+        _logits(x, y[i], T, factor[i], logw)
         reference[i], best[i, 0], others[i, 0] = _row(x, room)
+        for k in range(shift.shape[1]):
+            shift[i, k] = _offset(x, T[k], T[k, reference[i]]) / (1.0 + others[i, 0])
     return best

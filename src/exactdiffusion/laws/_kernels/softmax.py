@@ -45,7 +45,7 @@ FEW = 8
 # Largest dimension in which distances are summed over coordinates: on the CPU, and on a device where passes cost more.
 LOW, LOW_DEVICE = 6, 3
 # Doubles of one matrix (rows x atoms) of a block: of one that stays in cache, and of the largest one.
-LOW_BLOCK, LARGE_BLOCK = 1 << 18, 6_500_000
+LOW_BLOCK, LARGE_BLOCK = 1 << 19, 6_500_000
 # Clouds up to this many doubles keep centred copies of their atoms.
 SMALL_CLOUD = 1 << 22
 # Pairs (query, atom) from which a call is worth the import of the compiled kernel.
@@ -107,9 +107,16 @@ def low(law, x):
     return law.dim <= (LOW_DEVICE if on_accelerator(x) else LOW)
 
 
-def rows(law, x):
-    """Rows of a block of queries."""
+def fuses(law, x, what, kernel):
+    """Whether the compiled kernel does all of a block, without a matrix of weights."""
+    return kernel is not None and what != "covariance" and low(law, x)
+
+
+def rows(law, x, fused=False):
+    """Rows of a block of queries; ``fused``: see `fuses`."""
     n, M, d = x.shape[0], law._active, law.dim
+    if fused:
+        return max(1, BLOCK_DOUBLES // (2 * d))
     if on_accelerator(x):
         return max(1, -(-n // max(1, -(-n // max(1, workspace(x) // max(M, d))))))  # blocks of one size
     if low(law, x):
@@ -193,7 +200,8 @@ def exponentiate(L, full=False):
     xp = array_namespace(L)
     clipped = not on_accelerator(L) and not float(xp.min(L)) >= FLOOR
     if clipped:
-        L = np.maximum(L, FLOOR, out=L) if is_numpy(xp) else _bounded(xp.maximum, L, FLOOR)
+        # NumPy's clip with both ends is vector code, its maximum with a number is not.
+        L = np.clip(L, FLOOR, 0.0, out=L) if is_numpy(xp) else _bounded(xp.maximum, L, FLOOR)
     E = np.exp(L, out=L) if is_numpy(xp) else xp.exp(L)
     if clipped and full:
         E[1.001 * math.exp(FLOOR) > E] = 0.0
@@ -217,6 +225,9 @@ def sums(law, E, name):
         if len(keep) < 0.7 * law._active:
             parts = chunks(len(keep), BLOCK_DOUBLES // law.dim)
             return flush(law, sum((E[:, keep[c]] @ atoms[keep[c]] for c in parts), np.zeros((len(E), law.dim))))
+    if is_numpy(xp) and law.dim <= 4:
+        # A thin product is slower than its columns.
+        return flush(law, np.stack([E @ column for column in np.ascontiguousarray(atoms.T)], axis=1))
     return flush(law, xp.matmul(E, atoms))
 
 
@@ -337,15 +348,8 @@ class Weights:
             others = E @ np.ones((law._active, 1)) if is_numpy(xp) else xp.sum(E, axis=-1, keepdims=True)
             return cls(E, reference, others, rows.error(top), full)
 
-        # The compiled kernel sums distances itself, row by row.
-        reference, others = np.empty(len(x), dtype=np.int64), np.empty((len(x), 1))
-        if low(law, x):
-            E, logw = scratch("logits", len(x), law._active), law._p("logw", x)[: 0 if law._uniform else law._active]
-            factor = np.broadcast_to(np.reshape(-0.5 * rows.r * rows.r, (-1,)), (len(x),))
-            top = kernel.low(E, rows.y, law._p("T", x), factor, logw, reference, others)
-        else:
-            E = rows.logits()
-            top = kernel.softmax(E, reference, others)
+        E, reference, others = rows.logits(), np.empty(len(x), dtype=np.int64), np.empty((len(x), 1))
+        top = kernel.softmax(E, reference, others)
         return cls(E, reference, others, rows.error(top), full)
 
     def good(self, rows, S=None, frame=None):
@@ -445,6 +449,8 @@ def moments(law, x, s, t, what, kernel=None):
         return found.replaced(from_numpy(np.array(zero), x), part)
 
     rows = Rows(law, x, s, t)
+    if fuses(law, x, what, kernel):
+        return _fused(rows, what, kernel)
     frame = {"mean": "P", "offset": law._frame}.get(what)
     w, S = weigh(rows, what == "covariance", kernel, frame)
     found = Found(w.reference, xp.reshape(w.others, (-1,)))
@@ -454,6 +460,22 @@ def moments(law, x, s, t, what, kernel=None):
         found.shift = flush(law, S)
     if what == "covariance":
         found.covariance = covariances(law, x, w)
+    return found
+
+
+def _fused(rows, what, kernel):
+    """`Found` of one block by the compiled kernel, which makes no matrix of weights; by NumPy where its logits do not serve."""
+    law, x, found = rows.law, rows.x, Found.empty(rows.x, what)
+    factor = np.broadcast_to(np.reshape(-0.5 * rows.r * rows.r, (-1,)), (len(x),))
+    logw = law._p("logw", x)[: 0 if law._uniform else law._active]
+    others, shift = found.others[:, None], np.empty((len(x), 0)) if found.shift is None else found.shift
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        top = kernel.low(rows.y, law._p("T", x), factor, logw, found.reference, others, shift)
+        good = Weights(others, found.reference, others, rows.error(top), False).good(rows)
+    bad = np.flatnonzero(~good)
+    for c in chunks(len(bad), max(1, LOW_BLOCK // law._active)):
+        some = rows.some(bad[c])
+        found.put(bad[c], moments(law, some.x, some.s, some.t, what))
     return found
 
 
