@@ -64,7 +64,7 @@ def sevens(monkeypatch):
         monkeypatch.setattr(softmax, "moments", lambda law, x, *rest: count.append(x.shape[0]) or moments(law, x, *rest))
         for module in (base, point_cloud, softmax):
             monkeypatch.setattr(module, "BLOCK_DOUBLES", 64)
-        monkeypatch.setattr(softmax, "rows", lambda law, x: 7)
+        monkeypatch.setattr(softmax, "rows", lambda *_: 7)
         monkeypatch.setattr(gaussian_mixture, "_CACHE_DOUBLES", 64)
         monkeypatch.setattr(gaussian_mixture, "_LIGHT_DOUBLES", 0)  # no light sums: they are tried below
         monkeypatch.setattr(stacked, "ROWS", 7)

@@ -113,7 +113,7 @@ def _offset(x, p, own):
 
 @numba.njit(cache=True)
 def low(y, T, factor, logw, reference, others, shift):
-    """Best atom, sum of the weights of the others and mean offset from the best atom, for queries y (n, d) and atoms T (d, M).
+    """Best atom, sum of the weights of the others and mean offset from the best atom, of queries y (n, d), atoms T (d, M).
 
     The logits are ``factor_i |y_i - p_j|^2 + logw_j``; no logw: 0. Fills ``reference`` (n,), ``others`` (n, 1) and ``shift``
     (n, d), or (n, 0) where that is not asked for. Returns the best logits (n, 1). Nothing of size (n, M) is made.

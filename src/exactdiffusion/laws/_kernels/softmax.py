@@ -464,7 +464,7 @@ def moments(law, x, s, t, what, kernel=None):
 
 
 def _fused(rows, what, kernel):
-    """`Found` of one block by the compiled kernel, which makes no matrix of weights; by NumPy where its logits do not serve."""
+    """`Found` of one block by the compiled kernel, without a matrix of weights; by NumPy where its logits do not serve."""
     law, x, found = rows.law, rows.x, Found.empty(rows.x, what)
     factor = np.broadcast_to(np.reshape(-0.5 * rows.r * rows.r, (-1,)), (len(x),))
     logw = law._p("logw", x)[: 0 if law._uniform else law._active]
