@@ -1,4 +1,4 @@
-"""Output law of a sampler on the line: nodes chosen per level against one fixed grid, and sums by non-uniform FFT.
+"""Output law of a sampler on the line: nodes chosen per level against one fixed grid.
 
     python benchmarks/law1d.py [--steps 16 64 256 1024] [--nodes 1000] [--fine 2000] [--repeats 3] [--output FILE]
 
@@ -6,9 +6,9 @@ Target: two modes; sampler: Euler-Maruyama of the reverse SDE. ``ours`` is `outp
 the density on one fixed grid of [-8, 8] by the full matrix of kernels in every step; its score is by the same formulas.
 The limit is ours without the sums: the score on its nodes. ``accuracy`` is the error of ours: its density on the same last
 nodes against four times as many nodes at every level, relative to the largest density; ``peer_accuracy`` that of the fixed
-grid against the same reference. The second part refines the nodes: ``sums="fourier"`` (ours) and the default (peer).
-``fine`` nodes of the fixed grid are used with 256 steps only. One thread, process CPU time, and the ratio of wall times
-beside it, which other load on the machine disturbs; all methods of a case one after the other in every repetition.
+grid against the same reference. ``fine`` nodes of the fixed grid are used with 256 steps only. One thread, process CPU time,
+and the ratio of wall times beside it, which other load on the machine disturbs; all methods of a case one after the other in
+every repetition.
 """
 
 import math
@@ -57,8 +57,8 @@ def fixed(N, nodes):
     return x, q
 
 
-def ours(N, refine=1.0, sums="positive"):
-    return line.propagate(LAW, chain(N), "euler_maruyama", refine=refine, sums=sums)
+def ours(N):
+    return line.propagate(LAW, chain(N), "euler_maruyama")
 
 
 def scores(N, run):
@@ -93,28 +93,9 @@ def case(N, nodes, repeats):
     }
 
 
-def fourier(N, refine, repeats):
-    """Sums by non-uniform FFT against positive sums on the same nodes."""
-    times, wall = 1e3 * interleaved_both([lambda: ours(N, refine, "fourier"), lambda: ours(N, refine)], repeats)
-    a, b = ours(N, refine, "fourier"), ours(N, refine)
-    kl = [line.divergences(run.target, run.law).kl for run in (a, b)]
-    return {
-        "case": f"N = {N}, nodes x {refine:g}, Fourier",
-        "N": N,
-        "repeats": repeats,
-        "refine": refine,
-        "nodes": max(s.nodes for s in b.steps),
-        "ours_ms": float(np.median(times[:, 0])),
-        "peer_ms": float(np.median(times[:, 1])),
-        "peer_over_ours": ratio(times, 1, 0),
-        "peer_over_ours_wall": ratio(wall, 1, 0),
-        "accuracy": abs(kl[0] / kl[1] - 1),
-    }
-
-
 def main(argv=None):
     """Run the cases, print the table and the exponents, write the record."""
-    o = options(__doc__, "law1d", steps=[16, 64, 256, 1024], refine=[1.0, 4.0, 16.0, 64.0], nodes=1000, fine=2000, repeats=3)
+    o = options(__doc__, "law1d", steps=[16, 64, 256, 1024], nodes=1000, fine=2000, repeats=3)
     o = o.parse_args(argv)
     rows, growth = [], {}
     with threadpool_limits(1):
@@ -123,27 +104,14 @@ def main(argv=None):
         for N in o.steps:
             rows.append(case(N, o.nodes, o.repeats if N <= 64 else 1))
         rows.append(case(max(N for N in o.steps if N <= 256), o.fine, o.repeats))
-        try:
-            import finufft
-        except ImportError:
-            finufft = None
-            print("finufft is not installed: without it sums='fourier' is the positive sum")
-        else:
-            ours(16, 64.0, "fourier")
-            rows += [fourier(16, refine, o.repeats) for refine in o.refine]
     show(rows, COLUMNS)
     some = [r for r in rows if "limit_ms" in r][:-1]
     if len(some) > 2:
         for key in ("ours_ms", "peer_ms"):
             growth[f"{key} in N"] = exponent([r["N"] for r in some], [r[key] for r in some])
-    some = [r for r in rows if "refine" in r]
-    if len(some) > 2:
-        growth["Fourier sums in the number of nodes"] = exponent([r["nodes"] for r in some], [r["ours_ms"] for r in some])
-        growth["positive sums in the number of nodes"] = exponent([r["nodes"] for r in some], [r["peer_ms"] for r in some])
     for key, value in growth.items():
         print(f"exponent of {key}: {value:.2f}")
-    versions = {"finufft": finufft.__version__} if finufft else {}
-    return write(o.output, COLUMNS, rows, growth, machine=machine(**versions))
+    return write(o.output, COLUMNS, rows, growth, machine=machine())
 
 
 if __name__ == "__main__":

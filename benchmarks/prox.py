@@ -11,6 +11,10 @@ seconds each). They are local solvers; the table says how often they miss the mi
 repetitions of process time on the same queries; ``residual`` is the largest relative residual of ours, ``peer dist`` the
 largest distance of the peer's points to ours where both found the same minimum. Ours is compared with itself from every
 atom as a start: ``worse`` counts the queries where that found a lower value.
+
+Growth: the time of 100 queries of normal clouds, at noise 1 and theta = lam / sigma^2 = 0.5, against the number of atoms M
+(d = 2 and 8) and against the dimension d (M = 2,000). The exponent between two sizes is log(time ratio) / log(size ratio);
+the last one of a row is that of the two largest sizes.
 """
 
 import argparse
@@ -19,7 +23,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from _common import machine, timed, write_record
+from _common import interleaved, machine, timed, write_record
 from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
@@ -146,6 +150,31 @@ def case(name, cloud, N, k, n, peers, repeats=5):
     return row
 
 
+#: atoms at a fixed dimension, and dimensions at 2,000 atoms; above d = 32 nearly every query has one component that counts
+GROWTH = (("M", 2, (200, 800, 3200, 12800)), ("M", 8, (200, 800, 3200, 12800)), ("d", 2000, (1, 2, 3, 4, 6, 8, 16, 32)))
+
+
+def growth(repeats=3, queries=100, theta=0.5):
+    """Seconds and exponents of the rows of GROWTH; all sizes of a row are timed in turn in every repetition."""
+    rows = []
+    for varied, fixed, sizes in GROWTH:
+        tasks = []
+        for size in sizes:
+            atoms, d = (size, fixed) if varied == "M" else (fixed, size)
+            cloud = PointCloud(np.random.default_rng([d, atoms]).standard_normal((atoms, d)))
+            law = cloud.noised(1.0, 1.0)
+            tasks.append(partial(law.prox, law.sample(queries, np.random.default_rng(1)), theta))
+        seconds = np.median(interleaved(tasks, repeats, warm=True), axis=0)
+        exponents = np.diff(np.log(seconds)) / np.diff(np.log(sizes))
+        rows.append(
+            {"varied": varied, "fixed": fixed, "sizes": sizes, "seconds": seconds.tolist(), "exponents": exponents.tolist()}
+        )
+        print(f"{varied} at {'d' if varied == 'M' else 'M'} = {fixed}")
+        for size, took, exponent in zip(sizes, seconds, [math.nan, *exponents]):
+            print(f"{size:10d}{1e3 * took:9.1f} ms{exponent:8.2f}", flush=True)
+    return rows
+
+
 def run(options):
     """Run the cases, print the table, write the JSON record."""
     cases = []
@@ -178,7 +207,7 @@ def run(options):
         )
         assert r["worse_than_certified"] == 0
         assert g["better_than_ours"] == d["better_than_ours"] == 0
-    write_record(options.output, {"cases": rows, "machine": machine()})
+    write_record(options.output, {"cases": rows, "growth": growth(), "machine": machine()})
     first = rows[0]
     if first["case"] == "dino":
         g, d = (first[q]["ratio"] for q in ("gradient", "differences"))

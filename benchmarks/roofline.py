@@ -26,7 +26,8 @@ import numpy as np
 from _common import write_record
 
 from exactdiffusion import GaussianMixture, PointCloud
-from exactdiffusion.laws._kernels import generic, softmax
+from exactdiffusion.laws._kernels import mixture as kernel
+from exactdiffusion.laws._kernels import softmax
 from exactdiffusion.papers import conditional_mean
 
 GOAL = 0.6
@@ -118,12 +119,10 @@ def counting(answers=None):
 @contextlib.contextmanager
 def path_of_a_gpu():
     """Tensors of the CPU go the way that those of a GPU go."""
-    with (
-        mock.patch.object(generic, "on_accelerator", return_value=True),
-        mock.patch.object(generic, "workspace", return_value=1 << 27),
-        mock.patch.object(softmax, "on_accelerator", return_value=True),
-        mock.patch.object(softmax, "workspace", return_value=1 << 27),
-    ):
+    with contextlib.ExitStack() as patches:
+        for module in (softmax, kernel):
+            patches.enter_context(mock.patch.object(module, "on_accelerator", return_value=True))
+            patches.enter_context(mock.patch.object(module, "workspace", return_value=1 << 27))
         yield
 
 

@@ -5,13 +5,17 @@
 A cell is one sampler with one number of steps and one seed, judged by its distance to the data. ``ours`` is
 `exactdiffusion.sweep` in this process, with and without records on disk; the peer (also the limit) calls the samplers and
 the metric in a plain loop. (Not DDIM: for it the engine also evaluates a theorem's bound along the path, which costs as
-much as the run.) CPU time of interleaved repetitions. Scaling compares wall time of one worker and two, which
-other load on the machine disturbs; workers are started before. ``accuracy`` is the largest relative difference of a value
+much as the run.) CPU time of interleaved repetitions. Scaling compares wall time of one worker and two, and of two plain
+loops, each on a core of its own with half of the seeds: the most that this machine gives under its present load. Workers are
+started before. ``accuracy`` is the largest relative difference of a value
 between the two ways, and the number of values that two workers changed.
 """
 
+import multiprocessing
+import os
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 from _common import interleaved, machine, options, ratio, show, write
@@ -32,6 +36,8 @@ COLUMNS = (
     "one_s",
     "two_s",
     "scaling",
+    "pinned_s",
+    "of_pinned",
     "accuracy",
 )
 TARGET, SAMPLERS, SCHEDULE, METRIC = "digits", ["ddpm", "heun"], "vp_linear", "distance"
@@ -56,7 +62,7 @@ def bare(samples, steps, seeds):
     values = []
     for sampler in SAMPLERS:
         for N in steps:
-            for seed in range(seeds):
+            for seed in seeds:
                 for x in engine.states(law, sampler, engine.grid_of(SCHEDULE, N), seed, samples):
                     last = x
                 values.append(float(np.sqrt(np.mean(law.distance(last) ** 2))))
@@ -71,16 +77,20 @@ def case(samples, steps, seeds, repeats):
         found["rows"] = engine.sweep(**arguments(samples, steps, seeds, exact_draws=0)).rows
 
     def disk():
-        with tempfile.TemporaryDirectory() as folder:
-            engine.sweep(**arguments(samples, steps, seeds, exact_draws=0, out=folder))
+        folders.append(tempfile.mkdtemp(dir=home))
+        engine.sweep(**arguments(samples, steps, seeds, exact_draws=0, out=folders[-1]))
 
     def plain():
-        found["values"] = bare(samples, steps, seeds)
+        found["values"] = bare(samples, steps, range(seeds))
 
-    with tempfile.TemporaryDirectory() as folder:
-        engine.sweep(**arguments(samples, steps, seeds, exact_draws=0, out=folder))
-        times = 1e3 * interleaved([ours, plain, disk, lambda: engine.sweep(
-            **arguments(samples, steps, seeds, exact_draws=0, out=folder))], repeats)  # fmt: skip
+    def reuse():
+        engine.sweep(**arguments(samples, steps, seeds, exact_draws=0, out=folders[0]))
+
+    # folders are removed at the end, out of the measured time
+    with tempfile.TemporaryDirectory() as home:
+        folders = []
+        disk()
+        times = 1e3 * interleaved([ours, plain, disk, reuse], repeats)
     cells = len(found["rows"])
     middle = np.median(times, axis=0) / cells
     ordered = sorted(r["value"] for r in found["rows"])
@@ -100,17 +110,42 @@ def case(samples, steps, seeds, repeats):
     }
 
 
+def _pin(core):
+    """Keep this process on one core and one thread, where the system can."""
+    threadpool_limits(1)
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {core})
+
+
 def scaling(samples, steps, seeds, repeats):
-    """Wall time of one process and two workers, alternating."""
+    """Wall time of one process, of two workers, and of two plain loops on a core each, alternating."""
     found, walls = {}, []
-    engine.sweep(**arguments(10, [2], 2, exact_draws=0, jobs=2))  # starts the workers
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0, 1]
+    context = multiprocessing.get_context("spawn")
+    loops = [ProcessPoolExecutor(1, mp_context=context, initializer=_pin, initargs=(c,)) for c in cores[:2]]
+
+    def pinned(samples, steps):
+        halves = [range(k, seeds, len(loops)) for k in range(len(loops))]
+        for half in [pool.submit(bare, samples, steps, part) for pool, part in zip(loops, halves)]:
+            half.result()
+
+    # start the workers and the loops: imports, data
+    engine.sweep(**arguments(10, [2], 2, exact_draws=0, jobs=2))
+    pinned(10, [2])
+
     for _ in range(repeats):
         row = []
-        for jobs in (1, 2):
+        for jobs in (1, 2, None):
             start = time.perf_counter()
-            found[jobs] = engine.sweep(**arguments(samples, steps, seeds, exact_draws=0, jobs=jobs)).rows
+            if jobs is None:
+                pinned(samples, steps)
+            else:
+                found[jobs] = engine.sweep(**arguments(samples, steps, seeds, exact_draws=0, jobs=jobs)).rows
             row.append(time.perf_counter() - start)
         walls.append(row)
+    for pool in loops:
+        pool.shutdown()
+
     walls = np.array(walls)
     same = [a["value"] == b["value"] for a, b in zip(found[1], found[2], strict=True)]
     return {
@@ -121,6 +156,8 @@ def scaling(samples, steps, seeds, repeats):
         "one_s": float(np.median(walls[:, 0])),
         "two_s": float(np.median(walls[:, 1])),
         "scaling": ratio(walls, 0, 1),
+        "pinned_s": float(np.median(walls[:, 2])),
+        "of_pinned": ratio(walls, 2, 1),
         "accuracy": float(len(same) - sum(same)),
         "load": machine().get("load"),
     }

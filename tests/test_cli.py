@@ -95,7 +95,7 @@ def test_data_that_cannot_be_had_is_one_line(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(datasets, "_download", lambda url, sha256: (None, f"{url}: no network"))
     from exactdiffusion.studies import sweep
 
-    sweep.law_of.cache_clear()
+    sweep._law.cache_clear()
     assert main(f"sweep --target dino --sampler ddim --steps 5 --out {tmp_path / 'x'}".split()) == 2
     assert re.fullmatch(r"exactdiffusion sweep: dino: [^\n]*EXACTDIFFUSION_DATA[^\n]*\n", capsys.readouterr().err)
 
@@ -105,7 +105,7 @@ def test_the_demo_falls_back_to_bundled_data_without_the_dino(capsys, monkeypatc
 
     monkeypatch.setattr(datasets, "_local", lambda *a: None)
     monkeypatch.setattr(datasets, "_download", lambda url, sha256: (None, f"{url}: no network"))
-    sweep.law_of.cache_clear()
+    sweep._law.cache_clear()
     assert demo._changes("steps_versus_w2")["target"] == "digits"
     assert "EXACTDIFFUSION_DATA" in capsys.readouterr().out
     assert demo._changes("noise_schedules") == {}
@@ -122,21 +122,10 @@ def test_module_and_no_progress_bar_away_from_a_terminal(tmp_path):
     done = subprocess.run(
         [
             sys.executable,
-            "-m",
-            "exactdiffusion",
-            "sweep",
-            "--target",
-            "two_moons",
-            "--sampler",
-            "ddim",
-            "--steps",
-            "3",
-            "--seeds",
-            "1",
-            "--samples",
-            "20",
-            "--out",
-            str(tmp_path),
+            *(
+                f"-m exactdiffusion sweep --target two_moons --sampler ddim --steps 3 --seeds 1 "
+                f"--samples 20 --out {tmp_path}"
+            ).split(),
         ],
         capture_output=True,
         text=True,

@@ -43,10 +43,14 @@ def compute(parameters, progress):
         rng = np.random.default_rng([parameters["seed"], 1000 + snr_db])
         x = law.sample(parameters["samples"], rng)
         y = x + sigma * rng.standard_normal(x.shape)
+
+        # the level whose SNR matches, and the states that are tabulated
         grid = conditional_mean.released_grid(parameters["steps"])
         start = conditional_mean.match(grid, sigma)
         levels = grid[start.index :]
         keep = set(np.unique(np.round(np.linspace(0, start.steps, parameters["points"])).astype(int)).tolist())
+
+        # the error of every state, and of its conditional mean against the one of y
         best = conditional_mean.cme(law, y, sigma)
         mmse = float(np.mean(conditional_mean.posterior_variance(law, y, sigma)))
         states = conditional_mean.chain(law, grid, y, sigma)
@@ -58,6 +62,7 @@ def compute(parameters, progress):
                 found = distances.excess_error(mean, best, mmse)
                 row |= {"excess": found.value, "excess_error": found.standard_error}
                 rows.append(row | {"nmse_cme": distances.nmse(best, x, power).value})
+
     return rows
 
 

@@ -43,10 +43,14 @@ def compute(parameters, progress):
             law = conditional_mean.normalised(GaussianMixture(None, np.array([[-1.0], [1.0]]), 0.09))
         else:
             law = datasets.random_mixture(parameters["components"], parameters["dim"], parameters["law_seed"])
+
+        # observations, their conditional means and the MMSE
         sigma = 10 ** (-parameters["snr_db"][name] / 20)
         y = law.noised(1.0, sigma).sample(parameters["samples"][name], np.random.default_rng(parameters["seed"]))
         best = conditional_mean.cme(law, y, sigma)
         mmse = float(np.mean(conditional_mean.posterior_variance(law, y, sigma)))
+
+        # the chain without noise, and means of chains with it
         cells = [("off", 0, n) for n in parameters["steps"]]
         cells += [("on", M, n) for M in parameters["runs"] for n in parameters["steps"]]
         for method, runs, n in progress(cells, name):
@@ -63,6 +67,7 @@ def draw(table, parameters):
     """One panel per law."""
     figure, panels = new_figure(7.2, 3.3, columns=len(parameters["laws"]), sharey=True, squeeze=False)
     for axes, name in zip(panels[0], parameters["laws"]):
+        # one curve per number of runs, with its limit 1/M
         for index, (method, runs) in enumerate([("off", 0)] + [("on", M) for M in parameters["runs"]]):
             mine = [r for r in table if r["law"] == name and r["method"] == method and r["runs"] == runs]
             rows = [r for r in mine if r["steps"] > 1]  # one step without noise is the CME itself: 0 is not on this axis
@@ -78,12 +83,16 @@ def draw(table, parameters):
             )
             if method == "on":
                 axes.axhline(1 / runs, color=look["color"], linewidth=0.7, linestyle=(0, (1, 2)))
+
+        # the axes
         axes.set_xscale("log")
         axes.set_yscale("log")
         plain_ticks(axes.xaxis, 2, max(parameters["steps"]))
         axes.set_xlabel("steps of the chain")
         dim = f"{parameters['dim']}-D" if name == "random mixture" else "1-D"
         axes.set_title(f"{name}, {dim}, {parameters['snr_db'][name]} dB".replace(" -", " \N{MINUS SIGN}"))
+
+    # labels of the whole figure
     panels[0][0].set_ylabel("excess over the MMSE\n(dotted: 1/M)")
     figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
     return figure

@@ -1,10 +1,10 @@
 """The quad-tree of a log-concavity certificate in the plane: every cell with its proved bound.
 
-On a cell with centre c and half diagonal h, lammax Cov(Z | y) is at most its value at c times exp((rho h + beta h^2/2)/v),
-rho the distance from E[Z | c] to the farthest atom, beta the claim over v (or, if smaller, exp(D h / v), D the diameter): a
-cell is accepted when this stays below the claim, and split in four when it does not. Beyond the circle a closed bound holds
-in sectors of directions. Colour: the bound over v, at most the claim. Cells grow small where the truth comes near the claim:
-between the atoms, and along the rays on which two atoms have equal odds, out to where the sectors take over.
+On a cell with the centre c, lammax Cov(Z | y) is at most the largest eigenvalue of E[exp(z s / v) z z^T] over its four
+corners c + s, z = Z - E[Z | c], the expectation under the posterior at c: a cell is accepted when this stays below the
+claim, and split in four when it does not. Beyond the circle a closed bound holds in sectors of directions. Colour: the bound
+over v, at most the claim. Cells grow small where the truth comes near the claim: between the atoms, and along the rays on
+which two atoms have equal odds, out to where the sectors take over.
 
 Left: the four atoms of the counterexample, sigma^2 = .714, claim .99 sigma^2 (strictly log-concave). Right: a rectangle with
 uneven weights .45, .05, .05, .45, v one per cent above the exact threshold, claim v; the cross is the witness, the point at
@@ -48,13 +48,10 @@ def compute(parameters, progress):
     ``setting``: x the radius, y the variance v, bound the claim over v, i the cells examined. ``witness``: x, y.
     """
     import numpy as np
+    from scipy.special import softmax
 
     from exactdiffusion import PointCloud
-    from exactdiffusion.papers.log_concavity.certificates import (
-        certify_log_concavity,
-        largest_posterior_variance,
-        log_concavity_threshold,
-    )
+    from exactdiffusion.papers.log_concavity.certificates import certify_log_concavity, log_concavity_threshold
 
     rows = []
     for name in progress(parameters["shown"], "certificates"):
@@ -77,12 +74,16 @@ def compute(parameters, progress):
         centres, width = proof.leaves[0] @ B, proof.leaves[1]
         level = np.round(np.log2(proof.radius / 16 / width)).astype(int)
         index = np.round((centres + proof.radius) / (2 * width[:, np.newaxis]) - 0.5).astype(int)
-        # the bound once more, from the library's posterior moments
-        y, h = centres + atoms.mean(axis=0), np.sqrt(2) * width
-        top = largest_posterior_variance(cloud, y, v)
-        mean = cloud.noised(1.0, np.sqrt(v)).denoise(y)
-        rho = np.sqrt(np.max(np.sum((atoms - mean[:, np.newaxis]) ** 2, axis=2), axis=1))
-        bound = top / v * np.exp(np.minimum(cloud.diameter * h, rho * h + 0.5 * q["claim"] * h * h) / v)
+        # the bound once more: the second moment about the mean, tilted towards each corner
+        y = centres + atoms.mean(axis=0)
+        logits = np.log(cloud.weights) - np.sum((y[:, np.newaxis] - atoms) ** 2, axis=2) / (2 * v)
+        p = softmax(logits, axis=1)
+        z = atoms - (p @ atoms)[:, np.newaxis]
+        bound = np.zeros(len(y))
+        for signs in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
+            tilted = p * np.exp(width[:, np.newaxis] * (z @ np.array(signs)) / v)
+            moment = np.swapaxes(z * tilted[:, :, np.newaxis], 1, 2) @ z
+            bound = np.maximum(bound, np.linalg.eigvalsh(moment)[:, -1] / v)
         rows.append(
             {
                 "cloud": name,
@@ -138,17 +139,23 @@ def draw(table, parameters):
         radius, cells = setting["x"], [r for r in rows if r["what"] == "cell"]
         q = parameters["clouds"][name]
         atoms = np.array(q["atoms"])
+
+        # above the whole ball, below its centre enlarged
         for row, axis in enumerate(axes[:, column]):
             patches = []
             for r in cells:
                 side = radius / 8 / 2 ** r["level"]
                 patches.append(Rectangle((r["i"] * side - radius, r["j"] * side - radius), side, side))
+
+            # the cells, coloured by their bound
             collection = PatchCollection(
                 patches, cmap="viridis", edgecolor="black", linewidth=0.12 if row == 0 else 0.3, rasterized=True
             )
             collection.set_array(np.array([r["bound"] for r in cells]))
             collection.set_clim(0, 1)
             axis.add_collection(collection)
+
+            # the atoms, and witnesses where the claim is false
             axis.plot(
                 *atoms.T,
                 "o",
@@ -169,6 +176,8 @@ def draw(table, parameters):
                         zorder=6,
                         markersize=5 if row == 0 else 8,
                     )
+
+            # the axes
             limit = 1.05 * radius if row == 0 else 0.27 * radius
             axis.set_xlim(-limit, limit)
             axis.set_ylim(-limit, limit)
@@ -183,6 +192,7 @@ def draw(table, parameters):
             else:
                 axis.set_xlabel("y, coordinate 1")
             axis.set_ylabel("coordinate 2" if column == 0 else "")
+
     bar = figure.colorbar(collection, ax=axes, location="bottom", shrink=0.6, aspect=40, pad=0.02)
     bar.set_label("proved bound of lammax Cov(Z | y) on the cell, over v; circle: closed bound beyond it; cross: witness")
     return figure

@@ -113,6 +113,8 @@ def draw(table, parameters):
     figure, (one, two, curve) = new_figure(7.6, 3.1, columns=3, width_ratios=[1, 1, 1.15])
     atoms = np.array(parameters["atoms"], dtype=float)
     norm = TwoSlopeNorm(0.0, -1.0, 0.12)
+
+    # the maps: one quadrant is tabulated, the others follow by symmetry
     for axes, m, title in ((one, 1, "m = 1: log p(y₁)"), (two, 2, "m = 2: log p(y₂ | y₁)")):
         rows = [r for r in table if r["part"] == "map" and r["m"] == m]
         side = np.array(sorted({r["x"] for r in rows}))
@@ -131,6 +133,8 @@ def draw(table, parameters):
         axes.set_yticks([-2, 0, 2])
         axes.set_xlabel("mean of the measurements")
         axes.set_title(title)
+
+    # the proofs: a certificate on the left, an interval on the right
     proved = next(r for r in table if r["part"] == "certificate")
     box = {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1.5}
     one.text(
@@ -154,9 +158,12 @@ def draw(table, parameters):
             fontsize=7,
             bbox=box,
         )
+
     bar = figure.colorbar(image, ax=[one, two], location="bottom", shrink=0.7, aspect=40, pad=0.02)
     bar.set_label("σ² λmax of the Hessian (black line: 0, inside it not log-concave)", fontsize=8)
     bar.set_ticks([-1, -0.75, -0.5, -0.25, 0, 0.05, 0.1])
+
+    # the largest curvature against the number of measurements
     for index, (i, label) in enumerate(((0, "worst past"), (1, "past with mean 0"), (2, "mean over pasts"))):
         rows = [r for r in table if r["part"] == "curve" and r["i"] == i]
         curve.plot([r["m"] for r in rows], [r["value"] for r in rows], **curve_style(index), label=label)

@@ -56,6 +56,10 @@ def compute(parameters, progress):
     ]
 
 
+def arrow(color, dashes):
+    return {"arrowstyle": "-|>", "color": color, "linewidth": 1.5, "shrinkA": 0, "shrinkB": 0, "linestyle": dashes}
+
+
 def draw(table, parameters):
     """Left: the two points and the descent directions. Middle: the predictions as vectors. Right: error against gamma."""
     import numpy as np
@@ -76,25 +80,15 @@ def draw(table, parameters):
         "eps_t": ("#0072B2", (0, (5, 1.5))),
         "eps_bar": ("#009E73", (0, (6, 1.5, 1.2, 1.5))),
     }
+
+    # left: the two points, their projection and the directions
     before, now, p = (get(s)[0] for s in ("x_{t+1}", "x_t", "projection"))
     plane.plot(*get("atoms").T, color="#0072B2", linewidth=2)
     plane.plot(*np.stack([before, now]).T, color="0.55", linewidth=1.0)
     plane.plot(*np.stack([now, p]).T, color="0.55", linewidth=0.8, linestyle=(0, (1, 1.5)))
     for name in ("true", "eps_{t+1}", "eps_t", "eps_bar"):
         color, dashes = looks[name]
-        plane.annotate(
-            "",
-            now - 0.4 * get(name)[0],
-            now,
-            arrowprops={
-                "arrowstyle": "-|>",
-                "color": color,
-                "linewidth": 1.5,
-                "shrinkA": 0,
-                "shrinkB": 0,
-                "linestyle": dashes,
-            },
-        )
+        plane.annotate("", now - 0.4 * get(name)[0], now, arrowprops=arrow(color, dashes))
     for point, text, shift in ((before, "$x_{t+1}$", (-27, 2)), (now, "$x_t$", (7, -1)), (p, "$p(x_t)$", (3, -13))):
         plane.plot(*point, "o", color=INK, markersize=4, zorder=4)
         plane.annotate(text, point, textcoords="offset points", xytext=shift)
@@ -106,21 +100,10 @@ def draw(table, parameters):
     plane.grid(visible=False)
     plane.margins(x=0.24, y=0.14)
 
+    # middle: the predictions as vectors
     for name, (color, dashes) in looks.items():
         tip = get(name)[0]
-        vectors.annotate(
-            "",
-            tip,
-            (0, 0),
-            arrowprops={
-                "arrowstyle": "-|>",
-                "color": color,
-                "linewidth": 1.5,
-                "shrinkA": 0,
-                "shrinkB": 0,
-                "linestyle": dashes,
-            },
-        )
+        vectors.annotate("", tip, (0, 0), arrowprops=arrow(color, dashes))
         vectors.plot([], [], color=color, linestyle=dashes, linewidth=1.5, label=labels[name])
     line = np.stack([get("eps_{t+1}")[0], get("eps_bar")[0]])
     vectors.plot(*line.T, color="0.6", linewidth=0.8)

@@ -73,6 +73,8 @@ def draw(table, parameters):
         rows = [r for r in table if r["target"] == target]
         top = max(r["kl_per_d"] for r in rows if r["kl_per_d"] is not None)
         failed = {}
+
+        # the curves, and where a proximal map has several values
         for index, scheme in enumerate(parameters["schemes"]):
             look = curve_style(index)
             curve = [r for r in rows if r["scheme"] == scheme and r["kl_per_d"] is not None]
@@ -83,6 +85,8 @@ def draw(table, parameters):
             for r in rows:
                 if r["scheme"] == scheme and r["kl_per_d"] is None:
                     failed.setdefault(r["d"], []).append((scheme, look["color"]))
+
+        # crosses above the curves for dimensions without a law of the output
         for d, schemes in failed.items():
             for k, (_, color) in enumerate(schemes):
                 axes.plot(d, top * 1.9 * 1.35**k, "x", color=color, markersize=6, markeredgewidth=1.5)
@@ -96,6 +100,8 @@ def draw(table, parameters):
                 va="center",
                 fontsize=7.5,
             )
+
+        # the axes
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
         axes.set_xticks(parameters[target], [str(d) for d in parameters[target]])
@@ -103,6 +109,8 @@ def draw(table, parameters):
         axes.set_xlabel("d, dimension")
         low, high = axes.get_ylim()
         plain_ticks(axes.yaxis, low, high, (1, 2, 5) if high < 50 * low else (1,))
+
+    # titles and legend
     panels[0].plot([], [], color="black", linewidth=0.9, linestyle=(0, (1, 2)), label="N(0, 0.8 I), a product")
     panels[0].set_title("v = 0.8 (1 ∓ 0.9/√d): bounded curvature")
     panels[1].set_title("v = 0.5, 1.5: curvature grows with d")

@@ -56,6 +56,8 @@ def compute(parameters, progress):
         L, H = bound.mixture_constants(variance, diameter, T)
         second = float(np.dot(weights, np.square(means))) + variance
         steps = schedules.vp_linear(N, beta_min=T, beta_max=T)
+
+        # the divergence of the output, with an error estimate where a second mesh is affordable
         error, values = None, {}
         if parameters["study_to"] >= N:
             kl = grid.study(law, steps, scheme).divergences.kl
@@ -63,6 +65,8 @@ def compute(parameters, progress):
         else:
             run = grid.propagate(law, steps, scheme)
             values["kl"] = grid.divergences(run.target, run.law).kl
+
+        # its bounds: the budget with exact integrals and the closed one
         if scheme == "proximal_backward":
             values["budget"] = budgets.budget(law, steps).total
         elif parameters["posterior_to"] >= N:
@@ -72,6 +76,8 @@ def compute(parameters, progress):
         elif steps.g.max() * (L + 0.5) <= 0.5:
             closed = bound.backward_kl if scheme == "proximal_backward" else bound.hybrid_trajectory_kl
             values["closed"] = closed(steps.g, 1, second, L, H)
+
+        # one row per quantity
         rows += [
             {
                 "target": target,
@@ -93,6 +99,7 @@ def draw(table, parameters):
     titles = {"normal": "N(1, 1/4)", "two modes": "½ N(−0.6, 0.4) + ½ N(0.6, 0.4)"}
     figure, panels = new_figure(7.2, 4.2, columns=len(parameters["targets"]), sharey=True, squeeze=False)
     for axes, target in zip(panels[0], parameters["targets"]):
+        # the divergence and its two bounds
         for index, scheme in enumerate(parameters["schemes"]):
             look = curve_style(index)
             for what, line in (("kl", "-"), ("budget", (0, (5, 2))), ("closed", (0, (1, 1.5)))):
@@ -106,6 +113,8 @@ def draw(table, parameters):
                     label=LABELS[scheme] if what == "kl" else None,
                     **style,
                 )
+
+        # a line of slope -2 below the curves
         N = np.array([256, 1024.0])
         base = (
             min(r["value"] for r in table if r["target"] == target and r["what"] == "kl" and r["N"] == N[0])
@@ -121,12 +130,16 @@ def draw(table, parameters):
                 xytext=(-40, -9),
                 fontsize=7.5,
             )
+
+        # the axes
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
         axes.set_xticks(parameters["steps"], [str(n) for n in parameters["steps"]])
         axes.set_xticks([], minor=True)
         axes.set_xlabel("N, steps")
         axes.set_title(titles[target])
+
+    # labels and the legend of line styles
     panels[0][0].set_ylabel("KL(p₀ | q₀) and its bounds (nats)")
     left = panels[0][0]
     for line, label in (

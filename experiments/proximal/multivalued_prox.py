@@ -145,6 +145,8 @@ def draw(table, parameters):
         return np.array(rows, dtype=float).reshape(-1, len(columns))
 
     figure, (line, atoms, dino) = new_figure(7.2, 3.3, columns=3)
+
+    # (a) the maps on a line: the global one jumps over the grey band
     ((x, _, u, _, v, _),) = get("line", "jump", ("x", "y", "ux", "uy", "vx", "vy"))
     line.axhspan(u, v, color="0.85", zorder=0, label="not in the range")
     line.plot(*get("line", "stationary").T, color="0.4", linewidth=0.8, label="stationary points")
@@ -156,11 +158,14 @@ def draw(table, parameters):
     cut = np.flatnonzero(np.diff(local[:, 1]) > 0.15)
     for k, part in enumerate(np.split(local, cut + 1)):
         line.plot(*part.T, label="local solver" if k == 0 else None, **{**curve_style(1), "marker": None, "linewidth": 1.1})
+
     line.set_xlim(-1.0, 1.0)
     line.set_ylim(-1.15, 1.15)
     line.set_xlabel("query y")
     line.set_ylabel("u")
     line.set_title(f"(a) two modes, λ = {parameters['line']['lam']:g}")
+
+    # (b), (c) in the plane: points outside the range, and queries with two values
     for axes, panel, letter in ((atoms, "three atoms", "b"), (dino, "dino", "c")):
         jumps = get(panel, "jump", ("x", "y"))
         lam, variance = get(panel, "level")[0]
@@ -183,6 +188,7 @@ def draw(table, parameters):
             zorder=4,
             label="atoms, scaled",
         )
+
         axes.set_xlim(-parameters["box"], parameters["box"])
         axes.set_ylim(-parameters["box"], parameters["box"])
         axes.set_aspect("equal")
@@ -190,6 +196,8 @@ def draw(table, parameters):
         axes.set_yticks([-1, 0, 1])
         axes.set_xlabel("query and u, coordinate 1")
         axes.set_title(f"({letter}) {panel}\nv = {variance:.2g}, λ = {lam:.2g}")
+
+    # one legend for all panels
     handles = dict(zip(*reversed(line.get_legend_handles_labels())))
     handles |= dict(zip(*reversed(atoms.get_legend_handles_labels())))
     atoms.set_ylabel("coordinate 2")

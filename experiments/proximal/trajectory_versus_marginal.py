@@ -48,6 +48,8 @@ def compute(parameters, progress):
     for scheme in parameters["schemes"]:
         options = bound.OPTIONS.get(scheme, {})  # the ancestral sampler with the large variance
         integral = budgets.curvature_integral(law, T, bound.TRAJECTORY_SHIFT[scheme])
+
+        # the law of the output and the budget of the trajectory, step count by step count
         for N in progress(parameters["steps"], scheme):
             steps = schedules.vp_linear(N, beta_min=T, beta_max=T)
             run = line.propagate(law, steps, scheme, **options)
@@ -68,6 +70,8 @@ def draw(table, parameters):
     import numpy as np
 
     figure, (both, ratio) = new_figure(7.2, 3.6, columns=2, width_ratios=[1.3, 1])
+
+    # both divergences, and the ratio of one of them to its leading term
     for index, scheme in enumerate(parameters["schemes"]):
         rows = [r for r in table if r["scheme"] == scheme]
         N = [r["N"] for r in rows]
@@ -77,6 +81,8 @@ def draw(table, parameters):
         ratio.plot(N, [r["trajectory"] / r["leading"] for r in rows], **look)
     both.plot([], [], color="black", linestyle=(0, (5, 2)), label="of the whole trajectory")
     both.plot([], [], color="black", linestyle="-", label="of the output")
+
+    # lines of slope -1 and -2
     ends = np.array([parameters["steps"][-3], parameters["steps"][-1]], dtype=float)
     for value, slope, text in (("trajectory", -1, "slope −1"), ("marginal", -2, "slope −2")):
         pick = max if value == "trajectory" else min
@@ -90,6 +96,8 @@ def draw(table, parameters):
             xytext=(2, 4) if value == "trajectory" else (-42, -8),
             fontsize=7.5,
         )
+
+    # the axes
     both.set_yscale("log")
     both.set_ylabel("KL (nats)")
     ratio.axhline(1, color="0.35", linewidth=0.9)

@@ -73,6 +73,8 @@ def _figures(args):
     changed = dict(_assignment(text) for text in args.set)
     if changed and (args.check or args.out is None):
         raise ValueError("set: got changed parameters; expected --out DIR (so the standard tables stay) and no --check")
+
+    # each figure: compare it with the committed one, or make it
     failed = False
     for experiment in figures.select(args.names, args.all):
         if args.check:
@@ -121,12 +123,12 @@ def _sweep(args):
 
     flags = {name: getattr(args, name) for name in ("target", "sampler", "steps", "exact_draws", *_SWEEP_DEFAULTS)}
     given = {name: value for name, value in flags.items() if value is not None}
-    where = {"jobs": args.jobs, "backend": args.backend, "scheduler": args.scheduler}
     try:
+        jobs = _workers(args, sweep)
         if args.file is not None:
             if given:
                 raise ValueError(f"{next(iter(given))}: got a flag beside the file {args.file}; expected one of the two")
-            result = sweepfile.run(args.file, args.out or f"results/{Path(args.file).stem}", own=args.own, **where)
+            result = sweepfile.run(args.file, args.out or f"results/{Path(args.file).stem}", own=args.own, jobs=jobs)
         else:
             absent = [name for name in ("target", "sampler", "steps") if name not in given]
             if absent:
@@ -134,10 +136,10 @@ def _sweep(args):
             given = {**_SWEEP_DEFAULTS, **given}
             names = {k: given[k].split(",") for k in ("target", "sampler", "schedule", "metric")}
             result = sweep.sweep(
-                **{**given, **names, "steps": _integers("steps", given["steps"])}, **where, out=args.out or "results/sweep"
+                **{**given, **names, "steps": _integers("steps", given["steps"])}, jobs=jobs, out=args.out or "results/sweep"
             )
     except KeyboardInterrupt:
-        print("exactdiffusion sweep: interrupted; what was computed is kept, the same command continues", file=sys.stderr)
+        print("exactdiffusion sweep: interrupted; computed cells are kept, the same command continues", file=sys.stderr)
         return 128 + 2
     # a full disk, a folder without permission, a record of someone else, a cell larger than the memory
     except (OSError, MemoryError, sweep.DamagedRecord) as error:
@@ -163,6 +165,15 @@ def _sweep(args):
     for path in (result.table, result.timings, result.provenance):
         print(path)
     return 0
+
+
+def _workers(args, sweep):
+    """Worker processes, or the cluster that --backend and --scheduler name."""
+    if args.backend != "loky":
+        return sweep.Cluster(args.backend, args.scheduler)
+    if args.scheduler is not None:
+        raise ValueError(f"scheduler: got {args.scheduler!r}; expected --backend dask or --backend ray beside it")
+    return args.jobs
 
 
 def _plot(args):
@@ -226,9 +237,16 @@ def _demo(args):
 
 
 def parser() -> argparse.ArgumentParser:
-    """The argument parser; each command sets ``run``, a function of the parsed arguments that returns the exit code."""
+    """The argument parser; each command sets ``run``, a function of the parsed arguments that returns the exit code.
+
+    Examples
+    --------
+    >>> parser().parse_args(["audit", "ideal", "--target", "digits"]).N
+    50
+    """
     top = argparse.ArgumentParser(
-        prog="exactdiffusion", description="Exact oracles, so that only the theorem is under test."
+        prog="exactdiffusion",
+        description="Numerical checks of theorems about diffusion models, with scores and denoisers that are exactly known.",
     )
     top.add_argument("--version", action="version", version=__version__)
     top.add_argument("--traceback", action="store_true", help="show where a bad argument was refused")
@@ -241,7 +259,7 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("names", nargs="*", metavar="NAME", help="a paper, or part of a theory file's name; default: all")
     c.add_argument("--deep", action="store_true", help="the long variants too")
     c.add_argument("--quick", action="store_true", help="the first case of each test only")
-    c.add_argument("--records", metavar="DIR", help="write what this run measured into DIR (JSON, Markdown, TOML)")
+    c.add_argument("--records", metavar="DIR", help="write the measurements of this run into DIR (JSON, Markdown, TOML)")
     c.add_argument("--check", action="store_true", help="compare the run with the committed theory/*/expected.toml")
     c.add_argument("--update", action="store_true", help="rewrite theory/*/expected.toml and paper_checks.md")
     c.add_argument("--from", dest="source", metavar="DIR", help="check or update with the records in DIR, in place of a run")
@@ -285,7 +303,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="RUNS",
         help="runs of exact draws beside each cell (default 200, fewer where they take long; 0: none)",
     )
-    c.add_argument("--refused", help="error (default) or skip: what happens to combinations that cannot run")
+    c.add_argument("--refused", help="error (default) or skip: treatment of combinations that cannot run")
     c.add_argument("--jobs", type=int, default=1, help="worker processes (default 1)")
     c.add_argument("--backend", default="loky", help="loky (default, this machine), dask or ray")
     c.add_argument("--scheduler", metavar="ADDRESS", help="of the dask scheduler, or of a running ray cluster")
@@ -294,7 +312,7 @@ def parser() -> argparse.ArgumentParser:
     c.set_defaults(run=_sweep)
 
     c = commands.add_parser("plot", help="draw a sweep: error against steps, oracle calls or seconds")
-    c.add_argument("dir", metavar="DIR", help="what sweep --out wrote")
+    c.add_argument("dir", metavar="DIR", help="a folder that sweep --out wrote")
     for name in ("target", "metric", "sampler", "schedule"):
         c.add_argument(f"--{name}", action="append", help=f"this {name} only; may be given several times")
     c.add_argument("--x", default="steps", help="steps (default), calls or seconds")
@@ -302,11 +320,11 @@ def parser() -> argparse.ArgumentParser:
     c.set_defaults(run=_plot)
 
     c = commands.add_parser("report", help="a sweep, the verdicts and the figures as one HTML file that opens offline")
-    c.add_argument("dir", metavar="DIR", help="what sweep --out wrote")
+    c.add_argument("dir", metavar="DIR", help="a folder that sweep --out wrote")
     for name in ("target", "metric"):
         c.add_argument(f"--{name}", action="append", help=f"this {name} only; may be given several times")
     c.add_argument("--out", metavar="FILE", help="default: DIR/report.html")
-    c.add_argument("--checks", metavar="DIR", help="what verify --records DIR wrote (default: the committed verdicts)")
+    c.add_argument("--checks", metavar="DIR", help="a folder that verify --records wrote (default: the committed verdicts)")
     c.add_argument("--figures", metavar="DIR", help="folder of the drawings (default: figures of the checkout)")
     c.set_defaults(run=_report)
 
@@ -341,7 +359,13 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code (0 done, 1 a check failed, 2 a bad argument, 141 a closed pipe)."""
+    """Run one command and return its exit code (0 done, 1 a check failed, 2 a bad argument, 141 a closed pipe).
+
+    Examples
+    --------
+    >>> main(["audit", "ideal", "--target", "absent"])
+    2
+    """
     from ._core.threads import one_thread
 
     one_thread()  # before anything imports NumPy
@@ -352,9 +376,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = args.run(args)
         sys.stdout.flush()
         return code
-    except BrokenPipeError:  # the reader of a pipe (head) has seen enough; what the exit flushes must not fail again
+    except BrokenPipeError:  # the reader of a pipe (head) has seen enough; flushing at the exit must not fail again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + 13  # what a shell reports of a program that SIGPIPE ended
+        return 128 + 13  # the exit code that shells report where SIGPIPE ended a program
     except (ValueError, DatasetUnavailable, ModuleNotFoundError) as error:
         if args.traceback:
             raise

@@ -63,7 +63,13 @@ DINO_SOURCES = (
 
 @dataclass(frozen=True)
 class Target:
-    """A named law: ``law()`` builds it; ``dim`` and ``summary`` are known without building."""
+    """A named law: ``law()`` builds it; ``dim`` and ``summary`` are known without building.
+
+    Examples
+    --------
+    >>> TARGETS["rings"].dim, TARGETS["rings"].law().dim
+    (2, 2)
+    """
 
     name: str
     dim: int
@@ -106,7 +112,7 @@ def target(name: str, dim: int, summary: str) -> Callable[[Callable], Callable]:
 
 
 class DatasetUnavailable(RuntimeError):
-    """No source of a data set could be reached; the message says what was tried and what to do."""
+    """No source of a data set could be reached; the message says which were tried and what to do."""
 
 
 def digits() -> np.ndarray:
@@ -116,6 +122,11 @@ def digits() -> np.ndarray:
     -------
     ndarray, shape (1797, 64)
         In [-1, 1] (17 grey levels).
+
+    Examples
+    --------
+    >>> digits().shape
+    (1797, 64)
     """
     from sklearn.datasets import load_digits
 
@@ -138,6 +149,11 @@ def photo_patches(size: int = 32, stride: int = 16) -> np.ndarray:
     -------
     ndarray, shape (n, 3 size^2)
         In [-1, 1], flattened row, column, channel; 1950 rows for the defaults, photograph by photograph.
+
+    Examples
+    --------
+    >>> photo_patches(size=64, stride=64).shape
+    (120, 12288)
     """
     size = integer("size", size, low=1, high=427)
     stride = integer("stride", stride, low=1)
@@ -175,7 +191,7 @@ def dino(folder: StrPath | None = None) -> np.ndarray:
     Notes
     -----
     Sources: see the module. The addresses in `DINO_SOURCES` could not be reached from the machine this was developed
-    on, so the download itself is untested; what it returns is compared with the checksum of the known file.
+    on, so the download itself is untested; its bytes are compared with the checksum of the known file.
     """
     found = _local(folder, ("DatasaurusDozen.tsv", "dino.csv"))
     if found is not None:
@@ -282,21 +298,27 @@ def _read_points(path):
     Raises
     ------
     ValueError
-        Naming the file, the row and the column of what is not a finite number.
+        Naming the file, the row and the column of a cell that is no finite number.
     """
     lines, delimiter = _lines(path)
     if not lines:
         raise ValueError(f"{path}: no numbers; expected one point a row")
     if delimiter is not None and all(line.endswith(delimiter) for _, line in lines):
         lines = [(number, line[:-1]) for number, line in lines]
+
+    # the first line may be a header
     first = _cells(path, *lines[0], delimiter)
     header = _is_header(first)
     lines = lines[1:] if header else lines
     body = [line for _, line in lines]
     if not body:
         raise ValueError(f"{path}: no numbers below the header; expected one point a row")
+
+    # decimal commas, where a comma separates nothing and there is no point
     if delimiter != "," and not any("." in line for line in body):
         body = [line.replace(",", ".") for line in body]
+
+    # NumPy reads the numbers; where it cannot, name the first cell that is none
     try:
         table = np.loadtxt(body, delimiter=delimiter, ndmin=2, comments=None, quotechar='"')
     except ValueError as error:
@@ -312,6 +334,8 @@ def _read_points(path):
                     cause = " (write a decimal point, and no thousands separators)" if "," in cell else cause
                     raise ValueError(f"{path}, row {number}, column {column}: {cell!r}; expected a finite number{cause}")
         raise ValueError(f"{path}: {reason}; expected one point a row")
+
+    # a first column or row that counts is probably an index or a header
     count = np.arange(len(table))
     if table.shape[1] > 1 and (np.array_equal(table[:, 0], count) or np.array_equal(table[:, 0], count + 1)):
         if header and first[0].strip().lower() in _INDEX:
@@ -453,7 +477,7 @@ def _pixels(source, raw, limit):
 
 
 def _local(folder, names):
-    """First of ``names`` in the folder given (which must hold one), or in that of the environment variable."""
+    """First of ``names`` in the folder given (which must hold one), or in the folder of the environment variable."""
     if folder is not None:
         if not isinstance(folder, (str, os.PathLike)) or not Path(folder).is_dir():
             fail("folder", folder, "an existing folder")
@@ -519,6 +543,11 @@ def two_moons(n: int = 1000) -> np.ndarray:
     -------
     ndarray, shape (n, 2)
         First the outer half circle of radius 1 about (0, 0), then the inner one about (1, 1/2).
+
+    Examples
+    --------
+    >>> two_moons(100).shape
+    (100, 2)
     """
     n = integer("n", n, low=2)
     from sklearn.datasets import make_moons
@@ -540,6 +569,11 @@ def swiss_roll(n: int = 1000, dim: Literal[2, 3] = 2, seed: int = 0) -> np.ndarr
     Returns
     -------
     ndarray, shape (n, dim)
+
+    Examples
+    --------
+    >>> swiss_roll(100).shape
+    (100, 2)
     """
     n, seed = integer("n", n, low=1), integer("seed", seed, low=0, high=2**32 - 1)
     dim = integer("dim", dim, low=2, high=3)
@@ -568,6 +602,11 @@ def rings(
     -------
     GaussianMixture
         The 8-mode ring is where gradient estimation is compared with DDIM.
+
+    Examples
+    --------
+    >>> rings().means.shape
+    (8, 2)
     """
     from .laws import GaussianMixture
 
@@ -584,7 +623,7 @@ def rings(
 def two_gaussians(dim: int = 2, half_distance: float = 3.0, std: float = 1.0, weight: float = 0.2) -> "GaussianMixture":
     """Two isotropic Gaussians at +-half_distance (1, ..., 1): Delta mu = 6 (1, ..., 1) in the log-concavity paper.
 
-    Separation and shape are those of arXiv 2305.19473, section 5; std 1 and weights 0.2 / 0.8 are this project's
+    Separation and shape are taken from arXiv 2305.19473, section 5; std 1 and weights 0.2 / 0.8 are this project's
     reading of its figures, where they are not printed.
 
     Parameters
@@ -599,6 +638,12 @@ def two_gaussians(dim: int = 2, half_distance: float = 3.0, std: float = 1.0, we
     Returns
     -------
     GaussianMixture
+
+    Examples
+    --------
+    >>> two_gaussians().means
+    array([[ 3.,  3.],
+           [-3., -3.]])
     """
     from .laws import GaussianMixture
 
@@ -627,6 +672,11 @@ def random_mixture(n_components: int = 128, dim: int = 64, seed: int = 453451, n
     Returns
     -------
     GaussianMixture
+
+    Examples
+    --------
+    >>> random_mixture(3, 2, seed=0).means.shape
+    (3, 2)
     """
     from sklearn.datasets import make_spd_matrix
 

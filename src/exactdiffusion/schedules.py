@@ -108,7 +108,13 @@ def _nonnegative(name, value, *, positive=False, high=np.inf):
 
 
 def alpha_bar_from_sigma(sigma: ArrayLike) -> np.ndarray:
-    """``1 / (1 + sigma^2)`` for a VE noise level (a noise ratio) ``sigma >= 0``."""
+    """``1 / (1 + sigma^2)`` for a VE noise level (a noise ratio) ``sigma >= 0``.
+
+    Examples
+    --------
+    >>> float(alpha_bar_from_sigma(1.0))
+    0.5
+    """
     return 1.0 / (1.0 + _nonnegative("sigma", sigma, high=LARGEST) ** 2)
 
 
@@ -117,6 +123,11 @@ def sigma_from_alpha_bar(alpha_bar: ArrayLike) -> np.ndarray:
 
     Near ``alpha_bar = 1`` the information is already lost in ``alpha_bar`` itself: start from the integral
     (:func:`sigma_from_integral`) where it is known.
+
+    Examples
+    --------
+    >>> float(sigma_from_alpha_bar(0.5))
+    1.0
     """
     given, alpha_bar = alpha_bar, _nonnegative("alpha_bar", alpha_bar, high=1.0)
     if (alpha_bar < LARGEST**-2).any():
@@ -126,22 +137,46 @@ def sigma_from_alpha_bar(alpha_bar: ArrayLike) -> np.ndarray:
 
 
 def integral_from_sigma(sigma: ArrayLike) -> np.ndarray:
-    """``B = -log alpha_bar = log1p(sigma^2)``."""
+    """``B = -log alpha_bar = log1p(sigma^2)``.
+
+    Examples
+    --------
+    >>> round(float(integral_from_sigma(1.0)), 12) == round(float(np.log(2)), 12)
+    True
+    """
     return np.log1p(_nonnegative("sigma", sigma, high=LARGEST) ** 2)
 
 
 def sigma_from_integral(integral: ArrayLike) -> np.ndarray:
-    """VE noise level ``sqrt(expm1(B))`` with ``B = -log alpha_bar >= 0``."""
+    """VE noise level ``sqrt(expm1(B))`` with ``B = -log alpha_bar >= 0``.
+
+    Examples
+    --------
+    >>> round(float(sigma_from_integral(np.log(2))), 12)
+    1.0
+    """
     return np.sqrt(np.expm1(_nonnegative("integral", integral, high=2 * np.log(LARGEST))))
 
 
 def alpha_bar_from_integral(integral: ArrayLike) -> np.ndarray:
-    """``exp(-B)``."""
+    """``exp(-B)``.
+
+    Examples
+    --------
+    >>> round(float(alpha_bar_from_integral(np.log(2))), 12)
+    0.5
+    """
     return np.exp(-_nonnegative("integral", integral))
 
 
 def alpha_bar_from_beta(beta: ArrayLike) -> np.ndarray:
-    """Cumulative products ``prod_{s <= t} (1 - beta_s)`` of DDPM betas in ``[0, 1]``, shape (T,); 0 from a beta of 1 on."""
+    """Cumulative products ``prod_{s <= t} (1 - beta_s)`` of DDPM betas in ``[0, 1]``, shape (T,); 0 from a beta of 1 on.
+
+    Examples
+    --------
+    >>> alpha_bar_from_beta([0.5, 1.0])
+    array([0.5, 0. ])
+    """
     beta = _nonnegative("beta", beta)
     if beta.ndim != 1:
         fail(f"beta (shape {beta.shape})", beta, "shape (T,)")
@@ -152,7 +187,13 @@ def alpha_bar_from_beta(beta: ArrayLike) -> np.ndarray:
 
 
 def beta_from_alpha_bar(alpha_bar: ArrayLike) -> np.ndarray:
-    """DDPM betas ``1 - alpha_bar_t / alpha_bar_{t-1}`` (``alpha_bar_0 = 1``) of decreasing products; the last may be 0."""
+    """DDPM betas ``1 - alpha_bar_t / alpha_bar_{t-1}`` (``alpha_bar_0 = 1``) of decreasing products; the last may be 0.
+
+    Examples
+    --------
+    >>> beta_from_alpha_bar([0.5, 0.25])
+    array([0.5, 0.5])
+    """
     alpha_bar = _nonnegative("alpha_bar", alpha_bar, high=1.0)
     if alpha_bar.ndim != 1:
         fail(f"alpha_bar (shape {alpha_bar.shape})", alpha_bar, "shape (T,)")
@@ -163,7 +204,13 @@ def beta_from_alpha_bar(alpha_bar: ArrayLike) -> np.ndarray:
 
 
 def snr_from_sigma(sigma: ArrayLike) -> np.ndarray:
-    """Linear SNR ``1 / sigma^2`` of a VE noise level ``sigma > 0`` (unit signal power)."""
+    """Linear SNR ``1 / sigma^2`` of a VE noise level ``sigma > 0`` (unit signal power).
+
+    Examples
+    --------
+    >>> float(snr_from_sigma(0.5))
+    4.0
+    """
     given, sigma = sigma, _nonnegative("sigma", sigma, positive=True, high=LARGEST)
     if (sigma < 1 / LARGEST).any():
         fail("sigma", given, f"noise levels of at least {1 / LARGEST:g}: the SNR leaves the range of floats below")
@@ -171,12 +218,24 @@ def snr_from_sigma(sigma: ArrayLike) -> np.ndarray:
 
 
 def sigma_from_snr(snr: ArrayLike) -> np.ndarray:
-    """VE noise level ``snr^(-1/2)``."""
+    """VE noise level ``snr^(-1/2)``.
+
+    Examples
+    --------
+    >>> float(sigma_from_snr(4.0))
+    0.5
+    """
     return _nonnegative("snr", snr, positive=True) ** -0.5
 
 
 def snr_db_from_snr(snr: ArrayLike) -> np.ndarray:
-    """``10 log10(snr)``."""
+    """``10 log10(snr)``.
+
+    Examples
+    --------
+    >>> float(snr_db_from_snr(100.0))
+    20.0
+    """
     return 10.0 * np.log10(_nonnegative("snr", snr, positive=True))
 
 
@@ -188,17 +247,35 @@ def _decibels(snr_db):
 
 
 def snr_from_snr_db(snr_db: ArrayLike) -> np.ndarray:
-    """``10^(snr_db / 10)``."""
+    """``10^(snr_db / 10)``.
+
+    Examples
+    --------
+    >>> float(snr_from_snr_db(20.0))
+    100.0
+    """
     return 10.0 ** (_decibels(snr_db) / 10.0)
 
 
 def snr_db_from_sigma(sigma: ArrayLike) -> np.ndarray:
-    """``-20 log10(sigma)``."""
+    """``-20 log10(sigma)``.
+
+    Examples
+    --------
+    >>> round(float(snr_db_from_sigma(0.1)), 12)
+    20.0
+    """
     return -20.0 * np.log10(_nonnegative("sigma", sigma, positive=True))
 
 
 def sigma_from_snr_db(snr_db: ArrayLike) -> np.ndarray:
-    """``10^(-snr_db / 20)``."""
+    """``10^(-snr_db / 20)``.
+
+    Examples
+    --------
+    >>> round(float(sigma_from_snr_db(20.0)), 12)
+    0.1
+    """
     return 10.0 ** (-_decibels(snr_db) / 20.0)
 
 
@@ -211,20 +288,38 @@ def _vp_rates(beta_min, beta_max):
 
 
 def vp_linear_rate(t: ArrayLike, beta_min: float = 0.1, beta_max: float = 20.0) -> np.ndarray:
-    """``beta(t) = beta_min + (beta_max - beta_min) t``, ``t`` in [0, 1]."""
+    """``beta(t) = beta_min + (beta_max - beta_min) t``, ``t`` in [0, 1].
+
+    Examples
+    --------
+    >>> vp_linear_rate([0.0, 1.0])
+    array([ 0.1, 20. ])
+    """
     beta_min, beta_max = _vp_rates(beta_min, beta_max)
     return beta_min + (beta_max - beta_min) * _nonnegative("t", t, high=1.0)
 
 
 def vp_linear_integral(t: ArrayLike, beta_min: float = 0.1, beta_max: float = 20.0) -> np.ndarray:
-    """``B(t) = beta_min t + (beta_max - beta_min) t^2 / 2``, ``t`` in [0, 1]."""
+    """``B(t) = beta_min t + (beta_max - beta_min) t^2 / 2``, ``t`` in [0, 1].
+
+    Examples
+    --------
+    >>> float(vp_linear_integral(1.0, 2.0, 4.0))
+    3.0
+    """
     beta_min, beta_max = _vp_rates(beta_min, beta_max)
     t = _nonnegative("t", t, high=1.0)
     return t * (beta_min + 0.5 * (beta_max - beta_min) * t)
 
 
 def vp_linear_time(integral: ArrayLike, beta_min: float = 0.1, beta_max: float = 20.0) -> np.ndarray:
-    """Time ``t`` with ``B(t) = integral``, by the form of the quadratic formula that does not cancel."""
+    """Time ``t`` with ``B(t) = integral``, by the form of the quadratic formula that does not cancel.
+
+    Examples
+    --------
+    >>> float(vp_linear_time(3.0, 2.0, 4.0))
+    1.0
+    """
     beta_min, beta_max = _vp_rates(beta_min, beta_max)
     integral = _nonnegative("integral", integral, high=1e150)
     root = beta_min + np.sqrt(beta_min**2 + 2.0 * (beta_max - beta_min) * integral)
@@ -265,6 +360,12 @@ class Grid(Fixed):
     At a first scale of 0 the noise ratio and ``integral`` are infinite, ``alpha_bar`` and ``snr`` 0, ``beta`` and
     ``ddpm_beta`` of the first step 1. Laws and :func:`exactdiffusion.samplers.ddim` take such a level; what divides by the
     scale refuses it, and has no VE coordinates to turn to.
+
+    Examples
+    --------
+    >>> grid = Grid([1.0, 1.0, 1.0], [4.0, 2.0, 0.0])
+    >>> grid.N, grid.beta, grid.to_vp().is_vp
+    (2, array([0.5, 1. ]), True)
     """
 
     scale: np.ndarray
@@ -284,12 +385,16 @@ class Grid(Fixed):
             scale = np.array(np.broadcast_to(scale, sigma.shape))
         except ValueError:
             fail(f"scale (shape {scale.shape})", self.scale, f"the shape {sigma.shape} of sigma")
+
+        # signs
         if (scale[0] < 0).any() or (scale[1:] <= 0).any():
             fail("scale", self.scale, "positive scales (only the first may be 0)")
         if (sigma < 0).any():
             fail("sigma", self.sigma, "nonnegative noise levels")
         if (sigma[:-1] == 0).any():
             fail("sigma", self.sigma, "positive noise levels (only the last may be 0)")
+
+        # the noise ratio falls
         with np.errstate(over="ignore", divide="ignore"):
             ratio = sigma / scale
         if not isinstance(self.strict, bool):
@@ -300,6 +405,8 @@ class Grid(Fixed):
             fail("sigma", self.sigma, f"finite and {word} sigma / scale (index 0 is the noisiest level)")
         if (ratio[:-1] == 0).any():
             fail("sigma", self.sigma, "sigma / scale within the range of floats (only the last may be 0)")
+
+        # what is kept
         object.__setattr__(self, "scale", scale)
         object.__setattr__(self, "sigma", sigma)
         for name in ("time", "rate"):
@@ -439,6 +546,11 @@ def nearest_index(grid: Grid, sigma: float, *, unit: Literal["db", "linear"] = "
 
     ``unit="db"`` compares in decibels (default; symmetric in the ratio), ``"linear"`` compares SNRs themselves, as the
     paper prints it. Ties, to rounding, go to the noisier level. A final 0 level is never chosen.
+
+    Examples
+    --------
+    >>> nearest_index(Grid([1.0, 1.0, 1.0], [4.0, 2.0, 1.0]), 2.1)
+    1
     """
     sigma = scalar("sigma", sigma, low=0.0, low_open=True)
     choice("unit", unit, ("db", "linear"))
@@ -489,6 +601,11 @@ def log_linear(N: int, sigma_max: float = 40.0, sigma_min: float = 0.01, final_z
     """Constant relative step: ``sigma_i = sigma_max (sigma_min / sigma_max)^(i / N)``; VE.
 
     ``final_zero=True`` reaches ``sigma_min`` one step earlier and ends with 0 (with N = 1: ``[sigma_max, 0]``).
+
+    Examples
+    --------
+    >>> log_linear(2, 4.0, 1.0).sigma
+    array([4., 2., 1.])
     """
     N, last = _steps(N, final_zero)
     sigma_max, sigma_min = _sigma_range(sigma_max, sigma_min)
@@ -507,6 +624,11 @@ def edm(N: int, sigma_max: float = 80.0, sigma_min: float = 0.002, rho: float = 
 
     ``sigma_i = (sigma_max^(1/rho) + i/M (sigma_min^(1/rho) - sigma_max^(1/rho)))^rho`` with ``M = N - 1`` and a final 0 as
     published; ``final_zero=False`` stops at ``sigma_min`` with ``M = N``.
+
+    Examples
+    --------
+    >>> edm(3, 80.0, 0.002).sigma.round(3)
+    array([8.000e+01, 2.515e+00, 2.000e-03, 0.000e+00])
     """
     N, last = _steps(N, final_zero)
     sigma_max, sigma_min = _sigma_range(sigma_max, sigma_min)
@@ -545,6 +667,11 @@ def vp_linear(
     final_zero : bool
         With ``eps > 0``: N - 1 uniform steps from 1 to ``eps``, then one step from ``eps`` to 0, as the
         "denoise at eps" variants of score_sde_pytorch and of arXiv 2507.08956 do.
+
+    Examples
+    --------
+    >>> vp_linear(4, 1.0, 1.0).g
+    array([0.25, 0.25, 0.25, 0.25])
     """
     N, last = _steps(N, final_zero)
     beta_min, beta_max = _vp_rates(beta_min, beta_max)
@@ -570,6 +697,12 @@ def admissible(N: int, eta: float = 0.1, nu: float = 2.0, sigma_max: float = 40.
     The step is :func:`exactdiffusion.statements.projection.beta_star`. The product guarantee of Thm 4.2 never falls below
     ``nu^{-(1 - eta) / eta}`` whatever N: the final sigma is ``sigma_max (1 - beta)^N``, never 0. For ``eta = 0`` one full
     step is exact, so only N = 1 is accepted.
+
+    Examples
+    --------
+    >>> grid = admissible(10, eta=0.1, nu=2.0)
+    >>> grid.N, bool(np.ptp(grid.beta) < 1e-12)
+    (10, True)
     """
     N = integer("N", N, low=1)
     eta, nu, start_ratio = (scalar(*a) for a in (("eta", eta), ("nu", nu), ("start_ratio", start_ratio)))
@@ -598,7 +731,13 @@ def _table(betas, name, value):
 
 
 def ddpm_sigmas(T: int = 1000, beta_start: float = 1e-4, beta_end: float = 0.02) -> np.ndarray:
-    """VE noise levels ``sqrt(1 / alpha_bar_t - 1)``, t = 0..T-1, of the linear DDPM betas (Ho et al. 2020); increasing."""
+    """VE noise levels ``sqrt(1 / alpha_bar_t - 1)``, t = 0..T-1, of the linear DDPM betas (Ho et al. 2020); increasing.
+
+    Examples
+    --------
+    >>> ddpm_sigmas()[[0, -1]].round(4)
+    array([1.000000e-02, 1.574073e+02])
+    """
     T = integer("T", T, low=1)
     beta_start = scalar("beta_start", beta_start, low=0.0, high=1.0, low_open=True, high_open=True)
     beta_end = scalar("beta_end", beta_end, low=0.0, high=1.0, low_open=True, high_open=True)
@@ -606,7 +745,13 @@ def ddpm_sigmas(T: int = 1000, beta_start: float = 1e-4, beta_end: float = 0.02)
 
 
 def ddpm_time(sigma: ArrayLike, table: ArrayLike | None = None) -> np.ndarray:
-    """Smallest index t with ``sigma <= table[t]`` (ceil search; T where ``sigma`` exceeds the table)."""
+    """Smallest index t with ``sigma <= table[t]`` (ceil search; T where ``sigma`` exceeds the table).
+
+    Examples
+    --------
+    >>> int(ddpm_time(40.0))
+    853
+    """
     table = ddpm_sigmas() if table is None else _nonnegative("table", table)
     if table.ndim != 1 or (np.diff(table) < 0).any():
         fail(f"table (shape {table.shape})", table, "increasing noise levels, shape (T,)")
@@ -651,6 +796,11 @@ def ddpm(
     final_zero : bool
         Replace the last level (time 0, sigma = 0.01) by 0. With ``N = T`` and "trailing" this is the full ancestral
         chain of T steps; without it that chain ends with a step of length zero.
+
+    Examples
+    --------
+    >>> ddpm(50)
+    Grid(N=50, VE, sigma/scale 157.407 -> 0.0100005)
     """
     return _subsample(N, ddpm_sigmas(T, beta_start, beta_end), spacing, final_zero)
 
@@ -679,6 +829,11 @@ def cosine(
 
     ``alpha_bar`` is proportional to ``cos^2((t/T + offset) / (1 + offset) pi / 2)``; betas are capped at ``max_beta``.
     ``spacing`` and ``final_zero`` as in :func:`ddpm`.
+
+    Examples
+    --------
+    >>> cosine(10).N
+    10
     """
     offset = scalar("offset", offset, low=0.0)
     table = _from_alpha_bar(lambda t: np.cos((t + offset) / (1 + offset) * (np.pi / 2)) ** 2, T, max_beta)
@@ -700,6 +855,11 @@ def sigmoid(
 
     ``alpha_bar`` is proportional to ``sig(end / tau) - sig((start + t/T (end - start)) / tau)``.
     ``spacing`` and ``final_zero`` as in :func:`ddpm`; the betas are capped as in the cosine schedule.
+
+    Examples
+    --------
+    >>> sigmoid(10).N
+    10
     """
     start, end = scalar("start", start), scalar("end", end)
     tau = scalar("tau", tau, low=0.0, low_open=True)
@@ -735,6 +895,11 @@ def quantised_times(
     to integers. "edm" (start 80): the N + 1 rho = 7 knots from ``start`` to 0.002, each rounded up to a training time.
     "linear" (start 40; "Ours" in the figure): N log-spaced levels from ``start`` down to
     ``sqrt(sigma(T // N) sigma(0))``, rounded up, then time 0. The lowest level everywhere is sigma(0) = 0.01.
+
+    Examples
+    --------
+    >>> quantised_times(4, "ddim")
+    array([999, 749, 499, 249,   0])
     """
     N = integer("N", N, low=2)
     choice("style", style, QUANTISED)
@@ -754,7 +919,13 @@ def quantised_times(
 
 
 def quantised(N: int, style: Literal["ddim", "ddim_offset", "edm", "linear"] = "linear", start: float | None = None) -> Grid:
-    """The schedules of arXiv 2306.04848, Fig. 5 (see :func:`quantised_times`); VE, zero-length steps possible at large N."""
+    """The schedules of arXiv 2306.04848, Fig. 5 (see :func:`quantised_times`); VE, zero-length steps possible at large N.
+
+    Examples
+    --------
+    >>> quantised(4, "ddim").N
+    4
+    """
     return _ve(ddpm_sigmas()[quantised_times(N, style, start)], strict=False)
 
 

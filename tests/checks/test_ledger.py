@@ -108,10 +108,44 @@ def test_gather_files_each_part_once_with_its_worst_batch():
 
 def test_gather_fails_for_one_violated_batch_and_for_none():
     check, _ = new()
-    with pytest.raises(AssertionError, match="upper, x"), check.gather(on="x", cause="rounding") as sides:
-        sides("upper", 1.0, 2.0, tol=0)
-        sides("upper", [1.0, 2.1], 2.0, tol=1e-12)
+
+    def violated():
+        with check.gather(on="x", cause="rounding") as sides:
+            sides("upper", 1.0, 2.0, tol=0)
+            sides("upper", [1.0, 2.1], 2.0, tol=1e-12)
+
+    with pytest.raises(AssertionError, match="upper, x"):
+        violated()
     with pytest.raises(AssertionError, match="nothing was measured"), check.gather(on="x", cause="rounding"):
+        pass
+
+
+def test_worst_law_is_asserted_to_one_per_cent_and_listed():
+    check, collected = new()
+    check.worst(0.504, 1.0, ratio=0.5, law="N(0, 2)", tol=0, cause="exact")
+    assert [record.part for record in collected.records] == ["holds", "equal"]
+    assert ledger.worst_laws(collected)[0].endswith("worst ratio 0.504 on N(0, 2)")
+    for measured in (0.494, 0.506, 1.01):
+        with pytest.raises(AssertionError, match="worst law"):
+            check.worst(measured, 1.0, ratio=0.5, law="N(0, 2)", tol=0, cause="exact")
+
+
+def test_gather_files_equalities_and_ratios():
+    check, collected = new()
+    with check.gather(on="x", cause="rounding", kind="equal") as sides:
+        sides("value", [1.0, 2.0], [1.0, 2.1], tol=0.2)
+        sides("value", 3.0, 3.0, tol=0.1)
+    with check.gather(cause="rounding", kind="tight") as sides:
+        sides("ratio", [0.9, 1.0], 1.0, tol=0.2)
+    value, ratio = collected.records
+    assert (value.part, value.on, value.count, round(value.ratio, 12)) == ("equal", "value, x", 3, 0.5)
+    assert (ratio.part, ratio.on, ratio.count, ratio.ratio) == ("tight", "ratio", 2, 0.9)
+    with (
+        pytest.raises(AssertionError, match="value, x"),
+        check.gather(on="x", cause="rounding", kind="equal") as sides,
+    ):
+        sides("value", 1.0, 1.2, tol=0.1)
+    with pytest.raises(ValueError, match=r"^kind"), check.gather(on="x", cause="rounding", kind="rate"):
         pass
 
 

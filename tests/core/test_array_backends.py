@@ -367,8 +367,8 @@ def _pools():
 
 
 POOLS = _pools()
-# They take files, arrays of complex numbers (which laws refuse) or no array at all.
-WITHOUT = {"load_complex", "complex_to_real", "complex_mixture", "study"}
+# It takes no array.
+WITHOUT = {"study"}
 
 
 def _functions():

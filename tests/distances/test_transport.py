@@ -191,10 +191,11 @@ def test_twenty_thousand_points_in_bounded_memory():
 
 def test_auto_method_by_sizes():
     rng = np.random.default_rng(0)
-    for n, m, name in ((1000, 1000, "emd"), (1001, 1001, "sparse"), (1001, 500, "emd"), (501, 1001, "sparse")):
-        assert distances.w2(rng.normal(size=(n, 2)), rng.normal(size=(m, 2))).method == name, (n, m)
+    sizes = ((200, 150, 8, "emd"), (151, 200, 8, "sparse"), (1000, 150, 9, "emd"), (1001, 150, 9, "sparse"))
+    for n, m, d, name in sizes:
+        assert distances.w2(rng.normal(size=(n, d)), rng.normal(size=(m, d))).method == name, (n, m, d)
     collapsed = rng.normal(size=(40, 2))[rng.integers(40, size=3000)]
-    assert distances.w2(collapsed, rng.normal(size=(900, 2))).method == "emd"  # 40 atoms
+    assert distances.w2(collapsed, rng.normal(size=(700, 2))).method == "emd"  # 40 atoms
 
 
 # repeated rows
@@ -441,5 +442,5 @@ def test_too_many_rounds_raise(monkeypatch):
 
 
 def test_constants_are_those_documented():
-    assert (wasserstein._DENSE_ATOMS, wasserstein._DENSE_SIDE) == (1000, 500)
+    assert (wasserstein._DENSE_PAIRS, wasserstein._DENSE_PAIRS_HIGH) == (30_000, 150_000)
     assert transport.ITERATIONS == 10**9

@@ -7,9 +7,9 @@ import pytest
 from exactdiffusion import GaussianMixture, PointCloud, laws
 from exactdiffusion._core.arrays import to_numpy
 from exactdiffusion.laws import base, gaussian_mixture, point_cloud
-from exactdiffusion.laws._kernels import softmax, stacked
+from exactdiffusion.laws._kernels import mixture, softmax
 from exactdiffusion.laws._kernels import tree as _neighbours
-from exactdiffusion.prox import solver
+from exactdiffusion.prox import general, modes, solver
 
 N = 45
 ORACLES = ("log_density", "score", "hessian", "denoise", "posterior_covariance", "responsibilities")
@@ -40,6 +40,7 @@ def _more():
         "stacked": lambda: GaussianMixture(w[:30] / w[:30].sum(), P[:30] @ A[0, :8], C),
         "stacked, singular": lambda: GaussianMixture(None, P[:30] @ A[0, :8] + 30.0, flat),
         "stacked, diagonal": lambda: GaussianMixture(None, P[:30] @ A[0, :8], C[:, 0] ** 2),
+        "thin": lambda: GaussianMixture(w, P[:, :3], np.geomspace(1e-8, 1, 120).reshape(40, 3), covariance_type="diag"),
     }
 
 
@@ -65,10 +66,10 @@ def sevens(monkeypatch):
         for module in (base, point_cloud, softmax):
             monkeypatch.setattr(module, "BLOCK_DOUBLES", 64)
         monkeypatch.setattr(softmax, "rows", lambda *_: 7)
-        monkeypatch.setattr(gaussian_mixture, "_CACHE_DOUBLES", 64)
-        monkeypatch.setattr(gaussian_mixture, "_LIGHT_DOUBLES", 0)  # no light sums: they are tried below
-        monkeypatch.setattr(stacked, "ROWS", 7)
-        monkeypatch.setattr(stacked, "CHUNK", 7)
+        monkeypatch.setattr(gaussian_mixture, "_CACHE_DOUBLES", 0)
+        monkeypatch.setattr(mixture, "ROWS", 7)
+        monkeypatch.setattr(mixture, "CHUNK", 7)
+        monkeypatch.setattr(mixture, "AGAIN", 3)
         return count
 
     return start
@@ -132,20 +133,19 @@ def test_oracles_in_blocks_of_seven(name, sevens):
     _agree(found, expected)
 
 
-@pytest.mark.parametrize("name", ["isotropic", "diagonal", "full", "degenerate", "mixture on a line"])
-def test_light_sums_of_mixtures_in_blocks_of_seven(name, monkeypatch):
-    """Small mixtures are summed on arrays (K, d, b): blocks of 7 rows against one block."""
+@pytest.mark.parametrize("name", ["isotropic", "diagonal", "full", "degenerate", "mixture on a line", "stacked", "thin"])
+@pytest.mark.parametrize("rows", [1, 7])
+def test_mixtures_by_products_in_blocks_of_seven(name, rows, monkeypatch):
+    """Products of matrices wherever they are possible, in blocks of 7 rows or 1 against one block of differences."""
     law = LAWS[name]()
+    monkeypatch.setattr(mixture, "pays", lambda *a: False)
     expected = _answers(law)
-    monkeypatch.setattr(gaussian_mixture, "_LIGHT_DOUBLES", 7 * law._active * law.dim)
-    sums, sizes = gaussian_mixture.NoisedMixture._sums, []
-    monkeypatch.setattr(
-        gaussian_mixture.NoisedMixture,
-        "_sums",
-        lambda self, what, x, *level: sizes.append(len(x)) or sums(self, what, x, *level),
-    )
+    monkeypatch.setattr(mixture, "pays", lambda *a: True)
+    sizes, block = [], mixture.Block
+    monkeypatch.setattr(mixture.Level, "blocks", lambda self: (rows, max(1, self.stack.K // 3)))
+    monkeypatch.setattr(mixture, "Block", lambda level, x, *rest: sizes.append(len(x)) or block(level, x, *rest))
     _agree(_answers(law), expected)
-    assert set(sizes) == {7, N % 7}
+    assert {rows, N % rows or rows} == set(sizes)
 
 
 @pytest.mark.parametrize("name", ["cloud", "line", "far from 0", "full", "diagonal", "stacked", "subspace"])
@@ -215,7 +215,8 @@ def test_proximal_maps_in_chunks_of_few_numbers(monkeypatch):
             whole = q.prox(x, lam, certificate=True)
             with monkeypatch.context() as patch:
                 patch.setattr(solver, "_CHUNK", 64)
-                patch.setattr(solver._Level, "_chunks", lambda self, p: [slice(a, a + 7) for a in range(0, p, 7)])
+                patch.setattr(modes, "_CHUNK", 64)
+                patch.setattr(general._Level, "_chunks", lambda self, p: [slice(a, a + 7) for a in range(0, p, 7)])
                 parts = q.prox(x, lam, certificate=True)
             single = np.concatenate([q.prox(x[i : i + 1], lam[i : i + 1]) for i in range(0, N, 9)])
             # both stop where Newton's steps are below rounding; a flat minimum magnifies that

@@ -11,7 +11,7 @@ import pytest
 
 from exactdiffusion import GaussianMixture, PointCloud
 from exactdiffusion._core.arrays import to_numpy, workspace
-from exactdiffusion.laws._kernels import generic, softmax
+from exactdiffusion.laws._kernels import mixture, softmax
 
 EPS = float(np.finfo(float).eps)
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,7 +24,7 @@ def put(request, monkeypatch):
         return array_api_strict.asarray
     torch = pytest.importorskip("torch")
     if request.param.endswith("GPU"):
-        for module in (generic, softmax):
+        for module in (mixture, softmax):
             monkeypatch.setattr(module, "on_accelerator", lambda x: not isinstance(x, np.ndarray))
             monkeypatch.setattr(module, "workspace", lambda x: 1 << 22)
     return lambda a: torch.asarray(np.array(a))
@@ -94,7 +94,7 @@ def test_blocks_and_rows_at_zero(put, weighted, monkeypatch):
     p, x = rng.normal(size=(200, 7)), rng.normal(size=(50, 7))
     sigma = rng.uniform(0.01, 2, 50)
     cloud = PointCloud(p, rng.dirichlet(np.ones(200)) if weighted else None)
-    monkeypatch.setattr(softmax, "rows", lambda law, x: 7)
+    monkeypatch.setattr(softmax, "rows", lambda *_: 7)
     for kind in ("denoise", "score", "log_density"):
         for level in ((1.0, 0.5), (0.6, sigma), (rng.uniform(0.5, 2, 50), sigma)):
             want = getattr(cloud.noised(*level), kind)(x)

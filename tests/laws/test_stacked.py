@@ -1,4 +1,4 @@
-"""Mixtures by stacked products (NumPy) against the kernels that form every difference, other namespaces and 50 digits."""
+"""Mixtures by products of matrices against the kernel that forms every difference, other namespaces and 50 digits."""
 
 import collections
 import importlib.util
@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from exactdiffusion._core.arrays import to_numpy
-from exactdiffusion.laws import GaussianMixture, gaussian_mixture
-from exactdiffusion.laws._kernels import stacked
+from exactdiffusion.laws import GaussianMixture
+from exactdiffusion.laws._kernels import mixture
 
 EPS = float(np.finfo(float).eps)
 METHODS = ("log_density", "score", "denoise", "hessian", "posterior_covariance")
@@ -52,27 +52,27 @@ def level_of(name, n, seed=0):
 def forms(monkeypatch):
     """Counter of the forms that blocks took."""
     taken = collections.Counter()
-    original = stacked.Level.form
+    original = mixture.Level.form
 
-    def form(self, what, y):
-        found = original(self, what, y)
-        taken[found] += 1
+    def form(self, reach):
+        found = original(self, reach)
+        taken[found and found.__name__] += 1
         return found
 
-    monkeypatch.setattr(stacked.Level, "form", form)
+    monkeypatch.setattr(mixture.Level, "form", form)
     return taken
 
 
 @pytest.fixture
 def always(monkeypatch):
-    """Stacks wherever they are possible, not only where they are faster."""
-    monkeypatch.setattr(gaussian_mixture, "pays", lambda K, d, n: d >= 8 and n > 0)
+    """Products wherever they are possible, not only where they are faster."""
+    monkeypatch.setattr(mixture, "pays", lambda K, d, n: n > 0)
 
 
 def plain(function):
-    """The same by the kernels on arrays (K, b, d)."""
+    """The same by differences."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gaussian_mixture, "pays", lambda *a: False)
+        patch.setattr(mixture, "pays", lambda *a: False)
         return function()
 
 
@@ -121,9 +121,11 @@ def test_every_form_is_used(forms):
     for sigma in (1e-4, 0.3, 30.0):
         q = law.noised(1.0, sigma)
         q.denoise(q.sample(n, 0))
-    assert forms == {"eigen": 1, "precision": 1, "gain": 1}
+    assert forms == {"Eigen": 1, "Precision": 1, "Gain": 1}
     q.denoise(q.sample(8, 0))  # too few rows to form matrices
-    assert forms["eigen"] == 2
+    assert forms["Eigen"] == 2
+    law_of("diagonal").noised(1.0, 0.3).denoise(law.sample(64, 0))
+    assert forms["Pairs"] == 1
 
 
 def _reference_module():
@@ -162,9 +164,9 @@ def test_batches_against_50_digits(kind, forms, capsys):
     assert worst <= 16
     assert good <= 1e-13
     if kind == "denoise":
-        assert min(forms["eigen"], forms["precision"], forms["gain"]) >= 4
+        assert min(forms["Eigen"], forms["Precision"], forms["Gain"], forms["Pairs"]) >= 4
     elif kind != "posterior_covariance":
-        assert min(forms["eigen"], forms["precision"]) >= 4
+        assert min(forms["Eigen"], forms["Precision"], forms["Pairs"]) >= 4
 
 
 @pytest.mark.usefixtures("always")
@@ -185,7 +187,7 @@ def test_pairs_closer_than_the_shift_are_formed_again(shift, form):
         agree(getattr(q, what)(x), exact, tol)
         if what == "score":
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(stacked, "_NEAR", 0.0)
+                patch.setattr(mixture, "_NEAR", 0.0)
                 wrong = getattr(q, what)(x)
             assert np.max(np.abs(wrong - exact)) > 20 * 64 * EPS * np.max(np.abs(exact))
 
@@ -230,16 +232,16 @@ def test_singular_covariances_at_small_sigma(sigma, forms):
     # Rounding of x and of the eigenvectors against the gradient, sqrt(d) / sigma.
     assert error <= min(1e-6, 64 * EPS * np.max(np.abs(x)) * np.sqrt(law.dim) / sigma + 64 * EPS * np.max(np.abs(exact)))
     if sigma <= 1e-5:
-        assert set(forms) == {"eigen"}
+        assert set(forms) == {"Eigen"}
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(stacked, "PRECISE", np.inf)
+            patch.setattr(mixture, "PRECISE", np.inf)
             assert np.max(np.abs(q.log_density(x)[:6] - exact)) > 1e-6
-        assert forms["precision"] == 1
+        assert forms["Precision"] == 1
 
 
-def test_small_queries_of_wide_components_far_away(monkeypatch):
+@pytest.mark.usefixtures("always")
+def test_small_queries_of_wide_components_far_away():
     """x near 0, |m_k| = 1e4, sigma small beside the widths: E[X|x] is about x; m_k + U(...) would keep eps |m_k| only."""
-    monkeypatch.setattr(gaussian_mixture, "pays", lambda K, d, n: d >= 8)
     rng = np.random.default_rng(0)
     K, d, n = 4, 8, 40
     A = rng.normal(size=(K, d, d))
@@ -250,11 +252,12 @@ def test_small_queries_of_wide_components_far_away(monkeypatch):
         q = law.noised(1.0, sigma)
         exact = plain(lambda q=q: q.denoise(x))
         agree(q.denoise(x), exact, 16 * EPS)
-        if np.ndim(sigma) == 0:
-            continue  # one level: (y + t^2 score) / s
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(stacked.Level, "_small", lambda *a: False)
-            assert np.max(np.abs(q.denoise(x) - exact)) > 256 * EPS
+    # The sum that is not taken: the coordinates of x - s mu_k rotated back, from m_k.
+    w = np.einsum("kij,nki->nkj", law._U, x[:, None] - means)
+    back = means + np.einsum("kij,nkj->nki", law._U, law._lam / (law._lam + 1e-6) * w)
+    r = np.exp(-0.5 * np.sum(w * w / (law._lam + 1e-6), axis=2) - 0.5 * np.sum(np.log(law._lam + 1e-6), axis=1))
+    wrong = np.einsum("nk,nki->ni", r / r.sum(axis=1, keepdims=True), back)
+    assert np.max(np.abs(wrong - exact)) > 256 * EPS
 
 
 @pytest.mark.parametrize("kind", ["full", "singular"])
@@ -265,8 +268,8 @@ def test_chunks_of_components_and_blocks_of_rows_do_not_matter(kind, sigma, monk
     q = law.noised(1.0, sigma)
     x = q.sample(90, 0)
     whole = {what: getattr(q, what)(x) for what in METHODS}
-    monkeypatch.setattr(stacked, "CHUNK", 1)
-    monkeypatch.setattr(stacked, "ROWS", 17)
+    monkeypatch.setattr(mixture, "CHUNK", 1)
+    monkeypatch.setattr(mixture, "ROWS", 17)
     for what in METHODS:
         agree(getattr(q, what)(x), whole[what], 1e-12)
         agree(whole[what], plain(lambda what=what: getattr(q, what)(x)), 1e-11)
@@ -275,12 +278,12 @@ def test_chunks_of_components_and_blocks_of_rows_do_not_matter(kind, sigma, monk
 def test_blocks_switch_by_their_own_rows(forms):
     """One far row takes its block to the eigen form, not the others; values agree with those of the row alone."""
     law = law_of("singular")
-    x = law.noised(1.0, 0.3).sample(4 * stacked.ROWS, 0)
-    x[stacked.ROWS + 5] *= 1e4
+    x = law.noised(1.0, 0.3).sample(4 * mixture.ROWS, 0)
+    x[mixture.ROWS + 5] *= 1e4
     q = law.noised(1.0, 0.3)
     together = q.score(x)
-    assert forms == {"precision": 3, "eigen": 1}
-    for i in (0, stacked.ROWS + 5, stacked.ROWS + 6):
+    assert forms == {"Precision": 3, "Eigen": 1}
+    for i in (0, mixture.ROWS + 5, mixture.ROWS + 6):
         agree(together[i : i + 1], q.score(x[i : i + 1]), 1e-12)
 
 
@@ -310,7 +313,7 @@ def test_memory_is_bounded(what):
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     stacks = 3 * 8 * K * d * d
-    buffers = 8 * (4 * stacked.CHUNK if out.ndim < 3 else 5 * (1 << 19))
+    buffers = 8 * (4 * mixture.CHUNK if out.ndim < 3 else 5 * (1 << 19))
     assert peak <= out.nbytes + stacks + buffers + 8 * 8 * n * d
     if out.ndim < 3:
         assert peak < 8 * K * n * d  # what one array (K, n, d) would take
@@ -334,7 +337,7 @@ def test_levels_of_zero_in_singular_laws_are_limits():
     agree(q.denoise(x)[::2], law.noised(1.0, 0.1).denoise(x[::2]), 1e-12)
 
 
-@pytest.mark.parametrize(("what", "form"), [("denoise", "gain"), ("score", "precision"), ("log_density", "precision")])
+@pytest.mark.parametrize(("what", "form"), [("denoise", "Gain"), ("score", "Precision"), ("log_density", "Precision")])
 def test_one_product_where_its_rounding_is_below_the_limit(what, form):
     """eps R^2 / t^2 at the limit, 5 % to either side in t; R is the reach of the query and the means."""
     rng = np.random.default_rng(3)
@@ -343,6 +346,7 @@ def test_one_product_where_its_rounding_is_below_the_limit(what, form):
     stack, y = law._stack(), rng.normal(size=(n, d))
     assert np.all(stack.c == 0)
     R = np.sqrt(np.max(np.sum(y**2, axis=1))) + np.sqrt(np.max(np.sum(law.means**2, axis=1)))
-    for factor, expected in ((1.05, form), (0.95, "eigen")):
-        t = factor * R * np.sqrt(EPS / stacked.PRECISE)
-        assert stacked.Level(stack, np.ones(1), np.array([t]), n).form(what, y) == expected
+    for factor, expected in ((1.05, form), (0.95, "Eigen")):
+        t = factor * R * np.sqrt(EPS / mixture.PRECISE)
+        level = mixture.Level(stack, np.ones(1), np.array([t]), what, n, y)
+        assert level.form(np.sqrt(np.max(np.sum(y**2, axis=1)))).__name__ == expected

@@ -4,7 +4,6 @@ The tests of whole runs compare results; here every rule is met by inputs withou
 """
 
 import math
-import sys
 from dataclasses import replace
 from itertools import pairwise
 
@@ -394,49 +393,6 @@ def test_logarithms_of_sums_below_the_floats():
     assert value[:2].tolist() == [0, 0]
     assert log == pytest.approx(exact, rel=8 * EPS)
     assert value[2] == pytest.approx(math.exp(exact[2]), rel=16 * EPS)
-
-
-class DirectTransforms:
-    """The two transforms of the package finufft, summed term by term."""
-
-    @staticmethod
-    def nufft1d1(x, c, n, *, isign, eps, nthreads):
-        return np.exp(1j * isign * np.outer(np.arange(n) - n // 2, x)) @ c
-
-    @staticmethod
-    def nufft1d2(x, f, *, isign, eps, nthreads):
-        return np.exp(1j * isign * np.outer(x, np.arange(len(f)) - len(f) // 2)) @ f
-
-
-@pytest.mark.parametrize("package", ["finufft", "direct"])
-def test_fourier_sums_without_symmetry(package, monkeypatch):
-    if package == "direct":
-        monkeypatch.setitem(sys.modules, "finufft", DirectTransforms)
-    else:
-        pytest.importorskip("finufft")
-    y = np.linspace(-4, 9, 900)
-    at, centres, weights = np.linspace(-6, 12, 500), y - 0.2 * np.sin(y), np.exp(-0.5 * (y - 4) ** 2)
-    for s in (0.1, 0.7):
-        exact = np.exp(direct(at, centres, weights, s * s))
-        assert np.max(np.abs(line._fourier_sum(at, centres, weights, s) - exact)) <= line.FOURIER_ERROR * exact.max()
-        value, log = line._gauss_sum(at, centres, weights, s * s, fourier=True)
-        assert np.max(np.abs(value - exact)) <= line.FOURIER_ERROR * exact.max()
-    assert line._fourier_sum(at, centres, weights, 0.0131) is not None  # 8.8 * 18.1 / (2 pi s) modes, at most 2000
-    assert line._fourier_sum(at, centres, weights, 0.0125) is None
-
-
-def test_transforms_wait_for_large_sums(monkeypatch):
-    calls = []
-    monkeypatch.setattr(line, "_fourier_sum", lambda *a: calls.append(a))
-    at, centres = np.linspace(-1, 1, 40), np.linspace(-1, 1, 50)
-    monkeypatch.setattr(line, "FOURIER_PAIRS", 2000)
-    line._gauss_sum(at, centres, np.ones(50), 1.0, fourier=True)
-    assert calls == []
-    monkeypatch.setattr(line, "FOURIER_PAIRS", 1999)
-    line._gauss_sum(at, centres, np.ones(50), 1.0, fourier=False)
-    assert calls == []
-    line._gauss_sum(at, centres, np.ones(50), 1.0, fourier=True)
-    assert len(calls) == 1
 
 
 # ------------------------------------------------------------------------------------------------------ gaps, panels

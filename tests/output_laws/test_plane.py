@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from exactdiffusion import GaussianMixture, schedules
-from exactdiffusion.distances.divergence import gaussian_kl
+from exactdiffusion.distances.gaussian import gaussian_kl
 from exactdiffusion.output_laws import gaussian, line, radial, subspace
 from exactdiffusion.output_laws import plane as tensor
 from exactdiffusion.output_laws.line import AssumptionViolated, QuadratureError

@@ -14,7 +14,8 @@ from scipy.optimize import minimize
 from scipy.special import logsumexp
 
 from exactdiffusion import Counted, GaussianMixture, PointCloud, prox
-from exactdiffusion.prox import solver
+from exactdiffusion.prox.certificates import branch_and_bound
+from exactdiffusion.prox.modes import Modes
 from exactdiffusion.prox.solver import EqualVariance, laguerre, prox_isotropic
 
 EPS = np.finfo(np.float64).eps
@@ -105,15 +106,15 @@ def test_branch_and_bound_catches_a_wrong_point(d):
     centres[1, 0] = 2.0
     for _ in range(10):
         a = rng.uniform(0.05, 2)
-        data = solver._Rows(centres - [1.0] + np.where(np.arange(d) == 0, 0, 1), np.array([[-a, 0.0]]), np.array([10.0]))
+        data = Modes(centres - [1.0] + np.where(np.arange(d) == 0, 0, 1), np.array([[-a, 0.0]]), np.array([10.0]))
         at, g, _ = data.newton(data.c[:1], np.array([0]), {})
-        proved, top, where = data.branch_and_bound(np.array([0]), g, np.full(1, 1e-10))
+        proved, top, where = branch_and_bound(data, np.array([0]), g, np.full(1, 1e-10))
         # the better mode at the second centre is about a above
         assert top[0] > g[0] + 0.5 * a
         assert proved[0] > 0.5 * a
         assert np.linalg.norm(where[0] - data.c[1]) < np.linalg.norm(at[0] - data.c[1])
         at, g, _ = data.newton(data.c[1:], np.array([0]), {})
-        proved, top, _ = data.branch_and_bound(np.array([0]), g, np.full(1, 1e-10))
+        proved, top, _ = branch_and_bound(data, np.array([0]), g, np.full(1, 1e-10))
         assert proved[0] <= 1e-10
         assert top[0] <= g[0] + 1e-10
 
@@ -122,8 +123,8 @@ def test_branch_and_bound_catches_a_wrong_point(d):
 def test_the_bound_of_a_box_is_attained(d):
     """A parabola on boxes with the top in the middle of one: vertices + sum h^2/(8 kappa) is its maximum exactly."""
     centres = np.concatenate([np.zeros((1, d)), np.full((1, d), -1.0), np.full((1, d), 1.0)])
-    data = solver._Rows(centres, np.array([[0.0, -500.0, -500.0]]), np.array([2.25]))  # 3 boxes of side 2/3 per axis
-    proved, top, _ = data.branch_and_bound(np.array([0]), np.array([-0.06]), np.array([0.07]))
+    data = Modes(centres, np.array([[0.0, -500.0, -500.0]]), np.array([2.25]))  # 3 boxes of side 2/3 per axis
+    proved, top, _ = branch_and_bound(data, np.array([0]), np.array([-0.06]), np.array([0.07]))
     assert abs(proved[0] - 0.06) <= 1e-12  # G* = 0, the point certified has -0.06
     assert abs(top[0] + 0.125 * d) <= 1e-12
 

@@ -73,8 +73,8 @@ def test_page_follows_the_records(tmp_path):
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        ("w2", ["--sizes", "60", "80", "--largest", "100", "--other", "50", "--repeats", "1"]),
-        ("law1d", ["--steps", "16", "--refine", "1", "--nodes", "200", "--fine", "300", "--repeats", "1"]),
+        ("w2", ["--sizes", "60", "80", "--largest", "100", "--other", "50", "--rows", "2000", "--repeats", "1"]),
+        ("law1d", ["--steps", "16", "--nodes", "200", "--fine", "300", "--repeats", "1"]),
         ("sweep", ["--samples", "20", "--steps", "2", "--seeds", "2", "--repeats", "1"]),
     ],
 )

@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 from exactdiffusion import datasets
 from exactdiffusion._core import files
 from exactdiffusion.checks import expected
-from exactdiffusion.papers import conditional_mean
 from exactdiffusion.papers.projection import audit
 from exactdiffusion.studies import results, sweep, sweepfile
 
@@ -100,8 +99,6 @@ READERS = {
     "mnist.csv": ("mnist.csv", ("\n".join([",".join(["7"] * 784)] * 2) + "\n").encode(), lambda p: datasets.mnist(p.parent)),
     "mnist.npz": ("mnist.npz", _npz(x=np.zeros((2, 784), np.uint8)), lambda p: datasets.mnist(p.parent)),
     "dino.csv": ("dino.csv", b"dataset,x,y\ndino,1.0,2.0\n", lambda p: datasets._parse_dino(p)),
-    "complex.npy": ("complex.npy", _npy(np.ones((2, 3)) + 1j), conditional_mean.load_complex),
-    "complex.npz": ("complex.npz", _npz(x=np.ones((2, 3)) + 1j), conditional_mean.load_complex),
     "cloud.csv": ("cloud.csv", b"0.0,1.0\n2.0,3.0\n", lambda p: audit.load_cloud(str(p))),
     "cloud.npy": ("cloud.npy", _npy(np.eye(3)), lambda p: audit.load_cloud(str(p))),
     "planted errors": ("faults.toml", FAULT.encode(), _planted),

@@ -438,14 +438,100 @@ def _(T, second_moment, d):
     return (a * second_moment + d * (-a - mp.log(1 - a))) / 2
 
 
-def bracket(d, second_moment, L, H):
-    D = max(d, second_moment)
-    return (L + 0.5) ** 2 * (mp.mpf(11) / 8 * D + mp.mpf(37) / 4 * d * L) + mp.mpf(19) / 4 * (d * H) ** 2
+def coefficient(d, second_moment, L, H):
+    """Half the integral of (s alpha + (1 - s) beta)^2 over [0, 1], from the four terms of the proof."""
+    B, D = L + mp.mpf(1) / 2, mp.mpf(max(d, second_moment))
+    start = mp.fsum([B * mp.sqrt(D) / 2, B * mp.sqrt(d * L) / 2, 2 * d * H])
+    end = mp.fsum([B * mp.sqrt(3 * d * L + D / 8), L * mp.sqrt(D) / 2, d * H / mp.mpf(2)])
+    return mp.quad(lambda s: (s * start + (1 - s) * end) ** 2, [0, 1]) / 2
 
 
 @printed("proximal.backward_kl", CONSTANTS, {**CONSTANTS, "second_moment": 1.3, "initial": 0.45})
 def _(g, d, second_moment, L, H, initial=0):
-    return initial + mp.mpf(2) / 3 * mp.fsum(v**3 for v in g) * bracket(d, second_moment, L, H)
+    return initial + mp.fsum(v**3 for v in g) * coefficient(d, second_moment, L, H)
+
+
+@printed("ddpm.ddpm_budget", {"initial": 0.3, "errors": [0.5, 0.4], "t": [2.0, 1.0, 0.25], "integrals": [0.2, 0.9]})
+def _(initial, errors, t, integrals):
+    frozen = [m * mp.quad(lambda u: u**-2, [low, high]) for m, high, low in zip(errors, t, t[1:])]
+    return initial + (mp.fsum(frozen) - mp.fsum(integrals)) / 2
+
+
+@printed("ddpm.ddpm_kl", {"second_moment": 1.7, "T": 30.0, "h": 0.2, "information": 2.5})
+def _(second_moment, T, h, information):
+    return (second_moment + 4 * T * h * information) / (2 * T)
+
+
+@printed("ddpm.ddpm_kl_sharp", {"second_moment": 1.7, "T": 30.0, "h": 0.7, "information": 2.5})
+def _(second_moment, T, h, information):
+    # h / (1 - h) as a geometric series
+    return second_moment / (2 * T) + mp.nsum(lambda k: h**k, [1, mp.inf]) * information / 2
+
+
+@printed("ddpm.information_of_dimension", {"d": 3, "T": 30.0, "delta": 0.01})
+def _(d, T, delta):
+    return d + mp.quad(lambda t: d / t, [delta, 1, T])
+
+
+@printed("ddpm.information_of_entropy", {"mutual_information": 1.3})
+def _(mutual_information):
+    return mutual_information / mp.mpf("0.5")
+
+
+@printed("ddpm.information_of_covering", {"count": 12})
+def _(count):
+    return mp.quad(lambda u: 1 / u, [1, count]) + mp.mpf(1) / 2
+
+
+@printed("ddpm.smoothing_kl", {"beta": 1.3, "delta": 0.2, "d": 4})
+def _(beta, delta, d):
+    # the mean of beta |u|^2 / 2 under N(0, delta I)
+    return mp.fsum(beta * delta / 2 for _ in range(d))
+
+
+@printed("proximal.score_second_moment", {"d": 7, "L": 1.7})
+def _(d, L):
+    # the mean of |x|^2 L^2 under N(0, I / L)
+    return mp.fsum(L**2 / L for _ in range(d))
+
+
+@printed("proximal_dimension.mean_grad_laplacian", {"d": 7, "L": 1.7})
+def _(d, L):
+    return mp.sqrt(d * L) * L
+
+
+@printed("proximal_dimension.score_energy", {"d": 7, "L": 1.7})
+def _(d, L):
+    # the second moment of (|x|^2 - d / L) L^2 under N(0, I / L)
+    return L**4 * (d * (d + 2) / L**2 - 2 * d**2 / L**2 + d**2 / L**2)
+
+
+@printed("proximal_dimension.score_speed", {"start": 2.5, "end": 0.75})
+def _(start, end):
+    return mp.quad(lambda u: 1, [end, start]) / 4
+
+
+@printed("proximal_dimension.grad_laplacian_integral", {"d": 5, "L": 1.3, "T": 2.1})
+def _(d, L, T):
+    energy = 2 * d * L**2
+    speed = energy + mp.quad(lambda t: 2 * energy, [0, T])
+    return 2 * speed + mp.quad(lambda t: 8 * (L * mp.sqrt(d * L)) ** 2, [0, T])
+
+
+@printed(
+    "proximal_dimension.backward_kl_dimension",
+    {"N": 50, "T": 1.5, "d": 3, "second_moment": 4.3, "L": 1.7, "H": 0.6, "spread": 1.2},
+    {"N": 50, "T": 1.5, "d": 3, "second_moment": 1.3, "L": 1.7, "H": 0.6, "spread": 1.0, "initial": 0.45},
+)
+def _(N, T, d, second_moment, L, H, spread, initial=0):
+    g, q, D = T / N, (L + mp.mpf(1) / 2) ** 2, max(d, second_moment)
+    speed = 2 * d * L**2 * (1 + 2 * T)
+    # twice the integrals over one step of the terms (i) to (iv), then the sum over the steps
+    plain = 2 * N * (g**3 / 3 * (q * D / 4 + q * d * L / 4) + g**3 * (q * (3 * d * L + D / 8) + q * D / 4))
+    time = 2 * spread * mp.mpf(3) / 4 * g**2 / 2 * (2 * speed + 8 * d * L**3 * T)
+    third = 2 * 2 * spread * g**2 / 3 * (2 * mp.exp((3 + 2 * L) * g) * speed + 8 * d * L**3 * T)
+    ends = 2 * 2 * spread * g**3 / 3 * (d * H) ** 2 + 2 * N * 8 * g**5 / 5 * q * (d * H) ** 2
+    return initial + plain + time + third + ends
 
 
 @printed(
@@ -456,13 +542,14 @@ def _(g, d, second_moment, L, H, initial=0):
     {"eps": 1e4, "T": 3.0, "d": 3, "second_moment": 4.3, "L": 0.5, "H": 0.6},  # 6 exactly
 )
 def _(eps, T, d, second_moment, L, H):
-    return mp.ceil(max(T**1.5 * mp.sqrt(2 * bracket(d, second_moment, L, H) / (3 * eps)), 2 * T * (L + 0.5)))
+    return mp.ceil(max(T**1.5 * mp.sqrt(coefficient(d, second_moment, L, H) / eps), 2 * T * (L + 0.5)))
 
 
 @printed("proximal.hybrid_trajectory_kl", CONSTANTS, {**CONSTANTS, "second_moment": 1.3, "initial": 0.45})
 def _(g, d, second_moment, L, H, initial=0):
-    cubic = mp.mpf(4) / 3 * mp.fsum(v**3 for v in g) * bracket(d, second_moment, L, H)
-    return initial + d * (1 + 9 * L * L) / 4 * mp.fsum(v**2 for v in g) + cubic
+    noise = d * mp.fsum(v**2 * (mp.mpf(1) / 2 + L + L * v * L / (2 * (1 - v * L))) ** 2 for v in g) / 4
+    rest = coefficient(d, second_moment, L, H) * mp.fsum(v**3 for v in g)
+    return initial + noise + rest + 2 * mp.sqrt(noise * rest)
 
 
 @printed(
@@ -473,11 +560,11 @@ def _(g, d, second_moment, L, H, initial=0):
     ),
 )
 def _(g, d, second_moment, L, initial=0):
-    """Half of the integral over a step of the printed bound of E|e|^2."""
-    D, total = max(d, second_moment), mp.mpf(initial)
-    for v in g:
-        total += mp.quad(lambda s: 1.5 * ((s * s * D / 4 + s * d) / 4 + s * s * d * L / 4 + s * d * L * L), [0, v])
-    return total
+    """Minkowski over the steps: the L2 norms of the two parts of e, each by an integral over every step."""
+    D = max(d, second_moment)
+    noise = mp.fsum(mp.quad(lambda s: s * d * (mp.mpf(1) / 2 + L) ** 2 / 2, [0, v]) for v in g)
+    drift = mp.fsum(mp.quad(lambda s: s * s * D / 32, [0, v]) for v in g)
+    return initial + noise + drift + 2 * mp.sqrt(noise * drift)
 
 
 @printed("proximal.trajectory_leading", {"g": 0.3, "curvature_integral": 1.7})

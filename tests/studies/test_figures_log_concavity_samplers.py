@@ -281,7 +281,7 @@ def test_cells_tile_the_disc_and_hold_their_bounds(name):
     atoms = np.array(q["atoms"])
     top = largest_posterior_variance(PointCloud(atoms, q["weights"]), y + atoms.mean(axis=0), v) / v
     levels = sorted({r["level"] for r in cells})
-    assert len(levels) >= 5  # the refined region is there
+    assert len(levels) >= 4  # the refined region is there
     for point, value in zip(y, top):
         held = [
             index[key]

@@ -13,6 +13,7 @@ import pytest
 from exactdiffusion import GaussianMixture, Noise, PointCloud, Sphere, Torus, datasets, distances, laws, samplers, schedules
 from exactdiffusion._core import random
 from exactdiffusion._core.arrays import to_numpy
+from exactdiffusion._core.external import source_of
 from exactdiffusion.laws import Subspace
 from exactdiffusion.papers import conditional_mean
 from exactdiffusion.papers.projection import adversaries
@@ -223,12 +224,11 @@ FAMILIES = {
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_digest_of_the_data_sees_every_argument_of_a_law(family, monkeypatch):
+def test_digest_of_the_data_sees_every_argument_of_a_law(family):
     digests = []
     for law in FAMILIES[family]:
-        monkeypatch.setattr(sweep, "law_of", lambda target, law=law: law)
-        digests.append(sweep._data_digest.__wrapped__("any"))
-        assert sweep._data_digest.__wrapped__("any") == digests[-1]
+        digests.append(sweep._data_digest.__wrapped__(law))
+        assert sweep._data_digest.__wrapped__(law) == digests[-1]
     assert len(set(digests)) == len(digests)
 
 
@@ -242,12 +242,13 @@ def test_every_kind_of_law_is_digested_above():
 
 
 def test_exact_draws_and_law_of_a_target_differ_with_every_argument():
-    sweep._exact_draws.cache_clear()
+    sweep._draws.cache_clear()
     base = ("rings", "w2", 8, 2)
     changed = [base, ("two_gaussians", *base[1:]), ("rings", "modes", 8, 2), ("rings", "w2", 9, 2), (*base[:3], 3)]
     found = [sweep._exact_draws(*a) for a in changed]
     assert [sweep._exact_draws(*a) for a in changed] == found
-    assert [sweep._exact_draws.__wrapped__(*a) for a in changed] == found
+    sweep._draws.cache_clear()
+    assert [sweep._exact_draws(*a) for a in reversed(changed)] == found[::-1]
     assert len(set(found)) == len(found)
     one, other = (sweep.law_of(f"two_gaussians:dim=2:half_distance={h}") for h in (1.0, 2.0))
     assert not np.array_equal(one.means, other.means)
@@ -355,15 +356,10 @@ def test_the_noise_of_a_sampler_is_the_noise_it_is_given(name):
         assert np.all(np.any(one != other, axis=1))
 
 
-def _complex(seed):
-    return np.diagonal(conditional_mean.synthetic_complex_mixture(3, 4, seed=seed).covariances, axis1=1, axis2=2)
-
-
 SEEDED = {
     "swiss_roll": lambda seed: datasets.swiss_roll(seed=seed),
     "random_mixture": lambda seed: datasets.random_mixture(3, 4, seed=seed).covariances,
     "random_mixture, weights": lambda seed: datasets.random_mixture(3, 4, seed=seed).weights,
-    "synthetic_complex_mixture": _complex,
     "study": lambda seed: [
         r["nmse"]
         for r in conditional_mean.study(GaussianMixture(None, [[-1.0], [1.0]], 0.5), 0.0, [100], samples=20, seed=seed)
@@ -390,3 +386,74 @@ def test_a_seed_decides_and_another_one_changes(name):
     make = SEEDED[name]
     assert np.array_equal(make(1), make(1))
     assert not np.any(np.asarray(make(1)) == np.asarray(make(2)))
+
+
+# ------------------------------------------------------------------------------------------- functions of the user's own
+
+REGISTERED = {
+    "target": """
+from exactdiffusion import PointCloud
+from exactdiffusion.datasets import target
+
+@target("my_pair", 1, "two atoms")
+def my_pair():
+    return PointCloud([[-1.0], [{value}]])
+""",
+    "sampler": """
+from exactdiffusion.samplers import sampler
+
+def update(x, i, grid, oracle, noise, memory):
+    return {value} * oracle.denoise(i, x), memory
+
+@sampler(update, order=1, summary="denoise alone")
+def my_sampler(law, grid, x):
+    pass
+""",
+    "schedule": """
+from exactdiffusion import schedules
+
+@schedules.schedule
+def my_schedule(N):
+    return schedules.vp_linear(N, beta_max={value})
+""",
+    "metric": """
+from exactdiffusion.studies import metrics
+
+@metrics.metric("my_metric", "a constant", refusal=lambda run: None)
+def my_metric(run):
+    return metrics.result({value}, None, None, "none", "constant", "constant")
+""",
+}
+NAMES = {"target": "my_pair", "sampler": "my_sampler", "schedule": "my_schedule", "metric": "my_metric"}
+PLACES = {
+    "target": datasets.TARGETS,
+    "sampler": samplers.REGISTRY,
+    "schedule": schedules.REGISTRY,
+    "metric": metrics.METRICS,
+}
+
+
+@pytest.mark.parametrize("kind", REGISTERED)
+def test_an_edit_of_a_registered_function_computes_anew(kind, tmp_path, monkeypatch):
+    """A name says nothing about the code behind it: records are kept under the digest of its file."""
+    monkeypatch.delitem(PLACES[kind], NAMES[kind], raising=False)
+    arguments = {"target": "two_moons", "sampler": "ddim", "schedule": "vp_linear", "metric": "w2", kind: NAMES[kind]}
+    arguments |= {"steps": 3, "seeds": 1, "samples": 5, "exact_draws": 2, "out": tmp_path / "out"}
+    found = []
+    for value in (1.5, 1.5, 2.5):
+        name = tmp_path / f"own_{kind}.py"
+        name.write_text(REGISTERED[kind].format(value=value))
+        exec(compile(name.read_text(), str(name), "exec"), {"__name__": f"own_{kind}"})
+        done = sweep.sweep(**arguments)
+        found.append((done.computed, done.rows[0]["value"]))
+    monkeypatch.delitem(PLACES[kind], NAMES[kind])
+    assert [computed for computed, _ in found] == [1, 0, 1]
+    assert found[0][1] == found[1][1] != found[2][1]
+
+
+def test_a_function_without_source_belongs_to_its_process():
+    space = {"__name__": "typed"}
+    exec("def typed(N): pass", space)
+    assert source_of(space["typed"]) == source_of(space["typed"])
+    assert source_of(space["typed"]) not in (None, source_of(lambda N: None))
+    assert source_of(schedules.edm) is source_of(samplers.ddim) is None

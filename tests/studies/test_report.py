@@ -821,7 +821,7 @@ def _csv(page, **wanted):
 
 
 @needs_browser
-def test_a_reader_chooses_and_reads_what_the_csv_says(browser, page):
+def test_report_filters_match_csv(browser, page):
     assert page.stat().st_size < 8_000_000
     browser.open(page)
     browser.choose("target", "disc")

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exactdiffusion import GaussianMixture, Noise, distances, samplers
+from exactdiffusion import GaussianMixture, Noise, cli, distances, samplers
 from exactdiffusion._core import files, provenance
 from exactdiffusion.studies import sweep
 
@@ -92,7 +92,7 @@ def test_exact_draws_are_kept_and_shared_by_cells(tmp_path, monkeypatch):
     }
     first = sweep.sweep(**job, sampler="ddim")
     (kept,) = (tmp_path / "exact_draws").iterdir()
-    sweep._exact_draws.cache_clear()
+    sweep._draws.cache_clear()
 
     def again(law, n, rng):
         raise AssertionError("drawn again")
@@ -103,10 +103,10 @@ def test_exact_draws_are_kept_and_shared_by_cells(tmp_path, monkeypatch):
     assert [second.rows[0][k] for k in ends] == [first.rows[0][k] for k in ends]
     for damaged in ("{", '{"values": [1, 2]}', kept.read_text(encoding="utf-8").replace('"samples": 30', '"samples": 31')):
         kept.write_text(damaged, encoding="utf-8")
-        sweep._exact_draws.cache_clear()
+        sweep._draws.cache_clear()
         with pytest.raises(sweep.DamagedRecord, match=kept.name):
             sweep.sweep(**job, sampler="ddpm")
-    sweep._exact_draws.cache_clear()
+    sweep._draws.cache_clear()
 
 
 def test_resuming_asks_no_stored_cell_whether_it_has_an_exact_kl(tmp_path, monkeypatch):
@@ -181,21 +181,9 @@ def test_installed_command_finds_modules_of_the_current_folder(tmp_path, name, j
     done = subprocess.run(
         [
             script,
-            "sweep",
-            "--sampler",
-            name,
-            "--target",
-            "two_moons",
-            "--steps",
-            "2,3",
-            "--seeds",
-            "2",
-            "--samples",
-            "20",
-            "--exact-draws",
-            "2",
-            "--jobs",
-            jobs,
+            *(
+                f"sweep --sampler {name} --target two_moons --steps 2,3 --seeds 2 --samples 20 --exact-draws 2 --jobs {jobs}"
+            ).split(),
         ],
         cwd=tmp_path,
         env=environment,
@@ -456,21 +444,10 @@ def test_full_disk_leaves_every_stored_record_readable(tmp_path):
     done = subprocess.run(
         [
             sys.executable,
-            "-m",
-            "exactdiffusion",
-            "sweep",
-            "--target",
-            "two_moons",
-            "--sampler",
-            ",".join(SMALL["sampler"]),
-            "--steps",
-            "3,5",
-            "--seeds",
-            "2",
-            "--samples",
-            "60",
-            "--out",
-            str(out),
+            *(
+                f"-m exactdiffusion sweep --target two_moons --sampler {','.join(SMALL['sampler'])} "
+                f"--steps 3,5 --seeds 2 --samples 60 --out {out}"
+            ).split(),
         ],
         env={**_environment(), "PYTHONDONTWRITEBYTECODE": "1"},
         preexec_fn=limit,
@@ -513,7 +490,7 @@ import ctypes, os, time
 from exactdiffusion import samplers
 
 def slow(law, grid, x):
-    if grid.N > 5 and os.environ.get("SLOW"):
+    if grid.N < 5 and os.environ.get("SLOW"):  # the longest cells are run first
         (time.sleep if os.environ["SLOW"] == "python" else ctypes.PyDLL(None).sleep)(3600)  # PyDLL holds the interpreter
     yield from samplers.ddim(law, grid, x)
 """
@@ -538,25 +515,10 @@ def test_workers_of_a_killed_sweep_end_within_seconds(tmp_path, kind):
     def command(out, jobs):
         return [
             sys.executable,
-            "-m",
-            "exactdiffusion",
-            "sweep",
-            "--target",
-            "two_moons:n=20",
-            "--jobs",
-            jobs,
-            "--sampler",
-            f"{sampler}:slow",
-            "--steps",
-            "2,3,6,7",
-            "--seeds",
-            "2",
-            "--samples",
-            "9",
-            "--exact-draws",
-            "2",
-            "--out",
-            str(tmp_path / out),
+            *(
+                f"-m exactdiffusion sweep --target two_moons:n=20 --jobs {jobs} --sampler "
+                f"{sampler}:slow --steps 2,3,6,7 --seeds 2 --samples 9 --exact-draws 2 --out {tmp_path / out}"
+            ).split(),
         ]
 
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -670,10 +632,11 @@ def cluster():
 
 @pytest.mark.filterwarnings("ignore")
 def test_dask_gives_the_bytes_of_one_process_and_resumes(reference, cluster, tmp_path):
-    result = _run(tmp_path, backend="dask", scheduler=cluster.scheduler_address)
+    jobs = sweep.Cluster("dask", cluster.scheduler_address)
+    result = _run(tmp_path, jobs=jobs)
     assert result.computed == 12
     assert result.table.read_bytes() == reference[1].table.read_bytes()
-    again = _run(tmp_path, backend="dask", scheduler=cluster.scheduler_address, seeds=3)
+    again = _run(tmp_path, jobs=jobs, seeds=3)
     assert (again.computed, again.reused) == (6, 12)
     assert "'backend': 'dask'" in str(json.loads(again.provenance.read_text()))
 
@@ -687,25 +650,30 @@ def test_worker_with_other_code_is_refused(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("change", "named"),
-    [
-        ({"backend": "slurm"}, "backend"),
-        ({"backend": "dask"}, "scheduler|backend"),
-        ({"scheduler": "tcp://x:1"}, "scheduler"),
-        ({"backend": "dask", "scheduler": 8786}, "scheduler"),
-        ({"exact_draws": -1}, "exact_draws"),
-    ],
+    ("arguments", "named"),
+    [(("slurm",), "backend"), (("dask",), "scheduler"), (("dask", 8786), "scheduler"), (("ray", 8786), "scheduler")],
 )
-def test_bad_backend_is_named(change, named):
-    with pytest.raises(ValueError, match=rf"\b({named})\b"):
-        _run(None, **change)
+def test_bad_cluster_is_named(arguments, named):
+    with pytest.raises(ValueError, match=rf"^{named}: got "):
+        sweep.Cluster(*arguments)
+
+
+def test_scheduler_on_the_command_line_needs_a_cluster(capsys):
+    words = "sweep --target rings --sampler ddim --steps 2 --scheduler tcp://x:1"
+    assert cli.main(words.split()) == 2
+    assert "scheduler: got 'tcp://x:1'; expected --backend dask or --backend ray beside it" in capsys.readouterr().err
+
+
+def test_bad_number_of_runs_is_named():
+    with pytest.raises(ValueError, match=r"^exact_draws: got -1"):
+        _run(None, exact_draws=-1)
 
 
 def test_absent_ray_and_dask_say_what_to_install(monkeypatch):
     for name, module in (("ray", "ray"), ("dask", "dask.distributed")):
         monkeypatch.setitem(sys.modules, module, None)
         with pytest.raises(ValueError, match=rf"backend: got '{name}'; expected an installed {name}: pip install"):
-            _run(None, backend=name, scheduler="tcp://127.0.0.1:1")
+            _run(None, jobs=sweep.Cluster(name, "tcp://127.0.0.1:1"))
 
 
 def test_groups_hold_neighbours_that_differ_in_the_seed_alone():

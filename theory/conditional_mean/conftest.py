@@ -1,5 +1,7 @@
 """Instances of the conditional-mean checks: priors on a line, quadrature over the observation, an independent ODE solver.
 
+Fixtures: ``line`` (priors on a line and what is measured on them), ``mixtures`` (priors in several dimensions).
+
 On a line nothing is sampled. The output f of a long chain is monotone in y and nearly jumps between modes: panels of the
 quadrature are bisected until f moves by less than ``JUMP`` on each, and get ten Gauss-Legendre nodes.
 """
@@ -7,10 +9,13 @@ quadrature are bisected until f moves by less than ``JUMP`` on each, and get ten
 import math
 from functools import lru_cache
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
+from scipy.interpolate import BSpline, make_interp_spline
+from scipy.sparse.linalg import splu
 
 from exactdiffusion import GaussianMixture
 from exactdiffusion.papers import conditional_mean as cm
@@ -85,11 +90,17 @@ def limit(name, sigma):
     return np.sign(y) if name == "two points" else trajectory(PRIORS[name], y, sigma)
 
 
+class Truth(NamedTuple):
+    """The CME at the nodes of `quadrature`, (n, 1), and the MMSE."""
+
+    cme: np.ndarray
+    mmse: float
+
+
 @lru_cache
 def truth(name, sigma):
-    """(CME at the nodes, MMSE)."""
     law, (y, w) = PRIORS[name], quadrature(name, sigma)
-    return cm.cme(law, y, sigma), float(w @ cm.posterior_variance(law, y, sigma))
+    return Truth(cm.cme(law, y, sigma), float(w @ cm.posterior_variance(law, y, sigma)))
 
 
 def excess(name, sigma, estimate):
@@ -100,13 +111,69 @@ def excess(name, sigma, estimate):
 
 
 def chain_excess(name, sigma, grid, **options):
+    """E |f - CME|^2 / MMSE of the mean chain on the grid, or of another method of `cm.denoise`."""
     y, _ = quadrature(name, sigma)
     return excess(name, sigma, cm.denoise(PRIORS[name], grid, y, sigma, **options))
 
 
+# -- re-sampled runs without sampling --------------------------------------------------------------------------------------
+
+
+class OutputMoments(NamedTuple):
+    """Mean and second moment (n,) of the output of one re-sampled run, given each observation."""
+
+    mean: np.ndarray
+    second: np.ndarray
+
+
+@lru_cache
+def mesh_splines(spacing):
+    """The mesh (n,) on +-11, and the function that maps values on it (n, k) to their quintic spline.
+
+    Knots and factors of the collocation matrix are the same for all values.
+    """
+    mesh = np.arange(-11, 11 + spacing / 2, spacing)
+    knots = make_interp_spline(mesh, mesh, k=5).t
+    factors = splu(BSpline.design_matrix(mesh, knots, 5).tocsc(), permc_spec="NATURAL")
+    return mesh, lambda values: BSpline(knots, factors.solve(values), 5)
+
+
+@lru_cache
+def output_moments(law, n, variance, spacing):
+    """``function(z)``: mean and second moment (len(z), 2) of the output of n steps given z at the first level, sigma = 1."""
+    v = cm.refined_grid(n, 1.0).noise_ratio ** 2
+    mesh, spline = mesh_splines(spacing)
+    xi, weights = np.polynomial.hermite_e.hermegauss(24)
+    weights = weights / weights.sum()
+
+    def denoised(i, z):
+        return law.noised(1.0, np.sqrt(v[i])).denoise(z.reshape(-1, 1)).reshape(z.shape)
+
+    def step(i, z, later):
+        """One step of the recursion: the moments at z from those at the next level."""
+        after, now = v[i + 1], v[i]
+        factor = {"small": after / now, "large": (1 + after) / (1 + now), "difference": 1.0}[variance]
+        mean = after / now * z + (1 - after / now) * denoised(i, z)
+        nodes = np.clip(mean[:, None] + np.sqrt((now - after) * factor) * xi, mesh[0], mesh[-1])
+        return weights @ spline(later)(nodes)
+
+    # the last step has no noise; then back to the first level
+    output = denoised(n - 1, mesh)
+    moments = np.stack([output, output**2], axis=-1)
+    for i in range(n - 2, 0, -1):
+        moments = step(i, mesh, moments)
+    return lambda z: step(0, z, moments)
+
+
+def resampled(law, n, y, variance="small", spacing=0.04):
+    """`OutputMoments` of a run of n steps from sigma = 1, given y (n, 1): noise of variance beta-tilde (small), beta (large)
+    or v - v' in z (difference); functions on a mesh of the given spacing."""
+    return OutputMoments(*output_moments(law, n, variance, spacing)(y[:, 0]).T)
+
+
 @pytest.fixture(scope="session")
 def line():
-    """Priors on a line, ``quadrature, truth, limit, excess, chain_excess, trajectory``."""
+    """Priors on a line, ``quadrature, truth, limit, excess, chain_excess, trajectory, resampled``."""
     return SimpleNamespace(
         priors=PRIORS,
         quadrature=quadrature,
@@ -115,6 +182,7 @@ def line():
         excess=excess,
         chain_excess=chain_excess,
         trajectory=trajectory,
+        resampled=resampled,
         density=observation_density,
     )
 

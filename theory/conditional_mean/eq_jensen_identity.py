@@ -1,9 +1,21 @@
-"""The telescoping Jensen identity: CME minus chain, both ways, by quadrature over the exact reverse kernels.
+"""CME minus chain is a sum of Jensen gaps, on every grid and for every prior (derived).
 
-The sharpest check of this paper: a wrong coefficient, level, index or oracle breaks it.
+Let zhat_t be the states of the mean chain from zhat_{t_hat} = y. Suppose that
+
+    (H1)  the steps are exact conditional means,
+    (H2)  D is taken at the level that the step leads to,
+    (H3)  the sum runs over the chain's own grid, t = 2, ..., t_hat.
+
+Then
+
+    E[x | y] - f(y)  =  sum_t  E[D_{v_{t-1}}(z_{t-1}) | z_t = zhat_t]  -  D_{v_{t-1}}(E[z_{t-1} | z_t = zhat_t]).
+
+Both sides are measured, the right one by quadrature over the exact reverse kernels. A wrong coefficient, level, index or
+oracle breaks the identity: this is the sharpest check of the paper.
 """
 
 import itertools
+from typing import NamedTuple
 
 import numpy as np
 
@@ -36,44 +48,46 @@ def expectation(law, z, v, u, order):
 
 
 def both_sides(law, n, y, order=None, level=None, sigma=1.0):
-    """(CME - f, Jensen sum). ``level`` shifts the level at which D is taken in the sum (control)."""
+    """`Sides` for the refined grid of n steps. ``level`` shifts the level at which D is taken in the sum (control)."""
     grid = cm.refined_grid(n, sigma)
-    states = list(cm.chain(law, grid, y))
-    v = grid.noise_ratio**2
+    states, v = list(cm.chain(law, grid, y)), grid.noise_ratio**2
     order = order or (301 if n > 50 else 2001)  # coarse steps reach levels where D is steep within the kernel
-    expected, at_mean = [], []
-    for i in range(n - 1):  # the step to level 0 contributes nothing
-        expected.append(expectation(law, states[i], v[i], v[i + 1], order))
-        at_mean.append(law.noised(1.0, np.sqrt(v[i + 1 if level is None else level(i)])).denoise(states[i + 1]))
-    return cm.cme(law, y, sigma) - states[-1], bound.jensen_identity(expected, at_mean)
+    steps = range(n - 1)  # the step to level 0 contributes nothing
+    expected = [expectation(law, states[i], v[i], v[i + 1], order) for i in steps]
+    levels = [v[i + 1 if level is None else level(i)] for i in steps]
+    at_mean = [law.noised(1.0, np.sqrt(u)).denoise(states[i + 1]) for i, u in zip(steps, levels)]
+    return Sides(cm.cme(law, y, sigma) - states[-1], bound.jensen_identity(expected, at_mean))
+
+
+class Sides(NamedTuple):
+    """CME minus the chain's output, and the sum of the Jensen gaps, both (n, d)."""
+
+    gap: np.ndarray
+    sum: np.ndarray
+
+
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
 
 
 def test_identity_on_the_line(check, line):
+    """Four priors, coarse and fine grids; and the gap itself is not small."""
     for name in ("gmm2", "gmm3", "two points", "scale mixture"):
-        law = line.priors[name]
         for n in (3, 10, 100):
-            left, right = both_sides(law, n, Y)
-            check.equal(
-                left, right, tol=1e-10, cause="remainder: trapezoidal rule, 301 nodes or more", on=f"{name}, n = {n}"
-            )
-    left, _ = both_sides(line.priors["gmm2"], 100, np.array([[0.7]]))
-    check.holds(0.1, np.abs(left), tol=0, cause="exact: strict", on="the gap itself is not small: gmm2, y = .7, n = 100")
+            sides = both_sides(line.priors[name], n, Y)
+            cause = "remainder: trapezoidal rule, 301 nodes or more"
+            check.equal(sides.gap, sides.sum, tol=1e-10, cause=cause, on=f"{name}, n = {n}")
+    gap = both_sides(line.priors["gmm2"], 100, np.array([[0.7]])).gap
+    check.holds(0.1, np.abs(gap), tol=0, cause="exact: strict", on="the gap itself is not small: gmm2, y = .7, n = 100")
 
 
 def test_identity_in_the_plane(check, mixtures):
     law = mixtures["3 components in the plane"]
     y = law.noised(1.0, 0.7).sample(6, np.random.default_rng(4))
     for n in (2, 6):
-        left, right = both_sides(law, n, y, order=60, sigma=0.7)
-        coarse = both_sides(law, n, y, order=44, sigma=0.7)[1]
-        tol = 4 * np.max(np.abs(right - coarse)) + 1e-12
-        check.equal(
-            left,
-            right,
-            tol=tol,
-            cause="remainder: 4 x change from 44^2 to 60^2 nodes",
-            on=f"3 components in the plane, n = {n}",
-        )
+        fine, coarse = (both_sides(law, n, y, order=order, sigma=0.7) for order in (60, 44))
+        tol = 4 * np.max(np.abs(fine.sum - coarse.sum)) + 1e-12
+        cause, on = "remainder: 4 x change from 44^2 to 60^2 nodes", f"3 components in the plane, n = {n}"
+        check.equal(fine.gap, fine.sum, tol=tol, cause=cause, on=on)
 
 
 def test_tower_property(check, line):
@@ -82,13 +96,8 @@ def test_tower_property(check, line):
         law = line.priors[name]
         for v, u in ((1.0, 0.9), (1.0, 0.3), (0.2, 0.05)):
             left = law.noised(1.0, np.sqrt(v)).denoise(Y)
-            check.equal(
-                left,
-                expectation(law, Y, v, u, 801),
-                tol=1e-10,
-                cause="remainder: trapezoidal rule, 801 nodes",
-                on=f"{name}, v = {v:g} -> {u:g}",
-            )
+            cause = "remainder: trapezoidal rule, 801 nodes"
+            check.equal(left, expectation(law, Y, v, u, 801), tol=1e-10, cause=cause, on=f"{name}, v = {v:g} -> {u:g}")
 
 
 def test_samplers_step_is_the_kernel_mean(check, line):
@@ -98,11 +107,20 @@ def test_samplers_step_is_the_kernel_mean(check, line):
         check.equal(after, cm.reverse_kernel(law, Y, 1.0, 0.0).mean, tol=1e-14, cause="rounding", on=f"{name}, to level 0")
 
 
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
+
+
 def test_controls(check, line):
+    """The level and the grid of the sum, and the sum itself."""
     law = line.priors["gmm2"]
-    left, right = both_sides(law, 10, Y, level=lambda i: i)
-    check.control("D at the next level (at this one)", np.abs(left - right), 0.0, tol=1e-10, on="gmm2, n = 10")
-    left, right = both_sides(law, 10, Y)
-    _, shorter = both_sides(law, 11, Y)
-    check.control("the chain's own grid (one step more)", np.abs(left - shorter), 0.0, tol=1e-10, on="gmm2, n = 10")
-    check.control("the sum (CME = f)", np.abs(left), 0.0, tol=1e-10, on="gmm2, n = 10")
+
+    # (H2) D at the level that the step starts from
+    sides = both_sides(law, 10, Y, level=lambda i: i)
+    check.control("D at the next level (at this one)", np.abs(sides.gap - sides.sum), 0.0, tol=1e-10, on="gmm2, n = 10")
+
+    # (H3) the sum over the grid of one step more
+    sides, shorter = both_sides(law, 10, Y), both_sides(law, 11, Y)
+    off = np.abs(sides.gap - shorter.sum)
+    check.control("the chain's own grid (one step more)", off, 0.0, tol=1e-10, on="gmm2, n = 10")
+
+    check.control("the sum (CME = f)", np.abs(sides.gap), 0.0, tol=1e-10, on="gmm2, n = 10")

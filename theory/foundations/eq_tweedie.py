@@ -1,4 +1,17 @@
-"""Tweedie's formula: library denoisers and scores against posterior means by quadrature, in 1-D and on product targets."""
+"""Tweedie's formula: the posterior mean from the score of the noised law.
+
+Suppose that
+
+    (H1)  y = s X + sigma Z with s > 0, sigma > 0,
+    (H2)  Z ~ N(0, I) is independent of X.
+
+Then, with q the density of y,
+
+    E[X | y]  =  (y + sigma^2 grad log q(y)) / s.
+
+Source: classical (Robbins 1956, Miyasawa 1961; Efron 2011). Measured by the library's denoisers and scores against
+posterior means by quadrature, on a line and on targets in R^6.
+"""
 
 import numpy as np
 import pytest
@@ -8,7 +21,6 @@ from exactdiffusion.statements import foundations as bound
 
 STATEMENT = bound.tweedie_denoiser.statement
 EPS = np.finfo(np.float64).eps
-
 WEIGHTS, MEANS, DEVIATIONS = np.array([0.2, 0.5, 0.3]), np.array([-1.5, 0.2, 2.0]), np.array([0.3, 0.05, 0.7])
 CASES = [(1.0, 0.05), (1.0, 0.7), (1.0, 12.0), (0.6, 0.8), (0.05, 0.9987492177719089)]
 
@@ -22,9 +34,12 @@ def posterior_moments(y, scale, sigma):
     nodes, node_weights = np.polynomial.hermite_e.hermegauss(40)
     total, first, second = 0.0, 0.0, 0.0
     for w, m, s in zip(WEIGHTS, MEANS, DEVIATIONS):
+        # nodes on the Gaussian of this component
         curvature = 1 / s**2 + scale**2 / sigma**2
         centre = (m / s**2 + scale * y / sigma**2) / curvature
         x = centre[:, None] + nodes / np.sqrt(curvature)
+
+        # its share of the mass and of the first two moments
         log_joint = -0.5 * ((x - m) / s) ** 2 - 0.5 * ((y[:, None] - scale * x) / sigma) ** 2 + 0.5 * nodes**2
         value = w / s * np.exp(log_joint) * node_weights / np.sqrt(curvature)
         total = total + value.sum(1)
@@ -37,6 +52,9 @@ def posterior_moments(y, scale, sigma):
 def condition(y, scale, sigma):
     """eps times the size of the terms that cancel in (y + sigma^2 score)/scale and in the moments."""
     return 8 * EPS * (np.abs(y) + np.max(np.abs(MEANS))) / min(scale, 1.0)
+
+
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("scale", "sigma"), CASES)
@@ -86,19 +104,20 @@ def test_score_and_denoiser_agree(check, name):
         )
 
 
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
+
+
 def test_controls(check):
+    """The three parts of the formula."""
     law = GaussianMixture(WEIGHTS, MEANS[:, None], DEVIATIONS**2)
     scale, sigma = 0.6, 0.8
     y = scale * np.linspace(-3, 4, 50)
     mean, _ = posterior_moments(y, scale, sigma)
-    score = law.noised(scale, sigma).score(y[:, None])[:, 0]
-    tol = condition(y, scale, sigma)
-    on = "1-D mixture, scale .6, sigma .8"
-    check.control("sigma^2 (sigma instead)", np.abs((y + sigma * score) / scale - mean), tol, on=on)
-    check.control("division by the scale", np.abs(y + sigma**2 * score - mean), tol, on=on)
-    check.control(
-        "the noised law's score (score of the clean law)",
-        np.abs((y + sigma**2 * law.score(y[:, None])[:, 0]) / scale - mean),
-        tol,
-        on=on,
-    )
+    score, clean = (q.score(y[:, None])[:, 0] for q in (law.noised(scale, sigma), law))
+    wrong = {
+        "sigma^2 (sigma instead)": (y + sigma * score) / scale,
+        "division by the scale": y + sigma**2 * score,
+        "the noised law's score (score of the clean law)": (y + sigma**2 * clean) / scale,
+    }
+    for dropped, value in wrong.items():
+        check.control(dropped, np.abs(value - mean), condition(y, scale, sigma), on="1-D mixture, scale .6, sigma .8")

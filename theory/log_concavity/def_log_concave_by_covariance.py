@@ -1,4 +1,17 @@
-"""Log-concave if and only if the posterior variance stays below the noise: Hessians in 50 digits, midpoints, witnesses."""
+"""Log-concavity is a bound on the posterior variance (derived; the slides give the Hessian).
+
+Let Y = Z + sqrt(v) N with the density q_v. Suppose that
+
+    (H1)  the noise variance v is above the threshold, sup_y lammax Cov(Z | y) <= v, for the law to be log-concave,
+    (H2)  the formula is given the variance v.
+
+Then at every y
+
+    lammax Hess log q_v(y)  =  (lammax Cov(Z | y) / v - 1) / v,
+    q_v log-concave    <=>    sup_y lammax Cov(Z | y) <= v.
+
+Measured on four atoms in the plane: Hessians in 50 digits, and midpoints of 20,000 segments for a certified law.
+"""
 
 import mpmath
 import numpy as np
@@ -37,6 +50,9 @@ def hessian_50_digits(y, v):
         return float((xx + yy) / 2 + mpmath.sqrt(((xx - yy) / 2) ** 2 + xy**2))
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_curvature(check):
     rng = np.random.default_rng(60)
     y = 2 * rng.standard_normal((25, 2))
@@ -63,27 +79,27 @@ def test_midpoints(check):
     q = cloud.noised(1, np.sqrt(threshold.upper))
     mean, middle = 0.5 * (q.log_density(a) + q.log_density(b)), q.log_density(0.5 * (a + b))
     size = np.abs(mean) + 1
-    check.holds(
-        mean + 1e3,
-        middle + 1e3,
-        tol=32 * EPS * (size + 1e3),
-        cause="rounding: 32 eps of the logarithms",
-        on="20,000 segments",
-    )
+    cause = "rounding: 32 eps of the logarithms"
+    check.holds(mean + 1e3, middle + 1e3, tol=32 * EPS * (size + 1e3), cause=cause, on="20,000 segments")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check):
+    """Below the threshold, and the root of the variance in the formula."""
+    # (H1) 98 % of the threshold: the log density at a midpoint is below the mean of the ends
     cloud = PointCloud(UNEVEN, np.array([0.45, 0.05, 0.05, 0.45]))
     threshold = log_concavity_threshold(cloud)
     v = 0.98 * threshold.lower
-    q = cloud.noised(1, np.sqrt(v))
-    y = threshold.witness[np.newaxis]
+    q, y = cloud.noised(1, np.sqrt(v)), threshold.witness[np.newaxis]
     u = np.linalg.eigh(q.hessian(y)[0])[1][:, -1]
     mean = 0.5 * (q.log_density(y + 0.05 * u) + q.log_density(y - 0.05 * u))
-    check.control(
-        "noise above the threshold (98 % of it)", mean - q.log_density(y), 0.0, tol=1e-13, on="segment at the witness"
-    )
+    dropped = "noise above the threshold (98 % of it)"
+    check.control(dropped, mean - q.log_density(y), 0.0, tol=1e-13, on="segment at the witness")
+
+    # (H2) sqrt(v) in place of v
     y = np.array([[0.3, -0.4]])
     wrong = bound.largest_curvature(largest_posterior_variance(PointCloud(ATOMS, WEIGHTS), y, v), np.sqrt(v))
-    exact = hessian_50_digits(y[0], mpmath.mpf(v))
-    check.control("the variance v (its root in the formula)", abs(wrong - exact), 0.0, tol=1e-9, on="Hessian in 50 digits")
+    off = abs(wrong - hessian_50_digits(y[0], mpmath.mpf(v)))
+    check.control("the variance v (its root in the formula)", off, 0.0, tol=1e-9, on="Hessian in 50 digits")

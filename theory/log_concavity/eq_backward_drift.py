@@ -1,4 +1,20 @@
-"""Drift of the backward equation: its Fokker-Planck residual along noised laws vanishes; SymPy; wrong drifts do not."""
+"""Drift of the time-reversed Ornstein-Uhlenbeck process (slides; Haussmann & Pardoux 1986).
+
+Let r_t be the density of X_t for dX = -X dt + sqrt(2) dB. Suppose that
+
+    (H1)  the drift is y + 2 grad log r,
+    (H2)  the noise is sqrt(2) dB.
+
+Then the process
+
+    dY  =  [Y + 2 grad log r_{T-t}(Y)] dt + sqrt(2) dB,    Y_0 ~ r_T,        has    Y_t ~ r_{T-t},
+
+that is -d_s r_s = -div((y + 2 grad log r_s) r_s) + Lap r_s.
+
+Measured by the residual of this equation along noised laws, with differences in time and space, and by SymPy.
+"""
+
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -25,9 +41,9 @@ def log_density(law, x, t):
 
 
 def residual(law, x, t, drift, relative=2e-3, noise=1.0):
-    """-d_s log r - [ -div b - b . score + noise (Laplacian log r + |score|^2) ], the drift's divergence by differences.
+    """`Residual` of a drift, whose divergence is taken by differences, at time t.
 
-    Returns the residual and its tolerance: change with twice the steps, and rounding over the step.
+    The tolerance is the change with twice the steps, and rounding over the step.
     """
     q = law.noised(np.exp(-t), np.sqrt(-np.expm1(-2 * t)))
     score = q.score(x)
@@ -37,22 +53,33 @@ def residual(law, x, t, drift, relative=2e-3, noise=1.0):
         return drift(y, q.score(y))
 
     def assembled(scale):
+        """The residual with steps ``scale`` times as large, and the size of the terms over the steps."""
+        # fourth-order difference of log r in time
         h, k = scale * relative * t, scale * 2e-3 * np.sqrt(t)
-        s = [log_density(law, x, t + j * h) for j in (-2, -1, 1, 2)]
-        derivative = (8 * (s[2] - s[1]) - (s[3] - s[0])) / (12 * h)
+        logs = [log_density(law, x, t + j * h) for j in (-2, -1, 1, 2)]
+        derivative = (8 * (logs[2] - logs[1]) - (logs[3] - logs[0])) / (12 * h)
+
+        # the same of every component of the drift along its axis
         divergence = 0.0
-        for j in range(x.shape[1]):
-            e = np.zeros(x.shape[1])
-            e[j] = k
-            b = [field(x + i * e)[:, j] for i in (-2, -1, 1, 2)]
+        for j, axis in enumerate(k * np.eye(x.shape[1])):
+            b = [field(x + i * axis)[:, j] for i in (-2, -1, 1, 2)]
             divergence = divergence + (8 * (b[2] - b[1]) - (b[3] - b[0])) / (12 * k)
-        return -derivative + divergence + np.sum(field(x) * score, axis=1) - noise * rest, np.abs(s[0]) / h + np.abs(
-            b[0]
-        ) / k
+        value = -derivative + divergence + np.sum(field(x) * score, axis=1) - noise * rest
+        return value, np.abs(logs[0]) / h + np.abs(b[0]) / k
 
     fine, rounding = assembled(1.0)
     coarse, _ = assembled(2.0)
-    return fine, np.abs(fine - coarse) + 64 * EPS * (rounding + 10 / (relative * t) + np.abs(rest))
+    return Residual(fine, np.abs(fine - coarse) + 64 * EPS * (rounding + 10 / (relative * t) + np.abs(rest)))
+
+
+class Residual(NamedTuple):
+    """-d_s log r - [ -div b - b . score + noise (Laplacian log r + |score|^2) ] at the points, and its tolerance (n,)."""
+
+    value: np.ndarray
+    tol: np.ndarray
+
+
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", list(laws()))
@@ -60,9 +87,9 @@ def test_reversed_fokker_planck(check, name):
     law, rng = laws()[name], np.random.default_rng(9)
     for t in (0.1, 0.6, 2.0):
         x = np.exp(-t) * rng.standard_normal((40, 3)) + np.sqrt(-np.expm1(-2 * t)) * rng.standard_normal((40, 3))
-        value, tol = residual(law, x, t, bound.backward_drift)
+        found = residual(law, x, t, bound.backward_drift)
         cause = "remainder: change of the differences with twice their steps; 64 eps of the terms over the steps"
-        check.equal(value, 0.0, tol=tol, cause=cause, on=f"{name}, t = {t:g}")
+        check.equal(found.value, 0.0, tol=found.tol, cause=cause, on=f"{name}, t = {t:g}")
 
 
 def test_symbolic(check):
@@ -79,13 +106,19 @@ def test_symbolic(check):
     check.equal(both, 0.0, tol=0, cause="exact: SymPy", on="backward equation and probability flow, N(mu, lambda)")
 
 
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
+
+
 def test_controls(check):
+    """Other drifts, and the noise left out: the residual is at least ten times its tolerance."""
     law, t = laws()["mixture in R^3"], 0.6
     x = np.random.default_rng(10).standard_normal((40, 3))
     for dropped, drift, noise in (
+        # (H1) the drift
         ("factor 2 (1, noise kept)", lambda y, s: y + s, 1.0),
         ("+Y (-Y)", lambda y, s: -y + 2 * s, 1.0),
+        # (H2) the noise
         ("the noise (factor 2 kept)", bound.backward_drift, 0.0),
     ):
-        value, tol = residual(law, x, t, drift, noise=noise)
-        check.control(dropped, np.abs(value), 10 * tol, on="mixture in R^3, t = .6")
+        found = residual(law, x, t, drift, noise=noise)
+        check.control(dropped, np.abs(found.value), 10 * found.tol, on="mixture in R^3, t = .6")

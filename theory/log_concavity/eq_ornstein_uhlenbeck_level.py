@@ -1,4 +1,14 @@
-"""Ornstein-Uhlenbeck marginals: the Fokker-Planck equation along the library's noised laws, semigroup, SymPy."""
+"""Marginals of the Ornstein-Uhlenbeck process (slides).
+
+Let dX = -X dt + sqrt(2) dB with X_0 ~ p. Then X_t has the law of exp(-t) X_0 + sqrt(1 - exp(-2 t)) N, and its density r_t
+solves
+
+    d_t r      =  div(x r) + Lap r,
+    d_t log r  =  d + x . grad log r + Lap log r + |grad log r|^2.
+
+Measured along the noised laws of the library (mixture, point cloud, sphere) with differences in time, by the semigroup, and
+by SymPy.
+"""
 
 import numpy as np
 import pytest
@@ -43,6 +53,9 @@ def time_derivative(law, x, t, relative, levels=level):
     return (8 * (f(1) - f(-1)) - (f(2) - f(-2))) / (12 * h), np.abs(f(0)) / h
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("name", list(laws()))
 def test_fokker_planck(check, name):
     law = laws()[name]
@@ -63,20 +76,10 @@ def test_semigroup(check):
     law, x = laws()["mixture in R^4"], np.random.default_rng(5).standard_normal((50, 4))
     for s, t in ((0.1, 0.4), (1.0, 0.05), (2.0, 3.0)):
         twice, once = law.noised(*level(s)).noised(*level(t)), law.noised(*level(s + t))
-        check.equal(
-            twice.score(x),
-            once.score(x),
-            tol=512 * EPS * 10,
-            cause="rounding: 512 eps of |score| <= 10",
-            on=f"score, {s:g} + {t:g}",
-        )
-        check.equal(
-            twice.log_density(x),
-            once.log_density(x),
-            tol=512 * EPS * 20,
-            cause="rounding: 512 eps of |log r|",
-            on=f"log r, {s:g} + {t:g}",
-        )
+        cause = "rounding: 512 eps of |score| <= 10"
+        check.equal(twice.score(x), once.score(x), tol=512 * EPS * 10, cause=cause, on=f"score, {s:g} + {t:g}")
+        cause, logs = "rounding: 512 eps of |log r|", (twice.log_density(x), once.log_density(x))
+        check.equal(*logs, tol=512 * EPS * 20, cause=cause, on=f"log r, {s:g} + {t:g}")
 
 
 def test_symbolic(check):
@@ -89,7 +92,11 @@ def test_symbolic(check):
     check.equal(float(residual), 0.0, tol=0, cause="exact: SymPy", on="Fokker-Planck residual, N(mu, lambda)")
 
 
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
+
+
 def test_controls(check):
+    """Other scales and noise levels: the equation has a residual."""
     law, t = laws()["mixture in R^4"], 0.5
     x = np.random.default_rng(6).standard_normal((40, 4))
     for dropped, levels in (

@@ -1,4 +1,11 @@
-"""Mean and covariance of the next measurement: the library's predictive mixture against assimilation, on random mixtures."""
+"""Predictive law of the next measurement (derived).
+
+Let Xhat_m and C_m be the posterior mean and covariance given y_1, ..., y_m. Then
+
+    E[Y_{m+1} | y_1, ..., y_m]  =  Xhat_m,        Cov[Y_{m+1} | y_1, ..., y_m]  =  sigma^2 I + C_m.
+
+Measured on 200 random mixtures against sequential assimilation, and on draws of the library's inner step.
+"""
 
 import numpy as np
 
@@ -10,24 +17,24 @@ STATEMENT = bound.predictive_moments.statement
 TOL, CAUSE = 1e-13, "rounding: 450 eps of the size of measurements and components"
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_200_random_mixtures(check, measured, kalman):
-    a, b, A, B = [], [], [], []
-    for i in measured:
-        before = i.total - i.y[-1:]
-        w, mu, P, _ = i.before
-        mean, covariance = kalman.moments(w, mu, P)
-        q = measurements.predictive_mixture(i.law, before, i.m - 1, i.sigma)
-        expected = bound.predictive_moments(mean, covariance, i.sigma)
-        unit = i.size**2 + i.sigma**2
-        a.append(np.pad(q.mean / i.size, (0, 6 - i.d)))
-        b.append(np.pad(expected[0] / i.size, (0, 6 - i.d)))
-        A.append(np.pad(q.covariance / unit, (0, 6 - i.d)))
-        B.append(np.pad(expected[1] / unit, (0, 6 - i.d)))
-        own = measurements.predictive_covariance(i.law, before, i.m - 1, i.sigma)[0]
-        A.append(np.pad(own / unit, (0, 6 - i.d)))
-        B.append(B[-1])
-    check.equal(a, b, tol=TOL, cause=CAUSE, on="mean, 200 random mixtures")
-    check.equal(A, B, tol=TOL, cause=CAUSE, on="covariance, 200 random mixtures")
+    """Mean and covariance of the library's predictive mixture, and its covariance alone, against assimilation."""
+    moments = [kalman.moments(*i.before[:3]) for i in measured]
+    expected = [bound.predictive_moments(*both, i.sigma) for both, i in zip(moments, measured)]
+    mixtures = [measurements.predictive_mixture(i.law, i.past, i.m - 1, i.sigma) for i in measured]
+    own = [measurements.predictive_covariance(i.law, i.past, i.m - 1, i.sigma)[0] for i in measured]
+
+    found = [i.six(q.mean / i.size) for i, q in zip(measured, mixtures)]
+    means = [i.six(mean / i.size) for i, (mean, _) in zip(measured, expected)]
+    check.equal(found, means, tol=TOL, cause=CAUSE, on="mean, 200 random mixtures")
+
+    units = [i.size**2 + i.sigma**2 for i in measured]
+    found = [[i.six(q.covariance / u), i.six(c / u)] for i, q, c, u in zip(measured, mixtures, own, units)]
+    covariances = [[i.six(covariance / u)] * 2 for i, (_, covariance), u in zip(measured, expected, units)]
+    check.equal(found, covariances, tol=TOL, cause=CAUSE, on="covariance, 200 random mixtures")
 
 
 def test_draws(check):
@@ -46,15 +53,16 @@ def test_draws(check):
     draw.mean_is_not(spread**2, sigma**2, dropped="C_m", on="variances of 40,000 draws")
 
 
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
+
+
 def test_controls(check, measured):
-    on = "random mixtures with m >= 3"
-    bare, last = [], []
-    for i in measured:
-        if i.m < 3:
-            continue
-        q = measurements.predictive_mixture(i.law, i.total - i.y[-1:], i.m - 1, i.sigma)
-        unit = i.size**2 + i.sigma**2
-        bare.append(np.max(np.abs(q.covariance - i.sigma**2 * np.eye(i.d))) / unit)
-        last.append(np.max(np.abs(q.mean - i.y[-2])) / i.size)
+    """The posterior covariance left out, and another mean."""
+    on, several = "random mixtures with m >= 3", [i for i in measured if i.m >= 3]
+    mixtures = [measurements.predictive_mixture(i.law, i.past, i.m - 1, i.sigma) for i in several]
+    bare = [
+        np.max(np.abs(q.covariance - i.sigma**2 * np.eye(i.d))) / (i.size**2 + i.sigma**2) for i, q in zip(several, mixtures)
+    ]
     check.control("C_m (Euler's step of stochastic localisation)", bare, TOL, on=on)
-    check.control("Xhat_m (the previous measurement as mean)", last, TOL, on=on)
+    previous = [np.max(np.abs(q.mean - i.y[-2])) / i.size for i, q in zip(several, mixtures)]
+    check.control("Xhat_m (the previous measurement as mean)", previous, TOL, on=on)

@@ -1,4 +1,14 @@
-"""Proposition 2: squared W2 distance of the law of the posterior mean, exact on a line by monotone quantiles."""
+"""W2 distance of the law of the posterior mean (slides; Proposition 2, number recalled).
+
+Let X have a finite second moment and Xhat_m = E[X | Y_1, ..., Y_m]. Then, without any further hypothesis,
+
+    W2^2(X, Xhat_m)  <=  E tr C_m  <=  sigma^2 d / m.
+
+The second inequality is attained in the limit of a wide law; the first is loose: W2^2 / (s d), s = sigma^2 / m, is at most
+(5 sqrt(5) - 11) / 2 = .0902 among Gaussians, .1865 for two points, and .3468 for a lattice, the largest value known.
+
+Measured on six laws on a line, where the jump is a monotone map and W2 exact, and on two Gaussians in up to 32 dimensions.
+"""
 
 import math
 
@@ -17,31 +27,28 @@ GOLDEN = (5 * math.sqrt(5) - 11) / 2
 
 
 def laws():
+    """Point clouds and mixtures on a line."""
     rng = np.random.default_rng(50)
-    column = np.reshape
-    yield "two points", PointCloud(np.array([[-1.0], [1.0]]))
-    yield "two points, weights .1 .9", PointCloud(np.array([[-1.0], [1.0]]), np.array([0.1, 0.9]))
+    pair = np.array([[-1.0], [1.0]])
+    yield "two points", PointCloud(pair)
+    yield "two points, weights .1 .9", PointCloud(pair, np.array([0.1, 0.9]))
     yield "three points", PointCloud(np.array([[-1.0], [0.0], [1.0]]), np.array([0.3, 0.4, 0.3]))
-    yield "7 random points", PointCloud(column(rng.standard_normal(7), (7, 1)), rng.dirichlet(np.ones(7)))
+    yield "7 random points", PointCloud(rng.standard_normal((7, 1)), rng.dirichlet(np.ones(7)))
     yield "two Gaussians", GaussianMixture([0.2, 0.8], np.array([[-3.0], [3.0]]), 1.0)
-    yield (
-        "three Gaussians",
-        GaussianMixture([0.3, 0.3, 0.4], column(np.array([-2, 0.5, 3.0]), (3, 1)), np.array([0.3, 0.01, 1])),
-    )
+    means, variances = np.array([[-2.0], [0.5], [3.0]]), np.array([0.3, 0.01, 1.0])
+    yield "three Gaussians", GaussianMixture([0.3, 0.3, 0.4], means, variances)
 
 
-NOISE = (0.1, 0.5, 1.0, 3.0, 20.0)
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", [n for n, _ in laws()])
 def test_holds(check, name):
     law = dict(laws())[name]
-    value, mmse, larger = [], [], []
-    for m, s in ((1, 0.05), (4, 0.3), (1, 1.0), (9, 3.0), (2, 20.0)):
-        sigma = math.sqrt(s * m)
-        value.append(measurements.line_jump_w2(law, m, sigma))
-        mmse.append(measurements.line_mmse(law, m, sigma))
-        larger.append(bound.posterior_mean_w2(m, sigma, 1))
+    runs = [(m, math.sqrt(s * m)) for m, s in ((1, 0.05), (4, 0.3), (1, 1.0), (9, 3.0), (2, 20.0))]
+    value = [measurements.line_jump_w2(law, m, sigma) for m, sigma in runs]
+    mmse = [measurements.line_mmse(law, m, sigma) for m, sigma in runs]
+    larger = [bound.posterior_mean_w2(m, sigma, 1) for m, sigma in runs]
     detail = f"W2^2/(sigma^2/m) = {np.array2string(np.array(value) / larger, precision=3)}"
     check.holds(value, larger, tol=1e-12, cause=CAUSE, on=f"W2^2 <= sigma^2/m, {name}", detail=detail)
     check.holds(value, mmse, tol=1e-12, cause=CAUSE, on=f"W2^2 <= E C_m, {name}", of=STEP)
@@ -49,43 +56,39 @@ def test_holds(check, name):
 
 
 def test_dimension(check):
-    """In R^d: products add squared W2; the coupling (X, Xhat) and the sample agree in order on one cloud of R^8."""
-    law = GaussianMixture([0.2, 0.8], np.array([[-3.0], [3.0]]), 1.0)
+    """In R^d, where squared W2 of products add: two Gaussians at +-3 (1, ..., 1), one coordinate along their axis and
+    d - 1 standard Gaussian ones."""
     for d in (2, 8, 32):
-        # two Gaussians at +-3 (1, ..., 1): one coordinate along the axis, d - 1 standard Gaussian ones
-        axis = GaussianMixture(law.weights, law.means * math.sqrt(d), 1.0)
+        axis = GaussianMixture([0.2, 0.8], np.array([[-3.0], [3.0]]) * math.sqrt(d), 1.0)
+        sigma = math.sqrt(9 * d - 1)
         for m in (1, 10, 100, 1000):
-            sigma = math.sqrt(9 * d - 1)
-            s = sigma**2 / m
-            value = measurements.line_jump_w2(axis, m, sigma) + (d - 1) * (1 - 1 / math.sqrt(1 + s)) ** 2
-            check.holds(
-                value, bound.posterior_mean_w2(m, sigma, d), tol=1e-12, cause=CAUSE, on=f"means +-3 in R^{d}, m = {m}"
-            )
+            across = (1 - 1 / math.sqrt(1 + sigma**2 / m)) ** 2
+            value = measurements.line_jump_w2(axis, m, sigma) + (d - 1) * across
+            larger = bound.posterior_mean_w2(m, sigma, d)
+            check.holds(value, larger, tol=1e-12, cause=CAUSE, on=f"means +-3 in R^{d}, m = {m}")
+
+
+# -- it is tight -----------------------------------------------------------------------------------------------------------
 
 
 def test_how_tight(check):
     """Largest ratios W2^2/(s d) by family: none near 1. The second inequality, E tr C <= s d, is attained in the limit."""
     lam = np.logspace(-1.5, 1.5, 6001)
     gaussian = (np.sqrt(lam) - lam / np.sqrt(lam + 1)) ** 2
-    check.tight(
-        gaussian.max(),
-        GOLDEN,
-        tol=1e-6,
-        cause="remainder: grid of 6001 ratios lam/s",
-        on="Gaussians, W2^2/s = (5 sqrt5 - 11)/2",
-    )
+    cause, on = "remainder: grid of 6001 ratios lam/s", "Gaussians, W2^2/s = (5 sqrt5 - 11)/2"
+    check.tight(gaussian.max(), GOLDEN, tol=1e-6, cause=cause, on=on)
+
     pair = PointCloud(np.array([[-1.0], [1.0]]))
     ratios = [measurements.line_jump_w2(pair, 1, math.sqrt(s)) / s for s in np.linspace(0.6, 1.2, 41)]
     check.tight(max(ratios), 0.186447, tol=2e-5, cause="remainder: grid of 41 levels", on="two points, W2^2/s")
+
     # the infinite lattice by its periodic middle cell: 41 atoms, the ends contribute 1/41 of their own ratio
     few, many = (measurements.line_jump_w2(PointCloud(2.49 * np.arange(-k, k + 1)[:, None]), 1, 1.0) for k in (10, 20))
-    cell = (41 * many - 21 * few) / 20
-    check.tight(
-        cell, 0.3468, tol=1e-4, cause="printed digits: four printed digits", on="lattice of spacing 2.49 sqrt s, per cell"
-    )
-    wide = GaussianMixture(None, np.zeros((1, 1)), 1e8)
-    cases = ((1, 1.0), (9, 3.0), (4, 1.0))
-    ratio = [measurements.line_mmse(wide, m, sigma) / bound.posterior_mean_w2(m, sigma, 1) for m, sigma in cases]
+    cause, on = "printed digits: four printed digits", "lattice of spacing 2.49 sqrt s, per cell"
+    check.tight((41 * many - 21 * few) / 20, 0.3468, tol=1e-4, cause=cause, on=on)
+
+    wide, runs = GaussianMixture(None, np.zeros((1, 1)), 1e8), ((1, 1.0), (9, 3.0), (4, 1.0))
+    ratio = [measurements.line_mmse(wide, m, sigma) / bound.posterior_mean_w2(m, sigma, 1) for m, sigma in runs]
     check.tight(ratio, 1.0, tol=2e-8, cause="remainder: s/lam = 1e-8", on="E C_m/s, N(0, 1e8)", of=STEP)
 
 
@@ -108,20 +111,15 @@ def test_rate(check):
     check.rate(distances.fit_slope(m, value), -2.0, within=0.03, on="W2^2 against m = 512 .. 8192, two Gaussians")
 
 
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
+
+
 def test_controls(check):
-    pair = PointCloud(np.array([[-1.0], [1.0]]))
-    m, sigma = 9, 3.0
-    value = measurements.line_jump_w2(pair, m, sigma)
-    check.control("1/m (1/m^2 instead)", value, sigma**2 / m**2, on="two points, sigma = 3, m = 9")
+    """Another power of m, no dimension, and the mean of the measurements as output."""
+    value = measurements.line_jump_w2(PointCloud(np.array([[-1.0], [1.0]])), 9, 3.0)
+    check.control("1/m (1/m^2 instead)", value, 3.0**2 / 9**2, on="two points, sigma = 3, m = 9")
     lattice = PointCloud(2.49 * np.arange(-20, 21)[:, None])
-    d = 3
-    check.control("the dimension (3 iid copies)", d * measurements.line_jump_w2(lattice, 1, 1.0), 1.0, on="lattice^3, s = 1")
-    law = GaussianMixture(None, np.zeros((1, 1)), 4.0)
-    single = (2.0 - np.sqrt(4.0 + 1.0)) ** 2
-    check.control(
-        "the jump (the mean of the measurements as output)",
-        single,
-        measurements.line_jump_w2(law, 1, 1.0),
-        tol=1e-12,
-        on="N(0, 4), s = 1",
-    )
+    check.control("the dimension (3 iid copies)", 3 * measurements.line_jump_w2(lattice, 1, 1.0), 1.0, on="lattice^3, s = 1")
+    law, single = GaussianMixture(None, np.zeros((1, 1)), 4.0), (2.0 - np.sqrt(4.0 + 1.0)) ** 2
+    dropped = "the jump (the mean of the measurements as output)"
+    check.control(dropped, single, measurements.line_jump_w2(law, 1, 1.0), tol=1e-12, on="N(0, 4), s = 1")

@@ -1,4 +1,18 @@
-"""Enough blurring gives log-concavity for bounded support only: Student's t and a sub-Gaussian lattice never get there."""
+"""Enough Gaussian blurring leads to log-concavity for bounded support (derived; a heading of the slides).
+
+Suppose that
+
+    (H1)  the support of the law has the diameter D.
+
+Then the law noised by sigma is log-concave for
+
+    sigma^2  >=  D^2 / 4,
+
+attained by two atoms. Without (H1) no noise may suffice: for Student's t with three degrees of freedom, and for the
+sub-Gaussian lattice of atoms 2^k with weights proportional to exp(-4^k / 8).
+
+Measured by certified thresholds of truncated lattices, and by quadrature for Student's t.
+"""
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -36,52 +50,54 @@ def lattice(K):
     return PointCloud(x[:, np.newaxis], w / w.sum())
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
+def test_bounded_support(check):
+    """Certified thresholds of truncated lattices, of diameter 2^K - 1; two atoms attain the bound."""
+    found = {K: log_concavity_threshold(lattice(K), rtol=1e-2) for K in (3, 4, 5, 6)}
+    for K, threshold in found.items():
+        check.hypothesis("upper end certified", threshold.upper_by == "certificate", on=f"lattice truncated at K = {K}")
+    upper, larger = [threshold.upper for threshold in found.values()], [bound.blurring_threshold(2.0**K - 1) for K in found]
+    check.holds(upper, larger, tol=0, cause="exact", on="certified thresholds against D^2/4")
+    pair = log_concavity_threshold(PointCloud(np.array([[0.0], [3.0]])))
+    check.tight(pair.lower / bound.blurring_threshold(3.0), 1.0, tol=64 * EPS, cause="rounding: 64 eps", on="two atoms")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
+
+
 def test_student_is_never_log_concave(check):
+    """(H1) the support is all of the line: the largest posterior variance exceeds the noise, the more the larger it is."""
     ratios = [worst_student(s) for s in (1.0, 10.0, 100.0)]
-    check.equal(
-        ratios, [1.14870, 3.54406, 7.75561], tol=1e-5, cause="printed digits: digits; flat maximum", on="Student t_3"
-    )
-    check.control(
-        "bounded support (any sigma)", ratios, 1.0, tol=1e-9, on="Student t_3: max Var(X|y)/sigma^2, sigma = 1, 10, 100"
-    )
-    worse = "the growth with the noise of the counterexample"
-    check.holds(ratios[:-1], ratios[1:], tol=0, cause="exact: it grows by factors", on="Student t_3", of=worse)
+    cause = "printed digits: digits; flat maximum"
+    check.equal(ratios, [1.14870, 3.54406, 7.75561], tol=1e-5, cause=cause, on="Student t_3")
+    on = "Student t_3: max Var(X|y)/sigma^2, sigma = 1, 10, 100"
+    check.control("bounded support (any sigma)", ratios, 1.0, tol=1e-9, on=on)
+    cause, of = "exact: it grows by factors", "the growth with the noise of the counterexample"
+    check.holds(ratios[:-1], ratios[1:], tol=0, cause=cause, on="Student t_3", of=of)
 
 
 def test_lattice(check):
-    """Truncations of the sub-Gaussian lattice: thresholds 4^(K-1)/4 and above, so the whole has none."""
+    """(H1) truncations of the sub-Gaussian lattice: thresholds 4^(K-1)/4 and above, so the whole has none."""
     thresholds = [log_concavity_threshold(lattice(K), certify=False).lower for K in (2, 3, 4, 5, 6)]
     values = [1.24578, 4.38544, 16.01337, 64.0, 256.0]
     check.equal(thresholds, values, tol=1e-5, cause="printed digits: digits, certified to 1e-5 at K = 3, 4", on="K = 2 .. 6")
     for K in (3, 4):
         found = log_concavity_threshold(lattice(K), rtol=1e-5)
         check.hypothesis("certified within 1e-5", found.upper_by == "certificate", on=f"lattice truncated at K = {K}")
+
     gap = np.array([4.0 ** (K - 1) / 4 for K in (2, 3, 4, 5, 6)])
-    quarter = "a quarter of the last gap squared, which the thresholds of the counterexample exceed"
-    check.holds(gap, thresholds, tol=1e-9 * gap, cause="remainder: 1e-9: bisection", on="lattice, K = 2 .. 6", of=quarter)
+    of = "a quarter of the last gap squared, which the thresholds of the counterexample exceed"
+    check.holds(gap, thresholds, tol=1e-9 * gap, cause="remainder: 1e-9: bisection", on="lattice, K = 2 .. 6", of=of)
     slope = distances.fit_slope([16, 32, 64], thresholds[-3:])
     check.rate(slope, 2.0, within=0.01, on="thresholds against the largest atom")
-    check.control(
-        "bounded support (a sub-Gaussian law)",
-        thresholds[-1],
-        thresholds[0],
-        on="noise that suffices at K = 2 does not at K = 6",
-    )
-
-
-def test_bounded_support(check):
-    lower, larger = [], []
-    for K in (3, 4, 5, 6):
-        found = log_concavity_threshold(lattice(K), rtol=1e-2)
-        check.hypothesis("upper end certified", found.upper_by == "certificate", on=f"lattice truncated at K = {K}")
-        lower.append(found.upper)
-        larger.append(bound.blurring_threshold(2.0**K - 1))
-    check.holds(lower, larger, tol=0, cause="exact", on="certified thresholds against D^2/4")
-    pair = log_concavity_threshold(PointCloud(np.array([[0.0], [3.0]])))
-    check.tight(pair.lower / bound.blurring_threshold(3.0), 1.0, tol=64 * EPS, cause="rounding: 64 eps", on="two atoms")
+    on = "noise that suffices at K = 2 does not at K = 6"
+    check.control("bounded support (a sub-Gaussian law)", thresholds[-1], thresholds[0], on=on)
 
 
 def test_controls(check):
+    """(H1) the support is larger than assumed, or unbounded."""
     found = log_concavity_threshold(lattice(6), certify=False).lower
     check.control("bounded support (the bound of the truncation at K = 3)", found, bound.blurring_threshold(7.0), on="K = 6")
     check.control("bounded support", worst_student(10.0), 1.0, tol=1e-9, on="Student t_3, sigma = 10")

@@ -1,4 +1,17 @@
-"""Algorithm 1 with exact inner laws: the law of the kept sum on a grid, step by step, and exact draws."""
+"""With exact inner laws the chain is exact (Algorithm 1, recalled).
+
+Suppose that
+
+    (H1)  y_t is drawn from p(y_t | y_1, ..., y_{t-1}), which depends on the past through the sum S_{t-1} alone.
+
+Then S_m has the law of m X + sigma sqrt(m) N,
+
+    Cov S_m  =  m^2 Cov X + m sigma^2 I,
+
+and the output E[X | S_m] has exactly the law of Xhat_m.
+
+Measured on two Gaussians on a line: the law of the sum step by step on a grid, and draws of the library's exact walk.
+"""
 
 import numpy as np
 from scipy.special import ndtr
@@ -10,58 +23,39 @@ from exactdiffusion.statements import log_concavity_thresholds as bound
 STATEMENT = bound.chain_total_variance.statement
 LAW = GaussianMixture(np.array([0.2, 0.8]), np.array([[-3.0], [3.0]]), 1.0)
 SIGMA2 = 8.0
+STEP = 0.1
+GRID = np.arange(-22, 22 + STEP / 2, STEP)
+VARIANCE = LAW.covariance[0, 0]
 
 
-def inner_law(total, m, y):
-    """p(y | sum of m measurements) on the grid y (k,), for every total (n,): from the library's log density, normalised."""
-    t, s = np.repeat(total, len(y))[:, None], np.tile(y, len(total))[:, None]
-    logs = conditional_target(LAW, t, m, np.sqrt(SIGMA2)).log_density(s).reshape(len(total), len(y))
-    p = np.exp(logs - logs.max(axis=1, keepdims=True))
-    return p / p.sum(axis=1, keepdims=True)
-
-
-def euler_law(total, m, y):
-    """y = Xhat + sigma xi: no inner step."""
-    xhat = LAW.noised(1, np.sqrt(SIGMA2 / m)).denoise((total / m)[:, None])[:, 0] if m else np.zeros(len(total))
-    p = np.exp(-((y - xhat[:, None]) ** 2) / (2 * SIGMA2))
-    return p / p.sum(axis=1, keepdims=True)
-
-
-def law_of_sum(kernel, m, h=0.1, first=inner_law):
-    """Probabilities of S_m on a grid of spacing h, by m sums over the grid (no sampling)."""
-    y = np.arange(-22, 22 + h / 2, h)
-    total, p = np.zeros(1), np.ones(1)
+def law_of_sum(sums, kernel, m):
+    """The law of S_m by m sums over the grid (no sampling); the first measurement is drawn exactly."""
+    law = sums.start
     for t in range(m):
-        K = (first if t == 0 else kernel)(total, t, y)
-        new = np.zeros(len(total) + len(y) - 1)
-        for i in range(len(total)):
-            new[i : i + len(y)] += p[i] * K[i]
-        total, p = total[0] + y[0] + h * np.arange(len(new)), new
-    return total, p
+        law = law.after((kernel if t else sums.inner_law)(LAW, SIGMA2, law.total, t, GRID), GRID, STEP)
+    return law
 
 
-def exact(total, m):
-    q = np.exp(LAW.noised(float(m), np.sqrt(m * SIGMA2)).log_density(total[:, None]))
-    return q / q.sum()
+def distance_to_exact(law, m):
+    """Twice the total variation between a law of the sum and that of m X + sqrt(m) sigma N, on the grid."""
+    q = np.exp(LAW.noised(float(m), np.sqrt(m * SIGMA2)).log_density(law.total[:, None]))
+    return np.sum(np.abs(law.p - q / q.sum()))
 
 
-def test_law_of_the_sum(check):
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
+def test_law_of_the_sum(check, sums):
+    """One, two and three measurements: the whole law, and its variance."""
     for m in (1, 2, 3):
-        total, p = law_of_sum(inner_law, m)
+        law = law_of_sum(sums, sums.inner_law, m)
         cause = "remainder: mass beyond |y| = 22 (5 deviations and more) and the trapezoidal rule"
-        check.equal(
-            np.sum(np.abs(p - exact(total, m))),
-            0.0,
-            tol=1e-5,
-            cause=cause,
-            on=f"mixture .2/.8 at +-3, sigma^2 = 8: total variation, m = {m}",
-        )
-        mean = np.sum(p * total)
-        variance = np.sum(p * (total - mean) ** 2)
-        expected = bound.chain_total_variance(LAW.covariance[0, 0], m, SIGMA2)
-        check.equal(
-            variance / expected, 1.0, tol=1e-4, cause="remainder: truncated tails", on=f"variance of the sum, m = {m}"
-        )
+        on = f"mixture .2/.8 at +-3, sigma^2 = 8: total variation, m = {m}"
+        check.equal(distance_to_exact(law, m), 0.0, tol=1e-5, cause=cause, on=on)
+
+        mean = np.sum(law.p * law.total)
+        variance = np.sum(law.p * (law.total - mean) ** 2) / bound.chain_total_variance(VARIANCE, m, SIGMA2)
+        check.equal(variance, 1.0, tol=1e-4, cause="remainder: truncated tails", on=f"variance of the sum, m = {m}")
 
 
 def test_score_of_the_inner_law(check):
@@ -71,23 +65,19 @@ def test_score_of_the_inner_law(check):
     target = conditional_target(LAW, total, 4, np.sqrt(SIGMA2))
     h = 1e-4
     slope = (target.log_density(y + h) - target.log_density(y - h)) / (2 * h)
-    check.equal(
-        target.score(y)[:, 0],
-        slope,
-        tol=2e-7,
-        cause="remainder: h^2 and eps |log p| / h of the difference",
-        on="50 points, m = 4",
-    )
+    cause = "remainder: h^2 and eps |log p| / h of the difference"
+    check.equal(target.score(y)[:, 0], slope, tol=2e-7, cause=cause, on="50 points, m = 4")
 
 
 def test_exact_walk(check):
+    """40,000 draws of the library's exact walk: variance and distribution of the sum."""
     n, m = 40_000, 6
     draw = check.chance(comparisons=2)
     for state in one_at_a_time(LAW, m, np.sqrt(SIGMA2), n, noise=draw.noise(79), walk=ExactWalk()):
         total = state.total[:, 0]
-    expected = bound.chain_total_variance(LAW.covariance[0, 0], m, SIGMA2)
-    rows = (total - m * LAW.mean[0]) ** 2
-    draw.mean(rows / expected, 1.0, on="variance, exact walk, 40,000 chains, m = 6")
+    rows = (total - m * LAW.mean[0]) ** 2 / bound.chain_total_variance(VARIANCE, m, SIGMA2)
+    draw.mean(rows, 1.0, on="variance, exact walk, 40,000 chains, m = 6")
+
     # m X + sqrt(m) sigma N is a mixture of two Gaussians of variance m^2 + m sigma^2
     z = (total[:, None] - m * LAW.means[:, 0]) / np.sqrt(m**2 + m * SIGMA2)
     order = np.argsort(total)
@@ -95,12 +85,15 @@ def test_exact_walk(check):
     draw.distribution(total, lambda x: (ndtr(z) @ LAW.weights)[order], on=on)
 
 
-def test_controls(check):
-    total, p = law_of_sum(euler_law, 3)
-    distance = np.sum(np.abs(p - exact(total, 3)))
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
+
+
+def test_controls(check, sums):
+    """(H1) no inner walk: y = Xhat + sigma xi, Euler's step for stochastic localisation, on the grid and sampled."""
+    distance = distance_to_exact(law_of_sum(sums, sums.euler_law, 3), 3)
     check.control("the inner walk (Euler for localisation)", distance, 0.0, tol=1e-5, on="total variation, m = 3")
     draw = check.chance(comparisons=1)
     for state in one_at_a_time(LAW, 6, np.sqrt(SIGMA2), 200_000, noise=draw.noise(79), walk=ULA(0, 0.1)):
         rows = (state.total[:, 0] - 6 * LAW.mean[0]) ** 2
-    expected = bound.chain_total_variance(LAW.covariance[0, 0], 6, SIGMA2)
-    draw.mean_is_not(rows / expected, 1.0, dropped="the inner walk, sampled", on="variance, 200,000 chains, m = 6")
+    rows = rows / bound.chain_total_variance(VARIANCE, 6, SIGMA2)
+    draw.mean_is_not(rows, 1.0, dropped="the inner walk, sampled", on="variance, 200,000 chains, m = 6")

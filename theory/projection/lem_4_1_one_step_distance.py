@@ -1,4 +1,21 @@
-"""Lemma 4.1: one approximate gradient step on the distance, on every family of closed sets, with six kinds of error."""
+"""Lemma 4.1: the distance to the set after one step with a relative error.
+
+Let f = d^2 / 2 and x' = x - beta (grad f(x) + e). Suppose that
+
+    (H1)  K is closed and p(x) is unique,
+    (H2)  0 <= beta <= 1,
+    (H3)  |e| <= eta d(x), with any eta >= 0.
+
+Then
+
+    (1 - beta (1 + eta)) d(x)  <=  d(x')  <=  (1 + beta (eta - 1)) d(x).
+
+On every closed set both sides are attained: above by the undershoot e = -eta grad f (eta <= 1), below by the overshoot
+e = eta grad f (beta (1 + eta) <= 1).
+
+Source: Lemma 4.1 of Permenter & Yuan (statement recalled; their slide 18 uses it at every step), proved in the docstring
+of `one_step_distance`. Measured on all families of closed sets with six kinds of error.
+"""
 
 import numpy as np
 import pytest
@@ -38,37 +55,34 @@ def errors(kind, normal, rng):
 
 
 def step(law, x, p, d, u, beta, eta):
-    x_new = x - beta * (x - p) + beta * eta * d[:, None] * u
-    return law.distance(x_new)
+    """d(x'), where the error of the step is e = -eta d u."""
+    return law.distance(x - beta * (x - p) + beta * eta * d[:, None] * u)
 
 
 def rounding(x, d):
-    # d(x) and the new point carry an absolute error of a few ulp of |x|, and of the points of the set (of size <= |x| + d)
+    """Absolute: d(x) and the new point carry a few ulp of |x| and of the points of the set, of size <= |x| + d."""
     return 16 * EPS * (np.linalg.norm(x, axis=1) + d) * np.sqrt(x.shape[1])
+
+
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_holds(check, closed_sets, kind):
     rng = np.random.default_rng(41)
-    small, large, tol, lower, upper = [], [], [], [], []
-    for law in closed_sets.values():
-        x, p, d, normal = instances(law, rng)
-        for beta in (0.05, 0.3, 0.9, 1.0):
-            for eta in (0.0, 0.1, 0.5, 0.95, 1.6):
-                low, high = bound.one_step_distance(d, beta, eta)
-                new = step(law, x, p, d, errors(kind, normal, rng), beta, eta)
-                small += [new]
-                large += [high]
-                lower += [low]
-                upper += [new]
-                tol += [rounding(x, d)]
     cause = "rounding: 16 eps sqrt(n) (|x| + d): rounding of the new point and of its distance"
-    check.holds(
-        np.concatenate(small), np.concatenate(large), tol=np.concatenate(tol), cause=cause, on=f"upper side, error {kind}"
-    )
-    check.holds(
-        np.concatenate(lower), np.concatenate(upper), tol=np.concatenate(tol), cause=cause, on=f"lower side, error {kind}"
-    )
+    with check.gather(on=f"error {kind}", cause=cause) as sides:
+        for law in closed_sets.values():
+            x, p, d, normal = instances(law, rng)
+            for beta in (0.05, 0.3, 0.9, 1.0):
+                for eta in (0.0, 0.1, 0.5, 0.95, 1.6):
+                    low, high = bound.one_step_distance(d, beta, eta)
+                    new = step(law, x, p, d, errors(kind, normal, rng), beta, eta)
+                    sides("upper side", new, high, tol=rounding(x, d))
+                    sides("lower side", low, new, tol=rounding(x, d))
+
+
+# -- it is tight -----------------------------------------------------------------------------------------------------------
 
 
 def test_attained_on_every_closed_set(check, closed_sets):
@@ -85,23 +99,23 @@ def test_attained_on_every_closed_set(check, closed_sets):
         check.tight(over / low, 1.0, tol=tol, cause=cause, on=f"{name}, overshoot")
 
 
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
+
+
 def test_controls(check, closed_sets):
+    """(H2) and (H3), on points farther than 1 from 200 points in R^50."""
     law = closed_sets["200 points in R^50"]
-    rng = np.random.default_rng(43)
-    x, p, d, normal = instances(law, rng)
+    x, p, d, normal = instances(law, np.random.default_rng(43))
     far = d > 1
     x, p, d, normal = x[far], p[far], d[far], normal[far]
-    beta, eta = 1.5, 0.2
-    _, high = bound.one_step_distance.formula(d, beta, eta)
-    check.control("beta <= 1 (beta = 1.5)", step(law, x, p, d, normal, beta, eta), high, tol=rounding(x, d), on="undershoot")
+    tol = rounding(x, d)
+
+    # (H2) the step is longer than 1
+    _, high = bound.one_step_distance.formula(d, 1.5, 0.2)
+    check.control("beta <= 1 (beta = 1.5)", step(law, x, p, d, normal, 1.5, 0.2), high, tol=tol, on="undershoot")
+
+    # (H3) the error is 5 % larger than it is said to be
     low, high = bound.one_step_distance(d, 0.4, 0.2)
-    check.control(
-        "|e| <= eta d (true error 1.05 eta)",
-        step(law, x, p, d, normal, 0.4, 0.21),
-        high,
-        tol=rounding(x, d),
-        on="undershoot",
-    )
-    check.control(
-        "|e| <= eta d (true error 1.05 eta)", low, step(law, x, p, d, -normal, 0.4, 0.21), tol=rounding(x, d), on="overshoot"
-    )
+    dropped = "|e| <= eta d (true error 1.05 eta)"
+    check.control(dropped, step(law, x, p, d, normal, 0.4, 0.21), high, tol=tol, on="undershoot")
+    check.control(dropped, low, step(law, x, p, d, -normal, 0.4, 0.21), tol=tol, on="overshoot")

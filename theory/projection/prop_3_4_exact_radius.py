@@ -1,4 +1,22 @@
-"""Proposition 3.4 with the radius as a root: the least that a term-by-term proof allows, attained in the limit."""
+"""Proposition 3.4 with the least radius that a term-by-term proof allows, a root.
+
+Let xhat* be the ideal denoiser, d = d(x), N_alpha the points of K within alpha d of x, C the largest |x0 - p(x)| over
+N_alpha. Suppose that
+
+    (H1)  K is finite with |K| points and uniform weights,
+    (H2)  p(x) is unique and d > 0,
+    (H3)  0 < eta <= |K|,
+    (H4)  alpha >= the root in [1, inf) of (alpha^2 - 1) d^2 / (2 sigma^2) = log(alpha + 1) + log(|K| / eta).
+
+Then
+
+    |xhat*(x, sigma) - p(x)|  <=  eta d + C,
+
+attained in the limit of large |K| and small eta, by atoms just outside the radius opposite to p.
+
+Source: derived, from the proof of Proposition 3.4 of Permenter & Yuan. Measured on 40,000 random instances; the root
+against 40 digits.
+"""
 
 import mpmath
 import numpy as np
@@ -7,40 +25,38 @@ from exactdiffusion.statements import projection as bound
 
 STATEMENT = bound.near_set_radius_exact.statement
 EPS = np.finfo(np.float64).eps
+RADII = (bound.near_set_radius_exact, bound.near_set_radius_half_log, bound.near_set_radius)
+
+
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
+def test_holds(check, near_sets, deep):
+    near_sets.check_random(check, bound.near_set_radius_exact, 200_000 if deep else 40_000, seed=343)
 
 
 def test_the_root(check):
     """The float64 root against 40 digits; between 1 and the half-log radius, which is between it and the recalled one."""
-    worst, small, large = [], [], []
+    worst, ordered = [], []
     for sigma in (1e-3, 0.1, 1.0, 30.0, 1e4):
         for m, eta in ((1, 1.0), (2, 0.5), (1797, 1e-3), (10**6, 1e-9), (50, 50.0)):
-            root = float(bound.near_set_radius_exact(1.0, sigma, m, eta))
-            half, paper = (float(g(1.0, sigma, m, eta)) for g in (bound.near_set_radius_half_log, bound.near_set_radius))
+            root, half, paper = (float(g(1.0, sigma, m, eta)) for g in RADII)
             with mpmath.workdps(40):
                 s2, L = mpmath.mpf(sigma) ** 2, mpmath.log(m / mpmath.mpf(eta))
-                exact = mpmath.findroot(
-                    lambda a, s2=s2, L=L: (a * a - 1) / (2 * s2) - mpmath.log(a + 1) - L, (1, half), solver="anderson"
-                )
+
+                def difference(a, s2=s2, L=L):
+                    return (a * a - 1) / (2 * s2) - mpmath.log(a + 1) - L
+
+                exact = mpmath.findroot(difference, (1, half), solver="anderson")
                 worst.append(float(abs(root / exact - 1)))
-            small += [1, root, half]
-            large += [root, half, paper]
+            ordered.append(np.array([1, root, half]) <= np.array([root, half, paper]) * (1 + 8 * EPS))
     cause = "remainder: 16 eps: the last Newton step"
     check.holds(worst, 16 * EPS, tol=0, cause=cause, on="root against 40 digits, 25 cases", of="rounding")
-    ordered = np.array(small) <= np.array(large) * (1 + 8 * EPS)
-    check.equal(
-        ordered.astype(float),
-        1.0,
-        tol=0,
-        cause="exact: yes/no",
-        on="1 <= root <= half-log radius <= paper's radius, 25 cases",
-    )
+    on = "1 <= root <= half-log radius <= paper's radius, 25 cases"
+    check.equal(np.array(ordered, float), 1.0, tol=0, cause="exact: yes/no", on=on)
 
 
-def test_holds(check, near_sets, deep):
-    error, largest, tol, unique = near_sets.random(bound.near_set_radius_exact, 200_000 if deep else 40_000, seed=343)
-    on = "random clouds, sigma/d = .03 .. 30, eta = 1e-4 .. |K|"
-    check.hypothesis("p(x) unique", unique, on=on)
-    check.holds(error, largest, tol=tol, cause=near_sets.cause, on=on)
+# -- it is tight -----------------------------------------------------------------------------------------------------------
 
 
 def test_attained(check, near_sets):
@@ -57,6 +73,9 @@ def test_attained(check, near_sets):
     check.tight(
         ratio, 1.0, tol=3e-3, cause="remainder: 1/m and eta", on="opposite family, |K| = 1,000, eta = .001, sigma = .3 d"
     )
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check, near_sets):

@@ -1,4 +1,20 @@
-"""Error field of the hybrid scheme given the start of the step: against its definition, and its two moments."""
+"""The error field of the hybrid scheme given the start of the step.
+
+Let l_t = ln p_t for the law p_t of e^{-t/2} X_0 + sqrt(1 - e^{-t}) Z, q the interpolating process of the hybrid scheme
+with l = l_{k-1}, and e the field of `eq_kl_derivative` given X_k = y. Suppose that
+
+    (H1)  l is three times differentiable and l_t once,
+    (H2)  J = 1 - s l'' is positive on [0, g],
+    (H3)  under the true law y = e^{-s/2} x + sqrt(1 - e^{-s}) Z.
+
+Then, with a_s = e^{-s/2} / sqrt(1 - e^{-s}),
+
+    J e  =  (x - y) / 2 + (J - 1) x / 2 + (J - 1)^2 J^-1 l_t' / 2 + (l_t' - l') - (J - J^-1) a_s Z / 2 + (s/2) J^-2 l'''.
+
+Its part with Z is sqrt(s) (l'' - 1/2) + O(s^{3/2}): the constant c = -1/2 of the trajectory KL.
+
+Source: derived here. Measured against the definition at rational points.
+"""
 
 import mpmath as mp
 import numpy as np
@@ -54,6 +70,9 @@ def compare(Je, inputs):
 CAUSE = "rounding: 64 eps of the terms: J - 1/J cancels one digit"
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_definition(check):
     left, right, scale = compare(*definition())
     check.equal(right, left, tol=64 * EPS * scale, cause=CAUSE, on="constant + factor Z = J e at 24 rational points")
@@ -79,12 +98,17 @@ def test_leading_order(check):
         check.equal(factor / np.sqrt(h), curvature - 0.5, tol=tol, cause="remainder: next term, 4 s (1 + l''^2)", on=on)
 
 
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
+
+
 def test_controls(check):
+    """(H3) in the score, and the sign of the leading constant."""
+    # (H3) the score given y without its part a_s Z
     left, right, scale = compare(*definition(conditional=False))
-    on = "24 rational points"
-    check.control("a_s Z in the score given y", np.abs(left - right), 64 * EPS * scale, on=on)
+    check.control("a_s Z in the score given y", np.abs(left - right), 64 * EPS * scale, on="24 rational points")
+
+    # c = +1/2, which is the constant of the other schemes
     h, curvature = 1e-6, 1.7
     factor = bound.hybrid_error_field(h, 0.3, 0.1, 0.1, curvature, 0.4)[1]
-    check.control(
-        "the sign of c (+1/2)", abs(factor / np.sqrt(h) - (curvature + 0.5)), 4 * h * (1 + curvature**2), on="l'' = 1.7"
-    )
+    off = abs(factor / np.sqrt(h) - (curvature + 0.5))
+    check.control("the sign of c (+1/2)", off, 4 * h * (1 + curvature**2), on="l'' = 1.7")

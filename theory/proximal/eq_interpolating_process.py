@@ -1,8 +1,23 @@
-"""Lemmas 1 and 2: Ito by SymPy, and the Fokker-Planck equation of the exact densities in 40 digits.
+"""Lemmas 1 and 2: the process that joins two states of a proximal sampler, on a line.
 
-With X_k a Gaussian mixture the density of X_s is explicit, q_s(x) = J(x) M_s(F_s(x)) with M_s again a mixture, so both sides
-of the Fokker-Planck equation are closed forms: no grid, no finite difference. A one-dimensional grid step is then compared
-with the same q_s at s = g.
+Let W be a Brownian motion and s run over a step of length g. Suppose that
+
+    (H1)  l, the log density at the end of the step, is three times differentiable,
+    (H2)  J > 0 on [0, g], with J = 1 - s/2 - s l'' for the backward and J = 1 - s l'' for the hybrid scheme.
+
+Then dX = b ds + J^-1 dW for the process defined by (1 - s/2) X - s l'(X) = X_k + W_s (backward), or by
+X - s l'(X) = (1 + s/2) X_k + W_s (hybrid), with
+
+    b  =  J^-1 ( y/2 + l' + (s/2) l''' J^-2 ),        y = X_s (backward),  y = X_k (hybrid).
+
+So the hybrid process is Markov only given X_k; the density of X_s alone obeys the Fokker-Planck equation with E[X_k |
+X_s] for y.
+
+Source: Lemmas 1 and 2 of Fang, Diaz, Buchanan & Sulam (names seen, wording not); the form is derived here.
+
+Measured by Ito's formula in SymPy, and by the Fokker-Planck equation of the exact densities in 40 digits: with X_k a
+Gaussian mixture the density of X_s is J(x) M_s(F_s(x)) with M_s again a mixture, so both sides are closed forms: no grid,
+no finite difference. A step of the library on nodes is then compared with the same density at s = g.
 """
 
 import mpmath as mp
@@ -56,6 +71,7 @@ def sides(scheme, final, on=POINTS, drop=None, conditional=False):
     backward = scheme == "proximal_backward"
 
     def parts(at, time):
+        """(q, b, J) at a point; ``drop`` leaves the third derivative or E[X_k | X_s] out."""
         d1, d2, d3 = derivatives(final, at)
         force = (1 - time / 2 if backward else 1) * at - time * d1
         grow = mp.mpf(1) if backward else 1 + time / 2
@@ -68,6 +84,7 @@ def sides(scheme, final, on=POINTS, drop=None, conditional=False):
         b, J = bound.interpolating_process(time, at, d1, d2, 0 if drop == "third" else d3, scheme, state)
         return density * J, b, J
 
+    # the three terms of the Fokker-Planck equation
     residuals, sizes = [], []
     with mp.workdps(DIGITS):
         for at, time in on:
@@ -78,6 +95,12 @@ def sides(scheme, final, on=POINTS, drop=None, conditional=False):
             residuals.append(float(left + flux - spread / 2))
             sizes.append(float(abs(left)))
     return np.array(residuals), np.array(sizes)
+
+
+TOL, CAUSE = 1e-30, "remainder: 40 digits, 10 of them for the numerical derivatives (taken in higher precision)"
+
+
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
 
 
 def test_ito(check):
@@ -93,9 +116,6 @@ def test_ito(check):
             sp.simplify(J * b + sp.diff(F, s) + sp.diff(F, x, 2) / (2 * J**2) - moved),
         ]
         check.equal([float(r != 0) for r in residuals], 0.0, tol=0, cause="exact: SymPy", on=f"{scheme}, generic l")
-
-
-TOL, CAUSE = 1e-30, "remainder: 40 digits, 10 of them for the numerical derivatives (taken in higher precision)"
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -133,13 +153,20 @@ def test_grid_step_has_this_density(check, scheme):
     )
 
 
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
+
+
 def test_controls(check):
+    """(H1) the third derivative, and what the hybrid drift keeps."""
+    # (H1) the term with the third derivative; its residual is of order s: a check at one small s with a bare tolerance would
+    # not see it
     for scheme in SCHEMES:
         residual, size = sides(scheme, FINAL, drop="third")
         check.control("the term T[J^-2] of the drift", np.abs(residual), TOL * (1 + size), on=scheme)
+    sizes = [abs(sides("proximal_backward", FINAL, [("0.45", h)], drop="third")[0][0]) for h in ("2e-3", "1e-3")]
+    check.rate(np.log2(sizes[0] / sizes[1]), 1.0, within=0.02, on="residual without T[J^-2] against s, at x = .45")
+
+    # the drift of the hybrid process has X_k, not X_s
     residual, size = sides("proximal_hybrid", FINAL, drop="y")
     on = "proximal_hybrid, X_s in place of E[X_k | X_s]"
     check.control("drift keeps the start of the step", np.abs(residual), TOL * (1 + size), on=on)
-    # the residual of the dropped term is of order s: a check at one small s with a bare tolerance would not see it
-    sizes = [abs(sides("proximal_backward", FINAL, [("0.45", h)], drop="third")[0][0]) for h in ("2e-3", "1e-3")]
-    check.rate(np.log2(sizes[0] / sizes[1]), 1.0, within=0.02, on="residual without T[J^-2] against s, at x = .45")

@@ -1,4 +1,22 @@
-"""The two proximal updates: algebra by SymPy, the library's prox in the implicit equation, and where it is not that."""
+"""The two proximal updates: which argument and which parameter the proximal map of a step takes.
+
+Write l for the log density at the end of the step, prox(y) = argmin_u |u - y|^2 / 2 - lam l(u), and z for the noise.
+Suppose that
+
+    (H1)  g > 0, and g < 2 for the backward scheme,
+    (H2)  for uniqueness, lam lambda_max(hess l) < 1 everywhere.
+
+Under (H1) a point is stationary for the prox with the parameters on the left if and only if it solves the equation on the
+right:
+
+    backward    y = 2/(2 - g) (x + sqrt(g) z),  lam = 2g/(2 - g)        X = x + g [X/2 + grad l(X)] + sqrt(g) z
+    hybrid      y = (1 + g/2) x + sqrt(g) z,    lam = g                 X = x + g [x/2 + grad l(X)] + sqrt(g) z
+
+Under (H2) stationary points are minimisers, hence unique; without it the global prox, a local solver started at y and the
+implicit equation are three different things.
+
+Source: the released code and the slides of Fang, Diaz, Buchanan & Sulam; the algebra is derived here.
+"""
 
 import numpy as np
 import sympy as sp
@@ -25,6 +43,9 @@ def implicit_residual(scheme, law, x, z, g, u):
 def problems(seed, n=200, d=2):
     rng = np.random.default_rng(seed)
     return 1.5 * rng.standard_normal((n, d)), rng.standard_normal((n, d))
+
+
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
 
 
 def test_algebra(check):
@@ -72,27 +93,33 @@ def test_unique_where_convex(check):
         check.equal(apart, 0.0, tol=tol, cause=cause, on=f"global = local, {scheme}, g = 1/(2 L)")
 
 
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
+
+
 def test_prox_is_not_stationarity(check):
-    """Beyond lam lambda_max < 1 one query has three stationary points; the local solver and the global prox differ."""
-    law = GaussianMixture([0.1, 0.9], [[-1.0], [1.0]], 0.05)
-    g = 0.2
-    nodes = np.linspace(-3, 3, 60001)
-    level = law.noised()
+    """(H2) without it one query has three stationary points; the local solver and the global prox differ."""
+    law, g = GaussianMixture([0.1, 0.9], [[-1.0], [1.0]], 0.05), 0.2
+    level, nodes = law.noised(), np.linspace(-3, 3, 60001)
+    x = np.linspace(-0.5, 0.5, 41)[:, None]
     for scheme in SCHEMES:
-        x = np.linspace(-0.5, 0.5, 41)[:, None]
-        y, lam = bound.prox_update(x, np.zeros_like(x), g, scheme)
-        both = [level.prox(y, lam), level.prox_local(y, lam)]
-        for name, u in zip(("global", "local"), both):
-            residual, size = implicit_residual(scheme, law, x, np.zeros_like(x), g, u)
-            check.equal(
-                residual, 0.0, tol=1e-11 * size, cause="remainder: 10 x " + CAUSE, on=f"the {name} prox solves it, {scheme}"
-            )
-        apart = np.abs(both[0] - both[1])[:, 0]
         on = f"two narrow modes, {scheme}"
+        y, lam = bound.prox_update(x, np.zeros_like(x), g, scheme)
+        both = {"global": level.prox(y, lam), "local": level.prox_local(y, lam)}
+
+        # both solve the implicit equation, and they are not the same
+        for name, u in both.items():
+            residual, size = implicit_residual(scheme, law, x, np.zeros_like(x), g, u)
+            cause = "remainder: 10 x " + CAUSE
+            check.equal(residual, 0.0, tol=1e-11 * size, cause=cause, on=f"the {name} prox solves it, {scheme}")
+        apart = np.abs(both["global"] - both["local"])[:, 0]
         check.control("lam lambda_max(hess l) < 1 (uniqueness)", apart, 1e-6, on=on)
-        values = [0.5 * (u - y)[:, 0] ** 2 - lam * level.log_density(u) for u in both]
-        worse = (values[1] - values[0])[apart > 1e-6]
-        check.holds(1e-6, worse, tol=0, cause="exact: the local solution is worse by more than rounding", on=on)
+
+        # where they differ, the local one is no minimiser
+        best, other = (0.5 * (u - y)[:, 0] ** 2 - lam * level.log_density(u) for u in both.values())
+        worse, cause = (other - best)[apart > 1e-6], "exact: the local solution is worse by more than rounding"
+        check.holds(1e-6, worse, tol=0, cause=cause, on=on)
+
+        # the stationary points of the query with the largest difference
         query = y[int(np.argmax(apart)), 0]
         force = nodes - lam * level.score(nodes[:, None])[:, 0] - query
         roots = np.count_nonzero(np.diff(np.sign(force)))
@@ -100,12 +127,16 @@ def test_prox_is_not_stationarity(check):
 
 
 def test_controls(check):
+    """Three slips in the update: the parameter, the law, and the place of the noise."""
     x, z = problems(22)
     g = 0.3
     y, lam = bound.prox_update(x, z, g, "proximal_backward")
     level, noisier = LAW.noised(), LAW.noised(np.exp(-g / 2), np.sqrt(-np.expm1(-g)))
-    drawn = (level.prox(y, g), noisier.prox(y, lam), level.prox(2 / (2 - g) * x, lam) + np.sqrt(g) * z)
-    named = ("lam = 2g/(2-g) (lam = g)", "law at the end of the step (at its start)", "noise inside the prox (after it)")
-    for what, u in zip(named, drawn):
+    drawn = {
+        "lam = 2g/(2-g) (lam = g)": level.prox(y, g),
+        "law at the end of the step (at its start)": noisier.prox(y, lam),
+        "noise inside the prox (after it)": level.prox(2 / (2 - g) * x, lam) + np.sqrt(g) * z,
+    }
+    for dropped, u in drawn.items():
         residual, size = implicit_residual("proximal_backward", LAW, x, z, g, u)
-        check.control(what, residual, 0.0, tol=1e-12 * size, on="backward, g = .3")
+        check.control(dropped, residual, 0.0, tol=1e-12 * size, on="backward, g = .3")

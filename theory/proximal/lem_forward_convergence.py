@@ -1,4 +1,19 @@
-"""Lemma 4: exact KL of the noised law from N(0, I) by quadrature, equality for a Dirac mass, products in d dimensions."""
+"""Lemma 4: how close the noised law is to N(0, I) at time T.
+
+Suppose that
+
+    (H1)  E|X_0|^2 <= M_2,
+    (H2)  T > 0, and p_T is the law of e^{-T/2} X_0 + sqrt(1 - e^{-T}) Z in R^d.
+
+Then
+
+    KL(p_T | N(0, I))  <=  e^{-T} M_2 / 2 + (d/2) (-e^{-T} - ln(1 - e^{-T})),
+
+with equality for a Dirac mass.
+
+Source: Lemma 4 of Fang, Diaz, Buchanan & Sulam, "Lemma 9 of Chen et al. 2022" (recalled as <~ (d + M_2) e^{-T}); this
+form is derived here. Measured by quadrature on a line, with products for d > 1.
+"""
 
 import numpy as np
 import sympy as sp
@@ -21,6 +36,9 @@ def kl_from_normal(law, T):
     return line.divergences(line.discretise(here, x), line.discretise(NORMAL, x)).kl
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_holds(check, targets, deep):
     rng = np.random.default_rng(4)
     laws = {name: (law, moment) for name, (law, _, _, moment) in targets.items()}
@@ -36,6 +54,18 @@ def test_holds(check, targets, deep):
         check.holds(measured, larger, tol=1e-12 * larger + 1e-16, cause=CAUSE, on=f"{name}, T = .2 .. 10")
 
 
+def test_symbolic(check):
+    """SymPy: KL(N(e^{-T/2} x, (1-e^-T)) | N(0,1)) is the right side; convexity gives the rest."""
+    T, a = sp.symbols("T a", positive=True)
+    v = 1 - sp.exp(-T)
+    kl = (v + sp.exp(-T) * a**2 - 1 - sp.log(v)) / 2
+    right = sp.exp(-T) * a**2 / 2 + (-sp.exp(-T) - sp.log(1 - sp.exp(-T))) / 2
+    check.equal(float(sp.simplify(kl - right)), 0.0, tol=0, cause="exact: SymPy", on="Dirac mass at a")
+
+
+# -- it is tight -----------------------------------------------------------------------------------------------------------
+
+
 def test_tight(check):
     """A Dirac mass at x0: equality, in one dimension by quadrature and for a product in d by addition."""
     for T in HORIZONS:
@@ -48,15 +78,6 @@ def test_tight(check):
         )
 
 
-def test_symbolic(check):
-    """SymPy: KL(N(e^{-T/2} x, (1-e^-T)) | N(0,1)) is the right side; convexity gives the rest."""
-    T, a = sp.symbols("T a", positive=True)
-    v = 1 - sp.exp(-T)
-    kl = (v + sp.exp(-T) * a**2 - 1 - sp.log(v)) / 2
-    right = sp.exp(-T) * a**2 / 2 + (-sp.exp(-T) - sp.log(1 - sp.exp(-T))) / 2
-    check.equal(float(sp.simplify(kl - right)), 0.0, tol=0, cause="exact: SymPy", on="Dirac mass at a")
-
-
 def test_rate(check):
     """e^-T with M_2 > 0, e^-2T for a centred Dirac mass: both rates of the two terms."""
     T = np.array([8.0, 10.0, 12.0])
@@ -65,12 +86,17 @@ def test_rate(check):
         check.rate((values[2] - values[1]) / 2, slope, within=0.01, on=f"ln of the bound against T, M_2 = {moment:g}, d = 5")
 
 
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
+
+
 def test_controls(check):
+    """(H1) with half of the second moment, and both terms of the bound."""
     dirac = PointCloud(np.array([[1.5]]))
     measured = np.array([kl_from_normal(dirac, T) for T in HORIZONS])
-    larger = np.array([bound.forward_convergence(2 * T, 2.25, 1) for T in HORIZONS])
-    check.control("e^-T (e^-2T in its place)", measured, larger, tol=1e-12 * measured, on="Dirac mass at 1.5")
-    only = 0.5 * np.exp(-np.array(HORIZONS)) * 2.25
-    check.control("the logarithmic term", measured, only, tol=1e-12 * measured, on="Dirac mass at 1.5")
-    half = np.array([bound.forward_convergence(T, 1.125, 1) for T in HORIZONS])
-    check.control("E|X_0|^2 <= M_2 (half of it)", measured, half, tol=1e-12 * measured, on="Dirac mass at 1.5")
+    wrong = {
+        "E|X_0|^2 <= M_2 (half of it)": [bound.forward_convergence(T, 1.125, 1) for T in HORIZONS],
+        "e^-T (e^-2T in its place)": [bound.forward_convergence(2 * T, 2.25, 1) for T in HORIZONS],
+        "the logarithmic term": 0.5 * np.exp(-np.array(HORIZONS)) * 2.25,
+    }
+    for dropped, larger in wrong.items():
+        check.control(dropped, measured, larger, tol=1e-12 * measured, on="Dirac mass at 1.5")

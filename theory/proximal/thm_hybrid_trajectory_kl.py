@@ -1,15 +1,40 @@
-"""Theorem B, hybrid: KL <= trajectory KL <= conditional budget <= closed bound, and which exponent is attained where."""
+"""Trajectory KL of the hybrid scheme: a closed bound of the announced form d / eps.
+
+Let l_t = ln p_t for the law p_t of e^{-t/2} X_0 + sqrt(1 - e^{-t}) Z in R^d. Suppose that
+
+    (H1)  E|X_0|^2 <= M_2;  put D = max(d, M_2),
+    (H2)  |hess l_t| <= L and |D^3 l_t| <= H for all t in [0, T],
+    (H3)  g_k (L + 1/2) <= 1/2 for all k,
+    (H4)  the proximal map is exact.
+
+Then
+
+    KL(p_0 | q_0)  <=  KL_traj  <=  KL(p_T | q_T) + ( sqrt(d/4 sum_k g_k^2 (1/2 + kappa_k L)^2) + sqrt(C sum_k g_k^3) )^2,
+
+with kappa_k = (1 - g_k L / 2) / (1 - g_k L) and C the constant of `thm_backward_kl`. The order 1 in N and the leading
+constant d (1/2 + L)^2 / 4 are attained by the trajectory KL of N(0, I); the marginal KL is of order 2 on every instance
+that we tried.
+
+Source: the hybrid rate was seen in the abstract of Fang, Diaz, Buchanan & Sulam; which numbered item states it is not
+known to us. Constants and proof are derived here ("Theorem B"). Measured by the chain KL <= trajectory KL <= conditional
+budget <= closed bound.
+"""
 
 import numpy as np
 import sympy as sp
 
 from exactdiffusion import GaussianMixture
-from exactdiffusion.papers.proximal import budgets
+from exactdiffusion.papers.proximal import budgets, search
 from exactdiffusion.statements import proximal as bound
 
 STATEMENT = bound.hybrid_trajectory_kl.statement
+#: trajectory KL over the bound on the worst Gaussian of `search.BOX` with at most 16 steps
+WORST = 0.8727
 EPS = np.finfo(np.float64).eps
 TOL, CAUSE = 1e-11, "remainder: 1e-11 relative: double integrals on nodes that resolve both laws"
+
+
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
 
 
 def test_chain(check, targets, uniform, marginal_kl):
@@ -76,31 +101,71 @@ def test_gaussians_in_any_dimension(check, uniform):
 
 
 def test_terms_of_the_proof(check):
-    """Variance of the part with Z on the whole admissible range; SymPy: what the factor 2 and the integral make of it."""
+    """Factor of the part with Z on the whole admissible range; SymPy: the integral; then the registered function."""
     worst = []
     for L in (0.5, 1.0, 4.0, 50.0):
         for share in (0.01, 0.3, 1.0):
             s = share * 0.5 / (L + 0.5)
             curvature = np.linspace(-L, L, 201)
             factor = bound.hybrid_error_field(s, 0.0, 0.0, 0.0, curvature, 0.0)[1]
-            worst.append(np.max(factor**2) / (s / 2 * (1 + 9 * L**2)))
+            kappa = (1 - s * L / 2) / (1 - s * L)
+            worst.append(np.max(np.abs(factor)) / (np.sqrt(s) * (0.5 + kappa * L)))
     on = "L = .5 .. 50, s (L + 1/2) to 1/2"
     ok = np.array(worst) <= 1 + 64 * EPS
-    check.hypothesis("variance of the part with Z <= s/2 (1 + 9 L^2) (step of the proof)", ok, on=on)
-    g, s, d, L = sp.symbols("g s d L", positive=True)
-    integral = sp.integrate(sp.Rational(1, 2) * 2 * s / 2 * (1 + 9 * L**2) * d, (s, 0, g))
-    residual = sp.expand(integral - g**2 * d * (1 + 9 * L**2) / 4)
-    check.equal(float(residual), 0.0, tol=0, cause="exact: SymPy", on="(1/2) 2 int s/2 (1 + 9 L^2) d ds")
+    check.hypothesis("factor of Z <= sqrt(s) (1/2 + kappa L) (step of the proof)", ok, on=on)
+
+    g, s, d, factor = sp.symbols("g s d f", positive=True)
+    integral = sp.integrate(sp.Rational(1, 2) * s * factor**2 * d, (s, 0, g))
+    check.equal(float(integral - g**2 * d * factor**2 / 4), 0.0, tol=0, cause="exact: SymPy", on="(1/2) int s f^2 d ds")
     for d0, moment, lip, third in ((3, 2.0, 2.0, 1.0), (40, 100.0, 5.0, 7.0)):
+        kappa = (1 - lip / 128) / (1 - lip / 64)
+        noise = d0 / 4 / 64**2 * (0.5 + kappa * lip) ** 2
+        exact = (np.sqrt(noise) + np.sqrt(bound.backward_kl(1 / 64, d0, moment, lip, third))) ** 2
         found = bound.hybrid_trajectory_kl(1 / 64, d0, moment, lip, third)
-        exact = d0 * (1 + 9 * lip**2) / 4 / 64**2 + 2 * bound.backward_kl(1 / 64, d0, moment, lip, third)
         check.equal(found / exact, 1.0, tol=16 * EPS, cause="rounding: 16 eps", on=f"registered function, d = {d0}")
+
+
+def worst_ratio(x):
+    """Trajectory KL over the bound on the Gaussians of a search, NaN where a step is too long."""
+    L, D = x.L, np.maximum(1.0, x.second_moment)
+    B = L + 0.5
+    alpha, beta = B / 2 * (np.sqrt(D) + np.sqrt(L)), B * np.sqrt(3 * L + D / 8) + L / 2 * np.sqrt(D)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        kappa = (1 - x.g * L / 2) / (1 - x.g * L)
+        noise = 0.25 * np.sum((x.g * (0.5 + kappa * L)) ** 2, axis=0)
+        rest = (alpha**2 + alpha * beta + beta**2) / 6 * np.sum(x.g**3, axis=0)
+        ratio = x.trajectory_kl("proximal_hybrid") / (np.sqrt(noise) + np.sqrt(rest)) ** 2
+    return np.where(np.all(x.g * B <= 0.5, axis=0), ratio, np.nan)
+
+
+def test_worst_law(check):
+    """The worst Gaussian of the box with at most 16 steps; the registered bound on it."""
+    _, x = search.worst(worst_ratio, counts=(1, 4, 16), points=2**10)
+    larger = bound.hybrid_trajectory_kl(x.g[:, 0], 1, float(x.second_moment[0]), float(x.L[0]), 0.0)
+    kl = float(x.trajectory_kl("proximal_hybrid")[0])
+    check.worst(kl, larger, ratio=WORST, law=x.label(), tol=1e-10 * larger, cause="rounding: 1e-10 relative")
+
+
+# -- it is tight -----------------------------------------------------------------------------------------------------------
+
+
+def test_leading_constant(check):
+    """N(0, 1), L = 1: trajectory KL over the bound tends to 1; what is missing is of the order sqrt(g)."""
+    ratios = []
+    for N in (2**14, 2**16, 2**18):
+        closed = bound.hybrid_trajectory_kl(np.full(N, 1 / N), 1, 1.0, 1.0, 0.0)
+        ratios.append(trajectory(np.ones(1), N, 1.0) / closed)
+    found = 2 * ratios[2] - ratios[1]
+    cause = "remainder: the last change of the extrapolation in sqrt(g)"
+    check.tight(
+        found, 1.0, tol=2 * abs(found - (2 * ratios[1] - ratios[0])), cause=cause, on="N(0, 1), T = 1, N to infinity"
+    )
 
 
 def test_rates(check):
     """Announced d/eps as an upper bound: order 1 of the bound in N; the trajectory KL attains it, the marginal not."""
     N = np.array([4096, 8192])
-    closed = [bound.hybrid_trajectory_kl(np.full(n, 2.0 / n), 1, 0.5, 2.0, 0.0) for n in N]
+    closed = [bound.hybrid_trajectory_kl(np.full(64 * n, 2.0 / (64 * n)), 1, 0.5, 2.0, 0.0) for n in N]
     check.rate(np.log2(closed[1] / closed[0]), -1.0, within=0.05, on="bound against N")
     exact = [trajectory(np.array([0.5]), int(n), 2.0) for n in N]
     check.rate(np.log2(exact[1] / exact[0]), -1.0, within=0.01, on="trajectory KL on N(0, .5) against N: attained")
@@ -108,8 +173,11 @@ def test_rates(check):
     check.rate(np.log10(wide[1] / wide[0]), 1.0, within=1e-9, on="bound against d, H = 0")
 
 
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
+
+
 def test_control_order(check):
     """Without the term of order g^2 the bound would be of order N^-2, which no trajectory KL obeys."""
     N, T = 2048, 1.0
-    only_cubic = 2 * bound.backward_kl(np.full(N, T / N), 1, 1.0, 1.0, 0.0)
+    only_cubic = bound.backward_kl(np.full(N, T / N), 1, 1.0, 1.0, 0.0)
     check.control("the term of order g^2", trajectory(np.ones(1), N, T), only_cubic, on=f"N(0, 1), N = {N}, T = 1")

@@ -1,4 +1,21 @@
-"""Leading constant of the trajectory KL: one step by SymPy, mixtures by double integrals, the shifts c told apart."""
+"""The leading constant of the trajectory KL: order 1 in the step for every stochastic scheme.
+
+Let l_t = ln p_t for the law p_t of e^{-t/2} X_0 + sqrt(1 - e^{-t}) Z. Suppose that
+
+    (H1)  l_t is smooth on [0, T],
+    (H2)  the steps g are equal and tend to 0, and the start is exact,
+    (H3)  the scheme is stochastic.
+
+Then
+
+    KL_traj  =  (g/4) int_0^T E_{p_t} |c I + hess l_t|_F^2 dt + o(g)
+
+with c = 1/2 for Euler-Maruyama and for the backward scheme, -1/2 for the hybrid, 0 for the exponential integrator, and 1
+for ancestral DDPM with variance 1 - e^{-g}.
+
+Source: derived here. Measured by SymPy for one step on a Gaussian, and by double integrals on mixtures, which tell the
+values of c apart.
+"""
 
 import numpy as np
 import pytest
@@ -9,6 +26,9 @@ from exactdiffusion.statements import proximal as bound
 
 STATEMENT = bound.trajectory_leading.statement
 STOCHASTIC = tuple(bound.TRAJECTORY_SHIFT)
+
+
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
 
 
 def one_step(scheme):
@@ -47,6 +67,9 @@ def test_one_step(check):
         check.equal(float(residual), 0.0, tol=0, cause="exact: SymPy", on=f"one Gaussian step, {scheme}")
 
 
+# -- it is tight -----------------------------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("name", ["two modes, +-.6, v .4", "two modes, +-1, v .25"])
 def test_tight(check, targets, uniform, name, deep):
     """KL_traj / (g/4 int ..), extrapolated to g = 0, is 1; within 2 % without extrapolation where g L is small."""
@@ -67,6 +90,9 @@ def test_tight(check, targets, uniform, name, deep):
             check.rate(np.log(totals[-1] / totals[-2]) / np.log(2), -1.0, within=0.05, on=f"trajectory KL, {scheme}, {name}")
             tol, cause = 0.04, "remainder: first-order remainder g L at N = 96, T = 1"
             check.tight(ratios[-1], 1.0, tol=tol, cause=cause, on=f"{scheme}, {name}, N = {steps[-1]} as it stands")
+
+
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
 
 def test_controls(check, targets, uniform):

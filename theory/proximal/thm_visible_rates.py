@@ -1,7 +1,22 @@
-"""Orders of the marginal and the trajectory KL: -2 for all six schemes, -1 for the five stochastic ones; lam/2 has order 0.
+"""The orders of the marginal and the trajectory KL in the number of steps.
 
-KL to 1e-12 without sampling. A slope near -2 says nothing about constants or indices: the exact Gaussian law and the coin
-test do. It does say that no scheme here is of higher order than another.
+Let l_t = ln p_t for the law p_t of e^{-t/2} X_0 + sqrt(1 - e^{-t}) Z. Suppose that
+
+    (H1)  l_t is smooth on [0, T], and J > 0,
+    (H2)  the N steps are equal and the start is exact,
+    (H3)  the first-order error of the scheme does not vanish.
+
+Then
+
+    KL(p_0 | q_0) = Theta(N^-2) for all six schemes,        KL_traj = Theta(N^-1) for the five stochastic ones,
+
+and KL_traj is infinite for the deterministic one. So the gap between the announced d / sqrt(eps) and d / eps is one
+between a marginal and a conditional argument, not between the orders of the samplers, and no ordering of the samplers
+follows.
+
+Source: derived here (the first half assumes a Talay-Tubaro expansion: derived and measured); the announced rates are in
+the abstract of Fang, Diaz, Buchanan & Sulam. KL is measured to 1e-12 without sampling. A slope near -2 says nothing about
+constants or indices: the exact Gaussian law and the coin test do.
 """
 
 from dataclasses import replace
@@ -17,6 +32,9 @@ from exactdiffusion.statements import proximal as bound
 STATEMENT = bound.kl_order.statement
 STEPS = np.array([36, 72, 144])  # over T = 1: g = .028 to .007
 WIDE = "two modes, +-.6, v .4"
+
+
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("scheme", bound.SCHEMES)
@@ -75,9 +93,14 @@ def test_long_horizon(check, targets, marginal_kl, scheme):
         check.rate(np.log2(kls[1] / kls[0]), -2.0, within=0.05, on=f"{name}, T = 6, N = 512, 1024, {scheme}")
 
 
-def test_controls(check, targets, uniform):
-    """lam/2 is no consistent scheme: KL tends to a constant. A deterministic scheme has no trajectory KL."""
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
 
+
+def test_controls(check, targets, uniform):
+    """A scheme that is not consistent, and the two kinds of KL exchanged."""
+    law = targets[WIDE][0]
+
+    # lam/2: KL tends to a constant
     def half(start, end, g):
         right = line.SCHEMES["proximal_backward"](start, end, g)
         return replace(
@@ -86,16 +109,14 @@ def test_controls(check, targets, uniform):
             potential=lambda x: x * x / 2 - g / 2 * (x * x / 4 + end.log_density(x)),
         )
 
-    law = targets[WIDE][0]
-    kls = []
-    for N in (48, 96):
-        run = line.propagate(law, uniform(N, 1.0), half)
-        kls.append(line.divergences(run.target, run.law).kl)
-    order = -np.log2(kls[1] / kls[0])
-    check.control("lam = 2g/(2 - g) (half of it)", 1.95, order, on=f"backward, order of KL on {WIDE}, N = 48, 96")
-    # the marginal order is not that of the trajectory KL
+    runs = [line.propagate(law, uniform(N, 1.0), half) for N in (48, 96)]
+    kls = [line.divergences(run.target, run.law).kl for run in runs]
+    on = f"backward, order of KL on {WIDE}, N = 48, 96"
+    check.control("lam = 2g/(2 - g) (half of it)", 1.95, -np.log2(kls[1] / kls[0]), on=on)
+
+    # the marginal order is not that of the trajectory KL, which a deterministic scheme does not have
     path = [budgets.trajectory_kl(law, uniform(N, 1.0), "proximal_backward").total for N in (48, 96)]
-    order = -np.log2(path[1] / path[0])
-    check.control("marginal (the trajectory KL)", 1.95, order, on="backward, order of the trajectory KL")
+    on = "backward, order of the trajectory KL"
+    check.control("marginal (the trajectory KL)", 1.95, -np.log2(path[1] / path[0]), on=on)
     with pytest.raises(ValueError, match=r"^scheme"):
         bound.kl_order("probability_flow", "trajectory")

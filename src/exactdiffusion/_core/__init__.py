@@ -1,1 +1,1 @@
-"""What every other room stands on: arrays, validation, random numbers, files and paths."""
+"""Foundations of every other room: arrays, validation, random numbers, files and paths."""

@@ -18,7 +18,14 @@ _NUMPY = _compat.array_namespace(np.empty(0))
 
 
 def array_namespace(*arrays: Any) -> Namespace:
-    """Array-API namespace of the first array argument that has one; NumPy for lists and Python numbers."""
+    """Array-API namespace of the first array argument that has one; NumPy for lists and Python numbers.
+
+    Example
+    -------
+    >>> import numpy as np
+    >>> array_namespace([1.0, 2.0]) is array_namespace(np.ones(2))
+    True
+    """
     for a in arrays:
         if type(a) is not np.ndarray:
             break
@@ -32,7 +39,13 @@ def array_namespace(*arrays: Any) -> Namespace:
 
 
 def is_numpy(xp: Namespace) -> bool:
-    """True when ``xp`` is NumPy (directly or through array-api-compat)."""
+    """True when ``xp`` is NumPy (directly or through array-api-compat).
+
+    Example
+    -------
+    >>> is_numpy(array_namespace([0.0]))
+    True
+    """
     return _compat.is_numpy_namespace(xp)
 
 
@@ -40,6 +53,12 @@ def on_accelerator(x: Array) -> bool:
     """True for arrays in the memory of a GPU, where small blocks of work leave the device idle.
 
     Tensors of torch's meta device, shapes without numbers, go the way of a GPU: what it would do is counted on them.
+
+    Example
+    -------
+    >>> import numpy as np
+    >>> on_accelerator(np.ones(2))
+    False
     """
     if _compat.is_torch_array(x):
         return x.device.type != "cpu"
@@ -52,6 +71,12 @@ def workspace(x: Array) -> int:
     A block of the CPU is 8 MB, so that the handful that a kernel holds stay within 64 MB; on a GPU it is 1 GiB, or a 32nd of
     the memory of the device where that is less: smaller products leave it idle. It depends on the device alone and not on
     what else uses it, so that results do not.
+
+    Example
+    -------
+    >>> import numpy as np
+    >>> workspace(np.ones(2))
+    1048576
     """
     if _compat.is_torch_array(x) and x.device.type == "cuda":
         import torch
@@ -65,12 +90,26 @@ def workspace(x: Array) -> int:
 
 
 def device(x: Array) -> Any:
-    """Device of an array (``"cpu"`` for NumPy)."""
+    """Device of an array (``"cpu"`` for NumPy).
+
+    Example
+    -------
+    >>> import numpy as np
+    >>> device(np.ones(2))
+    'cpu'
+    """
     return _compat.device(x)
 
 
 def from_numpy(a: ArrayLike, like: Array) -> Array:
-    """Transfer a NumPy array to the namespace and device of ``like``."""
+    """Transfer a NumPy array to the namespace and device of ``like``.
+
+    Example
+    -------
+    >>> import numpy as np
+    >>> from_numpy([1.0, 2.0], np.empty(0))
+    array([1., 2.])
+    """
     xp, a = array_namespace(like), np.asarray(a)
     if is_numpy(xp):
         return a
@@ -81,7 +120,14 @@ def from_numpy(a: ArrayLike, like: Array) -> Array:
 
 
 def to_numpy(x: Array) -> np.ndarray:
-    """Transfer an array to NumPy, from any device."""
+    """Transfer an array to NumPy, from any device.
+
+    Example
+    -------
+    >>> import numpy as np
+    >>> to_numpy(np.arange(3))
+    array([0, 1, 2])
+    """
     if isinstance(x, np.ndarray):
         return x
     if _compat.is_cupy_array(x):

@@ -16,10 +16,16 @@ __all__ = ["json_text", "parse_table", "read_json", "read_table", "table_text", 
 
 
 def write_whole(path: StrPath, data: str | bytes) -> None:
-    """Write ``data`` (str or bytes) to ``path`` whole or not at all.
+    r"""Write ``data`` (str or bytes) to ``path`` whole or not at all.
 
     A temporary file in the same folder is flushed to disk and renamed over ``path``: a reader sees the old content
     or the new one, also after a crash. The temporary file's name ends in ``.tmp``; it is removed when the write fails.
+
+    Examples
+    --------
+    >>> write_whole("results/note.txt", "a whole line\n")
+    >>> Path("results/note.txt").read_text()
+    'a whole line\n'
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,14 +46,25 @@ def write_whole(path: StrPath, data: str | bytes) -> None:
 
 
 def json_text(value: Any) -> str:
-    """JSON with sorted keys and one trailing newline; refuses NaN and infinities (JSON has none)."""
+    r"""JSON with sorted keys and one trailing newline; refuses NaN and infinities (JSON has none).
+
+    Examples
+    --------
+    >>> json_text({"b": 1, "a": [0.5]})
+    '{\n "a": [\n  0.5\n ],\n "b": 1\n}\n'
+    """
     return json.dumps(value, sort_keys=True, indent=1, allow_nan=False) + "\n"
 
 
 def table_text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """CSV of a list of dicts that share their keys; floats are written so that reading gives the same bits.
+    r"""CSV of a list of dicts that share their keys; floats are written so that reading gives the same bits.
 
     Values are strings, booleans, integers, floats, or None (an empty field).
+
+    Examples
+    --------
+    >>> table_text([{"steps": 5, "w2": 0.25}, {"steps": 10, "w2": None}])
+    'steps,w2\n5,0.25\n10,\n'
     """
     if not rows:
         raise ValueError("rows: got an empty list; expected at least one row")
@@ -63,12 +80,18 @@ def table_text(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def read_table(path: StrPath) -> list[Row]:
-    """Rows of a CSV written by `table_text`: integers, floats, booleans and None come back as such.
+    r"""Rows of a CSV written by `table_text`: integers, floats, booleans and None come back as such.
 
     Raises
     ------
     ValueError
         Naming the file: no text, a column without a name or named twice, a row with too few or too many fields.
+
+    Examples
+    --------
+    >>> write_whole("table.csv", "steps,w2\n5,0.25\n10,\n")
+    >>> read_table("table.csv")
+    [{'steps': 5, 'w2': 0.25}, {'steps': 10, 'w2': None}]
     """
     try:
         return parse_table(Path(path).read_text(encoding="utf-8"))
@@ -77,7 +100,14 @@ def read_table(path: StrPath) -> list[Row]:
 
 
 def read_json(path: StrPath) -> dict[str, Any]:
-    """The object (a dict) that a JSON file holds; a ValueError names the file where it holds anything else."""
+    """The object (a dict) that a JSON file holds; a ValueError names the file where it holds anything else.
+
+    Examples
+    --------
+    >>> write_whole("record.json", json_text({"steps": 5}))
+    >>> read_json("record.json")
+    {'steps': 5}
+    """
     try:
         value = json.loads(Path(path).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
@@ -88,7 +118,13 @@ def read_json(path: StrPath) -> dict[str, Any]:
 
 
 def parse_table(text: str) -> list[Row]:
-    """Rows of the text that `table_text` gives."""
+    r"""Rows of the text that `table_text` gives.
+
+    Examples
+    --------
+    >>> parse_table("steps,w2\n5,0.25\n10,\n")
+    [{'steps': 5, 'w2': 0.25}, {'steps': 10, 'w2': None}]
+    """
     reader = csv.DictReader(io.StringIO(text), strict=True)
     names = reader.fieldnames or []
     if "" in names or len(set(names)) < len(names):

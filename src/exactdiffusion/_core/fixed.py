@@ -1,4 +1,4 @@
-"""Objects with derived state: what they were made from cannot be edited unnoticed.
+"""Objects with derived state: the arrays that they were made from cannot be edited unnoticed.
 
 A law answers from numbers derived when it was made. Were its arrays edited in place, some answers would follow the edit and
 others would not. So the arrays are read-only and public attributes are set once.
@@ -16,7 +16,7 @@ __all__ = ["Fixed"]
 class Fixed:
     """Mixin: a constructor ends with ``self._fix()``.
 
-    The object holds NumPy arrays whatever it was given; what it keeps on other devices is its own. NumPy's flag is lost in
+    The object holds NumPy arrays, whatever kind it was given. Copies on other devices are its own. NumPy's flag is lost in
     copies and pickles and is set again when they are made. It can be lifted on purpose, and an array given with
     ``copy=False`` can be edited under its other name: `check` finds both.
     """

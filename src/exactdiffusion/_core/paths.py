@@ -22,10 +22,22 @@ def _folder(name):
 
 
 def theory_dir() -> Path:
-    """Folder of the theorem checks."""
+    """Folder of the theorem checks.
+
+    Examples
+    --------
+    >>> theory_dir().name in ("theory", "_theory")
+    True
+    """
     return _folder("theory")
 
 
 def experiments_dir() -> Path:
-    """Folder of the figure scripts."""
+    """Folder of the figure scripts.
+
+    Examples
+    --------
+    >>> experiments_dir().name in ("experiments", "_experiments")
+    True
+    """
     return _folder("experiments")

@@ -10,7 +10,13 @@ __all__ = ["progress"]
 
 
 def progress(iterable: Iterable[_Item], description: str, total: int | None = None) -> Iterable[_Item]:
-    """``iterable`` with a tqdm bar on standard error when that is a terminal; else the iterable."""
+    """``iterable`` with a tqdm bar on standard error when that is a terminal; else the iterable.
+
+    Examples
+    --------
+    >>> sum(progress([1, 2, 3], "numbers"))
+    6
+    """
     if not sys.stderr.isatty():
         return iterable
     from tqdm import tqdm

@@ -26,6 +26,12 @@ def standard_normal_of_words(words: np.ndarray) -> np.ndarray:
 
     Half-integers of 52 bits are exact in float64, symmetric about 1/2 and never 0 or 1; with 53 bits the largest would
     round to 1 and give an infinity.
+
+    Examples
+    --------
+    >>> z = standard_normal_of_words(np.array([0, 2**63, 2**64 - 1], dtype=np.uint64))
+    >>> bool(z[0] < -8), bool(abs(z[1]) < 1e-9), bool(z[2] > 8)
+    (True, True, True)
     """
     from scipy.special import ndtri  # lazy: importing the package stays cheap
 
@@ -92,6 +98,13 @@ class Noise(_Rows):
     -----
     Samplers draw ``normal(i, n, d)`` for the step from level ``i`` to level ``i + 1``. :meth:`initial` is a step that no
     sampler uses, for the start.
+
+    Examples
+    --------
+    >>> noise = Noise(0)
+    >>> start = noise.initial(4, 2)
+    >>> bool(np.array_equal(noise.initial(2, 2, start=2), start[2:]))
+    True
     """
 
     def __init__(self, seed: int) -> None:
@@ -127,6 +140,14 @@ class BrownianPath(Fixed):
     exactly standard normal and independent between steps for every grid, while the runs share one path. A sampler takes
     it as ``noise=``. Example: ``path = BrownianPath(7, schedules.vp_linear(160))``, then
     ``euler_maruyama(law, grid, x, noise=path.increments(grid))`` for ``vp_linear(N)``, N = 10, 20, 40, 80, 160.
+
+    Examples
+    --------
+    >>> from exactdiffusion import schedules
+    >>> fine = schedules.vp_linear(8)
+    >>> path = BrownianPath(7, fine)
+    >>> path.increments(fine[::2]).normal(0, 3, 2).shape
+    (3, 2)
     """
 
     def __init__(self, seed: int, fine: Schedule | ArrayLike) -> None:

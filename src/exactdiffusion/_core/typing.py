@@ -1,6 +1,6 @@
 """Names of the types that annotations of several rooms share.
 
-They stand on the ground floor, so that a module can name what it takes without importing the room that makes it.
+They stand on the ground floor, so that a module can name its arguments without importing the room that makes them.
 """
 
 import os
@@ -30,13 +30,13 @@ __all__ = [
     "StrPath",
 ]
 
-#: An array of any namespace (NumPy, CuPy, torch). What a function takes and converts itself is an `ArrayLike`.
+#: An array of any namespace (NumPy, CuPy, torch). An argument that a function converts itself is an `ArrayLike`.
 Array: TypeAlias = Any
 #: The functions of an array library, as `array_namespace` gives them.
 Namespace: TypeAlias = Any
 #: A number, or a NumPy array of numbers.
 Numbers: TypeAlias = float | np.ndarray
-#: What a sampler's update keeps of the steps before: arrays of the shape of the state.
+#: The memory of a sampler's update, of the steps before: arrays of the shape of the state.
 Memory: TypeAlias = tuple[Array, ...]
 #: The keywords of an update.
 Options: TypeAlias = dict[str, Any]
@@ -51,7 +51,7 @@ StrPath: TypeAlias = str | os.PathLike[str]
 
 
 class Law(Protocol):
-    """A law or an oracle on R^dim; ``noised`` gives that of ``scale * X + sigma * N(0, I)``, with at least ``denoise``."""
+    """A law or an oracle on R^dim; ``noised`` gives the law of ``scale * X + sigma N(0, I)``, with at least ``denoise``."""
 
     dim: int
 
@@ -96,7 +96,7 @@ class ClosedSet(Protocol):
 
 
 class Schedule(Protocol):
-    """What has a clock: a `Grid`."""
+    """An object with a clock: a `Grid`."""
 
     @property
     def integral(self) -> Array:
@@ -104,7 +104,7 @@ class Schedule(Protocol):
 
 
 class Oracle(Protocol):
-    """What a sampler's update asks about the law at level i of the grid."""
+    """The questions that a sampler's update may ask about the law at level i of the grid."""
 
     def denoise(self, i: int, x: Array) -> Array:
         """``E[X | x]``, (n, d)."""
@@ -123,7 +123,7 @@ class Oracle(Protocol):
 
 
 class LineLaw(Protocol):
-    """What a sampler's step on a line asks of the law at one noise level, on arrays (n,)."""
+    """The questions that a sampler's step on a line may ask of the law at one noise level, on arrays (n,)."""
 
     @property
     def sigma(self) -> float:

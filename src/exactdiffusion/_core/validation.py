@@ -34,7 +34,15 @@ _Result = TypeVar("_Result")
 
 
 def fail(name: str, value: Any, expected: str) -> NoReturn:
-    """Raise the ValueError that all checks share."""
+    """Raise the ValueError that all checks share.
+
+    Example
+    -------
+    >>> fail("n", -1, "an integer >= 0")
+    Traceback (most recent call last):
+        ...
+    ValueError: n: got -1; expected an integer >= 0
+    """
     text = repr(value)
     if len(text) > 120:
         text = text[:117] + "..."
@@ -42,7 +50,12 @@ def fail(name: str, value: Any, expected: str) -> NoReturn:
 
 
 def no_mask(name: str, value: Any, depth: int = 64) -> None:
-    """Refuse masked entries of an array, or of a list of them: a conversion takes what lies under a mask for data."""
+    """Refuse masked entries of an array, or of a list of them: a conversion takes what lies under a mask for data.
+
+    Example
+    -------
+    >>> no_mask("x", [1.0, 2.0])
+    """
     if isinstance(value, np.ma.MaskedArray):
         mask = np.ma.getmaskarray(value)
         if mask.dtype == bool and mask.any():
@@ -74,7 +87,14 @@ def _refuse_type(name, value, array, expected):
 
 
 def first_bad_row(array: Array) -> int:
-    """Index along the first axis of the first entry that is NaN or infinite (0 for a number)."""
+    """Index along the first axis of the first entry that is NaN or infinite (0 for a number).
+
+    Example
+    -------
+    >>> import numpy as np
+    >>> first_bad_row(np.array([[0.0], [np.nan]]))
+    1
+    """
     bad = ~np.isfinite(to_numpy(array))
     return int(np.argmax(bad.reshape(len(bad), -1).any(axis=1))) if bad.ndim else 0
 
@@ -87,7 +107,13 @@ def _all_finite(xp, array):
 
 
 def real_array(name: str, value: Any, expected: str = "real, finite numbers", finite: bool = True) -> Array:
-    """``value`` as a finite float64 array of its own namespace; not ``finite``: the caller looks for that."""
+    """``value`` as a finite float64 array of its own namespace; not ``finite``: the caller looks for that.
+
+    Example
+    -------
+    >>> real_array("x", [1, 2])
+    array([1., 2.])
+    """
     if type(value) is np.ndarray and value.dtype == np.float64 and not (finite and not np.isfinite(value).all()):
         return value
     no_mask(name, value)
@@ -111,7 +137,13 @@ def real_array(name: str, value: Any, expected: str = "real, finite numbers", fi
 
 
 def points(name: str, value: Any, dim: int | None = None, allow_empty: bool = True, finite: bool = True) -> Array:
-    """A batch of points, shape (n, d); ``dim`` fixes d."""
+    """A batch of points, shape (n, d); ``dim`` fixes d.
+
+    Example
+    -------
+    >>> points("x", [[1, 2]], dim=2)
+    array([[1., 2.]])
+    """
     array = real_array(name, value, f"a finite real array of shape (n, {dim if dim is not None else 'd'})", finite)
     if array.ndim != 2 or (dim is not None and array.shape[1] != dim) or array.shape[1] == 0:
         fail(f"{name} (shape {tuple(array.shape)})", value, f"shape (n, {dim if dim is not None else 'd >= 1'})")
@@ -123,7 +155,13 @@ def points(name: str, value: Any, dim: int | None = None, allow_empty: bool = Tr
 def scalar(
     name: str, value: Any, *, low: float = -math.inf, high: float = math.inf, low_open: bool = False, high_open: bool = False
 ) -> float:
-    """A finite Python float within [low, high]; ``*_open`` excludes the end."""
+    """A finite Python float within [low, high]; ``*_open`` excludes the end.
+
+    Example
+    -------
+    >>> scalar("sigma", 1, low=0)
+    1.0
+    """
     left, right = "(" if low_open or low == -math.inf else "[", ")" if high_open or high == math.inf else "]"
     expected = f"a finite number in {left}{low:g}, {high:g}{right}"
     if isinstance(value, (bool, np.bool_, str, bytes, complex)) or value is None:
@@ -140,7 +178,13 @@ def scalar(
 
 
 def integer(name: str, value: Any, *, low: int | None = None, high: int | None = None) -> int:
-    """A Python int within [low, high]; at most 2^63 - 1 where no other limit is given."""
+    """A Python int within [low, high]; at most 2^63 - 1 where no other limit is given.
+
+    Example
+    -------
+    >>> integer("n", 3, low=1)
+    3
+    """
     expected = "an integer" + (f" >= {low}" if low is not None else "") + (f" <= {high}" if high is not None else "")
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (numbers.Integral, np.integer)):
         fail(name, value, expected)
@@ -151,7 +195,13 @@ def integer(name: str, value: Any, *, low: int | None = None, high: int | None =
 
 
 def boolean(name: str, value: Any) -> bool:
-    """True or False."""
+    """True or False.
+
+    Example
+    -------
+    >>> boolean("copy", True)
+    True
+    """
     if not isinstance(value, (bool, np.bool_)):
         fail(name, value, "True or False")
     return bool(value)
@@ -163,6 +213,15 @@ def in_range(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _R
     An overflow, a division by 0 or an invalid operation of NumPy, which would be a warning and an infinity or a NaN further
     on, the ArithmeticError of Python floats, and a matrix that is singular to rounding. Not for generators, whose body runs
     later.
+
+    Example
+    -------
+    >>> import numpy as np
+    >>> @in_range
+    ... def inverse(a):
+    ...     return 1.0 / np.float64(a)
+    >>> float(inverse(2.0))
+    0.5
     """
     signature = inspect.signature(function)
 
@@ -181,7 +240,13 @@ def in_range(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _R
 
 
 def choice(name: str, value: Any, options: Collection[str]) -> str:
-    """One of ``options``."""
+    """One of ``options``.
+
+    Example
+    -------
+    >>> choice("kind", "full", ("full", "diag"))
+    'full'
+    """
     if not isinstance(value, str) or value not in options:
         fail(name, value, "one of " + ", ".join(repr(o) for o in options))
     return value
@@ -191,6 +256,11 @@ def weights(name: str, value: ArrayLike | None, size: int) -> Array:
     """Nonnegative weights of shape (size,) that sum to 1 within ``8 * eps * size``-rounding (then renormalised exactly).
 
     ``None`` gives uniform weights.
+
+    Example
+    -------
+    >>> weights("weights", None, 2)
+    array([0.5, 0.5])
     """
     if value is None:
         return np.full(size, 1.0 / size)

@@ -1,4 +1,4 @@
-"""What every correct machine reproduces: ``theory/<paper>/expected.toml``, and ``paper_checks.md`` made from these files.
+"""Results that every correct machine reproduces: ``theory/<paper>/expected.toml``, and the page ``paper_checks.md``.
 
 Per statement: its verdict, how many values were compared, the names of hypotheses, controls and refuted forms, the stated
 constants and exponents with their tolerances, the planted errors that its checks are known to catch. Worst instances decided
@@ -59,7 +59,14 @@ Entries: TypeAlias = dict[str, dict[str, Any]]
 
 
 def summarise(collected: Collected) -> Entries:
-    """Key of each statement that took part -> its entry of ``expected.toml``, as plain data in a fixed order."""
+    """Key of each statement that took part -> its entry of ``expected.toml``, as plain data in a fixed order.
+
+    Examples
+    --------
+    >>> from exactdiffusion.checks.ledger import Collected
+    >>> summarise(Collected())
+    {}
+    """
     planted, free = planted_errors(), scale_free() or {}
     return {
         s.key: _entry(s, collected, planted.get(collected.statements[s.key], {}), free.get(s.key, []))
@@ -128,7 +135,13 @@ def _stated(records, part):
 
 
 def significant(value: float, digits: int) -> float:
-    """``value`` to so many significant digits. It is rounded to nine before, so that a tie does not hang on the last bit."""
+    """``value`` to so many significant digits. It is rounded to nine before, so that a tie does not hang on the last bit.
+
+    Examples
+    --------
+    >>> significant(0.123456, 3)
+    0.123
+    """
     return float(f"{float(f'{value:.9g}'):.{digits}g}")
 
 
@@ -142,6 +155,12 @@ def read(root: StrPath | None = None) -> Entries:
     ------
     ValueError
         for a file that is not TOML or not of this kind; it names the file.
+
+    Examples
+    --------
+    >>> entries = read()
+    >>> entries["foundations/tweedie_denoiser"]["file"]
+    'theory/foundations/eq_tweedie.py'
     """
     from .._core.paths import theory_dir
 
@@ -192,7 +211,13 @@ def _value(value):
 
 
 def lines(entry: Mapping[str, Any]) -> list[str]:
-    """An entry for a reader: one line per hypothesis, constant, exponent, control and refuted form."""
+    """An entry for a reader: one line per hypothesis, constant, exponent, control and refuted form.
+
+    Examples
+    --------
+    >>> lines({"hypotheses": ["0 <= eta < 1"], "controls": ["the factor 2"]})
+    ['hypothesis: 0 <= eta < 1', 'control: fails without the factor 2']
+    """
     out = [f"hypothesis: {name}" for name in entry.get("hypotheses", ())]
     out += [f"tight: {row['value']:g} on {row['on']}" for row in entry.get("constants", ())]
     out += [f"rate: {row['value']:g} within {row['within']:g}, {row['on']}" for row in entry.get("exponents", ())]
@@ -205,7 +230,7 @@ def lines(entry: Mapping[str, Any]) -> list[str]:
 
 
 def differences(expected: Entries, found: Entries, *, every: bool = True, entire: bool = True) -> list[str]:
-    """What a run found otherwise, one line per record, each naming statement, field and record.
+    """Differences of a run, one line per record, each naming statement, field and record.
 
     Parameters
     ----------
@@ -258,7 +283,7 @@ def _record_differences(old, new, whole):
                 yield f"{label}: tolerances of at most {loosest:g} are expected, this run has {loose:g}"
 
 
-# -- what else is known of a statement -------------------------------------------------------------------------------------
+# -- further facts about a statement ---------------------------------------------------------------------------------------
 
 
 def _toml(path):
@@ -269,7 +294,7 @@ def _toml(path):
 
 
 def _tables(path, name, keys):
-    """The tables ``[[name]]`` of a TOML file, each with ``keys``; a ValueError names the file and what is wrong with it."""
+    """The tables ``[[name]]`` of a TOML file, each with ``keys``; a ValueError names the file and the fault."""
     tables = _toml(path).get(name, [])
     if not isinstance(tables, list) or not all(isinstance(t, dict) for t in tables):
         raise ValueError(f"{path}: {name}: got {type(tables).__name__}; expected tables [[{name}]]")
@@ -422,7 +447,7 @@ def _unconfirmed(statements):
 
 
 def render(entries: Entries) -> str:
-    """The text of ``paper_checks.md``: what it is, what was found, then one row per statement. Made from files alone."""
+    """The text of ``paper_checks.md``: its purpose, the findings, then one row per statement. Made from files alone."""
     statements = [s for s in all_statements() if s.key in entries]
     out = ["# Paper checks", "", *_HEAD.format(level=LEVEL).splitlines()]
     out += _found()

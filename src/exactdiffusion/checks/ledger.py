@@ -1,4 +1,4 @@
-"""Evidence: what a theory check measured, and the verdict that follows from it.
+"""Evidence: the measurements of a theory check, and the verdict that follows from them.
 
 A check in ``theory/`` calls the methods of :class:`Check`. Every call records one :class:`Evidence` *before* it asserts,
 so that a failure is in the table too. Verdicts are derived from the evidence alone; nobody writes a verdict by hand.
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from .._core.typing import ArrayLike, Row
-from .._core.validation import fail, no_mask
+from .._core.validation import choice, fail, no_mask
 from ..statements import Statement, all_statements
 from .statistics import SHARE, Comparison, Family, Share
 
@@ -38,13 +38,14 @@ __all__ = [
     "unpack",
     "verdict",
     "verdict_table",
+    "worst_laws",
     "worst_ratio",
 ]
 
 #: parts of a check, in the order of the table
 PARTS = ("hypothesis", "holds", "equal", "tight", "rate", "control", "refuted")
 
-#: classes of tolerances, and what two correct machines have in common where a tolerance has this cause
+#: classes of tolerances, and how far two correct machines agree where a tolerance has this cause
 TOLERANCES = {
     "exact": "counts, integers, proofs, strict inequalities: both measure the same",
     "remainder": "quadrature, differences, limits, searches: the same to 1e-6, or to the stated error",
@@ -69,6 +70,10 @@ VERDICTS = (
 )
 
 
+#: the types of the fields of `Evidence`, by the names that their annotations have
+_KINDS: dict[Any, Callable] = {"str": str, "float": float, "int": int, "bool": bool}
+
+
 @dataclass(frozen=True)
 class Evidence:
     """One assertion of one check.
@@ -79,6 +84,11 @@ class Evidence:
     ``of`` names the inequality where it is not the statement's own: a lemma of its proof, a size that a test relies on.
     ``tolerance_class`` is one of :data:`TOLERANCES` and ``cause`` says more. For a hypothesis, a control and a refuted
     form ``cause`` is its name. ``stated`` is the value that a ratio or a rate was compared with, NaN if there were several.
+
+    Examples
+    --------
+    >>> Evidence("foundations/tweedie_denoiser", "equal", "mixtures", ratio=0.5, passed=True, cause="8 eps").count
+    1
     """
 
     statement: str
@@ -86,9 +96,9 @@ class Evidence:
     on: str
     ratio: float
     passed: bool
-    tolerance: float
-    cause: str
-    count: int
+    tolerance: float = 0.0
+    cause: str = ""
+    count: int = 1
     detail: str = ""
     test: str = ""
     units: float = math.nan
@@ -98,13 +108,19 @@ class Evidence:
 
     @property
     def key(self) -> tuple[str, int, str, str, str]:
-        """What two runs of a record have in common; records are ordered and compared by it, never by their place."""
+        """The fields that two runs of a record share; records are ordered and compared by them, never by their place."""
         return self.statement, PARTS.index(self.part), self.on, self.cause, self.of
 
 
 @dataclass
 class Collected:
-    """All evidence of one run, and which theory files took part."""
+    """All evidence of one run, and which theory files took part.
+
+    Examples
+    --------
+    >>> Collected().of("foundations/tweedie_denoiser")
+    []
+    """
 
     records: list[Evidence] = field(default_factory=list)
     statements: dict[str, str] = field(default_factory=dict)  # key -> file
@@ -113,12 +129,12 @@ class Collected:
     once: set[str] = field(default_factory=set)  # keys whose formula has no second evaluation; empty outside a checkout
 
     def of(self, key: str, part: str | None = None) -> list[Evidence]:
-        """The records of a statement, ordered by what they are about: a run in another order gives the same list."""
+        """The records of a statement, ordered by subject: a run in another order gives the same list."""
         found = (r for r in self.records if r.statement == key and part in (None, r.part))
         return sorted(found, key=lambda r: (r.key, r.ratio))
 
     def add(self, other: Collected) -> None:
-        """Take in what another process collected."""
+        """Add the records of another process."""
         self.records += other.records
         self.failed |= other.failed
         self.once |= other.once
@@ -176,16 +192,32 @@ def _plain(value):
     return np.asarray(to_numpy(value), dtype=np.float64)
 
 
+#: how the family of a worst law begins
+WORST = "worst law: "
+
+
 class Check:
     """Assertions that leave evidence. A theory test receives one as the fixture ``check``.
 
-    Every tolerance comes with its ``cause``: a class of :data:`TOLERANCES`, then what it is, as in
+    Every tolerance comes with its ``cause``: a class of :data:`TOLERANCES`, then the source of the error, as in
     ``cause="rounding: 8 eps (|x| + R)"``. A class alone will do where nothing needs to be added.
 
     Raises
     ------
     ValueError
         for a cause without a class.
+
+    Examples
+    --------
+    >>> from exactdiffusion import statements
+    >>> check = Check(statements.foundations.tweedie_denoiser.statement, Collected())
+    >>> check.equal([1.0, 2.0], [1.0, 2.0 + 4e-16], tol=1e-15, cause="rounding: 2 eps", on="two numbers")
+    4.440892098500626e-16
+    >>> check.control("the second number", 2.5, 2.0, on="two numbers")
+    >>> check.holds(3.0, 2.0, tol=0, cause="exact", on="a false inequality")
+    Traceback (most recent call last):
+        ...
+    AssertionError: foundations/tweedie_denoiser [holds] on a false inequality: ratio 1.5, tolerance 0 (). worst: 3 <= 2
     """
 
     def __init__(
@@ -205,7 +237,7 @@ class Check:
         return take(comparisons=comparisons, share=share, judge=self._by_chance)
 
     def _by_chance(self, on, found, low, high, centre, cause, dropped):
-        """File a statistical comparison ``low <= found <= high`` as what it is: an equality, an inequality, a control."""
+        """File a statistical comparison ``low <= found <= high`` as an equality, an inequality or a control."""
         cause = f"chance: {cause}"
         if dropped is not None:
             smaller, larger = (found, low) if np.isfinite(low).all() else (high, found)
@@ -220,32 +252,23 @@ class Check:
             bound = high if centre is None else centre
             self.holds(found, bound, tol=high - bound, cause=cause, on=on if centre is not None else f"{on}, upper end")
 
-    def _file(self, part, on, ratio, passed, tolerance=0.0, cause="", count=1, detail="", units=math.nan, of="",
-              tolerance_class=None, stated=math.nan):  # fmt: skip
+    def _file(self, part, on, *, cause, tolerance_class=None, **fields):
+        """Record the :class:`Evidence` with these fields, then raise an AssertionError unless it passed.
+
+        The cause begins with a class of :data:`TOLERANCES` unless ``tolerance_class`` is given apart.
+        """
         if tolerance_class is None:
             tolerance_class, cause = _tolerance_class(cause)
-        record = Evidence(
-            self.statement.key,
-            part,
-            on,
-            float(ratio),
-            bool(passed),
-            float(tolerance),
-            cause,
-            int(count),
-            detail,
-            self.test,
-            float(units),
-            of,
-            tolerance_class,
-            float(stated),
-        )
+        fields |= {"part": part, "on": on, "cause": cause, "tolerance_class": tolerance_class}
+        # measured values are NumPy scalars, and records are written as plain JSON
+        plain = {f.name: _KINDS[f.type](fields[f.name]) for f in dataclasses.fields(Evidence) if f.name in fields}
+        record = Evidence(statement=self.statement.key, test=self.test, **plain)
         self.collected.records.append(record)
-        if not passed:
+        if not record.passed:
             raise AssertionError(
-                f"{self.statement.key} [{part}] on {on}: ratio {ratio:.17g}, tolerance {tolerance:.3g} ({cause}). {detail}"
+                f"{record.statement} [{part}] on {on}: ratio {record.ratio:.17g}, "
+                f"tolerance {record.tolerance:.3g} ({cause}). {record.detail}"
             )
-        return record
 
     @staticmethod
     def _sides(smaller, larger, tol):
@@ -279,7 +302,16 @@ class Check:
         share = float(mask.mean()) if mask.size else 0.0
         passed = share == 1.0 if required else share > 0
         detail = "" if value is None else str(value)
-        self._file("hypothesis", on, share, passed, 0.0, name, mask.size, detail, tolerance_class="exact")
+        self._file(
+            "hypothesis",
+            on,
+            ratio=share,
+            passed=passed,
+            cause=name,
+            count=mask.size,
+            detail=detail,
+            tolerance_class="exact",
+        )
         return mask
 
     def holds(
@@ -296,40 +328,46 @@ class Check:
         self._file(
             "holds",
             on,
-            ratio,
-            ok.all(),
-            tolerance.max(),
-            cause,
-            small.size,
-            detail or f"worst: {small[worst]:.17g} <= {large[worst]:.17g}",
+            ratio=ratio,
+            passed=ok.all(),
+            tolerance=tolerance.max(),
+            cause=cause,
+            count=small.size,
+            detail=detail or f"worst: {small[worst]:.17g} <= {large[worst]:.17g}",
             of=of,
         )
         return ratio
 
     @contextlib.contextmanager
-    def gather(self, *, on: str, cause: str) -> Iterator[Callable[..., None]]:
-        """Collect inequalities over many batches and file each named part once, with its worst instance.
+    def gather(self, *, cause: str, on: str = "", kind: str = "holds") -> Iterator[Callable[..., None]]:
+        """Collect comparisons over many batches and file each named part once, with its worst instance.
 
         Parameters
         ----------
-        on : str
-            The family of instances; a part is filed as ``"<part>, <on>"``.
         cause : str
             The cause of the tolerances, as in `holds`.
+        on : str
+            The family of instances: a part is filed as ``"<part>, <on>"``, or without a family by its name alone.
+        kind : {"holds", "equal", "tight"}
+            The method that files a part.
 
         Raises
         ------
         AssertionError
-            A part is violated on some instance, or no batch was added.
+            A part fails on some instance, or no batch was added.
+        ValueError
+            ``kind`` is none of the three.
 
         Examples
         --------
-        In a theory file::
-
-            with check.gather(on="adversary over", cause="rounding") as sides:
-                for schedule in schedules:
-                    sides("upper product", distance(schedule), product(schedule), tol=1e-12)
+        >>> check = Check(all_statements()[0], Collected())
+        >>> with check.gather(on="three runs", cause="rounding") as sides:
+        ...     for n in (1, 2, 3):
+        ...         sides("upper bound", 1 - 1 / n, 1.0, tol=1e-15)
+        >>> [(record.on, record.count) for record in check.collected.records]
+        [('upper bound, three runs', 3)]
         """
+        file = getattr(self, choice("kind", kind, ("holds", "equal", "tight")))
         parts: dict[str, list] = {}
 
         def add(part, smaller, larger, *, tol):
@@ -340,7 +378,7 @@ class Check:
             raise AssertionError("nothing was measured: an empty check cannot fail")
         for part, batches in parts.items():
             smaller, larger, tolerance = map(np.concatenate, zip(*batches, strict=True))
-            self.holds(smaller, larger, tol=tolerance, cause=cause, on=f"{part}, {on}")
+            file(smaller, larger, tol=tolerance, cause=cause, on=f"{part}, {on}" if on else part)
 
     def equal(self, left: ArrayLike, right: ArrayLike, *, tol: ArrayLike, cause: str, on: str, detail: str = "") -> float:
         """``|left - right| <= tol`` on every instance. Records the deviation in units of the tolerance."""
@@ -352,12 +390,12 @@ class Check:
         self._file(
             "equal",
             on,
-            np.max(units),
-            ok.all(),
-            tolerance.max(),
-            cause,
-            a.size,
-            detail or f"largest difference {np.max(difference):.3g}",
+            ratio=np.max(units),
+            passed=ok.all(),
+            tolerance=tolerance.max(),
+            cause=cause,
+            count=a.size,
+            detail=detail or f"largest difference {np.max(difference):.3g}",
             units=np.max(units),
         )
         return float(np.max(difference))
@@ -382,9 +420,36 @@ class Check:
         worst = int(np.argmax(np.where(np.isnan(m), np.inf, np.abs(m - e))))
         with np.errstate(divide="ignore", invalid="ignore"):
             units = np.max(np.where(m == e, 0.0, np.abs(m - e) / tolerance))
-        stated = e[0] if np.all(e == e[0]) else math.nan
-        text = detail or f"expected {e[worst]:.6g}"
-        self._file("tight", on, m[worst], ok.all(), tolerance.max(), cause, m.size, text, units, of, stated=stated)
+        self._file(
+            "tight",
+            on,
+            ratio=m[worst],
+            passed=ok.all(),
+            tolerance=tolerance.max(),
+            cause=cause,
+            count=m.size,
+            detail=detail or f"expected {e[worst]:.6g}",
+            units=units,
+            of=of,
+            stated=e[0] if np.all(e == e[0]) else math.nan,
+        )
+
+    def worst(self, measured: ArrayLike, larger: ArrayLike, *, ratio: float, law: str, tol: ArrayLike, cause: str) -> None:
+        """The worst law that a search found: the inequality holds on it, and measured/larger is ``ratio`` to 1 %.
+
+        Parameters
+        ----------
+        measured, larger : numbers
+            Both sides on this law.
+        ratio : float
+            The stated worst ratio.
+        law : str
+            The law with its parameters and the box that was searched; the run prints it below the table.
+        tol, cause
+            As in `holds`.
+        """
+        found = self.holds(measured, larger, tol=tol, cause=cause, on=f"{WORST}{law}")
+        self.equal(found, ratio, tol=0.01 * ratio, cause="printed digits: 1 % of the stated ratio", on=f"{WORST}{law}")
 
     def rate(self, slope: Any, expected: float, *, within: float, on: str, detail: str = "") -> None:
         """A fitted slope (a number or an object with ``slope, low, high``) lies within ``within`` of ``expected``."""
@@ -394,12 +459,11 @@ class Check:
         self._file(
             "rate",
             on,
-            value,
-            abs(value - expected) <= within,
-            within,
-            "remainder: pre-asymptotic",
-            1,
-            detail or f"expected {expected:g} {interval}".strip(),
+            ratio=value,
+            passed=abs(value - expected) <= within,
+            tolerance=within,
+            cause="remainder: pre-asymptotic",
+            detail=detail or f"expected {expected:g} {interval}".strip(),
             units=abs(value - expected) / within if within > 0 else 0.0 if value == expected else math.inf,
             stated=expected,
         )
@@ -411,35 +475,26 @@ class Check:
 
         ``tol`` is the tolerance of the assertion under control, so that rounding cannot pass for a violation.
         """
-        small, large, tolerance = self._sides(smaller, larger, tol)
-        fails = self._violated(small, large, tolerance)
-        self._file(
-            "control",
-            on,
-            self._ratio(small, large),
-            fails.any(),
-            tolerance.max(),
-            dropped,
-            small.size,
-            detail or f"fails on {int(fails.sum())} of {small.size}",
-            tolerance_class="exact",
-        )
+        self._must_fail("control", dropped, smaller, larger, on, tol, detail)
 
     def refuted(
         self, printed: str, smaller: ArrayLike, larger: ArrayLike, *, on: str, tol: ArrayLike = 0.0, detail: str = ""
     ) -> None:
         """The form as printed fails on this counterexample: ``smaller <= larger + tol`` is false there."""
+        self._must_fail("refuted", printed, smaller, larger, on, tol, detail)
+
+    def _must_fail(self, part, name, smaller, larger, on, tol, detail):
         small, large, tolerance = self._sides(smaller, larger, tol)
         fails = self._violated(small, large, tolerance)
         self._file(
-            "refuted",
+            part,
             on,
-            self._ratio(small, large),
-            fails.any(),
-            tolerance.max(),
-            printed,
-            small.size,
-            detail or f"fails on {int(fails.sum())} of {small.size}",
+            ratio=self._ratio(small, large),
+            passed=fails.any(),
+            tolerance=tolerance.max(),
+            cause=name,
+            count=small.size,
+            detail=detail or f"fails on {int(fails.sum())} of {small.size}",
             tolerance_class="exact",
         )
 
@@ -456,7 +511,13 @@ def _tolerance_class(cause):
 
 
 def missing_parts(statement: Statement, collected: Collected) -> list[str]:
-    """What a statement's file still lacks: an empty list for a complete check."""
+    """Parts that a statement's file still lacks: an empty list for a complete check.
+
+    Examples
+    --------
+    >>> missing_parts(all_statements()[0], Collected())
+    ['an assertion (holds, equal or refuted)', 'equal (the statement is filed as an equality)', 'control']
+    """
     have = {r.part for r in collected.of(statement.key)}
     lacks = []
     if not have & {"holds", "equal", "refuted"}:
@@ -477,7 +538,13 @@ def missing_parts(statement: Statement, collected: Collected) -> list[str]:
 
 
 def verdict(statement: Statement, collected: Collected) -> str:
-    """Verdict of a statement, derived from its evidence."""
+    """Verdict of a statement, derived from its evidence.
+
+    Examples
+    --------
+    >>> verdict(all_statements()[0], Collected())
+    'not run'
+    """
     records = collected.of(statement.key)
     if not records:
         return "not run"
@@ -500,7 +567,7 @@ def verdict(statement: Statement, collected: Collected) -> str:
 
 
 def plain(verdict: str) -> str:
-    """One of :data:`VERDICTS`: the verdict without what is said of the wording and of a missing second evaluation."""
+    """One of :data:`VERDICTS`: the verdict without its notes on the wording and on a missing second evaluation."""
     return verdict.removesuffix(f"; {PROVED_HERE}").removesuffix(f", {ONCE}")
 
 
@@ -522,7 +589,13 @@ def attained(statement: Statement, collected: Collected) -> list[Evidence]:
 
 
 def number(value: float | None) -> str:
-    """A number as a table prints it: four digits, and 1 when it is 1 within 5e-7 (rounding is not a finding)."""
+    """A number as a table prints it: four digits, and 1 when it is 1 within 5e-7 (rounding is not a finding).
+
+    Examples
+    --------
+    >>> number(0.123456), number(1 + 1e-9), number(None)
+    ('0.1235', '1', '-')
+    """
     if value is None or math.isnan(value):
         return "-"
     if math.isinf(value):
@@ -586,3 +659,12 @@ def verdict_table(collected: Collected) -> str:
     for line in [head, tuple("-" * w for w in widths), *body]:
         lines.append("  ".join(text.ljust(width) for text, width in zip(line, widths)).rstrip())
     return "\n".join(lines)
+
+
+def worst_laws(collected: Collected) -> list[str]:
+    """One line per statement with a worst law found by search: the key, the ratio and the law."""
+    return [
+        f"{record.statement}: worst ratio {record.ratio:.4g} on {record.on.removeprefix(WORST)}"
+        for record in collected.records
+        if record.part == "holds" and record.on.startswith(WORST)
+    ]

@@ -57,11 +57,19 @@ def {name}(x: Array, s: Numbers, sigma: Numbers) -> Array:
 
 _CHECK = '''"""EDIT: The theorem in words. The ideal denoiser of N(0, s^2 I) is s^2 / (s^2 + sigma^2) x.
 
-(H1) The law is a centred Gaussian with covariance s^2 I. (H2) The noise is Gaussian of deviation sigma > 0.
+EDIT: hypotheses, conclusion, source. Suppose that
 
-How it is measured: the exact denoiser of the law against the formula, at points of every size, for ratios sigma / s from
-1e-3 to 1e3 and several dimensions. Controls: two atoms of the same mean and variance (no Gaussian), and another mean.
-The parts that other kinds of statements need (holds, tight, rate) are shown in `theory/_template.py`.
+    (H1)  the law of X is Gaussian,
+    (H2)  its mean is 0 and its covariance s^2 I, s > 0,
+
+and let Y = X + sigma Z with Z ~ N(0, I) independent of X and sigma > 0. Then
+
+    E[X | Y = x]  =  s^2 / (s^2 + sigma^2) x.
+
+Source: EDIT: where it is stated, and how far its wording is confirmed. Derived here.
+
+Measured by the exact denoiser of the law, at points of every size, for ratios sigma / s from 1e-3 to 1e3 and several
+dimensions. The parts that other kinds of statements need (holds, tight, rate) are shown in `theory/_template.py`.
 """
 
 import numpy as np
@@ -80,6 +88,9 @@ def points(s, sigma, d):
     return np.repeat([0.1, 1.0, 10.0], 20)[:, None] * np.hypot(s, sigma) * rng.standard_normal((60, d))
 
 
+# -- the theorem holds -----------------------------------------------------------------------------------------------------
+
+
 def test_hypotheses(check):
     for s, sigma, d in CASES:
         law = GaussianMixture(None, np.zeros((1, d)), s**2)
@@ -96,13 +107,20 @@ def test_equal(check):
         check.equal(measured, bound.{name}(x, s, sigma), tol=tol, cause=cause, on=f"s {{s:g}}, sigma {{sigma:g}}, d {{d}}")
 
 
+# -- every hypothesis counts -----------------------------------------------------------------------------------------------
+
+
 def test_controls(check):
-    """EDIT: one control per hypothesis: without it the same assertion fails."""
+    """EDIT: one block per hypothesis, in order: without it the same assertion fails."""
     s, sigma = 0.7, 0.5
     x = points(s, sigma, 1)
+
+    # (H1) two atoms of the same mean and variance
     atoms = PointCloud([[-s], [s]]).noised(1.0, sigma).denoise(x)
     error = np.abs(atoms - bound.{name}(x, s, sigma))
     check.control("X Gaussian (two atoms at -s and s)", error, 16 * EPS * np.abs(x), on="s 0.7, sigma 0.5")
+
+    # (H2) another mean
     law = GaussianMixture(None, [[1.0]], s**2).noised(1.0, sigma)
     error = np.abs(law.denoise(x) - bound.{name}(x, s, sigma))
     check.control("X centred (mean 1)", error, 16 * EPS * np.abs(x), on="s 0.7, sigma 0.5")
@@ -127,7 +145,7 @@ def _listed(source: str, name: str) -> str:
 
 
 def _names(source: str) -> set[str]:
-    """What a module imports or defines, at any depth."""
+    """Names that a module imports or defines, at any depth."""
     found = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
@@ -172,14 +190,19 @@ def theorem(name: str, root: StrPath | None = None) -> tuple[Path, Path]:
             name,
             "PAPER/NAME, NAME in lower-case ASCII letters, digits and underscores, such as projection/shrinkage",
         )
+
     choice("name", paper, tuple(PAPERS))
     root = project_root() if root is None else Path(root)
     if root is None:
         fail("name", name, "a checkout of exactdiffusion to write to: git clone it, pip install --editable it")
+
+    # the two files
     statement = root / "src" / "exactdiffusion" / "statements" / f"{paper}.py"
     check = root / "theory" / paper / f"eq_{function}.py"
     text = statement.read_text(encoding="utf-8")
     module = importlib.import_module(f"exactdiffusion.statements.{paper}")
+
+    # refuse a name that Python, a statement, another function or a theory file has
     if hasattr(builtins, function):
         fail("name", name, f"a name that is free: {function} is a builtin of Python, and the function would hide it")
     owner = next((s.module.rpartition(".")[2] for s in all_statements() if s.key == name), None)
@@ -189,6 +212,8 @@ def theorem(name: str, root: StrPath | None = None) -> tuple[Path, Path]:
         fail("name", name, f"a name that is free: {statement.relative_to(root).with_name(owner + '.py')} has it")
     if check.exists():
         fail("name", name, f"a name that is free: {check.relative_to(root)} exists")
+
+    # write the check first: it is the file that may be there already
     words = {"paper": paper, "name": function, "module": paper}
     check.write_text(_CHECK.format(**words), encoding="utf-8")
     statement.write_text(_listed(text, function).rstrip("\n") + "\n" + _STATEMENT.format(**words), encoding="utf-8")
@@ -196,7 +221,7 @@ def theorem(name: str, root: StrPath | None = None) -> tuple[Path, Path]:
 
 
 def run(what: str, name: str) -> int:
-    """What ``exactdiffusion new WHAT NAME`` does; returns the exit code."""
+    """The command ``exactdiffusion new WHAT NAME``; returns the exit code."""
     choice("what", what, ("theorem",))
     from .._core.paths import project_root
 

@@ -1,7 +1,7 @@
 """Pytest plugin of the theory run: collects theory files, gives tests the fixture ``check``, judges at the end.
 
 Loaded by ``-p exactdiffusion.checks.pytest_plugin`` (pyproject.toml of the checkout, and ``exactdiffusion verify``
-anywhere). With pytest-xdist each worker sends what it collected when it ends, and the controller alone judges; a run in
+anywhere). With pytest-xdist each worker sends its records when it ends, and the controller alone judges; a run in
 which a worker is lost fails.
 """
 
@@ -39,9 +39,9 @@ __all__ = [
 
 one_thread()
 
-from .. import statements  # noqa: E402 - what imports NumPy comes after the number of threads
+from .. import statements  # noqa: E402 - NumPy is imported after the number of threads is set
 from .expected import evaluated_once  # noqa: E402
-from .ledger import Check, Collected, missing_parts, pack, unpack, verdict_table  # noqa: E402
+from .ledger import Check, Collected, missing_parts, pack, unpack, verdict_table, worst_laws  # noqa: E402
 from .statistics import LEVEL, SHARE, Family, Share  # noqa: E402
 from .verify import FILES, KEY  # noqa: E402
 
@@ -52,7 +52,7 @@ PASSED = pytest.StashKey[bool]()
 
 @dataclass
 class Run:
-    """What took part in a session: theory files, whether that is a selection, and workers that were lost."""
+    """Extent of a session: its theory files, whether they are a selection, and workers that were lost."""
 
     files: set[str] = field(default_factory=set)
     selected: bool = False
@@ -80,7 +80,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--quick") and config.getoption("--deep"):
         raise pytest.UsageError("--quick: got --deep beside it; expected one of the two")
     if config.getoption("--records") and not hasattr(config, "workerinput"):
-        for name in FILES:  # those of an earlier run must not pass for this one's
+        for name in FILES:  # records of an earlier run must not pass for this one's
             Path(config.getoption("--records"), name).unlink(missing_ok=True)
     config.stash[FAMILY] = Family(shift)
     config.stash[RUN] = Run()
@@ -173,7 +173,7 @@ def pytest_runtest_makereport(
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: Any) -> None:
-    """Take in what a worker of pytest-xdist collected; one that ended without a word is lost."""
+    """Add the records of a worker of pytest-xdist; a worker that ended without sending any is lost."""
     config, sent = node.config, getattr(node, "workeroutput", {}).get("exactdiffusion")
     run = config.stash[RUN]
     if error or sent is None:
@@ -189,7 +189,7 @@ def pytest_testnodedown(node: Any, error: Any) -> None:
 
 
 def problems(config: pytest.Config) -> list[str]:
-    """What is wrong with the evidence of the run as a whole, one line each."""
+    """Faults of the evidence of the run as a whole, one line each."""
     from .._core.paths import theory_dir
     from .verify import theory_files
 
@@ -239,6 +239,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     if collected.records and not config.getoption("--no-verdict-table"):
         terminalreporter.section("theorem checks")
         terminalreporter.write_line(verdict_table(collected))
+        for line in worst_laws(collected):
+            terminalreporter.write_line(line)
     for line in problems(config):
         terminalreporter.write_line(f"FAILED: {line}")
     if collected.records and config.getoption("--records"):

@@ -15,16 +15,15 @@ Kinds of comparison, in the report apart:
 - *exact*: the law of the statistic is known (Gaussian, chi-square, binomial), or a bound for every law is used
   (Dvoretzky-Kiefer-Wolfowitz with Massart's constant).
 - *approximate*: :meth:`Share.mean` of rows of any law. Student's quantile, widened to first order for the rows' skewness
-  :math:`\gamma`: the tail of a Studentised mean at z is that of the normal law times
+  :math:`\gamma`: the tail of a Studentised mean at z is the tail of the normal law times
   :math:`\exp(-\gamma z^3 / 3 \sqrt n)` (Shao, Jing and Wang 2003), so z solves
   :math:`\log P(T > z) + |\gamma| z^3 / 3 \sqrt n = \log(\text{level} / 2)`. Refused where n is too small for that.
-- *demonstrated*: the draws must *reject* something false (a control) or prove a strict inequality. Level is then the
-  probability to be convinced wrongly. That a correct run fails to be convinced has at most the same probability if the true
-  effect is twice the quantile or more; the report gives the smallest effect seen, and a run with the seeds written in the
-  tests fails below that.
+- *demonstrated*: the draws must *reject* a false hypothesis (a control) or prove a strict inequality. The level is then the
+  probability of rejecting a true hypothesis. The probability of missing a true effect of at least two quantiles is no
+  larger. The report gives the smallest effect seen; a run with the seeds written in the tests fails where it is smaller.
 
 Seeds: ``draw.rng(5)``, ``draw.noise(5)`` and ``draw.seed(5)`` are the generators of seed 5 in a default run; with
-``pytest --seed N`` others, so that what passes for one lucky seed alone is found out.
+``pytest --seed N`` others, so that a test that passes for one lucky seed alone is found out.
 """
 
 from __future__ import annotations
@@ -46,9 +45,9 @@ __all__ = ["LEVEL", "SHARE", "Comparison", "Family", "Share"]
 
 #: probability that a run of a correct library fails by chance, all statistical checks together
 LEVEL = 1e-6
-#: effect, in quantiles, from which a demonstration fails by chance with at most the probability to be convinced wrongly
+#: effect, in quantiles, from which missing it is no more probable than rejecting a true hypothesis
 EFFECT = 2
-#: what one test takes of it unless it says otherwise
+#: the share of `LEVEL` that one test takes unless it says otherwise
 SHARE = 1e-8
 
 
@@ -58,6 +57,11 @@ class Comparison:
 
     ``deviation`` is in standard errors, or the normal deviate of the same probability; ``quantile`` is where the comparison
     turns red (a demonstrated one is red below it).
+
+    Examples
+    --------
+    >>> Comparison("test_draws", "mean", "exact", 1, 1e-8, deviation=0.7, quantile=5.7, passed=True).passed
+    True
     """
 
     test: str
@@ -72,7 +76,7 @@ class Comparison:
 
 @dataclass
 class Family:
-    """All statistical checks of one run: the shares they took and what they compared.
+    """All statistical checks of one run: the shares they took and their comparisons.
 
     Parameters
     ----------
@@ -80,6 +84,15 @@ class Family:
         0 gives the seeds written in the tests, any other number other seeds.
     strict : bool
         False records comparisons that fail without raising, so that the others are made, too (measuring power).
+
+    Examples
+    --------
+    >>> family = Family()
+    >>> share = Share(family, "test_coin", comparisons=1)
+    >>> share.frequency(507, 1000, 0.5, on="heads")
+    >>> print(family.summary())
+    statistical checks: 1 comparisons (1 exact) in 1 tests
+    false-alarm probability of this run <= 1e-08 (at most 1e-06)
     """
 
     shift: int = 0
@@ -152,6 +165,14 @@ class Share:
     ------
     AssertionError
         by every comparison that fails, with its deviation and its level.
+
+    Examples
+    --------
+    >>> share = Share(Family(), "test_draws", comparisons=2)
+    >>> x = share.rng(5).standard_normal((10_000, 1))
+    >>> share.mean(x, [0.0], on="mean of 10,000 draws", gaussian=True)
+    >>> share.mean_is_not(x + 1, [0.0], on="mean of 10,000 draws, moved by 1")
+    >>> share.close()
     """
 
     def __init__(
@@ -203,9 +224,13 @@ class Share:
         )
         if not found.size:
             raise AssertionError(f"{on}: nothing to compare")
+
+        # count: a share is for a stated number of comparisons
         self._left -= found.size
         if self._left < 0:
             raise AssertionError(f"{self.test}: more than the {self.comparisons} comparisons stated")
+
+        # judge every entry, and record the worst one
         ok = (low <= found) & (found <= high)  # a NaN fails
         margin = deviation / quantile if kind != "demonstrated" else -deviation / quantile
         worst = np.unravel_index(int(np.argmax(np.where(np.isnan(margin), np.inf, margin))), found.shape)
@@ -213,6 +238,8 @@ class Share:
             self.test, on, kind, found.size, self.level, float(deviation[worst]), float(quantile[worst]), bool(ok.all())
         )
         self.family.comparisons.append(record)
+
+        # file the evidence of a theory check before an AssertionError ends it
         if not self.family.strict:
             return
         if self._judge is not None:

@@ -1,4 +1,4 @@
-"""Running the theorem checks: ``exactdiffusion verify``, and what a run writes with ``--records DIR``.
+"""Running the theorem checks: ``exactdiffusion verify``, and the records that ``--records DIR`` writes.
 
 ``DIR`` then holds ``records.json`` (every record, with the machine), ``measured.md`` (the evidence for a reader) and
 ``ledger.toml`` (the part that every correct machine reproduces). Only ``verify --check`` compares anything with a committed
@@ -40,7 +40,7 @@ KEY = pytest.StashKey[Collected]()
 FORMAT = 1
 RECORDS = "records.json"
 FILES = (RECORDS, "measured.md", "ledger.toml")
-#: what ``records.json`` says of how the run was made
+#: entries of ``records.json`` that say how the run was made
 RUN = ("deep", "quick", "selected", "seed", "complete", "passed")
 
 
@@ -102,6 +102,8 @@ def verify(
     home = Path(out) if out is not None else project_root()
     if update and home is None:
         raise ValueError("update: got an installed package; expected a checkout, or --out ROOT with ROOT/theory in it")
+
+    # take the records of an earlier run, or run the theory files
     if source is not None:
         run, collected = read_records(source)
         code = int(not run["passed"])
@@ -114,10 +116,14 @@ def verify(
         code = _pytest(root, _chosen(names, root), deep, quick, records, verbose, collector)
         collected = collector.collected
         run = {"deep": deep, "quick": quick, "selected": quick, "complete": not names}
+
+    # print the verdicts
     table = rows(collected)
     print()
     print(verdict_table(collected))
     bad = [r["statement"].key for r in table if r["verdict"] in ("FAILED", "incomplete", "not run")]
+
+    # write the committed files, or compare with them
     if update:
         _refuse_unedited(table)
     if home is not None and update and code == 0 and not bad:
@@ -228,7 +234,7 @@ def write_records(folder: StrPath, collected: Collected, packed: Mapping[str, An
 
 
 def read_records(folder: StrPath, name: str = "from") -> tuple[dict[str, Any], Collected]:
-    """What :func:`write_records` wrote: how the run was made, and its :class:`exactdiffusion.checks.ledger.Collected`.
+    """The records of :func:`write_records`: how the run was made, and its :class:`exactdiffusion.checks.ledger.Collected`.
 
     Raises
     ------
@@ -250,7 +256,7 @@ def read_records(folder: StrPath, name: str = "from") -> tuple[dict[str, Any], C
 
 
 def measured(collected: Collected, where: Mapping[str, Any]) -> str:
-    """What a run measured, for a reader: the machine, then one section per statement."""
+    """The measurements of a run, for a reader: the machine, then one section per statement."""
     out = ["# What this run measured", "", "One run on one machine: not compared with anything.", ""]
     out += [f"- {name}: {value}" for name, value in {**where["machine"], **where["versions"]}.items()]
     for row in rows(collected):
@@ -265,6 +271,8 @@ def evidence_lines(records: Sequence[Evidence]) -> list[str]:
     groups: dict[tuple[str, str, str], list[Evidence]] = {}
     for r in records:
         groups.setdefault((r.part, r.on if r.part == "rate" else _cause(r), r.of), []).append(r)
+
+    # one line per group, in the order of the parts
     lines = []
     for part in PARTS:
         for (kind, label, of), group in groups.items():
@@ -272,6 +280,7 @@ def evidence_lines(records: Sequence[Evidence]) -> list[str]:
                 continue
             count, places = sum(r.count for r in group), len({r.on for r in group})
             where = f"on {group[0].on}" if places == 1 else f"{places} instances"
+
             ratios = [r.ratio for r in group]
             if part == "hypothesis":
                 share = "all" if min(ratios) == 1 else f"at least {number(100 * min(ratios))} %"
@@ -310,7 +319,7 @@ def _cause(record):
 
 
 def _paper(path, root):
-    """The paper of a theory file: its folder, or what a file outside the folders (the template) imports of statements."""
+    """The paper of a theory file: its folder, or for a file outside the folders the module that it imports."""
     if path.parent != root:
         return path.parent.name
     found = re.search(r"^from exactdiffusion\.statements import (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
@@ -318,6 +327,13 @@ def _paper(path, root):
 
 
 def theory_files(root: StrPath) -> list[Path]:
-    """The theory files below ``root``, sorted."""
+    """The theory files below ``root``, sorted.
+
+    Examples
+    --------
+    >>> from exactdiffusion._core.paths import theory_dir
+    >>> len(theory_files(theory_dir())) > 100
+    True
+    """
     pattern = re.compile(r"^((thm|prop|lem|def|eq|sym)_.*|_template)\.py$")
     return sorted(f for f in Path(root).rglob("*.py") if pattern.match(f.name))

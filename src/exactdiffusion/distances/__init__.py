@@ -1,9 +1,10 @@
 """Distances between laws and errors of estimators, each with its certificate, standard error or interval."""
 
-from .divergence import gaussian_kl, kl_quadrature, tv_quadrature
+from .divergence import kl_quadrature, tv_quadrature
 from .estimation import Estimate, excess_error, mse, nmse
+from .gaussian import bures_w2, gaussian_kl, gelbrich
 from .rates import Slope, fit_slope, local_slopes
-from .wasserstein import ExactDraws, W2Result, bures_w2, coupling_bound, exact_draws, gelbrich, w2, w2_to_set, wasserstein_1d
+from .wasserstein import ExactDraws, W2Result, coupling_bound, exact_draws, w2, w2_to_set, wasserstein_1d
 
 __all__ = [
     "Estimate",

@@ -61,7 +61,13 @@ def cells(n: int, m: int) -> int:
 
 
 def workspace(n: int, m: int, d: int) -> int:
-    """Bytes that `solve` takes for n x m atoms beyond its result (arcs that join later add a third at most, measured)."""
+    """Bytes that `solve` takes for n x m atoms beyond its result (arcs that join later add a third at most, measured).
+
+    Examples
+    --------
+    >>> workspace(20_000, 20_000, 2) < 20_000 * 20_000 * 8  # less than the matrix of all costs
+    True
+    """
     dense = 42 * min(n, cells(n, m)) * min(m, cells(n, m))  # the coarse problem; not at the same time as the arcs
     return max(int((n + m) * neighbours(d) * _ARC_BYTES * 4 // 3), dense) + 4 * 8 * max(_BLOCK, 16 * max(n, m))
 
@@ -79,6 +85,11 @@ def masses(a: np.ndarray, b: np.ndarray, equal: bool) -> tuple[np.ndarray, np.nd
 
     Equal weights: m/g and n/g with g = gcd(n, m), in float64 where the simplex can work with them. Other weights are
     integers times a power of two; each side is multiplied by the sum of the other (Python's integers, arrays of objects).
+
+    Examples
+    --------
+    >>> masses(np.full(4, 0.25), np.full(6, 1 / 6), True)
+    (array([3., 3., 3., 3.]), array([2., 2., 2., 2., 2., 2.]), 12)
     """
     n, m = a.size, b.size
     if equal:
@@ -121,6 +132,12 @@ def merge_rows(x: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """Index (k,) of the first occurrence of every distinct row of x and, for each row, which of them it is (n,).
 
     Returns None where fewer than a tenth of the rows repeat another one: merging would not pay.
+
+    Examples
+    --------
+    >>> first, group = merge_rows(np.array([[1.0], [0.0], [1.0]]))
+    >>> first, group
+    (array([1, 0]), array([1, 0, 1]))
     """
     x = np.ascontiguousarray(x + 0.0)  # -0.0 equals 0.0 but its bytes differ
     keys = x.view(np.dtype((np.void, x.dtype.itemsize * x.shape[1])))[:, 0]
@@ -157,6 +174,12 @@ class Pairs:
 
     Costs are sums of squares of explicit differences: relative error below (d/2 + 2) eps, whatever the offset. In more than
     8 dimensions a matrix product says first which pairs can be least in their row; only these are evaluated so.
+
+    Examples
+    --------
+    >>> pairs = Pairs(np.array([[0.0], [3.0]]), np.array([[1.0]]))
+    >>> pairs.cost(np.array([0, 1]), np.array([0, 0]))
+    array([1., 4.])
     """
 
     def __init__(self, x: np.ndarray, y: np.ndarray) -> None:
@@ -249,7 +272,7 @@ def _affine(p, q, a, b):
     return inverse @ middle @ inverse
 
 
-def _nearest(x, y, k):
+def nearest(x: np.ndarray, y: np.ndarray, k: int) -> np.ndarray:
     """Indices (n, k) of near rows of y: a k-d tree in few dimensions, float32 products beyond. Only a heuristic."""
     n, m = len(x), len(y)
     k = min(k, m)
@@ -299,7 +322,7 @@ def first_arcs(pairs: Pairs, a: np.ndarray, b: np.ndarray, k: int) -> tuple[np.n
     mean_x, mean_y = a @ x, b @ y
     p, q = x - mean_x, y - mean_y
     image = p @ _affine(p, q, a, b) + mean_y
-    arcs = _joined(_nearest(image, y, k), _nearest(y, image, k), path, pairs.m)
+    arcs = _joined(nearest(image, y, k), nearest(y, image, k), path, pairs.m)
     # |y|^2 - 2 psi(y), psi the convex function with gradient y -> mean_x + B (y - mean_y), up to a constant
     v = np.sum(y * y, axis=1) - np.sum(q * (q @ _affine(q, p, b, a)), axis=1) - 2 * q @ mean_x
     return *arcs, v - float(v.mean())
@@ -315,7 +338,7 @@ def _groups(pairs, a, b):
     from scipy.sparse.csgraph import connected_components
 
     n, m = pairs.n, pairs.m
-    forth, back = _nearest(pairs.x, pairs.y, 8), _nearest(pairs.y, pairs.x, 8)
+    forth, back = nearest(pairs.x, pairs.y, 8), nearest(pairs.y, pairs.x, 8)
     rows, columns = _joined(forth, back, (np.arange(0), np.arange(0)), m)
     cost = pairs.cost(rows, columns)
     least = np.full(n + m, np.inf)
@@ -336,8 +359,14 @@ def _groups(pairs, a, b):
 
 def _near_arcs(pairs, a, b, k):
     """As `first_arcs`, for groups of atoms far apart: nearest neighbours and potential 0."""
-    arcs = _joined(_nearest(pairs.x, pairs.y, k), _nearest(pairs.y, pairs.x, k), _staircase(pairs.x, pairs.y, a, b), pairs.m)
+    arcs = _joined(nearest(pairs.x, pairs.y, k), nearest(pairs.y, pairs.x, k), _staircase(pairs.x, pairs.y, a, b), pairs.m)
     return *arcs, np.zeros(pairs.m)
+
+
+def _guessed_arcs(pairs, a, b, v):
+    """As `first_arcs`, from potentials near the optimal ones: few arcs of least reduced cost for every row."""
+    forth = near(pairs.x, pairs.y, v, 4)
+    return *_joined(forth, np.empty((pairs.m, 0), dtype=np.intp), _staircase(pairs.x, pairs.y, a, b), pairs.m), v
 
 
 def _coarse(x, a, size):
@@ -345,7 +374,7 @@ def _coarse(x, a, size):
     if len(x) <= size:
         return x, a
     seeds = np.sort(np.random.default_rng(0).choice(len(x), size, replace=False))
-    cell = _nearest(x, x[seeds], 1)[:, 0]
+    cell = nearest(x, x[seeds], 1)[:, 0]
     mass = np.bincount(cell, a, size)
     means = np.stack([np.bincount(cell, a * column, size) for column in x.T], axis=1)
     full = mass > 0
@@ -356,8 +385,7 @@ def _coarse_arcs(pairs, a, b, k):
     """As `first_arcs`, for laws that are not near Gaussian: the potentials of their cells, by the simplex on all pairs.
 
     Potentials (U, V) of the cells X, Y extend to the atoms, v_j = min_I (|y_j - X_I|^2 - U_I), u_i likewise. The arcs of an
-    atom are those of the k least reduced costs, which are nearest neighbours with one more coordinate:
-    |x_i - y_j|^2 - v_j = |(x_i, 0) - (y_j, sqrt(max v - v_j))|^2 - max v.
+    atom are those of the k least reduced costs (`near`).
     """
     path, size = _staircase(pairs.x, pairs.y, a, b), cells(pairs.n, pairs.m)
     a, b = a / a.sum(), b / b.sum()
@@ -369,12 +397,23 @@ def _coarse_arcs(pairs, a, b, k):
     _, u, v = network_simplex(_quantised(mass_x), _quantised(mass_y), cost, ITERATIONS)
     v, u = (Pairs(z, w).price(np.full(len(z), -np.inf), f, 0.0)[0] for z, w, f in ((y, means_x, u), (x, means_y, v)))
 
-    def near(x, y, v):
-        lift = np.sqrt(float(v.max()) - v)
-        return _nearest(np.pad(x, ((0, 0), (0, 1))), np.concatenate([y, lift[:, np.newaxis]], axis=1), k)
-
-    arcs = _joined(near(x, y, v), near(y, x, u), path, pairs.m)
+    arcs = _joined(near(x, y, v, k), near(y, x, u, k), path, pairs.m)
     return *arcs, v - float(v.mean())
+
+
+def near(x: np.ndarray, y: np.ndarray, v: np.ndarray, k: int) -> np.ndarray:
+    """Indices (n, k) of the rows of y with the least ``|x_i - y_j|^2 - v_j`` for each row of x.
+
+    They are nearest neighbours with one more coordinate:
+    ``|x_i - y_j|^2 - v_j = |(x_i, 0) - (y_j, sqrt(max v - v_j))|^2 - max v``. The search is only a heuristic, as `nearest`.
+
+    Examples
+    --------
+    >>> near(np.array([[0.0]]), np.array([[1.0], [2.0], [3.0]]), np.array([0.0, 4.0, 0.0]), 1)
+    array([[1]])
+    """
+    lift = np.sqrt(float(v.max()) - v)
+    return nearest(np.pad(x, ((0, 0), (0, 1))), np.concatenate([y, lift[:, np.newaxis]], axis=1), k)
 
 
 # ------------------------------------------------------------------------------------------------------------- solver
@@ -384,6 +423,13 @@ def network_simplex(a: np.ndarray, b: np.ndarray, cost: Any, iterations: int) ->
     """Plan and potentials by POT, ``cost`` a matrix or a sparse one whose entries are the arcs.
 
     Raises RuntimeError on any warning and any status but optimal.
+
+    Examples
+    --------
+    >>> plan, u, v = network_simplex(np.array([1.0, 1.0]), np.array([1.0, 1.0]), np.array([[0.0, 1.0], [1.0, 0.0]]), 100)
+    >>> plan
+    array([[1., 0.],
+           [0., 1.]])
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # importing POT probes optional backends, which may warn
@@ -427,6 +473,7 @@ def solve(
     work: float = math.inf,
     dense: bool = False,
     split: bool = True,
+    guess: np.ndarray | None = None,
 ) -> dict[str, Any] | None:
     """Optimal plan and feasible potentials of two clouds with integer masses.
 
@@ -442,6 +489,8 @@ def solve(
         The first arcs come from the simplex on all pairs.
     split : bool
         Groups of atoms far apart whose masses balance are solved one by one.
+    guess : (m,), optional
+        Potentials near the optimal ones: the first arcs are those of least reduced cost.
 
     Returns
     -------
@@ -453,6 +502,13 @@ def solve(
     ------
     RuntimeError
         A status that is not optimal, or too many rounds.
+
+    Examples
+    --------
+    >>> x, y = np.array([[0.0], [0.5]]), np.array([[0.25], [0.75]])
+    >>> found = solve(x, y, np.ones(2), np.ones(2), 2)
+    >>> found["solved"], found["rows"], found["columns"]
+    (True, array([0, 1]), array([0, 1]))
     """
     from scipy.sparse import coo_array
 
@@ -472,14 +528,17 @@ def solve(
         rows, columns, u, v = _dense_arcs(pairs, unit_a, unit_b)
         cost = pairs.cost(rows, columns)
     else:
-        rows, columns, v = start(pairs, unit_a, unit_b, neighbours(pairs.d))
+        if guess is None:
+            rows, columns, v = start(pairs, unit_a, unit_b, neighbours(pairs.d))
+        else:
+            rows, columns, v = _guessed_arcs(pairs, unit_a, unit_b, guess)
         cost = pairs.cost(rows, columns)
         u = np.minimum.reduceat(cost - v[columns], np.searchsorted(rows, np.arange(pairs.n)))
     atoms, level, lowered, best = pairs.n + pairs.m, None, False, None
 
     def polished(rounds):
         i, j, flow, v = best
-        return polish(pairs, i, j, flow, total, (rows, columns, cost), share_a, share_b, v, rounds)
+        return polish(pairs, i, j, flow, total, (rows, columns, cost), share_a, share_b, v, rounds, guess)
 
     for round_ in range(ROUNDS):
         work -= len(rows)
@@ -588,6 +647,8 @@ def exact_flow(
         at[i].add(n + j)
         at[n + j].add(i)
     flow: list[dict[int, int]] = [{} for _ in need]  # of both ends
+
+    # leaf by leaf
     leaves = [k for k, ends in enumerate(at) if len(ends) == 1]
     while leaves:
         k = leaves.pop()
@@ -602,6 +663,8 @@ def exact_flow(
             flow[k][other] = flow[other][k] = moved
             need[k] -= moved
             need[other] -= moved
+
+    # what a forest cannot carry
     if any(need):
         _balance(n, need, flow, arcs, u, v)
     out = [(i, j - n, f) for i in range(n) for j, f in flow[i].items()]
@@ -667,6 +730,7 @@ def polish(
     b: np.ndarray,
     v: np.ndarray | None,
     rounds: int = 4000,
+    near: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Potentials of a plan from the plan alone: shortest paths from 0 in its residual graph, by Bellman's iteration.
 
@@ -708,7 +772,7 @@ def polish(
 
     best: Any = None  # (loss, solved, u, v)
     moved, guess = False, v
-    starts = [np.zeros(pairs.m)] + ([] if v is None else [v])
+    starts = [np.zeros(pairs.m) if near is None else near] + ([] if v is None else [v])
     while starts:
         v, loss = starts.pop(0), math.inf
         for _ in range(20):

@@ -113,7 +113,14 @@ def generator(rng: Rng) -> np.random.Generator:
 
 
 class Parameters:
-    """NumPy parameters of a law, transferred once to each namespace and device they are asked for."""
+    """NumPy parameters of a law, transferred once to each namespace and device they are asked for.
+
+    Example
+    -------
+    >>> import numpy as np
+    >>> Parameters(mean=[1.0, 2.0])("mean", np.empty(0))
+    array([1., 2.])
+    """
 
     def __init__(self, **arrays: ArrayLike) -> None:
         self._host = {k: np.ascontiguousarray(v, dtype=np.float64) for k, v in arrays.items()}
@@ -122,6 +129,10 @@ class Parameters:
     def add(self, **arrays: ArrayLike) -> None:
         """More parameters of the same law."""
         self._host.update((k, np.ascontiguousarray(v, dtype=np.float64)) for k, v in arrays.items())
+
+    def on(self, like: Array) -> dict[str, Array]:
+        """All parameters by name, in the namespace and on the device of ``like``."""
+        return self._host if type(like) is np.ndarray else {name: self(name, like) for name in self._host}
 
     def __call__(self, name: str, like: Array) -> Array:
         xp = array_namespace(like)
@@ -160,6 +171,13 @@ class NoisedLaw:
 
     Subclasses give `_run` a kernel ``(x, s, t)`` on one block of rows, where ``s`` and ``t`` are arrays of
     shape (b,) or (1,) in the namespace of x.
+
+    Example
+    -------
+    >>> from exactdiffusion import Sphere
+    >>> Sphere(1.0, 2).noised(1.0, 0.5).covariance
+    array([[0.75, 0.  ],
+           [0.  , 0.75]])
     """
 
     # What becomes of rows beyond LARGE * sigma in a posterior: "limit" (an atom has all the weight), "refuse" or None.
@@ -219,6 +237,8 @@ class NoisedLaw:
             plain = s > 0 and max(reach, t) >= 1e-100 and (t == 0 or t >= max(TINY_SIGMA, TINY * reach))
             if plain and top_x <= LARGE * min(least, 1.0):
                 return x, *self._levels()
+
+        # The same conditions with levels per row, or with the largest coordinate of x still to be found.
         xp = array_namespace(x)
         s, t = self._levels()
         with np.errstate(under="ignore"):
@@ -229,6 +249,8 @@ class NoisedLaw:
             least = np.where((t > 0) & (self._far is not None), np.minimum(t, top), top)
             if plain.all() and top_x <= LARGE * min(float(np.min(least)), 1.0):
                 return x, s, t
+
+            # Rows at the limits: scale 0, sigma that counts as 0, and x beyond what the law allows.
             far = to_numpy(xp.max(xp.abs(x), axis=-1))
             s, t, reach, top = (np.array(np.broadcast_to(v, far.shape)) for v in (s, t, reach, top))
             gone = s == 0
@@ -243,6 +265,8 @@ class NoisedLaw:
                     beyond = beyond | outside
             if np.any(beyond & ~gone):
                 fail("x", x, f"coordinates of at most {LARGE:g} times sigma and scale * size of the law")
+
+            # Units in which no square over- or underflows.
             unit = np.maximum(reach, t)
             unit = np.where((unit < 1e-100) | ((t > 0) & (t < TINY_SIGMA)), 2.0 ** np.floor(np.log2(unit)), 1.0)
             x = xp.where(column(xp, from_numpy(gone, x)), xp.zeros_like(x), x) / column(xp, from_numpy(unit, x))
@@ -337,6 +361,11 @@ class Denoiser:
     -----
     ``Denoiser(fn, d).noised(scale, sigma).denoise(x) = fn(x / scale, sigma / scale)``. It is an oracle and
     not a law: nothing says that fn is a posterior mean of anything, so there is no score, density or sample.
+
+    Example
+    -------
+    >>> Denoiser(lambda x, sigma: x / (1 + sigma**2), 1).noised(1.0, 1.0).denoise([[2.0]])
+    array([[1.]])
     """
 
     def __init__(self, fn: Callable[[Array, Any], Array], dim: int) -> None:
@@ -407,6 +436,14 @@ class Counted:
     -----
     Everything else is that of the wrapped law; noised laws made from it (and from those) count into the same
     two counters.
+
+    Example
+    -------
+    >>> from exactdiffusion import Sphere
+    >>> law = Counted(Sphere(1.0, 2))
+    >>> _ = law.noised(1.0, 0.5).denoise([[1.0, 0.0], [0.0, 1.0]])
+    >>> law.calls["denoise"], law.rows["denoise"]
+    (1, 2)
     """
 
     def __init__(self, law: Law) -> None:

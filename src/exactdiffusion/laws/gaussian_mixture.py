@@ -8,8 +8,8 @@ responsibilities ``r_k ~ w_k prod_j v_kj^(-1/2) exp(-sum_j z_kj^2 / (2 v_kj))``:
     E[X | x]       =  sum_k r_k U_k [ (s lam_k / v_k) U_k^T x + (sigma^2 / v_k) U_k^T mu_k ]
     Cov[X | x]     =  sum_k r_k U_k diag(lam_k sigma^2 / v_k) U_k^T + sum_k r_k (m_k - m)(m_k - m)^T
 
-Here they are for any array namespace, on arrays (K, b, d); NumPy arrays take the stacked products of `stacked` where those
-are as accurate, and small mixtures the same sums on arrays (K, d, b), in as few calls as they can be written.
+`_kernels.mixture` evaluates them for any array namespace: by differences, which serves all, or by products of matrices where
+these are as accurate and faster.
 """
 
 import math
@@ -17,22 +17,19 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from .._core.arrays import array_namespace, from_numpy, is_numpy, to_numpy, workspace
+from .._core.arrays import from_numpy, to_numpy, workspace
 from .._core.fixed import Fixed
 from .._core.typing import Array, ArrayLike, Rng
 from .._core.validation import choice, fail, integer, points, real_array
 from .._core.validation import weights as check_weights
-from ._kernels import generic
+from ._kernels import mixture
 from ._kernels.eigen import refine
-from ._kernels.stacked import Level, Stack, pays
-from .base import EPS, LARGE, LOG_2PI, NoisedLaw, Parameters, bounded, column, generator, spread
+from .base import EPS, LARGE, NoisedLaw, Parameters, bounded, generator, spread
 
 __all__ = ["GaussianMixture", "NoisedMixture"]
 
-# Doubles in one (K, b, d) array on NumPy, where it should stay in the cache; other namespaces take BLOCK_DOUBLES.
-_CACHE_DOUBLES = 1 << 18
-# Doubles in one (K, d, b) array of the light kernel.
-_LIGHT_DOUBLES = 1 << 15
+# Doubles in one array (K, d, b) of differences on NumPy, where it should stay in the cache; of matrices (b, d, d).
+_CACHE_DOUBLES, _MATRIX_DOUBLES = 1 << 15, 1 << 19
 # LAPACK's eigenvalues are right to eps times the condition number: above this they are refined (up to
 # dimension 1024, where a refinement takes about as long as the decomposition).
 _REFINE_CONDITION, _REFINE_DIM = 16.0, 1024
@@ -71,12 +68,16 @@ def _decompose(covariances, C, K, d):
         if np.any(C < 0):
             fail(name, covariances, "variances >= 0")
         return "diagonal", np.array(C), None
+
+    # Full matrices: symmetric to rounding.
     size = np.max(np.abs(C), axis=(1, 2))
     asymmetry = np.max(np.abs(C - np.swapaxes(C, 1, 2)), axis=(1, 2))
     # Products A A^T and sums over samples are symmetric up to rounding that grows with the number of terms.
     if np.any(asymmetry > 1e-10 * size):
         fail(name, covariances, "symmetric matrices (of those that are so to rounding, (C + C^T) / 2)")
     C = C / 2 + np.swapaxes(C, 1, 2) / 2
+
+    # Positive semidefinite to the rounding of the decomposition and of the asymmetry.
     lam, U = np.linalg.eigh(C)
     top = np.maximum(lam[:, -1:], 0.0)
     if np.any(lam < -(10 * d * EPS * np.max(np.abs(lam), axis=1, keepdims=True) + d * asymmetry[:, None])):
@@ -86,6 +87,7 @@ def _decompose(covariances, C, K, d):
             covariances,
             "positive semidefinite matrices",
         )
+
     # Eigenvalues within the rounding of |C| are those of a singular covariance; the others are made exact.
     for k in range(K):
         if lam[k, 0] <= d * EPS * top[k, 0] and _graded(covariances, C[k], k, lam, U):
@@ -160,6 +162,13 @@ class GaussianMixture(Fixed):
     Eigenvalues of a full covariance at or below ``d eps lam_max`` are zeros where a matrix of floats does not
     determine them: where the correlation matrix, too, has an eigenvalue below d eps of its largest. Others, such as the
     variance 1e-20 of a coordinate beside one of variance 1, are kept, and diagonal matrices are taken literally.
+
+    Example
+    -------
+    >>> law = GaussianMixture([0.5, 0.5], [[-1.0], [1.0]], 0.0)
+    >>> law.noised(1.0, 1.0).denoise([[0.0], [1.0]]).round(6)
+    array([[0.      ],
+           [0.761594]])
     """
 
     def __init__(
@@ -185,37 +194,43 @@ class GaussianMixture(Fixed):
         self._covariances, self._lam, self._U = covariances, lam, U
         keep = np.flatnonzero(self.weights > 0)
         mu, lam = self.means[keep], lam[keep]
-        U = None if U is None else U[keep]
-        center = self.weights[keep] @ mu
-        arrays = {"logw": np.log(self.weights[keep]), "mu": mu, "lam": lam, "center": center}
-        if U is not None:
-            arrays |= {"U": U, "Ut": np.swapaxes(U, 1, 2)}
-        self._p = Parameters(**arrays)
-        self._active = len(keep)
-        self._singular = bool(np.any(lam == 0))
+        self._active, self._singular = len(keep), bool(np.any(lam == 0))
+
+        # Sizes: the largest coordinate or deviation, the smallest deviation, a typical variance.
         positive = lam[lam > 0]
         top = max(float(np.max(np.abs(mu))), float(np.sqrt(np.max(lam))))
         self._size = top if top > 0 else 1.0
         self._thin = float(np.sqrt(np.min(positive))) if positive.size else self._size
         self._typical = float(np.exp(np.mean(np.log(positive)))) if positive.size else 0.0
-        # For `_light`: log w (K, 1), mu_k and U_k^T mu_k (K, d, 1), eigenvalues (K, d, 1) or one number, U, U^T.
-        logw, m = self._p._host["logw"][:, None], mu[:, :, None]
+
+        # Arrays of the kernels: columns (K, d, 1), a variance for each component (K, 1, 1), one for all (1, 1, 1).
         if np.ptp(lam) == 0:
-            self._columns = logw, m, m, float(lam[0, 0]), None, None
-        else:
-            U, Ut = self._p._host.get("U"), self._p._host.get("Ut")
-            self._columns = logw, m, m if U is None else Ut @ m, lam[:, :, None], U, Ut
+            lam, U = lam[:1, :1], None
+        elif kind == "isotropic":
+            lam = lam[:, :1]
+        m = mu[:, :, None]
+        arrays = {"logw": np.log(self.weights[keep])[:, None], "mu": m, "m": m, "lam": lam[:, :, None]}
+        if U is not None:
+            U = U[keep]
+            arrays |= {"U": U, "Ut": np.swapaxes(U, 1, 2), "m": np.swapaxes(U, 1, 2) @ m}
+        self._p = Parameters(**arrays, center=self.weights[keep] @ mu)
         self._fix()
 
+    def _columns(self, like):
+        """Parameters of positive weight on the device of ``like``, by name."""
+        return self._p.on(like)
+
     def _stack(self):
-        """Level-independent parts of the stacked products, made once."""
-        p, like = self._p, np.empty(0)
-        Ut = None if self._U is None else p("Ut", like)
-        return p.cached(
-            "stack",
-            like,
-            lambda: Stack(*(p(name, like) for name in ("logw", "mu", "lam", "center")), Ut, self._typical),
-        )
+        """Level-independent parts of the products, made once."""
+        host = self._p.on(np.empty(0))
+
+        def make():
+            lam = host["lam"][:, :, 0]
+            lam = np.broadcast_to(lam, (self._active, lam.shape[1]))
+            mu, Ut = host["mu"][:, :, 0], host.get("Ut")
+            return mixture.Stack(host["logw"][:, 0], mu, lam, host["center"], Ut, self._typical)
+
+        return self._p.cached("stack", np.empty(0), make)
 
     @classmethod
     def _from_eigen(cls, weights, means, kind, lam, U):
@@ -329,7 +344,13 @@ class GaussianMixture(Fixed):
 
 
 class NoisedMixture(NoisedLaw):
-    """Law of ``scale * X + sigma * N(0, I)`` for X a Gaussian mixture; see `GaussianMixture.noised`."""
+    """Law of ``scale * X + sigma * N(0, I)`` for X a Gaussian mixture; see `GaussianMixture.noised`.
+
+    Example
+    -------
+    >>> GaussianMixture(None, [[0.0, 0.0]], 1.0).noised(1.0, 1.0).denoise([[2.0, 4.0]])
+    array([[1., 2.]])
+    """
 
     def noised(self, scale: ArrayLike = 1.0, sigma: ArrayLike = 0.0) -> "NoisedMixture":
         """Law of ``scale * Y + sigma * N(0, I)`` where Y is this noised variable (scalar levels).
@@ -347,184 +368,33 @@ class NoisedMixture(NoisedLaw):
         lam = self.scale**2 * law._lam + self.sigma**2
         return GaussianMixture._from_eigen(law.weights, self.scale * law.means, law.kind, lam, law._U)
 
-    # -- kernels: x (b, d), s and t (b,) or (1,); arrays over components have shape (K, b, d) ----------------
+    def _rows(self, x, doubles, row):
+        return (doubles if type(x) is np.ndarray else workspace(x)) // row
 
-    def _rows(self, x, extra=0):
-        doubles = workspace(x) if extra or not is_numpy(array_namespace(x)) else _CACHE_DOUBLES
-        return doubles // max(self.law._active * self.dim, extra)
+    def _evaluate(self, what, x, size):
+        """The "log_density", "score" or "denoise" of checked rows x, of which ``size`` is a bound."""
+        law, posterior = self.law, what == "denoise"
+        K, d, n = law._active, law.dim, x.shape[0]
+        rows = self._rows(x, _CACHE_DOUBLES, K * d)
+        if mixture.pays(K, d, n):
+            y, s, t = self._in_range(x, size) if posterior else (x, *self._levels())
+            if not (law._singular and np.any(t == 0)):
+                known = size if y is x and type(x) is not np.ndarray else 0.0
+                out = mixture.evaluate(law, what, y, s, t, known)
+                if out is not None:
+                    return out
+        elif 0 < n <= rows:
+            x, s, t = self._in_range(x, size) if posterior else (x, *self._levels())
+            s, t = (float(a[0]) if len(a) == 1 else from_numpy(a, x) for a in (s, t))
+            return getattr(mixture.Differences(law, x, s, t), what)()
+        shape = () if what == "log_density" else (d,)
+        return self._run(lambda *a: getattr(mixture.Differences(law, *a), what)(), x, shape, rows, posterior)
 
-    def _param(self, name, x):
-        return self.law._p(name, x)
-
-    def _rotate(self, a, x, back=False):
-        """``U_k^T a_k`` (or ``U_k a_k``) for row vectors a (K, b, d)."""
-        if self.law._U is None:
-            return a
-        return array_namespace(x).matmul(a, self._param("Ut" if back else "U", x))
-
-    def _parts(self, x, s, t):
-        """(z, v) of every component: (K, b, d) and (K, b or 1, d)."""
-        xp = array_namespace(x)
-        s3, t3 = (xp.reshape(a, (1, -1, 1)) for a in (s, t))
-        mu = xp.expand_dims(self._param("mu", x), axis=1)
-        lam = xp.expand_dims(self._param("lam", x), axis=1)
-        z = self._rotate(xp.expand_dims(x, axis=0) - s3 * mu, x)
-        return z, s3 * s3 * lam + t3 * t3
-
-    def _responsibilities(self, x, s, t, z, v):
-        """(r (K, b), log density (b,)) of rows where no variance v is 0."""
-        xp = array_namespace(x)
-        s3, t3 = (xp.reshape(a, (1, -1, 1)) for a in (s, t))
-        # Log determinants relative to one common variance: at large sigma what tells the components apart is
-        # log1p of little.
-        typical = self.law._typical
-        common = s3 * s3 * typical + t3 * t3
-        ratio = v / common
-        change = s3 * s3 * (xp.expand_dims(self._param("lam", x), axis=1) - typical) / common
-        close = xp.abs(ratio - 1) < 0.5
-        logs = xp.where(close, xp.log1p(xp.where(close, change, xp.zeros_like(change))), xp.log(ratio))
-        logits = xp.expand_dims(self._param("logw", x), axis=1) - 0.5 * (xp.sum(z * z / v, axis=-1) + xp.sum(logs, axis=-1))
-        top = xp.max(logits, axis=0, keepdims=True)
-        e = xp.exp(logits - top)
-        total = xp.sum(e, axis=0, keepdims=True)
-        logp = top + xp.log(total) - 0.5 * self.dim * (LOG_2PI + xp.log(common[:, :, 0]))
-        return e / total, xp.reshape(logp, (-1,))
-
-    def _limit_responsibilities(self, x, s, z):
-        """Responsibilities (K, b) in the limit sigma -> 0, scale > 0.
-
-        With delta_k the squared distance of x to the support of component k and nu_k the dimension of its
-        null space, r_k ~ exp(-delta_k / (2 sigma^2)) sigma^(-nu_k) (regular factor): the smallest delta
-        wins, among equal ones the largest nu, among those the regular factors decide. Equidistant atoms: the
-        lowest index, as in a point cloud.
-        """
-        xp = array_namespace(x)
-        d = self.dim
-        lam = xp.expand_dims(self._param("lam", x), axis=1)
-        null = xp.astype(lam == 0, xp.float64)
-        delta = xp.sum(null * z * z, axis=-1)
-        mu = self._param("mu", x)
-        # On the support up to the rounding of x - s mu and of its rotation.
-        size = xp.expand_dims(xp.sqrt(xp.sum(x * x, axis=-1)), axis=0) + xp.expand_dims(s, axis=0) * xp.expand_dims(
-            xp.sqrt(xp.sum(mu * mu, axis=-1)), axis=1
-        )
-        rounding = 0.0 if self.law._U is None else (4 * d * EPS * size) ** 2
-        delta = xp.where(delta <= rounding, xp.zeros_like(delta), delta)
-        best = xp.min(delta, axis=0, keepdims=True)
-        nu = xp.sum(null, axis=-1)
-        rank = xp.where(delta <= best, nu + xp.zeros_like(delta), xp.full_like(delta, -1.0))
-        top = xp.max(rank, axis=0, keepdims=True)
-        tied = rank == top
-        s3 = xp.reshape(s, (1, -1, 1))
-        safe = xp.where(null > 0, xp.ones_like(lam), lam) * (s3 * s3)
-        regular = (1.0 - null) * (z * z / safe + xp.log(safe))
-        logits = xp.expand_dims(self._param("logw", x), axis=1) - 0.5 * xp.sum(regular, axis=-1)
-        first = xp.argmax(xp.astype(tied, xp.int64), axis=0)
-        index = xp.expand_dims(xp.arange(self.law._active, device=x.device), axis=1)
-        lowest = index == xp.expand_dims(first, axis=0)
-        tied = xp.where(top == float(d), lowest, tied)
-        logits = xp.where(tied, logits, xp.full_like(logits, -xp.inf))
-        e = xp.exp(logits - xp.max(logits, axis=0, keepdims=True))
-        return e / xp.sum(e, axis=0, keepdims=True)
-
-    def _posterior(self, x, s, t, centred):
-        """(r (K, b), m (K, b, d), v): responsibilities and component posterior means, relative to the centre
-        if asked."""
-        xp = array_namespace(x)
-        z, v = self._parts(x, s, t)
-        if not self.law._singular:
-            zero = None
-        else:
-            zero = np.broadcast_to(to_numpy(t) == 0, (x.shape[0],))
-        if zero is None or not zero.any():
-            r, _ = self._responsibilities(x, s, t, z, v)
-        else:
-            limit = self._limit_responsibilities(x, xp.where(s > 0, s, xp.ones_like(s)), z)
-            if zero.all():
-                r = limit
-            else:
-                safe_t = xp.where(t == 0, xp.ones_like(t), t)
-                zs, vs = self._parts(x, s, safe_t)
-                r, _ = self._responsibilities(x, s, safe_t, zs, vs)
-                r = xp.where(xp.expand_dims(from_numpy(np.array(zero), x), axis=0), limit, r)
-        s3, t3 = (xp.reshape(a, (1, -1, 1)) for a in (s, t))
-        lam = xp.expand_dims(self._param("lam", x), axis=1)
-        mu = xp.expand_dims(self._param("mu", x), axis=1)
-        if self.law._singular:
-            v = s3 * s3 * lam + t3 * t3
-            nothing = v == 0
-            v = xp.where(nothing, xp.ones_like(v), v)
-            to_mean = xp.where(nothing, xp.ones_like(v), t3 * t3 / v)
-        else:
-            to_mean = t3 * t3 / v
-        y = x
-        if centred:
-            center = self._param("center", x)
-            y = x - column(xp, s) * xp.expand_dims(center, axis=0)
-            mu = mu - center
-        # A convex-like combination of x / s and mu in the eigenbasis: no cancellation for any ratio of lam
-        # to sigma^2.
-        y = self._rotate(xp.expand_dims(y, axis=0) + xp.zeros_like(lam[:, :, :1]), x)
-        m = (s3 * lam / v) * y + to_mean * self._rotate(mu, x)
-        return r, self._rotate(m, x, back=True), lam * to_mean
-
-    def _stacked(self, what, x, posterior=False, size=0.0):
-        """``what`` of a checked x by stacked products, or None where they are not for it."""
-        if not pays(self.law._active, self.dim, x.shape[0]):
-            return None
-        matrices, numpy = what in ("hessian", "posterior_covariance"), is_numpy(array_namespace(x))
-        if matrices and not numpy:
-            return None
-        y, s, t = self._in_range(x, size or None) if posterior else (x, *self._levels())
-        x, size = y, size if y is x else 0.0
-        if self.law._singular and np.any(t == 0):
-            return None
-        if not numpy:
-            return generic.mixture(self, what, x, s, t, size)
-        level = Level(self.law._stack(), s, t, x.shape[0])
-        if matrices:
-            return level.second(what, x) if level.second_pays() else None
-        return level.evaluate(what, x)
-
-    def _light(self, what, x, size):
-        """The "log_density", "score" or "denoise" of NumPy rows x; None where a variance is 0 or stacks pay."""
-        K, d, n = self.law._active, self.dim, x.shape[0]
-        rows = _LIGHT_DOUBLES // (K * d)
-        if not n or not rows or pays(K, d, n) or not isinstance(x, np.ndarray):
-            return None
-        x, s, t = self._in_range(x, size) if what == "denoise" else (x, *self._levels())
-        if self.law._singular and not t.all():
-            return None
-        s, t = (float(a[0]) if len(a) == 1 else a for a in (s, t))
-        if n <= rows:
-            return self._sums(what, x, s, t)
-        blocks = [slice(i, i + rows) for i in range(0, n, rows)]
-        parts = [self._sums(what, x[b], *(a if isinstance(a, float) else a[b] for a in (s, t))) for b in blocks]
-        return np.concatenate(parts)
-
-    def _sums(self, what, x, s, t):
-        """`_light` of one block of rows; s and t are numbers or (b,)."""
-        law, d = self.law, self.dim
-        logw, mu, m, lam, U, Ut = law._columns
-        y, s2, t2 = x.T, s * s, t * t
-        v = common = s2 * lam + t2
-        z = y - s * mu if U is None else Ut @ (y - s * mu)
-        quadratic = z * z / v
-        logits = logw - 0.5 * (quadratic[:, 0] if d == 1 else np.add.reduce(quadratic, 1))
-        if not isinstance(lam, float):  # log determinants as in `_responsibilities`
-            common = s2 * law._typical + t2
-            change = s2 * (lam - law._typical) / common
-            close = np.abs(change) < 0.5
-            logs = np.where(close, np.log1p(np.where(close, change, 0.0)), np.log(v / common))
-            logits = logits - 0.5 * np.add.reduce(logs, 1)
-        top = np.maximum.reduce(logits, 0)
-        e = np.exp(logits - top)
-        total = np.add.reduce(e, 0)
-        if what == "log_density":
-            return top + np.log(total) - 0.5 * d * (LOG_2PI + np.log(common))
-        a = -z / v if what == "score" else (s * lam / v) * (y if U is None else Ut @ y) + (t2 / v) * m
-        a = (e / total)[:, None] * (a if U is None else U @ a)
-        return np.ascontiguousarray(np.add.reduce(a, 0).T)
+    def _matrices(self, what, x, posterior):
+        """The "hessian" or "posterior_covariance" of checked rows x."""
+        law, d, shared = self.law, self.dim, {}
+        rows = self._rows(x, _MATRIX_DOUBLES, max(law._active * d, 2 * d * d))
+        return self._run(lambda *a: getattr(mixture.Differences(law, *a, shared), what)(), x, (d, d), rows, posterior)
 
     @property
     def _far(self):
@@ -543,106 +413,28 @@ class NoisedMixture(NoisedLaw):
         """
         x, size = self._check(x, size=True)
         self._needs_density("log_density", x, size)
-        fast = self._light("log_density", x, size)
-        if fast is None:
-            fast = self._stacked("log_density", x, size=size)
-        if fast is not None:
-            return fast
-        return self._run(lambda *a: self._responsibilities(*a, *self._parts(*a))[1], x, (), self._rows(x))
+        return self._evaluate("log_density", x, size)
 
     def score(self, x: ArrayLike) -> Array:
-        """Gradient of the log density, (n, d), as a sum of component scores (never as (xhat - x) /
-        sigma^2)."""
+        """Gradient of the log density, (n, d), as a sum of component scores (never as (xhat - x) / sigma^2)."""
         x, size = self._check(x, size=True)
         self._needs_density("score", x, size)
-        fast = self._light("score", x, size)
-        if fast is None:
-            fast = self._stacked("score", x, size=size)
-        if fast is not None:
-            return fast
-
-        def kernel(x, s, t):
-            xp = array_namespace(x)
-            z, v = self._parts(x, s, t)
-            r, _ = self._responsibilities(x, s, t, z, v)
-            return -xp.sum(self._rotate(z / v * xp.expand_dims(r, axis=-1), x, back=True), axis=0)
-
-        return self._run(kernel, x, (self.dim,), self._rows(x))
+        return self._evaluate("score", x, size)
 
     def denoise(self, x: ArrayLike) -> Array:
-        """Conditional mean E[X | x], (n, d). At sigma = 0 its limit: x / scale, or the projection on the
-        nearest support."""
+        """Conditional mean E[X | x], (n, d). At sigma = 0 its limit: x / scale, or the projection on the nearest support."""
         x, size = self._check(x, size=True)
-        fast = self._light("denoise", x, size)
-        if fast is None:
-            fast = self._stacked("denoise", x, posterior=True, size=size)
-        if fast is not None:
-            return fast
-
-        def kernel(x, s, t):
-            xp = array_namespace(x)
-            r, m, _ = self._posterior(x, s, t, centred=False)
-            return xp.sum(xp.expand_dims(r, axis=-1) * m, axis=0)
-
-        return self._run(kernel, x, (self.dim,), self._rows(x), posterior=True)
-
-    def _about_mean(self, x, r, a):
-        """a_k - sum_j r_j a_j for vectors a (K, b, d).
-
-        By way of the heaviest component: the error is then relative to the spread and not to the size of the
-        vectors.
-        """
-        xp = array_namespace(x)
-        index = xp.expand_dims(xp.arange(self.law._active, device=x.device), axis=1)
-        heaviest = xp.expand_dims(index == xp.argmax(r, axis=0, keepdims=True), axis=-1)
-        a = a - xp.sum(xp.where(heaviest, a, xp.zeros_like(a)), axis=0, keepdims=True)
-        return a - xp.sum(xp.expand_dims(r, axis=-1) * a, axis=0, keepdims=True)
-
-    def _sum_of_matrices(self, x, r, inner, vectors):
-        """``sum_k r_k U_k diag(inner_k) U_k^T + sum_k r_k a_k a_k^T`` with a = vectors (K, b, d): (b, d,
-        d)."""
-        xp = array_namespace(x)
-        r3 = xp.expand_dims(r, axis=-1)
-        rows = xp.permute_dims(vectors, (1, 2, 0))
-        out = xp.matmul(rows * xp.expand_dims(xp.permute_dims(r, (1, 0)), axis=1), xp.permute_dims(vectors, (1, 0, 2)))
-        if self.law._U is None:
-            diagonal = xp.sum(r3 * inner, axis=0)
-            eye = xp.eye(self.dim, dtype=xp.float64, device=x.device)
-            return out + xp.expand_dims(diagonal, axis=-1) * eye
-        U, Ut = self._param("U", x), self._param("Ut", x)
-        for k in range(self.law._active):
-            c = xp.expand_dims(r3[k, :, :] * inner[k, :, :], axis=1)
-            out = out + xp.matmul(U[k, :, :] * c, Ut[k, :, :])
-        return out
+        return self._evaluate("denoise", x, size)
 
     def posterior_covariance(self, x: ArrayLike) -> Array:
         """Conditional covariance Cov[X | x], (n, d, d); its limit at sigma = 0."""
-        x = self._check(x)
-        fast = self._stacked("posterior_covariance", x, posterior=True)
-        if fast is not None:
-            return fast
-
-        def kernel(x, s, t):
-            r, m, inner = self._posterior(x, s, t, centred=True)
-            return self._sum_of_matrices(x, r, inner, self._about_mean(x, r, m))
-
-        return self._run(kernel, x, (self.dim, self.dim), self._rows(x, 2 * self.dim**2), posterior=True)
+        return self._matrices("posterior_covariance", self._check(x), posterior=True)
 
     def hessian(self, x: ArrayLike) -> Array:
         """Hessian of the log density, (n, d, d): ``-sum r_k P_k + sum r_k (g_k - g)(g_k - g)^T``."""
         x = self._check(x)
         self._needs_density("hessian", x)
-        fast = self._stacked("hessian", x)
-        if fast is not None:
-            return fast
-
-        def kernel(x, s, t):
-            z, v = self._parts(x, s, t)
-            r, _ = self._responsibilities(x, s, t, z, v)
-            g = self._rotate(z / v, x, back=True)
-            return self._sum_of_matrices(x, r, -1.0 / v, self._about_mean(x, r, g))
-
-        return self._run(kernel, x, (self.dim, self.dim), self._rows(x, 2 * self.dim**2))
+        return self._matrices("hessian", x, posterior=False)
 
     def prox(self, x: ArrayLike, lam: ArrayLike, certificate: bool = False, **options: Any) -> Any:
         """Global minimiser u (n, d) of ``1/2 |u - x|^2 - lam log q(u)``, q the density of this law.

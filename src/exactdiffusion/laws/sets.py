@@ -153,17 +153,23 @@ def bessel_ratio(kappa: Array, k: int) -> tuple[Array, Array, Array]:
         ``log[Gamma(v) (2 / kappa)^(v-1) I_{v-1}(kappa)] - kappa``.
     """
     xp = array_namespace(kappa)
+
+    # Two points: hyperbolic functions.
     if k == 1:
         e = xp.exp(-2 * kappa)
         small = kappa < 1e-8
         safe = xp.where(small, xp.ones_like(kappa), kappa)
         B = xp.where(small, xp.ones_like(kappa), xp.tanh(safe) / safe)
         return B, 4 * e / (1 + e) ** 2, xp.log1p(e) - math.log(2.0)
+
+    # The expansion at the order itself, where it is exact for all.
     low = 0.5 * k - 1
     capped = xp.where(kappa > _ORDER, xp.full_like(kappa, float(_ORDER)), kappa)
     far = capped * capped + low * low >= _ORDER**2
     if bool(xp.all(far)):
         return (*_uniform_ratio(xp, kappa, low + 1)[:2], _uniform_log(xp, kappa, low))
+
+    # Elsewhere at a higher order, and the recurrence down from it.
     near = xp.where(far, xp.ones_like(kappa), kappa)
     steps = math.ceil(_ORDER - low)
     mu = low + steps
@@ -309,6 +315,11 @@ class Sphere(_SphereProduct):
     ------
     ValueError
         Naming the argument.
+
+    Example
+    -------
+    >>> Sphere(2.0, 2).project([[3.0, 4.0]])
+    array([[1.2, 1.6]])
     """
 
     def __init__(
@@ -363,6 +374,11 @@ class Torus(_SphereProduct):
     -----
     A manifold of dimension m and reach min(radii); not the torus of revolution in R^3. Its denoiser is
     exact: the posterior is a product over the circles, each with the Bessel ratio I_1 / I_0.
+
+    Example
+    -------
+    >>> Torus([1.0, 2.0], 4).project([[3.0, 0.0, 0.0, 5.0]])
+    array([[1., 0., 0., 2.]])
     """
 
     def __init__(self, radii: ArrayLike, dim: int | None = None, center: ArrayLike | None = None) -> None:
@@ -508,6 +524,11 @@ class Subspace(Fixed):
     ValueError
         Naming the argument: columns that are dependent to rounding, a covariance that is not symmetric
         positive semidefinite.
+
+    Example
+    -------
+    >>> Subspace([[1.0], [0.0]]).project([[3.0, 4.0]])
+    array([[3., 0.]])
     """
 
     reach = math.inf
@@ -523,6 +544,8 @@ class Subspace(Fixed):
             )
         d, m = basis.shape
         bounded("basis", given, basis)
+
+        # An orthonormal frame of independent columns.
         singular = np.linalg.svd(basis, compute_uv=False)
         if singular[-1] <= 8 * d * EPS * singular[0]:
             fail("basis", given, "linearly independent columns")
@@ -531,6 +554,8 @@ class Subspace(Fixed):
         signs = np.where(np.diag(T) < 0, -1.0, 1.0)
         Q, T = Q * signs, signs[:, np.newaxis] * T
         self.basis, self.dim, self.subspace_dim = np.array(basis), d, m
+
+        # A point of the subspace.
         if offset is None:
             offset = np.zeros(d)
         offset = to_numpy(real_array("offset", offset))
@@ -538,6 +563,8 @@ class Subspace(Fixed):
             fail(f"offset (shape {offset.shape})", offset, f"shape ({d},)")
         bounded("offset", offset, offset)
         self.offset = np.array(offset)
+
+        # The law of the coefficients: eigenvalues and axes of the covariance within the frame.
         self.flat = covariance is None
         lam = np.zeros(m)
         if not self.flat:
@@ -563,6 +590,8 @@ class Subspace(Fixed):
             # draws: Q S^(1/2) z, which is unique where S has repeated eigenvalues and V is not
             self._root = Q @ (V * np.sqrt(lam)) @ V.T
             Q = Q @ V
+
+        # Sizes, as in all laws: the largest coordinate or deviation and the smallest deviation.
         self.frame = Q
         self._lam = lam
         positive = np.sqrt(lam[lam > 0])

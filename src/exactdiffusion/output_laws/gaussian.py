@@ -35,7 +35,15 @@ FAR = np.array([0.5, 4.0, -4.0, 8.0, -8.0, 30.0, -30.0])
 
 
 class GaussianLaw(NamedTuple):
-    """Mean, shape (d,), and covariance, shape (d, d), or variances (d,); with a leading axis N + 1 for all steps."""
+    """Mean, shape (d,), and covariance, shape (d, d), or variances (d,); with a leading axis N + 1 for all steps.
+
+    Examples
+    --------
+    >>> from exactdiffusion import schedules
+    >>> law = gaussian("ddim", [0.0], [1.0], schedules.log_linear(4, final_zero=True), all_steps=True)
+    >>> law.mean.shape, law.cov.shape
+    ((5, 1), (5, 1))
+    """
 
     mean: np.ndarray
     cov: np.ndarray
@@ -218,6 +226,14 @@ def gaussian(
     the last step cancels. Where one step lowers the noise level by many orders, the slope of `heun` divides a rounded
     difference by a small level: 6.7e-9 at target N(0, 1) and levels (1, 1e-8), 6e-6 at N(0, 1e-12) and levels (1e4, 1e-5).
     A step that loses more than 1e-6 of the numbers in it is refused, like one that is not affine.
+
+    Examples
+    --------
+    >>> from exactdiffusion import schedules
+    >>> grid = schedules.Grid([1.0, 1.0], [1.0, 0.0])
+    >>> law = gaussian("ddim", [2.0], [1.0], grid)  # one step to E[X | x], of variance 1/2
+    >>> round(float(law.mean[0]), 12), round(float(law.cov[0]), 12)
+    (2.0, 0.5)
     """
     info = _resolve(sampler)
     if "noise" in params:
@@ -225,23 +241,21 @@ def gaussian(
     if not isinstance(grid, Grid) or grid.sigma.ndim != 1:
         fail("grid", grid, "a Grid with one schedule for all rows")
     positive_scales("grid", grid)
+
+    # the arguments
     options = info.options(grid, **params)
     mean = to_numpy(real_array("mean", mean))
     if mean.ndim != 1 or mean.shape[0] == 0:
         fail(f"mean (shape {mean.shape})", mean, "shape (d,)")
     if not isinstance(all_steps, bool):
         fail("all_steps", all_steps, "True or False")
-    cov = _covariance("cov", cov, mean.shape[0])
+    cov, lam, basis = _covariance("cov", cov, mean.shape[0])
     start_mean = grid.scale[0] * mean if start_mean is None else to_numpy(real_array("start_mean", start_mean))
     if start_mean.shape != mean.shape:
         fail(f"start_mean (shape {start_mean.shape})", start_mean, f"shape {mean.shape}")
-    start_cov = None if start_cov is None else _covariance("start_cov", start_cov, mean.shape[0])
+    start_cov = None if start_cov is None else _covariance("start_cov", start_cov, mean.shape[0], spectrum=False)[0]
 
-    if cov.ndim == 2:
-        lam, basis = np.linalg.eigh(cov)
-        lam = np.maximum(lam, 0.0)  # checked: negative values here are rounding
-    else:
-        lam, basis = cov, None
+    # the start in the eigenbasis of the target
     if start_cov is None:
         start = grid.scale[0] ** 2 * lam + grid.sigma[0] ** 2
     elif basis is None:
@@ -252,9 +266,12 @@ def gaussian(
     offset = start_mean - grid.scale[0] * mean
     offset = offset if basis is None else basis.T @ offset
 
+    # the affine maps of all steps, direction by direction
     variance = start if start.ndim == 1 else np.maximum(np.diagonal(start), 0.0)
     first = grid.scale[0] * centre + offset
     steps = _deviations(info, grid, lam, centre, first, np.sqrt(variance), options)
+
+    # the laws, back in the axes of the target
     laws = []
     for i, (m, q, at) in enumerate([(np.ones_like(lam), np.zeros_like(lam), first), *steps]):
         if not all_steps and i < grid.N:
@@ -290,8 +307,11 @@ def _resolve(sampler):
     return found
 
 
-def _covariance(name, value, d):
-    """A symmetric positive semidefinite (d, d) matrix, or nonnegative variances (d,)."""
+def _covariance(name, value, d, spectrum=True):
+    """A symmetric positive semidefinite (d, d) matrix, or nonnegative variances (d,); its eigenvalues and eigenvectors.
+
+    Without ``spectrum``, and of variances, there are no eigenvectors.
+    """
     cov = to_numpy(real_array(name, value))
     if cov.ndim == 0:
         cov = np.full(d, float(cov))
@@ -300,12 +320,24 @@ def _covariance(name, value, d):
     if cov.ndim == 1:
         if (cov < 0).any():
             fail(name, value, "nonnegative variances")
-        return cov
+        return cov, cov, None
     size = np.max(np.abs(cov))
     if (np.abs(cov - cov.T) > 8 * EPS * size).any():
         fail(name, value, "a symmetric matrix")
     cov = 0.5 * (cov + cov.T)
-    # eigvalsh is backward stable: a semidefinite matrix may show eigenvalues down to about -d eps |cov|.
-    if np.linalg.eigvalsh(cov)[0] < -8 * EPS * d * size:
-        fail(name, value, "a positive semidefinite matrix")
-    return cov
+    slack = 8 * EPS * d * size
+
+    # Eigenvalues are backward stable: a semidefinite matrix may show them down to about -d eps |cov|.
+    if spectrum:
+        lam, basis = np.linalg.eigh(cov)
+        if lam[0] < -slack:
+            fail(name, value, "a positive semidefinite matrix")
+        return cov, np.maximum(lam, 0.0), basis
+
+    # Cholesky is much cheaper, and only what it refuses needs the eigenvalues.
+    try:
+        np.linalg.cholesky(cov + slack / 2 * np.eye(d))
+    except np.linalg.LinAlgError:
+        if np.linalg.eigvalsh(cov)[0] < -slack:
+            fail(name, value, "a positive semidefinite matrix")
+    return cov, None, None

@@ -19,7 +19,7 @@ import numpy as np
 
 from .._core.typing import ArrayLike
 from .._core.validation import choice, fail
-from ..distances.divergence import gaussian_kl
+from ..distances.gaussian import gaussian_kl
 from ..laws import GaussianMixture
 from ..schedules import Grid
 from . import line, plane

@@ -54,7 +54,13 @@ def __getattr__(name: str) -> Callable:
 
 
 def final(states: Iterable[Array]) -> Array:
-    """Last state of a run (the others are not kept)."""
+    """Last state of a run (the others are not kept).
+
+    Examples
+    --------
+    >>> final(iter([1.0, 2.0, 3.0]))
+    3.0
+    """
     last = None
     if isinstance(states, (str, bytes, bytearray)) or not hasattr(states, "__iter__"):
         raise ValueError(f"states: got {type(states).__name__}; expected the states of a sampler")

@@ -305,17 +305,36 @@ class Run:
 
 
 def column(value: Numbers, x: Array) -> Array:
-    """A coefficient: a float for all rows, or shape (n, 1) in the namespace of x."""
+    """A coefficient: a float for all rows, or shape (n, 1) in the namespace of x.
+
+    Examples
+    --------
+    >>> column(np.array([1.0, 2.0]), np.zeros((2, 3)))
+    array([[1.],
+           [2.]])
+    """
     return float(value) if np.ndim(value) == 0 else from_numpy(np.asarray(value)[:, np.newaxis], x)
 
 
 def add_noise(x: Array, i: int, noise: NoiseSource, deviation: Numbers) -> Array:
-    """``x + deviation z_i``, where step i draws ``z_i = noise.normal(i, n, d)``."""
+    """``x + deviation z_i``, where step i draws ``z_i = noise.normal(i, n, d)``.
+
+    Examples
+    --------
+    >>> add_noise(np.zeros((2, 1)), 0, Noise(0), 1.0).shape
+    (2, 1)
+    """
     return x + column(deviation, x) * noise.normal(i, x.shape[0], x.shape[1], like=x)
 
 
 def checked_noise(noise: NoiseSource | None) -> NoiseSource:
-    """A noise source: anything with ``normal(step, n, d, like=...)``."""
+    """A noise source: anything with ``normal(step, n, d, like=...)``.
+
+    Examples
+    --------
+    >>> checked_noise(Noise(0)).normal(0, 2, 3).shape
+    (2, 3)
+    """
     other = isinstance(noise, (ModuleType, np.random.Generator, np.random.RandomState))  # their normal is another function
     if noise is None or other or not callable(getattr(noise, "normal", None)):
         fail("noise", noise, "a noise source such as Noise(seed)")
@@ -323,13 +342,27 @@ def checked_noise(noise: NoiseSource | None) -> NoiseSource:
 
 
 def flag(name: str, value: bool) -> bool:
+    """The value, which must be True or False.
+
+    Examples
+    --------
+    >>> flag("last_noise", True)
+    True
+    """
     if not isinstance(value, bool):
         fail(name, value, "True or False")
     return value
 
 
 def step_sizes(grid: Grid, step: str | ArrayLike) -> np.ndarray:
-    """Steps ``g`` of the SDE and ODE samplers, shape (N,) or (N, n): see :func:`euler_maruyama`."""
+    """Steps ``g`` of the SDE and ODE samplers, shape (N,) or (N, n): see :func:`euler_maruyama`.
+
+    Examples
+    --------
+    >>> from exactdiffusion import schedules
+    >>> step_sizes(schedules.vp_linear(4, 1.0, 1.0), "right")
+    array([0.25, 0.25, 0.25, 0.25])
+    """
     if isinstance(step, str):
         choice("step", step, ("integral", "right"))
         if step == "integral":
@@ -364,7 +397,14 @@ def reverse_sde(grid: Grid, noise: NoiseSource | None, step: str | ArrayLike, la
 
 
 def denoises(i: int, grid: Grid, final: str) -> bool:
-    """Whether step i is the last one of a run with ``final="denoise"``."""
+    """Whether step i is the last one of a run with ``final="denoise"``.
+
+    Examples
+    --------
+    >>> from exactdiffusion import schedules
+    >>> denoises(3, schedules.log_linear(4), "denoise")
+    True
+    """
     return final == "denoise" and i == grid.N - 1
 
 

@@ -53,4 +53,13 @@ def ddim(law: Law, grid: Grid, x: ArrayLike) -> None:
     gradient descent on half the squared distance with relative steps ``grid.beta``. Order 1. Other names: Euler method in
     sigma, DPM-Solver-1, DPM-Solver++(1). Not the Euler step of the probability-flow ODE in VP time
     (:func:`probability_flow`): same ODE, another variable.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from exactdiffusion import GaussianMixture, samplers, schedules
+    >>> law, grid = GaussianMixture(None, [[-1.0], [1.0]], 0.25), schedules.log_linear(5, 4.0, 0.1)
+    >>> states = list(samplers.ddim(law, grid, np.array([[2.0], [-3.0]])))
+    >>> len(states), states[-1].shape
+    (6, (2, 1))
     """

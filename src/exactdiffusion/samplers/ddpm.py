@@ -95,6 +95,15 @@ def ddpm(
     choices differ at first order in the law: on a subspace of codimension m, ``E dist^2 = m sigma^2`` is invariant under
     "small" only. "zero" is not DDIM: DDIM shrinks by ``r_{i+1} / r_i``, the posterior mean by its square.
     Not :func:`euler_maruyama`, whose drift is linearised in the score.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from exactdiffusion import GaussianMixture, Noise, samplers, schedules
+    >>> law, grid = GaussianMixture(None, [[-1.0], [1.0]], 0.25), schedules.log_linear(5, 4.0, 0.1)
+    >>> states = list(samplers.ddpm(law, grid, np.array([[2.0], [-3.0]]), noise=Noise(0)))
+    >>> len(states), states[-1].shape
+    (6, (2, 1))
     """
     mu = scalar("mu", mu, low=0.0, high=1.0, high_open=True)
     choice("variance", variance, ("small", "large", "zero"))

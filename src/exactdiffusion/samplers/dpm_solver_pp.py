@@ -56,6 +56,15 @@ def dpm_solver_pp(law: Law, grid: Grid, x: ArrayLike, lower_order_final: bool | 
     -----
     Source: Lu et al. 2022 (DPM-Solver++), Algorithm 2. Order 2. Not DPM-Solver-2 (single step, noise prediction, two calls
     per step), not the SDE variant, and not :func:`gradient_estimation`, which extrapolates the noise prediction in r.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from exactdiffusion import GaussianMixture, samplers, schedules
+    >>> law, grid = GaussianMixture(None, [[-1.0], [1.0]], 0.25), schedules.log_linear(5, 4.0, 0.1)
+    >>> states = list(samplers.dpm_solver_pp(law, grid, np.array([[2.0], [-3.0]])))
+    >>> len(states), states[-1].shape
+    (6, (2, 1))
     """
     return {"weights": _weights(grid, lower_order_final)}
 

@@ -84,5 +84,14 @@ def euler_maruyama(
     Euler step of length ``beta(eps) eps``, which over-relaxes the denoiser (factor ``beta(eps) eps / (1 - alpha_bar(eps))``,
     1.09 at eps = 1e-3). Not :func:`ddpm` (posterior mean and variance) and not :func:`exponential_integrator` (linear
     part exact): all three share the limit but not the first-order error.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from exactdiffusion import GaussianMixture, Noise, samplers, schedules
+    >>> law, grid = GaussianMixture(None, [[-1.0], [1.0]], 0.25), schedules.vp_linear(5, eps=1e-3)
+    >>> states = list(samplers.euler_maruyama(law, grid, np.array([[2.0], [-3.0]]), noise=Noise(0)))
+    >>> len(states), states[-1].shape
+    (6, (2, 1))
     """
     return reverse_sde(grid, noise, step, last_noise, final)

@@ -71,5 +71,14 @@ def exponential_integrator(
     Gaussian target the variance is too large by ``g / 2`` and the mean is exact at first order. Not DDPM ancestral sampling,
     where the denoiser (not the score) is frozen, and not the DEIS/DPM family, which are exponential integrators of the
     probability-flow ODE.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from exactdiffusion import GaussianMixture, Noise, samplers, schedules
+    >>> law, grid = GaussianMixture(None, [[-1.0], [1.0]], 0.25), schedules.vp_linear(5, eps=1e-3)
+    >>> states = list(samplers.exponential_integrator(law, grid, np.array([[2.0], [-3.0]]), noise=Noise(0)))
+    >>> len(states), states[-1].shape
+    (6, (2, 1))
     """
     return reverse_sde(grid, noise, step, last_noise, final)

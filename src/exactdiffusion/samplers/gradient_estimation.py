@@ -59,6 +59,15 @@ def gradient_estimation(law: Law, grid: Grid, x: ArrayLike, gamma: float | str =
     A step to sigma = 0 ends at ``y - r eps_bar``, which unlike DDIM's ``D`` need not lie in the hull of the data.
     Other names: at gamma = "variable", AB2 in sigma (DEIS of order 1 in the polynomial basis; PNDM's two-step formula when
     the steps are equal). Not DPM-Solver++(2M), which extrapolates the denoiser in log r instead of the noise in r.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from exactdiffusion import GaussianMixture, samplers, schedules
+    >>> law, grid = GaussianMixture(None, [[-1.0], [1.0]], 0.25), schedules.log_linear(5, 4.0, 0.1)
+    >>> states = list(samplers.gradient_estimation(law, grid, np.array([[2.0], [-3.0]])))
+    >>> len(states), states[-1].shape
+    (6, (2, 1))
     """
     if not (isinstance(gamma, str) and gamma == "variable"):
         gamma = scalar("gamma", gamma, low=-1e50, high=1e50)

@@ -58,6 +58,15 @@ def heun(law: Law, grid: Grid, x: ArrayLike) -> None:
     Source: Karras et al. 2022, Algorithm 1 with ``sigma(t) = t``, ``s(t) = 1`` and no churn. Order 2. Other names: explicit
     trapezoidal rule, improved Euler. Not the midpoint rule (DPM-Solver-2 evaluates at an intermediate sigma). Compare at
     equal oracle calls, not at equal N.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from exactdiffusion import GaussianMixture, samplers, schedules
+    >>> law, grid = GaussianMixture(None, [[-1.0], [1.0]], 0.25), schedules.log_linear(5, 4.0, 0.1)
+    >>> states = list(samplers.heun(law, grid, np.array([[2.0], [-3.0]])))
+    >>> len(states), states[-1].shape
+    (6, (2, 1))
     """
     ratio = grid.noise_ratio
     if ((ratio > 0) & (ratio < 1e-150)).any():

@@ -56,5 +56,14 @@ def probability_flow(
     Source: Song et al. 2021, Eq. (13) with Euler steps; time changed so that ``g_i = int beta dt``. Order 1. The score comes
     from the denoiser by Tweedie's formula. Not :func:`ddim`: DDIM solves the same ODE by Euler in sigma after division by
     the scale, which is exact for the linear part; the two differ at first order.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from exactdiffusion import GaussianMixture, samplers, schedules
+    >>> law, grid = GaussianMixture(None, [[-1.0], [1.0]], 0.25), schedules.vp_linear(5, eps=1e-3)
+    >>> states = list(samplers.probability_flow(law, grid, np.array([[2.0], [-3.0]])))
+    >>> len(states), states[-1].shape
+    (6, (2, 1))
     """
     return {"g": step_sizes(grid, step), "final": final_rule(grid, final)}

@@ -87,6 +87,15 @@ def proximal_backward(
     :func:`euler_maruyama` at leading order. Not ``lam = g`` (that is :func:`proximal_hybrid`), not noise after the prox.
     Where ``lam`` times the largest curvature of log p exceeds 1 the implicit equation has several solutions, and the global
     prox, a local solver and "a solution" are three maps.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from exactdiffusion import GaussianMixture, Noise, samplers, schedules
+    >>> law, grid = GaussianMixture(None, [[-1.0], [1.0]], 0.25), schedules.vp_linear(5, beta_max=4.0, eps=1e-3)
+    >>> states = list(samplers.proximal_backward(law, grid, np.array([[2.0], [-3.0]]), noise=Noise(0)))
+    >>> len(states), states[-1].shape
+    (6, (2, 1))
     """
     options, g = prox_options(grid, noise, prox, calls), grid.g
     if np.any(g >= 2):

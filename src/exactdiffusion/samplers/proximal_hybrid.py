@@ -71,5 +71,14 @@ def proximal_hybrid(
     -----
     The density is that of the next, cleaner level: ``x' = x_i + g [x_i/2 + grad log p_{i+1}(x')] + sqrt(g) z``. Weak
     order 1. Not :func:`proximal_backward`, whose step is ``lam = 2 g / (2 - g)`` and whose query is not the same.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from exactdiffusion import GaussianMixture, Noise, samplers, schedules
+    >>> law, grid = GaussianMixture(None, [[-1.0], [1.0]], 0.25), schedules.vp_linear(5, eps=1e-3)
+    >>> states = list(samplers.proximal_hybrid(law, grid, np.array([[2.0], [-3.0]]), noise=Noise(0)))
+    >>> len(states), states[-1].shape
+    (6, (2, 1))
     """
     return prox_options(grid, noise, prox, calls)

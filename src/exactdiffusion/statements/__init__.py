@@ -10,11 +10,26 @@ from types import ModuleType
 from ._statement import KINDS, PAPERS, REGISTRY, TEXTS, Statement, statement
 
 #: modules that hold statements, in the order of the ledger
-MODULES = ("foundations", "projection", "proximal", "conditional_mean", "log_concavity", "log_concavity_thresholds")
+MODULES = (
+    "foundations",
+    "ddpm",
+    "projection",
+    "proximal",
+    "proximal_dimension",
+    "conditional_mean",
+    "log_concavity",
+    "log_concavity_thresholds",
+)
 
 
 def all_statements() -> list[Statement]:
-    """Every registered statement, in the order of the papers and of the text."""
+    """Every registered statement, in the order of the papers and of the text.
+
+    Examples
+    --------
+    >>> [s.name for s in all_statements() if s.paper == "foundations"][:2]
+    ['tweedie_denoiser', 'tweedie_covariance']
+    """
     for name in MODULES:
         _import_module(f".{name}", __name__)
     order = {paper: i for i, paper in enumerate(PAPERS)}

@@ -92,6 +92,11 @@ class Domain:
     ------
     ValueError
         for a declaration that does not follow the grammar, or that names no argument of the function.
+
+    Examples
+    --------
+    >>> Domain("0 <= eta < 1", ["eta"]).check({"eta": 0.5}, {})
+    {'eta': 0.5}
     """
 
     def __init__(self, text: str, names: Sequence[str]) -> None:
@@ -116,6 +121,8 @@ class Domain:
         for name, kind in self.kinds.items():
             if arguments[name] is not None or defaults.get(name, 0) is not None:
                 arguments[name] = _KINDS[kind](name, arguments[name])
+
+        # every condition; an argument that is None has none
         for limit in self.limits:
             value = arguments[limit.subject]
             if value is None:
@@ -128,6 +135,8 @@ class Domain:
                 fail(limit.subject, value, f"{limit.text}, with numbers of one kind in {limit.value} ({error})")
             if bound is None:
                 continue
+
+            # compare; at an end, rounding of the bound is allowed for
             try:
                 inside = _OPERATORS[limit.comparison](value, bound)
             except ValueError:  # shapes that do not fit; a formula of arrays says more about them
@@ -196,6 +205,8 @@ def _limits(clause, names):
         node = None
     if not isinstance(node, ast.Compare) or any(type(op) not in _COMPARISONS for op in node.ops):
         fail("domain", clause, grammar)
+
+    # two or three terms, made of numbers, arguments and arithmetic alone
     parts = [node.left, *node.comparators]
     if len(parts) > 3:
         fail("domain", clause, grammar)
@@ -203,9 +214,13 @@ def _limits(clause, names):
         for inner in ast.walk(part):
             if not isinstance(inner, _ARITHMETIC) or (isinstance(inner, ast.Name) and inner.id not in (*names, "inf")):
                 fail("domain", clause, f"{grammar}, with names of arguments: {', '.join(names)}")
+
+    # the subject: the middle term of three, else the one that is a bare name
     where = 1 if len(parts) == 3 or not isinstance(parts[0], ast.Name) else 0
     if not isinstance(parts[where], ast.Name) or parts[where].id not in names:
         fail("domain", clause, f"{grammar}, each with one argument as its subject")
+
+    # one limit for each comparison, read from the subject
     found = []
     for i, op in enumerate(node.ops):
         comparison, other = _COMPARISONS[type(op)][0], parts[i + 1]

@@ -66,6 +66,13 @@ class Statement:
     ``key`` is ``paper/function name``; ``ref`` the number in the paper (only where it is known); ``kind`` one of
     :data:`KINDS`; ``text`` one of :data:`TEXTS`: how far the wording is confirmed; ``module`` where it is filed; ``domain``
     the conditions on the arguments under which it is proved.
+
+    Examples
+    --------
+    >>> from exactdiffusion.statements import projection
+    >>> s = projection.beta_star.statement
+    >>> s.key, s.paper, s.kind
+    ('projection/beta_star', 'projection', 'tight')
     """
 
     key: str
@@ -209,8 +216,11 @@ def guarded(
         for name, value in given.arguments.items():
             if name not in words and not (name in defaults and value is defaults[name]):
                 given.arguments[name] = _argument(name, value)
+
         stated = tuple(given.arguments)
         given.apply_defaults()
+
+        # check the domain, then evaluate; warnings of NumPy say nothing beyond the value
         reason = None
         with np.errstate(all="ignore"):
             given.arguments.update(conditions.check(dict(given.arguments), defaults))
@@ -224,6 +234,8 @@ def guarded(
                 reason = error
         if reason is None and (nan or not _undefined(result)):
             return result
+
+        # no value: an error that names the arguments
         because = f" ({type(reason).__name__}: {reason})" if reason is not None else ""
         text = f"numbers, in the shapes of the docstring, for which {function.__name__} has a value{because}"
         values = tuple(given.arguments[name] for name in stated)
@@ -271,7 +283,7 @@ def statement(
     --------
     >>> from exactdiffusion.statements import projection
     >>> projection.beta_star.statement.domain
-    '0 <= eta < 1, 1 <= nu < inf, N integer >= 1'
+    '0 <= eta < 1, 1 <= nu < inf, N integer >= 1, start_ratio > 0'
     >>> projection.beta_star(1.0, 2.0, 10)
     Traceback (most recent call last):
     ValueError: eta: got 1.0; expected 0 <= eta < 1

@@ -100,6 +100,11 @@ def mean_step(x: Array, denoised: Array, alpha_bar: Numbers, alpha_bar_next: Num
     Returns
     -------
     (n, d) array
+
+    Examples
+    --------
+    >>> mean_step(np.array([[1.0]]), np.array([[0.5]]), alpha_bar=0.5, alpha_bar_next=0.8).round(4)
+    array([[0.6516]])
     """
     alpha = alpha_bar / alpha_bar_next
     mean = math.sqrt(alpha_bar_next) * (1 - alpha) * denoised + math.sqrt(alpha) * (1 - alpha_bar_next) * x
@@ -128,6 +133,11 @@ def one_step_exact(denoised: Array) -> Array:
     Returns
     -------
     (n, d) array
+
+    Examples
+    --------
+    >>> one_step_exact(np.array([[0.5]]))
+    array([[0.5]])
     """
     return denoised
 
@@ -513,6 +523,11 @@ def step_slope_lower(alpha_bar: Numbers, alpha_bar_next: Numbers) -> Numbers:
     Returns
     -------
     float or array, in x (VP) coordinates; times sqrt(alpha) it is r/s, the bound in z.
+
+    Examples
+    --------
+    >>> round(float(step_slope_lower(0.5, 0.8)), 4)
+    0.3162
     """
     return np.sqrt(alpha_bar / alpha_bar_next) * (1 - alpha_bar_next) / (1 - alpha_bar)
 
@@ -622,6 +637,11 @@ def stepwise_error(delta: float, slopes: Array) -> float:
     Returns
     -------
     float
+
+    Examples
+    --------
+    >>> stepwise_error(0.1, np.array([0.5, 1.0]))
+    0.2
     """
     slopes = np.asarray(to_numpy(slopes))
     if slopes.ndim != 1:
@@ -711,6 +731,11 @@ def exact_resampling(mmse: Numbers, runs: int = 1) -> Numbers:
     Returns
     -------
     float
+
+    Examples
+    --------
+    >>> exact_resampling(0.2, runs=4)
+    0.25
     """
     return (1 + 1 / runs) * mmse
 
@@ -747,6 +772,11 @@ def averaged_resampling(mmse: Numbers, runs: int = 1) -> Numbers:
     -------
     float
         The limit of the mean squared error.
+
+    Examples
+    --------
+    >>> averaged_resampling(0.2, runs=4)
+    0.25
     """
     return (1 + 1 / runs) * mmse
 
@@ -886,5 +916,10 @@ def orthogonality(mmse: Numbers, excess: Numbers) -> Numbers:
     Returns
     -------
     float
+
+    Examples
+    --------
+    >>> orthogonality(0.2, 0.05)
+    0.25
     """
     return mmse + excess

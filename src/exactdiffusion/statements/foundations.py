@@ -39,6 +39,11 @@ def tweedie_denoiser(x: Array, score: Array, scale: Numbers, sigma: Numbers) -> 
     Returns
     -------
     (n, d) array
+
+    Examples
+    --------
+    >>> tweedie_denoiser(np.array([[2.0]]), score=np.array([[-1.0]]), scale=1.0, sigma=1.0)
+    array([[1.]])
     """
     xp = array_namespace(x)
     scale, sigma = (xp.reshape(xp.asarray(v, dtype=x.dtype), (-1, 1)) for v in (scale, sigma))

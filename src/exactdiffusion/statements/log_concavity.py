@@ -100,6 +100,11 @@ def ula_gaussian_variance(lam: Numbers, gamma: Numbers) -> Numbers:
     -------
     like lam
         stationary variance of the corrected recursion.
+
+    Examples
+    --------
+    >>> round(float(ula_gaussian_variance(1.0, 0.5)), 4)
+    1.3333
     """
     lam, gamma = np.asarray(lam, dtype=np.float64), np.asarray(gamma, dtype=np.float64)
     return lam / (1 - gamma / (2 * lam))
@@ -182,6 +187,11 @@ def ornstein_uhlenbeck_level(t: Numbers) -> tuple[Numbers, Numbers]:
     Returns
     -------
     (scale, sigma) : arguments of ``law.noised``
+
+    Examples
+    --------
+    >>> [round(float(v), 4) for v in ornstein_uhlenbeck_level(1.0)]
+    [0.3679, 0.9299]
     """
     t = np.asarray(t, dtype=np.float64)
     return np.exp(-t), np.sqrt(-np.expm1(-2 * t))
@@ -664,6 +674,11 @@ def posterior_mean_w2(m: Numbers, sigma: Numbers, dim: Numbers) -> Numbers:
     -------
     float or array
         :math:`\sigma^2 d/m`, the bound on the SQUARED distance.
+
+    Examples
+    --------
+    >>> float(posterior_mean_w2(4, 0.5, 2))
+    0.125
     """
     return np.asarray(sigma, dtype=np.float64) ** 2 * dim / np.asarray(m)
 
@@ -731,6 +746,11 @@ def curvature_covariance_bounds(a: Numbers, b: Numbers, m: Numbers, sigma: Numbe
     Returns
     -------
     (lower, upper) : bounds on the eigenvalues of C_m
+
+    Examples
+    --------
+    >>> curvature_covariance_bounds(1.0, 4.0, 1, 1.0)
+    (0.2, 0.5)
     """
     precision = m / sigma**2
     return 1 / (b + precision), 1 / (a + precision)
@@ -934,6 +954,11 @@ def expected_conditional_curvature(m: Numbers, sigma: Numbers) -> tuple[Numbers,
     Returns
     -------
     (lower, upper) : eigenvalue bounds
+
+    Examples
+    --------
+    >>> [float(value) for value in expected_conditional_curvature(4, 0.5)]
+    [3.0, 4.0]
     """
     return (1 - 1 / np.asarray(m)) / sigma**2, 1 / sigma**2
 
@@ -966,6 +991,11 @@ def equivalent_sigma(sigma: Numbers, m: Numbers, m_new: Numbers) -> Numbers:
     -------
     float
         the sigma that with ``m_new`` measurements gives the same output law.
+
+    Examples
+    --------
+    >>> equivalent_sigma(0.5, 4, 1)
+    0.25
     """
     return sigma * math.sqrt(m_new / m)
 
@@ -1036,6 +1066,11 @@ def restricted_gaussian_oracle_contraction(a: Numbers, h: Numbers) -> tuple[Numb
     Returns
     -------
     (w2 factor, kl and chi-squared factor)
+
+    Examples
+    --------
+    >>> [round(value, 4) for value in restricted_gaussian_oracle_contraction(1.0, 0.5)]
+    [0.6667, 0.4444]
     """
     return 1 / (1 + a * h), 1 / (1 + a * h) ** 2
 
@@ -1230,6 +1265,11 @@ def log_concavity_window(R: float, tau2: float) -> tuple[float, float]:
     Returns
     -------
     (v_low, v_high)
+
+    Examples
+    --------
+    >>> [round(value, 4) for value in log_concavity_window(1.0, 0.25)]
+    [0.75, 0.0833]
     """
     excess = R**2 - tau2
     return max(0.0, excess), (tau2**2 / excess if excess > 0 else math.inf)

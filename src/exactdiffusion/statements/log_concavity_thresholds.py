@@ -71,6 +71,14 @@ def largest_curvature(posterior_variance: Numbers, v: Numbers) -> Numbers:
               \qquad q_v \text{ log-concave} \iff \sup_y \lambda_{\max}\mathrm{Cov}(Z\mid y) \le v .
 
     **Source.** Differentiate Tweedie's formula; the slides give the Hessian.
+
+    Examples
+    --------
+    Two atoms at +-1 seen from the middle have the variance 1: log-concave from v = 1 on.
+
+    >>> from exactdiffusion.statements import log_concavity_thresholds as bound
+    >>> [float(bound.largest_curvature(1.0, v)) for v in (0.5, 1.0, 2.0)]
+    [2.0, 0.0, -0.25]
     """
     return (np.asarray(posterior_variance) / v - 1) / v
 
@@ -96,6 +104,14 @@ def smoothed_threshold(threshold: Numbers, tau2: Numbers) -> Numbers:
     measurements (:func:`once_log_concave`).
 
     **Source.** Prekopa: the convolution of two log-concave densities is log-concave.
+
+    Examples
+    --------
+    Smoothing by tau^2 = 0.3 takes 0.3 off the threshold, which is never negative:
+
+    >>> from exactdiffusion.statements import log_concavity_thresholds as bound
+    >>> float(bound.smoothed_threshold(1.0, 0.25)), float(bound.smoothed_threshold(1.0, 2.0))
+    (0.75, 0.0)
     """
     return np.maximum(0.0, np.asarray(threshold) - tau2)
 
@@ -122,6 +138,14 @@ def radius_threshold(R: Numbers, tau2: Numbers = 0.0) -> Numbers:
     symmetric points. R is the radius: not the diameter, not the distance of one mean from the origin.
 
     **Source.** Eq. (4.3), recalled; proved here.
+
+    Examples
+    --------
+    A support of radius 2, smoothed by tau^2 = 1:
+
+    >>> from exactdiffusion.statements import log_concavity_thresholds as bound
+    >>> float(bound.radius_threshold(2.0, tau2=1.0))
+    3.0
     """
     return np.maximum(0.0, np.asarray(R, dtype=np.float64) ** 2 - tau2)
 
@@ -146,13 +170,30 @@ def half_diameter_threshold(D: Numbers, tau2: Numbers = 0.0) -> Numbers:
     by Popoviciu's inequality in every direction. It gains up to the factor 2d/(d+1) over R^2 (regular simplices).
 
     **Source.** Derived here.
+
+    Examples
+    --------
+    A regular triangle with sides of length 1 has R^2 = 1/3, but D^2/4 is smaller:
+
+    >>> from exactdiffusion.statements import log_concavity_thresholds as bound
+    >>> float(bound.half_diameter_threshold(1.0))
+    0.25
     """
     return np.maximum(0.0, np.asarray(D, dtype=np.float64) ** 2 / 4 - tau2)
 
 
 @guarded(domain="D >= 0, d whole >= 1")
 def jung_radius(D: Numbers, d: Numbers) -> Numbers:
-    """Largest radius of the smallest ball around a set of diameter D in R^d: ``D sqrt(d / (2 (d + 1)))``."""
+    """Largest radius of the smallest ball around a set of diameter D in R^d: ``D sqrt(d / (2 (d + 1)))``.
+
+    Examples
+    --------
+    The regular triangle with sides of length 1 attains the bound of the plane, 1 / sqrt(3):
+
+    >>> from exactdiffusion.statements import log_concavity_thresholds as bound
+    >>> round(float(bound.jung_radius(1.0, 2)), 4)
+    0.5774
+    """
     return np.asarray(D) * np.sqrt(d / (2 * (d + 1)))
 
 
@@ -182,6 +223,14 @@ def atoms_threshold(edge: Numbers, D: Numbers) -> tuple[Numbers, Numbers]:
     Returns
     -------
     (lower, upper) variances
+
+    Examples
+    --------
+    The longest pair is an exposed edge: both sides agree.
+
+    >>> from exactdiffusion.statements import log_concavity_thresholds as bound
+    >>> [float(v) for v in bound.atoms_threshold(2.0, 2.0)]
+    [1.0, 1.0]
     """
     return np.asarray(edge, dtype=np.float64) ** 2 / 4, np.asarray(D, dtype=np.float64) ** 2 / 4
 
@@ -212,6 +261,14 @@ def two_gaussians_curvature(mu_norm: Numbers, v: Numbers, projection: Numbers, w
     -------
     float or array
         The eigenvalue of the Hessian along mu; the others are -1/v.
+
+    Examples
+    --------
+    Means at +-1: at the midpoint the curvature changes its sign at v = 1.
+
+    >>> from exactdiffusion.statements import log_concavity_thresholds as bound
+    >>> [float(bound.two_gaussians_curvature(1.0, v, 0.0, 0.5)) + 0.0 for v in (0.5, 1.0, 2.0)]
+    [2.0, 0.0, -0.25]
     """
     c = 0.5 * np.log(np.asarray(w) / (1 - np.asarray(w)))
     return -(1 - mu_norm**2 / v / np.cosh(np.asarray(projection) / v + c) ** 2) / v
@@ -243,6 +300,14 @@ def unimodality_margin(ratio: Numbers, w: Numbers) -> float:
     -------
     float
         Nonnegative exactly for one mode: |c| minus the right side (|c| itself for Dm <= 1).
+
+    Examples
+    --------
+    At |mu| = 1.5 sqrt(v), equal weights give two modes and weights .05, .95 give one:
+
+    >>> from exactdiffusion.statements import log_concavity_thresholds as bound
+    >>> [round(float(bound.unimodality_margin(1.5, w)), 3) for w in (0.5, 0.05)]
+    [-0.715, 0.758]
     """
     ratio = np.asarray(ratio, dtype=np.float64)
     c = np.abs(0.5 * np.log(np.asarray(w) / (1 - np.asarray(w))))
@@ -255,6 +320,14 @@ def curvature_bounds(m: Numbers, sigma2: Numbers, tau2: Numbers, R: Numbers) -> 
     r"""Bounds (zeta_m, L_m) on the eigenvalues of ``-Hess log p(y_m | y_1, ..., y_{m-1})`` for |Z| <= R.
 
     ``L_m = (sigma^2 + (m-1) tau^2) / (sigma^2 (sigma^2 + m tau^2))``, ``zeta_m = L_m - R^2 / (sigma^2 + m tau^2)^2``.
+
+    Examples
+    --------
+    The first measurement at the threshold sigma^2 = R^2 - tau^2 has the lower bound 0:
+
+    >>> from exactdiffusion.statements import log_concavity_thresholds as bound
+    >>> [round(float(b), 4) for b in bound.curvature_bounds(1, 3.0, 1.0, 2.0)]
+    [0.0, 0.25]
     """
     m = np.asarray(m, dtype=np.float64)
     big = sigma2 + m * tau2
@@ -285,6 +358,14 @@ def condition_number(m: Numbers, sigma2: Numbers, tau2: Numbers, R: Numbers) -> 
     paper quotes from Remark 2. It needs tau > 0: for atoms the worst curvature does not improve with m.
 
     **Source.** Theorem 1 and Remark 2, recalled (a public review quotes the hypotheses and the rate 1/m); proved here.
+
+    Examples
+    --------
+    The condition number falls with the number of measurements:
+
+    >>> from exactdiffusion.statements import log_concavity_thresholds as bound
+    >>> [round(float(bound.condition_number(m, 3.0, 1.0, 2.0)), 3) for m in (1, 2, 10)]
+    [inf, 2.5, 1.083]
     """
     lower, upper = curvature_bounds(m, sigma2, tau2, R)
     return np.where(lower > 0, upper / lower, np.inf)
@@ -310,6 +391,14 @@ def curvature_lower_bound(m: Numbers, sigma2: Numbers, tau2: Numbers, R: Numbers
               \qquad A=\sigma^2+m\tau^2,\; B=A+\tau^2 .
 
     **Source.** Theorem 1 (recalled); the difference is derived here.
+
+    Examples
+    --------
+    It increases with m, from 0 at the threshold:
+
+    >>> from exactdiffusion.statements import log_concavity_thresholds as bound
+    >>> [round(float(bound.curvature_lower_bound(m, 3.0, 1.0, 2.0)), 4) for m in (1, 2, 10)]
+    [0.0, 0.1067, 0.284]
     """
     return curvature_bounds(m, sigma2, tau2, R)[0]
 
@@ -346,6 +435,14 @@ def once_log_concave(m: Numbers, sigma2: Numbers) -> Numbers:
     -------
     float
         ``sigma^2 / m``: the bound on E C_m; the expected curvature is at least ``(1 - 1/m) / sigma^2``.
+
+    Examples
+    --------
+    Four measurements at sigma^2 = 2:
+
+    >>> from exactdiffusion.statements import log_concavity_thresholds as bound
+    >>> float(bound.once_log_concave(4, 2.0))
+    0.5
     """
     return sigma2 / np.asarray(m, dtype=np.float64)
 
@@ -371,6 +468,14 @@ def all_at_once_curvature(m: Numbers, sigma2: Numbers, posterior_variance: Numbe
     sigma^2/m >= R^2 - tau^2, while one at a time sigma^2 >= R^2 - tau^2 is enough.
 
     **Source.** Hessian of Eq. (D.2); the consequence is derived here.
+
+    Examples
+    --------
+    At sigma^2 / m = 1/2 and a posterior variance of 1 the joint law is not log-concave:
+
+    >>> from exactdiffusion.statements import log_concavity_thresholds as bound
+    >>> float(bound.all_at_once_curvature(4, 2.0, 1.0))
+    0.5
     """
     return -(1 - m * np.asarray(posterior_variance, dtype=np.float64) / sigma2) / sigma2
 
@@ -399,6 +504,14 @@ def blurring_threshold(D: Numbers) -> Numbers:
 
     **Source.** Derived here. The slides' line "Enough Gaussian blurring leads to log-concavity" has no hypothesis, and the
     next one says "see paper for quantitative statements": a heading, not a theorem that fails.
+
+    Examples
+    --------
+    A support of diameter 2:
+
+    >>> from exactdiffusion.statements import log_concavity_thresholds as bound
+    >>> float(bound.blurring_threshold(2.0))
+    1.0
     """
     return np.asarray(D, dtype=np.float64) ** 2 / 4
 
@@ -425,6 +538,14 @@ def sphere_threshold(R: Numbers, d: Numbers) -> Numbers:
     says nothing at all.
 
     **Source.** Derived here.
+
+    Examples
+    --------
+    The sphere of radius 2 in five dimensions needs a fifth of R^2:
+
+    >>> from exactdiffusion.statements import log_concavity_thresholds as bound
+    >>> float(bound.sphere_threshold(2.0, 5))
+    0.8
     """
     return np.asarray(R, dtype=np.float64) ** 2 / d
 
@@ -445,6 +566,15 @@ def all_at_once_condition(m: Numbers, sigma2: Numbers, tau2: Numbers) -> Numbers
               \kappa = (\sigma^2+\tau_{\max}^2)/(\sigma^2+\tau_{\min}^2) \text{ for } m = 1 .
 
     **Source.** Proposition 3 (number inferred, wording recalled); proved here.
+
+    Examples
+    --------
+    It grows with m:
+
+    >>> from exactdiffusion.statements import log_concavity_thresholds as bound
+    >>> import numpy as np
+    >>> [float(np.max(bound.all_at_once_condition(m, 1.0, np.array([0.25, 1.0])))) for m in (1, 4, 9)]
+    [1.6, 5.0, 10.0]
     """
     tau2 = np.asarray(tau2, dtype=np.float64)
     if m == 1:
@@ -469,6 +599,15 @@ def one_at_a_time_condition(t: Numbers, sigma2: Numbers, tau2: Numbers) -> Numbe
     bound) where tau_min = 0.
 
     **Source.** Proposition 4 (wording recalled); proved here.
+
+    Examples
+    --------
+    Variances 1/4 and 1 at sigma^2 = 1, the measurements t = 1, 4, 9:
+
+    >>> from exactdiffusion.statements import log_concavity_thresholds as bound
+    >>> import numpy as np
+    >>> [round(float(bound.one_at_a_time_condition(t, 1.0, np.array([0.25, 1.0]))), 3) for t in (1, 4, 9)]
+    [1.6, 1.094, 1.026]
     """
     tau2, t = np.asarray(tau2, dtype=np.float64), np.asarray(t, dtype=np.float64)
     a, b = tau2.max(), tau2.min()
@@ -495,6 +634,14 @@ def gaussian_jump_w2(m: Numbers, sigma2: Numbers, tau2: Numbers) -> float:
     with equality for ``l/s = (sqrt 5 - 1)/2``; as s -> 0 it is ``(s^2/4) tr C^{-1}``: rate 1/m in W2.
 
     **Source.** Derived here; the general bound is s d.
+
+    Examples
+    --------
+    The distance of the jump from the law falls like 1/m:
+
+    >>> from exactdiffusion.statements import log_concavity_thresholds as bound
+    >>> [round(float(bound.gaussian_jump_w2(m, 1.0, 1.0)), 4) for m in (1, 10, 100)]
+    [0.2929, 0.0465, 0.005]
     """
     l, s = np.asarray(tau2, dtype=np.float64), sigma2 / m
     return math.sqrt(np.sum((l * s / (np.sqrt(l + s) * (np.sqrt(l + s) + np.sqrt(l)))) ** 2 / np.where(l > 0, l, 1.0)))
@@ -528,6 +675,14 @@ def ula_chain_variance(tau2: Numbers, m: int, sigma2: Numbers, steps: Numbers, s
     recursion, with 3 x 3 covariances: W2 of the implemented algorithm without sampling.
 
     **Source.** Derived here.
+
+    Examples
+    --------
+    Four measurements of N(0, 1) at sigma^2 = 1, five steps of 0.1 each:
+
+    >>> from exactdiffusion.statements import log_concavity_thresholds as bound
+    >>> round(float(bound.ula_chain_variance(1.0, 4, 1.0, 5, 0.1)), 4)
+    0.6195
     """
     total = 0.0
     for t in range(1, m + 1):
@@ -556,6 +711,14 @@ def chain_total_variance(variance: Numbers, m: Numbers, sigma2: Numbers) -> Numb
     With no inner step at all (``y_t = Xhat_{t-1} + sigma xi``, Euler for stochastic localisation) the law is another one.
 
     **Source.** Algorithm 1 (recalled); the chain rule.
+
+    Examples
+    --------
+    Three measurements at sigma^2 = 0.5 of a law of variance 2:
+
+    >>> from exactdiffusion.statements import log_concavity_thresholds as bound
+    >>> float(bound.chain_total_variance(2.0, 3, 0.5))
+    19.5
     """
     return m**2 * np.asarray(variance, dtype=np.float64) + m * sigma2
 
@@ -582,6 +745,14 @@ def splitting_map(
     Returns
     -------
     (y, v)
+
+    Examples
+    --------
+    One step from rest on a standard normal law, without noise:
+
+    >>> from exactdiffusion.statements import log_concavity_thresholds as bound
+    >>> [round(float(a), 4) for a in bound.splitting_map(1.0, 0.0, lambda y: -y, 1.0, 0.5, 1.0, 0.0)]
+    [0.9145, -0.342]
     """
     zeta = math.exp(-friction)
     y = y + 0.5 * step * v
@@ -611,6 +782,14 @@ def splitting_stationary_covariance(k: Numbers, unit: Numbers, step: Numbers) ->
     Returns
     -------
     (E y^2, E y v, E v^2)
+
+    Examples
+    --------
+    Positions have the variance 1/k exactly, velocities do not:
+
+    >>> from exactdiffusion.statements import log_concavity_thresholds as bound
+    >>> [float(a) for a in bound.splitting_stationary_covariance(2.0, 1.0, 0.5)]
+    [0.5, 0.0, 1.1428571428571428]
     """
     return 1 / k, 0.0, 4 * unit / (4 - step**2 * unit * k)
 
@@ -642,6 +821,15 @@ def score_estimator(log_values: Array, eps: Array, s: Numbers) -> Array:
     Parameters
     ----------
     log_values : (..., N); eps : (..., N, d)
+
+    Examples
+    --------
+    Two draws +-1, of which the density prefers the first:
+
+    >>> from exactdiffusion.statements import log_concavity_thresholds as bound
+    >>> import numpy as np
+    >>> [round(float(a), 4) for a in bound.score_estimator(np.log([0.9, 0.1]), np.array([[1.0], [-1.0]]), 1.0)]
+    [0.8]
     """
     w = np.exp(log_values - np.max(log_values, axis=-1, keepdims=True))
     w /= np.sum(w, axis=-1, keepdims=True)
@@ -679,6 +867,15 @@ def end_to_end(jump_w2: Numbers, eta: Array, sigma2: Numbers, tau2: Numbers, R: 
     jump_w2 : float
         W2 of the exact chain.
     eta : (m,) array
+
+    Examples
+    --------
+    A jump within 0.1 and three inner errors of 0.01:
+
+    >>> from exactdiffusion.statements import log_concavity_thresholds as bound
+    >>> import numpy as np
+    >>> round(float(bound.end_to_end(0.1, np.full(3, 0.01), 4.0, 1.0, 2.0)), 4)
+    0.1363
     """
     eta = np.asarray(eta, dtype=np.float64)
     t = np.arange(1, len(eta) + 1)
@@ -706,6 +903,14 @@ def spectral_gap_lower_bound(m: Numbers, sigma2: Numbers, tau2: Numbers, R: Numb
     ``exp(-R^2 / (2 tau^2))`` (Eyring-Kramers): exponential against order one.
 
     **Source.** Bakry & Emery; applied here.
+
+    Examples
+    --------
+    The gap of the m-th inner law, 0 at the threshold:
+
+    >>> from exactdiffusion.statements import log_concavity_thresholds as bound
+    >>> [round(float(bound.spectral_gap_lower_bound(m, 3.0, 1.0, 2.0)), 4) for m in (1, 2, 10)]
+    [0.0, 0.1067, 0.284]
     """
     return curvature_bounds(m, sigma2, tau2, R)[0]
 
@@ -736,6 +941,14 @@ def tunnelling_leak(T: Numbers, mass: Numbers, slack: Numbers, resistance: Numbe
     on, while the one-at-a-time chain, whose inner laws are all log-concave, recovers the weights.
 
     **Source.** Derived here; the phenomenon is that of section 5.2.
+
+    Examples
+    --------
+    A resistance of 1e6 between two halves lets next to nothing through in T = 100:
+
+    >>> from exactdiffusion.statements import log_concavity_thresholds as bound
+    >>> float(bound.tunnelling_leak(100.0, 0.5, 0.0, 1e6))
+    0.0002
     """
     return (np.asarray(slack) + np.asarray(T) / np.asarray(resistance)) / np.asarray(mass)
 
@@ -766,6 +979,14 @@ def mode_weight_floor(R: Numbers, w: Numbers, n: Numbers) -> Numbers:
     -------
     float
         The bound on E W2.
+
+    Examples
+    --------
+    Modes at +-2 of weights .3 and .7, and 100 draws:
+
+    >>> from exactdiffusion.statements import log_concavity_thresholds as bound
+    >>> round(float(bound.mode_weight_floor(2.0, 0.3, 100)), 4)
+    0.8563
     """
     return 2 * R * (w * (1 - w) / np.asarray(n, dtype=np.float64)) ** 0.25
 
@@ -791,5 +1012,13 @@ def decoupled_radius(d: Numbers, delta: Numbers = 6.0) -> Numbers:
     driven by the projected noise, and d - 1 independent linear chains on N(0, tau^2): d = 10^6 costs a run on a line.
 
     **Source.** Derived here; delta = 6 is our reading of the example of section 5 (recalled).
+
+    Examples
+    --------
+    In 10 and in 1,000 dimensions:
+
+    >>> from exactdiffusion.statements import log_concavity_thresholds as bound
+    >>> [round(float(bound.decoupled_radius(d)), 3) for d in (10, 1000)]
+    [9.487, 94.868]
     """
     return 0.5 * delta * np.sqrt(np.asarray(d, dtype=np.float64))

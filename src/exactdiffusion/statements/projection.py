@@ -127,6 +127,11 @@ def is_admissible(beta: Array, eta: float, nu: float) -> bool:
     Returns
     -------
     bool
+
+    Examples
+    --------
+    >>> is_admissible(np.full(10, 0.05), eta=0.1, nu=2.0), is_admissible(np.full(10, 0.5), eta=0.1, nu=2.0)
+    (True, False)
     """
     excess = admissibility_excess(beta, eta, nu)
     # The boundary itself is admissible: allow 4 eps for each logarithm, and for beta a relative error of 4 eps, which
@@ -247,6 +252,12 @@ def ddim_distance_sandwich(distance: Numbers, beta: Array, eta: Numbers) -> tupl
     ------
     ValueError
         naming eta or distance when they are not a number or one value per trajectory.
+
+    Examples
+    --------
+    >>> low, high = ddim_distance_sandwich(1.0, np.array([0.5, 0.5]), 0.1)
+    >>> low.round(4), high.round(4)
+    (array([0.45  , 0.2025]), array([0.55  , 0.3025]))
     """
     beta, eta, distance = (np.asarray(v, dtype=np.float64) for v in (beta, eta, distance))
     for name, value in (("eta", eta), ("distance", distance)):
@@ -296,6 +307,11 @@ def beta_star(eta: Numbers, nu: Numbers, N: int, start_ratio: Numbers = 1.0) -> 
     ------
     ValueError
         naming eta (outside [0, 1)), nu (< 1), N (< 1) or start_ratio (outside (1/nu, nu); 1 is always allowed).
+
+    Examples
+    --------
+    >>> round(beta_star(0.1, 2.0, 10), 4)
+    0.4011
     """
     eta_, nu_, r = np.broadcast_arrays(np.asarray(eta, float), np.asarray(nu, float), np.asarray(start_ratio, float))
     if not np.all((r == 1) | ((r > 1 / nu_) & (r < nu_))):
@@ -309,13 +325,25 @@ def beta_star(eta: Numbers, nu: Numbers, N: int, start_ratio: Numbers = 1.0) -> 
 
 @guarded(domain="0 <= beta <= 1, eta number, 0 <= eta < 1")
 def smallest_admissible_nu(beta: Array, eta: float) -> float:
-    r"""Smallest nu for which the schedule is admissible: :math:`\prod_i (1-\eta\rho_i)^{-1}` (``inf`` when none is)."""
+    r"""Smallest nu for which the schedule is admissible: :math:`\prod_i (1-\eta\rho_i)^{-1}` (``inf`` when none is).
+
+    Examples
+    --------
+    >>> round(smallest_admissible_nu(np.full(10, 0.05), eta=0.1), 4)
+    1.0542
+    """
     return float(np.exp(admissibility_excess(beta, eta, 1.0)))
 
 
 @guarded(domain="0 <= beta <= 1, nu number >= 1")
 def largest_admissible_eta(beta: Array, nu: float) -> float:
-    """Largest eta for which the schedule is (eta, nu)-admissible (0 for a schedule with a full step); bisection to 1 ulp."""
+    """Largest eta for which the schedule is (eta, nu)-admissible (0 for a schedule with a full step); bisection to 1 ulp.
+
+    Examples
+    --------
+    >>> round(largest_admissible_eta(np.full(10, 0.3), nu=2.0), 4)
+    0.1563
+    """
     beta = _betas("beta", beta)
     low, high = 0.0, 1.0
     for _ in range(200):
@@ -332,7 +360,13 @@ def largest_admissible_eta(beta: Array, nu: float) -> float:
 @guarded(domain="distance >= 0, sigma >= 0, dimension whole >= 1")
 def band_usage(distance: Numbers, sigma: Numbers, dimension: Numbers) -> Numbers:
     r"""How far a point is from the centre of the band: :math:`\max(r, 1/r)` with :math:`r = \sqrt n\,\sigma/d(x)`; the band
-    condition of an (eta, nu)-approximate projection is usage <= nu."""
+    condition of an (eta, nu)-approximate projection is usage <= nu.
+
+    Examples
+    --------
+    >>> float(band_usage(1.0, 0.25, 4))
+    2.0
+    """
     xp = array_namespace(distance)
     distance = distance + 0.0  # -0.0 becomes 0.0: it is divided by
     level = math.sqrt(dimension) * sigma + 0 * distance
@@ -434,6 +468,12 @@ def a_posteriori_sandwich(distance: Numbers, beta: Array, eta: Array) -> tuple[A
     ------
     ValueError
         naming beta (outside [0, 1]) or eta (negative or NaN).
+
+    Examples
+    --------
+    >>> low, high = a_posteriori_sandwich(1.0, np.array([0.5, 0.5]), np.array([0.0, 0.2]))
+    >>> low.round(4), high.round(4)
+    (array([0.5, 0.2]), array([0.5, 0.3]))
     """
     beta, eta = _betas("beta", beta), np.asarray(eta, dtype=np.float64)
     if beta.ndim < eta.ndim:
@@ -531,6 +571,11 @@ def admissible_limits(eta: float, nu: float) -> tuple[float, float, float]:
     ValueError
         naming eta (outside [0, 1)), nu (< 1), or both where they are 0 and 1: then every schedule is admissible and
         there is no limit.
+
+    Examples
+    --------
+    >>> [round(value, 4) for value in admissible_limits(0.1, 2.0)]
+    [0.001, 0.0005, 0.002]
     """
     if eta == 0:
         if nu == 1:
@@ -578,6 +623,11 @@ def gradient_estimation_gamma(a: Numbers, b: Numbers, c: Numbers) -> Numbers:
     Returns
     -------
     number or array
+
+    Examples
+    --------
+    >>> gradient_estimation_gamma(1.0, 0.5, 0.5)
+    0.6
     """
     return (a + b) / (a + 2 * b + c)
 
@@ -919,6 +969,11 @@ def continuity_obstruction(separation: Numbers, distance: Numbers) -> Numbers:
     -------
     number or array
         lower bound of eta.
+
+    Examples
+    --------
+    >>> continuity_obstruction(2.0, 1.0)
+    1.0
     """
     # rounding: at the middle of p1 and p2 both sides are equal, and distances far from the origin have lost digits
     if np.any(to_numpy(separation > (2 + 1e-6) * distance)):
@@ -1089,6 +1144,11 @@ def hull_denoiser_error(diameter: Numbers, distance: Numbers) -> Numbers:
     ------
     ValueError
         naming diameter (negative) or distance (not positive).
+
+    Examples
+    --------
+    >>> hull_denoiser_error(2.0, 4.0)
+    0.5
     """
     return diameter / distance
 
@@ -1235,6 +1295,11 @@ def near_set_radius(distance: Numbers, sigma: Numbers, count: Numbers, eta: Numb
     -------
     number or array
         the smallest alpha of the statement.
+
+    Examples
+    --------
+    >>> round(float(near_set_radius(1.0, 0.1, 10, 0.2)), 4)
+    1.0856
     """
     scale, L = _near_set_terms(distance, sigma, count, eta)
     return 1 + scale * (1 / math.e + L)

@@ -62,11 +62,15 @@ def run(out: StrPath = "demo") -> int:
     out, drawn, started = Path(out), [], _clocks()
     known, steps = figures.experiments(), len(FIGURES) + 1
     print("The tour: three figures and the headline theorems of four papers, under a minute of processor time in all.")
+
+    # the figures
     for number, name in enumerate(FIGURES, start=1):
         print(f"[{number}/{steps}] figure {name}: {known[name].SUMMARY} (some seconds)", flush=True)
         began = _clocks()
         drawn.append(figures.make(known[name], out, quick=True, parameters=_changes(name))["png"])
         print(f"  {_took(*began)}", flush=True)
+
+    # the theorems
     print(
         f"[{steps}/{steps}] {len(HEADLINES)} theory files: a dot for each test, s for one that --deep runs (about 20 s)",
         flush=True,
@@ -74,6 +78,8 @@ def run(out: StrPath = "demo") -> int:
     began = _clocks()
     code = verify(HEADLINES, records=out)
     print(f"  {_took(*began)}")
+
+    # say where everything is, and how to go on
     print("\nfigures and evidence:")
     for path in (*drawn, out / "measured.md"):
         print(f"  {path.resolve()}")

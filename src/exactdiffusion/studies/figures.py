@@ -3,7 +3,7 @@
 An experiment is one file ``experiments/<group>/<name>.py``. It defines
 
 ``SUMMARY``
-    one line: what is drawn, of which paper and figure.
+    one line: the content, with paper and figure.
 ``PARAMETERS``
     dict of JSON values: everything the numbers depend on, seeds included.
 ``QUICK``
@@ -15,9 +15,9 @@ An experiment is one file ``experiments/<group>/<name>.py``. It defines
 ``SPOT``
     a `Spot`: the cheap part of the table that the currency check recomputes.
 
-Heavy imports belong inside ``compute`` and ``draw``. `make` writes ``figures/data/NAME.csv`` and ``NAME.json``
-(parameters, versions, commit, machine) and ``figures/NAME.svg`` and ``NAME.png``; equal tables give equal bytes of
-SVG. `check` says which committed tables and drawings are no longer what the code gives.
+Heavy imports belong inside ``compute`` and ``draw``. `make` writes ``figures/data/NAME.csv`` and ``NAME.json`` (parameters,
+versions, commit, machine, digests of the table and of the pictures) and ``figures/NAME.svg`` and ``NAME.png``; equal tables
+give equal bytes of SVG. `check` names the committed tables and drawings that the code no longer gives.
 """
 
 import hashlib
@@ -57,6 +57,7 @@ __all__ = [
     "style",
 ]
 
+_PICTURES = ("svg", "png")
 _REQUIRED = ("SUMMARY", "PARAMETERS", "QUICK", "SPOT", "compute", "draw")
 
 INK = "#222222"
@@ -97,7 +98,7 @@ STYLE: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class Spot:
-    """What the currency check of one experiment recomputes.
+    """The part of an experiment that the currency check recomputes.
 
     Parameters
     ----------
@@ -111,6 +112,11 @@ class Spot:
         Where the tolerance comes from.
     atol : float
         Absolute part of it, for columns whose values reach 0.
+
+    Examples
+    --------
+    >>> Spot({"steps": 5}, keys=("sampler", "steps"), rtol={"w2": 1e-6}, cause="last bits of BLAS").atol
+    0.0
     """
 
     parameters: dict
@@ -121,7 +127,13 @@ class Spot:
 
 
 def experiments() -> dict[str, ModuleType]:
-    """All experiments, name -> module, in order of group and name."""
+    """All experiments, name -> module, in order of group and name.
+
+    Examples
+    --------
+    >>> "coin_test" in experiments()
+    True
+    """
     found = {}
     for path in sorted(experiments_dir().glob("*/*.py")):
         if path.name.startswith("_"):
@@ -153,6 +165,11 @@ def select(names: Sequence[str] = (), everything: bool = False) -> list[ModuleTy
     """Experiments by name or group (a folder of ``experiments/``: all of its figures).
 
     ``ValueError`` names the unknown one, and the choice when nothing is asked for.
+
+    Examples
+    --------
+    >>> [module.NAME for module in select(["coin_test", "noise_schedules"])]
+    ['coin_test', 'noise_schedules']
     """
     known = experiments()
     if everything:
@@ -175,7 +192,13 @@ def select(names: Sequence[str] = (), everything: bool = False) -> list[ModuleTy
 
 
 def default_folder(quick: bool = False) -> Path:
-    """``figures/`` of the checkout, else of the current folder; quick drawings go to ``quick/`` in it."""
+    """``figures/`` of the checkout, else of the current folder; quick drawings go to ``quick/`` in it.
+
+    Examples
+    --------
+    >>> default_folder(quick=True).name
+    'quick'
+    """
     folder = (project_root() or Path.cwd()) / "figures"
     return folder / "quick" if quick else folder
 
@@ -205,6 +228,14 @@ def make(
     ------
     ValueError
         Names a parameter that the experiment does not have.
+
+    Examples
+    --------
+    >>> paths = make(experiments()["noise_schedules"], "drawn")
+    >>> sorted(path.name for path in paths.values())
+    ['noise_schedules.csv', 'noise_schedules.json', 'noise_schedules.png', 'noise_schedules.svg']
+    >>> check(experiments()["noise_schedules"], "drawn")
+    []
     """
     out = Path(out) if out is not None else default_folder(quick)
     unknown = sorted(set(parameters or {}) - set(experiment.PARAMETERS))
@@ -233,43 +264,49 @@ def make(
 
 
 def redraw(experiment: ModuleType, out: StrPath | None = None) -> dict[str, Path]:
-    """Draw one experiment from its table on disk."""
+    """Draw one experiment from its table on disk; the record keeps the digests of the table and of the pictures."""
     paths = _paths(experiment.NAME, Path(out) if out is not None else default_folder())
-    table = files.read_table(paths["table"])
+    text = paths["table"].read_bytes()
     record = json.loads(paths["provenance"].read_text(encoding="utf-8"))
-    stamp = _stamp(record)
+    drawn = {"table": _sha256(text)}
     with style():
-        figure = experiment.draw(table, record["parameters"])
-        for kind, metadata in (
-            ("svg", {"Date": None, "Description": stamp}),
-            ("png", {"Description": stamp}),
-        ):
+        figure = experiment.draw(files.parse_table(text.decode()), record["parameters"])
+        for kind in _PICTURES:
             buffer = io.BytesIO()
-            figure.savefig(buffer, format=kind, metadata=metadata)
+            figure.savefig(buffer, format=kind, metadata={"Date": None} if kind == "svg" else {})
             files.write_whole(paths[kind], buffer.getvalue())
+            drawn[kind] = _sha256(buffer.getvalue())
+    files.write_whole(paths["provenance"], files.json_text({**record, "drawn_sha256": drawn}))
     return paths
 
 
 def check(experiment: ModuleType, out: StrPath | None = None) -> list[str]:
     """Problems of the committed table and drawings of one experiment; an empty list when they are current.
 
-    Four things are compared: the parameters in the provenance record with the experiment's; the table with the
-    digest in the record; the drawings with the table they say they were drawn from; the rows that ``SPOT`` recomputes.
+    Four things are compared: the parameters in the provenance record with the experiment's; the table with its digest in the
+    record; the pictures, and the table from which they were drawn, with theirs; the rows that ``SPOT`` recomputes.
     """
     paths = _paths(experiment.NAME, Path(out) if out is not None else default_folder())
     absent = [str(path) for path in paths.values() if not path.is_file()]
     if absent:
         return [f"missing: {path}" for path in absent]
+    problems = _record_problems(experiment, paths)
+    return problems or _spot_problems(experiment, files.read_table(paths["table"]))
+
+
+def _record_problems(experiment, paths):
+    """Where parameters, table and pictures differ from the record that was written with them."""
     record = json.loads(paths["provenance"].read_text(encoding="utf-8"))
+    table, drawn = _sha256(paths["table"].read_bytes()), record.get("drawn_sha256", {})
     problems = []
     if record["parameters"] != json.loads(json.dumps(experiment.PARAMETERS)):
-        problems.append(f"{paths['provenance'].name}: the parameters are not those of the experiment")
-    if record["table_sha256"] != _sha256(paths["table"].read_bytes()):
+        problems.append(f"{paths['provenance'].name}: the parameters differ from the experiment's")
+    if record["table_sha256"] != table:
         problems.append(f"{paths['table'].name}: the table is not the one the record describes")
-    for kind in ("svg", "png"):
-        if _stamp(record).encode() not in paths[kind].read_bytes():
-            problems.append(f"{paths[kind].name}: drawn from another table")
-    return problems or _spot_problems(experiment, files.read_table(paths["table"]))
+    for kind in _PICTURES:
+        if drawn.get("table") != table or drawn.get(kind) != _sha256(paths[kind].read_bytes()):
+            problems.append(f"{paths[kind].name}: drawn from another table, or edited")
+    return problems
 
 
 def _spot_problems(experiment, table):
@@ -278,7 +315,7 @@ def _spot_problems(experiment, table):
     if len(committed) != len(table):
         return [f"{experiment.NAME}: the keys {spot.keys} do not identify the rows of the table"]
     fresh = experiment.compute({**experiment.PARAMETERS, **spot.parameters}, _silent)
-    # Compared is what a reader of the CSV sees.
+    # Compare the numbers that a reader of the CSV sees.
     fresh = files.parse_table(files.table_text(fresh))
     problems = []
     for row in fresh:
@@ -322,16 +359,21 @@ def _sha256(data):
     return hashlib.sha256(data if isinstance(data, bytes) else data.encode()).hexdigest()
 
 
-def _stamp(record):
-    return f"drawn from the table with sha256 {record['table_sha256']}"
-
-
 # -- drawing ------------------------------------------------------------------------------------------------
 
 
 @contextmanager
 def style() -> Iterator[None]:
-    """The one style of all figures, for the time of the block."""
+    """The one style of all figures, for the time of the block.
+
+    Examples
+    --------
+    >>> with style():
+    ...     figure, axes = new_figure(3.25, 2.4)
+    ...     _ = axes.plot([5, 10, 20], [0.4, 0.2, 0.1], **curve_style(0))
+    >>> figure.get_size_inches().tolist()
+    [3.25, 2.4]
+    """
     import matplotlib
 
     with matplotlib.rc_context():
@@ -341,7 +383,14 @@ def style() -> Iterator[None]:
 
 
 def new_figure(width: float = 6.3, height: float = 3.6, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Any, Any]:
-    """A figure and its axes, in inches, on the Agg canvas; no pyplot, hence no display, no global state."""
+    """A figure and its axes, in inches, on the Agg canvas; no pyplot, hence no display, no global state.
+
+    Examples
+    --------
+    >>> figure, panels = new_figure(6.75, 2.4, columns=2)
+    >>> len(panels)
+    2
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -351,7 +400,13 @@ def new_figure(width: float = 6.3, height: float = 3.6, rows: int = 1, columns: 
 
 
 def curve_style(index: int) -> dict[str, Any]:
-    """Colour, dash pattern and marker of the ``index``-th curve: distinct in colour, in grey and by shape."""
+    """Colour, dash pattern and marker of the ``index``-th curve: distinct in colour, in grey and by shape.
+
+    Examples
+    --------
+    >>> curve_style(0)["color"], curve_style(1)["marker"]
+    ('#0072B2', 's')
+    """
     return {
         "color": _COLOURS[index % len(_COLOURS)],
         "linestyle": _DASHES[index % len(_DASHES)],
@@ -361,7 +416,15 @@ def curve_style(index: int) -> dict[str, Any]:
 
 
 def exact_draws_band(axes: Any, values: Sequence[float]) -> None:
-    """Grey band of what runs of exact draws score (mean and central 90 %), with a label that says how well it is known."""
+    """Grey band of the scores of exact draws (mean and central 90 %), with a label that says how well it is known.
+
+    Examples
+    --------
+    >>> _, axes = new_figure()
+    >>> exact_draws_band(axes, [0.1, 0.12, 0.09, 0.11])
+    >>> len(axes.patches)
+    1
+    """
     from .metrics import _central_band
     from .results import _band_text
 
@@ -370,7 +433,16 @@ def exact_draws_band(axes: Any, values: Sequence[float]) -> None:
 
 
 def plain_ticks(axis: Any, low: float, high: float, bases: Sequence[int] = (1, 2, 5)) -> None:
-    """Ticks ``base * 10^k`` within [low, high] of a logarithmic axis, written as plain numbers."""
+    """Ticks ``base * 10^k`` within [low, high] of a logarithmic axis, written as plain numbers.
+
+    Examples
+    --------
+    >>> _, axes = new_figure()
+    >>> axes.set_xscale("log")
+    >>> plain_ticks(axes.xaxis, 5, 40)
+    >>> [label.get_text() for label in axes.get_xticklabels()]
+    ['5', '10', '20']
+    """
     exponents = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
     ticks = [value for k in exponents for base in bases if low <= (value := base * 10.0**k) <= high]
     axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])

@@ -2,7 +2,7 @@
 
 W2, from the top: the output law in closed form (Gaussian targets); the output law by quadrature in one dimension, times an
 exact Gaussian across it (mixtures whose centres lie on a line, in any dimension); exact transport to the weighted atoms of a
-finite target; exact transport to as many fresh draws. The last two are read beside what exact draws score; nothing of the
+finite target; exact transport to as many fresh draws. The last two are read beside the score of exact draws; nothing of the
 first two depends on a seed.
 """
 
@@ -41,10 +41,18 @@ EPS = float(np.finfo(np.float64).eps)
 
 @dataclass(frozen=True)
 class Run:
-    """One finished cell: what a metric may look at.
+    """One finished cell, as a metric sees it.
 
     ``name`` is the sampler's name and ``known`` says that it is one of `samplers.REGISTRY` (exact output laws exist only
     then); ``parameters`` are the sampler's; ``first`` and ``samples`` the first and last state (n, d).
+
+    Examples
+    --------
+    >>> from exactdiffusion import schedules
+    >>> law = ed.GaussianMixture([1.0], [[0.0]], 1.0)
+    >>> run = Run(law, "ddim", True, {}, schedules.vp_linear(5), "gaussian", 0)
+    >>> exact_output(run).rung
+    'closed form'
     """
 
     law: Any
@@ -66,6 +74,11 @@ class Metric:
     ``measure(run)`` returns a dict (`result`); ``refusal(run)`` the reason why a run cannot be judged (it is asked before
     the run, without states) or None; ``exact_draws(law, n, rng)`` one measurement of n exact draws, None where the metric
     has no sampling error; ``path(run)`` says that all states are needed.
+
+    Examples
+    --------
+    >>> METRICS["w2"].exact_draws is not None, METRICS["kl"].exact_draws is None
+    (True, True)
     """
 
     measure: Callable
@@ -93,6 +106,14 @@ def metric(
     ------
     ValueError
         for the name of a metric of the package. A later metric of a user replaces an earlier one of this name.
+
+    Examples
+    --------
+    >>> @metric("spread", "largest coordinate", refusal=lambda run: None)
+    ... def spread(run):
+    ...     return result(abs(run.samples).max(), None, None, "none", "samples", "largest coordinate")
+    >>> ed.sweep(target="rings", sampler="ddim", steps=4, seeds=1, samples=9, metric="spread").rows[0]["rung"]
+    'samples'
     """
 
     def file(measure):
@@ -107,7 +128,7 @@ def result(
     value: float,
     lower: float | None,
     upper: float | None,
-    interval: str | None,
+    interval: str,
     rung: str,
     method: str,
     bound: float | None = None,
@@ -115,7 +136,13 @@ def result(
     bound_kind: str | None = None,
     vacuous: str | None = None,
 ) -> Row:
-    """The measurement of one metric; the keys are columns of the table."""
+    """The measurement of one metric; the keys are columns of the table. ``interval`` says how lower and upper are known.
+
+    Examples
+    --------
+    >>> result(0.25, 0.2, 0.3, "quadrature", "one dimension", "sorted")["upper"]
+    0.3
+    """
     return {
         "value": float(value),
         "lower": None if lower is None else float(lower),
@@ -130,7 +157,7 @@ def result(
     }
 
 
-#: Seconds that the measure of exact draws may take, and per pair of a draw and what it is compared with (one core of 2026).
+#: Seconds that the measure of exact draws may take, and seconds per pair of points that are compared (one core of 2026).
 _DRAW_SECONDS, _PAIR_SECONDS = 20.0, 1e-7
 
 
@@ -158,7 +185,7 @@ def _central_band(values):
 
 
 def _band_share(runs):
-    """What share of the law lies between the ends of `_central_band` of ``runs`` values: mean and standard deviation.
+    """Share of the law between the ends of `_central_band` of ``runs`` values: mean and standard deviation.
 
     The share has the law Beta(runs + 1 - 2 k, 2 k) whatever the continuous law of the values.
     """
@@ -203,6 +230,7 @@ def exact_output(run: Run) -> Exact | None:
         grid.sigma.tobytes(),
         *(None if a is None else a.tobytes() for a in (grid.time, grid.rate)),
         run.name,
+        samplers.REGISTRY[run.name].update,
         repr(sorted(run.parameters.items())),
         run.start,
     )
@@ -253,17 +281,21 @@ _WIDE = 20.0
 
 def _line(run):
     from .. import samplers
-    from ..distances.divergence import gaussian_kl
+    from ..distances.gaussian import gaussian_kl
     from ..output_laws import line, subspace
 
     if run.law.kind != "isotropic":
         return None
+
+    # the law on the line of the centres, and the Gaussian across it
     try:
         parts = subspace.reduce(run.law)
     except ValueError:
         return None
     if parts.basis.shape[1] != 1 or not parts.variance > 0:
         return None
+
+    # along the line, by quadrature
     try:
         if samplers.REGISTRY[run.name].stochastic:
             inner = _stochastic_line(run, parts.law)
@@ -296,21 +328,26 @@ def _stochastic_line(run, law):
     from ..laws import GaussianMixture
     from ..output_laws import line
 
+    # refuse runs that the quadrature of densities cannot do, or not in seconds
     info = samplers.REGISTRY[run.name]
     ends_at_data = run.grid.sigma[-1] == 0 and run.grid.scale[-1] == 1
     if float(np.ptp(law.means)) > _WIDE * math.sqrt(float(np.max(law.covariances))):
         return None
     if info.line is None or not run.grid.is_vp or not ends_at_data:
         return None
-    # parameters that the step on a line knows; step and last_noise are those of every scheme that has them
+    # parameters that the step on a line knows; step and last_noise belong to every scheme that has them
     known = {*line.line_parameters(info.line), *({"step", "last_noise"} & set(inspect.signature(info.function).parameters))}
     if set(run.parameters) - known:
         return None
+
+    # the law of the start, on nodes where it is Gaussian
     start = "exact"
     if run.start == "gaussian":
         deviation = float(run.grid.sigma[0])
         normal = GaussianMixture([1.0], [[0.0]], deviation**2)
         start = line.discretise(normal, np.linspace(-10 * deviation, 10 * deviation, 4001))
+
+    # push the density through every step
     options = dict(run.parameters)
     if info.oracle == "prox":
         options["nonconvex"] = "contact"
@@ -320,14 +357,24 @@ def _stochastic_line(run, law):
 
 
 def quantiles(law: Any, z: np.ndarray) -> np.ndarray:
-    """Quantiles of a one-dimensional mixture at the probabilities Phi(z), each tail to its own relative accuracy."""
+    """Quantiles of a one-dimensional mixture at the probabilities Phi(z), each tail to its own relative accuracy.
+
+    Examples
+    --------
+    >>> law = ed.GaussianMixture([0.5, 0.5], [[-1.0], [1.0]], 0.01)
+    >>> np.round(quantiles(law, np.array([-1.0, 0.0, 1.0])), 3)
+    array([-1.048, -0.171,  1.048])
+    """
     from scipy.special import ndtr
 
     alive = law.weights > 0
     weights, means = law.weights[alive], law.means[alive, 0]
     deviations = np.sqrt(np.broadcast_to(np.ravel(law.covariances), law.weights.shape)[alive])
     candidates = means + deviations * z[:, np.newaxis]
-    low, high = candidates.min(axis=1), candidates.max(axis=1)  # the mixture's quantile lies between those of its parts
+    low, high = (
+        candidates.min(axis=1),
+        candidates.max(axis=1),
+    )  # the mixture's quantile lies between the quantiles of its parts
     left, upper = z <= 0, ndtr(-np.abs(z))
     for _ in range(1100):  # halving ends at neighbouring floats; 64 rounds do unless the answer is near 0
         middle = 0.5 * (low + high)
@@ -411,6 +458,8 @@ def _simpson(f, low, high, cuts=(), panels=192, rtol=1e-7):
     a, b = edges[:-1], edges[1:]
     values = f(np.concatenate([edges, 0.5 * (a + b)]))
     fa, fb, fm = values[:panels], values[1 : panels + 1], values[panels + 1 :]
+
+    # halve the intervals that are not yet accurate
     total = error = 0.0
     rough = float(np.sum((b - a) / 6 * (fa + 4 * fm + fb)))
     for _ in range(60):
@@ -472,7 +521,7 @@ def _curvature(law):
     alive = law.weights > 0
     if np.count_nonzero(alive) == 1:
         smallest = float(np.linalg.eigvalsh(law.covariance)[0])
-        # eigenvalues at time t lie between those of the target and 1
+        # eigenvalues at time t lie between the eigenvalues of the target and 1
         return (max(1.0, 1.0 / smallest), 0.0) if smallest > 0 else None
     variances = np.broadcast_to(np.ravel(law.covariances), law.weights.shape)[alive] if law.kind == "isotropic" else [0.0]
     if np.any(np.asarray(variances) != variances[0]) or not variances[0] > 0:
@@ -556,11 +605,14 @@ def _w2(run):
     from ..distances import w2
     from ..laws import PointCloud
 
+    # the law of the output, where it is known
     exact = exact_output(run)
     if exact is not None:
         value, error = exact.w2
         interval = "quadrature" if exact.rung == "one dimension" else "rounding"
         return result(value, max(value - error, 0.0), value + error, interval, exact.rung, exact.method)
+
+    # exact transport to the atoms of a finite target
     if isinstance(run.law, PointCloud):
         found = w2(run.samples, run.law.points, weights_y=run.law.weights)
         return result(
@@ -630,7 +682,16 @@ def _kl(run):
 
 
 def responsibilities(law: Any, x: np.ndarray) -> np.ndarray:
-    """Posterior probabilities (n, K) of the components of a mixture given x: their mean under the law is its weights."""
+    """Posterior probabilities (n, K) of the components of a mixture given x: their mean under the law is its weights.
+
+    Examples
+    --------
+    >>> law = ed.GaussianMixture([0.5, 0.5], [[-1.0], [1.0]], 0.01)
+    >>> np.round(responsibilities(law, np.array([[-1.0], [0.0], [0.9]])), 3)
+    array([[1. , 0. ],
+           [0.5, 0.5],
+           [0. , 1. ]])
+    """
     alive = law.weights > 0
     covariance = np.asarray(law.covariances, dtype=np.float64)
     out = np.full((len(x), len(law.weights)), -np.inf)
@@ -650,7 +711,14 @@ def responsibilities(law: Any, x: np.ndarray) -> np.ndarray:
 
 
 def mode_error(law: Any, x: np.ndarray) -> float:
-    """Total variation between the modes' weights and those that the samples show."""
+    """Total variation between the weights of the modes and the shares of samples near them.
+
+    Examples
+    --------
+    >>> law = ed.GaussianMixture([0.5, 0.5], [[-1.0], [1.0]], 0.01)
+    >>> round(mode_error(law, np.array([[-1.0], [1.0], [1.0], [1.0]])), 12)
+    0.25
+    """
     from ..laws import GaussianMixture
 
     if isinstance(law, GaussianMixture):

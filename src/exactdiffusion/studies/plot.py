@@ -35,7 +35,7 @@ def plot(
     """Draw the results of a sweep: one panel per target and metric, log-log.
 
     Each curve is the median over the seeds with a band that bounds it (`results.median_interval`); its legend entry has the
-    fitted slope with its interval. What exact draws score (mean and central 90 %) is a grey band, a theorem's bound a thin
+    fitted slope with its interval. The score of exact draws (mean and central 90 %) is a grey band, a theorem's bound a thin
     line of the curve's colour; an upper bound beyond the diameter of the data is called vacuous.
 
     Parameters
@@ -58,6 +58,12 @@ def plot(
     ------
     ValueError
         Names the folder, the target, ... or the abscissa that is not there.
+
+    Examples
+    --------
+    >>> _ = ed.sweep(target="gaussian", sampler=["ddim", "heun"], steps=[5, 10], seeds=1, samples=10, out="results")
+    >>> [path.name for path in plot("results")]
+    ['plot.png', 'plot.svg']
     """
     choice("x", x, tuple(AXES))
     paths = [Path(folder) / "plot.png", Path(folder) / "plot.svg"] if out is None else [Path(out)]
@@ -79,15 +85,27 @@ def plot(
 
 
 def draw(found: Sequence[Curve], x: Literal["steps", "calls", "seconds"] = "steps") -> Any:
-    """A matplotlib ``Figure`` of curves: one panel per (target, metric), and per setting where there are several."""
+    """A matplotlib ``Figure`` of curves: one panel per (target, metric), and per setting where there are several.
+
+    Examples
+    --------
+    >>> from exactdiffusion.studies.results import curves, load
+    >>> _ = ed.sweep(target="gaussian", sampler="ddim", steps=[5, 10], seeds=1, samples=10, out="results")
+    >>> figure = draw(curves(load("results").rows), "steps")
+    >>> len(figure.axes)
+    1
+    """
     panels: dict[tuple[str, str, int, str], list[Curve]] = {}
     for curve in found:
         panels.setdefault((curve.target, curve.metric, curve.samples, curve.start), []).append(curve)
     if len(panels) > _MOST_PANELS:
         fail("target", f"{len(panels)} panels", f"at most {_MOST_PANELS} in one figure; choose a target or a metric")
+
     crowded = max(len(members) for members in panels.values())
     if crowded > _MOST_CURVES:
         fail("sampler", f"{crowded} curves in a panel", f"at most {_MOST_CURVES}; choose samplers or a schedule")
+
+    # the frame
     columns = min(len(panels), 2)
     lines = math.ceil(len(panels) / columns)
     names = list(dict.fromkeys(curve.sampler for curve in found))
@@ -95,6 +113,8 @@ def draw(found: Sequence[Curve], x: Literal["steps", "calls", "seconds"] = "step
     figure, axes = new_figure(
         4.3 * columns if columns > 1 else 5.6, lines * (3.1 + 0.17 * (crowded + 3)), lines, columns, squeeze=False
     )
+
+    # the panels, each with the conditions of its runs above the legend
     for place, ((target, metric, samples, start), members) in zip(axes.flat, panels.items()):
         _panel(place, members, x, names, schedules)
         seeds = sorted({p.seeds for c in members for p in c.points})
@@ -128,6 +148,8 @@ def _pretty(name):
 def _panel(axes, members, x, names, schedules):
     field = AXES[x][1]
     bounded, unseen, several, extent, bound_values = {}, 0, len(schedules) > 1, [], []
+
+    # the curves: medians, bands and the bounds of theorems
     for curve in members:
         points = [p for p in curve.points if getattr(p, field)]
         unseen += sum(p.median <= 0 for p in points)
@@ -161,6 +183,8 @@ def _panel(axes, members, x, names, schedules):
             )
             bounded[with_bound[0].bound_kind] = with_bound[0].statement
             bound_values += [p.bound for p in with_bound]
+
+    # the bands of exact draws
     every = [p for c in members for p in c.points]
     drawn = {
         (p.exact_draws_low or p.exact_draws, p.exact_draws, p.exact_draws_high or p.exact_draws)
@@ -171,6 +195,8 @@ def _panel(axes, members, x, names, schedules):
         axes.axhspan(low, high, color="0.82", zorder=0, linewidth=0, label=_drawn_text(every) if number == 0 else None)
         axes.axhline(mean, color="0.45", linewidth=0.8, zorder=1)
     extent += [end for ends in drawn for end in ends]
+
+    # entries of the legend: kinds of bounds, and values outside the frame
     least, most = (min(extent), max(extent)) if extent else (0.0, 0.0)
     near = [b for b in bound_values if least / _FRAME <= b <= most * _FRAME] if extent else bound_values
     beyond = [b for b in bound_values if b not in near]
@@ -194,6 +220,8 @@ def _panel(axes, members, x, names, schedules):
         axes.plot([], [], " ", label=textwrap.fill(text, 64))
     if unseen:
         axes.plot([], [], " ", label=f"{unseen} point{'s' if unseen > 1 else ''} at 0, not drawn")
+
+    # both axes: logarithmic, with ticks at the numbers that were run
     axes.set_xscale("log")
     axes.set_yscale("log")
     if field != "seconds":

@@ -26,7 +26,7 @@ from .results import ABOVE_EXACT, AXES, LABELS, _drawn_text, curves, load, selec
 
 __all__ = ["report"]
 
-#: What the page may weigh, in bytes: it is sent by mail and opened on phones.
+#: Largest size of the page in bytes: it is sent by mail and opened on phones.
 MOST_BYTES = 8_000_000
 _ASSETS = Path(__file__).resolve().parent / "_report"
 _IMAGE_WIDTHS = (1000, 800, 600, 400)
@@ -94,12 +94,20 @@ def report(
         Names the folder that holds no sweep, a target, a metric or a file that is not there, or a page beyond `MOST_BYTES`.
     ModuleNotFoundError
         When the extra ``explore`` is not installed.
+
+    Examples
+    --------
+    >>> _ = ed.sweep(target="gaussian", sampler="ddim", steps=[5, 10], seeds=1, samples=10, out="results")
+    >>> report("results").name
+    'report.html'
     """
     results = load(folder)
     results.rows[:] = select(results.rows, target=target, metric=metric)
     out = Path(out) if out is not None else Path(folder) / "report.html"
     home = project_root() or Path.cwd()
     found_figures = _given("figures", figures, home / "figures", Path.is_dir)
+
+    # fill the page, a single file that needs no network
     plotly, plotly_version = _plotly()
     title = results.provenance.get("title") or f"Sweep {Path(folder).resolve().name}"
     page = (
@@ -120,6 +128,7 @@ def report(
         )
         .encode()
     )
+
     if len(page) > MOST_BYTES:
         fail(
             "dir",
@@ -155,7 +164,7 @@ def _packed(text):
 
 
 def _data(rows):
-    """What the script draws: the cells by column (texts as levels and codes), the curves, the labels."""
+    """Data that the script draws: the cells by column (texts as levels and codes), the curves, the labels."""
     cells = {}
     for name in _COLUMNS:
         values = [row[name] for row in rows]
@@ -279,6 +288,8 @@ def _statement(number, statement, check):
         doc = markup(statement.doc)
     except ValueError as error:
         raise ValueError(f"statement {statement.key}: {error}") from None
+
+    # the cells of the row
     verdict, key = escape(check["verdict"]), escape(statement.key)
     authors, title, where = PAPERS[statement.paper]
     evidence = "".join(f"<li>{escape(line)}</li>" for line in check["evidence"])
@@ -286,6 +297,8 @@ def _statement(number, statement, check):
     measured = f" Measured in <code>{escape(check['file'])}</code>." if check["file"] else ""
     numbers = [f"{check[name]:g}" if name in check else "" for name in ("values", "worst_ratio")]
     controls = f"{len(check['controls'])} fail" if "controls" in check else ""
+
+    # the row, and below it the docstring, hidden until it is asked for
     return (
         f'<tbody data-paper="{escape(statement.paper)}" data-verdict="{verdict}"><tr>'
         f'<td data-sort="{number}"><button type="button" class="statement-button" aria-expanded="false" '
@@ -310,10 +323,14 @@ def _gallery(folder):
     names = sorted(path.stem for path in folder.glob("*.png")) if folder is not None else []
     if not names:
         return "<p>No drawings were found; <code>exactdiffusion figures --all</code> makes them.</p>"
+
+    # the largest width at which all drawings fit into the page
     for width in _IMAGE_WIDTHS:
         images = [_image(folder / f"{name}.png", width) for name in names]
         if sum(len(data) for data, _ in images) <= _IMAGE_BYTES:
             break
+
+    # one figure per drawing, with the summary of its record
     entries = []
     for name, (data, (width, height)) in zip(names, images):
         record = folder / "data" / f"{name}.json"
@@ -331,6 +348,7 @@ def _gallery(folder):
                 ),
             )
         )
+
     groups = {}
     for group, entry in entries:
         groups.setdefault(group, []).append(entry)

@@ -1,4 +1,4 @@
-"""Sweep results as curves: what `plot` draws and `report` shows, computed once and in one place.
+"""Sweep results as curves, for `plot` and `report`.
 
 A curve is one sampler on one schedule and target, judged by one metric; its points are numbers of steps, and a point
 is the median over the seeds.
@@ -80,12 +80,12 @@ COLUMNS = (*_NEEDED, *_OPTIONAL, "seconds")
 
 @dataclass(frozen=True)
 class Point:
-    """One point of a curve: the median over ``seeds`` seeds, and what it is to be compared with.
+    """One point of a curve: the median over ``seeds`` seeds, with the bound and the score of exact draws beside it.
 
     ``low`` and ``high`` bound the median at confidence ``coverage`` (see `median_interval`); with one seed they are the
     interval of the measurement itself and ``coverage`` is None. ``exact_draws`` is the mean that as many exact draws of the
     target score, its ``low`` and ``high`` the central 90 % of ``runs`` such runs: half of all perfect runs score less than
-    their median. ``vacuous`` says why an upper bound says nothing. What is unknown is None.
+    their median. ``vacuous`` says why an upper bound says nothing. Unknown values are None.
     """
 
     steps: int
@@ -125,7 +125,7 @@ class Curve:
     def slope(self, x: Literal["steps", "calls", "seconds"] = "steps") -> Slope | None:
         """Slope of log median against log ``x`` over the points that exceed exact draws; None with fewer than three.
 
-        Left out are points at zero, points without ``x`` and points below `ABOVE_EXACT` times what exact draws score.
+        Left out are points at zero, points without ``x`` and points below `ABOVE_EXACT` times the score of exact draws.
         """
         name = AXES[choice("x", x, tuple(AXES))][1]
         used = [p for p in self.points if getattr(p, name) and p.median > ABOVE_EXACT * (p.exact_draws or 0.0)]
@@ -136,7 +136,14 @@ class Curve:
 
 @dataclass(frozen=True)
 class Results:
-    """A folder that a sweep wrote: typed rows with every column (None where absent), and the provenance record."""
+    """A folder that a sweep wrote: typed rows with every column (None where absent), and the provenance record.
+
+    Examples
+    --------
+    >>> _ = ed.sweep(target="gaussian", sampler="ddim", steps=5, seeds=1, samples=10, out="results")
+    >>> sorted(load("results").provenance["arguments"])[:2]
+    ['metric', 'sampler']
+    """
 
     folder: Path
     rows: list
@@ -153,6 +160,12 @@ def load(folder: StrPath) -> Results:
     ------
     ValueError
         Names the folder that is missing, holds no results, or holds a table that is no sweep's.
+
+    Examples
+    --------
+    >>> _ = ed.sweep(target="gaussian", sampler="ddim", steps=[5, 10], seeds=1, samples=10, out="results")
+    >>> len(load("results").rows)
+    2
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -217,7 +230,13 @@ def select(rows: list[Row], **wanted: Any) -> list[Row]:
     Raises
     ------
     ValueError
-        Names a column's value that no row has, with those there are.
+        Names a column's value that no row has, and the values that rows have.
+
+    Examples
+    --------
+    >>> rows = [{"target": "rings", "steps": 5}, {"target": "gaussian", "steps": 5}]
+    >>> select(rows, target="rings")
+    [{'target': 'rings', 'steps': 5}]
     """
     for name, values in wanted.items():
         if values is None:
@@ -241,6 +260,11 @@ def median_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, floa
     -------
     (median, low, high, coverage)
         ``coverage`` is the exact probability of the interval returned.
+
+    Examples
+    --------
+    >>> median_interval(list(range(1, 12)))
+    (6.0, 2.0, 10.0, 0.98828125)
     """
     level = scalar("level", level, low=0, high=1, low_open=True, high_open=True)
     no_mask("values", values)
@@ -262,6 +286,13 @@ def curves(rows: list[Row]) -> list[Curve]:
     Returns
     -------
     list of Curve
+
+    Examples
+    --------
+    >>> _ = ed.sweep(target="gaussian", sampler="ddim", steps=[5, 10, 20], seeds=1, samples=10, out="results")
+    >>> curve = curves(load("results").rows)[0]
+    >>> [point.steps for point in curve.points]
+    [5, 10, 20]
     """
     grouped: dict[tuple[str, str, str, str, int, str], dict[int, list[Row]]] = {}
     for row in rows:
@@ -273,7 +304,7 @@ def curves(rows: list[Row]) -> list[Curve]:
 
 
 def _drawn_text(points):
-    """What the band of exact draws is, in words, or None where no point has one."""
+    """The band of exact draws in words, or None where no point has one."""
     runs = sorted({int(p.exact_draws_runs) for p in points if p.exact_draws and p.exact_draws_runs})
     if not runs:
         return "exact draws" if any(p.exact_draws for p in points) else None
@@ -296,6 +327,7 @@ def _point(steps, rows):
         values = [row[name] for row in rows if row[name] is not None]
         return float(np.median(values)) if values else None
 
+    # the words of a bound come from the run with the middle one
     bounded = sorted((row for row in rows if row["bound"] is not None), key=lambda row: row["bound"])
     first = bounded[len(bounded) // 2] if bounded else rows[0]
     return Point(

@@ -5,8 +5,8 @@ cell computes the same bits in any process, alone or beside others. Each metric 
 after the hash of everything the number depends on (parameters, data, code, library versions) and written whole or not at
 all: an interrupted sweep continues where it stopped, and a change of the code computes anew instead of reusing.
 
-Cells that differ in the seed share a task, not an array: in one array the edge kernels of BLAS move last bits of a row with
-the rows beside it, and at 1000 samples one array is not faster (measured: 1.00 times; 1.36 at 100).
+Cells that differ in the seed share a task, but are not stacked into one array: BLAS would then change the last bits of each
+row. At 1000 samples one array is not faster (measured: 1.00 times; 1.36 at 100).
 """
 
 import hashlib
@@ -17,7 +17,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -27,7 +27,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .._core import files
-from .._core.external import load_function
+from .._core.external import load_function, source_of
 from .._core.progress import progress
 from .._core.provenance import commit, provenance, source_digest, versions
 from .._core.typing import Array, Row, StrPath
@@ -38,6 +38,7 @@ __all__ = [
     "COLUMNS",
     "METRICS",
     "Cell",
+    "Cluster",
     "DamagedRecord",
     "Sweep",
     "grid_of",
@@ -59,7 +60,13 @@ MOST_BYTES = 1 << 20
 
 
 def parse(kind: str, text: str) -> tuple[str, dict[str, Any]]:
-    """Split ``name:key=value`` into the name and a dict of parameters; values are JSON where they parse as JSON."""
+    """Split ``name:key=value`` into the name and a dict of parameters; values are JSON where they parse as JSON.
+
+    Examples
+    --------
+    >>> parse("sampler", "gradient_estimation:gamma=1.5")
+    ('gradient_estimation', {'gamma': 1.5})
+    """
     if not isinstance(text, str) or not text.strip() or not text.isprintable():
         fail(
             kind,
@@ -90,12 +97,13 @@ def _canonical(kind, text):
 
 
 def _resolve(kind, name):
-    """The function that a name stands for, and the digest of its file where it is not ours."""
+    """The function that a name stands for, and the digest of its source where a user wrote it."""
     known = _registry(kind)
     if name not in known:
         return load_function(kind, name, "MODULE:FUNCTION, FILE.py:FUNCTION or one of " + ", ".join(known))
     entry = known[name]
-    return {"target": lambda: entry.law, "sampler": lambda: entry.function, "schedule": lambda: entry}[kind](), None
+    function = {"target": lambda: entry.law, "sampler": lambda: entry.function, "schedule": lambda: entry}[kind]()
+    return function, source_of(function)
 
 
 def _registry(kind):
@@ -105,7 +113,7 @@ def _registry(kind):
 
 
 def _call(kind, text, *arguments):
-    """Call what a specification names with its parameters; a parameter it does not take is a ValueError."""
+    """Call the function that a specification names with its parameters; one that it does not take is a ValueError."""
     name, parameters = parse(kind, text)
     function, _ = _resolve(kind, name)
     try:
@@ -115,14 +123,30 @@ def _call(kind, text, *arguments):
     return function(*arguments, **parameters)
 
 
-@lru_cache(maxsize=8)
 def law_of(text: str) -> Any:
-    """The law that a target specification names; built once per process."""
+    """The law that a target specification names; built once per process and function.
+
+    Examples
+    --------
+    >>> law_of("gaussian").dim
+    2
+    """
+    return _law(text, _resolve("target", parse("target", text)[0])[0])
+
+
+@lru_cache(maxsize=8)
+def _law(text, function):
     return _call("target", text)
 
 
 def grid_of(text: str, steps: int) -> Any:
-    """The `Grid` of ``steps`` steps that a schedule specification names."""
+    """The `Grid` of ``steps`` steps that a schedule specification names.
+
+    Examples
+    --------
+    >>> grid_of("log_linear", 4).N
+    4
+    """
     return _call("schedule", text, steps)
 
 
@@ -147,13 +171,19 @@ def states(
         Keys all noise of the run. Runs of different samplers and step counts with the same seed share their start.
     samples : int
     start : {"gaussian", "exact"}
-        ``gaussian``: N(0, sigma_0^2 I), what a user has; ``exact``: the target noised to the first level.
+        ``gaussian``: N(0, sigma_0^2 I), as users start; ``exact``: the target noised to the first level.
     calls : dict, optional
-        Where samplers that have a parameter of this name (the proximal ones) count what their maps evaluate.
+        Where samplers that have a parameter of this name (the proximal ones) count the evaluations of their maps.
 
     Returns
     -------
     generator of arrays, shape (samples, d)
+
+    Examples
+    --------
+    >>> law, grid = law_of("rings"), grid_of("log_linear", 4)
+    >>> [x.shape for x in states(law, "ddim", grid, seed=0, samples=10)]
+    [(10, 2), (10, 2), (10, 2), (10, 2), (10, 2)]
     """
     from .. import samplers as _samplers
     from .._core.random import Noise
@@ -180,7 +210,13 @@ def states(
 
 @dataclass(frozen=True, order=True)
 class Cell:
-    """One unit of work. Two equal cells give equal bits."""
+    """One unit of work. Two equal cells give equal bits.
+
+    Examples
+    --------
+    >>> Cell("rings", "ddim", "log_linear", steps=4, seed=0, samples=10, start="gaussian").steps
+    4
+    """
 
     target: str
     sampler: str
@@ -228,24 +264,30 @@ _TIMES = ("seconds", "metric_seconds")
 
 
 class DamagedRecord(RuntimeError):
-    """A file under ``records/`` is not what its name says. Records are whole or absent, so it is reported, not replaced."""
+    """A file under ``records/`` holds another record than its name says. It is reported, not replaced."""
 
 
 def _key(cell, metric, exact_draws, code):
-    parameters = {**cell.__dict__, "metric": metric, "exact_draws": exact_draws}
+    parameters = {**cell.__dict__, "metric": metric, "exact_draws": exact_draws, **_metric_source(metric)}
     text = json.dumps({"parameters": parameters, "code": code}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _metric_source(metric):
+    """The digest of a metric that a user wrote."""
+    source = source_of(METRICS[metric].measure)
+    return {} if source is None else {"metric_source": source}
+
+
 def _code(target, sampler=None, schedule=None):
-    """What the numbers of a cell, or of exact draws of a target, depend on besides their parameters."""
+    """Source, versions and data on which the numbers of a cell, or of exact draws of a target, depend."""
     external = {}
     for kind, text in (("target", target), ("sampler", sampler), ("schedule", schedule)):
         digest = _resolve(kind, parse(kind, text)[0])[1] if text is not None else None
         if digest is not None:
             external[kind] = digest
     libraries = {name: version for name, version in versions().items() if name != "matplotlib"}
-    return {"source": source_digest(), "libraries": libraries, "external": external, "data": _data_digest(target)}
+    return {"source": source_digest(), "libraries": libraries, "external": external, "data": _data_digest(law_of(target))}
 
 
 # Of clouds, mixtures, spheres and tori, subspaces.
@@ -268,8 +310,7 @@ _DATA = (
 
 
 @lru_cache(maxsize=32)
-def _data_digest(target):
-    law = law_of(target)
+def _data_digest(law):
     digest = hashlib.sha256()
     for name in _DATA:
         value = getattr(law, name, None)
@@ -288,20 +329,25 @@ def _run_of(cell, law, grid, **states_of):
     return Run(law, name, known, parameters, grid, cell.start, cell.seed, **states_of)
 
 
-@lru_cache(maxsize=64)
 def _exact_draws(target, metric, samples, runs, folder=None):
-    """What runs of ``samples`` exact draws of the target score: mean, ends of the central 90 %, number of runs.
+    """As `_draws`, for the law and the metric that are registered now."""
+    return _draws(target, law_of(target), metric, METRICS[metric].exact_draws, samples, runs, folder)
+
+
+@lru_cache(maxsize=64)
+def _draws(target, law, metric, measure, samples, runs, folder):
+    """Scores of runs of ``samples`` exact draws of the target: mean, ends of the central 90 %, number of runs.
 
     It depends on no sampler and no seed of the sweep, so every process that needs it gets the same bits. The number of runs
     follows from sizes (`metrics._fitting_runs`), not from a clock. In ``folder``, that of a sweep, it is kept.
     """
-    law, measure = law_of(target), METRICS[metric].exact_draws
     if runs == 0 or not hasattr(law, "sample"):
         return None, None, None, None
     runs = _fitting_runs(law, metric, samples) if runs is None else runs
     path, values = None, None
     if folder is not None:
         key = {"target": target, "metric": metric, "samples": samples, "runs": runs, "code": _code(target)}
+        key |= _metric_source(metric)
         path = Path(folder) / "exact_draws" / f"{hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()}.json"
         values = _kept_draws(path, key)
     if values is None:
@@ -341,13 +387,23 @@ def _thread_pools(modules):
 
 
 def run_cell(cell: Cell, metrics: Sequence[str], exact_draws: int | None = None, folder: StrPath | None = None) -> list[Row]:
-    """Compute one cell; a list of records, one per metric, in order. ``folder``: where what exact draws score is kept."""
+    """Compute one cell; a list of records, one per metric, in order. ``folder``: where the scores of exact draws are kept.
+
+    Examples
+    --------
+    >>> cell = Cell("gaussian", "ddim", "log_linear", steps=4, seed=0, samples=10, start="gaussian")
+    >>> record = run_cell(cell, ["w2"], exact_draws=0)[0]
+    >>> record["rung"], record["oracle_calls"]
+    ('closed form', 4)
+    """
     from .. import samplers as _samplers
     from ..laws import Counted
 
     # the number of BLAS threads moves last bits, and workers must not fight for cores
     with _thread_pools(len(sys.modules)).limit(limits=1):
         law = law_of(cell.target)
+
+        # the run: every oracle call is counted, and all states are kept only where a metric needs them
         counted = Counted(law)
         inner: dict[str, int] = {}
         started = time.perf_counter()
@@ -364,9 +420,12 @@ def run_cell(cell: Cell, metrics: Sequence[str], exact_draws: int | None = None,
         except ValueError as error:  # a run that blows up, say
             raise ValueError(f"{cell}: {error}") from error
         seconds = time.perf_counter() - started
+
         if not np.all(np.isfinite(samples)):
             raise FloatingPointError(f"{cell}: the sampler left the finite numbers")
         run = _run_of(cell, law, grid, first=first, samples=samples, path=path)
+
+        # one record per metric
         found = []
         for metric in metrics:
             started = time.perf_counter()
@@ -441,11 +500,47 @@ def _no_constant(text):
 # -- the sweep -----------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Cluster:
+    """Machines that run the cells of a sweep, in place of a number of processes: ``sweep(..., jobs=Cluster("ray"))``.
+
+    Parameters
+    ----------
+    kind : {"dask", "ray"}
+    scheduler : str, optional
+        Address of the dask scheduler (needed for "dask") or of the ray cluster (default: start ray here).
+
+    Raises
+    ------
+    ValueError
+        Naming the argument.
+
+    Examples
+    --------
+    >>> Cluster("dask", "tcp://192.168.1.2:8786").kind
+    'dask'
+    """
+
+    kind: Literal["dask", "ray"]
+    scheduler: str | None = None
+
+    def __post_init__(self) -> None:
+        choice("backend", self.kind, ("dask", "ray"))
+        if not (isinstance(self.scheduler, str) or (self.scheduler is None and self.kind == "ray")):
+            fail("scheduler", self.scheduler, "the address of a scheduler, such as tcp://192.168.1.2:8786")
+
+
 @dataclass
 class Sweep:
-    """What `sweep` returns: the rows, what was computed and reused, and the paths written (None without ``out``).
+    """Result of `sweep`: the rows, how many were computed and reused, and the paths written (None without ``out``).
 
     ``refused`` lists the combinations that were left out, each with its reason (only with ``refused="skip"``).
+
+    Examples
+    --------
+    >>> done = sweep(target="gaussian", sampler="ddim", steps=5, seeds=1, samples=10)
+    >>> done.rows[0]["metric"], done.computed, done.table
+    ('w2', 1, None)
     """
 
     rows: list
@@ -468,10 +563,8 @@ def sweep(
     samples: int = 1000,
     metric: str | Sequence[str] = "w2",
     start: Literal["gaussian", "exact"] = "gaussian",
-    jobs: int = 1,
+    jobs: int | Cluster = 1,
     out: StrPath | None = None,
-    backend: Literal["loky", "dask", "ray"] = "loky",
-    scheduler: str | None = None,
     exact_draws: int | None = None,
     refused: Literal["error", "skip"] = "error",
 ) -> Sweep:
@@ -490,20 +583,16 @@ def sweep(
         Samples per cell.
     start : {"gaussian", "exact"}
         See `states`.
-    jobs : int
-        Worker processes of "loky"; the numbers do not depend on it.
+    jobs : int or Cluster
+        Worker processes on this machine, or a cluster; the numbers do not depend on it.
     out : path, optional
         Folder for ``records/``, ``exact_draws/``, ``results.csv``, ``timings.csv`` and ``provenance.json``. Records found
         there are reused. Without it nothing is written.
-    backend : {"loky", "dask", "ray"}
-        Where cells run; the numbers do not depend on it. "loky": processes of this machine.
-    scheduler : str, optional
-        Address of the dask scheduler (needed for "dask") or of the ray cluster (default: start ray here).
     exact_draws : int, optional
         How many runs of exact draws of the target are measured in the sampler's place (mean and central 90 %). Default: 200
         where they take under 20 s by `metrics._fitting_runs`, else as many as fit, at least 40. 0 leaves them out.
     refused : {"error", "skip"}
-        What happens to combinations that cannot run (a VP sampler on a VE schedule, a metric that a target does not
+        Treatment of combinations that cannot run (a VP sampler on a VE schedule, a metric that a target does not
         allow): a ValueError before anything runs, or they are left out and listed.
 
     Returns
@@ -513,9 +602,23 @@ def sweep(
     Raises
     ------
     ValueError
-        Names the argument, its value and what is expected.
+        Names the argument, its value and the expectation.
     DamagedRecord
         A file in ``out`` is not the record that its name promises.
+
+    Examples
+    --------
+    >>> found = sweep(target="gaussian", sampler=["ddim", "heun"], steps=[5, 10], seeds=1, samples=100, out="results")
+    >>> found.computed, found.reused, found.table.name
+    (4, 0, 'results.csv')
+    >>> for row in found.rows:
+    ...     print(f"{row['sampler']:5} {row['steps']:3} {row['value']:.3f}")
+    ddim    5 0.392
+    ddim   10 0.214
+    heun    5 0.188
+    heun   10 0.082
+    >>> sweep(target="gaussian", sampler=["ddim", "heun"], steps=[5, 10], seeds=1, samples=100, out="results").reused
+    4
     """
     grid = {
         "target": target,
@@ -527,18 +630,14 @@ def sweep(
         "metric": metric,
         "start": start,
     }
-    return sweep_grids(
-        [grid], jobs=jobs, out=out, backend=backend, scheduler=scheduler, exact_draws=exact_draws, refused=refused
-    )
+    return sweep_grids([grid], jobs=jobs, out=out, exact_draws=exact_draws, refused=refused)
 
 
 def sweep_grids(
     grids: Sequence[Mapping[str, Any]],
     *,
-    jobs: int = 1,
+    jobs: int | Cluster = 1,
     out: StrPath | None = None,
-    backend: Literal["loky", "dask", "ray"] = "loky",
-    scheduler: str | None = None,
     exact_draws: int | None = None,
     refused: Literal["error", "skip"] = "error",
     notes: Mapping[str, Any] | None = None,
@@ -550,7 +649,7 @@ def sweep_grids(
     grids : list of dict
         Each with the keys target, sampler, schedule, steps, seeds, samples, metric and start of `sweep`. A cell and metric
         that several grids ask for is computed, and tabulated, once.
-    jobs, out, backend, scheduler, exact_draws, refused
+    jobs, out, exact_draws, refused
         As for `sweep`.
     notes : dict, optional
         Further entries of ``provenance.json`` (title, summary, finding).
@@ -558,13 +657,17 @@ def sweep_grids(
     Returns
     -------
     Sweep
+
+    Examples
+    --------
+    >>> shared = {"target": "gaussian", "steps": 5, "seeds": 1, "samples": 10, "metric": "w2", "start": "gaussian"}
+    >>> grids = [{**shared, "sampler": s, "schedule": g} for s, g in (("ddim", "vp_linear"), ("heun", "log_linear"))]
+    >>> len(sweep_grids(grids).rows)
+    2
     """
-    jobs = integer("jobs", jobs, low=1)
+    jobs = jobs if isinstance(jobs, Cluster) else integer("jobs", jobs, low=1)
     exact_draws = None if exact_draws is None else integer("exact_draws", exact_draws, low=0)
     choice("refused", refused, ("error", "skip"))
-    choice("backend", backend, tuple(_BACKENDS))
-    if scheduler is not None and (backend == "loky" or not isinstance(scheduler, str)):
-        fail("scheduler", scheduler, "an address, with backend 'dask' or 'ray'")
     codes, found = {}, {}
     tasks: dict[Any, Any] = {}
 
@@ -574,10 +677,12 @@ def sweep_grids(
             codes[names] = _code(*names)
         return _key(cell, metric, exact_draws, codes[names])
 
-    # What has a record was not refused when it was made; whether an exact KL exists may cost as much as the KL.
+    # A cell that has a record was not refused; to ask whether an exact KL exists may cost as much as the KL.
     wanted, left_out = _wanted(
         grids, refused, lambda cell, metric: out is not None and _path(out, key_of(cell, metric)).is_file()
     )
+
+    # Read the records that are there, and compute the others.
     for cell, metric in wanted:
         key = key_of(cell, metric)
         record = _stored(out, key, cell, metric) if out is not None else None
@@ -586,26 +691,23 @@ def sweep_grids(
         else:
             tasks.setdefault(cell, []).append((metric, key))
     reused = len(found)
-    for cell, names, fresh in _run(tasks, codes, jobs, out, backend, scheduler, exact_draws):
+    for cell, names, fresh in _run(tasks, codes, jobs, out, exact_draws):
         found.update({(cell, m): record for m, record in zip(names, fresh)})
+
+    # Rows come in the order of the grids, whichever cell was done first.
     ordered = [found[pair] for pair in wanted]
     rows = [{column: record[column] for column in COLUMNS} for record in ordered]
     done = Sweep(rows, len(found) - reused, reused, seconds=[record["seconds"] for record in ordered], refused=left_out)
     if out is not None:
-        _write_tables(
-            done,
-            ordered,
-            Path(out),
-            codes,
-            {
-                "arguments": _arguments(grids),
-                "jobs": jobs,
-                "backend": backend,
-                "exact_draws": exact_draws,
-                "refused": left_out,
-                **(notes or {}),
-            },
-        )
+        entries = {
+            "arguments": _arguments(grids),
+            "jobs": None if isinstance(jobs, Cluster) else jobs,
+            "backend": jobs.kind if isinstance(jobs, Cluster) else "loky",
+            "exact_draws": exact_draws,
+            "refused": left_out,
+            **(notes or {}),
+        }
+        _write_tables(done, ordered, Path(out), codes, entries)
     return done
 
 
@@ -637,7 +739,7 @@ def _write_tables(done, ordered, out, codes, entries):
 
 
 def _arguments(grids):
-    """What was asked for, as lists; with several grids the union of each, in order."""
+    """The arguments, as lists; with several grids the union of each, in order."""
     merged = {}
     for grid in map(_complete, grids):
         for name, value in grid.items():
@@ -675,7 +777,7 @@ def _complete(grid):
 
 
 def _wanted(grids, refused, known=lambda cell, metric: False):
-    """The (cell, metric) pairs in order, each once, and what was refused; ``known`` says what need not be asked again."""
+    """The (cell, metric) pairs in order, each once, and the refused ones; pairs that are ``known`` are not asked again."""
     wanted, left_out = {}, []
     for g in map(_complete, grids):
         size = math.prod(len(g[k]) for k in ("target", "sampler", "schedule", "steps", "seeds", "metric"))
@@ -696,7 +798,7 @@ def _wanted(grids, refused, known=lambda cell, metric: False):
 
 
 def _allowed(cell, metrics, refused, left_out, known):
-    """The metrics of which a cell can have records. What cannot run costs nothing: samplers check at the call."""
+    """The metrics that a cell allows. A combination that cannot run costs nothing: samplers check at the call."""
     law = law_of(cell.target)
     parse_only = {"target": cell.target, "sampler": cell.sampler, "schedule": cell.schedule, "steps": cell.steps}
     if cell.start == "exact" and not hasattr(law, "sample"):
@@ -726,15 +828,20 @@ def _allowed(cell, metrics, refused, left_out, known):
 # -- running ---------------------------------------------------------------------------------------------------------------
 
 
-def _run(tasks, codes, jobs, out, backend, scheduler, exact_draws):
+def _run(tasks, codes, jobs, out, exact_draws):
     """(cell, metrics, records) as they are done; ``tasks``: cell -> list of (metric, key)."""
     cells = list(tasks)
     work = [(cell, [m for m, _ in tasks[cell]], [k for _, k in tasks[cell]]) for cell in cells]
-    if backend == "loky" and (jobs == 1 or len(work) <= 1):
+    if jobs == 1 or (len(work) <= 1 and not isinstance(jobs, Cluster)):
         done = (_work(item, out, exact_draws) for item in work)
     else:
-        groups = [[work[i] for i in group] for group in _groups(cells, jobs if backend == "loky" else 16)]
-        done = _BACKENDS[backend](groups, codes, jobs, out, scheduler, exact_draws)
+        groups = [[work[i] for i in group] for group in _groups(cells, 16 if isinstance(jobs, Cluster) else jobs)]
+        # the longest first: a long task that begins last would leave the other workers idle
+        groups.sort(key=lambda items: -sum(cell.steps * cell.samples for cell, _, _ in items))
+        if isinstance(jobs, Cluster):
+            done = {"dask": _dask, "ray": _ray}[jobs.kind](groups, codes, jobs.scheduler, out, exact_draws)
+        else:
+            done = _loky(groups, codes, jobs, out, exact_draws)
     yield from progress(done, "cells", len(work))
 
 
@@ -850,12 +957,13 @@ def _codes_of(items, codes):
 def _parallel(groups, codes, out, exact_draws, driver=None, **options):
     from joblib import Parallel, delayed
 
-    return Parallel(return_as="generator_unordered", **options)(
+    # one task at a time: a worker that takes several may hold the last of them while another one is idle
+    return Parallel(return_as="generator_unordered", batch_size=1, **options)(
         delayed(_group)(items, _codes_of(items, codes), out, exact_draws, driver) for items in groups
     )
 
 
-def _loky(groups, codes, jobs, out, scheduler, exact_draws):
+def _loky(groups, codes, jobs, out, exact_draws):
     from joblib import parallel_config
 
     with parallel_config("loky", inner_max_num_threads=1):
@@ -874,15 +982,13 @@ def _remote(groups, codes, out, exact_draws):
             yield cell, names, fresh
 
 
-def _dask(groups, codes, jobs, out, scheduler, exact_draws):
+def _dask(groups, codes, scheduler, out, exact_draws):
     try:
         from dask.distributed import Client
     except ImportError:
         fail("backend", "dask", "an installed dask: pip install 'exactdiffusion[cluster]'")
     from joblib import parallel_config
 
-    if scheduler is None:
-        fail("scheduler", scheduler, "the address of a dask scheduler, e.g. tcp://192.168.1.2:8786")
     try:
         client = Client(scheduler, timeout=20, set_as_default=False)
     except (OSError, ValueError) as error:
@@ -893,7 +999,7 @@ def _dask(groups, codes, jobs, out, scheduler, exact_draws):
         yield from _remote(groups, codes, out, exact_draws)
 
 
-def _ray(groups, codes, jobs, out, scheduler, exact_draws):
+def _ray(groups, codes, scheduler, out, exact_draws):
     try:
         import ray
         from ray.util.joblib import register_ray
@@ -913,12 +1019,16 @@ def _ray(groups, codes, jobs, out, scheduler, exact_draws):
             ray.shutdown()
 
 
-_BACKENDS: dict[str, Callable] = {"loky": _loky, "dask": _dask, "ray": _ray}
-
-
 def summary(rows: Sequence[Row]) -> Iterator[tuple]:
-    """Mean, standard deviation over seeds, smallest lower end, what exact draws score (mean and central 90 %) and the rung,
-    with a vacuous bound beside it, per (target, sampler, schedule, steps, metric)."""
+    """Mean, standard deviation over seeds, smallest lower end, scores of exact draws (mean and central 90 %) and the rung,
+    with a vacuous bound beside it, per (target, sampler, schedule, steps, metric).
+
+    Examples
+    --------
+    >>> found = sweep(target="gaussian", sampler="ddim", steps=[5, 10], seeds=2, samples=100)
+    >>> [(row[3], row[5], row[6]) for row in summary(found.rows)]
+    [(5, 2, '0.3917'), (10, 2, '0.2137')]
+    """
     groups: dict[tuple, list[Row]] = {}
     for row in rows:
         groups.setdefault(tuple(row[k] for k in ("target", "sampler", "schedule", "steps", "metric")), []).append(row)

@@ -1,4 +1,4 @@
-"""Sweeps written down in TOML: the arguments of `exactdiffusion.sweep`, a title, and what was found.
+"""Sweeps written down in TOML: the arguments of `exactdiffusion.sweep`, a title, and findings.
 
 ::
 
@@ -10,7 +10,7 @@
     seeds = 3                                                # 0, 1, 2; or a list
 
     [[grid]]                                                 # optional: the sweep is the union of its grids;
-    schedule = "vp_linear"                                   # what a grid does not say it takes from above
+    schedule = "vp_linear"                                   # a grid takes missing keys from above
     [[grid]]
     schedule = ["log_linear", "edm"]
     samples = 500
@@ -40,7 +40,7 @@ __all__ = ["SweepFile", "problems", "read", "run"]
 #: Longer files are not read: a sweep is described in a page.
 MOST_BYTES = 1 << 18
 
-_NUMBER = r"(?<![=\d.])\d+\.\d+"  # in a finding; what follows "=" is the value of a parameter
+_NUMBER = r"(?<![=\d.])\d+\.\d+"  # in a finding; a number after "=" is the value of a parameter
 _NAMES = "a string, or a list of strings"
 _GRID = {
     "target": _NAMES,
@@ -59,8 +59,15 @@ _DEFAULTS = {"seeds": 5, "schedule": "vp_linear", "samples": 1000, "metric": "w2
 
 @dataclass(frozen=True)
 class SweepFile:
-    """A sweep file: ``grids`` for `sweep.sweep_grids`, ``options`` (exact_draws, refused), ``notes`` (title, summary,
-    finding) and ``checks`` (see `problems`)."""
+    r"""A sweep file: ``grids`` for `sweep.sweep_grids`, ``options`` (exact_draws, refused), ``notes`` (title, summary,
+    finding) and ``checks`` (see `problems`).
+
+    Examples
+    --------
+    >>> _ = Path("one.toml").write_text('target = "rings"\nsampler = "ddim"\nsteps = 5\n')
+    >>> read("one.toml").grids[0]["metric"]
+    'w2'
+    """
 
     path: Path
     grids: list
@@ -70,7 +77,7 @@ class SweepFile:
 
 
 def read(path: StrPath, *, own: bool = False) -> SweepFile:
-    """The sweep that a TOML file describes.
+    r"""The sweep that a TOML file describes.
 
     Parameters
     ----------
@@ -87,6 +94,13 @@ def read(path: StrPath, *, own: bool = False) -> SweepFile:
     ValueError
         Naming the file and the key: no such file, no TOML, an unknown key, a value of another type, a key that is missing,
         or a function of one's own without ``own``.
+
+    Examples
+    --------
+    >>> text = 'target = "rings"\nsampler = ["ddim", "heun"]\nsteps = 5\n'
+    >>> _ = Path("few.toml").write_text(text)
+    >>> read("few.toml").grids[0]["sampler"]
+    ['ddim', 'heun']
     """
     path = Path(path)
     if not path.is_file():
@@ -109,6 +123,8 @@ def _checked(path, content, own):
         if key not in expected:
             fail("key", key, "one of " + ", ".join(expected))
         _typed(key, value, expected[key])
+
+    # the grids: a grid takes missing keys from above, then from the defaults
     shared = {k: v for k, v in content.items() if k in _GRID}
     grids = []
     for number, table in enumerate(content.get("grid", [{}])):
@@ -123,6 +139,8 @@ def _checked(path, content, own):
         for kind in ("target", "sampler", "schedule"):
             _registered(kind, grid[kind], own)
         grids.append(grid)
+
+    # options of the sweep, and the numbers of its findings
     options = {k: content[k] for k in ("exact_draws", "refused") if k in content}
     checks = content.get("check", [])
     for number, table in enumerate(checks):
@@ -140,11 +158,17 @@ def _decimals(text):
 
 
 def problems(described: SweepFile, rows: Sequence[Row]) -> list[str]:
-    """What is wrong with the findings of a sweep file, given the rows of its table; an empty list when nothing is.
+    """Faults of the findings of a sweep file, given the rows of its table; an empty list when there are none.
 
     Every decimal number of the finding (but values of parameters, ``gamma=1.8``) must be one of the checks, and every check
     must be the mean of ``value`` (or of the column that it names) over the rows that it describes, rounded to the digits
     that it has.
+
+    Examples
+    --------
+    >>> described = SweepFile(Path("two.toml"), [], notes={"finding": ["The mean is 0.25."]})
+    >>> problems(described, [])
+    ['0.25 in a finding is not checked']
     """
     found, said = [], {n for text in described.notes.get("finding", ()) for n in re.findall(_NUMBER, text)}
     found += [f"{n} in a finding is not checked" for n in sorted(said - {c["number"] for c in described.checks})]
@@ -192,7 +216,7 @@ def _registered(kind, value, own):
 
 
 def run(path: StrPath, out: StrPath | None = None, *, own: bool = False, **options: Any) -> engine.Sweep:
-    """Run the sweep that a TOML file describes.
+    r"""Run the sweep that a TOML file describes.
 
     Parameters
     ----------
@@ -202,11 +226,18 @@ def run(path: StrPath, out: StrPath | None = None, *, own: bool = False, **optio
     own : bool
         As for `read`.
     **options
-        ``jobs``, ``backend``, ``scheduler`` of `sweep.sweep_grids`.
+        ``jobs`` of `sweep.sweep_grids`.
 
     Returns
     -------
     Sweep
+
+    Examples
+    --------
+    >>> text = 'target = "gaussian"\nsampler = "ddim"\nsteps = [5, 10]\nseeds = 1\nsamples = 10\n'
+    >>> _ = Path("two.toml").write_text(text)
+    >>> len(run("two.toml").rows)
+    2
     """
     described = read(path, own=own)
     return engine.sweep_grids(described.grids, out=out, notes=described.notes, **described.options, **options)

@@ -391,61 +391,6 @@ def test_fitted_mixture_on_digits():
     assert np.mean(law.noised(1, 0.1).log_density(centred)) > np.mean(single.noised(1, 0.1).log_density(centred))
 
 
-def test_complex_round_trip_and_circularity(chance, accuracy):
-    rng = np.random.default_rng(11)
-    x = rng.standard_normal((5, 3)) + 1j * rng.standard_normal((5, 3))
-    back = np.abs(cm.real_to_complex(cm.complex_to_real(x)) - x)
-    for name in ("complex_to_real", "real_to_complex"):
-        accuracy(f"papers.conditional_mean.{name}", back, 0.0, "there and back")
-    A = rng.standard_normal((3, 3)) + 1j * rng.standard_normal((3, 3))
-    C, mu = A @ A.conj().T, rng.standard_normal(3) + 1j * rng.standard_normal(3)
-    law = cm.complex_mixture([1.0], mu[None], C[None])
-    # the Wiener filter in complex arithmetic, noise variance eta^2 per complex entry: real sigma eta / sqrt(2)
-    eta2 = 0.4
-    y = rng.standard_normal((4, 3)) + 1j * rng.standard_normal((4, 3))
-    gain = C @ np.linalg.inv(C + eta2 * np.eye(3))
-    wiener = mu + (y - mu) @ gain.T
-    found = cm.real_to_complex(cm.cme(law, cm.complex_to_real(y), math.sqrt(eta2 / 2)))
-    accuracy("papers.conditional_mean.complex_mixture", np.abs(found - wiener), 1e-12, "Wiener filter in complex arithmetic")
-    draw = chance(comparisons=24)
-    draws = cm.real_to_complex(law.sample(60_000, draw.rng(12))) - mu
-    i, j = np.triu_indices(3)
-    for other, expected, name in ((draws.conj(), C[i, j], "E z z*"), (draws, 0 * C[i, j], "E z z^T")):
-        products = draws[:, i] * other[:, j]
-        draw.mean(products.real, expected.real, on=f"{name}, real part", tol=EPS)
-        draw.mean(products.imag, expected.imag, on=f"{name}, imaginary part", tol=EPS)
-
-
-def test_synthetic_complex_mixture():
-    law = cm.synthetic_complex_mixture(4, 6, seed=2)
-    assert law.dim == 12
-    assert abs(np.trace(law.covariance) - 6) < 1e-12
-    assert np.max(np.abs(law.mean)) == 0
-    y = observations(law, 0.5, 30)
-    value = float(cm.excess(law, cm.denoise(law, cm.refined_grid(30, 0.5), y, 0.5), y, 0.5))
-    assert value > 1e-4  # a scale mixture: not Gaussian
-
-
-def test_load_complex(tmp_path):
-    x = np.arange(6).reshape(2, 3) + 1j
-    np.save(tmp_path / "a.npy", x)
-    np.savez(tmp_path / "b.npz", first=x, second=2 * x)
-    np.testing.assert_array_equal(cm.load_complex(tmp_path / "a.npy"), x)
-    np.testing.assert_array_equal(cm.load_complex(tmp_path / "b.npz", "second"), 2 * x)
-    with pytest.raises(ValueError, match="key"):
-        cm.load_complex(tmp_path / "b.npz")
-    with pytest.raises(ValueError, match="key"):
-        cm.load_complex(tmp_path / "b.npz", "third")
-    with pytest.raises(ValueError, match="path"):
-        cm.load_complex(tmp_path / "missing.npy")
-    np.save(tmp_path / "c.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    with pytest.raises(ValueError):
-        cm.load_complex(tmp_path / "c.npy")
-    np.save(tmp_path / "d.npy", np.array([1.0, np.nan]))
-    with pytest.raises(ValueError, match="path"):
-        cm.load_complex(tmp_path / "d.npy")
-
-
 # ------------------------------------------------------------------------------------------------------ bad input
 
 LAW = plane()
@@ -493,12 +438,6 @@ Y = np.zeros((2, 2))
         ("power", lambda: cm.normalised(LAW, 0.0)),
         ("n_components", lambda: cm.fitted_mixture(Y, 5)),
         ("data", lambda: cm.fitted_mixture(Y, 1)),
-        ("x", lambda: cm.complex_to_real(np.zeros(3))),
-        ("x", lambda: cm.real_to_complex(np.zeros((2, 3)))),
-        ("means", lambda: cm.complex_mixture(None, np.zeros(3), np.zeros((1, 3, 3)))),
-        ("covariances", lambda: cm.complex_mixture(None, np.zeros((1, 3)), np.zeros((1, 2, 2)))),
-        ("covariances", lambda: cm.complex_mixture(None, np.zeros((1, 2)), np.array([[[1, 1j], [1j, 1]]]))),
-        ("dim", lambda: cm.synthetic_complex_mixture(3, 1)),
         ("v", lambda: bound.resampling_variance([1.0, 0.5], 1.0)),
         ("kernel", lambda: bound.resampling_variance([1.0, 0.0], 1.0, "none")),
         ("slopes", lambda: bound.stepwise_error(1.0, [-1.0])),

@@ -7,7 +7,11 @@ import numpy as np
 import pytest
 
 from exactdiffusion import PointCloud
-from exactdiffusion.papers.log_concavity.certificates import certify_log_concavity, largest_posterior_variance
+from exactdiffusion.papers.log_concavity.certificates import (
+    certify_log_concavity,
+    largest_posterior_variance,
+    log_concavity_threshold,
+)
 
 pytest.importorskip("flint", reason="ball arithmetic needs python-flint: pip install 'exactdiffusion[rigorous]'")
 
@@ -47,6 +51,16 @@ def test_real_certificates_are_accepted_and_claims_beyond_the_truth_are_not():
         y = proof.leaves[0][rng.integers(len(proof.leaves[0]), size=500)]
         top = np.max(largest_posterior_variance(PointCloud(proof.points, proof.weights), y, proof.variance))
         assert "above the claim" in _reason(dataclasses.replace(proof, bound=0.999 * top))
+
+
+@pytest.mark.parametrize("K", [6, 24])
+def test_certificates_just_above_the_threshold_are_accepted(K):
+    """Large radii, weights down to 1e-70 and thousands of cells: two per mille above the lower end of a random cloud."""
+    rng = np.random.default_rng([7, K])
+    law = PointCloud(rng.standard_normal((K, 2)), rng.dirichlet(np.ones(K)))
+    proof = certify_log_concavity(law, log_concavity_threshold(law).upper, keep_leaves=True)
+    assert proof.status is True
+    assert refutation(proof) is None
 
 
 @pytest.mark.parametrize("proof", [PLANE, LINE], ids=["plane", "line"])
@@ -125,7 +139,7 @@ def test_bound_of_a_leaf_and_of_the_tail_on_a_line(side):
     p = w * np.exp(-(P[:, 0] ** 2) / (2 * v))
     p /= p.sum()
     m = p @ P[:, 0]
-    leaf = p @ (P[:, 0] - m) ** 2 * np.exp(np.max(np.abs(P[:, 0] - m)) * R / v)
+    leaf = max(p @ ((P[:, 0] - m) ** 2 * np.exp((P[:, 0] - m) * s / v)) for s in (R, -R))
     _turns(_record(P, w, v, R, [[0.0]], [R]), leaf, "leaf")
     tail = 0.0
     for y, top in ((side * R, 2), (-side * R, 0)):
@@ -141,7 +155,8 @@ def test_bound_of_a_leaf_and_of_the_sectors_in_the_plane():
     p = w * np.exp(-np.sum(P**2, axis=1) / (2 * v))
     p /= p.sum()
     Z = P - p @ P
-    leaf = np.linalg.eigvalsh((Z * p[:, np.newaxis]).T @ Z)[-1] * np.exp(np.linalg.norm(Z, axis=1).max() * 2**0.5 * R / v)
+    tilted = [p * np.exp(Z @ np.array(s) * R / v) for s in ((1, 1), (1, -1), (-1, 1), (-1, -1))]
+    leaf = max(np.linalg.eigvalsh((Z * q[:, np.newaxis]).T @ Z)[-1] for q in tilted)
     right, left, up, down = ([k for k in range(4) if P[k] @ u > 0] for u in ((1, 0), (-1, 0), (0, 1), (0, -1)))
     near = np.pi / 4 * np.arange(8)
     clusters = (right, None, up, None, left, None, down, None)
@@ -181,7 +196,8 @@ def test_every_leaf_is_bounded_wherever_it_stands_in_the_list():
         unit = 2 * halves[k]
         parent = (2 * np.floor((centres[k] + PLANE.radius) / (2 * unit)) + 1) * unit - PLANE.radius
         inside = np.all(np.abs(centres - parent) < unit, axis=1)
-        assert inside.sum() == 4
+        if inside.sum() < 4:  # the other children lie beyond the rim
+            continue
         reasons = []
         for order in (slice(None), slice(None, None, -1)):
             more = np.concatenate([[parent], centres[~inside]])[order], np.concatenate([[unit], halves[~inside]])[order]

@@ -91,15 +91,10 @@ def functions():
 
 def places(source):
     """How often each operator applies to a source: a list of (operator name, number of places)."""
-    from cosmic_ray.ast import get_ast
+    from cosmic_ray.ast import ast_nodes, get_ast
     from cosmic_ray.plugins import get_operator
 
-    def nodes(node):
-        yield node
-        for child in getattr(node, "children", ()):
-            yield from nodes(child)
-
-    everything = list(nodes(get_ast(source)))
+    everything = list(ast_nodes(get_ast(source)))
     operators = [(name, get_operator(f"core/{name}")()) for name in OPERATORS]
     return [(name, sum(len(list(op.mutation_positions(node))) for node in everything)) for name, op in operators]
 
@@ -229,17 +224,7 @@ def who_runs_what(out):
 
     for target in functions():
         planted.plant(Traced(f"trace {target}", "trace", target, "", "", ("-",), False, "mutation"))
-    args = [
-        "--import-mode=importlib",
-        "-p",
-        "exactdiffusion.checks.pytest_plugin",
-        "-p",
-        "no:cacheprovider",
-        "--tb=short",
-        "-q",
-    ]
-    args += ["--no-header", "--no-verdict-table", f"--rootdir={planted.ROOT}"]
-    code = pytest.main([*args, *(str(planted.ROOT / t) for t in TESTS)], plugins=[_CALLS])
+    code = pytest.main([*planted.options(False), "--tb=short", *(str(planted.ROOT / t) for t in TESTS)], plugins=[_CALLS])
     if code:
         raise SystemExit(f"the tests fail without a mutation (exit code {int(code)})")
     Path(out).write_text(json.dumps(_CALLS.table()))
@@ -391,11 +376,15 @@ def run(count=COUNT, seed=SEED, only="", calls=None):
     chosen, population = draw(count, seed, only)
     equivalent = [m for m in chosen if (m.target, key(m)) in reasons]
     chosen = [m for m in chosen if (m.target, key(m)) not in reasons]
+
+    # which test executes which function: one run of the tests without a mutation
     if calls is None:
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "calls.json"
             server.python([__file__, "--map", str(out)])
             calls = json.loads(out.read_text())
+
+    # some jobs are run without their mutation first: a red test would otherwise count as one that sees it
     jobs = [_job(m, calls) for m in chosen]
     work = [job for job in jobs if job is not None]
     clean = [{**job, "fault": None, "nodes": job["nodes"][: CONTROL[1]]} for job in work[:: max(1, len(work) // CONTROL[0])]]
@@ -403,6 +392,8 @@ def run(count=COUNT, seed=SEED, only="", calls=None):
     red = [r["failed"] or r["error"] for r in results[: len(clean)] if r["failed"] or r["error"]]
     if red:
         raise RuntimeError(f"red without a mutation: {red[0]}")
+
+    # count the mutants by their end
     results = iter(results[len(clean) :])
     killed, survivors, unreached = {way: [] for way in WAYS}, [], []
     for found, job in zip(chosen, jobs):

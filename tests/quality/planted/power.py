@@ -128,20 +128,13 @@ def run(spec):
 
     job, found = json.loads(spec), []
     planted.plant(planted.from_spec(job["fault"]))
-    args = [
-        "--import-mode=importlib",
-        "-p",
-        "exactdiffusion.checks.pytest_plugin",
-        "-p",
-        "no:cacheprovider",
-        "--tb=no",
-        "-q",
-    ]
-    args += ["--no-header", "--no-verdict-table", f"--rootdir={planted.ROOT}"]
     stdout, sys.stdout = sys.stdout, open(os.devnull, "w")  # noqa: SIM115 (for the rest of a process made for this run)
     for seed in job["seeds"]:
         comparisons, failures = _Comparisons(), planted._Failures()
-        pytest.main([*args, f"--seed={seed}", str(planted.ROOT / job["check"])], plugins=[comparisons, failures])
+        pytest.main(
+            [*planted.options(False), f"--seed={seed}", str(planted.ROOT / job["check"])], plugins=[comparisons, failures]
+        )
+
         # how far beyond its quantile; a demonstration is red below it
         beyond = [(c.deviation - c.quantile) * (-1 if c.kind == "demonstrated" else 1) for c in comparisons.found]
         worst = comparisons.found[max(range(len(beyond)), key=beyond.__getitem__)] if beyond else None

@@ -134,6 +134,7 @@ def _work(jobs, child):
     results, waiting, running = [None] * len(jobs), list(enumerate(jobs)), {}
     with selectors.DefaultSelector() as selector:
         while waiting or running:
+            # start as many processes as there are processors; each writes its result into a pipe
             while waiting and len(running) < workers:
                 index, job = waiting.pop(0)
                 read, write = os.pipe()
@@ -144,12 +145,15 @@ def _work(jobs, child):
                 os.close(write)
                 running[read] = (index, pid, time.perf_counter(), [])
                 selector.register(read, selectors.EVENT_READ)
+
+            # read from whatever has written; an empty read is the end of a process
             for key, _ in selector.select():
                 index, pid, start, parts = running[key.fd]
                 data = os.read(key.fd, 1 << 16)
                 if data:
                     parts.append(data)
                     continue
+
                 selector.unregister(key.fd)
                 os.close(key.fd)
                 os.waitpid(pid, 0)

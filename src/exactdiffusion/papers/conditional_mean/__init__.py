@@ -1,4 +1,4 @@
-"""What belongs to the paper on the conditional mean estimator only: its grids, its denoiser and complex-valued data."""
+"""The paper on the conditional mean estimator: its grids and its denoiser."""
 
 from . import denoiser
 from .denoiser import *  # noqa: F403 - the names of its __all__, which are listed there alone

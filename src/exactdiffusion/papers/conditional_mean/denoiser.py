@@ -23,8 +23,8 @@ import numpy as np
 
 from ... import distances, samplers
 from ..._core.arrays import array_namespace, from_numpy, to_numpy
-from ..._core.typing import Array, ArrayLike, Law, Moments, NoiseSource, Row, StrPath
-from ..._core.validation import choice, fail, in_range, integer, no_mask, points, scalar
+from ..._core.typing import Array, ArrayLike, Law, Moments, NoiseSource, Row
+from ..._core.validation import choice, fail, in_range, integer, points, scalar
 from ...laws import GaussianMixture
 from ...laws.base import EPS
 from ...samplers._base import checked_noise
@@ -38,25 +38,20 @@ __all__ = [
     "ReverseKernel",
     "chain",
     "cme",
-    "complex_mixture",
-    "complex_to_real",
     "denoise",
     "denoiser_laplacian",
     "excess",
     "fitted_mixture",
     "lmmse",
-    "load_complex",
     "ls",
     "match",
     "normalised",
     "posterior_variance",
     "power_grid",
-    "real_to_complex",
     "refined_grid",
     "released_grid",
     "reverse_kernel",
     "study",
-    "synthetic_complex_mixture",
 ]
 
 #: first beta of the released code: SNR 40 dB at its cleanest level
@@ -85,6 +80,12 @@ def released_grid(T: int, beta_T: float | None = None, beta_1: float = BETA_1) -
     ------
     ValueError
         ``beta_T`` missing for a T that the released code does not list, or betas outside (0, 1).
+
+    Examples
+    --------
+    >>> grid = released_grid(100)
+    >>> grid.N, float(grid.sigma[-1])
+    (100, 0.0)
     """
     T = integer("T", T, low=1)
     if beta_T is None:
@@ -114,6 +115,11 @@ def refined_grid(n: int, sigma: float, spacing: Literal["vp_linear", "linear", "
     spacing : {"vp_linear", "linear", "geometric"}
         Equal steps in the time of the VP-linear schedule (beta from 0.03 to 10), equal steps in v, or in log v down to
         v / n^2 (then 0).
+
+    Examples
+    --------
+    >>> refined_grid(4, 0.5, "linear").sigma ** 2
+    array([0.25  , 0.1875, 0.125 , 0.0625, 0.    ])
     """
     n, sigma = integer("n", n, low=1), scalar("sigma", sigma, low=0, low_open=True)
     choice("spacing", spacing, ("vp_linear", "linear", "geometric"))
@@ -141,6 +147,12 @@ def power_grid(T: int, gamma: float, sigma: float, c: float = 1.0) -> Grid:
     ValueError
         Naming gamma, where the noisiest level of the schedule is cleaner than ``sigma``: for gamma > 1 and large T no level
         matches.
+
+    Examples
+    --------
+    >>> grid = power_grid(100, 0.5, 1.0)
+    >>> grid.N, float(grid.sigma[-1])
+    (37, 0.0)
     """
     T, gamma = integer("T", T, low=1), scalar("gamma", gamma, low=0)
     sigma, c = scalar("sigma", sigma, low=0, low_open=True), scalar("c", c, low=0, low_open=True)
@@ -169,6 +181,11 @@ class Match:
     """Level at which a chain starts: ``index`` in the grid, ``steps`` left, its VE noise ``sigma`` and the mismatch in dB.
 
     ``mismatch_db`` is the SNR of the level minus that of the observation: positive when the level is cleaner.
+
+    Examples
+    --------
+    >>> match(released_grid(300), 1.0).steps
+    108
     """
 
     index: int
@@ -192,6 +209,11 @@ def match(
     convention : {"matched", "code"}
         "code" reproduces an off-by-one of the first released code: the first model call is one level cleaner than matched,
         and at the cleanest match no step is run at all. For reproduction only.
+
+    Examples
+    --------
+    >>> match(released_grid(100), 0.5).steps
+    21
     """
     choice("convention", convention, ("matched", "code"))
     sigma = scalar("sigma", sigma, low=0, low_open=True)
@@ -264,11 +286,19 @@ def chain(
     ------
     ValueError
         At the call, naming the argument.
+
+    Examples
+    --------
+    >>> law, y = ed.GaussianMixture([1.0], [[0.0]], 1.0), np.array([[1.0]])
+    >>> [round(float(x[0, 0]), 4) for x in chain(law, refined_grid(3, 1.0), y)]
+    [1.0, 0.6821, 0.5414, 0.5]
     """
     choice("method", method, METHODS)
     choice("unit", unit, ("db", "linear"))
     choice("convention", convention, ("matched", "code"))
     _oracle(law)
+
+    # the observation, the noise and the level that the user assumes
     grid = _chain_grid(grid)
     z = points("y", y, law.dim)
     if z.shape[0] and not float(array_namespace(z).max(array_namespace(z).abs(z))) <= 1e150:
@@ -277,6 +307,8 @@ def chain(
         checked_noise(noise)
     if assumed is not None:
         assumed = scalar("assumed", assumed, low=0, high=1e150, low_open=True)
+
+    # start at the first level, or at the one whose SNR matches y best, in coordinates of scale 1
     if sigma is None:
         if assumed is not None or convention != "matched":
             fail("sigma", sigma, "the noise of y: assumed and convention choose a level of the grid for it")
@@ -290,6 +322,8 @@ def chain(
         if found.steps == 0:
             return iter((z,))
         grid = grid[found.index :].to_ve()
+
+    # run the method from there
     if method == "mean":
         return samplers.ddpm(law, grid, z, variance="zero")
     if method == "ddim":
@@ -325,6 +359,13 @@ def denoise(law: Law, grid: Grid, y: ArrayLike, sigma: float | None = None, *, r
     Returns
     -------
     array, shape (n, d)
+
+    Examples
+    --------
+    >>> law, y = ed.GaussianMixture([0.5, 0.5], [[-1.0], [1.0]], 0.01), np.array([[0.2], [2.0]])
+    >>> denoise(law, refined_grid(50, 1.0), y, 1.0).round(3)
+    array([[0.98],
+           [1.01]])
     """
     runs = integer("runs", runs, low=1)
     _oracle(law)
@@ -353,18 +394,36 @@ def denoise(law: Law, grid: Grid, y: ArrayLike, sigma: float | None = None, *, r
 
 
 def cme(law: Law, y: ArrayLike, sigma: float) -> Array:
-    """Conditional mean ``E[x | y]`` for ``y = x + sigma n``, (n, d)."""
+    """Conditional mean ``E[x | y]`` for ``y = x + sigma n``, (n, d).
+
+    Examples
+    --------
+    >>> cme(ed.GaussianMixture([1.0], [[0.0]], 1.0), np.array([[1.0]]), 1.0)
+    array([[0.5]])
+    """
     return _oracle(law).noised(1.0, scalar("sigma", sigma, low=0)).denoise(points("y", y, law.dim))
 
 
 def ls(y: ArrayLike) -> Array:
-    """Least squares: the observation itself."""
+    """Least squares: the observation itself.
+
+    Examples
+    --------
+    >>> ls(np.array([[1.0]]))
+    array([[1.]])
+    """
     return points("y", y)
 
 
 @in_range
 def lmmse(law: Moments, y: ArrayLike, sigma: float) -> Array:
-    """Linear MMSE estimate from the mean m and covariance C of the law: ``m + C (C + sigma^2)^-1 (y - m)``, (n, d)."""
+    """Linear MMSE estimate from the mean m and covariance C of the law: ``m + C (C + sigma^2)^-1 (y - m)``, (n, d).
+
+    Examples
+    --------
+    >>> lmmse(ed.GaussianMixture([1.0], [[0.0]], 1.0), np.array([[1.0]]), 1.0)
+    array([[0.5]])
+    """
     y, sigma = points("y", y, _oracle(law).dim), scalar("sigma", sigma, low=0, low_open=True)
     xp = array_namespace(y)
     covariance, mean = np.asarray(law.covariance), np.asarray(law.mean)
@@ -375,7 +434,13 @@ def lmmse(law: Moments, y: ArrayLike, sigma: float) -> Array:
 
 @in_range
 def posterior_variance(law: Law, y: ArrayLike, sigma: float) -> Array:
-    """Trace of ``Cov[x | y]``, (n,): its mean over y is the MMSE."""
+    """Trace of ``Cov[x | y]``, (n,): its mean over y is the MMSE.
+
+    Examples
+    --------
+    >>> posterior_variance(ed.GaussianMixture([1.0], [[0.0]], 1.0), np.array([[1.0]]), 1.0)
+    array([0.5])
+    """
     y, sigma = points("y", y, _oracle(law).dim), scalar("sigma", sigma, low=0)
     xp = array_namespace(y)
     if y.shape[0] == 0:
@@ -393,6 +458,12 @@ class ReverseKernel:
     """Law of the next state given this one: a Gaussian mixture per row.
 
     ``weights`` (n, K), ``means`` (n, K, d), ``covariances`` (K, d, d): the covariances do not depend on the state.
+
+    Examples
+    --------
+    >>> kernel = reverse_kernel(ed.GaussianMixture([1.0], [[0.0]], 1.0), np.array([[1.0]]), 1.0, 0.5)
+    >>> kernel.weights, kernel.covariance
+    (array([[1.]]), array([[[0.375]]]))
     """
 
     weights: np.ndarray
@@ -444,6 +515,12 @@ def reverse_kernel(law: GaussianMixture, z: ArrayLike, v: float, v_next: float) 
     Returns
     -------
     ReverseKernel
+
+    Examples
+    --------
+    >>> kernel = reverse_kernel(ed.GaussianMixture([1.0], [[0.0]], 1.0), np.array([[1.0]]), 1.0, 0.5)
+    >>> kernel.mean, kernel.covariance
+    (array([[0.75]]), array([[[0.375]]]))
     """
     if not isinstance(law, GaussianMixture):
         fail("law", law, "a GaussianMixture")
@@ -477,6 +554,11 @@ def denoiser_laplacian(law: GaussianMixture, z: ArrayLike, v: float) -> Array:
 
     :math:`(\Delta D)_i = v^{-2}\sum_j \kappa_{ijj}(x \mid z)`: the integrand of the gap between the limit of the mean chain
     and the conditional mean. Zero for a Gaussian.
+
+    Examples
+    --------
+    >>> denoiser_laplacian(ed.GaussianMixture([1.0], [[0.0]], 1.0), np.array([[1.0]]), 1.0)
+    array([[0.]])
     """
     p = reverse_kernel(law, z, v, 0.0)  # NumPy
     a = p.means - p.mean[:, None]
@@ -490,7 +572,13 @@ def denoiser_laplacian(law: GaussianMixture, z: ArrayLike, v: float) -> Array:
 
 @in_range
 def normalised(law: GaussianMixture, power: float | None = None) -> GaussianMixture:
-    """The mixture moved and scaled by one number so that ``E x = 0`` and ``E |x|^2 = power`` (default: its dimension)."""
+    """The mixture moved and scaled by one number so that ``E x = 0`` and ``E |x|^2 = power`` (default: its dimension).
+
+    Examples
+    --------
+    >>> float(normalised(ed.GaussianMixture([1.0], [[0.0, 0.0]], 4.0)).covariance.trace())
+    2.0
+    """
     if not isinstance(law, GaussianMixture):
         fail("law", law, "a GaussianMixture")
     power = float(law.dim) if power is None else scalar("power", power, low=1e-100, high=1e100)
@@ -515,6 +603,12 @@ def fitted_mixture(data: ArrayLike, n_components: int = 32, *, reg_covar: float 
         With n / n_components rows a component below d the covariances are dominated by ``reg_covar``.
     reg_covar : float
     seed : int
+
+    Examples
+    --------
+    >>> data = np.random.default_rng(0).normal(size=(200, 2))
+    >>> fitted_mixture(data, 2).means.shape
+    (2, 2)
     """
     from sklearn.mixture import GaussianMixture as Fit
 
@@ -537,121 +631,6 @@ def fitted_mixture(data: ArrayLike, n_components: int = 32, *, reg_covar: float 
     return normalised(GaussianMixture.from_sklearn(fit.fit(data / math.sqrt(power))))
 
 
-def complex_to_real(x: ArrayLike) -> np.ndarray:
-    """Complex rows (n, N) as real rows (n, 2N), ``[Re, Im]``.
-
-    Circular complex noise of variance eta^2 is real noise of variance eta^2 / 2 in each of the 2N entries.
-    """
-    no_mask("x", x)
-    try:
-        x = np.asarray(x)
-    except ValueError:
-        fail("x", x, "a finite complex array of shape (n, N)")
-    if x.ndim != 2 or x.dtype.kind not in "iufc" or not np.isfinite(x).all():
-        fail(f"x (shape {x.shape})", x, "a finite complex array of shape (n, N)")
-    return np.concatenate([x.real, x.imag], axis=1).astype(np.float64)
-
-
-def real_to_complex(x: ArrayLike) -> np.ndarray:
-    """Inverse of :func:`complex_to_real`; a NumPy array."""
-    x = to_numpy(points("x", x))
-    if x.shape[1] % 2:
-        fail(f"x (shape {x.shape})", x, "an even number of columns")
-    half = x.shape[1] // 2
-    return x[:, :half] + 1j * x[:, half:]
-
-
-def complex_mixture(weights: ArrayLike | None, means: ArrayLike, covariances: ArrayLike) -> GaussianMixture:
-    r"""Circular complex Gaussian mixture in real form, dimension 2N.
-
-    A component ``CN(mu, C)`` has the real form ``N([Re mu, Im mu], 1/2 [[Re C, -Im C], [Im C, Re C]])``.
-
-    Parameters
-    ----------
-    weights : (K,) or None
-    means : complex (K, N)
-    covariances : complex Hermitian (K, N, N)
-    """
-    arrays = []
-    for name, value in (("means", means), ("covariances", covariances)):
-        no_mask(name, value)
-        try:
-            arrays.append(np.asarray(value))
-        except ValueError:
-            fail(name, value, "a complex array")
-        if arrays[-1].dtype.kind not in "iufc" or not np.isfinite(arrays[-1]).all():
-            fail(name, value, "a finite complex array")
-    means, C = arrays
-    if means.ndim != 2 or 0 in means.shape:
-        fail(f"means (shape {means.shape})", means, "a complex array of shape (K, N)")
-    K, N = means.shape
-    if C.shape != (K, N, N) or not np.isfinite(C).all():
-        fail(f"covariances (shape {C.shape})", covariances, f"a finite complex array of shape ({K}, {N}, {N})")
-    size = np.max(np.abs(C), axis=(1, 2), keepdims=True)
-    if np.any(np.abs(C - np.conj(np.swapaxes(C, 1, 2))) > 1e-10 * size):
-        fail("covariances", covariances, "Hermitian matrices")
-    real = np.concatenate([np.concatenate([C.real, -C.imag], axis=2), np.concatenate([C.imag, C.real], axis=2)], axis=1)
-    return GaussianMixture(weights, complex_to_real(means), real / 2)
-
-
-def synthetic_complex_mixture(n_components: int = 16, dim: int = 16, seed: int = 0) -> GaussianMixture:
-    """Complex mixture that stands in for short-time spectra of speech: zero mean, banded spectra, random loudness.
-
-    Component k is circular with covariance ``F diag(p_k) F^H + 1e-3 I``: F the unitary DFT, p_k a resonance of random
-    centre, width and loudness (log-normal). Normalised to unit complex power, E|x|^2 = dim. A stand-in: no claim about
-    recorded audio follows from it.
-
-    Returns
-    -------
-    GaussianMixture of dimension ``2 dim``
-    """
-    n_components, dim = integer("n_components", n_components, low=1), integer("dim", dim, low=2)
-    rng = np.random.default_rng(integer("seed", seed, low=0))
-    weights = rng.uniform(0.5, 1.5, n_components)
-    weights /= weights.sum()
-    F = np.fft.fft(np.eye(dim), norm="ortho")
-    centre, width = rng.uniform(0, dim, n_components), rng.uniform(0.5, dim / 4, n_components)
-    loudness = np.exp(1.5 * rng.standard_normal(n_components))
-    distance = np.abs(np.arange(dim) - centre[:, None])
-    distance = np.minimum(distance, dim - distance)
-    p = loudness[:, None] * np.exp(-0.5 * (distance / width[:, None]) ** 2)
-    C = (F[None] * p[:, None, :]) @ np.conj(F).T + 1e-3 * np.eye(dim)
-    C = (C + np.conj(np.swapaxes(C, 1, 2))) / 2
-    return normalised(complex_mixture(weights, np.zeros((n_components, dim)), C), power=float(dim))
-
-
-def load_complex(path: StrPath, key: str | None = None) -> np.ndarray:
-    """Complex rows (n, N) from a user's ``.npy`` or ``.npz`` file (never unpickled).
-
-    Parameters
-    ----------
-    path : path
-    key : str, optional
-        Array of the .npz; the only one if absent.
-
-    Raises
-    ------
-    ValueError
-        Naming path or key.
-    """
-    try:
-        with open(path, "rb") as stream:
-            loaded = np.load(stream, allow_pickle=False)
-            if isinstance(loaded, np.ndarray):
-                x = loaded
-            else:
-                names = list(loaded.files)
-                wrong = len(names) != 1 if key is None else key not in names
-                x = None if wrong else loaded[names[0] if key is None else key]
-    except Exception as error:  # what NumPy and zipfile raise for a damaged file has no common base class
-        raise ValueError(f"path: got {str(path)!r} ({error}); expected a readable .npy or .npz file") from None
-    if x is None:
-        fail("key", key, f"one of {names}, the arrays in {path}")
-    if x.ndim != 2 or x.dtype.kind not in "iufc" or not np.isfinite(x).all() or 0 in x.shape:
-        fail(f"path (array of shape {x.shape}, {x.dtype})", str(path), "a finite real or complex array of shape (n, N)")
-    return x.astype(np.complex128)
-
-
 @in_range
 def excess(law: Law, estimate: ArrayLike, y: ArrayLike, sigma: float) -> distances.Estimate:
     r"""Relative excess :math:`E|f - E[x|y]|^2 / \mathrm{MMSE}`, both averaged over the same observations.
@@ -660,6 +639,12 @@ def excess(law: Law, estimate: ArrayLike, y: ArrayLike, sigma: float) -> distanc
     -------
     measure.Estimate
         Its standard error takes the MMSE of the sample as given.
+
+    Examples
+    --------
+    >>> law, y = ed.GaussianMixture([1.0], [[0.0]], 1.0), np.array([[1.0], [-2.0]])
+    >>> float(excess(law, cme(law, y, 1.0), y, 1.0))
+    0.0
     """
     points("y", y, _oracle(law).dim, allow_empty=False)
     mmse = float(np.mean(to_numpy(posterior_variance(law, y, sigma))))
@@ -696,6 +681,12 @@ def study(
         estimator ("CME", "LS", "LMMSE", "T = ..."), steps, snr_db, samples, nmse and nmse_error (by the law's power), excess
         (relative to the mean posterior variance of the same draws) and excess_error, start (number of steps run),
         mismatch_db.
+
+    Examples
+    --------
+    >>> law = normalised(ed.GaussianMixture([0.5, 0.5], [[-1.0], [1.0]], 0.01))
+    >>> [row["estimator"] for row in study(law, 0.0, [5, 300], samples=100, seed=0)]
+    ['CME', 'LS', 'LMMSE', 'T = 5', 'T = 300']
     """
     choice("method", method, ("mean", "ddim"))
     if not isinstance(law, GaussianMixture):
@@ -708,6 +699,8 @@ def study(
         fail("steps", steps, f"lengths that the released code lists: {sorted(BETA_T)}")
     snr_db = scalar("snr_db", snr_db, low=-300, high=300)
     samples = integer("samples", samples, low=2)
+
+    # the observations, their conditional means and the MMSE
     sigma = float(sigma_from_snr_db(snr_db))
     rng = np.random.default_rng([integer("seed", seed, low=0), round(1000 * (snr_db + 1000))])
     x = law.sample(samples, rng)
@@ -724,6 +717,7 @@ def study(
             "start": start, "mismatch_db": mismatch,
         }  # fmt: skip
 
+    # the baselines, then the chain on each schedule
     rows = [row("CME", 0, best), row("LS", 0, ls(y)), row("LMMSE", 0, lmmse(law, y, sigma))]
     for T in steps:
         grid = released_grid(T)

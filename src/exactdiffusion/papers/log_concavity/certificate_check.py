@@ -7,9 +7,13 @@ stored. What is examined, in integers and in ball arithmetic (python-flint):
 indices. The tree is walked from its root: each cell is a leaf, or is split, or lies outside the open ball of radius R; each
 leaf is met exactly once.
 
-*Leaf.* Let c be its centre, ``m = E[Z | c]``, ``rho = max |z_i - m|``, h the distance from c to a corner. At ``y = c + s``,
-``|s| <= h``, atom i weighs ``p_i(c) e_i / E[e | c]``, ``e_i = exp((z_i - m) s / v)``, and ``E[e | c] >= 1`` by Jensen's
-inequality. A variance is at most the second moment about m: ``lammax Cov(y) <= exp(rho h / v) lammax Cov(c)``.
+*Leaf.* Let c be its centre, ``m = E[Z | c]`` and ``p_i`` the weights at c. A point y of the leaf is a mean of the corners
+``c + s_k``, with weights a_k >= 0 of sum 1. At y atom i weighs ``p_i e_i / E[e | c]``, ``e_i = exp((z_i - m)(y - c) / v)``,
+and ``E[e | c] >= 1`` by Jensen's inequality. The exponential function is convex, so that
+``e_i <= sum_k a_k exp((z_i - m) s_k / v)``. A variance is at most the second moment about m: for a unit vector u,
+``u Cov(y) u <= sum_i p_i e_i (u (z_i - m))^2 <= sum_k a_k u S_k u``, where
+``S_k = sum_i p_i exp((z_i - m) s_k / v) (z_i - m)(z_i - m)^T``. Hence ``lammax Cov(y)`` is at most the largest
+``lammax S_k`` of the 2^r corners.
 
 *Beyond R.* For ``y = t u``, ``t >= R``, u a direction of a sector, and any atom b, an atom i has at most the weight
 ``q_i = w_i / w_b exp((|z_b|^2 - |z_i|^2) / (2 v) + R g_i / v)`` where ``u (z_i - z_b) <= g_i < 0`` over the sector. For a
@@ -19,6 +23,7 @@ there are two directions, and C is the last atom.
 """
 
 from fractions import Fraction
+from itertools import product
 from math import pi
 from typing import Any
 
@@ -72,6 +77,20 @@ def refutation(certificate: Any, prec: int = 96, every: int = 1) -> str | None:
     """The first reason why the stored leaves and sectors do not prove the claim, as a text; None where they prove it.
 
     ``every`` = k bounds each k-th leaf only, while the cover is always examined: None is then no proof.
+
+    Examples
+    --------
+    A certificate that was made is not refuted; the same cells do not prove a smaller bound.
+
+    >>> import dataclasses
+    >>> from exactdiffusion import PointCloud
+    >>> from exactdiffusion.papers.log_concavity.certificates import certify_log_concavity
+    >>> from exactdiffusion.papers.log_concavity.certificate_check import refutation
+    >>> proof = certify_log_concavity(PointCloud([[-1.0], [1.0]]), 1.1, keep_leaves=True)
+    >>> print(refutation(proof))
+    None
+    >>> refutation(dataclasses.replace(proof, bound=0.9))[:21]
+    'the bound of the leaf'
     """
     import flint
 
@@ -118,13 +137,15 @@ def refutation(certificate: Any, prec: int = 96, every: int = 1) -> str | None:
             total = sum(p, zero)
             m = [dot(p, column) / total for column in zip(*P)]
             Z = [minus(z, m) for z in P]
-            C = [[sum((q * z[a] * z[b] for q, z in zip(p, Z)), zero) / total for b in range(r)] for a in range(r)]
-            lam = C[0][0]
-            if r == 2:
-                lam = (C[0][0] + C[1][1]) / 2 + largest([((C[0][0] - C[1][1]) / 2) ** 2 + C[0][1] ** 2]).sqrt()
-            rho = largest(dot(z, z) for z in Z).sqrt()
-            if not lam * (rho * half * arb(r).sqrt() / v).exp() <= bound:
-                return f"the bound of the leaf at {centre} is above the claim"
+            # the second moment about m, tilted towards each corner
+            for signs in product((-1, 1), repeat=r):
+                corner = [s * half for s in signs]
+                tilted = [q * (dot(z, corner) / v).exp() / total for q, z in zip(p, Z)]
+                S = [[sum((q * z[a] * z[b] for q, z in zip(tilted, Z)), zero) for b in range(r)] for a in range(r)]
+                # lammax S <= bound: the diagonal and the determinant of bound I - S are not negative
+                room = [bound - S[a][a] for a in range(r)]
+                if not all(a >= 0 for a in room) or (r == 2 and not room[0] * room[1] >= S[0][1] ** 2):
+                    return f"the bound of the leaf at {centre} is above the claim"
         last = [floats.index(max(floats)), floats.index(min(floats))]
         for alpha, wide, C in certificate.tails if r == 2 else [(0.0, 0.0, last[:1]), (pi, 0.0, last[1:])]:
             angle, wide = arb(alpha), arb(wide + _ANGLE)

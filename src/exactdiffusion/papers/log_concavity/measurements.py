@@ -99,6 +99,16 @@ def posterior_mean(law: Law, total: ArrayLike, m: int, sigma: float) -> Array:
     Notes
     -----
     Source: arXiv 2305.19473, Eq. (2.3). The level is sigma^2 / m: not sigma^2, and not that of the last measurement alone.
+
+    Examples
+    --------
+    Two measurements of N(0, 1) with the sum 3 and sigma = 1:
+
+    >>> from exactdiffusion import GaussianMixture
+    >>> from exactdiffusion.papers.log_concavity.measurements import posterior_mean
+    >>> law = GaussianMixture([1.0], [[0.0]], 1.0)
+    >>> posterior_mean(law, [[3.0]], m=2, sigma=1.0)
+    array([[1.]])
     """
     q, x = _level(law, total, m, sigma)
     return q.denoise(x)
@@ -106,7 +116,19 @@ def posterior_mean(law: Law, total: ArrayLike, m: int, sigma: float) -> Array:
 
 @in_range
 def posterior_covariance(law: Law, total: ArrayLike, m: int, sigma: float) -> Array:
-    """``C_m = Cov[X | Y_1 + ... + Y_m = total]``, (n, d, d); arguments as in `posterior_mean`."""
+    """``C_m = Cov[X | Y_1 + ... + Y_m = total]``, (n, d, d); arguments as in `posterior_mean`.
+
+    Examples
+    --------
+    It shrinks with the number of measurements:
+
+    >>> import numpy as np
+    >>> from exactdiffusion import GaussianMixture
+    >>> from exactdiffusion.papers.log_concavity.measurements import posterior_covariance
+    >>> law = GaussianMixture([1.0], [[0.0]], 1.0)
+    >>> [float(np.round(posterior_covariance(law, [[0.0]], m, 1.0)[0, 0, 0], 4)) for m in (0, 1, 9)]
+    [1.0, 0.5, 0.1]
+    """
     q, x = _level(law, total, m, sigma)
     return q.posterior_covariance(x)
 
@@ -135,6 +157,17 @@ def conditional_score(law: Law, y: ArrayLike, total: ArrayLike, m: int, sigma: f
     -----
     Evaluated as ``[(total - m y)/sigma^2 + score of q_s at ybar] / (m + 1)``, s = sigma^2/(m + 1) and ybar the mean with y;
     equal to ``(Xhat_{m+1} - y)/sigma^2``, which is used for oracles that only denoise. Source: arXiv 2305.19473.
+
+    Examples
+    --------
+    The next measurement of N(0, 1) after one at 2 has the law N(1, 1.5):
+
+    >>> from exactdiffusion import GaussianMixture
+    >>> from exactdiffusion.papers.log_concavity.measurements import conditional_score
+    >>> law = GaussianMixture([1.0], [[0.0]], 1.0)
+    >>> conditional_score(law, [[1.0], [2.5]], [[2.0], [2.0]], m=1, sigma=1.0) + 0.0
+    array([[ 0.],
+           [-1.]])
     """
     y, total, m, sigma = _next(law, y, total, m, sigma)
     q, x = _level(law, total + y, m + 1, sigma)
@@ -149,6 +182,17 @@ def conditional_hessian(law: Law, y: ArrayLike, total: ArrayLike, m: int, sigma:
 
     ``-(m/(m+1)) I / sigma^2 + (Hessian of log q_s at ybar) / (m+1)^2``, s = sigma^2/(m+1); equal to
     ``-(I - C_{m+1}/sigma^2)/sigma^2``. Arguments as in `conditional_score`.
+
+    Examples
+    --------
+    Its precision is 1 / 1.5 there:
+
+    >>> import numpy as np
+    >>> from exactdiffusion import GaussianMixture
+    >>> from exactdiffusion.papers.log_concavity.measurements import conditional_hessian
+    >>> law = GaussianMixture([1.0], [[0.0]], 1.0)
+    >>> np.round(conditional_hessian(law, [[1.0]], [[2.0]], m=1, sigma=1.0), 4)
+    array([[[-0.6667]]])
     """
     y, total, m, sigma = _next(law, y, total, m, sigma)
     q, x = _level(law, total + y, m + 1, sigma)
@@ -163,6 +207,17 @@ def conditional_log_density(law: Law, y: ArrayLike, total: ArrayLike, m: int, si
 
     With s_m = sigma^2/m it is ``log N(y; ybar_m, sigma^2 (m+1)/m) + log q_{s_{m+1}}(ybar_{m+1}) - log q_{s_m}(ybar_m)``.
     Arguments as in `conditional_score`.
+
+    Examples
+    --------
+    The density of N(1, 1.5) at its mean:
+
+    >>> import numpy as np
+    >>> from exactdiffusion import GaussianMixture
+    >>> from exactdiffusion.papers.log_concavity.measurements import conditional_log_density
+    >>> law = GaussianMixture([1.0], [[0.0]], 1.0)
+    >>> np.round(np.exp(conditional_log_density(law, [[1.0]], [[2.0]], m=1, sigma=1.0)), 4)
+    array([0.3257])
     """
     y, total, m, sigma = _next(law, y, total, m, sigma)
     q, x = _level(law, total + y, m + 1, sigma)
@@ -204,6 +259,17 @@ def joint_log_density(law: Law, y: ArrayLike, sigma: float) -> Array:
     Notes
     -----
     Source: arXiv 2305.19473, Eq. (A.1), there up to the constant.
+
+    Examples
+    --------
+    Two measurements of N(0, 1): a normal law with the covariance [[2, 1], [1, 2]].
+
+    >>> import numpy as np
+    >>> from exactdiffusion import GaussianMixture
+    >>> from exactdiffusion.papers.log_concavity.measurements import joint_log_density
+    >>> law = GaussianMixture([1.0], [[0.0]], 1.0)
+    >>> np.round(np.exp(joint_log_density(law, [[[0.0], [0.0]]], sigma=1.0)) * 2 * np.pi * np.sqrt(3), 6)
+    array([1.])
     """
     y, sigma, m, q, mean = _joint(law, y, sigma)
     xp = array_namespace(y)
@@ -215,7 +281,20 @@ def joint_log_density(law: Law, y: ArrayLike, sigma: float) -> Array:
 
 @in_range
 def joint_score(law: Law, y: ArrayLike, sigma: float) -> Array:
-    """Gradient of `joint_log_density` in every measurement, (n, m, d): ``(Xhat_m - y_t) / sigma^2``."""
+    """Gradient of `joint_log_density` in every measurement, (n, m, d): ``(Xhat_m - y_t) / sigma^2``.
+
+    Examples
+    --------
+    The same law: minus the inverse covariance times (3, 0).
+
+    >>> import numpy as np
+    >>> from exactdiffusion import GaussianMixture
+    >>> from exactdiffusion.papers.log_concavity.measurements import joint_score
+    >>> law = GaussianMixture([1.0], [[0.0]], 1.0)
+    >>> np.round(joint_score(law, [[[3.0], [0.0]]], sigma=1.0), 6)
+    array([[[-2.],
+            [ 1.]]])
+    """
     y, sigma, m, q, mean = _joint(law, y, sigma)
     xp = array_namespace(y)
     return (xp.expand_dims(mean, axis=1) - y) / sigma**2 + xp.expand_dims(q.score(mean), axis=1) / m
@@ -226,6 +305,18 @@ def joint_hessian(law: Law, y: ArrayLike, sigma: float) -> Array:
     r"""Hessian of `joint_log_density`, (n, m d, m d), measurement by measurement.
 
     Block (t, t'): ``-delta I / sigma^2 + C_m / sigma^4``. Source: arXiv 2305.19473, Eq. (D.2).
+
+    Examples
+    --------
+    Minus the inverse of [[2, 1], [1, 2]]:
+
+    >>> import numpy as np
+    >>> from exactdiffusion import GaussianMixture
+    >>> from exactdiffusion.papers.log_concavity.measurements import joint_hessian
+    >>> law = GaussianMixture([1.0], [[0.0]], 1.0)
+    >>> np.round(joint_hessian(law, [[[0.0], [0.0]]], sigma=1.0), 4)
+    array([[[-0.6667,  0.3333],
+            [ 0.3333, -0.6667]]])
     """
     y, sigma, m, q, mean = _joint(law, y, sigma)
     xp = array_namespace(y)
@@ -244,6 +335,7 @@ def _components(law, total, m, sigma):
 
     Variances in the axes U_k (None: the coordinate axes); atoms have none (None).
     """
+    from ...laws._kernels.mixture import Differences
     from ...laws.gaussian_mixture import GaussianMixture, NoisedMixture
     from ...laws.point_cloud import NoisedPoints, PointCloud
 
@@ -258,10 +350,11 @@ def _components(law, total, m, sigma):
     if isinstance(q, NoisedPoints):
         return q._posterior_weights(x), q.law._p("P", x), None, None
     assert isinstance(q, NoisedMixture)
-    s, t = np.atleast_1d(q.scale), np.atleast_1d(q.sigma)
-    r, means, inner = q._posterior(x, s, t, centred=False)
-    U = None if law._U is None else q._param("U", x)
-    return r.T, np.swapaxes(means, 0, 1), inner[:, 0, :], (law.kind, U)
+    block = Differences(law, x, np.atleast_1d(q.scale), np.atleast_1d(q.sigma))
+    r, means, inner = block.posterior(centred=False)
+    U, variances = block.p.get("U"), np.broadcast_to(inner[:, :, 0], (r.shape[0], law.dim))
+    kind = "isotropic" if U is None and law.kind == "full" else law.kind
+    return r.T, np.transpose(means, (2, 0, 1)), variances, (kind, U)
 
 
 @in_range
@@ -288,6 +381,18 @@ def posterior_mixture(law: Law, total: ArrayLike, m: int, sigma: float) -> "Gaus
     ------
     ValueError
         Naming the argument; a law whose posteriors are not of this kind (a sphere, a flat measure, a user's denoiser).
+
+    Examples
+    --------
+    Two measurements of N(0, 1) with the sum 3:
+
+    >>> import numpy as np
+    >>> from exactdiffusion import GaussianMixture
+    >>> from exactdiffusion.papers.log_concavity.measurements import posterior_mixture
+    >>> law = GaussianMixture([1.0], [[0.0]], 1.0)
+    >>> posterior = posterior_mixture(law, [[3.0]], m=2, sigma=1.0)
+    >>> np.round(posterior.mean, 6), np.round(posterior.covariance, 4)
+    (array([1.]), array([[0.3333]]))
     """
     from ...laws.gaussian_mixture import GaussianMixture
     from ...laws.point_cloud import PointCloud
@@ -304,7 +409,20 @@ def posterior_mixture(law: Law, total: ArrayLike, m: int, sigma: float) -> "Gaus
 
 @in_range
 def predictive_mixture(law: Law, total: ArrayLike, m: int, sigma: float) -> "GaussianMixture":
-    """The law of ``Y_{m+1}`` given ``Y_1 + ... + Y_m = total``, a GaussianMixture; arguments as in `posterior_mixture`."""
+    """The law of ``Y_{m+1}`` given ``Y_1 + ... + Y_m = total``, a GaussianMixture; arguments as in `posterior_mixture`.
+
+    Examples
+    --------
+    The next measurement after one at 2 has the law N(1, 1.5):
+
+    >>> import numpy as np
+    >>> from exactdiffusion import GaussianMixture
+    >>> from exactdiffusion.papers.log_concavity.measurements import predictive_mixture
+    >>> law = GaussianMixture([1.0], [[0.0]], 1.0)
+    >>> next_one = predictive_mixture(law, [[2.0]], m=1, sigma=1.0)
+    >>> np.round(next_one.mean, 6), np.round(next_one.covariance, 4)
+    (array([1.]), array([[1.5]]))
+    """
     sigma = scalar("sigma", sigma, low=0, low_open=True)
     posterior = posterior_mixture(law, total, m, sigma)
     try:
@@ -315,7 +433,19 @@ def predictive_mixture(law: Law, total: ArrayLike, m: int, sigma: float) -> "Gau
 
 @in_range
 def predictive_covariance(law: Law, total: ArrayLike, m: int, sigma: float) -> Array:
-    """``Cov[Y_{m+1} | Y_1 + ... + Y_m = total] = sigma^2 I + C_m``, (n, d, d)."""
+    """``Cov[Y_{m+1} | Y_1 + ... + Y_m = total] = sigma^2 I + C_m``, (n, d, d).
+
+    Examples
+    --------
+    The posterior covariance plus sigma^2:
+
+    >>> import numpy as np
+    >>> from exactdiffusion import GaussianMixture
+    >>> from exactdiffusion.papers.log_concavity.measurements import predictive_covariance
+    >>> law = GaussianMixture([1.0], [[0.0]], 1.0)
+    >>> np.round(predictive_covariance(law, [[2.0]], m=1, sigma=1.0), 4)
+    array([[[1.5]]])
+    """
     covariance = posterior_covariance(law, total, m, sigma)
     xp = array_namespace(covariance)
     eye = xp.eye(covariance.shape[-1], dtype=xp.float64, device=device(covariance))
@@ -338,6 +468,18 @@ def posterior_sample(law: Law, total: ArrayLike, m: int, sigma: float, noise: No
     Returns
     -------
     array, shape (n, d), of the kind of ``total``
+
+    Examples
+    --------
+    Two atoms of which the measurements single out one:
+
+    >>> from exactdiffusion import PointCloud
+    >>> from exactdiffusion import Noise
+    >>> from exactdiffusion.papers.log_concavity.measurements import posterior_sample
+    >>> law = PointCloud([[-1.0], [1.0]])
+    >>> posterior_sample(law, [[30.0], [-30.0]], m=10, sigma=1.0, noise=Noise(0))
+    array([[ 1.],
+           [-1.]])
     """
     total = points("total", total, getattr(law, "dim", None))
     n, d = total.shape
@@ -350,6 +492,17 @@ def predictive_sample(law: Law, total: ArrayLike, m: int, sigma: float, noise: N
     """One exact draw of ``Y_{m+1}`` given ``Y_1 + ... + Y_m = total``, for every row: an inner walk without error.
 
     Arguments as in `posterior_sample`; uses ``noise.normal(step, n, 2 d + 1)``. Returns (n, d).
+
+    Examples
+    --------
+    A next measurement for each of three runs:
+
+    >>> from exactdiffusion import PointCloud
+    >>> from exactdiffusion import Noise
+    >>> from exactdiffusion.papers.log_concavity.measurements import predictive_sample
+    >>> law = PointCloud([[-1.0], [1.0]])
+    >>> predictive_sample(law, [[3.0], [0.0], [-3.0]], m=3, sigma=1.0, noise=Noise(0)).shape
+    (3, 1)
     """
     total = points("total", total, getattr(law, "dim", None))
     n, d = total.shape
@@ -364,6 +517,17 @@ def restricted_gaussian_oracle(law: Law, y: ArrayLike, h: float, noise: NoiseSou
 
     It is the posterior of X given one measurement y of variance h > 0: the backward half of the proximal sampler (Lee, Shen
     & Tian 2021; Chen, Chewi, Salim & Wibisono 2022), whose forward half is ``y = x + sqrt(h) z``.
+
+    Examples
+    --------
+    Far to the right the oracle of two atoms gives the right one:
+
+    >>> from exactdiffusion import PointCloud
+    >>> from exactdiffusion import Noise
+    >>> from exactdiffusion.papers.log_concavity.measurements import restricted_gaussian_oracle
+    >>> law = PointCloud([[-1.0], [1.0]])
+    >>> restricted_gaussian_oracle(law, [[20.0]], h=1.0, noise=Noise(0))
+    array([[1.]])
     """
     y = points("y", y, getattr(law, "dim", None))
     return posterior_sample(law, y, 1, math.sqrt(scalar("h", h, low=0, low_open=True)), noise, step)
@@ -425,6 +589,8 @@ def _panels(centres, deviations, cuts=(), width=0.25, reach=10.0):
             f"components wider than the spacing of floats at their place by {1 / MASS:g} times; the law moved towards 0, "
             "more noise or wider components would do",
         )
+
+    # edges of the panels: a share of the narrowest component there, and every cut
     cuts = np.sort(np.asarray(cuts, dtype=np.float64))
     edges, y, end = [], float(low.min()), float(high.max())
     while y < end:
@@ -436,6 +602,8 @@ def _panels(centres, deviations, cuts=(), width=0.25, reach=10.0):
         cut = cuts[cuts > y]
         y = min(step, further, float(cut[0]) if cut.size else end, end)
     edges = np.array([*edges, end])
+
+    # the nodes of each panel
     half = 0.5 * np.diff(edges)[:, np.newaxis]
     y = edges[:-1, np.newaxis] + half * (1 + _NODES)
     return y.ravel(), (half * _NODE_WEIGHTS).ravel()
@@ -454,6 +622,17 @@ def line_quadrature(law: "GaussianMixture | PointCloud", sigma: float) -> tuple[
     ValueError
         For other laws than one-dimensional mixtures and clouds; sigma = 0 where a component has no density; components
         whose deviation is less than 10^6 spacings of floats at their place.
+
+    Examples
+    --------
+    Mass and second moment of two atoms at +-1 with noise of variance 1/4:
+
+    >>> from exactdiffusion import PointCloud
+    >>> from exactdiffusion.papers.log_concavity.measurements import line_quadrature
+    >>> law = PointCloud([[-1.0], [1.0]])
+    >>> y, weights = line_quadrature(law, 0.5)
+    >>> round(float(weights.sum()), 9), round(float(weights @ y**2), 9)
+    (1.0, 1.25)
     """
     return _expectation(law, sigma, 10.0)
 
@@ -469,7 +648,17 @@ def _expectation(law, sigma, reach):
 
 @in_range
 def fisher_information(law: "GaussianMixture") -> float:
-    """``E |grad log p(X)|^2`` of a one-dimensional mixture with positive variances, by quadrature."""
+    """``E |grad log p(X)|^2`` of a one-dimensional mixture with positive variances, by quadrature.
+
+    Examples
+    --------
+    A normal law of variance 4 has the information 1/4:
+
+    >>> from exactdiffusion import GaussianMixture
+    >>> from exactdiffusion.papers.log_concavity.measurements import fisher_information
+    >>> round(fisher_information(GaussianMixture([1.0], [[0.0]], 4.0)), 9)
+    0.25
+    """
     y, weights = line_quadrature(law, 0.0)
     return float(weights @ law.score(y[:, np.newaxis])[:, 0] ** 2)
 
@@ -480,6 +669,16 @@ def line_mmse(law: "GaussianMixture | PointCloud", m: int, sigma: float) -> floa
 
     Relative error about 1e-14 where separate atoms are at most 20
     deviations of the mean measurement apart, 1e-7 at 40 and 1e-4 beyond, down to errors of 1e-300.
+
+    Examples
+    --------
+    N(0, 1) after three measurements at sigma = 1: 1/4.
+
+    >>> from exactdiffusion import GaussianMixture
+    >>> from exactdiffusion.papers.log_concavity.measurements import line_mmse
+    >>> law = GaussianMixture([1.0], [[0.0]], 1.0)
+    >>> round(line_mmse(law, 3, 1.0), 9)
+    0.25
     """
     sigma = scalar("sigma", sigma, low=0, low_open=True) / math.sqrt(integer("m", m, low=1))
     # between separate atoms the error comes from half way, where the density may be anything that floats hold
@@ -509,6 +708,16 @@ def line_jump_w2(law: "GaussianMixture | PointCloud", m: int, sigma: float) -> f
     -------
     float
         The distribution function is known to eps: so is the value, times the square of the law's range.
+
+    Examples
+    --------
+    The jump of N(0, 1) after three measurements has the deviation sqrt(3)/2:
+
+    >>> from exactdiffusion import GaussianMixture
+    >>> from exactdiffusion.papers.log_concavity.measurements import line_jump_w2
+    >>> law = GaussianMixture([1.0], [[0.0]], 1.0)
+    >>> round(line_jump_w2(law, 3, 1.0), 6), round((1 - 3**0.5 / 2) ** 2, 6)
+    (0.017949, 0.017949)
     """
     from scipy.special import ndtr
 

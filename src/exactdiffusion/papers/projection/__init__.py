@@ -1,3 +1,3 @@
-"""The projection paper: adversarial denoisers and the audit of a denoiser."""
+"""The projection paper: adversarial denoisers, DDIM runs against them, and the audit of a denoiser."""
 
-__all__ = ["adversaries", "audit"]
+__all__ = ["adversaries", "audit", "trials"]

@@ -56,6 +56,13 @@ class ApproximateProjection:
     The oracle has a state (step counter, generator), so a new one is made per run. ``exits`` counts the rows that were seen
     outside the band, beyond ``band_rtol`` of rounding; ``largest_error`` is the largest :math:`|\hat x - p|/(\eta d)` of the
     answers given inside it.
+
+    Examples
+    --------
+    >>> law = ApproximateProjection(ed.Sphere(1.0, 2), 0.25, strategy="under")
+    >>> x = np.array([[3.0, 0.0]])
+    >>> law.noised(1.0, 2.0).denoise(x)
+    array([[1.5, 0. ]])
     """
 
     def __init__(
@@ -107,6 +114,8 @@ class ApproximateProjection:
             ratio = math.sqrt(self.dim) * sigma / np.maximum(distance, np.finfo(float).tiny)
             # ratio > 1: x is too close to K for its noise level, so going further down exits first
             return np.where((ratio > 1)[:, None], -normal, normal)
+
+        # directions in space: the same one always, to the second nearest point, or a new one
         if name == "drift" or (name == "second" and self._tree is None):
             if self._drift is None:
                 self._drift = self._unit(x.shape)
@@ -119,6 +128,8 @@ class ApproximateProjection:
             u = np.where(first[:, None], second[:, 1], second[:, 0]) - p
         else:
             u = self._unit(x.shape)
+
+        # orthogonal to the normal, or of length 1, where the strategy asks for it
         if name == "tangential":
             u = u - np.sum(u * normal, axis=1, keepdims=True) * normal
         if name in ("tangential", "second"):

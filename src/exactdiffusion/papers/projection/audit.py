@@ -1,4 +1,4 @@
-r"""Audit of a denoiser: does the theory of DDIM as gradient descent on a distance apply to it, and what does it give?
+r"""Audit of a denoiser: does the theory of DDIM as gradient descent on a distance apply to it, and which guarantee follows?
 
 Any denoiser ``fn(x, sigma)`` (x of shape (n, d), sigma a number or an (n,) array; returns the estimate of the clean x)
 against any point cloud K. DDIM trajectories are run, and at every visited state x_t the relative projection error
@@ -28,8 +28,8 @@ Python::
     print(report.text())
     report.eta_max, report.nu, report.hypotheses, report.schedule(sigma_max=40.0)
 
-What it is not: a proof that fn is an approximate projection. On a finite set no continuous denoiser is one with eta < 1 at
-*all* points (``statements.projection``, obstruction); the theorem's proof only uses the visited states, and those are
+The audit is no proof that fn is an approximate projection. On a finite set no continuous denoiser is one with eta < 1 at
+*all* points (``statements.projection``, obstruction); the theorem's proof only uses the visited states, and these are
 measured.
 """
 
@@ -37,6 +37,7 @@ import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -111,6 +112,17 @@ def audit(
     ValueError
         Naming the argument; for a denoiser that raises, returns a wrong shape or values that are not finite, naming the
         function and sigma.
+
+    Examples
+    --------
+    >>> cloud = np.array([[-1.0, 0.0], [1.0, 0.0], [0.0, 2.0]])
+    >>> report = audit("ideal", cloud, N=20, trajectories=10)
+    >>> report.eta.shape, bool(np.all(report.inside))
+    ((20, 10), True)
+    >>> [h.name for h in report.hypotheses if h.holds]
+    ['H1', 'H2', 'H3', 'H4']
+    >>> print(report.text().split("\n")[0])
+    audit of ideal denoiser
     """
     law = cloud if isinstance(cloud, PointCloud) else PointCloud(real_array("cloud", cloud, "an (M, d) array of points"))
     N, trajectories = integer("N", N, low=1), integer("trajectories", trajectories, low=1)
@@ -128,6 +140,7 @@ def audit(
         fail("fn", fn, "a callable fn(x, sigma) or 'ideal'")
     oracle = _Remembering(fn, law.dim, name or getattr(fn, "__name__", repr(fn)), scalar_sigma)
 
+    # the start and the levels of every trajectory
     unit = Noise(seed).initial(trajectories, law.dim)
     if schedule is None:
         x = sigma_max * unit
@@ -142,6 +155,7 @@ def audit(
         grid = schedules.REGISTRY[schedule](N).to_ve()
         x, title = grid.sigma[0] * unit, schedule
 
+    # run DDIM and measure at every visited state
     distance: list[np.ndarray] = []
     size: list[np.ndarray] = []
     usage, gap, eta, nearest = [], [], [], None
@@ -155,6 +169,7 @@ def audit(
                 # below this distance eta would be the rounding of x: less than two digits
                 resolved = distance[-1] > 128 * EPS * math.sqrt(law.dim) * size[-1]
                 eta.append(np.where(resolved, error / distance[-1], np.nan))
+
         index, d = law.nearest(state)
         nearest = law.points[index]
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -231,7 +246,13 @@ class _Level:
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """Status of one hypothesis: ``holds`` on all trajectories, the ``share`` of them on which it does, and the numbers."""
+    """Status of one hypothesis: ``holds`` on all trajectories, the ``share`` of them on which it does, and the numbers.
+
+    Examples
+    --------
+    >>> Hypothesis("H1", True, 1.0, "largest eta 0.2").holds
+    True
+    """
 
     name: str
     holds: bool
@@ -241,7 +262,7 @@ class Hypothesis:
 
 @dataclass(frozen=True, eq=False)
 class AuditReport:
-    """What was measured (arrays noisy to clean: N or N + 1 rows, one column per trajectory) and what follows from it.
+    """The measurements (arrays noisy to clean: N or N + 1 rows, one column per trajectory) and their consequences.
 
     Attributes
     ----------
@@ -251,6 +272,14 @@ class AuditReport:
         d(x_t); noise level; band usage max(r, 1/r); second nearest minus nearest distance, relative to the nearest.
     beta : (N, 1) or (N, trajectories)
         Relative steps.
+
+    Examples
+    --------
+    >>> report = audit("ideal", np.array([[-1.0, 0.0], [1.0, 0.0]]), N=20, trajectories=10)
+    >>> report.applicable, report.eta_max < 1
+    (True, True)
+    >>> report.schedule(sigma_max=40.0).N
+    20
     """
 
     name: str
@@ -333,58 +362,50 @@ class AuditReport:
             return np.array([_smallest_nu(beta, e) for e in self.eta_per_trajectory])
         return np.array([_smallest_nu(b, e) for b, e in zip(self.beta.T, self.eta_per_trajectory)])
 
-    @property
+    @cached_property
     def nu(self) -> float:
         """Smallest nu for which the schedule is (eta_max, nu)-admissible; inf where there is none."""
-        return max(_smallest_nu(b, self.eta_max) for b in self.beta.T)
+        eta_max = self.eta_max
+        return max(_smallest_nu(b, eta_max) for b in self.beta.T)
 
     @property
     def band_nu(self) -> float:
         """Width of the band judged: the nu asked for, else the smallest admissible one."""
         return self.nu if self.asked_nu is None else self.asked_nu
 
-    @property
+    @cached_property
     def hypotheses(self) -> tuple[Hypothesis, ...]:
         """The four hypotheses of Theorem 4.2, measured on the trajectories, in order."""
-        eta, n = self.eta_per_trajectory, self.eta.shape[1]
+        eta, eta_max, n, nu = self.eta_per_trajectory, self.eta_max, self.eta.shape[1], self.band_nu
+
+        # H1: the error is below the distance wherever the denoiser was asked
         h1 = (eta < 1) & self.defined
+        undefined = f"; {self.on_cloud} states on the cloud" if self.on_cloud else ""
+
+        # H2: at the smallest nu itself the excess is 0 up to the rounding of N logarithms and one exponential
         h2 = np.zeros(n, dtype=bool)
-        if self.eta_max < 1 and math.isfinite(self.band_nu):
-            excess = np.array([bound.admissibility_excess(b, self.eta_max, self.band_nu) for b in self.beta.T])
-            # at the smallest nu itself the excess is 0 up to the rounding of N logarithms and one exponential
-            h2 = np.broadcast_to(excess <= 8 * (self.N + 1) * EPS * max(1.0, math.log(self.band_nu)), n)
+        if eta_max < 1 and math.isfinite(nu):
+            excess = np.array([bound.admissibility_excess(b, eta_max, nu) for b in self.beta.T])
+            h2 = np.broadcast_to(excess <= 8 * (self.N + 1) * EPS * max(1.0, math.log(nu)), n)
+        smallest = self.asked_nu is None and math.isfinite(self.nu)
+        which = "the smallest" if smallest else f"smallest possible: {self.nu:.4g}"
+
+        # H3: the second nearest point is farther away than the nearest one by more than the rounding of both distances
         rounding = 8 * EPS * math.sqrt(self.dimension) * self.size / np.where(self.distance > 0, self.distance, np.inf)
         h3 = np.all((self.gap > rounding) | (self.distance == 0), axis=0)
+        least = np.min(self.gap[self.distance > 0]) if np.any(self.distance > 0) else math.nan
+
+        # H4: the start lies where the first noise level says
         start = self.distance[0] / (math.sqrt(self.dimension) * self.sigma[0])
         h4 = np.abs(start - 1) <= 16 * EPS
-        undefined = f"; {self.on_cloud} states on the cloud" if self.on_cloud else ""
-        least = np.min(self.gap[self.distance > 0]) if np.any(self.distance > 0) else math.nan
-        return (
-            Hypothesis(
-                "H1",
-                bool(np.all(h1)),
-                float(np.mean(h1)),
-                f"|xhat - p| <= eta d with eta < 1 at the visited states: largest eta {self.eta_max:.4g}{undefined}",
-            ),
-            Hypothesis(
-                "H2",
-                bool(np.all(h2)),
-                float(np.mean(h2)),
-                f"schedule (eta, nu)-admissible, eta = {self.eta_max:.4g}, nu = {self.band_nu:.4g}"
-                + (
-                    " (the smallest)"
-                    if self.asked_nu is None and math.isfinite(self.nu)
-                    else f" (smallest possible: {self.nu:.4g})"
-                ),
-            ),
-            Hypothesis("H3", bool(np.all(h3)), float(np.mean(h3)), f"unique projections: smallest relative gap {least:.3g}"),
-            Hypothesis(
-                "H4",
-                bool(np.all(h4)),
-                float(np.mean(h4)),
-                f"d(x_N) = sqrt(n) sigma_N: ratio {start.min():.4g} to {start.max():.4g}",
-            ),
+
+        measured = (
+            ("H1", h1, f"|xhat - p| <= eta d with eta < 1 at the visited states: largest eta {eta_max:.4g}{undefined}"),
+            ("H2", h2, f"schedule (eta, nu)-admissible, eta = {eta_max:.4g}, nu = {nu:.4g} ({which})"),
+            ("H3", h3, f"unique projections: smallest relative gap {least:.3g}"),
+            ("H4", h4, f"d(x_N) = sqrt(n) sigma_N: ratio {start.min():.4g} to {start.max():.4g}"),
         )
+        return tuple(Hypothesis(name, bool(np.all(h)), float(np.mean(h)), value) for name, h, value in measured)
 
     @property
     def applicable(self) -> bool:
@@ -429,7 +450,7 @@ class AuditReport:
         tol = self.tolerance
         return ~self.defined | ((self.measured <= upper + tol) & (lower <= self.measured + tol))
 
-    # -- what to do with it ----------------------------------------------------------------------------------------------
+    # -- using it -------------------------------------------------------------------------------------------------------
 
     @property
     def schedule_nu(self) -> float:
@@ -458,7 +479,20 @@ class AuditReport:
         lower, upper = self.a_posteriori
         low, high = self.a_priori
         best = self.beta_star
+        recommended = (
+            None
+            if best is None
+            else {
+                "nu": self.schedule_nu,
+                "beta": best,
+                "sigma_ratio": (1 - best) ** self.N,
+                "guarantee": (1 + best * (self.eta_max - 1)) ** self.N,
+                "limit": _limit(self.eta_max, self.schedule_nu),
+            }
+        )
+
         return {
+            # the run
             "denoiser": self.name,
             "points": self.points,
             "dimension": self.dimension,
@@ -466,6 +500,7 @@ class AuditReport:
             "trajectories": self.eta.shape[1],
             "seed": self.seed,
             "schedule": self.schedule_name,
+            # the measured errors, the band and the hypotheses
             "eta": {
                 "max": _number(self.eta_max),
                 "median": _number(self.eta_median),
@@ -482,6 +517,7 @@ class AuditReport:
             "gap_min": _number(np.min(self.gap)),
             "hypotheses": [vars(h) for h in self.hypotheses],
             "applicable": self.applicable,
+            # the guarantees beside the measured ratio
             "distance_ratio": {
                 "measured": _summary(self.measured),
                 "a_posteriori_lower": _summary(lower),
@@ -490,15 +526,7 @@ class AuditReport:
                 "a_priori_upper": _summary(high),
                 "inside_a_posteriori": float(np.mean(self.inside)),
             },
-            "admissible_schedule": None
-            if best is None
-            else {
-                "nu": self.schedule_nu,
-                "beta": best,
-                "sigma_ratio": (1 - best) ** self.N,
-                "guarantee": (1 + best * (self.eta_max - 1)) ** self.N,
-                "limit": _limit(self.eta_max, self.schedule_nu),
-            },
+            "admissible_schedule": recommended,
         }
 
     def text(self) -> str:
@@ -513,6 +541,8 @@ class AuditReport:
             f"  largest {self.eta_max:.4g}; median over trajectories of their largest {np.median(eta):.4g}"
             + (f"; {self.on_cloud} states on the cloud, without a relative error" if self.on_cloud else ""),
         ]
+
+        # quantiles, and ten steps with the worst one among them
         if q:
             out.append("  all visited states: " + ", ".join(f"{p} % {v:.3g}" for p, v in q.items()))
         out.append("     step     sigma      step size   mean      5 %       50 %      95 %      max     band usage")
@@ -521,6 +551,8 @@ class AuditReport:
             r = steps[i]
             cells = [r["sigma"], r["beta"], r["mean"], r["q05"], r["q50"], r["q95"], r["max"], r["usage"]]
             out.append(f"    {i:5d} " + " ".join(f"{'-' if v is None else format(v, '.3g'):>9}" for v in cells))
+
+        # the band that the trajectories use and the one that the schedule needs
         out += [
             "",
             "band  max(r, 1/r), r = sqrt(n) sigma / d",
@@ -531,9 +563,13 @@ class AuditReport:
             "",
             "hypotheses of Theorem 4.2 (Permenter & Yuan), at the visited states",
         ]
+
+        # the hypotheses
         for h in self.hypotheses:
             out.append(f"  {h.name}  {'holds' if h.holds else 'FAILS':5}  {100 * h.share:5.1f} %  {h.value}")
         out.append(f"  the theorem {'applies' if self.applicable else 'does not apply'} to these trajectories as a whole")
+
+        # the guarantees beside the measured ratio
         out += ["", "d(x_0) / d(x_N)            median      smallest    largest"]
         (lower, upper), (low, high) = self.a_posteriori, self.a_priori
         for label, values in (
@@ -549,6 +585,8 @@ class AuditReport:
         out.append(f"  within the a-posteriori bounds (which need no hypothesis): {100 * np.mean(self.inside):.1f} %")
         if not self.applicable:
             out.append("  the a-priori products are a guarantee only where the theorem applies")
+
+        # the recommended schedule
         best = self.beta_star
         out += ["", f"largest admissible log-linear step for this eta, nu = {self.schedule_nu:g}, N = {self.N}"]
         if best is None:
@@ -600,7 +638,13 @@ def load_function(text: str) -> Callable[..., Any]:
 
 
 def load_cloud(text: str) -> PointCloud:
-    """A target by name (one that is a point cloud), or the points of a .npy, .csv, .tsv or .txt file, one a row."""
+    """A target by name (one that is a point cloud), or the points of a .npy, .csv, .tsv or .txt file, one a row.
+
+    Examples
+    --------
+    >>> load_cloud("digits").points.shape
+    (1797, 64)
+    """
     from ... import datasets
 
     path, kind = Path(text), Path(text).suffix.lower()
@@ -609,7 +653,7 @@ def load_cloud(text: str) -> PointCloud:
             fail("target", text, "an existing file")
         try:
             points = np.load(path, allow_pickle=False) if kind == ".npy" else datasets._read_points(path)
-        except Exception as error:  # what NumPy raises for a damaged header has no common base class
+        except Exception as error:  # the errors of NumPy for a damaged header have no common base class
             raise ValueError(f"target: got {text!r}; expected numbers, one point a row ({error})") from None
         points = real_array("target", points, f"an (M, d) array of finite numbers in {path.name}")
         try:

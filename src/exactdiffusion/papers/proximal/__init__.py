@@ -1,3 +1,3 @@
-"""The proximal paper: error budgets by quadrature."""
+"""The proximal paper: error budgets by quadrature, scale mixtures along the forward process, worst Gaussians."""
 
-__all__ = ["budgets"]
+__all__ = ["budgets", "radial", "search"]

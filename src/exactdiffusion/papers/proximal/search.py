@@ -1,0 +1,174 @@
+r"""Search for the worst Gaussian of a KL bound: the divergence over its bound, maximised over a stated box.
+
+On a Gaussian every scheme is a linear recursion of mean and variance, so that 10^5 targets with N steps cost N operations
+on arrays. The box: variance S, mean mu, horizon T, number of steps N and the ratio of the last to the first step (the steps
+form a geometric sequence). The search is deterministic: a scrambled Sobol sequence, then refinement of the best points.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import qmc
+
+from ..._core.typing import Array
+from ..._core.validation import choice, fail
+
+__all__ = ["BOX", "Gaussians", "worst"]
+
+#: parameter -> (low, high), all searched in logarithms: variance, mean, horizon, ratio of the last to the first step
+BOX = {"S": (0.05, 20.0), "mu": (1e-3, 10.0), "T": (0.02, 12.0), "ratio": (0.1, 10.0)}
+
+
+@dataclass(frozen=True)
+class Gaussians:
+    """Targets N(S, mu) on a line with N steps from T to 0, all arrays of shape (n,)."""
+
+    S: Array
+    mu: Array
+    T: Array
+    ratio: Array
+    N: int
+
+    @property
+    def g(self) -> Array:
+        """Steps, (N, n), noisy to clean."""
+        powers = self.ratio ** (np.arange(self.N)[:, np.newaxis] / max(self.N - 1, 1))
+        return self.T * powers / powers.sum(axis=0)
+
+    def label(self) -> str:
+        """The first target and its steps in words."""
+        S, mu, T, ratio = (float(a[0]) for a in (self.S, self.mu, self.T, self.ratio))
+        return f"N({mu:.3g}, {S:.3g}), {self.N} steps over T = {T:.3g}, last over first {ratio:.3g}"
+
+    def moments(self) -> tuple[Array, Array]:
+        """Means and variances of the true law at the N + 1 levels, (N + 1, n)."""
+        left = np.concatenate([np.cumsum(self.g[::-1], axis=0)[::-1], np.zeros((1, len(self.S)))])
+        return np.exp(-left / 2) * self.mu, 1 + np.exp(-left) * (self.S - 1)
+
+    @property
+    def second_moment(self) -> Array:
+        """E|X_0|^2."""
+        return self.S + self.mu**2
+
+    @property
+    def L(self) -> Array:
+        """Largest curvature on [0, T]: the variance is monotone in t."""
+        variances = self.moments()[1]
+        return 1 / np.minimum(variances[0], variances[-1])
+
+    def steps(self, scheme: str) -> tuple[Array, Array, Array]:
+        """Slope, shift and variance of the N affine steps ``X' = a X + b + sqrt(c) z`` of a scheme, each (N, n)."""
+        choice("scheme", scheme, ("euler_maruyama", "proximal_backward", "proximal_hybrid"))
+        g, (m, v) = self.g, self.moments()
+        if scheme == "euler_maruyama":
+            return 1 + g / 2 - g / v[:-1], g * m[:-1] / v[:-1], g
+        growth, own = (1.0, 1 - g / 2) if scheme == "proximal_backward" else (1 + g / 2, 1.0)
+        D = own + g / v[1:]
+        return growth / D, g * m[1:] / v[1:] / D, g / D**2
+
+    def marginal_kl(self, scheme: str) -> Array:
+        """KL(p_0 | q_0) from the exact start."""
+        m, v = self.moments()
+        mean, variance = m[0], v[0]
+        for a, b, c in zip(*self.steps(scheme)):
+            mean, variance = a * mean + b, a * a * variance + c
+        return gaussian_kl(m[-1], v[-1], mean, variance)
+
+    def trajectory_kl(self, scheme: str) -> Array:
+        """KL of the whole trajectory from the exact start: the conditional divergences of the steps, in the mean."""
+        g, (m, v) = self.g, self.moments()
+        shrink, noise = np.exp(-g / 2), -np.expm1(-g)
+        true_variance = noise * v[1:] / v[:-1]
+        true_slope = shrink * v[1:] / v[:-1]
+        true_shift = m[1:] - true_slope * m[:-1]
+        a, b, c = self.steps(scheme)
+        gap = (true_slope - a) * m[:-1] + true_shift - b
+        u = c / true_variance - 1
+        each = 0.5 * (np.log1p(u) - u / (1 + u) + (gap**2 + (true_slope - a) ** 2 * v[:-1]) / c)
+        return each.sum(axis=0)
+
+    def budget(self, nodes: int = 24) -> Array:
+        """Budget of the backward scheme from the exact start, NaN where its Jacobian is not positive on a whole step."""
+        g, (m, v) = self.g, self.moments()
+        left = np.concatenate([np.cumsum(g[::-1], axis=0)[::-1], np.zeros((1, len(self.S)))])[:-1]
+        u, weights = np.polynomial.legendre.leggauss(nodes)
+        total = np.zeros(len(self.S))
+        for share, weight in zip((u + 1) / 2, weights / 2):
+            # the error field is affine in x, and x is Gaussian
+            s = share * g
+            now_m, now_v = np.exp(-(left - s) / 2) * self.mu, 1 + np.exp(-(left - s)) * (self.S - 1)
+            J = 1 - s / 2 + s / v[1:]
+            with np.errstate(divide="ignore", invalid="ignore"):
+                square = 0.5 * (J - 1) ** 2 / J
+                slope = 0.5 * (J - 1) - (square + 1) / now_v + 1 / v[1:]
+                shift = (square + 1) * now_m / now_v - m[1:] / v[1:]
+                total += np.sum(weight * g * 0.5 * (slope**2 * now_v + (slope * now_m + shift) ** 2), axis=0)
+        return np.where(np.all(1 - g / 2 + g / v[1:] > 0, axis=0), total, np.nan)
+
+
+def gaussian_kl(m: Array, v: Array, mean: Array, variance: Array) -> Array:
+    """KL(N(m, v) | N(mean, variance)), without cancellation where the two are near."""
+    u = variance / v - 1
+    return 0.5 * (np.log1p(u) - u / (1 + u) + (m - mean) ** 2 / variance)
+
+
+def worst(
+    ratio: Callable[[Gaussians], Array], counts: tuple[int, ...] = (1, 2, 4, 16, 64), points: int = 2**14, rounds: int = 30
+) -> tuple[float, Gaussians]:
+    """Largest value of ``ratio`` over :data:`BOX` and the given numbers of steps, and the target that has it.
+
+    Parameters
+    ----------
+    ratio : callable
+        From :class:`Gaussians` to an (n,) array; NaN where a hypothesis fails.
+    counts : tuple of int
+        Numbers of steps to try.
+    points : int
+        Points of the Sobol sequence for each of them, a power of 2.
+    rounds : int
+        Rounds of refinement.
+
+    Returns
+    -------
+    (value, target)
+        The target has arrays of shape (1,).
+
+    Examples
+    --------
+    The largest divergence of one Euler-Maruyama step over the box is at the smallest variance and the longest step:
+
+    >>> from exactdiffusion.papers.proximal import search
+    >>> value, target = search.worst(lambda x: -x.S - x.mu, counts=(1,), points=2**8)
+    >>> round(value, 6), round(float(target.S[0]), 6)
+    (-0.051, 0.05)
+    """
+    low, high = np.log(np.array(list(BOX.values()))).T
+    unit = qmc.Sobol(len(BOX), seed=20, scramble=True).random(points)
+    best: tuple[float, Gaussians] | None = None
+
+    def made(u, N):
+        S, mu, T, steps = np.exp(low + (high - low) * u).T
+        return Gaussians(S, mu, T, steps, N)
+
+    for N in counts:
+        values = np.nan_to_num(ratio(made(unit, N)), nan=-np.inf)
+        order = np.argsort(values)[-32:]
+        centres, found, width = unit[order], values[order], 0.1
+
+        # shrinking boxes around the best points, 64 draws each, the same draws in every round
+        offsets = qmc.Sobol(len(BOX), seed=21, scramble=True).random(64) * 2 - 1
+        for _ in range(rounds):
+            trial = np.clip(centres[:, np.newaxis] + width * offsets, 0, 1).reshape(-1, len(BOX))
+            value = np.nan_to_num(ratio(made(trial, N)), nan=-np.inf).reshape(len(centres), -1)
+            at = np.argmax(value, axis=1)
+            better = value[np.arange(len(centres)), at] > found
+            centres[better] = trial.reshape(len(centres), -1, len(BOX))[better, at[better]]
+            found = np.maximum(found, value[np.arange(len(centres)), at])
+            width *= 0.8
+        k = int(np.argmax(found))
+        if best is None or found[k] > best[0]:
+            best = float(found[k]), made(centres[k : k + 1], N)
+    if best is None:
+        fail("counts", counts, "at least one number of steps")
+    return best
