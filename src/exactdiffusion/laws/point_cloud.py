@@ -77,6 +77,8 @@ class PointCloud(Fixed):
         self.points = np.array(points, order="C") if own else np.ascontiguousarray(points).view()
         self.weights = np.array(to_numpy(check_weights("weights", weights, M)))
         self.dim = d
+
+        # Distinct atoms of positive weight: equal rows are found by their bytes.
         first: dict[int, list[int]] = {}
         order: list[np.intp] = []
         mass: list[float] = []
@@ -94,6 +96,8 @@ class PointCloud(Fixed):
         self._index = np.array(order)
         P = self.points if len(order) == M else self.points[self._index]
         M = self._active = len(order)
+
+        # Centre, size and radius, a block of atoms at a time.
         center = np.mean(P, axis=0)
         squares, top, wide = np.empty(M), 0.0, 0.0
         for c in softmax.chunks(M, BLOCK_DOUBLES // d):
@@ -127,12 +131,20 @@ class PointCloud(Fixed):
 
     @property
     def mean(self) -> np.ndarray:
-        """Mean, (d,)."""
+        """Mean, (d,).
+
+        >>> PointCloud([[0.0], [4.0]], weights=[0.25, 0.75]).mean
+        array([3.])
+        """
         return self.weights @ self.points
 
     @property
     def covariance(self) -> np.ndarray:
-        """Covariance, (d, d)."""
+        """Covariance, (d, d).
+
+        >>> PointCloud([[0.0], [4.0]]).covariance
+        array([[4.]])
+        """
         mean, out = self.mean, np.zeros((self.dim, self.dim))
         for c in softmax.chunks(len(self.points), BLOCK_DOUBLES // self.dim):
             D = self.points[c] - mean
@@ -150,7 +162,12 @@ class PointCloud(Fixed):
         return NoisedPoints(self, scale, sigma)
 
     def sample(self, n: int, rng: Rng) -> np.ndarray:
-        """``n`` draws, NumPy (n, d); ``rng`` a numpy Generator or a seed."""
+        """``n`` draws, NumPy (n, d); ``rng`` a numpy Generator or a seed.
+
+        >>> PointCloud([[0.0, 1.0]]).sample(2, 0)
+        array([[0., 1.],
+               [0., 1.]])
+        """
         n, rng = integer("n", n, low=0), generator(rng)
         return self.points[rng.choice(len(self.points), size=n, p=self.weights)]
 
@@ -182,19 +199,34 @@ class PointCloud(Fixed):
         indices : integer array (n,)
             Rows of ``points``; among equidistant atoms the lowest index.
         distance : array (n,)
+
+        Examples
+        --------
+        >>> index, distance = PointCloud([[0.0], [4.0]]).nearest([[1.0], [4.5]])
+        >>> index.tolist(), distance.tolist()
+        ([0, 1], [1.0, 0.5])
         """
         x = queries("x", x, self.dim)
         index, distance, _ = self._nearest(x)
         return array_namespace(x).take(from_numpy(self._index, x), index, axis=0), distance
 
     def project(self, x: ArrayLike) -> Array:
-        """Nearest atom, (n, d), bit for bit a row of ``points``; among equidistant atoms that of lowest
-        index."""
+        """Nearest atom, (n, d), bit for bit a row of ``points``; among equidistant atoms the one of lowest
+        index.
+
+        >>> PointCloud([[0.0], [4.0]]).project([[1.0], [2.0]])
+        array([[0.],
+               [0.]])
+        """
         x = queries("x", x, self.dim)
         return array_namespace(x).take(self._p("P", x), self._nearest(x)[0], axis=0)
 
     def distance(self, x: ArrayLike) -> Array:
-        """Euclidean distance to the cloud, (n,)."""
+        """Euclidean distance to the cloud, (n,).
+
+        >>> PointCloud([[0.0], [4.0]]).distance([[1.0], [6.0]])
+        array([1., 2.])
+        """
         return self.nearest(x)[1]
 
     def gap(self, x: ArrayLike) -> Array:
@@ -202,13 +234,20 @@ class PointCloud(Fixed):
         one atom.
 
         The projection is unique where it is positive.
+
+        >>> PointCloud([[0.0], [4.0]]).gap([[1.0], [2.0]])
+        array([2., 0.])
         """
         x = queries("x", x, self.dim)
         return self._nearest(x, count=2)[2]
 
     @property
     def diameter(self) -> float:
-        """Largest distance between two atoms."""
+        """Largest distance between two atoms.
+
+        >>> PointCloud([[0.0, 0.0], [3.0, 4.0]]).diameter
+        5.0
+        """
         if self._diameter is None:
             self._diameter = self._farthest()
         return self._diameter
@@ -302,6 +341,11 @@ class NoisedPoints(NoisedLaw):
         ------
         ValueError
             Naming sigma, at sigma = 0: the cloud has no density.
+
+        Examples
+        --------
+        >>> PointCloud([[0.0]]).noised(1.0, 1.0).log_density([[0.0]]).round(6)  # -log(2 pi) / 2
+        array([-0.918939])
         """
         x = self._check(x)
         self._need_noise("log_density", x)
@@ -337,6 +381,10 @@ class NoisedPoints(NoisedLaw):
         the cloud) the projection of x / scale; at scale = 0 the mean.
 
         The best atom plus the mean offset of the others from it, so that one weight of 1 returns the atom bit for bit.
+
+        >>> PointCloud([[-1.0], [1.0]]).noised(1.0, 0.5).denoise([[0.0], [9.0]])
+        array([[0.],
+               [1.]])
         """
         x, size = self._check(x, size=True)
 
@@ -346,7 +394,11 @@ class NoisedPoints(NoisedLaw):
         return self._answer(x, "mean", finish, posterior=True, size=size)
 
     def posterior_covariance(self, x: ArrayLike) -> Array:
-        """Conditional covariance Cov[X | x], (n, d, d); 0 at sigma = 0."""
+        """Conditional covariance Cov[X | x], (n, d, d); 0 at sigma = 0.
+
+        >>> PointCloud([[-1.0], [1.0]]).noised(1.0, 0.5).posterior_covariance([[0.0]])
+        array([[[1.]]])
+        """
         return self._answer(self._check(x), "covariance", lambda x, s, t, found: found.covariance, posterior=True)
 
     def hessian(self, x: ArrayLike) -> Array:

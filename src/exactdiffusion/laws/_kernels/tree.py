@@ -1,6 +1,6 @@
 """Large clouds in one to three dimensions: a k-d tree finds the few atoms that count, and proves that the others do not.
 
-Notation of `cloud`: y = x / s, precision p = (s / sigma)^2, logits ``log w_j - p h_j`` with h_j = |y - p_j|^2 / 2.
+Notation of `softmax`: y = x / s, precision p = (s / sigma)^2, logits ``log w_j - p h_j`` with h_j = |y - p_j|^2 / 2.
 
 **What is left out.** Let b be the logit of some atom near y (the best one of the leaf to which a greedy descent leads). A
 box of the tree at distance r from y is left out if ``-p r^2 / 2 + log W < b - T``, W the sum of all weights. Its atoms have
@@ -9,9 +9,9 @@ atoms and their weights are in b and W (for M equal weights ``b = -log M - p h``
 belongs to, and how good the boxes are, changes the time only.
 
 Beyond the radius R of the window (``p R^2 / 2 >= T``) both r exp(-p r^2 / 2) and r^2 exp(-p r^2 / 2) decrease. So with
-T = 40 (that of `cloud`) the mean moves by less than e^-40 2 R: a bound without the diameter of the cloud, good enough for
+T = 40 the mean moves by less than e^-40 2 R: a bound without the diameter of the cloud, good enough for
 scores, too. A covariance moves by less than ``e^-T 8 R^2``: with T = 80 this is below e^-40 of its trace unless the trace is
-tiny, which is seen afterwards; such rows go again with T = 600, the floor of `cloud`.
+tiny, which is seen afterwards; such rows go again with T = 600, the floor of `softmax`.
 
 **Rounding.** Squared distances of atoms and of boxes are made by the same operations in the same order, and rounding is
 monotone: the computed square of an atom is never below that of its box. Both are good to (d + 2) eps relative, and so is
@@ -71,10 +71,14 @@ class Tree:
     def __init__(self, law):
         P, logw = law._p._host["P"], law._p._host["logw"]
         M, d = P.shape
+
+        # Copies of atoms, which get weight 0, fill the leaves up to one size.
         depth = max(4, math.ceil(math.log2(M / LEAF)))
         L = -(-M // (1 << depth))
         extra = (L << depth) - M
         index = np.concatenate([np.arange(M), np.linspace(0, M - 1, extra).astype(np.int64)])
+
+        # Halve every box along its widest side, one level at a time.
         order, X = np.arange(len(index)), np.ascontiguousarray(P[index].T)
         for level in range(depth):
             X, order = X.reshape(d, 1 << level, -1), order.reshape(1 << level, -1)
@@ -83,11 +87,15 @@ class Tree:
             order = np.take_along_axis(order, by, axis=1)
             for k in range(d):
                 X[k] = np.take_along_axis(X[k], by, axis=1)
+
+        # The atoms of the leaves.
         order = order.reshape(-1, L)
         self.points = np.ascontiguousarray(X.reshape(d, -1, L).transpose(1, 0, 2))
         self.index = index[order]
         self.lack = np.where(order < M, -logw[self.index], np.inf)
         self.total = float(np.log(np.sum(np.exp(logw))))
+
+        # Their boxes, and the boxes of BRANCH boxes each, up to the coarsest level.
         low, high = self.points.min(axis=2), self.points.max(axis=2)
         self.levels = []
         while len(low) > COARSE:
@@ -282,16 +290,21 @@ def search(law, y, prec, zero, what, kernel=None):
     """
     n = len(y)
     out, served = Found.empty(y, what), np.zeros(n, dtype=bool)
+
+    # Projections.
     if zero.any():
         (rows,) = np.nonzero(zero)
         ok, index, _ = nearest(law, y[rows])
         served[rows], out.reference[rows] = ok, index
+
+    # The other rows, unless their window is as wide as the cloud.
     (rows,) = np.nonzero(~zero & (prec > 0))
     share = SHARES[what in ("mean", "offset") and kernel is not None]
-    # A window as wide as the cloud needs no tree.
     T = WIDE[0] if what == "covariance" else WINDOW
     with np.errstate(over="ignore", divide="ignore"):
         rows = rows[2 * T / prec[rows] <= (0.5 * law._wide) ** 2]
+
+    # One window after the other: covariances too small for one go to the next.
     for T in WIDE if what == "covariance" else (WINDOW,):
         if not len(rows) or _hopeless(law, tree(law), y[rows], prec[rows], T, share):
             break
@@ -320,7 +333,7 @@ def nearest(law, y, count=1):
         X, z, index = t.points[leaf], y[r], t.index[leaf]
         A = _squares(X, z[i])
         best = np.minimum.reduceat(A.min(axis=1), first)
-        # As `cloud.low_nearest`: squares are good to (d + 2) eps each, and differences from the first of those decide.
+        # Squares are good to (d + 2) eps each; among those that this leaves, differences from the first one decide.
         near = best[i][:, None] * (1 + 4 * (d + 2) * EPS) >= A
         ref = _lowest(index, near, first)
         rel = _from_reference(X, z, i, P[ref], 1.0)
