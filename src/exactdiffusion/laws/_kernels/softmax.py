@@ -201,7 +201,7 @@ def exponentiate(L, full=False):
     clipped = not on_accelerator(L) and not float(xp.min(L)) >= FLOOR
     if clipped:
         # NumPy's clip with both ends is vector code, its maximum with a number is not.
-        L = np.clip(L, FLOOR, 0.0, out=L) if is_numpy(xp) else _bounded(xp.maximum, L, FLOOR)
+        L = np.clip(L, FLOOR, math.inf, out=L) if is_numpy(xp) else _bounded(xp.maximum, L, FLOOR)
     E = np.exp(L, out=L) if is_numpy(xp) else xp.exp(L)
     if clipped and full:
         E[1.001 * math.exp(FLOOR) > E] = 0.0
@@ -486,7 +486,8 @@ def covariances(law, x, w):
     atoms where one row fills a block.
     """
     xp, d = array_namespace(x), law.dim
-    out, step = [], max(1, BLOCK_DOUBLES // (4 * law._active * d))
+    used = int(xp.count_nonzero(xp.max(w.E, axis=0) > 0))
+    out, step = [], max(1, BLOCK_DOUBLES // (16 * max(1, used) * d))
     T = law._p("T", x) if d <= LOW else xp.matrix_transpose(law._p("P", x))
     for r in chunks(x.shape[0], step):
         E, total = w.E[r, :], xp.expand_dims(1.0 + w.others[r, :], axis=-1)
@@ -510,8 +511,10 @@ def covariances(law, x, w):
         # The reference atom itself lies at minus the mean offset.
         cov = xp.matmul(mean, xp.matrix_transpose(mean))
         for k, (e, _) in enumerate(parts):
+            # Roots of the weights on both sides: one array, and half of a product.
             D = offset(k) - mean
-            cov = cov + xp.matmul(D * e, xp.matrix_transpose(D))
+            D *= xp.sqrt(e)
+            cov = cov + xp.matmul(D, xp.matrix_transpose(D))
         out.append(cov / total)
     return out[0] if len(out) == 1 else xp.concat(out, axis=0)
 
