@@ -21,8 +21,7 @@ from _common import machine, seconds, timed, write_record
 from threadpoolctl import threadpool_limits
 
 from exactdiffusion import PointCloud, datasets
-from exactdiffusion.laws._kernels import cloud as _cloud
-from exactdiffusion.laws._kernels import fast
+from exactdiffusion.laws._kernels import softmax
 from exactdiffusion.laws._kernels import tree as _neighbours
 
 
@@ -91,7 +90,7 @@ def reference(P, x, sigma):
 
 def peak(function):
     """Peak of the memory that one call takes, without its result, in MB."""
-    _cloud._STORE.__dict__.clear()
+    softmax._STORE.__dict__.clear()
     tracemalloc.start()
     try:
         out = function()
@@ -126,14 +125,14 @@ def case(name, P, n, sigma, repeats, exact_rows, with_naive=True):
     law, limit = cloud.noised(1.0, sigma), Limit(P, x, P.shape[1] < 1000)
     times = {k: [] for k in ("ours", "numpy", "naive", "limit", "score")}
     out = law.denoise(x)
-    has = fast.kernels() is not None and P.shape[1] < 1000
+    has = softmax.compiled() is not None and P.shape[1] < 1000
     for k in range(repeats):
         times["ours"].append(seconds(lambda: law.denoise(x)))
         times["limit"].append(seconds(limit))
         if k == 0 or P.shape[1] < 1000:
             times["score"].append(seconds(lambda: law.score(x)))
         if has:
-            with patch.object(fast, "kernels", lambda: None):
+            with patch.object(softmax, "compiled", lambda: None):
                 times["numpy"].append(seconds(lambda: law.denoise(x)))
         if with_naive and k < (3 if P.shape[1] < 1000 else 1):
             times["naive"].append(seconds(lambda: naive(P, x, sigma)))
@@ -172,8 +171,8 @@ def pruning(P, n, sigmas, repeats):
     print(f"\npruning, {len(P)} atoms, {n} queries: {'sigma':>8}{'full ms':>10}{'ours ms':>10}{'gain':>7}{'error':>10}")
     cloud, rows = PointCloud(P, copy=False), []
 
-    def everything(law, E, centred, full=False, column=None):
-        return E @ law._p._host["P"]
+    def everything(law, E, name):
+        return E @ law._p._host[name]
 
     for sigma in sigmas:
         x, law = queries(P, n, sigma), cloud.noised(1.0, sigma)
@@ -181,7 +180,7 @@ def pruning(P, n, sigmas, repeats):
         for _ in range(repeats):
             took, got = timed(partial(law.denoise, x))
             ours.append(took)
-            with patch.multiple(_cloud, combine=everything, FILTER_DIM=1 << 40):
+            with patch.object(softmax, "sums", everything):
                 took, want = timed(partial(law.denoise, x))
             full.append(took)
         gain = float(np.median(np.array(full) / np.array(ours)))
@@ -291,22 +290,36 @@ def near_ties(name, P, sigma, n=200):
 
 
 def exponents(repeats=5):
-    """Slopes of log time over the upper half of a range of n, M and d (each with the other two fixed)."""
+    """Slopes of log time over the upper half of a range of n, M and d (each with the other two fixed), and times by d.
+
+    ``by_dimension``: milliseconds of 400 queries and 2,000 atoms at sigma 1 in each dimension from 1 to 64, over which the
+    fast forms change.
+    """
     rng = np.random.default_rng(5)
     out = {}
     for label, shapes in (
         ("queries", [(n, 2000, 64) for n in (250, 500, 1000, 2000)]),
         ("atoms", [(500, M, 64) for M in (1000, 2000, 4000, 8000)]),
+        ("queries, plane", [(n, 142, 2) for n in (2500, 5000, 10_000, 20_000)]),
+        ("atoms, plane", [(400, M, 2) for M in (1000, 2000, 4000, 8000)]),
         ("dimension", [(500, 2000, d) for d in (64, 128, 256, 512)]),
     ):
-        laws = [
-            (PointCloud(rng.standard_normal((M, d))).noised(1.0, 1.0), rng.standard_normal((n, d))) for n, M, d in shapes
-        ]
-        times = np.array([[seconds(partial(law.denoise, x)) for law, x in laws] for _ in range(repeats + 1)])[1:]
-        size = [dict(zip(("queries", "atoms", "dimension"), shape))[label] for shape in shapes]
-        out[label] = float(np.polyfit(np.log(size), np.log(np.median(times, axis=0)), 1)[0])
+        times = _times(rng, shapes, repeats)
+        size = [shape[("queries", "atoms", "dimension").index(label.partition(",")[0])] for shape in shapes]
+        out[label] = float(np.polyfit(np.log(size), np.log(times), 1)[0])
     print("\ngrowth exponents: " + ", ".join(f"{k} {v:.2f}" for k, v in out.items()))
+
+    dims = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 32, 64)
+    out["by_dimension"] = dict(zip(map(str, dims), 1e3 * _times(rng, [(400, 2000, d) for d in dims], repeats), strict=True))
+    print("ms by dimension: " + ", ".join(f"{d}: {v:.1f}" for d, v in out["by_dimension"].items()))
     return out
+
+
+def _times(rng, shapes, repeats):
+    """Median seconds of denoising at sigma 1, for shapes (queries, atoms, dimension), in interleaved repetitions."""
+    laws = [(PointCloud(rng.standard_normal((M, d))).noised(1.0, 1.0), rng.standard_normal((n, d))) for n, M, d in shapes]
+    times = [[seconds(partial(law.denoise, x)) for law, x in laws] for _ in range(repeats + 1)]
+    return np.median(np.array(times)[1:], axis=0)
 
 
 def run(options):

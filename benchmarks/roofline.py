@@ -26,8 +26,8 @@ import numpy as np
 from _common import write_record
 
 from exactdiffusion import GaussianMixture, PointCloud
-from exactdiffusion.laws._kernels import generic
 from exactdiffusion.laws._kernels import mixture as kernel
+from exactdiffusion.laws._kernels import softmax
 from exactdiffusion.papers import conditional_mean
 
 GOAL = 0.6
@@ -120,7 +120,7 @@ def counting(answers=None):
 def path_of_a_gpu():
     """Tensors of the CPU go the way that those of a GPU go."""
     with contextlib.ExitStack() as patches:
-        for module in (generic, kernel):
+        for module in (softmax, kernel):
             patches.enter_context(mock.patch.object(module, "on_accelerator", return_value=True))
             patches.enter_context(mock.patch.object(module, "workspace", return_value=1 << 27))
         yield

@@ -7,7 +7,7 @@ import pytest
 from exactdiffusion import GaussianMixture, PointCloud, laws
 from exactdiffusion._core.arrays import to_numpy
 from exactdiffusion.laws import base, gaussian_mixture, point_cloud
-from exactdiffusion.laws._kernels import cloud, generic, mixture
+from exactdiffusion.laws._kernels import mixture, softmax
 from exactdiffusion.laws._kernels import tree as _neighbours
 from exactdiffusion.prox import _general as general
 from exactdiffusion.prox import _modes as modes
@@ -52,7 +52,7 @@ LAWS = {**laws.REGISTRY, **_more()}
 @pytest.fixture
 def sevens(monkeypatch):
     """A function that makes blocks of 7, of 3 within, wherever laws are evaluated; it returns a list of the sizes."""
-    run, chunks, count = base.NoisedLaw._run, cloud.chunks, []
+    run, chunks, moments, count = base.NoisedLaw._run, softmax.chunks, softmax.moments, []
 
     def small(self, kernel, x, shape, block, posterior=False):
         def counted(*arguments):
@@ -63,12 +63,11 @@ def sevens(monkeypatch):
 
     def start():
         monkeypatch.setattr(base.NoisedLaw, "_run", small)
-        monkeypatch.setattr(cloud, "chunks", lambda total, size: chunks(total, min(size, 3)))
-        for module in (base, point_cloud, generic):
+        monkeypatch.setattr(softmax, "chunks", lambda total, size: chunks(total, 7 if size == 7 else min(size, 3)))
+        monkeypatch.setattr(softmax, "moments", lambda law, x, *rest: count.append(x.shape[0]) or moments(law, x, *rest))
+        for module in (base, point_cloud, softmax):
             monkeypatch.setattr(module, "BLOCK_DOUBLES", 64)
-        monkeypatch.setattr(cloud, "LOW_BLOCK", 64)
-        monkeypatch.setattr(cloud, "rows", lambda law: 7)
-        monkeypatch.setattr(generic, "rows", lambda law, x: 7)
+        monkeypatch.setattr(softmax, "rows", lambda *_: 7)
         monkeypatch.setattr(gaussian_mixture, "_CACHE_DOUBLES", 0)
         monkeypatch.setattr(mixture, "ROWS", 7)
         monkeypatch.setattr(mixture, "CHUNK", 7)
@@ -162,13 +161,13 @@ def test_oracles_of_other_arrays_in_blocks_of_seven(name, sevens):
 
 @pytest.mark.parametrize("name", ["cloud", "weighted duplicates", "far from 0", "dimension 60"])
 def test_clouds_without_a_centred_copy_in_blocks_of_seven(name, sevens, monkeypatch):
-    """Large clouds keep no centred copy of their atoms: blocks of atoms are centred where the centre is far."""
+    """Large clouds keep no centred copy of their atoms, unless their centre is far."""
     expected = _answers(LAWS[name]())
     sevens()
-    monkeypatch.setattr(cloud, "SMALL_CLOUD", 0)
+    monkeypatch.setattr(softmax, "SMALL_CLOUD", 0)
     law = LAWS[name]()
-    assert law._augmented is None
-    assert law._shifted == (name == "far from 0")
+    assert not law._small
+    assert law._frame == ("C" if name == "far from 0" else "P")
     _agree(_answers(law), expected)
 
 

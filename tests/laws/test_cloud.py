@@ -9,11 +9,9 @@ import array_api_strict
 import numpy as np
 import pytest
 
-from exactdiffusion import laws
 from exactdiffusion._core.arrays import to_numpy
-from exactdiffusion.laws import PointCloud
-from exactdiffusion.laws._kernels import cloud as _cloud
-from exactdiffusion.laws._kernels import fast
+from exactdiffusion.laws import PointCloud, _kernels
+from exactdiffusion.laws._kernels import softmax
 
 EPS = float(np.finfo(float).eps)
 
@@ -43,7 +41,7 @@ def test_numpy_compiled_and_generic_kernels_agree(d, sigma, weighted, monkeypatc
     levels = ((1.0, sigma), (0.7, np.linspace(sigma, 2 * sigma, 300)))
     kinds = ("denoise", "score", "log_density")
     here = [[getattr(cloud.noised(*level), kind)(x) for kind in kinds] for level in levels]
-    monkeypatch.setattr(fast, "kernels", lambda: None)
+    monkeypatch.setattr(softmax, "compiled", lambda: None)
     plain = [[getattr(cloud.noised(*level), kind)(x) for kind in kinds] for level in levels]
     y = array_api_strict.asarray(x[:40])
     for level, a, b in zip(levels, here, plain, strict=True):
@@ -57,36 +55,37 @@ def test_numpy_compiled_and_generic_kernels_agree(d, sigma, weighted, monkeypatc
     assert error <= 64 * EPS * np.abs(p).max()
 
 
-def test_compiled_kernels_are_used_where_numba_is_there(monkeypatch):
+@pytest.mark.parametrize(("d", "name"), [(2, "low"), (9, "softmax")])
+def test_compiled_kernel_is_used_where_numba_is_there(d, name, monkeypatch):
     pytest.importorskip("numba")
-    compiled = fast.kernels()
+    compiled, calls = softmax.compiled(), []
     assert compiled is not None
-    calls = []
-    p, x, _ = problem(500, 2, 300, 0.3)
 
     class Spy:
-        def low(self, *a):
-            calls.append("low")
-            return compiled.low(*a)
+        def __getattr__(self, name):
+            calls.append(name)
+            return getattr(compiled, name)
 
-    monkeypatch.setattr(fast, "kernels", lambda: Spy())
+    monkeypatch.setattr(softmax, "compiled", Spy)
+    p, x, _ = problem(500, d, 300, 0.3)
+    PointCloud(p).noised(1.0, 0.3).denoise(x[:100])
+    assert calls == []  # 50,000 pairs are not worth the import
     PointCloud(p).noised(1.0, 0.3).denoise(x)
-    assert calls == ["low"]
+    assert set(calls) == {name}
 
 
-def test_without_numba_there_are_no_compiled_kernels(monkeypatch):
+def test_without_numba_there_is_no_compiled_kernel(monkeypatch):
     monkeypatch.setitem(sys.modules, "numba", None)
     monkeypatch.delitem(sys.modules, "exactdiffusion.laws._kernels.compiled", raising=False)
-    monkeypatch.delattr(laws, "_compiled", raising=False)
-    assert fast.kernels.__wrapped__() is None
+    monkeypatch.delattr(_kernels, "compiled", raising=False)
+    assert softmax.compiled.__wrapped__() is None
 
 
 def test_compiled_exponential():
     pytest.importorskip("numba")
-    compiled = fast.kernels()
     x = -np.concatenate([np.linspace(0, 599, 100001), [0.0, 600.5, 1e4, np.inf]])
-    got = x.copy()
-    compiled._exponential(got, np.empty_like(x))
+    got = x + 0.0
+    softmax.compiled().exponential(got, 0.0, np.empty_like(x))
     want = np.where(x < -600, 0.0, np.exp(x))
     assert np.abs(got - want).max() <= 2 * EPS
     assert np.all(np.abs(got / np.where(want > 0, want, 1.0) - 1)[want > 0] <= 8 * EPS)
@@ -94,41 +93,52 @@ def test_compiled_exponential():
     assert np.all(got[-3:] == 0)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("d", [1, 4])
+def test_compiled_kernel_against_numpy(d, weighted):
+    """Weights and best logits of one block, beside the plain lines: to the rounding of logits of up to 600."""
+    pytest.importorskip("numba")
+    p, x, w = problem(333, d, 50, 0.05, weighted=weighted)
+    rows = softmax.Rows(PointCloud(p, w), x, np.ones(1), np.linspace(0.02, 1.0, 50))
+    plain = softmax.Weights.of(rows, True)
+    plain.E = plain.E.copy()  # both are written into the same scratch
+    fast = softmax.Weights.of(rows, True, softmax.compiled())
+    assert np.array_equal(plain.reference, fast.reference)
+    assert np.abs(plain.E - fast.E).max() <= 64 * EPS
+    assert np.all(np.abs(plain.others - fast.others) <= 600 * 8 * EPS * plain.others)
+    assert np.all(np.abs(plain.delta - fast.delta) <= 8 * EPS * plain.delta)
+    L = rows.logits().copy()
+    reference, others = np.empty(50, dtype=np.int64), np.empty((50, 1))
+    top = softmax.compiled().softmax(L, reference, others)
+    assert np.array_equal(reference, plain.reference)
+    assert np.array_equal(top[:, 0], rows.logits().max(axis=1))
+    assert np.abs(L - plain.E).max() <= 64 * EPS
+
+
 @pytest.mark.parametrize("shift", [0.0, 100.0])
 @pytest.mark.parametrize("sigma", [0.02, 0.2, 0.5])
-def test_filter_in_float32_leaves_out_less_than_rounding(sigma, shift, monkeypatch):
-    """Against the same kernel without the filter: 1e-14 of the size of the cloud, and the filter was used."""
-    p, x, _ = problem(2500, 256, 32, sigma)
+def test_atoms_without_weight_are_left_out_of_the_sums(sigma, shift, monkeypatch):
+    """Against the whole sums: 1e-14 of the size of the cloud; and columns were left out."""
+    p, x, _ = problem(2500, 64, 32, sigma)
     p, x = p + shift, x + shift
-    monkeypatch.setattr(_cloud, "SMALL_CLOUD", 1)
-    cloud = PointCloud(p)
-    used, original = [], _cloud.filtered
-
-    def spy(*a):
-        used.append(original(*a))
-        return used[-1]
-
-    monkeypatch.setattr(_cloud, "filtered", spy)
+    cloud, widths, sums = PointCloud(p), [], softmax.sums
+    monkeypatch.setattr(softmax, "flush", lambda law, S: widths.append(S.shape) or S)
     got = [getattr(cloud.noised(1.0, sigma), kind)(x) for kind in ("denoise", "score")]
-    assert len(used) == 2
-    assert all(u is not None for u in used)
-    monkeypatch.setattr(_cloud, "filtered", lambda *a: None)
+    monkeypatch.setattr(softmax, "sums", lambda law, E, name: E @ law._p(name, E))
     want = [getattr(cloud.noised(1.0, sigma), kind)(x) for kind in ("denoise", "score")]
+    assert sums is not softmax.sums
     assert np.abs(got[0] - want[0]).max() <= 1e-14 * np.abs(p).max()
     assert np.abs(got[1] - want[1]).max() <= 1e-14 * max(np.abs(want[1]).max(), np.abs(p).max() / sigma**2)
 
 
-def test_filter_keeps_every_atom_within_the_window(monkeypatch):
-    """Pairs of atoms so close that float32 cannot tell them apart: both must be recomputed."""
+def test_two_atoms_that_float32_cannot_tell_apart():
+    """1250 pairs of atoms at a distance of 1e-6: both of a pair count."""
     rng = np.random.default_rng(3)
     a = rng.normal(size=(1250, 256))
     p = np.concatenate([a, a + 1e-7 * rng.normal(size=a.shape)])
     sigma = 0.05
     x = a[:24] + sigma * rng.normal(size=(24, 256))
-    used, original = [], _cloud.filtered
-    monkeypatch.setattr(_cloud, "filtered", lambda *q: used.append(original(*q)) or used[-1])
     got = PointCloud(p).noised(1.0, sigma).denoise(x)
-    assert used[0] is not None
     w = np.stack([exact(p[[i, i + 1250]], x[i : i + 1], sigma)[0] for i in range(24)])
     assert np.abs(got - w).max() <= 8 * EPS * np.abs(p).max()
     assert np.abs(got - p[:24]).max() > 1e-9  # one atom alone would be seen
@@ -147,9 +157,7 @@ def test_mass_that_a_window_drops():
         return np.abs(v @ p / v.sum(axis=1, keepdims=True) - full).max()
 
     diameter = np.linalg.norm(np.ptp(p, axis=0))
-    T = _cloud.window(PointCloud(p))
-    assert 40 + np.log(2000) == T
-    assert kept(T) <= np.exp(-40) * diameter + 16 * EPS * np.abs(p).max()
+    assert kept(40 + np.log(2000)) <= np.exp(-40) * diameter + 16 * EPS * np.abs(p).max()
     assert kept(10.0) > 1e-9
 
 
@@ -171,11 +179,11 @@ def test_cure_and_acceptance_against_long_double(d):
 
 def test_without_the_cure_the_cluster_is_wrong(monkeypatch):
     rng = np.random.default_rng(0)
-    p = np.concatenate([rng.normal(size=(300, 6)), 3 + 1e-5 * rng.normal(size=(10, 6))])
-    x = p[300:] + 1e-5 * rng.normal(size=(10, 6))
+    p = np.concatenate([rng.normal(size=(300, 9)), 3 + 1e-5 * rng.normal(size=(10, 9))])
+    x = p[300:] + 1e-5 * rng.normal(size=(10, 9))
     want = exact(p, x, 1e-5)
     assert np.abs(PointCloud(p).noised(1.0, 1e-5).denoise(x) - want).max() <= 64 * EPS
-    monkeypatch.setattr(_cloud, "TOLERANCE", 1e6)
+    monkeypatch.setattr(softmax, "TOLERANCE", 1e6)
     assert np.abs(PointCloud(p).noised(1.0, 1e-5).denoise(x) - want).max() > 1e-12
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from exactdiffusion.laws import PointCloud
-from exactdiffusion.laws._kernels import fast
+from exactdiffusion.laws._kernels import softmax
 from exactdiffusion.laws._kernels import tree as _neighbours
 
 EPS = float(np.finfo(float).eps)
@@ -374,7 +374,7 @@ def test_small_clouds_small_calls_and_high_dimensions_are_left_alone():
 def test_rows_do_not_depend_on_their_neighbours(compiled, monkeypatch):
     """Blocks, orders and mixtures of served and given back rows: 1e-12 relative, the promise of batches."""
     if not compiled:
-        monkeypatch.setattr(fast, "kernels", lambda: None)
+        monkeypatch.setattr(softmax, "compiled", lambda: None)
     monkeypatch.setattr(_neighbours, "SEARCH", 50)
     monkeypatch.setattr(_neighbours, "ROWS", 170)
     p = cloud("normal", 2, 17_000)

@@ -1,6 +1,6 @@
 """Large clouds in one to three dimensions: a k-d tree finds the few atoms that count, and proves that the others do not.
 
-Notation of `cloud`: y = x / s, precision p = (s / sigma)^2, logits ``log w_j - p h_j`` with h_j = |y - p_j|^2 / 2.
+Notation of `softmax`: y = x / s, precision p = (s / sigma)^2, logits ``log w_j - p h_j`` with h_j = |y - p_j|^2 / 2.
 
 **What is left out.** Let b be the logit of some atom near y (the best one of the leaf to which a greedy descent leads). A
 box of the tree at distance r from y is left out if ``-p r^2 / 2 + log W < b - T``, W the sum of all weights. Its atoms have
@@ -9,9 +9,9 @@ atoms and their weights are in b and W (for M equal weights ``b = -log M - p h``
 belongs to, and how good the boxes are, changes the time only.
 
 Beyond the radius R of the window (``p R^2 / 2 >= T``) both r exp(-p r^2 / 2) and r^2 exp(-p r^2 / 2) decrease. So with
-T = 40 (that of `cloud`) the mean moves by less than e^-40 2 R: a bound without the diameter of the cloud, good enough for
+T = 40 the mean moves by less than e^-40 2 R: a bound without the diameter of the cloud, good enough for
 scores, too. A covariance moves by less than ``e^-T 8 R^2``: with T = 80 this is below e^-40 of its trace unless the trace is
-tiny, which is seen afterwards; such rows go again with T = 600, the floor of `cloud`.
+tiny, which is seen afterwards; such rows go again with T = 600, the floor of `softmax`.
 
 **Rounding.** Squared distances of atoms and of boxes are made by the same operations in the same order, and rounding is
 monotone: the computed square of an atom is never below that of its box. Both are good to (d + 2) eps relative, and so is
@@ -34,8 +34,8 @@ import threading
 import numpy as np
 
 from ..base import EPS
-from . import fast
-from .cloud import FLOOR, exponentiate, flush
+from . import softmax
+from .softmax import FLOOR, Found, exponentiate, flush
 
 # Windows: of means and densities, and in turn of covariances.
 WINDOW, WIDE = 40.0, (80.0, -FLOOR)
@@ -71,10 +71,14 @@ class Tree:
     def __init__(self, law):
         P, logw = law._p._host["P"], law._p._host["logw"]
         M, d = P.shape
+
+        # Copies of atoms, which get weight 0, fill the leaves up to one size.
         depth = max(4, math.ceil(math.log2(M / LEAF)))
         L = -(-M // (1 << depth))
         extra = (L << depth) - M
         index = np.concatenate([np.arange(M), np.linspace(0, M - 1, extra).astype(np.int64)])
+
+        # Halve every box along its widest side, one level at a time.
         order, X = np.arange(len(index)), np.ascontiguousarray(P[index].T)
         for level in range(depth):
             X, order = X.reshape(d, 1 << level, -1), order.reshape(1 << level, -1)
@@ -83,11 +87,15 @@ class Tree:
             order = np.take_along_axis(order, by, axis=1)
             for k in range(d):
                 X[k] = np.take_along_axis(X[k], by, axis=1)
+
+        # The atoms of the leaves.
         order = order.reshape(-1, L)
         self.points = np.ascontiguousarray(X.reshape(d, -1, L).transpose(1, 0, 2))
         self.index = index[order]
         self.lack = np.where(order < M, -logw[self.index], np.inf)
         self.total = float(np.log(np.sum(np.exp(logw))))
+
+        # Their boxes, and the boxes of BRANCH boxes each, up to the coarsest level.
         low, high = self.points.min(axis=2), self.points.max(axis=2)
         self.levels = []
         while len(low) > COARSE:
@@ -208,39 +216,17 @@ def _blocks(law, tree, y, prec, T, share, count=1):
             yield a + r, np.cumsum(np.diff(i[c], prepend=-1) > 0) - 1, g[c], first, limit[r]
 
 
-def _from_reference(X, y, i, pr):
-    """h_ref - h_j (m, L) without cancellation, by the operations of `cloud.relative_low`."""
+def _from_reference(X, y, i, pr, r):
+    """r^2 (h_ref - h_j) (m, L) without cancellation, r (m, 1): by the operations of `softmax.Rows.differences`, in the same
+    order, so that both round alike."""
     out = None
     for k in range(y.shape[1]):
         z, q = y[i, k][:, None], pr[i, k][:, None]
         term = (z - X[:, k]) + (z - q)
-        term *= 0.5
-        term *= X[:, k] - q
+        term *= 0.5 * r
+        term *= r * (X[:, k] - q)
         out = term if out is None else np.add(out, term, out=out)
     return out
-
-
-class Found:
-    """What the kernels need of rows: the best atom ``reference`` (m,), the sum ``others`` (m,) of the weights of the others
-    relative to it, ``shift`` (m, d) = E[X | x] - p_ref, ``covariance`` (m, d, d)."""
-
-    def __init__(self, m, d, what):
-        self.reference, self.others = np.zeros(m, dtype=np.int64), np.zeros(m)
-        self.shift = np.zeros((m, d)) if what != "density" else None
-        self.covariance = np.zeros((m, d, d)) if what == "covariance" else None
-
-    def put(self, rows, part):
-        """Take over the rows of another."""
-        for name, value in vars(part).items():
-            if value is not None:
-                getattr(self, name)[rows] = value
-
-    def rows(self, rows):
-        """A part of the rows."""
-        out = object.__new__(Found)
-        for name, value in vars(self).items():
-            setattr(out, name, None if value is None else value[rows])
-        return out
 
 
 def _weigh(law, tree, y, p, i, leaf, first, what):
@@ -263,9 +249,9 @@ def _weigh(law, tree, y, p, i, leaf, first, what):
     if not np.any(top + lack[ref] < -8.0):
         E -= top[i][:, None]
     else:
+        r = np.sqrt(p)[i][:, None]
         for last in (False, False, True):
-            E = _from_reference(X, y, i, pr)
-            E *= p[i][:, None]
+            E = _from_reference(X, y, i, pr, r)
             E -= lack - lack[ref][i][:, None]
             # From far away squares cannot tell which atom is the best one: then once more relative to that.
             top, better = best(E)
@@ -275,11 +261,12 @@ def _weigh(law, tree, y, p, i, leaf, first, what):
     offsets = [X[:, k] - pr[i, k][:, None] for k in range(d)] if what != "density" else ()
     exponentiate(E, what == "covariance")
     E[ref] = 0.0
-    out = Found(m, d, what)
+    out = Found.empty(y, what)
     out.reference = tree.index[leaf[ref[0]], ref[1]]
     out.others = np.add.reduceat(E.sum(axis=1), first)
     if what == "density":
         return out
+    assert out.shift is not None
     total = 1.0 + out.others
     for k, D in enumerate(offsets):
         out.shift[:, k] = np.add.reduceat(np.einsum("ij,ij->i", E, D), first) / total
@@ -296,23 +283,28 @@ def _weigh(law, tree, y, p, i, leaf, first, what):
     return out
 
 
-def search(law, y, prec, zero, what):
-    """(served (n,) bool, `Found` of all rows, 0 where not served); ``what``: "mean", "density" or "covariance".
+def search(law, y, prec, zero, what, kernel=None):
+    """(served (n,) bool, `Found` of all rows, 0 where not served); ``what``: see `softmax.moments`.
 
-    y (n, d), prec (n,); rows ``zero`` (n,) are projections.
+    y (n, d), prec (n,); rows ``zero`` (n,) are projections; ``kernel``: the compiled one, with which rows are compared.
     """
-    n, d = y.shape
-    out, served = Found(n, d, what), np.zeros(n, dtype=bool)
+    n = len(y)
+    out, served = Found.empty(y, what), np.zeros(n, dtype=bool)
+
+    # Projections.
     if zero.any():
         (rows,) = np.nonzero(zero)
         ok, index, _ = nearest(law, y[rows])
         served[rows], out.reference[rows] = ok, index
+
+    # The other rows, unless their window is as wide as the cloud.
     (rows,) = np.nonzero(~zero & (prec > 0))
-    share = SHARES[what == "mean" and fast.kernels() is not None]
-    # A window as wide as the cloud needs no tree.
+    share = SHARES[what in ("mean", "offset") and kernel is not None]
     T = WIDE[0] if what == "covariance" else WINDOW
     with np.errstate(over="ignore", divide="ignore"):
         rows = rows[2 * T / prec[rows] <= (0.5 * law._wide) ** 2]
+
+    # One window after the other: covariances too small for one go to the next.
     for T in WIDE if what == "covariance" else (WINDOW,):
         if not len(rows) or _hopeless(law, tree(law), y[rows], prec[rows], T, share):
             break
@@ -341,10 +333,10 @@ def nearest(law, y, count=1):
         X, z, index = t.points[leaf], y[r], t.index[leaf]
         A = _squares(X, z[i])
         best = np.minimum.reduceat(A.min(axis=1), first)
-        # As `cloud.low_nearest`: squares are good to (d + 2) eps each, and differences from the first of those decide.
+        # Squares are good to (d + 2) eps each; among those that this leaves, differences from the first one decide.
         near = best[i][:, None] * (1 + 4 * (d + 2) * EPS) >= A
         ref = _lowest(index, near, first)
-        rel = _from_reference(X, z, i, P[ref])
+        rel = _from_reference(X, z, i, P[ref], 1.0)
         for k in range(count):
             if k:
                 rel[index == out[0, r][i][:, None]] = -np.inf
@@ -357,3 +349,43 @@ def nearest(law, y, count=1):
 def _lowest(index, mask, first):
     """Lowest index (m,) of each row where mask holds."""
     return np.minimum.reduceat(np.where(mask, index, np.iinfo(np.int64).max).min(axis=1), first)
+
+
+def _within(y, r, size):
+    """Whether no product of squares leaves the range of floats, for y (n, d), r (n,) and atoms of that size."""
+    top = max(float(y.max()), -float(y.min())) + size
+    return bool(top < 1e140 and (top * max(1.0, float(r.max()))) ** 2 * y.shape[1] < 1e290)
+
+
+def moments(law, x, s, t, what, kernel=None):
+    """`softmax.moments` of any number of rows: by the tree, and by blocks of the dense kernel where that gives rows back."""
+    n = len(x)
+    served, found = np.zeros(n, dtype=bool), Found.empty(x, what)
+    with np.errstate(over="ignore", invalid="ignore"):
+        y = x if len(s) == 1 and s[0] == 1.0 else x / np.where(s > 0, s, 1.0)[:, None]
+        r, zero = (np.broadcast_to(v, (n,)) for v in (s / np.where(t > 0, t, 1.0), t == 0))
+    if np.all(s >= 1e-100) and _within(y, r, law._size):
+        served, found = search(law, y, r * r, zero, what, kernel)
+    (rest,) = np.nonzero(~served)
+    for c in softmax.chunks(len(rest), softmax.rows(law, x)):
+        rows = rest[c]
+        levels = (v if len(v) == 1 else v[rows] for v in (s, t))
+        found.put(rows, softmax.moments(law, x[rows], *levels, what, kernel))
+    return found
+
+
+def closest(law, x, count=1):
+    """`softmax.nearest` at scale 1: by the tree, and by the dense kernel where that gives rows back."""
+    one, out = np.ones(1), np.zeros((2, len(x)), dtype=np.int64)
+    for c in softmax.chunks(len(x), ROWS):
+        y = x[c]
+        served, first, second = np.zeros(len(y), dtype=bool), None, None
+        if _within(y, one, law._size):
+            served, first, second = nearest(law, y, count)
+        (r,), (rest,) = np.nonzero(served), np.nonzero(~served)
+        for k, found in enumerate((first, second)):
+            if found is not None:
+                out[k, c.start + r] = found[r]
+        if len(rest):
+            out[:, c.start + rest] = softmax.nearest(law, y[rest], one, count)
+    return out[0], out[1]

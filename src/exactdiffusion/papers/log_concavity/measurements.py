@@ -347,12 +347,10 @@ def _components(law, total, m, sigma):
             fail("law", law, "a law whose posteriors are mixtures: GaussianMixture, PointCloud or one of them noised")
         law = target.materialise()
     q, x = _level(law, to_numpy(total), m, sigma)
-    s, t = np.atleast_1d(q.scale), np.atleast_1d(q.sigma)
     if isinstance(q, NoisedPoints):
-        e, norm, _, _ = q._weights(x, s, t)
-        return e / norm, q._param("P", x), None, None
+        return q._posterior_weights(x), q.law._p("P", x), None, None
     assert isinstance(q, NoisedMixture)
-    block = Differences(law, x, s, t)
+    block = Differences(law, x, np.atleast_1d(q.scale), np.atleast_1d(q.sigma))
     r, means, inner = block.posterior(centred=False)
     U, variances = block.p.get("U"), np.broadcast_to(inner[:, :, 0], (r.shape[0], law.dim))
     kind = "isotropic" if U is None and law.kind == "full" else law.kind
