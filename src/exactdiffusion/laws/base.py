@@ -270,7 +270,9 @@ class NoisedLaw:
             unit = np.maximum(reach, t)
             unit = np.where((unit < 1e-100) | ((t > 0) & (t < TINY_SIGMA)), 2.0 ** np.floor(np.log2(unit)), 1.0)
             x = xp.where(column(xp, from_numpy(gone, x)), xp.zeros_like(x), x) / column(xp, from_numpy(unit, x))
-            return x, s / unit, t / unit
+            s, t = s / unit, t / unit
+            # Rows that share their level are summed as such, in these units as in others.
+            return (x, s[:1], t[:1]) if len(s) and np.all(s == s[0]) and np.all(t == t[0]) else (x, s, t)
 
     def _run(self, kernel, x, shape, block, posterior=False):
         """Apply ``kernel(x, s, t)`` to blocks of rows of a checked x; ``shape`` is the shape of one row of
