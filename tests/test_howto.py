@@ -11,6 +11,8 @@ from exactdiffusion.studies import figures
 
 FOLDER = experiments_dir() / "howto"
 SAYS = {
+    "audit_denoiser": r"times worse than the best possible(.*\n)*next: (.*\n)*.*look like the unit noise z.*predicts noise",
+    "smallest_steps": r"below 0.03125 of its start(.*\n)*.*to 10: N = 2\n.*to 5: N = 3\n.*to 2.5: N = 8\n",
     "own_theorem": r"as it was written: passes\n(.*\n)*with a wrong formula: fails\n(.*\n)*.*Verdict: FAILED",
 }
 

@@ -221,6 +221,9 @@ def _audit(args):
         schedule=args.schedule,
         scalar_sigma=args.scalar_sigma,
         json=args.json,
+        plot=args.plot,
+        predicts=args.predicts,
+        index=args.index,
     )
 
 
@@ -344,7 +347,12 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("--nu", type=float, help="width of the band; default: the smallest admissible, 2 for the recommendation")
     c.add_argument("--schedule", help="a schedule's name (e.g. ddpm) instead of log-linear levels from each row's distance")
     c.add_argument("--scalar-sigma", action="store_true", help="call fn row by row with one sigma")
+    c.add_argument("--predicts", default="x0", help="what fn returns: x0 (default), noise, v or score")
+    c.add_argument(
+        "--index", default="sigma", help="what fn is given: sigma (default), alpha_bar, or t (linear DDPM, T = 1000)"
+    )
     c.add_argument("--json", metavar="FILE", help="write the report there as JSON")
+    c.add_argument("--plot", metavar="FILE", help="draw eta and the guarantees: a .png, .svg or .pdf")
     c.set_defaults(run=_audit)
 
     c = commands.add_parser("new", help="begin a theorem: write its statement and its theory file, which pass as they stand")
