@@ -484,9 +484,8 @@ class AuditReport:
         low, high, share = self.worst_sigma
         where = f"sigma = {low:.3g} to {high:.3g}, which holds {100 * share:.0f} % of the excess error"
         kept = self.guarantee(0.9)
-        for_most = (
-            f"for {100 * kept['share']:.0f} % of the trajectories d(x_0)/d(x_N) <= {kept['a_posteriori'] or math.nan:.3g}"
-        )
+        upper, most = kept["a_posteriori"] or math.nan, 100 * (kept["share"] or 0.0)
+        for_most = f"for {most:.0f} % of the trajectories d(x_0)/d(x_N) <= {upper:.3g}"
         if self.looks_like is not None:
             return (
                 f"The answers look like {PREDICTS[self.looks_like]}, not like {PREDICTS[self.convention.predicts]}. "

@@ -11,7 +11,7 @@ import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -116,9 +116,10 @@ class Convention:
             return fn(x, level.copy() if level.ndim else level.item())
 
         # a torch module: its own device and precision, no gradient, one level for each row
-        torch = sys.modules["torch"]
+        torch, module = sys.modules["torch"], cast(Any, fn)
         like = next(
-            (p for p in [*fn.parameters(), *fn.buffers()] if p.is_floating_point()), torch.zeros(1, dtype=torch.float64)
+            (p for p in [*module.parameters(), *module.buffers()] if p.is_floating_point()),
+            torch.zeros(1, dtype=torch.float64),
         )
         rows = torch.as_tensor(np.broadcast_to(level, len(x)).copy(), device=like.device)
         rows = rows.long() if self.index == "t" else rows.to(like.dtype)
