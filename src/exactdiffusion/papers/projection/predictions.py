@@ -68,7 +68,7 @@ class Convention:
     Examples
     --------
     >>> fn = Convention("noise").denoiser(lambda x, sigma: x / sigma[:, None])  # all of x is noise
-    >>> fn(np.ones((2, 3)), np.array([1.0, 2.0])).max()
+    >>> float(fn(np.ones((2, 3)), np.array([1.0, 2.0])).max())
     0.0
     """
 
