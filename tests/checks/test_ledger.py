@@ -311,6 +311,20 @@ def test_other_inequalities_are_no_ratio_of_the_statement():
         assert ledger.worst_ratio(make(kind), collected) is None
 
 
+@pytest.mark.parametrize("kind", ["tight", "upper", "lower"])
+def test_a_side_in_place_of_a_ratio_is_refused(kind):
+    """No measured/bound of a true inequality is above 1; of a lemma, or of a limit, a stated ratio may be."""
+    check, collected = new(kind)
+    with pytest.raises(ValueError, match=r"expected: got 1.6967; expected a ratio measured / bound, at most 1"):
+        check.tight(1.6967, 1.6967, tol=1e-9, cause="exact", on="x")
+    with pytest.raises(ValueError, match=r"expected: got 3.0"):
+        check.tight([0.5, 3.0], [0.5, 3.0], tol=0, cause="exact", on="x")
+    assert collected.records == []
+    check.tight(1.0 + 1e-13, 1.0 + 1e-13, tol=1e-12, cause="rounding", on="within its tolerance of 1")
+    check.tight(1.6967, 1.6967, tol=1e-9, cause="exact", on="x", of="a lemma")
+    new("asymptotic")[0].tight(2.0, 2.0, tol=0, cause="exact", on="x")
+
+
 def test_a_failing_test_fails_its_statement():
     check, collected = new()
     check.holds(0.5, 1.0, tol=0, cause="exact", on="x")
@@ -340,7 +354,7 @@ def test_statement_decorator_refuses():
     good = {"paper": "projection", "ref": "x", "title": "t", "kind": "upper", "text": "source"}
     for name in ("paper", "kind", "text"):
         with pytest.raises(ValueError, match=name):
-            statement(**{**good, name: "nonsense"})(documented)
+            statement(**{**good, name: "no sense"})(documented)
     with pytest.raises(ValueError, match="docstring"):
         statement(**good)(bare)
 

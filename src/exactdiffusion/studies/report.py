@@ -183,15 +183,21 @@ def _data(rows):
             cells[name] = {"levels": levels, "codes": [codes[value] for value in values]}
         else:
             cells[name] = values
+
+    # the curves, and the largest value beside which each is measured
     found, largest = curves(rows), {}
     for row in rows:
         key = row["target"], row["metric"]
         largest[key] = max(largest.get(key, 0.0), row["value"])
+
+    # the abscissae that all points have
     axes = {
         name: label
         for name, (label, field) in AXES.items()
         if all(getattr(p, field) for curve in found for p in curve.points)
     }
+
+    # one entry for each curve, with its slopes
     listed = []
     for curve in found:
         # a value below eps times the largest is rounding: it makes no slope and no axis

@@ -271,6 +271,21 @@ def test_conventions_give_the_ideal_denoiser_back(small, predicts, index):
         assert looks == predicts, (predicts, wrong, looks)
 
 
+def test_the_report_says_which_times_were_asked(small):
+    def fn(x, t):
+        return np.zeros_like(x)
+
+    assert "11 of its 1000 times of linear DDPM" in audit(fn, small, N=10, convention=Convention("noise", "t")).text()
+    few = Convention("noise", "t", [0.9, 0.5, 0.1])
+    assert "3 of its 3 times, seed" in audit(fn, small, N=2, convention=few).text()
+    # the levels of another schedule are asked at the nearest time: sigma = 1 / 3, 1 or 3
+    with pytest.raises(ValueError, match="N: got 3; expected at most 2"):
+        audit(fn, small, N=3, convention=few)
+    assert (
+        "each level asked at the nearest time, off by up to" in audit(fn, small, N=5, schedule="ddpm", convention=few).text()
+    )
+
+
 def test_noise_taken_for_the_clean_point_is_named(small):
     def noise(x, sigma):
         return (x - small.noised(1.0, sigma).denoise(x)) / np.reshape(sigma, (-1, 1))

@@ -162,6 +162,7 @@ def audit(
             fail("N", N, f"at most {len(levels) - 1}: fn knows {len(levels)} times")
         sigma = levels[np.rint(np.linspace(len(levels) - 1, 0, N + 1)).astype(int)]
         grid, title = schedules.Grid(np.ones(N + 1), sigma), f"{N + 1} of its {len(levels)} times"
+        title += " of linear DDPM" if convention.alphas is None else ""
         x = grid.sigma[0] * unit
     elif schedule is None:
         x = sigma_max * unit
@@ -175,6 +176,10 @@ def audit(
             fail("schedule", schedule, "one of " + ", ".join(schedules.REGISTRY))
         grid = schedules.REGISTRY[schedule](N).to_ve()
         x, title = grid.sigma[0] * unit, schedule
+        if convention.index == "t":
+            asked = grid.sigma[:-1]
+            off = float(np.max(np.abs(np.log(convention.levels[convention.times(asked)] / asked))))
+            title += f", each level asked at the nearest time, off by up to {100 * math.expm1(off):.2g} %"
 
     # run DDIM and measure at every visited state
     distance: list[np.ndarray] = []
@@ -272,6 +277,8 @@ class _Remembering:
     def _call(self, x, sigma):
         s = np.asarray(sigma, dtype=np.float64)
         at = f"at sigma = {s.min():.4g}" + (f" to {s.max():.4g} (an array of shape {s.shape})" if s.ndim else "")
+
+        # ask, and name the function and the level where it raises
         try:
             out = self.fn(x.copy(), sigma if s.ndim == 0 else s.copy())
         except Exception as error:
@@ -279,6 +286,8 @@ class _Remembering:
             if "ensor" in str(error):
                 hint = "; fn is given NumPy arrays, a torch.nn.Module itself is given tensors: pass the module"
             raise ValueError(f"fn: {self.name} raised {type(error).__name__} {at}: {error}{hint}") from error
+
+        # numbers, one row for each row of x, all of them finite
         no_mask("fn (its result)", out)
         try:
             out = np.asarray(out, dtype=np.float64)
@@ -486,11 +495,15 @@ class AuditReport:
         kept = self.guarantee(0.9)
         upper, most = kept["a_posteriori"] or math.nan, 100 * (kept["share"] or 0.0)
         for_most = f"for {most:.0f} % of the trajectories d(x_0)/d(x_N) <= {upper:.3g}"
+
+        # another convention: nothing else can be judged
         if self.looks_like is not None:
             return (
                 f"The answers look like {PREDICTS[self.looks_like]}, not like {PREDICTS[self.convention.predicts]}. "
                 f"Say so: Convention({self.looks_like!r}, {self.convention.index!r}) or --predicts {self.looks_like}."
             )
+
+        # H1 fails: because of the cloud, or because of the denoiser
         if not self.hypotheses[0].holds and self.ideal_fails and self.times_worse < 1.1:
             return (
                 f"Do not train further: the ideal denoiser fails H1 too on {100 * self.ideal_fails:.0f} % of these "
@@ -500,6 +513,8 @@ class AuditReport:
         if not self.hypotheses[0].holds:
             also = f" The ideal denoiser fails H1 too on {100 * self.ideal_fails:.0f} % of them." if self.ideal_fails else ""
             return f"Improve the denoiser at {where}.{also}"
+
+        # H1 holds: the schedule, then the size of the error
         best = (
             f"report.schedule(): {self.N} log-linear steps down to {(1 - (self.beta_star or 0)) ** self.N:.3g} of the start"
         )
