@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.neural_network import MLPRegressor
 
 import exactdiffusion as ed
-from exactdiffusion.papers.projection.audit import Convention
+from exactdiffusion.papers.projection.predictions import Convention
 
 rng = np.random.default_rng(0)
 points = rng.normal(size=(8, 2)) * 2

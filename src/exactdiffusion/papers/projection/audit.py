@@ -25,6 +25,7 @@ and a k-nearest-neighbour regressor of scikit-learn as denoiser (the audit shows
 Python::
 
     from exactdiffusion.papers.projection.audit import audit
+    from exactdiffusion.papers.projection.predictions import Convention
     report = audit(fn, points)
     print(report.text())
     report.eta_max, report.nu, report.hypotheses, report.schedule(sigma_max=40.0)
@@ -59,7 +60,7 @@ from ...laws import PointCloud
 from ...statements import projection as bound
 from .predictions import PREDICTS, Convention, likely_prediction
 
-__all__ = ["AuditReport", "Convention", "Hypothesis", "audit", "load_cloud", "load_function", "run"]
+__all__ = ["AuditReport", "Hypothesis", "audit", "load_cloud", "load_function", "run"]
 
 EPS = np.finfo(np.float64).eps
 _LEVELS = (5, 25, 50, 75, 95)
