@@ -47,7 +47,7 @@ def test_version(capsys):
         ("figures noise_schedules --set stepz=5 --out OUT", "parameters"),
         ("verify no_such_theorem", "names"),
         ("verify projection --update", "update"),
-        ("new theorem shrinkage", "name"),
+        ("new theorem Shrinkage", "name"),
         ("new theorem nowhere/shrinkage", "name"),
         ("new theorem projection/beta_star", "name"),
         ("new theorem projection/2x", "name"),

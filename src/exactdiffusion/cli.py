@@ -5,9 +5,11 @@ it needs when it runs.
 """
 
 import argparse
+import difflib
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Sequence
 
 from ._version import __version__
@@ -15,26 +17,124 @@ from ._version import __version__
 __all__ = ["main", "parser"]
 
 
-def _list(args):
+def _catalogue():
+    """Kind -> (how it is used, one dict for each name): what ``list`` shows."""
+    import inspect
+
     from . import datasets, samplers, schedules, statements
     from .studies import figures, sweep
 
-    print("statements (exactdiffusion verify NAME)")
-    _table((s.key, f"{s.ref}, {s.kind}", s.title) for s in statements.all_statements())
-    print("\nsamplers (sweep --sampler NAME[:PARAMETER=VALUE])")
-    _table(
-        (i.name, f"order {i.order}, {'random' if i.stochastic else 'deterministic'}", i.summary)
-        for i in samplers.REGISTRY.values()
-    )
-    print("\nschedules (sweep --schedule NAME[:PARAMETER=VALUE])")
-    _table((name, _first_line(f)) for name, f in schedules.REGISTRY.items())
-    print("\ntargets (sweep --target NAME)")
-    _table((name, f"dimension {t.dim}", t.summary) for name, t in datasets.TARGETS.items())
-    print("\nmetrics (sweep --metric NAME)")
-    _table((name, m.summary) for name, m in sweep.METRICS.items())
-    print("\nfigures (exactdiffusion figures NAME)")
-    _table((name, e.SUMMARY) for name, e in figures.experiments().items())
+    def parameters(function):
+        found = inspect.signature(function).parameters.values()
+        return {p.name: p.default for p in found if p.default is not p.empty and p.name not in ("noise", "calls")}
+
+    def calls(info):
+        return f"{info.per_step} {'prox' if info.oracle == 'prox' else 'denoiser'} call{'s' * (info.per_step > 1)} a step"
+
+    return {
+        "statements": (
+            "exactdiffusion verify NAME",
+            [{"name": s.key, "about": ", ".join(filter(None, (s.ref, s.kind))), "summary": s.title}
+             for s in statements.all_statements()],
+        ),
+        "samplers": (
+            "sweep --sampler NAME[:PARAMETER=VALUE]",
+            [{"name": i.name, "about": f"order {i.order}, {'random' if i.stochastic else 'deterministic'}",
+              "cost": calls(i), "summary": i.summary, "parameters": parameters(i.function)}
+             for i in samplers.REGISTRY.values()],
+        ),
+        "schedules": (
+            "sweep --schedule NAME[:PARAMETER=VALUE]",
+            [{"name": name, "summary": _first_line(f), "parameters": parameters(f)}
+             for name, f in schedules.REGISTRY.items()],
+        ),
+        "targets": (
+            "sweep --target NAME[:PARAMETER=VALUE]",
+            [{"name": name, "about": f"dimension {t.dim}", "summary": t.summary, "parameters": parameters(t.law)}
+             for name, t in datasets.TARGETS.items()],
+        ),
+        "metrics": ("sweep --metric NAME", [{"name": name, "summary": m.summary} for name, m in sweep.METRICS.items()]),
+        "figures": (
+            "exactdiffusion figures NAME",
+            [{"name": name, "summary": e.SUMMARY} for name, e in figures.experiments().items()],
+        ),
+    }  # fmt: skip
+
+
+def _list(args):
+    import json
+
+    # a filter is a kind, or a part of a name
+    catalogue = _catalogue()
+    kinds = [f for f in args.filter if f in catalogue]
+    parts = [f for f in args.filter if f not in catalogue]
+    shown = {}
+    for kind, (usage, entries) in catalogue.items():
+        chosen = [e for e in entries if not parts or any(part in e["name"] for part in parts)]
+        if chosen and (not kinds or kind in kinds):
+            shown[kind] = (usage, chosen)
+    if not shown:
+        names = [e["name"] for _, entries in catalogue.values() for e in entries]
+        raise ValueError(
+            f"filter: got {' '.join(args.filter)!r}; expected one of {', '.join(catalogue)}, or part of a name"
+            + _nearest(args.filter[-1], [*catalogue, *names])
+        )
+
+    # print: with a filter the parameters too
+    if args.json:
+        print(json.dumps({kind: entries for kind, (_, entries) in shown.items()}, indent=1, default=str))
+        return 0
+    for number, (kind, (usage, entries)) in enumerate(shown.items()):
+        print(f"{chr(10) * (number > 0)}{kind} ({usage})")
+        columns = [c for c in ("name", "about", "cost", "summary") if any(c in e for e in entries)]
+        _table([e.get(c, "") for c in columns] for e in entries)
+        for e in entries if args.filter else []:
+            if e.get("parameters"):
+                print(f"    {e['name']}: " + ", ".join(f"{name}={value!r}" for name, value in e["parameters"].items()))
     return 0
+
+
+def _nearest(text, names):
+    """The end of a message: the name that is nearest to a wrong one, or nothing."""
+    wrong = text.partition(":")[0]
+    # a part or the beginning of a name stands for it
+    forms = {name[: len(wrong) + 1]: name for name in reversed(names)}
+    forms |= {name.rpartition("/")[2]: name for name in names} | {name: name for name in names}
+    found = [forms[f] for f in difflib.get_close_matches(wrong, forms, 1, 0.6)]
+    return f"; did you mean {found[0]}?" if found and found[0] != wrong else ""
+
+
+def _with_help(args, message):
+    """A message of a refusal, with the nearest name or the allowed parameters where one was not known."""
+    got = re.match(r"(\w+): got '([^']+)'; expected (.*)", message, re.DOTALL)
+    if got is None or "did you mean" in message:
+        return message
+    name, text, expected = got.groups()
+    if name == "names" and args.command == "verify":
+        from ._core.paths import theory_dir
+        from .checks.verify import theory_files
+        from .statements import all_statements
+
+        files = [f.stem for f in theory_files(theory_dir())]
+        return message + _nearest(text, [*files, *(s.key for s in all_statements())])
+    if expected.startswith("parameters that"):
+        allowed = {e["name"]: e.get("parameters", {}) for e in _catalogue().get(f"{name}s", ("", []))[1]}
+        known = allowed.get(text.partition(":")[0])
+        return message if known is None else f"{message}; it takes {', '.join(known) or 'none'}"
+    return message + _nearest(text, re.findall(r"[\w/.]+", expected))
+
+
+def _folder(name, text):
+    """Refuse a folder to write to that is a file, or lies below one."""
+    from pathlib import Path
+
+    for place in (Path(text), *Path(text).parents) if text is not None else ():
+        if place.exists():
+            if not place.is_dir():
+                raise ValueError(
+                    f"{name}: got {text!r}; expected a folder, such as {place.with_suffix('')}-out: {place} is a file"
+                )
+            return
 
 
 def _table(rows):
@@ -138,6 +238,9 @@ def _sweep(args):
             result = sweep.sweep(
                 **{**given, **names, "steps": _integers("steps", given["steps"])}, jobs=jobs, out=args.out or "results/sweep"
             )
+    except ValueError as error:
+        least = _least_steps(given) if "g < 2 in every step" in str(error) else ""
+        raise ValueError(f"{error}{least}") from error
     except KeyboardInterrupt:
         print("exactdiffusion sweep: interrupted; computed cells are kept, the same command continues", file=sys.stderr)
         return 128 + 2
@@ -165,6 +268,22 @@ def _sweep(args):
     for path in (result.table, result.timings, result.provenance):
         print(path)
     return 0
+
+
+def _least_steps(given):
+    """The least number of steps with which the backward sampler runs on each schedule asked for."""
+    from .studies import sweep
+
+    found = []
+    for name in given.get("schedule", _SWEEP_DEFAULTS["schedule"]).split(","):
+        for N in range(1, 1001):
+            try:
+                if sweep._call("schedule", name, N).g.max() < 2:
+                    found.append(f"{name} N = {N}")
+                    break
+            except ValueError:  # a schedule with a least number of steps of its own
+                continue
+    return f"; the least: {', '.join(found)}" if found else ""
 
 
 def _workers(args, sweep):
@@ -221,6 +340,9 @@ def _audit(args):
         schedule=args.schedule,
         scalar_sigma=args.scalar_sigma,
         json=args.json,
+        plot=args.plot,
+        predicts=args.predicts,
+        index=args.index,
     )
 
 
@@ -242,6 +364,22 @@ def _demo(args):
     return run(args.out)
 
 
+class _Parser(argparse.ArgumentParser):
+    """An argument parser that suggests the nearest command or choice."""
+
+    def error(self, message):
+        got = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
+        super().error(message + (_nearest(got[1], re.findall(r"\w+", got[2])) if got else ""))
+
+
+def _finish(c, run, first, second, *folders):
+    """Set what a command runs, the folders it writes to, and the two examples of its help."""
+    c.set_defaults(run=run, folders=folders)
+    c.formatter_class = argparse.RawDescriptionHelpFormatter
+    c.description = None if c.description is None else textwrap.fill(c.description, 100)
+    c.epilog = f"examples:\n  exactdiffusion {first}\n  exactdiffusion {second}"
+
+
 def parser() -> argparse.ArgumentParser:
     """The argument parser; each command sets ``run``, a function of the parsed arguments that returns the exit code.
 
@@ -250,7 +388,7 @@ def parser() -> argparse.ArgumentParser:
     >>> parser().parse_args(["audit", "ideal", "--target", "digits"]).N
     50
     """
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="exactdiffusion",
         description="Numerical checks of theorems about diffusion models, with scores and denoisers that are exactly known.",
     )
@@ -259,10 +397,17 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     c = commands.add_parser("list", help="statements, samplers, schedules, targets, metrics, figures")
-    c.set_defaults(run=_list)
+    c.add_argument("filter", nargs="*", metavar="FILTER", help="kinds such as samplers, or parts of names; shows parameters")
+    c.add_argument("--json", action="store_true", help="as JSON")
+    _finish(c, _list, "list samplers", "list heun --json")
 
     c = commands.add_parser("verify", help="run theory checks and print the verdict table")
-    c.add_argument("names", nargs="*", metavar="NAME", help="a paper, or part of a theory file's name; default: all")
+    c.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="a paper, part of a theory file's name, or ./FILE.py of your own (it is run); default: all",
+    )
     c.add_argument("--deep", action="store_true", help="the long variants too")
     c.add_argument("--quick", action="store_true", help="the first case of each test only")
     c.add_argument("--records", metavar="DIR", help="write the measurements of this run into DIR (JSON, Markdown, TOML)")
@@ -270,7 +415,7 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("--update", action="store_true", help="rewrite theory/*/expected.toml and paper_checks.md")
     c.add_argument("--from", dest="source", metavar="DIR", help="check or update with the records in DIR, in place of a run")
     c.add_argument("--out", metavar="ROOT", help="folder with theory/ and paper_checks.md (default: the checkout)")
-    c.set_defaults(run=_verify)
+    _finish(c, _verify, "verify projection", "verify ./prop_mine.py --records results/mine", "records")
 
     c = commands.add_parser("figures", help="remake figures and their tables")
     c.add_argument("names", nargs="*", metavar="NAME", help="a figure, or a group of figures such as projection")
@@ -285,7 +430,7 @@ def parser() -> argparse.ArgumentParser:
         help="change a parameter of the experiment (needs --out)",
     )
     c.add_argument("--out", metavar="DIR", help="folder of the drawings (tables go to its folder data)")
-    c.set_defaults(run=_figures)
+    _finish(c, _figures, "figures steps_versus_w2 --check", "figures projection --out drawn", "out")
 
     c = commands.add_parser(
         "sweep",
@@ -315,7 +460,13 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("--scheduler", metavar="ADDRESS", help="of the dask scheduler, or of a running ray cluster")
     c.add_argument("--own", action="store_true", help="the sweep file may name functions of your own, which are run")
     c.add_argument("--out", metavar="DIR", help="default results/sweep, or results/ and the name of the file")
-    c.set_defaults(run=_sweep)
+    _finish(
+        c,
+        _sweep,
+        "sweep --target dino --sampler ddim,heun --steps 5,10,20 --out results/mine",
+        "sweep --target two_moons --sampler heun,mine.py:my_ddim --steps 10,20 --metric w2,distance",
+        "out",
+    )
 
     c = commands.add_parser("plot", help="draw a sweep: error against steps, oracle calls or seconds")
     c.add_argument("dir", metavar="DIR", help="a folder that sweep --out wrote")
@@ -323,7 +474,7 @@ def parser() -> argparse.ArgumentParser:
         c.add_argument(f"--{name}", action="append", help=f"this {name} only; may be given several times")
     c.add_argument("--x", default="steps", help="steps (default), calls or seconds")
     c.add_argument("--out", metavar="FILE", help="a .pdf, .png or .svg (default: DIR/plot.png and DIR/plot.svg)")
-    c.set_defaults(run=_plot)
+    _finish(c, _plot, "plot results/mine", "plot results/mine --metric w2 --x calls --out figure.pdf")
 
     c = commands.add_parser("report", help="a sweep, the verdicts and the figures as one HTML file that opens offline")
     c.add_argument("dir", metavar="DIR", help="a folder that sweep --out wrote")
@@ -332,7 +483,7 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("--out", metavar="FILE", help="default: DIR/report.html")
     c.add_argument("--checks", metavar="DIR", help="a folder that verify --records wrote (default: the committed verdicts)")
     c.add_argument("--figures", metavar="DIR", help="folder of the drawings (default: figures of the checkout)")
-    c.set_defaults(run=_report)
+    _finish(c, _report, "report results/mine", "report results/mine --metric w2 --out report.html")
 
     c = commands.add_parser(
         "audit",
@@ -350,8 +501,18 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("--nu", type=float, help="width of the band; default: the smallest admissible, 2 for the recommendation")
     c.add_argument("--schedule", help="a schedule's name (e.g. ddpm) instead of log-linear levels from each row's distance")
     c.add_argument("--scalar-sigma", action="store_true", help="call fn row by row with one sigma")
+    c.add_argument("--predicts", default="x0", help="what fn returns: x0 (default), noise, v or score")
+    c.add_argument(
+        "--index", default="sigma", help="what fn is given: sigma (default), alpha_bar, or t (linear DDPM, T = 1000)"
+    )
     c.add_argument("--json", metavar="FILE", help="write the report there as JSON")
-    c.set_defaults(run=_audit)
+    c.add_argument("--plot", metavar="FILE", help="draw eta and the guarantees: a .png, .svg or .pdf")
+    _finish(
+        c,
+        _audit,
+        "audit ideal --target digits",
+        "audit net.py:model --target cloud.npy --predicts noise --index t --plot audit.png",
+    )
 
     c = commands.add_parser(
         "conform",
@@ -373,12 +534,14 @@ def parser() -> argparse.ArgumentParser:
 
     c = commands.add_parser("new", help="begin a theorem: write its statement and its theory file, which pass as they stand")
     c.add_argument("what", metavar="theorem")
-    c.add_argument("name", metavar="PAPER/NAME", help="such as projection/shrinkage")
-    c.set_defaults(run=_new)
+    c.add_argument(
+        "name", metavar="NAME", help="NAME: one file of your own; PAPER/NAME, such as projection/shrinkage: in the checkout"
+    )
+    _finish(c, _new, "new theorem prop_mine", "new theorem projection/shrinkage")
 
     c = commands.add_parser("demo", help="the tour: three figures and the headline theorems, a minute of processor time")
     c.add_argument("--out", metavar="DIR", default="demo")
-    c.set_defaults(run=_demo)
+    _finish(c, _demo, "demo", "demo --out tour", "out")
     return top
 
 
@@ -397,6 +560,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     args = parser().parse_args(argv)
     try:
+        for name in args.folders:
+            _folder(name, getattr(args, name))
         code = args.run(args)
         sys.stdout.flush()
         return code
@@ -406,7 +571,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, DatasetUnavailable, ModuleNotFoundError) as error:
         if args.traceback:
             raise
-        print(f"exactdiffusion {args.command}: {error}", file=sys.stderr)
+        print(f"exactdiffusion {args.command}: {_with_help(args, str(error))}", file=sys.stderr)
         return 2
 
 

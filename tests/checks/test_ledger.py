@@ -302,13 +302,27 @@ def test_other_inequalities_are_no_ratio_of_the_statement():
     s = check.statement
     assert ledger.worst_ratio(s, collected) == 0.3
     assert ledger.attained(s, collected) == []
-    assert ledger.verdict(s, collected) == "verified"
+    assert ledger.verdict(s, collected) == "verified, not attained by any instance"
     check.tight(1.0005, 1.0, tol=1e-3, cause="exact", on="x")
     check.tight(1.0, 1.0, tol=1e-3, cause="exact", on="y")
     assert [r.on for r in ledger.attained(s, collected)] == ["y", "x"]
     assert ledger.verdict(s, collected) == "verified tight"
     for kind in ("equality", "definition", "asymptotic"):
         assert ledger.worst_ratio(make(kind), collected) is None
+
+
+@pytest.mark.parametrize("kind", ["tight", "upper", "lower"])
+def test_a_side_in_place_of_a_ratio_is_refused(kind):
+    """No measured/bound of a true inequality is above 1; of a lemma, or of a limit, a stated ratio may be."""
+    check, collected = new(kind)
+    with pytest.raises(ValueError, match=r"expected: got 1.6967; expected a ratio measured / bound, at most 1"):
+        check.tight(1.6967, 1.6967, tol=1e-9, cause="exact", on="x")
+    with pytest.raises(ValueError, match=r"expected: got 3.0"):
+        check.tight([0.5, 3.0], [0.5, 3.0], tol=0, cause="exact", on="x")
+    assert collected.records == []
+    check.tight(1.0 + 1e-13, 1.0 + 1e-13, tol=1e-12, cause="rounding", on="within its tolerance of 1")
+    check.tight(1.6967, 1.6967, tol=1e-9, cause="exact", on="x", of="a lemma")
+    new("asymptotic")[0].tight(2.0, 2.0, tol=0, cause="exact", on="x")
 
 
 def test_a_failing_test_fails_its_statement():
@@ -340,7 +354,7 @@ def test_statement_decorator_refuses():
     good = {"paper": "projection", "ref": "x", "title": "t", "kind": "upper", "text": "source"}
     for name in ("paper", "kind", "text"):
         with pytest.raises(ValueError, match=name):
-            statement(**{**good, name: "nonsense"})(documented)
+            statement(**{**good, name: "no sense"})(documented)
     with pytest.raises(ValueError, match="docstring"):
         statement(**good)(bare)
 

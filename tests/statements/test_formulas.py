@@ -1605,8 +1605,8 @@ def test_an_error_that_names_an_argument_stays():
 def test_filing_a_statement():
     words = {"paper": "projection", "ref": "Thm 0", "title": "an example", "kind": "upper"}
     for name in ("paper", "kind", "text"):
-        with pytest.raises(ValueError, match=f"^{name}: got 'other'; expected one of "):
-            statements.statement(**{**words, name: "other"})
+        with pytest.raises(ValueError, match=f"^{name}: got 'Other one'; expected one of "):
+            statements.statement(**{**words, name: "Other one"})
     with pytest.raises(ValueError, match="needs a docstring"):
         statements.statement(**words)(lambda a: a)
 

@@ -858,6 +858,76 @@ def test_report_filters_match_csv(browser, page):
 
 
 @needs_browser
+def test_a_bound_leads_to_its_statement_and_a_selection_is_an_address(browser, tmp_path):
+    key = "projection/squared_w2_to_laws_on_set"
+    rows = [{**r, "bound": 1e3 * r["value"] ** 0, "bound_kind": "upper", "statement": key} for r in _rows(targets=("ring",))]
+    page = _bare(_write(tmp_path, rows))
+    browser.open(page)
+
+    # the axis counts no decades of bounds that lie outside the frame: 1, 2, 5 in every decade of a short axis
+    ticks, span = browser.evaluate(
+        "[document.getElementById('plot').layout.yaxis.tickvals, document.getElementById('plot').layout.yaxis.range]"
+    )
+    assert sum(10 ** span[0] <= t <= 10 ** span[1] for t in ticks) >= 3  # counting the bound of 1000, whole decades: one
+
+    # the link opens the statement, though a filter hides it
+    browser.choose("of-paper", "proximal")
+    assert browser.evaluate("[...document.querySelectorAll('#statements a')].map(a => a.innerText)") == [key]
+    browser.click("#statements a")
+    shown = browser.evaluate("""(() => { const b = document.getElementById('statement-projection-squared_w2_to_laws_on_set');
+        return [b.hidden, b.rows[1].hidden, b.querySelector('button').getAttribute('aria-expanded')]; })()""")
+    assert shown == [False, False, "true"]
+
+    # the address of a selection restores it
+    browser.choose("metric", "distance")
+    browser.click("#samplers input[value='heun']")
+    browser.click("input[name=axis][value=calls]")
+    address = browser.evaluate("location.hash")
+    browser.open(page)
+    assert browser.evaluate("document.getElementById('metric').value") == "w2"
+    browser.evaluate(
+        f"document.documentElement.dataset.ready = 'left'; location.hash = {json.dumps(address)}; location.reload()"
+    )
+    while browser.evaluate("document.documentElement?.dataset.ready") != "true":
+        time.sleep(0.02)
+    assert browser.evaluate("document.getElementById('metric').value") == "distance"
+    drawn = browser.evaluate("document.getElementById('plot').data.filter(t => t.showlegend).map(t => [t.name, t.x])")
+    assert [name for name, _ in drawn] == ["ddim", "gradient_estimation:gamma=2.0"]
+    assert browser.complaints() == []
+
+
+@needs_browser
+def test_the_table_is_a_csv(browser, page):
+    browser.open(page)
+    browser.evaluate("URL.createObjectURL = (blob) => { window.saved = blob; return 'data:,'; }")
+    browser.click("#download")
+    text = browser.evaluate("window.saved.text()")
+    labels, rows = browser.table("cells")
+    assert [line.split(",") for line in text.split("\r\n")[:-1]] == [
+        labels,
+        *([("" if v == "–" else v) for v in r] for r in rows),
+    ]
+
+
+def test_values_that_are_rounding_make_no_slope(tmp_path):
+    """N = 5 to 40 fall as 1/N; from 80 on the values are 1e-21, rounding of numbers of size 1."""
+    rows = [
+        _row(
+            steps=n,
+            seed=s,
+            value=1 / n if n < 80 else 1e-21 / n,
+            **dict.fromkeys(("exact_draws", "exact_draws_low", "exact_draws_high", "exact_draws_runs")),
+        )
+        for n in (5, 10, 20, 40, 80, 160)
+        for s in (0, 1)
+    ]
+    found = report._data(curves.load(_write(tmp_path, rows)).rows)["curves"][0]
+    assert found["slopes"]["steps"]["slope"] == pytest.approx(-1, abs=1e-12)
+    assert found["slopes"]["steps"]["n"] == 4
+    assert 1e-21 < found["rounding"] < 1e-15
+
+
+@needs_browser
 def test_the_browser_tests_would_hear_an_error_and_a_request(browser, page, tmp_path):
     """The listener is listened to: an exception, console.error, a violated policy and a request are all noticed."""
     browser.open(page)

@@ -19,7 +19,7 @@ import numpy as np
 
 from .._core.typing import ArrayLike, Row
 from .._core.validation import choice, fail, no_mask
-from ..statements import Statement, all_statements
+from ..statements import REGISTRY, Statement, all_statements
 from .statistics import SHARE, Comparison, Family, Share
 
 __all__ = [
@@ -57,6 +57,8 @@ TOLERANCES = {
 
 #: appended to the verdict of a statement whose wording could not be confirmed
 PROVED_HERE = "form proved here"
+#: appended to the verdict of a statement that is filed as tight where no measured/bound reaches 1
+NOT_ATTAINED = "not attained by any instance"
 #: appended to the verdict of a statement whose formula nobody has written a second time (`Collected.once`)
 ONCE = "evaluated once"
 #: verdicts of complete checks, without that
@@ -414,8 +416,16 @@ class Check:
         """A ratio measured/bound reaches its stated value within ``tol``: a loosened constant fails here.
 
         ``of`` as in `holds`.
+
+        Raises
+        ------
+        ValueError
+            The stated value of a ratio of the statement's own inequality is above 1. No measured/bound of a true inequality
+            is, so what was passed is one of its sides.
         """
         m, e, tolerance = self._sides(measured, expected, tol)
+        if not of and self.statement.kind in ("tight", "upper", "lower") and np.any(e > 1 + tolerance):
+            fail("expected", float(e.max()), "a ratio measured / bound, at most 1: pass check.tight(measured / bound, ...)")
         ok = np.abs(m - e) <= tolerance
         worst = int(np.argmax(np.where(np.isnan(m), np.inf, np.abs(m - e))))
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -559,7 +569,7 @@ def verdict(statement: Statement, collected: Collected) -> str:
     if statement.kind == "asymptotic":
         found = "asymptotic"
     elif statement.kind == "tight":
-        found = "verified tight" if attained(statement, collected) else "verified"
+        found = "verified tight" if attained(statement, collected) else f"verified, {NOT_ATTAINED}"
     elif statement.kind not in ("equality", "definition"):
         worst = worst_ratio(statement, collected)
         found = "verified, loose" if worst is not None and worst < 0.1 else "verified"
@@ -567,8 +577,8 @@ def verdict(statement: Statement, collected: Collected) -> str:
 
 
 def plain(verdict: str) -> str:
-    """One of :data:`VERDICTS`: the verdict without its notes on the wording and on a missing second evaluation."""
-    return verdict.removesuffix(f"; {PROVED_HERE}").removesuffix(f", {ONCE}")
+    """One of :data:`VERDICTS`: the verdict without its notes on wording, second evaluation and attaining instance."""
+    return verdict.removesuffix(f"; {PROVED_HERE}").removesuffix(f", {ONCE}").removesuffix(f", {NOT_ATTAINED}")
 
 
 def worst_ratio(statement: Statement, collected: Collected) -> float | None:
@@ -608,9 +618,10 @@ def number(value: float | None) -> str:
 
 
 def rows(collected: Collected) -> list[Row]:
-    """One dict per statement that was run: statement, verdict and a digest of each part."""
-    table = []
-    for s in all_statements():
+    """One dict per statement that was run, those of the user last: statement, verdict and a digest of each part."""
+    table, listed = [], all_statements()
+    own = [s for key, s in REGISTRY.items() if s not in listed and key in collected.statements]
+    for s in listed + own:
         if s.key not in collected.statements:
             continue
         tight = attained(s, collected)

@@ -1,13 +1,17 @@
-"""Begin a theorem: ``exactdiffusion new theorem PAPER/NAME`` writes its statement and its theory file.
+"""Begin a theorem of one's own, or one of the package.
 
-Both are a small worked example, the ideal denoiser of a Gaussian, which passes as it stands; the lines to change say EDIT.
-A statement is a function of ``statements/<paper>.py``, its check a file ``theory/<paper>/eq_<name>.py``; nothing else needs
-to be written by hand.
+``exactdiffusion new theorem NAME`` writes one file, NAME.py, into the current folder. It holds a statement and its check, a
+worked example that passes as it stands, and needs no checkout: ``exactdiffusion verify ./NAME.py`` runs it.
+
+``exactdiffusion new theorem PAPER/NAME`` writes a statement and a theory file into the checkout: a function of
+``statements/<paper>.py`` and ``theory/<paper>/eq_<name>.py``. Both are a small worked example, the ideal denoiser of a
+Gaussian, which passes as it stands; the lines to change say EDIT, and nothing else needs to be written by hand.
 """
 
 import ast
 import builtins
 import importlib
+import importlib.util
 import keyword
 import re
 from pathlib import Path
@@ -16,7 +20,49 @@ from .._core.typing import StrPath
 from .._core.validation import choice, fail
 from ..statements import PAPERS, all_statements
 
-__all__ = ["run", "theorem"]
+__all__ = ["own_theorem", "run", "theorem"]
+
+_OWN = '''"""EDIT: the theorem in words. The ideal denoiser of data in a ball of radius R has slope at most (R / sigma)^2."""
+
+import numpy as np
+
+from exactdiffusion import PointCloud
+from exactdiffusion.statements import statement
+
+PAIR, LEVELS, TITLE = np.array([[-1.0], [1.0]]), (0.3, 1.0, 3.0), "EDIT: slope of the ideal denoiser"
+
+
+@statement(paper="mine", ref="EDIT", title=TITLE, kind="tight", text="derived", domain="R > 0, sigma > 0")
+def {name}(R, sigma):
+    r"""**Hypotheses.** (H1) |X| <= R. (H2) Y = X + sigma Z, Z standard normal and independent of X. EDIT.
+
+    **Conclusion (tight).** :math:`|\\nabla E[X | Y = y]| \\le R^2 / \\sigma^2`; equality for two atoms at -R and R, y = 0.
+    **Source.** EDIT. Derived: the slope is Cov(X | Y = y) / sigma^2, and no law in the ball has a variance above R^2.
+    """
+    return R**2 / sigma**2
+
+
+STATEMENT = {name}.statement
+
+
+def measured(points, sigma, y):  # EDIT: the measured side, by an exact oracle that does not use the formula above
+    covariance = PointCloud(points).noised(1.0, sigma).posterior_covariance(y)
+    return np.linalg.eigvalsh(covariance)[:, -1] / sigma**2
+
+
+def test_holds_and_is_tight(check):  # EDIT: a family with hard cases, and the instance that attains the bound
+    cloud, y = np.random.default_rng(0).uniform(-0.7, 0.7, (30, 2)), np.random.default_rng(1).normal(size=(50, 2))
+    check.hypothesis("(H1) |X| <= 1", np.linalg.norm(cloud, axis=1) <= 1, on="30 points")
+    for s in LEVELS:
+        bound, cause = {name}(1.0, s), "rounding: some 10 eps, over sigma^2"
+        check.holds(measured(cloud, s, y), bound, tol=1e-14 / s**2, cause=cause, on=f"30 points, sigma {{s}}")
+        check.tight(measured(PAIR, s, [[0.0]]) / bound, tol=1e-14, cause=cause, on=f"two atoms, sigma {{s}}")
+
+
+def test_controls(check):  # EDIT: one line for each hypothesis; without it the same inequality has to fail
+    check.control("(H1) |X| <= R", measured(1.1 * PAIR, 1.0, [[0.0]]), {name}(1.0, 1.0), on="atoms at -1.1 R, 1.1 R")
+    check.control("(H2) noise sigma", measured(PAIR, 1 / 1.1, [[0.0]]), {name}(1.0, 1.0), on="noise sigma / 1.1")
+'''
 
 _STATEMENT = '''
 
@@ -132,6 +178,12 @@ _NEXT = """\
 3. File it: `exactdiffusion verify --update` writes theory/*/expected.toml and paper_checks.md; nothing else is needed."""
 
 
+_NEXT_OWN = """\
+1. Run it: `exactdiffusion verify ./{path}` prints the verdict and writes it as a page beside the file.
+2. State and measure your own theorem: edit the lines that say EDIT; the controls are one line for each hypothesis.
+3. Break it: halve the bound, or change its formula. `exactdiffusion verify ./{path}` must then fail."""
+
+
 def _listed(source: str, name: str) -> str:
     """The source of a module whose ``__all__`` has this name, too: constants first, then classes, then functions."""
     found = re.search(r"^__all__ = (\[.*?\])$", source, re.DOTALL | re.MULTILINE)
@@ -153,6 +205,57 @@ def _names(source: str) -> set[str]:
         elif isinstance(node, ast.alias):
             found.add((node.asname or node.name).partition(".")[0])
     return found
+
+
+def _free(name, function):
+    """Refuse a name that a function cannot have, or that hides one of Python's."""
+    if not re.fullmatch("[a-z][a-z0-9_]*", function) or keyword.iskeyword(function):
+        fail(
+            "name",
+            name,
+            "NAME (one file of your own) or PAPER/NAME, NAME in lower-case ASCII letters, digits and underscores, "
+            "such as shrinkage or projection/shrinkage",
+        )
+    if hasattr(builtins, function):
+        fail("name", name, f"a name that is free: {function} is a builtin of Python, and the function would hide it")
+
+
+def own_theorem(name: str, folder: StrPath = ".") -> Path:
+    """Write one file that holds a statement and its check: a theorem of one's own, without a checkout.
+
+    Parameters
+    ----------
+    name : str
+        The name of the function and of the file, in lower-case ASCII letters, digits and underscores.
+    folder : path
+        Where the file is written.
+
+    Returns
+    -------
+    path
+        ``folder/NAME.py``, at most 40 lines; the lines to change say EDIT.
+
+    Raises
+    ------
+    ValueError
+        naming ``name`` where it is no such name, is a builtin of Python, or the file exists.
+
+    Examples
+    --------
+    >>> path = own_theorem("slope_of_the_denoiser")
+    >>> len(path.read_text().splitlines()) <= 40
+    True
+    >>> ed.verify([str(path)])  # doctest: +SKIP
+    0
+    """
+    _free(name, name)
+    if name in _names(_OWN.format(name="name")) or name.startswith("test") or importlib.util.find_spec(name) is not None:
+        fail("name", name, f"a name that is free: the file or its tests use it, or {name} is a module of Python")
+    path = Path(folder) / f"{name}.py"
+    if path.exists():
+        fail("name", name, f"a name that is free: {path} exists")
+    path.write_text(_OWN.format(name=name), encoding="utf-8")
+    return path
 
 
 def theorem(name: str, root: StrPath | None = None) -> tuple[Path, Path]:
@@ -184,14 +287,11 @@ def theorem(name: str, root: StrPath | None = None) -> tuple[Path, Path]:
     from .._core.paths import project_root
 
     paper, slash, function = name.partition("/")
-    if not slash or not re.fullmatch("[a-z][a-z0-9_]*", function) or keyword.iskeyword(function):
-        fail(
-            "name",
-            name,
-            "PAPER/NAME, NAME in lower-case ASCII letters, digits and underscores, such as projection/shrinkage",
-        )
-
-    choice("name", paper, tuple(PAPERS))
+    if not slash:
+        fail("name", name, "PAPER/NAME, such as projection/shrinkage")
+    _free(name, function)
+    if paper not in PAPERS:
+        fail("name", name, f"a paper of the package ({', '.join(PAPERS)}), or `new theorem {function}`: a file of your own")
     root = project_root() if root is None else Path(root)
     if root is None:
         fail("name", name, "a checkout of exactdiffusion to write to: git clone it, pip install --editable it")
@@ -202,9 +302,7 @@ def theorem(name: str, root: StrPath | None = None) -> tuple[Path, Path]:
     text = statement.read_text(encoding="utf-8")
     module = importlib.import_module(f"exactdiffusion.statements.{paper}")
 
-    # refuse a name that Python, a statement, another function or a theory file has
-    if hasattr(builtins, function):
-        fail("name", name, f"a name that is free: {function} is a builtin of Python, and the function would hide it")
+    # refuse a name that a statement, another function or a theory file has
     owner = next((s.module.rpartition(".")[2] for s in all_statements() if s.key == name), None)
     if owner is None and (hasattr(module, function) or function in _names(text)):
         owner = paper
@@ -223,6 +321,10 @@ def theorem(name: str, root: StrPath | None = None) -> tuple[Path, Path]:
 def run(what: str, name: str) -> int:
     """The command ``exactdiffusion new WHAT NAME``; returns the exit code."""
     choice("what", what, ("theorem",))
+    if "/" not in name:
+        path = own_theorem(name)
+        print(f"wrote {path}, a worked example that passes\n{_NEXT_OWN.format(path=path)}")
+        return 0
     from .._core.paths import project_root
 
     statement, check = theorem(name)

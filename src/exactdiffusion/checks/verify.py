@@ -3,31 +3,43 @@
 ``DIR`` then holds ``records.json`` (every record, with the machine), ``measured.md`` (the evidence for a reader) and
 ``ledger.toml`` (the part that every correct machine reproduces). Only ``verify --check`` compares anything with a committed
 file.
+
+A theorem of one's own needs no checkout: a name may be a file (``./prop_mine.py``, as ``exactdiffusion new theorem`` writes
+it), a folder of such files, or the name under which another package registered its folder as an entry point of the group
+``exactdiffusion.theory`` (its ``pyproject.toml``: ``[project.entry-points."exactdiffusion.theory"]``,
+``mine = "mypackage.theory"``). Files are run as Python code; a package is imported only if it is named.
 """
 
 from __future__ import annotations
 
+import contextlib
+import importlib.metadata
 import json
 import math
+import os
 import re
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from .._core.typing import StrPath
+from ..statements import KINDS, PAPERS, TEXTS
 from . import expected
 from .ledger import PARTS, Collected, Evidence, number, rows, unpack, verdict_table
 
 __all__ = [
     "FILES",
     "FORMAT",
+    "GROUP",
     "KEY",
     "RECORDS",
     "RUN",
     "evidence_lines",
     "measured",
+    "page",
     "read_records",
     "theory_files",
     "verify",
@@ -36,6 +48,8 @@ __all__ = [
 
 #: where a pytest session keeps its evidence
 KEY = pytest.StashKey[Collected]()
+#: entry points by which other packages register folders of theory files
+GROUP = "exactdiffusion.theory"
 #: version of ``records.json``
 FORMAT = 1
 RECORDS = "records.json"
@@ -71,8 +85,9 @@ def verify(
     Parameters
     ----------
     names : sequence of str
-        Papers (``"projection"``), statements (``"projection/beta_star"``) or parts of file names (``"thm_4_2"``); empty runs
-        everything.
+        Papers (``"projection"``), statements (``"projection/beta_star"``) or parts of file names (``"thm_4_2"``); files or
+        folders of one's own (``"./prop_mine.py"``), whose verdict is also written as a page; names that other packages
+        registered. Empty runs everything of this package.
     deep, quick : bool
         Run the long variants too; or of each test its first case only.
     update, check : bool
@@ -81,7 +96,7 @@ def verify(
     source : path, optional
         Folder with the records of an earlier run, to be compared or written in place of a new run.
     records : path, optional
-        Folder for the records of this run.
+        Folder for the records of this run, and for the pages of one's own files (default: beside each file).
     out : path, optional
         Root of the files that ``update`` writes and ``check`` reads (default: the checkout, for ``check`` also the wheel).
 
@@ -94,10 +109,15 @@ def verify(
     ------
     ValueError
         for a name that matches no theory file, and for arguments that exclude each other; the message says which.
+
+    Examples
+    --------
+    >>> verify(["eq_tweedie"], quick=True)  # doctest: +SKIP
+    0
     """
     from .._core.paths import project_root, theory_dir
 
-    root = theory_dir()
+    root, names = theory_dir(), [os.fspath(name) for name in names]
     _refuse(names, deep, quick, update, check, source)
     home = Path(out) if out is not None else project_root()
     if update and home is None:
@@ -112,8 +132,19 @@ def verify(
         if run["deep"]:
             raise ValueError(f"from: got the records of a deep run in {source}; expected the default run")
     else:
+        own = {name: files for name in names if (files := _own(name, root))}
+        if own and check:
+            raise ValueError(f"check: got it with {next(iter(own))!r}; expected theory files of this package alone")
+        places = _places(own, records)
+        theirs = [name for name in names if name not in own]
+        chosen = [
+            *([] if own and not theirs else _chosen(theirs, root)),
+            *dict.fromkeys(f for fs in own.values() for f in fs),
+        ]
+        print(_announcement(len(chosen) if chosen != [root] else len(theory_files(root)), deep), flush=True)
         collector = _Collector()
-        code = _pytest(root, _chosen(names, root), deep, quick, records, verbose, collector)
+        with _read_anew(own):
+            code = _pytest(root, chosen, deep, quick, records, verbose, collector)
         collected = collector.collected
         run = {"deep": deep, "quick": quick, "selected": quick, "complete": not names}
 
@@ -122,6 +153,8 @@ def verify(
     print()
     print(verdict_table(collected))
     bad = [r["statement"].key for r in table if r["verdict"] in ("FAILED", "incomplete", "not run")]
+    if source is None:
+        _write_pages(places, table, collected)
 
     # write the committed files, or compare with them
     if update:
@@ -134,6 +167,18 @@ def verify(
         code = max(code, _compare(collected, run, root if home is None else home / "theory"))
     print(f"\n{len(table)} statements, {len(table) - len(bad)} with a verdict, {len(bad)} failed or incomplete")
     return code or int(bool(bad))
+
+
+#: processor seconds of a theory file, the mean over a default run: one core of a server of 2024, files from 0.1 s to 2 s
+_SECONDS = 0.4
+
+
+def _announcement(count, deep):
+    """What a run will take, said before it begins."""
+    files = f"{count} theory file{'s' * (count != 1)}"
+    if deep:
+        return f"{files} with their long variants: minutes of processor time"
+    return f"{files}: about {max(2, round(2 + _SECONDS * count))} s of processor time"
 
 
 def _refuse_unedited(table):
@@ -162,6 +207,117 @@ def _refuse(names, deep, quick, update, check, source):
             raise ValueError("check: needs python-flint (checks in ball arithmetic): pip install python-flint") from None
 
 
+# -- files of the user's own -----------------------------------------------------------------------------------------------
+
+
+def _own(name, root):
+    """The files of one's own that a name means: FILE.py, FOLDER/ or a registered name; none for names of this package."""
+    path = Path(name)
+    if path.resolve().is_relative_to(root.resolve()):
+        return []
+    if name.endswith(".py"):
+        looks_like_path = os.sep in name or "/" in name
+        if path.is_file():
+            if not re.search(r"^STATEMENT\b", path.read_text(encoding="utf-8"), re.MULTILINE):
+                expectation = "a theory file, which sets STATEMENT; `exactdiffusion new theorem NAME` writes one"
+                raise ValueError(f"names: got {name!r}; expected {expectation}")
+            return [path.resolve()]
+        if looks_like_path and not path.is_absolute() and name.startswith("."):
+            raise ValueError(f"names: got {name!r}; expected an existing file; `exactdiffusion new theorem NAME` writes one")
+        return []
+
+    # a folder is meant by its path, a package by the name that it registered
+    folder = path if path.is_dir() and ("/" in name or os.sep in name or name == ".") else _registered(name)
+    if folder is None:
+        return []
+    files = [f.resolve() for f in sorted(folder.rglob("*.py")) if re.search(r"^STATEMENT\b", f.read_text("utf-8"), re.M)]
+    if not files:
+        raise ValueError(f"names: got {name!r}; expected theory files in {folder}: Python files that set STATEMENT")
+    return files
+
+
+def _registered(name):
+    """The folder that another package registered under this name; None where there is none."""
+    for entry in () if name in PAPERS else importlib.metadata.entry_points(group=GROUP, name=name):
+        try:
+            loaded = entry.load()
+        except Exception as error:  # the code of another package
+            said = f"{type(error).__name__}: {error}"
+            raise ValueError(f"names: got {name!r}; expected an importable {entry.value} ({said})") from error
+        place = Path(getattr(loaded, "__file__", None) or next(iter(getattr(loaded, "__path__", [loaded]))))
+        return place.parent if place.is_file() else place
+    return None
+
+
+@contextlib.contextmanager
+def _read_anew(own: Mapping[str, list[Path]]) -> Iterator[None]:
+    """Files of one's own are read from their text: an edit within one second, of the same length, is seen too."""
+    files = {str(f) for fs in own.values() for f in fs}
+    for name, module in list(sys.modules.items()):
+        if getattr(module, "__file__", None) in files:
+            del sys.modules[name]
+    before = sys.dont_write_bytecode
+    sys.dont_write_bytecode = before or bool(files)
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
+
+
+_MARK = "<!-- written by `exactdiffusion verify`; the next run replaces this page -->"
+
+
+def _places(own, records):
+    """File of one's own -> its page: in the folder of the records, else beside a file that was named by its path."""
+    places = {}
+    for name, files in own.items():
+        for file in files:
+            if records is None and not Path(name).exists():
+                continue
+            place = file.with_suffix(".md") if records is None else Path(records) / f"{file.stem}.md"
+            if place.exists() and not place.read_text(encoding="utf-8", errors="replace").startswith(_MARK):
+                raise ValueError(f"names: got {name!r}; expected --records DIR for its page: {place} is another text")
+            places[file] = place
+    return places
+
+
+def _write_pages(places, table, collected):
+    """Write the page of each file of one's own that left evidence or failed, and print where it is."""
+    for file, place in places.items():
+        found = [row for row in table if row["file"].rpartition("/")[2] == file.name]
+        if found:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text("\n".join([_MARK, *(page(row, collected) for row in found)]), encoding="utf-8")
+            print(f"page: {place}")
+
+
+def page(row: Mapping[str, Any], collected: Collected) -> str:
+    """The verdict on one statement as Markdown: what is claimed, how it was measured, what is missing.
+
+    ``row`` is one of :func:`exactdiffusion.checks.ledger.rows`.
+
+    Examples
+    --------
+    >>> from exactdiffusion.statements import foundations
+    >>> row = {"statement": foundations.tweedie_denoiser.statement, "verdict": "not run", "missing": [], "file": "eq.py"}
+    >>> page(row, Collected()).splitlines()[2:4]
+    ['', '**Verdict: not run.** Checked by `eq.py`.']
+    """
+    s = row["statement"]
+    text = re.sub(r":math:`([^`]*)`", r"$\1$", s.doc)
+    text = re.sub(r"^ *\.\. math::[ \n]*((?:.+\n?)+)", r"$$\n\1\n$$\n", text, flags=re.MULTILINE)
+    out = ["", f"# {s.title} (`{s.key}`)", "", f"**Verdict: {row['verdict']}.** Checked by `{row['file']}`.", ""]
+    out += [f"Kind: {s.kind} ({KINDS[s.kind]}). Wording: {s.text} ({TEXTS[s.text]}). Reference: {s.ref}.", ""]
+    out += ["## Statement", "", text, "", *([f"Domain: `{s.domain}`", ""] if s.domain else []), "## Evidence", ""]
+    out += [f"- {line}" for line in evidence_lines(collected.of(s.key))] or ["- none"]
+    out += [f"- **FAILED** on {r.on}: {r.part}, {r.detail}" for r in collected.of(s.key) if not r.passed]
+    out += ["", "## Missing", "", *(f"- {part}" for part in row["missing"])] if row["missing"] else []
+    return "\n".join(out) + "\n"
+
+
+# -- theory files of this package ------------------------------------------------------------------------------------------
+
+
 def _chosen(names, root):
     """The files that the names mean; the whole folder for none."""
     if not names:
@@ -180,7 +336,7 @@ def _chosen(names, root):
             papers = sorted({f.parent.name for f in files if f.parent != root})
             raise ValueError(
                 f"names: got {n!r}; expected a paper ({', '.join(papers)}), a statement as `exactdiffusion list` prints it, "
-                "or part of a theory file's name, such as thm_4_2"
+                "part of a theory file's name, such as thm_4_2, or a file of your own, such as ./prop_mine.py"
             )
     chosen = {f for f in files if any(matches(f, n) for n in names)}
     # a sym_ file supports the file of its statement, which has the verdict

@@ -61,7 +61,7 @@ TEXTS = {
 
 @dataclass(frozen=True)
 class Statement:
-    """One published (or derived) statement.
+    """One published (or derived) statement; in a file outside the package, one of the user's own.
 
     ``key`` is ``paper/function name``; ``ref`` the number in the paper (only where it is known); ``kind`` one of
     :data:`KINDS`; ``text`` one of :data:`TEXTS`: how far the wording is confirmed; ``module`` where it is filed; ``domain``
@@ -267,7 +267,8 @@ def statement(
     Parameters
     ----------
     paper, ref, title, kind, text : str
-        As in :class:`Statement`.
+        As in :class:`Statement`. Outside the package the paper may have any name in lower-case letters, digits and
+        underscores.
     domain : str
         The conditions on the arguments under which it is proved, such as ``"0 <= eta < 1, nu >= 1, N integer >= 1"``
         (the grammar is in ``statements/_domain.py``); outside them the function raises a ValueError that names the argument.
@@ -288,16 +289,26 @@ def statement(
     Traceback (most recent call last):
     ValueError: eta: got 1.0; expected 0 <= eta < 1
     """
-    for name, value, known in (("paper", paper, PAPERS), ("kind", kind, KINDS), ("text", text, TEXTS)):
+    for name, value, known in (("kind", kind, KINDS), ("text", text, TEXTS)):
         if value not in known:
             raise ValueError(f"{name}: got {value!r}; expected one of {sorted(known)}")
+    if paper not in PAPERS and not re.fullmatch("[a-z][a-z0-9_]*", paper):
+        own = "or a name of your own in lower-case letters, digits and underscores"
+        raise ValueError(f"paper: got {paper!r}; expected one of {sorted(PAPERS)}, {own}")
 
     def file(function: Callable[P, R_co]) -> Filed[P, R_co]:
         key = f"{paper}/{function.__name__}"
         doc = inspect.getdoc(function)
         if not doc:
             raise ValueError(f"{key}: a statement needs a docstring (hypotheses, conclusion, source)")
-        if key in REGISTRY and REGISTRY[key].doc != doc:
+
+        # the papers of the package are fixed; a file of the user's own may be read again after an edit
+        ours = function.__module__.partition(".")[0] == __name__.partition(".")[0]
+        if ours and paper not in PAPERS:
+            raise ValueError(f"paper: got {paper!r}; expected one of {sorted(PAPERS)} inside the package")
+        filed_before = REGISTRY.get(key)
+        again = filed_before is not None and not ours and filed_before.module == function.__module__
+        if filed_before is not None and filed_before.doc != doc and not again:
             raise ValueError(f"{key}: this key is taken")
         filed = cast(Filed[P, R_co], guarded(function, domain=domain, nan=nan, texts=texts, anything=anything))
         filed.statement = REGISTRY[key] = Statement(

@@ -11,7 +11,7 @@ import numpy as np
 
 from .._core.arrays import array_namespace, to_numpy
 from .._core.typing import Array, Numbers
-from .._core.validation import fail
+from .._core.validation import choice, fail
 from ._statement import guarded, statement
 
 __all__ = [
@@ -51,6 +51,7 @@ __all__ = [
     "relative_error",
     "segment_invariance",
     "smallest_admissible_nu",
+    "smallest_steps",
     "smoothed_distance_gradient",
     "smoothed_distance_hessian",
     "smoothed_distance_sandwich",
@@ -583,6 +584,61 @@ def admissible_limits(eta: float, nu: float) -> tuple[float, float, float]:
         return 0.0, 0.0, 0.0
     log = math.log(nu)
     return math.exp(-log / eta), math.exp(-log * (1 + eta) / eta), math.exp(-log * (1 - eta) / eta)
+
+
+@guarded(domain="eta number, 0 <= eta < 1, nu number >= 1, ratio number, 0 < ratio < 1", texts=("of",))
+def smallest_steps(eta: float, nu: float, ratio: float, of: str = "distance") -> int:
+    r"""Smallest number of steps N with which the admissible log-linear schedule is guaranteed to reach a ratio.
+
+    The guarantee :math:`(1+\beta_*(N)(\eta-1))^N` of :func:`best_admissible_products`, or the ratio of noise levels
+    :math:`(1-\beta_*(N))^N`, decreases with N to the limit of :func:`admissible_limits`; N is found by bisection.
+
+    Parameters
+    ----------
+    eta, nu : numbers
+        Relative projection error, width of the band.
+    ratio : number in (0, 1)
+        d(x_0)/d(x_N) to be guaranteed, or sigma_0/sigma_N to be reached.
+    of : {"distance", "sigma"}
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    ValueError
+        naming ratio where it is not above the limit: then no number of steps helps.
+
+    Examples
+    --------
+    >>> smallest_steps(0.2, 2.0, 10 / 40, of="sigma"), smallest_steps(0.2, 2.0, 2.5 / 40, of="sigma")
+    (2, 8)
+    >>> smallest_steps(0.2, 2.0, 1 / 40, of="sigma")
+    Traceback (most recent call last):
+    ValueError: ratio: got 0.025; expected a number above 0.03125: no number of steps reaches less (eta 0.2, nu 2)
+    """
+    choice("of", of, ("distance", "sigma"))
+    limit = 1.0 if nu == 1 else admissible_limits(eta, nu)[2 if of == "distance" else 0]
+    if eta > 0 and ratio <= limit:
+        fail("ratio", ratio, f"a number above {limit:.4g}: no number of steps reaches less (eta {eta:g}, nu {nu:g})")
+
+    def reached(N: int) -> bool:
+        step = float(beta_star(eta, nu, N))
+        slope = 1.0 - eta if of == "distance" else 1.0
+        return step * slope >= 1 or N * math.log1p(-step * slope) <= math.log(ratio)
+
+    # double until the ratio is reached, then halve the interval
+    high = 1
+    while not reached(high):
+        high *= 2
+        if high > 2**40:
+            fail("ratio", ratio, f"a number farther above the limit {limit:.17g}: more than {2**40} steps are needed")
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if reached(middle) else (middle, high)
+    return high
 
 
 @guarded(domain="eta number, 0 < eta < 1, nu number >= 1")

@@ -8,9 +8,11 @@ import base64
 import gzip
 import io
 import json
+import os
 import string
+import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from html import escape
 from pathlib import Path
 
@@ -57,6 +59,7 @@ _COLUMNS = (
 _TEXTS = ("target", "sampler", "schedule", "start", "metric", "rung", "method", "vacuous")
 _ORDER = ("FAILED", "incomplete", *sorted(VERDICTS, key=lambda v: not v.startswith("refuted")))
 _NOT_RUN = "not run"
+_EPS = sys.float_info.epsilon
 
 
 def report(
@@ -119,7 +122,7 @@ def report(
             script=(_ASSETS / "report.js").read_text(encoding="utf-8"),
             above_exact=f"{ABOVE_EXACT:g}",
             version=__version__,
-            verdicts=_verdicts(checks),
+            verdicts=_verdicts(checks, _root_from(out)),
             figures=_gallery(found_figures),
             provenance=_provenance(results),
             plotly=_packed(plotly),
@@ -137,6 +140,12 @@ def report(
         )
     files.write_whole(out, page)
     return out
+
+
+def _root_from(out):
+    """How a page that lies in the checkout reaches its root; None elsewhere, where its files are not at hand."""
+    root, folder = project_root(), out.resolve().parent
+    return None if root is None or not folder.is_relative_to(root) else os.path.relpath(root, folder).replace(os.sep, "/")
 
 
 def _given(name, path, default, exists):
@@ -174,20 +183,31 @@ def _data(rows):
             cells[name] = {"levels": levels, "codes": [codes[value] for value in values]}
         else:
             cells[name] = values
-    found = curves(rows)
+
+    # the curves, and the largest value beside which each is measured
+    found, largest = curves(rows), {}
+    for row in rows:
+        key = row["target"], row["metric"]
+        largest[key] = max(largest.get(key, 0.0), row["value"])
+
+    # the abscissae that all points have
     axes = {
         name: label
         for name, (label, field) in AXES.items()
         if all(getattr(p, field) for curve in found for p in curve.points)
     }
+
+    # one entry for each curve, with its slopes
     listed = []
     for curve in found:
-        slopes = {}
+        # a value below eps times the largest is rounding: it makes no slope and no axis
+        slopes, rounding = {}, _EPS * largest[curve.target, curve.metric]
+        measured = replace(curve, points=tuple(p for p in curve.points if p.median > rounding))
         for axis in axes:
-            slope = curve.slope(axis)
+            slope = measured.slope(axis)
             if slope is not None:
                 slopes[axis] = {"slope": slope.slope, "low": slope.low, "high": slope.high, "n": slope.n}
-        listed.append({**asdict(curve), "slopes": slopes, "drawn": _drawn_text(curve.points)})
+        listed.append({**asdict(curve), "slopes": slopes, "rounding": rounding, "drawn": _drawn_text(curve.points)})
     return {"cells": cells, "curves": listed, "axes": axes, "labels": LABELS}
 
 
@@ -246,12 +266,12 @@ def _checks(folder):
     return {key: {**entry, "evidence": evidence[key]} for key, entry in entries.items()}, where
 
 
-def _verdicts(folder):
+def _verdicts(folder, root=None):
     from ..statements import all_statements
 
     checks, where = _checks(folder)
     statements = all_statements()
-    bodies = [_statement(number, s, checks.get(s.key)) for number, s in enumerate(statements)]
+    bodies = [_statement(number, s, checks.get(s.key), root) for number, s in enumerate(statements)]
     papers = list(dict.fromkeys(s.paper for s in statements))
     seen = {checks.get(s.key, {}).get("verdict", _NOT_RUN) for s in statements}
     verdicts = sorted(seen, key=lambda v: (_rank(v), v))
@@ -280,7 +300,7 @@ def _rank(verdict):
     return _ORDER.index(word) if word in _ORDER else len(_ORDER)
 
 
-def _statement(number, statement, check):
+def _statement(number, statement, check, root=None):
     from ..statements import PAPERS, TEXTS
 
     check = {"verdict": _NOT_RUN, "evidence": [], "file": "", **(check or {})}
@@ -294,13 +314,16 @@ def _statement(number, statement, check):
     authors, title, where = PAPERS[statement.paper]
     evidence = "".join(f"<li>{escape(line)}</li>" for line in check["evidence"])
     evidence = f'<details><summary>Evidence</summary><ul class="evidence">{evidence}</ul></details>' if evidence else ""
-    measured = f" Measured in <code>{escape(check['file'])}</code>." if check["file"] else ""
+    measured = f"<code>{escape(check['file'])}</code>" if check["file"] else ""
+    if measured and root is not None:
+        measured = f'<a href="{escape(root)}/{escape(check["file"])}">{measured}</a>'
+    measured = f" Measured in {measured}." if measured else ""
     numbers = [f"{check[name]:g}" if name in check else "" for name in ("values", "worst_ratio")]
     controls = f"{len(check['controls'])} fail" if "controls" in check else ""
 
     # the row, and below it the docstring, hidden until it is asked for
     return (
-        f'<tbody data-paper="{escape(statement.paper)}" data-verdict="{verdict}"><tr>'
+        f'<tbody id="statement-{key.replace("/", "-")}" data-paper="{escape(statement.paper)}" data-verdict="{verdict}"><tr>'
         f'<td data-sort="{number}"><button type="button" class="statement-button" aria-expanded="false" '
         f'aria-controls="doc-{number}">{escape(statement.title)}</button></td>'
         f'<td class="minor" data-sort="{escape(statement.paper)}">{escape(statement.paper)}</td>'

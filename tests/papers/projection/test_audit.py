@@ -10,6 +10,7 @@ import pytest
 from exactdiffusion import PointCloud, cli, datasets, schedules
 from exactdiffusion.papers.projection.adversaries import ApproximateProjection
 from exactdiffusion.papers.projection.audit import audit, load_cloud, load_function
+from exactdiffusion.papers.projection.predictions import Convention, likely_prediction
 from exactdiffusion.statements import projection as bound
 from exactdiffusion.studies import figures
 
@@ -236,6 +237,180 @@ def test_denoiser_may_overwrite_its_argument(small):
         return out
 
     assert np.array_equal(audit(rude, small, N=5, trajectories=3).eta, audit("ideal", small, N=5, trajectories=3).eta)
+
+
+# -- beside the ideal denoiser, and the conventions of others --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("index", ["sigma", "alpha_bar", "t"])
+@pytest.mark.parametrize("predicts", ["x0", "noise", "v", "score"])
+def test_conventions_give_the_ideal_denoiser_back(small, predicts, index):
+    """The ideal denoiser in each convention, by formulas in variance-preserving coordinates, is the best possible."""
+    alphas = np.cumprod(1 - np.linspace(1e-4, 0.02, 1000))
+
+    def fn(x, level):
+        level = np.reshape(level, (-1, 1)) if np.ndim(level) else level
+        a = alphas[np.asarray(level)] if index == "t" else level if index == "alpha_bar" else 1 / (1 + level**2)
+        vp = np.sqrt(a) * x if index == "sigma" else x
+        clean = small.noised(1.0, np.ravel(np.sqrt(1 / a - 1)) if np.ndim(a) else np.sqrt(1 / a - 1)).denoise(
+            vp / np.sqrt(a)
+        )
+        noise = (vp - np.sqrt(a) * clean) / np.sqrt(1 - a)
+        score = -noise / np.sqrt(1 - a) * (np.sqrt(a) if index == "sigma" else 1.0)
+        return {"x0": clean, "noise": noise, "v": np.sqrt(a) * noise - np.sqrt(1 - a) * clean, "score": score}[predicts]
+
+    right = audit(fn, small, N=12, trajectories=5, convention=Convention(predicts, index))
+    # what rounding leaves of an estimate that is a difference of numbers of size sigma, relative to the noise
+    assert np.max(right.excess) < 1e-20
+    assert right.times_worse == pytest.approx(1, abs=1e-12)
+    assert right.looks_like is None
+    # read in any other way the kind is recognised, and named in the next action
+    for wrong in {"x0", "noise", "v", "score"} - {predicts}:
+        convention = Convention(wrong, index)
+        looks = likely_prediction(convention.denoiser(fn), convention, small)
+        assert looks == predicts, (predicts, wrong, looks)
+
+
+def test_the_report_says_which_times_were_asked(small):
+    def fn(x, t):
+        return np.zeros_like(x)
+
+    assert "11 of its 1000 times of linear DDPM" in audit(fn, small, N=10, convention=Convention("noise", "t")).text()
+    few = Convention("noise", "t", [0.9, 0.5, 0.1])
+    assert "3 of its 3 times, seed" in audit(fn, small, N=2, convention=few).text()
+    # the levels of another schedule are asked at the nearest time: sigma = 1 / 3, 1 or 3
+    with pytest.raises(ValueError, match="N: got 3; expected at most 2"):
+        audit(fn, small, N=3, convention=few)
+    assert (
+        "each level asked at the nearest time, off by up to" in audit(fn, small, N=5, schedule="ddpm", convention=few).text()
+    )
+
+
+def test_noise_taken_for_the_clean_point_is_named(small):
+    def noise(x, sigma):
+        return (x - small.noised(1.0, sigma).denoise(x)) / np.reshape(sigma, (-1, 1))
+
+    report = audit(noise, small, N=10, trajectories=5)
+    assert report.looks_like == "noise"
+    assert "The answers look like the unit noise z, not like the clean point x0" in report.next_action
+    assert "--predicts noise" in report.text()
+    for fair in (perturbed(small, 0.2, "tangential"), lambda x, s: np.zeros_like(x), lambda x, s: x):
+        assert audit(fair, small, N=10, trajectories=5).looks_like is None
+
+
+def test_excess_is_the_error_that_was_put_in(small):
+    """A shift by c sigma from the ideal denoiser has an excess of c^2 at every state, and the least error is exact."""
+
+    def shifted(x, sigma):
+        return small.noised(1.0, sigma).denoise(x) + 0.3 * np.reshape(sigma, (-1, 1))
+
+    report = audit(shifted, small, N=10, trajectories=6)
+    np.testing.assert_allclose(report.excess, 0.09, rtol=1e-6)
+    assert report.times_worse == pytest.approx(math.sqrt(1 + 0.09 / np.mean(report.least)), rel=1e-6)
+    low, high, share = report.worst_sigma
+    assert share == pytest.approx(2 / 10)
+    # the least error at the first state, by the trace of the exact posterior covariance
+    from exactdiffusion import Noise
+
+    x = 40.0 * Noise(0).initial(6, 6)
+    covariance = small.noised(1.0, report.sigma[0]).posterior_covariance(x)
+    np.testing.assert_allclose(
+        report.least[0], np.trace(covariance, axis1=1, axis2=2) / (6 * report.sigma[0] ** 2), rtol=1e-9
+    )
+
+
+def test_only_a_noise_level_is_bad_and_it_is_found(small):
+    def bad(x, sigma):
+        s = np.reshape(sigma, (-1, 1))
+        return small.noised(1.0, sigma).denoise(x) + np.where((s > 0.5) & (s < 2), 0.5, 0.0)
+
+    report = audit(bad, small, N=40, trajectories=20)
+    low, high, share = report.worst_sigma
+    assert low < 0.6 < 1.9 < high
+    assert share > 0.95
+    assert "Improve the denoiser at sigma = " in report.next_action or "improve it at sigma = " in report.next_action
+
+
+def test_a_cloud_on_which_the_ideal_denoiser_fails_says_so():
+    cloud = np.random.default_rng(1).standard_normal((60, 5)) * 2
+    report = audit("ideal", cloud)
+    assert not report.hypotheses[0].holds
+    assert report.ideal_fails == pytest.approx(1 - report.hypotheses[0].share)
+    assert report.next_action.startswith("Do not train further: the ideal denoiser fails H1 too")
+
+
+def test_guarantees_for_a_share_of_the_trajectories(digits):
+    report = audit("ideal", digits, N=25, trajectories=50)
+    for share in (0.5, 0.9, 1.0):
+        found = report.guarantee(share)
+        kept = report.eta_per_trajectory <= found["eta"]
+        assert np.mean(kept) >= share
+        assert np.all(report.measured[kept] <= found["a_priori"])
+        assert np.sum(report.measured <= found["a_posteriori"]) >= share * 50
+        # the binomial bound: with a smaller share of all starts, so many of 50 below it have a probability of 5 %
+        from scipy.stats import binom
+
+        assert binom.sf(round(found["share"] * 50) - 1, 50, found["of_all_starts"]) == pytest.approx(0.05, rel=1e-6)
+    assert report.guarantee(1.0)["eta"] == report.eta_max
+
+
+def test_torch_modules_get_tensors_of_their_own(small):
+    torch = pytest.importorskip("torch")
+    asked = []
+
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.gain = torch.nn.Parameter(torch.tensor(0.5))
+
+        def forward(self, x, t):
+            asked.append((x.dtype, x.requires_grad, t.dtype, tuple(t.shape)))
+            return self.gain * x
+
+    net = Net()
+    report = audit(net, small, N=5, trajectories=3, convention=Convention("noise", "t"))
+    assert report.name == "Net"
+    assert asked[0] == (torch.float32, False, torch.int64, (3,))
+    audit(net, small, N=5, trajectories=3)
+    assert asked[-1][2] == torch.float32
+    # a plain function may return a tensor that requires a gradient
+    audit(lambda x, s: net.gain * torch.as_tensor(x), small, N=5, trajectories=3)
+    with pytest.raises(ValueError, match=r"raised TypeError .* pass the module"):
+        audit(lambda x, s: torch.nn.functional.silu(x), small, N=5, trajectories=3)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"predicts": "eps"}, "predicts: got 'eps'"),
+        ({"index": "time"}, "index: got 'time'"),
+        ({"index": "t", "alphas": [0.1, 0.9]}, "alphas: got"),
+        ({"alphas": [0.9, 0.1]}, "alphas: got .* index='t'"),
+    ],
+)
+def test_bad_conventions(words, message):
+    with pytest.raises(ValueError, match=message):
+        Convention(**words)
+
+
+def test_smallest_steps_is_the_smallest():
+    for eta in (0.0, 0.05, 0.2, 0.6):
+        for nu in (1.3, 2.0, 10.0):
+            for of in ("distance", "sigma"):
+                limit = bound.admissible_limits(eta, nu)[2 if of == "distance" else 0]
+                for ratio in (limit + 0.9 * (1 - limit), limit + 0.1 * (1 - limit)):
+                    N = bound.smallest_steps(eta, nu, ratio, of)
+                    slope = 1 - eta if of == "distance" else 1
+                    assert (1 - slope * bound.beta_star(eta, nu, N)) ** N <= ratio
+                    assert N == 1 or (1 - slope * bound.beta_star(eta, nu, N - 1)) ** (N - 1) > ratio
+                if eta:
+                    with pytest.raises(ValueError, match=r"ratio: got .* no number of steps"):
+                        bound.smallest_steps(eta, nu, limit, of)
+
+
+def test_plot(small, tmp_path):
+    audit("ideal", small, N=10, trajectories=5).plot(tmp_path / "audit.svg")
+    assert "<svg" in (tmp_path / "audit.svg").read_text(encoding="utf-8")
 
 
 # -- the command line ----------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ Command line::
     exactdiffusion audit ideal --target digits                       the ideal denoiser of the cloud itself
     exactdiffusion audit mymodule:denoise --target digits --N 50     your own
     exactdiffusion audit mymodule:denoise --target points.npy        your own cloud, one point a row (.npy, .csv)
+    exactdiffusion audit net.py:model --target digits --predicts noise --index t --plot audit.png
     exactdiffusion audit experiments/projection/audit_examples.py:perturbed --target digits
     exactdiffusion audit experiments/projection/audit_examples.py:knn --target digits
 
@@ -24,9 +25,14 @@ and a k-nearest-neighbour regressor of scikit-learn as denoiser (the audit shows
 Python::
 
     from exactdiffusion.papers.projection.audit import audit
+    from exactdiffusion.papers.projection.predictions import Convention
     report = audit(fn, points)
     print(report.text())
     report.eta_max, report.nu, report.hypotheses, report.schedule(sigma_max=40.0)
+    audit(model, points, convention=Convention("noise", index="t", alphas=scheduler.alphas_cumprod)).next_action
+
+A torch module is given tensors on its own device, without gradients. Beside the denoiser the ideal one of the cloud is asked
+at the same states: `AuditReport.times_worse` compares their errors, and `AuditReport.next_action` says what would help most.
 
 The audit is no proof that fn is an approximate projection. On a finite set no continuous denoiser is one with eta < 1 at
 *all* points (``statements.projection``, obstruction); the theorem's proof only uses the visited states, and these are
@@ -35,6 +41,7 @@ measured.
 
 import inspect
 import math
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -51,6 +58,7 @@ from ..._core.typing import Array, ArrayLike, Row, StrPath
 from ..._core.validation import fail, integer, no_mask, real_array, scalar
 from ...laws import PointCloud
 from ...statements import projection as bound
+from .predictions import PREDICTS, Convention, likely_prediction
 
 __all__ = ["AuditReport", "Hypothesis", "audit", "load_cloud", "load_function", "run"]
 
@@ -71,6 +79,7 @@ def audit(
     schedule: str | None = None,
     scalar_sigma: bool = False,
     name: str | None = None,
+    convention: Convention | None = None,
 ) -> "AuditReport":
     r"""Run DDIM with a denoiser and judge it by the theory of the projection paper.
 
@@ -102,6 +111,10 @@ def audit(
         Call fn row by row with a float sigma, for denoisers that take no array of levels.
     name : str, optional
         How the report calls the denoiser.
+    convention : Convention, optional
+        What ``fn`` predicts and by what it is indexed, such as ``Convention("noise", index="t")``; by default it estimates
+        x0 from x = x0 + sigma z and sigma. Indexed by t and without a ``schedule``, the levels are N + 1 of the times of
+        training.
 
     Returns
     -------
@@ -129,20 +142,30 @@ def audit(
     sigma_ratio = scalar("sigma_ratio", sigma_ratio, low=0, high=1, low_open=True, high_open=True)
     sigma_max = scalar("sigma_max", sigma_max, low=0, low_open=True)
     nu = None if nu is None else scalar("nu", nu, low=1, low_open=True)
-    if fn == "ideal":
-        equal = PointCloud(law.points, copy=False)
-        name = name or "ideal denoiser"
+    convention = Convention() if convention is None else convention
+    equal, is_ideal = PointCloud(law.points, copy=False), isinstance(fn, str) and fn == "ideal"
+    if is_ideal:
+        name, convention = name or "ideal denoiser", Convention()
 
         def fn(x, sigma):
             return equal.noised(1.0, sigma).denoise(x)
 
     if not callable(fn):
         fail("fn", fn, "a callable fn(x, sigma) or 'ideal'")
-    oracle = _Remembering(fn, law.dim, name or getattr(fn, "__name__", repr(fn)), scalar_sigma)
+    named = name or getattr(fn, "__name__", type(fn).__name__)
+    oracle = _Remembering(convention.denoiser(fn), law.dim, named, scalar_sigma)
 
     # the start and the levels of every trajectory
     unit = Noise(seed).initial(trajectories, law.dim)
-    if schedule is None:
+    if schedule is None and convention.index == "t":
+        levels = convention.levels
+        if len(levels) <= N:
+            fail("N", N, f"at most {len(levels) - 1}: fn knows {len(levels)} times")
+        sigma = levels[np.rint(np.linspace(len(levels) - 1, 0, N + 1)).astype(int)]
+        grid, title = schedules.Grid(np.ones(N + 1), sigma), f"{N + 1} of its {len(levels)} times"
+        title += " of linear DDPM" if convention.alphas is None else ""
+        x = grid.sigma[0] * unit
+    elif schedule is None:
         x = sigma_max * unit
         first = law.distance(x) / math.sqrt(law.dim)
         if not np.all(first > 0):
@@ -154,21 +177,37 @@ def audit(
             fail("schedule", schedule, "one of " + ", ".join(schedules.REGISTRY))
         grid = schedules.REGISTRY[schedule](N).to_ve()
         x, title = grid.sigma[0] * unit, schedule
+        if convention.index == "t":
+            asked = grid.sigma[:-1]
+            off = float(np.max(np.abs(np.log(convention.levels[convention.times(asked)] / asked))))
+            title += f", each level asked at the nearest time, off by up to {100 * math.expm1(off):.2g} %"
 
     # run DDIM and measure at every visited state
     distance: list[np.ndarray] = []
     size: list[np.ndarray] = []
-    usage, gap, eta, nearest = [], [], [], None
+    usage, gap, eta, nearest, previous = [], [], [], None, x
+    ideal_eta, excess, least = [], [], []
     level = np.broadcast_to(grid.sigma.reshape(N + 1, -1), (N + 1, trajectories))
     for i, state in enumerate(samplers.ddim(oracle, grid, x)):
         if not np.all(np.isfinite(state)):
-            fail(f"fn ({oracle.name})", state, f"a denoiser whose trajectories stay finite (step {i})")
+            looks = _looks_like(oracle, convention, law)
+            likely = f"; its answers look like {PREDICTS[looks]}: convention {looks!r}" if looks else ""
+            fail(f"fn ({oracle.name})", state, f"a denoiser whose trajectories stay finite (step {i}){likely}")
         if i:  # the denoiser was asked at the state before
             error = np.linalg.norm(oracle.answer - nearest, axis=1)
             with np.errstate(divide="ignore", invalid="ignore"):
                 # below this distance eta would be the rounding of x: less than two digits
                 resolved = distance[-1] > 128 * EPS * math.sqrt(law.dim) * size[-1]
                 eta.append(np.where(resolved, error / distance[-1], np.nan))
+
+            # the ideal denoiser at the same states: its own eta, and the mean squared errors of both in units of the noise
+            ideal = oracle.answer if is_ideal else equal.noised(1.0, level[i - 1]).denoise(previous)
+            noise = law.dim * level[i - 1] ** 2
+            with np.errstate(divide="ignore", invalid="ignore"):
+                ideal_eta.append(np.where(resolved, np.linalg.norm(ideal - nearest, axis=1) / distance[-1], np.nan))
+            excess.append(np.sum((oracle.answer - ideal) ** 2, axis=1) / noise)
+            least.append(_posterior_spread(law.points, previous, level[i - 1], ideal) / noise)
+        previous = state
 
         index, d = law.nearest(state)
         nearest = law.points[index]
@@ -192,7 +231,34 @@ def audit(
         usage=np.array(usage),
         gap=np.array(gap),
         size=np.array(size),
+        ideal_eta=np.array(ideal_eta),
+        excess=np.array(excess),
+        least=np.array(least),
+        convention=convention,
+        looks_like=None if is_ideal else _looks_like(oracle, convention, law),
     )
+
+
+def _looks_like(oracle, convention, law):
+    """`likely_prediction` of the denoiser, asked once more; None where it refuses these points."""
+    try:
+        return likely_prediction(oracle.ask, convention, law)
+    except (ValueError, ArithmeticError):
+        return None
+
+
+def _posterior_spread(points, x, sigma, mean):
+    """(n,) mean squared error of the ideal denoiser given the state: E[|X - mean|^2 | x], for equal weights."""
+    found, squares = np.empty(len(x)), np.sum(points**2, axis=1)
+    rows = max(1, 2**20 // len(points))
+    for start in range(0, len(x), rows):
+        part = slice(start, start + rows)
+        logits = (x[part] @ points.T - squares / 2) / sigma[part, None] ** 2
+        weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+        weights /= weights.sum(axis=1, keepdims=True)
+        away = squares - 2 * mean[part] @ points.T + np.sum(mean[part] ** 2, axis=1, keepdims=True)
+        found[part] = np.sum(weights * np.maximum(away, 0.0), axis=1)
+    return found
 
 
 class _Remembering:
@@ -212,11 +278,17 @@ class _Remembering:
     def _call(self, x, sigma):
         s = np.asarray(sigma, dtype=np.float64)
         at = f"at sigma = {s.min():.4g}" + (f" to {s.max():.4g} (an array of shape {s.shape})" if s.ndim else "")
+
+        # ask, and name the function and the level where it raises
         try:
             out = self.fn(x.copy(), sigma if s.ndim == 0 else s.copy())
         except Exception as error:
             hint = "; a denoiser that takes one sigma only: scalar_sigma" if s.ndim else ""
+            if "ensor" in str(error):
+                hint = "; fn is given NumPy arrays, a torch.nn.Module itself is given tensors: pass the module"
             raise ValueError(f"fn: {self.name} raised {type(error).__name__} {at}: {error}{hint}") from error
+
+        # numbers, one row for each row of x, all of them finite
         no_mask("fn (its result)", out)
         try:
             out = np.asarray(out, dtype=np.float64)
@@ -272,6 +344,13 @@ class AuditReport:
         d(x_t); noise level; band usage max(r, 1/r); second nearest minus nearest distance, relative to the nearest.
     beta : (N, 1) or (N, trajectories)
         Relative steps.
+    ideal_eta : (N, trajectories)
+        The eta of the ideal denoiser at the same states.
+    excess, least : (N, trajectories)
+        Squared distance of the denoiser from the ideal one, and the mean squared error of the ideal one given the state,
+        both over n sigma^2. The mean squared error of the denoiser is their sum.
+    looks_like : str or None
+        The kind of prediction that the answers look like, where it is not the one assumed.
 
     Examples
     --------
@@ -295,6 +374,11 @@ class AuditReport:
     usage: np.ndarray = field(repr=False)
     gap: np.ndarray = field(repr=False)
     size: np.ndarray = field(repr=False)
+    ideal_eta: np.ndarray = field(repr=False)
+    excess: np.ndarray = field(repr=False)
+    least: np.ndarray = field(repr=False)
+    convention: Convention = field(default_factory=Convention)
+    looks_like: str | None = None
 
     # -- eta -------------------------------------------------------------------------------------------------------------
 
@@ -347,6 +431,136 @@ class AuditReport:
             }
             rows.append(row)
         return rows
+
+    # -- beside the ideal denoiser ---------------------------------------------------------------------------------------
+
+    @property
+    def times_worse(self) -> float:
+        """RMS error over that of the ideal denoiser at the same states, in units of the noise: 1 is the best possible."""
+        best = float(np.mean(self.least))
+        return math.sqrt(1 + float(np.mean(self.excess)) / best) if best > 0 else math.inf if np.any(self.excess) else 1.0
+
+    @property
+    def worst_sigma(self) -> tuple[float, float, float]:
+        """(low, high, share): the quarter of the steps, in a row, that holds most of the excess error, and its share."""
+        mean = np.mean(self.excess, axis=1)
+        width = max(1, self.N // 4)
+        sums = np.convolve(mean, np.ones(width), mode="valid")
+        first, total = int(np.argmax(sums)), float(np.sum(mean))
+        level = np.median(self.sigma, axis=1)
+        return float(level[first + width - 1]), float(level[first]), float(sums[first] / total) if total else 0.0
+
+    @property
+    def ideal_fails(self) -> float:
+        """Share of trajectories on which the ideal denoiser, at the same states, has an eta of 1 or more."""
+        return float(np.mean(np.nanmax(np.nan_to_num(self.ideal_eta), axis=0) >= 1))
+
+    def guarantee(self, share: float = 0.9) -> dict[str, float | None]:
+        """What holds for a share of the trajectories, those with the smallest eta.
+
+        Returns
+        -------
+        dict
+            ``share``: as asked, rounded up to whole trajectories; ``of_all_starts``: the share of all starts below this eta,
+            at least, with 95 % confidence (binomial); ``eta``: their largest; ``a_posteriori``: their bound of d(x_0)/d(x_N)
+            from the measured errors; ``a_priori``: the product of Theorem 4.2, None where eta >= 1.
+
+        Examples
+        --------
+        >>> report = audit("ideal", np.array([[-1.0, 0.0], [1.0, 0.0]]), N=20, trajectories=10)
+        >>> report.guarantee(0.85)["share"], report.guarantee(0.85)["eta"] <= report.eta_max
+        (0.9, True)
+        """
+        from scipy.stats import beta
+
+        share = scalar("share", share, low=0, high=1, low_open=True)
+        count = len(self.defined)
+        kept = max(1, math.ceil(share * count - 1e-9))
+        ordered = np.argsort(np.where(self.defined, self.eta_per_trajectory, np.inf), kind="stable")[:kept]
+        eta = float(np.max(self.eta_per_trajectory[ordered]))
+        upper = self.a_posteriori[1][ordered]
+        columns = self._columns("beta")[:, ordered]
+        return {
+            "share": kept / count,
+            "of_all_starts": float(beta.ppf(0.05, kept, count - kept + 1)),
+            "eta": eta,
+            "a_posteriori": None if np.any(np.isnan(upper)) else float(np.max(upper)),
+            "a_priori": float(np.max(bound.ddim_distance_sandwich(1.0, columns, eta)[1][-1])) if eta < 1 else None,
+        }
+
+    @property
+    def next_action(self) -> str:
+        """One or two sentences: what would help most."""
+        low, high, share = self.worst_sigma
+        where = f"sigma = {low:.3g} to {high:.3g}, which holds {100 * share:.0f} % of the excess error"
+        kept = self.guarantee(0.9)
+        upper, most = kept["a_posteriori"] or math.nan, 100 * (kept["share"] or 0.0)
+        for_most = f"for {most:.0f} % of the trajectories d(x_0)/d(x_N) <= {upper:.3g}"
+
+        # another convention: nothing else can be judged
+        if self.looks_like is not None:
+            return (
+                f"The answers look like {PREDICTS[self.looks_like]}, not like {PREDICTS[self.convention.predicts]}. "
+                f"Say so: Convention({self.looks_like!r}, {self.convention.index!r}) or --predicts {self.looks_like}."
+            )
+
+        # H1 fails: because of the cloud, or because of the denoiser
+        if not self.hypotheses[0].holds and self.ideal_fails and self.times_worse < 1.1:
+            return (
+                f"Do not train further: the ideal denoiser fails H1 too on {100 * self.ideal_fails:.0f} % of these "
+                f"trajectories, because the cloud is small or its points far apart. "
+                f"Use the bounds that need no hypothesis: {for_most}."
+            )
+        if not self.hypotheses[0].holds:
+            also = f" The ideal denoiser fails H1 too on {100 * self.ideal_fails:.0f} % of them." if self.ideal_fails else ""
+            return f"Improve the denoiser at {where}.{also}"
+
+        # H1 holds: the schedule, then the size of the error
+        best = (
+            f"report.schedule(): {self.N} log-linear steps down to {(1 - (self.beta_star or 0)) ** self.N:.3g} of the start"
+        )
+        if not self.applicable:
+            return f"Change the schedule, not the denoiser: H1 holds. The largest admissible one is {best}."
+        more = f" To lower the guarantee, improve it at {where}." if self.times_worse > 1.1 else ""
+        return f"Theorem 4.2 applies to these trajectories. The largest admissible schedule is {best}.{more}"
+
+    def plot(self, path: StrPath) -> None:
+        """Draw eta per step beside the ideal denoiser's, and d(x_0)/d(x_N) with its bounds: a .png, .svg or .pdf file.
+
+        Examples
+        --------
+        >>> audit("ideal", np.array([[-1.0, 0.0], [1.0, 0.0]]), N=20, trajectories=10).plot("audit.png")
+        """
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(7.0, 3.2), layout="constrained")
+        FigureCanvasAgg(figure)
+        left, right = figure.subplots(1, 2)
+
+        # left: largest and median eta at every step
+        level = np.median(self.sigma[:-1], axis=1)
+        for values, colour, label in ((self.eta, "C0", "audited"), (self.ideal_eta, "0.4", "ideal")):
+            shown = np.where(values > 0, values, np.nan)
+            rows = np.any(np.isfinite(shown), axis=1)
+            left.plot(level[rows], np.nanmax(shown[rows], axis=1), color=colour, label=f"{label}, largest")
+            left.plot(level[rows], np.nanmedian(shown[rows], axis=1), color=colour, linestyle=":", label=f"{label}, median")
+        left.axhline(1, color="0.7", linewidth=0.8)
+        left.set(xscale="log", yscale="log", xlabel="noise level (median)", ylabel="relative projection error eta")
+        left.invert_xaxis()
+        left.set_title("H1 holds below the line", fontsize=9)
+        left.legend(fontsize=7)
+
+        # right: the measured ratios in increasing order, with the bound that needs no hypothesis
+        order = np.argsort(self.measured)
+        right.plot(self.measured[order], color="C0", label="measured")
+        right.plot(
+            self.a_posteriori[1][order], color="C3", linestyle="none", marker=".", markersize=3, label="a-posteriori bound"
+        )
+        right.set(yscale="log", xlabel="trajectory, ordered", ylabel="d(x_0) / d(x_N)")
+        right.set_title("how near the end is to the cloud", fontsize=9)
+        right.legend(fontsize=7)
+        figure.savefig(path, dpi=150)
 
     # -- Theorem 4.2 -----------------------------------------------------------------------------------------------------
 
@@ -527,7 +741,42 @@ class AuditReport:
                 "inside_a_posteriori": float(np.mean(self.inside)),
             },
             "admissible_schedule": recommended,
+            # beside the ideal denoiser
+            "convention": {"predicts": self.convention.predicts, "index": self.convention.index},
+            "looks_like": self.looks_like,
+            "times_worse": _number(self.times_worse),
+            "worst_sigma": dict(zip(("low", "high", "share"), self.worst_sigma)),
+            "ideal_fails_h1": self.ideal_fails,
+            "guarantees": [self.guarantee(0.5), self.guarantee(0.9)],
+            "next_action": self.next_action,
         }
+
+    def _beside_the_ideal(self):
+        """Lines of the report: how far from the best possible, and what most trajectories are guaranteed."""
+        low, high, share = self.worst_sigma
+        best, mine = math.sqrt(np.mean(self.least)), math.sqrt(np.mean(self.least) + np.mean(self.excess))
+        out = ["beside the ideal denoiser of the cloud, at the same states (RMS errors in units of the noise)"]
+        if np.any(self.excess):
+            out.append(
+                f"  yours is {self.times_worse:.4g} times worse than the best possible, {mine:.3g} in place of {best:.3g},"
+            )
+            out.append(f"  mostly at sigma = {low:.3g} to {high:.3g} ({100 * share:.0f} % of the excess)")
+        else:
+            out.append(f"  yours is the best possible: {best:.3g}")
+        own = float(np.nanmax(np.nan_to_num(self.ideal_eta)))
+        fails = f"; it fails H1 on {100 * self.ideal_fails:.1f} % of the trajectories" if self.ideal_fails else ""
+        out.append(f"  largest eta {self.eta_max:.4g}, of the ideal denoiser {own:.4g}{fails}")
+        if self.looks_like is not None:
+            out.append(f"  LOOKS LIKE ANOTHER CONVENTION: the answers fit {PREDICTS[self.looks_like]}")
+        for kept in (self.guarantee(0.5), self.guarantee(0.9)):
+            upper, priori = (
+                format(v, ".3g") if v is not None else "undefined" for v in (kept["a_posteriori"], kept["a_priori"])
+            )
+            out.append(
+                f"  for {100 * kept['share']:.0f} % of trajectories: eta <= {kept['eta']:.3g}, d(x_0)/d(x_N) <= {upper} "
+                f"(a priori {priori}); {100 * kept['of_all_starts']:.0f} % of all starts, confidence 95 %"
+            )
+        return out
 
     def text(self) -> str:
         """The report as text, at most 125 columns."""
@@ -536,6 +785,9 @@ class AuditReport:
             f"audit of {self.name}",
             f"  cloud: {self.points} points in dimension n = {self.dimension}; {self.eta.shape[1]} DDIM trajectories of "
             f"{self.N} steps, {self.schedule_name}, seed {self.seed}",
+            f"  convention: {self.convention.text}",
+            "",
+            *self._beside_the_ideal(),
             "",
             "relative projection error  eta_t = |xhat - p| / d  (denoiser, projection and distance at the same state)",
             f"  largest {self.eta_max:.4g}; median over trajectories of their largest {np.median(eta):.4g}"
@@ -599,6 +851,13 @@ class AuditReport:
             )
             used = float(np.max(self.beta))
             out.append(f"  this schedule's largest step is {used:.4g}")
+            near = 1.05 * _limit(self.eta_max, self.schedule_nu)
+            if 0 < near < 1:
+                steps = bound.smallest_steps(self.eta_max, self.schedule_nu, near)
+                out.append(
+                    f"  N = {steps} steps come within 5 % of that limit; statements.projection.smallest_steps gives others"
+                )
+        out += ["", *textwrap.wrap(f"next: {self.next_action}", 118, subsequent_indent="  ")]
         return "\n".join(out)
 
 
@@ -666,12 +925,25 @@ def load_cloud(text: str) -> PointCloud:
     return datasets.TARGETS[text].law()
 
 
-def run(text: str, target: str, *, json: StrPath | None = None, **options: Any) -> int:
-    """The command: load, audit, print, and write JSON where asked; 0 as exit code."""
+def run(
+    text: str,
+    target: str,
+    *,
+    json: StrPath | None = None,
+    plot: StrPath | None = None,
+    predicts: str = "x0",
+    index: str = "sigma",
+    **options: Any,
+) -> int:
+    """The command: load, audit, print, write JSON and draw where asked; 0 as exit code."""
+    options["convention"] = Convention(predicts, index)
     fn: Any = text if text == "ideal" else load_function(text)
     report = audit(fn, load_cloud(target), name=None if text == "ideal" else text, **options)
     print(report.text())
     if json is not None:
         files.write_whole(json, files.json_text(report.to_dict()))
         print(f"\n{json}")
+    if plot is not None:
+        report.plot(plot)
+        print(f"\n{plot}")
     return 0

@@ -192,10 +192,11 @@ function explorer(data) {
   function drawPlot(found) {
     const axis = state.axis, cellAxis = { steps: "steps", calls: "oracle_calls", seconds: "seconds" }[axis];
     const bands = [], lines = [], bounds = [], dots = [], drawn = new Map();
-    let zero = 0;
+    let zero = 0, rounded = 0;
     for (const c of found) {
       const s = look(c);
-      const points = c.points.filter((p) => p[axis] > 0 && p.median > 0).sort((p, q) => p[axis] - q[axis]);
+      const points = c.points.filter((p) => p[axis] > 0 && p.median > c.rounding).sort((p, q) => p[axis] - q[axis]);
+      rounded += c.points.filter((p) => p[axis] > 0 && p.median > 0 && p.median <= c.rounding).length;
       zero += c.points.filter((p) => p[axis] > 0 && !(p.median > 0)).length;
       const group = { legendgroup: entities(title(c)), showlegend: false };
       const low = points.map((p) => Math.max(p.low === null ? p.median : p.low, 0.01 * p.median));
@@ -223,7 +224,7 @@ function explorer(data) {
       }
       if (byId("seeds").checked) {
         const mine = cells.filter((r) => ["target", "metric", "sampler", "schedule", "samples", "start"].every((k) => r[k] === c[k])
-          && r.value > 0 && r[cellAxis] > 0);
+          && r.value > c.rounding && r[cellAxis] > 0);
         dots.push({ ...group, type: "scatter", mode: "markers", x: mine.map((r) => r[cellAxis]), y: mine.map((r) => r.value),
           marker: { color: s.colour, size: 5, opacity: 0.55 }, text: mine.map(hoverCell), hovertemplate: "%{text}<extra></extra>" });
       }
@@ -259,7 +260,7 @@ function explorer(data) {
       font: { color: style("--ink"), family: getComputedStyle(document.body).fontFamily, size: 13 },
       xaxis: { ...axes, title: { text: entities(data.axes[axis]), standoff: 6 }, ...ticks(abscissae, apart) },
       yaxis: { ...axes, title: { text: entities(data.labels[metric] || metric), standoff: 6 }, ...frame,
-        ...ticks([...ordinates, ...bounding], false) },
+        ...ticks(ordinates, false) },
       margin: { l: 55, r: 12, t: 12, b: height - inside - 12 }, height, hovermode: "closest",
       hoverlabel: { bgcolor: style("--panel"), bordercolor: style("--line"), font: { color: style("--ink") }, align: "left" },
       legend: { orientation: narrow ? "v" : "h", tracegroupgap: 0, y: -62 / inside, yanchor: "top", x: 0, xanchor: "left",
@@ -284,8 +285,48 @@ function explorer(data) {
     if (bounds.length) parts.push("Dotted with dashes: a theorem's bound for the curve of that colour; hover says which.");
     if (beyond) parts.push(`${beyond} bound(s) lie beyond the frame; a double click on the plot shows them.`);
     if (zero) parts.push(`${zero} point(s) at 0 have no place on a logarithmic axis; the table has them.`);
+    if (rounded) {
+      parts.push(`${rounded} point(s) are 0 up to rounding (below 2e-16 of the largest value): they are neither drawn nor `
+        + "fitted, and rounding alone may put them above a bound of 0.");
+    }
     if (!found.length) parts.push("No sampler is chosen.");
     byId("plot-note").textContent = parts.join(" ");
+    // the statements whose bounds these curves have, each a link to its place below
+    const keys = unique(found.flatMap((c) => c.points.map((p) => p.statement))).filter((key) => key);
+    byId("statements").replaceChildren(...(keys.length ? ["Statements of the bounds: "] : []), ...keys.flatMap((key, i) => {
+      const place = "statement-" + key.replace("/", "-");
+      return [i ? ", " : "", byId(place) ? element("a", { href: "#" + place }, key) : key];
+    }));
+  }
+
+  /** The selection as the fragment of the address: a link to it. */
+  function remember() {
+    const wanted = new URLSearchParams(["target", "metric", "setting", "schedule"].map((id) => [id, byId(id).value]));
+    wanted.set("axis", state.axis);
+    state.off.forEach((name) => wanted.append("off", name));
+    history.replaceState(null, "", "#" + wanted);
+  }
+
+  function restore() {
+    const wanted = new URLSearchParams(location.hash.slice(1));
+    if (!wanted.has("target")) return;
+    for (const id of ["target", "metric", "setting", "schedule"]) {
+      if ([...byId(id).options].some((option) => option.value === wanted.get(id))) byId(id).value = wanted.get(id);
+      offer(false);
+    }
+    wanted.getAll("off").forEach((name) => state.off.add(name));
+    offer(false);
+    const radio = [...document.querySelectorAll("input[name=axis]")].find((r) => r.value === wanted.get("axis"));
+    if (radio) { radio.checked = true; state.axis = radio.value; }
+  }
+
+  /** The rows that the table shows, all of them, with every digit. */
+  function download() {
+    const quoted = (v) => (v === null || v === undefined ? "" : /[",\r\n]/.test(v) ? `"${String(v).replace(/"/g, '""')}"` : String(v));
+    const lines = [state.columns.map((c) => quoted(c.label)), ...state.items.map((item) => state.columns.map((c) => quoted(c.value(item))))];
+    const address = URL.createObjectURL(new Blob([lines.map((l) => l.join(",") + "\r\n").join("")], { type: "text/csv" }));
+    element("a", { href: address, download: `${byId("target").value}-${byId("metric").value}.csv` }).click();
+    setTimeout(() => URL.revokeObjectURL(address), 1000);
   }
 
   function drawTables(found) {
@@ -314,6 +355,7 @@ function explorer(data) {
     if (!medians) columns.push(number("inner evaluations", "inner_evaluations"), word("rung", "rung"), word("method", "method"));
     columns = columns.filter((column) => column.number !== true || ["median", "value", "steps"].includes(column.label)
       || items.some((item) => column.value(item) !== null && column.value(item) !== undefined));
+    Object.assign(state, { columns, items });
     fill(byId("cells"), columns, items, state.cells, state.limit, () => drawTables(found));
     byId("count").textContent = `${items.length} rows: ${byId("target").value}, ${byId("metric").value}, `
       + `${byId("schedule").value || "every schedule"}.`;
@@ -326,6 +368,7 @@ function explorer(data) {
     const found = curves.filter(chosen);
     drawPlot(found);
     drawTables(found);
+    if (state.ready) remember();
   }
 
   for (const id of ["target", "metric", "setting", "schedule"]) {
@@ -344,8 +387,11 @@ function explorer(data) {
   byId("all").addEventListener("click", () => { state.off.clear(); offer(false); draw(); });
   byId("none").addEventListener("click", () => { allSamplers.forEach((name) => state.off.add(name)); offer(false); draw(); });
   dark.addEventListener("change", draw);
+  byId("download").addEventListener("click", download);
   offer(true);
+  restore();
   draw();
+  state.ready = true;
 }
 
 // -- the verdicts: rows are in the page, one <tbody> per statement ------------------------------------------------------------
@@ -384,6 +430,18 @@ function verdicts() {
   }
   ["paper", "verdict"].forEach((name) => byId("of-" + name).addEventListener("change", filter));
   filter();
+
+  /** Open the statement that the address names, whatever the filters hide. */
+  function reveal() {
+    const body = bodies.find((b) => b.id && "#" + b.id === location.hash);
+    if (!body) return;
+    ["paper", "verdict"].forEach((name) => { byId("of-" + name).value = ""; });
+    filter();
+    open(body, true);
+    body.scrollIntoView();
+  }
+  addEventListener("hashchange", reveal);
+  reveal();
 }
 
 (async () => {
