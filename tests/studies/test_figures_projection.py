@@ -13,6 +13,7 @@ from exactdiffusion.studies import figures
 EPS = np.finfo(np.float64).eps
 NAMES = (
     "audit_examples",
+    "bottleneck",
     "gamma_versus_error",
     "geometry",
     "gradient_estimation_idea",
