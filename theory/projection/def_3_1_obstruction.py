@@ -152,7 +152,7 @@ def test_continuous_law_on_a_torus_of_revolution(check, deep):
     """A continuous law with a bottleneck, by gradient ascent over the band: the obstruction, and where it ends.
 
     The ideal denoiser of the uniform law has eta >= 1 as soon as the band holds the centre of the hole, whose nearest points
-    are opposite at twice the reach. Below that level eta < 1 in the whole band, and falls: a finite set has no such level.
+    are opposite at twice the reach. Below that level eta < 1 in the whole band, and falls.
     """
     nu, starts = 1.2, 48 if deep else 12
     least = bound.continuity_obstruction(2 * 0.4, 0.4)
