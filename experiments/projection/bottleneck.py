@@ -5,9 +5,9 @@ the hole. The denoiser of the uniform law is exact (a quadrature). Left: the lar
 Definition 3.1 (nu = 1.2), by gradient ascent, against sqrt(n) sigma / reach, which is about the distance from K. Where the
 band holds the centre of the hole (from 1 / nu on) no continuous denoiser has eta < 1, and the ascent finds 1 or more; below
 that level (H1) does hold, with an eta that falls like sigma (on a finite set it holds below half the least distance of two
-points). Thin: the largest eta at the states that DDIM visits, which pass the hole's level off its axis (with n = 8 some leave
-the band). Right: d(x_0) / d(x_N) of the worst trajectory, what Theorem 4.2 guarantees with the largest visited eta, and what
-the measured errors guarantee a posteriori.
+points). Thin: the largest eta at the states that DDIM visits, which pass the hole's level off its axis (with n = 8 some
+leave the band). Right: d(x_0) / d(x_N) of the worst trajectory, what Theorem 4.2 guarantees with the largest visited eta,
+and what the measured errors guarantee a posteriori.
 """
 
 from exactdiffusion.studies.figures import Spot, curve_style, new_figure, plain_ticks
