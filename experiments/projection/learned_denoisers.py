@@ -7,8 +7,8 @@ from noised digits at log-uniform levels. Top: size of the predicted noise (mean
 noise at x_0 + sigma eps, where the prediction 0 has the error 1. Below sigma = 0.1 the three learned ones remove no noise,
 and eta, in the table, tends to 1. Bottom left: cosine of the predictions of two successive steps, 1 where the projection is
 exact. Bottom right: d(x_0) / d(x_N) per trajectory (median and range) and what its own errors guarantee a posteriori, which
-needs no hypothesis; below, on how many trajectories (H1) eta < 1 and (H2) hold: a schedule that is admissible for the largest
-eta. (H3) and (H4) always do.
+needs no hypothesis; below, on how many trajectories (H1) eta < 1 and (H2) hold: a schedule admissible for the largest eta.
+(H3) and (H4) always do.
 
 The perceptron's rows are a measurement: its training follows the last bits of BLAS. The others are recomputed by the check.
 """
