@@ -71,14 +71,16 @@ def compute(parameters, progress):
 def draw(table, parameters):
     """Left: NMSE; right: MSE / MMSE - 1 with 95 % intervals."""
     figure, (left, right) = new_figure(7.2, 3.8, columns=2)
-    for index, name in enumerate(
-        dict.fromkeys(r["estimator"] for r in sorted(table, key=lambda r: r["estimator"] == "limit"))
-    ):
+    # baselines, chains of more and more steps, the limit
+    ordered = sorted(table, key=lambda r: (r["estimator"] == "limit", r["steps"]))
+    for index, name in enumerate(dict.fromkeys(r["estimator"] for r in ordered)):
         rows = sorted((r for r in table if r["estimator"] == name), key=lambda r: r["snr_db"])
         # the CME is a band, since others lie on it, and the limit a line without marks
         look = {"color": "0.8", "linewidth": 6} if name == "CME" else curve_style(index - 1)
         look = {"color": "black", "linewidth": 0.9} if name == "limit" else look
         label = "T → ∞ (limit ODE)" if name == "limit" else name
+        if rows[0]["steps"] in parameters["many_steps"]["steps"]:
+            look |= {"linestyle": "none", "markersize": 7, "markerfacecolor": "none"}
         x = [r["snr_db"] for r in rows]
         left.plot(x, [r["nmse"] for r in rows], label=label, **look)
         if name not in ("CME", "LS", "LMMSE"):
