@@ -28,7 +28,7 @@ PARAMETERS = {
 QUICK = {"dims": [8, 64, 1024], "search": {"dims": [64], "nu": 1.2, "levels": [0.1, 0.4, 0.85, 2.5, 10]}, "trajectories": 40}
 SPOT = Spot(
     {"dims": [64], "blocks": [1], "search": {"dims": [], "nu": 1.2, "levels": []}},
-    keys=("kind", "blocks", "n", "level"),
+    keys=("kind", "blocks", "n", "k"),
     rtol=dict.fromkeys(("eta", "median", "nu", "measured", "theorem", "posteriori"), 1e-6) | {"level": 1e-9},
     cause="last bits of Bessel functions and exp grow along a trajectory",
     atol=1e-12,
@@ -45,18 +45,18 @@ def compute(parameters, progress):
 
     rows, N = [], parameters["steps"]
 
-    def put(kind, law, level, **values):
+    def put(kind, law, k, level, **values):
         empty = dict.fromkeys(("eta", "median", "nu", "measured", "theorem", "posteriori"))
         numbers = {k: float(v) for k, v in values.items()}
-        rows.append({"kind": kind, "blocks": law.blocks, "n": law.dim, "level": float(level), **empty, **numbers})
+        rows.append({"kind": kind, "blocks": law.blocks, "n": law.dim, "k": k, "level": float(level), **empty, **numbers})
 
     # (H1) over the whole band
     search = parameters["search"]
     for n in progress(search["dims"], "search"):
         law = RevolutionTori(parameters["major"], parameters["minor"], n)
-        for level in search["levels"]:
+        for k, level in enumerate(search["levels"]):
             found = worst_error(law, level * law.reach / np.sqrt(n), search["nu"], seed=parameters["seed"])
-            put("search", law, level, eta=found.eta, nu=search["nu"])
+            put("search", law, k, level, eta=found.eta, nu=search["nu"])
 
     cells = [(m, n) for m in parameters["blocks"] for n in parameters["dims"] if n > 3 * m]
     for m, n in progress(cells, "trajectories"):
@@ -78,7 +78,8 @@ def compute(parameters, progress):
         )
         beta = 1 - sigma[1:] / sigma[:-1]
         for i in range(N):
-            put("visited", law, np.median(sigma[i]) * np.sqrt(n) / law.reach, eta=eta[i].max(), median=np.median(eta[i]))
+            level = np.median(sigma[i]) * np.sqrt(n) / law.reach
+            put("visited", law, i, level, eta=eta[i].max(), median=np.median(eta[i]))
         worst, ratio = eta.max(axis=0), distance[-1] / distance[0]
         nu = [bound.smallest_admissible_nu(b, e) if e < 1 else np.inf for b, e in zip(beta.T, worst)]
         usage = bound.band_usage(distance, sigma, n).max(axis=0)
@@ -91,6 +92,7 @@ def compute(parameters, progress):
         put(
             "guarantee",
             law,
+            0,
             0,
             eta=worst.max(),
             median=np.median(worst),
