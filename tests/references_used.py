@@ -17,7 +17,8 @@ INDEX = Path(__file__).with_name("references") / "index.toml"
 #: modules of oracles and closed forms
 MODULES = (
     "laws", "prox", "papers.log_concavity.measurements", "papers.log_concavity.certificates", "papers.conditional_mean",
-    "distances", "papers.log_concavity.walk_jump", "papers.projection.adversaries", "papers.proximal.budgets", "schedules",
+    "distances", "papers.log_concavity.walk_jump", "papers.projection.adversaries", "papers.projection.curved",
+    "papers.proximal.budgets", "schedules",
     "_core.random", "samplers", "output_laws", *(f"output_laws.{name}" for name in (*package.__all__, "langevin")
                                                  if inspect.ismodule(getattr(package, name, package))),
     *(f"statements.{name}" for name in statements.MODULES),

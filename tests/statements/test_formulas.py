@@ -765,6 +765,20 @@ def _(laplacian):
     return 1.6
 
 
+@printed(
+    "conditional_mean.long_first_step",
+    {"v_hat": 1.7, "v_second": 0.6, "residual": 0.45, "growth": 1.3, "lam": 0.25},
+    {"v_hat": 0.7, "v_second": 0.003, "residual": 1.6, "growth": 0.9, "lam": 2.1},
+)
+def _(v_hat, v_second, residual, growth, lam):
+    """Moves in continuous time: h grows like exp of the integral of 1/(lam + v), and the moves are h/(lam + v) dv."""
+
+    def speed(v):
+        return growth * mp.exp(mp.quad(lambda w: 1 / (lam + w), [v, v_second])) / (lam + v)
+
+    return (1 - (v_hat - v_second) / v_hat) * residual + mp.quad(speed, [0, v_second])
+
+
 @printed("conditional_mean.small_noise_gap", {"v_hat": 0.7, "third": X})
 def _(v_hat, third):
     return [v_hat * v_hat * t / 4 for t in third[0]]

@@ -13,11 +13,13 @@ from exactdiffusion.studies import figures
 EPS = np.finfo(np.float64).eps
 NAMES = (
     "audit_examples",
+    "bottleneck",
     "gamma_versus_error",
     "geometry",
     "gradient_estimation_idea",
     "guarantee_versus_steps",
     "largest_admissible_eta",
+    "learned_denoisers",
     "noise_prediction",
     "noise_schedules",
     "projection_error",
@@ -213,3 +215,32 @@ def test_gamma_versus_error():
 
 
 CHEAP = ("largest_admissible_eta", "gradient_estimation_idea", "geometry", "guarantee_versus_steps")
+
+
+def test_bottleneck():
+    """Theorem 4.2 and the a-posteriori bound hold in the table; beside the hole eta is 1, below its level it is small."""
+    search = {"dims": [32], "nu": 1.2, "levels": [0.4, 1.0]}
+    rows = fresh("bottleneck", dims=[32], blocks=[1], search=search, trajectories=20, steps=25)
+    below, beside = (r["eta"] for r in rows if r["kind"] == "search")
+    assert beside >= 1 - 1e-6
+    assert below < 0.02
+    (found,) = [r for r in rows if r["kind"] == "guarantee"]
+    assert found["measured"] <= found["posteriori"] * (1 + 1e-9) <= found["theorem"] * (1 + 2e-9)
+    visited = [r for r in rows if r["kind"] == "visited"]
+    assert len(visited) == 25
+    assert max(r["eta"] for r in visited) == pytest.approx(found["eta"])
+
+
+def test_learned_denoisers():
+    """Each trajectory within its own bound; size 1 where sigma is large; eta tends to 1 where nothing is learned."""
+    rows = fresh("learned_denoisers", denoisers=["ideal", "ridge"], trajectories=10, pairs=40, ridge_pairs=300, N=20)
+    runs = [r for r in rows if r["kind"] == "trajectory"]
+    assert len(runs) == 20
+    assert all(r["measured"] <= r["upper"] * (1 + 1e-6) for r in runs)
+    for name in ("ideal", "ridge"):
+        steps = [r for r in rows if r["denoiser"] == name and r["kind"] == "step"]
+        assert steps[0]["norm"] == pytest.approx(1, abs=0.02)
+        assert steps[0]["error"] < 0.03
+        assert steps[-1]["eta"] == pytest.approx(0 if name == "ideal" else 1, abs=0.01)
+        shares = [r["share"] for r in rows if r["denoiser"] == name and r["kind"] == "hypothesis"]
+        assert shares[2:] == [1, 1]

@@ -117,6 +117,16 @@ def test_on_the_random_mixture_of_the_paper(check):
         error = np.sqrt(2) * found.standard_error
         draw.normal(found.value, value, error, degrees=399, tol=5e-5, on=f"as recorded, random mixture, n = {n}")
         rows.append(np.sum((f - mean) ** 2, axis=1))
+
+    # T -> infinity: the excess of the endpoint, against that of 30, 60 and 120 steps, extrapolated on the same observations
+    finest = cm.denoise(law, cm.refined_grid(120, sigma), y, sigma)
+    a, b, c = (float(np.mean(r)) / mmse for r in (*rows[1:], np.sum((finest - mean) ** 2, axis=1)))
+    end = distances.excess_error(cm.limit(law, y, sigma, rtol=1e-6), mean, mmse).value
+    cause = "remainder: last change of the extrapolation"
+    check.equal(
+        end, 2 * c - b, tol=abs((2 * c - b) - (2 * b - a)), cause=cause, on="random mixture, -10 dB, endpoint of the ODE"
+    )
+
     for (few, many), text in zip(itertools.pairwise(rows), ("30 over 10", "60 over 30")):
         rising = int(np.sum(many > few))
         draw.frequency_at_least(rising, 400, 0.5, on=f"random mixture, -10 dB: excess of {text} steps rises")

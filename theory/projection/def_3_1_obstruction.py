@@ -26,6 +26,7 @@ import sympy as sp
 
 from exactdiffusion import PointCloud, Subspace
 from exactdiffusion.papers.projection.adversaries import ApproximateProjection
+from exactdiffusion.papers.projection.curved import RevolutionTori, worst_error
 from exactdiffusion.statements import projection as bound
 
 STATEMENT = bound.continuity_obstruction.statement
@@ -145,6 +146,26 @@ def test_limit_sympy(check):
     ]
     on = "two atoms: E[x0|x] = a tanh(a x/s^2), limit 1"
     check.equal(np.array(results, float), 1.0, tol=0, cause="exact: SymPy", on=on)
+
+
+def test_continuous_law_on_a_torus_of_revolution(check, deep):
+    """A continuous law with a bottleneck, by gradient ascent over the band: the obstruction, and where it ends.
+
+    The ideal denoiser of the uniform law has eta >= 1 as soon as the band holds the centre of the hole, whose nearest points
+    are opposite at twice the reach. Below that level eta < 1 in the whole band, and falls.
+    """
+    nu, starts = 1.2, 48 if deep else 12
+    least = bound.continuity_obstruction(2 * 0.4, 0.4)
+    for n in (8, 64, 1024) if deep else (8, 1024):
+        law = RevolutionTori(1.0, 0.6, n)
+        errors = {}
+        for level in (1.0, 0.85, 0.6, 0.3):
+            errors[level] = worst_error(law, level * law.reach / math.sqrt(n), nu, starts=starts).eta
+        cause, on = "remainder: the ascent stops within 1e-6 of the hole's centre", f"torus of revolution in R^{n}, ascent"
+        check.holds(least, [errors[1.0], errors[0.85]], tol=1e-5, cause=cause, on=f"{on}, the centre in the band")
+        of = "the band without the centre: Definition 3.1 holds with eta = .2"
+        outside = [errors[0.6], errors[0.3]]
+        check.holds(outside, [0.2, 0.1], tol=0, cause="exact: a stated size", on=on, of=of)
 
 
 # -- it is tight -----------------------------------------------------------------------------------------------------------

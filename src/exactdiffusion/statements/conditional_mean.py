@@ -10,7 +10,8 @@ What was at hand: the abstract, the announced statement and the authors' release
 Lemma 4.1, Theorems 4.2 and 4.4 and Corollary 4.6 were not, so nothing here quotes them or says that they hold or fail. What
 is stated is what exact stepwise means do, with proofs: *exact stepwise means, fixed SNR, refined schedule: the limit
 differs from the CME (derived)*. The chain does converge to the CME for a Gaussian prior (every schedule), for one step, for
-averaged re-sampling, and it is numerically close wherever one component dominates the posterior.
+averaged re-sampling, for every smoothed prior on grids whose second level tends to 0 (`long_first_step`), and it is
+numerically close wherever one component dominates the posterior.
 """
 
 import math
@@ -32,6 +33,7 @@ __all__ = [
     "jensen_identity",
     "limit_is_cme_iff_gaussian",
     "limit_ode",
+    "long_first_step",
     "mean_step",
     "one_step_exact",
     "orthogonality",
@@ -290,7 +292,7 @@ def gap_formula(v: Array, laplacian: Array, weights: Array) -> Array:
 @statement(
     paper=_PAPER,
     ref="iff",
-    title="The limit is the CME for all y and all SNRs iff the prior is Gaussian",
+    title="The limit is the CME for all y and all SNRs iff the prior is Gaussian (only if: by proof)",
     kind="definition",
     text="derived",
 )
@@ -308,6 +310,8 @@ def limit_is_cme_iff_gaussian(laplacian: Array) -> float:
     they agree, :math:`\nabla\Delta\log q_v = 0`, so :math:`\Delta\log q_v = c(v)`. :math:`vI + v^2\nabla^2\log q_v \ge 0`
     with constant trace bounds the Hessian; its entries are bounded harmonic functions, hence constant (Liouville); log q is
     quadratic. The converse is :func:`gaussian_chain`. For one y or one SNR the two may agree by accident (symmetry: y = 0).
+    "Only if" speaks of all priors and rests on this proof; measurements can only show non-Gaussian priors with a gap. The
+    chain can reach the CME of other priors where the schedule is not refined: :func:`long_first_step`.
 
     **Source.** derived.
 
@@ -322,6 +326,75 @@ def limit_is_cme_iff_gaussian(laplacian: Array) -> float:
         The largest |Lap D|: 0 for Gaussians only.
     """
     return float(np.max(np.abs(laplacian)))
+
+
+@statement(
+    paper=_PAPER,
+    ref="long first step",
+    title="A long first step: the chain tends to the CME for every smoothed prior",
+    kind="tight",
+    text="derived",
+    domain="v_hat > 0, 0 <= v_second <= v_hat, residual >= 0, growth >= 0, lam > 0",
+)
+def long_first_step(v_hat: Numbers, v_second: Numbers, residual: Numbers, growth: Numbers, lam: Numbers) -> Numbers:
+    r"""Where the chain does converge to the CME at a fixed SNR: if its second level tends to 0.
+
+    **Hypotheses.** (H1) Exact stepwise means from :math:`z_{\hat t} = y` on any grid
+    :math:`\hat v = v_{\hat t} > u = v_{\hat t-1} > \dots > v_0 = 0`. (H2) There are :math:`\lambda > 0` and a function h,
+    :math:`|h(z) - h(z')| \le |z - z'|`, such that :math:`|\nabla\log q_v(z)| \le h(z)/(\lambda + v)` for all z and
+    :math:`0 < v \le u`. So it is for a Gaussian mixture with covariances :math:`C_k \succeq \lambda I`, where
+    :math:`h(z) = \max_k|z - m_k|`, and for :math:`x = s + \sqrt\lambda\,g` with s in a bounded set and g standard normal,
+    where h is the distance to the farthest point of the set.
+
+    **Conclusion (upper, tight).** With :math:`\hat x = E[x\mid y]` and the state after the first step,
+    :math:`z_1 = \hat x + (u/\hat v)(y-\hat x)`,
+
+    .. math:: |f(y) - E[x\mid y]| \le \frac{u}{\hat v}|y-\hat x| + \frac u\lambda\, h(z_1),
+
+    whatever the levels below u, and whatever their number. Hence a sequence of grids with :math:`u \to 0` converges to the
+    CME at every y, and if h is convex, :math:`E|f - \mathrm{CME}|^2 \le 2u^2\bigl((1+u/\lambda)^2 d/\hat v +
+    E\,h(x)^2/\lambda^2\bigr)`. Where :math:`\log p_0` is smooth, the rate is exactly u:
+
+    .. math:: f(y) - E[x\mid y] = u\,\bigl(\nabla\log p_0(\hat x) - \nabla\log q_{\hat v}(y)\bigr) + O(u^2).
+
+    The same grids serve DDIM, whose first step leaves the share :math:`\sqrt{u/\hat v}` in place of :math:`u/\hat v`.
+
+    **Proof.** The first step is :math:`z_1 = (u/\hat v)y + (1-u/\hat v)\hat x`. A later step from v to v' moves z by
+    :math:`(v-v')|\nabla\log q_v(z)| \le (v-v')h(z)/(\lambda+v)`. The moves and h grow together: h after the step is at most
+    h before it times :math:`1 + (v-v')/(\lambda+v) \le (\lambda+v)/(\lambda+v')`, and the product of the latter telescopes
+    to :math:`(\lambda+u)/\lambda`. So the moves sum to at most :math:`h(z_1)\,u/\lambda`. DDIM moves z by
+    :math:`\sigma(\sigma-\sigma')|\nabla\log q|`, which is less. For a mixture the score is the mean of
+    :math:`-(C_k+v)^{-1}(z-m_k)` under the posterior weights. For the second moment:
+    :math:`|y-\hat x|^2 \le \hat v\,E[|n|^2\mid y]` and :math:`h(\hat x) \le E[h(x)\mid y]` by Jensen's inequality.
+    Equality is approached by :math:`w\,N(0,\lambda) + (1-w)\,N(0,L)` with :math:`w = (\lambda/L)^{1/4}`, as
+    :math:`L/\lambda \to \infty` and :math:`u \to 0`.
+
+    **Where it fails.** (i) Atoms, where no :math:`\lambda > 0` exists: on two points the chain tends to sign(y) as
+    :math:`u \to 0` (:func:`two_point_every_grid`). (ii) Refinements in which all steps shrink, so that
+    :math:`u \to \hat v`: the limit of :func:`limit_ode`, which is the CME for Gaussian priors only.
+
+    **Source.** derived.
+
+    Parameters
+    ----------
+    v_hat, v_second : numbers or arrays
+        The levels of the first step, v_hat and u <= v_hat.
+    residual : number or array >= 0
+        |y - E[x|y]|.
+    growth : number or array >= 0
+        h after the first step.
+    lam : number > 0
+
+    Returns
+    -------
+    float or array
+
+    Examples
+    --------
+    >>> round(long_first_step(1.0, 0.01, 0.5, 2.0, 0.25), 6)
+    0.085
+    """
+    return v_second / v_hat * residual + v_second / lam * growth
 
 
 @statement(paper=_PAPER, ref="high SNR", title="The gap at high SNR", kind="asymptotic", text="derived", domain="v_hat >= 0")

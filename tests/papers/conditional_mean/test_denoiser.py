@@ -170,6 +170,21 @@ def test_naive_chain(accuracy):
     accuracy("papers.conditional_mean.chain", np.abs(last - z), 1e-12, "plain loop, other oracle")
 
 
+@pytest.mark.parametrize("sigma", [0.3, 1.0])
+def test_limit(sigma, accuracy):
+    """The solver against the chain on fine grids, extrapolated, and against the conditional mean of a Gaussian."""
+    law = cm.normalised(GaussianMixture([0.6, 0.4], np.array([[-1.0, 0.5], [2.0, -1.0]]), np.array([0.3, 0.2])))
+    y = observations(law, sigma, 5, 3)
+    coarse, fine, finest = (cm.denoise(law, cm.refined_grid(n, sigma), y, sigma) for n in (200, 400, 800))
+    change = np.abs((2 * finest - fine) - (2 * fine - coarse)).max()
+    error = np.abs(cm.limit(law, y, sigma, rtol=1e-10) - (2 * finest - fine))
+    accuracy("papers.conditional_mean.limit", error, change + 1e-9, "solver, chain on fine grids, extrapolated")
+
+    gauss = GaussianMixture([1.0], np.zeros((1, 2)), np.array([0.7]))
+    assert np.abs(cm.limit(gauss, y, sigma) - cm.cme(gauss, y, sigma)).max() <= 1e-7
+    assert cm.limit(law, np.empty((0, 2)), sigma).shape == (0, 2)
+
+
 def test_one_oracle_call_a_step():
     law = Counted(plane())
     grid = cm.released_grid(50)
@@ -445,6 +460,8 @@ Y = np.zeros((2, 2))
         ("snr", lambda: bound.two_point_plateau(0.0)),
         ("runs", lambda: bound.exact_resampling(1.0, 0)),
         ("gamma", lambda: bound.schedules_share_the_limit(10, -0.5)),
+        ("v_end", lambda: cm.limit(LAW, Y, 1.0, v_end=1.0)),
+        ("rtol", lambda: cm.limit(LAW, Y, 1.0, rtol=0.0)),
         ("v", lambda: bound.gap_formula(np.array([0.0]), np.zeros((1, 1, 1)), np.array([1.0]))),
     ],
 )

@@ -42,6 +42,7 @@ __all__ = [
     "denoiser_laplacian",
     "excess",
     "fitted_mixture",
+    "limit",
     "lmmse",
     "ls",
     "match",
@@ -390,6 +391,60 @@ def denoise(law: Law, grid: Grid, y: ArrayLike, sigma: float | None = None, *, r
     return out[0] if len(out) == 1 else xp.concat(out, axis=0)
 
 
+@in_range
+def limit(law: Law, y: ArrayLike, sigma: float, *, v_end: float = 1e-8, rtol: float = 1e-8) -> np.ndarray:
+    r"""Limit of the mean chain as its grid is refined: endpoint of :math:`dz/d\log v = z - D_v(z)`, by DOP853.
+
+    The equation is that of ``statements.conditional_mean.limit_ode``, solved from v = sigma^2 down to ``v_end``, where one
+    step to 0 ends it. All rows are one system, so the step is chosen for their root mean square error.
+
+    Parameters
+    ----------
+    law : oracle with ``noised(scale, sigma).denoise(x)``
+    y : array, shape (n, d)
+        Observations at noise ``sigma``.
+    sigma : float > 0
+    v_end : float
+        Below sigma^2, and well below every variance of the law.
+    rtol : float
+        Relative tolerance of the solver; the absolute one is a hundredth of it.
+
+    Returns
+    -------
+    array, shape (n, d), NumPy
+
+    Raises
+    ------
+    ValueError
+        Naming the argument.
+    RuntimeError
+        The solver gave up.
+
+    Examples
+    --------
+    >>> law = GaussianMixture([1.0], [[0.0]], 1.0)
+    >>> limit(law, [[2.0]], 1.0).round(6)  # a Gaussian prior: the conditional mean
+    array([[1.]])
+    """
+    from scipy.integrate import solve_ivp
+
+    y, sigma = to_numpy(points("y", y, _oracle(law).dim)), scalar("sigma", sigma, low=0, high=1e150, low_open=True)
+    v_end = scalar("v_end", v_end, low=0, high=sigma**2, low_open=True, high_open=True)
+    rtol = scalar("rtol", rtol, low=1e-13, high=1, high_open=True)
+    if len(y) == 0:
+        return y
+
+    def slope(s, z):
+        z = z.reshape(y.shape)
+        return (z - law.noised(1.0, math.exp(0.5 * s)).denoise(z)).ravel()
+
+    span = (2 * math.log(sigma), math.log(v_end))
+    solved = solve_ivp(slope, span, y.ravel(), "DOP853", t_eval=span[1:], rtol=rtol, atol=1e-2 * rtol)
+    if not solved.success:
+        raise RuntimeError(f"limit: the solver stopped at v = {math.exp(solved.t[-1]):.3g}: {solved.message}")
+    return law.noised(1.0, math.sqrt(v_end)).denoise(solved.y[:, -1].reshape(y.shape))
+
+
 # ---------------------------------------------------------------------------------- baselines and ground truth
 
 
@@ -659,6 +714,7 @@ def study(
     seed: int,
     *,
     method: Literal["mean", "ddim"] = "mean",
+    refined: bool = False,
 ) -> list[Row]:
     """Errors of the baselines and of the chain on the released schedules at one SNR: one point of Figure 2.
 
@@ -674,13 +730,15 @@ def study(
     seed : int
     method : str
         As in :func:`chain` (a deterministic one).
+    refined : bool
+        Add the limit of the mean chain (:func:`limit`), with steps 0.
 
     Returns
     -------
     list of dict
-        estimator ("CME", "LS", "LMMSE", "T = ..."), steps, snr_db, samples, nmse and nmse_error (by the law's power), excess
-        (relative to the mean posterior variance of the same draws) and excess_error, start (number of steps run),
-        mismatch_db.
+        estimator ("CME", "LS", "LMMSE", "T = ...", "limit"), steps, snr_db, samples, nmse and nmse_error (by the law's
+        power), excess (relative to the mean posterior variance of the same draws) and excess_error, start (number of steps
+        run), mismatch_db.
 
     Examples
     --------
@@ -724,4 +782,6 @@ def study(
         found = match(grid, sigma)
         estimate = denoise(law, grid, y, sigma, method=method)
         rows.append(row(f"T = {T}", T, estimate, found.steps, found.mismatch_db))
+    if refined:
+        rows.append(row("limit", 0, limit(law, y, sigma, rtol=1e-6)))
     return rows
