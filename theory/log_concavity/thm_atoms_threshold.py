@@ -11,7 +11,7 @@ Then the least noise variance from which on the law is log-concave obeys
 
 so that sigma* = D/2 where the longest pair is an exposed edge: for affinely independent atoms always, whatever the weights.
 
-Measured on a table of eleven clouds, on nine random simplices, and with certificates on a cube and on thirty random points in
+Measured on a table of eleven clouds, on nine random simplices, and by certificates on a cube and on thirty random points in
 space; witnesses at finite points, at infinity and in ball arithmetic.
 """
 
@@ -120,8 +120,8 @@ def test_21_equispaced_points_in_40_digits(check):
 def test_certificates_in_space(check, deep):
     """The cube, whose longest pair is no edge, and thirty random points: brackets of one per cent, proved by cells.
 
-    Numbers of cells: 38,075 for the cube, 60,299 for the points at 1.01 times 2.508, 13,809 for the simplex at 2.02. Every leaf
-    again in ball arithmetic: with --deep (half a minute), here on the cube at 1.6.
+    Numbers of cells: 38,075 for the cube, 60,299 for the points at 1.01 times 2.508, 13,809 for the simplex at 2.02. Every
+    leaf again in ball arithmetic: with --deep (half a minute), here on the cube at 1.6.
     """
     cube = np.array(list(itertools.product((-1.0, 1.0), repeat=3)))
     points = np.random.default_rng(30).standard_normal((30, 3))

@@ -159,7 +159,7 @@ def test_certificates_are_accepted_and_claims_beyond_the_truth_are_not(proofs, n
     assert proof.status is True
     assert proof.recheck(every=2)
     top = np.max(largest_posterior_variance(PointCloud(proof.points, proof.weights), proof.leaves[0], proof.variance))
-    assert "above the claim" in _reason(dataclasses.replace(proof, bound=0.999 * top))
+    assert "the bound of the leaf" in _reason(dataclasses.replace(proof, bound=0.999 * top))
 
 
 def test_every_damage_to_the_cover_is_refuted(proofs):

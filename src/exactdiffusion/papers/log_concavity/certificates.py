@@ -852,7 +852,7 @@ class LogConcavityThreshold:
 
     Where the budget of cells is spent, the object says that its bracket is the closed one:
 
-    >>> found = log_concavity_threshold(PointCloud([[-1.0], [0.0], [1.0]]), max_cells=100)
+    >>> found = log_concavity_threshold(PointCloud([[-1.0], [0.0], [1.0]]), rtol=1e-5, max_cells=100)
     >>> round(found.lower, 4), round(found.upper, 4), found.certified, "certified=False" in repr(found)
     (0.2831, 1.0, False, True)
     """
