@@ -39,8 +39,8 @@ MARGIN = 1e-9
 _LARGEST_TILT = 100.0
 #: smallest half side of the squares of directions
 _FINEST = 2.0**-14
-#: the radius is at most 2^10 times half the side of the cube in the middle
-_LARGEST_RADIUS = 11
+#: the radius is at most 2^15 times half the side of the cube in the middle
+_LARGEST_RADIUS = 16
 #: a face is proved for the claim less this share, which is left for the other atoms
 _SHARE = 1e-4
 _FINEST_CELL = 2.0**-40
