@@ -347,6 +347,8 @@ def _space_cover(proof, r, inner, radius):
     trees: dict[int, list] = {face: [] for face in range(-1, 2 * r)}
     if not len(centres) == len(halves) == len(faces):
         return "leaves are not those of a cover"
+
+    # each leaf is a cell of the tree of its face, in exact numbers
     for centre, half, face in zip(centres, halves, faces):
         low, size = [-inner] * r, [inner] * r
         if face >= 0:
@@ -360,6 +362,8 @@ def _space_cover(proof, r, inner, radius):
         if cell is None:
             return f"the leaf at {centre} of face {face} is no cell of a tree"
         trees[face].append(cell)
+
+    # the leaves fill each tree, and the cones each side of the cube
     for face, cells in trees.items():
         if not _fills(cells, r):
             return f"the leaves of face {face} do not fill it once"
