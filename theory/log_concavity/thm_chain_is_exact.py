@@ -58,6 +58,21 @@ def test_law_of_the_sum(check, sums):
         check.equal(variance, 1.0, tol=1e-4, cause="remainder: truncated tails", on=f"variance of the sum, m = {m}")
 
 
+def test_law_of_the_sum_of_more(check, deep):
+    """Three correlated Gaussians in R^3: draws of the exact walk, m = 5 (and 12 with --deep), two projections of the sum."""
+    law = GaussianMixture(
+        [0.5, 0.3, 0.2], [[0.0, 0, 0], [3, 1, -2], [-1, 4, 2]], np.diag([0.1, 1.0, 0.4]) + 0.05, covariance_type="tied"
+    )
+    n, draw = 10_000, check.chance(comparisons=4 if deep else 2)
+    for m in (5, 12) if deep else (5,):
+        for state in one_at_a_time(law, m, 2.0, n, noise=draw.noise(80), walk=ExactWalk()):
+            total = state.total
+        for u in np.array([[1.0, 0, 0], [2, -1, 2]]) / [[1.0], [3.0]]:
+            variance = bound.chain_total_variance(u @ law.covariance @ u, m, 4.0)
+            on = f"R^3, exact walk, {n:,} chains, m = {m}, direction {np.array2string(u, precision=2)}"
+            draw.mean(((total - m * law.mean) @ u) ** 2 / variance, 1.0, on=on)
+
+
 def test_score_of_the_inner_law(check):
     """The inner walk's score is the derivative of its log density, and only the sum enters."""
     rng = np.random.default_rng(78)

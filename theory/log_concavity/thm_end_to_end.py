@@ -43,17 +43,17 @@ def quantiles(x, p):
     return np.interp(LEVELS, mass[keep] / mass[-1], edges[keep])
 
 
-def mixture_run(sums, m):
+def mixture_run(sums, m, sigma2=SIGMA2):
     """m measurements of the mixture with no inner step at all, by laws on a grid."""
     law, eta = sums.start, []
     for t in range(m):
-        kernel, exact = (inner(LAW, SIGMA2, law.total, t, Y) for inner in (sums.euler_law, sums.inner_law))
+        kernel, exact = (inner(LAW, sigma2, law.total, t, Y) for inner in (sums.euler_law, sums.inner_law))
         eta.append(max(line_w2(Y, kernel[i], Y, exact[i]) for i in range(0, len(law.total), 7)))
         law = law.after(kernel, Y, STEP)
 
     # the jump of this law, and that of the exact one, against the mixture itself
     mean = (law.total / m)[:, None]
-    level = LAW.noised(1, np.sqrt(SIGMA2 / m))
+    level = LAW.noised(1, np.sqrt(sigma2 / m))
     xhat = level.denoise(mean)[:, 0]
     x = np.linspace(-7, 7, 4001)
     target, exact = np.exp(LAW.log_density(x[:, None])), np.exp(level.log_density(mean))
@@ -102,6 +102,25 @@ def test_mixture(check, sums):
     on = "mixture, laws on a grid, no inner step, m = 1, 2, 3"
     check.holds([run.w2 for run in runs], larger, tol=1e-2, cause=cause, on=on)
     assert bound.end_to_end(0.0, [1.0], 0.5, 1.0, 3.0) == np.inf
+
+
+def test_more_measurements_and_dimensions(check, sums):
+    """Up to six measurements, and the product of two such laws in the plane: W2 and eta grow by sqrt 2, |Z| <= sqrt 2 R."""
+    m = (4, 6)
+    runs = [mixture_run(sums, k) for k in m]
+    larger = [bound.end_to_end(run.jump, run.eta, SIGMA2, 1.0, R) for run in runs]
+    cause = "remainder: grid .1: quantiles interpolated to order h^2"
+    check.holds(
+        [run.w2 for run in runs], larger, tol=1e-2, cause=cause, on="mixture, laws on a grid, no inner step, m = 4, 6"
+    )
+
+    # independent copies along both axes: the chain is a product, and so are the optimal couplings
+    sigma2, root = 4.0, np.sqrt(2)
+    check.hypothesis("c_t < sigma^2, product", sigma2 > 2 * R**2 - 1, on="|Z| <= 1.5 sqrt 2, tau = 1, sigma^2 = 4")
+    runs = [mixture_run(sums, k, sigma2) for k in (1, 4)]
+    larger = [bound.end_to_end(root * run.jump, root * run.eta, sigma2, 1.0, root * R) for run in runs]
+    on = "product of two mixtures in the plane, no inner step, m = 1, 4"
+    check.holds([root * run.w2 for run in runs], larger, tol=1e-2, cause=cause, on=on)
 
 
 # -- it is tight -----------------------------------------------------------------------------------------------------------

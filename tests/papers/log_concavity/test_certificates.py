@@ -554,7 +554,7 @@ def test_gaussian_recursion_ignores_nothing():
 BAD = [
     ("law", lambda: log_concavity_threshold(GaussianMixture(None, np.zeros((2, 1)), np.array([1.0, 2.0])))),
     ("law", lambda: log_concavity_threshold(3)),
-    ("law", lambda: certify_log_concavity(PointCloud(np.eye(4)), 1.0)),
+    ("law", lambda: certify_log_concavity(PointCloud(np.eye(5)), 1.0)),
     ("sigma2", lambda: certify_log_concavity(PointCloud(SQUARE), 0.0)),
     ("sigma2", lambda: largest_posterior_variance(PointCloud(SQUARE), np.zeros((1, 2)), -1.0)),
     ("y", lambda: largest_posterior_variance(PointCloud(SQUARE), np.zeros((1, 3)), 1.0)),

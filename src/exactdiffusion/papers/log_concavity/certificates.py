@@ -1,4 +1,4 @@
-r"""From which noise on is a noised law log-concave? Thresholds with witnesses, and certificates in one and two dimensions.
+r"""From which noise on is a noised law log-concave? Thresholds with witnesses, and certificates in up to three dimensions.
 
 For atoms ``z_i`` with weights ``w_i`` and noise of variance v, ``q_v`` is log-concave if and only if
 ``sup_y lammax Cov(Z | Z + sqrt(v) N = y) <= v``. Once true it stays true as v grows (Prekopa), so there is one threshold
@@ -7,8 +7,8 @@ For atoms ``z_i`` with weights ``w_i`` and noise of variance v, ``q_v`` is log-c
 Three kinds of answers, never mixed:
 
 * a *witness*, a point y with ``lammax Cov > v`` (or a hull edge, its limit at infinity), shows that q_v is not log-concave;
-* a *certificate* shows that it is: cells cover the plane, and on each of them the bound at the centre, enlarged by a proved
-  growth rate, stays below v; beyond a radius a closed bound takes over;
+* a *certificate* shows that it is: cells cover the line, plane or space, and on each of them a bound from its corners stays
+  below v; beyond a radius a closed bound takes over;
 * the *closed bounds* (half diameter, radius, Jung) hold in any dimension.
 
 Everything is indexed by variances. Float certificates are proofs up to rounding, which an outward margin of 1e-9 covers;
@@ -312,6 +312,9 @@ class Certificate:
     radius : float
         Beyond this distance from the centroid the closed tail bound holds.
     leaves : arrays (centres, half widths) of the accepted cells, in coordinates of the affine hull
+        In space (centres, half widths, faces), as in :class:`.space_certificates.FaceProof`.
+    inner : float
+        In space, half the side of the cube of boxes in the middle.
 
     Examples
     --------
@@ -337,9 +340,15 @@ class Certificate:
     points: np.ndarray | None = field(repr=False, default=None)
     weights: np.ndarray | None = field(repr=False, default=None)
     tails: tuple = field(repr=False, default=())
+    inner: float = field(repr=False, default=0.0)
+
+    @property
+    def cones(self) -> tuple:
+        """The cones of directions of a certificate in space, another name of ``tails``."""
+        return self.tails
 
     def recheck(self, prec: int = 96, every: int = 1) -> bool:
-        """Whether the accepted cells cover the plane or line and prove the claim: exact integers, ball arithmetic.
+        """Whether the accepted cells cover the line, plane or space and prove the claim: exact integers, ball arithmetic.
 
         An independent program, which derives its own bounds; python-flint is in the extra ``rigorous``. The statement proved
         is about the atoms as stored: the float64 coordinates in the affine hull and weights. ``every`` = k bounds each k-th
@@ -352,12 +361,13 @@ class Certificate:
         ValueError
             Where nothing is claimed, or the cells were not kept.
         """
-        from .certificate_check import refutation
+        from .certificate_check import refutation, space_refutation
 
         _flint()
         if self.status is not True or not len(self.leaves):
             fail("certificate", self, "a proved certificate made with keep_leaves=True")
-        return refutation(self, integer("prec", prec, low=53), integer("every", every, low=1)) is None
+        examine = space_refutation if self.points is not None and self.points.shape[1] == 3 else refutation
+        return examine(self, integer("prec", prec, low=53), integer("every", every, low=1)) is None
 
 
 def _symmetric_top(xx, yy, xy):
@@ -464,7 +474,7 @@ def certify_log_concavity(
     max_cells: int = 4_000_000,
     keep_leaves: bool = False,
 ) -> Certificate:
-    r"""Prove, or refute by a witness, that ``lammax Cov(Z | y) <= bound`` for every y, in 1 or 2 dimensions.
+    r"""Prove, or refute by a witness, that ``lammax Cov(Z | y) <= bound`` for every y, in 1, 2 or 3 dimensions.
 
     With ``bound = v`` (the default, ``v = sigma^2 + tau^2``) the claim is that ``q_{sigma^2}`` is log-concave; a bound below
     v proves that it is strongly log-concave with constant ``(1 - bound / v) / v``.
@@ -486,14 +496,15 @@ def certify_log_concavity(
     accepted. The growth rate of the covariance alone, a test of first order, asks for sides of order s.
 
     In two dimensions the cells are squares of a quad-tree. Beyond a radius each narrow sector of directions has a dominating
-    cluster C of atoms, which contributes at most ``D_C^2 / 4``, and the others are exponentially small. Every comparison
-    is made against the bound less the relative `MARGIN`, 1e-9, which exceeds the rounding of a second moment of a few
-    hundred atoms (their exponents are at most 300 in absolute value) by several orders of magnitude.
+    cluster C of atoms, which contributes at most ``D_C^2 / 4``, and the others are exponentially small. In three dimensions
+    the cells are boxes and, farther out, frusta; :mod:`.space_certificates` describes them and the proof beyond. Every
+    comparison is made against the bound less the relative `MARGIN`, 1e-9, which exceeds the rounding of a second moment of a
+    few hundred atoms (their exponents are at most 300 in absolute value) by several orders of magnitude.
 
     Parameters
     ----------
     law : PointCloud, or GaussianMixture with one isotropic covariance
-        Its atoms or means span an affine space of dimension 1 or 2.
+        Its atoms or means span an affine space of dimension 1, 2 or 3.
     sigma2 : float >= 0
     bound : float, optional
     max_cells : int
@@ -507,7 +518,7 @@ def certify_log_concavity(
     Raises
     ------
     ValueError
-        For other laws, or an affine hull of dimension above 2.
+        For other laws, or an affine hull of dimension above 3.
 
     Examples
     --------
@@ -528,12 +539,15 @@ def certify_log_concavity(
     max_cells, keep_leaves = integer("max_cells", max_cells, low=1), boolean("keep_leaves", keep_leaves)
     P = _flatten(P0)
     r = P.shape[1]
-    if r > 2:
-        fail(f"law (affine dimension {r})", law, "atoms on a line or in a plane; use log_concavity_threshold elsewhere")
+    if r > 3:
+        expected = "atoms on a line, in a plane or in space; log_concavity_threshold has closed bounds elsewhere"
+        fail(f"law (affine dimension {r})", law, expected)
     logw = np.log(w)
     common = {"bound": bound, "variance": v, "points": P, "weights": w}
     if r == 0:
         return Certificate(True, cells=0, witness=None, radius=0.0, **common)
+    if r == 3:
+        return _certify_in_space(P0, P, common, max_cells, keep_leaves)
 
     # far out: a radius beyond which the closed bound holds
     D, tails = _diameter(P), ()
@@ -584,6 +598,29 @@ def certify_log_concavity(
 
     leaves = tuple(np.concatenate([a[i] for a in accepted]) for i in range(2)) if keep_leaves else ()
     return Certificate(True, cells=cells, witness=None, leaves=leaves, **common)
+
+
+def _certify_in_space(P0, P, common, max_cells, keep_leaves):
+    """`certify_log_concavity` for an affine hull of dimension 3."""
+    from .space_certificates import prove
+
+    # In R^3 the atoms are moved by few binary digits and not rotated: faces with four atoms or more then stay flat.
+    shift = np.zeros(3)
+    if P0.shape[1] == 3:
+        unit = 2.0 ** math.floor(math.log2(_diameter(P0)) - 4)
+        shift = unit * np.round(P0.mean(axis=0) / unit)
+    Z = P0 - shift if P0.shape[1] == 3 else P
+    found = prove(Z, np.log(common["weights"]), common["variance"], common["bound"], max_cells)
+
+    witness, common = (
+        found.witness,
+        common | {"points": Z, "radius": found.radius, "inner": found.inner, "tails": found.cones},
+    )
+    if witness is not None:
+        witness = witness + shift if P0.shape[1] == 3 else _unflatten(P0, P, witness)
+    status = True if found.proved else False if witness is not None else None
+    leaves = found.leaves if keep_leaves and found.proved else ()
+    return Certificate(status, cells=found.cells, witness=witness, leaves=leaves, **common)
 
 
 def _unflatten(P0, P, y):
@@ -798,6 +835,10 @@ class LogConcavityThreshold:
         squared over 4.
     tau_squared : float
     certificate : Certificate or None
+    certified : bool
+        Whether the upper side is proved to be as near to the lower one as was asked: in closed form, by closed bounds that
+        agree, or by a certificate. False: ``upper`` is half the diameter, which is true but may be far above sigma*^2,
+        since no certificate was reached within the budget of cells, none was asked for, or the affine dimension is above 3.
 
     Examples
     --------
@@ -808,6 +849,12 @@ class LogConcavityThreshold:
     >>> found = log_concavity_threshold(PointCloud([[-1.0], [1.0]], [0.1, 0.9]))
     >>> round(found.lower, 9), round(found.upper, 9), found.exact, found.upper_by
     (1.0, 1.0, True, 'half diameter')
+
+    Where the budget of cells is spent, the object says that its bracket is the closed one:
+
+    >>> found = log_concavity_threshold(PointCloud([[-1.0], [0.0], [1.0]]), rtol=1e-5, max_cells=100)
+    >>> round(found.lower, 4), round(found.upper, 4), found.certified, "certified=False" in repr(found)
+    (0.2831, 1.0, False, True)
     """
 
     lower: float
@@ -821,6 +868,7 @@ class LogConcavityThreshold:
     edge_squared: float
     tau_squared: float
     certificate: Certificate | None = field(repr=False, default=None)
+    certified: bool = False
 
     @property
     def exact(self) -> bool:
@@ -852,7 +900,8 @@ def log_concavity_threshold(
 
     Lower side: local ascent of ``lammax Cov(Z|y) - v`` over y, and hull edges (witnesses at infinity). Upper side: half the
     diameter in general, equal to the lower side when the longest pair is an exposed edge (always for affinely independent
-    atoms, whatever the weights); in affine dimension 1 and 2 a certificate at ``lower (1 + rtol)``.
+    atoms, whatever the weights); in affine dimensions 1 to 3 a certificate at ``lower (1 + rtol)``. In space a witness that
+    the attempt at a certificate meets raises the lower side, and the attempt is repeated.
 
     Parameters
     ----------
@@ -862,7 +911,7 @@ def log_concavity_threshold(
     certify : bool
         False keeps the closed upper bound.
     max_cells : int
-        Budget of the certificate; where it is spent the closed bound stays.
+        Budget of the certificate; where it is spent the closed bound stays, and the result says ``certified=False``.
 
     Returns
     -------
@@ -896,7 +945,17 @@ def log_concavity_threshold(
         R2, k = law.radius**2, law.sphere_dim
         D2 = 4 * R2
         return LogConcavityThreshold(
-            R2 / k, R2 / k, np.array(law.mean), None, "closed form", R2, D2 / 4, max(R2, D2 * k / (2 * (k + 1))), 0.0, 0.0
+            R2 / k,
+            R2 / k,
+            np.array(law.mean),
+            None,
+            "closed form",
+            R2,
+            D2 / 4,
+            max(R2, D2 * k / (2 * (k + 1))),
+            0.0,
+            0.0,
+            certified=True,
         )
 
     # the closed bounds
@@ -904,7 +963,7 @@ def log_concavity_threshold(
     P = _flatten(P0)
     K, r = P.shape
     if r == 0:
-        return LogConcavityThreshold(0.0, 0.0, None, None, "closed form", 0.0, 0.0, 0.0, 0.0, tau2)
+        return LogConcavityThreshold(0.0, 0.0, None, None, "closed form", 0.0, 0.0, 0.0, 0.0, tau2, certified=True)
     D2 = _diameter(P) ** 2
     closed = [enclosing_ball(P)[1] ** 2, D2 / 4, D2 * r / (2 * (r + 1))]
 
@@ -923,19 +982,26 @@ def log_concavity_threshold(
         found, y = _root(P, w, max(lower, 1e-3 * upper), upper)
         if found > lower:
             lower, witness, pair = found, _unflatten(P0, P, y - P.mean(axis=0)), None
-        if certify and r <= 2:
+        if certify and r <= 3:
             from ...laws import PointCloud
 
-            trial = lower * (1 + rtol)
-            if trial < upper:
-                certificate = certify_log_concavity(PointCloud(P0, w / w.sum()), trial, max_cells=max_cells)
+            law = PointCloud(P0, w / w.sum())
+            while (trial := lower * (1 + rtol)) < upper:
+                certificate = certify_log_concavity(law, trial, max_cells=max_cells)
                 if certificate.status:
                     upper, by = trial, "certificate"
+                if certificate.status is not False or r < 3:
+                    break
+                # a witness that no ascent had found: the lower side is at least the trial
+                centre = P0.mean(axis=0)
+                lower, y = _root_from(P0 - centre, np.log(w), trial, certificate.witness - centre, upper)
+                witness, pair = y + centre, None
     lower = min(lower, upper)  # an edge is measured twice, and the two may differ by rounding
     off = lambda value: max(0.0, value - tau2)  # noqa: E731
     ball, half, jung = (off(c) for c in closed)
+    certified = by == "certificate" or upper - lower <= rtol * lower
     return LogConcavityThreshold(
-        off(lower), off(upper), witness, pair, by, ball, half, jung, off(edge_squared), tau2, certificate
+        off(lower), off(upper), witness, pair, by, ball, half, jung, off(edge_squared), tau2, certificate, certified
     )
 
 
@@ -973,24 +1039,38 @@ def _kept_root(P, shape, w, low, high):
     shift = P.mean(axis=0)
     P = P - shift
 
-    def excess(value, v):
-        return math.log(value / v) - _CLEAR
-
     # a ladder from above: the highest rung with a witness; a rough ascent that ends one per cent below a rung rules it out
     ladder = np.geomspace(low, high, 12)
     b, over = float(ladder[-1]), 0.0
     for rung in map(float, ladder[::-1]):
         y, value = _ascent(P, logw, rung, _random_starts(P, logw, rung, 0), rough=True)
-        a, under = rung, excess(np.max(value), rung)
+        a, under = rung, _excess(np.max(value), rung)
         if under > -0.01:
             value, y = _supremum(P, logw, rung, _best(y, value, rung))
-            under = excess(value, rung)
+            under = _excess(value, rung)
         if under > 0:
             break
         b, over = rung, under
     else:
         return 0.0, None
 
+    v, y = _secant(P, logw, a, under, y, b, over)
+    return v, y + shift
+
+
+def _excess(value, v):
+    return math.log(value / v) - _CLEAR
+
+
+def _root_from(P, logw, low, y, high):
+    """`_root` of a centred cloud between ``low``, at which y is a witness, and ``high``, at which there is none."""
+    value, y = _supremum(P, logw, low, y[np.newaxis])
+    above, _ = _supremum(P, logw, high, _rebalanced(P, logw, y, low, high)[np.newaxis])
+    return _secant(P, logw, low, _excess(value, low), y, high, _excess(above, high))
+
+
+def _secant(P, logw, a, under, y, b, over):
+    """(v, y) at the root of the excess of a centred cloud: ``under`` > 0 at a with its witness y, ``over`` <= 0 at b."""
     # The root of the excess lies between a, which has a witness, and b, which has none. The next point is that of the
     # secant, moved inside by the tolerance; where two in a row do not halve the bracket, as on lattices, it is the middle.
     slow = 0
@@ -1000,12 +1080,12 @@ def _kept_root(P, shape, w, low, high):
         v = min(max(v, a + margin), b - margin)
         value, trial = _supremum(P, logw, v, np.stack([y, _rebalanced(P, logw, y, a, v)]))
         width = b - a
-        if excess(value, v) > 0:
-            a, under, y = v, excess(value, v), trial
+        if _excess(value, v) > 0:
+            a, under, y = v, _excess(value, v), trial
         else:
-            b, over = v, excess(value, v)
+            b, over = v, _excess(value, v)
         slow = slow + 1 if b - a > 0.5 * width else 0
-    return a, y + shift
+    return a, y
 
 
 # ------------------------------------------------------------------------------------------------------ spectral gaps
