@@ -13,6 +13,7 @@ nearest level (T = 5, 10 above 10 dB).
 from exactdiffusion.studies.figures import Spot, curve_style, new_figure
 
 SUMMARY = "conditional-mean paper, Fig. 2 top: NMSE and excess over the MMSE versus SNR, random mixture N = 64, K = 128"
+PAPER = ("2403.02957", "2", "present")
 PARAMETERS = {
     "components": 128,
     "dim": 64,

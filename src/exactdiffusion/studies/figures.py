@@ -4,6 +4,9 @@ An experiment is one file ``experiments/<group>/<name>.py``. It defines
 
 ``SUMMARY``
     one line: the content, with paper and figure.
+``PAPER``
+    (arXiv id, figure, status): the number in the paper as a string, empty where it has none or none is known, two as "4, 5";
+    status "present", "stand-in" or "own" (see `studies.gallery.STATUSES`).
 ``PARAMETERS``
     dict of JSON values: everything the numbers depend on, seeds included.
 ``QUICK``
@@ -58,7 +61,7 @@ __all__ = [
 ]
 
 _PICTURES = ("svg", "png")
-_REQUIRED = ("SUMMARY", "PARAMETERS", "QUICK", "SPOT", "compute", "draw")
+_REQUIRED = ("SUMMARY", "PAPER", "PARAMETERS", "QUICK", "SPOT", "compute", "draw")
 
 INK = "#222222"
 # Okabe-Ito colours without the yellow, which print loses; every curve also has its own dashes and marker.
@@ -162,14 +165,14 @@ def _load(path, name):
 
 
 def select(names: Sequence[str] = (), everything: bool = False) -> list[ModuleType]:
-    """Experiments by name or group (a folder of ``experiments/``: all of its figures).
+    """Experiments by name, by group (a folder of ``experiments/``: all of its figures) or by number (``projection:2``).
 
     ``ValueError`` names the unknown one, and the choice when nothing is asked for.
 
     Examples
     --------
-    >>> [module.NAME for module in select(["coin_test", "noise_schedules"])]
-    ['coin_test', 'noise_schedules']
+    >>> [module.NAME for module in select(["coin_test", "projection:2"])]
+    ['coin_test', 'projection_error']
     """
     known = experiments()
     if everything:
@@ -179,11 +182,19 @@ def select(names: Sequence[str] = (), everything: bool = False) -> list[ModuleTy
     groups: dict[str, list[ModuleType]] = {}
     for module in known.values():
         groups.setdefault(module.GROUP, []).append(module)
-    choice = f"{', '.join(known)}, or a group: {', '.join(groups)}"
+    choice = (
+        f"{', '.join(known)}, or a group: {', '.join(groups)}, or a figure of a paper such as projection:2 (figures --list)"
+    )
     if not names:
         raise ValueError(f"names: got none; expected --all or some of {choice}")
     chosen = {}
     for name in names:
+        paper, colon, number = name.partition(":")
+        if colon and number:
+            from .gallery import numbered
+
+            chosen.update({m.NAME: m for m in numbered(paper, number)})
+            continue
         if name not in known and name not in groups:
             raise ValueError(f"names: got {name!r}; expected some of {choice}")
         # a figure named like a group is that figure
