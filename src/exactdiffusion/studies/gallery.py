@@ -247,7 +247,7 @@ def page() -> str:
     lines = [
         "# Figures",
         "",
-        "Rewritten by every `exactdiffusion figures NAME`, and by `figures --gallery`, from the experiments and their records; do",
+        "Rewritten by every `exactdiffusion figures NAME`, and by `figures --gallery`, from experiments and records; do",
         "not edit. Each picture is drawn from the table beside it (`data/NAME.csv`), and `data/NAME.json` says with which",
         "parameters, versions and machine it was computed.",
         "The cost is the time that the table took when it was committed.",
