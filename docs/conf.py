@@ -55,7 +55,7 @@ def escaped(lines):
 
 
 def _escape(app, what, name, obj, options, lines):
-    lines[:] = escaped(["Examples" if line.strip() == "Example" else line for line in lines])
+    lines[:] = escaped(lines)
 
 
 def _generate(app):

@@ -78,7 +78,7 @@ def _figures(args):
         raise ValueError("set: got changed parameters; expected --out DIR (so the standard tables stay) and no --check")
 
     # what is asked for by name, by number, or by paper
-    chosen = figures.select(args.names, args.all) if args.names or args.all or not args.paper else []
+    chosen = gallery.select(args.names, args.all) if args.names or args.all or not args.paper else []
     if args.paper:
         arxiv = gallery.paper_named(args.paper).arxiv
         chosen += [e for e in figures.experiments().values() if e.PAPER[0] == arxiv and e not in chosen]

@@ -49,7 +49,7 @@ def test_every_numbered_figure_is_found_and_listed_once():
     ],
 )
 def test_figures_are_chosen_by_number(asked, names):
-    assert [module.NAME for module in figures.select([asked])] == names
+    assert [module.NAME for module in gallery.select([asked])] == names
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_figures_are_chosen_by_number(asked, names):
 )
 def test_absent_figures_are_answered_with_the_reason(asked, words):
     with pytest.raises(ValueError) as answer:
-        figures.select([asked])
+        gallery.select([asked])
     assert all(word in str(answer.value) for word in words), answer.value
 
 

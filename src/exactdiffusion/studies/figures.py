@@ -165,14 +165,14 @@ def _load(path, name):
 
 
 def select(names: Sequence[str] = (), everything: bool = False) -> list[ModuleType]:
-    """Experiments by name, by group (a folder of ``experiments/``: all of its figures) or by number (``projection:2``).
+    """Experiments by name or group (a folder of ``experiments/``: all of its figures); `gallery.select` takes numbers too.
 
     ``ValueError`` names the unknown one, and the choice when nothing is asked for.
 
     Examples
     --------
-    >>> [module.NAME for module in select(["coin_test", "projection:2"])]
-    ['coin_test', 'projection_error']
+    >>> [module.NAME for module in select(["coin_test", "noise_schedules"])]
+    ['coin_test', 'noise_schedules']
     """
     known = experiments()
     if everything:
@@ -189,12 +189,6 @@ def select(names: Sequence[str] = (), everything: bool = False) -> list[ModuleTy
         raise ValueError(f"names: got none; expected --all or some of {choice}")
     chosen = {}
     for name in names:
-        paper, colon, number = name.partition(":")
-        if colon and number:
-            from .gallery import numbered
-
-            chosen.update({m.NAME: m for m in numbered(paper, number)})
-            continue
         if name not in known and name not in groups:
             raise ValueError(f"names: got {name!r}; expected some of {choice}")
         # a figure named like a group is that figure

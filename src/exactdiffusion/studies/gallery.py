@@ -8,6 +8,7 @@ import inspect
 import json
 import re
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -30,6 +31,7 @@ __all__ = [
     "paper_named",
     "papers",
     "seconds",
+    "select",
     "source",
     "write",
 ]
@@ -188,6 +190,26 @@ expected 1, 2, 3, 5 or appendix of projection (known: the captions of Figures 1 
     *some, last = drawn
     choice = f"{', '.join(some)} or {last}" if some else last
     raise ValueError(f"{got}; expected {choice} of {paper.group} (known: {paper.known})")
+
+
+def select(names: Sequence[str] = (), everything: bool = False) -> list[ModuleType]:
+    """Experiments as `figures.select` takes them, and by their number in a paper: ``projection:2``, ``2306.04848:2``.
+
+    Raises
+    ------
+    ValueError
+        Names what is unknown, and the choice; says why a figure of a paper is absent.
+
+    Examples
+    --------
+    >>> [module.NAME for module in select(["coin_test", "projection:2"])]
+    ['coin_test', 'projection_error']
+    """
+    resolved = []
+    for name in names:
+        paper, _, number = name.partition(":")
+        resolved += [module.NAME for module in numbered(paper, number)] if number else [name]
+    return figures.select(resolved, everything)
 
 
 def caption(experiment: ModuleType) -> str:
