@@ -2,6 +2,7 @@
 
 import importlib
 import re
+import runpy
 import sys
 
 import pytest
@@ -109,3 +110,21 @@ def test_pages_of_statements_that_are_gone_are_removed(site, pages):
     stale.write_text("Gone\n====\n", encoding="utf-8")
     pages.generate(site)
     assert not stale.exists()
+
+
+def test_bars_of_running_text_are_escaped_and_formulas_stay(monkeypatch):
+    """In reStructuredText ``|x|`` asks for a substitution; in docstrings it is a norm."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    escaped = runpy.run_path(str(ROOT / "docs" / "conf.py"))["escaped"]
+    text = [
+        "|x| <= 1 where :math:`|y|` and ``|z|``.",
+        "",
+        ".. math:: |a|",
+        "          + |b|",
+        "",
+        "Then |c|.",
+        "",
+        ">>> 1 | 2",
+        "3",
+    ]
+    assert escaped(text) == [r"\|x\| <= 1 where :math:`|y|` and ``|z|``.", *text[1:5], r"Then \|c\|.", *text[6:]]
