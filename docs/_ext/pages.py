@@ -122,7 +122,11 @@ def statement_page(s, entry, paths, planted, pictures):
     """Lines of the page of one statement."""
     authors, title, where = PAPERS[s.paper]
     name = long_ref(s.ref)
-    lines = [f".. _statement-{s.key.replace('/', '-').replace('_', '-')}:", "", *heading(esc(s.title))]
+    lines = [
+        f".. _statement-{s.key.replace('/', '-').replace('_', '-')}:",
+        "",
+        *heading(esc(f"{name}: {s.title}" if name else s.title)),
+    ]
     lines += [
         f"**{esc(name) or 'Without a number'}** of {esc(authors)}, *{esc(title)}* ({esc(where)}).",
         "",
