@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed-from-pyproject
 # Small matrices: a BLAS that starts one thread per core for each of several processes is slower, not faster.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMEXPR_NUM_THREADS=1
 
-.PHONY: help install demo test quality test-deep deep-fuzz deep-rest figures figures-check studies lint portability bench clean
+.PHONY: help install demo test quality test-deep deep-fuzz deep-rest figures figures-check studies docs lint portability bench clean
 
 help:
 	@echo 'make install        set up .venv (about 1 GB, half a minute with a fast network); every target does so by itself'
@@ -17,6 +17,7 @@ help:
 	@echo 'make figures        remake every committed figure and its table'
 	@echo 'make figures-check  recompute a part of every committed table and compare'
 	@echo 'make studies        rerun the studies of experiments/studies and rewrite their page (minutes)'
+	@echo 'make docs           the site, into docs/_build/html: a page per statement, gallery, API (80 s of processor time)'
 	@echo 'make bench          run every script of benchmarks/ and rewrite its record (minutes)'
 	@echo 'make portability    the same verdicts and tables on a second and a third machine made of this one (4 minutes)'
 	@echo 'make lint           ruff and mypy'
@@ -69,9 +70,15 @@ studies: $(STAMP)
 	$(ONE_THREAD) $(BIN)/exactdiffusion sweep $$file --jobs 2 --out $${file%.toml} || exit 1; done
 	@$(BIN)/python experiments/studies/_page.py
 
+# Warnings are errors. Nothing is computed: the pages are made from the registry, the committed records and the committed pictures.
+docs: $(STAMP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	@$(ONE_THREAD) $(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going docs docs/_build/html
+	@echo 'open docs/_build/html/index.html'
+
 lint: $(STAMP)
-	@$(BIN)/python -m ruff check src tests theory experiments benchmarks .ci
-	@$(BIN)/python -m ruff format --check --quiet src tests theory experiments benchmarks .ci
+	@$(BIN)/python -m ruff check src tests theory experiments benchmarks docs .ci
+	@$(BIN)/python -m ruff format --check --quiet src tests theory experiments benchmarks docs .ci
 	@$(BIN)/python -m mypy
 
 portability: $(STAMP)
@@ -83,4 +90,4 @@ bench: $(STAMP)
 	@$(BIN)/python benchmarks/_page.py
 
 clean:
-	rm -rf $(VENV) build dist demo figures/quick
+	rm -rf $(VENV) build dist demo figures/quick docs/_build docs/generated

@@ -14,12 +14,21 @@ ROOT = project_root()
 if ROOT is None:
     pytest.skip("the documents are in a checkout", allow_module_level=True)
 
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "tests/README.md", "theory/README.md", ".ci/run", ".ci/long")
+DOCUMENTS = (
+    "README.md",
+    "docs/start.md",
+    "docs/guide.md",
+    "CONTRIBUTING.md",
+    "tests/README.md",
+    "theory/README.md",
+    ".ci/run",
+    ".ci/long",
+)
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 RULES = set(re.findall(r"^([a-z][a-z-]*):", MAKEFILE, re.MULTILINE))
 PHONY = set(re.search(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)[1].split())
 #: what a user or a command writes, and documents name though it is not committed
-WRITTEN = ("results/", "demo/", "figures/quick/", ".venv")
+WRITTEN = ("results/", "demo/", "figures/quick/", ".venv", "docs/_build/", "/generated/")
 
 
 def _read(name):
@@ -62,6 +71,10 @@ def test_hooks_are_the_parts_of_make_lint():
     assert re.findall(r"entry: python -m (.*)$", _read(".pre-commit-config.yaml"), re.MULTILINE) == parts
 
 
+def test_the_readme_is_read_in_two_minutes():
+    assert len(_read("README.md").split()) <= 700
+
+
 def test_targets_and_files_are_found():
     """The two readers above see what they are meant to see."""
     text = (
@@ -71,8 +84,10 @@ def test_targets_and_files_are_found():
     assert _files(text) == {"paper_checks.md", "theory/none.py"}
 
 
-def test_python_examples_of_the_readme_run(tmp_path):
-    blocks = [b for b in re.findall(r"```python\n(.*?)```", _read("README.md"), re.DOTALL) if not b.startswith("# mine.py")]
+def test_python_examples_of_the_guide_run(tmp_path):
+    blocks = [
+        b for b in re.findall(r"```python\n(.*?)```", _read("docs/guide.md"), re.DOTALL) if not b.startswith("# mine.py")
+    ]
     assert len(blocks) == 1
     try:
         datasets.dino()

@@ -9,6 +9,7 @@ E|D_t(z_t) - CME|^2 / MMSE, with two standard errors: by orthogonality its NMSE 
 from exactdiffusion.studies.figures import Spot, curve_style, new_figure
 
 SUMMARY = "conditional-mean paper, Fig. 3: error after each step, T = 300, random mixture; drift of D_t(z_t) from the CME"
+PAPER = ("2403.02957", "3", "present")
 PARAMETERS = {
     "components": 128,
     "dim": 64,

@@ -9,6 +9,7 @@ at hand. Below -10 dB the chain's NMSE grows with T and exceeds 1, the error of 
 from exactdiffusion.studies.figures import Spot, curve_style, new_figure
 
 SUMMARY = "stand-in for the conditional-mean paper's Fig. 2 bottom: NMSE and excess, mixture fitted to 8 x 8 digits"
+PAPER = ("2403.02957", "2", "stand-in")
 PARAMETERS = {
     "components": 32,
     "reg_covar": 1e-3,

@@ -15,6 +15,7 @@ samples; here there are 2,000, and 400 where T = 10,000: the error of an excess 
 from exactdiffusion.studies.figures import Spot, curve_style, new_figure
 
 SUMMARY = "conditional-mean paper, Fig. 2 top: NMSE and excess over the MMSE versus SNR, random mixture N = 64, K = 128"
+PAPER = ("2403.02957", "2", "present")
 PARAMETERS = {
     "components": 128,
     "dim": 64,

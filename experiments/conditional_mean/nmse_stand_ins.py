@@ -11,6 +11,7 @@ import numpy as np
 from exactdiffusion.studies.figures import Spot, curve_style, new_figure
 
 SUMMARY = "stand-ins for the conditional-mean paper's Figs. 4 and 5: digits with K = 16, synthetic complex mixture"
+PAPER = ("2403.02957", "4, 5", "stand-in")
 PARAMETERS = {
     "laws": ["digits, K = 16", "synthetic complex"],
     "snr_db": [-20, -15, -10, -5, 0, 5, 10, 15, 20],

@@ -9,6 +9,7 @@ Quadrature over the observation: no sampling.
 from exactdiffusion.studies.figures import Spot, curve_style, new_figure, plain_ticks
 
 SUMMARY = "conditional-mean paper: excess of the chain of exact stepwise means versus steps, 1-D priors (derived)"
+PAPER = ("2403.02957", "", "own")
 PARAMETERS = {
     "priors": {
         "Gaussian": [[1], [0], [1]],

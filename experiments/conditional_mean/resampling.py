@@ -9,6 +9,7 @@ theorem check averaged_resampling.
 from exactdiffusion.studies.figures import Spot, curve_style, new_figure, plain_ticks
 
 SUMMARY = "conditional-mean paper: re-sampling off, on, averaged over M runs; excess over the MMSE versus steps"
+PAPER = ("2403.02957", "", "own")
 PARAMETERS = {
     "laws": ["random mixture", "two modes"],
     "snr_db": {"random mixture": -10, "two modes": 0},

@@ -7,6 +7,7 @@ wrong level has no chain in it: what the two share is the mismatch, what separat
 from exactdiffusion.studies.figures import Spot, curve_style, new_figure
 
 SUMMARY = "conditional-mean paper: excess over the MMSE versus error of the assumed SNR, chain of T = 300 and one step"
+PAPER = ("2403.02957", "", "own")
 PARAMETERS = {
     "components": 128,
     "dim": 64,

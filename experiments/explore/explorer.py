@@ -7,6 +7,7 @@ that the distance to the support gives. Right: that distance. The band around a 
 from exactdiffusion.studies.figures import Spot
 
 SUMMARY = "a sweep as `exactdiffusion plot` draws it: W2 and distance to the support on the dino, four samplers"
+PAPER = ("", "", "own")
 PARAMETERS = {
     "target": "dino",
     "sampler": ["ddim", "heun", "gradient_estimation", "euler_maruyama"],

@@ -17,6 +17,7 @@ from exactdiffusion.studies import sweepfile
 from exactdiffusion.studies.figures import Spot, curve_style, exact_draws_band, new_figure, plain_ticks
 
 SUMMARY = "number of steps versus W2 on the dino for eight samplers, with what exact draws score and intervals"
+PAPER = ("", "", "own")
 # The sweep is the file beside this one: ``exactdiffusion sweep experiments/explore/steps_versus_w2.toml`` runs it alone.
 _GRID = sweepfile.read(Path(__file__).with_suffix(".toml")).grids[0]
 PARAMETERS = {

@@ -14,6 +14,7 @@ which log-concavity fails first when v decreases.
 from exactdiffusion.studies.figures import Spot, new_figure
 
 SUMMARY = "the quad-tree of two certificates of log-concavity in the plane, cells coloured by their proved bound"
+PAPER = ("2305.19473", "", "own")
 PARAMETERS = {
     "clouds": {
         "four atoms": {

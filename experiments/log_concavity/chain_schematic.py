@@ -13,6 +13,7 @@ output is not the noised law, its distance to the law of X is at most sigma sqrt
 from exactdiffusion.studies.figures import Spot, curve_style
 
 SUMMARY = "schematic of the chain: measurements, running mean, jump; laws of X and of the next measurement given the past"
+PAPER = ("2305.19473", "", "stand-in")
 PARAMETERS = {
     "weights": [0.2, 0.8],
     "half_gap": 3.0,

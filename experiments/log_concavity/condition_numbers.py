@@ -12,6 +12,7 @@ at a time, m >= 2, the condition number tends to 1 at both ends and is largest i
 from exactdiffusion.studies.figures import Spot, curve_style, new_figure, plain_ticks
 
 SUMMARY = "condition numbers of Gaussian measurements, all at once against one at a time, versus m and sigma"
+PAPER = ("2305.19473", "", "stand-in")
 PARAMETERS = {
     "tau2": [0.01, 1.0],
     "flat": [0.0, 1.0],

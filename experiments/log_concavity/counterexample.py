@@ -11,6 +11,7 @@ the Hessian stays below -(1 - 1/m)/sigma^2.
 from exactdiffusion.studies.figures import Spot, curve_style, new_figure, plain_ticks
 
 SUMMARY = "the four-atom counterexample: largest eigenvalue of the conditional's Hessian at one and at two measurements"
+PAPER = ("2305.19473", "", "own")
 PARAMETERS = {
     "atoms": [["1", "0"], ["-1", "0"], ["0", "1.2"], ["0", "-1.2"]],
     "weights": ["0.3158102", "0.3158102", "0.1841898", "0.1841898"],

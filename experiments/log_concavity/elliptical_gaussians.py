@@ -20,6 +20,7 @@ down to .027 (thin line).
 from exactdiffusion.studies.figures import Spot, curve_style, plain_ticks
 
 SUMMARY = "elliptical Gaussians: exact W2 of the chain against m, and against gradient calls beside Langevin"
+PAPER = ("2305.19473", "", "stand-in")
 PARAMETERS = {
     "dim": 4,
     "kappa": 100.0,

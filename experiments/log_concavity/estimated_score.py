@@ -11,6 +11,7 @@ Where a single draw carries the weight the jump lands on that draw, wherever it 
 from exactdiffusion.studies.figures import Spot, curve_style, new_figure, plain_ticks
 
 SUMMARY = "analytic versus estimated score: error, effective draws, and the one-at-a-time chain at d = 2 and 8"
+PAPER = ("2305.19473", "Appendix H", "stand-in")
 PARAMETERS = {
     "dims": [1, 2, 4, 8],
     "draws": [30, 100, 300, 1000, 3000],

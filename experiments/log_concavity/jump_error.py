@@ -13,6 +13,7 @@ decays exponentially in m, below the bound by Gaussian tails between pairs and b
 from exactdiffusion.studies.figures import Spot, curve_style, new_figure, plain_ticks
 
 SUMMARY = "error of the jump: W2^2 m/sigma^2 by families, two Gaussians against both bounds, exponential decay for atoms"
+PAPER = ("2305.19473", "", "own")
 PARAMETERS = {
     "levels": [
         0.01,

@@ -13,6 +13,7 @@ gained by more measurements). All at once it falls below 0 as soon as sigma^2/m 
 from exactdiffusion.studies.figures import Spot, curve_style, new_figure, plain_ticks
 
 SUMMARY = "condition number kappa_m of the m-th conditional law: bound, tight instance, rate; least curvature against m"
+PAPER = ("2305.19473", "", "own")
 PARAMETERS = {
     "tau2": 0.1,
     "sigma2": 0.9,

@@ -15,6 +15,7 @@ merges the modes; and where a measurement has one step only.
 from exactdiffusion.studies.figures import Spot, curve_style, new_figure, plain_ticks
 
 SUMMARY = "W2 over (sigma, m) at a fixed budget of gradient calls: elliptical Gaussian (exact) and two Gaussians in R^8"
+PAPER = ("2305.19473", "", "own")
 PARAMETERS = {
     "budget": 1024,
     "step": 1.0,

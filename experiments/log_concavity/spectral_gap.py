@@ -13,6 +13,7 @@ at the threshold. The other directions of R^d, Gaussian conditionals, are faster
 from exactdiffusion.studies.figures import Spot, curve_style, new_figure, plain_ticks
 
 SUMMARY = "spectral gap versus separation and d: exponential for Langevin on the law, of order one for OAT's conditionals"
+PAPER = ("2305.19473", "", "own")
 PARAMETERS = {
     "weight": 0.2,
     "radii": [1.25, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 5.5, 6.0],

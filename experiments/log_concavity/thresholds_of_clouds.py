@@ -14,6 +14,7 @@ bracket stays open.
 from exactdiffusion.studies.figures import Spot, curve_style, new_figure, plain_ticks
 
 SUMMARY = "log-concavity thresholds of point clouds with brackets, against R^2, D^2/4, Jung's bound and the longest edge"
+PAPER = ("2305.19473", "", "own")
 PARAMETERS = {
     "named": [
         "2 points, w = .01",

@@ -15,6 +15,7 @@ forgets it with its first walk. Step biases: ULA's does not vanish with m.
 from exactdiffusion.studies.figures import Spot, curve_style, new_figure, plain_ticks
 
 SUMMARY = "tunnelling: weight of the minor mode versus gradient calls and versus d, one-at-a-time chains and Langevin walks"
+PAPER = ("2305.19473", "4", "stand-in")
 PARAMETERS = {
     "dims": [1, 2, 4, 8, 32],
     "budget_d": 32,

@@ -16,6 +16,7 @@ has the weights wrong is then wrong in the upper row only, and what exact draws 
 from exactdiffusion.studies.figures import Spot, curve_style, new_figure
 
 SUMMARY = "two Gaussians, d = 1 to 32: W2 of one-at-a-time and all-at-once sampling versus m, sigma and inner steps"
+PAPER = ("2305.19473", "4", "stand-in")
 PARAMETERS = {
     "dims": [1, 2, 8, 32],
     "n": 5000,

@@ -18,6 +18,7 @@ from functools import lru_cache
 from exactdiffusion.studies.figures import Spot, curve_style, new_figure
 
 SUMMARY = "audits of four denoisers of the digits: ideal, perturbed projection, k nearest neighbours with k = 5 and 1"
+PAPER = ("2306.04848", "", "own")
 PARAMETERS = {"denoisers": ["ideal", "perturbed", "knn", "knn1"], "N": 50, "trajectories": 200, "seed": 0}
 QUICK = {"trajectories": 50}
 SPOT = Spot(

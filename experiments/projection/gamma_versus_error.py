@@ -15,6 +15,7 @@ mixture fills the plane, so there it is the rms difference to the exact flow fro
 from exactdiffusion.studies.figures import Spot, curve_style, new_figure
 
 SUMMARY = "gradient estimation: gamma and steps versus W2 and distance to support, exact-oracle stand-in for the FID tables"
+PAPER = ("2306.04848", "appendix", "stand-in")
 PARAMETERS = {
     "targets": ["digits", "photo_patches", "rings", "dino"],
     "samples": {"digits": 400, "photo_patches": 64, "rings": 1000, "dino": 1000},

@@ -14,6 +14,7 @@ Marks: measured on products of d circles (median, 5 and 95 % of ``draws``). Line
 from exactdiffusion.studies.figures import INK, Spot, curve_style, new_figure
 
 SUMMARY = "denoising as projection: low noise, high noise, a DDIM path; angle of the noise to the normal space (Fig. 1)"
+PAPER = ("2306.04848", "1", "present")
 PARAMETERS = {
     "vertices": 360,
     "seed": 0,

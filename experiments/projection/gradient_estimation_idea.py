@@ -10,6 +10,7 @@ paper's choice. Where the error alternates in sign instead, gamma = 2 is three t
 from exactdiffusion.studies.figures import INK, Spot, curve_style, new_figure
 
 SUMMARY = "gradient estimation: extrapolating two noise predictions towards the true direction (Permenter & Yuan, Fig. 3)"
+PAPER = ("2306.04848", "3", "present")
 PARAMETERS = {"atoms": 61, "arc": [-2.4, 0.3], "start": [0.6, 1.0], "shrink": 0.5, "gamma": 2.0, "gammas": [0.0, 4.0, 41]}
 QUICK = {}
 SPOT = Spot(

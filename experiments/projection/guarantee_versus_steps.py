@@ -10,6 +10,7 @@ random directions of random relative size below eta.
 from exactdiffusion.studies.figures import Spot, curve_style, new_figure
 
 SUMMARY = "guarantee of Theorem 4.2 versus N with its limits (Theorem 4.4) and the worst denoisers, measured on digits"
+PAPER = ("2306.04848", "", "own")
 PARAMETERS = {
     "eta_nu": [[0.1, 2.0], [0.3, 4.0], [0.5, 10.0]],
     "N": [1, 2, 3, 5, 8, 13, 20, 32, 50, 80, 130, 200, 320, 500, 1000],

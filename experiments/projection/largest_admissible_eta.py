@@ -12,6 +12,7 @@ four, and at N = 20, nu = 10 it passes the paper's own schedule.
 from exactdiffusion.studies.figures import Spot, curve_style, new_figure
 
 SUMMARY = "largest eta for which each noise schedule is (eta, nu)-admissible: a certificate, not an explanation of FID"
+PAPER = ("2306.04848", "", "own")
 PARAMETERS = {
     "schedules": ["ddim", "ddim_offset", "edm", "linear", "log_linear"],
     "N": 10,

@@ -135,12 +135,13 @@ def compute(parameters, progress):
             warnings.simplefilter("ignore")  # the perceptron stops after a fixed number of passes
             fn = _denoiser(name, parameters)
 
-        # the predicted noise of every step, kept while the audit runs
+        # the predicted noise of every step, kept while the audit runs; its other questions have other numbers of rows
         predicted = []
 
         def asked(x, sigma, fn=fn, predicted=predicted):
             answer = fn(x, sigma)
-            predicted.append((x - answer) / np.reshape(sigma, (-1, 1)))
+            if len(x) == parameters["trajectories"]:
+                predicted.append((x - answer) / np.reshape(sigma, (-1, 1)))
             return answer
 
         report = audit(asked, _cloud(), N=parameters["N"], trajectories=parameters["trajectories"], seed=parameters["seed"])

@@ -10,6 +10,7 @@ conditional mean. Bound: the error of the best linear denoiser, exact from the c
 from exactdiffusion.studies.figures import Spot, curve_style, new_figure
 
 SUMMARY = "size of the predicted noise along DDIM-100 and its error versus time, ideal denoiser (P. & Y., appendix)"
+PAPER = ("2306.04848", "appendix", "stand-in")
 PARAMETERS = {
     "data": ["digits", "photo_patches"],
     "trajectories": {"digits": 500, "photo_patches": 48},

@@ -9,6 +9,7 @@ constant for "Linear" up to the rounding to training times, except for that appe
 from exactdiffusion.studies.figures import Spot, curve_style, new_figure
 
 SUMMARY = "noise schedules DDIM, DDIM offset, EDM, Linear for N = 10 (Permenter & Yuan, Fig. 5)"
+PAPER = ("2306.04848", "5", "present")
 PARAMETERS = {"steps": 10, "schedules": ["ddim", "ddim_offset", "edm", "linear"]}
 QUICK = {}
 SPOT = Spot(

@@ -13,6 +13,7 @@ The wrong pairing changes eta little, and nu much: it sets dist at x_0 against s
 from exactdiffusion.studies.figures import Spot, curve_style, new_figure
 
 SUMMARY = "relative projection error of the ideal denoiser along DDIM on digits and photo patches (P. & Y., Fig. 2)"
+PAPER = ("2306.04848", "2", "stand-in")
 PARAMETERS = {
     "trajectories": {"digits": 2000, "photo_patches": 300},
     "spot_trajectories": {"digits": 50, "photo_patches": 4},

@@ -13,6 +13,7 @@ the rate N^-2 of the scheme alone as it is, and is seen by the coin. Below about
 from exactdiffusion.studies.figures import Spot, curve_style, new_figure
 
 SUMMARY = "coin test: equal mixture of Euler-Maruyama and backward laws has KL ~ N^-4; planted errors break it"
+PAPER = ("2507.08956", "", "own")
 PARAMETERS = {
     "targets": {"m = 0.6, v = 0.4": [0.6, 0.4], "m = 1, v = 0.25": [1.0, 0.25]},
     "T": 6.0,

@@ -18,6 +18,7 @@ Rows ``published`` are read off the pixels of the published figure to about 2 %.
 from exactdiffusion.studies.figures import Spot, curve_style, exact_draws_band, new_figure, plain_ticks
 
 SUMMARY = "dino: samples after 5 steps and W2 versus number of evaluations, score against proximal samplers (Fig. 1)"
+PAPER = ("2507.08956", "1", "present")
 PARAMETERS = {
     "methods": [
         "em",

@@ -11,6 +11,7 @@ longer single valued (J <= 0): the crosses at the top. Nothing is claimed there.
 from exactdiffusion.studies.figures import Spot, curve_style, new_figure, plain_ticks
 
 SUMMARY = "KL per dimension against the dimension on radial targets, and where the proximal map stops being single valued"
+PAPER = ("2507.08956", "", "own")
 PARAMETERS = {
     "T": 4.0,
     "N": 64,

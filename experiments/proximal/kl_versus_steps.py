@@ -18,6 +18,7 @@ The marginal KL falls like N^-2 for all three schemes: the different announced r
 from exactdiffusion.studies.figures import Spot, curve_style, new_figure
 
 SUMMARY = "KL versus N on a line: Euler-Maruyama, hybrid, backward, with budgets and closed bounds"
+PAPER = ("2507.08956", "", "own")
 PARAMETERS = {
     "targets": {"normal": [[1.0], [1.0], 0.25], "two modes": [[0.5, 0.5], [-0.6, 0.6], 0.4]},
     "T": 6.0,

@@ -14,6 +14,7 @@ y = u - lam grad log p(u). The dino is that of the paper's Fig. 1 (arXiv 2507.08
 from exactdiffusion.studies.figures import Spot, curve_style, new_figure
 
 SUMMARY = "the set where the proximal map is multivalued, and the gaps of its range: on a line, three atoms, dino"
+PAPER = ("2507.08956", "", "own")
 PARAMETERS = {
     "line": {
         "weights": [0.2, 0.8],

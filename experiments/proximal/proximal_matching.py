@@ -11,6 +11,7 @@ a shorter range where the prox is steep (squares). The distance to the posterior
 from exactdiffusion.studies.figures import Spot, curve_style, new_figure
 
 SUMMARY = "proximal matching: minimiser of the loss between posterior mean and prox, orders zeta^2 and zeta^-2"
+PAPER = ("2507.08956", "", "own")
 PARAMETERS = {
     "weights": [0.45, 0.2, 0.35],
     "means": [-1.2, 0.2, 1.3],

@@ -10,6 +10,7 @@ term ``(g/4) int E (c + l'')^2 dt`` with c = 1/2 (Euler-Maruyama and backward), 
 from exactdiffusion.studies.figures import Spot, curve_style, new_figure
 
 SUMMARY = "trajectory KL (1/N) against marginal KL (1/N^2), and the leading constant of the former"
+PAPER = ("2507.08956", "", "own")
 PARAMETERS = {
     "weights": [0.5, 0.5],
     "means": [-0.6, 0.6],

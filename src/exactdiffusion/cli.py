@@ -165,18 +165,27 @@ def _verify(args):
 
 
 def _figures(args):
+    from ._core.paths import project_root
     from .datasets import DatasetUnavailable
-    from .studies import figures
+    from .studies import figures, gallery
 
+    if args.list or args.gallery:
+        return _figures_listed(args)
     if args.check and args.quick:
         raise ValueError("check: got --check together with --quick; expected one of the two")
     changed = dict(_assignment(text) for text in args.set)
     if changed and (args.check or args.out is None):
         raise ValueError("set: got changed parameters; expected --out DIR (so the standard tables stay) and no --check")
 
+    # what is asked for by name, by number, or by paper
+    chosen = gallery.select(args.names, args.all) if args.names or args.all or not args.paper else []
+    if args.paper:
+        arxiv = gallery.paper_named(args.paper).arxiv
+        chosen += [e for e in figures.experiments().values() if e.PAPER[0] == arxiv and e not in chosen]
+
     # each figure: compare it with the committed one, or make it
     failed = False
-    for experiment in figures.select(args.names, args.all):
+    for experiment in chosen:
         if args.check:
             try:
                 problems = figures.check(experiment, args.out)
@@ -191,7 +200,23 @@ def _figures(args):
             paths = figures.make(experiment, args.out, quick=args.quick, parameters=changed)
             for path in paths.values():
                 print(path)
+    if not args.check and args.out is None and not args.quick and project_root() is not None:
+        print(gallery.write())
     return int(failed)
+
+
+def _figures_listed(args):
+    """Print every figure with its place in a paper and its cost, or rewrite the page of figures/ in the checkout."""
+    from .studies import figures, gallery
+
+    if args.gallery:
+        print(gallery.write())
+        return 0
+    arxiv = gallery.paper_named(args.paper).arxiv if args.paper else None
+    shown = [e for e in figures.experiments().values() if arxiv in (None, e.PAPER[0])]
+    for e in shown:
+        print(f"{e.NAME:26} {gallery.cost(gallery.seconds(e)):>7}  {gallery.source(e):34} {gallery.caption(e)}")
+    return 0
 
 
 def _assignment(text):
@@ -418,8 +443,13 @@ def parser() -> argparse.ArgumentParser:
     _finish(c, _verify, "verify projection", "verify ./prop_mine.py --records results/mine", "records")
 
     c = commands.add_parser("figures", help="remake figures and their tables")
-    c.add_argument("names", nargs="*", metavar="NAME", help="a figure, or a group of figures such as projection")
+    c.add_argument(
+        "names", nargs="*", metavar="NAME", help="a figure, a group such as projection, or a paper's figure: projection:2"
+    )
     c.add_argument("--all", action="store_true", help="every figure")
+    c.add_argument("--paper", metavar="ID", help="every figure about a paper: an arXiv id such as 2306.04848, or projection")
+    c.add_argument("--list", action="store_true", help="print the figures with their place in a paper and their cost")
+    c.add_argument("--gallery", action="store_true", help="rewrite figures/README.md, the page of all figures")
     c.add_argument("--quick", action="store_true", help="cheaper parameters, drawn into figures/quick")
     c.add_argument("--check", action="store_true", help="recompute a part of each table and compare; draws nothing")
     c.add_argument(

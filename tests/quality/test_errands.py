@@ -196,6 +196,7 @@ def figure(root):
 from exactdiffusion.studies.figures import Spot, new_figure
 
 SUMMARY = "projection paper: distance from points of a ray to the unit circle"
+PAPER = ("2306.04848", "", "own")
 PARAMETERS = {"points": 9, "far": 3.0}
 QUICK = {"points": 5}
 SPOT = Spot({}, keys=("i",), rtol={"x": 1e-12, "distance": 1e-9}, cause="square roots", atol=1e-12)

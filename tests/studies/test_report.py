@@ -245,9 +245,9 @@ def test_an_axis_is_offered_where_all_points_have_it(left_out, tmp_path):
     assert set(report._data(rows)["axes"]) >= {"steps", "calls"}
 
 
-@pytest.mark.skipif(project_root() is None, reason="the README is in a checkout")
-def test_the_sampler_and_the_target_of_the_readme_run(tmp_path, capsys, monkeypatch):
-    text = (project_root() / "README.md").read_text(encoding="utf-8")
+@pytest.mark.skipif(project_root() is None, reason="the guide is in a checkout")
+def test_the_sampler_and_the_target_of_the_guide_run(tmp_path, capsys, monkeypatch):
+    text = (project_root() / "docs" / "guide.md").read_text(encoding="utf-8")
     code = re.search(r"```python\n(# mine\.py\n.*?)```", text, re.DOTALL)[1]
     assert sum(bool(line) for line in code.splitlines()) <= 15
     (tmp_path / "mine.py").write_text(code)

@@ -115,8 +115,8 @@ def generator(rng: Rng) -> np.random.Generator:
 class Parameters:
     """NumPy parameters of a law, transferred once to each namespace and device they are asked for.
 
-    Example
-    -------
+    Examples
+    --------
     >>> import numpy as np
     >>> Parameters(mean=[1.0, 2.0])("mean", np.empty(0))
     array([1., 2.])
@@ -172,8 +172,8 @@ class NoisedLaw:
     Subclasses give `_run` a kernel ``(x, s, t)`` on one block of rows, where ``s`` and ``t`` are arrays of
     shape (b,) or (1,) in the namespace of x.
 
-    Example
-    -------
+    Examples
+    --------
     >>> from exactdiffusion import Sphere
     >>> Sphere(1.0, 2).noised(1.0, 0.5).covariance
     array([[0.75, 0.  ],
@@ -364,8 +364,8 @@ class Denoiser:
     ``Denoiser(fn, d).noised(scale, sigma).denoise(x) = fn(x / scale, sigma / scale)``. It is an oracle and
     not a law: nothing says that fn is a posterior mean of anything, so there is no score, density or sample.
 
-    Example
-    -------
+    Examples
+    --------
     >>> Denoiser(lambda x, sigma: x / (1 + sigma**2), 1).noised(1.0, 1.0).denoise([[2.0]])
     array([[1.]])
     """
@@ -439,8 +439,8 @@ class Counted:
     Everything else is that of the wrapped law; noised laws made from it (and from those) count into the same
     two counters.
 
-    Example
-    -------
+    Examples
+    --------
     >>> from exactdiffusion import Sphere
     >>> law = Counted(Sphere(1.0, 2))
     >>> _ = law.noised(1.0, 0.5).denoise([[1.0, 0.0], [0.0, 1.0]])

@@ -163,8 +163,8 @@ class GaussianMixture(Fixed):
     determine them: where the correlation matrix, too, has an eigenvalue below d eps of its largest. Others, such as the
     variance 1e-20 of a coordinate beside one of variance 1, are kept, and diagonal matrices are taken literally.
 
-    Example
-    -------
+    Examples
+    --------
     >>> law = GaussianMixture([0.5, 0.5], [[-1.0], [1.0]], 0.0)
     >>> law.noised(1.0, 1.0).denoise([[0.0], [1.0]]).round(6)
     array([[0.      ],
@@ -346,8 +346,8 @@ class GaussianMixture(Fixed):
 class NoisedMixture(NoisedLaw):
     """Law of ``scale * X + sigma * N(0, I)`` for X a Gaussian mixture; see `GaussianMixture.noised`.
 
-    Example
-    -------
+    Examples
+    --------
     >>> GaussianMixture(None, [[0.0, 0.0]], 1.0).noised(1.0, 1.0).denoise([[2.0, 4.0]])
     array([[1., 2.]])
     """

@@ -316,8 +316,8 @@ class Sphere(_SphereProduct):
     ValueError
         Naming the argument.
 
-    Example
-    -------
+    Examples
+    --------
     >>> Sphere(2.0, 2).project([[3.0, 4.0]])
     array([[1.2, 1.6]])
     """
@@ -375,8 +375,8 @@ class Torus(_SphereProduct):
     A manifold of dimension m and reach min(radii); not the torus of revolution in R^3. Its denoiser is
     exact: the posterior is a product over the circles, each with the Bessel ratio I_1 / I_0.
 
-    Example
-    -------
+    Examples
+    --------
     >>> Torus([1.0, 2.0], 4).project([[3.0, 0.0, 0.0, 5.0]])
     array([[1., 0., 0., 2.]])
     """
@@ -525,8 +525,8 @@ class Subspace(Fixed):
         Naming the argument: columns that are dependent to rounding, a covariance that is not symmetric
         positive semidefinite.
 
-    Example
-    -------
+    Examples
+    --------
     >>> Subspace([[1.0], [0.0]]).project([[3.0, 4.0]])
     array([[3., 0.]])
     """

@@ -4,6 +4,9 @@ An experiment is one file ``experiments/<group>/<name>.py``. It defines
 
 ``SUMMARY``
     one line: the content, with paper and figure.
+``PAPER``
+    (arXiv id, figure, status): the number in the paper as a string, empty where it has none or none is known, two as "4, 5";
+    status "present", "stand-in" or "own" (see `studies.gallery.STATUSES`).
 ``PARAMETERS``
     dict of JSON values: everything the numbers depend on, seeds included.
 ``QUICK``
@@ -58,7 +61,7 @@ __all__ = [
 ]
 
 _PICTURES = ("svg", "png")
-_REQUIRED = ("SUMMARY", "PARAMETERS", "QUICK", "SPOT", "compute", "draw")
+_REQUIRED = ("SUMMARY", "PAPER", "PARAMETERS", "QUICK", "SPOT", "compute", "draw")
 
 INK = "#222222"
 # Okabe-Ito colours without the yellow, which print loses; every curve also has its own dashes and marker.
@@ -162,7 +165,7 @@ def _load(path, name):
 
 
 def select(names: Sequence[str] = (), everything: bool = False) -> list[ModuleType]:
-    """Experiments by name or group (a folder of ``experiments/``: all of its figures).
+    """Experiments by name or group (a folder of ``experiments/``: all of its figures); `gallery.select` takes numbers too.
 
     ``ValueError`` names the unknown one, and the choice when nothing is asked for.
 
@@ -179,7 +182,9 @@ def select(names: Sequence[str] = (), everything: bool = False) -> list[ModuleTy
     groups: dict[str, list[ModuleType]] = {}
     for module in known.values():
         groups.setdefault(module.GROUP, []).append(module)
-    choice = f"{', '.join(known)}, or a group: {', '.join(groups)}"
+    choice = (
+        f"{', '.join(known)}, or a group: {', '.join(groups)}, or a figure of a paper such as projection:2 (figures --list)"
+    )
     if not names:
         raise ValueError(f"names: got none; expected --all or some of {choice}")
     chosen = {}

@@ -1,0 +1,81 @@
+"""Figures by the numbers of the papers, and the page of all figures."""
+
+import pytest
+
+from exactdiffusion._core.paths import project_root
+from exactdiffusion.cli import main
+from exactdiffusion.studies import figures, gallery
+
+
+def test_the_committed_page_is_current():
+    if project_root() is None:
+        pytest.skip("the page is in a checkout")
+    committed = (figures.default_folder() / "README.md").read_text(encoding="utf-8")
+    assert committed == gallery.page(), "run `exactdiffusion figures --gallery`"
+
+
+def test_every_figure_states_a_known_paper_and_status():
+    known = {paper.arxiv: paper.group for paper in gallery.papers()}
+    for name, module in figures.experiments().items():
+        arxiv, number, status = module.PAPER
+        assert status in gallery.STATUSES, name
+        assert known.get(arxiv, "explore") == module.GROUP, name
+        assert number == "" or status != "own", f"{name}: a figure of ours has no number in a paper"
+        assert gallery.caption(module).endswith("."), name
+
+
+def test_every_numbered_figure_is_found_and_listed_once():
+    for paper in gallery.papers():
+        found = []
+        for item in gallery.coverage(paper):
+            if item.experiments and item.number != "number unknown":
+                names = tuple(module.NAME for module in gallery.numbered(paper.arxiv, item.number))
+                assert (
+                    names == item.experiments == tuple(m.NAME for m in gallery.numbered(paper.group, f"Fig. {item.number}"))
+                )
+                found += names
+        stated = [e.NAME for e in figures.experiments().values() if e.PAPER[0] == paper.arxiv and e.PAPER[1]]
+        assert set(found) == set(stated)
+
+
+@pytest.mark.parametrize(
+    ("asked", "names"),
+    [
+        ("projection:2", ["projection_error"]),
+        ("2507.08956:1", ["dino_w2"]),
+        ("conditional_mean:2", ["nmse_digits_mixture", "nmse_random_mixture"]),
+        ("conditional_mean:5", ["nmse_stand_ins"]),
+        ("log_concavity:appendix h", ["estimated_score"]),
+    ],
+)
+def test_figures_are_chosen_by_number(asked, names):
+    assert [module.NAME for module in gallery.select([asked])] == names
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ("projection:4", ("Stable Diffusion", "absent", "trained network", "expected 1, 2, 3, 5 or appendix")),
+        ("projection:table 3", ("FID", "absent")),
+        ("proximal:7", ("caption unknown", "we have not seen it")),
+        ("conditional_mean:3 right", ("MNIST", "absent")),
+        ("conditional_mean:99", ("got 'conditional_mean:99'; expected 2, 3, 4 or 5",)),
+        ("elsewhere:2", ("paper", "elsewhere", "2306.04848")),
+    ],
+)
+def test_absent_figures_are_answered_with_the_reason(asked, words):
+    with pytest.raises(ValueError) as answer:
+        gallery.select([asked])
+    assert all(word in str(answer.value) for word in words), answer.value
+
+
+def test_the_command_line_lists_and_chooses_by_paper(capsys, monkeypatch):
+    assert main(["figures", "--list", "--paper", "2507.08956"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == sum(e.GROUP == "proximal" for e in figures.experiments().values())
+    assert any(line.split()[0] == "dino_w2" and "Figure 1: present" in line for line in lines)
+    checked = []
+    monkeypatch.setattr(figures, "check", lambda experiment, out: checked.append(experiment.NAME) or [])
+    assert main(["figures", "--check", "--paper", "proximal", "projection:2"]) == 0
+    assert len(checked) == len(lines) + 1
+    assert checked[0] == "projection_error"
