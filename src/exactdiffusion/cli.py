@@ -284,8 +284,10 @@ def parser() -> argparse.ArgumentParser:
     c = commands.add_parser(
         "sweep",
         help="step count versus error for grids of targets, samplers, schedules and seeds",
-        description="Lists are separated by commas; NAME:PARAMETER=VALUE sets a parameter; MODULE:FUNCTION names a "
-        "target, sampler or schedule of your own. An interrupted sweep resumes when run again. A TOML file "
+        description="Lists are separated by commas; NAME:PARAMETER=VALUE sets a parameter. FILE.py:NAME "
+        "(or MODULE:NAME) is a target, sampler, schedule or metric of your own, and TARGET:denoiser=FILE.py:NAME your "
+        "denoiser on the data of a target: the file is run, so name only files that you trust. A .npy or .csv file is a "
+        "target of points, which are read and never unpickled. An interrupted sweep resumes when run again. A TOML file "
         "says the same as the flags (see exactdiffusion.studies.sweepfile).",
     )
     c.add_argument("file", nargs="?", metavar="FILE.toml", help="a sweep file, in place of the flags down to --refused")

@@ -104,6 +104,7 @@ def test_every_field_of_a_run_and_of_a_grid_is_changed_above_or_cannot_matter():
         "first",
         "samples",
         "path",
+        "oracle",
     }
     assert {f.name for f in dataclasses.fields(Grid)} == {"scale", "sigma", "time", "rate", "strict"}
     run = _run(GaussianMixture(**ONE), GRID)

@@ -20,12 +20,14 @@ from .._core.typing import Row
 from .._core.validation import fail
 from ..statements import projection as projection_bounds
 from ..statements import proximal as proximal_bounds
+from .objects import is_number
 
 __all__ = [
     "METRICS",
     "Exact",
     "Metric",
     "Run",
+    "as_metric",
     "ddim_distance_bound",
     "exact_output",
     "kl_bound",
@@ -43,8 +45,9 @@ EPS = float(np.finfo(np.float64).eps)
 class Run:
     """One finished cell, as a metric sees it.
 
-    ``name`` is the sampler's name and ``known`` says that it is one of `samplers.REGISTRY` (exact output laws exist only
-    then); ``parameters`` are the sampler's; ``first`` and ``samples`` the first and last state (n, d).
+    ``name`` is the sampler's name and ``known`` says that it is one of `samplers.REGISTRY` on the exact oracle (exact output
+    laws exist only then); ``parameters`` are the sampler's; ``first`` and ``samples`` the first and last state (n, d).
+    ``oracle`` is what the sampler asked: ``law``, or a denoiser of the user's own.
 
     Examples
     --------
@@ -65,6 +68,7 @@ class Run:
     first: Any = None
     samples: Any = None
     path: tuple = ()
+    oracle: Any = None
 
 
 @dataclass(frozen=True)
@@ -773,8 +777,30 @@ def _mse_excess(run):
     )
 
 
-def refuse(metric: str, run: Run) -> None:
+def as_metric(name: str, function: Any) -> Metric:
+    """The `Metric` of a function ``measure(run)`` of the user's own, which returns a number or a `result`.
+
+    Examples
+    --------
+    >>> as_metric("largest", lambda run: float(run.samples.max())).summary
+    'largest, a metric of the user'
+    """
+    if isinstance(function, Metric):
+        return function
+
+    def measure(run):
+        found = function(run)
+        if is_number(found):
+            found = result(found, None, None, "none", "samples", f"{name.partition('@')[0]} of the samples")
+        if not isinstance(found, dict) or not set(result(0.0, None, None, "", "", "")) <= set(found):
+            fail("metric", f"{found!r:.60}, the answer of {name}", "a number, or a dict made by metrics.result")
+        return found
+
+    return Metric(measure, lambda run: None, f"{name.partition('@')[0]}, a metric of the user")
+
+
+def refuse(metric: str, run: Run, known: Metric | None = None) -> None:
     """Raise ValueError when ``run`` cannot be judged by the metric of this name."""
-    reason = METRICS[metric].refusal(run)
+    reason = (known or METRICS[metric]).refusal(run)
     if reason is not None:
         fail("metric", metric, f"a metric this cell allows: {reason}")

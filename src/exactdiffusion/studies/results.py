@@ -21,10 +21,12 @@ __all__ = [
     "ABOVE_EXACT",
     "AXES",
     "COLUMNS",
+    "FORMAT",
     "LABELS",
     "Curve",
     "Point",
     "Results",
+    "check_format",
     "curves",
     "load",
     "median_interval",
@@ -76,6 +78,27 @@ _KINDS = {
 _NOTES = {"title": str, "summary": str, "finding": list, "versions": dict}  # of provenance.json, read by the report
 #: the columns that every row of `Results` has, None where the folder has no such value
 COLUMNS = (*_NEEDED, *_OPTIONAL, "seconds")
+
+
+#: Format of the folder that a sweep writes, kept in its file ``sweep.json``; folders without that file have format 1.
+FORMAT = 2
+
+
+def check_format(folder: StrPath) -> None:
+    """ValueError where the folder of a sweep has a format that this version does not read.
+
+    Examples
+    --------
+    >>> _ = ed.sweep(target="gaussian", sampler="ddim", steps=5, seeds=1, samples=10, out="results")
+    >>> check_format("results")
+    """
+    path = Path(folder) / "sweep.json"
+    if path.is_file():
+        found = files.read_json(path).get("format")
+        if isinstance(found, bool) or found not in range(1, FORMAT + 1):
+            fail(
+                "dir", str(folder), f"a sweep of format {FORMAT} or less; it says format {found!r}: a newer version wrote it"
+            )
 
 
 @dataclass(frozen=True)
@@ -170,6 +193,7 @@ def load(folder: StrPath) -> Results:
     folder = Path(folder)
     if not folder.is_dir():
         fail("dir", str(folder), "a folder that `exactdiffusion sweep --out DIR` wrote; there is no such folder")
+    check_format(folder)
     path = folder / "results.csv"
     if not path.is_file():
         fail("dir", str(folder), "a folder with results.csv, which `exactdiffusion sweep --out DIR` writes at its end")

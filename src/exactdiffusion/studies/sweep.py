@@ -14,6 +14,7 @@ import inspect
 import json
 import math
 import os
+import re
 import sys
 import threading
 import time
@@ -32,7 +33,9 @@ from .._core.progress import progress
 from .._core.provenance import commit, provenance, source_digest, versions
 from .._core.typing import Array, Row, StrPath
 from .._core.validation import choice, fail, integer
-from .metrics import METRICS, Run, _central_band, _fitting_runs, refuse
+from .metrics import METRICS, Run, _central_band, _fitting_runs, as_metric, refuse
+from .objects import OBJECTS, WithData, labels, law_from
+from .results import FORMAT, check_format
 
 __all__ = [
     "COLUMNS",
@@ -42,6 +45,7 @@ __all__ = [
     "DamagedRecord",
     "Sweep",
     "grid_of",
+    "is_cloud_file",
     "law_of",
     "parse",
     "run_cell",
@@ -75,7 +79,7 @@ def parse(kind: str, text: str) -> tuple[str, dict[str, Any]]:
         )
     names: list[str] = []
     parameters: dict[str, Any] = {}
-    for part in text.strip().split(":"):
+    for part in re.split(r"(?<!\.py):", text.strip()):  # FILE.py:NAME stays whole, as a name and as a value
         key, equals, value = part.partition("=")
         if not equals:
             if parameters:
@@ -98,23 +102,57 @@ def _canonical(kind, text):
 
 def _resolve(kind, name):
     """The function that a name stands for, and the digest of its source where a user wrote it."""
+    if (kind, name) in OBJECTS:
+        kept, found = OBJECTS[kind, name]
+        return (lambda: kept) if kind == "target" else kept, found
     known = _registry(kind)
+    if kind == "target" and is_cloud_file(name):
+        return _cloud_file(str(Path(name).resolve())), None  # the digest of its points is in the key
     if name not in known:
+        if "@" in name and ":" not in name:
+            fail(kind, name, "the label of an object that was given to this sweep")
         return load_function(kind, name, "MODULE:FUNCTION, FILE.py:FUNCTION or one of " + ", ".join(known))
     entry = known[name]
     function = {"target": lambda: entry.law, "sampler": lambda: entry.function, "schedule": lambda: entry}[kind]()
     return function, source_of(function)
 
 
+def is_cloud_file(name: str) -> bool:
+    """Whether a target is named by a file of points.
+
+    Examples
+    --------
+    >>> is_cloud_file("cloud.npy"), is_cloud_file("rings")
+    (True, False)
+    """
+    return Path(name).suffix.lower() in (".npy", ".csv", ".tsv", ".txt")
+
+
+def _cloud_file(path):
+    """The function that gives the cloud of a file of points; another function after an edit of the file."""
+    from ..papers.projection.audit import load_cloud
+
+    stamp = hashlib.sha256(Path(path).read_bytes()).hexdigest() if Path(path).is_file() else None
+    return _cloud_of(path, stamp, load_cloud)
+
+
+@lru_cache(maxsize=8)
+def _cloud_of(path, stamp, load):
+    return lambda: load(path)
+
+
 def _registry(kind):
     from .. import datasets, samplers, schedules
 
-    return {"target": datasets.TARGETS, "sampler": samplers.REGISTRY, "schedule": schedules.REGISTRY}[kind]
+    known = {"target": datasets.TARGETS, "sampler": samplers.REGISTRY, "schedule": schedules.REGISTRY, "metric": METRICS}
+    return known[kind]
 
 
 def _call(kind, text, *arguments):
     """Call the function that a specification names with its parameters; one that it does not take is a ValueError."""
     name, parameters = parse(kind, text)
+    if kind == "target":
+        parameters.pop("denoiser", None)
     function, _ = _resolve(kind, name)
     try:
         inspect.signature(function).bind(*arguments, **parameters)
@@ -124,19 +162,34 @@ def _call(kind, text, *arguments):
 
 
 def law_of(text: str) -> Any:
-    """The law that a target specification names; built once per process and function.
+    """The law that a target specification names, or the pair `WithData` where it names a denoiser of the user's own.
+
+    It is built once per process and function.
 
     Examples
     --------
     >>> law_of("gaussian").dim
     2
     """
-    return _law(text, _resolve("target", parse("target", text)[0])[0])
+    name, parameters = parse("target", text)
+    if ("target", name) in OBJECTS and not parameters:
+        return OBJECTS["target", name][0]
+    return _law(text, _resolve("target", name)[0], _denoiser(parameters)[0])
+
+
+def _denoiser(parameters):
+    """The function of the parameter ``denoiser=FILE.py:NAME`` of a target and the digest of its file; None, None without."""
+    return (
+        load_function("denoiser", parameters["denoiser"], "FILE.py:FUNCTION") if "denoiser" in parameters else (None, None)
+    )
 
 
 @lru_cache(maxsize=8)
-def _law(text, function):
-    return _call("target", text)
+def _law(text, function, denoiser):
+    from ..laws import Denoiser
+
+    law = law_from(_call("target", text))
+    return law if denoiser is None else WithData(Denoiser(denoiser, law.dim), law)
 
 
 def grid_of(text: str, steps: int) -> Any:
@@ -194,7 +247,7 @@ def states(
     name, parameters = parse("sampler", sampler)
     function, _ = _resolve("sampler", name)
     info = _samplers.REGISTRY.get(name)
-    if info.stochastic if info is not None else "noise" in inspect.signature(function).parameters:
+    if _is_random(info, function):
         parameters["noise"] = Noise(seed)
     if calls is not None and info is not None and info.oracle == "prox":
         parameters["calls"] = calls
@@ -203,6 +256,10 @@ def states(
     except TypeError as error:
         raise ValueError(f"sampler: got {sampler!r}; expected parameters that {name} takes ({error})") from None
     return function(law, grid, x, **parameters)
+
+
+def _is_random(info, function):
+    return info.stochastic if info is not None else "noise" in inspect.signature(function).parameters
 
 
 # -- cells and records ---------------------------------------------------------------------------------------------------
@@ -275,17 +332,33 @@ def _key(cell, metric, exact_draws, code):
 
 def _metric_source(metric):
     """The digest of a metric that a user wrote."""
-    source = source_of(METRICS[metric].measure)
+    source = _metric(metric)[1]
     return {} if source is None else {"metric_source": source}
+
+
+def _metric(name):
+    """The `Metric` of a name, of the label of an object or of FILE.py:NAME, and the digest of its source."""
+    if name in METRICS:
+        return METRICS[name], source_of(METRICS[name].measure)
+    if ("metric", name) in OBJECTS:
+        function, found = OBJECTS["metric", name]
+    elif ":" in name:
+        function, found = load_function("metric", name, "FILE.py:FUNCTION or one of " + ", ".join(METRICS))
+    else:
+        choice("metric", name, tuple(METRICS))
+    return as_metric(name, function), found
 
 
 def _code(target, sampler=None, schedule=None):
     """Source, versions and data on which the numbers of a cell, or of exact draws of a target, depend."""
     external = {}
     for kind, text in (("target", target), ("sampler", sampler), ("schedule", schedule)):
-        digest = _resolve(kind, parse(kind, text)[0])[1] if text is not None else None
+        name, parameters = parse(kind, text) if text is not None else (None, {})
+        digest = _resolve(kind, name)[1] if text is not None else None
         if digest is not None:
             external[kind] = digest
+        if kind == "target" and "denoiser" in parameters:
+            external["denoiser"] = _denoiser(parameters)[1]
     libraries = {name: version for name, version in versions().items() if name != "matplotlib"}
     return {"source": source_digest(), "libraries": libraries, "external": external, "data": _data_digest(law_of(target))}
 
@@ -325,13 +398,18 @@ def _run_of(cell, law, grid, **states_of):
     from .. import samplers as _samplers
 
     name, parameters = parse("sampler", cell.sampler)
-    known = name in _samplers.REGISTRY
-    return Run(law, name, known, parameters, grid, cell.start, cell.seed, **states_of)
+    oracle, learned = law, isinstance(law, WithData)
+    known = name in _samplers.REGISTRY and not learned
+    return Run(
+        law.data if learned else law, name, known, parameters, grid, cell.start, cell.seed, **states_of, oracle=oracle
+    )
 
 
 def _exact_draws(target, metric, samples, runs, folder=None):
     """As `_draws`, for the law and the metric that are registered now."""
-    return _draws(target, law_of(target), metric, METRICS[metric].exact_draws, samples, runs, folder)
+    law = law_of(target)
+    law = law.data if isinstance(law, WithData) else law
+    return _draws(target, law, metric, _metric(metric)[0].exact_draws, samples, runs, folder)
 
 
 @lru_cache(maxsize=64)
@@ -373,7 +451,7 @@ def _kept_draws(path, key):
 
 def _exact_draws_of(cell, metric, rung, runs, folder):
     # Without sampling error an exact sampler scores 0; so it does where the metric has none (distance, excess error).
-    if rung in ("closed form", "one dimension") or METRICS[metric].exact_draws is None:
+    if rung in ("closed form", "one dimension") or _metric(metric)[0].exact_draws is None:
         return 0.0, 0.0, 0.0, None
     return _exact_draws(cell.target, metric, cell.samples, runs, folder)
 
@@ -411,7 +489,7 @@ def run_cell(cell: Cell, metrics: Sequence[str], exact_draws: int | None = None,
         running = states(counted, cell.sampler, grid, cell.seed, cell.samples, cell.start, calls=inner)
         plan = _run_of(cell, law, grid)
         try:
-            if any(METRICS[m].path(plan) for m in metrics):
+            if any(_metric(m)[0].path(plan) for m in metrics):
                 path = tuple(running)
                 first, samples = path[0], path[-1]
             else:
@@ -429,7 +507,7 @@ def run_cell(cell: Cell, metrics: Sequence[str], exact_draws: int | None = None,
         found = []
         for metric in metrics:
             started = time.perf_counter()
-            measured = METRICS[metric].measure(run)
+            measured = _metric(metric)[0].measure(run)
             metric_seconds = time.perf_counter() - started
             drawn = _exact_draws_of(cell, metric, measured["rung"], exact_draws, folder)
             record = {
@@ -555,13 +633,13 @@ class Sweep:
 
 def sweep(
     *,
-    target: str | Sequence[str],
-    sampler: str | Sequence[str],
+    target: Any,
+    sampler: Any,
     steps: int | Sequence[int],
     seeds: int | Sequence[int] = 5,
-    schedule: str | Sequence[str] = "vp_linear",
+    schedule: Any = "vp_linear",
     samples: int = 1000,
-    metric: str | Sequence[str] = "w2",
+    metric: Any = "w2",
     start: Literal["gaussian", "exact"] = "gaussian",
     jobs: int | Cluster = 1,
     out: StrPath | None = None,
@@ -572,9 +650,14 @@ def sweep(
 
     Parameters
     ----------
-    target, sampler, schedule, metric : str or list of str
-        Names, ``NAME:PARAMETER=VALUE``, or (not for metrics) ``MODULE:FUNCTION`` of your own: a target function returns a
-        law, a sampler has the signature of `exactdiffusion.samplers`, a schedule takes N and returns a `Grid`.
+    target, sampler, schedule, metric : str or object, a list of these, or a dict from names of your own to objects
+        Names, ``NAME:PARAMETER=VALUE``, ``FILE.py:NAME`` or ``MODULE:NAME`` of a function of your own (its file is run), or
+        the objects themselves. A target is a law, an (M, d) array of points, a file of points (``.npy``, ``.csv``), a pair
+        ``(Denoiser(fn, d), data)`` (the sampler asks fn, the metrics ask the data) or a function that returns one of these;
+        ``TARGET:denoiser=FILE.py:NAME`` is such a pair as text. A sampler has the signature of `exactdiffusion.samplers`. A
+        schedule is a function of N that returns a `Grid`, or one `Grid`. A metric is a function of the `metrics.Run` that
+        returns a number or a `metrics.result`. In the rows an object is called ``NAME@DIGEST``, by its content: see
+        `exactdiffusion.studies.objects`.
     steps : int or list of int
         Numbers of steps N >= 1.
     seeds : int or list of int
@@ -602,7 +685,8 @@ def sweep(
     Raises
     ------
     ValueError
-        Names the argument, its value and the expectation.
+        Names the argument, its value and the expectation; also an object that has no digest (a function typed into an
+        interpreter, an object with a random generator), and a folder of an unknown format.
     DamagedRecord
         A file in ``out`` is not the record that its name promises.
 
@@ -619,6 +703,10 @@ def sweep(
     heun   10 0.082
     >>> sweep(target="gaussian", sampler=["ddim", "heun"], steps=[5, 10], seeds=1, samples=100, out="results").reused
     4
+    >>> law = ed.GaussianMixture(None, [[-1.0], [1.0]], 0.1)
+    >>> rows = sweep(target={"mine": law}, sampler=ed.samplers.heun, steps=5, seeds=1, samples=10).rows
+    >>> rows[0]["target"].split("@")[0], rows[0]["sampler"]
+    ('mine', 'heun')
     """
     grid = {
         "target": target,
@@ -668,6 +756,12 @@ def sweep_grids(
     jobs = jobs if isinstance(jobs, Cluster) else integer("jobs", jobs, low=1)
     exact_draws = None if exact_draws is None else integer("exact_draws", exact_draws, low=0)
     choice("refused", refused, ("error", "skip"))
+
+    # objects become labels, under which every process finds them
+    named = ("target", "sampler", "schedule", "metric")
+    grids = [{**grid, **{kind: labels(kind, grid[kind]) for kind in named}} for grid in grids]
+    if out is not None:
+        _begin_folder(Path(out))
     codes, found = {}, {}
     tasks: dict[Any, Any] = {}
 
@@ -771,7 +865,7 @@ def _complete(grid):
         "steps": [integer("steps", n, low=1) for n in _list("steps", grid["steps"])],
         "seeds": [integer("seeds", s, low=0, high=2**32 - 1) for s in _list("seeds", seeds)],
         "samples": integer("samples", grid["samples"], low=1),
-        "metric": [choice("metric", m, tuple(METRICS)) for m in _list("metric", grid["metric"])],
+        "metric": [m for m in _list("metric", grid["metric"]) if _metric(m)],
         "start": choice("start", grid["start"], ("gaussian", "exact")),
     }
 
@@ -816,13 +910,22 @@ def _allowed(cell, metrics, refused, left_out, known):
     for metric in metrics:
         try:
             if not known(cell, metric):
-                refuse(metric, plan)
+                refuse(metric, plan, _metric(metric)[0])
             allowed.append(metric)
         except ValueError as error:
             if refused == "error":
                 raise
             left_out.append({**parse_only, "metric": metric, "reason": str(error)[:300]})
     return allowed
+
+
+def _begin_folder(out):
+    """Refuse a folder of another format before anything runs; a new one says its own."""
+    path = out / "sweep.json"
+    if path.is_file():
+        check_format(out)
+    else:
+        files.write_whole(path, files.json_text({"format": FORMAT}))
 
 
 # -- running ---------------------------------------------------------------------------------------------------------------
@@ -927,13 +1030,22 @@ def _death_signal(driver, number):
         ctypes.CDLL(None).prctl(1, number, 0, 0, 0)  # PR_SET_PDEATHSIG
 
 
-def _group(items, codes, out, exact_draws, driver=None):
-    """One task on a worker, which ends with its ``driver``.
+def _group(items, codes, out, exact_draws, driver=None, objects=None):
+    """One task on a worker, which ends with its ``driver``; ``objects`` are those of its cells.
 
     A worker whose code or data differ from the driver's must not answer under the same key.
     """
+    OBJECTS.update(objects or {})
     with _ending_with(driver):
         return _checked_group(items, codes, out, exact_draws)
+
+
+def _objects_of(items):
+    """The objects that the cells and metrics of one task name."""
+    names = {("metric", m) for _, metrics, _ in items for m in metrics}
+    for cell, _, _ in items:
+        names |= {(kind, parse(kind, getattr(cell, kind))[0]) for kind in ("target", "sampler", "schedule")}
+    return {name: OBJECTS[name] for name in names if name in OBJECTS}
 
 
 def _checked_group(items, codes, out, exact_draws):
@@ -959,7 +1071,7 @@ def _parallel(groups, codes, out, exact_draws, driver=None, **options):
 
     # one task at a time: a worker that takes several may hold the last of them while another one is idle
     return Parallel(return_as="generator_unordered", batch_size=1, **options)(
-        delayed(_group)(items, _codes_of(items, codes), out, exact_draws, driver) for items in groups
+        delayed(_group)(items, _codes_of(items, codes), out, exact_draws, driver, _objects_of(items)) for items in groups
     )
 
 
