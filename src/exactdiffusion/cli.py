@@ -145,20 +145,10 @@ def _sweep(args):
     except (OSError, MemoryError, sweep.DamagedRecord) as error:
         print(f"exactdiffusion sweep: {error}; every stored record is kept", file=sys.stderr)
         return 1
-    head = (
-        "target",
-        "sampler",
-        "schedule",
-        "steps",
-        "metric",
-        "seeds",
-        "mean",
-        "sd",
-        "lowest lower end",
-        "exact draws",
-        "rung",
-    )
-    _table([head, *sweep.summary(result.rows)])
+    _table([sweep.SUMMARY, *sweep.summary(result.rows)])
+    pairs = result.compare()
+    if pairs.pairs:
+        print(f"\npaired differences, first minus second\n{pairs}\n")
     if result.refused:
         print(f"{len(result.refused)} combinations left out, the first: {result.refused[0]['reason']}")
     print(f"{result.computed} computed, {result.reused} reused")

@@ -105,6 +105,7 @@ def test_every_field_of_a_run_and_of_a_grid_is_changed_above_or_cannot_matter():
         "samples",
         "path",
         "oracle",
+        "function",
     }
     assert {f.name for f in dataclasses.fields(Grid)} == {"scale", "sigma", "time", "rate", "strict"}
     run = _run(GaussianMixture(**ONE), GRID)

@@ -9,7 +9,7 @@ first two depends on a seed.
 import inspect
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -47,7 +47,7 @@ class Run:
 
     ``name`` is the sampler's name and ``known`` says that it is one of `samplers.REGISTRY` on the exact oracle (exact output
     laws exist only then); ``parameters`` are the sampler's; ``first`` and ``samples`` the first and last state (n, d).
-    ``oracle`` is what the sampler asked: ``law``, or a denoiser of the user's own.
+    ``oracle`` is what the sampler asked: ``law``, or a denoiser of the user's own; ``function`` is the sampler.
 
     Examples
     --------
@@ -69,6 +69,7 @@ class Run:
     samples: Any = None
     path: tuple = ()
     oracle: Any = None
+    function: Callable | None = None
 
 
 @dataclass(frozen=True)
@@ -139,8 +140,12 @@ def result(
     statement: str | None = None,
     bound_kind: str | None = None,
     vacuous: str | None = None,
+    reference_error: float | None = None,
+    start_error: float | None = None,
 ) -> Row:
     """The measurement of one metric; the keys are columns of the table. ``interval`` says how lower and upper are known.
+
+    ``reference_error`` and ``start_error`` belong to metrics that compare with a reference run: see ``coupled``.
 
     Examples
     --------
@@ -158,6 +163,8 @@ def result(
         "statement": statement,
         "bound_kind": bound_kind,
         "vacuous": vacuous,
+        "reference_error": reference_error,
+        "start_error": start_error,
     }
 
 
@@ -775,6 +782,136 @@ def _mse_excess(run):
         "coupled",
         "E|output - E[x|y]|^2 at the same y",
     )
+
+
+# -- the same starts and noise, in many more steps --------------------------------------------------------------------------
+
+#: Fewest steps of the coarser of the two reference runs, and fewest parts of one step of the cell.
+_REFERENCE_STEPS, _PARTS = 256, 4
+#: Squared distances that a record keeps for paired comparisons.
+MOST_SQUARES = 20_000
+
+
+def _coupled_refusal(run):
+    if run.grid.sigma.ndim != 1:
+        return "one schedule for all rows is needed"
+    if run.grid.scale[0] == 0:
+        return "the reference divides by the first scale, which is 0"
+    if np.any(np.diff(run.grid.noise_ratio) >= 0):
+        return "every step of the grid must have a length"
+    return None
+
+
+def _in_parts(grid, parts):
+    """The grid with every step in ``parts`` steps, equal in r^(1/7) (the spacing of EDM, which reaches r = 0)."""
+    from ..schedules import Grid
+
+    root, place = grid.noise_ratio ** (1 / 7), np.arange(grid.N * parts + 1) / parts
+    ratio = np.interp(place, np.arange(grid.N + 1), root) ** 7
+    scale = np.interp(place, np.arange(grid.N + 1), grid.scale)
+    sigma = scale * ratio
+    scale[::parts], sigma[::parts] = grid.scale, grid.sigma  # the knots of the cell to the last bit
+    return Grid(scale, sigma)
+
+
+def _is_random(run):
+    from .. import samplers
+
+    if run.name in samplers.REGISTRY:
+        return samplers.REGISTRY[run.name].stochastic
+    return "noise" in inspect.signature(run.function).parameters
+
+
+def _references(run):
+    """The fine outputs (coarser, finer, finer from an exact start or None, Brownian path or None, description) of a cell.
+
+    They depend on the oracle, the grid, the seed and the start, so all samplers of a sweep share them.
+    """
+    random = _is_random(run)
+    own = {k: v for k, v in run.parameters.items() if k in ("mu", "variance")} if run.name == "ddpm" else {}
+    key = (
+        *(id(run.oracle), run.seed, run.start, len(run.first), random, repr(sorted(own.items()))),
+        *(run.grid.scale.tobytes(), run.grid.sigma.tobytes(), run.first.tobytes()),
+    )
+    return _reference_runs(_Hidden(key, (replace(run, samples=None, path=()), random, own)))
+
+
+@lru_cache(maxsize=64)
+def _reference_runs(hidden):
+    from .. import samplers
+    from .._core.random import BrownianPath
+
+    run, random, own = hidden.run
+    parts = max(_PARTS, -(-_REFERENCE_STEPS // run.grid.N))
+    coarse, fine = (_in_parts(run.grid, k * parts) for k in (1, 2))
+    path = BrownianPath(run.seed, fine) if random else None
+
+    def output(grid, start):
+        if path is None:
+            return samplers.final(samplers.heun(run.oracle, grid, start))
+        return samplers.final(samplers.ddpm(run.oracle, grid, start, noise=path.increments(grid), **own))
+
+    # the other start, at the same Gaussian numbers: how much of the error is the start's
+    other = None
+    if run.start == "gaussian" and hasattr(run.law, "sample"):
+        clean = run.law.sample(len(run.first), np.random.default_rng([run.seed, 1]))
+        other = output(coarse, run.first + float(run.grid.scale[0]) * clean)
+    name = "DDPM" if random else "Heun"
+    return output(coarse, run.first), output(fine, run.first), other, path, f"{name} in {fine.N} steps"
+
+
+def _root_mean_square(x, y):
+    return math.sqrt(float(np.mean(np.sum((x - y) ** 2, axis=1))))
+
+
+@metric(
+    "coupled",
+    "root mean squared distance to a fine reference run from the same start and noise",
+    refusal=_coupled_refusal,
+)
+def _coupled(run):
+    r"""Root mean squared distance to the output of a fine reference run from the same start and the same noise.
+
+    It estimates an upper bound of W2(output of the sampler, output of the reference), and has no floor of sampling: the
+    distance of two runs at the same start is measured start by start. It ranks samplers only against a common limit.
+    Deterministic samplers are compared with Heun's method on the probability flow; random ones with DDPM along the same
+    Brownian path, whose increments over the fine steps add up to those of a step of the sampler, which runs again with this
+    noise. (``ddpm`` with another mu or variance has a limit of its own, and is compared with that.) Every step of the cell's
+    grid is divided, to 256 steps or more and again to twice as many: ``reference_error`` is the distance of the two.
+
+    It does not contain the error of the start: ``start_error`` is the distance of the reference's outputs from the Gaussian
+    start and from the exact one at the same numbers, zero for ``start="exact"``, and estimates an upper bound of what the
+    start costs. The interval is a bootstrap-t (`comparison.root_interval` states its measured coverage); how few of the
+    starts carry half of the mean square is said beside it.
+    """
+    from .comparison import root_interval
+
+    # the fine runs, and the cell's own output along their noise
+    coarse, fine, other, path, name = _references(run)
+    samples = run.samples
+    if path is not None:
+        from .. import samplers
+
+        noise = path.increments(run.grid)
+        samples = samplers.final(run.function(run.oracle, run.grid, run.first, noise=noise, **run.parameters))
+
+    # the distances at each start, with their interval
+    squares = np.sum((samples - fine) ** 2, axis=1)
+    value, low, high = root_interval(squares)
+    decreasing = np.sort(squares)[::-1]
+    few = int(np.searchsorted(np.cumsum(decreasing), 0.5 * np.sum(squares))) + 1
+    start_error = 0.0 if run.start == "exact" else None if other is None else _root_mean_square(coarse, other)
+    found = result(
+        value,
+        low if math.isfinite(low) else None,
+        high if math.isfinite(high) else None,
+        "bootstrap-t 95 %" if math.isfinite(high) else "none",
+        "coupled runs",
+        f"{name}{', same Brownian path' if path is not None else ''}; {few} of {len(squares)} starts carry half",
+        reference_error=_root_mean_square(coarse, fine),
+        start_error=start_error,
+    )
+    return {**found, "squares": [float(s) for s in squares[:MOST_SQUARES]]}
 
 
 def as_metric(name: str, function: Any) -> Metric:

@@ -219,7 +219,7 @@ def _installed(module):
 
 
 def _version(module):
-    """Version of an installed module, or the digest of its file; empty for Python and this package, which are in every key."""
+    """Version of an installed module, or the digest of its file; empty for Python and this package, which are in the key."""
     top = sys.modules.get(str(module).partition(".")[0])
     if top is None or _ours(top.__name__) or top.__name__ in sys.stdlib_module_names:
         return ""

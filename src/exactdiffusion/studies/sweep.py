@@ -33,13 +33,15 @@ from .._core.progress import progress
 from .._core.provenance import commit, provenance, source_digest, versions
 from .._core.typing import Array, Row, StrPath
 from .._core.validation import choice, fail, integer
+from .comparison import Comparison, compare, html_table
 from .metrics import METRICS, Run, _central_band, _fitting_runs, as_metric, refuse
 from .objects import OBJECTS, WithData, labels, law_from
-from .results import FORMAT, check_format
+from .results import FORMAT, Curve, Order, check_format, curves
 
 __all__ = [
     "COLUMNS",
     "METRICS",
+    "SUMMARY",
     "Cell",
     "Cluster",
     "DamagedRecord",
@@ -312,6 +314,8 @@ _TYPES = {
     "statement": (str, None),
     "bound_kind": (str, None),
     "vacuous": (str, None),
+    "reference_error": (float, int, None),
+    "start_error": (float, int, None),
     "denoise_calls": (int,),
     "prox_calls": (int,),
     "inner_evaluations": (int,),
@@ -401,7 +405,16 @@ def _run_of(cell, law, grid, **states_of):
     oracle, learned = law, isinstance(law, WithData)
     known = name in _samplers.REGISTRY and not learned
     return Run(
-        law.data if learned else law, name, known, parameters, grid, cell.start, cell.seed, **states_of, oracle=oracle
+        law.data if learned else law,
+        name,
+        known,
+        parameters,
+        grid,
+        cell.start,
+        cell.seed,
+        **states_of,
+        oracle=oracle,
+        function=_resolve("sampler", name)[0],
     )
 
 
@@ -525,6 +538,7 @@ def run_cell(cell: Cell, metrics: Sequence[str], exact_draws: int | None = None,
             found.append(
                 {
                     **{column: record[column] for column in COLUMNS},
+                    **({"squares": measured["squares"]} if "squares" in measured else {}),
                     "calls": dict(sorted(counted.calls.items())),
                     "inner": {k: int(v) for k, v in sorted(inner.items())},
                     "seconds": seconds,
@@ -566,6 +580,9 @@ def _stored(folder, key, cell, metric):
             kind = None if record[name] is None else type(record[name])
             if kind not in kinds or (kind in (int, float) and not abs(record[name]) <= sys.float_info.max):
                 raise ValueError(f"{name} is {record[name]!r}")
+        squares = record.get("squares", [])
+        if not isinstance(squares, list) or not all(type(s) is float and 0 <= s <= sys.float_info.max for s in squares):
+            raise ValueError("squares are no list of nonnegative numbers")
     except (ValueError, RecursionError) as error:
         raise DamagedRecord(f"{path}: not a record of this sweep ({error}); remove it and run again") from None
     return record
@@ -608,17 +625,22 @@ class Cluster:
             fail("scheduler", self.scheduler, "the address of a scheduler, such as tcp://192.168.1.2:8786")
 
 
-@dataclass
+@dataclass(repr=False)
 class Sweep:
     """Result of `sweep`: the rows, how many were computed and reused, and the paths written (None without ``out``).
 
-    ``refused`` lists the combinations that were left out, each with its reason (only with ``refused="skip"``).
+    ``refused`` lists the combinations that were left out, each with its reason (only with ``refused="skip"``). ``squares``
+    has for every row the squared distances of its starts (metric ``coupled``) or None. In a notebook it shows as a table.
 
     Examples
     --------
-    >>> done = sweep(target="gaussian", sampler="ddim", steps=5, seeds=1, samples=10)
+    >>> done = sweep(target="gaussian", sampler=["ddim", "heun"], steps=[5, 10, 20], seeds=1, samples=10)
     >>> done.rows[0]["metric"], done.computed, done.table
-    ('w2', 1, None)
+    ('w2', 6, None)
+    >>> done
+    Sweep(6 rows: 1 target, 2 samplers, 1 schedule, 3 steps, 1 seed, metric w2; 6 computed, 0 reused)
+    >>> print(done.slopes()[0])
+    gaussian, ddim, log_linear, w2: slope -0.90 [-1.16, -0.64] over N = 5 to 20
     """
 
     rows: list
@@ -629,6 +651,52 @@ class Sweep:
     seconds: list = field(default_factory=list)
     timings: Path | None = None
     refused: list = field(default_factory=list)
+    squares: list = field(default_factory=list)
+
+    def __repr__(self):
+        counts = []
+        for name in ("target", "sampler", "schedule", "steps", "seed"):
+            number = len({row[name] for row in self.rows})
+            counts.append(f"{number} {name}" + ("s" if number != 1 and name != "steps" else ""))
+        metrics = ", ".join(dict.fromkeys(str(row["metric"]) for row in self.rows))
+        counted = f"{self.computed} computed, {self.reused} reused"
+        return f"Sweep({len(self.rows)} rows: {', '.join(counts)}, metric {metrics}; {counted})"
+
+    def _repr_html_(self):
+        head = (*SUMMARY[:4], "metric", *SUMMARY[5:])
+        return html_table([head, *(tuple(map(str, line)) for line in summary(self.rows))])
+
+    def curves(self) -> list[Curve]:
+        """The curves of the sweep: see `results.Curve`."""
+        times = self.seconds or [None] * len(self.rows)
+        whole = [{**row, "seconds": seconds} for row, seconds in zip(self.rows, times)]
+        return curves(whole)
+
+    def slopes(self, x: Literal["steps", "calls", "seconds"] = "steps") -> list[Order]:
+        """The order of every curve with its 95 % interval and its range, or the reason why none can be fitted."""
+        return [curve.order(x) for curve in self.curves()]
+
+    def plot(self, x: Literal["steps", "calls", "seconds"] = "steps") -> Any:
+        """A matplotlib ``Figure`` of the curves, as `exactdiffusion.plot` draws a folder; a notebook shows it."""
+        from .figures import style
+        from .plot import draw
+
+        with style():
+            return draw(self.curves(), x)
+
+    def to_pandas(self) -> Any:
+        """The rows as a ``pandas.DataFrame``; a ModuleNotFoundError says how to install pandas, which is no dependency."""
+        try:
+            import pandas
+        except ImportError:
+            raise ModuleNotFoundError(
+                "to_pandas: pandas is not installed; expected pip install pandas (the rows are a list of dicts: .rows)"
+            ) from None
+        return pandas.DataFrame(self.rows)
+
+    def compare(self) -> Comparison:
+        """Every two samplers, paired, at equal steps and at equal calls: see `comparison.compare`."""
+        return compare(self.rows, self.squares or None)
 
 
 def sweep(
@@ -791,7 +859,14 @@ def sweep_grids(
     # Rows come in the order of the grids, whichever cell was done first.
     ordered = [found[pair] for pair in wanted]
     rows = [{column: record[column] for column in COLUMNS} for record in ordered]
-    done = Sweep(rows, len(found) - reused, reused, seconds=[record["seconds"] for record in ordered], refused=left_out)
+    done = Sweep(
+        rows,
+        len(found) - reused,
+        reused,
+        seconds=[record["seconds"] for record in ordered],
+        refused=left_out,
+        squares=[record.get("squares") for record in ordered],
+    )
     if out is not None:
         entries = {
             "arguments": _arguments(grids),
@@ -1131,6 +1206,13 @@ def _ray(groups, codes, scheduler, out, exact_draws):
             ray.shutdown()
 
 
+#: Head of the columns of `summary`.
+SUMMARY = (
+    *("target", "sampler", "schedule", "steps", "metric", "seeds", "mean", "sd", "lowest lower end"),
+    *("exact draws", "how it was measured"),
+)
+
+
 def summary(rows: Sequence[Row]) -> Iterator[tuple]:
     """Mean, standard deviation over seeds, smallest lower end, scores of exact draws (mean and central 90 %) and the rung,
     with a vacuous bound beside it, per (target, sampler, schedule, steps, metric).
@@ -1152,6 +1234,12 @@ def summary(rows: Sequence[Row]) -> Iterator[tuple]:
         drawn = "-" if mean is None else "0" if high == 0 else f"{mean:.3g} [{low:.3g}, {high:.3g}]"
         vacuous = next((m for m in members if m["vacuous"] is not None), None)
         beside = "" if vacuous is None else f"; vacuous bound {vacuous['bound']:.2g}: {vacuous['vacuous']}"
+        errors = [
+            f"{name.replace('_', ' ')} {max(v):.2g}"
+            for name in ("reference_error", "start_error")
+            if (v := [m[name] for m in members if m.get(name) is not None])
+        ]
+        beside += "".join(f"; {text}" for text in errors)
         yield (
             *key,
             len(members),
