@@ -186,6 +186,15 @@ def test_seeds_are_the_pairs_of_an_empirical_distance():
     assert "two or more" in alone.verdict
 
 
+def test_values_within_the_band_of_exact_draws_are_said_to_be():
+    done = ed.sweep(target="two_moons", sampler=["ddim", "heun"], steps=40, seeds=3, samples=40, exact_draws=60)
+    pair = done.compare().pairs[0]
+    assert all(r["value"] <= r["exact_draws_high"] for r in done.rows)
+    assert "as exact draws do" in pair.verdict
+    far = ed.sweep(target="two_moons", sampler=["ddim", "heun"], steps=3, seeds=3, samples=40, exact_draws=60)
+    assert far.compare().pairs[0].note is None
+
+
 def test_exact_values_are_compared_exactly():
     pair = ed.sweep(target=GAUSSIAN, sampler=["ddim", "heun"], steps=5, seeds=1, samples=10).compare().pairs[0]
     assert pair.separated

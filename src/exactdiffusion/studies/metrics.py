@@ -209,19 +209,21 @@ def _band_share(runs):
 
 @dataclass(frozen=True)
 class Exact:
-    """``w2`` and ``kl`` = KL(target || output) as (value, error); ``kl`` is None where it is not known."""
+    """``w2``, ``kl`` = KL(target || output) and total variation ``tv`` as (value, error); None where it is not known."""
 
     rung: str
     method: str
     w2: tuple
     kl: tuple | None
+    tv: tuple | None = None
 
 
 def exact_output(run: Run) -> Exact | None:
     """Distances of the output *law* from the target where they need no samples, else None.
 
     Known for registered samplers on one Gaussian (any covariance) and on mixtures of equal isotropic Gaussians whose centres
-    lie on a line: there every sampler acts on the line alone, and across it as on a Gaussian.
+    lie on a line: there every sampler acts on the line alone, and across it as on a Gaussian. Known as well for random
+    samplers on mixtures of concentric isotropic Gaussians, from an exact start: there the law of the radius is enough.
     """
     from .. import samplers
     from ..laws import GaussianMixture
@@ -265,7 +267,11 @@ class _Hidden:
 def _exact(hidden):
     run = hidden.run
     alive = np.flatnonzero(run.law.weights > 0)
-    return _closed_form(run) if len(alive) == 1 else _line(run)
+    if len(alive) == 1:
+        return _closed_form(run)
+    if run.law.kind == "isotropic" and run.law.dim > 1 and not np.any(run.law.means[alive]):
+        return _radial(run)
+    return _line(run)
 
 
 def _gaussian_output(run, mean, cov):
@@ -282,7 +288,29 @@ def _closed_form(run):
     mean, cov = run.law.mean, run.law.covariance
     out = _gaussian_output(run, mean, cov)
     w2, kl = bures_w2(mean, cov, out.mean, out.cov), gaussian_kl(mean, cov, out.mean, out.cov)
-    return Exact("closed form", "Gaussian output law", (w2, 0.0), (kl, 0.0) if math.isfinite(kl) else None)
+    tv = None
+    if run.law.dim == 1:
+        tv = _gaussian_tv(float(mean[0]), float(cov.ravel()[0]), float(out.mean[0]), float(out.cov.ravel()[0])), 0.0
+    return Exact("closed form", "Gaussian output law", (w2, 0.0), (kl, 0.0) if math.isfinite(kl) else None, tv)
+
+
+def _gaussian_tv(mean, variance, other, its_variance):
+    """Total variation of two Gaussians on a line: their densities cross at the roots of a quadratic."""
+    from scipy.special import ndtr
+
+    if not variance > 0 or not its_variance > 0:
+        return 0.0 if (mean, variance) == (other, its_variance) else 1.0
+    # log ratio of the densities, a quadratic in x - mean
+    gap = other - mean
+    coefficients = [
+        0.5 / its_variance - 0.5 / variance,
+        -gap / its_variance,
+        0.5 * gap**2 / its_variance + 0.5 * math.log(its_variance / variance),
+    ]
+    roots = np.roots(coefficients) if any(coefficients[:2]) else np.array([])
+    cuts = np.concatenate([[-np.inf], np.sort(roots[np.isreal(roots)].real), [np.inf]])
+    ours, theirs = ndtr(cuts / math.sqrt(variance)), ndtr((cuts - gap) / math.sqrt(its_variance))
+    return 0.5 * float(np.sum(np.abs(np.diff(ours) - np.diff(theirs))))
 
 
 #: Densities of random samplers are propagated where the centres are within this many standard deviations: the nodes, and
@@ -312,11 +340,12 @@ def _line(run):
             inner = _stochastic_line(run, parts.law)
         else:
             inner = _monotone_line(run, parts.law)
+            inner = None if inner is None else (*inner, None)
     except (line.AssumptionViolated, line.QuadratureError):
         return None
     if inner is None:
         return None
-    (w2, error), kl = inner
+    (w2, error), kl, tv = inner
     square, slack = w2**2, 2 * w2 * error
     variance, size = parts.variance, float(np.linalg.norm(parts.offset))
     # across the line: one coordinate along the offset, the others centred; independent of the line, so W2^2 and KL add up
@@ -330,25 +359,66 @@ def _line(run):
                 kl = (kl[0] + count * part, kl[1]) if math.isfinite(part) else None
     value = math.sqrt(square)
     error = slack / (2 * value) if value > 0 else error
-    return Exact("one dimension", "quadrature on the line of the centres, exact Gaussian across", (value, error), kl)
+    return Exact(
+        "one dimension",
+        "quadrature on the line of the centres, exact Gaussian across",
+        (value, error),
+        kl,
+        tv if parts.codimension == 0 else None,
+    )
+
+
+def _radial(run):
+    """The exact law of a random sampler on concentric isotropic Gaussians, from the law of the radius."""
+    from ..output_laws import line, radial
+
+    if run.start != "exact" or not _pushes_densities(run):
+        return None
+    options = {**run.parameters, **({"nonconvex": "contact"} if _asks_prox(run) else {})}
+    try:
+        fine, coarse = (radial.propagate(run.law, run.grid, run.name, "exact", refine=r, **options) for r in (2.0, 1.0))
+    except (ValueError, line.AssumptionViolated, line.QuadratureError):
+        return None
+    found, rough = (line.divergences(p.target, p.law) for p in (fine, coarse))
+
+    # the change from half as many nodes, rounding of N sums, and for W2 the neglected tails: as in line.study
+    rounding = 8 * EPS * math.sqrt(run.grid.N)
+    w2, width = found.w2, float(fine.law.x[-1] - fine.law.x[0])
+    error = abs(w2 - rough.w2) + rounding * width + 2e-10 * w2
+    # the nodes leave out a mass of about 1e-12, which counts times a log ratio of at most 20 or so
+    kl = found.kl, abs(found.kl - rough.kl) + rounding * math.sqrt(2 * max(found.kl, 0.0)) + 2e-11
+    known = math.isfinite(found.kl) and fine.unresolved <= math.exp(-line.DEPTH / 2)
+    tv = found.tv, abs(found.tv - rough.tv) + rounding
+    return Exact("one dimension", "quadrature of the law of the radius", (w2, error), kl if known else None, tv)
+
+
+def _asks_prox(run):
+    from .. import samplers
+
+    return samplers.REGISTRY[run.name].oracle == "prox"
+
+
+def _pushes_densities(run):
+    """Whether the densities of a run can be pushed through every step: a random sampler that has a step on a line."""
+    from .. import samplers
+    from ..output_laws import line
+
+    info = samplers.REGISTRY[run.name]
+    ends_at_data = run.grid.sigma[-1] == 0 and run.grid.scale[-1] == 1
+    if not info.stochastic or info.line is None or not run.grid.is_vp or not ends_at_data:
+        return False
+    # parameters that the step on a line knows; step and last_noise belong to every scheme that has them
+    known = {*line.line_parameters(info.line), *({"step", "last_noise"} & set(inspect.signature(info.function).parameters))}
+    return not set(run.parameters) - known
 
 
 def _stochastic_line(run, law):
-    """(W2, error) and (KL, error) of a random sampler on a line, the density pushed through every step."""
-    from .. import samplers
+    """(W2, error), (KL, error) and (TV, error) of a random sampler on a line, the density pushed through every step."""
     from ..laws import GaussianMixture
     from ..output_laws import line
 
     # refuse runs that the quadrature of densities cannot do, or not in seconds
-    info = samplers.REGISTRY[run.name]
-    ends_at_data = run.grid.sigma[-1] == 0 and run.grid.scale[-1] == 1
-    if float(np.ptp(law.means)) > _WIDE * math.sqrt(float(np.max(law.covariances))):
-        return None
-    if info.line is None or not run.grid.is_vp or not ends_at_data:
-        return None
-    # parameters that the step on a line knows; step and last_noise belong to every scheme that has them
-    known = {*line.line_parameters(info.line), *({"step", "last_noise"} & set(inspect.signature(info.function).parameters))}
-    if set(run.parameters) - known:
+    if float(np.ptp(law.means)) > _WIDE * math.sqrt(float(np.max(law.covariances))) or not _pushes_densities(run):
         return None
 
     # the law of the start, on nodes where it is Gaussian
@@ -360,11 +430,11 @@ def _stochastic_line(run, law):
 
     # push the density through every step
     options = dict(run.parameters)
-    if info.oracle == "prox":
+    if _asks_prox(run):
         options["nonconvex"] = "contact"
     found = line.study(law, run.grid, run.name, start, **options).divergences
     kl = (found.kl.value, found.kl.error) if math.isfinite(found.kl.value) and math.isfinite(found.kl.error) else None
-    return (found.w2.value, found.w2.error), kl
+    return (found.w2.value, found.w2.error), kl, (found.tv.value, found.tv.error)
 
 
 def quantiles(law: Any, z: np.ndarray) -> np.ndarray:
@@ -689,6 +759,31 @@ def _kl(run):
         exact.rung,
         f"KL(target | output), {exact.method}",
         *(kl_bound(run) or (None, None, None)),
+    )
+
+
+def _law_refusal(run):
+    if exact_output(run) is None:
+        return (
+            "the law of the output is known exactly for registered samplers on one Gaussian and on equal isotropic "
+            "Gaussians with centres on a line, and for random ones on concentric Gaussians (start='exact'); the metric w2 "
+            "or coupled would do"
+        )
+    return None
+
+
+@metric("law", "exact law of the output: its W2, with KL and total variation beside it", refusal=_law_refusal)
+def _law(run):
+    exact = exact_output(run)
+    value, error = exact.w2
+    beside = [f"{name} {known[0]:.6g}" for name, known in (("KL", exact.kl), ("TV", exact.tv)) if known is not None]
+    return result(
+        value,
+        max(value - error, 0.0),
+        value + error,
+        "rounding" if exact.rung == "closed form" else "quadrature",
+        exact.rung,
+        f"W2 of the {exact.method}" + (f"; {', '.join(beside)}" if beside else "; KL and TV not known"),
     )
 
 

@@ -48,6 +48,7 @@ LABELS = {
     "kl": "KL to the target (nats)",
     "modes": "total variation of mode weights",
     "mse_excess": "excess MSE (squared data units)",
+    "law": "W₂ of the exact output law (data units)",
     "coupled": "RMS distance to the fine reference (data units)",
 }
 #: Below this multiple of the mean that exact draws score a point says more about the measurement than about the sampler: at
