@@ -241,9 +241,9 @@ def compare(rows: Sequence[Row], squares: Sequence[Any] | None = None) -> Compar
 
     Examples
     --------
-    >>> done = ed.sweep(target="gaussian", sampler=["ddim", "heun"], steps=[5, 10], seeds=1, samples=10)
+    >>> done = ed.sweep(target="gaussian", sampler=["ddim", "heun"], steps=[10, 20], seeds=1, samples=10)
     >>> [(pair.by, pair.at, pair.separated) for pair in compare(done.rows).pairs]
-    [('steps', 5, True), ('steps', 10, True), ('calls', 10, True)]
+    [('steps', 10, True), ('steps', 20, True), ('calls', 20, True)]
     """
     squares = [None] * len(rows) if squares is None else squares
 

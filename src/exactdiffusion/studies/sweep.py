@@ -640,7 +640,7 @@ class Sweep:
     >>> done
     Sweep(6 rows: 1 target, 2 samplers, 1 schedule, 3 steps, 1 seed, metric w2; 6 computed, 0 reused)
     >>> print(done.slopes()[0])
-    gaussian, ddim, log_linear, w2: slope -0.90 [-1.16, -0.64] over N = 5 to 20
+    gaussian, ddim, vp_linear, w2: slope -0.90 [-1.11, -0.70] over N = 5 to 20
     """
 
     rows: list
