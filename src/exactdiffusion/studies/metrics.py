@@ -8,6 +8,7 @@ first two depends on a seed.
 
 import inspect
 import math
+import numbers
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -20,7 +21,6 @@ from .._core.typing import Row
 from .._core.validation import fail
 from ..statements import projection as projection_bounds
 from ..statements import proximal as proximal_bounds
-from .objects import is_number
 
 __all__ = [
     "METRICS",
@@ -1022,7 +1022,7 @@ def as_metric(name: str, function: Any) -> Metric:
 
     def measure(run):
         found = function(run)
-        if is_number(found):
+        if isinstance(found, numbers.Real) and not isinstance(found, bool):
             found = result(found, None, None, "none", "samples", f"{name.partition('@')[0]} of the samples")
         if not isinstance(found, dict) or not set(result(0.0, None, None, "", "", "")) <= set(found):
             fail("metric", f"{found!r:.60}, the answer of {name}", "a number, or a dict made by metrics.result")

@@ -13,11 +13,11 @@ import functools
 import hashlib
 import inspect
 import json
-import numbers
 import sys
 import sysconfig
 import types
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,13 @@ import numpy as np
 
 from .._core.validation import fail
 
-__all__ = ["OBJECTS", "WithData", "digest", "labels", "law_from"]
+__all__ = ["OBJECTS", "WithData", "data_digest", "digest", "labels", "law_from"]
 
 #: (kind, label) -> (object, digest) of this process
 OBJECTS: dict[tuple[str, str], tuple[Any, str]] = {}
 
 _INSTALLED = tuple({str(Path(sysconfig.get_path(name)).resolve()) for name in ("purelib", "platlib")})
-_DATA_CLASSES = ("PointCloud", "GaussianMixture", "Sphere", "Torus", "Subspace")  # whose arrays `sweep._data_digest` knows
+_DATA_CLASSES = ("PointCloud", "GaussianMixture", "Sphere", "Torus", "Subspace")  # whose numbers `data_digest` knows
 
 
 class _Unknown(Exception):
@@ -193,9 +193,7 @@ class _Walk:
             raise _Unknown("a random generator, whose state changes with every draw (samplers take noise=)")
         self.add(type(value))
         if type(value).__name__ in _DATA_CLASSES and _ours(type(value).__module__):
-            from .sweep import _data_digest
-
-            return self.text(_data_digest.__wrapped__(value))
+            return self.text(data_digest.__wrapped__(value))
         if dataclasses.is_dataclass(value):
             return self.add({field.name: getattr(value, field.name) for field in dataclasses.fields(value)})
         if not hasattr(value, "__dict__") or not (vars(value) or type(value).__flags__ & (1 << 9)):
@@ -224,6 +222,44 @@ def _version(module):
     if top is None or _ours(top.__name__) or top.__name__ in sys.stdlib_module_names:
         return ""
     return str(getattr(top, "__version__", None) or hashlib.sha256(Path(str(top.__file__)).read_bytes()).hexdigest())
+
+
+# Of clouds, mixtures, spheres and tori, subspaces.
+_DATA = (
+    "points",
+    "weights",
+    "means",
+    "covariances",
+    "dim",
+    "radius",
+    "radii",
+    "sphere_dim",
+    "block",
+    "center",
+    "offset",
+    "basis",
+    "flat",
+    "_lam",
+)
+
+
+@lru_cache(maxsize=32)
+def data_digest(law: Any) -> str:
+    """SHA-256 of the numbers that make a law of the package.
+
+    Examples
+    --------
+    >>> data_digest(ed.Sphere(1.0, 2)) == data_digest(ed.Sphere(1.0, 3))
+    False
+    """
+    digest = hashlib.sha256()
+    for name in _DATA:
+        value = getattr(law, name, None)
+        if all(isinstance(a, (float, int)) for a in (value if isinstance(value, tuple) else (value,))):
+            value = np.asarray(value)
+        if isinstance(value, np.ndarray):
+            digest.update(name.encode() + str(value.shape).encode() + np.ascontiguousarray(value).tobytes())
+    return digest.hexdigest()
 
 
 # -- objects as arguments of a sweep ----------------------------------------------------------------------------------------
@@ -413,14 +449,3 @@ def _name(kind, item):
         return f"{_name(kind, item[0].fn)}_denoiser"
     text = getattr(item, "__name__", type(item).__name__)
     return "".join(c for c in text if c.isalnum() or c == "_") or kind
-
-
-def is_number(value: Any) -> bool:
-    """Whether a metric returned a plain number.
-
-    Examples
-    --------
-    >>> is_number(0.5), is_number({"value": 0.5})
-    (True, False)
-    """
-    return isinstance(value, (numbers.Real, np.floating)) and not isinstance(value, bool)

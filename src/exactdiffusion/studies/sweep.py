@@ -35,7 +35,7 @@ from .._core.typing import Array, Row, StrPath
 from .._core.validation import choice, fail, integer
 from .comparison import Comparison, compare, html_table
 from .metrics import METRICS, Run, _central_band, _fitting_runs, as_metric, refuse
-from .objects import OBJECTS, WithData, labels, law_from
+from .objects import OBJECTS, WithData, data_digest, labels, law_from
 from .results import FORMAT, Curve, Order, check_format, curves
 
 __all__ = [
@@ -364,38 +364,7 @@ def _code(target, sampler=None, schedule=None):
         if kind == "target" and "denoiser" in parameters:
             external["denoiser"] = _denoiser(parameters)[1]
     libraries = {name: version for name, version in versions().items() if name != "matplotlib"}
-    return {"source": source_digest(), "libraries": libraries, "external": external, "data": _data_digest(law_of(target))}
-
-
-# Of clouds, mixtures, spheres and tori, subspaces.
-_DATA = (
-    "points",
-    "weights",
-    "means",
-    "covariances",
-    "dim",
-    "radius",
-    "radii",
-    "sphere_dim",
-    "block",
-    "center",
-    "offset",
-    "basis",
-    "flat",
-    "_lam",
-)
-
-
-@lru_cache(maxsize=32)
-def _data_digest(law):
-    digest = hashlib.sha256()
-    for name in _DATA:
-        value = getattr(law, name, None)
-        if all(isinstance(a, (float, int)) for a in (value if isinstance(value, tuple) else (value,))):
-            value = np.asarray(value)
-        if isinstance(value, np.ndarray):
-            digest.update(name.encode() + str(value.shape).encode() + np.ascontiguousarray(value).tobytes())
-    return digest.hexdigest()
+    return {"source": source_digest(), "libraries": libraries, "external": external, "data": data_digest(law_of(target))}
 
 
 def _run_of(cell, law, grid, **states_of):
@@ -829,7 +798,7 @@ def sweep_grids(
     named = ("target", "sampler", "schedule", "metric")
     grids = [{**grid, **{kind: labels(kind, grid[kind]) for kind in named}} for grid in grids]
     if out is not None:
-        _begin_folder(Path(out))
+        check_format(out)
     codes, found = {}, {}
     tasks: dict[Any, Any] = {}
 
@@ -845,6 +814,8 @@ def sweep_grids(
     )
 
     # Read the records that are there, and compute the others.
+    if out is not None and not (Path(out) / "sweep.json").is_file():
+        files.write_whole(Path(out) / "sweep.json", files.json_text({"format": FORMAT}))
     for cell, metric in wanted:
         key = key_of(cell, metric)
         record = _stored(out, key, cell, metric) if out is not None else None
@@ -992,15 +963,6 @@ def _allowed(cell, metrics, refused, left_out, known):
                 raise
             left_out.append({**parse_only, "metric": metric, "reason": str(error)[:300]})
     return allowed
-
-
-def _begin_folder(out):
-    """Refuse a folder of another format before anything runs; a new one says its own."""
-    path = out / "sweep.json"
-    if path.is_file():
-        check_format(out)
-    else:
-        files.write_whole(path, files.json_text({"format": FORMAT}))
 
 
 # -- running ---------------------------------------------------------------------------------------------------------------
