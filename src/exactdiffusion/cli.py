@@ -273,20 +273,10 @@ def _sweep(args):
     except (OSError, MemoryError, sweep.DamagedRecord) as error:
         print(f"exactdiffusion sweep: {error}; every stored record is kept", file=sys.stderr)
         return 1
-    head = (
-        "target",
-        "sampler",
-        "schedule",
-        "steps",
-        "metric",
-        "seeds",
-        "mean",
-        "sd",
-        "lowest lower end",
-        "exact draws",
-        "rung",
-    )
-    _table([head, *sweep.summary(result.rows)])
+    _table([sweep.SUMMARY, *sweep.summary(result.rows)])
+    pairs = result.compare()
+    if pairs.pairs:
+        print(f"\npaired differences, first minus second\n{pairs}\n")
     if result.refused:
         print(f"{len(result.refused)} combinations left out, the first: {result.refused[0]['reason']}")
     print(f"{result.computed} computed, {result.reused} reused")
@@ -465,8 +455,10 @@ def parser() -> argparse.ArgumentParser:
     c = commands.add_parser(
         "sweep",
         help="step count versus error for grids of targets, samplers, schedules and seeds",
-        description="Lists are separated by commas; NAME:PARAMETER=VALUE sets a parameter; MODULE:FUNCTION names a "
-        "target, sampler or schedule of your own. An interrupted sweep resumes when run again. A TOML file "
+        description="Lists are separated by commas; NAME:PARAMETER=VALUE sets a parameter. FILE.py:NAME "
+        "(or MODULE:NAME) is a target, sampler, schedule or metric of your own, and TARGET:denoiser=FILE.py:NAME your "
+        "denoiser on the data of a target: the file is run, so name only files that you trust. A .npy or .csv file is a "
+        "target of points, which are read and never unpickled. An interrupted sweep resumes when run again. A TOML file "
         "says the same as the flags (see exactdiffusion.studies.sweepfile).",
     )
     c.add_argument("file", nargs="?", metavar="FILE.toml", help="a sweep file, in place of the flags down to --refused")

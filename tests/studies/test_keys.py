@@ -19,7 +19,7 @@ from exactdiffusion.papers import conditional_mean
 from exactdiffusion.papers.projection import adversaries
 from exactdiffusion.prox.solver import EqualVariance
 from exactdiffusion.schedules import Grid
-from exactdiffusion.studies import metrics, sweep
+from exactdiffusion.studies import metrics, objects, sweep
 
 # ---------------------------------------------------------------------------------------------------- exact outputs
 
@@ -104,6 +104,8 @@ def test_every_field_of_a_run_and_of_a_grid_is_changed_above_or_cannot_matter():
         "first",
         "samples",
         "path",
+        "oracle",
+        "function",
     }
     assert {f.name for f in dataclasses.fields(Grid)} == {"scale", "sigma", "time", "rate", "strict"}
     run = _run(GaussianMixture(**ONE), GRID)
@@ -227,8 +229,8 @@ FAMILIES = {
 def test_digest_of_the_data_sees_every_argument_of_a_law(family):
     digests = []
     for law in FAMILIES[family]:
-        digests.append(sweep._data_digest.__wrapped__(law))
-        assert sweep._data_digest.__wrapped__(law) == digests[-1]
+        digests.append(objects.data_digest.__wrapped__(law))
+        assert objects.data_digest.__wrapped__(law) == digests[-1]
     assert len(set(digests)) == len(digests)
 
 

@@ -368,3 +368,51 @@ def test_error_of_a_map_that_folds_is_three_times_the_change():
     half, _ = metrics._sorted_line(np.abs, law, 2**9)
     assert error > 0
     assert error == pytest.approx(3 * abs(value - half), rel=1e-12)
+
+
+# ------------------------------------------------------------------------------------------------ the metric law
+
+
+@pytest.mark.parametrize("name", ["ddpm", "euler_maruyama"])
+def test_law_of_the_radius_is_the_closed_form_on_one_gaussian(name):
+    """Two concentric parts of one variance are a Gaussian: the closed form against the radius, in three dimensions."""
+    grid, split = schedules.vp_linear(6), GaussianMixture([0.4, 0.6], np.zeros((2, 3)), [0.3, 0.3])
+    found = metrics.exact_output(_run(split, name, grid, "exact"))
+    exact = metrics.exact_output(_run(GaussianMixture([1.0], np.zeros((1, 3)), 0.3), name, grid, "exact"))
+    assert (found.method, exact.rung) == ("quadrature of the law of the radius", "closed form")
+    for one, other in ((found.w2, exact.w2), (found.kl, exact.kl)):
+        assert abs(one[0] - other[0]) <= one[1], (one, other)
+        assert one[1] < 1e-6 * one[0]
+    assert metrics.exact_output(_run(split, name, grid)) is None  # a Gaussian start is no mixture of this kind at level 0
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [((0.0, 1.0), (0.5, 1.0)), ((0.0, 1.0), (0.3, 2.0)), ((-1.0, 0.5), (1.0, 0.04)), ((0.0, 1.0), (0.0, 1.1))],
+)
+def test_total_variation_of_two_gaussians(one, other):
+    x = np.linspace(-12, 12, 200_001)
+    p, q = (np.exp(-0.5 * (x - m) ** 2 / v) / math.sqrt(2 * math.pi * v) for m, v in (one, other))
+    expected = distances.tv_quadrature(p, q, np.full(x.shape, x[1] - x[0]))
+    # the kink of |p - q| costs the trapezoidal rule the square of its step
+    assert abs(metrics._gaussian_tv(*one, *other) - expected) <= 1e-8
+
+
+def test_total_variation_on_a_line_agrees_with_the_closed_form():
+    grid, split = schedules.vp_linear(6), GaussianMixture([0.4, 0.6], [[0.7], [0.7 + 1e-9]], 0.3)
+    found = metrics.exact_output(_run(split, "ddpm", grid, "exact"))
+    exact = metrics.exact_output(_run(GaussianMixture([1.0], [[0.7]], 0.3), "ddpm", grid, "exact"))
+    # moving 0.6 of the mass by 1e-9 changes a total variation by at most 1e-9 / sqrt(2 pi 0.3), in target and output
+    assert abs(found.tv[0] - exact.tv[0]) <= found.tv[1] + 2e-9
+    assert exact.tv[0] > 1e-3
+
+
+def test_metric_law_names_its_measure_and_refuses_where_no_law_is_known():
+    job = {"steps": 6, "seeds": 1, "samples": 5, "start": "exact", "metric": ["law", "kl", "w2"]}
+    law, kl, w2 = sweep.sweep(target="two_gaussians:dim=1", sampler="ddpm", **job).rows
+    assert law["value"] == w2["value"]
+    assert f"KL {kl['value']:.6g}" in law["method"]
+    assert "TV 0." in law["method"]
+    assert law["lower"] < law["value"] < law["upper"]
+    with pytest.raises(ValueError, match=r"metric: got 'law'.*the metric w2 or coupled would do"):
+        sweep.sweep(target="rings", sampler="ddim", steps=6, seeds=1, samples=5, metric="law")

@@ -1,3 +1,3 @@
 """Sweeps over steps and samplers, their metrics, results, plots, reports and figures."""
 
-__all__ = ["demo", "figures", "metrics", "plot", "report", "results", "sweep", "sweepfile"]
+__all__ = ["comparison", "demo", "figures", "metrics", "objects", "plot", "report", "results", "sweep", "sweepfile"]

@@ -139,7 +139,7 @@ def experiments() -> dict[str, ModuleType]:
     """
     found = {}
     for path in sorted(experiments_dir().glob("*/*.py")):
-        if path.name.startswith("_") or path.parent.name == "howto":  # scripts that draw nothing
+        if path.name.startswith("_") or path.parent.name == "howto":  # worked examples, not figures
             continue
         module = _load(path, f"exactdiffusion_experiments.{path.parent.name}.{path.stem}")
         missing = [n for n in _REQUIRED if not hasattr(module, n)]

@@ -8,8 +8,9 @@ first two depends on a seed.
 
 import inspect
 import math
+import numbers
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -26,6 +27,7 @@ __all__ = [
     "Exact",
     "Metric",
     "Run",
+    "as_metric",
     "ddim_distance_bound",
     "exact_output",
     "kl_bound",
@@ -43,8 +45,9 @@ EPS = float(np.finfo(np.float64).eps)
 class Run:
     """One finished cell, as a metric sees it.
 
-    ``name`` is the sampler's name and ``known`` says that it is one of `samplers.REGISTRY` (exact output laws exist only
-    then); ``parameters`` are the sampler's; ``first`` and ``samples`` the first and last state (n, d).
+    ``name`` is the sampler's name and ``known`` says that it is one of `samplers.REGISTRY` on the exact oracle (exact output
+    laws exist only then); ``parameters`` are the sampler's; ``first`` and ``samples`` the first and last state (n, d).
+    ``oracle`` is what the sampler asked: ``law``, or a denoiser of the user's own; ``function`` is the sampler.
 
     Examples
     --------
@@ -65,6 +68,8 @@ class Run:
     first: Any = None
     samples: Any = None
     path: tuple = ()
+    oracle: Any = None
+    function: Callable | None = None
 
 
 @dataclass(frozen=True)
@@ -135,8 +140,12 @@ def result(
     statement: str | None = None,
     bound_kind: str | None = None,
     vacuous: str | None = None,
+    reference_error: float | None = None,
+    start_error: float | None = None,
 ) -> Row:
     """The measurement of one metric; the keys are columns of the table. ``interval`` says how lower and upper are known.
+
+    ``reference_error`` and ``start_error`` belong to metrics that compare with a reference run: see ``coupled``.
 
     Examples
     --------
@@ -154,6 +163,8 @@ def result(
         "statement": statement,
         "bound_kind": bound_kind,
         "vacuous": vacuous,
+        "reference_error": reference_error,
+        "start_error": start_error,
     }
 
 
@@ -198,19 +209,21 @@ def _band_share(runs):
 
 @dataclass(frozen=True)
 class Exact:
-    """``w2`` and ``kl`` = KL(target || output) as (value, error); ``kl`` is None where it is not known."""
+    """``w2``, ``kl`` = KL(target || output) and total variation ``tv`` as (value, error); None where it is not known."""
 
     rung: str
     method: str
     w2: tuple
     kl: tuple | None
+    tv: tuple | None = None
 
 
 def exact_output(run: Run) -> Exact | None:
     """Distances of the output *law* from the target where they need no samples, else None.
 
     Known for registered samplers on one Gaussian (any covariance) and on mixtures of equal isotropic Gaussians whose centres
-    lie on a line: there every sampler acts on the line alone, and across it as on a Gaussian.
+    lie on a line: there every sampler acts on the line alone, and across it as on a Gaussian. Known as well for random
+    samplers on mixtures of concentric isotropic Gaussians, from an exact start: there the law of the radius is enough.
     """
     from .. import samplers
     from ..laws import GaussianMixture
@@ -254,7 +267,11 @@ class _Hidden:
 def _exact(hidden):
     run = hidden.run
     alive = np.flatnonzero(run.law.weights > 0)
-    return _closed_form(run) if len(alive) == 1 else _line(run)
+    if len(alive) == 1:
+        return _closed_form(run)
+    if run.law.kind == "isotropic" and run.law.dim > 1 and not np.any(run.law.means[alive]):
+        return _radial(run)
+    return _line(run)
 
 
 def _gaussian_output(run, mean, cov):
@@ -271,7 +288,29 @@ def _closed_form(run):
     mean, cov = run.law.mean, run.law.covariance
     out = _gaussian_output(run, mean, cov)
     w2, kl = bures_w2(mean, cov, out.mean, out.cov), gaussian_kl(mean, cov, out.mean, out.cov)
-    return Exact("closed form", "Gaussian output law", (w2, 0.0), (kl, 0.0) if math.isfinite(kl) else None)
+    tv = None
+    if run.law.dim == 1:
+        tv = _gaussian_tv(float(mean[0]), float(cov.ravel()[0]), float(out.mean[0]), float(out.cov.ravel()[0])), 0.0
+    return Exact("closed form", "Gaussian output law", (w2, 0.0), (kl, 0.0) if math.isfinite(kl) else None, tv)
+
+
+def _gaussian_tv(mean, variance, other, its_variance):
+    """Total variation of two Gaussians on a line: their densities cross at the roots of a quadratic."""
+    from scipy.special import ndtr
+
+    if not variance > 0 or not its_variance > 0:
+        return 0.0 if (mean, variance) == (other, its_variance) else 1.0
+    # log ratio of the densities, a quadratic in x - mean
+    gap = other - mean
+    coefficients = [
+        0.5 / its_variance - 0.5 / variance,
+        -gap / its_variance,
+        0.5 * gap**2 / its_variance + 0.5 * math.log(its_variance / variance),
+    ]
+    roots = np.roots(coefficients) if any(coefficients[:2]) else np.array([])
+    cuts = np.concatenate([[-np.inf], np.sort(roots[np.isreal(roots)].real), [np.inf]])
+    ours, theirs = ndtr(cuts / math.sqrt(variance)), ndtr((cuts - gap) / math.sqrt(its_variance))
+    return 0.5 * float(np.sum(np.abs(np.diff(ours) - np.diff(theirs))))
 
 
 #: Densities of random samplers are propagated where the centres are within this many standard deviations: the nodes, and
@@ -301,11 +340,12 @@ def _line(run):
             inner = _stochastic_line(run, parts.law)
         else:
             inner = _monotone_line(run, parts.law)
+            inner = None if inner is None else (*inner, None)
     except (line.AssumptionViolated, line.QuadratureError):
         return None
     if inner is None:
         return None
-    (w2, error), kl = inner
+    (w2, error), kl, tv = inner
     square, slack = w2**2, 2 * w2 * error
     variance, size = parts.variance, float(np.linalg.norm(parts.offset))
     # across the line: one coordinate along the offset, the others centred; independent of the line, so W2^2 and KL add up
@@ -319,25 +359,66 @@ def _line(run):
                 kl = (kl[0] + count * part, kl[1]) if math.isfinite(part) else None
     value = math.sqrt(square)
     error = slack / (2 * value) if value > 0 else error
-    return Exact("one dimension", "quadrature on the line of the centres, exact Gaussian across", (value, error), kl)
+    return Exact(
+        "one dimension",
+        "quadrature on the line of the centres, exact Gaussian across",
+        (value, error),
+        kl,
+        tv if parts.codimension == 0 else None,
+    )
+
+
+def _radial(run):
+    """The exact law of a random sampler on concentric isotropic Gaussians, from the law of the radius."""
+    from ..output_laws import line, radial
+
+    if run.start != "exact" or not _pushes_densities(run):
+        return None
+    options = {**run.parameters, **({"nonconvex": "contact"} if _asks_prox(run) else {})}
+    try:
+        fine, coarse = (radial.propagate(run.law, run.grid, run.name, "exact", refine=r, **options) for r in (2.0, 1.0))
+    except (ValueError, line.AssumptionViolated, line.QuadratureError):
+        return None
+    found, rough = (line.divergences(p.target, p.law) for p in (fine, coarse))
+
+    # the change from half as many nodes, rounding of N sums, and for W2 the neglected tails: as in line.study
+    rounding = 8 * EPS * math.sqrt(run.grid.N)
+    w2, width = found.w2, float(fine.law.x[-1] - fine.law.x[0])
+    error = abs(w2 - rough.w2) + rounding * width + 2e-10 * w2
+    # the nodes leave out a mass of about 1e-12, which counts times a log ratio of at most 20 or so
+    kl = found.kl, abs(found.kl - rough.kl) + rounding * math.sqrt(2 * max(found.kl, 0.0)) + 2e-11
+    known = math.isfinite(found.kl) and fine.unresolved <= math.exp(-line.DEPTH / 2)
+    tv = found.tv, abs(found.tv - rough.tv) + rounding
+    return Exact("one dimension", "quadrature of the law of the radius", (w2, error), kl if known else None, tv)
+
+
+def _asks_prox(run):
+    from .. import samplers
+
+    return samplers.REGISTRY[run.name].oracle == "prox"
+
+
+def _pushes_densities(run):
+    """Whether the densities of a run can be pushed through every step: a random sampler that has a step on a line."""
+    from .. import samplers
+    from ..output_laws import line
+
+    info = samplers.REGISTRY[run.name]
+    ends_at_data = run.grid.sigma[-1] == 0 and run.grid.scale[-1] == 1
+    if not info.stochastic or info.line is None or not run.grid.is_vp or not ends_at_data:
+        return False
+    # parameters that the step on a line knows; step and last_noise belong to every scheme that has them
+    known = {*line.line_parameters(info.line), *({"step", "last_noise"} & set(inspect.signature(info.function).parameters))}
+    return not set(run.parameters) - known
 
 
 def _stochastic_line(run, law):
-    """(W2, error) and (KL, error) of a random sampler on a line, the density pushed through every step."""
-    from .. import samplers
+    """(W2, error), (KL, error) and (TV, error) of a random sampler on a line, the density pushed through every step."""
     from ..laws import GaussianMixture
     from ..output_laws import line
 
     # refuse runs that the quadrature of densities cannot do, or not in seconds
-    info = samplers.REGISTRY[run.name]
-    ends_at_data = run.grid.sigma[-1] == 0 and run.grid.scale[-1] == 1
-    if float(np.ptp(law.means)) > _WIDE * math.sqrt(float(np.max(law.covariances))):
-        return None
-    if info.line is None or not run.grid.is_vp or not ends_at_data:
-        return None
-    # parameters that the step on a line knows; step and last_noise belong to every scheme that has them
-    known = {*line.line_parameters(info.line), *({"step", "last_noise"} & set(inspect.signature(info.function).parameters))}
-    if set(run.parameters) - known:
+    if float(np.ptp(law.means)) > _WIDE * math.sqrt(float(np.max(law.covariances))) or not _pushes_densities(run):
         return None
 
     # the law of the start, on nodes where it is Gaussian
@@ -349,11 +430,11 @@ def _stochastic_line(run, law):
 
     # push the density through every step
     options = dict(run.parameters)
-    if info.oracle == "prox":
+    if _asks_prox(run):
         options["nonconvex"] = "contact"
     found = line.study(law, run.grid, run.name, start, **options).divergences
     kl = (found.kl.value, found.kl.error) if math.isfinite(found.kl.value) and math.isfinite(found.kl.error) else None
-    return (found.w2.value, found.w2.error), kl
+    return (found.w2.value, found.w2.error), kl, (found.tv.value, found.tv.error)
 
 
 def quantiles(law: Any, z: np.ndarray) -> np.ndarray:
@@ -681,6 +762,31 @@ def _kl(run):
     )
 
 
+def _law_refusal(run):
+    if exact_output(run) is None:
+        return (
+            "the law of the output is known exactly for registered samplers on one Gaussian and on equal isotropic "
+            "Gaussians with centres on a line, and for random ones on concentric Gaussians (start='exact'); the metric w2 "
+            "or coupled would do"
+        )
+    return None
+
+
+@metric("law", "exact law of the output: its W2, with KL and total variation beside it", refusal=_law_refusal)
+def _law(run):
+    exact = exact_output(run)
+    value, error = exact.w2
+    beside = [f"{name} {known[0]:.6g}" for name, known in (("KL", exact.kl), ("TV", exact.tv)) if known is not None]
+    return result(
+        value,
+        max(value - error, 0.0),
+        value + error,
+        "rounding" if exact.rung == "closed form" else "quadrature",
+        exact.rung,
+        f"W2 of the {exact.method}" + (f"; {', '.join(beside)}" if beside else "; KL and TV not known"),
+    )
+
+
 def responsibilities(law: Any, x: np.ndarray) -> np.ndarray:
     """Posterior probabilities (n, K) of the components of a mixture given x: their mean under the law is its weights.
 
@@ -773,8 +879,160 @@ def _mse_excess(run):
     )
 
 
-def refuse(metric: str, run: Run) -> None:
+# -- the same starts and noise, in many more steps --------------------------------------------------------------------------
+
+#: Fewest steps of the coarser of the two reference runs, and fewest parts of one step of the cell.
+_REFERENCE_STEPS, _PARTS = 256, 4
+#: Squared distances that a record keeps for paired comparisons.
+MOST_SQUARES = 20_000
+
+
+def _coupled_refusal(run):
+    if run.grid.sigma.ndim != 1:
+        return "one schedule for all rows is needed"
+    if run.grid.scale[0] == 0:
+        return "the reference divides by the first scale, which is 0"
+    if np.any(np.diff(run.grid.noise_ratio) >= 0):
+        return "every step of the grid must have a length"
+    return None
+
+
+def _in_parts(grid, parts):
+    """The grid with every step in ``parts`` steps, equal in r^(1/7) (the spacing of EDM, which reaches r = 0)."""
+    from ..schedules import Grid
+
+    root, place = grid.noise_ratio ** (1 / 7), np.arange(grid.N * parts + 1) / parts
+    ratio = np.interp(place, np.arange(grid.N + 1), root) ** 7
+    scale = np.interp(place, np.arange(grid.N + 1), grid.scale)
+    sigma = scale * ratio
+    scale[::parts], sigma[::parts] = grid.scale, grid.sigma  # the knots of the cell to the last bit
+    return Grid(scale, sigma)
+
+
+def _is_random(run):
+    from .. import samplers
+
+    if run.name in samplers.REGISTRY:
+        return samplers.REGISTRY[run.name].stochastic
+    return "noise" in inspect.signature(run.function).parameters
+
+
+def _references(run):
+    """The fine outputs (coarser, finer, finer from an exact start or None, Brownian path or None, description) of a cell.
+
+    They depend on the oracle, the grid, the seed and the start, so all samplers of a sweep share them.
+    """
+    random = _is_random(run)
+    own = {k: v for k, v in run.parameters.items() if k in ("mu", "variance")} if run.name == "ddpm" else {}
+    key = (
+        *(id(run.oracle), run.seed, run.start, len(run.first), random, repr(sorted(own.items()))),
+        *(run.grid.scale.tobytes(), run.grid.sigma.tobytes(), run.first.tobytes()),
+    )
+    return _reference_runs(_Hidden(key, (replace(run, samples=None, path=()), random, own)))
+
+
+@lru_cache(maxsize=64)
+def _reference_runs(hidden):
+    from .. import samplers
+    from .._core.random import BrownianPath
+
+    run, random, own = hidden.run
+    parts = max(_PARTS, -(-_REFERENCE_STEPS // run.grid.N))
+    coarse, fine = (_in_parts(run.grid, k * parts) for k in (1, 2))
+    path = BrownianPath(run.seed, fine) if random else None
+
+    def output(grid, start):
+        if path is None:
+            return samplers.final(samplers.heun(run.oracle, grid, start))
+        return samplers.final(samplers.ddpm(run.oracle, grid, start, noise=path.increments(grid), **own))
+
+    # the other start, at the same Gaussian numbers: how much of the error is the start's
+    other = None
+    if run.start == "gaussian" and hasattr(run.law, "sample"):
+        clean = run.law.sample(len(run.first), np.random.default_rng([run.seed, 1]))
+        other = output(coarse, run.first + float(run.grid.scale[0]) * clean)
+    name = "DDPM" if random else "Heun"
+    return output(coarse, run.first), output(fine, run.first), other, path, f"{name} in {fine.N} steps"
+
+
+def _root_mean_square(x, y):
+    return math.sqrt(float(np.mean(np.sum((x - y) ** 2, axis=1))))
+
+
+@metric(
+    "coupled",
+    "root mean squared distance to a fine reference run from the same start and noise",
+    refusal=_coupled_refusal,
+)
+def _coupled(run):
+    r"""Root mean squared distance to the output of a fine reference run from the same start and the same noise.
+
+    It estimates an upper bound of W2(output of the sampler, output of the reference), and has no floor of sampling: the
+    distance of two runs at the same start is measured start by start. It ranks samplers only against a common limit.
+    Deterministic samplers are compared with Heun's method on the probability flow; random ones with DDPM along the same
+    Brownian path, whose increments over the fine steps add up to those of a step of the sampler, which runs again with this
+    noise. (``ddpm`` with another mu or variance has a limit of its own, and is compared with that.) Every step of the cell's
+    grid is divided, to 256 steps or more and again to twice as many: ``reference_error`` is the distance of the two.
+
+    It does not contain the error of the start: ``start_error`` is the distance of the reference's outputs from the Gaussian
+    start and from the exact one at the same numbers, zero for ``start="exact"``, and estimates an upper bound of what the
+    start costs. The interval is a bootstrap-t (`comparison.root_interval` states its measured coverage); how few of the
+    starts carry half of the mean square is said beside it.
+    """
+    from .comparison import root_interval
+
+    # the fine runs, and the cell's own output along their noise
+    coarse, fine, other, path, name = _references(run)
+    samples = run.samples
+    if path is not None:
+        from .. import samplers
+
+        noise = path.increments(run.grid)
+        samples = samplers.final(run.function(run.oracle, run.grid, run.first, noise=noise, **run.parameters))
+
+    # the distances at each start, with their interval
+    squares = np.sum((samples - fine) ** 2, axis=1)
+    value, low, high = root_interval(squares)
+    decreasing = np.sort(squares)[::-1]
+    few = int(np.searchsorted(np.cumsum(decreasing), 0.5 * np.sum(squares))) + 1
+    start_error = 0.0 if run.start == "exact" else None if other is None else _root_mean_square(coarse, other)
+    found = result(
+        value,
+        low if math.isfinite(low) else None,
+        high if math.isfinite(high) else None,
+        "bootstrap-t 95 %" if math.isfinite(high) else "none",
+        "coupled runs",
+        f"{name}{', same Brownian path' if path is not None else ''}; {few} of {len(squares)} starts carry half",
+        reference_error=_root_mean_square(coarse, fine),
+        start_error=start_error,
+    )
+    return {**found, "squares": [float(s) for s in squares[:MOST_SQUARES]]}
+
+
+def as_metric(name: str, function: Any) -> Metric:
+    """The `Metric` of a function ``measure(run)`` of the user's own, which returns a number or a `result`.
+
+    Examples
+    --------
+    >>> as_metric("largest", lambda run: float(run.samples.max())).summary
+    'largest, a metric of the user'
+    """
+    if isinstance(function, Metric):
+        return function
+
+    def measure(run):
+        found = function(run)
+        if isinstance(found, numbers.Real) and not isinstance(found, bool):
+            found = result(found, None, None, "none", "samples", f"{name.partition('@')[0]} of the samples")
+        if not isinstance(found, dict) or not set(result(0.0, None, None, "", "", "")) <= set(found):
+            fail("metric", f"{found!r:.60}, the answer of {name}", "a number, or a dict made by metrics.result")
+        return found
+
+    return Metric(measure, lambda run: None, f"{name.partition('@')[0]}, a metric of the user")
+
+
+def refuse(metric: str, run: Run, known: Metric | None = None) -> None:
     """Raise ValueError when ``run`` cannot be judged by the metric of this name."""
-    reason = METRICS[metric].refusal(run)
+    reason = (known or METRICS[metric]).refusal(run)
     if reason is not None:
         fail("metric", metric, f"a metric this cell allows: {reason}")

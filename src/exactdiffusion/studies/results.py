@@ -21,10 +21,14 @@ __all__ = [
     "ABOVE_EXACT",
     "AXES",
     "COLUMNS",
+    "FORMAT",
     "LABELS",
+    "ROUNDING",
     "Curve",
+    "Order",
     "Point",
     "Results",
+    "check_format",
     "curves",
     "load",
     "median_interval",
@@ -44,13 +48,18 @@ LABELS = {
     "kl": "KL to the target (nats)",
     "modes": "total variation of mode weights",
     "mse_excess": "excess MSE (squared data units)",
+    "law": "W₂ of the exact output law (data units)",
+    "coupled": "RMS distance to the fine reference (data units)",
 }
 #: Below this multiple of the mean that exact draws score a point says more about the measurement than about the sampler: at
 #: twice it, errors adding in quadrature, a value is 15 % above the true one. Slopes are fitted to the points above.
 ABOVE_EXACT = 2.0
+#: Below this multiple of the largest median of its curve a point is rounding.
+ROUNDING = 1e-12
 _NEEDED = ("target", "sampler", "schedule", "steps", "seed", "samples", "start", "metric", "value", "oracle_calls")
 _KEY = ("target", "sampler", "schedule", "steps", "seed", "samples", "start", "metric")
 _DRAWN = ("exact_draws", "exact_draws_low", "exact_draws_high", "exact_draws_runs")
+_ERRORS = ("reference_error", "start_error")
 _OPTIONAL = (
     "lower",
     "upper",
@@ -63,6 +72,8 @@ _OPTIONAL = (
     "statement",
     "bound_kind",
     "vacuous",
+    "reference_error",
+    "start_error",
     "denoise_calls",
     "prox_calls",
     "inner_evaluations",
@@ -71,11 +82,34 @@ _OPTIONAL = (
 # Columns of numbers; the optional ones may be empty.
 _KINDS = {
     **dict.fromkeys(("steps", "seed", "samples"), (int,)),
-    **dict.fromkeys(("value", "oracle_calls", "lower", "upper", *_DRAWN, "bound", "inner_evaluations"), (int, float)),
+    **dict.fromkeys(
+        ("value", "oracle_calls", "lower", "upper", *_DRAWN, "bound", "inner_evaluations", *_ERRORS), (int, float)
+    ),
 }
 _NOTES = {"title": str, "summary": str, "finding": list, "versions": dict}  # of provenance.json, read by the report
 #: the columns that every row of `Results` has, None where the folder has no such value
 COLUMNS = (*_NEEDED, *_OPTIONAL, "seconds")
+
+
+#: Format of the folder that a sweep writes, kept in its file ``sweep.json``; folders without that file have format 1.
+FORMAT = 2
+
+
+def check_format(folder: StrPath) -> None:
+    """ValueError where the folder of a sweep has a format that this version does not read.
+
+    Examples
+    --------
+    >>> _ = ed.sweep(target="gaussian", sampler="ddim", steps=5, seeds=1, samples=10, out="results")
+    >>> check_format("results")
+    """
+    path = Path(folder) / "sweep.json"
+    if path.is_file():
+        found = files.read_json(path).get("format")
+        if isinstance(found, bool) or found not in range(1, FORMAT + 1):
+            fail(
+                "dir", str(folder), f"a sweep of format {FORMAT} or less; it says format {found!r}: a newer version wrote it"
+            )
 
 
 @dataclass(frozen=True)
@@ -85,7 +119,8 @@ class Point:
     ``low`` and ``high`` bound the median at confidence ``coverage`` (see `median_interval`); with one seed they are the
     interval of the measurement itself and ``coverage`` is None. ``exact_draws`` is the mean that as many exact draws of the
     target score, its ``low`` and ``high`` the central 90 % of ``runs`` such runs: half of all perfect runs score less than
-    their median. ``vacuous`` says why an upper bound says nothing. Unknown values are None.
+    their median. ``vacuous`` says why an upper bound says nothing, ``reference_error`` how well the reference run is known
+    that the samples are compared with. Unknown values are None.
     """
 
     steps: int
@@ -104,6 +139,29 @@ class Point:
     bound_kind: str | None
     statement: str | None
     vacuous: str | None = None
+    reference_error: float | None = None
+
+
+@dataclass(frozen=True)
+class Order:
+    """The order of one curve: its ``slope`` with its interval over ``first`` to ``last``, or None and ``why``."""
+
+    curve: "Curve"
+    x: str
+    slope: Slope | None
+    first: float | None
+    last: float | None
+    why: str | None
+
+    def __str__(self):
+        name = ", ".join((self.curve.target, self.curve.sampler, self.curve.schedule, self.curve.metric))
+        if self.slope is None:
+            return f"{name}: no slope: {self.why}"
+        axis = "N" if self.x == "steps" else self.x
+        ends = f"[{self.slope.low:.2f}, {self.slope.high:.2f}]"
+        return f"{name}: slope {self.slope.slope:.2f} {ends} over {axis} = {self.first:g} to {self.last:g}"
+
+    __repr__ = __str__
 
 
 @dataclass(frozen=True)
@@ -123,15 +181,40 @@ class Curve:
         return self.target, self.metric, self.sampler, self.schedule, self.samples, self.start
 
     def slope(self, x: Literal["steps", "calls", "seconds"] = "steps") -> Slope | None:
-        """Slope of log median against log ``x`` over the points that exceed exact draws; None with fewer than three.
+        """Slope of log median against log ``x``, or None: see `order`."""
+        return self.order(x).slope
 
-        Left out are points at zero, points without ``x`` and points below `ABOVE_EXACT` times the score of exact draws.
+    def order(self, x: Literal["steps", "calls", "seconds"] = "steps") -> Order:
+        """Slope of log median against log ``x`` over the points at which the curve says something about the sampler.
+
+        Left out are points without ``x``, points below `ABOVE_EXACT` times the score of exact draws or the error of the
+        reference, and points below `ROUNDING` times the largest: they are zero but for rounding. At least three must remain.
         """
         name = AXES[choice("x", x, tuple(AXES))][1]
-        used = [p for p in self.points if getattr(p, name) and p.median > ABOVE_EXACT * (p.exact_draws or 0.0)]
-        if len({getattr(p, name) for p in used}) < 3:
-            return None
-        return fit_slope([float(getattr(p, name)) for p in used], [p.median for p in used])
+        largest = max((p.median for p in self.points), default=0.0)
+        there = [p for p in self.points if getattr(p, name)]
+        exact = [p for p in there if p.median > ROUNDING * largest]
+        drawn = [p for p in exact if p.median > ABOVE_EXACT * (p.exact_draws or 0.0)]
+        used = [p for p in drawn if p.median > ABOVE_EXACT * (p.reference_error or 0.0)]
+        at = [float(getattr(p, name)) for p in used]
+        if len(set(at)) >= 3:
+            return Order(self, x, fit_slope(at, [p.median for p in used]), min(at), max(at), None)
+
+        # the reason, in the order of the conditions
+        total = len(self.points)
+        if total < 3:
+            why = f"the sweep has {total} of the three numbers of steps that a slope needs"
+        elif len(there) < 3:
+            why = f"{total - len(there)} of {total} points have no {x}"
+        elif len(exact) < 3:
+            why = f"{total - len(exact)} of {total} points are zero but for rounding"
+        elif len(drawn) < 3:
+            why = f"{len(exact) - len(drawn)} of {total} points are below {ABOVE_EXACT:g} times the score of exact draws"
+        elif len(used) < 3:
+            why = f"{len(drawn) - len(used)} of {total} points are below {ABOVE_EXACT:g} times the error of the reference"
+        else:
+            why = f"fewer than three different {x}"
+        return Order(self, x, None, None, None, why)
 
 
 @dataclass(frozen=True)
@@ -170,6 +253,7 @@ def load(folder: StrPath) -> Results:
     folder = Path(folder)
     if not folder.is_dir():
         fail("dir", str(folder), "a folder that `exactdiffusion sweep --out DIR` wrote; there is no such folder")
+    check_format(folder)
     path = folder / "results.csv"
     if not path.is_file():
         fail("dir", str(folder), "a folder with results.csv, which `exactdiffusion sweep --out DIR` writes at its end")
@@ -324,7 +408,7 @@ def _point(steps, rows):
         low, high, coverage = rows[0]["lower"], rows[0]["upper"], None
 
     def middle(name):
-        values = [row[name] for row in rows if row[name] is not None]
+        values = [row[name] for row in rows if row.get(name) is not None]
         return float(np.median(values)) if values else None
 
     # the words of a bound come from the run with the middle one
@@ -344,4 +428,5 @@ def _point(steps, rows):
         first["bound_kind"],
         first["statement"],
         first["vacuous"],
+        middle("reference_error"),
     )

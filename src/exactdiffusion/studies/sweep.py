@@ -14,6 +14,7 @@ import inspect
 import json
 import math
 import os
+import re
 import sys
 import threading
 import time
@@ -32,16 +33,21 @@ from .._core.progress import progress
 from .._core.provenance import commit, provenance, source_digest, versions
 from .._core.typing import Array, Row, StrPath
 from .._core.validation import choice, fail, integer
-from .metrics import METRICS, Run, _central_band, _fitting_runs, refuse
+from .comparison import Comparison, compare, html_table
+from .metrics import METRICS, Run, _central_band, _fitting_runs, as_metric, refuse
+from .objects import OBJECTS, WithData, data_digest, labels, law_from
+from .results import FORMAT, Curve, Order, check_format, curves
 
 __all__ = [
     "COLUMNS",
     "METRICS",
+    "SUMMARY",
     "Cell",
     "Cluster",
     "DamagedRecord",
     "Sweep",
     "grid_of",
+    "is_cloud_file",
     "law_of",
     "parse",
     "run_cell",
@@ -75,7 +81,7 @@ def parse(kind: str, text: str) -> tuple[str, dict[str, Any]]:
         )
     names: list[str] = []
     parameters: dict[str, Any] = {}
-    for part in text.strip().split(":"):
+    for part in re.split(r"(?<!\.py):", text.strip()):  # FILE.py:NAME stays whole, as a name and as a value
         key, equals, value = part.partition("=")
         if not equals:
             if parameters:
@@ -98,23 +104,57 @@ def _canonical(kind, text):
 
 def _resolve(kind, name):
     """The function that a name stands for, and the digest of its source where a user wrote it."""
+    if (kind, name) in OBJECTS:
+        kept, found = OBJECTS[kind, name]
+        return (lambda: kept) if kind == "target" else kept, found
     known = _registry(kind)
+    if kind == "target" and is_cloud_file(name):
+        return _cloud_file(str(Path(name).resolve())), None  # the digest of its points is in the key
     if name not in known:
+        if "@" in name and ":" not in name:
+            fail(kind, name, "the label of an object that was given to this sweep")
         return load_function(kind, name, "MODULE:FUNCTION, FILE.py:FUNCTION or one of " + ", ".join(known))
     entry = known[name]
     function = {"target": lambda: entry.law, "sampler": lambda: entry.function, "schedule": lambda: entry}[kind]()
     return function, source_of(function)
 
 
+def is_cloud_file(name: str) -> bool:
+    """Whether a target is named by a file of points.
+
+    Examples
+    --------
+    >>> is_cloud_file("cloud.npy"), is_cloud_file("rings")
+    (True, False)
+    """
+    return Path(name).suffix.lower() in (".npy", ".csv", ".tsv", ".txt")
+
+
+def _cloud_file(path):
+    """The function that gives the cloud of a file of points; another function after an edit of the file."""
+    from ..papers.projection.audit import load_cloud
+
+    stamp = hashlib.sha256(Path(path).read_bytes()).hexdigest() if Path(path).is_file() else None
+    return _cloud_of(path, stamp, load_cloud)
+
+
+@lru_cache(maxsize=8)
+def _cloud_of(path, stamp, load):
+    return lambda: load(path)
+
+
 def _registry(kind):
     from .. import datasets, samplers, schedules
 
-    return {"target": datasets.TARGETS, "sampler": samplers.REGISTRY, "schedule": schedules.REGISTRY}[kind]
+    known = {"target": datasets.TARGETS, "sampler": samplers.REGISTRY, "schedule": schedules.REGISTRY, "metric": METRICS}
+    return known[kind]
 
 
 def _call(kind, text, *arguments):
     """Call the function that a specification names with its parameters; one that it does not take is a ValueError."""
     name, parameters = parse(kind, text)
+    if kind == "target":
+        parameters.pop("denoiser", None)
     function, _ = _resolve(kind, name)
     try:
         inspect.signature(function).bind(*arguments, **parameters)
@@ -124,19 +164,34 @@ def _call(kind, text, *arguments):
 
 
 def law_of(text: str) -> Any:
-    """The law that a target specification names; built once per process and function.
+    """The law that a target specification names, or the pair `WithData` where it names a denoiser of the user's own.
+
+    It is built once per process and function.
 
     Examples
     --------
     >>> law_of("gaussian").dim
     2
     """
-    return _law(text, _resolve("target", parse("target", text)[0])[0])
+    name, parameters = parse("target", text)
+    if ("target", name) in OBJECTS and not parameters:
+        return OBJECTS["target", name][0]
+    return _law(text, _resolve("target", name)[0], _denoiser(parameters)[0])
+
+
+def _denoiser(parameters):
+    """The function of the parameter ``denoiser=FILE.py:NAME`` of a target and the digest of its file; None, None without."""
+    return (
+        load_function("denoiser", parameters["denoiser"], "FILE.py:FUNCTION") if "denoiser" in parameters else (None, None)
+    )
 
 
 @lru_cache(maxsize=8)
-def _law(text, function):
-    return _call("target", text)
+def _law(text, function, denoiser):
+    from ..laws import Denoiser
+
+    law = law_from(_call("target", text))
+    return law if denoiser is None else WithData(Denoiser(denoiser, law.dim), law)
 
 
 def grid_of(text: str, steps: int) -> Any:
@@ -194,7 +249,7 @@ def states(
     name, parameters = parse("sampler", sampler)
     function, _ = _resolve("sampler", name)
     info = _samplers.REGISTRY.get(name)
-    if info.stochastic if info is not None else "noise" in inspect.signature(function).parameters:
+    if _is_random(info, function):
         parameters["noise"] = Noise(seed)
     if calls is not None and info is not None and info.oracle == "prox":
         parameters["calls"] = calls
@@ -203,6 +258,10 @@ def states(
     except TypeError as error:
         raise ValueError(f"sampler: got {sampler!r}; expected parameters that {name} takes ({error})") from None
     return function(law, grid, x, **parameters)
+
+
+def _is_random(info, function):
+    return info.stochastic if info is not None else "noise" in inspect.signature(function).parameters
 
 
 # -- cells and records ---------------------------------------------------------------------------------------------------
@@ -255,6 +314,8 @@ _TYPES = {
     "statement": (str, None),
     "bound_kind": (str, None),
     "vacuous": (str, None),
+    "reference_error": (float, int, None),
+    "start_error": (float, int, None),
     "denoise_calls": (int,),
     "prox_calls": (int,),
     "inner_evaluations": (int,),
@@ -275,63 +336,62 @@ def _key(cell, metric, exact_draws, code):
 
 def _metric_source(metric):
     """The digest of a metric that a user wrote."""
-    source = source_of(METRICS[metric].measure)
+    source = _metric(metric)[1]
     return {} if source is None else {"metric_source": source}
+
+
+def _metric(name):
+    """The `Metric` of a name, of the label of an object or of FILE.py:NAME, and the digest of its source."""
+    if name in METRICS:
+        return METRICS[name], source_of(METRICS[name].measure)
+    if ("metric", name) in OBJECTS:
+        function, found = OBJECTS["metric", name]
+    elif ":" in name:
+        function, found = load_function("metric", name, "FILE.py:FUNCTION or one of " + ", ".join(METRICS))
+    else:
+        choice("metric", name, tuple(METRICS))
+    return as_metric(name, function), found
 
 
 def _code(target, sampler=None, schedule=None):
     """Source, versions and data on which the numbers of a cell, or of exact draws of a target, depend."""
     external = {}
     for kind, text in (("target", target), ("sampler", sampler), ("schedule", schedule)):
-        digest = _resolve(kind, parse(kind, text)[0])[1] if text is not None else None
+        name, parameters = parse(kind, text) if text is not None else (None, {})
+        digest = _resolve(kind, name)[1] if text is not None else None
         if digest is not None:
             external[kind] = digest
+        if kind == "target" and "denoiser" in parameters:
+            external["denoiser"] = _denoiser(parameters)[1]
     libraries = {name: version for name, version in versions().items() if name != "matplotlib"}
-    return {"source": source_digest(), "libraries": libraries, "external": external, "data": _data_digest(law_of(target))}
-
-
-# Of clouds, mixtures, spheres and tori, subspaces.
-_DATA = (
-    "points",
-    "weights",
-    "means",
-    "covariances",
-    "dim",
-    "radius",
-    "radii",
-    "sphere_dim",
-    "block",
-    "center",
-    "offset",
-    "basis",
-    "flat",
-    "_lam",
-)
-
-
-@lru_cache(maxsize=32)
-def _data_digest(law):
-    digest = hashlib.sha256()
-    for name in _DATA:
-        value = getattr(law, name, None)
-        if all(isinstance(a, (float, int)) for a in (value if isinstance(value, tuple) else (value,))):
-            value = np.asarray(value)
-        if isinstance(value, np.ndarray):
-            digest.update(name.encode() + str(value.shape).encode() + np.ascontiguousarray(value).tobytes())
-    return digest.hexdigest()
+    return {"source": source_digest(), "libraries": libraries, "external": external, "data": data_digest(law_of(target))}
 
 
 def _run_of(cell, law, grid, **states_of):
     from .. import samplers as _samplers
 
     name, parameters = parse("sampler", cell.sampler)
-    known = name in _samplers.REGISTRY
-    return Run(law, name, known, parameters, grid, cell.start, cell.seed, **states_of)
+    oracle, learned = law, isinstance(law, WithData)
+    known = name in _samplers.REGISTRY and not learned
+    return Run(
+        law.data if learned else law,
+        name,
+        known,
+        parameters,
+        grid,
+        cell.start,
+        cell.seed,
+        **states_of,
+        oracle=oracle,
+        function=_resolve("sampler", name)[0],
+    )
 
 
 def _exact_draws(target, metric, samples, runs, folder=None):
     """As `_draws`, for the law and the metric that are registered now."""
-    return _draws(target, law_of(target), metric, METRICS[metric].exact_draws, samples, runs, folder)
+    law = law_of(target)
+    law = law.data if isinstance(law, WithData) else law
+    return _draws(target, law, metric, _metric(metric)[0].exact_draws, samples, runs, folder)
 
 
 @lru_cache(maxsize=64)
@@ -373,7 +433,7 @@ def _kept_draws(path, key):
 
 def _exact_draws_of(cell, metric, rung, runs, folder):
     # Without sampling error an exact sampler scores 0; so it does where the metric has none (distance, excess error).
-    if rung in ("closed form", "one dimension") or METRICS[metric].exact_draws is None:
+    if rung in ("closed form", "one dimension") or _metric(metric)[0].exact_draws is None:
         return 0.0, 0.0, 0.0, None
     return _exact_draws(cell.target, metric, cell.samples, runs, folder)
 
@@ -411,7 +471,7 @@ def run_cell(cell: Cell, metrics: Sequence[str], exact_draws: int | None = None,
         running = states(counted, cell.sampler, grid, cell.seed, cell.samples, cell.start, calls=inner)
         plan = _run_of(cell, law, grid)
         try:
-            if any(METRICS[m].path(plan) for m in metrics):
+            if any(_metric(m)[0].path(plan) for m in metrics):
                 path = tuple(running)
                 first, samples = path[0], path[-1]
             else:
@@ -429,7 +489,7 @@ def run_cell(cell: Cell, metrics: Sequence[str], exact_draws: int | None = None,
         found = []
         for metric in metrics:
             started = time.perf_counter()
-            measured = METRICS[metric].measure(run)
+            measured = _metric(metric)[0].measure(run)
             metric_seconds = time.perf_counter() - started
             drawn = _exact_draws_of(cell, metric, measured["rung"], exact_draws, folder)
             record = {
@@ -447,6 +507,7 @@ def run_cell(cell: Cell, metrics: Sequence[str], exact_draws: int | None = None,
             found.append(
                 {
                     **{column: record[column] for column in COLUMNS},
+                    **({"squares": measured["squares"]} if "squares" in measured else {}),
                     "calls": dict(sorted(counted.calls.items())),
                     "inner": {k: int(v) for k, v in sorted(inner.items())},
                     "seconds": seconds,
@@ -488,6 +549,9 @@ def _stored(folder, key, cell, metric):
             kind = None if record[name] is None else type(record[name])
             if kind not in kinds or (kind in (int, float) and not abs(record[name]) <= sys.float_info.max):
                 raise ValueError(f"{name} is {record[name]!r}")
+        squares = record.get("squares", [])
+        if not isinstance(squares, list) or not all(type(s) is float and 0 <= s <= sys.float_info.max for s in squares):
+            raise ValueError("squares are no list of nonnegative numbers")
     except (ValueError, RecursionError) as error:
         raise DamagedRecord(f"{path}: not a record of this sweep ({error}); remove it and run again") from None
     return record
@@ -530,17 +594,22 @@ class Cluster:
             fail("scheduler", self.scheduler, "the address of a scheduler, such as tcp://192.168.1.2:8786")
 
 
-@dataclass
+@dataclass(repr=False)
 class Sweep:
     """Result of `sweep`: the rows, how many were computed and reused, and the paths written (None without ``out``).
 
-    ``refused`` lists the combinations that were left out, each with its reason (only with ``refused="skip"``).
+    ``refused`` lists the combinations that were left out, each with its reason (only with ``refused="skip"``). ``squares``
+    has for every row the squared distances of its starts (metric ``coupled``) or None. In a notebook it shows as a table.
 
     Examples
     --------
-    >>> done = sweep(target="gaussian", sampler="ddim", steps=5, seeds=1, samples=10)
+    >>> done = sweep(target="gaussian", sampler=["ddim", "heun"], steps=[5, 10, 20], seeds=1, samples=10)
     >>> done.rows[0]["metric"], done.computed, done.table
-    ('w2', 1, None)
+    ('w2', 6, None)
+    >>> done
+    Sweep(6 rows: 1 target, 2 samplers, 1 schedule, 3 steps, 1 seed, metric w2; 6 computed, 0 reused)
+    >>> print(done.slopes()[0])
+    gaussian, ddim, vp_linear, w2: slope -0.90 [-1.11, -0.70] over N = 5 to 20
     """
 
     rows: list
@@ -551,17 +620,63 @@ class Sweep:
     seconds: list = field(default_factory=list)
     timings: Path | None = None
     refused: list = field(default_factory=list)
+    squares: list = field(default_factory=list)
+
+    def __repr__(self):
+        counts = []
+        for name in ("target", "sampler", "schedule", "steps", "seed"):
+            number = len({row[name] for row in self.rows})
+            counts.append(f"{number} {name}" + ("s" if number != 1 and name != "steps" else ""))
+        metrics = ", ".join(dict.fromkeys(str(row["metric"]) for row in self.rows))
+        counted = f"{self.computed} computed, {self.reused} reused"
+        return f"Sweep({len(self.rows)} rows: {', '.join(counts)}, metric {metrics}; {counted})"
+
+    def _repr_html_(self):
+        head = (*SUMMARY[:4], "metric", *SUMMARY[5:])
+        return html_table([head, *(tuple(map(str, line)) for line in summary(self.rows))])
+
+    def curves(self) -> list[Curve]:
+        """The curves of the sweep: see `results.Curve`."""
+        times = self.seconds or [None] * len(self.rows)
+        whole = [{**row, "seconds": seconds} for row, seconds in zip(self.rows, times)]
+        return curves(whole)
+
+    def slopes(self, x: Literal["steps", "calls", "seconds"] = "steps") -> list[Order]:
+        """The order of every curve with its 95 % interval and its range, or the reason why none can be fitted."""
+        return [curve.order(x) for curve in self.curves()]
+
+    def plot(self, x: Literal["steps", "calls", "seconds"] = "steps") -> Any:
+        """A matplotlib ``Figure`` of the curves, as `exactdiffusion.plot` draws a folder; a notebook shows it."""
+        from .figures import style
+        from .plot import draw
+
+        with style():
+            return draw(self.curves(), x)
+
+    def to_pandas(self) -> Any:
+        """The rows as a ``pandas.DataFrame``; a ModuleNotFoundError says how to install pandas, which is no dependency."""
+        try:
+            import pandas
+        except ImportError:
+            raise ModuleNotFoundError(
+                "to_pandas: pandas is not installed; expected pip install pandas (the rows are a list of dicts: .rows)"
+            ) from None
+        return pandas.DataFrame(self.rows)
+
+    def compare(self) -> Comparison:
+        """Every two samplers, paired, at equal steps and at equal calls: see `comparison.compare`."""
+        return compare(self.rows, self.squares or None)
 
 
 def sweep(
     *,
-    target: str | Sequence[str],
-    sampler: str | Sequence[str],
+    target: Any,
+    sampler: Any,
     steps: int | Sequence[int],
     seeds: int | Sequence[int] = 5,
-    schedule: str | Sequence[str] = "vp_linear",
+    schedule: Any = "vp_linear",
     samples: int = 1000,
-    metric: str | Sequence[str] = "w2",
+    metric: Any = "w2",
     start: Literal["gaussian", "exact"] = "gaussian",
     jobs: int | Cluster = 1,
     out: StrPath | None = None,
@@ -572,9 +687,14 @@ def sweep(
 
     Parameters
     ----------
-    target, sampler, schedule, metric : str or list of str
-        Names, ``NAME:PARAMETER=VALUE``, or (not for metrics) ``MODULE:FUNCTION`` of your own: a target function returns a
-        law, a sampler has the signature of `exactdiffusion.samplers`, a schedule takes N and returns a `Grid`.
+    target, sampler, schedule, metric : str or object, a list of these, or a dict from names of your own to objects
+        Names, ``NAME:PARAMETER=VALUE``, ``FILE.py:NAME`` or ``MODULE:NAME`` of a function of your own (its file is run), or
+        the objects themselves. A target is a law, an (M, d) array of points, a file of points (``.npy``, ``.csv``), a pair
+        ``(Denoiser(fn, d), data)`` (the sampler asks fn, the metrics ask the data) or a function that returns one of these;
+        ``TARGET:denoiser=FILE.py:NAME`` is such a pair as text. A sampler has the signature of `exactdiffusion.samplers`. A
+        schedule is a function of N that returns a `Grid`, or one `Grid`. A metric is a function of the `metrics.Run` that
+        returns a number or a `metrics.result`. In the rows an object is called ``NAME@DIGEST``, by its content: see
+        `exactdiffusion.studies.objects`.
     steps : int or list of int
         Numbers of steps N >= 1.
     seeds : int or list of int
@@ -602,7 +722,8 @@ def sweep(
     Raises
     ------
     ValueError
-        Names the argument, its value and the expectation.
+        Names the argument, its value and the expectation; also an object that has no digest (a function typed into an
+        interpreter, an object with a random generator), and a folder of an unknown format.
     DamagedRecord
         A file in ``out`` is not the record that its name promises.
 
@@ -619,6 +740,10 @@ def sweep(
     heun   10 0.082
     >>> sweep(target="gaussian", sampler=["ddim", "heun"], steps=[5, 10], seeds=1, samples=100, out="results").reused
     4
+    >>> law = ed.GaussianMixture(None, [[-1.0], [1.0]], 0.1)
+    >>> rows = sweep(target={"mine": law}, sampler=ed.samplers.heun, steps=5, seeds=1, samples=10).rows
+    >>> rows[0]["target"].split("@")[0], rows[0]["sampler"]
+    ('mine', 'heun')
     """
     grid = {
         "target": target,
@@ -668,6 +793,12 @@ def sweep_grids(
     jobs = jobs if isinstance(jobs, Cluster) else integer("jobs", jobs, low=1)
     exact_draws = None if exact_draws is None else integer("exact_draws", exact_draws, low=0)
     choice("refused", refused, ("error", "skip"))
+
+    # objects become labels, under which every process finds them
+    named = ("target", "sampler", "schedule", "metric")
+    grids = [{**grid, **{kind: labels(kind, grid[kind]) for kind in named}} for grid in grids]
+    if out is not None:
+        check_format(out)
     codes, found = {}, {}
     tasks: dict[Any, Any] = {}
 
@@ -683,6 +814,8 @@ def sweep_grids(
     )
 
     # Read the records that are there, and compute the others.
+    if out is not None and not (Path(out) / "sweep.json").is_file():
+        files.write_whole(Path(out) / "sweep.json", files.json_text({"format": FORMAT}))
     for cell, metric in wanted:
         key = key_of(cell, metric)
         record = _stored(out, key, cell, metric) if out is not None else None
@@ -697,7 +830,14 @@ def sweep_grids(
     # Rows come in the order of the grids, whichever cell was done first.
     ordered = [found[pair] for pair in wanted]
     rows = [{column: record[column] for column in COLUMNS} for record in ordered]
-    done = Sweep(rows, len(found) - reused, reused, seconds=[record["seconds"] for record in ordered], refused=left_out)
+    done = Sweep(
+        rows,
+        len(found) - reused,
+        reused,
+        seconds=[record["seconds"] for record in ordered],
+        refused=left_out,
+        squares=[record.get("squares") for record in ordered],
+    )
     if out is not None:
         entries = {
             "arguments": _arguments(grids),
@@ -771,7 +911,7 @@ def _complete(grid):
         "steps": [integer("steps", n, low=1) for n in _list("steps", grid["steps"])],
         "seeds": [integer("seeds", s, low=0, high=2**32 - 1) for s in _list("seeds", seeds)],
         "samples": integer("samples", grid["samples"], low=1),
-        "metric": [choice("metric", m, tuple(METRICS)) for m in _list("metric", grid["metric"])],
+        "metric": [m for m in _list("metric", grid["metric"]) if _metric(m)],
         "start": choice("start", grid["start"], ("gaussian", "exact")),
     }
 
@@ -816,7 +956,7 @@ def _allowed(cell, metrics, refused, left_out, known):
     for metric in metrics:
         try:
             if not known(cell, metric):
-                refuse(metric, plan)
+                refuse(metric, plan, _metric(metric)[0])
             allowed.append(metric)
         except ValueError as error:
             if refused == "error":
@@ -927,13 +1067,22 @@ def _death_signal(driver, number):
         ctypes.CDLL(None).prctl(1, number, 0, 0, 0)  # PR_SET_PDEATHSIG
 
 
-def _group(items, codes, out, exact_draws, driver=None):
-    """One task on a worker, which ends with its ``driver``.
+def _group(items, codes, out, exact_draws, driver=None, objects=None):
+    """One task on a worker, which ends with its ``driver``; ``objects`` are those of its cells.
 
     A worker whose code or data differ from the driver's must not answer under the same key.
     """
+    OBJECTS.update(objects or {})
     with _ending_with(driver):
         return _checked_group(items, codes, out, exact_draws)
+
+
+def _objects_of(items):
+    """The objects that the cells and metrics of one task name."""
+    names = {("metric", m) for _, metrics, _ in items for m in metrics}
+    for cell, _, _ in items:
+        names |= {(kind, parse(kind, getattr(cell, kind))[0]) for kind in ("target", "sampler", "schedule")}
+    return {name: OBJECTS[name] for name in names if name in OBJECTS}
 
 
 def _checked_group(items, codes, out, exact_draws):
@@ -959,7 +1108,7 @@ def _parallel(groups, codes, out, exact_draws, driver=None, **options):
 
     # one task at a time: a worker that takes several may hold the last of them while another one is idle
     return Parallel(return_as="generator_unordered", batch_size=1, **options)(
-        delayed(_group)(items, _codes_of(items, codes), out, exact_draws, driver) for items in groups
+        delayed(_group)(items, _codes_of(items, codes), out, exact_draws, driver, _objects_of(items)) for items in groups
     )
 
 
@@ -1019,6 +1168,13 @@ def _ray(groups, codes, scheduler, out, exact_draws):
             ray.shutdown()
 
 
+#: Head of the columns of `summary`.
+SUMMARY = (
+    *("target", "sampler", "schedule", "steps", "metric", "seeds", "mean", "sd", "lowest lower end"),
+    *("exact draws", "how it was measured"),
+)
+
+
 def summary(rows: Sequence[Row]) -> Iterator[tuple]:
     """Mean, standard deviation over seeds, smallest lower end, scores of exact draws (mean and central 90 %) and the rung,
     with a vacuous bound beside it, per (target, sampler, schedule, steps, metric).
@@ -1040,6 +1196,12 @@ def summary(rows: Sequence[Row]) -> Iterator[tuple]:
         drawn = "-" if mean is None else "0" if high == 0 else f"{mean:.3g} [{low:.3g}, {high:.3g}]"
         vacuous = next((m for m in members if m["vacuous"] is not None), None)
         beside = "" if vacuous is None else f"; vacuous bound {vacuous['bound']:.2g}: {vacuous['vacuous']}"
+        errors = [
+            f"{name.replace('_', ' ')} {max(v):.2g}"
+            for name in ("reference_error", "start_error")
+            if (v := [m[name] for m in members if m.get(name) is not None])
+        ]
+        beside += "".join(f"; {text}" for text in errors)
         yield (
             *key,
             len(members),

@@ -19,8 +19,8 @@
     number = "0.105"                                         # is the mean of
     where = {sampler = "heun", steps = 5, metric = "w2"}
 
-A file is data. Functions of one's own (``MODULE:FUNCTION``) are code, and a file that names one is refused unless the
-caller says that it may.
+A file is data, and so is a target that is a file of points (``cloud.npy``). Functions of one's own (``MODULE:FUNCTION``,
+``FILE.py:FUNCTION``) are code, and a file that names one is refused unless the caller says that it may.
 """
 
 import math
@@ -136,7 +136,7 @@ def _checked(path, content, own):
         for key in ("target", "sampler", "steps"):
             if key not in grid:
                 raise ValueError(f"{key}: is absent; expected {_GRID[key]}")
-        for kind in ("target", "sampler", "schedule"):
+        for kind in ("target", "sampler", "schedule", "metric"):
             _registered(kind, grid[kind], own)
         grids.append(grid)
 
@@ -205,8 +205,9 @@ def _typed(key, value, expected):
 def _registered(kind, value, own):
     known = engine._registry(kind)
     for text in value if isinstance(value, list) else [value]:
-        name, _ = engine.parse(kind, text)
-        if name not in known and not own:
+        name, parameters = engine.parse(kind, text)
+        data = kind == "target" and engine.is_cloud_file(name)  # a file of points is data, a denoiser is code
+        if not own and ((name not in known and not data) or (kind == "target" and "denoiser" in parameters)):
             fail(
                 kind,
                 text,
