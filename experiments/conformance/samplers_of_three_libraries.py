@@ -12,6 +12,7 @@ or known slip, with the nearest coefficients at 20 steps. A verdict speaks of it
 from exactdiffusion.studies.figures import Spot, new_figure
 
 SUMMARY = "exact verdicts on the samplers of diffusers, k-diffusion and smalldiffusion, several hundred settings"
+PAPER = ("", "", "own")
 PARAMETERS = {"libraries": ["diffusers", "k_diffusion", "smalldiffusion"], "steps": [5, 10, 20, 40, 80, 160]}
 QUICK = {"libraries": ["smalldiffusion"]}
 SPOT = Spot(

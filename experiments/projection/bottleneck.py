@@ -13,6 +13,7 @@ and what the measured errors guarantee a posteriori.
 from exactdiffusion.studies.figures import Spot, curve_style, new_figure, plain_ticks
 
 SUMMARY = "eta of the ideal denoiser of a torus of revolution: worst over the band, visited by DDIM, and the guarantees"
+PAPER = ("2306.04848", "", "own")
 PARAMETERS = {
     "major": 1.0,
     "minor": 0.6,

@@ -18,6 +18,7 @@ from functools import lru_cache
 from exactdiffusion.studies.figures import Spot, curve_style, new_figure, select
 
 SUMMARY = "learned denoisers of the digits (kernel ridge, neighbours, perceptron): predicted noise, eta, guarantees"
+PAPER = ("2306.04848", "appendix", "stand-in")
 PARAMETERS = {
     "denoisers": ["ideal", "knn", "ridge", "mlp"],
     "N": 50,
