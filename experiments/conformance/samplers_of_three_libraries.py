@@ -126,8 +126,10 @@ SETTINGS = {
 
 
 def cause_of(row):
-    """What a finding was traced to, "untriaged" otherwise. Each cause is proven by a change that restores what is right:
-    tests/conformance/reproductions does it without our code.
+    """What a finding was traced to, "untriaged" otherwise.
+
+    Each cause is proven on a representative setting by a change that restores what is right: tests/conformance/reproductions
+    does it without our code. The other rows of its pattern are attributed to it.
     """
     target, settings, differs = row["target"], row["settings"], row["differs"]
     exact = row["distance"] < 1e-6
@@ -137,12 +139,8 @@ def cause_of(row):
         return "a term 1/2 of the second difference has the wrong sign; the other sign restores order 2"
     if differs == "limit" and "timestep_spacing" in settings and any(name in target for name in ("DDIM", "PNDM")):
         return "a step goes to t - 1000 // N, the next timestep only if N divides 1000; going to the next restores the law"
-    if "set_alpha_to_one=False" in settings and differs == "grid":
-        return "the last timestep is 0, and the run ends at its level: a step of length zero; steps_offset=1 removes it"
     if "squaredcos" in settings and "use_karras_sigmas" in settings and "precision" in differs:
         return "the first timesteps round to one number, and the run starts at the second; set_begin_index(0) restores it"
-    if "squaredcos" in settings and differs == "precision":
-        return "float32 at a first level of 2e4; float64 removes it"
     if "UniPC" in target and differs == "precision":
         return "0 times inf in the step to level 0, which is infinite in log sigma; the final level sigma_min removes it"
     ends_twice = "final_sigmas_type=sigma_min" in settings or "DEIS" in target or "SASolver" in target
