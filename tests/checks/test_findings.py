@@ -187,3 +187,12 @@ def test_document():
     assert heading not in refuted
     for f in FINDINGS.values():
         assert ("As transcribed" in f["text"]) == (f["kind"] == "transcription")
+
+
+def test_speed_of_the_score():
+    """The velocity of the score -x/S of N(0, S) is x/S^2, of mean square 1/S^3; the energy is the variance of x^2/S^2."""
+    printed, _ = numbers("The d of d/sqrt(eps)")
+    assert_digits(printed, [quad(lambda S: S**-3, [1, 2])])
+    for S in (mpf(1), mpf(2)):
+        energy = quad(lambda x, S=S: (x**2 / S**2 - 1 / S) ** 2 * npdf(x, 0, sqrt(S)), [-inf, 0, inf])
+        assert abs(energy - 2 / S**2) < 1e-20
