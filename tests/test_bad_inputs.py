@@ -47,7 +47,9 @@ def test_one_line_says_what_would_work(tmp_path, capsys, monkeypatch, arguments)
     assert sorted(p.name for p in tmp_path.iterdir()) in (["file.txt"], ["file.txt", "x"])
 
 
-@pytest.mark.parametrize("command", ["list", "verify", "figures", "sweep", "plot", "report", "audit", "new", "demo"])
+@pytest.mark.parametrize(
+    "command", ["list", "verify", "figures", "sweep", "plot", "report", "audit", "conform", "new", "demo"]
+)
 def test_every_help_has_two_examples(capsys, command):
     with pytest.raises(SystemExit):
         main([command, "--help"])

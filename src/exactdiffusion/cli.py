@@ -552,7 +552,7 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("--steps", default="5..320", help="FIRST..LAST (doublings) or integers and commas (default 5..320)")
     c.add_argument("--precision", default="float32,float64", help="default float32,float64")
     c.add_argument("--out", metavar="DIR", help="write the verdicts there as JSON and text")
-    c.set_defaults(run=_conform)
+    _finish(c, _conform, "conform heun", "conform mine.py:my_sampler --set order=2 --out verdicts", "out")
 
     c = commands.add_parser("new", help="begin a theorem: write its statement and its theory file, which pass as they stand")
     c.add_argument("what", metavar="theorem")
