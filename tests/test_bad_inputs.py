@@ -30,6 +30,7 @@ INPUTS = {
     "audit ideal --target digitz": "target: got 'digitz'; .*; did you mean digits?",
     "audit ideal --target digits --predicts noize": "predicts: got 'noize'; .*; did you mean noise?",
     "audit ideal --target digits --schedule ddpmm": "schedule: got 'ddpmm'; .*; did you mean ddpm?",
+    "plot nosuch": "dir: got 'nosuch'; .*; there is no such folder$",
     "new theorem Slope": "name: got 'Slope'; expected NAME .*such as shrinkage",
 }
 

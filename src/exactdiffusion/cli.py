@@ -121,7 +121,7 @@ def _with_help(args, message):
         allowed = {e["name"]: e.get("parameters", {}) for e in _catalogue().get(f"{name}s", ("", []))[1]}
         known = allowed.get(text.partition(":")[0])
         return message if known is None else f"{message}; it takes {', '.join(known) or 'none'}"
-    return message + _nearest(text, re.findall(r"[\w/.]+", expected))
+    return message + _nearest(text, re.findall(r"[\w/.]+", expected.partition(";")[0]))
 
 
 def _folder(name, text):
