@@ -30,6 +30,7 @@ INPUTS = {
     "audit ideal --target digitz": "target: got 'digitz'; .*; did you mean digits?",
     "audit ideal --target digits --predicts noize": "predicts: got 'noize'; .*; did you mean noise?",
     "audit ideal --target digits --schedule ddpmm": "schedule: got 'ddpmm'; .*; did you mean ddpm?",
+    "plot nosuch": "dir: got 'nosuch'; .*; there is no such folder$",
     "new theorem Slope": "name: got 'Slope'; expected NAME .*such as shrinkage",
 }
 
@@ -47,7 +48,9 @@ def test_one_line_says_what_would_work(tmp_path, capsys, monkeypatch, arguments)
     assert sorted(p.name for p in tmp_path.iterdir()) in (["file.txt"], ["file.txt", "x"])
 
 
-@pytest.mark.parametrize("command", ["list", "verify", "figures", "sweep", "plot", "report", "audit", "new", "demo"])
+@pytest.mark.parametrize(
+    "command", ["list", "verify", "figures", "sweep", "plot", "report", "audit", "conform", "new", "demo"]
+)
 def test_every_help_has_two_examples(capsys, command):
     with pytest.raises(SystemExit):
         main([command, "--help"])

@@ -121,7 +121,7 @@ def _with_help(args, message):
         allowed = {e["name"]: e.get("parameters", {}) for e in _catalogue().get(f"{name}s", ("", []))[1]}
         known = allowed.get(text.partition(":")[0])
         return message if known is None else f"{message}; it takes {', '.join(known) or 'none'}"
-    return message + _nearest(text, re.findall(r"[\w/.]+", expected))
+    return message + _nearest(text, re.findall(r"[\w/.]+", expected.partition(";")[0]))
 
 
 def _folder(name, text):
@@ -552,13 +552,7 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("--steps", default="5..320", help="FIRST..LAST (doublings) or integers and commas (default 5..320)")
     c.add_argument("--precision", default="float32,float64", help="default float32,float64")
     c.add_argument("--out", metavar="DIR", help="write the verdicts there as JSON and text")
-    _finish(
-        c,
-        _conform,
-        "conform heun",
-        "conform diffusers:HeunDiscreteScheduler --set use_karras_sigmas=true --out verdict",
-        "out",
-    )
+    _finish(c, _conform, "conform heun", "conform mine.py:my_sampler --set order=2 --out verdicts", "out")
 
     c = commands.add_parser("new", help="begin a theorem: write its statement and its theory file, which pass as they stand")
     c.add_argument("what", metavar="theorem")

@@ -116,3 +116,9 @@ def test_plugin_is_inert_without_its_flag(tmp_path, flags, passed, failed, skipp
         assert (f"{count} {word}" in done.stdout) == (count > 0), done.stdout
     if failed:
         assert "does not converge" in done.stdout
+
+
+@pytest.mark.parametrize("order", ["two", "0", "-1"])
+def test_a_declared_order_is_a_positive_number(samplers, order, capsys):
+    assert cli.main(["conform", f"{samplers}:euler", "--set", f"order={order}", *QUICK]) == 2
+    assert "order: got" in capsys.readouterr().err

@@ -217,6 +217,10 @@ def test_worked_example_separates_all_three_at_every_number_of_steps():
     assert all(p.separated for p in steps)
     assert {p.by for p in pairs} == {"steps", "calls"}
 
+    # samplers of equal cost a step are listed at equal steps alone
+    cost = {(r["sampler"], r["steps"]): r["oracle_calls"] for r in done.rows}
+    assert all(cost[p.first, N] != cost[p.second, N] for p in pairs if p.by == "calls" for N in (20, 40, 80))
+
     # the reference is known far better than the samplers differ
     worst = max(r["reference_error"] for r in done.rows)
     assert worst < 0.2 * min(abs(p.difference) for p in steps)

@@ -417,7 +417,7 @@ def test_failing_write_leaves_the_other_records_readable(tmp_path, monkeypatch, 
     def failing(*arguments):
         nonlocal count
         count += 1
-        if count == 5:  # the first write is that of sweep.json
+        if count == 5:  # sweep.json and three records are written before
             raise OSError(28, "No space left on device")
         return real(*arguments)
 

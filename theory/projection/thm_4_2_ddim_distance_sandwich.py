@@ -1,7 +1,7 @@
 r"""Theorem 4.2 of Permenter & Yuan: DDIM with an approximate projection.
 
-Let K be closed in R^n, x_N, ..., x_0 the states of DDIM and sigma_{t-1} = (1 - beta_t) sigma_t its noise levels. Suppose
-that
+Let K be closed in R^n, d(x) the distance of x to K and p(x) a nearest point of K, x_N, ..., x_0 the states of DDIM, xhat its
+denoiser and sigma_{t-1} = (1 - beta_t) sigma_t its noise levels. Suppose that
 
     (H1)  the denoiser is an (eta, nu)-approximate projection at the visited states: |xhat(x_t) - p(x_t)| <= eta d(x_t)
           whenever d(x_t) / nu <= sqrt(n) sigma_t <= nu d(x_t),

@@ -504,7 +504,8 @@ class Check:
             tolerance=tolerance.max(),
             cause=name,
             count=small.size,
-            detail=detail or f"fails on {int(fails.sum())} of {small.size}",
+            detail=detail
+            or f"fails on {int(fails.sum())} of {small.size}" + ("" if fails.any() else ", expected at least 1"),
             tolerance_class="exact",
         )
 

@@ -165,7 +165,8 @@ def verify(
         print(f"\nwrote theory/*/{expected.NAME} and {page.name}")
     if check:
         code = max(code, _compare(collected, run, root if home is None else home / "theory"))
-    print(f"\n{len(table)} statements, {len(table) - len(bad)} with a verdict, {len(bad)} failed or incomplete")
+    count = f"{len(table)} statement{'s' * (len(table) != 1)}"
+    print(f"\n{count}, {len(table) - len(bad)} with a verdict, {len(bad)} failed or incomplete")
     return code or int(bool(bad))
 
 

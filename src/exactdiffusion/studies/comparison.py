@@ -224,9 +224,10 @@ def html_table(rows: Sequence[Sequence[str]]) -> str:
 def compare(rows: Sequence[Row], squares: Sequence[Any] | None = None) -> Comparison:
     """Every two samplers of a sweep on the same target, schedule and metric, at equal steps and at equal calls.
 
-    Where the squared distances of the single starts are known (metric ``coupled``) the pairs are starts; where both values
-    are exact the difference is, too; otherwise the pairs are seeds, and the interval is Student's. The intervals hold one at
-    a time: of twenty that compare equal samplers one is expected to exclude 0.
+    A pair of cells with equal steps and equal calls is listed once, under its steps. Where the squared distances of the
+    single starts are known (metric ``coupled``) the pairs are starts; where both values are exact the difference is, too;
+    otherwise the pairs are seeds, and the interval is Student's. The intervals hold one at a time: of twenty that compare
+    equal samplers one is expected to exclude 0.
 
     Parameters
     ----------
@@ -268,14 +269,15 @@ def compare(rows: Sequence[Row], squares: Sequence[Any] | None = None) -> Compar
 
 
 def _matches(first, second):
-    """(by, at, cells of the first, cells of the second) at equal steps, then at calls within 5 %."""
+    """(by, at, cells of the first, cells of the second) at equal steps, then at calls within 5 % where the steps differ."""
     for N in sorted(set(first) & set(second)):
         yield "steps", N, first[N], second[N]
     calls = [{N: next(iter(by_seed.values()))[0]["oracle_calls"] for N, by_seed in c.items()} for c in (first, second)]
     for N in sorted(first):
         near = min(second, key=lambda M: abs(calls[1][M] - calls[0][N]))
         most = max(calls[0][N], calls[1][near])
-        if abs(calls[1][near] - calls[0][N]) <= 0.05 * most:
+        # equal calls at equal steps are the same pair of cells: it is listed above
+        if near != N and abs(calls[1][near] - calls[0][N]) <= 0.05 * most:
             yield "calls", most, first[N], second[near]
 
 

@@ -678,7 +678,7 @@ def _w2_exact_draws(law, n, rng):
 
 @metric(
     "w2",
-    "Wasserstein-2 distance to the target, on the highest rung that applies",
+    "Wasserstein-2 distance to the target: closed form, quadrature, known atoms or samples, the first that applies",
     refusal=_w2_refusal,
     exact_draws=_w2_exact_draws,
 )

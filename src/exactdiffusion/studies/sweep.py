@@ -607,7 +607,7 @@ class Sweep:
     >>> done.rows[0]["metric"], done.computed, done.table
     ('w2', 6, None)
     >>> done
-    Sweep(6 rows: 1 target, 2 samplers, 1 schedule, 3 steps, 1 seed, metric w2; 6 computed, 0 reused)
+    Sweep(6 rows: 1 target, 2 samplers, 1 schedule, 3 step counts, 1 seed, metric w2; 6 computed, 0 reused)
     >>> print(done.slopes()[0])
     gaussian, ddim, vp_linear, w2: slope -0.90 [-1.11, -0.70] over N = 5 to 20
     """
@@ -624,12 +624,14 @@ class Sweep:
 
     def __repr__(self):
         counts = []
-        for name in ("target", "sampler", "schedule", "steps", "seed"):
-            number = len({row[name] for row in self.rows})
-            counts.append(f"{number} {name}" + ("s" if number != 1 and name != "steps" else ""))
+        names = {"target": "target", "sampler": "sampler", "schedule": "schedule", "steps": "step count", "seed": "seed"}
+        for key, name in names.items():
+            number = len({row[key] for row in self.rows})
+            counts.append(f"{number} {name}" + ("s" if number != 1 else ""))
         metrics = ", ".join(dict.fromkeys(str(row["metric"]) for row in self.rows))
         counted = f"{self.computed} computed, {self.reused} reused"
-        return f"Sweep({len(self.rows)} rows: {', '.join(counts)}, metric {metrics}; {counted})"
+        rows = f"{len(self.rows)} row" + ("s" if len(self.rows) != 1 else "")
+        return f"Sweep({rows}: {', '.join(counts)}, metric {metrics}; {counted})"
 
     def _repr_html_(self):
         head = (*SUMMARY[:4], "metric", *SUMMARY[5:])

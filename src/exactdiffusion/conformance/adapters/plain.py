@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..._core.validation import scalar
 from ..subject import Subject
 from ..world import World
 
@@ -67,6 +68,11 @@ def subject(
     ``denoiser(x, sigma)`` is the exact denoiser. ``order`` and ``calls`` are what its author declares; attributes ``order``
     and ``calls`` of the function are read too. ``library`` is "numpy" or "torch" (then ``torch.randn`` may be used).
 
+    Raises
+    ------
+    ValueError
+        for an order that is no positive number.
+
     Examples
     --------
     >>> def euler(denoiser, sigmas, x):
@@ -76,6 +82,8 @@ def subject(
     >>> subject(euler, order=1).name
     'euler'
     """
+    if order is not None:
+        scalar("order", order, low=0.0, low_open=True)
     takes_noise = "noise" in inspect.signature(function).parameters
 
     def make(world: World):
