@@ -373,3 +373,58 @@ def test_order_of_the_statements_does_not_depend_on_the_imports():
         for name in ("foundations", "log_concavity_thresholds")
     }
     assert len(seen) == 1
+
+
+@pytest.mark.parametrize("tol", [math.inf, -1.0, math.nan])
+@pytest.mark.parametrize("part", ["holds", "equal", "tight", "control", "refuted", "gather", "worst", "rate"])
+def test_a_tolerance_that_cannot_fail_is_refused(part, tol):
+    check, collected = new()
+    calls = {
+        "holds": lambda: check.holds(5.0, 1.0, tol=tol, cause="exact", on="x"),
+        "equal": lambda: check.equal(5.0, 1.0, tol=tol, cause="exact", on="x"),
+        "tight": lambda: check.tight(0.1, 1.0, tol=tol, cause="exact", on="x"),
+        "control": lambda: check.control("hypothesis", 1.0, 1.5, tol=tol, on="x"),
+        "refuted": lambda: check.refuted("form", 1.0, 1.5, tol=tol, on="x"),
+        "worst": lambda: check.worst(0.5, 1.0, ratio=0.5, law="x", tol=tol, cause="exact"),
+        "rate": lambda: check.rate(5.0, -2.0, within=tol, on="x"),
+    }
+
+    def gather():
+        with check.gather(cause="exact", on="x") as sides:
+            sides("part", 5.0, 1.0, tol=[0.0, tol])
+
+    with pytest.raises(ValueError, match=r"tol|within"):
+        calls.get(part, gather)()
+    assert collected.records == []
+
+
+@pytest.mark.parametrize("sides", [(5.0, math.inf), (-math.inf, 1.0), (math.inf, math.inf), (-math.inf, math.inf)])
+def test_infinite_sides_measure_nothing(sides):
+    check, collected = new()
+    with pytest.raises(AssertionError, match="nothing was measured"):
+        check.holds(*sides, tol=0, cause="exact", on="x")
+    check.holds([0.5, sides[0]], [1.0, sides[1]], tol=0, cause="exact", on="one instance is measured")
+    with pytest.raises(AssertionError, match="ratio inf"):  # an infinite measurement above a finite bound is a violation
+        check.holds(math.inf, 1.0, tol=0, cause="exact", on="x")
+
+
+@pytest.mark.parametrize("holds", [math.nan, [math.nan, 1.0], "False", [0.5]])
+def test_a_hypothesis_is_true_or_false(holds):
+    with pytest.raises(ValueError, match="True or False"):
+        new()[0].hypothesis("hypothesis", holds, on="x")
+
+
+def test_a_complex_number_is_not_compared_by_its_real_part():
+    with pytest.raises(ValueError, match="real"):
+        new()[0].equal(1 + 5j, 1.0, tol=0, cause="exact", on="x")
+
+
+@pytest.mark.parametrize(("measured", "ratio", "tol"), [(0.0, 0.0, 0.0), (1.5, 1.5, 0.6), (0.5, math.nan, 0.0)])
+def test_the_ratio_of_a_worst_law_says_something(measured, ratio, tol):
+    with pytest.raises(ValueError, match="ratio"):
+        new()[0].worst(measured, 1.0, ratio=ratio, law="x", tol=tol, cause="exact")
+
+
+def test_a_wide_tolerance_does_not_let_a_side_pass_for_a_ratio():
+    with pytest.raises(ValueError, match="measured / bound"):
+        new("upper")[0].tight(3.0, 3.0, tol=2.5, cause="exact", on="x")

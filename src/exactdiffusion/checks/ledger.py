@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from .._core.arrays import to_numpy
 from .._core.typing import ArrayLike, Row
 from .._core.validation import choice, fail, no_mask
 from ..statements import REGISTRY, Statement, all_statements
@@ -188,10 +189,11 @@ def _read(kind, data):
 
 
 def _plain(value):
-    from .._core.arrays import to_numpy
-
     no_mask("value", value)
-    return np.asarray(to_numpy(value), dtype=np.float64)
+    value = to_numpy(value)
+    if np.iscomplexobj(value):
+        fail("value", value, "real numbers: compare real and imaginary parts, or moduli")
+    return np.asarray(value, dtype=np.float64)
 
 
 #: how the family of a worst law begins
@@ -277,6 +279,8 @@ class Check:
         small, large, tol = np.broadcast_arrays(_plain(smaller), _plain(larger), _plain(tol))
         if small.size == 0:
             raise AssertionError("nothing was measured: an empty check cannot fail")
+        if not np.all((tol >= 0) & (tol < np.inf)):
+            fail("tol", tol, "finite numbers >= 0: a check of infinite tolerance cannot fail")
         return small.ravel(), large.ravel(), tol.ravel()
 
     @staticmethod
@@ -300,7 +304,10 @@ class Check:
 
         Returns the mask of applicable instances: "applicable" is reported apart from the verdict.
         """
-        mask = np.atleast_1d(np.asarray(holds, dtype=bool))
+        no_mask("holds", holds)
+        mask = np.atleast_1d(to_numpy(holds))
+        if mask.size and mask.dtype != bool:
+            fail("holds", holds, "True or False per instance: as a truth value NaN is True")
         share = float(mask.mean()) if mask.size else 0.0
         passed = share == 1.0 if required else share > 0
         detail = "" if value is None else str(value)
@@ -325,8 +332,13 @@ class Check:
         """
         small, large, tolerance = self._sides(smaller, larger, tol)
         ok = small <= large + tolerance  # a NaN on either side fails
+        if ok.all() and not np.any(np.isfinite(small) & np.isfinite(large)):
+            raise AssertionError(
+                "nothing was measured: a side is infinite on every instance, and the inequality cannot fail"
+            )
         ratio = math.nan if np.any(np.isnan(small) | np.isnan(large)) else self._ratio(small, large, tolerance)
-        worst = int(np.argmax(np.where(np.isnan(small - large), np.inf, small - large - tolerance)))
+        with np.errstate(invalid="ignore"):  # infinity less infinity
+            worst = int(np.argmax(np.where(np.isnan(small - large), np.inf, small - large - tolerance)))
         self._file(
             "holds",
             on,
@@ -424,7 +436,7 @@ class Check:
             is, so what was passed is one of its sides.
         """
         m, e, tolerance = self._sides(measured, expected, tol)
-        if not of and self.statement.kind in ("tight", "upper", "lower") and np.any(e > 1 + tolerance):
+        if not of and self.statement.kind in ("tight", "upper", "lower") and np.any(e > 1 + np.minimum(tolerance, 1e-3)):
             fail("expected", float(e.max()), "a ratio measured / bound, at most 1: pass check.tight(measured / bound, ...)")
         ok = np.abs(m - e) <= tolerance
         worst = int(np.argmax(np.where(np.isnan(m), np.inf, np.abs(m - e))))
@@ -457,12 +469,21 @@ class Check:
             The law with its parameters and the box that was searched; the run prints it below the table.
         tol, cause
             As in `holds`.
+
+        Raises
+        ------
+        ValueError
+            The stated ratio is not in (0, 1]. At 0 the law says nothing, and above 1 the inequality is false.
         """
+        if not 0 < ratio <= 1:
+            fail("ratio", ratio, "the stated measured / larger of a true inequality, in (0, 1]")
         found = self.holds(measured, larger, tol=tol, cause=cause, on=f"{WORST}{law}")
         self.equal(found, ratio, tol=0.01 * ratio, cause="printed digits: 1 % of the stated ratio", on=f"{WORST}{law}")
 
     def rate(self, slope: Any, expected: float, *, within: float, on: str, detail: str = "") -> None:
         """A fitted slope (a number or an object with ``slope, low, high``) lies within ``within`` of ``expected``."""
+        if not 0 <= within < math.inf:
+            fail("within", within, "a finite number >= 0: a check of infinite tolerance cannot fail")
         value = float(getattr(slope, "slope", slope))
         detail = f"expected {expected:g}, {detail}" if detail else ""
         interval = f"interval [{slope.low:.4f}, {slope.high:.4f}]" if hasattr(slope, "low") else ""
