@@ -19,8 +19,7 @@ MODULES = (
     "laws", "prox", "papers.log_concavity.measurements", "papers.log_concavity.certificates", "papers.conditional_mean",
     "distances", "papers.log_concavity.walk_jump", "papers.projection.adversaries", "papers.projection.curved",
     "papers.proximal.budgets",
-    "papers.proximal.radial",
-    "papers.proximal.search", "schedules",
+    "schedules",
     "_core.random", "samplers", "output_laws", *(f"output_laws.{name}" for name in (*package.__all__, "langevin")
                                                  if inspect.ismodule(getattr(package, name, package))),
     *(f"statements.{name}" for name in statements.MODULES),
