@@ -1757,6 +1757,10 @@ BY_NAME = {
 }
 SPECIAL = {
     **{("tweedie_covariance", a): s for a, s in (("scale", positive), ("sigma", positive))},
+    ("ddpm_budget", "t"): lambda d: layout(d, np.sort(0.1 + d.rng().random(3))[::-1].copy()),
+    **{("ddpm_budget", a): lambda d: layout(d, d.rng().random(2)) for a in ("errors", "integrals")},
+    ("smallest_steps", "of"): just("distance", "sigma", "no"),
+    ("smallest_steps", "ratio"): unit,
     ("exact_projection_path", "sigma"): levels,
     ("ddpm_subspace_distance", "sigma"): levels,
     ("ddpm_subspace_distance", "start"): mostly(None, positive),

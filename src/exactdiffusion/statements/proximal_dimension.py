@@ -224,7 +224,7 @@ def grad_laplacian_integral(d: int, L: Numbers, T: Numbers) -> Numbers:
     kind="upper",
     text="derived",
     domain=(
-        "N integer >= 1, T number > 0, L number >= 0, T <= 0.5 * N / (L + 0.5), d integer >= 1, second_moment number >= 0, "
+        "N integer >= 1, L number >= 0, T number > 0, T <= 0.5 * N / (L + 0.5), d integer >= 1, second_moment number >= 0, "
         "H number >= 0, spread number >= 1, initial number >= 0"
     ),
 )

@@ -34,7 +34,7 @@ PAIRS = {
     "tests/papers/conditional_mean/test_denoiser.py::test_order_of_estimators": "LMMSE: noise variance missing",
     "tests/papers/conditional_mean/test_denoiser.py::test_reverse_kernel_sampling":
         "reverse kernel: drawn with deviations 1.05 times too large",
-    "tests/papers/conditional_mean/test_denoiser.py::test_complex_round_trip_and_circularity":
+    "tests/studies/test_figures_conditional_mean.py::test_real_form_of_a_circular_law":
         "mixture: drawn with deviations 1.1 times too large",
     "tests/laws/test_contract.py::test_density_integrates_to_one[sphere]": "sphere: density 4 per cent too small",
     "tests/laws/test_contract.py::test_samples_have_the_stated_moments[full]":
@@ -102,6 +102,7 @@ WITHOUT = {
     "theory/log_concavity/prop_score_estimator.py::test_controls": "controls",
     "theory/log_concavity/thm_backward_euler_maruyama_gaussian.py::test_misprint_and_controls": "controls",
     "theory/log_concavity/thm_chain_is_exact.py::test_controls": "controls",
+    "theory/log_concavity/thm_chain_is_exact.py::test_law_of_the_sum_of_more": "the walk of test_exact_walk, longer",
     "theory/log_concavity/thm_tunnelling.py::test_controls": "controls",
     "theory/log_concavity/thm_tunnelling.py::test_table": "long variant",
     "theory/projection/prop_3_1_with_high_probability.py::test_controls": "controls, and a lattice drawn by NumPy",
