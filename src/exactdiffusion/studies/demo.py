@@ -85,6 +85,7 @@ def run(out: StrPath = "demo") -> int:
         print(f"  {path.resolve()}")
     print(f"\n{_took(*started)} in all. There is more; after `. .venv/bin/activate`:")
     print("  exactdiffusion verify         every statement (2 minutes of processor time)")
-    print("  exactdiffusion figures NAME   one of 38 figures (seconds to half an hour; all of them 100 minutes)")
+    count = len(figures.experiments())
+    print(f"  exactdiffusion figures NAME   one of {count} figures (seconds to half an hour; all of them 100 minutes)")
     print("  exactdiffusion list           what there is")
     return code
