@@ -131,6 +131,11 @@ def ula_strongly_log_concave(k: Numbers, h: Numbers, a: Numbers, L: Numbers, dim
 
     **Source.** Dalalyan & Karagulyan 2019, Theorem 1 (recalled), the modern form of the results the slides quote. The orders
     :math:`(L/a)\sqrt{hd}` and :math:`e^{-ahk}` are those of Chewi, *Log-Concave Sampling*, Theorem 4.1.2.
+
+    Examples
+    --------
+    >>> round(float(ula_strongly_log_concave(100, h=0.01, a=1.0, L=1.0, dim=1, w2_start=1.0)), 4)
+    0.531
     """
     return (1 - a * h) ** np.asarray(k) * w2_start + 1.65 * (L / a) * math.sqrt(h * dim)
 
@@ -160,6 +165,12 @@ def langevin_contraction(t: Numbers, a: Numbers, w2_start: Numbers, kl_start: Nu
     Returns
     -------
     (w2, kl)
+
+    Examples
+    --------
+    >>> w2, kl = langevin_contraction(np.log(2.0), a=1.0, w2_start=4.0, kl_start=4.0)
+    >>> round(float(w2), 4), round(float(kl), 4)
+    (2.0, 1.0)
     """
     t = np.asarray(t, dtype=np.float64)
     return np.exp(-a * t) * w2_start, np.exp(-2 * a * t) * kl_start
@@ -222,6 +233,12 @@ def forward_mixing(T: Numbers, w2_start: Numbers, kl_start: Numbers) -> tuple[Nu
     Returns
     -------
     (w2, kl)
+
+    Examples
+    --------
+    >>> w2, kl = forward_mixing(np.log(2.0), w2_start=4.0, kl_start=8.0)
+    >>> round(float(w2), 4), round(float(kl), 4)  # N(4, 1) is at distance 4 e^-T: attained
+    (2.0, 2.0)
     """
     T = np.asarray(T, dtype=np.float64)
     return np.exp(-T) * w2_start, np.exp(-2 * T) * kl_start
@@ -246,6 +263,11 @@ def backward_drift(y: Array, score: Array) -> Array:
     ----------
     y, score : (n, d) arrays
         score of r_{T-t} at y: of the noised law, not its density.
+
+    Examples
+    --------
+    >>> backward_drift(np.array([[1.0]]), score=np.array([[-1.0]]))
+    array([[-1.]])
     """
     return y + 2 * score
 
@@ -281,6 +303,12 @@ def backward_euler_maruyama_gaussian(mean: Numbers, variance: Numbers, T: float,
     Returns
     -------
     (mean, variance) of the output
+
+    Examples
+    --------
+    >>> mean, variance = backward_euler_maruyama_gaussian(1.0, 0.25, T=5.0, N=1000)
+    >>> round(float(mean), 4), round(float(variance), 4)
+    (0.9994, 0.2548)
     """
     gamma, m, v = T / N, 0.0 * np.asarray(mean, dtype=np.float64), 1.0 + 0.0 * np.asarray(variance, dtype=np.float64)
     for k in range(N):
@@ -324,6 +352,14 @@ def rescaled_score(score_of_noised: Array, t: Numbers) -> Array:
     -------
     (n, d) array
         :math:`\nabla\log r_t(x)`.
+
+    Examples
+    --------
+    >>> t, x, data = 0.5, np.array([[0.3]]), ed.GaussianMixture(None, [[1.0]], 0.25)
+    >>> rescaled_score(data.noised(1.0, np.expm1(2 * t) ** 0.5).score(np.exp(t) * x), t).round(4)
+    array([[0.4233]])
+    >>> data.noised(np.exp(-t), (-np.expm1(-2 * t)) ** 0.5).score(x).round(4)  # the score of X_t itself
+    array([[0.4233]])
     """
     return math.exp(t) * score_of_noised
 
@@ -351,6 +387,11 @@ def backward_noise_levels(T: float, N: int) -> Array:
     Returns
     -------
     (N + 1,) array, noisy to clean
+
+    Examples
+    --------
+    >>> backward_noise_levels(1.0, 4).round(4)
+    array([2.5277, 1.8659, 1.3108, 0.8054, 0.    ])
     """
     return np.sqrt(np.expm1(2 * T * (N - np.arange(N + 1)) / N))
 
@@ -391,6 +432,11 @@ def denoiser_lipschitz(covariance: Array, v: Numbers) -> Array:
     -------
     (n,) array
         largest eigenvalue of the Jacobian: the local Lipschitz constant.
+
+    Examples
+    --------
+    >>> [float(denoiser_lipschitz(np.array([[[0.5]]]), v)[0]) for v in (1.0, 0.25)]  # log-concave where it is at most 1
+    [0.5, 2.0]
     """
     return np.linalg.eigvalsh(np.asarray(covariance))[..., -1] / v
 
@@ -428,6 +474,12 @@ def posterior_covariance_derivative(weights: Array, deviations: Array, u: Array,
     Returns
     -------
     (n,) array
+
+    Examples
+    --------
+    >>> weights, deviations = np.array([[0.75, 0.25]]), np.array([[[-0.5], [1.5]]])
+    >>> posterior_covariance_derivative(weights, deviations, u=[1.0], w=[1.0], v=0.5)
+    array([1.5])
     """
     along = deviations @ np.asarray(u, dtype=np.float64)
     return np.sum(weights * (deviations @ np.asarray(w, dtype=np.float64)) * along**2, axis=-1) / v
@@ -455,6 +507,11 @@ def score_matching_objective(score: Array, laplacian: Array) -> Array:
     Returns
     -------
     (n,) array
+
+    Examples
+    --------
+    >>> score_matching_objective(np.array([[2.0, 0.0]]), laplacian=np.array([-2.0]))
+    array([0.])
     """
     xp = array_namespace(score)
     return xp.sum(score * score, axis=-1) + 2 * laplacian
@@ -486,6 +543,11 @@ def denoising_score_matching(mmse: Numbers, v: Numbers, score_error: Numbers) ->
     mmse : number, :math:`E\,\mathrm{tr}\,\mathrm{Cov}[X|Y]`
     v : number
     score_error : number, :math:`E|h-\nabla\log q_v|^2`
+
+    Examples
+    --------
+    >>> denoising_score_matching(mmse=0.5, v=0.5, score_error=2.0)
+    1.0
     """
     return mmse + v**2 * score_error
 
@@ -517,6 +579,12 @@ def mean_covariance_derivative(mean_squared_covariance: Array, v: Numbers) -> Ar
     ----------
     mean_squared_covariance : (d, d) array, :math:`E[C^2]`
     v : number > 0
+
+    Examples
+    --------
+    >>> v = 1.0  # X ~ N(0, 1): C = v/(1 + v), whose derivative is 1/(1 + v)^2
+    >>> mean_covariance_derivative(np.array([[(v / (1 + v)) ** 2]]), v), 1 / (1 + v) ** 2
+    (array([[0.25]]), 0.25)
     """
     return mean_squared_covariance / v**2
 
@@ -557,6 +625,15 @@ def joint_log_density(log_q_of_mean: Array, y: Array, sigma: Numbers) -> Array:
     Returns
     -------
     (n,) array
+
+    Examples
+    --------
+    >>> y, law = np.array([[[0.5], [-0.5]]]), ed.GaussianMixture(None, [[0.0]], 1.0)
+    >>> joint_log_density(law.noised(1.0, 0.5**0.5).log_density(y.mean(axis=1)), y, sigma=1.0).round(4)
+    array([-2.6372])
+    >>> pair = ed.GaussianMixture(None, [[0.0, 0.0]], np.eye(2)[None] + 1.0)  # the law of both measurements
+    >>> pair.log_density(y[:, :, 0]).round(4)
+    array([-2.6372])
     """
     m, d = y.shape[1:]
     spread = np.sum((y - np.mean(y, axis=1, keepdims=True)) ** 2, axis=(1, 2))
@@ -587,6 +664,12 @@ def multi_measurement_mean(mean: Array, score_of_mean: Array, m: Numbers, sigma:
     mean : (n, d) array, the mean of the m measurements
     score_of_mean : (n, d) array, :math:`\nabla\log q_s` there
     m, sigma : numbers
+
+    Examples
+    --------
+    >>> law, mean = ed.GaussianMixture(None, [[0.0]], 1.0), np.array([[0.75]])
+    >>> multi_measurement_mean(mean, law.noised(1.0, 0.5).score(mean), m=4, sigma=1.0).round(4)
+    array([[0.6]])
     """
     return mean + sigma**2 / m * score_of_mean
 
@@ -611,6 +694,11 @@ def next_measurement_score(posterior_mean: Array, y: Array, sigma: Numbers) -> A
     and likewise :math:`\nabla_{y_t}\log p(y_{1:m}) = \sigma^{-2}(\hat X_m - y_t)` for every t.
 
     **Source.** Slides; a later paper cites it as Eq. (4.9).
+
+    Examples
+    --------
+    >>> next_measurement_score(np.array([[0.5]]), y=np.array([[1.0]]), sigma=0.5)
+    array([[-2.]])
     """
     return (posterior_mean - y) / sigma**2
 
@@ -640,6 +728,11 @@ def next_measurement_hessian(posterior_covariance: Array, sigma: Numbers) -> Arr
     ----------
     posterior_covariance : (n, d, d) array
     sigma : number > 0
+
+    Examples
+    --------
+    >>> next_measurement_hessian(np.array([[[0.5]]]), sigma=1.0)
+    array([[[-0.5]]])
     """
     xp = array_namespace(posterior_covariance)
     identity = xp.eye(posterior_covariance.shape[-1], dtype=posterior_covariance.dtype)
@@ -711,6 +804,12 @@ def posterior_mean_w2_sandwich(covariance: Array, mean_posterior_covariance: Arr
     Returns
     -------
     (lower, upper)
+
+    Examples
+    --------
+    >>> low, high = posterior_mean_w2_sandwich([[1.0]], [[0.75]])  # X ~ N(0, 1): the mean is N(0, 1/4)
+    >>> low, high
+    (0.25, 0.75)
     """
     L, C = np.atleast_2d(covariance), np.atleast_2d(mean_posterior_covariance)
     values, vectors = np.linalg.eigh(L)
@@ -778,6 +877,11 @@ def fisher_information_w2(information: Numbers, m: Numbers, sigma: Numbers) -> N
     :math:`I(q_v) \le I(p)`. In the limit of small noise the ratio to the bound tends to 1/3.
 
     **Source.** The slides announce better bounds for strong priors; this form is derived.
+
+    Examples
+    --------
+    >>> float(fisher_information_w2(information=4.0, m=3, sigma=1.0))
+    1.0
     """
     return 1.5 * sigma**2 / np.asarray(m) * np.sqrt(information)
 
@@ -809,6 +913,11 @@ def discrete_prior_mmse(points: Array, weights: Array, m: Numbers, sigma: Number
     points : (M, d)
     weights : (M,)
     m, sigma : numbers
+
+    Examples
+    --------
+    >>> [float(f"{discrete_prior_mmse([[-1.0], [1.0]], [0.5, 0.5], m, sigma=1.0):.3g}") for m in (1, 10, 20)]
+    [0.635, 0.00313, 1.55e-05]
     """
     from scipy.special import ndtr
 
@@ -837,6 +946,11 @@ def linear_estimator_mmse(covariance: Array, m: Numbers, sigma: Numbers) -> floa
     with equality exactly for Gaussians.
 
     **Source.** derived (textbook).
+
+    Examples
+    --------
+    >>> linear_estimator_mmse(np.diag([1.0, 3.0]), m=1, sigma=1.0)
+    1.25
     """
     lam = np.linalg.eigvalsh(np.atleast_2d(covariance))
     s = sigma**2 / m
@@ -865,6 +979,11 @@ def expected_next_covariance(posterior_covariance: Array, covariance_of_next_mea
     -------
     like posterior_covariance
         :math:`E[C_{m+1}|y_{1:m}]`.
+
+    Examples
+    --------
+    >>> expected_next_covariance(np.array([[0.5]]), covariance_of_next_mean=np.array([[0.125]]))
+    array([[0.375]])
     """
     return posterior_covariance - covariance_of_next_mean
 
@@ -894,6 +1013,11 @@ def predictive_moments(posterior_mean: Array, posterior_covariance: Array, sigma
     Returns
     -------
     (mean, covariance)
+
+    Examples
+    --------
+    >>> predictive_moments(np.array([[0.5]]), np.array([[[0.25]]]), sigma=1.0)
+    (array([[0.5]]), array([[[1.25]]]))
     """
     identity = np.eye(posterior_covariance.shape[-1])
     return posterior_mean, posterior_covariance + sigma**2 * identity
@@ -924,6 +1048,11 @@ def chain_rule_of_measurements(conditional_log_densities: Array) -> Array:
     Returns
     -------
     (n,) array
+
+    Examples
+    --------
+    >>> chain_rule_of_measurements([[-1.0, -2.0], [-0.5, -0.25]])
+    array([-1.5 , -2.25])
     """
     return np.sum(np.asarray(conditional_log_densities), axis=0)
 
@@ -1034,6 +1163,11 @@ def conforti_kl(T: Numbers, h: Numbers, kl_start: Numbers, information_start: Nu
     Returns
     -------
     float or array
+
+    Examples
+    --------
+    >>> round(float(conforti_kl(np.log(2.0), h=0.25, kl_start=1.0, information_start=2.0)), 4)
+    0.75
     """
     return np.exp(-2 * np.asarray(T)) * kl_start + np.asarray(h, dtype=np.float64) * information_start
 
@@ -1109,6 +1243,15 @@ def heun_gaussian_error(sigma: Array, slope: Array, weights: Array, s: Numbers) 
     -------
     float
         c.
+
+    Examples
+    --------
+    >>> u, weights = np.polynomial.legendre.leggauss(40)  # sigma falls from 4 to 1 in equal steps
+    >>> c = heun_gaussian_error(2.5 - 1.5 * u, slope=np.full(40, -3.0), weights=weights / 2, s=1.0)
+    >>> law, grid = ed.GaussianMixture(None, [[0.0]], 1.0), ed.Grid(np.ones(201), np.linspace(4.0, 1.0, 201))
+    >>> ratio = float(ed.samplers.final(ed.samplers.heun(law, grid, np.ones((1, 1))))[0, 0]) / (2 / 17) ** 0.5
+    >>> round(c, 4), round((ratio - 1) * 200**2, 4)  # predicted, and measured with 200 steps
+    (0.2774, 0.278)
     """
     g = s**2 + sigma**2
     a, second = sigma / g, 2 * sigma * (sigma**2 - 3 * s**2) / g**3
@@ -1142,6 +1285,11 @@ def ula_log_sobolev(k: Numbers, h: Numbers, a: Numbers, L: Numbers, dim: Numbers
 
     **Source.** Vempala & Wibisono 2019, in the form of Chewi, *Log-Concave Sampling* (version of August 2026),
     Theorem 4.2.7.
+
+    Examples
+    --------
+    >>> round(float(ula_log_sobolev(100, h=0.01, a=1.0, L=1.0, dim=1, kl_start=1.0)), 4)
+    0.4279
     """
     return np.exp(-a * h * np.asarray(k)) * kl_start + 6 * h * dim * L**2 / a
 
@@ -1188,6 +1336,11 @@ def score_error_kl(T: float, errors: Array, kl_start: float, information_start: 
     -------
     float
         The bound on KL.
+
+    Examples
+    --------
+    >>> [round(score_error_kl(5.0, np.full(N, 0.1), kl_start=1.0, information_start=1.0), 4) for N in (10, 100, 1000)]
+    [0.5956, 0.105, 0.0555]
     """
     errors = np.asarray(errors, dtype=np.float64)
     if errors.ndim != 1 or not errors.size:
@@ -1229,6 +1382,13 @@ def early_stopping_w2(eps: Numbers, dim: Numbers, second_moment: Numbers, inform
     -------
     float or array
         The smaller of the two bounds on W2.
+
+    Examples
+    --------
+    >>> round(float(early_stopping_w2(0.01, dim=2, second_moment=1.0)), 4)
+    0.1993
+    >>> round(float(early_stopping_w2(0.01, dim=2, second_moment=1.0, information=4.0)), 4)
+    0.0199
     """
     eps = np.asarray(eps, dtype=np.float64)
     coupling = np.sqrt(np.expm1(-eps) ** 2 * second_moment - np.expm1(-2 * eps) * dim)
@@ -1308,6 +1468,11 @@ def strongly_log_concave_w2(
     Returns
     -------
     (equation, flow)
+
+    Examples
+    --------
+    >>> [round(float(w2), 4) for w2 in strongly_log_concave_w2(3.0, alpha=2.0, w2_start=1.0)]
+    [0.0012, 0.0352]
     """
     rise = math.expm1(T)
     gain = alpha * math.expm1(2 * T)

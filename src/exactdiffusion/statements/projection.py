@@ -101,6 +101,11 @@ def one_step_distance(distance: Numbers, beta: Array, eta: Numbers) -> tuple[Arr
     Returns
     -------
     (lower, upper) : arrays like ``distance``
+
+    Examples
+    --------
+    >>> one_step_distance(2.0, beta=0.5, eta=0.5)
+    (0.5, 1.5)
     """
     return (1 - beta * (1 + eta)) * distance, (1 + beta * (eta - 1)) * distance
 
@@ -147,7 +152,15 @@ def is_admissible(beta: Array, eta: float, nu: float) -> bool:
 @guarded(domain="0 <= beta <= 1, eta number, 0 <= eta < 1, nu number >= 1")
 def admissibility_excess(beta: Array, eta: float, nu: float) -> float:
     r""":math:`-\sum_i\log(1-\eta\rho_i) - \log\nu`: nonpositive exactly for admissible schedules, ``inf`` when a factor
-    is not positive (in particular for a full last step, beta = 1, when eta > 0)."""
+    is not positive (in particular for a full last step, beta = 1, when eta > 0).
+
+    Examples
+    --------
+    >>> round(admissibility_excess(np.full(10, 0.05), eta=0.1, nu=2.0), 4)
+    -0.6404
+    >>> admissibility_excess([0.5, 1.0], eta=0.1, nu=2.0)  # a full step
+    inf
+    """
     beta = _betas("beta", beta)
     if eta == 0:
         return -math.log(nu)
@@ -162,6 +175,11 @@ def admissible_by_definition(beta: Array, eta: float, nu: float) -> bool:
     """Definition 4.1 taken literally, for every t, in whatever number type ``beta``, ``eta``, ``nu`` have.
 
     Slow and transparent: the reference for :func:`is_admissible`, also with mpmath numbers.
+
+    Examples
+    --------
+    >>> admissible_by_definition(np.full(10, 0.05), 0.1, 2.0), admissible_by_definition(np.full(10, 0.5), 0.1, 2.0)
+    (True, False)
     """
     under = exact = over = beta[0] * 0 + 1
     for b in beta:
@@ -201,6 +219,11 @@ def admissibility(beta: Array, eta: float, nu: float) -> float:
     -------
     float
         :math:`\log\nu + \sum_i\log(1-\eta\rho_i)`: nonnegative exactly for admissible schedules.
+
+    Examples
+    --------
+    >>> round(admissibility(np.full(10, 0.05), eta=0.1, nu=2.0), 4)  # not negative: admissible
+    0.6404
     """
     return -admissibility_excess(beta, eta, nu)
 
@@ -418,6 +441,18 @@ def exact_projection_path(start: Array, projection: Array, sigma: Array) -> Arra
     -------
     (N + 1, n_rows, n) array
         x_N, ..., x_0.
+
+    Examples
+    --------
+    >>> exact_projection_path(np.array([[4.0, 1.0]]), np.array([[0.0, 1.0]]), sigma=np.array([2.0, 1.0, 0.0]))[:, 0]
+    array([[4., 1.],
+           [2., 1.],
+           [0., 1.]])
+    >>> law, grid = ed.PointCloud([[0.0, 1.0]]), ed.Grid(np.ones(3), [2.0, 1.0, 0.0])  # a single point
+    >>> np.stack([x[0] for x in ed.samplers.ddim(law, grid, np.array([[4.0, 1.0]]))])
+    array([[4., 1.],
+           [2., 1.],
+           [0., 1.]])
     """
     sigma = _levels(sigma)
     ratio = (sigma / sigma[0]).reshape(len(sigma), -1, 1)
@@ -526,6 +561,12 @@ def best_admissible_products(eta: Numbers, nu: Numbers, N: int) -> tuple[Numbers
     ------
     ValueError
         as :func:`beta_star`.
+
+    Examples
+    --------
+    >>> ratio, guarantee = best_admissible_products(0.1, 2.0, N=10)
+    >>> round(ratio, 4), round(guarantee, 4)
+    (0.0059, 0.0114)
     """
     beta = beta_star(eta, nu, N)
     return (1 - beta) ** N, (1 + beta * (eta - 1)) ** N
@@ -643,7 +684,13 @@ def smallest_steps(eta: float, nu: float, ratio: float, of: str = "distance") ->
 
 @guarded(domain="eta number, 0 < eta < 1, nu number >= 1")
 def admissible_limit_rates(eta: float, nu: float) -> tuple[float, float, float]:
-    r"""Coefficients k of :math:`k/N` in the logarithms of (ratio, lower, upper) of :func:`admissible_limits`, eta > 0."""
+    r"""Coefficients k of :math:`k/N` in the logarithms of (ratio, lower, upper) of :func:`admissible_limits`, eta > 0.
+
+    Examples
+    --------
+    >>> [round(k, 4) for k in admissible_limit_rates(0.5, 2.0)]
+    [1.4414, 1.4414, 0.9609]
+    """
     half = (math.log(nu) / eta) ** 2 / 2
     return half * (1 + eta), half * (1 + eta), half * (1 - eta) * (1 + 2 * eta)
 
@@ -724,6 +771,11 @@ def gradient_estimation_filter(beta: Array, q: float, gamma: float = 2.0) -> flo
     -------
     float
         F; at gamma = 1 that of DDIM.
+
+    Examples
+    --------
+    >>> [gradient_estimation_filter([0.5, 0.5], q=-1.0, gamma=gamma) for gamma in (1.0, 2.0)]
+    [0.25, -0.25]
     """
     beta = _betas("beta", beta)
     sigma = np.concatenate([[1.0], np.cumprod(1 - beta)[:-1]])
@@ -768,6 +820,12 @@ def gradient_estimation_gaussian_error(
     -------
     float
         the leading term.
+
+    Examples
+    --------
+    >>> plain, best, paper = (gradient_estimation_gaussian_error(gamma, 20, 10.0, 0.1) for gamma in (1.0, 1.5, 2.0))
+    >>> round(plain, 4), best, round(paper, 4)
+    (-0.0564, 0.0, 0.0564)
     """
     spread = variance / (variance + sigma_min**2) - variance / (variance + sigma_max**2)
     return (gamma - 1.5) * math.log(sigma_max / sigma_min) / N * spread / 2
@@ -801,6 +859,11 @@ def ddim_coordinates(x: Array, eps: Array, sigma: Numbers, sigma_next: Numbers) 
     Returns
     -------
     array like ``x``
+
+    Examples
+    --------
+    >>> ddim_coordinates(np.array([3.0]), np.array([1.0]), sigma=2.0, sigma_next=1.0)
+    array([2.])
     """
     return x + (sigma_next - sigma) * eps
 
@@ -840,6 +903,12 @@ def ddpm_coordinates(sigma: Numbers, sigma_next: Numbers, mu: Numbers = 0.5) -> 
     ------
     ValueError
         naming mu (outside [0, 1)).
+
+    Examples
+    --------
+    >>> target, variance = ddpm_coordinates(2.0, 1.0)
+    >>> round(target, 12), round(variance, 12), ddpm_coordinates(2.0, 1.0, mu=0.0)
+    (0.5, 0.75, (1.0, 0.0))
     """
     target = (sigma_next / sigma**mu) ** (1 / (1 - mu))
     return target, sigma_next**2 - target**2
@@ -883,6 +952,13 @@ def ddpm_subspace_distance(sigma: Array, codimension: Numbers, start: Numbers | 
     -------
     (N + 1,) array
         :math:`E\,d(x_N)^2, \dots, E\,d(x_0)^2`.
+
+    Examples
+    --------
+    >>> ddpm_subspace_distance(np.array([2.0, 1.0, 0.0]), codimension=3)
+    array([12.,  3.,  0.])
+    >>> ddpm_subspace_distance(np.array([2.0, 1.0, 0.0]), codimension=3, start=28.0)
+    array([28.,  4.,  0.])
     """
     sigma = _levels(sigma)
     invariant = codimension * sigma**2
@@ -919,6 +995,12 @@ def distance_gradient(x: Array, projection: Array) -> tuple[Array, Array]:
     -------
     (grad_f, grad_d) : two (n, d) arrays
         rows of grad_d are NaN where x = p(x).
+
+    Examples
+    --------
+    >>> grad_f, grad_d = distance_gradient(np.array([[3.0, 4.0]]), np.zeros((1, 2)))
+    >>> grad_f, grad_d
+    (array([[3., 4.]]), array([[0.6, 0.8]]))
     """
     xp = array_namespace(x, projection)
     offset = x - projection
@@ -956,6 +1038,12 @@ def segment_invariance(x: Array, projection: Array, theta: Numbers) -> tuple[Arr
     -------
     (y, distance) : (n, d) and (n,) arrays
         the point at ``theta`` and its distance to K.
+
+    Examples
+    --------
+    >>> y, distance = segment_invariance(np.array([[3.0, 4.0]]), np.zeros((1, 2)), theta=0.5)
+    >>> y, distance
+    (array([[1.5, 2. ]]), array([2.5]))
     """
     xp = array_namespace(x, projection)
     offset = x - projection
@@ -964,7 +1052,13 @@ def segment_invariance(x: Array, projection: Array, theta: Numbers) -> tuple[Arr
 
 @guarded(domain="distance >= 0")
 def relative_error(estimate: Array, projection: Array, distance: Numbers) -> Array:
-    r""":math:`\eta(x,\sigma) = |\hat x - p(x)| / d(x)`, the left side of Definition 3.1 in units of d; (n,) array."""
+    r""":math:`\eta(x,\sigma) = |\hat x - p(x)| / d(x)`, the left side of Definition 3.1 in units of d; (n,) array.
+
+    Examples
+    --------
+    >>> relative_error(np.array([[3.0, 1.0]]), np.array([[3.0, 0.0]]), distance=np.array([4.0]))
+    array([0.25])
+    """
     xp = array_namespace(estimate, projection, distance)
     offset = estimate - projection
     return xp.sqrt(xp.sum(offset * offset, axis=1)) / distance
@@ -975,6 +1069,11 @@ def band_ok(distance: Numbers, sigma: Numbers, dimension: Numbers, nu: Numbers, 
     r"""Whether :math:`d/\nu \le \sqrt n\,\sigma \le \nu\,d`: only there does Definition 3.1 ask for anything; (n,) booleans.
 
     ``dimension`` is the ambient n; ``rtol`` an allowance for rounding.
+
+    Examples
+    --------
+    >>> band_ok(np.array([1.0, 3.0]), sigma=0.5, dimension=4, nu=2.0)
+    array([ True, False])
     """
     return band_usage(distance, sigma, dimension) <= nu * (1 + rtol)
 
@@ -984,6 +1083,11 @@ def projection_is_unique(gap: Numbers, distance: Numbers, rtol: Numbers = 0.0) -
     """Whether the second nearest point is farther than the nearest by more than ``rtol * distance``; (n,) booleans.
 
     ``gap`` is the difference of the two distances (``PointCloud.gap``). Definition 3.1 excludes the points where it is 0.
+
+    Examples
+    --------
+    >>> projection_is_unique(np.array([0.0, 0.1]), distance=np.array([1.0, 1.0]))
+    array([False,  True])
     """
     return gap > rtol * distance
 
@@ -1064,6 +1168,13 @@ def normal_offset(base: Array, normal: Array, reach: Numbers) -> tuple[Array, Ar
     -------
     (projection, distance) : (n, d) and (n,) arrays
         NaN in the rows with :math:`|v| \ge \tau`, about which the lemma says nothing.
+
+    Examples
+    --------
+    >>> normal_offset(np.array([[1.0, 0.0]]), np.array([[0.5, 0.0]]), reach=1.0)
+    (array([[1., 0.]]), array([0.5]))
+    >>> ed.Sphere(1.0, 2).project([[1.5, 0.0]])
+    array([[1., 0.]])
     """
     base, normal = np.asarray(base, dtype=np.float64), np.asarray(normal, dtype=np.float64)
     size = np.linalg.norm(normal, axis=1)
@@ -1107,6 +1218,11 @@ def oracle_denoising(sigma: Numbers, tangent: Numbers, normal: Numbers, reach: N
     -------
     (error, low, high) : numbers or arrays
         bound of the error (inf where q >= tau), lower and upper bound of the distance (0 and inf there).
+
+    Examples
+    --------
+    >>> [round(float(v), 4) for v in oracle_denoising(sigma=0.5, tangent=0.3, normal=0.4, reach=1.0)]
+    [0.2, 0.05, 0.25]
     """
     sigma, tangent, normal, reach = np.broadcast_arrays(*(np.asarray(v, float) for v in (sigma, tangent, normal, reach)))
     q = sigma * np.hypot(tangent, normal)
@@ -1155,6 +1271,12 @@ def oracle_denoising_whp(sigma: float, dimension: int, ambient: int, t: float) -
     -------
     dict with ``reach`` (required), ``error``, ``error_probability``, ``low``, ``high``, ``all_probability``
         (probabilities clipped at 0)
+
+    Examples
+    --------
+    >>> bound = oracle_denoising_whp(0.01, dimension=4, ambient=1000, t=4.0)
+    >>> {name: round(value, 3) for name, value in bound.items()}
+    {'reach': 0.712, 'error': 0.12, 'error_probability': 0.999, 'low': 0.215, 'high': 0.356, 'all_probability': 0.999}
     """
     d, n = dimension, ambient
     tail = math.exp(-0.5 * t * t)
@@ -1215,6 +1337,11 @@ def half_smoothed_distance(half_squares: Array, sigma: Numbers) -> Array:
 
     F approximates **half** the squared distance, :math:`d^2/2`, and is it at sigma = 0. Shifted by the minimum, so that it
     never underflows.
+
+    Examples
+    --------
+    >>> [half_smoothed_distance(np.array([[2.0, 2.0]]), sigma).round(4) for sigma in (1.0, 0.0)]
+    [array([1.3069]), array([2.])]
     """
     h = np.asarray(half_squares, dtype=np.float64)
     low = np.min(h, axis=1, keepdims=True)
@@ -1254,6 +1381,15 @@ def smoothed_distance_gradient(x: Array, denoised: Array) -> Array:
     -------
     (n, d) array
         gradient of F.
+
+    Examples
+    --------
+    >>> law, x, h = ed.PointCloud([[-1.0], [1.0]]), np.array([[0.5]]), 1e-5
+    >>> smoothed_distance_gradient(x, law.noised(1.0, 1.0).denoise(x)).round(4)
+    array([[0.0379]])
+    >>> F = half_smoothed_distance((np.array([[0.5 - h], [0.5 + h]]) - law.points.T) ** 2 / 2, sigma=1.0)
+    >>> round(float((F[1] - F[0]) / (2 * h)), 4)  # the same, by differences
+    0.0379
     """
     return x - denoised
 
@@ -1261,7 +1397,13 @@ def smoothed_distance_gradient(x: Array, denoised: Array) -> Array:
 @guarded(domain="sigma > 0")
 def smoothed_distance_hessian(covariance: Array, sigma: Numbers) -> Array:
     r"""Hessian of F, :math:`I - \mathrm{Cov}[x_0\mid x]/\sigma^2`, from the (n, d, d) posterior covariances; sigma a number
-    or one per row."""
+    or one per row.
+
+    Examples
+    --------
+    >>> smoothed_distance_hessian(np.array([[[0.5]]]), sigma=1.0)
+    array([[[0.5]]])
+    """
     xp = array_namespace(covariance)
     sigma = xp.reshape(xp.asarray(sigma, dtype=covariance.dtype), (-1, 1, 1))
     return xp.eye(covariance.shape[-1], dtype=covariance.dtype) - covariance / sigma**2
@@ -1292,6 +1434,12 @@ def smoothed_distance_sandwich(distance: Numbers, sigma: Numbers, count: Numbers
     Returns
     -------
     (lower, upper) : arrays like ``distance``
+
+    Examples
+    --------
+    >>> low, high = smoothed_distance_sandwich(2.0, sigma=1.0, count=2)
+    >>> round(low, 4), high
+    (1.3069, 2.0)
     """
     half = 0.5 * distance**2
     return half - sigma**2 * math.log(count), half
@@ -1307,6 +1455,11 @@ def near_set_error(distances: Array, to_projection: Array, alpha: Numbers, eta: 
     distances, to_projection : (n, m) arrays
         from x and from p(x) to every atom.
     alpha, eta : numbers or (n,) arrays
+
+    Examples
+    --------
+    >>> near_set_error(np.array([[1.0, 1.5, 3.0]]), np.array([[0.0, 0.4, 2.0]]), alpha=2.0, eta=0.1)
+    array([0.5])
     """
     d = np.min(distances, axis=1)
     near = distances <= (np.asarray(alpha) * d)[:, None]
@@ -1388,6 +1541,11 @@ def near_set_radius_half_log(distance: Numbers, sigma: Numbers, count: Numbers, 
     -------
     number or array
         the smallest alpha of the statement.
+
+    Examples
+    --------
+    >>> round(float(near_set_radius_half_log(1.0, sigma=0.1, count=100, eta=0.1)), 4)
+    1.0764
     """
     scale, L = _near_set_terms(distance, sigma, count, eta)
     return 1 + scale * (1 / math.e + L / 2)
@@ -1418,6 +1576,11 @@ def near_set_radius_exact(distance: Numbers, sigma: Numbers, count: Numbers, eta
     number or array
         the root, by Newton's method, which goes down to it (after the first step), since the difference of the sides is
         convex, and grows at the start.
+
+    Examples
+    --------
+    >>> round(float(near_set_radius_exact(1.0, sigma=0.1, count=100, eta=0.1)), 4)
+    1.0737
     """
     scale, L = _near_set_terms(distance, sigma, count, eta)
     alpha = np.sqrt(1 + scale * (1 + L))
@@ -1462,6 +1625,11 @@ def squared_w2_to_laws_on_set(distance: Array, weights: Array | None = None) -> 
     -------
     float
         E d^2.
+
+    Examples
+    --------
+    >>> squared_w2_to_laws_on_set([1.0, 3.0]), squared_w2_to_laws_on_set([1.0, 3.0], weights=[0.75, 0.25])
+    (5.0, 3.0)
     """
     square = np.asarray(distance, dtype=np.float64) ** 2
     if square.size == 0:
