@@ -192,6 +192,12 @@ def test_distances_of_shifted_and_mixed_gaussians(accuracy):
     for name, value in {"kl": 0.045, "reverse_kl": 0.045, "tv": tv, "w1": 0.3, "w2": 0.3}.items():
         # tails beyond 8.7 sd, splines of degree 7
         accuracy("output_laws.line.divergences", abs(getattr(found, name) / value - 1), 2e-11, f"{name} of two Gaussians")
+    # the densities cross at a node, and the one falls there or rises
+    y = np.linspace(-11, 13, 801)
+    p2, q2 = (line.discretise(GaussianMixture([1.0], [[a]], 1.0), y) for a in (0.0, 2.0))
+    for found in (line.divergences(p2, q2), line.divergences(q2, p2)):
+        error = abs(found.tv / math.erf(1 / math.sqrt(2)) - 1)
+        accuracy("output_laws.line.divergences", error, 2e-11, "tv of two Gaussians that cross at a node")
     coin = line.mixture([p, q], [0.5, 0.5])
     accuracy("output_laws.line.NodeLaw.mass", abs(coin.mass - 1), 8 * EPS, "mass 1")
     np.testing.assert_allclose(np.exp(coin.log_density), coin.density, rtol=100 * EPS)

@@ -1166,12 +1166,13 @@ def _abs_integral(law, values):
         x, v = law._tau[start:stop], (values * law._stretch)[start:stop]
         low, high = (x[0], x[-1]) if law.edges is None else law.edges[k]
         primitive = spline.antiderivative()
-        i = np.flatnonzero((np.sign(v[:-1]) * np.sign(v[1:]) < 0) & (np.maximum(abs(v[:-1]), abs(v[1:])) > floor))
+        above = v > 0  # a change of sign may fall on a node, where v is 0
+        i = np.flatnonzero((above[:-1] != above[1:]) & (np.maximum(abs(v[:-1]), abs(v[1:])) > floor))
         a, b = x[i], x[i + 1]
-        side = np.sign(v[i])
+        side = above[i]
         for _ in range(60):
             middle = 0.5 * (a + b)
-            same = np.sign(spline(middle)) == side
+            same = (spline(middle) > 0) == side
             a, b = np.where(same, middle, a), np.where(same, b, middle)
         total += math.fsum(np.abs(np.diff(primitive(np.concatenate([[low], a, [high]])))))
     return total
