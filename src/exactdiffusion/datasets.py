@@ -192,6 +192,11 @@ def dino(folder: StrPath | None = None) -> np.ndarray:
     -----
     Sources: see the module. The addresses in `DINO_SOURCES` could not be reached from the machine this was developed
     on, so the download itself is untested; its bytes are compared with the checksum of the known file.
+
+    Examples
+    --------
+    >>> dino().shape  # doctest: +SKIP
+    (142, 2)
     """
     found = _local(folder, ("DatasaurusDozen.tsv", "dino.csv"))
     if found is not None:
@@ -394,6 +399,13 @@ def mnist(folder: StrPath | None = None, limit: int | None = None) -> np.ndarray
     -------
     ndarray, shape (n, 784)
         In [-1, 1]; n = 70000 without ``limit``.
+
+    Examples
+    --------
+    >>> np.savez("mnist.npz", x=np.full((2, 28, 28), 255, dtype=np.uint8))
+    >>> images = mnist(".")
+    >>> images.shape, float(images.max())
+    ((2, 784), 1.0)
     """
     return _images("mnist", "mnist_784", folder, limit)
 
@@ -404,6 +416,12 @@ def fashion_mnist(folder: StrPath | None = None, limit: int | None = None) -> np
     Layouts of local files: .npz with one array ``x`` or ``data``, or with ``x_train`` and ``x_test``; shapes
     (n, 784) or (n, 28, 28), values 0..255. .csv with 784 columns of 0..255, or 785 with the label first; a header
     line is allowed.
+
+    Examples
+    --------
+    >>> np.savez("fashion_mnist.npz", data=np.zeros((3, 784), dtype=np.uint8))
+    >>> fashion_mnist(".", limit=2).shape
+    (2, 784)
     """
     return _images("fashion_mnist", "Fashion-MNIST", folder, limit)
 

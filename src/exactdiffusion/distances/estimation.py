@@ -12,7 +12,14 @@ __all__ = ["Estimate", "excess_error", "mse", "nmse"]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A sample mean (or ratio of means) with its standard error, from ``n`` rows."""
+    """A sample mean (or ratio of means) with its standard error, from ``n`` rows.
+
+    Examples
+    --------
+    >>> mean = Estimate(2.0, standard_error=0.5, n=100)
+    >>> [round(end, 2) for end in mean.interval()]
+    [1.02, 2.98]
+    """
 
     value: float
     standard_error: float
@@ -60,6 +67,12 @@ def mse(estimate: ArrayLike, truth: ArrayLike) -> Estimate:
     -------
     Estimate
         Standard error from the n independent rows (infinite for n = 1).
+
+    Examples
+    --------
+    >>> found = mse([[1.0, 1.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 0.0]])
+    >>> found.value, found.standard_error
+    (1.0, 1.0)
     """
     xp, a, b = _pair("estimate", estimate, "truth", truth)
     return _mean(xp, xp.sum((a - b) ** 2, axis=1))
@@ -80,6 +93,11 @@ def nmse(estimate: ArrayLike, truth: ArrayLike, power: float | None = None) -> E
     -------
     Estimate
         Standard error by the delta method when the denominator is estimated too.
+
+    Examples
+    --------
+    >>> nmse([[1.0], [1.0]], [[2.0], [-2.0]]).value, nmse([[1.0], [1.0]], [[2.0], [-2.0]], power=5.0).value
+    (1.25, 1.0)
     """
     xp, a, b = _pair("estimate", estimate, "truth", truth)
     errors = xp.sum((a - b) ** 2, axis=1)
@@ -110,6 +128,11 @@ def excess_error(estimate: ArrayLike, conditional_mean: ArrayLike, mmse: float |
     Returns
     -------
     Estimate
+
+    Examples
+    --------
+    >>> [excess_error([[1.0], [0.0]], [[0.5], [0.5]], mmse).value for mmse in (None, 0.5)]
+    [0.25, 0.5]
     """
     xp, a, b = _pair("estimate", estimate, "conditional_mean", conditional_mean)
     rows = xp.sum((a - b) ** 2, axis=1)

@@ -14,7 +14,14 @@ __all__ = ["Slope", "fit_slope", "local_slopes"]
 
 @dataclass(frozen=True)
 class Slope:
-    """Least-squares slope with its Student interval ``[low, high]`` at ``level``, from ``n`` points."""
+    """Least-squares slope with its Student interval ``[low, high]`` at ``level``, from ``n`` points.
+
+    Examples
+    --------
+    >>> fit = fit_slope([5, 10, 20, 40], [1.0, 0.5, 0.25, 0.125])
+    >>> round(float(fit), 6), fit.n
+    (-1.0, 4)
+    """
 
     slope: float
     low: float
@@ -77,6 +84,13 @@ def fit_slope(x: ArrayLike, y: ArrayLike, log: bool = True, *, level: float = 0.
     -------
     Slope
         ``intercept`` is that of the fitted line, i.e. log of the constant C in y = C x^slope when ``log``.
+
+    Examples
+    --------
+    >>> steps = np.array([5.0, 10.0, 20.0, 40.0])
+    >>> fit = fit_slope(steps, 3 / steps**2)
+    >>> round(fit.slope, 6), round(float(np.exp(fit.intercept)), 6)
+    (-2.0, 3.0)
     """
     if not isinstance(log, (bool, np.bool_)):
         fail("log", log, "True or False")
@@ -122,6 +136,11 @@ def local_slopes(x: ArrayLike, y: ArrayLike) -> np.ndarray:
     Returns
     -------
     ndarray, shape (n - 1,)
+
+    Examples
+    --------
+    >>> local_slopes([5, 10, 20], [1.0, 0.5, 0.125]).round(6)
+    array([-1., -2.])
     """
     a, b = _curve(x, y, True)
     if a.size < 2:

@@ -73,7 +73,13 @@ def workspace(n: int, m: int, d: int) -> int:
 
 
 def dense_work(n: int, m: int) -> int:
-    """Arcs, summed over the rounds, beyond which the simplex on all pairs at once is not much slower (measured)."""
+    """Arcs, summed over the rounds, beyond which the simplex on all pairs at once is not much slower (measured).
+
+    Examples
+    --------
+    >>> dense_work(1000, 142)
+    149700
+    """
     return n * m // 4 + 100 * (n + m)
 
 
@@ -158,6 +164,12 @@ def split_plan(
     Returns
     -------
     copies, entries, flow : copy i of entry e of the plan carries that much; all integers, hence exact.
+
+    Examples
+    --------
+    >>> copies, entries, flow = split_plan(np.array([0, 0]), np.array([1, 2]), np.array([0]), np.array([3]))
+    >>> copies, entries, flow  # an atom of mass 3 is two copies of mass 1 and 2
+    (array([0, 1]), array([0, 0]), array([1, 2]))
     """
     i, e = np.argsort(groups, kind="stable"), np.argsort(index, kind="stable")
     left, right = np.cumsum(masses[i]), np.cumsum(flow[e])

@@ -36,7 +36,13 @@ TESTS = 2
 
 
 class NotRepeatable(ValueError):
-    """Two runs of one batch differ; ``cause`` is "noise" (a source that was not answered) or "state" (kept between runs)."""
+    """Two runs of one batch differ; ``cause`` is "noise" (a source that was not answered) or "state" (kept between runs).
+
+    Examples
+    --------
+    >>> NotRepeatable("noise", "the sampler draws noise of its own").cause
+    'noise'
+    """
 
     def __init__(self, cause: str, message: str) -> None:
         super().__init__(message)
@@ -171,6 +177,12 @@ class Coefficients:
         The requests for noise, in order.
     eps : float
         Rounding unit of the precision in which the sampler computed.
+
+    Examples
+    --------
+    >>> found = coefficients(lambda probe: [0.5 * probe.start(np.zeros(2), np.ones(2)) + 1.0])
+    >>> found.gain, found.constant, found.affine
+    (array([[0.5, 0.5]]), array([[1., 1.]]), array([ True,  True]))
     """
 
     gain: np.ndarray

@@ -26,6 +26,12 @@ def line_nodes(law: GaussianMixture, other: GaussianMixture | None = None, *, st
     """Uniform nodes covering one or two 1-D mixtures and ``pad`` more on either side, at most ``step`` apart.
 
     ValueError where they would be more than ``line.MAX_NODES``.
+
+    Examples
+    --------
+    >>> x = line_nodes(GaussianMixture(None, [[0.0]], 1.0), step=0.1)
+    >>> len(x), round(float(x[-1]), 4)
+    (201, 10.0)
     """
     low, high = support(law)
     if other is not None:
@@ -95,6 +101,13 @@ def ula(law: GaussianMixture, start: Density | NodeLaw, h: float, steps: Iterabl
     ValueError
         Naming the argument; mass lost through the ends of the nodes (more than 1e-10) names ``nodes``, and so do nodes that
         are not uniform or on which the mass of ``law`` or ``start`` is not 1 within 1e-6.
+
+    Examples
+    --------
+    >>> law, start = GaussianMixture(None, [[0.0]], 1.0), GaussianMixture(None, [[2.0]], 1.0)
+    >>> (after,) = ula(law, start, h=0.5, steps=[40], nodes=line_nodes(law, start, step=0.2))
+    >>> round(after.mean, 8), round(after.variance, 8)  # the stationary variance is 1/(1 - h/2)
+    (0.0, 1.33333333)
     """
     h = scalar("h", h, low=0, low_open=True)
     x, w, _ = _nodes(nodes, law, 2 * h, "2 h")
@@ -114,7 +127,15 @@ def proximal_sampler(
     law: GaussianMixture, start: Density | NodeLaw, h: float, steps: Iterable[int], nodes: ArrayLike
 ) -> list[NodeLaw]:
     r"""Laws after each of the step counts ``steps`` of the proximal sampler: ``y = x + sqrt(h) z``, then x from the density
-    proportional to ``p(x) exp(-|x - y|^2/(2h))`` (the restricted Gaussian oracle). Arguments as in :func:`ula`."""
+    proportional to ``p(x) exp(-|x - y|^2/(2h))`` (the restricted Gaussian oracle). Arguments as in :func:`ula`.
+
+    Examples
+    --------
+    >>> law, start = GaussianMixture(None, [[0.0]], 1.0), GaussianMixture(None, [[2.0]], 1.0)
+    >>> (after,) = proximal_sampler(law, start, h=1.0, steps=[2], nodes=line_nodes(law, start, step=0.2))
+    >>> round(after.mean, 8), round(after.variance, 8)  # the mean halves in each step
+    (0.5, 1.0)
+    """
     h = scalar("h", h, low=0, low_open=True)
     x, w, log_p = _nodes(nodes, law, h, "h")
     smoothed = _gauss_sum(x, x, w * np.exp(log_p), h)[1]
@@ -151,6 +172,12 @@ class Diffusion(Fixed):
     ------
     ValueError
         Nodes that are not uniform, or on which the mass of the law is not 1 within 1e-6.
+
+    Examples
+    --------
+    >>> law = GaussianMixture(None, [[0.0]], 1.0)
+    >>> round(float(Diffusion(law, line_nodes(law, step=0.05)).gap), 3)  # the Ornstein-Uhlenbeck process has gap 1
+    1.0
     """
 
     def __init__(self, law: GaussianMixture, nodes: ArrayLike) -> None:

@@ -104,6 +104,12 @@ class AssumptionViolated(ArithmeticError):
         Index of the step (0 is the noisiest).
     location, jacobian : float
         Where the Jacobian is smallest, and its value there.
+
+    Examples
+    --------
+    >>> error = AssumptionViolated(3, 0.25, -0.5, "the proximal map")
+    >>> print(error, error.step)
+    assumption violated at step 3: the proximal map has Jacobian -0.5 at x = 0.25 3
     """
 
     def __init__(self, step: int, location: float, jacobian: float, what: str) -> None:
@@ -315,6 +321,12 @@ class NodeLaw(Fixed):
         Nodes tau of which x is a smooth increasing image (those before the last deterministic steps), and dx / dtau.
     edges : tuple of (low, high) or None
         Ends of the segments in tau where they are not nodes (Gauss panels).
+
+    Examples
+    --------
+    >>> law = discretise(GaussianMixture(None, [[1.0]], 4.0), np.linspace(-20.0, 22.0, 301))
+    >>> round(law.mass, 12), round(law.mean, 12), round(law.variance, 12)
+    (1.0, 1.0, 4.0)
     """
 
     x: np.ndarray
@@ -608,7 +620,14 @@ def _bitangent(step, a, b, h):
 @dataclass(frozen=True)
 class StepReport:
     """One step: nodes, their step, the box, mass error, smallest Jacobian (implicit and deterministic steps), gaps, and
-    the true law's mass where the computed density is only a lower bound (see :attr:`Propagation.unresolved`)."""
+    the true law's mass where the computed density is only a lower bound (see :attr:`Propagation.unresolved`).
+
+    Examples
+    --------
+    >>> run = propagate(GaussianMixture(None, [[0.0]], 1.0), ed.schedules.vp_linear(4, eps=1e-3), "euler_maruyama")
+    >>> len(run.steps), abs(run.steps[0].mass_error) < 1e-12, run.steps[0].gaps
+    (4, True, ())
+    """
 
     nodes: int
     h: float
@@ -633,6 +652,12 @@ class Propagation:
         All N + 1 laws when ``keep``; else empty.
     levels : tuple of Level
         The true laws p_t at the N + 1 levels.
+
+    Examples
+    --------
+    >>> run = propagate(GaussianMixture(None, [[0.0]], 1.0), ed.schedules.vp_linear(4, eps=1e-3), "ddpm")
+    >>> run.mass_error < 1e-12, run.violated, len(run.levels)
+    (True, (), 5)
     """
 
     law: NodeLaw
@@ -1136,7 +1161,13 @@ def _move(i, q, m, nodes):
 
 @dataclass(frozen=True)
 class Measured:
-    """A number and an estimate of its absolute error."""
+    """A number and an estimate of its absolute error.
+
+    Examples
+    --------
+    >>> float(Measured(0.25, error=1e-12))
+    0.25
+    """
 
     value: float
     error: float
@@ -1148,7 +1179,16 @@ class Measured:
 @dataclass(frozen=True)
 class Divergences:
     """``kl`` = KL(p || q), ``reverse_kl`` = KL(q || p), ``tv``, ``w1``, ``w2`` (not squared) and ``gap_mass``, the p-mass of
-    the gaps of q. Floats from :func:`divergences`, :class:`Measured` from :func:`study`."""
+    the gaps of q. Floats from :func:`divergences`, :class:`Measured` from :func:`study`.
+
+    Examples
+    --------
+    >>> x = np.linspace(-11.0, 13.0, 801)
+    >>> p, q = (discretise(GaussianMixture(None, [[m]], 1.0), x) for m in (0.0, 2.0))
+    >>> found = divergences(p, q)  # two normal laws, 2 apart
+    >>> round(found.kl, 10), round(found.reverse_kl, 10), round(found.w1, 8), round(found.tv, 6)
+    (2.0, 2.0, 2.0, 0.682689)
+    """
 
     kl: float
     reverse_kl: float
@@ -1280,7 +1320,14 @@ def _w2(p, q):
 
 @dataclass(frozen=True)
 class Study:
-    """Result of :func:`study`: ``divergences`` (each a :class:`Measured`) and the finer ``propagation``."""
+    """Result of :func:`study`: ``divergences`` (each a :class:`Measured`) and the finer ``propagation``.
+
+    Examples
+    --------
+    >>> found = study(GaussianMixture(None, [[0.0]], 1.0), ed.schedules.vp_linear(8, eps=1e-3), "ddpm")
+    >>> found.divergences.kl.error < 1e-12, found.propagation.mass_error < 1e-12
+    (True, True)
+    """
 
     divergences: Divergences
     propagation: Propagation

@@ -76,7 +76,16 @@ class _Plane:
 
 @dataclass(frozen=True)
 class PlaneLaw:
-    """Density (n1, n2) on the product of the uniform nodes ``x1`` (n1,) and ``x2`` (n2,); arrays of the namespace used."""
+    """Density (n1, n2) on the product of the uniform nodes ``x1`` (n1,) and ``x2`` (n2,); arrays of the namespace used.
+
+    Examples
+    --------
+    >>> x = np.linspace(-8.0, 8.0, 65)
+    >>> normal = np.exp(-(x**2) / 2) / (2 * np.pi) ** 0.5
+    >>> law = PlaneLaw(x, x, np.outer(normal, normal))
+    >>> law.cell, round(law.mass, 12), law.points.shape
+    (0.0625, 1.0, (4225, 2))
+    """
 
     x1: Array
     x2: Array
@@ -100,7 +109,15 @@ class PlaneLaw:
 @dataclass(frozen=True)
 class PlanePropagation:
     """``law`` and ``target`` (:class:`PlaneLaw` on the same nodes), ``mass_error`` (largest over the steps), ``jacobian``
-    (smallest eigenvalue of J seen, inf for explicit schemes) and ``sides`` (nodes per axis at every level)."""
+    (smallest eigenvalue of J seen, inf for explicit schemes) and ``sides`` (nodes per axis at every level).
+
+    Examples
+    --------
+    >>> law = GaussianMixture(None, [[0.0, 0.0]], 1.0)
+    >>> run = propagate(law, ed.schedules.vp_linear(2, beta_max=2.0, eps=0.1), "ddpm", start="normal")
+    >>> run.mass_error < 1e-11, sorted(run.divergences())
+    (True, ['kl', 'reverse_kl', 'tv'])
+    """
 
     law: PlaneLaw
     target: PlaneLaw
@@ -182,6 +199,15 @@ def propagate(
     Notes
     -----
     4 n^4 flops per step; memory of two n^3 matrices.
+
+    Examples
+    --------
+    >>> law = GaussianMixture(None, [[0.0, 0.0]], 1.0)
+    >>> grid = ed.schedules.vp_linear(2, beta_max=2.0, eps=0.1)
+    >>> run = propagate(law, grid, "euler_maruyama")
+    >>> one = ed.output_laws.line.study(GaussianMixture(None, [[0.0]], 1.0), grid, "euler_maruyama")
+    >>> round(run.divergences()["kl"] / one.divergences.kl.value, 6)  # two independent coordinates
+    2.0
     """
     if getattr(law, "dim", None) != 2 or not hasattr(law, "means"):
         fail("law", law, "a GaussianMixture of dimension 2")

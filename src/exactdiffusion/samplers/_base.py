@@ -70,6 +70,11 @@ class SamplerInfo:
         The first scale of the grid may be 0.
     checks : callable or None
         The function as it was written: it checks the parameters and returns the options of ``update``.
+
+    Examples
+    --------
+    >>> ed.samplers.heun.info.order, ed.samplers.heun.info.per_step, ed.samplers.heun.info.last_step
+    (2, 2, 1)
     """
 
     name: str
@@ -161,6 +166,17 @@ def sampler(
     ValueError
         for the name of a sampler of the package, and for other ``coordinates`` or ``oracle`` than those of `SamplerInfo`. A
         later sampler of a user replaces an earlier one of this name.
+
+    Examples
+    --------
+    >>> def towards(x, i, grid, oracle, noise, memory):  # a step that denoises half way
+    ...     return (x + oracle.denoise(i, x)) / 2, memory
+    >>> @sampler(towards, order=1, summary="half way to the denoiser's answer")
+    ... def half_way(law, grid, x):
+    ...     "Half way to the denoiser's answer."
+    >>> law, grid = ed.PointCloud([[1.0]]), ed.Grid([1.0, 1.0, 1.0], [4.0, 2.0, 0.0])
+    >>> [float(x[0, 0]) for x in half_way(law, grid, [[5.0]])]
+    [5.0, 3.0, 2.0]
     """
 
     def register(checks: Callable[P, Options | None]) -> Callable[P, Iterator[Array]]:
@@ -212,6 +228,13 @@ class Run:
 
     It is the ``oracle`` of an update: :meth:`denoise`, :meth:`score` and :meth:`prox` at a level of the grid,
     :meth:`denoise_at` and :meth:`score_at` between the levels.
+
+    Examples
+    --------
+    >>> law, grid = ed.GaussianMixture(None, [[0.0]], 1.0), ed.Grid([1.0, 1.0], [1.0, 0.0])
+    >>> run = Run(law, grid, [[4.0]], ed.samplers.ddim.info)
+    >>> run.denoise(0, run.x), run.score(0, run.x)
+    (array([[2.]]), array([[-2.]]))
     """
 
     def __init__(self, law: Law, grid: Grid, x: ArrayLike, info: SamplerInfo) -> None:
@@ -378,7 +401,13 @@ def step_sizes(grid: Grid, step: str | ArrayLike) -> np.ndarray:
 
 
 def final_rule(grid: Grid, final: str) -> str:
-    """``final="denoise"`` needs a grid that ends at sigma = 0."""
+    """``final="denoise"`` needs a grid that ends at sigma = 0.
+
+    Examples
+    --------
+    >>> final_rule(ed.schedules.log_linear(4, final_zero=True), "denoise")
+    'denoise'
+    """
     if choice("final", final, ("step", "denoise")) == "denoise" and (grid.sigma[-1] != 0).any():
         fail("final", final, "'step' unless the grid ends at sigma = 0")
     return final
@@ -386,7 +415,15 @@ def final_rule(grid: Grid, final: str) -> str:
 
 def reverse_sde(grid: Grid, noise: NoiseSource | None, step: str | ArrayLike, last_noise: bool, final: str) -> Options:
     """Checked options of a one-step scheme for the reverse VP-SDE: its steps ``g``, whether a step is ``noisy``, and whether
-    the last one denoises (``final``)."""
+    the last one denoises (``final``).
+
+    Examples
+    --------
+    >>> grid = ed.Grid([0.6, 0.8], [0.8, 0.6])
+    >>> options = reverse_sde(grid, ed.Noise(0), "integral", last_noise=True, final="step")
+    >>> options["g"].round(4), options["noisy"]
+    (array([0.5754]), array([ True]))
+    """
     g = step_sizes(grid, step)
     noisy = np.ones(grid.N, dtype=bool)
     flag("last_noise", last_noise), final_rule(grid, final)
@@ -409,12 +446,26 @@ def denoises(i: int, grid: Grid, final: str) -> bool:
 
 
 def denoised(x: Array, i: int, grid: Grid, oracle: Oracle) -> Array:
-    """``scale_{i+1} E[X | x]``, the state after a last step that denoises."""
+    """``scale_{i+1} E[X | x]``, the state after a last step that denoises.
+
+    Examples
+    --------
+    >>> law, grid, x = ed.GaussianMixture(None, [[0.0]], 1.0), ed.Grid([1.0, 0.5], [1.0, 0.0]), np.array([[4.0]])
+    >>> denoised(x, 0, grid, Run(law, grid, x, ed.samplers.ddim.info))
+    array([[1.]])
+    """
     return column(grid.scale[i + 1], x) * oracle.denoise(i, x)
 
 
 def prox_options(grid: Grid, noise: NoiseSource | None, prox: str, calls: Calls | None) -> Options:
-    """Checked options of a proximal step: ``g``, the kind of ``prox`` and the dict of ``calls``."""
+    """Checked options of a proximal step: ``g``, the kind of ``prox`` and the dict of ``calls``.
+
+    Examples
+    --------
+    >>> options = prox_options(ed.Grid([0.6, 0.8], [0.8, 0.6]), ed.Noise(0), "global", None)
+    >>> options["g"].round(4), options["prox"]
+    (array([0.5754]), 'global')
+    """
     checked_noise(noise)
     choice("prox", prox, ("global", "local"))
     if calls is not None and not isinstance(calls, dict):

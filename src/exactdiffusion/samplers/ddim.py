@@ -10,6 +10,15 @@ __all__ = ["ddim", "update"]
 
 
 def update(x: Array, i: int, grid: Grid, oracle: Oracle, noise: NoiseSource, memory: Memory) -> tuple[Array, Memory]:
+    """The step from level i to i + 1: towards the denoiser's answer, as far as the noise falls.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> oracle = SimpleNamespace(denoise=lambda i, x: 0 * x + 1.0)  # the answer is always 1
+    >>> update(np.array([[5.0]]), 0, Grid([1.0, 1.0], [2.0, 1.0]), oracle, None, ())
+    (array([[3.]]), ())
+    """
     scale, r = grid.scale, grid.noise_ratio
     clean = oracle.denoise(i, x)
     if i == 0 and np.any(scale[0] == 0):  # y is infinite: the same step in x

@@ -24,6 +24,16 @@ def update(
     shrink: np.ndarray,
     spread: np.ndarray | None,
 ) -> tuple[Array, Memory]:
+    """The step from level i to i + 1: ``shrink`` of the way is left, then noise of deviation ``spread``.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> oracle = SimpleNamespace(denoise=lambda i, x: 0 * x + 1.0)  # the answer is always 1
+    >>> grid, options = Grid([1.0, 1.0], [2.0, 1.0]), {"shrink": np.array([0.25]), "spread": None}
+    >>> update(np.array([[5.0]]), 0, grid, oracle, None, (), **options)
+    (array([[2.]]), ())
+    """
     clean = oracle.denoise(i, x)
     y = clean + column(shrink[i], x) * (x / column(grid.scale[i], x) - clean)
     if spread is not None and np.any(spread[i] != 0):
@@ -35,6 +45,14 @@ def line(start: LineLaw, end: LineLaw, g: float, *, variance: str = "small", las
     """``X = e^(g/2) (Y + (1 - e^-g) l'(Y)) + sqrt(c) z`` at mu = 1/2, l at the level before the step.
 
     The variance c is ``1 - e^-g`` for "large" and ``(1 - e^-g) sigma'^2 / sigma^2`` for "small".
+
+    Examples
+    --------
+    >>> from exactdiffusion.output_laws.line import Level
+    >>> start, end = (Level(ed.GaussianMixture(None, [[0.0]], 1.0), *level) for level in ((0.6, 0.8), (0.8, 0.6)))
+    >>> step = line(start, end, g=2 * np.log(0.8 / 0.6))
+    >>> step.mean(np.array([1.0]))[0].round(4), round(step.variance, 4)
+    (array([0.75]), 0.2461)
     """
     noise = -math.expm1(-g)
     if variance == "zero" or (variance == "large" and end.sigma == 0 and not last_noise):

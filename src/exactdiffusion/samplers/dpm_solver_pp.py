@@ -13,6 +13,16 @@ __all__ = ["dpm_solver_pp", "update"]
 def update(
     x: Array, i: int, grid: Grid, oracle: Oracle, noise: NoiseSource, memory: Memory, *, weights: np.ndarray
 ) -> tuple[Array, Memory]:
+    """The step from level i to i + 1: DDIM towards an extrapolation of the last two answers, the last of which is kept.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> oracle = SimpleNamespace(denoise=lambda i, x: 0 * x + 1.0)  # the answer is always 1
+    >>> grid, weights = Grid([1.0, 1.0], [2.0, 1.0]), np.array([0.5])
+    >>> update(np.array([[5.0]]), 0, grid, oracle, None, (np.array([[3.0]]),), weights=weights)  # before: 3
+    (array([[2.5]]), (array([[1.]]),))
+    """
     r = grid.noise_ratio
     clean = mixed = oracle.denoise(i, x)
     if memory and np.any(weights[i] != 0):

@@ -22,6 +22,15 @@ def update(
     noisy: np.ndarray,
     final: str,
 ) -> tuple[Array, Memory]:
+    """The step from level i to i + 1: ``x + g (x/2 + score) + sqrt(g) z``.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> oracle, grid = SimpleNamespace(score=lambda i, x: -x), Grid([0.6, 0.8], [0.8, 0.6])  # N(0, 1)
+    >>> update(np.array([[2.0]]), 0, grid, oracle, None, (), g=np.array([0.5]), noisy=[False], final="step")
+    (array([[1.5]]), ())
+    """
     if denoises(i, grid, final):
         return denoised(x, i, grid, oracle), memory
     x = x + column(g[i], x) * (0.5 * x + oracle.score(i, x))
@@ -29,7 +38,16 @@ def update(
 
 
 def line(start: LineLaw, end: LineLaw, g: float) -> Explicit:
-    """``X = Y + g (Y/2 + l'(Y)) + sqrt(g) z``, l at the level before the step."""
+    """``X = Y + g (Y/2 + l'(Y)) + sqrt(g) z``, l at the level before the step.
+
+    Examples
+    --------
+    >>> from exactdiffusion.output_laws.line import Level
+    >>> start = Level(ed.GaussianMixture(None, [[0.0]], 1.0), 0.6, 0.8)
+    >>> step = line(start, start, g=0.5)
+    >>> step.mean(np.array([2.0])), step.variance
+    ((array([1.5]), array([0.75])), 0.5)
+    """
     return affine_in_score(start, g / 2, g, g)
 
 

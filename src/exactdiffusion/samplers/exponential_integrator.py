@@ -24,6 +24,16 @@ def update(
     noisy: np.ndarray,
     final: str,
 ) -> tuple[Array, Memory]:
+    """The step from level i to i + 1: ``x + (e^(g/2) - 1) (x + 2 score) + sqrt(e^g - 1) z``.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> oracle, grid = SimpleNamespace(score=lambda i, x: -x), Grid([0.6, 0.8], [0.8, 0.6])  # N(0, 1)
+    >>> g = np.array([2 * np.log(1.25)])
+    >>> update(np.array([[2.0]]), 0, grid, oracle, None, (), g=g, noisy=[False], final="step")[0].round(4)
+    array([[1.5]])
+    """
     if denoises(i, grid, final):
         return denoised(x, i, grid, oracle), memory
     x = x + column(np.expm1(0.5 * g[i]), x) * (x + 2.0 * oracle.score(i, x))
@@ -31,7 +41,16 @@ def update(
 
 
 def line(start: LineLaw, end: LineLaw, g: float) -> Explicit:
-    """``X = e^(g/2) Y + 2 (e^(g/2) - 1) l'(Y) + sqrt(e^g - 1) z``, l at the level before the step."""
+    """``X = e^(g/2) Y + 2 (e^(g/2) - 1) l'(Y) + sqrt(e^g - 1) z``, l at the level before the step.
+
+    Examples
+    --------
+    >>> from exactdiffusion.output_laws.line import Level
+    >>> start = Level(ed.GaussianMixture(None, [[0.0]], 1.0), 0.6, 0.8)
+    >>> step = line(start, start, g=2 * np.log(1.25))
+    >>> step.mean(np.array([2.0]))[0].round(4), round(step.variance, 4)
+    (array([1.5]), 0.5625)
+    """
     return affine_in_score(start, math.expm1(g / 2), 2 * math.expm1(g / 2), math.expm1(g))
 
 

@@ -13,6 +13,15 @@ __all__ = ["gradient_estimation", "update"]
 def update(
     x: Array, i: int, grid: Grid, oracle: Oracle, noise: NoiseSource, memory: Memory, *, gammas: np.ndarray
 ) -> tuple[Array, Memory]:
+    """The step from level i to i + 1: DDIM along gamma times this noise plus 1 - gamma times the one before.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> oracle, grid = SimpleNamespace(denoise=lambda i, x: 0 * x + 1.0), Grid([1.0, 1.0], [2.0, 1.0])
+    >>> update(np.array([[5.0]]), 0, grid, oracle, None, (np.array([[1.0]]),), gammas=np.array([2.0]))
+    (array([[2.]]), (array([[2.]]),))
+    """
     r = grid.noise_ratio
     y = x / column(grid.scale[i], x)
     eps = mixed = (y - oracle.denoise(i, x)) / column(r[i], x)

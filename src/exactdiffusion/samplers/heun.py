@@ -11,6 +11,15 @@ __all__ = ["heun", "update"]
 
 
 def update(x: Array, i: int, grid: Grid, oracle: Oracle, noise: NoiseSource, memory: Memory) -> tuple[Array, Memory]:
+    """The step from level i to i + 1: the trapezoidal rule, with a second call of the oracle at the predicted state.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> oracle = SimpleNamespace(denoise=lambda i, x: 0 * x + 1.0)  # always 1: the flow is a straight line
+    >>> update(np.array([[5.0]]), 0, Grid([1.0, 1.0], [2.0, 1.0]), oracle, None, ())
+    (array([[3.]]), ())
+    """
     scale, r = grid.scale, grid.noise_ratio
     y = x / column(scale[i], x)
     eps = (y - oracle.denoise(i, x)) / column(r[i], x)

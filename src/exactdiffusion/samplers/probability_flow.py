@@ -13,13 +13,31 @@ __all__ = ["line", "probability_flow", "update"]
 def update(
     x: Array, i: int, grid: Grid, oracle: Oracle, noise: NoiseSource, memory: Memory, *, g: np.ndarray, final: str
 ) -> tuple[Array, Memory]:
+    """The step from level i to i + 1: ``x + (g/2) (x + score)``.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> oracle, grid = SimpleNamespace(score=lambda i, x: -x), Grid([0.6, 0.8], [0.8, 0.6])  # N(0, 1) stays as it is
+    >>> update(np.array([[2.0]]), 0, grid, oracle, None, (), g=np.array([0.5]), final="step")
+    (array([[2.]]), ())
+    """
     if denoises(i, grid, final):
         return denoised(x, i, grid, oracle), memory
     return x + column(0.5 * g[i], x) * (x + oracle.score(i, x)), memory
 
 
 def line(start: LineLaw, end: LineLaw, g: float) -> Explicit:
-    """``X = Y + (g/2) (Y + l'(Y))``, l at the level before the step."""
+    """``X = Y + (g/2) (Y + l'(Y))``, l at the level before the step.
+
+    Examples
+    --------
+    >>> from exactdiffusion.output_laws.line import Level
+    >>> start = Level(ed.GaussianMixture(None, [[0.0]], 1.0), 0.6, 0.8)
+    >>> step = line(start, start, g=0.5)
+    >>> step.mean(np.array([2.0]))[0].round(4), step.variance
+    (array([2.]), 0.0)
+    """
     return affine_in_score(start, g / 2, g / 2, 0.0)
 
 

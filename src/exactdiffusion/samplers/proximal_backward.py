@@ -23,12 +23,32 @@ def update(
     prox: str,
     calls: Calls | None,
 ) -> tuple[Array, Memory]:
+    """The step from level i to i + 1: noise, then a proximal map of the law at its end.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> oracle = SimpleNamespace(prox=lambda i, y, lam, *how: y / (1 + lam))  # N(0, 1)
+    >>> noise = SimpleNamespace(normal=lambda i, n, d, like: np.zeros((n, d)))
+    >>> how = {"g": np.array([0.5]), "prox": "global", "calls": None}
+    >>> update(np.array([[2.5]]), 0, Grid([0.6, 0.8], [0.8, 0.6]), oracle, noise, (), **how)[0].round(4)
+    array([[2.]])
+    """
     y = column(2.0 / (2.0 - g[i]), x) * add_noise(x, i, noise, np.sqrt(g[i]))
     return oracle.prox(i + 1, y, 2.0 * g[i] / (2.0 - g[i]), prox, calls), memory
 
 
 def line(start: LineLaw, end: LineLaw, g: float) -> Implicit:
-    """``(1 - g/2) X - g l'(X) = Y + sqrt(g) z``, l at the level after the step; g < 2."""
+    """``(1 - g/2) X - g l'(X) = Y + sqrt(g) z``, l at the level after the step; g < 2.
+
+    Examples
+    --------
+    >>> from exactdiffusion.output_laws.line import Level
+    >>> end = Level(ed.GaussianMixture(None, [[0.0]], 1.0), 0.8, 0.6)
+    >>> step = line(end, end, g=0.5)
+    >>> step.forward(np.array([2.0]))[0].round(4), step.slope  # F(X) = (1 + g/2) X
+    (array([2.5]), 1.0)
+    """
     if g >= 2:
         fail("grid", g, "steps g < 2 for the backward scheme (beyond it the proximal parameter 2g/(2-g) is not positive)")
     return Implicit(

@@ -22,12 +22,32 @@ def update(
     prox: str,
     calls: Calls | None,
 ) -> tuple[Array, Memory]:
+    """The step from level i to i + 1: an explicit part and noise, then a proximal map of the law at its end.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> oracle = SimpleNamespace(prox=lambda i, y, lam, *how: y / (1 + lam))  # N(0, 1)
+    >>> noise = SimpleNamespace(normal=lambda i, n, d, like: np.zeros((n, d)))
+    >>> how = {"g": np.array([0.5]), "prox": "global", "calls": None}
+    >>> update(np.array([[3.0]]), 0, Grid([0.6, 0.8], [0.8, 0.6]), oracle, noise, (), **how)[0].round(4)
+    array([[2.5]])
+    """
     y = add_noise(column(1.0 + 0.5 * g[i], x) * x, i, noise, np.sqrt(g[i]))
     return oracle.prox(i + 1, y, g[i], prox, calls), memory
 
 
 def line(start: LineLaw, end: LineLaw, g: float) -> Implicit:
-    """``X - g l'(X) = (1 + g/2) Y + sqrt(g) z``, l at the level after the step."""
+    """``X - g l'(X) = (1 + g/2) Y + sqrt(g) z``, l at the level after the step.
+
+    Examples
+    --------
+    >>> from exactdiffusion.output_laws.line import Level
+    >>> end = Level(ed.GaussianMixture(None, [[0.0]], 1.0), 0.8, 0.6)
+    >>> step = line(end, end, g=0.5)
+    >>> step.forward(np.array([2.0]))[0].round(4), step.slope  # F(X) = (1 + g) X
+    (array([3.]), 1.25)
+    """
     return Implicit(
         lambda x: (x - g * end.score(x), 1 - g * end.curvature(x)),
         lambda x: x * x / 2 - g * end.log_density(x),

@@ -22,7 +22,16 @@ BOX = {"S": (0.05, 20.0), "mu": (1e-3, 10.0), "T": (0.02, 12.0), "ratio": (0.1, 
 
 @dataclass(frozen=True)
 class Gaussians:
-    """Targets N(S, mu) on a line with N steps from T to 0, all arrays of shape (n,)."""
+    """Targets N(S, mu) on a line with N steps from T to 0, all arrays of shape (n,).
+
+    Examples
+    --------
+    >>> case = Gaussians(*(np.array([v]) for v in (1.0, 0.0, 2.0, 1.0)), N=4)
+    >>> case.label(), case.g[:, 0]
+    ('N(0, 1), 4 steps over T = 2, last over first 1', array([0.5, 0.5, 0.5, 0.5]))
+    >>> round(float(case.marginal_kl("euler_maruyama")[0]), 4)
+    0.0035
+    """
 
     S: Array
     mu: Array
