@@ -19,6 +19,14 @@ class Fixed:
     The object holds NumPy arrays, whatever kind it was given. Copies on other devices are its own. NumPy's flag is lost in
     copies and pickles and is set again when they are made. It can be lifted on purpose, and an array given with
     ``copy=False`` can be edited under its other name: `check` finds both.
+
+    Examples
+    --------
+    >>> law = ed.PointCloud([[0.0], [1.0]])
+    >>> law.points[0] = 2.0
+    Traceback (most recent call last):
+    ValueError: assignment destination is read-only
+    >>> law.check()  # None: nothing was edited
     """
 
     _digests: dict[str, int]

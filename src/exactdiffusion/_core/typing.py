@@ -51,7 +51,19 @@ StrPath: TypeAlias = str | os.PathLike[str]
 
 
 class Law(Protocol):
-    """A law or an oracle on R^dim; ``noised`` gives the law of ``scale * X + sigma N(0, I)``, with at least ``denoise``."""
+    """A law or an oracle on R^dim; ``noised`` gives the law of ``scale * X + sigma N(0, I)``, with at least ``denoise``.
+
+    Examples
+    --------
+    >>> class Constant:  # anything with these two is a law for the deterministic samplers
+    ...     dim = 1
+    ...     def noised(self, scale=1.0, sigma=0.0):
+    ...         return self
+    ...     def denoise(self, x):
+    ...         return 0 * x + 1.0
+    >>> ed.samplers.final(ed.samplers.ddim(Constant(), ed.schedules.log_linear(5, final_zero=True), [[9.0]]))
+    array([[1.]])
+    """
 
     dim: int
 
@@ -60,7 +72,14 @@ class Law(Protocol):
 
 
 class Moments(Law, Protocol):
-    """A law whose mean and covariance are known."""
+    """A law whose mean and covariance are known.
+
+    Examples
+    --------
+    >>> law: Moments = ed.GaussianMixture(None, [[-1.0], [1.0]], 0.25)
+    >>> law.mean, law.covariance
+    (array([0.]), array([[1.25]]))
+    """
 
     @property
     def mean(self) -> Any:
@@ -72,14 +91,28 @@ class Moments(Law, Protocol):
 
 
 class Density(Protocol):
-    """A law that has a density."""
+    """A law that has a density.
+
+    Examples
+    --------
+    >>> law: Density = ed.GaussianMixture(None, [[0.0]], 4.0)
+    >>> law.score([[2.0]])
+    array([[-0.5]])
+    """
 
     def score(self, x: ArrayLike) -> Array:
         """Gradient of the log density, (n, d)."""
 
 
 class NoiseSource(Protocol):
-    """Standard normal rows that depend on their number and not on the batch: `Noise`, and the increments of a path."""
+    """Standard normal rows that depend on their number and not on the batch: `Noise`, and the increments of a path.
+
+    Examples
+    --------
+    >>> noise: NoiseSource = ed.Noise(0)
+    >>> bool(np.all(noise.normal(3, 5, 2)[:2] == noise.normal(3, 2, 2)))  # rows do not depend on the number of rows
+    True
+    """
 
     def normal(self, step: int, n: int, d: int, start: int = 0, like: Array | None = None) -> Array:
         """Rows ``start .. start + n - 1`` of the matrix of a step, shape (n, d)."""
@@ -89,14 +122,28 @@ class NoiseSource(Protocol):
 
 
 class ClosedSet(Protocol):
-    """A closed set of points: a cloud, a sphere, a subspace."""
+    """A closed set of points: a cloud, a sphere, a subspace.
+
+    Examples
+    --------
+    >>> circle: ClosedSet = ed.Sphere(1.0, 2)
+    >>> circle.distance([[3.0, 4.0]])
+    array([4.])
+    """
 
     def distance(self, x: ArrayLike) -> Array:
         """Euclidean distance of every row of x, shape (n,)."""
 
 
 class Schedule(Protocol):
-    """An object with a clock: a `Grid`."""
+    """An object with a clock: a `Grid`.
+
+    Examples
+    --------
+    >>> grid: Schedule = ed.Grid([1.0, 1.0], [1.0, 0.0])
+    >>> grid.integral.round(4)
+    array([0.6931, 0.    ])
+    """
 
     @property
     def integral(self) -> Array:
@@ -123,7 +170,14 @@ class Oracle(Protocol):
 
 
 class LineLaw(Protocol):
-    """The questions that a sampler's step on a line may ask of the law at one noise level, on arrays (n,)."""
+    """The questions that a sampler's step on a line may ask of the law at one noise level, on arrays (n,).
+
+    Examples
+    --------
+    >>> law: LineLaw = ed.output_laws.line.Level(ed.GaussianMixture(None, [[0.0]], 1.0), scale=0.6, sigma=0.8)
+    >>> law.sigma, law.curvature(np.array([0.5]))
+    (0.8, array([-1.]))
+    """
 
     @property
     def sigma(self) -> float:

@@ -97,7 +97,16 @@ R_co = TypeVar("R_co", covariant=True)
 
 
 class Formula(Protocol, Generic[P, R_co]):
-    """What `guarded` makes of a function: the same call, with the ``domain`` that it checks and the bare ``formula``."""
+    """What `guarded` makes of a function: the same call, with the ``domain`` that it checks and the bare ``formula``.
+
+    Examples
+    --------
+    >>> from exactdiffusion.statements import projection
+    >>> projection.beta_star.domain.text
+    '0 <= eta < 1, 1 <= nu < inf, N integer >= 1, start_ratio > 0'
+    >>> round(float(projection.beta_star.formula(1.5, 2.0, 10)), 4)  # outside the domain, for a control
+    0.0427
+    """
 
     __name__: str
     domain: Domain
@@ -109,7 +118,14 @@ class Formula(Protocol, Generic[P, R_co]):
 
 
 class Filed(Formula[P, R_co], Protocol):
-    """What `statement` makes of a function: a `Formula` that knows its ``statement``."""
+    """What `statement` makes of a function: a `Formula` that knows its ``statement``.
+
+    Examples
+    --------
+    >>> from exactdiffusion.statements import projection
+    >>> projection.beta_star.statement.ref
+    'Thm 4.3'
+    """
 
     statement: Statement
 
