@@ -11,7 +11,7 @@ import mpmath as mp
 import numpy as np
 import pytest
 import sampler_forms
-from scipy import integrate, stats
+from scipy import integrate, optimize, stats
 
 from exactdiffusion import GaussianMixture, schedules
 from exactdiffusion.output_laws import gaussian, langevin, line
@@ -523,10 +523,37 @@ def test_distances_of_a_law_with_a_gap():
     assert found.w1 == pytest.approx(np.trapezoid(np.abs(fp - cdf(t)), t), abs=1e-8)
     assert found.gap_mass == pytest.approx(stats.norm.cdf(0.5, 0.4, 0.2) - stats.norm.cdf(0.0, 0.4, 0.2), abs=1e-12)
     assert found.kl == math.inf
-    u = (np.arange(200_000) + 0.5) / 200_000
-    quantile = np.interp(u, cdf(t), t)
-    w2 = math.sqrt(np.mean((stats.norm.ppf(u, 0.4, 0.2) - quantile) ** 2))
-    assert found.w2 == pytest.approx(w2, rel=2e-3)  # the inverse is linear between nodes where there are gaps
+
+    # the quantile of q in closed form on both sides of its gap, which is at u = 1/6
+    def square(u):
+        quantile = (6 * u) ** (1 / 3) - 1 if u < 1 / 6 else (0.5**4 + (u - 1 / 6) * (2**4 - 0.5**4) / (5 / 6)) ** 0.25
+        return (stats.norm.ppf(u, 0.4, 0.2) - quantile) ** 2
+
+    w2 = math.sqrt(sum(integrate.quad(square, *ends, epsabs=1e-12, epsrel=1e-12)[0] for ends in ((0, 1 / 6), (1 / 6, 1))))
+    assert found.w2 == pytest.approx(w2, rel=1e-10)
+
+
+@pytest.mark.parametrize("count", [130, 260])
+def test_w2_where_the_map_crosses_a_valley_of_the_densities(count, accuracy):
+    """Two far modes of other weights: as a function of x the map is a step, hundreds of times narrower than the nodes."""
+    p = GaussianMixture([0.2, 0.8], [[-4.2], [4.2]], 1.0)
+    q = GaussianMixture([0.25, 0.75], [[-4.0], [4.1]], np.array([1.1, 0.9]))
+    x = np.linspace(-15.0, 15.0, count)
+    found = line.divergences(line.discretise(p, x), line.discretise(q, x)).w2
+
+    # quantiles by a root finder, integrated over u by adaptive quadrature
+    def quantile(law, u):
+        spread = np.sqrt(np.ravel(law.covariances) * np.ones(2))
+        return optimize.brentq(
+            lambda t: law.weights @ stats.norm.cdf((t - law.means[:, 0]) / spread) - u, -20, 20, xtol=1e-13
+        )
+
+    square = 0.0
+    for low, high in pairwise([1e-13, 1e-6, 1e-3, 0.15, 0.2, 0.25, 0.3, 0.9, 1 - 1e-3, 1 - 1e-6, 1 - 1e-13]):
+        square += integrate.quad(lambda u: (quantile(p, u) - quantile(q, u)) ** 2, low, high, epsabs=1e-9, epsrel=1e-9)[0]
+    accuracy(
+        "output_laws.line.divergences", abs(found / math.sqrt(square) - 1), 1e-9, "quantiles by brentq, adaptive quadrature"
+    )
 
 
 def test_splines_of_short_runs():

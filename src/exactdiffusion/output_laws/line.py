@@ -38,6 +38,7 @@ from typing import Any
 
 import numpy as np
 from scipy.interpolate import make_interp_spline
+from scipy.optimize import brentq
 
 from .._core.arrays import to_numpy
 from .._core.fixed import Fixed
@@ -1286,36 +1287,87 @@ def _kl(p, q):
 
 
 def _w2(p, q):
-    left_p, right_p = p.cdf()
-    left_q, right_q = q.cdf()
+    """W2 by the monotone map, integrated over s = F_p^-1(u) + F_q^-1(u).
 
-    # the smaller tail of p at every node
-    lower = left_p <= 0.5
-    u = np.where(lower, left_p, right_p)
-    # in the parameter tau of the nodes: solve F_q(x(tau)) = u, then the transport map is x(tau)
-    order_left = np.maximum.accumulate(left_q)
-    order_right = np.maximum.accumulate(right_q[::-1])
-    tau = q._tau
-    t = np.where(lower, np.interp(u, order_left, tau), np.interp(u, order_right, tau[::-1]))
-    if len(q.segments) == 1:
-        ((_, _, left_spline),) = q._splines(left_q)
-        ((_, _, right_spline),) = q._splines(right_q)
-        ((_, _, density),) = q._splines(q.density * q._stretch)
-        inner = u > 1e-12
-        limit = 4 * np.max(np.diff(tau))
-        for _ in range(8):  # Newton from an inverse that is right to second order in h
-            z = t[inner]
-            residual = np.where(lower[inner], left_spline(z) - u[inner], u[inner] - right_spline(z))
-            slope = density(z)
-            move = np.where(slope > 0, residual / np.where(slope > 0, slope, 1.0), 0.0)
-            t[inner] = np.clip(z - np.clip(move, -limit, limit), tau[0], tau[-1])
+    Where one law has a mode and the other a gap the map is a step as a function of either variable. As functions of s both
+    quantiles have slopes between 0 and 1, and ``du / ds = p q / (p + q)``: every integrand is as smooth as the densities.
+    On nodes that have moved, s is a sum of the parameters tau, and the densities are those of tau.
+    """
+    tau, (left_p, right_p), (left_q, right_q) = q._tau, p.cdf(), q.cdf()
+    low, high = (tau[0], tau[-1]) if q.edges is None else (q.edges[0][0], q.edges[-1][1])
+    parts = [_piecewise(law, values) for law in (p, q) for values in (law.density * law._stretch, *law.cdf())]
+    density_p, lower_p, upper_p, density_q, lower_q, upper_q = parts
+
+    # s at the nodes of both laws, to second order in their distance, and the mass of the smaller tail there
+    ends, inner = [], []
+    for (left, right), (other_left, other_right) in (
+        ((left_p, right_p), (left_q, right_q)),
+        ((left_q, right_q), (left_p, right_p)),
+    ):
+        from_left = np.interp(left, np.maximum.accumulate(other_left), tau)
+        from_right = np.interp(right, np.maximum.accumulate(other_right[::-1]), tau[::-1])
+        ends.append(np.where(left <= 0.5, from_left, from_right))
+        inner.append(np.minimum(left, right) > 1e-12)
+    known = np.concatenate([tau + ends[0], tau + ends[1]])
+    nodes_p, tails = np.concatenate([tau, ends[1]]), np.concatenate([left_p, left_q])
+    order = np.argsort(known, kind="stable")
+    known, nodes_p, tails, keep = known[order], nodes_p[order], tails[order], np.concatenate(inner)[order]
+
+    # panels of eight nodes with 16 points each, which end where a gap of q does
+    cuts = known[keep]
+    if len(cuts) < 2:
+        return 0.0
+    jumps = [end + _quantile(lower_p, lower_q(np.array([end]))[0], low, high) for end in np.ravel(q.gaps)]
+    cuts = np.unique(np.clip(np.concatenate([cuts[::8], jumps, cuts[-1:]]), cuts[0], cuts[-1]))
+    points, weights = np.polynomial.legendre.leggauss(16)
+    half = 0.5 * np.diff(cuts)[:, np.newaxis]
+    s, weights = (cuts[:-1, np.newaxis] + half * (1 + points)).ravel(), (half * weights).ravel()
+
+    # both quantiles at s: Newton for F_p(t) = F_q(s - t) in the smaller tail
+    t, from_left = np.interp(s, known, nodes_p), np.interp(s, known, tails) <= 0.5
+    limit = 4 * np.max(np.diff(tau))
+    for _ in range(8):
+        other = np.clip(s - t, low, high)
+        residual = np.where(from_left, lower_p(t) - lower_q(other), upper_q(other) - upper_p(t))
+        slope = density_p(t) + density_q(other)
+        move = np.clip(residual / np.where(slope > 0, slope, np.inf), -limit, limit)
+        t = np.clip(t - move, low, high)
+        if np.max(np.abs(move)) <= 4 * EPS * max(abs(low), abs(high)):
+            break
 
     # positions, and the cost
+    other = np.clip(s - t, low, high)
+    mass_p, mass_q = np.maximum(density_p(t), 0.0), np.maximum(density_q(other), 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rate = np.where(mass_p + mass_q > 0, mass_p * mass_q / (mass_p + mass_q), 0.0)
     if q.parameter is not None:
-        ((_, _, position),) = q._splines(q.x)
-        t = position(t)
-    shift = np.where(u > 1e-12, t - p.x, 0.0)
-    return math.sqrt(math.fsum(p.weights * p.density * shift**2))
+        position = _piecewise(q, q.x)
+        t, other = position(t), position(other)
+    return math.sqrt(math.fsum(weights * rate * (other - t) ** 2))
+
+
+def _quantile(distribution, u, low, high):
+    """The point of [low, high] where an increasing function is u, or the nearer end."""
+    first, last = distribution(np.array([low, high])) - u
+    if first >= 0 or last <= 0:
+        return low if first >= 0 else high
+    return brentq(lambda t: distribution(np.array([t]))[0] - u, low, high)
+
+
+def _piecewise(law, values):
+    """A function of tau that interpolates ``values`` on every smooth run of nodes."""
+    pieces = [(law._tau[start], spline) for start, _, spline in law._splines(values)]
+    if len(pieces) == 1:
+        return pieces[0][1]
+    starts = np.array([start for start, _ in pieces] if law.edges is None else [low for low, _ in law.edges])
+
+    def at(tau):
+        run, out = np.searchsorted(starts[1:], tau, side="right"), np.empty(len(tau))
+        for k, (_, spline) in enumerate(pieces):
+            out[run == k] = spline(tau[run == k])
+        return out
+
+    return at
 
 
 @dataclass(frozen=True)
