@@ -71,9 +71,11 @@ studies: $(STAMP)
 	@$(BIN)/python experiments/studies/_page.py
 
 # Warnings are errors. Nothing is computed: the pages are made from the registry, the committed records and the committed pictures.
+# `make docs FROM=DIR` shows on each page, too, what the run measured that `exactdiffusion verify --records DIR` kept.
+FROM ?=
 docs: $(STAMP)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
-	@$(ONE_THREAD) $(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going docs docs/_build/html
+	@DOCS_FROM=$(abspath $(FROM)) $(ONE_THREAD) $(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going docs docs/_build/html
 	@echo 'open docs/_build/html/index.html'
 
 lint: $(STAMP)

@@ -55,6 +55,8 @@ def escaped(lines):
 
 
 def _escape(app, what, name, obj, options, lines):
+    if hasattr(obj, "statement") and "Examples" in lines:  # the page of a statement shows its example as a program
+        del lines[lines.index("Examples") :]
     lines[:] = escaped(lines)
 
 

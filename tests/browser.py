@@ -1,4 +1,4 @@
-"""Chromium without a window, driven by its own DevTools protocol over a pipe: for tests that open a page as a reader does."""
+"""Chromium without a window, driven by its own DevTools protocol over a pipe: tests open a page with it as a reader does."""
 
 import base64
 import json

@@ -1,5 +1,6 @@
 """The generated pages of the site: every statement has one, and links between registry, pages and theory files exist."""
 
+import ast
 import importlib
 import re
 import runpy
@@ -8,6 +9,8 @@ import sys
 import pytest
 
 from exactdiffusion._core.paths import project_root
+from exactdiffusion.checks import ledger, verify
+from exactdiffusion.checks.statistics import Family
 from exactdiffusion.statements import PAPERS, all_statements
 from exactdiffusion.studies import figures
 
@@ -65,6 +68,81 @@ def test_registry_to_page_to_theory_file_and_back(site):
             back = (site / "generated" / "theory" / f"{check}.rst").read_text(encoding="utf-8")
             assert f"</generated/statements/{s.key}>" in back
             assert f"literalinclude:: /../theory/{check}.py" in back
+
+
+def _sections(text):
+    """Headings of the second level of a page."""
+    return re.findall(r"^(\w[^\n]*)\n-{4,}$", text, re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def written(site):
+    """Key of a statement -> the text of its page."""
+    return {s.key: (site / "generated/statements" / f"{s.key}.rst").read_text(encoding="utf-8") for s in all_statements()}
+
+
+def test_every_statement_page_is_complete(written, pages):
+    """The parts of a page; hypotheses, conclusion, source and proof stand in the docstring that it shows."""
+    for s in all_statements():
+        text = written[s.key]
+        assert {"Statement", "Compute it", "Evidence", "Controls", "Files", "Cite it"} <= set(_sections(text)), s.key
+        for fact in ("Kind", "Wording", "Proof", "Domain", "Key", "Verdict"):
+            assert re.search(rf"^:{fact}: \S", text, re.MULTILINE), (s.key, fact)
+        assert f"{{{pages.citation_key(s)}," in text
+        for word in ("**Hypotheses", "onclusion", "**Source.**", ".. math::"):
+            assert word in s.doc, (s.key, word)
+        if pages.PROOFS[s.text].endswith("below"):
+            assert re.search(r"\bProof\b|\bproof\b", s.doc), f"{s.key}: {s.text}, and its docstring has no proof"
+
+
+def test_what_a_page_computes_is_what_it_prints(pages, monkeypatch):
+    """The lines of a page stand alone: they import what they use, and each answer is the comment below it."""
+    shown = []
+    monkeypatch.setattr(sys, "displayhook", lambda value: value is None or shown.extend(repr(value).splitlines()))
+    for s in all_statements():
+        shown.clear()
+        lines, names = pages.snippet(s), {}
+        for node in ast.parse("\n".join(lines)).body:
+            exec(compile(ast.Interactive([node]), s.key, "single"), names)
+        answers = [line[2:] for line in lines if line.startswith("# ")]
+        assert shown == answers, s.key
+        assert len(lines) - len(answers) <= 10, f"{s.key}: more than ten lines"
+
+
+def test_citation_keys_are_unique_and_braces_close(pages):
+    keys = [pages.citation_key(s) for s in all_statements()]
+    assert len(set(keys)) == len(keys)
+    for s in all_statements():
+        text = "\n".join(pages.citation(s))
+        assert text.count("{") == text.count("}")
+        assert s.paper == "foundations" or PAPERS[s.paper][1] in text
+
+
+def test_a_run_is_shown_beside_the_committed_evidence(pages, monkeypatch, tmp_path):
+    """``DOCS_FROM``: the page of a statement names the run and what it measured."""
+    s = all_statements()[0]
+    collected = ledger.Collected(statements={s.key: "theory/foundations/eq_tweedie.py"})
+    ledger.Check(s, collected).equal([1.0], [1.0 + 4e-16], tol=1e-15, cause="rounding: 2 eps", on="one number")
+    how = {"deep": False, "quick": False, "selected": True, "seed": 0, "complete": False, "passed": True}
+    verify.write_records(tmp_path / "records", collected, ledger.pack(collected, Family()), how)
+    monkeypatch.setattr(pages, "FROM", str(tmp_path / "records"))
+    pages.generate(tmp_path / "docs")
+    text = (tmp_path / "docs/generated/statements" / f"{s.key}.rst").read_text(encoding="utf-8")
+    assert "What the run in ``records`` measured" in text
+    assert "one number" in text
+    assert "No run was made" not in text
+
+
+def test_every_worked_example_is_on_the_page_of_examples(site):
+    text = (site / "generated/howtos.rst").read_text(encoding="utf-8")
+    scripts = {path.name for path in (ROOT / "experiments" / "howto").glob("[!_]*.py")}
+    assert scripts
+    assert set(re.findall(r"literalinclude:: /../experiments/howto/(\S+)", text)) == scripts
+
+
+def test_every_page_written_by_hand_is_in_the_navigation(site):
+    listed = {link.lstrip("/") for link in _links(site / "index.md")}
+    assert {page.stem for page in site.glob("*.md")} - {"index"} <= listed
 
 
 def test_every_link_between_pages_exists(site):

@@ -1,12 +1,15 @@
 """Writes the generated pages of the site: statements, theory files, papers, findings, gallery, API.
 
 Everything comes from what is committed: the registry of statements, ``theory/*/expected.toml``, ``theory/findings.toml``,
-the planted errors, the experiments and their records. Nothing is computed or measured here.
+the planted errors, the experiments and their records. Nothing is computed or measured here. Where the variable ``DOCS_FROM``
+names a folder that ``exactdiffusion verify --records`` wrote, the pages of statements show what that run measured as well.
 """
 
 import ast
+import doctest
 import importlib
 import inspect
+import os
 import pkgutil
 import re
 import sys
@@ -15,11 +18,13 @@ from pathlib import Path
 
 import exactdiffusion
 from exactdiffusion.checks import expected
-from exactdiffusion.checks.verify import theory_files
+from exactdiffusion.checks.verify import evidence_lines, read_records, theory_files
 from exactdiffusion.statements import KINDS, MODULES, PAPERS, TEXTS, all_statements
 from exactdiffusion.studies import figures, gallery
 
 ROOT = Path(__file__).resolve().parents[2]
+#: folder with the records of a run, whose measurements the pages show beside the committed evidence; empty for none
+FROM = os.environ.get("DOCS_FROM", "")
 LONG = {"Thm": "Theorem", "Prop": "Proposition", "Lem": "Lemma", "Def": "Definition", "Sec": "Section", "App": "Appendix"}
 #: rooms of the API reference, in the order of the floors, with the question that each answers
 ROOMS = {
@@ -118,8 +123,101 @@ def faults():
 # ------------------------------------------------------------------------------------------------------------ statements
 
 
-def statement_page(s, entry, paths, planted, pictures):
-    """Lines of the page of one statement."""
+#: where the proof of a statement stands, by how far its wording is confirmed
+PROOFS = {
+    "source": "in the paper",
+    "transcribed": "of the corrected form: below",
+    "recalled": "of the form given here: below",
+    "derived": "below",
+    "classical": "in textbooks",
+}
+#: BibTeX entries of the papers
+PAPER_ENTRIES = {
+    "projection": (
+        "inproceedings",
+        "permenter2024interpreting",
+        "Permenter, Frank and Yuan, Chenyang",
+        "International Conference on Machine Learning",
+        "2024",
+        "2306.04848",
+    ),
+    "proximal": (
+        "inproceedings",
+        "fang2025beyond",
+        "Fang, Zhenghan and Diaz, Mateo and Buchanan, Sam and Sulam, Jeremias",
+        "Advances in Neural Information Processing Systems",
+        "2025",
+        "2507.08956",
+    ),
+    "conditional_mean": (
+        "inproceedings",
+        "fesl2025asymptotic",
+        "Fesl, Benedikt and Böck, Benedikt and Strasser, Florian and Baur, Michael and Joham, Michael and "
+        "Utschick, Wolfgang",
+        "International Conference on Artificial Intelligence and Statistics",
+        "2025",
+        "2403.02957",
+    ),
+    "log_concavity": (
+        "inproceedings",
+        "saremi2024chain",
+        "Saremi, Saeed and Park, Ji Won and Bach, Francis",
+        "International Conference on Learning Representations",
+        "2024",
+        "2305.19473",
+    ),
+}
+
+
+def citation_key(s):
+    """Key of the BibTeX entry of a statement."""
+    return f"exactdiffusion:{s.key.replace('/', ':')}"
+
+
+def citation(s):
+    """BibTeX entries of the check of a statement, and of the paper that it belongs to."""
+    name = f"{long_ref(s.ref)}: {s.title}" if s.ref else s.title
+    name = re.sub(r"([&%#_])", r"\\\1", name)
+    lines = [
+        f"@software{{{citation_key(s)},",
+        "  author = {{the exactdiffusion developers}},",
+        f"  title = {{exactdiffusion: check of {name}}},",
+        f"  version = {{{exactdiffusion.__version__}}},",
+        f"  note = {{statement {s.key}}},",
+        "}",
+    ]
+    if s.paper in PAPER_ENTRIES:
+        kind, key, authors, where, year, number = PAPER_ENTRIES[s.paper]
+        lines += [
+            "",
+            f"@{kind}{{{key},",
+            f"  author = {{{authors}}},",
+            f"  title = {{{PAPERS[s.paper][1]}}},",
+            f"  booktitle = {{{where}}},",
+            f"  year = {{{year}}},",
+            f"  note = {{arXiv:{number}}},",
+            "}",
+        ]
+    return lines
+
+
+def snippet(s):
+    """Lines for Python's prompt: the example of a statement after the imports that it needs, answers as comments."""
+    examples = doctest.DocTestParser().get_examples(s.doc)
+    source = "".join(example.source for example in examples)
+    module = importlib.import_module(s.module)
+    names = {n.id for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+    own = sorted(names & {*module.__all__})
+    lines = [f"import {name} as {short}" for name, short in (("numpy", "np"), ("exactdiffusion", "ed")) if short in names]
+    lines += [f"from {s.module} import {', '.join(own)}"] if own else []
+    lines = [*lines, ""] if lines else []
+    for example in examples:
+        lines += [*example.source.rstrip().splitlines(), *(f"# {row}" for row in example.want.splitlines())]
+    return lines
+
+
+def statement_page(s, entry, paths, planted, pictures, run):
+    """Lines of the page of one statement. ``run`` are the lines that a run measured, or None."""
     authors, title, where = PAPERS[s.paper]
     name = long_ref(s.ref)
     lines = [
@@ -132,6 +230,7 @@ def statement_page(s, entry, paths, planted, pictures):
         "",
         f":Kind: {esc(s.kind)}: {esc(KINDS[s.kind])}",
         f":Wording: {esc(s.text)}: {esc(TEXTS[s.text])}",
+        f":Proof: {PROOFS[s.text]}",
         f":Domain: {code(s.domain) if s.domain else 'every number'}",
         f":Key: {code(s.key)}",
         f":Verdict: {esc(entry['verdict']) if entry else 'not in the committed records yet'}",
@@ -139,15 +238,30 @@ def statement_page(s, entry, paths, planted, pictures):
         *heading("Statement", "-"),
         f".. autofunction:: {s.module}.{s.name}",
         "",
+        *heading("Compute it", "-"),
+        "At Python's prompt or in a notebook; what is printed stands behind ``#``.",
+        "",
+        ".. code-block:: python",
+        "",
+        *(f"   {line}".rstrip() for line in snippet(s)),
+        "",
         *heading("Evidence", "-"),
     ]
     lines += evidence(s, entry)
+    if run is not None:
+        lines += [
+            f"What the run in ``{Path(FROM).name}`` measured, on one machine:",
+            "",
+            *(f"- {esc(line)}" for line in run),
+            "",
+        ]
     lines += planted_errors(entry, planted)
     lines += [*heading("Files", "-")]
     for path in paths:
         lines.append(f"- the check: :doc:`theory/{of_theory(path)}.py </generated/theory/{of_theory(path)}>`")
     lines += [f"- the paper: :doc:`/generated/papers/{s.paper}`"]
     lines += [f"- run it: ``exactdiffusion verify {paths[0].stem}``", ""] if paths else [""]
+    lines += [*heading("Cite it", "-"), ".. code-block:: bibtex", "", *(f"   {line}".rstrip() for line in citation(s)), ""]
     if pictures:
         lines += [*heading("Figures that use it", "-")]
         for module in pictures:
@@ -161,7 +275,8 @@ def evidence(s, entry):
     if not entry:
         return ["No record is committed yet; ``exactdiffusion verify --update`` writes it.", ""]
     lines = [
-        f"What every correct machine reproduces, from ``theory/{s.paper}/expected.toml``. No run was made for this page.",
+        f"What every correct machine reproduces, from ``theory/{s.paper}/expected.toml``"
+        + ("." if FROM else ". No run was made for this page."),
         "",
         f"- {entry.get('values', 0)} values were compared.",
     ]
@@ -307,6 +422,25 @@ def picture_caption(module):
     return [line for paragraph in paragraphs for line in (esc(paragraph.replace("``", "")), "")]
 
 
+def howto_page():
+    """The worked examples of ``experiments/howto``: each script whole, under the first sentence of its docstring."""
+    lines = [
+        *heading("Worked examples"),
+        "Each is a script of the repository, which prints what the comment in it says. The tests run them.",
+        "",
+    ]
+    for path in sorted((ROOT / "experiments" / "howto").glob("[!_]*.py")):
+        first = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))).split("\n\n")[0]
+        title, end, rest = " ".join(first.split()).partition("? ") if "? " in first else (first, "", "")
+        lines += [
+            *heading(esc(title + end.strip() if end else " ".join(first.split())), "-"),
+            *([esc(rest), ""] if rest else []),
+        ]
+        lines += [f".. literalinclude:: /../experiments/howto/{path.name}", "   :language: python", ""]
+        lines += [f"Run it: ``python experiments/howto/{path.name}``.", ""]
+    return lines
+
+
 # ------------------------------------------------------------------------------------------------------------------- API
 
 
@@ -357,11 +491,9 @@ def generate(docs):
     """Write every generated page below ``docs/generated``; pages of statements that are gone are removed."""
     out = docs / "generated"
     statements, entries, planted = all_statements(), expected.read(ROOT / "theory"), faults()
-    files = checked_by(statements)
-    drawn, found = (
-        drawn_by(statements),
-        tomllib.loads((ROOT / "theory/findings.toml").read_text(encoding="utf-8"))["finding"],
-    )
+    collected = read_records(FROM, "DOCS_FROM")[1] if FROM else None
+    files, drawn = checked_by(statements), drawn_by(statements)
+    found = tomllib.loads((ROOT / "theory/findings.toml").read_text(encoding="utf-8"))["finding"]
     index = [*heading("Statements"), "One page per statement, by paper.", ""]
     for paper in PAPERS:
         mine = [s for s in statements if s.paper == paper]
@@ -369,7 +501,8 @@ def generate(docs):
         index += [*heading(paper, "-")]
         index += [f"- {esc(long_ref(s.ref))}{': ' if s.ref else ''}{statement_link(s)}" for s in mine] + [""]
         for s in mine:
-            page = statement_page(s, entries.get(s.key), files.get(s.key, []), planted, drawn.get(s.key, []))
+            run = None if collected is None else evidence_lines(collected.of(s.key))
+            page = statement_page(s, entries.get(s.key), files.get(s.key, []), planted, drawn.get(s.key, []), run)
             write(out / "statements" / f"{s.key}.rst", page)
     write(out / "statements" / "index.rst", index)
     keys = {s.key: s for s in statements}
@@ -391,5 +524,6 @@ def generate(docs):
         [*heading("Findings"), "Every number follows from its sentence alone.", "", *findings_of(found)],
     )
     write(out / "gallery.rst", gallery_page(drawn))
+    write(out / "howtos.rst", howto_page())
     api_pages(out / "api", {(s.module, s.name) for s in statements})
     assert set(MODULES) >= {s.module.rpartition(".")[2] for s in statements}

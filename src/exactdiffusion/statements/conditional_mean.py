@@ -91,6 +91,9 @@ def mean_step(x: Array, denoised: Array, alpha_bar: Numbers, alpha_bar_next: Num
 
     the Euler step of stochastic localization, :math:`dw = E[x|w,\eta]d\eta + dB`, with its noise switched off.
 
+    Proof: given :math:`x_0` and :math:`x_t`, the state :math:`x_{t-1}` is Gaussian with a mean that is linear in both;
+    take the mean given :math:`x_t`.
+
     **Source.** The step: the released code; the reduction is derived (divide by :math:`\sqrt{\bar\alpha_{t-1}}`;
     :math:`\alpha(1-\bar\alpha_{t-1})/(1-\bar\alpha_t) = \rho`, :math:`\beta/(1-\bar\alpha_t) = 1-\rho`).
 
@@ -125,6 +128,8 @@ def one_step_exact(denoised: Array) -> Array:
 
     because the last step has :math:`\rho = v_0/v_1 = 0`. With exact stepwise means more steps can therefore only move away
     from the CME.
+
+    Proof: :func:`mean_step` with rho = 0.
 
     **Source.** derived.
 
@@ -161,6 +166,9 @@ def gaussian_chain(y: Array, mean: Array, eigenvalues: Array, eigenvectors: Arra
     :math:`(\lambda+v_{t-1})/(\lambda+v_t)`; the product telescopes, so for every grid
 
     .. math:: f(y) = m + U\,\mathrm{diag}\Bigl(\frac{\lambda}{\lambda+\hat v}\Bigr) U^T (y-m) = E[x\mid y].
+
+    Proof: :math:`D_v` multiplies the deviation by :math:`\lambda/(\lambda+v)`, and
+    :math:`\rho + (1-\rho)\lambda/(\lambda+v_t) = (\lambda+v_{t-1})/(\lambda+v_t)` for :math:`\rho = v_{t-1}/v_t`.
 
     **Source.** derived.
 
@@ -243,6 +251,9 @@ def limit_ode(v: Numbers, z: Array, denoised: Array) -> Array:
 
     The chain is explicit Euler in v. Not the probability-flow ODE, which has half this score. Exact stepwise means, fixed
     SNR, refined schedule: the limit differs from the CME (derived; see :func:`gap_formula`).
+
+    Proof: :func:`mean_step` in z is a step of Euler's method for this equation, which is of first order where the score is
+    Lipschitz.
 
     **Source.** derived. The paper announces convergence to the CME; its exact hypotheses were not at hand.
 
@@ -436,6 +447,8 @@ def small_noise_gap(v_hat: Numbers, third: Array) -> Array:
 
     From :func:`gap_formula` with :math:`\Delta D_v = v\,\nabla\Delta\log q_v`.
 
+    Proof: :func:`gap_formula`, in which :math:`\tfrac12\int_0^{\hat v} v\,dv = \tfrac14\hat v^2`.
+
     **Source.** derived.
 
     Parameters
@@ -493,6 +506,9 @@ def two_point_plateau(snr: float, nodes: int = 20001) -> tuple[float, float]:
 
     where each partial sum is too large and too small in turn; their ratio is
     :math:`\frac4\pi\bigl(1 + \frac{\pi^2/8 - 1}{s} + O(s^{-2})\bigr)`.
+
+    Proof: in w = z/v the trajectory of :func:`limit_ode` keeps its sign and grows without bound, so that f(y) is the sign
+    of y; a wrong sign costs 4 and has the probability :math:`Q(\sqrt{\mathrm{SNR}})`.
 
     **Source.** derived.
 
@@ -586,6 +602,10 @@ def schedules_share_the_limit(T: int, gamma: float, c: float = 1.0) -> float:
     so a fixed SNR cannot be matched. The gap vanishes at fixed SNR only if :math:`v_{\hat t-1}/\hat v \to 0`: one large
     jump, the opposite of fine steps.
 
+    Proof: :math:`v_T = e^{-\sum\log(1-\beta_t)} - 1`, :math:`-\log(1-\beta_t) \le \beta_t/(1-cT^{-\gamma})` and
+    :math:`\sum\beta_t = cT^{-\gamma}(T+1)/2`. The matched level is reached at t of order :math:`T^{(1+\gamma)/2}`, where
+    :math:`\beta_t` is of order :math:`T^{-(1+\gamma)/2}`; :func:`limit_ode`.
+
     **Source.** derived. The exact hypotheses of the announced theorem (a condition on the schedule?) were not at hand.
 
     Parameters
@@ -633,6 +653,8 @@ def step_slope_lower(alpha_bar: Numbers, alpha_bar_next: Numbers) -> Numbers:
     Attained where the observation determines x (C = 0: atoms, far from their boundaries). As an *upper* bound it is false
     already for the unit Gaussian prior, whose slope is :math:`\sqrt\alpha`; and no upper bound can depend on the schedule
     alone: two atoms at distance 2a have :math:`C = a^2` at the midpoint.
+
+    Proof: differentiate :func:`mean_step`; the Jacobian of :math:`D_s` is :math:`C_s/s`, positive semidefinite.
 
     **Source.** derived. The abstract announces a Lipschitz constant from the hyperparameters; the lemma's exact wording
     was not at hand, so this is not its verdict.
@@ -715,6 +737,8 @@ def step_slope_bounded_support(v: Numbers, v_next: Numbers, radius: Numbers) -> 
     with equality for two antipodal atoms at their midpoint. It exceeds 1 for small s and its product over a chain diverges
     as the chain is refined: the limit of two points is the discontinuous sign, so no T-uniform Lipschitz constant exists.
 
+    Proof: a law in a ball of radius R has a variance of at most R^2 in every direction.
+
     **Source.** derived.
 
     Parameters
@@ -756,6 +780,8 @@ def stepwise_error(delta: float, slopes: Array) -> float:
     Equality for the unit Gaussian prior and an error of constant direction, where it is
     :math:`\Delta\sum_{t=0}^{\hat t-1}\sqrt{\bar\alpha_t}`. That grows like :math:`\hat t \sim T`: to vanish, Delta must be
     o(1/T). With the hyperparameter-only slopes of :func:`step_slope_lower` the sum would be too small.
+
+    Proof: an error made in one step is multiplied by the slopes of the steps after it; triangle inequality.
 
     **Source.** derived. The paper's own bound with a stepwise error was not at hand.
 
@@ -808,6 +834,10 @@ def resampling_variance(v: Array, lam: Numbers, kernel: str = "small") -> Number
     the right-hand side of the second being the MMSE. With the DDPM betas the factor :math:`\rho_t` is replaced by
     :math:`(1+v_{t-1})/(1+v_t)`.
 
+    Proof: noise added at the level :math:`v_{t-1}` reaches the output with the factor :math:`\lambda/(\lambda+v_{t-1})`
+    (:func:`gaussian_chain`), and the noises are independent. The second sum telescopes: its terms are
+    :math:`\lambda^2\bigl(\tfrac1{\lambda+v_{t-1}} - \tfrac1{\lambda+v_t}\bigr)`.
+
     **Source.** derived; the re-sampled step is in the released code.
 
     Parameters
@@ -858,6 +888,9 @@ def exact_resampling(mmse: Numbers, runs: int = 1) -> Numbers:
 
     A single run has twice the MMSE; the average converges to the CME.
 
+    Proof: given y, the truth and the M runs are independent draws of one law, whose variance is the MMSE in the mean over
+    y.
+
     **Source.** derived.
 
     Parameters
@@ -897,6 +930,9 @@ def averaged_resampling(mmse: Numbers, runs: int = 1) -> Numbers:
     .. math:: E|\hat x_M - x|^2 \to \Bigl(1+\frac1M\Bigr)\mathrm{MMSE}:
 
     a single run tends to twice the MMSE, the average to the CME. Without noise the gap stays (:func:`gap_formula`).
+
+    Proof: the step is that of Euler and Maruyama for the exact reverse diffusion up to terms of higher order; then
+    :func:`exact_resampling`.
 
     **Source.** derived.
 
@@ -938,6 +974,8 @@ def generation_collapse(v_T: Numbers, lam: Numbers = 1.0) -> Numbers:
     not :math:`\sqrt\lambda`: the chain estimates, it does not generate. DDIM on the same grid tends to
     :math:`\sqrt\lambda`.
 
+    Proof: :func:`gaussian_chain` from :math:`z_T = \sqrt{1+v_T}\,x_T`.
+
     **Source.** derived.
 
     Parameters
@@ -977,6 +1015,8 @@ def snr_mismatch(y: Array, mean: Numbers, lam: Numbers, level: Numbers, v_hat: N
 
     This is the only part of the error that vanishes with T on a Gaussian prior. The first released code starts one level too
     clean (``convention="code"``), i.e. at the next level v'.
+
+    Proof: :func:`gaussian_chain` from :math:`z = \sqrt{1+v'}\,x`.
 
     **Source.** Eq. (12) defines the match (a third-party implementation cites it so); the closed form is derived.
 
@@ -1021,6 +1061,9 @@ def ddim_as_denoiser(lam: Numbers, v_hat: Numbers) -> Numbers:
     .. math:: E|f_{\mathrm{DDIM}} - \mathrm{CME}|^2 \to (\sqrt g - g)^2(\lambda+\hat v).
 
     At 0 dB and lam = 1 that is 17 % of the MMSE. On other priors neither of the two dominates.
+
+    Proof: the probability flow :math:`dz/dv = z/2(\lambda+v)` ends at :math:`\sqrt{\lambda/(\lambda+\hat v)}\,y`, and
+    :math:`E y^2 = \lambda+\hat v`.
 
     **Source.** derived; DDIM is the "ground truth" option of the released code.
 

@@ -129,6 +129,11 @@ def ula_strongly_log_concave(k: Numbers, h: Numbers, a: Numbers, L: Numbers, dim
 
     The first term is sharp; the second is loose: the true bias is O(h), see :func:`ula_gaussian_variance`.
 
+    Proof: couple with the stationary diffusion Y by the same noise. A gradient step contracts by 1 - ah, and within a step
+    the drift of Y changes by at most :math:`L\int_0^h (s\sqrt{Ld} + \sqrt{2sd})\,ds \le \tfrac{7\sqrt2}6 L h^{3/2}\sqrt d`
+    in L2, since :math:`E|\nabla\log p(Y)|^2 \le Ld` and :math:`hL \le 2`. Sum the geometric series;
+    :math:`7\sqrt2/6 < 1.65`.
+
     **Source.** Dalalyan & Karagulyan 2019, Theorem 1 (recalled), the modern form of the results the slides quote. The orders
     :math:`(L/a)\sqrt{hd}` and :math:`e^{-ahk}` are those of Chewi, *Log-Concave Sampling*, Theorem 4.1.2.
 
@@ -228,6 +233,8 @@ def forward_mixing(T: Numbers, w2_start: Numbers, kl_start: Numbers) -> tuple[Nu
 
     Equality in both for :math:`p = N(a, I)`. It is :func:`langevin_contraction` with a = 1.
 
+    Proof: the forward process is the Langevin diffusion of gamma; :func:`langevin_contraction` with a = 1.
+
     **Source.** Slides ("converges quickly"); constants derived (synchronous coupling, log-Sobolev).
 
     Returns
@@ -298,6 +305,10 @@ def backward_euler_maruyama_gaussian(mean: Numbers, variance: Numbers, T: float,
     **As transcribed** the first form of the step has :math:`2\gamma\nabla r` without the logarithm: refuted. The equation on
     the same slide and the slides' final recursion have the logarithm.
 
+    Proof of the recursion: the score is :math:`-(y - e^{-t}\mu)/\rho`, so a step is affine in y plus noise. It is Euler's
+    method for the differential equations of mean and variance up to :math:`O(\gamma^2)` a step, and N(0, 1) differs from
+    r_T by :math:`O(e^{-T})`.
+
     **Source.** Slides, in a machine transcription; the recursion is derived.
 
     Returns
@@ -339,6 +350,9 @@ def rescaled_score(score_of_noised: Array, t: Numbers) -> Array:
 
     **As transcribed** q_t is at once "the density of X_t" and that of :math:`X_0 + e^t\sqrt{1-e^{-2t}}N`: true only after
     the change of scale; without it the scores differ.
+
+    Proof: :math:`e^t X_t = X_0 + \sqrt{e^{2t}-1}\,N`, so :math:`r_t(x) = e^{td}\, q_v(e^t x)`; differentiate the
+    logarithm.
 
     **Source.** Slides, in a machine transcription (corrected; their final recursion, with :math:`e^{t_k}`, is right).
 
@@ -420,6 +434,9 @@ def denoiser_lipschitz(covariance: Array, v: Numbers) -> Array:
     so q_v is log-concave if and only if :math:`\lambda_{\max}\mathrm{Cov}[X|y] \le v` for all y, if and only if the denoiser
     is 1-Lipschitz.
 
+    Proof: differentiate :math:`E[X|y] = y + v\nabla\log q_v(y)`. A differentiable map is 1-Lipschitz exactly where the
+    norm of its Jacobian is at most 1, here the largest eigenvalue of :math:`\mathrm{Cov}[X|y]/v`.
+
     **Source.** derived from the second-order Tweedie formula of the slides.
 
     Parameters
@@ -461,6 +478,9 @@ def posterior_covariance_derivative(weights: Array, deviations: Array, u: Array,
 
     With D the diameter of the support, :math:`|\partial_w (u^TCu)| \le (D/v)|w|\,u^TCu`: the log-Lipschitz constant that
     makes grid certificates possible.
+
+    Proof: the derivative of :math:`E[f|y]` along w is :math:`\mathrm{Cov}(f, w\cdot X\,|\,y)/v`; apply it to
+    :math:`(u\cdot X)^2` and :math:`u\cdot X`. And :math:`|w\cdot z| \le D|w|`.
 
     **Source.** derived (differentiate Tweedie twice; the third cumulant).
 
@@ -945,6 +965,10 @@ def linear_estimator_mmse(covariance: Array, m: Numbers, sigma: Numbers) -> floa
 
     with equality exactly for Gaussians.
 
+    Proof: the posterior mean has the least mean squared error, and the trace is the error of the best linear estimator;
+    :math:`s\lambda/(\lambda+s) \le \min(s, \lambda)`. Equality means that the posterior mean is linear, hence the score of
+    q_s, hence X is Gaussian.
+
     **Source.** derived (textbook).
 
     Examples
@@ -972,6 +996,8 @@ def expected_next_covariance(posterior_covariance: Array, covariance_of_next_mea
 
     so accumulation reduces uncertainty on average (not surely: C_{m+1} may exceed C_m). The sum of the measurements is
     stochastic localisation observed at the times m/sigma^2.
+
+    Proof: the tower property for the mean, and the law of total covariance given :math:`y_{1:m}`.
 
     **Source.** Slides ("accumulate measurements"); the precise form is derived.
 
@@ -1008,6 +1034,8 @@ def predictive_moments(posterior_mean: Array, posterior_covariance: Array, sigma
     Hence the best start of the next inner walk is Xhat_m plus noise of variance sigma^2 (which lacks C_m: it is not yet a
     draw from the conditional).
 
+    Proof: :math:`Y_{m+1} = X + \sigma N_{m+1}` with noise that is independent of X and of the other measurements.
+
     **Source.** derived.
 
     Returns
@@ -1038,6 +1066,9 @@ def chain_rule_of_measurements(conditional_log_densities: Array) -> Array:
               \sum_t Y_t \sim mX + \sqrt m\,\sigma N
 
     so a walk-jump sampler with exact inner draws has the jump's error alone (:func:`posterior_mean_w2`).
+
+    Proof: the chain rule of densities; under the joint law :math:`Y_t = X + \sigma N_t` with independent noises, whose sum
+    is :math:`\sqrt m\,\sigma N`.
 
     **Source.** derived; the oracle against which inner walks are measured.
 
@@ -1113,6 +1144,9 @@ def equivalent_sigma(sigma: Numbers, m: Numbers, m_new: Numbers) -> Numbers:
     .. math:: \mathrm{law}(\hat X_m; \sigma, m) = \mathrm{law}(\hat X_{m'}; \sigma\sqrt{m'/m}, m') .
 
     At fixed s, sigma only changes the difficulty of the conditionals: larger sigma, more log-concave steps.
+
+    Proof: the measurements enter through their mean :math:`\bar Y = X + \sqrt s\,N` alone (:func:`joint_log_density`), so
+    :math:`\hat X_m = E[X|\bar Y]`.
 
     **Source.** derived; makes the slides' "only two hyperparameters" precise.
 

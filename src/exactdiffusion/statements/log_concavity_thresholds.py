@@ -70,6 +70,8 @@ def largest_curvature(posterior_variance: Numbers, v: Numbers) -> Numbers:
     .. math:: \lambda_{\max}\nabla^2\log q_v(y) = \frac1v\Big(\frac{\lambda_{\max}\mathrm{Cov}(Z\mid y)}{v} - 1\Big),
               \qquad q_v \text{ log-concave} \iff \sup_y \lambda_{\max}\mathrm{Cov}(Z\mid y) \le v .
 
+    Proof: Tweedie's formula, differentiated: :math:`\nabla^2\log q_v = (\mathrm{Cov}(Z|y)/v - I)/v`.
+
     **Source.** Differentiate Tweedie's formula; the slides give the Hessian.
 
     Examples
@@ -102,6 +104,9 @@ def smoothed_threshold(threshold: Numbers, tau2: Numbers) -> Numbers:
 
     The set of good variances is a half line: bisection in sigma is legitimate. It is not legitimate in the number of
     measurements (:func:`once_log_concave`).
+
+    Proof: more noise is a convolution with a Gaussian, which keeps log-concavity (Prekopa); and X noised by sigma is Z
+    noised by :math:`\sqrt{\sigma^2+\tau^2}`.
 
     **Source.** Prekopa: the convolution of two log-concave densities is log-concave.
 
@@ -169,6 +174,9 @@ def half_diameter_threshold(D: Numbers, tau2: Numbers = 0.0) -> Numbers:
 
     by Popoviciu's inequality in every direction. It gains up to the factor 2d/(d+1) over R^2 (regular simplices).
 
+    Proof: by Popoviciu every posterior variance is at most :math:`D^2/4`; :func:`largest_curvature` at
+    :math:`v = \sigma^2+\tau^2`.
+
     **Source.** Derived here.
 
     Examples
@@ -218,6 +226,9 @@ def atoms_threshold(edge: Numbers, D: Numbers) -> tuple[Numbers, Numbers]:
     so sigma* = D/2 exactly when the longest pair is an exposed edge: for affinely independent atoms always, whatever the
     weights. Lower side: far out along the edge's normal the posterior sees two atoms, with equal odds on one line.
 
+    Proof: above, :func:`half_diameter_threshold`; below, :func:`largest_curvature` on that line, where the posterior
+    variance along the edge tends to :math:`\mathrm{edge}^2/4`.
+
     **Source.** Derived here.
 
     Returns
@@ -254,6 +265,9 @@ def two_gaussians_curvature(mu_norm: Numbers, v: Numbers, projection: Numbers, w
 
     hence log-concave if and only if v >= |mu|^2, for every weight; the worst points form the hyperplane of equal
     responsibilities mu.y = -c v (through the midpoint only for w = 1/2).
+
+    Proof: given y the sign has the mean :math:`\tanh(\mu\cdot y/v + c)`, so
+    :math:`\mathrm{Cov}(\pm\mu|y) = \mu\mu^\top(1-\tanh^2)`; :func:`largest_curvature`.
 
     **Source.** The example of section 4.1 (recalled), with weights.
 
@@ -293,8 +307,10 @@ def unimodality_margin(ratio: Numbers, w: Numbers) -> float:
 
     At w = 1/2 this is log-concavity; for uneven weights the noise that removes the minor mode is smaller.
 
-    **Source.** The slides quote Loog et al. for compact support; this explicit form is derived here: critical points solve
-    ``u - Dm^2 tanh u = c``.
+    Proof: critical points solve :math:`u - D_m^2\tanh u = c`. The slope of the left side vanishes where :math:`\cosh u = D_m`,
+    at values :math:`\pm(D_m\sqrt{D_m^2-1} - \operatorname{arccosh} D_m)`; beyond both it takes each value once.
+
+    **Source.** The slides quote Loog et al. for compact support; this explicit form is derived here.
 
     Returns
     -------
@@ -357,6 +373,8 @@ def condition_number(m: Numbers, sigma2: Numbers, tau2: Numbers, R: Numbers) -> 
     Attained for every m by two symmetric points. The rate is 1/m^2, which sharpens the rate 1/m that a review of the
     paper quotes from Remark 2. It needs tau > 0: for atoms the worst curvature does not improve with m.
 
+    Proof: :math:`\kappa_m \le L_m/\zeta_m`, with the bounds of :func:`curvature_bounds`.
+
     **Source.** Theorem 1 and Remark 2, recalled (a public review quotes the hypotheses and the rate 1/m); proved here.
 
     Examples
@@ -389,6 +407,8 @@ def curvature_lower_bound(m: Numbers, sigma2: Numbers, tau2: Numbers, R: Numbers
 
     .. math:: \zeta_{m+1}-\zeta_m = \frac{\tau^4}{\sigma^2 A B}+ R^2\,\frac{B^2-A^2}{A^2B^2} \ge 0,
               \qquad A=\sigma^2+m\tau^2,\; B=A+\tau^2 .
+
+    Proof: the bound is that of :func:`curvature_bounds`; both summands of the difference are nonnegative, since B >= A.
 
     **Source.** Theorem 1 (recalled); the difference is derived here.
 
@@ -427,6 +447,9 @@ def once_log_concave(m: Numbers, sigma2: Numbers) -> Numbers:
     .1841898 at sigma^2 = .714 have ``lammax C_1 <= .985 sigma^2`` for every y_1 (certified), but ``lammax C_2 = 1.0651
     sigma^2`` at y_1 = y_2 = 0. Under sigma^2 >= R^2 - tau^2 it is kept (:func:`curvature_lower_bound`); here R^2 = 1.44: the
     hypothesis is needed.
+
+    Proof of (i): :func:`expected_next_covariance`; the curvature is :math:`\sigma^{-2}(I - C_m/\sigma^2)`, and
+    :math:`0 \le E\,C_m \le (\sigma^2/m)\,I`, the error of the mean of the measurements.
 
     **Source.** Derived here. The authors' slides say "Conditioning reduces uncertainty (on average)", which is (i), and
     refer to the paper for precise statements; a public review quotes Remark 3 as conditional. Nothing of theirs fails here.
@@ -467,6 +490,10 @@ def all_at_once_curvature(m: Numbers, sigma2: Numbers, posterior_variance: Numbe
     on the mean directions. So the joint law is log-concave if and only if ``q_{sigma^2/m}`` is: for |Z| <= R two points need
     sigma^2/m >= R^2 - tau^2, while one at a time sigma^2 >= R^2 - tau^2 is enough.
 
+    Proof: the blocks of the Hessian are :math:`-\delta_{tt'}\sigma^{-2}I + \sigma^{-4}C_m`
+    (:func:`~exactdiffusion.statements.log_concavity.next_measurement_hessian`); the second part is 0 on contrasts and m
+    times C_m on equal blocks.
+
     **Source.** Hessian of Eq. (D.2); the consequence is derived here.
 
     Examples
@@ -501,6 +528,8 @@ def blurring_threshold(D: Numbers) -> Numbers:
     degrees of freedom ``max_y Var(X|y)/sigma^2 > 1`` for every sigma, growing with sigma; even for a sub-Gaussian law: atoms
     2^k, k = 0, 1, 2, ..., of weights proportional to exp(-4^k / 8), whose truncations at K have thresholds of at least
     4^(K-1)/4: a pair of neighbours far out is seen alone, with equal odds, at some y.
+
+    Proof: :func:`half_diameter_threshold` with tau = 0.
 
     **Source.** Derived here. The slides' line "Enough Gaussian blurring leads to log-concavity" has no hypothesis, and the
     next one says "see paper for quantitative statements": a heading, not a theorem that fails.
@@ -537,6 +566,9 @@ def sphere_threshold(R: Numbers, d: Numbers) -> Numbers:
     (4.3) asks for R^2, looser by exactly d. The uniform law on the ball is log-concave without any noise: there the radius
     says nothing at all.
 
+    Proof: given y, Z has the von Mises-Fisher law along y with concentration k and mean R A(k); A is concave with A(0) = 0
+    and A'(0) = 1/d, so A(k)/k and A'(k) are at most 1/d.
+
     **Source.** Derived here.
 
     Examples
@@ -564,6 +596,9 @@ def all_at_once_condition(m: Numbers, sigma2: Numbers, tau2: Numbers) -> Numbers
 
     .. math:: \kappa = 1 + m\,\tau_{\max}^2/\sigma^2, \qquad
               \kappa = (\sigma^2+\tau_{\max}^2)/(\sigma^2+\tau_{\min}^2) \text{ for } m = 1 .
+
+    Proof: along an eigenvector of C the measurements have the covariance :math:`\sigma^2I + \tau_i^2\,11^\top`, with the
+    eigenvalues :math:`\sigma^2` (m - 1 times) and :math:`\sigma^2 + m\tau_i^2`.
 
     **Source.** Proposition 3 (number inferred, wording recalled); proved here.
 
@@ -597,6 +632,10 @@ def one_at_a_time_condition(t: Numbers, sigma2: Numbers, tau2: Numbers) -> Numbe
 
     decreasing in t. Rate 1/t^2, ``(kappa_t - 1) t^2 -> sigma^2 (1/tau_min^2 - 1/tau_max^2)``, and 1/t (with equality in the
     bound) where tau_min = 0.
+
+    Proof: the conditional variance is the determinant of the covariance of t measurements,
+    :math:`\sigma^{2(t-1)}(\sigma^2+t\tau_i^2)`, over that of t - 1; it increases in tau_i. For the bound drop the second
+    factor.
 
     **Source.** Proposition 4 (wording recalled); proved here.
 
@@ -632,6 +671,9 @@ def gaussian_jump_w2(m: Numbers, sigma2: Numbers, tau2: Numbers) -> float:
     .. math:: W_2^2 = \sum_l\Big(\sqrt l - \frac{l}{\sqrt{l+s}}\Big)^2 \le \frac{5\sqrt5-11}{2}\, s\,d ,
 
     with equality for ``l/s = (sqrt 5 - 1)/2``; as s -> 0 it is ``(s^2/4) tr C^{-1}``: rate 1/m in W2.
+
+    Proof: both laws are Gaussian with the same axes and the variances l and :math:`l^2/(l+s)`; with r = l/s the term is
+    :math:`s\,r(1-\sqrt{r/(1+r)})^2`, whose maximum over r is stated.
 
     **Source.** Derived here; the general bound is s d.
 
@@ -674,6 +716,10 @@ def ula_chain_variance(tau2: Numbers, m: int, sigma2: Numbers, steps: Numbers, s
     and the output variance is ``(l/(sigma^2 + m l))^2 Var S_m``. Every walk that is linear in (S, y, v) has such a
     recursion, with 3 x 3 covariances: W2 of the implemented algorithm without sampling.
 
+    Proof: given S the conditional mean is :math:`a_tS`, the fixed point of the walk's mean; the start adds variance
+    :math:`\sigma^2`, each step multiplies it by :math:`r_t^2` and adds :math:`2h\sigma^2`; and
+    :math:`S_t = S_{t-1} + y_t`.
+
     **Source.** Derived here.
 
     Examples
@@ -709,6 +755,8 @@ def chain_total_variance(variance: Numbers, m: Numbers, sigma2: Numbers) -> Numb
     .. math:: \mathrm{Cov}\,S_m = m^2\,\mathrm{Cov}\,X + m\sigma^2 I .
 
     With no inner step at all (``y_t = Xhat_{t-1} + sigma xi``, Euler for stochastic localisation) the law is another one.
+
+    Proof: by the chain rule the y_t have the joint law of :math:`X + \sigma N_t`; add them.
 
     **Source.** Algorithm 1 (recalled); the chain rule.
 
@@ -777,6 +825,9 @@ def splitting_stationary_covariance(k: Numbers, unit: Numbers, step: Numbers) ->
     Positions have no step-size bias on Gaussian targets, for any step; velocities do. On other targets positions do too, so
     that a Gaussian cannot test a walk's step.
 
+    Proof: a step is a linear map plus noise; this covariance is its fixed point (insert it), and the only one where the
+    map contracts, which is the condition on delta.
+
     **Source.** Derived here (known for BAOAB, Leimkuhler & Matthews); SymPy.
 
     Returns
@@ -814,6 +865,9 @@ def score_estimator(log_values: Array, eps: Array, s: Numbers) -> Array:
 
     with root mean square error of order n^{-1/2} and bias of order 1/n. The number of draws needed grows exponentially with
     the dimension: for two well separated Gaussians in R^8 the weights degenerate to one draw.
+
+    Proof: by parts :math:`E[\varepsilon\,p(y+\sqrt s\,\varepsilon)] = \sqrt s\,\nabla q_s(y)`, and
+    :math:`E\,p(y+\sqrt s\,\varepsilon) = q_s(y)`; a ratio of means of independent draws.
 
     **Source.** Eq. (4.8) (recalled; a public review describes the estimator, and that Appendix H finds it good at d = 2 and
     worse at d = 8).
@@ -902,6 +956,9 @@ def spectral_gap_lower_bound(m: Numbers, sigma2: Numbers, tau2: Numbers, R: Numb
     equality for Gaussians (R = 0). The gap of the diffusion on p itself, two Gaussians at distance 2R, decays like
     ``exp(-R^2 / (2 tau^2))`` (Eyring-Kramers): exponential against order one.
 
+    Proof: Bakry & Emery: where minus the Hessian of the log density is at least zeta I, the gap is at least zeta;
+    :func:`curvature_lower_bound`.
+
     **Source.** Bakry & Emery; applied here.
 
     Examples
@@ -973,6 +1030,9 @@ def mode_weight_floor(R: Numbers, w: Numbers, n: Numbers) -> Numbers:
 
     So empirical W2 decays like n^{-1/4} only: report the weight's z-score and mode-conditional distances instead.
 
+    Proof: two laws on the same two atoms have :math:`W_2^2 = 4R^2|\hat W - w|`; :math:`E|\hat W-w| \le \sqrt{w(1-w)/n}`
+    and Jensen; the central limit theorem.
+
     **Source.** Derived here.
 
     Returns
@@ -1010,6 +1070,9 @@ def decoupled_radius(d: Numbers, delta: Numbers = 6.0) -> Numbers:
     .. math:: R = \tfrac{\mathrm{delta}}2\,\sqrt d ,
 
     driven by the projected noise, and d - 1 independent linear chains on N(0, tau^2): d = 10^6 costs a run on a line.
+
+    Proof: rotate :math:`(1,\dots,1)/\sqrt d` to the first axis: the noise keeps its law, and the score becomes that of the
+    mixture on this axis and that of N(0, tau^2) on every other one.
 
     **Source.** Derived here; delta = 6 is our reading of the example of section 5 (recalled).
 

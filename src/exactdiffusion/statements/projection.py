@@ -92,9 +92,9 @@ def one_step_distance(distance: Numbers, beta: Array, eta: Numbers) -> tuple[Arr
 
     .. math:: (1 - \beta(1+\eta))\, d(x) \;\le\; d(x') \;\le\; (1 + \beta(\eta - 1))\, d(x)
 
-    The upper side is :math:`d(x') \le |x' - p|`; the lower one is that d is 1-Lipschitz. Equality above for the undershoot
-    :math:`e = -\eta\nabla f` (eta <= 1), below for the overshoot :math:`e = \eta\nabla f` (beta (1 + eta) <= 1), on every
-    closed K, because the projection is constant on the segment from x to p(x).
+    Proof: the upper side is :math:`d(x') \le |x' - p|`; the lower one is that d is 1-Lipschitz. Equality above for the
+    undershoot :math:`e = -\eta\nabla f` (eta <= 1), below for the overshoot :math:`e = \eta\nabla f` (beta (1 + eta) <= 1), on
+    every closed K, because the projection is constant on the segment from x to p(x).
 
     **Source.** Lemma 4.1 (statement recalled; it is what the authors' slide 18 uses at every step).
 
@@ -313,6 +313,9 @@ def beta_star(eta: Numbers, nu: Numbers, N: int, start_ratio: Numbers = 1.0) -> 
 
     With a start :math:`d(x_N) = r\sqrt n\,\sigma_N`, :math:`r \in (1/\nu, \nu)` (derived), the band is kept for
     :math:`c := \min(1-(\nu r)^{-1/N}, (\nu/r)^{1/N}-1)`, and the binding edge is attained.
+
+    Proof: for a constant step the bands read :math:`(1+\eta\rho)^N \le \nu/r` and :math:`(1-\eta\rho)^N \ge 1/(\nu r)`
+    with :math:`\rho = \beta/(1-\beta)`; at r = 1 the second implies the first. Solve :math:`\eta\rho \le c` for beta.
 
     **Source.** Theorem 4.3 (recalled; slide 18 has "beta < C(eta, nu)"), proved here from :func:`admissibility`.
 
@@ -601,6 +604,9 @@ def admissible_limits(eta: float, nu: float) -> tuple[float, float, float]:
     step is: all are 1. Monotone: the logarithms are :math:`-L\,g(u)/u` with :math:`u = L/N` and g concave, g(0) = 0, as in
     :func:`best_admissible_products`. The guarantee of Theorem 4.2 thus never falls below :math:`\nu^{-(1-\eta)/\eta}`.
 
+    Proof: :math:`\log(1-\beta_*) = -\log(1 + c/\eta)`, and the two other factors likewise; expand in
+    :math:`c = u - u^2/2 + O(u^3)`, :math:`u = L/N`, and multiply by :math:`N = L/u`.
+
     **Source.** Theorem 4.4 (recalled: the first and third limit), proved here; the lower product, the rates and the
     monotonicity are derived.
 
@@ -721,6 +727,9 @@ def gradient_estimation_gamma(a: Numbers, b: Numbers, c: Numbers) -> Numbers:
     :math:`ac-b^2 = -(a-c)(a-4c)/9`. Every real gamma occurs; :math:`\gamma > 1` needs :math:`b < -c`, errors that are
     weighted as anticorrelated.
 
+    Proof: half the gradient is :math:`(a+b)(e-\epsilon_t) + (b+c)(e-\epsilon_{t+1})`, and the form is convex, since
+    :math:`a+2b+c > 0`.
+
     **Source.** Section 5 and Algorithm 2 (slides 19-20); the weighted norm is recalled, proved here.
 
     Returns
@@ -759,6 +768,9 @@ def gradient_estimation_filter(beta: Array, q: float, gamma: float = 2.0) -> flo
     Consequences: with v = 0 gradient estimation *is* DDIM, for every gamma; a constant bias (q = 1) passes unchanged, no
     gamma helps; an alternating one (q = -1) is multiplied by :math:`2\gamma-1`, 3 times *worse* than DDIM at gamma = 2; one
     with q = .8 by .75; :math:`\gamma = 1/(1-q)` removes it from every step but the first.
+
+    Proof: a step moves x by :math:`-\sigma_t\beta_t` times the prediction used, which is
+    :math:`\gamma\epsilon_t + (1-\gamma)\epsilon_{t+1}` for t < N and :math:`\epsilon_N` for t = N; sum.
 
     **Source.** derived. The paper argues for gamma = 2 from experiments; this says for which errors it can help.
 

@@ -247,6 +247,10 @@ def backward_error_field(
     in d dimensions with :math:`J^{-1}T[J^{-1}]` for :math:`J^{-2}l'''`. The terms :math:`T[J^{-2}]` of the drift and of
     :math:`\mathrm{div}\,J^{-2}` cancel.
 
+    Proof: insert the drift of :func:`interpolating_process`, :math:`A_q = J^{-2}` and
+    :math:`\tfrac12(J^{-2})' = s\,l'''J^{-3}` into e; the factor of l_t' is
+    :math:`\tfrac12(J+J^{-1}) = 1 + \tfrac12(J-1)^2J^{-1}`.
+
     **Source.** Derived here; not a numbered statement of the paper.
 
     Parameters
@@ -289,6 +293,8 @@ def hybrid_error_field(
     .. math:: Je = \tfrac12(x-y) + \tfrac12(J-1)x + \tfrac12(J-1)^2J^{-1}l_t' + (l_t'-l') - \tfrac12(J-J^{-1})a_sZ
               + \tfrac s2J^{-2}l''' .
 
+    Proof: as for :func:`backward_error_field`, with y/2 in the drift and the score :math:`l_t' + a_sZ` of x given y.
+
     **Source.** Derived here (apply :func:`kl_derivative` conditionally on y).
 
     Returns
@@ -330,6 +336,9 @@ def budget_inequality(initial: float, steps: Array) -> float:
     **Conclusion (upper).**
 
     .. math:: \mathrm{KL}(p_0|q_0) \le \mathrm{KL}(p_T|q_T) + \sum_k\int_0^{g_k}\tfrac12E_{p_t}|Je|^2\,ds .
+
+    Proof: integrate the bound of :func:`kl_derivative` with :math:`A_q = J^{-2}` over each step, at whose end the
+    interpolation is the proximal map, since J > 0; sum.
 
     **Source.** Follows from :func:`kl_derivative` and :func:`backward_error_field`.
 
@@ -656,6 +665,11 @@ def trajectory_leading(g: Numbers, curvature_integral: Numbers) -> Numbers:
     with c = 1/2 for Euler-Maruyama *and* the backward scheme, -1/2 for the hybrid, 0 for the exponential integrator, 1 for
     ancestral DDPM with variance :math:`1-e^{-g}` (:data:`TRAJECTORY_SHIFT`): slope -1 in N for every stochastic sampler.
 
+    Proof: given its start a true step has the covariance :math:`gI + g^2(\tfrac12I+\nabla^2l) + O(g^3)`, a step of these
+    schemes :math:`gI + g^2A + O(g^3)` with :math:`A = 0,\ I+2\nabla^2l,\ 2\nabla^2l,\ \tfrac12I,\ -\tfrac12I`, in this
+    order. Means differ by O(g^2), which costs O(g^3); the covariances cost
+    :math:`\tfrac14\|g(\tfrac12I+\nabla^2l-A)\|_F^2`. Sum T/g steps.
+
     **Source.** Derived here.
 
     Parameters
@@ -822,6 +836,9 @@ def gaussian_leading_kl(scheme: str, g: Numbers, S: Numbers, mu: Numbers = 0.0) 
 
     slope -2 in N for *every* scheme. On N(0, I): :math:`dg^2/64` (Euler-Maruyama, backward), :math:`9dg^2/64` (hybrid).
 
+    Proof: near equal laws :math:`\mathrm{KL} = \tfrac14(\delta V/V)^2 + (\delta m)^2/2V` to second order; insert
+    :func:`gaussian_errors`.
+
     **Source.** Derived here.
 
     Parameters
@@ -867,6 +884,10 @@ def standard_normal_variance(scheme: str, g: float, N: int, start: Numbers = 1.0
 
     for Euler-Maruyama, backward, hybrid.
 
+    Proof: the score is -x, so a step is :math:`X' = aX + \sqrt c\,z` with
+    :math:`a = 1-\tfrac g2,\ (1+\tfrac g2)^{-1},\ (1+\tfrac g2)/(1+g)` and :math:`c = g,\ g/(1+\tfrac g2)^2,\ g/(1+g)^2`;
+    then :math:`\rho = a^2` and :math:`V_* = c/(1-a^2)`.
+
     **Source.** Derived here.
 
     Examples
@@ -911,6 +932,8 @@ def local_weak_error(
     every smooth target, and the equal mixture of their output laws (toss a coin per sample) has KL of order :math:`N^{-4}`.
     The step from local weak errors to densities assumes a Talay-Tubaro expansion: derived and measured, not a theorem with
     all hypotheses.
+
+    Proof of the local errors: expand E f after a true step and after a step of the scheme to order g^2.
 
     **Source.** Derived here; not in the paper.
 
