@@ -15,6 +15,9 @@ needs_browser = pytest.mark.skipif(
 )
 
 
+READY = "document.documentElement?.dataset.ready === 'true'"
+
+
 class Browser:
     """Chromium over its DevTools pipe: JSON messages that end in a zero byte, written to its descriptor 3, read from 4."""
 
@@ -98,15 +101,15 @@ class Browser:
             raise RuntimeError(json.dumps(result["exceptionDetails"])[:2000])
         return result["result"].get("value")
 
-    def open(self, path, *, width=1200, height=900, mobile=False, dark=False):
-        """Load a page and wait until it says that it is ready."""
+    def open(self, path, *, width=1200, height=900, mobile=False, dark=False, fragment="", ready=READY):
+        """Load a page and wait until ``ready``, an expression of JavaScript, is true: by default the page says so itself."""
         self.events.clear()
         self._send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile)
         self.dark(dark)
         self.evaluate("document.documentElement.dataset.ready = 'left'")  # not to be taken for the new page
-        self._send("Page.navigate", url=path.as_uri())
+        self._send("Page.navigate", url=path.as_uri() + fragment)
         limit = time.monotonic() + 120
-        while self.evaluate("document.documentElement?.dataset.ready") != "true":
+        while self.evaluate(f"document.documentElement?.dataset.ready !== 'left' && !!({ready})") is not True:
             if self.evaluate("document.getElementById('failure')?.hidden === false") or time.monotonic() > limit:
                 raise AssertionError(f"the page is not ready: {self.evaluate('document.body?.innerText')}")
             time.sleep(0.02)

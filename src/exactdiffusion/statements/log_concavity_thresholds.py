@@ -307,8 +307,9 @@ def unimodality_margin(ratio: Numbers, w: Numbers) -> float:
 
     At w = 1/2 this is log-concavity; for uneven weights the noise that removes the minor mode is smaller.
 
-    Proof: critical points solve :math:`u - D_m^2\tanh u = c`. The slope of the left side vanishes where :math:`\cosh u = D_m`,
-    at values :math:`\pm(D_m\sqrt{D_m^2-1} - \operatorname{arccosh} D_m)`; beyond both it takes each value once.
+    Proof: critical points solve :math:`u - D_m^2\tanh u = c`. The slope of the left side vanishes where
+    :math:`\cosh u = D_m`, at values :math:`\pm(D_m\sqrt{D_m^2-1} - \operatorname{arccosh} D_m)`; beyond both it takes
+    each value once.
 
     **Source.** The slides quote Loog et al. for compact support; this explicit form is derived here.
 

@@ -93,8 +93,8 @@ def one_step_distance(distance: Numbers, beta: Array, eta: Numbers) -> tuple[Arr
     .. math:: (1 - \beta(1+\eta))\, d(x) \;\le\; d(x') \;\le\; (1 + \beta(\eta - 1))\, d(x)
 
     Proof: the upper side is :math:`d(x') \le |x' - p|`; the lower one is that d is 1-Lipschitz. Equality above for the
-    undershoot :math:`e = -\eta\nabla f` (eta <= 1), below for the overshoot :math:`e = \eta\nabla f` (beta (1 + eta) <= 1), on
-    every closed K, because the projection is constant on the segment from x to p(x).
+    undershoot :math:`e = -\eta\nabla f` (eta <= 1), below for the overshoot :math:`e = \eta\nabla f` (beta (1 + eta) <= 1),
+    on every closed K, because the projection is constant on the segment from x to p(x).
 
     **Source.** Lemma 4.1 (statement recalled; it is what the authors' slide 18 uses at every step).
 
