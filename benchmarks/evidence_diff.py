@@ -6,7 +6,7 @@
 The evidence has five parts, of which ``--parts`` takes some:
 
 - ``records``: what the theory checks record, the verdicts, and the statistical comparisons with their levels;
-- ``accuracies``: the table that ``pytest tests --accuracies`` prints;
+- ``accuracies``: the table that ``pytest tests --accuracies`` prints, of which ``--table`` shows every row of both trees;
 - ``planted``: the catalogue of planted errors, and whether each of them, and each bound that is 5 % off, is caught;
 - ``mutants``: changes made by machine (a draw by ``--count`` and ``--seed``), and whether the tests kill each of them;
 - ``inputs``: the tests, and the seeds and tolerances written in them, read from the sources.
@@ -172,6 +172,18 @@ def _accuracies(old, new, names, partial):
                 yield "changed", f"{name}: reference {a['by']!r}, now {b['by']!r}"
 
 
+def print_accuracies(old, new, names):
+    """Every quantity: its worst error, the limit and the number of comparisons, before and after, and what changed."""
+    before = _renamed(old["table"], new["table"], names.name)
+    print(f"{'quantity':88}{'error':>10}{'now':>10}{'limit':>10}{'now':>10}{'compared':>10}{'now':>7}")
+    for name in sorted({*before, *new["table"]}):
+        a, b = before.get(name), new["table"].get(name)
+        cells = [f"{row[key]:.2e}" if row else "-" for key in ("error", "limit") for row in (a, b)]
+        counts = [str(row["count"]) if row else "-" for row in (a, b)]
+        change = "" if a is None or b is None else "worse" if b["error"] > 2 * a["error"] else ""
+        print(f"{name:88}" + "".join(f"{text:>10}" for text in cells) + f"{counts[0]:>10}{counts[1]:>7}  {change}")
+
+
 def _planted(old, new, names, partial):
     yield from (("new", f"{name!r}") for name in new["faults"] if name not in old["faults"])
     for name, a in old["faults"].items():
@@ -289,6 +301,7 @@ def _options(argv):
     parser.add_argument("--only", metavar="TEXT", help="files, errors and functions whose name contains this text")
     parser.add_argument("--count", type=int, help="number of mutants (60 where a draw is stored)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the draw that is stored")
+    parser.add_argument("--table", action="store_true", help="print all rows of the accuracies, before and after")
     parser.add_argument("--new", type=Path, metavar="FILE", help="file that keeps the new evidence (.json.gz)")
     options = parser.parse_args(argv)
     options.parts = options.parts.split(",")
@@ -318,6 +331,8 @@ def main(argv):
     new = collect(ROOT, [part for part in options.parts if part in old], how, names, options.new, places)
     new = {part: new[part] for part in options.parts if part in new}
     partial = how != old["how"]
+    if options.table and "accuracies" in new:
+        print_accuracies(old["accuracies"], new["accuracies"], names)
     title = f"against {options.tag}" + (" (a part; the rest was not asked for)" if partial else "")
     return report(compare(old, new, names, partial), title)
 
