@@ -343,7 +343,7 @@ for _apart in (8, 32, 128):
         from exactdiffusion import GaussianMixture, schedules
         from exactdiffusion.output_laws import line
 
-        law = GaussianMixture([0.5, 0.5], [[-1.0], [1.0]], (2 / apart) ** 2)
+        law = GaussianMixture([0.5, 0.5], [[-apart / 2], [apart / 2]], 1.0)
         return lambda: line.propagate(law, schedules.vp_linear(40)[:-1], "ddpm")
 
 

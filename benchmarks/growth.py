@@ -109,18 +109,18 @@ def _propagate(sampler, N, apart):
     from exactdiffusion import GaussianMixture, schedules
     from exactdiffusion.output_laws import line
 
-    law = GaussianMixture([0.5, 0.5], [[-1.0], [1.0]], (2 / apart) ** 2)
+    law = GaussianMixture([0.5, 0.5], [[-apart / 2], [apart / 2]], 1.0)
     return lambda: line.propagate(law, schedules.vp_linear(N)[:-1], sampler)
 
 
-for _sampler in ("ddpm", "probability_flow", "prox_backward"):
+for _sampler in ("ddpm", "probability_flow", "proximal_backward"):
 
     @row(f"law of {_sampler}, modes 4 deviations apart, in N", doubling(20, 320), "1", 1.1)
     def steps(N, sampler=_sampler):
         return _propagate(sampler, N, 4)
 
 
-for _sampler in ("ddpm", "prox_backward"):
+for _sampler in ("ddpm", "proximal_backward"):
 
     @row(f"law of {_sampler}, 40 steps, in the deviations between the modes", doubling(8, 128), "about 1", 1.2)
     def separation(apart, sampler=_sampler):
