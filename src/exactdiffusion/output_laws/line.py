@@ -993,7 +993,10 @@ def _advance(i, q, m, following, end, refine, nonconvex, nodes):
             if nonconvex == "raise":
                 raise AssumptionViolated(i, location, jacobian, "the proximal step")
             gaps = contact_gaps(m, low, high)
-            x, w, segments, inside, edges = _panels(low, high, gaps, h)
+            grade = None
+            if (high - low) / h > (UNIFORM_LAST if following is None else UNIFORM):
+                grade = lambda a, b: _graded(a, b, m, end, following, refine)[0]  # noqa: E731
+            x, w, segments, inside, edges = _panels(low, high, gaps, h, grade)
             force, slope = m.forward(x)
         value, log = _gauss_sum(force, centres, source, m.variance)
         if gaps:
@@ -1102,23 +1105,24 @@ def _first_run(above, n):
     return int(above[breaks[-1] + 1] if len(breaks) else above[0])
 
 
-def _panels(low, high, gaps, h):
-    """Gauss-Legendre panels between break points; gaps carry nodes too, with ``inside`` False."""
+def _panels(low, high, gaps, h, grade=None):
+    """Gauss-Legendre panels between break points; gaps carry nodes too, with ``inside`` False.
+
+    Panels of six steps h, or with the ends ``grade(a, b)`` between two break points.
+    """
     nodes, weights = np.polynomial.legendre.leggauss(16)
     ends = [low, *[e for gap in gaps for e in gap], high]
-    size = (high - low) / (6 * h) * len(nodes)
-    if size > MAX_NODES:
-        raise QuadratureError(f"panels around gaps would need {size:.2g} nodes; at most {MAX_NODES}")
     x, w, inside, segments = [], [], [], []
     for k, (a, b) in enumerate(pairwise(ends)):
-        count = max(2, math.ceil((b - a) / (6 * h)))
-        edges = np.linspace(a, b, count + 1)
+        edges = grade(a, b) if grade else np.linspace(a, b, max(2, math.ceil((b - a) / (6 * h))) + 1)
         half = 0.5 * np.diff(edges)
         x.append((edges[:-1, np.newaxis] + half[:, np.newaxis] * (1 + nodes)).ravel())
         w.append((half[:, np.newaxis] * weights).ravel())
         inside.append(np.full(len(x[-1]), k % 2 == 0))
         first = segments[-1][1] if segments else 0
         segments.append((first, first + len(x[-1])))
+    if segments[-1][1] > MAX_NODES:
+        raise QuadratureError(f"panels around gaps would need {segments[-1][1]} nodes; at most {MAX_NODES}")
     return np.concatenate(x), np.concatenate(w), tuple(segments), np.concatenate(inside), tuple(pairwise(ends))
 
 
