@@ -69,6 +69,18 @@ def _most(a, axis):
     return np.maximum.reduce(a, axis) if type(a) is np.ndarray else array_namespace(a).max(a, axis=axis)
 
 
+def _row_total(a):
+    """Sums (b,) of the rows of a (b, K); NumPy's own reduction of short rows costs more than all else that is done to them."""
+    return a @ np.ones(a.shape[1]) if type(a) is np.ndarray else array_namespace(a).sum(a, axis=1)
+
+
+def _row_most(a):
+    """Maxima (b,) of the rows of a (b, K)."""
+    if type(a) is np.ndarray and a.shape[1] <= 32:
+        return np.maximum.reduce(np.ascontiguousarray(a.T), 0)
+    return _most(a, 1)
+
+
 def _product(a, b):
     """a @ b, which NumPy writes where the next one of this thread goes."""
     return np.matmul(a, b, out=scratch("product", len(a), b.shape[1])) if type(a) is np.ndarray else a @ b
@@ -294,8 +306,10 @@ class Stack:
 
     def logdets(self, s, t):
         """sum_j log(v_kj / common), (levels, K): `relative_logs` once for each of the levels that occur."""
-        levels, index = np.unique(np.stack(np.broadcast_arrays(s, t), axis=1), axis=0, return_inverse=True)
         each = self.d if self.lam.shape[1] == 1 else 1
+        levels, index = ((s[0], t[0]),), np.zeros(1, dtype=int)
+        if len(s) > 1 or len(t) > 1:
+            levels, index = np.unique(np.stack(np.broadcast_arrays(s, t), axis=1), axis=0, return_inverse=True)
         table = [each * np.sum(relative_logs(np, self.lam, self.typical, a, b), axis=1) for a, b in levels]
         return np.stack(table)[np.reshape(index, -1)]
 
@@ -469,9 +483,9 @@ class _Form:
         for a in range(0, self.K, count):
             c = slice(a, min(a + count, self.K))
             z, e = self.chunk(block, c)
-            best = _most(e, 1) if top is None else xp.maximum(top, _most(e, 1))
+            best = _row_most(e) if top is None else xp.maximum(top, _row_most(e))
             e = _exponentials(e, best)
-            mass = _total(e, 1)
+            mass = _row_total(e)
             part = None if self.what == "log_density" else self.part(block, e, z, c)
             if top is not None:
                 rescale = xp.exp(top - best)
@@ -662,9 +676,9 @@ class Pairs(_Form):
         logits += squares
         logits += block.const - 0.5 * self.bias
         again = self.again(block, logits, squares)
-        top = _most(logits, 1)
+        top = _row_most(logits)
         e = _exponentials(logits, top)
-        total = _total(e, 1)
+        total = _row_total(e)
 
         # A conditional mean is a convex-like combination in which nothing cancels.
         if self.what == "log_density":
