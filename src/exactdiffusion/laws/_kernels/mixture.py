@@ -70,7 +70,7 @@ def _most(a, axis):
 
 
 def _row_total(a):
-    """Sums (b,) of the rows of a (b, K); NumPy's own reduction of short rows costs more than all else that is done to them."""
+    """Sums (b,) of the rows of a (b, K); NumPy's own reduction of short rows costs more than all else done to them."""
     return a @ np.ones(a.shape[1]) if type(a) is np.ndarray else array_namespace(a).sum(a, axis=1)
 
 
