@@ -81,9 +81,9 @@ def _row_most(a):
     return _most(a, 1)
 
 
-def _product(a, b):
-    """a @ b, which NumPy writes where the next one of this thread goes."""
-    return np.matmul(a, b, out=scratch("product", len(a), b.shape[1])) if type(a) is np.ndarray else a @ b
+def _product(a, b, name="product"):
+    """a @ b, which NumPy writes where the next one of that name goes in this thread."""
+    return np.matmul(a, b, out=scratch(name, len(a), b.shape[1])) if type(a) is np.ndarray else a @ b
 
 
 def _exponentials(logits, top):
@@ -617,7 +617,9 @@ class _Diagonal:
 
     def quadratic(self, block):
         """y.P_k y, (b, K)."""
-        return (block.y * block.y) @ self.values.T if self.values.shape[1] > 1 else block.squares * self.values.T
+        if self.values.shape[1] == 1:
+            return _product(block.squares, self.values.T, "quadratic")
+        return _product(block.y * block.y, self.values.T, "quadratic")
 
     def product(self, e, y):
         """sum_k e_k P_k y, (b, d)."""
@@ -637,8 +639,9 @@ class _Symmetric:
         y = block.y
         xp, n, low, high = array_namespace(y), y.shape[0], y[:, : self.h], y[:, self.h :]
         twice = xp.concat([low, 2.0 * high], axis=1)
-        first = xp.reshape(low[:, :, None] * twice[:, None, :], (n, -1)) @ self.first.T
-        return first + xp.reshape(high[:, :, None] * high[:, None, :], (n, -1)) @ self.second.T
+        first = _product(xp.reshape(low[:, :, None] * twice[:, None, :], (n, -1)), self.first.T, "quadratic")
+        first += _product(xp.reshape(high[:, :, None] * high[:, None, :], (n, -1)), self.second.T)
+        return first
 
     def product(self, e, y):
         """sum_k e_k P_k y, (b, d)."""
@@ -671,7 +674,7 @@ class Pairs(_Form):
         # Logits, and their weights once the unclear ones are done again.
         squares = self.P.quadratic(block)
         squares *= -0.5
-        logits = y @ self.slope.T
+        logits = _product(y, self.slope.T, "logits")
         logits *= self.s * self.factor
         logits += squares
         logits += block.const - 0.5 * self.bias
