@@ -173,15 +173,21 @@ def _accuracies(old, new, names, partial):
 
 
 def print_accuracies(old, new, names):
-    """Every quantity: its worst error, the limit and the number of comparisons, before and after, and what changed."""
+    """Every quantity: its worst error, that error over its limit, and the number of comparisons, before and after.
+
+    The worst case is that of the largest share of its limit. *Worse* is said where the error is more than twice as large and
+    a larger share of the limit; where the share is no larger, another case has become the worst.
+    """
     before = _renamed(old["table"], new["table"], names.name)
-    print(f"{'quantity':88}{'error':>10}{'now':>10}{'limit':>10}{'now':>10}{'compared':>10}{'now':>7}")
+    print(f"{'quantity':88}{'error':>10}{'now':>10}{'of limit':>10}{'now':>8}{'compared':>10}{'now':>7}")
     for name in sorted({*before, *new["table"]}):
-        a, b = before.get(name), new["table"].get(name)
-        cells = [f"{row[key]:.2e}" if row else "-" for key in ("error", "limit") for row in (a, b)]
-        counts = [str(row["count"]) if row else "-" for row in (a, b)]
-        change = "" if a is None or b is None else "worse" if b["error"] > 2 * a["error"] else ""
-        print(f"{name:88}" + "".join(f"{text:>10}" for text in cells) + f"{counts[0]:>10}{counts[1]:>7}  {change}")
+        rows = before.get(name), new["table"].get(name)
+        errors = [row["error"] if row else math.nan for row in rows]
+        shares = [row["error"] / row["limit"] if row and row["limit"] > 0 else 0.0 if row else math.nan for row in rows]
+        counts = [row["count"] if row else "-" for row in rows]
+        text = f"{name:88}{errors[0]:10.2e}{errors[1]:10.2e}{shares[0]:10.3f}{shares[1]:8.3f}{counts[0]:>10}{counts[1]:>7}"
+        worse = "worse" if errors[1] > 2 * errors[0] and shares[1] > shares[0] else ""
+        print(f"{text}  {worse}".rstrip())
 
 
 def _planted(old, new, names, partial):
