@@ -18,7 +18,7 @@ help:
 	@echo 'make figures-check  recompute a part of every committed table and compare'
 	@echo 'make studies        rerun the studies of experiments/studies and rewrite their page (minutes)'
 	@echo 'make docs           the site, into docs/_build/html: a page per statement, gallery, API (80 s of processor time)'
-	@echo 'make bench          run every script of benchmarks/ and rewrite its record (minutes)'
+	@echo 'make bench          run every script of benchmarks/, peers, limits, an older tree, and rewrite the records (an hour)'
 	@echo 'make portability    the same verdicts and tables on a second and a third machine made of this one (4 minutes)'
 	@echo 'make lint           ruff and mypy'
 

@@ -6,7 +6,7 @@
 The evidence has five parts, of which ``--parts`` takes some:
 
 - ``records``: what the theory checks record, the verdicts, and the statistical comparisons with their levels;
-- ``accuracies``: the table that ``pytest tests --accuracies`` prints;
+- ``accuracies``: the table that ``pytest tests --accuracies`` prints, of which ``--table`` shows every row of both trees;
 - ``planted``: the catalogue of planted errors, and whether each of them, and each bound that is 5 % off, is caught;
 - ``mutants``: changes made by machine (a draw by ``--count`` and ``--seed``), and whether the tests kill each of them;
 - ``inputs``: the tests, and the seeds and tolerances written in them, read from the sources.
@@ -172,6 +172,24 @@ def _accuracies(old, new, names, partial):
                 yield "changed", f"{name}: reference {a['by']!r}, now {b['by']!r}"
 
 
+def print_accuracies(old, new, names):
+    """Every quantity: its worst error, that error over its limit, and the number of comparisons, before and after.
+
+    The worst case is that of the largest share of its limit. *Worse* is said where the error is more than twice as large and
+    a larger share of the limit; where the share is no larger, another case has become the worst.
+    """
+    before = _renamed(old["table"], new["table"], names.name)
+    print(f"{'quantity':88}{'error':>10}{'now':>10}{'of limit':>10}{'now':>8}{'compared':>10}{'now':>7}")
+    for name in sorted({*before, *new["table"]}):
+        rows = before.get(name), new["table"].get(name)
+        errors = [row["error"] if row else math.nan for row in rows]
+        shares = [row["error"] / row["limit"] if row and row["limit"] > 0 else 0.0 if row else math.nan for row in rows]
+        counts = [row["count"] if row else "-" for row in rows]
+        text = f"{name:88}{errors[0]:10.2e}{errors[1]:10.2e}{shares[0]:10.3f}{shares[1]:8.3f}{counts[0]:>10}{counts[1]:>7}"
+        worse = "worse" if errors[1] > 2 * errors[0] and shares[1] > shares[0] else ""
+        print(f"{text}  {worse}".rstrip())
+
+
 def _planted(old, new, names, partial):
     yield from (("new", f"{name!r}") for name in new["faults"] if name not in old["faults"])
     for name, a in old["faults"].items():
@@ -289,6 +307,7 @@ def _options(argv):
     parser.add_argument("--only", metavar="TEXT", help="files, errors and functions whose name contains this text")
     parser.add_argument("--count", type=int, help="number of mutants (60 where a draw is stored)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the draw that is stored")
+    parser.add_argument("--table", action="store_true", help="print all rows of the accuracies, before and after")
     parser.add_argument("--new", type=Path, metavar="FILE", help="file that keeps the new evidence (.json.gz)")
     options = parser.parse_args(argv)
     options.parts = options.parts.split(",")
@@ -318,6 +337,8 @@ def main(argv):
     new = collect(ROOT, [part for part in options.parts if part in old], how, names, options.new, places)
     new = {part: new[part] for part in options.parts if part in new}
     partial = how != old["how"]
+    if options.table and "accuracies" in new:
+        print_accuracies(old["accuracies"], new["accuracies"], names)
     title = f"against {options.tag}" + (" (a part; the rest was not asked for)" if partial else "")
     return report(compare(old, new, names, partial), title)
 

@@ -162,6 +162,30 @@ def test_band_and_dense_sums_agree():
     np.testing.assert_allclose(log, np.log(dense), rtol=4 * 82 * EPS, atol=4 * 82 * EPS)
 
 
+def test_windows_grow_for_rows_between_far_modes(monkeypatch):
+    """Rows that hold e^-90 to e^-20,000 of a mode are summed in windows, with the logarithms of the sums over all pairs."""
+    offsets = np.linspace(-9, 9, 300)
+    centres, at = np.concatenate([offsets - 64, offsets + 64]), np.linspace(-75, 75, 1501)
+    weights = np.concatenate([np.exp(-0.5 * offsets**2), 1e-3 * np.exp(-0.5 * offsets**2)])
+    pairs = []
+    real = line._band
+
+    def counting(*arguments, **options):
+        pairs.append(int(np.sum(arguments[5] - arguments[4])))
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(line, "_band", counting)
+    value, log = line._gauss_sum(at, centres, weights, 0.1)
+    assert sum(pairs) < len(at) * len(centres)
+    assert log.min() < -15_000
+
+    monkeypatch.setattr(line, "DENSE", len(at) * len(centres))
+    exact, log_exact = line._gauss_sum(at, centres, weights, 0.1)
+    assert value == pytest.approx(exact, rel=1e-12, abs=0)
+    # an exponent of size L has a rounding of eps L, and so has its logarithm relative to it
+    assert log == pytest.approx(log_exact, rel=1e-15, abs=1e-12)
+
+
 def test_gauss_sum_keeps_logarithms_where_densities_underflow():
     value, log = line._gauss_sum(np.array([60.0]), np.array([0.0]), np.array([1.0]), 1.0)
     assert value[0] == 0

@@ -95,3 +95,40 @@ def test_scripts_run(name, options, tmp_path, monkeypatch, capsys):
         if "peer_over_ours" in row and row["peer_over_ours"] is not None:
             assert row["peer_over_ours"] > 0
     assert {"processor", "cores", "threads", "python", "numpy"} <= set(record["machine"])
+
+
+def test_exponents_and_verdicts(monkeypatch):
+    """Slopes with their intervals, medians that refusals do not enter, and what a row prints that misses its aim."""
+    monkeypatch.syspath_prepend(FOLDER)
+    growth, rows, trees = (script(name) for name in ("growth", "before_after", "_trees"))
+    slope, half = growth.exponent({n: 3.0 * n**2 for n in (1, 2, 4, 8)})
+    assert (slope, half) == (pytest.approx(2, rel=1e-12), pytest.approx(0, abs=1e-6))
+    slope, half = growth.exponent({1: 1.0, 2: 2.0, 4: 8.0})
+    assert slope == pytest.approx(1.5)
+    # Student with one degree of freedom: 12.706 times the standard error 1 / sqrt(12)
+    assert half == pytest.approx(12.7062 / 12**0.5, rel=1e-4)
+    assert trees.middle(["ValueError: no", 1.0, 3.0, 2.0]) == 2.0
+    assert trees.middle(["ValueError: no"]) is None
+
+    entry = {"aim": "<= 4 x limit", "met": rows.at_most(4, "limit"), "why": "half of it is {limit_of_peer:.2f}"}
+    assert rows.verdict(entry, {"limit": 3.9, "peer": 1.0}, 1.0, {}) == "<= 4 x limit: met"
+    assert rows.verdict(entry, {"limit": 5.0, "peer": 2.5}, 1.0, {}) == "<= 4 x limit: MISSED: half of it is 0.50"
+    assert "MISSED" in rows.verdict(entry, {"limit": 3.9, "peer": 1.0}, None, {})
+    later = rows._monotone("what", 4)
+    assert later(None, 1.0, {"what, d 2": 2.0})
+    assert not later(None, 1.0, {"what, d 2": 2.1})
+
+
+def test_a_worker_times_and_answers(monkeypatch, capsys):
+    """Lines in, seconds or messages out: a call that fails is an answer, and so is a number that is no time."""
+    monkeypatch.syspath_prepend(FOLDER)
+    trees = script("_trees")
+    calls = {"time": lambda: sum(range(1000)), "share": lambda: trees.Answer(0.93), "refused": lambda: 1 / 0}
+    lines = [json.dumps([name, "ours"]) for name in ("time", "share", "share", "refused", "absent")]
+    monkeypatch.setattr(sys, "stdin", lines)
+    trees.serve(lambda name, kind: calls[name])
+    seconds, *shares, refused, absent = map(json.loads, capsys.readouterr().out.splitlines())
+    assert 0 < seconds < 1
+    assert shares == [0.93, 0.93]
+    assert refused.startswith("ZeroDivisionError")
+    assert absent.startswith("KeyError")

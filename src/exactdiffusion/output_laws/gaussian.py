@@ -278,11 +278,12 @@ def gaussian(
             continue
         if start.ndim == 1:
             spread = m**2 * start + q
-            spread = spread if basis is None else (basis * spread) @ basis.T
+            if basis is not None:  # a factor times its transpose is half of a product, and symmetric
+                factor = basis * np.sqrt(spread)
+                spread = factor @ factor.T
         else:
             spread = m[:, np.newaxis] * start * m + np.diag(q)
             spread = spread if basis is None else basis @ spread @ basis.T
-        if spread.ndim == 2:
             spread = 0.5 * (spread + spread.T)
         shift = at - grid.scale[i] * centre
         laws.append((grid.scale[i] * mean + (shift if basis is None else basis @ shift), spread))
@@ -321,10 +322,11 @@ def _covariance(name, value, d, spectrum=True):
         if (cov < 0).any():
             fail(name, value, "nonnegative variances")
         return cov, cov, None
-    size = np.max(np.abs(cov))
-    if (np.abs(cov - cov.T) > 8 * EPS * size).any():
+    size, apart = max(np.max(cov), -np.min(cov)), np.max(cov - cov.T)
+    if apart > 8 * EPS * size:
         fail(name, value, "a symmetric matrix")
-    cov = 0.5 * (cov + cov.T)
+    if apart > 0:
+        cov = 0.5 * (cov + cov.T)
     slack = 8 * EPS * d * size
 
     # Eigenvalues are backward stable: a semidefinite matrix may show them down to about -d eps |cov|.

@@ -459,41 +459,49 @@ def mixture(laws: Sequence[NodeLaw], weights: ArrayLike) -> NodeLaw:
 def _gauss_sum(at, centres, weights, variance):
     """``sum_j weights_j N(at_i; centres_j, variance)`` and its logarithm, relative accuracy also in the tails.
 
-    Dense for small problems; otherwise the pairs within a band, whose half-width leaves out terms below 1e-16 of rows that
-    hold at least exp(-DEPTH) of the largest possible value; rows below that are summed densely.
+    Dense for small problems. Otherwise the pairs within a window of a row, outside which a term is below exp(-depth) of the
+    largest possible value: first a depth that serves rows that hold exp(-DEPTH) of it, then deeper ones for the rows that
+    hold less, until what the window leaves out is below 1e-16 of the row. Rows that underflow are summed by logarithms.
     """
-    s = math.sqrt(variance)
-    n, m = len(at), len(centres)
-
-    # pairs within the band, where that leaves most of them out
+    s, n, m = math.sqrt(variance), len(at), len(centres)
     norm = 1 / (s * math.sqrt(2 * math.pi))
-    reach = s * math.sqrt(2 * (DEPTH + 40.0))
-    value = None
     if n * m > DENSE:
         order = np.argsort(centres, kind="stable")
-        sorted_centres = centres[order]
-        low = np.searchsorted(sorted_centres, at - reach, side="left")
-        high = np.searchsorted(sorted_centres, at + reach, side="right")
-        if int(np.sum(high - low)) < n * m // 5:
-            value = _band(at, sorted_centres, weights[order], s, low, high) * norm
-            # whatever the band left out is below this
-            missed = norm * math.exp(-DEPTH - 40.0) * math.fsum(weights)
-            poor = np.flatnonzero(value * (EPS / 2) < missed)
-            if len(poor):
-                value[poor] = _dense(at[poor], centres, weights, s) * norm
+        centres, weights = centres[order], weights[order]
+    total = math.fsum(weights)
+    with np.errstate(divide="ignore"):
+        logs, most = np.log(weights), np.log(total * norm)
 
-    # all pairs otherwise; logarithms apart for rows that underflow
-    if value is None:
-        value = _dense(at, centres, weights, s) * norm
+    # the values, in windows where these leave most of the pairs out
+    value, rows, depth = np.zeros(n), np.arange(n), DEPTH + 40.0
+    while len(rows):
+        low, high = _window(at[rows], centres, s, depth)
+        if n * m <= DENSE or int(np.sum(high - low)) >= len(rows) * m // 5:
+            value[rows] = _dense(at[rows], centres, weights, s)
+            break
+        value[rows] = _band(at[rows], centres, weights, s, low, high)
+        rows = rows[value[rows] * (EPS / 2) < total * math.exp(-depth)]
+        depth *= 3
+    value *= norm
+
+    # logarithms apart for rows that underflow
     with np.errstate(divide="ignore"):
         log = np.log(value)
-    deep, block = np.flatnonzero(value < TINY), max(1, BLOCK // m)
-    for rows in (deep[k : k + block] for k in range(0, len(deep), block)):
-        with np.errstate(divide="ignore"):
-            logits = np.log(weights) - 0.5 * ((at[rows, np.newaxis] - centres) / s) ** 2
-        top = np.max(logits, axis=1)
-        log[rows] = top + np.log(np.sum(np.exp(logits - top[:, np.newaxis]), axis=1)) + math.log(norm)
+    rows, depth = np.flatnonzero(value < TINY), 3 * -math.log(TINY)
+    while len(rows):
+        low, high = _window(at[rows], centres, s, depth)
+        if n * m <= DENSE or int(np.sum(high - low)) >= len(rows) * m // 2:
+            low, high = np.zeros_like(low), np.full_like(high, m)
+        log[rows] = _band(at[rows], centres, logs, s, low, high, logs=True) + math.log(norm)
+        rows = rows[(high - low < m) & ~(log[rows] + math.log(EPS / 2) >= most - depth)]
+        depth *= 3
     return value, log
+
+
+def _window(at, centres, s, depth):
+    """Ends of the windows outside which exp(-(at - centre)^2 / (2 s^2)) is below exp(-depth)."""
+    reach = s * math.sqrt(2 * depth)
+    return np.searchsorted(centres, at - reach, side="left"), np.searchsorted(centres, at + reach, side="right")
 
 
 def _dense(at, centres, weights, s):
@@ -509,23 +517,31 @@ def _dense(at, centres, weights, s):
     return out
 
 
-def _band(at, centres, weights, s, low, high):
-    out = np.empty(len(at))
+def _band(at, centres, weights, s, low, high, logs=False):
+    """Sums of kernels times ``weights`` over windows; ``logs``: logarithms of the sums, from those of the weights."""
+    out = np.full(len(at), -np.inf if logs else 0.0)
     counts = high - low
     ends = np.cumsum(counts)
     i = 0
     while i < len(at):
+        # rows of about one block of pairs
         j = max(i + 1, int(np.searchsorted(ends, (ends[i - 1] if i else 0) + BLOCK, side="right")))
         c = counts[i:j]
         starts = np.cumsum(c) - c
         index = np.arange(int(c.sum())) + np.repeat(low[i:j] - starts, c)
         z = (np.repeat(at[i:j], c) - centres[index]) / s
-        terms = np.exp(-0.5 * z * z) * weights[index]
-        rows = np.zeros(j - i)
-        filled = c > 0
-        if terms.size:
-            rows[filled] = np.add.reduceat(terms, starts[filled])
-        out[i:j] = rows
+        z *= -0.5 * z
+
+        # their sums
+        filled = np.flatnonzero(c > 0)
+        if logs and len(filled):
+            z += weights[index]
+            top = np.maximum(np.maximum.reduceat(z, starts[filled]), -1e300)
+            sums = np.add.reduceat(np.exp(z - np.repeat(top, c[filled])), starts[filled])
+            with np.errstate(divide="ignore"):
+                out[i + filled] = top + np.log(sums)
+        elif len(filled):
+            out[i + filled] = np.add.reduceat(np.exp(z) * weights[index], starts[filled])
         i = j
     return out
 
@@ -1003,7 +1019,10 @@ def _advance(i, q, m, following, end, refine, nonconvex, nodes):
             if nonconvex == "raise":
                 raise AssumptionViolated(i, location, jacobian, "the proximal step")
             gaps = contact_gaps(m, low, high)
-            x, w, segments, inside, edges = _panels(low, high, gaps, h)
+            grade = None
+            if (high - low) / h > (UNIFORM_LAST if following is None else UNIFORM):
+                grade = lambda a, b: _graded(a, b, m, end, following, refine)[0]  # noqa: E731
+            x, w, segments, inside, edges = _panels(low, high, gaps, h, grade)
             force, slope = m.forward(x)
         value, log = _gauss_sum(force, centres, source, m.variance)
         if gaps:
@@ -1112,23 +1131,24 @@ def _first_run(above, n):
     return int(above[breaks[-1] + 1] if len(breaks) else above[0])
 
 
-def _panels(low, high, gaps, h):
-    """Gauss-Legendre panels between break points; gaps carry nodes too, with ``inside`` False."""
+def _panels(low, high, gaps, h, grade=None):
+    """Gauss-Legendre panels between break points; gaps carry nodes too, with ``inside`` False.
+
+    Panels of six steps h, or with the ends ``grade(a, b)`` between two break points.
+    """
     nodes, weights = np.polynomial.legendre.leggauss(16)
     ends = [low, *[e for gap in gaps for e in gap], high]
-    size = (high - low) / (6 * h) * len(nodes)
-    if size > MAX_NODES:
-        raise QuadratureError(f"panels around gaps would need {size:.2g} nodes; at most {MAX_NODES}")
     x, w, inside, segments = [], [], [], []
     for k, (a, b) in enumerate(pairwise(ends)):
-        count = max(2, math.ceil((b - a) / (6 * h)))
-        edges = np.linspace(a, b, count + 1)
+        edges = grade(a, b) if grade else np.linspace(a, b, max(2, math.ceil((b - a) / (6 * h))) + 1)
         half = 0.5 * np.diff(edges)
         x.append((edges[:-1, np.newaxis] + half[:, np.newaxis] * (1 + nodes)).ravel())
         w.append((half[:, np.newaxis] * weights).ravel())
         inside.append(np.full(len(x[-1]), k % 2 == 0))
         first = segments[-1][1] if segments else 0
         segments.append((first, first + len(x[-1])))
+    if segments[-1][1] > MAX_NODES:
+        raise QuadratureError(f"panels around gaps would need {segments[-1][1]} nodes; at most {MAX_NODES}")
     return np.concatenate(x), np.concatenate(w), tuple(segments), np.concatenate(inside), tuple(pairwise(ends))
 
 

@@ -37,6 +37,7 @@ import numpy as np
 
 from ..._core.arrays import array_namespace, from_numpy, on_accelerator, to_numpy, workspace
 from ..base import EPS, LOG_2PI
+from .softmax import scratch
 
 # Rounding of a logit up to which the one-product forms are used, and times its weight up to which a pair is not done again.
 PRECISE, CLEAR = 1e-11, 1e-12
@@ -68,6 +69,23 @@ def _most(a, axis):
     return np.maximum.reduce(a, axis) if type(a) is np.ndarray else array_namespace(a).max(a, axis=axis)
 
 
+def _row_total(a):
+    """Sums (b,) of the rows of a (b, K); NumPy's own reduction of short rows costs more than all else done to them."""
+    return a @ np.ones(a.shape[1]) if type(a) is np.ndarray else array_namespace(a).sum(a, axis=1)
+
+
+def _row_most(a):
+    """Maxima (b,) of the rows of a (b, K)."""
+    if type(a) is np.ndarray and a.shape[1] <= 32:
+        return np.maximum.reduce(np.ascontiguousarray(a.T), 0)
+    return _most(a, 1)
+
+
+def _product(a, b, name="product"):
+    """a @ b, which NumPy writes where the next one of that name goes in this thread."""
+    return np.matmul(a, b, out=scratch(name, len(a), b.shape[1])) if type(a) is np.ndarray else a @ b
+
+
 def _exponentials(logits, top):
     """exp(logits - top), (b, K) and (b,), in the place of the logits where the namespace can."""
     logits -= top[:, None]
@@ -80,10 +98,10 @@ def relative_logs(xp, lam, typical, s, t):
     At large t what tells the components apart is log1p of little. Below half of the common variance v itself is divided.
     """
     common = s * s * typical + t * t
-    change = s * s * (lam - typical) / common
+    change = (lam - typical) * (s * s / common)
     thin = change < -0.5
     if type(thin) is np.ndarray and not thin.any():
-        return np.log1p(change)
+        return np.log1p(change, out=change)
     ratio = xp.where(thin, (s * s * lam + t * t) / common, xp.ones_like(change))
     return xp.where(thin, xp.log(ratio), xp.log1p(xp.where(thin, xp.zeros_like(change), change)))
 
@@ -139,7 +157,7 @@ class Differences:
 
     def sum(self, r, a):
         """sum_k r_k U_k a_k as rows (b, d)."""
-        out = _total(self.xp.expand_dims(r, axis=1) * self.back(a), 0).T
+        out = _total(r[:, None, :] * self.back(a), 0).T
         return np.ascontiguousarray(out) if type(out) is np.ndarray else out
 
     def log_density(self):
@@ -288,8 +306,10 @@ class Stack:
 
     def logdets(self, s, t):
         """sum_j log(v_kj / common), (levels, K): `relative_logs` once for each of the levels that occur."""
-        levels, index = np.unique(np.stack(np.broadcast_arrays(s, t), axis=1), axis=0, return_inverse=True)
         each = self.d if self.lam.shape[1] == 1 else 1
+        levels, index = ((s[0], t[0]),), np.zeros(1, dtype=int)
+        if len(s) > 1 or len(t) > 1:
+            levels, index = np.unique(np.stack(np.broadcast_arrays(s, t), axis=1), axis=0, return_inverse=True)
         table = [each * np.sum(relative_logs(np, self.lam, self.typical, a, b), axis=1) for a, b in levels]
         return np.stack(table)[np.reshape(index, -1)]
 
@@ -309,7 +329,8 @@ class Level:
         self.one = len(self.s) == len(self.t) == 1
         if self.one:
             self.s1, self.t1 = float(self.s[0]), float(self.t[0])
-            self.v = self.s1**2 * self.stack.lam + self.t1**2
+            self.v = np.multiply(self.s1**2, self.stack.lam, out=scratch("v", *self.stack.lam.shape))
+            self.v += self.t1**2
             self.least = float(np.min(self.v))
         # The products of matrices with y are normal numbers only within this range.
         self.plain = self.one and 1e-280 < self.least <= float(np.max(self.v)) < 1e280
@@ -376,9 +397,12 @@ def evaluate(law, what, x, s, t, size):
     if gpu and not (size and not k.shifted):
         size = math.sqrt(float(xp.max(xp.sum((x - center) ** 2, axis=-1)))) if level.one else size
 
-    out = []
+    # Blocks of NumPy are written where they belong: the pages of fresh memory cost more than a pass over them.
+    plain = type(x) is np.ndarray
+    out = np.empty((n,) if what == "log_density" else (n, k.d)) if plain else []
     for i in range(0, n, rows):
-        block = Block(level, x[i : min(i + rows, n), :], slice(i, min(i + rows, n)), center, dets)
+        c = slice(i, min(i + rows, n))
+        block = Block(level, x[c, :], c, center, dets)
         if reach is None or not gpu:
             reach = size if gpu else math.sqrt(float(xp.max(block.squares)))
         form, block.reach = level.form(reach), reach
@@ -390,20 +414,23 @@ def evaluate(law, what, x, s, t, size):
         if form not in made:
             made[form] = form(law, level, inner)
         top, total, sums = made[form](block, count)
-        if what == "log_density":
-            out.append(top + xp.log(total) - 0.5 * k.d * (LOG_2PI + block.common))
-            continue
 
-        # Means over components, and what is asked for from them.
-        sums /= total[:, None]
+        # The log density, or means over components and what is asked for from them.
+        if what == "log_density":
+            sums = top + xp.log(total) - 0.5 * k.d * (LOG_2PI + block.common)
+        else:
+            sums /= total[:, None]
         if inner != what:
             sums *= level.t1**2
             sums += block.y
             sums /= level.s1
         if what == "denoise" and k.shifted:
             sums += center
-        out.append(sums)
-    return out[0] if len(out) == 1 else xp.concat(out, axis=0)
+        if plain:
+            out[c] = sums
+        else:
+            out.append(sums)
+    return out if plain else out[0] if len(out) == 1 else xp.concat(out, axis=0)
 
 
 class Block:
@@ -442,13 +469,13 @@ class _Form:
     @cached_property
     def Pm(self):
         """P_k m_k, NumPy (K, d)."""
-        return self.k.back(self.k.M / self.level.v)
+        return self.k.back(np.divide(self.k.M, self.level.v, out=scratch("Pm", *self.k.M.shape)))
 
     @cached_property
     def mPm(self):
         """m_k.P_k m_k, NumPy (K,)."""
         v = self.level.v
-        return self.k.norm**2 / v[:, 0] if v.shape[1] == 1 else np.sum(self.k.M**2 / v, axis=1)
+        return self.k.norm**2 / v[:, 0] if v.shape[1] == 1 else np.vecdot(self.k.M, self.k.M / v)
 
     def __call__(self, block, count):
         xp, top, total, sums = self.xp, None, None, None
@@ -456,9 +483,9 @@ class _Form:
         for a in range(0, self.K, count):
             c = slice(a, min(a + count, self.K))
             z, e = self.chunk(block, c)
-            best = _most(e, 1) if top is None else xp.maximum(top, _most(e, 1))
+            best = _row_most(e) if top is None else xp.maximum(top, _row_most(e))
             e = _exponentials(e, best)
-            mass = _total(e, 1)
+            mass = _row_total(e)
             part = None if self.what == "log_density" else self.part(block, e, z, c)
             if top is not None:
                 rescale = xp.exp(top - best)
@@ -590,11 +617,13 @@ class _Diagonal:
 
     def quadratic(self, block):
         """y.P_k y, (b, K)."""
-        return (block.y * block.y) @ self.values.T if self.values.shape[1] > 1 else block.squares * self.values.T
+        if self.values.shape[1] == 1:
+            return _product(block.squares, self.values.T, "quadratic")
+        return _product(block.y * block.y, self.values.T, "quadratic")
 
     def product(self, e, y):
         """sum_k e_k P_k y, (b, d)."""
-        return y * (e @ self.values)
+        return y * _product(e, self.values)
 
 
 class _Symmetric:
@@ -610,8 +639,9 @@ class _Symmetric:
         y = block.y
         xp, n, low, high = array_namespace(y), y.shape[0], y[:, : self.h], y[:, self.h :]
         twice = xp.concat([low, 2.0 * high], axis=1)
-        first = xp.reshape(low[:, :, None] * twice[:, None, :], (n, -1)) @ self.first.T
-        return first + xp.reshape(high[:, :, None] * high[:, None, :], (n, -1)) @ self.second.T
+        first = _product(xp.reshape(low[:, :, None] * twice[:, None, :], (n, -1)), self.first.T, "quadratic")
+        first += _product(xp.reshape(high[:, :, None] * high[:, None, :], (n, -1)), self.second.T)
+        return first
 
     def product(self, e, y):
         """sum_k e_k P_k y, (b, d)."""
@@ -627,8 +657,11 @@ class Pairs(_Form):
 
     def prepare(self):
         kind, v = _Diagonal if self.k.Ut is None else _Symmetric, self.level.v
-        self.P = kind(self, 1.0 / v)
-        self.own = kind(self, self.s * self.k.lam / v) if self.what == "denoise" else None
+        self.P, self.own = kind(self, np.divide(1.0, v, out=scratch("P", *v.shape))), None
+        if self.what == "denoise":
+            own = np.multiply(self.s, self.k.lam, out=scratch("own", *v.shape))
+            own /= v
+            self.own = kind(self, own)
         self.bias = self.put((self.s**2 * self.mPm)[None, :])
         # P_k m_k is ``slope`` times ``factor``: for multiples of the identity without an array (K, d) of this level.
         alone = self.k.Ut is None and v.shape[1] == 1
@@ -641,14 +674,14 @@ class Pairs(_Form):
         # Logits, and their weights once the unclear ones are done again.
         squares = self.P.quadratic(block)
         squares *= -0.5
-        logits = y @ self.slope.T
+        logits = _product(y, self.slope.T, "logits")
         logits *= self.s * self.factor
         logits += squares
         logits += block.const - 0.5 * self.bias
         again = self.again(block, logits, squares)
-        top = _most(logits, 1)
+        top = _row_most(logits)
         e = _exponentials(logits, top)
-        total = _total(e, 1)
+        total = _row_total(e)
 
         # A conditional mean is a convex-like combination in which nothing cancels.
         if self.what == "log_density":
@@ -656,13 +689,13 @@ class Pairs(_Form):
         if self.what == "denoise":
             sums = self.own.product(e, y)
             e *= self.t**2 * self.factor
-            sums += e @ self.slope
+            sums += _product(e, self.slope)
             return top, total, sums
 
         # The score is large where the terms cancel: pairs that were done again are summed by differences.
         rest = e if again is None else xp.where(again[0], xp.zeros_like(e), e)
         sums = self.P.product(rest, -y)
-        sums += (rest * (self.s * self.factor)) @ self.slope
+        sums += _product(rest * (self.s * self.factor), self.slope)
         if again is None:
             return top, total, sums
         pairs, weights = again[1], e[again[0]]

@@ -488,10 +488,15 @@ def covariances(law, x, w):
     xp, d = array_namespace(x), law.dim
     used = int(xp.count_nonzero(xp.max(w.E, axis=0) > 0))
     out, step = [], max(1, BLOCK_DOUBLES // (16 * max(1, used) * d))
-    T = law._p("T", x) if d <= LOW else xp.matrix_transpose(law._p("P", x))
+    P = law._p("P", x)
+
+    def gathered(index):
+        """(d, m) coordinates of some atoms: rows of P are copied whole, coordinates one by one where there are few."""
+        return xp.take(law._p("T", x), index, axis=1) if d <= LOW else xp.matrix_transpose(xp.take(P, index, axis=0))
+
     for r in chunks(x.shape[0], step):
         E, total = w.E[r, :], xp.expand_dims(1.0 + w.others[r, :], axis=-1)
-        best = xp.expand_dims(xp.matrix_transpose(xp.take(T, w.reference[r], axis=1)), axis=-1)
+        best = xp.expand_dims(xp.matrix_transpose(gathered(w.reference[r])), axis=-1)
 
         # Only atoms that count in some row.
         (keep,) = xp.nonzero(xp.max(E, axis=0) > 0)
@@ -499,10 +504,10 @@ def covariances(law, x, w):
             (xp.expand_dims(xp.take(E, keep[c], axis=1), axis=1), keep[c])
             for c in chunks(keep.shape[0], BLOCK_DOUBLES // (4 * d))
         ]
-        offsets = [xp.expand_dims(xp.take(T, j, axis=1), axis=0) - best for _, j in parts[:1]]
+        offsets = [xp.expand_dims(gathered(j), axis=0) - best for _, j in parts[:1]]
 
         def offset(k, parts=parts, best=best, offsets=offsets):
-            return offsets[0] if k == 0 else xp.expand_dims(xp.take(T, parts[k][1], axis=1), axis=0) - best
+            return offsets[0] if k == 0 else xp.expand_dims(gathered(parts[k][1]), axis=0) - best
 
         mean = xp.zeros_like(best)
         for k, (e, _) in enumerate(parts):
