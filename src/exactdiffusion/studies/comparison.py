@@ -6,13 +6,15 @@ it is estimated to be, stands beside it.
 """
 
 import math
+import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from .._core.typing import ArrayLike, Row
+from .._core.typing import ArrayLike, Row, StrPath
 from .._core.validation import fail, integer, no_mask
 from ..distances.rates import t_interval
 
@@ -21,6 +23,7 @@ __all__ = ["Comparison", "Pair", "compare", "root_interval"]
 _RESAMPLES = 999
 _BLOCK = 1 << 22  # numbers that are resampled at once
 _EXACT = ("quadrature", "rounding")
+_FEW = 100  # starts below which a heavy tail is likely to be unseen, and no interval can be relied on
 
 
 def root_interval(
@@ -121,7 +124,13 @@ class Pair:
 
     ``low`` and ``high`` are the 95 % interval of this one difference (None with a single seed); ``needed`` is the number of
     samples that would separate the two, None where they are separated or nothing is known; ``how`` says how it was measured,
-    and ``note`` that both lie within the band of exact draws.
+    and ``note`` what to know beside it: that both lie within the band of exact draws, or that the starts are few.
+
+    Examples
+    --------
+    >>> pair = Pair("t", "s", "coupled", "steps", 5, "ddim", "heun", 0.2, -0.1, 0.5, 200, 450, "pairs of starts")
+    >>> pair.separated, pair.verdict
+    (False, 'not separated; about 450 samples would')
     """
 
     target: str
@@ -188,10 +197,42 @@ class Comparison:
     def __repr__(self):
         if not self.pairs:
             return "Comparison: no two samplers at equal steps or calls"
-        return text_table(self.rows())
+        shared, table = in_short(self.rows(), 3)
+        return f"first minus second; {shared}\n{text_table(table)}"
 
     def _repr_html_(self):
-        return html_table(self.rows())
+        if not self.pairs:
+            return f"<p>{self!r}</p>"
+        shared, table = in_short(self.rows(), 3)
+        return f"<p>first minus second; {shared}</p>{html_table(table)}"
+
+
+def in_short(rows: Sequence[Sequence[str]], count: int) -> tuple[str, list[tuple[str, ...]]]:
+    """A table for reading: what its first ``count`` columns share, in words, and the table without these columns.
+
+    Digests of objects are left out where the names before them say which object is meant.
+
+    Examples
+    --------
+    >>> in_short([("target", "metric", "value"), ("mine@0a1b", "w2", "1"), ("mine@0a1b", "kl", "2")], 2)
+    ('target mine', [('metric', 'value'), ('w2', '1'), ('kl', '2')])
+    """
+    # short names, unless two objects have the same one
+    words = {word for row in rows[1:] for text in row for word in text.split()}
+    labels = {word for word in words if re.fullmatch(r"\w+@[0-9a-f]{4,}", word)}
+    short = {text: text.partition("@")[0] for text in labels}
+    taken = [*short.values(), *words - labels]
+    short = {text: name for text, name in short.items() if taken.count(name) == 1}
+
+    def shortened(text):
+        return " ".join(short.get(word, word) for word in text.split(" "))
+
+    # columns with one value
+    head, *body = rows
+    same = [i for i in range(count) if len({row[i] for row in body}) == 1]
+    shared = ", ".join(f"{head[i]} {shortened(body[0][i])}" for i in same)
+    kept = [i for i in range(len(head)) if i not in same]
+    return shared, [tuple(head[i] for i in kept), *(tuple(shortened(row[i]) for i in kept) for row in body)]
 
 
 def text_table(rows: Sequence[Sequence[str]]) -> str:
@@ -221,7 +262,7 @@ def html_table(rows: Sequence[Sequence[str]]) -> str:
     return f"<table><thead><tr>{''.join(f'<th>{t}</th>' for t in head)}</tr></thead><tbody>{lines}</tbody></table>"
 
 
-def compare(rows: Sequence[Row], squares: Sequence[Any] | None = None) -> Comparison:
+def compare(rows: Sequence[Row] | StrPath, squares: Sequence[Any] | None = None) -> Comparison:
     """Every two samplers of a sweep on the same target, schedule and metric, at equal steps and at equal calls.
 
     A pair of cells with equal steps and equal calls is listed once, under its steps. Where the squared distances of the
@@ -231,22 +272,41 @@ def compare(rows: Sequence[Row], squares: Sequence[Any] | None = None) -> Compar
 
     Parameters
     ----------
-    rows : list of dict
-        Rows of a sweep.
+    rows : list of dict, or path
+        Rows of a sweep, or the folder that a sweep wrote.
     squares : list, optional
-        For every row the squared distances of its starts, or None.
+        For every row the squared distances of its starts, or None; a folder has its own.
 
     Returns
     -------
     Comparison
 
+    Raises
+    ------
+    ValueError
+        Naming the folder that holds no sweep, or ``squares`` of another length than ``rows``.
+
     Examples
     --------
-    >>> done = ed.sweep(target="gaussian", sampler=["ddim", "heun"], steps=[10, 20], seeds=1, samples=10)
+    >>> done = ed.sweep(target="gaussian", sampler=["ddim", "heun"], steps=[10, 20], seeds=1, samples=10, out="results")
     >>> [(pair.by, pair.at, pair.separated) for pair in compare(done.rows).pairs]
     [('steps', 10, True), ('steps', 20, True), ('calls', 20, True)]
+    >>> compare("results")
+    first minus second; target gaussian, schedule vp_linear, metric w2
+    at equal  first  second  difference  95 % interval     verdict
+    steps 10  ddim   heun    0.131       [0.131, 0.131]    heun scores less
+    steps 20  ddim   heun    0.0845      [0.0845, 0.0845]  heun scores less
+    calls 20  ddim   heun    0.0297      [0.0297, 0.0297]  heun scores less
     """
+    # the rows of a folder, with the squared distances of its records
+    if isinstance(rows, (str, os.PathLike)):
+        from .results import load, squares_of
+
+        found = load(rows)
+        rows, squares = found.rows, squares_of(found)
     squares = [None] * len(rows) if squares is None else squares
+    if len(squares) != len(rows):
+        fail("squares (its length)", len(squares), f"one entry for each of the {len(rows)} rows, None where there is none")
 
     # cells of each sampler: (N -> seed -> (row, squares)), per setting
     settings: dict[tuple, dict[str, dict[int, dict[int, tuple]]]] = {}
@@ -282,7 +342,7 @@ def _matches(first, second):
 
 
 def _measured(one, other, samples):
-    """(difference, low, high, samples, needed, how) over the seeds that both have; None without one."""
+    """(difference, low, high, samples, needed, how, note) over the seeds that both have; None without one."""
     seeds = sorted(set(one) & set(other))
     if not seeds:
         return None
@@ -293,13 +353,18 @@ def _measured(one, other, samples):
     if None not in lengths[0] and lengths[0] == lengths[1]:
         value, low, high = root_interval(*(np.concatenate([its for _, its in cells]) for cells in (ours, theirs)))
         n = sum(lengths[0])
-        return value, low, high, n, _needed(value, low, high, n), "pairs of starts, bootstrap-t"
+        few = (
+            None
+            if n >= _FEW
+            else f"{n} starts only: a rare one that carries the error may be missing; {_FEW} or more would do"
+        )
+        return value, low, high, n, _needed(value, low, high, n), "pairs of starts, bootstrap-t", few
 
     # exact values
     if all(row["interval"] in _EXACT and row["rung"] in ("closed form", "one dimension") for row, _ in (ours[0], theirs[0])):
         (a, _), (b, _) = ours[0], theirs[0]
         value = a["value"] - b["value"]
-        return value, a["lower"] - b["upper"], a["upper"] - b["lower"], samples, None, "exact output laws"
+        return value, a["lower"] - b["upper"], a["upper"] - b["lower"], samples, None, "exact output laws", None
 
     # seeds as pairs; both may score as exact draws do
     n = samples * len(seeds)

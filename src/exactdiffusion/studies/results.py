@@ -15,6 +15,7 @@ from .._core import files
 from .._core.typing import ArrayLike, Row, StrPath
 from .._core.validation import choice, fail, no_mask, scalar
 from ..distances.rates import Slope, fit_slope
+from .comparison import html_table, in_short, text_table
 from .metrics import _band_share
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "ROUNDING",
     "Curve",
     "Order",
+    "Orders",
     "Point",
     "Results",
     "check_format",
@@ -33,6 +35,7 @@ __all__ = [
     "load",
     "median_interval",
     "select",
+    "squares_of",
 ]
 
 #: abscissa -> (label of the axis, field of a `Point`)
@@ -164,6 +167,47 @@ class Order:
     __repr__ = __str__
 
 
+class Orders(list):
+    """The orders of the curves of a sweep, a list of `Order`; it prints as a table.
+
+    Examples
+    --------
+    >>> done = ed.sweep(target="gaussian", sampler=["ddim", "heun"], steps=[5, 10, 20], seeds=1, samples=10)
+    >>> done.slopes()
+    target gaussian, metric w2, schedule vp_linear
+    sampler  slope  95 % interval   fitted over
+    ddim     -0.90  [-1.11, -0.70]  N = 5 to 20
+    heun     -1.38  [-2.80, 0.03]   N = 5 to 20
+    >>> done.slopes()[0].slope.n
+    3
+    """
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """Head and rows of the table, as text."""
+        out: list[tuple[str, ...]] = [("target", "metric", "schedule", "sampler", "slope", "95 % interval", "fitted over")]
+        for order in self:
+            name = (order.curve.target, order.curve.metric, order.curve.schedule, order.curve.sampler)
+            if order.slope is None:
+                out.append((*name, "-", "-", f"none: {order.why}"))
+            else:
+                ends = f"[{order.slope.low:.2f}, {order.slope.high:.2f}]"
+                axis = "N" if order.x == "steps" else order.x
+                out.append((*name, f"{order.slope.slope:.2f}", ends, f"{axis} = {order.first:g} to {order.last:g}"))
+        return out
+
+    def __repr__(self):
+        if not self:
+            return "Orders: no curves"
+        shared, table = in_short(self.rows(), 3)
+        return f"{shared}\n{text_table(table)}" if shared else text_table(table)
+
+    def _repr_html_(self):
+        if not self:
+            return f"<p>{self!r}</p>"
+        shared, table = in_short(self.rows(), 3)
+        return f"<p>{shared}</p>{html_table(table)}"
+
+
 @dataclass(frozen=True)
 class Curve:
     """The points of one (target, metric, sampler, schedule, samples, start), by increasing number of steps."""
@@ -273,6 +317,37 @@ def load(folder: StrPath) -> Results:
         row["seconds"] = times.get(tuple(row[name] for name in _KEY))
         whole.append({name: row.get(name) for name in COLUMNS})
     return Results(folder, whole, _provenance(folder))
+
+
+#: No record is longer; a longer file under ``records/`` was not written by a sweep.
+MOST_BYTES = 1 << 20
+
+
+def squares_of(results: Results) -> list[list[float] | None]:
+    """For every row of a folder the squared distances of its starts, read from its records (metric ``coupled``), or None.
+
+    Examples
+    --------
+    >>> job = {"target": "rings", "sampler": "ddim", "steps": 4, "seeds": 1, "samples": 9, "metric": "coupled"}
+    >>> done = ed.sweep(**job, out="results")
+    >>> squares_of(load("results")) == done.squares
+    True
+    """
+    # records of the values that the table holds; other ones are of other sweeps into this folder
+    wanted = {(*(row[name] for name in _KEY), row["value"]): i for i, row in enumerate(results.rows)}
+    found: list[list[float] | None] = [None] * len(results.rows)
+    for path in sorted((results.folder / "records").glob("*/*.json")):
+        if path.stat().st_size > MOST_BYTES:
+            continue
+        record = files.read_json(path)
+        row = wanted.get(tuple(record.get(name) for name in (*_KEY, "value")))
+        squares = record.get("squares")
+        if row is None or squares is None:
+            continue
+        if not isinstance(squares, list) or not all(type(s) is float and 0 <= s < math.inf for s in squares):
+            fail("dir", str(results.folder), f"a list of nonnegative numbers as squares in {path.name}")
+        found[row] = squares
+    return found
 
 
 def _number(folder, file, row, column, value, kinds, *, empty):
