@@ -11,7 +11,7 @@ import pytest
 import exactdiffusion as ed
 from exactdiffusion import GaussianMixture, Noise, samplers, schedules
 from exactdiffusion._core.paths import experiments_dir
-from exactdiffusion.studies import comparison, metrics, sweep
+from exactdiffusion.studies import _tables, comparison, metrics, sweep
 
 GAUSSIAN = GaussianMixture([1.0], [[0.5, -0.2]], 0.3)
 MODES = GaussianMixture(None, [[-1.0, 0.0], [1.0, 0.5], [0.0, 2.0]], 0.02)
@@ -211,7 +211,7 @@ def test_few_starts_are_said_to_be_few():
 
 def test_equal_names_keep_their_digests():
     table = [("target", "sampler"), ("a@0123", "f@0a0a"), ("a@0123", "f@0b0b")]
-    assert comparison.in_short(table, 1) == ("target a", [("sampler",), ("f@0a0a",), ("f@0b0b",)])
+    assert _tables.in_short(table, 1) == ("target a", [("sampler",), ("f@0a0a",), ("f@0b0b",)])
 
 
 def test_values_within_the_band_of_exact_draws_are_said_to_be():

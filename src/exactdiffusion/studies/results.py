@@ -15,7 +15,7 @@ from .._core import files
 from .._core.typing import ArrayLike, Row, StrPath
 from .._core.validation import choice, fail, no_mask, scalar
 from ..distances.rates import Slope, fit_slope
-from .comparison import html_table, in_short, text_table
+from ._tables import html_table, in_short, text_table
 from .metrics import _band_share
 
 __all__ = [

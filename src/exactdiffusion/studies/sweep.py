@@ -33,7 +33,8 @@ from .._core.progress import progress
 from .._core.provenance import commit, provenance, source_digest, versions
 from .._core.typing import Array, Row, StrPath
 from .._core.validation import choice, fail, integer
-from .comparison import Comparison, compare, html_table, in_short
+from ._tables import html_table, in_short
+from .comparison import Comparison, compare
 from .metrics import METRICS, Run, _central_band, _fitting_runs, as_metric, refuse
 from .objects import OBJECTS, WithData, data_digest, labels, law_from
 from .results import FORMAT, MOST_BYTES, Curve, Orders, check_format, curves
