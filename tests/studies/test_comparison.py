@@ -200,7 +200,7 @@ def test_stored_folder_gives_the_same_comparison(tmp_path):
     with pytest.raises(ValueError, match=r"dir: .*nonnegative numbers as squares"):
         ed.compare(tmp_path)
     with pytest.raises(ValueError, match=r"squares .*: got 1; expected one entry for each of the 4 rows"):
-        ed.compare(other.rows, [None])
+        comparison.compare(other.rows, [None])
 
 
 def test_few_starts_are_said_to_be_few():

@@ -6,14 +6,13 @@ it is estimated to be, stands beside it.
 """
 
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from .._core.typing import ArrayLike, Row, StrPath
+from .._core.typing import ArrayLike, Row
 from .._core.validation import fail, integer, no_mask
 from ..distances.rates import t_interval
 from ._tables import html_table, in_short, text_table
@@ -207,7 +206,7 @@ class Comparison:
         return f"<p>first minus second; {shared}</p>{html_table(table)}"
 
 
-def compare(rows: Sequence[Row] | StrPath, squares: Sequence[Any] | None = None) -> Comparison:
+def compare(rows: Sequence[Row], squares: Sequence[Any] | None = None) -> Comparison:
     """Every two samplers of a sweep on the same target, schedule and metric, at equal steps and at equal calls.
 
     A pair of cells with equal steps and equal calls is listed once, under its steps. Where the squared distances of the
@@ -217,10 +216,10 @@ def compare(rows: Sequence[Row] | StrPath, squares: Sequence[Any] | None = None)
 
     Parameters
     ----------
-    rows : list of dict, or path
-        Rows of a sweep, or the folder that a sweep wrote.
+    rows : list of dict
+        Rows of a sweep.
     squares : list, optional
-        For every row the squared distances of its starts, or None; a folder has its own.
+        For every row the squared distances of its starts, or None.
 
     Returns
     -------
@@ -229,26 +228,14 @@ def compare(rows: Sequence[Row] | StrPath, squares: Sequence[Any] | None = None)
     Raises
     ------
     ValueError
-        Naming the folder that holds no sweep, or ``squares`` of another length than ``rows``.
+        for ``squares`` of another length than ``rows``.
 
     Examples
     --------
-    >>> done = ed.sweep(target="gaussian", sampler=["ddim", "heun"], steps=[10, 20], seeds=1, samples=10, out="results")
+    >>> done = ed.sweep(target="gaussian", sampler=["ddim", "heun"], steps=[10, 20], seeds=1, samples=10)
     >>> [(pair.by, pair.at, pair.separated) for pair in compare(done.rows).pairs]
     [('steps', 10, True), ('steps', 20, True), ('calls', 20, True)]
-    >>> compare("results")
-    first minus second; target gaussian, schedule vp_linear, metric w2
-    at equal  first  second  difference  95 % interval     verdict
-    steps 10  ddim   heun    0.131       [0.131, 0.131]    heun scores less
-    steps 20  ddim   heun    0.0845      [0.0845, 0.0845]  heun scores less
-    calls 20  ddim   heun    0.0297      [0.0297, 0.0297]  heun scores less
     """
-    # the rows of a folder, with the squared distances of its records
-    if isinstance(rows, (str, os.PathLike)):
-        from .results import load, squares_of
-
-        found = load(rows)
-        rows, squares = found.rows, squares_of(found)
     squares = [None] * len(rows) if squares is None else squares
     if len(squares) != len(rows):
         fail("squares (its length)", len(squares), f"one entry for each of the {len(rows)} rows, None where there is none")

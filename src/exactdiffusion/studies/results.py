@@ -16,6 +16,8 @@ from .._core.typing import ArrayLike, Row, StrPath
 from .._core.validation import choice, fail, no_mask, scalar
 from ..distances.rates import Slope, fit_slope
 from ._tables import html_table, in_short, text_table
+from .comparison import Comparison
+from .comparison import compare as _compare
 from .metrics import _band_share
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "Point",
     "Results",
     "check_format",
+    "compare",
     "curves",
     "load",
     "median_interval",
@@ -317,6 +320,34 @@ def load(folder: StrPath) -> Results:
         row["seconds"] = times.get(tuple(row[name] for name in _KEY))
         whole.append({name: row.get(name) for name in COLUMNS})
     return Results(folder, whole, _provenance(folder))
+
+
+def compare(dir: StrPath) -> Comparison:
+    """Every two samplers of a stored sweep, paired, at equal steps and at equal calls: see `comparison.compare`.
+
+    Parameters
+    ----------
+    dir : path
+        A folder that ``sweep(..., out=DIR)`` or ``exactdiffusion sweep --out DIR`` wrote.
+
+    Raises
+    ------
+    ValueError
+        Naming the folder: it is missing, holds no sweep, or a record of it is damaged.
+
+    Examples
+    --------
+    >>> job = {"target": "gaussian", "sampler": ["ddim", "heun"], "steps": [10, 20], "seeds": 1, "samples": 10}
+    >>> _ = ed.sweep(**job, out="results")
+    >>> compare("results")
+    first minus second; target gaussian, schedule vp_linear, metric w2
+    at equal  first  second  difference  95 % interval     verdict
+    steps 10  ddim   heun    0.131       [0.131, 0.131]    heun scores less
+    steps 20  ddim   heun    0.0845      [0.0845, 0.0845]  heun scores less
+    calls 20  ddim   heun    0.0297      [0.0297, 0.0297]  heun scores less
+    """
+    found = load(dir)
+    return _compare(found.rows, squares_of(found))
 
 
 #: No record is longer; a longer file under ``records/`` was not written by a sweep.
