@@ -13,8 +13,8 @@ Then
 
 with kappa_k = (1 - g_k L / 2) / (1 - g_k L) and C the constant of `thm_backward_kl`. The order 1 in N and the leading
 constant d (1/2 + L)^2 / 4 are attained by the trajectory KL of N(0, I); the marginal KL is of order 2 on every instance
-that we tried. The error field given X_k = y is c(x) + F(x) Z, where Z is the noise of the forward process and independent of x,
-so that its mean square has no cross term (`test_no_cross_term`).
+that we tried. The error field given X_k = y is c(x) + F(x) Z. The noise Z of the forward process is independent of x, and
+so its mean square has no cross term (`test_no_cross_term`).
 
 Source: the hybrid rate was seen in the abstract of Fang, Diaz, Buchanan & Sulam; which numbered item states it is not
 known to us. Constants and proof are derived here ("Theorem B"). Measured by the chain KL <= trajectory KL <= conditional
@@ -128,10 +128,10 @@ def test_terms_of_the_proof(check):
 
 
 def squares(law, g, left, s):
-    """Mean squares of J e over one step of length g at time s, t_k = ``left``: of c, of F Z, of both together, and given y.
+    """Mean squares at time s of a step of length g from t_k = ``left``: of c and of F Z, of J e, and of both given y = 1.
 
-    The sum is one integral over x. The whole is a double integral over x and Z of the squared field, and given y it is an
-    integral over the law of x given the y nearest to one deviation.
+    The two parts are integrals over x, and the whole is a double integral over x and Z. Given y = 1 the noise Z is a
+    function of x, and both means are over the law of x given y.
     """
     end, now = (Level(law, np.exp(-t / 2), np.sqrt(-np.expm1(-t))) for t in (left - g, left - s))
     x, h = np.linspace(-9, 9, 721, retstep=True)
@@ -149,7 +149,7 @@ def squares(law, g, left, s):
 
 
 def test_no_cross_term(check, targets):
-    """E|c + F Z|^2 = E|c|^2 + E|F|^2: by a double integral, on a Gaussian by its joint covariance; given y alone it fails."""
+    """E|c + F Z|^2 = E|c|^2 + E|F|^2 by a double integral, and on a Gaussian by its joint covariance. Given y it fails."""
     for name in targets:
         parts, whole, given, apart = squares(targets[name][0], 0.04, 0.5, 0.03)
         cause = "remainder: 1e-11 relative: quadrature"
