@@ -548,8 +548,7 @@ def _(eps, T, d, second_moment, L, H):
 @printed("proximal.hybrid_trajectory_kl", CONSTANTS, {**CONSTANTS, "second_moment": 1.3, "initial": 0.45})
 def _(g, d, second_moment, L, H, initial=0):
     noise = d * mp.fsum(v**2 * (mp.mpf(1) / 2 + L + L * v * L / (2 * (1 - v * L))) ** 2 for v in g) / 4
-    rest = coefficient(d, second_moment, L, H) * mp.fsum(v**3 for v in g)
-    return initial + noise + rest + 2 * mp.sqrt(noise * rest)
+    return initial + noise + coefficient(d, second_moment, L, H) * mp.fsum(v**3 for v in g)
 
 
 @printed(

@@ -73,7 +73,7 @@ def _expected(name, g, d, M2, L, H):
     noise = d / 4 * sum((s * (0.5 + (1 - s * L / 2) / (1 - s * L) * L)) ** 2 for s in g)
     return {
         "proximal_backward": backward,
-        "proximal_hybrid": noise + backward + 2 * math.sqrt(noise * backward),
+        "proximal_hybrid": noise + backward,
         "euler_maruyama": (B * math.sqrt(d * square / 4) + math.sqrt(D * cube / 96)) ** 2,
     }[name]
 

@@ -9,11 +9,12 @@ Let l_t = ln p_t for the law p_t of e^{-t/2} X_0 + sqrt(1 - e^{-t}) Z in R^d. Su
 
 Then
 
-    KL(p_0 | q_0)  <=  KL_traj  <=  KL(p_T | q_T) + ( sqrt(d/4 sum_k g_k^2 (1/2 + kappa_k L)^2) + sqrt(C sum_k g_k^3) )^2,
+    KL(p_0 | q_0)  <=  KL_traj  <=  KL(p_T | q_T) + d/4 sum_k g_k^2 (1/2 + kappa_k L)^2 + C sum_k g_k^3,
 
 with kappa_k = (1 - g_k L / 2) / (1 - g_k L) and C the constant of `thm_backward_kl`. The order 1 in N and the leading
 constant d (1/2 + L)^2 / 4 are attained by the trajectory KL of N(0, I); the marginal KL is of order 2 on every instance
-that we tried.
+that we tried. The error field given X_k = y is c(x) + F(x) Z. The noise Z of the forward process is independent of x, and
+so its mean square has no cross term (`test_no_cross_term`).
 
 Source: the hybrid rate was seen in the abstract of Fang, Diaz, Buchanan & Sulam; which numbered item states it is not
 known to us. Constants and proof are derived here ("Theorem B"). Measured by the chain KL <= trajectory KL <= conditional
@@ -24,12 +25,13 @@ import numpy as np
 import sympy as sp
 
 from exactdiffusion import GaussianMixture
+from exactdiffusion.output_laws.line import Level
 from exactdiffusion.papers.proximal import budgets, search
 from exactdiffusion.statements import proximal as bound
 
 STATEMENT = bound.hybrid_trajectory_kl.statement
 #: trajectory KL over the bound on the worst Gaussian of `search.BOX` with at most 16 steps
-WORST = 0.8727
+WORST = 0.9921
 EPS = np.finfo(np.float64).eps
 TOL, CAUSE = 1e-11, "remainder: 1e-11 relative: double integrals on nodes that resolve both laws"
 
@@ -120,9 +122,53 @@ def test_terms_of_the_proof(check):
     for d0, moment, lip, third in ((3, 2.0, 2.0, 1.0), (40, 100.0, 5.0, 7.0)):
         kappa = (1 - lip / 128) / (1 - lip / 64)
         noise = d0 / 4 / 64**2 * (0.5 + kappa * lip) ** 2
-        exact = (np.sqrt(noise) + np.sqrt(bound.backward_kl(1 / 64, d0, moment, lip, third))) ** 2
+        exact = noise + bound.backward_kl(1 / 64, d0, moment, lip, third)
         found = bound.hybrid_trajectory_kl(1 / 64, d0, moment, lip, third)
         check.equal(found / exact, 1.0, tol=16 * EPS, cause="rounding: 16 eps", on=f"registered function, d = {d0}")
+
+
+def squares(law, g, left, s):
+    """Mean squares at time s of a step of length g from t_k = ``left``: of c and of F Z, of J e, and of both given y = 1.
+
+    The two parts are integrals over x, and the whole is a double integral over x and Z. Given y = 1 the noise Z is a
+    function of x, and both means are over the law of x given y.
+    """
+    end, now = (Level(law, np.exp(-t / 2), np.sqrt(-np.expm1(-t))) for t in (left - g, left - s))
+    x, h = np.linspace(-9, 9, 721, retstep=True)
+    z, k = np.linspace(-9, 9, 241, retstep=True)
+    p, w = h * np.exp(now.log_density(x)), k * np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
+    constant, factor = bound.hybrid_error_field(s, x, now.score(x), end.score(x), end.curvature(x), end.third(x))
+    field = constant[:, np.newaxis] + factor[:, np.newaxis] * z
+
+    # given y = 1 the noise is a function of x
+    noise = (1 - np.exp(-s / 2) * x) / np.sqrt(-np.expm1(-s))
+    given = p * np.exp(-(noise**2) / 2)
+    given /= given.sum()
+    parts = p @ constant**2, p @ factor**2
+    return parts, p @ field**2 @ w, given @ (constant + factor * noise) ** 2, given @ (constant**2 + (factor * noise) ** 2)
+
+
+def test_no_cross_term(check, targets):
+    """E|c + F Z|^2 = E|c|^2 + E|F|^2 by a double integral, and on a Gaussian by its joint covariance. Given y it fails."""
+    for name in targets:
+        parts, whole, given, apart = squares(targets[name][0], 0.04, 0.5, 0.03)
+        cause = "remainder: 1e-11 relative: quadrature"
+        check.equal(sum(parts) / whole, 1.0, tol=1e-11, cause=cause, on=f"{name}, t_k = .5, s = .03")
+        control = "the mean over y (y = 1): no cross term"
+        check.control(control, abs(given - apart), 1e-3 * given, on=f"{name}, s = .03")
+
+    # N(mu, S): J e = a x + b y + const by the definition, and the covariances of x and y
+    S, mu, g, left, s = 0.3, 1.2, 0.1, 0.5, 0.07
+    (m, v), (m0, v0) = ((np.exp(-t / 2) * mu, 1 + np.exp(-t) * (S - 1)) for t in (left - s, left - g))
+    J, root = 1 + s / v0, np.exp(-s / 2)
+    on_y = -0.5 - 0.5 * (J - 1 / J) * root / -np.expm1(-s)
+    on_x = 0.5 * J - (0.5 * (J - 1) ** 2 / J + 1) / v + 1 / v0 + 0.5 * (J - 1 / J) * root**2 / -np.expm1(-s)
+    mean = on_x * m + on_y * root * m + (0.5 * (J - 1) ** 2 / J + 1) * m / v - m0 / v0
+    spread = (on_x + on_y * root) ** 2 * v + on_y**2 * -np.expm1(-s)
+    law = GaussianMixture([1.0], [[mu]], S)
+    cause = "remainder: 1e-11 relative: quadrature"
+    total = sum(squares(law, g, left, s)[0])
+    check.equal(total / (mean**2 + spread), 1.0, tol=1e-11, cause=cause, on="N(1.2, .3): joint covariance of x and y")
 
 
 def worst_ratio(x):
@@ -134,7 +180,7 @@ def worst_ratio(x):
         kappa = (1 - x.g * L / 2) / (1 - x.g * L)
         noise = 0.25 * np.sum((x.g * (0.5 + kappa * L)) ** 2, axis=0)
         rest = (alpha**2 + alpha * beta + beta**2) / 6 * np.sum(x.g**3, axis=0)
-        ratio = x.trajectory_kl("proximal_hybrid") / (np.sqrt(noise) + np.sqrt(rest)) ** 2
+        ratio = x.trajectory_kl("proximal_hybrid") / (noise + rest)
     return np.where(np.all(x.g * B <= 0.5, axis=0), ratio, np.nan)
 
 
@@ -150,16 +196,14 @@ def test_worst_law(check):
 
 
 def test_leading_constant(check):
-    """N(0, 1), L = 1: trajectory KL over the bound tends to 1; what is missing is of the order sqrt(g)."""
+    """N(0, 1), L = 1: trajectory KL over the bound tends to 1; what is missing is of the order g."""
     ratios = []
-    for N in (2**14, 2**16, 2**18):
+    for N in (2**8, 2**10, 2**12):
         closed = bound.hybrid_trajectory_kl(np.full(N, 1 / N), 1, 1.0, 1.0, 0.0)
         ratios.append(trajectory(np.ones(1), N, 1.0) / closed)
-    found = 2 * ratios[2] - ratios[1]
-    cause = "remainder: the last change of the extrapolation in sqrt(g)"
-    check.tight(
-        found, 1.0, tol=2 * abs(found - (2 * ratios[1] - ratios[0])), cause=cause, on="N(0, 1), T = 1, N to infinity"
-    )
+    before, found = (4 * ratios[1] - ratios[0]) / 3, (4 * ratios[2] - ratios[1]) / 3
+    cause = "remainder: the last change of the extrapolation in g"
+    check.tight(found, 1.0, tol=abs(found - before), cause=cause, on="N(0, 1), T = 1, N to infinity")
 
 
 def test_rates(check):
