@@ -215,7 +215,7 @@ def etd_ab4(slip):
             moments = [math.factorial(j) * h ** (j + 1) * phi(j + 1, h) for j in range(4)]
             x = np.exp(-h) * x
             for k, difference in enumerate(differences):
-                weight = np.poly(t[:k])[::-1] @ moments[: k + 1]
+                weight = np.atleast_1d(np.poly(t[:k]))[::-1] @ moments[: k + 1]
                 x = x + (weight / 3 if slip and k == 3 else weight) * difference
         return x
 
