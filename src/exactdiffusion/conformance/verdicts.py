@@ -581,7 +581,7 @@ class _Errors:
         below = [o.below(order) for o in self.each.values()]
         if exact and any(below):
             return True
-        return self.norm is not None and self.norm.below(order) and 2 * sum(below) >= len(below)
+        return self.norm is not None and self.norm.below(order) and any(below) and 2 * sum(below) >= len(below)
 
 
 def _errors(found, good):
@@ -620,32 +620,35 @@ def _order(subject, found, good, report, where=""):
         report.add("order", "agrees", np.inf, f"exact to rounding on every judged direction{where}")
         return
     exact = _exact_start(subject, found, good)
-    readings = [r for r in (read, exact) if r is not None and r.norm is not None]
-    if not readings:
-        some = ", ".join(f"{p:.2f}" for p in read.last) or "none"
-        text = f"local orders have not settled at N = {found[-1].steps} ({some} on single targets){where}"
-        report.add("order", "note", np.nan, text)
-        return
-
-    # what was read; the order of the formula is the larger one, since first steps can only lower it
-    value = max(r.norm.value for r in readings)
+    orders = [r.norm for r in (read, exact) if r is not None and r.norm is not None]
     tested = DEVIATIONS[read.chosen]
     shown = f"order {_written(read.norm)} (target deviations {tested[0]:g} to {tested[-1]:g}, N up to {read.used})"
     if exact is not None:
         shown += f", {_written(exact.norm)} from exact first states"
     shown += where
-    if subject.order is None:
-        report.add("order", "note", value, f"{shown}, none declared")
+
+    # exact first states decide where there are any
+    decides = read if exact is None else exact
+    need = -np.inf if subject.order is None else subject.order - SHORT
+    if decides.short(need, exact is not None):
+        low = {s: o for s, o in decides.each.items() if o.below(need)}
+        worst = min(low, key=lambda s: low[s].value)
+        whole = decides.norm is not None and decides.norm.below(need)
+        text = shown if whole else f"{shown}, but {_written(low[worst])} at target deviation {worst:g}"
+        number = decides.norm.value if whole else low[worst].value
+        report.add("order", "differs", number, text, f"{subject.order:g}, as declared")
+        return
+    if not orders:
+        some = ", ".join(f"{p:.2f}" for p in read.last) or "none"
+        text = f"local orders have not settled at N = {found[-1].steps} ({some} on single targets){where}"
+        report.add("order", "note", np.nan, text)
         return
 
-    # against the declared order: exact first states decide where there are any
-    need = subject.order - SHORT
-    decides = read if exact is None else exact
-    if decides.short(need, exact is not None):
-        low = [f"{o.value:.2f} at target deviation {s:g}" for s, o in decides.each.items() if o.below(need)]
-        text = shown if decides.norm is not None and decides.norm.below(need) else f"{shown}, but {low[-1]}"
-        report.add("order", "differs", min(o.value for o in decides.each.values()), text, f"{subject.order:g}, as declared")
-    elif any(r.norm.reaches(need) for r in readings):
+    # the order of the formula is the larger one, since first steps can only lower it
+    value = max(order.value for order in orders)
+    if subject.order is None:
+        report.add("order", "note", value, f"{shown}, none declared")
+    elif any(order.reaches(need) for order in orders):
         slow = "; its own first steps are of lower order" if exact is not None and read.short(need) else ""
         report.add("order", "agrees", value, f"{shown}, {subject.order:g} declared{slow}")
     else:
