@@ -127,6 +127,7 @@ def measure(
     oracle: str = "step",
     repeat: bool = True,
     stretch: float = 0.0,
+    exact: int = 0,
     make: Callable | None = None,
     aim: Target | None = None,
 ) -> Measurement:
@@ -136,7 +137,7 @@ def measure(
     ----------
     subject : Subject
     steps : int
-    precision, widen, unit, oracle, stretch
+    precision, widen, unit, oracle, stretch, exact
         As in :class:`~exactdiffusion.conformance.world.World`.
     repeat : bool
         Make every run twice, compare bit for bit.
@@ -160,7 +161,7 @@ def measure(
     True 0.205
     """
     aim = target(unit) if aim is None else aim
-    world = World(aim, subject.library, precision, unit, widen, oracle, stretch)
+    world = World(aim, subject.library, precision, unit, widen, oracle, stretch, exact)
     drive = (make or subject.make)(world)
     found = coefficients(world.runner(drive, steps), repeat=repeat)
 

@@ -8,29 +8,25 @@ from typing import Any
 
 import numpy as np
 
+from .._core.arrays import to_numpy
 from .._core.validation import choice, fail, integer
-from ..output_laws.coefficients import NotRepeatable
+from ..output_laws.coefficients import NotRepeatable, Probe
 from .catalogue import Match, nearest
 from .measurement import DEVIATIONS, STEPS, call_rows, measure, target
+from .orders import ABOVE_FLOOR, Order, local_orders, order_of
 from .subject import Subject, Unjudgeable
 from .two_modes import two_mode_error
+from .world import World
 
 __all__ = ["AGREES", "CANNOT", "DIFFERS", "Report", "Verdict", "judge"]
 
 #: exit codes
 AGREES, DIFFERS, CANNOT = 0, 1, 2
 
-#: a measured order counts as lower than declared when it falls short by more than this: local orders settle within it
+#: a measured order counts as lower than declared when it falls short by more than this
 SHORT = 0.4
 #: rounding of quantiles found by bisection, relative to the law's deviation
 MODES_FLOOR = 1e-12
-#: local orders have settled when the last two differ by less than SETTLED and the last three do not move on: the last step
-#: is below STILL, or the steps have both signs, or each step is at most SHRINKS of the one before
-SETTLED, STILL, SHRINKS = 0.25, 0.05, 0.6
-#: the order is one number: directions whose settled orders differ by more are not in the asymptotic range
-SPREAD = 0.5
-#: errors within this many rounding floors are not used
-ABOVE_FLOOR = 10.0
 #: a limit is missed when the error stays above this and falls with a local order below 1/2
 MISSED = 1e-3
 #: a start fits its first level within this: libraries start at 1 where the first level has 0.999
@@ -456,19 +452,27 @@ def _end(found, good, report):
 
 def _scale(subject, found, report):
     """Equivariance: the same relative error when grid and target are scaled together."""
-    n = found[1].steps
-    errors = {}
-    for unit in (1e-3, 1.0, 1e3):
-        m = measure(subject, n, unit=unit, aim=target(unit), repeat=False)
-        errors[unit] = float(np.sqrt(np.mean(m.error[1:8] ** 2)))
-    values = np.array(list(errors.values()))
+    units = (1e-3, 1.0, 1e3)
+
+    def errors(m):
+        runs = [measure(subject, m.steps, unit=unit, aim=target(unit), repeat=False) for unit in units]
+        return np.array([float(np.sqrt(np.mean(run.error[1:8] ** 2))) for run in runs])
+
+    values = errors(found[1])
     spread = float(np.max(values) - np.min(values)) / max(float(np.min(values)), 1e-9)
-    text = ", ".join(f"{e:.4g}" for e in values) + f" at scales 1e-3, 1, 1e3 (N = {n})"
-    if not spread <= 1e-4:
-        right = "three equal errors (a power of sigma is wrong where they differ)"
-        report.add("scale", "differs", spread, f"relative errors {text}", right)
-    else:
+    text = ", ".join(f"{e:.4g}" for e in values) + f" at scales 1e-3, 1, 1e3 (N = {found[1].steps})"
+    if spread <= 1e-4:
         report.add("scale", "agrees", spread, f"equal relative errors {text}")
+        return
+
+    # a method that knows a unit of length, the time of a process for example, still converges at every scale
+    halfway, last = errors(found[-2]), errors(found[-1])
+    if np.all((last <= MISSED) | (last < halfway / np.sqrt(2.0))):
+        text += f", and {', '.join(f'{e:.2g}' for e in last)} at N = {found[-1].steps}"
+        report.add("scale", "note", spread, f"the method knows a unit of length: relative errors {text}")
+        return
+    right = "three equal errors (a power of sigma is wrong where they differ)"
+    report.add("scale", "differs", spread, f"relative errors {text}", right)
 
 
 def _smooth(subject, m, report):
@@ -540,28 +544,48 @@ def _noise(found, good, report):
         report.add("noise", "agrees", ratios[1], text)
 
 
-def _local_orders(steps, errors, floor):
-    """Local orders between neighbouring step counts whose finer error is above the floor; nan elsewhere."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        orders = np.log(errors[:-1] / errors[1:]) / np.log(steps[1:] / steps[:-1])[:, np.newaxis]
-    return np.where((errors[1:] > floor[1:]) & (errors[:-1] > floor[:-1]), orders, np.nan)
+@dataclass(frozen=True)
+class _Errors:
+    """Errors of the law by step count on the directions that decide, in one norm and one by one.
+
+    Attributes
+    ----------
+    steps : ndarray, shape (k,)
+    errors : ndarray, shape (k, d)
+    chosen : ndarray of bool, shape (d,)
+        Directions that decide.
+    norm : Order or None
+        Order of the largest error over the chosen directions: it does not vanish where one direction's leading term does.
+    each : dict
+        Target deviation -> order of its error, where that settles.
+    last : list of float
+        Last local order of each chosen direction that has one.
+    used : int
+        Largest step count whose largest error is above the rounding floor.
+    """
+
+    steps: np.ndarray
+    errors: np.ndarray
+    chosen: np.ndarray
+    norm: Order | None
+    each: dict[float, Order]
+    last: list[float]
+    used: int
+
+    def short(self, order, exact=False):
+        """The order is below this: in the norm and on at least half of the directions that can be read.
+
+        A first step of low order shows on wide targets only, so one direction alone is no evidence against the formula; with
+        exact first states it is.
+        """
+        below = [o.below(order) for o in self.each.values()]
+        if exact and any(below):
+            return True
+        return self.norm is not None and self.norm.below(order) and any(below) and 2 * sum(below) >= len(below)
 
 
-def _settled(orders):
-    """The order that a sequence of local orders has reached or, where its steps shrink, tends to; None where it has not."""
-    steps = np.diff(orders[-3:])
-    if len(steps) == 0 or abs(steps[-1]) >= SETTLED:
-        return None
-    if len(steps) == 1 or abs(steps[-1]) < STILL or (steps[0] * steps[1] < 0 and np.ptp(orders[-3:]) < SETTLED):
-        return float(orders[-1])
-
-    # a geometric sequence: Aitken's limit
-    share = steps[1] / steps[0]
-    return float(orders[-1] + steps[1] * share / (1 - share)) if 0 < share <= SHRINKS else None
-
-
-def _order(subject, found, good, report, where=""):
-    """Order and limit, on directions where the start-up steps of a multistep method carry no weight."""
+def _errors(found, good):
+    """The errors of these measurements, on directions where the start-up steps of a multistep method carry no weight."""
     steps = np.array([m.steps for m in found], dtype=float)
     errors = np.array([m.error for m in found])
     eps = np.finfo(np.float64).eps
@@ -573,23 +597,109 @@ def _order(subject, found, good, report, where=""):
     chosen = good & (DEVIATIONS > 0) & (first / 40 >= DEVIATIONS) & (last <= DEVIATIONS)
     if not chosen.any():
         chosen = good & (DEVIATIONS > 0) & (DEVIATIONS <= 1.0)
-    local = _local_orders(steps, errors, floor)
-    settled, rising = {}, {}
-    for j in np.flatnonzero(chosen):
-        orders = local[np.isfinite(local[:, j]), j]
-        value = _settled(orders)
-        if value is not None:
-            settled[DEVIATIONS[j]] = value
-        elif len(orders):
-            rising[DEVIATIONS[j]] = float(orders[-1])
-    end = errors[-1]
-    worst = float(np.nanmax(np.where(chosen, end, 0.0)))
-    exact = chosen & (end <= floor[-1])
 
-    # the limit: an error that stays
-    stuck = [s for s, p in {**rising, **settled}.items() if p < 0.5 and end[s == DEVIATIONS][0] > MISSED and s in settled]
+    # every direction, and the largest error
+    local = local_orders(steps, errors, floor)
+    columns = {float(DEVIATIONS[j]): local[np.isfinite(local[:, j]), j] for j in np.flatnonzero(chosen)}
+    each = {s: order for s, column in columns.items() if (order := order_of(column)) is not None}
+    largest = np.max(np.where(chosen, errors, 0.0), axis=1)
+    whole = local_orders(steps, largest[:, np.newaxis], floor[:, :1])[:, 0]
+    above = steps[largest > floor[:, 0]]
+    ends = [float(column[-1]) for column in columns.values() if len(column)]
+    return _Errors(steps, errors, chosen, order_of(whole), each, ends, int(above[-1]) if len(above) else 0)
+
+
+def _order(subject, found, good, report, where=""):
+    """Limit and order."""
+    read = _errors(found, good)
+    if not _limit(found, good, read, report, where):
+        return
+
+    # nothing to read
+    if not read.used:
+        report.add("order", "agrees", np.inf, f"exact to rounding on every judged direction{where}")
+        return
+    exact = _exact_start(subject, found, good)
+    orders = [r.norm for r in (read, exact) if r is not None and r.norm is not None]
+    tested = DEVIATIONS[read.chosen]
+    shown = f"order {_written(read.norm)} (target deviations {tested[0]:g} to {tested[-1]:g}, N up to {read.used})"
+    if exact is not None:
+        shown += f", {_written(exact.norm)} from exact first states"
+    shown += where
+
+    # exact first states decide where there are any
+    decides = read if exact is None else exact
+    need = -np.inf if subject.order is None else subject.order - SHORT
+    if decides.short(need, exact is not None):
+        low = {s: o for s, o in decides.each.items() if o.below(need)}
+        worst = min(low, key=lambda s: low[s].value)
+        whole = decides.norm is not None and decides.norm.below(need)
+        text = shown if whole else f"{shown}, but {_written(low[worst])} at target deviation {worst:g}"
+        number = decides.norm.value if whole else low[worst].value
+        report.add("order", "differs", number, text, f"{subject.order:g}, as declared")
+        return
+    if not orders:
+        some = ", ".join(f"{p:.2f}" for p in read.last) or "none"
+        text = f"local orders have not settled at N = {found[-1].steps} ({some} on single targets){where}"
+        report.add("order", "note", np.nan, text)
+        return
+
+    # the order of the formula is the larger one, since first steps can only lower it
+    value = max(order.value for order in orders)
+    if subject.order is None:
+        report.add("order", "note", value, f"{shown}, none declared")
+    elif any(order.reaches(need) for order in orders):
+        slow = "; its own first steps are of lower order" if exact is not None and read.short(need) else ""
+        report.add("order", "agrees", value, f"{shown}, {subject.order:g} declared{slow}")
+    else:
+        report.add("order", "note", np.nan, f"{shown}, {subject.order:g} declared: more steps are needed to decide")
+
+
+def _written(order):
+    """An order with its bounds where these are apart."""
+    if order is None:
+        return "not settled"
+    apart = order.high - order.low > 0.1
+    return f"{order.value:.2f}" + (f" ({order.low:.2f} to {order.high:.2f})" if apart else "")
+
+
+def _exact_start(subject, found, good):
+    """Errors of a multistep method whose first states are exact; None for other methods, and where no state was replaced."""
+    multistep = all(m.coefficients.noise.shape[1] == 0 and len(m.calls) <= m.steps + 1 for m in found)
+    if subject.order is None or subject.order < 2 or not multistep:
+        return None
+    count = int(np.ceil(subject.order))
+    try:
+        if not _replaced(subject, count):
+            return None
+        again = [measure(subject, m.steps, exact=count, repeat=False) for m in found if m.steps > 2 * count]
+    except (ValueError, RuntimeError):
+        return None
+    return _errors(again, good & _good(again)) if len(again) >= 3 else None
+
+
+def _replaced(subject, count):
+    """Whether a run goes on from its replaced states alone: it forgets the start when these are the same in all rows.
+
+    A function that passes a copy of its state to the model, or that combines the state before it calls the model, does not,
+    and neither does a corrector that goes back to the state before.
+    """
+    world = World(target(), subject.library, widen=True, exact=count, alike=True)
+    states = world.runner(subject.make(world), min(3 * count + 4, subject.max_steps))(Probe([]))
+    last = np.asarray(to_numpy(states[-1]), dtype=np.float64)
+    return bool(np.all(np.abs(last - last[:1]) <= 1e-9 * np.abs(last[:1])))
+
+
+def _limit(found, good, read, report, where):
+    """Verdicts on the limit; False where it is missed."""
+    end, chosen = read.errors[-1], read.chosen
+    worst = float(np.nanmax(np.where(chosen, end, 0.0)))
+    first = min(m.ratios[0] for m in found)
+
+    # an error that stays
+    stuck = [s for s, order in read.each.items() if order.below(0.5) and end[s == DEVIATIONS][0] > MISSED]
     wild = not np.isfinite(end[chosen]).all() or bool((end[chosen] > 10).any())
-    if wild or len(stuck) > 0.5 * len(settled) > 0:
+    if wild or len(stuck) > 0.5 * len(read.each) > 0:
         s = max(stuck, default=DEVIATIONS[chosen][-1])
         at, j = found[-1].judged, int(np.flatnonzero(s == DEVIATIONS)[0])
         m = found[-1]
@@ -600,7 +710,7 @@ def _order(subject, found, good, report, where=""):
             f"output deviation {m.deviation[at, j]:.6g} and mean {m.mean[at, j]:.6g}{where}"
         )
         report.add("limit", "differs", end[j], text, right)
-        return
+        return False
     near = int(np.sum(end[chosen] < 0.1))
     on = f"{near} of {int(chosen.sum())} scales"
     text = f"relative W2 below 0.1 on {on}, at most {worst:.3g}, at N = {found[-1].steps}{where}"
@@ -608,37 +718,14 @@ def _order(subject, found, good, report, where=""):
 
     # a point and a very wide target show whether the state has the level that the run gives it
     for j, word in ((0, "one point"), (len(DEVIATIONS) - 1, f"deviation {DEVIATIONS[-1]:g}")):
-        last = errors[-3:, j]
+        last = read.errors[-3:, j]
         seen = j == 0 or 5 * first < DEVIATIONS[-1]  # wide against the first level
         if good[j] and seen and len(last) == 3 and last[-1] > OFF_LEVEL and np.all(last[-1] > 0.7 * last[:-1]):
             tail = ", ".join(f"{e:.3g}" for e in last)
-            text = f"a target of {word} keeps relative W2 {tail} at N = {', '.join(f'{n:g}' for n in steps[-3:])}{where}"
+            text = f"a target of {word} keeps relative W2 {tail} at N = {', '.join(f'{n:g}' for n in read.steps[-3:])}{where}"
             report.add("limit", "differs", last[-1], text, "an error that falls with the steps")
-            return
-
-    # the order
-    if len(settled) < min(2, chosen.sum()) or 2 * len(settled) < len(settled) + len(rising):
-        if exact.any() and not rising:
-            report.add("order", "agrees", np.inf, f"exact to rounding on every judged direction{where}")
-            return
-        some = ", ".join(f"{p:.2f}" for _, p in sorted({**rising, **settled}.items())) or "none"
-        report.add("order", "note", np.nan, f"local orders have not settled at N = {found[-1].steps} ({some}){where}")
-        return
-    values = np.array(list(settled.values()))
-    if np.ptp(values) > SPREAD:
-        text = f"local orders differ between targets at N = {found[-1].steps} ({values.min():.2f} to {values.max():.2f})"
-        report.add("order", "note", np.nan, f"{text}{where}")
-        return
-    measured = float(np.median(values))
-    shown = (
-        f"order {measured:.2f} (target deviations {min(settled):g} to {max(settled):g}, N up to {found[-1].steps}){where}"
-    )
-    if subject.order is None:
-        report.add("order", "note", measured, f"{shown}, none declared")
-    elif measured < subject.order - SHORT:
-        report.add("order", "differs", measured, shown, f"{subject.order:g}, as declared")
-    else:
-        report.add("order", "agrees", measured, f"{shown}, {subject.order:g} declared")
+            return False
+    return True
 
 
 def _modes(subject, steps, report):
@@ -648,14 +735,14 @@ def _modes(subject, steps, report):
     except Exception as error:
         report.add("modes", "note", np.nan, f"two modes were not judged: {type(error).__name__}: {str(error)[:100]}")
         return
-    local = _local_orders(np.array(steps, dtype=float), errors, np.full((len(steps), 1), ABOVE_FLOOR * MODES_FLOOR))
-    order = _settled(local[np.isfinite(local)])
+    local = local_orders(np.array(steps, dtype=float), errors, np.full((len(steps), 1), ABOVE_FLOOR * MODES_FLOOR))
+    order = order_of(local)
     text = f"on two modes, coupled to the exact flow: relative error {errors[-1, 0]:.3g} at N = {steps[-1]}"
     if order is None:
         report.add("modes", "note", errors[-1, 0], f"{text}, order not settled")
         return
-    enough = subject.order is not None and order >= subject.order - SHORT
-    report.add("modes", "agrees" if enough else "note", order, f"{text}, order {order:.2f}")
+    enough = subject.order is not None and order.reaches(subject.order - SHORT)
+    report.add("modes", "agrees" if enough else "note", order.value, f"{text}, order {_written(order)}")
 
 
 def _resembles(subject, found, good, report):

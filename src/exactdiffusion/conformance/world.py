@@ -63,6 +63,10 @@ class World:
         Level at which an adapter with a table of timesteps asks the model: the level of the step, or of the timestep.
     stretch : float
         A grid that comes from outside is stretched by this share in log sigma (:meth:`outside`).
+    exact : int
+        So many states after the start are replaced by the exact flow's: a multistep method then has an exact history.
+    alike : bool
+        The replacing states are row 0's in every row: all rows then end alike if nothing else of the start is remembered.
 
     Examples
     --------
@@ -78,12 +82,16 @@ class World:
     widen: bool = False
     oracle: str = "step"
     stretch: float = 0.0
+    exact: int = 0
+    alike: bool = False
     probe: Probe = field(default_factory=Probe)
     calls: list = field(default_factory=list)
     states: list = field(default_factory=list)
     levels: list = field(default_factory=list)
     mismatch: list = field(default_factory=list)
     start_deviation: float | None = None
+    begin: np.ndarray | None = None
+    answers: dict = field(default_factory=dict)
 
     # ------------------------------------------------------------------------------------------------- the sampler's side
 
@@ -95,8 +103,8 @@ class World:
         """
         scale, sigma = float(scale), float(sigma)
         self.start_deviation = None if deviation is None else float(deviation)
-        batch = self.array(self.probe.start(*self.target.moments(scale, sigma)))
-        return self.state(batch, scale, sigma)
+        self.begin = self.probe.start(*self.target.moments(scale, sigma))
+        return self.state(self.array(self.begin), scale, sigma)
 
     def outside(self, sigmas: np.ndarray) -> np.ndarray:
         """The levels with which a sampler is called whose grid comes from outside: in this unit, and stretched."""
@@ -107,6 +115,22 @@ class World:
         self.levels.append((float(scale), float(sigma)))
         self.states.append(x)
         return x
+
+    def between(self, x: Array, scale: float, sigma: float) -> Array:
+        """As :meth:`state`, for an adapter that owns the loop and goes on with the answer: ``x = world.between(x, ...)``.
+
+        The answer is x, but in a run with exact first states (``exact``), whose first ones are replaced.
+        """
+        if len(self.levels) <= self.exact:
+            x = caller_array(self._flow(float(scale), float(sigma)).reshape(tuple(x.shape)), x)
+        return self.state(x, scale, sigma)
+
+    def _flow(self, scale, sigma):
+        """Where the exact probability flow takes the start at this level."""
+        mean, deviation = self.target.moments(*self.levels[0])
+        then, spread = self.target.moments(scale, sigma)
+        start = np.broadcast_to(self.begin[:1], self.begin.shape) if self.alike else self.begin
+        return then + spread / deviation * (start - mean)
 
     def array(self, values: np.ndarray) -> Array:
         """Numbers as the sampler gets them."""
@@ -119,11 +143,29 @@ class World:
         """``E[X | scale X + sigma Z = x]``."""
         return self.predict("sample", x, sigma, scale)
 
+    def model(self, x: Array, sigma: Any, scale: Any = 1.0) -> Array:
+        """As :meth:`denoise`, for a function that owns its loop and calls the model with its state.
+
+        In a run with exact first states these are written into x, which is the sampler's own array.
+        """
+        if 0 < len(self.calls) <= self.exact:
+            exact = self._flow(self._scalar("scale", scale), self._scalar("sigma", sigma))
+            x[...] = caller_array(exact.reshape(tuple(x.shape)), x)
+        return self.denoise(x, sigma, scale)
+
     def predict(self, kind: str, x: Array, sigma: Any, scale: Any = 1.0) -> Array:
         """Exact answer of a model of this kind of prediction at one level for all rows, in the precision of x."""
         choice("kind", kind, PREDICTIONS)
         scale, sigma = self._scalar("scale", scale), self._scalar("sigma", sigma)
         self.calls.append((scale, sigma))
+        key = kind, scale, sigma, x.dtype
+        if key not in self.answers:
+            self.answers[key] = tuple(caller_array(part, x) for part in self._affine(kind, scale, sigma))
+        slope, offset = self.answers[key]
+        return x * slope + offset
+
+    def _affine(self, kind, scale, sigma):
+        """Slope and offset of the model's answer, which is affine in x."""
         m, variance = self.target.mean, self.target.deviation**2
         v = scale * scale * variance + sigma * sigma
         safe = np.where(v > 0, v, 1.0)
@@ -133,14 +175,13 @@ class World:
             np.where(v > 0, sigma * sigma / safe, 0.0) * m,
         )
         noise = sigma / safe, -sigma * scale / safe * m
-        slope, offset = {
+        return {
             "sample": lambda: clean,
             "epsilon": lambda: noise,
             "v_prediction": lambda: (scale * noise[0] - sigma * clean[0], scale * noise[1] - sigma * clean[1]),
             "flow_prediction": lambda: (noise[0] - clean[0], noise[1] - clean[1]),
             "score": lambda: (-1.0 / safe, scale / safe * m),
         }[kind]()
-        return x * caller_array(slope, x) + caller_array(offset, x)
 
     def normal(self, like: Array) -> Array:
         """A standard normal noise of the shape of ``like``."""
@@ -212,8 +253,8 @@ class World:
 
     def _scalar(self, name, value):
         """One finite number for all rows."""
-        values = np.unique(np.asarray(to_numpy(value), dtype=np.float64))
-        if len(values) != 1 or not np.isfinite(values[0]):
+        values = np.asarray(to_numpy(value), dtype=np.float64).reshape(-1)
+        if len(values) == 0 or not np.isfinite(values[0]) or not np.all(values == values[0]):
             fail(name, value, "one finite level for all rows of the batch")
         return float(values[0])
 

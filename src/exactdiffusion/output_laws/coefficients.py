@@ -263,13 +263,14 @@ def coefficients(run: Callable[[Probe], Sequence[Array]], *, repeat: bool = True
     0.5 3.25
     """
     # a first run that only records which noises are asked for
-    first = Probe()
-    _states(run, first)
-    requests = first.asked
-
-    # the probing run, and the same run again
-    probe = Probe(requests)
+    probe = Probe()
     states, eps = _states(run, probe)
+    requests = probe.asked
+
+    # the probing run, which is the first one where no noise was asked for, and the same run again
+    if requests:
+        probe = Probe(requests)
+        states, eps = _states(run, probe)
     if repeat:
         again = Probe(requests)
         _same(run, requests, states, _states(run, again)[0])

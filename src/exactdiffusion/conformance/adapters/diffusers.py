@@ -195,7 +195,7 @@ def subject(name: str, **settings: Any) -> Subject:
                     if x is None:
                         x = world.start(*level, deviation=float(getattr(scheduler, "init_noise_sigma", 1.0)))
                     elif name != "PNDMScheduler" and getattr(scheduler, "state_in_first_order", True):
-                        world.state(x, *level)
+                        x = world.between(x, *level)
                     x = scheduler.step(_model(world, scheduler, family, x, t, level), t, x, **step).prev_sample
                 world.state(x, *_final(family, scheduler))
 

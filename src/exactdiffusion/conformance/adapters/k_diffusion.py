@@ -60,7 +60,7 @@ def subject(name: str, *, grid: str = "karras", **settings: Any) -> Subject:
 
             with world.wide(), world.torch_noise():
                 where = (sigmas[-1], sigmas[0], steps) if by_range else (world.array(sigmas),)
-                end = function(world.denoise, x, *where, callback=seen, disable=True, **settings)
+                end = function(world.model, x, *where, callback=seen, disable=True, **settings)
             world.state(end, 1.0, sigmas[-1])
 
         return drive

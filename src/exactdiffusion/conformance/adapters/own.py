@@ -19,7 +19,7 @@ class _Level:
         self.world, self.scale, self.sigma = world, scale, sigma
 
     def denoise(self, x):
-        return self.world.denoise(x, self.sigma, self.scale)
+        return self.world.model(x, self.sigma, self.scale)
 
 
 class _Law:

@@ -92,7 +92,7 @@ def subject(
             x = world.start(1.0, sigmas[0])
             extra = {"noise": _Noise(world, x)} if takes_noise else {}
             with _answered(world):
-                result = function(world.denoise, world.array(sigmas), x, **extra, **settings)
+                result = function(world.model, world.array(sigmas), x, **extra, **settings)
                 if isinstance(result, Iterator):
                     states = list(result)
                     for state, sigma in zip(states[-steps:], sigmas[1:]):
