@@ -74,6 +74,31 @@ def test_absent_figures_are_answered_with_the_reason(asked, words):
     assert all(word in str(answer.value) for word in words), answer.value
 
 
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ("projection:2", ("projection, Figure 2: stand-in", "the same quantity on other data", "of processor time")),
+        ("proximal:1", ("proximal, Figure 1: present", "the paper's figure, computed anew")),
+    ],
+)
+def test_what_a_numbered_figure_is_and_costs_is_said_before_it_is_made(asked, words, monkeypatch, capsys):
+    monkeypatch.setattr(figures, "make", lambda experiment, *_, **__: {})
+    assert main(["figures", asked, "--out", "nowhere"]) == 0
+    said = capsys.readouterr().out
+    assert all(word in said for word in words), said
+
+
+def test_the_command_line_draws_for_print(tmp_path, capsys):
+    figures.make(figures.experiments()["noise_schedules"], tmp_path)
+    assert main(["figures", "projection:5", "--width", "single", "--out", str(tmp_path)]) == 0
+    assert [line.rpartition("/")[2] for line in capsys.readouterr().out.split()] == [
+        "noise_schedules-single.pdf",
+        "noise_schedules-single.tex",
+    ]
+    assert main(["figures", "projection:5", "--width", "single", "--quick"]) == 2
+    assert "got --width together with" in capsys.readouterr().err
+
+
 def test_the_command_line_lists_and_chooses_by_paper(capsys, monkeypatch):
     assert main(["figures", "--list", "--paper", "2507.08956"]) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -4,7 +4,6 @@ Each experiment states ``PAPER = (arXiv id, figure, status)``; ``experiments/pap
 exist in each paper, and why it is not drawn here.
 """
 
-import inspect
 import json
 import re
 import tomllib
@@ -213,18 +212,18 @@ def select(names: Sequence[str] = (), everything: bool = False) -> list[ModuleTy
 
 
 def caption(experiment: ModuleType) -> str:
-    """The first paragraph of the experiment's docstring on one line.
+    """The caption that travels with a figure: the finding, then what is drawn.
 
     Examples
     --------
-    >>> caption(figures.experiments()["noise_schedules"])
-    'The four noise schedules of Permenter & Yuan, Fig. 5, for N = 10 steps.'
+    >>> caption(figures.experiments()["trajectory_versus_marginal"]).split(":")[0]
+    'KL of whole trajectories falls like 1/N, KL of the outputs like 1/N²'
     """
-    return " ".join(inspect.cleandoc(experiment.__doc__ or "").split("\n\n")[0].split())
+    return experiment.CAPTION
 
 
 def seconds(experiment: ModuleType, out: StrPath | None = None) -> float | None:
-    """Seconds that the committed table took to compute, by its record; None where there is no record.
+    """Processor seconds that the committed table took to compute, by its record; None where there is no record.
 
     Examples
     --------
@@ -232,7 +231,22 @@ def seconds(experiment: ModuleType, out: StrPath | None = None) -> float | None:
     True
     """
     record = (Path(out) if out is not None else figures.default_folder()) / "data" / f"{experiment.NAME}.json"
-    return json.loads(record.read_text(encoding="utf-8"))["seconds"] if record.is_file() else None
+    return json.loads(record.read_text(encoding="utf-8"))["processor_seconds"] if record.is_file() else None
+
+
+def announce(experiment: ModuleType) -> str:
+    """What a figure is of which paper, whether it stands in, and what it costs: one line, printed before it is made.
+
+    Examples
+    --------
+    >>> print(announce(figures.experiments()["coin_test"]).split(";")[0])
+    coin_test: own (a figure of this project)
+    """
+    status = experiment.PAPER[2]
+    return (
+        f"{experiment.NAME}: {source(experiment)} ({STATUSES[status]}); {experiment.SUMMARY}; "
+        f"cost: {cost(seconds(experiment))} of processor time"
+    )
 
 
 def source(experiment: ModuleType) -> str:
@@ -272,7 +286,7 @@ def page() -> str:
         "Rewritten by every `exactdiffusion figures NAME`, and by `figures --gallery`, from experiments and records; do",
         "not edit. Each picture is drawn from the table beside it (`data/NAME.csv`), and `data/NAME.json` says with which",
         "parameters, versions and machine it was computed.",
-        "The cost is the time that the table took when it was committed.",
+        "The cost is the processor time that the table takes, all processes together.",
         "",
         *(f"- *{status}*: {meaning}" for status, meaning in STATUSES.items()),
     ]
