@@ -38,39 +38,10 @@ SPOT = Spot(
 
 def compute(parameters, progress):
     """One row per SNR and recorded level: t, NMSE of x_t, excess of D_t(z_t), NMSE of the CME."""
-    import numpy as np
-
-    from exactdiffusion import datasets, distances
-    from exactdiffusion.papers import conditional_mean
+    from exactdiffusion import datasets
 
     law = datasets.random_mixture(parameters["components"], parameters["dim"], parameters["law_seed"])
-    power, rows = float(np.trace(law.covariance)), []
-    for snr_db in parameters["snr_db"]:
-        sigma = 10 ** (-snr_db / 20)
-        rng = np.random.default_rng([parameters["seed"], 1000 + snr_db])
-        x = law.sample(parameters["samples"], rng)
-        y = x + sigma * rng.standard_normal(x.shape)
-
-        # the level whose SNR matches, and the states that are tabulated
-        grid = conditional_mean.released_grid(parameters["steps"])
-        start = conditional_mean.match(grid, sigma)
-        levels = grid[start.index :]
-        keep = set(np.unique(np.round(np.linspace(0, start.steps, parameters["points"])).astype(int)).tolist())
-
-        # the error of every state, and of its conditional mean against the one of y
-        best = conditional_mean.cme(law, y, sigma)
-        mmse = float(np.mean(conditional_mean.posterior_variance(law, y, sigma)))
-        states = conditional_mean.chain(law, grid, y, sigma)
-        for i, z in enumerate(progress(states, f"{snr_db} dB", total=start.steps + 1)):
-            if i in keep:
-                mean = z if i == start.steps else law.noised(1.0, float(levels.sigma[i])).denoise(z)
-                state = z * np.sqrt(levels.alpha_bar[i])
-                row = {"snr_db": snr_db, "level": start.steps - i, "nmse_state": distances.nmse(state, x, power).value}
-                found = distances.excess_error(mean, best, mmse)
-                row |= {"excess": found.value, "excess_error": found.standard_error}
-                rows.append(row | {"nmse_cme": distances.nmse(best, x, power).value})
-
-    return rows
+    return helper("conditional_mean", "_steps").errors_after_steps(law, parameters, progress)
 
 
 def draw(table, parameters):

@@ -332,4 +332,7 @@ def test_captions_are_plain_latex(name):
     """Every letter of a caption is ASCII in LaTeX, and its dollars come in pairs."""
     tex = figures._tex(figures.experiments()[name], name, "single")
     assert tex.isascii(), sorted({letter for letter in tex if not letter.isascii()})
-    assert tex.replace("\\$", "").count("$") % 2 == 0
+    formulas = tex.replace("\\$", "").split("$")
+    assert len(formulas) % 2 == 1
+    # no two scripts of a letter follow each other
+    assert not any(re.search(r"\}[\^_]", formula) and formula.count("^") > 1 for formula in formulas[1::2]), formulas[1::2]

@@ -32,6 +32,7 @@ import io
 import json
 import math
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -365,7 +366,7 @@ def typeset(experiment: ModuleType, width: str = "double", out: StrPath | None =
     return paths
 
 
-#: Characters of captions that LaTeX does not take as they are.
+#: Characters of captions that LaTeX does not take as they are; runs of raised and lowered digits become one script.
 _TEX = {letter: "\\" + letter for letter in "&%_#$"} | {"^": r"\^{}", "~": r"\~{}"}
 _TEX |= {
     letter: f"${command}$"
@@ -378,30 +379,38 @@ _TEX |= {
             "σ": r"\sigma",
             "τ": r"\tau",
             "∇": r"\nabla",
-            "∫": r"\int",
+            "∫": r"\int ",
             "√": r"\surd ",
         },
         **{
-            "≤": r"\le",
-            "≥": r"\ge",
-            "≪": r"\ll",
+            "≤": r"\le ",
+            "≥": r"\ge ",
+            "≪": r"\ll ",
             "∞": r"\infty",
-            "→": r"\to",
-            "∓": r"\mp",
+            "→": r"\to ",
+            "∓": r"\mp ",
             "−": "-",
-            "½": r"\tfrac12",
-            "…": r"\dots",
+            "½": r"\tfrac12 ",
         },
-        **{"∼": r"\sim", "●": r"\bullet", "△": r"\triangle", "▽": r"\triangledown", "×": r"\times", "₁": "_1", "₂": "_2"},
-        **{"²": "^2", "⁰": "^0", "⁴": "^4", "⁶": "^6", "¹": "^1", "³": "^3", "⁻": "^-"},
+        **{"●": r"\bullet", "△": r"\triangle", "▽": r"\triangledown", "×": r"\times ", "…": r"\dots "},
     }.items()
 }
+_RAISED, _LOWERED = str.maketrans("⁰¹²³⁴⁵⁶⁻", "0123456-"), str.maketrans("₀₁₂", "012")
+
+
+def _tex_letters(found):
+    """The LaTeX of one letter, or of a run of raised or lowered ones."""
+    letters = found[0]
+    for sign, digits in (("^", _RAISED), ("_", _LOWERED)):
+        if ord(letters[0]) in digits:
+            return f"${sign}{{{letters.translate(digits)}}}$"
+    return _TEX.get(letters, letters)
 
 
 def _tex(experiment, name, width):
     """A figure environment with the caption; ``figure*`` spans both columns."""
     kind = "figure*" if width == "double" else "figure"
-    caption = "".join(_TEX.get(letter, letter) for letter in experiment.CAPTION).replace("$$", "")  # one formula, not two
+    caption = re.sub("[⁰¹²³⁴⁵⁶⁻]+|[₀₁₂]+|.", _tex_letters, experiment.CAPTION).replace("$$", "")  # one formula, not two
     return "\n".join(
         [
             f"\\begin{{{kind}}}",

@@ -125,7 +125,7 @@ def coverage(paper: Paper) -> list[Item]:
     Examples
     --------
     >>> [(item.number, item.status) for item in coverage(paper_named("proximal"))][:3]
-    [('1', 'present'), ('2', 'absent'), ('3', 'absent')]
+    [('1', 'present'), ('2', 'stand-in'), ('3', 'absent')]
     """
     rows = [
         Item(
@@ -167,13 +167,12 @@ def numbered(name: str, number: str) -> list[ModuleType]:
 
     Examples
     --------
-    >>> [module.NAME for module in numbered("projection", "2")]
-    ['projection_error']
-    >>> numbered("projection", "4")
+    >>> [module.NAME for module in numbered("projection", "3")]
+    ['gradient_estimation_idea']
+    >>> numbered("proximal", "5")
     Traceback (most recent call last):
-    ValueError: names: got 'projection:4' (samples of Stable Diffusion), absent: it needs a trained network; \
-expected 1, 2, 3, 5 or appendix of projection (known: the captions of Figures 1 to 5; the text has 11 figures \
-(9 by arXiv's comment on version 4) and 4 tables)
+    ValueError: names: got 'proximal:5' (samples of CelebA-HQ), absent: it needs a trained network; \
+expected 1, 2 or 4 of proximal (known: the captions of Figures 1 to 5 of 12)
     """
     paper = paper_named(name)
     asked = re.sub(r"^(figure|fig\.?)\s*", "", number.strip().lower())
@@ -201,8 +200,8 @@ def select(names: Sequence[str] = (), everything: bool = False) -> list[ModuleTy
 
     Examples
     --------
-    >>> [module.NAME for module in select(["coin_test", "projection:2"])]
-    ['coin_test', 'projection_error']
+    >>> [module.NAME for module in select(["coin_test", "projection:3"])]
+    ['coin_test', 'gradient_estimation_idea']
     """
     resolved = []
     for name in names:
