@@ -42,6 +42,8 @@ def errors_after_steps(law, parameters, progress):
 def draw_steps(table, snr_db, titles):
     """Left: NMSE of the states over that of the CME. Right: excess of their conditional means; one curve per SNR."""
     figure, (left, right) = panels(2, 2.7)
+
+    # a curve per SNR in both panels
     for index, level in enumerate(snr_db):
         rows = [r for r in table if r["snr_db"] == level]
         share = [1 - r["level"] / rows[0]["level"] for r in rows]
@@ -55,6 +57,8 @@ def draw_steps(table, snr_db, titles):
             capsize=1.5,
             **curve_style(index),
         )
+
+    # the axes
     left.axhline(1, color="0.35", linewidth=0.9)
     left.annotate("CME: the least error", (1, 1), textcoords="offset points", xytext=(0, -9), ha="right", fontsize=7)
     top = left.get_ylim()[1]

@@ -84,6 +84,8 @@ def compute(parameters, progress):
 def draw(table, parameters):
     """Left: iterates. Right: the levels."""
     figure, (pictures, levels) = panels(2, 2.9)
+
+    # the pictures
     names = {
         "y": "observation",
         **{f"{s:.0%}": f"{s:.0%} of the steps" for s in parameters["shares"]},
@@ -103,6 +105,8 @@ def draw(table, parameters):
     ):
         rows = [r for r in table if r["kind"] == "level" and r["passed"] is passed]
         levels.plot([r["k"] for r in rows], [r["snr"] for r in rows], **look, label=text)
+
+    # the SNR of the observation, and the axes
     levels.axhline(parameters["snr_db"], color=INK, linewidth=0.8)
     levels.annotate(
         f"SNR of the observation: {parameters['snr_db']} dB",

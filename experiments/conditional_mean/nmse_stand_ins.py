@@ -107,6 +107,7 @@ def draw(table, parameters):
     }
     figure, both = panels(2, 2.8, sharey=True)
     for axes, law in zip(both, parameters["laws"]):
+        # every estimator over the least error
         mine = [r for r in table if r["law"] == law]
         least = {r["snr_db"]: r["nmse"] for r in mine if r["estimator"] == "CME"}
         names = {"LS": "y itself (LS)", "LMMSE": "best linear (LMMSE)"}
@@ -120,6 +121,8 @@ def draw(table, parameters):
             )
         axes.axhline(1, color="0.35", linewidth=0.9)
         axes.annotate("CME: the least error", (-20, 1), textcoords="offset points", xytext=(0, -9), fontsize=7)
+
+        # the axes
         axes.set_yscale("log")
         axes.set_ylim(0.7, 15)
         plain_ticks(axes.yaxis, 1, 10)

@@ -63,6 +63,7 @@ def draw(table, parameters):
     """One panel per true SNR."""
     figure, both = panels(2, 2.6, sharey=True)
     for axes, snr_db in zip(both, parameters["snr_db"]):
+        # the chain, and one step
         for index, name in enumerate(("chain", "one step")):
             mine = [r for r in table if r["snr_db"] == snr_db and r["estimator"] == name]
             rows = sorted(mine, key=lambda r: r["shift_db"])
@@ -88,6 +89,8 @@ def draw(table, parameters):
                     fontsize=7,
                     arrowprops={"arrowstyle": "->", "color": look["color"], "linewidth": 0.8},
                 )
+
+        # the axes
         axes.set_yscale("log")
         axes.set_ylim(1e-3, 1)
         axes.set_xlabel("assumed minus true SNR (dB)")

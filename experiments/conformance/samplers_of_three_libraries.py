@@ -208,6 +208,8 @@ def compute(parameters, progress):
 def draw(table, parameters):
     """Measured against declared order, and how many settings of each library have which verdict."""
     figure, (left, right) = panels(2, 2.9)
+
+    # measured against declared order
     libraries = list(dict.fromkeys(row["target"].split(":")[0] for row in table))
     left.plot([0.6, 4.4], [0.6, 4.4], color=INK, linewidth=0.8)
     left.annotate("line: measured = declared", (2.35, 1.2), fontsize=7)
@@ -220,6 +222,8 @@ def draw(table, parameters):
             left.plot(x, [p[1] for p in points], **marks, label=library)
     left.set(xlabel="declared order", ylabel="measured order", xticks=[1, 2, 3, 4])
     title(left, "most lie on the line or above it, few fall short")
+
+    # verdicts by library
     words = {0: "agrees with what it declares", 1: "differs", 2: "cannot be judged"}
     base = [0] * len(libraries)
     for code, shade in zip(words, (2, 1, None)):

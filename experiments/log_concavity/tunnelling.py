@@ -127,6 +127,7 @@ def draw(table, parameters):
     figure, (left, right) = panels(2, 2.8, sharey=True)
     names = {"OAT": "one at a time", "Langevin": "Langevin on the law"}
     for axes, part, x in ((left, "budget", "calls"), (right, "dimension", "d")):
+        # every sampler with every inner walk
         for s, sampler in enumerate(parameters["samplers"]):
             for k, name in enumerate(parameters["walks"]):
                 rows = [r for r in table if r["part"] == part and r["sampler"] == sampler and r["walk"] == name]
@@ -153,6 +154,8 @@ def draw(table, parameters):
         axes.set_xscale("log")
         axes.set_ylabel("weight of the minor mode")
         axes.yaxis.set_tick_params(labelleft=True)
+
+    # the axes
     left.set_ylim(0, 0.6)
     left.set_xlabel("gradient calls per chain")
     title(left, f"d = {parameters['budget_d']}: more calls do not help Langevin")

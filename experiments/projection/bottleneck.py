@@ -116,6 +116,8 @@ def compute(parameters, progress):
 def draw(table, parameters):
     """Left: the worst and the visited eta. Right: the guarantees against the measured distance."""
     figure, (errors, ratios) = panels(2, 3.0)
+
+    # the largest error of the band and of the visited states
     for index, n in enumerate(parameters["search"]["dims"]):
         look = curve_style(index)
         rows = [r for r in table if r["kind"] == "search" and r["n"] == n]
@@ -143,6 +145,8 @@ def draw(table, parameters):
             look = {**curve_style(k + 4), "linestyle": "-" if index == 0 else (0, (4, 2))}
             named = f"{label}, dimension {2 * m}"
             ratios.plot([r["n"] for r in rows], [r[key] for r in rows], **look, label=named)
+
+    # the axes of both panels
     ratios.set_xscale("log")
     ratios.set_yscale("log")
     plain_ticks(ratios.xaxis, min(parameters["dims"]), max(parameters["dims"]), bases=(1, 3))

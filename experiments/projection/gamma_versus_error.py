@@ -131,6 +131,8 @@ def draw(table, parameters):
     }
     for axes, target, value in zip(both, ("dino", "rings"), ("w2", "distance")):
         rows = [r for r in table if r["target"] == target]
+
+        # a curve per number of steps, and the settings of the released code
         for index, steps in enumerate(parameters["steps"]):
             look = curve_style(index)
             curve = [r for r in rows if r["setting"] == "cifar" and r["steps"] == steps]
@@ -141,6 +143,8 @@ def draw(table, parameters):
         if value == "w2":
             drawn = np.array([r["w2"] for r in rows if r["setting"] == _EXACT])
             axes.axhspan(drawn.min(), drawn.max(), color="0.85", zorder=0, label=f"exact draws, range of {len(drawn)} runs")
+
+        # the axes
         axes.set_yscale("log")
         plain_ticks(axes.yaxis, *axes.get_ylim())
         axes.set_xlabel("extrapolation γ (1: DDIM)")

@@ -101,15 +101,21 @@ def draw(table, parameters):
         rows = [r for r in table if r["eta"] == eta and r["nu"] == nu]
         curve = [r for r in rows if r["what"] == "bound"]
         steps = [r["N"] for r in curve]
+
+        # the bounds and their limits
         axes.fill_between(steps, [r["low"] for r in curve], [r["high"] for r in curve], color="0.92", zorder=0, linewidth=0)
         axes.plot(steps, [r["high"] for r in curve], color=INK, label="bounds of Theorem 4.2")
         axes.plot(steps, [r["low"] for r in curve], color=INK)
         for power, label in (((1 - eta) / eta, "limits (Theorem 4.4)"), ((1 + eta) / eta, None)):
             axes.axhline(nu**-power, color="0.35", linewidth=0.9, linestyle=(0, (4, 3)), label=label)
+
+        # the denoisers that attain them
         for what, (label, index) in looks.items():
             marks = [r for r in rows if r["what"] == what]
             look = {**curve_style(index), "linestyle": "none"}
             axes.plot([r["N"] for r in marks], [(r["low"] * r["high"]) ** 0.5 for r in marks], **look, label=label)
+
+        # the axes
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_xticks(ticks := [1, 10, 100, 1000], [str(t) for t in ticks])

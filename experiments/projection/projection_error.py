@@ -116,6 +116,8 @@ def draw(table, parameters):
     """Left: eta of both data sets. Right: the band that the states need, for both pairings."""
     figure, (errors, band) = panels(2, 3.0)
     short = {"digits": "digits, n = 64", "photo_patches": "photo patches, n = 3072"}
+
+    # both data sets in both panels
     for index, (data, count) in enumerate(parameters["trajectories"].items()):
         look = {**curve_style(2 * index), "marker": None}
         for pairing in ("same", "paper-code"):
@@ -141,6 +143,8 @@ def draw(table, parameters):
                 fontsize=7,
                 color=look["color"],
             )
+
+    # the axes
     errors.axhline(1, color="0.4", linewidth=0.8, linestyle=(0, (1, 2)))
     errors.annotate(
         "above 1 hypothesis (H1) fails", (0.98, 1.15), xycoords=errors.get_yaxis_transform(), fontsize=7, ha="right"

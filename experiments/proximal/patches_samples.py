@@ -62,6 +62,7 @@ def compute(parameters, progress):
 def draw(table, parameters):
     """Left: samples. Right: their distance to the data."""
     figure, (samples, far) = panels(2, 2.6)
+    # the images of one number of steps
     images = {
         text: [r["image"] for r in table if r["method"] == method and r["steps"] == parameters["shown_steps"]]
         for method, text in LABELS.items()

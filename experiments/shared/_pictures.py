@@ -8,7 +8,7 @@ LEVELS = 16
 
 def coded(image, low, high):
     """An image with values from low to high, flattened, as one hexadecimal digit per value; what lies outside is cut."""
-    scaled = np.clip((np.asarray(image) - low) / (high - low), 0.0, 1.0)
+    scaled = np.clip((np.ravel(image) - low) / (high - low), 0.0, 1.0)
     return "p" + "".join(f"{level:x}" for level in np.rint((LEVELS - 1) * scaled).astype(int))  # p: read as text, not number
 
 

@@ -204,6 +204,7 @@ def _figures(args):
             for path in figures.typeset(experiment, args.width, args.out).values():
                 print(path)
         else:
+            figures.parameters_of(experiment, parameters=changed)  # refuses unknown ones before a word is printed
             print(gallery.announce(experiment))
             paths = figures.make(experiment, args.out, quick=args.quick, parameters=changed)
             for path in paths.values():

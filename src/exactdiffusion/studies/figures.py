@@ -64,6 +64,7 @@ __all__ = [
     "make",
     "new_figure",
     "panels",
+    "parameters_of",
     "plain_ticks",
     "redraw",
     "select",
@@ -224,6 +225,27 @@ def default_folder(quick: bool = False) -> Path:
     return folder / "quick" if quick else folder
 
 
+def parameters_of(
+    experiment: ModuleType, *, quick: bool = False, parameters: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The parameters that `make` takes: the experiment's, the quick ones in their place, and replacements.
+
+    Raises
+    ------
+    ValueError
+        Names a parameter that the experiment does not have.
+
+    Examples
+    --------
+    >>> parameters_of(experiments()["noise_schedules"], parameters={"steps": 5})["steps"]
+    5
+    """
+    unknown = sorted(set(parameters or {}) - set(experiment.PARAMETERS))
+    if unknown:
+        raise ValueError(f"parameters: got {unknown[0]!r}; expected some of {', '.join(experiment.PARAMETERS)}")
+    return {**experiment.PARAMETERS, **(experiment.QUICK if quick else {}), **(parameters or {})}
+
+
 def make(
     experiment: ModuleType, out: StrPath | None = None, *, quick: bool = False, parameters: Mapping[str, Any] | None = None
 ) -> dict[str, Path]:
@@ -259,10 +281,7 @@ def make(
     []
     """
     out = Path(out) if out is not None else default_folder(quick)
-    unknown = sorted(set(parameters or {}) - set(experiment.PARAMETERS))
-    if unknown:
-        raise ValueError(f"parameters: got {unknown[0]!r}; expected some of {', '.join(experiment.PARAMETERS)}")
-    values = {**experiment.PARAMETERS, **(experiment.QUICK if quick else {}), **(parameters or {})}
+    values = parameters_of(experiment, quick=quick, parameters=parameters)
     started = _processor_seconds()
     rows = experiment.compute(values, _progress_bar)
     seconds = _processor_seconds() - started
