@@ -20,7 +20,7 @@ CAPTION = (
     "measurements lower the jump's error (lines: exact inner walks, which depend on σ²/m alone) until the walks, "
     "1024/m steps each, no longer forget their start. Left: N(0, diag(.01, 1, 1, 1)), exact law of the algorithm; "
     "star: smallest W2. Right: two Gaussians in R^8, 2000 chains weighted to the exact mass of each side, where exact"
-    " draws score .055; crosses: the weight of the minor mode is off by more than 3 standard errors; above the black "
+    " draws score .057; crosses: the weight of the minor mode is off by more than 3 standard errors; above the black "
     "line the law is log-concave."
 )
 PAPER = ("2305.19473", "", "own")

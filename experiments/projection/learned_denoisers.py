@@ -20,11 +20,11 @@ from exactdiffusion.studies.figures import Spot, curve_style, legend_below, pane
 SUMMARY = "learned denoisers of the digits (kernel ridge, neighbours, perceptron): predicted noise, eta, guarantees"
 CAPTION = (
     "Learned denoisers of the digits learn no small noise: below σ = .1 they remove nothing, their relative error η "
-    "tends to 1, and the distance to the data stalls a hundred times above that of the ideal denoiser; the bound from"
-    " the measured errors says so. Left: error of the predicted noise at x_0 + σ ε, 1 for the prediction 0. Right: "
-    "d(x_0)/d(x_N), median and range of the trajectories, measured (filled) and guaranteed a posteriori (open); "
-    "below: share of trajectories on which (H1) η < 1 and (H2) an admissible schedule hold. Size and cosine of the "
-    "predictions, the other plots of the appendix of arXiv 2306.04848, are in the table."
+    "tends to 1, and the distance to the data stalls up to a hundred times above that of the ideal denoiser; the "
+    "bound from the measured errors says so. Left: error of the predicted noise at x_0 + σ ε, 1 for the prediction 0."
+    " Right: d(x_0)/d(x_N), median and range of the trajectories, measured (filled) and guaranteed a posteriori "
+    "(open); below: share of trajectories on which (H1) η < 1 and (H2) an admissible schedule hold. Size and cosine "
+    "of the predictions, the other plots of the appendix of arXiv 2306.04848, are in the table."
 )
 PAPER = ("2306.04848", "appendix", "stand-in")
 PARAMETERS = {

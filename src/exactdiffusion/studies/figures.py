@@ -621,7 +621,7 @@ def title(axes: Any, text: str, inset: float = 0.45) -> None:
     'the error falls like 1/N'
     """
     room = int((WIDTHS[_width.get()] / axes.get_gridspec().ncols - inset) * _LETTERS)
-    text = text.replace(" = ", "\xa0=\xa0")  # a line does not end within an equation
+    text = text.replace(" = ", "\xa0=\xa0").replace(" dB", "\xa0dB")  # no line ends within an equation or before a unit
     lines = textwrap.wrap(text, room)
     while len(narrower := textwrap.wrap(text, room - 1)) == len(lines) and max(map(len, narrower)) < room:
         lines, room = narrower, room - 1

@@ -276,6 +276,11 @@ def cost(taken: float | None) -> str:
     return "< 1 s" if taken < 1 else f"{taken:.0f} s"
 
 
+def _cell(text):
+    """Text for a cell of a Markdown table: bars and stars stand for themselves."""
+    return text.replace("|", r"\|").replace("*", r"\*")
+
+
 def page() -> str:
     """Text of ``figures/README.md``: figures with caption, source, command and cost, then a coverage table per paper."""
     known = figures.experiments().values()
@@ -301,7 +306,7 @@ def page() -> str:
             if group == module.GROUP:
                 lines.append(
                     f'| <a href="{module.NAME}.svg"><img src="{module.NAME}.png" width="240" alt="{module.NAME}"></a> '
-                    f"| {caption(module).replace('|', chr(92) + '|')} ([table](data/{module.NAME}.csv)) | {source(module)} "
+                    f"| {_cell(caption(module))} ([table](data/{module.NAME}.csv)) | {source(module)} "
                     f"| `exactdiffusion figures {module.NAME}` | {cost(seconds(module))} |"
                 )
     lines += ["", "# What the papers have", ""]
@@ -328,5 +333,5 @@ def coverage_table(paper: Paper) -> list[str]:
     lines = ["| figure or table | status | what it shows | drawn by, or why not |", "|---|---|---|---|"]
     for item in coverage(paper):
         where = ", ".join(f"`{name}`" for name in item.experiments) or item.why
-        lines.append(f"| {item.number} | {item.status} | {item.shows.replace('|', chr(92) + '|')} | {where} |")
+        lines.append(f"| {item.number} | {item.status} | {_cell(item.shows)} | {where} |")
     return lines
