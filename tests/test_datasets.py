@@ -263,6 +263,48 @@ def test_images_through_openml(monkeypatch):
     assert calls == [("mnist_784", 1, False), ("Fashion-MNIST", 1, False)]
 
 
+# CIFAR-10
+
+
+def _cifar_records(rng, count):
+    """(bytes of the binary version, images as rows, columns, channels): a label, then planes of red, green and blue."""
+    images = rng.integers(256, size=(count, 32, 32, 3), dtype=np.uint8)
+    planes = images.transpose(0, 3, 1, 2).reshape(count, -1)
+    return np.column_stack([np.arange(count, dtype=np.uint8) % 10, planes]).tobytes(), images
+
+
+def test_cifar10_from_the_binary_version(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    (first, a), (second, b), (last, c) = (_cifar_records(rng, n) for n in (3, 2, 4))
+    (tmp_path / "data_batch_1.bin").write_bytes(first)
+    (tmp_path / "data_batch_4.bin").write_bytes(second)
+    (tmp_path / "test_batch.bin").write_bytes(last)
+    expected = np.concatenate([a, b, c]).reshape(9, 3072) / 127.5 - 1
+    assert np.array_equal(datasets.cifar10(tmp_path), expected)
+    assert np.array_equal(datasets.cifar10(tmp_path, limit=4), expected[:4])
+    assert datasets.photo_patches(stride=427)[0].shape == expected[0].shape
+    # as the archive unpacks, through the environment variable, and as a target
+    whole = tmp_path / "unpacked" / "cifar-10-batches-bin"
+    whole.mkdir(parents=True)
+    (whole / "test_batch.bin").write_bytes(last)
+    monkeypatch.setenv(datasets.FOLDER_VARIABLE, str(tmp_path / "unpacked"))
+    assert np.array_equal(TARGETS["cifar10"].law().points, expected[5:])
+
+
+def test_cifar10_is_refused_or_absent(tmp_path, monkeypatch):
+    monkeypatch.delenv(datasets.FOLDER_VARIABLE, raising=False)
+    with pytest.raises(DatasetUnavailable, match=r"data_batch_1\.bin.*EXACTDIFFUSION_DATA"):
+        datasets.cifar10()
+    (tmp_path / "data_batch_1").write_bytes(b"\x80\x04")  # the Python version, a pickle
+    with pytest.raises(DatasetUnavailable, match=r"holds none of data_batch_1\.bin"):
+        datasets.cifar10(tmp_path)
+    record, _ = _cifar_records(np.random.default_rng(1), 1)
+    for content in (b"", record[:-1], record + b"\0", bytes([10]) + record[1:]):
+        (tmp_path / "data_batch_1.bin").write_bytes(content)
+        with pytest.raises(ValueError, match=r"data_batch_1\.bin: .*records of 3073 bytes"):
+            datasets.cifar10(tmp_path)
+
+
 # synthetic targets
 
 
@@ -357,7 +399,7 @@ def test_bad_input_names_the_argument(name, call):
         call()
 
 
-@pytest.mark.parametrize("name", [t for t in TARGETS if t not in ("dino", "mnist", "fashion_mnist")])
+@pytest.mark.parametrize("name", [t for t in TARGETS if t not in ("dino", "mnist", "fashion_mnist", "cifar10")])
 def test_every_target_builds_the_law_it_announces(name):
     target = TARGETS[name]
     law = target.law()

@@ -6,9 +6,15 @@ about MNIST follows. ``conditional_mean.fitted_mixture(datasets.mnist(folder), 1
 at hand. Below -10 dB the chain's NMSE grows with T and exceeds 1, the error of estimating zero.
 """
 
-from exactdiffusion.studies.figures import Spot, curve_style, new_figure
+from exactdiffusion.studies.figures import Spot, helper
 
 SUMMARY = "stand-in for the conditional-mean paper's Fig. 2 bottom: NMSE and excess, mixture fitted to 8 x 8 digits"
+CAPTION = (
+    "On a mixture fitted to images the chain is again at the least error from 5 dB on; below −10 dB its excess "
+    "reaches 30 per cent, more than estimating zero would cost. Stand-in for Fig. 2 (bottom) of arXiv 2403.02957, "
+    "which fits 128 components to MNIST: here 32 full covariances are fitted to the 8 x 8 digits of scikit-learn. "
+    "Crosses as in the figure of the random mixture: no level meets the SNR within 0.1 dB."
+)
 PAPER = ("2403.02957", "2", "stand-in")
 PARAMETERS = {
     "components": 32,
@@ -44,24 +50,10 @@ def compute(parameters, progress):
 
 
 def draw(table, parameters):
-    """Left: NMSE; right: excess over the MMSE, with two standard errors."""
-    figure, (left, right) = new_figure(7.2, 3.7, columns=2)
-    for index, name in enumerate(dict.fromkeys(r["estimator"] for r in table)):
-        rows = sorted((r for r in table if r["estimator"] == name), key=lambda r: r["snr_db"])
-        look = {"color": "0.8", "linewidth": 6} if name == "CME" else curve_style(index - 1)  # a band: others lie on it
-        x = [r["snr_db"] for r in rows]
-        left.plot(x, [r["nmse"] for r in rows], label=name, **look)
-        if rows[0]["steps"]:
-            bars = [2 * r["excess_error"] for r in rows]
-            right.errorbar(x, [r["excess"] for r in rows], yerr=bars, elinewidth=0.7, capsize=1.5, **look)
-    for axes in (left, right):
-        axes.set_yscale("log")
-        axes.set_xlabel("SNR of the observation (dB)")
-    left.axhline(1, color="0.4", linewidth=0.7, linestyle=(0, (1, 2)))
-    left.set_ylim(5e-4, 3)
-    left.set_ylabel("NMSE (dotted: estimating 0)")
-    right.set_ylim(1e-7, 10)
-    right.set_ylabel("excess over the MMSE")
-    figure.suptitle("stand-in: mixture fitted to 8 x 8 digits (not MNIST)", fontsize=9)
-    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4)
-    return figure
+    """Left: NMSE; right: excess over the MMSE."""
+    chains = [T for T in (5, 50, 100, 300) if T in parameters["steps"]]
+    titles = (
+        "mixture fitted to 8 x 8 digits, not MNIST: the chain is on the least error",
+        "up to 30 % above the least error at low SNR, below 0.1 % from 5 dB on",
+    )
+    return helper("conditional_mean", "_nmse").draw_nmse(table, chains, chains[-1], titles)

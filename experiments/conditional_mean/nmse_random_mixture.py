@@ -12,9 +12,16 @@ with T is the mismatch between the SNR and the nearest level (T = 5, 10 above 10
 samples; here there are 2,000, and 400 where T = 10,000: the error of an excess is far below that of an NMSE.
 """
 
-from exactdiffusion.studies.figures import Spot, curve_style, new_figure
+from exactdiffusion.studies.figures import Spot, helper
 
 SUMMARY = "conditional-mean paper, Fig. 2 top: NMSE and excess over the MMSE versus SNR, random mixture N = 64, K = 128"
+CAPTION = (
+    "With 300 steps the chain of exact conditional means lies on the least error (CME) to within 7 per cent at every "
+    "SNR, and more steps do not close the gap: it is the limit's. Random mixture of 128 Gaussians in 64 dimensions, "
+    "as in Fig. 2 (top) of arXiv 2403.02957, 2000 observations. Right: the excess E|f − CME|² / MMSE with 95 % "
+    "intervals; crosses are SNRs that no level of the schedule meets within 0.1 dB, where the mismatch alone sets the"
+    " error."
+)
 PAPER = ("2403.02957", "2", "present")
 PARAMETERS = {
     "components": 128,
@@ -70,32 +77,10 @@ def compute(parameters, progress):
 
 
 def draw(table, parameters):
-    """Left: NMSE; right: MSE / MMSE - 1 with 95 % intervals."""
-    figure, (left, right) = new_figure(7.2, 3.8, columns=2)
-    # baselines, chains of more and more steps, the limit
-    ordered = sorted(table, key=lambda r: (r["estimator"] == "limit", r["steps"]))
-    for index, name in enumerate(dict.fromkeys(r["estimator"] for r in ordered)):
-        rows = sorted((r for r in table if r["estimator"] == name), key=lambda r: r["snr_db"])
-        # the CME is a band, since others lie on it, and the limit a line without marks
-        look = {"color": "0.8", "linewidth": 6} if name == "CME" else curve_style(index - 1)
-        look = {"color": "black", "linewidth": 0.9} if name == "limit" else look
-        label = "T → ∞ (limit ODE)" if name == "limit" else name
-        if rows[0]["steps"] in parameters["many_steps"]["steps"]:
-            look |= {"linestyle": "none", "markersize": 7, "markerfacecolor": "none"}
-        x = [r["snr_db"] for r in rows]
-        left.plot(x, [r["nmse"] for r in rows], label=label, **look)
-        if name not in ("CME", "LS", "LMMSE"):
-            bars = [1.96 * r["excess_error"] for r in rows]
-            right.errorbar(x, [r["excess"] for r in rows], yerr=bars, elinewidth=0.7, capsize=1.5, **look)
-    left.set_yscale("log")
-    left.set_ylim(5e-4, 3)
-    left.set_ylabel("NMSE")
-    left.set_title("error, all estimators")
-    right.set_yscale("log")
-    right.set_ylim(7e-7, 10)
-    right.set_ylabel("MSE / MMSE $-$ 1")
-    right.set_title("what the chain loses to the CME")
-    for axes in (left, right):
-        axes.set_xlabel("SNR of the observation (dB)")
-    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=5)
-    return figure
+    """Left: NMSE; right: excess over the MMSE, of chains and of the limit."""
+    chains = [T for T in (5, 50, 300, 1000) if T in parameters["steps"]]
+    titles = (
+        "with 300 steps the chain is on the least error",
+        "where a level meets the SNR, the excess is the limit's: more steps do not reduce it",
+    )
+    return helper("conditional_mean", "_nmse").draw_nmse(table, chains, min(300, chains[-1]), titles)

@@ -6,9 +6,16 @@ exact for every prior, and a Gaussian prior is exact for every number of steps (
 Quadrature over the observation: no sampling.
 """
 
-from exactdiffusion.studies.figures import Spot, curve_style, new_figure, plain_ticks
+from exactdiffusion.studies.figures import Spot, curve_style, legend_below, panels, plain_ticks, title
 
 SUMMARY = "conditional-mean paper: excess of the chain of exact stepwise means versus steps, 1-D priors (derived)"
+CAPTION = (
+    "The chain of exact conditional means does not converge to the CME as its number of steps grows: the excess rises"
+    " to a plateau, for every prior but the Gaussian. One-dimensional priors, SNR on the grid, quadrature without "
+    "sampling. Dashed: the limit from an independent solver of its equation; for two points it is the closed form 4 "
+    "Q(√SNR) − MMSE. One step is exact, and so is the Gaussian at every number of steps (excess 0 to rounding, not on"
+    " this axis)."
+)
 PAPER = ("2403.02957", "", "own")
 PARAMETERS = {
     "priors": {
@@ -84,25 +91,27 @@ def compute(parameters, progress):
 
 def draw(table, parameters):
     """One panel per SNR."""
-    figure, panels = new_figure(7.2, 3.3, columns=len(parameters["snr_db"]), sharey=True, squeeze=False)
-    for axes, snr_db in zip(panels[0], parameters["snr_db"]):
-        for index, prior in enumerate(parameters["priors"]):
+    figure, both = panels(2, 2.7, sharey=True)
+    for axes, snr_db in zip(both, parameters["snr_db"]):
+        priors = [name for name in parameters["priors"] if name != "Gaussian"]  # its excess is 0 to rounding
+        for index, prior in enumerate(priors):
             look = curve_style(index)
             rows = [r for r in table if r["prior"] == prior and r["snr_db"] == snr_db]
-            # one step is exact and the Gaussian is exact: drawn at the lower edge
-            curve = [(r["steps"], max(r["excess"], 2e-5)) for r in rows if r["steps"]]
-            axes.plot(*zip(*curve), label=prior, clip_on=False, **look)
+            axes.plot(*zip(*((r["steps"], r["excess"]) for r in rows if r["steps"] > 1)), label=prior, **look)
             limit = next(r["excess"] for r in rows if r["steps"] == 0)
-            if limit > 1e-12:
-                axes.axhline(limit, color=look["color"], linewidth=0.8, linestyle=(0, (4, 3)))
+            axes.axhline(limit, color=look["color"], linewidth=0.8, linestyle=(0, (4, 3)))
+        axes.plot([], [], color="0.4", linewidth=0.8, linestyle=(0, (4, 3)), label="limit, another solver")
         axes.set_xscale("log")
         axes.set_yscale("log")
-        axes.set_ylim(2e-5, 1)
-        plain_ticks(axes.xaxis, 1, max(parameters["steps"]), bases=(1,))
-        axes.set_xlabel("steps of the chain")
-        axes.set_title(f"SNR {snr_db} dB")
-    panels[0][0].set_ylabel("excess over the MMSE\n(lower edge: 0 to rounding)")
-    panels[0][1].plot([], [], color="0.4", linewidth=0.8, linestyle=(0, (4, 3)), label="limit, another solver")
-    handles = {label: h for axes in panels[0] for h, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=6, columnspacing=1.2, handlelength=2.4)
+        axes.set_ylim(2e-4, 1)
+        plain_ticks(axes.xaxis, 2, max(parameters["steps"]), bases=(1, 2))
+        axes.set_xlabel("steps of the chain (one step is exact)")
+        title(
+            axes,
+            f"SNR {snr_db} dB: "
+            + ("more steps, more excess, up to a plateau" if snr_db == 0 else "the same, at lower levels"),
+        )
+        axes.set_ylabel("excess over the least error")
+        axes.yaxis.set_tick_params(labelleft=True)
+    legend_below(figure, 5)
     return figure

@@ -9,9 +9,17 @@ verdicts, ``cause`` says what a finding was traced to: a cause counts where a ch
 or known slip, with the nearest coefficients at 20 steps. A verdict speaks of its settings, steps and targets only.
 """
 
-from exactdiffusion.studies.figures import Spot, new_figure
+from exactdiffusion.studies.figures import INK, Spot, curve_style, legend_below, panels, title
 
 SUMMARY = "exact verdicts on the samplers of diffusers, k-diffusion and smalldiffusion, several hundred settings"
+CAPTION = (
+    "Of 572 settings of the samplers of three libraries most do what they declare; 95 differ, most often in where "
+    "their grid ends. Verdicts from the exact law of the output on Gaussian targets: every scheduler of diffusers, "
+    "every sampler of k-diffusion, and smalldiffusion, over grids, final levels, predictions, orders and variants. "
+    "Left: order at which the law nears its limit, at up to 160 steps, each mark a setting (moved sideways by "
+    "library). The table names settings, verdicts and causes; a verdict speaks of its settings, steps and targets "
+    "only."
+)
 PAPER = ("", "", "own")
 PARAMETERS = {"libraries": ["diffusers", "k_diffusion", "smalldiffusion"], "steps": [5, 10, 20, 40, 80, 160]}
 QUICK = {"libraries": ["smalldiffusion"]}
@@ -199,32 +207,33 @@ def compute(parameters, progress):
 
 def draw(table, parameters):
     """Measured against declared order, and how many settings of each library have which verdict."""
-    figure, (left, right) = new_figure(6.75, 3.0, columns=2)
+    figure, (left, right) = panels(2, 2.9)
+
+    # measured against declared order
     libraries = list(dict.fromkeys(row["target"].split(":")[0] for row in table))
-    colours = ("#0072B2", "#D55E00", "#009E73")
+    left.plot([0.6, 4.4], [0.6, 4.4], color=INK, linewidth=0.8)
+    left.annotate("line: measured = declared", (2.35, 1.2), fontsize=7)
     for k, library in enumerate(libraries):
-        points = [
-            (row["declared"], row["order"])
-            for row in table
-            if row["target"].startswith(library + ":")
-            and row["declared"]
-            and row["order"] is not None
-            and row["order"] == row["order"]
-            and abs(row["order"]) < 9
-        ]
+        rows = [r for r in table if r["target"].startswith(library + ":") and r["declared"] and r["order"] is not None]
+        points = [(r["declared"], r["order"]) for r in rows if r["order"] == r["order"] and abs(r["order"]) < 9]
         if points:
             x = [float(p[0]) + 0.18 * (k - 1) for p in points]
-            left.plot(x, [p[1] for p in points], "o", color=colours[k], markersize=3, alpha=0.5, label=library)
-    left.plot([0.6, 4.4], [0.6, 4.4], color="#222222", linewidth=0.8, label="measured = declared")
-    left.set(xlabel="declared order", ylabel="order measured", title="Orders of the output law", xticks=[1, 2, 3, 4])
-    left.legend(loc="upper left")
-    words = {0: "agrees", 1: "differs", 2: "cannot be judged"}
+            marks = {**curve_style(k + 3), "linestyle": "none", "markersize": 3.5}
+            left.plot(x, [p[1] for p in points], **marks, label=library)
+    left.set(xlabel="declared order", ylabel="measured order", xticks=[1, 2, 3, 4])
+    title(left, "most lie on the line or above it, few fall short")
+
+    # verdicts by library
+    words = {0: "agrees with what it declares", 1: "differs", 2: "cannot be judged"}
     base = [0] * len(libraries)
-    for code, shade in zip(words, ("#009E73", "#D55E00", "#7F7F7F")):
+    for code, shade in zip(words, (2, 1, None)):
         counts = [sum(row["code"] == code and row["target"].startswith(name + ":") for row in table) for name in libraries]
-        right.barh(libraries, counts, left=base, color=shade, label=words[code])
+        colour = "0.75" if shade is None else curve_style(shade)["color"]
+        right.barh(libraries, counts, left=base, color=colour, label=words[code])
         base = [a + b for a, b in zip(base, counts)]
-    right.set(xlabel="settings", title=f"Verdicts on {len(table)} settings")
-    right.legend(loc="upper right")
-    figure.tight_layout()
+    right.set(xlabel="settings")
+    right.grid(axis="y", visible=False)
+    differ = sum(row["code"] == 1 for row in table)
+    title(right, f"{differ} of {len(table)} settings differ from what they declare", inset=0.9)
+    legend_below(figure, 3)
     return figure

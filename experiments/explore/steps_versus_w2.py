@@ -14,9 +14,16 @@ euler_maruyama:step=right`` gives that curve.
 from pathlib import Path
 
 from exactdiffusion.studies import sweepfile
-from exactdiffusion.studies.figures import Spot, curve_style, exact_draws_band, new_figure, plain_ticks
+from exactdiffusion.studies.figures import Spot, curve_style, exact_draws_band, legend_below, panels, plain_ticks, title
 
 SUMMARY = "number of steps versus W2 on the dino for eight samplers, with what exact draws score and intervals"
+CAPTION = (
+    "At five denoiser calls gradient estimation has little more than half the error of the next best sampler; from 40"
+    " calls on most samplers score what exact draws do, and more steps are not seen. Every sampler that asks for "
+    "denoisers alone, at its default parameters, on the dino with exact denoisers: VP linear schedule, 1000 samples, "
+    "mean of 8 seeds with 95 % intervals. Grey: exact draws of the target, mean and central 90 %. Heun takes 2N − 1 "
+    "calls."
+)
 PAPER = ("", "", "own")
 # The sweep is the file beside this one: ``exactdiffusion sweep experiments/explore/steps_versus_w2.toml`` runs it alone.
 _GRID = sweepfile.read(Path(__file__).with_suffix(".toml")).grids[0]
@@ -93,7 +100,7 @@ def draw(table, parameters):
 
     from exactdiffusion.distances.rates import t_interval
 
-    figure, axes = new_figure(6.6, 4.0)
+    figure, axes = panels(1, 3.5)
     names = list(dict.fromkeys(row["sampler"] for row in table if row["sampler"] != EXACT))
     for index, name in enumerate(names):
         points = []
@@ -103,17 +110,12 @@ def draw(table, parameters):
             points.append((cells[0]["oracle_calls"], mean, mean - low, high - mean))
         calls, mean, below, above = np.array(points).T
         # An interval that reaches 0 has no lower end on a logarithmic axis: it is cut at 1 % of the mean.
-        axes.errorbar(
-            calls,
-            mean,
-            yerr=[np.minimum(below, 0.99 * mean), above],
-            capsize=2,
-            elinewidth=0.8,
-            label=name.replace("_", " "),
-            **curve_style(index),
-        )
+        bars = {"yerr": [np.minimum(below, 0.99 * mean), above], "capsize": 1.5, "elinewidth": 0.7}
+        axes.errorbar(calls, mean, **bars, label=name.replace("_", " "), **curve_style(index))
     drawn = [row["w2"] for row in table if row["sampler"] == EXACT]
     exact_draws_band(axes, drawn)
+
+    # the axes
     axes.set_xscale("log")
     axes.set_yscale("log")
     most = max(row["oracle_calls"] for row in table)
@@ -122,10 +124,6 @@ def draw(table, parameters):
     plain_ticks(axes.yaxis, *axes.get_ylim())
     axes.set_xlabel("denoiser calls (N; Heun 2N − 1)")
     axes.set_ylabel(f"W₂ to the {parameters['target']} (data units)")
-    axes.set_title(
-        f"{parameters['target']}, {parameters['schedule'].replace('_', ' ')} schedule, "
-        f"{parameters['samples']} samples, {len(parameters['seeds'])} seeds, "
-        f"{100 * parameters['level']:g} % intervals"
-    )
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    title(axes, "gradient estimation is best at few calls; from 40 on most score what exact draws do")
+    legend_below(figure, 4)
     return figure

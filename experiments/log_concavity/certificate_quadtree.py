@@ -11,9 +11,16 @@ uneven weights .45, .05, .05, .45, v one per cent above the exact threshold, cla
 which log-concavity fails first when v decreases.
 """
 
-from exactdiffusion.studies.figures import Spot, new_figure
+from exactdiffusion.studies.figures import INK, Spot, curve_style, panels, title
 
 SUMMARY = "the quad-tree of two certificates of log-concavity in the plane, cells coloured by their proved bound"
+CAPTION = (
+    "A proof of log-concavity by a few hundred cells: on each the largest eigenvalue of the posterior covariance is "
+    "bounded from its four corners, and a cell is split until the bound meets the claim. Colour: proved bound over "
+    "the variance v; white: atoms. Left: the four atoms of the counterexample at σ² = .714, claim .99 v. Right: a "
+    "rectangle of uneven weights, v one per cent above the exact threshold; the cross is the point where log-"
+    "concavity fails first when v decreases. Shown is the middle of the ball; beyond the ball a closed bound holds."
+)
 PAPER = ("2305.19473", "", "own")
 PARAMETERS = {
     "clouds": {
@@ -127,73 +134,45 @@ def compute(parameters, progress):
 
 
 def draw(table, parameters):
-    """One panel per cloud, and its middle enlarged below."""
+    """One panel per cloud: the middle of its ball."""
     import numpy as np
     from matplotlib.collections import PatchCollection
-    from matplotlib.patches import Circle, Rectangle
+    from matplotlib.patches import Rectangle
 
     shown = parameters["shown"]
-    figure, axes = new_figure(3.6 * len(shown) + 0.5, 6.9, rows=2, columns=len(shown), squeeze=False)
-    for column, name in enumerate(shown):
+    figure, axes = panels(len(shown), 3.4)
+    for axis, name in zip(np.atleast_1d(axes), shown):
         rows = [r for r in table if r["cloud"] == name]
         setting = next(r for r in rows if r["what"] == "setting")
         radius, cells = setting["x"], [r for r in rows if r["what"] == "cell"]
-        q = parameters["clouds"][name]
-        atoms = np.array(q["atoms"])
 
-        # above the whole ball, below its centre enlarged
-        for row, axis in enumerate(axes[:, column]):
-            patches = []
-            for r in cells:
-                side = radius / 8 / 2 ** r["level"]
-                patches.append(Rectangle((r["i"] * side - radius, r["j"] * side - radius), side, side))
+        # the cells, coloured by their bound
+        patches = []
+        for r in cells:
+            side = radius / 8 / 2 ** r["level"]
+            patches.append(Rectangle((r["i"] * side - radius, r["j"] * side - radius), side, side))
+        collection = PatchCollection(patches, cmap="viridis", edgecolor="white", linewidth=0.25)
+        collection.set_array(np.array([r["bound"] for r in cells]))
+        collection.set_clim(0, 1)
+        axis.add_collection(collection)
 
-            # the cells, coloured by their bound
-            collection = PatchCollection(
-                patches, cmap="viridis", edgecolor="black", linewidth=0.12 if row == 0 else 0.3, rasterized=True
-            )
-            collection.set_array(np.array([r["bound"] for r in cells]))
-            collection.set_clim(0, 1)
-            axis.add_collection(collection)
+        # the atoms, and witnesses where the claim is false
+        atoms = np.array(parameters["clouds"][name]["atoms"])
+        axis.plot(*atoms.T, "o", color="white", markeredgecolor=INK, markersize=4.5, zorder=5)
+        for r in rows:
+            if r["what"] == "witness":
+                look = {"color": curve_style(1)["color"], "markeredgecolor": "white", "markersize": 7, "zorder": 6}
+                axis.plot(r["x"], r["y"], "X", **look)
 
-            # the atoms, and witnesses where the claim is false
-            axis.plot(
-                *atoms.T,
-                "o",
-                color="white",
-                markeredgecolor="black",
-                markersize=3.5 if row == 0 else 5.5,
-                zorder=5,
-                label="atoms",
-            )
-            for r in rows:
-                if r["what"] == "witness":
-                    axis.plot(
-                        r["x"],
-                        r["y"],
-                        "X",
-                        color="#D55E00",
-                        markeredgecolor="white",
-                        zorder=6,
-                        markersize=5 if row == 0 else 8,
-                    )
-
-            # the axes
-            limit = 1.05 * radius if row == 0 else 0.27 * radius
-            axis.set_xlim(-limit, limit)
-            axis.set_ylim(-limit, limit)
-            axis.set_aspect("equal")
-            axis.grid(False)
-            if row == 0:
-                axis.add_patch(Circle((0, 0), radius, fill=False, edgecolor="#D55E00", linewidth=1.2))
-                axis.set_title(
-                    f"{name}: {setting['i']} cells examined, {len(cells)} kept\nv = {setting['y']:.4g}, "
-                    f"claim {setting['bound']:g} v"
-                )
-            else:
-                axis.set_xlabel("y, coordinate 1")
-            axis.set_ylabel("coordinate 2" if column == 0 else "")
-
-    bar = figure.colorbar(collection, ax=axes, location="bottom", shrink=0.6, aspect=40, pad=0.02)
-    bar.set_label("proved bound of lammax Cov(Z | y) on the cell, over v; circle: closed bound beyond it; cross: witness")
+        # the axes
+        limit = 0.4 * radius
+        axis.set_xlim(-limit, limit)
+        axis.set_ylim(-limit, limit)
+        axis.set_aspect("equal")
+        axis.grid(False)
+        axis.set_xlabel("y, coordinate 1")
+        axis.set_ylabel("coordinate 2")
+        title(axis, f"{name}: proved with {len(cells)} cells, small where the bound is near the claim", inset=0.9)
+    bar = figure.colorbar(collection, ax=axes, location="bottom", shrink=0.5, aspect=40, pad=0.02)
+    bar.set_label("proved bound of λmax Cov(Z | y), over v")
     return figure

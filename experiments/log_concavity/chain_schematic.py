@@ -10,9 +10,16 @@ posterior's deviation. (f) density along the same line of the jump for m = 1, 4,
 output is not the noised law, its distance to the law of X is at most sigma sqrt(d/m).
 """
 
-from exactdiffusion.studies.figures import Spot, curve_style
+from exactdiffusion.studies.figures import INK, Spot, curve_style, legend_below, panels, title
 
 SUMMARY = "schematic of the chain: measurements, running mean, jump; laws of X and of the next measurement given the past"
+CAPTION = (
+    "Noise, average, jump: the posterior mean of X given m noisy measurements is drawn from a law that nears that of "
+    "X as m grows, while every law on the way is log-concave. Law of X: .2 N(−μ, I) + .8 N(μ, I), μ = (3, 3); σ² = "
+    "|μ|² − 1 = 17, the least noise for which all conditionals are log-concave (arXiv 2305.19473). Left: one "
+    "measurement; law of the next one (contours), posterior of X (blue), and the jump. Right: density of the jump "
+    "along (1, 1)/√2, exact inner laws; its distance to the law of X is at most σ√(d/m)."
+)
 PAPER = ("2305.19473", "", "stand-in")
 PARAMETERS = {
     "weights": [0.2, 0.8],
@@ -111,21 +118,14 @@ def compute(parameters, progress):
 
 
 def draw(table, parameters):
-    """Four panels of the plane, the run along the axis, the law of the jump."""
+    """Left: the plane after one measurement. Right: the law of the jump."""
     import math
 
     import numpy as np
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7.2, 5.0), layout="constrained")
-    FigureCanvasAgg(figure)
-    top, bottom = figure.subfigures(2, 1, height_ratios=(1.0, 1.25))
-    planes = top.subplots(1, len(parameters["panels"]), sharey=True)
-    run, laws = bottom.subplots(1, 2, width_ratios=(1.35, 1))
-    chain = [r for r in table if r["kind"] == "chain"]
-    half, R = parameters["half_gap"], parameters["half_gap"] * math.sqrt(2)
-    sigma2 = R**2 - 1
+    figure, (plane, laws) = panels(2, 3.2)
+    half = parameters["half_gap"]
+    R = half * math.sqrt(2)
     blue, orange, green = (curve_style(i)["color"] for i in range(3))
 
     def density(rows, x, y, extra):
@@ -135,92 +135,47 @@ def draw(table, parameters):
             value = value + r["weight"] / v * np.exp(-((x - r["x"]) ** 2 + (y - r["y"]) ** 2) / (2 * v))
         return value
 
-    side = np.linspace(-13, 13, 261)
+    # posterior of X and law of the next measurement, given the first
+    rows = [r for r in table if r["kind"] == "posterior" and r["m"] == 1]
+    side = np.linspace(-11, 11, 221)
     X, Y = np.meshgrid(side, side)
-    for index, (axes, m) in enumerate(zip(planes, parameters["panels"])):
-        rows = [r for r in table if r["kind"] == "posterior" and r["m"] == m]
-        inner, outer = density(rows, X, Y, 0.0), density(rows, X, Y, sigma2)
-        axes.contourf(
-            X,
-            Y,
-            inner / inner.max(),
-            levels=(0.02, 0.15, 0.4, 0.7, 1.001),
-            colors=("#e4effa", "#b8d4ee", "#7fb0de", "#3f86c4"),
-        )
-        axes.contour(X, Y, outer / outer.max(), levels=(0.05, 0.3, 0.7), colors=[green], linewidths=0.8)
-        before = chain[:m]
-        axes.plot(
-            [r["x"] for r in before],
-            [r["y"] for r in before],
-            "o",
-            color="0.35",
-            markersize=1.8,
-            markeredgewidth=0,
-            zorder=3,
-        )
-        if m:
-            axes.plot(
-                [r["mean_x"] for r in before], [r["mean_y"] for r in before], "-", color=orange, linewidth=0.9, zorder=4
-            )
-            r = before[-1]
-            axes.annotate(
-                "",
-                (r["xhat_x"], r["xhat_y"]),
-                (r["mean_x"], r["mean_y"]),
-                zorder=5,
-                arrowprops={
-                    "arrowstyle": "-|>",
-                    "color": "black",
-                    "linewidth": 1.0,
-                    "shrinkA": 0,
-                    "shrinkB": 0,
-                    "mutation_scale": 7,
-                },
-            )
-            axes.plot(r["mean_x"], r["mean_y"], "s", color=orange, markersize=3.5, zorder=5)
-            axes.plot(r["xhat_x"], r["xhat_y"], "*", color="black", markersize=5.5, zorder=6)
-        axes.plot([-half, half], [-half, half], "+", color="0.1", markersize=5, markeredgewidth=0.7, zorder=2)
-        axes.set_xlim(-13, 13)
-        axes.set_ylim(-13, 13)
-        axes.set_aspect("equal")
-        axes.set_xticks([-10, 0, 10])
-        axes.set_yticks([-10, 0, 10])
-        axes.grid(False)
-        axes.set_title(f"({'abcd'[index]}) m = {m}" + (": the prior" if m == 0 else ""))
-    planes[0].plot([], [], color=green, linewidth=0.8, label="law of the next measurement")
-    planes[0].plot([], [], "s", color="#7fb0de", markersize=6, label="law of X")
-    planes[0].plot([], [], "o", color="0.35", markersize=2.5, label="measurements")
-    planes[0].plot([], [], "s-", color=orange, linewidth=0.9, markersize=3.5, label="their mean")
-    planes[0].plot([], [], "*", color="black", markersize=5.5, label="jump")
-    top.legend(*planes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, handlelength=1.8)
+    inner, outer = density(rows, X, Y, 0.0), density(rows, X, Y, R**2 - 1)
+    shades = ("#e4effa", "#b8d4ee", "#7fb0de", "#3f86c4")
+    plane.contourf(X, Y, inner / inner.max(), levels=(0.02, 0.15, 0.4, 0.7, 1.001), colors=shades)
+    plane.contour(X, Y, outer / outer.max(), levels=(0.05, 0.3, 0.7), colors=[green], linewidths=0.8)
+    first = next(r for r in table if r["kind"] == "chain" and r["m"] == 1)
+    start, end = (first["mean_x"], first["mean_y"]), (first["xhat_x"], first["xhat_y"])
+    arrow = {"arrowstyle": "-|>", "color": INK, "linewidth": 1.2, "shrinkA": 3, "shrinkB": 3}
+    plane.annotate("", end, start, arrowprops=arrow, zorder=5)
+    plane.plot(*start, "s", color=orange, markersize=4.5, zorder=6)
+    plane.plot(*end, "*", color=INK, markersize=7, zorder=6)
+    for text, place, colour in (
+        ("measurement $y_1$", (1.2, -6.2), orange),
+        ("jump E[X | $y_1$]", (1.4, -1.0), INK),
+        ("posterior of X", (-2.5, 6.6), blue),
+        ("law of $y_2$ given $y_1$", (-8, -10), green),
+    ):
+        plane.annotate(text, place, fontsize=7, color=colour)
+    plane.set_xlim(-11, 11)
+    plane.set_ylim(-11, 11)
+    plane.set_aspect("equal")
+    plane.set_xticks([-10, 0, 10])
+    plane.set_yticks([-10, 0, 10])
+    plane.grid(False)
+    plane.set_xlabel("coordinate 1")
+    plane.set_ylabel("coordinate 2")
+    title(plane, "one measurement: the jump lands between the modes", inset=0.75)
 
-    m = np.array([r["m"] for r in chain])
-    along = lambda a, b: np.array([(r[a] + r[b]) / math.sqrt(2) for r in chain])  # noqa: E731
-    mean, jump, spread = along("mean_x", "mean_y"), along("xhat_x", "xhat_y"), np.array([r["spread"] for r in chain])
-    for mode in (-R, R):
-        run.axhline(mode, color="0.1", linewidth=0.7, linestyle=(0, (1, 2)))
-    run.plot(m, along("x", "y"), "o", color="0.45", markersize=1.8, markeredgewidth=0, label=r"$y_t$")
-    band = np.sqrt(sigma2 / m)
-    run.fill_between(m, mean - band, mean + band, color=orange, alpha=0.18, linewidth=0)
-    run.plot(m, mean, **{**curve_style(1), "marker": None}, label=r"mean $\pm\,\sigma/\sqrt{m}$")
-    run.fill_between(m, jump - spread, jump + spread, color=blue, alpha=0.22, linewidth=0)
-    run.plot(m, jump, **{**curve_style(0), "marker": None}, label=r"jump $\pm$ posterior deviation")
-    run.set_xscale("log", base=2)
-    ticks = [4**k for k in range(int(math.log(m[-1], 4)) + 1)]
-    run.set_xticks(ticks, [str(t) for t in ticks])
-    run.set_xlabel("m, measurements")
-    run.set_ylabel("coordinate along (1, 1)/√2")
-    run.set_title("(e) the run; dotted: the two modes")
-    run.legend(loc="best")
+    # the law of the jump
     for index, m in enumerate([*parameters["laws"], 0]):
         rows = [r for r in table if r["kind"] == "law" and r["m"] == m]
         look = {**curve_style(index), "marker": None}
         if m == 0:
-            look = {"color": "black", "linewidth": 2.2, "alpha": 0.35, "zorder": 1}
+            look = {"color": INK, "linewidth": 2.2, "alpha": 0.35, "zorder": 1}
         laws.plot([r["x"] for r in rows], [r["density"] for r in rows], label=f"jump, m = {m}" if m else "X", **look)
     laws.set_xlim(-R - 3.5, R + 3.5)
     laws.set_xlabel("coordinate along (1, 1)/√2")
     laws.set_ylabel("density")
-    laws.set_title("(f) law of the jump")
-    laws.legend(loc="upper left")
+    title(laws, "its law nears the law of X as m grows")
+    legend_below(figure, 5)
     return figure

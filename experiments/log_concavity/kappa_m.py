@@ -10,9 +10,15 @@ the constant R^2 sigma^2/tau^4; the cruder bound with L = 1/sigma^2 decays like 
 gained by more measurements). All at once it falls below 0 as soon as sigma^2/m < R^2 - tau^2: with sigma^2 = 5, at m = 6.
 """
 
-from exactdiffusion.studies.figures import Spot, curve_style, new_figure, plain_ticks
+from exactdiffusion.studies.figures import INK, Spot, curve_style, legend_below, panels, plain_ticks, title
 
 SUMMARY = "condition number kappa_m of the m-th conditional law: bound, tight instance, rate; least curvature against m"
+CAPTION = (
+    "The bound of Theorem 1 (arXiv 2305.19473) on the condition number of the m-th conditional law is attained by two"
+    " points of any weights, and falls like 1/m². X = Z + τ N with Z in the unit ball, τ² = .1, σ² = .9, the least "
+    "noise of (4.3). Right: the least curvature, in units of 1/σ² with σ² = 5: one at a time it never falls, all at "
+    "once it is negative from m = 6 on, so the joint law is no longer log-concave."
+)
 PAPER = ("2305.19473", "", "own")
 PARAMETERS = {
     "tau2": 0.1,
@@ -136,50 +142,47 @@ def compute(parameters, progress):
 
 
 def draw(table, parameters):
-    """kappa_m, kappa_m - 1, least curvatures."""
+    """Left: kappa_m - 1 and its bounds. Right: least curvatures."""
     import numpy as np
 
-    figure, (kappa, excess, curvature) = new_figure(7.2, 3.6, columns=3)
-    tau2, sigma2 = parameters["tau2"], parameters["sigma2"]
+    figure, (excess, curvature) = panels(2, 2.9)
+
+    # the bound, the cruder one, and the laws
     rows = [r for r in table if r["panel"] == "kappa" and r["law"] == "two points"]
     m = np.array([r["m"] for r in rows], dtype=float)
-    bound = np.array([r["bound"] for r in rows])
-    kappa.plot(m, bound, color="black", linewidth=1.4, label="bound of Thm 1", zorder=1)
-    excess.plot(m, bound - 1, color="black", linewidth=1.4, zorder=1)
-    excess.plot(m, [r["crude"] - 1 for r in rows], color="0.5", linewidth=1.0, linestyle=(0, (5, 1.5)))
-    far = m[m >= 5]
-    excess.plot(far, sigma2 / tau2**2 / far**2, color="0.5", linewidth=1.0, linestyle=(0, (1, 2)))
-    kappa.plot([], [], color="0.5", linewidth=1.0, linestyle=(0, (5, 1.5)), label="with L = 1/σ²: rate 1/m")
-    kappa.plot([], [], color="0.5", linewidth=1.0, linestyle=(0, (1, 2)), label="R²σ²/(τ⁴m²)")
+    excess.plot(m, [r["bound"] - 1 for r in rows], color=INK, linewidth=1.3, zorder=1, label="bound of Theorem 1")
+    crude = {"color": "0.5", "linewidth": 1.0, "linestyle": (0, (5, 1.5))}
+    excess.plot(m, [r["crude"] - 1 for r in rows], **crude, label="bound by L = 1/σ²: 1/m")
     for index, name in enumerate(parameters["clouds"]):
         rows = [r for r in table if r["panel"] == "kappa" and r["law"] == name]
         look = {**curve_style(index), "linestyle": "none"}
-        kappa.plot([r["m"] for r in rows], [r["kappa"] for r in rows], label=name, **look)
-        excess.plot([r["m"] for r in rows], [r["excess"] for r in rows], **look)
-    for axes in (kappa, excess):
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        axes.set_xlabel("m, measurements")
-        plain_ticks(axes.xaxis, 1.8, 2200, (1,))
-    kappa.set_xlim(1.7, 130)
-    plain_ticks(kappa.xaxis, 1.7, 130, (1, 2, 5))
-    plain_ticks(kappa.yaxis, 1, 6)
-    kappa.set_ylabel("condition number κ")
-    kappa.set_title("(a) κ of the m-th law")
+        excess.plot([r["m"] for r in rows], [r["excess"] for r in rows], **look, label=name)
+    excess.set_xscale("log")
+    excess.set_yscale("log")
+    excess.set_xlabel("number of measurements m")
+    plain_ticks(excess.xaxis, 1.8, 2200, (1,))
     excess.set_yticks([1e-4, 1e-2, 1], ["$10^{-4}$", "$10^{-2}$", "1"])
     excess.set_yticks([], minor=True)
-    excess.set_ylabel("κ − 1")
-    excess.set_title("(b) rate 1/m²")
-    for index, name in enumerate(("one at a time", "one at a time, atoms", "all at once")):
+    excess.set_ylabel("condition number κ − 1")
+    title(excess, "two points attain the bound; it falls like 1/m²")
+
+    # the least curvature
+    names = ("one at a time", "one at a time, atoms", "all at once")
+    texts = ("one at a time", "one at a time, atoms (τ = 0)", "all at once")
+    for index, (name, text) in enumerate(zip(names, texts)):
         rows = [r for r in table if r["panel"] == "curvature" and r["law"] == name]
-        look = curve_style(index + 4)
-        curvature.plot([r["m"] for r in rows], [r["curvature"] for r in rows], label=f"(c) {name}", **look)
-    curvature.axhline(0, color="black", linewidth=0.9)
+        curvature.plot([r["m"] for r in rows], [r["curvature"] for r in rows], **curve_style(index + 4))
+        at = rows[-1]["m"], rows[-1]["curvature"]
+        shift = ((0, 5), (0, -11), (-12, 2))[index]
+        colour = curve_style(index + 4)["color"]
+        curvature.annotate(text, at, textcoords="offset points", xytext=shift, ha="right", fontsize=7, color=colour)
+    curvature.axhline(0, color=INK, linewidth=0.9)
+    curvature.annotate("log-concave above 0", (1, 0), textcoords="offset points", xytext=(0, -9), fontsize=7)
     curvature.set_xscale("log", base=2)
     curvature.set_xticks([1, 2, 4, 8, 16, 32], ["1", "2", "4", "8", "16", "32"])
-    curvature.set_xlabel("m, measurements")
-    curvature.set_ylabel("σ² × least eigenvalue of −Hess log p")
-    curvature.set_title(f"(c) σ² = {parameters['joint_sigma2']:g}: log-concave?")
-    (left, names), (right, others) = (axes.get_legend_handles_labels() for axes in (kappa, curvature))
-    figure.legend([*left, *right], [*names, *others], loc="outside lower center", ncols=4)
+    curvature.set_ylim(-2, 1.35)
+    curvature.set_xlabel("number of measurements m")
+    curvature.set_ylabel("least curvature × σ²")
+    title(curvature, f"σ² = {parameters['joint_sigma2']:g}: all at once loses log-concavity at m = 6")
+    legend_below(figure, 3)
     return figure

@@ -12,9 +12,15 @@ The Langevin walks keep the half and half of their start at any budget that can 
 forgets it with its first walk. Step biases: ULA's does not vanish with m.
 """
 
-from exactdiffusion.studies.figures import Spot, curve_style, new_figure, plain_ticks
+from exactdiffusion.studies.figures import Spot, curve_style, legend_below, panels, plain_ticks, title
 
 SUMMARY = "tunnelling: weight of the minor mode versus gradient calls and versus d, one-at-a-time chains and Langevin walks"
+CAPTION = (
+    "One-at-a-time chains give the minor mode its weight .2; Langevin walks on the law itself keep the half and half "
+    "of their start, at any budget that can be run. Two Gaussians with weights .2 and .8 at distance 6√d (arXiv "
+    "2305.19473, Section 5.2); every chain starts from N(0, σ*² I). Bars: one standard error. Inner walks: MALA, ULA "
+    "(whose bias .01 does not vanish) and underdamped Langevin; the random numbers are the same at every d."
+)
 PAPER = ("2305.19473", "4", "stand-in")
 PARAMETERS = {
     "dims": [1, 2, 4, 8, 32],
@@ -117,13 +123,14 @@ def compute(parameters, progress):
 
 
 def draw(table, parameters):
-    """Left: against the budget at d = 32. Right: against d at the full budget."""
-    figure, (left, right) = new_figure(7.4, 3.6, columns=2, sharey=True)
+    """Left: against the budget at the largest d. Right: against d at the full budget."""
+    figure, (left, right) = panels(2, 2.8, sharey=True)
+    names = {"OAT": "one at a time", "Langevin": "Langevin on the law"}
     for axes, part, x in ((left, "budget", "calls"), (right, "dimension", "d")):
+        # every sampler with every inner walk
         for s, sampler in enumerate(parameters["samplers"]):
             for k, name in enumerate(parameters["walks"]):
                 rows = [r for r in table if r["part"] == part and r["sampler"] == sampler and r["walk"] == name]
-                look = curve_style(3 * s + k)
                 shift = 1.0 if part == "budget" else 1 + 0.05 * (k - 1)
                 axes.errorbar(
                     [r[x] * shift for r in rows],
@@ -131,21 +138,36 @@ def draw(table, parameters):
                     yerr=[r["error"] for r in rows],
                     elinewidth=0.8,
                     capsize=1.5,
-                    label=f"{sampler}, {name}",
-                    **look,
+                    label=f"{names[sampler]}, {name}",
+                    **curve_style(3 * s + k),
                 )
-        axes.axhline(W, color="0.35", linewidth=0.9, label="truth, .2")
+        axes.axhline(W, color="0.35", linewidth=0.9)
+        axes.annotate(
+            "truth: .2",
+            (0.99, W),
+            xycoords=axes.get_yaxis_transform(),
+            xytext=(0, -9),
+            textcoords="offset points",
+            ha="right",
+            fontsize=7,
+        )
         axes.set_xscale("log")
+        axes.set_ylabel("weight of the minor mode")
+        axes.yaxis.set_tick_params(labelleft=True)
+
+    # the axes
     left.set_ylim(0, 0.6)
     left.set_xlabel("gradient calls per chain")
-    left.set_ylabel("weight of the minor mode")
-    left.set_title(f"d = {parameters['budget_d']}")
-    right.set_xlabel("d")
+    title(left, f"d = {parameters['budget_d']}: more calls do not help Langevin")
+    right.set_xlabel("dimension d")
     inner = {q["inner"] * parameters["measurements"] for q in parameters["walks"].values()}
-    right.set_title(f"after {parameters['baseline_budget']} calls (OAT: {min(inner)} to {max(inner)})")
+    calls = f"{min(inner)} to {max(inner)} calls"
+    title(
+        right,
+        f"Langevin ({parameters['baseline_budget']} calls) is right at d = 1 alone; one at a time ({calls}) at every d",
+    )
     plain_ticks(right.xaxis, min(parameters["dims"]), max(parameters["dims"]), bases=(1, 2, 4, 8))
     right.set_xticks(parameters["dims"], [str(d) for d in parameters["dims"]])
     plain_ticks(left.xaxis, min(parameters["budgets"]), parameters["baseline_budget"])
-    handles, labels = left.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4)
+    legend_below(figure, 3)
     return figure

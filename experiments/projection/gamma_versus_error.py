@@ -12,9 +12,16 @@ against the value sqrt(n) sigma_0 that exact projections leave (Theorem 4.1); it
 mixture fills the plane, so there it is the rms difference to the exact flow from the same start (Heun, ``reference_steps``).
 """
 
-from exactdiffusion.studies.figures import Spot, curve_style, new_figure
+from exactdiffusion.studies.figures import Spot, curve_style, legend_below, panels, plain_ticks, title
 
 SUMMARY = "gradient estimation: gamma and steps versus W2 and distance to support, exact-oracle stand-in for the FID tables"
+CAPTION = (
+    "Gradient estimation pays at few steps: with γ near 1.75 five steps reach the score of exact draws on the dino, "
+    "where DDIM (γ = 1) is at three times that; the best γ depends on the law. Exact denoisers; stand-in for the FID "
+    "tables and FID against γ of arXiv 2306.04848. Left: W2, mean of the seeds; grey: exact draws. Right: rms "
+    "difference to the exact flow on a ring of Gaussians, least at γ = 1.5. Rings: settings of the released code for "
+    "CelebA. On the digits and patches (table) W2 is that of exact draws for γ up to 2 and rises beyond."
+)
 PAPER = ("2306.04848", "appendix", "stand-in")
 PARAMETERS = {
     "targets": ["digits", "photo_patches", "rings", "dino"],
@@ -114,65 +121,37 @@ def compute(parameters, progress):
 
 
 def draw(table, parameters):
-    """One column per target; error against gamma, a curve per N."""
+    """Left: W2 on the dino. Right: difference to the exact flow on the ring mixture."""
     import numpy as np
 
-    targets = parameters["targets"]
-    figure, panels = new_figure(7.2, 4.6, rows=2, columns=len(targets), sharex=True, squeeze=False)
-    for column, target in enumerate(targets):
+    figure, both = panels(2, 2.9)
+    texts = {
+        "dino": "dino: at N = 5 γ = 1.75 has a third of the error of DDIM",
+        "rings": "ring of Gaussians: γ = 1.5 is best at every N",
+    }
+    for axes, target, value in zip(both, ("dino", "rings"), ("w2", "distance")):
         rows = [r for r in table if r["target"] == target]
-        drawn = np.array([r["w2"] for r in rows if r["setting"] == _EXACT])
-        left = next(r["distance"] for r in rows if r["setting"] == _EXACT)
-        upper, lower = panels[:, column]
-        for axes, value in ((upper, "w2"), (lower, "distance")):
-            for index, steps in enumerate(parameters["steps"]):
-                look = curve_style(index)
-                curve = [r for r in rows if r["setting"] == "cifar" and r["steps"] == steps]
-                axes.plot([r["gamma"] for r in curve], [r[value] for r in curve], label=f"N = {steps}", **look)
-                own = next(r for r in rows if r["setting"] == "celeba" and r["steps"] == steps)
-                axes.plot(
-                    own["gamma"],
-                    own[value],
-                    "x",
-                    color=look["color"],
-                    markersize=8,
-                    markeredgewidth=1.6,
-                    zorder=5,
-                    label="CelebA settings" if index == 0 else None,
-                )
-            axes.set_yscale("log")
-            _plain_ticks(axes)
-        upper.axhspan(drawn.min(), drawn.max(), color="0.82", zorder=0, label=f"W₂ of exact draws, {len(drawn)} runs")
-        if left is not None:
-            lower.axhline(
-                left,
-                color="0.35",
-                linewidth=0.9,
-                linestyle=(0, (1, 2)),
-                zorder=1,
-                label="$\\sqrt{n}\\,\\sigma_0$ (exact projection)",
-            )
-        upper.set_title(_TITLES.get(target, target))
-        lower.set_xlabel("γ (1: DDIM)")
-        lower.set_xticks([1, 1.5, 2, 2.5, 3], ["1", "", "2", "", "3"])
-        if left is None:
-            lower.set_title("rms difference to exact flow", fontsize=7)
-    panels[0][0].set_ylabel("W₂ to the data (data units)")
-    panels[1][0].set_ylabel("rms distance to support\n(data units)")
-    handles = dict(zip(*reversed(panels[0][0].get_legend_handles_labels())))
-    handles |= dict(zip(*reversed(panels[1][0].get_legend_handles_labels())))
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4)
+
+        # a curve per number of steps, and the settings of the released code
+        for index, steps in enumerate(parameters["steps"]):
+            look = curve_style(index)
+            curve = [r for r in rows if r["setting"] == "cifar" and r["steps"] == steps]
+            axes.plot([r["gamma"] for r in curve], [r[value] for r in curve], label=f"N = {steps}", **look)
+            own = next(r for r in rows if r["setting"] == "celeba" and r["steps"] == steps)
+            ring = {"color": look["color"], "markersize": 9, "markerfacecolor": "none", "markeredgewidth": 1.1}
+            axes.plot(own["gamma"], own[value], "o", **ring)
+        if value == "w2":
+            drawn = np.array([r["w2"] for r in rows if r["setting"] == _EXACT])
+            axes.axhspan(drawn.min(), drawn.max(), color="0.85", zorder=0, label=f"exact draws, range of {len(drawn)} runs")
+
+        # the axes
+        axes.set_yscale("log")
+        plain_ticks(axes.yaxis, *axes.get_ylim())
+        axes.set_xlabel("extrapolation γ (1: DDIM)")
+        axes.set_xticks([1, 1.5, 2, 2.5, 3])
+        title(axes, texts[target])
+    both[0].set_ylabel("W₂ to the data (data units)")
+    both[1].set_ylabel("rms difference to the exact flow")
+    both[1].plot([], [], "o", color="0.3", markersize=9, markerfacecolor="none", label="settings for CelebA")
+    legend_below(figure, 6)
     return figure
-
-
-def _plain_ticks(axes):
-    """Plain numbers: 1, 2, 5 times powers of ten, or round numbers where a panel spans less than a factor 5."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
-
-    low, high = axes.get_ylim()
-    narrow = high < 5 * low
-    axes.yaxis.set_major_locator(MaxNLocator(4) if narrow else LogLocator(subs=(1, 2, 5) if high < 30 * low else (1,)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
-    if narrow:
-        axes.yaxis.set_minor_locator(NullLocator())

@@ -11,9 +11,17 @@ Marks: measured on products of d circles (median, 5 and 95 % of ``draws``). Line
 (n-d)/2). Dashed: sqrt(d/n), the root mean square of the sine, the law of the oracle denoising bound (Proposition 3.1).
 """
 
-from exactdiffusion.studies.figures import INK, Spot, curve_style, new_figure
+from exactdiffusion.studies.figures import INK, Spot, curve_style, legend_below, panels, title
 
 SUMMARY = "denoising as projection: low noise, high noise, a DDIM path; angle of the noise to the normal space (Fig. 1)"
+CAPTION = (
+    "Denoising is approximate projection: (a) little noise lies nearly along the normal of the data set K, so the "
+    "point it came from is nearly the projection; (b) from far away K lies in one direction, so any estimate in its "
+    "hull will do; (c) a DDIM path with the exact denoiser of points on a curve starts towards their mean and ends at"
+    " a projection. As Fig. 1 of arXiv 2306.04848, computed. Right: the angle between Gaussian noise in R^n and the "
+    "normal space of a d-dimensional set (median, 5 and 95 % of the draws); lines: exact median; dashed: the angle "
+    "whose sine is √(d/n) (Proposition 3.1)."
+)
 PAPER = ("2306.04848", "1", "present")
 PARAMETERS = {
     "vertices": 360,
@@ -128,77 +136,65 @@ def _project_polygon(x, closed):
 
 
 def draw(table, parameters):
-    """Four panels; the three pictures keep equal scales on both axes."""
+    """Left: the three pictures. Right: the angle of the noise to the normal space."""
     import numpy as np
 
-    figure, panels = new_figure(7.0, 5.6, rows=2, columns=2)
-    low, high, path, law = panels.ravel()
+    figure, (pictures, law) = panels(2, 3.5)
+
+    # three pictures in one panel, each moved and scaled into its place
+    place = {"a": ((0.0, 1.75), 0.46), "b": ((2.0, 1.85), 0.58), "c": ((0.75, 0.0), 0.47)}
+    corner = {"a": (-0.75, -1.35), "b": (-0.8, -0.75), "c": (-1.5, -1.6)}
 
     def get(panel, series):
-        return np.array([(r["x"], r["y"]) for r in table if r["panel"] == panel and r["series"] == series]).T
+        points = np.array([(r["x"], r["y"]) for r in table if r["panel"] == panel and r["series"] == series])
+        if panel in place:
+            at, scale = place[panel]
+            points = np.array(at) + scale * (points - np.array(corner[panel]))
+        return points.T
 
-    for axes, panel, title in (
-        (low, "a", "(a) little noise"),
-        (high, "b", "(b) much noise"),
-        (path, "c", "(c) DDIM, ideal denoiser"),
-    ):
-        axes.fill(*get(panel, "curve"), facecolor="none", edgecolor="#0072B2", linewidth=1.6)
-        axes.set_aspect("equal")
-        axes.set_title(title)
-        axes.grid(visible=False)
-        axes.set_xticks([])
-        axes.set_yticks([])
+    blue, orange = curve_style(0)["color"], curve_style(1)["color"]
+    for panel in "abc":
+        pictures.fill(*get(panel, "curve"), facecolor="none", edgecolor=blue, linewidth=1.3)
+    for at, text in (((0.0, 3.1), "(a) little noise"), ((2.0, 3.1), "(b) much noise"), ((0.0, 1.25), "(c) DDIM path")):
+        pictures.annotate(text, at, fontsize=8)
 
-    low.plot(*get("a", "tangent"), color="0.5", linewidth=0.9, linestyle="--")
-    low.plot(*get("a", "normal"), color="0.5", linewidth=0.9, linestyle=(0, (1, 1.5)))
+    # (a) the noise, its projection, tangent and normal
+    pictures.plot(*get("a", "tangent"), color="0.5", linewidth=0.8, linestyle="--")
+    pictures.plot(*get("a", "normal"), color="0.5", linewidth=0.8, linestyle=(0, (1, 1.5)))
     x0, x, p = (get("a", s)[:, 0] for s in ("x0", "x", "projection"))
-    _arrow(low, x0, x, "#D55E00")
-    _arrow(low, x, p, INK, dashes=True)
-    for point, text, shift in (
-        (x0, "$x_0$", (-16, -10)),
-        (x, "$x_\\sigma=x_0+\\sigma e$", (-30, 7)),
-        (p, "$p(x_\\sigma)$", (-34, 3)),
-    ):
-        _dot(low, point, text, shift)
-    _note(low, get("a", "tangent")[:, 0], "tangent", (6, 0))
-    _note(low, get("a", "normal")[:, 1], "normal", (2, -9))
-    _note(low, (0.1, -0.1), "K", (0, 0), 11)
-    low.set_xlim(-0.75, 3.35)
-    low.set_ylim(-1.35, 1.53)
+    _arrow(pictures, x0, x, orange)
+    _arrow(pictures, x, p, INK, dashes=True)
+    for point, text, shift in ((x0, "$x_0$", (-11, -9)), (x, "$x_\\sigma$", (4, 1)), (p, "$p(x_\\sigma)$", (-26, 3))):
+        _dot(pictures, point, text, shift)
 
-    high.fill(*get("b", "curve"), facecolor="#cfe3f1", edgecolor="none", zorder=0)
-    high.plot(*get("b", "cone"), color="0.6", linewidth=0.8, linestyle=(0, (1, 1.5)))
+    # (b) the whole set in one direction
+    pictures.fill(*get("b", "curve"), facecolor="#cfe3f1", edgecolor="none", zorder=0)
+    pictures.plot(*get("b", "cone"), color="0.6", linewidth=0.7, linestyle=(0, (1, 1.5)))
     x, p, mean = (get("b", s)[:, 0] for s in ("x", "projection", "mean"))
-    _arrow(high, x, mean, "#D55E00")
-    _arrow(high, x, p, INK, dashes=True)
-    _dot(high, x, "$x_\\sigma$", (6, 2))
-    _dot(high, p, "$p(x_\\sigma)$", (9, -9))
-    _dot(high, mean, "$E[x_0\\mid x_\\sigma]$ ≈ mean of K", (-20, -24), filled=False)
-    _note(high, (-0.2, 0.2), "K", (-10, 4), 11)
-    high.set_xlim(-0.8, 2.5)
-    high.set_ylim(-0.75, 1.56)
+    _arrow(pictures, x, mean, orange)
+    _arrow(pictures, x, p, INK, dashes=True)
+    _dot(pictures, x, "$x_\\sigma$", (-14, 2))
+    _dot(pictures, p, "$p(x_\\sigma)$", (5, -6))
+    _dot(pictures, mean, "mean of K", (-16, -17), filled=False)
 
+    # (c) a path of the sampler
     states, estimates = get("c", "path"), get("c", "estimates")
-    for k in range(estimates.shape[1]):
-        path.plot([states[0, k], estimates[0, k]], [states[1, k], estimates[1, k]], color="0.75", linewidth=0.6, zorder=0)
-    path.plot(*states, marker="o", color="#D55E00", label="states $x_t$")
-    path.plot(
-        *estimates,
-        marker="s",
-        linestyle="none",
-        color=INK,
-        markerfacecolor="white",
-        markersize=3.5,
-        label="estimates $\\hat{x}(x_t,\\sigma_t)$",
-    )
-    _note(path, states[:, 0], "$x_N$", (-18, 0))
-    _note(path, states[:, -1], "$x_0$", (2, -13))
-    path.legend(loc="lower right")
-    path.set_xlim(-1.5, 2.9)
-    path.set_ylim(-1.6, 1.5)
+    pictures.plot(*states, marker="o", color=orange, markersize=3, label="DDIM states $x_t$")
+    hollow = {"color": INK, "markerfacecolor": "white", "markersize": 3}
+    pictures.plot(*estimates, "s", **hollow, label="estimates $\\hat{x}(x_t,\\sigma_t)$")
+    _note(pictures, states[:, 0], "$x_N$", (4, 0))
+    _note(pictures, states[:, -1], "$x_0$", (2, -10))
+    pictures.set_aspect("equal")
+    pictures.grid(visible=False)
+    pictures.set_xticks([])
+    pictures.set_yticks([])
+    pictures.set_xlim(-0.1, 4.0)
+    pictures.set_ylim(-0.1, 3.35)
+    title(pictures, "the denoiser moves towards the projection on K")
 
+    # the law of the angle
     for index, d in enumerate(parameters["dimensions"]):
-        look = curve_style(index)
+        look = curve_style(index + 4)
         n, middle = get("d", f"measured d={d} q50")
         q05, q95 = (get("d", f"measured d={d} q{q}")[1] for q in ("05", "95"))
         law.errorbar(
@@ -206,21 +202,16 @@ def draw(table, parameters):
             middle,
             yerr=[middle - q05, q95 - middle],
             linestyle="none",
-            capsize=2,
-            elinewidth=0.8,
+            capsize=1.5,
+            elinewidth=0.7,
             marker=look["marker"],
             color=look["color"],
             markerfacecolor=look["markerfacecolor"],
             label=f"d = {d}",
         )
         law.plot(*get("d", f"exact d={d} q50"), color=look["color"], linewidth=0.9)
-        law.plot(
-            *get("d", f"law d={d}"),
-            color="0.3",
-            linewidth=1.0,
-            linestyle="--",
-            label="$\\sqrt{d/n}$" if index == 0 else None,
-        )
+        dashed = {"color": "0.3", "linewidth": 0.9, "linestyle": "--"}
+        law.plot(*get("d", f"law d={d}"), **dashed, label="sine √(d/n)" if index == 0 else None)
     law.set_xscale("log", base=2)
     law.set_yscale("log")
     law.set_xticks(ticks := [4, 16, 64, 256, 1024, 4096], [str(t) for t in ticks])
@@ -228,9 +219,9 @@ def draw(table, parameters):
     law.set_yticks([], minor=True)
     law.set_ylim(0.05, 110)
     law.set_xlabel("ambient dimension n")
-    law.set_ylabel("angle to normal space (degrees)")
-    law.set_title("(d) noise is nearly normal to K")
-    law.legend(loc="lower left", ncols=2)
+    law.set_ylabel("angle to the normal space (degrees)")
+    title(law, "in high dimension noise is nearly normal to K")
+    legend_below(figure, 6)
     return figure
 
 
@@ -242,18 +233,19 @@ def _arrow(axes, start, end, color, dashes=False):
         arrowprops={
             "arrowstyle": "-|>",
             "color": color,
-            "linewidth": 1.4,
+            "linewidth": 1.1,
             "shrinkA": 0,
             "shrinkB": 2,
+            "mutation_scale": 8,
             "linestyle": (0, (3, 2)) if dashes else "-",
         },
     )
 
 
 def _dot(axes, point, text, shift, filled=True):
-    axes.plot(*point, "o", color=INK, markersize=4, markerfacecolor=INK if filled else "white", zorder=4)
+    axes.plot(*point, "o", color=INK, markersize=3.2, markerfacecolor=INK if filled else "white", zorder=4)
     _note(axes, point, text, shift)
 
 
-def _note(axes, point, text, shift, size=8.5):
-    axes.annotate(text, point, textcoords="offset points", xytext=shift, fontsize=size)
+def _note(axes, point, text, shift):
+    axes.annotate(text, point, textcoords="offset points", xytext=shift, fontsize=7)

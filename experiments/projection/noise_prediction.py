@@ -7,9 +7,17 @@ sqrt(n) at x_0 + sigma eps, over training times; its root mean square is sqrt(MM
 conditional mean. Bound: the error of the best linear denoiser, exact from the covariance of the data; the MMSE is below it.
 """
 
-from exactdiffusion.studies.figures import Spot, curve_style, new_figure
+from exactdiffusion.studies.figures import Spot, curve_style, legend_below, panels, title
 
 SUMMARY = "size of the predicted noise along DDIM-100 and its error versus time, ideal denoiser (P. & Y., appendix)"
+CAPTION = (
+    "The noise that the ideal denoiser predicts has the size √n that the theory wants, within 2 per cent in 3072 "
+    "dimensions and 20 in 64, and its error is far below that of the best linear denoiser once the noise is small. "
+    "Plots of the appendix of arXiv 2306.04848 that need no network, on digits (n = 64) and colour patches of "
+    "photographs (n = 3072). Left: along 100 DDIM steps, mean and 5 to 95 % of the trajectories. Right: at x_0 + σ ε,"
+    " root mean square = √(MMSE/(nσ²)); dashed: best linear denoiser, exact from the covariance. Values below 10⁻³ "
+    "are not drawn."
+)
 PAPER = ("2306.04848", "appendix", "stand-in")
 PARAMETERS = {
     "data": ["digits", "photo_patches"],
@@ -101,55 +109,36 @@ def _spectrum(points):
 
 
 def draw(table, parameters):
-    """One row per data set: histogram of sizes, error against training time."""
-    import numpy as np
+    """Left: size of the predicted noise. Right: its error, and that of the best linear denoiser."""
+    figure, (size, error) = panels(2, 2.9)
+    names = {"digits": "digits, n = 64", "photo_patches": "photo patches, n = 3072"}
+    for index, data in enumerate(parameters["data"]):
+        look = {**curve_style(2 * index), "linestyle": "-"}
 
-    count_data = len(parameters["data"])
-    figure, panels = new_figure(6.8, 2.5 * count_data + 0.3, rows=count_data, columns=2, squeeze=False)
-    for (size, error), data in zip(panels, parameters["data"]):
-        low, high, count = parameters["bins"][data]
-        edges = np.linspace(low, high, count + 1)
-        rows = [r for r in table if r["data"] == data and r["part"] == "size"]
-        lines = [r for r in rows if r["bin"] < 0]
-        image = np.zeros((count, len(lines)))
-        for r in rows:
-            if r["bin"] >= 0:
-                image[r["bin"], r["i"]] = r["count"]
-        image /= image.max(axis=0)
-        sigma = np.array([r["sigma"] for r in lines])
-        middle = np.sqrt(sigma[1:] * sigma[:-1])
-        borders = np.concatenate([[sigma[0] ** 2 / middle[0]], middle, [sigma[-1] ** 2 / middle[-1]]])
-        shown = np.ma.masked_equal(image, 0)
-        mesh = size.pcolormesh(borders, edges, shown, cmap="Blues", vmin=0, vmax=1, linewidth=0, rasterized=True)
-        size.plot(sigma, [r["mean"] for r in lines], color="black", linewidth=1.2, label="mean")
-        size.plot(sigma, [r["q05"] for r in lines], color="#D55E00", linewidth=0.9, linestyle="--", label="5 and 95 %")
-        size.plot(sigma, [r["q95"] for r in lines], color="#D55E00", linewidth=0.9, linestyle="--")
-        size.set_xscale("log")
-        size.set_xlim(sigma.max() * 1.1, sigma.min() / 1.1)
-        size.set_ylim(low, high)
-        size.set_ylabel("$|\\hat\\epsilon|\\,/\\sqrt{n}$")
-        size.set_xlabel("noise level σ (data units), as time runs")
-        name = {"digits": "digits, n = 64", "photo_patches": "photo patches, n = 3072"}.get(data, data)
-        size.set_title(f"{name}, {parameters['trajectories'][data]} trajectories")
-        size.legend(loc="upper right")
-        figure.colorbar(mesh, ax=size, label="share of the largest bin", pad=0.02)
+        # the size along the trajectories
+        lines = [r for r in table if r["data"] == data and r["part"] == "size" and r["bin"] < 0]
+        sigma = [r["sigma"] for r in lines]
+        ends = [r["q05"] for r in lines], [r["q95"] for r in lines]
+        size.fill_between(sigma, *ends, color=look["color"], alpha=0.15 + 0.2 * index, linewidth=0)
+        size.plot(sigma, [r["mean"] for r in lines], **look, markevery=9, label=names.get(data, data))
 
+        # the error against the training time
         rows = [r for r in table if r["data"] == data and r["part"] == "error"]
         t = [r["i"] for r in rows]
-        error.fill_between(
-            t, [r["q05"] for r in rows], [r["q95"] for r in rows], color="#0072B2", alpha=0.2, linewidth=0, label="5 to 95 %"
-        )
-        error.plot(
-            t,
-            [r["rms"] for r in rows],
-            **{**curve_style(0), "marker": None},
-            label="root mean square = $\\sqrt{MMSE/(n\\sigma^2)}$",
-        )
-        error.plot(t, [r["linear"] for r in rows], **{**curve_style(1), "marker": None}, label="best linear denoiser")
-        error.set_ylim(0, 1.02)
-        error.set_xlim(1000, 0)
-        error.set_xlabel("training time t, as time runs")
-        error.set_ylabel("$|\\hat\\epsilon-\\epsilon|\\,/\\sqrt{n}$")
-        error.set_title(f"{name}, {parameters['pairs'][data]} pairs")
-        error.legend(loc="upper left")
+        error.plot(t, [r["rms"] if r["rms"] > 1e-3 else float("nan") for r in rows], **look, markevery=6)
+        dashed = {"color": look["color"], "linewidth": 1.0, "linestyle": (0, (5, 2))}
+        error.plot(t, [r["linear"] for r in rows], **dashed, label=f"best linear denoiser, {names.get(data, data)}")
+    size.set_xscale("log")
+    size.invert_xaxis()
+    size.set_ylim(0.7, 1.3)
+    size.set_xlabel("noise level σ (data units), as time runs")
+    size.set_ylabel("size of the noise, $|\\hat\\epsilon|\\,/\\sqrt{n}$")
+    title(size, "the predicted noise has the size √n")
+    error.set_yscale("log")
+    error.set_ylim(1e-3, 1.5)
+    error.set_xlim(1000, 0)
+    error.set_xlabel("training time t, as time runs")
+    error.set_ylabel("its error, $|\\hat\\epsilon-\\epsilon|\\,/\\sqrt{n}$")
+    title(error, "its error falls with the noise, a linear one's does not")
+    legend_below(figure, 2)
     return figure

@@ -11,9 +11,16 @@ and the points u that no query reaches: those that are not the prox of the only 
 y = u - lam grad log p(u). The dino is that of the paper's Fig. 1 (arXiv 2507.08956), N = 20.
 """
 
-from exactdiffusion.studies.figures import Spot, curve_style, new_figure
+from exactdiffusion.studies.figures import INK, Spot, curve_style, legend_below, panels, title
 
 SUMMARY = "the set where the proximal map is multivalued, and the gaps of its range: on a line, three atoms, dino"
+CAPTION = (
+    "Where −λ log p has two minimisers the proximal map jumps, and a whole region is never returned by it: the output"
+    " of a proximal sampler has gaps, and in the last step to a smooth law its KL is infinite. Left: .2 N(−1, .1) + "
+    ".8 N(1, .1), λ = .2; a local solver started at the query stays on a branch of stationary points. Right: the dino"
+    " of Fig. 1 of arXiv 2507.08956, last proximal map of the hybrid scheme at N = 20: queries with two values "
+    "(lines) and the points that no query reaches (grey). The table also has three atoms."
+)
 PAPER = ("2507.08956", "", "own")
 PARAMETERS = {
     "line": {
@@ -136,7 +143,7 @@ def _jumps(law, lam, a, b, bisections):
 
 
 def draw(table, parameters):
-    """One panel per target."""
+    """Left: the map on a line. Right: the dino."""
     import numpy as np
     from matplotlib.collections import PatchCollection
     from matplotlib.patches import Rectangle
@@ -145,70 +152,44 @@ def draw(table, parameters):
         rows = [[r[c] for c in columns] for r in table if r["panel"] == panel and r["series"] == series]
         return np.array(rows, dtype=float).reshape(-1, len(columns))
 
-    figure, (line, atoms, dino) = new_figure(7.2, 3.3, columns=3)
+    figure, (line, dino) = panels(2, 3.0)
 
-    # (a) the maps on a line: the global one jumps over the grey band
+    # on a line: the global map jumps over the grey band
     ((x, _, u, _, v, _),) = get("line", "jump", ("x", "y", "ux", "uy", "vx", "vy"))
-    line.axhspan(u, v, color="0.85", zorder=0, label="not in the range")
+    line.axhspan(u, v, color="0.85", zorder=0, label="points that are never returned")
     line.plot(*get("line", "stationary").T, color="0.4", linewidth=0.8, label="stationary points")
     found = get("line", "global")
-    for part, label in ((found[found[:, 0] < x], "global prox"), (found[found[:, 0] > x], None)):
+    for part, label in ((found[found[:, 0] < x], "proximal map"), (found[found[:, 0] > x], None)):
         line.plot(*part.T, label=label, **{**curve_style(0), "marker": None, "linewidth": 2.0})
     line.plot([x, x], [u, v], "o", color=curve_style(0)["color"], markersize=4)
     local = get("line", "local")
     cut = np.flatnonzero(np.diff(local[:, 1]) > 0.15)
     for k, part in enumerate(np.split(local, cut + 1)):
-        line.plot(*part.T, label="local solver" if k == 0 else None, **{**curve_style(1), "marker": None, "linewidth": 1.1})
-
+        line.plot(*part.T, label="local solver" if k == 0 else None, **{**curve_style(1), "marker": None})
     line.set_xlim(-1.0, 1.0)
     line.set_ylim(-1.15, 1.15)
     line.set_xlabel("query y")
-    line.set_ylabel("u")
-    line.set_title(f"(a) two modes, λ = {parameters['line']['lam']:g}")
+    line.set_ylabel("prox of the query")
+    title(line, "the proximal map jumps over a gap")
 
-    # (b), (c) in the plane: points outside the range, and queries with two values
-    for axes, panel, letter in ((atoms, "three atoms", "b"), (dino, "dino", "c")):
-        jumps = get(panel, "jump", ("x", "y"))
-        lam, variance = get(panel, "level")[0]
-        h = 2 * parameters["box"] / parameters["range_cells"]
-        axes.add_collection(
-            PatchCollection(
-                [Rectangle((x - h / 2, y0 - h / 2), h, y1 - y0 + h) for x, y0, y1 in get(panel, "out", ("x", "y", "uy"))],
-                facecolor="0.8",
-                edgecolor="0.8",
-                linewidth=0.2,
-                zorder=1,
-            )
-        )
-        axes.plot(*jumps.T, ".", color="#D55E00", markersize=2.0, zorder=3, label="query with two values")
-        axes.plot(
-            *get(panel, "atoms").T,
-            "o",
-            color="black",
-            markersize=5 if panel == "three atoms" else 1.6,
-            zorder=4,
-            label="atoms, scaled",
-        )
-
-        axes.set_xlim(-parameters["box"], parameters["box"])
-        axes.set_ylim(-parameters["box"], parameters["box"])
-        axes.set_aspect("equal")
-        axes.set_xticks([-1, 0, 1])
-        axes.set_yticks([-1, 0, 1])
-        axes.set_xlabel("query and u, coordinate 1")
-        axes.set_title(f"({letter}) {panel}\nv = {variance:.2g}, λ = {lam:.2g}")
-
-    # one legend for all panels
-    handles = dict(zip(*reversed(line.get_legend_handles_labels())))
-    handles |= dict(zip(*reversed(atoms.get_legend_handles_labels())))
-    atoms.set_ylabel("coordinate 2")
-    order = [
-        "global prox",
-        "local solver",
-        "stationary points",
-        "not in the range",
-        "query with two values",
-        "atoms, scaled",
-    ]
-    figure.legend([handles[k] for k in order], order, loc="outside lower center", ncols=3)
+    # in the plane: points that are never returned, and queries with two values
+    h = 2 * parameters["box"] / parameters["range_cells"]
+    cells = [Rectangle((x - h / 2, y0 - h / 2), h, y1 - y0 + h) for x, y0, y1 in get("dino", "out", ("x", "y", "uy"))]
+    gaps = PatchCollection(cells, facecolor="0.85", edgecolor="0.85", linewidth=0.2, zorder=1, rasterized=True)
+    dino.add_collection(gaps)
+    jumps = get("dino", "jump", ("x", "y"))
+    orange = curve_style(1)["color"]
+    dino.plot(*jumps.T, ".", color=orange, markersize=2.0, zorder=3, rasterized=True)
+    dino.plot(*get("dino", "atoms").T, "o", color=INK, markersize=1.4, zorder=4)
+    dino.plot([], [], ".", color=orange, markersize=5, label="queries with two values")
+    dino.plot([], [], "o", color=INK, markersize=2, label="atoms of the dino")
+    dino.set_xlim(-parameters["box"], parameters["box"])
+    dino.set_ylim(-parameters["box"], parameters["box"])
+    dino.set_aspect("equal")
+    dino.set_xticks([-1, 0, 1])
+    dino.set_yticks([-1, 0, 1])
+    dino.set_xlabel("coordinate 1")
+    dino.set_ylabel("coordinate 2")
+    title(dino, "on the dino the gaps lie between its parts", inset=0.75)
+    legend_below(figure, 3)
     return figure

@@ -175,6 +175,10 @@ def _figures(args):
         return _figures_listed(args)
     if args.check and args.quick:
         raise ValueError("check: got --check together with --quick; expected one of the two")
+    if args.width and (args.check or args.quick or args.set):
+        raise ValueError(
+            "width: got --width together with --check, --quick or --set; expected it alone: it draws the table as it is"
+        )
     changed = dict(_assignment(text) for text in args.set)
     if changed and (args.check or args.out is None):
         raise ValueError("set: got changed parameters; expected --out DIR (so the standard tables stay) and no --check")
@@ -202,11 +206,16 @@ def _figures(args):
             print(f"{experiment.NAME}: {'current' if not problems else 'NOT current'}")
             for problem in problems:
                 print(f"  {problem}")
+        elif args.width:
+            for path in figures.typeset(experiment, args.width, args.out).values():
+                print(path)
         else:
+            figures.parameters_of(experiment, parameters=changed)  # refuses unknown ones before a word is printed
+            print(gallery.announce(experiment))
             paths = figures.make(experiment, args.out, quick=args.quick, parameters=changed)
             for path in paths.values():
                 print(path)
-    if not args.check and args.out is None and not args.quick and project_root() is not None:
+    if not (args.check or args.out or args.quick or args.width) and project_root() is not None:
         print(gallery.write())
     return int(failed)
 
@@ -222,7 +231,7 @@ def _figures_listed(args):
     shown = [e for e in figures.experiments().values() if arxiv in (None, e.PAPER[0])]
     print("figure, wall time of the committed table where it was computed, place in a paper, caption")
     for e in shown:
-        print(f"{e.NAME:26} {gallery.cost(gallery.seconds(e)):>7}  {gallery.source(e):34} {gallery.caption(e)}")
+        print(f"{e.NAME:26} {gallery.cost(gallery.seconds(e)):>7}  {gallery.source(e):34} {e.SUMMARY}")
     return 0
 
 
@@ -497,6 +506,11 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("--list", action="store_true", help="print the figures with their place in a paper and their cost")
     c.add_argument("--gallery", action="store_true", help="rewrite figures/README.md, the page of all figures")
     c.add_argument("--quick", action="store_true", help="cheaper parameters, drawn into figures/quick")
+    c.add_argument(
+        "--width",
+        choices=("single", "double"),
+        help="a PDF of 3.25 or 6.75 in and its caption for LaTeX, from the table at hand",
+    )
     c.add_argument("--check", action="store_true", help="recompute a part of each table and compare; draws nothing")
     c.add_argument(
         "--set",

@@ -36,6 +36,7 @@ __all__ = [
     "TARGETS",
     "DatasetUnavailable",
     "Target",
+    "cifar10",
     "digits",
     "dino",
     "fashion_mnist",
@@ -426,6 +427,64 @@ def fashion_mnist(folder: StrPath | None = None, limit: int | None = None) -> np
     return _images("fashion_mnist", "Fashion-MNIST", folder, limit)
 
 
+#: Files of the binary version of CIFAR-10, and the bytes of an image: a label, then planes of red, green and blue.
+_CIFAR_FILES = (*(f"data_batch_{k}.bin" for k in range(1, 6)), "test_batch.bin")
+_CIFAR_BYTES = 1 + 3 * 32 * 32
+
+
+def cifar10(folder: StrPath | None = None, limit: int | None = None) -> np.ndarray:
+    """CIFAR-10 images, 32 x 32 pixels in colour, values / 127.5 - 1; the labels are dropped.
+
+    From the binary version (``data_batch_1.bin`` to ``data_batch_5.bin``, ``test_batch.bin``; 10,000 images each) in a local
+    folder; those of the files that are there are read, in this order. The Python version is a pickle, which is never read.
+
+    Parameters
+    ----------
+    folder : path, optional
+        Folder holding the files, or a folder ``cifar-10-batches-bin`` with them, as the archive unpacks.
+    limit : int, optional
+        Keep the first ``limit`` images.
+
+    Returns
+    -------
+    ndarray, shape (n, 3072)
+        In [-1, 1], flattened row, column, channel, as `photo_patches`; n = 60000 with all six files.
+
+    Raises
+    ------
+    DatasetUnavailable
+        Names the files that are looked for, where none is at hand.
+    ValueError
+        Names a file that does not consist of records of 3073 bytes with labels 0 to 9.
+
+    Examples
+    --------
+    >>> record = bytes([7]) + bytes(range(256)) * 12  # one image: a label, then three planes of 1024 bytes
+    >>> _ = open("data_batch_1.bin", "wb").write(record)
+    >>> cifar10(".").shape
+    (1, 3072)
+    """
+    if limit is not None:
+        limit = integer("limit", limit, low=1)
+    names = (*_CIFAR_FILES, *(f"cifar-10-batches-bin/{name}" for name in _CIFAR_FILES))
+    first = _local(folder, names)
+    if first is None:
+        raise _unavailable("cifar10", ["no folder given"], "the binary version (data_batch_1.bin to data_batch_5.bin)")
+
+    # the files that are there, as far as they are needed
+    parts: list[np.ndarray] = []
+    for path in (first.with_name(name) for name in _CIFAR_FILES):
+        if path.is_file() and (limit is None or sum(map(len, parts)) < limit):
+            raw = np.fromfile(path, dtype=np.uint8)
+            if not raw.size or raw.size % _CIFAR_BYTES or raw[::_CIFAR_BYTES].max() > 9:
+                raise ValueError(
+                    f"{path}: {raw.size} bytes; expected records of {_CIFAR_BYTES}, each a label 0 to 9 and an image"
+                )
+            parts.append(raw.reshape(-1, _CIFAR_BYTES)[:, 1:])
+    planes = np.concatenate(parts)[:limit].reshape(-1, 3, 32, 32)
+    return np.moveaxis(planes, 1, -1).reshape(-1, 3072) / 127.5 - 1.0
+
+
 def _images(name, openml_name, folder, limit):
     if limit is not None:
         limit = integer("limit", limit, low=1)
@@ -766,5 +825,6 @@ for _name, _dim, _summary, _load, _options in (
     ("photo_patches", 3072, "1950 colour patches of 32 x 32 pixels from two photographs", photo_patches, {}),
     ("mnist", 784, "the first 10000 MNIST digits of 28 x 28 pixels", mnist, {"limit": 10_000}),
     ("fashion_mnist", 784, "the first 10000 Fashion-MNIST images of 28 x 28 pixels", fashion_mnist, {"limit": 10_000}),
+    ("cifar10", 3072, "the first 10000 CIFAR-10 images of 32 x 32 pixels", cifar10, {"limit": 10_000}),
 ):
     target(_name, _dim, _summary)(_cloud(_load, **_options))

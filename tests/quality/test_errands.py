@@ -193,9 +193,10 @@ def figure(root):
     """A file in ``experiments/<paper>/``; the program writes its table, record and drawings."""
     text = '''"""Distance of the circle to a ray, as an example."""
 
-from exactdiffusion.studies.figures import Spot, new_figure
+from exactdiffusion.studies.figures import Spot, panels, title
 
 SUMMARY = "projection paper: distance from points of a ray to the unit circle"
+CAPTION = "Outside the circle the distance grows like x."
 PAPER = ("2306.04848", "", "own")
 PARAMETERS = {"points": 9, "far": 3.0}
 QUICK = {"points": 5}
@@ -213,10 +214,11 @@ def compute(parameters, progress):
 
 
 def draw(table, parameters):
-    figure, axes = new_figure()
+    figure, axes = panels(1)
     axes.plot([row["x"] for row in table], [row["distance"] for row in table])
     axes.set_xlabel("x")
     axes.set_ylabel("distance to the circle")
+    title(axes, "outside the circle the distance grows like x")
     return figure
 '''
     (root / "experiments/projection/errand.py").write_text(text, encoding="utf-8")

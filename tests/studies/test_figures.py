@@ -9,7 +9,7 @@ import pytest
 from figure_tables import committed
 
 from exactdiffusion._core import files
-from exactdiffusion.studies import figures
+from exactdiffusion.studies import figures, print_style
 
 # Training times and log sigma of Permenter & Yuan, Fig. 5, N = 10 (three decimals, as read from the authors' own run).
 FIGURE_5 = {
@@ -52,7 +52,8 @@ def test_a_fresh_figure_is_current_and_complete(drawn):
     assert figures.check(experiment, out) == []
     record = json.loads(paths["provenance"].read_text())
     assert record["parameters"] == experiment.PARAMETERS
-    assert {"versions", "commit", "source_sha256", "machine", "seconds"} <= set(record)
+    assert record["caption"] == experiment.CAPTION
+    assert {"versions", "commit", "source_sha256", "machine", "processor_seconds"} <= set(record)
     assert paths["png"].read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     svg = paths["svg"].read_text()
     assert "<dc:date>" not in svg
@@ -109,6 +110,14 @@ def test_edited_and_half_made_drawings_are_noticed(kind, drawn):
     record = json.loads(paths["provenance"].read_text())
     paths["provenance"].write_text(json.dumps({**record, "table_sha256": figures._sha256(table)}))
     assert len([p for p in figures.check(experiment, out) if "drawn from another table" in p]) == 2
+
+
+def test_another_caption_is_noticed(drawn, monkeypatch):
+    experiment, out, _ = drawn
+    monkeypatch.setattr(experiment, "CAPTION", "Four schedules.")
+    assert [problem.split(": ")[1] for problem in figures.check(experiment, out)] == [
+        "the caption differs from the experiment's; redraw it"
+    ]
 
 
 def test_missing_files_are_named(tmp_path):
@@ -218,3 +227,112 @@ def test_every_curve_is_distinct_without_colour():
     looks = [figures.curve_style(i) for i in range(10)]
     assert len({(str(s["linestyle"]), s["marker"]) for s in looks}) == 10
     assert all(re.fullmatch(r"#[0-9A-F]{6}", s["color"]) for s in looks)
+
+
+# -- print ------------------------------------------------------------------------------------------------------
+
+#: type of the scripts of a formula beside the type of its line, in matplotlib
+SCRIPT = 0.7
+TYPE = re.compile(r"font-size: ([0-9.]+)px")
+
+
+def _small_type(svg):
+    """Sizes below the least one, in points; a script counts with the size of its line."""
+    sizes = {float(size) for size in TYPE.findall(svg)}
+    assert sizes, "no text in the drawing"
+    lines = {size for size in sizes if size >= print_style.SMALLEST}
+    return sorted(size for size in sizes - lines if not any(abs(size - SCRIPT * line) < 0.01 for line in lines))
+
+
+#: every figure but the one that `exactdiffusion plot` draws, whose widths are tested with it
+DRAWN_HERE = sorted(set(figures.experiments()) - {"explorer"})
+
+
+@pytest.mark.parametrize("name", DRAWN_HERE)
+def test_committed_drawings_are_fit_for_print(name):
+    """As wide as a page, text as text, no type below 6.5 pt, a caption that states the finding first."""
+    committed(name)
+    svg = (figures.default_folder() / f"{name}.svg").read_text(encoding="utf-8")
+    assert 'width="486pt"' in svg  # 6.75 in
+    assert "<text" in svg
+    assert _small_type(svg) == []
+    assert len(figures.experiments()[name].CAPTION) > 80
+
+
+def test_small_type_is_found():
+    line = '<text style="font-size: {}px">'
+    assert _small_type(line.format("7") + line.format("4.9")) == []
+    assert _small_type(line.format("7") + line.format("6")) == [6.0]
+    assert _small_type(line.format("8") + line.format("4.9")) == [4.9]
+
+
+def _drawn_at(name, width):
+    """The figure of a committed table at a width."""
+    table, experiment = committed(name), figures.experiments()[name]
+    with figures.style(width):
+        return experiment.draw(table, experiment.PARAMETERS)
+
+
+_TIGHT = ("bottleneck", "geometry", "two_gaussians")  # many entries, pictures, marks beside the frame
+
+
+@pytest.mark.parametrize(
+    ("name", "width"),
+    [
+        pytest.param(name, width, marks=[] if name in _TIGHT and width == "single" else pytest.mark.deep)
+        for name in DRAWN_HERE
+        for width in print_style.WIDTHS
+    ],
+)
+def test_figures_fit_into_a_column_and_a_page(name, width):
+    """At most two panels, the width asked for, nothing below 6.5 pt, nothing beyond the edges."""
+    figure = _drawn_at(name, width)
+    assert figure.get_figwidth() == print_style.WIDTHS[width]
+    assert len([axes for axes in figure.axes if axes.get_label() != "<colorbar>"]) <= 2
+    print_style.check_sizes(figure, width)
+    box, edge = figure.get_tightbbox(figure.canvas.get_renderer()), 0.03  # inches: the pad of the layout
+    assert box.x0 > -edge, box
+    assert box.x1 < figure.get_figwidth() + edge, box
+    assert box.y0 > -edge, box
+    assert box.y1 < figure.get_figheight() + edge, box
+
+
+def test_two_panels_at_most_and_titles_in_lines_of_even_length():
+    with pytest.raises(ValueError, match="a second figure"):
+        figures.panels(3)
+    with figures.style("single"):
+        figure, axes = figures.panels(2, 2.0)
+        figures.title(axes[0], "the error falls like one over the number of steps where η = 1")
+    assert figure.get_size_inches().tolist() == [3.25, 4.0]
+    lines = axes[0].get_title(loc="left").splitlines()
+    assert len(lines) == 2
+    assert max(map(len, lines)) - min(map(len, lines)) < 8
+    assert "η = 1" in lines[1]
+
+
+def test_the_pdf_has_text_as_text_and_its_caption(drawn):
+    experiment, out, _ = drawn
+    paths = figures.typeset(experiment, "single", out)
+    pdf = paths["pdf"].read_bytes()
+    assert b"/MediaBox [ 0 0 234 " in pdf  # 3.25 in
+    assert b"/FontFile2" in pdf  # TrueType, not outlines
+    assert figures.typeset(experiment, "single", out)["pdf"].read_bytes() == pdf
+    tex = paths["tex"].read_text(encoding="utf-8")
+    assert "\\includegraphics[width=3.25in]{noise_schedules-single.pdf}" in tex
+    assert "Four schedules of ten steps" in tex
+    assert "figure*" in figures.typeset(experiment, "double", out)["tex"].read_text(encoding="utf-8")
+    with pytest.raises(ValueError, match="expected single"):
+        figures.typeset(experiment, "wide", out)
+    with pytest.raises(ValueError, match="exactdiffusion figures noise_schedules makes it"):
+        figures.typeset(experiment, "single", out / "elsewhere")
+
+
+@pytest.mark.parametrize("name", sorted(figures.experiments()))
+def test_captions_are_plain_latex(name):
+    """Every letter of a caption is ASCII in LaTeX, and its dollars come in pairs."""
+    tex = figures._tex(figures.experiments()[name], name, "single")
+    assert tex.isascii(), sorted({letter for letter in tex if not letter.isascii()})
+    formulas = tex.replace("\\$", "").split("$")
+    assert len(formulas) % 2 == 1
+    # no two scripts of a letter follow each other
+    assert not any(re.search(r"\}[\^_]", formula) and formula.count("^") > 1 for formula in formulas[1::2]), formulas[1::2]

@@ -46,10 +46,11 @@ def test_every_numbered_figure_is_found_and_listed_once():
 @pytest.mark.parametrize(
     ("asked", "names"),
     [
-        ("projection:2", ["projection_error"]),
+        ("projection:2", ["projection_error", "projection_error_density"]),
         ("2507.08956:1", ["dino_w2"]),
         ("conditional_mean:2", ["nmse_digits_mixture", "nmse_random_mixture"]),
         ("conditional_mean:5", ["nmse_stand_ins"]),
+        ("conditional_mean:3 right", ["error_after_each_step_digits"]),
         ("log_concavity:appendix h", ["estimated_score"]),
     ],
 )
@@ -60,11 +61,11 @@ def test_figures_are_chosen_by_number(asked, names):
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ("projection:4", ("Stable Diffusion", "absent", "trained network", "expected 1, 2, 3, 5 or appendix")),
+        ("proximal:5", ("CelebA-HQ", "absent", "trained network", "expected 1, 2 or 4")),
         ("projection:table 3", ("FID", "absent")),
         ("proximal:7", ("caption unknown", "we have not seen it")),
-        ("conditional_mean:3 right", ("MNIST", "absent")),
-        ("conditional_mean:99", ("got 'conditional_mean:99'; expected 2, 3, 4 or 5",)),
+        ("conditional_mean:table 2", ("content unknown", "absent")),
+        ("conditional_mean:99", ("got 'conditional_mean:99'; expected 1, 2, 3, 3 right, 4 or 5",)),
         ("elsewhere:2", ("paper", "elsewhere", "2306.04848")),
     ],
 )
@@ -72,6 +73,31 @@ def test_absent_figures_are_answered_with_the_reason(asked, words):
     with pytest.raises(ValueError) as answer:
         gallery.select([asked])
     assert all(word in str(answer.value) for word in words), answer.value
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ("projection:2", ("projection, Figure 2: stand-in", "the same quantity on other data", "of processor time")),
+        ("proximal:1", ("proximal, Figure 1: present", "the paper's figure, computed anew")),
+    ],
+)
+def test_what_a_numbered_figure_is_and_costs_is_said_before_it_is_made(asked, words, monkeypatch, capsys):
+    monkeypatch.setattr(figures, "make", lambda experiment, *_, **__: {})
+    assert main(["figures", asked, "--out", "nowhere"]) == 0
+    said = capsys.readouterr().out
+    assert all(word in said for word in words), said
+
+
+def test_the_command_line_draws_for_print(tmp_path, capsys):
+    figures.make(figures.experiments()["noise_schedules"], tmp_path)
+    assert main(["figures", "projection:5", "--width", "single", "--out", str(tmp_path)]) == 0
+    assert [line.rpartition("/")[2] for line in capsys.readouterr().out.split()] == [
+        "noise_schedules-single.pdf",
+        "noise_schedules-single.tex",
+    ]
+    assert main(["figures", "projection:5", "--width", "single", "--quick"]) == 2
+    assert "got --width together with" in capsys.readouterr().err
 
 
 def test_the_command_line_lists_and_chooses_by_paper(capsys, monkeypatch):
@@ -82,5 +108,5 @@ def test_the_command_line_lists_and_chooses_by_paper(capsys, monkeypatch):
     checked = []
     monkeypatch.setattr(figures, "check", lambda experiment, out: checked.append(experiment.NAME) or [])
     assert main(["figures", "--check", "--paper", "proximal", "projection:2"]) == 0
-    assert len(checked) == len(lines) + 1
+    assert len(checked) == len(lines) + 2
     assert checked[0] == "projection_error"

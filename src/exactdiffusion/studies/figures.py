@@ -4,6 +4,8 @@ An experiment is one file ``experiments/<group>/<name>.py``. It defines
 
 ``SUMMARY``
     one line: the content, with paper and figure.
+``CAPTION``
+    the caption: the finding first, then what is drawn. It travels with the figure: record, gallery, report, ``.tex``.
 ``PAPER``
     (arXiv id, figure, status): the number in the paper as a string, empty where it has none or none is known, two as "4, 5";
     status "present", "stand-in" or "own" (see `studies.gallery.STATUSES`).
@@ -14,13 +16,14 @@ An experiment is one file ``experiments/<group>/<name>.py``. It defines
 ``compute(parameters, progress)``
     list of rows (dicts with equal keys): the table.
 ``draw(table, parameters)``
-    a matplotlib ``Figure`` drawn from the table alone.
+    a matplotlib ``Figure`` drawn from the table alone: one or two panels, from `panels`, at the width of the style.
 ``SPOT``
     a `Spot`: the cheap part of the table that the currency check recomputes.
 
 Heavy imports belong inside ``compute`` and ``draw``. `make` writes ``figures/data/NAME.csv`` and ``NAME.json`` (parameters,
 versions, commit, machine, digests of the table and of the pictures) and ``figures/NAME.svg`` and ``NAME.png``; equal tables
-give equal bytes of SVG. `check` names the committed tables and drawings that the code no longer gives.
+give equal bytes of SVG. `check` names the committed tables and drawings that the code no longer gives. `typeset` draws a
+figure for a column of 3.25 or a page of 6.75 inches, as PDF with its caption for LaTeX.
 """
 
 import hashlib
@@ -28,10 +31,13 @@ import importlib.util
 import io
 import json
 import math
+import os
+import re
 import sys
-import time
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -42,6 +48,7 @@ from .._core.paths import experiments_dir, project_root
 from .._core.progress import progress as _progress_bar
 from .._core.provenance import provenance
 from .._core.typing import StrPath
+from .print_style import PALETTE, PRINT, WIDTHS
 
 __all__ = [
     "INK",
@@ -52,38 +59,36 @@ __all__ = [
     "default_folder",
     "exact_draws_band",
     "experiments",
+    "helper",
+    "legend_below",
     "make",
     "new_figure",
+    "panels",
+    "parameters_of",
     "plain_ticks",
     "redraw",
     "select",
     "style",
+    "title",
+    "typeset",
 ]
 
 _PICTURES = ("svg", "png")
-_REQUIRED = ("SUMMARY", "PAPER", "PARAMETERS", "QUICK", "SPOT", "compute", "draw")
+_REQUIRED = ("SUMMARY", "CAPTION", "PAPER", "PARAMETERS", "QUICK", "SPOT", "compute", "draw")
 
 INK = "#222222"
-# Okabe-Ito colours without the yellow, which print loses; every curve also has its own dashes and marker.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00", "#7F7F7F")
 _DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)), (0, (3, 1, 1, 1, 1, 1)), (0, (8, 3)))
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h")
 
 STYLE: dict[Any, Any] = {
+    **PRINT,
     "figure.dpi": 100,
-    "savefig.dpi": 200,
+    "savefig.dpi": 160,
     "savefig.facecolor": "white",
-    "font.size": 9.0,
-    "axes.labelsize": 9.0,
-    "axes.titlesize": 9.5,
-    "legend.fontsize": 7.5,
-    "xtick.labelsize": 8.0,
-    "ytick.labelsize": 8.0,
-    "lines.linewidth": 1.3,
-    "lines.markersize": 4.0,
+    "axes.titlelocation": "left",
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
-    "axes.linewidth": 0.7,
+    "axes.linewidth": 0.6,
     "xtick.color": INK,
     "ytick.color": INK,
     "text.color": INK,
@@ -92,11 +97,12 @@ STYLE: dict[Any, Any] = {
     "grid.color": "#dddddd",
     "grid.linewidth": 0.5,
     "legend.frameon": False,
-    "legend.handlelength": 3.2,
-    "svg.fonttype": "path",
+    "legend.handlelength": 2.8,
     "svg.hashsalt": "exactdiffusion",
     "path.simplify": True,
 }
+
+_width: ContextVar[str] = ContextVar("width", default="double")
 
 
 @dataclass(frozen=True)
@@ -164,6 +170,17 @@ def _load(path, name):
     return module
 
 
+def helper(group: str, name: str) -> ModuleType:
+    """A file that experiments of a group share, such as ``experiments/conditional_mean/_nmse.py``.
+
+    Examples
+    --------
+    >>> callable(helper("conditional_mean", "_nmse").draw_nmse)
+    True
+    """
+    return _load(experiments_dir() / group / f"{name}.py", f"exactdiffusion_experiments.{group}.{name}")
+
+
 def select(names: Sequence[str] = (), everything: bool = False) -> list[ModuleType]:
     """Experiments by name or group (a folder of ``experiments/``: all of its figures); `gallery.select` takes numbers too.
 
@@ -208,6 +225,27 @@ def default_folder(quick: bool = False) -> Path:
     return folder / "quick" if quick else folder
 
 
+def parameters_of(
+    experiment: ModuleType, *, quick: bool = False, parameters: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The parameters that `make` takes: the experiment's, the quick ones in their place, and replacements.
+
+    Raises
+    ------
+    ValueError
+        Names a parameter that the experiment does not have.
+
+    Examples
+    --------
+    >>> parameters_of(experiments()["noise_schedules"], parameters={"steps": 5})["steps"]
+    5
+    """
+    unknown = sorted(set(parameters or {}) - set(experiment.PARAMETERS))
+    if unknown:
+        raise ValueError(f"parameters: got {unknown[0]!r}; expected some of {', '.join(experiment.PARAMETERS)}")
+    return {**experiment.PARAMETERS, **(experiment.QUICK if quick else {}), **(parameters or {})}
+
+
 def make(
     experiment: ModuleType, out: StrPath | None = None, *, quick: bool = False, parameters: Mapping[str, Any] | None = None
 ) -> dict[str, Path]:
@@ -243,22 +281,20 @@ def make(
     []
     """
     out = Path(out) if out is not None else default_folder(quick)
-    unknown = sorted(set(parameters or {}) - set(experiment.PARAMETERS))
-    if unknown:
-        raise ValueError(f"parameters: got {unknown[0]!r}; expected some of {', '.join(experiment.PARAMETERS)}")
-    values = {**experiment.PARAMETERS, **(experiment.QUICK if quick else {}), **(parameters or {})}
-    started = time.perf_counter()
+    values = parameters_of(experiment, quick=quick, parameters=parameters)
+    started = _processor_seconds()
     rows = experiment.compute(values, _progress_bar)
-    seconds = time.perf_counter() - started
+    seconds = _processor_seconds() - started
     text = files.table_text(rows)
     record = {
         "experiment": experiment.NAME,
         "group": experiment.GROUP,
         "summary": experiment.SUMMARY,
+        "caption": experiment.CAPTION,
         "parameters": values,
         "rows": len(rows),
         "table_sha256": _sha256(text),
-        "seconds": round(seconds, 1),
+        "processor_seconds": round(seconds, 1),
         **provenance(),
     }
     paths = _paths(experiment.NAME, out)
@@ -268,8 +304,25 @@ def make(
     return paths
 
 
+def _processor_seconds():
+    """Processor time of this process and of the workers that have ended, in seconds."""
+    if "joblib.externals.loky" in sys.modules:
+        from joblib.externals.loky import get_reusable_executor
+
+        get_reusable_executor().shutdown()  # the time of a worker is known when it has ended
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
 def redraw(experiment: ModuleType, out: StrPath | None = None) -> dict[str, Path]:
-    """Draw one experiment from its table on disk; the record keeps the digests of the table and of the pictures."""
+    """Draw one experiment from its table on disk; the record keeps the caption and the digests of table and pictures.
+
+    Examples
+    --------
+    >>> _ = make(experiments()["noise_schedules"], "drawn")
+    >>> redraw(experiments()["noise_schedules"], "drawn")["svg"].name
+    'noise_schedules.svg'
+    """
     paths = _paths(experiment.NAME, Path(out) if out is not None else default_folder())
     text = paths["table"].read_bytes()
     record = json.loads(paths["provenance"].read_text(encoding="utf-8"))
@@ -281,8 +334,113 @@ def redraw(experiment: ModuleType, out: StrPath | None = None) -> dict[str, Path
             figure.savefig(buffer, format=kind, metadata={"Date": None} if kind == "svg" else {})
             files.write_whole(paths[kind], buffer.getvalue())
             drawn[kind] = _sha256(buffer.getvalue())
-    files.write_whole(paths["provenance"], files.json_text({**record, "drawn_sha256": drawn}))
+    record |= {"summary": experiment.SUMMARY, "caption": experiment.CAPTION, "drawn_sha256": drawn}
+    files.write_whole(paths["provenance"], files.json_text(record))
     return paths
+
+
+def typeset(experiment: ModuleType, width: str = "double", out: StrPath | None = None) -> dict[str, Path]:
+    """Draw one experiment for print, from its table on disk: a PDF whose text is text, and its caption for LaTeX.
+
+    Parameters
+    ----------
+    experiment : module
+        From `select` or `experiments`.
+    width : str
+        ``"single"``, a column of 3.25 inches with the panels one above another, or ``"double"``, a page of 6.75 inches.
+    out : path, optional
+        Folder of the drawings, with the table in ``data/``; the files go to ``print/`` in it. Default: `default_folder`.
+
+    Returns
+    -------
+    dict
+        ``pdf`` and ``tex``: the paths written.
+
+    Raises
+    ------
+    ValueError
+        Names a width that there is not, or the table that is missing and the command that makes it.
+
+    Examples
+    --------
+    >>> _ = make(experiments()["noise_schedules"], "drawn")
+    >>> [path.name for path in typeset(experiments()["noise_schedules"], "single", "drawn").values()]
+    ['noise_schedules-single.pdf', 'noise_schedules-single.tex']
+    """
+    folder = Path(out) if out is not None else default_folder()
+    table = _paths(experiment.NAME, folder)["table"]
+    if not table.is_file():
+        raise ValueError(
+            f"out: got {folder}, which has no data/{table.name}; exactdiffusion figures {experiment.NAME} makes it"
+        )
+    record = json.loads(_paths(experiment.NAME, folder)["provenance"].read_text(encoding="utf-8"))
+    name = f"{experiment.NAME}-{width}"
+    paths = {"pdf": folder / "print" / f"{name}.pdf", "tex": folder / "print" / f"{name}.tex"}
+    with style(width):
+        figure = experiment.draw(files.read_table(table), record["parameters"])
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="pdf", metadata={"CreationDate": None})
+    files.write_whole(paths["pdf"], buffer.getvalue())
+    files.write_whole(paths["tex"], _tex(experiment, name, width))
+    return paths
+
+
+#: Characters of captions that LaTeX does not take as they are; runs of raised and lowered digits become one script.
+_TEX = {letter: "\\" + letter for letter in "&%_#$"} | {"^": r"\^{}", "~": r"\~{}"}
+_TEX |= {
+    letter: f"${command}$"
+    for letter, command in {
+        **{"α": r"\alpha", "β": r"\beta", "γ": r"\gamma", "ε": r"\varepsilon", "ζ": r"\zeta", "η": r"\eta", "κ": r"\kappa"},
+        **{
+            "λ": r"\lambda",
+            "μ": r"\mu",
+            "ν": r"\nu",
+            "σ": r"\sigma",
+            "τ": r"\tau",
+            "∇": r"\nabla",
+            "∫": r"\int ",
+            "√": r"\surd ",
+        },
+        **{
+            "≤": r"\le ",
+            "≥": r"\ge ",
+            "≪": r"\ll ",
+            "∞": r"\infty",
+            "→": r"\to ",
+            "∓": r"\mp ",
+            "−": "-",
+            "½": r"\tfrac12 ",
+        },
+        **{"●": r"\bullet", "△": r"\triangle", "▽": r"\triangledown", "×": r"\times ", "…": r"\dots "},
+    }.items()
+}
+_RAISED, _LOWERED = str.maketrans("⁰¹²³⁴⁵⁶⁻", "0123456-"), str.maketrans("₀₁₂", "012")
+
+
+def _tex_letters(found):
+    """The LaTeX of one letter, or of a run of raised or lowered ones."""
+    letters = found[0]
+    for sign, digits in (("^", _RAISED), ("_", _LOWERED)):
+        if ord(letters[0]) in digits:
+            return f"${sign}{{{letters.translate(digits)}}}$"
+    return _TEX.get(letters, letters)
+
+
+def _tex(experiment, name, width):
+    """A figure environment with the caption; ``figure*`` spans both columns."""
+    kind = "figure*" if width == "double" else "figure"
+    caption = re.sub("[⁰¹²³⁴⁵⁶⁻]+|[₀₁₂]+|.", _tex_letters, experiment.CAPTION).replace("$$", "")  # one formula, not two
+    return "\n".join(
+        [
+            f"\\begin{{{kind}}}",
+            "  \\centering",
+            f"  \\includegraphics[width={WIDTHS[width]:g}in]{{{name}.pdf}}",
+            f"  \\caption{{{caption}}}",
+            f"  \\label{{fig:{experiment.NAME}}}",
+            f"\\end{{{kind}}}",
+            "",
+        ]
+    )
 
 
 def check(experiment: ModuleType, out: StrPath | None = None) -> list[str]:
@@ -304,6 +462,8 @@ def _record_problems(experiment, paths):
     record = json.loads(paths["provenance"].read_text(encoding="utf-8"))
     table, drawn = _sha256(paths["table"].read_bytes()), record.get("drawn_sha256", {})
     problems = []
+    if record.get("caption") != experiment.CAPTION:
+        problems.append(f"{paths['provenance'].name}: the caption differs from the experiment's; redraw it")
     if record["parameters"] != json.loads(json.dumps(experiment.PARAMETERS)):
         problems.append(f"{paths['provenance'].name}: the parameters differ from the experiment's")
     if record["table_sha256"] != table:
@@ -368,23 +528,29 @@ def _sha256(data):
 
 
 @contextmanager
-def style() -> Iterator[None]:
-    """The one style of all figures, for the time of the block.
+def style(width: str = "double") -> Iterator[None]:
+    """The one style of all figures, for the time of the block; `panels` draws at the width, "single" or "double".
 
     Examples
     --------
-    >>> with style():
-    ...     figure, axes = new_figure(3.25, 2.4)
+    >>> with style("single"):
+    ...     figure, axes = panels(1, 2.4)
     ...     _ = axes.plot([5, 10, 20], [0.4, 0.2, 0.1], **curve_style(0))
     >>> figure.get_size_inches().tolist()
     [3.25, 2.4]
     """
     import matplotlib
 
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(STYLE)
-        yield
+    if width not in WIDTHS:
+        raise ValueError(f"width: got {width!r}; expected single ({WIDTHS['single']} in) or double ({WIDTHS['double']} in)")
+    token = _width.set(width)
+    try:
+        with matplotlib.rc_context():
+            matplotlib.rcdefaults()
+            matplotlib.rcParams.update(STYLE)
+            yield
+    finally:
+        _width.reset(token)
 
 
 def new_figure(width: float = 6.3, height: float = 3.6, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Any, Any]:
@@ -404,6 +570,103 @@ def new_figure(width: float = 6.3, height: float = 3.6, rows: int = 1, columns: 
     return figure, figure.subplots(rows, columns, **options)
 
 
+def panels(count: int = 2, height: float = 2.7, **options: Any) -> tuple[Any, Any]:
+    """A figure of one or two panels at the width of `style`: side by side on a page, one above another in a column.
+
+    Parameters
+    ----------
+    count : int
+        1 or 2; a third finding is another figure.
+    height : float
+        Inches of a page-wide figure; a column has twice as many for two panels.
+    options : dict
+        Options of ``Figure.subplots``; ``width_ratios`` holds on the page alone.
+
+    Examples
+    --------
+    >>> figure, (left, right) = panels(2, 2.5)
+    >>> figure.get_size_inches().tolist()
+    [6.75, 2.5]
+    """
+    if count not in (1, 2):
+        raise ValueError(f"count: got {count}; expected 1 or 2 panels; draw a second figure for a third finding")
+    width = _width.get()
+    if width == "double":
+        return new_figure(WIDTHS[width], height, 1, count, **options)
+    options.pop("width_ratios", None)
+    return new_figure(WIDTHS[width], count * height, count, 1, **options)
+
+
+#: Letters of a title in an inch, at the size of titles and the mean width of the typeface.
+_LETTERS = 16.0
+
+
+def title(axes: Any, text: str, inset: float = 0.45) -> None:
+    """The finding of a panel above it, broken into lines of even length that fit its width.
+
+    Parameters
+    ----------
+    axes : Axes
+        A panel of `panels`.
+    text : str
+        The finding.
+    inset : float
+        Inches of the panel's share of the width that its labels take.
+
+    Examples
+    --------
+    >>> _, axes = panels(1)
+    >>> title(axes, "the error falls like 1/N")
+    >>> axes.get_title(loc="left")
+    'the error falls like 1/N'
+    """
+    room = int((WIDTHS[_width.get()] / axes.get_gridspec().ncols - inset) * _LETTERS)
+    text = text.replace(" = ", "\xa0=\xa0").replace(" dB", "\xa0dB")  # no line ends within an equation or before a unit
+    lines = textwrap.wrap(text, room)
+    while len(narrower := textwrap.wrap(text, room - 1)) == len(lines) and max(map(len, narrower)) < room:
+        lines, room = narrower, room - 1
+    axes.set_title("\n".join(lines).replace("\xa0", " "), loc="left")
+
+
+def legend_below(figure: Any, columns: int = 4, order: Sequence[str] = (), handles: Mapping[str, Any] | None = None) -> Any:
+    """One legend for all panels, below them, with at most as many columns as the width has room for.
+
+    Parameters
+    ----------
+    figure : Figure
+        Its panels' labelled curves are the entries; a label of two panels stands once.
+    columns : int
+        The most columns.
+    order : sequence of str
+        Labels that come first, in this order.
+    handles : dict, optional
+        Label -> handle of entries that are added, or take the place of a panel's.
+
+    Examples
+    --------
+    >>> figure, axes = panels(1)
+    >>> _ = axes.plot([1, 2], [1, 2], label="measured")
+    >>> len(legend_below(figure).get_texts())
+    1
+    """
+    entries: dict[str, Any] = {}
+    for axes in figure.axes:
+        for handle, label in zip(*axes.get_legend_handles_labels()):
+            entries.setdefault(label, handle)
+    entries |= handles or {}
+    labels = [*order, *(label for label in entries if label not in order)]
+    while True:
+        legend = figure.legend(
+            [entries[label] for label in labels], labels, loc="outside lower center", ncols=columns, columnspacing=1.4
+        )
+        if columns == 1 or legend.get_window_extent().width <= 0.98 * figure.bbox.width:
+            # more than three lines get their own height, so that the panels keep theirs
+            figure.set_figheight(figure.get_figheight() + 0.15 * max(0, -(-len(labels) // columns) - 3))
+            return legend
+        legend.remove()
+        columns -= 1
+
+
 def curve_style(index: int) -> dict[str, Any]:
     """Colour, dash pattern and marker of the ``index``-th curve: distinct in colour, in grey and by shape.
 
@@ -413,7 +676,7 @@ def curve_style(index: int) -> dict[str, Any]:
     ('#0072B2', 's')
     """
     return {
-        "color": _COLOURS[index % len(_COLOURS)],
+        "color": PALETTE[index % len(PALETTE)],
         "linestyle": _DASHES[index % len(_DASHES)],
         "marker": _MARKERS[index % len(_MARKERS)],
         "markerfacecolor": "white" if index % 2 else None,

@@ -4,7 +4,6 @@ Each experiment states ``PAPER = (arXiv id, figure, status)``; ``experiments/pap
 exist in each paper, and why it is not drawn here.
 """
 
-import inspect
 import json
 import re
 import tomllib
@@ -127,7 +126,7 @@ def coverage(paper: Paper) -> list[Item]:
     Examples
     --------
     >>> [(item.number, item.status) for item in coverage(paper_named("proximal"))][:3]
-    [('1', 'present'), ('2', 'absent'), ('3', 'absent')]
+    [('1', 'present'), ('2', 'stand-in'), ('3', 'absent')]
     """
     rows = [
         Item(
@@ -169,13 +168,12 @@ def numbered(name: str, number: str) -> list[ModuleType]:
 
     Examples
     --------
-    >>> [module.NAME for module in numbered("projection", "2")]
-    ['projection_error']
-    >>> numbered("projection", "4")
+    >>> [module.NAME for module in numbered("projection", "3")]
+    ['gradient_estimation_idea']
+    >>> numbered("proximal", "5")
     Traceback (most recent call last):
-    ValueError: names: got 'projection:4' (samples of Stable Diffusion), absent: it needs a trained network; \
-expected 1, 2, 3, 5 or appendix of projection (known: the captions of Figures 1 to 5; the text has 11 figures \
-(9 by arXiv's comment on version 4) and 4 tables)
+    ValueError: names: got 'proximal:5' (samples of CelebA-HQ), absent: it needs a trained network; \
+expected 1, 2 or 4 of proximal (known: the captions of Figures 1 to 5 of 12)
     """
     paper = paper_named(name)
     asked = re.sub(r"^(figure|fig\.?)\s*", "", number.strip().lower())
@@ -203,8 +201,8 @@ def select(names: Sequence[str] = (), everything: bool = False) -> list[ModuleTy
 
     Examples
     --------
-    >>> [module.NAME for module in select(["coin_test", "projection:2"])]
-    ['coin_test', 'projection_error']
+    >>> [module.NAME for module in select(["coin_test", "projection:3"])]
+    ['coin_test', 'gradient_estimation_idea']
     """
     resolved = []
     for name in names:
@@ -214,18 +212,18 @@ def select(names: Sequence[str] = (), everything: bool = False) -> list[ModuleTy
 
 
 def caption(experiment: ModuleType) -> str:
-    """The first paragraph of the experiment's docstring on one line.
+    """The caption that travels with a figure: the finding, then what is drawn.
 
     Examples
     --------
-    >>> caption(figures.experiments()["noise_schedules"])
-    'The four noise schedules of Permenter & Yuan, Fig. 5, for N = 10 steps.'
+    >>> caption(figures.experiments()["trajectory_versus_marginal"]).split(":")[0]
+    'KL of whole trajectories falls like 1/N, KL of the outputs like 1/N²'
     """
-    return " ".join(inspect.cleandoc(experiment.__doc__ or "").split("\n\n")[0].split())
+    return experiment.CAPTION
 
 
 def seconds(experiment: ModuleType, out: StrPath | None = None) -> float | None:
-    """Seconds that the committed table took to compute, by its record; None where there is no record.
+    """Processor seconds that the committed table took to compute, by its record; None where there is no record.
 
     Examples
     --------
@@ -233,7 +231,22 @@ def seconds(experiment: ModuleType, out: StrPath | None = None) -> float | None:
     True
     """
     record = (Path(out) if out is not None else figures.default_folder()) / "data" / f"{experiment.NAME}.json"
-    return json.loads(record.read_text(encoding="utf-8"))["seconds"] if record.is_file() else None
+    return json.loads(record.read_text(encoding="utf-8"))["processor_seconds"] if record.is_file() else None
+
+
+def announce(experiment: ModuleType) -> str:
+    """What a figure is of which paper, whether it stands in, and what it costs: one line, printed before it is made.
+
+    Examples
+    --------
+    >>> print(announce(figures.experiments()["coin_test"]).split(";")[0])
+    coin_test: own (a figure of this project)
+    """
+    status = experiment.PAPER[2]
+    return (
+        f"{experiment.NAME}: {source(experiment)} ({STATUSES[status]}); {experiment.SUMMARY}; "
+        f"cost: {cost(seconds(experiment))} of processor time"
+    )
 
 
 def source(experiment: ModuleType) -> str:
@@ -274,6 +287,11 @@ def cost(taken: float | None) -> str:
     return "< 1 s" if taken < 1 else f"{taken:.0f} s"
 
 
+def _cell(text):
+    """Text for a cell of a Markdown table: bars and stars stand for themselves."""
+    return text.replace("|", r"\|").replace("*", r"\*")
+
+
 def page() -> str:
     """Text of ``figures/README.md``: figures with caption, source, command and cost, then a coverage table per paper."""
     known = figures.experiments().values()
@@ -283,7 +301,7 @@ def page() -> str:
         "Rewritten by every `exactdiffusion figures NAME`, and by `figures --gallery`, from experiments and records; do",
         "not edit. Each picture is drawn from the table beside it (`data/NAME.csv`), and `data/NAME.json` says with which",
         "parameters, versions and machine it was computed.",
-        "The cost is the time that the table took when it was committed.",
+        "The cost is the processor time that the table takes, all processes together.",
         "",
         *(f"- *{status}*: {meaning}" for status, meaning in STATUSES.items()),
     ]
@@ -299,7 +317,7 @@ def page() -> str:
             if group == module.GROUP:
                 lines.append(
                     f'| <a href="{module.NAME}.svg"><img src="{module.NAME}.png" width="240" alt="{module.NAME}"></a> '
-                    f"| {caption(module).replace('|', chr(92) + '|')} ([table](data/{module.NAME}.csv)) | {source(module)} "
+                    f"| {_cell(caption(module))} ([table](data/{module.NAME}.csv)) | {source(module)} "
                     f"| `exactdiffusion figures {module.NAME}` | {cost(seconds(module))} |"
                 )
     lines += ["", "# What the papers have", ""]
@@ -326,5 +344,5 @@ def coverage_table(paper: Paper) -> list[str]:
     lines = ["| figure or table | status | what it shows | drawn by, or why not |", "|---|---|---|---|"]
     for item in coverage(paper):
         where = ", ".join(f"`{name}`" for name in item.experiments) or item.why
-        lines.append(f"| {item.number} | {item.status} | {item.shows.replace('|', chr(92) + '|')} | {where} |")
+        lines.append(f"| {item.number} | {item.status} | {_cell(item.shows)} | {where} |")
     return lines
