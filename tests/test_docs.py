@@ -44,7 +44,8 @@ def _links(page):
     text = page.read_text(encoding="utf-8")
     found = re.findall(r"(?::doc:|\{doc\})`(?:[^`<]*<)?([^`>]+)>?`", text)
     for block in re.findall(r"```\{toctree\}\n(.*?)```", text, re.DOTALL):
-        found += [line for line in block.splitlines() if line and not line.startswith(":")]
+        lines = [line for line in block.splitlines() if line and not line.startswith(":")]
+        found += [re.sub(r".*<(.*)>", r"\1", line) for line in lines]
     for block in re.findall(r"^\.\. toctree::\n(?:   :.*\n)*\n((?:   .*\n)+)", text, re.MULTILINE):
         found += [re.sub(r".*<(.*)>", r"\1", line.strip()) for line in block.splitlines()]
     return found

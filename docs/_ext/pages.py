@@ -221,6 +221,9 @@ def statement_page(s, entry, paths, planted, pictures, run):
     authors, title, where = PAPERS[s.paper]
     name = long_ref(s.ref)
     lines = [
+        *(
+            [f".. index:: ! single: {name.replace(';', ',')}", ""] if name else []
+        ),  # a search for the number finds the page first
         f".. _statement-{s.key.replace('/', '-').replace('_', '-')}:",
         "",
         *heading(esc(f"{name}: {s.title}" if name else s.title)),
@@ -230,7 +233,7 @@ def statement_page(s, entry, paths, planted, pictures, run):
         "",
         f":Kind: {esc(s.kind)}: {esc(KINDS[s.kind])}",
         f":Wording: {esc(s.text)}: {esc(TEXTS[s.text])}",
-        f":Proof: {PROOFS[s.text]}",
+        f":Proof: {'below' if s.text == 'source' and 'Proof' in s.doc else PROOFS[s.text]}",
         f":Domain: {code(s.domain) if s.domain else 'every number'}",
         f":Key: {code(s.key)}",
         f":Verdict: {esc(entry['verdict']) if entry else 'not in the committed records yet'}",
@@ -245,9 +248,13 @@ def statement_page(s, entry, paths, planted, pictures, run):
         "",
         *(f"   {line}".rstrip() for line in snippet(s)),
         "",
-        *heading("Evidence", "-"),
     ]
-    lines += evidence(s, entry)
+    if pictures:
+        lines += [*heading("Figures that use it", "-")]
+        for module in pictures:
+            lines += [f".. figure:: ../../../../figures/{module.NAME}.png", f"   :alt: {module.NAME}", "   :width: 100%", ""]
+            lines += [f"   {esc(gallery.caption(module))} (``exactdiffusion figures {module.NAME}``)", ""]
+    lines += [*heading("Evidence", "-"), *evidence(s, entry)]
     if run is not None:
         lines += [
             f"What the run in ``{Path(FROM).name}`` measured, on one machine:",
@@ -262,11 +269,6 @@ def statement_page(s, entry, paths, planted, pictures, run):
     lines += [f"- the paper: :doc:`/generated/papers/{s.paper}`"]
     lines += [f"- run it: ``exactdiffusion verify {paths[0].stem}``", ""] if paths else [""]
     lines += [*heading("Cite it", "-"), ".. code-block:: bibtex", "", *(f"   {line}".rstrip() for line in citation(s)), ""]
-    if pictures:
-        lines += [*heading("Figures that use it", "-")]
-        for module in pictures:
-            lines += [f".. figure:: ../../../../figures/{module.NAME}.png", f"   :alt: {module.NAME}", "   :width: 100%", ""]
-            lines += [f"   {esc(gallery.caption(module))} (``exactdiffusion figures {module.NAME}``)", ""]
     return lines
 
 
@@ -341,10 +343,16 @@ def findings_of(found, paper=None):
     return lines
 
 
+def paper_title(paper):
+    """The short name of a paper and its authors, for the navigation."""
+    names = re.split(r",| & |;", PAPERS[paper][0])
+    return f"{paper.replace('_', ' ')}: {PAPERS[paper][0] if len(names) < 3 else names[0] + ' et al.'}"
+
+
 def paper_page(paper, statements, entries, found):
     authors, title, where = PAPERS[paper]
     lines = [
-        *heading(paper.replace("_", " ")),
+        *heading(esc(paper_title(paper))),
         f"{esc(authors)}: *{esc(title)}* ({esc(where)}).",
         "",
         *heading("What was checked", "-"),
@@ -417,9 +425,10 @@ def gallery_page(drawn):
 
 
 def picture_caption(module):
-    """The whole docstring of an experiment as paragraphs of plain text."""
+    """The whole docstring of an experiment as paragraphs of plain text, with its emphasis."""
     paragraphs = inspect.cleandoc(module.__doc__).split("\n\n")
-    return [line for paragraph in paragraphs for line in (esc(paragraph.replace("``", "")), "")]
+    plain = [esc(paragraph.replace("``", "")) for paragraph in paragraphs]
+    return [line for text in plain for line in (re.sub(r"(?<!\w)\\\*(\w[\w ]*)\\\*(?!\w)", r"*\1*", text), "")]
 
 
 def howto_page():
@@ -465,7 +474,7 @@ def api_pages(folder, filed):
             continue
         if callable(thing):
             rooms.append(f"- :py:obj:`exactdiffusion.{name} <{thing.__module__}.{thing.__qualname__}>`")
-    rooms += ["", ".. toctree::", "   :hidden:", "", *(f"   {room}" for room in ROOMS), ""]
+    rooms += ["", ".. toctree::", "   :hidden:", "", *(f"   {room} <{room}>" for room in ROOMS), ""]
     write(folder / "index.rst", rooms)
     for room, what in ROOMS.items():
         lines = [*heading(f"exactdiffusion.{room}"), f"{what[0].upper()}{what[1:]}.", ""]
@@ -477,7 +486,7 @@ def api_pages(folder, filed):
             own = [n for n in own if things[n].__module__ == name]
             if not own:
                 continue
-            lines += [*heading(name, "-"), f".. automodule:: {name}", ""]
+            lines += [*heading(name.removeprefix("exactdiffusion."), "-"), f".. automodule:: {name}", ""]
             for n in own:
                 kind = "autoclass" if inspect.isclass(things[n]) else "autofunction"
                 lines += [f".. {kind}:: {name}.{n}", *(["   :members:"] if kind == "autoclass" else []), ""]
