@@ -121,7 +121,7 @@ def test_the_reach_is_the_largest_constant(check, manifolds):
     points = rng.standard_normal((2, 7))
     offsets = [points[:1] + factor * (points[1] - points[0]) / 2 for factor in (1 - 1e-9, 1 + 1e-9)]
     back = [float(np.array_equal(PointCloud(points).project(x)[0], points[0])) for x in offsets]
-    check.tight(back, [1.0, 0.0], tol=0, cause="exact: atoms", on="a pair, (1 -+ 1e-9) of half its distance")
+    check.equal(back, [1.0, 0.0], tol=0, cause="exact: atoms", on="a pair, (1 -+ 1e-9) of half its distance")
 
 
 # -- every hypothesis counts -----------------------------------------------------------------------------------------------
