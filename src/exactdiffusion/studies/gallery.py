@@ -293,8 +293,8 @@ def page() -> str:
         "Rewritten by every `exactdiffusion figures NAME`, and by `figures --gallery`, from experiments and records; do",
         "not edit. Each picture is drawn from the table beside it (`data/NAME.csv`), and `data/NAME.json` says with which",
         "parameters, versions and machine it was computed.",
-        "The cost is the processor time that the table takes, all processes together; of the oldest tables it is the time that",
-        "passed, which is more.",
+        "The cost is the processor time that the table takes, all processes together; of the oldest tables it is the time",
+        "that passed, which is more.",
         "",
         *(f"- *{status}*: {meaning}" for status, meaning in STATUSES.items()),
     ]
