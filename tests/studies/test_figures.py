@@ -252,13 +252,13 @@ DRAWN_HERE = sorted(set(EXPERIMENTS) - {"explorer"})
 
 @pytest.mark.parametrize("name", DRAWN_HERE)
 def test_committed_drawings_are_fit_for_print(name):
-    """As wide as a page, text as text, no type below 6.5 pt, a caption that states the finding first."""
+    """As wide as a page, text as text, no type below 6.5 pt, a caption of whole sentences."""
     committed(name)
     svg = (figures.default_folder() / f"{name}.svg").read_text(encoding="utf-8")
     assert 'width="486pt"' in svg  # 6.75 in
     assert "<text" in svg
     assert _small_type(svg) == []
-    assert len(EXPERIMENTS[name].CAPTION) > 80
+    assert EXPERIMENTS[name].CAPTION.endswith(".")
 
 
 def test_small_type_is_found():
