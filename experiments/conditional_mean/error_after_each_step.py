@@ -1,9 +1,10 @@
 """Error after each step of the chain, T = 300 (the conditional-mean paper's Fig. 3), and what explains it.
 
-Upper row: NMSE of the state x_t itself, as the released code plots it; at low SNR it dips below its own end value. Lower
-row: the conditional mean given the state, D_t(z_t). It *starts* at the CME (up to the mismatch of the level) and drifts away
-(exact stepwise means; derived, statement jensen_identity: every step adds one Jensen gap). Drawn is its excess
-E|D_t(z_t) - CME|^2 / MMSE, with two standard errors: by orthogonality its NMSE is that of the CME times one plus this.
+Left: NMSE of the state x_t itself over the NMSE of the CME, which the released code plots; at low SNR it dips below its own
+end value. Right: the conditional mean given the state, D_t(z_t). It *starts* at the CME (up to the mismatch of the level)
+and drifts away (exact stepwise means; derived, statement jensen_identity: every step adds one Jensen gap). Drawn is its
+excess E|D_t(z_t) - CME|^2 / MMSE, with two standard errors: by orthogonality its NMSE is that of the CME times one plus
+this.
 """
 
 from exactdiffusion.studies.figures import Spot, helper

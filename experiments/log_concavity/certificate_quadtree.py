@@ -2,9 +2,9 @@
 
 On a cell with the centre c, lammax Cov(Z | y) is at most the largest eigenvalue of E[exp(z s / v) z z^T] over its four
 corners c + s, z = Z - E[Z | c], the expectation under the posterior at c: a cell is accepted when this stays below the
-claim, and split in four when it does not. Beyond the circle a closed bound holds in sectors of directions. Colour: the bound
-over v, at most the claim. Cells grow small where the truth comes near the claim: between the atoms, and along the rays on
-which two atoms have equal odds, out to where the sectors take over.
+claim, and split in four when it does not. Beyond the ball of all cells, whose middle is drawn, a closed bound holds in
+sectors of directions. Colour: the bound over v, at most the claim. Cells grow small where the truth comes near the claim:
+between the atoms, and along the rays on which two atoms have equal odds, out to where the sectors take over.
 
 Left: the four atoms of the counterexample, sigma^2 = .714, claim .99 sigma^2 (strictly log-concave). Right: a rectangle with
 uneven weights .45, .05, .05, .45, v one per cent above the exact threshold, claim v; the cross is the witness, the point at

@@ -3,11 +3,10 @@
 Law: .2 N(-mu, I) + .8 N(mu, I), mu = (3, 3). Noise: sigma^2 = |mu|^2 - 1 = 17, the least for which every conditional law is
 log-concave. One run of Algorithm 1 (arXiv 2305.19473) with underdamped inner walks.
 
-(a) to (d): given m measurements, the law of X (filled) sharpens from the prior to one narrow bump, while the law of the next
-measurement (contours) stays log-concave: its covariance is sigma^2 I plus that of X. The arrow jumps from the mean of the
-measurements to the posterior mean. (e) the same run along (1, 1)/sqrt(2): the mean with sigma/sqrt(m), the jump with the
-posterior's deviation. (f) density along the same line of the jump for m = 1, 4, 16, 64 (exact inner laws) and of X: the
-output is not the noised law, its distance to the law of X is at most sigma sqrt(d/m).
+Left: given one measurement, the law of X (filled) and that of the next measurement (contours), which stays log-concave: its
+covariance is sigma^2 I plus that of X. The arrow jumps from the measurement to the posterior mean. The table has the whole
+run, and the posterior after 8 and 64 measurements. Right: density along (1, 1)/sqrt(2) of the jump for m = 1, 4, 16, 64
+(exact inner laws) and of X: the output is not the noised law, its distance to the law of X is at most sigma sqrt(d/m).
 """
 
 from exactdiffusion.studies.figures import INK, Spot, curve_style, legend_below, panels, title

@@ -3,10 +3,10 @@
 X ~ N(0, diag(.01, 1)), Y_t = X + sigma N_t. Marks: extreme eigenvalues of the library's Hessians, of log p(y_1, ..., y_m) on
 R^(2m) and of log p(y_m | y_1, ..., y_{m-1}). Lines: the closed forms (Props. 3 and 4 of arXiv 2305.19473).
 
-(a) All at once the condition number grows like m, one at a time it tends to 1. (b) One at a time, distance to 1: below
+Left: all at once the condition number grows like m, one at a time it tends to 1. Right: one at a time, distance to 1: below
 1/(m - 1 + sigma^2/tau_max^2), attained for tau_min = 0; once m passes sigma^2/tau_min^2 the decay is 1/m^2, with the
-constant sigma^2 (1/tau_min^2 - 1/tau_max^2). (c) With more noise both tend to 1, all at once from m tau_max^2/sigma^2. One
-at a time, m >= 2, the condition number tends to 1 at both ends and is largest in between.
+constant sigma^2 (1/tau_min^2 - 1/tau_max^2). The table also has a sweep over sigma: with more noise both tend to 1, all at
+once from m tau_max^2/sigma^2. One at a time, m >= 2, the condition number tends to 1 at both ends and is largest in between.
 """
 
 from exactdiffusion.studies.figures import Spot, curve_style, legend_below, panels, plain_ticks, title

@@ -1,11 +1,11 @@
 """Log-concavity lost: four atoms in the plane, certified log-concave at one measurement, not so at two.
 
 Atoms (+-1, 0) and (0, +-1.2) with weights .3158102 and .1841898 each, sigma^2 = .714. Drawn is sigma^2 times the largest
-eigenvalue of the Hessian of log p(y_1) (left) and of log p(y_2 | y_1) (middle), which depends on the mean of the
-measurements alone: negative means strictly concave there. Left: below -.015 everywhere, by a quad-tree certificate. Middle:
-positive near 0, where a rigorous ball (for the decimal numbers above) encloses the value. Right: the largest value over all
-pasts against m, and the value at 0, together with the law of averages that does hold: E C_m decreases with m, so the mean of
-the Hessian stays below -(1 - 1/m)/sigma^2.
+eigenvalue of the Hessian of log p(y_2 | y_1) (left), which depends on the mean of the measurements alone: negative means
+strictly concave there. It is positive near 0, where a rigorous ball (for the decimal numbers above) encloses the value. That
+of log p(y_1), in the table, is below -.015 everywhere, by a quad-tree certificate. Right: the largest value over all pasts
+against m, and the value at 0, together with the law of averages that does hold: E C_m decreases with m, so the mean of the
+Hessian stays below -(1 - 1/m)/sigma^2.
 """
 
 from exactdiffusion.studies.figures import INK, Spot, curve_style, legend_below, panels, plain_ticks, title

@@ -3,18 +3,18 @@
 X ~ N(0, diag(1/kappa, 1, 1, 1)), Y_t = X + sigma N_t. All walks here but MALA map Gaussians to Gaussians, so the law of the
 output is a product of small matrices: no sampling.
 
-(a) kappa = 100, sigma = 1. Exact inner laws leave the jump's error: on Gaussians it is the Bures distance between cov X and
-cov X - E C_m, the lower end of the sandwich; the upper one is sqrt(E tr C_m) <= sigma sqrt(d/m). Its decay is 1/m, not
+Left: kappa = 100, sigma = 1. Exact inner laws leave the jump's error: on Gaussians it is the Bures distance between cov X
+and cov X - E C_m, the lower end of the sandwich; the upper one is sqrt(E tr C_m) <= sigma sqrt(d/m). Its decay is 1/m, not
 m^(-1/2). A biased inner walk (ULA) sets a floor that more measurements do not lower; the splitting integrator has none.
-(b), (c) W2 against gradient calls, kappa = 100 and 10^6, sigma = 1. Every underdamped walk has the step and friction of the
-smallest spectral radius on its own target, of equal radii (within 1e-9) the largest step; nothing is tuned to the budget.
-One at a time: 4 inner steps per measurement, calls/4 measurements. All at once with m measurements: along their mean the
-walk is that with a single measurement of variance sigma^2/m; it needs of the order of sqrt(m) calls and stops at the jump's
-error for m (thin lines). Langevin runs on the density of X itself, from its centre: sqrt(kappa) calls underdamped, kappa for
-ULA. So on Gaussians one at a time has the advantage over Langevin at large kappa only, and none in calls over all at once;
-what it gains is that log-concavity is asked for at the level sigma^2 in place of sigma^2/m (the figure of kappa_m), which no
-Gaussian lacks. MALA: 2000 chains, Gelbrich's lower bound of W2 from their variances, which independent exact draws bring
-down to .027 (thin line).
+Right: W2 against gradient calls, kappa = 10^6, sigma = 1 (the table also has kappa = 100). Every underdamped walk has the
+step and friction of the smallest spectral radius on its own target, of equal radii (within 1e-9) the largest step; nothing
+is tuned to the budget. One at a time: 4 inner steps per measurement, calls/4 measurements. All at once with m measurements:
+along their mean the walk is that with a single measurement of variance sigma^2/m; it needs of the order of sqrt(m) calls and
+stops at the jump's error for m. Langevin runs on the density of X itself, from its centre: sqrt(kappa) calls underdamped,
+kappa for ULA. So on Gaussians one at a time has the advantage over Langevin at large kappa only, and none in calls over all
+at once; what it gains is that log-concavity is asked for at the level sigma^2 in place of sigma^2/m (the figure of kappa_m),
+which no Gaussian lacks. MALA, in the table alone: 2000 chains, Gelbrich's lower bound of W2 from their variances, which
+independent exact draws bring down to .027.
 """
 
 from exactdiffusion.studies.figures import INK, Spot, curve_style, legend_below, panels, plain_ticks, title

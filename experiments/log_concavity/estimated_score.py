@@ -3,9 +3,9 @@
 Target: weights .2 and .8, means -+3 (1, ..., 1), unit covariance; sigma^2 = 9 d - 1 (arXiv 2305.19473, Eq. (4.8) and
 Appendix H). The estimate averages Gaussian draws about y weighted by the unnormalised density there. Left: its relative
 error, root mean square over y from q_{sigma^2}, against the number of draws; lines of slope -1/2 through the last points of
-d = 1 and 2. Right: how many draws carry the weight (median of 1 / sum w^2). Below: the one-at-a-time chain with either
-score, underdamped walks, the same random numbers: outputs along the difference of the means, per sqrt(d), and the law.
-Where a single draw carries the weight the jump lands on that draw, wherever it fell.
+d = 1 and 2. The table has how many draws carry the weight (median of 1 / sum w^2). Right: the one-at-a-time chain at d = 8
+(at d = 2 in the table) with either score, underdamped walks, the same random numbers: outputs along the difference of the
+means, per sqrt(d), and the law. Where a single draw carries the weight the jump lands on that draw, wherever it fell.
 """
 
 from exactdiffusion.studies.figures import INK, Spot, curve_style, legend_below, panels, plain_ticks, title

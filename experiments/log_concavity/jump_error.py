@@ -2,12 +2,12 @@
 
 All by quadrature on a line (the posterior mean increases with the mean of the measurements, so the coupling is explicit).
 
-(a) W2^2/s in one dimension: the bound of Proposition 2 (arXiv 2305.19473) is 1, and so is that of E C_m (thin), which wide
-laws approach. W2^2 itself stays far below: Gaussians reach (5 sqrt 5 - 11)/2 = .0902, two atoms .186, three atoms of weights
-.3, .4, .3 about .25, the lattice .3468 (largest found; no proof that nothing is larger). (b) .2 N(-mu, I) + .8 N(mu, I),
-mu = 3 (1, ..., 1), with sigma^2 = |mu|^2 - 1: W2 in units of its small-noise form (s/2) sqrt(I(p)). Two bounds:
-(3/2) s sqrt(I), and sqrt(s d), which is one line in s I/d. So W2 decays like 1/m only once s I/d << 1. (c) Atoms: E C_m
-decays exponentially in m, below the bound by Gaussian tails between pairs and below sigma^2/m (sigma = 1).
+Left: W2^2/s in one dimension: the bound of Proposition 2 (arXiv 2305.19473) is 1, and so is that of E C_m (in the table),
+which wide laws approach. W2^2 itself stays far below: Gaussians reach (5 sqrt 5 - 11)/2 = .0902, two atoms .186, three atoms
+of weights .3, .4, .3 about .25, the lattice .3468 (largest found; no proof that nothing is larger). Right: .2 N(-mu, I) + .8
+N(mu, I), mu = 3 (1, ..., 1), with sigma^2 = |mu|^2 - 1: W2 in units of its small-noise form (s/2) sqrt(I(p)). Two bounds:
+(3/2) s sqrt(I), and sqrt(s d), which is one line in s I/d. So W2 decays like 1/m only once s I/d << 1. In the table, atoms:
+E C_m decays exponentially in m, below the bound by Gaussian tails between pairs and below sigma^2/m (sigma = 1).
 """
 
 from exactdiffusion.studies.figures import INK, Spot, curve_style, legend_below, panels, plain_ticks, title

@@ -4,10 +4,10 @@ X = Z + tau N, Z in a ball of radius R = 1, tau^2 = .1 and sigma^2 = R^2 - tau^2
 2305.19473. kappa_m is the ratio of the extreme eigenvalues of -Hess over all y_m and all pasts: the smallest where local
 ascent finds the largest posterior covariance, or far out along the normal of the longest edge; the largest far out.
 
-(a) kappa_m against the bound of Theorem 1; two points, of any weights, lie on it. (b) kappa_m - 1: the rate is 1/m^2, with
-the constant R^2 sigma^2/tau^4; the cruder bound with L = 1/sigma^2 decays like 1/m. (c) Least curvature, in units of
-1/sigma^2. One at a time it increases with m (two points, tau^2 = .1: on the bound zeta_m; two atoms, tau = 0: nothing is
-gained by more measurements). All at once it falls below 0 as soon as sigma^2/m < R^2 - tau^2: with sigma^2 = 5, at m = 6.
+Left: kappa_m - 1 against the bound of Theorem 1; two points, of any weights, lie on it. The rate is 1/m^2, with the constant
+R^2 sigma^2/tau^4; the cruder bound with L = 1/sigma^2 decays like 1/m. Right: least curvature, in units of 1/sigma^2. One at
+a time it increases with m (two points, tau^2 = .1: on the bound zeta_m; two atoms, tau = 0: nothing is gained by more
+measurements). All at once it falls below 0 as soon as sigma^2/m < R^2 - tau^2: with sigma^2 = 5, at m = 6.
 """
 
 from exactdiffusion.studies.figures import INK, Spot, curve_style, legend_below, panels, plain_ticks, title

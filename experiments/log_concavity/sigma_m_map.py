@@ -4,12 +4,12 @@
 for the whole map. Exact inner laws would make the output depend on s = sigma^2/m alone (dashed: levels of the jump's own
 error); the walks add what they have not forgotten, towards many measurements of few steps, and for small sigma.
 
-(a) N(0, diag(.01, 1, 1, 1)): the exact law of the algorithm, no sampling. (b) Two Gaussians in R^8, weights .2 and .8, means
--+3 (1, ..., 1): 2000 chains along the axis, and the exact law of the 7 linear ones; noise in units of the threshold
+Left: N(0, diag(.01, 1, 1, 1)): the exact law of the algorithm, no sampling. Right: two Gaussians in R^8, weights .2 and .8,
+means -+3 (1, ..., 1): 2000 chains along the axis, and the exact law of the 7 linear ones; noise in units of the threshold
 R^2 - tau^2 = 71 of log-concavity (line). Colour: W2 with the chains weighted so that each side of the middle holds its exact
-mass (exact draws: the mark on the colour bar). Hatched: the fraction of the minor mode is off by more than 3 standard
-errors: far below the threshold, where the first walks do not mix; for few measurements of much noise, where the jump itself
-merges the modes; and where a measurement has one step only.
+mass (exact draws score .057). Crosses: the fraction of the minor mode is off by more than 3 standard errors: far below the
+threshold, where the first walks do not mix; for few measurements of much noise, where the jump itself merges the modes; and
+where a measurement has one step only.
 """
 
 from exactdiffusion.studies.figures import INK, Spot, curve_style, legend_below, panels, plain_ticks, title

@@ -5,10 +5,10 @@ witnesses, points (or hull edges, at infinity) where the Hessian of log q is not
 and two dimensions (.5 % above), else half the diameter. Where both agree to rounding the mark is filled: always so for
 affinely independent atoms, sigma* = D/2 whatever the weights.
 
-(a) Named clouds, equal weights unless given. The 21 points' certificate is out of reach of float64; 40 digits give .01732.
-(b) Random normal clouds of K atoms against the dimension, bars up to the upper end; the sphere (1/d, dashed); the corners
-of the cube, whose law is a product: the star is its threshold, R^2/d, but its longest pair is no edge and from d = 3 on the
-bracket stays open.
+Left: named clouds, equal weights unless given. The 21 points' certificate is out of reach of float64; 40 digits give .01732.
+Right: random normal clouds of K atoms against the dimension, bars up to the upper end; dashed: the sphere and the corners of
+the cube, 1/d. The law of the cube is a product, so its threshold is R^2/d, but its longest pair is no edge and from d = 3 on
+the bracket (in the table) stays open. The table also has Jung's bound.
 """
 
 from exactdiffusion.studies.figures import INK, Spot, curve_style, legend_below, panels, plain_ticks, title

@@ -2,15 +2,15 @@
 
 Target: weights .2 and .8, means -+3 (1, ..., 1), unit covariance, d = 1, 2, 8, 32 (arXiv 2305.19473, Section 5.2). Noise is
 given in units of the exact log-concavity threshold sigma*^2 = 9 d - 1. Inner walks: the underdamped splitting, step .5,
-friction .5. In R^d these samplers decouple exactly into one chain along the difference of the means, where 5000 chains
-are run, and d - 1 linear Gaussian ones, whose law is exact; all at once (AAO) is, along an axis, the walk on the law of
-sqrt(m) times the mean of the measurements, m times as many inner steps as one at a time (OAT): equal gradient calls.
+friction .5. In R^d these samplers decouple exactly into one chain along the difference of the means, where 5000 chains are
+run, and d - 1 linear Gaussian ones, whose law is exact; all at once (AAO) is, along an axis, the walk on the law of sqrt(m)
+times the mean of the measurements, m times as many inner steps as one at a time (OAT): equal gradient calls.
 
-W2 is computed between the chains and the law itself, by its quantile function (upper row). Exact draws, as many, have a
-W2 as well (grey): their fraction in the minor mode is off by 1/sqrt(n), and that mass must be carried over 6 sqrt(d).
-The lower row takes this part off: chains are weighted so that each side of the middle holds its exact mass. A sampler that
-has the weights wrong is then wrong in the upper row only, and what exact draws score falls tenfold. Lines: exact inner draws
-(what is left is the jump), by quadrature; Proposition 2, W2 <= sigma sqrt(d/m).
+W2 is computed between the chains and the law itself, by its quantile function. Exact draws, as many, have a W2 as well (bars
+beside the panels): their fraction in the minor mode is off by 1/sqrt(n), and that mass must be carried over 6 sqrt(d). The
+column ``within`` takes this part off: chains are weighted so that each side of the middle holds its exact mass. A sampler
+that has the weights wrong is then wrong in ``w2`` only, and what exact draws score falls tenfold. Dashed: exact inner draws
+(what is left is the jump), by quadrature; Proposition 2, W2 <= sigma sqrt(d/m), holds for these. Drawn are d = 2 and 32.
 """
 
 from exactdiffusion.studies.figures import Spot, curve_style, legend_below, panels, plain_ticks, title

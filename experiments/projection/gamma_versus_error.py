@@ -2,14 +2,15 @@
 
 Stands in for the FID tables of Permenter & Yuan (Sec. 6, and FID against gamma in the appendix), which need trained
 networks: here the denoiser is exact, and what is left is the error of the sampler. Same schedule ("Linear": log-linear from
-sigma = 40, quantised to training times, last step to time 0), same N, same range of gamma. A cross marks the settings of
-the released code for CelebA, (N, gamma, start) = (5, 2, 40), (10, 2, 80), (20, 2.4, 100), (50, 2.8, 120).
+sigma = 40, quantised to training times, last step to time 0), same N, same range of gamma. A ring marks the settings of the
+released code for CelebA, (N, gamma, start) = (5, 2, 40), (10, 2, 80), (20, 2.4, 100), (50, 2.8, 120).
 
-Upper row: W2 to the target, exact against the weighted atoms; against as many target draws for the ring mixture. The band
-is what independent draws of the target score: below it nothing is told apart (blurred samples can score lower than draws in
-dimension 64 or 3072, since they spare the cost of mismatched atoms). Lower row: root mean squared distance to the support,
-against the value sqrt(n) sigma_0 that exact projections leave (Theorem 4.1); it is blind to which atom is reached. The ring
-mixture fills the plane, so there it is the rms difference to the exact flow from the same start (Heun, ``reference_steps``).
+The table has four targets; drawn are W2 on the dino (left) and the distance on the ring mixture (right). W2 to the target,
+exact against the weighted atoms; against as many target draws for the ring mixture. The band is what independent draws of
+the target score: below it nothing is told apart (blurred samples can score lower than draws in dimension 64 or 3072, since
+they spare the cost of mismatched atoms). Distance: root mean squared distance to the support, against the value sqrt(n)
+sigma_0 that exact projections leave (Theorem 4.1); it is blind to which atom is reached. The ring mixture fills the plane,
+so there it is the rms difference to the exact flow from the same start (Heun, ``reference_steps``).
 """
 
 from exactdiffusion.studies.figures import Spot, curve_style, legend_below, panels, plain_ticks, title

@@ -1,12 +1,12 @@
 """Denoising as projection: the pictures of Permenter & Yuan, Fig. 1, and a measurement of what they rest on.
 
-(a) Little noise: x = x_0 + sigma e projects near x_0, and the nearest point of a smooth curve lies along its normal.
-(b) Much noise: seen from x the whole data set lies in one direction, so any estimate in its hull is a good relative estimate
-of the projection (Proposition 3.2). (c) A DDIM path with the exact ideal denoiser of points on the curve: its estimates
-(open squares) start near the mean of the data and end at a projection. The curve is a polygon of ``vertices`` sides; its
+(a) Little noise: x = x_0 + sigma e projects near x_0, and the nearest point of a smooth curve lies along its normal. (b)
+Much noise: seen from x the whole data set lies in one direction, so any estimate in its hull is a good relative estimate of
+the projection (Proposition 3.2). (c) A DDIM path with the exact ideal denoiser of points on the curve: its estimates (open
+squares) start near the mean of the data and end at a projection. The curve is a polygon of ``vertices`` sides; its
 projection is exact.
 
-(d) Why noise looks normal to the data: the angle between e ~ N(0, I_n) and the normal space of a d-dimensional manifold.
+Right: why noise looks normal to the data: the angle between e ~ N(0, I_n) and the normal space of a d-dimensional manifold.
 Marks: measured on products of d circles (median, 5 and 95 % of ``draws``). Lines: the exact median, sin^2 ~ Beta(d/2,
 (n-d)/2). Dashed: sqrt(d/n), the root mean square of the sine, the law of the oracle denoising bound (Proposition 3.1).
 """

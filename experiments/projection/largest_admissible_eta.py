@@ -1,12 +1,13 @@
 """Largest relative error eta for which each noise schedule of Permenter & Yuan is (eta, nu)-admissible.
 
 Definition 4.1 turned round: given the schedule and the width nu of the band, how good must a denoiser be for Theorem 4.2 to
-apply? Exact (bisection on the one-line form of the definition). Left: the four schedules of Fig. 5, N = 10; hatched
-bars without the last step, which for all but EDM is by far the longest. Middle and right: against nu and N, next to the
-log-linear schedule from 40 to 0.01, the best of all schedules with those ends (Theorem 4.3, optimality).
+apply? Exact (bisection on the one-line form of the definition). Drawn are the four schedules of Fig. 5 against nu (N = 10)
+and against N (nu = 2; the table also has nu = 10), next to the log-linear schedule from 40 to 0.01, the best of all
+schedules with those ends (Theorem 4.3, optimality). The table also has N = 10 without the last step, which for all but EDM
+is by far the longest.
 
-A certificate, not an explanation of sample quality: EDM ranks second although its FID on CIFAR-10 is the worst of the
-four, and at N = 20, nu = 10 it passes the paper's own schedule.
+A certificate, not an explanation of sample quality: EDM ranks second although its FID on CIFAR-10 is the worst of the four,
+and at N = 20, nu = 10 it passes the paper's own schedule.
 """
 
 from exactdiffusion.studies.figures import Spot, curve_style, legend_below, panels, plain_ticks, title

@@ -1,14 +1,14 @@
 """Denoisers that were learned, along their own DDIM trajectories: the appendix plots of Permenter & Yuan and the verdicts.
 
 Four denoisers of the digits (n = 64). ``ideal``: the conditional mean. ``knn``: 5 nearest neighbours, as in audit_examples.
-``ridge``: kernel ridge regression. ``mlp``: a perceptron with two hidden layers. The last two learn the residual F of
-xhat = m + c_skip (x - m) + c_out F(c_in (x - m), log sigma), where the three factors are those of the best linear denoiser,
-from noised digits at log-uniform levels. Top: size of the predicted noise (mean, 5 and 95 %) and its error against the true
-noise at x_0 + sigma eps, where the prediction 0 has the error 1. Below sigma = 0.1 the three learned ones remove no noise,
-and eta, in the table, tends to 1. Bottom left: cosine of the predictions of two successive steps, 1 where the projection is
-exact. Bottom right: d(x_0) / d(x_N) per trajectory (median and range) and what its own errors guarantee a posteriori, which
-needs no hypothesis; below, on how many trajectories (H1) eta < 1 and (H2) hold: a schedule admissible for the largest eta.
-(H3) and (H4) always do.
+``ridge``: kernel ridge regression. ``mlp``: a perceptron with two hidden layers. The last two learn the residual F of xhat =
+m + c_skip (x - m) + c_out F(c_in (x - m), log sigma), where the three factors are those of the best linear denoiser, from
+noised digits at log-uniform levels. Left: error of the predicted noise against the true noise at x_0 + sigma eps, where the
+prediction 0 has the error 1. Below sigma = 0.1 the three learned ones remove no noise, and eta, in the table, tends to 1.
+The table also has the size of the predicted noise and the cosine of the predictions of two successive steps, 1 where the
+projection is exact. Right: d(x_0) / d(x_N) per trajectory (median and range) and what its own errors guarantee a posteriori,
+which needs no hypothesis; below, on how many trajectories (H1) eta < 1 and (H2) hold: a schedule admissible for the largest
+eta. (H3) and (H4) always do.
 
 The perceptron's rows are a measurement: its training follows the last bits of BLAS. The others are recomputed by the check.
 """

@@ -1,10 +1,10 @@
 """The predicted noise of the ideal denoiser: its size along DDIM, and its error against the true noise.
 
-The two plots of Permenter & Yuan's appendix that need no network. Left: |eps_hat| / sqrt(n) along 100 DDIM steps, as a
-two-dimensional histogram (each column is one noise level, normalised to its largest count); the theory wants it near 1,
-since sigma eps_hat is to be the gradient of half the squared distance, of length d = sqrt(n) sigma. Right: |eps_hat - eps| /
-sqrt(n) at x_0 + sigma eps, over training times; its root mean square is sqrt(MMSE / (n sigma^2)), the error of the
-conditional mean. Bound: the error of the best linear denoiser, exact from the covariance of the data; the MMSE is below it.
+The two plots of Permenter & Yuan's appendix that need no network. Left: |eps_hat| / sqrt(n) along 100 DDIM steps, mean and 5
+to 95 % of the trajectories (the table has histograms); the theory wants it near 1, since sigma eps_hat is to be the gradient
+of half the squared distance, of length d = sqrt(n) sigma. Right: |eps_hat - eps| / sqrt(n) at x_0 + sigma eps, over training
+times; its root mean square is sqrt(MMSE / (n sigma^2)), the error of the conditional mean. Bound: the error of the best
+linear denoiser, exact from the covariance of the data; the MMSE is below it.
 """
 
 from exactdiffusion.studies.figures import Spot, curve_style, legend_below, panels, title

@@ -1,13 +1,13 @@
 """Relative projection error of the ideal denoiser along DDIM trajectories (Permenter & Yuan, Fig. 2).
 
-eta_t = |E[X | x_t] - proj(x_t)| / dist(x_t): what the theory assumes bounded (Definition 3.1), measured where the
-proof uses it, at the visited (x_t, sigma_t). Data are handwritten digits (dimension 64) and colour patches of photographs,
-which have the dimension 3072 of the paper's CIFAR-10; the cloud is the data set itself, so projection is nearest neighbour.
+eta_t = |E[X | x_t] - proj(x_t)| / dist(x_t): what the theory assumes bounded (Definition 3.1), measured where the proof uses
+it, at the visited (x_t, sigma_t). Data are handwritten digits (dimension 64) and colour patches of photographs, which have
+the dimension 3072 of the paper's CIFAR-10; the cloud is the data set itself, so projection is nearest neighbour.
 
 ``paired``: "same" takes denoiser, projection and distance at one state. "paper-code" is the pairing of the released script,
-the denoiser at x_t with projection and distance at x_{t-1}; it is kept for comparison with the published figure. The
-table has both and the lower panels compare them. ``nu`` is the band needed: sqrt(n) sigma / dist or its inverse, the larger.
-The wrong pairing changes eta little, and nu much: it sets dist at x_0 against sigma_1, 7.6 times sigma_0.
+the denoiser at x_t with projection and distance at x_{t-1}; it is kept for comparison with the published figure. The table
+has both and the right panel compares them. ``nu`` is the band needed: sqrt(n) sigma / dist or its inverse, the larger. The
+wrong pairing changes eta little, and nu much: it sets dist at x_0 against sigma_1, 7.6 times sigma_0.
 """
 
 from exactdiffusion.studies.figures import Spot, curve_style, legend_below, panels, title

@@ -7,7 +7,7 @@ N - 1 steps from 1 to eps and one Euler step without noise from eps to 0. The ba
 with this schedule N >= 10. The proximal maps are global minimisers; ``local`` climbs from the query alone.
 
 Three things the published figure does not show: W2 of as many exact draws of the target (mean and central 90 %), which all
-curves reach at n = 1,000 (hence the panel with n = 20,000); the probability-flow ODE with equally many evaluations of the
+curves reach at n = 1,000 (the table also has n = 20,000); the probability-flow ODE with equally many evaluations of the
 score; canonical Euler-Maruyama followed by the nearest point of the target, which measures how much of its error is the
 noise of the last step. One NFE of a proximal sampler is one proximal map; the column ``evaluations`` has the density, score
 and Hessian evaluations per sample of a whole run.

@@ -3,9 +3,9 @@
 Target: equal mixture of N(0, v_1 I_d) and N(0, v_2 I_d); Ornstein-Uhlenbeck time, T = 4, N = 64 uniform steps, exact start.
 Left: v = 0.8 (1 -+ 0.9 / sqrt(d)), whose curvature stays bounded as d grows: KL/d becomes constant, so KL is linear in d and
 the steps for a given KL grow like sqrt(d), for all three schemes. The announced d / sqrt(eps) and d / eps of arXiv
-2507.08956 are upper bounds in d; their power of d is not attained here. Dotted: N(0, 0.8 I_d), a product.
-Right: v = 0.5, 1.5 for all d. The curvature grows with d and KL/d rises at first; then the proximal map of a step is no
-longer single valued (J <= 0): the crosses at the top. Nothing is claimed there.
+2507.08956 are upper bounds in d; their power of d is not attained here. Dotted: N(0, 0.8 I_d), a product. Right: v = 0.5,
+1.5 for all d. The curvature grows with d and KL/d rises at first; then the proximal map of a step is no longer single valued
+(J <= 0): the grey band. Nothing is claimed there.
 """
 
 from exactdiffusion.studies.figures import Spot, curve_style, legend_below, panels, plain_ticks, title

@@ -12,7 +12,8 @@ Three kinds of curve for each scheme of arXiv 2507.08956:
   certified L and H, where the step condition g (L + 1/2) <= 1/2 holds. They are our constants, not the paper's, and lie
   orders of magnitude above the truth; those of Euler-Maruyama and the hybrid scheme bound the trajectory KL as well.
 
-The marginal KL falls like N^-2 for all three schemes: the different announced rates are a difference between proofs.
+Drawn is the mixture. The marginal KL falls like N^-2 for all three schemes: the different announced rates are a difference
+between proofs.
 """
 
 from exactdiffusion.studies.figures import INK, Spot, curve_style, legend_below, panels, title

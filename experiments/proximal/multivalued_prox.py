@@ -4,11 +4,11 @@ A global proximal map jumps where two minimisers tie. At a jump the whole segmen
 potential u^2/2 - lam log p(u) lies above its convex hull there. The output law of a proximal sampler then has gaps; in the
 last step to a smooth law the KL divergence KL(p_0 | q_0) is infinite (the step-size condition is necessary).
 
-(a) On a line: 0.2 N(-1, 0.1) + 0.8 N(1, 0.1), lam = 0.2, the last step of the hybrid scheme at T = 5, N = 25. Thin: all
-stationary points. Dashed: where a local solver started at the query ends. (b), (c) In the plane, the last proximal map
-before time 0 of the hybrid scheme on the VP schedule: queries with two values, found by bisection on the edges of a grid,
-and the points u that no query reaches: those that are not the prox of the only query for which they are stationary,
-y = u - lam grad log p(u). The dino is that of the paper's Fig. 1 (arXiv 2507.08956), N = 20.
+Left: on a line: 0.2 N(-1, 0.1) + 0.8 N(1, 0.1), lam = 0.2, the last step of the hybrid scheme at T = 5, N = 25. Thin: all
+stationary points. Dashed: where a local solver started at the query ends. Right: in the plane, the last proximal map before
+time 0 of the hybrid scheme on the VP schedule: queries with two values, found by bisection on the edges of a grid, and the
+points u that no query reaches: those that are not the prox of the only query for which they are stationary, y = u - lam grad
+log p(u). The table also has three atoms. The dino is that of the paper's Fig. 1 (arXiv 2507.08956), N = 20.
 """
 
 from exactdiffusion.studies.figures import INK, Spot, curve_style, legend_below, panels, title

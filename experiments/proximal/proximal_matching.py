@@ -1,11 +1,11 @@
 """Proximal matching: what the loss of arXiv 2507.08956 learns, from the posterior mean (large zeta) to the prox (zeta to 0).
 
-For y = x + sqrt(lam) eps and the loss 1 - exp(-|x - f|^2 / (d zeta^2)) the best f_zeta(y) is the mode of the posterior of
-x convolved with N(0, d zeta^2 / 2). For a Gaussian mixture the posterior is a mixture: no network is needed.
+For y = x + sqrt(lam) eps and the loss 1 - exp(-|x - f|^2 / (d zeta^2)) the best f_zeta(y) is the mode of the posterior of x
+convolved with N(0, d zeta^2 / 2). For a Gaussian mixture the posterior is a mixture: no network is needed.
 
-(a) f_zeta against y on a line: zeta = 1 and 0.5, where the released training ends (in units of the noise, sqrt(lam)), are
-not the proximal map. (b) The distance to the prox falls like zeta^2, with the predicted coefficient (thin lines), over
-a shorter range where the prox is steep (squares). The distance to the posterior mean falls like zeta^-2.
+Left: f_zeta against y on a line: zeta = 1 and 0.5, where the released training ends (in units of the noise, sqrt(lam)), are
+not the proximal map. Right: the distance to the prox falls like zeta^2, with the predicted coefficient (grey), over a
+shorter range where the prox is steep (squares). The distance to the posterior mean falls like zeta^-2.
 """
 
 from exactdiffusion.studies.figures import INK, Spot, curve_style, legend_below, panels, title

@@ -460,7 +460,7 @@ def cifar10(folder: StrPath | None = None, limit: int | None = None) -> np.ndarr
     Examples
     --------
     >>> record = bytes([7]) + bytes(range(256)) * 12  # one image: a label, then three planes of 1024 bytes
-    >>> _ = open("data_batch_1.bin", "wb").write(record)
+    >>> _ = Path("data_batch_1.bin").write_bytes(record)
     >>> cifar10(".").shape
     (1, 3072)
     """

@@ -137,7 +137,7 @@ def test_every_committed_figure_was_made_with_the_parameters_of_its_experiment(n
 
     if project_root() is None:
         pytest.skip("committed figures exist in a checkout only")
-    experiment = figures.experiments()[name]
+    experiment = EXPERIMENTS[name]
     paths = figures._paths(name, figures.default_folder())
     assert figures._record_problems(experiment, paths) == []
 
@@ -170,7 +170,7 @@ def _spot_faults(spot, table):
 
 @pytest.mark.parametrize("name", sorted(figures.experiments()))
 def test_tables_are_compared_as_another_machine_can_reproduce_them(name):
-    assert _spot_faults(figures.experiments()[name].SPOT, committed(name)) == []
+    assert _spot_faults(EXPERIMENTS[name].SPOT, committed(name)) == []
 
 
 def test_each_fault_of_a_comparison_is_named():
@@ -231,6 +231,8 @@ def test_every_curve_is_distinct_without_colour():
 
 # -- print ------------------------------------------------------------------------------------------------------
 
+EXPERIMENTS = figures.experiments()
+
 #: type of the scripts of a formula beside the type of its line, in matplotlib
 SCRIPT = 0.7
 TYPE = re.compile(r"font-size: ([0-9.]+)px")
@@ -245,18 +247,18 @@ def _small_type(svg):
 
 
 #: every figure but the one that `exactdiffusion plot` draws, whose widths are tested with it
-DRAWN_HERE = sorted(set(figures.experiments()) - {"explorer"})
+DRAWN_HERE = sorted(set(EXPERIMENTS) - {"explorer"})
 
 
 @pytest.mark.parametrize("name", DRAWN_HERE)
 def test_committed_drawings_are_fit_for_print(name):
-    """As wide as a page, text as text, no type below 6.5 pt, a caption that states the finding first."""
+    """As wide as a page, text as text, no type below 6.5 pt, a caption of whole sentences."""
     committed(name)
     svg = (figures.default_folder() / f"{name}.svg").read_text(encoding="utf-8")
     assert 'width="486pt"' in svg  # 6.75 in
     assert "<text" in svg
     assert _small_type(svg) == []
-    assert len(figures.experiments()[name].CAPTION) > 80
+    assert EXPERIMENTS[name].CAPTION.endswith(".")
 
 
 def test_small_type_is_found():
@@ -268,7 +270,7 @@ def test_small_type_is_found():
 
 def _drawn_at(name, width):
     """The figure of a committed table at a width."""
-    table, experiment = committed(name), figures.experiments()[name]
+    table, experiment = committed(name), EXPERIMENTS[name]
     with figures.style(width):
         return experiment.draw(table, experiment.PARAMETERS)
 
@@ -327,10 +329,10 @@ def test_the_pdf_has_text_as_text_and_its_caption(drawn):
         figures.typeset(experiment, "single", out / "elsewhere")
 
 
-@pytest.mark.parametrize("name", sorted(figures.experiments()))
+@pytest.mark.parametrize("name", sorted(EXPERIMENTS))
 def test_captions_are_plain_latex(name):
     """Every letter of a caption is ASCII in LaTeX, and its dollars come in pairs."""
-    tex = figures._tex(figures.experiments()[name], name, "single")
+    tex = figures._tex(EXPERIMENTS[name], name, "single")
     assert tex.isascii(), sorted({letter for letter in tex if not letter.isascii()})
     formulas = tex.replace("\\$", "").split("$")
     assert len(formulas) % 2 == 1

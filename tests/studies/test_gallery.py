@@ -78,7 +78,7 @@ def test_absent_figures_are_answered_with_the_reason(asked, words):
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ("projection:2", ("projection, Figure 2: stand-in", "the same quantity on other data", "of processor time")),
+        ("projection:2", ("projection, Figure 2: stand-in", "the same quantity on other data", "; cost: ")),
         ("proximal:1", ("proximal, Figure 1: present", "the paper's figure, computed anew")),
     ],
 )

@@ -159,6 +159,10 @@ def experiments() -> dict[str, ModuleType]:
 
 
 def _load(path, name):
+    """The module of a file, read again where the file has changed."""
+    changed = path.stat().st_mtime_ns
+    if name in sys.modules and sys.modules[name].__dict__.get("_changed") == changed:
+        return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
@@ -167,6 +171,7 @@ def _load(path, name):
     except BaseException:
         del sys.modules[name]
         raise
+    module._changed = changed
     return module
 
 

@@ -225,13 +225,16 @@ def caption(experiment: ModuleType) -> str:
 def seconds(experiment: ModuleType, out: StrPath | None = None) -> float | None:
     """Processor seconds that the committed table took to compute, by its record; None where there is no record.
 
+    A record of before processor time was kept has the seconds that passed, which a busy machine makes more of.
+
     Examples
     --------
     >>> seconds(figures.experiments()["noise_schedules"], "no_such_folder") is None
     True
     """
     record = (Path(out) if out is not None else figures.default_folder()) / "data" / f"{experiment.NAME}.json"
-    return json.loads(record.read_text(encoding="utf-8"))["processor_seconds"] if record.is_file() else None
+    found = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+    return found.get("processor_seconds", found.get("seconds"))
 
 
 def announce(experiment: ModuleType) -> str:
@@ -245,7 +248,7 @@ def announce(experiment: ModuleType) -> str:
     status = experiment.PAPER[2]
     return (
         f"{experiment.NAME}: {source(experiment)} ({STATUSES[status]}); {experiment.SUMMARY}; "
-        f"cost: {cost(seconds(experiment))} of processor time"
+        f"cost: {cost(seconds(experiment))}"
     )
 
 
@@ -301,7 +304,8 @@ def page() -> str:
         "Rewritten by every `exactdiffusion figures NAME`, and by `figures --gallery`, from experiments and records; do",
         "not edit. Each picture is drawn from the table beside it (`data/NAME.csv`), and `data/NAME.json` says with which",
         "parameters, versions and machine it was computed.",
-        "The cost is the processor time that the table takes, all processes together.",
+        "The cost is the processor time that the table takes, all processes together; of the oldest tables it is the time",
+        "that passed, which is more.",
         "",
         *(f"- *{status}*: {meaning}" for status, meaning in STATUSES.items()),
     ]
