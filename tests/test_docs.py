@@ -96,6 +96,14 @@ def test_every_statement_page_is_complete(written, pages):
             assert re.search(r"\bProof\b|\bproof\b", s.doc), f"{s.key}: {s.text}, and its docstring has no proof"
 
 
+def test_a_page_names_the_worst_law_where_its_check_does(written):
+    """`Check.worst` states the ratio of a worst law found by search; the page of every such statement shows it."""
+    for s in all_statements():
+        (first, *_) = re.findall(r"</generated/theory/([\w/]+)>", written[s.key])
+        searched = "check.worst(" in (ROOT / "theory" / f"{first}.py").read_text(encoding="utf-8")
+        assert ("- Worst law that a search found: measured over bound is 0." in written[s.key]) == searched, s.key
+
+
 def test_what_a_page_computes_is_what_it_prints(pages, monkeypatch):
     """The lines of a page stand alone: they import what they use, and each answer is the comment below it."""
     shown = []

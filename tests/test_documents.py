@@ -18,6 +18,9 @@ DOCUMENTS = (
     "README.md",
     "docs/start.md",
     "docs/guide.md",
+    "docs/checked.md",
+    "docs/trust.md",
+    "docs/reproducibility.md",
     "CONTRIBUTING.md",
     "tests/README.md",
     "theory/README.md",
@@ -82,6 +85,14 @@ def test_targets_and_files_are_found():
     )
     assert _targets(text) == {"lint", "test"}
     assert _files(text) == {"paper_checks.md", "theory/none.py"}
+
+
+def test_the_python_example_of_the_start_runs(tmp_path):
+    (block,) = re.findall(r"```python\n(.*?)```", _read("docs/start.md"), re.DOTALL)
+    done = subprocess.run([sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "1797 points in dimension n = 64" in done.stdout
+    assert "yours is the best possible" in done.stdout, "the denoiser of the example is the ideal one"
 
 
 def test_python_examples_of_the_guide_run(tmp_path):

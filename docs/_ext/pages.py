@@ -254,7 +254,7 @@ def statement_page(s, entry, paths, planted, pictures, run):
         for module in pictures:
             lines += [f".. figure:: ../../../../figures/{module.NAME}.png", f"   :alt: {module.NAME}", "   :width: 100%", ""]
             lines += [f"   {esc(gallery.caption(module))} (``exactdiffusion figures {module.NAME}``)", ""]
-    lines += [*heading("Evidence", "-"), *evidence(s, entry)]
+    lines += [*heading("Evidence", "-"), *evidence(s, entry, paths)]
     if run is not None:
         lines += [
             f"What the run in ``{Path(FROM).name}`` measured, on one machine:",
@@ -272,8 +272,8 @@ def statement_page(s, entry, paths, planted, pictures, run):
     return lines
 
 
-def evidence(s, entry):
-    """What the committed file records of one statement, in words."""
+def evidence(s, entry, paths):
+    """What the committed file records of one statement, in words, and the worst law that its check states."""
     if not entry:
         return ["No record is committed yet; ``exactdiffusion verify --update`` writes it.", ""]
     lines = [
@@ -284,6 +284,7 @@ def evidence(s, entry):
     ]
     if "worst_ratio" in entry:
         lines.append(f"- Worst instance of the family: smaller side over larger side is {entry['worst_ratio']:g}.")
+    lines += worst_law(paths)
     if "attained" in entry:
         lines.append(f"- Attained (a ratio of 1 within 1e-3) on {entry['attained']} instances.")
     for word, key in (("Hypotheses that were checked on the instances", "hypotheses"), ("Forms that fail", "refuted")):
@@ -298,6 +299,17 @@ def evidence(s, entry):
         lines += [*["", *heading("Controls", "-")], "Each was dropped or changed, and the same assertion fails.", ""]
         lines += [f"- {esc(text)}" for text in entry["controls"]]
     return [*lines, ""]
+
+
+def worst_law(paths):
+    """The ratio of the worst law that a search found, as the check of a statement asserts it; else no lines."""
+    for path in paths:
+        text = path.read_text(encoding="utf-8")
+        stated = re.search(r"^WORST = ([\d.]+)$", text, re.MULTILINE)
+        if stated and "check.worst(" in text:
+            run = f"``exactdiffusion verify {path.stem}`` prints the law"
+            return [f"- Worst law that a search found: measured over bound is {stated[1]}, asserted to 1 %; {run}."]
+    return []
 
 
 def within(row):

@@ -103,6 +103,19 @@ def test_text_can_be_read_in_the_light_and_in_the_dark(browser, name):
         assert (sum(map(int, re.findall(r"\d+", ground)[:3])) < 384) == dark
 
 
+def test_a_wide_box_faint_words_and_a_request_would_be_seen(browser):
+    browser.open(SITE / PAGES["start"], ready=COMPLETE)
+    assert browser.evaluate(OUTSIDE) == []
+    wide, faint = "<div style='width: 3000px'>wide</div>", "<p style='color: #ccc; background: #fff'>faint</p>"
+    browser.evaluate(f"void document.querySelector('article').insertAdjacentHTML('beforeend', {(wide + faint)!r})")
+    assert "DIV.: wide" in browser.evaluate(OUTSIDE)
+    ratio, where = browser.evaluate(CONTRAST)
+    assert ratio < 4.5
+    assert where == "P.: faint"
+    browser.evaluate("fetch('http://127.0.0.1:9/x').catch(() => 0)")
+    assert "http://127.0.0.1:9/x" in _heard(browser)
+
+
 @pytest.mark.parametrize("name", ["statement", "wide formulas", "paper"])
 def test_mathematics_is_rendered(browser, name):
     """Formulas are MathML that has a size; no TeX is left in the text, and no formula asks for a font of a network."""

@@ -789,6 +789,9 @@ class AuditReport:
             )
         return out
 
+    def __str__(self) -> str:
+        return self.text()
+
     def text(self) -> str:
         """The report as text, at most 125 columns."""
         eta, q = self.eta_per_trajectory, self.quantiles()
