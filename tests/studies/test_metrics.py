@@ -281,6 +281,24 @@ def test_bounds_hold_and_name_their_statement():
     assert {r["statement"] for r in bounded + ddim} <= known
 
 
+def test_backward_sampler_on_a_line_has_the_budget_beside_it():
+    """It holds where the closed bound claims nothing, for its step condition, and is smaller where that holds."""
+    law = GaussianMixture(None, [[-0.6], [0.6]], 0.4)
+    job = {"target": law, "sampler": "proximal_backward", "seeds": 1, "samples": 3, "start": "exact", "metric": "kl"}
+    rows = sweep.sweep(**job, steps=[20, 80, 640]).rows
+    assert {r["statement"] for r in rows} == {"proximal/budget_inequality"}
+    assert all(r["value"] <= r["bound"] < 25 * r["value"] for r in rows)
+    runs = [_run(law, "proximal_backward", schedules.vp_linear(N), "exact") for N in (20, 640)]
+    L, H = metrics._curvature(law)
+    assert runs[0].grid.g.max() * (L + 0.5) > 0.5
+    closed = statements.proximal.backward_kl(runs[1].grid.g, 1, 0.4 + 0.36, L, H)
+    assert rows[-1]["bound"] < 0.5 * closed
+
+    # J > 0 fails with few steps to narrow modes: no bound is claimed
+    narrow = GaussianMixture(None, [[-1.0], [1.0]], 0.01)
+    assert metrics._budget(metrics._hidden(_run(narrow, "proximal_backward", schedules.vp_linear(16), "exact"))) is None
+
+
 def test_kl_of_a_gaussian_start_or_a_changed_sampler_has_no_bound():
     rows = sweep.sweep(target="gaussian", sampler="euler_maruyama", steps=400, seeds=1, samples=3, metric="kl").rows
     rows += sweep.sweep(
@@ -416,3 +434,31 @@ def test_metric_law_names_its_measure_and_refuses_where_no_law_is_known():
     assert law["lower"] < law["value"] < law["upper"]
     with pytest.raises(ValueError, match=r"metric: got 'law'.*the metric w2 or coupled would do"):
         sweep.sweep(target="rings", sampler="ddim", steps=6, seeds=1, samples=5, metric="law")
+
+
+@pytest.mark.parametrize("name", ["euler_maruyama", "proximal_backward"])
+def test_kl_in_the_plane_agrees_with_the_higher_rungs(name):
+    """On one slanted Gaussian with its closed form, on centres on a line with the line times the Gaussian across."""
+    slanted = GaussianMixture([1.0], [[0.4, -0.7]], np.array([[[0.9, 0.25], [0.25, 0.35]]]))
+    on_a_line = GaussianMixture([0.3, 0.7], [[-0.5, 0.1], [0.5, -0.2]], 0.6)
+    for law in (slanted, on_a_line):
+        run = metrics.Run(law, name, True, {}, schedules.vp_linear(8, 0.3, 2.1), "exact", 0)
+        value, error, rung, _ = metrics._plane_kl(metrics._hidden(run))
+        known, slack = metrics.exact_output(run).kl
+        assert rung == "the plane"
+        assert abs(value - known) <= error + slack + 1e-12
+        assert value > 1e6 * error
+
+
+def test_metric_kl_in_the_plane_is_exact_from_an_exact_start_alone():
+    law = GaussianMixture(None, [[-0.6, 0.0], [0.6, 0.3], [0.0, 0.9]], 0.5)
+    job = {"target": law, "sampler": ["euler_maruyama", "proximal_backward"], "schedule": "vp_linear", "samples": 5}
+    done = sweep.sweep(**job, steps=[16, 32], seeds=2, metric="kl", start="exact")
+    assert {r["rung"] for r in done.rows} == {"the plane"}
+    assert {r["exact_draws_high"] for r in done.rows} == {0.0}
+    values = {(r["sampler"], r["steps"], r["seed"]): r["value"] for r in done.rows}
+    assert values["euler_maruyama", 16, 0] == values["euler_maruyama", 16, 1]  # no seed
+    assert 3 < values["euler_maruyama", 16, 0] / values["euler_maruyama", 32, 0] < 4.5
+    assert {p.how for p in done.compare().pairs} == {"exact output laws"}
+    with pytest.raises(ValueError, match=r"metric: got 'kl'; .*with start='exact', in the plane"):
+        sweep.sweep(**job, steps=20, seeds=1, metric="kl")
