@@ -1394,13 +1394,6 @@ def _piecewise(law, values):
 class Study:
     """Result of :func:`study`: ``divergences`` (each a :class:`Measured`) and the finer ``propagation``.
 
-<<<<<<< HEAD
-    Examples
-    --------
-    >>> found = study(GaussianMixture(None, [[0.0]], 1.0), ed.schedules.vp_linear(8, eps=1e-3), "ddpm")
-    >>> found.divergences.kl.error < 1e-12, found.propagation.mass_error < 1e-12
-    (True, True)
-=======
     Attributes
     ----------
     divergences : Divergences
@@ -1414,7 +1407,6 @@ class Study:
     >>> found = study(GaussianMixture(None, [[-1.0], [1.0]], 0.25), schedules.vp_linear(20, eps=1e-3), "euler_maruyama")
     >>> round(found.divergences.kl.value, 4), found.divergences.w2.error < 1e-9
     (0.0129, True)
->>>>>>> h/ask
     """
 
     divergences: Divergences
