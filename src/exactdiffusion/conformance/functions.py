@@ -18,8 +18,8 @@ def karras(steps: int, first: float = 80.0, last: float = 0.02, rho: float = 7.0
 
     Examples
     --------
-    >>> print(karras(2).round(2))
-    [80.    2.52  0.02]
+    >>> print(karras(2, first=9.0, last=1.0, rho=2.0))
+    [9. 4. 1.]
     """
     return np.linspace(first ** (1 / rho), last ** (1 / rho), steps + 1) ** rho
 

@@ -59,6 +59,11 @@ class Verdict:
         What was measured, on what.
     right : str
         What would be right; empty where nothing differs.
+
+    Examples
+    --------
+    >>> Verdict("order", "differs", 1.0, "order 1.00", "2, as declared").status
+    'differs'
     """
 
     kind: str
@@ -85,6 +90,16 @@ class Report:
         The nearest entries of the catalogue.
     declared : float or None
         The order that the sampler declares.
+
+    Examples
+    --------
+    >>> report = Report("mine")
+    >>> report.add("order", "differs", 1.0, "order 1.00", "2, as declared")
+    >>> print(report.table())
+    mine: differs
+      order     differs  order 1.00; right: 2, as declared
+    >>> report.code, report.differs
+    (1, ['order'])
     """
 
     name: str

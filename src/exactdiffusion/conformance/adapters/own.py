@@ -51,6 +51,11 @@ def subject(name: str, **params: Any) -> Subject:
         for a sampler that asks for proximal maps.
     ValueError
         for a setting that the sampler does not take.
+
+    Examples
+    --------
+    >>> subject("gradient_estimation", gamma=2.0).order
+    1
     """
     info = samplers.REGISTRY[choice("name", name, tuple(samplers.REGISTRY))]
     if info.oracle != "denoise":

@@ -14,7 +14,7 @@ __all__ = ["GRIDS", "alternating", "geometric", "karras", "subject"]
 def subject(function: Callable, *, name: str = "", grid: str = "karras", **settings: Any) -> Subject:
     """Judge ``function(denoiser, sigmas, x)``, or ``function(denoiser, sigmas, x, noise=...)``, or a generator of states.
 
-    ``denoiser(x, sigma)`` is the exact denoiser. ``noise(x)`` draws a noise, ``noise(a, b)`` an increment between two levels.
+    ``denoiser(x, sigma)`` is the exact denoiser; ``noise(x)`` draws a noise, ``noise(a, b)`` one between two levels.
     Three settings are declarations, and are read from attributes of the function where they are not given: ``order``, a
     number; ``calls``, the number of model calls as a function of the steps; ``library``, "numpy" (the default) or "torch"
     (then ``torch.randn`` may be used). The others go to the function.
