@@ -151,6 +151,12 @@ def cause_of(row):
         return "the first timesteps round to one number, and the run starts at the second; set_begin_index(0) restores it"
     if "UniPC" in target and differs == "precision":
         return "0 times inf in the step to level 0, which is infinite in log sigma; the final level sigma_min removes it"
+    if "squaredcos" in settings and differs == "precision" and "KDPM2Ancestral" in target:
+        return "sigma_down is a float32 difference that cancels at sigma = 20291; sigma_next^2 / sigma restores it"
+    if "squaredcos" in settings and differs == "precision" and ("Heun" in target or "KDPM2" in target):
+        return "float32 rounding at sigma = 20291, enlarged by the second stage; leaving out the first level removes it"
+    if "DDIM" in target and differs == "grid" and "set_alpha_to_one=False" in settings and "steps_offset" not in settings:
+        return "timestep 0 and the end have one level, and the last step has length zero; steps_offset=1 removes it"
     ends_twice = "final_sigmas_type=sigma_min" in settings or "DEIS" in target or "SASolver" in target
     if "grid" in differs and ends_twice:
         return "the last level stands twice: the grid ends at sigma_min, and sigma_min is appended; final level 0 removes it"

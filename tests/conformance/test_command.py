@@ -122,3 +122,22 @@ def test_plugin_is_inert_without_its_flag(tmp_path, flags, passed, failed, skipp
 def test_a_declared_order_is_a_positive_number(samplers, order, capsys):
     assert cli.main(["conform", f"{samplers}:euler", "--set", f"order={order}", *QUICK]) == 2
     assert "order: got" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("target", "allowed"), [("heun", "it has none"), ("gradient_estimation", "gamma"), ("mine", "grid")]
+)
+def test_an_unknown_setting_is_one_message_with_the_allowed_names(target, allowed, samplers, capsys):
+    name = f"{samplers}:euler" if target == "mine" else target
+    assert cli.main(["conform", name, "--set", "foo=3"]) == 2
+    printed = capsys.readouterr()
+    assert not printed.out
+    assert printed.err.count("foo") == 1
+    assert allowed in printed.err
+
+
+def test_a_sampler_that_raises_is_told_once(tmp_path, capsys):
+    """Whatever the step count: the error stands once, with the step counts at which it was raised."""
+    (tmp_path / "bad.py").write_text("def bad(denoiser, sigmas, x):\n    raise RuntimeError('no such thing')\n")
+    assert cli.main(["conform", f"{tmp_path / 'bad.py'}:bad", *QUICK]) == 2
+    assert capsys.readouterr().out.count("no such thing") == 1

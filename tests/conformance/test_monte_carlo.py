@@ -2,6 +2,8 @@
 
 Six statistics (mean and variance of three samplers) are each within 4.5 standard errors: a correct law fails with
 probability 4e-5 in all. The seed is fixed, so the test has one outcome for one version of the generator.
+
+``python tests/conformance/test_monte_carlo.py`` prints the two laws of each sampler side by side.
 """
 
 import importlib.util
@@ -35,24 +37,31 @@ class Direct:
 
 
 def z_scores(subject, exact, aim, steps, runs):
-    """(mean, variance) of direct runs against the exact law, in standard errors."""
+    """(mean, variance) of direct runs against the exact law, in standard errors, and the two moments themselves."""
     total = square = 0.0
     for block in range(runs // BLOCK):
         world = World(aim, subject.library, widen=True)
         x = np.asarray(world.runner(subject.make(world), steps)(Direct(block, BLOCK))[-1])[:, 0] - exact.mean[-1, 0]
         total, square = total + x.sum(), square + (x**2).sum()
     variance = exact.deviation[-1, 0] ** 2
-    return total / runs / np.sqrt(variance / runs), (square / runs - variance) / (variance * np.sqrt(2 / runs))
+    z = np.array([total / np.sqrt(variance * runs), (square / runs - variance) / (variance * np.sqrt(2 / runs))])
+    return z, (exact.mean[-1, 0] + total / runs, np.sqrt(square / runs - (total / runs) ** 2))
+
+
+def both_laws(kind):
+    """Exact and direct (mean, standard deviation) of the output on N(0.3, 0.5^2) after 10 steps, and the z-scores."""
+    target, settings = CASES[kind]
+    subject, aim = subject_of(target, **settings), Target(np.array([0.3]), np.array([0.5]))
+    exact = measure(subject, 10, aim=aim)
+    z, direct = z_scores(subject, exact, aim, 10, RUNS)
+    return (exact.mean[-1, 0], exact.deviation[-1, 0]), direct, z
 
 
 @pytest.mark.parametrize("kind", CASES)
 def test_two_million_runs(kind):
     if importlib.util.find_spec("diffusers") is None:
         pytest.skip("diffusers is not installed")
-    target, settings = CASES[kind]
-    subject, aim = subject_of(target, **settings), Target(np.array([0.3]), np.array([0.5]))
-    exact = measure(subject, 10, aim=aim)
-    z = z_scores(subject, exact, aim, 10, RUNS)
+    _, _, z = both_laws(kind)
     assert np.all(np.abs(z) < LEVEL), z
 
 
@@ -76,3 +85,13 @@ def test_a_wrong_share_of_noise_is_seen():
     x = np.asarray(world.runner(subject.make(world), 10)(Interval(0, runs))[-1])[:, 0]
     variance = exact.deviation[-1, 0] ** 2
     assert abs(x.var() - variance) / (variance * np.sqrt(2 / runs)) > 10 * LEVEL
+
+
+if __name__ == "__main__":
+    print(f"N(0.3, 0.5^2), 10 steps, {RUNS:,} direct runs; level: |z| below {LEVEL}")
+    for name, (where, _) in CASES.items():
+        (mean, deviation), (direct_mean, direct_deviation), scores = both_laws(name)
+        print(
+            f"{name} ({where}): mean {mean:.6f} exact, {direct_mean:.6f} direct (z = {scores[0]:+.2f}); "
+            f"deviation {deviation:.6f} exact, {direct_deviation:.6f} direct (z = {scores[1]:+.2f})"
+        )

@@ -90,3 +90,31 @@ def test_third_order_at_a_step_of_length_zero():
     script = _script("third_order_last_step", "diffusers")
     assert math.isnan(script.last_state(False)[0])
     assert math.isfinite(script.last_state(True)[0])
+
+
+def test_ddim_with_its_last_level_twice():
+    script = _script("ddim_last_level_twice", "diffusers")
+    assert script.last_step(0) == (0.0, 0)
+    moved, timestep = script.last_step(1)
+    assert moved > 1e-3
+    assert timestep == 1
+
+
+@pytest.mark.parametrize(("kind", "loss"), [("HeunDiscreteScheduler", 0.1), ("KDPM2DiscreteScheduler", 0.01)])
+def test_float32_with_the_squared_cosine_table(kind, loss):
+    script = _script("squared_cosine_float32", "diffusers")
+    scheduler = getattr(script, kind)
+    assert abs(script.moved(scheduler, 0)) > loss
+    assert abs(script.moved(scheduler, 1)) < 1e-5
+
+
+def test_ancestral_level_that_cancels():
+    script = _script("ancestral_level_cancels", "diffusers")
+    down, middle, right, right_middle = script.first_down(5)
+    assert down == 0.0
+    assert math.isnan(middle)
+    assert right > 0
+    assert math.isfinite(right_middle)
+    down, _, right, _ = script.first_down(20)
+    assert abs(down / right - 1) > 0.05
+    assert script.first_down(160)[0] == pytest.approx(script.first_down(160)[2], rel=2e-3)

@@ -2,6 +2,7 @@
 
 import sys
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -63,7 +64,7 @@ def test_exact_first_states_are_not_claimed_where_the_method_does_not_take_them(
 
     def two_step(denoiser, sigmas, x):
         old = h_old = None
-        for now, then in zip(sigmas[:-1], sigmas[1:], strict=True):
+        for now, then in pairwise(sigmas):
             h, moved = unseen_methods._lengths(now, then), then / now * x
             clean = denoiser(x, now)
             used = clean if old is None else clean + h / (2 * h_old) * (clean - old)

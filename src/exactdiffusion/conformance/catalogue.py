@@ -21,7 +21,13 @@ __all__ = ["SLIPS", "Entry", "Match", "entries", "nearest", "propagate"]
 
 @dataclass(frozen=True)
 class Entry:
-    """One sampler of the catalogue: a method, and the slip in it, "" for none; ``family`` of the slip as in verdicts."""
+    """One sampler of the catalogue: a method, and the slip in it, "" for none; ``family`` of the slip as in verdicts.
+
+    Examples
+    --------
+    >>> Entry("Heun", "the second slope alone", "drift", _heun).name
+    'Heun with the second slope alone'
+    """
 
     method: str
     slip: str
@@ -35,7 +41,13 @@ class Entry:
 
 @dataclass(frozen=True)
 class Match:
-    """An entry and its distance: the largest relative W2-like distance of coefficients over the directions."""
+    """An entry and its distance: the largest relative W2-like distance of coefficients over the directions.
+
+    Examples
+    --------
+    >>> Match(next(entries()), 0.5).distance
+    0.5
+    """
 
     entry: Entry
     distance: float
@@ -451,6 +463,16 @@ def nearest(gain: np.ndarray, constant: np.ndarray, noise: np.ndarray, ratios: n
     The distance of a direction is the norm of three differences (gain times start deviation, constant, noises), in units of
     the deviation at the last positive level. Where the numbers of noises differ, the total deviations of the noises are
     compared.
+
+    Examples
+    --------
+    Two Euler steps from level 4 over 2 to 1 on N(0, 1) are found again:
+
+    >>> aim, ratios = Target(np.zeros(1), np.ones(1)), np.array([4.0, 2.0, 1.0])
+    >>> euler = propagate(next(entries()), ratios, aim)
+    >>> best = nearest(euler.gain[-1], euler.constant[-1], euler.noise[-1], ratios, aim)[0]
+    >>> best.entry.name, best.distance
+    ('Euler (DDIM)', 0.0)
     """
     start = np.hypot(target.deviation, ratios[0])
     size = np.hypot(target.deviation, ratios[ratios > 0][-1])

@@ -69,8 +69,9 @@ def local_orders(steps: np.ndarray, errors: np.ndarray, floor: np.ndarray) -> np
 def order_of(orders: np.ndarray) -> Order | None:
     """The order to which local orders tend, read from the last three; None where they do not say it.
 
-    Where the last move is smaller than the one before, the limit lies ahead of it; otherwise it may lie on both sides. Bounds
-    a whole order apart say nothing: local orders of an error that changes its sign jump, and would be read as a lower order.
+    Where the last move is smaller than the one before, the limit lies ahead of it; otherwise it may lie on both sides.
+    Bounds a whole order apart say nothing: local orders of an error that changes its sign jump, and would be read as a
+    lower order.
 
     Examples
     --------

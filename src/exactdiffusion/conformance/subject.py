@@ -11,7 +11,16 @@ __all__ = ["Subject", "Unjudgeable"]
 
 
 class Unjudgeable(ValueError):
-    """The sampler cannot be judged by exact coefficients; the message is the reason."""
+    """The sampler cannot be judged by exact coefficients; the message is the reason.
+
+    Examples
+    --------
+    >>> from exactdiffusion.conformance import subject_of
+    >>> subject_of("proximal_backward")
+    Traceback (most recent call last):
+        ...
+    exactdiffusion.conformance.subject.Unjudgeable: proximal_backward: it asks for proximal maps; ...
+    """
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,11 @@ class Verdict:
         What was measured, on what.
     right : str
         What would be right; empty where nothing differs.
+
+    Examples
+    --------
+    >>> Verdict("order", "differs", 1.0, "order 1.00", "2, as declared").status
+    'differs'
     """
 
     kind: str
@@ -85,6 +90,16 @@ class Report:
         The nearest entries of the catalogue.
     declared : float or None
         The order that the sampler declares.
+
+    Examples
+    --------
+    >>> report = Report("mine")
+    >>> report.add("order", "differs", 1.0, "order 1.00", "2, as declared")
+    >>> print(report.table())
+    mine: differs
+      order     differs  order 1.00; right: 2, as declared
+    >>> report.code, report.differs
+    (1, ['order'])
     """
 
     name: str
@@ -232,22 +247,22 @@ def judge(subject: Subject, steps: Sequence[int] = STEPS, precisions: Sequence[s
 
 
 def _runs(subject, steps, report):
-    """The measurements of the method: float64, tables widened. A step count at which the sampler raises is reported."""
-    found = []
+    """The measurements of the method: float64, tables widened. A sampler may refuse few steps; this is reported."""
+    found, refused = [], []
     for n in steps:
         try:
             found.append(measure(subject, n, repeat=n <= 80))
         except NotRepeatable:
             raise
         except Exception as error:
-            if found or isinstance(error, Unjudgeable):
+            refused.append(n)
+            if found or isinstance(error, Unjudgeable) or n == steps[-1]:
                 raise
-            # a sampler may refuse few steps
-            report.add("calls", "note", n, f"N = {n} is refused: {type(error).__name__}: {str(error)[:120]}")
-            if n == steps[-1]:
-                raise
+            reason = f"{type(error).__name__}: {str(error)[:120]}"
             continue
         report.errors[n] = [float(e) for e in found[-1].error]
+    if refused:
+        report.add("calls", "note", refused[-1], f"N = {', '.join(map(str, refused))}: the sampler raises {reason}")
     return found
 
 
@@ -632,27 +647,29 @@ def _order(subject, found, good, report, where=""):
     need = -np.inf if subject.order is None else subject.order - SHORT
     if decides.short(need, exact is not None):
         low = {s: o for s, o in decides.each.items() if o.below(need)}
-        worst = min(low, key=lambda s: low[s].value)
+        worst = min(low, key=lambda s: low[s].high - low[s].low)  # the one with the narrowest bounds
         whole = decides.norm is not None and decides.norm.below(need)
         text = shown if whole else f"{shown}, but {_written(low[worst])} at target deviation {worst:g}"
         number = decides.norm.value if whole else low[worst].value
         report.add("order", "differs", number, text, f"{subject.order:g}, as declared")
         return
-    if not orders:
-        some = ", ".join(f"{p:.2f}" for p in read.last) or "none"
-        text = f"local orders have not settled at N = {found[-1].steps} ({some} on single targets){where}"
-        report.add("order", "note", np.nan, text)
-        return
-
     # the order of the formula is the larger one, since first steps can only lower it
-    value = max(order.value for order in orders)
+    value = max((order.value for order in orders), default=np.nan)
+    reached = [o.value for o in decides.each.values() if o.reaches(need)]
     if subject.order is None:
         report.add("order", "note", value, f"{shown}, none declared")
     elif any(order.reaches(need) for order in orders):
         slow = "; its own first steps are of lower order" if exact is not None and read.short(need) else ""
         report.add("order", "agrees", value, f"{shown}, {subject.order:g} declared{slow}")
+    elif 2 * len(reached) >= len(tested) and not any(o.below(need) for o in decides.each.values()):
+        value = float(np.median(reached))
+        only = f"order {value:.2f} on {len(reached)} of {len(tested)} target deviations, N up to {read.used}"
+        rest = "" if len(reached) == len(tested) else ", not settled on the others"
+        report.add("order", "agrees", value, f"{only}{rest}{where}, {subject.order:g} declared")
     else:
-        report.add("order", "note", np.nan, f"{shown}, {subject.order:g} declared: more steps are needed to decide")
+        some = ", ".join(f"{p:.2f}" for p in read.last) or "none"
+        more = f"more steps are needed to decide (last local orders by target: {some})"
+        report.add("order", "note", np.nan, f"{shown}, {subject.order:g} declared: {more}")
 
 
 def _written(order):
@@ -722,7 +739,9 @@ def _limit(found, good, read, report, where):
         seen = j == 0 or 5 * first < DEVIATIONS[-1]  # wide against the first level
         if good[j] and seen and len(last) == 3 and last[-1] > OFF_LEVEL and np.all(last[-1] > 0.7 * last[:-1]):
             tail = ", ".join(f"{e:.3g}" for e in last)
-            text = f"a target of {word} keeps relative W2 {tail} at N = {', '.join(f'{n:g}' for n in read.steps[-3:])}{where}"
+            text = (
+                f"a target of {word} keeps relative W2 {tail} at N = {', '.join(f'{n:g}' for n in read.steps[-3:])}{where}"
+            )
             report.add("limit", "differs", last[-1], text, "an error that falls with the steps")
             return False
     return True

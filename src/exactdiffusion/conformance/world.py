@@ -191,6 +191,29 @@ class World:
         """The Brownian increment ``W(end) - W(start)``."""
         return self.probe.interval(float(start), float(end), like)
 
+    def noise(self, like: Array) -> Callable:
+        """What a function with a parameter ``noise`` draws from: ``noise(x)``, or ``noise(a, b)`` between two levels.
+
+        ``noise(a, b)`` is the increment of a Brownian motion between the levels a and b, divided by its deviation.
+        """
+
+        def draw(*where):
+            if len(where) == 1:
+                return self.normal(where[0])
+            a, b = (float(level) for level in where)
+            return self.interval(a, b, like) / abs(b - a) ** 0.5
+
+        return draw
+
+    @contextmanager
+    def answered(self) -> Iterator[None]:
+        """For a torch sampler, :meth:`wide` and :meth:`torch_noise` in the block; nothing for NumPy."""
+        with ExitStack() as stack:
+            if self.library == "torch":
+                stack.enter_context(self.wide())
+                stack.enter_context(self.torch_noise())
+            yield
+
     @contextmanager
     def wide(self) -> Iterator[None]:
         """If this world widens tables: ``torch.float32`` means float64, and torch's default is float64, in the block."""

@@ -50,7 +50,9 @@ def test_refused_schedulers_say_why(name):
 
 def test_settings_that_the_library_refuses():
     with pytest.raises(Unjudgeable, match="refuses"):
-        diffusers.subject("DDIMScheduler", nothing_of_this_name=1)
+        diffusers.subject("DPMSolverMultistepScheduler", solver_type="nothing of this name")
+    with pytest.raises(ValueError, match=r"set: got 'solver_ordr'; expected a setting of .*solver_order.*step_"):
+        diffusers.subject("DPMSolverMultistepScheduler", solver_ordr=3)
 
 
 def test_clipping_is_judged_where_it_is_idle():

@@ -1,15 +1,20 @@
 """Schedulers of the library diffusers, in six families of levels and conventions."""
 
 import importlib
+import inspect
 import math
 from typing import Any
 
 import numpy as np
 
+from ..functions import known_settings
 from ..subject import Subject, Unjudgeable
 from ..world import World
 
 __all__ = ["FAMILIES", "subject"]
+
+#: parameters of a step that the adapter fills
+GIVEN = ("self", "model_output", "timestep", "sample", "return_dict")
 
 #: class -> (family, declared order; None: none declared)
 FAMILIES = {
@@ -166,7 +171,9 @@ def subject(name: str, **settings: Any) -> Subject:
     Raises
     ------
     Unjudgeable
-        for a scheduler whose model is not a denoiser of numbers.
+        for a scheduler whose model is not a denoiser of numbers, and for settings that the library refuses.
+    ValueError
+        for a setting that neither constructor nor step takes.
     """
     library = importlib.import_module("diffusers")
     if name in REFUSED:
@@ -176,16 +183,19 @@ def subject(name: str, **settings: Any) -> Subject:
     if settings.get("thresholding"):
         raise Unjudgeable(f"{name}: its threshold is a quantile over the whole sample, which is not affine")
     family, order = FAMILIES[name]
+    kind = getattr(library, name)
+    steps_own = [f"step_{key}" for key in inspect.signature(kind.step).parameters if key not in GIVEN]
+    known_settings(name, kind.__init__, settings, (), steps_own)
     step = {key[5:]: value for key, value in settings.items() if key.startswith("step_")}
     settings = {key: value for key, value in settings.items() if not key.startswith("step_")}
 
     def make(world: World):
         with world.wide():
-            scheduler = getattr(library, name)(**settings)
+            scheduler = kind(**settings)
             world.widened(scheduler)
 
         def drive(world, steps):
-            with world.wide(), world.torch_noise():
+            with world.answered():
                 scheduler.set_timesteps(steps)
                 world.widened(scheduler)
                 x = None
@@ -202,7 +212,7 @@ def subject(name: str, **settings: Any) -> Subject:
         return drive
 
     try:
-        probe = getattr(library, name)(**settings)
+        probe = kind(**settings)
     except (NotImplementedError, TypeError, ValueError) as error:
         raise Unjudgeable(f"{name} refuses {settings}: {str(error)[:120]}") from None
     declared = probe.config.get("solver_order") if order is None else order  # None: the library declares no order

@@ -1,11 +1,13 @@
 """The samplers of this package, by the name in ``samplers.REGISTRY``."""
 
+import inspect
 from typing import Any
 
 import numpy as np
 
 from ... import samplers, schedules
-from ..._core.validation import choice, fail
+from ..._core.validation import choice
+from ..functions import known_settings
 from ..subject import Subject, Unjudgeable
 from ..world import World
 
@@ -47,12 +49,19 @@ def subject(name: str, **params: Any) -> Subject:
     ------
     Unjudgeable
         for a sampler that asks for proximal maps.
+    ValueError
+        for a setting that the sampler does not take.
+
+    Examples
+    --------
+    >>> subject("gradient_estimation", gamma=2.0).order
+    1
     """
     info = samplers.REGISTRY[choice("name", name, tuple(samplers.REGISTRY))]
     if info.oracle != "denoise":
         raise Unjudgeable(f"{name}: it asks for proximal maps; output_laws.gaussian gives its law")
-    if "noise" in params:
-        fail("noise", params["noise"], "no noise: the noise is answered exactly")
+    given = [*list(inspect.signature(info.function).parameters)[:3], "noise"]
+    known_settings(name, info.function, params, given)
 
     def grid(steps, unit=1.0):
         found = schedules.edm(steps, sigma_max=80.0 * unit, sigma_min=0.02 * unit, final_zero=False)
