@@ -33,6 +33,7 @@ _WITHOUT_NUMBERS = {
     "studies/demo.py",
     "studies/figures.py",
     "studies/plot.py",
+    "studies/print_style.py",
     "studies/report.py",
     "studies/results.py",
     "studies/sweepfile.py",
