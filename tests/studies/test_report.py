@@ -1194,10 +1194,11 @@ def test_own_code_runs_only_when_it_is_asked_for(tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text(
         "import pathlib\nfrom exactdiffusion import samplers\npathlib.Path('ran').write_text('')\n"
         "def mine(law, grid, x):\n    return samplers.ddim(law, grid, x)\n"
+        "def denoiser(x, sigma):\n    return 0 * x\n"
     )
     monkeypatch.chdir(tmp_path)
     rows = [_row(target="rings", sampler="mine.py:mine", steps=4, samples=20), _row(target="rings", steps=4, samples=20)]
-    rows += [_row(target="rings:denoiser=mine.py:mine", steps=4, samples=20), _row(target="nowhere", steps=4)]
+    rows += [_row(target="rings:denoiser=mine.py:denoiser", steps=4, samples=20), _row(target="nowhere", steps=4)]
     loaded = curves.load(_write(tmp_path / "given", rows)).rows
     listed = report._data(loaded)["curves"]
     shown = report._samples(loaded, listed, False)

@@ -444,12 +444,12 @@ function explorer(data) {
   function reading(c, p) {
     if (!(p.median > c.rounding)) return [element("data", { value: String(p.median), title: String(p.median) }, "≈ 0 (rounding)")];
     const parts = [element("data", { value: String(p.median), title: String(p.median), className: "value" }, shown(p.median))];
-    if (p.low !== null && p.high !== null) parts.push(element("span", { className: "soft" }, ` [${brief(p.low)}, ${brief(p.high)}]`));
+    if (p.low !== null && p.high !== null) parts.push(" ", element("span", { className: "soft" }, `[${brief(p.low)}, ${brief(p.high)}]`));
     if (p.bound !== null) {
       const sign = { upper: "≤ ", lower: "≥ ", equality: "= " }[p.bound_kind] || "";
-      const ratio = p.bound > 0 ? ` = ${brief(p.bound / p.median)} × the value` : "";
-      parts.push(element("br"), element("a", { href: "#" + p.statement, title: p.statement }, `${sign}${shown(p.bound)}`),
-        element("span", { className: "soft" }, p.vacuous === null ? ratio : " (vacuous)"));
+      const ratio = p.vacuous !== null ? "vacuous" : p.bound > 0 ? `${brief(p.bound / p.median)} ×` : "";
+      parts.push(element("br"), element("a", { href: "#" + p.statement, title: p.statement }, `${sign}${shown(p.bound)}`), " ",
+        element("span", { className: "soft" }, ratio));
     }
     return parts;
   }
