@@ -2,7 +2,7 @@
 
 from docutils.nodes import SkipNode
 
-from exactdiffusion.studies._markup import mathml
+from exactdiffusion.studies.report import mathml
 
 
 def _inline(self, node):

@@ -366,6 +366,7 @@ def _plot(args):
         sampler=args.sampler,
         schedule=args.schedule,
         x=args.x,
+        width=args.width,
         out=args.out,
     ):
         print(path)
@@ -375,7 +376,7 @@ def _plot(args):
 def _report(args):
     from .studies.report import report
 
-    print(report(args.dir, args.out, target=args.target, metric=args.metric, checks=args.checks, figures=args.figures))
+    print(report(args.dir, args.out, target=args.target, metric=args.metric, checks=args.checks, own_code=args.own_code))
     return 0
 
 
@@ -565,16 +566,17 @@ def parser() -> argparse.ArgumentParser:
     for name in ("target", "metric", "sampler", "schedule"):
         c.add_argument(f"--{name}", action="append", help=f"this {name} only; may be given several times")
     c.add_argument("--x", default="steps", help="steps (default), calls or seconds")
+    c.add_argument("--width", help="for print: single (3.25 in) or double (6.75 in), names beside the lines")
     c.add_argument("--out", metavar="FILE", help="a .pdf, .png or .svg (default: DIR/plot.png and DIR/plot.svg)")
-    _finish(c, _plot, "plot results/mine", "plot results/mine --metric w2 --x calls --out figure.pdf")
+    _finish(c, _plot, "plot results/mine", "plot results/mine --metric w2 --x calls --width single --out figure.pdf")
 
-    c = commands.add_parser("report", help="a sweep, the verdicts and the figures as one HTML file that opens offline")
+    c = commands.add_parser("report", help="a sweep and the statements of its bounds as one HTML file that opens offline")
     c.add_argument("dir", metavar="DIR", help="a folder that sweep --out wrote")
     for name in ("target", "metric"):
         c.add_argument(f"--{name}", action="append", help=f"this {name} only; may be given several times")
     c.add_argument("--out", metavar="FILE", help="default: DIR/report.html")
     c.add_argument("--checks", metavar="DIR", help="a folder that verify --records wrote (default: the committed verdicts)")
-    c.add_argument("--figures", metavar="DIR", help="folder of the drawings (default: figures of the checkout)")
+    c.add_argument("--own-code", action="store_true", help="run the FILE.py:NAME of the sweep too, to show its samples")
     _finish(c, _report, "report results/mine", "report results/mine --metric w2 --out report.html")
 
     c = commands.add_parser(

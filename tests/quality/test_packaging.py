@@ -117,7 +117,9 @@ def test_commands_work_outside_the_checkout(shipped, names, tmp_path, request):
     run(*command, "sweep", "--target", "digits", "--sampler", "ddim", "--steps", "5,10", "--seeds", "2", "--samples", "50")
     assert (away / "results" / "sweep" / "results.csv").is_file()
     run(*command, "report", "results/sweep")
-    assert "tweedie_denoiser" in (away / "results" / "sweep" / "report.html").read_text(encoding="utf-8")
+    page = (away / "results" / "sweep" / "report.html").read_text(encoding="utf-8")
+    assert "def squared_w2_to_laws_on_set(" in page  # the statement of its bound, with its code and its check
+    assert "theory/projection/prop_w2_to_laws_on_set.py" in page
     if shipped == "wheel":  # in an unpacked sdist this redraws the figures that are shipped
         run(*command, "figures", "noise_schedules")
         assert (away / "figures" / "noise_schedules.png").is_file()

@@ -29,7 +29,6 @@ _WITHOUT_NUMBERS = {
     "_core/provenance.py",
     "checks/ledger.py",
     "checks/pytest_plugin.py",
-    "studies/_markup.py",
     "studies/demo.py",
     "studies/figures.py",
     "studies/plot.py",

@@ -4,6 +4,7 @@ import io
 import math
 import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -12,13 +13,14 @@ from .._core import files
 from .._core.typing import StrPath
 from .._core.validation import choice, fail
 from .figures import curve_style, new_figure, plain_ticks, style
-from .results import ABOVE_EXACT, AXES, LABELS, Curve, _drawn_text, curves, load, select
+from .print_style import PRINT, WIDTHS, label_lines
+from .results import ABOVE_EXACT, AXES, LABELS, Curve, _drawn_text, curves, load, rounding_of, select
 
 __all__ = ["draw", "plot"]
 
 _MOST_CURVES = 12  # in one panel; beyond, neither marker nor grey value tells two curves apart
 _MOST_PANELS = 24
-_FRAME = 30.0  # a bound further than this factor from the data does not widen the frame: it would flatten every curve
+_MOST_LABELS = 8  # beside the lines of a panel; beyond, the names go into the legend
 _FORMATS = ("pdf", "png", "svg")
 
 
@@ -30,13 +32,16 @@ def plot(
     sampler: str | Sequence[str] | None = None,
     schedule: str | Sequence[str] | None = None,
     x: Literal["steps", "calls", "seconds"] = "steps",
+    width: Literal["single", "double"] | None = None,
     out: StrPath | None = None,
 ) -> list[Path]:
     """Draw the results of a sweep: one panel per target and metric, log-log.
 
     Each curve is the median over the seeds with a band that bounds it (`results.median_interval`); its legend entry has the
     fitted slope with its interval. The score of exact draws (mean and central 90 %) is a grey band, a theorem's bound a thin
-    line of the curve's colour; an upper bound beyond the diameter of the data is called vacuous.
+    line of the curve's colour; an upper bound beyond the diameter of the data is called vacuous. A median at or below
+    `results.ROUNDING` times the largest of its panel is zero but for rounding: it is counted, not drawn. Text stays text in
+    PDF and SVG.
 
     Parameters
     ----------
@@ -46,6 +51,8 @@ def plot(
         Draw these only.
     x : {"steps", "calls", "seconds"}
         The abscissa. Seconds need the folder's ``timings.csv``.
+    width : {"single", "double"}, optional
+        For print: one column of a journal (3.25 in) or both (6.75 in), no type below 6.5 pt, names beside the lines.
     out : path, optional
         A file ending in ``.pdf``, ``.png`` or ``.svg``. Default: ``plot.png`` and ``plot.svg`` in the folder.
 
@@ -66,6 +73,8 @@ def plot(
     ['plot.png', 'plot.svg']
     """
     choice("x", x, tuple(AXES))
+    if width is not None:
+        choice("width", width, tuple(WIDTHS))
     paths = [Path(folder) / "plot.png", Path(folder) / "plot.svg"] if out is None else [Path(out)]
     for path in paths:
         if path.suffix[1:] not in _FORMATS:
@@ -75,7 +84,12 @@ def plot(
     if x == "seconds" and not results.has_seconds():
         fail("x", x, "'steps' or 'calls': this folder has no timings.csv for its rows")
     with style():
-        figure = draw(curves(rows), x)
+        import matplotlib
+
+        # text stays text, whatever the width
+        wanted: dict[Any, Any] = PRINT if width else {name: PRINT[name] for name in ("pdf.fonttype", "svg.fonttype")}
+        matplotlib.rcParams.update(wanted)
+        figure = draw(curves(rows), x, width)
         for path in paths:
             buffer = io.BytesIO()
             stamp = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[path.suffix[1:]]
@@ -84,7 +98,11 @@ def plot(
     return paths
 
 
-def draw(found: Sequence[Curve], x: Literal["steps", "calls", "seconds"] = "steps") -> Any:
+def draw(
+    found: Sequence[Curve],
+    x: Literal["steps", "calls", "seconds"] = "steps",
+    width: Literal["single", "double"] | None = None,
+) -> Any:
     """A matplotlib ``Figure`` of curves: one panel per (target, metric), and per setting where there are several.
 
     Examples
@@ -105,18 +123,21 @@ def draw(found: Sequence[Curve], x: Literal["steps", "calls", "seconds"] = "step
     if crowded > _MOST_CURVES:
         fail("sampler", f"{crowded} curves in a panel", f"at most {_MOST_CURVES}; choose samplers or a schedule")
 
-    # the frame
-    columns = min(len(panels), 2)
+    # the frame: on paper its width is the column's, and the names stand beside the lines
+    columns = 1 if width == "single" else min(len(panels), 2)
     lines = math.ceil(len(panels) / columns)
     names = list(dict.fromkeys(curve.sampler for curve in found))
     schedules = list(dict.fromkeys(curve.schedule for curve in found))
-    figure, axes = new_figure(
-        4.3 * columns if columns > 1 else 5.6, lines * (3.1 + 0.17 * (crowded + 3)), lines, columns, squeeze=False
-    )
+    beside = width is not None and crowded <= _MOST_LABELS
+    across = WIDTHS[width] if width else 4.3 * columns if columns > 1 else 5.6
+    height = 3.1 + 0.17 * (crowded + 3)
+    figure, axes = new_figure(across, lines * height, lines, columns, squeeze=False)
+    letters = int(across / columns / 0.066) if width else 64
 
     # the panels, each with the conditions of its runs above the legend
+    rounding, below, named = rounding_of(found), 0, {}
     for place, ((target, metric, samples, start), members) in zip(axes.flat, panels.items()):
-        _panel(place, members, x, names, schedules)
+        drawn = _panel(place, members, x, names, schedules, rounding[target, metric])
         seeds = sorted({p.seeds for c in members for p in c.points})
         place.set_title(f"{_pretty(target)}" + (f", {_pretty(schedules[0])} schedule" if len(schedules) == 1 else ""))
         place.set_ylabel(LABELS.get(metric, metric))
@@ -124,10 +145,35 @@ def draw(found: Sequence[Curve], x: Literal["steps", "calls", "seconds"] = "step
         note = f"{samples} samples, {_span(seeds)} seed{'s' if seeds[-1] > 1 else ''}, {start} start{_coverage(members)}"
         if any(p.exact_draws for c in members for p in c.points):
             note += f"\nslopes: points above {ABOVE_EXACT:g} x the mean of exact draws"
-        place.legend(loc="upper center", bbox_to_anchor=(0.5, -0.19), ncols=1, title=note, title_fontsize=7.0, fontsize=7.0)
+        note = "\n".join(textwrap.fill(line, letters) for line in note.split("\n"))
+        handles, labels = place.get_legend_handles_labels()
+        kept = [(h, textwrap.fill(t, letters - 6)) for h, t in zip(handles, labels) if not (beside and h in drawn)]
+        place.legend(
+            *([list(part) for part in zip(*kept)] if kept else [[], []]),
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.19 if width is None else -0.26),
+            ncols=1,
+            title=note,
+            title_fontsize=7.0,
+            fontsize=7.0,
+        )
+        below = max(below, sum(1 + t.count("\n") for t in [note, *(text for _, text in kept)]))
+        named[place] = {line: _folded(line.get_label()) for line in drawn}
     for place in axes.flat[len(panels) :]:
         place.remove()
+
+    # on paper a panel is 1.8 in high, and the page as high as the words below it ask
+    if width is not None:
+        figure.set_figheight(lines * (2.7 + 0.135 * below))
+    for place, labels in named.items() if beside else ():
+        label_lines(place, labels)
     return figure
+
+
+def _folded(name):
+    """The name of a curve and its slope as lines that are narrow enough to stand beside it."""
+    name, colon, slope = name.partition(": slope ")
+    return textwrap.fill(name, 16) + (f"\nslope {slope.replace(' [', chr(10) + '[')}" if colon else "")
 
 
 def _span(numbers):
@@ -145,26 +191,57 @@ def _pretty(name):
     return ", ".join([head.replace("_", " "), *(part.replace("=", " = ").replace('"', "") for part in rest)])
 
 
-def _panel(axes, members, x, names, schedules):
-    field = AXES[x][1]
-    bounded, unseen, several, extent, bound_values = {}, 0, len(schedules) > 1, [], []
+def _frame(extent, bounds):
+    """Ends of the ordinate and the bounds beyond them: a bound far from the data would flatten every curve.
+
+    Above, the frame grows by no more than the data span (at least a factor of 4, at most 30), below by a factor of 2.
+    """
+    if not extent:
+        return None, bounds
+    least, most = min(extent), max(extent)
+    reach = min(30.0, max(4.0, most / least))
+    near = [b for b in bounds if least / 2 <= b <= most * reach]
+    low, high = min([least, *near]), max([most, *near])
+    margin = (high / low) ** 0.06 if high > low else 1.4
+    return (low / margin, high * margin), [b for b in bounds if b not in near]
+
+
+def _ordinate_ticks(axis, low, high):
+    """Ticks within the frame alone, the fewest kind that makes three; even steps where none does."""
+    if high / low >= 1e3:
+        return
+    for bases in ((1,), (1, 3), (1, 2, 5), tuple(range(1, 10))):
+        plain_ticks(axis, low, high, bases)
+        if 3 <= len(axis.get_majorticklocs()) <= 9:
+            return
+    from matplotlib.ticker import MaxNLocator
+
+    ticks = [t for t in MaxNLocator(5).tick_values(low, high) if low <= t <= high]
+    axis.set_ticks(ticks, [f"{t:.4g}" for t in ticks])
+
+
+def _panel(axes, members, x, names, schedules, rounding):
+    """Draw one panel; the list of the lines of its curves."""
+    field, lines = AXES[x][1], []
+    bounded, unseen, rounded, several, extent, bound_values = {}, 0, 0, len(schedules) > 1, [], []
 
     # the curves: medians, bands and the bounds of theorems
     for curve in members:
         points = [p for p in curve.points if getattr(p, field)]
         unseen += sum(p.median <= 0 for p in points)
-        points = sorted((p for p in points if p.median > 0), key=lambda p: getattr(p, field))
+        rounded += sum(0 < p.median <= rounding for p in points)
+        points = sorted((p for p in points if p.median > rounding), key=lambda p: getattr(p, field))
         look = curve_style(names.index(curve.sampler))
         if several:
             look["linestyle"] = curve_style(schedules.index(curve.schedule))["linestyle"]
             look["marker"] = curve_style(names.index(curve.sampler) + 3 * schedules.index(curve.schedule))["marker"]
         name = _pretty(curve.sampler) + (f" · {_pretty(curve.schedule)}" if several else "")
-        slope = curve.slope(x)
+        slope = replace(curve, points=tuple(p for p in curve.points if p.median > rounding)).slope(x)
         if slope is not None:
             name += f": slope {slope.slope:.2f} [{slope.low:.2f}, {slope.high:.2f}]"
         at = [getattr(p, field) for p in points]
         if points:
-            axes.plot(at, [p.median for p in points], label=name, **look)
+            lines += axes.plot(at, [p.median for p in points], label=name, **look)
             # A logarithmic axis has no place for an end at 0: the band is cut at 1 % of the median.
             low = [max(p.low, 0.01 * p.median) if p.low is not None else p.median for p in points]
             high = [p.high if p.high is not None else p.median for p in points]
@@ -197,9 +274,7 @@ def _panel(axes, members, x, names, schedules):
     extent += [end for ends in drawn for end in ends]
 
     # entries of the legend: kinds of bounds, and values outside the frame
-    least, most = (min(extent), max(extent)) if extent else (0.0, 0.0)
-    near = [b for b in bound_values if least / _FRAME <= b <= most * _FRAME] if extent else bound_values
-    beyond = [b for b in bound_values if b not in near]
+    ends, beyond = _frame(extent, bound_values)
     for kind, statement in bounded.items():
         axes.plot(
             [],
@@ -217,9 +292,13 @@ def _panel(axes, members, x, names, schedules):
     if vacuous:
         worst = max(vacuous, key=lambda p: p.bound)
         text = f"{len(vacuous)} bound{'s' if len(vacuous) > 1 else ''} vacuous, up to {worst.bound:.2g}: {worst.vacuous}"
-        axes.plot([], [], " ", label=textwrap.fill(text, 64))
+        axes.plot([], [], " ", label=text)
     if unseen:
         axes.plot([], [], " ", label=f"{unseen} point{'s' if unseen > 1 else ''} at 0, not drawn")
+    if rounded:
+        axes.plot(
+            [], [], " ", label=f"{rounded} point{'s' if rounded > 1 else ''} zero but for rounding, not drawn or fitted"
+        )
 
     # both axes: logarithmic, with ticks at the numbers that were run
     axes.set_xscale("log")
@@ -231,10 +310,7 @@ def _panel(axes, members, x, names, schedules):
         else:
             axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
             axes.set_xticks([], minor=True)
-    if extent:
-        low, high = min(extent + near), max(extent + near)
-        margin = (high / low) ** 0.06 if high > low else 2.0
-        axes.set_ylim(low / margin, high * margin)
-    low, high = axes.get_ylim()
-    if high / low < 1e3:
-        plain_ticks(axes.yaxis, low, high)
+    if ends:
+        axes.set_ylim(*ends)
+        _ordinate_ticks(axes.yaxis, *ends)
+    return lines

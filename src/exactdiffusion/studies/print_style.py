@@ -33,7 +33,7 @@ PALETTE = ("#0072B2", "#C84E00", "#00916A", "#D884B8", "#000000", "#56B4E9", "#E
 #: Two colours of a figure are at least this far apart (CIE 1976 distance) for a reader without the red-green channel.
 APART = 20.0
 #: settings of matplotlib for a figure that is drawn at its printed width
-PRINT: dict[str, Any] = {
+PRINT: dict[Any, Any] = {
     "font.size": 8.0,
     "axes.labelsize": 8.0,
     "axes.titlesize": 8.0,
@@ -149,8 +149,8 @@ def check_palette(colours: Sequence[str] = PALETTE) -> float:
 def label_lines(axes: Any, names: Mapping[Any, str], size: float = 7.0) -> list[Any]:
     """Write the name of each line beside its right end, in its colour, in place of a legend.
 
-    Names that would touch are moved apart, each joined to its end by a hair line. Call it last: it reads the limits of the
-    axes as they are.
+    Names that would touch are moved apart by as little as possible, each joined to its end by a hair line; a name may have
+    several lines of text. Call it last: it reads the limits of the axes as they are.
 
     Parameters
     ----------
@@ -172,6 +172,8 @@ def label_lines(axes: Any, names: Mapping[Any, str], size: float = 7.0) -> list[
     >>> [text.get_text() for text in label_lines(axes, {line: "ddim"})]
     ['ddim']
     """
+    from scipy.optimize import isotonic_regression
+
     axes.figure.draw_without_rendering()
     to_axes = axes.transData + axes.transAxes.inverted()
     ends = []
@@ -181,15 +183,12 @@ def label_lines(axes: Any, names: Mapping[Any, str], size: float = 7.0) -> list[
         ends.append((float(np.clip(height, 0, 1)), float(at), line, name))
     ends.sort(key=lambda end: end[0])
 
-    # heights at least a line of type apart: pushed up from below, then the whole back down into the frame
-    gap = 1.25 * size / (axes.get_window_extent().height * 72 / axes.figure.dpi)
-    heights: list[float] = []
-    for height, *_ in ends:
-        heights.append(max(height, heights[-1] + gap) if heights else height)
-    ceiling = 1.0
-    for place in reversed(range(len(heights))):
-        heights[place] = min(heights[place], ceiling)
-        ceiling = heights[place] - gap
+    # the nearest heights at which no two names touch and none leaves the frame
+    line_height = 1.25 * size / (axes.get_window_extent().height * 72 / axes.figure.dpi)
+    halves = np.array([line_height * (1 + name.count("\n")) / 2 for *_, name in ends])
+    offsets = np.concatenate([[0.0], np.cumsum(halves[:-1] + halves[1:])])
+    free = isotonic_regression(np.array([height for height, *_ in ends]) - offsets).x
+    heights = np.clip(free, halves[0], max(halves[0], 1 - halves[-1] - offsets[-1])) + offsets
 
     labels = []
     for (height, at, line, name), placed in zip(ends, heights):
@@ -205,7 +204,14 @@ def label_lines(axes: Any, names: Mapping[Any, str], size: float = 7.0) -> list[
                 va="center",
                 ha="left",
                 annotation_clip=False,
-                arrowprops={"arrowstyle": "-", "color": line.get_color(), "linewidth": 0.5, "shrinkA": 1, "shrinkB": 3},
+                arrowprops={
+                    "arrowstyle": "-",
+                    "color": line.get_color(),
+                    "linewidth": 0.5,
+                    "shrinkA": 1,
+                    "shrinkB": 3,
+                    "relpos": (0, 0.5),
+                },
             )
         )
     return labels

@@ -1,38 +1,43 @@
-"""``exactdiffusion report DIR``: a sweep, the verdicts and the figures as one HTML file that opens offline.
+"""``exactdiffusion report DIR``: a sweep and the statements of its bounds as one HTML file that opens offline.
 
-The page is built from ``_report/``: a template, a style sheet and a script. Numbers and plotly.js go in as compressed
-text, so nothing in a name can end a script element; a content security policy in the page forbids every connection.
+The page is built from ``_report/``: a template, a style sheet and a script, which draws the curves as SVG. Only what belongs
+to the sweep is in it. Numbers go in as compressed text, so nothing in a name can end a script element; a content security
+policy in the page forbids every connection.
 """
 
 import base64
 import gzip
-import io
+import importlib
+import inspect
 import json
 import os
+import re
 import string
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from html import escape
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+from xml.etree import ElementTree
+
+import numpy as np
 
 from .._core import files
-from .._core.paths import project_root
+from .._core.paths import project_root, theory_dir
 from .._core.typing import StrPath
 from .._core.validation import fail
 from .._version import __version__
 from ..checks import expected
-from ..checks.ledger import VERDICTS, plain
-from ._markup import html as markup
-from .results import ABOVE_EXACT, AXES, LABELS, _drawn_text, curves, load, select
+from .results import ABOVE_EXACT, AXES, LABELS, ROUNDING, _drawn_text, curves, load, rounding_of, select
 
-__all__ = ["report"]
+__all__ = ["mathml", "report"]
 
 #: Largest size of the page in bytes: it is sent by mail and opened on phones.
-MOST_BYTES = 8_000_000
+MOST_BYTES = 1_500_000
+#: Samples beside a curve: points, or images; all of them together; and the longest time to run the samplers, in seconds.
+POINTS, IMAGES, SAMPLE_BYTES, SAMPLE_SECONDS = 500, 16, 400_000, 30.0
 _ASSETS = Path(__file__).resolve().parent / "_report"
-_IMAGE_WIDTHS = (1000, 800, 600, 400)
-_IMAGE_BYTES = 2_400_000
 _COLUMNS = (
     "target",
     "sampler",
@@ -57,9 +62,8 @@ _COLUMNS = (
     "seconds",
 )
 _TEXTS = ("target", "sampler", "schedule", "start", "metric", "rung", "method", "vacuous")
-_ORDER = ("FAILED", "incomplete", *sorted(VERDICTS, key=lambda v: not v.startswith("refuted")))
-_NOT_RUN = "not run"
-_EPS = sys.float_info.epsilon
+#: name of a target -> height and width of its images
+_SHAPES = {"digits": (8, 8), "mnist": (28, 28), "fashion_mnist": (28, 28)}
 
 
 def report(
@@ -69,9 +73,12 @@ def report(
     target: str | Sequence[str] | None = None,
     metric: str | Sequence[str] | None = None,
     checks: StrPath | None = None,
-    figures: StrPath | None = None,
+    own_code: bool = False,
 ) -> Path:
     """Write the report of a sweep.
+
+    Beside the curves it shows samples of the lowest seed: the runs are made again, for at most `SAMPLE_SECONDS`. The values
+    of single seeds are in it as well, unless the page would exceed `MOST_BYTES`.
 
     Parameters
     ----------
@@ -83,8 +90,9 @@ def report(
         Put these only into the page.
     checks : path, optional
         Folder that ``verify --records`` wrote: its verdicts and evidence are shown. Default: the committed verdicts.
-    figures : path, optional
-        Folder of drawings ``NAME.png`` with ``data/NAME.json``. Default: ``figures`` of the checkout or current folder.
+    own_code : bool
+        Run the functions ``FILE.py:NAME`` that the folder names, to draw their samples. Say so for folders of your own only:
+        otherwise no code is run that a folder names.
 
     Returns
     -------
@@ -107,32 +115,32 @@ def report(
     results = load(folder)
     results.rows[:] = select(results.rows, target=target, metric=metric)
     out = Path(out) if out is not None else Path(folder) / "report.html"
-    home = project_root() or Path.cwd()
-    found_figures = _given("figures", figures, home / "figures", Path.is_dir)
 
-    # fill the page, a single file that needs no network
-    plotly, plotly_version = _plotly()
+    # the words of the page
     title = results.provenance.get("title") or f"Sweep {Path(folder).resolve().name}"
-    page = (
-        string.Template((_ASSETS / "page.html").read_text(encoding="utf-8"))
-        .substitute(
-            title=escape(title),
-            intro=_intro(results),
-            style=(_ASSETS / "report.css").read_text(encoding="utf-8"),
-            script=(_ASSETS / "report.js").read_text(encoding="utf-8"),
-            above_exact=f"{ABOVE_EXACT:g}",
-            version=__version__,
-            verdicts=_verdicts(checks, _root_from(out)),
-            figures=_gallery(found_figures),
-            provenance=_provenance(results),
-            plotly=_packed(plotly),
-            plotly_version=plotly_version,
-            data=_packed(json.dumps(_data(results.rows), allow_nan=False)),
-        )
-        .encode()
-    )
+    found = curves(results.rows)
+    data: dict[str, Any] = _data(results.rows, found)
+    data["samples"] = _samples(results.rows, data["curves"], own_code)
+    template = string.Template((_ASSETS / "page.html").read_text(encoding="utf-8"))
+    words = {
+        "title": escape(title),
+        "intro": _intro(results),
+        "findings": _findings(results),
+        "style": (_ASSETS / "report.css").read_text(encoding="utf-8"),
+        "script": (_ASSETS / "report.js").read_text(encoding="utf-8"),
+        "above_exact": f"{ABOVE_EXACT:g}",
+        "version": __version__,
+        "statements": _statements(found, checks, _root_from(out)),
+        "provenance": _provenance(results),
+    }
 
-    if len(page) > MOST_BYTES:
+    # with the single cells, or without them where the page would be too large
+    whole: tuple[dict[str, Any], ...] = (data["cells"], {})
+    for cells in whole:
+        page = template.substitute(words, data=_packed(json.dumps({**data, "cells": cells}, allow_nan=False))).encode()
+        if len(page) <= MOST_BYTES:
+            break
+    else:
         fail(
             "dir",
             str(folder),
@@ -148,22 +156,6 @@ def _root_from(out):
     return None if root is None or not folder.is_relative_to(root) else os.path.relpath(root, folder).replace(os.sep, "/")
 
 
-def _given(name, path, default, exists):
-    if path is None:
-        return default if exists(default) else None
-    if not exists(Path(path)):
-        fail(name, str(path), "something that is there")
-    return Path(path)
-
-
-def _plotly():
-    try:
-        from plotly.offline import get_plotlyjs, get_plotlyjs_version
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError("the report needs plotly: pip install 'exactdiffusion[explore]'") from None
-    return get_plotlyjs(), get_plotlyjs_version()
-
-
 def _packed(text):
     """Compressed text; no time stamp, so equal input gives equal bytes."""
     return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()
@@ -172,7 +164,7 @@ def _packed(text):
 # -- the results ---------------------------------------------------------------------------------------------------------
 
 
-def _data(rows):
+def _data(rows, found=None):
     """Data that the script draws: the cells by column (texts as levels and codes), the curves, the labels."""
     cells = {}
     for name in _COLUMNS:
@@ -184,31 +176,30 @@ def _data(rows):
         else:
             cells[name] = values
 
-    # the curves, and the largest value beside which each is measured
-    found, largest = curves(rows), {}
-    for row in rows:
-        key = row["target"], row["metric"]
-        largest[key] = max(largest.get(key, 0.0), row["value"])
-
     # the abscissae that all points have
+    found = curves(rows) if found is None else found
     axes = {
         name: label
         for name, (label, field) in AXES.items()
         if all(getattr(p, field) for curve in found for p in curve.points)
     }
 
-    # one entry for each curve, with its slopes
-    listed = []
+    # one entry for each curve, with its orders; a value that is rounding makes no slope
+    listed, rounding = [], rounding_of(found)
     for curve in found:
-        # a value below eps times the largest is rounding: it makes no slope and no axis
-        slopes, rounding = {}, _EPS * largest[curve.target, curve.metric]
-        measured = replace(curve, points=tuple(p for p in curve.points if p.median > rounding))
+        least, orders = rounding[curve.target, curve.metric], {}
+        measured = replace(curve, points=tuple(p for p in curve.points if p.median > least))
         for axis in axes:
-            slope = measured.slope(axis)
-            if slope is not None:
-                slopes[axis] = {"slope": slope.slope, "low": slope.low, "high": slope.high, "n": slope.n}
-        listed.append({**asdict(curve), "slopes": slopes, "rounding": rounding, "drawn": _drawn_text(curve.points)})
-    return {"cells": cells, "curves": listed, "axes": axes, "labels": LABELS}
+            order = measured.order(axis)
+            if order.slope is not None:
+                orders[axis] = {**asdict(order.slope), "first": order.first, "last": order.last}
+            else:
+                orders[axis] = {"why": order.why if len(measured.points) == len(curve.points) else curve.order(axis).why}
+                if orders[axis]["why"] is None:
+                    left = len(curve.points) - len(measured.points)
+                    orders[axis]["why"] = f"{left} of {len(curve.points)} points are zero but for rounding"
+        listed.append({**asdict(curve), "orders": orders, "rounding": least, "drawn": _drawn_text(curve.points)})
+    return {"cells": cells, "curves": listed, "axes": axes, "labels": LABELS, "share": ROUNDING}
 
 
 def _intro(results):
@@ -216,13 +207,16 @@ def _intro(results):
     out = []
     if record.get("summary"):
         out.append(f"<p>{escape(str(record['summary']))}</p>")
-    finding = record.get("finding") or []
-    if finding:
-        out.append("<ul>" + "".join(f"<li>{escape(str(sentence))}</li>" for sentence in finding) + "</ul>")
     count = {name: len({row[name] for row in results.rows}) for name in ("target", "sampler", "schedule", "seed", "metric")}
     words = ", ".join(f"{n} {name}{'s' if n != 1 else ''}" for name, n in count.items())
     out.append(f'<p class="note">{len(results.rows)} values: {words}.</p>')
     return "\n".join(out)
+
+
+def _findings(results):
+    sentences = results.provenance.get("finding") or []
+    listed = "".join(f"<li>{escape(str(sentence))}</li>" for sentence in sentences)
+    return f'<section id="findings"><h2>Findings</h2><ul>{listed}</ul></section>' if sentences else ""
 
 
 def _provenance(results):
@@ -239,17 +233,109 @@ def _provenance(results):
     )
 
 
-# -- the verdicts --------------------------------------------------------------------------------------------------------
+# -- samples beside the curves -------------------------------------------------------------------------------------------
 
-_HEAD = (
-    ("statement", ""),
-    ("paper", "minor"),
-    ("number", "minor"),
-    ("evaluated", "minor number"),
-    ("worst ratio", "minor number"),
-    ("controls", "minor"),
-    ("verdict", ""),
-)
+
+def _samples(rows, listed, own_code):
+    """Samples of the lowest seed, put into the points of the curves; per target the draws of the law itself.
+
+    Samples are kept as bytes: positions in the box of the exact draws (a point outside lies on its edge), or grey values.
+    """
+    from .sweep import grid_of, law_of, states
+
+    cost = _cell_seconds(rows)
+    budget = SAMPLE_BYTES // (2 * max(1, len(cost)))
+    many = max(50, min(POINTS, budget))
+    targets, made, left_out, spent = {}, {}, 0, 0.0
+
+    # the cheapest first, until the time is over
+    for cell in sorted(cost, key=lambda cell: (cost[cell][0], cell)):
+        name, sampler, schedule, steps, samples, start = cell
+        seconds, seed = cost[cell]
+        known = all(_may_run(kind, text, own_code) for kind, text in zip(("target", "sampler", "schedule"), cell))
+        if not known or spent + seconds > SAMPLE_SECONDS:
+            left_out += 1
+            continue
+        try:
+            law = law_of(name)
+            if name not in targets:
+                targets[name] = _frame(name, law, many)
+            frame = targets[name]
+            count = min(samples, IMAGES if frame["shape"] else many)
+            run = samples if start == "exact" else count  # the exact start of fewer samples would be another one
+            *_, last = states(law, sampler, grid_of(schedule, steps), seed, run, start)
+        except (ValueError, RuntimeError, OSError, ArithmeticError):  # a file that is gone, a run that blows up
+            left_out += 1
+            continue
+        spent += seconds
+        made[cell] = _bytes(np.asarray(last[:count], dtype=np.float64), frame)
+
+    for curve in listed:
+        for point in curve["points"]:
+            names = (
+                *(curve[k] for k in ("target", "sampler", "schedule")),
+                point["steps"],
+                curve["samples"],
+                curve["start"],
+            )
+            point["sample"] = made.get(names)
+    seeds = sorted({cost[cell][1] for cell in made})
+    return {"targets": targets, "left_out": left_out, "seed": seeds[0] if seeds else None}
+
+
+def _cell_seconds(rows):
+    """(target, sampler, schedule, steps, samples, start) -> seconds of a run (0 where unknown) and its lowest seed."""
+    found: dict[tuple, tuple[float, int]] = {}
+    for row in rows:
+        cell = tuple(row[k] for k in ("target", "sampler", "schedule", "steps", "samples", "start"))
+        if cell not in found or row["seed"] < found[cell][1]:
+            found[cell] = (row["seconds"] or 0.0, row["seed"])
+    return found
+
+
+def _may_run(kind, text, own_code):
+    """Whether a specification names code of this package, or of this process: no other code is run unasked."""
+    from .sweep import OBJECTS, _registry, parse
+
+    try:
+        name, parameters = parse(kind, text)
+    except ValueError:  # a name that no sweep of this version writes
+        return False
+    return own_code or (kind, name) in OBJECTS or (name in _registry(kind) and "denoiser" not in parameters)
+
+
+def _frame(name, law, many):
+    """How samples of a target are shown: the shape of an image or None, the box or the range, exact draws, a title."""
+    from .sweep import parse
+
+    data = getattr(law, "data", law)
+    if not hasattr(data, "sample"):
+        raise ValueError(f"target: got {name!r}; expected one that can be sampled")
+    shape = _SHAPES.get(parse("target", name)[0])
+    shape = shape if shape is not None and data.dim == shape[0] * shape[1] else None
+    draws = np.asarray(data.sample(IMAGES if shape else many, np.random.default_rng(0)), dtype=np.float64)
+    shown = draws if shape else draws[:, :2]
+    low, high = shown.min(axis=0), shown.max(axis=0)
+    if shape:
+        low, high, what = low.min(), high.max(), f"images of {shape[0]} x {shape[1]} pixels"
+    else:
+        # a square box, so that shapes are not distorted, with a tenth of the range around the draws
+        middle, half = (low + high) / 2, 0.6 * max(float((high - low).max()), 1e-12)
+        low, high = middle - half, middle + half
+        what = {1: "positions on the line", 2: "points of the plane"}.get(data.dim, f"first two of {data.dim} coordinates")
+    frame = {"shape": shape, "low": np.asarray(low).tolist(), "high": np.asarray(high).tolist(), "what": what}
+    return {**frame, "draws": _bytes(draws, frame)}
+
+
+def _bytes(samples, frame):
+    """Samples as base64 of one byte a number, within the box of a frame."""
+    shown = samples if frame["shape"] else samples[:, :2]
+    low, high = np.asarray(frame["low"]), np.asarray(frame["high"])
+    scaled = np.clip((shown - low) / np.where(high > low, high - low, 1.0), 0, 1)
+    return base64.b64encode(np.rint(255 * scaled).astype(np.uint8).tobytes()).decode()
+
+
+# -- the statements ------------------------------------------------------------------------------------------------------
 
 
 def _checks(folder):
@@ -266,129 +352,162 @@ def _checks(folder):
     return {key: {**entry, "evidence": evidence[key]} for key, entry in entries.items()}, where
 
 
-def _verdicts(folder, root=None):
+def _statements(found, folder, root=None):
+    """The statements whose bounds the curves have, in the order of the registry."""
     from ..statements import all_statements
 
     checks, where = _checks(folder)
-    statements = all_statements()
-    bodies = [_statement(number, s, checks.get(s.key), root) for number, s in enumerate(statements)]
-    papers = list(dict.fromkeys(s.paper for s in statements))
-    seen = {checks.get(s.key, {}).get("verdict", _NOT_RUN) for s in statements}
-    verdicts = sorted(seen, key=lambda v: (_rank(v), v))
-    head = "".join(
-        f'<th scope="col" class="{kind}" aria-sort="{"ascending" if i == 0 else "none"}">'
-        f'<button type="button">{label}</button></th>'
-        for i, (label, kind) in enumerate(_HEAD)
-    )
-    return (
-        f'<p class="note">From {escape(where)}. Worst ratio: smaller over larger side of the inequality, 1 where it is '
-        f"attained. Open a statement to read its hypotheses, conclusion and source, and the evidence.</p>"
-        f'<div class="filters">{_filter("paper", "Paper", papers)} {_filter("verdict", "Verdict", verdicts)}</div>'
-        f'<p id="verdict-count" class="note" aria-live="polite"></p>'
-        f'<div class="scroll"><table id="verdict-table"><thead><tr>{head}</tr></thead>{"".join(bodies)}</table></div>'
-    )
+    uses: dict[str, dict[tuple, None]] = {}
+    for curve in found:
+        for key in {p.statement for p in curve.points if p.statement}:
+            uses.setdefault(key, {})[curve.target, curve.metric, curve.sampler] = None
+    shown = [_statement(s, checks.get(s.key), uses[s.key], root) for s in all_statements() if s.key in uses]
+    known = {s.key for s in all_statements()}
+    strangers = "".join(f"<li><code>{escape(key)}</code></li>" for key in uses if key not in known)
+    if strangers:
+        shown.append(f"<p>Bounds of statements that this installation does not have:</p><ul>{strangers}</ul>")
+    if not shown:
+        return "<p>No theorem's hypotheses hold for these curves in a form that a sweep can draw as a bound.</p>"
+    return f'<p class="note">Verdicts from {escape(where)}.</p>' + "".join(shown)
 
 
-def _filter(name, label, values):
-    options = "".join(f'<option value="{escape(v)}">{escape(v)}</option>' for v in values)
-    options = '<option value="">all</option>' + options
-    return f'<label>{label} <select id="of-{name}" autocomplete="off">{options}</select></label>'
-
-
-def _rank(verdict):
-    word = plain(verdict)
-    return _ORDER.index(word) if word in _ORDER else len(_ORDER)
-
-
-def _statement(number, statement, check, root=None):
+def _statement(statement, check, uses, root=None):
+    """One statement: what it says, its verdict, the curves beside which its bound is drawn, its check and its code."""
     from ..statements import PAPERS, TEXTS
 
-    check = {"verdict": _NOT_RUN, "evidence": [], "file": "", **(check or {})}
+    check = {"verdict": "not run", "evidence": [], "file": "", **(check or {})}
+    key, verdict = escape(statement.key), escape(check["verdict"])
     try:
-        doc = markup(statement.doc)
+        doc = _prose(statement.doc)
     except ValueError as error:
         raise ValueError(f"statement {statement.key}: {error}") from None
 
-    # the cells of the row
-    verdict, key = escape(check["verdict"]), escape(statement.key)
+    # the curves, as links to their selection
+    links = ", ".join(
+        f'<a href="#{escape(urlencode({"target": target, "metric": metric}))}">'
+        f"{escape(f'{sampler} on {target}, {metric}')}</a>"
+        for target, metric, sampler in uses
+    )
+
+    # the theory file and the source of the formula, in the page itself; beside the checkout a link to the file as well
+    parts, ways = [], []
+    if check["file"]:
+        source = theory_dir() / Path(check["file"]).relative_to("theory")
+        text = source.read_text(encoding="utf-8") if source.is_file() else "This installation does not have the file."
+        parts.append((check["file"], f"The check: {check['file']}", text))
+        ways.append(f'checked by <a href="#{escape(check["file"])}"><code>{escape(check["file"])}</code></a>')
+    module = importlib.import_module(statement.module)
+    name = f"{statement.module}.{statement.name}"
+    parts.append((f"code/{statement.key}", f"The code: {name}", inspect.getsource(getattr(module, statement.name))))
+    ways.append(f'computed by <a href="#code/{key}"><code>{escape(name)}</code></a>')
+    if check["file"] and root is not None:
+        ways.append(f'the check is <a href="{escape(root)}/{escape(check["file"])}">a file beside this page</a>')
+    if check["evidence"]:
+        parts.append((f"evidence/{statement.key}", "Evidence", "\n".join(check["evidence"])))
+    folded = "".join(
+        f'<details id="{escape(anchor)}"><summary>{escape(head)}</summary><pre tabindex="0">{escape(text)}</pre></details>'
+        for anchor, head, text in parts
+    )
+
     authors, title, where = PAPERS[statement.paper]
-    evidence = "".join(f"<li>{escape(line)}</li>" for line in check["evidence"])
-    evidence = f'<details><summary>Evidence</summary><ul class="evidence">{evidence}</ul></details>' if evidence else ""
-    measured = f"<code>{escape(check['file'])}</code>" if check["file"] else ""
-    if measured and root is not None:
-        measured = f'<a href="{escape(root)}/{escape(check["file"])}">{measured}</a>'
-    measured = f" Measured in {measured}." if measured else ""
-    numbers = [f"{check[name]:g}" if name in check else "" for name in ("values", "worst_ratio")]
-    controls = f"{len(check['controls'])} fail" if "controls" in check else ""
-
-    # the row, and below it the docstring, hidden until it is asked for
     return (
-        f'<tbody id="statement-{key.replace("/", "-")}" data-paper="{escape(statement.paper)}" data-verdict="{verdict}"><tr>'
-        f'<td data-sort="{number}"><button type="button" class="statement-button" aria-expanded="false" '
-        f'aria-controls="doc-{number}">{escape(statement.title)}</button></td>'
-        f'<td class="minor" data-sort="{escape(statement.paper)}">{escape(statement.paper)}</td>'
-        f'<td class="minor" data-sort="{escape(statement.ref)}">{escape(statement.ref)}</td>'
-        f'<td class="minor number" data-sort="{escape(numbers[0])}">{escape(numbers[0]) or "–"}</td>'
-        f'<td class="minor number" data-sort="{escape(numbers[1])}">{escape(numbers[1]) or "–"}</td>'
-        f'<td class="minor" data-sort="{escape(controls)}">{escape(controls)}</td>'
-        f'<td class="verdict" data-verdict="{verdict}" data-sort="{_rank(check["verdict"])}">{verdict}</td></tr>'
-        f'<tr id="doc-{number}" hidden><td colspan="{len(_HEAD)}"><div class="doc">{doc}'
-        f'<p class="note">{escape(authors)}: <em>{escape(title)}</em> ({escape(where)}), {escape(statement.ref)}; '
-        f"{escape(statement.kind)}; {escape(TEXTS[statement.text])}. Filed as <code>{key}</code>.{measured}</p>{evidence}"
-        f"</div></td></tr></tbody>"
+        f'<article id="{key}"><h3>{escape(statement.title)} '
+        f'<span class="verdict" data-verdict="{verdict}">{verdict}</span></h3>'
+        f'<p class="note"><code>{key}</code>. {escape(authors)}: <em>{escape(title)}</em> ({escape(where)}), '
+        f"{escape(statement.ref)}; {escape(statement.kind)}; {escape(TEXTS[statement.text])}.</p>"
+        f'<div class="doc">{doc}</div>'
+        f"<p>It is {'; '.join(ways)}.</p><p>Its bound is drawn beside {links}.</p>{folded}</article>"
     )
 
 
-# -- the figures ---------------------------------------------------------------------------------------------------------
+# -- words and formulas --------------------------------------------------------------------------------------------------
+
+# Under the bar of a root: in a font without mathematics the bar touches a low letter, and sqrt n reads as sqrt pi.
+_STRUT = '<mspace width="0" height="0.72em" />'
+# Commands that latex2mathml passes through as text, alone or behind \bigl.
+_KNOWN = {r"\arg": r"\operatorname{arg}", r"\lceil": "⌈", r"\rceil": "⌉", r"\lfloor": "⌊", r"\rfloor": "⌋", r"\|": "‖"}
+#: roles of the docstrings, which a page shows as code
+_ROLES = ("func", "class", "meth", "mod", "attr", "data", "py:obj")
 
 
-def _gallery(folder):
-    names = sorted(path.stem for path in folder.glob("*.png")) if folder is not None else []
-    if not names:
-        return "<p>No drawings were found; <code>exactdiffusion figures --all</code> makes them.</p>"
+def _prose(doc):
+    """HTML of the part of a docstring that states the theorem: what stands before its first section of the API."""
+    try:
+        from docutils import nodes
+        from docutils.core import publish_parts
+        from docutils.parsers.rst import Parser, roles, states
+        from docutils.writers import html5_polyglot
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError("statements need docutils: pip install 'exactdiffusion[explore]'") from None
 
-    # the largest width at which all drawings fit into the page
-    for width in _IMAGE_WIDTHS:
-        images = [_image(folder / f"{name}.png", width) for name in names]
-        if sum(len(data) for data, _ in images) <= _IMAGE_BYTES:
-            break
+    class Translator(html5_polyglot.HTMLTranslator):
+        def visit_math(self, node):
+            self.body.append(mathml(node.astext()))
+            raise nodes.SkipNode
 
-    # one figure per drawing, with the summary of its record
-    entries = []
-    for name, (data, (width, height)) in zip(names, images):
-        record = folder / "data" / f"{name}.json"
-        record = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
-        summary = str(record.get("summary") or name.replace("_", " "))
-        entries.append(
-            (
-                str(record.get("group") or ""),
-                (
-                    f'<figure><img alt="{escape(summary)}" width="{width}" height="{height}" loading="lazy" '
-                    f'src="data:image/png;base64,{base64.b64encode(data).decode()}">'
-                    f"<figcaption>{escape(summary[:1].upper() + summary[1:])}. "
-                    f"<code>exactdiffusion figures {escape(name)}</code>"
-                    f"</figcaption></figure>"
-                ),
-            )
-        )
+        def visit_math_block(self, node):
+            self.body.append(f'<div class="formula">{mathml(node.astext(), display=True)}</div>')
+            raise nodes.SkipNode
 
-    groups = {}
-    for group, entry in entries:
-        groups.setdefault(group, []).append(entry)
-    return "".join(
-        f'<h3>{escape(group.replace("_", " ")) or "others"}</h3><div class="gallery">{"".join(members)}</div>'
-        for group, members in sorted(groups.items())
-    )
+    def bar(inliner, match, lineno):  # |x| is a norm here, not a substitution
+        end = match.end("start")
+        return match.string[:end], [], match.string[end:], []
+
+    def code(name, rawtext, text, lineno, inliner, options=None, content=None):
+        return [nodes.literal(rawtext, text.lstrip("~"))], []
+
+    for role in _ROLES:
+        roles.register_local_role(role, code)
+    inliner = states.Inliner()
+    inliner.dispatch = {**inliner.dispatch, "|": bar}
+    writer = html5_polyglot.Writer()
+    writer.translator_class = Translator
+    stated = re.split(r"\n\w+\n-{3,}\n", doc)[0]
+    settings = {"report_level": 2, "halt_level": 2, "file_insertion_enabled": False, "raw_enabled": False}
+    try:
+        return publish_parts(
+            f".. default-role:: func\n\n{stated}",
+            parser=Parser(inliner=inliner),
+            writer=writer,
+            settings_overrides={**settings, "doctitle_xform": False, "warning_stream": False, "_disable_config": True},
+        )["body"]
+    except Exception as error:  # SystemMessage: the text is no reStructuredText
+        raise ValueError(str(error)) from None
 
 
-def _image(path, width):
-    """PNG bytes of a drawing at most ``width`` pixels wide in 64 colours, and its size."""
-    from PIL import Image
+def mathml(formula: str, display: bool = False) -> str:
+    """MathML of one TeX formula, written when a page is built: a browser needs neither a script nor a network for it.
 
-    with Image.open(path) as opened:
-        image = opened.convert("RGB")
-    if image.width > width:
-        image = image.resize((width, round(image.height * width / image.width)), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    image.quantize(64, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(buffer, "PNG")
-    return buffer.getvalue(), image.size
+    Raises
+    ------
+    ValueError
+        Names the formula when a part of it is not understood; nothing is passed on unconverted.
+
+    Examples
+    --------
+    >>> "<msqrt>" in mathml(r"\\sqrt n")
+    True
+    """
+    try:
+        from latex2mathml.converter import convert
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError("formulas need latex2mathml: pip install 'exactdiffusion[explore]'") from None
+    source = re.sub(r"\s+", " ", formula).strip()
+    groups = re.findall(r"(?<!\\)[{}]", source)
+    if groups.count("{") != groups.count("}"):
+        raise ValueError(f"formula: got {formula!r}; expected as many closing as opening braces")
+    if display and re.search(r"\\\\|(?<!\\)&", source) and r"\begin" not in source:
+        source = rf"\begin{{align*}}{source}\end{{align*}}"  # as Sphinx reads several lines
+    for command, replacement in _KNOWN.items():
+        source = re.sub(r"(?<!\\)" + re.escape(command) + r"(?![a-zA-Z])", replacement.replace("\\", r"\\"), source)
+    try:
+        result = convert(source, display="block" if display else "inline")
+    except Exception as error:  # the library has a dozen exceptions of its own; each means the same to a reader
+        raise ValueError(f"formula: got {formula!r}; expected TeX that converts ({type(error).__name__})") from None
+    try:
+        left = re.search(r"\\\w*", "".join(ElementTree.fromstring(result).itertext()))
+    except ElementTree.ParseError as error:
+        raise ValueError(f"formula: got {formula!r}; expected TeX that converts to well-formed MathML ({error})") from None
+    if left:
+        raise ValueError(f"formula: got {formula!r}; expected TeX that converts ({left[0]} is unknown)")
+    return result.replace("<msqrt>", "<msqrt>" + _STRUT)

@@ -5,6 +5,7 @@ is the median over the seeds.
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -37,6 +38,7 @@ __all__ = [
     "curves",
     "load",
     "median_interval",
+    "rounding_of",
     "select",
     "squares_of",
 ]
@@ -491,6 +493,26 @@ def curves(rows: list[Row]) -> list[Curve]:
     return [
         Curve(*key, tuple(_point(steps, by_steps[steps]) for steps in sorted(by_steps))) for key, by_steps in grouped.items()
     ]
+
+
+def rounding_of(found: Iterable[Curve]) -> dict[tuple[str, str], float]:
+    """(target, metric) -> value at or below which a median is zero but for rounding: `ROUNDING` times the largest median.
+
+    Such a value has no place on a logarithmic axis, which it would stretch by decades, and rounding alone may put it above a
+    bound of 0.
+
+    Examples
+    --------
+    >>> _ = ed.sweep(target="gaussian", sampler="ddim", steps=[5, 10], seeds=1, samples=10, out="results")
+    >>> found = curves(load("results").rows)
+    >>> rounding_of(found)["gaussian", "w2"] == ROUNDING * found[0].points[0].median
+    True
+    """
+    largest: dict[tuple[str, str], float] = {}
+    for curve in found:
+        key = curve.target, curve.metric
+        largest[key] = max(largest.get(key, 0.0), *(p.median for p in curve.points))
+    return {key: ROUNDING * value for key, value in largest.items()}
 
 
 def _drawn_text(points):
