@@ -3,6 +3,7 @@
 Tests that need the browser (``tests/browser.py``) are skipped where it is not installed.
 """
 
+import base64
 import collections
 import csv
 import html
