@@ -110,7 +110,8 @@ def _propagate(sampler, N, apart):
     from exactdiffusion.output_laws import line
 
     law = GaussianMixture([0.5, 0.5], [[-apart / 2], [apart / 2]], 1.0)
-    return lambda: line.propagate(law, schedules.vp_linear(N)[:-1], sampler)
+    more = {"nonconvex": "contact"} if sampler == "proximal_backward" else {}
+    return lambda: line.propagate(law, schedules.vp_linear(N)[:-1], sampler, **more)
 
 
 for _sampler in ("ddpm", "probability_flow", "proximal_backward"):

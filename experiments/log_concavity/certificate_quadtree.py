@@ -2,9 +2,10 @@
 
 On a cell with the centre c, lammax Cov(Z | y) is at most the largest eigenvalue of E[exp(z s / v) z z^T] over its four
 corners c + s, z = Z - E[Z | c], the expectation under the posterior at c: a cell is accepted when this stays below the
-claim, and split in four when it does not. Beyond the ball of all cells, whose middle is drawn, a closed bound holds in
-sectors of directions. Colour: the bound over v, at most the claim. Cells grow small where the truth comes near the claim:
-between the atoms, and along the rays on which two atoms have equal odds, out to where the sectors take over.
+claim, and split in four when it does not. A closed bound holds in sectors of directions beyond radii of their own: where the
+picture (the middle of the ball of all cells) is white. Colour: the bound over v, at most the claim. Cells grow small where
+the truth comes near the claim: between the atoms, and along the rays on which two atoms have equal odds, out to where the
+sectors take over.
 
 Left: the four atoms of the counterexample, sigma^2 = .714, claim .99 sigma^2 (strictly log-concave). Right: a rectangle with
 uneven weights .45, .05, .05, .45, v one per cent above the exact threshold, claim v; the cross is the witness, the point at
@@ -19,7 +20,8 @@ CAPTION = (
     "bounded from its four corners, and a cell is split until the bound meets the claim. Colour: proved bound over "
     "the variance v; white: atoms. Left: the four atoms of the counterexample at σ² = .714, claim .99 v. Right: a "
     "rectangle of uneven weights, v one per cent above the exact threshold; the cross is the point where log-"
-    "concavity fails first when v decreases. Shown is the middle of the ball; beyond the ball a closed bound holds."
+    "concavity fails first when v decreases. Shown is the middle of the ball of all cells; where none is drawn, and "
+    "beyond the ball, a closed bound holds."
 )
 PAPER = ("2305.19473", "", "own")
 PARAMETERS = {

@@ -15,7 +15,7 @@ from exactdiffusion.papers.log_concavity.certificates import (
 
 pytest.importorskip("flint", reason="ball arithmetic needs python-flint: pip install 'exactdiffusion[rigorous]'")
 
-from exactdiffusion.papers.log_concavity.certificate_check import _cover, refutation
+from exactdiffusion.papers.log_concavity.certificate_check import _beyond, _cover, refutation
 
 SQUARE = np.array([[1.0, 1], [1, -1], [-1, 1], [-1, -1]])
 PLANE = certify_log_concavity(PointCloud(SQUARE, [0.45, 0.05, 0.05, 0.45]), 2.2, keep_leaves=True)
@@ -82,8 +82,9 @@ def test_every_damage_to_the_cover_is_refuted(proof):
             moved = centres + np.where(np.arange(n) == k, move * halves, 0.0)[:, np.newaxis]
             assert any(t in _reason(_with(proof, moved, halves)) for t in ("no cell of", "no leaf covers"))
         assert "no cell of" in _reason(_with(proof, centres, np.where(np.arange(n) == k, halves / 2, halves)))
-    for radius in (proof.radius / 2, 2 * proof.radius):
-        assert refutation(dataclasses.replace(proof, radius=radius))
+    assert refutation(dataclasses.replace(proof, radius=proof.radius / 2))
+    # a larger disc needs more cells on a line; in the plane the sectors hold there, from their own radii on
+    assert (refutation(dataclasses.replace(proof, radius=2 * proof.radius)) is None) == (r == 2)
 
 
 def test_cells_at_the_rim_are_needed_and_those_outside_the_disc_are_not():
@@ -175,13 +176,13 @@ def test_bound_of_a_leaf_and_of_the_sectors_in_the_plane():
         outside = [k for k in range(4) if k not in C]
         expected = np.max(far[C]) / 4 + ratio[outside] @ far[outside]
         # the other sectors leave out no atom: a quarter of the squared diameter
-        tails = [(a, np.pi / 8, tuple(C) if i == j else everything) for i, a in enumerate(near)]
+        tails = [(a, np.pi / 8, tuple(C) if i == j else everything, R) for i, a in enumerate(near)]
         record = _record(P, w, v, R, [[0.0, 0.0]], [R], tuple(tails))
         assert expected > max(leaf, 2.5)
         assert refutation(record(expected * (1 + 1e-9))) is None  # the sectors are examined 1e-12 wider
         assert "sector" in _reason(record(expected * (1 - 1e-9)))
     _turns(record, leaf, "leaf")
-    whole = _record(P, w, v, R, [[0.0, 0.0]], [R], tuple((a, np.pi / 8, everything) for a in near))
+    whole = _record(P, w, v, R, [[0.0, 0.0]], [R], tuple((a, np.pi / 8, everything, R) for a in near))
     D2 = max(np.sum((p - q) ** 2) for p in P for q in P)
     assert leaf < D2 / 4
     _turns(whole, D2 / 4, "sector")
@@ -211,15 +212,55 @@ def test_sectors_must_cover_the_circle_and_name_what_does_not_fade():
     assert PLANE.tails
     for k in range(0, len(PLANE.tails), 4):
         assert "no sector covers" in _reason(dataclasses.replace(PLANE, tails=PLANE.tails[:k] + PLANE.tails[k + 1 :]))
-    narrow = [(a, h * (1 - 1e-9), C) for a, h, C in PLANE.tails]
+    narrow = [(a, h * (1 - 1e-9), C, radius) for a, h, C, radius in PLANE.tails]
     assert "no sector covers" in _reason(dataclasses.replace(PLANE, tails=tuple(narrow)))
     assert refutation(dataclasses.replace(PLANE, tails=()))
     reasons = []
-    for k, (alpha, half, C) in enumerate(PLANE.tails):
+    for k, (alpha, half, C, radius) in enumerate(PLANE.tails):
         if len(C) > 1:
-            fewer = (*PLANE.tails[:k], (alpha, half, C[:1]), *PLANE.tails[k + 1 :])
+            fewer = (*PLANE.tails[:k], (alpha, half, C[:1], radius), *PLANE.tails[k + 1 :])
             reasons.append(_reason(dataclasses.replace(PLANE, tails=fewer)))
     assert sum("does not fade" in reason for reason in reasons) >= 4  # the normals of the four sides
+
+
+def test_sectors_hold_beyond_radii_of_their_own():
+    """An atom almost on an edge fades slowly before its normal: only those directions are examined far out."""
+    law = PointCloud([[-2.0, 0.0], [2.0, 0.0], [0.1, -0.02], [0.3, 2.5]])
+    proof = certify_log_concavity(law, log_concavity_threshold(law).upper, keep_leaves=True)
+    radii = np.array([sector[3] for sector in proof.tails])
+    assert proof.radius == radii.max() >= 32 * radii.min()
+    assert refutation(proof) is None
+
+    def changed(radius, where):
+        tails = tuple((*s[:3], radius) if where[k] else s for k, s in enumerate(proof.tails))
+        return dataclasses.replace(proof, tails=tails)
+
+    # farther out for all of them cells are missing; nearer for one that needs its distance the sector is refuted
+    everywhere = np.ones(len(radii), dtype=bool)
+    assert "no leaf covers" in _reason(changed(proof.radius, everywhere))
+    assert "sector" in _reason(dataclasses.replace(changed(radii.min(), radii == radii.max()), leaves=proof.leaves))
+    for radius in (0.0, 2 * proof.radius):
+        assert "radius of a sector" in _reason(changed(radius, radii == radii.max()))
+
+
+def test_cells_beyond_the_sectors_against_points_in_them():
+    """Random sectors with random radii: every point of a cell that needs no leaf is beyond the radius of its own sector."""
+    rng, R, beyond = np.random.default_rng(5), 8.0, 0
+    unit = np.stack(np.meshgrid(np.linspace(-1, 1, 9), np.linspace(-1, 1, 9)), axis=-1).reshape(-1, 2)
+    for _ in range(10):
+        ends = np.sort(rng.uniform(0, 2 * np.pi, 12))
+        ends = np.append(ends, ends[0] + 2 * np.pi)
+        radii = rng.choice([1.0, 3.0, 6.0], 12)
+        sectors = [((a + b) / 2, (b - a) / 2, (), r) for a, b, r in zip(ends[:-1], ends[1:], radii)]
+        for index in np.ndindex(16, 16):
+            if _beyond(4, index, R, sectors):
+                beyond += 1
+                y = (2 * np.array(index) + 1 - 16 + unit) * R / 16
+                own = (
+                    np.searchsorted(ends, (np.arctan2(y[:, 1], y[:, 0]) - ends[0]) % (2 * np.pi) + ends[0], side="right") - 1
+                )
+                assert np.all(np.linalg.norm(y, axis=1) >= radii[np.clip(own, 0, 11)] * (1 - 1e-12))
+    assert 500 < beyond < 2200
 
 
 def test_coarse_cells_are_no_proof_and_a_part_of_the_cells_is_said_to_be_none():

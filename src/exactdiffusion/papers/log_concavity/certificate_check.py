@@ -4,8 +4,8 @@ The claim is ``lammax Cov(Z | Z + sqrt(v) N = y) <= bound`` for every y in R^r, 
 stored. What is examined, in integers and in ball arithmetic (python-flint):
 
 *Cover.* A leaf names a cell of the dyadic tree of ``[-R, R]^r``: level k with half width ``R / 2^k`` exactly, and integer
-indices. The tree is walked from its root: each cell is a leaf, or is split, or lies outside the open ball of radius R; each
-leaf is met exactly once.
+indices. The tree is walked from its root: each cell is a leaf, or is split, or lies outside the open ball of radius R, or in
+the plane no nearer to the origin than the radius of any sector whose directions it meets; each leaf is met exactly once.
 
 *Leaf.* Let c be its centre, ``m = E[Z | c]`` and ``p_i`` the weights at c. A point y of the leaf is a mean of the corners
 ``c + s_k``, with weights a_k >= 0 of sum 1. At y atom i weighs ``p_i e_i / E[e | c]``, ``e_i = exp((z_i - m)(y - c) / v)``,
@@ -15,7 +15,8 @@ and ``E[e | c] >= 1`` by Jensen's inequality. The exponential function is convex
 ``S_k = sum_i p_i exp((z_i - m) s_k / v) (z_i - m)(z_i - m)^T``. Hence ``lammax Cov(y)`` is at most the largest
 ``lammax S_k`` of the 2^r corners.
 
-*Beyond R.* For ``y = t u``, ``t >= R``, u a direction of a sector, and any atom b, an atom i has at most the weight
+*Beyond R.* In the plane R is a radius of the sector itself. For ``y = t u``, ``t >= R``, u a direction of a sector, and any
+atom b, an atom i has at most the weight
 ``q_i = w_i / w_b exp((|z_b|^2 - |z_i|^2) / (2 v) + R g_i / v)`` where ``u (z_i - z_b) <= g_i < 0`` over the sector. For a
 set C of atoms and a unit vector x, the variance of ``x Z`` is at most its second moment about the middle of its values on C:
 ``lammax Cov <= diam(C)^2 / 4 + sum_{i not in C} q_i max_{j in C} |z_i - z_j|^2``. The sectors cover the circle; on a line
@@ -33,8 +34,9 @@ in the coordinates theta by the same program.
 """
 
 from fractions import Fraction
+from functools import partial
 from itertools import product
-from math import pi
+from math import atan2, pi
 from typing import Any
 
 __all__ = ["refutation", "space_refutation"]
@@ -43,6 +45,8 @@ __all__ = ["refutation", "space_refutation"]
 _ROUNDED = Fraction(1, 10**4)
 #: each sector is examined wider by this angle on both sides, more than the rounding of its ends
 _ANGLE = 1e-12
+#: and the directions of a cell by this one
+_WIDER = 1e-9
 
 
 def _cell(centre, half, R):
@@ -61,25 +65,50 @@ def _cell(centre, half, R):
     return level, tuple(index)
 
 
-def _cover(cells, r):
-    """Why the cells do not cover the ball, or None: a walk of the tree in integers."""
+def _beyond(level, index, R, sectors):
+    """Whether a cell of the plane lies no nearer than the radius of any sector whose directions it meets.
+
+    The directions of a square that leaves out the origin are those between its corners, seen from its centre within a right
+    angle; they are rounded, and widened by `_WIDER`.
+    """
+    unit = Fraction(R) / 2**level
+    low = [2 * i - (1 << level) for i in index]
+    near = unit * unit * sum(max(a, -a - 2, 0) ** 2 for a in low)
+    if near == 0:
+        return False
+    x, y = (a + 1 for a in low)
+    corners = [(x + i, y + j) for i in (-1, 1) for j in (-1, 1)]
+    angle, wide = atan2(y, x), max(abs(atan2(x * b - y * a, x * a + y * b)) for a, b in corners) + _WIDER
+    met = [radius for alpha, half, _, radius in sectors if abs((alpha - angle + pi) % (2 * pi) - pi) <= half + wide]
+    return all(near >= Fraction(radius) ** 2 for radius in met)
+
+
+def _cover(cells, r, outside=None):
+    """Why the cells do not cover the ball, or None: a walk of the tree in integers.
+
+    A cell ``outside`` needs no cover; one without leaves is halved down to the finest leaves, so that its parts may be.
+    """
     leaves, split, met, stack = set(cells), set(), 0, [(0, (0,) * r)]
     for level, index in leaves:
         for up in range(1, level + 1):
             split.add((level - up, tuple(i >> up for i in index)))
-    for level, index in stack:  # which grows
+    finest = max((level for level, _ in leaves), default=0)
+    while stack:
+        level, index = stack.pop()
         if (level, index) in leaves:
             met += 1
-        elif (level, index) in split:
-            children = [()]
-            for i in index:
-                children = [(*c, j) for c in children for j in (2 * i, 2 * i + 1)]
-            stack += [(level + 1, c) for c in children]
-        else:
+            continue
+        if (level, index) not in split:
             # its nearest point to the origin, in half widths: it may be missing outside the open ball only
             low = [2 * i - (1 << level) for i in index]
-            if sum(max(a, -a - 2, 0) ** 2 for a in low) < 1 << 2 * level:
+            if sum(max(a, -a - 2, 0) ** 2 for a in low) >= 1 << 2 * level or (outside and outside(level, index)):
+                continue
+            if not outside or level >= finest:
                 return f"no leaf covers the cell {index} of level {level}"
+        children = [()]
+        for i in index:
+            children = [(*c, j) for c in children for j in (2 * i, 2 * i + 1)]
+        stack += [(level + 1, c) for c in children]
     return None if met == len(cells) else f"{len(cells) - met} of {len(cells)} leaves lie in others or outside the square"
 
 
@@ -113,7 +142,11 @@ def refutation(certificate: Any, prec: int = 96, every: int = 1) -> str | None:
     cells = [_cell(c, h, R) for c, h in zip(centres, halves)]
     if None in cells:
         return f"leaf {cells.index(None)} is no cell of the dyadic tree"
-    reason = _cover(cells, r)
+    last = [floats.index(max(floats)), floats.index(min(floats))]
+    tails = certificate.tails if r == 2 else [(0.0, 0.0, last[:1], R), (pi, 0.0, last[1:], R)]
+    if not all(0 < float(radius) <= R for *_, radius in tails):
+        return "the radius of a sector is not positive, or above that of the disc"
+    reason = _cover(cells, r, partial(_beyond, R=R, sectors=tails) if r == 2 and tails else None)
     if reason:
         return reason
     with flint.ctx.workprec(prec):
@@ -156,11 +189,10 @@ def refutation(certificate: Any, prec: int = 96, every: int = 1) -> str | None:
                 room = [bound - S[a][a] for a in range(r)]
                 if not all(a >= 0 for a in room) or (r == 2 and not room[0] * room[1] >= S[0][1] ** 2):
                     return f"the bound of the leaf at {centre} is above the claim"
-        last = [floats.index(max(floats)), floats.index(min(floats))]
-        for alpha, wide, C in certificate.tails if r == 2 else [(0.0, 0.0, last[:1]), (pi, 0.0, last[1:])]:
+        for alpha, wide, C, radius in tails:
             angle, wide = arb(alpha), arb(wide + _ANGLE)
             u, n = [angle.cos(), angle.sin()][:r], [-angle.sin() * (r - 1), angle.cos()][:r]
-            base = max(C, key=lambda k: float((L[k] + R * dot(u, P[k]) / v).mid()))
+            base = max(C, key=lambda k: float((L[k] + radius * dot(u, P[k]) / v).mid()))
             found = largest(square(P[i], P[j]) for i in C for j in C) / 4
             for k in set(range(K)) - {int(k) for k in C}:
                 a = minus(P[k], P[base])
@@ -168,11 +200,11 @@ def refutation(certificate: Any, prec: int = 96, every: int = 1) -> str | None:
                 g = dot(a, u) * wide.cos() + abs(dot(a, n)) * wide.sin()
                 if not (dot(a, u) < 0 and g < 0 and wide < 1):
                     return f"the sector at {alpha} leaves out the atom {k}, which does not fade there"
-                found += (L[k] - L[base] + R * g / v).exp() * largest(square(P[k], P[j]) for j in C)
+                found += (L[k] - L[base] + radius * g / v).exp() * largest(square(P[k], P[j]) for j in C)
             if not found <= bound:
                 return f"the bound of the sector at {alpha} is above the claim"
     if r == 2:
-        ends = sorted((alpha - wide, alpha + wide) for alpha, wide, _ in certificate.tails)
+        ends = sorted((alpha - wide, alpha + wide) for alpha, wide, *_ in certificate.tails)
         reach = ends[0][0] if ends else 0.0
         for low, high in ends:
             if low > reach + _ANGLE:

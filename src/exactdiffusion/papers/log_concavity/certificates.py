@@ -310,7 +310,7 @@ class Certificate:
     witness : array or None
         A point y where the claim fails (in coordinates of the law).
     radius : float
-        Beyond this distance from the centroid the closed tail bound holds.
+        Beyond this distance from the centroid the closed tail bound holds; in the plane the largest one of its sectors.
     leaves : arrays (centres, half widths) of the accepted cells, in coordinates of the affine hull
         In space (centres, half widths, faces), as in :class:`.space_certificates.FaceProof`.
     inner : float
@@ -445,24 +445,43 @@ def _diameter(P):
 
 
 def _tail_2d(P, logw, v, bound, D, radius):
-    """Sectors (alpha, half, cluster) that cover all directions at distances >= radius, or None."""
-    stack = [(math.pi * (k + 0.5) / 8, math.pi / 16) for k in range(16)]
-    done = []
+    """Sectors (alpha, half, cluster, r) that cover all directions, each at the distances >= its own r, or None.
+
+    A sector that is refused is halved, and where it is narrower than the hyperplane between two atoms is thick, as seen from
+    there, taken farther out: next to the normal of an edge that an atom almost lies on, that atom fades slowly.
+    """
+    stack = [(math.pi * (k + 0.5) / 8, math.pi / 16, radius) for k in range(16)]
+    done, most = [], 1e5 * (D + math.sqrt(v))
     while stack:
-        alpha, half = stack.pop()
+        alpha, half, radius = stack.pop()
         # u' Cov u <= E (u Z - c)^2 with c the midrange over the cluster: D_C^2 / 4 inside, D^2 q for the rest
-        accepted = False
         for share in (0.5, 0.1, 0.01, 1e-4):
             _, cluster, q = _sector(P, logw, v, alpha, half, radius, share * bound / (D * D * len(P)))
             if _diameter(P[cluster]) ** 2 / 4 + D * D * q <= bound * (1 - MARGIN):
-                done.append((alpha, half, tuple(cluster)))
-                accepted = True
+                done.append((alpha, half, tuple(cluster), radius))
                 break
-        if not accepted:
-            if half < 1e-7:
+        else:
+            if half * radius > 4 * v / D:
+                stack += [(alpha - half / 2, half / 2, radius), (alpha + half / 2, half / 2, radius)]
+            elif radius < most:
+                stack.append((alpha, half, 2 * radius))
+            else:
                 return None
-            stack += [(alpha - half / 2, half / 2), (alpha + half / 2, half / 2)]
     return tuple(done)
+
+
+def _beyond(centres, half, tails):
+    """Which squares (n,) lie where the sectors hold: no nearer than the radius of any sector whose directions they meet."""
+    low, radii = (np.array(a) for a in zip(*sorted((alpha - wide, r) for alpha, wide, _, r in tails)))
+    low = np.concatenate([low - 2 * math.pi, low, low + 2 * math.pi])
+    far, reach = np.hypot(centres[:, 0], centres[:, 1]), half * math.sqrt(2)
+    angle = np.arctan2(centres[:, 1], centres[:, 0]) % (2 * math.pi)
+    wide = np.arcsin(np.minimum(1.0, reach / np.maximum(far, reach))) + 1e-9
+    first = np.searchsorted(low, angle - wide, side="right") - 1
+    last = np.maximum(np.searchsorted(low, angle + wide, side="left"), first + 1)
+    ends = np.stack([first, last], axis=1).ravel()
+    needed = np.maximum.reduceat(np.append(np.tile(radii, 3), 0.0), ends)[::2]
+    return far - reach >= needed
 
 
 @in_range
@@ -495,11 +514,12 @@ def certify_log_concavity(
     :math:`O(h^2)`. Near a maximum that lies below the bound by a fraction s of it, cells of sides of order sqrt(s) are
     accepted. The growth rate of the covariance alone, a test of first order, asks for sides of order s.
 
-    In two dimensions the cells are squares of a quad-tree. Beyond a radius each narrow sector of directions has a dominating
-    cluster C of atoms, which contributes at most ``D_C^2 / 4``, and the others are exponentially small. In three dimensions
-    the cells are boxes and, farther out, frusta; :mod:`.space_certificates` describes them and the proof beyond. Every
-    comparison is made against the bound less the relative `MARGIN`, 1e-9, which exceeds the rounding of a second moment of a
-    few hundred atoms (their exponents are at most 300 in absolute value) by several orders of magnitude.
+    In two dimensions the cells are squares of a quad-tree. Beyond a radius of its own each narrow sector of directions
+    has a dominating cluster C of atoms, which contributes at most ``D_C^2 / 4``, and the others are exponentially small.
+    In three dimensions the cells are boxes and, farther out, frusta; :mod:`.space_certificates` describes them and the
+    proof beyond. Every comparison is made against the bound less the relative `MARGIN`, 1e-9, which exceeds the rounding
+    of a second moment of a few hundred atoms (their exponents are at most 300 in absolute value) by several orders of
+    magnitude.
 
     Parameters
     ----------
@@ -554,13 +574,10 @@ def certify_log_concavity(
     if r == 1:
         radius = _tail_1d(P, logw, v, bound)
     else:
-        radius = 2 * D + math.sqrt(v)
-        tails = None
-        while tails is None and radius < 1e5 * (D + math.sqrt(v)):
-            tails = _tail_2d(P, logw, v, bound, D, radius)
-            radius *= 1.0 if tails is not None else 1.5
+        tails = _tail_2d(P, logw, v, bound, D, 2 * D + math.sqrt(v))
         if tails is None:  # an edge whose limit at infinity is not below the bound: no cell will show it
             return Certificate(None, cells=0, witness=None, radius=math.inf, **common)
+        radius = max(sector[3] for sector in tails)
     common |= {"radius": radius, "tails": tails}
 
     # the cells of the coarsest level, as centres and half the side
@@ -575,8 +592,9 @@ def certify_log_concavity(
         refine = []
         for start in range(0, len(centres), block):
             c = centres[start : start + block]
-            if r == 2:  # the disc is enough
+            if r == 2:  # the disc is enough, and in it what lies nearer than the sectors
                 c = c[np.hypot(c[:, 0], c[:, 1]) - width * math.sqrt(2) <= radius]
+                c = c[~_beyond(c, width, tails)]
             cells += len(c)
             p, mean = _posterior(P, logw, v, c)
             top = _lammax(P, p, mean)
