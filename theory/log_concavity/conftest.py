@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from exactdiffusion import GaussianMixture, Grid, distances
-from exactdiffusion.output_laws import line
+from exactdiffusion.output_laws import line, radial
 from exactdiffusion.papers.log_concavity.walk_jump import conditional_target
+from exactdiffusion.papers.proximal import families, search
 from exactdiffusion.statements import log_concavity as bound
 
 # -- many measurements: posteriors by sequential assimilation --------------------------------------------------------------
@@ -300,6 +301,40 @@ def sharp_shifts(T, N):
     return Shifts(errors, float(weight @ errors))
 
 
+def gaussian_output_kl(x, errors=None):
+    """KL(p | output), (n,), for Gaussians p of a search and x.N equal steps with shifts ``errors`` (N, n) of the field."""
+    h = x.T / x.N
+    mean, variance, pull = np.zeros_like(x.S), np.ones_like(x.S), -2 * np.expm1(-h)
+    for k in range(x.N):
+        # the score of r_t = N(m_t, v_t), frozen over the step
+        t = x.T - k * h
+        v, m = 1 + np.exp(-2 * t) * (x.S - 1), np.exp(-t) * x.mu
+        slope = np.exp(-h) + pull * (1 - 1 / v)
+        mean = slope * mean + pull * (m / v + (0.0 if errors is None else errors[k]))
+        variance = slope**2 * variance - np.expm1(-2 * h)
+    return search.gaussian_kl(x.mu, x.S, mean, variance)
+
+
+def family_sides(x):
+    """KL(p | output) and the bound of `conforti_kl` for modes on a line or a scale mixture and x.N equal steps."""
+    if isinstance(x, families.Modes):
+        start = relative(x.law, 0.0)
+        start_kl, information = start.kl, start.information
+        propagate, law = line.propagate, x.law
+    else:
+        # against N(0, I), by integrals over the radius
+        r = x.law.radii()
+        normal = -0.5 * r**2 - 0.5 * x.dim * math.log(2 * math.pi)
+        start_kl = x.law.mean(x.law.log_density(r) - normal)
+        information = x.law.mean(x.law.fields(r).squared_score) - 2 * x.dim + x.second_moment
+        propagate, law = radial.propagate, GaussianMixture(x.law.weights, np.zeros((2, x.dim)), x.law.variances)
+    try:
+        out = propagate(law, uniform_grid(x.T, x.N), exponential_integrator(), start="normal")
+    except line.QuadratureError:
+        return math.nan, math.nan
+    return line.divergences(out.target, out.law).kl, float(bound.conforti_kl(x.T, x.T / x.N, start_kl, information))
+
+
 @pytest.fixture(scope="session")
 def backward():
     """The backward equation on a line: grids, schemes, errors of the field, runs, and laws against N(0, 1)."""
@@ -314,4 +349,6 @@ def backward():
         proportional=proportional,
         wave=wave,
         bump=bump,
+        gaussian_kl=gaussian_output_kl,
+        family_sides=family_sides,
     )
