@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from exactdiffusion import GaussianMixture, Grid, distances
-from exactdiffusion.output_laws import line, radial
+from exactdiffusion.output_laws import line
 from exactdiffusion.papers.log_concavity.walk_jump import conditional_target
 from exactdiffusion.papers.proximal import families, search
 from exactdiffusion.statements import log_concavity as bound
@@ -316,23 +316,31 @@ def gaussian_output_kl(x, errors=None):
 
 
 def family_sides(x):
-    """KL(p | output) and the bound of `conforti_kl` for modes on a line or a scale mixture and x.N equal steps."""
+    """Both sides of `conforti_kl` for modes on a line or a scale mixture and x.N equal steps.
+
+    The smaller side is KL(p | output) on a line. For a scale mixture it is the sharper form of the bound, by integrals over
+    the radius.
+    """
+    h = x.T / x.N
     if isinstance(x, families.Modes):
+        out = line.propagate(x.law, uniform_grid(x.T, x.N), exponential_integrator(), start="normal")
         start = relative(x.law, 0.0)
-        start_kl, information = start.kl, start.information
-        propagate, law = line.propagate, x.law
-    else:
-        # against N(0, I), by integrals over the radius
-        r = x.law.radii()
-        normal = -0.5 * r**2 - 0.5 * x.dim * math.log(2 * math.pi)
-        start_kl = x.law.mean(x.law.log_density(r) - normal)
-        information = x.law.mean(x.law.fields(r).squared_score) - 2 * x.dim + x.second_moment
-        propagate, law = radial.propagate, GaussianMixture(x.law.weights, np.zeros((2, x.dim)), x.law.variances)
-    try:
-        out = propagate(law, uniform_grid(x.T, x.N), exponential_integrator(), start="normal")
-    except line.QuadratureError:
-        return math.nan, math.nan
-    return line.divergences(out.target, out.law).kl, float(bound.conforti_kl(x.T, x.T / x.N, start_kl, information))
+        return line.divergences(out.target, out.law).kl, float(bound.conforti_kl(x.T, h, start.kl, start.information))
+
+    def against_normal(t):
+        law = x.law.noised(2 * t)
+        r = law.radii()
+        kl = law.mean(law.log_density(r) + 0.5 * r**2) + 0.5 * x.dim * math.log(2 * math.pi)
+        return kl, law.mean(law.fields(r).squared_score) - 2 * x.dim + law.second_moment
+
+    # KL_T + sum of the integrals of I_t - (2 e^a - 1) I_(t_k), six Gauss-Legendre nodes in each step
+    nodes, weights = np.polynomial.legendre.leggauss(6)
+    sharper = against_normal(x.T)[0]
+    for t in x.T - h * np.arange(x.N):
+        first = against_normal(t)[1]
+        for a, weight in zip(0.5 * h * (1 + nodes), 0.5 * h * weights):
+            sharper += weight * (against_normal(t - a)[1] - (2 * math.exp(a) - 1) * first)
+    return sharper, float(bound.conforti_kl(x.T, h, *against_normal(0.0)))
 
 
 @pytest.fixture(scope="session")

@@ -183,7 +183,8 @@ def maximise(
     points : int
         Points of the Sobol sequence, a power of 2.
     rounds, starts, draws : int
-        Rounds of refinement, how many of the best points are refined, and draws around each of them in a round.
+        Rounds of refinement, how many of the best points are refined, and draws around each of them in a round, a power
+        of 2.
 
     Returns
     -------
