@@ -14,6 +14,7 @@ import pytest
 from exactdiffusion import GaussianMixture, Grid, distances
 from exactdiffusion.output_laws import line
 from exactdiffusion.papers.log_concavity.walk_jump import conditional_target
+from exactdiffusion.papers.proximal import families, search
 from exactdiffusion.statements import log_concavity as bound
 
 # -- many measurements: posteriors by sequential assimilation --------------------------------------------------------------
@@ -300,6 +301,48 @@ def sharp_shifts(T, N):
     return Shifts(errors, float(weight @ errors))
 
 
+def gaussian_output_kl(x, errors=None):
+    """KL(p | output), (n,), for Gaussians p of a search and x.N equal steps with shifts ``errors`` (N, n) of the field."""
+    h = x.T / x.N
+    mean, variance, pull = np.zeros_like(x.S), np.ones_like(x.S), -2 * np.expm1(-h)
+    for k in range(x.N):
+        # the score of r_t = N(m_t, v_t), frozen over the step
+        t = x.T - k * h
+        v, m = 1 + np.exp(-2 * t) * (x.S - 1), np.exp(-t) * x.mu
+        slope = np.exp(-h) + pull * (1 - 1 / v)
+        mean = slope * mean + pull * (m / v + (0.0 if errors is None else errors[k]))
+        variance = slope**2 * variance - np.expm1(-2 * h)
+    return search.gaussian_kl(x.mu, x.S, mean, variance)
+
+
+def family_sides(x):
+    """Both sides of `conforti_kl` for modes on a line or a scale mixture and x.N equal steps.
+
+    The smaller side is KL(p | output) on a line. For a scale mixture it is the sharper form of the bound, by integrals over
+    the radius.
+    """
+    h = x.T / x.N
+    if isinstance(x, families.Modes):
+        out = line.propagate(x.law, uniform_grid(x.T, x.N), exponential_integrator(), start="normal")
+        start = relative(x.law, 0.0)
+        return line.divergences(out.target, out.law).kl, float(bound.conforti_kl(x.T, h, start.kl, start.information))
+
+    def against_normal(t):
+        law = x.law.noised(2 * t)
+        r = law.radii()
+        kl = law.mean(law.log_density(r) + 0.5 * r**2) + 0.5 * x.dim * math.log(2 * math.pi)
+        return kl, law.mean(law.fields(r).squared_score) - 2 * x.dim + law.second_moment
+
+    # KL_T + sum of the integrals of I_t - (2 e^a - 1) I_(t_k), six Gauss-Legendre nodes in each step
+    nodes, weights = np.polynomial.legendre.leggauss(6)
+    sharper = against_normal(x.T)[0]
+    for t in x.T - h * np.arange(x.N):
+        first = against_normal(t)[1]
+        for a, weight in zip(0.5 * h * (1 + nodes), 0.5 * h * weights):
+            sharper += weight * (against_normal(t - a)[1] - (2 * math.exp(a) - 1) * first)
+    return sharper, float(bound.conforti_kl(x.T, h, *against_normal(0.0)))
+
+
 @pytest.fixture(scope="session")
 def backward():
     """The backward equation on a line: grids, schemes, errors of the field, runs, and laws against N(0, 1)."""
@@ -314,4 +357,6 @@ def backward():
         proportional=proportional,
         wave=wave,
         bump=bump,
+        gaussian_kl=gaussian_output_kl,
+        family_sides=family_sides,
     )

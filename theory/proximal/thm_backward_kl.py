@@ -16,8 +16,9 @@ Then
 
 With equal steps sum g_k^3 = T^3 / N^2: the announced d / sqrt(eps) steps, of which the d comes from d H alone. The
 exponents of d, L and N are attained on N(0, I/L) with T = c/L, where H = 0; the constant is not: the worst Gaussian of a
-stated box, with at most 16 steps, reaches 0.0504 of the
-bound. So the constant is recomputed from the four inequalities of the proof.
+stated box, with at most 16 steps, reaches 0.0504 of the bound (0.0450 with at most 4), the worst law with three modes on a
+line 0.0371 and the worst scale mixture in 2 to 64 dimensions 0.0167, both with at most 4 steps. So the constant is
+recomputed from the four inequalities of the proof.
 
 Source: Theorem 2 (recalled); its rate was seen in the abstract, its hypotheses in part. The constants, the step condition
 and the proof are derived here ("Theorem A"), and nothing here says that they are the paper's.
@@ -29,7 +30,7 @@ import sympy as sp
 
 from exactdiffusion import GaussianMixture, schedules
 from exactdiffusion.output_laws import gaussian, line, subspace
-from exactdiffusion.papers.proximal import budgets, search
+from exactdiffusion.papers.proximal import budgets, families, search
 from exactdiffusion.statements import proximal as bound
 
 STATEMENT = bound.backward_kl.statement
@@ -38,6 +39,11 @@ TOL, CAUSE = 1e-12, "remainder: 1e-12 relative: quadrature of the budget and of 
 BUDGET = "the budget between KL and the bound"
 #: KL over the bound on the worst Gaussian of `search.BOX` with at most 16 steps
 WORST = 0.05039
+#: the same for the worst of `families.MODES` and `families.SCALES` with at most 4 steps
+OTHERS = (
+    (0.03706, families.Modes(0.05, 0.5, 0.1334, 2.0428, 0.3704, 0.0331, 2.4284, N=4)),
+    (0.01665, families.Scales(3.0, 0.05, 1.5, 0.4126, 0.0249, 1.1745, N=4)),
+)
 FINE = ("two modes, +-.6, v .4", "three modes, unequal weights")
 
 
@@ -210,17 +216,34 @@ def test_worst_law(check):
     check.worst(kl, larger, ratio=WORST, law=x.label(), tol=1e-10 * larger, cause="rounding: 1e-10 relative")
 
 
+def test_worst_of_other_families(worst_of_others):
+    """The worst found among modes on a line and among scale mixtures in 2 to 64 dimensions."""
+    worst_of_others(OTHERS, lambda x: x.marginal_kl("proximal_backward"), lambda x: x.closed("proximal_backward"))
+
+
+def sampler_ratio(parameters, N):
+    """The ratio by another program: the coefficients of the registered sampler, and the registered bound."""
+    out = np.full(len(parameters), np.nan)
+    for i, (S, mu, T, last) in enumerate(parameters):
+        g = last ** (np.arange(N) / max(N - 1, 1))
+        g *= T / g.sum()
+        L = 1 / min(S, 1 + np.exp(-T) * (S - 1))
+        if g.max() * (L + 0.5) <= 0.5:
+            t = np.append(np.cumsum(g[::-1])[::-1], 0.0)
+            grid = schedules.Grid(np.exp(-t / 2), np.sqrt(-np.expm1(-t)))
+            mean, V = gaussian("proximal_backward", np.array([mu]), np.array([S]), grid)
+            kl = 0.5 * float(np.log(V / S) + S / V - 1 + (mean - mu) ** 2 / V)
+            out[i] = kl / bound.backward_kl(g, 1, S + mu**2, L, 0.0)
+    return out
+
+
 @pytest.mark.deep
-def test_another_search_finds_nothing_worse(check):
-    """Another generator, more points and other numbers of steps: at most 1 % above the stated ratio."""
-    rng = np.random.default_rng(5)
-    low, high = np.log(np.array(list(search.BOX.values()))).T
-    found = 0.0
-    for N in (1, 3, 7, 12, 16):
-        S, mu, T, ratio = np.exp(rng.uniform(low, high, (200000, 4))).T
-        T = np.minimum(T, rng.uniform(0.05, 1.0, len(T)) * 0.5 * N * np.minimum(S, 1.0))
-        found = max(found, float(np.nanmax(worst_ratio(search.Gaussians(S, mu, T, ratio, N)))))
-    check.holds(found, 1.01 * WORST, tol=0, cause="exact: a maximum of draws", on="10^6 draws", of="worst ratio of the box")
+def test_second_search(check, second_search, search_again):
+    """Differential evolution, other numbers of steps, and once another program of the ratio."""
+    search_again(WORST, worst_ratio, OTHERS, lambda x: x.marginal_kl("proximal_backward") / x.closed("proximal_backward"))
+    found = second_search(lambda p: sampler_ratio(p, 16), search.BOX, population=8, rounds=40, seed=5)
+    cause, on = "remainder: search: 1 % of the stated ratio", f"16 steps, the sampler's own coefficients: {found:.4f}"
+    check.holds(found, 1.01 * WORST, tol=0, cause=cause, on=on, of="worst ratio of the box")
 
 
 # -- its exponent is attained ----------------------------------------------------------------------------------------------

@@ -11,6 +11,14 @@ Then, with B = L + 1/2 and D = max(d, M_2),
 
 so that N = O(sqrt(d/eps)) to leading order: the announced d/sqrt(eps) is not needed. Derived here. The laws are scale
 mixtures, which are no products, with exact KL from the law of the radius.
+
+Is the d of d/sqrt(eps) needed? What is proved under (H1) to (H4) alone is d/sqrt(eps) (`thm_backward_kl`), and that the
+integral of E|grad Lap l_t|^2 over the forward process is linear in d, whatever H is (`thm_grad_laplacian`). Under (H5) with
+a factor R that does not depend on d the two give sqrt(d/eps), which N(0, I/L) attains. Without (H5) one step of the proof
+fails: within a step the error field holds grad Lap l_u under the law p_t of another time, and the density ratio of p_t to
+p_u is bounded for g = O(1/(d L)) only. No instance is known where (H5) needs a large R: on the scale mixtures here,
+d = 4 .. 256, R is at most 1.1. At a fixed time random plane waves have E|grad Lap l|^2 of the order d^2 H^2, so that no
+bound at each time can take the place of (H5).
 """
 
 import numpy as np

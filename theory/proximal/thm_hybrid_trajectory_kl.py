@@ -16,22 +16,32 @@ constant d (1/2 + L)^2 / 4 are attained by the trajectory KL of N(0, I); the mar
 that we tried. The error field given X_k = y is c(x) + F(x) Z. The noise Z of the forward process is independent of x, and
 so its mean square has no cross term (`test_no_cross_term`).
 
+Over a stated box the worst Gaussian has 0.992 of the bound with at most 16 steps (0.975 with at most 4), the worst law with
+three modes on a line 0.953, and the budget of the worst scale mixture in 2 to 64 dimensions 0.938, both with 4 steps.
+
 Source: the hybrid rate was seen in the abstract of Fang, Diaz, Buchanan & Sulam; which numbered item states it is not
 known to us. Constants and proof are derived here ("Theorem B"). Measured by the chain KL <= trajectory KL <= conditional
 budget <= closed bound.
 """
 
 import numpy as np
+import pytest
 import sympy as sp
 
 from exactdiffusion import GaussianMixture
 from exactdiffusion.output_laws.line import Level
-from exactdiffusion.papers.proximal import budgets, search
+from exactdiffusion.papers.proximal import budgets, families, search
 from exactdiffusion.statements import proximal as bound
 
 STATEMENT = bound.hybrid_trajectory_kl.statement
 #: trajectory KL over the bound on the worst Gaussian of `search.BOX` with at most 16 steps
 WORST = 0.9921
+#: the same for the worst of `families.MODES` and `families.SCALES` with at most 4 steps; on scale mixtures the budget,
+#: which is at least the trajectory KL, stands in its place
+OTHERS = (
+    (0.9533, families.Modes(3.6579, 0.5, 0.1183, 2.8018, 0.2603, 0.02, 0.7537, N=4)),
+    (0.9384, families.Scales(5.0, 4.7088, 1.5, 10.0, 0.02, 2.4763, N=4)),
+)
 EPS = np.finfo(np.float64).eps
 TOL, CAUSE = 1e-11, "remainder: 1e-11 relative: double integrals on nodes that resolve both laws"
 
@@ -190,6 +200,50 @@ def test_worst_law(check):
     larger = bound.hybrid_trajectory_kl(x.g[:, 0], 1, float(x.second_moment[0]), float(x.L[0]), 0.0)
     kl = float(x.trajectory_kl("proximal_hybrid")[0])
     check.worst(kl, larger, ratio=WORST, law=x.label(), tol=1e-10 * larger, cause="rounding: 1e-10 relative")
+
+
+def measured(x):
+    """The trajectory KL on modes, and its budget on scale mixtures."""
+    return x.trajectory_kl("proximal_hybrid") if isinstance(x, families.Modes) else x.budget("proximal_hybrid")
+
+
+def test_worst_of_other_families(worst_of_others):
+    """The worst found among modes on a line and among scale mixtures in 2 to 64 dimensions."""
+    worst_of_others(OTHERS, measured, lambda x: x.closed("proximal_hybrid"))
+
+
+def joint_ratio(parameters, N):
+    """The ratio by another program: both trajectories are Gaussian in N + 1 dimensions, and so is their divergence."""
+    out = np.full(len(parameters), np.nan)
+    for i, (S, mu, T, last) in enumerate(parameters):
+        g = last ** (np.arange(N) / max(N - 1, 1))
+        g *= T / g.sum()
+        t = np.append(np.cumsum(g[::-1])[::-1], 0.0)
+        m, v = np.exp(-t / 2) * mu, 1 + np.exp(-t) * (S - 1)
+        L = 1 / v.min()
+        if g.max() * (L + 0.5) > 0.5:
+            continue
+        later = np.maximum.outer(np.arange(N + 1), np.arange(N + 1))  # the cleaner of two states
+        true = np.exp(-np.abs(t[:, np.newaxis] - t) / 2) * v[later]
+
+        # X_k (1 + g/v) = (1 + g/2) X_{k-1} + g m / v + noise of variance g, as a linear system
+        system = np.diag(np.append(1.0, 1 + g / v[1:])) - np.diag(1 + g / 2, -1)
+        inverse = np.linalg.inv(system)
+        drawn = inverse @ np.diag(np.append(v[0], g)) @ inverse.T
+        gap = inverse @ np.append(m[0], g * m[1:] / v[1:]) - m
+        ratio = np.linalg.solve(drawn, true)
+        kl = 0.5 * (np.trace(ratio) - (N + 1) - np.linalg.slogdet(ratio)[1] + gap @ np.linalg.solve(drawn, gap))
+        out[i] = kl / bound.hybrid_trajectory_kl(g, 1, S + mu**2, L, 0.0)
+    return out
+
+
+@pytest.mark.deep
+def test_second_search(check, second_search, search_again):
+    """Differential evolution, other numbers of steps, and once another program of the ratio."""
+    search_again(WORST, worst_ratio, OTHERS, lambda x: measured(x) / x.closed("proximal_hybrid"))
+    found = second_search(lambda p: joint_ratio(p, 12), search.BOX, population=8, rounds=40, seed=5)
+    cause, on = "remainder: search: 1 % of the stated ratio", f"12 steps, joint laws of the trajectories: {found:.4f}"
+    check.holds(found, 1.01 * WORST, tol=0, cause=cause, on=on, of="worst ratio of the box")
 
 
 # -- it is tight -----------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ they show how a bound depends on the dimension beyond the trivial case; a mean c
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.special import gammaln, logsumexp
@@ -19,6 +20,12 @@ __all__ = ["RadialMixture"]
 
 #: Gauss-Legendre nodes over the radii that carry mass, and how many standard deviations that is on either side
 NODES, REACH = 800, 9.0
+
+
+@lru_cache(maxsize=1)
+def _panel():
+    """Nodes and weights of a panel on [-1, 1]."""
+    return np.polynomial.legendre.leggauss(NODES // 8)
 
 
 @dataclass(frozen=True)
@@ -94,7 +101,7 @@ class RadialMixture:
         # a panel per component when they are far apart, so that no narrow shell falls between two nodes
         edges = np.geomspace(max(low, 1e-3 * high), high, 9)
         edges = np.concatenate([[low], edges[edges > low]])
-        x, w = np.polynomial.legendre.leggauss(NODES // 8)
+        x, w = _panel()
         half = np.diff(edges)[:, np.newaxis] / 2
         r = (edges[:-1, np.newaxis] + half * (1 + x)).ravel()
         w = (half * w).ravel()
@@ -107,6 +114,10 @@ class RadialMixture:
         """Logarithms of the weighted densities of the components, (n, K)."""
         constant = np.log(self.weights) - self.dim / 2 * np.log(2 * np.pi * self.variances)
         return constant - q[:, np.newaxis] / (2 * self.variances)
+
+    def log_density(self, r: Array) -> Array:
+        """Log density at points of norm r, an (n,) array."""
+        return logsumexp(self._log_terms(np.asarray(r, dtype=np.float64) ** 2), axis=1)
 
     def fields(self, r: Array) -> "RadialFields":
         """Derivatives of the log density at points of norm r, an (n,) array."""

@@ -7,6 +7,7 @@ form a geometric sequence). The search is deterministic: a scrambled Sobol seque
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy.stats import qmc
@@ -14,7 +15,7 @@ from scipy.stats import qmc
 from ..._core.typing import Array
 from ..._core.validation import choice, fail
 
-__all__ = ["BOX", "Gaussians", "worst"]
+__all__ = ["BOX", "Gaussians", "maximise", "worst"]
 
 #: parameter -> (low, high), all searched in logarithms: variance, mean, horizon, ratio of the last to the first step
 BOX = {"S": (0.05, 20.0), "mu": (1e-3, 10.0), "T": (0.02, 12.0), "ratio": (0.1, 10.0)}
@@ -122,6 +123,11 @@ def gaussian_kl(m: Array, v: Array, mean: Array, variance: Array) -> Array:
     return 0.5 * (np.log1p(u) - u / (1 + u) + (m - mean) ** 2 / variance)
 
 
+def _gaussians(N, parameters):
+    S, mu, T, ratio = parameters.T
+    return Gaussians(S, mu, T, ratio, N)
+
+
 def worst(
     ratio: Callable[[Gaussians], Array], counts: tuple[int, ...] = (1, 2, 4, 16, 64), points: int = 2**14, rounds: int = 30
 ) -> tuple[float, Gaussians]:
@@ -152,32 +158,75 @@ def worst(
     >>> round(value, 6), round(float(target.S[0]), 6)
     (-0.051, 0.05)
     """
-    low, high = np.log(np.array(list(BOX.values()))).T
-    unit = qmc.Sobol(len(BOX), seed=20, scramble=True).random(points)
     best: tuple[float, Gaussians] | None = None
 
-    def made(u, N):
-        S, mu, T, steps = np.exp(low + (high - low) * u).T
-        return Gaussians(S, mu, T, steps, N)
+    def value(N, parameters):
+        return ratio(_gaussians(N, parameters))
 
     for N in counts:
-        values = np.nan_to_num(ratio(made(unit, N)), nan=-np.inf)
-        order = np.argsort(values)[-32:]
-        centres, found, width = unit[order], values[order], 0.1
-
-        # shrinking boxes around the best points, 64 draws each, the same draws in every round
-        offsets = qmc.Sobol(len(BOX), seed=21, scramble=True).random(64) * 2 - 1
-        for _ in range(rounds):
-            trial = np.clip(centres[:, np.newaxis] + width * offsets, 0, 1).reshape(-1, len(BOX))
-            value = np.nan_to_num(ratio(made(trial, N)), nan=-np.inf).reshape(len(centres), -1)
-            at = np.argmax(value, axis=1)
-            better = value[np.arange(len(centres)), at] > found
-            centres[better] = trial.reshape(len(centres), -1, len(BOX))[better, at[better]]
-            found = np.maximum(found, value[np.arange(len(centres)), at])
-            width *= 0.8
-        k = int(np.argmax(found))
-        if best is None or found[k] > best[0]:
-            best = float(found[k]), made(centres[k : k + 1], N)
+        found, point = maximise(partial(value, N), BOX, points=points, rounds=rounds)
+        if best is None or found > best[0]:
+            best = found, _gaussians(N, point[np.newaxis])
     if best is None:
         fail("counts", counts, "at least one number of steps")
     return best
+
+
+def maximise(
+    value: Callable[[Array], Array],
+    box: dict[str, tuple[float, float]],
+    *,
+    points: int = 2**14,
+    rounds: int = 30,
+    starts: int = 32,
+    draws: int = 64,
+) -> tuple[float, Array]:
+    """Largest value over a box, searched in logarithms, and the point that has it.
+
+    Parameters
+    ----------
+    value : callable
+        From (n, k) parameters to an (n,) array; NaN where a hypothesis fails.
+    box : dict
+        Name of a parameter -> (low, high), both positive.
+    points : int
+        Points of the Sobol sequence, a power of 2.
+    rounds, starts, draws : int
+        Rounds of refinement, how many of the best points are refined, and draws around each of them in a round, a power
+        of 2.
+
+    Returns
+    -------
+    (value, point)
+        A number, -inf where the value is NaN everywhere, and a (k,) array.
+
+    Examples
+    --------
+    >>> from exactdiffusion.papers.proximal import search
+    >>> value, point = search.maximise(lambda p: -np.log(p[:, 0]) ** 2, {"a": (0.1, 100.0)}, points=2**6)
+    >>> round(value, 6) + 0.0, round(float(point[0]), 3)
+    (0.0, 1.0)
+    """
+    low, high = np.log(np.array(list(box.values()))).T
+
+    def at(unit):
+        return np.nan_to_num(value(np.exp(low + (high - low) * unit)), nan=-np.inf)
+
+    # the best points of a Sobol sequence
+    unit = qmc.Sobol(len(box), seed=20, scramble=True).random(points)
+    values = at(unit)
+    order = np.argsort(values)[-starts:]
+    centres, found, width = unit[order], values[order], 0.1
+
+    # shrinking boxes around them, with the same draws in every round
+    offsets = qmc.Sobol(len(box), seed=21, scramble=True).random(draws) * 2 - 1
+    for _ in range(rounds):
+        trial = np.clip(centres[:, np.newaxis] + width * offsets, 0, 1).reshape(-1, len(box))
+        each = at(trial).reshape(len(centres), -1)
+        best = np.argmax(each, axis=1)
+        better = each[np.arange(len(centres)), best] > found
+        centres[better] = trial.reshape(len(centres), -1, len(box))[better, best[better]]
+        found = np.maximum(found, each[np.arange(len(centres)), best])
+        width *= 0.8
+    k = int(np.argmax(found))
+    return float(found[k]), np.exp(low + (high - low) * centres[k])
