@@ -24,7 +24,7 @@ import numpy as np
 from scipy.special import i0e, i1e
 
 from ..._core.typing import ArrayLike
-from ..._core.validation import fail, integer, points, scalar
+from ..._core.validation import fail, integer, points, real_array, scalar
 from ...laws.sets import bessel_ratio
 
 __all__ = ["RevolutionTori", "Stiefel", "SwissRoll", "Worst", "worst_error"]
@@ -35,6 +35,10 @@ _HALF, _HALF_WEIGHTS = np.polynomial.legendre.leggauss(32)
 #: nodes lie where the weight is above exp(-40) of the largest
 _WINDOW = 40.0
 _HALVINGS = 24
+#: in reaches: below, the nodes are no finer than the pieces of a bisection
+_LEAST_LEVEL = 1e-6
+#: what is squared, and divided by sigma^2, is a float
+_LARGEST_LEVEL, _FARTHEST = 1e150, 1e100
 _ASCENT, _PROBE, _SCREENED = 60, 1e-6, 40
 
 
@@ -48,16 +52,26 @@ class _Curved:
 
     dim: int
     used: int
+    reach: Any
     blocks = 1
     _denoise: Callable[[Any, Any], Any]
 
     def denoise(self, x: ArrayLike, sigma: ArrayLike) -> np.ndarray:
-        """E[X | X + sigma Z = x], (n, d); sigma > 0, a number or one value per row. Serves ``laws.Denoiser``."""
-        x = np.asarray(points("x", x, self.dim))
-        level = np.asarray(sigma, dtype=np.float64)
-        if not np.all(level > 0):
-            fail("sigma", sigma, "noise levels > 0")
+        """E[X | X + sigma Z = x], (n, d); sigma a number or one per row, 1e-6 reach or more. Serves ``laws.Denoiser``."""
+        x = self._rows(x)
+        level = np.asarray(real_array("sigma", sigma), dtype=np.float64)
+        if level.shape not in ((), (len(x),)):
+            fail(f"sigma (shape {level.shape})", sigma, f"a number, or {len(x)} numbers, one per row of x")
+        least = _LEAST_LEVEL * self.reach
+        if not np.all((level >= least) & (level <= _LARGEST_LEVEL)):
+            fail("sigma", sigma, f"noise levels from {least:g} (below, take the projection) to {_LARGEST_LEVEL:g}")
         return self._embed(self._denoise(x, np.broadcast_to(level, len(x))))
+
+    def _rows(self, x):
+        x = np.asarray(points("x", x, self.dim))
+        if np.any(np.abs(x) > _FARTHEST):
+            fail("x", x, f"coordinates of at most {_FARTHEST:g} in absolute value: their ratios to sigma^2 overflow beyond")
+        return x
 
     def _embed(self, first):
         """Rows (n, used) with zeros for the other coordinates."""
@@ -111,7 +125,7 @@ class RevolutionTori(_Curved):
 
     def _polar(self, x):
         """Radius q and height z of every block, (n, m), its direction in the plane, (n, m, 2), and the other coordinates."""
-        x = np.asarray(points("x", x, self.dim))
+        x = self._rows(x)
         block = x[:, : self.used].reshape(len(x), self.blocks, 3)
         q = np.linalg.norm(block[:, :, :2], axis=2)
         first = np.broadcast_to([1.0, 0.0], (len(x), self.blocks, 2))
@@ -119,7 +133,7 @@ class RevolutionTori(_Curved):
         return q, block[:, :, 2], unit, x[:, self.used :]
 
     def _points(self, q, z, unit):
-        return np.concatenate([q[:, :, None] * unit, z[:, :, None]], axis=2).reshape(len(q), -1)
+        return np.concatenate([q[:, :, None] * unit, z[:, :, None]], axis=2).reshape(len(q), self.used)
 
     def _nearest(self, q, z):
         """(radius, height) of the nearest point in the half-plane of a block, and its distance."""
@@ -135,10 +149,12 @@ class RevolutionTori(_Curved):
             half = np.minimum(np.pi, 16 * sigma / np.sqrt(self.minor * away))
 
         # equal weights: the integrand is periodic, or vanishes at both ends
-        a = angle[..., None] + half[..., None] * (2 * (np.arange(_NODES) + 0.5) / _NODES - 1)
+        turn = half[..., None] * (2 * (np.arange(_NODES) + 0.5) / _NODES - 1)
+        a = angle[..., None] + turn
         radius, height = self.major + self.minor * np.cos(a), self.minor * np.sin(a)
         kappa = radius * q[..., None] / sigma[..., None] ** 2
-        square = (radius - q[..., None]) ** 2 + (height - z[..., None]) ** 2
+        # the squared distance in the half-plane, less that of the nearest angle
+        square = 4 * self.minor * away[..., None] * np.sin(0.5 * turn) ** 2
         zeroth = i0e(kappa)
         log_weight = np.log(radius * zeroth) - 0.5 * square / sigma[..., None] ** 2
         weight = np.exp(log_weight - log_weight.max(axis=-1, keepdims=True))
@@ -236,7 +252,7 @@ class Stiefel(_Curved):
 
     def _parts(self, x):
         """Singular vectors (n, p, 2), values (n, 2) and vectors (n, 2, 2)."""
-        x = np.asarray(points("x", x, self.dim))
+        x = self._rows(x)
         return np.linalg.svd(x[:, : self.used].reshape(len(x), self.frame, 2), full_matrices=False)
 
     def _mean(self, s, sigma):
@@ -258,16 +274,16 @@ class Stiefel(_Curved):
     def project(self, x: ArrayLike) -> np.ndarray:
         """Nearest point, (n, d): the polar factor; where it is not unique, one of them."""
         left, _, right = self._parts(x)
-        return self._embed((left @ right).reshape(len(left), -1))
+        return self._embed((left @ right).reshape(len(left), self.used))
 
     def distance(self, x: ArrayLike) -> np.ndarray:
         """Euclidean distance to the set, (n,)."""
-        rest = np.asarray(x, dtype=np.float64)[:, self.used :]
+        rest = self._rows(x)[:, self.used :]
         return np.sqrt(np.sum((self._parts(x)[1] - 1) ** 2, axis=1) + np.sum(rest**2, axis=1))
 
     def _denoise(self, x, sigma):
         left, s, right = self._parts(x)
-        return ((left * self._mean(s, sigma)[:, None]) @ right).reshape(len(x), -1)
+        return ((left * self._mean(s, sigma)[:, None]) @ right).reshape(len(x), self.used)
 
     def _squares(self, point, sigma):
         """Coordinates: the two singular values, up to a sign."""
@@ -387,27 +403,29 @@ class SwissRoll(_Curved):
         half = 0.5 * (outer[1] - outer[0])
 
         # the mean over the curve, with the density t of its arc
-        t = (0.5 * (outer[0] + outer[1])[..., None] + half[..., None] * _GAUSS).reshape(len(x), -1)
-        weight = np.exp((square.min(axis=1)[:, None] - self._square(x[:, :2], t)) / (2 * sigma[:, None] ** 2))
-        weight *= t * (half[..., None] * _GAUSS_WEIGHTS).reshape(len(x), -1)
+        t = (0.5 * (outer[0] + outer[1])[..., None] + half[..., None] * _GAUSS).reshape(len(x), half.shape[1] * len(_GAUSS))
+        exponent = (square.min(axis=1)[:, None] - self._square(x[:, :2], t)) / (2 * sigma[:, None] ** 2)
+        weight = np.exp(exponent - exponent.max(axis=1, keepdims=True))
+        weight *= t * (half[..., None] * _GAUSS_WEIGHTS).reshape(t.shape)
         plane = np.sum(weight[..., None] * self._curve(t), axis=1) / weight.sum(axis=1)[:, None]
 
-        # the mean over the width
+        # the mean over the width: it is cut where the squared distance is 80 sigma^2 above that of the nearest height
         nearest = np.clip(x[:, 2], 0, self.width)
-        away = np.sqrt((x[:, 2] - nearest) ** 2 + 2 * _WINDOW * sigma**2)
-        low, high = np.clip(x[:, 2] - away, 0, self.width), np.clip(x[:, 2] + away, 0, self.width)
+        outside, extra = np.abs(x[:, 2] - nearest), 2 * _WINDOW * sigma**2
+        reached = extra / (outside + np.sqrt(outside**2 + extra))
+        low, high = np.clip(nearest - reached, 0, self.width), np.clip(nearest + reached, 0, self.width)
         y = 0.5 * (low + high)[:, None] + 0.5 * (high - low)[:, None] * _GAUSS
-        exponent = ((x[:, 2] - nearest)[:, None] ** 2 - (x[:, 2][:, None] - y) ** 2) / (2 * sigma[:, None] ** 2)
-        weight = _GAUSS_WEIGHTS * np.exp(exponent)
+        exponent = (y - nearest[:, None]) * ((2 * x[:, 2] - nearest)[:, None] - y)
+        weight = _GAUSS_WEIGHTS * np.exp(exponent / (2 * sigma[:, None] ** 2))
         return np.column_stack([plane, np.sum(weight * y, axis=1) / weight.sum(axis=1)])
 
     def project(self, x: ArrayLike) -> np.ndarray:
         """Nearest point, (n, d); where it is not unique, one of them."""
-        return self._embed(self._nearest(np.asarray(points("x", x, self.dim))))
+        return self._embed(self._nearest(self._rows(x)))
 
     def distance(self, x: ArrayLike) -> np.ndarray:
         """Euclidean distance to the set, (n,)."""
-        return np.linalg.norm(np.asarray(x, dtype=np.float64) - self.project(x), axis=1)
+        return np.linalg.norm(self._rows(x) - self.project(x), axis=1)
 
     def _squares(self, point, sigma):
         """Coordinates: the three of the sheet's space."""
