@@ -48,6 +48,7 @@ from exactdiffusion.laws import Counted, Denoiser, GaussianMixture, PointCloud, 
 from exactdiffusion.output_laws import gaussian
 from exactdiffusion.papers import conditional_mean
 from exactdiffusion.papers.log_concavity import certificates, measurements, walk_jump
+from exactdiffusion.papers.projection import curved
 
 GROUP = 20
 BYTES = 40  # of one example
@@ -1321,6 +1322,14 @@ def _other_entries():
         scale=just(1.0, 0.5, 0.0),
         sigma=positive,
         infinite=True,
+    )
+    entry(
+        "papers.projection.curved.denoise",
+        lambda law, x, sigma: law.denoise(x, sigma),
+        law=just(curved.RevolutionTori(1.0, 0.6, 4), curved.Stiefel(2, 4), curved.SwissRoll(2.0, 1, 1.0, 4)),
+        x=array([2, 1, 5, 0], [4, 4, 4, 2]),
+        sigma=positive,
+        fixed=("law",),
     )
     cm = conditional_mean
     law = just(*BASE["GaussianMixture"], *BASE["PointCloud"])

@@ -1,7 +1,7 @@
 """Instances and runs that the log-concavity checks share.
 
 Fixtures: ``measured`` and ``kalman`` (random mixtures with their posteriors by sequential assimilation), ``sums`` (the
-one-at-a-time chain on a line), ``backward`` (the backward equation on a line).
+one-at-a-time chain on a line), ``radii`` (the same for radial laws in R^d), ``backward`` (the backward equation on a line).
 """
 
 import math
@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy.special import gammaln, ive
 
 from exactdiffusion import GaussianMixture, Grid, distances
 from exactdiffusion.output_laws import line
@@ -197,6 +198,44 @@ class SumLaw:
 def sums():
     """Laws of the kept sum on a grid: ``inner_law``, ``euler_law``, and the law ``start`` of the empty sum."""
     return SimpleNamespace(inner_law=inner_law, euler_law=euler_law, start=SumLaw(np.zeros(1), np.ones(1)))
+
+
+# -- the one-at-a-time chain of a radial law in R^d: laws of the radius of the kept sum -------------------------------------
+
+
+def noncentral_chi(r, centre, variance, d):
+    """Density at r > 0 of the norm of N(u, variance I) in R^d with |u| = centre; arrays that broadcast."""
+    nu, z = d / 2 - 1, np.maximum(r * centre / variance, 1e-9)
+    # (z/2)^-nu I_nu(z) exp(-z), which is 1 / Gamma(d / 2) at 0
+    bessel = np.where(z > 1e-9, np.log(ive(nu, z)) - nu * np.log(z / 2), -gammaln(nu + 1))
+    size = (d - 1) * np.log(r) - 0.5 * d * np.log(variance) - nu * np.log(2)
+    return np.exp(size - 0.5 * (r - centre) ** 2 / variance + bessel)
+
+
+@dataclass(frozen=True)
+class RadiusLaw:
+    """Density ``p`` (n,) of a radius at nodes ``r`` (n,) with weights ``w`` (n,) of a Gauss rule."""
+
+    r: np.ndarray
+    w: np.ndarray
+    p: np.ndarray
+
+    def after(self, kernel, top, nodes):
+        """The law of the next radius, below ``top``, from the density ``kernel(here (n, 1), there (1, k))``."""
+        there = radius_nodes(top, nodes)
+        return RadiusLaw(*there, (self.w * self.p) @ kernel(self.r[:, None], there[0]))
+
+
+def radius_nodes(top, nodes):
+    """Nodes and weights of the Gauss rule on [0, top]."""
+    x, w = np.polynomial.legendre.leggauss(nodes)
+    return 0.5 * top * (x + 1), 0.5 * top * w
+
+
+@pytest.fixture(scope="session")
+def radii():
+    """Laws of radii: ``noncentral_chi``, ``nodes`` of a rule, and ``law``, a density at nodes."""
+    return SimpleNamespace(noncentral_chi=noncentral_chi, nodes=radius_nodes, law=RadiusLaw)
 
 
 # -- the backward equation on a line ---------------------------------------------------------------------------------------

@@ -12,14 +12,15 @@ Then
 attained for m = 1 by Gaussians and a walk that is too narrow. For R = 0 and equal eta the sum is of order eta log(1 + m
 tau^2 / sigma^2).
 
-Measured on Gaussians by the recursion of the whole algorithm, and on a mixture by laws on a grid.
+Measured on Gaussians by the recursion of the whole algorithm, on a mixture by laws on a grid, and on noised spheres in R^3
+and R^8 by laws of the radius.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from exactdiffusion import GaussianMixture
+from exactdiffusion import GaussianMixture, Sphere
 from exactdiffusion.papers.log_concavity.walk_jump import ULA, gaussian_one_at_a_time
 from exactdiffusion.statements import log_concavity_thresholds as bound
 
@@ -121,6 +122,55 @@ def test_more_measurements_and_dimensions(check, sums):
     larger = [bound.end_to_end(root * run.jump, root * run.eta, sigma2, 1.0, root * R) for run in runs]
     on = "product of two mixtures in the plane, no inner step, m = 1, 4"
     check.holds([root * run.w2 for run in runs], larger, tol=1e-2, cause=cause, on=on)
+
+
+def sphere_mean(d, R, r, t, sigma2):
+    """|E[X | S]| at |S| = r, for X = Z + N with Z uniform on the sphere of radius R in R^d, and Y_i = X + sigma N_i."""
+    s = sigma2 / t
+    mean = np.zeros((len(r), d))
+    mean[:, 0] = r / t
+    z = Sphere(R, d).noised(1.0, np.sqrt(1 + s)).denoise(mean)[:, 0]
+    return (r / t + s * z) / (1 + s)
+
+
+def sphere_run(radii, d, R, sigma2, m, nodes=200):
+    """`Run` without any inner step for the noised sphere: y = Xhat + sigma xi, by the law of |S|; W2 is that of the radii.
+
+    An inner law is that of X given S, plus sigma xi: its distance from y is at most the root of tr Cov(X | S), which is
+    largest at S = 0.
+    """
+    law, eta = radii.law(np.zeros(1), np.ones(1), np.ones(1)), []
+    for t in range(m):
+        b = sigma2 / (sigma2 + t)
+        eta.append(np.sqrt(d * b + b * b * R * R))
+
+        def kernel(here, there, t=t):
+            mean = sphere_mean(d, R, here[:, 0], t, sigma2)[:, None] if t else 0.0
+            return radii.noncentral_chi(there, here + mean, sigma2, d)
+
+        top = (t + 1) * R + (np.sqrt(d) + 8) * np.sqrt((t + 1) ** 2 + (t + 1) * sigma2)
+        law = law.after(kernel, top, nodes)
+
+    # the outputs of this law, and of the exact one, against the norm of X itself
+    xhat = sphere_mean(d, R, law.r, m, sigma2)
+    r, w = radii.nodes(R + np.sqrt(d) + 8, nodes)
+    target = w * radii.noncentral_chi(r, R, 1.0, d)
+    exact = law.w * radii.noncentral_chi(law.r, m * R, m * m + m * sigma2, d)
+    return Run(line_w2(xhat, law.w * law.p, r, target), np.array(eta), line_w2(xhat, exact, r, target))
+
+
+def test_radial_laws(check, radii, deep):
+    """Noised spheres in R^d, up to twelve measurements, no inner step: a law that is no product and not log-concave."""
+    for d, R, sigma2 in ((3, 2.0, 60.0), (8, 2.0, 60.0)):
+        check.hypothesis("c_t < sigma^2", sigma2 > R**2 - 1, on=f"R = {R:g}, tau = 1, sigma^2 = {sigma2:g}")
+        m = (1, 4, 8, 12) if deep else (1, 12)
+        runs = [sphere_run(radii, d, R, sigma2, k) for k in m]
+        larger = [bound.end_to_end(run.jump, run.eta, sigma2, 1.0, R) for run in runs]
+        cause = "remainder: quantiles interpolated between 200 nodes, to order h^2: 2e-4"
+        on = f"noised sphere in R^{d}, no inner step, m = {', '.join(map(str, m))}"
+        check.holds([run.w2 for run in runs], larger, tol=1e-3, cause=cause, on=on)
+        of = "a size: the inner errors are seen in the output"
+        check.holds([run.jump for run in runs[1:]], [run.w2 for run in runs[1:]], tol=0, cause="exact: strict", on=on, of=of)
 
 
 # -- it is tight -----------------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ import sympy as sp
 
 from exactdiffusion import PointCloud, Subspace
 from exactdiffusion.papers.projection.adversaries import ApproximateProjection
-from exactdiffusion.papers.projection.curved import RevolutionTori, worst_error
+from exactdiffusion.papers.projection.curved import RevolutionTori, Stiefel, SwissRoll, worst_error
 from exactdiffusion.statements import projection as bound
 
 STATEMENT = bound.continuity_obstruction.statement
@@ -166,6 +166,27 @@ def test_continuous_law_on_a_torus_of_revolution(check, deep):
         of = "the band without the centre: Definition 3.1 holds with eta = .2"
         outside = [errors[0.6], errors[0.3]]
         check.holds(outside, [0.2, 0.1], tol=0, cause="exact: a stated size", on=on, of=of)
+
+
+def test_continuous_laws_on_other_sets(check, deep):
+    """The same for the group O(2), the rotations of R^3 (deep) and a Swiss roll, whose edges keep eta from falling.
+
+    Half-way between a matrix and its reflection, or between two turns, the nearest points are opposite at twice the reach.
+    """
+    nu, n = 1.2, 64
+    laws = {"O(2)": (Stiefel(2, n), 0.02), "a Swiss roll": (SwissRoll(2.0, 2, 3.0, n), 0.2)}
+    if deep:
+        laws["rotations"] = Stiefel(3, n), 0.05
+    for name, (law, small) in laws.items():
+        least = bound.continuity_obstruction(2 * law.reach, law.reach)
+        errors = [
+            worst_error(law, f * law.reach / math.sqrt(n), nu, starts=12).eta
+            for f in ((1.0, 0.6, 0.3) if deep else (1.0, 0.6))
+        ]
+        cause, on = "remainder: the ascent stops within 1e-6 of the bottleneck", f"{name} in R^{n}, ascent"
+        check.holds(least, errors[0], tol=1e-5, cause=cause, on=f"{on}, the bottleneck in the band")
+        of = f"the band without the bottleneck: Definition 3.1 holds with eta = {small:g}"
+        check.holds(errors[1:], small, tol=0, cause="exact: a stated size", on=on, of=of)
 
 
 # -- it is tight -----------------------------------------------------------------------------------------------------------

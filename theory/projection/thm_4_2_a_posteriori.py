@@ -15,7 +15,7 @@ unique projection is asked for; where the hypotheses of Theorem 4.2 do hold on t
 
 Source: derived, as the induction step of Theorem 4.2 (Permenter & Yuan); it is no sentence of the paper.
 
-Measured with the ideal denoiser of a continuous law on a curved set, and with that of real data: digits (n = 64, 1,797
+Measured with the ideal denoisers of continuous laws on curved sets, and with that of real data: digits (n = 64, 1,797
 atoms) and photo patches (n = 3072, 1,950 atoms; with --deep, since they repeat what the digits show at ten times the cost).
 """
 
@@ -26,7 +26,7 @@ import numpy as np
 import pytest
 
 from exactdiffusion import Denoiser, Grid, PointCloud, datasets, samplers, schedules
-from exactdiffusion.papers.projection.curved import RevolutionTori
+from exactdiffusion.papers.projection.curved import RevolutionTori, Stiefel, SwissRoll
 from exactdiffusion.papers.projection.trials import EPS, ErrorsInTurn, expanded_denoiser, measure_run
 from exactdiffusion.statements import projection as bound
 
@@ -142,10 +142,17 @@ def test_theorem_on_the_trajectory(check, clouds, name, deep):
 
 
 def test_continuous_law_on_a_curved_set(check, deep):
-    """Tori of revolution, whose hole is a bottleneck, in R^n: the ideal denoiser of the uniform law, per trajectory."""
+    """Sets with a bottleneck in R^n (tori of revolution, rotations, a Swiss roll): the ideal denoiser, per trajectory."""
     rng = np.random.default_rng(427)
-    for blocks, n in ((1, 8), (1, 64), (1, 1024), (4, 64)):
-        law = RevolutionTori(1.0, 0.6, n, blocks)
+    sets = {
+        f"{m} tori of revolution in R^{n}": RevolutionTori(1.0, 0.6, n, m) for m, n in ((1, 8), (1, 64), (1, 1024), (4, 64))
+    }
+    sets |= {
+        "pairs of orthonormal vectors of R^3, in R^64": Stiefel(3, 64),
+        "a Swiss roll in R^8": SwissRoll(2.0, 2, 3.0, 8),
+    }
+    for on, law in sets.items():
+        n = law.dim
         x = 10 * law.reach / math.sqrt(n) * rng.standard_normal((200 if deep else 30, n))
         grid = per_row_schedule(law, x, 5e-3 ** (np.arange(31)[:, None] / 30))
         sigma = grid.sigma / math.sqrt(n)
@@ -158,7 +165,6 @@ def test_continuous_law_on_a_curved_set(check, deep):
         ]
         lower, upper = bound.a_posteriori_sandwich(distance[0], 1 - sigma[1:] / sigma[:-1], np.stack(eta))
         tol, cause = 64 * EPS * 31 * 10 / 5e-3, "rounding: 64 eps |x| / d per step, |x| / d <= 10 / 5e-3"
-        on = f"{blocks} tori of revolution in R^{n}"
         check.holds(distance[1:] / upper, 1.0, tol=tol, cause=cause, on=f"upper product, {on}")
         check.holds(lower / distance[1:], 1.0, tol=tol, cause=cause, on=f"lower product, {on}")
 
