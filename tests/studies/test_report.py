@@ -1,7 +1,6 @@
 """Reading a sweep: curves and their intervals, the drawing, and the report as a reader meets it, in a real browser.
 
-The browser is Chromium without a window, driven by its own DevTools protocol over a pipe; tests that need it are skipped
-where it is not installed.
+Tests that need the browser (``tests/browser.py``) are skipped where it is not installed.
 """
 
 import base64
@@ -11,16 +10,14 @@ import html
 import itertools
 import json
 import math
-import os
 import re
-import shutil
-import subprocess
 import sys
 import time
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from browser import Browser, needs_browser
 from matplotlib.text import Text
 
 from exactdiffusion._core import files
@@ -697,139 +694,40 @@ def test_report_shows_the_committed_verdicts():
 
 # -- the browser ----------------------------------------------------------------------------------------------------
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-needs_browser = pytest.mark.skipif(
-    CHROMIUM is None or os.name != "posix", reason="no chromium on PATH (Debian: apt-get install chromium)"
-)
 
+class Reader(Browser):
+    """What a reader of the report does beyond loading pages and clicking on what has a name."""
 
-class Browser:
-    """Chromium over its DevTools pipe: JSON messages that end in a zero byte, written to its descriptor 3, read from 4."""
-
-    def __init__(self, home):
-        to_browser, self._write = os.pipe()
-        self._read, from_browser = os.pipe()
-        flags = [
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--no-first-run",
-            "--disable-dev-shm-usage",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            "--remote-debugging-pipe",
-            f"--user-data-dir={home}",
-            "about:blank",
-        ]
-        # The shell puts the two ends where the browser looks for them; preexec_fn is not safe beside threads.
-        self.process = subprocess.Popen(
-            ["/bin/bash", "-c", f'exec "$0" "$@" 3<&{to_browser} 4>&{from_browser}', CHROMIUM, *flags],
-            pass_fds=(to_browser, from_browser),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        os.close(to_browser)
-        os.close(from_browser)
-        os.set_blocking(self._read, False)
-        self._number, self._rest, self.events = 0, b"", []
-        target = next(t for t in self._send("Target.getTargets")["targetInfos"] if t["type"] == "page")
-        self._session = None
-        self._session = self._send("Target.attachToTarget", targetId=target["targetId"], flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Log", "Network"):
-            self._send(f"{domain}.enable")
-
-    _session = None
-
-    def _messages(self, limit):
-        """The next messages; an empty list when none came before ``limit`` (monotonic time)."""
-        while b"\0" not in self._rest:
-            try:
-                piece = os.read(self._read, 1 << 20)
-                if not piece:
-                    raise RuntimeError("the browser has gone")
-                self._rest += piece
-            except BlockingIOError:
-                if time.monotonic() > limit:
-                    return []
-                time.sleep(0.005)
-        *whole, self._rest = self._rest.split(b"\0")
-        return [json.loads(message) for message in whole]
-
-    def _send(self, method, **parameters):
-        self._number += 1
-        message = {"id": self._number, "method": method, "params": parameters}
-        if self._session is not None:
-            message["sessionId"] = self._session
-        data = json.dumps(message).encode() + b"\0"
-        while data:
-            data = data[os.write(self._write, data) :]
-        limit, answer = time.monotonic() + 120, None
-        while answer is None:
-            arrived = self._messages(limit)
-            if not arrived:
-                raise TimeoutError(f"the browser did not answer {method}")
-            for item in arrived:
-                if item.get("id") == self._number:
-                    answer = item
-                else:
-                    self.events.append(item)
-        if "error" in answer:
-            raise RuntimeError(f"{method}: {answer['error']}")
-        return answer["result"]
-
-    def evaluate(self, script):
-        """The value of a JavaScript expression (a promise is awaited)."""
-        result = self._send("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
-        if "exceptionDetails" in result:
-            raise RuntimeError(json.dumps(result["exceptionDetails"])[:2000])
-        return result["result"].get("value")
-
-    def open(self, path, *, width=1200, height=900, mobile=False, dark=False, fragment=""):
-        """Load a page and wait until it says that it is ready."""
-        self.events.clear()
-        self._send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile)
-        self.dark(dark)
+    def follow(self, path, fragment):
+        """Load a page by an address with a fragment, as somebody does who was sent a link."""
+        self.evaluate("document.documentElement.dataset.ready = 'left'")
         self._send("Page.navigate", url="about:blank")  # another fragment alone would load nothing
         self._send("Page.navigate", url=path.as_uri() + fragment)
         limit = time.monotonic() + 120
         while self.evaluate("document.documentElement?.dataset.ready") != "true":
-            if self.evaluate("document.getElementById('failure')?.hidden === false") or time.monotonic() > limit:
-                raise AssertionError(f"the page is not ready: {self.evaluate('document.body?.innerText')}")
+            assert time.monotonic() < limit
             time.sleep(0.02)
         self.settle()
 
-    def settle(self):
-        """Two animation frames: what was asked for is drawn."""
-        self.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))")
-
-    def dark(self, wanted):
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if wanted else "light"}
-        self._send("Emulation.setEmulatedMedia", features=[scheme])
-
-    def choose(self, name, value):
-        """Choose an option of a select as a user does."""
+    def slide(self, place):
+        """Put the cursor of the curves at the number of steps in this place."""
         self.evaluate(
-            f"{{const s = document.getElementById({json.dumps(name)}); s.value = {json.dumps(value)};"
-            "s.dispatchEvent(new Event('change', {bubbles: true}))}"
+            f"{{const c = document.getElementById('cursor'); c.value = {place}; c.dispatchEvent(new Event('input'))}}"
         )
-        assert self.evaluate(f"document.getElementById({json.dumps(name)}).value") == value
-        self.settle()
 
-    def click(self, selector):
-        self.evaluate(f"document.querySelector({json.dumps(selector)}).click()")
-        self.settle()
-
-    def press(self, key, text=None):
-        code = {"Tab": 9, "Enter": 13, " ": 32, "ArrowLeft": 37}[key]
-        more = {"text": text} if text else {}
-        self._send("Input.dispatchKeyEvent", type="keyDown", key=key, code=key, windowsVirtualKeyCode=code, **more)
-        self._send("Input.dispatchKeyEvent", type="keyUp", key=key, code=key, windowsVirtualKeyCode=code)
-        self.settle()
+    def search(self, text):
+        self.evaluate(
+            f"{{const s = document.getElementById('search'); s.value = {json.dumps(text)};"
+            "s.dispatchEvent(new Event('input'))}"
+        )
 
     def type(self, text):
         self._send("Input.insertText", text=text)
+        self.settle()
+
+    def arrow_left(self):
+        for kind in ("keyDown", "keyUp"):
+            self._send("Input.dispatchKeyEvent", type=kind, key="ArrowLeft", code="ArrowLeft", windowsVirtualKeyCode=37)
         self.settle()
 
     def click_at(self, x, y):
@@ -837,61 +735,10 @@ class Browser:
             self._send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
         self.settle()
 
-    def hover(self, x, y):
-        self._send("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
-        self.settle()
-
-    def table(self, name):
-        """Header and rows of a table: (list of labels, list of rows of cell values as written in the page)."""
-        return self.evaluate(f"""(() => {{
-            const t = document.getElementById({json.dumps(name)});
-            return [[...t.tHead.rows[0].cells].map(c => c.innerText.trim()), [...t.tBodies].flatMap(b => [...b.rows]).map(
-                r => [...r.cells].map(c => c.querySelector('data') ? c.querySelector('data').value : c.innerText))];
-        }})()""")
-
-    def complaints(self):
-        """What the console, the page and the network had to say since `open`."""
-        self._send("Runtime.evaluate", expression="0")  # an answer after all events so far
-        found = []
-        for event in self.events:
-            name, what = event.get("method"), event.get("params", {})
-            if name == "Runtime.exceptionThrown":
-                found.append(("exception", what["exceptionDetails"]))
-            elif name == "Runtime.consoleAPICalled" and what["type"] in ("error", "warning", "assert"):
-                found.append(("console", what["args"]))
-            elif name == "Log.entryAdded" and what["entry"]["level"] in ("error", "warning"):
-                found.append(("log", what["entry"]))
-            elif name == "Network.requestWillBeSent":
-                address = what["request"]["url"]
-                if not address.startswith(("data:", "blob:")) and what.get("type") != "Document":
-                    found.append(("request", address))
-        return found
-
-    def requests(self):
-        return [
-            event["params"]["request"]["url"] for event in self.events if event.get("method") == "Network.requestWillBeSent"
-        ]
-
-    def screenshot(self, path, whole=False):
-        data = self._send("Page.captureScreenshot", format="png", captureBeyondViewport=whole)["data"]
-        path.write_bytes(base64.b64decode(data))
-
-    def close(self):
-        try:
-            self._session = None
-            self._send("Browser.close")
-            self.process.wait(20)
-        except (RuntimeError, OSError, TimeoutError, subprocess.TimeoutExpired):
-            self.process.kill()
-            self.process.wait()
-        finally:
-            os.close(self._read)
-            os.close(self._write)
-
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    started = Browser(tmp_path_factory.mktemp("chromium"))
+    started = Reader(tmp_path_factory.mktemp("chromium"))
     yield started
     started.close()
 
@@ -990,9 +837,7 @@ def test_report_filters_match_csv(browser, page):
     assert [x for x, _ in drawn] == pytest.approx([9, 19, 39, 79], rel=1e-3)  # a tenth of a pixel
     assert [y for _, y in drawn] == pytest.approx(by_hand, rel=2e-2)  # half a pixel of 240
     for place, median in enumerate(by_hand):
-        browser.evaluate(
-            f"{{const c = document.getElementById('cursor'); c.value = {place}; c.dispatchEvent(new Event('input'))}}"
-        )
+        browser.slide(place)
         assert _seen(browser) == {"heun": [median]}
     slopes_labels, slopes = browser.table("slopes")
     fitted = curves.curves(
@@ -1011,11 +856,9 @@ def test_a_bound_leads_to_its_statement_its_check_and_its_code(browser, real):
     assert browser.evaluate("[...document.querySelectorAll('#statements article')].map(a => a.id)") == keys  # and no other
 
     # from the dotted line, though the search hides the statement
-    browser.evaluate(
-        "{const s = document.getElementById('search'); s.value = 'w2 ddim'; s.dispatchEvent(new Event('input'))}"
-    )
+    browser.search("w2 ddim")
     assert browser.evaluate("document.getElementById('projection/a_posteriori_sandwich').hidden")
-    browser.evaluate("{const s = document.getElementById('search'); s.value = ''; s.dispatchEvent(new Event('input'))}")
+    browser.search("")
     links = browser.evaluate("[...document.querySelectorAll('#panels a.bound')].map(a => a.getAttribute('href'))")
     assert set(links) == {"#" + key for key in keys}
     place = browser.evaluate("""(() => {
@@ -1055,12 +898,12 @@ def test_the_address_of_a_selection_restores_it(browser, page):
     browser.choose("schedule", "cosine")
     browser.click("#samplers input[value='heun']")
     browser.click("input[name=axis][value=calls]")
-    browser.evaluate("{const c = document.getElementById('cursor'); c.value = 2; c.dispatchEvent(new Event('input'))}")
+    browser.slide(2)
     address, seen = browser.evaluate("location.hash"), _seen(browser)
     assert list(seen) == ["ddim", "gradient_estimation:gamma=2.0"]
     browser.open(page)
     assert list(_seen(browser)) == ["ddim", "heun", "gradient_estimation:gamma=2.0"]
-    browser.open(page, fragment=address)
+    browser.follow(page, address)
     assert _seen(browser) == seen
     assert browser.evaluate("['metric', 'schedule', 'cursor'].map(id => document.getElementById(id).value)") == [
         "distance",
@@ -1085,7 +928,7 @@ def test_the_axes_of_the_page_have_no_fault(browser, tmp_path):
     assert browser.evaluate("document.querySelector('#plot-note').innerText.includes('4 bounds lie beyond the frame')")
 
     # at N = 80 the value is above the bound of 0 by rounding: neither is shown as a comparison
-    browser.evaluate("{const c = document.getElementById('cursor'); c.value = 4; c.dispatchEvent(new Event('input'))}")
+    browser.slide(4)
     cell = browser.evaluate("document.querySelector('#readout tbody tr').cells[1].innerText")
     assert cell == "≈ 0 (rounding)"
     labels, _ = browser.table("cells")
@@ -1134,7 +977,7 @@ def test_the_cursor_is_common_to_all_panels(browser, real):
 
     # by keyboard
     browser.evaluate("document.getElementById('cursor').focus()")
-    browser.press("ArrowLeft")
+    browser.arrow_left()
     assert browser.evaluate("document.getElementById('cursor-value').textContent") == "4"
     assert browser.evaluate("document.getElementById('cursor').getAttribute('aria-valuetext')") == "N = 4"
     assert browser.complaints() == []
@@ -1144,7 +987,7 @@ def test_the_cursor_is_common_to_all_panels(browser, real):
 def test_samples_of_the_lowest_seed_stand_beside_the_curve(browser, real):
     browser.open(real)
     assert browser.evaluate("document.querySelectorAll('#samples canvas').length") == 2
-    browser.evaluate("{const c = document.getElementById('cursor'); c.value = 1; c.dispatchEvent(new Event('input'))}")
+    browser.slide(1)
     assert browser.evaluate("document.querySelector('#samples h3').innerText") == "Samples of seed 0 at N = 8: rings"
     inks = browser.evaluate("""[...document.querySelectorAll('#samples canvas')].map(c => new Set(
         new Uint32Array(c.getContext('2d').getImageData(0, 0, c.width, c.height).data.buffer)).size)""")
