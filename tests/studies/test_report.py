@@ -18,7 +18,6 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from browser import Browser, needs_browser
-from matplotlib.text import Text
 
 from exactdiffusion._core import files
 from exactdiffusion._core.paths import project_root, theory_dir
@@ -447,6 +446,8 @@ def test_plot_writes_each_format_and_the_same_bytes_again(tmp_path, kind):
 
 @pytest.mark.parametrize("width", ["single", "double"])
 def test_print_has_its_width_its_sizes_and_names_beside_the_lines(tmp_path, monkeypatch, width):
+    from matplotlib.text import Text
+
     _write(tmp_path, _rows(samplers=("ddim", "heun", "gradient_estimation:gamma=2.0")))
     drawn = []
     monkeypatch.setattr(plot_module, "draw", lambda *arguments: drawn.append(draw(*arguments)) or drawn[-1])
@@ -695,47 +696,6 @@ def test_report_shows_the_committed_verdicts():
 # -- the browser ----------------------------------------------------------------------------------------------------
 
 
-class Reader(Browser):
-    """What a reader of the report does beyond loading pages and clicking on what has a name."""
-
-    def follow(self, path, fragment):
-        """Load a page by an address with a fragment, as somebody does who was sent a link."""
-        self.evaluate("document.documentElement.dataset.ready = 'left'")
-        self._send("Page.navigate", url="about:blank")  # another fragment alone would load nothing
-        self._send("Page.navigate", url=path.as_uri() + fragment)
-        limit = time.monotonic() + 120
-        while self.evaluate("document.documentElement?.dataset.ready") != "true":
-            assert time.monotonic() < limit
-            time.sleep(0.02)
-        self.settle()
-
-    def slide(self, place):
-        """Put the cursor of the curves at the number of steps in this place."""
-        self.evaluate(
-            f"{{const c = document.getElementById('cursor'); c.value = {place}; c.dispatchEvent(new Event('input'))}}"
-        )
-
-    def search(self, text):
-        self.evaluate(
-            f"{{const s = document.getElementById('search'); s.value = {json.dumps(text)};"
-            "s.dispatchEvent(new Event('input'))}"
-        )
-
-    def type(self, text):
-        self._send("Input.insertText", text=text)
-        self.settle()
-
-    def arrow_left(self):
-        for kind in ("keyDown", "keyUp"):
-            self._send("Input.dispatchKeyEvent", type=kind, key="ArrowLeft", code="ArrowLeft", windowsVirtualKeyCode=37)
-        self.settle()
-
-    def click_at(self, x, y):
-        for kind in ("mousePressed", "mouseReleased"):
-            self._send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
-        self.settle()
-
-
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
     started = Reader(tmp_path_factory.mktemp("chromium"))
@@ -776,6 +736,47 @@ def real(tmp_path_factory):
             row |= {"bound": 1.9 * value, "bound_kind": "upper", "statement": "projection/a_posteriori_sandwich"}
         rows.append(row)
     return report.report(_write(tmp_path_factory.mktemp("real"), rows, seconds=False))
+
+
+class Reader(Browser):
+    """What a reader of the report does beyond loading pages and clicking on what has a name."""
+
+    def follow(self, path, fragment):
+        """Load a page by an address with a fragment, as somebody does who was sent a link."""
+        self.evaluate("document.documentElement.dataset.ready = 'left'")
+        self._send("Page.navigate", url="about:blank")  # another fragment alone would load nothing
+        self._send("Page.navigate", url=path.as_uri() + fragment)
+        limit = time.monotonic() + 120
+        while self.evaluate("document.documentElement?.dataset.ready") != "true":
+            assert time.monotonic() < limit
+            time.sleep(0.02)
+        self.settle()
+
+    def slide(self, place):
+        """Put the cursor of the curves at the number of steps in this place."""
+        self.evaluate(
+            f"{{const c = document.getElementById('cursor'); c.value = {place}; c.dispatchEvent(new Event('input'))}}"
+        )
+
+    def search(self, text):
+        self.evaluate(
+            f"{{const s = document.getElementById('search'); s.value = {json.dumps(text)};"
+            "s.dispatchEvent(new Event('input'))}"
+        )
+
+    def type(self, text):
+        self._send("Input.insertText", text=text)
+        self.settle()
+
+    def arrow_left(self):
+        for kind in ("keyDown", "keyUp"):
+            self._send("Input.dispatchKeyEvent", type=kind, key="ArrowLeft", code="ArrowLeft", windowsVirtualKeyCode=37)
+        self.settle()
+
+    def click_at(self, x, y):
+        for kind in ("mousePressed", "mouseReleased"):
+            self._send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+        self.settle()
 
 
 def _csv(page, **wanted):
