@@ -3,7 +3,6 @@
 Tests that need the browser (``tests/browser.py``) are skipped where it is not installed.
 """
 
-import base64
 import collections
 import csv
 import html
@@ -13,6 +12,7 @@ import math
 import re
 import sys
 import time
+from base64 import b64decode
 from xml.etree import ElementTree
 
 import numpy as np
@@ -998,7 +998,7 @@ def test_samples_of_the_lowest_seed_stand_beside_the_curve(browser, real):
 
 def _decoded(code, frame):
     low, high = np.asarray(frame["low"]), np.asarray(frame["high"])
-    numbers = np.frombuffer(base64.b64decode(code), dtype=np.uint8)
+    numbers = np.frombuffer(b64decode(code), dtype=np.uint8)
     return low + (high - low) * numbers.reshape(-1, np.size(low)) / 255
 
 
@@ -1027,10 +1027,10 @@ def test_samples_are_those_of_the_sampler(tmp_path):
 
     images = report._frame("digits", Images(), 500)
     assert images["shape"] == (8, 8)
-    assert len(base64.b64decode(images["draws"])) == 64 * report.IMAGES
+    assert len(b64decode(images["draws"])) == 64 * report.IMAGES
     assert (images["low"], images["high"]) == (-1.0, 1.0)
     line = report._frame("gaussian", type("Line", (), {"dim": 1, "sample": lambda self, n, rng: rng.random((n, 1))})(), 500)
-    assert len(base64.b64decode(line["draws"])) == 500
+    assert len(b64decode(line["draws"])) == 500
 
 
 def test_own_code_runs_only_when_it_is_asked_for(tmp_path, monkeypatch):
@@ -1063,7 +1063,7 @@ def test_samples_stop_when_the_time_or_the_room_is_over(tmp_path, monkeypatch):
     assert [p["sample"] is not None for p in listed[0]["points"]] == [False, True, True]
     monkeypatch.setattr(report, "SAMPLE_BYTES", 600)  # 100 points of two bytes for each of three cells
     report._samples(rows, listed, False)
-    assert len(base64.b64decode(listed[0]["points"][1]["sample"])) == 200
+    assert len(b64decode(listed[0]["points"][1]["sample"])) == 200
 
 
 @needs_browser
