@@ -106,7 +106,6 @@ class Browser:
         self.events.clear()
         self._send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile)
         self.dark(dark)
-        self._send("Page.navigate", url="about:blank")  # another fragment alone would load nothing
         self.evaluate("document.documentElement.dataset.ready = 'left'")  # not to be taken for the new page
         self._send("Page.navigate", url=path.as_uri() + fragment)
         limit = time.monotonic() + 120
@@ -138,19 +137,10 @@ class Browser:
         self.settle()
 
     def press(self, key, text=None):
-        code = {"Tab": 9, "Enter": 13, " ": 32, "ArrowLeft": 37}[key]
+        code = {"Tab": 9, "Enter": 13, " ": 32}[key]
         more = {"text": text} if text else {}
         self._send("Input.dispatchKeyEvent", type="keyDown", key=key, code=key, windowsVirtualKeyCode=code, **more)
         self._send("Input.dispatchKeyEvent", type="keyUp", key=key, code=key, windowsVirtualKeyCode=code)
-        self.settle()
-
-    def type(self, text):
-        self._send("Input.insertText", text=text)
-        self.settle()
-
-    def click_at(self, x, y):
-        for kind in ("mousePressed", "mouseReleased"):
-            self._send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
         self.settle()
 
     def hover(self, x, y):

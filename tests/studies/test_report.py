@@ -3,7 +3,6 @@
 Tests that need the browser (``tests/browser.py``) are skipped where it is not installed.
 """
 
-import base64
 import collections
 import csv
 import html
@@ -12,12 +11,13 @@ import json
 import math
 import re
 import sys
+import time
+from base64 import b64decode
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from browser import Browser, needs_browser
-from matplotlib.text import Text
 
 from exactdiffusion._core import files
 from exactdiffusion._core.paths import project_root, theory_dir
@@ -446,6 +446,8 @@ def test_plot_writes_each_format_and_the_same_bytes_again(tmp_path, kind):
 
 @pytest.mark.parametrize("width", ["single", "double"])
 def test_print_has_its_width_its_sizes_and_names_beside_the_lines(tmp_path, monkeypatch, width):
+    from matplotlib.text import Text
+
     _write(tmp_path, _rows(samplers=("ddim", "heun", "gradient_estimation:gamma=2.0")))
     drawn = []
     monkeypatch.setattr(plot_module, "draw", lambda *arguments: drawn.append(draw(*arguments)) or drawn[-1])
@@ -696,7 +698,7 @@ def test_report_shows_the_committed_verdicts():
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    started = Browser(tmp_path_factory.mktemp("chromium"))
+    started = Reader(tmp_path_factory.mktemp("chromium"))
     yield started
     started.close()
 
@@ -734,6 +736,47 @@ def real(tmp_path_factory):
             row |= {"bound": 1.9 * value, "bound_kind": "upper", "statement": "projection/a_posteriori_sandwich"}
         rows.append(row)
     return report.report(_write(tmp_path_factory.mktemp("real"), rows, seconds=False))
+
+
+class Reader(Browser):
+    """What a reader of the report does beyond loading pages and clicking on what has a name."""
+
+    def follow(self, path, fragment):
+        """Load a page by an address with a fragment, as somebody does who was sent a link."""
+        self.evaluate("document.documentElement.dataset.ready = 'left'")
+        self._send("Page.navigate", url="about:blank")  # another fragment alone would load nothing
+        self._send("Page.navigate", url=path.as_uri() + fragment)
+        limit = time.monotonic() + 120
+        while self.evaluate("document.documentElement?.dataset.ready") != "true":
+            assert time.monotonic() < limit
+            time.sleep(0.02)
+        self.settle()
+
+    def slide(self, place):
+        """Put the cursor of the curves at the number of steps in this place."""
+        self.evaluate(
+            f"{{const c = document.getElementById('cursor'); c.value = {place}; c.dispatchEvent(new Event('input'))}}"
+        )
+
+    def search(self, text):
+        self.evaluate(
+            f"{{const s = document.getElementById('search'); s.value = {json.dumps(text)};"
+            "s.dispatchEvent(new Event('input'))}"
+        )
+
+    def type(self, text):
+        self._send("Input.insertText", text=text)
+        self.settle()
+
+    def arrow_left(self):
+        for kind in ("keyDown", "keyUp"):
+            self._send("Input.dispatchKeyEvent", type=kind, key="ArrowLeft", code="ArrowLeft", windowsVirtualKeyCode=37)
+        self.settle()
+
+    def click_at(self, x, y):
+        for kind in ("mousePressed", "mouseReleased"):
+            self._send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+        self.settle()
 
 
 def _csv(page, **wanted):
@@ -795,9 +838,7 @@ def test_report_filters_match_csv(browser, page):
     assert [x for x, _ in drawn] == pytest.approx([9, 19, 39, 79], rel=1e-3)  # a tenth of a pixel
     assert [y for _, y in drawn] == pytest.approx(by_hand, rel=2e-2)  # half a pixel of 240
     for place, median in enumerate(by_hand):
-        browser.evaluate(
-            f"{{const c = document.getElementById('cursor'); c.value = {place}; c.dispatchEvent(new Event('input'))}}"
-        )
+        browser.slide(place)
         assert _seen(browser) == {"heun": [median]}
     slopes_labels, slopes = browser.table("slopes")
     fitted = curves.curves(
@@ -816,11 +857,9 @@ def test_a_bound_leads_to_its_statement_its_check_and_its_code(browser, real):
     assert browser.evaluate("[...document.querySelectorAll('#statements article')].map(a => a.id)") == keys  # and no other
 
     # from the dotted line, though the search hides the statement
-    browser.evaluate(
-        "{const s = document.getElementById('search'); s.value = 'w2 ddim'; s.dispatchEvent(new Event('input'))}"
-    )
+    browser.search("w2 ddim")
     assert browser.evaluate("document.getElementById('projection/a_posteriori_sandwich').hidden")
-    browser.evaluate("{const s = document.getElementById('search'); s.value = ''; s.dispatchEvent(new Event('input'))}")
+    browser.search("")
     links = browser.evaluate("[...document.querySelectorAll('#panels a.bound')].map(a => a.getAttribute('href'))")
     assert set(links) == {"#" + key for key in keys}
     place = browser.evaluate("""(() => {
@@ -860,12 +899,12 @@ def test_the_address_of_a_selection_restores_it(browser, page):
     browser.choose("schedule", "cosine")
     browser.click("#samplers input[value='heun']")
     browser.click("input[name=axis][value=calls]")
-    browser.evaluate("{const c = document.getElementById('cursor'); c.value = 2; c.dispatchEvent(new Event('input'))}")
+    browser.slide(2)
     address, seen = browser.evaluate("location.hash"), _seen(browser)
     assert list(seen) == ["ddim", "gradient_estimation:gamma=2.0"]
     browser.open(page)
     assert list(_seen(browser)) == ["ddim", "heun", "gradient_estimation:gamma=2.0"]
-    browser.open(page, fragment=address)
+    browser.follow(page, address)
     assert _seen(browser) == seen
     assert browser.evaluate("['metric', 'schedule', 'cursor'].map(id => document.getElementById(id).value)") == [
         "distance",
@@ -890,7 +929,7 @@ def test_the_axes_of_the_page_have_no_fault(browser, tmp_path):
     assert browser.evaluate("document.querySelector('#plot-note').innerText.includes('4 bounds lie beyond the frame')")
 
     # at N = 80 the value is above the bound of 0 by rounding: neither is shown as a comparison
-    browser.evaluate("{const c = document.getElementById('cursor'); c.value = 4; c.dispatchEvent(new Event('input'))}")
+    browser.slide(4)
     cell = browser.evaluate("document.querySelector('#readout tbody tr').cells[1].innerText")
     assert cell == "≈ 0 (rounding)"
     labels, _ = browser.table("cells")
@@ -939,7 +978,7 @@ def test_the_cursor_is_common_to_all_panels(browser, real):
 
     # by keyboard
     browser.evaluate("document.getElementById('cursor').focus()")
-    browser.press("ArrowLeft")
+    browser.arrow_left()
     assert browser.evaluate("document.getElementById('cursor-value').textContent") == "4"
     assert browser.evaluate("document.getElementById('cursor').getAttribute('aria-valuetext')") == "N = 4"
     assert browser.complaints() == []
@@ -949,7 +988,7 @@ def test_the_cursor_is_common_to_all_panels(browser, real):
 def test_samples_of_the_lowest_seed_stand_beside_the_curve(browser, real):
     browser.open(real)
     assert browser.evaluate("document.querySelectorAll('#samples canvas').length") == 2
-    browser.evaluate("{const c = document.getElementById('cursor'); c.value = 1; c.dispatchEvent(new Event('input'))}")
+    browser.slide(1)
     assert browser.evaluate("document.querySelector('#samples h3').innerText") == "Samples of seed 0 at N = 8: rings"
     inks = browser.evaluate("""[...document.querySelectorAll('#samples canvas')].map(c => new Set(
         new Uint32Array(c.getContext('2d').getImageData(0, 0, c.width, c.height).data.buffer)).size)""")
@@ -959,7 +998,7 @@ def test_samples_of_the_lowest_seed_stand_beside_the_curve(browser, real):
 
 def _decoded(code, frame):
     low, high = np.asarray(frame["low"]), np.asarray(frame["high"])
-    numbers = np.frombuffer(base64.b64decode(code), dtype=np.uint8)
+    numbers = np.frombuffer(b64decode(code), dtype=np.uint8)
     return low + (high - low) * numbers.reshape(-1, np.size(low)) / 255
 
 
@@ -988,10 +1027,10 @@ def test_samples_are_those_of_the_sampler(tmp_path):
 
     images = report._frame("digits", Images(), 500)
     assert images["shape"] == (8, 8)
-    assert len(base64.b64decode(images["draws"])) == 64 * report.IMAGES
+    assert len(b64decode(images["draws"])) == 64 * report.IMAGES
     assert (images["low"], images["high"]) == (-1.0, 1.0)
     line = report._frame("gaussian", type("Line", (), {"dim": 1, "sample": lambda self, n, rng: rng.random((n, 1))})(), 500)
-    assert len(base64.b64decode(line["draws"])) == 500
+    assert len(b64decode(line["draws"])) == 500
 
 
 def test_own_code_runs_only_when_it_is_asked_for(tmp_path, monkeypatch):
@@ -1024,7 +1063,7 @@ def test_samples_stop_when_the_time_or_the_room_is_over(tmp_path, monkeypatch):
     assert [p["sample"] is not None for p in listed[0]["points"]] == [False, True, True]
     monkeypatch.setattr(report, "SAMPLE_BYTES", 600)  # 100 points of two bytes for each of three cells
     report._samples(rows, listed, False)
-    assert len(base64.b64decode(listed[0]["points"][1]["sample"])) == 200
+    assert len(b64decode(listed[0]["points"][1]["sample"])) == 200
 
 
 @needs_browser

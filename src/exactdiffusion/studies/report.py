@@ -25,6 +25,7 @@ import numpy as np
 
 from .._core import files
 from .._core.paths import project_root, theory_dir
+from .._core.progress import progress
 from .._core.typing import StrPath
 from .._core.validation import fail
 from .._version import __version__
@@ -249,7 +250,7 @@ def _samples(rows, listed, own_code):
     targets, made, left_out, spent = {}, {}, 0, 0.0
 
     # the cheapest first, until the time is over
-    for cell in sorted(cost, key=lambda cell: (cost[cell][0], cell)):
+    for cell in progress(sorted(cost, key=lambda cell: (cost[cell][0], cell)), "samples", len(cost)):
         name, sampler, schedule, steps, samples, start = cell
         seconds, seed = cost[cell]
         known = all(_may_run(kind, text, own_code) for kind, text in zip(("target", "sampler", "schedule"), cell))
@@ -284,12 +285,12 @@ def _samples(rows, listed, own_code):
 
 
 def _cell_seconds(rows):
-    """(target, sampler, schedule, steps, samples, start) -> seconds of a run (0 where unknown) and its lowest seed."""
+    """(target, sampler, schedule, steps, samples, start) -> seconds of a run (1 where unknown) and its lowest seed."""
     found: dict[tuple, tuple[float, int]] = {}
     for row in rows:
         cell = tuple(row[k] for k in ("target", "sampler", "schedule", "steps", "samples", "start"))
         if cell not in found or row["seed"] < found[cell][1]:
-            found[cell] = (row["seconds"] or 0.0, row["seed"])
+            found[cell] = (1.0 if row["seconds"] is None else row["seconds"], row["seed"])
     return found
 
 
