@@ -904,8 +904,9 @@ def load_function(text: str) -> Callable[..., Any]:
 
     Examples
     --------
-    >>> load_function("operator:truediv")(1.0, 4.0)  # any function of two arguments
-    0.25
+    >>> _ = Path("net.py").write_text("def half(x, sigma): return x / 2")
+    >>> load_function("net.py:half")(np.ones(2), 1.0)
+    array([0.5, 0.5])
     """
     function, _ = _load_function("fn", text, "MODULE:FUNCTION, FILE.py:FUNCTION or 'ideal'")
     try:
