@@ -567,6 +567,8 @@ class _Errors:
     ----------
     steps : ndarray, shape (k,)
     errors : ndarray, shape (k, d)
+    local : ndarray, shape (k - 1, d)
+        Local orders.
     chosen : ndarray of bool, shape (d,)
         Directions that decide.
     norm : Order or None
@@ -581,6 +583,7 @@ class _Errors:
 
     steps: np.ndarray
     errors: np.ndarray
+    local: np.ndarray
     chosen: np.ndarray
     norm: Order | None
     each: dict[float, Order]
@@ -621,7 +624,7 @@ def _errors(found, good):
     whole = local_orders(steps, largest[:, np.newaxis], floor[:, :1])[:, 0]
     above = steps[largest > floor[:, 0]]
     ends = [float(column[-1]) for column in columns.values() if len(column)]
-    return _Errors(steps, errors, chosen, order_of(whole), each, ends, int(above[-1]) if len(above) else 0)
+    return _Errors(steps, errors, local, chosen, order_of(whole), each, ends, int(above[-1]) if len(above) else 0)
 
 
 def _order(subject, found, good, report, where=""):
@@ -735,9 +738,9 @@ def _limit(found, good, read, report, where):
 
     # a point and a very wide target show whether the state has the level that the run gives it
     for j, word in ((0, "one point"), (len(DEVIATIONS) - 1, f"deviation {DEVIATIONS[-1]:g}")):
-        last = read.errors[-3:, j]
+        last, order = read.errors[-3:, j], order_of(read.local[:, j])
         seen = j == 0 or 5 * first < DEVIATIONS[-1]  # wide against the first level
-        if good[j] and seen and len(last) == 3 and last[-1] > OFF_LEVEL and np.all(last[-1] > 0.7 * last[:-1]):
+        if good[j] and seen and last[-1] > OFF_LEVEL and order is not None and order.below(0.5):
             tail = ", ".join(f"{e:.3g}" for e in last)
             text = (
                 f"a target of {word} keeps relative W2 {tail} at N = {', '.join(f'{n:g}' for n in read.steps[-3:])}{where}"
