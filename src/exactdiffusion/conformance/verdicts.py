@@ -649,11 +649,16 @@ def _order(subject, found, good, report, where=""):
     decides = read if exact is None else exact
     need = -np.inf if subject.order is None else subject.order - SHORT
     if decides.short(need, exact is not None):
-        low = {s: o for s, o in decides.each.items() if o.below(need)}
-        worst = min(low, key=lambda s: low[s].high - low[s].low)  # the one with the narrowest bounds
-        whole = decides.norm is not None and decides.norm.below(need)
-        text = shown if whole else f"{shown}, but {_written(low[worst])} at target deviation {worst:g}"
-        number = decides.norm.value if whole else low[worst].value
+        number, text = decides.norm.value if decides.norm is not None else np.nan, shown
+        if decides.norm is None or not decides.norm.below(need):
+            # single targets say it: the one with the narrowest bounds is named
+            low = {s: o for s, o in decides.each.items() if o.below(need)}
+            worst = min(low, key=lambda s: low[s].high - low[s].low)
+            number, start = low[worst].value, "" if exact is None else ", from exact first states"
+            text = (
+                f"order {_written(low[worst])} at target deviation {worst:g}, below {subject.order:g} on {len(low)} of "
+                f"{len(tested)} targets (N up to {read.used}{start}){where}"
+            )
         report.add("order", "differs", number, text, f"{subject.order:g}, as declared")
         return
     # the order of the formula is the larger one, since first steps can only lower it
@@ -666,7 +671,7 @@ def _order(subject, found, good, report, where=""):
         report.add("order", "agrees", value, f"{shown}, {subject.order:g} declared{slow}")
     elif 2 * len(reached) >= len(tested) and not any(o.below(need) for o in decides.each.values()):
         value = float(np.median(reached))
-        only = f"order {value:.2f} on {len(reached)} of {len(tested)} target deviations, N up to {read.used}"
+        only = f"order {value:.2f} on {len(reached)} of {len(tested)} targets, N up to {read.used}"
         rest = "" if len(reached) == len(tested) else ", not settled on the others"
         report.add("order", "agrees", value, f"{only}{rest}{where}, {subject.order:g} declared")
     else:
@@ -732,7 +737,7 @@ def _limit(found, good, read, report, where):
         report.add("limit", "differs", end[j], text, right)
         return False
     near = int(np.sum(end[chosen] < 0.1))
-    on = f"{near} of {int(chosen.sum())} scales"
+    on = f"{near} of {int(chosen.sum())} targets"
     text = f"relative W2 below 0.1 on {on}, at most {worst:.3g}, at N = {found[-1].steps}{where}"
     report.add("limit", "agrees" if 2 * near >= chosen.sum() else "note", worst, text)
 
