@@ -125,7 +125,7 @@ def on_grids(
     ...         x = x + (b - a) * (x - world.model(x, a)) / a
     ...         yield x
     >>> on_grids("euler", euler, "karras", order=1, library="numpy").others[0].name
-    'grid alternating'
+    'alternating grid'
     """
     levels = GRIDS[choice("grid", grid, tuple(GRIDS))]
 
@@ -149,7 +149,7 @@ def on_grids(
 
     others: tuple[Subject, ...] = ()
     if by_level and grid != "alternating":
-        others = (on_grids("grid alternating", run, "alternating", order=order, library=library, calls=calls),)
+        others = (on_grids("alternating grid", run, "alternating", order=order, library=library, calls=calls),)
     return Subject(
         name=name,
         make=make,

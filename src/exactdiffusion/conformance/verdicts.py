@@ -567,6 +567,8 @@ class _Errors:
     ----------
     steps : ndarray, shape (k,)
     errors : ndarray, shape (k, d)
+    local : ndarray, shape (k - 1, d)
+        Local orders.
     chosen : ndarray of bool, shape (d,)
         Directions that decide.
     norm : Order or None
@@ -581,6 +583,7 @@ class _Errors:
 
     steps: np.ndarray
     errors: np.ndarray
+    local: np.ndarray
     chosen: np.ndarray
     norm: Order | None
     each: dict[float, Order]
@@ -621,7 +624,7 @@ def _errors(found, good):
     whole = local_orders(steps, largest[:, np.newaxis], floor[:, :1])[:, 0]
     above = steps[largest > floor[:, 0]]
     ends = [float(column[-1]) for column in columns.values() if len(column)]
-    return _Errors(steps, errors, chosen, order_of(whole), each, ends, int(above[-1]) if len(above) else 0)
+    return _Errors(steps, errors, local, chosen, order_of(whole), each, ends, int(above[-1]) if len(above) else 0)
 
 
 def _order(subject, found, good, report, where=""):
@@ -646,11 +649,16 @@ def _order(subject, found, good, report, where=""):
     decides = read if exact is None else exact
     need = -np.inf if subject.order is None else subject.order - SHORT
     if decides.short(need, exact is not None):
-        low = {s: o for s, o in decides.each.items() if o.below(need)}
-        worst = min(low, key=lambda s: low[s].high - low[s].low)  # the one with the narrowest bounds
-        whole = decides.norm is not None and decides.norm.below(need)
-        text = shown if whole else f"{shown}, but {_written(low[worst])} at target deviation {worst:g}"
-        number = decides.norm.value if whole else low[worst].value
+        number, text = decides.norm.value if decides.norm is not None else np.nan, shown
+        if decides.norm is None or not decides.norm.below(need):
+            # single targets say it: the one with the narrowest bounds is named
+            low = {s: o for s, o in decides.each.items() if o.below(need)}
+            worst = min(low, key=lambda s: low[s].high - low[s].low)
+            number, start = low[worst].value, "" if exact is None else ", from exact first states"
+            text = (
+                f"order {_written(low[worst])} at target deviation {worst:g}, below {subject.order:g} on {len(low)} of "
+                f"{len(tested)} targets (N up to {read.used}{start}){where}"
+            )
         report.add("order", "differs", number, text, f"{subject.order:g}, as declared")
         return
     # the order of the formula is the larger one, since first steps can only lower it
@@ -663,7 +671,7 @@ def _order(subject, found, good, report, where=""):
         report.add("order", "agrees", value, f"{shown}, {subject.order:g} declared{slow}")
     elif 2 * len(reached) >= len(tested) and not any(o.below(need) for o in decides.each.values()):
         value = float(np.median(reached))
-        only = f"order {value:.2f} on {len(reached)} of {len(tested)} target deviations, N up to {read.used}"
+        only = f"order {value:.2f} on {len(reached)} of {len(tested)} targets, N up to {read.used}"
         rest = "" if len(reached) == len(tested) else ", not settled on the others"
         report.add("order", "agrees", value, f"{only}{rest}{where}, {subject.order:g} declared")
     else:
@@ -729,15 +737,15 @@ def _limit(found, good, read, report, where):
         report.add("limit", "differs", end[j], text, right)
         return False
     near = int(np.sum(end[chosen] < 0.1))
-    on = f"{near} of {int(chosen.sum())} scales"
+    on = f"{near} of {int(chosen.sum())} targets"
     text = f"relative W2 below 0.1 on {on}, at most {worst:.3g}, at N = {found[-1].steps}{where}"
     report.add("limit", "agrees" if 2 * near >= chosen.sum() else "note", worst, text)
 
     # a point and a very wide target show whether the state has the level that the run gives it
     for j, word in ((0, "one point"), (len(DEVIATIONS) - 1, f"deviation {DEVIATIONS[-1]:g}")):
-        last = read.errors[-3:, j]
+        last, order = read.errors[-3:, j], order_of(read.local[:, j])
         seen = j == 0 or 5 * first < DEVIATIONS[-1]  # wide against the first level
-        if good[j] and seen and len(last) == 3 and last[-1] > OFF_LEVEL and np.all(last[-1] > 0.7 * last[:-1]):
+        if good[j] and seen and last[-1] > OFF_LEVEL and order is not None and order.below(0.5):
             tail = ", ".join(f"{e:.3g}" for e in last)
             text = (
                 f"a target of {word} keeps relative W2 {tail} at N = {', '.join(f'{n:g}' for n in read.steps[-3:])}{where}"
