@@ -41,7 +41,7 @@ SPOT = Spot(
 
 
 def compute(parameters, progress):
-    """Rows ``mean`` and ``share`` (per step, and bin) for the first and for all trajectories; ``path`` and ``image`` of one."""
+    """Rows ``mean`` and ``share`` (per step, and bin) for the first and all trajectories; ``path`` and ``image`` of one."""
     import numpy as np
 
     from exactdiffusion import Noise, samplers, schedules
