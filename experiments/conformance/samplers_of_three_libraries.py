@@ -16,9 +16,9 @@ CAPTION = (
     "Of 572 settings of the samplers of three libraries most do what they declare; 95 differ, most often in where "
     "their grid ends. Verdicts from the exact law of the output on Gaussian targets: every scheduler of diffusers, "
     "every sampler of k-diffusion, and smalldiffusion, over grids, final levels, predictions, orders and variants. "
-    "Left: order at which the law nears its limit, at up to 160 steps, each mark a setting (moved sideways by "
-    "library). The table names settings, verdicts and causes; a verdict speaks of its settings, steps and targets "
-    "only."
+    "Left: order at which the law nears its limit, at up to 160 steps, to a quarter; area: number of settings (moved "
+    "sideways by library). The table names settings, verdicts and causes; a verdict speaks of its settings, steps and"
+    " targets only."
 )
 PAPER = ("", "", "own")
 PARAMETERS = {"libraries": ["diffusers", "k_diffusion", "smalldiffusion"], "steps": [5, 10, 20, 40, 80, 160]}
@@ -213,6 +213,8 @@ def compute(parameters, progress):
 
 def draw(table, parameters):
     """Measured against declared order, and how many settings of each library have which verdict."""
+    from collections import Counter
+
     figure, (left, right) = panels(2, 2.9)
 
     # measured against declared order
@@ -221,11 +223,13 @@ def draw(table, parameters):
     left.annotate("line: measured = declared", (2.35, 1.2), fontsize=7)
     for k, library in enumerate(libraries):
         rows = [r for r in table if r["target"].startswith(library + ":") and r["declared"] and r["order"] is not None]
-        points = [(r["declared"], r["order"]) for r in rows if r["order"] == r["order"] and abs(r["order"]) < 9]
-        if points:
-            x = [float(p[0]) + 0.18 * (k - 1) for p in points]
-            marks = {**curve_style(k + 3), "linestyle": "none", "markersize": 3.5}
-            left.plot(x, [p[1] for p in points], **marks, label=library)
+        found = Counter((float(r["declared"]), round(4 * r["order"]) / 4) for r in rows if r["order"] == r["order"])
+        places = [(x + 0.2 * (k - 1), y, count) for (x, y), count in found.items() if abs(y) < 9]
+        if places:
+            x, y, count = zip(*places)
+            colour = curve_style(k + 3)["color"]
+            left.scatter(x, y, s=[4 * c for c in count], color=colour, alpha=0.75, linewidths=0)
+            left.plot([], [], "o", color=colour, label=library)
     left.set(xlabel="declared order", ylabel="measured order", xticks=[1, 2, 3, 4])
     title(left, "most lie on the line or above it, few fall short")
 

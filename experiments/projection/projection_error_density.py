@@ -32,7 +32,7 @@ PARAMETERS = {
 }
 QUICK = {"trajectories": 300}
 SPOT = Spot(
-    {"trajectories": 50},
+    {"trajectories": 50, "shown": []},
     keys=("kind", "trajectories", "i", "bin"),
     rtol={"sigma": 1e-12, "eta": 1e-6, "share": 1e-6},
     cause="last bits of BLAS differ between processors and batch sizes and grow along a trajectory",
@@ -41,7 +41,7 @@ SPOT = Spot(
 
 
 def compute(parameters, progress):
-    """Rows ``mean`` and ``share`` (per step, and bin) for the first and for all trajectories; ``path`` and images of one."""
+    """Rows ``mean`` and ``share`` (per step, and bin) for the first and all trajectories; ``path`` and ``image`` of one."""
     import numpy as np
 
     from exactdiffusion import Noise, samplers, schedules
@@ -70,12 +70,14 @@ def compute(parameters, progress):
             rows += [{"kind": "share", **row, "bin": b, "share": float(s)} for b, s in enumerate(shares) if s]
 
         # one trajectory, some of its states as pictures
-        row = {"kind": "path", "trajectories": 1, "i": i, "sigma": sigma, **blank, "bin": -1, "eta": float(eta[0])}
+        row = {"trajectories": 1, "i": i, "sigma": sigma, **blank, "bin": -1, "eta": float(eta[0])}
+        rows.append({"kind": "path", **row})
         if i in parameters["shown"]:
             scale = float(np.abs(state[0]).max())
             pictures = {"state": (state[0], scale), "answer": (answer[0], 1.0), "nearest": (nearest[0], 1.0)}
-            row |= {name: coded(image, end, -end) for name, (image, end) in pictures.items()}
-        rows.append(row)
+            rows.append(
+                {"kind": "image", **row} | {name: coded(image, end, -end) for name, (image, end) in pictures.items()}
+            )
     return rows
 
 
@@ -102,7 +104,7 @@ def draw(table, parameters):
     path = [r for r in table if r["kind"] == "path"]
     values = [r["eta"] if r["eta"] > 10**low else float("nan") for r in path]
     density.plot(sigma, values, color=orange, linestyle=(0, (4, 2)), label="one trajectory")
-    marked = [r for r in path if r["state"]]
+    marked = [r for r in table if r["kind"] == "image"]
     density.plot(
         [r["sigma"] for r in marked], [max(r["eta"], 1.2 * 10**low) for r in marked], "o", color=orange, markersize=3
     )
