@@ -452,16 +452,13 @@ def howto_page():
     """The worked examples of ``experiments/howto``: each script whole, under the first sentence of its docstring."""
     lines = [
         *heading("Worked examples"),
-        "Each is a script of the repository, which prints what the comment in it says. The tests run them.",
+        "Each is a script of the repository that runs as it stands.",
         "",
     ]
     for path in sorted((ROOT / "experiments" / "howto").glob("[!_]*.py")):
         first = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))).split("\n\n")[0]
-        title, end, rest = " ".join(first.split()).partition("? ") if "? " in first else (first, "", "")
-        lines += [
-            *heading(esc(title + end.strip() if end else " ".join(first.split())), "-"),
-            *([esc(rest), ""] if rest else []),
-        ]
+        title, _, rest = " ".join(first.split()).partition("? ")
+        lines += [*heading(esc(title + "?" if rest else title.rstrip(".")), "-"), *([esc(rest), ""] if rest else [])]
         lines += [f".. literalinclude:: /../experiments/howto/{path.name}", "   :language: python", ""]
         lines += [f"Run it: ``python experiments/howto/{path.name}``.", ""]
     return lines
