@@ -225,9 +225,6 @@ def statement_page(s, entry, paths, planted, pictures, run):
     authors, title, where = PAPERS[s.paper]
     name = long_ref(s.ref)
     lines = [
-        *(
-            [f".. index:: ! single: {name.replace(';', ',')}", ""] if name else []
-        ),  # a search for the number finds the page first
         f".. _statement-{s.key.replace('/', '-').replace('_', '-')}:",
         "",
         *heading(esc(f"{name}: {s.title}" if name else s.title)),
