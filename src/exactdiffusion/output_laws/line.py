@@ -1372,14 +1372,7 @@ def _piecewise(law, values):
 
 @dataclass(frozen=True)
 class Study:
-    """Result of :func:`study`: ``divergences`` (each a :class:`Measured`) and the finer ``propagation``.
-
-    Examples
-    --------
-    >>> found = study(GaussianMixture(None, [[0.0]], 1.0), ed.schedules.vp_linear(8, eps=1e-3), "ddpm")
-    >>> found.divergences.kl.error < 1e-12, found.propagation.mass_error < 1e-12
-    (True, True)
-    """
+    """Result of :func:`study`: ``divergences`` (each a :class:`Measured`) and the finer ``propagation``."""
 
     divergences: Divergences
     propagation: Propagation

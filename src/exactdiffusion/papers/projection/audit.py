@@ -890,13 +890,7 @@ def _summary(values):
 
 
 def load_function(text: str) -> Callable[..., Any]:
-    """The denoiser that ``MODULE:FUNCTION`` or ``FILE.py:FUNCTION`` names; modules of the current folder are found.
-
-    Examples
-    --------
-    >>> load_function("operator:truediv")(1.0, 4.0)  # any function of two arguments
-    0.25
-    """
+    """The denoiser that ``MODULE:FUNCTION`` or ``FILE.py:FUNCTION`` names; modules of the current folder are found."""
     function, _ = _load_function("fn", text, "MODULE:FUNCTION, FILE.py:FUNCTION or 'ideal'")
     try:
         inspect.signature(function).bind(0, 0)
