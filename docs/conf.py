@@ -30,6 +30,7 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_show_copyright = False
+html_search_scorer = str(HERE / "_ext" / "scorer.js")  # Sphinx asks for a path from where it is run
 html_show_search_summary = False  # summaries are fetched, and a page that is opened from disk may fetch nothing
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False

@@ -94,18 +94,22 @@ def of_theory(path):
 
 
 def drawn_by(statements):
-    """Key of a statement -> figures whose experiment uses its function, read from the source."""
+    """Key of a statement -> figures that show it: the experiment uses its function, or its docstring its name or number."""
     found = {}
     for module in figures.experiments().values():
-        tree = ast.parse(inspect.getsource(module))
+        # names that the source takes from the modules of statements
+        source = inspect.getsource(module)
+        tree = ast.parse(source)
         used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("exactdiffusion.statements"):
                 used |= {alias.name for alias in node.names}
+        imported = source.replace("statements import ", "statements.")
+
         for s in statements:
-            if s.name in used and f"statements.{s.module.rpartition('.')[2]}" in inspect.getsource(module).replace(
-                "statements import ", "statements."
-            ):
+            uses = s.name in used and f"statements.{s.module.rpartition('.')[2]}" in imported
+            number = long_ref(s.ref) if s.paper == module.GROUP and re.fullmatch(r"\w+ [\d.]+", s.ref) else s.name
+            if uses or re.search(rf"\b({s.name}|{re.escape(number)}(?!\.?\d))\b", module.__doc__):
                 found.setdefault(s.key, []).append(module)
     return found
 
@@ -221,9 +225,6 @@ def statement_page(s, entry, paths, planted, pictures, run):
     authors, title, where = PAPERS[s.paper]
     name = long_ref(s.ref)
     lines = [
-        *(
-            [f".. index:: ! single: {name.replace(';', ',')}", ""] if name else []
-        ),  # a search for the number finds the page first
         f".. _statement-{s.key.replace('/', '-').replace('_', '-')}:",
         "",
         *heading(esc(f"{name}: {s.title}" if name else s.title)),
@@ -250,7 +251,7 @@ def statement_page(s, entry, paths, planted, pictures, run):
         "",
     ]
     if pictures:
-        lines += [*heading("Figures that use it", "-")]
+        lines += [*heading("Figures that show it", "-")]
         for module in pictures:
             lines += [f".. figure:: ../../../../figures/{module.NAME}.png", f"   :alt: {module.NAME}", "   :width: 100%", ""]
             lines += [f"   {esc(gallery.caption(module))} (``exactdiffusion figures {module.NAME}``)", ""]
@@ -358,7 +359,8 @@ def findings_of(found, paper=None):
 def paper_title(paper):
     """The short name of a paper and its authors, for the navigation."""
     names = re.split(r",| & |;", PAPERS[paper][0])
-    return f"{paper.replace('_', ' ')}: {PAPERS[paper][0] if len(names) < 3 else names[0] + ' et al.'}"
+    lead = "Tweedie's formula" if paper == "foundations" else PAPERS[paper][0] if len(names) < 3 else names[0] + " et al."
+    return f"{paper.replace('_', ' ')}: {lead}"
 
 
 def paper_page(paper, statements, entries, found):
@@ -447,16 +449,13 @@ def howto_page():
     """The worked examples of ``experiments/howto``: each script whole, under the first sentence of its docstring."""
     lines = [
         *heading("Worked examples"),
-        "Each is a script of the repository, which prints what the comment in it says. The tests run them.",
+        "Each is a script of the repository that runs as it stands.",
         "",
     ]
     for path in sorted((ROOT / "experiments" / "howto").glob("[!_]*.py")):
         first = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))).split("\n\n")[0]
-        title, end, rest = " ".join(first.split()).partition("? ") if "? " in first else (first, "", "")
-        lines += [
-            *heading(esc(title + end.strip() if end else " ".join(first.split())), "-"),
-            *([esc(rest), ""] if rest else []),
-        ]
+        title, _, rest = " ".join(first.split()).partition("? ")
+        lines += [*heading(esc(title + "?" if rest else title.rstrip(".")), "-"), *([esc(rest), ""] if rest else [])]
         lines += [f".. literalinclude:: /../experiments/howto/{path.name}", "   :language: python", ""]
         lines += [f"Run it: ``python experiments/howto/{path.name}``.", ""]
     return lines
