@@ -15,12 +15,13 @@ def _drawn(width=3.25, title=8.0):
         figure, axes = new_figure(width, 2.4)
         lines = [axes.plot([5, 10, 20], [0.4, 0.2, end])[0] for end in (0.1, 0.101, 0.102)]
         axes.set_title("error", fontsize=title)
+        axes.tick_params(labelsize=8.0)
     return figure, axes, lines
 
 
 def test_the_smallest_type_is_found_as_printed():
     figure, axes, _ = _drawn()
-    assert print_style.check_sizes(figure) == 8.0  # ticks of the style
+    assert print_style.check_sizes(figure) == 8.0  # the ticks
     axes.text(10, 0.3, "note", fontsize=6.4)
     with pytest.raises(ValueError, match=r"figure: got 'note'; .* this has 6\.4 pt, draw it with fontsize 6\.5"):
         print_style.check_sizes(figure)
