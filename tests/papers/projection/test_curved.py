@@ -214,6 +214,29 @@ def test_turns_are_one_gap_apart():
     assert np.linalg.norm(sides[0] - sides[1], axis=1) == pytest.approx(ROLL.gap)
 
 
+# -- the reach -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("law", [Stiefel(2, 4), ROLL], ids=["O(2)", "roll"])
+def test_projection_jumps_no_nearer_than_the_reach(law):
+    """Segments between points, halved to where the projection jumps, on the sets whose ties have codimension one."""
+    rng = np.random.default_rng(11)
+    one = law.project(rng.normal(0, 3, (4000, law.dim)))
+    two = law.project(one + law.reach * rng.normal(0, 2, one.shape))
+    first, second = law.project(one), law.project(two)
+    for _ in range(45):
+        middle = 0.5 * (one + two)
+        found = law.project(middle)
+        left = (np.linalg.norm(found - first, axis=1) < np.linalg.norm(found - second, axis=1))[:, None]
+        one, two = np.where(left, middle, one), np.where(left, two, middle)
+        first, second = np.where(left, found, first), np.where(left, second, found)
+    jumps = np.linalg.norm(first - second, axis=1) > 1e-3
+    distance = law.distance(one[jumps])
+    assert len(distance) > 50
+    assert np.min(distance) >= law.reach * (1 - 1e-9)
+    assert np.min(distance) <= law.reach * 1.1
+
+
 # -- the search ------------------------------------------------------------------------------------------------------------
 
 
@@ -244,6 +267,9 @@ def test_edges_keep_eta():
         ("dim", lambda: RevolutionTori(1.0, 0.6, 5, 2)),
         ("sigma", lambda: TORUS.denoise(np.zeros((1, 7)), 0.0)),
         ("x", lambda: TORUS.project(np.zeros((1, 6)))),
+        ("sigma", lambda: ROLL.denoise(np.zeros((2, 5)), [0.1, 0.2, 0.3])),
+        ("sigma", lambda: worst_error(ROLL, 1e-9, 1.2)),
+        ("x", lambda: ROLL.distance(np.full((1, 5), 1e101))),
         ("nu", lambda: worst_error(TORUS, 0.1, 0.9)),
         ("law", lambda: worst_error(RevolutionTori(1.0, 0.6, 3), 0.1, 1.2)),
         ("law", lambda: worst_error(Stiefel(2, 4), 0.1, 1.2)),

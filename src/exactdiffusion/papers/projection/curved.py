@@ -341,7 +341,7 @@ class SwissRoll(_Curved):
 
     Examples
     --------
-    The start of the curve is at the angle 0 and one gap above the circle's tangent point:
+    The curve starts one gap below the point of the circle at the angle 0:
 
     >>> roll = SwissRoll(2.0, 2, 3.0, 5)
     >>> roll.reach, roll.project([[1 / np.pi, -2.0, 1.0, 0.0, 0.4]]).round(6).tolist()
@@ -491,7 +491,7 @@ def worst_error(
     Parameters
     ----------
     law : RevolutionTori, Stiefel or SwissRoll
-    sigma : float > 0
+    sigma : float >= 1e-6 reach
     nu : float >= 1
     starts, seed : int
 
@@ -511,7 +511,7 @@ def worst_error(
     >>> worst_error(torus, 0.4 / 8, 1.2).eta > 0.999  # beside the centre of the hole, which no continuous denoiser survives
     True
     """
-    sigma, nu = scalar("sigma", sigma, low=0, low_open=True), scalar("nu", nu, low=1)
+    sigma, nu = scalar("sigma", sigma, low=_LEAST_LEVEL * law.reach), scalar("nu", nu, low=1)
     starts = integer("starts", starts, low=2)
     if law.dim == law.used:
         fail("law", law.dim, f"a dimension above {law.used}: the search lets the other coordinates fill up the distance")
