@@ -21,6 +21,7 @@ _NAMES = {
     "Subspace": "laws",
     "Torus": "laws",
     "audit": "papers.projection.audit",
+    "compare": "studies.results",
     "plot": "studies.plot",
     "report": "studies.report",
     "sweep": "studies.sweep",

@@ -276,10 +276,12 @@ def _sweep(args):
     _table([sweep.SUMMARY, *sweep.summary(result.rows)])
     pairs = result.compare()
     if pairs.pairs:
-        print(f"\npaired differences, first minus second\n{pairs}\n")
+        print(f"\npaired differences, {pairs}")
+    if len({row["steps"] for row in result.rows}) > 2:
+        print(f"\nslopes of the error against N, log-log: {result.slopes()}")
     if result.refused:
         print(f"{len(result.refused)} combinations left out, the first: {result.refused[0]['reason']}")
-    print(f"{result.computed} computed, {result.reused} reused")
+    print(f"\n{result.computed} computed, {result.reused} reused")
     for path in (result.table, result.timings, result.provenance):
         print(path)
     return 0

@@ -11,7 +11,7 @@ import pytest
 import exactdiffusion as ed
 from exactdiffusion import GaussianMixture, Noise, samplers, schedules
 from exactdiffusion._core.paths import experiments_dir
-from exactdiffusion.studies import comparison, metrics, sweep
+from exactdiffusion.studies import _tables, comparison, metrics, sweep
 
 GAUSSIAN = GaussianMixture([1.0], [[0.5, -0.2]], 0.3)
 MODES = GaussianMixture(None, [[-1.0, 0.0], [1.0, 0.5], [0.0, 2.0]], 0.02)
@@ -186,6 +186,34 @@ def test_seeds_are_the_pairs_of_an_empirical_distance():
     assert "two or more" in alone.verdict
 
 
+def test_stored_folder_gives_the_same_comparison(tmp_path):
+    job = {"target": {"modes": MODES}, "sampler": ["ddim", "heun"], "steps": [10, 20], "out": tmp_path, **JOB}
+    done = ed.sweep(**job)
+    assert ed.compare(tmp_path).pairs == ed.compare(str(tmp_path)).pairs == done.compare().pairs
+    assert {p.how for p in done.compare().pairs} == {"pairs of starts, bootstrap-t"}
+
+    # records of another sweep into the same folder are not mixed in
+    other = ed.sweep(**{**job, "sampler": ["ddim"], "samples": 30})
+    assert ed.compare(tmp_path).pairs == other.compare().pairs == []
+    path = next(p for p in (tmp_path / "records").rglob("*.json") if '"samples": 30' in p.read_text())
+    path.write_text(path.read_text().replace('"squares": [\n  ', '"squares": [\n  -'))
+    with pytest.raises(ValueError, match=r"dir: .*nonnegative numbers as squares"):
+        ed.compare(tmp_path)
+    with pytest.raises(ValueError, match=r"squares .*: got 1; expected one entry for each of the 4 rows"):
+        comparison.compare(other.rows, [None])
+
+
+def test_few_starts_are_said_to_be_few():
+    """With 10 starts DPM-Solver++ seems nearer in 20 steps, with 500 Heun is: the start that carries the error is rare."""
+    done = ed.sweep(target=MODES, sampler=["ddim", "heun"], steps=10, **{**JOB, "samples": 10})
+    assert "20 starts only: a rare one that carries the error may be missing; 100 or more would do" in repr(done.compare())
+
+
+def test_equal_names_keep_their_digests():
+    table = [("target", "sampler"), ("a@0123", "f@0a0a"), ("a@0123", "f@0b0b")]
+    assert _tables.in_short(table, 1) == ("target a", [("sampler",), ("f@0a0a",), ("f@0b0b",)])
+
+
 def test_values_within_the_band_of_exact_draws_are_said_to_be():
     done = ed.sweep(target="two_moons", sampler=["ddim", "heun"], steps=40, seeds=3, samples=40, exact_draws=60)
     pair = done.compare().pairs[0]
@@ -229,6 +257,10 @@ def test_worked_example_separates_all_three_at_every_number_of_steps():
 # ------------------------------------------------------------------------------------------------ results
 
 
+def short(law):
+    return type(law).__name__
+
+
 def test_result_shows_itself(monkeypatch):
     done = ed.sweep(target=GAUSSIAN, sampler=["ddim", "heun"], steps=[5, 10, 20], seeds=1, samples=10)
     assert len(repr(done)) < 160
@@ -238,7 +270,11 @@ def test_result_shows_itself(monkeypatch):
     assert "closed form" in html
     figure = done.plot()
     assert len(figure.axes) == 1
+    assert figure._repr_png_().startswith(b"\x89PNG")
     orders = done.slopes()
+    assert repr(orders).splitlines()[0] == f"target {short(GAUSSIAN)}, metric w2, schedule vp_linear"
+    assert len(repr(orders).splitlines()) == 4
+    assert "<table>" in orders._repr_html_()
     assert all(o.slope.low < o.slope.slope < o.slope.high and (o.first, o.last) == (5, 20) for o in orders)
 
     import builtins

@@ -15,12 +15,14 @@ import numpy as np
 from .._core.typing import ArrayLike, Row
 from .._core.validation import fail, integer, no_mask
 from ..distances.rates import t_interval
+from ._tables import html_table, in_short, text_table
 
 __all__ = ["Comparison", "Pair", "compare", "root_interval"]
 
 _RESAMPLES = 999
 _BLOCK = 1 << 22  # numbers that are resampled at once
 _EXACT = ("quadrature", "rounding")
+_FEW = 100  # starts below which a heavy tail is likely to be unseen, and no interval can be relied on
 
 
 def root_interval(
@@ -121,7 +123,13 @@ class Pair:
 
     ``low`` and ``high`` are the 95 % interval of this one difference (None with a single seed); ``needed`` is the number of
     samples that would separate the two, None where they are separated or nothing is known; ``how`` says how it was measured,
-    and ``note`` that both lie within the band of exact draws.
+    and ``note`` what to know beside it: that both lie within the band of exact draws, or that the starts are few.
+
+    Examples
+    --------
+    >>> pair = Pair("t", "s", "coupled", "steps", 5, "ddim", "heun", 0.2, -0.1, 0.5, 200, 450, "pairs of starts")
+    >>> pair.separated, pair.verdict
+    (False, 'not separated; about 450 samples would')
     """
 
     target: str
@@ -188,37 +196,14 @@ class Comparison:
     def __repr__(self):
         if not self.pairs:
             return "Comparison: no two samplers at equal steps or calls"
-        return text_table(self.rows())
+        shared, table = in_short(self.rows(), 3)
+        return f"first minus second; {shared}\n{text_table(table)}"
 
     def _repr_html_(self):
-        return html_table(self.rows())
-
-
-def text_table(rows: Sequence[Sequence[str]]) -> str:
-    r"""Columns aligned by spaces.
-
-    Examples
-    --------
-    >>> text_table([("a", "b"), ("long", "1")])
-    'a     b\nlong  1'
-    """
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    return "\n".join("  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in rows)
-
-
-def html_table(rows: Sequence[Sequence[str]]) -> str:
-    """A table of HTML, its first row the head.
-
-    Examples
-    --------
-    >>> html_table([("a",), ("<1>",)])
-    '<table><thead><tr><th>a</th></tr></thead><tbody><tr><td>&lt;1&gt;</td></tr></tbody></table>'
-    """
-    from html import escape
-
-    head, *body = [[escape(str(text)) for text in row] for row in rows]
-    lines = "".join("<tr>" + "".join(f"<td>{text}</td>" for text in row) + "</tr>" for row in body)
-    return f"<table><thead><tr>{''.join(f'<th>{t}</th>' for t in head)}</tr></thead><tbody>{lines}</tbody></table>"
+        if not self.pairs:
+            return f"<p>{self!r}</p>"
+        shared, table = in_short(self.rows(), 3)
+        return f"<p>first minus second; {shared}</p>{html_table(table)}"
 
 
 def compare(rows: Sequence[Row], squares: Sequence[Any] | None = None) -> Comparison:
@@ -240,6 +225,11 @@ def compare(rows: Sequence[Row], squares: Sequence[Any] | None = None) -> Compar
     -------
     Comparison
 
+    Raises
+    ------
+    ValueError
+        for ``squares`` of another length than ``rows``.
+
     Examples
     --------
     >>> done = ed.sweep(target="gaussian", sampler=["ddim", "heun"], steps=[10, 20], seeds=1, samples=10)
@@ -247,6 +237,8 @@ def compare(rows: Sequence[Row], squares: Sequence[Any] | None = None) -> Compar
     [('steps', 10, True), ('steps', 20, True), ('calls', 20, True)]
     """
     squares = [None] * len(rows) if squares is None else squares
+    if len(squares) != len(rows):
+        fail("squares (its length)", len(squares), f"one entry for each of the {len(rows)} rows, None where there is none")
 
     # cells of each sampler: (N -> seed -> (row, squares)), per setting
     settings: dict[tuple, dict[str, dict[int, dict[int, tuple]]]] = {}
@@ -282,7 +274,7 @@ def _matches(first, second):
 
 
 def _measured(one, other, samples):
-    """(difference, low, high, samples, needed, how) over the seeds that both have; None without one."""
+    """(difference, low, high, samples, needed, how, note) over the seeds that both have; None without one."""
     seeds = sorted(set(one) & set(other))
     if not seeds:
         return None
@@ -293,13 +285,18 @@ def _measured(one, other, samples):
     if None not in lengths[0] and lengths[0] == lengths[1]:
         value, low, high = root_interval(*(np.concatenate([its for _, its in cells]) for cells in (ours, theirs)))
         n = sum(lengths[0])
-        return value, low, high, n, _needed(value, low, high, n), "pairs of starts, bootstrap-t"
+        few = (
+            None
+            if n >= _FEW
+            else f"{n} starts only: a rare one that carries the error may be missing; {_FEW} or more would do"
+        )
+        return value, low, high, n, _needed(value, low, high, n), "pairs of starts, bootstrap-t", few
 
     # exact values
     if all(row["interval"] in _EXACT and row["rung"] in ("closed form", "one dimension") for row, _ in (ours[0], theirs[0])):
         (a, _), (b, _) = ours[0], theirs[0]
         value = a["value"] - b["value"]
-        return value, a["lower"] - b["upper"], a["upper"] - b["lower"], samples, None, "exact output laws"
+        return value, a["lower"] - b["upper"], a["upper"] - b["lower"], samples, None, "exact output laws", None
 
     # seeds as pairs; both may score as exact draws do
     n = samples * len(seeds)

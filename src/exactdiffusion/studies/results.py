@@ -15,6 +15,9 @@ from .._core import files
 from .._core.typing import ArrayLike, Row, StrPath
 from .._core.validation import choice, fail, no_mask, scalar
 from ..distances.rates import Slope, fit_slope
+from ._tables import html_table, in_short, text_table
+from .comparison import Comparison
+from .comparison import compare as _compare
 from .metrics import _band_share
 
 __all__ = [
@@ -26,13 +29,16 @@ __all__ = [
     "ROUNDING",
     "Curve",
     "Order",
+    "Orders",
     "Point",
     "Results",
     "check_format",
+    "compare",
     "curves",
     "load",
     "median_interval",
     "select",
+    "squares_of",
 ]
 
 #: abscissa -> (label of the axis, field of a `Point`)
@@ -164,6 +170,47 @@ class Order:
     __repr__ = __str__
 
 
+class Orders(list):
+    """The orders of the curves of a sweep, a list of `Order`; it prints as a table.
+
+    Examples
+    --------
+    >>> done = ed.sweep(target="gaussian", sampler=["ddim", "heun"], steps=[5, 10, 20], seeds=1, samples=10)
+    >>> done.slopes()
+    target gaussian, metric w2, schedule vp_linear
+    sampler  slope  95 % interval   fitted over
+    ddim     -0.90  [-1.11, -0.70]  N = 5 to 20
+    heun     -1.38  [-2.80, 0.03]   N = 5 to 20
+    >>> done.slopes()[0].slope.n
+    3
+    """
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """Head and rows of the table, as text."""
+        out: list[tuple[str, ...]] = [("target", "metric", "schedule", "sampler", "slope", "95 % interval", "fitted over")]
+        for order in self:
+            name = (order.curve.target, order.curve.metric, order.curve.schedule, order.curve.sampler)
+            if order.slope is None:
+                out.append((*name, "-", "-", f"none: {order.why}"))
+            else:
+                ends = f"[{order.slope.low:.2f}, {order.slope.high:.2f}]"
+                axis = "N" if order.x == "steps" else order.x
+                out.append((*name, f"{order.slope.slope:.2f}", ends, f"{axis} = {order.first:g} to {order.last:g}"))
+        return out
+
+    def __repr__(self):
+        if not self:
+            return "Orders: no curves"
+        shared, table = in_short(self.rows(), 3)
+        return f"{shared}\n{text_table(table)}" if shared else text_table(table)
+
+    def _repr_html_(self):
+        if not self:
+            return f"<p>{self!r}</p>"
+        shared, table = in_short(self.rows(), 3)
+        return f"<p>{shared}</p>{html_table(table)}"
+
+
 @dataclass(frozen=True)
 class Curve:
     """The points of one (target, metric, sampler, schedule, samples, start), by increasing number of steps."""
@@ -273,6 +320,65 @@ def load(folder: StrPath) -> Results:
         row["seconds"] = times.get(tuple(row[name] for name in _KEY))
         whole.append({name: row.get(name) for name in COLUMNS})
     return Results(folder, whole, _provenance(folder))
+
+
+def compare(dir: StrPath) -> Comparison:
+    """Every two samplers of a stored sweep, paired, at equal steps and at equal calls: see `comparison.compare`.
+
+    Parameters
+    ----------
+    dir : path
+        A folder that ``sweep(..., out=DIR)`` or ``exactdiffusion sweep --out DIR`` wrote.
+
+    Raises
+    ------
+    ValueError
+        Naming the folder: it is missing, holds no sweep, or a record of it is damaged.
+
+    Examples
+    --------
+    >>> job = {"target": "gaussian", "sampler": ["ddim", "heun"], "steps": [10, 20], "seeds": 1, "samples": 10}
+    >>> _ = ed.sweep(**job, out="results")
+    >>> compare("results")
+    first minus second; target gaussian, schedule vp_linear, metric w2
+    at equal  first  second  difference  95 % interval     verdict
+    steps 10  ddim   heun    0.131       [0.131, 0.131]    heun scores less
+    steps 20  ddim   heun    0.0845      [0.0845, 0.0845]  heun scores less
+    calls 20  ddim   heun    0.0297      [0.0297, 0.0297]  heun scores less
+    """
+    found = load(dir)
+    return _compare(found.rows, squares_of(found))
+
+
+#: No record is longer; a longer file under ``records/`` was not written by a sweep.
+MOST_BYTES = 1 << 20
+
+
+def squares_of(results: Results) -> list[list[float] | None]:
+    """For every row of a folder the squared distances of its starts, read from its records (metric ``coupled``), or None.
+
+    Examples
+    --------
+    >>> job = {"target": "rings", "sampler": "ddim", "steps": 4, "seeds": 1, "samples": 9, "metric": "coupled"}
+    >>> done = ed.sweep(**job, out="results")
+    >>> squares_of(load("results")) == done.squares
+    True
+    """
+    # records of the values that the table holds; other ones are of other sweeps into this folder
+    wanted = {(*(row[name] for name in _KEY), row["value"]): i for i, row in enumerate(results.rows)}
+    found: list[list[float] | None] = [None] * len(results.rows)
+    for path in sorted((results.folder / "records").glob("*/*.json")):
+        if path.stat().st_size > MOST_BYTES:
+            continue
+        record = files.read_json(path)
+        row = wanted.get(tuple(record.get(name) for name in (*_KEY, "value")))
+        squares = record.get("squares")
+        if row is None or squares is None:
+            continue
+        if not isinstance(squares, list) or not all(type(s) is float and 0 <= s < math.inf for s in squares):
+            fail("dir", str(results.folder), f"a list of nonnegative numbers as squares in {path.name}")
+        found[row] = squares
+    return found
 
 
 def _number(folder, file, row, column, value, kinds, *, empty):

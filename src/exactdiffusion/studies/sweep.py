@@ -33,10 +33,11 @@ from .._core.progress import progress
 from .._core.provenance import commit, provenance, source_digest, versions
 from .._core.typing import Array, Row, StrPath
 from .._core.validation import choice, fail, integer
-from .comparison import Comparison, compare, html_table
+from ._tables import html_table, in_short
+from .comparison import Comparison, compare
 from .metrics import METRICS, Run, _central_band, _fitting_runs, as_metric, refuse
 from .objects import OBJECTS, WithData, data_digest, labels, law_from
-from .results import FORMAT, Curve, Order, check_format, curves
+from .results import FORMAT, MOST_BYTES, Curve, Orders, check_format, curves
 
 __all__ = [
     "COLUMNS",
@@ -59,8 +60,6 @@ __all__ = [
 
 #: Most cells of one sweep.
 MOST_CELLS = 1_000_000
-#: No record is longer; a longer file under ``records/`` was not written here.
-MOST_BYTES = 1 << 20
 
 # -- specifications: NAME[:PARAMETER=VALUE] or MODULE:FUNCTION[:PARAMETER=VALUE] --------------------------------------------
 
@@ -608,8 +607,11 @@ class Sweep:
     ('w2', 6, None)
     >>> done
     Sweep(6 rows: 1 target, 2 samplers, 1 schedule, 3 step counts, 1 seed, metric w2; 6 computed, 0 reused)
-    >>> print(done.slopes()[0])
-    gaussian, ddim, vp_linear, w2: slope -0.90 [-1.11, -0.70] over N = 5 to 20
+    >>> done.slopes()
+    target gaussian, metric w2, schedule vp_linear
+    sampler  slope  95 % interval   fitted over
+    ddim     -0.90  [-1.11, -0.70]  N = 5 to 20
+    heun     -1.38  [-2.80, 0.03]   N = 5 to 20
     """
 
     rows: list
@@ -635,7 +637,8 @@ class Sweep:
 
     def _repr_html_(self):
         head = (*SUMMARY[:4], "metric", *SUMMARY[5:])
-        return html_table([head, *(tuple(map(str, line)) for line in summary(self.rows))])
+        shared, table = in_short([head, *(tuple(map(str, line)) for line in summary(self.rows))], 3)
+        return (f"<p>{shared}</p>" if shared else "") + html_table(table)
 
     def curves(self) -> list[Curve]:
         """The curves of the sweep: see `results.Curve`."""
@@ -643,17 +646,27 @@ class Sweep:
         whole = [{**row, "seconds": seconds} for row, seconds in zip(self.rows, times)]
         return curves(whole)
 
-    def slopes(self, x: Literal["steps", "calls", "seconds"] = "steps") -> list[Order]:
-        """The order of every curve with its 95 % interval and its range, or the reason why none can be fitted."""
-        return [curve.order(x) for curve in self.curves()]
+    def slopes(self, x: Literal["steps", "calls", "seconds"] = "steps") -> Orders:
+        """The order of every curve with its 95 % interval and its range, or the reason why none can be fitted: a table."""
+        return Orders(curve.order(x) for curve in self.curves())
 
     def plot(self, x: Literal["steps", "calls", "seconds"] = "steps") -> Any:
         """A matplotlib ``Figure`` of the curves, as `exactdiffusion.plot` draws a folder; a notebook shows it."""
+        import io
+
         from .figures import style
         from .plot import draw
 
         with style():
-            return draw(self.curves(), x)
+            figure = draw(self.curves(), x)
+
+        def png():
+            data = io.BytesIO()
+            figure.savefig(data, format="png")
+            return data.getvalue()
+
+        figure._repr_png_ = png  # a notebook asks for it
+        return figure
 
     def to_pandas(self) -> Any:
         """The rows as a ``pandas.DataFrame``; a ModuleNotFoundError says how to install pandas, which is no dependency."""
@@ -1172,7 +1185,7 @@ def _ray(groups, codes, scheduler, out, exact_draws):
 
 #: Head of the columns of `summary`.
 SUMMARY = (
-    *("target", "sampler", "schedule", "steps", "metric", "seeds", "mean", "sd", "lowest lower end"),
+    *("target", "sampler", "schedule", "steps", "metric", "seeds", "mean", "sd", "least lower end"),
     *("exact draws", "how it was measured"),
 )
 
@@ -1192,7 +1205,7 @@ def summary(rows: Sequence[Row]) -> Iterator[tuple]:
         groups.setdefault(tuple(row[k] for k in ("target", "sampler", "schedule", "steps", "metric")), []).append(row)
     for key, members in groups.items():
         values = np.array([m["value"] for m in members])
-        spread = values.std(ddof=1) if len(values) > 1 else math.nan
+        spread = f"{values.std(ddof=1):.2g}" if len(values) > 1 else "-"
         lower = [m["lower"] for m in members if m["lower"] is not None]
         mean, low, high = (members[0][f"exact_draws{end}"] for end in ("", "_low", "_high"))
         drawn = "-" if mean is None else "0" if high == 0 else f"{mean:.3g} [{low:.3g}, {high:.3g}]"
@@ -1208,7 +1221,7 @@ def summary(rows: Sequence[Row]) -> Iterator[tuple]:
             *key,
             len(members),
             f"{values.mean():.4g}",
-            f"{spread:.2g}",
+            spread,
             f"{min(lower):.4g}" if lower else "-",
             drawn,
             members[0]["rung"] + beside,
