@@ -192,6 +192,22 @@ def test_a_control_that_cannot_fail_is_an_error():
             check.refuted("a form", a, b, on="x")
 
 
+def test_sides_that_settle_a_control_or_a_ratio_are_refused():
+    check, collected = new()
+    for larger in (-math.inf, [1.0, -math.inf]):
+        with pytest.raises(ValueError, match=r"larger: got -inf; expected a bound that some number satisfies"):
+            check.control("hypothesis", 1.0, larger, on="x")
+        with pytest.raises(ValueError, match=r"larger: got -inf"):
+            check.refuted("a form", 1.0, larger, on="x")
+    for stated, tol in ((0.0, 0.0), (0.0, 1e-9), (-0.5, 0.0), (1e-9, 1e-9), (0.1, 0.2)):
+        with pytest.raises(ValueError, match=r"expected: got .*; expected a ratio above its tolerance"):
+            check.tight(stated, stated, tol=tol, cause="rounding", on="x")
+        with pytest.raises(ValueError, match=r"expected: got .*; expected a ratio above its tolerance"):
+            check.tight([0.5, stated], [0.5, stated], tol=tol, cause="rounding", on="x", of="a lemma")
+    assert not collected.records
+    check.control("hypothesis", math.inf, 1.0, on="an infinite divergence violates a finite bound")
+
+
 def test_hypothesis_is_reported_apart():
     check, collected = new()
     mask = check.hypothesis("unique", [True, False], on="x", required=False)

@@ -75,7 +75,13 @@ def test_slips_are_red(folder, capsys, slip):
     assert verify.verify([path]) == 0
     edit(path, *SLIPS[slip])
     assert verify.verify([path]) == 1
-    assert re.search(r"^mine/prop_slip .* FAILED$", capsys.readouterr().out, re.MULTILINE)
+    out = capsys.readouterr().out
+    assert re.search(r"^mine/prop_slip .* FAILED$", out, re.MULTILINE)
+
+    # headed by the file alone, and shown at the line of the check
+    assert "\nFAILED prop_slip.py::test_" in out
+    assert re.search(r"^prop_slip.py:\d+: in test_", out, re.MULTILINE)
+    assert "ledger.py" not in out
     page = path.with_suffix(".md").read_text(encoding="utf-8")
     assert "**Verdict: FAILED.**" in page
     assert "- **FAILED** on " in page
@@ -134,6 +140,8 @@ def test_a_folder_and_a_registered_package(folder, capsys, monkeypatch):
         ("verify ./absent.py", "names: got './absent.py'; expected an existing file"),
         ("verify ./plain.py", "names: got './plain.py'; expected a theory file, which sets STATEMENT"),
         ("verify ./mine.py --check", "check: got it with './mine.py'"),
+        ("verify ./broken.py", "names: got './broken.py'; expected a file that Python reads; broken.py:2: "),
+        ("verify ./slips/", "slips/broken.py:2: "),
         ("verify ./bare/", "names: got './bare/'; expected theory files in"),
         ("new theorem numpy", "name: got 'numpy'; expected a name that is free"),
         ("new theorem measured", "name: got 'measured'; expected a name that is free"),
@@ -146,11 +154,22 @@ def test_a_folder_and_a_registered_package(folder, capsys, monkeypatch):
 def test_refusals(folder, capsys, arguments, message):
     (folder / "plain.py").write_text("x = 1\n", encoding="utf-8")
     (folder / "bare").mkdir()
+    (folder / "slips").mkdir()
+    for place in (folder, folder / "slips"):
+        (place / "broken.py").write_text("STATEMENT = None\ndef test(:\n", encoding="utf-8")
     new.own_theorem("mine")
     assert cli.main(arguments.split()) == 2
     said = capsys.readouterr().err
     assert message in said
     assert said.count("\n") == 1
+
+
+def test_skipped_tests_are_explained(folder, capsys):
+    path = new.own_theorem("prop_skip")
+    with path.open("a", encoding="utf-8") as file:
+        file.write("\n\nimport pytest\n\n\n@pytest.mark.deep\ndef test_long(check):\n    pass\n")
+    assert verify.verify([path]) == 0
+    assert "1 test skipped: deep variant: run with --deep" in capsys.readouterr().out
 
 
 def test_papers_are_free_outside_the_package_only(folder):

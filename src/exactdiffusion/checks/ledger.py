@@ -433,9 +433,23 @@ class Check:
         ------
         ValueError
             The stated value of a ratio of the statement's own inequality is above 1. No measured/bound of a true inequality
-            is, so what was passed is one of its sides.
+            is, so what was passed is one of its sides. Or the stated value is within the tolerance of 0: a measured side
+            of 0 would pass, and says nothing about the bound.
+
+        Examples
+        --------
+        >>> check = Check(all_statements()[0], Collected())
+        >>> check.tight(0.5 * np.pi, 0.5 * 3.14159, tol=1e-5, cause="printed digits", on="a circle", of="half of pi")
+        >>> check.tight(0.0, 0.0, tol=1e-9, cause="rounding", on="nothing")
+        Traceback (most recent call last):
+            ...
+        ValueError: expected: got 0.0; expected a ratio above its tolerance 1e-09: a measured side of 0 would pass
         """
         m, e, tolerance = self._sides(measured, expected, tol)
+        if np.any(e <= tolerance):
+            least = int(np.argmin(e - tolerance))
+            wanted = f"a ratio above its tolerance {tolerance[least]:g}: a measured side of 0 would pass"
+            fail("expected", float(e[least]), wanted)
         if not of and self.statement.kind in ("tight", "upper", "lower") and np.any(e > 1 + np.minimum(tolerance, 1e-3)):
             fail("expected", float(e.max()), "a ratio measured / bound, at most 1: pass check.tight(measured / bound, ...)")
         ok = np.abs(m - e) <= tolerance
@@ -505,6 +519,18 @@ class Check:
         """Negative control: with ``dropped`` (a hypothesis, a term, a constant) the same inequality must FAIL somewhere.
 
         ``tol`` is the tolerance of the assertion under control, so that rounding cannot pass for a violation.
+
+        Raises
+        ------
+        ValueError
+            ``larger`` is minus infinity somewhere: every number violates that, whatever the hypothesis.
+
+        Examples
+        --------
+        >>> check = Check(all_statements()[0], Collected())
+        >>> check.control("(H1) X Gaussian", 1.2, 1.0, on="two atoms")
+        >>> check.collected.records[0].ratio
+        1.2
         """
         self._must_fail("control", dropped, smaller, larger, on, tol, detail)
 
@@ -516,6 +542,8 @@ class Check:
 
     def _must_fail(self, part, name, smaller, larger, on, tol, detail):
         small, large, tolerance = self._sides(smaller, larger, tol)
+        if np.any(large == -np.inf):
+            fail("larger", -math.inf, "a bound that some number satisfies: every number is above minus infinity")
         fails = self._violated(small, large, tolerance)
         self._file(
             part,
@@ -538,6 +566,9 @@ def _tolerance_class(cause):
         fail("cause", cause, f"one of {', '.join(TOLERANCES)}, as in 'rounding: 8 eps (|x| + R)'")
     return name, rest.strip()
 
+
+#: a failing check is shown at its own line, without the frames of this module
+__tracebackhide__ = True
 
 # ---------------------------------------------------------------------------------------------------- verdicts
 

@@ -19,6 +19,7 @@ import math
 import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -63,9 +64,16 @@ class _Collector:
 
     def __init__(self):
         self.collected = Collected()
+        self.skipped = Counter()
 
     def pytest_configure(self, config):
         config.stash[KEY] = self.collected
+
+    def pytest_runtest_logreport(self, report):
+        if report.skipped and isinstance(report.longrepr, tuple):
+            self.skipped[report.longrepr[2].removeprefix("Skipped: ")] += 1
+
+    pytest_collectreport = pytest_runtest_logreport
 
 
 def verify(
@@ -146,6 +154,8 @@ def verify(
         with _read_anew(own):
             code = _pytest(root, chosen, deep, quick, records, verbose, collector)
         collected = collector.collected
+        for reason, number in collector.skipped.items():
+            print(f"{number} test{'s' * (number != 1)} skipped: {reason}")
         run = {"deep": deep, "quick": quick, "selected": quick, "complete": not names}
 
     # print the verdicts
@@ -222,6 +232,7 @@ def _own(name, root):
             if not re.search(r"^STATEMENT\b", path.read_text(encoding="utf-8"), re.MULTILINE):
                 expectation = "a theory file, which sets STATEMENT; `exactdiffusion new theorem NAME` writes one"
                 raise ValueError(f"names: got {name!r}; expected {expectation}")
+            _compiled(name, path)
             return [path.resolve()]
         if looks_like_path and not path.is_absolute() and name.startswith("."):
             raise ValueError(f"names: got {name!r}; expected an existing file; `exactdiffusion new theorem NAME` writes one")
@@ -232,9 +243,23 @@ def _own(name, root):
     if folder is None:
         return []
     files = [f.resolve() for f in sorted(folder.rglob("*.py")) if re.search(r"^STATEMENT\b", f.read_text("utf-8"), re.M)]
+    for file in files:
+        _compiled(name, file)
     if not files:
         raise ValueError(f"names: got {name!r}; expected theory files in {folder}: Python files that set STATEMENT")
     return files
+
+
+def _compiled(name, path):
+    """Refuse a file with a slip of syntax by its place, in one line."""
+    try:
+        compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
+    except SyntaxError as error:
+        line = (error.text or "").strip()
+        wanted = f"a file that Python reads; {path}:{error.lineno}: {error.msg}" + (f", at: {line}" if line else "")
+        raise ValueError(f"names: got {name!r}; expected {wanted}") from None
+    except ValueError as error:  # a null byte, which older versions of Python report so
+        raise ValueError(f"names: got {name!r}; expected a file that Python reads ({error})") from None
 
 
 def _registered(name):
@@ -346,8 +371,14 @@ def _chosen(names, root):
 
 def _pytest(root, chosen, deep, quick, records, verbose, collector):
     args = [*map(str, chosen), "-q", "--no-header", "--import-mode=importlib", "-p", "no:cacheprovider"]
-    args += [f"--rootdir={root.parent}", "-c", str(Path(__file__).with_name("_pytest.ini"))]
+    # failures are headed with paths below the root, and modules are named after them: FOLDER.FILE for files of one's own,
+    # since FILE alone may be the name of a module that is loaded
+    own = not any(f.is_relative_to(root) for f in chosen)
+    base = Path(os.path.commonpath([f.parent for f in chosen])).parent if own else root.parent
+    args += [f"--rootdir={base}", "-c", str(Path(__file__).with_name("_pytest.ini"))]
     args += ["-p", "exactdiffusion.checks.pytest_plugin", "--no-verdict-table"]
+    # in a wheel the package is imported before its pytest plugin can be rewritten, which no check needs
+    args += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
     args += ["--deep"] * deep + ["--quick"] * quick + ["--tb=short"] * (not verbose)
     if records is not None:
         args.append(f"--records={Path(records).resolve()}")

@@ -196,6 +196,7 @@ def test_scalar_sigma(small):
         (lambda x, s: np.where(s[:, None] < 1, np.nan, 0 * x), r"at sigma = .* not finite in \d of 4 rows \(first: row"),
         (lambda x, s: "no", "returned str"),
         (lambda x, s: 1 / 0, "raised ZeroDivisionError at sigma"),
+        (lambda x: x, "raised TypeError at sigma .*fn is called with x .* and sigma$"),
         (lambda x, s: np.full_like(x, np.inf), "not finite in 4 of 4"),
         ("perfect", "fn: got 'perfect'"),
     ],

@@ -151,7 +151,12 @@ def audit(
             return equal.noised(1.0, sigma).denoise(x)
 
     if not callable(fn):
-        fail("fn", fn, "a callable fn(x, sigma) or 'ideal'")
+        also = (
+            "; of an estimator, lambda x, sigma: model.predict(np.column_stack([x, sigma]))"
+            if hasattr(fn, "predict")
+            else ""
+        )
+        fail("fn", fn, f"a callable fn(x, sigma) or 'ideal'{also}")
     named = name or getattr(fn, "__name__", type(fn).__name__)
     oracle = _Remembering(convention.denoiser(fn), law.dim, named, scalar_sigma)
 
@@ -284,6 +289,8 @@ class _Remembering:
             out = self.fn(x.copy(), sigma if s.ndim == 0 else s.copy())
         except Exception as error:
             hint = "; a denoiser that takes one sigma only: scalar_sigma" if s.ndim else ""
+            if isinstance(error, TypeError) and "argument" in str(error) and "given" in str(error):
+                hint = "; fn is called with x (n, d) and sigma"
             if "ensor" in str(error):
                 hint = "; fn is given NumPy arrays, a torch.nn.Module itself is given tensors: pass the module"
             raise ValueError(f"fn: {self.name} raised {type(error).__name__} {at}: {error}{hint}") from error
@@ -513,7 +520,10 @@ class AuditReport:
             )
         if not self.hypotheses[0].holds:
             also = f" The ideal denoiser fails H1 too on {100 * self.ideal_fails:.0f} % of them." if self.ideal_fails else ""
-            return f"Improve the denoiser at {where}.{also}"
+            # the last levels: small ones may never have been trained
+            ends = low == float(np.median(self.sigma, axis=1)[self.N - 1])
+            earlier = " If it was not trained at such small levels, stop above them: a larger sigma_ratio." if ends else ""
+            return f"Improve the denoiser at {where}.{earlier}{also}"
 
         # H1 holds: the schedule, then the size of the error
         best = (
