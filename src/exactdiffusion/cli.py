@@ -100,14 +100,15 @@ def _nearest(text, names):
     # a part or the beginning of a name stands for it
     forms = {name[: len(wrong) + 1]: name for name in reversed(names)}
     forms |= {name.rpartition("/")[2]: name for name in names} | {name: name for name in names}
-    found = [forms[f] for f in difflib.get_close_matches(wrong, forms, 1, 0.6)]
+    found = [forms[f] for f in difflib.get_close_matches(wrong, forms, 1, 0.7)]
+    found += [name for name in names if len(name) > 3 and wrong.startswith(name)]
     return f"; did you mean {found[0]}?" if found and found[0] != wrong else ""
 
 
 def _with_help(args, message):
     """A message of a refusal, with the nearest name or the allowed parameters where one was not known."""
     got = re.match(r"(\w+): got '([^']+)'; expected (.*)", message, re.DOTALL)
-    if got is None or "did you mean" in message:
+    if got is None or "did you mean" in message or got[1] in ("out", "records", "dir"):
         return message
     name, text, expected = got.groups()
     if name == "names" and args.command == "verify":
@@ -165,6 +166,7 @@ def _verify(args):
 
 
 def _figures(args):
+    from ._core.log import log
     from ._core.paths import project_root
     from .datasets import DatasetUnavailable
     from .studies import figures, gallery
@@ -182,6 +184,10 @@ def _figures(args):
     if args.paper:
         arxiv = gallery.paper_named(args.paper).arxiv
         chosen += [e for e in figures.experiments().values() if e.PAPER[0] == arxiv and e not in chosen]
+
+    for experiment in chosen:
+        if experiment.PAPER[2] == "stand-in":
+            log.info("%s: a stand-in for %s, %s", experiment.NAME, gallery.place(experiment), gallery.STATUSES["stand-in"])
 
     # each figure: compare it with the committed one, or make it
     failed = False
@@ -214,6 +220,7 @@ def _figures_listed(args):
         return 0
     arxiv = gallery.paper_named(args.paper).arxiv if args.paper else None
     shown = [e for e in figures.experiments().values() if arxiv in (None, e.PAPER[0])]
+    print("figure, wall time of the committed table where it was computed, place in a paper, caption")
     for e in shown:
         print(f"{e.NAME:26} {gallery.cost(gallery.seconds(e)):>7}  {gallery.source(e):34} {gallery.caption(e)}")
     return 0
@@ -261,7 +268,9 @@ def _sweep(args):
             given = {**_SWEEP_DEFAULTS, **given}
             names = {k: given[k].split(",") for k in ("target", "sampler", "schedule", "metric")}
             result = sweep.sweep(
-                **{**given, **names, "steps": _integers("steps", given["steps"])}, jobs=jobs, out=args.out or "results/sweep"
+                **{**given, **names, "steps": _integers("steps", given["steps"])},
+                jobs=jobs,
+                out=args.out or _default_out(given),
             )
     except ValueError as error:
         least = _least_steps(given) if "g < 2 in every step" in str(error) else ""
@@ -285,6 +294,32 @@ def _sweep(args):
     for path in (result.table, result.timings, result.provenance):
         print(path)
     return 0
+
+
+def _default_out(given):
+    """``results/sweep``, unless the table there has rows that this sweep lacks, and would be replaced without a word."""
+    from pathlib import Path
+
+    from ._core import files
+    from .studies import sweep
+
+    # a wrong name is the better message
+    names = {name: given[name].split(",") for name in ("target", "sampler", "schedule", "metric")}
+    for kind, texts in names.items():
+        for text in texts:
+            _ = sweep._metric(text) if kind == "metric" else sweep._resolve(kind, sweep.parse(kind, text)[0])
+
+    record = Path("results/sweep/provenance.json")
+    kept = files.read_json(record).get("arguments", {}) if record.is_file() else {}
+    asked = {**names, "seeds": range(given["seeds"]), "steps": _integers("steps", given["steps"])}
+    other = [name for name, values in asked.items() if not set(kept.get(name, ())) <= set(values)]
+    other += [name for name in ("samples", "start") if kept.get(name, given[name]) != given[name]]
+    if other:
+        raise ValueError(
+            f"out: got none; expected --out DIR, because results/sweep holds a sweep with other {', '.join(other)} "
+            "(--out results/sweep replaces its table and keeps its records)"
+        )
+    return "results/sweep"
 
 
 def _least_steps(given):
@@ -382,11 +417,30 @@ def _demo(args):
 
 
 class _Parser(argparse.ArgumentParser):
-    """An argument parser that suggests the nearest command or choice."""
+    """An argument parser that takes no abbreviated flags and suggests the nearest command, choice or flag."""
+
+    def __init__(self, **options):
+        super().__init__(**{"allow_abbrev": False, **options})
 
     def error(self, message):
         got = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
-        super().error(message + (_nearest(got[1], re.findall(r"\w+", got[2])) if got else ""))
+        names = re.findall(r"\w+", got[2]) if got else []
+        if got is None and (got := re.search(r"unrecognized arguments: --([\w-]+)", message)):
+            names = [flag[2:] for flag in self._flags() if flag.startswith("--")]
+        near = _nearest(got[1], names) if got else ""
+        super().error(message + (near.replace("did you mean ", "did you mean --") if "unrecognized" in message else near))
+
+    def parse_args(self, args=None, namespace=None):
+        self._given = sys.argv[1:] if args is None else list(args)
+        return super().parse_args(args, namespace)
+
+    def _flags(self):
+        """The flags of the command that was given, or of this parser where it has no commands."""
+        command = next((a for a in self._given if not a.startswith("-")), "")
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction) and command in action.choices:
+                return action.choices[command]._option_string_actions
+        return self._option_string_actions
 
 
 def _finish(c, run, first, second, *folders):
@@ -483,7 +537,7 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("--backend", default="loky", help="loky (default, this machine), dask or ray")
     c.add_argument("--scheduler", metavar="ADDRESS", help="of the dask scheduler, or of a running ray cluster")
     c.add_argument("--own", action="store_true", help="the sweep file may name functions of your own, which are run")
-    c.add_argument("--out", metavar="DIR", help="default results/sweep, or results/ and the name of the file")
+    c.add_argument("--out", metavar="DIR", help="default results/sweep if it holds no other sweep, or results/FILE")
     _finish(
         c,
         _sweep,
@@ -577,9 +631,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     >>> main(["audit", "ideal", "--target", "absent"])
     2
     """
+    from ._core.log import show
     from ._core.threads import one_thread
 
     one_thread()  # before anything imports NumPy
+    show()
     from .datasets import DatasetUnavailable
 
     args = parser().parse_args(argv)

@@ -1,4 +1,4 @@
-"""One progress bar for everything: on a terminal, silent otherwise."""
+"""One progress bar for everything: on a terminal and after 5 seconds, silent otherwise."""
 
 import sys
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ __all__ = ["progress"]
 
 
 def progress(iterable: Iterable[_Item], description: str, total: int | None = None) -> Iterable[_Item]:
-    """``iterable`` with a tqdm bar on standard error when that is a terminal; else the iterable.
+    """``iterable`` with a tqdm bar on standard error, from 5 seconds on, when that is a terminal; else the iterable.
 
     Examples
     --------
@@ -21,4 +21,4 @@ def progress(iterable: Iterable[_Item], description: str, total: int | None = No
         return iterable
     from tqdm import tqdm
 
-    return tqdm(iterable, desc=description, total=total, leave=False)
+    return tqdm(iterable, desc=description, total=total, leave=False, delay=5)

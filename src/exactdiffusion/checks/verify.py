@@ -26,6 +26,7 @@ from typing import Any
 
 import pytest
 
+from .._core.log import log
 from .._core.typing import StrPath
 from ..statements import KINDS, PAPERS, TEXTS
 from . import expected
@@ -149,7 +150,7 @@ def verify(
             *([] if own and not theirs else _chosen(theirs, root)),
             *dict.fromkeys(f for fs in own.values() for f in fs),
         ]
-        print(_announcement(len(chosen) if chosen != [root] else len(theory_files(root)), deep), flush=True)
+        log.info(_announcement(len(chosen) if chosen != [root] else len(theory_files(root)), deep))
         collector = _Collector()
         with _read_anew(own):
             code = _pytest(root, chosen, deep, quick, records, verbose, collector)

@@ -30,6 +30,7 @@ __all__ = [
     "page",
     "paper_named",
     "papers",
+    "place",
     "seconds",
     "select",
     "source",
@@ -243,11 +244,21 @@ def source(experiment: ModuleType) -> str:
     >>> source(figures.experiments()["dino_w2"])
     'proximal, Figure 1: present'
     """
-    arxiv, number, status = experiment.PAPER
-    if status == "own":
-        return "own"
-    place = f"Figure {number}" if number[:1].isdigit() else number or "number unknown"
-    return f"{paper_named(arxiv).group}, {place}: {status}"
+    status = experiment.PAPER[2]
+    return "own" if status == "own" else f"{place(experiment)}: {status}"
+
+
+def place(experiment: ModuleType) -> str:
+    """Paper and figure of an experiment in words.
+
+    Examples
+    --------
+    >>> place(figures.experiments()["dino_w2"])
+    'proximal, Figure 1'
+    """
+    arxiv, number, _ = experiment.PAPER
+    named = f"Figure {number}" if number[:1].isdigit() else number or "number unknown"
+    return f"{paper_named(arxiv).group}, {named}"
 
 
 def cost(taken: float | None) -> str:
