@@ -2,6 +2,7 @@
 
 import functools
 import json
+import linecache
 import math
 import os
 import shutil
@@ -143,6 +144,62 @@ def test_digest_of_another_process_is_the_same(tmp_path):
 
 typed: dict = {}
 exec("def typed_in(law, grid, x):\n    return iter([x])", typed)
+
+
+def _fitted(kind, change=0.0):
+    """An estimator of scikit-learn on twenty points of which one may be moved, as a denoiser."""
+    from sklearn import ensemble, gaussian_process, linear_model, neighbors, neural_network, pipeline, preprocessing
+
+    makers = {
+        "network": lambda: neural_network.MLPRegressor(hidden_layer_sizes=(4,), tol=1e9, n_iter_no_change=1, random_state=0),
+        "forest": lambda: ensemble.RandomForestRegressor(3, bootstrap=False, random_state=0),
+        "boosted": lambda: ensemble.GradientBoostingRegressor(n_estimators=3, random_state=0),
+        "histograms": lambda: ensemble.HistGradientBoostingRegressor(max_iter=3, min_samples_leaf=2, random_state=0),
+        "neighbours": lambda: neighbors.KNeighborsRegressor(3, algorithm="kd_tree"),
+        "process": lambda: gaussian_process.GaussianProcessRegressor(optimizer=None, random_state=0),
+        "pipeline": lambda: pipeline.make_pipeline(preprocessing.StandardScaler(), linear_model.Ridge()),
+    }
+    x = np.random.default_rng(0).standard_normal((20, 2))
+    model = makers[kind]().fit(x, x[:, 0] + change * (np.arange(20) == 7))
+
+    def denoise(x, sigma):
+        first = model.predict(np.column_stack([x[:, 0], np.broadcast_to(np.ravel(sigma), len(x))]))
+        return np.reshape(first, (-1, 1))
+
+    return denoise
+
+
+@pytest.mark.parametrize("kind", ["network", "forest", "boosted", "histograms", "neighbours", "process", "pipeline"])
+def test_estimators_count_by_what_they_learned(kind):
+    one, again, other = _fitted(kind), _fitted(kind), _fitted(kind, 1e-3)
+    before = objects.digest(one)
+    one(np.zeros((3, 1)), 1.0)
+    assert objects.digest(one) == objects.digest(again) == before
+    assert objects.digest(other) != before
+
+
+def test_sweep_of_an_estimator_resumes(tmp_path):
+    job = {"target": {"net": (Denoiser(_fitted("network"), 1), [[-1.0], [1.0]])}, "sampler": "ddim", "out": tmp_path, **JOB}
+    first, again = ed.sweep(**job), ed.sweep(**job, jobs=2)
+    assert (first.computed, again.computed, again.reused) == (2, 0, 2)
+    assert ed.sweep(**{**job, "target": {"net": (Denoiser(_fitted("network", 1e-3), 1), [[-1.0], [1.0]])}}).computed == 2
+
+
+def _cell(source):
+    """A function that a cell of a notebook defines: IPython files the source of the cell where `inspect` finds it."""
+    name = f"/tmp/ipykernel_1/{abs(hash(source))}.py"
+    linecache.cache[name] = (len(source), None, source.splitlines(True), name)
+    names = {"samplers": samplers, "__name__": "__main__"}
+    exec(compile(source, name, "exec"), names)
+    return names["mine"]
+
+
+def test_function_of_a_notebook_is_accepted_and_seen_to_change():
+    source = "def mine(law, grid, x):\n    return samplers.ddim(law, grid, 1.0 * x)\n"
+    one, edited = _cell(source), _cell(source.replace("1.0", "1.5"))
+    assert objects.digest(one) == objects.digest(_cell(source)) != objects.digest(edited)
+    rows = ed.sweep(target=LAW, sampler=[one, edited], **JOB).rows
+    assert len({row["value"] for row in rows if row["seed"] == 0}) == 2
 
 
 class _Stateful:

@@ -3,7 +3,9 @@
 A sweep keeps its records by the text of a cell and by everything a number depends on. An object enters a sweep under the
 label ``NAME@DIGEST``. The digest is taken from the bytes of arrays, from plain numbers and texts, and from the source and
 the bytecode of functions with their defaults, closures and the globals that they read; never from a pickle, which differs
-from one process to the next. An object for which this is impossible is refused. Worker processes receive the objects
+from one process to the next. The source may be in a file or in a cell of a notebook. Estimators of scikit-learn and modules
+of torch count by their class, parameters and fitted arrays, less the generator of their fit. An object for which this is
+impossible is refused. Worker processes receive the objects
 themselves, by joblib; nothing is unpickled from a folder.
 """
 
@@ -71,8 +73,12 @@ class _Walk:
         if hasattr(value, "detach") and hasattr(value, "cpu"):  # a tensor, whatever its device
             value = value.detach().cpu().numpy()
         if isinstance(value, np.ndarray):
-            if value.dtype.hasobject:
-                raise _Unknown("an array of Python objects")
+            if value.dtype.hasobject and value.dtype.names is None:
+                self.text("array of objects", value.shape)
+                return self.add(value.ravel().tolist())
+            if value.dtype.names is not None:  # by field: the bytes between fields are not set
+                self.text("array of records", value.shape)
+                return [self.named(name, value[name]) for name in value.dtype.names] and None
             return self.text("array", value.dtype.str, value.shape, np.ascontiguousarray(value).tobytes())
 
         # what was met before: functions that call themselves, shared parts
@@ -196,11 +202,25 @@ class _Walk:
             return self.text(data_digest.__wrapped__(value))
         if dataclasses.is_dataclass(value):
             return self.add({field.name: getattr(value, field.name) for field in dataclasses.fields(value)})
+        of_sklearn = type(value).__module__.partition(".")[0] == "sklearn"
+        if of_sklearn and not hasattr(value, "__dict__"):
+            return self.compiled(value)
         if not hasattr(value, "__dict__") or not (vars(value) or type(value).__flags__ & (1 << 9)):
             raise _Unknown(f"an object of type {type(value).__name__}, whose numbers cannot be read")
         for name in sorted(vars(value)):
-            self.named(name, vars(value)[name])
+            # an estimator of scikit-learn keeps the generator of its fit; no prediction draws from it
+            if not (of_sklearn and isinstance(vars(value)[name], (np.random.Generator, np.random.RandomState))):
+                self.named(name, vars(value)[name])
         return None
+
+    def compiled(self, value):
+        """An object of compiled code of scikit-learn, such as a tree, by the arguments and the state that it states."""
+        try:
+            _, arguments, *state = value.__reduce__()
+        except TypeError as error:
+            raise _Unknown(f"an object of type {type(value).__name__} ({error})") from None
+        self.add([part for part in arguments if not isinstance(part, type)])
+        self.add(state)
 
 
 def _ours(module):
@@ -210,7 +230,9 @@ def _ours(module):
 def _installed(module):
     """Whether the code of a module is this package's, Python's or an installed one's, which its version names."""
     top = str(module).partition(".")[0]
-    if _ours(top) or (top in sys.stdlib_module_names and top != "__main__"):
+    if top == "__main__":  # a notebook, whatever started it: `python -m` leaves the file of an installed module there
+        return False
+    if _ours(top) or top in sys.stdlib_module_names:
         return True
     file = getattr(sys.modules.get(top), "__file__", None)
     return file is not None and str(Path(file).resolve()).startswith(_INSTALLED)
@@ -385,7 +407,7 @@ def _label(kind, name, item):
         short = repr(item) if len(repr(item)) < 80 else type(item).__name__
         raise ValueError(
             f"{kind}: got {short}; expected something that records can be kept under, but it depends on {error}; "
-            "a function in a file, given as 'FILE.py:NAME', would do"
+            "a function of a notebook's cell or of a file, given as itself or as 'FILE.py:NAME', would do"
         ) from None
     label = f"{name or _name(kind, item)}@{whole[:12]}"
     if (kind, label) not in OBJECTS:
