@@ -416,3 +416,31 @@ def test_metric_law_names_its_measure_and_refuses_where_no_law_is_known():
     assert law["lower"] < law["value"] < law["upper"]
     with pytest.raises(ValueError, match=r"metric: got 'law'.*the metric w2 or coupled would do"):
         sweep.sweep(target="rings", sampler="ddim", steps=6, seeds=1, samples=5, metric="law")
+
+
+@pytest.mark.parametrize("name", ["euler_maruyama", "proximal_backward"])
+def test_kl_in_the_plane_agrees_with_the_higher_rungs(name):
+    """On one slanted Gaussian with its closed form, on centres on a line with the line times the Gaussian across."""
+    slanted = GaussianMixture([1.0], [[0.4, -0.7]], np.array([[[0.9, 0.25], [0.25, 0.35]]]))
+    on_a_line = GaussianMixture([0.3, 0.7], [[-0.5, 0.1], [0.5, -0.2]], 0.6)
+    for law in (slanted, on_a_line):
+        run = metrics.Run(law, name, True, {}, schedules.vp_linear(8, 0.3, 2.1), "exact", 0)
+        value, error, rung, _ = metrics._plane_kl(metrics._hidden(run))
+        known, slack = metrics.exact_output(run).kl
+        assert rung == "the plane"
+        assert abs(value - known) <= error + slack + 1e-12
+        assert value > 1e6 * error
+
+
+def test_metric_kl_in_the_plane_is_exact_from_an_exact_start_alone():
+    law = GaussianMixture(None, [[-0.6, 0.0], [0.6, 0.3], [0.0, 0.9]], 0.5)
+    job = {"target": law, "sampler": ["euler_maruyama", "proximal_backward"], "schedule": "vp_linear", "samples": 5}
+    done = sweep.sweep(**job, steps=[16, 32], seeds=2, metric="kl", start="exact")
+    assert {r["rung"] for r in done.rows} == {"the plane"}
+    assert {r["exact_draws_high"] for r in done.rows} == {0.0}
+    values = {(r["sampler"], r["steps"], r["seed"]): r["value"] for r in done.rows}
+    assert values["euler_maruyama", 16, 0] == values["euler_maruyama", 16, 1]  # no seed
+    assert 3 < values["euler_maruyama", 16, 0] / values["euler_maruyama", 32, 0] < 4.5
+    assert {p.how for p in done.compare().pairs} == {"exact output laws"}
+    with pytest.raises(ValueError, match=r"metric: got 'kl'; .*with start='exact', in the plane"):
+        sweep.sweep(**job, steps=20, seeds=1, metric="kl")

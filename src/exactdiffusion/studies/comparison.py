@@ -293,7 +293,10 @@ def _measured(one, other, samples):
         return value, low, high, n, _needed(value, low, high, n), "pairs of starts, bootstrap-t", few
 
     # exact values
-    if all(row["interval"] in _EXACT and row["rung"] in ("closed form", "one dimension") for row, _ in (ours[0], theirs[0])):
+    if all(
+        row["interval"] in _EXACT and row["rung"] in ("closed form", "one dimension", "the plane")
+        for row, _ in (ours[0], theirs[0])
+    ):
         (a, _), (b, _) = ours[0], theirs[0]
         value = a["value"] - b["value"]
         return value, a["lower"] - b["upper"], a["upper"] - b["lower"], samples, None, "exact output laws", None

@@ -432,7 +432,7 @@ def _kept_draws(path, key):
 
 def _exact_draws_of(cell, metric, rung, runs, folder):
     # Without sampling error an exact sampler scores 0; so it does where the metric has none (distance, excess error).
-    if rung in ("closed form", "one dimension") or _metric(metric)[0].exact_draws is None:
+    if rung in ("closed form", "one dimension", "the plane") or _metric(metric)[0].exact_draws is None:
         return 0.0, 0.0, 0.0, None
     return _exact_draws(cell.target, metric, cell.samples, runs, folder)
 
