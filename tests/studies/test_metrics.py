@@ -281,6 +281,24 @@ def test_bounds_hold_and_name_their_statement():
     assert {r["statement"] for r in bounded + ddim} <= known
 
 
+def test_backward_sampler_on_a_line_has_the_budget_beside_it():
+    """It holds where the closed bound claims nothing, for its step condition, and is smaller where that holds."""
+    law = GaussianMixture(None, [[-0.6], [0.6]], 0.4)
+    job = {"target": law, "sampler": "proximal_backward", "seeds": 1, "samples": 3, "start": "exact", "metric": "kl"}
+    rows = sweep.sweep(**job, steps=[20, 80, 640]).rows
+    assert {r["statement"] for r in rows} == {"proximal/budget_inequality"}
+    assert all(r["value"] <= r["bound"] < 25 * r["value"] for r in rows)
+    runs = [_run(law, "proximal_backward", schedules.vp_linear(N), "exact") for N in (20, 640)]
+    L, H = metrics._curvature(law)
+    assert runs[0].grid.g.max() * (L + 0.5) > 0.5
+    closed = statements.proximal.backward_kl(runs[1].grid.g, 1, 0.4 + 0.36, L, H)
+    assert rows[-1]["bound"] < 0.5 * closed
+
+    # J > 0 fails with few steps to narrow modes: no bound is claimed
+    narrow = GaussianMixture(None, [[-1.0], [1.0]], 0.01)
+    assert metrics._budget(metrics._hidden(_run(narrow, "proximal_backward", schedules.vp_linear(16), "exact"))) is None
+
+
 def test_kl_of_a_gaussian_start_or_a_changed_sampler_has_no_bound():
     rows = sweep.sweep(target="gaussian", sampler="euler_maruyama", steps=400, seeds=1, samples=3, metric="kl").rows
     rows += sweep.sweep(

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import numpy as np
 import pytest
@@ -299,6 +300,47 @@ def test_dask_gives_the_bytes_of_one_process_for_objects(alone, tmp_path):
     with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None, host="127.0.0.1") as cluster:
         done = _objects_job(tmp_path, jobs=sweep.Cluster("dask", cluster.scheduler_address))
     assert done.computed == 48
+    assert done.table.read_bytes() == alone.table.read_bytes()
+
+
+class _Ray:
+    """The part of ray that a sweep uses, in this process; tasks are done in another order than they were given."""
+
+    def __init__(self):
+        self.calls = []
+
+    def is_initialized(self):
+        return False
+
+    def init(self, address):
+        self.calls.append(address)
+
+    def shutdown(self):
+        self.calls.append("shutdown")
+
+    def remote(self, function):
+        return types.SimpleNamespace(remote=lambda *arguments: functools.partial(function, *arguments))
+
+    def wait(self, tasks):
+        return tasks[-1:], tasks[:-1]
+
+    def get(self, tasks):
+        return [task() for task in tasks]
+
+
+def test_ray_gives_the_bytes_of_one_process_for_objects(alone, tmp_path, monkeypatch):
+    ray = _Ray()
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    done = _objects_job(tmp_path, jobs=sweep.Cluster("ray"))
+    assert done.computed == 48
+    assert done.table.read_bytes() == alone.table.read_bytes()
+    assert ray.calls == [None, "shutdown"]
+
+
+@pytest.mark.deep
+def test_a_ray_of_several_processes_gives_the_bytes_of_one(alone, tmp_path):
+    pytest.importorskip("ray", reason="a cluster of ray: pip install ray")
+    done = _objects_job(tmp_path, jobs=sweep.Cluster("ray"))
     assert done.table.read_bytes() == alone.table.read_bytes()
 
 

@@ -1279,7 +1279,22 @@ def _w2(p, q):
 
 @dataclass(frozen=True)
 class Study:
-    """Result of :func:`study`: ``divergences`` (each a :class:`Measured`) and the finer ``propagation``."""
+    """Result of :func:`study`: ``divergences`` (each a :class:`Measured`) and the finer ``propagation``.
+
+    Attributes
+    ----------
+    divergences : Divergences
+        ``kl``, ``reverse_kl``, ``tv``, ``w1``, ``w2`` and ``gap_mass``, each with a ``value`` and an ``error``.
+    propagation : Propagation
+        The run on the finer nodes: ``propagation.law`` is the law of the output.
+
+    Examples
+    --------
+    >>> from exactdiffusion import schedules
+    >>> found = study(GaussianMixture(None, [[-1.0], [1.0]], 0.25), schedules.vp_linear(20, eps=1e-3), "euler_maruyama")
+    >>> round(found.divergences.kl.value, 4), found.divergences.w2.error < 1e-9
+    (0.0129, True)
+    """
 
     divergences: Divergences
     propagation: Propagation

@@ -625,7 +625,8 @@ def kl_bound(run: Run) -> tuple[float, str, str] | None:
     """(right-hand side, statement, kind) of the KL theorem that applies to this cell, or None.
 
     Hypotheses: the proximal or Euler-Maruyama sampler at its default parameters, an exact start, a VP grid that ends at the
-    data, certified L and H of the target, and (backward, hybrid) the step condition g (L + 1/2) <= 1/2.
+    data, certified L and H of the target, and (backward, hybrid) the step condition g (L + 1/2) <= 1/2. On a line the
+    backward sampler has the budget instead, whose integrals are computed: smaller, and without a step condition.
     """
     from ..laws import GaussianMixture
 
@@ -639,6 +640,8 @@ def kl_bound(run: Run) -> tuple[float, str, str] | None:
         return None
     if grid.sigma[-1] != 0 or not isinstance(run.law, GaussianMixture):
         return None
+    if run.name == "proximal_backward" and run.law.dim == 1 and (total := _budget(_hidden(run))) is not None:
+        return total, proximal_bounds.budget_inequality.statement.key, "upper"
     constants = _curvature(run.law)
     if constants is None:
         return None
@@ -650,6 +653,18 @@ def kl_bound(run: Run) -> tuple[float, str, str] | None:
     except ValueError:
         return None  # the step condition fails: the theorem does not apply
     return value, function.statement.key, "upper"
+
+
+@lru_cache(maxsize=64)
+def _budget(hidden):
+    """The right-hand side of the budget inequality of the backward scheme; None where its hypothesis J > 0 fails."""
+    from ..output_laws import line
+    from ..papers.proximal import budgets
+
+    try:
+        return budgets.budget(hidden.run.law, hidden.run.grid).total
+    except (ValueError, line.AssumptionViolated, line.QuadratureError):
+        return None
 
 
 def _curvature(law):

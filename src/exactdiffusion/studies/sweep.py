@@ -1136,10 +1136,10 @@ def _loky(groups, codes, jobs, out, exact_draws):
         yield from results
 
 
-def _remote(groups, codes, out, exact_draws):
+def _remote(found, groups, out):
     """Cells on machines that need not share a disk: records are written here, as they arrive."""
     keys = {item[0]: item[2] for items in groups for item in items}
-    for results in _parallel(groups, codes, None, exact_draws, n_jobs=-1):
+    for results in found:
         for cell, names, fresh in results:
             if out is not None:
                 _store(out, cell, keys[cell], fresh)
@@ -1160,24 +1160,32 @@ def _dask(groups, codes, scheduler, out, exact_draws):
             f"scheduler: got {scheduler!r}; expected the address of a running dask scheduler ({error})"
         ) from None
     with client, parallel_config("dask", client=client):
-        yield from _remote(groups, codes, out, exact_draws)
+        yield from _remote(_parallel(groups, codes, None, exact_draws, n_jobs=-1), groups, out)
 
 
 def _ray(groups, codes, scheduler, out, exact_draws):
     try:
         import ray
-        from ray.util.joblib import register_ray
     except ImportError:
         fail("backend", "ray", "an installed ray: pip install ray")
-    from joblib import parallel_config
 
     started_here = not ray.is_initialized()
     if started_here:
         ray.init(address=scheduler)
     try:
-        register_ray()
-        with parallel_config("ray"):
-            yield from _remote(groups, codes, out, exact_draws)
+        # joblib's backend for ray gives no result before the last one, so the tasks are ray's own
+        task = ray.remote(_group)
+        waiting = [
+            task.remote(items, _codes_of(items, codes), None, exact_draws, None, _objects_of(items)) for items in groups
+        ]
+
+        def found():
+            nonlocal waiting
+            while waiting:
+                done, waiting = ray.wait(waiting)
+                yield from ray.get(done)
+
+        yield from _remote(found(), groups, out)
     finally:
         if started_here:
             ray.shutdown()
