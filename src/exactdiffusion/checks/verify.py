@@ -227,6 +227,8 @@ def _own(name, root):
     path = Path(name)
     if path.resolve().is_relative_to(root.resolve()):
         return []
+
+    # a file that exists, or is meant to
     if name.endswith(".py"):
         looks_like_path = os.sep in name or "/" in name
         if path.is_file():
@@ -243,6 +245,8 @@ def _own(name, root):
     folder = path if path.is_dir() and ("/" in name or os.sep in name or name == ".") else _registered(name)
     if folder is None:
         return []
+
+    # the theory files in it
     files = [f.resolve() for f in sorted(folder.rglob("*.py")) if re.search(r"^STATEMENT\b", f.read_text("utf-8"), re.M)]
     for file in files:
         _compiled(name, file)

@@ -45,6 +45,7 @@ def subject_of(target: str | Subject | Callable, **settings: Any) -> Subject:
     """
     from .adapters import own, plain
 
+    # one of ours, one of a library, or a function that the text names
     found: Any = target
     if isinstance(target, str):
         library, _, name = target.partition(":")
@@ -62,6 +63,8 @@ def subject_of(target: str | Subject | Callable, **settings: Any) -> Subject:
         found, _ = load_function("target", target, EXPECTED)
         if not inspect.signature(found).parameters:
             found = found()
+
+    # a subject as it is, a function through the adapter
     if isinstance(found, Subject):
         if settings:
             fail("set", settings, "no settings beside a Subject, which has its own")

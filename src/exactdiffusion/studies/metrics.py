@@ -210,7 +210,13 @@ def _band_share(runs):
 
 @dataclass(frozen=True)
 class Exact:
-    """``w2``, ``kl`` = KL(target || output) and total variation ``tv`` as (value, error); None where it is not known."""
+    """``w2``, ``kl`` = KL(target || output) and total variation ``tv`` as (value, error); None where it is not known.
+
+    Examples
+    --------
+    >>> Exact("closed form", "Gaussian output law", w2=(0.1, 0.0), kl=None).tv is None
+    True
+    """
 
     rung: str
     method: str
@@ -225,6 +231,14 @@ def exact_output(run: Run) -> Exact | None:
     Known for registered samplers on one Gaussian (any covariance) and on mixtures of equal isotropic Gaussians whose centres
     lie on a line: there every sampler acts on the line alone, and across it as on a Gaussian. Known as well for random
     samplers on mixtures of concentric isotropic Gaussians, from an exact start: there the law of the radius is enough.
+
+    Examples
+    --------
+    >>> from exactdiffusion import schedules
+    >>> law = ed.GaussianMixture(None, [[-1.0, 0.0], [1.0, 0.0]], 0.5)
+    >>> exact = exact_output(Run(law, "heun", True, {}, schedules.log_linear(8), "exact", 0))
+    >>> exact.rung, exact.kl is None
+    ('one dimension', True)
     """
     hidden = _hidden(run)
     return None if hidden is None else _exact(hidden)
@@ -627,6 +641,14 @@ def kl_bound(run: Run) -> tuple[float, str, str] | None:
     Hypotheses: the proximal or Euler-Maruyama sampler at its default parameters, an exact start, a VP grid that ends at the
     data, certified L and H of the target, and (backward, hybrid) the step condition g (L + 1/2) <= 1/2. On a line the
     backward sampler has the budget instead, whose integrals are computed: smaller, and without a step condition.
+
+    Examples
+    --------
+    >>> from exactdiffusion import schedules
+    >>> law = ed.GaussianMixture(None, [[-0.6], [0.6]], 0.4)
+    >>> value, statement, kind = kl_bound(Run(law, "proximal_backward", True, {}, schedules.vp_linear(80), "exact", 0))
+    >>> round(value, 5), statement, kind
+    (0.00304, 'proximal/budget_inequality', 'upper')
     """
     from ..laws import GaussianMixture
 
@@ -635,11 +657,15 @@ def kl_bound(run: Run) -> tuple[float, str, str] | None:
         "proximal_hybrid": (proximal_bounds.hybrid_trajectory_kl, True),
         "euler_maruyama": (proximal_bounds.euler_maruyama_trajectory_kl, False),
     }
+
+    # the hypotheses that need no computation
     grid = run.grid
     if run.name not in rules or not run.known or run.parameters or run.start != "exact" or not grid.is_vp:
         return None
     if grid.sigma[-1] != 0 or not isinstance(run.law, GaussianMixture):
         return None
+
+    # the budget, else the closed bound
     if run.name == "proximal_backward" and run.law.dim == 1 and (total := _budget(_hidden(run))) is not None:
         return total, proximal_bounds.budget_inequality.statement.key, "upper"
     constants = _curvature(run.law)
@@ -686,6 +712,15 @@ def ddim_distance_bound(run: Run) -> tuple[float, str, str, str | None] | None:
     """Upper bound of the root mean squared distance from the errors of the denoiser measured along the run (DDIM).
 
     Beyond the diameter of the data it says nothing: then the last entry names the hypothesis that costs it.
+
+    Examples
+    --------
+    >>> from exactdiffusion import samplers, schedules
+    >>> law, grid = ed.PointCloud([[0.0, 0.0]]), schedules.log_linear(4)  # on one atom the denoiser is the projection
+    >>> path = tuple(samplers.ddim(law, grid, np.array([[40.0, 0.0]])))
+    >>> bound, statement, kind, vacuous = ddim_distance_bound(Run(law, "ddim", True, {}, grid, "gaussian", 0, path=path))
+    >>> bool(np.isclose(bound, law.distance(path[-1])[0])), kind
+    (True, 'upper')
     """
     ratio, scale = run.grid.noise_ratio, run.grid.scale
     if scale[0] == 0:
@@ -1100,7 +1135,19 @@ def as_metric(name: str, function: Any) -> Metric:
 
 
 def refuse(metric: str, run: Run, known: Metric | None = None) -> None:
-    """Raise ValueError when ``run`` cannot be judged by the metric of this name."""
+    """Raise ValueError when ``run`` cannot be judged by the metric of this name.
+
+    Examples
+    --------
+    >>> from exactdiffusion import schedules
+    >>> cloud = ed.PointCloud([[-1.0], [1.0]])
+    >>> refuse("modes", Run(cloud, "ddim", True, {}, schedules.log_linear(4), "gaussian", 0))
+    >>> refuse("mse_excess", Run(cloud, "ddim", True, {}, schedules.log_linear(4), "gaussian", 0))
+    Traceback (most recent call last):
+        ...
+    ValueError: metric: got 'mse_excess'; expected a metric this cell allows: the sampler denoises a noised target draw: \
+start must be 'exact'
+    """
     reason = (known or METRICS[metric]).refusal(run)
     if reason is not None:
         fail("metric", metric, f"a metric this cell allows: {reason}")

@@ -396,6 +396,8 @@ def _label(kind, name, item):
         registered = _registered(kind, item)
         if registered is not None:
             return registered
+
+    # the digest of what a number can depend on
     _fits(kind, item)
     if kind == "target" and isinstance(item, list):
         item = np.asarray(item, dtype=np.float64)
@@ -409,6 +411,8 @@ def _label(kind, name, item):
             f"{kind}: got {short}; expected something that records can be kept under, but it depends on {error}; "
             "a function of a notebook's cell or of a file, given as itself or as 'FILE.py:NAME', would do"
         ) from None
+
+    # filed under a label, once
     label = f"{name or _name(kind, item)}@{whole[:12]}"
     if (kind, label) not in OBJECTS:
         kept = law_from(item) if kind == "target" else item

@@ -127,6 +127,12 @@ class Point:
     target score, its ``low`` and ``high`` the central 90 % of ``runs`` such runs: half of all perfect runs score less than
     their median. ``vacuous`` says why an upper bound says nothing, ``reference_error`` how well the reference run is known
     that the samples are compared with. Unknown values are None.
+
+    Examples
+    --------
+    >>> point = ed.sweep(target="gaussian", sampler="ddim", steps=5, seeds=2, samples=10).curves()[0].points[0]
+    >>> point.seeds, point.bound is None
+    (2, True)
     """
 
     steps: int
@@ -150,7 +156,14 @@ class Point:
 
 @dataclass(frozen=True)
 class Order:
-    """The order of one curve: its ``slope`` with its interval over ``first`` to ``last``, or None and ``why``."""
+    """The order of one curve: its ``slope`` with its interval over ``first`` to ``last``, or None and ``why``.
+
+    Examples
+    --------
+    >>> done = ed.sweep(target="gaussian", sampler="ddim", steps=[5, 10], seeds=1, samples=10)
+    >>> print(done.slopes()[0])
+    gaussian, ddim, vp_linear, w2: no slope: the sweep has 2 of the three numbers of steps that a slope needs
+    """
 
     curve: "Curve"
     x: str
@@ -213,7 +226,14 @@ class Orders(list):
 
 @dataclass(frozen=True)
 class Curve:
-    """The points of one (target, metric, sampler, schedule, samples, start), by increasing number of steps."""
+    """The points of one (target, metric, sampler, schedule, samples, start), by increasing number of steps.
+
+    Examples
+    --------
+    >>> curve = ed.sweep(target="gaussian", sampler="ddim", steps=[5, 10, 20], seeds=1, samples=10).curves()[0]
+    >>> [(point.steps, round(point.median, 2)) for point in curve.points], round(curve.slope().slope, 1)
+    ([(5, 0.39), (10, 0.21), (20, 0.11)], -0.9)
+    """
 
     target: str
     metric: str
@@ -237,6 +257,7 @@ class Curve:
         Left out are points without ``x``, points below `ABOVE_EXACT` times the score of exact draws or the error of the
         reference, and points below `ROUNDING` times the largest: they are zero but for rounding. At least three must remain.
         """
+        # the points that are left, condition by condition
         name = AXES[choice("x", x, tuple(AXES))][1]
         largest = max((p.median for p in self.points), default=0.0)
         there = [p for p in self.points if getattr(p, name)]

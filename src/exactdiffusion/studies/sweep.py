@@ -324,7 +324,18 @@ _TIMES = ("seconds", "metric_seconds")
 
 
 class DamagedRecord(RuntimeError):
-    """A file under ``records/`` holds another record than its name says. It is reported, not replaced."""
+    """A file under ``records/`` holds another record than its name says. It is reported, not replaced.
+
+    Examples
+    --------
+    >>> job = {"target": "gaussian", "sampler": "ddim", "steps": 5, "seeds": 1, "samples": 10, "out": "results"}
+    >>> record = next(Path("results", "records").rglob("*.json")) if sweep(**job) else None
+    >>> _ = record.write_text("{}")
+    >>> sweep(**job)
+    Traceback (most recent call last):
+        ...
+    exactdiffusion.studies.sweep.DamagedRecord: results/records/...: not a record of this sweep (...); remove it and ...
+    """
 
 
 def _key(cell, metric, exact_draws, code):
@@ -1211,12 +1222,16 @@ def summary(rows: Sequence[Row]) -> Iterator[tuple]:
     groups: dict[tuple, list[Row]] = {}
     for row in rows:
         groups.setdefault(tuple(row[k] for k in ("target", "sampler", "schedule", "steps", "metric")), []).append(row)
+
     for key, members in groups.items():
+        # the values, and what exact draws score
         values = np.array([m["value"] for m in members])
         spread = f"{values.std(ddof=1):.2g}" if len(values) > 1 else "-"
         lower = [m["lower"] for m in members if m["lower"] is not None]
         mean, low, high = (members[0][f"exact_draws{end}"] for end in ("", "_low", "_high"))
         drawn = "-" if mean is None else "0" if high == 0 else f"{mean:.3g} [{low:.3g}, {high:.3g}]"
+
+        # beside the rung: a bound that says nothing, and the errors of a reference run
         vacuous = next((m for m in members if m["vacuous"] is not None), None)
         beside = "" if vacuous is None else f"; vacuous bound {vacuous['bound']:.2g}: {vacuous['vacuous']}"
         errors = [

@@ -897,7 +897,14 @@ def _summary(values):
 
 
 def load_function(text: str) -> Callable[..., Any]:
-    """The denoiser that ``MODULE:FUNCTION`` or ``FILE.py:FUNCTION`` names; modules of the current folder are found."""
+    """The denoiser that ``MODULE:FUNCTION`` or ``FILE.py:FUNCTION`` names; modules of the current folder are found.
+
+    Examples
+    --------
+    >>> _ = Path("net.py").write_text("def half(x, sigma): return x / 2")
+    >>> load_function("net.py:half")(np.ones(2), 1.0)
+    array([0.5, 0.5])
+    """
     function, _ = _load_function("fn", text, "MODULE:FUNCTION, FILE.py:FUNCTION or 'ideal'")
     try:
         inspect.signature(function).bind(0, 0)
