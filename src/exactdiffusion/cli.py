@@ -222,6 +222,7 @@ def _figures(args):
 
 def _figures_listed(args):
     """Print every figure with its place in a paper and its cost, or rewrite the page of figures/ in the checkout."""
+    from ._core.log import log
     from .studies import figures, gallery
 
     if args.gallery:
@@ -229,7 +230,7 @@ def _figures_listed(args):
         return 0
     arxiv = gallery.paper_named(args.paper).arxiv if args.paper else None
     shown = [e for e in figures.experiments().values() if arxiv in (None, e.PAPER[0])]
-    print("figure, wall time of the committed table where it was computed, place in a paper, caption")
+    log.info("figure, wall time of the committed table where it was computed, place in a paper, caption")
     for e in shown:
         print(f"{e.NAME:26} {gallery.cost(gallery.seconds(e)):>7}  {gallery.source(e):34} {e.SUMMARY}")
     return 0
