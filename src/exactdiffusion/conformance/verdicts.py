@@ -590,16 +590,20 @@ class _Errors:
     last: list[float]
     used: int
 
-    def short(self, order, exact=False):
-        """The order is below this: in the norm and on at least half of the directions that can be read.
+    def low(self, order):
+        """Directions whose order is below this; not those below 1/2, whose error hardly falls and is not yet asymptotic."""
+        return {s: o for s, o in self.each.items() if o.below(order) and o.reaches(0.5)}
 
-        A first step of low order shows on wide targets only, so one direction alone is no evidence against the formula; with
-        exact first states it is.
+    def short(self, order, exact=False):
+        """The order is below this: in the norm and on half of the directions that can be read.
+
+        A first step of low order shows on wide targets only. From exact first states half of all directions are enough where
+        the norm is not read. One direction alone is no evidence: its error may be about to change its sign.
         """
-        below = [o.below(order) for o in self.each.values()]
-        if exact and any(below):
-            return True
-        return self.norm is not None and self.norm.below(order) and any(below) and 2 * sum(below) >= len(below)
+        low = len(self.low(order))
+        if self.norm is not None and self.norm.below(order):
+            return 2 * low >= len(self.each) > 0
+        return exact and 2 * low >= self.chosen.sum() and not (self.norm is not None and self.norm.reaches(order))
 
 
 def _errors(found, good):
@@ -652,7 +656,7 @@ def _order(subject, found, good, report, where=""):
         number, text = decides.norm.value if decides.norm is not None else np.nan, shown
         if decides.norm is None or not decides.norm.below(need):
             # single targets say it: the one with the narrowest bounds is named
-            low = {s: o for s, o in decides.each.items() if o.below(need)}
+            low = decides.low(need)
             worst = min(low, key=lambda s: low[s].high - low[s].low)
             number, start = low[worst].value, "" if exact is None else ", from exact first states"
             text = (
@@ -666,6 +670,11 @@ def _order(subject, found, good, report, where=""):
     reached = [o.value for o in decides.each.values() if o.reaches(need)]
     if subject.order is None:
         report.add("order", "note", value, f"{shown}, none declared")
+    elif exact is not None and exact.low(need):
+        single = ", ".join(f"{_written(o)} at target deviation {s:g}" for s, o in exact.low(need).items())
+        report.add(
+            "order", "note", value, f"{shown}, {subject.order:g} declared, but {single}: more steps are needed to decide"
+        )
     elif any(order.reaches(need) for order in orders):
         slow = "; its own first steps are of lower order" if exact is not None and read.short(need) else ""
         report.add("order", "agrees", value, f"{shown}, {subject.order:g} declared{slow}")
