@@ -2,9 +2,10 @@
 
 On a cell with the centre c, lammax Cov(Z | y) is at most the largest eigenvalue of E[exp(z s / v) z z^T] over its four
 corners c + s, z = Z - E[Z | c], the expectation under the posterior at c: a cell is accepted when this stays below the
-claim, and split in four when it does not. A closed bound holds in sectors of directions, beyond radii of their own: where the
-picture is white, and beyond the circle of the largest one. Colour: the bound over v, at most the claim. Cells grow small where the truth comes near the claim: between the atoms, and along the rays on
-which two atoms have equal odds, out to where the sectors take over.
+claim, and split in four when it does not. A closed bound holds in sectors of directions, beyond radii of their own: where
+the picture is white, and beyond the circle of the largest one. Colour: the bound over v, at most the claim. Cells grow
+small where the truth comes near the claim: between the atoms, and along the rays on which two atoms have equal odds, out to
+where the sectors take over.
 
 Left: the four atoms of the counterexample, sigma^2 = .714, claim .99 sigma^2 (strictly log-concave). Right: a rectangle with
 uneven weights .45, .05, .05, .45, v one per cent above the exact threshold, claim v; the cross is the witness, the point at
@@ -195,5 +196,7 @@ def draw(table, parameters):
             axis.set_ylabel("coordinate 2" if column == 0 else "")
 
     bar = figure.colorbar(collection, ax=axes, location="bottom", shrink=0.6, aspect=40, pad=0.02)
-    bar.set_label("proved bound of lammax Cov(Z | y) on the cell, over v; white, and beyond the circle: closed bound; cross: witness")
+    bar.set_label(
+        "proved bound of lammax Cov(Z | y) on the cell, over v; white, and beyond the circle: closed bound; cross: witness"
+    )
     return figure
