@@ -36,7 +36,7 @@ def mixture(d, T=0.5, N=16):
     return line.divergences(run.target, run.law).kl, bound
 
 
-def waves(k, T=1 / 8, N=8):
+def waves(k, T=1 / 16, N=4):
     """Exact KL of N(0, 1) with waves of wave number k and curvature 1 on it, its H, and the bound.
 
     A mixture of Gaussians of variance s^2 at the distances 2 pi/k has the density of its envelope times
@@ -51,7 +51,7 @@ def waves(k, T=1 / 8, N=8):
     # the constants at t = 0, where the waves are largest
     level, x = line.Level(law), np.linspace(-4, 4, 4001)
     L, H = np.abs(level.curvature(x)).max(), np.abs(level.third(x)).max()
-    run = line.propagate(law, schedules.vp_linear(N, beta_min=T, beta_max=T), SCHEME, refine=max(1.0, k / 32))
+    run = line.propagate(law, schedules.vp_linear(N, beta_min=T, beta_max=T), SCHEME, refine=max(1.0, k / 40))
     bound = proximal.backward_kl(np.full(N, T / N), 1, float(law.weights @ centres**2 + spread), L, H)
     return H, line.divergences(run.target, run.law).kl, bound
 
@@ -80,8 +80,8 @@ def table():
     for name, law, values, measure in families:
         exact, bound = np.array([measure(v) for v in values]).T
         yield name, law, distances.fit_slope(values, exact), distances.fit_slope(values, bound)
-    H, exact, bound = np.array([waves(k) for k in 3 * octaves]).T
-    law = "N(0, 1) with waves, k = 3 .. 96, L = 2 or so, N = 8"
+    H, exact, bound = np.array([waves(k) for k in 4 * octaves]).T
+    law = "N(0, 1) with waves, k = 4 .. 128, L = 2 or so, N = 4"
     yield "H", law, distances.fit_slope(H, exact), distances.fit_slope(H, bound)
 
 

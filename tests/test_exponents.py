@@ -14,7 +14,7 @@ def test_attained_exponents_lie_in_their_intervals():
     for name, slope in expected.items():
         for fitted in rows[name]:
             assert abs(fitted.slope - slope) < 0.02, name
-    # six quantities; the exact KL grows with H much more slowly than the bound does
+    # six quantities; the exact KL grows more slowly with H than the bound does
     assert {name.split(" ")[0].rstrip(",") for name in rows} == {"N", "eps", "d", "L", "T", "H"}
-    assert rows["H"][0].slope < 0.6 < 1.0 < rows["H"][1].slope
+    assert rows["H"][0].high < rows["H"][1].low
     assert rows["T at T >= 1"][0].high < 2.5 < rows["T at T >= 1"][1].low

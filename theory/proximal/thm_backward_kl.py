@@ -17,7 +17,7 @@ Then
 With equal steps sum g_k^3 = T^3 / N^2: the announced d / sqrt(eps) steps, of which the d comes from d H alone. The
 exponents of d, L and N are attained on N(0, I/L) with T = c/L, where H = 0; the constant is not: the worst Gaussian of a
 stated box, with at most 16 steps, reaches 0.0504 of the bound (0.0450 with at most 4), the worst law with three modes on a
-line 0.0371 and the worst scale mixture in 2 to 64 dimensions 0.0167, both with at most 4 steps. So the constant is
+line 0.0371 and the worst scale mixture in 2 to 64 dimensions 0.0333, both with at most 4 steps. So the constant is
 recomputed from the four inequalities of the proof.
 
 Source: Theorem 2 (recalled); its rate was seen in the abstract, its hypotheses in part. The constants, the step condition
@@ -42,7 +42,7 @@ WORST = 0.05039
 #: the same for the worst of `families.MODES` and `families.SCALES` with at most 4 steps
 OTHERS = (
     (0.03706, families.Modes(0.05, 0.5, 0.1334, 2.0428, 0.3704, 0.0331, 2.4284, N=4)),
-    (0.01665, families.Scales(3.0, 0.05, 1.5, 0.4126, 0.0249, 1.1745, N=4)),
+    (0.03332, families.Scales(2.0, 0.05, 1.50861, 10.0, 0.04512, 1.95044, N=4)),
 )
 FINE = ("two modes, +-.6, v .4", "three modes, unequal weights")
 
