@@ -193,7 +193,7 @@ def test_installed_command_finds_modules_of_the_current_folder(tmp_path, name, j
     assert done.returncode == 0, done.stderr
     assert "4 computed, 0 reused" in done.stdout
     again = subprocess.run(
-        [script, "sweep", "--sampler", name.replace("halfway", "bad"), "--target", "two_moons", "--steps", "2"],
+        [script, *f"sweep --sampler {name.replace('halfway', 'bad')} --target two_moons --steps 2 --out other".split()],
         cwd=tmp_path,
         env=environment,
         capture_output=True,

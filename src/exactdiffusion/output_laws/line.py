@@ -1444,7 +1444,7 @@ def study(law: Law, grid: Grid, scheme: str | Callable, start: str | NodeLaw = "
     coarse = propagate(law, grid, scheme, start, refine=1.0, **options)
     a, b = divergences(coarse.target, coarse.law), divergences(fine.target, fine.law)
     eps = 8 * EPS * math.sqrt(grid.N)
-    width = fine.law.x[-1] - fine.law.x[0]
+    width = float(fine.law.x[-1] - fine.law.x[0])
 
     def measured(name):
         x, y = getattr(a, name), getattr(b, name)

@@ -598,7 +598,7 @@ def hybrid_trajectory_kl(
     Examples
     --------
     >>> [round(hybrid_trajectory_kl(np.full(N, 1 / N), d=1, second_moment=1.0, L=1.0, H=0.0), 4) for N in (10, 20)]
-    [0.1713, 0.0648]
+    [0.0887, 0.0362]
     """
     g = _steps(g)
     factor = 0.5 + (1 - g * L / 2) / (1 - g * L) * L
