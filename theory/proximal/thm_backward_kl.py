@@ -231,8 +231,8 @@ def sampler_ratio(parameters, N):
         if g.max() * (L + 0.5) <= 0.5:
             t = np.append(np.cumsum(g[::-1])[::-1], 0.0)
             grid = schedules.Grid(np.exp(-t / 2), np.sqrt(-np.expm1(-t)))
-            mean, V = gaussian("proximal_backward", np.array([mu]), np.array([S]), grid)
-            kl = 0.5 * float(np.log(V / S) + S / V - 1 + (mean - mu) ** 2 / V)
+            mean, V = (float(a[0]) for a in gaussian("proximal_backward", np.array([mu]), np.array([S]), grid))
+            kl = 0.5 * (np.log(V / S) + S / V - 1 + (mean - mu) ** 2 / V)
             out[i] = kl / bound.backward_kl(g, 1, S + mu**2, L, 0.0)
     return out
 

@@ -73,7 +73,9 @@ def over(family: type, ratio: Callable, N: int) -> Callable[[Array], Array]:
 
 
 def _kl(run):
-    return line.divergences(run.target, run.law).kl
+    """KL, NaN where the law of the output underflows at nodes where the target does not."""
+    kl = line.divergences(run.target, run.law).kl
+    return kl if math.isfinite(kl) else math.nan
 
 
 def _or_nan(compute):
