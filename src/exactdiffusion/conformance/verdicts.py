@@ -673,7 +673,7 @@ def _order(subject, found, good, report, where=""):
     elif exact is not None and exact.low(need):
         single = ", ".join(f"{_written(o)} at target deviation {s:g}" for s, o in exact.low(need).items())
         report.add(
-            "order", "note", value, f"{shown}, {subject.order:g} declared, but {single}: more steps are needed to decide"
+            "order", "note", np.nan, f"{shown}, {subject.order:g} declared, but {single}: more steps are needed to decide"
         )
     elif any(order.reaches(need) for order in orders):
         slow = "; its own first steps are of lower order" if exact is not None and read.short(need) else ""
