@@ -45,7 +45,7 @@ INPUTS = {
     "sweep --target gaussian --sampler ddim --steps 5,5 --out OUT/x": "steps: got .*; expected each one once",
     "sweep --target gaussian --sampler ddim": "steps: is absent; expected --steps",
     "verify ./broken.py": "names: got './broken.py'; expected a file that Python reads; broken.py:2: ",
-    "conform heun --set foo=3": "set: got 'foo=3'; expected a setting that heun takes: it takes none",
+    "conform heun --set foo=3": "set: got 'foo'; expected a setting of heun: it takes none",
     "conform ddpm --set nu=3": "set: got 'nu=3'; expected a setting that ddpm takes: mu, variance, last_noise",
     "conform heum": "target: got 'heum'; .*; did you mean heun?",
     "plot file.txt": "dir: got 'file.txt'; expected a folder",

@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from exactdiffusion.conformance import functions
 from exactdiffusion.conformance.adapters import plain
 from exactdiffusion.conformance.subject import Subject
 
@@ -19,7 +20,7 @@ def probability_flow(slip):
 
     def make(world):
         def drive(world, steps):
-            ratio = plain.karras(steps)
+            ratio = functions.karras(steps)
             scale, sigma = _vp(ratio)
             x = world.start(scale[0], sigma[0])
             for i in range(steps):
@@ -122,9 +123,9 @@ def last_level_twice(slip):
 
     def make(world):
         def drive(world, steps):
-            sigmas = plain.karras(steps)
+            sigmas = functions.karras(steps)
             if slip:
-                sigmas = np.append(plain.karras(steps - 1), plain.karras(steps - 1)[-1])
+                sigmas = np.append(functions.karras(steps - 1), functions.karras(steps - 1)[-1])
             x = world.start(1.0, sigmas[0])
             for now, then in pairwise(sigmas):
                 x = x + (then - now) * (x - world.denoise(x, now)) / now
@@ -133,7 +134,7 @@ def last_level_twice(slip):
         return drive
 
     def grid(steps, unit):
-        sigmas = plain.karras(steps)
+        sigmas = functions.karras(steps)
         return np.stack([np.ones_like(sigmas), sigmas], axis=1)
 
     return Subject("euler", make, order=1, library="numpy", grid=grid)

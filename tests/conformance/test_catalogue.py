@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from exactdiffusion.conformance import judge
+from exactdiffusion.conformance import functions, judge
 from exactdiffusion.conformance.adapters import plain
 from exactdiffusion.conformance.catalogue import SLIPS, entries, nearest, propagate
 from exactdiffusion.conformance.world import Target
@@ -58,7 +58,7 @@ def test_order_of_a_correct_method(method):
 
 def test_every_slip_has_coefficients_of_its_own():
     """Distance of each slip to all correct methods, but where leaving the memory out gives another correct method."""
-    ratios, aim = plain.alternating(20), Target(np.array([0.1, 0.3]), np.array([0.2, 1.0]))
+    ratios, aim = functions.alternating(20), Target(np.array([0.1, 0.3]), np.array([0.2, 1.0]))
     alike = []
     for entry in entries():
         if entry.slip:

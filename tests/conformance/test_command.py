@@ -125,7 +125,7 @@ def test_a_declared_order_is_a_positive_number(samplers, order, capsys):
 
 
 @pytest.mark.parametrize(
-    ("target", "allowed"), [("heun", "it has none"), ("gradient_estimation", "gamma"), ("mine", "grid")]
+    ("target", "allowed"), [("heun", "it takes none"), ("gradient_estimation", "gamma"), ("mine", "grid")]
 )
 def test_an_unknown_setting_is_one_message_with_the_allowed_names(target, allowed, samplers, capsys):
     name = f"{samplers}:euler" if target == "mine" else target

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from exactdiffusion.conformance import functions
 from exactdiffusion.conformance.adapters import plain
 from exactdiffusion.conformance.subject import Subject
 
@@ -100,7 +101,7 @@ def adams_uniform_weights(slip):
 def ddim_current_level(slip):
     def make(world):
         def drive(world, steps):
-            sigmas = plain.karras(steps)
+            sigmas = functions.karras(steps)
             scale, sigma = 1 / np.sqrt(1 + sigmas**2), sigmas / np.sqrt(1 + sigmas**2)
             x = world.start(scale[0], sigma[0])
             for i in range(steps):

@@ -50,7 +50,6 @@ def subject_of(target: str | Subject | Callable, **settings: Any) -> Subject:
     if isinstance(target, str):
         library, _, name = target.partition(":")
         if target in samplers.REGISTRY:
-            _taken(target, samplers.REGISTRY[target].function, settings)
             return own.subject(target, **settings)
         if library in LIBRARIES and name:
             try:
@@ -71,19 +70,7 @@ def subject_of(target: str | Subject | Callable, **settings: Any) -> Subject:
         return found
     if not callable(found):
         fail("target", target, EXPECTED)
-    _taken(str(target), found, settings, ("order", "library", "grid", "name", "calls"))
     return plain.subject(found, **settings)
-
-
-def _taken(name: str, function: Callable, settings: dict[str, Any], also: tuple[str, ...] = ()) -> None:
-    """Refuse settings that neither the function takes, after its first three arguments, nor the adapter."""
-    parameters = inspect.signature(function).parameters
-    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        return
-    allowed = [p for p in list(parameters)[3:] if p not in ("noise", "calls")] + list(also)
-    for key, value in settings.items():
-        if key not in allowed:
-            fail("set", f"{key}={value}", f"a setting that {name} takes: {', '.join(allowed) or 'it takes none'}")
 
 
 def step_counts(text: str) -> list[int]:

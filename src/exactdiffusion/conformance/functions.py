@@ -89,7 +89,7 @@ def known_settings(
         return
     for name in settings:
         if name not in allowed:
-            fail("set", name, f"a setting of {target}: {', '.join(allowed) or 'it has none'}")
+            fail("set", name, f"a setting of {target}: {', '.join(allowed) or 'it takes none'}")
 
 
 def on_grids(

@@ -6,8 +6,8 @@ import sys
 import numpy as np
 import pytest
 
-from exactdiffusion.conformance import conform, measure
-from exactdiffusion.conformance.adapters import k_diffusion, plain, smalldiffusion
+from exactdiffusion.conformance import conform, functions, measure
+from exactdiffusion.conformance.adapters import k_diffusion, smalldiffusion
 from exactdiffusion.conformance.subject import Unjudgeable
 
 
@@ -50,10 +50,10 @@ def test_smalldiffusion_settings():
         smalldiffusion.subject("training_loop")
 
 
-@pytest.mark.parametrize("grid", plain.GRIDS)
+@pytest.mark.parametrize("grid", functions.GRIDS)
 def test_grids_fall_and_have_their_ends(grid):
     for steps in (5, 10, 33):
-        levels = plain.GRIDS[grid](steps)
+        levels = functions.GRIDS[grid](steps)
         assert levels.shape == (steps + 1,)
         assert (np.diff(levels) < 0).all()
         assert levels[0] == pytest.approx(80.0)
@@ -61,5 +61,5 @@ def test_grids_fall_and_have_their_ends(grid):
 
 
 def test_alternating_grid_doubles_every_other_step():
-    parts = np.diff(plain.alternating(8) ** (1 / 7))
+    parts = np.diff(functions.alternating(8) ** (1 / 7))
     np.testing.assert_allclose(parts[::2], 2.0 * parts[1::2], rtol=1e-12)

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 from ..._core.validation import scalar
-from ..functions import GRIDS, alternating, geometric, karras, known_settings, on_grids
+from ..functions import known_settings, on_grids
 from ..subject import Subject
 
-__all__ = ["GRIDS", "alternating", "geometric", "karras", "subject"]
+__all__ = ["subject"]
 
 
 def subject(function: Callable, *, name: str = "", grid: str = "karras", **settings: Any) -> Subject:
