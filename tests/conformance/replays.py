@@ -35,7 +35,7 @@ def probability_flow(slip):
     return Subject("probability flow", make, order=1, library="numpy")
 
 
-def two_step(slip):
+def two_step(slip, grid="karras"):
     """k-diffusion 56: the proposed change of the second-order multistep step puts h_last in the place of h."""
 
     def sampler(denoiser, sigmas, x):
@@ -53,7 +53,7 @@ def two_step(slip):
             old, time_old = clean, time
         return x
 
-    return plain.subject(sampler, order=2)
+    return plain.subject(sampler, order=2, grid=grid)
 
 
 def sde_share(slip):
