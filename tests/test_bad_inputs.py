@@ -46,7 +46,7 @@ INPUTS = {
     "sweep --target gaussian --sampler ddim": "steps: is absent; expected --steps",
     "verify ./broken.py": "names: got './broken.py'; expected a file that Python reads; broken.py:2: ",
     "conform heun --set foo=3": "set: got 'foo'; expected a setting of heun: it takes none",
-    "conform ddpm --set nu=3": "set: got 'nu=3'; expected a setting that ddpm takes: mu, variance, last_noise",
+    "conform ddpm --set nu=3": "set: got 'nu'; expected a setting of ddpm: mu, variance, last_noise",
     "conform heum": "target: got 'heum'; .*; did you mean heun?",
     "plot file.txt": "dir: got 'file.txt'; expected a folder",
     "new theorem Slope": "name: got 'Slope'; expected NAME .*such as shrinkage",

@@ -301,7 +301,7 @@ def test_cifar10_is_refused_or_absent(tmp_path, monkeypatch):
     record, _ = _cifar_records(np.random.default_rng(1), 1)
     for content in (b"", record[:-1], record + b"\0", bytes([10]) + record[1:]):
         (tmp_path / "data_batch_1.bin").write_bytes(content)
-        with pytest.raises(ValueError, match=r"data_batch_1\.bin: 0 bytes; expected records of 3073"):
+        with pytest.raises(ValueError, match=r"data_batch_1\.bin: .*expected records of 3073|data_batch_1\.bin: label 10"):
             datasets.cifar10(tmp_path)
 
 
