@@ -37,7 +37,8 @@ RUNS = ((1.0, 20), (3.0, 30))  # T and the number N of steps
 # variance, mean, horizon, absolute value of the last shift, last over first shift
 BOX = {name: search.BOX[name] for name in ("S", "mu", "T")} | {"last": (1e-3, 10.0), "growth": (0.1, 1e4)}
 # the largest ratio of 1, 4, 16 and 64 equal steps over the box, and its law and shifts
-WORST, WORST_LAW = 0.9994, (1.00097, 0.0200532, 4.15868, 6.55219, 59.205)
+WORST = 0.9994
+WORST_LAW = (1.00097, 0.0200532, 4.15868, 6.55219, 59.205)
 
 
 def sides(backward, parameters, N):
