@@ -439,8 +439,8 @@ def gallery_page(drawn):
 
 
 def picture_caption(module):
-    """The whole docstring of an experiment as paragraphs of plain text, with its emphasis."""
-    paragraphs = inspect.cleandoc(module.__doc__).split("\n\n")
+    """The caption, then the whole docstring of an experiment as paragraphs of plain text, with its emphasis."""
+    paragraphs = [gallery.caption(module), *inspect.cleandoc(module.__doc__).split("\n\n")]
     plain = [esc(paragraph.replace("``", "")) for paragraph in paragraphs]
     return [line for text in plain for line in (re.sub(r"(?<!\w)\\\*(\w[\w ]*)\\\*(?!\w)", r"*\1*", text), "")]
 
