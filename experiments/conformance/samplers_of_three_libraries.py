@@ -14,12 +14,13 @@ from exactdiffusion.studies.figures import INK, Spot, curve_style, legend_below,
 
 SUMMARY = "exact verdicts on the samplers of diffusers, k-diffusion and smalldiffusion, several hundred settings"
 CAPTION = (
-    "Of 572 settings of the samplers of three libraries 387 do what they declare (for 65 of them the order could not be "
-    "read), 103 differ, most often because the last level of their grid stands twice, and 82 cannot be judged. Verdicts come "
-    "from the exact law of the output on Gaussian targets: every scheduler of diffusers, every sampler of k-diffusion, and "
-    "smalldiffusion, over grids, final levels, predictions, orders and variants. Left: the order at which the law nears its "
-    "limit, to a quarter, for the settings where both orders are known; the area is the number of settings, and libraries are "
-    "moved sideways. The table names settings, verdicts and causes; a verdict speaks of its settings, steps and targets only."
+    "Of 572 settings of the samplers of three libraries 387 do what they declare (for 65 of them the order could not "
+    "be read), 103 differ, most often because the last level of their grid stands twice, and 82 cannot be judged. "
+    "Verdicts come from the exact law of the output on Gaussian targets: every scheduler of diffusers, every sampler "
+    "of k-diffusion, and smalldiffusion, over grids, final levels, predictions, orders and variants. Left: the order "
+    "at which the law nears its limit, to a quarter, for the settings where both orders are known; the area is the "
+    "number of settings, and libraries are moved sideways. The table names settings, verdicts and causes; a verdict "
+    "speaks of its settings, steps and targets only."
 )
 PAPER = ("", "", "own")
 PARAMETERS = {
