@@ -570,7 +570,8 @@ def test_total_variation_and_w1_of_far_modes(distance):
     found = line.divergences(line.discretise(far, x), line.discretise(moved, x))
     assert found.tv == pytest.approx(1e-3, rel=1e-9)
     assert found.w1 == pytest.approx(2e-3 * distance, rel=1e-9)
-    assert found.w2 == pytest.approx(2 * distance * math.sqrt(1e-3), rel=0.02)
+    # it leaves and arrives some 3 deviations inside the modes
+    assert (2 * distance - 8) * math.sqrt(1e-3) < found.w2 < (2 * distance - 5) * math.sqrt(1e-3)
 
 
 def test_w2_of_a_light_far_mode_is_within_its_printed_error():
