@@ -154,7 +154,8 @@ def draw(table, parameters):
         ("posterior of X", (-2.5, 6.6), blue),
         ("law of $y_2$ given $y_1$", (-8, -10), green),
     ):
-        plane.annotate(text, place, fontsize=7, color=colour)
+        white = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.6}
+        plane.annotate(text, place, fontsize=7, color=colour, bbox=white, zorder=4)
     plane.set_xlim(-11, 11)
     plane.set_ylim(-11, 11)
     plane.set_aspect("equal")

@@ -222,7 +222,7 @@ def draw(table, parameters):
     dims.set_xticks([], minor=True)
     dims.set_xlabel("dimension d")
     dims.set_ylabel("threshold σ*² / R²")
-    title(dims, "random clouds: near R² from d = 3 on", inset=1.15)
+    title(dims, "random clouds: above .6 R² from d = 3 on", inset=1.15)
 
     # one legend
     for label, style in (

@@ -16,9 +16,10 @@ SUMMARY = "coin test: equal mixture of Euler-Maruyama and backward laws has KL ~
 CAPTION = (
     "Toss a coin between Euler-Maruyama and the backward proximal sampler, and two orders are gained: the equal "
     "mixture of their output laws has KL ~ N⁻⁴ where each has N⁻². Their first-order errors of the density are "
-    "opposite (derived by a weak expansion and measured; not in arXiv 2507.08956), so a wrong index (prox at t_k "
-    "instead of t_{k−1}) or a wrong λ (g instead of 2g/(2 − g)), which leave each rate alone, are seen by the coin. "
-    "Exact laws of the output, T = 6; dashed: a second target, whose proximal map is not single valued below N = 128."
+    "opposite (derived by a weak expansion and measured; not in arXiv 2507.08956), so a wrong index (prox at the time "
+    "t_k before the step instead of t_{k−1} after it) or a wrong λ (the length g = ∫β of the step instead of 2g/(2 − "
+    "g)), which leave each rate alone, are seen by the coin. Exact laws of the output, T = 6; dashed: a second "
+    "target, whose proximal map is not single valued below N = 128."
 )
 PAPER = ("2507.08956", "", "own")
 PARAMETERS = {
