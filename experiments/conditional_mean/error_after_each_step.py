@@ -51,5 +51,5 @@ def draw(table, parameters):
     return helper("conditional_mean", "_steps").draw_steps(
         table,
         parameters["snr_db"],
-        ("the state $x_t$ nears the least error …", "… while its conditional mean $D_t(z_t)$ leaves it, step by step"),
+        ("the state nears the least error", "its conditional mean leaves it step by step"),
     )

@@ -141,12 +141,12 @@ def draw(table, parameters):
     plane.contour(line, line, full.T, levels=[0.0], colors=INK, linewidths=1.0)
     plane.plot(*atoms.T, "o", color="white", markeredgecolor=INK, markersize=4.5)
     plane.annotate(
-        "not log-concave",
-        (0.08, -0.1),
-        xytext=(0.3, -2.0),
+        "not log-\nconcave",
+        (0.12, 0.05),
+        xytext=(1.3, 0.3),
         fontsize=7,
         color=INK,
-        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
+        zorder=5,
         arrowprops={"arrowstyle": "->", "linewidth": 0.8},
     )
     plane.set_aspect("equal")

@@ -163,7 +163,8 @@ def draw(table, parameters):
         if panel == "mixture":
             axes.axhline(-0.5, color=INK, linewidth=1.3)
             off = [(np.log2(k), level) for (level, k), r in cells.items() if abs(r["weight"] - 0.2) > 3 * error]
-            axes.plot(*zip(*off), "x", color=INK, markersize=4, markeredgewidth=0.9)
+            white = [withStroke(linewidth=2.2, foreground="white")]
+            axes.plot(*zip(*off), "x", color=INK, markersize=4, markeredgewidth=0.9, path_effects=white)
         else:
             best = np.unravel_index(np.argmin(w2), w2.shape)
             axes.plot(x[best[1]], levels[best[0]], "*", color=orange, markersize=9, markeredgecolor="white")

@@ -160,7 +160,7 @@ def draw(table, parameters):
         rows = [r for r in mine if r["kind"] == "visited"]
         errors.plot([r["level"] for r in rows], [r["eta"] for r in rows], **{**look, "marker": None, "linewidth": 0.7})
     edge = 1 / parameters["search"]["nu"]
-    errors.axvline(edge, color="0.4", linewidth=0.8, linestyle=(0, (1, 2)))
+    errors.axvline(edge, color="0.4", linewidth=0.8)
     errors.annotate("band leaves the bottleneck", (0.9 * edge, 1.6), fontsize=7)
     errors.annotate("thin: visited", (9, 5e-3), fontsize=7, ha="left")
     errors.set_xscale("log")

@@ -156,7 +156,7 @@ def draw(table, parameters):
     blue, orange, green, pink = (curve_style(index)["color"] for index in range(4))
     for panel in "abc":
         pictures.fill(*get(panel, "curve"), facecolor="none", edgecolor=blue, linewidth=1.3)
-    for at, text in (((0.0, 3.1), "(a) little noise"), ((2.0, 3.1), "(b) much noise"), ((0.0, 1.25), "(c) DDIM path")):
+    for at, text in (((0.0, 3.1), "(a) little noise"), ((2.0, 3.1), "(b) much noise"), ((0.0, 1.5), "(c) DDIM path")):
         pictures.annotate(text, at, fontsize=8)
 
     # (a) the noise, its projection, tangent and normal

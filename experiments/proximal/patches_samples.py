@@ -9,7 +9,7 @@ sampler is training images; a trained network's is not. With CIFAR-10 at hand (`
 ``--set data='"cifar10"'``.
 """
 
-from exactdiffusion.studies.figures import Spot, curve_style, helper, panels, title
+from exactdiffusion.studies.figures import Spot, curve_style, helper, legend_below, panels, title
 
 SUMMARY = "stand-in for CIFAR-10 samples: colour patches after 10 evaluations, hybrid, Euler-Maruyama, probability flow"
 CAPTION = (
@@ -85,5 +85,6 @@ def draw(table, parameters):
     far.set_xlabel("evaluations of score or prox N")
     far.set_ylabel("distance to the nearest patch / √n")
     title(far, "the exact prox returns patches: distance 0")
-    far.legend(loc="center left", bbox_to_anchor=(0.0, 0.45))
+    far.annotate("0, drawn at 10⁻⁴", (parameters["steps"][0], least), textcoords="offset points", xytext=(-8, 7), fontsize=7)
+    legend_below(figure, 3)
     return figure
