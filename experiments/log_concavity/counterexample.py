@@ -14,10 +14,10 @@ SUMMARY = "the four-atom counterexample: largest eigenvalue of the conditional's
 CAPTION = (
     "More measurements can lose log-concavity: the first measurement of four atoms has a log-concave law (σ² times "
     "the largest eigenvalue of the Hessian is at most −.015 everywhere, by a certificate of 584 cells), the second "
-    "one given the first has not, since the same quantity is .0651 at 0, enclosed by a rigorous ball. Weights "
-    ".3158102 and .1841898, σ² = .714. Left: levels of σ² λmax of the Hessian of log p(y_2 | y_1), which depends on "
-    "the mean of the measurements alone. Right: the worst past is the one with mean 0; the mean over the pasts stays "
-    "below its bound 1/m − 1."
+    "one given the first has not, since the same quantity is .0651 at 0, enclosed by a rigorous ball. The weights are "
+    ".3158102 and .1841898, σ² = .714. The left panel shows levels of σ² λmax of the Hessian of log p(y_2 | y_1), "
+    "which depends on the mean of the measurements alone. Right: the worst past is the one with mean 0; the mean over "
+    "the pasts stays below its bound 1/m − 1."
 )
 PAPER = ("2305.19473", "", "own")
 PARAMETERS = {

@@ -17,10 +17,10 @@ from exactdiffusion.studies.figures import Spot, curve_style, legend_below, pane
 SUMMARY = "tunnelling: weight of the minor mode versus gradient calls and versus d, one-at-a-time chains and Langevin walks"
 CAPTION = (
     "One-at-a-time chains give the minor mode its weight .2; from d = 2 on Langevin walks on the law itself stay near "
-    "the half and half of their start, at d = 32 at every budget up to 1600 calls. Two Gaussians with weights .2 and "
-    ".8 at distance 6√d (arXiv 2305.19473, Section 5.2); every chain starts from N(0, σ*² I). Bars: one standard "
-    "error. Inner walks: MALA, ULA (whose bias .01 does not vanish) and underdamped Langevin; the random numbers are "
-    "the same at every d."
+    "the half and half of their start, at d = 32 at every budget up to 1600 calls. The law is two Gaussians with "
+    "weights .2 and .8 at distance 6√d (arXiv 2305.19473, Section 5.2); every chain starts from N(0, σ*² I). Bars are "
+    "one standard error. Inner walks are MALA, ULA (whose bias .01 does not vanish) and underdamped Langevin; the "
+    "random numbers are the same at every d."
 )
 PAPER = ("2305.19473", "4", "stand-in")
 PARAMETERS = {

@@ -17,10 +17,10 @@ SUMMARY = "denoising as projection: low noise, high noise, a DDIM path; angle of
 CAPTION = (
     "Denoising is approximate projection: (a) little noise lies nearly along the normal of the data set K, so the "
     "point it came from is nearly the projection; (b) from far away K lies in one direction, so any estimate in its "
-    "hull will do; (c) a DDIM path with the exact denoiser of points on a curve starts towards their mean and ends at "
-    "a projection. The pictures are those of Fig. 1 of arXiv 2306.04848, computed. Right: the angle between Gaussian "
-    "noise in R^n and the normal space of a d-dimensional set (median, 5 and 95 % of the draws); lines: exact median; "
-    "dashed: the angle whose sine is √(d/n) (Proposition 3.1)."
+    "hull will do; and (c) a DDIM path with the exact denoiser of points on a curve starts towards their mean and "
+    "ends at a projection. The pictures are those of Fig. 1 of arXiv 2306.04848, computed. On the right is the angle "
+    "between Gaussian noise in R^n and the normal space of a d-dimensional set (median, 5 and 95 % of the draws): "
+    "lines are the exact median, dashed lines the angle whose sine is √(d/n) (Proposition 3.1)."
 )
 PAPER = ("2306.04848", "1", "present")
 PARAMETERS = {

@@ -113,7 +113,7 @@ def draw(table, parameters):
     density.annotate(text, at, xycoords=density.get_yaxis_transform(), fontsize=7, ha="right")
     if marked[-1]["eta"] < 10**low:
         at = (marked[-1]["sigma"], 1.2 * 10**low)
-        density.annotate("η = 0", at, textcoords="offset points", xytext=(-5, 0), ha="right", fontsize=7)
+        density.annotate("η = 0", at, textcoords="offset points", xytext=(4, -1), fontsize=7)
     density.set_xscale("log")
     density.set_yscale("log")
     density.set_xlim(1.2 * sigma[0], sigma[-1] / 1.2)

@@ -18,8 +18,8 @@ CAPTION = (
     "their output laws has KL ~ N⁻⁴ where each has N⁻². Their first-order errors of the density are opposite (derived "
     "by a weak expansion and measured; not in arXiv 2507.08956), so a wrong index (prox at the time t_k before the "
     "step instead of t_{k−1} after it) or a wrong λ (the length g = ∫β of the step instead of 2g/(2 − g)), which "
-    "leave each rate alone, are seen by the coin. Exact laws of the output, T = 6; dashed: a second target, whose "
-    "proximal map is not single valued below N = 128."
+    "leave each rate alone, are seen by the coin. The laws of the output are exact, T = 6; dashed is a second target, "
+    "whose proximal map is not single valued below N = 128."
 )
 PAPER = ("2507.08956", "", "own")
 PARAMETERS = {
