@@ -28,8 +28,8 @@ CAPTION = (
     "figure stands in for its Fig. 2 (FID) with 8 x 8 digits, exact denoisers and proximal maps. The left panel shows "
     "samples at N = 5. An exact proximal map of a point cloud returns its points, so every image of the hybrid is a "
     "training image. The right one shows W2 to all 1797 digits, mean of 8 seeds with 95 % intervals. With the step of "
-    "the released code (table) Euler-Maruyama is at 11.7. The share of exact draws within the grey band is known to ± "
-    "5 per cent."
+    "the released code (table) Euler-Maruyama is at 11.7. The share of exact draws within the grey band is known to "
+    "within 5 per cent."
 )
 PAPER = ("2507.08956", "2", "stand-in")
 PARAMETERS = {

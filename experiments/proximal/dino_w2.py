@@ -26,7 +26,7 @@ CAPTION = (
     "where the area of a mark is the number of samples there; of canonical EM 48 % lie outside the frame. EM + "
     "nearest point moves every output of canonical Euler-Maruyama (EM) to the nearest point of the target. An exact "
     "prox of a cloud returns its points. The table also has 20,000 samples and more methods. The share of exact draws "
-    "within the grey band is known to ± 5 per cent."
+    "within the grey band is known to within 5 per cent."
 )
 PAPER = ("2507.08956", "1", "present")
 PARAMETERS = {
