@@ -56,7 +56,9 @@ def draw_nmse(table, chains, shown, titles):
             **look,
             label=f"chain, T = {T}",
         )
-        right.plot([r["snr_db"] for r in missed], [r["excess"] for r in missed], "x", color=look["color"], markersize=3)
+        right.plot(
+            [r["snr_db"] for r in missed], [r["excess"] for r in missed], "x", color=look["color"], markersize=3, alpha=0.6
+        )
         for r in met:
             if r["start"] <= 2:
                 at = (r["snr_db"], r["excess"])

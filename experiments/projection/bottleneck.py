@@ -22,10 +22,11 @@ SUMMARY = (
 CAPTION = (
     "On a curved set with a bottleneck the ideal denoiser violates hypothesis (H1) of arXiv 2306.04848, a relative "
     "error η < 1, while the band of its Definition 3.1 holds the bottleneck, yet DDIM passes beside it and is "
-    "guaranteed all the same. K in R^n: a torus of revolution, the orthogonal group O(2), a Swiss roll; exact "
-    "denoiser of the uniform law. Left (n = 64): largest η over the band (marks; found by gradient ascent) and at the "
-    "visited states (thin). Right: d(x_0)/d(x_N) of the worst of 100 trajectories, what its Theorem 4.2 guarantees "
-    "with the largest visited η, which jumps with the worst trajectory, and what the measured errors guarantee alone."
+    "guaranteed all the same. The sets K in R^n are a torus of revolution, the orthogonal group O(2), a Swiss roll, "
+    "with the exact denoiser of the uniform law. Left (n = 64): largest η over the band (marks; found by gradient "
+    "ascent) and at the visited states (thin). Right: d(x_0)/d(x_N) of the worst of 100 trajectories, what its "
+    "Theorem 4.2 guarantees with the largest visited η, which jumps with the worst trajectory, and what the measured "
+    "errors guarantee alone."
 )
 PAPER = ("2306.04848", "", "own")
 PARAMETERS = {

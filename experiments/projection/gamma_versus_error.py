@@ -18,12 +18,12 @@ from exactdiffusion.studies.figures import Spot, curve_style, legend_below, pane
 SUMMARY = "gradient estimation: gamma and steps versus W2 and distance to support, exact-oracle stand-in for the FID tables"
 CAPTION = (
     "Gradient estimation pays at few steps: with γ near 1.75 five steps reach the score of exact draws on the dino, "
-    "where DDIM (γ = 1) has 2.6 times that error; the best γ depends on the law. Exact denoisers stand in for the FID "
-    "tables and FID against γ of arXiv 2306.04848. Every mark is one run (one seed), so that only the range of the "
-    "exact draws (grey) tells how far chance goes. Left: W2, all runs from σ = 40. Right: rms difference to the exact "
-    "flow on a ring of Gaussians, least at γ = 1.5. Rings are settings of the released code for CelebA; their runs "
-    "start at σ = 40, 80, 100 and 120 for N = 5, 10, 20 and 50, so that they lie off the curves. On the digits and "
-    "patches (table) W2 is that of exact draws for γ up to 2 and rises beyond."
+    "where DDIM (γ = 1) has 2.6 times that error, and the best γ depends on the law. Exact denoisers stand in for the "
+    "FID tables and FID against γ of arXiv 2306.04848. Every mark is one run (one seed), so that only the range of "
+    "the exact draws (grey) tells how far chance goes. Left: W2, all runs from σ = 40. Right: rms difference to the "
+    "exact flow on a ring of Gaussians, least at γ = 1.5. Rings are settings of the released code for CelebA; their "
+    "runs start at σ = 40, 80, 100 and 120 for N = 5, 10, 20 and 50, so that they lie off the curves. On the digits "
+    "and patches (table) W2 is that of exact draws for γ up to 2 and rises beyond."
 )
 PAPER = ("2306.04848", "appendix", "stand-in")
 PARAMETERS = {

@@ -141,6 +141,6 @@ def draw(table, parameters):
     plain_ticks(errors.yaxis, 2.9, 6.5, (3, 4, 5, 6))
     errors.set_xlabel("evaluations of score or prox N")
     errors.set_ylabel("W₂ to the digits (data units)")
-    title(errors, "the noise of its last step is most of the error of EM")
+    title(errors, "without the noise of its last step EM joins the others at exact draws")
     legend_below(figure, 2)
     return figure
