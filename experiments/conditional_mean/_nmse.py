@@ -43,15 +43,22 @@ def draw_nmse(table, chains, shown, titles):
         met = [r for r in rows if abs(r["mismatch_db"]) <= MATCHED_DB]
         missed = [r for r in rows if abs(r["mismatch_db"]) > MATCHED_DB]
         right.errorbar(
-            [r["snr_db"] for r in met],
-            [r["excess"] for r in met],
-            yerr=[min(1.96 * r["excess_error"], 0.9 * r["excess"]) for r in met],
+            x,
+            # the line is broken where no level meets the SNR
+            [r["excess"] if r in met else float("nan") for r in rows],
+            # on a logarithmic axis an interval that reaches 0 is cut at a tenth of its value
+            yerr=[
+                [min(1.96 * r["excess_error"], 0.9 * r["excess"]) for r in rows],
+                [1.96 * r["excess_error"] for r in rows],
+            ],
             elinewidth=0.7,
             capsize=1.5,
             **look,
             label=f"chain, T = {T}",
         )
-        right.plot([r["snr_db"] for r in missed], [r["excess"] for r in missed], "x", color=look["color"], markersize=3)
+        right.plot(
+            [r["snr_db"] for r in missed], [r["excess"] for r in missed], "x", color=look["color"], markersize=3, alpha=0.6
+        )
         for r in met:
             if r["start"] <= 2:
                 at = (r["snr_db"], r["excess"])

@@ -51,7 +51,7 @@ def draw_steps(table, snr_db, titles):
         left.plot(share, [r["nmse_state"] / r["nmse_cme"] for r in rows], **curve_style(index), label=text)
         right.errorbar(
             share,
-            [r["excess"] if r["excess"] > 3e-5 else float("nan") for r in rows],  # the start is the CME itself
+            [r["excess"] for r in rows],
             yerr=[2 * r["excess_error"] for r in rows],
             elinewidth=0.7,
             capsize=1.5,
@@ -65,6 +65,7 @@ def draw_steps(table, snr_db, titles):
     left.set_ylim(1 - 0.12 * (top - 1), top)  # room for the label below the line
     left.set_ylabel("NMSE of the state / the least")
     right.set_yscale("log")
+    right.set_ylim(bottom=1e-7)
     right.set_ylabel("excess over the least error")
     for axes, text in zip((left, right), titles):
         axes.set_xlabel("share of the steps done")

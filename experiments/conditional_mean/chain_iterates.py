@@ -13,10 +13,11 @@ SUMMARY = (
 )
 CAPTION = (
     "The chain starts at the level whose SNR is that of the observation, omits the noisier ones, and ends near the "
-    "least-error estimate (CME): the sketch of Fig. 1 of arXiv 2403.02957 with real iterates. Left: digits of 8 x 8 "
-    "pixels observed at 0 dB, prior a mixture of 32 Gaussians fitted to all of them; the states after a quarter, a "
-    "half and all of the 108 steps, exact conditional means; the CME, which is one step; the truth. Right: the SNR of"
-    " each of the T = 300 levels of the released schedule; the chain passes the filled part."
+    "least-error estimate (CME): this is the sketch of Fig. 1 of arXiv 2403.02957 with real iterates. The left panel "
+    "shows digits of 8 x 8 pixels observed at 0 dB, with a mixture of 32 Gaussians fitted to all of them as prior: "
+    "the states after a quarter, a half and all of the 108 steps, exact conditional means; the CME, which is one "
+    "step; the truth. The right one shows the SNR of each of the T = 300 levels of the released schedule, of which "
+    "the chain passes the solid part."
 )
 PAPER = ("2403.02957", "1", "present")
 PARAMETERS = {

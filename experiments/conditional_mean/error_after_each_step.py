@@ -12,9 +12,10 @@ from exactdiffusion.studies.figures import Spot, helper
 SUMMARY = "conditional-mean paper, Fig. 3: error after each step, T = 300, random mixture; drift of D_t(z_t) from the CME"
 CAPTION = (
     "The state of the chain approaches the least error while its conditional mean leaves it: the chain starts at the "
-    "CME and every step adds to the excess. Left, as Fig. 3 (left) of arXiv 2403.02957: NMSE of the state x_t over "
-    "the NMSE of the CME, T = 300, random mixture. Right: excess of D_t(z_t), the conditional mean given the state, "
-    "over the MMSE, with two standard errors; at 20 dB the chain starts 0.2 dB off its level."
+    "CME and every step adds to the excess. Left, as Fig. 3 (left) of arXiv 2403.02957: normalised mean squared error "
+    "(NMSE) of the state over the one of the conditional mean given the observation (CME), T = 300 steps, random "
+    "mixture. Right: excess of the conditional mean given the state over the least mean squared error, with two "
+    "standard errors; at 20 dB the chain starts 0.2 dB off its level."
 )
 PAPER = ("2403.02957", "3", "present")
 PARAMETERS = {
@@ -50,5 +51,5 @@ def draw(table, parameters):
     return helper("conditional_mean", "_steps").draw_steps(
         table,
         parameters["snr_db"],
-        ("the state $x_t$ nears the least error …", "… while its conditional mean $D_t(z_t)$ leaves it, step by step"),
+        ("the state nears the least error", "its conditional mean leaves it step by step"),
     )

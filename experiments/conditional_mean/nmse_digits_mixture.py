@@ -10,10 +10,13 @@ from exactdiffusion.studies.figures import Spot, helper
 
 SUMMARY = "stand-in for the conditional-mean paper's Fig. 2 bottom: NMSE and excess, mixture fitted to 8 x 8 digits"
 CAPTION = (
-    "On a mixture fitted to images the chain is again at the least error from 5 dB on; below −10 dB its excess "
-    "reaches 30 per cent, more than estimating zero would cost. Stand-in for Fig. 2 (bottom) of arXiv 2403.02957, "
-    "which fits 128 components to MNIST: here 32 full covariances are fitted to the 8 x 8 digits of scikit-learn. "
-    "Crosses as in the figure of the random mixture: no level meets the SNR within 0.1 dB."
+    "On a mixture fitted to images the chain of 300 steps is within about 0.1 per cent of the least error from 5 dB "
+    "on; below −10 dB its excess reaches 30 per cent, more than estimating zero would cost. The figure stands in for "
+    "Fig. 2 (bottom) of arXiv 2403.02957, which fits 128 components to MNIST: here 32 full covariances are fitted to "
+    "the 8 x 8 digits of scikit-learn. CME is the conditional mean; the normalised error is the mean squared error "
+    "over the power of the data. Right: the excess E|f − CME|² over the mean squared error of the CME, with 95 % "
+    "intervals, cut at a tenth of the value below. Crosses are SNRs that no level of the schedule meets within 0.1 "
+    "dB; a line is broken there, since the mismatch sets the error."
 )
 PAPER = ("2403.02957", "2", "stand-in")
 PARAMETERS = {
@@ -53,7 +56,7 @@ def draw(table, parameters):
     """Left: NMSE; right: excess over the MMSE."""
     chains = [T for T in (5, 50, 100, 300) if T in parameters["steps"]]
     titles = (
-        "mixture fitted to 8 x 8 digits, not MNIST: the chain is on the least error",
-        "up to 30 % above the least error at low SNR, below 0.1 % from 5 dB on",
+        "8 x 8 digits: from 0 dB on the chain of 300 steps is on the least error",
+        "300 steps: 30 % above the least error at low SNR, 0.1 % at 5 dB, less above",
     )
     return helper("conditional_mean", "_nmse").draw_nmse(table, chains, chains[-1], titles)

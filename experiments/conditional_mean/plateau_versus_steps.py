@@ -10,11 +10,12 @@ from exactdiffusion.studies.figures import Spot, curve_style, legend_below, pane
 
 SUMMARY = "conditional-mean paper: excess of the chain of exact stepwise means versus steps, 1-D priors (derived)"
 CAPTION = (
-    "The chain of exact conditional means does not converge to the CME as its number of steps grows: the excess rises"
-    " to a plateau, for every prior but the Gaussian. One-dimensional priors, SNR on the grid, quadrature without "
-    "sampling. Dashed: the limit from an independent solver of its equation; for two points it is the closed form 4 "
-    "Q(√SNR) − MMSE. One step is exact, and so is the Gaussian at every number of steps (excess 0 to rounding, not on"
-    " this axis)."
+    "The chain of exact conditional means does not converge to the conditional mean of the clean signal (CME) as its "
+    "number of steps grows: the excess rises to a plateau, for every prior drawn but the Gaussian. The priors are "
+    "one-dimensional, the SNR is a level of the schedule, and all is quadrature without sampling. Dashed is the limit "
+    "from an independent solver of its equation; for two points it is the closed form 4 Q(√SNR) − MMSE, with Q the "
+    "upper tail of N(0, 1) and MMSE the least mean squared error. One step is exact, and so is the Gaussian at every "
+    "number of steps (excess 0 to rounding, not on this axis)."
 )
 PAPER = ("2403.02957", "", "own")
 PARAMETERS = {

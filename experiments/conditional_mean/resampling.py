@@ -11,9 +11,10 @@ from exactdiffusion.studies.figures import Spot, curve_style, legend_below, pane
 SUMMARY = "conditional-mean paper: re-sampling off, on, averaged over M runs; excess over the MMSE versus steps"
 CAPTION = (
     "One run with re-sampling ends as a posterior sample, with twice the least error (excess 1); the mean of M runs "
-    "has excess 1/M and so converges to the CME, which the deterministic chain (off) does not. Excess over the MMSE "
-    "with two standard errors against the number of steps; the lines at the right edge are the levels 1/M. Random "
-    "mixture in 16 dimensions at −10 dB, and two modes on a line at 0 dB."
+    "has excess 1/M and so converges to the conditional mean (CME), which the deterministic chain (off) does not. "
+    "Drawn is the excess over the least mean squared error (MMSE) with two standard errors against the number of "
+    "steps; the lines at the right edge are the levels 1/M. The priors are a random mixture in 16 dimensions at −10 "
+    "dB and two modes on a line at 0 dB."
 )
 PAPER = ("2403.02957", "", "own")
 PARAMETERS = {

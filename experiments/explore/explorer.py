@@ -8,9 +8,12 @@ from exactdiffusion.studies.figures import Spot
 
 SUMMARY = "a sweep as `exactdiffusion plot` draws it: W2 and distance to the support on the dino, four samplers"
 CAPTION = (
-    "What exactdiffusion plot makes of a small sweep: four samplers on the dino, W2 and distance to the support "
-    "against the number of steps, with bands over the seeds, the score of exact draws, and the bounds of theorems "
-    "that hold there. Gradient estimation leads at few steps; on the distance all but Euler-Maruyama agree."
+    "Up to ten steps gradient estimation is nearest to the dino in W2, and at 80 steps none of the four samplers is "
+    "told from exact draws; Euler-Maruyama stays furthest from the support. The picture is what exactdiffusion plot "
+    "makes of a small sweep, with the findings as titles: medians of 6 seeds with bands that bound them, and the "
+    "score of exact draws. Left, dotted: the distance to the support, a lower bound on W2 to every law on it. Right: "
+    "DDIM's a-posteriori upper bound on this distance is above the diameter of the data at every number of steps and "
+    "is not drawn."
 )
 PAPER = ("", "", "own")
 PARAMETERS = {
@@ -77,4 +80,22 @@ def draw(table, parameters):
     """The figure of ``exactdiffusion plot``."""
     from exactdiffusion.studies import plot, results
 
-    return plot.draw(results.curves([{**dict.fromkeys(results.COLUMNS), **row} for row in table]))
+    # a vacuous bound says nothing: the caption names it, the panel leaves it out
+    unbounded = {"bound": None, "statement": None, "bound_kind": None, "vacuous": None}
+    rows = [{**dict.fromkeys(results.COLUMNS), **row, **(unbounded if row["vacuous"] else {})} for row in table]
+    figure = plot.draw(results.curves(rows))
+
+    # the findings as titles, and the theorem in words
+    findings = (
+        "gradient estimation leads up to N = 10; at N = 80 all are in the band",
+        "Euler-Maruyama stays furthest away",
+    )
+    for axes, finding in zip(figure.axes, findings):
+        axes.set_title(finding, loc="left")
+        for text in axes.get_legend().get_texts():
+            text.set_text(
+                text.get_text().replace(
+                    "bound of projection/squared_w2_to_laws_on_set", "bound: the distance to the support"
+                )
+            )
+    return figure

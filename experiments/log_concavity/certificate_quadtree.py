@@ -16,12 +16,12 @@ from exactdiffusion.studies.figures import INK, Spot, curve_style, panels, title
 
 SUMMARY = "the quad-tree of two certificates of log-concavity in the plane, cells coloured by their proved bound"
 CAPTION = (
-    "A proof of log-concavity by a few hundred cells: on each the largest eigenvalue of the posterior covariance is "
-    "bounded from its four corners, and a cell is split until the bound meets the claim. Colour: proved bound over "
-    "the variance v; white: atoms. Left: the four atoms of the counterexample at σ² = .714, claim .99 v. Right: a "
-    "rectangle of uneven weights, v one per cent above the exact threshold; the cross is the point where log-"
-    "concavity fails first when v decreases. Shown is the middle of the ball of all cells; where none is drawn, and "
-    "beyond the ball, a closed bound holds."
+    "A few hundred cells prove log-concavity: on each the largest eigenvalue of the posterior covariance is bounded "
+    "from its four corners, and a cell is split until the bound meets the claim. The colour is the proved bound over "
+    "the variance v; white marks are atoms. On the left are the four atoms of the counterexample at σ² = .714, claim "
+    ".99 v. On the right is a rectangle of uneven weights, v one per cent above the exact threshold; the cross is the "
+    "point where log-concavity fails first when v decreases. Shown is the middle of the ball of all cells; where none "
+    "is drawn, and beyond the ball, a closed bound holds."
 )
 PAPER = ("2305.19473", "", "own")
 PARAMETERS = {
@@ -173,8 +173,8 @@ def draw(table, parameters):
         axis.set_aspect("equal")
         axis.grid(False)
         axis.set_xlabel("y, coordinate 1")
-        axis.set_ylabel("coordinate 2")
-        title(axis, f"{name}: proved with {len(cells)} cells, small where the bound is near the claim", inset=0.9)
+        axis.set_ylabel("y, coordinate 2")
+        title(axis, f"{name}: proved with {len(cells)} cells, the smallest ones at the centre", inset=0.9)
     bar = figure.colorbar(collection, ax=axes, location="bottom", shrink=0.5, aspect=40, pad=0.02)
     bar.set_label("proved bound of λmax Cov(Z | y), over v")
     return figure

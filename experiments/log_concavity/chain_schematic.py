@@ -13,11 +13,12 @@ from exactdiffusion.studies.figures import INK, Spot, curve_style, legend_below,
 
 SUMMARY = "schematic of the chain: measurements, running mean, jump; laws of X and of the next measurement given the past"
 CAPTION = (
-    "Noise, average, jump: the posterior mean of X given m noisy measurements is drawn from a law that nears that of "
-    "X as m grows, while every law on the way is log-concave. Law of X: .2 N(−μ, I) + .8 N(μ, I), μ = (3, 3); σ² = "
-    "|μ|² − 1 = 17, the least noise for which all conditionals are log-concave (arXiv 2305.19473). Left: one "
-    "measurement; law of the next one (contours), posterior of X (blue), and the jump. Right: density of the jump "
-    "along (1, 1)/√2, exact inner laws; its distance to the law of X is at most σ√(d/m)."
+    "After noise, average and jump the posterior mean of X given m noisy measurements is drawn from a law that nears "
+    "that of X as m grows, while every law on the way is log-concave. The law of X is .2 N(−μ, I) + .8 N(μ, I), μ = "
+    "(3, 3); σ² = |μ|² − 1 = 17, the least noise for which all conditionals are log-concave (arXiv 2305.19473). The "
+    "left panel shows one measurement, the law of the next one (contours), the posterior of X (blue) and the jump, "
+    "the right one the density of the jump along (1, 1)/√2, with exact inner laws; its distance to the law of X is at "
+    "most σ√(d/m)."
 )
 PAPER = ("2305.19473", "", "stand-in")
 PARAMETERS = {
@@ -154,7 +155,8 @@ def draw(table, parameters):
         ("posterior of X", (-2.5, 6.6), blue),
         ("law of $y_2$ given $y_1$", (-8, -10), green),
     ):
-        plane.annotate(text, place, fontsize=7, color=colour)
+        white = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.6}
+        plane.annotate(text, place, fontsize=7, color=colour, bbox=white, zorder=4)
     plane.set_xlim(-11, 11)
     plane.set_ylim(-11, 11)
     plane.set_aspect("equal")

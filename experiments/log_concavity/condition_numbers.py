@@ -14,9 +14,10 @@ from exactdiffusion.studies.figures import Spot, curve_style, legend_below, pane
 SUMMARY = "condition numbers of Gaussian measurements, all at once against one at a time, versus m and sigma"
 CAPTION = (
     "Sampling all measurements at once meets a condition number that grows like m, sampling them one at a time one "
-    "that falls to 1. X ~ N(0, diag(.01, 1)), Y_t = X + σ N_t (Props. 3 and 4 of arXiv 2305.19473). Marks: "
-    "eigenvalues of the Hessians; lines: closed forms. Right: the distance to 1 stays below 1/(m − 1 + σ²), which a "
-    "flat law attains (crosses), and decays like 1/m² once m passes 100 σ². The table also has the sweep over σ."
+    "that falls to 1. The law is X ~ N(0, diag(.01, 1)) with Y_t = X + σ N_t (Props. 3 and 4 of arXiv 2305.19473). "
+    "Marks are eigenvalues of the Hessians, lines are closed forms. Right: the distance to 1 stays below 1/(m − 1 + "
+    "σ²), which a flat law attains (crosses), and decays like 1/m² once m passes 100 σ². The table also has the sweep "
+    "over σ."
 )
 PAPER = ("2305.19473", "", "stand-in")
 PARAMETERS = {

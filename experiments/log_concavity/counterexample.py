@@ -12,11 +12,12 @@ from exactdiffusion.studies.figures import INK, Spot, curve_style, legend_below,
 
 SUMMARY = "the four-atom counterexample: largest eigenvalue of the conditional's Hessian at one and at two measurements"
 CAPTION = (
-    "More measurements can lose log-concavity: four atoms whose first measurement has a log-concave law (σ² times the"
-    " largest eigenvalue of the Hessian is at most −.015 everywhere, by a certificate of 584 cells), and whose second"
-    " has not: at 0 it is .0651, enclosed by a rigorous ball. Weights .3158102 and .1841898, σ² = .714. Left: levels "
-    "of σ² λmax of the Hessian of log p(y_2 | y_1), which depends on the mean of the measurements alone. Right: the "
-    "worst past is the one with mean 0; the mean over the pasts stays below its bound 1/m − 1."
+    "More measurements can lose log-concavity: the first measurement of four atoms has a log-concave law (σ² times "
+    "the largest eigenvalue of the Hessian is at most −.015 everywhere, by a certificate of 584 cells), the second "
+    "one given the first has not, since the same quantity is .0651 at 0, enclosed by a rigorous ball. The weights are "
+    ".3158102 and .1841898, σ² = .714. The left panel shows levels of σ² λmax of the Hessian of log p(y_2 | y_1), "
+    "which depends on the mean of the measurements alone. Right: the worst past is the one with mean 0; the mean over "
+    "the pasts stays below its bound 1/m − 1."
 )
 PAPER = ("2305.19473", "", "own")
 PARAMETERS = {
@@ -140,11 +141,12 @@ def draw(table, parameters):
     plane.contour(line, line, full.T, levels=[0.0], colors=INK, linewidths=1.0)
     plane.plot(*atoms.T, "o", color="white", markeredgecolor=INK, markersize=4.5)
     plane.annotate(
-        "not log-concave",
-        (0.08, -0.1),
-        xytext=(0.3, -2.0),
+        "not log-\nconcave",
+        (0.12, 0.05),
+        xytext=(1.3, 0.3),
         fontsize=7,
         color=INK,
+        zorder=5,
         arrowprops={"arrowstyle": "->", "linewidth": 0.8},
     )
     plane.set_aspect("equal")

@@ -13,10 +13,11 @@ from exactdiffusion.studies.figures import INK, Spot, curve_style, legend_below,
 SUMMARY = "analytic versus estimated score: error, effective draws, and the one-at-a-time chain at d = 2 and 8"
 CAPTION = (
     "A score estimated from density values by averaging Gaussian draws works in two dimensions and fails in eight: "
-    "there a single draw carries all the weight, and the output has .45 of its mass in the mode of weight .2. Two "
-    "Gaussians, σ² = 9 d − 1 (arXiv 2305.19473, Eq. (4.8) and Appendix H). Left: relative error with two standard "
-    "errors; dotted: slope −1/2. Right: output of the one-at-a-time chain at d = 8 along the difference of the means,"
-    " 600 chains, the same random numbers; at d = 2 both scores give .20 to .21."
+    "there a single draw carries all the weight, and the output has .45 of its mass in the mode of weight .2. The law "
+    "is two Gaussians, σ² = 9 d − 1 (arXiv 2305.19473, Eq. (4.8) and Appendix H). The left panel shows the relative "
+    "error with two standard errors and, dotted, the slope −1/2, the right one the output of the one-at-a-time chain "
+    "at d = 8 along the difference of the means, 600 chains, the same random numbers; at d = 2 both scores give .20 "
+    "to .21."
 )
 PAPER = ("2305.19473", "Appendix H", "stand-in")
 PARAMETERS = {

@@ -15,10 +15,10 @@ from exactdiffusion.studies.figures import INK, Spot, curve_style, legend_below,
 SUMMARY = "error of the jump: W2^2 m/sigma^2 by families, two Gaussians against both bounds, exponential decay for atoms"
 CAPTION = (
     "The jump leaves far less than its bound: on a line W2² is at most .35 of s = σ²/m in every family tried, where "
-    "Proposition 2 of arXiv 2305.19473 gives s. Left: lattice .347, three atoms .25, two atoms .186, Gaussians .0902 "
-    "= (5√5 − 11)/2; no proof that nothing is larger. Right: two Gaussians in R^d; W2 falls like 1/m, as half of "
-    "s√I(p), only once s I/d ≪ 1; both bounds are drawn. Exact inner draws, quadrature. For atoms the error decays "
-    "exponentially (table)."
+    "Proposition 2 of arXiv 2305.19473 gives s. The largest values on the left are lattice .347, three atoms .25, two "
+    "atoms .186, Gaussians .0902 = (5√5 − 11)/2; there is no proof that nothing is larger. The right panel has two "
+    "Gaussians in R^d: W2 falls like 1/m, as half of s√I(p), only once s I/d ≪ 1; both bounds are drawn. Inner draws "
+    "are exact, by quadrature. For atoms the error decays exponentially (table)."
 )
 PAPER = ("2305.19473", "", "own")
 PARAMETERS = {
@@ -157,7 +157,9 @@ def draw(table, parameters):
     for index, name in enumerate(parameters["families"]):
         rows = [r for r in table if r["panel"] == "families" and r["law"] == name]
         look = curve_style(index)
-        families.plot([r["s"] for r in rows], [r["w2_squared"] / r["s"] for r in rows], markersize=2.5, label=name, **look)
+        families.plot(
+            [r["s"] for r in rows], [r["w2_squared"] / r["s"] for r in rows], markersize=2.5, label=f"left: {name}", **look
+        )
     families.axhline(1, color=INK, linewidth=1.3)
     families.annotate("bound of Proposition 2", (0.01, 1), textcoords="offset points", xytext=(0, -9), fontsize=7)
     families.set_xscale("log")
@@ -175,7 +177,7 @@ def draw(table, parameters):
         rows = [r for r in table if r["panel"] == "dimension" and r["d"] == d]
         x = [4 * r["unit"] / (r["s"] * d) for r in rows]
         look = curve_style(index + 5)
-        units.plot(x, [(r["w2_squared"] / r["unit"]) ** 0.5 for r in rows], label=f"two Gaussians, d = {d}", **look)
+        units.plot(x, [(r["w2_squared"] / r["unit"]) ** 0.5 for r in rows], label=f"right: two Gaussians, d = {d}", **look)
     units.annotate("bound √(s d)", (3.0, 1.5), fontsize=7)
     units.annotate("bound (3/2) s √I", (0.0012, 3.25), fontsize=7)
     units.set_xscale("log")
@@ -185,8 +187,8 @@ def draw(table, parameters):
     units.set_xticks([1e-3, 0.1, 10], ["0.001", "0.1", "10"])
     units.set_xticks([], minor=True)
     plain_ticks(units.yaxis, 0.006, 6, (1,))
-    units.set_xlabel("s I(p) / d, I: Fisher information")
-    units.set_ylabel("W₂ / ((s/2) √I)")
+    units.set_xlabel("noise s I(p) / d (I: Fisher information)")
+    units.set_ylabel("W₂ / small-noise form (s/2) √I")
     title(units, "every d on one curve; 1/m on the plateau only")
     legend_below(figure, 3)
     return figure

@@ -14,10 +14,11 @@ from exactdiffusion.studies.figures import INK, Spot, curve_style, legend_below,
 
 SUMMARY = "condition number kappa_m of the m-th conditional law: bound, tight instance, rate; least curvature against m"
 CAPTION = (
-    "The bound of Theorem 1 (arXiv 2305.19473) on the condition number of the m-th conditional law is attained by two"
-    " points of any weights, and falls like 1/m². X = Z + τ N with Z in the unit ball, τ² = .1, σ² = .9, the least "
-    "noise of (4.3). Right: the least curvature, in units of 1/σ² with σ² = 5: one at a time it never falls, all at "
-    "once it is negative from m = 6 on, so the joint law is no longer log-concave."
+    "The bound of Theorem 1 (arXiv 2305.19473) on the condition number of the m-th conditional law is attained by two "
+    "points (one pair of weights is drawn), and falls like 1/m². On the left X = Z + τ N with Z in the unit ball, τ² "
+    "= .1, σ² = .9, the least noise of (4.3). The right panel shows the least curvature, in units of 1/σ² with σ² = "
+    "5: one at a time it never falls, all at once it is negative from m = 6 on, so the joint law is no longer "
+    "log-concave."
 )
 PAPER = ("2305.19473", "", "own")
 PARAMETERS = {

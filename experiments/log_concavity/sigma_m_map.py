@@ -16,11 +16,11 @@ from exactdiffusion.studies.figures import INK, Spot, curve_style, legend_below,
 
 SUMMARY = "W2 over (sigma, m) at a fixed budget of gradient calls: elliptical Gaussian (exact) and two Gaussians in R^8"
 CAPTION = (
-    "At a fixed budget of 1024 gradient calls the best noise and number of measurements lie on a ridge: more "
-    "measurements lower the jump's error (lines: exact inner walks, which depend on σ²/m alone) until the walks, "
+    "At a fixed budget of 1024 gradient calls the best noise and number of measurements lie in a valley of small W2: "
+    "more measurements lower the jump's error (lines: exact inner walks, which depend on σ²/m alone) until the walks, "
     "1024/m steps each, no longer forget their start. Left: N(0, diag(.01, 1, 1, 1)), exact law of the algorithm; "
-    "star: smallest W2. Right: two Gaussians in R^8, 2000 chains weighted to the exact mass of each side, where exact"
-    " draws score .057; crosses: the weight of the minor mode is off by more than 3 standard errors; above the black "
+    "star: smallest W2. Right: two Gaussians in R^8, 2000 chains weighted to the exact mass of each side, where exact "
+    "draws score .057; crosses: the weight of the minor mode is off by more than 3 standard errors; above the black "
     "line the law is log-concave."
 )
 PAPER = ("2305.19473", "", "own")
@@ -142,7 +142,7 @@ def draw(table, parameters):
     error = np.sqrt(0.2 * 0.8 / parameters["n"])
     orange = curve_style(1)["color"]
     texts = (
-        "N(0, diag(.01, 1, 1, 1)): a ridge of small W₂ along σ²/m",
+        "N(0, diag(.01, 1, 1, 1)): a valley of small W₂ along σ²/m",
         "two Gaussians: the weights are right in the middle only",
     )
     for axes, panel, text in zip(both, ("gaussian", "mixture"), texts):
@@ -163,7 +163,8 @@ def draw(table, parameters):
         if panel == "mixture":
             axes.axhline(-0.5, color=INK, linewidth=1.3)
             off = [(np.log2(k), level) for (level, k), r in cells.items() if abs(r["weight"] - 0.2) > 3 * error]
-            axes.plot(*zip(*off), "x", color=INK, markersize=4, markeredgewidth=0.9)
+            white = [withStroke(linewidth=2.2, foreground="white")]
+            axes.plot(*zip(*off), "x", color=INK, markersize=4, markeredgewidth=0.9, path_effects=white)
         else:
             best = np.unravel_index(np.argmin(w2), w2.shape)
             axes.plot(x[best[1]], levels[best[0]], "*", color=orange, markersize=9, markeredgecolor="white")

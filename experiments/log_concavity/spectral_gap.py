@@ -14,11 +14,12 @@ from exactdiffusion.studies.figures import INK, Spot, curve_style, legend_below,
 
 SUMMARY = "spectral gap versus separation and d: exponential for Langevin on the law, of order one for OAT's conditionals"
 CAPTION = (
-    "The spectral gap of Langevin on two Gaussians falls exponentially with their distance, the gaps of the one-at-a-"
-    "time conditionals stay of order 1/σ². Left: .2 N(−R, 1) + .8 N(R, 1); in R^d with means ∓3 (1, …, 1) the slow "
-    "direction has R = 3√d (marks). Dashed: Eyring and Kramers. Right: the worst past at σ² = σ*², the log-concavity "
-    "threshold, and the lower bound ζ_t σ² of Theorem 1 (arXiv 2305.19473) in the same colour, which is 0 at t = 1. "
-    "Eigenvalues of birth-death chains, nothing is sampled; the table also has σ² = 2 σ*²."
+    "The spectral gap of Langevin on two Gaussians falls exponentially with their distance, while the gaps of the "
+    "one-at-a-time conditionals stay of order 1/σ². The law on the left is .2 N(−R, 1) + .8 N(R, 1); in R^d with "
+    "means ∓3 (1, …, 1) the slow direction has R = 3√d (marks). Dashed is the formula of Eyring and Kramers. The "
+    "right panel shows the worst past at σ² = σ*², the log-concavity threshold, and the lower bound ζ_t σ² of Theorem "
+    "1 (arXiv 2305.19473) in the same colour, which is 0 at t = 1. The gaps are eigenvalues of birth-death chains, "
+    "and nothing is sampled; the table also has σ² = 2 σ*²."
 )
 PAPER = ("2305.19473", "", "own")
 PARAMETERS = {

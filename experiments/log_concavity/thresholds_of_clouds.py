@@ -15,11 +15,12 @@ from exactdiffusion.studies.figures import INK, Spot, curve_style, legend_below,
 
 SUMMARY = "log-concavity thresholds of point clouds with brackets, against R^2, D^2/4, Jung's bound and the longest edge"
 CAPTION = (
-    "Most clouds become log-concave with less noise than the bound R² of (4.3) in arXiv 2305.19473 asks for; affinely"
-    " independent atoms need exactly D²/4, whatever their weights. Thresholds σ*² in units of R², the squared radius "
-    "of the smallest enclosing ball; D: diameter. Filled: known to rounding; open: bracket between a witness and a "
-    "certificate, or D²/4 where no certificate is at hand (21 points: 40 digits give .0173). Right: random normal "
-    "clouds of K atoms, three of each; grey: uniform sphere and corners of the cube, both 1/d."
+    "Most clouds become log-concave with less noise than the bound R² of (4.3) in arXiv 2305.19473 asks for; affinely "
+    "independent atoms need exactly D²/4, whatever their weights. Drawn are thresholds σ*² in units of R², the "
+    "squared radius of the smallest enclosing ball; D is the diameter. Filled marks are known to rounding, open ones "
+    "are a bracket between a witness and a certificate, or D²/4 where no certificate is at hand (21 points: 40 digits "
+    "give .0173). The right panel has random normal clouds of K atoms, three of each, and in grey the uniform sphere "
+    "and corners of the cube, both 1/d."
 )
 PAPER = ("2305.19473", "", "own")
 PARAMETERS = {
@@ -222,7 +223,7 @@ def draw(table, parameters):
     dims.set_xticks([], minor=True)
     dims.set_xlabel("dimension d")
     dims.set_ylabel("threshold σ*² / R²")
-    title(dims, "random clouds: near R² from d = 3 on", inset=1.15)
+    title(dims, "random clouds: above .6 R² from d = 3 on", inset=1.15)
 
     # one legend
     for label, style in (

@@ -17,10 +17,10 @@ SUMMARY = "denoising as projection: low noise, high noise, a DDIM path; angle of
 CAPTION = (
     "Denoising is approximate projection: (a) little noise lies nearly along the normal of the data set K, so the "
     "point it came from is nearly the projection; (b) from far away K lies in one direction, so any estimate in its "
-    "hull will do; (c) a DDIM path with the exact denoiser of points on a curve starts towards their mean and ends at"
-    " a projection. As Fig. 1 of arXiv 2306.04848, computed. Right: the angle between Gaussian noise in R^n and the "
-    "normal space of a d-dimensional set (median, 5 and 95 % of the draws); lines: exact median; dashed: the angle "
-    "whose sine is √(d/n) (Proposition 3.1)."
+    "hull will do; and (c) a DDIM path with the exact denoiser of points on a curve starts towards their mean and "
+    "ends at a projection. The pictures are those of Fig. 1 of arXiv 2306.04848, computed. On the right is the angle "
+    "between Gaussian noise in R^n and the normal space of a d-dimensional set (median, 5 and 95 % of the draws): "
+    "lines are the exact median, dashed lines the angle whose sine is √(d/n) (Proposition 3.1)."
 )
 PAPER = ("2306.04848", "1", "present")
 PARAMETERS = {
@@ -138,6 +138,7 @@ def _project_polygon(x, closed):
 def draw(table, parameters):
     """Left: the three pictures. Right: the angle of the noise to the normal space."""
     import numpy as np
+    from matplotlib.lines import Line2D
 
     figure, (pictures, law) = panels(2, 3.5)
 
@@ -152,17 +153,17 @@ def draw(table, parameters):
             points = np.array(at) + scale * (points - np.array(corner[panel]))
         return points.T
 
-    blue, orange = curve_style(0)["color"], curve_style(1)["color"]
+    blue, orange, green, pink = (curve_style(index)["color"] for index in range(4))
     for panel in "abc":
         pictures.fill(*get(panel, "curve"), facecolor="none", edgecolor=blue, linewidth=1.3)
-    for at, text in (((0.0, 3.1), "(a) little noise"), ((2.0, 3.1), "(b) much noise"), ((0.0, 1.25), "(c) DDIM path")):
+    for at, text in (((0.0, 3.1), "(a) little noise"), ((2.0, 3.1), "(b) much noise"), ((0.0, 1.5), "(c) DDIM path")):
         pictures.annotate(text, at, fontsize=8)
 
     # (a) the noise, its projection, tangent and normal
     pictures.plot(*get("a", "tangent"), color="0.5", linewidth=0.8, linestyle="--")
     pictures.plot(*get("a", "normal"), color="0.5", linewidth=0.8, linestyle=(0, (1, 1.5)))
     x0, x, p = (get("a", s)[:, 0] for s in ("x0", "x", "projection"))
-    _arrow(pictures, x0, x, orange)
+    _arrow(pictures, x0, x, pink)
     _arrow(pictures, x, p, INK, dashes=True)
     for point, text, shift in ((x0, "$x_0$", (-11, -9)), (x, "$x_\\sigma$", (4, 1)), (p, "$p(x_\\sigma)$", (-26, 3))):
         _dot(pictures, point, text, shift)
@@ -171,7 +172,7 @@ def draw(table, parameters):
     pictures.fill(*get("b", "curve"), facecolor="#cfe3f1", edgecolor="none", zorder=0)
     pictures.plot(*get("b", "cone"), color="0.6", linewidth=0.7, linestyle=(0, (1, 1.5)))
     x, p, mean = (get("b", s)[:, 0] for s in ("x", "projection", "mean"))
-    _arrow(pictures, x, mean, orange)
+    _arrow(pictures, x, mean, green)
     _arrow(pictures, x, p, INK, dashes=True)
     _dot(pictures, x, "$x_\\sigma$", (-14, 2))
     _dot(pictures, p, "$p(x_\\sigma)$", (5, -6))
@@ -221,7 +222,12 @@ def draw(table, parameters):
     law.set_xlabel("ambient dimension n")
     law.set_ylabel("angle to the normal space (degrees)")
     title(law, "in high dimension noise is nearly normal to K")
-    legend_below(figure, 6)
+    handles = {
+        "noise (a)": Line2D([], [], color=pink),
+        "denoiser (b)": Line2D([], [], color=green),
+        "projection p": Line2D([], [], color=INK, linestyle=(0, (3, 2))),
+    }
+    legend_below(figure, 5, order=tuple(handles), handles=handles)
     return figure
 
 

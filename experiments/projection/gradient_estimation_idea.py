@@ -11,11 +11,11 @@ from exactdiffusion.studies.figures import INK, Spot, curve_style, legend_below,
 
 SUMMARY = "gradient estimation: extrapolating two noise predictions towards the true direction (Permenter & Yuan, Fig. 3)"
 CAPTION = (
-    "Extrapolating the two last noise predictions points nearly at the projection: with γ = 2 the error is a third of"
-    " that of DDIM (γ = 1). As Fig. 3 of arXiv 2306.04848, computed with the exact denoiser of points on an arc K: "
-    "the prediction at the earlier, noisier state leans towards the mean of the data, the next one less so, and the "
-    "line through both carries on towards the true direction √n ∇d. The best γ depends on the instance; where the "
-    "error alternates in sign, γ = 2 is three times worse than DDIM."
+    "Extrapolating the two last noise predictions points nearly at the projection: with γ = 2 the error is a third of "
+    "that of DDIM (γ = 1). The picture is that of Fig. 3 of arXiv 2306.04848, computed with the exact denoiser of "
+    "points on an arc K: the prediction at the earlier, noisier state leans towards the mean of the data, the next "
+    "one less so, and the line through both carries on towards the true direction √n ∇d. One instance is drawn; the "
+    "best γ depends on it."
 )
 PAPER = ("2306.04848", "3", "present")
 PARAMETERS = {"atoms": 61, "arc": [-2.4, 0.3], "start": [0.6, 1.0], "shrink": 0.5, "gamma": 2.0, "gammas": [0.0, 4.0, 41]}

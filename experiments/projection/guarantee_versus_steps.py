@@ -11,11 +11,12 @@ from exactdiffusion.studies.figures import INK, Spot, curve_style, legend_below,
 
 SUMMARY = "guarantee of Theorem 4.2 versus N with its limits (Theorem 4.4) and the worst denoisers, measured on digits"
 CAPTION = (
-    "Theorem 4.2 bounds the distance that N DDIM steps leave, and both bounds are attained: by denoisers that always "
-    "stop short of the projection, and by ones that always pass it. Log-linear schedule with the largest admissible "
-    "step β*(N) (Theorem 4.3). Lines: bounds of d(x_0)/d(x_N); dashed: their limits (Theorem 4.4), below which no "
-    "number of steps can guarantee. Marks: digits, geometric mean of the extremes of all trajectories, every error of"
-    " relative size η (at most η for random errors). η = .3, ν = 4 is in the table."
+    "Theorem 4.2 of arXiv 2306.04848 bounds the distance that N DDIM steps leave, and both bounds are attained: by "
+    "denoisers that always stop short of the projection, and by ones that always pass it. The schedule is log-linear "
+    "with the largest admissible step β*(N) (Theorem 4.3). Lines are bounds of d(x_0)/d(x_N); dashed are their limits "
+    "(Theorem 4.4), below which no number of steps can guarantee. Marks are digits, the geometric mean of the "
+    "extremes of all trajectories, every error of relative size η (at most η for random errors). η = .3, ν = 4 is in "
+    "the table."
 )
 PAPER = ("2306.04848", "", "own")
 PARAMETERS = {
@@ -121,7 +122,7 @@ def draw(table, parameters):
         axes.set_xticks(ticks := [1, 10, 100, 1000], [str(t) for t in ticks])
         axes.set_xlabel("number of steps N")
         axes.set_ylabel("distance left, d($x_0$) / d($x_N$)")
-        ending = "100 steps leave less than 1/400" if eta == ends[0][0] else "no number of steps guarantees 1/10"
+        ending = "100 steps leave at most about 1/400" if eta == ends[0][0] else "no number of steps guarantees 1/10"
         title(axes, f"η = {eta:g}, ν = {nu:g}: {ending}")
     legend_below(figure, 3)
     return figure

@@ -10,10 +10,10 @@ from exactdiffusion.studies.figures import Spot, curve_style, legend_below, pane
 
 SUMMARY = "noise schedules DDIM, DDIM offset, EDM, Linear for N = 10 (Permenter & Yuan, Fig. 5)"
 CAPTION = (
-    "Four schedules of ten steps: only Linear, the paper's own, has constant relative steps, the case of Theorem 4.3,"
-    " up to the step to training time 0 that is appended to all but EDM and is by far the longest. As Fig. 5 of arXiv"
-    " 2306.04848, with its exact knots; all levels are taken from the 1000 training times of the linear DDPM betas. "
-    "Right: the relative steps that the theory speaks of."
+    "Four schedules of ten steps are drawn, of which only Linear, the paper's own, has constant relative steps, the "
+    "case of Theorem 4.3, up to the step to training time 0 that is appended to all but EDM and is by far the "
+    "longest. The figure is Fig. 5 of arXiv 2306.04848 with its exact knots; all levels are taken from the 1000 "
+    "training times of the linear DDPM betas. Right: the relative steps that the theory speaks of."
 )
 PAPER = ("2306.04848", "5", "present")
 PARAMETERS = {"steps": 10, "schedules": ["ddim", "ddim_offset", "edm", "linear"]}

@@ -16,10 +16,10 @@ SUMMARY = "relative projection error of the ideal denoiser along DDIM on digits 
 CAPTION = (
     "The ideal denoiser's relative projection error η stays below 1 along every DDIM trajectory, at most .61 on "
     "digits and .11 in 3072 dimensions, and the states need a band of width ν = 1.5 and 1.06: the hypotheses of the "
-    "theory hold where the proof uses them. Stand-in for Fig. 2 of arXiv 2306.04848 (CIFAR-10): 8 x 8 digits and "
-    "colour patches of photographs of its dimension. Left: mean, 5 to 95 % and maximum over the trajectories. Right: "
-    "ν of denoiser, projection and distance at one state, and of the released script's pairing (denoiser at x_t, "
-    "distance at x_{t−1}), which changes η little and ν much."
+    "theory hold where the proof uses them. The figure stands in for Fig. 2 of arXiv 2306.04848 (CIFAR-10) with 8 x 8 "
+    "digits and colour patches of photographs of its dimension. Left: mean, 5 to 95 % and maximum over the "
+    "trajectories. Right: ν of denoiser, projection and distance at one state, and of the released script's pairing "
+    "(denoiser at x_t, distance at x_{t−1}), which changes η little and ν much."
 )
 PAPER = ("2306.04848", "2", "stand-in")
 PARAMETERS = {

@@ -15,10 +15,10 @@ SUMMARY = "stand-in for Fig. 2 of Permenter & Yuan: density of eta over DDIM tra
 CAPTION = (
     "The relative projection error of the ideal denoiser is small while the noise is large, since all digits lie in "
     "one direction, largest near σ = 1, where they begin to differ, and 0 to four digits once one of them is the "
-    "answer. Stand-in for Fig. 2 of arXiv 2306.04848 (CIFAR-10; exact where its files are at hand): 8 x 8 digits, 50 "
-    "DDIM steps. Left: density of η over 2000 trajectories, their mean, and a single one. Right: that trajectory; the"
-    " state x_t is drawn at its own scale, the denoiser's answer and the projection, the nearest digit, at the scale "
-    "of the digits."
+    "answer. The figure stands in for Fig. 2 of arXiv 2306.04848 (CIFAR-10; exact where its files are at hand): 8 x 8 "
+    "digits, 50 DDIM steps. Left: share of the 2000 trajectories in each cell (the darker, the larger), their mean, "
+    "and a single one. Right: that trajectory; the state x_t is drawn at its own scale, the denoiser's answer and the "
+    "projection, the nearest digit, at the scale of the digits."
 )
 PAPER = ("2306.04848", "2", "stand-in")
 PARAMETERS = {
@@ -102,13 +102,18 @@ def draw(table, parameters):
     density.pcolormesh(borders, 10 ** np.linspace(low, high, bins + 1), shown, cmap="Blues", vmin=-0.05, rasterized=True)
     density.plot(sigma, [r["eta"] for r in means], color=INK, linewidth=1.3, label="mean")
     path = [r for r in table if r["kind"] == "path"]
-    values = [r["eta"] if r["eta"] > 10**low else float("nan") for r in path]
+    values = [max(r["eta"], 1e-30) for r in path]  # an error of 0 is far below the axis
     density.plot(sigma, values, color=orange, linestyle=(0, (4, 2)), label="one trajectory")
     marked = [r for r in table if r["kind"] == "image"]
     density.plot(
         [r["sigma"] for r in marked], [max(r["eta"], 1.2 * 10**low) for r in marked], "o", color=orange, markersize=3
     )
     density.axhline(1, color="0.4", linewidth=0.8, linestyle=(0, (1, 2)))
+    text, at = "above 1 hypothesis (H1) fails", (0.98, 1.15)
+    density.annotate(text, at, xycoords=density.get_yaxis_transform(), fontsize=7, ha="right")
+    if marked[-1]["eta"] < 10**low:
+        at = (marked[-1]["sigma"], 1.2 * 10**low)
+        density.annotate("η = 0", at, textcoords="offset points", xytext=(4, -1), fontsize=7)
     density.set_xscale("log")
     density.set_yscale("log")
     density.set_xlim(1.2 * sigma[0], sigma[-1] / 1.2)

@@ -14,9 +14,9 @@ SUMMARY = "proximal matching: minimiser of the loss between posterior mean and p
 CAPTION = (
     "Where the released training of arXiv 2507.08956 ends (ζ = 1 and .5 in units of the noise √λ), proximal matching "
     "has not learnt the proximal map: its distance to the prox falls only like ζ², with the coefficient predicted "
-    "here, and its distance to the posterior mean like ζ⁻². Best f_ζ for the loss 1 − exp(−|x − f|²/(dζ²)), exact for"
-    " a Gaussian mixture on a line: no network is trained. At y = .5 the prox is steep and the quadratic range is "
-    "shorter."
+    "here, and its distance to the posterior mean (right: dashed, open marks) like ζ⁻². Best f_ζ for the loss 1 − "
+    "exp(−|x − f|²/(dζ²)), exact for a Gaussian mixture on a line: no network is trained. At y = .5 the prox is steep "
+    "and the quadratic range is shorter."
 )
 PAPER = ("2507.08956", "", "own")
 PARAMETERS = {
@@ -134,8 +134,15 @@ def draw(table, parameters):
         zeta = np.array([r["zeta"] for r in rows])
         gap, mean_gap, predicted = (np.array([r[c] for r in rows]) for c in ("prox_gap", "mean_gap", "predicted"))
         orders.plot(zeta[zeta <= 0.5], predicted[zeta <= 0.5], color="0.8", linewidth=3.5, zorder=1)
-        orders.plot(zeta[zeta <= 1], gap[zeta <= 1], label=f"y = {y:g}".replace("-", "−"), **{**look, "linestyle": "-"})
-        orders.plot(zeta[zeta >= 0.5], mean_gap[zeta >= 0.5], **{**look, "linestyle": (0, (5, 2))})
+        orders.plot(
+            zeta[zeta <= 1],
+            gap[zeta <= 1],
+            label=f"y = {y:g}".replace("-", "−"),
+            **{**look, "linestyle": "-", "markerfacecolor": look["color"]},
+        )
+        orders.plot(
+            zeta[zeta >= 0.5], mean_gap[zeta >= 0.5], **{**look, "linestyle": (0, (5, 2)), "markerfacecolor": "white"}
+        )
     orders.plot([], [], color="0.8", linewidth=3.5, label="predicted, order ζ²")
     orders.annotate("to the prox", (0.03, 5e-6), fontsize=7)
     orders.annotate("to the posterior mean", (0.9, 5e-6), fontsize=7)

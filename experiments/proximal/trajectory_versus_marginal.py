@@ -12,9 +12,10 @@ from exactdiffusion.studies.figures import Spot, curve_style, legend_below, pane
 SUMMARY = "trajectory KL (1/N) against marginal KL (1/N^2), and the leading constant of the former"
 CAPTION = (
     "KL of whole trajectories falls like 1/N, KL of the outputs like 1/N²: arguments on path space (Girsanov, data "
-    "processing) see the first. Equal mixture of N(−.6, .4) and N(.6, .4), Ornstein-Uhlenbeck time, T = 6, uniform "
-    "steps, exact start, exact laws. Right: the trajectory KL over its leading term (g/4) ∫ E(c + l'')² dt, with c = "
-    "1/2 for Euler-Maruyama and backward, −1/2 for hybrid, 1 for the ancestral sampler (DDPM): the constant is right."
+    "processing) see the first. The target is the equal mixture of N(−.6, .4) and N(.6, .4), Ornstein-Uhlenbeck time, "
+    "T = 6, uniform steps, exact start, exact laws. Right: the trajectory KL over its leading term (g/4) ∫ E(c + "
+    "l'')² dt, where g = T/N is the step, l the log-density of the noised law and c = 1/2 for Euler-Maruyama and "
+    "backward, −1/2 for hybrid, 1 for the ancestral sampler (DDPM): the constant is right."
 )
 PAPER = ("2507.08956", "", "own")
 PARAMETERS = {

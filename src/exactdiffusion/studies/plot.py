@@ -258,7 +258,7 @@ def _panel(axes, members, x, names, schedules, rounding):
                 marker="_",
                 markersize=5,
             )
-            bounded[with_bound[0].bound_kind] = with_bound[0].statement
+            bounded.setdefault((with_bound[0].bound_kind, with_bound[0].statement), []).extend(p.bound for p in with_bound)
             bound_values += [p.bound for p in with_bound]
 
     # the bands of exact draws
@@ -275,7 +275,9 @@ def _panel(axes, members, x, names, schedules, rounding):
 
     # entries of the legend: kinds of bounds, and values outside the frame
     ends, beyond = _frame(extent, bound_values)
-    for kind, statement in bounded.items():
+    for (kind, statement), values in bounded.items():
+        if all(value in beyond for value in values):  # no curve of it is seen
+            continue
         axes.plot(
             [],
             [],
