@@ -568,32 +568,33 @@ def _late(before, last):
     """Two neighbouring steps of the second half whose variance is wrong by the same factor with half and with all steps.
 
     The steps of both runs are compared at equal levels, where an error of discretisation falls with the step length and a
-    slip stays. Steps without a noise of their own are left out.
+    slip stays. A step that adds no noise is right.
 
     Returns
     -------
     tuple of float or None
         Of the worst such pair, the ratio nearer to 1 and the noise ratio after its step; None where there is no such pair.
     """
-    sides = []
+    gaps = []
     for m in (before, last):
-        shares, levels = _shares(m), m.ratios[1:]
-        use = np.isfinite(shares) & (np.abs(shares) > 1e-3) & (levels > 0)
-        sides.append((np.log(levels[use][::-1]), shares[use][::-1]))
-    (coarse, old), (fine, new) = sides
-    if len(coarse) < 4 or len(fine) < 4:
-        return None
+        shares = _shares(m)
+        own = np.isfinite(shares) & (np.abs(shares) > 1e-3) & (m.ratios[1:] > 0)
+        gaps.append(np.where(own, shares - 1, 0.0)[: np.sum(m.ratios[1:] > 0)])
+    old, new = (np.abs(gap) for gap in gaps)
 
-    # from the last step backwards: the level falls along the run, so log levels rise here
-    gap = np.abs(new - 1)
-    stays = (gap > WRONG_VARIANCE) & (gap > 0.7 * np.abs(np.interp(fine, coarse, old) - 1))
-    half = slice(0, len(fine) // 2)
-    both = np.where((stays[:-1] & stays[1:])[half], np.minimum(gap[:-1], gap[1:])[half], 0.0)
-    if not both.any():
+    # np.interp takes rising levels, and levels fall along a run
+    levels = np.log(last.ratios[1 : len(new) + 1])
+    at_equal = np.interp(levels, np.log(before.ratios[1 : len(old) + 1])[::-1], old[::-1])
+    wrong = np.where((new > WRONG_VARIANCE) & (new > 0.7 * at_equal) & (at_equal > WRONG_VARIANCE), new, 0.0)
+
+    # the worst of two neighbours counts by its better step
+    pairs = np.minimum(wrong[:-1], wrong[1:])
+    pairs[: len(new) // 2] = 0.0
+    if not pairs.any():
         return None
-    at = int(np.argmax(both))
-    at = at if gap[at] <= gap[at + 1] else at + 1
-    return float(new[at]), float(np.exp(fine[at]))
+    at = int(np.argmax(pairs))
+    at += int(new[at + 1] < new[at])
+    return float(1 + gaps[1][at]), float(np.exp(levels[at]))
 
 
 def _noise(found, good, report):
