@@ -47,8 +47,8 @@ def exact_law(request: pytest.FixtureRequest) -> Callable:
 def conformance(request: pytest.FixtureRequest) -> Callable:
     """``conformance(sampler, **settings) -> Report``; the test fails where the sampler differs or cannot be judged.
 
-    The sampler is named as in ``exactdiffusion conform``, or is a function or a `Subject`. With ``strict=True`` a declared order
-    that could not be read fails too.
+    The sampler is named as in ``exactdiffusion conform``, or is a function or a `Subject`. With ``strict=True`` a declared
+    order that could not be read fails too.
     """
     _needed(request)
     from .command import conform
