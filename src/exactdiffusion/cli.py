@@ -412,7 +412,7 @@ def _audit(args):
 def _conform(args):
     from .conformance.command import run
 
-    return run(args.target, dict(_assignment(text) for text in args.set), args.steps, args.precision, args.out)
+    return run(args.target, dict(_assignment(text) for text in args.set), args.steps, args.precision, args.out, args.strict)
 
 
 def _new(args):
@@ -617,13 +617,15 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument(
         "target",
         metavar="TARGET",
-        help="diffusers:CLASS, k_diffusion:FUNCTION, smalldiffusion:samples, FILE.py:NAME of f(denoiser, sigmas, x), ours",
+        help="diffusers:CLASS, k_diffusion:FUNCTION, smalldiffusion:samples, one of ours, or FILE.py:NAME of a function "
+        "f(denoiser, sigmas, x), of a Subject, or of a function without arguments that returns a Subject",
     )
     c.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the sampler; may be repeated"
     )
     c.add_argument("--steps", default="5..320", help="FIRST..LAST (doublings) or integers and commas (default 5..320)")
     c.add_argument("--precision", default="float32,float64", help="default float32,float64")
+    c.add_argument("--strict", action="store_true", help="exit code 2 where a declared order could not be read")
     c.add_argument("--out", metavar="DIR", help="write the verdicts there as JSON and text")
     _finish(c, _conform, "conform heun", "conform mine.py:my_sampler --set order=2 --out verdicts", "out")
 

@@ -20,7 +20,7 @@ _FILES: dict = {}  # (path, digest) -> module: a file is run once, and again aft
 
 
 def load_function(
-    name: str, text: str, expected: str = "MODULE:FUNCTION or FILE.py:FUNCTION"
+    name: str, text: str, expected: str = "MODULE:FUNCTION or FILE.py:FUNCTION", also: tuple[type, ...] = ()
 ) -> tuple[Callable[..., Any], str]:
     """The function that ``text`` names and the SHA-256 of its file; modules of the current folder are found.
 
@@ -31,6 +31,8 @@ def load_function(
     text : str
     expected : str
         The forms that errors name as expected.
+    also : tuple of type
+        Kinds of objects that are accepted beside functions.
 
     Raises
     ------
@@ -57,8 +59,8 @@ def load_function(
         raise ValueError(
             f"{name}: got {text!r}; expected an importable {expected} ({type(error).__name__}: {error})"
         ) from error
-    if not callable(function):
-        fail(name, text, "a function")
+    if not callable(function) and not isinstance(function, also):
+        fail(name, text, "a function" if not also else expected)
     return function, digest
 
 

@@ -15,19 +15,24 @@ from .._core.typing import StrPath
 from .._core.validation import fail
 from .measurement import STEPS
 from .subject import Subject, Unjudgeable
-from .verdicts import CANNOT, Report, Verdict, judge
+from .verdicts import Report, Verdict, judge
 
 __all__ = ["conform", "errors_table", "run", "step_counts", "subject_of"]
 
 LIBRARIES = ("diffusers", "k_diffusion", "smalldiffusion")
 EXPECTED = (
-    "diffusers:CLASS, k_diffusion:FUNCTION, smalldiffusion:samples, FILE.py:NAME of a function f(denoiser, sigmas, x), or "
-    "of one without arguments that returns a Subject, or a sampler of this package"
+    "diffusers:CLASS, k_diffusion:FUNCTION, smalldiffusion:samples, FILE.py:NAME of a function f(denoiser, sigmas, x), of a "
+    "Subject, or of a function without arguments that returns one, or a sampler of this package"
+)
+#: what a function must be that takes neither three arguments nor none
+FUNCTIONS = (
+    "a function f(denoiser, sigmas, x), or one without arguments that returns a Subject; write "
+    "`def mine(): return {name}(...)` with the arguments filled in, and name `mine`"
 )
 
 
 def subject_of(target: str | Subject | Callable, **settings: Any) -> Subject:
-    """The `Subject` that a text, a function ``f(denoiser, sigmas, x)`` or a subject names.
+    """The `Subject` that a text names, or a function ``f(denoiser, sigmas, x)``, or one without arguments that returns it.
 
     Raises
     ------
@@ -59,8 +64,12 @@ def subject_of(target: str | Subject | Callable, **settings: Any) -> Subject:
                 raise ModuleNotFoundError(f"{target} needs {error.name}: pip install {wanted}") from None
         if ":" not in target:
             fail("target", target, f"{EXPECTED} ({', '.join(samplers.REGISTRY)})")
-        found, _ = load_function("target", target, EXPECTED)
-        if not inspect.signature(found).parameters:
+        found, _ = load_function("target", target, EXPECTED, (Subject,))
+
+    # a function that needs no arguments returns the subject
+    if callable(found):
+        parameters = inspect.signature(found).parameters.values()
+        if all(p.default is not p.empty or p.kind is p.VAR_KEYWORD for p in parameters):
             found = found()
 
     # a subject as it is, a function through the adapter
@@ -70,6 +79,9 @@ def subject_of(target: str | Subject | Callable, **settings: Any) -> Subject:
         return found
     if not callable(found):
         fail("target", target, EXPECTED)
+    places = [p for p in inspect.signature(found).parameters.values() if p.kind <= p.VAR_POSITIONAL]
+    if len(places) < 3 and not any(p.kind is p.VAR_POSITIONAL for p in places):
+        fail("target", target, FUNCTIONS.format(name=getattr(found, "__name__", "it")))
     return plain.subject(found, **settings)
 
 
@@ -101,6 +113,7 @@ def conform(
     *,
     steps: Sequence[int] = STEPS,
     precisions: Sequence[str] = ("float64", "float32"),
+    strict: bool = False,
     **settings: Any,
 ) -> Report:
     """Judge a sampler by its exact output law on Gaussian targets.
@@ -111,6 +124,8 @@ def conform(
         As :func:`subject_of`.
     steps : sequence of int
     precisions : sequence of {"float64", "float32"}
+    strict : bool
+        A declared order that could not be read counts as "cannot be judged".
     **settings
         Go to the adapter: constructor arguments of a scheduler, keywords of a function, ``grid=`` and ``order=`` of a plain
         function.
@@ -126,14 +141,16 @@ def conform(
     0
     """
     try:
-        return judge(subject_of(target, **settings), steps, precisions)
+        report = judge(subject_of(target, **settings), steps, precisions)
+        report.strict = strict
+        return report
     except Unjudgeable as error:
         report = Report(str(target))
         report.verdicts.append(Verdict("affine", "cannot", float("nan"), str(error)))
         return report
 
 
-def run(target: str, settings: dict[str, Any], steps: str, precision: str, out: StrPath | None) -> int:
+def run(target: str, settings: dict[str, Any], steps: str, precision: str, out: StrPath | None, strict: bool = False) -> int:
     """The command: print the table, write ``NAME.json`` and ``NAME.txt`` into ``out``, return the exit code.
 
     Examples
@@ -144,11 +161,11 @@ def run(target: str, settings: dict[str, Any], steps: str, precision: str, out: 
     nothing is said about its law
     2
     """
-    report = conform(target, steps=step_counts(steps), precisions=precision.split(","), **settings)
+    report = conform(target, steps=step_counts(steps), precisions=precision.split(","), strict=strict, **settings)
     print(report.table())
     if report.errors:
         print(errors_table(report))
-    if report.code == CANNOT:
+    if any(v.status == "cannot" for v in report.verdicts):
         print("nothing is said about its law")
     if out is not None:
         folder = Path(out)

@@ -170,7 +170,7 @@ def measure(
     aim = target(unit) if aim is None else aim
     world = World(aim, subject.library, precision, unit, widen, oracle, stretch, exact)
     drive = (make or subject.make)(world)
-    found = coefficients(world.runner(drive, steps), repeat=repeat)
+    found = coefficients(world.runner(drive, steps, subject.name), repeat=repeat)
 
     # start at the exact law of the first level
     levels = np.array(world.levels)

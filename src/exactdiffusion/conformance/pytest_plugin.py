@@ -30,7 +30,7 @@ def _needed(request):
 def exact_law(request: pytest.FixtureRequest) -> Callable:
     """``exact_law(sampler, steps, **settings) -> (mean, deviation)`` of the output, per direction of the default target.
 
-    The sampler is named as in ``exactdiffusion conform``, or is a function ``f(denoiser, sigmas, x)``.
+    The sampler is named as in ``exactdiffusion conform``, or is a function ``f(denoiser, sigmas, x)`` or a `Subject`.
     """
     _needed(request)
     from .command import subject_of
@@ -45,7 +45,11 @@ def exact_law(request: pytest.FixtureRequest) -> Callable:
 
 @pytest.fixture
 def conformance(request: pytest.FixtureRequest) -> Callable:
-    """``conformance(sampler, **settings) -> Report``; the test fails where the sampler differs or cannot be judged."""
+    """``conformance(sampler, **settings) -> Report``; the test fails where the sampler differs or cannot be judged.
+
+    The sampler is named as in ``exactdiffusion conform``, or is a function or a `Subject`. With ``strict=True`` a declared
+    order that could not be read fails too.
+    """
     _needed(request)
     from .command import conform
 

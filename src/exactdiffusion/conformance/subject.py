@@ -40,7 +40,8 @@ class Subject:
     calls : callable or None
         ``calls(steps)``, the declared number of model calls.
     grid : callable or None
-        ``grid(steps, unit)``, the declared levels, shape (steps + 1, 2), of (scale, sigma).
+        ``grid(steps, unit)``, the declared levels, shape (steps + 1, 2), of (scale, sigma); a schedule without a
+        free unit of length ignores ``unit``.
     scalable : bool
         The grid comes from outside: it is multiplied by ``world.unit``, and the sampler must be equivariant.
     others : tuple of Subject

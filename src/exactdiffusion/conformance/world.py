@@ -281,14 +281,18 @@ class World:
             fail(name, value, "one finite level for all rows of the batch")
         return float(values[0])
 
-    def runner(self, drive: Callable, steps: int) -> Callable[[Probe], list]:
+    def runner(self, drive: Callable, steps: int, name: str = "sampler") -> Callable[[Probe], list]:
         """A function of a probe that makes one run and returns its states; levels and calls of the last run stay here."""
 
         def run(probe):
             self.probe, self.calls, self.states, self.levels, self.mismatch = probe, [], [], [], []
             drive(self, steps)
             if len(self.states) < 2:
-                fail("drive", drive, "an adapter that calls world.start and hands over the last state by world.state")
+                wanted = (
+                    "at least 2: drive(world, steps) begins with x = world.start(scale, sigma) and calls "
+                    "x = world.between(x, scale, sigma) after each step, or world.state(x, scale, sigma) at the end"
+                )
+                fail(f"states that the adapter of {name} hands over", len(self.states), wanted)
             return self.states
 
         return run
