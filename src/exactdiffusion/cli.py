@@ -211,7 +211,7 @@ def _figures(args):
                 print(path)
         else:
             figures.parameters_of(experiment, parameters=changed)  # refuses unknown ones before a word is printed
-            print(gallery.announce(experiment))
+            print(gallery.announce(experiment, quick=args.quick, own=args.out is not None), flush=True)
             paths = figures.make(experiment, args.out, quick=args.quick, parameters=changed)
             for path in paths.values():
                 print(path)
@@ -643,7 +643,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code (0 done, 1 a check failed, 2 a bad argument, 141 a closed pipe).
+    """Run one command and return its exit code (0 done, 1 a check failed, 2 a bad argument, 130 interrupted, 141 a closed pipe).
 
     Examples
     --------
@@ -667,6 +667,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe (head) has seen enough; flushing at the exit must not fail again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + 13  # the exit code that shells report where SIGPIPE ended a program
+    except KeyboardInterrupt:
+        print(f"exactdiffusion {args.command}: interrupted", file=sys.stderr)
+        return 128 + 2  # the exit code that shells report where SIGINT ended a program
     except (ValueError, DatasetUnavailable, ModuleNotFoundError) as error:
         if args.traceback:
             raise

@@ -192,6 +192,14 @@ def test_a_control_that_cannot_fail_is_an_error():
             check.refuted("a form", a, b, on="x")
 
 
+def test_a_failing_control_names_what_was_dropped_apart_from_the_tolerance():
+    check, _ = new()
+    with pytest.raises(AssertionError, match=r"tolerance 0; it must fail somewhere under the control '\(H1\) variance'\. "):
+        check.control("(H1) variance", 1.0, 2.0, on="two atoms")
+    with pytest.raises(AssertionError, match=r"tolerance 0 \(a shift\)\. "):
+        check.holds(2.0, 1.0, tol=0.0, cause="rounding: a shift", on="two atoms")
+
+
 def test_sides_that_settle_a_control_or_a_ratio_are_refused():
     check, collected = new()
     for larger in (-math.inf, [1.0, -math.inf]):

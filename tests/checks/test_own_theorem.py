@@ -104,6 +104,20 @@ def test_a_moment_in_place_of_a_ratio_is_refused_and_no_instance_is_said(folder,
     assert re.search(r"^mine/prop_moment .* verified, not attained by any instance$", capsys.readouterr().out, re.MULTILINE)
 
 
+def test_the_name_of_a_file_at_hand_is_answered_with_its_path(folder):
+    new.own_theorem("prop_beside")
+    with pytest.raises(ValueError, match=r"names: got 'prop_beside'; .*; did you mean \./prop_beside\.py\?$"):
+        verify.verify(["prop_beside"])
+
+
+def test_a_run_of_one_statement_says_how_to_read_it(capsys):
+    assert verify.verify(["eq_tweedie"], quick=True) == 0
+    (command,) = re.findall(r"python -c \"(from \S+ import tweedie_denoiser as s); help\(s\)\"$", capsys.readouterr().out, re.M)
+    names = {}
+    exec(command, names)
+    assert "**Hypotheses.**" in names["s"].__doc__
+
+
 def test_pages_go_to_the_records_and_replace_no_other_text(folder, capsys):
     path = new.own_theorem("prop_page")
     (folder / "prop_page.md").write_text("notes of my own", encoding="utf-8")

@@ -184,6 +184,12 @@ def test_seeds_are_the_pairs_of_an_empirical_distance():
     assert pair.how == "pairs of 3 seeds, Student"
     alone = replace(pair, low=None, high=None, needed=None)
     assert "two or more" in alone.verdict
+    assert pair.seeds == 3
+    undecided = replace(pair, low=-1.0, high=1.2, samples=120, needed=123456, note=None)
+    assert undecided.verdict == "not separated: 3 seeds are few; 5 or more narrow the interval"
+    several = replace(undecided, seeds=6, samples=240)
+    assert several.verdict == "not separated; about 3,100 seeds of 40 samples would"  # 123456 / 40 = 3086.4
+    assert replace(undecided, seeds=None).verdict == "not separated; about 123,000 samples would"
 
 
 def test_stored_folder_gives_the_same_comparison(tmp_path):
@@ -219,6 +225,10 @@ def test_values_within_the_band_of_exact_draws_are_said_to_be():
     pair = done.compare().pairs[0]
     assert all(r["value"] <= r["exact_draws_high"] for r in done.rows)
     assert "as exact draws do" in pair.verdict
+    apart = replace(pair, difference=-0.1, low=-0.2, high=-0.05)
+    assert apart.verdict == (
+        "ddim scores less, but both score as exact draws do, so it need not be the better one: ask metric coupled"
+    )
     far = ed.sweep(target="two_moons", sampler=["ddim", "heun"], steps=3, seeds=3, samples=40, exact_draws=60)
     assert far.compare().pairs[0].note is None
 

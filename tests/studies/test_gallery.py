@@ -89,6 +89,31 @@ def test_what_a_numbered_figure_is_and_costs_is_said_before_it_is_made(asked, wo
     assert all(word in said for word in words), said
 
 
+def test_what_to_know_before_a_long_job_is_said():
+    """The committed picture and --quick beside a long job, the folder that is overwritten, and what a quick drawing is."""
+    known = figures.experiments()
+    dear, cheap = known["dino_w2"], known["noise_schedules"]
+    assert gallery.seconds(dear) > 60 > gallery.seconds(cheap)
+    said = gallery.announce(dear)
+    assert "--quick draws a cheaper one" in said
+    assert f"the committed picture is {figures.default_folder() / 'dino_w2.png'}" in said
+    assert f"replaces the files of the checkout in {figures.default_folder()}; --out DIR" in said
+    assert "--quick" not in gallery.announce(cheap)
+    assert "replaces" not in gallery.announce(cheap, own=True)
+    quick = gallery.announce(dear, quick=True)
+    assert "with all parameters; --quick costs less, and what it draws is not for conclusions" in quick
+    assert "replaces" not in quick
+
+
+def test_an_interrupted_command_ends_without_a_traceback(monkeypatch, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(figures, "make", interrupted)
+    assert main(["figures", "noise_schedules", "--quick"]) == 130
+    assert capsys.readouterr().err.endswith("exactdiffusion figures: interrupted\n")
+
+
 def test_the_command_line_draws_for_print(tmp_path, capsys):
     figures.make(figures.experiments()["noise_schedules"], tmp_path)
     assert main(["figures", "projection:5", "--width", "single", "--out", str(tmp_path)]) == 0

@@ -540,6 +540,24 @@ def test_an_ordinate_has_three_ticks_within_its_frame(low, high):
     assert len(set(labels)) == len(labels)
 
 
+def test_a_bound_of_one_point_in_the_frame_is_named_and_not_drawn():
+    """At N = 5 the bound is near, then it grows beyond the frame: a dotted stub would say nothing."""
+    none = dict.fromkeys(("exact_draws", "exact_draws_low", "exact_draws_high", "exact_draws_runs"))
+    key = {"bound_kind": "upper", "statement": "projection/ddim_distance_sandwich"}
+    steps = (5, 10, 20, 40)
+    for bounds, drawn in (((0.3, 1e3, 1e4, 1e5), False), ((0.3, 0.2, 1e4, 1e5), True)):
+        rows = [
+            _row(steps=n, seed=seed, value=1 / n, bound=b, **none, **key) for n, b in zip(steps, bounds) for seed in (0, 1)
+        ]
+        (axes,) = draw(curves.curves(rows)).axes
+        dotted = [line for line in axes.lines if line.get_marker() == "_" and len(line.get_xdata())]
+        labels = [text.get_text().replace("\n", " ") for text in axes.get_legend().get_texts()]
+        assert len(dotted) == drawn
+        assert ("upper bound of projection/ddim_distance_sandwich" in labels) == drawn
+        stub = "not drawn, fewer than two points in the frame: bound of projection/ddim_distance_sandwich"
+        assert (stub in labels) == (not drawn)
+
+
 def test_a_bound_widens_the_frame_by_no_more_than_the_data_span():
     for extent, bounds, beyond in (
         ([1.0, 1.1], [3.0, 5.0, 0.6, 0.4], [5.0, 0.4]),  # nearly constant: a factor of 4 above, of 2 below
@@ -928,6 +946,8 @@ def test_the_axes_of_the_page_have_no_fault(browser, tmp_path):
     assert all(1.2 / 330 < y < 0.3 for _, y in drawn)
     assert browser.evaluate("document.querySelector('#plot-note').innerText.includes('2 points are zero but for rounding')")
     assert browser.evaluate("document.querySelector('#plot-note').innerText.includes('4 bounds lie beyond the frame')")
+    assert browser.evaluate("document.querySelector('#plot-note').innerText.includes('fewer than two of its points lie in')")
+    assert browser.evaluate("document.querySelectorAll('#panels a.bound').length") == 0
 
     # at N = 80 the value is above the bound of 0 by rounding: neither is shown as a comparison
     browser.slide(4)
@@ -1048,7 +1068,7 @@ def test_own_code_runs_only_when_it_is_asked_for(tmp_path, monkeypatch):
     listed = report._data(loaded)["curves"]
     shown = report._samples(loaded, listed, False)
     assert [curve["points"][0]["sample"] is not None for curve in listed] == [False, True, False, False]
-    assert shown["left_out"] == 3
+    assert (shown["left_out"], shown["own_code"]) == (0, 3)
     assert not (tmp_path / "ran").exists()
     report._samples(loaded[:1], listed[:1], True)
     assert listed[0]["points"][0]["sample"] == listed[1]["points"][0]["sample"]

@@ -269,9 +269,12 @@ class Check:
         record = Evidence(statement=self.statement.key, test=self.test, **plain)
         self.collected.records.append(record)
         if not record.passed:
+            # for these parts the cause names what was tested, for the others where the tolerance comes from
+            named = {"hypothesis": "hypothesis", "control": "it must fail somewhere under the control", "refuted": "claim"}
+            why = f"; {named[part]} {cause!r}" if part in named else f" ({cause})"
             raise AssertionError(
                 f"{record.statement} [{part}] on {on}: ratio {record.ratio:.17g}, "
-                f"tolerance {record.tolerance:.3g} ({cause}). {record.detail}"
+                f"tolerance {record.tolerance:.3g}{why}. {record.detail}"
             )
 
     @staticmethod

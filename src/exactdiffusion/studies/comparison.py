@@ -23,6 +23,8 @@ _RESAMPLES = 999
 _BLOCK = 1 << 22  # numbers that are resampled at once
 _EXACT = ("quadrature", "rounding")
 _FEW = 100  # starts below which a heavy tail is likely to be unseen, and no interval can be relied on
+_FEW_SEEDS = 5  # with fewer, Student's quantile is above 2.8 and falls quickly with each further seed
+_AS_DRAWS = "both score as exact draws do: metric coupled has no such noise"
 
 
 def root_interval(
@@ -123,7 +125,8 @@ class Pair:
 
     ``low`` and ``high`` are the 95 % interval of this one difference (None with a single seed); ``needed`` is the number of
     samples that would separate the two, None where they are separated or nothing is known; ``how`` says how it was measured,
-    and ``note`` what to know beside it: that both lie within the band of exact draws, or that the starts are few.
+    and ``note`` what to know beside it: that both lie within the band of exact draws, or that the starts are few. ``seeds``
+    is the number of pairs where these are seeds, else None.
 
     Examples
     --------
@@ -146,6 +149,7 @@ class Pair:
     needed: int | None
     how: str
     note: str | None = None
+    seeds: int | None = None
 
     @property
     def separated(self) -> bool:
@@ -157,12 +161,22 @@ class Pair:
         """In words."""
         beside = "" if self.note is None else f" ({self.note})"
         if self.separated:
-            return f"{self.first if self.difference < 0 else self.second} scores less{beside}"
+            less = f"{self.first if self.difference < 0 else self.second} scores less"
+            if self.note == _AS_DRAWS:
+                return f"{less}, but both score as exact draws do, so it need not be the better one: ask metric coupled"
+            return f"{less}{beside}"
         if self.low is None:
             return f"not separated: one seed has no interval; two or more would do{beside}"
         if self.needed is None:
             return f"not separated{beside}"
-        return f"not separated; about {self.needed:,} samples would{beside}"
+        if self.seeds is None:
+            return f"not separated; about {_rounded(self.needed, 3):,} samples would{beside}"
+
+        # the interval of few seeds is wide because they are few, and a number that follows from it says nothing
+        if self.seeds < _FEW_SEEDS:
+            return f"not separated: {self.seeds} seeds are few; {_FEW_SEEDS} or more narrow the interval{beside}"
+        more = _rounded(math.ceil(self.needed * self.seeds / self.samples), 2)
+        return f"not separated; about {more:,} seeds of {self.samples // self.seeds:,} samples would{beside}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -274,7 +288,7 @@ def _matches(first, second):
 
 
 def _measured(one, other, samples):
-    """(difference, low, high, samples, needed, how, note) over the seeds that both have; None without one."""
+    """The fields of `Pair` from ``difference`` on, over the seeds that both have; None without one."""
     seeds = sorted(set(one) & set(other))
     if not seeds:
         return None
@@ -306,11 +320,16 @@ def _measured(one, other, samples):
     differences = [a["value"] - b["value"] for (a, _), (b, _) in zip(ours, theirs)]
     means = [sum(row["value"] for row, _ in cells) / len(cells) for cells in (ours, theirs)]
     high_end = ours[0][0].get("exact_draws_high")
-    note = "both score as exact draws do: metric coupled has no such noise" if high_end and max(means) <= high_end else None
+    note = _AS_DRAWS if high_end and max(means) <= high_end else None
     if len(seeds) == 1:
         return differences[0], None, None, n, None, "one seed", note
     value, low, high, _ = t_interval(differences, 0.95)
-    return value, low, high, n, _needed(value, low, high, n), f"pairs of {len(seeds)} seeds, Student", note
+    return value, low, high, n, _needed(value, low, high, n), f"pairs of {len(seeds)} seeds, Student", note, len(seeds)
+
+
+def _rounded(count, digits):
+    """An integer of so many significant digits: an estimate has no more."""
+    return int(float(f"{count:.{digits}g}"))
 
 
 def _needed(value, low, high, n):

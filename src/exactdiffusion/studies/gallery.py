@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 from .._core import files
-from .._core.paths import experiments_dir
+from .._core.paths import experiments_dir, project_root
 from .._core.typing import StrPath
 from . import figures
 
@@ -42,6 +42,9 @@ STATUSES = {
     "stand-in": "the same quantity on other data, or with settings that had to be inferred",
     "own": "a figure of this project",
 }
+
+
+_LONG = 60  # seconds; above, the announcement names the quick drawing
 
 
 @dataclass(frozen=True)
@@ -237,8 +240,17 @@ def seconds(experiment: ModuleType, out: StrPath | None = None) -> float | None:
     return found.get("processor_seconds", found.get("seconds"))
 
 
-def announce(experiment: ModuleType) -> str:
-    """What a figure is of which paper, whether it stands in, and what it costs: one line, printed before it is made.
+def announce(experiment: ModuleType, *, quick: bool = False, own: bool = False) -> str:
+    """What a figure is of which paper, whether it stands in, what it costs and where it goes, printed before it is made.
+
+    Parameters
+    ----------
+    experiment : module
+        From `select` or `figures.experiments`.
+    quick : bool
+        Whether its cheaper parameters are taken; the costs of these are not known.
+    own : bool
+        Whether it goes into a folder that the reader named, and so replaces no committed file.
 
     Examples
     --------
@@ -246,10 +258,19 @@ def announce(experiment: ModuleType) -> str:
     coin_test: own (a figure of this project)
     """
     status = experiment.PAPER[2]
-    return (
-        f"{experiment.NAME}: {source(experiment)} ({STATUSES[status]}); {experiment.SUMMARY}; "
-        f"cost: {cost(seconds(experiment))}"
-    )
+    taken = seconds(experiment)
+    lines = [f"{experiment.NAME}: {source(experiment)} ({STATUSES[status]}); {experiment.SUMMARY}; cost: {cost(taken)}"]
+
+    # what to know before waiting: how to have it sooner, and what is overwritten
+    if quick:
+        lines[0] += " with all parameters; --quick costs less, and what it draws is not for conclusions"
+    elif taken is not None and taken > _LONG:
+        committed = figures.default_folder() / f"{experiment.NAME}.png"
+        there = f"; the committed picture is {committed}" if committed.is_file() else ""
+        lines.append(f"  this takes long: --quick draws a cheaper one{there}")
+    if not quick and not own and project_root() is not None:
+        lines.append(f"  replaces the files of the checkout in {figures.default_folder()}; --out DIR writes elsewhere")
+    return "\n".join(lines)
 
 
 def source(experiment: ModuleType) -> str:

@@ -223,9 +223,9 @@ def _ordinate_ticks(axis, low, high):
 def _panel(axes, members, x, names, schedules, rounding):
     """Draw one panel; the list of the lines of its curves."""
     field, lines = AXES[x][1], []
-    bounded, unseen, rounded, several, extent, bound_values = {}, 0, 0, len(schedules) > 1, [], []
+    limits, unseen, rounded, several, extent = [], 0, 0, len(schedules) > 1, []
 
-    # the curves: medians, bands and the bounds of theorems
+    # the curves: medians and bands; the bounds of theorems wait for the frame
     for curve in members:
         points = [p for p in curve.points if getattr(p, field)]
         unseen += sum(p.median <= 0 for p in points)
@@ -249,17 +249,7 @@ def _panel(axes, members, x, names, schedules, rounding):
             extent += low + high
         with_bound = [p for p in points if p.bound is not None and p.bound > 0]
         if with_bound:
-            axes.plot(
-                [getattr(p, field) for p in with_bound],
-                [p.bound for p in with_bound],
-                color=look["color"],
-                linestyle=(0, (1, 1)),
-                linewidth=0.9,
-                marker="_",
-                markersize=5,
-            )
-            bounded.setdefault((with_bound[0].bound_kind, with_bound[0].statement), []).extend(p.bound for p in with_bound)
-            bound_values += [p.bound for p in with_bound]
+            limits.append((with_bound, look["color"]))
 
     # the bands of exact draws
     every = [p for c in members for p in c.points]
@@ -273,11 +263,19 @@ def _panel(axes, members, x, names, schedules, rounding):
         axes.axhline(mean, color="0.45", linewidth=0.8, zorder=1)
     extent += [end for ends in drawn for end in ends]
 
+    # the bounds: one with fewer than two points in the frame would be a stub, and is named instead
+    _, beyond = _frame(extent, [p.bound for points, _ in limits for p in points])
+    seen = [sum(p.bound not in beyond for p in points) >= min(2, len(points)) for points, _ in limits]
+    ends, _ = _frame(extent, [p.bound for (points, _), kept in zip(limits, seen) if kept for p in points])
+    bounded = {}
+    for (points, color), kept in zip(limits, seen):
+        if kept:
+            at, values = [getattr(p, field) for p in points], [p.bound for p in points]
+            axes.plot(at, values, color=color, linestyle=(0, (1, 1)), linewidth=0.9, marker="_", markersize=5)
+            bounded[points[0].bound_kind] = points[0].statement
+
     # entries of the legend: kinds of bounds, and values outside the frame
-    ends, beyond = _frame(extent, bound_values)
-    for (kind, statement), values in bounded.items():
-        if all(value in beyond for value in values):  # no curve of it is seen
-            continue
+    for kind, statement in bounded.items():
         axes.plot(
             [],
             [],
@@ -290,6 +288,8 @@ def _panel(axes, members, x, names, schedules, rounding):
         )
     if beyond:
         axes.plot([], [], " ", label=f"bounds beyond the frame: {min(beyond):.2g} to {max(beyond):.2g}")
+    for statement in dict.fromkeys(points[0].statement for (points, _), kept in zip(limits, seen) if not kept):
+        axes.plot([], [], " ", label=f"not drawn, fewer than two points in the frame: bound of {statement}")
     vacuous = [p for p in every if p.vacuous is not None]
     if vacuous:
         worst = max(vacuous, key=lambda p: p.bound)

@@ -24,6 +24,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from .._core import files
+from .._core.log import log
 from .._core.paths import project_root, theory_dir
 from .._core.progress import progress
 from .._core.typing import StrPath
@@ -122,6 +123,8 @@ def report(
     found = curves(results.rows)
     data: dict[str, Any] = _data(results.rows, found)
     data["samples"] = _samples(results.rows, data["curves"], own_code)
+    if unrun := data["samples"]["own_code"]:
+        log.info("samples of %d cells are left out: own code makes them, and report --own-code runs it", unrun)
     template = string.Template((_ASSETS / "page.html").read_text(encoding="utf-8"))
     words = {
         "title": escape(title),
@@ -247,13 +250,16 @@ def _samples(rows, listed, own_code):
     cost = _cell_seconds(rows)
     budget = SAMPLE_BYTES // (2 * max(1, len(cost)))
     many = max(50, min(POINTS, budget))
-    targets, made, left_out, spent = {}, {}, 0, 0.0
+    targets, made, left_out, not_run, spent = {}, {}, 0, 0, 0.0
 
     # the cheapest first, until the time is over
     for cell in progress(sorted(cost, key=lambda cell: (cost[cell][0], cell)), "samples", len(cost)):
         name, sampler, schedule, steps, samples, start = cell
         seconds, seed = cost[cell]
         known = all(_may_run(kind, text, own_code) for kind, text in zip(("target", "sampler", "schedule"), cell))
+        if not known and not own_code:
+            not_run += 1
+            continue
         if not known or spent + seconds > SAMPLE_SECONDS:
             left_out += 1
             continue
@@ -281,7 +287,7 @@ def _samples(rows, listed, own_code):
             )
             point["sample"] = made.get(names)
     seeds = sorted({cost[cell][1] for cell in made})
-    return {"targets": targets, "left_out": left_out, "seed": seeds[0] if seeds else None}
+    return {"targets": targets, "left_out": left_out, "own_code": not_run, "seed": seeds[0] if seeds else None}
 
 
 def _cell_seconds(rows):

@@ -1232,8 +1232,9 @@ def summary(rows: Sequence[Row]) -> Iterator[tuple]:
         drawn = "-" if mean is None else "0" if high == 0 else f"{mean:.3g} [{low:.3g}, {high:.3g}]"
 
         # beside the rung: a bound that says nothing, and the errors of a reference run
-        vacuous = next((m for m in members if m["vacuous"] is not None), None)
-        beside = "" if vacuous is None else f"; vacuous bound {vacuous['bound']:.2g}: {vacuous['vacuous']}"
+        bounded = sorted((m for m in members if m["bound"] is not None), key=lambda m: m["bound"])
+        vacuous = bounded[len(bounded) // 2] if bounded else members[0]  # the run whose words `results.curves` takes too
+        beside = "" if vacuous["vacuous"] is None else f"; vacuous bound {vacuous['bound']:.2g}: {vacuous['vacuous']}"
         errors = [
             f"{name.replace('_', ' ')} {max(v):.2g}"
             for name in ("reference_error", "start_error")

@@ -407,6 +407,11 @@ def test_smallest_steps_is_the_smallest():
                 if eta:
                     with pytest.raises(ValueError, match=r"ratio: got .* no number of steps"):
                         bound.smallest_steps(eta, nu, limit, of)
+    with pytest.raises(ValueError, match=r"nu: got 1\.0; expected a number above 1: at eta = 0\.1"):
+        bound.smallest_steps(0.1, 1.0, 0.01)
+    with pytest.raises(ValueError, match=r"ratio: got 0\.1; expected .* limit 0\.1, such as 0\.1001: "):
+        bound.smallest_steps(0.5, 10.0, 0.1)  # the limit is one rounding below
+    assert bound.smallest_steps(0.5, 10.0, 0.1001) < 20_000
 
 
 def test_plot(small, tmp_path):

@@ -137,9 +137,9 @@ function frame(measured, bounding) {
   const least = Math.min(...measured), most = Math.max(...measured), reach = Math.min(30, Math.max(4, most / least));
   const near = bounding.filter((v) => least / 2 <= v && v <= most * reach);
   const all = [...measured, ...near].map(Math.log10);
-  if (!all.length) return { range: [0.1, 1], beyond: bounding.length };
+  if (!all.length) return { range: [0.1, 1], beyond: bounding.length, near };
   const low = Math.min(...all), high = Math.max(...all), margin = 0.06 * (high - low) || 0.15;
-  return { range: [10 ** (low - margin), 10 ** (high + margin)], beyond: bounding.length - near.length };
+  return { range: [10 ** (low - margin), 10 ** (high + margin)], beyond: bounding.length - near.length, near };
 }
 
 // -- the results -------------------------------------------------------------------------------------------------------
@@ -258,8 +258,12 @@ function explorer(data) {
     const low = (p) => Math.max(p.low === null ? p.median : p.low, 0.01 * p.median), high = (p) => (p.high === null ? p.median : p.high);
     const measured = [...panel.members.flatMap(usable).flatMap((p) => [p.median, low(p), high(p)]), ...dots.map(([, r]) => r.value),
       ...bands.flatMap((b) => [b.low, b.high])];
-    const { range, beyond } = frame(measured, panel.members.flatMap(bounded).map((p) => p.bound));
+    // a bound with fewer than two points in the frame would be a stub: the note names it
+    const { beyond, near } = frame(measured, panel.members.flatMap(bounded).map((p) => p.bound));
+    const seen = (c) => bounded(c).filter((p) => near.includes(p.bound)).length >= Math.min(2, bounded(c).length);
+    const { range } = frame(measured, panel.members.filter(seen).flatMap(bounded).map((p) => p.bound));
     panel.beyond = beyond;
+    panel.stubs = unique(panel.members.filter((c) => !seen(c)).map((c) => bounded(c)[0].statement));
 
     // from numbers to pixels
     const ends = xs.length ? [xs[0], xs[xs.length - 1]] : [1, 10];
@@ -303,7 +307,7 @@ function explorer(data) {
       if (!points.length) continue;
       const band = [...points.map((p, i) => [at[i], high(p)]), ...points.map((p, i) => [at[i], low(p)]).reverse()];
       within.append(drawn("path", { d: line(band) + "Z", fill: s.colour, "fill-opacity": 0.16, class: "interval" }));
-      const limits = bounded(c);
+      const limits = seen(c) ? bounded(c) : [];
       if (limits.length) {
         const path = line(limits.map((p) => [abscissa(p), p.bound])), kind = limits[0].bound_kind || "";
         const link = drawn("a", { href: "#" + limits[0].statement, class: "bound", "aria-label":
@@ -371,9 +375,11 @@ function explorer(data) {
     for (const words of unique(found.map((c) => c.drawn)).filter((t) => t !== null)) {
       parts.push(`Grey band: ${words}; perfect samplers score below their median in half of all runs.`);
     }
-    if (found.some((c) => bounded(c).length)) parts.push("Dotted with bars: a theorem's bound for the curve of that colour, a link to its statement.");
+    if (byId("panels").querySelector("a.bound")) parts.push("Dotted with bars: a theorem's bound for the curve of that colour, a link to its statement.");
     const beyond = panels.reduce((sum, panel) => sum + panel.beyond, 0);
     if (beyond) parts.push(`${count(beyond, "bound lies", "bounds lie")} beyond the frame; the values at the cursor have them.`);
+    const stubs = unique(panels.flatMap((panel) => panel.stubs));
+    if (stubs.length) parts.push(`Not drawn, because fewer than two of its points lie in the frame: the bound of ${stubs.join(" and of ")}.`);
     const vacuous = found.flatMap((c) => c.points).filter((p) => p.vacuous !== null);
     if (vacuous.length) {
       const worst = vacuous.reduce((p, q) => (q.bound > p.bound ? q : p));
@@ -388,8 +394,11 @@ function explorer(data) {
       "dash-dotted", "long dashes", "long dash-dotted"][j % DASHES.length]}`).join(", ") + ".");
     const kinds = unique(found.map((c) => JSON.stringify([c.target, c.metric]))).length;
     if (kinds > panels.length) parts.push(`${kinds - panels.length} more panels: choose a target or a metric.`);
+    if (data.samples.own_code) {
+      parts.push(`${count(data.samples.own_code, "cell has", "cells have")} no samples here because own code makes them: report --own-code runs it.`);
+    }
     if (data.samples.left_out) {
-      parts.push(`${count(data.samples.left_out, "cell has", "cells have")} no samples here: own code that was not to be run, or too long a run.`);
+      parts.push(`${count(data.samples.left_out, "cell has", "cells have")} no samples here: the run takes too long, or fails.`);
     }
     if (!cells.length) parts.push("The values of single seeds are in results.csv: with them this page would be too large.");
     if (!found.length) parts.push("Nothing is chosen.");
