@@ -366,7 +366,7 @@ class Certificate:
         _flint()
         if self.status is not True or not len(self.leaves):
             fail("certificate", self, "a proved certificate made with keep_leaves=True")
-        shape = np.shape(self.points)
+        shape = () if self.points is None else np.shape(self.points)
         if len(shape) != 2 or shape[1] not in (1, 2, 3):
             fail(
                 "points",
