@@ -5,6 +5,7 @@ import tomllib
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from exactdiffusion.conformance import judge
@@ -60,6 +61,26 @@ def test_exact_first_states_show_the_order_of_the_formula():
     assert verdict.number == pytest.approx(4.0, abs=SHORT)
     assert verdict.text.startswith("order 2.")
     assert "its own first steps are of lower order" in verdict.text
+
+
+def test_a_lost_second_step_is_no_start_of_lower_order():
+    """DPM-Solver++(2M) that forgets its second step: order 1 on its own, 2 from exact first states."""
+    from exactdiffusion.conformance.adapters import plain
+
+    def lost(denoiser, sigmas, x):
+        old = h_old = None
+        for i, (now, then) in enumerate(pairwise(sigmas)):
+            clean, h = denoiser(x, now), np.log(now / then)
+            used = clean if old is None else clean + h / (2 * h_old) * (clean - old)
+            if i != 1:
+                x = x * then / now + (1 - then / now) * used
+            old, h_old = clean, h
+        return x
+
+    report = judge(plain.subject(lost, order=2), STEPS, ["float64"])
+    assert set(report.differs) == {"order"}
+    assert report.of("order")[0].number == pytest.approx(1.0, abs=0.2)
+    assert "its first steps cost more" in report.of("order")[0].text
 
 
 def test_exact_first_states_are_not_claimed_where_the_method_does_not_take_them():

@@ -739,6 +739,13 @@ def _order(subject, found, good, report, where=""):
             )
         report.add("order", "differs", number, text, f"{subject.order:g}, as declared")
         return
+    # one step of first order at the start costs an error of second order, and no more
+    if exact is not None and read.short(min(need, 2 - SHORT)):
+        number = read.norm.value if read.norm is not None else np.nan
+        text = f"{shown}: its first steps cost more than one step of first order would"
+        report.add("order", "differs", number, text, f"{min(subject.order, 2):g} at least with its own first steps")
+        return
+
     # the order of the formula is the larger one, since first steps can only lower it
     value = max((order.value for order in orders), default=np.nan)
     reached = [o.value for o in decides.each.values() if o.reaches(need)]
