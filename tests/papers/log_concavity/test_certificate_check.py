@@ -285,3 +285,71 @@ def test_bad_records_are_refuted_and_unclaimed_ones_refused():
         dataclasses.replace(PLANE, status=None).recheck()
     with pytest.raises(ValueError, match=r"\bevery\b"):
         PLANE.recheck(every=0)
+
+
+def test_sectors_whose_ends_float64_rounds_do_not_cover_the_circle():
+    """At 2^52 ``alpha +- half`` are integers. The long edge has the variance 1 before its normal; the claim is 0.9."""
+    P, v, R, n, bound = np.array([[-1, 0.26666666], [0, -0.53333333], [1, 0.26666666]]), 3.0, 14.0, 64, 0.9
+    sectors = zip(2.0 * np.arange(4), ((2,), (0,), (0, 1), (2,)), (6.0, 6.0, 14.0, 5.0))
+    tails = tuple((4503599627371638.0 + shift, 0.5000001, C, radius) for shift, C, radius in sectors)
+    y = np.array([0.0, 40.0])
+    assert largest_posterior_variance(PointCloud(P), y[np.newaxis], v)[0] > 0.99 > bound
+
+    # the leaves: all the cells of a grid that the claim allows
+    half = R / n
+    line = half * (2 * np.arange(n) + 1 - n)
+    centres = np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2)
+    p = np.exp(centres @ P.T / v - np.sum(P**2, axis=1) / (2 * v))
+    p /= p.sum(axis=1, keepdims=True)
+    Z, top = P - (p @ P)[:, np.newaxis], np.zeros(n * n)
+    for signs in SQUARE:
+        q = p * np.exp(Z @ (signs * half) / v)
+        top = np.maximum(top, np.linalg.eigvalsh(np.swapaxes(Z * q[:, :, np.newaxis], 1, 2) @ Z)[:, -1])
+    fine = centres[top < 0.999 * bound]
+    assert "[-7, 7]" in _reason(_record(P, np.ones(3), v, R, fine, np.full(len(fine), half), tails)(bound))
+
+
+@pytest.mark.parametrize("r", [3, 4])
+def test_atoms_of_another_dimension_are_refused(r):
+    """Two atoms at +-(1, .., 1): the variance r, a claim of little more than half of it, and cells that cover the cube."""
+    from exactdiffusion.papers.log_concavity.certificates import Certificate
+
+    n = 8
+    line = 5 * (2 * np.arange(n) + 1 - n) / n
+    centres = np.stack(np.meshgrid(*[line] * r), axis=-1).reshape(-1, r)
+    P, w = np.array([np.ones(r), -np.ones(r)]), np.array([0.5, 0.5])
+    record = _record(P, w, 4.0, 5.0, centres, np.full(n**r, 5 / n))(2.2)
+    assert f"atoms with {r} coordinates" in _reason(record)
+    if r == 4:
+        with pytest.raises(ValueError, match=r"points.*\(2, 4\).*on a line, in a plane or in space"):
+            Certificate(True, 2.2, 4.0, 0, None, 5.0, record.leaves, P, w).recheck()
+
+    # more coordinates of one atom than of the first: the squared distance is 4.64, a quarter of which is above the claim
+    line = certify_log_concavity(PointCloud([[-1.0], [1.0]]), 1.1, keep_leaves=True)
+    ragged = _record([[0.0]], line.weights, line.variance, line.radius, *line.leaves)(1.1)
+    ragged.points = [[-1.0], [1.0, 0.8]]
+    assert "no certificate" in _reason(ragged)
+
+
+@pytest.mark.parametrize("proof", [PLANE, LINE], ids=["plane", "line"])
+def test_each_number_outside_its_range_is_refused(proof):
+    """NaN, infinite, negative, zero, rounded, missing: a reason each time, never an error and never a proof."""
+    bad = (np.nan, np.inf, -np.inf, -1.0, 0.0, None, "1", 2**60 + 1)
+    changes = [{name: value} for name in ("bound", "variance", "radius") for value in bad]
+    changes += [{"weights": [value, *proof.weights[1:]]} for value in bad] + [{"weights": proof.weights[1:]}]
+    first, *others = proof.points.tolist()
+    changes += [{"points": [[value, *first[1:]], *others]} for value in (np.nan, np.inf, None, 2**60 + 1)]
+    changes += [{"points": []}, {"points": [[]] * len(proof.points)}, {"points": None}, {"leaves": ()}, {"leaves": None}]
+    centres, halves = proof.leaves
+    for value in (np.nan, np.inf, -halves[0], 0.0, 5e-324):
+        changes.append({"leaves": (centres, np.array([value, *halves[1:]]))})
+    changes += [{"leaves": (np.c_[centres, centres], halves)}, {"leaves": (centres, halves[:, np.newaxis])}]
+    if proof is PLANE:
+        alpha, half, C, radius = proof.tails[0]
+        sectors = [(value, half, C, radius) for value in (np.nan, np.inf, 8.0, alpha + 4 * np.pi, None)]
+        sectors += [(alpha, value, C, radius) for value in (np.nan, np.inf, -half, 1.0, 4.0, None)]
+        sectors += [(alpha, half, value, radius) for value in ((), (-1,), (4,), (0.5,), (*C, C[0]), (np.nan,), None)]
+        sectors += [(alpha, half, C, value) for value in (np.nan, np.inf, -radius, 0.0, None)]
+        changes += [{"tails": (sector, *proof.tails[1:])} for sector in (*sectors, (alpha, half, C))]
+    for change in changes:
+        assert refutation(dataclasses.replace(proof, **change)), change

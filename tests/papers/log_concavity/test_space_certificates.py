@@ -201,6 +201,86 @@ def test_cones_and_faces_are_examined(proofs):
     assert _reason(near, every=last) != "None"
 
 
+def test_leaves_that_a_fourth_array_hides_are_bounded(proofs):
+    """The leaves were read in step with all arrays; the long diagonal is heavy, with a variance above 2.5 at the origin."""
+    weights = np.where(np.abs(CUBE.sum(axis=1)) == 3, 0.41, 0.03)
+    proof = certify_log_concavity(PointCloud(CUBE, weights), 2.9, keep_leaves=True)
+    false = dataclasses.replace(proof, bound=2.4)
+    assert largest_posterior_variance(PointCloud(CUBE, weights), np.zeros((1, 3)), 2.9)[0] > 2.45
+    assert "the bound of the leaf" in _reason(false)
+    assert "no proof" in _reason(dataclasses.replace(false, leaves=(*proof.leaves, np.empty(0))))
+    assert "no proof" in _reason(dataclasses.replace(proof, leaves=proof.leaves[:2]))
+
+
+def test_a_fourth_coordinate_is_refused(proofs):
+    """The atom in the middle of the tetrahedron moves along a fourth axis, its weight grows in step with its square."""
+    proof, t = proofs["solid"], 3.5
+    middle = np.sum(proof.points**2, axis=1) < 1
+    points = np.c_[proof.points, t * middle]
+    weights = proof.weights * np.where(middle, np.exp(t * t / (2 * proof.variance)), 1.0)
+    top = largest_posterior_variance(PointCloud(points, weights / weights.sum()), np.zeros((1, 4)), proof.variance)[0]
+    assert top > 1.1 * proof.bound
+    assert "atoms with 4 coordinates" in _reason(dataclasses.replace(proof, points=points, weights=weights))
+
+
+def test_an_atom_that_is_named_twice_is_refused():
+    """Five copies of a light atom between two others: a proof about another law, whose variance is half as large."""
+    pytest.importorskip("flint")
+    from exactdiffusion.papers.log_concavity.certificate_check import _space_node
+
+    Z, w, v = np.array([[-1.0, 0, 0], [0, 0, 0], [1, 0, 0]]), np.array([0.4, 0.2, 0.4]), 1.5
+    L = np.log(w) - 0.5 * np.sum(Z * Z, axis=1) / v
+    cloud = space_certificates._Cloud(Z, L, v, np.sum((Z[:, np.newaxis] - Z) ** 2, axis=2), 10_000)
+    for atoms, bound, reason in (((0, 1, 2), 1.01, None), ((0, 1, 1, 1, 1, 1, 2), 0.65, "no different indices")):
+        proof = space_certificates._prove(cloud, atoms, (0, 2), (2.0,), bound)
+        assert proof.proved
+        exact = [[Fraction(a) for a in row] for row in Z]
+        found = _space_node(exact, [Fraction(a) for a in w], Fraction(v), proof, atoms, (0, 2), (2.0,), 1)
+        assert found is None if reason is None else reason in str(found)
+
+
+def test_each_number_outside_its_range_is_refused_in_space(proofs):
+    """NaN, infinite, negative, zero, rounded, missing: a reason each time, never an error and never a proof."""
+    # the law and the radii
+    proof, bad = proofs["cube"], (np.nan, np.inf, -1.0, 0.0, None, 2**60 + 1)
+    changes = [{name: value} for name in ("bound", "variance", "radius", "inner") for value in bad]
+    changes += [{"inner": proof.radius}, {"weights": proof.weights[1:]}, {"leaves": ()}, {"leaves": None}, {"tails": None}]
+    changes += [{"weights": [value, *proof.weights[1:]]} for value in bad]
+    changes += [{"points": [[value, 1.0, 1.0], *proof.points[1:]]} for value in (np.nan, np.inf, None)]
+    changes += [{"points": proof.points[:, :2]}, {"points": []}, {"points": [[1.0], *proof.points[1:]]}]
+
+    # the leaves
+    for which, values in ((0, (np.nan, np.inf)), (1, (*bad[:4], 5e-324)), (2, (np.nan, 0.5, 6, -2))):
+        for value in values:
+            arrays = [a.astype(float) for a in proof.leaves]
+            arrays[which][0] = value
+            changes.append({"leaves": tuple(arrays)})
+    changes.append({"leaves": tuple(np.c_[a, a] if a.ndim == 2 else a for a in proof.leaves)})
+
+    # one cone
+    k = next(k for k, cone in enumerate(proof.tails) if cone.face is not None)
+    cone = proof.tails[k]
+    fields = [{"axis": value} for value in (-1, 3, 0.5, None)] + [{"sign": value} for value in (0.0, 2.0, np.nan, None)]
+    fields += [{"centre": value} for value in ((), (0.0,), (0.0, 0.0, 0.0), (np.nan, 0.0), None)]
+    fields += [{"half": value} for value in (np.nan, np.inf, -cone.half, 0.0, None)]
+    four = cone.cluster
+    fields += [{"cluster": value} for value in ((), (-1, *four), (8, *four), (0.5, *four), None)]
+    fields.append({"cluster": four + four, "face": dataclasses.replace(cone.face, atoms=four + four)})
+
+    # the proof of its face
+    face = [{"scale": value} for value in ((np.nan, 1.0), (np.inf, 1.0), (0.0, 1.0), (-1.0, 1.0), (1.0,), (1.0, 1.0, 1.0))]
+    face += [{"span": value} for value in ((), (0,), (0, 0, 2), (0, 1, 2, 4), (0.5, 2, 4), (8, 2, 4))]
+    face += [{"span": tuple(a - 8 for a in cone.face.span)}]
+    face += [{name: value} for name in ("bound", "radius", "inner") for value in bad[:5]]
+    face += [{name: value} for name in ("atoms", "span", "scale", "leaves", "cones") for value in (None, 2.0)]
+    fields += [{"face": dataclasses.replace(cone.face, **change)} for change in face] + [{"face": 5}]
+    changes += [{"tails": (*proof.tails[:k], dataclasses.replace(cone, **c), *proof.tails[k + 1 :])} for c in fields]
+
+    # a reason for each
+    for change in changes:
+        assert _reason(dataclasses.replace(proof, **change), every=10**6) != "None", change
+
+
 def test_trees_against_counting_of_points():
     """Random sets of cells of binary trees, partitions among them, by the points that they contain."""
     pytest.importorskip("flint")

@@ -3,6 +3,11 @@ r"""Does a certificate of log-concavity prove its claim? A program of its own: i
 The claim is ``lammax Cov(Z | Z + sqrt(v) N = y) <= bound`` for every y in R^r, r = 1 or 2, for the atoms and weights as
 stored. What is examined, in integers and in ball arithmetic (python-flint):
 
+*Numbers.* Each stored number is read once, as a number of float64 in its range: all are finite; weights, v, the claim, radii
+and half widths are positive; a sector has ``|alpha| <= 7`` and ``0 <= half < 1``, so that rounding its ends loses less than
+1e-14; indices of atoms are different integers below K. A record with another number, or with atoms of another dimension, is
+refuted before any arithmetic.
+
 *Cover.* A leaf names a cell of the dyadic tree of ``[-R, R]^r``: level k with half width ``R / 2^k`` exactly, and integer
 indices. The tree is walked from its root: each cell is a leaf, or is split, or lies outside the open ball of radius R, or in
 the plane no nearer to the origin than the radius of any sector whose directions it meets; each leaf is met exactly once.
@@ -33,10 +38,12 @@ differences a_j that span it, y enters their odds through its projection ``sum_j
 in the coordinates theta by the same program.
 """
 
+import sys
 from fractions import Fraction
 from functools import partial
 from itertools import product
-from math import atan2, pi
+from math import atan2, nextafter, pi
+from types import SimpleNamespace
 from typing import Any
 
 __all__ = ["refutation", "space_refutation"]
@@ -47,6 +54,62 @@ _ROUNDED = Fraction(1, 10**4)
 _ANGLE = 1e-12
 #: and the directions of a cell by this one
 _WIDER = 1e-9
+#: a rational number above 2 pi: the float64 number lies 2.5e-16 below it
+_TURN = Fraction(2 * pi) + Fraction(1, 10**15)
+#: the leaves of the plane and line have at most this level, so that products of two indices are numbers of float64
+_FINEST_LEVEL = 500
+_LARGEST, _SMALLEST = sys.float_info.max, nextafter(0.0, 1.0)
+#: what reading a record raises where it does not hold the numbers that belong there
+_UNREADABLE = (AttributeError, TypeError, ValueError, OverflowError)
+
+
+def _float(a, low=-_LARGEST, high=_LARGEST):
+    """``a`` as a float in [low, high]; a ValueError for every other number, NaN and those that float64 rounds among them."""
+    value = float(a)
+    if not (value == a and low <= value <= high):
+        raise ValueError(f"{a} is no number of float64 in [{low:g}, {high:g}]")
+    return value
+
+
+def _indices(values, K):
+    """The values as different integers in [0, K), one of them at least; a ValueError for all others."""
+    found = tuple(int(k) for k in values)
+    if not found or found != tuple(values) or len(set(found)) < len(found) or not all(0 <= k < K for k in found):
+        raise ValueError(f"{values} are no different indices of {K} atoms")
+    return found
+
+
+def _law(certificate, dimensions):
+    """(points, weights, v) of a certificate about atoms of one of these dimensions, as floats."""
+    points = [[_float(a) for a in row] for row in certificate.points]
+    r = len(points[0]) if points else 0
+    if r not in dimensions or any(len(row) != r for row in points):
+        raise ValueError(
+            f"atoms with {r} coordinates, where this checker is for atoms with {' or '.join(map(str, dimensions))}"
+        )
+    weights = [_float(a, _SMALLEST) for a in certificate.weights]
+    if len(weights) != len(points):
+        raise ValueError(f"{len(weights)} weights of {len(points)} atoms")
+    return points, weights, _float(certificate.variance, _SMALLEST)
+
+
+def _flat_record(certificate):
+    """The numbers of a certificate on a line or in the plane, each in its range."""
+    points, weights, v = _law(certificate, (1, 2))
+    r, R = len(points[0]), _float(certificate.radius, _SMALLEST)
+    centres, halves = ([a.tolist() for a in certificate.leaves] + [[]])[:2]
+    leaves = [([_float(a) for a in c], _float(h, _SMALLEST)) for c, h in zip(centres, halves, strict=True)]
+    if any(len(c) != r for c, _ in leaves):
+        raise ValueError(f"the centre of a leaf has not {r} coordinates")
+    tails = []
+    for alpha, wide, C, radius in certificate.tails if r == 2 else ():
+        sector = _float(alpha, -7.0, 7.0), _float(wide, 0.0, nextafter(1.0, 0.0)), _indices(C, len(points))
+        try:
+            tails.append((*sector, _float(radius, _SMALLEST, R)))
+        except ValueError:
+            raise ValueError(f"the radius of a sector, {radius}, is not positive, or above that of the disc") from None
+    bound = _float(certificate.bound, _SMALLEST)
+    return SimpleNamespace(points=points, weights=weights, v=v, bound=bound, R=R, leaves=leaves, tails=tails)
 
 
 def _cell(centre, half, R):
@@ -57,6 +120,8 @@ def _cell(centre, half, R):
     if ratio.denominator != 1 or ratio.numerator & (ratio.numerator - 1):
         return None
     level, index = ratio.numerator.bit_length() - 1, []
+    if level > _FINEST_LEVEL:
+        return None
     for a in centre:
         exact = (Fraction(a) / Fraction(half) + ratio - 1) / 2
         index.append(round(exact))
@@ -112,10 +177,24 @@ def _cover(cells, r, outside=None):
     return None if met == len(cells) else f"{len(cells) - met} of {len(cells)} leaves lie in others or outside the square"
 
 
+def _circle(sectors):
+    """Why the sectors, each wider by `_ANGLE`, do not cover the circle, or None: their ends are rational numbers."""
+    ends = sorted((Fraction(alpha) - Fraction(wide), Fraction(alpha) + Fraction(wide)) for alpha, wide, *_ in sectors)
+    reach = ends[0][0] if ends else Fraction(0)
+    for low, high in ends:
+        if low > reach + Fraction(_ANGLE):
+            return f"no sector covers the directions from {float(reach)} to {float(low)}"
+        reach = max(reach, high)
+    if not ends or reach + Fraction(_ANGLE) < ends[0][0] + _TURN:
+        return f"no sector covers the directions beyond {float(reach)}"
+    return None
+
+
 def refutation(certificate: Any, prec: int = 96, every: int = 1) -> str | None:
     """The first reason why the stored leaves and sectors do not prove the claim, as a text; None where they prove it.
 
-    ``every`` = k bounds each k-th leaf only, while the cover is always examined: None is then no proof.
+    ``every`` = k bounds each k-th leaf only, while the cover is always examined: None is then no proof. This function is for
+    atoms with one or two coordinates, `space_refutation` for those with three; every other certificate is refuted.
 
     Examples
     --------
@@ -134,26 +213,26 @@ def refutation(certificate: Any, prec: int = 96, every: int = 1) -> str | None:
     import flint
 
     arb, zero = flint.arb, flint.arb(0)
-    R, floats = float(certificate.radius), [[float(a) for a in row] for row in certificate.points]
+    try:
+        record = _flat_record(certificate)
+    except _UNREADABLE as error:
+        return f"what is stored is no certificate on a line or in the plane: {error}"
+    R, floats, centres = record.R, record.points, [c for c, _ in record.leaves]
     r, K = len(floats[0]), len(floats)
-    centres, halves = ([a.tolist() for a in certificate.leaves] + [[]])[:2]
-    if len(centres) != len(halves) or not all(h > 0 for h in halves) or not 0 < R < float("inf"):
-        return "leaves and radius are not those of a cover"
-    cells = [_cell(c, h, R) for c, h in zip(centres, halves)]
+    cells = [_cell(c, h, R) for c, h in record.leaves]
     if None in cells:
         return f"leaf {cells.index(None)} is no cell of the dyadic tree"
     last = [floats.index(max(floats)), floats.index(min(floats))]
-    tails = certificate.tails if r == 2 else [(0.0, 0.0, last[:1], R), (pi, 0.0, last[1:], R)]
-    if not all(0 < float(radius) <= R for *_, radius in tails):
-        return "the radius of a sector is not positive, or above that of the disc"
+    tails = record.tails if r == 2 else [(0.0, 0.0, last[:1], R), (pi, 0.0, last[1:], R)]
+    reason = _circle(tails) if r == 2 else None
+    if reason:
+        return reason
     reason = _cover(cells, r, partial(_beyond, R=R, sectors=tails) if r == 2 and tails else None)
     if reason:
         return reason
     with flint.ctx.workprec(prec):
-        P, w = [[arb(a) for a in row] for row in floats], [arb(float(a)) for a in certificate.weights]
-        v, bound = arb(float(certificate.variance)), arb(float(certificate.bound))
-        if len(w) != K or not all(a > 0 for a in w) or not v > 0 or not bound > 0:
-            return "weights, variance and bound are not positive"
+        P, w = [[arb(a) for a in row] for row in floats], [arb(a) for a in record.weights]
+        v, bound = arb(record.v), arb(record.bound)
 
         def dot(a, b):
             return sum((x * y for x, y in zip(a, b)), zero)
@@ -190,11 +269,13 @@ def refutation(certificate: Any, prec: int = 96, every: int = 1) -> str | None:
                 if not all(a >= 0 for a in room) or (r == 2 and not room[0] * room[1] >= S[0][1] ** 2):
                     return f"the bound of the leaf at {centre} is above the claim"
         for alpha, wide, C, radius in tails:
-            angle, wide = arb(alpha), arb(wide + _ANGLE)
-            u, n = [angle.cos(), angle.sin()][:r], [-angle.sin() * (r - 1), angle.cos()][:r]
+            angle, wide = arb(alpha), arb(wide) + arb(_ANGLE)
+            u, n = [angle.cos(), angle.sin()], [-angle.sin(), angle.cos()]
+            if r == 1:  # pi is rounded, the two directions of a line are not
+                u, n = [arb(1 if alpha == 0 else -1)], [zero]
             base = max(C, key=lambda k: float((L[k] + radius * dot(u, P[k]) / v).mid()))
             found = largest(square(P[i], P[j]) for i in C for j in C) / 4
-            for k in set(range(K)) - {int(k) for k in C}:
+            for k in set(range(K)) - set(C):
                 a = minus(P[k], P[base])
                 # largest at an end of the sector, for an atom that looks away from u and a sector narrower than pi
                 g = dot(a, u) * wide.cos() + abs(dot(a, n)) * wide.sin()
@@ -203,15 +284,6 @@ def refutation(certificate: Any, prec: int = 96, every: int = 1) -> str | None:
                 found += (L[k] - L[base] + radius * g / v).exp() * largest(square(P[k], P[j]) for j in C)
             if not found <= bound:
                 return f"the bound of the sector at {alpha} is above the claim"
-    if r == 2:
-        ends = sorted((alpha - wide, alpha + wide) for alpha, wide, *_ in certificate.tails)
-        reach = ends[0][0] if ends else 0.0
-        for low, high in ends:
-            if low > reach + _ANGLE:
-                return f"no sector covers the directions from {reach} to {low}"
-            reach = max(reach, high)
-        if not ends or reach < ends[0][0] + 2 * pi - _ANGLE:
-            return f"no sector covers the directions beyond {reach}"
     return None
 
 
@@ -222,8 +294,10 @@ def _tree_cell(box, low, half):
     """Levels and indices of a cell, (centre, half) for each axis, in its binary tree, or None where it is no cell of it."""
     found = []
     for (centre, own), root_low, root_half in zip(box, low, half):
+        if own <= 0:
+            return None
         ratio = root_half / own
-        if own <= 0 or ratio.denominator != 1 or ratio.numerator & (ratio.numerator - 1):
+        if ratio.denominator != 1 or ratio.numerator & (ratio.numerator - 1):
             return None
         exact = (centre - own - root_low) / (2 * own)
         if exact.denominator != 1 or not 0 <= exact < ratio.numerator:
@@ -275,7 +349,7 @@ def _spanned(P, atoms, span):
 
 
 def space_refutation(certificate: Any, prec: int = 96, every: int = 1) -> str | None:
-    """As `refutation`, for a certificate in space.
+    """As `refutation`, for a certificate about atoms with three coordinates.
 
     Examples
     --------
@@ -294,10 +368,11 @@ def space_refutation(certificate: Any, prec: int = 96, every: int = 1) -> str | 
     """
     import flint
 
-    P = [[Fraction(float(a)) for a in row] for row in certificate.points]
-    w, v = [Fraction(float(a)) for a in certificate.weights], Fraction(float(certificate.variance))
-    if len(w) != len(P) or not all(a > 0 for a in w) or not v > 0:
-        return "weights and variance are not positive"
+    try:
+        points, weights, variance = _law(certificate, (3,))
+    except _UNREADABLE as error:
+        return f"what is stored is no certificate in space: {error}"
+    P, w, v = [[Fraction(a) for a in row] for row in points], [Fraction(a) for a in weights], Fraction(variance)
     everything = tuple(range(len(P)))
     with flint.ctx.workprec(prec):
         return _space_node(P, w, v, certificate, everything, (), (), every)
@@ -309,33 +384,71 @@ def _ball(a):
     return flint.arb(a.numerator) / flint.arb(a.denominator)
 
 
+def _space_record(proof, r, K):
+    """The numbers of a proof in r coordinates theta about some of K atoms, each in its range."""
+    # exactly three arrays, of one length
+    leaves = [
+        ([_float(a) for a in centre], [_float(a, _SMALLEST) for a in half], _indices([face + 1], 2 * r + 1)[0] - 1)
+        for centre, half, face in zip(*(a.tolist() for a in proof.leaves), strict=True)
+    ]
+    if len(proof.leaves) != 3 or any(not len(centre) == len(half) == r for centre, half, _ in leaves):
+        raise ValueError(f"the leaves are not three arrays about {r} coordinates")
+
+    # the cones: squares of the sides of the unit cube
+    cones = []
+    for cone in proof.cones:
+        (axis,), sign = _indices([cone.axis], r), _float(cone.sign, -1.0, 1.0)
+        centre, half = [_float(a, -1.0, 1.0) for a in cone.centre], _float(cone.half, _SMALLEST, 1.0)
+        if cone.face is not None and not all(
+            isinstance(a, tuple) for a in (cone.face.atoms, cone.face.span, cone.face.scale)
+        ):
+            raise TypeError(f"the face of the cone at {centre} is not given by tuples")
+        if abs(sign) != 1 or len(centre) != r - 1:
+            raise ValueError(f"the cone at {centre} is no square of a side of the cube")
+        numbers = {"axis": axis, "sign": sign, "centre": centre, "half": half}
+        cones.append(SimpleNamespace(**numbers, cluster=_indices(cone.cluster, K), face=cone.face))
+
+    bound, inner = _float(proof.bound, _SMALLEST), _float(proof.inner, _SMALLEST)
+    radius = _float(proof.radius, nextafter(inner, float("inf")))
+    return SimpleNamespace(bound=bound, inner=inner, radius=radius, leaves=leaves, cones=cones)
+
+
 def _space_node(P, w, v, proof, atoms, span, scale, every):
     """Why the cells and cones of a proof about some atoms do not prove its bound, or None."""
     import flint
 
-    # the number of coordinates theta, and X with logits L + X theta, exactly
+    # the number of coordinates theta, the atoms, and those that span their plane or line
     r = len(span) - 1 if span else 3
-    if span and not (_spanned(P, atoms, span) and all(s > 0 for s in scale) and len(scale) == r):
+    try:
+        atoms, span = _indices(atoms, len(P)), _indices(span, len(P)) if span else ()
+        scale = [_float(s, _SMALLEST) for s in scale]
+    except _UNREADABLE as error:
+        return f"what is stored is no proof in {r} coordinates: {error}"
+
+    if span and not (len(scale) == r and _spanned(P, atoms, span)):
         return f"the atoms {atoms} do not lie in the span of {span}"
+    try:
+        proof = _space_record(proof, r, len(P))
+    except _UNREADABLE as error:
+        return f"what is stored is no proof in {r} coordinates: {error}"
+
+    # X with logits L + X theta, exactly
     axes = [[int(i == j) * Fraction(1) for i in range(3)] for j in range(3)]
     if span:
         axes = [[(a - b) / Fraction(s) for a, b in zip(P[k], P[span[0]])] for k, s in zip(span[1:], scale)]
     origin = P[span[0]] if span else [Fraction(0)] * 3
     exact = [[sum((a - o) * e for a, o, e in zip(P[k], origin, axis)) / v for axis in axes] for k in atoms]
     L = [_ball(w[k]).log() - _ball(sum(a * a for a in P[k]) / (2 * v)) for k in atoms]
-    bound, inner, radius = float(proof.bound), float(proof.inner), float(proof.radius)
-    if not (0 < bound < float("inf") and 0 < inner < radius < float("inf")):
-        return "bound and radii are not those of a proof"
-    reason = _space_cover(proof, r, Fraction(inner), Fraction(radius))
+    reason = _space_cover(proof, r, Fraction(proof.inner), Fraction(proof.radius))
     if reason:
         return reason
 
     # the leaves: p and the tilted moments about m, as products of matrices of balls
-    bound, X = flint.arb(bound), flint.arb_mat([[_ball(a) for a in row] for row in exact])
+    bound, X = flint.arb(proof.bound), flint.arb_mat([[_ball(a) for a in row] for row in exact])
     Z = [[_ball(a) for a in P[k]] for k in atoms]
     one = flint.arb(1)
     features = flint.arb_mat([[one, *z, *(z[a] * z[b] for a in range(3) for b in range(a, 3))] for z in Z])
-    for centre, half, face in list(zip(*(a.tolist() for a in proof.leaves)))[::every]:
+    for centre, half, face in proof.leaves[::every]:
         box = [(Fraction(a), Fraction(h)) for a, h in zip(centre, half)]
         points = [_at(face, [a for a, _ in box])]
         points += [_at(face, [a + s * h for (a, h), s in zip(box, signs)]) for signs in product((-1, 1), repeat=r)]
@@ -375,22 +488,14 @@ def _leaf(logits, L, Z, features, bound, n):
 
 def _space_cover(proof, r, inner, radius):
     """Why the leaves do not cover the cube of half side ``radius``, or the cones the directions; None where they do."""
-    centres, halves, faces = ([a.tolist() for a in proof.leaves] + [[]] * 3)[:3]
     trees: dict[int, list] = {face: [] for face in range(-1, 2 * r)}
-    if not len(centres) == len(halves) == len(faces):
-        return "leaves are not those of a cover"
 
     # each leaf is a cell of the tree of its face, in exact numbers
-    for centre, half, face in zip(centres, halves, faces):
+    for centre, half, face in proof.leaves:
         low, size = [-inner] * r, [inner] * r
         if face >= 0:
             low, size = [Fraction(-1)] * (r - 1) + [inner], [Fraction(1)] * (r - 1) + [(radius - inner) / 2]
-        finite = all(abs(a) < float("inf") for a in [*centre, *half])
-        cell = (
-            _tree_cell([(Fraction(a), Fraction(h)) for a, h in zip(centre, half)], low, size)
-            if finite and face in trees
-            else None
-        )
+        cell = _tree_cell([(Fraction(a), Fraction(h)) for a, h in zip(centre, half)], low, size)
         if cell is None:
             return f"the leaf at {centre} of face {face} is no cell of a tree"
         trees[face].append(cell)
@@ -415,14 +520,14 @@ def _space_cones(P, w, v, proof, atoms, exact, L, bound, every):
     """Why the cones do not prove the bound beyond the radius, or None."""
     import flint
 
-    radius, r = Fraction(float(proof.radius)), len(exact[0])
+    radius, r = Fraction(proof.radius), len(exact[0])
     place, proved = {k: i for i, k in enumerate(atoms)}, set()
 
     def square(i, j):
         return sum((a - b) ** 2 for a, b in zip(P[i], P[j]))
 
     for cone in proof.cones:
-        if not cone.cluster or not set(cone.cluster) <= set(atoms):
+        if not set(cone.cluster) <= set(atoms):
             return f"the cone at {cone.centre} names atoms that are none"
         corners = []
         for signs in product((-1, 1), repeat=r - 1):
@@ -434,7 +539,7 @@ def _space_cones(P, w, v, proof, atoms, exact, L, bound, every):
         if cone.face is None:
             found = _ball(max(square(i, j) for i in cone.cluster for j in cone.cluster) / 4)
         else:
-            if tuple(cone.face.atoms) != tuple(cone.cluster) or len(cone.face.span) > r:
+            if tuple(cone.face.atoms) != tuple(cone.cluster) or not 2 <= len(cone.face.span) <= r:
                 return f"the face of the cone at {cone.centre} is about other atoms"
             if id(cone.face) not in proved:
                 reason = _space_node(P, w, v, cone.face, cone.face.atoms, cone.face.span, cone.face.scale, every)

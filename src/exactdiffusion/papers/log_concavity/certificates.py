@@ -359,14 +359,21 @@ class Certificate:
         ModuleNotFoundError
             Without python-flint, saying which extra to install.
         ValueError
-            Where nothing is claimed, or the cells were not kept.
+            Where nothing is claimed, the cells were not kept, or the atoms have not one, two or three coordinates.
         """
         from .certificate_check import refutation, space_refutation
 
         _flint()
         if self.status is not True or not len(self.leaves):
             fail("certificate", self, "a proved certificate made with keep_leaves=True")
-        examine = space_refutation if self.points is not None and self.points.shape[1] == 3 else refutation
+        shape = () if self.points is None else np.shape(self.points)
+        if len(shape) != 2 or shape[1] not in (1, 2, 3):
+            fail(
+                "points",
+                shape,
+                "of shape (K, 1), (K, 2) or (K, 3): only proofs on a line, in a plane or in space are checked",
+            )
+        examine = space_refutation if shape[1] == 3 else refutation
         return examine(self, integer("prec", prec, low=53), integer("every", every, low=1)) is None
 
 
