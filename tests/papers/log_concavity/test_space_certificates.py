@@ -241,12 +241,15 @@ def test_an_atom_that_is_named_twice_is_refused():
 
 def test_each_number_outside_its_range_is_refused_in_space(proofs):
     """NaN, infinite, negative, zero, rounded, missing: a reason each time, never an error and never a proof."""
+    # the law and the radii
     proof, bad = proofs["cube"], (np.nan, np.inf, -1.0, 0.0, None, 2**60 + 1)
     changes = [{name: value} for name in ("bound", "variance", "radius", "inner") for value in bad]
     changes += [{"inner": proof.radius}, {"weights": proof.weights[1:]}, {"leaves": ()}, {"leaves": None}, {"tails": None}]
     changes += [{"weights": [value, *proof.weights[1:]]} for value in bad]
     changes += [{"points": [[value, 1.0, 1.0], *proof.points[1:]]} for value in (np.nan, np.inf, None)]
     changes += [{"points": proof.points[:, :2]}, {"points": []}, {"points": [[1.0], *proof.points[1:]]}]
+
+    # the leaves
     for which, values in ((0, (np.nan, np.inf)), (1, (*bad[:4], 5e-324)), (2, (np.nan, 0.5, 6, -2))):
         for value in values:
             arrays = [a.astype(float) for a in proof.leaves]
@@ -254,7 +257,7 @@ def test_each_number_outside_its_range_is_refused_in_space(proofs):
             changes.append({"leaves": tuple(arrays)})
     changes.append({"leaves": tuple(np.c_[a, a] if a.ndim == 2 else a for a in proof.leaves)})
 
-    # one cone, or the proof of its face
+    # one cone
     k = next(k for k, cone in enumerate(proof.tails) if cone.face is not None)
     cone = proof.tails[k]
     fields = [{"axis": value} for value in (-1, 3, 0.5, None)] + [{"sign": value} for value in (0.0, 2.0, np.nan, None)]
@@ -263,12 +266,17 @@ def test_each_number_outside_its_range_is_refused_in_space(proofs):
     four = cone.cluster
     fields += [{"cluster": value} for value in ((), (-1, *four), (8, *four), (0.5, *four), None)]
     fields.append({"cluster": four + four, "face": dataclasses.replace(cone.face, atoms=four + four)})
+
+    # the proof of its face
     face = [{"scale": value} for value in ((np.nan, 1.0), (np.inf, 1.0), (0.0, 1.0), (-1.0, 1.0), (1.0,), (1.0, 1.0, 1.0))]
     face += [{"span": value} for value in ((), (0,), (0, 0, 2), (0, 1, 2, 4), (0.5, 2, 4), (8, 2, 4))]
     face += [{"span": tuple(a - 8 for a in cone.face.span)}]
     face += [{name: value} for name in ("bound", "radius", "inner") for value in bad[:5]]
-    fields += [{"face": dataclasses.replace(cone.face, **change)} for change in face]
+    face += [{name: value} for name in ("atoms", "span", "scale", "leaves", "cones") for value in (None, 2.0)]
+    fields += [{"face": dataclasses.replace(cone.face, **change)} for change in face] + [{"face": 5}]
     changes += [{"tails": (*proof.tails[:k], dataclasses.replace(cone, **c), *proof.tails[k + 1 :])} for c in fields]
+
+    # a reason for each
     for change in changes:
         assert _reason(dataclasses.replace(proof, **change), every=10**6) != "None", change
 

@@ -399,6 +399,10 @@ def _space_record(proof, r, K):
     for cone in proof.cones:
         (axis,), sign = _indices([cone.axis], r), _float(cone.sign, -1.0, 1.0)
         centre, half = [_float(a, -1.0, 1.0) for a in cone.centre], _float(cone.half, _SMALLEST, 1.0)
+        if cone.face is not None and not all(
+            isinstance(a, tuple) for a in (cone.face.atoms, cone.face.span, cone.face.scale)
+        ):
+            raise TypeError(f"the face of the cone at {centre} is not given by tuples")
         if abs(sign) != 1 or len(centre) != r - 1:
             raise ValueError(f"the cone at {centre} is no square of a side of the cube")
         numbers = {"axis": axis, "sign": sign, "centre": centre, "half": half}
