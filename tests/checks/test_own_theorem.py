@@ -112,7 +112,9 @@ def test_the_name_of_a_file_at_hand_is_answered_with_its_path(folder):
 
 def test_a_run_of_one_statement_says_how_to_read_it(capsys):
     assert verify.verify(["eq_tweedie"], quick=True) == 0
-    (command,) = re.findall(r"python -c \"(from \S+ import tweedie_denoiser as s); help\(s\)\"$", capsys.readouterr().out, re.M)
+    (command,) = re.findall(
+        r"python -c \"(from \S+ import tweedie_denoiser as s); help\(s\)\"$", capsys.readouterr().out, re.M
+    )
     names = {}
     exec(command, names)
     assert "**Hypotheses.**" in names["s"].__doc__

@@ -72,7 +72,7 @@ def run(out: StrPath = "demo") -> int:
 
     # the theorems
     print(
-        f"[{steps}/{steps}] {len(HEADLINES)} headline theorems: a dot for each test, s for one that --deep runs (under a minute)",
+        f"[{steps}/{steps}] {len(HEADLINES)} headline theorems: a dot for each test, s for one of --deep (under a minute)",
         flush=True,
     )
     began = _clocks()
