@@ -115,9 +115,9 @@ def draw(
     1
     """
     # an object of the user's own is called by its name, without the digest
-    short = short_names(text for c in found for text in (c.target, c.sampler, c.schedule))
-    name = lambda text: short.get(text, text)  # noqa: E731
-    found = [replace(c, target=name(c.target), sampler=name(c.sampler), schedule=name(c.schedule)) for c in found]
+    known = [text for c in found for text in (c.target, c.sampler, c.schedule)]
+    called = {text: text for text in known} | short_names(known)
+    found = [replace(c, target=called[c.target], sampler=called[c.sampler], schedule=called[c.schedule]) for c in found]
 
     panels: dict[tuple[str, str, int, str], list[Curve]] = {}
     for curve in found:
