@@ -643,7 +643,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code (0 done, 1 a check failed, 2 a bad argument, 130 interrupted, 141 a closed pipe).
+    """Run a command and return its exit code (0 done, 1 a check failed, 2 a bad argument, 130 interrupted, 141 pipe closed).
 
     Examples
     --------

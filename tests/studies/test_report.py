@@ -558,6 +558,14 @@ def test_a_bound_of_one_point_in_the_frame_is_named_and_not_drawn():
         assert (stub in labels) == (not drawn)
 
 
+def test_an_object_is_called_by_its_name_and_a_band_by_its_probability():
+    rows = [_row(target="mine@9c8ec71ef469", steps=n, seed=seed) for n in (5, 10) for seed in range(3)]
+    (axes,) = draw(curves.curves(rows)).axes
+    assert axes.get_title(loc="left").startswith("mine,") or axes.get_title().startswith("mine,")
+    note = axes.get_legend().get_title().get_text().replace("\n", " ")
+    assert "band: holds the median with probability 75 % or more" in note
+
+
 def test_a_bound_widens_the_frame_by_no_more_than_the_data_span():
     for extent, bounds, beyond in (
         ([1.0, 1.1], [3.0, 5.0, 0.6, 0.4], [5.0, 0.4]),  # nearly constant: a factor of 4 above, of 2 below

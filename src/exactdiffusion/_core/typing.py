@@ -4,10 +4,14 @@ They stand on the ground floor, so that a module can name its arguments without 
 """
 
 import os
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+else:  # help() prints the union that NumPy means in full, 300 characters for each argument
+    ArrayLike = type("ArrayLike", (), {"__module__": "numpy.typing"})
 
 __all__ = [
     "Array",

@@ -714,7 +714,7 @@ def verdict_table(collected: Collected) -> str:
         body.append(
             (
                 s.key,
-                s.ref,
+                s.ref or f"({s.text})",  # a derived statement has no number
                 str(row["checked"]),
                 number(row["ratio"]),
                 number(row["tight"][0].ratio) if row["tight"] else "-",

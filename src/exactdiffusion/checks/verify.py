@@ -377,8 +377,7 @@ def _chosen(names, root):
             near = f"; did you mean ./{file}?" if not file.is_absolute() and file.is_file() else ""
             raise ValueError(
                 f"names: got {n!r}; expected a paper ({', '.join(papers)}), a statement as `exactdiffusion list` prints it, "
-                "part of a theory file's name, such as thm_4_2, or a file of your own, such as ./prop_mine.py"
-                + near
+                "part of a theory file's name, such as thm_4_2, or a file of your own, such as ./prop_mine.py" + near
             )
     chosen = {f for f in files if any(matches(f, n) for n in names)}
     # a sym_ file supports the file of its statement, which has the verdict

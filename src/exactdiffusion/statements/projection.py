@@ -668,7 +668,9 @@ def smallest_steps(eta: float, nu: float, ratio: float, of: str = "distance") ->
     choice("of", of, ("distance", "sigma"))
     # no number of steps helps at nu = 1, or below the limit
     if eta > 0 and nu == 1:
-        fail("nu", nu, f"a number above 1: at eta = {eta:g} a band of width 1 admits no step, and no ratio below 1 is reached")
+        fail(
+            "nu", nu, f"a number above 1: at eta = {eta:g} a band of width 1 admits no step, and no ratio below 1 is reached"
+        )
     limit = 1.0 if nu == 1 else admissible_limits(eta, nu)[2 if of == "distance" else 0]
     if eta > 0 and ratio <= limit:
         fail("ratio", ratio, f"a number above {limit:.4g}: no number of steps reaches less (eta {eta:g}, nu {nu:g})")
@@ -683,7 +685,11 @@ def smallest_steps(eta: float, nu: float, ratio: float, of: str = "distance") ->
     while not reached(high):
         high *= 2
         if high > 2**40:
-            fail("ratio", ratio, f"a number farther above the limit {limit:.6g}, such as {1.001 * limit:.4g}: it takes more than 1e12 steps")
+            fail(
+                "ratio",
+                ratio,
+                f"a number farther above the limit {limit:.6g}, such as {1.001 * limit:.4g}: it takes more than 1e12 steps",
+            )
     low = high // 2
     while high - low > 1:
         middle = (low + high) // 2

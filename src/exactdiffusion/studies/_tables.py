@@ -1,9 +1,23 @@
 """Tables of a sweep for reading, as text and as HTML."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-__all__ = ["html_table", "in_short", "text_table"]
+__all__ = ["html_table", "in_short", "short_names", "text_table"]
+
+
+def short_names(words: Iterable[str]) -> dict[str, str]:
+    """Labels of objects without their digest, for those whose name alone says which object is meant.
+
+    Examples
+    --------
+    >>> short_names(["mine@0a1b", "w2", "yours@0a1b", "yours@2c3d"])
+    {'mine@0a1b': 'mine'}
+    """
+    every = dict.fromkeys(words)
+    short = {text: text.partition("@")[0] for text in every if re.fullmatch(r"\w+@[0-9a-f]{4,}", text)}
+    taken = [*short.values(), *(text for text in every if text not in short)]
+    return {text: name for text, name in short.items() if taken.count(name) == 1}
 
 
 def in_short(rows: Sequence[Sequence[str]], count: int) -> tuple[str, list[tuple[str, ...]]]:
@@ -16,12 +30,7 @@ def in_short(rows: Sequence[Sequence[str]], count: int) -> tuple[str, list[tuple
     >>> in_short([("target", "metric", "value"), ("mine@0a1b", "w2", "1"), ("mine@0a1b", "kl", "2")], 2)
     ('target mine', [('metric', 'value'), ('w2', '1'), ('kl', '2')])
     """
-    # short names, unless two objects have the same one
-    words = {word for row in rows[1:] for text in row for word in text.split()}
-    labels = {word for word in words if re.fullmatch(r"\w+@[0-9a-f]{4,}", word)}
-    short = {text: text.partition("@")[0] for text in labels}
-    taken = [*short.values(), *words - labels]
-    short = {text: name for text, name in short.items() if taken.count(name) == 1}
+    short = short_names(word for row in rows[1:] for text in row for word in text.split())
 
     def shortened(text):
         return " ".join(short.get(word, word) for word in text.split(" "))

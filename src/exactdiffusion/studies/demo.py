@@ -61,7 +61,7 @@ def run(out: StrPath = "demo") -> int:
 
     out, drawn, started = Path(out), [], _clocks()
     known, steps = figures.experiments(), len(FIGURES) + 1
-    print("The tour: three figures and the headline theorems of four papers, under a minute of processor time in all.")
+    print("The tour: three figures and the headline theorems of four papers, about a minute of processor time in all.")
 
     # the figures
     for number, name in enumerate(FIGURES, start=1):
@@ -72,7 +72,7 @@ def run(out: StrPath = "demo") -> int:
 
     # the theorems
     print(
-        f"[{steps}/{steps}] {len(HEADLINES)} theory files: a dot for each test, s for one that --deep runs (about 20 s)",
+        f"[{steps}/{steps}] {len(HEADLINES)} headline theorems: a dot for each test, s for one of --deep (under a minute)",
         flush=True,
     )
     began = _clocks()

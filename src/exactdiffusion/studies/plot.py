@@ -12,6 +12,7 @@ from typing import Any, Literal
 from .._core import files
 from .._core.typing import StrPath
 from .._core.validation import choice, fail
+from ._tables import short_names
 from .figures import curve_style, new_figure, plain_ticks, style
 from .print_style import PRINT, WIDTHS, label_lines
 from .results import ABOVE_EXACT, AXES, LABELS, Curve, _drawn_text, curves, load, rounding_of, select
@@ -113,6 +114,11 @@ def draw(
     >>> len(figure.axes)
     1
     """
+    # an object of the user's own is called by its name, without the digest
+    known = [text for c in found for text in (c.target, c.sampler, c.schedule)]
+    called = {text: text for text in known} | short_names(known)
+    found = [replace(c, target=called[c.target], sampler=called[c.sampler], schedule=called[c.schedule]) for c in found]
+
     panels: dict[tuple[str, str, int, str], list[Curve]] = {}
     for curve in found:
         panels.setdefault((curve.target, curve.metric, curve.samples, curve.start), []).append(curve)
@@ -182,7 +188,7 @@ def _span(numbers):
 
 def _coverage(members):
     found = {p.coverage for c in members for p in c.points if p.coverage is not None}
-    return f"; band: {100 * min(found):.3g} % for the median" if found else ""
+    return f"; band: holds the median with probability {100 * min(found):.3g} % or more" if found else ""
 
 
 def _pretty(name):

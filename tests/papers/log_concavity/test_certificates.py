@@ -699,3 +699,11 @@ def test_faces_with_further_atoms_are_found_in_any_order_of_the_atoms(seed):
     P = P[np.random.default_rng(seed).permutation(9)]
     sides = {tuple(np.flatnonzero(P[:, k] == side)) for k in (0, 1) for side in (-1.0, 1.0)}
     assert _line_faces(P) == sides
+
+
+def test_points_as_an_array_are_answered_with_the_cloud_to_make_of_them():
+    points = np.array([[-1.0], [1.0]])
+    with pytest.raises(ValueError, match=r"expected a PointCloud \(PointCloud\(points\) of an array\), .*, or a Sphere$"):
+        certificates.log_concavity_threshold(points)
+    with pytest.raises(ValueError, match=r"one isotropic covariance$"):
+        certificates.certify_log_concavity(points, 1.0)

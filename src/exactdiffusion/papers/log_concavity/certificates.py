@@ -28,7 +28,7 @@ from ..._core.typing import ArrayLike, Rng
 from ..._core.validation import boolean, fail, in_range, integer, points, real_array, scalar
 
 if TYPE_CHECKING:
-    from ...laws import GaussianMixture, PointCloud, Sphere, Subspace
+    from ...laws import GaussianMixture, PointCloud, Sphere
 
 __all__ = [
     "Certificate", "LogConcavityThreshold", "certify_log_concavity", "covariance_supremum", "enclosing_ball",
@@ -47,8 +47,8 @@ _BLOCK = 1 << 17  # numbers in one array over cells and atoms: 1 MiB
 # ------------------------------------------------------------------------------------------------- the law as a cloud
 
 
-def _cloud(law):
-    """(points, weights, tau^2) of X = Z + tau N with Z discrete, or None for a sphere or a flat set."""
+def _cloud(law, sphere=""):
+    """(points, weights, tau^2) of X = Z + tau N with Z discrete; ``sphere`` ends the message where spheres are taken too."""
     from ...laws import GaussianMixture, PointCloud
 
     if isinstance(law, PointCloud):
@@ -59,7 +59,11 @@ def _cloud(law):
             fail("law", law, "one common isotropic covariance tau^2 I: otherwise X is not Z + tau N with Z discrete")
         P, w, tau2 = law.means, law.weights, float(lam.flat[0])
     else:
-        fail("law", law, "a PointCloud, a GaussianMixture with one isotropic covariance, or a Sphere")
+        fail(
+            "law",
+            law,
+            "a PointCloud (PointCloud(points) of an array), a GaussianMixture with one isotropic covariance" + sphere,
+        )
     keep = w > 0
     P, index = np.unique(P[keep] + 0.0, axis=0, return_inverse=True)
     return P, np.bincount(index.ravel(), weights=w[keep]), tau2
@@ -915,7 +919,7 @@ def _line_faces(P):
 
 @in_range
 def log_concavity_threshold(
-    law: "PointCloud | GaussianMixture | Sphere | Subspace",
+    law: "PointCloud | GaussianMixture | Sphere",
     *,
     rtol: float = 2e-3,
     certify: bool = True,
@@ -930,7 +934,7 @@ def log_concavity_threshold(
 
     Parameters
     ----------
-    law : PointCloud, GaussianMixture with one isotropic covariance, Sphere, or Subspace with a Gaussian
+    law : PointCloud, GaussianMixture with one isotropic covariance, or Sphere
     rtol : float
         Relative width asked of the certified bracket.
     certify : bool
@@ -984,7 +988,7 @@ def log_concavity_threshold(
         )
 
     # the closed bounds
-    P0, w, tau2 = _cloud(law)
+    P0, w, tau2 = _cloud(law, ", or a Sphere")
     P = _flatten(P0)
     K, r = P.shape
     if r == 0:

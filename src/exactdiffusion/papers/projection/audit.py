@@ -527,7 +527,8 @@ class AuditReport:
 
         # H1 holds: the schedule, then the size of the error
         best = (
-            f"report.schedule(): {self.N} log-linear steps down to {(1 - (self.beta_star or 0)) ** self.N:.3g} of the start"
+            f"{self.N} log-linear steps down to {(1 - (self.beta_star or 0)) ** self.N:.3g} of the start "
+            "(in Python: audit(...).schedule())"
         )
         if not self.applicable:
             return f"Change the schedule, not the denoiser: H1 holds. The largest admissible one is {best}."
@@ -870,7 +871,8 @@ class AuditReport:
             if 0 < near < 1:
                 steps = bound.smallest_steps(self.eta_max, self.schedule_nu, near)
                 out.append(
-                    f"  N = {steps} steps come within 5 % of that limit; statements.projection.smallest_steps gives others"
+                    f"  N = {steps} step{'s come' if steps > 1 else ' comes'} within 5 % of that limit; "
+                    "statements.projection.smallest_steps gives others"
                 )
         out += ["", *textwrap.wrap(f"next: {self.next_action}", 118, subsequent_indent="  ")]
         return "\n".join(out)
