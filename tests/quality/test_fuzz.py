@@ -327,6 +327,12 @@ class Entry:
         return given if self.domain is None else into_domain(self.domain, given)
 
 
+def check_hull(out, law, x, sigma):
+    """A denoiser is a mean of points of the set: no farther out than the farthest of them."""
+    outer = law.project(5.0 * np.random.default_rng(0).standard_normal((2000, 4)))
+    assert np.all(np.linalg.norm(out, axis=-1) <= 1.01 * np.max(np.linalg.norm(outer, axis=1)))
+
+
 def entry(name, call, check=None, *, names=(), loose=(), fixed=(), infinite=False, nan=False, domain=None, **arguments):
     assert name not in ENTRIES, name
     ENTRIES[name] = Entry(name, call, arguments, check, tuple(names), tuple(loose), tuple(fixed), infinite, nan, domain)
@@ -1326,6 +1332,7 @@ def _other_entries():
     entry(
         "papers.projection.curved.denoise",
         lambda law, x, sigma: law.denoise(x, sigma),
+        check_hull,
         law=just(curved.RevolutionTori(1.0, 0.6, 4), curved.Stiefel(2, 4), curved.SwissRoll(2.0, 1, 1.0, 4)),
         x=array([2, 1, 5, 0], [4, 4, 4, 2]),
         sigma=positive,

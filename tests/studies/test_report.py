@@ -520,7 +520,9 @@ def test_values_that_are_rounding_make_no_slope_no_axis_and_break_no_bound(tmp_p
     assert line.get_label() == "ddim: slope -1.00 [-1.00, -1.00]"
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
     assert "bounds beyond the frame: 1e+03 to 1e+03" in labels
-    assert not any("bound of" in label for label in labels), "a bound without a curve in the frame has an entry"
+    assert not any(label.startswith("upper bound of") for label in labels), (
+        "a bound without a curve in the frame has an entry"
+    )
     assert "2 points zero but for rounding, not drawn or fitted" in labels
 
 

@@ -123,8 +123,6 @@ def report(
     found = curves(results.rows)
     data: dict[str, Any] = _data(results.rows, found)
     data["samples"] = _samples(results.rows, data["curves"], own_code)
-    if unrun := data["samples"]["own_code"]:
-        log.info("samples of %d cells are left out: own code makes them, and report --own-code runs it", unrun)
     template = string.Template((_ASSETS / "page.html").read_text(encoding="utf-8"))
     words = {
         "title": escape(title),
@@ -137,6 +135,8 @@ def report(
         "statements": _statements(found, checks, _root_from(out)),
         "provenance": _provenance(results),
     }
+    if unrun := data["samples"]["own_code"]:
+        log.info("samples of %d cells are left out: own code makes them, and report --own-code runs it", unrun)
 
     # with the single cells, or without them where the page would be too large
     whole: tuple[dict[str, Any], ...] = (data["cells"], {})
