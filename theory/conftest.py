@@ -60,7 +60,7 @@ def second_search():
     return largest
 
 
-def climb(at, point, value, *, width=0.25, sweeps=14, stop=4e-3):
+def climb(at, point, value, *, width=0.25, sweeps=40, stop=4e-3):
     """The largest value of a coordinate search in the unit cube from ``point``, where ``at`` has ``value``.
 
     A coordinate's step grows by half where one of its directions is better by 1e-6, and is halved where none is. The trial
@@ -68,6 +68,7 @@ def climb(at, point, value, *, width=0.25, sweeps=14, stop=4e-3):
     """
     widths = np.full(len(point), width)
     for _ in range(sweeps):
+        before = point
         for i, w in enumerate(widths):
             trial = np.repeat(point[np.newaxis], 2, axis=0)
             trial[:, i] = np.clip(point[i] + [-w, w], 0, 1)
@@ -77,15 +78,20 @@ def climb(at, point, value, *, width=0.25, sweeps=14, stop=4e-3):
             if better:
                 point, value = trial[best], found[best]
             widths[i] *= 1.5 if better else 0.5
+        # along a ridge: the sum of the moves of this sweep once more
+        trial = np.clip(2 * point - before, 0, 1)[np.newaxis]
+        found = at(trial)
+        if found[0] > value:
+            point, value = trial[0], found[0]
         if widths.max() < stop:
             break
     return value
 
 
-def climb_from_many(value, box, *, points=64, starts=1, seed=77):
-    """The largest value over a box by `climb`, in logarithms, from the best corners and points of a Latin hypercube.
+def climb_from_many(value, box, *, points=64, seed=77):
+    """The largest value over a box by `climb`, in logarithms, from the best of the corners and of a Latin hypercube.
 
-    ``value`` is as in `second_search`. The starts do not depend on the stated laws.
+    ``value`` is as in `second_search`. The start does not depend on the stated laws.
     """
     low, high = np.log(np.array(list(box.values()))).T
 
@@ -93,13 +99,10 @@ def climb_from_many(value, box, *, points=64, starts=1, seed=77):
         return np.nan_to_num(value(np.exp(low + (high - low) * unit)), nan=-np.inf)
 
     corners = np.array(list(itertools.product((0.0, 1.0), repeat=len(box))))
-    largest = -np.inf
-    for unit in (corners, qmc.LatinHypercube(len(box), seed=seed).random(points)):
-        values = at(unit)
-        for k in np.argsort(values)[-starts:]:
-            if np.isfinite(values[k]):
-                largest = max(largest, climb(at, unit[k], values[k]))
-    return float(largest)
+    unit = np.concatenate([corners, qmc.LatinHypercube(len(box), seed=seed).random(points)])
+    values = at(unit)
+    k = int(np.argmax(values))
+    return float(climb(at, unit[k], values[k]))
 
 
 #: family -> (name, box)
