@@ -1,8 +1,11 @@
 """Shared by the theorem checks: closed sets with exact projections, and searches for the worst law of a bound."""
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy.optimize import differential_evolution
+from scipy.stats import qmc
 
 from exactdiffusion import PointCloud, Sphere, Subspace, Torus, datasets
 from exactdiffusion.papers.proximal import families, search
@@ -57,13 +60,58 @@ def second_search():
     return largest
 
 
+def climb(at, point, value, *, width=0.25, sweeps=40, stop=4e-3):
+    """The largest value of a coordinate search in the unit cube from ``point``, where ``at`` has ``value``.
+
+    A coordinate's step grows by half where one of its directions is better by 1e-6, and is halved where none is. The trial
+    points are clipped to the cube, so that a maximum on a face, an edge or a corner is reached exactly.
+    """
+    widths = np.full(len(point), width)
+    for _ in range(sweeps):
+        before = point
+        for i, w in enumerate(widths):
+            trial = np.repeat(point[np.newaxis], 2, axis=0)
+            trial[:, i] = np.clip(point[i] + [-w, w], 0, 1)
+            found = at(trial)
+            best = int(np.argmax(found))
+            better = found[best] > value + 1e-6 * abs(value)
+            if better:
+                point, value = trial[best], found[best]
+            widths[i] *= 1.5 if better else 0.5
+        # along a ridge: the sum of the moves of this sweep once more
+        trial = np.clip(2 * point - before, 0, 1)[np.newaxis]
+        found = at(trial)
+        if found[0] > value:
+            point, value = trial[0], found[0]
+        if widths.max() < stop:
+            break
+    return value
+
+
+def climb_from_many(value, box, *, points=64, seed=77):
+    """The largest value over a box by `climb`, in logarithms, from the best of the corners and of a Latin hypercube.
+
+    ``value`` is as in `second_search`. The start does not depend on the stated laws.
+    """
+    low, high = np.log(np.array(list(box.values()))).T
+
+    def at(unit):
+        return np.nan_to_num(value(np.exp(low + (high - low) * unit)), nan=-np.inf)
+
+    corners = np.array(list(itertools.product((0.0, 1.0), repeat=len(box))))
+    unit = np.concatenate([corners, qmc.LatinHypercube(len(box), seed=seed).random(points)])
+    values = at(unit)
+    k = int(np.argmax(values))
+    return float(climb(at, unit[k], values[k]))
+
+
 #: family -> (name, box)
 FAMILIES = {families.Modes: ("modes on a line", families.MODES), families.Scales: ("scale mixtures", families.SCALES)}
 
 
 @pytest.fixture
 def worst_of_others(check):
-    """``worst_of_others(stated, measured, larger)``: the worst law found in each family beside the Gaussians.
+    """``worst_of_others(stated, measured, larger)``: the law of the largest ratio found in each family beside the Gaussians.
 
     ``stated`` holds pairs (ratio, law); ``measured`` and ``larger`` are functions of the law.
     """
@@ -81,7 +129,8 @@ def worst_of_others(check):
 def search_again(check, second_search):
     """``search_again(worst, gaussian_ratio, stated, other_ratio)``: a second search of every family.
 
-    The Gaussians have ``counts`` steps, and the laws of the other families have as many steps as the stated one.
+    The Gaussians have ``counts`` steps, by `second_search`; the laws of the other families have as many steps as the stated
+    one, by `climb_from_many`. Each search exceeds the stated ratio by at most 1 % and reaches at least .99 of it.
     """
 
     def confirm(worst, gaussian_ratio, stated, other_ratio, counts=(1, 2, 3, 5, 8, 12, 16)):
@@ -92,10 +141,15 @@ def search_again(check, second_search):
             return gaussian_ratio(search.Gaussians(S, mu, T, ratio, N))
 
         found = max(second_search(lambda p, N=N: gaussians(p, N), search.BOX) for N in counts)
-        check.holds(found, 1.01 * worst, tol=0, cause=cause, on=f"Gaussians, second search: {found:.4f}", of=of)
+        results = [("Gaussians", worst, found)]
         for ratio, x in stated:
             name, box = FAMILIES[type(x)]
-            found = second_search(families.over(type(x), other_ratio, x.N), box, population=4, rounds=8)
-            check.holds(found, 1.01 * ratio, tol=0, cause=cause, on=f"{name}, second search: {found:.4f}", of=of)
+            results.append((name, ratio, climb_from_many(families.over(type(x), other_ratio, x.N), box)))
+
+        # a search that stays below the stated ratio would confirm any ratio
+        for name, ratio, found in results:
+            on = f"{name}, second search: {found:.4f}"
+            check.holds(found, 1.01 * ratio, tol=0, cause=cause, on=on, of=of)
+            check.holds(0.99 * ratio, found, tol=0, cause=cause, on=on, of="reach of the second search")
 
     return confirm

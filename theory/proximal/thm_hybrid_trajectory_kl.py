@@ -16,8 +16,9 @@ constant d (1/2 + L)^2 / 4 are attained by the trajectory KL of N(0, I); the mar
 that we tried. The error field given X_k = y is c(x) + F(x) Z. The noise Z of the forward process is independent of x, and
 so its mean square has no cross term (`test_no_cross_term`).
 
-Over a stated box the worst Gaussian has 0.992 of the bound with at most 16 steps (0.975 with at most 4), the worst law with
-three modes on a line 0.953, and the budget of the worst scale mixture in 2 to 64 dimensions 0.962, both with 4 steps.
+The largest ratio found in a stated box of Gaussians is 0.992 with at most 16 steps (0.975 with at most 4). In the boxes of
+the other families the largest found, with 4 steps, is 0.961 for three modes on a line and, for the budget of scale mixtures
+in 2 to 64 dimensions, 0.962, both at the end of the box that is nearest to the Gaussians.
 
 Source: the hybrid rate was seen in the abstract of Fang, Diaz, Buchanan & Sulam; which numbered item states it is not
 known to us. Constants and proof are derived here ("Theorem B"). Measured by the chain KL <= trajectory KL <= conditional
@@ -36,11 +37,11 @@ from exactdiffusion.statements import proximal as bound
 STATEMENT = bound.hybrid_trajectory_kl.statement
 #: trajectory KL over the bound on the worst Gaussian of `search.BOX` with at most 16 steps
 WORST = 0.9921
-#: the same for the worst of `families.MODES` and `families.SCALES` with at most 4 steps; on scale mixtures the budget,
+#: the largest ratios found in `families.MODES` and `families.SCALES` with 4 steps; on scale mixtures the budget,
 #: which is at least the trajectory KL, stands in its place
 OTHERS = (
-    (0.9533, families.Modes(3.6579, 0.5, 0.1183, 2.8018, 0.2603, 0.02, 0.7537, N=4)),
-    (0.9621, families.Scales(2.0, 5.0, 1.5, 10.0, 0.02, 1.0, N=4)),
+    (0.9612, families.Modes(5.0, 0.5, 0.1, 3.0, 0.136, 0.02, 0.929, N=4)),
+    (0.9621, families.Scales(2.0, 5.0, 1.5, 10.0, 0.02, 0.931, N=4)),
 )
 EPS = np.finfo(np.float64).eps
 TOL, CAUSE = 1e-11, "remainder: 1e-11 relative: double integrals on nodes that resolve both laws"
@@ -208,7 +209,7 @@ def measured(x):
 
 
 def test_worst_of_other_families(worst_of_others):
-    """The worst found among modes on a line and among scale mixtures in 2 to 64 dimensions."""
+    """The largest ratios found among modes on a line and among scale mixtures in 2 to 64 dimensions."""
     worst_of_others(OTHERS, measured, lambda x: x.closed("proximal_hybrid"))
 
 
@@ -239,7 +240,7 @@ def joint_ratio(parameters, N):
 
 @pytest.mark.deep
 def test_second_search(check, second_search, search_again):
-    """Differential evolution, other numbers of steps, and once another program of the ratio."""
+    """As in the other searches: other optimisers and numbers of steps, and once another program of the ratio."""
     search_again(WORST, worst_ratio, OTHERS, lambda x: measured(x) / x.closed("proximal_hybrid"))
     found = second_search(lambda p: joint_ratio(p, 12), search.BOX, population=8, rounds=40, seed=5)
     cause, on = "remainder: search: 1 % of the stated ratio", f"12 steps, joint laws of the trajectories: {found:.4f}"

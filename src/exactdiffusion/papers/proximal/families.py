@@ -1,4 +1,4 @@
-r"""Families of laws in which the worst ratio of a KL bound is searched beside the Gaussians of ``search``.
+r"""Families of laws in which large ratios of a KL bound are searched beside the Gaussians of ``search``.
 
 Two and three modes on a line, by the exact propagation of densities and by quadrature, and scale mixtures in d dimensions.
 On a scale mixture the score, the Jacobian of a step and the error fields are radial, so that a budget is one integral over
@@ -11,7 +11,9 @@ the radius in any dimension:
 * Euler-Maruyama, where :math:`E[\nabla l_t(x)|y]=e^{-s/2}\nabla l_{t_k}(y)` and Tweedie's formula leave
   second moments and Fisher informations alone.
 
-Each law is a point of a box in logarithms (:data:`MODES`, :data:`SCALES`), as :func:`~.search.maximise` wants it.
+Each law is a point of a box in logarithms (:data:`MODES`, :data:`SCALES`), as :func:`~.search.maximise` wants it. A ratio
+that a theorem check states is the largest found in the box. Most are at an end of the box, often the one that is nearest to
+the Gaussians, and so say nothing about laws outside of it.
 """
 
 import math
