@@ -89,9 +89,9 @@ def climb(at, point, value, *, width=0.25, sweeps=40, stop=4e-3):
 
 
 def climb_from_many(value, box, *, points=64, seed=77):
-    """The largest value over a box by `climb`, in logarithms, from the best of the corners and of a Latin hypercube.
+    """The largest value over a box by `climb`, in logarithms, from the best corner and three points of a Latin hypercube.
 
-    ``value`` is as in `second_search`. The start does not depend on the stated laws.
+    ``value`` is as in `second_search`. The starts do not depend on the stated laws.
     """
     low, high = np.log(np.array(list(box.values()))).T
 
@@ -99,10 +99,13 @@ def climb_from_many(value, box, *, points=64, seed=77):
         return np.nan_to_num(value(np.exp(low + (high - low) * unit)), nan=-np.inf)
 
     corners = np.array(list(itertools.product((0.0, 1.0), repeat=len(box))))
-    unit = np.concatenate([corners, qmc.LatinHypercube(len(box), seed=seed).random(points)])
-    values = at(unit)
-    k = int(np.argmax(values))
-    return float(climb(at, unit[k], values[k]))
+    largest = -np.inf
+    for unit, starts in ((qmc.LatinHypercube(len(box), seed=seed).random(points), 3), (corners, 1)):
+        values = at(unit)
+        for k in np.argsort(values)[-starts:]:
+            if np.isfinite(values[k]):
+                largest = max(largest, climb(at, unit[k], values[k]))
+    return float(largest)
 
 
 #: family -> (name, box)
