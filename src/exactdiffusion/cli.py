@@ -618,7 +618,8 @@ def parser() -> argparse.ArgumentParser:
         "target",
         metavar="TARGET",
         help="diffusers:CLASS, k_diffusion:FUNCTION, smalldiffusion:samples, one of ours, or FILE.py:NAME of a function "
-        "f(denoiser, sigmas, x), of a Subject, or of a function without arguments that returns a Subject",
+        "f(denoiser, sigmas, x), or (law, grid, x) as sweep takes it, of a Subject, or of a function without arguments that "
+        "returns a Subject",
     )
     c.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the sampler; may be repeated"

@@ -69,6 +69,22 @@ def test_other_targets_are_refused_with_what_to_write(name, hint, tmp_path):
         subject_of(f"{tmp_path / 'mine.py'}:{name}")
 
 
+@pytest.mark.parametrize(("half", "differs"), [(0.5, ()), (1.0, ("resembles",))])
+def test_a_function_that_a_sweep_takes_is_judged_too(half, differs):
+    def ab2(law, grid, x, half=0.5):
+        old = h_old = None
+        yield x
+        for i in range(grid.N):
+            guess, h = law.noised(grid.scale[i], grid.sigma[i]).denoise(x), np.log(grid.sigma[i] / grid.sigma[i + 1])
+            used = guess if old is None else guess + half * h / h_old * (guess - old)
+            x = x * np.exp(-h) - np.expm1(-h) * used
+            old, h_old = guess, h
+            yield x
+
+    report = judge(subject_of(ab2, order=2, half=half), **QUICK)
+    assert tuple(dict.fromkeys(report.differs)) == differs
+
+
 def test_a_function_of_any_number_of_arguments_is_a_sampler():
     assert subject_of(lambda *args: args[2]).name == "<lambda>"
 

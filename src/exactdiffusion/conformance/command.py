@@ -21,8 +21,8 @@ __all__ = ["conform", "errors_table", "run", "step_counts", "subject_of"]
 
 LIBRARIES = ("diffusers", "k_diffusion", "smalldiffusion")
 EXPECTED = (
-    "diffusers:CLASS, k_diffusion:FUNCTION, smalldiffusion:samples, FILE.py:NAME of a function f(denoiser, sigmas, x), of a "
-    "Subject, or of a function without arguments that returns one, or a sampler of this package"
+    "diffusers:CLASS, k_diffusion:FUNCTION, smalldiffusion:samples, FILE.py:NAME of a function f(denoiser, sigmas, x) or "
+    "(law, grid, x), of a Subject, or of a function without arguments that returns one, or a sampler of this package"
 )
 #: what a function must be that takes neither three arguments nor none
 FUNCTIONS = (
@@ -82,6 +82,8 @@ def subject_of(target: str | Subject | Callable, **settings: Any) -> Subject:
     places = [p for p in inspect.signature(found).parameters.values() if p.kind <= p.VAR_POSITIONAL]
     if len(places) < 3 and not any(p.kind is p.VAR_POSITIONAL for p in places):
         fail("target", target, FUNCTIONS.format(name=getattr(found, "__name__", "it")))
+    if [p.name for p in places[:3]] == ["law", "grid", "x"]:  # as `sweep` takes it
+        return own.subject(found, **settings)
     return plain.subject(found, **settings)
 
 

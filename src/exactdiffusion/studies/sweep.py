@@ -252,6 +252,10 @@ def states(
         parameters["noise"] = Noise(seed)
     if calls is not None and info is not None and info.oracle == "prox":
         parameters["calls"] = calls
+    if next(iter(inspect.signature(function).parameters), "") == "denoiser":
+        fail(
+            "sampler", sampler, "a function (law, grid, x) that yields states; one of (denoiser, sigmas, x) is for `conform`"
+        )
     try:
         inspect.signature(function).bind(law, grid, x, **parameters)
     except TypeError as error:

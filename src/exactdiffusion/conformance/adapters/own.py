@@ -1,6 +1,7 @@
-"""The samplers of this package, by the name in ``samplers.REGISTRY``."""
+"""The samplers of this package, by the name in ``samplers.REGISTRY``, and functions of their signature."""
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -42,8 +43,17 @@ class _Noise:
         return self.world.normal(like)
 
 
-def subject(name: str, **params: Any) -> Subject:
-    """A sampler of this package on an EDM grid (in VP coordinates where it needs them) that ends at 0.02.
+def subject(sampler: str | Callable, *, order: float | None = None, **params: Any) -> Subject:
+    """A sampler of this package, or ``sampler(law, grid, x, **params)`` that yields states as these do.
+
+    The grid is EDM's (in VP coordinates where a sampler of ours needs them) and ends at 0.02.
+
+    Parameters
+    ----------
+    sampler : str or callable
+        A name in ``samplers.REGISTRY``, or a function; one with a parameter ``noise`` is given a `Noise`.
+    order : float
+        The declared order of a function; ours have their own.
 
     Raises
     ------
@@ -56,23 +66,37 @@ def subject(name: str, **params: Any) -> Subject:
     --------
     >>> subject("gradient_estimation", gamma=2.0).order
     1
+    >>> def euler(law, grid, x):
+    ...     yield x
+    ...     for a, b, scale in zip(grid.sigma[:-1], grid.sigma[1:], grid.scale):
+    ...         x = x + (b - a) * (x - law.noised(scale, a).denoise(x)) / a
+    ...         yield x
+    >>> subject(euler, order=1).name
+    'euler'
     """
-    info = samplers.REGISTRY[choice("name", name, tuple(samplers.REGISTRY))]
-    if info.oracle != "denoise":
-        raise Unjudgeable(f"{name}: it asks for proximal maps; output_laws.gaussian gives its law")
-    given = [*list(inspect.signature(info.function).parameters)[:3], "noise"]
-    known_settings(name, info.function, params, given)
+    if callable(sampler):
+        name, function, calls, vp = getattr(sampler, "__name__", "sampler"), sampler, None, False
+        stochastic = "noise" in inspect.signature(sampler).parameters
+        own = ("order",)
+    else:
+        info = samplers.REGISTRY[choice("name", sampler, tuple(samplers.REGISTRY))]
+        if info.oracle != "denoise":
+            raise Unjudgeable(f"{sampler}: it asks for proximal maps; output_laws.gaussian gives its law")
+        name, function, calls, vp = f"exactdiffusion:{sampler}", info.function, info.calls, info.coordinates == "vp"
+        stochastic, order, own = info.stochastic, info.order, ()
+    given = [*list(inspect.signature(function).parameters)[:3], "noise"]
+    known_settings(name.removeprefix("exactdiffusion:"), function, params, given, own)
 
     def grid(steps, unit=1.0):
         found = schedules.edm(steps, sigma_max=80.0 * unit, sigma_min=0.02 * unit, final_zero=False)
-        return found.to_vp() if info.coordinates == "vp" else found
+        return found.to_vp() if vp else found
 
     def make(world: World):
         def drive(world, steps):
             levels = grid(steps, world.unit)
             x = world.start(levels.scale[0], levels.sigma[0])
-            extra = {"noise": _Noise(world)} if info.stochastic else {}
-            for i, state in enumerate(info.function(_Law(world), levels, x, **params, **extra)):
+            extra = {"noise": _Noise(world)} if stochastic else {}
+            for i, state in enumerate(function(_Law(world), levels, x, **params, **extra)):
                 if i > 0:
                     world.state(state, levels.scale[i], levels.sigma[i])
 
@@ -83,11 +107,11 @@ def subject(name: str, **params: Any) -> Subject:
         return np.stack([found.scale, found.sigma], axis=1)
 
     return Subject(
-        name=f"exactdiffusion:{name}",
+        name=name,
         make=make,
-        order=info.order,
+        order=order,
         library="numpy",
-        calls=lambda n: info.calls(n),
+        calls=None if calls is None else lambda n: calls(n),
         grid=declared,
-        scalable=info.coordinates == "any",
+        scalable=not vp,
     )
