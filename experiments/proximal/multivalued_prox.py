@@ -190,6 +190,6 @@ def draw(table, parameters):
     dino.set_yticks([-1, 0, 1])
     dino.set_xlabel("coordinate 1")
     dino.set_ylabel("coordinate 2")
-    title(dino, "on the dino the gaps lie between its parts", inset=0.75)
+    title(dino, "on the dino the gaps are wide regions", inset=0.75)
     legend_below(figure, 3)
     return figure
