@@ -733,7 +733,11 @@ def test_error_estimates_without_a_difference(monkeypatch):
     """Both runs give the same values: what is left is the rounding, and an infinity of one run alone is no value."""
     law, grid = GaussianMixture([0.3, 0.7], [[-1.0], [0.8]], np.array([0.3, 0.2])), schedules.vp_linear(9, 0.3, 2.1)
     values = {"kl": 0.02, "reverse_kl": 0.03, "tv": 0.1, "w1": 0.2, "w2": 0.3, "gap_mass": 0.0}
-    monkeypatch.setattr(line, "divergences", lambda p, q: line.Divergences(**values))
+
+    class Same(line.Divergences):
+        _w2_and_slope = (0.09, 0.7)
+
+    monkeypatch.setattr(line, "divergences", lambda p, q: Same(**values))
     found = line.study(law, grid, "proximal_hybrid")
     eps, width = 8 * EPS * 3.0, found.propagation.law.x[-1] - found.propagation.law.x[0]
     rounding = {
@@ -741,14 +745,28 @@ def test_error_estimates_without_a_difference(monkeypatch):
         "reverse_kl": eps * math.sqrt(2 * 0.03),
         "tv": eps,
         "w1": eps * width,
-        "w2": eps * width + (2e-12 * 100 * 0.09 + 2 * line._tails(found.propagation.target, found.propagation.law)) / 0.3,
+        "w2": eps * width
+        + (2e-12 * 100 * 0.09 + 2 * line._tails(found.propagation.target, found.propagation.law) + eps * 0.7) / 0.3,
         "gap_mass": eps,
     }
     for name, slack in rounding.items():
         assert getattr(found.divergences, name).error == pytest.approx(slack, rel=1e-9, abs=0)
     calls = iter([math.inf, 0.5])
-    monkeypatch.setattr(line, "divergences", lambda p, q: line.Divergences(**{**values, "reverse_kl": next(calls)}))
+    monkeypatch.setattr(line, "divergences", lambda p, q: Same(**{**values, "reverse_kl": next(calls)}))
     assert line.study(law, grid, "proximal_hybrid").divergences.reverse_kl == line.Measured(0.5, math.inf)
+
+
+def test_mass_that_moves_between_far_modes_is_priced_by_the_potential():
+    """W2 of two laws, and of the same laws with a mass of 1e-9 moved from one mode to the other, 40 deviations apart."""
+    x = np.linspace(-30.0, 30.0, 20001)
+    p = line.discretise(GaussianMixture([0.5, 0.5], [[-20.0], [20.0]], 1.0), x)
+    moved = []
+    for part in (0.5, 0.5 + 1e-9):
+        q = line.discretise(GaussianMixture([part, 1 - part], [[-19.9], [20.1]], 1.1), x)
+        moved.append(line._squared_w2(p, q))
+    change = abs(moved[1][0] - moved[0][0])
+    assert change <= 1e-9 * moved[0][1] * 1.01 + 1e-12
+    assert change >= 0.1 * 1e-9 * moved[0][1]  # the price is of the right size
 
 
 def test_kl_is_an_upper_bound_where_more_mass_is_unresolved_than_rounding_would_be(monkeypatch):

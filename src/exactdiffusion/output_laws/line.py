@@ -274,8 +274,9 @@ def support(law: GaussianMixture, scale: float = 1.0, sigma: float = 0.0, depth:
 
 
 def pole_distance(spread: float) -> float:
-    """Distance of the complex zeros of a mixture density from the real line, from ``max l'' - min l''``."""
-    return math.pi / (2 * math.sqrt(spread)) if spread > 0 else math.inf
+    """Distance of the complex zeros of a mixture density from the real line, from ``max l'' - min l''``; elementwise."""
+    with np.errstate(divide="ignore"):
+        return math.pi / (2 * np.sqrt(spread))
 
 
 # ------------------------------------------------------------------------------------------------------- schemes
@@ -959,15 +960,22 @@ def _kernel(x, following):
 
 def _step(curvature, kernel, following, refine, extra):
     """Step of the nodes from the curvatures of density and kernel at some points."""
-    top, kernel = float(np.max(-curvature)), float(np.max(kernel))
+    return float(_steps(np.min(curvature), np.max(curvature), np.max(kernel), following, refine, extra))
+
+
+def _steps(least, most, kernel, following, refine, extra):
+    """Steps (n,) from the ends of the curvature of the density and the largest curvature of the kernel, each (n,)."""
     # last level, or moved by a deterministic step: divergences interpolate between these nodes
     fine = 4.0 if following is None or following.variance == 0 else 1.0
-    total = kernel + max(top, extra, 0.0) + 1e-300
-    h, pole = math.sqrt(RESOLUTION / total), pole_distance(float(np.ptp(curvature)))
+    total = kernel + np.maximum(np.maximum(-least, extra), 0.0) + 1e-300
+    h, pole = np.sqrt(RESOLUTION / total), pole_distance(most - least)
     strip = STRIP * pole
-    if kernel > 0 and strip < 2 * math.pi / (h * total):  # the line of the Gaussian rule is beyond the pole
-        h = 2 * math.pi * strip / (2 * math.pi**2 / RESOLUTION + strip**2 * total / 2)
-    return min(h, POLE * pole) / (fine * refine)
+
+    # where the line of the Gaussian rule is beyond the pole
+    beyond = (kernel > 0) & (strip < 2 * math.pi / (h * total))
+    with np.errstate(over="ignore", invalid="ignore"):  # an infinite strip is never beyond
+        h = np.where(beyond, 2 * math.pi * strip / (2 * math.pi**2 / RESOLUTION + strip**2 * total / 2), h)
+    return np.minimum(h, POLE * pole) / (fine * refine)
 
 
 def _start(start, first, maps, levels, refine, deterministic):
@@ -1078,19 +1086,23 @@ def _graded(low, high, m, end, following, refine):
     features = _steep(m, end, x) if isinstance(m, Implicit) else np.zeros(len(x))
 
     # halve the panels that are too long for what lies in them and half a length beyond
-    edges, panels, least = [low], [(low, high)], math.inf
-    while panels:
-        a, b = panels.pop()
-        i, j = np.searchsorted(x, [a - (b - a) / 2, b + (b - a) / 2])
-        near = slice(max(i - 1, 0), j + 1)
-        h = _step(curvature[near], kernel[near], following, refine, float(np.max(features[near])))
-        if b - a > longest * h and len(edges) + len(panels) <= MAX_NODES // 16:
-            middle = 0.5 * (a + b)
-            panels += [(middle, b), (a, middle)]
-        else:
-            edges.append(b)
-            least = min(least, h)
-    return np.array(edges), least
+    last = np.zeros(1)  # segments of reduceat begin below the length of the array, and some end there
+    curvature, kernel, features = (np.concatenate([v, last]) for v in (curvature, kernel, features))
+    panels, done, least = np.array([[low, high]]), [], math.inf
+    while len(panels):
+        a, b = panels.T
+        near = np.searchsorted(x, [a - (b - a) / 2, b + (b - a) / 2])
+        near = np.stack([np.maximum(near[0] - 1, 0), np.minimum(near[1] + 1, len(x))], 1).ravel()
+        top, bottom = np.maximum.reduceat(curvature, near)[::2], np.minimum.reduceat(curvature, near)[::2]
+        steepest, extra = np.maximum.reduceat(kernel, near)[::2], np.maximum.reduceat(features, near)[::2]
+        h = _steps(bottom, top, steepest, following, refine, extra)
+        long = (b - a > longest * h) & (sum(map(len, done)) + len(panels) <= MAX_NODES // 16)
+        done.append(b[~long])
+        least = min(least, float(np.min(h[~long], initial=math.inf)))
+        a, b = a[long], b[long]
+        middle = 0.5 * (a + b)
+        panels = np.concatenate([np.stack([a, middle], 1), np.stack([middle, b], 1)])
+    return np.concatenate([[low], np.sort(np.concatenate(done))]), least
 
 
 def _union(a, b):
@@ -1286,7 +1298,8 @@ class _Asked(Divergences):
     reverse_kl = cached_property(lambda self: _kl(self._q, self._p))
     tv = cached_property(lambda self: 0.5 * _abs_integral(self._q, self._q.density - self._p.density))
     w1 = cached_property(lambda self: _w1(self._p, self._q))
-    w2 = cached_property(lambda self: _w2(self._p, self._q))
+    w2 = cached_property(lambda self: math.sqrt(self._w2_and_slope[0]))
+    _w2_and_slope = cached_property(lambda self: _squared_w2(self._p, self._q))
 
     @cached_property
     def gap_mass(self):
@@ -1308,12 +1321,15 @@ def _kl(p, q):
     return value
 
 
-def _w2(p, q):
-    """W2 by the monotone map, integrated over s = F_p^-1(u) + F_q^-1(u).
+def _squared_w2(p, q):
+    """W2^2 by the monotone map, integrated over s = F_p^-1(u) + F_q^-1(u), and by how much it changes where mass is moved.
 
     Where one law has a mode and the other a gap the map is a step as a function of either variable. As functions of s both
     quantiles have slopes between 0 and 1, and ``du / ds = p q / (p + q)``: every integrand is as smooth as the densities.
     On nodes that have moved, s is a sum of the parameters tau, and the densities are those of tau.
+
+    The derivative of W2^2 in the law is the Kantorovich potential, whose slope is 2 (x - T(x)): mass m that is moved from any place
+    to any other changes W2^2 by at most m times the second number, to first order.
     """
     tau, (left_p, right_p), (left_q, right_q) = q._tau, p.cdf(), q.cdf()
     low, high = (tau[0], tau[-1]) if q.edges is None else (q.edges[0][0], q.edges[-1][1])
@@ -1338,7 +1354,7 @@ def _w2(p, q):
     # panels of eight nodes with 16 points each, which end where a gap of q does
     cuts = known[keep]
     if len(cuts) < 2:
-        return 0.0
+        return 0.0, 0.0
     jumps = [end + _quantile(lower_p, lower_q(np.array([end]))[0], low, high) for end in np.ravel(q.gaps)]
     cuts = np.unique(np.clip(np.concatenate([cuts[::8], jumps, cuts[-1:]]), cuts[0], cuts[-1]))
     points, weights = np.polynomial.legendre.leggauss(16)
@@ -1357,15 +1373,17 @@ def _w2(p, q):
         if np.max(np.abs(move)) <= 4 * EPS * max(abs(low), abs(high)):
             break
 
-    # positions, and the cost
+    # positions, the cost, and the variation of the potential
     other = np.clip(s - t, low, high)
     mass_p, mass_q = np.maximum(density_p(t), 0.0), np.maximum(density_q(other), 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         rate = np.where(mass_p + mass_q > 0, mass_p * mass_q / (mass_p + mass_q), 0.0)
+    stretch = 1.0
     if q.parameter is not None:
-        position = _piecewise(q, q.x)
+        position, along = _piecewise(q, q.x), _piecewise(q, q._stretch)
+        stretch = np.maximum(along(t), along(other))
         t, other = position(t), position(other)
-    return math.sqrt(math.fsum(weights * rate * (other - t) ** 2))
+    return math.fsum(weights * rate * (other - t) ** 2), 2 * math.fsum(weights * stretch * np.abs(other - t))
 
 
 def _tails(p, q):
@@ -1442,7 +1460,7 @@ def study(law: Law, grid: Grid, scheme: str | Callable, start: str | NodeLaw = "
         Values of the finer run; ``error`` is the difference of the two runs (inf for KL where
         :attr:`Propagation.unresolved` says that it is only an upper bound) plus the rounding of N sums,
         ``8 eps sqrt(N) sqrt(2 KL)`` for KL (u is known to N sums' rounding and enters squared) and ``8 eps sqrt(N)`` for the
-        distances, plus for W2 the neglected tails.
+        distances, plus for W2 the neglected tails and the rounding of the mass of far modes.
 
     Examples
     --------
@@ -1469,8 +1487,9 @@ def study(law: Law, grid: Grid, scheme: str | Callable, start: str | NodeLaw = "
             return Measured(y, math.inf)
         rounding = {"kl": eps * math.sqrt(2 * max(y, 0)), "reverse_kl": eps * math.sqrt(2 * max(y, 0)), "w1": eps * width}
         if name == "w2":
-            # squared: tails of p-mass 1e-12 usually move by about W2, and farther where their own second moments differ
-            left_out = 2 * TAIL * (10 * y) ** 2 + 2 * tails
+            # squared: tails of p-mass 1e-12 usually move by about W2, and farther where their own second moments differ; the mass
+            # of far modes is rounded
+            left_out = 2 * TAIL * (10 * y) ** 2 + 2 * tails + eps * b._w2_and_slope[1]
             return Measured(y, abs(x - y) + eps * width + left_out / max(y, math.sqrt(left_out), 1e-300))
         return Measured(y, abs(x - y) + rounding.get(name, eps))
 
