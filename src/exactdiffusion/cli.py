@@ -655,6 +655,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     from ._core.threads import one_thread
 
     one_thread()  # before anything imports NumPy
+    for library in (
+        "PYTORCH",
+        "JAX",
+        "TENSORFLOW",
+        "CUPY",
+    ):  # POT imports each that is installed; it gets NumPy's arrays alone
+        os.environ.setdefault(f"POT_BACKEND_DISABLE_{library}", "1")
     show()
     from .datasets import DatasetUnavailable
 
