@@ -83,8 +83,9 @@ lint: $(STAMP)
 	@$(BIN)/python -m ruff format --check --quiet src tests theory experiments benchmarks docs .ci
 	@$(BIN)/python -m mypy
 
+# RECORDS=DIR: what `make test RECORDS=DIR` left takes the place of the run on this machine.
 portability: $(STAMP)
-	@$(ONE_THREAD) $(BIN)/python .ci/portability.py $(if $(CI),--all)
+	@$(ONE_THREAD) $(BIN)/python .ci/portability.py $(if $(CI),--all) $(if $(RECORDS),--from $(RECORDS))
 
 bench: $(STAMP)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,fast]'

@@ -1,11 +1,15 @@
 """The same results on three machines, made of one: as it is, with other kernels and features, with an inaccurate libm.
 
-usage: .venv/bin/python .ci/portability.py [NOISE]
+usage: .venv/bin/python .ci/portability.py [NOISE] [--from DIR] [--all]
+
+DIR holds the records of a complete run of the theory files on this machine (`make test RECORDS=DIR`): a part of them stands
+for the quick run that would otherwise be made here. ``--all`` fails where one of the three machines cannot be made.
 
 Exit code 1 if a command fails or a ledger differs. One noise moves only some of the numbers that can move: another integer
 NOISE (0 by default) makes another inaccurate libm.
 """
 
+import argparse
 import difflib
 import json
 import os
@@ -136,7 +140,17 @@ def compare(name, text, other, changed):
     return [f"  {name if line[0] == '-' else other}: {line[1:]}" for line in list(lines)[2:] if line[0] in "-+"]
 
 
-def main(chains=CHAINS, ledger=LEDGER, noise=0, every=False):
+def part_of(source, quick):
+    """Ledger of a quick run, from the records of a complete one in ``source``; those in ``quick`` say which tests ran."""
+    from exactdiffusion.checks import expected, verify
+
+    (_, whole), (_, part) = verify.read_records(source), verify.read_records(quick)
+    ran = {(record.statement, record.test) for record in part.records}
+    whole.records = [record for record in whole.records if (record.statement, record.test) in ran]
+    return expected.toml(expected.without_tolerances(expected.summarise(whole)))
+
+
+def main(chains=CHAINS, ledger=LEDGER, noise=0, every=False, source=None):
     started, failures = time.monotonic(), []
     with tempfile.TemporaryDirectory() as folder:
         machines = configurations(folder, noise)
@@ -152,8 +166,15 @@ def main(chains=CHAINS, ledger=LEDGER, noise=0, every=False):
                     return f"{name}: exit code {done.returncode}: python {command}\n{output}"
 
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        jobs = [(chain, name) for chain in chains for name in machines]
+        if source is not None and len(machines) > 1:
+            jobs.remove((chains[0], AS_IS))
         with ThreadPoolExecutor(cores) as pool:
-            failures += filter(None, pool.map(work, [(chain, name) for chain in chains for name in machines]))
+            failures += filter(None, pool.map(work, jobs))
+        if source is not None and len(machines) > 1:
+            quick = next((folders[name] for name in machines if (folders[name] / "records.json").is_file()), None)
+            if quick is not None:
+                (folders[AS_IS] / ledger).write_text(part_of(source, quick), encoding="utf-8")
         written = {name: path / ledger for name, path in folders.items() if (path / ledger).is_file()}
         texts = {name: path.read_bytes() for name, path in written.items()}
         failures += [f"{name}: the commands wrote no {ledger}" for name in machines if name not in texts]
@@ -170,5 +191,9 @@ def main(chains=CHAINS, ledger=LEDGER, noise=0, every=False):
 
 
 if __name__ == "__main__":
-    every, numbers = "--all" in sys.argv, [int(word) for word in sys.argv[1:] if word != "--all"]
-    sys.exit(main(noise=numbers[0] if numbers else 0, every=every))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("noise", nargs="?", type=int, default=0, help="another integer makes another inaccurate libm")
+    parser.add_argument("--from", dest="source", help="records of a complete run of the theory files on this machine")
+    parser.add_argument("--all", action="store_true", help="fail where one of the three machines cannot be made")
+    given = parser.parse_args()
+    sys.exit(main(noise=given.noise, every=given.all, source=given.source))

@@ -4,6 +4,7 @@ import ctypes
 import importlib.util
 import math
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import mpmath
@@ -55,6 +56,42 @@ def test_a_last_digit_that_depends_on_the_machine_is_named(tmp_path, capsys, lib
     assert "  this machine: logs [" in out
     assert "  noisy libm: logs [" in out
     assert "  this machine: constant" not in out, "a line that is the same is named"
+
+
+def test_records_of_a_complete_run_stand_for_the_quick_run_on_this_machine(tmp_path, capsys, monkeypatch):
+    """Its part, chosen by the tests that ran elsewhere, is the ledger to which the others are compared, line by line."""
+    from exactdiffusion import statements
+    from exactdiffusion.checks import ledger, verify
+    from exactdiffusion.checks.statistics import Family
+
+    def records(folder, **ratios):
+        collected = ledger.Collected()
+        check = ledger.Check(statements.all_statements()[0], collected)
+        collected.statements[check.statement.key] = "theory/file.py"
+        for test, ratio in ratios.items():
+            check.holds([ratio] * (2 if test == "test_long" else 1), 1.0, tol=0, cause="exact", on=test)
+            collected.records[-1] = replace(collected.records[-1], test=test)
+        run = {**dict.fromkeys(verify.RUN, False), "passed": True}
+        verify.write_records(folder, collected, ledger.pack(collected, Family()), run)
+
+    records(tmp_path / "whole", test_first=0.5, test_long=0.7)
+    records(tmp_path / "quick", test_first=0.5)
+    quick = (tmp_path / "quick" / "ledger.toml").read_text()
+    assert quick != (tmp_path / "whole" / "ledger.toml").read_text()
+    assert portability.part_of(tmp_path / "whole", tmp_path / "quick") == quick
+
+    # the second machine writes the same ledger, or another one; the first runs nothing
+    write = tmp_path / "write.py"
+    monkeypatch.setattr(portability, "configurations", lambda *_: {portability.AS_IS: {}, portability.OTHER: {}})
+    for text, code in ((quick, 0), (quick.replace("values = 1", "values = 3"), 1)):
+        (tmp_path / "text").write_text(text)
+        write.write_text(
+            f"import shutil, sys\nshutil.copy({str(tmp_path / 'quick' / 'records.json')!r}, sys.argv[1])\n"
+            f"shutil.copy({str(tmp_path / 'text')!r}, sys.argv[1] + '/ledger.toml')\n"
+        )
+        chains = [[f"{write} DIR"], ["-c pass"]]
+        assert portability.main(chains, source=tmp_path / "whole") == code
+        assert ("other kernels: values = 3" in capsys.readouterr().out) == bool(code)
 
 
 def test_the_output_of_a_failing_command_is_shown(tmp_path, capsys, monkeypatch):
