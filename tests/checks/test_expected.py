@@ -243,15 +243,13 @@ def test_only_check_compares(copy):
     code, out = run(*VERIFY, FILE, "--check", cwd=copy)
     assert code == 1, out
     assert 'foundations/tweedie_covariance: controls: "1/scale^2 (1/scale instead)" was recorded, and is not expected' in out
-    for absent in (False, True):
-        if absent:
-            page.unlink()
-            for path in (copy / "theory").glob("*/expected.toml"):
-                path.unlink()
-        code, out = run(*VERIFY, FILE, cwd=copy)
-        assert code == 0, out
-        code, out = run("-m", "pytest", "-q", "theory/foundations/eq_tweedie_second_order.py", cwd=copy)
-        assert code == 0, out
+    code, out = run(*VERIFY, FILE, cwd=copy)
+    assert code == 0, out
+    page.unlink()
+    for path in (copy / "theory").glob("*/expected.toml"):
+        path.unlink()
+    code, out = run("-m", "pytest", "-q", "theory/foundations/eq_tweedie_second_order.py", cwd=copy)
+    assert code == 0, out
     code, out = run(*VERIFY, FILE, "--check", cwd=copy)
     assert code == 1
     assert "no expected.toml" in out
@@ -259,12 +257,12 @@ def test_only_check_compares(copy):
 
 @needs_checkout
 def test_workers_change_nothing(tmp_path):
-    """The same records, shares and verdicts for -n 0, 1 and 2; and other orders of the files."""
+    """The same records, shares and verdicts in one process and with two workers, which take the files in another order."""
     pytest.importorskip("xdist", reason="pytest-xdist is in the extra test")
-    files = ["theory/foundations/eq_tweedie.py", "theory/_template.py", "theory/projection/prop_3_2_high_noise.py",
+    files = ["theory/foundations/eq_tweedie.py", "theory/projection/prop_3_2_high_noise.py",
              "theory/projection/prop_3_1_with_high_probability.py"]  # fmt: skip
     seen = []
-    for n, order in ((0, 1), (1, 1), (2, 1), (0, -1)):
+    for n, order in ((0, 1), (2, -1)):
         folder = tmp_path / f"{n}{order}"
         code, out = run("-m", "pytest", "-q", "-n", str(n), "--dist", "loadgroup", "--records", str(folder), *files[::order],
                         cwd=ROOT)  # fmt: skip

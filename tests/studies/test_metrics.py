@@ -172,8 +172,8 @@ def test_exact_draws_are_measured_as_samples_are(chance):
     too long for a normal law of their mean.
     """
     n, draw = 300, chance(comparisons=2)
-    row = sweep.sweep(target="two_moons", sampler="ddim", steps=2, seeds=1, samples=50, exact_draws=n).rows[0]
-    law = sweep.law_of("two_moons")
+    row = sweep.sweep(target="two_moons:n=150", sampler="ddim", steps=2, seeds=1, samples=50, exact_draws=n).rows[0]
+    law = sweep.law_of("two_moons:n=150")
     ours = np.array([metrics.METRICS["w2"].exact_draws(law, 50, np.random.default_rng([k, 0xF100])) for k in range(n)])
     assert abs(row["exact_draws"] - np.mean(ours)) <= n * EPS * row["exact_draws"]
     assert (row["exact_draws_low"], row["exact_draws_high"]) == (np.sort(ours)[14], np.sort(ours)[-15])

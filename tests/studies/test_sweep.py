@@ -169,8 +169,9 @@ def bad(law, grid):
 """
 
 
-@pytest.mark.parametrize("jobs", ["1", "2"])
-@pytest.mark.parametrize("name", ["my_sampler_for_a_test:halfway", "my_sampler_for_a_test.py:halfway"])
+@pytest.mark.parametrize(
+    ("name", "jobs"), [("my_sampler_for_a_test:halfway", "2"), ("my_sampler_for_a_test.py:halfway", "1")]
+)
 def test_installed_command_finds_modules_of_the_current_folder(tmp_path, name, jobs):
     script = Path(sysconfig.get_path("scripts")) / "exactdiffusion"
     if not script.is_file():
