@@ -1328,8 +1328,8 @@ def _squared_w2(p, q):
     quantiles have slopes between 0 and 1, and ``du / ds = p q / (p + q)``: every integrand is as smooth as the densities.
     On nodes that have moved, s is a sum of the parameters tau, and the densities are those of tau.
 
-    The derivative of W2^2 in the law is the Kantorovich potential, whose slope is 2 (x - T(x)): mass m that is moved from any place
-    to any other changes W2^2 by at most m times the second number, to first order.
+    The derivative of W2^2 in the law is the Kantorovich potential, whose slope is 2 (x - T(x)): mass m that is moved from
+    any place to any other changes W2^2 by at most m times the second number, to first order.
     """
     tau, (left_p, right_p), (left_q, right_q) = q._tau, p.cdf(), q.cdf()
     low, high = (tau[0], tau[-1]) if q.edges is None else (q.edges[0][0], q.edges[-1][1])
@@ -1487,8 +1487,8 @@ def study(law: Law, grid: Grid, scheme: str | Callable, start: str | NodeLaw = "
             return Measured(y, math.inf)
         rounding = {"kl": eps * math.sqrt(2 * max(y, 0)), "reverse_kl": eps * math.sqrt(2 * max(y, 0)), "w1": eps * width}
         if name == "w2":
-            # squared: tails of p-mass 1e-12 usually move by about W2, and farther where their own second moments differ; the mass
-            # of far modes is rounded
+            # squared: tails of p-mass 1e-12 usually move by about W2, and farther where their own second moments differ;
+            # rounding moves mass between far modes
             left_out = 2 * TAIL * (10 * y) ** 2 + 2 * tails + eps * b._w2_and_slope[1]
             return Measured(y, abs(x - y) + eps * width + left_out / max(y, math.sqrt(left_out), 1e-300))
         return Measured(y, abs(x - y) + rounding.get(name, eps))
