@@ -416,6 +416,21 @@ def cells():
     return lambda: sweep.engine.sweep(**arguments)
 
 
+@row("sweep, 1 sample, 5 steps, 40 cells: a cell beyond the bare loop", "<= .5 x before", at_most(0.5, "before"))
+def overhead():
+    import numpy as np
+    import sweep
+    from _common import interleaved
+
+    arguments = sweep.arguments(1, [5], 20, exact_draws=0)
+
+    def call():
+        tasks = [lambda: sweep.bare(1, [5], range(20)), lambda: sweep.engine.sweep(**arguments)]
+        return Answer(np.median(np.diff(interleaved(tasks, 15, warm=True), axis=1)) / 40)
+
+    return call
+
+
 def _at_least(least):
     return lambda ratio, time, times: time >= least
 
