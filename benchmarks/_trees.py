@@ -125,6 +125,6 @@ def middle(values):
 def seconds(value):
     """A time in a unit that suits it."""
     for unit, size in (("s", 1), ("ms", 1e-3), ("us", 1e-6), ("ns", 1e-9)):
-        if value >= size:
+        if abs(value) >= size:
             return f"{value / size:.3g} {unit}"
     return "0"

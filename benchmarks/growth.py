@@ -2,10 +2,11 @@
 
     python benchmarks/growth.py [--tag 6c1cf4d] [--repeats 3] [--only TEXT]
 
-Sizes double, over four octaves or more; where the older tree, or this one, takes longer than `MOST` seconds for a call it is
-not asked for larger sizes. Times are medians of CPU time, and both trees take turns (`_trees.py`). The exponent is the slope
-of log time against log size by least squares, with its Student interval of level 95 %. A call has a part that does not grow,
-so that an exponent over small sizes is below that of the large ones.
+Sizes double, or grow more slowly where times are erratic, over three octaves or more; where the older tree, or this
+one, takes longer than `MOST` seconds for a call it is not asked for larger sizes. Times are medians of CPU time, and both
+trees take turns (`_trees.py`); where the cost depends on the cloud, the time of a size is the mean over clouds, one call
+each. The exponent is the slope of log time against log size by least squares, with its Student interval of level 95 %. A
+call has a part that does not grow, so that an exponent over small sizes is below that of the large ones.
 """
 
 import itertools
@@ -13,7 +14,8 @@ import math
 
 import before_after
 import numpy as np
-from _trees import both, middle, options, seconds, serve
+from _common import timed
+from _trees import Answer, both, middle, options, seconds, serve
 from scipy import stats
 
 ROWS = {}
@@ -21,19 +23,23 @@ ROWS = {}
 MOST = 6.0
 
 
-def row(name, sizes, aim, most=math.inf):
-    """File a row: ``make(size)`` returns the call to time; ``most``: the largest exponent that meets the aim."""
+def row(name, sizes, aim, most=math.inf, longest=MOST):
+    """File a row: ``make(size)`` returns the call to time; ``most``: the largest exponent that meets the aim.
+
+    ``longest``: seconds of a call above which larger sizes are left out.
+    """
 
     def add(make):
-        ROWS[name] = {"make": make, "sizes": sizes, "aim": aim, "most": most}
+        ROWS[name] = {"make": make, "sizes": sizes, "aim": aim, "most": most, "longest": longest}
         return make
 
     return add
 
 
-def doubling(low, high):
-    """low, 2 low, ..., high."""
-    return [low * 2**k for k in range(round(math.log2(high / low)) + 1)]
+def doubling(low, high, between=0):
+    """low, 2 low, ..., high, with so many sizes between neighbours."""
+    steps = between + 1
+    return [round(low * 2 ** (k / steps)) for k in range(round(steps * math.log2(high / low)) + 1)]
 
 
 # -- denoisers -------------------------------------------------------------------------------------------------------------
@@ -123,7 +129,7 @@ for _sampler in ("ddpm", "probability_flow", "proximal_backward"):
 
 for _sampler in ("ddpm", "proximal_backward"):
 
-    @row(f"law of {_sampler}, 40 steps, in the deviations between the modes", doubling(8, 128), "about 1", 1.2)
+    @row(f"law of {_sampler}, 40 steps, in the deviations between the modes", doubling(8, 128, 3), "about 1", 1.2)
     def separation(apart, sampler=_sampler):
         return _propagate(sampler, 40, apart)
 
@@ -131,29 +137,31 @@ for _sampler in ("ddpm", "proximal_backward"):
 # -- certificates ----------------------------------------------------------------------------------------------------------
 
 
-def _planes(atoms, count=4):
+def _mean(atoms, clouds, task):
+    """A call that answers the mean time of ``task`` over clouds in the plane, one call each after one that imports."""
     from exactdiffusion import PointCloud
 
-    return [PointCloud(np.random.default_rng([7, atoms, i]).standard_normal((atoms, 2))) for i in range(count)]
+    laws = [PointCloud(np.random.default_rng([7, atoms, i]).standard_normal((atoms, 2))) for i in range(clouds + 1)]
+    return lambda: Answer(np.mean([timed(call)[0] for call in map(task, laws)][1:]))
 
 
-@row("log_concavity_threshold, sum of four plane clouds, in atoms", doubling(6, 96), "<= 2", 2.0)
+@row("log_concavity_threshold, mean of 12 plane clouds, in atoms", doubling(6, 96, 1), "<= 2", 2.0, longest=3.0)
 def threshold(count):
     from exactdiffusion.papers.log_concavity import certificates
 
-    def call():
-        certificates._kept_root.cache_clear() if hasattr(certificates, "_kept_root") else None
-        return [certificates.log_concavity_threshold(law) for law in _planes(count)]
-
-    return call
+    return _mean(count, 12, lambda law: lambda: certificates.log_concavity_threshold(law))
 
 
-@row("certify_log_concavity 5 % above the lower side, sum of four plane clouds, in atoms", doubling(12, 192), "<= 2", 2.0)
+@row("certify_log_concavity 5 % above the lower side, mean of 24 plane clouds, in atoms", doubling(12, 192, 1),
+     "<= 2", 2.0, longest=3.0)  # fmt: skip
 def certificate(count):
     from exactdiffusion.papers.log_concavity import certificates
 
-    low = [certificates.log_concavity_threshold(law, certify=False).lower for law in _planes(count)]
-    return lambda: [certificates.certify_log_concavity(law, 1.05 * v) for law, v in zip(_planes(count), low)]
+    def task(law):
+        variance = 1.05 * certificates.log_concavity_threshold(law, certify=False).lower
+        return lambda: certificates.certify_log_concavity(law, variance)
+
+    return _mean(count, 24, task)
 
 
 # -- running ---------------------------------------------------------------------------------------------------------------
@@ -161,11 +169,11 @@ def certificate(count):
 
 def measure(name, before, after, repeats):
     """Median times of both trees by size, {"before": {size: seconds}, "after": ...}; and what ended a series."""
-    found, ended = {"before": {}, "after": {}}, {}
+    found, ended, longest = {"before": {}, "after": {}}, {}, ROWS[name]["longest"]
     for size in ROWS[name]["sizes"]:
         answers = {"before": [], "after": []}
         for _, (kind, ask) in itertools.product(range(repeats), (("before", before), ("after", after))):
-            if kind not in ended and (not answers[kind] or answers[kind][-1] < MOST / 2):
+            if kind not in ended and (not answers[kind] or answers[kind][-1] < longest / 2):
                 answer = ask(name, size)
                 if isinstance(answer, str):
                     ended[kind] = f"{answer.partition(':')[0]} at {size}"
@@ -174,7 +182,7 @@ def measure(name, before, after, repeats):
         for kind, values in answers.items():
             if kind not in ended and values:
                 found[kind][size] = middle(values)
-                if found[kind][size] > MOST:
+                if found[kind][size] > longest:
                     ended[kind] = f"{seconds(found[kind][size])} at {size}"
     return found, ended
 

@@ -395,6 +395,17 @@ def test_all_steps_default_start_and_function_argument():
     assert np.allclose(explicit.cov, last.cov, rtol=0, atol=64 * EPS * np.max(last.cov))
 
 
+@pytest.mark.parametrize("name", ["ddim", "ddpm"])
+def test_a_start_of_rank_one(name):
+    """What Cholesky refuses: the noiseless part of the output has rank one, too. Tolerance: that of the recursions."""
+    mean, cov, start_mean, _ = problem(5)
+    root = np.array([[1.0], [-2.0], [0.5]])
+    law = gaussian(name, mean, cov, FULL, start_mean, root @ root.T)
+    _, expected = probe(name, Gaussian(mean, cov), FULL, start_mean, root @ root.T, {})
+    assert np.allclose(law.cov, expected, rtol=0, atol=1e-12 * np.max(expected))
+    assert np.array_equal(law.cov, law.cov.T)
+
+
 def test_large_dimension_stays_diagonal():
     d = 100_000
     law = gaussian("gradient_estimation", np.zeros(d), np.linspace(0, 2, d), VE)

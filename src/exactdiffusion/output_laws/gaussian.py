@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.linalg import eigh
 
 from .. import samplers
 from .._core.arrays import to_numpy
@@ -122,17 +123,19 @@ def _deviations(info, grid, lam, centre, start, deviation, options):
         size = len(runs)
         known, at = slice(size + 3, None), [size + 2, -2, -1]
         if len(held) != size:  # the first step, and the second of a method with a memory
-            *held, oracle.centre, noise.z = rows = np.zeros((size + 2, size + 5 + 2 * len(FAR), d))
+            # away from the mean: memory and noise on the side of the state, and where there are such, on the other
+            other = info.stochastic or size > 1
+            far, side = (np.append(FAR, sign * FAR) if other else FAR for sign in (1, -1))
+            *held, oracle.centre, noise.z = rows = np.zeros((size + 2, size + 5 + len(far), d))
             oracle.centre[known] = centre
             noise.z[size + 1] = 1.0
             for j in range(size):
                 held[j][1 + j] = 1.0
-            # away from the mean: memory and noise on the side of the state, and on the other
-            noise.z[known][:-2] = np.concatenate([FAR, -FAR])[:, np.newaxis]
+            noise.z[known][:-2] = side[:, np.newaxis]
         rows[:size, at] = runs
         reach = np.sqrt((runs[:, 0] * deviation) ** 2 + np.diagonal(spread).T)
         for j in range(size):
-            held[j][known][:-2] = runs[j, 2] + np.concatenate([FAR, FAR if j == 0 else -FAR])[:, np.newaxis] * reach[j]
+            held[j][known][:-2] = runs[j, 2] + (far if j == 0 else side)[:, np.newaxis] * reach[j]
         noise.step, noise.z[-2] = i, rng.standard_normal(d)
 
         # one step of all rows
@@ -249,25 +252,29 @@ def gaussian(
         fail(f"mean (shape {mean.shape})", mean, "shape (d,)")
     if not isinstance(all_steps, bool):
         fail("all_steps", all_steps, "True or False")
-    cov, lam, basis = _covariance("cov", cov, mean.shape[0])
+    lam, basis = _spectrum("cov", *_covariance("cov", cov, mean.shape[0]))
     start_mean = grid.scale[0] * mean if start_mean is None else to_numpy(real_array("start_mean", start_mean))
     if start_mean.shape != mean.shape:
         fail(f"start_mean (shape {start_mean.shape})", start_mean, f"shape {mean.shape}")
-    start_cov = None if start_cov is None else _covariance("start_cov", start_cov, mean.shape[0], spectrum=False)[0]
+    start: Any = None
+    factor: Any = None
+    if start_cov is not None:
+        start, slack = _covariance("start_cov", start_cov, mean.shape[0])
+        factor = _factor("start_cov", start, slack)
 
-    # the start in the eigenbasis of the target
-    if start_cov is None:
-        start = grid.scale[0] ** 2 * lam + grid.sigma[0] ** 2
+    # the start in the eigenbasis of the target: variances, and a factor F of a covariance F F^T that is not diagonal there
+    if start is None:
+        variance = grid.scale[0] ** 2 * lam + grid.sigma[0] ** 2
     elif basis is None:
-        start = start_cov
+        variance = start if start.ndim == 1 else np.maximum(np.diagonal(start), 0.0)
     else:
-        start = basis.T @ (start_cov if start_cov.ndim == 2 else start_cov[:, np.newaxis] * np.eye(lam.shape[0])) @ basis
+        factor = basis.T * factor if factor.ndim == 1 else basis.T @ factor
+        variance = np.einsum("ij,ij->i", factor, factor)
     centre = mean if basis is None else basis.T @ mean
     offset = start_mean - grid.scale[0] * mean
     offset = offset if basis is None else basis.T @ offset
 
     # the affine maps of all steps, direction by direction
-    variance = start if start.ndim == 1 else np.maximum(np.diagonal(start), 0.0)
     first = grid.scale[0] * centre + offset
     steps = _deviations(info, grid, lam, centre, first, np.sqrt(variance), options)
 
@@ -276,15 +283,16 @@ def gaussian(
     for i, (m, q, at) in enumerate([(np.ones_like(lam), np.zeros_like(lam), first), *steps]):
         if not all_steps and i < grid.N:
             continue
-        if start.ndim == 1:
-            spread = m**2 * start + q
-            if basis is not None:  # a factor times its transpose is half of a product, and symmetric
-                factor = basis * np.sqrt(spread)
-                spread = factor @ factor.T
-        else:
+        if basis is None and (start is None or start.ndim == 1):
+            spread = m**2 * variance + q
+        elif basis is None:
             spread = m[:, np.newaxis] * start * m + np.diag(q)
-            spread = spread if basis is None else basis @ spread @ basis.T
             spread = 0.5 * (spread + spread.T)
+        else:  # a root times its transpose is half of a product, and symmetric
+            root = basis * np.sqrt(m**2 * variance + q) if factor is None else basis @ (m[:, np.newaxis] * factor)
+            if factor is not None and q.any():
+                root = np.hstack([root, basis * np.sqrt(np.maximum(q, 0.0))])
+            spread = root @ root.T
         shift = at - grid.scale[i] * centre
         laws.append((grid.scale[i] * mean + (shift if basis is None else basis @ shift), spread))
     if all_steps:
@@ -308,11 +316,8 @@ def _resolve(sampler):
     return found
 
 
-def _covariance(name, value, d, spectrum=True):
-    """A symmetric positive semidefinite (d, d) matrix, or nonnegative variances (d,); its eigenvalues and eigenvectors.
-
-    Without ``spectrum``, and of variances, there are no eigenvectors.
-    """
+def _covariance(name, value, d):
+    """A symmetric (d, d) matrix, or nonnegative variances (d,); how far below 0 rounding may bring its eigenvalues."""
     cov = to_numpy(real_array(name, value))
     if cov.ndim == 0:
         cov = np.full(d, float(cov))
@@ -321,25 +326,35 @@ def _covariance(name, value, d, spectrum=True):
     if cov.ndim == 1:
         if (cov < 0).any():
             fail(name, value, "nonnegative variances")
-        return cov, cov, None
-    size, apart = max(np.max(cov), -np.min(cov)), np.max(cov - cov.T)
+        return cov, 0.0
+    # rows against columns in strips of 64: a transpose of the whole would leave the cache
+    size, strips = max(np.max(cov), -np.min(cov)), [slice(i, i + 64) for i in range(0, d, 64)]
+    apart = max(np.max(np.abs(cov[c, : c.stop] - cov[: c.stop, c].T)) for c in strips)
     if apart > 8 * EPS * size:
         fail(name, value, "a symmetric matrix")
     if apart > 0:
         cov = 0.5 * (cov + cov.T)
-    slack = 8 * EPS * d * size
+    return cov, 8 * EPS * d * size
 
+
+def _spectrum(name, cov, slack):
+    """Eigenvalues (d,) >= 0 and eigenvectors (d, d) of a covariance; variances have no eigenvectors, None."""
+    if cov.ndim == 1:
+        return cov, None
+    # LAPACK wants columns: the transpose of a symmetric matrix is copied as it lies, where NumPy turns it twice
+    lam, basis = eigh(cov.T, driver="evd", check_finite=False)
     # Eigenvalues are backward stable: a semidefinite matrix may show them down to about -d eps |cov|.
-    if spectrum:
-        lam, basis = np.linalg.eigh(cov)
-        if lam[0] < -slack:
-            fail(name, value, "a positive semidefinite matrix")
-        return cov, np.maximum(lam, 0.0), basis
+    if lam[0] < -slack:
+        fail(name, cov, "a positive semidefinite matrix")
+    return np.maximum(lam, 0.0), basis
 
-    # Cholesky is much cheaper, and only what it refuses needs the eigenvalues.
+
+def _factor(name, cov, slack):
+    """F (d, d) with ``F F^T = cov``; standard deviations (d,) of variances."""
+    if cov.ndim == 1:
+        return np.sqrt(cov)
     try:
-        np.linalg.cholesky(cov + slack / 2 * np.eye(d))
-    except np.linalg.LinAlgError:
-        if np.linalg.eigvalsh(cov)[0] < -slack:
-            fail(name, value, "a positive semidefinite matrix")
-    return cov, None, None
+        return np.linalg.cholesky(cov)
+    except np.linalg.LinAlgError:  # singular to rounding, or no covariance
+        lam, basis = _spectrum(name, cov, slack)
+        return basis * np.sqrt(lam)

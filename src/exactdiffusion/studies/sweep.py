@@ -18,12 +18,12 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -239,28 +239,38 @@ def states(
     >>> [x.shape for x in states(law, "ddim", grid, seed=0, samples=10)]
     [(10, 2), (10, 2), (10, 2), (10, 2), (10, 2)]
     """
+    return _runner(sampler)(law, grid, seed, samples, start, calls)
+
+
+def _runner(sampler):
+    """The function (law, grid, seed, samples, start, calls) -> states of a specification, whose parameters are checked."""
     from .. import samplers as _samplers
     from .._core.random import Noise
 
-    x = float(grid.sigma[0]) * Noise(seed).initial(samples, law.dim)
-    if start == "exact":
-        x = x + float(grid.scale[0]) * law.sample(samples, np.random.default_rng([seed, 1]))
+    # the sampler, and whether it takes these parameters
     name, parameters = parse("sampler", sampler)
     function, _ = _resolve("sampler", name)
     info = _samplers.REGISTRY.get(name)
-    if _is_random(info, function):
-        parameters["noise"] = Noise(seed)
-    if calls is not None and info is not None and info.oracle == "prox":
-        parameters["calls"] = calls
-    if next(iter(inspect.signature(function).parameters), "") == "denoiser":
+    signature, random = inspect.signature(function), _is_random(info, function)
+    if next(iter(signature.parameters), "") == "denoiser":
         fail(
             "sampler", sampler, "a function (law, grid, x) that yields states; one of (denoiser, sigmas, x) is for `conform`"
         )
     try:
-        inspect.signature(function).bind(law, grid, x, **parameters)
+        signature.bind(None, None, None, **{**parameters, **({"noise": None} if random else {})})
     except TypeError as error:
         raise ValueError(f"sampler: got {sampler!r}; expected parameters that {name} takes ({error})") from None
-    return function(law, grid, x, **parameters)
+
+    def run(law, grid, seed, samples, start, calls):
+        x = float(grid.sigma[0]) * Noise(seed).initial(samples, law.dim)
+        if start == "exact":
+            x = x + float(grid.scale[0]) * law.sample(samples, np.random.default_rng([seed, 1]))
+        more = {"noise": Noise(seed)} if random else {}
+        if calls is not None and info is not None and info.oracle == "prox":
+            more["calls"] = calls
+        return function(law, grid, x, **{**parameters, **more})
+
+    return run
 
 
 def _is_random(info, function):
@@ -381,24 +391,33 @@ def _code(target, sampler=None, schedule=None):
     return {"source": source_digest(), "libraries": libraries, "external": external, "data": data_digest(law_of(target))}
 
 
-def _run_of(cell, law, grid, **states_of):
+def _run_of(sampler, law, grid, start, seed):
+    """The `Run` of a cell before it has states."""
     from .. import samplers as _samplers
 
-    name, parameters = parse("sampler", cell.sampler)
+    name, parameters = parse("sampler", sampler)
     oracle, learned = law, isinstance(law, WithData)
     known = name in _samplers.REGISTRY and not learned
-    return Run(
-        law.data if learned else law,
-        name,
-        known,
-        parameters,
-        grid,
-        cell.start,
-        cell.seed,
-        **states_of,
-        oracle=oracle,
-        function=_resolve("sampler", name)[0],
-    )
+    law, function = law.data if learned else law, _resolve("sampler", name)[0]
+    return Run(law, name, known, parameters, grid, start, seed, oracle=oracle, function=function)
+
+
+class _Prepared(NamedTuple):
+    """What cells that differ in the seed share: law, grid, the function of `_runner`, the `Run` without states, the
+    `Metric` objects, and whether one of these needs all states."""
+
+    law: Any
+    grid: Any
+    runner: Callable
+    plan: Run
+    judges: list
+    whole: bool
+
+
+def _prepared(target, sampler, schedule, steps, start, metrics):
+    law, grid = law_of(target), grid_of(schedule, steps)
+    plan, judges = _run_of(sampler, law, grid, start, 0), [_metric(m)[0] for m in metrics]
+    return _Prepared(law, grid, _runner(sampler), plan, judges, any(judge.path(plan) for judge in judges))
 
 
 def _exact_draws(target, metric, samples, runs, folder=None):
@@ -470,22 +489,25 @@ def run_cell(cell: Cell, metrics: Sequence[str], exact_draws: int | None = None,
     >>> record["rung"], record["oracle_calls"]
     ('closed form', 4)
     """
+    return _records(cell, tuple(metrics), exact_draws, folder, _prepared)
+
+
+def _records(cell, metrics, exact_draws, folder, prepare):
+    """As `run_cell`; ``prepare`` is `_prepared`, or remembers it from cell to cell."""
     from .. import samplers as _samplers
     from ..laws import Counted
 
     # the number of BLAS threads moves last bits, and workers must not fight for cores
     with _thread_pools(len(sys.modules)).limit(limits=1):
-        law = law_of(cell.target)
+        ready = prepare(cell.target, cell.sampler, cell.schedule, cell.steps, cell.start, metrics)
 
         # the run: every oracle call is counted, and all states are kept only where a metric needs them
-        counted = Counted(law)
+        counted = Counted(ready.law)
         inner: dict[str, int] = {}
         started = time.perf_counter()
-        grid = grid_of(cell.schedule, cell.steps)
-        running = states(counted, cell.sampler, grid, cell.seed, cell.samples, cell.start, calls=inner)
-        plan = _run_of(cell, law, grid)
+        running = ready.runner(counted, ready.grid, cell.seed, cell.samples, cell.start, inner)
         try:
-            if any(_metric(m)[0].path(plan) for m in metrics):
+            if ready.whole:
                 path = tuple(running)
                 first, samples = path[0], path[-1]
             else:
@@ -497,20 +519,20 @@ def run_cell(cell: Cell, metrics: Sequence[str], exact_draws: int | None = None,
 
         if not np.all(np.isfinite(samples)):
             raise FloatingPointError(f"{cell}: the sampler left the finite numbers")
-        run = _run_of(cell, law, grid, first=first, samples=samples, path=path)
+        run = replace(ready.plan, seed=cell.seed, first=first, samples=samples, path=path)
 
         # one record per metric
         found = []
-        for metric in metrics:
+        for metric, judge in zip(metrics, ready.judges):
             started = time.perf_counter()
-            measured = _metric(metric)[0].measure(run)
+            measured = judge.measure(run)
             metric_seconds = time.perf_counter() - started
             drawn = _exact_draws_of(cell, metric, measured["rung"], exact_draws, folder)
             record = {
                 **cell.__dict__,
                 "metric": metric,
                 **measured,
-                "dim": law.dim,
+                "dim": ready.law.dim,
                 **dict(zip(("exact_draws", "exact_draws_low", "exact_draws_high", "exact_draws_runs"), drawn)),
                 "oracle_calls": sum(counted.calls.values()),
                 "oracle_rows": sum(counted.rows.values()),
@@ -836,7 +858,7 @@ def sweep_grids(
         names = (cell.target, cell.sampler, cell.schedule)
         if names not in codes:
             codes[names] = _code(*names)
-        return _key(cell, metric, exact_draws, codes[names])
+        return _key(cell, metric, exact_draws, codes[names]) if out is not None else ""
 
     # A cell that has a record was not refused; to ask whether an exact KL exists may cost as much as the KL.
     wanted, left_out = _wanted(
@@ -982,7 +1004,7 @@ def _allowed(cell, metrics, refused, left_out, known):
             raise
         left_out.append({**parse_only, "reason": str(error)[:300]})
         return []
-    plan, allowed = _run_of(cell, law, grid), []
+    plan, allowed = _run_of(cell.sampler, law, grid, cell.start, cell.seed), []
     for metric in metrics:
         try:
             if not known(cell, metric):
@@ -1003,7 +1025,8 @@ def _run(tasks, codes, jobs, out, exact_draws):
     cells = list(tasks)
     work = [(cell, [m for m, _ in tasks[cell]], [k for _, k in tasks[cell]]) for cell in cells]
     if jobs == 1 or (len(work) <= 1 and not isinstance(jobs, Cluster)):
-        done = (_work(item, out, exact_draws) for item in work)
+        prepare = lru_cache(maxsize=1)(_prepared)
+        done = (_work(item, out, exact_draws, prepare) for item in work)
     else:
         groups = [[work[i] for i in group] for group in _groups(cells, 16 if isinstance(jobs, Cluster) else jobs)]
         # the longest first: a long task that begins last would leave the other workers idle
@@ -1032,9 +1055,9 @@ def _but_seed(cell):
     return (cell.target, cell.sampler, cell.schedule, cell.steps, cell.samples, cell.start)
 
 
-def _work(item, out, exact_draws):
+def _work(item, out, exact_draws, prepare):
     cell, names, keys = item
-    fresh = run_cell(cell, names, exact_draws, out)
+    fresh = _records(cell, tuple(names), exact_draws, out, prepare)
     if out is not None:
         _store(out, cell, keys, fresh)
     return cell, names, fresh
@@ -1125,7 +1148,8 @@ def _checked_group(items, codes, out, exact_draws):
                 f"backend: a worker has another {parts} than this process for {'/'.join(names)}; "
                 "install the same versions on every machine"
             )
-    return [_work(item, out, exact_draws) for item in items]
+    prepare = lru_cache(maxsize=1)(_prepared)
+    return [_work(item, out, exact_draws, prepare) for item in items]
 
 
 def _codes_of(items, codes):
