@@ -43,6 +43,20 @@ def roofline(monkeypatch):
     return module
 
 
+@pytest.mark.parametrize("d", [4, 12])
+def test_full_mixtures_near_the_limit_of_one_product(d, put):
+    """eps R^2 / v just below 1e-11: on a GPU by pairs of coordinates, whose logits are not corrected by differences."""
+    rng = np.random.default_rng(0)
+    A = rng.normal(size=(16, d, d))
+    law = GaussianMixture(None, 5 * rng.normal(size=(16, d)), A @ np.swapaxes(A, 1, 2) / d + 0.05 * np.eye(d))
+    q = law.noised(1.0, 0.1)
+    x = q.sample(300, 1)
+    for what in ("log_density", "score", "denoise"):
+        one_by_one = np.concatenate([getattr(q, what)(x[i : i + 1]) for i in range(0, 300, 7)])
+        error = to_numpy(getattr(q, what)(put(x)))[::7] - one_by_one
+        assert np.max(np.abs(error)) <= 2e-11 * np.max(np.abs(one_by_one)), what
+
+
 def exact(p, x, sigma):
     """Conditional means in long double, by differences."""
     h = ((x[:, None].astype(np.longdouble) - p[None].astype(np.longdouble)) ** 2).sum(-1) / 2
