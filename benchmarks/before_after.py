@@ -126,7 +126,7 @@ for _kind in ("isotropic", "diagonal"):
 for _kind, _K in itertools.product(("isotropic", "full"), (10, 128)):
 
     @row(f"{_kind} mixture K {_K}, d 2, n 20,000, sigma .5: denoise, a row", "<= 4 x limit", at_most(4, "limit"),
-         "a row of the limit takes 13 ns; three products and fifteen passes over 2 to 20 numbers of a row take 0.5 to 5 ns each",
+         "a row of the limit takes 13 ns; 3 products and 15 passes over 2 to 20 numbers take .5 to 5 ns each",
          limit=lambda K=_K: _products(20000, K, 2), scale=20000)  # fmt: skip
     def flat(kind=_kind, K=_K):
         _, noised, rng = _mixture(K, 2, kind, 0.5)
