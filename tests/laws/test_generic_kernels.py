@@ -76,6 +76,18 @@ def near_ties(d, sigma, shift):
     return p, 0.5 * (p[i] + p[j]) + gap * (sigma**2 / (gap**2).sum(1) * rng.uniform(-1, 1, 30))[:, None]
 
 
+@pytest.mark.parametrize("d", [2, 9])
+def test_order_of_the_two_nearest_atoms(d, put):
+    """On bisectors, up to rounding of x: differences decide which of two atoms is the nearest one, also for the gap."""
+    p, x = near_ties(d, 1e-8, 100.0)
+    index, _, gap = PointCloud(p)._nearest(put(x), count=2)
+    far = np.sqrt(((x[:, None].astype(np.longdouble) - p[None].astype(np.longdouble)) ** 2).sum(-1))
+    assert np.array_equal(to_numpy(index), far.argmin(axis=1))
+    two = np.sort(far, axis=1)[:, :2]
+    # The numerator rounds by 4 + sqrt d roundings of the product of lengths, of x - p relative to the distance.
+    assert np.abs(to_numpy(gap) - (two[:, 1] - two[:, 0])).max() <= 2 * (4 + math.sqrt(d)) * EPS * two.max()
+
+
 @pytest.mark.parametrize("shift", [0.0, 1000.0])
 @pytest.mark.parametrize("sigma", [1.0, 1e-2, 1e-4])
 @pytest.mark.parametrize("d", [6, 64])

@@ -211,6 +211,25 @@ def test_pairs_closer_than_the_shift_are_formed_again(shift, form):
             assert np.max(np.abs(wrong - exact)) > 20 * 64 * EPS * np.max(np.abs(exact))
 
 
+@pytest.mark.usefixtures("always")
+@pytest.mark.parametrize("d", [3, 10])
+@pytest.mark.parametrize("kind", ["diagonal", "isotropic"])
+def test_unclear_pairs_are_formed_again(kind, d, forms, monkeypatch):
+    """Two clusters of components of width 1e-6: expanded squares would lose 12 digits of the logits."""
+    rng = np.random.default_rng(0)
+    means = np.repeat(rng.normal(size=(2, d)), 3, axis=0) + 1e-6 * rng.normal(size=(6, d))
+    law = GaussianMixture(None, means, 1e-12 * rng.uniform(0.5, 2.0, (6, d) if kind == "diagonal" else 6))
+    q = law.noised(1.0, 1e-6)
+    x = q.sample(40, 1)
+    for what in ("log_density", "score", "denoise"):
+        exact = plain(lambda what=what: getattr(q, what)(x))
+        # Differences are exact to eps |x|; both forms take the same ones.
+        agree(getattr(q, what)(x), exact, 1e-14 if what == "denoise" else 64 * EPS)
+    assert set(forms) == {"Pairs"}
+    monkeypatch.setattr(mixture, "CLEAR", 1.0)
+    assert np.max(np.abs(q.denoise(x) - exact)) > 1e-13
+
+
 def singular_law(seed=1, K=6, d=12, rank=5):
     """Exactly singular covariances B B^T of small integers, means and weights of few bits; pairs share a subspace."""
     rng = np.random.default_rng(seed)
