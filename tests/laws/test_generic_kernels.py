@@ -43,6 +43,20 @@ def roofline(monkeypatch):
     return module
 
 
+@pytest.mark.parametrize("d", [4, 12])
+def test_full_mixtures_near_the_limit_of_one_product(d, put):
+    """eps R^2 / v just below 1e-11: on a GPU by pairs of coordinates, whose logits are not corrected by differences."""
+    rng = np.random.default_rng(0)
+    A = rng.normal(size=(16, d, d))
+    law = GaussianMixture(None, 5 * rng.normal(size=(16, d)), A @ np.swapaxes(A, 1, 2) / d + 0.05 * np.eye(d))
+    q = law.noised(1.0, 0.1)
+    x = q.sample(300, 1)
+    for what in ("log_density", "score", "denoise"):
+        one_by_one = np.concatenate([getattr(q, what)(x[i : i + 1]) for i in range(0, 300, 7)])
+        error = to_numpy(getattr(q, what)(put(x)))[::7] - one_by_one
+        assert np.max(np.abs(error)) <= 2e-11 * np.max(np.abs(one_by_one)), what
+
+
 def exact(p, x, sigma):
     """Conditional means in long double, by differences."""
     h = ((x[:, None].astype(np.longdouble) - p[None].astype(np.longdouble)) ** 2).sum(-1) / 2
@@ -60,6 +74,18 @@ def near_ties(d, sigma, shift):
     j = h.argmin(axis=1)
     gap = p[j] - p[i]
     return p, 0.5 * (p[i] + p[j]) + gap * (sigma**2 / (gap**2).sum(1) * rng.uniform(-1, 1, 30))[:, None]
+
+
+@pytest.mark.parametrize("d", [2, 9])
+def test_order_of_the_two_nearest_atoms(d, put):
+    """On bisectors, up to rounding of x: differences decide which of two atoms is the nearest one, also for the gap."""
+    p, x = near_ties(d, 1e-8, 100.0)
+    index, _, gap = PointCloud(p)._nearest(put(x), count=2)
+    far = np.sqrt(((x[:, None].astype(np.longdouble) - p[None].astype(np.longdouble)) ** 2).sum(-1))
+    assert np.array_equal(to_numpy(index), far.argmin(axis=1))
+    two = np.sort(far, axis=1)[:, :2]
+    # The numerator rounds by 4 + sqrt d roundings of the product of lengths, of x - p relative to the distance.
+    assert np.abs(to_numpy(gap) - (two[:, 1] - two[:, 0])).max() <= 2 * (4 + math.sqrt(d)) * EPS * two.max()
 
 
 @pytest.mark.parametrize("shift", [0.0, 1000.0])

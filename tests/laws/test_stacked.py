@@ -116,6 +116,25 @@ def test_torch_agrees(level):
 
 
 @pytest.mark.usefixtures("always")
+@pytest.mark.parametrize("d", [1, 2, 5])
+@pytest.mark.parametrize("kind", ["full", "singular", "diagonal", "isotropic"])
+def test_few_coordinates_agree_with_differences_and_other_namespaces(kind, d, forms):
+    """Whitened coordinates lose up to 64 eps, a logit twice that times its root: 1e-13 here, and more near a score of 0."""
+    law, n = law_of(kind, d=d), 101
+    for s, t in ((1.0, 0.5), (0.7, 3.0), (0.0, 2.0)):
+        q = law.noised(s, t)
+        x = q.sample(n, 3)
+        for what in ("log_density", "score", "denoise"):
+            fast = getattr(q, what)(x)
+            agree(fast, plain(lambda what=what, q=q, x=x: getattr(q, what)(x)), 1e-12)
+            agree(getattr(q, what)(array_api_strict.asarray(x)), fast, 1e-12)
+    assert set(forms) == {"Few"}
+    # Beyond the reach: diagonal covariances go by products that are corrected, full ones by differences.
+    law.noised(1.0, 1e-3).score(law.sample(n, 0) + 100.0)
+    assert set(forms) == {"Few", "Pairs" if law._stack().Ut is None else None}
+
+
+@pytest.mark.usefixtures("always")
 def test_every_form_is_used(forms):
     law, n = law_of("singular"), 64
     for sigma in (1e-4, 0.3, 30.0):
@@ -190,6 +209,25 @@ def test_pairs_closer_than_the_shift_are_formed_again(shift, form):
                 patch.setattr(mixture, "_NEAR", 0.0)
                 wrong = getattr(q, what)(x)
             assert np.max(np.abs(wrong - exact)) > 20 * 64 * EPS * np.max(np.abs(exact))
+
+
+@pytest.mark.usefixtures("always")
+@pytest.mark.parametrize("d", [3, 10])
+@pytest.mark.parametrize("kind", ["diagonal", "isotropic"])
+def test_unclear_pairs_are_formed_again(kind, d, forms, monkeypatch):
+    """Two clusters of components of width 1e-6: expanded squares would lose 12 digits of the logits."""
+    rng = np.random.default_rng(0)
+    means = np.repeat(rng.normal(size=(2, d)), 3, axis=0) + 1e-6 * rng.normal(size=(6, d))
+    law = GaussianMixture(None, means, 1e-12 * rng.uniform(0.5, 2.0, (6, d) if kind == "diagonal" else 6))
+    q = law.noised(1.0, 1e-6)
+    x = q.sample(40, 1)
+    for what in ("log_density", "score", "denoise"):
+        exact = plain(lambda what=what: getattr(q, what)(x))
+        # Differences are exact to eps |x|; both forms take the same ones.
+        agree(getattr(q, what)(x), exact, 1e-14 if what == "denoise" else 64 * EPS)
+    assert set(forms) == {"Pairs"}
+    monkeypatch.setattr(mixture, "CLEAR", 1.0)
+    assert np.max(np.abs(q.denoise(x) - exact)) > 1e-13
 
 
 def singular_law(seed=1, K=6, d=12, rank=5):

@@ -7,12 +7,17 @@ faster one for few rows or components. With z_k = U_k^T (x - s mu_k) and v_k = s
 `Products` serves the log density, the score and the conditional mean of many rows. With y = x - s c and m_k = mu_k - c, c a
 common shift, the work is in products of matrices with y. P_k = U_k diag(1 / v_k) U_k^T:
 
+few
+    Fewer than `PAIRS_DIM` coordinates: whitened ones w_k = U_k^T (y - s m_k) / sqrt(2 v_k) by one product. The logit is
+    minus the sum of their squares; matrices are summed over the components before they are applied to y. As w_k rounds
+    by eps (|y| + s |m_k|) / sqrt(v_k), the reach is limited to `WITHIN` times the smallest deviation.
 pairs
-    Logits -1/2 y.P_k y + s y.P_k m_k + const are products of the squares of y (full covariances: of all pairs of its
-    coordinates) with a matrix of K columns, and sums over components are products with their weights: no array (b, K, d).
-    The terms cancel: a logit is right to eps (|y|_k + s |m_k|_k)^2 in the norm of P_k. For diagonal covariances, of which
-    pairs (row, component) that carry weight and for which that is too much are done again by differences, and for full
-    ones in few dimensions where it is nowhere too much.
+    Diagonal covariances: logits -1/2 y.P_k y + s y.P_k m_k + const are products with the squares of y and with y, and sums
+    over components are products with their weights: no array (b, K, d). The terms cancel: a logit is right to
+    eps (|y|_k + s |m_k|_k)^2 in the norm of P_k. Pairs (row, component) that carry weight and for which that is too much
+    are done again by differences.
+symmetric
+    Full covariances on a GPU: the same with all pairs of coordinates of y, under the condition of the next two.
 precision
     H_k = P_k y for all k by one product; the quadratic form is y.H_k, the score is sum_k r_k (s P_k m_k - H_k).
 gain
@@ -24,7 +29,7 @@ eigen
     cancels however thin a component is. Two products. The rounding of w_k is that of y and s m_k: pairs with |x - s mu_k|
     below 1/8 of |y| + s |m_k| are done again by differences.
 
-Precision and gain are used where the rounding of a logit, at most eps R^2 / v_min (gain: eps R^2 / t^2) with
+Symmetric, precision and gain are used where the rounding of a logit, at most eps R^2 / v_min (gain: eps R^2 / t^2) with
 R = |y| + s max |m_k|, is below `PRECISE`, and for enough rows to pay for forming P_k or W_k; otherwise eigen.
 """
 
@@ -40,8 +45,10 @@ from ..base import EPS, LOG_2PI
 from .softmax import scratch
 
 # Rounding of a logit up to which the one-product forms are used, and times its weight up to which a pair is not done again.
-PRECISE, CLEAR = 1e-11, 1e-12
-# Dimension from which full covariances are stacked, on the CPU and on a GPU; in fewer, pairs of coordinates are less work.
+PRECISE, CLEAR = 1e-11, 64 * EPS
+# Reach in units of the smallest deviation up to which whitened coordinates, which round by so many eps, are used.
+WITHIN = 64.0
+# Dimension from which full covariances are stacked, on the CPU and on a GPU; in fewer, other products are less work.
 PAIRS_DIM, PAIRS_DIM_GPU = 8, 96
 # Number of components and of coordinates x - s mu_k from which products pay.
 _LEAST_COMPONENTS, _LEAST_PAIRS = 4, 8192
@@ -84,6 +91,29 @@ def _row_most(a):
 def _product(a, b, name="product"):
     """a @ b, which NumPy writes where the next one of that name goes in this thread."""
     return np.matmul(a, b, out=scratch(name, len(a), b.shape[1])) if type(a) is np.ndarray else a @ b
+
+
+def _along(name, rows, y):
+    """An uninitialised array (rows, b) of NumPy, which lies in memory as the columns y (d, b) do."""
+    return scratch(name, rows, y.shape[1]) if y.flags.c_contiguous else scratch(name, y.shape[1], rows).T
+
+
+def _multiply(a, y, name):
+    """a * y for columns y (d, b) and a (d, b) or (1, b), which NumPy writes where the next one of that name goes."""
+    return np.multiply(a, y, out=_along(name, len(y), y)) if type(y) is np.ndarray else a * y
+
+
+def _sums(a, e, y, name):
+    """sum_k e_kb a_k for a (K, f) and e (K, b), as columns (f, b)."""
+    return np.matmul(a.T, e, out=_along(name, a.shape[1], y)) if type(y) is np.ndarray else a.T @ e
+
+
+def _softmax(logits):
+    """(best logit (b,), sum (b,) of the weights relative to it, weights) of logits (K, b), in their place on NumPy."""
+    top = _most(logits, 0)
+    logits -= top
+    e = np.exp(logits, out=logits) if type(logits) is np.ndarray else array_namespace(logits).exp(logits)
+    return top, _total(e, 0), e
 
 
 def _exponentials(logits, top):
@@ -299,6 +329,7 @@ class Stack:
         # Of the smallest component the largest variance, or the typical variance if that is less.
         self.wide = min(float(np.min(np.max(lam, axis=1))), typical)
         self.norm = np.sqrt(np.sum(self.m**2, axis=1))
+        self.reach, self.range = float(np.max(self.norm)), (float(np.min(lam)), float(np.max(lam)))
 
     def back(self, values):
         """U_k values_k for vectors (K, d)."""
@@ -331,26 +362,28 @@ class Level:
             self.s1, self.t1 = float(self.s[0]), float(self.t[0])
             self.v = np.multiply(self.s1**2, self.stack.lam, out=scratch("v", *self.stack.lam.shape))
             self.v += self.t1**2
-            self.least = float(np.min(self.v))
+            self.least, most = (self.s1**2 * lam + self.t1**2 for lam in self.stack.range)
         # The products of matrices with y are normal numbers only within this range.
-        self.plain = self.one and 1e-280 < self.least <= float(np.max(self.v)) < 1e280
+        self.plain = self.one and 1e-280 < self.least <= most < 1e280
 
     def form(self, reach):
         """Class of the form for rows of that ``reach`` (a bound of |y|); None where none is for them."""
         k, gpu = self.stack, on_accelerator(self.x)
-        R = reach + float(np.max(self.s)) * float(np.max(k.norm))
+        R = reach + float(np.max(self.s)) * k.reach
+        few = k.d < PAIRS_DIM and not gpu
+        if few and self.plain and WITHIN**2 * self.least >= R * R:
+            return Few
         if k.Ut is None:
             return Pairs if self.plain and R < 1e120 else None
-        if k.d < PAIRS_DIM and not gpu:
-            # Scores of thin components lose digits within P_k y, which no better logit restores.
-            return Pairs if self.plain and CLEAR * self.least > EPS * R * R else None
+        if few:
+            return None
         room = k.K * k.d**2 <= max(STACK, workspace(self.x))
         precise = self.plain and room and self.n >= _FORMING_ROWS * k.d
         if precise and self.what == "denoise" and not self.by_score:
             if PRECISE * self.t1**2 > EPS * R * R:
-                return Pairs if gpu and k.d <= min(PAIRS_DIM_GPU, k.K) else Gain
+                return Symmetric if gpu and k.d <= min(PAIRS_DIM_GPU, k.K) else Gain
         elif precise and PRECISE * self.least > EPS * R * R:
-            return Pairs if gpu and k.d <= min(PAIRS_DIM_GPU, k.K) else Precision
+            return Symmetric if gpu and k.d <= min(PAIRS_DIM_GPU, k.K) else Precision
         return Eigen if room else None
 
     @property
@@ -362,8 +395,9 @@ class Level:
         """(rows of a block, components of a chunk): one of all components where no array (rows, K, d) is made."""
         k, gpu = self.stack, on_accelerator(self.x)
         if k.Ut is None or k.d < PAIRS_DIM:
-            size = max(k.K, k.d if k.Ut is None else k.d**2)
-            return even(self.n, (workspace(self.x) if gpu else CHUNK // 4) // size), k.K
+            # Of few coordinates all arrays stay in the cache; of many, larger products are the faster ones.
+            size, room = (k.K * k.d, CHUNK // 2) if k.d < PAIRS_DIM else (max(k.K, k.d), CHUNK)
+            return even(self.n, (workspace(self.x) if gpu else room) // size), k.K
         if gpu:
             return even(self.n, workspace(self.x) // (k.K * k.d)), k.K
         rows = even(self.n, ROWS)
@@ -410,7 +444,7 @@ def evaluate(law, what, x, s, t, size):
             return None
 
         # The sums of the form, which keeps what depends on the level alone for the next block.
-        inner = "score" if what == "denoise" and level.by_score and form is not Pairs else what
+        inner = "score" if what == "denoise" and level.by_score and form not in (Few, Pairs, Symmetric) else what
         if form not in made:
             made[form] = form(law, level, inner)
         top, total, sums = made[form](block, count)
@@ -447,9 +481,17 @@ class Block:
         self.reach = math.inf
 
     @cached_property
+    def columns(self):
+        """y as columns (d, b): few coordinates are copied, so that passes over them go along the rows of x."""
+        y = self.y.T
+        return np.ascontiguousarray(y) if type(y) is np.ndarray and len(y) < PAIRS_DIM else y
+
+    @cached_property
     def squares(self):
-        """|y|^2, (b, 1)."""
-        return array_namespace(self.y).vecdot(self.y, self.y, axis=-1)[:, None]
+        """|y|^2, (b,)."""
+        if self.k.d < PAIRS_DIM:
+            return _total(self.columns * self.columns, 0)
+        return array_namespace(self.y).vecdot(self.y, self.y, axis=-1)
 
 
 class _Form:
@@ -467,15 +509,24 @@ class _Form:
         self.prepare()
 
     @cached_property
+    def precision(self):
+        """1 / v, NumPy (K, d) or (K, 1)."""
+        return np.divide(1.0, self.level.v, out=scratch("P", *self.level.v.shape))
+
+    @cached_property
+    def PM(self):
+        """P_k m_k in the eigenbases, NumPy (K, d)."""
+        return np.multiply(self.k.M, self.precision, out=scratch("Pm", *self.k.M.shape))
+
+    @cached_property
     def Pm(self):
         """P_k m_k, NumPy (K, d)."""
-        return self.k.back(np.divide(self.k.M, self.level.v, out=scratch("Pm", *self.k.M.shape)))
+        return self.k.back(self.PM)
 
     @cached_property
     def mPm(self):
         """m_k.P_k m_k, NumPy (K,)."""
-        v = self.level.v
-        return self.k.norm**2 / v[:, 0] if v.shape[1] == 1 else np.vecdot(self.k.M, self.k.M / v)
+        return self.k.norm**2 * self.precision[:, 0] if self.precision.shape[1] == 1 else np.vecdot(self.k.M, self.PM)
 
     def __call__(self, block, count):
         xp, top, total, sums = self.xp, None, None, None
@@ -496,6 +547,8 @@ class _Form:
 
     def matrices(self, values):
         """U_k diag(values_k) U_k^T, (K, d, d)."""
+        if self.k.Ut is None:
+            return self.put(values[:, :, None] * np.eye(self.d))
         return self.xp.matmul(self.p["U"] * self.put(values)[:, None, :], self.p["Ut"])
 
 
@@ -558,7 +611,7 @@ class Eigen(_Form):
         self.rows = y if self.what == "denoise" else xp.concat([y, s * one, 0.0 * one], axis=1)
 
         # Pairs whose difference is formed itself.
-        norm, squares = self.put(k.norm[None, :]), block.squares
+        norm, squares = self.put(k.norm[None, :]), block.squares[:, None]
         apart = squares - 2.0 * (s * xp.matmul(y, self.put(np.ascontiguousarray(k.m.T)))) + (s * norm) ** 2
         self.near = apart < _NEAR * (xp.sqrt(squares) + s * norm) ** 2
         self.some = np.flatnonzero(to_numpy(xp.any(self.near, axis=0))) if bool(xp.any(self.near)) else np.zeros(0, int)
@@ -609,100 +662,62 @@ class Eigen(_Form):
         return xp.reshape(z, (e.shape[0], -1)) @ self.stack[rows, :]
 
 
-class _Diagonal:
-    """Matrices diag(values_k); values (K, d), or (K, 1) for multiples of the identity."""
-
-    def __init__(self, form, values):
-        self.values = form.put(values)
-
-    def quadratic(self, block):
-        """y.P_k y, (b, K)."""
-        if self.values.shape[1] == 1:
-            return _product(block.squares, self.values.T, "quadratic")
-        return _product(block.y * block.y, self.values.T, "quadratic")
-
-    def product(self, e, y):
-        """sum_k e_k P_k y, (b, d)."""
-        return y * _product(e, self.values)
-
-
-class _Symmetric:
-    """Matrices (K, d, d) by pairs of coordinates: those across the halves of the coordinates once."""
-
-    def __init__(self, form, values):
-        xp, P, self.h = form.xp, form.matrices(values), form.d // 2
-        self.first = xp.reshape(P[:, : self.h, :], (form.K, -1))
-        self.second = xp.reshape(P[:, self.h :, self.h :], (form.K, -1))
-
-    def quadratic(self, block):
-        """y.P_k y, (b, K)."""
-        y = block.y
-        xp, n, low, high = array_namespace(y), y.shape[0], y[:, : self.h], y[:, self.h :]
-        twice = xp.concat([low, 2.0 * high], axis=1)
-        first = _product(xp.reshape(low[:, :, None] * twice[:, None, :], (n, -1)), self.first.T, "quadratic")
-        first += _product(xp.reshape(high[:, :, None] * high[:, None, :], (n, -1)), self.second.T)
-        return first
-
-    def product(self, e, y):
-        """sum_k e_k P_k y, (b, d)."""
-        xp, (n, d), h = array_namespace(y), y.shape, self.h
-        first, second = xp.reshape(e @ self.first, (n, h, d)), xp.reshape(e @ self.second, (n, d - h, d - h))
-        low, column = xp.matmul(first, y[:, :, None])[:, :, 0], y[:, :, None]
-        high = xp.matmul(y[:, None, :h], first[:, :, h:])[:, 0, :] + xp.matmul(second, column[:, h:, :])[:, :, 0]
-        return xp.concat([low, high], axis=1)
-
-
 class Pairs(_Form):
-    """Logits and sums by products with P_k, without an array (b, K, d)."""
+    """Logits (K, b) and sums (d, b) by products with the diagonals (K, d), or (K, 1) of multiples of the identity, of P_k.
+
+    Rows of x are columns here: passes over K logits, or over few coordinates of a row, go along the rows of x.
+    """
 
     def prepare(self):
-        kind, v = _Diagonal if self.k.Ut is None else _Symmetric, self.level.v
-        self.P, self.own = kind(self, np.divide(1.0, v, out=scratch("P", *v.shape))), None
+        self.P = self.put(self.precision)
         if self.what == "denoise":
-            own = np.multiply(self.s, self.k.lam, out=scratch("own", *v.shape))
-            own /= v
-            self.own = kind(self, own)
-        self.bias = self.put((self.s**2 * self.mPm)[None, :])
+            own = np.multiply(self.s, self.k.lam, out=scratch("own", *self.k.lam.shape))
+            own *= self.precision
+            self.own = self.put(own)
+        # The score of a thin component is large: logarithm (K, 1) of how much its weight counts for more.
+        thin = np.max(self.precision, axis=1, keepdims=True) if self.what == "score" else np.ones((self.K, 1))
+        self.steep = self.put(0.5 * np.log(thin / np.min(thin)))
+        self.bias = self.put((self.s**2 * self.mPm)[:, None])
         # P_k m_k is ``slope`` times ``factor``: for multiples of the identity without an array (K, d) of this level.
-        alone = self.k.Ut is None and v.shape[1] == 1
-        self.slope, self.factor = (self.k.m, 1.0 / v.T) if alone else (self.Pm, np.ones((1, 1)))
+        alone = self.precision.shape[1] == 1
+        self.slope, self.factor = (self.k.m, self.precision) if alone else (self.Pm, np.ones((1, 1)))
         self.slope, self.factor = self.put(self.slope), self.put(self.factor)
 
     def __call__(self, block, count):
-        xp, y = self.xp, block.y
+        xp, y = self.xp, block.columns
 
         # Logits, and their weights once the unclear ones are done again.
-        squares = self.P.quadratic(block)
+        squared = block.squares[None, :] if self.P.shape[1] == 1 else _multiply(y, y, "squared")
+        squares = _product(self.P, squared, "squares")
         squares *= -0.5
-        logits = _product(y, self.slope.T, "logits")
+        logits = _product(self.slope, y, "logits")
         logits *= self.s * self.factor
         logits += squares
-        logits += block.const - 0.5 * self.bias
+        logits += block.const.T - 0.5 * self.bias
         again = self.again(block, logits, squares)
-        top = _row_most(logits)
-        e = _exponentials(logits, top)
-        total = _row_total(e)
+        top, total, e = _softmax(logits)
 
         # A conditional mean is a convex-like combination in which nothing cancels.
         if self.what == "log_density":
             return top, total, None
         if self.what == "denoise":
-            sums = self.own.product(e, y)
+            sums = _multiply(_sums(self.own, e, y, "means"), y, "products")
             e *= self.t**2 * self.factor
-            sums += _product(e, self.slope)
-            return top, total, sums
+            sums += _sums(self.slope, e, y, "drift")
+            return top, total, sums.T
 
         # The score is large where the terms cancel: pairs that were done again are summed by differences.
-        rest = e if again is None else xp.where(again[0], xp.zeros_like(e), e)
-        sums = self.P.product(rest, -y)
-        sums += _product(rest * (self.s * self.factor), self.slope)
+        rest = e if again is None else xp.where(again[0].T, xp.zeros_like(e), e)
+        sums = _sums(self.slope, rest * (self.s * self.factor), y, "drift")
+        sums -= _multiply(_sums(self.P, rest, y, "means"), y, "products")
+        sums = sums.T
         if again is None:
             return top, total, sums
-        pairs, weights = again[1], e[again[0]]
+        pairs, weights = again[1], e.T[again[0]]
         for a in range(0, weights.shape[0], AGAIN):
             i, k = (index[a : min(a + AGAIN, weights.shape[0])] for index in pairs)
-            z, v = self.differences(block, i, k)
-            z /= v
+            z, P = self.differences(block, i, k)
+            z *= P
             rows = slice(int(i[0]), int(i[-1]) + 1)
             place = xp.arange(rows.start, rows.stop, device=y.device)[:, None] == i[None, :]
             sums[rows, :] -= xp.where(place, weights[None, a : min(a + AGAIN, weights.shape[0])], 0.0 * z[:1, :1]) @ z
@@ -715,32 +730,120 @@ class Pairs(_Form):
         A pair is clear if its rounding, or that times an upper bound of its weight, is at most `CLEAR`.
         """
         xp = self.xp
-        if EPS * (block.reach + self.s * float(np.max(self.k.norm))) ** 2 <= CLEAR * self.level.least:
+        if EPS * (block.reach + self.s * self.k.reach) ** 2 <= CLEAR * self.level.least:
             return None
         delta = EPS * (xp.sqrt(2.0 * xp.abs(squares)) + xp.sqrt(self.bias)) ** 2
         large = delta > CLEAR
-        least = _most(logits - delta, 1)[:, None]
-        weight = logits + delta - least + xp.log(xp.where(large, delta / CLEAR, xp.ones_like(delta)))
-        unclear = large & (weight > 0)
+        least = _most(logits - delta, 0)
+        weight = logits + delta - least + self.steep
+        unclear = large & (weight + xp.log(xp.where(large, delta / CLEAR, xp.ones_like(delta))) > 0)
+        if self.what == "denoise":
+            # The error of a logit moves a mean by that times the weight of the others: none counts beside one alone.
+            worst = xp.max(xp.where(unclear, delta, xp.full_like(delta, CLEAR)), axis=0)
+            unclear &= xp.count_nonzero(weight + xp.log(worst / CLEAR) > 0, axis=0) > 1
         if not bool(xp.any(unclear)):
             return None
+        unclear = unclear.T
+        unclear = np.ascontiguousarray(unclear) if type(unclear) is np.ndarray else unclear
         i, k = xp.nonzero(unclear)
         step, parts = max(1, CHUNK // 8 // self.d), []
         for a in range(0, i.shape[0], step):
             c = slice(a, min(a + step, i.shape[0]))
-            z, v = self.differences(block, i[c], k[c])
-            z *= z
-            z /= v
-            parts.append(_total(z, 1))
+            z, P = self.differences(block, i[c], k[c])
+            parts.append(xp.vecdot(P * z, z, axis=-1))
         exact = parts[0] if len(parts) == 1 else xp.concat(parts)
-        logits[unclear] = xp.take(block.const[0, :], k, axis=0) - 0.5 * exact
+        rows = logits.T
+        rows[unclear] = xp.take(block.const[0, :], k, axis=0) - 0.5 * exact
         return unclear, (i, k)
 
     def differences(self, block, i, k):
-        """(z, v): x_i - s mu_k and variances, (P, d), of pairs of rows i and components k (P,); diagonal covariances."""
+        """(z, P): x_i - s mu_k and 1 / v_k, (P, d), of pairs of rows i and components k (P,); diagonal covariances."""
         xp = self.xp
         z = xp.take(self.p["mu"][:, :, 0], k, axis=0)
         z *= -self.s
         z += xp.take(block.x, i, axis=0)
-        v = self.put(self.level.v)
-        return z, xp.take(v, k, axis=0) if v.shape[0] > 1 else v
+        return z, xp.take(self.P, k, axis=0)
+
+
+class Symmetric(_Form):
+    """Full covariances on a GPU, by products with all pairs of coordinates; those across the two halves of them once."""
+
+    def prepare(self):
+        self.h = self.d // 2
+        self.P = self.halves(self.precision)
+        if self.what == "denoise":
+            self.own = self.halves(self.s * self.k.lam * self.precision)
+        self.bias, self.slope = self.put((self.s**2 * self.mPm)[None, :]), self.put(self.Pm)
+
+    def halves(self, values):
+        """The entries of U_k diag(values_k) U_k^T that count, two matrices of K rows."""
+        xp, P = self.xp, self.matrices(values)
+        return xp.reshape(P[:, : self.h, :], (self.K, -1)), xp.reshape(P[:, self.h :, self.h :], (self.K, -1))
+
+    def start(self, block):
+        pass
+
+    def chunk(self, block, c):
+        xp, y, n = self.xp, block.y, block.y.shape[0]
+        low, high = y[:, : self.h], y[:, self.h :]
+        twice = xp.concat([low, 2.0 * high], axis=1)
+        squares = xp.reshape(low[:, :, None] * twice[:, None, :], (n, -1)) @ self.P[0].T
+        squares += xp.reshape(high[:, :, None] * high[:, None, :], (n, -1)) @ self.P[1].T
+        logits = y @ self.slope.T
+        logits *= self.s
+        logits += block.const - 0.5 * self.bias
+        return None, logits - 0.5 * squares
+
+    def part(self, block, e, z, c):
+        if self.what == "denoise":
+            return self.product(self.own, e, block.y) + (self.t**2 * e) @ self.slope
+        return self.product(self.P, e, -block.y) + (self.s * e) @ self.slope
+
+    def product(self, halves, e, y):
+        """sum_k e_k P_k y, (b, d)."""
+        xp, (n, d), h = self.xp, y.shape, self.h
+        first, second = xp.reshape(e @ halves[0], (n, h, d)), xp.reshape(e @ halves[1], (n, d - h, d - h))
+        low, column = xp.matmul(first, y[:, :, None])[:, :, 0], y[:, :, None]
+        high = xp.matmul(y[:, None, :h], first[:, :, h:])[:, 0, :] + xp.matmul(second, column[:, h:, :])[:, :, 0]
+        return xp.concat([low, high], axis=1)
+
+
+class Few(_Form):
+    """Few coordinates: logits by whitened ones, whose squares only add, and matrices of sums times z = (y, 1).
+
+    Rows of x are columns, as in `Pairs`; w_k = U_k^T (y - s m_k) / sqrt(2 v_k) is a product with z.
+    """
+
+    def prepare(self):
+        # Rows of the whitened coordinates: the first of all components, the second of all components, ...
+        root = np.sqrt(0.5 * self.precision)
+        whole = root[:, :, None] * (np.eye(self.d) if self.k.Ut is None else self.k.Ut)
+        whole = np.concatenate([whole, (-self.s * root * self.k.M)[:, :, None]], axis=2)
+        self.whole = self.put(np.reshape(np.swapaxes(whole, 0, 1), (-1, self.d + 1)))
+
+        # What is summed over the components: (A_k, a_k) z, row by row.
+        if self.what == "denoise":
+            A, a = self.matrices(self.s * self.k.lam * self.precision), self.t**2 * self.Pm
+        else:
+            A, a = self.matrices(-self.precision), self.s * self.Pm
+        self.table = self.xp.reshape(self.xp.concat([A, self.put(a)[:, :, None]], axis=2), (self.K, -1))
+
+    def __call__(self, block, count):
+        xp, K = self.xp, self.K
+        z = xp.concat([block.columns, xp.ones_like(block.columns[:1, :])], axis=0)
+
+        # Logits: sums of squares, in the place of the first of them where the namespace can.
+        w = _product(self.whole, z, "whitened")
+        w *= w
+        squares = w[:K, :]
+        for j in range(1, self.d):
+            squares += w[j * K : (j + 1) * K, :]
+        const = block.const.T
+        logits = np.subtract(const, squares, out=squares) if type(z) is np.ndarray else const - squares
+        top, total, e = _softmax(logits)
+        if self.what == "log_density":
+            return top, total, None
+
+        sums = xp.reshape(_sums(self.table, e, z, "means"), (self.d, self.d + 1, -1))
+        sums *= z
+        return top, total, _total(sums, 1).T

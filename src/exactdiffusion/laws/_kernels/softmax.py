@@ -44,6 +44,8 @@ FACTOR, FACTOR_FULL = 32.0, 8.0
 FEW = 8
 # Largest dimension in which distances are summed over coordinates: on the CPU, and on a device where passes cost more.
 LOW, LOW_DEVICE = 6, 3
+# Best logits above which weights are made without it first: they are normal numbers, and right to as many digits.
+NEAR = -30.0
 # Doubles of one matrix (rows x atoms) of a block: of one that stays in cache, and of the largest one.
 LOW_BLOCK, LARGE_BLOCK = 1 << 19, 6_500_000
 # Clouds up to this many doubles keep centred copies of their atoms.
@@ -294,6 +296,13 @@ class Rows:
         terms = (self.y[:, k : k + 1] - T[k : k + 1, :] for k in range(T.shape[0]))
         return functools.reduce(lambda h, term: h + term, (term * term for term in terms))
 
+    def least(self, top):
+        """(smallest of the best `logits` ``top``, lower bound of all): sums over coordinates, NumPy."""
+        law, best = self.law, float(np.min(top))
+        span = math.sqrt(law.dim) * law._wide * float(np.max(self.r))
+        bound = 0.5 * (math.sqrt(max(0.0, 2 * (law._heaviest - best))) + span) ** 2
+        return best, float(np.min(law._p._host["logw"])) - bound
+
     def error(self, top, weights=True):
         """Bound (b, 1) of the error of the `logits` whose best are ``top`` (b, 1)."""
         law, xp = self.law, array_namespace(self.x)
@@ -327,13 +336,15 @@ class Rows:
 @dataclass(slots=True)
 class Weights:
     """Weights of one block: ``E`` (b, M) relative to the atom ``reference`` (b,), 0 there; their sums ``others`` (b, 1); the
-    bound ``delta`` (b, 1) of the error of their logits; and whether all weights down to the floor count (``full``)."""
+    bound ``delta`` (b, 1) of the error of their logits; whether all weights down to the floor count (``full``); and a factor
+    ``unit``, a number or (b, 1), that ``E`` still lacks."""
 
     E: Array
     reference: Array
     others: Array
     delta: Array
     full: bool
+    unit: Array | float = 1.0
 
     @classmethod
     def of(cls, rows, full, kernel=None):
@@ -343,10 +354,15 @@ class Weights:
             L = rows.logits()
             xp, reference = array_namespace(L), array_namespace(L).argmax(L, axis=-1)
             top = _pick(L, reference)
-            L -= top
-            E = _put(exponentiate(L, full), reference, 0.0)
+            # Two passes over all logits are saved where the best ones are near 0, and where no other is below the floor.
+            least = rows.least(top) if is_numpy(xp) and not full and low(law, x) else (-math.inf, -math.inf)
+            late = least[0] > NEAR
+            if not late:
+                L -= top
+            E = np.exp(L, out=L) if late and least[1] > FLOOR else exponentiate(L, full)
+            E, unit = _put(E, reference, 0.0), np.exp(-top) if late else 1.0
             others = E @ np.ones((law._active, 1)) if is_numpy(xp) else xp.sum(E, axis=-1, keepdims=True)
-            return cls(E, reference, others, rows.error(top), full)
+            return cls(E, reference, others * unit, rows.error(top), full, unit)
 
         E, reference, others = rows.logits(), np.empty(len(x), dtype=np.int64), np.empty((len(x), 1))
         top = kernel.softmax(E, reference, others)
@@ -382,14 +398,23 @@ class Weights:
         cut = TOLERANCE * (self.others if self.full else 1.0) / (M * _bounded(xp.maximum, self.delta, TOLERANCE))
         return xp.where(self.delta <= 0.25, cut, xp.full_like(cut, -1.0))
 
+    def some(self, index):
+        """Those of the rows of an index array, with the unit in ``E``."""
+        xp, whole = array_namespace(self.E), isinstance(self.unit, float)
+        if whole and index.shape[0] == self.E.shape[0]:
+            return self
+        arrays = (self.E, self.reference, self.others, self.delta)
+        E, *rest = (xp.take(a, index, axis=0) for a in arrays)
+        return Weights(E if whole else E * xp.take(self.unit, index, axis=0), *rest, self.full)
+
     def cured(self, rows, index):
         """`Weights` of the rows ``index``, whose atoms that count are recomputed by differences."""
-        law, xp = rows.law, array_namespace(self.E)
-        E, reference = xp.take(self.E, index, axis=0), xp.take(self.reference, index, axis=0)
+        law, xp, some = rows.law, array_namespace(self.E), self.some(index)
+        E, reference = some.E, some.reference
         rows, logw = rows.some(index), law._p("logw", rows.x)
 
         # Atoms below the cut are good as they are; a cut below 0 or no number makes all atoms candidates.
-        candidates = xp.logical_not(xp.take(self.cut(law._active), index, axis=0) >= E)
+        candidates = xp.logical_not(some.cut(law._active) >= E)
 
         # Seen from far away, or after an overflow, the first guess is not the best atom: then once more, relative to that.
         for _ in range(3):
@@ -413,9 +438,18 @@ def weigh(rows, full=False, kernel=None, frame=None):
         w = Weights.of(rows, full, kernel)
         xp = array_namespace(w.E)
         S = sums(law, w.E, frame) if frame else None
+        if S is not None and not isinstance(w.unit, float):
+            S *= w.unit
         good = w.good(rows)
-        if on_accelerator(rows.x) or not bool(xp.all(good)):
+        if on_accelerator(rows.x):
             good = w.good(rows, sums(law, w.E, law._frame) if S is None else S, frame or law._frame)
+        elif not bool(xp.all(good)):
+            # Condition (ii) for the rows that need it.
+            bad = xp.logical_not(good)
+            (index,) = xp.nonzero(bad)
+            part, some = w.some(index), rows.some(index)
+            moment = sums(law, part.E, law._frame) if S is None else xp.take(S, index, axis=0)
+            good = _merge(bad, part.good(some, moment, frame or law._frame), good)
         if bool(xp.all(good)):
             return w, S
 
@@ -500,26 +534,32 @@ def covariances(law, x, w):
 
         # Only atoms that count in some row.
         (keep,) = xp.nonzero(xp.max(E, axis=0) > 0)
-        parts = [
-            (xp.expand_dims(xp.take(E, keep[c], axis=1), axis=1), keep[c])
-            for c in chunks(keep.shape[0], BLOCK_DOUBLES // (4 * d))
-        ]
-        offsets = [xp.expand_dims(gathered(j), axis=0) - best for _, j in parts[:1]]
+        parts = []
+        for c in chunks(keep.shape[0], BLOCK_DOUBLES // (4 * d)):
+            e = E if keep[c].shape[0] == E.shape[1] else xp.take(E, keep[c], axis=1)
+            parts.append((xp.expand_dims(e, axis=1), keep[c]))
 
-        def offset(k, parts=parts, best=best, offsets=offsets):
-            return offsets[0] if k == 0 else xp.expand_dims(gathered(parts[k][1]), axis=0) - best
+        def offset(index, best=best):
+            """(b, d, m) coordinates of some atoms relative to the best; NumPy: in the place of the ones before."""
+            p, b, m = gathered(index), best.shape[0], index.shape[0]
+            if not is_numpy(xp):
+                return xp.expand_dims(p, axis=0) - best
+            room = scratch("offsets", b, d, m) if d <= LOW else np.swapaxes(scratch("offsets", b, m, d), 1, 2)
+            return np.subtract(p, best, out=room)
 
-        mean = xp.zeros_like(best)
-        for k, (e, _) in enumerate(parts):
-            mean = mean + xp.matmul(offset(k), xp.matrix_transpose(e)) / total
+        mean, D = xp.zeros_like(best), best
+        for e, index in parts:
+            D = offset(index)
+            mean += xp.matmul(D, xp.matrix_transpose(e)) / total
 
         # The reference atom itself lies at minus the mean offset.
         cov = xp.matmul(mean, xp.matrix_transpose(mean))
-        for k, (e, _) in enumerate(parts):
+        for e, index in parts:
             # Roots of the weights on both sides: one array, and half of a product.
-            D = offset(k) - mean
-            D *= xp.sqrt(e)
-            cov = cov + xp.matmul(D, xp.matrix_transpose(D))
+            D = offset(index) if len(parts) > 1 else D
+            D -= mean
+            D *= np.sqrt(e, out=e) if is_numpy(xp) else xp.sqrt(e)
+            cov += xp.matmul(D, xp.matrix_transpose(D))
         out.append(cov / total)
     return out[0] if len(out) == 1 else xp.concat(out, axis=0)
 
@@ -556,10 +596,13 @@ def nearest(law, x, s, count=1):
                 second = xp.argmax(L, axis=-1)
                 top = _pick(L, second)
                 L = _put(L, index, xp.reshape(best, (-1,)))
-            candidates = xp.logical_not(top - 2 * block.error(top, weights=False) > L)
+            error = block.error(top, weights=False)
+            candidates = xp.logical_not(top - 2 * error > L)
 
-            # Differences decide where there are more of them than asked for.
-            tied = xp.count_nonzero(candidates, axis=-1) > 1
+            # Differences decide where there are more of them than asked for, or two whose order rounding may turn.
+            tied = xp.count_nonzero(candidates, axis=-1) > 1 + two
+            if two:
+                tied |= xp.reshape(xp.logical_not(best - 2 * error > top), (-1,))
             if bool(xp.any(tied)):
                 (i,) = xp.nonzero(tied)
                 exact = block.some(i).exact(xp.take(candidates, i, axis=0), xp.take(index, i, axis=0))
