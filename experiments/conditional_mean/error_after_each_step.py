@@ -13,9 +13,9 @@ SUMMARY = "conditional-mean paper, Fig. 3: error after each step, T = 300, rando
 CAPTION = (
     "The state of the chain approaches the least error while its conditional mean leaves it: the chain starts at the "
     "CME and every step adds to the excess. Left, as Fig. 3 (left) of arXiv 2403.02957: normalised mean squared error "
-    "(NMSE) of the state over the one of the conditional mean given the observation (CME), T = 300 steps, random "
-    "mixture. Right: excess of the conditional mean given the state over the least mean squared error, with two "
-    "standard errors; at 20 dB the chain starts 0.2 dB off its level."
+    "(NMSE) of the state, divided by the NMSE of the conditional mean given the observation (CME), T = 300 steps, "
+    "random mixture. Right: excess of the conditional mean given the state over the least mean squared error, with "
+    "two standard errors; at 20 dB the chain starts 0.2 dB off its level."
 )
 PAPER = ("2403.02957", "3", "present")
 PARAMETERS = {

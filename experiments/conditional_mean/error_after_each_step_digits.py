@@ -12,7 +12,7 @@ CAPTION = (
     "On a mixture fitted to images, too, the conditional mean leaves the least error step by step, most at low SNR: "
     "at −10 dB it ends 20 per cent above it, and the state, after coming within 10 per cent, follows it back up. The "
     "figure stands in for Fig. 3 (right) of arXiv 2403.02957 (MNIST, 128 components): 8 x 8 digits, 32 components, T "
-    "= 300, 4000 observations. Left: normalised mean squared error (NMSE) of the state over the one of the "
+    "= 300, 4000 observations. Left: normalised mean squared error (NMSE) of the state, divided by the NMSE of the "
     "conditional mean given the observation (CME). Right: excess of the conditional mean given the state over the "
     "least mean squared error, with two standard errors; at the start only the miss of the level is left of it; at 20 "
     "dB the chain starts 0.2 dB off its level, which sets its excess."

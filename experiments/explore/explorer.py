@@ -8,9 +8,9 @@ from exactdiffusion.studies.figures import Spot
 
 SUMMARY = "a sweep as `exactdiffusion plot` draws it: W2 and distance to the support on the dino, four samplers"
 CAPTION = (
-    "Up to ten steps gradient estimation is nearest to the dino in W2, and at 80 steps none of the four samplers is "
-    "told from exact draws; Euler-Maruyama stays furthest from the support. The picture is what exactdiffusion plot "
-    "makes of a small sweep, with the findings as titles: medians of 6 seeds with bands that bound them, and the "
+    "Up to ten steps gradient estimation is nearest to the dino in W2, and at 80 steps none of the four samplers can "
+    "be told from exact draws; Euler-Maruyama stays furthest from the support. The picture is what exactdiffusion "
+    "plot makes of a small sweep, with the findings as titles: medians of 6 seeds with bands that bound them, and the "
     "score of exact draws. Left, dotted: the distance to the support, a lower bound on W2 to every law on it. Right: "
     "DDIM's a-posteriori upper bound on this distance is above the diameter of the data at every number of steps and "
     "is not drawn."

@@ -19,10 +19,11 @@ from exactdiffusion.studies.figures import Spot, curve_style, exact_draws_band, 
 SUMMARY = "number of steps versus W2 on the dino for eight samplers, with what exact draws score and intervals"
 CAPTION = (
     "At five denoiser calls gradient estimation has little more than half the error of the next best sampler; at N = "
-    "80 all eight score what exact draws do, and more steps are not seen. Drawn is every sampler that asks for "
-    "denoisers alone, at its default parameters, on the dino with exact denoisers: VP linear schedule, 1000 samples, "
-    "mean of 8 seeds with 95 % intervals. Grey is the score of exact draws of the target, mean and central 90 %. Heun "
-    "takes 2N − 1 calls. The share of exact draws within the grey band is known to within 2 per cent."
+    "80 all eight score what exact draws do, so that W2 of samples cannot show what more steps gain. Drawn is every "
+    "sampler that asks for denoisers alone, at its default parameters, on the dino with exact denoisers: VP linear "
+    "schedule, 1000 samples, mean of 8 seeds with 95 % intervals. Grey is the score of exact draws of the target, "
+    "mean and central 90 %. Heun takes 2N − 1 calls. The share of exact draws within the grey band is known to within "
+    "2 per cent."
 )
 PAPER = ("", "", "own")
 # The sweep is the file beside this one: ``exactdiffusion sweep experiments/explore/steps_versus_w2.toml`` runs it alone.

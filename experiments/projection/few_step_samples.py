@@ -14,8 +14,8 @@ CAPTION = (
     "= 2) and Heun stop at ten times that distance or more, as their grey images show. The figure stands in for Fig. "
     "4 of arXiv 2306.04848 (Stable Diffusion) and its tables of FID: 8 x 8 digits, exact denoiser, log-linear "
     "schedule from 40 to .01, 200 samples. The left panel shows samples at five calls from the same starts, the right "
-    "one the rms distance to the nearest digit, mean and range of 6 seeds. W2 to all digits (table) is that of exact "
-    "draws from ten calls on."
+    "one the rms distance to the nearest digit, mean and range of 6 seeds. From ten calls on W2 to all digits (table) "
+    "is what exact draws score."
 )
 PAPER = ("2306.04848", "4", "stand-in")
 PARAMETERS = {

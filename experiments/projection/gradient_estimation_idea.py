@@ -11,7 +11,7 @@ from exactdiffusion.studies.figures import INK, Spot, curve_style, legend_below,
 
 SUMMARY = "gradient estimation: extrapolating two noise predictions towards the true direction (Permenter & Yuan, Fig. 3)"
 CAPTION = (
-    "Extrapolating the two last noise predictions points nearly at the projection: with γ = 2 the error is a third of "
+    "Extrapolating the last two noise predictions points nearly at the projection: with γ = 2 the error is a third of "
     "that of DDIM (γ = 1). The picture is that of Fig. 3 of arXiv 2306.04848, computed with the exact denoiser of "
     "points on an arc K: the prediction at the earlier, noisier state leans towards the mean of the data, the next "
     "one less so, and the line through both carries on towards the true direction √n ∇d. One instance is drawn; the "

@@ -14,9 +14,8 @@ CAPTION = (
     "Theorem 4.2 of arXiv 2306.04848 bounds the distance that N DDIM steps leave, and both bounds are attained: by "
     "denoisers that always stop short of the projection, and by ones that always pass it. The schedule is log-linear "
     "with the largest admissible step β*(N) (Theorem 4.3). Lines are bounds of d(x_0)/d(x_N); dashed are their limits "
-    "(Theorem 4.4), below which no number of steps can guarantee. Marks are digits, the geometric mean of the "
-    "extremes of all trajectories, every error of relative size η (at most η for random errors). η = .3, ν = 4 is in "
-    "the table."
+    "(Theorem 4.4): no number of steps guarantees less. Marks are digits, the geometric mean of the extremes of all "
+    "trajectories, every error of relative size η (at most η for random errors). η = .3, ν = 4 is in the table."
 )
 PAPER = ("2306.04848", "", "own")
 PARAMETERS = {

@@ -20,13 +20,13 @@ from exactdiffusion.studies.figures import Spot, curve_style, legend_below, pane
 SUMMARY = "learned denoisers of the digits (kernel ridge, neighbours, perceptron): predicted noise, eta, guarantees"
 CAPTION = (
     "Learned denoisers of the digits learn no small noise: below σ = .09 they remove less than a tenth of it or add "
-    "to it, their relative error η tends to 1, and the distance to the data stalls up to a hundred times above that "
-    "of the ideal denoiser; the bound from the measured errors says so. The left panel shows the error of the "
-    "predicted noise at x_0 + σ ε, 1 for the prediction 0; the curve of the neighbours leaves the frame and ends at "
-    "35. The right panel shows d(x_0)/d(x_N), with d the distance to the digits, as median and range of the "
-    "trajectories, measured (filled) and guaranteed a posteriori (open); below it stands the share of trajectories on "
-    "which (H1) η < 1 of arXiv 2306.04848 and (H2) an admissible schedule hold. Size and cosine of the predictions, "
-    "the other plots of the appendix of arXiv 2306.04848, are in the table."
+    "to it, their relative error η tends to 1, and the distance to the data stalls about a hundred times above the "
+    "distance that the ideal denoiser leaves (for the neighbours 35 times); the bound from the measured errors says "
+    "so. The left panel shows the error of the predicted noise at x_0 + σ ε, 1 for the prediction 0; the curve of the "
+    "neighbours leaves the frame and ends at 35. The right panel shows d(x_0)/d(x_N), with d the distance to the "
+    "digits, as median and range of the trajectories, measured (filled) and guaranteed a posteriori (open); below it "
+    "stands the share of trajectories on which (H1) η < 1 of arXiv 2306.04848 and (H2) an admissible schedule hold. "
+    "Size and cosine of the predictions, the other plots of the appendix of arXiv 2306.04848, are in the table."
 )
 PAPER = ("2306.04848", "appendix", "stand-in")
 PARAMETERS = {

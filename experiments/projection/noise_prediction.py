@@ -11,12 +11,13 @@ from exactdiffusion.studies.figures import Spot, curve_style, legend_below, pane
 
 SUMMARY = "size of the predicted noise along DDIM-100 and its error versus time, ideal denoiser (P. & Y., appendix)"
 CAPTION = (
-    "The noise that the ideal denoiser predicts has the size √n that the theory wants, within 2.3 per cent in 3072 "
-    "dimensions and 20 in 64, and its error is far below that of the best linear denoiser once the noise is small. "
-    "These are the plots of the appendix of arXiv 2306.04848 that need no network, on digits (n = 64) and colour "
-    "patches of photographs (n = 3072). Left: along 100 DDIM steps, mean and 5 to 95 % of the trajectories. Right: at "
-    "x_0 + σ ε, root mean square = √(MMSE/(nσ²)) with the least mean squared error MMSE; dashed: best linear "
-    "denoiser, exact from the covariance. The curves leave the axis where the error falls below 10⁻³."
+    "The noise that the ideal denoiser predicts has the size √n that the theory wants, on nine trajectories in ten "
+    "within 2.3 per cent in 3072 dimensions and within 20 in 64, and its error is far below that of the best linear "
+    "denoiser once the noise is small. These are the plots of the appendix of arXiv 2306.04848 that need no network, "
+    "on digits (n = 64) and colour patches of photographs (n = 3072). Left: along 100 DDIM steps, mean and 5 to 95 % "
+    "of the trajectories. Right: at x_0 + σ ε, root mean square = √(MMSE/(nσ²)) with the least mean squared error "
+    "MMSE; dashed: best linear denoiser, exact from the covariance. The curves leave the axis where the error falls "
+    "below 10⁻³."
 )
 PAPER = ("2306.04848", "appendix", "stand-in")
 PARAMETERS = {

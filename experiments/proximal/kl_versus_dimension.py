@@ -17,7 +17,7 @@ CAPTION = (
     "isotropic scale mixtures ½ N(0, v₁ I) + ½ N(0, v₂ I), with the exact law of the radius, T = 4, N = 64, exact "
     "start. Left: v = .8 (1 ∓ .9/√d); dotted: the product N(0, .8 I), where Euler-Maruyama and backward agree. Right: "
     "v = .5 and 1.5; the curvature grows with d, and at d = 64 the proximal map of a step has several values: no law "
-    "of the proximal outputs is claimed there, while the one of Euler-Maruyama has a smaller KL/d."
+    "of the proximal outputs is claimed there, while the law of Euler-Maruyama has a smaller KL/d."
 )
 PAPER = ("2507.08956", "", "own")
 PARAMETERS = {

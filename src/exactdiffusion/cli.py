@@ -683,6 +683,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"exactdiffusion {args.command}: {_with_help(args, str(error))}", file=sys.stderr)
         return 2
+    except OSError as error:  # a folder that cannot be written, a name that is too long, a full disk
+        if args.traceback:
+            raise
+        print(f"exactdiffusion {args.command}: {error}", file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

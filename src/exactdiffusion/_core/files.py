@@ -94,7 +94,7 @@ def read_table(path: StrPath) -> list[Row]:
     [{'steps': 5, 'w2': 0.25}, {'steps': 10, 'w2': None}]
     """
     try:
-        return parse_table(Path(path).read_text(encoding="utf-8"))
+        return parse_table(Path(path).read_text(encoding="utf-8-sig"))  # spreadsheets write a byte order mark
     except (UnicodeDecodeError, csv.Error, ValueError) as error:
         raise ValueError(f"{path}: not a table of this package ({error})") from None
 

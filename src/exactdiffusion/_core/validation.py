@@ -43,7 +43,7 @@ def fail(name: str, value: Any, expected: str) -> NoReturn:
         ...
     ValueError: n: got -1; expected an integer >= 0
     """
-    text = repr(value)
+    text = " ".join(repr(value).split())  # an array is printed on several lines
     if len(text) > 120:
         text = text[:117] + "..."
     raise ValueError(f"{name}: got {text}; expected {expected}")
@@ -185,7 +185,8 @@ def integer(name: str, value: Any, *, low: int | None = None, high: int | None =
     >>> integer("n", 3, low=1)
     3
     """
-    expected = "an integer" + (f" >= {low}" if low is not None else "") + (f" <= {high}" if high is not None else "")
+    expected = "an integer" + (f" >= {low}" if low is not None else "")
+    expected += (" and" if low is not None and high is not None else "") + (f" <= {high}" if high is not None else "")
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (numbers.Integral, np.integer)):
         fail(name, value, expected)
     number = int(value)

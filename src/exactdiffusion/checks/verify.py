@@ -240,7 +240,7 @@ def _own(name, root):
     if name.endswith(".py"):
         looks_like_path = os.sep in name or "/" in name
         if path.is_file():
-            if not re.search(r"^STATEMENT\b", path.read_text(encoding="utf-8"), re.MULTILINE):
+            if not re.search(r"^STATEMENT\b", path.read_text(encoding="utf-8", errors="replace"), re.MULTILINE):
                 expectation = "a theory file, which sets STATEMENT; `exactdiffusion new theorem NAME` writes one"
                 raise ValueError(f"names: got {name!r}; expected {expectation}")
             _compiled(name, path)
@@ -255,7 +255,11 @@ def _own(name, root):
         return []
 
     # the theory files in it
-    files = [f.resolve() for f in sorted(folder.rglob("*.py")) if re.search(r"^STATEMENT\b", f.read_text("utf-8"), re.M)]
+    files = [
+        f.resolve()
+        for f in sorted(folder.rglob("*.py"))
+        if re.search(r"^STATEMENT\b", f.read_text("utf-8", "replace"), re.M)
+    ]
     for file in files:
         _compiled(name, file)
     if not files:

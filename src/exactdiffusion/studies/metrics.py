@@ -1091,7 +1091,7 @@ def _coupled(run):
         from .. import samplers
 
         noise = path.increments(run.grid)
-        samples = samplers.final(run.function(run.oracle, run.grid, run.first, noise=noise, **run.parameters))
+        samples = samplers.final(run.function(run.oracle, run.grid, run.first.copy(), noise=noise, **run.parameters))
 
     # the distances at each start, with their interval
     squares = np.sum((samples - fine) ** 2, axis=1)

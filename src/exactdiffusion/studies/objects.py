@@ -340,7 +340,10 @@ def law_from(value: Any) -> Any:
         return value
     if callable(value):
         return law_from(value())
-    return PointCloud(value)
+    try:
+        return PointCloud(value)
+    except ValueError as error:
+        raise ValueError(f"target: {error}; a law, or a function that returns one, is a target too") from None
 
 
 def _fixed_grid(grid, N):

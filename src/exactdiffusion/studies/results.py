@@ -334,13 +334,18 @@ def load(folder: StrPath) -> Results:
     if absent:
         fail("dir", str(folder), f"a results.csv of a sweep; the column {absent[0]} is missing")
     times = _times(folder / "timings.csv")
-    whole = []
+    whole: list[Row] = []
+    seen: dict[tuple, int] = {}
     for number, row in enumerate(rows):
         for name, kinds in _KINDS.items():
             _number(folder, path.name, number, name, row.get(name), kinds, empty=name in _OPTIONAL)
         # A name made of digits reads as a number; the key columns of text stay text.
         row = {**row, **{name: str(row[name]) for name in ("target", "sampler", "schedule", "start", "metric")}}
-        row["seconds"] = times.get(tuple(row[name] for name in _KEY))
+        key = tuple(row[name] for name in _KEY)
+        if key in seen:
+            fail("dir", str(folder), f"each cell and metric once in results.csv; row {number} repeats row {seen[key]}")
+        seen[key] = number
+        row["seconds"] = times.get(key)
         whole.append({name: row.get(name) for name in COLUMNS})
     return Results(folder, whole, _provenance(folder))
 

@@ -201,7 +201,22 @@ def grid_of(text: str, steps: int) -> Any:
     >>> grid_of("log_linear", 4).N
     4
     """
-    return _call("schedule", text, steps)
+    from ..schedules import Grid
+
+    grid = _call("schedule", text, steps)
+    if not isinstance(grid, Grid):
+        fail(
+            "schedule",
+            text,
+            f"a function of N that returns a Grid, exactdiffusion.Grid(scale, sigma); it returned {type(grid).__name__}",
+        )
+    if steps != grid.N:
+        fail(
+            "schedule",
+            text,
+            f"a function of N that returns N steps, N + 1 levels; for N = {steps} it returned {grid.N} steps",
+        )
+    return grid
 
 
 def states(
@@ -268,9 +283,27 @@ def _runner(sampler):
         more = {"noise": Noise(seed)} if random else {}
         if calls is not None and info is not None and info.oracle == "prox":
             more["calls"] = calls
-        return function(law, grid, x, **{**parameters, **more})
+        running = function(law, grid, x, **{**parameters, **more})
+        return running if info is not None else _whole_run(sampler, running, grid.N + 1, x.shape)
 
     return run
+
+
+def _whole_run(sampler, running, count, shape):
+    """The states of a user's sampler: ``count`` arrays of the start's shape, or a ValueError that says what it yields."""
+    if not isinstance(running, Iterator):
+        fail("sampler", sampler, f"a generator: `yield x` at every level of the grid; it returned {type(running).__name__}")
+    return _checked_states(sampler, running, count, shape)
+
+
+def _checked_states(sampler, running, count, shape):
+    number = 0
+    for number, state in enumerate(running, 1):
+        if np.shape(state) != shape:
+            fail("sampler", sampler, f"states of shape {shape}, that of x; state {number} has shape {np.shape(state)}")
+        yield np.array(state)  # a copy: a sampler that changes x in place would change the states that it yielded before
+    if number != count:
+        fail("sampler", sampler, f"{count} states, one at every level of the grid, the start included; it yielded {number}")
 
 
 def _is_random(info, function):
@@ -518,7 +551,7 @@ def _records(cell, metrics, exact_draws, folder, prepare):
         seconds = time.perf_counter() - started
 
         if not np.all(np.isfinite(samples)):
-            raise FloatingPointError(f"{cell}: the sampler left the finite numbers")
+            raise ValueError(f"{cell}: the last state of the sampler is not finite; expected finite numbers at every level")
         run = replace(ready.plan, seed=cell.seed, first=first, samples=samples, path=path)
 
         # one record per metric

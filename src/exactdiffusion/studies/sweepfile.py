@@ -108,7 +108,7 @@ def read(path: StrPath, *, own: bool = False) -> SweepFile:
     if path.stat().st_size > MOST_BYTES:
         fail("file", str(path), f"at most {MOST_BYTES} bytes")
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # editors of Windows write a byte order mark
     except (ValueError, RecursionError) as error:
         raise ValueError(f"file: {path} is not TOML ({error})") from None
     try:

@@ -298,9 +298,10 @@ class _Remembering:
         # numbers, one row for each row of x, all of them finite
         no_mask("fn (its result)", out)
         try:
-            out = np.asarray(out, dtype=np.float64)
+            out = np.asarray(real_array("fn", out, finite=False))
         except (TypeError, ValueError):
-            raise ValueError(f"fn: {self.name} {at} returned {type(out).__name__}; expected an array of numbers") from None
+            kind = getattr(out, "dtype", type(out).__name__)
+            raise ValueError(f"fn: {self.name} {at} returned {kind}; expected an array of real numbers") from None
         if out.shape != x.shape:
             raise ValueError(f"fn: {self.name} {at} returned shape {out.shape}; expected {x.shape}, that of x")
         bad = ~np.isfinite(out)

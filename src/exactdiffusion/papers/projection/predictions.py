@@ -134,7 +134,7 @@ class Convention:
             if self.predicts == "x0":
                 return given if isinstance(given, np.ndarray) or not hasattr(given, "shape") else to_numpy(given)
             no_mask("fn (its result)", given)
-            out = np.asarray(to_numpy(given) if hasattr(given, "shape") else given, dtype=np.float64)
+            out = real_array("its result", to_numpy(given) if hasattr(given, "shape") else given, finite=False)
             column = np.asarray(sigma, dtype=np.float64).reshape(-1, 1) if np.ndim(sigma) else sigma
             return _from_prediction(self.predicts, self.index, x, column, out) if out.shape == x.shape else out
 
