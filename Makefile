@@ -9,8 +9,8 @@ ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMEXPR
 .PHONY: help install demo test quality test-deep deep-fuzz deep-rest figures figures-check studies docs lint portability bench clean
 
 help:
-	@echo 'make install        set up .venv (about 1 GB, half a minute with a fast network); every target does so by itself'
-	@echo 'make demo           three figures and the headline theorems, into demo/ (a minute)'
+	@echo 'make install        set up .venv (1.2 GB, half a minute with a fast network); every target does so by itself'
+	@echo 'make demo           three figures and the headline theorems, into demo/ (some two minutes)'
 	@echo 'make test           tests/ without tests/quality, and theory/ (some 5 minutes on two cores)'
 	@echo 'make quality        the quick part of tests/quality: planted errors, hostile input, packaging (2 minutes of processor time)'
 	@echo 'make test-deep      both with every long variant, planted error and mutant (under an hour on two cores)'
