@@ -215,7 +215,7 @@ def compute(parameters, progress):
 
     def judged(target, settings):
         report = conform(target, steps=parameters["steps"], **settings)
-        if report.code == 0 and report.unread:  # the verdict says that more steps are needed
+        if report.code == 0 and all(v.number != v.number for v in report.of("order")):  # not read: more steps are needed
             report = conform(target, steps=[*parameters["steps"], *parameters["more_steps"]], **settings)
         return report
 

@@ -68,15 +68,15 @@ def two_step(weight, drift=1.0):
 
 
 def test_mean_step_by_hand():
-    """Two steps, 4 to 2 and 2 to 1: a half of the level each; a target of deviation 2 has 1/5, 1/2, 4/5 behind it."""
+    """Two steps, 4 to 2 and 2 to 1, both of length 2/3; a target of deviation 2 has 1/5, 1/2, 4/5 behind it."""
     levels = {2: np.array([4.0, 2.0, 1.0])}
     found = measure(on(levels.__getitem__, midpoint(1.0), 2), 2)
     wide = np.flatnonzero(DEVIATIONS == 1.0)[0]
     behind = 1 / (1 + np.array([16.0, 4.0, 1.0]))
     for order in (1.0, 2.0, 3.0):
-        by_hand = (np.diff(behind) @ np.full(2, 0.5**order)) ** (1 / order)
+        by_hand = (np.diff(behind) @ np.full(2, (2 / 3) ** order)) ** (1 / order)
         assert found.mean_step(order)[wide] == pytest.approx(by_hand, rel=1e-12)
-        late = ((behind[2] - behind[1]) * 0.5**order) ** (1 / order)
+        late = ((behind[2] - behind[1]) * (2 / 3) ** order) ** (1 / order)
         assert found.mean_step(order, exact=1)[wide] == pytest.approx(late, rel=1e-12)
     assert found.mean_step(1.0)[0] == 0.0
 
@@ -89,7 +89,7 @@ def test_mean_step_falls_as_1_over_n_where_every_step_does():
 @pytest.mark.parametrize(
     ("levels", "right", "slip", "order", "kind"),
     [
-        (trailing, midpoint(1.0), midpoint(0.8), 2, "order"),
+        (trailing, midpoint(1.0), midpoint(0.5), 2, "order"),
         (trailing, two_step(0.5), two_step(0.5, drift=0.95), 2, "limit"),
         (beta, two_step(0.5), two_step(0.5, drift=0.95), 2, "limit"),
     ],

@@ -116,9 +116,10 @@ class Measurement:
         """Mean length of the steps up to the judged state, as each target sees them, shape (d,).
 
         A target of deviation s is seen at noise ratios near s: of the way from pure noise, ``u = s^2 / (s^2 + sigma^2)`` is
-        behind it at ratio sigma. A step that takes the share h off the noise ratio changes u by du, and a method of order p
-        makes an error of the size ``du h^p`` there. Hence the mean ``(sum du h^p)^(1/p)``. It falls like 1 / N where every
-        step does, and stays where the steps near s stay, whatever N is.
+        behind it at ratio sigma. A step of length ``h = 2 (sigma - sigma') / (sigma + sigma')`` changes u by du, and a
+        method of order p makes an error of the size ``du h^p`` there. Hence the mean ``(sum du h^p)^(1/p)``. It falls like
+        1 / N where every step does, and stays where the steps near s stay, whatever N is. The length is the step in log
+        sigma up to its third power, and is 2 where a run begins with pure noise.
 
         Parameters
         ----------
@@ -133,7 +134,8 @@ class Measurement:
         ratios, s = known[known > 0][exact:, np.newaxis], self.target.deviation
         with np.errstate(invalid="ignore", over="ignore"):
             behind = np.diff(s**2 / (s**2 + ratios**2), axis=0)
-            lengths = 1.0 - ratios[1:] / ratios[:-1]
+            left = ratios[1:] / ratios[:-1]
+            lengths = 2.0 * (1.0 - left) / (1.0 + left)
             return np.nansum(np.maximum(behind, 0.0) * np.maximum(lengths, 0.0) ** order, axis=0) ** (1.0 / order)
 
     @property

@@ -926,7 +926,8 @@ def _limit(found, good, read, report, where):
 
     # a point and a very wide target show whether the state has the level that the run gives it
     for j, word in ((0, "one point"), (len(DEVIATIONS) - 1, f"deviation {DEVIATIONS[-1]:g}")):
-        last, order = read.errors[-3:, j], order_of(read.local[:, j])
+        column = read.errors[:, [j]]
+        last, order = column[-3:, 0], order_of(local_orders(read.steps, column, np.zeros_like(column))[:, 0])
         seen = j == 0 or 5 * first < DEVIATIONS[-1]  # wide against the first level
         if good[j] and seen and last[-1] > OFF_LEVEL and order is not None and order.below(0.5):
             tail = ", ".join(f"{e:.3g}" for e in last)
@@ -1032,7 +1033,12 @@ def _float32(subject, found, report):
     worst, error, bad = 0.0, 0.0, []
     good = _good(found) & (DEVIATIONS <= 1.0)
     for m in (found[0], found[1], found[-1]):
-        plain = measure(subject, m.steps, precision="float32", widen=False, repeat=False)
+        try:
+            plain = measure(subject, m.steps, precision="float32", widen=False, repeat=False)
+        except Exception as error:
+            text = f"float32 raises {type(error).__name__} at N = {m.steps}, float64 does not: {str(error)[:100]}"
+            report.add("precision", "differs", np.inf, text, "a run as in float64")
+            return
         if not plain.coefficients.finite.all():
             bad.append(m.steps)
             continue

@@ -14,7 +14,7 @@ def error_and_step(steps, deviation=0.2, **grid):
         x = scheduler.step(sigma / (sigma**2 + deviation**2) * x, t, x).prev_sample  # exact noise prediction
     levels = scheduler.sigmas.double().unique().flip(0)[:-1]
     spread = (levels**2 + deviation**2) ** 0.5
-    behind, lengths = (deviation / spread).square().diff(), 1 - levels[1:] / levels[:-1]
+    behind, lengths = (deviation / spread).square().diff(), 2 * (levels[:-1] - levels[1:]) / (levels[:-1] + levels[1:])
     return abs(x * spread[0] / spread[-1] - 1).item(), (behind * lengths**2).sum().sqrt().item()
 
 
