@@ -163,6 +163,8 @@ def cause_of(row):
         return "float32 rounding at sigma = 20291, enlarged by the second stage; leaving out the first level removes it"
     if "DDIM" in target and differs == "grid" and "set_alpha_to_one=False" in settings and "steps_offset" not in settings:
         return "timestep 0 and the end have one level, and the last step has length zero; steps_offset=1 removes it"
+    if differs == "grid" and "rescale_betas_zero_snr=True" in settings:
+        return "2^-24 stands for the last alpha_bar, 0, and is larger than the ones before it; 2^-28 restores falling levels"
     ends_twice = "final_sigmas_type=sigma_min" in settings or "DEIS" in target or "SASolver" in target
     if "grid" in differs and ends_twice:
         return "the last level stands twice: the grid ends at sigma_min, and sigma_min is appended; final level 0 removes it"
@@ -171,6 +173,7 @@ def cause_of(row):
 
 def row_of(target, settings, report):
     """One row of the table."""
+    plain = "float32 moves the output"  # of the verdicts on precision, the one that has a number
     number = {kind: report.of(kind)[0].number if report.of(kind) else float("nan") for kind in ("order", "limit", "end")}
     row = {
         "target": target,
@@ -182,7 +185,7 @@ def row_of(target, settings, report):
         "declared": "" if report.declared is None else report.declared,
         "limit": float(f"{number['limit']:.3g}"),
         "end": float(f"{number['end']:.3g}"),
-        "float32": float(f"{next((v.number for v in report.of('precision') if 'float32' in v.text), float('nan')):.2g}"),
+        "float32": float(f"{next((v.number for v in report.of('precision') if plain in v.text), float('nan')):.2g}"),
         "mismatch": float(f"{next((v.number for v in report.of('level') if v.status == 'note'), 0.0):.3g}"),
         "nearest": report.resembles,
         "distance": float(f"{report.matches[0].distance:.1e}") if report.matches else float("nan"),
@@ -212,7 +215,7 @@ def compute(parameters, progress):
 
     def judged(target, settings):
         report = conform(target, steps=parameters["steps"], **settings)
-        if report.code == 0 and report.unread:  # the verdict says that more steps are needed
+        if report.code == 0 and all(v.number != v.number for v in report.of("order")):  # not read: more steps are needed
             report = conform(target, steps=[*parameters["steps"], *parameters["more_steps"]], **settings)
         return report
 

@@ -118,3 +118,20 @@ def test_ancestral_level_that_cancels():
     down, _, right, _ = script.first_down(20)
     assert abs(down / right - 1) > 0.05
     assert script.first_down(160)[0] == pytest.approx(script.first_down(160)[2], rel=2e-3)
+
+
+def test_first_level_below_the_second_one():
+    script = _script("zero_snr_level", "diffusers")
+    first, second = script.first_levels(320)
+    assert first < second
+    first, second = script.first_levels(320, 2**-28)
+    assert first > second
+
+
+def test_order_in_the_mean_step():
+    """No finding: the order is below 1 in the number of steps and 2 in their mean length, as where every step gets finer."""
+    script = _script("order_in_the_mean_step", "diffusers")
+    for grid in ({}, {"use_exponential_sigmas": True}):
+        error, length = script.ratios(160, **grid)
+        assert (math.log2(error) < 1) == (not grid)
+        assert math.log(error) / math.log(length) == pytest.approx(2.0, abs=0.3)

@@ -48,7 +48,8 @@ def local_orders(steps: np.ndarray, errors: np.ndarray, floor: np.ndarray) -> np
 
     Parameters
     ----------
-    steps : ndarray, shape (k,)
+    steps : ndarray, shape (k,) or (k, d)
+        Numbers of steps, or reciprocal lengths of a step.
     errors, floor : ndarray, shape (k, d)
 
     Returns
@@ -61,8 +62,9 @@ def local_orders(steps: np.ndarray, errors: np.ndarray, floor: np.ndarray) -> np
     >>> print(local_orders(np.array([10.0, 20.0, 40.0]), errors, np.full((3, 1), 1e-14)).ravel().round(12))
     [ 2. nan]
     """
+    steps = steps if steps.ndim == 2 else steps[:, np.newaxis]
     with np.errstate(divide="ignore", invalid="ignore"):
-        orders = np.log(errors[:-1] / errors[1:]) / np.log(steps[1:] / steps[:-1])[:, np.newaxis]
+        orders = np.log(errors[:-1] / errors[1:]) / np.log(steps[1:] / steps[:-1])
     return np.where((errors[1:] > floor[1:]) & (errors[:-1] > floor[:-1]), orders, np.nan)
 
 

@@ -16,7 +16,8 @@ from .catalogue import Match, nearest
 from .measurement import DEVIATIONS, STEPS, call_rows, measure, target
 from .orders import ABOVE_FLOOR, Order, local_orders, order_of
 from .subject import Subject, Unjudgeable
-from .two_modes import two_mode_error
+from .two_modes import TwoModesWorld, two_mode_error
+from .widening import widened_subject
 from .world import World
 
 __all__ = ["AGREES", "CANNOT", "DIFFERS", "Report", "Verdict", "judge"]
@@ -30,6 +31,9 @@ SHORT = 0.4
 MODES_FLOOR = 1e-12
 #: a limit is missed when the error stays above this and falls with a local order below 1/2
 MISSED = 1e-3
+#: an order is read where the steps near a target get finer at least as fast as N to this power: at a fourth, an error that
+#: falls with the declared order and one that falls with one order less are apart by 19 % at each doubling of N
+FINER = 0.25
 #: a start fits its first level within this: libraries start at 1 where the first level has 0.999
 NEAR = 5e-3
 #: a state is off its level where a point or a very wide target keeps an error above this
@@ -42,6 +46,10 @@ ROUNDED = 1e-4
 #: not fall with the square of the share: (8 STRETCH)^2 = 6e-7 for a smooth sampler on levels over a factor e^8, and about
 #: 1e-3 at every share where weights are in float16
 STRETCH, COARSE = 1e-4, 2e-5
+#: rounding beyond that of float64 by far: some hundred operations leave 1e-13, tables in float32 1e-8
+GRAIN = 1e-11
+#: share by which a grid is stretched to see this rounding: a smooth second difference is (8 FINEST)^2 = 6e-13
+FINEST = 1e-7
 #: coefficients equal those of an entry of the catalogue: float64 rounding of some hundred operations
 EQUAL = 1e-8
 
@@ -150,6 +158,14 @@ class Report:
         """The declared order could not be read off."""
         return self.declared is not None and all(v.status == "note" for v in self.of("order"))
 
+    def _agreed(self):
+        """What agrees: everything that was judged, or, where no order was read, limit and coefficients by name."""
+        if any(v.status == "agrees" for v in self.of("order")):
+            return "agrees"
+        agreed = {v.kind for v in self.verdicts if v.status == "agrees"}
+        names = [name for kind, name in (("limit", "limit"), ("resembles", "coefficients")) if kind in agreed]
+        return f"agrees in {' and '.join(names)}" + ("" if self.declared is not None else "; no order is declared")
+
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         return {
@@ -164,10 +180,10 @@ class Report:
 
     def table(self) -> str:
         """The verdicts as text, one a line."""
-        words = {AGREES: "agrees", DIFFERS: "differs", CANNOT: "cannot be judged"}
+        words = {AGREES: self._agreed(), DIFFERS: "differs", CANNOT: "cannot be judged"}
         tail = f" ({self.family})" if self.family else ""
         if not tail and self.unread and all(v.status != "cannot" for v in self.verdicts):
-            tail = f" (its order {self.declared:g} was not read{self.further and f'; {self.further}'})"
+            tail = f"; its order {self.declared:g} was not read{self.further and f' ({self.further})'}"
         lines = [f"{self.name}: {words[self.code]}{tail}"]
         for v in self.verdicts:
             lines.append(f"  {v.kind:<10}{v.status:<9}{v.text}" + (f"; right: {v.right}" if v.right else ""))
@@ -226,6 +242,7 @@ def judge(subject: Subject, steps: Sequence[int] = STEPS, precisions: Sequence[s
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         try:
+            subject = _widened(subject, steps, report)
             found = _runs(subject, steps, report)
             if found:
                 _affine(found, report)
@@ -237,7 +254,7 @@ def judge(subject: Subject, steps: Sequence[int] = STEPS, precisions: Sequence[s
                         _float32(subject, found, report)
                     _kept(subject, found[0], report)
                     if found[0].coefficients.noise.shape[1] == 0:
-                        _modes(subject, [m.steps for m in found], report)
+                        _modes(subject, [m.steps for m in found], report, found)
         except Unjudgeable as error:
             report.add("affine", "cannot", np.nan, str(error))
             _modes(subject, steps, report)
@@ -295,6 +312,32 @@ def _runs(subject, steps, report):
     return found
 
 
+def _widened(subject, steps, report):
+    """The sampler with its float32 tables widened where its adapter did not do it, which is seen by a law that moves."""
+    wide = widened_subject(subject)
+    if wide is subject:
+        return subject
+    for n in steps:
+        try:
+            # repeated, so that a state that is kept between runs is not taken for a rounding
+            plain, other = measure(subject, n), measure(wide, n, repeat=False)
+        except Exception:
+            continue  # a sampler may refuse few steps, which the runs report
+        at, good = plain.judged, plain.coefficients.affine & other.coefficients.affine
+        size = np.hypot(other.mean[at], other.deviation[at])
+        gap = np.hypot(plain.mean[at] - other.mean[at], plain.deviation[at] - other.deviation[at]) / size
+        worst = float(np.nanmax(np.where(good & (size > 0), gap, 0.0)))
+        if not worst > GRAIN:
+            return subject
+        text = (
+            f"tables in float32 that the adapter does not widen move the law by {worst:.1g} (N = {n}), and would hide slips "
+            "below that; verdicts on the method are made with them widened"
+        )
+        report.add("precision", "note", worst, text)
+        return wide
+    return subject
+
+
 def _affine(found, report):
     """Which directions are affine at all step counts; Unjudgeable where fewer than three are."""
     masks = np.array([m.coefficients.affine for m in found])
@@ -330,6 +373,7 @@ def _numbers(subject, found, report):
     if subject.scalable:
         _scale(subject, found, report)
         _smooth(subject, found[1], report)
+    _grain(subject, found, good, report)
     _noise(found, good, report)
     _order(subject, found, good, report)
     for other in subject.others:
@@ -530,12 +574,7 @@ def _scale(subject, found, report):
 
 def _smooth(subject, m, report):
     """Second difference of the output deviation in the grid's log sigma: coarse where a number is kept in few digits."""
-    good = m.coefficients.affine & (DEVIATIONS > 0)
-    size = np.where(m.deviation[-1] > 0, m.deviation[-1], 1.0)
-    bends = []
-    for part in (10 * STRETCH, STRETCH):
-        one, two = (measure(subject, m.steps, stretch=k * part, repeat=False).deviation[-1] for k in (1, 2))
-        bends.append(float(np.max(np.where(good, np.abs(m.deviation[-1] - 2 * one + two) / size, 0.0))))
+    bends = [_bend(subject, m, part) for part in (10 * STRETCH, STRETCH)]
 
     # a smooth second difference falls a hundredfold
     if bends[1] > COARSE and bends[1] > 0.1 * bends[0]:
@@ -543,6 +582,35 @@ def _smooth(subject, m, report):
         report.add("precision", "differs", bends[1], f"{text}, in float64", "a smooth change")
     else:
         report.add("precision", "agrees", bends[1], "the output law changes smoothly with the grid, in float64")
+
+
+def _bend(subject, m, part):
+    """Largest second difference of the output deviation as the grid is stretched by ``part``, relative to the deviation."""
+    good = m.coefficients.affine & (DEVIATIONS > 0)
+    size = np.where(m.deviation[-1] > 0, m.deviation[-1], 1.0)
+    one, two = (measure(subject, m.steps, stretch=k * part, repeat=False).deviation[-1] for k in (1, 2))
+    return float(np.max(np.where(good, np.abs(m.deviation[-1] - 2 * one + two) / size, 0.0)))
+
+
+def _grain(subject, found, good, report):
+    """Rounding that is left in runs in float64: a note with its size, since slips below it are not seen.
+
+    It shows where a grid that comes from outside is stretched by next to nothing, and in the law of a point, which most
+    methods keep but for rounding. A method that does not keep it has a larger error at few steps, which falls as 1 / N.
+    """
+    grain, where = 0.0, ""
+    if subject.scalable:
+        grain, where = _bend(subject, found[1], FINEST), f"as the grid is stretched by {FINEST:g}"
+    point = [float(m.error[0]) for m in found]
+    stays = point[-1] * found[-1].steps > point[0] * found[0].steps
+    if good[0] and min(point) > GRAIN and grain < max(point) < ROUNDED and stays:
+        grain, where = max(point), "in the law of a point"
+    if grain > GRAIN:
+        text = (
+            f"in float64 a rounding of {grain:.1g} is left, {where}: a slip that moves the law by less is not seen "
+            "(tables in float32? the adapter may make them float64)"
+        )
+        report.add("precision", "note", grain, text)
 
 
 # -------------------------------------------------------------------------------------------------------- the method
@@ -653,6 +721,8 @@ class _Errors:
         Last local order of each chosen direction that has one.
     used : int
         Largest step count whose largest error is above the rounding floor.
+    coarse : ndarray
+        Target deviations that do not decide because the steps near them get no finer.
     """
 
     steps: np.ndarray
@@ -663,51 +733,71 @@ class _Errors:
     each: dict[float, Order]
     last: list[float]
     used: int
+    coarse: np.ndarray
 
     def low(self, order):
         """Directions whose order is below this; not those below 1/2, whose error hardly falls and is not yet asymptotic."""
         return {s: o for s, o in self.each.items() if o.below(order) and o.reaches(0.5)}
 
-    def short(self, order, exact=False):
+    def short(self, order, started=False):
         """The order is below this: in the norm and on half of the directions that can be read.
 
-        A first step of low order shows on wide targets only. From exact first states half of all directions are enough where
-        the norm is not read. One direction alone is no evidence: its error may be about to change its sign.
+        A first step of low order shows on wide targets only. Where there is none (``started``), half of all directions are
+        enough if the norm is not read. One direction alone is no evidence: its error may be about to change its sign.
         """
         low = len(self.low(order))
         if self.norm is not None and self.norm.below(order):
             return 2 * low >= len(self.each) > 0
-        return exact and 2 * low >= self.chosen.sum() and not (self.norm is not None and self.norm.reaches(order))
+        return started and 2 * low >= self.chosen.sum() and not (self.norm is not None and self.norm.reaches(order))
 
 
-def _errors(found, good):
-    """The errors of these measurements, on directions where the start-up steps of a multistep method carry no weight."""
+def _errors(found, good, order=None, exact=0):
+    """The errors of these measurements, on directions where the start-up steps of a multistep method carry no weight.
+
+    Orders are read against the mean step that a target sees, which is 1 / N up to a factor on most grids: some have a few
+    steps that get no finer.
+    """
     steps = np.array([m.steps for m in found], dtype=float)
     errors = np.array([m.error for m in found])
     eps = np.finfo(np.float64).eps
     floor = ABOVE_FLOOR * 50 * eps * np.sqrt(steps)[:, np.newaxis] * np.ones(errors.shape[1])
     first = min(m.ratios[0] for m in found)
 
-    # directions: affine, small against the first level, not small against the last one
+    # reciprocal mean steps; a point sees none, and N stands for them
+    fine = 1.0 / np.array([m.mean_step(order or 1.0, exact) for m in found])
+    fine = np.where(np.isfinite(fine).all(axis=0), fine, steps[:, np.newaxis])
+
+    # directions: affine, small against the first level, not small against the last one, and steps that get finer
     last = max(m.ratios[m.judged] if m.ratios[m.judged] > 0 else m.last_ratio for m in found[-2:])
     chosen = good & (DEVIATIONS > 0) & (first / 40 >= DEVIATIONS) & (last <= DEVIATIONS)
     if not chosen.any():
         chosen = good & (DEVIATIONS > 0) & (DEVIATIONS <= 1.0)
+    finer = _finer(fine, steps)
+    coarse = DEVIATIONS[chosen & ~finer[-1]]
+    if (chosen & finer[-1]).any():
+        chosen &= finer[-1]
 
-    # every direction, and the largest error
-    local = local_orders(steps, errors, floor)
+    # every direction, and the largest error, which the largest mean step goes with
+    local = np.where(finer, local_orders(fine, errors, floor), np.nan)
     columns = {float(DEVIATIONS[j]): local[np.isfinite(local[:, j]), j] for j in np.flatnonzero(chosen)}
     each = {s: order for s, column in columns.items() if (order := order_of(column)) is not None}
     largest = np.max(np.where(chosen, errors, 0.0), axis=1)
-    whole = local_orders(steps, largest[:, np.newaxis], floor[:, :1])[:, 0]
+    least = np.min(np.where(chosen, fine, np.inf), axis=1)[:, np.newaxis]
+    whole = np.where(_finer(least, steps), local_orders(least, largest[:, np.newaxis], floor[:, :1]), np.nan)[:, 0]
     above = steps[largest > floor[:, 0]]
     ends = [float(column[-1]) for column in columns.values() if len(column)]
-    return _Errors(steps, errors, local, chosen, order_of(whole), each, ends, int(above[-1]) if len(above) else 0)
+    used = int(above[-1]) if len(above) else 0
+    return _Errors(steps, errors, local, chosen, order_of(whole), each, ends, used, coarse)
+
+
+def _finer(fine, steps):
+    """Whether reciprocal mean steps grow from one number of steps to the next as N^FINER at least, shape (k - 1, d)."""
+    return np.log(fine[1:] / fine[:-1]) >= FINER * np.log(steps[1:] / steps[:-1])[:, np.newaxis]
 
 
 def _order(subject, found, good, report, where=""):
     """Limit and order."""
-    read = _errors(found, good)
+    read = _errors(found, good, subject.order)
     if not _limit(found, good, read, report, where):
         return
 
@@ -721,12 +811,15 @@ def _order(subject, found, good, report, where=""):
     shown = f"order {_written(read.norm)} (target deviations {tested[0]:g} to {tested[-1]:g}, N up to {read.used})"
     if exact is not None:
         shown += f", {_written(exact.norm)} from exact first states"
+    if len(read.coarse):
+        shown += f", the steps near deviations {', '.join(f'{s:g}' for s in read.coarse)} get no finer"
     shown += where
 
-    # exact first states decide where there are any
+    # exact first states decide where there are any; a method with two model calls a step has no first steps of lower order
     decides = read if exact is None else exact
+    started = exact is not None or all(len(m.calls) > m.steps + 1 for m in found)
     need = -np.inf if subject.order is None else subject.order - SHORT
-    if decides.short(need, exact is not None):
+    if decides.short(need, started):
         number, text = decides.norm.value if decides.norm is not None else np.nan, shown
         if decides.norm is None or not decides.norm.below(need):
             # single targets say it: the one with the narrowest bounds is named
@@ -790,7 +883,7 @@ def _exact_start(subject, found, good):
         again = [measure(subject, m.steps, exact=count, repeat=False) for m in found if m.steps > 2 * count]
     except (ValueError, RuntimeError):
         return None
-    return _errors(again, good & _good(again)) if len(again) >= 3 else None
+    return _errors(again, good & _good(again), subject.order, count) if len(again) >= 3 else None
 
 
 def _replaced(subject, count):
@@ -833,7 +926,8 @@ def _limit(found, good, read, report, where):
 
     # a point and a very wide target show whether the state has the level that the run gives it
     for j, word in ((0, "one point"), (len(DEVIATIONS) - 1, f"deviation {DEVIATIONS[-1]:g}")):
-        last, order = read.errors[-3:, j], order_of(read.local[:, j])
+        column = read.errors[:, [j]]
+        last, order = column[-3:, 0], order_of(local_orders(read.steps, column, np.zeros_like(column))[:, 0])
         seen = j == 0 or 5 * first < DEVIATIONS[-1]  # wide against the first level
         if good[j] and seen and last[-1] > OFF_LEVEL and order is not None and order.below(0.5):
             tail = ", ".join(f"{e:.3g}" for e in last)
@@ -845,15 +939,21 @@ def _limit(found, good, read, report, where):
     return True
 
 
-def _modes(subject, steps, report):
-    """A deterministic sampler on two modes, which needs no coefficients: its order there, as a note where it is lower."""
+def _modes(subject, steps, report, found=()):
+    """A deterministic sampler on two modes, which needs no coefficients: its order there, as a note where it is lower.
+
+    Where there are measurements, the order is taken in the mean step that targets of the modes' deviations and distance see.
+    """
     try:
         errors = np.array([[two_mode_error(subject, n)] for n in steps])
     except Exception as error:
         report.add("modes", "note", np.nan, f"two modes were not judged: {type(error).__name__}: {str(error)[:100]}")
         return
-    local = local_orders(np.array(steps, dtype=float), errors, np.full((len(steps), 1), ABOVE_FLOOR * MODES_FLOOR))
-    order = order_of(local)
+    fine = np.array(steps, dtype=float)
+    if found:
+        seen = np.isin(DEVIATIONS, (TwoModesWorld.SPREAD, TwoModesWorld.MODE))
+        fine = 1.0 / np.array([np.max(m.mean_step(subject.order or 1.0)[seen]) for m in found])
+    order = order_of(local_orders(fine, errors, np.full((len(steps), 1), ABOVE_FLOOR * MODES_FLOOR)))
     text = f"on two modes, coupled to the exact flow: relative error {errors[-1, 0]:.3g} at N = {steps[-1]}"
     if order is None:
         report.add("modes", "note", errors[-1, 0], f"{text}, order not settled")
@@ -890,7 +990,7 @@ def _resembles(subject, found, good, report):
     if best.distance > EQUAL:
         text = f"nearest: {best.entry.name} (distance {best.distance:.2g}, N = {m.steps})"
         if best.entry.slip and best.distance <= ROUNDED:
-            text += "; float32 tables? world.widened in the adapter decides whether this slip is its own"
+            text += "; tables in float32? float64 ones in the adapter decide whether this slip is its own"
         report.add("resembles", "note", best.distance, text)
         return
     text = f"the coefficients of {best.entry.name} (distance {best.distance:.1e}, N = {m.steps})"
@@ -933,7 +1033,12 @@ def _float32(subject, found, report):
     worst, error, bad = 0.0, 0.0, []
     good = _good(found) & (DEVIATIONS <= 1.0)
     for m in (found[0], found[1], found[-1]):
-        plain = measure(subject, m.steps, precision="float32", widen=False, repeat=False)
+        try:
+            plain = measure(subject, m.steps, precision="float32", widen=False, repeat=False)
+        except Exception as error:
+            text = f"float32 raises {type(error).__name__} at N = {m.steps}, float64 does not: {str(error)[:100]}"
+            report.add("precision", "differs", np.inf, text, "a run as in float64")
+            return
         if not plain.coefficients.finite.all():
             bad.append(m.steps)
             continue

@@ -10,71 +10,18 @@ import numpy as np
 from ..functions import known_settings
 from ..subject import Subject, Unjudgeable
 from ..world import World
+from . import declared
 
 __all__ = ["FAMILIES", "subject"]
 
 #: parameters of a step that the adapter fills
 GIVEN = ("self", "model_output", "timestep", "sample", "return_dict")
 
-#: class -> (family, declared order; None: none declared)
-FAMILIES = {
-    **dict.fromkeys(["DDIMScheduler", "DDIMParallelScheduler", "CogVideoXDDIMScheduler"], ("table", 1)),
-    **dict.fromkeys(["DDPMScheduler", "DDPMParallelScheduler"], ("table", 1)),
-    "PNDMScheduler": ("table", None),
-    "EulerDiscreteScheduler": ("sigma", 1),
-    "EulerAncestralDiscreteScheduler": ("sigma", 1),
-    "HeunDiscreteScheduler": ("sigma", 2),
-    "KDPM2DiscreteScheduler": ("sigma", 2),
-    "KDPM2AncestralDiscreteScheduler": ("sigma", 1),
-    "LMSDiscreteScheduler": ("sigma", 4),
-    "DPMSolverSDEScheduler": ("sigma", 1),
-    "DPMSolverMultistepScheduler": ("vp", None),
-    "DPMSolverSinglestepScheduler": ("vp", None),
-    "DEISMultistepScheduler": ("vp", None),
-    "UniPCMultistepScheduler": ("vp", None),
-    "SASolverScheduler": ("vp", 1),
-    "FlowMatchEulerDiscreteScheduler": ("flow", 1),
-    "FlowMatchHeunDiscreteScheduler": ("flow", 2),
-    "FlowMapEulerDiscreteScheduler": ("flow", 1),
-    "LTXEulerAncestralRFScheduler": ("flow", 1),
-    "MiniMaxH3Scheduler": ("flow", 1),
-    "EDMEulerScheduler": ("edm", 1),
-    "EDMDPMSolverMultistepScheduler": ("edm", None),
-    "CosineDPMSolverMultistepScheduler": ("edm", None),
-    "IPNDMScheduler": ("angle", None),
-}
+#: class -> family, and the declared order where it is not the scheduler's `solver_order`
+FAMILIES = declared("diffusers")["families"]
 
 #: class -> why it cannot be judged by an exact denoiser of a Gaussian
-REFUSED = {
-    **dict.fromkeys(
-        [
-            "AmusedScheduler",
-            "BlockRefinementScheduler",
-            "DiscreteDDIMScheduler",
-            "EntropyBoundScheduler",
-            "VQDiffusionScheduler",
-        ],
-        "its states are tokens, not numbers",
-    ),
-    **dict.fromkeys(
-        ["CMStochasticIterativeScheduler", "LCMScheduler", "TCDScheduler", "FlowMatchLCMScheduler", "SCMScheduler"],
-        "its model is a consistency map, and no law of its output is declared for a denoiser",
-    ),
-    **dict.fromkeys(
-        ["HeliosDMDScheduler", "PiflowScheduler"], "its model is a distilled map, and no law of its output is declared"
-    ),
-    **dict.fromkeys(
-        ["DDIMInverseScheduler", "DPMSolverMultistepInverseScheduler"], "it runs from clean to noisy, and has no output law"
-    ),
-    "HeliosScheduler": "its stages change the resolution of the image",
-    "RePaintScheduler": "its target is conditioned on a known part of the image",
-    "RFD4ProteinaScheduler": "its target is tempered, and its law is not declared",
-    "CogVideoXDPMScheduler": "its step takes the previous prediction and the previous timestep from the pipeline",
-    "DDPMWuerstchenScheduler": "its timesteps are ratios of a table that it keeps to itself",
-    "UnCLIPScheduler": "its step takes the previous timestep from the pipeline",
-    "ScoreSdeVeScheduler": "the step of its corrector depends on norms over the batch",
-    "KarrasVeScheduler": "it has no set_timesteps any more",
-}
+REFUSED = declared("diffusers")["refused"]
 
 
 def _ratio_level(sigma, flow=False):
@@ -182,7 +129,7 @@ def subject(name: str, **settings: Any) -> Subject:
         raise Unjudgeable(f"{name}: no adapter; one of {', '.join(FAMILIES)}")
     if settings.get("thresholding"):
         raise Unjudgeable(f"{name}: its threshold is a quantile over the whole sample, which is not affine")
-    family, order = FAMILIES[name]
+    family, *order = FAMILIES[name]
     kind = getattr(library, name)
     steps_own = [f"step_{key}" for key in inspect.signature(kind.step).parameters if key not in GIVEN]
     known_settings(name, kind.__init__, settings, (), steps_own)
@@ -215,13 +162,11 @@ def subject(name: str, **settings: Any) -> Subject:
         probe = kind(**settings)
     except (NotImplementedError, TypeError, ValueError) as error:
         raise Unjudgeable(f"{name} refuses {settings}: {str(error)[:120]}") from None
-    declared = probe.config.get("solver_order") if order is None else order  # None: the library declares no order
-    if "sde" in str(probe.config.get("algorithm_type", "")):
-        declared = 1
+    order = 1 if "sde" in str(probe.config.get("algorithm_type", "")) else [*order, probe.config.get("solver_order")][0]
     return Subject(
         name=f"diffusers:{name}",
         make=make,
-        order=declared,
+        order=order,
         library="torch",
         max_steps=int(probe.config.get("num_train_timesteps", 1000)),
     )

@@ -4,6 +4,7 @@ from typing import Any
 
 from ..functions import known_settings, on_grids
 from ..subject import Subject, Unjudgeable
+from . import declared
 from ._stubs import module_without_init
 
 __all__ = ["ORDERS", "subject"]
@@ -12,20 +13,7 @@ ABSENT = ("torchvision", "torchvision.transforms", "torchdiffeq", "PIL", "PIL.Im
 GIVEN = ("model", "x", "sigmas", "sigma_min", "sigma_max", "n", "extra_args", "callback", "disable", "noise_sampler")
 
 #: function -> declared order of the law, and the order of the deterministic method that eta = 0 leaves
-ORDERS = {
-    "sample_euler": (1, 1),
-    "sample_euler_ancestral": (1, 1),
-    "sample_heun": (2, 2),
-    "sample_dpm_2": (2, 2),
-    "sample_dpm_2_ancestral": (1, 2),
-    "sample_lms": (4, 4),
-    "sample_dpm_fast": (None, None),
-    "sample_dpmpp_2s_ancestral": (1, 2),
-    "sample_dpmpp_sde": (1, 2),
-    "sample_dpmpp_2m": (2, 2),
-    "sample_dpmpp_2m_sde": (1, 2),
-    "sample_dpmpp_3m_sde": (1, 3),
-}
+ORDERS = declared("k_diffusion")["orders"]
 
 
 def subject(name: str, *, grid: str = "karras", **settings: Any) -> Subject:
@@ -56,5 +44,5 @@ def subject(name: str, *, grid: str = "karras", **settings: Any) -> Subject:
         where = (world.array(sigmas),) if by_level else (sigmas[-1], sigmas[0], len(sigmas) - 1)
         return function(world.model, x, *where, callback=seen, disable=True, **settings)
 
-    order = settings.get("order", ORDERS[name][settings.get("eta") == 0])
+    order = settings.get("order", (ORDERS[name] or [None, None])[settings.get("eta") == 0])
     return on_grids(f"k_diffusion:{name}", run, grid, by_level=by_level, order=order)

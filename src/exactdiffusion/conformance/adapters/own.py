@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,32 +16,17 @@ from ..world import World
 __all__ = ["subject"]
 
 
-class _Level:
-    """A noised target: what ``law.noised(scale, sigma)`` answers."""
-
-    def __init__(self, world, scale, sigma):
-        self.world, self.scale, self.sigma = world, scale, sigma
-
-    def denoise(self, x):
-        return self.world.model(x, self.sigma, self.scale)
-
-
-class _Law:
+def _law(world):
     """The target as a law of this package."""
 
-    def __init__(self, world):
-        self.world, self.dim = world, len(world.target.mean)
+    def noised(scale, sigma):
+        return SimpleNamespace(denoise=lambda x: world.model(x, sigma, scale))
 
-    def noised(self, scale, sigma):
-        return _Level(self.world, scale, sigma)
+    return SimpleNamespace(noised=noised, dim=len(world.target.mean))
 
 
-class _Noise:
-    def __init__(self, world):
-        self.world = world
-
-    def normal(self, step, n, d, start=0, like=None):
-        return self.world.normal(like)
+def _noise(world):
+    return SimpleNamespace(normal=lambda step, n, d, start=0, like=None: world.normal(like))
 
 
 def subject(sampler: str | Callable, *, order: float | None = None, **params: Any) -> Subject:
@@ -95,8 +81,8 @@ def subject(sampler: str | Callable, *, order: float | None = None, **params: An
         def drive(world, steps):
             levels = grid(steps, world.unit)
             x = world.start(levels.scale[0], levels.sigma[0])
-            extra = {"noise": _Noise(world)} if stochastic else {}
-            for i, state in enumerate(function(_Law(world), levels, x, **params, **extra)):
+            extra = {"noise": _noise(world)} if stochastic else {}
+            for i, state in enumerate(function(_law(world), levels, x, **params, **extra)):
                 if i > 0:
                     world.state(state, levels.scale[i], levels.sigma[i])
 
