@@ -732,17 +732,22 @@ class Pairs(_Form):
         xp = self.xp
         if EPS * (block.reach + self.s * self.k.reach) ** 2 <= CLEAR * self.level.least:
             return None
+
+        # Pairs whose rounding times an upper bound of their weight is too much.
         delta = EPS * (xp.sqrt(2.0 * xp.abs(squares)) + xp.sqrt(self.bias)) ** 2
         large = delta > CLEAR
         least = _most(logits - delta, 0)
         weight = logits + delta - least + self.steep
         unclear = large & (weight + xp.log(xp.where(large, delta / CLEAR, xp.ones_like(delta))) > 0)
+
+        # The error of a logit moves a mean by that times the weight of the others, so that one alone is right as it is.
         if self.what == "denoise":
-            # The error of a logit moves a mean by that times the weight of the others: none counts beside one alone.
             worst = xp.max(xp.where(unclear, delta, xp.full_like(delta, CLEAR)), axis=0)
             unclear &= xp.count_nonzero(weight + xp.log(worst / CLEAR) > 0, axis=0) > 1
         if not bool(xp.any(unclear)):
             return None
+
+        # Their logits by differences, row by row.
         unclear = unclear.T
         unclear = np.ascontiguousarray(unclear) if type(unclear) is np.ndarray else unclear
         i, k = xp.nonzero(unclear)
