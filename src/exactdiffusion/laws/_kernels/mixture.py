@@ -46,7 +46,8 @@ from .softmax import scratch
 
 # Rounding of a logit up to which the one-product forms are used, and times its weight up to which a pair is not done again.
 PRECISE, CLEAR = 1e-11, 64 * EPS
-# Reach in units of the smallest deviation up to which whitened coordinates, which round by so many eps, are used.
+# Reach in units of the smallest deviation up to which nothing is done again: whitened coordinates round by so many eps at
+# most, logits by its square, 1e-12.
 WITHIN = 64.0
 # Dimension from which full covariances are stacked, on the CPU and on a GPU; in fewer, other products are less work.
 PAIRS_DIM, PAIRS_DIM_GPU = 8, 96
@@ -727,22 +728,31 @@ class Pairs(_Form):
         """Corrects unclear logits in place; (their places (b, K), (rows, components)), or None where all are clear.
 
         ``squares`` is -1/2 y.P_k y.
-        A pair is clear if its rounding, or that times an upper bound of its weight, is at most `CLEAR`.
+        A pair is clear if its rounding, or that times an upper bound of its weight, is at most `CLEAR`, or all are near.
         """
         xp = self.xp
-        if EPS * (block.reach + self.s * self.k.reach) ** 2 <= CLEAR * self.level.least:
+        most = (block.reach + self.s * self.k.reach) ** 2 / self.level.least
+        if most <= WITHIN**2:
             return None
+
+        # The error of a logit moves a mean by that times the weight of the others, so that one alone is right as it is.
+        crowded = self.what != "denoise"
+        if not crowded:
+            window = 2 * EPS * most + math.log(EPS * most / CLEAR)
+            crowded = xp.count_nonzero(logits > _most(logits, 0) - window, axis=0) > 1
+            if not bool(xp.any(crowded)):
+                return None
+
+        # Pairs whose rounding times an upper bound of their weight is too much.
         delta = EPS * (xp.sqrt(2.0 * xp.abs(squares)) + xp.sqrt(self.bias)) ** 2
         large = delta > CLEAR
         least = _most(logits - delta, 0)
-        weight = logits + delta - least + self.steep
-        unclear = large & (weight + xp.log(xp.where(large, delta / CLEAR, xp.ones_like(delta))) > 0)
-        if self.what == "denoise":
-            # The error of a logit moves a mean by that times the weight of the others: none counts beside one alone.
-            worst = xp.max(xp.where(unclear, delta, xp.full_like(delta, CLEAR)), axis=0)
-            unclear &= xp.count_nonzero(weight + xp.log(worst / CLEAR) > 0, axis=0) > 1
+        weight = logits + delta - least + self.steep + xp.log(xp.where(large, delta / CLEAR, xp.ones_like(delta)))
+        unclear = large & (weight > 0) & crowded
         if not bool(xp.any(unclear)):
             return None
+
+        # Their logits by differences, row by row.
         unclear = unclear.T
         unclear = np.ascontiguousarray(unclear) if type(unclear) is np.ndarray else unclear
         i, k = xp.nonzero(unclear)

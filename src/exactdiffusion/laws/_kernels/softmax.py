@@ -471,6 +471,8 @@ def moments(law, x, s, t, what, kernel=None):
     The shift of a mean is as good as the coordinates of atoms are, that of an offset as their distances from the centre.
     """
     xp, zero = array_namespace(x), np.broadcast_to(t == 0, (x.shape[0],))
+
+    # Projections, and the other rows at their levels.
     if zero.any():
         projected = Found.empty(x, what)
         if zero.all():
@@ -487,6 +489,8 @@ def moments(law, x, s, t, what, kernel=None):
         return _fused(rows, what, kernel)
     frame = {"mean": "P", "offset": law._frame}.get(what)
     w, S = weigh(rows, what == "covariance", kernel, frame)
+
+    # Moments relative to the best atom.
     found = Found(w.reference, xp.reshape(w.others, (-1,)))
     if frame:
         S -= w.others * xp.take(law._p(frame, x), w.reference, axis=0)
