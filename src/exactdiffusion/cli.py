@@ -655,12 +655,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     from ._core.threads import one_thread
 
     one_thread()  # before anything imports NumPy
-    for library in (
-        "PYTORCH",
-        "JAX",
-        "TENSORFLOW",
-        "CUPY",
-    ):  # POT imports each that is installed; it gets NumPy's arrays alone
+    # POT imports each of these that is installed, a second for torch; it gets NumPy's arrays alone
+    for library in ("PYTORCH", "JAX", "TENSORFLOW", "CUPY"):
         os.environ.setdefault(f"POT_BACKEND_DISABLE_{library}", "1")
     show()
     from .datasets import DatasetUnavailable

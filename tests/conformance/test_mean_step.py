@@ -111,7 +111,7 @@ def test_midpoint_rule_on_trailing_timesteps_has_its_order_in_the_mean_step_and_
 
 
 def test_no_order_is_read_where_the_steps_stay():
-    """Control: the same method is judged where the steps get finer, and its slip is seen there."""
+    """The last four steps divide the level by 3 whatever N is: no order is claimed, and the line says why."""
     report = judge(on(stuck, midpoint(1.0), 2), STEPS, ["float64"])
     assert report.code == 0, report.table()
     assert "get no finer" in report.of("order")[0].text

@@ -128,9 +128,10 @@ class Measurement:
         exact : int
             So many steps from the start make no error, and are left out.
         """
-        known = (
-            self.ratios[: self.judged + 1 or None] if len(self.levels) > 2 else _falling(self.call_ratios, self.ratios[-1])
-        )
+        # the levels up to the judged one, or those of the calls where a sampler shows no state in between
+        known = _falling(self.call_ratios, self.ratios[-1])
+        if len(self.levels) > 2:
+            known = self.ratios[: len(self.ratios) + self.judged + 1]
         ratios, s = known[known > 0][exact:, np.newaxis], self.target.deviation
         with np.errstate(invalid="ignore", over="ignore"):
             behind = np.diff(s**2 / (s**2 + ratios**2), axis=0)

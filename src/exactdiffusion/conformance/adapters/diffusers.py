@@ -162,7 +162,9 @@ def subject(name: str, **settings: Any) -> Subject:
         probe = kind(**settings)
     except (NotImplementedError, TypeError, ValueError) as error:
         raise Unjudgeable(f"{name} refuses {settings}: {str(error)[:120]}") from None
-    order = 1 if "sde" in str(probe.config.get("algorithm_type", "")) else [*order, probe.config.get("solver_order")][0]
+    order = order[0] if order else probe.config.get("solver_order")
+    if "sde" in str(probe.config.get("algorithm_type", "")):
+        order = 1
     return Subject(
         name=f"diffusers:{name}",
         make=make,
