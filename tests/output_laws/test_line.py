@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import mpmath as mp
 import numpy as np
@@ -712,6 +713,47 @@ def test_narrow_modes_far_apart_are_refused_before_the_first_step(deviation, hal
     for call in (line.propagate, line.study):
         with pytest.raises(QuadratureError, match=r"needs about \S+ nodes \(at most 400000\).*What works: wider modes"):
             call(law, schedules.vp_linear(8, eps=1e-3), scheme, **options(scheme))
+
+
+class Surroundings:
+    """The step of the nodes that the features within half a length of an interval ask for."""
+
+    def __init__(self, low, high, m, end, following, refine):
+        # points at every distance from the features
+        centres = end.probes((low, high), 0)
+        x = [np.linspace(low, high, 161), centres]
+        x += [centres + side * (high - low) * 2.0**-k for side in (-1, 1) for k in range(1, 50)]
+        x = np.unique(np.concatenate(x))
+        self.x = x = x[(x >= low) & (x <= high)]
+        self.curvature, self.kernel, self.what = end.curvature(x), line._kernel(x, following), (following, refine)
+        self.features = line._steep(m, end, x) if isinstance(m, line.Implicit) else np.zeros(len(x))
+
+    def step(self, a, b):
+        first, last = np.searchsorted(self.x, [a - (b - a) / 2, b + (b - a) / 2])
+        near = slice(max(first - 1, 0), last + 1)
+        return line._step(self.curvature[near], self.kernel[near], *self.what, float(np.max(self.features[near])))
+
+
+@pytest.mark.parametrize("scheme", ["ddpm", "proximal_hybrid"])
+def test_panels_are_as_long_as_their_surroundings_allow(scheme, monkeypatch):
+    """Each is short enough for the features within half a length of it, and the panel that it is a half of is not."""
+    calls, graded = [], line._graded
+    monkeypatch.setattr(line, "_graded", lambda *given: calls.append((given, graded(*given))) or calls[-1][1])
+    monkeypatch.setattr(line, "UNIFORM", 50)
+    law = GaussianMixture([0.3, 0.7], [[-1.0], [1.0]], 2.0**-8)
+    line.propagate(law, schedules.vp_linear(4, eps=1e-3), scheme, nonconvex="contact", limit=1e11, **options(scheme))
+    assert len(calls) >= 3
+    for given, (edges, least) in calls:
+        low, high, following = given[0], given[1], given[4]
+        around, longest, steps = Surroundings(*given), 3 if following is None else 6, []
+        for a, b in pairwise(edges):
+            steps.append(around.step(a, b))
+            assert b - a <= longest * steps[-1]
+            if b - a < 0.75 * (high - low):
+                # in the binary tree of intervals, the one of twice the length that holds it
+                whole = low + 2 * (b - a) * (round((a - low) / (b - a)) // 2)
+                assert 2 * (b - a) > longest * around.step(whole, whole + 2 * (b - a))
+        assert least == min(steps)
 
 
 @pytest.mark.parametrize("scheme", ["ddpm", "euler_maruyama", "proximal_hybrid"])
