@@ -626,7 +626,11 @@ def parser() -> argparse.ArgumentParser:
     )
     c.add_argument("--steps", default="5..320", help="FIRST..LAST (doublings) or integers and commas (default 5..320)")
     c.add_argument("--precision", default="float32,float64", help="default float32,float64")
-    c.add_argument("--strict", action="store_true", help="exit code 2 where a declared order could not be read")
+    c.add_argument(
+        "--strict",
+        action="store_true",
+        help="exit code 2 also where a declared order could not be read, or a slip may be hidden by rounding",
+    )
     c.add_argument("--out", metavar="DIR", help="write the verdicts there as JSON and text")
     _finish(c, _conform, "conform heun", "conform mine.py:my_sampler --set order=2 --out verdicts", "out")
 

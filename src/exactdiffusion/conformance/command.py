@@ -37,7 +37,7 @@ def subject_of(target: str | Subject | Callable, **settings: Any) -> Subject:
     Raises
     ------
     ValueError
-        for a text that names nothing, settings beside a Subject, or a setting that is not taken.
+        for a text that names nothing, a function that raises, settings beside a Subject, or a setting that is not taken.
     Unjudgeable
         with the reason, for a sampler that has no exact output law here.
     ModuleNotFoundError
@@ -70,7 +70,12 @@ def subject_of(target: str | Subject | Callable, **settings: Any) -> Subject:
     if callable(found):
         parameters = inspect.signature(found).parameters.values()
         if all(p.default is not p.empty or p.kind is p.VAR_KEYWORD for p in parameters):
-            found = found()
+            try:
+                found = found()
+            except (Unjudgeable, ModuleNotFoundError):
+                raise
+            except Exception as error:
+                fail("target", target, f"a function that returns a Subject; it raises {type(error).__name__}: {error}")
 
     # a subject as it is, a function through the adapter
     if isinstance(found, Subject):
@@ -127,7 +132,8 @@ def conform(
     steps : sequence of int
     precisions : sequence of {"float64", "float32"}
     strict : bool
-        A declared order that could not be read counts as "cannot be judged".
+        A declared order that could not be read counts as "cannot be judged", and so do coefficients near those of a known
+        slip, which rounding may hide.
     **settings
         Go to the adapter: constructor arguments of a scheduler, keywords of a function, ``grid=`` and ``order=`` of a plain
         function.

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .._core.validation import fail
 from ..output_laws.coefficients import Coefficients, Probe, coefficients
 from .subject import Subject
 from .world import Target, World
@@ -203,6 +204,8 @@ def measure(
     aim = target(unit) if aim is None else aim
     world = World(aim, subject.library, precision, unit, widen, oracle, stretch, exact)
     drive = (make or subject.make)(world)
+    if not callable(drive):
+        fail(f"make of {subject.name}", drive, "a function that returns drive(world, steps)")
     found = coefficients(world.runner(drive, steps, subject.name), repeat=repeat)
 
     # start at the exact law of the first level

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .._core.validation import choice, fail, integer, scalar
 from .world import World
 
 __all__ = ["Subject", "Unjudgeable"]
@@ -51,6 +52,11 @@ class Subject:
     judged_as : str
         What has to be said beside a verdict, for example that a consistency map was given the exact denoiser.
 
+    Raises
+    ------
+    ValueError
+        naming the field, where it is of another kind.
+
     Examples
     --------
     One denoising step, which has an order of nothing:
@@ -75,3 +81,13 @@ class Subject:
     others: tuple["Subject", ...] = ()
     max_steps: int = 1000
     judged_as: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("make", "calls", "grid"):
+            value = getattr(self, name)
+            if not callable(value) and not (value is None and name != "make"):
+                fail(name, value, "a function, make(world), calls(steps) or grid(steps, unit)")
+        if self.order is not None:
+            scalar("order", self.order, low=0, low_open=True)
+        choice("library", self.library, ("torch", "numpy"))
+        integer("max_steps", self.max_steps, low=4)  # an order is read from three numbers of steps, 2, 3 and 4 at least

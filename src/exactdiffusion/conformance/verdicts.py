@@ -104,7 +104,7 @@ class Report:
     further : str
         What may decide where the declared order was not read.
     strict : bool
-        A declared order that was not read counts as "cannot be judged".
+        A declared order that was not read counts as "cannot be judged", and so does a known slip that rounding may hide.
 
     Examples
     --------
@@ -141,7 +141,7 @@ class Report:
     @property
     def code(self) -> int:
         """0 agrees, 1 differs, 2 cannot be judged: for 0, limit, order or all coefficients must agree, not only the grid."""
-        short = self.strict and self.unread
+        short = self.strict and (self.unread or self.near_slip)
         statuses = {v.status for v in self.verdicts}
         law = {v.status for v in self.verdicts if v.kind in ("limit", "order", "resembles")}
         return (
@@ -157,6 +157,11 @@ class Report:
     def unread(self) -> bool:
         """The declared order could not be read off."""
         return self.declared is not None and all(v.status == "note" for v in self.of("order"))
+
+    @property
+    def near_slip(self) -> bool:
+        """The coefficients are a known slip's but for what may be the rounding of tables."""
+        return bool(self.matches and self.matches[0].entry.slip) and EQUAL < self.matches[0].distance <= ROUNDED
 
     def _agreed(self):
         """What agrees: everything that was judged, or, where no order was read, limit and coefficients by name."""
@@ -184,6 +189,8 @@ class Report:
         tail = f" ({self.family})" if self.family else ""
         if not tail and self.unread and all(v.status != "cannot" for v in self.verdicts):
             tail = f"; its order {self.declared:g} was not read{self.further and f' ({self.further})'}"
+        if self.near_slip and self.code == AGREES:
+            tail += f"; coefficients within {self.matches[0].distance:.1g} of a known slip's"
         lines = [f"{self.name}: {words[self.code]}{tail}"]
         for v in self.verdicts:
             lines.append(f"  {v.kind:<10}{v.status:<9}{v.text}" + (f"; right: {v.right}" if v.right else ""))
@@ -228,10 +235,10 @@ def judge(subject: Subject, steps: Sequence[int] = STEPS, precisions: Sequence[s
     """
     if not isinstance(subject, Subject):
         fail("subject", subject, "a conformance.Subject (an adapter makes one)")
-    asked = {integer("steps", n, low=2) for n in steps}
-    steps = sorted(n for n in asked if n <= subject.max_steps)
+    asked = sorted({integer("steps", n, low=2) for n in steps})
+    steps = [n for n in asked if n <= subject.max_steps]
     if len(steps) < 3:
-        fail("steps", steps, f"at least three step counts from 2 to {subject.max_steps}")
+        fail("steps", asked, f"at least three step counts from 2 to {subject.max_steps}, the largest that the sampler takes")
     for precision in precisions:
         choice("precisions", precision, ("float64", "float32"))
 
@@ -252,7 +259,7 @@ def judge(subject: Subject, steps: Sequence[int] = STEPS, precisions: Sequence[s
                     _batch(subject, found[0], report)
                     if "float32" in precisions:
                         _float32(subject, found, report)
-                    _kept(subject, found[0], report)
+                    _kept(subject, found[0], found[1:2], report)
                     if found[0].coefficients.noise.shape[1] == 0:
                         _modes(subject, [m.steps for m in found], report, found)
         except Unjudgeable as error:
@@ -303,6 +310,12 @@ def _runs(subject, steps, report):
         except Exception as error:
             refused.append(n)
             if found or isinstance(error, Unjudgeable) or n == steps[-1]:
+                if len(found) >= 3:
+                    ran = ",".join(str(m.steps) for m in found)
+                    text = (
+                        f"the sampler runs with N = {ran}: `--steps {ran}` judges it there, max_steps={found[-1].steps} too"
+                    )
+                    report.add("calls", "note", found[-1].steps, text)
                 raise
             reason = f"{type(error).__name__}: {str(error)[:120]}"
             continue
@@ -330,8 +343,8 @@ def _widened(subject, steps, report):
         if not worst > GRAIN:
             return subject
         text = (
-            f"tables in float32 that the adapter does not widen move the law by {worst:.1g} (N = {n}), and would hide slips "
-            "below that; verdicts on the method are made with them widened"
+            f"tables that are computed in float32 move the law by {worst:.1g} (N = {n}), and would hide slips below that; "
+            "verdicts on the method are made with tables in float64"
         )
         report.add("precision", "note", worst, text)
         return wide
@@ -352,7 +365,8 @@ def _affine(found, report):
     usable = [float(DEVIATIONS[j]) for j in np.flatnonzero(good)]
     if finite.all() and len(usable) < 3:
         raise Unjudgeable(
-            "the sampler is not affine in start and noise on a Gaussian target (clipping, thresholding, adaptive steps)"
+            "the sampler is not affine in start and noise on a Gaussian target (clipping, thresholding, adaptive steps, or "
+            "a seeded noise of its own, which the adapter must answer)"
         )
     if finite.all():
         report.add("affine", "note", len(usable), f"not affine at all scales: judged at target deviations {usable} only")
@@ -540,6 +554,9 @@ def _end(found, good, report):
     # another level of the run: nearer to it than 2 % of the last step
     levels = _falling(np.concatenate([ratios, m.call_ratios]))
     levels = levels[levels > ratios[-1] * (1 + 1e-9)]
+    if len(levels) == 0:
+        report.add("end", "note", gap, text)
+        return
     before = levels[np.argmin(np.abs(np.log(levels / reached)))]
     if abs(np.log(before / reached)) < 0.02 * np.log(levels[-1] / ratios[-1]):
         report.add("end", "differs", gap, f"{text}: that is the earlier level {before:.6g}", f"{ratios[-1]:.6g}")
@@ -985,12 +1002,13 @@ def _resembles(subject, found, good, report):
     )
 
     # a correct method with these coefficients goes before a slip that gives the same ones here
-    best = next((k for k in report.matches if k.distance <= EQUAL and not k.entry.slip), report.matches[0])
+    least = report.matches[0].distance
+    best = next((k for k in report.matches if k.distance <= least + EQUAL and not k.entry.slip), report.matches[0])
     report.matches = [best, *(k for k in report.matches if k is not best)][:5]
     if best.distance > EQUAL:
         text = f"nearest: {best.entry.name} (distance {best.distance:.2g}, N = {m.steps})"
         if best.entry.slip and best.distance <= ROUNDED:
-            text += "; tables in float32? float64 ones in the adapter decide whether this slip is its own"
+            text += ": rounded tables may hide this slip, and tables in float64 show it or a larger distance"
         report.add("resembles", "note", best.distance, text)
         return
     text = f"the coefficients of {best.entry.name} (distance {best.distance:.1e}, N = {m.steps})"
@@ -1061,8 +1079,8 @@ def _float32(subject, found, report):
         report.add("precision", "agrees", worst, f"float32 moves the output law by {worst:.2g} of its deviation")
 
 
-def _kept(subject, m, report):
-    """One object used three times, with another number of steps between, against a fresh one."""
+def _kept(subject, m, others, report):
+    """One object used three times, with another number of steps that it takes between, against a fresh one."""
     built: list[Callable] = []
 
     def again(world):
@@ -1071,9 +1089,7 @@ def _kept(subject, m, report):
         return built[0]
 
     gaps = []
-    for n in (m.steps, m.steps + 3, m.steps):
-        if n > subject.max_steps:
-            continue
+    for n in (m.steps, *(other.steps for other in others), m.steps):
         try:
             used = measure(subject, n, make=again, repeat=False)
         except Exception as error:
