@@ -239,14 +239,16 @@ def test_bisector_control(check):
     It is (H1) that fails there: with the exact projection (either atom) the conclusion holds.
     """
     pair, start = PointCloud([[-1.0, 0.0], [1.0, 0.0]]), np.array([[0.0, 50.0]])
-    sigma_max, sigma_min = float(pair.distance(start)[0]) / math.sqrt(2), 1e-4
-    grid = schedules.log_linear(60, sigma_max=sigma_max, sigma_min=sigma_min)
+    sigma_max = float(pair.distance(start)[0]) / math.sqrt(2)
 
+    # a step from sigma widens an offset by beta / sigma^2: below sigma = .1 rounding would decide which side is left
+    grid = schedules.log_linear(60, sigma_max=sigma_max, sigma_min=0.1)
     ideal = pair.distance(samplers.final(samplers.ddim(pair, grid, start)))
-    limit = 3.0 * math.sqrt(2) * sigma_min
+    limit = 3.0 * math.sqrt(2) * 0.1
     check.control("(H1): the ideal denoiser from a bisector", ideal, limit, on="two atoms, nu = 3")
 
-    projection = Denoiser(lambda x, sigma: pair.project(x), 2)
+    sigma_min, projection = 1e-4, Denoiser(lambda x, sigma: pair.project(x), 2)
+    grid = schedules.log_linear(60, sigma_max=sigma_max, sigma_min=sigma_min)
     exact = pair.distance(samplers.final(samplers.ddim(projection, grid, start))) / (math.sqrt(2) * sigma_min)
     tol, cause = 64 * EPS * 60 * 50 / sigma_min, "rounding: 64 eps N |x| / d: rounding of every step"
     check.equal(exact, 1.0, tol=tol, cause=cause, on="exact projection from a bisector")
