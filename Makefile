@@ -10,7 +10,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMEXPR
 
 help:
 	@echo 'make install        set up .venv (1.2 GB, half a minute with a fast network); every target does so by itself'
-	@echo 'make demo           three figures and the headline theorems, into demo/ (some two minutes)'
+	@echo 'make demo           three figures and the headline theorems, into demo/ (half a minute)'
 	@echo 'make test           tests/ without tests/quality, and theory/ (some 5 minutes on two cores)'
 	@echo 'make quality        the quick part of tests/quality: planted errors, hostile input, packaging (2 minutes of processor time)'
 	@echo 'make test-deep      both with every long variant, planted error and mutant (under an hour on two cores)'

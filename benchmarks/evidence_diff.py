@@ -14,8 +14,9 @@ The evidence has five parts, of which ``--parts`` takes some:
 ``benchmarks/evidence/names.toml`` has the names that moved: prefixes of modules and quantities, paths of tests, and words
 that checks use for their families. A change of name alone is no difference. Each line begins with its kind: *lost* (TAG
 has it, this tree does not), *worse* (no longer caught, a looser tolerance, an error more than twice as large), *changed*
-(another control, family, seed, class of cause, planted text, or a ratio that moved), *better* or *new*. The exit status
-is 1 if anything is lost, worse or changed.
+(another control, family, seed, class of cause, planted text, or a ratio that moved), *better* or *new*.
+``benchmarks/evidence/causes.toml`` has the intended differences: a pattern of lines, how many lines it may explain, and
+why they differ. They are printed below their cause. The exit status is 1 if anything else is lost, worse or changed.
 
 ``--deep`` is the default; ``--default`` and ``--quick`` store and compare shallower runs in files of their own.
 ``--only TEXT`` (files, errors and functions whose name contains the text) and a smaller ``--count`` make a part of what was
@@ -35,6 +36,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -46,6 +48,8 @@ KINDS = ("lost", "worse", "changed", "better", "new")
 BAD = KINDS[:3]
 #: relative distance within which two correct machines agree on what is no rounding (`TOLERANCES` of the ledger)
 SAME = 1e-6
+#: the same of a tolerance, which may contain an estimate of an error: such an estimate has a few digits alone
+SAME_TOLERANCE = 0.01
 #: fields by which records are told apart, beside statement and part, and what a change of one is called
 FIELDS = {"test": "test", "on": "family", "cause": "cause", "tolerance_class": "class of cause", "of": "inequality"}
 
@@ -111,7 +115,7 @@ def _record(a, b, field):
         yield "changed", f"{name}: {a['part'] if named else FIELDS[field]} {a[field]!r}, now {b[field]!r}"
     if a["passed"] != b["passed"]:
         yield ("worse" if a["passed"] else "better"), f"{name}: {'no longer' if a['passed'] else 'now'} passes"
-    yield from _tolerance(name, "tolerance", float(a["tolerance"]), float(b["tolerance"]), SAME)
+    yield from _tolerance(name, "tolerance", float(a["tolerance"]), float(b["tolerance"]))
     if a["count"] != b["count"]:
         yield ("lost" if b["count"] < a["count"] else "new"), f"{name}: {a['count']} values, now {b['count']}"
     if not _near(float(a["stated"]), float(b["stated"]), 0.0):
@@ -139,8 +143,8 @@ def _near(a, b, tol):
     return a == b or (math.isnan(a) and math.isnan(b)) or abs(a - b) <= tol + SAME * max(abs(a), abs(b)) < math.inf
 
 
-def _tolerance(name, what, a, b, rel):
-    if abs(a - b) > rel * max(a, b):
+def _tolerance(name, what, a, b):
+    if abs(a - b) > SAME_TOLERANCE * max(a, b):
         yield ("worse" if b > a else "better"), f"{name}: {what} {a:.3g}, now {b:.3g}"
 
 
@@ -162,14 +166,19 @@ def _accuracies(old, new, names, partial):
         if b is None:
             yield from [("lost", f"{name}: no such quantity")] * (not partial)
             continue
-        if b["error"] > 2 * a["error"]:
+        if _larger_error(a, b):
             yield "worse", f"{name}: error {a['error']:.3g}, now {b['error']:.3g} ({b['by']})"
         if not partial:  # the worst case, of which the table has the limit, may be another one in a part
-            yield from _tolerance(name, "limit", a["limit"], b["limit"], 0.01)
+            yield from _tolerance(name, "limit", a["limit"], b["limit"])
             if a["count"] > b["count"]:
                 yield "lost", f"{name}: {a['count']} comparisons, now {b['count']}"
             if a["by"] != b["by"]:
                 yield "changed", f"{name}: reference {a['by']!r}, now {b['by']!r}"
+
+
+def _larger_error(a, b):
+    """The error is more than twice as large, and a larger share of its limit: else another case has become the worst."""
+    return b["error"] > 2 * a["error"] and b["error"] * a["limit"] > a["error"] * b["limit"]
 
 
 def print_accuracies(old, new, names):
@@ -186,7 +195,7 @@ def print_accuracies(old, new, names):
         shares = [row["error"] / row["limit"] if row and row["limit"] > 0 else 0.0 if row else math.nan for row in rows]
         counts = [row["count"] if row else "-" for row in rows]
         text = f"{name:88}{errors[0]:10.2e}{errors[1]:10.2e}{shares[0]:10.3f}{shares[1]:8.3f}{counts[0]:>10}{counts[1]:>7}"
-        worse = "worse" if errors[1] > 2 * errors[0] and shares[1] > shares[0] else ""
+        worse = "worse" if all(rows) and _larger_error(*rows) else ""
         print(f"{text}  {worse}".rstrip())
 
 
@@ -287,13 +296,31 @@ def collect(root, parts, how, names, path=None, places=None):
     return data
 
 
-def report(differences, title):
-    """Print the differences, the bad ones first. Returns the exit status."""
-    found = sorted(differences, key=lambda pair: KINDS.index(pair[0]))
-    for kind, text in found:
-        print(f"{kind:8} {text}")
-    counts = Counter(kind for kind, _ in found)
-    print(f"{title}: " + ", ".join(f"{counts[kind]} {kind}" for kind in KINDS))
+def report(differences, title, causes=()):
+    """Print the differences, the bad ones first, then those that ``causes`` explain. Returns the exit status.
+
+    Each cause has a ``pattern`` that a line has to match from its first character, the number ``at_most`` of lines that it
+    explains, and the reason, ``why``. Lines beyond that number count as if there were no cause.
+    """
+    left, explained = [], [[] for _ in causes]
+    for kind, text in sorted(differences, key=lambda pair: KINDS.index(pair[0])):
+        line = f"{kind:8} {text}"
+        fits = [
+            lines
+            for cause, lines in zip(causes, explained)
+            if len(lines) < cause["at_most"] and re.match(cause["pattern"], f"{kind} {text}")
+        ]
+        if kind in BAD and fits:
+            fits[0].append(line)
+        else:
+            left.append(kind)
+            print(line)
+    for cause, lines in zip(causes, explained):
+        if lines:
+            print(f"\n{len(lines)} explained: {cause['why']}", *lines, sep="\n    ")
+    counts = Counter(left)
+    tail = f"; {sum(map(len, explained))} explained" if any(explained) else ""
+    print(f"{title}: " + ", ".join(f"{counts[kind]} {kind}" for kind in KINDS) + tail)
     return int(any(counts[kind] for kind in BAD))
 
 
@@ -340,7 +367,8 @@ def main(argv):
     if options.table and "accuracies" in new:
         print_accuracies(old["accuracies"], new["accuracies"], names)
     title = f"against {options.tag}" + (" (a part; the rest was not asked for)" if partial else "")
-    return report(compare(old, new, names, partial), title)
+    causes = tomllib.loads((FOLDER / "causes.toml").read_text(encoding="utf-8")).get(options.tag, [])
+    return report(compare(old, new, names, partial), title, causes)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 
 import copy
 import importlib.util
+import re
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -69,6 +71,7 @@ RECORD = ("records", "records")
 ACCURACY = ("accuracies", "table", "old.f")
 CHANGES = [
     (set_to(*RECORD, 0, "tolerance", 1e-6), "worse", "projection/a: holds, ten points (8 eps): tolerance 1e-09, now 1e-06"),
+    (set_to(*RECORD, 0, "tolerance", 1.02e-9), "worse", "tolerance 1e-09, now 1.02e-09"),
     (set_to(*RECORD, 0, "tolerance", 1e-12), "better", "tolerance 1e-09, now 1e-12"),
     (set_to(*RECORD, 0, None), "lost", "projection/a: holds, ten points (8 eps): no such record"),
     (set_to(*RECORD, 0, "on", "one point"), "changed", "family 'ten points', now 'one point'"),
@@ -130,9 +133,47 @@ def test_within_the_class_nothing_moved(diff):
     new = copy.deepcopy(old)
     new["records"]["records"][0]["ratio"] *= 1 + 1e-7
     new["records"]["records"][1]["ratio"] = 0.001  # an error within its tolerance
+    new["records"]["records"][0]["tolerance"] *= 1.009  # an estimate of an error
     new["accuracies"]["table"]["old.f"]["error"] = 1.9e-12
     new["mutants"][2]["fate"] = "killed by an assertion"
     assert not list(diff.compare(old, new, diff.Names()))
+
+
+CAUSE = {"pattern": "worse records: projection/a: holds, .*tolerance", "at_most": 1, "why": "the sum has more terms"}
+
+
+def test_a_cause_explains_its_lines_and_no_other(diff, capsys):
+    """A difference with a written cause is listed below it; another kind, other lines, and lines beyond its number count."""
+    old = evidence()
+    old["records"]["records"].append(record(on="a plane"))
+
+    def status(*rows, field="tolerance", value=1e-6):
+        new = copy.deepcopy(old)
+        for row in rows:
+            new["records"]["records"][row][field] = value
+        return diff.report(diff.compare(old, new, diff.Names()), "old", [CAUSE]), capsys.readouterr().out
+
+    code, text = status(0)
+    assert code == 0
+    assert text.splitlines()[1:] == [
+        "1 explained: the sum has more terms",
+        "    worse    records: projection/a: holds, ten points (8 eps): tolerance 1e-09, now 1e-06",
+        "old: 0 lost, 0 worse, 0 changed, 0 better, 0 new; 1 explained",
+    ]
+    code, text = status(0, 3)
+    assert code == 1
+    assert text.endswith("old: 0 lost, 1 worse, 0 changed, 0 better, 0 new; 1 explained\n")
+    assert status(1)[0] == 1, "another record"
+    assert status(0, field="passed", value=False)[0] == 1, "another loss of the same record"
+
+
+def test_every_cause_names_a_stored_tag_and_a_kind_of_loss(diff):
+    causes = tomllib.loads((ROOT / "benchmarks" / "evidence" / "causes.toml").read_text(encoding="utf-8"))
+    for tag, rows in causes.items():
+        assert (ROOT / "benchmarks" / "evidence" / f"{tag}.json.gz").exists()
+        for cause in rows:
+            assert {*cause} == {"pattern", "at_most", "why"}
+            assert re.match(r"\(?(lost|worse|changed)\b", cause["pattern"]), cause
 
 
 def test_part_does_not_ask_for_the_rest(diff):
