@@ -144,6 +144,17 @@ def test_two_atoms_that_float32_cannot_tell_apart():
     assert np.abs(got - p[:24]).max() > 1e-9  # one atom alone would be seen
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("d", [2, 9])
+@pytest.mark.parametrize("scale", [5e-159, 1e-160])
+def test_rows_that_overflow_when_divided_by_the_scale(scale, d):
+    """x / scale is infinite, and the logit s x a / sigma^2 is 1e-8 or less: it still counts, and nothing warns."""
+    atoms, x = np.zeros((2, d)), np.zeros((1, d))
+    atoms[1, :2], x[0, 0] = (1.0, 2.0), 1e150
+    found = PointCloud(atoms).noised(scale, 1.0).denoise(x)[0, 0]
+    assert found - 0.5 == pytest.approx(0.25 * scale * 1e150, abs=4 * EPS)
+
+
 def test_mass_that_a_window_drops():
     """Dropping what is T = 40 + log M below the best moves the mean by less than e^-40 diameters; T = 10 is seen."""
     p, x, _ = problem(2000, 3, 50, 0.4)

@@ -1407,6 +1407,16 @@ def _other_entries():
         names=("scale", "x"),
     )
     named("papers.conditional_mean.cme", check_cme, law=law, y=x_of_law, sigma=sigma, names=("x",))
+    named(
+        "papers.conditional_mean.limit",
+        as_argument("y"),
+        law=mixture,
+        y=x_of_law,
+        sigma=mostly(0.7, sigma),
+        v_end=mostly(1e-8, positive),
+        rtol=just(1e-8, 1e-4, 0.0, 2.0),
+        names=("x",),
+    )
     named("papers.conditional_mean.lmmse", as_argument("y"), law=law, y=x_of_law, sigma=sigma, names=("x",))
     named(
         "papers.conditional_mean.ls",
@@ -2168,6 +2178,47 @@ CLAIMS = {
     "proximal.two_mode_curvature": shaped("m", "v", holds=lambda v, a: v >= -1 / a.v, where=lambda a: a.v > 0),
     "proximal.mixture_lipschitz": claims(at_least_0),
     "proximal.mixture_constants": claims(lambda v, a: all(map(below, _constants_at_0(a.variance, a.diameter), v))),
+    "proximal.score_second_moment": shaped("L", holds=at_least_0),
+    "ddpm.ddpm_budget": claims(
+        lambda v, a: of_bound("ddpm.ddpm_budget")(2 * a.initial, 2 * a.errors, a.t, 2 * a.integrals) == 2 * v, ordinary=True
+    ),
+    "ddpm.ddpm_kl": shaped(
+        "second_moment", "T", "h", "information", holds=lambda v, a: below(a.second_moment / a.T / 2, v), ordinary=True
+    ),
+    "ddpm.ddpm_kl_sharp": shaped(
+        "second_moment",
+        "T",
+        "h",
+        "information",
+        where=lambda a: a.h <= 0.5,
+        ordinary=True,
+        holds=lambda v, a: below(v, of_bound("ddpm.ddpm_kl")(a.second_moment, a.T, a.h, a.information)),
+    ),
+    "ddpm.information_of_dimension": claims(lambda v, a: v >= a.d),
+    "ddpm.information_of_entropy": shaped("mutual_information", holds=at_least_0),
+    "ddpm.information_of_covering": shaped("count", holds=lambda v, a: v >= 0.5),
+    "ddpm.smoothing_kl": shaped("beta", "delta", holds=at_least_0),
+    "proximal_dimension.mean_grad_laplacian": shaped(
+        "L",
+        holds=lambda v, a: same(v**2, a.L**2 * of_bound("proximal.score_second_moment")(int(a.d), a.L), v**2),
+        ordinary=True,
+    ),
+    "proximal_dimension.score_energy": shaped(
+        "L", holds=lambda v, a: same(v, 2 * a.L * of_bound("proximal.score_second_moment")(int(a.d), a.L), v), ordinary=True
+    ),
+    "proximal_dimension.score_speed": shaped(
+        "start",
+        "end",
+        holds=lambda v, a: np.all(of_bound("proximal_dimension.score_speed")(a.end, a.start) == -v),
+        ordinary=True,
+    ),
+    "proximal_dimension.grad_laplacian_integral": shaped(
+        "L",
+        "T",
+        holds=lambda v, a: below(2 * of_bound("proximal_dimension.score_energy")(int(a.d), a.L), v),
+        ordinary=True,
+    ),
+    "proximal_dimension.backward_kl_dimension": claims(lambda v, a: np.all(v >= a.initial)),
     "proximal.matching_bias": claims(shape=lambda a: a.grad_laplacian.shape),
     "conditional_mean.mean_step": claims(shape=ROWS),
     "conditional_mean.one_step_exact": claims(lambda v, a: np.array_equal(v, a.denoised)),
@@ -2188,6 +2239,9 @@ CLAIMS = {
         holds=lambda v, a: below(np.tanh(a.y / a.v_hat), v) & (v <= 1),
     ),
     "conditional_mean.schedules_share_the_limit": claims(at_least_0),
+    "conditional_mean.long_first_step": claims(
+        lambda v, a: below(a.v_second / a.v_hat * a.residual, v) & (v >= 0), ordinary=True
+    ),
     "conditional_mean.step_slope_lower": shaped(
         "alpha_bar",
         "alpha_bar_next",

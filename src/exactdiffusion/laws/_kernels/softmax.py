@@ -241,7 +241,8 @@ class Rows:
 
     def __init__(self, law, x, s, t):
         self.law, self.x, self.s, self.t = law, x, s, t
-        self.y = x if len(s) == 1 and s[0] == 1.0 else x / factor(np.where(s > 0, s, 1.0), x)
+        with np.errstate(over="ignore"):  # such rows are taken by differences
+            self.y = x if len(s) == 1 and s[0] == 1.0 else x / factor(np.where(s > 0, s, 1.0), x)
         self.r = factor(s / t, x)
         # Twice the error of one of 4 + sqrt d roundings, in the logits.
         self.unit = 2 * EPS * (4 + math.sqrt(law.dim))
