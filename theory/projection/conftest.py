@@ -205,6 +205,7 @@ class NearSets:
         x = 0, p = (1, 0); the far atoms are distinct: they stand within 1e-7 of the direction (-1, 0).
         """
         alpha = 1 + share * (float(radius(1.0, sigma, m, eta)) - 1)
+        assert alpha >= 1, "N_alpha holds the nearest point for alpha >= 1 alone"
         r = alpha * (1 + 1e-13)
         angle = np.linspace(0, 1e-7, m - 1)
         far = -r * np.stack([np.cos(angle), np.sin(angle)], axis=1)

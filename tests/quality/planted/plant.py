@@ -25,6 +25,7 @@ import ast
 import functools
 import importlib
 import inspect
+import math
 import os
 import re
 import sys
@@ -117,11 +118,13 @@ class Scaled:
 
 
 def _scale(value, factor, part):
-    """``factor`` times a number or an array; of a tuple or a dictionary, only its ``part``-th entry."""
+    """``factor`` times a number or an array; of a tuple or dictionary, only its ``part``-th entry. Integers stay so."""
     if isinstance(value, dict):
         return {k: _scale(v, factor, 0) if i == part else v for i, (k, v) in enumerate(value.items())}
     if isinstance(value, tuple):
         return tuple(_scale(v, factor, 0) if i == part else v for i, v in enumerate(value))
+    if isinstance(value, int):
+        return math.ceil(factor * value) if factor > 1 else math.floor(factor * value)
     return factor * value
 
 
@@ -132,10 +135,12 @@ def scaled_bounds(factors=(1.05, 0.95)):
     files = {}
     for path in sorted((ROOT / "theory").rglob("*.py")):
         text = path.read_text(encoding="utf-8")
-        found = re.search(r"^STATEMENT = \w+\.(\w+)\.statement", text, re.MULTILINE)
+        found = re.search(r"^STATEMENT = (\w+)\.(\w+)\.statement", text, re.MULTILINE)
         if found:
-            paper = re.search(r"^from exactdiffusion\.statements import (\w+)", text, re.MULTILINE).group(1)
-            files.setdefault((paper.removesuffix("_thresholds"), found.group(1)), []).append(str(path.relative_to(ROOT)))
+            alias, name = found.groups()
+            imported = rf"^from exactdiffusion\.statements import .*?(?:(\w+) as )?\b{alias}\b"
+            module = re.search(imported, text, re.MULTILINE).group(1) or alias
+            files.setdefault(f"exactdiffusion.statements.{module}:{name}", []).append(str(path.relative_to(ROOT)))
     faults = []
     for s in statements.all_statements():
         target = f"{s.module}:{s.name}"
@@ -146,7 +151,7 @@ def scaled_bounds(factors=(1.05, 0.95)):
         for part in range(parts):
             for factor in factors:
                 name = f"{s.key} times {factor:g}" + (f", part {part + 1} of {parts}" if parts > 1 else "")
-                faults.append(Scaled(name, target, factor, part, tuple(files[s.paper, s.name]), s.key))
+                faults.append(Scaled(name, target, factor, part, tuple(files[target]), s.key))
     return faults
 
 
@@ -230,14 +235,16 @@ def plant(fault):
 
 
 class _Failures:
-    """Pytest plugin: which tests ran, which failed, and how."""
+    """Pytest plugin: which tests ran, which failed, and how. With ``first`` the run ends with the first failed assertion."""
 
-    def __init__(self):
-        self.passed, self.failed = set(), {}
+    def __init__(self, first):
+        self.first, self.passed, self.failed = first, set(), {}
 
     def pytest_runtest_makereport(self, item, call):
         if call.excinfo is not None and call.excinfo.typename not in ("Skipped", "XFailed"):
             self.failed.setdefault(item.nodeid, call.excinfo.typename)
+            if self.first and call.excinfo.typename == "AssertionError":
+                item.session.shouldstop = "seen"
         elif call.when == "call":
             self.passed.add(item.nodeid)
 
@@ -250,12 +257,10 @@ def options(deep):
 
 
 def run(nodes, *, deep=False, quiet=True, first=False):
-    """Run the named checks here, up to the ``first`` failure: ``(passed ids, {failed id: exception}, exit code)``."""
+    """Run the named checks here, to the ``first`` failed assertion: ``(passed ids, {failed id: exception}, exit code)``."""
     import pytest
 
-    failures, args = _Failures(), options(deep)
-    if first:
-        args.append("--maxfail=1")
+    failures, args = _Failures(first), options(deep)
     if quiet:
         sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 (for the rest of a process made for this run)
     code = int(pytest.main([*args, *(str(ROOT / n) for n in nodes)], plugins=[failures]))

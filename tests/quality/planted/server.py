@@ -2,7 +2,7 @@
 
 Reads a JSON list of jobs ``{"fault": fields or null, "nodes": [...], "first": bool, "limit": s}`` from standard input,
 writes a JSON list of results ``{"passed": [...], "failed": {...}, "code": int, "seconds": s, "error": text}`` to standard
-output, in the same order. With ``first`` a job stops at its first failing check; ``limit`` (:data:`LIMIT` where it is not
+output, in the same order. With ``first`` a job stops at its first failed assertion; ``limit`` (:data:`LIMIT` where it is not
 given) is the time after which it counts as hanging.
 
 With ``--collected`` pytest collects the checks of all jobs once, before the errors are planted, and a child only runs its

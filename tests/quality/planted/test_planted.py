@@ -10,6 +10,8 @@ import plant as planted
 import pytest
 import server
 
+from exactdiffusion import statements
+
 FAULTS = planted.catalogue()
 QUICK = {f.name for f in [f for f in FAULTS if f.quick][::4]}
 pytestmark = [
@@ -69,3 +71,11 @@ def test_catalogue_is_wide():
         "solver status, noise reused"
     )
     assert {f.kind for f in FAULTS} >= set(kinds.split(", "))
+
+
+def test_every_statement_has_a_file_that_is_asked_to_see_it_scaled():
+    """The long run multiplies every bound by 1.05 and .95: here, that it finds the files that it would run."""
+    changes = planted.scaled_bounds()
+    assert {c.statement for c in changes} == {s.key for s in statements.all_statements()}
+    assert all((planted.ROOT / file).is_file() for c in changes for file in c.caught_by)
+    assert planted.scale_free()

@@ -1,7 +1,7 @@
 """Every bound of the library, 5 % too large or too small: its theory file sees it.
 
 The value of each statement's function is multiplied by 1.05 and by .95, each part of a pair or a dictionary by itself, and
-the theory file of the statement runs up to its first failing check. A failed assertion counts as seen, a crash does not.
+the theory file of the statement runs up to its first failed assertion. That counts as seen, a crash does not.
 Values that are right times any factor are listed in ``scale_free.toml`` with the reason.
 
 Runs with ``--deep``: one process for each change, about 350.
