@@ -180,6 +180,19 @@ def test_grid_of_a_noisy_sampler_is_still_judged():
     assert "grid" in _judged(lambda denoiser, sigmas, x, noise: sampler(denoiser, sigmas, x, noise), order=1).differs
 
 
+def test_levels_that_are_known_from_calls_alone_are_told_as_calls():
+    """The model is asked at the next level: its calls are all that is known, and no level is said to be used."""
+
+    def ahead(denoiser, sigmas, x):
+        for now, then in pairwise(sigmas):
+            x = x + (then - now) * (x - denoiser(x, then)) / now
+        return x
+
+    (told,) = _judged(ahead, order=1).of("grid")
+    assert told.status == "differs"
+    assert told.text.startswith("the model is not asked at a declared level")
+
+
 def test_variance_that_is_an_earlier_level_by_chance_or_by_its_method_is_no_run_that_stops_early():
     """On a geometric grid the variance of Euler-Maruyama lags by one level; 1.05 times the noise hits one at 320."""
     assert _judged(euler_maruyama(), order=1, grid="exponential").code == 0

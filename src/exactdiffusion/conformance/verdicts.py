@@ -494,6 +494,8 @@ def _grid(subject, found, report):
             worst = max(worst, float(np.nanmax(np.where(np.isfinite(gap), gap, 0.0))))
     if worst > 1e-5:
         text = f"a used level differs from the declared one by a factor e^{worst:.3g}"
+        if used is None:
+            text = f"the model is not asked at a declared level: the nearest one is off by a factor e^{worst:.3g}"
         if len(m.calls) == 0:
             text = "the model is never asked"
         report.add("grid", "differs", worst, text, "the declared levels")
