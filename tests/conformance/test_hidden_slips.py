@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 from scipy import special
 
-from exactdiffusion.conformance import judge
+from exactdiffusion.conformance import Subject, judge
 from exactdiffusion.conformance.adapters import plain
+from exactdiffusion.conformance.measurement import STEPS
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from test_mean_step import midpoint, on, two_step
 
 
-def _judged(function, steps=(5, 10, 20, 40, 80, 160, 320), **declared):
+def _judged(function, steps=STEPS, **declared):
     return judge(plain.subject(function, **declared), steps, ["float64"])
 
 
@@ -143,6 +144,53 @@ def test_right_method_with_long_steps_is_not_said_to_miss_the_law(step, first, l
         return np.linspace(first ** (1 / rho), last ** (1 / rho), n + 1) ** rho
 
     assert judge(on(levels, step, 2), steps, ["float64"]).differs == []
+
+
+def noisy(levels, noise=1.0):
+    """Euler-Maruyama on these levels, which hands over its states."""
+
+    def make(world):
+        def drive(world, steps):
+            sigmas = levels(steps)
+            x = world.start(1.0, sigmas[0])
+            for now, then in pairwise(sigmas):
+                gap = now**2 - then**2
+                x = x - gap * (x - world.denoise(x, now)) / now**2 + noise * np.sqrt(gap) * world.normal(x)
+                x = world.between(x, 1.0, then)
+
+        return drive
+
+    return Subject("noisy", make, order=1, library="numpy")
+
+
+def open_power(steps):
+    """Levels (k / N)^3 without the last one, 0: the last step divides the level by 8, whatever N is."""
+    return 24.0 * (np.arange(steps, 0, -1) / steps) ** 3
+
+
+def beta_timesteps(steps):
+    """Levels of the scaled linear table at quantiles of a beta law, rounded to timesteps: late steps are one timestep."""
+    times = np.rint(999 * special.betaincinv(0.6, 0.6, 1 - np.arange(steps) / steps)).astype(int)
+    return np.sqrt(1 / ALPHA_BAR - 1)[np.unique(times)[::-1]]
+
+
+@pytest.mark.parametrize(
+    ("levels", "steps"),
+    [
+        (scaled_trailing, STEPS),
+        (open_power, STEPS),
+        (beta_timesteps, STEPS),
+        (lambda n: np.geomspace(2000.0, 0.003, n + 1), (5, 10, 20)),
+    ],
+)
+def test_noise_of_last_steps_that_get_no_shorter_is_no_slip(levels, steps):
+    """A point ends with 1.67 and 63 times its variance on the first two grids; on the last one an error above 10 falls."""
+    assert judge(noisy(levels), steps, ["float64"]).differs == []
+
+
+def test_noise_that_is_wrong_in_every_tenth_step_is_seen_in_total():
+    report = _judged(ancestral(noise=1.2, every=10), order=1)
+    assert report.family == "noise", report.table()
 
 
 # ------------------------------------------------------------------------------------------------------------- causes

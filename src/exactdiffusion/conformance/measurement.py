@@ -135,16 +135,20 @@ class Measurement:
         exact : int
             So many steps from the start make no error, and are left out.
         """
-        # the levels up to the judged one, or those of the calls where a sampler shows no state in between
-        known = _falling(self.call_ratios, self.ratios[-1])
-        if len(self.levels) > 2:
-            known = self.ratios[: len(self.ratios) + self.judged + 1]
-        ratios, s = known[known > 0][exact:, np.newaxis], self.target.deviation
+        ratios, s = self.passed[exact:, np.newaxis], self.target.deviation
         with np.errstate(invalid="ignore", over="ignore"):
             behind = np.diff(s**2 / (s**2 + ratios**2), axis=0)
             left = ratios[1:] / ratios[:-1]
             lengths = 2.0 * (1.0 - left) / (1.0 + left)
             return np.nansum(np.maximum(behind, 0.0) * np.maximum(lengths, 0.0) ** order, axis=0) ** (1.0 / order)
+
+    @property
+    def passed(self) -> np.ndarray:
+        """Positive noise ratios up to the judged state: of the states, or of the calls where no state between is shown."""
+        known = _falling(self.call_ratios, self.ratios[-1])
+        if len(self.levels) > 2:
+            known = self.ratios[: len(self.ratios) + self.judged + 1]
+        return known[known > 0]
 
     @property
     def last_ratio(self) -> float:
