@@ -370,6 +370,8 @@ def test_order_on_a_linear_table_of_betas_is_read_in_the_mean_step():
     largest = np.max(read.errors[:, read.chosen], axis=1, keepdims=True)
     assert order_of(local_orders(read.steps, largest, np.zeros_like(largest)).ravel()).below(2 - SHORT)
     assert read.norm is None
-    assert len(read.each) == 4
+    assert (
+        len(read.each) == 3
+    )  # the steps that deviation 0.1 sees are longer than 1 with few of them, and too few orders are left
     assert all(order.reaches(2 - SHORT) for order in read.each.values())
     assert judge(subject, precisions=["float64"]).code == 0

@@ -55,7 +55,7 @@ def load_function(
         function = getattr(module, attribute)
         source = getattr(module, "__file__", None)  # None: built into the interpreter, whose version is recorded
         digest = hashlib.sha256(b"" if source is None else Path(source).read_bytes()).hexdigest()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ValueError(
             f"{name}: got {text!r}; expected an importable {expected} ({type(error).__name__}: {error})"
         ) from error

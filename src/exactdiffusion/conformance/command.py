@@ -74,7 +74,7 @@ def subject_of(target: str | Subject | Callable, **settings: Any) -> Subject:
                 found = found()
             except (Unjudgeable, ModuleNotFoundError):
                 raise
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 fail("target", target, f"a function that returns a Subject; it raises {type(error).__name__}: {error}")
 
     # a subject as it is, a function through the adapter

@@ -8,7 +8,7 @@ import numpy as np
 
 from .._core.validation import choice, fail
 from .subject import Subject
-from .world import World
+from .world import World, _kept
 
 __all__ = ["GRIDS", "alternating", "geometric", "karras", "known_settings", "on_grids"]
 
@@ -136,7 +136,12 @@ def on_grids(
             with world.answered():
                 end = run(world, sigmas, x)
                 if isinstance(end, Iterator):
-                    for x, sigma in zip(list(end)[-steps:], sigmas[1:]):
+                    states = [_kept(x) for x in end]
+                    if len(states) not in (steps, steps + 1):
+                        fail(
+                            f"states that {name} yields", len(states), f"{steps} for {steps} steps, or the start before them"
+                        )
+                    for x, sigma in zip(states[-steps:], sigmas[1:]):
                         world.state(x, 1.0, sigma)
                     return
             world.state(end, 1.0, sigmas[-1])

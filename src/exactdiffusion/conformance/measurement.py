@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .._core.arrays import to_numpy
 from .._core.validation import fail
 from ..output_laws.coefficients import Coefficients, Probe, coefficients
 from .subject import Subject
@@ -70,11 +71,11 @@ class Measurement:
     start_deviation: float | None
 
     def _against(self, at, mean, deviation):
-        """W2 between the law of a state and N(mean, deviation^2), in units of the exact standard deviation."""
+        """A state's mean and standard deviation less these, in units of the exact standard deviation, shape (2, d)."""
         exact = self.target.moments(*self.levels[at])[1]
         size = np.where(exact > 0, exact, np.abs(self.target.mean))
         with np.errstate(invalid="ignore", over="ignore"):
-            return np.hypot(self.mean[at] - mean, self.deviation[at] - deviation) / size
+            return np.stack([self.mean[at] - mean, self.deviation[at] - deviation]) / size
 
     @property
     def judged(self) -> int:
@@ -87,6 +88,11 @@ class Measurement:
     @property
     def error(self) -> np.ndarray:
         """Relative W2 to the exact law at the judged state, shape (d,); at the end with the exact floor taken off."""
+        return np.hypot(*self.parts)
+
+    @property
+    def parts(self) -> np.ndarray:
+        """Signed errors of mean and standard deviation whose norm is the error, shape (2, d)."""
         at = self.judged
         if at == -1 and self.levels[-1, 1] == 0:
             return self._against(-1, self.target.moments(*self.levels[-1])[0], self.floor)
@@ -95,7 +101,7 @@ class Measurement:
     @property
     def end_error(self) -> np.ndarray:
         """Relative W2 to the exact law at the last level, nothing taken off."""
-        return self._against(-1, *self.target.moments(*self.levels[-1]))
+        return np.hypot(*self._against(-1, *self.target.moments(*self.levels[-1])))
 
     @property
     def floor(self) -> np.ndarray:
@@ -129,16 +135,20 @@ class Measurement:
         exact : int
             So many steps from the start make no error, and are left out.
         """
-        # the levels up to the judged one, or those of the calls where a sampler shows no state in between
-        known = _falling(self.call_ratios, self.ratios[-1])
-        if len(self.levels) > 2:
-            known = self.ratios[: len(self.ratios) + self.judged + 1]
-        ratios, s = known[known > 0][exact:, np.newaxis], self.target.deviation
+        ratios, s = self.passed[exact:, np.newaxis], self.target.deviation
         with np.errstate(invalid="ignore", over="ignore"):
             behind = np.diff(s**2 / (s**2 + ratios**2), axis=0)
             left = ratios[1:] / ratios[:-1]
             lengths = 2.0 * (1.0 - left) / (1.0 + left)
             return np.nansum(np.maximum(behind, 0.0) * np.maximum(lengths, 0.0) ** order, axis=0) ** (1.0 / order)
+
+    @property
+    def passed(self) -> np.ndarray:
+        """Positive noise ratios up to the judged state: of the states, or of the calls where no state between is shown."""
+        known = _falling(self.call_ratios, self.ratios[-1])
+        if len(self.levels) > 2:
+            known = self.ratios[: len(self.ratios) + self.judged + 1]
+        return known[known > 0]
 
     @property
     def last_ratio(self) -> float:
@@ -223,4 +233,4 @@ def call_rows(subject: Subject, steps: int, rows: Sequence[int], requests: list,
     """Last state of these rows alone, in this order, for the requests of noise of an earlier run."""
     world = World(target(), subject.library, precision, widen=True)
     states = world.runner(subject.make(world), steps)(Probe(requests, rows))
-    return np.asarray(states[-1], dtype=np.float64).reshape(len(rows), -1)
+    return np.asarray(to_numpy(states[-1]), dtype=np.float64).reshape(len(rows), -1)

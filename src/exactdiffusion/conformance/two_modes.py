@@ -58,7 +58,8 @@ class TwoModesWorld(World):
         return (0.5 * (low + high))[:, np.newaxis]
 
     def start(self, scale: float, sigma: float, deviation: float | None = None) -> Array:
-        return self.state(self.array(self.quantiles(float(scale), float(sigma))), scale, sigma)
+        self.begin = self.quantiles(float(scale), float(sigma))
+        return self.state(self.array(self.begin), scale, sigma)
 
     def predict(self, kind: str, x: Array, sigma: Any, scale: Any = 1.0) -> Array:
         choice("kind", kind, PREDICTIONS)

@@ -1,6 +1,7 @@
 """What a sampler meets while it is judged: the exact model of a Gaussian target, the start, the noises, and a log."""
 
 import importlib
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,6 +20,18 @@ __all__ = ["PREDICTIONS", "Target", "World"]
 
 #: what a model may be trained to predict, for ``x = scale X + sigma Z``
 PREDICTIONS = ("sample", "epsilon", "v_prediction", "flow_prediction", "score")
+
+
+def _kept(x: Array) -> Array:
+    """A copy of a state: a sampler that changes x in place hands over one array again and again.
+
+    Examples
+    --------
+    >>> x = np.zeros(1)
+    >>> _kept(x) is x
+    False
+    """
+    return x.clone() if hasattr(x, "clone") else x.copy() if hasattr(x, "copy") else x
 
 
 @dataclass(frozen=True)
@@ -111,9 +124,21 @@ class World:
         return self.unit * sigmas * (sigmas / sigmas[0]) ** self.stretch if self.stretch else self.unit * sigmas
 
     def state(self, x: Array, scale: float, sigma: float) -> Array:
-        """Record that the sampler holds ``x`` at this level; returns x."""
+        """Record that the sampler holds ``x`` at this level; returns x.
+
+        Raises
+        ------
+        ValueError
+            where x is no array of floats with a row for each row of the start.
+        """
+        given, rows = getattr(x, "shape", ()), len(self.begin if self.begin is not None else x)
+        if tuple(given[:1]) != (rows,) or (self.begin is not None and math.prod(given) != self.begin.size):
+            what = f"{type(x).__name__} of shape {tuple(given)}" if given else type(x).__name__
+            fail("state", what, f"an array with {rows} rows, of as many numbers as the start")
+        if "float" not in str(x.dtype) or "bfloat16" in str(x.dtype):
+            fail("state", f"an array of {x.dtype}", "float64, float32 or float16")
         self.levels.append((float(scale), float(sigma)))
-        self.states.append(x)
+        self.states.append(_kept(x))
         return x
 
     def between(self, x: Array, scale: float, sigma: float) -> Array:
@@ -137,7 +162,7 @@ class World:
         if self.library == "torch":
             torch = importlib.import_module("torch")
             return torch.tensor(np.asarray(values, dtype=np.float64), dtype=getattr(torch, self.precision))
-        return np.asarray(values, dtype=self.precision)
+        return np.array(values, dtype=self.precision)  # a copy: a sampler may write into its arguments
 
     def denoise(self, x: Array, sigma: Any, scale: Any = 1.0) -> Array:
         """``E[X | scale X + sigma Z = x]``."""
@@ -286,7 +311,10 @@ class World:
 
         def run(probe):
             self.probe, self.calls, self.states, self.levels, self.mismatch = probe, [], [], [], []
-            drive(self, steps)
+            try:
+                drive(self, steps)
+            except SystemExit as error:
+                raise RuntimeError(f"{name} ends the program with code {error.code}") from error
             if len(self.states) < 2:
                 wanted = (
                     "at least 2: drive(world, steps) begins with x = world.start(scale, sigma) and calls "

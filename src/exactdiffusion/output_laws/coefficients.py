@@ -299,7 +299,10 @@ def _same(run, requests, states, again):
     size = float(np.nanmax(np.abs(states - again))) if states.shape == again.shape else np.inf
     if equal:
         raise NotRepeatable("noise", f"two runs of one batch differ by up to {size:.3g}: a noise source was not answered")
-    raise NotRepeatable("state", f"two runs of one batch with equal seeds differ (by up to {size:.3g}): a state is kept")
+    raise NotRepeatable(
+        "state",
+        f"two runs of one batch with equal seeds differ (by up to {size:.3g}): a state is kept, such as a generator's",
+    )
 
 
 def _superposition(states, gain, noise, starts, values):

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from ... import samplers, schedules
-from ..._core.validation import choice
+from ..._core.validation import choice, fail
 from ..functions import known_settings
 from ..subject import Subject, Unjudgeable
-from ..world import World
+from ..world import World, _kept
 
 __all__ = ["subject"]
 
@@ -82,9 +82,13 @@ def subject(sampler: str | Callable, *, order: float | None = None, **params: An
             levels = grid(steps, world.unit)
             x = world.start(levels.scale[0], levels.sigma[0])
             extra = {"noise": _noise(world)} if stochastic else {}
-            for i, state in enumerate(function(_law(world), levels, x, **params, **extra)):
-                if i > 0:
-                    world.state(state, levels.scale[i], levels.sigma[i])
+            states = [_kept(state) for state in function(_law(world), levels, x, **params, **extra)]
+            if len(states) != steps + 1:
+                fail(
+                    f"states that {name} yields", len(states), f"{steps + 1}: the start, and one after each of {steps} steps"
+                )
+            for state, scale, sigma in zip(states[1:], levels.scale[1:], levels.sigma[1:]):
+                world.state(state, scale, sigma)
 
         return drive
 
