@@ -188,6 +188,9 @@ def test_searches_in_blocks_of_seven(d, sevens, monkeypatch):
     _agree(_answers(PointCloud(P, w)), expected)
     assert len(rows) > 20
     assert max(rows) <= 3
+    # every row is found in the search that it belongs to
+    found = [r for r, *_ in _neighbours._blocks(law, _neighbours.tree(law), rng.standard_normal((20, d)), None, 0.0, 1.0)]
+    assert np.array_equal(np.unique(np.concatenate(found)), np.arange(20))
 
 
 @pytest.mark.parametrize("name", [name for name in LAWS if name != "600 atoms"])

@@ -17,16 +17,16 @@ EPS = float(np.finfo(float).eps)
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(params=["torch", "strict", "torch as on a GPU"])
+@pytest.fixture(params=["torch", "strict", "torch as on a GPU", "strict as on a GPU"])
 def put(request, monkeypatch):
-    """NumPy array -> array of the namespace; the third goes the way of a GPU: no clipping, whole rows, other forms."""
-    if request.param == "strict":
-        return array_api_strict.asarray
-    torch = pytest.importorskip("torch")
+    """NumPy array -> array of the namespace; the last two go the way of a GPU: no clipping, whole rows, other forms."""
     if request.param.endswith("GPU"):
         for module in (mixture, softmax):
             monkeypatch.setattr(module, "on_accelerator", lambda x: not isinstance(x, np.ndarray))
             monkeypatch.setattr(module, "workspace", lambda x: 1 << 22)
+    if request.param.startswith("strict"):
+        return array_api_strict.asarray
+    torch = pytest.importorskip("torch")
     return lambda a: torch.asarray(np.array(a))
 
 

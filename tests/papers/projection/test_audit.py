@@ -1,5 +1,6 @@
 """The audit finds what was put in: errors of known size, broken denoisers, failed hypotheses, one at a time."""
 
+import itertools
 import json
 import math
 import re
@@ -394,7 +395,8 @@ def test_bad_conventions(words, message):
         Convention(**words)
 
 
-def test_smallest_steps_is_the_smallest():
+def test_smallest_steps_is_the_smallest(accuracy):
+    by_search = []
     for eta in (0.0, 0.05, 0.2, 0.6):
         for nu in (1.3, 2.0, 10.0):
             for of in ("distance", "sigma"):
@@ -404,6 +406,8 @@ def test_smallest_steps_is_the_smallest():
                     slope = 1 - eta if of == "distance" else 1
                     assert (1 - slope * bound.beta_star(eta, nu, N)) ** N <= ratio
                     assert N == 1 or (1 - slope * bound.beta_star(eta, nu, N - 1)) ** (N - 1) > ratio
+                    reach = (n for n in itertools.count(1) if (1 - slope * bound.beta_star(eta, nu, n)) ** n <= ratio)
+                    by_search.append(N - next(reach))
                 if eta:
                     with pytest.raises(ValueError, match=r"ratio: got .* no number of steps"):
                         bound.smallest_steps(eta, nu, limit, of)
@@ -412,6 +416,7 @@ def test_smallest_steps_is_the_smallest():
     with pytest.raises(ValueError, match=r"ratio: got 0\.1; expected .* limit 0\.1, such as 0\.1001: "):
         bound.smallest_steps(0.5, 10.0, 0.1)  # the limit is one rounding below
     assert bound.smallest_steps(0.5, 10.0, 0.1001) < 20_000
+    accuracy("statements.projection.smallest_steps", np.abs(by_search), 0.0, "one step count after the other")
 
 
 def test_plot(small, tmp_path):

@@ -237,7 +237,7 @@ def plant(fault):
 class _Failures:
     """Pytest plugin: which tests ran, which failed, and how. With ``first`` the run ends with the first failed assertion."""
 
-    def __init__(self, first):
+    def __init__(self, first=False):
         self.first, self.passed, self.failed = first, set(), {}
 
     def pytest_runtest_makereport(self, item, call):
