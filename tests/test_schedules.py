@@ -146,6 +146,7 @@ def test_log_linear_and_edm_values():
     assert np.allclose(grid.sigma, [16, 8, 4, 2, 1], rtol=8 * EPS, atol=0)
     assert np.max(np.abs(grid.beta - 0.5)) <= 8 * EPS
     assert schedules.log_linear(1, 5.0, 1.0, final_zero=True).sigma.tolist() == [5.0, 0.0]
+    assert schedules.edm(1, 5.0, 1.0, final_zero=True).sigma.tolist() == [5.0, 0.0]
     edm = schedules.edm(18)
     assert (edm.N, edm.sigma[0], edm.sigma[-2], edm.sigma[-1]) == (18, 80.0, 0.002, 0.0)
     assert math.isclose(edm.sigma[1], (80 ** (1 / 7) + (0.002 ** (1 / 7) - 80 ** (1 / 7)) / 17) ** 7, rel_tol=64 * EPS)

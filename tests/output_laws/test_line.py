@@ -397,6 +397,15 @@ def test_initial_term():
     assert found == pytest.approx(bound.forward_convergence(2.0, 2.25, 1), rel=1e-8)
 
 
+def test_initial_term_of_the_posterior_budget_is_that_of_the_trajectories():
+    """KL between the first levels: of the law and of the normal start, whatever the steps do."""
+    first = budgets.trajectory_kl(WIDE, uniform(8, 2.0), "euler_maruyama", "normal").initial
+    assert first > 0
+    assert budgets.posterior_budget(WIDE, uniform(8, 2.0), "euler_maruyama", "normal").initial == pytest.approx(
+        first, rel=1e-12
+    )
+
+
 def test_posterior_budget_bounds_the_marginal_with_slope_two():
     for scheme in ("euler_maruyama", "proximal_hybrid"):
         ratios = []
