@@ -10,7 +10,7 @@ import pytest
 from exactdiffusion import __version__, datasets, samplers, schedules, statements
 from exactdiffusion._core import files
 from exactdiffusion._core.paths import theory_dir
-from exactdiffusion.cli import main
+from exactdiffusion.cli import _assignment, main
 from exactdiffusion.studies import figures
 
 
@@ -161,3 +161,10 @@ def test_verify_of_a_paper_includes_the_worked_example_of_the_template(monkeypat
     main(["verify", "foundations"])
     assert str(theory_dir() / "_template.py") in chosen
     assert not [c for c in chosen if "projection" in c]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("true", True), ("True", True), ("None", None), ("3", 3), ("True dino", "True dino")]
+)
+def test_settings_are_json_or_the_words_of_python_or_text(text, value):
+    assert _assignment(f"a={text}") == ("a", value)

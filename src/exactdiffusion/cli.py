@@ -245,7 +245,7 @@ def _assignment(text):
     try:
         return key, json.loads(value)
     except json.JSONDecodeError:
-        return key, value
+        return key, {"True": True, "False": False, "None": None}.get(value, value)
 
 
 _SWEEP_DEFAULTS = {
