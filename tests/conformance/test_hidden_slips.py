@@ -299,3 +299,30 @@ def test_noise_with_a_seed_of_its_own_is_told_beside_the_limit():
     report = _judged(seeded, order=1)
     assert "a seed of its own" in report.of("noise")[0].text
     assert not _judged(euler(1.01), order=1).of("noise")
+
+
+def flow(first, left_out):
+    """Euler's method for a rectified flow from time ``first`` on, handed over level by level, without its last steps."""
+
+    def grid(steps, unit=1.0):
+        times = np.linspace(first, 3e-3, steps + 1)
+        return np.stack([1 - times, times], axis=1)
+
+    def make(world):
+        def drive(world, steps):
+            levels = grid(steps)
+            x = world.start(*levels[0], deviation=1.0)
+            for (scale, a), (then, b) in pairwise(levels[: len(levels) - left_out]):
+                x = world.between(x + (b - a) * world.predict("flow_prediction", x, a, scale), then, b)
+
+        return drive
+
+    return Subject("flow", make, order=1, grid=grid, library="numpy")
+
+
+def test_run_from_pure_noise_that_stops_early_does_not_use_its_grid():
+    """The first noise ratio is infinite, and no number is compared with it; the last one decides."""
+    assert judge(flow(1.0, 0), STEPS, ["float64"]).code == 0
+    report = judge(flow(1.0, 1), STEPS, ["float64"])
+    assert (report.code, report.family) == (1, "grid")
+    assert "the run ends at noise ratio 0.00615326, and 0.00300903 is declared" in report.of("grid")[0].text

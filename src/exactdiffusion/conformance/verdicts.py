@@ -474,25 +474,33 @@ def _grid(subject, found, report):
         return
 
     # declared levels against states or, where only start and end are known, against the model's levels
-    worst, raised = 0.0, 0.0
+    worst, raised, early = 0.0, 0.0, ""
     for m in found:
         declared = _declared(subject, m.steps)
+        end, last = m.levels[-1], declared[-1]
+        if end[1] > 0 and last[1] > 0 and (gap := float(_apart(m.ratios[-1], last[1] / last[0]))) > 1e-5:
+            worst = max(worst, gap)
+            early = (
+                f"the run ends at noise ratio {m.ratios[-1]:.6g}, and {last[1] / last[0]:.6g} is declared, at N = {m.steps}"
+            )
         used = m.levels if len(m.levels) == len(declared) else None
         if used is None:
             asked = m.call_ratios
             with np.errstate(divide="ignore"):
                 wanted = declared[:-1, 1] / declared[:-1, 0]
-            gaps = [float(np.min(np.abs(np.log(asked / w)), initial=np.inf)) for w in wanted]
+            gaps = [float(np.min(_apart(asked, w), initial=np.inf)) for w in wanted]
             missed = [w for w, gap in zip(wanted, gaps) if gap > 1e-5]
             if missed and all(_asked(asked, w, _churn(m)) for w in missed):
                 raised = max(raised, max(gaps))
                 continue
             worst = max(worst, max(gaps))
         else:
-            with np.errstate(divide="ignore", invalid="ignore"):
-                gap = np.abs(np.log(m.ratios / (declared[:, 1] / declared[:, 0])))
+            with np.errstate(divide="ignore"):
+                gap = _apart(m.ratios, declared[:, 1] / declared[:, 0])
             worst = max(worst, float(np.nanmax(np.where(np.isfinite(gap), gap, 0.0))))
-    if worst > 1e-5:
+    if early:
+        report.add("grid", "differs", worst, early, "the last declared level")
+    elif worst > 1e-5:
         text = f"a used level differs from the declared one by a factor e^{worst:.3g}"
         if used is None:
             text = f"the model is not asked at a declared level: the nearest one is off by a factor e^{worst:.3g}"
@@ -504,6 +512,12 @@ def _grid(subject, found, report):
         report.add("grid", "note", raised, text)
     else:
         report.add("grid", "agrees", worst, "every declared level is used")
+
+
+def _apart(ratio, other):
+    """|log(ratio / other)|: 0 for equal ones, which may be 0 or infinite."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(ratio == other, 0.0, np.abs(np.log(ratio / other)))
 
 
 def _churn(m):

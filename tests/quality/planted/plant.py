@@ -124,7 +124,8 @@ def _scale(value, factor, part):
     if isinstance(value, tuple):
         return tuple(_scale(v, factor, 0) if i == part else v for i, v in enumerate(value))
     if isinstance(value, int):
-        return math.ceil(factor * value) if factor > 1 else math.floor(factor * value)
+        moved = round(factor * value)
+        return moved if moved != value else value + int(math.copysign(1, factor - 1) * math.copysign(1, value))
     return factor * value
 
 
