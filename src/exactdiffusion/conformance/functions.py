@@ -8,7 +8,7 @@ import numpy as np
 
 from .._core.validation import choice, fail
 from .subject import Subject
-from .world import World, _kept
+from .world import World, copied
 
 __all__ = ["GRIDS", "alternating", "geometric", "karras", "known_settings", "on_grids"]
 
@@ -136,7 +136,7 @@ def on_grids(
             with world.answered():
                 end = run(world, sigmas, x)
                 if isinstance(end, Iterator):
-                    states = [_kept(x) for x in end]
+                    states = [copied(x) for x in end]
                     if len(states) not in (steps, steps + 1):
                         fail(
                             f"states that {name} yields", len(states), f"{steps} for {steps} steps, or the start before them"

@@ -254,6 +254,7 @@ def judge(subject: Subject, steps: Sequence[int] = STEPS, precisions: Sequence[s
     for precision in precisions:
         choice("precisions", precision, ("float64", "float32"))
 
+    # one kind of verdict after the other; what a sampler raises is an answer too
     found: list[Measurement] = []
     report = Report(subject.name, declared=subject.order, further=_further(subject, steps))
     if max(asked) > subject.max_steps:
@@ -461,6 +462,7 @@ def _declared(subject, steps):
 
 def _grid(subject, found, report):
     """Declared levels against recorded ones; levels that do not fall."""
+    # neighbours that are equal, or rise
     flat = []
     for m in found:
         ratios = m.ratios
@@ -477,12 +479,14 @@ def _grid(subject, found, report):
     worst, raised, early = 0.0, 0.0, ""
     for m in found:
         declared = _declared(subject, m.steps)
-        end, last = m.levels[-1], declared[-1]
-        if end[1] > 0 and last[1] > 0 and (gap := float(_apart(m.ratios[-1], last[1] / last[0]))) > 1e-5:
+
+        # the last level, also where none between is known
+        last = declared[-1, 1] / declared[-1, 0]
+        if m.ratios[-1] > 0 and last > 0 and (gap := float(_apart(m.ratios[-1], last))) > 1e-5:
             worst = max(worst, gap)
-            early = (
-                f"the run ends at noise ratio {m.ratios[-1]:.6g}, and {last[1] / last[0]:.6g} is declared, at N = {m.steps}"
-            )
+            early = f"the run ends at noise ratio {m.ratios[-1]:.6g}, and {last:.6g} is declared, at N = {m.steps}"
+
+        # all levels
         used = m.levels if len(m.levels) == len(declared) else None
         if used is None:
             asked = m.call_ratios
@@ -498,6 +502,8 @@ def _grid(subject, found, report):
             with np.errstate(divide="ignore"):
                 gap = _apart(m.ratios, declared[:, 1] / declared[:, 0])
             worst = max(worst, float(np.nanmax(np.where(np.isfinite(gap), gap, 0.0))))
+
+    # the worst of all runs
     if early:
         report.add("grid", "differs", worst, early, "the last declared level")
     elif worst > 1e-5:

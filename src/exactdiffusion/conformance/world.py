@@ -22,13 +22,13 @@ __all__ = ["PREDICTIONS", "Target", "World"]
 PREDICTIONS = ("sample", "epsilon", "v_prediction", "flow_prediction", "score")
 
 
-def _kept(x: Array) -> Array:
+def copied(x: Array) -> Array:
     """A copy of a state: a sampler that changes x in place hands over one array again and again.
 
     Examples
     --------
     >>> x = np.zeros(1)
-    >>> _kept(x) is x
+    >>> copied(x) is x
     False
     """
     return x.clone() if hasattr(x, "clone") else x.copy() if hasattr(x, "copy") else x
@@ -138,7 +138,7 @@ class World:
         if "float" not in str(x.dtype) or "bfloat16" in str(x.dtype):
             fail("state", f"an array of {x.dtype}", "float64, float32 or float16")
         self.levels.append((float(scale), float(sigma)))
-        self.states.append(_kept(x))
+        self.states.append(copied(x))
         return x
 
     def between(self, x: Array, scale: float, sigma: float) -> Array:

@@ -11,7 +11,7 @@ from ... import samplers, schedules
 from ..._core.validation import choice, fail
 from ..functions import known_settings
 from ..subject import Subject, Unjudgeable
-from ..world import World, _kept
+from ..world import World, copied
 
 __all__ = ["subject"]
 
@@ -82,7 +82,7 @@ def subject(sampler: str | Callable, *, order: float | None = None, **params: An
             levels = grid(steps, world.unit)
             x = world.start(levels.scale[0], levels.sigma[0])
             extra = {"noise": _noise(world)} if stochastic else {}
-            states = [_kept(state) for state in function(_law(world), levels, x, **params, **extra)]
+            states = [copied(state) for state in function(_law(world), levels, x, **params, **extra)]
             if len(states) != steps + 1:
                 fail(
                     f"states that {name} yields", len(states), f"{steps + 1}: the start, and one after each of {steps} steps"
