@@ -301,8 +301,11 @@ def test_noise_with_a_seed_of_its_own_is_told_beside_the_limit():
     assert not _judged(euler(1.01), order=1).of("noise")
 
 
-def flow(first, left_out):
-    """Euler's method for a rectified flow from time ``first`` on, handed over level by level, without its last steps."""
+def flow(first, left_out, shown=True, late=0.0):
+    """Euler's method for a rectified flow from time ``first`` on, without its last steps, asked late after the first.
+
+    Its states are shown level by level, or the last one alone.
+    """
 
     def grid(steps, unit=1.0):
         times = np.linspace(first, 3e-3, steps + 1)
@@ -313,7 +316,11 @@ def flow(first, left_out):
             levels = grid(steps)
             x = world.start(*levels[0], deviation=1.0)
             for (scale, a), (then, b) in pairwise(levels[: len(levels) - left_out]):
-                x = world.between(x + (b - a) * world.predict("flow_prediction", x, a, scale), then, b)
+                ahead = late * (a - b) if a < first else 0.0
+                x = x + (b - a) * world.predict("flow_prediction", x, a - ahead, scale + ahead)
+                x = world.between(x, then, b) if shown else x
+            if not shown:
+                world.state(x, then, b)
 
         return drive
 
@@ -326,3 +333,9 @@ def test_run_from_pure_noise_that_stops_early_does_not_use_its_grid():
     report = judge(flow(1.0, 1), STEPS, ["float64"])
     assert (report.code, report.family) == (1, "grid")
     assert "the run ends at noise ratio 0.00615326, and 0.00300903 is declared" in report.of("grid")[0].text
+
+
+def test_calls_from_pure_noise_are_compared_with_declared_levels():
+    """The first level is asked at its infinite ratio, and the others where they are declared, or in the middle of a step."""
+    assert judge(flow(1.0, 0, shown=False), STEPS, ["float64"]).of("grid")[0].status == "agrees"
+    assert judge(flow(1.0, 0, shown=False, late=0.5), STEPS, ["float64"]).of("grid")[0].status == "differs"

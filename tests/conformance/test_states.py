@@ -9,6 +9,7 @@ import pytest
 from exactdiffusion import cli
 from exactdiffusion.conformance import judge
 from exactdiffusion.conformance.adapters import own, plain
+from exactdiffusion.conformance.measurement import measure
 
 QUICK = {"steps": (10, 20, 40), "precisions": ["float64"]}
 
@@ -57,6 +58,12 @@ def test_states_that_cannot_be_assigned_to_levels_are_refused(when):
     report = judge(plain.subject(_yielding(when), order=1), **QUICK)
     assert report.code == 2
     assert "states that <lambda> yields" in report.table()
+
+
+def test_one_array_that_is_yielded_again_and_again_is_a_state_after_each_step():
+    plainly, in_place = (measure(plain.subject(_yielding(lambda i, n: True, change)), 10) for change in (False, True))
+    assert np.array_equal(in_place.deviation, plainly.deviation)
+    assert np.ptp(in_place.deviation[:, 5]) > 1
 
 
 def test_states_of_a_run_of_ours_are_counted():
